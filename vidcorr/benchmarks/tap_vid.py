@@ -15,7 +15,7 @@ from ..functional import PointProtocol, PointTracks
 from ..metrics.point_measures import AREA_PCK, TrackRows
 from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, PointQueries, PointRows, sample_queries
 from ..results.page import Chart
-from ..results.pictures.overlays import Curve, SequenceAnimation, overlay_tracks, rainbow
+from ..results.pictures.overlays import Curve, SequenceAnimation, distinct_colours, overlay_tracks
 from ..tracking.point_tracker import PointTracker
 from ..tracking.record import SequenceWriter
 from ..videos.files import csv_text, write_atomically
@@ -180,7 +180,7 @@ class TapVidEvaluation(Evaluation):
         worst = np.sort(np.argsort(-mean, kind="stable")[:WORST_SHOWN])
 
         def record(kind: str, shown: NDArray[np.int64], truth: NDArray[np.float64] | None) -> SequenceWriter:
-            colours = rainbow(queries.points[shown][:, [2, 1]])
+            colours = distinct_colours(len(points[shown]))
 
             def draw(frame: Tensor, t: int) -> NDArray[np.uint8]:
                 return overlay_tracks(frame, points[shown], occluded[shown], t, colours, truth, queries.occluded[shown])

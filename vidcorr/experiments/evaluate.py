@@ -164,9 +164,7 @@ def _write_pages(results: Mapping[Job, Result], runner: Runner) -> None:
     """Write the pages again, with comparisons to all other results of the same benchmark."""
     for job, result in results.items():
         others = {
-            ", ".join([each.network.row, *([each.protocol.name] if each.protocol else [])]): other
-            for each, other in results.items()
-            if each != job and other.benchmark == result.benchmark
+            each.title: other for each, other in results.items() if each != job and other.benchmark == result.benchmark
         }
         if others and (runner.place(job) / "report.html").is_file():
             write_report(runner.place(job), others, result)

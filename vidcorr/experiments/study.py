@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
+import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from typing_extensions import Self
 
@@ -15,7 +16,7 @@ from ..results.checked import first_mistake
 from ..results.records import Cell, Record, Table, score_of
 from ..results.result import RESULTS_FILE, Result
 from ..videos.files import slug
-from .configured import read_yaml
+from .configured import find_config
 
 CHECKPOINT = "lightning_logs/run/checkpoints/last.ckpt"
 """Last checkpoint in the folder of a training."""
@@ -174,13 +175,15 @@ def read_study(name: str, flag: str = "--study") -> Study:
         flag: flag that names the study, for messages.
 
     Raises:
-        UsageError: if the file is missing or not YAML.
-        ValueError: for an unknown or missing key, a value of the wrong type, a reference to an unknown row, or a
-            repeated name; the message names the file.
+        UsageError: if the file is missing.
+        ValueError: if it is not YAML; for an unknown or missing key, a value of the wrong type, a reference to an
+            unknown row, or a repeated name; the message names the file.
     """
-    path, content = read_yaml(name, flag)
+    path = find_config(name, flag)
     try:
-        return Study.model_validate(content)
+        return Study.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
     except ValidationError as error:
         raise ValueError(f"{path}: {first_mistake(error)}") from error
 

@@ -73,13 +73,7 @@ def read_as(path: Path, kind: str, model: type[ModelT]) -> ModelT:
 
 def first_mistake(error: ValidationError) -> str:
     """Return the field and the message of the first unknown key, else of the first mistake, as a single line."""
-    place, message = unknown_key(error), "unknown key"
-    if not place:
-        first = error.errors()[0]
-        place, message = first["loc"], first["msg"].removeprefix("Value error, ")
-    return ": ".join([*filter(None, [".".join(map(str, place))]), message])
-
-
-def unknown_key(error: ValidationError) -> tuple[str | int, ...]:
-    """Return the place of the first unknown key; empty without one."""
-    return next((mistake["loc"] for mistake in error.errors() if mistake["type"] == "extra_forbidden"), ())
+    mistakes = error.errors()
+    first = next((mistake for mistake in mistakes if mistake["type"] == "extra_forbidden"), mistakes[0])
+    message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    return ": ".join([*filter(None, [".".join(map(str, first["loc"]))]), message])

@@ -24,22 +24,8 @@ from .rendering import readable_fields
 from .result import Result
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference
 
-TITLES = {
-    "davis": "DAVIS",
-    "youtube_vos": "YouTube-VOS",
-    "jhmdb": "JHMDB",
-    "vip": "VIP",
-    "otb": "OTB",
-    "spair": "SPair-71k",
-    "pf_pascal": "PF-PASCAL",
-    "pf_willow": "PF-WILLOW",
-}
-BEFORE = "before training"
-"""Name of the result before the first step."""
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""
-MOST_BYTES = 8_000_000
-"""Most bytes of animations in the page."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +60,8 @@ def write_report(
 ) -> Path:
     """Write report.html into the folder of a result.
 
-    The page begins with the scores and their differences from the result before the training; without one, from the
-    first result of `beside`. The table of scores includes earlier epochs of the training, and published scores if the
+    The page begins with the scores and their differences from the first result of `beside`. The table of scores
+    includes earlier epochs of the training, and published scores if the
     result covers the whole test set.
 
     Args:
@@ -97,14 +83,12 @@ def write_report(
     intervals = {key: f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" for key, ends in ends_of.items() if ends}
     digests = dict.fromkeys(protocol.digest for protocol in result.protocols) if result.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(result.benchmark, digest)]
-    beside = {**_before_training(folder, result), **beside}
     others = [_beside(result, name, other, main) for name, other in beside.items()]
     shown = result.model_dump(exclude={"rows", "without"})
     for stage in shown["stages"].values():
         stage["protocol"]["fields"] = readable_fields(stage["protocol"]["fields"])
     content = {
         "result": shown,
-        "name": TITLES.get(result.benchmark, result.benchmark),
         "network": str(result.network),
         "command": shlex.join(result.provenance.command),
         "main": main,
@@ -120,15 +104,6 @@ def write_report(
     path = folder / "report.html"
     write_atomically(path, (files(__package__) / "page.html").read_text("utf-8").replace("DATA", text, 1))
     return path
-
-
-def _before_training(folder: Path, result: Result) -> dict[str, Result]:
-    """Return the result before the first step of the same training, in a folder beside; empty without one."""
-    first = min(folder.resolve().parent.glob("*/results.json"), default=None)  # `BenchmarkCallback` numbers the folders
-    if first is None or len(result.history) < 2 or result.history[0].step:
-        return {}
-    before = Result.load(first)
-    return {BEFORE: before} if before.history[-1:] == result.history[:1] else {}
 
 
 def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -> Json:
@@ -147,10 +122,8 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
         samples = [each for side in (result, other) if (each := side.sample(key)) is not None]
         change = difference(samples[:1], samples[1:]) if alike and len(samples) == 2 else None
         differences[key] = "other sequences" if change is None else change.in_points
-    strides = {stage.stride for side in (result, other) for stage in side.stages.values()} - {None}
-    stride = ", ".join(dict.fromkeys(f"stride {stage.stride}" for stage in other.stages.values() if stage.stride))
     return {
-        "name": f"{name}, {stride}" if len(strides) > 1 and stride else name,
+        "name": name,
         "scores": other.scores,
         "protocols": ", ".join(protocol.name for protocol in other.protocols) or "none",
         "same": same,
@@ -181,13 +154,10 @@ def _animations(folder: Path, result: Result) -> list[Json]:
             }
             animations.append(({**animation, **shown}, path))
     animations.sort(key=lambda pair: (pair[0]["score"] is None, pair[0]["score"] or 0))
-    room = MOST_BYTES
     few = len(animations) <= 2 * AT_EACH_END
     for content, path in animations if few else animations[:AT_EACH_END] + animations[-AT_EACH_END:]:
         images = [image for image in (path.with_suffix(".webp"), path.with_suffix(TRUTH_SUFFIX)) if image.is_file()]
-        room -= sum(image.stat().st_size for image in images) * 4 // 3  # in base64
-        if room >= 0:
-            content["images"] = [b64encode(image.read_bytes()).decode() for image in images]
+        content["images"] = [b64encode(image.read_bytes()).decode() for image in images]
     return [content for content, _ in animations]
 
 

@@ -180,11 +180,11 @@ class Table:
     def __repr__(self) -> str:
         return f"Table({len(self.rows)} rows, {len(self.heads)} columns: {'; '.join(self.rows)})"
 
-    def _repr_html_(self) -> str:
+    def _repr_markdown_(self) -> str:
         """Return the table for a notebook."""
         from .rendering import render
 
-        return render(self, "html")
+        return render(self)
 
     @property
     def heads(self) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -68,13 +67,6 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]).rstrip())
 
 
-def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as HTML with escaped cells; `**` around a text makes it bold."""
-    lines = [f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>"]
-    lines += [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
-    return BOLD.sub(r"<b>\1</b>", f"<table>{''.join(lines)}</table>")
-
-
 def scores_of(result: Result) -> tuple[list[str], list[list[str]]]:
     """Return heads and a line of scores per stage, in per cent."""
     lines: dict[str, dict[str, float]] = {}
@@ -99,13 +91,13 @@ def print_result(result: Result) -> None:
 def render(table: Table, format: str = "md") -> str:
     """Return a table of scores as text.
 
-    Markdown, LaTeX and HTML print per cent: mean and standard deviation over the seeds, the best mean of a column in
+    Markdown and LaTeX print per cent: mean and standard deviation over the seeds, the best mean of a column in
     bold, 95 % interval over sequences, and difference from the base row. CSV has a line per cell, with the same
     quantities as fractions, and the score of each seed.
 
     Args:
         table: the scores.
-        format: `md`, `csv`, `tex` (LaTeX with booktabs) or `html`.
+        format: `md`, `csv` or `tex` (LaTeX with booktabs).
     """
     if format == "csv":
         cells = ((name, head, row[head]) for name, row in table.rows.items() for head in table.heads if head in row)
@@ -113,8 +105,6 @@ def render(table: Table, format: str = "md") -> str:
     head, lines = ["", *table.heads], text_rows(table, bold=True)
     if format == "md":
         return markdown_table(head, lines, first_right=1) + "".join(f"\n{note}\n" for note in table_footnotes(table))
-    if format == "html":
-        return html_table(head, lines) + "".join(f"<p>{escape(note)}</p>" for note in table_footnotes(table))
     return _latex_table(head, lines) + "".join(f"% {note}\n" for note in table_footnotes(table))
 
 
@@ -152,10 +142,6 @@ def table_footnotes(table: Table) -> list[str]:
         sentences.append(f"No row has the same sequences under the same protocol as {table.base}.")
     if unknown and (table.base or any(cell.interval is not None for cell in cells)):
         sentences.append(f"No interval for {', '.join(unknown)}: a result holds no values by sequence.")
-    machines = sorted({record.result.provenance.device for cell in cells for record in cell.records} - {""})
-    if len(machines) > 1 and any(cell.trained for cell in cells):
-        text = "A seed trains to another score on another machine."
-        sentences.append(f"Run on different machines: {'; '.join(machines)}. {text}")
     return [" ".join(sentences)] if len(sentences) > 1 else []
 
 
@@ -186,5 +172,4 @@ def _fields(cell: Cell) -> dict[str, object]:
         **dict(zip(("difference", "difference low", "difference high", "p"), difference, strict=False)),
         "seeds": " ".join("?" if record.seed is None else str(record.seed) for record in cell.records),
         "scores": " ".join(map(str, cell.scores)),
-        "machines": "; ".join(dict.fromkeys(record.result.provenance.device for record in cell.records)),
     }

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from datetime import datetime
-from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
@@ -207,15 +206,6 @@ class Provenance(Exact):
         date = datetime.now().astimezone().isoformat(timespec="seconds")
         return cls(date=date, command=tuple(sys.argv), machine=machine, versions=versions)
 
-    @property
-    def device(self) -> str:
-        """The GPUs, else the processor, and the version of torch; empty if unknown."""
-        gpus = self.machine.get("gpus")
-        names = sorted({str(name) for name in gpus}) if isinstance(gpus, list) else []
-        device = ", ".join(names) or str(self.machine.get("processor", ""))
-        torch = self.versions.get("torch")
-        return f"{device}, torch {torch}" if device and torch else device
-
 
 TEST_SETS: dict[str, Json] = {
     "davis": {"sequences": 30, "year": 2017, "split": "val", "resolution": "480p"},
@@ -279,11 +269,11 @@ class Result(Exact):
             scores.append(f"{key} {100 * self.scores[key]:.1f}{shown}")
         return f"Result({self.benchmark}, {self.network}, {len(self.sequences)} sequences: {', '.join(scores)})"
 
-    def _repr_html_(self) -> str:
+    def _repr_markdown_(self) -> str:
         """Return the scores for a notebook."""
-        from .rendering import html_table, scores_of
+        from .rendering import markdown_table, scores_of
 
-        return f"<p>{escape(repr(self))}</p>{html_table(*scores_of(self))}"
+        return f"{self!r}\n\n{markdown_table(*scores_of(self))}"
 
     # Files
 

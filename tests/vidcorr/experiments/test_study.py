@@ -11,7 +11,6 @@ from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
 from vidcorr.experiments.study import read_study, study_table
 from vidcorr.results.rendering import render
-from vidcorr.results.result import Provenance
 
 CONTENT = {
     "title": "a trial",
@@ -150,16 +149,6 @@ def test_rows_of_different_protocols_or_data_are_not_compared(output):
         leave_result(output, "missing", 0, 0.3, **more)
         assert table_of(output)[0].rows["missing"]["davis"].difference is None
         shutil.rmtree(output / "missing")
-
-
-def test_rows_of_several_machines_are_pointed_out(output):
-    here = Provenance(machine={"processor": "EPYC", "gpus": []}, versions={"torch": "2.11"})
-    leave_result(output, "missing", 0, 0.3, provenance=here)
-    assert "different machines" not in table_of(output)[1]
-    leave_result(output, "missing", 1, 0.3, provenance=Provenance(machine={"gpus": ["H200", "H200"]}))
-    table, text = table_of(output)
-    assert "Run on different machines: EPYC, torch 2.11; H200." in text
-    assert "EPYC, torch 2.11; H200" in render(table, "csv")
 
 
 def test_a_folder_without_results_is_refused(tmp_path):

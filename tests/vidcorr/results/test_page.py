@@ -130,21 +130,6 @@ def test_named_runs_stand_beside_it_with_intervals_and_tests(davis_run, tmp_path
     refused(ValueError, "b: is a result of otb, but the report is of davis", write_report, own, {"b": otb})
 
 
-def test_the_page_of_a_training_says_the_difference_from_the_result_before_it(davis_run, tmp_path):
-    result = Result.load(davis_run[2])
-    more = [row.model_copy(update={"video": f"again-{row.video}"}) for row in result.rows]
-    past = [Evaluated(epoch=step, step=step, scores=result.scores) for step in (0, 1)]
-    for number in (1, 2):
-        folder = tmp_path / f"epoch={number - 1:03d}-step={number - 1:06d}"
-        result.model_copy(update={"rows": (*result.rows, *more), "history": past[:number]}).save(folder)
-    base = {"base": Result.load(folder)}
-    content = content_of(write_report(folder, base))
-    assert [other["name"] for other in content["others"]] == ["before training", "base"]
-    assert content["others"][0]["differences"]["J&F-Mean"].startswith("+0.0 [+0.0, +0.0]")
-    elsewhere = shutil.copytree(folder, tmp_path / "alone" / folder.name)
-    assert [other["name"] for other in content_of(write_report(elsewhere, base))["others"]] == ["base"]
-
-
 CHARTS = {"jhmdb": ["Each joint"], "otb": ["Success", "Precision"]}
 
 
@@ -202,7 +187,7 @@ def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run
         def texts(selector):
             return [each.text for each in browser.find_elements("css selector", selector)]
 
-        assert browser.title.startswith("DAVIS: J&F-Mean ")
+        assert browser.title.startswith("davis: J&F-Mean ")
         assert texts("tr.this td")[1] == f"{100 * davis_run[1]['J&F-Mean']:.1f}"
         assert "raw <colour>" in texts("header p")[0]
         assert "tmp" not in texts(".key")

@@ -1,6 +1,5 @@
 """Frames with labels drawn over them: masks, boxes, points, joints, tracks; contact sheets, and animations of these."""
 
-import colorsys
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -48,17 +47,6 @@ JUMP = 0.15
 def distinct_colours(count: int) -> list[Colour]:
     """Return colours of `count` objects or points, from `DISTINCT_COLOURS`; further colours repeat."""
     return [DISTINCT_COLOURS[index % len(DISTINCT_COLOURS)] for index in range(count)]
-
-
-def rainbow(positions: NDArray[np.float64]) -> list[Colour]:
-    """Return colours of points by their height in the image, so that neighbours have similar colours.
-
-    Args:
-        positions: x, y `(N, 2)` in the first frame.
-    """
-    rank = np.argsort(np.argsort(positions[:, 1], kind="stable"), kind="stable") / max(len(positions), 1)
-    bright = (colorsys.hsv_to_rgb(0.85 * hue, 0.9, 1.0) for hue in rank.tolist())
-    return [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in bright]
 
 
 def as_picture(frame: Tensor) -> Picture:
