@@ -22,7 +22,6 @@ from ..results.pictures.overlays import (
     draw_points,
     overlay_masks,
     overlay_tracks,
-    rainbow,
 )
 from ..results.result import Provenance
 from ..videos.files import DataError, FolderLock, remove, write_atomically
@@ -248,7 +247,7 @@ def open_record(folder: Path, video: PromptedVideo, rules: AnyProtocol, overlay:
 def _draw_followed(frame: Tensor, found: FollowedPoints) -> Picture:
     """Draw the points with the last part of their tracks; see `overlay_tracks`."""
     points = found.points.numpy() + 0.5
-    return overlay_tracks(frame, points, np.asarray(found.occluded), found.t, rainbow(points[:, 0]))
+    return overlay_tracks(frame, points, np.asarray(found.occluded), found.t, distinct_colours(len(points)))
 
 
 def _number_rows(names: Sequence[str], digits: Sequence[int], stem: str, found: object) -> list[list[str]]:
