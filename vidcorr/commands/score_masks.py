@@ -210,8 +210,7 @@ def _score_folder(
         predicted = _read(predictions[stem], one_object, predicted_ids)
         with errors_at(predictions[stem]):
             scorer.add(stem, annotation(stem), predicted)
-    with errors_at(masks.predictions):
-        (objects,) = scorer.finish()
+    (objects,) = scorer.finish()
     return masks.video, {masks.object or number: values for number, values in objects.items()}
 
 

@@ -2,22 +2,19 @@ from .box_tracking import (
     box_iou as box_iou,
     centre_error as centre_error,
     got10k_overlaps as got10k_overlaps,
-    got10k_scores as got10k_scores,
     precision_curve as precision_curve,
     success_curve as success_curve,
 )
 from .classes import (
     PCK as PCK,
-    AreaPCK as AreaPCK,
     InstanceAP as InstanceAP,
-    ObjectScores as ObjectScores,
     RegionBoundary as RegionBoundary,
     RowMetric as RowMetric,
     SemanticIoU as SemanticIoU,
     TapVidMetrics as TapVidMetrics,
     TrackingSuccess as TrackingSuccess,
 )
-from .keypoints import keypoint_distances as keypoint_distances, pck as pck
+from .keypoints import keypoint_distances as keypoint_distances
 from .outlines import (
     Outline as Outline,
     boundary_score as boundary_score,
@@ -40,6 +37,5 @@ from .point_tracking import (
     sample_queries as sample_queries,
     tapvid_metrics as tapvid_metrics,
 )
-from .rules import seen_and_unseen as seen_and_unseen
 from .scoring import MaskScorer as MaskScorer, sequence_statistics as sequence_statistics
 from .segmentation import boundary_accuracy as boundary_accuracy, region_similarity as region_similarity

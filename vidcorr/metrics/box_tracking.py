@@ -85,12 +85,6 @@ def got10k_overlaps(
     return np.nan_to_num(box_iou(*inside).numpy())
 
 
-def got10k_scores(overlaps: NDArray[np.float64]) -> dict[str, float]:
-    """Return `AO`, the mean, and `SR@0.5` and `SR@0.75`, the fractions strictly above, see `got10k_overlaps`."""
-    rates = {f"SR@{threshold:g}": float(np.mean(overlaps > threshold)) for threshold in (0.5, 0.75)}
-    return {"AO": float(np.mean(overlaps)), **rates}
-
-
 class BoxRows(SequenceRows):
     """One-pass evaluation: curves by sequence, averaged over the sequences.
 
@@ -131,7 +125,7 @@ class BoxRows(SequenceRows):
 
 
 class OverlapRows(SequenceRows):
-    """GOT-10k's scores over the frames of all sequences together, see `got10k_overlaps` and `got10k_scores`."""
+    """GOT-10k's scores over the frames of all sequences together, see `got10k_overlaps`."""
 
     pooled = True
 
@@ -150,8 +144,10 @@ class OverlapRows(SequenceRows):
         self.add_row(name, [value for of_repetition in overlaps for value in of_repetition])
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return `AO`, `SR@0.5` and `SR@0.75`."""
-        return got10k_scores(np.concatenate(list(table.values())))
+        """Return `AO`, the mean, and `SR@0.5` and `SR@0.75`, the fractions strictly above."""
+        overlaps = np.concatenate(list(table.values()))
+        rates = {f"SR@{threshold:g}": float(np.mean(overlaps > threshold)) for threshold in (0.5, 0.75)}
+        return {"AO": float(np.mean(overlaps)), **rates}
 
 
 def _mean_curves(table: dict[str, Any]) -> list[NDArray[np.float64]]:

@@ -11,12 +11,12 @@ from torchmetrics.utilities import dim_zero_cat
 
 from .box_tracking import BoxRows
 from .keypoints import KeypointRows
+from .outlines import Masks, as_pair
 from .parts import ClassRows, InstanceRows
-from .point_measures import AreaRows
 from .point_tracking import PointRows
 from .rows import SequenceRows
-from .scoring import ObjectRows
-from .segmentation import RegionRows
+from .rules import RULES
+from .scoring import MaskScorer, ObjectRows, Video
 
 
 class RowMetric(SequenceRows, Metric):
@@ -62,7 +62,7 @@ class PCK(KeypointRows, RowMetric):
     See `KeypointRows` for the arguments, `RowMetric` for `process_group`.
 
     Example:
-        >>> metric = PCK(thresholds=(0.1,), joints=2)
+        >>> metric = PCK(thresholds=(0.1,))
         >>> truth = torch.tensor([[[10.0, 10.0], [40.0, 50.0]]])
         >>> metric.update(truth + torch.tensor([[4.0, 0.0], [0.0, 0.0]]), truth, name="wave")
         >>> metric.compute()
@@ -87,13 +87,6 @@ class InstanceAP(InstanceRows, RowMetric):
     """AP of part instances: mean over the classes and over the IoU thresholds 0.1 … 0.9.
 
     See `InstanceRows` for the arguments, `RowMetric` for `process_group`.
-    """
-
-
-class AreaPCK(AreaRows, RowMetric):
-    """Mean over videos of the fraction of `area_counts`, under the key `PCK@0.2`.
-
-    See `AreaRows` for the arguments, `RowMetric` for `process_group`.
     """
 
 
@@ -128,17 +121,11 @@ class TrackingSuccess(BoxRows, RowMetric):
     """
 
 
-class ObjectScores(ObjectRows, RowMetric):
-    """The values of objects by the rules of a data set, and their means, gathered over ranks.
-
-    See `ObjectRows` for the arguments, `RowMetric` for `process_group`.
-    """
-
-
-class RegionBoundary(RegionRows, RowMetric):
+class RegionBoundary(ObjectRows, RowMetric):
     """J, F and J&F over sequences: mean, recall and decay, averaged over the objects.
 
-    See `RegionRows` for the arguments, `RowMetric` for `process_group`.
+    As in DAVIS's semi-supervised task, the first and the last frame of a sequence do not count, and its objects are 1
+    to the largest id of the first target. The state is a row per object. See `RowMetric` for `process_group`.
 
     Example:
         >>> metric = RegionBoundary()
@@ -149,3 +136,30 @@ class RegionBoundary(RegionRows, RowMetric):
         >>> [row["Sequence"] for row in metric.rows()]
         ['square_1']
     """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(RULES["davis-2017"], **kwargs)
+
+    def update(self, prediction: Masks, target: Masks, *, name: str | None = None) -> None:  # type: ignore[override]
+        """Add a sequence.
+
+        Args:
+            prediction: (T, H, W) integer ids (or bool for a single object) at the annotation's size.
+            target: (T, H, W) integer ids; 255 is never an object: a pixel that is 255 in both is ignored.
+            name: the sequence's name; by default its index.
+
+        Raises:
+            ValueError: if the shapes differ, or no object or no frame is scored; the message names the sequence.
+        """
+        with self.named(name) as name:
+            predicted, wanted = as_pair(prediction, target)
+            frames = {f"{t:06d}": t for t in range(len(wanted))}
+            if len(frames) < 3:
+                raise ValueError("no frame is scored")
+            scorer = MaskScorer(self.rules, Video(name, list(frames), lambda stem: wanted[frames[stem]]))
+            if not scorer.plan:
+                raise ValueError("no object to score")
+            for stem, t in frames.items():
+                scorer.add(stem, wanted[t], predicted[t])
+            (objects,) = scorer.finish()
+        super().update(name, objects)

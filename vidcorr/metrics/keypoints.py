@@ -1,6 +1,5 @@
 """Percentage of correct keypoints on JHMDB, by the counting of two public codes or by visibility."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -70,23 +69,6 @@ def keypoint_distances(
     return torch.from_numpy(np.where(counted, distances, np.nan))
 
 
-def pck(distances: Tensor, thresholds: Sequence[float] = PCK_THRESHOLDS) -> Tensor:
-    """Compute the fractions of joints within thresholds, by joint, then averaged over the joints.
-
-    Args:
-        distances: (N, K) from `keypoint_distances`; frames of several videos may be stacked.
-        thresholds: A thresholds in the distances' unit.
-
-    Returns:
-        (A,) float64 in [0, 1]; NaN if no joint counts.
-
-    Example:
-        >>> pck(torch.tensor([[0.05, 0.3], [0.2, float("nan")]]), (0.1, 0.5))
-        tensor([0.2500, 1.0000], dtype=torch.float64)
-    """
-    return _mean_over_joints(_counts(distances, thresholds))
-
-
 class KeypointRows(SequenceRows):
     """Percentage of correct keypoints, as a fraction, at several thresholds.
 
@@ -95,7 +77,6 @@ class KeypointRows(SequenceRows):
     Args:
         thresholds: fractions of the person's size.
         counting: the joints that count, see `keypoint_distances`.
-        joints: K; JHMDB has 15.
     """
 
     pooled = True
@@ -104,11 +85,10 @@ class KeypointRows(SequenceRows):
         self,
         thresholds: Sequence[float] = PCK_THRESHOLDS,
         counting: Counting = "prediction-visible",
-        joints: int = 15,
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
-        self.thresholds, self.counting, self.joints = tuple(thresholds), counting, joints
+        self.thresholds, self.counting = tuple(thresholds), counting
 
     def update(
         self, prediction: Points, target: Points, *, name: str | None = None, size: tuple[int, int] | None = None
@@ -116,14 +96,15 @@ class KeypointRows(SequenceRows):
         """Add a video: (T, K, 2) x, y in pixels; arguments and errors of `keypoint_distances`."""
         with self.named(name) as name:
             distances = keypoint_distances(prediction, target, self.counting, size)
-            if distances.shape[1] != self.joints:
-                raise ValueError(f"expected {self.joints} joints, got {distances.shape[1]}")
-        self.add_row(name, _counts(distances, self.thresholds).tolist())
+        counts = [~distances.isnan(), *(distances <= threshold for threshold in self.thresholds)]
+        self.add_row(name, torch.stack(counts).sum(dim=1).tolist())
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
         """Return `PCK@0.1` and so on; NaN if no joint counted."""
-        values = _mean_over_joints(self._total(table)).tolist()
-        return {f"PCK@{threshold:g}": value for threshold, value in zip(self.thresholds, values, strict=True)}
+        counts = self._total(table)
+        seen = counts[:, counts[0] > 0]
+        means = (seen[1:] / seen[0]).mean(dim=1).tolist()  # a mean of nothing is NaN
+        return {f"PCK@{threshold:g}": mean for threshold, mean in zip(self.thresholds, means, strict=True)}
 
     def per_joint(self) -> Tensor:
         """Return the fractions of joints within the thresholds, (A, K) float64; NaN for a joint that never counted."""
@@ -131,19 +112,6 @@ class KeypointRows(SequenceRows):
         return counts[1:] / counts[0]
 
     def _total(self, table: dict[str, Any]) -> Tensor:
-        """Return the counts of all videos together, (1 + A, K)."""
-        counts = torch.tensor(list(table.values()), dtype=torch.float64)
-        return counts.view(-1, 1 + len(self.thresholds), self.joints).sum(0)
-
-
-def _counts(distances: Tensor, thresholds: Sequence[float]) -> Tensor:
-    """Count the joints that count, and of these the joints within the thresholds: (1 + A, K)."""
-    counts = [~distances.isnan(), *(distances <= threshold for threshold in thresholds)]
-    return torch.stack(counts).sum(dim=1).double()
-
-
-def _mean_over_joints(counts: Tensor) -> Tensor:
-    seen = counts[:, counts[0] > 0]
-    if not seen.shape[1]:
-        return torch.full((len(counts) - 1,), math.nan, dtype=torch.float64)
-    return (seen[1:] / seen[0]).mean(dim=1)
+        """Return the joints of all videos that count, and of these the joints within each threshold, (1 + A, K)."""
+        nothing = [[0]] * (1 + len(self.thresholds))
+        return torch.tensor(list(table.values()) or [nothing], dtype=torch.float64).sum(0)

@@ -70,16 +70,19 @@ class Outline:
 def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND) -> dict[int, Outline]:
     """Find the outlines of the objects of an (H, W) integer id map, by id.
 
+    Args:
+        id_map: ids, on the CPU.
+        objects: ids of the objects.
+        bound: tolerance of F, see `boundary_accuracy`.
+
     Raises:
-        ValueError: if `bound` is neither a fraction of the diagonal nor an integer number of pixels.
+        ValueError: if the ids are no (H, W) integers.
     """
     import cv2
 
-    if bound <= 0 or (bound >= 1 and bound != int(bound)):
-        raise ValueError(
-            f"bound must be a fraction of the diagonal below 1 or an integer number of pixels, got {bound}"
-        )
-    ids = integer_ids(id_map, "id map", 2)
+    ids = np.asarray(id_map)
+    if ids.ndim != 2 or ids.dtype.kind not in "iub":
+        raise ValueError(f"ids must be integers (H, W), got {ids.dtype} {ids.shape}")
     height, width = ids.shape
     radius = int(bound) if bound >= 1 else math.ceil(bound * float(np.linalg.norm(ids.shape)))
     outlines = {}
@@ -164,42 +167,6 @@ def as_pair(prediction: Masks, target: Masks) -> tuple[NDArray[Any], NDArray[Any
     if predicted.shape != wanted.shape:
         raise ValueError(f"prediction is {predicted.shape}, target is {wanted.shape}")
     return predicted, wanted
-
-
-def binary_masks(prediction: Masks, target: Masks, void: Masks | None) -> tuple[NDArray[np.bool_], ...]:
-    """Return both masks as (T, H, W) bool arrays without the void pixels.
-
-    Raises:
-        ValueError: for masks of different shapes, or with values other than 0 and 1.
-    """
-    given = {"prediction": prediction, "target": target, "void": void}
-    arrays = {label: as_array(mask) for label, mask in given.items() if mask is not None}
-    if arrays["target"].ndim != 3 or len({mask.shape for mask in arrays.values()}) > 1:
-        shapes = ", ".join(f"{label} {mask.shape}" for label, mask in arrays.items())
-        raise ValueError(f"masks must be (T, H, W) of one shape, got {shapes}")
-    for label, mask in arrays.items():
-        if mask.dtype != bool and not (mask.dtype.kind in "iu" and np.isin(mask, (0, 1)).all()):
-            raise ValueError(f"{label} must be bool, or integers 0 and 1, got {value_span(mask)}")
-    counted = ~arrays.pop("void", np.zeros(1)).astype(bool)
-    return tuple(mask.astype(bool) & counted for mask in arrays.values())
-
-
-def integer_ids(ids: Masks, label: str, ndim: int) -> NDArray[Any]:
-    """Return `ids` as an array.
-
-    Raises:
-        ValueError: unless `ids` are integers of `ndim` axes; begins with `label`.
-    """
-    array = as_array(ids)
-    if array.ndim != ndim or array.dtype.kind not in "iub":
-        shape = "(T, H, W)" if ndim == 3 else "(H, W)"
-        raise ValueError(f"{label} must be {shape} integer ids, got {array.dtype} {array.shape}")
-    return array
-
-
-def integer_pair(prediction: Masks, target: Masks, ndim: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return predicted and annotated ids of `ndim` axes as arrays; errors of `integer_ids` and `as_pair`."""
-    return as_pair(integer_ids(prediction, "prediction", ndim), integer_ids(target, "target", ndim))
 
 
 def value_span(values: NDArray[Any]) -> str:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .outlines import Masks, as_array, as_pair, integer_pair, value_span
+from .outlines import Masks, as_array, as_pair, value_span
 from .rows import SequenceRows
 
 IGNORED = 255
@@ -112,7 +112,7 @@ def match_instances(
     Raises:
         ValueError: if the sizes differ or an instance has no score.
     """
-    predicted, wanted = integer_pair(prediction, target, 2)
+    predicted, wanted = as_pair(prediction, target)
     ids, kinds, index = _compact(predicted, classes)
     _, target_kinds, target_index = _compact(wanted, classes if target_classes is None else target_classes)
     n, m = len(kinds) + 1, len(target_kinds) + 1

@@ -1,7 +1,7 @@
 """Further measures of point tracks: AJ_RD after points come back, PointOdyssey's survival, and BADJA's PCK."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .outlines import as_array
 from .point_tracking import Array, PointQueries, PointRows, QueryMode, mean_of_defined, tapvid_counts
-from .rows import SequenceRows, leave_one_out
+from .rows import leave_one_out
 
 DISTANCES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Thresholds of the distance for AJ_RD, pixels of the benchmark's raster (256 × 256 for TAP-Vid)."""
@@ -170,35 +170,6 @@ def area_counts(queries: PointQueries, tracks: Array, areas: Array, query_mode: 
     return int(correct.sum()), int(counted.sum())
 
 
-class AreaRows(SequenceRows):
-    """Mean over videos of the fraction of `area_counts`, under the key `PCK@0.2`.
-
-    The mean leaves out videos in which no point counts.
-
-    Args:
-        query_mode: "first" or "strided".
-    """
-
-    def __init__(self, query_mode: QueryMode = "first", **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.query_mode = query_mode
-
-    def update(self, queries: PointQueries, tracks: Array, areas: Array, *, name: str | None = None) -> None:
-        """Add a video; arguments and errors of `area_counts`."""
-        with self.named(name) as name:
-            counts = area_counts(queries, tracks, areas, self.query_mode)
-        self.add_row(name, counts)
-
-    def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return the mean over videos; NaN if no video has a point that counts."""
-        return {AREA_PCK: area_pck(table.values())}
-
-
-def area_pck(counts: Iterable[Sequence[int]]) -> float:
-    """Return the mean fraction over videos, from their `area_counts`; NaN if no video has a point that counts."""
-    return mean_of_defined(correct / counted for correct, counted in counts if counted)
-
-
 class TrackRows(PointRows):
     """The scorer of tracks, in a benchmark and on files: TAP-Vid's metrics, and further measures beside them.
 
@@ -249,7 +220,7 @@ class TrackRows(PointRows):
         """Return the means over videos."""
         found = super().scores(table)
         if areas := _column(table, "area"):
-            found = {AREA_PCK: area_pck(areas)} | found
+            found = {AREA_PCK: mean_of_defined(correct / counted for correct, counted in areas if counted)} | found
         for key in ("survival", "median_error"):
             if values := _column(table, key):
                 found[key] = mean_of_defined(values)

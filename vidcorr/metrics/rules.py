@@ -45,16 +45,22 @@ class YoutubeVosRules(DavisRules):
         return {number: stems for number, stems in frames.items() if stems}
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
-        """Return the means over seen and unseen categories; over all objects without metadata."""
+        """Return `Overall` and J and F of seen and unseen categories; means over all objects without metadata."""
         if not videos:
             return super().table(objects, videos, unseen)
-        rows = []
+        groups: dict[str, list[Values]] = {"Seen": [], "Unseen": []}
         for (video, number), values in objects.items():
             category = videos.get(video, {}).get("objects", {}).get(str(number), {}).get("category")
             if not category:
                 raise ValueError(f"gives no category for object {number} of {video}, which is in the masks")
-            rows.append({**values, "Unseen": category in unseen})
-        return seen_and_unseen(rows)
+            groups["Unseen" if category in unseen else "Seen"].append(values)
+        scores = {
+            f"{measure}-{kind}": float(np.mean([values[f"{measure}-Mean"] for values in group]))
+            for kind, group in groups.items()
+            if group
+            for measure in "JF"
+        }
+        return {"Overall": float(np.mean(list(scores.values()))), **scores}
 
 
 class VostRules(Rules):
@@ -260,29 +266,6 @@ class SaVRules(VosBenchmarkRules):
 
     source = "facebookresearch/sam2 @ 2b90b9f, sav_dataset/sav_evaluator.py"
     folder_per_object = True
-
-
-def seen_and_unseen(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return `Overall` and J and F of seen and unseen categories.
-
-    Args:
-        rows: a row per object, with `J-Mean`, `F-Mean` and `Unseen`.
-
-    Returns:
-        Fractions; empty without rows.
-
-    Example:
-        >>> rows = [{"J-Mean": 0.5, "F-Mean": 0.75, "Unseen": False}, {"J-Mean": 0.25, "F-Mean": 0.5, "Unseen": True}]
-        >>> seen_and_unseen(rows)
-        {'Overall': 0.5, 'J-Seen': 0.5, 'F-Seen': 0.75, 'J-Unseen': 0.25, 'F-Unseen': 0.5}
-    """
-    scores = {
-        f"{measure}-{kind}": float(np.mean([row[f"{measure}-Mean"] for row in chosen]))
-        for kind, unseen in (("Seen", False), ("Unseen", True))
-        if (chosen := [row for row in rows if row["Unseen"] is unseen])
-        for measure in ("J", "F")
-    }
-    return {"Overall": float(np.mean(list(scores.values()))), **scores} if scores else {}
 
 
 RULES: dict[str, Rules] = {

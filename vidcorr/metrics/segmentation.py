@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .outlines import BOUND, Masks, Outline, binary_masks, boundary_score, integer_pair, jaccard, object_outlines
-from .scoring import DavisRules, MaskScorer, ObjectRows, Video
+from .outlines import BOUND, Masks, Outline, as_array, boundary_score, jaccard, object_outlines, value_span
 
 
 def region_similarity(prediction: Masks, target: Masks, void: Masks | None = None) -> Tensor:
@@ -57,6 +56,8 @@ def boundary_accuracy(prediction: Masks, target: Masks, bound: float = BOUND, vo
     Raises:
         ValueError: if the shapes differ, the masks are not binary or `bound` is not a radius.
     """
+    if bound <= 0 or (bound >= 1 and bound != int(bound)):
+        raise ValueError(f"bound must be a fraction of the diagonal or an integer number of pixels, got {bound}")
     pairs = _outlines(prediction, target, void, bound)
     return torch.tensor([boundary_score(*pair) for pair in pairs], dtype=torch.float64)
 
@@ -65,41 +66,15 @@ def _outlines(
     prediction: Masks, target: Masks, void: Masks | None, bound: float = BOUND
 ) -> Iterator[tuple[Outline, Outline]]:
     """Yield the outlines of both masks, frame by frame, without the void pixels."""
-    for pair in zip(*binary_masks(prediction, target, void), strict=True):
+    given = {"prediction": prediction, "target": target, "void": void}
+    arrays = {label: as_array(mask) for label, mask in given.items() if mask is not None}
+    if arrays["target"].ndim != 3 or len({mask.shape for mask in arrays.values()}) > 1:
+        shapes = ", ".join(f"{label} {mask.shape}" for label, mask in arrays.items())
+        raise ValueError(f"masks must be (T, H, W) of one shape, got {shapes}")
+    for label, mask in arrays.items():
+        if mask.dtype != bool and not (mask.dtype.kind in "iu" and np.isin(mask, (0, 1)).all()):
+            raise ValueError(f"{label} must be bool, or integers 0 and 1, got {value_span(mask)}")
+    counted = ~arrays.pop("void", np.zeros(1)).astype(bool)
+    for pair in zip(*(mask.astype(bool) & counted for mask in arrays.values()), strict=True):
         predicted, wanted = (object_outlines(mask, [1], bound)[1] for mask in pair)
         yield predicted, wanted
-
-
-class RegionRows(ObjectRows):
-    """J, F and J&F over sequences: mean, recall and decay, averaged over the objects.
-
-    As in DAVIS's semi-supervised task, the first and the last frame of a sequence do not count, and its objects are 1
-    to the largest id of the first target. The state is a row per object.
-    """
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(DavisRules("davis-2017"), **kwargs)
-
-    def update(self, prediction: Masks, target: Masks, *, name: str | None = None) -> None:  # type: ignore[override]
-        """Add a sequence.
-
-        Args:
-            prediction: (T, H, W) integer ids (or bool for a single object) at the annotation's size.
-            target: (T, H, W) integer ids; 255 is never an object: a pixel that is 255 in both is ignored.
-            name: the sequence's name; by default its index.
-
-        Raises:
-            ValueError: if the shapes differ, or no object or no frame is scored; the message names the sequence.
-        """
-        with self.named(name) as name:
-            predicted, wanted = integer_pair(prediction, target, 3)
-            frames = {f"{t:06d}": t for t in range(len(wanted))}
-            if len(frames) < 3:
-                raise ValueError("no frame is scored")
-            scorer = MaskScorer(self.rules, Video(name, list(frames), lambda stem: wanted[frames[stem]]))
-            if not scorer.plan:
-                raise ValueError("no object to score")
-            for stem, t in frames.items():
-                scorer.add(stem, wanted[t], predicted[t])
-            (objects,) = scorer.finish()
-        super().update(name, objects)

@@ -18,8 +18,8 @@ from vidcorr.backbones import build_feature_extractor
 from vidcorr.benchmarks.mask_evaluation import ObjectScorer, annotated_frames
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_tap_vid
-from vidcorr.metrics import ObjectScores
 from vidcorr.metrics.rules import RULES
+from vidcorr.metrics.scoring import ObjectRows
 from vidcorr.tracking.label_tracker import TrackedFrame
 from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.mask_files import davis_palette, read_mask
@@ -100,7 +100,7 @@ def test_constant_features_are_told(davis_root, tmp_path, kind):
 def test_scoring_never_waits_with_more_than_a_few_frames(davis_root, monkeypatch):
     """A network that is faster than the scores does not fill the memory."""
     monkeypatch.setattr("vidcorr.benchmarks.mask_evaluation.MOST_PENDING", 2)
-    sequence, metric = Davis(davis_root)[0], ObjectScores(RULES["davis-2017"])
+    sequence, metric = Davis(davis_root)[0], ObjectRows(RULES["davis-2017"])
     with ThreadPoolExecutor(1) as pool:
         scorer = ObjectScorer(sequence, [metric], pool)
         for t in range(sequence.num_frames):

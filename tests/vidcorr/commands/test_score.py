@@ -133,15 +133,6 @@ def test_masks_of_0_and_255_score_as_masks_of_0_and_1_on_either_side(tmp_path, r
     assert 0.2 < next(iter(found[0].scores.values())) < 1
 
 
-def test_predictions_without_an_id_of_the_video_are_refused_and_lost_objects_are_not(tmp_path):
-    folders = write_video(tmp_path, "1100 1100 1100 1100", "3300 3300 3300 3300")
-    for rules in ("youtube-vos", "vost", "vos-benchmark", "sa-v"):
-        assert refused(DataError, "mine/a: the predictions hold id 3, the annotation 1: none", score, *folders, rules)
-    assert score(*folders, "davis-2016").scores["J-Mean"] == 1
-    lost = write_video(tmp_path / "lost", "1100 1100 1100 1100 1100", "1100 0000 0300 0000 0000")
-    assert score(*lost, "vost").scores["J-Mean"] == 0
-
-
 @pytest.mark.parametrize("rules", ["davis-2017", "youtube-vos", "vost"])
 def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path, rules):
     write_masks(tmp_path / "truth" / "b", "1100", "1100", "1100")

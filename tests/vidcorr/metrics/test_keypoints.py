@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from tests.helpers.refusal import refused
-from vidcorr.metrics import PCK, AreaPCK, PointQueries, area_counts, keypoint_distances, pck, sample_queries
+from vidcorr.metrics import PCK, PointQueries, area_counts, keypoint_distances, sample_queries
+from vidcorr.metrics.point_measures import TrackRows
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
@@ -58,21 +59,22 @@ def test_the_sane_rule_by_hand():
     nan, inf = math.nan, math.inf
     expected = [[nan, nan, nan], [0.2, inf, nan], [0.0, inf, nan]]
     torch.testing.assert_close(distances, torch.tensor(expected, dtype=torch.float64), equal_nan=True)
-    torch.testing.assert_close(pck(distances, (0.1, 0.2)), torch.tensor([0.25, 0.5], dtype=torch.float64))
+    metric = PCK((0.1, 0.2), counting="ground-truth")
+    metric.update(prediction, target, size=(60, 100))
+    assert metric.compute() == {"PCK@0.1": 0.25, "PCK@0.2": 0.5}
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_a_box_without_extent_is_a_miss():
     point = torch.tensor([[[5.0, 5.0]]])
     assert keypoint_distances(point, point).item() == math.inf
-    assert math.isnan(PCK(joints=1).compute()["PCK@0.1"])
+    assert math.isnan(PCK().compute()["PCK@0.1"])
 
 
 def test_mistakes():
     points = torch.zeros(2, 15, 2)
     message = r"wave: joints must be \(T, K, 2\), got prediction \(2, 15, 2\)"
     assert refused(ValueError, message, PCK().update, points, points[:1], name="wave")
-    assert refused(ValueError, "wave: expected 13 joints, got 15", PCK(joints=13).update, points, points, name="wave")
     assert refused(ValueError, "must be one of prediction-visible, crw", keypoint_distances, points, points, "vfs")
     assert refused(ValueError, "needs the image's size", keypoint_distances, points, points, "ground-truth")
 
@@ -107,14 +109,14 @@ def test_equal_to_a_loop(mode):
 
 
 def test_the_mean_over_videos_leaves_out_what_has_no_point():
-    metric = AreaPCK()
-    for name, seed in (("a", 1), ("b", 2)):
-        metric.update(*made(seed), name=name)
-    queries, *rest = made(3)
-    metric.update(replace(queries, occluded=np.ones_like(queries.occluded)), *rest, name="c")
+    rows = TrackRows()
+    for name, seed in (("a", 1), ("b", 2), ("c", 3)):
+        queries, places, areas = made(seed)
+        hidden = np.ones_like(queries.occluded) if name == "c" else queries.occluded
+        rows.update(replace(queries, occluded=hidden), hidden, places, name=name, areas=areas)
     of_video = [correct / counted for correct, counted in (area_counts(*made(seed)) for seed in (1, 2))]
-    assert metric.compute() == {"PCK@0.2": sum(of_video) / 2}
-    assert np.isnan(metric.rows()[2]["PCK@0.2"])
+    assert rows.compute()["PCK@0.2"] == sum(of_video) / 2
+    assert np.isnan(rows.rows()[2]["PCK@0.2"])
 
 
 def test_the_distance_is_strictly_below_and_nan_is_never_correct():

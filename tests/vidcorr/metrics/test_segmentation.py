@@ -17,7 +17,6 @@ from vidcorr.metrics import (
     boundary_score,
     object_outlines,
     region_similarity,
-    seen_and_unseen,
     sequence_statistics,
 )
 from vidcorr.metrics.rules import RULES
@@ -170,9 +169,10 @@ def test_statistics_of_no_known_value_are_nan_without_a_warning():
 
 
 def test_the_overall_score_weighs_seen_and_unseen_alike():
-    of_objects = [(0.9, 0.8, False), (0.7, 0.6, False), (0.2, 0.0, True)]
-    rows = [{"J-Mean": j, "F-Mean": f, "Unseen": unseen} for j, f, unseen in of_objects]
-    scores = seen_and_unseen(rows)
+    of_objects = {"1": (0.9, 0.8, "dog"), "2": (0.7, 0.6, "dog"), "3": (0.2, 0.0, "emu")}
+    videos = {"a": {"objects": {number: {"category": kind} for number, (_, _, kind) in of_objects.items()}}}
+    rows = {("a", number): {"J-Mean": j, "F-Mean": f} for number, (j, f, _) in of_objects.items()}
+    scores = RULES["youtube-vos"].table(rows, videos, {"emu"})
     assert scores == pytest.approx({"Overall": 0.425, "J-Seen": 0.8, "F-Seen": 0.7, "J-Unseen": 0.2, "F-Unseen": 0})
-    assert seen_and_unseen(rows[2:]) == pytest.approx({"Overall": 0.1, "J-Unseen": 0.2, "F-Unseen": 0.0})
-    assert seen_and_unseen([]) == {}
+    scores = RULES["youtube-vos"].table({("a", "3"): rows["a", "3"]}, videos, {"emu"})
+    assert scores == pytest.approx({"Overall": 0.1, "J-Unseen": 0.2, "F-Unseen": 0.0})
