@@ -80,7 +80,11 @@ class EvaluationProtocol:
         for field_name, (holds, expected) in {"name": (bool(self.name), "not empty"), **self._conditions()}.items():
             if not holds:
                 raise self._error(field_name, expected)
-        object.__setattr__(self, "name", self._name_of_values())
+        # the source's name, completed by the changes that lead from the source to these values
+        base, changes = self._split(self.name)
+        changed = self._differing(self._source_values()) if base in self.sources() else set(changes)
+        name = "+".join([base, *(f"{field}={_as_text(getattr(self, field))}" for field in sorted(changed))])
+        object.__setattr__(self, "name", name)
 
     @classmethod
     @functools.cache
@@ -134,30 +138,22 @@ class EvaluationProtocol:
             + (f"; use one of {', '.join(others)}" if others else "")
         )
 
-    def with_changes(
-        self, changes: Mapping[str, Any] | None = None, /, *, name: str | None = None, **fields: Any
-    ) -> Self:
+    def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
 
         A change back to the source's value leaves the name again.
-
-        Args:
-            changes: field → value.
-            name: replaces the name.
-            **fields: values to change, in addition to `changes`.
 
         Raises:
             TypeError: for a field that does not exist.
             ValueError: for a value out of range.
         """
-        fields = dict(changes or {}) | fields
-        changed = self.name
+        name = self.name
         for field, value in fields.items():
             if problem := self.misnamed(field):
                 raise TypeError(problem)
             if _as_plain_type(value) != getattr(self, field):
-                changed += f"+{field}={_as_text(value)}"
-        return dataclasses.replace(self, name=changed if name is None else name, **fields)
+                name += f"+{field}={_as_text(value)}"
+        return dataclasses.replace(self, name=name, **fields)
 
     def brought_by_features(self, **fields: Any) -> Self:
         """Return this protocol with values that features have, such as their stride; the name shows what differs.
@@ -231,16 +227,6 @@ class EvaluationProtocol:
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         """Return field → (whether its value fits the other fields, the condition in words)."""
         return {}
-
-    def _name_of_values(self) -> str:
-        """Return the name, completed by the changes that lead from the source to these values.
-
-        Raises:
-            ValueError: for a change of an unknown field.
-        """
-        base, changes = self._split(self.name)
-        changed = self._differing(self._source_values()) if base in self.sources() else set(changes)
-        return "+".join([base, *(f"{field}={_as_text(getattr(self, field))}" for field in sorted(changed))])
 
     def _source_values(self) -> dict[str, Any]:
         """Return the source's values for the benchmark that needs the fewest changes beyond the name's changes.

@@ -123,7 +123,7 @@ def rules_for(
     elif protocol is None or isinstance(protocol, str):
         protocol = _propagation_of(extractor, prompt, protocol)
     try:
-        rules = protocol.with_changes(changes)
+        rules = protocol.with_changes(**changes or {})
     except TypeError as error:
         raise ValueError(f"changes: {error}") from error
     if isinstance(rules, TrackingProtocol):

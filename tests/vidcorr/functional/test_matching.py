@@ -46,7 +46,7 @@ def test_dift(name):
     case = Case("dift_spair.npz", name)
     width, height = case["img_size"].tolist()
     protocol = MatchingProtocol.named("dift").with_changes(
-        {"input_size": [height, width], "thresholds": case["alphas"].tolist()}
+        input_size=[height, width], thresholds=case["alphas"].tolist()
     )
     found = case.matched(case.features("feats"), protocol)
     x0, y0, x1, y1 = case["tie_box"].T
@@ -61,7 +61,7 @@ def test_dift(name):
 
 
 def padded(name, side):
-    return MatchingProtocol.named(name).with_changes({"input_size": side})
+    return MatchingProtocol.named(name).with_changes(input_size=side)
 
 
 @pytest.mark.parametrize("name", ["c0", "c1", "c2", "pascal", "tie"])
@@ -119,7 +119,7 @@ def test_geoaware(name):
     inputs = "c0" if name in ("pascal",) or name.startswith("c0") else name.split("_")[0]
     case = Case("geoaware.npz", name, inputs)
     benchmark = "pf_pascal" if name == "pascal" else "spair"
-    protocol = MatchingProtocol.named("geoaware", benchmark).with_changes(GEOAWARE[name])
+    protocol = MatchingProtocol.named("geoaware", benchmark).with_changes(**GEOAWARE[name])
     found = case.matched(fused(case), protocol)
     for pair, (_, target) in enumerate(case["pairs"].tolist()):
         rows = case.rows(pair)
@@ -138,7 +138,7 @@ def test_geoaware(name):
 
 def test_geoaware_flip():
     case, partners = Case("geoaware_flip.npz", "mutual", "mask"), np.load(FOLDER / "partners.npz")
-    protocol = MatchingProtocol.named("geoaware").with_changes({"flip": "mutual"})
+    protocol = MatchingProtocol.named("geoaware").with_changes(flip="mutual")
     maps, turned = fused(case), fused(case, "_flip")
     for pair, (source, target) in enumerate(case["pairs"].tolist()):
         distances = [mutual_distance(one[source], maps[target]) for one in (maps, turned)]
@@ -246,7 +246,7 @@ INPUTS = {
 @pytest.mark.parametrize("family", INPUTS)
 def test_inputs(family):
     file, (name, changes, (mean, deviation)) = np.load(FOLDER / "inputs.npz"), INPUTS[family]
-    protocol = MatchingProtocol.named(name).with_changes(changes)
+    protocol = MatchingProtocol.named(name).with_changes(**changes)
     for number in range(3):
         image = torch.from_numpy(file[f"img{number}"]).permute(2, 0, 1)
         seen = prepare_picture(image, protocol)
@@ -304,4 +304,4 @@ def test_no_points(name):
 )
 def test_refusals(changes):
     with pytest.raises(ValueError, match="must be"):
-        MatchingProtocol.named("sd-dino").with_changes(changes)
+        MatchingProtocol.named("sd-dino").with_changes(**changes)

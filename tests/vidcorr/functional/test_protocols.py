@@ -1,5 +1,7 @@
 """The protocols of each kind: a number that moves in a named one moves scores, and no other test might see it."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -63,7 +65,7 @@ def test_a_protocol_tells_its_origin():
     assert changed.origin("parts of my own", ["vip"]) == changed.origin("vip")
     assert PropagationProtocol.named("vfs").origin("davis") == {"code": source.code}
     assert PropagationProtocol.named("dino").origin("davis")["note"] == PropagationProtocol.sources()["dino"].note
-    assert changed.with_changes(name="own").origin("vip") == {}
+    assert replace(changed, name="own").origin("vip") == {}
 
 
 def test_bad_values():

@@ -1,6 +1,7 @@
 """Every named protocol against the numbers of the original code: labels, propagation, masks and joints."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ class Case:
     def protocol(self, name, benchmark, **fields):
         context, topk, temperature, radius = self.params[:4]
         values = {"context": int(context), "topk": int(topk), "temperature": temperature, "radius": radius}
-        return PropagationProtocol.named(name, benchmark).with_changes(name="of the case", **(values | fields))
+        return replace(PropagationProtocol.named(name, benchmark), name="of the case", **(values | fields))
 
     @property
     def grid(self):
