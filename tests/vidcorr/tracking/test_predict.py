@@ -154,7 +154,7 @@ def test_by_the_command_line(folder, scene, tmp_path):
     words = ["predict", *RAW_COLOUR, f"--data.video={folder / 'clip.mp4'}"]
     words += [f"--trainer.callbacks.output_dir={tmp_path / 'out'}"]
     mask = f"--data.mask={tmp_path / 'five.png'}@5"
-    main([*words, mask, "--data.start=2", "--data.end=0.6s", *flags("trainer.callbacks", stride=4, overlay="false")])
+    main([*words, mask, "--data.start=2", "--data.end=8", *flags("trainer.callbacks", stride=4, overlay="false")])
     assert [path.stem for path in sorted((tmp_path / "out" / "masks").iterdir())] == [f"{t:05d}" for t in range(2, 8)]
     assert not (tmp_path / "out" / "overlay.mp4").exists()
     for more, message in (
