@@ -1,6 +1,5 @@
 """Upsamplers of feature maps: interpolation, or a user's callable that the frame may guide."""
 
-import inspect
 import re
 from collections.abc import Callable
 from functools import partial
@@ -24,8 +23,8 @@ def build_upsampler(spec: str) -> Upsample:
     Args:
         spec: `bilinear:FACTOR`, `nearest:FACTOR`, or `package.module:callable`. The callable takes a frame
             `(1, 3, H, W)` as the network saw it, resized, padded and normalised, and its features `(1, C, h, w)`, and
-            returns features `(1, C', k h, k w)`. It may be a function, a module, or a class or function without
-            arguments that makes a module. The weights of a module are stored in checkpoints of a `FrozenEncoder`.
+            returns features `(1, C', k h, k w)`. It may be a function, a module, or the class of a module without
+            arguments. The weights of a module are stored in checkpoints of a `FrozenEncoder`.
 
     Returns:
         A function or module of a frame and its features.
@@ -39,7 +38,7 @@ def build_upsampler(spec: str) -> Upsample:
     if not separator or module in (*LIBRARIES, *INTERPOLATIONS):
         raise ValueError(f"upsample {spec!r}: write bilinear:2, nearest:2 or package.module:callable")
     found: Any = import_named(module, name, f"upsample {spec}")
-    if not isinstance(found, nn.Module) and callable(found) and _takes_no_arguments(found):
+    if isinstance(found, type) and issubclass(found, nn.Module):
         found = found()
     if not callable(found) or isinstance(found, type):
         raise ValueError(f"upsample {spec}: expected a callable of a frame and its features, got {found!r:.80}")
@@ -51,14 +50,6 @@ def build_upsampler(spec: str) -> Upsample:
 def _interpolated(frame: Tensor, features: Tensor, mode: str, factor: int) -> Tensor:
     """Upsample features `(N, C, h, w)` by torch, between the centres of cells; the frame is not used."""
     return interpolate(features, scale_factor=factor, mode=mode)
-
-
-def _takes_no_arguments(function: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(function).bind()
-    except (TypeError, ValueError):  # it needs arguments, or is built in and states no signature
-        return False
-    return True
 
 
 class UpsampledExtractor(FeatureExtractor):
@@ -83,28 +74,28 @@ class UpsampledExtractor(FeatureExtractor):
         self.upsampler = shared_copy(upsampler) if isinstance(upsampler, nn.Module) else upsampler
         self._factors: dict[str, int] = {}  # of the stages, known once an image was probed
         self.eval()
-        strides = [inner.stride] if isinstance(inner.stride, int) else inner.stride
-        image = blank(self, PROBE)
         with torch.inference_mode():
-            coarse, fine = self._coarse(image), self.maps(image)
-        probed = zip(self.stages, coarse, strides, strict=True)
-        fine_strides = {name: _fine_stride(of_stage, fine[name], stride) for name, of_stage, stride in probed}
-        self._factors = {name: stride // fine_strides[name] for name, stride in zip(self.stages, strides, strict=True)}
-        self.set_strides(fine_strides)
+            self.maps(blank(self, PROBE))
+        coarse = dict(zip(self.stages, [inner.stride] if isinstance(inner.stride, int) else inner.stride, strict=True))
+        for name, factor in self._factors.items():
+            if coarse[name] % factor:
+                raise ValueError(f"upsampling {factor} times: {factor} does not divide cells of {coarse[name]} px")
+        self.set_strides({name: stride // self._factors[name] for name, stride in coarse.items()})
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
         """Return the upsampled maps of the stages, under the position rule of this view."""
         frame = self._as_the_network_sees(images)
         maps = {}
         for name, coarse in zip(self.stages, self._coarse(images), strict=True):
-            pairs = zip(frame.split(1), coarse.split(1), strict=True)
-            fine = [self.upsampler(*pair) for pair in pairs]
+            fine = [self.upsampler(*pair) for pair in zip(frame.split(1), coarse.split(1), strict=True)]
             if not isinstance(fine[0], Tensor) or fine[0].ndim != 4:
                 raise ValueError(f"upsampler: expected a map (1, C, h, w), got {describe_output(fine[0])}")
             maps[name] = torch.cat(fine)
-            expected = [self._factors.get(name, 0) * size for size in coarse.shape[2:]]
-            if self._factors and list(maps[name].shape[2:]) != expected:
-                raise ValueError(f"upsampler: expected {expected} cells, got {list(maps[name].shape[2:])}")
+            height, width = coarse.shape[2:]
+            factor = self._factors.setdefault(name, max(maps[name].shape[2] // height, 1))
+            if maps[name].shape[2:] != (factor * height, factor * width):
+                times = f"{factor} times" if factor > 1 else "a multiple of"
+                raise ValueError(f"upsampler: expected {times} {height} x {width} cells, got {tuple(fine[0].shape)}")
         return maps
 
     def _coarse(self, images: Tensor) -> list[Tensor]:
@@ -124,26 +115,6 @@ class UpsampledExtractor(FeatureExtractor):
         view = shared_copy(self)
         view.inner = self.inner.folded()
         return view
-
-
-def _fine_stride(coarse: Tensor, fine: Tensor, stride: int) -> int:
-    """Return the pixels per cell of an upsampled map.
-
-    Args:
-        coarse: the map before, `(1, C, h, w)`.
-        fine: the map after.
-        stride: pixels per cell before.
-
-    Raises:
-        ValueError: if it is not a multiple of the grid, or its cells would not have whole pixels.
-    """
-    height, width = coarse.shape[2:]
-    factor = fine.shape[2] // height
-    if factor < 1 or fine.shape[2:] != (factor * height, factor * width):
-        raise ValueError(f"upsampler: expected a multiple of {height} x {width} cells, got {tuple(fine.shape)}")
-    if stride % factor:
-        raise ValueError(f"upsampling {factor} times: {factor} does not divide cells of {stride} px")
-    return stride // factor
 
 
 class UpsampledEncoder(nn.Module):

@@ -40,8 +40,6 @@ class Prompt(ABC):
     """
 
     kind: ClassVar[str]
-    empty: ClassVar[str]
-    """Message about a prompt without an object."""
     source: str
     objects: tuple[int | str, ...]
     labels: NDArray[Any]
@@ -49,14 +47,14 @@ class Prompt(ABC):
 
     def __post_init__(self) -> None:
         if not self.objects:
-            raise DataError(f"{self.source}: {self.empty}")
+            raise DataError(f"{self.source}: holds no object; mark or list at least one")
         if len(set(self.objects)) < len(self.objects):
             raise DataError(f"{self.source}: two {'boxes' if self.kind == 'box' else 'points'} have the same name")
 
     @classmethod
     @abstractmethod
     def of(cls, given: object) -> Self:
-        """Build a prompt from a file or a value, see the class; a prompt is returned as it is.
+        """Build a prompt from a file or a value, see the class.
 
         Raises:
             DataError: if the value is not a prompt of this class, or a file names several frames.
@@ -90,14 +88,11 @@ class MaskPrompt(Prompt):
     """
 
     kind = "mask"
-    empty = "the mask is empty; mark at least one object with an id other than 0"
     palette: NDArray[np.uint8]
 
     @classmethod
     def of(cls, given: object) -> Self:
         """Build the prompt of an image or array; see `Prompt.of`."""
-        if isinstance(given, cls):
-            return given
         if isinstance(given, str | Path):
             source, (ids, palette) = str(given), read_mask_image(Path(given))
         else:
@@ -132,23 +127,14 @@ class BoxPrompt(Prompt):
             half a pixel from the origin of `PointPrompt`.
 
     Raises:
-        DataError: if there is no box, a box has no area, or two have the same name.
+        DataError: if there is no box, or two have the same name.
     """
 
     kind = "box"
-    empty = "holds no box; write one in a line, below a heading if there is one"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for box in self.labels[(self.labels[:, 2:] <= 0).any(1)].tolist():
-            got = ",".join(f"{value:g}" for value in box)
-            raise DataError(f"{self.source}: a box needs a width and a height above 0, got {got}")
 
     @classmethod
     def of(cls, given: object) -> Self:
         """Build a prompt from a file, text or four numbers; see `Prompt.of`."""
-        if isinstance(given, cls):
-            return given
         if isinstance(given, str | Path) and Path(given).suffix.lower() in {".txt", ".csv"}:
             source, rows = str(given), read_rows(Path(given), BOX)
         elif isinstance(given, str):
@@ -162,8 +148,10 @@ class BoxPrompt(Prompt):
         return cls(source=source, objects=names, labels=boxes, frame=_frame_of(rows, source))
 
     def check(self, size: tuple[int, int]) -> None:
-        """Raise `DataError` unless the boxes lie inside the frame, (height, width) pixels."""
+        """Raise `DataError` unless the boxes have an area and lie inside the frame, (height, width) pixels."""
         for x, y, width, height in self.labels.tolist():
+            if min(width, height) <= 0:
+                raise DataError(f"{self.source}: a box needs a width and a height above 0, got {width:g} x {height:g}")
             if min(x, y) < 0 or x + width > size[1] or y + height > size[0]:
                 raise DataError(
                     f"{self.source}: the box spans x {x:g} to {x + width:g} and y {y:g} to {y + height:g}, outside "
@@ -181,7 +169,7 @@ class PointPrompt(Prompt):
     """Points of a frame to follow, from a dictionary of name → (x, y), or an array (K, 2).
 
     A file is CSV of `name,x,y`, see `read_rows`; points without a name are numbered
-    from 1. `grid:16` is a grid of 16 × 16 points over the frame, see `placed`.
+    from 1. `grid:16` is a grid of 16 × 16 points over the frame, named `row-column` from 1 on.
 
     Attributes:
         objects: K names.
@@ -190,25 +178,20 @@ class PointPrompt(Prompt):
     """
 
     kind = "points"
-    empty = "holds no point; write one in a line, below a heading if there is one"
     grid: int = 0
-
-    def __post_init__(self) -> None:
-        if not self.grid:
-            super().__post_init__()
 
     @classmethod
     def of(cls, given: Any) -> Self:
         """Build a prompt from a file, see `read_rows`, a grid, a dictionary or an array; see `Prompt.of`."""
-        if isinstance(given, cls):
-            return given
         if isinstance(given, str) and given.startswith("grid:"):
             count = given.removeprefix("grid:")
             if not count.isdecimal() or not 1 <= int(count) <= MOST_IN_GRID:
                 raise DataError(
                     f"points {given}: expected grid:N with N of 1 to {MOST_IN_GRID}, rows and columns of points"
                 )
-            return cls(source=given, objects=(), labels=np.zeros((0, 2)), grid=int(count))
+            numbers = range(1, int(count) + 1)
+            names = tuple(f"{row}-{column}" for row in numbers for column in numbers)
+            return cls(source=given, objects=names, labels=np.zeros((len(names), 2)), grid=int(count))
         if isinstance(given, str | Path):
             source, rows = str(given), read_rows(Path(given), ("x", "y"))
         else:
@@ -219,17 +202,16 @@ class PointPrompt(Prompt):
         return cls(source=source, objects=names, labels=points, frame=_frame_of(rows, source))
 
     def placed(self, size: tuple[int, int]) -> Self:
-        """Return the prompt with the points of its grid, named `row-column` from 1 on.
+        """Return the prompt with the points of its grid, at the centres of equal rectangles that fill the frame.
 
-        The points lie at the centres of equal rectangles that fill the frame, (height, width) pixels.
+        Args:
+            size: height and width of the frame, pixels.
         """
         if not self.grid:
             return self
         steps = (np.arange(self.grid) + 0.5) / self.grid
         y, x = np.meshgrid(steps * size[0] - 0.5, steps * size[1] - 0.5, indexing="ij")
-        numbers = range(1, self.grid + 1)
-        names = tuple(f"{row}-{column}" for row in numbers for column in numbers)
-        return replace(self, objects=names, labels=np.stack([x, y], -1).reshape(-1, 2), grid=0)
+        return replace(self, labels=np.stack([x, y], -1).reshape(-1, 2), grid=0)
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless all points lie inside the frame, (height, width) pixels."""

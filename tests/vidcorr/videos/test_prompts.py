@@ -55,7 +55,7 @@ def test_ids_and_palette_of_a_painted_mask(tmp_path, image, ids, palette):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((4, 4), np.uint8), "mask is empty"),
+        (np.zeros((4, 4), np.uint8), "holds no object; mark or list at least one"),
         (np.full((4, 4), 9, np.uint8), "no pixel of the mask is black"),
         (np.arange(256, dtype=np.uint8).reshape(16, 16), "256 colours; a painted mask has flat colours"),
         (np.full((4, 4), 1000, np.uint16), "mask of mode I;16; expected"),
@@ -78,7 +78,6 @@ def test_a_box_as_it_is_typed(typed):
         ({"mask": IDS, "box": [1, 2, 3, 4]}, "got mask and box"),
         ({"box": "1,2,3"}, "expected 4 numbers"),
         ({"box": "a,b,c,d"}, "expected 4 numbers"),
-        ({"box": [1, 2, 0, 4]}, "width and a height above 0"),
     ],
 )
 def test_what_is_no_prompt_is_refused(given, message):
@@ -112,10 +111,10 @@ def test_boxes_and_points_of_a_file(flag, name, text, expected, tmp_path):
         ("box", "b.csv", "frame,x,y,width\n1,2,3,4", r"expected 4 numbers, x,y,width,height, got \[.*None\]"),
         ("box", "b.csv", "frame,x,y,width,height\n1,2,3", "expected frame,x,y,width,height in each line, got '1,2,3'"),
         ("box", "b.csv", "left,top,w,h\n1,2,3,4", "expected 4 numbers, x,y,width,height, got 'left,top,w,h'"),
-        ("box", "b.csv", "x,y,width,height,name", r"b\.csv: holds no box; write one in a line"),
+        ("box", "b.csv", "x,y,width,height,name", r"b\.csv: holds no object"),
         ("points", "p.csv", "frame,name,x,y\n1,a,2,3\n1,a,4,5", "two points have the same name"),
         ("points", "p.csv", "nose,1\n", "expected name,x,y in each line, got 'nose,1'"),
-        ("points", "p.csv", "", "holds no point"),
+        ("points", "p.csv", "", "holds no object"),
         pytest.param("points", "p.csv", "n" * 200_000 + ",1,2", "is not a CSV file", id="a long name"),
         ("points", "p.csv", "frame,x,y\n3,1,2\n9,3,4", "names 2 frames; a prompt is for one frame"),
         ("box", "b.csv", "name,x,y,width,height\na,1,2,3,4\na,1,2,3,4", "two boxes have the same name"),
@@ -155,6 +154,7 @@ def test_a_prompt_that_cannot_be_placed_is_refused(stream, tmp_path):
     (tmp_path / "p.csv").write_text("frame,x,y\nsoon,1,2")
     mistakes = {
         "frame: expected a frame index": read_prompt(points=str(tmp_path / "p.csv")),
+        "a box needs a width and a height above 0, got 0 x 4": BoxPrompt.of([1, 2, 0, 4]),
         "outside frame 4 of 9 × 8 px": read_prompt(box="0,0,20,2@4"),
         "point tail at 9,1 lies outside frame 1 of 9 × 8 px": PointPrompt.of({"nose": (8, 7), "tail": (9, 1)}),
         "frame 0 is not in the part of the video from frame 1": read_prompt(box="0,0,2,2@0"),
