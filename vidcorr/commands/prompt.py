@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from ..videos.files import DataError, write_atomically
 from ..videos.mask_files import davis_palette
-from ..videos.source import OpenedVideo, open_video
+from ..videos.source import open_video
 
 PAGE = Path(__file__).with_suffix(".html")
 QUALITY = 95
-MOST_FRAMES = 120
 
 
 def command(args: Sequence[str]) -> None:
@@ -31,23 +30,16 @@ def command(args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr prompt", description=__doc__)
     parser.add_argument("video", type=Path, help="video file, or folder of frames")
     parser.add_argument("--output", type=Path, default=None, help="page to write (default: VIDEO_prompt.html here)")
-    chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument(
-        "--frames",
-        nargs="+",
-        type=int,
-        default=[0],
-        metavar="FRAME",
-        help="indices of frames to show, from 0 (default: 0)",
+    parser.add_argument(
+        "--frames", nargs="+", type=int, default=[0], metavar="FRAME", help="indices of frames to show (default: 0)"
     )
-    chosen.add_argument("--every", type=int, metavar="N", help=f"show every N-th frame, at most {MOST_FRAMES}")
     flags = parser.parse_args(list(args))
     output = flags.output or Path(f"{flags.video.resolve().stem}_prompt.html")
-    write_page(flags.video, output, flags.frames, flags.every)
+    write_page(flags.video, output, flags.frames)
     print(f"{output}: open it in a browser, draw, save; the page then shows the command that follows the objects")
 
 
-def write_page(video: Path, output: Path, frames: Sequence[int] = (0,), every: int | None = None) -> Path:
+def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
     """Write the page of a video: a single file that needs neither a server nor a network.
 
     The page saves what is drawn in the frame that it shows, for `--data.mask`, `--data.box` and `--data.points`: a mask
@@ -58,22 +50,24 @@ def write_page(video: Path, output: Path, frames: Sequence[int] = (0,), every: i
         video: file or folder of frames.
         output: path of the page.
         frames: indices of the frames in the page.
-        every: show every N-th frame instead.
 
     Returns:
         `output`.
 
     Raises:
-        DataError: if the video or a frame does not exist, cannot be decoded, or there are more than 120 frames.
+        DataError: if the video or a frame does not exist or cannot be decoded.
         OSError: if the page cannot be written.
     """
     with open_video(video, timeout=600.0) as opened:
-        images = _chosen(opened, frames, every)
+        indices = sorted(set(frames))
+        images = opened.read(indices)
+        if indices[-1] >= opened.num_frames:  # which is exact now
+            raise DataError(f"{video}: has no frame {indices[-1]}")
         stems = opened.stems
-    height, width = next(iter(images.values())).shape[:2]
+    height, width = images[0].shape[:2]
     embedded = [
         {"number": index, "label": stems[index] if stems else str(index), "image": _data_uri(image)}
-        for index, image in images.items()
+        for index, image in zip(indices, images, strict=True)
     ]
     values = {
         "title": html.escape(video.name),
@@ -87,20 +81,6 @@ def write_page(video: Path, output: Path, frames: Sequence[int] = (0,), every: i
     output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, page)
     return output
-
-
-def _chosen(video: OpenedVideo, frames: Sequence[int], every: int | None) -> dict[int, NDArray[np.uint8]]:
-    """Return index → frame for the wanted frames, ascending."""
-    if every is not None and every < 1:
-        raise DataError(f"--every: expected 1 or more frames, got {every}")
-    indices = sorted(set(frames)) if every is None else range(0, video.num_frames, every)
-    if len(indices) > MOST_FRAMES:
-        raise DataError(f"{video.path}: {len(indices)} frames; a page holds {MOST_FRAMES} at most: take fewer")
-    images = dict(zip(indices, video.read(indices), strict=True))
-    beyond = [index for index in indices if index >= video.num_frames]  # which is exact now
-    if beyond and every is None:
-        raise DataError(f"{video.path}: has no frame {beyond[0]}")
-    return {index: image for index, image in images.items() if index not in beyond}
 
 
 def _data_uri(image: NDArray[np.uint8]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -168,21 +169,13 @@ class InstanceRows(SequenceRows):
 
     Args:
         one_to_one: count at most a single detection as correct for an annotated instance.
-        classes: C, background included.
-        thresholds: thresholds of IoU.
     """
 
     pooled = True
 
-    def __init__(
-        self,
-        one_to_one: bool = False,
-        classes: int = 20,
-        thresholds: Sequence[float] = AP_THRESHOLDS,
-        **kwargs: object,
-    ) -> None:
+    def __init__(self, one_to_one: bool = False, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self.one_to_one, self.classes, self.thresholds = one_to_one, classes, tuple(thresholds)
+        self.one_to_one = one_to_one
 
     def update(
         self,
@@ -200,18 +193,15 @@ class InstanceRows(SequenceRows):
             prediction: (H, W) integer instance ids.
             target: (H, W) integer instance ids.
             name: the video's name; all frames of a video have rows of this name.
-            classes: predicted id → class, 1 to C − 1; other ids are background.
+            classes: predicted id → class; other ids are background.
             scores: predicted id → confidence.
             target_classes: annotated id → class; by default `classes`.
 
         Raises:
-            ValueError: if the shapes differ, an instance has no score, or a class is out of range.
+            ValueError: if the shapes differ, or an instance has no score.
         """
-        wanted_classes = classes if target_classes is None else target_classes
         with self.named(name) as name:
-            if wrong := [k for k in {*classes.values(), *wanted_classes.values()} if not 0 < k < self.classes]:
-                raise ValueError(f"classes of instances must be 1 to {self.classes - 1}, got {sorted(wrong)}")
-            detections, annotated = match_instances(prediction, target, classes, scores, wanted_classes)
+            detections, annotated = match_instances(prediction, target, classes, scores, target_classes)
         self.add_row(name, [detections.tolist(), annotated.tolist()])
 
     def table(self) -> dict[str, Any]:
@@ -223,32 +213,24 @@ class InstanceRows(SequenceRows):
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
         """Return `AP`, `AP@0.1` and so on; NaN if nothing was predicted or annotated."""
-        classes = self.per_class(table)
-        seen = classes[~classes.isnan().any(dim=1)]
-        means = seen.mean(dim=0) if len(seen) else torch.full((len(self.thresholds),), math.nan)
-        scores = {f"AP@{threshold:g}": mean.item() for threshold, mean in zip(self.thresholds, means, strict=True)}
+        of_classes = list(self.per_class(table).values()) or [[math.nan] * len(AP_THRESHOLDS)]
+        means = torch.tensor(of_classes, dtype=torch.float64).mean(dim=0)
+        scores = {f"AP@{threshold:g}": mean.item() for threshold, mean in zip(AP_THRESHOLDS, means, strict=True)}
         return {"AP": means.mean().item(), **scores}
 
-    def per_class(self, table: dict[str, Any] | None = None) -> Tensor:
-        """Return (C − 1, thresholds) float64: AP of classes 1 and up; NaN for a class that does not occur.
-
-        Args:
-            table: rows of some videos; None: all rows.
-        """
-        videos = self.table() if table is None else table
-        frames = [frame for of_video in videos.values() for frame in of_video]
+    def per_class(self, table: dict[str, Any]) -> dict[int, list[float]]:
+        """Return class → AP at every threshold of IoU, for the classes that occur in some videos."""
+        frames = [frame for of_video in table.values() for frame in of_video]
         rows = np.array([detection for detections, _ in frames for detection in detections]).reshape(-1, 4)
-        kinds = np.array([kind for _, annotated in frames for kind in annotated])
-        precision = torch.full((self.classes - 1, len(self.thresholds)), math.nan, dtype=torch.float64)
-        for k in range(1, self.classes):
-            _, scores, iou, claimed = rows[rows[:, 0] == k].T
-            annotated = int((kinds == k).sum())
-            if not len(scores) and not annotated:
-                continue
-            for j, threshold in enumerate(self.thresholds):
-                correct = (iou > threshold) & ((claimed <= threshold) | (not self.one_to_one))
-                precision[k - 1, j] = average_precision(correct, scores, annotated)
-        return precision
+        annotated = Counter(kind for _, kinds in frames for kind in kinds)
+        found: dict[int, list[float]] = {}
+        for kind in sorted({*annotated, *rows[:, 0].astype(int).tolist()}):
+            _, scores, iou, claimed = rows[rows[:, 0] == kind].T
+            correct = [
+                (iou > threshold) & ((claimed <= threshold) | (not self.one_to_one)) for threshold in AP_THRESHOLDS
+            ]
+            found[kind] = [average_precision(right, scores, annotated[kind]) for right in correct]
+        return found
 
 
 def _compact(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], NDArray[np.int64], NDArray[np.int32]]:

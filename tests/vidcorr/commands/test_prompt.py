@@ -54,23 +54,17 @@ def frames_of(page: str) -> list[dict[str, Any]]:
 
 def test_chosen_frames_are_in_the_page(video: Path, tmp_path: Path) -> None:
     output = tmp_path / "page.html"
-    for arguments, numbers in (({}, [0]), ({"frames": [2, 1, 1]}, [1, 2]), ({"every": 2}, [0, 2])):
-        frames = frames_of(write_page(video, output, **arguments).read_text())
-        assert [frame["number"] for frame in frames] == numbers
-        assert [frame["label"] for frame in frames] == [f"{number:05d}" for number in numbers]
-        for frame in frames:
-            content = base64.b64decode(frame["image"].partition(",")[2])
-            shown = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
-            original = np.asarray(Image.open(video / f"{frame['label']}.png").convert("RGB")).astype(int)
-            assert np.abs(shown - original).mean() < 60  # noise, as JPEG keeps it
+    frames = frames_of(write_page(video, output, [2, 1, 1]).read_text())
+    assert [(frame["number"], frame["label"]) for frame in frames] == [(1, "00001"), (2, "00002")]
+    for frame in frames:
+        content = base64.b64decode(frame["image"].partition(",")[2])
+        shown = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+        original = np.asarray(Image.open(video / f"{frame['label']}.png").convert("RGB")).astype(int)
+        assert np.abs(shown - original).mean() < 60  # noise, as JPEG keeps it
     clip = tmp_path / "clip.mp4"
     write_mp4(clip, np.random.default_rng(0).integers(0, 255, (9, 32, 32, 3), np.uint8), rate=4)
     assert [f["label"] for f in frames_of(write_page(clip, output, [6, 8]).read_text())] == ["6", "8"]
-    for arguments, message in (
-        ({"frames": [7]}, "has no frame 7"),
-        ({"every": 0}, "--every: expected 1 or more frames, got 0"),
-    ):
-        refused(DataError, message, write_page, video, output, **arguments)
+    refused(DataError, "has no frame 7", write_page, video, output, [7])
 
 
 @pytest.fixture
