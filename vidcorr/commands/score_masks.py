@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..videos.images import image_size, list_images
 from ..videos.mask_files import ids_by_value, read_mask, renumbered
 from ..videos.processes import CrashedError, in_processes, usable_cores
 
+log = logging.getLogger(__name__)
 MASKS_PER_PROCESS = 400
 """Masks per process: scoring them takes as long as starting a process."""
 KEPT_MASKS = 2**26
@@ -115,6 +117,7 @@ def score(
         for name in missing:
             rows.update(name, dict.fromkeys(entries[name]["objects"], nothing))
     folders = [masks for name in names if name not in missing for masks in _folders(truth, predictions, name, rules)]
+    _note_ignored(predictions, names, folders)
     optional = allow_missing and not rules.folder_per_object  # where each folder is there for an object
     work = partial(_score_folder, rules, entries, keep_ends, optional)
     enough = 1 + sum(len(masks.truth) for masks in folders) // MASKS_PER_PROCESS
@@ -157,6 +160,19 @@ def result_of(benchmark: str, predictions: str | Path, rows: SequenceRows, data:
 
 def _folders_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+
+def _note_ignored(predictions: Path, names: Collection[str], folders: Sequence[MaskFolder]) -> None:
+    """Name predicted videos and frames that have no annotation and are not scored."""
+    if videos := sorted(set(_folders_in(predictions)) - set(names)):
+        log.warning("%s: not scored, the truth lacks them: %s", predictions, ", ".join(videos[:10]))
+    extra = []
+    for folder in folders:
+        annotated = {path.stem for path in folder.truth}
+        predicted = list_images(folder.predictions) if folder.predictions.is_dir() else ()
+        extra += [path for path in predicted if path.stem not in annotated]
+    if extra:
+        log.warning("%s: no annotation of this frame; predicted masks not scored: %d", extra[0], len(extra))
 
 
 def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterator[MaskFolder]:
@@ -210,7 +226,8 @@ def _score_folder(
         predicted = _read(predictions[stem], one_object, predicted_ids)
         with errors_at(predictions[stem]):
             scorer.add(stem, annotation(stem), predicted)
-    (objects,) = scorer.finish()
+    with errors_at(masks.predictions):
+        (objects,) = scorer.finish()
     return masks.video, {masks.object or number: values for number, values in objects.items()}
 
 

@@ -196,6 +196,9 @@ class MaskScorer:
                 if stem is not None:
                     self.objects.setdefault(stem, []).append(number)
         self.measured: list[dict[tuple[int, str | None], tuple[float, ...]]] = [{} for _ in range(predictions)]
+        # per prediction, the ids in frames that show an object, until an object of the video is found
+        self._others: list[list[set[int]]] = [[] for _ in range(predictions)]
+        self._found = [False] * predictions
 
     def add(self, stem: str, truth: Ids, *predictions: Ids) -> None:
         """Score a frame if it counts; all are ids `(H, W)`.
@@ -209,7 +212,7 @@ class MaskScorer:
         numbers, truth = self.objects[stem], self.rules.ids(truth)
         self._refuse_unknown(truth, "annotation")
         target = object_outlines(truth, numbers)
-        for measured, prediction in zip(self.measured, predictions, strict=True):
+        for place, prediction in enumerate(predictions):
             ids = self.rules.ids(prediction)
             if ids.shape != truth.shape:
                 size, expected = (" × ".join(map(str, mask.shape)) for mask in (ids, truth))
@@ -217,7 +220,10 @@ class MaskScorer:
             self._refuse_unknown(ids, "prediction")
             found = object_outlines(ids, numbers)
             for number in numbers:
-                measured[number, stem] = self.rules.measure(found[number], target[number])
+                self.measured[place][number, stem] = self.rules.measure(found[number], target[number])
+            self._found[place] = self._found[place] or any(outline.area for outline in found.values())
+            if not self._found[place] and any(outline.area for outline in target.values()):
+                self._others[place].append(set(np.unique(ids).tolist()) - {0, 255})
 
     def _refuse_unknown(self, ids: Ids, label: str) -> None:
         """Refuse an id that is no object of the video, if the rules do; the objects are 1 to n."""
@@ -233,8 +239,13 @@ class MaskScorer:
         """Return object → values, per prediction.
 
         Raises:
-            ValueError: if a frame that counts is missing.
+            ValueError: if a frame that counts is missing, or if a prediction holds ids in most frames that show an
+                object, and never an object's.
         """
+        for others, is_found in zip(self._others, self._found, strict=True):
+            if not is_found and 2 * sum(map(bool, others)) > len(others):
+                held, wanted = (", ".join(map(str, sorted(ids))) for ids in (set().union(*others), self.plan))
+                raise ValueError(f"the predictions hold id {held}, the annotation {wanted}: none in common")
         nothing = (0.0,) * len(self.rules.measures)
         found: list[dict[Object, Values]] = []
         for measured in self.measured:

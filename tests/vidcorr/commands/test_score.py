@@ -142,6 +142,23 @@ def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path,
     assert (found.sequences, found.data["missing_videos"]) == (("a",), ["b"])
 
 
+def test_predictions_without_an_id_of_the_video_are_refused_and_lost_objects_are_not(tmp_path):
+    folders = write_video(tmp_path, "1100 1100 1100 1100", "3300 3300 3300 3300")
+    for rules in ("youtube-vos", "vost", "vos-benchmark", "sa-v"):
+        assert refused(DataError, "mine/a: the predictions hold id 3, the annotation 1: none", score, *folders, rules)
+    assert score(*folders, "davis-2016").scores["J-Mean"] == 1
+    lost = write_video(tmp_path / "lost", "1100 1100 1100 1100 1100", "1100 0000 0300 0000 0000")
+    assert score(*lost, "vost").scores["J-Mean"] == 0
+
+
+def test_frames_and_videos_that_are_not_scored_are_named(tmp_path, caplog):
+    folders = write_video(tmp_path, "1100 1100 1100", "1100 1000 1100 1100 1100")
+    write_masks(tmp_path / "mine" / "cat", "1100")
+    score(*folders)
+    assert "mine: not scored, the truth lacks them: cat" in caplog.text
+    assert "mine/a/00003.png: no annotation of this frame; predicted masks not scored: 2" in caplog.text
+
+
 META = {"a": {"1": "dog", "2": "emu"}, "b": {"7": "dog"}}
 
 
