@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import near
-from ..results.rendering import readable_fields
 
 if TYPE_CHECKING:
     from ..functional.evaluation_protocol import EvaluationProtocol
@@ -93,7 +92,7 @@ def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
     if others := [other for other in values if other != benchmark]:
         lines.append(f"other benchmarks: {', '.join(others)}")
     lines += [f"{key}: {text}" for key, text in about.items()]
-    for field, shown in readable_fields(protocol.fields()).items():
+    for field, shown in protocol.fields().items():
         if field != "name":
             stated = "source" if field in values[benchmark] else "default"
             origin = stated if protocol.fields()[field] == named[field] else "changed"
@@ -103,7 +102,7 @@ def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
 
 def differences(first: tuple[EvaluationProtocol, str], second: tuple[EvaluationProtocol, str]) -> list[str]:
     """Return a heading, a line per field in which two protocols differ, and the notes on both."""
-    values, others = (readable_fields(protocol.fields()) for protocol, _ in (first, second))
+    values, others = (protocol.fields() for protocol, _ in (first, second))
     lines = [f"{'':26}{first[0].name + ', ' + first[1]:28} {second[0].name}, {second[1]}"]
     different = [field for field in values if field != "name" and values[field] != others[field]]
     lines += [f"  {field:24}{values[field]!s:28} {others[field]}" for field in different]

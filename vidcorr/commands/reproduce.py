@@ -30,6 +30,9 @@ def command(args: Sequence[str]) -> None:
         known = ", ".join(study.evaluate)
         raise ValueError(f"--on {' '.join(wanted)}: no row has a printed score; rows have {known}")
     missing = [row for row in rows if row.model[0].endswith(".ckpt") and not Path(row.model[0]).is_file()]
+    if missing and flags.rows and configured:
+        path, page = missing[0].model[0], missing[0].download
+        raise ValueError(f"{path} is missing: download {page}, then: vidcorr convert FILE {path}")
     for row in missing if configured else rows:
         needs = f"{row.model[0]} is missing; " if row in missing else ""
         for name in wanted:
@@ -46,9 +49,3 @@ def command(args: Sequence[str]) -> None:
             for job in jobs_of(row, entry.name, benchmark, *views):
                 jobs[job] = row.name, row.published[entry.name]
     repeat(jobs, flags.output, fields=not flags.no_fields)
-    if missing and flags.rows:
-        lines = [
-            f"{row.name}: {row.model[0]} is missing; download {row.download}, then: vidcorr convert FILE {row.model[0]}"
-            for row in missing
-        ]
-        raise ValueError("; ".join(lines))

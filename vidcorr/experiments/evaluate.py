@@ -26,7 +26,7 @@ from ..functional import PropagationProtocol
 from ..functional.device import on_device, out_of_memory_advice
 from ..results.page import write_report
 from ..results.records import Table, records_of, tabulate
-from ..results.rendering import markdown_table, print_table, render, table_footnotes, text_rows
+from ..results.rendering import markdown_table, render, table_footnotes, text_rows
 from ..results.result import RESULTS_FILE, Network, Result, require_writable
 from ..tracking.label_tracker import seen_by
 from ..videos.files import FolderInUse, FolderLock, slug, write_atomically
@@ -140,24 +140,19 @@ def _table(results: Mapping[Job, Result], base: str) -> Table:
         scores = [result.stage_of(key)[1] for key in result.main_scores()]  # of every stage
         records += records_of(result, job.network.row, scores)
     table = tabulate(records, trained=False)
-    rows = {job.network.row for job in results if base and job.network.name == base}
-    for name, row in table.rows.items():
-        if rows.intersection(record.row for cell in row.values() for record in cell.records):
-            return table.with_differences(name)
-    return table
+    return table.with_differences(base) if base and any(base in name for name in table.rows) else table
 
 
 def _show(table: Table, output: Path) -> None:
-    """Print a table per benchmark and protocol, and write the tables and a CSV file of all scores."""
-    sections = []
+    """Print and write a table per benchmark and protocol, and write a CSV file of all scores."""
+    parts = []
     for title, block in table.blocks.items():
-        scores, rows = list(block.values()), [row for row in text_rows(table, block) if any(row[1:])]
-        sections.append(f"## {title}\n\n{markdown_table(['', *scores], rows, first_right=1)}")
-        print_table([title, *scores], rows)
-        print()
-    write_atomically(output / "table.md", "\n".join([*sections, *(f"{note}\n" for note in table_footnotes(table))]))
+        rows = [row for row in text_rows(table, block) if any(row[1:])]
+        parts.append(f"## {title}\n\n{markdown_table(['', *block.values()], rows, first_right=1)}")
+    text = "\n".join([*parts, *(f"{note}\n" for note in table_footnotes(table))])
+    write_atomically(output / "table.md", text)
     write_atomically(output / "table.csv", render(table, "csv"))
-    print(*table_footnotes(table), output / "table.md", sep="\n")
+    print(text, output / "table.md", sep="\n")
 
 
 def _write_pages(results: Mapping[Job, Result], runner: Runner) -> None:
@@ -247,27 +242,8 @@ class Runner:
             ValueError: naming the failed jobs.
         """
         if self.failures:
-            titles: dict[str, list[str]] = {}
-            for job, error in self.failures.items():
-                titles.setdefault(error, []).append(job.title)
-            lines = "; ".join(f"{', '.join(failed)}: {error}" for error, failed in titles.items())
+            lines = "; ".join(f"{job.title}: {error}" for job, error in self.failures.items())
             raise ValueError(f"{len(self.failures)} of {jobs} jobs failed: {lines}")
-
-    @contextmanager
-    def attempt(self, jobs: Sequence[Job]) -> Iterator[None]:
-        """Record and print an error of the block as the failure of jobs.
-
-        Raises:
-            LostRank: if another rank has ended.
-            OSError: if the disk is full.
-        """
-        try:
-            yield
-        except Exception as error:  # of any type: the other jobs still run
-            if isinstance(error, LostRank) or (isinstance(error, OSError) and error.errno in DISK):
-                raise
-            self.failures |= {job: _line(error) for job in jobs}
-            print(f"{_title(jobs)} failed: {_line(error)}", flush=True)
 
     def _check(self, jobs: Sequence[Job]) -> None:
         """Build all networks and features once, to report mistakes before any work.
@@ -307,8 +283,15 @@ class Runner:
                 return
             began = time.perf_counter()
             print(f"{heading} {_title(jobs)}", flush=True)
-            with self.attempt(jobs), ranks.together():
-                self._evaluate(jobs, writes=ranks.rank == 0)
+            try:
+                with ranks.together():
+                    self._evaluate(jobs, writes=ranks.rank == 0)
+            except Exception as error:  # of any type: the other jobs still run
+                if isinstance(error, LostRank) or (isinstance(error, OSError) and error.errno in DISK):
+                    raise
+                self.failures |= {job: _line(error) for job in jobs}
+                print(f"{_title(jobs)} failed: {_line(error)}", flush=True)
+            else:
                 print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
 
     def _evaluate(self, jobs: Sequence[Job], writes: bool) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -47,28 +45,6 @@ class Exact(BaseModel):
     """A model that checks its values and refuses unknown fields."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-
-ModelT = TypeVar("ModelT", bound=BaseModel)
-
-
-def read_as(path: Path, kind: str, model: type[ModelT]) -> ModelT:
-    """Read a JSON file as a model.
-
-    Args:
-        path: the file.
-        kind: name of the file's kind in an error, for example "results.json of a benchmark".
-        model: type of the content.
-
-    Raises:
-        ValueError: if the file cannot be read or does not fit; the message names the file and the field.
-    """
-    try:
-        return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        raise ValueError(f"{path}: is not a {kind}, or damaged ({first_mistake(error)})") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: is not a {kind}, or damaged ({error})") from error
 
 
 def first_mistake(error: ValidationError) -> str:

@@ -20,9 +20,8 @@ from ..videos.mask_files import davis_palette
 from .checked import Json, plain
 from .pictures.overlays import TRUTH_SUFFIX, Curve, plain_curves
 from .published import published_beside
-from .rendering import readable_fields
 from .result import Result
-from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference
+from .statistics import FEWEST_SEQUENCES, HOW
 
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""
@@ -60,9 +59,8 @@ def write_report(
 ) -> Path:
     """Write report.html into the folder of a result.
 
-    The page begins with the scores and their differences from the first result of `beside`. The table of scores
-    includes earlier epochs of the training, and published scores if the
-    result covers the whole test set.
+    The table of scores includes earlier epochs of the training, and published scores if the result covers the whole
+    test set.
 
     Args:
         folder: folder of the result, with animations/ if the benchmark draws them.
@@ -83,19 +81,14 @@ def write_report(
     intervals = {key: f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" for key, ends in ends_of.items() if ends}
     digests = dict.fromkeys(protocol.digest for protocol in result.protocols) if result.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(result.benchmark, digest)]
-    others = [_beside(result, name, other, main) for name, other in beside.items()]
-    shown = result.model_dump(exclude={"rows", "without"})
-    for stage in shown["stages"].values():
-        stage["protocol"]["fields"] = readable_fields(stage["protocol"]["fields"])
     content = {
-        "result": shown,
+        "result": result.model_dump(exclude={"rows", "without"}),
         "network": str(result.network),
         "command": shlex.join(result.provenance.command),
         "main": main,
         "intervals": intervals,
         "how": f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences.",
-        "compared": f"Differences are this run minus the other, paired by sequence. {ABOUT_WEIGHTS}" if others else "",
-        "others": others,
+        "others": [_beside(result, name, other) for name, other in beside.items()],
         "published": [{"name": f"{paper.name} ({paper.source})", "scores": dict(paper.scores)} for paper in papers],
         "animations": _animations(folder, result),
         "rows": result.records(),
@@ -106,8 +99,8 @@ def write_report(
     return path
 
 
-def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -> Json:
-    """Return the page's content for another result: scores, epochs, charts, and paired tests of `compared` scores.
+def _beside(result: Result, name: str, other: Result) -> Json:
+    """Return the page's content for another result: scores, epochs and charts.
 
     Raises:
         ValueError: if the results belong to different benchmarks.
@@ -115,19 +108,11 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
     if other.benchmark != result.benchmark:
         raise ValueError(f"{name}: is a result of {other.benchmark}, but the report is of {result.benchmark}")
     ours, theirs = ([protocol.shared or protocol.digest for protocol in side.protocols] for side in (result, other))
-    same = ours == theirs
-    differences = {}
-    alike = {row.name for row in result.rows} == {row.name for row in other.rows}
-    for key in compared if same else ():
-        samples = [each for side in (result, other) if (each := side.sample(key)) is not None]
-        change = difference(samples[:1], samples[1:]) if alike and len(samples) == 2 else None
-        differences[key] = "other sequences" if change is None else change.in_points
     return {
         "name": name,
         "scores": other.scores,
         "protocols": ", ".join(protocol.name for protocol in other.protocols) or "none",
-        "same": same,
-        "differences": differences,
+        "same": ours == theirs,
         "history": [past.model_dump() for past in other.history],
         "charts": other.shown.charts,
     }

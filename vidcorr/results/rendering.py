@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from math import isnan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..videos.files import csv_of_records
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, HOW
@@ -28,16 +28,6 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 def percent(value: float | None) -> str:
     """Return a fraction in per cent with a single decimal; a dash for NaN, an empty text for None."""
     return "" if value is None else "–" if isnan(value) else f"{100 * value:.1f}"
-
-
-def readable_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a protocol for people, with the radius in cells and in pixels of the input."""
-    radius, stride = fields.get("radius"), fields.get("feature_stride")
-    if radius is None or stride is None:
-        return dict(fields)
-    cells = radius / stride if fields.get("radius_unit") == "pixel" else radius
-    in_pixels = {"radius": f"{cells:g} cells, {cells * stride:g} px"}
-    return dict(fields) | in_pixels
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], first_right: int | None = None) -> str:

@@ -14,11 +14,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from typing_extensions import Self
 
 from ..videos.files import csv_of_records, write_atomically
-from .checked import Exact, Facts, Items, Json, Score, Value, plain, read_as
+from .checked import Exact, Facts, Items, Json, Score, Value, first_mistake, plain
 from .statistics import Sample, interval
 
 if TYPE_CHECKING:
@@ -299,7 +299,14 @@ class Result(Exact):
         """
         path = Path(path)
         file = path if path.name == RESULTS_FILE else path / RESULTS_FILE
-        return read_as(file, "results.json of a benchmark", cls)
+        try:
+            return cls.model_validate(json.loads(file.read_text(encoding="utf-8")))
+        except ValidationError as error:
+            raise ValueError(
+                f"{file}: is not a results.json of a benchmark, or damaged ({first_mistake(error)})"
+            ) from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise ValueError(f"{file}: is not a results.json of a benchmark, or damaged ({error})") from error
 
     def records(self) -> list[Json]:
         """Return the lines of per_sequence.csv; an undefined value is None."""

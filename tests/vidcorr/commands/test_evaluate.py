@@ -59,7 +59,7 @@ def test_a_job_that_fails_is_named_and_the_others_are_done(davis, tmp_path, caps
 
     second = Failing(davis.root, changes=SMALL, limit_sequences=2, name="second")
 
-    message = "2 of 4 jobs failed: raw_colour on second by vfs.*, .*Blocky on second by .*: RuntimeError: out of memory"
+    message = "2 of 4 jobs failed: raw_colour on second by .*: RuntimeError: out of memory; .*Blocky on second by "
     refused(ValueError, message, evaluate, ["raw_colour", BLOCKY], [second, davis], tmp_path)
     assert list(table_of(tmp_path)) == ["raw_colour, stride 8", f"{BLOCKY}, stride 4, normalised by itself"]
 
