@@ -1,11 +1,8 @@
 """Masks in which objects start: an object that is not in its mask, and an id that no mask introduces."""
 
 import shutil
-import sys
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -44,26 +41,6 @@ def test_an_id_that_no_mask_introduces_is_one_line(davis_root, tmp_path):
     refused(DataError, message, DavisBenchmark(root, changes=SMALL).evaluate, extractor)
     merged = DavisBenchmark(root, year=2016, split=None, changes=SMALL).evaluate(extractor).scores
     assert 0 < merged["J-Mean"] < 1
-
-
-def test_files_are_opened_for_their_header_before_any_work_and_then_once(davis_root):
-    """The first mask has more readers: its ids, the plan of the scores, the labels, and the score."""
-    extractor, root = build_feature_extractor("raw_colour"), str(davis_root)
-    opened = Counter()
-    counting = [True]
-
-    def count(event, arguments):
-        if counting and event == "open" and str(arguments[0]).endswith((".jpg", ".png")):
-            opened[Path(arguments[0])] += str(arguments[0]).startswith(root)
-
-    sys.addaudithook(count)
-    try:
-        DavisBenchmark(davis_root, changes=SMALL).evaluate(extractor)
-    finally:
-        counting.clear()  # a hook cannot be removed
-    found = [path for sequence in Davis(davis_root) for path in (*sequence.frames, *sequence.masks.values())]
-    first = {sequence.masks[0] for sequence in Davis(davis_root)}
-    assert opened == {path: 5 if path in first else 2 for path in found}
 
 
 class Spoilt(nn.Module):

@@ -35,25 +35,28 @@ def found_masks(folder, names=None):
     return np.stack([np.array(Image.open(path)) for path in files])
 
 
-def plain(colour, frames, mask):
-    return np.stack([ids.numpy() for _, ids in follow(colour, frames, MaskPrompt.of(mask))])
-
-
 def found_rows(path, columns):
-    """Return name → (T, columns) of a table."""
-    found = {}
-    for row in csv.DictReader(path.open()):
-        found.setdefault(row["name"], []).append([float(row[key] or "nan") for key in columns])
-    return {name: np.array(rows) for name, rows in found.items()}
+    """Return the numbers of a table, (T, K, columns), and the names of its K objects."""
+    rows = list(csv.DictReader(path.open()))
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    numbers = [[float(row[key] or "nan") for key in columns] for row in rows]
+    return np.array(numbers).reshape(-1, len(names), len(columns)), names
+
+
+def plain(colour, frames, t, prompt):
+    """Return what is found from frame t on to either end, in the order of the frames."""
+    back, on = (
+        [np.asarray(found) for _, found in follow(colour, part, prompt)]
+        for part in (frames[: t + 1].flip(0), frames[t:])
+    )
+    return np.stack(back[:0:-1] + on)
 
 
 def test_a_mask_in_the_middle_is_propagated_both_ways(scene, folder, colour, tmp_path, at):
     video, masks = scene
     content = predict_video(colour, folder / "frames", at(6), tmp_path)
     found = found_masks(tmp_path, [f"{t:03d}" for t in range(FRAMES)])
-    frames = tensors(video)
-    assert np.array_equal(found[6:], plain(colour, frames[6:], masks[6]))
-    assert np.array_equal(found[:7][::-1], plain(colour, frames[:7].flip(0), masks[6]))
+    assert np.array_equal(found, plain(colour, tensors(video), 6, MaskPrompt.of(masks[6])))
     scores = region_similarity(torch.from_numpy(found) == 1, torch.from_numpy(masks) == 1)
     assert scores.min() > 0.6
     assert (content["frames"], content["complete"], content["prompt"]["frame"]) == (FRAMES, True, 6)
@@ -61,48 +64,33 @@ def test_a_mask_in_the_middle_is_propagated_both_ways(scene, folder, colour, tmp
 
 
 def test_a_part_of_a_video_is_followed_as_a_video_of_its_own(scene, folder, colour, tmp_path, at):
-    _, masks = scene
     part = FrameStream(folder / "clip.mp4", start=1, end=9, every=2)
     content = predict_video(colour, part, at(5), tmp_path, overlay=False)
     found = found_masks(tmp_path, ["00001", "00003", "00005", "00007"])
     frames = torch.stack(list(FrameStream(folder / "clip.mp4")))[1:9:2]
-    assert np.array_equal(found[:3][::-1], plain(colour, frames[:3].flip(0), masks[5]))
-    assert np.array_equal(found[2:], plain(colour, frames[2:], masks[5]))
+    assert np.array_equal(found, plain(colour, frames, 2, MaskPrompt.of(scene[1][5])))
     assert content["part"] == {"start": 1, "end": 9, "every": 2}
     assert content["frame_rate"] == 6
     message = "frame 4 is not in the part of the video from frame 1 to .*, one frame in 2"
     refused(DataError, message, predict_video, colour, part, at(4), tmp_path / "other")
 
 
-def test_several_boxes_are_each_followed_as_one_alone(scene, folder, colour, tmp_path):
-    video, masks = scene
-    frames, middle = tensors(video), bounds(masks[6])
+def test_boxes_and_points_of_a_later_frame_are_followed_both_ways(scene, folder, colour, tmp_path):
+    """Several boxes are each followed as one alone."""
+    frames, middle = tensors(scene[0]), bounds(scene[1][6]).tolist()
     prompt = read_prompt(box=[f"sprite={','.join(map(str, middle))}", "4,5,20,22@6"])
-    predict_video(colour, folder / "frames", prompt, tmp_path)
-    found = found_rows(tmp_path / "boxes.csv", ("x", "y", "width", "height"))
-    assert list(found) == ["sprite", "1"]
-
-    def alone(sequence, box):
-        return np.concatenate([boxes for _, boxes in follow(colour, sequence, BoxPrompt.of(box))])
-
-    for boxes, prompted in zip(found.values(), (middle, [4, 5, 20, 22]), strict=True):
-        back, on = alone(frames[:7].flip(0), prompted), alone(frames[6:], prompted)
-        assert boxes == pytest.approx(np.concatenate([back[:0:-1], on]), abs=0.006)
-
-
-def test_points_of_a_later_frame_are_each_followed_as_alone(scene, folder, colour, tmp_path):
-    video, _ = scene
+    predict_video(colour, folder / "frames", prompt, tmp_path / "boxes", overlay=False)
+    boxes, names = found_rows(tmp_path / "boxes" / "boxes.csv", ("x", "y", "width", "height"))
+    assert names == ["sprite", "1"]
+    alone = [plain(colour, frames, 6, BoxPrompt.of(box)) for box in (middle, [4, 5, 20, 22])]
+    np.testing.assert_allclose(boxes, np.concatenate(alone, 1), atol=0.006, rtol=0)
     (tmp_path / "p.csv").write_text("frame,name,x,y\n7,b,60,50\n7,a,44,31\n")
-    predict_video(colour, folder / "frames", read_prompt(points=str(tmp_path / "p.csv")), tmp_path / "out")
-    frames, points = tensors(video), {"b": (60, 50), "a": (44, 31)}
-
-    def alone(sequence):
-        return np.stack([found for _, found in follow(colour, sequence, PointPrompt.of(points))])
-
-    both = np.concatenate([alone(frames[:8].flip(0))[:0:-1], alone(frames[7:])])
-    found = found_rows(tmp_path / "out" / "points.csv", ("x", "y", "score"))
-    assert list(found) == ["b", "a"]
-    np.testing.assert_allclose(np.stack(list(found.values()), 1), both, atol=0.006, rtol=0)
+    prompt = read_prompt(points=str(tmp_path / "p.csv"))
+    predict_video(colour, folder / "frames", prompt, tmp_path / "points", overlay=False)
+    points, names = found_rows(tmp_path / "points" / "points.csv", ("x", "y", "score"))
+    assert names == ["b", "a"]
+    expected = plain(colour, frames, 7, PointPrompt.of({"b": (60, 50), "a": (44, 31)}))
+    np.testing.assert_allclose(points, expected, atol=0.006, rtol=0)
 
 
 def test_queried_points_of_a_later_frame_start_at_their_prompt(folder, colour):

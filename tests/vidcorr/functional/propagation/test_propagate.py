@@ -12,6 +12,7 @@ from tests.helpers.plain_propagation import plain_propagation
 from tests.helpers.propagation import one_hot, protocol, run, video
 from tests.helpers.refusal import refused
 from vidcorr.functional import LabelPropagator, PropagationProtocol, decode_masks, encode_masks, propagate_labels
+from vidcorr.functional.device import computing_in
 from vidcorr.functional.propagation import attention
 from vidcorr.functional.propagation.attention import WORKSPACE, LocalAttention
 from vidcorr.functional.propagation.matches import matches_of_cells
@@ -182,6 +183,8 @@ def test_the_training_around_it_does_not_move_it():
     try:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             result = run(features, labels, protocol())
+            with computing_in("float32", torch.device("cpu")):
+                assert (torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()) == (False, "highest")
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision("highest")
