@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -55,8 +55,6 @@ class Liir(MomentumMethod):
             updates the position map by query and references alike (section 3.2). "average": its moving average, without
             gradient. The public code averages only references of its stride-8 branch, which is not evaluated.
         reference_gradient: False cuts the gradient through learned references in the second phase: a control.
-        averaged: part of the encoder that is averaged: "encoder", all of it; or "last_convolution", over the features
-            of the encoder that learns, as in the public code (shasha521/LIIR_pytorch).
         encoder_momentum: m of the moving average.
         radius: radius of the window, in cells of 4 px.
         border: "exclude" leaves cells outside the map out; "zero": see `local_affinity`.
@@ -86,7 +84,6 @@ class Liir(MomentumMethod):
         schedule: LiirSchedule = LiirSchedule(),
         reference_encoder: EncodedBy = "learned",
         reference_gradient: bool = True,
-        averaged: Literal["encoder", "last_convolution"] = "encoder",
         encoder_momentum: float = 0.999,
         radius: int = 6,
         border: Border = "exclude",
@@ -113,11 +110,6 @@ class Liir(MomentumMethod):
         self.bank = NegativeBank(bank, affinity_dim, side, radius // 2, border) if bank.frames else None
         averages = reference_encoder == "average" or (bank.encoder == "average" and bank.frames > 0)
         self.target_encoder = MomentumEncoder(self.encoder) if averages else None
-
-    @property
-    def encoder(self) -> nn.Module:
-        """The part of the backbone that the momentum encoder averages."""
-        return self.backbone.affinity if self.hparams["averaged"] == "last_convolution" else self.backbone
 
     @property
     def warming_up(self) -> bool:
@@ -164,12 +156,8 @@ class Liir(MomentumMethod):
             features = self.backbone(seen.flatten(0, 1)).unflatten(0, shape)
             query, references = features[:, -1], features[:, :-1]
             return query, references if self.warming_up or settings["reference_gradient"] else references.detach()
-        if settings["averaged"] == "last_convolution":
-            features = self.backbone(seen.flatten(0, 1), project=False).unflatten(0, shape)
-            query, references = self.backbone.affinity(features[:, -1]), features[:, :-1]
-        else:
-            query = self.backbone(seen[:, -1])
-            references = seen[:, :-1].to(query.dtype)
+        query = self.backbone(seen[:, -1])
+        references = seen[:, :-1].to(query.dtype)
         with torch.no_grad():
             return query, average(references.flatten(0, 1)).unflatten(0, references.shape[:2]).to(query.dtype)
 
@@ -181,8 +169,6 @@ class Liir(MomentumMethod):
         displace = displacement(self.hparams["bank"]["modulation"], videos, generator, own)
         if self.hparams["bank"]["encoder"] == "learned" or self.target_encoder is None:
             features = without_statistics(self.backbone, frames, displace)
-        elif self.hparams["averaged"] == "last_convolution":
-            features = self.target_encoder(without_statistics(self.backbone, frames, displace, project=False))
         else:
             features = without_statistics(self.target_encoder, frames, displace)
         return self.bank.keys_of(features, generator, own, videos)

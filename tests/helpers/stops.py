@@ -117,7 +117,7 @@ def make(method: str, accumulated: int) -> pl.LightningModule:
         return VFSSimSiam("tests.helpers.training:Tiny", projector_dim=8, predictor_dim=4)
     if method == "VFSMoCo":
         return tiny_moco(BATCH_SIZE * 2 * accumulated * 2)
-    return tiny_liir(stages=3, schedule={"warmup_epochs": 1, "warmup_accumulation": accumulated})
+    return tiny_liir(schedule={"warmup_epochs": 1, "warmup_accumulation": accumulated})
 
 
 def go(

@@ -32,7 +32,7 @@ def tiny_moco(queue_size: int = 16, **options: Any) -> VFSMoCo:
 
 
 def tiny_liir(**options: Any) -> Liir:
-    """For frames of 16 px; features small, so that no place takes all of the softmax before training.
+    """Return a Liir of three stages for frames of 16 px, whose features are small: no place takes all of the softmax.
 
     A dict in `options` replaces single fields of the settings.
     """
@@ -40,12 +40,11 @@ def tiny_liir(**options: Any) -> Liir:
     for name, fields in options.items():
         groups[name] = groups[name] | fields if isinstance(fields, dict) else fields
     torch.manual_seed(0)
-    module = Liir(**{"position_size": 8, "radius": 2} | groups)
+    module = Liir(**{"position_size": 8, "radius": 2, "stages": 3} | groups)
     with torch.no_grad():
         module.backbone.affinity.weight.mul_(0.2)
         if module.target_encoder is not None:
-            average = module.target_encoder.average
-            getattr(average, "affinity", average).weight.mul_(0.2)
+            module.target_encoder.average.affinity.weight.mul_(0.2)
     return module
 
 

@@ -7,13 +7,12 @@ from pytorch_lightning.tuner import Tuner
 from torch.utils.data import DataLoader
 
 from callbacks import LastCheckpoint, Safeguards
-from datamodules import SyntheticVideoDataModule
 from lightning_modules import VFSSimSiam
 from lightning_modules.base import SampleMean, _batch_norm, keyed_generator
 from lightning_modules.schedules import cosine_factor
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir, tiny_moco
+from tests.helpers.training import TINY, InMemory, loader, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr.backbones import describe_network
 
 
@@ -71,7 +70,7 @@ def test_lightnings_tuner_sets_the_batch_of_the_data_and_the_plan_states_the_sca
     """`BatchSizeFinder` writes `batch_size` of whatever has it; `lr_find` suggests a rate, but `base_lr` is scaled."""
     caplog.set_level("INFO")
     module, guards = VFSSimSiam(**TINY), [LastCheckpoint(dirpath=tmp_path), Safeguards()]
-    held = SyntheticVideoDataModule(tmp_path / "data", videos=8, batch_size=2, num_workers=0, frames=2, size=32)
+    held = InMemory(8, 2, frames=2, size=32)
     trainer = quiet_trainer(max_steps=2, callbacks=guards, default_root_dir=tmp_path, enable_checkpointing=True)
     tuner = Tuner(trainer)
     tuner.scale_batch_size(module, datamodule=held, max_trials=1, steps_per_trial=1, init_val=4)

@@ -60,10 +60,8 @@ def by_equations(module, batch, dropped):
     if not module.hparams["reference_gradient"]:
         references = references.detach()
     if module.hparams["reference_encoder"] == "average":
-        frames = seen[:, :-1].flatten(0, 1)
-        if module.hparams["averaged"] == "last_convolution":
-            frames = module.backbone(frames, project=False)
-        references = module.target_encoder.average(frames).detach().unflatten(0, references.shape[:2])
+        averaged = module.target_encoder.average(seen[:, :-1].flatten(0, 1))
+        references = averaged.detach().unflatten(0, references.shape[:2])
     affinity = local_affinity(query, references, radius)
     compactness = query.new_zeros(())
     if module.prior is not None:
@@ -94,11 +92,10 @@ def by_equations(module, batch, dropped):
         OFF | {"position": "1dape"},
         OFF | {"reference_gradient": False},
         AVERAGE,
-        AVERAGE | {"averaged": "last_convolution"},
         OFF | {"bank": {"frames": 6}},
         OFF | {"bank": {"frames": 6, "negatives": "same_place"}},
         OFF | {"bank": {"frames": 6, "negatives": "shared"}},
-        AVERAGE | {"averaged": "last_convolution", "bank": {"frames": 6, "negatives": "shared"}},
+        AVERAGE | {"bank": {"frames": 6, "negatives": "shared"}},
         AVERAGE | {"bank": {"frames": 6}},
         OFF | {"prior": {"components": 2}},
         {},
@@ -128,27 +125,19 @@ def test_step_is_that_of_the_equations(options):
 
 @pytest.mark.parametrize("negatives", ["per_query", "shared"])
 @pytest.mark.parametrize(
-    ("modulation", "keys", "averaged"),
-    [
-        ("shift", "average", "encoder"),
-        ("shuffle", "average", "last_convolution"),
-        ("none", "average", "last_convolution"),
-        ("none", "average", "encoder"),
-        ("none", "learned", "encoder"),
-    ],
+    ("modulation", "keys"), [("shift", "average"), ("shuffle", "average"), ("none", "average"), ("none", "learned")]
 )
-def test_keys_of_the_bank(modulation, keys, averaged, negatives):
+def test_keys_of_the_bank(modulation, keys, negatives):
     """A key is a feature of the query by the key encoder, its position map displaced; nothing learns from it."""
-    module = tiny_liir(averaged=averaged, bank={"modulation": modulation, "encoder": keys, "negatives": negatives})
-    batch, last = clips(2), averaged == "last_convolution"
+    module = tiny_liir(bank={"modulation": modulation, "encoder": keys, "negatives": negatives})
+    batch = clips(2)
     if keys == "learned":
         assert module.target_encoder is None
         encoder = module.backbone
     else:
         encoder = module.target_encoder.average
-        assert len(list(encoder.parameters())) == (2 if last else len(list(module.backbone.parameters())))
     with torch.no_grad():
-        (module.backbone if last else encoder).position.places.normal_()
+        encoder.position.places.normal_()
     module.eval()
     published = module.objective(batch, 2, torch.Generator().manual_seed(3))
     assert published["keys"].shape == ((2, 2, 64) if negatives == "shared" else (2, 1, 4, 4, 64))
@@ -156,7 +145,7 @@ def test_keys_of_the_bank(modulation, keys, averaged, negatives):
     seen[:, 0] -= 1.5
     seen[:, 2] = 0
     with torch.no_grad():
-        still = encoder(module.backbone(seen, project=False) if last else seen).flatten(2)
+        still = encoder(seen).flatten(2)
     distance = torch.cdist(published["keys"].flatten(1, -2), still.mT)
     assert (distance.amin(2) < 1e-4).all() == (modulation == "none")
     if modulation == "none" and negatives == "per_query":
@@ -168,10 +157,9 @@ def test_keys_of_the_bank(modulation, keys, averaged, negatives):
 
 @pytest.mark.parametrize("references", ["learned", "average"])
 @pytest.mark.parametrize("keys", ["learned", "average"])
-@pytest.mark.parametrize("averaged", ["encoder", "last_convolution"])
-def test_statistics_move_once_a_step_and_not_by_displaced_positions(references, keys, averaged):
-    options = {"reference_encoder": references, "averaged": averaged}
-    module, plain = (tiny_liir(**options, bank={"encoder": keys, "modulation": name}) for name in ("shift", "none"))
+def test_statistics_move_once_a_step_and_not_by_displaced_positions(references, keys):
+    banks = [{"encoder": keys, "modulation": name} for name in ("shift", "none")]
+    module, plain = (tiny_liir(reference_encoder=references, bank=bank) for bank in banks)
     batch = clips(4)
     for one in (module, plain):
         torch.nn.init.normal_(one.backbone.position.places, generator=torch.Generator().manual_seed(1))
@@ -208,8 +196,8 @@ def test_second_phases_start_from_one_first_phase(tmp_path):
     trainer = quiet_trainer(max_epochs=1)
     trainer.fit(first, DataLoader(Clips(8, 2, 16), batch_size=4))
     trainer.save_checkpoint(path := tmp_path / "first.ckpt")
-    for options in ({"bank": {"frames": 0}}, {}, {"reference_encoder": "average", "averaged": "last_convolution"}):
-        module = Liir(position_size=8, radius=2, start=str(path), **{"bank": {"frames": 6}} | options)
+    for options in ({"bank": {"frames": 0}}, {}, {"reference_encoder": "average"}):
+        module = Liir(position_size=8, radius=2, stages=3, start=str(path), **{"bank": {"frames": 6}} | options)
         for name, tensor in first.backbone.state_dict().items():
             assert torch.equal(module.backbone.state_dict()[name], tensor), name
         assert module.backbone.training
@@ -218,7 +206,7 @@ def test_second_phases_start_from_one_first_phase(tmp_path):
             encoder = module.encoder.state_dict()
             assert all(torch.equal(encoder[name], t) for name, t in module.target_encoder.average.state_dict().items())
     assert refused(ValueError, "first.ckpt: its encoder is .*'position': '1dape'.* this run's is .*'none'", Liir,
-                   position="none", position_size=8, start=str(path))  # fmt: skip
+                   position="none", position_size=8, stages=3, start=str(path))  # fmt: skip
 
 
 def test_frames_that_do_not_fit_the_bank_are_refused():
@@ -335,7 +323,7 @@ def test_bad_choices_are_refused_before_the_epochs_that_do_without_them(options,
 def test_settings_are_saved_as_plain_types_and_read_again(tmp_path):
     """The paper's 256 channels, scaled down; a checkpoint names no dataclass."""
     settings = {"bank": BankSettings(frames=6), "schedule": LiirSchedule(lr=1e-5), "prior": None}
-    module = Liir(position_size=8, affinity_dim=8, radius=2, **settings)
+    module = Liir(position_size=8, affinity_dim=8, radius=2, stages=3, **settings)
     trainer = quiet_trainer(max_steps=1)
     trainer.fit(module, DataLoader(Clips(2, 2, 16), batch_size=2))
     trainer.save_checkpoint(tmp_path / "liir.ckpt")

@@ -117,18 +117,18 @@ class LiirEncoder(nn.Module):
         position = to_device(position, x.device).to(x.dtype)
         return x + (position if modulate is None else modulate(position))
 
-    def forward(self, lab: Tensor, modulate: Modulation | None = None, project: bool = True) -> Tensor:
+    def forward(self, lab: Tensor, modulate: Modulation | None = None) -> Tensor:
         """Encode normalised Lab `(N, 3, H, W)` as features for dot products, `(N, 64, H/4, W/4)`.
 
         Args:
             lab: result of `functional.colour.normalised_lab`.
             modulate: displaces the position map frame by frame.
-            project: False leaves out the last convolution and returns 256 channels.
         """
         x = self.stem(lab, modulate)
         for layer in LAYER_OF_STAGE.values():
             x = self.get_submodule(layer)(x)
-        return self.affinity(x) if project else x
+        features: Tensor = self.affinity(x)
+        return features
 
 
 class LiirExtractor(FeatureExtractor):
