@@ -1,6 +1,7 @@
 """Liir: reconstruct a frame from similar cells of another frame, with cells of other videos as negatives."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict
 from functools import partial
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ from vidcorr.videos.files import require_at_least
 
 from .base import Batch, millions
 from .distributed import gather, own_rows, world_size_and_rank
-from .momentum import MomentumEncoder, MomentumMethod, average_row, videos_of, without_statistics
+from .momentum import MomentumMethod, average_row, videos_of, without_statistics
 from .negative_bank import BankSettings, EncodedBy, NegativeBank
 from .schedules import LiirSchedule, SampleLR, scheduled
 
@@ -70,7 +71,6 @@ class Liir(MomentumMethod):
     """
 
     logged = ("reconstruction", "compactness", "negative_mass")
-    keys_divide_queue = False
     synchronises_batch_norm = True
 
     def __init__(
@@ -109,7 +109,7 @@ class Liir(MomentumMethod):
         side = -(-position_size // 2)
         self.bank = NegativeBank(bank, affinity_dim, side, radius // 2, border) if bank.frames else None
         averages = reference_encoder == "average" or (bank.encoder == "average" and bank.frames > 0)
-        self.target_encoder = MomentumEncoder(self.encoder) if averages else None
+        self.target_encoder = deepcopy(self.backbone).requires_grad_(False) if averages else None
 
     @property
     def warming_up(self) -> bool:

@@ -1,12 +1,8 @@
 """The momentum encoder, the queue of keys, and the base of the methods with both."""
 
-import contextlib
-import copy
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from pytorch_lightning.callbacks import StochasticWeightAveraging
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
@@ -15,82 +11,31 @@ from .base import Batch, CorrespondenceModule, keyed_generator
 from .distributed import gather
 
 
-class FullPrecision(nn.Module):
-    """Base of modules that keep parameters and buffers in float32 or finer.
+@torch.no_grad()
+def move_average(average: nn.Module, encoder: nn.Module, momentum: float) -> None:
+    """Move an encoder's average towards the encoder: `ξ ← m ξ + (1 − m) θ`.
 
-    Lightning's precision `bf16-true` casts every submodule by `module.to(torch.bfloat16)`. A moving average needs more
-    than its 8 significant bits: most updates would round to nothing.
-    """
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        def apply(tensor: Tensor) -> Tensor:
-            result = fn(tensor)
-            if not result.is_floating_point() or result.dtype.itemsize >= torch.float32.itemsize:
-                return result
-            return tensor.to(result.device, torch.promote_types(tensor.dtype, torch.float32))
-
-        return super()._apply(apply, recurse)
-
-
-class MomentumEncoder(FullPrecision):
-    """Moving average of an encoder's parameters, without gradient.
-
-    The average is float32 or finer in any precision of training; images in half precision pass through it under
-    autocast. In a state dict, its tensors have the names of the encoder's tensors.
+    Buffers are not averaged: BatchNorm statistics come from the average's passes, as in MoCo.
 
     Papers: MoCo (He et al., CVPR 2020), Eq. 2; VFS, Eq. 2.
 
     Args:
-        encoder: the encoder to average; the average starts as its copy.
+        average: the moving average of the parameters, which starts as a copy of the encoder.
+        encoder: the encoder that learns, of the same structure.
+        momentum: m in [0, 1].
+
+    Raises:
+        ValueError: for a momentum outside [0, 1].
     """
-
-    def __init__(self, encoder: nn.Module) -> None:
-        super().__init__()
-        self.average = copy.deepcopy(encoder).requires_grad_(False)
-        self.register_state_dict_post_hook(_without_own_name)
-        self.register_load_state_dict_pre_hook(_with_own_name)
-
-    def forward(self, images: Tensor, *args: object) -> Tensor:
-        """Encode images by the average; further arguments go to the encoder."""
-        half = images.dtype in (torch.float16, torch.bfloat16)
-        with torch.autocast(images.device.type, images.dtype) if half else contextlib.nullcontext():
-            return self.average(images, *args)
-
-    @torch.no_grad()
-    def update(self, encoder: nn.Module, momentum: float) -> None:
-        """Move the average towards an encoder: `ξ ← m ξ + (1 − m) θ`.
-
-        Buffers are not averaged: BatchNorm statistics come from the average's passes, as in MoCo.
-
-        Args:
-            encoder: the encoder that learns, of the same structure.
-            momentum: m in [0, 1].
-
-        Raises:
-            ValueError: for a momentum outside [0, 1].
-        """
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"encoder_momentum must be in [0, 1], got {momentum}")
-        average: list[Tensor] = list(self.parameters())
-        moved = [theta.to(xi.dtype) for xi, theta in zip(average, encoder.parameters(), strict=True)]
-        torch._foreach_lerp_(average, moved, 1 - momentum)
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"encoder_momentum must be in [0, 1], got {momentum}")
+    torch._foreach_lerp_(list(average.parameters()), list(encoder.parameters()), 1 - momentum)
 
 
-def _without_own_name(module: nn.Module, state: dict[str, Any], prefix: str, _: object) -> None:
-    for name in [name for name in state if name.startswith(f"{prefix}average.")]:
-        state[prefix + name.removeprefix(f"{prefix}average.")] = state.pop(name)
-
-
-def _with_own_name(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
-    for name in [name for name in state if name.startswith(prefix)]:
-        state[f"{prefix}average.{name.removeprefix(prefix)}"] = state.pop(name)
-
-
-class KeyQueue(FullPrecision):
+class KeyQueue(nn.Module):
     """First-in-first-out queue of the newest K keys and the indices of their videos.
 
-    It starts with random unit vectors, or zeros, of no video (index −1), equal on all ranks. Keys stay in float32 in
-    any precision of training.
+    It starts with random unit vectors, or zeros, of no video (index −1), equal on all ranks.
 
     Paper: MoCo (He et al., CVPR 2020), section 3.2.
 
@@ -162,15 +107,14 @@ class MomentumMethod(CorrespondenceModule):
     optimiser step, after all accumulated batches, the average moves and the keys enter the queue. So all ranks hold
     equal queues, and DDP does not broadcast them.
 
-    A method sets `target_encoder` and its queue, both or neither, and has a hyper-parameter `encoder_momentum`.
+    A method sets `target_encoder` and its queue, and has a hyper-parameter `encoder_momentum`.
 
     Attributes:
         encoder: the network that learns.
-        target_encoder: its momentum encoder, or None.
-        keys_divide_queue: refuse a queue that the keys of an optimiser step do not divide, as in MoCo.
+        target_encoder: its moving average, without gradient, or None.
     """
 
-    keys_divide_queue: ClassVar[bool] = True
+    target_encoder: nn.Module | None
 
     def __init__(self) -> None:
         super().__init__()
@@ -188,7 +132,7 @@ class MomentumMethod(CorrespondenceModule):
     def plan(self) -> dict[str, str]:
         """Return the plan, with the size of the queue and the momentum of the average."""
         rows = super().plan() | {"negatives": str(self._queue or "none")}
-        if isinstance(self.target_encoder, MomentumEncoder):
+        if self.target_encoder is not None:
             rows["momentum encoder"] = average_row(self.hparams["encoder_momentum"], self.total_steps())
         return rows
 
@@ -207,20 +151,11 @@ class MomentumMethod(CorrespondenceModule):
 
         Returns:
             The tensors of `step` without `keys`, and `queue_age`: optimiser steps since the oldest key entered.
-
-        Raises:
-            ValueError: if the keys of an optimiser step must divide the queue and do not.
         """
         outputs = super().training_step(batch, batch_index)
         if (keys := outputs.pop("keys", None)) is None:
             return outputs
         per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
-        if self.keys_divide_queue and len(self._queue) % per_step:
-            nearest = max(len(self._queue) // per_step, 1) * per_step
-            raise ValueError(
-                f"model.queue_size is {len(self._queue)}, no multiple of the {per_step} keys of an optimiser step: "
-                f"set it to {nearest}"
-            )
         outputs["queue_age"] = (self._queue.video_ids >= 0).sum() / per_step
         self._pending.append((keys.flatten(0, 1), gather(videos_of(batch)).repeat_interleave(keys.shape[1])))
         return outputs
@@ -228,8 +163,8 @@ class MomentumMethod(CorrespondenceModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take an optimiser step, then move the average and fill the queue."""
         super().optimizer_step(*args, **kwargs)
-        if isinstance(average := self.target_encoder, MomentumEncoder):
-            average.update(self.encoder, self.hparams["encoder_momentum"])
+        if self.target_encoder is not None:
+            move_average(self.target_encoder, self.encoder, self.hparams["encoder_momentum"])
         if self._pending:
             keys, video_ids = (torch.cat(parts)[-len(self._queue) :] for parts in zip(*self._pending, strict=True))
             self._queue.enqueue(keys, video_ids)
@@ -239,11 +174,12 @@ class MomentumMethod(CorrespondenceModule):
         """Drop pending keys of an interrupted run.
 
         Raises:
-            ValueError: with `StochasticWeightAveraging`, whose last pass accumulates an epoch and takes no step.
+            ValueError: for parameters in half precision, in which most updates of the average would round to nothing.
         """
-        if any(isinstance(callback, StochasticWeightAveraging) for callback in self.trainer.callbacks):  # type: ignore[attr-defined]
+        if self.trainer.precision in ("bf16-true", "16-true"):
+            mixed = self.trainer.precision.replace("true", "mixed")
             raise ValueError(
-                f"StochasticWeightAveraging cannot follow the queue of {type(self).__name__}: use EMAWeightAveraging"
+                f"trainer.precision={self.trainer.precision}: the moving average needs float32; take {mixed}"
             )
         super().on_fit_start()
         self._pending.clear()

@@ -1,5 +1,6 @@
 """VFS with negative pairs."""
 
+import copy
 from functools import partial
 
 import torch
@@ -14,7 +15,7 @@ from vidcorr.functional.losses import info_nce_loss, pair_similarities
 from .base import Batch, split_views
 from .distributed import own_rows
 from .heads import mlp
-from .momentum import KeyQueue, MomentumEncoder, MomentumMethod, videos_of
+from .momentum import KeyQueue, MomentumMethod, videos_of
 from .shuffle_bn import batch_norm_groups, encode_shuffled, groups_on_this_rank
 
 
@@ -30,7 +31,7 @@ class VFSMoCo(MomentumMethod):
     Args:
         backbone: a ResNet, `torchvision:NAME` or `timm:NAME`; `package.module:callable`; or a checkpoint to start from.
         projection_dim: width of the embeddings.
-        queue_size: K, number of negatives; a multiple of the keys of an optimiser step.
+        queue_size: K, number of negatives.
         temperature: τ.
         encoder_momentum: m of the moving average.
         groups: BatchNorm groups of a device's batch, of at least 2 videos each; None: see `groups_on_this_rank`.
@@ -41,8 +42,10 @@ class VFSMoCo(MomentumMethod):
         compile: compile both backbones with torch.compile when training starts.
 
     Raises:
-        ValueError: if the backbone is unknown, or in training queue, groups and batch do not fit each other.
+        ValueError: if the backbone is unknown, or in training the groups do not divide the batch.
     """
+
+    target_encoder: nn.Module
 
     def __init__(
         self,
@@ -63,7 +66,7 @@ class VFSMoCo(MomentumMethod):
         self.backbone = self.network_to_train(backbone)
         width = pooled_width(self.backbone)
         self.projector = mlp(width, width, projection_dim)
-        self.target_encoder = MomentumEncoder(self.encoder)
+        self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.queue = KeyQueue(queue_size, projection_dim, seed)
 
     @property
@@ -117,7 +120,7 @@ class VFSMoCo(MomentumMethod):
 
     def compiled_networks(self) -> list[nn.Module]:
         """Return the backbone and its moving average."""
-        return [self.backbone, self.target_encoder.average.get_submodule("0")]
+        return [self.backbone, self.target_encoder.get_submodule("0")]
 
     def _embed(self, encoder: nn.Module, frames: Tensor) -> Tensor:
         with batch_norm_groups(encoder, self._groups(frames)):

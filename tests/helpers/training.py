@@ -44,7 +44,7 @@ def tiny_liir(**options: Any) -> Liir:
     with torch.no_grad():
         module.backbone.affinity.weight.mul_(0.2)
         if module.target_encoder is not None:
-            module.target_encoder.average.affinity.weight.mul_(0.2)
+            module.target_encoder.affinity.weight.mul_(0.2)
     return module
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import StochasticWeightAveraging
 from pytorch_lightning.tuner import Tuner
 from torch.utils.data import DataLoader
 
@@ -12,7 +11,7 @@ from lightning_modules.base import SampleMean, _batch_norm, keyed_generator
 from lightning_modules.schedules import cosine_factor
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, InMemory, loader, quiet_trainer, tiny_liir, tiny_moco
+from tests.helpers.training import TINY, InMemory, loader, quiet_trainer, tiny_liir
 from vidcorr.backbones import describe_network
 
 
@@ -80,12 +79,6 @@ def test_lightnings_tuner_sets_the_batch_of_the_data_and_the_plan_states_the_sca
     trainer.fit(module, datamodule=held)
     rate = module.hparams["base_lr"]
     assert f"{rate * 4 / 256:.6g} at the start, base_lr {rate:.6g} × 4 / 256" in caplog.text
-
-
-def test_a_swa_pass_without_steps_is_refused_where_a_queue_needs_them():
-    message = "StochasticWeightAveraging cannot follow the queue of VFSMoCo: use EMAWeightAveraging"
-    trainer = quiet_trainer(max_epochs=2, callbacks=[StochasticWeightAveraging(0.1)])
-    assert refused(ValueError, message, trainer.fit, tiny_moco(32), loader(8, 4))
 
 
 def test_golden_cosine(golden):

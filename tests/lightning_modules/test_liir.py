@@ -60,7 +60,7 @@ def by_equations(module, batch, dropped):
     if not module.hparams["reference_gradient"]:
         references = references.detach()
     if module.hparams["reference_encoder"] == "average":
-        averaged = module.target_encoder.average(seen[:, :-1].flatten(0, 1))
+        averaged = module.target_encoder(seen[:, :-1].flatten(0, 1))
         references = averaged.detach().unflatten(0, references.shape[:2])
     affinity = local_affinity(query, references, radius)
     compactness = query.new_zeros(())
@@ -135,7 +135,7 @@ def test_keys_of_the_bank(modulation, keys, negatives):
         assert module.target_encoder is None
         encoder = module.backbone
     else:
-        encoder = module.target_encoder.average
+        encoder = module.target_encoder
     with torch.no_grad():
         encoder.position.places.normal_()
     module.eval()
@@ -184,9 +184,9 @@ def test_references_keep_their_gradient_in_the_first_phase():
 
 def test_an_average_of_references_moves_without_a_bank():
     module = tiny_liir(**AVERAGE, encoder_momentum=0.5)
-    before = module.target_encoder.average.conv1.weight.clone()
+    before = module.target_encoder.conv1.weight.clone()
     quiet_trainer(max_steps=2).fit(module, DataLoader(Clips(8, 2, 16), batch_size=4))
-    after, learned = module.target_encoder.average.conv1.weight, module.backbone.conv1.weight
+    after, learned = module.target_encoder.conv1.weight, module.backbone.conv1.weight
     assert not torch.equal(after, before)
     assert not torch.equal(after, learned)
 
@@ -204,7 +204,7 @@ def test_second_phases_start_from_one_first_phase(tmp_path):
         assert module.hparams["start"] is None
         if module.target_encoder is not None:
             encoder = module.encoder.state_dict()
-            assert all(torch.equal(encoder[name], t) for name, t in module.target_encoder.average.state_dict().items())
+            assert all(torch.equal(encoder[name], t) for name, t in module.target_encoder.state_dict().items())
     assert refused(ValueError, "first.ckpt: its encoder is .*'position': '1dape'.* this run's is .*'none'", Liir,
                    position="none", position_size=8, stages=3, start=str(path))  # fmt: skip
 

@@ -18,7 +18,7 @@ def test_loss_is_that_of_the_equation():
     batch = {"clip": torch.rand(3, 4, 3, 8, 8), "video_index": torch.arange(3)}
     module.queue.enqueue(normalize(torch.randn(5, 4), dim=1), torch.tensor([0, 0, 1, 9, 2]))
     with torch.no_grad():
-        module.target_encoder.average[1][2].weight.mul_(-1)  # the two encoders differ
+        module.target_encoder[1][2].weight.mul_(-1)  # the two encoders differ
         frames = (module.normalise(view.flatten(0, 1)) for view in batch["clip"].chunk(2, dim=1))
         encoders = (module.encoder, module.target_encoder)
         q, k = (normalize(encode(x), dim=1).view(3, 2, 4) for encode, x in zip(encoders, frames, strict=True))
@@ -55,7 +55,7 @@ def test_training_moves_the_average_and_the_queue_once_per_optimiser_step():
     assert torch.equal(module.queue.video_ids[oldest_first], ids)
     assert ids.tolist() == [video for video in range(8, 24) for _ in range(2)]
     expected = 0.9**3 * start + 0.1 * sum(0.9 ** (2 - k) * weight for k, weight in enumerate(weights))
-    torch.testing.assert_close(module.target_encoder.average[0].conv.weight, expected)
+    torch.testing.assert_close(module.target_encoder[0].conv.weight, expected)
 
 
 def test_groups_that_do_not_fit_are_refused_and_one_group_is_warned_of():
