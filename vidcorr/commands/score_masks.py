@@ -220,8 +220,10 @@ def _score_folder(
         scorer = MaskScorer(rules, video)
     if not scorer.plan and not optional:
         raise DataError(f"{folder}: rules {rules.name} score no object here; allow_missing leaves such videos out")
-    if missing := [stem for stem in rules.required(video, scorer.plan) if stem not in predictions]:
-        raise DataError(f"{masks.predictions / missing[0]}.png: missing, as {len(missing)} predicted masks are")
+    required = rules.required(video, scorer.plan)
+    if missing := [stem for stem in required if stem not in predictions]:
+        count = f"{len(missing)} of {len(required)}"
+        raise DataError(f"{masks.predictions / missing[0]}.png: a predicted mask is missing ({count})")
     for stem in sorted(scorer.objects):
         predicted = _read(predictions[stem], one_object, predicted_ids)
         with errors_at(predictions[stem]):

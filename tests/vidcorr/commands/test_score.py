@@ -214,7 +214,7 @@ def blank(size, value=0):
 @pytest.mark.parametrize(
     ("file", "spoil", "message"),
     [
-        ("00001.png", Path.unlink, "00001.png: missing, as 1 predicted masks are"),
+        ("00001.png", Path.unlink, r"00001.png: a predicted mask is missing \(1 of"),
         ("00002.png", lambda path: path.write_bytes(b"no picture"), "00002.png"),
         ("00002.png", blank((64, 32)), "00002.png: is 64 × 32 px, the annotation 64 × 64"),
         ("00003.png", blank((64, 64), 9), "00003.png: the prediction holds id 9; the video has the objects 1"),
