@@ -2,7 +2,6 @@
 
 import pytest
 
-from vidcorr.backbones.foreign.conversion import account
 from vidcorr.errors import Terminated, UsageError, report
 
 
@@ -46,8 +45,3 @@ def test_a_rank_names_itself(rank, prefix, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", rank)
     assert report(FileNotFoundError(2, "No such file", "a")) == f"vidcorr: {prefix}[Errno 2] No such file: 'a'"
-
-
-def test_keys_of_a_checkpoint_do_not_command_the_terminal():
-    told = {"family": "vfs", "class_path": "a.B", "init_args": {}, "unused": {}, "note": "", "measure": ""}
-    assert "\x1b" not in account(told | {"beside": ["epoch", "\x1b[31m"]})

@@ -196,20 +196,16 @@ def measured_stride(output: object, name: str, stated: int | None = None) -> int
         ValueError: if it is not a map of at least 4 × 4 cells, has two strides, or fewer or more cells than its stride
             gives, which a window of the map would not show.
     """
-    frame = f"{PROBE[0]} x {PROBE[1]}"
     if not isinstance(output, Tensor) or output.ndim != 4:
         raise ValueError(f"{name}: expected a map (N, C, h, w), got {describe_output(output)}; leave its pooling out")
     check_map(output, name)
     height, width = output.shape[2:]
-    sides = list(zip(PROBE, (height, width), strict=True))
-    strides = {stated} if stated else {max(round(side / cells), 1) for side, cells in sides}
-    if len(strides) > 1:
-        raise ValueError(f"{name}: {height} x {width} cells for a {frame} image: unequal strides; pad its convolutions")
-    stride = strides.pop()
-    if any(cells not in (side // stride, -(-side // stride)) for side, cells in sides):
+    stride = stated or max(round(PROBE[0] / height), 1)
+    fits = [cells in (side // stride, -(-side // stride)) for side, cells in zip(PROBE, (height, width), strict=True)]
+    if not all(fits):
         raise ValueError(
-            f"{name}: {height} x {width} cells for a {frame} image, but {PROBE[0] // stride} x {PROBE[1] // stride} at "
-            f"stride {stride}: cut its padding or pad its convolutions"
+            f"{name}: {height} x {width} cells for a {PROBE[0]} x {PROBE[1]} image are not those of stride {stride}: "
+            "cut its padding or pad its convolutions"
         )
     return stride
 

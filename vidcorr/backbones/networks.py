@@ -172,8 +172,6 @@ def _weights_of(spec: str, pretrained: bool) -> Iterator[None]:
 def _torchvision(name: str, pretrained: bool) -> nn.Module:
     from torchvision import models
 
-    if name.startswith("regnet_"):  # it cannot be made on the meta device, which the check of a checkpoint needs
-        raise ValueError(f"backbone torchvision:{name}: not supported; take timm's RegNets, such as timm:regnety_004")
     options = {"zero_init_residual": True} if models.get_model_builder(name).__module__.endswith("resnet") else {}
     weights = models.get_model_weights(name).DEFAULT if pretrained else None
     with _weights_of(f"torchvision:{name}", pretrained):

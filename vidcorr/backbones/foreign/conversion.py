@@ -6,13 +6,13 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
 from .. import LiirEncoder
-from ..checkpoints import SUFFIXES, load_weights, write_checkpoint
+from ..checkpoints import METADATA_KEY, SUFFIXES, load_weights, write_checkpoint
 from ..trust import allow, make, pass_gate, reason
 from .families import FAMILIES, FROZEN, State, family_of
 
@@ -34,27 +34,17 @@ HARMLESS: dict[str, Any] = {
 """Name in a pickle → type, for types that official files hold beside the weights; none of them runs code."""
 
 
-class ForeignFile(NamedTuple):
-    """Weights of another project.
-
-    Attributes:
-        state: original name → tensor, without DataParallel's `module.`.
-        beside: names of the file's other entries.
-        about: metadata of a safetensors file; `vidcorr export` writes `architecture`, `mean` and `std`.
-    """
-
-    state: State
-    beside: tuple[str, ...] = ()
-    about: Mapping[str, str] = {}
-
-
-def read_foreign(path: str | Path) -> ForeignFile:
+def read_foreign(path: str | Path) -> tuple[State, Mapping[str, str]]:
     """Read a `.safetensors` file or a file of `torch.save`.
 
     Plain types are read, and the types in official files: `argparse.Namespace` and numpy's scalars.
 
     Args:
         path: the file.
+
+    Returns:
+        Original name → tensor, without DataParallel's `module.`; and the metadata of a safetensors file, in which
+        `vidcorr export` writes `architecture`, `mean` and `std`.
 
     Raises:
         ValueError: if the file is missing or damaged, holds other types, or no weights.
@@ -82,7 +72,9 @@ def read_foreign(path: str | Path) -> ForeignFile:
         raise ValueError(f"{path}: no weights under {', '.join(ENTRIES)} or at the top; it holds {held}")
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    return ForeignFile(dict(state), tuple(str(name) for name in entries if place and name != place), about)
+    if METADATA_KEY in entries:
+        raise ValueError(f"{path}: already a checkpoint of vidcorr, no conversion is needed")
+    return dict(state), about
 
 
 def is_state(content: object) -> bool:
@@ -112,8 +104,8 @@ def convert(
         architecture: `torchvision:NAME` or `timm:NAME`, if the keys do not determine it.
 
     Returns:
-        `family`; `class_path` and `init_args` of the module; `unused`: foreign key → reason to leave it out; `beside`:
-        the file's entries beside the weights; `note`; and `measure`, the command closest to the source's evaluation.
+        `family`; `class_path` and `init_args` of the module; `unused`: foreign key → reason to leave it out; `note`;
+        and `measure`, the command closest to the source's evaluation.
 
     Raises:
         ValueError: if the family is unknown, no rule covers a key, or a weight is missing or has another shape.
@@ -123,10 +115,8 @@ def convert(
         raise ValueError(f"{output}: the name of a checkpoint ends with {' or '.join(SUFFIXES)}")
     if output.resolve() == Path(foreign).resolve():
         raise ValueError(f"{output}: would replace the foreign checkpoint itself; give another name")
-    file = read_foreign(foreign)
-    spec = architecture or file.about.get("architecture")
-    if "vidcorr" in file.beside:
-        raise ValueError(f"{foreign}: already a checkpoint of vidcorr, no conversion is needed")
+    weights, about = read_foreign(foreign)
+    spec = architecture or about.get("architecture")
     if spec == LiirEncoder.architecture:
         raise ValueError(
             f"{foreign}: Liir's encoder without its arguments; use the checkpoint that it was exported from"
@@ -135,10 +125,10 @@ def convert(
         allow(architecture)
     elif spec is not None:
         pass_gate(FROZEN, {"spec": spec}, foreign)
-    family = family_of(file.state, spec, foreign) if kind == "auto" else kind
+    family = family_of(weights, spec, foreign) if kind == "auto" else kind
     try:
-        converted = FAMILIES[family].convert(file.state, spec)
-        noted = {name: file.about[name].split(",") for name in ("mean", "std") if name in file.about}
+        converted = FAMILIES[family].convert(weights, spec)
+        noted = {name: about[name].split(",") for name in ("mean", "std") if name in about}
         normalisation = {name: tuple(map(float, numbers)) for name, numbers in noted.items()}
     except KeyError as error:
         raise ValueError(f"{foreign}: taken for {family}, it lacks {error}") from error
@@ -158,7 +148,6 @@ def convert(
         "class_path": converted.class_path,
         "init_args": recipe.arguments,
         "unused": converted.unused,
-        "beside": file.beside,
         "note": converted.note,
         "measure": f"vidcorr validate --ckpt_path {shlex.quote(str(output))} --on {name}=FOLDER {flags}".strip(),
     }
@@ -169,7 +158,5 @@ def account(report: Mapping[str, Any]) -> str:
     arguments = ", ".join(f"{name}={value}" for name, value in report["init_args"].items())
     rows = [("family", report["family"]), ("made", f"{report['class_path'].rpartition('.')[2]}({arguments})")]
     rows += [("not used", f"{why}: {count} tensors") for why, count in Counter(report["unused"].values()).items()]
-    beside = [name if name.isprintable() else ascii(name) for name in map(str, report["beside"])]
-    rows.append(("not used", f"stored with the weights: {', '.join(beside)}" if beside else ""))
     rows += [(name, report[name]) for name in ("note", "measure")]
     return "\n".join(f"  {name:<10}  {text}" for name, text in rows if text)
