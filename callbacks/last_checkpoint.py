@@ -22,7 +22,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from vidcorr.videos.files import require_at_least
 
-from .run_folder import LAST, checkpoint_folder, hide_logs, last_checkpoints
+from .run_folder import LAST, checkpoint_folder, hide_logs
 from .safeguards import STOP_ERRORS, Safeguards, TrainingStopped, accumulates, ends_epoch, is_stopping
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class LastCheckpoint(Checkpoint):
         self.every_n_steps, self.dirpath = every_n_steps, dirpath
         self.best_model_path = ""
         """Path of the checkpoint, by Lightning's name for it; empty until the run has written it."""
-        self._note: dict[str, Any] = {}  # number of the run, sizes of its batches, whether it has ended
+        self._note: dict[str, Any] = {}  # sizes of the batches of the run, whether it has ended
         self._resumed: dict[str, Any] | None = None  # the note of the checkpoint
         self._between_epochs = False  # the checkpoint is from there
         self._resumable = False  # Lightning could resume from the current state
@@ -93,7 +93,7 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Record the number of the run and the sizes of its batches."""
+        """Record the sizes of the batches of the run."""
         if trainer.state.fn != "fit":
             return
         checkpoint["resume"] = self._note | {"within_step": accumulates(trainer)}
@@ -101,14 +101,11 @@ class LastCheckpoint(Checkpoint):
             checkpoint["loops"]["fit_loop"] = self._counters
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Number the run after all others in its folder."""
+        """Note the number of accumulated batches with which the run begins."""
         # methods and schedules may later change the number of accumulated batches
-        self._note = {"run": -1, "accumulated": trainer.accumulate_grad_batches, "batch": None, "run_ended": False}
+        self._note = {"accumulated": trainer.accumulate_grad_batches, "batch": None, "run_ended": False}
         self._resumable, self._flush_due, self._counters = False, False, None
         self.best_model_path = ""
-        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            earlier = last_checkpoints(trainer.default_root_dir, [str(self.dirpath)], skip_damaged=True)
-            self._note["run"] = max((file.run for file in earlier), default=-1) + 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Continue where the checkpoint was written, with batches of its size."""

@@ -20,7 +20,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from lightning_modules.base import CorrespondenceModule
 from vidcorr import signals
-from vidcorr.backbones.checkpoints import saved_model
+from vidcorr.backbones.checkpoints import read_content, saved_model
 from vidcorr.backbones.networks import SHORT_NAMES, read_spec
 from vidcorr.backbones.trust import allow_named, outside_code
 from vidcorr.errors import UsageError, explain
@@ -31,7 +31,7 @@ from .benchmark import BenchmarkCallback, callbacks_on
 from .best_checkpoint import BestCheckpoint
 from .last_checkpoint import LastCheckpoint
 from .monitors import RunProgress, Throughput
-from .run_folder import continued_logger, last_checkpoints, run_folder
+from .run_folder import continued_logger, newest_checkpoint, run_folder
 from .safeguards import Safeguards
 
 HOMES = ("lightning_modules", "datamodules", "callbacks", "vidcorr")
@@ -157,15 +157,15 @@ def from_checkpoint(command: str, given: Options) -> tuple[list[str], list[str]]
     path, root = options.get("ckpt_path"), Path(options.get("trainer.default_root_dir") or "runs").expanduser()
     named = str(options.get("model.class_path") or options.get("model") or "").rpartition(".")[2]
     if path == "last":
-        found = last_checkpoints(root, [Path(value).expanduser() for name, value in given if name.endswith(".dirpath")])
-        if not found and command != "fit":
-            raise ValueError(f"--ckpt_path last: no last.ckpt in {root}")
-        if found:
-            newest = found[-1]
-            path, told = str(newest.path), f"resuming from {newest.path}: step {newest.step}, epoch {newest.epoch}"
+        path = newest_checkpoint(root, [value for name, value in given if name.endswith(".dirpath")])
+        if path is not None:
+            state = read_content(path, whole=False)
+            rank_zero_info(f"resuming from {path}: step {state['global_step']}, epoch {state['epoch']}")
+        elif command == "fit":
+            path = "null"
+            rank_zero_info(f"no last.ckpt in {root}: starting a new run")
         else:
-            path, told = "null", f"no last.ckpt in {root}: starting a new run"
-        rank_zero_info(told)
+            raise ValueError(f"--ckpt_path last: no last.ckpt in {root}")
         after = [f"--ckpt_path={path}", f"--trainer.default_root_dir={root}"]
     if path in (None, "null"):
         return (_model_words(OWN_ENCODER) if command == "predict" and not named else []), after

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-
-from vidcorr.backbones.checkpoints import read_content
 
 LAST = "last.ckpt"
 
@@ -60,50 +57,14 @@ def hide_logs(trainer: pl.Trainer, step: int) -> None:
             logger.experiment.file_writer.add_event(Event(step=step, session_log=start))
 
 
-class LastCheckpointFile(NamedTuple):
-    """A `last.ckpt` with its progress; larger tuples are newer.
+def newest_checkpoint(root: Path, folders: Iterable[str] = ()) -> Path | None:
+    """Return the `last.ckpt` that was written last, of the runs below a folder and in further folders of checkpoints.
 
-    Attributes:
-        run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 if
-            unknown.
-        step: optimiser steps.
-        epoch: epoch of the last step.
-        path: the file.
+    Lightning's `ckpt_path="last"` searches only the folder of the new run, which is empty.
     """
-
-    run: int
-    step: int
-    epoch: int
-    path: Path
-
-
-def last_checkpoints(
-    root: str | Path, folders: Iterable[str | Path] = (), skip_damaged: bool = False
-) -> list[LastCheckpointFile]:
-    """Find the `last.ckpt` of the runs below a folder, and in further folders of checkpoints.
-
-    Lightning's `ckpt_path="last"` searches only the folder of the new run, which is empty. The age comes from the
-    content of the files: the time stamps of a file system change by copying, and may be wrong.
-
-    Returns:
-        The files in order of age, the newest last.
-
-    Raises:
-        ValueError: if a file cannot be read, unless `skip_damaged`.
-    """
-    root = Path(root)
-    paths = {*root.glob(f"checkpoints/{LAST}"), *root.glob(f"*/*/checkpoints/{LAST}")}
-    found = []
-    for path in paths | {path for folder in folders if (path := Path(folder, LAST)).is_file()}:
-        try:
-            state = read_content(path, whole=False)
-            run = state.get("resume", {}).get("run", -1)
-            found.append(LastCheckpointFile(run, state["global_step"], state["epoch"], path))
-        except (ValueError, KeyError, AttributeError) as error:
-            if not skip_damaged:
-                advice = "remove it, or name the checkpoint to resume from"
-                raise ValueError(f"{path} is damaged ({error}): {advice}") from error
-    return sorted(found)
+    paths = [*root.glob(f"checkpoints/{LAST}"), *root.glob(f"*/*/checkpoints/{LAST}")]
+    paths += [path for folder in folders if (path := Path(folder).expanduser() / LAST).is_file()]
+    return max(paths, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def log_scores(trainer: pl.Trainer, scores: Mapping[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints are written as a unit, and the newest is found by their content; loggers that continue; a run's end."""
+"""Checkpoints are written as a unit, and the newest is found; loggers that continue; a run's end."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks import AtomicCheckpointIO, LastCheckpoint, Safeguards, TrainingStopped
-from callbacks.run_folder import continued_logger, last_checkpoints
+from callbacks.run_folder import continued_logger, newest_checkpoint
 from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.spoiled import Training, fit
@@ -22,29 +22,21 @@ from tests.helpers.stops import Stop, go
 from tests.helpers.words import RAW_COLOUR, davis
 
 
-def write(root, version, step, **note):
+def write(root, version, step):
     path = root / f"lightning_logs/version_{version}/checkpoints/last.ckpt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"global_step": step, "epoch": step // 5, "resume": note, "state_dict": {}}, path)
+    torch.save({"global_step": step, "epoch": step // 5, "resume": {}, "state_dict": {}}, path)
     return path
 
 
-def test_the_number_of_the_run_and_its_steps_choose_and_the_clock_does_not(tmp_path):
-    far, near = write(tmp_path, 0, 9), write(tmp_path, 1, 3)
-    for times in ((1, 1), (2**31, 2**31)):  # as by a clock that was wrong
-        os.utime(far, times)
-        assert [found.path for found in last_checkpoints(tmp_path)] == [near, far]
-    write(tmp_path, 1, 3, run=5)  # began later, and has fewer steps
-    assert [found.path for found in last_checkpoints(tmp_path)] == [far, near]
-
-
-def test_a_damaged_file_is_named_and_does_not_hinder_a_new_run(tmp_path):
-    write(tmp_path, 0, 9, run=2)
-    write(tmp_path, 1, 3).write_bytes(b"PK no checkpoint")
-    with pytest.raises(ValueError, match=r"version_1/checkpoints/last\.ckpt is damaged \(.*remove it, or name"):
-        last_checkpoints(tmp_path)
-    assert [found.run for found in last_checkpoints(tmp_path, skip_damaged=True)] == [2]
-    assert last_checkpoints(tmp_path / "empty") == []
+def test_the_checkpoint_that_was_written_last_is_the_newest(tmp_path):
+    paths = [write(tmp_path, version, 3) for version in range(2)] + [tmp_path / "last.ckpt"]
+    paths[-1].write_bytes(paths[0].read_bytes())
+    for newest in paths:
+        for path in paths:
+            os.utime(path, (1, 1 + (path == newest)))
+        assert newest_checkpoint(tmp_path, [str(tmp_path)]) == newest
+    assert newest_checkpoint(tmp_path / "empty") is None
 
 
 def test_a_resumed_run_continues_in_the_folder_of_its_last_checkpoint(tmp_path):
