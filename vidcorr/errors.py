@@ -4,7 +4,6 @@ import inspect
 import os
 import pkgutil
 import re
-import select
 import sys
 import traceback
 from collections.abc import Iterable
@@ -79,14 +78,10 @@ def _is_ours(error: BaseException) -> bool:
 def _stdout_is_closed() -> bool:
     """Return whether the reader of stdout has closed it; otherwise another pipe broke."""
     try:
-        sys.stdout.flush()  # the buffer may be empty, as under PYTHONUNBUFFERED
-        poll = select.poll()
-        poll.register(sys.stdout.fileno(), 0)  # errors and hang-ups are always reported
-        return bool(poll.poll(0))
-    except BrokenPipeError:
+        print(flush=True)
+    except (BrokenPipeError, ValueError):  # Python raises a ValueError if it has closed stdout itself
         return True
-    except ValueError:  # stdout is closed, or it is not a file, as in a notebook
-        return sys.stdout.closed
+    return False
 
 
 def printable(text: str) -> str:

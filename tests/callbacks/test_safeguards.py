@@ -2,7 +2,6 @@
 
 import os
 import signal
-from unittest.mock import Mock
 
 import pytest
 from pytorch_lightning.callbacks import EMAWeightAveraging
@@ -14,11 +13,10 @@ from tests.helpers.training import Clips, quiet_trainer
 from vidcorr import signals
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_validate_between_two_frames(number, status):
+def test_a_signal_ends_validate_between_two_frames():
     class Stopped(Counted):
         def run(self, network, *args, **options):
-            send(number)
+            send(signal.SIGTERM)
             self.events.append("the frame under way")
             return super().run(network, *args, **options)
 
@@ -27,7 +25,7 @@ def test_a_signal_ends_validate_between_two_frames(number, status):
     trainer = quiet_trainer(callbacks=[BenchmarkCallback(Stopped(events)), Safeguards()])
     with pytest.raises(signals.Stopped) as stopped:
         trainer.validate(make("VFSSimSiam", 1), DataLoader(Clips(2, 2, 16), batch_size=2), verbose=False)
-    assert (events, stopped.value.code) == (["the frame under way"], status)
+    assert (events, stopped.value.code) == (["the frame under way"], 143)
     assert [signal.getsignal(each) for each in signals.NAMES] == before
 
 
@@ -39,22 +37,15 @@ def test_what_saves_comes_after_all_others_and_what_ends_the_run_last(tmp_path):
     assert isinstance(trainer.strategy.checkpoint_io, AtomicCheckpointIO)
 
 
-@pytest.mark.parametrize("use_buffers", [True, False])
-def test_an_average_of_weights_is_resumed_exactly(use_buffers, tmp_path):
+def test_an_average_of_weights_is_resumed_exactly(tmp_path):
     def run(folder, **options):
-        return go("VFSMoCo", folder, more=[EMAWeightAveraging(use_buffers=use_buffers, decay=0.5)], **options)
+        return go("VFSMoCo", folder, more=[EMAWeightAveraging(use_buffers=True, decay=0.5)], **options)
 
     whole, ended = run(tmp_path / "whole")
     assert ended
     begun, _ = run(tmp_path / "parts", stop=Stop("step", 4))
     rest, _ = run(tmp_path / "parts", start=tmp_path / "parts/last.ckpt")
     assert joined(begun, rest, whole) == whole
-
-
-def test_only_a_fit_makes_a_process_group(monkeypatch):
-    monkeypatch.setattr("callbacks.safeguards.Ranks", Mock(side_effect=AssertionError))
-    guard = Safeguards()
-    guard.on_save_checkpoint(quiet_trainer(), make("VFSSimSiam", 1), {})  # outside a fit no other rank is asked
 
 
 def send(number):
