@@ -157,7 +157,7 @@ def from_checkpoint(command: str, given: Options) -> tuple[list[str], list[str]]
     path, root = options.get("ckpt_path"), Path(options.get("trainer.default_root_dir") or "runs").expanduser()
     named = str(options.get("model.class_path") or options.get("model") or "").rpartition(".")[2]
     if path == "last":
-        path = newest_checkpoint(root, [value for name, value in given if name.endswith(".dirpath")])
+        path = newest_checkpoint(root, [value for name, value in given if value and name.endswith(".dirpath")])
         if path is not None:
             state = read_content(path, whole=False)
             rank_zero_info(f"resuming from {path}: step {state['global_step']}, epoch {state['epoch']}")

@@ -154,8 +154,8 @@ def last(command, *words):
 
 def test_last_is_searched_for_where_flags_and_files_say(runs, tmp_path):
     root = config_file(tmp_path / "root.yaml", "trainer: {default_root_dir: demo}")
-    entry = "{class_path: LastCheckpoint, init_args: {dirpath: kept/checkpoints}}"
-    kept = config_file(tmp_path / "kept.yaml", f"trainer: {{callbacks+: [{entry}]}}")
+    entries = "{class_path: LastCheckpoint, init_args: {dirpath: kept/checkpoints}}, {init_args: {dirpath: null}}"
+    kept = config_file(tmp_path / "kept.yaml", f"trainer: {{callbacks+: [{entries}]}}")
     expected = {
         (): "runs",
         (root,): "demo",
