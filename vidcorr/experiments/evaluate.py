@@ -140,7 +140,11 @@ def _table(results: Mapping[Job, Result], base: str) -> Table:
         scores = [result.stage_of(key)[1] for key in result.main_scores()]  # of every stage
         records += records_of(result, job.network.row, scores)
     table = tabulate(records, trained=False)
-    return table.with_differences(base) if base and any(base in name for name in table.rows) else table
+    rows = {job.network.row for job in results if base and job.network.name == base}
+    for name, row in table.rows.items():  # a network with several strides has several rows
+        if rows.intersection(record.row for cell in row.values() for record in cell.records):
+            return table.with_differences(name)
+    return table
 
 
 def _show(table: Table, output: Path) -> None:

@@ -146,6 +146,11 @@ def test_the_base_is_a_row_of_its_own_where_no_network_is_it(davis_root, tmp_pat
     assert [row["difference"] != "" for row in rows.values()] == [True, False]
 
 
+def test_a_base_with_several_strides_is_its_first_row(davis, tmp_path):
+    networks = [replace(NetworkSpec.read("raw_colour"), stride=stride) for stride in (8, 4)]
+    assert evaluate(networks, [davis], tmp_path, base="raw_colour").base == "raw_colour, stride 8"
+
+
 def test_upsampled_and_plain_rows_of_a_network_have_names_of_their_own_in_one_column(davis_root, tmp_path):
     changes = {"radius": 48, "radius_unit": "pixel", "context": 2}
     benchmark = DavisBenchmark(davis_root, changes=changes, limit_sequences=1)
