@@ -29,13 +29,6 @@ class Wrapped(nn.Module):
         return self.model(images)
 
 
-def misloaded() -> nn.Module:
-    """Load weights that lie under a prefix, as a user might."""
-    network = Wrapped()
-    network.load_state_dict({f"net.{name}": value for name, value in Wrapped().state_dict().items()})
-    return network
-
-
 class Unpadded(nn.Sequential):
     """Convolutions without padding, whose map has one stride in height and another in width."""
 

@@ -54,24 +54,11 @@ def test_nothing_is_called(tmp_path, protocol, function):
     assert not marker.exists()
 
 
-def test_every_cut_and_many_changed_bytes_end_in_one_line_or_in_plain_data(tmp_path):
-    whole = pickle.dumps({"points": np.zeros((2, 2)), "list": [b"x" * 300]}, 4)
-    path = tmp_path / "x.pkl"
-    generator = np.random.default_rng(0)
-    damaged = [whole[:length] for length in range(0, len(whole), 20)]
-    for _ in range(100):
-        content = bytearray(whole)
-        content[generator.integers(len(content))] = generator.integers(256)
-        damaged.append(bytes(content))
-    messages = []
-    for content in damaged:
-        path.write_bytes(content)
-        try:
-            read_pickle(path)
-        except DataError as error:
-            messages.append(str(error))
-    assert len(messages) > len(whole) // 20
-    assert not any("\n" in message for message in messages)
+def test_a_cut_pickle_is_one_line(tmp_path):
+    whole, path = pickle.dumps({"points": np.zeros((2, 2)), "list": [b"x" * 300]}, 4), tmp_path / "x.pkl"
+    for length in range(0, len(whole), 40):
+        path.write_bytes(whole[:length])
+        assert refused(DataError, r"x\.pkl: (refused|not a pickle)", read_pickle, path)
 
 
 def test_an_npz_that_is_damaged_or_holds_objects_is_refused(tmp_path):

@@ -57,13 +57,12 @@ LISTS = {
 """Data set → what writes it, what reads it, its list, and a line of the list from a name."""
 
 
-@pytest.mark.parametrize("name", ["../outside", "nul\x00byte"])
 @pytest.mark.parametrize("dataset", LISTS)
-def test_readers_refuse_names_that_lead_elsewhere(tmp_path: Path, dataset: str, name: str) -> None:
+def test_readers_refuse_names_that_lead_elsewhere(tmp_path: Path, dataset: str) -> None:
     write, read, listed, line = LISTS[dataset]
     write(root := tmp_path / "root", 1, frames=11, size=(32, 32))
     (root / listed).parent.mkdir(exist_ok=True)
-    (root / listed).write_text(line(name))
+    (root / listed).write_text(line("../outside"))
     assert refused(DataError, "is not the plain name", read, root).isprintable()
 
 

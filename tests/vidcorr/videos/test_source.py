@@ -5,8 +5,6 @@ import pytest
 
 from tests.helpers.numbered_videos import numbered_frame, read_number, write_folder
 from tests.helpers.refusal import refused
-from vidcorr.datasets import Davis
-from vidcorr.datasets.generated import write_davis
 from vidcorr.videos.files import DataError, DecodingError
 from vidcorr.videos.images import read_image
 from vidcorr.videos.source import FrameFolder, hashed_rank, list_videos, open_video
@@ -106,14 +104,9 @@ def test_links_are_followed_and_no_folder_is_listed_twice(tmp_path):
 
 
 def test_two_images_of_one_stem_are_refused(tmp_path):
-    davis = write_davis(tmp_path, 1, frames=3, size=(32, 32))
-    masks = next((davis / "Annotations/480p").iterdir())
-    frames = davis / "JPEGImages/480p" / masks.name
-    for folder in (frames, masks):
-        for name in ("00001.jpg", "00001.png"):
-            cv2.imwrite(str(folder / name), read_image(frames / "00000.jpg"))
-    for read, argument in ((Davis, davis), (list_videos, davis / "JPEGImages")):
-        assert refused(DataError, r"00001\.jpg and 00001\.png have the same stem", read, argument)
+    folder = write_folder(tmp_path / "v", 2)
+    (folder / "1.jpg").touch()
+    assert refused(DataError, r"1\.jpg and 1\.png have the same stem", open_video, folder)
 
 
 def test_a_link_that_leads_to_itself_is_one_more_unusable_file(tmp_path):
