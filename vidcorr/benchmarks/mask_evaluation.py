@@ -237,10 +237,11 @@ class ObjectScorer:
         Raises:
             DataError: if an earlier annotation holds an unknown id, and the rules refuse it.
         """
-        truth = self.sequence.mask(t).numpy()
+        file = self.sequence.masks[t]
+        truth = self.sequence.read_ids(file).numpy()
         while len(self.pending) >= MOST_PENDING:
             self.pending.popleft().result()
-        self.pending.append(self.pool.submit(self._score, self.sequence.masks[t], truth, tracked.decoded))
+        self.pending.append(self.pool.submit(self._score, file, truth, tracked.decoded))
         return torch.from_numpy(truth)
 
     def _score(self, file: Path, truth: Ids, masks: Sequence[Tensor]) -> None:

@@ -7,24 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from numpy.typing import NDArray
 from torch import nn
 
 from .. import signals
 from ..datasets.spair import DIFFICULTIES, MatchPair, partner_rows, read_pf, read_spair, shown_ids
 from ..functional import MatchingProtocol
 from ..metrics.matching import MatchRows, correct_points, draws, reference_length, score_keys
-from ..results.pictures.sheets import pair_sheet
 from ..tracking.keypoint_matcher import KeypointMatcher
 from ..videos.files import csv_of_records, write_atomically
 from .base import Benchmark
 from .evaluation import Evaluation, RunContext
-
-WORST_PAIRS = 8
-"""Pairs of a category in its pictures."""
-
-Answer = tuple[float, MatchPair, NDArray[Any], NDArray[Any]]
-"""PCK of a pair, the pair, its matched points, and which of them are correct at the first threshold."""
 
 
 class PairsOfCategory(NamedTuple):
@@ -42,7 +34,7 @@ class MatchBenchmark(Benchmark):
     Logs, as fractions, `spair/PCK@0.1` in the average that the protocol's code prints first; all four averages
     `spair/PCK@0.1-image`, `-point`, `-class` and `-weighted` (see `MatchingProtocol.average`); and the first by
     difficulty: `spair/PCK@0.1-viewpoint-2`. Every picture is encoded once. Files: results.json, per_sequence.csv (a row
-    per pair), per_category.csv, `predictions/<category>.json`, and pictures of the worst pairs of each category.
+    per pair), per_category.csv, `predictions/<category>.json`.
 
     Paper: Min et al., SPair-71k (2019).
 
@@ -63,7 +55,6 @@ class MatchBenchmark(Benchmark):
     levels: ClassVar[tuple[str, ...]] = tuple(f"{kind}={n}" for kind, most in DIFFICULTIES.items() for n in range(most))
     """Levels of difficulty that the data state."""
     text_columns = ("Points", "Viewpoint", "Scale", "Truncation", "Occlusion")
-    animations_show = "the pairs with the lowest PCK first; green, correct; red, wrong; a dark ring, where it should be"
 
     root: str | Path
     protocol: str | MatchingProtocol = "dift"
@@ -151,7 +142,6 @@ class MatchEvaluation(Evaluation):
         """Match and score the pairs of a category; see `Evaluation`."""
         pairs = [pair for pair in self._used if pair.category == sequence.name]
         written: list[dict[str, Any]] = [{} for _ in self.stages]
-        answers: list[Answer] = []
         for pair in pairs:
             signals.check()
             partners = partner_rows(pair, self._shown[pair.category]) if self._shown else None
@@ -161,23 +151,9 @@ class MatchEvaluation(Evaluation):
                 correct = correct_points(points, pair.points[1], length, pair.sizes[1], metric.protocol)
                 metric.update(pair.name, pair.category, correct, **pair.difficulty)
                 content[pair.name] = {"points": points.round(3).tolist(), "correct": correct.tolist()}
-            if len(points):
-                answers.append((float(correct[:, 0].mean()), pair, points, correct[:, 0]))
         for folder, content in zip(self.prediction_folders(), written, strict=False):
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / f"{sequence.name}.json", json.dumps(content) + "\n")
-        if self.context.folder is not None and answers:
-            worst = sorted(answers, key=lambda answer: answer[0])[:WORST_PAIRS]
-            self._draw(sequence._replace(num_frames=len(worst)), worst)
-
-    def _draw(self, shown: PairsOfCategory, worst: Sequence[Answer]) -> None:
-        """Write the pictures of the worst pairs of a category, of the last map."""
-        with self.record(shown, lambda _, sheet: sheet, []) as writer:
-            for score, pair, points, correct in worst:
-                pictures = [self.tracker.picture(pair, which) for which in (0, 1)]
-                text = f"{pair.name}: {100 * score:.0f} % of {len(correct)}"
-                writer.add(pictures[0], [pair_sheet(pictures, [*pair.points, points], correct, text)])
-            writer.close()
 
     def finish(self, folder: Path) -> None:
         """Write per_category.csv; see `Evaluation`."""

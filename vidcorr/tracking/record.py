@@ -1,6 +1,5 @@
 """Files of a sequence, written while it is tracked: predictions, overlays, an animation and its curves."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import cycle
@@ -20,18 +19,6 @@ OVERLAY_FRAMES = 5
 
 Draw = Callable[..., Picture]
 """Frame, uint8 `(3, H, W)`, with its results (and further ones to draw beside them) → image `(H, W, 3)`."""
-
-
-class PredictionFile(ABC):
-    """A file or folder that takes results frame by frame."""
-
-    @abstractmethod
-    def add(self, found: Any) -> None:
-        """Add the results of the next frame."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Finish the file, atomically, after the last frame."""
 
 
 class SequenceWriter(AbstractContextManager["SequenceWriter"]):
@@ -57,7 +44,7 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
         self,
         num_frames: int,
         draw: Draw,
-        predictions: Sequence[PredictionFile] = (),
+        predictions: "Sequence[PredictionFile]" = (),
         overlay: Path | None = None,
         animation: SequenceAnimation | None = None,
         draw_animation: Draw | None = None,
@@ -112,7 +99,7 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
             self._video.close()
 
 
-class IndexedMasks(PredictionFile):
+class IndexedMasks:
     """Masks as indexed PNGs, `<folder>/<stem>.png`.
 
     Args:
@@ -140,7 +127,7 @@ class IndexedMasks(PredictionFile):
         """Do nothing: the images are complete."""
 
 
-class PredictionTable(PredictionFile):
+class PredictionTable:
     """Rows of numbers as CSV, written atomically by `close`.
 
     Args:
@@ -171,6 +158,10 @@ class PredictionTable(PredictionFile):
     def close(self) -> None:
         """Write the lines below the heading."""
         write_atomically(self._path, csv_text(self._lines, self._line_end))
+
+
+PredictionFile = IndexedMasks | PredictionTable
+"""Files that take results frame by frame."""
 
 
 def fixed(values: Iterable[float], digits: int) -> list[str]:

@@ -105,7 +105,6 @@ def test_files(root, tmp_path):
     assert mean / sum(int(row["Points"]) for row in rows) == pytest.approx(result.scores["PCK@0.1-point"])
     found = json.loads((tmp_path / "predictions" / "scene000.json").read_text())
     assert len(found) == 3
-    assert all((tmp_path / "overlays" / f"scene00{n}.png").is_file() for n in range(4))
     assert "scene003" in (tmp_path / "report.html").read_text()
 
 

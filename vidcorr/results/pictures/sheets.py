@@ -13,13 +13,11 @@ from torch import Tensor
 from ...functional import PropagationProtocol
 from ...functional.propagation.coding import Size
 from ...functional.propagation.matches import Matches, matches_of_cells
-from .overlays import DARK, LIGHT, Colour, Picture, as_pictures, captioned, contact_sheet, distinct_colours, resized
+from .overlays import LIGHT, Colour, Picture, as_pictures, captioned, contact_sheet, distinct_colours, resized
 
 HALVES = ((31, 119, 180), (214, 108, 14))
 NEUTRAL = (235, 235, 235)
 MOST_REFERENCES = 5
-COLOURS = {True: (20, 190, 90), False: (225, 30, 30)}
-"""Colours of correct and wrong matches."""
 
 
 def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, width: int = 112) -> Picture:
@@ -168,34 +166,6 @@ def match_sheet(
         drawn = _ringed(_with_matches(picture, starts, ends, weights, colours), starts, colours, 1)
         panels.append(captioned(drawn, f"{names[index]}: {100 * fractions[index]:.0f} % of the weights"))
     return contact_sheet(panels, columns=len(panels) if len(panels) < 4 else -(-len(panels) // 2), width=width)
-
-
-def pair_sheet(pictures: Sequence[Tensor], points: Sequence[NDArray[Any]], right: NDArray[Any], text: str) -> Picture:
-    """Draw two pictures side by side, with a line from every key point to its match: green if correct, red if not.
-
-    A dark ring shows where a wrong match should be. The pictures are drawn with half of their colour.
-
-    Args:
-        pictures: source and target, uint8 `(3, H, W)`.
-        points: x, y `(N, 2)` in pixels: key points of the source, those of the target, and their matches.
-        right: which matches are correct, bool `(N,)`.
-        text: line above.
-
-    Returns:
-        uint8 `(H', 640, 3)`; H' is always the same.
-    """
-    canvas, places = np.full((240, 640, 3), 255, np.uint8), []
-    for left, picture, marked in ((0, pictures[0], points[:1]), (322, pictures[1], points[1:])):
-        scale = min(318 / picture.shape[2], 240 / picture.shape[1])
-        image = _pale(resized(as_pictures(picture[None])[0], max(1, round(scale * picture.shape[2]))))[:240]
-        canvas[: image.shape[0], left : left + image.shape[1]] = image
-        places += [((each + 0.5) * scale + (left, 0)).clip((left, 0), (640, 240)) for each in marked]
-    starts, true, ends = places
-    colours = [COLOURS[each] for each in right.tolist()]
-    for start, end, colour in zip(starts.tolist(), ends.tolist(), colours, strict=True):
-        cv2.line(canvas, _pixel(*start), _pixel(*end), colour, 1, cv2.LINE_AA)
-    canvas = _ringed(canvas, true[~right, ::-1], [DARK] * int((~right).sum()), 1)
-    return captioned(_ringed(canvas, np.concatenate([starts, ends])[:, ::-1], colours * 2, -1), text)
 
 
 def _pale(picture: Picture) -> Picture:
