@@ -21,8 +21,10 @@ from .checked import Json, plain
 from .pictures.overlays import TRUTH_SUFFIX, Curve, plain_curves
 from .published import published_beside
 from .result import Result
-from .statistics import FEWEST_SEQUENCES, HOW
+from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference
 
+BEFORE = "before training"
+"""Name of the result before the first step."""
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""
 
@@ -59,8 +61,9 @@ def write_report(
 ) -> Path:
     """Write report.html into the folder of a result.
 
-    The table of scores includes earlier epochs of the training, and published scores if the result covers the whole
-    test set.
+    The page begins with the scores and their differences from the result before the training; without one, from the
+    first result of `beside`. The table of scores includes earlier epochs of the training, and published scores if the
+    result covers the whole test set.
 
     Args:
         folder: folder of the result, with animations/ if the benchmark draws them.
@@ -81,6 +84,9 @@ def write_report(
     intervals = {key: f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" for key, ends in ends_of.items() if ends}
     digests = dict.fromkeys(protocol.digest for protocol in result.protocols) if result.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(result.benchmark, digest)]
+    others = [
+        _beside(result, name, other, main) for name, other in {**_before_training(folder, result), **beside}.items()
+    ]
     content = {
         "result": result.model_dump(exclude={"rows", "without"}),
         "network": str(result.network),
@@ -88,7 +94,8 @@ def write_report(
         "main": main,
         "intervals": intervals,
         "how": f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences.",
-        "others": [_beside(result, name, other) for name, other in beside.items()],
+        "compared": f"Differences are this run minus the other, paired by sequence. {ABOUT_WEIGHTS}" if others else "",
+        "others": others,
         "published": [{"name": f"{paper.name} ({paper.source})", "scores": dict(paper.scores)} for paper in papers],
         "animations": _animations(folder, result),
         "rows": result.records(),
@@ -99,8 +106,17 @@ def write_report(
     return path
 
 
-def _beside(result: Result, name: str, other: Result) -> Json:
-    """Return the page's content for another result: scores, epochs and charts.
+def _before_training(folder: Path, result: Result) -> dict[str, Result]:
+    """Return the result before the first step of the same training, in a folder beside; empty without one."""
+    first = min(folder.resolve().parent.glob("*/results.json"), default=None)  # `BenchmarkCallback` numbers the folders
+    if first is None or len(result.history) < 2 or result.history[0].step:
+        return {}
+    before = Result.load(first)
+    return {BEFORE: before} if before.history[-1:] == result.history[:1] else {}
+
+
+def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -> Json:
+    """Return the page's content for another result: scores, epochs, charts, and paired tests of `compared` scores.
 
     Raises:
         ValueError: if the results belong to different benchmarks.
@@ -108,11 +124,18 @@ def _beside(result: Result, name: str, other: Result) -> Json:
     if other.benchmark != result.benchmark:
         raise ValueError(f"{name}: is a result of {other.benchmark}, but the report is of {result.benchmark}")
     ours, theirs = ([protocol.shared or protocol.digest for protocol in side.protocols] for side in (result, other))
+    differences = {}
+    alike = {row.name for row in result.rows} == {row.name for row in other.rows}
+    for key in compared if ours == theirs else ():
+        samples = [each for side in (result, other) if (each := side.sample(key)) is not None]
+        change = difference(samples[:1], samples[1:]) if alike and len(samples) == 2 else None
+        differences[key] = "other sequences" if change is None else change.in_points
     return {
         "name": name,
         "scores": other.scores,
         "protocols": ", ".join(protocol.name for protocol in other.protocols) or "none",
         "same": ours == theirs,
+        "differences": differences,
         "history": [past.model_dump() for past in other.history],
         "charts": other.shown.charts,
     }

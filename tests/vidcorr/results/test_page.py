@@ -119,9 +119,26 @@ def test_named_runs_stand_beside_it_with_intervals_and_tests(davis_run, tmp_path
     same, other = content["others"]
     assert (same["name"], same["scores"], same["same"]) == ("same", content["result"]["scores"], True)
     assert (other["name"], other["scores"]["J&F-Mean"], other["same"]) == ("other", 0.7, False)
-    assert other["protocols"] == "vfs"
+    assert set(same["differences"]) == set(content["intervals"])
+    assert all(text.startswith("+0.0 [+0.0, +0.0]") for text in same["differences"].values())
+    assert (other["protocols"], other["differences"]) == ("vfs", {})
     otb = Result.load(write_results(tmp_path / "otb", {"J&F-Mean": 0.7}, benchmark="otb"))
     refused(ValueError, "b: is a result of otb, but the report is of davis", write_report, own, {"b": otb})
+
+
+def test_the_page_of_a_training_says_the_difference_from_the_result_before_it(davis_run, tmp_path):
+    result = Result.load(davis_run[2])
+    more = [row.model_copy(update={"video": f"again-{row.video}"}) for row in result.rows]
+    past = [Evaluated(epoch=step, step=step, scores=result.scores) for step in (0, 1)]
+    for number in (1, 2):
+        folder = tmp_path / f"epoch={number - 1:03d}-step={number - 1:06d}"
+        result.model_copy(update={"rows": (*result.rows, *more), "history": past[:number]}).save(folder)
+    base = {"base": Result.load(folder)}
+    content = content_of(write_report(folder, base))
+    assert [other["name"] for other in content["others"]] == ["before training", "base"]
+    assert content["others"][0]["differences"]["J&F-Mean"].startswith("+0.0 [+0.0, +0.0]")
+    elsewhere = shutil.copytree(folder, tmp_path / "alone" / folder.name)
+    assert [other["name"] for other in content_of(write_report(elsewhere, base))["others"]] == ["base"]
 
 
 CHARTS = {"jhmdb": ["Each joint"], "otb": ["Success", "Precision"]}
