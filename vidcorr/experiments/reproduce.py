@@ -10,7 +10,7 @@ from typing import Any, cast
 from ..benchmarks.base import Benchmark
 from ..benchmarks.network import NetworkSpec
 from ..functional import PropagationProtocol
-from ..results.published import describe_input_size, protocol_named, published_row
+from ..results.published import published_row
 from ..results.records import Record, score_of
 from ..results.rendering import percent
 from .configured import protocols_of, views_of
@@ -35,13 +35,12 @@ def protocol_of(row: StudyRow, evaluation: str) -> str:
 
 
 def described(row: StudyRow, evaluation: str) -> str:
-    """Return a row's printed score, and its protocol, input size and doubt, in words."""
+    """Return a row's printed score, and its protocol and doubt, in words."""
     printed = row.published[evaluation]
     parts = [f"{evaluation} {printed} printed"]
     if protocol := protocol_of(row, evaluation):
         known = published_row(evaluation, protocol, printed)
-        size = describe_input_size(protocol_named(protocol, evaluation))
-        parts.append(f"protocol {protocol}, {size}")
+        parts.append(f"protocol {protocol}")
         if known and known.doubt:
             parts.append(f"doubt: {known.doubt}")
     return "; ".join(parts)

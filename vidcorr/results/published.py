@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -87,17 +87,6 @@ def published_row(benchmark: str, protocol: str, percent: float) -> Published | 
             if known.with_changes(feature_stride=wanted.feature_stride) == wanted:
                 return row
     return None
-
-
-def describe_input_size(protocol: EvaluationProtocol) -> str:
-    """Return the network's input size in words: "224 x 224 px", "short side 480 px", …"""
-    from ..functional import MatchingProtocol  # late, as above
-
-    fields = protocol.fields()
-    size = protocol.input_sides if isinstance(protocol, MatchingProtocol) else fields.get("input_size")
-    if isinstance(size, Sequence):
-        return f"{size[0]} x {size[1]} px"
-    return f"{fields.get('input_side', 'short')} side {size} px" if size else "native size"
 
 
 def _read(row: dict[str, str]) -> Published:

@@ -115,7 +115,6 @@ def table_footnotes(table: Table) -> list[str]:
     """Return a paragraph that explains the cells of a table; nothing if all cells are plain scores."""
     cells = [cell for row in table.rows.values() for cell in row.values()]
     tested = [cell.difference for cell in cells if cell.difference is not None]
-    unknown = sorted({record.column.score for cell in cells for record in cell.records if not cell.runs})
     sentences = ["Per cent."]
     if any(len(cell.scores) > 1 for cell in cells):
         sentences.append("Several seeds: mean ± standard deviation.")
@@ -128,10 +127,8 @@ def table_footnotes(table: Table) -> list[str]:
             sentences.append(ABOUT_WEIGHTS)
         if lacks := sorted({change.lacks for change in tested} - {""}):
             sentences.append(f"A difference without an interval is not tested: {' or '.join(lacks)}.")
-    elif table.base and not unknown and any(row for name, row in table.rows.items() if name != table.base):
-        sentences.append(f"No row has the same sequences under the same protocol as {table.base}.")
-    if unknown and (table.base or any(cell.interval is not None for cell in cells)):
-        sentences.append(f"No interval for {', '.join(unknown)}: a result holds no values by sequence.")
+    elif table.base and any(row for name, row in table.rows.items() if name != table.base):
+        sentences.append(f"No row can be paired with {table.base}: same protocol, same sequences, values of each.")
     return [" ".join(sentences)] if len(sentences) > 1 else []
 
 
