@@ -40,27 +40,12 @@ def from_transformers(name: str) -> Clips:
         # windows of 16 frames as in RVM's notebook, although it was trained on 64
         return Clips(VJepa2(model), tubelet=model.config.tubelet_size, **CLIP_FAMILIES["v-jepa-2"])
     if kind == "videomae":
-        norm = _norm_of_classifier(name) if model.config.use_mean_pooling else None
-        network = VideoMae(model, norm)
-        return Clips(network, tubelet=model.config.tubelet_size, layout="TCHW", **CLIP_FAMILIES["videomae"])
+        if model.config.use_mean_pooling:
+            raise ValueError(
+                f"backbone transformers:{name}: its last norm lies in its classifier; take pre-trained weights"
+            )
+        return Clips(VideoMae(model), tubelet=model.config.tubelet_size, layout="TCHW", **CLIP_FAMILIES["videomae"])
     raise ValueError(f"backbone transformers:{name}: a {kind}; known are vjepa2 and videomae")
-
-
-def _norm_of_classifier(name: str) -> nn.Module:
-    """Return the final norm of a VideoMAE with mean pooling, which the library keeps with the classifier.
-
-    Raises:
-        ValueError: if the weights do not hold it.
-    """
-    from transformers import VideoMAEForVideoClassification
-
-    loaded: Any = VideoMAEForVideoClassification.from_pretrained(
-        name, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-    )
-    classifier, found = loaded
-    if "fc_norm.weight" in found["missing_keys"]:
-        raise ValueError(f"backbone transformers:{name}: holds no fc_norm, its last norm; take it with its classifier")
-    return classifier.fc_norm.eval()
 
 
 class VJepa2(nn.Module):
@@ -110,13 +95,11 @@ class VideoMae(nn.Module):
 
     Args:
         model: `VideoMAEModel`.
-        norm: final norm of a model that has none itself, because its classifier pools by the mean.
     """
 
-    def __init__(self, model: Any, norm: nn.Module | None = None) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         config = model.config
-        self.norm = norm or nn.Identity()
         self.model, self.stride, self.tubelet = model, int(config.patch_size), int(config.tubelet_size)
         grid = config.image_size // config.patch_size
         table = model.embeddings.position_embeddings.detach()
@@ -131,7 +114,7 @@ class VideoMae(nn.Module):
         embeddings = self.model.embeddings
         embeddings.position_embeddings = planes.permute(0, 2, 3, 1).flatten(0, 2)[None]
         embeddings.patch_embeddings.image_size = clip.shape[3:]
-        tokens = self.norm(self.model(pixel_values=clip).last_hidden_state)
+        tokens = self.model(pixel_values=clip).last_hidden_state
         return tokens.unflatten(1, (-1, *size)).permute(0, 4, 1, 2, 3)
 
 

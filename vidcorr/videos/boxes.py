@@ -108,10 +108,9 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[PromptRow]:
     heading, *lines = lines
     if wrong := [line for line in lines if len(line) != len(heading)]:
         raise DataError(f"{path}: expected {','.join(heading)} in each line, got {','.join(wrong[0])!r}")
-    named = "name" if heading[0] in (*columns, "frame") else heading[0]
     tables = [dict(zip(heading, line, strict=True)) for line in lines]
     return [
-        PromptRow([table.get(column) for column in columns], table.get("frame"), table.get(named, ""))
+        PromptRow([table.get(column) for column in columns], table.get("frame"), table.get("name", ""))
         for table in tables
     ]
 

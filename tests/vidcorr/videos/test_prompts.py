@@ -93,7 +93,6 @@ def test_what_is_no_prompt_is_refused(given, message):
         ("box", "b.csv", "frame,name,x,y,width,height,score\n7,car,1,2,3,4,9\n7,,5,6,7,8,9",
          {"frame": "7", "boxes": {"car": [1, 2, 3, 4], "1": [5, 6, 7, 8]}}),
         ("points", "p.csv", "a,1,2\nb,3,4", {"points": {"a": [1, 2], "b": [3, 4]}}),
-        ("points", "p.csv", "joint,x,y\na,1,2\nb,3,4", {"points": {"a": [1, 2], "b": [3, 4]}}),
         ("points", "p.csv", "frame,x,y\n3,1,2", {"frame": "3", "points": {"1": [1, 2]}}),
         ("points", "p.csv", "frame,name,x,y,score\n3,a,1,2,.5\n3,b,3,4,.5",
          {"frame": "3", "points": {"a": [1, 2], "b": [3, 4]}}),
