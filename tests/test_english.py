@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,11 +35,12 @@ AVOIDED = {
 }
 
 
+@cache
 def docstrings(path):
-    """Yield (line, text) of every docstring of a file, those of attributes included."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            yield node.lineno, node.value.value.strip()
+    """Return (line, text) of every docstring of a file, those of attributes included."""
+    expressions = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Expr))
+    values = (node.value for node in expressions if isinstance(node.value, ast.Constant))
+    return [(value.lineno, value.value.strip()) for value in values if isinstance(value.value, str)]
 
 
 def test_docstrings_open_with_a_verb_or_a_noun():

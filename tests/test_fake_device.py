@@ -87,8 +87,7 @@ def liirs(position):
 @pytest.mark.parametrize(
     ("make", "arguments"),
     [
-        (build_feature_extractor, (R18, "res4", 8)),
-        (build_feature_extractor, ("torchvision:resnet50", ["res3", "res4"], 8)),
+        (build_feature_extractor, (R18, ["res3", "res4"], 8)),
         pytest.param(
             build_feature_extractor, ("timm:vit_tiny_patch16_224", "block2+block4", 8), marks=pytest.mark.slow
         ),

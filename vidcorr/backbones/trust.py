@@ -20,7 +20,7 @@ LIBRARIES = ("timm", "torchvision")
 INTERPOLATIONS = ("bilinear", "nearest")
 """Upsamplers of this project."""
 TRUSTED = ("vidcorr", "lightning_modules", *LIBRARIES, "transformers", *INTERPOLATIONS)
-"""What every checkpoint may name before a dot or a colon."""
+"""Names before a dot or a colon that every checkpoint may hold."""
 NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
 RECIPE = "encoder"

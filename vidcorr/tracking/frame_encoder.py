@@ -41,11 +41,11 @@ class Stopwatch:
     def seconds(self) -> dict[str, float]:
         """Kind of work → seconds so far; waits until a GPU has reached the last event."""
         for work, outer, first, last in self._marks:
-            if isinstance(last, torch.cuda.Event):
+            if isinstance(last, float):
+                spent = last - first
+            else:
                 last.synchronize()
                 spent = first.elapsed_time(last) / 1000
-            else:
-                spent = last - first
             self._seconds[work] += spent
             if outer:
                 self._seconds[outer] -= spent
