@@ -16,20 +16,6 @@ from ..videos.files import read_names, read_videos, write_atomically
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
     from ..results.result import Result
 
-RULE_SETS = [
-    "davis-2017",
-    "davis-2016",
-    "youtube-vos",
-    "lvos",
-    "lvos-2023",
-    "vost",
-    "sa-v",
-    "mose-v2",
-    "vos-benchmark",
-    "naf",
-]
-"""Names in `metrics.rules.RULES`, repeated so that `--help` needs no numpy."""
-
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr score`; a user's mistake raises ValueError or OSError."""
@@ -58,8 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vidcorr score", description=__doc__)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks per video")
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="predictions in the same layout")
-    rules = "rules of a data set (default: davis-2017; MOSE v1: vos-benchmark)"
-    parser.add_argument("--rules", choices=RULE_SETS, default="davis-2017", help=rules)
+    rules = (
+        "davis-2017 (default), davis-2016, youtube-vos, lvos, lvos-2023, vost, sa-v, mose-v2, vos-benchmark (also for "
+        "MOSE v1) or naf"
+    )
+    parser.add_argument("--rules", default="davis-2017", metavar="RULES", help=rules)
     parser.add_argument("--tracks", choices=["first", "strided"], help="score point tracks by these queries of TAP-Vid")
     boxes = "score boxes (by default by OTB's rules)"
     parser.add_argument("--boxes", nargs="?", const="otb", choices=["otb", "got-10k"], help=boxes)

@@ -195,7 +195,7 @@ class MaskScorer:
             for stem in stems:
                 if stem is not None:
                     self.objects.setdefault(stem, []).append(number)
-        self.measured: list[dict[tuple[int, str | None], tuple[float, ...]]] = [{} for _ in range(predictions)]
+        self.measured: list[dict[tuple[int, str], tuple[float, ...]]] = [{} for _ in range(predictions)]
         # per prediction, the ids in frames that show an object, until an object of the video is found
         self._others: list[list[set[int]]] = [[] for _ in range(predictions)]
         self._found = [False] * predictions
@@ -239,8 +239,7 @@ class MaskScorer:
         """Return object → values, per prediction.
 
         Raises:
-            ValueError: if a frame that counts is missing, or if a prediction holds ids in most frames that show an
-                object, and never an object's.
+            ValueError: if a prediction holds ids in most frames that show an object, and never an object's.
         """
         for others, is_found in zip(self._others, self._found, strict=True):
             if not is_found and 2 * sum(map(bool, others)) > len(others):
@@ -251,9 +250,7 @@ class MaskScorer:
         for measured in self.measured:
             values: dict[Object, Values] = {}
             for number, stems in self.plan.items():
-                if missing := [stem for stem in stems if stem is not None and (number, stem) not in measured]:
-                    raise ValueError(f"object {number}: frame {missing[0]} is scored and has no prediction")
-                rows = [measured.get((number, stem), nothing) for stem in stems]
+                rows = [nothing if stem is None else measured[number, stem] for stem in stems]
                 values[number] = self.rules.summarise(np.array(rows, dtype=np.float64).reshape(-1, len(nothing)))
             found.append(values)
         return found

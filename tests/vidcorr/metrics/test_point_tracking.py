@@ -105,7 +105,6 @@ def test_values_are_summed_in_the_order_of_the_data_set():
     ("change", "message"),
     [
         ({"points": np.full((3, 3), 5.0)}, "queries must lie in frames 0 to 4"),
-        ({"points": np.full((3, 3), -1.0)}, "queries must lie in frames 0 to 4"),
         ({"points": np.zeros((2, 3))}, r"of 2 queries, got \(3, 5, 2\)"),
         ({"occluded": np.zeros((3, 5), np.uint8)}, "occlusion must be bool"),
         ({"said": np.zeros((3, 4), bool)}, r"dog: .* of 3 queries, got \(3, 5, 2\) and \(3, 4\)"),
