@@ -236,7 +236,7 @@ class MaskScorer:
             )
 
     def finish(self) -> list[dict[Object, Values]]:
-        """Return object → values, per prediction.
+        """Return object → values, per prediction, when all frames that count have been added.
 
         Raises:
             ValueError: if a prediction holds ids in most frames that show an object, and never an object's.
