@@ -140,7 +140,7 @@ def test_mistakes_are_told_before_any_work(davis_root, tmp_path):
 
 
 def test_the_base_is_a_row_of_its_own_where_no_network_is_it(davis_root, tmp_path):
-    words = [BLOCKY, "--base", "raw_colour", "--on", f"davis={davis_root}", "--change", *CHANGES]
+    words = [BLOCKY, "--base", "raw_colour", "--on", f"davis={davis_root}", "--limit", "2", "--change", *CHANGES]
     main(["evaluate", *words, "--output", str(tmp_path)])
     rows = table_of(tmp_path)
     assert [row["difference"] != "" for row in rows.values()] == [True, False]

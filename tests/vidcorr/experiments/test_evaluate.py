@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tests.helpers.encoders import Blocky, saved_resnet
 from tests.helpers.refusal import refused
+from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, TapVidBenchmark, VosBenchmark, evaluate
 from vidcorr.backbones import Clips
 from vidcorr.benchmarks.base import Benchmark
@@ -28,27 +29,23 @@ from vidcorr.videos.mask_files import read_mask
 VFS = PropagationProtocol.named("vfs")
 RAW = NetworkSpec.read("raw_colour")
 LIBRARY = "torchvision:resnet18"
+TINY = "tests.helpers.encoders:TinyResNet"
 
 
-def test_what_the_command_line_names():
-    names = ["timm:vit_small_patch16_224@block9", "run.ckpt@res3/4", "untrained", "raw_colour"]
-    rows = [NetworkSpec.read(name, seed=1) for name in names]
-    assert [(row.spec, row.stage, row.stride, row.pretrained, row.is_random) for row in rows] == [
-        ("timm:vit_small_patch16_224", "block9", None, False, True),
-        ("run.ckpt", "res3", 4, False, False),
-        (LIBRARY, None, None, False, True),
-        ("raw_colour", None, None, False, False),
-    ]
-    assert [row.name for row in rows[:3]] == [
-        "timm:vit_small_patch16_224@block9, random weights",
-        "run.ckpt@res3/4",
-        "untrained ResNet-18",
-    ]
-    trained = [NetworkSpec.read(name, pretrained=True) for name in (LIBRARY, "dino-s16", "my:net")]
-    assert [(row.name, row.pretrained) for row in trained] == [(LIBRARY, True), ("dino-s16", True), ("my:net", False)]
-    view = NetworkSpec.read("untrained@res4/8", seed=1)
-    assert view == NetworkSpec("untrained ResNet-18@res4/8", LIBRARY, "res4", 8, seed=1)
-    refused(ValueError, "the stride 'four' is not a number", NetworkSpec.read, "x@res3/four")
+@pytest.mark.parametrize(
+    ("text", "expected", "is_random"),
+    [
+        ("timm:vit@block9", NetworkSpec("timm:vit@block9, random weights", "timm:vit", "block9"), True),
+        ("run.ckpt@res3/4", NetworkSpec("run.ckpt@res3/4", "run.ckpt", "res3", 4), False),
+        ("untrained@res4/8", NetworkSpec("untrained ResNet-18@res4/8", LIBRARY, "res4", 8), True),
+        ("raw_colour", RAW, False),
+        ("dino-s16", NetworkSpec("dino-s16", "timm:vit_small_patch16_224.dino", "block12", pretrained=True), False),
+    ],
+)
+def test_what_the_command_line_names(text, expected, is_random):
+    spec = NetworkSpec.read(text)
+    assert (spec, spec.is_random) == (expected, is_random)
+    assert NetworkSpec.read(LIBRARY, pretrained=True).pretrained
 
 
 def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_root, tmp_path):
@@ -123,7 +120,7 @@ def test_a_checkpoint_and_a_network_of_the_users_count_by_their_weights(davis_ro
     keys = [Job(NetworkSpec.read(str(tmp_path / name)), benchmark, VFS).key for name in ("0.ckpt", "1.ckpt")]
     (tmp_path / "moved.ckpt").write_bytes((tmp_path / "0.ckpt").read_bytes())
     assert Job(NetworkSpec.read(str(tmp_path / "moved.ckpt")), benchmark, VFS).key == keys[0] != keys[1]
-    own = NetworkSpec.read("tests.helpers.encoders:TinyResNet")
+    own = NetworkSpec.read(TINY)
     before = Job(own, benchmark, VFS).key
     assert Job(replace(own), benchmark, VFS).key == before
     assert Job(replace(own, seed=1), benchmark, VFS).key != before  # its callable drew other weights
@@ -153,7 +150,7 @@ def test_a_module_counts_by_its_weights_its_class_and_its_attributes():
 
 def test_a_spec_given_again_counts_by_the_weights_of_now(davis_root, tmp_path):
     network = nn.Conv2d(3, 2, 8, 8)  # its own `stride` makes it no extractor
-    spec, davis = NetworkSpec("mine", network), DavisBenchmark(davis_root, limit_sequences=1)
+    spec, davis = NetworkSpec("mine", network), DavisBenchmark(davis_root, limit_sequences=1, changes=SMALL)
 
     def digests():
         table = evaluate([spec], [davis], tmp_path)
@@ -170,7 +167,7 @@ def test_a_spec_given_again_counts_by_the_weights_of_now(davis_root, tmp_path):
 
 def test_stages_have_rows_of_their_own_in_the_table(davis_root, tmp_path):
     def benchmark(stage):
-        return DavisBenchmark(davis_root, limit_sequences=1, predictions=False, stage=stage)
+        return DavisBenchmark(davis_root, limit_sequences=1, predictions=False, stage=stage, changes=SMALL)
 
     def seeds(networks, benchmarks):
         table = evaluate(networks, benchmarks, tmp_path)
@@ -178,11 +175,11 @@ def test_stages_have_rows_of_their_own_in_the_table(davis_root, tmp_path):
             name.rpartition(", ")[2]: {len(cell.scores) for cell in row.values()} for name, row in table.rows.items()
         }
 
-    alone = [NetworkSpec(LIBRARY, LIBRARY, stage) for stage in ("res3", "res4")]
+    alone = [NetworkSpec(TINY, TINY, stage) for stage in ("res3", "res4")]
     each = {"res3": {1}, "res4": {1}}
     assert seeds(alone, [benchmark(None)]) == each
-    assert seeds([LIBRARY], [benchmark("res3"), benchmark("res4")]) == each
-    assert seeds([LIBRARY], [benchmark(["res3", "res4"])]) == each
+    assert seeds([TINY], [benchmark("res3"), benchmark("res4")]) == each
+    assert seeds([TINY], [benchmark(["res3", "res4"])]) == each
 
 
 def test_all_benchmarks_are_checked_before_any_work(davis_root, tmp_path):

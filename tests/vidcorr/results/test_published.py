@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from vidcorr.results.published import PUBLISHED, published_beside
+from vidcorr.results.published import PUBLISHED
 
 PROTOCOLS = {
     "VFS (": ("vfs", "vfs-r50", "crw"), "xvjiarui/VFS": ("vfs", "vfs-r50"), "CRW (": ("crw",), "ajabri": ("crw",),
@@ -36,18 +36,3 @@ def test_a_row_has_the_protocol_and_the_size_that_its_source_states(row):
         assert protocol.input_size == int(side)
     for number in re.findall(r"radius (?:12; the released configuration: )?(\d+); native", row.stated):
         assert protocol.radius == int(number)
-
-
-def test_numbers_and_weights_belong_together():
-    """The rows in which an earlier version held weights to the numbers of other weights, or to another protocol."""
-    rows = {(row.name, row.benchmark): row for row in PUBLISHED}
-    released = rows["VFS, ResNet-50, released checkpoint", "davis"]
-    assert released.scores == {"J&F-Mean": 0.695, "J-Mean": 0.67, "F-Mean": 0.72}
-    assert released in published_beside("davis", released.evaluated_by().digest())
-    assert rows["Liir, ResNet-18, LIIR_pytorch's weights", "davis"].scores == {"J&F-Mean": 0.722}
-    for size in "SBL":
-        assert rows[f"DINOv2, ViT-{size}/14", "davis"].evaluated_by().input_size == 840
-    for benchmark in ("davis", "jhmdb", "vip"):
-        assert rows["supervised, ResNet-18", benchmark].protocol == "crw"
-    present = [rows["CropMAE, ViT-S/16, ImageNet, present weights", name] for name in ("davis", "vip", "jhmdb")]
-    assert [next(iter(row.scores.values())) for row in present] == [0.601, 0.332, 0.435]

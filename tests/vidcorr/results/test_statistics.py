@@ -11,9 +11,6 @@ from vidcorr.results.rendering import render
 from vidcorr.results.result import Network, Result, Row
 from vidcorr.results.statistics import Sample, difference, from_best, interval
 
-VALUES = {"bike": [0.5], "two_dogs": [0.9, 0.1], "cat": [0.5], "cow": [0.5]}
-"""J of the objects of each sequence."""
-
 
 def by_name(values, seed=None):
     return of({str(number): [value] for number, value in enumerate(values)}, seed)
@@ -76,21 +73,6 @@ def test_intervals_over_few_sequences_cover_the_mean(sequences, skewed):
         low, high = interval([of({str(k): values.tolist() for k, values in enumerate(objects)})], "J-Decay")
         hits += low <= 0.6 <= high
     assert hits / 400 > (0.87 if skewed else 0.91)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seeds", [3, 5])
-@pytest.mark.parametrize("sequences", [4, 8, 30])
-def test_identical_trainings_differ_in_at_most_five_per_cent(seeds, sequences):
-    """Two rows of one training whose scores vary with the seed; a test over sequences alone finds 40 to 70 %."""
-    generator = np.random.default_rng(seeds)
-    found = 0
-    for _ in range(400):
-        videos = generator.normal(0.6, 0.15, sequences)
-        noise = generator.normal(0, 0.02, (2, seeds, sequences)) + generator.normal(0, 0.02, (2, seeds, 1))
-        rows = [[by_name(run) for run in videos + row] for row in noise]
-        found += difference(*rows, trained=(True, True)).p < 0.05
-    assert found / 400 < 0.07
 
 
 def test_below_three_seeds_nothing_is_tested_and_said_in_words():
@@ -185,14 +167,3 @@ def test_a_score_without_values_by_sequence_has_no_interval_and_says_so():
     assert results[0].interval("AP") is None
     text = render(tabulate(record for result in results for record in records_of(result)).with_differences("B"))
     assert "No row can be paired with B" in text
-
-
-def test_the_sample_of_a_mean_comes_from_its_rows():
-    rows = [
-        Row(video=video, object=str(k), values={"J-Mean": j, "F-Mean": 0.5})
-        for video, values in VALUES.items()
-        for k, j in enumerate(values)
-    ]
-    result = davis_result({"J-Mean": 0.5, "mIoU": 0.4}, rows=rows)
-    assert result.interval("J-Mean") == interval([of(VALUES)])
-    assert result.interval("mIoU") is None
