@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, product
 from typing import Any, TypeVar
 
 import torch
@@ -43,7 +43,7 @@ class Stopwatch:
         for work, outer, first, last in self._marks:
             if isinstance(last, float):
                 spent = last - first
-            else:
+            else:  # events of a GPU
                 last.synchronize()
                 spent = first.elapsed_time(last) / 1000
             self._seconds[work] += spent
@@ -150,12 +150,7 @@ def adapt_to_network(protocol: P, extractor: nn.Module, stride: int | None) -> P
 
 def normalises(extractor: nn.Module) -> bool:
     """Return whether an extractor declares its normalisation of RGB; a video encoder does so by its arguments."""
-    return isinstance(extractor, VideoEncoder) or bool(normalisations(extractor))
-
-
-def normalisations(extractor: nn.Module) -> list[Normalise]:
-    """Return the modules of an extractor that normalise RGB; a protocol may set their constants."""
-    return [module for module in extractor.modules() if isinstance(module, Normalise)]
+    return isinstance(extractor, VideoEncoder) or any(isinstance(part, Normalise) for part in extractor.modules())
 
 
 @dataclass(frozen=True)
@@ -391,8 +386,8 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     constants = {"mean": protocol.rgb_mean, "std": protocol.rgb_std}
     if wanted := {name: constant for name, constant in constants.items() if constant is not None}:
         view = shared_copy(view)
-        for module in normalisations(view):
-            for name, constant in wanted.items():
+        for module, (name, constant) in product(view.modules(), wanted.items()):
+            if isinstance(module, Normalise):
                 own: Tensor = getattr(module, name)
                 setattr(module, name, to_device(torch.tensor(constant, dtype=own.dtype), own.device).view(-1, 1, 1))
     folded: nn.Module = view.folded() if hasattr(view, "folded") else view
