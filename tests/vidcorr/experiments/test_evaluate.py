@@ -165,9 +165,11 @@ def test_a_spec_given_again_counts_by_the_weights_of_now(davis_root, tmp_path):
     assert len(list(tmp_path.glob("mine-*"))) == 2
 
 
-def test_stages_have_rows_of_their_own_in_the_table(davis_root, tmp_path):
+def test_stages_have_rows_of_their_own_in_the_table(tmp_path):
+    root = write_davis(tmp_path / "davis", 1, frames=3, size=(32, 32))
+
     def benchmark(stage):
-        return DavisBenchmark(davis_root, limit_sequences=1, predictions=False, stage=stage, changes=SMALL)
+        return DavisBenchmark(root, predictions=False, stage=stage, changes=SMALL)
 
     def seeds(networks, benchmarks):
         table = evaluate(networks, benchmarks, tmp_path)
