@@ -5,7 +5,8 @@ from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
-from vidcorr.datasets.generated.writers import UNSEEN, write_davis, write_got10k, write_otb, write_tap_vid, write_videos
+from vidcorr.datasets.generated import write_davis, write_got10k, write_otb, write_tap_vid, write_videos
+from vidcorr.datasets.generated.writers import UNSEEN
 
 from .got10k import Got10kDataModule
 from .video import VideoDataModule

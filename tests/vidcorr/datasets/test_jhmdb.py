@@ -10,7 +10,7 @@ from scipy.io import loadmat, savemat
 
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Jhmdb
-from vidcorr.datasets.generated.layouts import sprite_points, write_jhmdb
+from vidcorr.datasets.generated import write_jhmdb
 from vidcorr.datasets.generated.writers import Scenes
 from vidcorr.datasets.jhmdb import JOINTS, read_joints
 from vidcorr.videos.files import DataError
@@ -33,7 +33,7 @@ def test_reads_what_was_written(root: Path) -> None:
     video, masks = of.render(1)
     assert (walk.name, wave.name) == ("synthetic_walk_0", "synthetic_wave_1")
     assert (wave.num_frames, wave.size) == (4, (60, 80))
-    np.testing.assert_allclose(wave.points, sprite_points(of, 1, masks, 15)[0], atol=1e-12)
+    np.testing.assert_allclose(wave.points, of.tracks(1, masks, 15, of_layers=(1,))[0].transpose(1, 0, 2), atol=1e-12)
     for t, frame in enumerate(wave.read()):
         assert np.array_equal(frame.permute(1, 2, 0).numpy(), video[t])
 

@@ -1,11 +1,14 @@
-"""Synthetic videos in the layouts of YouTube-VOS, JHMDB, VIP and BADJA."""
+"""Generated videos in the layouts of the benchmarks, and as mp4 files for training."""
 
 from __future__ import annotations
 
 import json
+import pickle
 from collections import defaultdict
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,16 +16,57 @@ import numpy as np
 from ..badja import BADJA_JOINTS
 from ..jhmdb import JOINTS
 from ..vip import NUM_PARTS
-from .scene import video_tracks
-from .writers import Scenes, generate, write_frames, write_masks, write_text
+from .writers import Scenes, boxes_of, generate, write_frames, write_masks, write_mp4, write_text
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+SEPARATORS = (",", "\t", " ")
 ACTIONS = ("walk", "wave")
 CATEGORIES = 8
 PARTS_OF_SPRITES = np.array([0, 21, 41, 27, 47], np.uint8)
 """Number of a sprite → person · 20 + class of VIP: two persons with the same two parts."""
+VIP_STEP = 3
+"""Rendered frames between written frames of VIP."""
+POINT_IDS = 30
+"""Key points of a class in SPair-71k's files."""
+
+
+def write_videos(root: str | Path, count: int, **scenes: Any) -> Path:
+    """Write `count` H.264 videos `root/00000.mp4`, …; the same arguments and encoder version give the same bytes.
+
+    Args:
+        root: folder to make. An earlier generated folder is kept if its arguments are the same, else replaced.
+        count: number of videos.
+        scenes: arguments of `Scenes`.
+
+    Returns:
+        root.
+
+    Raises:
+        DataError: if root holds files that were not generated.
+    """
+    of = Scenes(**scenes)
+
+    def write(folder: Path) -> None:
+        for i, (video, _) in enumerate(of.rendered(count)):
+            write_mp4(folder / f"{i:05d}.mp4", video)
+
+    return generate(root, "videos", of, write, count=count)
+
+
+def write_davis(root: str | Path, count: int, **scenes: Any) -> Path:
+    """Write `count` sequences in DAVIS-2017's layout: JPEG frames, indexed PNG masks, ImageSets/2017/val.txt.
+
+    The folders are called 480p for every size. Arguments and errors as in `write_videos`.
+    """
+    of = Scenes(**scenes)
+
+    def write(folder: Path) -> None:
+        names = [f"synthetic-{i:03d}" for i in range(count)]
+        for name, (video, masks) in zip(names, of.rendered(count), strict=True):
+            write_frames(folder / "JPEGImages" / "480p" / name, video)
+            write_masks(folder / "Annotations" / "480p" / name, dict(enumerate(masks)))
+        write_text(folder / "ImageSets/2017/val.txt", names)
+
+    return generate(root, "davis", of, write, count=count)
 
 
 def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int = 41, **scenes: Any) -> Path:
@@ -35,49 +79,103 @@ def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int 
     Other arguments and errors as in `write_videos`.
     """
     of = Scenes(frames=frames, **scenes)
-    names = [f"{of.first + i:010x}" for i in range(count + valid)]
-    splits = {"train": names[:count], "valid": names[count:]}
-    entries: dict[str, Any] = {}
+    fifth = range(0, frames, 5)
 
-    def write(folder: Path, i: int) -> None:
-        split, name = "train" if i < count else "valid", names[i]
-        video, masks = of.render(i)
-        categories = _enter(masks, np.random.default_rng([of.seed, of.first + i]), of.sprites[1])
-        fifth = range(0, frames, 5)
-        seen = {number: [t for t in fifth if (masks[t] == number).any()] for number in categories}
-        seen = {number: at for number, at in seen.items() if at}
-        entries[name] = {
-            "objects": {
-                str(number): ({"category": f"kind {categories[number]}"} if split == "train" else {})
-                | {"frames": [f"{t:05d}" for t in at]}
-                for number, at in seen.items()
-            }
-        }
-        shown = {t: list(seen) for t in fifth}
-        if split == "valid":
-            starts = [at[0] for at in seen.values()]
-            shown = {t: [number for number, at in seen.items() if at[0] == t] for t in sorted(set(starts))}
-        known = {t: np.where(np.isin(masks[t], numbers), masks[t], 0) for t, numbers in shown.items()}
-        write_masks(folder / split / "Annotations" / name, known)
-        write_frames(folder / f"{split}_all_frames" / "JPEGImages" / name, video)
-        write_frames(folder / split / "JPEGImages" / name, video[::5], (f"{t:05d}.jpg" for t in fifth))
+    def write(folder: Path) -> None:
+        entries: dict[str, dict[str, Any]] = {"train": {}, "valid": {}}
+        for i, (video, masks) in enumerate(of.rendered(count + valid)):
+            split, name = "train" if i < count else "valid", f"{of.first + i:010x}"
+            draws = np.random.default_rng([of.seed, of.first + i])
+            objects, shown = {}, np.zeros_like(masks)
+            for number in range(1, of.sprites[1] + 1):
+                begin, category = draws.integers(0, frames // 2 + 1), int(draws.integers(CATEGORIES))
+                begin = begin if number > 1 else 0
+                masks[:begin][masks[:begin] == number] = 0
+                seen = [t for t in fifth if (masks[t] == number).any()]
+                if seen:
+                    until = frames if split == "train" else seen[0] + 1
+                    shown[:until][masks[:until] == number] = number
+                    objects[str(number)] = {"frames": [f"{t:05d}" for t in seen]}
+                    if split == "train":
+                        objects[str(number)] |= {"category": f"kind {category}"}
+            entries[split][name] = {"objects": objects}
+            annotated = [t for t in fifth if split == "train" or shown[t].any()]
+            write_masks(folder / split / "Annotations" / name, {t: shown[t] for t in annotated})
+            write_frames(folder / f"{split}_all_frames" / "JPEGImages" / name, video)
+            write_frames(folder / split / "JPEGImages" / name, video[::5], (f"{t:05d}.jpg" for t in fifth))
+        for split, videos in entries.items():
+            write_text(folder / split / "meta.json", [json.dumps({"videos": videos}, indent=1)])
 
-    def finish(folder: Path) -> None:
-        for split, members in splits.items():
-            content = {"videos": {name: entries[name] for name in members}}
-            write_text(folder / split / "meta.json", [json.dumps(content, indent=1)])
-
-    return generate(root, "youtube_vos", of, count + valid, write, finish, count=count, valid=valid)
+    return generate(root, "youtube_vos", of, write, count=count, valid=valid)
 
 
-def _enter(masks: NDArray[np.uint8], draws: np.random.Generator, most: int) -> dict[int, int]:
-    """Remove all sprites but the first from the masks before a random frame; return number of sprite → category."""
-    categories = {}
-    for number in range(1, most + 1):
-        begin, categories[number] = draws.integers(0, len(masks) // 2 + 1), int(draws.integers(CATEGORIES))
-        if number > 1:
-            masks[:begin][masks[:begin] == number] = 0
-    return categories
+def write_otb(root: str | Path, count: int, **scenes: Any) -> Path:
+    """Write `count` videos in OTB's layout, for `Otb(root, version=None)`; the target is the frontmost sprite.
+
+    As in OTB, commas, tabs or spaces separate the numbers in groundtruth_rect.txt. Every third video has two targets.
+    Arguments and errors as in `write_videos`; videos have at least two sprites.
+    """
+    of = Scenes(**scenes)
+    of = replace(of, sprites=(max(of.sprites[0], 2), max(of.sprites[1], 2)))
+
+    def write(folder: Path) -> None:
+        for i, (video, masks) in enumerate(of.rendered(count)):
+            sequence_folder = folder / f"Synthetic{i:03d}"
+            write_frames(sequence_folder / "img", video, (f"{t + 1:04d}.jpg" for t in range(of.frames)))
+            *_, behind, front = np.unique(masks[0]).tolist()
+            targets = {".1": front, ".2": behind} if i % 3 == 2 and behind else {"": front}
+            for suffix, number in targets.items():
+                lines = [SEPARATORS[i % 3].join(str(int(x)) for x in box) for box in boxes_of(masks, number)]
+                write_text(sequence_folder / f"groundtruth_rect{suffix}.txt", lines)
+
+    return generate(root, "otb", of, write, count=count)
+
+
+def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) -> Path:
+    """Write `count` training and `valid` validation videos in GOT-10k's layout; the target is the frontmost sprite.
+
+    Other arguments and errors as in `write_videos`.
+    """
+    of = Scenes(**scenes)
+    names = {"train": [f"GOT-10k_Train_{i + 1:06d}" for i in range(count)]}
+    if valid:
+        names["val"] = [f"GOT-10k_Val_{i + 1:06d}" for i in range(valid)]
+
+    def write(folder: Path) -> None:
+        folders = [folder / split / name for split, members in names.items() for name in members]
+        for sequence_folder, (video, masks) in zip(folders, of.rendered(count + valid), strict=True):
+            write_frames(sequence_folder, video, (f"{t + 1:08d}.jpg" for t in range(of.frames)))
+            front = masks[0].max()
+            boxes, seen = boxes_of(masks, front), (masks == front).any((1, 2))
+            write_text(sequence_folder / "groundtruth.txt", (",".join(f"{x:.4f}" for x in box) for box in boxes))
+            write_text(sequence_folder / "cover.label", (str(8 * is_seen) for is_seen in seen.tolist()))
+        for split, members in names.items():
+            write_text(folder / split / "list.txt", members)
+
+    return generate(root, "got10k", of, write, count=count, valid=valid)
+
+
+def write_tap_vid(root: str | Path, count: int, frames: int = 24, tracks: int = 24, **scenes: Any) -> Path:
+    """Write `count` videos with exact tracks as `root/tapvid_davis.pkl`, in the layout of TAP-Vid-DAVIS.
+
+    The tracks start in turn on the background and on the sprites, see `video_tracks`.
+
+    Args:
+        tracks: tracks per video.
+
+    Other arguments and errors as in `write_videos`.
+    """
+    of = Scenes(frames=frames, **scenes)
+
+    def write(folder: Path) -> None:
+        content = {}
+        for i, (video, masks) in enumerate(of.rendered(count)):
+            points, occluded = of.tracks(i, masks, tracks)
+            points = ((points + 0.5) / of.size[::-1]).astype(np.float32)
+            content[f"synthetic-{i:03d}"] = {"video": video, "points": points, "occluded": occluded}
+        (folder / "tapvid_davis.pkl").write_bytes(pickle.dumps(content, 4))
+
+    return generate(root, "tap_vid", of, write, count=count, tracks=tracks)
 
 
 def write_jhmdb(root: str | Path, count: int, frames: int = 40, **scenes: Any) -> Path:
@@ -88,60 +186,44 @@ def write_jhmdb(root: str | Path, count: int, frames: int = 40, **scenes: Any) -
     from scipy.io import savemat
 
     of = Scenes(frames=frames, **{"size": (240, 320), "sprites": (1, 1)} | scenes)
-    actions = [ACTIONS[i % len(ACTIONS)] for i in range(count)]
-    clips = [f"synthetic_{action}_{i}" for i, action in enumerate(actions)]
 
-    def write(folder: Path, i: int) -> None:
-        video, masks = of.render(i)
-        names = (f"{t + 1:05d}.png" for t in range(frames))
-        write_frames(folder / "Rename_Images" / actions[i] / clips[i], video, names)
-        joints, _ = sprite_points(of, i, masks, len(JOINTS))
-        path = folder / "joint_positions" / actions[i] / clips[i] / "joint_positions.mat"
-        path.parent.mkdir(parents=True)
-        savemat(path, {"pos_img": joints.transpose(2, 1, 0) + 1})
-        path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(116) + path.read_bytes()[116:])  # without scipy's date
+    def write(folder: Path) -> None:
+        lists: dict[str, list[str]] = defaultdict(list)
+        for i, (video, masks) in enumerate(of.rendered(count)):
+            action = ACTIONS[i % len(ACTIONS)]
+            clip = f"synthetic_{action}_{i}"
+            lists[action].append(f"{clip}.avi 2")
+            write_frames(folder / "Rename_Images" / action / clip, video, (f"{t + 1:05d}.png" for t in range(frames)))
+            joints, _ = of.tracks(i, masks, len(JOINTS), of_layers=(1,))
+            path = folder / "joint_positions" / action / clip / "joint_positions.mat"
+            path.parent.mkdir(parents=True)
+            savemat(path, {"pos_img": joints.transpose(2, 0, 1) + 1})
+            path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(116) + path.read_bytes()[116:])  # without scipy's date
+        for action, lines in lists.items():
+            write_text(folder / f"splits/{action}_test_split1.txt", lines)
 
-    lists: dict[str, list[str]] = defaultdict(list)
-    for action, clip in zip(actions, clips, strict=True):
-        lists[f"splits/{action}_test_split1.txt"].append(f"{clip}.avi 2")
-    return generate(root, "jhmdb", of, count, write, lists=lists)
-
-
-def sprite_points(
-    of: Scenes, index: int, masks: NDArray[np.uint8], count: int
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return exact points on the only sprite of video `index`.
-
-    Returns:
-        (T, count, 2) float64 x, y, zero-based pixels, and (T, count) bool: hidden.
-    """
-    points, hidden = video_tracks(of.seed, of.first + index, masks, of.sprites, 2 * count)  # every other on background
-    return points[1::2].transpose(1, 0, 2) * np.array(of.size[::-1], float) - 0.5, hidden[1::2].T
+    return generate(root, "jhmdb", of, write, count=count)
 
 
-def write_vip(root: str | Path, count: int, frames: int = 10, step: int = 3, **scenes: Any) -> Path:
+def write_vip(root: str | Path, count: int, frames: int = 10, **scenes: Any) -> Path:
     """Write `count` videos in VIP_Fine's layout, all in the list val; the sprites are parts of two persons.
 
-    Frames are called 000000000001, 000000000026, … as in VIP, with a distance of 25.
-
-    Args:
-        root: folder to make, with VIP_Fine in it.
-        step: rendered frames between written frames.
-
-    Other arguments and errors as in `write_videos`.
+    `root` gets a folder VIP_Fine. Frames are called 000000000001, 000000000026, … as in VIP, with a distance of 25.
+    Arguments and errors as in `write_videos`.
     """
-    of = Scenes(frames=(frames - 1) * step + 1, **{"size": (240, 320), "sprites": (4, 4)} | scenes)
-    names = [f"videos{i + 1}" for i in range(count)]
+    of = Scenes(frames=(frames - 1) * VIP_STEP + 1, **{"size": (240, 320), "sprites": (4, 4)} | scenes)
     stems = [f"{1 + 25 * t:012d}" for t in range(frames)]
 
-    def write(folder: Path, i: int) -> None:
-        base, (video, sprites) = folder / "VIP_Fine", of.render(i)
-        write_frames(base / "Images" / names[i], video[::step], (f"{stem}.jpg" for stem in stems))
-        ids = PARTS_OF_SPRITES[sprites[::step]]
-        for kind, masks in {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}.items():
-            write_masks(base / "Annotations" / kind / names[i], dict(zip(stems, masks, strict=True)))
+    def write(folder: Path) -> None:
+        base, names = folder / "VIP_Fine", [f"videos{i + 1}" for i in range(count)]
+        for name, (video, sprites) in zip(names, of.rendered(count), strict=True):
+            write_frames(base / "Images" / name, video[::VIP_STEP], (f"{stem}.jpg" for stem in stems))
+            ids = PARTS_OF_SPRITES[sprites[::VIP_STEP]]
+            for kind, masks in {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}.items():
+                write_masks(base / "Annotations" / kind / name, dict(zip(stems, masks, strict=True)))
+        write_text(base / "lists/val_videos.txt", names)
 
-    return generate(root, "vip", of, count, write, lists={"VIP_Fine/lists/val_videos.txt": names}, step=step)
+    return generate(root, "vip", of, write, count=count)
 
 
 def write_badja(root: str | Path, count: int, frames: int = 24, **scenes: Any) -> Path:
@@ -152,24 +234,76 @@ def write_badja(root: str | Path, count: int, frames: int = 24, **scenes: Any) -
     of = Scenes(frames=frames, **{"sprites": (1, 1)} | scenes)
     numbers = list(BADJA_JOINTS)
 
-    def write(folder: Path, i: int) -> None:
-        name = f"synthetic-{i:03d}"
-        images, segmentations = (
-            (f"extra_videos/{name}/rgb", f"extra_videos/{name}/segmentations")
-            if i % 2
-            else tuple(f"DAVIS/{kind}/Full-Resolution/{name}" for kind in ("JPEGImages", "Annotations"))
-        )
-        video, masks = of.render(i)
-        write_frames(folder / images, video)
-        (folder / segmentations).mkdir(parents=True)
-        points, hidden = sprite_points(of, i, masks, len(numbers))
-        entries = []
-        for t, mask in enumerate(masks):
-            cv2.imwrite(str(folder / segmentations / f"{t:05d}.png"), mask * 255)
-            joints, visibility = np.zeros((max(numbers) + 1, 2), int), np.zeros(max(numbers) + 1, bool)
-            joints[numbers], visibility[numbers] = np.floor(points[t, :, ::-1] + 0.5), ~hidden[t]
-            paths = {"image_path": f"{images}/{t:05d}.jpg", "segmentation_path": f"{segmentations}/{t:05d}.png"}
-            entries.append({**paths, "joints": joints.tolist(), "visibility": visibility.tolist()})
-        write_text(folder / "joint_annotations" / f"{name}.json", [json.dumps(entries)])
+    def write(folder: Path) -> None:
+        for i, (video, masks) in enumerate(of.rendered(count)):
+            name = f"synthetic-{i:03d}"
+            images, annotations = f"extra_videos/{name}/rgb", f"extra_videos/{name}/segmentations"
+            if i % 2 == 0:
+                images, annotations = (f"DAVIS/{kind}/Full-Resolution/{name}" for kind in ("JPEGImages", "Annotations"))
+            write_frames(folder / images, video)
+            pictures = np.repeat(255 * masks[..., None], 3, axis=-1)
+            write_frames(folder / annotations, pictures, (f"{t:05d}.png" for t in range(frames)))
+            points, hidden = of.tracks(i, masks, len(numbers), of_layers=(1,))
+            entries = []
+            for t in range(frames):
+                joints, visible = np.zeros((max(numbers) + 1, 2), int), np.zeros(max(numbers) + 1, bool)
+                joints[numbers], visible[numbers] = np.floor(points[:, t, ::-1] + 0.5), ~hidden[:, t]
+                paths = {"image_path": f"{images}/{t:05d}.jpg", "segmentation_path": f"{annotations}/{t:05d}.png"}
+                entries.append({**paths, "joints": joints.tolist(), "visibility": visible.tolist()})
+            write_text(folder / "joint_annotations" / f"{name}.json", [json.dumps(entries)])
 
-    return generate(root, "badja", of, count, write)
+    return generate(root, "badja", of, write, count=count)
+
+
+def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, **scenes: Any) -> Path:
+    """Write `count` scenes as classes of SPair-71k: `views` pictures each, and a pair of every two of them.
+
+    Key points lie in turn on the background and on the sprites, at whole pixels. The viewpoint difference of a pair is
+    0 for neighbouring views, 1 for the next, then 2; the box is that of all sprites.
+
+    Args:
+        views: pictures of a scene, evenly over its frames.
+        points: key points of a scene, at most 30.
+
+    Other arguments and errors as in `write_videos`.
+    """
+    of = Scenes(**{"size": (240, 320)} | scenes)
+    frames = np.linspace(0, of.frames - 1, views).round().astype(int).tolist()
+    sides = np.array(of.size[::-1])
+
+    def write(folder: Path) -> None:
+        listed = []
+        for i, (video, masks) in enumerate(of.rendered(count)):
+            category = f"scene{i:03d}"
+            stems = [f"{category}_{t:03d}" for t in frames]
+            write_frames(folder / "JPEGImages" / category, video[frames], (f"{stem}.jpg" for stem in stems))
+            tracks, hidden = of.tracks(i, masks, min(points, POINT_IDS))
+            at, visible = np.floor(tracks[:, frames] + 0.5).astype(int), ~hidden[:, frames]
+            inside = ((at >= 0) & (at < sides)).all(-1)
+            boxes = [_box(masks[t]) for t in frames]
+            for view, stem in enumerate(stems):
+                places = {n: at[n, view].tolist() for n in np.flatnonzero(visible[:, view]).tolist()}
+                content: dict[str, Any] = {"filename": f"{stem}.jpg", "category": category, "bndbox": boxes[view]}
+                content["kps"] = {str(n): places.get(n) for n in range(POINT_IDS)}
+                write_text(folder / "ImageAnnotation" / category / f"{stem}.json", [json.dumps(content)])
+            for one, other in combinations(range(views), 2):
+                name = f"{len(listed):06d}-{stems[one]}-{stems[other]}:{category}"
+                listed.append(name)
+                both = np.flatnonzero(visible[:, one] & visible[:, other])
+                content = {"filename": name, "category": category, "mirror": 0, "scale_variation": 0}
+                content |= {"viewpoint_variation": min(other - one - 1, 2), "kps_ids": [str(n) for n in both]}
+                for side, view in (("src", one), ("trg", other)):
+                    content |= {f"{side}_imname": f"{stems[view]}.jpg", f"{side}_imsize": [*sides.tolist(), 3]}
+                    content |= {f"{side}_bndbox": boxes[view], f"{side}_kps": at[both, view].tolist()}
+                for key, gone in (("truncation", ~inside), ("occlusion", inside & ~visible)):
+                    content[key] = int(gone[:, one].any()) + 2 * int(gone[:, other].any())
+                write_text(folder / "PairAnnotation" / "test" / f"{name}.json", [json.dumps(content)])
+        write_text(folder / "Layout" / "large" / "test.txt", listed)
+
+    return generate(root, "spair", of, write, count=count, views=views, points=points)
+
+
+def _box(mask: np.ndarray[Any, Any]) -> list[int]:
+    """Return x0, y0, x1, y1 of all sprites, or of the picture without any."""
+    x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
+    return [x, y, x + width, y + height] if width else [0, 0, mask.shape[1], mask.shape[0]]

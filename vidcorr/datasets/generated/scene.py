@@ -2,84 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from .sprites import TEXTURE_FAMILIES, Sprite, Wave, draw_sprites, draw_texture, palette
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Generator = np.random.Generator
-    Position = NDArray[np.float64]
+
+DIAMETERS = 0.2, 0.42
+"""Least and largest diameter of a sprite, of the frame's shorter side."""
+REACH = 0.32
+"""Sprites swing up to this fraction of the frame from its centre, along either axis."""
+PERIODS = 5.0, 24.0
+"""Of textures, across their elements: from the finest to the coarsest layer of a video, pixels."""
+STRETCH = 3.0
+"""Largest length of a texture's elements, of their width."""
+REGULARITY = 1.0, 4.0
+"""Sharpness of the band of frequencies of a texture: from stains to stripes or dots."""
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A background, a camera and a light, common to all sprites of a video."""
+class Wave:
+    """A smooth oscillation over the frames: amplitude · sin(2π t / period + phase)."""
 
-    size: tuple[int, int]
-    background: NDArray[np.float32]
-    pan: tuple[Wave, Wave]
-    turn: Wave
-    zoom: Wave
-    shake: tuple[Wave, Wave]
-    light: tuple[Wave, Wave, Wave]
-    shade: NDArray[np.float32]
-    shade_path: tuple[Wave, Wave]
+    amplitude: float
+    period: float
+    phase: float
 
-    def shift(self, t: float) -> NDArray[np.float64]:
-        """Return the (2,) pixels by which the shaking camera moves everything in frame t."""
-        return np.array([self.shake[0](t), self.shake[1](t)])
-
-    def canvas(self, t: float) -> NDArray[np.float32]:
-        """Draw the background of frame t: (H, W, 3) float32."""
-        flags, map_back = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, self.to_background(t)
-        drawn = cv2.warpAffine(self.background, map_back, self.size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT)
-        return np.asarray(drawn, np.float32)
-
-    def to_background(self, t: float) -> NDArray[np.float64]:
-        """Return the map from pixels of frame t to pixels of the background, (2, 3); centres at integers."""
-        height, width = self.size
-        side = self.background.shape[0]
-        scale = np.exp(self.zoom(t))
-        cosine, sine = np.cos(self.turn(t)) / scale, np.sin(self.turn(t)) / scale
-        to_background = np.array([[cosine, -sine], [sine, cosine]])
-        shift = self.shift(t)
-        centre = np.array([side / 2 + self.pan[0](t), side / 2 + self.pan[1](t)])
-        offset = centre - to_background @ (np.array([width / 2, height / 2]) + shift)
-        return np.column_stack([to_background, offset])
-
-    def expose(self, image: NDArray[np.float32], t: float) -> NDArray[np.uint8]:
-        """Apply a varying colour cast and a moving shade to a drawn frame; return (H, W, 3) uint8."""
-        height, width = self.size
-        top = int((self.shade.shape[0] - height) * (0.5 + 0.5 * self.shade_path[0](t)))
-        left = int((self.shade.shape[1] - width) * (0.5 + 0.5 * self.shade_path[1](t)))
-        gain = np.exp(np.array([wave(t) for wave in self.light], np.float32))
-        lit = image * gain * self.shade[top : top + height, left : left + width, None]
-        return np.clip(lit + 0.5, 0, 255).astype(np.uint8)
+    def __call__(self, t: float) -> float:
+        return self.amplitude * float(np.sin(2 * np.pi * t / self.period + self.phase))
 
     @classmethod
-    def draw(cls, rng: Generator, family: str, size: tuple[int, int], colours: NDArray[np.float32]) -> Scene:
-        """Draw a scene whose background has a texture of the given family and colours."""
-        side = int(1.6 * max(size))
-        coarse = rng.uniform(-1, 1, (5, 5)).astype(np.float32)
-        shade = cv2.resize(coarse, (int(1.5 * size[1]), int(1.5 * size[0])), interpolation=cv2.INTER_CUBIC)
-        tint = Wave.draw(rng, 0.12, 30, 80)
-        return cls(
-            size=size,
-            background=draw_texture(rng, family, side, rng.uniform(9, 16), colours),
-            pan=(Wave.draw(rng, 0.18 * size[1], 50, 100), Wave.draw(rng, 0.18 * size[0], 50, 100)),
-            turn=Wave.draw(rng, 0.2, 40, 90),
-            zoom=Wave.draw(rng, 0.12, 40, 90),
-            shake=(Wave.draw(rng, 2, 4, 9), Wave.draw(rng, 2, 4, 9)),
-            light=(tint, Wave.draw(rng, 0.12, 30, 80), Wave.draw(rng, 0.12, 30, 80)),
-            shade=np.exp(0.35 * np.clip(shade, -1, 1)),
-            shade_path=(Wave(1, rng.uniform(50, 90), rng.uniform(0, 6)), Wave(1, rng.uniform(50, 90), 0)),
-        )
+    def draw(cls, rng: Generator, amplitude: float, shortest: float, longest: float) -> Wave:
+        """Draw a wave of up to `amplitude`, at least half of it; periods in frames."""
+        return cls(amplitude * rng.uniform(0.5, 1), rng.uniform(shortest, longest), rng.uniform(0, 2 * np.pi))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A textured square that moves, turns, grows and shrinks: the background, or a sprite with its opacity.
+
+    Args:
+        texture: (S, S, 4) float32: RGB in 0..255 and opacity in 0..1.
+        middle: (x, y) that its centre moves about, pixels.
+        path: waves of its centre along x and y, pixels.
+        turn: wave of the angle, radians.
+        growth: wave of the logarithm of the scale.
+    """
+
+    texture: NDArray[np.float32]
+    middle: tuple[float, float]
+    path: tuple[Wave, Wave]
+    turn: Wave
+    growth: Wave
+
+    def matrix(self, t: float) -> NDArray[np.float64]:
+        """Return the map (3, 3) from pixels of the texture to pixels of frame t; centres at integers."""
+        scale, half = np.exp(self.growth(t)), (len(self.texture) - 1) / 2
+        cosine, sine = scale * np.cos(self.turn(t)), scale * np.sin(self.turn(t))
+        x, y = (middle + wave(t) for middle, wave in zip(self.middle, self.path, strict=True))
+        about_centre = np.array([[cosine, -sine, x], [sine, cosine, y], [0, 0, 1]])
+        return about_centre @ np.array([[1, 0, -half], [0, 1, -half], [0, 0, 1]])
+
+    def paste(self, image: NDArray[np.float32], ids: NDArray[np.uint8], number: int, t: float) -> None:
+        """Draw frame t over an image (H, W, 3), and `number` into (H, W) where it covers half of a pixel or more."""
+        drawn = cv2.warpAffine(self.texture, self.matrix(t)[:2], image.shape[1::-1])
+        opacity = drawn[..., 3:]
+        image += opacity * (drawn[..., :3] - image)
+        ids[opacity[..., 0] >= 0.5] = number
 
 
 def render_video(
@@ -93,7 +88,7 @@ def render_video(
     """Render a video and its masks; the same arguments give the same arrays, and fewer frames give a prefix.
 
     All textures of a video have the same three colours in equal parts, so sprites and background have the same mean
-    colour and differ in structure only. Sprites move, turn, bend, grow and occlude each other; the light changes.
+    colour and differ in structure only. Sprites move, turn, grow and occlude each other; the light changes.
 
     Args:
         seed: seed of the set.
@@ -101,51 +96,122 @@ def render_video(
         frames: number of frames T.
         size: (height, width), pixels.
         sprites: fewest and most sprites, at most 7.
-        camouflage: fraction of texture in a sprite's look; at 0 sprites have plain colours unlike the background's.
+        camouflage: fraction of texture in a sprite's look; at 0 sprites have plain colours, each its own.
 
     Returns:
         frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8, 0 = background, 1, 2, … = sprites, back to front.
     """
-    scene, cast = draw_video(seed, index, size, sprites, camouflage)
+    layers, light = draw_video(seed, index, size, sprites, camouflage)
     video = np.empty((frames, *size, 3), np.uint8)
     masks = np.zeros((frames, *size), np.uint8)
     for t in range(frames):
-        image = scene.canvas(t)
-        for number, sprite in enumerate(cast, start=1):
-            sprite.paste(image, masks[t], number, t, scene.shift(t))
-        video[t] = scene.expose(image, t)
+        image = np.zeros((*size, 3), np.float32)
+        for number, layer in enumerate(layers):
+            layer.paste(image, masks[t], number, t)
+        video[t] = np.clip(image * np.exp(light(t)) + 0.5, 0, 255)
     return video, masks
 
 
 def draw_video(
-    seed: int,
-    index: int,
-    size: tuple[int, int],
-    sprites: tuple[int, int],
-    camouflage: float = 1.0,
-) -> tuple[Scene, list[Sprite]]:
-    """Return the scene and the sprites of `render_video` for the same arguments."""
+    seed: int, index: int, size: tuple[int, int], sprites: tuple[int, int], camouflage: float = 1.0
+) -> tuple[list[Layer], Wave]:
+    """Return the layers of `render_video`, back to front, and the wave of the logarithm of the light."""
     rng = np.random.default_rng([seed, index])
-    colours = palette(rng)
-    families = [str(family) for family in rng.permutation(sorted(TEXTURE_FAMILIES))]
-    scene = Scene.draw(rng, families.pop(), size, colours)
-    cast = draw_sprites(rng, families[: int(rng.integers(sprites[0], sprites[1] + 1))], size, colours)
-    if camouflage < 1:
-        cast = [sprite.mixed(colour, camouflage) for sprite, colour in zip(cast, _unlike(colours), strict=False)]
-    return scene, cast
+    height, width = size
+    middle = ((width - 1) / 2, (height - 1) / 2)
+    count = int(rng.integers(sprites[0], sprites[1] + 1))
+    colours, periods = _palette(rng), rng.permutation(np.geomspace(*PERIODS, count + 1))
+    ground = _texture(rng, 2 * max(size), colours, periods[0])  # covers the frame wherever it moves
+    background = Layer(
+        texture=np.dstack([ground, np.ones(ground.shape[:2], np.float32)]),
+        middle=middle,
+        path=(Wave.draw(rng, 0.18 * width, 50, 100), Wave.draw(rng, 0.18 * height, 50, 100)),
+        turn=Wave.draw(rng, 0.2, 40, 90),
+        growth=Wave.draw(rng, 0.1, 40, 90),
+    )
+    layers = [background]
+    diameters = rng.uniform(*DIAMETERS, count) * min(size)
+    phases = _phases_apart(rng, diameters, REACH * np.array([width, height]))
+    for number, (diameter, (phase_x, phase_y)) in enumerate(zip(diameters, phases, strict=True), start=1):
+        shape = _blob(rng, diameter)
+        plain = 255 * np.array([number & 1, number >> 1 & 1, number >> 2 & 1])
+        texture = camouflage * _texture(rng, len(shape), colours, periods[number]) + (1 - camouflage) * plain
+        sprite = Layer(
+            texture=np.dstack([texture, shape]).astype(np.float32),
+            middle=middle,
+            path=(
+                Wave(REACH * width, rng.uniform(90, 180), phase_x),
+                Wave(REACH * height, rng.uniform(90, 180), phase_y),
+            ),
+            turn=Wave.draw(rng, 0.6, 25, 60),
+            growth=Wave.draw(rng, 0.3, 25, 60),
+        )
+        layers.append(sprite)
+    return layers, Wave.draw(rng, 0.15, 30, 80)
 
 
-def _unlike(colours: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return seven plain colours (7, 3), the farthest from the given colours (n, 3) first."""
-    plain = 255 * np.array([[n >> 2 & 1, n >> 1 & 1, n & 1] for n in range(7)], np.float32)
-    nearest = np.linalg.norm(plain[:, None] - colours[None], axis=-1).min(1)
-    return plain[np.argsort(-nearest, kind="stable")]
+def _phases_apart(rng: Generator, diameters: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Draw the phases of sprites' paths (N, 2); in frame 0 they do not overlap, if 64 draws find room."""
+    touching = (diameters[:, None] + diameters) / 2
+    np.fill_diagonal(touching, -1)
+    for _ in range(64):
+        phases = rng.uniform(0, 2 * np.pi, (len(diameters), 2))
+        centres = reach * np.sin(phases)
+        if (np.linalg.norm(centres[:, None] - centres, axis=-1) > touching).all():
+            break
+    return phases
+
+
+def _palette(rng: Generator) -> NDArray[np.float32]:
+    """Draw three colours of a scene, dark to light: (3, 3) float32 RGB in 0..255."""
+    hue = rng.uniform(0, 1) + np.array([0, rng.uniform(0.15, 0.45), rng.uniform(0.5, 0.8)])
+    value = np.array([rng.uniform(0.2, 0.35), rng.uniform(0.45, 0.65), rng.uniform(0.8, 0.95)])
+    hsv = np.stack([360 * (hue % 1), rng.uniform(0.35, 0.85, 3), value], axis=1)
+    return 255 * cv2.cvtColor(hsv[None].astype(np.float32), cv2.COLOR_HSV2RGB)[0]
+
+
+def _texture(rng: Generator, side: int, colours: NDArray[np.float32], period: float) -> NDArray[np.float32]:
+    """Draw a square of a texture: noise around one frequency, cut into three levels of equal area, one per colour.
+
+    Returns:
+        (side, side, 3) float32 RGB in 0..255.
+    """
+    angle, stretch = rng.uniform(0, np.pi), rng.uniform(1, STRETCH)
+    x, y = np.meshgrid(np.fft.rfftfreq(side), np.fft.fftfreq(side))
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    frequency = period * np.hypot(stretch * along, across)
+    passed = np.exp(-((rng.uniform(*REGULARITY) * (frequency - 1)) ** 2))
+    noise = np.fft.irfft2(passed * np.fft.rfft2(rng.normal(size=(side, side))), s=(side, side))
+    level = np.digitize(noise, np.quantile(noise, [1 / 3, 2 / 3]))
+    grain = rng.normal(0, 20, (side, side, 1))
+    sharp = colours[rng.permutation(3)][level] + grain
+    return np.asarray(cv2.GaussianBlur(sharp.astype(np.float32), (0, 0), 0.6), np.float32)
+
+
+def _blob(rng: Generator, diameter: float) -> NDArray[np.float64]:
+    """Draw the opacity of a blob in the middle of a square a little larger than it: in 0..1, with a soft edge."""
+    side = int(diameter) + 4
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    angle = np.arctan2(y, x)
+    outline = np.ones_like(angle)
+    for k in range(2, 6):
+        outline += rng.uniform(-0.3, 0.3) / (k - 1) * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
+    radius = diameter / 2 * np.maximum(outline / outline.max(), 0.25)
+    return np.clip(radius - np.hypot(x, y) + 0.5, 0, 1)
 
 
 def video_tracks(
-    seed: int, index: int, masks: NDArray[np.uint8], sprites: tuple[int, int], count: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    seed: int,
+    index: int,
+    masks: NDArray[np.uint8],
+    sprites: tuple[int, int],
+    count: int,
+    of_layers: Sequence[int] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return exact tracks through the video of `render_video`.
+
+    A track starts at a visible pixel of a layer in a random frame and follows the surface. It is hidden while another
+    layer covers its pixel, and outside the image.
 
     Args:
         seed: seed of the set.
@@ -153,57 +219,28 @@ def video_tracks(
         masks: (T, H, W), of the video.
         sprites: fewest and most sprites.
         count: number of tracks.
+        of_layers: numbers of layers that the tracks start on in turn; 0 is the background. By default all.
 
     Returns:
-        (N, T, 2) float32 x, y as fractions of the image, in raster coordinates, and (N, T) bool: hidden. N is `count`
-        less the tracks of sprites that are never visible.
+        (N, T, 2) float64 x, y, pixels with centres at integers, and (N, T) bool: hidden. N is `count` less the tracks
+        of layers that are never visible.
     """
     length, height, width = masks.shape
-    scene, cast = draw_video(seed, index, (height, width), sprites)
+    layers, _ = draw_video(seed, index, (height, width), sprites)
     rng = np.random.default_rng([seed, index, 16])  # another stream than the scene's
-    points, hidden = [], []
+    maps = [np.stack([layer.matrix(t) for t in range(length)]) for layer in layers]
+    tracks, hidden = [], []
     for i in range(count):
-        layer = i % (len(cast) + 1)
-        seen = np.flatnonzero((masks == layer).any((1, 2)))
+        number = of_layers[i % len(of_layers)] if of_layers else i % len(layers)
+        seen = np.flatnonzero((masks == number).any((1, 2)))
         if not len(seen):
             continue
         start = int(rng.choice(seen))
-        pixels = np.argwhere(masks[start] == layer)
-        position = rng.choice(pixels)[::-1].astype(np.float64)
-        track = _track(scene, cast[layer - 1] if layer else None, position, start, length)
-        points.append((track + 0.5) / (width, height))
-        hidden.append([not _shows(masks[t], track[t], layer) for t in range(length)])
-    return np.array(points, np.float32).reshape(-1, length, 2), np.array(hidden, bool).reshape(-1, length)
-
-
-def _track(scene: Scene, sprite: Sprite | None, position: Position, start: int, length: int) -> NDArray[np.float64]:
-    """Return the track (T, 2) of the point at `position` in frame `start`; pixels, centres at integers."""
-    if sprite is None:
-        material = scene.to_background(start) @ [*position, 1]
-        maps = [scene.to_background(t) for t in range(length)]
-        return np.array([np.linalg.solve(matrix[:, :2], material - matrix[:, 2]) for matrix in maps])
-    material = _material_of(scene, sprite, position, start)
-    return np.array([_position_of(scene, sprite, material, t) for t in range(length)])
-
-
-def _material_of(scene: Scene, sprite: Sprite, position: Position, t: int) -> Position:
-    """Return the sprite's point that is drawn at a position in frame t, as offset from its centre before bending."""
-    matrix = sprite.matrix(t)
-    u, v = np.linalg.solve(matrix[:, :2], position - matrix[:, 2] - scene.shift(t))
-    bend_u, bend_v, side_x, side_y = sprite.bend(t)
-    return np.array([u + bend_u * np.sin(5 * v / side_y), v + bend_v * np.sin(5 * u / side_x)])
-
-
-def _position_of(scene: Scene, sprite: Sprite, material: Position, t: int) -> Position:
-    """Invert `_material_of` by fixed-point iteration; two rounds gain a digit."""
-    bend_u, bend_v, side_x, side_y = sprite.bend(t)
-    u, v = material
-    for _ in range(60):
-        u, v = material[0] - bend_u * np.sin(5 * v / side_y), material[1] - bend_v * np.sin(5 * u / side_x)
-    return np.asarray(sprite.matrix(t) @ [u, v, 1] + scene.shift(t))
-
-
-def _shows(mask: NDArray[np.uint8], position: Position, layer: int) -> bool:
-    """Return whether a layer is visible at the pixel of a position."""
-    x, y = np.floor(position + 0.5).astype(int)
-    return 0 <= x < mask.shape[1] and 0 <= y < mask.shape[0] and mask[y, x] == layer
+        y, x = rng.choice(np.argwhere(masks[start] == number))
+        track = (maps[number] @ np.linalg.solve(maps[number][start], [x, y, 1.0]))[:, :2]
+        columns, rows = np.floor(track + 0.5).astype(int).T
+        inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+        shown = masks[range(length), rows.clip(0, height - 1), columns.clip(0, width - 1)] == number
+        tracks.append(track)
+        hidden.append(~(inside & shown))
+    return np.array(tracks).reshape(-1, length, 2), np.array(hidden, bool).reshape(-1, length)
