@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -17,6 +17,9 @@ from ..badja import BADJA_JOINTS
 from ..jhmdb import JOINTS
 from ..vip import NUM_PARTS
 from .writers import Scenes, boxes_of, generate, write_frames, write_masks, write_mp4, write_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SEPARATORS = (",", "\t", " ")
 ACTIONS = ("walk", "wave")
@@ -86,11 +89,12 @@ def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int 
         for i, (video, masks) in enumerate(of.rendered(count + valid)):
             split, name = "train" if i < count else "valid", f"{of.first + i:010x}"
             draws = np.random.default_rng([of.seed, of.first + i])
-            objects, shown = {}, np.zeros_like(masks)
+            objects: dict[str, dict[str, Any]] = {}
+            shown = np.zeros_like(masks)
             for number in range(1, of.sprites[1] + 1):
-                begin, category = draws.integers(0, frames // 2 + 1), int(draws.integers(CATEGORIES))
-                begin = begin if number > 1 else 0
-                masks[:begin][masks[:begin] == number] = 0
+                begin, category = int(draws.integers(0, frames // 2 + 1)), int(draws.integers(CATEGORIES))
+                if number > 1:  # the first sprite is there from the start
+                    masks[:begin][masks[:begin] == number] = 0
                 seen = [t for t in fifth if (masks[t] == number).any()]
                 if seen:
                     until = frames if split == "train" else seen[0] + 1
@@ -272,14 +276,14 @@ def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, 
     sides = np.array(of.size[::-1])
 
     def write(folder: Path) -> None:
-        listed = []
+        listed: list[str] = []
         for i, (video, masks) in enumerate(of.rendered(count)):
             category = f"scene{i:03d}"
             stems = [f"{category}_{t:03d}" for t in frames]
             write_frames(folder / "JPEGImages" / category, video[frames], (f"{stem}.jpg" for stem in stems))
             tracks, hidden = of.tracks(i, masks, min(points, POINT_IDS))
             at, visible = np.floor(tracks[:, frames] + 0.5).astype(int), ~hidden[:, frames]
-            inside = ((at >= 0) & (at < sides)).all(-1)
+            inside: NDArray[np.bool_] = ((at >= 0) & (at < sides)).all(axis=-1)
             boxes = [_box(masks[t]) for t in frames]
             for view, stem in enumerate(stems):
                 places = {n: at[n, view].tolist() for n in np.flatnonzero(visible[:, view]).tolist()}
@@ -303,7 +307,7 @@ def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, 
     return generate(root, "spair", of, write, count=count, views=views, points=points)
 
 
-def _box(mask: np.ndarray[Any, Any]) -> list[int]:
+def _box(mask: NDArray[np.uint8]) -> list[int]:
     """Return x0, y0, x1, y1 of all sprites, or of the picture without any."""
     x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
     return [x, y, x + width, y + height] if width else [0, 0, mask.shape[1], mask.shape[0]]
