@@ -283,7 +283,7 @@ def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, 
             write_frames(folder / "JPEGImages" / category, video[frames], (f"{stem}.jpg" for stem in stems))
             tracks, hidden = of.tracks(i, masks, min(points, POINT_IDS))
             at, visible = np.floor(tracks[:, frames] + 0.5).astype(int), ~hidden[:, frames]
-            inside: NDArray[np.bool_] = ((at >= 0) & (at < sides)).all(axis=-1)
+            inside = np.asarray(((at >= 0) & (at < sides)).all(axis=-1))
             boxes = [_box(masks[t]) for t in frames]
             for view, stem in enumerate(stems):
                 places = {n: at[n, view].tolist() for n in np.flatnonzero(visible[:, view]).tolist()}
