@@ -1,4 +1,4 @@
-"""What the writers of generated videos share: which videos, their folder, and the files in it."""
+"""Shared parts of the writers of generated videos: the choice of videos, their folder, and the files in it."""
 
 from __future__ import annotations
 
