@@ -25,7 +25,7 @@ from vidcorr.experiments.configured import FLAGS, protocols_of, read_changes, re
 from vidcorr.results.result import Evaluated, Network, Result
 from vidcorr.videos.files import require_at_least
 
-from .run_folder import log_picture, log_scores, run_folder
+from .run_folder import log_picture, log_scores, require_pytorch_lightning, run_folder
 
 OF_A_RUN = ("callbacks", "default_root_dir", "logger", "enable_progress_bar", "enable_model_summary")
 """Arguments of the Trainer that no weights depend on."""
@@ -75,6 +75,9 @@ class BenchmarkCallback(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Open the data set before any training, and refuse neighbours that would make scores wrong or skip them."""
+        require_pytorch_lightning(trainer)
+        if stage == "test":
+            raise ValueError(f"{self.name} runs in validation: call trainer.validate in place of trainer.test")
         # every rank logs the same scores, so that Lightning's advice to average them over the ranks is idle
         warnings.filterwarnings("ignore", rf"It is recommended to use `self\.log\('{re.escape(self.name)}/")
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]

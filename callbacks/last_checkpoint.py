@@ -18,11 +18,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, GradientAccumulationScheduler
+from pytorch_lightning.strategies import ModelParallelStrategy
 from pytorch_lightning.utilities import rank_zero_info
 
 from vidcorr.videos.files import require_at_least
 
-from .run_folder import LAST, checkpoint_folder, hide_logs
+from .run_folder import LAST, checkpoint_folder, hide_logs, require_pytorch_lightning
 from .safeguards import STOP_ERRORS, Safeguards, TrainingStopped, accumulates, ends_epoch, is_stopping
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,10 @@ class LastCheckpoint(Checkpoint):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder, and move this callback to the end, before `Safeguards`: it saves the state of all others."""
+        require_pytorch_lightning(trainer)
         if stage == "fit":
+            if isinstance(trainer.strategy, ModelParallelStrategy):
+                raise ValueError("LastCheckpoint: ModelParallelStrategy saves folders, which no command reads; use ddp")
             self.dirpath = checkpoint_folder(trainer, self.dirpath)
             callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
             # callback_connector.py:240 puts all checkpoints last, in the user's order, and so `Safeguards` before them

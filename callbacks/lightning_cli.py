@@ -292,6 +292,8 @@ class VidcorrCLI(LightningCLI):
             Throughput: (Throughput, fits),
             ProgressBar: (RunProgress, trainer.enable_progress_bar is not False and has_batches),
         }
+        if fits and self.on and trainer.limit_val_batches == 0:
+            raise ValueError("--on needs passes of validation: leave trainer.limit_val_batches=0 out")
         callbacks = [*(trainer.callbacks or []), *self.on]
         if self.command == "validate" and not has_batches and not _benchmarks_among(callbacks):
             raise ValueError("nothing to measure: add --on davis=FOLDER, or another benchmark")

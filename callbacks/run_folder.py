@@ -12,6 +12,16 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 LAST = "last.ckpt"
 
 
+def require_pytorch_lightning(trainer: object) -> None:
+    """Refuse the Trainer of the package `lightning`: its classes are others, which callbacks would take for none.
+
+    Raises:
+        ValueError: for a Trainer of another package.
+    """
+    if type(trainer).__module__.startswith("lightning."):
+        raise ValueError("the Trainer is of lightning.pytorch: import pytorch_lightning, as this project does")
+
+
 def run_folder(trainer: pl.Trainer) -> Path:
     """Return the folder of a run, where Lightning also puts checkpoints; all ranks must call it.
 

@@ -3,10 +3,15 @@
 import re
 import shlex
 import sys
+from types import SimpleNamespace
 
 import pytest
+from pytorch_lightning.strategies import ModelParallelStrategy
 
+from callbacks import BenchmarkCallback, LastCheckpoint
 from cli import RUNS, main, tools
+from tests.helpers.refusal import refused
+from tests.helpers.stops import Counted
 from tests.helpers.words import refusal
 
 FIT = "fit --model=VFSSimSiam"
@@ -132,3 +137,22 @@ def test_classes_of_the_package_lightning(tmp_path, monkeypatch, capsys):
         monkeypatch.delitem(sys.modules, name, raising=False)
     assert said.count("\n") == 1
     assert "vidcorr works with pytorch_lightning, whose classes are not those of lightning.pytorch" in said
+
+
+@pytest.mark.parametrize("callback", [LastCheckpoint(), BenchmarkCallback(Counted([]))])
+def test_a_trainer_of_the_package_lightning(callback):
+    trainer = type("Trainer", (), {"__module__": "lightning.pytorch.trainer.trainer"})()
+    refused(ValueError, "lightning.pytorch: import pytorch_lightning", callback.setup, trainer, None, "fit")
+
+
+def test_a_strategy_whose_checkpoints_are_folders():
+    trainer = SimpleNamespace(strategy=ModelParallelStrategy())
+    refused(ValueError, "^LastCheckpoint: ModelParallelStrategy", LastCheckpoint().setup, trainer, None, "fit")
+
+
+def test_benchmarks_in_a_training_without_validation(davis_root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["--config=data/synthetic.yaml", "--trainer.limit_val_batches=0", "--trainer.accelerator=cpu"]
+    line = refusal(*FIT.split(), *words, f"--on=davis={davis_root}")
+    assert line.startswith("vidcorr: --on needs passes of validation: leave trainer.limit_val_batches")
+    assert not [*tmp_path.iterdir()]

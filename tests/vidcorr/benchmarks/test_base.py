@@ -15,7 +15,7 @@ from callbacks import BenchmarkCallback
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.benchmark_ranks import KINDS
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, loader, trainer_in
+from tests.helpers.training import EMPTY, TINY, loader, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, OtbBenchmark
 from vidcorr.backbones import RawColour, build_encoder
@@ -163,3 +163,10 @@ def test_a_window_in_pixels_is_one_choice_for_features_of_any_stride(davis_root)
         assert result.scores == in_cells.evaluate(network).scores
         conditions.add(result.stages[""].protocol.shared)
     assert len(conditions) == 1
+
+
+def test_trainer_test_names_validate(davis_root, tmp_path):
+    trainer = trainer_in(tmp_path, BenchmarkCallback(DavisBenchmark(davis_root)))
+    module = FrozenEncoder("raw_colour")
+    module.test_step = lambda batch: None
+    refused(ValueError, "davis runs in validation: call trainer.validate", trainer.test, module, EMPTY)
