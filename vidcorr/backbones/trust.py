@@ -6,10 +6,11 @@ only if the user has named it: on the command line, by a call in this process, o
 """
 
 import contextvars
-import importlib
+import importlib.util
 import os
 import re
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,10 +86,22 @@ def _named_code(model: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_trusted(package: str) -> bool:
-    """Return whether a package is among `TRUSTED`, or lies in the working directory under a name that Python lacks."""
-    place = Path.cwd() / package
-    is_own = package.isidentifier() and (place.is_dir() or place.with_suffix(".py").is_file())
-    return package in TRUSTED or (is_own and package not in sys.stdlib_module_names)
+    """Return whether a package is among `TRUSTED`, or lies below the working directory and is not installed."""
+    if package in TRUSTED:
+        return True
+    _search_working_directory()
+    try:
+        found = importlib.util.find_spec(package)  # of a package without dots: imports nothing
+    except (ImportError, ValueError):
+        return False
+    if found is None:
+        return False
+    files = [*(found.submodule_search_locations or ()), *([found.origin] if found.has_location else ())]
+    places = [Path(str(file)).resolve() for file in files]
+    installed = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return bool(places) and all(
+        place.is_relative_to(Path.cwd()) and not any(map(place.is_relative_to, installed)) for place in places
+    )
 
 
 def pass_gate(class_path: object, arguments: object, source: str | Path) -> Recipe:

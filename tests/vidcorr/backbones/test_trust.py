@@ -49,10 +49,15 @@ def test_nested_encoders_take_the_same_way(tmp_path):
     assert not (tmp_path / "canary").exists()
 
 
-def test_modules_below_the_working_directory_are_the_users_own(tmp_path):
+def test_modules_below_the_working_directory_are_the_users_own(tmp_path, monkeypatch):
     (tmp_path / "own_net_of_a_test.py").write_text("import torch\nclass Net(torch.nn.Module):\n    ...\n")
     assert pass_gate("own_net_of_a_test.Net", {}, "x.ckpt").kind.__name__ == "Net"
-    installed = [pytest.__name__, "json", "os", "posix", "subprocess", "no_such_module"]
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "deep_net_of_a_test.py").write_text("def f():\n    ...\n")
+    monkeypatch.syspath_prepend(tmp_path / "src")
+    assert trust.outside_code({"class_path": FROZEN, "init_args": {"spec": "deep_net_of_a_test:f"}}) == []
+    (tmp_path / "numpy").mkdir()  # the installed package is found first
+    installed = [pytest.__name__, "numpy", "json", "os", "posix", "subprocess", "no_such_module"]
     assert trust.outside_code({"class_path": FROZEN, "init_args": {"spec": "own_net_of_a_test:Net"}}) == []
     for name in installed:
         assert trust.outside_code({"class_path": FROZEN, "init_args": {"spec": f"{name}:f"}}) == [f"{name}:f"]
