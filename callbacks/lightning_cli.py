@@ -6,6 +6,7 @@ import shlex
 import warnings
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from .benchmark import BenchmarkCallback, callbacks_on
 from .best_checkpoint import BestCheckpoint
 from .last_checkpoint import LastCheckpoint
 from .monitors import RunProgress, Throughput
-from .run_folder import continued_logger, newest_checkpoint, run_folder
+from .run_folder import continued_logger, newest_checkpoint, remove_unused, run_folder
 from .safeguards import Safeguards
 
 HOMES = ("lightning_modules", "datamodules", "callbacks", "vidcorr")
@@ -292,11 +293,11 @@ class VidcorrCLI(LightningCLI):
             Throughput: (Throughput, fits),
             ProgressBar: (RunProgress, trainer.enable_progress_bar is not False and has_batches),
         }
-        if fits and self.on and trainer.limit_val_batches == 0:
-            raise ValueError("--on needs passes of validation: leave trainer.limit_val_batches=0 out")
         callbacks = [*(trainer.callbacks or []), *self.on]
         if self.command == "validate" and not has_batches and not _benchmarks_among(callbacks):
             raise ValueError("nothing to measure: add --on davis=FOLDER, or another benchmark")
+        if fits and self.on and trainer.limit_val_batches == 0:
+            raise ValueError("--on needs passes of validation: leave trainer.limit_val_batches=0 out")
         for kind, (added, is_wanted) in wanted.items():
             if is_wanted and not any(isinstance(callback, kind) for callback in callbacks):
                 callbacks.append(added())
@@ -308,28 +309,42 @@ class VidcorrCLI(LightningCLI):
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     def before_fit(self) -> None:
-        """Refuse a training without data."""
+        """Refuse a training without data, and benchmarks of features that the model lacks."""
         if self.datamodule is None and not is_overridden("train_dataloader", self.model, pl.LightningModule):
             raise ValueError("fit needs data: add a file such as --config data/synthetic.yaml, or --data CLASS")
+        for callback in _benchmarks_among(self.trainer.callbacks):  # type: ignore[attr-defined]
+            callback.benchmark.extractor(self.model)  # before data are generated or read
 
     def fit(self, **options: Any) -> None:
-        """Train; after a stop or an error, print the command that resumes."""
-        try:
+        """Train."""
+        with self.interruptible():
             self.trainer.fit(**options)
-        except BaseException:
-            callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
-            last = [callback.best_model_path for callback in callbacks if isinstance(callback, LastCheckpoint)]
-            if any(last):
-                rank_zero_info(f"resume: {self.resume_command(last[0])}")
-            raise
 
     def validate(self, **options: Any) -> None:
         """Validate without Lightning's table: benchmarks print their scores."""
-        self.trainer.validate(verbose=False, **options)
+        with self.interruptible():
+            self.trainer.validate(verbose=False, **options)
 
     def predict(self, **options: Any) -> None:
         """Predict without keeping features: a callback writes the predictions."""
-        self.trainer.predict(return_predictions=False, **options)
+        with self.interruptible():
+            self.trainer.predict(return_predictions=False, **options)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """After a stop or an error, print the command that resumes, or remove the folder of a refused run."""
+        folder = Path(getattr(self.trainer.logger, "log_dir", None) or ".")
+        is_new = not folder.exists()
+        try:
+            yield
+        except BaseException:
+            callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
+            saved = [callback.best_model_path for callback in callbacks if isinstance(callback, LastCheckpoint)]
+            if path := next(filter(None, saved), None):
+                rank_zero_info(f"resume: {self.resume_command(path)}")
+            elif is_new and self.trainer.is_global_zero and self.trainer.global_step == 0:
+                remove_unused(folder)
+            raise
 
     def after_fit(self) -> None:
         """Print the closing lines."""

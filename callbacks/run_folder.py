@@ -1,13 +1,17 @@
 """The folder of a run: its checkpoints, the one to resume from, and the loggers that write there."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+from vidcorr.videos.files import LOCK
 
 LAST = "last.ckpt"
 
@@ -35,6 +39,15 @@ def run_folder(trainer: pl.Trainer) -> Path:
     return Path(
         trainer.strategy.broadcast(str(Path(logger.save_dir or trainer.default_root_dir, str(logger.name), version)))
     )
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove the new folder of a refused run, unless it holds more than the files that begin a run."""
+    names = [path.name for path in folder.rglob("*") if path.is_file()]
+    if all(name.startswith(("config.yaml", "hparams.yaml", "events.out", LOCK)) for name in names):
+        rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # the parent holds other runs
+            folder.parent.rmdir()
 
 
 def checkpoint_folder(trainer: pl.Trainer, dirpath: str | Path | None) -> str:

@@ -1,5 +1,6 @@
 """Traces of a run that was stopped or refused."""
 
+import re
 import shlex
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import torch
 
 from callbacks.lightning_cli import VidcorrCLI
 from cli import main
-from tests.helpers.words import TINY, clips, flags
+from tests.helpers.words import TINY, clips, davis, flags, refusal
 
 BRIEF = ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"]
 
@@ -33,3 +34,33 @@ def test_the_line_at_a_stop_resumes_the_run(video_folder, tmp_path, caplog):
 def test_the_line_names_one_checkpoint(given):
     run = SimpleNamespace(args=["fit", *given, "--x=1"])
     assert VidcorrCLI.resume_command(run, "a b.ckpt") == "vidcorr fit --x=1 --ckpt_path 'a b.ckpt'"
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        ["fit", "--trainer.limit_train_batches=2", "stage"],
+        ["fit", "root"],
+        ["fit", "source"],
+        ["fit", "--ckpt_path=damaged.ckpt"],
+        ["fit", "--trainer.callbacks+=BestCheckpoint", "--trainer.callbacks.monitor=davis/X"],
+        ["validate", "stage"],
+        ["validate", "root"],
+    ],
+    ids=" ".join,
+)
+def test_a_refused_run_leaves_no_folder(mistake, video_folder, davis_root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command, *more = mistake
+    torch.save({"state_dict": {}, "loops": {}}, "damaged.ckpt")
+    benchmark = davis("nowhere" if "root" in more else davis_root, **({"stage": "res9"} if "stage" in more else {}))
+    data = clips("nowhere" if "source" in more else video_folder) if command == "fit" else []
+    refusal(command, *TINY, *data, *benchmark, *BRIEF, *(word for word in more if word.startswith("--")))
+    assert not [*tmp_path.rglob("lightning_logs")]
+
+
+def test_a_missing_stage_is_told_before_videos_are_generated(davis_root, tmp_path):
+    data = flags("data", "SyntheticVideoDataModule", root=tmp_path / "made", videos=2)
+    line = refusal("fit", *TINY, *data, *BRIEF, "--trainer.logger=false", *davis(davis_root, stage="res9"))
+    assert re.match(r"vidcorr: .*res9", line)
+    assert not [*tmp_path.iterdir()]
