@@ -248,7 +248,7 @@ class MapExtractor(FeatureExtractor):
             with torch.inference_mode():
                 probed = self.maps(blank(self, PROBE))
         except (AssertionError, IndexError, RuntimeError) as error:
-            if self.normalise is None:
+            if self.normalise is None or not self._takes_its_own_size():
                 raise
             raise ValueError(f"{kind}: {reason(error)}; videos need a network for images of any size") from error
         for name, output in probed.items():
@@ -257,6 +257,15 @@ class MapExtractor(FeatureExtractor):
                 raise ValueError(f"{kind}: the stride of {name} is {strides[name]}, not {stride}; leave stride out")
         self.set_strides(strides)
         self.multiple = max(strides.values()) if normalise is not None else 1  # some drop a last incomplete cell
+
+    def _takes_its_own_size(self) -> bool:
+        """Return whether the network takes an image of the size that timm states; if not, another error occurred."""
+        try:
+            with torch.inference_mode():
+                self.maps(blank(self, self.network.pretrained_cfg["input_size"][1:]))
+        except Exception:  # any error, for example when the device is out of memory
+            return False
+        return True
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps of `parts` by name."""

@@ -4,6 +4,7 @@ import copy
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,11 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     library, separator, name = spec.partition(":")
     seed: int | None = torch.initial_seed()
     if not separator:
-        meant = near(spec, ("raw_colour", *SHORT_NAMES))
+        import torchvision
+
+        known = {name: f"torchvision:{name}" for name in torchvision.models.list_models()}
+        known |= {name: name for name in ("raw_colour", *SHORT_NAMES)}
+        meant = "".join(f"; did you mean {known[name]}?" for name in get_close_matches(spec, known, 1))
         raise ValueError(f"backbone {spec!r}: write timm:NAME, torchvision:NAME or package.module:callable{meant}")
     network: Any
     origin = f"weights of {library}" if pretrained else RANDOM_WEIGHTS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import near
 
@@ -82,6 +82,16 @@ def find_protocols(name: str, benchmark: str | None) -> dict[str, tuple[Evaluati
     return named
 
 
+def _readable_fields(protocol: EvaluationProtocol) -> dict[str, Any]:
+    """Return the fields of a protocol, with the radius in cells and in pixels of the input."""
+    fields = protocol.fields()
+    radius, stride = fields.get("radius"), fields.get("feature_stride")
+    if radius is None or stride is None:
+        return fields
+    cells = radius / stride if fields.get("radius_unit") == "pixel" else radius
+    return fields | {"radius": f"{cells:g} cells, {cells * stride:g} px"}
+
+
 def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
     """Return lines that show a protocol: its source, and all fields with the origin of their values."""
     base = protocol.name.partition("+")[0]
@@ -92,7 +102,7 @@ def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
     if others := [other for other in values if other != benchmark]:
         lines.append(f"other benchmarks: {', '.join(others)}")
     lines += [f"{key}: {text}" for key, text in about.items()]
-    for field, shown in protocol.fields().items():
+    for field, shown in _readable_fields(protocol).items():
         if field != "name":
             stated = "source" if field in values[benchmark] else "default"
             origin = stated if protocol.fields()[field] == named[field] else "changed"
@@ -102,7 +112,7 @@ def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
 
 def differences(first: tuple[EvaluationProtocol, str], second: tuple[EvaluationProtocol, str]) -> list[str]:
     """Return a heading, a line per field in which two protocols differ, and the notes on both."""
-    values, others = (protocol.fields() for protocol, _ in (first, second))
+    values, others = (_readable_fields(protocol) for protocol, _ in (first, second))
     lines = [f"{'':26}{first[0].name + ', ' + first[1]:28} {second[0].name}, {second[1]}"]
     different = [field for field in values if field != "name" and values[field] != others[field]]
     lines += [f"  {field:24}{values[field]!s:28} {others[field]}" for field in different]

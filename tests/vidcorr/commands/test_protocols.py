@@ -32,7 +32,7 @@ def test_two_show_what_differs_and_their_notes(capsys):
     *lines, note = shown(capsys, "vfs", "vfs-r50")
     assert [line.split() for line in lines] == [
         ["vfs,", "davis", "vfs-r50,", "davis"],
-        ["radius", "12", "18"],
+        ["radius", "12", "cells,", "96", "px", "18", "cells,", "144", "px"],
     ]
     assert note.startswith("note on vfs-r50: The released configuration")
     assert shown(capsys, "crw", "crw")[-1] == "crw and crw are the same"
