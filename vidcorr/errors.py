@@ -107,12 +107,16 @@ def explain(message: str, known: Iterable[str] = (), classes: Iterable[str] = ()
         path, name = found.groups()
         kind = pkgutil.resolve_name(path)
         reason, hint = f"{kind.__name__} has no option {name!r}", near(name, _parameters(kind))
+        if kind.__module__.startswith("pytorch_lightning.core"):  # the type of the key, as no class was named
+            reason, hint = f"nothing names the class of {name!r}; add --{key} CLASS or a --config", ""
     elif found := re.search(r"Expected a dot import path string: (\S+)", message):
         name = found[1]
         reason, hint = f"no class {name!r}", near(name, classes)
     elif found := re.search(r"does not accept option '([\w.]+)'|unrecognized arguments: (--[^\s=]+)", message):
         name = found[1] or found[2]
         hint = near(name, known if found[1] else [f"--{option}" for option in known])
+    elif "are required: " in message and message.endswith(".model"):
+        reason = "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)"
     if "not correspond to a subclass" in reason and "lightning.pytorch" in sys.modules:
         hint = "; vidcorr works with pytorch_lightning, whose classes are not those of lightning.pytorch"
     last = name.rpartition(".")[2]

@@ -33,14 +33,14 @@ def test_version(capsys):
 
 MISUNDERSTOOD = {
     "fti": f"unknown command 'fti'; did you mean fit? Commands: {', '.join([*RUNS, *tools()])}",
-    "fit": "the following arguments are required: fit.model",
+    "fit": "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)",
     "fit --model": "argument --model: expected one argument",
     "fit --model dino-b9": "model: no class 'dino-b9'; did you mean dino-b8?",
     "fit --modle x": "unrecognized arguments: --modle x; did you mean --model?",
     "fit --model nowhere.Model": "model: No module named 'nowhere'",
     f"{FIT} extra": "unrecognized arguments: extra",
     f"{FIT} --model.projektor_dim=3": "model: VFSSimSiam has no option 'projektor_dim'; did you mean projector_dim?",
-    f"{FIT} --data.source=x": "data: LightningDataModule has no option 'source'",
+    f"{FIT} --data.source=x": "data: nothing names the class of 'source'; add --data CLASS or a --config",
     f"{FIT} --data=VideoDataModule": "data: the following arguments are required: source",
     f"{FIT} --data=VideoDataModule --data.source=x --data.augmentation.spatial=hole": (
         "data.augmentation.spatial: expected bool or Literal['whole'], got 'hole'"
