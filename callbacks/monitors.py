@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from datamodules.loading.loader import ResumableLoader
+from vidcorr.signals import ProgressReport
 from vidcorr.videos.files import require_at_least
-from vidcorr.videos.processes import ProgressReport
 
 from .safeguards import accumulates
 

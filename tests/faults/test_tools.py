@@ -12,8 +12,8 @@ from PIL import Image
 
 import cli
 from vidcorr.commands import study
+from vidcorr.signals import ProgressReport
 from vidcorr.videos.files import LOCK
-from vidcorr.videos.processes import ProgressReport
 
 SWEEP = "sweep raw_colour --on davis={davis} --vary input_size=48,64 --limit 2 --output {out}"
 EVALUATE = "evaluate raw_colour --on davis={davis} --limit 2 --output {out}"

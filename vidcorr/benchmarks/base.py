@@ -22,7 +22,6 @@ from ..results.rendering import print_result
 from ..results.result import Evaluated, Network, Provenance, Result, Shown, require_writable
 from ..tracking.frame_encoder import LOWER
 from ..videos.files import DataError
-from ..videos.processes import ProgressReport
 from .evaluation import Evaluation, Ranks, RunContext, distribute
 from .network import NetworkLike, NetworkSpec
 
@@ -338,7 +337,7 @@ class Benchmark(ABC):
             frames = [sequence.num_frames for sequence in self.sequences]
             indices = distribute(frames, ranks.size)[ranks.rank]
             total, done = sum(frames[index] for index in indices), 0
-            with ProgressReport(self.name, total, "frames", silent=ranks.rank != 0) as progress:
+            with signals.ProgressReport(self.name, total, "frames", silent=ranks.rank != 0) as progress:
                 for index in indices:
                     signals.check()
                     self._follow(evaluation, self.sequences[index])

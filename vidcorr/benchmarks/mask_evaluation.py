@@ -27,8 +27,8 @@ from ..results.pictures.overlays import Curve, reduced
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks
 from ..videos.files import DataError, errors_at
+from ..videos.images import read_ahead
 from ..videos.mask_files import object_ids
-from ..videos.processes import read_ahead
 from .base import Benchmark
 from .evaluation import Evaluation, RunContext
 

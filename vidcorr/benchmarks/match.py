@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 from torch import nn
 
 from .. import signals
-from ..datasets.spair import DIFFICULTIES, MatchPair, partner_rows, read_pf, read_spair, shown_ids
+from ..datasets.spair import MatchPair, partner_rows, read_pf, read_spair, shown_ids
 from ..functional import MatchingProtocol
 from ..metrics.matching import MatchRows, correct_points, draws, reference_length, score_keys
 from ..tracking.keypoint_matcher import KeypointMatcher
@@ -52,7 +52,12 @@ class MatchBenchmark(Benchmark):
     protocol_kind = MatchingProtocol
     protocols_like = ()
     recorded: ClassVar[tuple[str, ...]] = ("split",)
-    levels: ClassVar[tuple[str, ...]] = tuple(f"{kind}={n}" for kind, most in DIFFICULTIES.items() for n in range(most))
+    levels: ClassVar[tuple[str, ...]] = (
+        *("viewpoint=0", "viewpoint=1", "viewpoint=2"),
+        *("scale=0", "scale=1", "scale=2"),
+        *("truncation=0", "truncation=1", "truncation=2", "truncation=3"),
+        *("occlusion=0", "occlusion=1", "occlusion=2", "occlusion=3"),
+    )
     """Levels of difficulty that the data state."""
     text_columns = ("Points", "Viewpoint", "Scale", "Truncation", "Occlusion")
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..datasets import Badja, PointSequence, TapVid
 from ..functional import PointProtocol, PointTracks
 from ..metrics.point_measures import AREA_PCK, TrackRows
-from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, PointQueries, PointRows, sample_queries
+from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, WITHIN, PointQueries, PointRows, sample_queries
 from ..results.page import Chart
 from ..results.pictures.overlays import Curve, SequenceAnimation, distinct_colours, overlay_tracks
 from ..tracking.point_tracker import PointTracker
@@ -30,10 +30,10 @@ DRAWN = 40
 WORST_SHOWN = 5
 """Number of tracks in the animation of the worst tracks."""
 
-WITHOUT_OCCLUSION = tuple(key for key in METRICS if key.startswith(("pts_within", "average_pts")))
+WITHOUT_OCCLUSION: tuple[str, ...] = ("average_pts_within_thresh", *WITHIN)
 """Measures for a protocol without an occlusion rule; the others would only reflect how often points are visible."""
 
-SCORES = tuple(key for key in METRICS if not key.startswith("jaccard"))
+SCORES: tuple[str, ...] = ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy", *WITHIN)
 """Logged measures; the files also have the Jaccard index at every threshold."""
 
 LIMIT = "grid_limit"

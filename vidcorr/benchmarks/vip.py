@@ -26,7 +26,7 @@ AP = "AP-unofficial"
 """Key of the AP: it says that no public code defines how propagated labels are ranked."""
 SCORES_OF_PARTS: dict[Parts, tuple[str, ...]] = {
     "semantic": ("mIoU", "mAcc", "aAcc"),
-    "instance": (AP, *(f"{AP}@0.{tenth}" for tenth in range(1, 10))),
+    "instance": (AP, *map((AP + "@0.{}").format, range(1, 10))),
 }
 """Kind of labels → names of its scores."""
 RANKING = (

@@ -13,9 +13,8 @@ from torch import Tensor
 from typing_extensions import Self
 
 from ..videos.files import DataError, plain_name
-from ..videos.images import read_image, require_size
+from ..videos.images import read_ahead, read_image, require_size
 from ..videos.mask_files import read_mask, renumbered
-from ..videos.processes import read_ahead
 
 S = TypeVar("S", bound="FrameSequence")
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..videos.files import DataError, plain_name, read_json, read_names, read_text, require_folder
 from ..videos.images import image_size
 
-DIFFICULTIES = {"viewpoint": 3, "scale": 3, "truncation": 4, "occlusion": 4}
-"""Difficulty → number of its levels in SPair-71k. Truncation, occlusion: 0 none, 1 source, 2 target, 3 both."""
+DIFFICULTIES = ("viewpoint", "scale", "truncation", "occlusion")
+"""Difficulties of a pair in SPair-71k. Truncation, occlusion: 0 none, 1 source, 2 target, 3 both."""
 
 VOC = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",

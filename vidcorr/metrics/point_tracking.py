@@ -18,13 +18,9 @@ QueryMode = Literal["first", "strided"]
 PIXEL_THRESHOLDS = (1, 2, 4, 8, 16)
 """Pixels of a 256 × 256 image."""
 
-METRICS = (
-    "average_jaccard",
-    "average_pts_within_thresh",
-    "occlusion_accuracy",
-    *(f"jaccard_{threshold}" for threshold in PIXEL_THRESHOLDS),
-    *(f"pts_within_{threshold}" for threshold in PIXEL_THRESHOLDS),
-)
+JACCARDS = ("jaccard_1", "jaccard_2", "jaccard_4", "jaccard_8", "jaccard_16")
+WITHIN = ("pts_within_1", "pts_within_2", "pts_within_4", "pts_within_8", "pts_within_16")
+METRICS = ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy", *JACCARDS, *WITHIN)
 """Keys of the official code."""
 
 COUNTS = 3 + 3 * len(PIXEL_THRESHOLDS)
@@ -278,8 +274,8 @@ def fractions_of(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
         "average_jaccard": jaccard.mean(axis=-1),
         "average_pts_within_thresh": points.mean(axis=-1),
         "occlusion_accuracy": accuracy,
-        **{f"jaccard_{threshold}": jaccard[..., i] for i, threshold in enumerate(PIXEL_THRESHOLDS)},
-        **{f"pts_within_{threshold}": points[..., i] for i, threshold in enumerate(PIXEL_THRESHOLDS)},
+        **{key: jaccard[..., i] for i, key in enumerate(JACCARDS)},
+        **{key: points[..., i] for i, key in enumerate(WITHIN)},
     }
 
 

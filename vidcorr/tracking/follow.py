@@ -18,7 +18,6 @@ from .. import signals
 from ..backbones import LiirExtractor
 from ..functional import PointProtocol, PropagationProtocol, TrackingProtocol
 from ..functional.propagation.coding import Size
-from ..videos.processes import ProgressReport
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream, PromptedVideo
 from .frame_encoder import Stopwatch, View, stride_of
@@ -187,7 +186,7 @@ def _both_directions(video: PromptedVideo, follow_from: Follow, watch: Stopwatch
     """
     stream, start, labels = video.frames, video.start, video.prompt.labels
     earlier = list[tuple[bytes, tuple[int, ...], Any]]()  # packed, as memory holds the masks of all frames
-    with ProgressReport(f"{stream.name}, backwards", start, "frames") as progress:
+    with signals.ProgressReport(f"{stream.name}, backwards", start, "frames") as progress:
         for done, (_, found) in enumerate(follow_from(stream.backwards(start), labels)):
             if done:  # the prompt's frame belongs to the pass forwards
                 with watch("write"):

@@ -28,7 +28,6 @@ from ..videos.files import DataError, FolderLock, remove, write_atomically
 from ..videos.images import pixels
 from ..videos.mask_files import davis_palette
 from ..videos.mp4 import Mp4Writer
-from ..videos.processes import ProgressReport
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream, PromptedVideo
 from .follow import SHORT_SIDE, AnyProtocol, FollowedPoints, follow_prompted, rules_for
@@ -160,7 +159,7 @@ def _write(
     record: SequenceWriter, found: Iterator[tuple[Tensor, Any]], folder: Path, stream: FrameStream, watch: Stopwatch
 ) -> int:
     """Write the results, frame by frame, and return the number of frames; a signal keeps the frames so far."""
-    with record, ProgressReport(stream.name, stream.num_frames, "frames") as progress:
+    with record, signals.ProgressReport(stream.name, stream.num_frames, "frames") as progress:
         try:
             for frame, results in found:
                 with watch("write"):

@@ -1,15 +1,17 @@
-"""Images of a folder in order, reading of single images, and conversion of decoded ones."""
+"""Images of a folder in order, reading of single images and ahead of them, and conversion of decoded ones."""
 
 from __future__ import annotations
 
 import io
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+ItemT = TypeVar("ItemT")
 AGAIN = "copy or extract it again"
 IMAGE_NAME = re.compile(r"[^.].*\.(jpe?g|png)", re.IGNORECASE | re.DOTALL)
 """Name of a frame or mask; hidden files do not match."""
@@ -170,3 +173,19 @@ def reformatter() -> Callable[..., av.VideoFrame]:
     from av.video.reformatter import VideoReformatter
 
     return partial(VideoReformatter().reformat, threads=1)  # the default is a thread for each core of the machine
+
+
+def read_ahead(items: Iterable[ItemT], ahead: int = 4) -> Generator[ItemT]:
+    """Iterate over items that a thread prefetches, up to `ahead` of them.
+
+    An error in the thread is raised in place of its item. Closing waits until the thread has left `items`.
+    """
+    source, end = iter(items), object()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pending = deque(pool.submit(next, source, end) for _ in range(ahead))
+        try:
+            while (item := pending.popleft().result()) is not end:
+                pending.append(pool.submit(next, source, end))
+                yield cast("ItemT", item)
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -18,8 +18,7 @@ from torch import Tensor
 
 from .container import VIDEO_SUFFIXES
 from .files import DataError, DecodingError
-from .images import require_size
-from .processes import read_ahead
+from .images import read_ahead, require_size
 from .prompts import Prompt
 from .source import FRAME_RATE, open_video
 

@@ -6,12 +6,10 @@ import signal
 import time
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from tests.helpers.refusal import refused
-from vidcorr.videos import processes
 from vidcorr.videos.files import DataError, DecodingError
 from vidcorr.videos.processes import in_processes
 
@@ -79,15 +77,3 @@ def test_a_run_that_is_left_kills_what_hangs():
         _, pid = next(outcomes)
     assert not alive(pid)
     assert time.monotonic() - start < 30
-
-
-def test_the_first_line_of_a_report_without_a_terminal_comes_soon(capsys, monkeypatch):
-    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
-    monkeypatch.setattr(processes, "time", clock)
-    for silent in (False, True):
-        report = processes.ProgressReport("work", 100, silent=silent)
-        for _ in range(100):
-            clock.now += 1
-            report.advance()
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.partition(" items")[0] for line in lines] == [f"work: {n}/100" for n in (5, 35, 65, 95)]
