@@ -4,7 +4,7 @@ from collections import deque
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import LambdaCallback
+from pytorch_lightning.callbacks import LambdaCallback, StochasticWeightAveraging
 
 from lightning_modules.momentum import KeyQueue
 from tests.helpers.refusal import refused
@@ -46,6 +46,13 @@ def test_training_averages_in_float32_and_keeps_statistics_apart(method):
     assert queue.video_ids.min() >= 0
     if method == "moco":
         torch.testing.assert_close(queue.keys.norm(dim=1), torch.ones(32), rtol=0, atol=1e-6)
+
+
+def test_stochastic_weight_averaging_goes_through_its_pass_without_steps():
+    module, trainer = tiny_moco(32), quiet_trainer(max_epochs=2, callbacks=[StochasticWeightAveraging(0.01)])
+    trainer.fit(module, loader(videos=8, batch_size=4))
+    assert trainer.state.finished
+    assert all(parameter.isfinite().all() for parameter in module.parameters())
 
 
 def test_queue_equals_a_plain_loop():

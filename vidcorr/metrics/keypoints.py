@@ -113,5 +113,7 @@ class KeypointRows(SequenceRows):
 
     def _total(self, table: dict[str, Any]) -> Tensor:
         """Return the joints of all videos that count, and of these the joints within each threshold, (1 + A, K)."""
+        if len(joints := {len(counts[0]) for counts in table.values()}) > 1:
+            raise ValueError(f"videos of {' and '.join(map(str, sorted(joints)))} joints have no common PCK")
         nothing = [[0]] * (1 + len(self.thresholds))
         return torch.tensor(list(table.values()) or [nothing], dtype=torch.float64).sum(0)

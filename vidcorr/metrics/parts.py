@@ -111,11 +111,17 @@ def match_instances(
         instances with a pixel.
 
     Raises:
-        ValueError: if the sizes differ or an instance has no score.
+        ValueError: if the masks are no integers (H, W) of one size, an instance has no score, or a class is background
+            (0) or `IGNORED`.
     """
     predicted, wanted = as_pair(prediction, target)
+    if wanted.ndim != 2 or any(mask.dtype.kind not in "iub" for mask in (predicted, wanted)):
+        raise ValueError(f"instance ids must be integers (H, W), got {predicted.dtype}, {wanted.dtype} {wanted.shape}")
+    target_classes = classes if target_classes is None else target_classes
+    if wrong := {kind for kind in (*classes.values(), *target_classes.values()) if not 0 < kind < IGNORED}:
+        raise ValueError(f"classes of instances must be 1 to {IGNORED - 1}, got {sorted(wrong)}")
     ids, kinds, index = _compact(predicted, classes)
-    _, target_kinds, target_index = _compact(wanted, classes if target_classes is None else target_classes)
+    _, target_kinds, target_index = _compact(wanted, target_classes)
     n, m = len(kinds) + 1, len(target_kinds) + 1
     pairs = index.astype(np.int64).ravel() * m + target_index.ravel()
     shared = np.bincount(pairs, minlength=n * m).reshape(n, m)
@@ -198,7 +204,7 @@ class InstanceRows(SequenceRows):
             target_classes: annotated id → class; by default `classes`.
 
         Raises:
-            ValueError: if the shapes differ, or an instance has no score.
+            ValueError: see `match_instances`.
         """
         with self.named(name) as name:
             detections, annotated = match_instances(prediction, target, classes, scores, target_classes)

@@ -244,7 +244,9 @@ def read_mask_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         if not object_ids(ids):
             palette[1] = palette[VOID]
         ids = without_void(ids)
-        return ids, palette
+        used = np.unique(ids)
+        if not palette[0].any() or palette[used[used < len(colours)]].any(1).all():
+            return ids, palette
     return _ids_of_colours(path, np.array(image.convert("RGBA")))
 
 

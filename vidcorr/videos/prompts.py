@@ -79,7 +79,7 @@ class MaskPrompt(Prompt):
 
     An indexed PNG holds ids and a palette; 255 beside other ids is void, as in DAVIS, and becomes background; alone it
     is object 1. In a grey or RGB image, black (or transparent) is background and every other colour an object, numbered
-    from dark to light.
+    from dark to light. So is an indexed image with black at another index than 0, as quantising leaves it.
 
     Attributes:
         labels: (H, W) uint8 ids, 0 is background.

@@ -4,6 +4,7 @@ import hashlib
 from types import SimpleNamespace
 
 import pytest
+import timm
 import torch
 
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
@@ -60,6 +61,15 @@ def test_contract(spec, channels, stride):
 )
 def test_mistakes_are_named(spec, stage, stride, message):
     assert refused(ValueError, message, build_feature_extractor, spec, stage, stride)
+
+
+def test_a_device_without_memory_is_not_told_as_a_network_of_one_size(monkeypatch):
+    def run_out(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(timm.models.ConvNeXt, "forward_features", run_out)
+    with pytest.raises(torch.OutOfMemoryError):
+        build_feature_extractor("timm:convnext_atto")
 
 
 def test_a_stated_stride_is_taken():

@@ -75,6 +75,10 @@ def test_mistakes():
     points = torch.zeros(2, 15, 2)
     message = r"wave: joints must be \(T, K, 2\), got prediction \(2, 15, 2\)"
     assert refused(ValueError, message, PCK().update, points, points[:1], name="wave")
+    metric = PCK()
+    metric.update(points, points)
+    metric.update(points[:, :13], points[:, :13])
+    assert refused(ValueError, "videos of 13 and 15 joints have no common PCK", metric.compute)
     assert refused(ValueError, "must be one of prediction-visible, crw", keypoint_distances, points, points, "vfs")
     assert refused(ValueError, "needs the image's size", keypoint_distances, points, points, "ground-truth")
 

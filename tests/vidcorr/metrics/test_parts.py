@@ -137,3 +137,7 @@ def test_instances_that_do_not_fit():
     options = {"classes": {1: 2}, "scores": {1: 1.0}}
     assert refused(ValueError, r"clip: .* \(1, 40\), target is \(1, 41\)", update, ids, strip(width=41), **options)
     assert refused(ValueError, "clip: instance ids must not be negative", update, -ids, ids, **options)
+    for given in (ids[None], ids.float()):
+        assert refused(ValueError, r"clip: instance ids must be integers \(H, W\)", update, given, given, **options)
+    options["target_classes"] = {1: 255, 2: 0}
+    assert refused(ValueError, r"clip: classes .* 1 to 254, got \[0, 255\]", update, ids, ids, **options)

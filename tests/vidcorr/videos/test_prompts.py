@@ -41,6 +41,12 @@ def indexed(ids: np.ndarray, palette: np.ndarray) -> Image.Image:
         pytest.param(
             Image.fromarray(PAINT[[[0, 1, 1], [0, 2, 2]]]), [[0, 2, 2], [0, 1, 1]], PAINT[[0, 2, 1]], id="dark to light"
         ),
+        pytest.param(
+            Image.fromarray(PAINT[[[0, 0, 2], [0, 2, 2]]]).quantize(),
+            [[0, 0, 1], [0, 1, 1]],
+            PAINT[[0, 2]],
+            id="quantised",
+        ),
         pytest.param(Image.fromarray(TRANSPARENT), [[0, 1, 1]] * 2, davis_palette(), id="transparent background"),
     ],
 )
