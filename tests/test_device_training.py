@@ -16,6 +16,7 @@ from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, 
 from tests.helpers.fake_device import fake_gpu, moved, training_on
 from tests.helpers.words import clips, flags
 from tests.speed.training_step import InMemory
+from vidcorr import signals
 
 CLIP, VIDEOS = torch.rand(4, 4, 3, 64, 64), torch.arange(4)
 CLIPS = {"clip": CLIP, "video_index": VIDEOS}
@@ -69,6 +70,12 @@ def test_steps_stay_on_the_device(name, precision):
         trainer.fit(module, datamodule=InMemory(batch))
     assert trainer.global_step == 2
     assert gpu.reads == 2 * waits + 1
+
+
+@pytest.fixture(autouse=True)
+def still_clock(monkeypatch):
+    """Let no time pass for a progress line: on a slow machine it would read the loss, once more."""
+    monkeypatch.setattr(signals, "time", SimpleNamespace(monotonic=lambda: 0.0))
 
 
 @pytest.fixture
