@@ -230,5 +230,5 @@ def recipe_of(trainer: pl.Trainer) -> str:
     config = saving[0].config.as_dict()
     config["trainer"] = {key: value for key, value in config["trainer"].items() if key not in OF_A_RUN}
     parts = [config.get(part) for part in ("trainer", "model", "data")]
-    text = re.sub(r'"seed": \w+', "", json.dumps(parts, sort_keys=True, default=str))
+    text = re.sub(r'"seed": -?\w+', "", json.dumps(parts, sort_keys=True, default=str))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]

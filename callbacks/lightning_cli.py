@@ -366,8 +366,8 @@ class VidcorrCLI(LightningCLI):
         benchmarks = _benchmarks_among(trainer.callbacks)  # type: ignore[attr-defined]
         for history in [benchmark.history for benchmark in benchmarks if len(benchmark.history) > 1]:
             first, last = min(history), max(history)
-            key = next(iter(history[last]))
-            if key in history[first]:  # a run that resumed may have other stages
+            # a run that resumed may have other stages, and a benchmark without annotations has no scores
+            if key := next((key for key in history[last] if key in history[first]), None):
                 was, is_now = (f"{100 * history[step][key]:.1f} % at step {step}" for step in (first, last))
                 lines.append(f"{key} {was}, {is_now}")
         if not benchmarks:

@@ -7,9 +7,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from callbacks import BenchmarkCallback
 from callbacks.lightning_cli import VidcorrCLI
 from cli import main
 from tests.helpers.words import TINY, clips, davis, flags, refusal
+from vidcorr import DavisBenchmark
+from vidcorr.results.result import Evaluated
 
 BRIEF = ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"]
 
@@ -64,3 +67,15 @@ def test_a_missing_stage_is_told_before_videos_are_generated(davis_root, tmp_pat
     line = refusal("fit", *TINY, *data, *BRIEF, "--trainer.logger=false", *davis(davis_root, stage="res9"))
     assert re.match(r"vidcorr: .*res9", line)
     assert not [*tmp_path.iterdir()]
+
+
+def test_the_closing_lines_compare_a_score_that_both_runs_have(davis_root):
+    """A run that resumed with other stages, and a benchmark without annotations, which has no scores."""
+    benchmark = BenchmarkCallback(DavisBenchmark(davis_root))
+    trainer = SimpleNamespace(callbacks=[benchmark], callback_metrics={}, checkpoint_callbacks=[])
+    scores = ({"res4/J&F-Mean": 0.5}, {"J&F-Mean": 0.6, "res4/J&F-Mean": 0.75})
+    benchmark._runs = [Evaluated(epoch=step, step=step, scores=found) for step, found in enumerate(scores)]
+    run = SimpleNamespace(trainer=trainer, command="fit")
+    assert VidcorrCLI.summary(run) == ["davis/res4/J&F-Mean 50.0 % at step 0, 75.0 % at step 1"]
+    benchmark._runs = [Evaluated(epoch=step, step=step, scores={}) for step in (0, 1)]
+    assert VidcorrCLI.summary(run) == []

@@ -104,7 +104,7 @@ def test_trainings_that_differ_in_seeds_and_folders_have_one_recipe(tmp_path):
 
     first = recipe("--seed_everything=0")
     assert first
-    assert first == recipe("--seed_everything=1", f"--trainer.default_root_dir={tmp_path}", "--data.seed=5")
+    assert first == recipe("--seed_everything=1", f"--trainer.default_root_dir={tmp_path}", "--data.seed=-5")
     assert first != recipe("--model.base_lr=0.5")
     assert recipe_of(SimpleNamespace(callbacks=[])) == ""  # a Trainer of the user's own
 

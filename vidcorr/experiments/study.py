@@ -74,9 +74,15 @@ class Command(NamedTuple):
 
     @property
     def result(self) -> Path | None:
-        """Folder with the result of an evaluation; None if it is not done."""
-        found = self.output.glob(f"*/{RESULTS_FILE}") if self.evaluation else ()
-        return next((file.parent for file in found), None)
+        """Folder with the result of an evaluation; None if it is not done.
+
+        Raises:
+            ValueError: for two results, as data or rules have changed since the first.
+        """
+        found = [file.parent for file in self.output.glob(f"*/{RESULTS_FILE}")] if self.evaluation else []
+        if len(found) > 1:
+            raise ValueError(f"two results of {self.row!r} for seed {self.seed} in {self.output}: remove the old one")
+        return found[0] if found else None
 
 
 class Study(BaseModel, extra="forbid"):

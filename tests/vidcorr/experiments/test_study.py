@@ -154,3 +154,11 @@ def test_rows_of_different_protocols_or_data_are_not_compared(output):
 def test_a_folder_without_results_is_refused(tmp_path):
     write_trial(tmp_path)
     refused(ValueError, "no result of the study 'a trial'", table_of, tmp_path)
+
+
+def test_two_results_of_a_row_and_seed_are_refused(output):
+    """The pasted commands ran again after the data had changed."""
+    leave_result(output, "base", 1, 0.3)
+    (first,) = output.glob("base/seed-1-*/*/network-davis-key")
+    shutil.copytree(first, first.with_name("network-davis-other"))
+    refused(ValueError, "two results of 'base' for seed 1 in .*: remove the old one", table_of, output)
