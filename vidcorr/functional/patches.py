@@ -24,32 +24,23 @@ def grid_patches(images: Tensor, size: int, stride: int) -> Tensor:
     return patches.movedim(-5, -3).flatten(-5, -4)
 
 
-def random_patch_boxes(
-    count: int,
-    side: int,
-    area: tuple[float, float],
-    generator: torch.Generator,
-    aspect: tuple[float, float] = (3 / 4, 4 / 3),
-    attempts: int = 10,
-) -> Tensor:
+def random_patch_boxes(count: int, side: int, area: tuple[float, float], generator: torch.Generator) -> Tensor:
     """Draw boxes in a square image as torchvision's RandomResizedCrop does.
 
-    The fraction of the area is uniform, and so is the logarithm of the aspect ratio. The first attempt that fits into
-    the image counts; if none fits, the box is the whole image.
+    The fraction of the area is uniform, and so is the logarithm of the aspect ratio (width / height), from 3/4 to 4/3.
+    The first attempt of ten that fits into the image counts; if none fits, the box is the whole image.
 
     Args:
         count: number of boxes.
         side: side of the image, pixels.
         area: least and largest fraction of the area.
         generator: on the CPU.
-        aspect: least and largest width / height.
-        attempts: number of draws per box.
 
     Returns:
         `(count, 4)` long: top, left, height, width.
     """
-    low, high = math.log(aspect[0]), math.log(aspect[1])
-    draws = torch.rand(4, count, attempts, generator=generator, dtype=torch.float32)
+    low, high = math.log(3 / 4), math.log(4 / 3)
+    draws = torch.rand(4, count, 10, generator=generator, dtype=torch.float32)
     surface = side**2 * (area[0] + draws[0] * (area[1] - area[0]))
     ratio = (low + draws[1] * (high - low)).exp()
     width, height = (surface * ratio).sqrt().round().long(), (surface / ratio).sqrt().round().long()

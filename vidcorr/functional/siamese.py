@@ -104,8 +104,8 @@ def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return binary_cross_entropy_with_logits(logits, labels, weight / weight.sum(), reduction="sum")
 
 
-def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
-    """Compute cross-entropy weighted by the error per cell, divided by the mean weight.
+def focal_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Compute cross-entropy weighted by the squared error per cell, divided by the mean weight.
 
     The gradient flows through the weights and their mean, as in the code of VFS.
     Paper: Lin et al., Focal Loss for Dense Object Detection (ICCV 2017), Eq. 4.
@@ -113,13 +113,12 @@ def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
     Args:
         logits: `(N, 1, h, w)`.
         labels: in [0, 1], in a shape that broadcasts to the logits.
-        gamma: exponent of the error in the weights.
 
     Returns:
         Scalar.
     """
     probability = logits.sigmoid()
-    positive, negative = labels * (1 - probability) ** gamma, (1 - labels) * probability**gamma
+    positive, negative = labels * (1 - probability) ** 2.0, (1 - labels) * probability**2.0
     loss = -(positive * logsigmoid(logits) + negative * logsigmoid(-logits)).mean()
     # all weights are 0 if every cell is right with full confidence
     return loss / (positive + negative).mean().clamp_min(torch.finfo(logits.dtype).tiny)

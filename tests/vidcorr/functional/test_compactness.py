@@ -54,21 +54,6 @@ def test_moments_by_hand():
     torch.testing.assert_close(narrow, compact_affinity(lone, 5, components=1))
 
 
-@pytest.mark.parametrize("components", [1, 2, 3])
-def test_equals_a_double_loop(components):
-    """Eq. 7, place by place and window by window."""
-    affinity = torch.rand(1, 50, 2, 3)
-    found = compact_affinity(affinity, 2, components)
-    for y, x, window in [(y, x, w) for y in range(2) for x in range(3) for w in range(2)]:
-        weights = affinity[0, 25 * window : 25 * window + 25, y, x]
-        peaks = weights.argsort(descending=True)[:components].tolist()
-        shares = weights[peaks].softmax(0).tolist()
-        for cell in range(25):
-            squares = [(cell // 5 - peak // 5) ** 2 + (cell % 5 - peak % 5) ** 2 for peak in peaks]
-            expected = sum(share * 0.5 ** (4 * square) for share, square in zip(shares, squares, strict=True))
-            assert found[0, 25 * window + cell, y, x].item() == pytest.approx(expected, abs=1e-6)
-
-
 def test_weights_by_mass_raise_no_far_peak():
     """A softmax of the peaks gives 0.70 to a peak of 0.90, and 0.30 to one of 0.05."""
     window = torch.zeros(1, 49, 1, 1)

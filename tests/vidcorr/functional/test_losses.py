@@ -1,8 +1,5 @@
 """VFS's losses and the contrastive random walk: the original codes' numbers, plain forms, and what they keep."""
 
-import itertools
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -36,17 +33,6 @@ def test_simsiam_is_the_golden_one(golden, case):
         assert torch.allclose(p.grad, frames(numbers, case, name), atol=1e-5)
     assert z1.grad is None
     assert z2.grad is None
-
-
-def test_simsiam_equals_a_loop_over_pairs():
-    p1, z1, p2, z2 = torch.randn(4, 3, 4, 8)
-    total = 0.0
-    for b in range(3):
-        for i in range(4):
-            for j in range(4):
-                total += 1 - torch.cosine_similarity(p1[b, i], z2[b, j], dim=0)
-                total += 1 - torch.cosine_similarity(p2[b, i], z1[b, j], dim=0)
-    assert simsiam_loss(p1, z1, p2, z2).item() == pytest.approx(total.item() / (3 * 16), abs=1e-6)
 
 
 def test_info_nce_is_the_golden_one(golden):
@@ -124,36 +110,6 @@ def test_the_random_walk_is_the_golden_one(golden, case):
         assert loss.item() == pytest.approx(numbers["c1d_xent"].mean(), abs=1e-10)
     np.testing.assert_allclose(loss.item(), numbers[f"{case}_loss"].item(), rtol=0, atol=1e-4 if case == "c4" else 1e-5)
     np.testing.assert_allclose(gradient, numbers[f"{case}_grad_q"], rtol=0, atol=1e-5)
-
-
-def by_paths(nodes, temperature, out, back):
-    """The loss by enumerating the paths of every walk of one sample `(C, T, N)`."""
-    _, frames, count = nodes.shape
-
-    def step(source, target, dropped):
-        return (source.T @ target).masked_fill(dropped, -1e20).div(temperature).softmax(1)
-
-    ahead = [step(nodes[:, t], nodes[:, t + 1], out[t]) for t in range(frames - 1)]
-    home = [step(nodes[:, t + 1], nodes[:, t], back[t] | out[t].T) for t in range(frames - 1)]
-    terms = []
-    for length in range(2, frames):
-        steps = [*ahead[:length], *reversed(home[:length])]
-        total = 0.0
-        for start in range(count):
-            chance = 0.0
-            for path in itertools.product(range(count), repeat=2 * length - 1):
-                moves = zip(steps, itertools.pairwise((start, *path, start)), strict=True)
-                chance += math.prod(float(step[move]) for step, move in moves)
-            total -= math.log(chance + 1e-20) / count
-        terms.append(total)
-    return float(np.mean(terms))
-
-
-def test_the_random_walk_is_the_chance_of_all_paths_that_return():
-    nodes = normalize(torch.randn(1, 4, 4, 3, dtype=torch.float64), dim=1)
-    masks = torch.rand(2, 1, 3, 3, 3) < 0.2
-    expected = by_paths(nodes[0], 0.3, masks[0, 0], masks[1, 0])
-    assert contrastive_random_walk_loss(nodes, 0.3, (masks[0], masks[1])).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_dropped_edges_are_drawn_one_by_one():
