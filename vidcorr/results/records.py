@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from html import escape
 from math import isnan, nan
 from pathlib import Path
 from statistics import fmean, stdev
@@ -180,11 +181,12 @@ class Table:
     def __repr__(self) -> str:
         return f"Table({len(self.rows)} rows, {len(self.heads)} columns: {'; '.join(self.rows)})"
 
-    def _repr_markdown_(self) -> str:
+    def _repr_html_(self) -> str:
         """Return the table for a notebook."""
-        from .rendering import render
+        from .rendering import html_table, table_footnotes, text_rows
 
-        return render(self)
+        notes = "".join(f"<p>{escape(note)}</p>" for note in table_footnotes(self))
+        return html_table(["", *self.heads], text_rows(self, bold=True)) + notes
 
     @property
     def heads(self) -> tuple[str, ...]:

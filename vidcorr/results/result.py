@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from datetime import datetime
+from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
@@ -269,11 +270,11 @@ class Result(Exact):
             scores.append(f"{key} {100 * self.scores[key]:.1f}{shown}")
         return f"Result({self.benchmark}, {self.network}, {len(self.sequences)} sequences: {', '.join(scores)})"
 
-    def _repr_markdown_(self) -> str:
+    def _repr_html_(self) -> str:
         """Return the scores for a notebook."""
-        from .rendering import markdown_table, scores_of
+        from .rendering import html_table, scores_of
 
-        return f"{self!r}\n\n{markdown_table(*scores_of(self))}"
+        return f"<p>{escape(repr(self))}</p>{html_table(*scores_of(self))}"
 
     # Files
 

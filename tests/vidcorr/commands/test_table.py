@@ -117,9 +117,9 @@ def test_a_notebook_shows_results_and_tables(tmp_path):
     folders = [write(tmp_path / name, f"<{name}>", {"J-Mean": 0.625}, SCORES) for name in "ab"]
     result, table = Result.load(folders[0]), gather_results(folders)
     assert repr(result) == "Result(davis, <a>, 8 sequences: J-Mean 62.5 [37.6, 87.4])"
-    assert "| davis | 62.5 |" in result._repr_markdown_()
+    assert "<td>62.5</td>" in result._repr_html_()
     assert repr(table) == "Table(2 rows, 1 columns: <a>; <b>)"
-    assert "| <a> | **62.5** [37.6, 87.4] |" in table._repr_markdown_()
+    assert "<td>&lt;a&gt;</td><td><b>62.5</b> [37.6, 87.4]</td>" in table._repr_html_()
 
 
 def test_as_many_sequences_of_other_names_are_another_column(tmp_path):
