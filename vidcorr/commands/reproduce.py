@@ -20,7 +20,7 @@ def command(args: Sequence[str]) -> None:
     configured, changes = read_on(flags.on), read_changes(flags.change)
 
     from ..backbones.trust import allow_named
-    from ..experiments.reproduce import described, jobs_of, repeat
+    from ..experiments.reproduce import described, jobs_of, not_repeated, repeat
     from ..experiments.study import read_study
 
     study = read_study(flags.study)
@@ -39,6 +39,7 @@ def command(args: Sequence[str]) -> None:
             if name in row.published:
                 print(f"{row.name}: {described(row, name)}; {needs}weights: {row.download}")
     if not configured:
+        print(*(["", "other published rows:", *not_repeated(study)] if not flags.rows else []), sep="\n")
         return
     allow_named(args)
     jobs = {}

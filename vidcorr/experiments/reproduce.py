@@ -10,13 +10,13 @@ from typing import Any, cast
 from ..benchmarks.base import Benchmark
 from ..benchmarks.network import NetworkSpec
 from ..functional import PropagationProtocol
-from ..results.published import published_row
+from ..results.published import PUBLISHED, line_of, published_row
 from ..results.records import Record, score_of
 from ..results.rendering import percent
 from .configured import protocols_of, views_of
 from .evaluate import Job, Runner, process_group
 from .grid import single_changes
-from .study import StudyRow
+from .study import Study, StudyRow
 
 MOST_CHANGES = 5
 """Number of printed changes of single fields."""
@@ -44,6 +44,13 @@ def described(row: StudyRow, evaluation: str) -> str:
         if known and known.doubt:
             parts.append(f"doubt: {known.doubt}")
     return "; ".join(parts)
+
+
+def not_repeated(study: Study) -> list[str]:
+    """Return a line per published row that the study does not evaluate."""
+    pairs = [(row, name) for row in study.rows for name in row.published if name in study.evaluate]
+    repeated = [published_row(name, protocol_of(row, name), row.published[name]) for row, name in pairs]
+    return [line_of(row) for row in PUBLISHED if row not in repeated]
 
 
 def jobs_of(

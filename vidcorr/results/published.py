@@ -89,6 +89,14 @@ def published_row(benchmark: str, protocol: str, percent: float) -> Published | 
     return None
 
 
+def line_of(row: Published) -> str:
+    """Return a row as a line of text, with protocol, weights and doubt."""
+    key, score = next(iter(row.scores.items()))
+    doubt = f"; doubt: {row.doubt}" if row.doubt else ""
+    line = f"{row.name}, {row.benchmark} {key} {100 * score:.6g}: protocol {row.evaluated_by().name}"
+    return f"{line}; weights: {row.weights}{doubt}"
+
+
 def _read(row: dict[str, str]) -> Published:
     scores = dict(pair.split("=") for pair in row.pop("scores").split())
     return Published(scores={key: float(value) for key, value in scores.items()}, **row)

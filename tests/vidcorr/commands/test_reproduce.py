@@ -30,6 +30,11 @@ def test_without_data_the_rows_and_their_weights_are_listed(capsys, tmp_path):
     dino, crw = capsys.readouterr().out.splitlines()
     assert dino.startswith("dino-s8: davis 69.9 printed; protocol dino; weights: huggingface.co/timm/")
     assert crw.startswith("crw-r18: davis 67.606 printed; protocol crw; weights/crw-r18.ckpt is missing; ")
+    main(["reproduce"])
+    _, _, others = capsys.readouterr().out.partition("\nother published rows:\n")
+    (spair,) = (line for line in others.splitlines() if line.startswith("GeoAware, trained post-processor, spair"))
+    assert "PCK@0.1 85.6: protocol geoaware; weights: Stable Diffusion 1.5 and DINOv2" in spair
+    assert "; doubt: a post-processor trained on SPair-71k" in spair
     message = "--on otb: no row has a printed score; rows have davis, jhmdb, vip"
     assert message in refusal("reproduce", "--on", f"otb={tmp_path}")
 
