@@ -39,7 +39,8 @@ def command(args: Sequence[str]) -> None:
             if name in row.published:
                 print(f"{row.name}: {described(row, name)}; {needs}weights: {row.download}")
     if not configured:
-        print(*(["", "other published rows:", *not_repeated(study)] if not flags.rows else []), sep="\n")
+        if not flags.rows:
+            print("", "other published rows:", *not_repeated(study), sep="\n")
         return
     allow_named(args)
     jobs = {}
