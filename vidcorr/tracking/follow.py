@@ -63,6 +63,7 @@ def follow(
         the heat-map as a fraction of its first peak, x and y NaN for an empty heat-map; or `FollowedPoints`.
 
     Raises:
+        TypeError: for a prompt's file or array itself.
         DataError: if the prompt does not fit its frame, or a frame cannot be read.
         ValueError: for an unknown protocol or field, an extractor with several maps, or short_side below 1.
 
@@ -75,6 +76,8 @@ def follow(
         >>> bool((found[2][1] == mask).float().mean() > 0.95)
         True
     """
+    if not isinstance(prompt, Prompt):
+        raise TypeError(f"prompt: expected MaskPrompt.of(…), BoxPrompt.of(…) or PointPrompt.of(…), got {prompt!r:.60}")
     if isinstance(video, str | Path | FrameStream):
         prompted = PromptedVideo(video if isinstance(video, FrameStream) else FrameStream(video), prompt)
         rules = rules_for(extractor, prompted.prompt, protocol, changes)

@@ -98,3 +98,10 @@ def test_a_box_follows_its_sprite(scene, colour):
     assert found[0].tolist() == bounds(masks[0]).tolist()
     truth = np.stack([bounds(mask) for mask in masks])
     assert box_iou(found, truth).mean() > 0.6
+
+
+def test_a_mask_alone_is_no_prompt(scene, colour):
+    video, masks = scene
+    for given in (masks[0], "first.png"):
+        with pytest.raises(TypeError, match=r"prompt: expected MaskPrompt\.of"):
+            follow(colour, tensors(video), given)
