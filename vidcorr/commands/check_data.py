@@ -78,9 +78,22 @@ def _frames(path: str) -> Frames:
     with open_video(path) as video:
         last = video.num_frames - 1
         frame = video.read([round(part * last / 4) for part in range(5)])[0]
-        if video.truncation:
-            raise DataError(video.truncation)
+        if problem := video.truncation or _cut_avi(path):
+            raise DataError(problem)
         return Frames(video.num_frames, frame.shape[1], frame.shape[0])  # the number is exact, as the end has been read
+
+
+def _cut_avi(path: str) -> str:
+    """Return the problem of an AVI file below the size in its header: its frames do not show the cut."""
+    if os.path.isdir(path):
+        return ""
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        head = file.read(8)
+    whole = int.from_bytes(head[4:], "little")
+    if head[:4] == b"RIFF" and size < whole < 2**32 - 1:  # a writer to a pipe knows no size
+        return f"ends early: {size} of {whole} bytes; copy it again"
+    return ""
 
 
 def content_digest(videos: Mapping[str, Frames]) -> str:

@@ -11,10 +11,11 @@ from vidcorr.commands.check_data import Frames, check_data, command, content_dig
 from vidcorr.videos.files import DataError
 from vidcorr.videos.source import list_videos
 
-GOOD = ["good 1.mp4", "other.mkv", "frames", "#1.mp4"]
+GOOD = ["good 1.mp4", "other.mkv", "frames", "#1.mp4", "piped.avi"]
 BAD = {
     "short.mp4": "5 frame(s), fewer than 8",
     "cut.mkv": "",
+    "cut.avi": "ends early: ",
     "broken.mp4": "has no complete header: cut off, damaged or no video; copy it again",
     "one": "a folder of frames needs at least 2",
     "gone.mp4": "No such file",
@@ -31,26 +32,33 @@ def test_unusable_videos_are_named_and_the_others_are_listed_with_their_labels(t
     data = (videos / "other.mkv").read_bytes()
     (videos / "cut.mkv").write_bytes(data[: len(data) // 2])
     (videos / "broken.mp4").write_bytes(b"no video")
+    avi = write_video(videos / "cut.avi", 30).read_bytes()
+    (videos / "cut.avi").write_bytes(avi[:-40])
+    (videos / "piped.avi").write_bytes(avi[:4] + b"\xff" * 4 + avi[8:])  # of unknown size
     write_folder(videos / "one", 1)
     source.write_text("".join(f"videos/{name} {label}\n" for label, name in enumerate([*GOOD, *BAD])))
     words = [str(source), "--output", str(tmp_path / "out"), "--workers", "2"]
-    refused(SystemExit, "5 of 9 videos cannot be used", command, words)
+    refused(SystemExit, "6 of 11 videos cannot be used", command, words)
     lines = capsys.readouterr().out.splitlines()
     for line, (name, reason) in zip(lines, BAD.items(), strict=False):
         assert line.startswith(f"{videos / name}: ")
         assert reason in line
-    assert lines[5] == "4 videos, 71 frames, most of 160 × 32 px"
+    assert lines[6] == "5 videos, 101 frames, most of 160 × 32 px"
     clean = list_videos(tmp_path / "out/clean.txt")
     assert [(entry.path.name, entry.label) for entry in clean] == [(name, label) for label, name in enumerate(GOOD)]
 
     usable, _ = check_data(source, tmp_path / "out", 1, min_frames=25)
-    assert {Path(path).name: frames for path, frames in usable.items()} == {"good 1.mp4": Frames(30, 160, 32)}
-    refused(DataError, r"none of 9 videos can be used; the first is .*/good 1\.mp4: 30 frame", check_data, source,
+    assert {Path(path).name: frames for path, frames in usable.items()} == dict.fromkeys(
+        ("good 1.mp4", "piped.avi"), Frames(30, 160, 32)
+    )
+    refused(DataError, r"none of 11 videos can be used; the first is .*/good 1\.mp4: 30 frame", check_data, source,
             tmp_path / "out", 1, min_frames=31)  # fmt: skip
     assert not (tmp_path / "out/clean.txt").exists()
 
 
-@pytest.mark.parametrize("name", ["mmaction2_part0.mp4", "intel_asl_milk.mkv", "sthsthv2_166766.mp4"])
+@pytest.mark.parametrize(
+    "name", ["jhmdb_wave.avi", "hmdb51_golf.avi", "mmaction2_part0.mp4", "intel_asl_milk.mkv", "sthsthv2_166766.mp4"]
+)
 def test_cut_files_are_told_from_whole_ones(real_data, tmp_path, name):
     whole = real_data("clips") / name
     (tmp_path / name).write_bytes(whole.read_bytes()[: whole.stat().st_size * 7 // 10])
