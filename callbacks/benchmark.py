@@ -14,7 +14,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch.distributed as dist
 from jsonargparse import Namespace
-from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.cli import SaveConfigCallback
 
 from datamodules.video import VideoDataModule
@@ -93,6 +93,13 @@ class BenchmarkCallback(pl.Callback):
             if any(isinstance(callback, WeightAveraging) for callback in callbacks[: callbacks.index(self)]):
                 line = f"{self.name} would score weights before their averaging: name WeightAveraging after it"
                 raise ValueError(line)
+            for other in others:  # between two runs, its score would count again
+                every_epoch = isinstance(other, EarlyStopping | ModelCheckpoint)
+                if every_epoch and self.every_n_epochs > 1 and str(other.monitor).startswith(f"{self.name}/"):
+                    advice = f"set every_n_epochs of {self.name} to 1"
+                    if isinstance(other, ModelCheckpoint):
+                        advice += ", or use BestCheckpoint in its place"
+                    raise ValueError(f"{type(other).__name__} checks {self.name} every epoch: {advice}")
         with Ranks() as ranks, ranks.together():
             _ = self.benchmark.sequences
 

@@ -4,10 +4,11 @@ import os
 import signal
 
 import pytest
-from pytorch_lightning.callbacks import EMAWeightAveraging
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from callbacks import AtomicCheckpointIO, BenchmarkCallback, CollapseMonitor, LastCheckpoint, Safeguards
+from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted, Stop, go, joined, make
 from tests.helpers.training import Clips, quiet_trainer
 from vidcorr import signals
@@ -46,6 +47,14 @@ def test_an_average_of_weights_is_resumed_exactly(tmp_path):
     begun, _ = run(tmp_path / "parts", stop=Stop("step", 4))
     rest, _ = run(tmp_path / "parts", start=tmp_path / "parts/last.ckpt")
     assert joined(begun, rest, whole) == whole
+
+
+def test_a_plain_checkpoint_on_a_benchmark_that_pauses_names_best_checkpoint(tmp_path):
+    plain = ModelCheckpoint(tmp_path / "plain", monitor="counted/score", mode="max")
+    advice = "set every_n_epochs of counted to 1, or use BestCheckpoint in its place"
+    line = f"ModelCheckpoint checks counted every epoch: {advice}"
+    assert refused(ValueError, line, go, "VFSSimSiam", tmp_path, more=[plain], every_n_epochs=2)
+    assert go("VFSSimSiam", tmp_path, more=[plain])[1]
 
 
 def send(number):
