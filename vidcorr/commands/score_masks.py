@@ -219,7 +219,8 @@ def _score_folder(
         video = Video(masks.video, sorted(files), annotation, entries.get(masks.video, {}), keep_ends)
         scorer = MaskScorer(rules, video)
     if not scorer.plan and not optional:
-        raise DataError(f"{folder}: rules {rules.name} score no object here; allow_missing leaves such videos out")
+        remedy = "" if rules.folder_per_object else "; allow_missing leaves such videos out"
+        raise DataError(f"{folder}: rules {rules.name} score no object here{remedy}")
     required = rules.required(video, scorer.plan)
     if missing := [stem for stem in required if stem not in predictions]:
         count = f"{len(missing)} of {len(required)}"

@@ -222,6 +222,11 @@ def test_a_video_without_objects_is_left_out_as_by_vos_benchmark_or_refused(tmp_
     assert found.data["missing_videos"] == ["video1"]
     of_videos = [value for key, value in vos_benchmark("inner").items() if key[:8] in ("J/video0", "J/video2")]
     assert found.scores["J"] == pytest.approx(np.mean(of_videos))
+    for side in ("truth", "mine"):
+        (tmp_path / "by object" / side / "video1").mkdir(parents=True)
+        (tmp_path / side / "video1").rename(tmp_path / "by object" / side / "video1" / "000")
+    words = (tmp_path / "by object/truth", tmp_path / "by object/mine", "sa-v")
+    refused(DataError, "000: rules sa-v score no object here$", score, *words, allow_missing=True)
 
 
 def test_boxes_score_as_got10k_printed(tmp_path):
