@@ -51,6 +51,8 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
     elif isinstance(error, ValueError | OSError) or "MisconfigurationException" in kinds or _of_ours(type(error)):
         if "\nOriginal Traceback" in str(error):  # raised in a worker of the loader: the last line names it
             message = str(error).strip().splitlines()[-1].partition(": ")[2]
+        if "Union subtypes" in message:  # of the parser, around the reason of a class that refused its arguments
+            message = reason_of_parser(str(error))[1]
         said = printable(message) + ("" if _is_ours(error) else " (--debug shows where)")
     else:
         return None

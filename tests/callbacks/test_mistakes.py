@@ -145,6 +145,11 @@ def test_a_trainer_of_the_package_lightning(callback):
     refused(ValueError, "lightning.pytorch: import pytorch_lightning", callback.setup, trainer, None, "fit")
 
 
+def test_a_network_that_is_not_there_is_told_without_the_parser(davis_root):
+    line = refusal("validate", "--model=timm:resnet1", f"--on=davis={davis_root}")
+    assert line.startswith("vidcorr: backbone timm:resnet1: timm has no such model; did you mean")
+
+
 def test_a_strategy_whose_checkpoints_are_folders():
     trainer = SimpleNamespace(strategy=ModelParallelStrategy())
     refused(ValueError, "^LastCheckpoint: ModelParallelStrategy", LastCheckpoint().setup, trainer, None, "fit")
