@@ -1,8 +1,5 @@
 from .got10k import Got10kDataModule as Got10kDataModule
 from .imagenet import ImageFolderDataModule as ImageFolderDataModule, VideoFrameDataModule as VideoFrameDataModule
 from .prompted_video import PromptedVideoDataModule as PromptedVideoDataModule
-from .synthetic_video import (
-    SyntheticTrackingDataModule as SyntheticTrackingDataModule,
-    SyntheticVideoDataModule as SyntheticVideoDataModule,
-)
+from .synthetic_video import SyntheticVideoDataModule as SyntheticVideoDataModule
 from .video import VideoDataModule as VideoDataModule

@@ -1,7 +1,6 @@
 """Pairs of target crops for fine-tuning a tracker, from GOT-10k's layout."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ EXEMPLAR, INSTANCE = 120, 255
 SEARCH = INSTANCE - 16
 """Side of the search crops in training, pixels: an instance crop less the room for shifts of up to 4 px."""
 SHIFT, STRETCH = 4.0, 0.05
+MAX_GAP = 100
+"""The frames of a pair are fewer than this apart."""
 
 
 class Got10kDataModule(SampledDataModule):
@@ -33,20 +34,18 @@ class Got10kDataModule(SampledDataModule):
     - `search`: (B, 3, 239, 239), in the same types;
     - `video_index`: (B,) long, index of the sequence in the list;
     - `failures`: a line per sequence that was replaced, because it could not be read or has no two usable frames less
-      than `max_gap` apart.
+      than `MAX_GAP` apart.
 
     Crops are shifted by up to 4 px, stretched by up to 5 % and resized by a random method. Without a `val` list the
     validation loader gives an empty batch. All draws are a function of (seed, epoch, sample).
 
-    Reads `<root>/<subset>/list.txt` and per sequence `%08d.jpg`, `groundtruth.txt` and, if present, `cover.label`.
+    Reads `<root>/train/list.txt` and per sequence `%08d.jpg`, `groundtruth.txt` and, if present, `cover.label`.
     Paper: Huang, Zhao and Huang, GOT-10k (TPAMI 2019); VFS, appendix. Draws as in the SiamFC code of VFS, which
     resamples a crop three times; here it is resampled once.
 
     Args:
         root: folder that holds `train` and optionally `val`.
-        subset: folder to train on.
         repeat: pairs per sequence in an epoch.
-        max_gap: the frames of a pair are less than `max_gap` apart.
         batch_size: pairs per rank.
         num_workers: decoding processes per rank; by default the usable cores, at most 8.
         seed: seed of every draw.
@@ -58,25 +57,22 @@ class Got10kDataModule(SampledDataModule):
     def __init__(
         self,
         root: str | os.PathLike[str],
-        subset: str = "train",
         repeat: int = 1,
-        max_gap: int = 100,
         batch_size: int = 8,
         num_workers: int | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(Path(root).expanduser() / subset, batch_size, num_workers, seed)
+        super().__init__(Path(root).expanduser() / "train", batch_size, num_workers, seed)
         require_at_least(1, repeat=repeat)
-        require_at_least(2, max_gap=max_gap)
-        self.root, self.subset, self.repeat, self.max_gap = Path(root).expanduser(), subset, repeat, max_gap
+        self.root, self.repeat = Path(root).expanduser(), repeat
 
     def setup(self, stage: str) -> None:
         """List the sequences."""
-        folders = list_sequences(self.root, self.subset)
-        self.training = TargetPairs(folders, len(folders) * self.repeat, self.max_gap, self.seed)
-        if self.subset != "val" and (self.root / "val" / "list.txt").is_file():
+        folders = list_sequences(self.root, "train")
+        self.training = TargetPairs(folders, len(folders) * self.repeat, self.seed)
+        if (self.root / "val" / "list.txt").is_file():
             folders = list_sequences(self.root, "val")
-            self.held_out = TargetPairs(folders, len(folders), self.max_gap, ~self.seed)
+            self.held_out = TargetPairs(folders, len(folders), ~self.seed)
 
 
 class TargetPairs(ReplacingDataset):
@@ -85,22 +81,17 @@ class TargetPairs(ReplacingDataset):
     Args:
         folders: folders of the sequences.
         length: pairs in an epoch; pair i comes from sequence i modulo the number of sequences.
-        max_gap: the frames of a pair are less than `max_gap` apart.
         seed: seed of all draws.
     """
-
-    def __init__(self, folders: Sequence[Path], length: int, max_gap: int, seed: int) -> None:
-        super().__init__(folders, length, seed)
-        self._max_gap = max_gap
 
     def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
         """Draw two frames of a sequence and cut their crops."""
         folder = self.path(item)
         frames, boxes, visible = read_annotation(folder)
         usable = usable_boxes(boxes, image_size(frames[0]), visible)
-        pair = draw_pair(np.flatnonzero(usable), self._max_gap, generator)
+        pair = draw_pair(np.flatnonzero(usable), MAX_GAP, generator)
         if pair is None:
-            raise DataError(f"{folder}: no usable boxes within {self._max_gap} frames; raise data.max_gap or unlist it")
+            raise DataError(f"{folder}: no usable boxes within {MAX_GAP} frames; take it out of list.txt")
         chosen = zip(pair, (EXEMPLAR, SEARCH), strict=True)
         crops = (training_crop(read_image(frames[t]), boxes[t], size, generator) for t, size in chosen)
         exemplar, search = (torch.from_numpy(crop).permute(2, 0, 1).contiguous() for crop in crops)

@@ -159,21 +159,17 @@ class VideoFrameDataModule(LabelledDataModule):
     Args:
         source: folder with a folder per class, or a .txt or .csv list with labels, see `list_videos`.
         validation_fraction: fraction of a class's videos kept for validation, at least one.
-        repeat: frames per video in an epoch.
         kwargs: arguments of `LabelledDataModule`, without `source`.
 
     Raises:
         DataError: from `setup`, if the source has fewer than two classes, or a class fewer than two videos.
     """
 
-    def __init__(
-        self, source: str | os.PathLike[str], validation_fraction: float = 0.2, repeat: int = 1, **kwargs: Any
-    ) -> None:
+    def __init__(self, source: str | os.PathLike[str], validation_fraction: float = 0.2, **kwargs: Any) -> None:
         super().__init__(source, **kwargs)
-        require_at_least(1, repeat=repeat)
         if not 0 < validation_fraction < 1:
             raise ValueError(f"validation_fraction must be in (0, 1), got {validation_fraction}")
-        self.validation_fraction, self.repeat = validation_fraction, repeat
+        self.validation_fraction = validation_fraction
 
     def setup(self, stage: str) -> None:
         """List the videos and hold out a part of every class."""
@@ -194,7 +190,7 @@ class VideoFrameDataModule(LabelledDataModule):
             count = min(max(1, round(self.validation_fraction * len(ranked))), len(ranked) - 1)
             held_out += [(path, label) for path in ranked[:count]]
             training += [(path, label) for path in ranked[count:]]
-        self._use(training * self.repeat, held_out, read_frame)
+        self._use(training, held_out, read_frame)
 
     def _class_of(self, entry: VideoEntry) -> int | str:
         """Return the label of a listed video, or the name of its top folder below the source."""

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
+from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
 from vidcorr.datasets.youtube_vos import held_out_among
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
-from .loading.clips import ClipDataset, Sampling, Transform, too_many
+from .loading.clips import ClipDataset, Sampling, Transform
 from .loading.loader import SampledDataModule
 from .loading.sampling import (
     Augmentation,
@@ -62,11 +62,12 @@ class VideoDataModule(SampledDataModule):
         repeat: passes over the videos in an epoch.
         seed: seed of every draw.
         timeout: seconds allowed for decoding a video.
-        max_unusable: fraction of replaced clips above which a warning says how to find the bad videos.
 
     Raises:
         DataError: from `setup`, if the source is not as described.
     """
+
+    max_unusable = 0.05
 
     def __init__(
         self,
@@ -83,7 +84,6 @@ class VideoDataModule(SampledDataModule):
         repeat: int = 1,
         seed: int = 0,
         timeout: float = 60.0,
-        max_unusable: float = 0.05,
     ) -> None:
         super().__init__(Path(source).expanduser(), batch_size, num_workers, seed)
         require_at_least(1, frames=frames, size=size, repeat=repeat)
@@ -92,13 +92,12 @@ class VideoDataModule(SampledDataModule):
         for fits, expected in (
             (timeout > 0, f"timeout must be above 0 seconds, got {timeout}"),
             (0 <= validation_fraction < 1, f"validation_fraction must be in [0, 1), got {validation_fraction}"),
-            (0 <= max_unusable <= 1, f"max_unusable must be a fraction in [0, 1], got {max_unusable}"),
         ):
             if not fits:
                 raise ValueError(expected)
         self.timeout = timeout
         self.validation_fraction, self.include_holdout = validation_fraction, include_holdout
-        self.samples_per_epoch, self.repeat, self.max_unusable = samples_per_epoch, repeat, max_unusable
+        self.samples_per_epoch, self.repeat = samples_per_epoch, repeat
         self.sampling: Sampling = partial(sampling, n=frames)
         whole = augmentation.spatial == "whole"
         self.evaluation_transform: Transform = partial(whole_frame if whole else centre_crop, size=size)
@@ -174,6 +173,4 @@ class VideoDataModule(SampledDataModule):
             counts = list(pool.map(count, videos))
         if not sum(counts):
             raise DataError(f"{self.source}: none of {len(counts)} videos can be opened; vidcorr check-data says why")
-        if counts.count(0) > self.max_unusable * len(counts):
-            rank_zero_warn(too_many(f"{counts.count(0)} of {len(counts)} videos", str(self.source)))
         return counts

@@ -225,21 +225,16 @@ class SkippedVideos(pl.Callback):
         self._clips += len(failures) + len(batch.get("video_index", ()))
         if self._replaced >= _FEWEST and self._replaced > self._max_unusable * self._clips and not self._warned:
             self._warned = True
-            rank_zero_warn(too_many(f"{self._replaced} of {self._clips} clips so far", self._source))
+            rank_zero_warn(
+                f"TOO MANY UNUSABLE VIDEOS: {self._replaced} of {self._clips} clips so far had to be replaced. Run "
+                f"`vidcorr check-data {self._source}`, which names them, and train on the clean.txt that it writes."
+            )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log both counts since the process began, summed over the ranks."""
         for name, counts in (("data/skipped_videos", self.counts), ("data/redrawn_clips", self._redrawn)):
             total = torch.tensor(float(counts.total()), device=pl_module.device)
             pl_module.log(name, total, sync_dist=True, reduce_fx="sum")
-
-
-def too_many(amount: str, source: str) -> str:
-    """Return the warning about too many unusable videos, with the remedy."""
-    return (
-        f"TOO MANY UNUSABLE VIDEOS: {amount} had to be replaced or left out, more than max_unusable allows. Run "
-        f"`vidcorr check-data {source}`, which names them, and train on the clean.txt that it writes."
-    )
 
 
 def _enter(lines: Iterable[str], counts: Counter[str], event: str) -> None:

@@ -43,7 +43,7 @@ def test_batches(root: Path) -> None:
     assert 0.5 < on_device["search"].max() <= 1
     seen = [number for batch in batches for number in batch["video_index"].tolist()]
     assert len(set(seen)) == 4
-    pairs = [TargetPairs(list_sequences(root, "train"), 5, 100, seed=3) for _ in range(2)]
+    pairs = [TargetPairs(list_sequences(root, "train"), 5, seed=3) for _ in range(2)]
     assert torch.equal(pairs[0][1, 2]["search"], pairs[1][1, 2]["search"])
     assert not torch.equal(pairs[0][1, 2]["search"], pairs[1][2, 2]["search"])
 
@@ -99,7 +99,7 @@ def test_sequences_without_a_pair_are_replaced_and_told(root: Path, tmp_path: Pa
     assert all(number > 2 for batch in batches for number in batch["video_index"].tolist())
     lines = {line for batch in batches for line in batch["failures"]}
     assert {
-        f"{folders[0]}: no usable boxes within 100 frames; raise data.max_gap or unlist it",
+        f"{folders[0]}: no usable boxes within 100 frames; take it out of list.txt",
         f"{folders[1]}/cover.label: line 3 is 'hidden'; expected the visible part",
     } < lines
     assert all(line.startswith(tuple(map(str, folders[:3]))) for line in lines)

@@ -160,7 +160,7 @@ def test_what_can_be_known_before_training(videos, tmp_path):
         make(tmp_path, validation_fraction=0.1)
     for arguments in (
         {"batch_size": 0}, {"validation_fraction": 1.0}, {"samples_per_epoch": 0},
-        {"validation_fraction": -0.5}, {"max_unusable": 5}, {"max_unusable": -0.1},
+        {"validation_fraction": -0.5},
     ):  # fmt: skip
         refused(ValueError, "|".join(arguments), make, videos, **arguments)
     for kind, arguments in (

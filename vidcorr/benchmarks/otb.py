@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,6 @@ class OtbBenchmark(Benchmark):
     Args:
         root: folder with the sequences' folders.
         version: see `Otb`; None is every sequence in root.
-        allow_missing: see `Otb`; results.json names missing sequences.
         dilated: SiamFC's dilations, see `ResNetExtractor`; None is True for a ResNet without a given stride.
         video: write overlay videos.
 
@@ -59,7 +58,6 @@ class OtbBenchmark(Benchmark):
 
     root: str | Path
     version: Version | None = "tb100"
-    allow_missing: bool = False
     dilated: Dilated | None = None
     video: bool = False
 
@@ -80,7 +78,7 @@ class OtbBenchmark(Benchmark):
 
     def read(self) -> Otb:
         """Open the data set."""
-        return Otb(self.root, self.version, self.allow_missing)
+        return Otb(self.root, self.version)
 
     def extractor(self, encoder: nn.Module) -> nn.Module:
         """Return the feature extractor of an encoder, with SiamFC's dilations by `dilated`."""
@@ -94,10 +92,6 @@ class OtbBenchmark(Benchmark):
     def start(self, extractor: nn.Module, context: RunContext) -> "BoxEvaluation":
         """Begin a run; see `Benchmark`."""
         return BoxEvaluation(context, SiamFCTracker(extractor, *context.protocols), self)
-
-    def data(self) -> dict[str, Any]:
-        """Return version and missing sequences."""
-        return super().data() | {"missing": list(cast(Otb, self.data_set).missing)}
 
 
 class BoxEvaluation(Evaluation):

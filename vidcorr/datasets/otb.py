@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,6 @@ from .records import FrameSequence, Reader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-log = logging.getLogger(__name__)
 
 Version = Literal["otb2013", "tb50", "tb100"]
 
@@ -79,10 +76,6 @@ class Otb(Reader[BoxSequence]):
     Args:
         root: the folder that holds the sequences' folders.
         version: "tb100" (OTB-100, also called OTB-2015), "tb50", "otb2013", or None for all sequences in root.
-        allow_missing: continue without missing sequences of the version; a warning names them.
-
-    Attributes:
-        missing: missing sequences of the version.
 
     Raises:
         ValueError: for another version.
@@ -90,28 +83,21 @@ class Otb(Reader[BoxSequence]):
             of boxes and frames.
     """
 
-    def __init__(self, root: str | Path, version: Version | None = "tb100", allow_missing: bool = False) -> None:
+    def __init__(self, root: str | Path, version: Version | None = "tb100") -> None:
         self.root = Path(root).expanduser()
         self.version = version
         require_one_of((*VERSIONS, None), version=version)
         require_folder(self.root, "give the folder that holds OTB's sequences")
         targets = _targets(self.root)
         names = sorted(targets) if version is None else VERSIONS[version]
-        self.missing = tuple(name for name in names if name not in targets)
-        if len(self.missing) == len(names):
+        if not names:
+            raise DataError(f"{self.root}: no sequence; expected <Sequence>/img and <Sequence>/groundtruth_rect.txt")
+        if missing := [name for name in names if name not in targets]:
             raise DataError(
-                f"{self.root}: no sequence of {version or 'any version'} among the {len(targets)} here; expected "
-                "<Sequence>/img and <Sequence>/groundtruth_rect.txt, or version=None (benchmarks/otb_all.yaml)"
+                f"{self.root}: {len(missing)} of {len(names)} sequences are missing, such as {missing[0]}; unpack "
+                "them, or version=None (benchmarks/otb_all.yaml) takes all that exist"
             )
-        if self.missing:
-            few, rest = self.missing[:3], len(self.missing[3:])
-            named = ", ".join(few) + (f" and {rest} more" if rest else "")
-            text = f"{self.root}: {len(self.missing)} of {len(names)} sequences are missing: {named}"
-            if not allow_missing:
-                remedy = "version=None (benchmarks/otb_all.yaml) takes all that exist"
-                raise DataError(f"{text}; unpack them, or {remedy}")
-            log.warning("%s", text)
-        self._sequences = tuple(_sequence(name, targets[name]) for name in names if name in targets)
+        self._sequences = tuple(_sequence(name, targets[name]) for name in names)
 
 
 def _targets(root: Path) -> dict[str, Path]:

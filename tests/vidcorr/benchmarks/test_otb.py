@@ -1,7 +1,5 @@
 """The OTB benchmark from the frames on disk to scores, files and plots, with and without a Trainer."""
 
-import shutil
-
 import numpy as np
 import pytest
 import torch
@@ -42,13 +40,6 @@ def test_files_and_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
     assert {path.stem for path in tmp_path.rglob("*.png")} == {row["Sequence"] for row in rows}
     with VideoFile(tmp_path / "overlays" / "Synthetic000.mp4") as video:
         assert video.num_frames == 6
-
-
-def test_missing_sequences_are_in_the_results(root, tmp_path):
-    shutil.copytree(root / "Synthetic000", tmp_path / "otb" / "Man")
-    OtbBenchmark(tmp_path / "otb", "tb100", allow_missing=True).evaluate(colour(), tmp_path / "results")
-    results = Result.load(tmp_path / "results")
-    assert (len(results.sequences), len(results.data["missing"])) == (1, 99)
 
 
 @pytest.mark.slow

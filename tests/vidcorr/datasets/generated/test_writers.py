@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datamodules import SyntheticTrackingDataModule, SyntheticVideoDataModule
+from datamodules import SyntheticVideoDataModule
 from tests.helpers.refusal import refused
-from vidcorr.datasets import Davis, Otb, TapVid, generated as synthetic
+from vidcorr.datasets import Davis, TapVid, generated as synthetic
 from vidcorr.datasets.generated import render_video, write_videos
-from vidcorr.videos.boxes import read_boxes
 from vidcorr.videos.files import DataError
 
 SMALL: dict[str, Any] = {"frames": 6, "size": (48, 64)}
@@ -64,21 +63,6 @@ def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     (tmp_path / "holiday.mp4").write_bytes(b"")
     refused(DataError, "not generated here", write_videos, tmp_path, 1, **SMALL)
     assert (tmp_path / "holiday.mp4").exists()
-
-
-def test_the_datamodule_makes_both_and_they_share_no_video(tmp_path: Path) -> None:
-    small = {"frames_per_video": 4, "video_size": 160, "batch_size": 2, "num_workers": 0}
-    data = SyntheticTrackingDataModule(tmp_path, 3, 1, 1, **small)
-    data.prepare_data()
-    data.setup("fit")
-    assert next(iter(data.train_dataloader()))["search"].shape == (2, 3, 239, 239)
-    assert next(iter(data.val_dataloader()))["search"].shape == (1, 3, 239, 239)
-    (sequence,) = Otb(tmp_path / "otb", version=None)
-    trained_on = [read_boxes(path)[0].tolist() for path in (tmp_path / "got10k").glob("*/*/groundtruth.txt")]
-    assert len(trained_on) == 4
-    assert sequence.boxes[0].tolist() not in trained_on
-    with pytest.raises(TypeError):
-        SyntheticTrackingDataModule(tmp_path, source="elsewhere")
 
 
 def test_same_arguments_same_video_and_fewer_frames_a_prefix() -> None:
