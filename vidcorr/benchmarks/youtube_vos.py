@@ -36,7 +36,6 @@ class YoutubeVosBenchmark(MaskBenchmark):
         all_frames: follow the objects through every frame; predictions are still reported for every fifth frame.
         holdout: see `YoutubeVos`.
         unseen: see `YoutubeVos`.
-        seed: see `YoutubeVos`.
         protocol: a protocol, or the name of a protocol for YouTube-VOS. VFS defines no values for it, so this project
             chose the values of the default.
 
@@ -57,7 +56,6 @@ class YoutubeVosBenchmark(MaskBenchmark):
     all_frames: bool = False
     holdout: float = 0.05
     unseen: int = 5
-    seed: int = 0
     protocol: str | PropagationProtocol = "vidcorr"
 
     def data_rules(self, videos: Sequence[MaskSequence] = ()) -> Rules:
@@ -66,7 +64,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
 
     def read(self) -> YoutubeVos:
         """Open the data set."""
-        return YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen, self.seed)
+        return YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen)
 
     @property
     def unseen_names(self) -> Collection[str]:
@@ -87,7 +85,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
         if self.split == "holdout" and (both := sorted(videos.intersection(scored))):
             raise ValueError(
                 f"{self.name}: {len(both)} of the {len(scored)} sequences that it holds out are trained on, "
-                f"such as {both[0]}: training leaves out those of the default holdout, unseen and seed, in the layout "
+                f"such as {both[0]}: training leaves out those of the default holdout and unseen, in the layout "
                 "of YouTube-VOS; take the others out of data.source, or set include_holdout of the data to train on "
                 "them"
             )
@@ -107,5 +105,5 @@ class YoutubeVosBenchmark(MaskBenchmark):
 
     def data(self) -> dict[str, Any]:
         """Return split and hold-out."""
-        held_out = {"holdout": self.holdout, "unseen": self.unseen, "seed": self.seed}
+        held_out = {"holdout": self.holdout, "unseen": self.unseen}
         return super().data() | (held_out if self.split == "holdout" else {})

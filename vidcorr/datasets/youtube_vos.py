@@ -18,8 +18,8 @@ from .records import MaskSequence, Reader
 Objects = Mapping[int, tuple[str, int]]
 """Object id → its category ("" if the split hides it) and the number of its first frame."""
 
-HOLDOUT, UNSEEN, SEED = 0.05, 5, 0
-"""Defaults of the hold-out split: fraction of the videos without unseen categories, unseen categories, seed."""
+HOLDOUT, UNSEEN = 0.05, 5
+"""Defaults of the hold-out split: fraction of the videos without unseen categories, unseen categories."""
 
 
 class YoutubeVos(Reader[MaskSequence]):
@@ -32,7 +32,7 @@ class YoutubeVos(Reader[MaskSequence]):
     Paper: Xu et al., YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark (arXiv:1809.03327).
 
     The hold-out split takes `unseen` categories, with all videos that show them, and the fraction `holdout` of the
-    other videos; (seed, name) alone decides. A model trained on the rest has not seen the `unseen_categories`;
+    other videos; the names alone decide. A model trained on the rest has not seen the `unseen_categories`;
     `VideoDataModule` leaves the held-out videos out by default.
 
     Args:
@@ -42,7 +42,6 @@ class YoutubeVos(Reader[MaskSequence]):
             under `all_frames`); predictions are still reported on every fifth frame.
         holdout: fraction of the training videos without unseen categories that is held out.
         unseen: number of held-out categories.
-        seed: seed of the hold-out split.
 
     Raises:
         DataError: one line naming the file: a missing folder, meta.json or video, a video of a single frame, an object
@@ -57,7 +56,6 @@ class YoutubeVos(Reader[MaskSequence]):
         all_frames: bool = False,
         holdout: float = HOLDOUT,
         unseen: int = UNSEEN,
-        seed: int = SEED,
     ) -> None:
         require_one_of(("valid", "train", "test", "holdout"), split=split)
         self.root = Path(root).expanduser()
@@ -67,7 +65,7 @@ class YoutubeVos(Reader[MaskSequence]):
         self._videos = read_meta(self.folder / "meta.json")
         names, self.unseen_categories = tuple(sorted(self._videos)), frozenset[str]()
         if split == "holdout":
-            names, self.unseen_categories = _hold_out(self._videos, holdout, unseen, seed)
+            names, self.unseen_categories = _hold_out(self._videos, holdout, unseen)
             if not names:
                 raise DataError(
                     f"{self.folder / 'meta.json'}: {len(self._videos)} videos of which {unseen} categories and a "
@@ -167,16 +165,14 @@ def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
             continue
         root = split.parent.parent if split.parent.name == "all_frames" else split.parent
         if (root / "train" / "meta.json").is_file():
-            chosen, _ = _hold_out(read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN, SEED)
+            chosen, _ = _hold_out(read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN)
             held_out |= {video for video in videos if video.stem in chosen}
     return frozenset(held_out)
 
 
-def _hold_out(
-    videos: Mapping[str, Objects], fraction: float, unseen: int, seed: int
-) -> tuple[tuple[str, ...], frozenset[str]]:
+def _hold_out(videos: Mapping[str, Objects], fraction: float, unseen: int) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return the held-out videos and the unseen categories; both empty if there are too few categories."""
-    rank = partial(hashed_rank, seed)
+    rank = partial(hashed_rank, 0)
     categories = {name: {category for category, _ in objects.values()} for name, objects in videos.items()}
     ranked = sorted(set().union(*categories.values()), key=rank)
     if not 0 <= unseen < len(ranked):

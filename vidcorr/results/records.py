@@ -340,5 +340,5 @@ def _data_in_words(result: Result) -> list[str]:
     if data.get("resolution") != "480p":
         said.append(data.get("resolution"))
     if data.get("holdout") is not None:
-        said.append(f"holdout {data['holdout']}, {data.get('unseen')} unseen, drawn by {data.get('seed')}")
+        said.append(f"holdout {data['holdout']}, {data.get('unseen')} unseen")
     return [str(value) for value in said if value is not None] + [SWITCHES[key] for key in SWITCHES if data.get(key)]

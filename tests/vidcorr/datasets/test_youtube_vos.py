@@ -57,7 +57,7 @@ def test_all_frames_are_followed_and_every_fifth_is_reported(root: Path) -> None
     assert {i: 5 * t for i, t in sparse.starts.items()} == dict(dense.starts)
 
 
-def test_holdout_hides_whole_categories_and_is_a_function_of_seed_and_name(root: Path) -> None:
+def test_holdout_hides_whole_categories_and_is_a_function_of_the_names(root: Path) -> None:
     videos = YoutubeVos(root, "holdout", holdout=0.0, unseen=1)
     assert len(videos.unseen_categories) == 1
     held_out = {sequence.name for sequence in videos}
@@ -65,12 +65,9 @@ def test_holdout_hides_whole_categories_and_is_a_function_of_seed_and_name(root:
     others = [sequence for sequence in YoutubeVos(root, "train") if sequence.name not in held_out]
     assert len(videos) + len(others) == 6
     assert not any(videos.unseen_categories & set(sequence.categories.values()) for sequence in others)
-    first, again, *moved = (
-        [s.name for s in YoutubeVos(root, "holdout", holdout=0.5, unseen=0, seed=seed)] for seed in (0, 0, 1, 2, 3)
-    )
+    first, again = ([s.name for s in YoutubeVos(root, "holdout", holdout=0.5, unseen=0)] for _ in range(2))
     assert first == again
     assert len(first) == 3
-    assert any(first != names for names in moved)
 
 
 @pytest.mark.parametrize("videos", [[], {"a": {"objects": {"one": {"frames": ["0"]}}}}, {"../a": {"objects": {}}}])
