@@ -25,7 +25,7 @@ from vidcorr.backbones.checkpoints import read_content, saved_model
 from vidcorr.backbones.networks import SHORT_NAMES, read_spec
 from vidcorr.backbones.trust import allow_named, outside_code
 from vidcorr.errors import UsageError, explain
-from vidcorr.experiments.configured import FLAGS, add_flags, read_yaml
+from vidcorr.experiments.configured import CONFIGS, FLAGS, add_flags, read_yaml
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 
 from .benchmark import BenchmarkCallback, callbacks_on
@@ -79,9 +79,10 @@ def import_classes() -> None:
 
 
 def _is_of_interest(record: logging.LogRecord) -> bool:
-    """Return whether a message is one of ours, or a warning: Lightning tells of absent devices and of its products."""
+    """Return whether a message is one of ours, a warning, or of a lost rank; Lightning also tells of its products."""
     by_lightning = {"pytorch_lightning", "lightning_fabric"} & {*Path(record.pathname).parts}
-    return record.levelno > logging.INFO or not by_lightning
+    of_a_lost_rank = "terminated with code" in record.getMessage()
+    return record.levelno > logging.INFO or not by_lightning or of_a_lost_rank
 
 
 def arrange(args: Sequence[str], configs: Sequence[str] = ()) -> tuple[list[str], list[str], Options]:
@@ -390,19 +391,25 @@ class VidcorrCLI(LightningCLI):
         return shlex.join(["vidcorr", *words, "--ckpt_path", checkpoint])
 
     def next_command(self, checkpoint: str) -> str | None:
-        """Return the command that measures a checkpoint by the run's `--on`; None for a benchmark of a config.
+        """Return the command that repeats the run's last benchmark with a checkpoint.
 
-        A run without a benchmark gets the benchmark that suits the method.
+        A run without a benchmark gets the benchmark that suits the method. None if no config describes the benchmark.
         """
-        config, words = self.config[self.command], ["vidcorr", "validate", "--ckpt_path", checkpoint]
-        if not config.on:
-            if _benchmarks_among(self.trainer.callbacks):  # type: ignore[attr-defined]
+        config, benchmarks = self.config[self.command], _benchmarks_among(self.trainer.callbacks)  # type: ignore[attr-defined]
+        suited = self.model.suited_benchmark if isinstance(self.model, CorrespondenceModule) else "davis"
+        flags: dict[str, Any] = {"on": [f"{suited}=FOLDER"]}
+        if config.on:
+            flags = {name: config[name] for name in (*FLAGS, "limit")}
+        elif benchmarks:
+            last = benchmarks[-1].benchmark
+            if not (CONFIGS / "benchmarks" / f"{last.name}.yaml").is_file():
                 return None
-            suited = self.model.suited_benchmark if isinstance(self.model, CorrespondenceModule) else "davis"
-            words += ["--on", f"{suited}=FOLDER"]
-        for name in (*FLAGS, "limit"):
-            if value := config[name]:
-                words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+            flags = {"on": [f"{last.name}={getattr(last, 'root', '')}"], "protocol": [last.protocol.name]}
+            flags |= {"stage": last.stage, "stride": last.stride}
+        words = ["vidcorr", "validate", "--ckpt_path", checkpoint]
+        for name, values in flags.items():
+            if values:
+                words += [f"--{name}", *map(str, values if isinstance(values, list) else [values])]
         model = config.model
         for name in outside_code({"class_path": model.class_path, "init_args": dict(model.init_args)}):
             words += ["--allow", name]

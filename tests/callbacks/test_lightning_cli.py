@@ -1,5 +1,6 @@
 """The command line of `fit`, `validate` and `predict`: what wins, what a checkpoint brings, what `--on` adds."""
 
+import logging
 import os
 import shlex
 from pathlib import Path
@@ -10,11 +11,12 @@ import torch
 
 from callbacks import BenchmarkCallback, BestCheckpoint
 from callbacks.benchmark import recipe_of
-from callbacks.lightning_cli import SaveConfig, arrange, from_checkpoint, make_trainer
+from callbacks.lightning_cli import SaveConfig, _is_of_interest, arrange, from_checkpoint, make_trainer
 from lightning_modules import VFSSimSiam
 from tests.helpers.parsed import Built, Parsed
 from tests.helpers.refusal import refused
-from tests.helpers.words import RAW_COLOUR, TINY, davis
+from tests.helpers.words import RAW_COLOUR, SMALL, TINY, davis
+from vidcorr import DavisBenchmark
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.experiments.configured import CONFIGS
@@ -233,6 +235,17 @@ def test_the_best_checkpoint_follows_the_first_benchmark(davis_root, tmp_path):
     refused(ValueError, "declares a score; set monitor", nothing.setup, built.trainer, built.model, "fit")
 
 
+class TimeOrder(DavisBenchmark):
+    default_name = "time_order"
+
+
+def test_lost_ranks_are_told_of_lightnings_messages():
+    path = "lightning_fabric/strategies/launchers/subprocess_script.py"
+    told = ["[rank: 1] Child process with PID 7 terminated with code -9. Forcefully", "GPU available: False"]
+    records = [logging.LogRecord("name", logging.INFO, path, 1, text, None, None) for text in told]
+    assert [_is_of_interest(record) for record in records] == [True, False]
+
+
 def test_the_next_command_evaluates_as_the_run_did(davis_root, tmp_path):
     def command(*words):
         built = Built(["fit", *TINY, *words, f"--trainer.default_root_dir={tmp_path}"])
@@ -242,7 +255,10 @@ def test_the_next_command_evaluates_as_the_run_did(davis_root, tmp_path):
     given = ["--on", f"davis={davis_root}", "--protocol", "crw", "--stage", "res3", "--limit", "2"]
     assert command(*given) == f"{begins} davis={davis_root} --protocol crw --stage res3 --limit 2"
     assert command() == f"{begins} davis=FOLDER"
-    assert command(*davis(davis_root)) is None  # it is described in no config
+    again = Built(["validate", *TINY, *shlex.split(command(*davis(davis_root, stage="res4", every_n_epochs=3)))[4:]])
+    (benchmark,) = [each.benchmark for each in again.trainer.callbacks if isinstance(each, BenchmarkCallback)]
+    assert (benchmark.root, benchmark.stage, benchmark.protocol.radius) == (str(davis_root), "res4", SMALL["radius"])
+    assert command(*davis(davis_root, f"{__name__}.TimeOrder")) is None  # of no config
 
 
 # Precision
