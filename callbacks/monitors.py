@@ -67,6 +67,10 @@ class CollapseMonitor(pl.Callback):
         self.every_n_steps, self.warn_below, self.patience = every_n_steps, warn_below, patience
         self._collapsed = 0
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget an earlier fit of the same callback."""
+        self._collapsed = 0
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
