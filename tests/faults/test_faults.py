@@ -24,7 +24,7 @@ def test_a_non_finite_loss_on_one_rank_ends_all_and_names_the_videos(video_folde
     nan = harm("Spoil", step=5, rank=1)
     said = run_script(words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(nan,), samples_per_epoch=20), 1)
     videos = re.search(r"step 5 \(epoch 1, batch 0\): the loss is nan; videos of the batch: (.*)", said)[1]
-    # both ranks say so, and their lines may run into one
+    # both ranks name the videos, and their lines may run into one
     assert len(set(re.findall(re.escape(str(video_folder)) + r"/\w+\.mp4", videos))) == 2
     assert last(tmp_path)["global_step"] == 5
 
