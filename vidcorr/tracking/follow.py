@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .. import signals
 from ..backbones import LiirExtractor
+from ..backbones.eval_mode import eval_mode
 from ..functional import PointProtocol, PropagationProtocol, TrackingProtocol
 from ..functional.propagation.coding import Size
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
@@ -45,7 +46,7 @@ def follow(
 
     Points are followed by Gaussian heat-maps, like joints on JHMDB, or by a point protocol, independently of each
     other; boxes by SiamFC's tracker. A point protocol reads the video three times: to count its frames, to track, and
-    to yield its frames with the points.
+    to yield its frames with the points. The network computes in eval mode; between two frames it has its own mode.
 
     Args:
         extractor: see `build_feature_extractor`; it gives a single map.
@@ -94,8 +95,9 @@ def follow(
     rules = rules_for(extractor, prompt, protocol, changes)
     if isinstance(rules, PointProtocol):
         raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
-    follow_from = follower(extractor, type(prompt), rules, size, short_side, Stopwatch())
-    return follow_from(chain([first], frames), prompt.labels)
+    with eval_mode(extractor):
+        follow_from = follower(extractor, type(prompt), rules, size, short_side, Stopwatch())
+    return _computed_in_eval_mode(extractor, follow_from(chain([first], frames), prompt.labels))
 
 
 def rules_for(
@@ -154,11 +156,27 @@ def follow_prompted(
     Faulty arguments raise before the first frame is asked for.
     """
     stream, labels = video.frames, video.prompt.labels
-    if isinstance(rules, PointProtocol):
-        view = View.of(extractor, stream.size, rules, short_side)
-        return _follow_queries(PointTracker(extractor, rules, watch), video, view)
-    follow_from = follower(extractor, type(video.prompt), rules, stream.size, short_side, watch)
-    return follow_from(stream.forwards(), labels) if video.start == 0 else _both_directions(video, follow_from, watch)
+    with eval_mode(extractor):
+        if isinstance(rules, PointProtocol):
+            view = View.of(extractor, stream.size, rules, short_side)
+            found = _follow_queries(PointTracker(extractor, rules, watch), video, view)
+        else:
+            follow_from = follower(extractor, type(video.prompt), rules, stream.size, short_side, watch)
+            if video.start == 0:
+                found = follow_from(stream.forwards(), labels)
+            else:
+                found = _both_directions(video, follow_from, watch)
+    return _computed_in_eval_mode(extractor, found)
+
+
+def _computed_in_eval_mode(extractor: nn.Module, found: Iterator[tuple[Tensor, Any]]) -> Iterator[tuple[Tensor, Any]]:
+    """Yield frames and results; each is computed in eval mode, and the caller sees the extractor in its own mode."""
+    while True:
+        with eval_mode(extractor):
+            item = next(found, None)
+        if item is None:
+            return
+        yield item
 
 
 def follower(
