@@ -14,6 +14,7 @@ from datamodules import VideoDataModule
 from datamodules.loading import Augmentation, FrameSampling
 from datamodules.loading.sampling import ColourAugmentation, seeded_generator
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
+from tests.helpers.odd_videos import write_resized
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr.videos.files import DataError
@@ -151,6 +152,22 @@ def test_a_broken_video_is_replaced_counted_and_named(videos, tmp_path):
     failures = sum(len(batch["failures"]) for _, _, batch in model.seen)
     assert failures >= 3
     assert run.callback_metrics["data/skipped_videos"] == failures
+
+
+def test_a_video_of_changing_size_is_replaced_and_named_once(videos, tmp_path):
+    for i in range(4):
+        (tmp_path / f"{i}.mp4").symlink_to(videos / f"{i}.mp4")
+    write_resized(tmp_path / "resized.mkv", [(20, (32, 160)), (20, (48, 64))])
+    for spatial in (True, False, "whole"):
+        model = Toy()
+        data = make(tmp_path, batch_size=5, augmentation=Augmentation(spatial=spatial))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            quiet_trainer(max_epochs=3).fit(model, datamodule=data)
+        named = [str(w.message) for w in caught if "resized.mkv" in str(w.message)]
+        assert len(named) == 1
+        assert "is 64 × 48 px, other frames 160 × 32 px" in named[0]
+        assert all(4 not in batch["video_index"] for _, _, batch in model.seen)
 
 
 def test_what_can_be_known_before_training(videos, tmp_path):

@@ -1,4 +1,4 @@
-"""Check a source of videos before training: open every video, and decode some of its frames, as training would."""
+"""Check a source of videos before training: open every video, decode some of its frames, and compare their sizes."""
 
 import argparse
 import hashlib
@@ -78,6 +78,7 @@ def _frames(path: str) -> Frames:
     with open_video(path) as video:
         last = video.num_frames - 1
         frame = video.read([round(part * last / 4) for part in range(5)])[0]
+        video.require_one_size()
         if problem := video.truncation or _cut_avi(path):
             raise DataError(problem)
         return Frames(video.num_frames, frame.shape[1], frame.shape[0])  # the number is exact, as the end has been read

@@ -50,8 +50,8 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         PyAV's container, with a video stream.
 
     Raises:
-        DecodingError: if the format does not belong to `VIDEO_SUFFIXES`, the file is cut off or damaged, or has no
-            video stream or an unknown codec.
+        DecodingError: if the format does not belong to `VIDEO_SUFFIXES`, the file is cut off or damaged, has no video
+            stream besides cover pictures, or an unknown codec.
         av.FFmpegError: if the file cannot be opened for another reason.
     """
     import av
@@ -67,9 +67,10 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         raise DecodingError(path, "has no complete header: cut off, damaged or no video; copy it again") from error
     except OSError as error:  # of the path
         raise DecodingError(path, f"cannot be read ({error.strerror or error})") from error
-    if not container.streams.video:
-        raise DecodingError(path, "has no video stream")
-    codec = container.streams.video[0].codec_context
+    if not films(container):
+        only = ", only a cover picture" if container.streams.video else ""
+        raise DecodingError(path, f"has no video stream{only}")
+    codec = film_stream(container).codec_context
     if codec is None:
         raise DecodingError(path, "has an unknown codec; transcode it, for example by ffmpeg")
     codec.thread_count = 1  # the workers are the parallelism
@@ -77,14 +78,41 @@ def open_container(path: Path, timeout: float) -> InputContainer:
     return container
 
 
+def films(container: InputContainer) -> list[VideoStream]:
+    """Return the video streams of a container, without attached pictures, the covers of songs and films."""
+    import av
+
+    pictures = av.stream.Disposition.attached_pic
+    return [stream for stream in container.streams.video if not stream.disposition & pictures]
+
+
+def film_stream(container: InputContainer) -> VideoStream:
+    """Return the film of a container: the video stream that FFmpeg shows (`av_find_best_stream`).
+
+    Attached pictures are left out, and streams of a single frame if there are others, although some files mark such a
+    still as their default. If FFmpeg's choice is left out, the longest other stream is the film.
+
+    Raises:
+        ValueError: if there are only attached pictures, or nothing.
+    """
+    best = container.streams.best("video")
+    candidates = films(container)
+    moving = [film for film in candidates if film.frames != 1]  # 0: the header does not say
+    candidates = moving or candidates
+    for film in candidates:
+        if best is not None and film.index == best.index:
+            return film
+    return max(candidates, key=lambda film: film.frames)
+
+
 def read_header(container: InputContainer) -> tuple[int, float, float]:
-    """Return what the header says of the first video stream.
+    """Return what the header says of the film, see `film_stream`.
 
     Returns:
         The number of frames, else duration times rate, at least 1 and often wrong, see `VideoFile.num_frames`; frames
         per second; and seconds, 0 if unknown.
     """
-    stream = container.streams.video[0]
+    stream = film_stream(container)
     rate = float(stream.average_rate or stream.guessed_rate or 0)
     if stream.duration and stream.time_base:
         duration = stream.duration * float(stream.time_base)
@@ -122,6 +150,10 @@ class FrameTable:
         """True if the times were computed, not read from the packets."""
         return isinstance(self.times, range)
 
+    def index(self, time: int | None) -> int:
+        """Return the index of the frame shown at a time stamp; 0 for a frame without a time stamp."""
+        return 0 if time is None else max(bisect_right(self.times, time) - 1, 0)
+
     def key(self, index: int) -> int:
         """Return the index of the key frame that starts the decoding of a frame."""
         return self.keys[bisect_right(self.keys, index) - 1]
@@ -155,7 +187,7 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
     """
     import av
 
-    stream = container.streams.video[0]
+    stream = film_stream(container)
     has_times = can_seek(container, stream)
     times: list[int] = []
     keys: list[int] = []

@@ -17,9 +17,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .container import FrameTable, can_seek, open_container, read_header, scan_packets, starts_afresh, upright
+from .container import (
+    FrameTable,
+    can_seek,
+    film_stream,
+    open_container,
+    read_header,
+    scan_packets,
+    starts_afresh,
+    upright,
+)
 from .files import DecodingError
-from .images import reformatter
+from .images import reformatter, require_size
 
 if TYPE_CHECKING:
     import av
@@ -29,6 +38,9 @@ _SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to w
 
 class VideoFile(AbstractContextManager["VideoFile"]):
     """An open video file; a context manager.
+
+    Of several video streams it reads the film, see `film_stream`. All frames have the size of the first frame: a frame
+    of another size is an error.
 
     Args:
         path: video file.
@@ -48,12 +60,16 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     stems = None  # a folder's images have names
 
     def __init__(self, path: str | PathLike[str], timeout: float = 60.0, table: bool = True) -> None:
-        self.path, self._timeout = Path(path), timeout
+        self.path = Path(path)
+        self._timeout = timeout
         self._reformat = reformatter()
         self._end_time: float | None = None
         self._table: FrameTable | None = None
         with self._in_time():
             self._open()
+            codec = self._stream.codec_context
+            self._size = (codec.height, codec.width)  # by the header, until a frame disagrees
+            self._is_first_size_known = False
             self._claimed, self.frame_rate, self._duration = read_header(self._container)
             self.num_frames = self._claimed
             if table and can_seek(self._container, self._stream):
@@ -96,7 +112,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             An (H, W, 3) uint8 RGB array per index; repeated indices give the same array.
 
         Raises:
-            DecodingError: if a frame cannot be decoded.
+            DecodingError: if a frame cannot be decoded, or differs in size from the first frame.
         """
         if not indices or min(indices) < 0:
             raise ValueError(f"need frame indices of 0 or more, got {list(indices)}")
@@ -121,17 +137,32 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             (H, W, 3) uint8 RGB; nothing if the video ends before `start`.
 
         Raises:
-            DecodingError: if a frame cannot be decoded, or the video has no frame.
+            DecodingError: if a frame cannot be decoded or differs in size from the first frame, or the video has no
+                frame.
         """
         return map(self.to_rgb, islice(self.decode(start), 0, None, every))
 
     def decode(self, start: int = 0) -> Iterator["av.VideoFrame"]:
-        """Decode the frames from index `start` on, neither rotated nor converted."""
+        """Decode the frames from index `start` on, neither rotated nor converted; errors as in `frames`."""
         with self._in_time():
             for index, frame in self._indexed(start):
                 if index >= start:
                     yield frame
                 self._deadline = time.monotonic() + self._timeout
+
+    def require_one_size(self) -> None:
+        """Decode the key frames, with which a new size begins, and compare their sizes.
+
+        Raises:
+            DecodingError: naming a frame that differs in size from the first frame.
+        """
+        if self._table is None:
+            return  # `read` of the last frame decodes and compares all frames
+        with self._in_time(), open_container(self.path, self._timeout) as container:
+            stream = film_stream(container)
+            stream.codec_context.skip_frame = "NONKEY"
+            for frame in container.decode(stream):
+                self._require_first_size(frame, self._table.index(frame.pts))
 
     def to_rgb(self, frame: "av.VideoFrame") -> np.ndarray:
         """Convert a decoded frame to (H, W, 3) uint8 RGB, turned by its display matrix."""
@@ -153,8 +184,20 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     def _open(self) -> None:
         self._container = open_container(self.path, self._timeout)
-        self._stream = self._container.streams.video[0]
+        self._stream = film_stream(self._container)
         self._is_fresh = True
+
+    def _require_first_size(self, frame: "av.VideoFrame", index: int) -> None:
+        """Refuse a frame, given with its index, whose size is not that of the first frame."""
+        size = (frame.height, frame.width)
+        if size == self._size:
+            return
+        if not self._is_first_size_known:  # the header may be wrong
+            with open_container(self.path, self._timeout) as container:
+                first = next(container.decode(film_stream(container)), frame)
+            self._size = (first.height, first.width)
+            self._is_first_size_known = True
+        require_size(self.path, size, self._size, index)
 
     def _reopen(self) -> None:
         """Go back to the first packet; a seek would skip packets without a time, such as Matroska's before time 0."""
@@ -192,7 +235,11 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             for key, wanted in groups.items():
                 for frame in self._decode_group(table.times[key], wanted.keys()):
                     if frame.pts in wanted and not frame.is_corrupt:
-                        frames[wanted[frame.pts]] = self.to_rgb(frame)
+                        index = wanted[frame.pts]
+                        self._require_first_size(frame, index)
+                        frames[index] = self.to_rgb(frame)
+        except DecodingError:
+            raise
         except (av.FFmpegError, LookupError, ValueError):
             return None
         return frames if len(frames) == sum(map(len, groups.values())) else None
@@ -248,6 +295,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         frame = None
         decoded, first = self._decoder_at(start)
         for index, frame in enumerate(decoded, first):
+            self._require_first_size(frame, index)
             yield index, frame
         if frame is None:
             raise DecodingError(self.path, "no frame could be decoded")

@@ -14,7 +14,7 @@ import numpy as np
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .files import PAGES, DataError, read_bytes
-from .images import IMAGE_NAME, list_images, natural_order, read_image, require_size
+from .images import IMAGE_NAME, image_size, list_images, natural_order, read_image, require_size
 
 FRAME_RATE = 24.0
 """Frames per second of a folder of images, and of a video file without a rate."""
@@ -72,13 +72,25 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         """Read images by index, as `VideoFile.read` does.
 
         Raises:
-            DecodingError: naming the image that cannot be read, or differs in size from the first image read.
+            DecodingError: naming the image that cannot be read, or differs in size from the folder's first image.
         """
-        files = {i: self._files[min(i, self.num_frames - 1)] for i in sorted(set(indices))}
-        frames = {i: read_image(file) for i, file in files.items()}
-        for i, file in files.items():
-            require_size(file, frames[i].shape, frames[indices[0]].shape)
+        first_size = image_size(self._files[0])
+        frames: dict[int, np.ndarray] = {}
+        for i in sorted(set(indices)):
+            file = self._files[min(i, self.num_frames - 1)]
+            frames[i] = read_image(file)
+            require_size(file, frames[i].shape, first_size)
         return [frames[i] for i in indices]
+
+    def require_one_size(self) -> None:
+        """Compare the sizes in the headers of all images.
+
+        Raises:
+            DecodingError: naming an image that cannot be read, or differs in size from the first image.
+        """
+        first_size = image_size(self._files[0])
+        for file in self._files:
+            require_size(file, image_size(file), first_size)
 
 
 OpenedVideo = VideoFile | FrameFolder

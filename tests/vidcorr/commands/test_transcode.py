@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
+from tests.helpers.odd_videos import write_resized, write_with_still
 from tests.helpers.refusal import refused
 from vidcorr.commands import transcode as module
 from vidcorr.commands.transcode import OutputFormat, command, plan, transcode, write_video as write
@@ -118,3 +119,15 @@ def test_real_videos_keep_their_colours(real_data, tmp_path, name, size, toleran
 def test_a_folder_of_frames(tmp_path):
     with encoded(write_folder(tmp_path / "in", 12), tmp_path / "out.mp4") as video:
         assert [read_number(frame) for frame in video.frames()] == list(range(12))
+
+
+def test_a_video_of_changing_size_is_refused_and_a_still_before_the_film_left_out(tmp_path):
+    write_resized(tmp_path / "in/resized.mkv", [(10, (32, 160)), (8, (48, 64))])
+    write_with_still(tmp_path / "in/film.mp4", 9)
+    written, failed = transcode(tmp_path / "in", tmp_path / "out", workers=1)
+    assert (written, list(failed.values())) == (
+        1, ["frame 10 is 64 × 48 px, other frames 160 × 32 px; give frames of one size"],
+    )  # fmt: skip
+    with open_video(tmp_path / "out/film.mp4") as video:
+        assert [read_number(frame) for frame in video.frames()] == list(range(9))
+    assert not (tmp_path / "out/resized.mp4").exists()

@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers import references
 from tests.helpers.numbered_videos import read_number, write_video
+from tests.helpers.odd_videos import write_resized, write_song, write_with_still
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.videos.container import FrameTable, open_container, read_header, upright
@@ -243,3 +244,46 @@ def test_odd_angles_go_to_the_nearest_quarter_turn() -> None:
         picture = np.arange(6).reshape(2, 3)
         expected = np.rot90(picture, -round(degrees / 90) % 4)
         assert np.array_equal(upright(picture, frame), expected), degrees  # type: ignore[arg-type]
+
+
+RESIZED = {"a.ts": "libx264", "a.mkv": "libx264", "a.webm": "libvpx", "b.mp4": "mpeg4", "c.avi": "mjpeg"}
+
+
+@pytest.mark.parametrize("name", RESIZED)
+def test_a_frame_of_another_size_than_the_first_is_named(tmp_path, name):
+    path = write_resized(tmp_path / name, [(10, (32, 160)), (3, (48, 64)), (12, (32, 160))], RESIZED[name])
+    message = r"^.*\." + name[2:] + r": frame 10 is 64 × 48 px, other frames 160 × 32 px; give frames of one size$"
+    assert [read_number(frame) for frame in read(path, [1, 4])] == [1, 4]
+    with VideoFile(path) as video:
+        refused(
+            DecodingError, message.replace("10", "1[0-2]"), video.read, [11, 12]
+        )  # of one size, but not of the first
+        assert refused(DecodingError, message, lambda: list(video.frames()))
+
+        def check() -> None:  # as `check-data` does
+            video.read([0, 24])
+            video.require_one_size()
+
+        assert refused(DecodingError, message, check)
+
+
+def test_a_wrong_size_in_the_header_is_no_change_of_the_size(tmp_path):
+    path = write_video(tmp_path / "v.mkv", 12)
+    with VideoFile(path) as video:
+        video._size = (16, 16)
+        assert [read_number(frame) for frame in video.read([3, 11])] == [3, 11]
+
+
+@pytest.mark.parametrize("is_cover", [False, True])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_the_film_is_read_not_a_picture_before_it(tmp_path, suffix, is_cover):
+    path = write_with_still(tmp_path / f"v.{suffix}", 20, is_cover)
+    with VideoFile(path) as video:
+        assert [read_number(frame) for frame in video.frames()] == list(range(20))
+        assert (video.num_frames, video.truncation) == (20, "")
+        assert [read_number(frame) for frame in video.read([19, 0])] == [19, 0]
+
+
+def test_a_song_with_a_cover_has_no_video(tmp_path):
+    path = write_song(tmp_path / "song.mp4")
+    assert refused(DecodingError, "song.mp4: has no video stream, only a cover picture$", VideoFile, path)
