@@ -214,7 +214,7 @@ def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
         similarities = similarities * ((dy.abs() <= protocol.window) & (dx.abs() <= protocol.window))
     elif protocol.kernel is not None:
         similarities = similarities * torch.exp(-(dy.square() + dx.square()) / (2 * protocol.kernel**2))
-    weights = (similarities.flatten(1) / protocol.temperature).softmax(1).view(count, height, width).double()
+    weights = (similarities.flatten(1).double() / protocol.temperature).softmax(1).view(count, height, width)
     return torch.stack([weights.sum(1) @ columns.double(), weights.sum(2) @ rows.double()], dim=1)
 
 
