@@ -10,6 +10,7 @@ from .build import (
     trainable_network as trainable_network,
     weights_digest as weights_digest,
 )
+from .check_features import check_features as check_features
 from .extractor import FeatureExtractor as FeatureExtractor, Normalise as Normalise, RawColour as RawColour
 from .liir_encoder import LiirEncoder as LiirEncoder, LiirExtractor as LiirExtractor, PositionMap as PositionMap
 from .networks import (

@@ -1,6 +1,7 @@
 """Feature extractors of modules, checkpoints and named networks."""
 
 import hashlib
+import inspect
 import re
 from collections.abc import Sequence
 from itertools import groupby
@@ -67,7 +68,7 @@ def build_encoder(
         return UpsampledEncoder(build_encoder(spec, pretrained, recipe), build_upsampler(upsample), upsample)
     if recipe is not None:
         return make(pass_gate(recipe.get("class_path"), recipe.get("init_args", {}), "encoder"), "encoder")
-    if hasattr(spec, "feature_extractor"):
+    if gives_extractors(spec):
         return spec
     if isinstance(spec, Path) or (isinstance(spec, str) and spec.endswith(SUFFIXES)):
         return _loaded(spec)[0]
@@ -180,6 +181,27 @@ def extractor_of(
         return ViTExtractor(view, normalise, stage, stride)
     of_timm = _library_of(view) == "timm" and hasattr(view, "forward_features")
     return MapExtractor(view, stage, stride, normalise if of_timm else None)
+
+
+def gives_extractors(module: object) -> bool:
+    """Return whether a module has a method `feature_extractor(stage, stride)`.
+
+    A network in an attribute of this name is no such method.
+
+    Raises:
+        ValueError: for a method that does not take stage and stride.
+    """
+    method = getattr(module, "feature_extractor", None)
+    if isinstance(method, nn.Module) or not callable(method):
+        return False
+    try:
+        inspect.signature(method).bind(None, None)
+    except TypeError as error:
+        kind = type(module).__name__
+        raise ValueError(
+            f"{kind}.feature_extractor: {error}; benchmarks call it as feature_extractor(stage, stride)"
+        ) from error
+    return True
 
 
 def normalises_itself(network: nn.Module) -> bool:

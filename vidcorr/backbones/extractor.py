@@ -184,29 +184,49 @@ class RawColour(FeatureExtractor):
         return {"colour": nn.functional.avg_pool2d(images, self.cell, ceil_mode=True, count_include_pad=False)}
 
 
-def measured_stride(output: object, name: str, stated: int | None = None) -> int:
-    """Return the pixels per cell of a map of the blank image.
+OWN_EXTRACTOR = (
+    "or give the module a method feature_extractor(self, stage=None, stride=None) that returns "
+    "vidcorr.backbones.extractor_of(self.trunk, stage, stride)"
+)
+"""Remedy for a user's module whose output is no map, for example a classifier."""
+
+
+def require_map(output: object, name: str) -> Tensor:
+    """Return an output of a network, if it is a map.
+
+    Raises:
+        ValueError: for anything but a tensor `(N, C, h, w)`.
+    """
+    if isinstance(output, Tensor) and output.ndim == 4:
+        return output
+    remedy = "leave its pooling and its classifier out" if isinstance(output, Tensor) else "return the map itself"
+    got = describe_output(output)
+    raise ValueError(f"{name}: expected a map (N, C, h, w), got {got}: {remedy}, {OWN_EXTRACTOR}")
+
+
+def measured_stride(output: object, name: str, stated: int | None = None, size: tuple[int, int] = PROBE) -> int:
+    """Return the pixels per cell of a map of a blank image.
 
     Args:
         output: what the network returned for the image.
         name: name of the network, for the message.
         stated: the stride that the network states.
+        size: height and width of the image, pixels.
 
     Raises:
         ValueError: if it is not a map of at least 4 × 4 cells, has two strides, or fewer or more cells than its stride
             gives, which a window of the map would not show.
     """
-    if not isinstance(output, Tensor) or output.ndim != 4:
-        raise ValueError(f"{name}: expected a map (N, C, h, w), got {describe_output(output)}; leave its pooling out")
-    check_map(output, name)
-    height, width = output.shape[2:]
-    stride = stated or max(round(PROBE[0] / height), 1)
-    fits = [cells in (side // stride, -(-side // stride)) for side, cells in zip(PROBE, (height, width), strict=True)]
-    if not all(fits):
-        raise ValueError(
-            f"{name}: {height} x {width} cells for a {PROBE[0]} x {PROBE[1]} image are not those of stride {stride}: "
-            "cut its padding or pad its convolutions"
-        )
+    features = require_map(output, name)
+    check_map(features, name)
+    height, width = features.shape[2:]
+    stride = stated or max(round(size[0] / height), 1)
+    for side, cells in zip(size, (height, width), strict=True):
+        if cells not in (side // stride, -(-side // stride)):
+            raise ValueError(
+                f"{name}: {height} x {width} cells for a {size[0]} x {size[1]} image are not those of stride {stride}: "
+                "cut its padding or pad its convolutions"
+            )
     return stride
 
 
@@ -244,19 +264,32 @@ class MapExtractor(FeatureExtractor):
         self.eval()
         stated = getattr(network, "stride", None)
         strides = {}
-        try:
-            with torch.inference_mode():
-                probed = self.maps(blank(self, PROBE))
-        except (AssertionError, IndexError, RuntimeError) as error:
-            if self.normalise is None or not self._takes_its_own_size():
-                raise
-            raise ValueError(f"{kind}: {reason(error)}; videos need a network for images of any size") from error
-        for name, output in probed.items():
-            strides[name] = measured_stride(output, f"{kind}, {name}", stated if isinstance(stated, int) else None)
+        for name, output in self._probed(kind).items():
+            named = kind if self.normalise is None else f"{kind}, {name}"
+            strides[name] = measured_stride(output, named, stated if isinstance(stated, int) else None)
             if stride not in (None, strides[name]):
                 raise ValueError(f"{kind}: the stride of {name} is {strides[name]}, not {stride}; leave stride out")
         self.set_strides(strides)
         self.multiple = max(strides.values()) if normalise is not None else 1  # some drop a last incomplete cell
+
+    def _probed(self, kind: str) -> dict[str, Any]:
+        """Return the outputs for a blank image by name.
+
+        Raises:
+            ValueError: if a user's module fails, or a network of timm takes images of a single size only.
+        """
+        try:
+            with torch.inference_mode():
+                return self.maps(blank(self, PROBE))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # of any type: the code is the user's or the library's
+            if self.normalise is None:
+                told = f"fails on a blank image (1, 3, {PROBE[0]}, {PROBE[1]}): {type(error).__name__}: {reason(error)}"
+                raise ValueError(f"{kind}: {told}; mend its forward, {OWN_EXTRACTOR}") from error
+            if not self._takes_its_own_size():
+                raise
+            raise ValueError(f"{kind}: {reason(error)}; videos need a network for images of any size") from error
 
     def _takes_its_own_size(self) -> bool:
         """Return whether the network takes an image of the size that timm states; if not, another error occurred."""

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ..backbones import build_encoder, describe_network, weights_digest
+from ..backbones.build import gives_extractors
 from ..backbones.checkpoints import SUFFIXES
 from ..backbones.networks import RANDOM_WEIGHTS, read_spec
 from ..backbones.video import VideoEncoder
@@ -147,7 +148,7 @@ class NetworkSpec:
 
 def is_extractor(network: object) -> bool:
     """Return whether an object gives feature maps as it is, so that a benchmark takes no view of it."""
-    if hasattr(network, "feature_extractor"):
+    if gives_extractors(network):
         return False
     stride = getattr(network, "stride", None)  # a tuple is that of a convolution
     return isinstance(network, VideoEncoder) or (isinstance(network, nn.Module) and isinstance(stride, int | list))
