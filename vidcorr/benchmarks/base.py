@@ -229,7 +229,7 @@ class Benchmark(ABC):
 
         Args:
             network: see `evaluate`.
-            protocols: for label propagation, protocols that see frames alike, see `seen_by`.
+            protocols: for label propagation, protocols with equal `values_of("pass")`: network input, data, scoring.
             name: see `evaluate`.
             shared: see `evaluate`.
 
@@ -299,9 +299,7 @@ class Benchmark(ABC):
                         sequences=[sequence.name for sequence in self.sequences],
                         limit_sequences=self.limit_sequences,
                         data=self.data() | evaluation.data(),
-                        protocol_source=protocol.origin(self.default_name, self.protocols_like)
-                        if isinstance(protocol, EvaluationProtocol)
-                        else {},
+                        protocol_source=protocol.origin() if isinstance(protocol, EvaluationProtocol) else {},
                         seconds=seconds,
                         seconds_of=evaluation.watch.rounded(),
                         ranks=ranks.size,

@@ -96,7 +96,7 @@ class MaskBenchmark(Benchmark):
     def start(self, extractor: nn.Module, context: RunContext) -> "MaskEvaluation":
         """Begin a run; without ground truth, the predictions are packed for a server."""
         sequences, tracker = self.sequences, LabelTracker(extractor, context.protocols)
-        rules = self.rules_for(context.protocols[0], self.data_set)  # those of a pass are alike, see `seen_by`
+        rules = self.rules_for(context.protocols[0], self.data_set)  # equal for all protocols of a pass
         metrics = [ObjectRows(rules, self.videos, self.unseen_names) for _ in tracker.stages]
         evaluation = MaskEvaluation(context, metrics, tracker, self.predictions)
         evaluation.facts = {"rules": rules.stated()}

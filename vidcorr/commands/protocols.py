@@ -33,7 +33,7 @@ def command(args: Sequence[str]) -> None:
         return
     first = find_protocols(flags.name, flags.benchmark)
     if flags.other is None:
-        print("\n\n".join("\n".join(description(*pair)) for pair in first.values()))
+        print("\n\n".join("\n".join(description(protocol)) for protocol in first.values()))
         return
     second = find_protocols(flags.other, flags.benchmark)
     if not first.keys() & second.keys():
@@ -54,25 +54,24 @@ def kinds() -> dict[str, type[EvaluationProtocol]]:
     }
 
 
-def find_protocols(name: str, benchmark: str | None) -> dict[str, tuple[EvaluationProtocol, str]]:
-    """Return kind of labels → (protocol, benchmark) for a name.
+def find_protocols(name: str, benchmark: str | None) -> dict[str, EvaluationProtocol]:
+    """Return kind of labels → protocol for a name.
 
     Args:
-        name: see `EvaluationProtocol.named`.
+        name: name of a source, also with changes: `vfs+radius=6`.
         benchmark: name of the benchmark; by default the kind's default, or the source's first benchmark.
 
     Raises:
         ValueError: for an unknown name, or a benchmark without values in the source.
     """
-    base, refusal = name.partition("+")[0], ""
-    named: dict[str, tuple[EvaluationProtocol, str]] = {}
+    base = name.partition("+")[0]
+    refusal = ""
+    named: dict[str, EvaluationProtocol] = {}
     for kind, protocols in kinds().items():
-        if (source := protocols.sources().get(base)) is None:
+        if base not in protocols.sources():
             continue
-        default = protocols.default_benchmark
-        chosen = benchmark or (default if default in source.values else next(iter(source.values)))
         try:
-            named[kind] = protocols.named(name, chosen), chosen
+            named[kind] = protocols.named(name, benchmark or protocols.first_benchmark(base))
         except ValueError as error:  # another kind may have the name and its changed fields
             refusal = refusal or str(error)
     if not named:
@@ -83,40 +82,45 @@ def find_protocols(name: str, benchmark: str | None) -> dict[str, tuple[Evaluati
 
 
 def _readable_fields(protocol: EvaluationProtocol) -> dict[str, Any]:
-    """Return the fields of a protocol, with the radius in cells and in pixels of the input."""
+    """Return the values of a protocol, with the radius in cells and in pixels of the input."""
     fields = protocol.fields()
-    radius, stride = fields.get("radius"), fields.get("feature_stride")
+    del fields["name"], fields["benchmark"]
+    radius = fields.get("radius")
+    stride = fields.get("feature_stride")
     if radius is None or stride is None:
         return fields
     cells = radius / stride if fields.get("radius_unit") == "pixel" else radius
     return fields | {"radius": f"{cells:g} cells, {cells * stride:g} px"}
 
 
-def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
+def description(protocol: EvaluationProtocol) -> list[str]:
     """Return lines that show a protocol: its source, and all fields with the origin of their values."""
-    base = protocol.name.partition("+")[0]
-    values = protocol.sources()[base].values
-    named = type(protocol).named(base, benchmark).fields()
-    about = protocol.origin(benchmark)
+    benchmark = protocol.benchmark or ""
+    values = protocol.sources()[protocol.source].values
+    about = protocol.origin()
     lines = [f"{protocol.name}, {benchmark} (digest {protocol.digest()})", f"source: {about.pop('code')}"]
     if others := [other for other in values if other != benchmark]:
         lines.append(f"other benchmarks: {', '.join(others)}")
     lines += [f"{key}: {text}" for key, text in about.items()]
     for field, shown in _readable_fields(protocol).items():
-        if field != "name":
-            stated = "source" if field in values[benchmark] else "default"
-            origin = stated if protocol.fields()[field] == named[field] else "changed"
-            lines.append(f"  {field:24} {shown!s:28} {origin}")
+        origin = "source" if field in values[benchmark] else "default"
+        if field in protocol.changes:
+            origin = "changed"
+        lines.append(f"  {field:24} {shown!s:28} {origin}")
     return lines
 
 
-def differences(first: tuple[EvaluationProtocol, str], second: tuple[EvaluationProtocol, str]) -> list[str]:
+def differences(first: EvaluationProtocol, second: EvaluationProtocol) -> list[str]:
     """Return a heading, a line per field in which two protocols differ, and the notes on both."""
-    values, others = (_readable_fields(protocol) for protocol, _ in (first, second))
-    lines = [f"{'':26}{first[0].name + ', ' + first[1]:28} {second[0].name}, {second[1]}"]
-    different = [field for field in values if field != "name" and values[field] != others[field]]
+    values = _readable_fields(first)
+    others = _readable_fields(second)
+    different = [field for field in values if values[field] != others[field]]
+    if not different:
+        return [f"{first.name} and {second.name} are the same"]
+    heading = f"{first.name}, {first.benchmark}"
+    lines = [f"{'':26}{heading:28} {second.name}, {second.benchmark}"]
     lines += [f"  {field:24}{values[field]!s:28} {others[field]}" for field in different]
-    for protocol, benchmark in (first, second):
-        if note := protocol.origin(benchmark).get("note"):
+    for protocol in (first, second):
+        if note := protocol.origin().get("note"):
             lines.append(f"note on {protocol.name}: {note}")
-    return lines if different else [f"{first[0].name} and {second[0].name} are the same"]
+    return lines

@@ -28,7 +28,6 @@ from ..results.page import write_report
 from ..results.records import Table, records_of, tabulate
 from ..results.rendering import markdown_table, render, table_footnotes, text_rows
 from ..results.result import RESULTS_FILE, Network, Result, require_writable
-from ..tracking.label_tracker import seen_by
 from ..videos.files import FolderInUse, FolderLock, slug, write_atomically
 
 LONGEST = 60
@@ -74,7 +73,7 @@ class Job:
     def sight(self) -> tuple[object, ...]:
         """Jobs with equal values see the same frames and can share a pass of the network."""
         features = (self.network.stage, self.network.stride)
-        frames = seen_by(self.protocol) if isinstance(self.protocol, PropagationProtocol) else (self.key,)
+        frames = self.protocol.values_of("pass") if isinstance(self.protocol, PropagationProtocol) else (self.key,)
         return (*self.network.weights, features, id(self.benchmark), *frames)
 
 

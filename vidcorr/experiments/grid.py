@@ -14,9 +14,6 @@ from .configured import read_value
 
 ProtocolT = TypeVar("ProtocolT", bound=EvaluationProtocol)
 
-SET_BY_NETWORK = {"name", "feature_stride"}
-"""Fields of a protocol that the network sets."""
-
 
 def read_grid(base: ProtocolT, varied: Sequence[str]) -> list[ProtocolT]:
     """Combine values of fields into protocols, named by their differences from a base.
@@ -31,12 +28,13 @@ def read_grid(base: ProtocolT, varied: Sequence[str]) -> list[ProtocolT]:
         UsageError: for values that cannot be read.
         ValueError: for an unknown field, a repeated field, a field without values, or no valid combination.
     """
+    set_by_features = base.fields_with("set_by", "features")
     values: dict[str, list[Any]] = {}
     for text in varied:
         field, _, listed = text.partition("=")
         if problem := base.misnamed(field):
             raise ValueError(f"--vary {text}: {problem}")
-        if field == "feature_stride":
+        if field in set_by_features:
             raise ValueError(f"--vary {text}: vary the features' stride by --stride")
         if field in values or not listed.strip():
             raise ValueError(f"--vary {text}: write every field once, as {field}=value,value,…")
@@ -87,7 +85,9 @@ def single_changes(base: ProtocolT, benchmark: str, like: Sequence[str] = ()) ->
     """
     others = named_grid(["all"], benchmark, like, type(base))
     changed: list[ProtocolT] = []
-    for field, other in product(base.fields().keys() - SET_BY_NETWORK, others):
+    own = base.fields_with("set_by", "features")
+    fields = [field.name for field in base.value_fields() if field.name not in own]
+    for field, other in product(fields, others):
         with contextlib.suppress(ValueError):  # fields that depend on each other
             changed.append(base.with_changes(**{field: getattr(other, field)}))
     return sorted(set(changed) - {base}, key=lambda protocol: protocol.name)

@@ -47,44 +47,100 @@ UnitInterval = Annotated[float, Range(ge=0, le=1)]
 Cosine = Annotated[float, Range(ge=-1, le=1)]
 
 
+SET_BY_FEATURES: Mapping[str, str] = {"set_by": "features"}
+"""Metadata of a field that the features of a network set, such as their stride."""
+SET_BY_NETWORK: Mapping[str, str] = {"set_by": "network"}
+"""Metadata of a field that a network may set, such as its normalisation."""
+NAMING: Mapping[str, str] = {"part": "naming"}
+"""Metadata of a field that is part of the name and no value of its own."""
+
+
 @dataclasses.dataclass(frozen=True)
 class EvaluationProtocol:
     """Base of all protocols: a frozen dataclass of plain types with a name, a digest and checked values.
 
     A subclass adds its fields and names the section of protocols.yaml that lists its sources. A field's type includes
-    the range of its numbers; `_conditions()` has the rules between fields. The name of a source stands for the
-    source's values: differences are appended, so `dataclasses.replace(vfs, topk=5)` is named `vfs+topk=5`.
+    the range of its numbers, and its metadata the part of an evaluation that uses it; `_conditions()` has the rules
+    between fields.
+
+    A protocol's name is made from its values: a source, and every field that differs from the source's values for
+    `benchmark`. So `dataclasses.replace(vfs, topk=5)` is named `vfs+topk=5`. A user's own name stands for the values
+    that it was given with.
 
     Attributes:
-        name: of a source or any other name, followed by `+field=value` for every changed field.
+        name: name of a source or a user's own name, followed by `+field=value` for every changed field. As an
+            argument, `name` may hold changes too; the values decide.
+        benchmark: benchmark whose values the name of a source stands for. The default is `first_benchmark` for a
+            source, and None for a user's own name.
+        named_values: values of a user's own name, kept by `dataclasses.replace`; None: the source's.
 
     Raises:
-        ValueError: for a value of another type or out of range, or a name that changes an unknown field.
+        ValueError: for a value of another type or out of range, a name that changes an unknown field, or a benchmark
+            for which the source defines no values.
     """
 
     name: str
+    benchmark: str | None = dataclasses.field(default=None, kw_only=True, compare=False, metadata=NAMING)
+    named_values: Mapping[str, Any] | None = dataclasses.field(
+        default=None, kw_only=True, compare=False, repr=False, metadata=NAMING
+    )
 
     kind: ClassVar[str] = ""
     """Section of protocols.yaml."""
     default_benchmark: ClassVar[str] = "davis"
     """Benchmark of `named`, unless another is given."""
-    of_network: ClassVar[tuple[str, ...]] = ("feature_stride", "rgb_mean", "rgb_std")
-    """Fields that a network may set: the stride of its features and its normalisation."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = _as_plain_type(getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
-            if expected := _misfit(value, field.type):
+        if not isinstance(self.name, str) or not self.name:
+            raise self._error("name", "a text that is not empty")
+        for field in self.value_fields():
+            object.__setattr__(self, field.name, _as_plain_type(getattr(self, field.name)))
+        self._set_origin()
+        changes = [f"{field}={_as_text(value)}" for field, value in self.changes.items()]
+        object.__setattr__(self, "name", "+".join([self.source, *changes]))
+        for field in self.value_fields():
+            if expected := _misfit(getattr(self, field.name), field.type):
                 raise self._error(field.name, expected)
-        for field_name, (holds, expected) in {"name": (bool(self.name), "not empty"), **self._conditions()}.items():
+        for field_name, (holds, expected) in self._conditions().items():
             if not holds:
                 raise self._error(field_name, expected)
-        # the source's name, completed by the changes that lead from the source to these values
-        base, changes = self._split(self.name)
-        changed = self._differing(self._source_values()) if base in self.sources() else set(changes)
-        name = "+".join([base, *(f"{field}={_as_text(getattr(self, field))}" for field in sorted(changed))])
-        object.__setattr__(self, "name", name)
+
+    def _set_origin(self) -> None:
+        """Set `benchmark` and `named_values`: the values that the name without its changes stands for."""
+        source, claimed = self._split(self.name)
+        benchmark: str | None = None
+        named_values = self.named_values
+        if source in self.sources():
+            benchmark = self.benchmark or self.first_benchmark(source)
+            known = self.sources()[source].values
+            if benchmark not in known:
+                raise self._error("benchmark", f"one of {', '.join(known)}")
+            named_values = None
+        elif named_values is None or named_values["name"] != source:
+            values = {field.name: getattr(self, field.name) for field in self.value_fields()}
+            unchanged = {field: value for field, value in values.items() if field not in claimed}
+            named_values = {"name": source, **unchanged}
+        object.__setattr__(self, "benchmark", benchmark)
+        object.__setattr__(self, "named_values", named_values)
+
+    @classmethod
+    @functools.cache
+    def value_fields(cls) -> tuple["dataclasses.Field[Any]", ...]:
+        """Return the dataclass fields that hold values: all but the name and its benchmark."""
+        fields = dataclasses.fields(cls)
+        return tuple(field for field in fields if field.name != "name" and field.metadata.get("part") != "naming")
+
+    @classmethod
+    @functools.cache
+    def fields_with(cls, key: str, *wanted: str) -> tuple[str, ...]:
+        """Return the names of the fields whose metadata hold one of the wanted texts under a key.
+
+        Args:
+            key: "set_by" (who sets the field besides the protocol: "features" or "network"), or "part" (the part of an
+                evaluation that uses the field).
+            wanted: texts.
+        """
+        return tuple(field.name for field in cls.value_fields() if field.metadata.get(key) in wanted)
 
     @classmethod
     @functools.cache
@@ -96,6 +152,12 @@ class EvaluationProtocol:
             if isinstance(entry.get("note"), list):
                 entry["note"] = " ".join(entry["note"])
         return {name: Source(**entry) for name, entry in entries.items()}
+
+    @classmethod
+    def first_benchmark(cls, source: str) -> str:
+        """Return the benchmark of a source's name alone: `default_benchmark`, or the first for which it has values."""
+        known = cls.sources()[source].values
+        return cls.default_benchmark if cls.default_benchmark in known else next(iter(known))
 
     @classmethod
     def named(
@@ -113,29 +175,34 @@ class EvaluationProtocol:
             benchmark: name of the benchmark; None is `default_benchmark`.
             like: fallback benchmarks, in order, for a source without values for `benchmark`. A benchmark under a new
                 name declares them to use the protocols of its kind.
-            changes: fields to change, see `with_changes`.
+            changes: field → new value; the name shows the changes.
 
         Raises:
             TypeError: for a field of `changes` that does not exist.
             ValueError: for an unknown name or field in it, a value that does not fit its field, or a source without
                 values for the benchmark.
         """
+        changes = dict(changes or {})
         if not isinstance(name, str):
-            return name.with_changes(**changes or {})
-        sources, benchmark = cls.sources(), benchmark or cls.default_benchmark
+            return name.with_changes(**changes)
+        benchmark = benchmark or cls.default_benchmark
+        sources = cls.sources()
         base, texts = cls._split(name)
         if base not in sources:
             raise ValueError(f"unknown protocol {base!r}: expected one of {', '.join(sources)}")
+        types_of = {field.name: field.type for field in cls.value_fields()}
+        in_name = {field: _read(text, types_of[field]) for field, text in texts.items()}
         values = sources[base].values
-        kinds = {field.name: field.type for field in dataclasses.fields(cls)}
-        read = {field: _read(text, kinds[field]) for field, text in texts.items()}
         for known in (benchmark, *like):
             if known in values:
-                return cls(name=base, **values[known]).with_changes(**read | dict(changes or {}))
-        others = [other for other, source in sources.items() if {benchmark, *like} & source.values.keys()]
+                unchanged = cls(name=base, benchmark=known, **values[known])
+                return unchanged.with_changes(**in_name | changes)
+        usable = {benchmark, *like}
+        others = [other for other, source in sources.items() if usable & source.values.keys()]
+        remedy = f"; use one of {', '.join(others)}" if others else ""
+        only = ", ".join(values)
         raise ValueError(
-            f"the source of protocol {base!r} defines no values for {benchmark!r} (only for {', '.join(values)})"
-            + (f"; use one of {', '.join(others)}" if others else "")
+            f"the source of protocol {base!r} defines no values for {benchmark!r} (only for {only}){remedy}"
         )
 
     def with_changes(self, **fields: Any) -> Self:
@@ -147,13 +214,10 @@ class EvaluationProtocol:
             TypeError: for a field that does not exist.
             ValueError: for a value out of range.
         """
-        name = self.name
-        for field, value in fields.items():
+        for field in fields:
             if problem := self.misnamed(field):
                 raise TypeError(problem)
-            if _as_plain_type(value) != getattr(self, field):
-                name += f"+{field}={_as_text(value)}"
-        return dataclasses.replace(self, name=name, **fields)
+        return dataclasses.replace(self, **fields)
 
     def brought_by_features(self, **fields: Any) -> Self:
         """Return this protocol with values that features have, such as their stride; the name shows what differs.
@@ -161,91 +225,92 @@ class EvaluationProtocol:
         Raises:
             ValueError: if the name changes a field to another value: the change would be dropped.
         """
-        asked = self.changed
+        changes = self.changes
         for field, value in fields.items():
-            if field in asked and getattr(self, field) != value:
+            if field in changes and changes[field] != value:
                 text = f"the features have {field} {_as_text(value)}: leave the change out, or choose other features"
                 raise ValueError(f"protocol {self.name!r}: {text}")
         return self.with_changes(**fields)
 
     @property
-    def changed(self) -> Mapping[str, str]:
-        """Field → value, as text, of the changes in the name."""
-        return self._split(self.name)[1]
+    def source(self) -> str:
+        """The name without its changes: a key of `sources()`, or a user's own name."""
+        source, _ = self._split(self.name)
+        return source
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Field → value, for the fields that differ from the values that the source's name stands for; sorted."""
+        named = self._named()
+        values = {field.name: getattr(self, field.name) for field in self.value_fields()}
+        return {field: values[field] for field in sorted(values) if field not in named or named[field] != values[field]}
 
     def fields(self) -> dict[str, Any]:
-        """Return all fields as plain JSON types, for results.json."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        """Return name, benchmark and all values as plain JSON types, for results.json."""
+        values = {field.name: getattr(self, field.name) for field in self.value_fields()}
+        return json.loads(json.dumps({"name": self.name, "benchmark": self.benchmark, **values}))
 
-    def origin(self, benchmark: str, like: Sequence[str] = ()) -> dict[str, str]:
+    def values_of(self, *parts: str) -> tuple[Any, ...]:
+        """Return the values of the fields that the named parts of an evaluation use."""
+        return tuple(getattr(self, name) for name in self.fields_with("part", *parts))
+
+    def origin(self) -> dict[str, str]:
         """Return the source of this protocol, for results and reports.
 
-        Args:
-            benchmark: name of the benchmark.
-            like: fallback benchmarks, see `named`.
-
         Returns:
-            `code`, `note` (differences from the code) and `inferred` (values for this benchmark that the source does
+            `code`, `note` (differences from the code) and `inferred` (values for the benchmark that the source does
             not state), without empty entries. The dictionary is empty if the protocol has no source.
         """
-        source = self.sources().get(self._split(self.name)[0])
+        source = self.sources().get(self.source)
         if source is None:
             return {}
-        known = next((name for name in (benchmark, *like) if name in source.values), benchmark)
-        said = {"code": source.code, "note": source.note, "inferred": source.inferred.get(known, "")}
+        said = {"code": source.code, "note": source.note, "inferred": source.inferred.get(self.benchmark or "", "")}
         return {key: text for key, text in said.items() if text}
 
     def shared(self) -> Self:
-        """Return the part that two networks must share to be compared, with the source's values for `of_network`.
+        """Return the part that two networks must share to be compared, with the source's values where a network sets.
 
         `vfs+feature_stride=16` becomes `vfs`.
         """
-        base, changes = self._split(self.name)
-        name = "+".join([base, *(f"{field}={text}" for field, text in changes.items() if field not in self.of_network)])
-        values = self._source_values()
-        return dataclasses.replace(self, name=name, **{key: values[key] for key in self.of_network if key in values})
+        named = self._named()
+        set_by_network = self.fields_with("set_by", "features", "network")
+        return dataclasses.replace(self, **{field: named[field] for field in set_by_network if field in named})
 
     def digest(self) -> str:
-        """Return the first 12 hexadecimal digits of a SHA-256: equal if and only if all fields are equal (1 == 1.0).
+        """Return the first 12 hexadecimal digits of a SHA-256: equal if and only if protocols are equal (1 == 1.0).
 
         Fields at their default are left out, so that a new field keeps the digests of protocols that do not use it.
         """
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        changed = {key: value for key, value in vars(self).items() if key == "name" or value != defaults[key]}
-        numbers_alike = json.loads(json.dumps(changed), parse_int=float)
+        content: dict[str, Any] = {"name": self.name}
+        for field in self.value_fields():
+            value = getattr(self, field.name)
+            if value != field.default:
+                content[field.name] = value
+        numbers_alike = json.loads(json.dumps(content), parse_int=float)
         return hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()[:12]
 
     @classmethod
     def misnamed(cls, field: str) -> str:
         """Return an error text that suggests the nearest field; empty if the field exists."""
-        known = [known.name for known in dataclasses.fields(cls) if known.name != "name"]
+        known = [known.name for known in cls.value_fields()]
         if field in known:
             return ""
         near = get_close_matches(field, known, 1)
-        return f"a protocol has no field {field!r}" + (f"; did you mean {near[0]}?" if near else "")
+        suggestion = f"; did you mean {near[0]}?" if near else ""
+        return f"a protocol has no field {field!r}{suggestion}"
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         """Return field → (whether its value fits the other fields, the condition in words)."""
         return {}
 
-    def _source_values(self) -> dict[str, Any]:
-        """Return the source's values for the benchmark that needs the fewest changes beyond the name's changes.
-
-        A protocol without a source returns the defaults.
-        """
-        base, changes = self._split(self.name)
-        defaults = {field.name: field.default for field in dataclasses.fields(self) if field.name != "name"}
-        source = self.sources().get(base)
-        candidates = [defaults | values for values in source.values.values()] if source else [defaults]
-
-        def misfit(values: dict[str, Any]) -> tuple[int, int]:
-            differing = self._differing(values)
-            return len(differing - changes.keys()), len(changes.keys() - differing)
-
-        return min(candidates, key=misfit)
-
-    def _differing(self, values: Mapping[str, Any]) -> set[str]:
-        return {field for field, value in values.items() if getattr(self, field) != _as_plain_type(value)}
+    def _named(self) -> Mapping[str, Any]:
+        """Return field → value that the source's name stands for; fields that a user's name changes are left out."""
+        if self.named_values is not None:
+            return self.named_values
+        assert self.benchmark is not None
+        defaults = {field.name: field.default for field in self.value_fields()}
+        stated = self.sources()[self.source].values[self.benchmark]
+        return defaults | {field: _as_plain_type(value) for field, value in stated.items()}
 
     @classmethod
     def _split(cls, name: str) -> tuple[str, dict[str, str]]:
@@ -256,8 +321,9 @@ class EvaluationProtocol:
         """
         base, *pieces = re.split(r"\+(?=[^\W\d]\w*=)", name)
         changes = dict(piece.split("=", 1) for piece in pieces)
-        if problem := next(filter(None, map(cls.misnamed, changes)), ""):
-            raise ValueError(f"protocol {name!r}: {problem}")
+        for field in changes:
+            if problem := cls.misnamed(field):
+                raise ValueError(f"protocol {name!r}: {problem}")
         return base, changes
 
     def _error(self, field: str, expected: str) -> ValueError:
@@ -265,7 +331,12 @@ class EvaluationProtocol:
 
 
 def _as_text(value: Any) -> str:
-    return ",".join(map(_as_text, value)) if isinstance(value, tuple) else str(value).lower()
+    """Return a value as in names; equal values have equal texts, so 6.0 is `6`."""
+    if isinstance(value, tuple):
+        return ",".join(map(_as_text, value))
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).lower()
 
 
 def _as_value(text: str) -> Any:

@@ -3,14 +3,21 @@
 Without torch, so that protocols are listed at once.
 """
 
-import dataclasses
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from .evaluation_protocol import EvaluationProtocol, NonNegativeInt, PositiveFloat, PositiveInt
+from .evaluation_protocol import (
+    SET_BY_FEATURES,
+    SET_BY_NETWORK,
+    EvaluationProtocol,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from .protocols import NetworkInput
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class MatchingProtocol(EvaluationProtocol):
     """Every number and rule that affects a score of keypoint matching.
 
@@ -65,10 +72,10 @@ class MatchingProtocol(EvaluationProtocol):
     padding: Literal["black", "white", "edge"] = "black"
     input_filter: Literal["pillow-bilinear", "pillow-bicubic", "pillow-lanczos"] = "pillow-bicubic"
     position_embedding: Literal["network", "dino"] = "network"
-    rgb_mean: tuple[float, float, float] | None = None
-    rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    rgb_mean: tuple[float, float, float] | None = field(default=None, metadata=SET_BY_NETWORK)
+    rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = field(default=None, metadata=SET_BY_NETWORK)
     backbone_precision: Literal["float32", "bfloat16"] = "float32"
-    feature_stride: PositiveInt = 16
+    feature_stride: PositiveInt = field(default=16, metadata=SET_BY_FEATURES)
     upsampling: Literal["cells", "frame"] = "cells"
     debiased: NonNegativeInt = 0
     integer_points: bool = False

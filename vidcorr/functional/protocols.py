@@ -3,14 +3,17 @@
 Without torch, so that protocols are listed at once.
 """
 
-import dataclasses
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .evaluation_protocol import (
+    SET_BY_FEATURES,
+    SET_BY_NETWORK,
     Cosine,
     EvaluationProtocol,
     NonNegativeFloat,
@@ -29,8 +32,13 @@ Nearest = Literal["pillow", "opencv", "opencv-exact", "torch-exact"]
 INTER_NEAREST_EXACT, torch's "nearest-exact". The last two take the pixel under the centre; they differ if the centre
 lies between two pixels."""
 
+IN_A_PASS: Mapping[str, str] = {"part": "pass"}
+"""Metadata of a field that protocols must share to share a pass over the frames: network's input, data, scoring."""
+AFTER_MATCHING: Mapping[str, str] = {"part": "after matching"}
+"""Metadata of a field that is used after features are matched: weights of matches, coding of labels."""
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkInput(EvaluationProtocol):
     """Fields that turn a frame into the network's input.
 
@@ -56,18 +64,20 @@ class NetworkInput(EvaluationProtocol):
             machine, also in the name and the digest.
     """
 
-    input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
-    input_side: Literal["short", "long"] = "short"
-    input_multiple: PositiveInt | Literal["network"] = 1
-    input_rounding: Literal["nearest", "floor", "ceil"] = "nearest"
-    input_padding: PositiveInt = 1
+    input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = field(default=None, metadata=IN_A_PASS)
+    input_side: Literal["short", "long"] = field(default="short", metadata=IN_A_PASS)
+    input_multiple: PositiveInt | Literal["network"] = field(default=1, metadata=IN_A_PASS)
+    input_rounding: Literal["nearest", "floor", "ceil"] = field(default="nearest", metadata=IN_A_PASS)
+    input_padding: PositiveInt = field(default=1, metadata=IN_A_PASS)
     input_filter: Literal[
         "bilinear", "bilinear-antialias", "opencv-linear", "opencv-linear-float", "pillow-bicubic", "pillow-lanczos"
-    ] = "bilinear"
-    position_embedding: Literal["network", "dino"] = "network"
-    rgb_mean: tuple[float, float, float] | None = None
-    rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
-    backbone_precision: Literal["float32", "tf32", "bfloat16", "auto"] = "float32"
+    ] = field(default="bilinear", metadata=IN_A_PASS)
+    position_embedding: Literal["network", "dino"] = field(default="network", metadata=IN_A_PASS)
+    rgb_mean: tuple[float, float, float] | None = field(default=None, metadata={**IN_A_PASS, **SET_BY_NETWORK})
+    rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = field(
+        default=None, metadata={**IN_A_PASS, **SET_BY_NETWORK}
+    )
+    backbone_precision: Literal["float32", "tf32", "bfloat16", "auto"] = field(default="float32", metadata=IN_A_PASS)
 
     def __post_init__(self) -> None:
         if self.backbone_precision == "auto":
@@ -80,7 +90,7 @@ class NetworkInput(EvaluationProtocol):
         super().__post_init__()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class PropagationProtocol(NetworkInput):
     """Every number and rule that affects a label-propagation score.
 
@@ -146,8 +156,8 @@ class PropagationProtocol(NetworkInput):
     """
 
     context: NonNegativeInt
-    topk: PositiveInt | None
-    temperature: PositiveFloat
+    topk: PositiveInt | None = field(metadata=AFTER_MATCHING)
+    temperature: PositiveFloat = field(metadata=AFTER_MATCHING)
     radius: NonNegativeFloat | None
     neighbourhood: Literal["circle", "disc", "square"] = "circle"
     first_frame_masked: bool = True
@@ -158,31 +168,35 @@ class PropagationProtocol(NetworkInput):
     mixture_width: Literal["fixed", "moments"] = "fixed"
     mixture_weights: Literal["softmax", "mass"] = "softmax"
     topk_ties: Literal["cut", "kept"] = "cut"
-    normalise_labels: bool = False
-    normalise_by: Literal["labels", "weights"] = "labels"
-    foreground_gain: PositiveFloat = 1.0
+    normalise_labels: bool = field(default=False, metadata=AFTER_MATCHING)
+    normalise_by: Literal["labels", "weights"] = field(default="labels", metadata=AFTER_MATCHING)
+    foreground_gain: PositiveFloat = field(default=1.0, metadata=AFTER_MATCHING)
     border: Literal["exclude", "zero"] = "exclude"
     feature_normalisation: Literal["l2", "raw"] = "l2"
-    feature_stride: PositiveInt = 8
+    feature_stride: PositiveInt = field(default=8, metadata=SET_BY_FEATURES)
     precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
     entering: Literal["overwrite", "own-context"] = "overwrite"
-    label_encoding: Literal["nearest", "nearest-exact", "bilinear", "bilinear-aligned", "strided"] = "nearest"
-    label_size: Literal["annotation", "input"] = "annotation"
-    label_feedback: Literal["soft", "hard"] = "soft"
-    label_rescaling: bool = True
-    label_rescaling_floor: Annotated[float, Range(ge=0, lt=1)] = 0.0
-    decoding_size: Literal["annotation", "input"] = "annotation"
-    decoding_filter: Filter = "bilinear"
-    decoding_nearest: Nearest = "pillow"
-    first_frame: Literal["given", "decoded"] = "given"
-    scoring: Literal["benchmark", "naf"] = "benchmark"
-    keypoint_sigma: PositiveFloat = 4.0
-    keypoint_unit: Literal["pixel", "cell"] = "pixel"
-    keypoint_topk: PositiveInt = 5
-    keypoint_grid: Literal["input", "feature"] = "input"
-    keypoint_counting: Literal["prediction-visible", "crw", "ground-truth"] = "prediction-visible"
+    label_encoding: Literal["nearest", "nearest-exact", "bilinear", "bilinear-aligned", "strided"] = field(
+        default="nearest", metadata=AFTER_MATCHING
+    )
+    label_size: Literal["annotation", "input"] = field(default="annotation", metadata=AFTER_MATCHING)
+    label_feedback: Literal["soft", "hard"] = field(default="soft", metadata=AFTER_MATCHING)
+    label_rescaling: bool = field(default=True, metadata=AFTER_MATCHING)
+    label_rescaling_floor: Annotated[float, Range(ge=0, lt=1)] = field(default=0.0, metadata=AFTER_MATCHING)
+    decoding_size: Literal["annotation", "input"] = field(default="annotation", metadata=AFTER_MATCHING)
+    decoding_filter: Filter = field(default="bilinear", metadata=AFTER_MATCHING)
+    decoding_nearest: Nearest = field(default="pillow", metadata=AFTER_MATCHING)
+    first_frame: Literal["given", "decoded"] = field(default="given", metadata=AFTER_MATCHING)
+    scoring: Literal["benchmark", "naf"] = field(default="benchmark", metadata=IN_A_PASS)
+    keypoint_sigma: PositiveFloat = field(default=4.0, metadata=AFTER_MATCHING)
+    keypoint_unit: Literal["pixel", "cell"] = field(default="pixel", metadata=AFTER_MATCHING)
+    keypoint_topk: PositiveInt = field(default=5, metadata=AFTER_MATCHING)
+    keypoint_grid: Literal["input", "feature"] = field(default="input", metadata=AFTER_MATCHING)
+    keypoint_counting: Literal["prediction-visible", "crw", "ground-truth"] = field(
+        default="prediction-visible", metadata=AFTER_MATCHING
+    )
     radius_unit: Literal["cell", "pixel"] = "cell"
-    resized_data: tuple[PositiveInt, PositiveInt] | None = None
+    resized_data: tuple[PositiveInt, PositiveInt] | None = field(default=None, metadata=IN_A_PASS)
 
     kind: ClassVar[str] = "propagation"
 
@@ -222,7 +236,7 @@ class PropagationProtocol(NetworkInput):
         }
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class PointProtocol(NetworkInput):
     """Every number and rule that affects a point-tracking score.
 
@@ -275,7 +289,7 @@ class PointProtocol(NetworkInput):
     query_mode: Literal["first", "strided"] = "first"
     query_stride: PositiveInt = 5
     scored_size: PositiveInt = 256
-    feature_stride: PositiveInt = 8
+    feature_stride: PositiveInt = field(default=8, metadata=SET_BY_FEATURES)
     context: PositiveInt = 5
     matches: PositiveInt = 10
     radius: PositiveFloat | None = 15.0
@@ -303,7 +317,7 @@ class PointProtocol(NetworkInput):
         }
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class TrackingProtocol(EvaluationProtocol):
     """Every number that affects a tracking score; the defaults are VFS's.
 
@@ -345,15 +359,14 @@ class TrackingProtocol(EvaluationProtocol):
     scale_penalty: Annotated[float, Range(gt=0, le=1)] = 0.9745
     penalty_lowers: bool = False
     window_influence: UnitInterval = 0.176
-    stride: PositiveInt = 8
-    dilated: bool | Literal["released"] = True
+    stride: PositiveInt = field(default=8, metadata=SET_BY_FEATURES)
+    dilated: bool | Literal["released"] = field(default=True, metadata=SET_BY_FEATURES)
     upsampling: PositiveInt = 16
-    response_size: PositiveInt | None = 17
+    response_size: PositiveInt | None = field(default=17, metadata=SET_BY_NETWORK)
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
 
     kind: ClassVar[str] = "boxes"
     default_benchmark: ClassVar[str] = "otb"
-    of_network: ClassVar[tuple[str, ...]] = ("stride", "response_size", "dilated")
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         return {
@@ -376,6 +389,6 @@ class TrackingProtocol(EvaluationProtocol):
             ValueError: if the name changes stride or dilation to another one.
         """
         protocol = self.brought_by_features(stride=stride, dilated=dilated)
-        if stride != self.stride and "response_size" not in self.changed:
+        if stride != self.stride and "response_size" not in self.changes:
             protocol = protocol.with_changes(response_size=None)
         return protocol

@@ -44,7 +44,7 @@ class KeypointMatcher:
         step = math.lcm(getattr(extractor, "multiple", 1), *(stride or 1 for _, stride in maps))
         sides = tuple(max(1, round(side / step)) * step for side in protocol.input_sides)
         size = sides if isinstance(protocol.input_size, tuple) else sides[0]
-        if "input_size" in protocol.changed and size != protocol.input_size:
+        if "input_size" in protocol.changes and size != protocol.input_size:
             text = f"input_size must be a multiple of the network's {step} px; {size} is the nearest"
             raise ValueError(f"protocol {protocol.name!r}: {text}")
         protocol = protocol.with_changes(input_size=size)

@@ -1,6 +1,5 @@
 """Propagation of annotated masks or points to every frame of a video by the features of a network."""
 
-import dataclasses
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from ..functional import (
     encode_masks,
 )
 from ..functional.device import PendingCopy, to_device
-from ..functional.propagation.coding import NetworkInput, Size
+from ..functional.propagation.coding import Size
 from ..functional.propagation.propagate import shared_finders
 from .frame_encoder import FrameEncoder, Maps, Stopwatch, View, adapt_to_network, maps_of
 
@@ -148,7 +147,7 @@ class LabelTracker:
     ) -> None:
         self._maps = maps_of(extractor)
         chosen = [protocol] if isinstance(protocol, PropagationProtocol) else list(protocol)
-        if len({seen_by(rules) for rules in chosen}) > 1:
+        if len({rules.values_of("pass") for rules in chosen}) > 1:
             raise ValueError(
                 "protocols with other input sizes or rules for masks cannot share a pass of the network: run them apart"
             )
@@ -262,9 +261,3 @@ class LabelTracker:
         """Return the labels of frame `t`'s annotation on the grid of each output."""
         grids = [(found.shape[-2], found.shape[-1]) for found in features]
         return [coding.encode(t, given, grid, rules) for grid, rules in zip(grids, self.protocols, strict=True)]
-
-
-def seen_by(protocol: PropagationProtocol) -> tuple[object, ...]:
-    """Return the fields that protocols must share to share a pass: input of the network, scoring of masks."""
-    names = [field.name for field in dataclasses.fields(NetworkInput) if field.name != "name"]
-    return tuple(getattr(protocol, name) for name in (*names, "resized_data", "scoring"))

@@ -194,7 +194,7 @@ def test_published_rows_have_sources_and_uncertain_ones_stay_away():
     assert len(shown) == len(certain) > 20
     assert all(row in shown for row in certain)
     assert len(certain) < len(PUBLISHED)
-    assert not [row for row in certain if row.evaluated_by().origin(row.benchmark, ("davis",)).get("inferred")]
+    assert not [row for row in certain if row.evaluated_by().origin().get("inferred")]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Protocols of any kind: names, digests, changes, types; sources as data."""
 
 import dataclasses
+import pickle
 import re
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from vidcorr.functional import PointProtocol, PropagationProtocol, TrackingProto
 from vidcorr.functional.evaluation_protocol import EvaluationProtocol, PositiveInt, Range, Source
 
 PAPER = Source(code="lab/code @ 0123abc: eval.py", values={"first": {}, "second": {"side": 5, "window": (3.0, 4.0)}})
+VFS = PropagationProtocol.named("vfs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Rules(EvaluationProtocol):
 def test_equal_protocols_have_equal_digests_and_others_have_others():
     assert Rules("x", factor=1).digest() == Rules("x", factor=1.0).digest()
     assert Rules("x", window=(1, 2)).digest() == Rules("x", window=(1.0, 2.0)).digest()
+    assert VFS.with_changes(radius=6.0).digest() == VFS.with_changes(radius=6).digest() != VFS.digest()
     assert Rules("x", side=np.int64(4)).digest() == Rules("x", side=4).digest()
     changes = [
         {"side": 4}, {"factor": 1.0}, {"smooth": True}, {"kind": "b"}, {"kind": None}, {"window": [1, 2]},
@@ -65,14 +68,40 @@ def test_a_name_says_what_was_changed():
         paper.with_changes(sides=4)
 
 
-def test_a_name_is_completed_by_the_values_that_are_not_its_own():
+def test_a_name_cannot_outlive_its_values():
     paper = Rules.named("paper", "second")
     assert dataclasses.replace(paper, side=6) == paper.with_changes(side=6)
     assert dataclasses.replace(paper.with_changes(side=6, factor=2), side=5) == paper.with_changes(factor=2)
     assert Rules("paper+side=7", side=6).name == "paper+side=6"
-    assert Rules("paper", side=5, window=(3, 4), smooth=True).name == "paper+smooth=true"
-    own = Rules("mine").with_changes(side=7)
-    assert dataclasses.replace(own, side=8).name == own.with_changes(side=8).name == "mine+side=8"
+    assert Rules("paper", smooth=True).name == "paper+smooth=true"
+    assert (paper.source, paper.benchmark, paper.changes) == ("paper", "second", {})
+    assert dataclasses.replace(paper, window=[1, 2], side=6).changes == {"side": 6, "window": (1, 2)}
+
+
+def test_no_benchmark_is_guessed_from_the_values():
+    """The values of another benchmark are changes, although the source has them under the same name."""
+    first = Rules.named("paper", "first")
+    second = Rules.named("paper", "second")
+    moved = dataclasses.replace(first, side=5, window=(3, 4))
+    assert (moved.name, moved.benchmark) == ("paper+side=5+window=3,4", "first")
+    assert {moved == second, moved.digest() == second.digest()} == {False}
+    davis = PropagationProtocol.named("vfs")
+    as_vip = dataclasses.replace(davis, context=8, radius=20, input_size=(560, 560))
+    assert as_vip.name == "vfs+context=8+input_size=560,560+radius=20"
+    assert refused(
+        ValueError, "'paper': benchmark must be one of first, second, got 'third'", Rules, "paper", benchmark="third"
+    )
+
+
+def test_a_name_of_ones_own_stands_for_the_values_that_it_was_given_with():
+    own = Rules("mine", side=7)
+    changed = dataclasses.replace(own, side=8)
+    assert (own.name, changed.name, own.benchmark) == ("mine", "mine+side=8", None)
+    assert changed == own.with_changes(side=8) != Rules("mine", side=8)
+    assert changed.with_changes(side=7) == own == pickle.loads(pickle.dumps(own))
+    assert dataclasses.replace(changed, name="yours").name == "yours"
+    assert dataclasses.replace(changed, name="paper").name == "paper"
+    assert Rules("mine+side=7", side=8).with_changes(side=9).name == "mine+side=9"
 
 
 def test_every_name_of_a_real_protocol_is_read_back():
@@ -99,7 +128,7 @@ def test_a_value_with_a_plus_is_one_value():
     more = both.with_changes(feature_stride=4)
     assert more.name == "fomo+feature_stride=4+occlusion=similarity+cycle"
     assert PointProtocol.named(more.name) == more
-    assert both.origin("tap_vid") == PointProtocol.named("fomo").origin("tap_vid")
+    assert both.origin() == PointProtocol.named("fomo").origin()
 
 
 def test_two_networks_share_a_protocol_but_for_stride_and_normalisation():
@@ -112,6 +141,19 @@ def test_two_networks_share_a_protocol_but_for_stride_and_normalisation():
     assert own.with_changes(feature_stride=4).shared() == own.shared() == own
     boxes = TrackingProtocol.named("vfs")
     assert boxes.at_features(16).shared() == boxes.at_features(8, dilated="released").shared() == boxes
+
+
+def test_the_parts_of_an_evaluation_are_metadata_of_the_fields():
+    vfs = PropagationProtocol.named("vfs")
+    pass_fields = set(PropagationProtocol.fields_with("part", "pass"))
+    assert pass_fields - {field for field in pass_fields if field.startswith("input_")} == {
+        "position_embedding", "rgb_mean", "rgb_std", "backbone_precision", "scoring", "resized_data"
+    }  # fmt: skip
+    assert vfs.with_changes(topk=3, radius=2).values_of("pass") == vfs.values_of("pass")
+    assert vfs.with_changes(input_size=9).values_of("pass") != vfs.values_of("pass")
+    assert set(PropagationProtocol.fields_with("set_by", "features")) == {"feature_stride"}
+    assert {"label_size", "topk", "keypoint_sigma"} < set(PropagationProtocol.fields_with("part", "after matching"))
+    assert not {"radius", "precision", "input_size"} & set(PropagationProtocol.fields_with("part", "after matching"))
 
 
 def test_a_mistake_in_a_name_is_one_line():
@@ -134,7 +176,7 @@ def test_a_benchmark_declares_whose_values_it_takes():
 
 def test_values_of_another_type_or_out_of_range():
     mistakes = {
-        "name must be not empty": {"name": ""},
+        "name must be a text that is not empty": {"name": ""},
         "side must be greater than or equal to 1, got 0": {"side": 0},
         "smooth must be False without a kind, got True": {"smooth": True, "kind": None},
         "rate must be less than 1 or None, got 1": {"rate": 1},

@@ -61,11 +61,11 @@ def test_another_stride_is_in_the_name_and_geometry_is_exact():
 def test_a_protocol_tells_its_origin():
     source = PropagationProtocol.sources()["vfs"]
     changed = PropagationProtocol.named("vfs", "vip").with_changes(topk=5)
-    assert changed.origin("vip") == {"code": source.code, "inferred": source.inferred["vip"]}
-    assert changed.origin("parts of my own", ["vip"]) == changed.origin("vip")
-    assert PropagationProtocol.named("vfs").origin("davis") == {"code": source.code}
-    assert PropagationProtocol.named("dino").origin("davis")["note"] == PropagationProtocol.sources()["dino"].note
-    assert replace(changed, name="own").origin("vip") == {}
+    assert changed.origin() == {"code": source.code, "inferred": source.inferred["vip"]}
+    assert PropagationProtocol.named("vfs", "parts of my own", ["vip"]).origin() == changed.origin()
+    assert PropagationProtocol.named("vfs").origin() == {"code": source.code}
+    assert PropagationProtocol.named("dino").origin()["note"] == PropagationProtocol.sources()["dino"].note
+    assert replace(changed, name="own").origin() == {}
 
 
 def test_bad_values():

@@ -1,6 +1,5 @@
 """Label propagation: the labels of a video's first frame are propagated by the similarity of features."""
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
@@ -19,11 +18,6 @@ CHECKED_TOGETHER = 32
 """Number of frames checked together on a GPU, because a check waits for the device."""
 NEARBY = -1
 """Index of the memory of frames that are searched in the neighbourhood."""
-AFTER_MATCHING = ("label_", "decoding_", "keypoint_")
-"""Beginnings of the names of fields that say what happens after features are matched."""
-ALSO_AFTER = frozenset(
-    {"name", "topk", "temperature", "normalise_labels", "normalise_by", "foreground_gain", "first_frame"}
-)
 
 
 def propagate_labels(
@@ -336,8 +330,8 @@ def shared_finders(protocols: Sequence[PropagationProtocol]) -> list[Corresponde
 
     A protocol without a top-k, or that keeps ties, needs all matches and never shares.
     """
-    names = [field.name for field in dataclasses.fields(PropagationProtocol)]
-    matched = [name for name in names if name not in ALSO_AFTER and not name.startswith(AFTER_MATCHING)]
+    after = PropagationProtocol.fields_with("part", "after matching")
+    matched = [field.name for field in PropagationProtocol.value_fields() if field.name not in after]
     groups: dict[tuple[object, ...], list[PropagationProtocol]] = {}
     keys: list[tuple[object, ...]] = []
     for index, protocol in enumerate(protocols):
