@@ -69,16 +69,16 @@ def outside_code(model: Mapping[str, Any]) -> list[str]:
     Args:
         model: `class_path` and `init_args`.
     """
-    return [name for name in _named_code(model) if not _is_trusted(re.split("[.:]", name)[0])]
+    return [name for name in named_code(model) if not _is_trusted(re.split("[.:]", name)[0])]
 
 
-def _named_code(model: Mapping[str, Any]) -> Iterator[str]:
+def named_code(model: Mapping[str, Any]) -> Iterator[str]:
     """Yield the class of a model, its networks and upsampler, and those of its nested encoder."""
     yield str(model.get("class_path"))
     arguments = model.get("init_args") or {}
     nested = arguments.get(RECIPE)
     if isinstance(nested, Mapping):
-        yield from _named_code(nested)
+        yield from named_code(nested)
     for argument in ("upsample", *(() if nested else NETWORK_ARGUMENTS)):
         value = arguments.get(argument)
         if isinstance(value, str) and ":" in value:

@@ -4,10 +4,10 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, get_args, get_type_hints
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import nn
@@ -23,6 +23,7 @@ from ..results.result import Evaluated, Network, Provenance, Result, Shown, requ
 from ..tracking.frame_encoder import LOWER
 from ..videos.files import DataError
 from .evaluation import Evaluation, Ranks, RunContext, distribute
+from .identity import identity_of
 from .network import NetworkLike, NetworkSpec
 
 log = logging.getLogger(__name__)
@@ -169,23 +170,13 @@ class Benchmark(ABC):
         """The sequences of a run."""
         return self.data_set[: self.limit_sequences]
 
-    def identity(self) -> dict[str, Any]:
-        """Return all that scores depend on, but network and protocol: rules, every argument, names of the sequences.
+    def sources(self) -> Sequence[Path]:
+        """Return files that scores depend on, besides files of the data set and arguments that name a file."""
+        return ()
 
-        A path counts by its resolved path. `protocol` and `changes` are left out: they choose the protocol.
-        """
-        kind, hints = type(self), get_type_hints(type(self))
-        arguments = {
-            item.name: _identity_of(getattr(self, item.name), hints[item.name])
-            for item in fields(self)
-            if item.name not in ("protocol", "changes")
-        }
-        return {
-            "benchmark": f"{kind.__module__}.{kind.__qualname__}",
-            "rules_version": self.rules_version,
-            "arguments": arguments,
-            "sequences": [[sequence.name, sequence.num_frames] for sequence in self.sequences],
-        }
+    def identity(self) -> dict[str, Any]:
+        """Return everything that scores depend on, except network and protocol, as plain values."""
+        return identity_of(self)
 
     def evaluate(
         self,
@@ -362,11 +353,3 @@ class Benchmark(ABC):
             log.warning("%s: report.html could not be written: %s", self.name, error)
         result.save(folder)
         log.info("%s: results are in %s", self.name, folder)
-
-
-def _identity_of(value: object, kind: object) -> object:
-    """Return an argument's value for the identity; an argument that may be a path counts by its resolved path."""
-    takes_path = kind is Path or Path in get_args(kind)
-    if isinstance(value, Path) or (takes_path and isinstance(value, str)):
-        return str(Path(value).expanduser().resolve())
-    return repr(value)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 from torch import nn
 
 from .. import signals
-from ..datasets.spair import MatchPair, partner_rows, read_pf, read_spair, shown_ids
+from ..datasets.spair import MatchPair, image_annotations, partner_rows, read_pf, read_spair, shown_ids
 from ..functional import MatchingProtocol
 from ..metrics.matching import MatchRows, correct_points, draws, reference_length, score_keys
 from ..tracking.keypoint_matcher import KeypointMatcher
@@ -87,9 +87,10 @@ class MatchBenchmark(Benchmark):
         """Read the pairs, sorted by name."""
         return read_spair(self.root, self.split)
 
-    def identity(self) -> dict[str, Any]:
-        """Return all that scores depend on, with the list of pairs; see `Benchmark`."""
-        return super().identity() | {"pairs": digest_of(pair for category in self.sequences for pair in category.pairs)}
+    def sources(self) -> Sequence[Path]:
+        """Return the annotations of single pictures, which name the points that a flip may exchange."""
+        pairs = [pair for category in self.sequences for pair in category.pairs]
+        return [file for file in image_annotations(self.root, pairs) if file.is_file()]
 
     def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
         """Begin a run; see `Benchmark`."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ from torch import nn
 
 from ..backbones import build_encoder, describe_network, weights_digest
 from ..backbones.build import gives_extractors
-from ..backbones.checkpoints import SUFFIXES
+from ..backbones.checkpoints import SUFFIXES, read_content, recipe_of
 from ..backbones.networks import RANDOM_WEIGHTS, read_spec
+from ..backbones.trust import named_code
 from ..backbones.video import VideoEncoder
 from ..functional.device import held_networks
+from .identity import code_of
 
 UNTRAINED = "untrained"
 """Name of a baseline: a ResNet-18 with random weights."""
@@ -131,19 +135,28 @@ class NetworkSpec:
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
-        """Identity of weights and view: digest of a checkpoint, weights and parts of an object, else spec and seed."""
+        """Identity of weights, view and user's code.
+
+        A checkpoint counts by its bytes, a module by its weights, classes and attributes, a name by itself and its
+        seed. The user's code counts by its source.
+        """
         view = {"stage": self.stage, "stride": self.stride, "upsampling": self.upsample}
+        code: list[object] = [(self.upsample or "").partition(":")[0]]
         if not self.is_named:
-            return view | {"parts": _parts_of(self.spec), "weights": weights_digest(self.spec)}
+            return view | _identity_of_parts(self.spec, code)
         if self.spec.endswith(SUFFIXES) and Path(self.spec).is_file():
-            return view | {"sha256": hashlib.sha256(Path(self.spec).read_bytes()).hexdigest()}
+            recipe = recipe_of(read_content(self.spec, whole=False), self.spec)
+            named = named_code({"class_path": recipe.class_path, "init_args": recipe.arguments})
+            for name in named:
+                code.append(name.partition(":")[0] if ":" in name else name.rpartition(".")[0])
+            return view | {"sha256": hashlib.sha256(Path(self.spec).read_bytes()).hexdigest(), "code": code_of(code)}
         identity = view | {"spec": self.spec, "pretrained": self.pretrained}
         if self.is_random:
             identity["seed"] = self.seed
         elif ":" in self.spec and not self.pretrained and not self.spec.startswith("transformers:"):
-            encoder = self.build()  # the user's callable: its weights and code may change, its name stays
-            identity |= {"parts": _parts_of(encoder), "weights": weights_digest(encoder)}
-        return identity
+            code.append(self.spec.partition(":")[0])
+            return identity | _identity_of_parts(self.build(), code)
+        return identity | {"code": code_of(code)}
 
 
 def is_extractor(network: object) -> bool:
@@ -154,17 +167,25 @@ def is_extractor(network: object) -> bool:
     return isinstance(network, VideoEncoder) or (isinstance(network, nn.Module) and isinstance(stride, int | list))
 
 
-def _parts_of(network: object) -> list[list[str]]:
-    """Return class and attributes of an object and of all modules in it: networks of equal weights may differ here.
+def _identity_of_parts(network: object, code: Sequence[object]) -> dict[str, Any]:
+    """Return weights of an object, class and attributes of the object and of all modules in it, and the user's code.
 
-    An attribute with a memory address differs in every process; named functions are written without one.
+    Networks of equal weights may differ in attributes. An attribute with a memory address differs in every process;
+    named functions are written without one.
+
+    Args:
+        network: a module, an extractor or a video encoder.
+        code: further modules, classes and functions of the user.
     """
     networks = {"": network} if isinstance(network, nn.Module) else held_networks(network)
     modules = [part for held in networks.values() for _, part in held.named_modules()]
     of_torch = vars(nn.Module())
     parts = []
+    users = list(code)
     for part in dict.fromkeys([network, *modules]):
         own = {name: value for name, value in vars(part).items() if name not in of_torch}
         text = re.sub(r"(<(built-in )?function [\w.]+) at 0x\w+", r"\1", repr(own))
         parts.append([f"{type(part).__module__}.{type(part).__qualname__}", text])
-    return parts
+        users += type(part).__mro__
+        users += [value for value in own.values() if inspect.isroutine(value)]
+    return {"parts": parts, "weights": weights_digest(network), "code": code_of(users)}

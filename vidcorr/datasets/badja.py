@@ -76,6 +76,7 @@ def _clip(root: Path, file: Path) -> PointSequence:
         frames=frames,
         tracks=tuple(name for name, is_seen in zip(BADJA_JOINTS.values(), seen.tolist(), strict=True) if is_seen),
         masks=masks,
+        sources=(file,),
     )
 
 

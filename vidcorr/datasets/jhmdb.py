@@ -70,6 +70,7 @@ class Jhmdb(Reader[KeypointSequence]):
         lists = sorted((self.root / "splits").glob(f"*{ending}"))
         if not lists:
             raise DataError(f"{self.root / 'splits'}: no *{ending}; unpack JHMDB's splits.zip")
+        self._lists = tuple(lists)
         clips = []
         for path in lists:
             for line in filter(str.strip, read_text(path).splitlines()):
@@ -92,7 +93,7 @@ class Jhmdb(Reader[KeypointSequence]):
             raise DataError(f"{path}: joints of {len(points)} frames, {folder} holds {len(frames)}; unpack it again")
         frames = frames[: len(points)]
         size = image_size(frames[0])
-        return KeypointSequence(name=clip, frames=frames, size=size, points=points)
+        return KeypointSequence(name=clip, frames=frames, size=size, points=points, sources=(path, *self._lists))
 
 
 def read_joints(path: Path) -> NDArray[np.float64]:

@@ -126,4 +126,4 @@ def _sequence(name: str, path: Path) -> BoxSequence:
     if not np.isfinite(boxes[0]).all() or boxes[0, 2:].min() <= 0:
         raise DataError(f"{path}: the first box is {boxes[0].tolist()}; it must have a width and a height")
     size = image_size(frames[0])
-    return BoxSequence(name=name, frames=frames, size=size, boxes=boxes)
+    return BoxSequence(name=name, frames=frames, size=size, boxes=boxes, sources=(path,))

@@ -18,6 +18,9 @@ from ..videos.mask_files import read_mask, renumbered
 
 S = TypeVar("S", bound="FrameSequence")
 
+FRAME_FIELDS = ("frames", "videos", "files")
+"""Fields of a sequence that name files of frames; the identity of a result has their names and sizes."""
+
 
 class Reader(Sequence[S]):
     """Sequences of a benchmark's split in the order of its list, checked by the headers of their files."""
@@ -43,11 +46,13 @@ class FrameSequence:
         name: name in the benchmark, and of the output files.
         frames: image files in time order.
         size: (height, width) of the frames, pixels.
+        sources: lists, metadata and annotations of the video, except masks.
     """
 
     name: str
     frames: tuple[Path, ...]
     size: tuple[int, int]
+    sources: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a name that could lead out of the folder of predictions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -37,6 +37,7 @@ class MatchPair:
         ids: ids of the key points in the class.
         box: x0, y0, x1, y1 of the target's object; None if not annotated.
         difficulty: name of `DIFFICULTIES` → level.
+        sources: list and annotation of the pair.
     """
 
     name: str
@@ -47,6 +48,7 @@ class MatchPair:
     ids: tuple[int, ...]
     box: tuple[float, ...] | None = None
     difficulty: Mapping[str, int] = field(default_factory=dict)
+    sources: tuple[Path, ...] = ()
 
 
 def read_spair(root: str | Path, split: str = "test") -> list[MatchPair]:
@@ -61,11 +63,12 @@ def read_spair(root: str | Path, split: str = "test") -> list[MatchPair]:
     """
     root = Path(root).expanduser()
     folder = require_folder(root / "PairAnnotation" / split, "give SPair-71k's folder, which holds PairAnnotation")
-    names = sorted(read_names(root / "Layout" / "large" / f"{split}.txt", "give SPair-71k's Layout/large"))
-    return [_spair_pair(root, folder / f"{name}.json", name) for name in names]
+    listed_in = root / "Layout" / "large" / f"{split}.txt"
+    names = sorted(read_names(listed_in, "give SPair-71k's Layout/large"))
+    return [_spair_pair(root, folder / f"{name}.json", name, listed_in) for name in names]
 
 
-def _spair_pair(root: Path, file: Path, name: str) -> MatchPair:
+def _spair_pair(root: Path, file: Path, name: str, listed_in: Path) -> MatchPair:
     content = read_json(file)
     try:
         folder = root / "JPEGImages" / (category := plain_name(content["category"], file))
@@ -82,7 +85,7 @@ def _spair_pair(root: Path, file: Path, name: str) -> MatchPair:
         raise
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(f"{file}: is not a pair of SPair-71k ({error}); get the file again") from error
-    return MatchPair(name, category, files, sizes, points, ids, box, levels)
+    return MatchPair(name, category, files, sizes, points, ids, box, levels, (listed_in, file))
 
 
 def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]:
@@ -116,7 +119,8 @@ def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]
         files = tuple(_below(root, file, named) for named in row[:2])
         name = f"{index:06d}-{files[0].stem}-{files[1].stem}:{category}"
         ids = tuple(range(len(points[0])))
-        pairs.append(MatchPair(name, category, files, tuple(map(size_of, files)), points, ids))
+        sizes = tuple(map(size_of, files))
+        pairs.append(MatchPair(name, category, files, sizes, points, ids, sources=(file,)))
     return pairs
 
 
@@ -132,11 +136,16 @@ def _below(root: Path, file: Path, named: str) -> Path:
 def shown_ids(root: str | Path, pairs: Sequence[MatchPair]) -> dict[str, set[int]]:
     """Return category → ids of the key points that any picture of its pairs shows, from `ImageAnnotation/`."""
     shown: dict[str, set[int]] = {}
-    for category, image in sorted({(pair.category, file.stem) for pair in pairs for file in pair.files}):
-        file = Path(root).expanduser() / "ImageAnnotation" / category / f"{image}.json"
+    for file in image_annotations(root, pairs):
         points = read_json(file).get("kps", {})
-        shown.setdefault(category, set()).update(int(number) for number, point in points.items() if point)
+        shown.setdefault(file.parent.name, set()).update(int(number) for number, point in points.items() if point)
     return shown
+
+
+def image_annotations(root: str | Path, pairs: Iterable[MatchPair]) -> list[Path]:
+    """Return the files `ImageAnnotation/<category>/<picture>.json` of pairs, sorted."""
+    folder = Path(root).expanduser() / "ImageAnnotation"
+    return sorted({folder / pair.category / f"{file.stem}.json" for pair in pairs for file in pair.files})
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..videos.arrays import read_npz, read_pickle
 from ..videos.container import VIDEO_SUFFIXES
 from ..videos.files import DataError, DecodingError, plain_name, read_text
-from ..videos.images import AGAIN, image_size, natural_order, open_image, read_image, require_size
+from ..videos.images import AGAIN, image_size, list_images, natural_order, open_image, read_image, require_size
 from ..videos.source import open_video
 from .records import FrameSequence, Reader
 
@@ -50,6 +50,7 @@ class PointSequence(FrameSequence):
         jpegs: returns the JPEGs of all frames, if they are stored as JPEGs.
         tracks: names of the points; numbers if the data set has no names.
         masks: masks of the object under the points, a file per frame, above 0 on the object; empty if unknown.
+        videos: video file, or frames, that `images` decodes; empty if `sources` holds the frames.
     """
 
     frames: tuple[Path, ...] = ()
@@ -59,6 +60,7 @@ class PointSequence(FrameSequence):
     jpegs: Callable[[], Sequence[bytes]] | None = None
     tracks: tuple[str, ...] = ()
     masks: tuple[Path, ...] = ()
+    videos: tuple[Path, ...] = ()
 
     @property
     def num_frames(self) -> int:
@@ -188,7 +190,9 @@ def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] 
     positions, hidden = points.copy(), occluded.astype(bool)
     _check_positions(where, positions, hidden, size)
     names = tuple(map(str, range(tracks)))
-    return PointSequence(name=name, size=size, points=positions, occluded=hidden, tracks=names, **frames)
+    return PointSequence(
+        name=name, size=size, points=positions, occluded=hidden, tracks=names, sources=(file,), **frames
+    )
 
 
 def _is_array(value: object, kind: str, axes: int) -> bool:
@@ -293,7 +297,14 @@ def _from_csv(file: Path) -> PointSequence:
     positions, hidden = values[..., :2] / np.array(images.size[::-1]), values[..., 2] == 1
     _check_positions(f"{file}, {file.stem}", positions, hidden, images.size)
     return PointSequence(
-        name=file.stem, size=images.size, points=positions, occluded=hidden, images=images, tracks=names
+        name=file.stem,
+        size=images.size,
+        points=positions,
+        occluded=hidden,
+        images=images,
+        tracks=names,
+        sources=(file,),
+        videos=list_images(videos[0]) if videos[0].is_dir() else (videos[0],),
     )
 
 

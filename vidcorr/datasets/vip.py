@@ -102,6 +102,7 @@ class Vip(Reader[PartSequence]):
         path = find_list(self.root, self.split, ["lists/{}_videos.txt"])
         names = read_names(path, "unpack VIP_Fine's lists, or give the path of a list file", _PATHS)
         require_sequences(images, names, path)
+        self._lists = (path,)
         return names
 
     def _sequence(self, name: str) -> PartSequence:
@@ -117,7 +118,16 @@ class Vip(Reader[PartSequence]):
         if not 0 < len(objects) < 255:
             raise DataError(f"{masks[0]}: {len(objects)} {self.parts} parts in the first frame; expected 1 to 254")
         starts = dict.fromkeys(objects, 0)
-        return PartSequence(name=name, frames=frames, size=size, masks=masks, starts=starts, humans=humans, first=first)
+        return PartSequence(
+            name=name,
+            frames=frames,
+            size=size,
+            masks=masks,
+            starts=starts,
+            humans=humans,
+            first=first,
+            sources=self._lists,
+        )
 
     def _masks(self, frames: tuple[Path, ...], kind: str) -> tuple[dict[int, Path], tuple[int, int]]:
         folder = self.root / "Annotations" / kind / frames[0].parent.name

@@ -78,10 +78,12 @@ class Vos(Reader[MaskSequence]):
         self.masks = require_folder(self.root / masks, remedy)
         if split is None:
             listed_in, names = self.masks, labelled_names(self.masks)
+            self._lists: tuple[Path, ...] = ()
         else:
             listed_in = find_list(self.root, split, self.lists)
             remedy = "give a name or path of an existing list, or leave split out to take every folder of masks"
             names = read_names(listed_in, remedy, PATHS)
+            self._lists = (listed_in,)
         require_sequences(self.frames, names, listed_in)
         require_sequences(self.masks, names, listed_in)
         units = [(name, folder) for name in names for folder in _folders(self.masks / name) or [""]]
@@ -122,6 +124,7 @@ class Vos(Reader[MaskSequence]):
             size=size,
             name=f"{name}_{folder}" if folder else name,
             folder=folder,
+            sources=self._lists,
             ground_truth=scored and self.annotations in (None, "dense"),
             values=ids,
         )

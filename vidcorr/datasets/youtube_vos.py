@@ -103,6 +103,7 @@ class YoutubeVos(Reader[MaskSequence]):
             starts,
             size=size,
             name=name,
+            sources=(self.folder / "meta.json",),
             ground_truth=self.split in ("train", "holdout"),
             values=values,
             categories={i: category for i, (category, _) in objects.items() if category},

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -24,14 +24,15 @@ from ..benchmarks.network import NetworkLike, NetworkSpec
 from ..errors import ROOM
 from ..functional import PropagationProtocol
 from ..functional.device import on_device, out_of_memory_advice
-from ..results.page import write_report
-from ..results.records import Table, records_of, tabulate
-from ..results.rendering import markdown_table, render, table_footnotes, text_rows
-from ..results.result import RESULTS_FILE, Network, Result, require_writable
-from ..videos.files import FolderInUse, FolderLock, slug, write_atomically
+from ..results.records import Table
+from ..results.result import Network, Result, has_result, require_writable
+from ..videos.files import FolderInUse, FolderLock, slug
+from .summary import show, table_of, write_pages
 
 LONGEST = 60
 """Most characters of a network's name in a folder's name."""
+MOST_LINES = 20
+"""Most reused results that are named one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class Job:
     """A network, a benchmark and a protocol.
 
     Attributes:
-        network: see `NetworkSpec`.
+        network: the network and the choice of its features.
         benchmark: the benchmark with its data; its `protocol` is not used.
         protocol: protocol of the evaluation; None for a benchmark without protocols.
     """
@@ -51,14 +52,17 @@ class Job:
     @property
     def title(self) -> str:
         """Network, benchmark and protocol in words."""
-        features = [self.network.stage, self.network.stride and f"stride {self.network.stride}"]
-        shown = [text for text in features if text and str(text) not in self.network.name]
-        by = f" by {self.protocol.name}" if self.protocol else ""
-        return f"{', '.join([self.network.row, *shown])} on {self.benchmark.name}{by}"
+        words = [self.network.row]
+        if self.network.stage and self.network.stage not in self.network.name:
+            words.append(self.network.stage)
+        if self.network.stride and str(self.network.stride) not in self.network.name:
+            words.append(f"stride {self.network.stride}")
+        by_protocol = f" by {self.protocol.name}" if self.protocol else ""
+        return f"{', '.join(words)} on {self.benchmark.name}{by_protocol}"
 
     @functools.cached_property
     def key(self) -> str:
-        """Digest of network, view, benchmark, data and protocol; see `NetworkSpec.identity`, `Benchmark.identity`."""
+        """Digest of network, view, user's code, benchmark, data and protocol."""
         protocol = self.protocol.digest() if self.protocol else None
         content = {"network": self.network.identity, "protocol": protocol, **self.benchmark.identity()}
         text = json.dumps(content, sort_keys=True)
@@ -70,10 +74,11 @@ class Job:
         return f"{slug(self.network.row)[-LONGEST:]}-{self.benchmark.name}-{self.key}"
 
     @property
-    def sight(self) -> tuple[object, ...]:
+    def frames_key(self) -> tuple[object, ...]:
         """Jobs with equal values see the same frames and can share a pass of the network."""
         features = (self.network.stage, self.network.stride)
-        frames = self.protocol.values_of("pass") if isinstance(self.protocol, PropagationProtocol) else (self.key,)
+        is_shareable = isinstance(self.protocol, PropagationProtocol)
+        frames = self.protocol.values_of("pass") if is_shareable else (self.key,)
         return (*self.network.weights, features, id(self.benchmark), *frames)
 
 
@@ -86,9 +91,9 @@ def evaluate(
     """Score networks on benchmarks; results in the output folder are reused.
 
     Args:
-        networks: arguments of `vidcorr evaluate`, modules, extractors; see `Benchmark.evaluate`.
+        networks: modules, feature extractors, paths of checkpoints, or names as `vidcorr evaluate` takes them.
         benchmarks: benchmarks for all networks, with their protocols.
-        output: folder of the results; table.md and table.csv are the printed table.
+        output: folder of the results; table.md and table.csv show all results in it.
         base: network to compare the others with, or empty.
 
     Returns:
@@ -99,73 +104,53 @@ def evaluate(
         ValueError: if a network cannot be built, before any work; or after all other jobs, if a job failed.
         OSError: if the folder cannot be written.
     """
-    specs = told_apart(map(NetworkSpec.of, networks))
-    return run_jobs(
-        [Job(spec, benchmark, benchmark.protocol) for spec in specs for benchmark in benchmarks], output, base
-    )
+    specs = with_unique_rows(map(NetworkSpec.of, networks))
+    read_now = [replace(benchmark) for benchmark in benchmarks]  # data in memory may be older than the files
+    jobs = [Job(spec, benchmark, benchmark.protocol) for spec in specs for benchmark in read_now]
+    return run_jobs(jobs, output, base)
 
 
-def told_apart(networks: Iterable[NetworkSpec]) -> list[NetworkSpec]:
-    """Return different networks with different names, since a row of a table is a name."""
+def with_unique_rows(networks: Iterable[NetworkSpec]) -> list[NetworkSpec]:
+    """Return the networks without repeats; different modules of one name get a number, since a row is a name."""
     taken: dict[str, list[NetworkSpec]] = {}
     for network in networks:
         alike = taken.setdefault(network.row, [])
         if network not in alike:
             alike.append(network)
-    return [
-        replace(network, name=f"{network.name} ({number})") if number > 1 and not network.is_named else network
-        for alike in taken.values()
-        for number, network in enumerate(alike, start=1)
-    ]
+    unique = []
+    for alike in taken.values():
+        for number, network in enumerate(alike, start=1):
+            is_second = number > 1 and not network.is_named
+            unique.append(replace(network, name=f"{network.name} ({number})") if is_second else network)
+    return unique
 
 
 def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
-    """Run jobs, and print and write the table of their results; see `evaluate`."""
+    """Run jobs, print the table of their results, and write it with all earlier results of the folder.
+
+    Args:
+        jobs: the jobs.
+        output: folder of the results.
+        base: name of the network to compare the others with, or empty.
+
+    Returns:
+        The table of the jobs.
+
+    Raises:
+        DataError: for wrong data; before any work.
+        ValueError: after all other jobs, if a job failed.
+        OSError: if the folder cannot be written.
+    """
     with process_group() as rank:
         runner = Runner(output)
         results = runner.run(jobs)
-        table = _table(results, base)
-        if rank == 0 and results:
-            _show(table, Path(output))
-            _write_pages(results, runner)
+        table = table_of(results, base)
+        if rank == 0:
+            places = {runner.place(job) for job in jobs}
+            show(table, results, places, Path(output), base, runner.elsewhere)
+            write_pages(results, runner.place)
     runner.raise_failures(len(jobs))
     return table
-
-
-def _table(results: Mapping[Job, Result], base: str) -> Table:
-    """Return the table of results, with differences from the base network if it has results."""
-    records = []
-    for job, result in results.items():
-        scores = [result.stage_of(key)[1] for key in result.main_scores()]  # of every stage
-        records += records_of(result, job.network.row, scores)
-    table = tabulate(records, trained=False)
-    rows = {job.network.row for job in results if base and job.network.name == base}
-    for name, row in table.rows.items():  # a network with several strides has several rows
-        if rows.intersection(record.row for cell in row.values() for record in cell.records):
-            return table.with_differences(name)
-    return table
-
-
-def _show(table: Table, output: Path) -> None:
-    """Print and write a table per benchmark and protocol, and write a CSV file of all scores."""
-    parts = []
-    for title, block in table.blocks.items():
-        rows = [row for row in text_rows(table, block) if any(row[1:])]
-        parts.append(f"## {title}\n\n{markdown_table(['', *block.values()], rows, first_right=1)}")
-    text = "\n".join([*parts, *(f"{note}\n" for note in table_footnotes(table))])
-    write_atomically(output / "table.md", text)
-    write_atomically(output / "table.csv", render(table, "csv"))
-    print(text, output / "table.md", sep="\n")
-
-
-def _write_pages(results: Mapping[Job, Result], runner: Runner) -> None:
-    """Write the pages again, with comparisons to all other results of the same benchmark."""
-    for job, result in results.items():
-        others = {
-            each.title: other for each, other in results.items() if each != job and other.benchmark == result.benchmark
-        }
-        if others and (runner.place(job) / "report.html").is_file():
-            write_report(runner.place(job), others, result)
 
 
 AT_ONCE = 40
@@ -186,15 +171,18 @@ class Runner:
 
     Attributes:
         failures: job → error message without line breaks.
+        elsewhere: jobs of the last run without a result, because another process runs them.
 
     Raises:
         OSError: if the folder cannot be written.
     """
 
     def __init__(self, output: str | Path, pages: bool = True) -> None:
-        self.output, self.pages = Path(output), pages
+        self.output = Path(output)
+        self.pages = pages
         require_writable(self.output)
         self.failures: dict[Job, str] = {}
+        self.elsewhere: list[Job] = []
         self._encoder: Any = None
         self._built: tuple[object, ...] = ()
 
@@ -204,7 +192,7 @@ class Runner:
 
     def holds(self, job: Job) -> bool:
         """Return whether a job is done."""
-        return (self.place(job) / RESULTS_FILE).is_file()
+        return has_result(self.place(job))
 
     def run(self, jobs: Sequence[Job]) -> dict[Job, Result]:
         """Run the jobs without a result; return the results of all jobs but failed ones and jobs run elsewhere.
@@ -221,19 +209,32 @@ class Runner:
         with Ranks() as ranks:
             with ranks.together():
                 different = list({job.folder: job for job in jobs}.values())
-            if len(set(ranks.gather(tuple(job.folder for job in different)))) > 1:
+            folders_of_ranks = set(ranks.gather(tuple(job.folder for job in different)))
+            if len(folders_of_ranks) > 1:
                 raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
-            missing: set[str] = ranks.gather({job.folder for job in different if not self.holds(job)})[0]
-            lacking = [job for job in different if job.folder in missing]
+            done = {job.folder for job in different if self.holds(job)}
+            done = ranks.gather(done)[0]  # the first rank decides
+            missing = [job for job in different if job.folder not in done]
             with ranks.together():
-                self._check(lacking)
-            passes = passes_of(lacking)
-            done = f", {len(different) - len(lacking)} are done" if len(lacking) < len(different) else ""
+                self._check(missing)
+            passes = passes_of(missing)
+            self._say_reused([job for job in different if job.folder in done])
             if len(different) > 1:
-                print(f"{len(different)} jobs{done}; {len(passes)} passes over the videos", flush=True)
+                reused = f", {len(done)} are done" if done else ""
+                print(f"{len(different)} jobs{reused}; {len(passes)} passes over the videos", flush=True)
             for number, jobs_of_pass in enumerate(passes, start=1):
                 self._run_pass(ranks, jobs_of_pass, f"[{number}/{len(passes)}]")
+        self.elsewhere = [job for job in different if not self.holds(job) and job not in self.failures]
         return {job: Result.load(self.place(job)) for job in jobs if self.holds(job)}
+
+    def _say_reused(self, jobs: Sequence[Job]) -> None:
+        """Print which results are reused, and when they were made."""
+        dates = {job: Result.load(self.place(job)).provenance.date or "an unknown date" for job in jobs}
+        if len(jobs) <= MOST_LINES:
+            for job, date in dates.items():
+                print(f"{job.title}: reused, made on {date}", flush=True)
+        else:
+            print(f"{len(jobs)} results reused, made from {min(dates.values())} to {max(dates.values())}", flush=True)
 
     def raise_failures(self, jobs: int) -> None:
         """Raise an error if a job failed.
@@ -254,7 +255,10 @@ class Runner:
         Raises:
             ValueError: naming the network.
         """
-        views = {(*job.network.weights, job.network.stage, job.network.stride, id(job.benchmark)): job for job in jobs}
+        views = {}
+        for job in jobs:
+            features = (job.network.stage, job.network.stride)
+            views[(*job.network.weights, *features, id(job.benchmark))] = job
         for job in views.values():
             try:
                 job.network.extractor(self._encoder_of(job.network), job.benchmark)
@@ -265,21 +269,14 @@ class Runner:
         """Return the encoder of a network; the last encoder is cached."""
         if self._built != network.weights:
             self._encoder = None  # frees its memory first
-            self._encoder, self._built = network.build(), network.weights
+            self._encoder = network.build()
+            self._built = network.weights
         return self._encoder
 
     def _run_pass(self, ranks: Ranks, jobs: list[Job], heading: str) -> None:
         """Run the jobs of a pass, without jobs that another process has locked."""
         with ExitStack() as locks:
-            taken = []
-            for job in jobs if ranks.rank == 0 else ():
-                try:
-                    locks.enter_context(FolderLock(self.place(job)))
-                except FolderInUse:
-                    print(f"{job.title}: running elsewhere", flush=True)
-                    continue
-                if not self.holds(job):  # unless another process has just ended it
-                    taken.append(job.folder)
+            taken = self._lock(jobs, locks) if ranks.rank == 0 else []
             folders = ranks.gather(taken)[0]
             jobs = [job for job in jobs if job.folder in folders]
             if not jobs:
@@ -297,20 +294,35 @@ class Runner:
             else:
                 print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
 
+    def _lock(self, jobs: Sequence[Job], locks: ExitStack) -> list[str]:
+        """Lock the folders of jobs; return the locked folders without a result, skipping those locked elsewhere."""
+        taken = []
+        for job in jobs:
+            try:
+                locks.enter_context(FolderLock(self.place(job)))
+            except FolderInUse:
+                print(f"{job.title}: running elsewhere", flush=True)
+                continue
+            if not self.holds(job):  # unless another process has just ended it
+                taken.append(job.folder)
+        return taken
+
     def _evaluate(self, jobs: Sequence[Job], writes: bool) -> None:
         """Score jobs in a single pass of their network, and save their results."""
-        network, benchmark = jobs[0].network, jobs[0].benchmark
+        network = jobs[0].network
+        benchmark = jobs[0].benchmark
         with out_of_memory_advice(ROOM):
             encoder = self._encoder_of(network)
             extractor = on_device(network.extractor(encoder, benchmark))
         name = Network.of(encoder, network.row)
+        protocols = [job.protocol for job in jobs]
         if self.pages and len(jobs) == 1:
-            folder = self.place(jobs[0])
-            benchmark.run(extractor, name, [jobs[0].protocol], folder, shared=True)
+            benchmark.run(extractor, name, protocols, self.place(jobs[0]), shared=True)
             return
-        results = benchmark.evaluate_protocols(extractor, [job.protocol for job in jobs], name, shared=True)
-        for job, result in zip(jobs, results, strict=True) if writes else ():
-            result.save(self.place(job))
+        results = benchmark.evaluate_protocols(extractor, protocols, name, shared=True)
+        if writes:
+            for job, result in zip(jobs, results, strict=True):
+                result.save(self.place(job))
 
 
 def passes_of(jobs: Sequence[Job], at_once: int = AT_ONCE) -> list[list[Job]]:
@@ -321,10 +333,15 @@ def passes_of(jobs: Sequence[Job], at_once: int = AT_ONCE) -> list[list[Job]]:
         at_once: most jobs per pass; a smaller number takes less memory and encodes frames more often.
     """
     networks = list(dict.fromkeys(job.network.weights for job in jobs))
+    ordered = sorted(jobs, key=lambda job: (networks.index(job.network.weights), *_matches(job)))
     alike: dict[tuple[object, ...], list[Job]] = {}
-    for job in sorted(jobs, key=lambda job: (networks.index(job.network.weights), *_matches(job))):
-        alike.setdefault(job.sight, []).append(job)
-    return [jobs_alike[n : n + at_once] for jobs_alike in alike.values() for n in range(0, len(jobs_alike), at_once)]
+    for job in ordered:
+        alike.setdefault(job.frames_key, []).append(job)
+    passes = []
+    for jobs_alike in alike.values():
+        for first in range(0, len(jobs_alike), at_once):
+            passes.append(jobs_alike[first : first + at_once])
+    return passes
 
 
 def _matches(job: Job) -> tuple[str, ...]:

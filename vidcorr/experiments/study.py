@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from ..results.checked import first_mistake
 from ..results.records import Cell, Record, Table, score_of
-from ..results.result import RESULTS_FILE, Result
+from ..results.result import Result, has_result
 from ..videos.files import slug
 from .configured import find_config
 
@@ -79,7 +79,9 @@ class Command(NamedTuple):
         Raises:
             ValueError: for two results, as data or rules have changed since the first.
         """
-        found = [file.parent for file in self.output.glob(f"*/{RESULTS_FILE}")] if self.evaluation else []
+        if not self.evaluation:
+            return None
+        found = [folder for folder in self.output.glob("*") if has_result(folder)]
         if len(found) > 1:
             raise ValueError(f"two results of {self.row!r} for seed {self.seed} in {self.output}: remove the old one")
         return found[0] if found else None

@@ -376,6 +376,12 @@ class Result(Exact):
         return Sample.of_means(values, self.network.seed) if values else None
 
 
+def has_result(folder: Path) -> bool:
+    """Return whether a folder holds a result; an empty file, as a crashed machine may leave it, is none."""
+    file = folder / RESULTS_FILE
+    return file.is_file() and file.stat().st_size > 0
+
+
 def results_below(folder: Path) -> dict[Path, Result]:
     """Read a results.json, or every results.json in or below a folder; return folder → result, sorted.
 

@@ -13,7 +13,7 @@ from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark, Result, evaluate
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.benchmarks.network import NetworkSpec
-from vidcorr.datasets.generated import write_tap_vid
+from vidcorr.datasets.generated import write_davis, write_tap_vid
 from vidcorr.experiments.evaluate import Job, Runner
 from vidcorr.results.result import results_below
 from vidcorr.videos.files import DataError
@@ -84,11 +84,56 @@ def test_a_full_disk_ends_the_command(davis, tmp_path, monkeypatch, evaluated):
 
 def test_a_job_that_another_process_runs_is_left_to_it(davis, tmp_path, capsys):
     job = Job(NetworkSpec.read("raw_colour"), davis, davis.protocol)
+    note = f"Not in the table, because it runs elsewhere: {job.title}"
     with held(Runner(tmp_path).place(job)):
         table = evaluate(["raw_colour", BLOCKY], [davis], tmp_path)
-    assert f"{job.title}: running elsewhere" in capsys.readouterr().out
+        assert note in capsys.readouterr().out.partition("| J&F-Mean |")[2]
+        assert note in (tmp_path / "table.md").read_text()
+        evaluate(["raw_colour"], [davis], tmp_path)  # without a result of its own
+        assert note in capsys.readouterr().out
     assert len(table.rows) == 1
     assert len(evaluate(["raw_colour", BLOCKY], [davis], tmp_path).rows) == 2
+    assert "runs elsewhere" not in (tmp_path / "table.md").read_text()
+
+
+def test_an_empty_result_is_run_again(davis, tmp_path, evaluated):
+    evaluate(["raw_colour"], [davis], tmp_path)
+    (file,) = tmp_path.glob("*/results.json")
+    file.write_bytes(b"")
+    assert len(evaluate(["raw_colour"], [davis], tmp_path).rows) == 1
+    assert len(evaluated) == 2
+    assert Result.load(file)
+
+
+def test_the_table_in_a_folder_keeps_networks_and_benchmarks_of_earlier_commands(davis, tmp_path, capsys):
+    other = replace(davis, changes=SMALL | {"topk": 2})
+    evaluate([BLOCKY, "raw_colour"], [davis], tmp_path)
+    evaluate([TINY], [davis], tmp_path)
+    table = evaluate(["raw_colour"], [other], tmp_path, base="raw_colour")
+    assert len(table.rows) == 1
+    assert "has the earlier results of the folder too" in capsys.readouterr().out
+    text = (tmp_path / "table.md").read_text()
+    assert text.count("\n| raw_colour, stride 8 | ") == 2
+    assert all(f"\n| {name}, stride " in text for name in (BLOCKY, TINY))
+    assert len(list(csv.DictReader((tmp_path / "table.csv").open()))) == 12  # four results of three scores
+
+
+def test_a_result_that_data_made_anew_replace_has_no_second_row(tmp_path, capsys):
+    write_davis(tmp_path / "data", 1, frames=3, size=(32, 32))
+    davis = DavisBenchmark(tmp_path / "data", changes=SMALL)
+    evaluate(["raw_colour"], [davis], tmp_path / "out")
+    (old,) = (path.parent.name for path in (tmp_path / "out").glob("*/results.json"))
+    (mask, *_) = (tmp_path / "data").rglob("*.png")
+    mask.write_bytes(mask.read_bytes() + b"\n")
+    evaluate(["raw_colour"], [davis], tmp_path / "out")
+    evaluate([BLOCKY], [davis], tmp_path / "out")
+    text = (tmp_path / "out/table.md").read_text()
+    assert text.count("\n| raw_colour, stride 8 | ") == 1
+    assert f"Left out: {old}, made on " in text
+    (tmp_path / "out/broken").mkdir()
+    (tmp_path / "out/broken/results.json").write_text("{}")
+    evaluate([BLOCKY], [davis], tmp_path / "out")
+    assert "broken/results.json: is not a results.json" in capsys.readouterr().out
 
 
 @pytest.mark.slow

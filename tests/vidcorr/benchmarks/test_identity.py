@@ -1,0 +1,359 @@
+"""Identity of a result: each annotation, list and metadata file by its bytes, frames by size, the user's code."""
+
+import importlib
+import json
+import pkgutil
+import shutil
+import sys
+from dataclasses import replace
+from inspect import isabstract
+
+import numpy as np
+import pytest
+import torch
+
+import vidcorr.benchmarks
+from lightning_modules import FrozenEncoder
+from tests.helpers.encoders import saved_resnet
+from vidcorr import DavisBenchmark, evaluate
+from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.benchmarks.base import Benchmark
+from vidcorr.benchmarks.identity import code_of, data_digest
+from vidcorr.benchmarks.network import NetworkSpec
+from vidcorr.datasets import generated
+from vidcorr.datasets.generated.writers import write_frames, write_mp4
+from vidcorr.videos.files import DataError, write_ids
+from vidcorr.videos.mask_files import davis_palette, read_mask
+
+SMALL = {"frames": 3, "size": (48, 48)}
+FRAMES = (".jpg", ".mp4")
+"""Endings of frames; JHMDB's are PNGs in Rename_Images."""
+
+
+def of_package(kind=Benchmark):
+    """Return all benchmark classes of vidcorr."""
+    for module in pkgutil.iter_modules(vidcorr.benchmarks.__path__):
+        importlib.import_module(f"vidcorr.benchmarks.{module.name}")
+    found = [kind] if kind.__module__.startswith("vidcorr.") and not isabstract(kind) else []
+    for below in kind.__subclasses__():
+        found += of_package(below)
+    return list(dict.fromkeys(found))
+
+
+def davis(root):
+    generated.write_davis(root / "data", 1, **SMALL)
+    return {"root": root / "data"}
+
+
+def jhmdb(root):
+    generated.write_jhmdb(root / "data", 1, **SMALL)
+    return {"root": root / "data"}
+
+
+def otb(root):
+    generated.write_otb(root / "data", 1, **SMALL)
+    return {"root": root / "data", "version": None}
+
+
+def vip(root):
+    generated.write_vip(root / "data", 1, frames=2, size=(48, 48))
+    return {"root": root / "data"}
+
+
+def points(root):
+    generated.write_tap_vid(root / "data", 1, frames=3, tracks=4, size=(48, 48))
+    return {"root": root / "data"}
+
+
+def table_of_points(root):
+    root.mkdir()
+    write_mp4(root / "cat.mp4", np.zeros((3, 48, 48, 3), np.uint8))
+    (root / "cat.csv").write_text("track,frame,x,y,occluded\nnose,0,1,1,0\nnose,2,1,1,0\n")
+    return {"root": root}
+
+
+def badja(root):
+    generated.write_badja(root / "data", 2, **SMALL)
+    return {"root": root / "data"}
+
+
+def spair(root):
+    generated.write_spair(root / "data", 1, views=2, size=(48, 48))
+    return {"root": root / "data"}
+
+
+def proposal_flow(root, line):
+    write_frames(root / "duck", np.zeros((2, 48, 48, 3), np.uint8), ["a.jpg", "b.jpg"])
+    (root / "test_pairs.csv").write_text(f"header\nduck/a.jpg,duck/b.jpg,{line}")
+    return {"root": root}
+
+
+def pf_pascal(root):
+    return proposal_flow(root, "1,1;2,3;4,5;6,7;8")
+
+
+def pf_willow(root):
+    return proposal_flow(root, ",".join(map(str, range(1, 41))))
+
+
+def youtube_vos(root):
+    generated.write_youtube_vos(root / "data", 1, valid=1, frames=6, size=(48, 48))
+    return {"root": root / "data", "split": "train"}
+
+
+def vos(root):
+    """Masks with a list, metadata and a list of unseen videos beside the data."""
+    generated.write_davis(root / "data", 1, **SMALL)
+    (root / "list.txt").write_text("synthetic-000\n")
+    (root / "unseen.txt").write_text("another\n")
+    (root / "meta.json").write_text(json.dumps({"videos": {"synthetic-000": {"objects": {}}}}))
+    return {
+        "root": root / "data",
+        "split": str(root / "list.txt"),
+        "frames": "JPEGImages/480p",
+        "masks": "Annotations/480p",
+        "meta": root / "meta.json",
+        "unseen": root / "unseen.txt",
+    }
+
+
+DATA = {
+    "DavisBenchmark": davis,
+    "JhmdbBenchmark": jhmdb,
+    "OtbBenchmark": otb,
+    "VipBenchmark": vip,
+    "TapVidBenchmark": points,
+    "BadjaBenchmark": badja,
+    "MatchBenchmark": spair,
+    "PfPascalBenchmark": pf_pascal,
+    "PfWillowBenchmark": pf_willow,
+    "YoutubeVosBenchmark": youtube_vos,
+    "VosBenchmark": vos,
+}
+UNUSED = {
+    "VosBenchmark": "ImageSets/",
+    "YoutubeVosBenchmark": "valid/",
+}
+"""Benchmark → files in the generated folder that it does not read."""
+
+
+def key(kind, arguments):
+    return json.dumps(kind(**arguments).identity(), sort_keys=True)
+
+
+@pytest.mark.parametrize("kind", [*of_package(), pytest.param("a table of points", id="table")], ids=str)
+def test_each_annotation_counts_by_its_bytes_and_each_frame_by_its_size(kind, tmp_path):
+    write = table_of_points
+    if kind == "a table of points":
+        kind = vidcorr.TapVidBenchmark
+    else:
+        write = DATA[kind.__name__]
+    arguments = write(tmp_path / "set")
+    before = key(kind, arguments)
+    assert key(kind, arguments) == before
+    unused = UNUSED.get(kind.__name__, "synthetic.json")
+    files = sorted(path for path in tmp_path.rglob("*") if path.is_file() and path.name != "synthetic.json")
+    files = [path for path in files if unused not in path.as_posix() and "_all_frames" not in path.as_posix()]
+    assert len(files) > 1 or kind is vidcorr.TapVidBenchmark
+    for path in files:
+        content = path.read_bytes()
+        path.write_bytes(content + b"\n")
+        assert key(kind, arguments) != before, path
+        if path.suffix in FRAMES or "Rename_Images" in path.parts:
+            path.write_bytes(content[:-1] + b"\0")  # as long as before
+            assert key(kind, arguments) == before, path
+        path.write_bytes(content)
+        assert key(kind, arguments) == before, path
+
+
+def test_a_copy_elsewhere_is_another_key_and_a_link_is_not(tmp_path):
+    arguments = davis(tmp_path)
+    shutil.copytree(tmp_path / "data", tmp_path / "copy")
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    before = key(DavisBenchmark, arguments)
+    assert key(DavisBenchmark, {"root": tmp_path / "copy"}) != before
+    assert key(DavisBenchmark, {"root": tmp_path / "link"}) == before
+
+
+def test_masks_of_unscored_videos_do_not_count(tmp_path):
+    generated.write_davis(tmp_path / "data", 2, **SMALL)
+    arguments = {"root": tmp_path / "data", "limit_sequences": 1}
+    before = key(DavisBenchmark, arguments)
+    path = tmp_path / "data/Annotations/480p/synthetic-001/00001.png"
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert key(DavisBenchmark, arguments) == before
+
+
+def test_a_missing_picture_is_named(tmp_path):
+    arguments = spair(tmp_path)
+    path = next((tmp_path / "data/JPEGImages").rglob("*.jpg"))
+    path.unlink()
+    with pytest.raises(DataError, match=f"{path.name}: cannot be read"):
+        key(vidcorr.MatchBenchmark, arguments)
+
+
+class Clip:
+    """A video as a user may keep it: no dataclass."""
+
+    def __init__(self, frames, labels, note):
+        self.frames = frames
+        self.labels = labels
+        self.note = note
+
+
+def test_values_of_a_users_own_sequences_count(tmp_path):
+    write_frames(tmp_path, np.zeros((2, 8, 8, 3), np.uint8))
+    frames = sorted(tmp_path.glob("*.jpg"))
+    (tmp_path / "labels.txt").write_text("1")
+    known = {"frames": frames, "labels": {"file": tmp_path / "labels.txt", "ids": np.arange(3)}, "note": "a"}
+
+    def digest(**changed):
+        return data_digest([Clip(**known | changed)])
+
+    before = digest()
+    assert digest() == before
+    others = [
+        digest(frames=frames[:1]),
+        digest(frames=frames[::-1]),
+        digest(labels={"file": tmp_path / "labels.txt", "ids": np.arange(3.0)}),
+        digest(labels={"file": tmp_path / "labels.txt", "ids": np.array([0, 1, None])}),
+        digest(note="b"),
+    ]
+    (tmp_path / "labels.txt").write_text("2")
+    others.append(digest())
+    assert len({before, *others}) == 7
+
+
+NETWORK = """
+import torch
+from pack import colours
+
+class Mine(torch.nn.Module):
+    stride = 8
+
+    def forward(self, images):
+        return colours.mean(images)
+"""
+COLOURS = """
+import torch
+
+def mean(images):
+    from pack.sub import scale  # imported late
+    return torch.nn.functional.avg_pool2d(images, 8) * scale.FACTOR
+"""
+
+
+@pytest.fixture
+def users(tmp_path, monkeypatch):
+    """A user's module, and a package that it imports."""
+    (tmp_path / "pack/sub").mkdir(parents=True)
+    files = {
+        "mine.py": NETWORK,
+        "pack/__init__.py": "",
+        "pack/colours.py": COLOURS,
+        "pack/sub/__init__.py": "",
+        "pack/sub/scale.py": "FACTOR = 1",
+        "pack/unused.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("mine", "pack", "upsampled")]:
+        del sys.modules[name]
+
+
+def identity(network):
+    return json.dumps(network.identity, sort_keys=True)
+
+
+def test_the_source_of_a_users_network_counts_with_the_modules_that_it_imports(users):
+    def named():
+        return identity(NetworkSpec.read("mine:Mine"))
+
+    before = named()
+    assert named() == before
+    for name in ("mine.py", "pack/__init__.py", "pack/colours.py", "pack/sub/__init__.py", "pack/sub/scale.py"):
+        content = (users / name).read_text()
+        (users / name).write_text(f"{content}\n# other")
+        assert named() != before, name
+        (users / name).write_text(content)
+    (users / "pack/unused.py").write_text("# other")
+    assert named() == before
+    assert not code_of(["torch", "timm", "vidcorr.backbones", "json", "sys", "nowhere"])
+
+
+def test_the_source_counts_for_a_module_in_memory_a_checkpoint_and_an_upsampler(users):
+    (users / "upsampled.py").write_text("def twice(frame, features): return features.repeat(1, 1, 2, 2)")
+    own = importlib.import_module("mine").Mine()
+    saved_resnet(users / "foreign.ckpt")
+    write_checkpoint(FrozenEncoder("mine:Mine"), users / "own.ckpt")
+    kinds = {
+        "memory": lambda: identity(NetworkSpec.of(own)),
+        "checkpoint": lambda: identity(NetworkSpec.read(str(users / "own.ckpt"))),
+        "upsampler": lambda: identity(replace(NetworkSpec.read("raw_colour"), upsample="upsampled:twice")),
+        "our own": lambda: identity(NetworkSpec.read(str(users / "foreign.ckpt"))),
+    }
+    before = {name: told() for name, told in kinds.items()}
+    for name in ("pack/sub/scale.py", "upsampled.py"):
+        (users / name).write_text((users / name).read_text() + "\n# other")
+    after = {name: told() for name, told in kinds.items()}
+    assert [name for name in kinds if before[name] == after[name]] == ["our own"]
+
+
+def test_the_source_of_a_users_benchmark_counts(users, davis_root):
+    text = "from vidcorr import DavisBenchmark\nfrom pack import colours\nclass Mine(DavisBenchmark): pass\n"
+    (users / "mine.py").write_text(text)
+    kind = importlib.import_module("mine").Mine
+    before = key(kind, {"root": davis_root})
+    for name in ("mine.py", "pack/colours.py"):
+        (users / name).write_text((users / name).read_text() + "\n# other")
+        assert key(kind, {"root": davis_root}) != before
+        before = key(kind, {"root": davis_root})
+
+
+CELL = """
+def helper(images):
+    return images * {factor}
+
+class Network(torch.nn.Module):
+    def forward(self, images):
+        return helper(images)
+"""
+
+
+def test_in_a_notebook_the_compiled_functions_count(monkeypatch):
+    def run(**values):
+        cell = {"__name__": "__main__", "torch": torch}
+        exec(CELL.format(**values), cell)
+        return code_of([cell["Network"]])
+
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    assert run(factor=1) == run(factor=1)
+    assert run(factor=1) != run(factor=2)
+    assert len(run(factor=1)) == 2
+
+
+def test_each_reuse_is_said_with_its_date_and_changed_annotations_are_scored_anew(tmp_path, capsys):
+    generated.write_davis(tmp_path / "data", 1, **SMALL)
+    benchmark = DavisBenchmark(tmp_path / "data", changes={"context": 1, "radius": 2})
+
+    def score():
+        capsys.readouterr()
+        table = evaluate(["raw_colour"], [benchmark], tmp_path / "out")
+        return table.rows["raw_colour"], capsys.readouterr().out
+
+    first, told = score()
+    assert "reused" not in told
+    result = next(iter(first.values())).records[0].result
+    again, told = score()
+    assert f"raw_colour on davis by vfs+context=1+radius=2: reused, made on {result.provenance.date}" in told
+    for path in (tmp_path / "data").rglob("*.png"):
+        ids = read_mask(path)
+        ids[:, :24] = 0
+        ids[:, 24:] = 1
+        write_ids(path, ids, davis_palette())
+    other, told = score()
+    assert "reused" not in told
+    assert next(iter(other.values())).mean != next(iter(first.values())).mean == next(iter(again.values())).mean

@@ -1,0 +1,148 @@
+"""The tables and pages of a folder of evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..results.page import write_report
+from ..results.records import Record, Table, records_of, tabulate
+from ..results.rendering import markdown_table, render, table_footnotes, text_rows
+from ..results.result import RESULTS_FILE, Result, has_result
+from ..videos.files import write_atomically
+
+if TYPE_CHECKING:
+    from .evaluate import Job
+
+
+def table_of(results: Mapping[Job, Result], base: str = "") -> Table:
+    """Return the table of results, with differences from the base network if it has results.
+
+    Args:
+        results: job → its result.
+        base: name of the base network, or empty.
+    """
+    return _tabulate(_records(results), results, base)
+
+
+def _records(results: Mapping[Job, Result]) -> list[Record]:
+    """Return the main scores of results, of every stage."""
+    records = []
+    for job, result in results.items():
+        records += _main_records(result, job.network.row)
+    return records
+
+
+def _main_records(result: Result, row: str, place: Path = Path()) -> list[Record]:
+    scores = [result.stage_of(key)[1] for key in result.main_scores()]
+    return records_of(result, row, scores, place)
+
+
+def _tabulate(records: Sequence[Record], results: Mapping[Job, Result], base: str) -> Table:
+    """Return the table of records, with differences from the first row of the base network."""
+    table = tabulate(records, trained=False)
+    base_rows = {job.network.row for job in results if base and job.network.name == base}
+    for name, row in table.rows.items():  # a network with several strides has several rows
+        rows = {record.row for cell in row.values() for record in cell.records}
+        if base_rows & rows:
+            return table.with_differences(name)
+    return table
+
+
+def show(
+    table: Table,
+    results: Mapping[Job, Result],
+    places: Collection[Path],
+    output: Path,
+    base: str,
+    elsewhere: Sequence[Job],
+) -> None:
+    """Print the table of results, and write table.md and table.csv with the earlier results of the folder too.
+
+    Args:
+        table: the table of the results.
+        results: job → its result.
+        places: folders of all jobs of this command.
+        output: folder with a folder per result.
+        base: name of the base network, or empty.
+        elsewhere: jobs that another process runs; they are named below the table.
+    """
+    earlier, notes = _earlier_records(output, places, _records(results))
+    notes += [f"Not in the table, because it runs elsewhere: {job.title}" for job in elsewhere]
+    whole = _tabulate([*_records(results), *earlier], results, base) if earlier else table
+    if whole.rows:
+        write_atomically(output / "table.md", _markdown(whole, notes))
+        write_atomically(output / "table.csv", render(whole, "csv"))
+    print(_markdown(table, notes))
+    if whole.rows:
+        with_earlier = " has the earlier results of the folder too" if earlier else ""
+        print(f"{output / 'table.md'}{with_earlier}")
+
+
+def _earlier_records(
+    output: Path, places: Collection[Path], records: Sequence[Record]
+) -> tuple[list[Record], list[str]]:
+    """Read the results of earlier commands in a folder.
+
+    A result that this command, or a later one, has made again from other data or code is left out.
+
+    Args:
+        output: the folder.
+        places: folders of the results of this command.
+        records: main scores of this command.
+
+    Returns:
+        The main scores of the results, and a note per result that is left out.
+    """
+    shown = {_cell_of(record) for record in records}
+    found = []
+    notes = []
+    for place in sorted(file.parent for file in output.glob(f"*/{RESULTS_FILE}")):
+        if place in places or not has_result(place):
+            continue
+        try:
+            found.append((place, Result.load(place)))
+        except ValueError as error:
+            notes.append(f"Left out: {error}")
+    earlier: list[Record] = []
+    for place, result in sorted(found, key=lambda item: item[1].provenance.date, reverse=True):
+        of_result = _main_records(result, result.network.row, place)
+        if all(_cell_of(record) in shown for record in of_result):
+            date = result.provenance.date
+            notes.append(f"Left out: {place.name}, made on {date}; a later result has its row and column")
+            continue
+        shown |= {_cell_of(record) for record in of_result}
+        earlier += of_result
+    return earlier, notes
+
+
+def _cell_of(record: Record) -> tuple[object, ...]:
+    """Return row and column of a record, and its seed."""
+    return record.name, record.stage.layer, record.stage.stride, record.column, record.seed
+
+
+def _markdown(table: Table, notes: Sequence[str]) -> str:
+    """Return a table per benchmark and protocol as Markdown, with notes below."""
+    parts = []
+    for title, block in table.blocks.items():
+        rows = [row for row in text_rows(table, block) if any(row[1:])]
+        parts.append(f"## {title}\n\n{markdown_table(['', *block.values()], rows, first_right=1)}")
+    parts += [f"{note}\n" for note in (*table_footnotes(table), *notes)]
+    return "\n".join(parts)
+
+
+def write_pages(results: Mapping[Job, Result], place_of: Callable[[Job], Path]) -> None:
+    """Write the pages of results again, with comparisons to all other results of the same benchmark.
+
+    Args:
+        results: job → its result.
+        place_of: returns the folder of a job.
+    """
+    for job, result in results.items():
+        others = {}
+        for each, other in results.items():
+            if each != job and other.benchmark == result.benchmark:
+                others[each.title] = other
+        if others and (place_of(job) / "report.html").is_file():
+            write_report(place_of(job), others, result)
