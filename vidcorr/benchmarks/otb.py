@@ -1,7 +1,6 @@
 """Object tracking on OTB by SiamFC, scored by one-pass evaluation."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ class OtbBenchmark(Benchmark):
         version: see `Otb`; None is every sequence in root.
         dilated: SiamFC's dilations, see `ResNetExtractor`; None is True for a ResNet without a given stride.
         video: write overlay videos.
+        protocol: a protocol, or the name of a protocol with values for OTB.
 
     `changes` are fields of `TrackingProtocol` that differ from VFS's, without `stride` and `dilated`. Without `stage`,
     a ResNet gives res5, another network its default.
@@ -51,6 +51,7 @@ class OtbBenchmark(Benchmark):
     """
 
     default_name = "otb"
+    protocol_kind = TrackingProtocol
     score_names = ("success", "precision@20px", "success@0.5")
     ranked_by = ("success",)
     recorded = ("version",)
@@ -60,6 +61,7 @@ class OtbBenchmark(Benchmark):
     version: Version | None = "tb100"
     dilated: Dilated | None = None
     video: bool = False
+    protocol: str | TrackingProtocol = "vfs"
 
     def __post_init__(self) -> None:
         if of_features := (self.changes or {}).keys() & {"stride", "dilated"}:
@@ -70,11 +72,6 @@ class OtbBenchmark(Benchmark):
                 f"OtbBenchmark: dilated features have their own stride; set dilated to false for stride {self.stride}"
             )
         super().__post_init__()
-
-    @cached_property
-    def protocol(self) -> TrackingProtocol:
-        """VFS's protocol with the changes."""
-        return TrackingProtocol().with_changes(**self.changes or {})
 
     def read(self) -> Otb:
         """Open the data set."""

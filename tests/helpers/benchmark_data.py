@@ -1,0 +1,128 @@
+"""Small generated data for every config of a benchmark."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vidcorr.datasets.generated import (
+    write_badja,
+    write_davis,
+    write_jhmdb,
+    write_otb,
+    write_spair,
+    write_tap_vid,
+    write_vip,
+    write_youtube_vos,
+)
+from vidcorr.datasets.otb import VERSIONS
+from vidcorr.videos.mask_files import read_mask
+
+SMALL = (64, 64)
+
+
+def data_for(config: str, folder: Path) -> Path:
+    """Write data that a config of `configs/benchmarks` reads, and return their folder for `--on`.
+
+    Args:
+        config: name of the config, such as `davis_liir`.
+        folder: folder that holds the data of all configs; data that exist are kept.
+
+    Raises:
+        KeyError: for a config without data.
+    """
+    kind = "davis" if config.startswith("davis") else config
+    return WRITERS[kind](folder / kind)
+
+
+def _davis(root: Path) -> Path:
+    """Write DAVIS with the list of 2016 beside that of 2017."""
+    write_davis(root, 2, frames=4, size=SMALL)
+    (root / "ImageSets/2016").mkdir(exist_ok=True)
+    shutil.copy(root / "ImageSets/2017/val.txt", root / "ImageSets/2016/val.txt")
+    return root
+
+
+def _otb(root: Path) -> Path:
+    """Write a single sequence under the names of OTB-100."""
+    if not root.is_dir():
+        generated = write_otb(root.with_name("otb_generated"), 1, frames=3, size=SMALL)
+        (source,) = (path for path in generated.iterdir() if path.is_dir())
+        for target in VERSIONS["tb100"]:
+            name, _, number = target.partition("-")
+            (root / name).mkdir(parents=True, exist_ok=True)
+            if not (root / name / "img").exists():
+                (root / name / "img").symlink_to(source / "img")
+            boxes = f"groundtruth_rect.{number}.txt" if number else "groundtruth_rect.txt"
+            shutil.copy(source / "groundtruth_rect.txt", root / name / boxes)
+    return root
+
+
+def _videos(root: Path) -> Path:
+    """Write frames and masks in the layout of `Vos`, with a list in ImageSets."""
+    if not root.is_dir():
+        generated = _davis(root.with_name(f"{root.name}_davis"))
+        for kind in ("JPEGImages", "Annotations"):
+            shutil.copytree(generated / kind / "480p", root / kind)
+        (root / "ImageSets").mkdir()
+        names = sorted(path.name for path in (root / "Annotations").iterdir())
+        (root / "ImageSets/val.txt").write_text("\n".join(names))
+    return root
+
+
+def _lvos(root: Path) -> Path:
+    """Write the layout of LVOS: metadata in the split's folder, a list of unseen videos beside it."""
+    valid = root / "valid"
+    if not valid.is_dir():
+        _videos(valid)
+        videos = {}
+        for video in sorted((valid / "Annotations").iterdir()):
+            first, *_, last = sorted(video.iterdir())
+            entry = {"start": int(first.stem), "end": int(last.stem), "frame_nums": len(list(video.iterdir()))}
+            ids = np.unique(read_mask(first))[1:].tolist()
+            videos[video.name] = {"objects": {str(number): {"frame_range": entry} for number in ids}}
+        (valid / "valid_meta.json").write_text(json.dumps({"videos": videos}))
+        (root / "unseen_videos.txt").write_text(f"{min(videos)}\n")
+    return valid
+
+
+def _sa_v(root: Path) -> Path:
+    """Write the layout of SA-V: a folder of masks per object, on every fourth frame."""
+    if not root.is_dir():
+        generated = _davis(root.with_name("sa_v_davis"))
+        for video in sorted((generated / "JPEGImages/480p").iterdir()):
+            frames = root / "JPEGImages_24fps" / video.name
+            frames.mkdir(parents=True)
+            for path in video.iterdir():
+                for t in range(4):
+                    shutil.copy(path, frames / f"{4 * int(path.stem) + t:05d}.jpg")
+            for path in (generated / "Annotations/480p" / video.name).iterdir():
+                masks = root / "Annotations_6fps" / video.name / "000"
+                masks.mkdir(parents=True, exist_ok=True)
+                shape = np.where(read_mask(path) > 0, 255, 0).astype(np.uint8)
+                Image.fromarray(shape).save(masks / f"{4 * int(path.stem):05d}.png")
+        names = sorted(path.name for path in (root / "Annotations_6fps").iterdir())
+        (root / "sav_val.txt").write_text("\n".join(names))
+    return root
+
+
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "badja": lambda root: write_badja(root, 2, frames=4, size=SMALL),
+    "davis": _davis,
+    "jhmdb": lambda root: write_jhmdb(root, 2, frames=3),
+    "lvos": _lvos,
+    "mose": _videos,
+    "otb": _otb,
+    "otb_all": lambda root: write_otb(root, 2, frames=3, size=SMALL),
+    "sa_v": _sa_v,
+    "spair": lambda root: write_spair(root, 1, views=2, points=4, size=SMALL),
+    "tap_vid": lambda root: write_tap_vid(root, 2, frames=4, tracks=4, size=SMALL),
+    "vip": lambda root: write_vip(root, 2, frames=3, size=SMALL),
+    "vos": _videos,
+    "vost": _videos,
+    "youtube_vos": lambda root: write_youtube_vos(root, 6, frames=11, size=SMALL),
+}
+"""Layout → writer of its data, in a folder."""
