@@ -130,7 +130,8 @@ class PropagationProtocol(NetworkInput):
             object begin at its start frame, and the labels of all start frames are added up (HVC).
         label_encoding: annotation to feature grid: "nearest" (Pillow's pixel), "nearest-exact" (under the cell's
             centre), "bilinear" and "bilinear-aligned" (of the one-hot map, between pixel centres or corners), or
-            "strided" (every feature_stride-th pixel from the corner).
+            "strided" (every feature_stride-th pixel of the network's input from the corner; if frames are resized, of
+            the mask resized by its pixel at or before the corner).
         label_size: encode the annotation at the size of the "annotation", or resize it to the "input" size first, by
             OpenCV's nearest pixel.
         label_feedback: "soft" labels, or "hard": the argmax at input size, sampled as by "strided".

@@ -149,8 +149,8 @@ def encode_masks(
         (1 + len(objects), h, w) float32 in [0, 1], with sum 1 over the channels.
 
     Raises:
-        ValueError: for a mask that is not (H, W) integer, more than 254 objects, ids that repeat or are 0, or a grid
-            that no stride gives.
+        ValueError: for a mask that is not (H, W) integer, more than 254 objects, ids that repeat or are 0; or, if
+            labels are "strided" and frames keep their size, a grid that no stride gives.
     """
     mask = torch.as_tensor(mask)
     if mask.ndim != 2 or mask.is_floating_point() or mask.is_complex():
@@ -161,21 +161,41 @@ def encode_masks(
         raise ValueError(f"objects must be different ids other than 0 (background), got {list(objects)}")
     if protocol.label_size == "input":
         mask = resize_ids(mask, (grid[0] * protocol.feature_stride, grid[1] * protocol.feature_stride), "opencv")
-    height, width = mask.shape
     method = protocol.label_encoding
     if method == "nearest" or method == "nearest-exact":
         mask = resize_ids(mask, grid, "pillow" if method == "nearest" else "torch-exact")
     elif method == "strided":
-        mask = mask[:: -(-height // grid[0]), :: -(-width // grid[1])]
-        if mask.shape != tuple(grid):
-            raise ValueError(
-                f"no stride samples a mask of {height} x {width} at {grid[0]} x {grid[1]} points; "
-                f"the nearest gives {mask.shape[0]} x {mask.shape[1]}"
-            )
+        mask = _strided(mask, grid, protocol)
     ids = torch.tensor(list(objects), device=mask.device, dtype=torch.long)
     foreground = (mask == ids[:, None, None]).float()
     labels = torch.cat([1 - foreground.sum(0, keepdim=True), foreground])
     return resize_maps(labels, grid, method) if method == "bilinear" or method == "bilinear-aligned" else labels
+
+
+def _strided(mask: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
+    """Return every n-th pixel of a mask (H, W) from the upper left corner, one for each cell of a grid (h, w).
+
+    n is the features' stride, in pixels of the network's input. If the input is a resized frame, the mask is resized to
+    it by the pixel at or before the corner, so cell i takes the pixel floor(i · H / h).
+
+    Raises:
+        ValueError: if frames keep their size and no stride gives the grid.
+    """
+    keeps_size = protocol.input_size is None and protocol.input_multiple == 1
+    if not keeps_size:
+        rows = torch.arange(grid[0], device=mask.device) * mask.shape[0] // grid[0]
+        columns = torch.arange(grid[1], device=mask.device) * mask.shape[1] // grid[1]
+        return mask[rows[:, None], columns]
+    stride = protocol.feature_stride
+    sampled = mask[::stride, ::stride]
+    if sampled.shape != tuple(grid):  # features of another stride than the protocol's
+        sampled = mask[:: -(-mask.shape[0] // grid[0]), :: -(-mask.shape[1] // grid[1])]
+    if sampled.shape != tuple(grid):
+        raise ValueError(
+            f"no stride samples a mask of {mask.shape[0]} x {mask.shape[1]} at {grid[0]} x {grid[1]} points; "
+            f"the nearest gives {sampled.shape[0]} x {sampled.shape[1]}"
+        )
+    return sampled
 
 
 def decode_masks(

@@ -71,11 +71,11 @@ def _compiled(variant: str | None = None) -> Any:
 
 
 class FrameMemory:
-    """Maps of lasting frames and of the latest `recent` other frames, cell by cell.
+    """Maps of lasting frames and of all frames among the latest `recent`, cell by cell.
 
     Args:
         lasting: indices of the lasting frames.
-        recent: number of other frames.
+        recent: number of latest frames that are kept.
         like: the map (h, w, D) of a frame, for its shape and type.
 
     Attributes:
@@ -83,17 +83,38 @@ class FrameMemory:
     """
 
     def __init__(self, lasting: Sequence[int], recent: int, like: Tensor) -> None:
-        self.lasting, self.recent = sorted(set(lasting)), recent
+        self.lasting = sorted(set(lasting))
+        self.recent = recent
         height, width, depth = like.shape
-        self.maps = like.new_zeros(height, width, len(self.lasting) + recent, depth)
+        slots = len(self.lasting) + recent
+        self.maps = like.new_zeros(height, width, slots, depth)
+        self._frames: list[int | None] = [None] * slots
 
     def write(self, frame: int, item: Tensor) -> None:
         """Take the map (h, w, D) of a frame, if it can become a reference."""
-        if frame in self.lasting or self.recent > 0:
-            self.maps[:, :, self.slot(frame)] = item
+        if self.takes(frame):
+            place = self._place(frame)
+            self.maps[:, :, place] = item
+            self._frames[place] = frame
+
+    def takes(self, frame: int) -> bool:
+        """Return whether a frame can become a reference."""
+        return frame in self.lasting or self.recent > 0
 
     def slot(self, frame: int) -> int:
-        """Return the index of a frame on the third axis."""
+        """Return the index of a frame on the third axis.
+
+        Raises:
+            ValueError: if the memory does not hold the frame.
+        """
+        place = self._place(frame) if self.takes(frame) else None
+        if place is None or self._frames[place] != frame:
+            held = sorted(number for number in self._frames if number is not None)
+            raise ValueError(f"frame {frame} is not in the memory, which holds the frames {held}")
+        return place
+
+    def _place(self, frame: int) -> int:
+        """Return the index that a frame takes on the third axis."""
         if frame in self.lasting:
             return self.lasting.index(frame)
         # count from the first frame that is not lasting, so that slots fill up in order
@@ -154,7 +175,7 @@ class SketchedMemory(KeyMemory):
     def write(self, frame: int, item: Tensor) -> None:
         """Take the features (h, w, C) of a frame, if it can become a reference."""
         super().write(frame, item)
-        if frame in self.lasting or self.recent > 0:
+        if self.takes(frame):
             norms = item.square().sum(2).sqrt()
             self._largest = max(self._largest, float(norms.nan_to_num(0.0, posinf=torch.inf).amax()))
             searched, sketches = self._latest

@@ -262,7 +262,7 @@ class CorrespondenceSearch:
         protocols: the group, protocols that match alike.
 
     Attributes:
-        keys: `NEARBY`, or the start frame that is searched everywhere → features.
+        keys: `NEARBY`, or a start frame that is searched everywhere and kept to the end → features.
     """
 
     def __init__(self, protocols: Sequence[PropagationProtocol]) -> None:
@@ -277,17 +277,25 @@ class CorrespondenceSearch:
         self._found: dict[tuple[int, int], dict[int, FoundMatches]] = {}
 
     def write(self, frame: int, features: Tensor, starts: bool) -> None:
-        """Keep the features (h, w, C) of a frame, once; `starts`: objects start in it, as in frame 0."""
+        """Store the features (h, w, C) of a frame; a repeated call does nothing.
+
+        Args:
+            frame: index of the frame.
+            features: (h, w, C).
+            starts: objects start in the frame, as in frame 0.
+        """
         if frame == self._written:
             return
-        protocol, self._written = self._protocol, frame
+        self._written = frame
+        protocol = self._protocol
         if not self.keys:
             lasting: Sequence[int] = () if self._everywhere else (0,)
             recent = protocol.context
             if protocol.references is not None:
                 lasting, recent = [f for f in protocol.references if f >= 0], max(0, -min(protocol.references))
             self.keys[NEARBY] = self._new_memory(lasting, recent, features, self._nearby)
-        if self._everywhere and starts:
+        lasts_apart = self._everywhere or (frame > 0 and protocol.entering == "own-context")
+        if starts and lasts_apart:
             self.keys[frame] = self._new_memory((frame,), 0, features, self._anywhere)
             self.keys[frame].write(frame, features)
         self.keys[NEARBY].write(frame, features)

@@ -1,3 +1,7 @@
+import math
+import random
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +10,7 @@ from tests.helpers.plain_masks import plain_decode
 from tests.helpers.propagation import protocol
 from tests.helpers.refusal import refused
 from vidcorr.functional import PropagationProtocol, decode_keypoints, decode_masks, encode_keypoints, encode_masks
+from vidcorr.functional.propagation.coding import covered_size, input_sizes
 
 
 def test_strided_labels_are_those_of_liir(golden):
@@ -86,3 +91,56 @@ def test_the_trace_of_an_object_that_has_left_is_painted_under_vfs_and_not_under
     )
     assert (vfs == 1).sum() > 20
     assert torch.equal(vidcorr, vfs.where(vfs == 2, 0))
+
+
+def sizes_for(name):
+    """Frame sizes from 64 to 1920; for liir also sizes of YouTube-VOS and VIP that were refused once."""
+    draw = random.Random(name)
+    drawn = [(draw.randint(64, 1920), draw.randint(64, 1920)) for _ in range(2)]
+    refused_once = [(540, 960), (576, 1024), (674, 1200), (720, 406), (240, 320), (1920, 64), (64, 1920)]
+    return drawn + refused_once if name == "liir" else drawn
+
+
+EVERY = [(name, benchmark) for name, source in PropagationProtocol.sources().items() for benchmark in source.values]
+
+
+@pytest.mark.parametrize(("name", "benchmark"), EVERY)
+def test_every_protocol_takes_masks_of_every_size(name, benchmark):
+    """A cell's label is the id of an object that the mask has near the cell's place."""
+    rules = PropagationProtocol.named(name, benchmark)
+    for size in sizes_for(name):
+        _, (height, width) = input_sizes(size, rules, multiple=rules.feature_stride)
+        covered = covered_size(size, rules, multiple=rules.feature_stride)
+        grid = -(-height // rules.feature_stride), -(-width // rules.feature_stride)
+        mask = torch.zeros(covered, dtype=torch.uint8)
+        mask[covered[0] // 2 :] += 1
+        mask[:, covered[1] // 2 :] += 2
+        labels = encode_masks(mask, [1, 2, 3], grid, rules)
+        assert labels.shape == (4, *grid)
+        corners = labels[:, [0, 0, -1, -1], [0, -1, 0, -1]].argmax(0)
+        assert corners.tolist() == [0, 2, 1, 3]
+        area = (labels.argmax(0) == 3).float().mean()
+        assert abs(area - 0.25) < 1 / min(grid)
+        assert decode_masks(labels, [1, 2, 3], rules, covered, size).shape == size
+
+
+@pytest.mark.parametrize("benchmark", ["youtube_vos", "vip"])
+@pytest.mark.parametrize("size", [(540, 960), (240, 320), (333, 1001)])
+def test_strided_labels_of_resized_frames_are_the_resized_masks_pixels(size, benchmark):
+    liir = PropagationProtocol.named("liir", benchmark)
+    _, (height, width) = input_sizes(size, liir)
+    mask = torch.randint(0, 3, covered_size(size, liir), dtype=torch.uint8)
+    labels = encode_masks(mask, [1, 2], (height // 4, width // 4), liir).argmax(0)
+    for row in range(0, height // 4, 7):
+        for column in range(0, width // 4, 5):
+            y = Fraction(4 * row * mask.shape[0], height)
+            x = Fraction(4 * column * mask.shape[1], width)
+            assert labels[row, column] == mask[math.floor(y), math.floor(x)]
+
+
+def test_strided_labels_keep_the_stride_of_the_features():
+    """20 pixels at stride 8 are 3 cells: pixels 0, 8, 16, and not 0, 7, 14."""
+    mask = torch.zeros(20, 20, dtype=torch.long)
+    mask[8, 16] = 1
+    labels = encode_masks(mask, [1], (3, 3), protocol(label_encoding="strided"))
+    assert labels[1].nonzero().tolist() == [[1, 2]]
