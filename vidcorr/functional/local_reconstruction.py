@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from .compactness import SHARPNESS, CompactnessPrior, compact_windows
 from .device import PendingCopy, amount_for, to_device
+from .first_order import first_order
 from .logsumexp import NOTHING
 from .window_tiles import Border, Neighbourhood, Part, TileGrid
 
@@ -124,10 +124,11 @@ class _LocalReconstruction(Function):
         return colours, logsumexp, compactness / ctx.entries
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        with torch.autocast(gradients[0].device.type, enabled=False):  # `backward()` may stand within autocast
-            return _LocalReconstruction._backward(ctx, *gradients)
+        inputs = ctx.saved_tensors[:3]
+        with torch.no_grad(), torch.autocast(gradients[0].device.type, enabled=False):  # it may stand within autocast
+            of_inputs = _LocalReconstruction._backward(ctx, *gradients)
+        return *first_order(of_inputs, inputs, "reconstruct_locally"), None, None, None
 
     @staticmethod
     def _backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -160,7 +161,7 @@ class _LocalReconstruction(Function):
             d_query[place] = torch.bmm(d_logits, part.keys).view_as(d_query[place])
             grid.add_frames(d_keys, torch.bmm(d_logits.mT, part.queries), place)
         d_values = None if d_values is None else grid.crop(d_values)
-        return grid.from_queries(d_query), grid.crop(d_keys), d_values, None, None, None
+        return grid.from_queries(d_query), grid.crop(d_keys), d_values
 
 
 class _Pull(NamedTuple):

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from .device import amount_for, dot_products, onednn_pays, weighted_sums
+from .first_order import first_order
 
 PRODUCTS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 26}
 """Number of products held at a time: 8 MB in float32 on a CPU, 256 MB on a GPU."""
@@ -57,14 +57,16 @@ class _LogSumExp(Function):
                 add_keys(mean[some].mul_(shrink), weights)
         nothing_left = largest == lowest
         if mean is not None:
-            ctx.save_for_backward(mean.div_(total).masked_fill_(nothing_left, 0))
+            ctx.save_for_backward(queries, mean.div_(total).masked_fill_(nothing_left, 0))
         return total.log_().add_(largest).masked_fill_(nothing_left, -torch.inf).squeeze(-1)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (mean,) = ctx.saved_tensors
-        return gradient.unsqueeze(-1) * mean, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None]:
+        queries, mean = ctx.saved_tensors
+        with torch.no_grad():
+            of_queries = gradient.unsqueeze(-1) * mean
+        (of_queries,) = first_order([of_queries], [queries], "the log-sum-exp over a queue or negatives")
+        return of_queries, None
 
 
 def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -> Tensor:

@@ -27,7 +27,7 @@ def shared_logsumexp(query: Tensor, points: Tensor, excluded: Tensor | None = No
 
     Args:
         query: `(B, C, h, w)`.
-        points: `(N, C)`.
+        points: `(N, C)`, without gradient.
         excluded: `(B, N)` bool, points left out for a sample; None excludes none.
 
     Returns:

@@ -87,14 +87,15 @@ def reconstruct_with_negatives(
 ) -> Tensor:
     """Reconstruct values while points of other videos take a part of the softmax and give no value.
 
-    Neither the affinity nor the products with the negatives are stored.
+    Neither the affinity nor the products with the negatives are stored. Negatives take no gradient, as stored points of
+    a bank; query, references and values do.
     Paper: Liir, Eqs. 4 and 5.
 
     Args:
         query: `(B, C, h, w)`.
         references: `(B, R, C, h, w)`.
         values: `(B, R, V, h, w)`.
-        negatives: `(N, C)` points of other videos.
+        negatives: `(N, C)` points of other videos, without gradient.
         radius: radius of the window, in cells.
         border: see `local_affinity`.
         excluded: `(B, N)` bool, negatives left out for a sample; None excludes none.

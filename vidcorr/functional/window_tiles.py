@@ -163,9 +163,12 @@ class Tile:
     @property
     def cells(self) -> NDArray[np.int64]:
         """The frame's cells in the neighbourhood of each query, (queries of the tile, cells)."""
-        (rows, columns), width = self.size, self.frame_size[1]
+        rows, columns = self.size
+        width = self.frame_size[1]
         corner = np.arange(rows)[:, None] * width + np.arange(columns)  # of each query's square
-        return corner.reshape(-1, 1) + np.ravel_multi_index(self.neighbourhood.kept.nonzero(), self.frame_size)
+        kept = self.neighbourhood.kept
+        square = np.arange(len(kept))[:, None] * width + np.arange(len(kept))
+        return corner.reshape(-1, 1) + square[kept]  # torch.compile traces this, and no np.ravel_multi_index
 
     @property
     def addresses(self) -> NDArray[np.int64]:

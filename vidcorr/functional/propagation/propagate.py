@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,15 +17,17 @@ from .memory import FrameMemory, KeyMemory
 
 CHECKED_TOGETHER = 32
 """Number of frames checked together on a GPU, because a check waits for the device."""
+Array = Tensor | np.ndarray
+"""A tensor, or a numpy array."""
 NEARBY = -1
 """Index of the memory of frames that are searched in the neighbourhood."""
 
 
 def propagate_labels(
-    features: Tensor | Iterable[Tensor],
-    first_labels: Tensor,
+    features: Array | Iterable[Array],
+    first_labels: Array,
     protocol: PropagationProtocol,
-    entering: Mapping[int, Tensor] | None = None,
+    entering: Mapping[int, Array] | None = None,
 ) -> Iterator[Tensor]:
     """Propagate the labels of frame 0 through a video, one frame at a time.
 
@@ -33,7 +36,8 @@ def propagate_labels(
     video: features and labels of the reference frames, and the workspace of a `CorrespondenceSearch`.
 
     Args:
-        features: (T, C, h, w), or an iterable of (C, h, w), read one frame at a time.
+        features: (T, C, h, w), or an iterable of (C, h, w), read one frame at a time. Tensors or numpy arrays, here
+            and below.
         first_labels: (L, h, w) float, L <= 255: soft labels or heat-maps on the feature grid.
         protocol: defines the reference frames, the searched cells, and the weights of matches.
         entering: frame index → (L, h, w): labels of objects that start at that frame, in channels with a value above
@@ -47,17 +51,17 @@ def propagate_labels(
         ValueError: for shapes that do not fit, features that are not finite, or an entering frame that the video does
             not have.
     """
-    entering = dict(entering or {})
-    if isinstance(features, Tensor):
+    starting = {frame: torch.as_tensor(labels) for frame, labels in (entering or {}).items()}
+    if isinstance(features, Tensor | np.ndarray):
         if features.ndim != 4:
             raise ValueError(f"features must be (T, C, h, w) or frames of (C, h, w), got {tuple(features.shape)}")
-        _check_entering(entering, len(features))
-    return _frames(LabelPropagator(first_labels, protocol), features, entering)
+        _check_entering(starting, len(features))
+    return _frames(LabelPropagator(torch.as_tensor(first_labels), protocol), features, starting)
 
 
-def _frames(propagator: "LabelPropagator", features: Iterable[Tensor], entering: dict[int, Tensor]) -> Iterator[Tensor]:
+def _frames(propagator: "LabelPropagator", features: Iterable[Array], entering: dict[int, Tensor]) -> Iterator[Tensor]:
     for item in features:
-        yield propagator.step(item, entering.get(propagator.frame))
+        yield propagator.step(torch.as_tensor(item), entering.get(propagator.frame))
     propagator.check_finite()
     _check_entering(entering, propagator.frame)
 

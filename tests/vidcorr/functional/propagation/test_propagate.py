@@ -160,6 +160,14 @@ def test_memory_does_not_grow_with_the_video():
     assert peak_of(lambda: propagate(60)) == peak_of(lambda: propagate(15))
 
 
+def test_numpy_arrays_are_taken():
+    features, first, new = video(), one_hot(3), one_hot(3)
+    expected = run(features, first, protocol(), entering={2: new})
+    assert torch.equal(run(features.numpy(), first.numpy(), protocol(), entering={2: new.numpy()}), expected)
+    frames = iter(features.double().numpy())
+    torch.testing.assert_close(run(frames, first.numpy(), protocol(), entering={2: new.numpy()}), expected)
+
+
 def test_entering_objects_by_hand():
     # Frames that all look alike, each place unlike every other: labels stay where they are.
     features = torch.eye(12).reshape(12, 3, 4).expand(4, 12, 3, 4)
