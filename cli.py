@@ -1,4 +1,4 @@
-"""The entry point of `fit`, `validate`, `predict` and the tools: `vidcorr` or `python cli.py`.
+"""The entry point of `fit`, `validate` and the tools: `vidcorr` or `python cli.py`.
 
 Only the chosen command imports torch and Lightning, so that `--help` is fast.
 """
@@ -18,7 +18,6 @@ COMMAND_FILES = HOME / "vidcorr" / "commands"
 RUNS = {
     "fit": "Train a model, with benchmarks along the way.",
     "validate": "Measure a checkpoint, or any backbone, on benchmarks.",
-    "predict": "Propagate a mask, a box or points through a video of your own.",
 }
 """Command of Lightning's Trainer → line for `--help`."""
 

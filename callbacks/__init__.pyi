@@ -6,7 +6,6 @@ from .monitors import (
     RunProgress as RunProgress,
     Throughput as Throughput,
 )
-from .prediction import VideoPrediction as VideoPrediction
 from .safeguards import (
     AtomicCheckpointIO as AtomicCheckpointIO,
     Safeguards as Safeguards,

@@ -1,4 +1,4 @@
-"""`fit`, `validate` and `predict`: LightningCLI with this project's defaults, `--on`, `--allow` and short names."""
+"""`fit` and `validate`: LightningCLI with this project's defaults, `--on`, `--allow` and short names."""
 
 import json
 import logging
@@ -39,8 +39,6 @@ HOMES = ("lightning_modules", "datamodules", "callbacks", "vidcorr")
 """Packages whose public classes a command line names without a path."""
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 """Data type → Lightning's precision."""
-OWN_ENCODER = "vidcorr-r18"
-"""The network of a `predict` that names none."""
 DEFAULTS = {"default_root_dir": "runs", "enable_model_summary": False}
 """Defaults of the Trainer."""
 NOISE = (
@@ -54,7 +52,7 @@ Options = list[tuple[str, Any]]
 
 
 def run(args: Sequence[str]) -> None:
-    """Run `fit`, `validate` or `predict`.
+    """Run `fit` or `validate`.
 
     Args:
         args: command and arguments.
@@ -147,13 +145,13 @@ def from_checkpoint(command: str, given: Options) -> tuple[list[str], list[str]]
 
     The search for `last` covers `trainer.default_root_dir` and every `dirpath` of the callbacks. A `fit` without model
     and data continues the run of the checkpoint, by the `config.yaml` of the run. A `fit` without a checkpoint begins a
-    new run. A `predict` without a model takes `OWN_ENCODER`.
+    new run.
 
     Returns:
         Words before and after the other arguments of the command line.
 
     Raises:
-        ValueError: if `validate` or `predict` find no checkpoint, or a checkpoint cannot be read.
+        ValueError: if `validate` finds no checkpoint, or a checkpoint cannot be read.
     """
     options, before, after = dict(given), [], []
     path, root = options.get("ckpt_path"), Path(options.get("trainer.default_root_dir") or "runs").expanduser()
@@ -170,7 +168,7 @@ def from_checkpoint(command: str, given: Options) -> tuple[list[str], list[str]]
             raise ValueError(f"--ckpt_path last: no last.ckpt in {root}")
         after = [f"--ckpt_path={path}", f"--trainer.default_root_dir={root}"]
     if path in (None, "null"):
-        return (_model_words(OWN_ENCODER) if command == "predict" and not named else []), after
+        return [], after
     of_run = Path(path).parent.parent / "config.yaml"
     if command == "fit" and of_run.is_file() and not any(name.startswith(("model", "data")) for name in options):
         rank_zero_info(f"the run continues by {of_run}")
@@ -232,7 +230,7 @@ class VidcorrCLI(LightningCLI):
         configs: list[str] = []
         options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
         try:
-            configs, flags, self.given = arrange(args[1:], ["predict.yaml"] if self.command == "predict" else [])
+            configs, flags, self.given = arrange(args[1:])
             before, after = from_checkpoint(self.command, self.given)
             super().__init__(
                 pl.LightningModule,
@@ -255,9 +253,10 @@ class VidcorrCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Return the commands with the arguments of the Trainer's methods that they leave out; no `test`."""
-        left_out = {"verbose", "weights_only", "return_predictions"}
-        return {name: skipped | left_out for name, skipped in LightningCLI.subcommands().items() if name != "test"}
+        """Return the commands with the arguments of the Trainer's methods that they leave out."""
+        left_out = {"verbose", "weights_only"}
+        every = LightningCLI.subcommands()
+        return {name: every[name] | left_out for name in ("fit", "validate")}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the words that LightningCLI does not have; it calls this for the parser of each command."""
@@ -277,7 +276,7 @@ class VidcorrCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Make the benchmarks of `--on` before all else, since a missing folder is known at once."""
-        self.on = [] if self.command == "predict" else callbacks_on(self.config[self.command])
+        self.on = callbacks_on(self.config[self.command])
         super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -326,11 +325,6 @@ class VidcorrCLI(LightningCLI):
         with self.interruptible():
             self.trainer.validate(verbose=False, **options)
 
-    def predict(self, **options: Any) -> None:
-        """Predict without keeping features: a callback writes the predictions."""
-        with self.interruptible():
-            self.trainer.predict(return_predictions=False, **options)
-
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """After a stop or an error, print the command that resumes, or remove the folder of a refused run."""
@@ -356,7 +350,7 @@ class VidcorrCLI(LightningCLI):
             # A thread of gloo that releases a tensor of the last broadcast while Python ends aborts the process.
             torch.distributed.destroy_process_group()
 
-    after_validate = after_predict = after_fit
+    after_validate = after_fit
 
     def summary(self) -> list[str]:
         """Return the closing lines: scores, page of the last result, checkpoint and next command.

@@ -82,7 +82,7 @@ class Safeguards(pl.Callback):
     - **SIGTERM** (preemption, `docker stop`, torchrun) and **Ctrl-C**: the optimiser step is finished, `LastCheckpoint`
       saves it, and the process ends with status 143 or 130; a second Ctrl-C ends it at once. Lightning's handler talks
       to the other ranks from within the signal, which can block them for good; here the ranks agree after every step.
-      `validate` and `predict` finish their frame. SLURM's requeue signal (USR1 by default, see `SLURMEnvironment`)
+      `validate` finishes its frame. SLURM's requeue signal (USR1 by default, see `SLURMEnvironment`)
       stays with Lightning, which saves `hpc_ckpt_N.ckpt` and requeues the job.
     - **A non-finite loss** stops the run with the step and the videos of its batch. A single CPU process checks before
       the weights change. A loss on a GPU is checked a step later, so no step waits; loss and weights are checked before
@@ -120,8 +120,6 @@ class Safeguards(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Install the signal handlers, which Lightning restores when the fit ends."""
         self._held.enter_context(signals.deferred(forward=getattr(trainer.strategy.launcher, "kill", None)))
-
-    on_predict_start = on_train_start
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

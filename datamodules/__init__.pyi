@@ -1,5 +1,4 @@
 from .got10k import Got10kDataModule as Got10kDataModule
 from .imagenet import ImageFolderDataModule as ImageFolderDataModule, VideoFrameDataModule as VideoFrameDataModule
-from .prompted_video import PromptedVideoDataModule as PromptedVideoDataModule
 from .synthetic_video import SyntheticVideoDataModule as SyntheticVideoDataModule
 from .video import VideoDataModule as VideoDataModule

@@ -143,7 +143,7 @@ def command_line() -> str:
             import_module(f"vidcorr.commands.{file.stem}").command(["--help"])
         shown[command] = text.getvalue()
     runs = ", ".join(f"`vidcorr {command} --help`" for command in RUNS)
-    head = f"# Command line\n\nThe commands that train, validate and predict have Lightning's options; see {runs}.\n"
+    head = f"# Command line\n\nThe commands that train and validate have Lightning's options; see {runs}.\n"
     parts = [
         f"{f'## {command}' if command else ''}\n\n```text\n{text.rstrip()}\n```\n" for command, text in shown.items()
     ]

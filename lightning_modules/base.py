@@ -79,12 +79,7 @@ class ExtractorModule(SavedModule):
         """Return a view of the network for benchmarks, see `CorrespondenceModule.feature_extractor`."""
 
     def predict_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
-        """Return `features`, `(B, T, C, h, w)`, of the frames of `clip`.
-
-        A batch without `clip`, from `PromptedVideoDataModule`, gives no features: a callback reads the video.
-        """
-        if "clip" not in batch:
-            return {}
+        """Return `features`, `(B, T, C, h, w)`, of the frames of `clip`."""
         clip: Tensor = batch["clip"]
         return {"features": self.feature_extractor()(clip.flatten(0, 1)).unflatten(0, clip.shape[:2])}
 

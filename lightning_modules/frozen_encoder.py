@@ -1,4 +1,4 @@
-"""A module around a frozen backbone, for `validate` and `predict` without training."""
+"""A module around a frozen backbone, for `validate` without training."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from .base import ExtractorModule
 
 
 class FrozenEncoder(ExtractorModule):
-    """A backbone by name, checkpoint or import path, for `validate` and `predict`.
+    """A backbone by name, checkpoint or import path, for `validate`, and for features by `Trainer.predict`.
 
     Args:
         spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or `raw_colour`

@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from cli import main
 from lightning_modules import FrozenEncoder
 from tests.helpers.fake_device import fake_gpu
-from tests.helpers.words import flags, refusal
+from tests.helpers.words import refusal
 from vidcorr import FrameStream, JhmdbBenchmark, TapVidBenchmark, predict_video
 from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.datasets.generated import write_davis, write_jhmdb, write_tap_vid
@@ -94,16 +94,14 @@ def full(*arguments):
 def test_a_full_device_says_what_to_lower_in_one_line(command, davis, tmp_path, monkeypatch):
     """While the network runs, and when it is moved to the device; the words for `fit` are in test_base.py."""
     (video,) = (davis / "JPEGImages" / "480p").iterdir()
-    out, model = tmp_path / "out", [*flags("model", "FrozenEncoder", spec=RESNET), "--trainer.accelerator=cpu"]
+    out = str(tmp_path / "out")
     words = {
-        "predict": [f"--data.video={video}", "--data.box=8,8,30,30", f"--trainer.callbacks.output_dir={out}", *model],
-        "evaluate": [RESNET, "--on", f"davis={davis}", "--output", str(out)],
+        "predict": [str(video), "--box=8,8,30,30", f"--output={out}", f"--model={RESNET}"],
+        "evaluate": [RESNET, "--on", f"davis={davis}", "--output", out],
     }
-    moves = "vidcorr.experiments.evaluate.on_device"
-    if command != "evaluate":
-        moves = "callbacks.lightning_cli.pl.strategies.SingleDeviceStrategy.model_to_device"
+    moves = {"predict": "vidcorr.functional.device.on_device", "evaluate": "vidcorr.experiments.evaluate.on_device"}
     advice, computes = LOWERED[command]
-    for place, said in ((computes, advice), (moves, ROOM)):
+    for place, said in ((computes, advice), (moves[command], ROOM)):
         with monkeypatch.context() as patched:
             patched.setattr(place, full)
             line = refusal(command, *words[command])

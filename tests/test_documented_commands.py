@@ -15,9 +15,7 @@ from vidcorr.backbones.trust import pass_gate
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "configs/README.md", *(ROOT / "docs").glob("*.md")])
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
-COMMAND = re.compile(
-    r"^(?:(?:srun|torchrun)\b.*?cli\.py|python (?:\S*/)?cli\.py|vidcorr) ((?:fit|validate|predict)\b.*)$"
-)
+COMMAND = re.compile(r"^(?:(?:srun|torchrun)\b.*?cli\.py|python (?:\S*/)?cli\.py|vidcorr) ((?:fit|validate)\b.*)$")
 PLACEHOLDERS = {"SEED": "0", "X": "last.ckpt", "…": "", "...": ""}
 
 
@@ -127,7 +125,7 @@ def test_each_fenced_command_is_one_that_is_there(path, words, monkeypatch):
             assert words[1] in {*files_of_documents(), "setup.py", "-c"}
     elif program in ("vidcorr", "cli.py", "python", "python3"):
         command, *arguments = words[2:] if program.startswith("python") else words[1:]
-        if command not in ("fit", "validate", "predict", "--version", "--help"):
+        if command not in ("fit", "validate", "--version", "--help"):
             parse = ArgumentParser.parse_args
 
             def stop(self, args=None, namespace=None):

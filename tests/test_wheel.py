@@ -67,8 +67,7 @@ def test_measures_by_a_config_of_its_own(vidcorr, folder):
 def test_follows_a_mask(vidcorr, folder):
     (sequence, *_) = sorted((folder / "davis/JPEGImages/480p").iterdir())
     mask = folder / "davis/Annotations/480p" / sequence.name / "00000.png"
-    words = ["--model=FrozenEncoder", "--model.spec=raw_colour", f"--data.video={sequence}", f"--data.mask={mask}"]
-    run(vidcorr, "predict", *words, "--trainer.accelerator=cpu", "--trainer.callbacks.output_dir=out", cwd=folder)
+    run(vidcorr, "predict", sequence, "--mask", mask, "--model=raw_colour", "--output=out", cwd=folder)
     assert (folder / "out/prediction.json").is_file()
 
 

@@ -1,4 +1,4 @@
-"""The command line of `fit`, `validate` and `predict`: what wins, what a checkpoint brings, what `--on` adds."""
+"""The command line of `fit` and `validate`: what wins, what a checkpoint brings, what `--on` adds."""
 
 import logging
 import os
@@ -42,14 +42,6 @@ def test_configs_come_first_and_flags_keep_their_order(tmp_path):
     assert configs == [file, f"--config={CONFIGS / 'data/clips.yaml'}"]
     assert flags == ["--x", "1", "--on", "a=1", "b=2", "--data.box", "-1", "--y"]
     assert {("model.lr", 1), ("trainer.max_steps", 3), ("data.box", "-1"), ("y", "")} <= set(options)
-
-
-def test_predict_without_a_model_takes_the_encoder_of_the_package():
-    config = parsed("predict", "--data.video=clip.mp4", "--data.mask=first.png")
-    assert config.model.class_path.endswith("FrozenEncoder")
-    assert (config.model.init_args.spec, config.model.init_args.stage) == ("vidcorr.backbones:vidcorr_r18", "res4")
-    other = parsed("predict", "--model=raw_colour", "--data.video=clip.mp4", "--data.mask=first.png")
-    assert other.model.init_args.spec == "raw_colour"
 
 
 def test_a_flag_wins_over_a_file_wherever_it_stands(tmp_path):

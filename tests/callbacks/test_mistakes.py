@@ -59,7 +59,10 @@ MISUNDERSTOOD = {
     f"{FIT} --trainer.callbacks+=BestCheckpoint --trainer.callbacks.monitr=x": (
         "trainer.callbacks: BestCheckpoint has no option 'monitr'; did you mean monitor?"
     ),
-    "predict --model raw_colour --trainer.callbacks.overlay=mp5": "trainer.callbacks.overlay: expected bool, got 'mp5'",
+    "predict a.mp4 --model raw_colour": "predict: say what to follow by one of --mask, --box and --points, got none",
+    "predict a.mp4 --mask a.png --box 1,2,3,4": (
+        "predict: say what to follow by one of --mask, --box and --points, got --mask and --box"
+    ),
     f"{VALIDATE} --protocol crw": "--protocol: name a benchmark, as --on davis=/data/DAVIS",
     f"{VALIDATE} --on davis=. --stride 4 8": "--stride: a single stride here; vidcorr evaluate takes several",
 }

@@ -65,7 +65,7 @@ FAULTS = {
 }
 COMMANDS = {
     "validate": lambda path, davis: ["validate", f"--ckpt_path={path}", *davis],
-    "predict": lambda path, davis: ["predict", "--ckpt_path", str(path), "--data=PromptedVideoDataModule"],
+    "predict": lambda path, davis: ["predict", "nowhere.mp4", "--model", str(path), "--box=1,2,3,4"],
     "fit": lambda path, davis: ["fit", f"--ckpt_path={path}", "--data=SyntheticVideoDataModule"],
     "backbone": lambda path, davis: ["validate", "--model=VFSSimSiam", f"--model.backbone={path}", *davis],
     "spec": lambda path, davis: ["validate", "--model=FrozenEncoder", f"--model.spec={path}", *davis],

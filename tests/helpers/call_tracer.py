@@ -21,8 +21,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import cli
-from callbacks import BenchmarkCallback, VideoPrediction
-from datamodules.prompted_video import PromptedVideoDataModule
+from callbacks import BenchmarkCallback
 from lightning_modules import ContrastiveRandomWalk, FrozenEncoder, Liir, VFSMoCo, VFSSimSiam
 from tests.helpers.training import loader, quiet_trainer
 from vidcorr import DavisBenchmark
@@ -119,9 +118,9 @@ def main() -> None:
         print(summary("evaluate on DAVIS, command line", found, flags.list))
         clip = min((root / "JPEGImages" / "480p").iterdir())
         mask = root / "Annotations" / "480p" / clip.name / "00000.png"
-        prediction = VideoPrediction(Path(folder) / "prediction")
+        words = ["predict", str(clip), "--mask", str(mask), "--model=torchvision:resnet18", f"--output={folder}/out"]
         with entered(frame) as found:
-            quiet_trainer(callbacks=[prediction]).predict(encoder, PromptedVideoDataModule(clip, mask=mask))
+            cli.main(words)
         print(summary("predict of masks", found, flags.list))
         walk = ContrastiveRandomWalk(patch_size=32, patch_stride=32)
         for method in (VFSSimSiam(), VFSMoCo(queue_size=16), Liir(), walk):

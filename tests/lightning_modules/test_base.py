@@ -6,7 +6,7 @@ from pytorch_lightning.tuner import Tuner
 from torch.utils.data import DataLoader
 
 from callbacks import LastCheckpoint, Safeguards
-from lightning_modules import VFSSimSiam
+from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.base import SampleMean, _batch_norm, keyed_generator
 from lightning_modules.schedules import cosine_factor
 from tests.helpers.method_steps import RUNS, data
@@ -103,3 +103,9 @@ def test_what_is_frozen_stays_with_its_statistics(run, learning):
     changed = {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {f"{layer}.{name}" for layer in learning for name in ("weight", "bias")}
     assert all(parameter.grad is None for parameter in module.backbone.parameters())
+
+
+def test_trainer_predict_gives_features():
+    batches = loader(4, 2, size=32)
+    found = quiet_trainer().predict(FrozenEncoder("raw_colour"), batches)
+    assert [tuple(batch["features"].shape) for batch in found] == [(2, 4, 3, 4, 4)] * 2

@@ -18,7 +18,7 @@ from .networks import (
     crw_resnet18 as crw_resnet18,
     crw_training_resnet18 as crw_training_resnet18,
     pooled_width as pooled_width,
-    vidcorr_r18 as vidcorr_r18,
 )
+from .own_encoder import vidcorr_r18 as vidcorr_r18
 from .upsampling import UpsampledExtractor as UpsampledExtractor, build_upsampler as build_upsampler
 from .video import CLIP_FAMILIES as CLIP_FAMILIES, Clips as Clips, Recurrent as Recurrent, VideoEncoder as VideoEncoder

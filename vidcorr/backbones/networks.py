@@ -5,11 +5,9 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -217,7 +215,6 @@ def pooled_width(network: nn.Module) -> int:
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 NATURAL_STRIDE = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
-WEIGHTS = Path(__file__).parent / "weights"
 SIAMFC_DILATION = {"res4": 2, "res5": 4}
 
 
@@ -351,20 +348,6 @@ def crw_resnet18() -> nn.Module:
     network = build_network("torchvision:resnet18")
     network.layer4 = nn.Sequential()
     return _reflecting(network)
-
-
-def vidcorr_r18() -> nn.Module:
-    """Return the encoder that comes with this project: a ResNet-18 that ends with res4, trained by VFS with negatives.
-
-    Its card is `weights/vidcorr-r18.md`. It takes RGB normalised as ImageNet's. The file holds float16.
-    """
-    with torch.device("meta"):  # draws no random weights
-        network = build_network("torchvision:resnet18")
-        network.layer4 = nn.Sequential()
-    stored = load_file(WEIGHTS / "vidcorr-r18.safetensors")
-    weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
-    network.load_state_dict(weights, assign=True)
-    return network
 
 
 def crw_training_resnet18() -> nn.Module:

@@ -42,7 +42,7 @@ def command(args: Sequence[str]) -> None:
 def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
     """Write the page of a video: a single file that needs neither a server nor a network.
 
-    The page saves what is drawn in the frame that it shows, for `--data.mask`, `--data.box` and `--data.points`: a mask
+    The page saves what is drawn in the frame that it shows, for `--mask`, `--box` and `--points`: a mask
     as an indexed PNG at the frame's size, boxes as CSV with (0, 0) at the corner of the first pixel, points as CSV
     with (0, 0) at its centre.
 

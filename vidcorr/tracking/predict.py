@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from ..videos.images import pixels
 from ..videos.mask_files import davis_palette
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
-from ..videos.stream import FrameStream, PromptedVideo
+from ..videos.stream import FrameStream, PromptedVideo, prompted_sections
 from .follow import SHORT_SIDE, AnyProtocol, FollowedPoints, follow_prompted, rules_for
 from .frame_encoder import LOWER, Stopwatch, View
 from .record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceWriter, fixed
@@ -63,7 +64,7 @@ def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride:
 def predict_video(
     extractor: nn.Module,
     video: str | Path | FrameStream,
-    prompt: Prompt,
+    prompt: Prompt | Sequence[Prompt],
     output_dir: str | Path,
     protocol: str | None = None,
     changes: dict[str, Any] | None = None,
@@ -81,7 +82,8 @@ def predict_video(
     Args:
         extractor: see `build_feature_extractor`; for a box see `SiamFCTracker`.
         video: a file, a folder of frames, or a `FrameStream` of a part of a video.
-        prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)`, of any frame.
+        prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)`, of any frame. With several prompts of one
+            kind, each frame is followed from the prompt of the nearest frame.
         output_dir: folder of the files.
         protocol: a name, see `rules_for`.
         changes: see `follow`.
@@ -105,21 +107,24 @@ def predict_video(
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
     if min(stream.size) < 2:  # H.264 has even sizes
         raise DataError(f"{stream.path}: has frames of {pixels(stream.size)}; expected at least 2 × 2 px")
-    prompted = PromptedVideo(stream, prompt)
-    rules = rules_for(extractor, prompted.prompt, protocol, changes)
+    sections = prompted_sections(stream, [prompt] if isinstance(prompt, Prompt) else prompt)
+    rules = rules_for(extractor, sections[0].prompt, protocol, changes)
     advice = f"{stream.path}: lower short_side, or {LOWER}"
     with out_of_memory_advice(advice):
-        found = follow_prompted(extractor, prompted, rules, short_side, watch)
+        found = follow_prompted(extractor, sections[0], rules, short_side, watch)
+    others = (follow_prompted(extractor, section, rules, short_side, watch) for section in sections[1:])
+    found = chain(found, chain.from_iterable(others))
     if interrupted:
         print(f"{folder}: holds an interrupted prediction, which now begins again")
-    with FolderLock(folder, "name another output_dir"):
+    with FolderLock(folder, "name another output folder"):
         check_folder(folder, overwrite)  # another run may have written it before the lock
         for name in OUTPUTS:
             remove(folder / name)
-        content = _conditions(extractor, prompted, rules, short_side, metadata or {})
+        content = _conditions(extractor, stream, sections, rules, short_side, metadata or {})
         write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
         with out_of_memory_advice(advice):
-            frames = _write(open_record(folder, prompted, rules, overlay), found, folder, stream, watch)
+            record = open_record(folder, stream, [section.prompt for section in sections], rules, overlay)
+            frames = _write(record, found, folder, stream, watch)
         seconds = time.perf_counter() - began
         content |= {
             "frames": frames,
@@ -133,13 +138,18 @@ def predict_video(
 
 
 def _conditions(
-    extractor: nn.Module, video: PromptedVideo, rules: AnyProtocol, short_side: int | None, metadata: dict[str, Any]
+    extractor: nn.Module,
+    stream: FrameStream,
+    sections: Sequence[PromptedVideo],
+    rules: AnyProtocol,
+    short_side: int | None,
+    metadata: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the content of prediction.json before the first frame: the conditions of the prediction."""
-    stream = video.frames
+    prompts = [section.prompt.metadata() for section in sections]
     content = {
         "video": str(stream.path),
-        "prompt": video.prompt.metadata(),
+        "prompt": prompts[0] if len(prompts) == 1 else prompts,
         **metadata,
         "stage": getattr(extractor, "stage", None),
         "stride": getattr(extractor, "stride", None),
@@ -191,41 +201,46 @@ def check_folder(folder: Path, overwrite: bool = False) -> bool:
             names but without prediction.json.
     """
     if folder.is_file():
-        raise ValueError(f"{folder}: is a file; output_dir must name a folder")
+        raise ValueError(f"{folder}: is a file; the output must be a folder")
     earlier = [name for name in OUTPUTS if (folder / name).exists()]
     if not earlier:
         return False
     if earlier[0] != RECORD:  # a folder of masks may be the user's own, even the prompt's
         raise ValueError(
-            f"{folder}: holds {earlier[0]} but no {RECORD}, so it may be yours; remove it, or name another output_dir"
+            f"{folder}: holds {earlier[0]} but no {RECORD}, so it may be yours; remove it, or name another folder"
         )
     try:
         complete = json.loads((folder / RECORD).read_text())["complete"]
     except (ValueError, KeyError, TypeError, RecursionError):  # somebody else's file, or an edited one
         complete = True
     if complete and not overwrite:
-        remedy = "name another output_dir, or add --trainer.callbacks.overwrite true"
+        remedy = "name another output folder, or set overwrite"
         raise ValueError(f"{folder}: holds a prediction ({RECORD}); {remedy}")
     return not complete
 
 
-def open_record(folder: Path, video: PromptedVideo, rules: AnyProtocol, overlay: bool) -> SequenceWriter:
+def open_record(
+    folder: Path, stream: FrameStream, prompts: Sequence[Prompt], rules: AnyProtocol, overlay: bool
+) -> SequenceWriter:
     """Open the files of a prediction: `masks/<frame>.png`, `boxes.csv` or `points.csv`, and the overlay.
 
     Args:
         folder: folder of the prediction.
-        video: the video; the kind of its prompt selects the files.
+        stream: the video.
+        prompts: the prompts; their kind selects the files, and the first has the colours of masks.
         rules: protocol of the tracker; a point protocol adds a column.
         overlay: write `overlay.mp4`.
     """
-    prompt, stems = video.prompt, map(video.frames.stem, itertools.count())
-    names = [str(name) for name in prompt.objects]
+    prompt = prompts[0]
+    stems = map(stream.stem, itertools.count())
+    objects = list(dict.fromkeys(name for each in prompts for name in each.objects))
+    names = [str(name) for name in objects]
     file: PredictionFile
     draw: Draw
     if isinstance(prompt, MaskPrompt):
         colours = prompt.palette.copy()
         if np.array_equal(colours, davis_palette()):  # the user painted no colours
-            colours[list(prompt.objects)] = distinct_colours(len(names))
+            colours[objects] = distinct_colours(len(names))
         file = IndexedMasks(folder / "masks", stems, palette=prompt.palette)
         draw = partial(overlay_masks, colours=colours, labelled=True)
     elif isinstance(prompt, BoxPrompt):
@@ -239,7 +254,7 @@ def open_record(folder: Path, video: PromptedVideo, rules: AnyProtocol, overlay:
         columns = ("frame", "name", "x", "y", "score", "occluded")[: 2 + len(digits)]
         file = PredictionTable(folder / "points.csv", stems, partial(_number_rows, names, digits), columns)
         draw = _draw_followed if queried else partial(draw_points, names=names, colours=distinct_colours(len(names)))
-    film = Mp4Writer(folder / "overlay.mp4", video.frames.frame_rate, crf="23") if overlay else None
+    film = Mp4Writer(folder / "overlay.mp4", stream.frame_rate, crf="23") if overlay else None
     return SequenceWriter(0, draw, [file], video=film)
 
 

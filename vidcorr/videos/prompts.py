@@ -138,8 +138,8 @@ class BoxPrompt(Prompt):
         if isinstance(given, str | Path) and Path(given).suffix.lower() in {".txt", ".csv"}:
             source, rows = str(given), read_rows(Path(given), BOX)
         elif isinstance(given, str):
-            source, parts = f"box {given}", [part.rpartition("=") for part in given.split(";") if part.strip()]
-            rows = [PromptRow(box, name=name.strip()) for name, _, box in parts]
+            source = f"box {given}"
+            rows = _rows_of_text(given)
         else:
             source, rows = "box", [PromptRow(given)]
         boxes = np.array([_numbers(row.values, BOX, source) for row in rows])
@@ -166,7 +166,7 @@ class BoxPrompt(Prompt):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PointPrompt(Prompt):
-    """Points of a frame to follow, from a dictionary of name → (x, y), or an array (K, 2).
+    """Points of a frame to follow: a dictionary of name → (x, y), an array (K, 2), or text such as `580,430;nose=9,4`.
 
     A file is CSV of `name,x,y`, see `read_rows`; points without a name are numbered
     from 1. `grid:16` is a grid of 16 × 16 points over the frame, named `row-column` from 1 on.
@@ -182,7 +182,7 @@ class PointPrompt(Prompt):
 
     @classmethod
     def of(cls, given: Any) -> Self:
-        """Build a prompt from a file, see `read_rows`, a grid, a dictionary or an array; see `Prompt.of`."""
+        """Build a prompt from a file, see `read_rows`, text, a grid, a dictionary or an array; see `Prompt.of`."""
         if isinstance(given, str) and given.startswith("grid:"):
             count = given.removeprefix("grid:")
             if not count.isdecimal() or not 1 <= int(count) <= MOST_IN_GRID:
@@ -192,7 +192,10 @@ class PointPrompt(Prompt):
             numbers = range(1, int(count) + 1)
             names = tuple(f"{row}-{column}" for row in numbers for column in numbers)
             return cls(source=given, objects=names, labels=np.zeros((len(names), 2)), grid=int(count))
-        if isinstance(given, str | Path):
+        if isinstance(given, str) and "," in given and not given.lower().endswith(".csv") and not os.path.exists(given):
+            source = f"points {given}"
+            rows = _rows_of_text(given)
+        elif isinstance(given, str | Path):
             source, rows = str(given), read_rows(Path(given), ("x", "y"))
         else:
             named = given.items() if isinstance(given, Mapping) else (("", position) for position in given)
@@ -225,6 +228,16 @@ class PointPrompt(Prompt):
     def metadata(self) -> dict[str, Any]:
         """Return the prompt's entry for prediction.json."""
         return super().metadata() | {"points": dict(zip(self.objects, self.labels.tolist(), strict=True))}
+
+
+def _rows_of_text(text: str) -> list[PromptRow]:
+    """Return the rows of a text such as `car=10,20,64,48;5,5,30,30`."""
+    rows = []
+    for part in text.split(";"):
+        if part.strip():
+            name, _, numbers = part.rpartition("=")
+            rows.append(PromptRow(numbers, name=name.strip()))
+    return rows
 
 
 def _numbers(values: Any, columns: Sequence[str], source: str) -> list[float]:

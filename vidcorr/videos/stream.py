@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -108,6 +109,15 @@ class FrameStream:
             raise DataError(f"{name}: expected a frame index such as 120, got {frame!r}")
         return int(text)
 
+    def section(self, first: int, last: int | None) -> FrameStream:
+        """Return frames `first … last - 1` of this stream as a stream; with None, all frames from `first` on."""
+        section = copy.copy(self)
+        section.part = self.part[first:last]
+        section.num_frames = min(len(section.part), max(self.num_frames - first, 0))
+        if last is not None:
+            section.end = section.part.stop
+        return section
+
     def holds(self, index: int) -> bool:
         """Return whether the video has a frame of this index."""
         with open_video(self.path) as video:
@@ -192,3 +202,43 @@ class PromptedVideo:
     def __init__(self, frames: FrameStream, prompt: Prompt) -> None:
         self.frames, self.prompt = frames, placed(prompt, frames)
         self.start = frames.part.index(int(self.prompt.frame or 0))
+
+
+def prompted_sections(video: FrameStream, prompts: Sequence[Prompt]) -> list[PromptedVideo]:
+    """Divide a video among its prompts: each frame belongs to the prompt of the nearest frame, of two to the earlier.
+
+    Args:
+        video: the video.
+        prompts: prompts of one kind for different frames; boxes and points have the same names in all.
+
+    Returns:
+        The sections with their prompts, in the order of time.
+
+    Raises:
+        DataError: if a prompt does not fit its frame, or two prompts are for one frame or name other objects.
+    """
+    whole = [PromptedVideo(video, prompt) for prompt in prompts]
+    whole.sort(key=lambda prompted: prompted.start)
+    sections = []
+    first = 0
+    for prompted, following in zip(whole, [*whole[1:], None], strict=True):
+        last = None
+        if following is not None:
+            _require_alike(prompted, following)
+            last = (prompted.start + following.start) // 2 + 1
+        sections.append(PromptedVideo(video.section(first, last), prompted.prompt))
+        first = last or 0
+    return sections
+
+
+def _require_alike(earlier: PromptedVideo, later: PromptedVideo) -> None:
+    """Raise `DataError` for prompts of one frame, of two kinds, or of other boxes or points."""
+    first, second = earlier.prompt, later.prompt
+    both = f"{first.source} and {second.source}"
+    if earlier.start == later.start:
+        raise DataError(f"{both}: two prompts for frame {first.frame}; name all objects of a frame in one prompt")
+    if first.kind != second.kind:
+        raise DataError(f"{both}: prompts of a video are of one kind, these are {first.kind} and {second.kind}")
+    if first.kind != "mask" and first.objects != second.objects:
+        names = [", ".join(map(str, prompt.objects)) or "no name" for prompt in (first, second)]
+        raise DataError(f"{both}: name the same {first.kind} in each frame, not {names[0]} and {names[1]}")

@@ -138,7 +138,7 @@ def test_from_drawing_on_a_frame_to_its_prompt(video: Path, tmp_path: Path, brow
 
     hand.press("#save-mask")
     command = browser.find_element("id", "command").text
-    assert "--data.mask mask.png@00002" in command
+    assert "--mask mask.png@00002" in command
     expected = np.zeros(SIZE, np.uint8)
     expected[22:72, 24:64], expected[30:80, 90:130] = 1, 2
     prompt: Any = read_prompt(mask=f"{saved(tmp_path, 'mask.png')}@00002")

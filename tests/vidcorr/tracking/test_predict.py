@@ -15,7 +15,7 @@ from PIL import Image
 from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.sprite import FRAMES, bounds, tensors
-from tests.helpers.words import RAW_COLOUR, flags, refusal
+from tests.helpers.words import refusal
 from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, follow, predict_video, signals
 from vidcorr.metrics import region_similarity
 from vidcorr.tracking import follow as follow_module
@@ -139,23 +139,22 @@ def test_passes_that_are_interrupted_begin_again_and_say_so(at, folder, colour, 
 
 def test_by_the_command_line(folder, scene, tmp_path):
     Image.fromarray(scene[1][5]).save(tmp_path / "five.png")
-    words = ["predict", *RAW_COLOUR, f"--data.video={folder / 'clip.mp4'}"]
-    words += [f"--trainer.callbacks.output_dir={tmp_path / 'out'}"]
-    mask = f"--data.mask={tmp_path / 'five.png'}@5"
-    main([*words, mask, "--data.start=2", "--data.end=8", *flags("trainer.callbacks", stride=4, overlay="false")])
+    words = ["predict", str(folder / "clip.mp4"), "--model=raw_colour", f"--output={tmp_path / 'out'}"]
+    mask = f"--mask={tmp_path / 'five.png'}@5"
+    main([*words, mask, "--start=2", "--end=8", "--stride=4", "--no-overlay"])
     assert [path.stem for path in sorted((tmp_path / "out" / "masks").iterdir())] == [f"{t:05d}" for t in range(2, 8)]
     assert not (tmp_path / "out" / "overlay.mp4").exists()
     for more, message in (
-        (["--data.box=1,2,3,4@9", "--data.end=5"], "frame 9 is not in the part of the video from frame 0 to frame 4"),
-        (["--data.box=1,2,3,4@77"], "frame 77 lies beyond the end of the video"),
-        (["--data.box=a=1,2,3,4;a=5,6,7,8"], "two boxes have the same name"),
+        (["--box=1,2,3,4@9", "--end=5"], "frame 9 is not in the part of the video from frame 0 to frame 4"),
+        (["--box=1,2,3,4@77"], "frame 77 lies beyond the end of the video"),
+        (["--box=a=1,2,3,4;a=5,6,7,8"], "two boxes have the same name"),
     ):
-        assert message in refusal(*words, *more)
+        assert message in refusal(*words[:-1], f"--output={tmp_path / 'other'}", *more)
 
 
 def test_random_weights_are_told(folder, tmp_path, capsys):
-    words = ["predict", "--model=torchvision:resnet18", f"--data.video={folder / 'clip.mp4'}", "--data.box=4,4,9,9"]
-    main([*words, "--data.end=2", f"--trainer.callbacks.output_dir={tmp_path / 'out'}"])
+    words = ["predict", str(folder / "clip.mp4"), "--model=torchvision:resnet18", "--box=4,4,9,9"]
+    main([*words, "--end=2", f"--output={tmp_path / 'out'}"])
     assert "ResNet-18, random weights\n" in capsys.readouterr().out
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["weights"] == "random weights"
 
@@ -172,7 +171,7 @@ def test_mistakes_with_files_are_one_line_that_names_them(scene, colour, tmp_pat
         line = rf"^{tmp_path}/{side}: .*{message}"
         refused(ValueError, line, predict_video, colour, tmp_path / str(side), mask, tmp_path / "out", overlay=False)
     (tmp_path / "file").write_text("mine")
-    line = rf"^{tmp_path}/file: is a file; output_dir must name a folder$"
+    line = rf"^{tmp_path}/file: is a file; the output must be a folder$"
     refused(ValueError, line, predict_video, colour, tmp_path / "2", mask, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -184,7 +183,7 @@ def test_a_grid_of_no_points_or_too_many_is_refused(text):
 
 def test_two_predictions_never_share_a_folder(folder, colour, tmp_path):
     first = MaskPrompt.of(folder / "masks" / "first.png")
-    with FolderLock(tmp_path), pytest.raises(FolderInUse, match=r"in use by another run.*name another output_dir"):
+    with FolderLock(tmp_path), pytest.raises(FolderInUse, match=r"in use by another run.*name another output folder"):
         predict_video(colour, folder / "frames", first, tmp_path)
     assert not (tmp_path / "masks").exists()
 

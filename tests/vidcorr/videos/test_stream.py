@@ -1,10 +1,9 @@
-"""A video from its start to its end, and the one batch that says what to follow in it."""
+"""A video from its start to its end."""
 
 import numpy as np
 import pytest
 import torch
 
-from datamodules import PromptedVideoDataModule
 from tests.helpers.numbered_videos import write_video
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames, write_mp4
@@ -45,14 +44,6 @@ def test_what_cannot_be_read_is_named(folder, tmp_path):
     write_frames(tmp_path / "odd", VIDEO[:2], ["0.png", "1.png"])
     write_frames(tmp_path / "odd", VIDEO[:1, :32], ["2.png"])
     refused(DataError, "frame 2 is 64 × 32 px, other frames 64 × 48", lambda: list(FrameStream(tmp_path / "odd")))
-
-
-def test_the_datamodule_gives_one_batch(folder, tmp_path):
-    data = PromptedVideoDataModule(str(folder), box="1,2,30,40", frame_rate=5)
-    data.setup("predict")
-    (batch,) = data.predict_dataloader()
-    assert batch["video"].frames.frame_rate == 5
-    assert batch["video"].prompt.metadata()["box"] == [1, 2, 30, 40]
 
 
 def test_a_file_that_lacks_its_end_is_told(tmp_path):

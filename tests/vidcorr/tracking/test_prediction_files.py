@@ -1,4 +1,4 @@
-"""`VideoPrediction` writes the masks, boxes and points that it finds in a video."""
+"""`predict_video` writes the masks, boxes and points that it finds in a video."""
 
 import json
 import os
@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pytorch_lightning import Trainer
 
-from callbacks import VideoPrediction
 from lightning_modules import FrozenEncoder
 from tests.helpers.encoders import clips
 from tests.helpers.masks import read_masks
@@ -103,12 +101,6 @@ def test_a_box_is_followed_by_the_stage_that_the_module_names():
     assert extractor_for(FrozenEncoder(spec, stage="res3"), prompt).stage == "res3"
     found = extractor_for(FrozenEncoder(spec, stride=4), prompt)
     assert (found.stage, found.stride) == ("res4", 4)
-
-
-def test_more_than_one_device_is_refused():
-    trainer = Trainer(accelerator="cpu", devices=2, logger=False, enable_checkpointing=False)
-    message = r"on one device, not 2: set trainer\.devices to 1"
-    assert refused(ValueError, message, VideoPrediction().setup, trainer, None, "predict")
 
 
 def test_a_signal_leaves_what_is_complete(folder, colour, tmp_path, monkeypatch):
