@@ -202,8 +202,7 @@ class Safeguards(pl.Callback):
         if isinstance(exception, LostRank) and launcher is not None:
             launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
         if number := None if isinstance(exception, LostRank) else signals.cause_of(exception):
-            after = f" after step {trainer.global_step}" if trainer.state.fn == "fit" else ""
-            rank_zero_info(f"stopped by {signals.NAMES[number]}{after}")
+            rank_zero_info(f"stopped by {signals.NAMES[number]}")
         self._held.close()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

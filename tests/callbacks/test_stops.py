@@ -7,11 +7,12 @@ tests/faults/test_resume.py.
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, GradientAccumulationScheduler
+from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, GradientAccumulationScheduler
 from torch.optim import lr_scheduler
 
 from callbacks import BenchmarkCallback, BestCheckpoint
-from lightning_modules import VFSSimSiam
+from lightning_modules import VFSMoCo, VFSSimSiam
+from tests.helpers.faults import differences
 from tests.helpers.refusal import refused
 from tests.helpers.stops import BATCHES, EPOCHS, Counted, Stop, content, expect_equal, go, joined, positions
 
@@ -120,6 +121,83 @@ def test_limits_and_intervals_of_lightning(options, stop, tmp_path):
     assert resumed(tmp_path, "VFSSimSiam", 1, [stop], **options)
 
 
+class Ending(pl.Callback):
+    """A user's callback that ends the run, at a batch counted over all epochs, or at a number of validations."""
+
+    def __init__(self, batch=None, validation=None):
+        self.batch = batch
+        self.validation = validation
+        self.validations = 0
+
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.fit_loop.total_batch_idx == self.batch:
+            trainer.should_stop = True
+
+    def on_validation_end(self, trainer, *args):
+        self.validations += 1
+        if self.validations == self.validation:
+            trainer.should_stop = True
+
+
+AVERAGE = EMAWeightAveraging(use_buffers=True, decay=0.5)
+
+
+@pytest.mark.parametrize(
+    ("ending", "accumulated", "options"),
+    [
+        pytest.param({"max_time": {"microseconds": 1}}, 1, {}, marks=pytest.mark.slow),
+        (Ending(batch=1), 1, {}),
+        pytest.param(Ending(batch=4), 1, {"limit_val_batches": 0}, marks=pytest.mark.slow),
+        (Ending(batch=4), 1, {"val_check_interval": 2}),  # which a validation follows in any run
+        (Ending(validation=2), 1, {"val_check_interval": 2}),
+        (Ending(validation=2), 2, {"val_check_interval": 1}),  # between two accumulated batches
+        (Ending(batch=3), 2, {}),
+        pytest.param(Ending(batch=5), 1, {}, marks=pytest.mark.slow),  # the last of an epoch
+        pytest.param(Ending(batch=1), 1, {"min_steps": 4}, marks=pytest.mark.slow),
+        ({"max_steps": 2}, 1, {"val_check_interval": 2}),
+        pytest.param({"max_steps": 4}, 1, {"val_check_interval": 1}, marks=pytest.mark.slow),
+        pytest.param(
+            {"max_steps": 4}, 1, {"val_check_interval": 4, "check_val_every_n_epoch": None}, marks=pytest.mark.slow
+        ),
+        pytest.param({"max_steps": 4}, 1, {"more": [AVERAGE]}, marks=pytest.mark.slow),
+        (Ending(batch=1), 1, {"more": [AVERAGE]}),
+        (Ending(batch=2), 1, {"more": [AVERAGE]}),
+    ],
+)
+def test_a_run_that_ends_early_resumes_within_its_epoch(ending, accumulated, options, tmp_path, monkeypatch):
+    # the rate of a schedule would depend on the length of the run
+    monkeypatch.setattr(VFSMoCo, "configure_optimizers", lambda module: torch.optim.SGD(module.parameters(), 0.1))
+    callbacks = [*options.get("more", ()), EarlyStopping("train/loss", patience=99)]
+    options = {"every": 100} | options | {"more": callbacks}
+    shorter = options | (ending if isinstance(ending, dict) else {"more": [ending, *callbacks]})
+    whole, _ = go("VFSMoCo", tmp_path / "whole", accumulated, **options)
+    begun, _ = go("VFSMoCo", tmp_path / "parts", accumulated, **shorter)
+    assert [path.name for path in (tmp_path / "parts").glob(".*.ckpt")] == []
+    rest, _ = go("VFSMoCo", tmp_path / "parts", accumulated, tmp_path / "parts" / LAST, **options)
+    steps = [[event for event in events if isinstance(event[0], int)] for events in (begun, rest, whole)]
+    assert steps[0]
+    assert steps[1]
+    assert steps[0] + steps[1] == steps[2]
+    validated = [event for event in begun if event[0] == "validated"]
+    once = [event for event in whole if event[0] == "validated" and event not in validated]
+    assert [event for event in rest if event[0] == "validated"] == once
+    one, other = content(tmp_path / "parts"), content(tmp_path / "whole")
+    scored = {run["step"] for run in other["benchmarks"]["counted"]["runs"]}
+    runs = [run for run in one["benchmarks"]["counted"]["runs"] if run["step"] in scored]
+    one["benchmarks"]["counted"]["runs"] = runs  # the end within an epoch was scored too
+    expect_equal(one, other)
+    files = [torch.load(tmp_path / part / LAST, weights_only=True) for part in ("parts", "whole")]
+    for name in ("callbacks", "epoch", "averaging_state", "current_model_state"):
+        assert differences(files[0].get(name), files[1].get(name)) == []
+
+
+def test_the_time_of_earlier_runs_counts_and_is_named(tmp_path):
+    short = {"max_time": {"microseconds": 1}}
+    go("VFSSimSiam", tmp_path, **short)
+    with pytest.warns(UserWarning, match="max_time has passed, with the time before the resumption: give a longer one"):
+        assert go("VFSSimSiam", tmp_path, start=tmp_path / LAST, **short)[0] == []
+
+
 def test_a_run_that_came_to_its_end_is_not_repeated_and_can_be_made_longer(tmp_path):
     options = {"max_steps": 4, "max_epochs": -1}
     begun, _ = go("VFSSimSiam", tmp_path, **options)
@@ -174,11 +252,15 @@ def test_another_batch_size_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("batch", "kept", "repeats"),
-    [(3, 2, ""), (4, 2, " and repeats step 3, to the same result"), (5, 3, " and repeats step 4, to the same result")],
+    ("batch", "kept", "place"),
+    [
+        (3, 2, "Stopped after step 2."),
+        (4, 2, "Stopped during step 3, which will be repeated."),
+        (5, 3, "Stopped during step 4, which will be repeated."),
+    ],
     ids=["first of a window", "its last", "an epoch's last"],
 )
-def test_an_error_in_a_users_callback_keeps_the_last_complete_step(batch, kept, repeats, tmp_path, caplog):
+def test_an_error_in_a_users_callback_keeps_the_last_complete_step(batch, kept, place, tmp_path, caplog):
     class Fail(pl.Callback):
         def on_train_batch_end(self, trainer, *args):
             if trainer.fit_loop.epoch_loop.batch_progress.total.ready == batch + 1:
@@ -187,7 +269,7 @@ def test_an_error_in_a_users_callback_keeps_the_last_complete_step(batch, kept, 
     whole, _ = go("VFSMoCo", tmp_path / "whole", 2)
     caplog.set_level("INFO")
     refused(RuntimeError, "a mistake", go, "VFSMoCo", tmp_path / "parts", 2, more=[Fail()], every=100)
-    said = f"{tmp_path}/parts/{LAST} holds step {kept}; a resumed run continues there{repeats}"
+    said = f"{place} Saved: {tmp_path}/parts/{LAST}"
     assert [line for line in caplog.messages if "saved" in line or LAST in line] == [said]
     # the weights may be beyond it, but not all callbacks have seen a later step
     assert torch.load(tmp_path / "parts" / LAST, weights_only=True)["global_step"] == kept
