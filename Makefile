@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --d
 # A process that may not keep what it compiles takes 10 s longer to import torch and Lightning.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-slow test-exhaustive speed lint format type doctest docs clean constraints gpu
+.PHONY: help setup demo test test-slow test-exhaustive test-floor speed lint format type doctest docs clean constraints gpu
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/' | column -t -s:
@@ -20,7 +20,7 @@ setup: .venv/ready  ## .venv with everything that the project needs
 .venv/ready: pyproject.toml constraints.txt setup.py vidcorr/functional/propagation/screened_search.cpp
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e '.[dev]' -c constraints.txt --config-settings editable_mode=compat
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e '.[transformers]' --group dev -c constraints.txt --config-settings editable_mode=compat
 	touch $@
 
 demo: setup  ## train some minutes on generated videos, score before and after
@@ -34,6 +34,20 @@ test-slow: setup  ## the tests that train or benchmark
 
 test-exhaustive: setup  ## every stop of every method's resume; 20 minutes
 	$(PYTEST) -m exhaustive
+
+# Next to .venv, so that both stay; Python's own version, and each package at its lower bound.
+FLOOR := .venv-floor
+FLOOR_TESTS := tests/vidcorr/functional tests/vidcorr/metrics tests/vidcorr/backbones tests/vidcorr/videos tests/callbacks/test_benchmark.py
+
+$(FLOOR)/ready: pyproject.toml setup.py
+	test -x $(FLOOR)/bin/python || $(PYTHON) -m venv $(FLOOR)
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --extra transformers --group dev pyproject.toml -o $(FLOOR)/floor.txt --no-header --no-annotate
+	VIRTUAL_ENV=$(FLOOR) $(BIN)/uv pip install --quiet -e '.[transformers]' --group dev -c $(FLOOR)/floor.txt --config-settings editable_mode=compat
+	touch $@
+
+test-floor: setup $(FLOOR)/ready  ## fast tests with the oldest packages that pyproject.toml allows
+	$(FLOOR)/bin/python -m pip list --format freeze | grep -E '^(torch|torchvision|pytorch-lightning|timm|av|numpy|opencv)'
+	$(subst $(BIN),$(FLOOR)/bin,$(PYTEST)) -m "not slow" $(FLOOR_TESTS)
 
 speed: setup  ## each part against the method it replaces, in short form, one table; 3 minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.speed.all
@@ -57,13 +71,13 @@ doctest: setup  ## the examples in docstrings
 	$(BIN)/python -m pytest --doctest-modules vidcorr lightning_modules datamodules callbacks cli.py
 
 docs: setup  ## the documents as a site, in site/index.html
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -e '.[docs]' -c constraints.txt
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -e . --group docs -c constraints.txt
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo site/index.html
 
 # Pins what `setup` installs; run it after a change of the dependencies.
 constraints: setup  ## pin the newest versions of the dependencies
-	$(BIN)/uv pip compile --quiet --upgrade --extra dev --extra docs pyproject.toml -o constraints.txt --no-header --no-annotate
+	$(BIN)/uv pip compile --quiet --upgrade --extra transformers --group dev --group docs pyproject.toml -o constraints.txt --no-header --no-annotate
 
 clean:  ## remove what setup and the tests made
-	rm -rf .venv build site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-floor build site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -5,7 +5,7 @@ import os
 import sys
 from abc import abstractmethod
 from contextlib import suppress
-from typing import Any, ClassVar, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self, cast, get_args, get_origin, get_type_hints
 
 import torch
 from pytorch_lightning.utilities import rank_zero_info
@@ -15,7 +15,6 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics import Metric
-from typing_extensions import Self
 
 from vidcorr.backbones import Normalise, extractor_of, normalises_itself, trainable_network
 from vidcorr.backbones.build import StageNames, path_to_network

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 import numpy as np
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from ..videos.files import DataError, plain_name
 from ..videos.images import read_ahead, read_image, require_size

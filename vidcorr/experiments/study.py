@@ -6,11 +6,10 @@ import hashlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
-from typing_extensions import Self
 
 from ..results.checked import first_mistake
 from ..results.records import Cell, Record, Table, score_of

@@ -9,13 +9,12 @@ import types
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 import numpy as np
 import yaml  # type: ignore[import-untyped]
 from annotated_types import Interval
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from typing_extensions import Self
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

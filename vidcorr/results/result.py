@@ -13,10 +13,9 @@ from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, ValidationError
-from typing_extensions import Self
 
 from ..videos.files import csv_of_records, write_atomically
 from .checked import Exact, Facts, Items, Json, Score, Value, first_mistake, plain

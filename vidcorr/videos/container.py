@@ -14,10 +14,11 @@ import numpy as np
 from .files import DecodingError
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import av
     from av.container import InputContainer
     from av.video.stream import VideoStream
-    from typing_extensions import Self
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset({
