@@ -1,9 +1,15 @@
 """Repeat published scores with public weights, and find the protocol fields that explain a difference."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..experiments.configured import common_flags, read_changes, read_on
+
+if TYPE_CHECKING:  # pydantic, which a mistake need not wait for
+    from ..experiments.study import StudyRow
 
 
 def command(args: Sequence[str]) -> None:
@@ -17,37 +23,48 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--study", default="studies/published.yaml", help="YAML file (default: %(default)s)")
     parser.add_argument("--no-fields", action="store_true", help="do not search for fields that explain a difference")
     flags = parser.parse_args(list(args))
-    configured, changes = read_on(flags.on), read_changes(flags.change)
+    configured = read_on(flags.on)
+    changes = read_changes(flags.change)
 
     from ..backbones.trust import allow_named
-    from ..experiments.reproduce import described, jobs_of, not_repeated, repeat
+    from ..experiments.reproduce import PrintedScores, evaluations_of, jobs_of, listed, not_repeated, repeat
     from ..experiments.study import read_study
 
     study = read_study(flags.study)
     rows = [study.row(name) for name in flags.rows] or list(study.rows)
-    wanted = [entry.name for entry in configured] or list(study.evaluate)
-    if not any(name in row.published for row in rows for name in wanted):
-        known = ", ".join(study.evaluate)
-        raise ValueError(f"--on {' '.join(wanted)}: no row has a printed score; rows have {known}")
-    missing = [row for row in rows if row.model[0].endswith(".ckpt") and not Path(row.model[0]).is_file()]
-    if missing and flags.rows and configured:
-        path, page = missing[0].model[0], missing[0].download
-        raise ValueError(f"{path} is missing: download {page}, then: vidcorr convert FILE {path}")
-    for row in missing if configured else rows:
-        needs = f"{row.model[0]} is missing; " if row in missing else ""
-        for name in wanted:
-            if name in row.published:
-                print(f"{row.name}: {described(row, name)}; {needs}weights: {row.download}")
     if not configured:
+        print(listed(study, rows, list(study.evaluate)), end="")
         if not flags.rows:
-            print("", "other published rows:", *not_repeated(study), sep="\n")
+            print("\nother published rows (a question mark: a doubt, which published.csv states)\n")
+            print(not_repeated(study), end="")
         return
+    wanted = []
+    for entry in configured:
+        wanted += evaluations_of(study, entry.name)
+    if not any(name in row.published for row in rows for name in wanted):
+        names = " ".join(entry.name for entry in configured)
+        raise ValueError(f"--on {names}: no row has a printed score; rows have {', '.join(study.evaluate)}")
+    missing = [row for row in rows if _lacks_weights(row)]
+    if missing and flags.rows:
+        path = missing[0].model[0]
+        raise ValueError(f"{path} is missing: download {missing[0].download}, then: vidcorr convert FILE {path}")
+    if missing:
+        print(f"left out for want of weights:\n{listed(study, missing, wanted)}", flush=True)
     allow_named(args)
     jobs = {}
     for entry in configured:
         benchmark = entry.build(limit_sequences=flags.limit)
-        for row in (row for row in rows if entry.name in row.published and row not in missing):
-            views = (flags.protocol, changes, flags.stage, flags.stride)
-            for job in jobs_of(row, entry.name, benchmark, *views):
-                jobs[job] = row.name, row.published[entry.name]
+        for evaluation in evaluations_of(study, entry.name):
+            for row in rows:
+                if row in missing or evaluation not in row.published:
+                    continue
+                printed = PrintedScores(row.name, study.printed(row, evaluation))
+                views = (flags.protocol, changes, flags.stage, flags.stride)
+                for job in jobs_of(row, evaluation, benchmark, *views):
+                    jobs[job] = printed
     repeat(jobs, flags.output, fields=not flags.no_fields)
+
+
+def _lacks_weights(row: StudyRow) -> bool:
+    """Return whether the file of a row's weights is missing."""
+    return row.model[0].endswith(".ckpt") and not Path(row.model[0]).is_file()

@@ -36,7 +36,11 @@ def command(args: Sequence[str]) -> None:
         for line in lines:
             print(" && ".join(shlex.join(("vidcorr", *step.words)) for step in line))
         return
-    failed = [step for line in lines if (step := run_line(line)) is not None]
+    failed = []
+    for line in lines:
+        step = run_line(line)
+        if step is not None:
+            failed.append(step)
     if failed:
         commands = "; ".join(shlex.join(("vidcorr", *step.words)) for step in failed)
         raise ValueError(f"{len(failed)} of {len(lines)} lines failed: {commands}")
@@ -44,10 +48,13 @@ def command(args: Sequence[str]) -> None:
 
 def run_line(line: Sequence[Command]) -> Command | None:
     """Run the commands of a line that have no result; return the first that fails, after which none runs, or None."""
-    missing = [step for step in line if step.result is None]
-    if not any(step.evaluation for step in missing):  # a training without missing evaluations is done
-        return None
-    return next((step for step in missing if _run(step.words)), None)
+    missing = [step for step in line if step.evaluation and step.result is None]
+    needed = {folder for step in missing for folder in step.needs}
+    for step in line:
+        is_needed = step in missing if step.evaluation else step.output in needed
+        if is_needed and _run(step.words) != 0:
+            return step
+    return None
 
 
 def _run(words: Sequence[str]) -> int:

@@ -24,7 +24,8 @@ def command(args: Sequence[str]) -> None:
         if len(flags.folders) > 1 or flags.score or flags.published or flags.base:
             raise ValueError("table --study: give a single folder, without --score and --base, which are the study's")
 
-        from ..experiments.study import read_study, study_table
+        from ..experiments.study import read_study
+        from ..experiments.study_table import study_table
 
         table = study_table(read_study(flags.study), Path(flags.folders[0]))
     else:

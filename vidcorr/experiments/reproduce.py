@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from ..benchmarks.base import Benchmark
 from ..benchmarks.network import NetworkSpec
 from ..functional import PropagationProtocol
-from ..results.published import PUBLISHED, line_of, published_row
+from ..results.published import PUBLISHED, Published, published_row
 from ..results.records import Record, score_of
-from ..results.rendering import percent
+from ..results.rendering import percent, text_table
+from ..results.statistics import from_best
 from .configured import protocols_of, views_of
 from .evaluate import Job, Runner, process_group
 from .grid import single_changes
@@ -20,6 +21,40 @@ from .study import Study, StudyRow
 
 MOST_CHANGES = 5
 """Number of printed changes of single fields."""
+LIST = ("row", "benchmark", "score", "printed", "protocol", "weights")
+"""Heads of the list of rows; a printed number with a question mark has a doubt."""
+COMPARED = ("row", "benchmark", "score", "printed", "here", "difference", "")
+"""Heads of the comparison."""
+
+
+class PrintedScores(NamedTuple):
+    """The printed scores of a row on a benchmark.
+
+    Attributes:
+        row: name of the row.
+        scores: key → number in per cent, with the printed digits; `MAIN` stands for the benchmark's first score.
+    """
+
+    row: str
+    scores: Mapping[str, float]
+
+
+def evaluations_of(study: Study, config: str) -> list[str]:
+    """Return the evaluations of a study that use a config of a benchmark.
+
+    Args:
+        study: the study.
+        config: name in configs/benchmarks, or path of a YAML file, as after `--on`.
+    """
+    return [name for name in study.evaluate if config_of(study, name) == config]
+
+
+def config_of(study: Study, evaluation: str) -> str:
+    """Return the config of an evaluation's benchmark; empty if it names none."""
+    words = study.evaluate[evaluation]
+    if "--on" not in words[:-1]:
+        return ""
+    return words[words.index("--on") + 1].partition("=")[0]
 
 
 def protocol_of(row: StudyRow, evaluation: str) -> str:
@@ -28,34 +63,63 @@ def protocol_of(row: StudyRow, evaluation: str) -> str:
     Raises:
         ValueError: if the row's evaluation has other arguments.
     """
-    arguments = row.evaluate.get(evaluation, ())
+    arguments = row.arguments_of(evaluation)
     if arguments and (arguments[0], len(arguments)) != ("--protocol", 2):
         raise ValueError(f"row {row.name!r}: {' '.join(arguments)}: a row to reproduce names its protocol alone")
     return "".join(arguments[1:])
 
 
-def described(row: StudyRow, evaluation: str) -> str:
-    """Return a row's printed score, and its protocol and doubt, in words."""
-    printed = row.published[evaluation]
-    parts = [f"{evaluation} {printed} printed"]
-    if protocol := protocol_of(row, evaluation):
-        known = published_row(evaluation, protocol, printed)
-        parts.append(f"protocol {protocol}")
-        if known and known.doubt:
-            parts.append(f"doubt: {known.doubt}")
-    return "; ".join(parts)
+def published_of(study: Study, row: StudyRow, evaluation: str, score: str) -> Published | None:
+    """Return the row of published.csv with a score of a study's row; None without one, or without a protocol."""
+    protocol = protocol_of(row, evaluation)
+    if not protocol:
+        return None
+    return published_row(config_of(study, evaluation), protocol, study.printed(row, evaluation)[score], score)
 
 
-def not_repeated(study: Study) -> list[str]:
-    """Return a line per published row that the study does not evaluate."""
-    pairs = [(row, name) for row in study.rows for name in row.published if name in study.evaluate]
-    repeated = [published_row(name, protocol_of(row, name), row.published[name]) for row, name in pairs]
-    return [line_of(row) for row in PUBLISHED if row not in repeated]
+def listed(study: Study, rows: Sequence[StudyRow], evaluations: Sequence[str]) -> str:
+    """Return rows as a table: printed scores, protocols and weights; doubts below."""
+    lines = []
+    doubts: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for evaluation in evaluations:
+            for score, number in study.printed(row, evaluation).items():
+                known = published_of(study, row, evaluation, score)
+                doubt = known.doubt if known else ""
+                printed = f"{number} ?" if doubt else str(number)
+                protocol = protocol_of(row, evaluation)
+                lines.append([row.name, evaluation, score or "the first", printed, protocol, weights_of(row)])
+                if doubt:
+                    doubts.setdefault(doubt, {})[f"{row.name} {evaluation}"] = None
+    notes = [f"? {', '.join(names)}: {doubt}\n" for doubt, names in doubts.items()]
+    return text_table(LIST, lines) + "".join(notes)
+
+
+def weights_of(row: StudyRow) -> str:
+    """Return where the weights of a row are, and whether its file is missing."""
+    is_missing = row.model[0].endswith(".ckpt") and not Path(row.model[0]).is_file()
+    return f"{row.model[0]} is missing: {row.download}" if is_missing else row.download
+
+
+def not_repeated(study: Study) -> str:
+    """Return the published rows that the study does not evaluate, as a table."""
+    repeated = []
+    for row in study.rows:
+        for evaluation in row.published:
+            for score in study.printed(row, evaluation):
+                repeated.append(published_of(study, row, evaluation, score))
+    lines = []
+    for published in PUBLISHED:
+        if published not in repeated:
+            score, number = next(iter(published.scores.items()))
+            printed = f"{100 * number:.6g} ?" if published.doubt else f"{100 * number:.6g}"
+            lines.append([published.name, published.benchmark, score, printed, published.protocol, published.weights])
+    return text_table(LIST, lines)
 
 
 def jobs_of(
     row: StudyRow,
-    name: str,
+    evaluation: str,
     benchmark: Benchmark,
     protocols: Sequence[str],
     changes: Mapping[str, Any],
@@ -66,24 +130,26 @@ def jobs_of(
 
     Args:
         row: the row.
-        name: evaluation of the study.
+        evaluation: evaluation of the study.
         benchmark: its benchmark.
         protocols: names of protocols.
         changes: new values of protocol fields.
         stages: stages of the features.
         strides: strides of the features.
     """
-    (chosen,) = protocols_of([benchmark], protocols or list(filter(None, [protocol_of(row, name)])), changes)
+    own = protocol_of(row, evaluation)
+    names = protocols or ([own] if own else [])
+    (chosen,) = protocols_of([benchmark], names, changes)
     network = NetworkSpec.read(row.model[0], "--pretrained" in row.model)
     views = views_of([network], stages, strides)
     return [Job(view, benchmark, protocol) for view, protocol in product(views, chosen)]
 
 
-def repeat(jobs: Mapping[Job, tuple[str, float]], output: Path, fields: bool = True) -> None:
-    """Score jobs, and print the differences from the printed scores.
+def repeat(jobs: Mapping[Job, PrintedScores], output: Path, fields: bool = True) -> None:
+    """Score jobs, and print a table of the differences from the printed scores.
 
     Args:
-        jobs: job → name of its row, and printed score in per cent.
+        jobs: job → its printed scores.
         output: folder of the results.
         fields: search for protocol fields that explain a difference.
 
@@ -92,37 +158,52 @@ def repeat(jobs: Mapping[Job, tuple[str, float]], output: Path, fields: bool = T
     """
     with process_group() as rank:
         runner = Runner(output)
+        lines = []
+        missed = []
         for job, result in runner.run(list(jobs)).items():
-            row, printed = jobs[job]
-            (record,) = score_of(result)
-            line, is_missed = verdict(f"{row} on {job.benchmark.name}", record, printed)
-            print(line, flush=True)
-            if is_missed and fields:
-                for line in moving_fields(job, record, runner, printed):
-                    print(f"  {line}")
+            printed = jobs[job]
+            for score, number in printed.scores.items():
+                record = score_of(result, score)[0]
+                line, is_missed = verdict(printed.row, job.benchmark.name, record, number)
+                lines.append(line)
+                if is_missed:
+                    missed.append((job, printed.row, record, number))
+        if lines:
+            print(f"\n{text_table(COMPARED, lines)}", flush=True)
+        for job in runner.elsewhere:
+            print(f"Not in the table, because it runs elsewhere: {job.title}")
+        if fields:
+            for job, row, record, number in missed:
+                print(f"{row} on {job.benchmark.name}, {record.column.score} by other values of a field:")
+                print(text_table(("", "", ""), moving_fields(job, record, runner, number)), flush=True)
     if rank == 0:
         runner.raise_failures(len(jobs))
 
 
-def verdict(name: str, record: Record, printed: float) -> tuple[str, bool]:
+def verdict(row: str, benchmark: str, record: Record, printed: float) -> tuple[list[str], bool]:
     """Compare a score with a printed score, to the printed digits.
 
     Args:
-        name: row and benchmark.
+        row: name of the row.
+        benchmark: name of the benchmark.
         record: the score.
         printed: printed score in per cent.
 
     Returns:
-        A line of text, and True if the score differs.
+        Cells for `COMPARED`, and True if the score differs.
     """
-    digits, missed = len(str(printed).partition(".")[2]), 100 * record.value - printed
-    is_missed = abs(missed) > 0.5 * 10**-digits + 1e-9
-    said = f"{missed:+.{digits}f} of {printed} printed" if is_missed else "as printed"
-    part = "" if record.result.on_test_set else f"; not the whole test set ({record.column.conditions})"
-    return f"{name}: {100 * record.value:.{digits}f}, {said}{part}", is_missed
+    digits = len(str(printed).partition(".")[2])
+    difference = 100 * record.value - printed
+    is_missed = not abs(difference) <= 0.5 * 10**-digits + 1e-9  # also for NaN
+    remark = "" if is_missed else "as printed"
+    if not record.result.on_test_set:
+        conditions = f"not the whole test set ({record.column.conditions})"
+        remark = f"{remark}; {conditions}" if remark else conditions
+    here = f"{100 * record.value:.{digits}f}"
+    return [row, benchmark, record.column.score, str(printed), here, f"{difference:+.{digits}f}", remark], is_missed
 
 
-def moving_fields(job: Job, record: Record, runner: Runner, printed: float) -> list[str]:
+def moving_fields(job: Job, record: Record, runner: Runner, printed: float) -> list[list[str]]:
     """Score all changes of a single field of a job's protocol.
 
     Args:
@@ -132,13 +213,22 @@ def moving_fields(job: Job, record: Record, runner: Runner, printed: float) -> l
         printed: printed score in per cent.
 
     Returns:
-        Lines with the largest changes, and with the change that comes nearest to the printed score.
+        Protocol, score and difference from the job's score: of the largest changes, and last of the change that comes
+        nearest to the printed score.
     """
-    kind, protocol = type(job.benchmark), cast("PropagationProtocol", job.protocol)
+    kind = type(job.benchmark)
+    protocol = cast("PropagationProtocol", job.protocol)
     others = single_changes(protocol, kind.default_name, kind.protocols_like)
     results = runner.run([Job(job.network, job.benchmark, other) for other in others])
-    values = {other.protocol.name: score_of(result, record.column.score)[0].value for other, result in results.items()}
-    moved = sorted(values, key=lambda name: -abs(values[name] - record.value))
-    lines = [f"{name}: {100 * (values[name] - record.value):+.1f}" for name in moved[:MOST_CHANGES]]
-    nearest = min(moved, key=lambda name: abs(100 * values[name] - printed))
-    return [*lines, f"nearest to the printed score: {nearest}, {percent(values[nearest])}"]
+    values = {}
+    for other, result in results.items():
+        values[other.protocol.name] = score_of(result, record.column.score)[0].value
+    if not values:
+        return [["no field has another value in a named protocol", "", ""]]
+    moved = sorted(values, key=lambda name: from_best(abs(values[name] - record.value)))
+    nearest = min(values, key=lambda name: abs(100 * values[name] - printed))
+    lines = []
+    for name in [*moved[:MOST_CHANGES], nearest]:
+        lines.append([name, percent(values[name]), f"{100 * (values[name] - record.value):+.1f}"])
+    lines[-1][0] = f"nearest to the printed score: {nearest}"
+    return lines

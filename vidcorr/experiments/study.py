@@ -1,4 +1,4 @@
-"""A study: rows, seeds and evaluations in YAML, their commands, and the table of the results."""
+"""A study: rows, seeds and evaluations in YAML, and their commands."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from ..results.checked import first_mistake
-from ..results.records import Cell, Record, Table, score_of
-from ..results.result import Result, has_result
+from ..results.result import has_result
 from ..videos.files import slug
 from .configured import find_config
 
 CHECKPOINT = "lightning_logs/run/checkpoints/last.ckpt"
 """Last checkpoint in the folder of a training."""
+MAIN = ""
+"""Stands for the first shown score of an evaluation."""
 
 
 def _split(value: object) -> object:
@@ -26,7 +27,13 @@ def _split(value: object) -> object:
     return shlex.split(value) if isinstance(value, str) else value
 
 
+def _by_score(value: object) -> object:
+    """Return score → number for a number alone, which belongs to the evaluation's first score."""
+    return {MAIN: value} if isinstance(value, int | float) else value
+
+
 Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Printed = Annotated[dict[str, float], BeforeValidator(_by_score)]
 
 
 class StudyRow(BaseModel, extra="forbid"):
@@ -39,8 +46,12 @@ class StudyRow(BaseModel, extra="forbid"):
         model: frozen network to evaluate without training, as `vidcorr evaluate` takes it, with or without
             `--pretrained`.
         of: name of another row; this row evaluates that row's checkpoints.
-        evaluate: evaluation → arguments added to the study's arguments of this evaluation.
-        published: evaluation → score of the paper in per cent, with the printed digits.
+        then: arguments of a second `vidcorr fit` in place of the study's `then`.
+        evaluate: evaluation → arguments added to the study's arguments of this evaluation; None leaves it out.
+        best_stage_by: score that chooses one stage of an evaluation with several; the row shows the stage with the
+            highest mean over the seeds, on the sequences of the evaluation itself.
+        published: evaluation → score → number of the paper in per cent, with the printed digits. A number alone is
+            that of the first score.
         download: source of the weights of `model`, for `vidcorr reproduce`.
     """
 
@@ -49,9 +60,19 @@ class StudyRow(BaseModel, extra="forbid"):
     flags: Words = ()
     model: Words = ()
     of: str = ""
-    evaluate: dict[str, Words] = {}
-    published: dict[str, float] = {}
+    then: Words = ()
+    evaluate: dict[str, Words | None] = {}
+    best_stage_by: str = ""
+    published: dict[str, Printed] = {}
     download: str = ""
+
+    def arguments_of(self, evaluation: str) -> tuple[str, ...]:
+        """Return the arguments that the row adds to an evaluation."""
+        return self.evaluate.get(evaluation) or ()
+
+    def leaves_out(self, evaluation: str) -> bool:
+        """Return whether the row is not evaluated so."""
+        return evaluation in self.evaluate and self.evaluate[evaluation] is None
 
 
 class Command(NamedTuple):
@@ -62,7 +83,8 @@ class Command(NamedTuple):
         row: name of the row.
         seed: seed of the training.
         evaluation: name of the evaluation; empty for a training, whose evaluations show that it is done.
-        output: folder of the evaluation's result.
+        output: folder of the training, or of the evaluation's result.
+        needs: folders of the trainings before an evaluation.
     """
 
     words: tuple[str, ...]
@@ -70,6 +92,7 @@ class Command(NamedTuple):
     seed: int
     evaluation: str = ""
     output: Path = Path()
+    needs: tuple[Path, ...] = ()
 
     @property
     def result(self) -> Path | None:
@@ -86,6 +109,22 @@ class Command(NamedTuple):
         return found[0] if found else None
 
 
+class _Chain(NamedTuple):
+    """The trainings of a row for a seed, and the network that they end with.
+
+    Attributes:
+        trainings: commands, in order.
+        network: words that name the network to evaluate.
+        folder: folder of the last training, or of the frozen network's results.
+        line: folder that identifies the line of commands.
+    """
+
+    trainings: tuple[Command, ...]
+    network: tuple[str, ...]
+    folder: Path
+    line: Path
+
+
 class Study(BaseModel, extra="forbid"):
     """A table of trainings: rows, seeds and common evaluations.
 
@@ -93,35 +132,60 @@ class Study(BaseModel, extra="forbid"):
         title: title of the table.
         source: table or figure of the paper, or empty.
         train: arguments of `vidcorr fit`; `{seed}` in them is replaced.
+        then: arguments of a second `vidcorr fit`, or empty; `{checkpoint}` in them is the last checkpoint of the first,
+            or a row's frozen network. Rows are then evaluated after the second.
         rows: rows in the order of the table.
-        seeds: seeds of the trainings. A row with a `model` is evaluated once.
+        seeds: seeds of the trainings. A row that trains nothing is evaluated once.
         evaluate: evaluation → arguments of `vidcorr evaluate` for a single benchmark and protocol.
+        scores: evaluation → keys of the scores that the table shows; by default the benchmark's first score.
         base: name of the base row of differences; by default the first row.
     """
 
     title: str
     source: str = ""
     train: Words = ()
+    then: Words = ()
     rows: Annotated[tuple[StudyRow, ...], Field(min_length=1)]
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     evaluate: Annotated[dict[str, Words], Field(min_length=1)]
+    scores: dict[str, Annotated[Words, Field(min_length=1)]] = {}
     base: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         """Refuse repeated names, unknown references and keys that exclude each other."""
+        self._check_evaluations("scores", self.scores)
         names = [row.name for row in self.rows]
         for row in self.rows:
             if names.count(row.name) > 1:
                 raise ValueError(f"two rows have the name {row.name!r}; rename one")
-            if sum(map(bool, (row.train or row.flags, row.model, row.of))) > 1:
+            origins = [row.train or row.flags, row.model, row.of]
+            if sum(map(bool, origins)) > 1:
                 raise ValueError(f"row {row.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
-            if row.of and (self.row(row.of).of or self.row(row.of).model):
+            if row.of and (self.row(row.of).of or (self.row(row.of).model and not row.then)):
                 raise ValueError(f"row {row.name!r}: `of` names {row.of!r}, which trains nothing")
-            if unknown := [name for name in (*row.evaluate, *row.published) if name not in self.evaluate]:
-                known = ", ".join(self.evaluate)
-                raise ValueError(f"row {row.name!r}: there is no evaluation {unknown[0]!r} ({known})")
+            self._check_evaluations(f"row {row.name!r}", [*row.evaluate, *row.published])
+            self._check_published(row)
+        if self.base:
+            self.row(self.base)
         return self
+
+    def _check_evaluations(self, owner: str, names: Sequence[str] | dict[str, Words]) -> None:
+        """Refuse names of evaluations that the study lacks."""
+        for name in names:
+            if name not in self.evaluate:
+                raise ValueError(f"{owner}: there is no evaluation {name!r} ({', '.join(self.evaluate)})")
+
+    def _check_published(self, row: StudyRow) -> None:
+        """Refuse published numbers of scores that the table does not show."""
+        for name, printed in row.published.items():
+            shown = self.scores.get(name, ())
+            unknown = [score for score in printed if score not in (MAIN, *shown)]
+            if unknown:
+                known = ", ".join(shown) or "none"
+                raise ValueError(
+                    f"row {row.name!r}: published has {name} {unknown[0]}, which `scores` does not name ({known})"
+                )
 
     def row(self, name: str) -> StudyRow:
         """Return a row by name.
@@ -134,8 +198,14 @@ class Study(BaseModel, extra="forbid"):
                 return row
         raise ValueError(f"there is no row {name!r}; the rows are {', '.join(row.name for row in self.rows)}")
 
+    def printed(self, row: StudyRow, evaluation: str) -> dict[str, float]:
+        """Return score → published number of a row in per cent; the score `MAIN` if the study names no scores."""
+        main = self.scores.get(evaluation, (MAIN,))[0]
+        numbers = row.published.get(evaluation, {})
+        return {score or main: number for score, number in numbers.items()}
+
     def lines(self, output: Path) -> list[list[Command]]:
-        """Return a list of commands per training or frozen network, with all its evaluations.
+        """Return a list of commands per first training or frozen network, with all its evaluations.
 
         The lists do not depend on each other, so a scheduler may run them in any order or together.
 
@@ -145,20 +215,52 @@ class Study(BaseModel, extra="forbid"):
         """
         lines: dict[Path, list[Command]] = {}
         for row in self.rows:
-            for seed in self.seeds[:1] if row.model else self.seeds:
-                trained = self.row(row.of) if row.of else row
-                given = (*(trained.train or self.train), *trained.flags, "--seed_everything", "{seed}")
-                words = trained.model or tuple(word.replace("{seed}", str(seed)) for word in given)
-                folder = output / slug(trained.name) / f"seed-{seed}-{digest_of(words)}"
-                if folder not in lines:
-                    lines[folder] = [] if row.model else [_training(trained.name, seed, words, folder)]
-                network = row.model or (str(folder / CHECKPOINT),)
-                for name, common in self.evaluate.items():
-                    arguments = (*common, *row.evaluate.get(name, ()))
-                    place = output / slug(row.name) / folder.name / f"{slug(name)}-{digest_of(arguments)}"
-                    words = ("evaluate", *network, *arguments, "--output", str(place))
-                    lines[folder].append(Command(words, row.name, seed, name, place))
+            is_frozen = row.model and not (row.then or self.then)
+            for seed in self.seeds[:1] if is_frozen else self.seeds:
+                chain = self._chain(row, seed, output)
+                line = lines.setdefault(chain.line, [])
+                line += [training for training in chain.trainings if training not in line]
+                line += self._evaluations(row, seed, chain, output)
         return list(lines.values())
+
+    def _chain(self, row: StudyRow, seed: int, output: Path) -> _Chain:
+        """Return the trainings of a row for a seed."""
+        first = self.row(row.of) if row.of else row
+        trainings = []
+        if first.model:
+            words = network = first.model
+        else:
+            given = (*(first.train or self.train), *first.flags, "--seed_everything", "{seed}")
+            words = tuple(word.replace("{seed}", str(seed)) for word in given)
+        folder = line = output / slug(first.name) / f"seed-{seed}-{digest_of(words)}"
+        if not first.model:
+            trainings.append(_training(first.name, seed, words, folder))
+            network = (str(folder / CHECKPOINT),)
+        then = row.then or first.then or self.then
+        if then:
+            given = (*then, "--seed_everything", "{seed}")
+            pattern = tuple(word.replace("{seed}", str(seed)) for word in given)
+            words = tuple(word.replace("{checkpoint}", network[0]) for word in pattern)
+            if "--pretrained" in network:
+                words += ("--model.pretrained", "true")
+            folder = folder.with_name(f"{folder.name}-then-{digest_of(pattern)}")
+            owner = row.name if row.then else first.name
+            trainings.append(_training(owner, seed, words, folder))
+            network = (str(folder / CHECKPOINT),)
+        return _Chain(tuple(trainings), network, folder, line)
+
+    def _evaluations(self, row: StudyRow, seed: int, chain: _Chain, output: Path) -> list[Command]:
+        """Return the evaluations of a row for a seed."""
+        needs = tuple(training.output for training in chain.trainings)
+        commands = []
+        for name, common in self.evaluate.items():
+            if row.leaves_out(name):
+                continue
+            arguments = (*common, *row.arguments_of(name))
+            place = output / slug(row.name) / chain.folder.name / f"{slug(name)}-{digest_of(arguments)}"
+            words = ("evaluate", *chain.network, *arguments, "--output", str(place))
+            commands.append(Command(words, row.name, seed, name, place, needs))
+        return commands
 
 
 def _training(row: str, seed: int, words: Sequence[str], folder: Path) -> Command:
@@ -166,7 +268,7 @@ def _training(row: str, seed: int, words: Sequence[str], folder: Path) -> Comman
     # a named version has the checkpoint at a known place, also after the run has resumed
     logger = ("--trainer.logger", "TensorBoardLogger", "--trainer.logger.save_dir", str(folder))
     place = ("--trainer.default_root_dir", str(folder), *logger, "--trainer.logger.version", "run")
-    return Command(("fit", *words, *place, "--ckpt_path", "last"), row, seed)
+    return Command(("fit", *words, *place, "--ckpt_path", "last"), row, seed, output=folder)
 
 
 def digest_of(arguments: Sequence[str]) -> str:
@@ -175,10 +277,10 @@ def digest_of(arguments: Sequence[str]) -> str:
 
 
 def read_study(name: str, flag: str = "--study") -> Study:
-    """Read a study from YAML (`docs/studies.md` describes the keys).
+    """Read a study from YAML; docs/studies.md describes the keys.
 
     Args:
-        name: file, or name of a study of vidcorr, see `find_config`.
+        name: path of a file, or name of a study of vidcorr: `studies/vfs_table2.yaml`.
         flag: flag that names the study, for messages.
 
     Raises:
@@ -193,38 +295,3 @@ def read_study(name: str, flag: str = "--study") -> Study:
         raise ValueError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
     except ValidationError as error:
         raise ValueError(f"{path}: {first_mistake(error)}") from error
-
-
-def study_table(study: Study, output: Path) -> Table:
-    """Make the table of a study from its results in a folder.
-
-    A row is a training over its seeds, a column the first score of an evaluation, followed by the paper's scores.
-
-    Args:
-        study: the study.
-        output: folder of its runs and results.
-
-    Raises:
-        ValueError: if the folder has no results, or a result is damaged.
-    """
-    found: dict[tuple[str, str], list[Record]] = {}
-    for step in (step for line in study.lines(output) for step in line):
-        if place := step.result:
-            result = Result.load(place)
-            network = result.network.model_copy(update={"seed": step.seed})
-            record = score_of(result.model_copy(update={"network": network}), place=place)[0]
-            found.setdefault((step.row, step.evaluation), []).append(record)
-    if not found:
-        raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
-    rows: dict[str, dict[str, Cell]] = {row.name: {} for row in study.rows}
-    heads = []
-    for name in study.evaluate:
-        papers = {row.name: row.published[name] for row in study.rows if name in row.published}
-        heads += [name, f"{name}, paper"] if papers else [name]
-        for row in study.rows:
-            if records := found.get((row.name, name)):
-                rows[row.name][name] = Cell(tuple(records), trained=not row.model)
-            if row.name in papers:
-                rows[row.name][f"{name}, paper"] = Cell(published=papers[row.name] / 100)
-    table = Table({study.title: {head: head for head in heads}}, rows)
-    return table.with_differences(study.base or study.rows[0].name)

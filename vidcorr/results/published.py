@@ -6,14 +6,10 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..functional.evaluation_protocol import EvaluationProtocol
-
-
-MATCHING = ("spair", "pf_pascal", "pf_willow")
-"""Benchmarks of pairs of pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +23,7 @@ class Published:
         source: paper and table, or repository and commit.
         weights: location of the weights behind the scores, or a note that they were not released.
         stated: the source's statements about protocol and input size.
-        doubt: reason why the protocol is uncertain, if neither code nor text states it. A row with a doubt is never
-            shown beside a result.
+        doubt: reason why the protocol or the network is uncertain. A row with a doubt is never shown beside a result.
         scores: key → fraction.
     """
 
@@ -51,13 +46,28 @@ class Published:
 
 
 def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
-    """Return a protocol of a benchmark's kind by its name, see `EvaluationProtocol.named`."""
+    """Return a protocol by its name: a source, with changes as in `dino+input_size=960`.
+
+    Args:
+        name: the name.
+        benchmark: name of the benchmark, which decides the kind of the protocol: masks, points, boxes or matching.
+
+    Raises:
+        ValueError: for an unknown name, or a source without values for the benchmark.
+    """
     from .. import functional  # late: `table --help` is fast
 
-    kinds = {"otb": functional.TrackingProtocol} | dict.fromkeys(MATCHING, functional.MatchingProtocol)
-    if kind := kinds.get(benchmark):
-        return kind.named(name, benchmark)
-    return functional.PropagationProtocol.named(name, benchmark, ("davis",))
+    kinds: tuple[type[EvaluationProtocol], ...] = (
+        functional.PropagationProtocol,
+        functional.PointProtocol,
+        functional.TrackingProtocol,
+        functional.MatchingProtocol,
+    )
+    source = name.partition("+")[0]
+    of_benchmark = [kind for kind in kinds if any(benchmark in known.values for known in kind.sources().values())]
+    of_source = [kind for kind in kinds if source in kind.sources()]  # for a benchmark under a new name
+    kind = (of_benchmark or of_source or kinds)[0]
+    return kind.named(name, benchmark, (kind.default_benchmark,))
 
 
 def published_beside(benchmark: str, digest: str) -> list[Published]:
@@ -67,42 +77,50 @@ def published_beside(benchmark: str, digest: str) -> list[Published]:
         benchmark: benchmark of the result.
         digest: digest of the result's protocol.
     """
-    rows = (row for row in PUBLISHED if not row.doubt and row.benchmark == benchmark)
-    return [row for row in rows if row.evaluated_by().digest() == digest]
+    rows = []
+    for row in PUBLISHED:
+        if not row.doubt and row.benchmark == benchmark and row.evaluated_by().digest() == digest:
+            rows.append(row)
+    return rows
 
 
-def published_row(benchmark: str, protocol: str, percent: float) -> Published | None:
-    """Return the row with a main score under a protocol, with any feature stride, or None.
+def published_row(benchmark: str, protocol: str, percent: float, score: str = "") -> Published | None:
+    """Return the row with a score under a protocol, at any stride of the features, or None.
 
     Args:
         benchmark: benchmark of the row.
-        protocol: name of the protocol, see `EvaluationProtocol.named`.
-        percent: first score of the row, in per cent.
+        protocol: name of the protocol.
+        percent: the score in per cent.
+        score: key of the score; empty: the row's first.
     """
-    wanted: Any = protocol_named(protocol, benchmark)
+    wanted = protocol_named(protocol, benchmark)
+    of_features = {field: getattr(wanted, field) for field in wanted.fields_with("set_by", "features")}
     for row in PUBLISHED:
-        first = 100 * next(iter(row.scores.values()))
-        if row.benchmark == benchmark and abs(first - percent) < 1e-6:
-            known = row.evaluated_by()
-            if known.with_changes(feature_stride=wanted.feature_stride) == wanted:
-                return row
+        if row.benchmark != benchmark:
+            continue
+        number = row.scores.get(score or next(iter(row.scores)))
+        if number is None or abs(100 * number - percent) > 1e-6:
+            continue
+        known = row.evaluated_by()
+        if isinstance(known, type(wanted)) and known.with_changes(**of_features) == wanted:
+            return row
     return None
 
 
-def line_of(row: Published) -> str:
-    """Return a row as a line of text, with protocol, weights and doubt."""
-    key, score = next(iter(row.scores.items()))
-    doubt = f"; doubt: {row.doubt}" if row.doubt else ""
-    line = f"{row.name}, {row.benchmark} {key} {100 * score:.6g}: protocol {row.evaluated_by().name}"
-    return f"{line}; weights: {row.weights}{doubt}"
-
-
 def _read(row: dict[str, str]) -> Published:
-    scores = dict(pair.split("=") for pair in row.pop("scores").split())
-    return Published(scores={key: float(value) for key, value in scores.items()}, **row)
+    scores = {}
+    for pair in row.pop("scores").split():
+        key, _, value = pair.partition("=")
+        scores[key] = float(value)
+    return Published(scores=scores, **row)
 
 
-PUBLISHED = tuple(map(_read, csv.DictReader((files(__package__) / "published.csv").read_text("utf-8").splitlines())))
+def _read_all() -> tuple[Published, ...]:
+    text = (files(__package__) / "published.csv").read_text("utf-8")
+    return tuple(_read(row) for row in csv.DictReader(text.splitlines()))
+
+
+PUBLISHED = _read_all()
 """The rows of published.csv, by method.
 
 RSP, RVM and DIFT have named protocols but no row, because their repositories print no scores. Table 8 of VFS fine-tunes

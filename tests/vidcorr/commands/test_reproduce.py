@@ -7,11 +7,12 @@ import pytest
 from cli import main
 from tests.helpers.encoders import saved_resnet
 from tests.helpers.words import refusal
-from vidcorr import DavisBenchmark
-from vidcorr.experiments.reproduce import protocol_of
+from vidcorr import DavisBenchmark, OtbBenchmark
+from vidcorr.datasets.generated import write_otb
+from vidcorr.experiments.reproduce import published_of
 from vidcorr.experiments.study import read_study
 from vidcorr.functional import PropagationProtocol
-from vidcorr.results.published import published_row
+from vidcorr.results.published import PUBLISHED
 
 SHIPPED = "studies/published.yaml"
 
@@ -21,22 +22,65 @@ def test_the_shipped_rows_have_the_printed_numbers_under_their_protocols():
     for row in study.rows:
         assert row.download
         assert row.model[0]
-        for benchmark, value in row.published.items():
-            assert published_row(benchmark, protocol_of(row, benchmark), value), f"{row.name}, {benchmark}"
+        for evaluation in row.published:
+            for score in study.printed(row, evaluation):
+                assert published_of(study, row, evaluation, score), f"{row.name}, {evaluation}"
 
 
-def test_without_data_the_rows_and_their_weights_are_listed(capsys, tmp_path):
-    main(["reproduce", "dino-s8", "crw-r18"])
-    dino, crw = capsys.readouterr().out.splitlines()
-    assert dino.startswith("dino-s8: davis 69.9 printed; protocol dino; weights: huggingface.co/timm/")
-    assert crw.startswith("crw-r18: davis 67.606 printed; protocol crw; weights/crw-r18.ckpt is missing; ")
+def test_without_data_the_rows_and_their_weights_are_a_table(capsys, tmp_path):
+    main(["reproduce", "dino-s8", "crw-r18", "vfs-r18"])
+    head, dino, crw, vfs, _, _, note = capsys.readouterr().out.splitlines()
+    assert head.split() == ["row", "benchmark", "score", "printed", "protocol", "weights"]
+    assert dino.split()[:5] == ["dino-s8", "davis", "J&F-Mean", "69.9", "dino"]
+    assert crw.split()[:5] == ["crw-r18", "davis", "J&F-Mean", "67.606", "crw"]
+    assert "weights/crw-r18.ckpt is missing: github.com/ajabri" in crw
+    assert note == "? vfs-r18 jhmdb, vfs-r18 vip: the input's size is inferred from the code family"
+    assert {line.index("davis") for line in (dino, crw, vfs)} == {head.index("benchmark")}
     main(["reproduce"])
-    _, _, others = capsys.readouterr().out.partition("\nother published rows:\n")
-    (spair,) = (line for line in others.splitlines() if line.startswith("GeoAware, trained post-processor, spair"))
-    assert "PCK@0.1 85.6: protocol geoaware; weights: Stable Diffusion 1.5 and DINOv2" in spair
-    assert "; doubt: a post-processor trained on SPair-71k" in spair
-    message = "--on otb: no row has a printed score; rows have davis, jhmdb, vip"
+    _, _, others = capsys.readouterr().out.partition("\nother published rows ")
+    (spair,) = (line for line in others.splitlines() if line.startswith("GeoAware, trained post-processor  "))
+    assert spair.split("  ")[-1].startswith("Stable Diffusion 1.5 and DINOv2")
+    assert " 85.6 ? " in spair
+    message = "--on otb: no row has a printed score; rows have "
     assert message in refusal("reproduce", "--on", f"otb={tmp_path}")
+
+
+BENCHMARKS = dict.fromkeys(row.benchmark for row in PUBLISHED)
+
+
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
+def test_a_study_of_ones_own_may_have_any_published_row(benchmark, tmp_path, capsys):
+    """Every benchmark of published.csv, boxes among them, and each of a row's scores."""
+    published = next(row for row in PUBLISHED if row.benchmark == benchmark)
+    numbers = {key: round(100 * value, 6) for key, value in published.scores.items()}
+    row = {"name": "mine", "model": "raw_colour", "published": {benchmark: numbers}, "download": "nowhere"}
+    row["evaluate"] = {benchmark: f"--protocol {published.protocol}"}
+    study = {"title": "one row", "seeds": [0], "evaluate": {benchmark: f"--on {benchmark}"}, "rows": [row]}
+    study["scores"] = {benchmark: list(numbers)}
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    main(["reproduce", "mine", "--study", str(tmp_path / "study.yaml")])
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[2] for line in said[1 : 1 + len(numbers)]] == list(numbers)
+    assert not published.doubt or said[-1] == f"? mine {benchmark}: {published.doubt}"
+
+
+def test_boxes_are_repeated_score_by_score(tmp_path, capsys):
+    root = write_otb(tmp_path / "otb", 2, frames=4, size=(64, 64))
+    config = tmp_path / "boxes.yaml"
+    config.write_text(json.dumps({"class_path": "OtbBenchmark", "init_args": {"root": str(root), "version": None}}))
+    scores = OtbBenchmark(root, version=None).evaluate("untrained").scores
+    printed = {"precision@20px": round(100 * scores["precision@20px"], 1), "success": 99.0}
+    row = {"name": "mine", "model": "untrained", "published": {"boxes": printed}}
+    study = {"title": "one row", "seeds": [0], "evaluate": {"boxes": f"--on {config}"}, "rows": [row]}
+    study["scores"] = {"boxes": list(printed)}
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    words = ["--study", str(tmp_path / "study.yaml"), "--output", str(tmp_path / "out"), "--no-fields"]
+    main(["reproduce", *words, "--on", f"{config}={root}"])
+    precision, success = (line for line in capsys.readouterr().out.splitlines() if line.startswith("mine  otb"))
+    assert precision.split()[2:4] == ["precision@20px", str(printed["precision@20px"])]
+    assert "as printed; not the whole test set" in precision
+    here = 100 * scores["success"]
+    assert success.split()[2:6] == ["success", "99.0", f"{here:.1f}", f"{here - 99:+.1f}"]
 
 
 @pytest.mark.slow
@@ -60,10 +104,16 @@ def test_equal_or_by_how_much_not_and_what_moves_it(davis_root, tmp_path, capsys
     words = ["--study", str(tmp_path / "study.yaml"), "--output", str(tmp_path), "--on", f"davis={davis_root}"]
     main(["reproduce", *words])
     said = capsys.readouterr().out
-    assert f"missing: davis 50.0 printed; {tmp_path / 'missing.ckpt'} is missing; weights: a page" in said
-    assert f"\nequal on davis: {here:.1f}, as printed; not the whole test set" in said
-    missed = f"{here - printed['other']:+.2f} of {printed['other']} printed"
-    assert f"\nother on davis: {here:.2f}, {missed}; not the whole test set" in said
-    assert f"  {protocols[1].name}: {other - here:+.1f}\n" in said
-    assert f"  nearest to the printed score: {protocols[1].name}, {other:.1f}" in said
+    lines = {line.split()[0]: line.split() for line in said.splitlines() if " davis " in line}
+    assert lines["missing"][1:5] == ["davis", "the", "first", "50.0"]
+    assert f"{tmp_path / 'missing.ckpt'} is missing: a page" in said
+    assert lines["equal"][3:6] == [f"{printed['equal']}", f"{here:.1f}", f"{here - printed['equal']:+.1f}"]
+    assert "as printed; not the whole test set" in said
+    missed = f"{here - printed['other']:+.2f}"
+    assert lines["other"][3:6] == [str(printed["other"]), f"{here:.2f}", missed]
+    assert "\nother on davis, J&F-Mean by other values of a field:\n" in said
+    change = (f"{other:.1f}", f"{other - here:+.1f}")
+    moved = [line.split()[-3:] for line in said.splitlines() if protocols[1].name in line and "[" not in line]
+    assert moved == [[protocols[1].name, *change]] * 2
+    assert f"nearest to the printed score: {protocols[1].name}  " in said
     assert "then: vidcorr convert FILE " in refusal("reproduce", "missing", *words)

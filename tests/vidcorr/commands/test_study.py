@@ -9,11 +9,14 @@ from cli import main
 from tests.helpers.parsed import Parsed
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
-from tests.helpers.words import clips, flags
+from tests.helpers.words import NETWORK, TINY, clips, flags
 from vidcorr.commands import study as tool, table
+from vidcorr.datasets.generated import write_got10k, write_otb
 from vidcorr.experiments.configured import CONFIGS
 from vidcorr.experiments.study import read_study
+from vidcorr.results.result import results_below
 
+ALLOW = f"--allow {NETWORK}"
 STUDIES = sorted((CONFIGS / "studies").glob("*.yaml"))
 STUDY = """
 title: a trial
@@ -78,6 +81,29 @@ def test_run_runs_what_has_no_result_and_names_what_failed(folder, called):
     assert calls == []
 
 
+TWO_STEPS = """
+title: a trial
+train: --config demo.yaml
+then: --x {checkpoint}
+seeds: [0]
+evaluate: {davis: --on davis=DAVIS}
+rows: [{name: base}, {name: soft, of: base, then: --y {checkpoint}}]
+"""
+
+
+def test_run_runs_the_trainings_that_a_missing_evaluation_needs(folder, monkeypatch):
+    """Two fine-tunes of one training; the evaluation of the second is missing."""
+    (folder / "study.yaml").write_text(TWO_STEPS.replace("--y {checkpoint}", '"--y {checkpoint}"'))
+    calls = []
+    monkeypatch.setattr(tool, "_run", lambda words: calls.append(words[:2]) or 0)
+    (line,) = read_study("study.yaml").lines(tool.Path("out"))
+    done = next(step for step in line if step.evaluation and step.row == "base")
+    write_results(done.output / "network", {"J&F-Mean": 0.5})
+    assert tool.run_line(line) is None
+    assert [word for word, _ in calls] == ["fit", "fit", "evaluate"]
+    assert [word for _, word in calls][:2] == ["--config", "--y"]
+
+
 def test_table_takes_the_study_alone(folder, called, capsys):
     tool.command(["study.yaml", "--output", "out", "--run"])
     main(["table", "out", "--study", "study.yaml"])
@@ -110,23 +136,65 @@ def test_every_training_of_a_shipped_study_is_understood(name, monkeypatch, tmp_
 
 
 @pytest.mark.slow
-def test_a_real_study_of_two_rows(davis_root, video_folder, tmp_path, capfd, monkeypatch):
-    """A training of two steps on generated videos, scored by two protocols; a second call runs nothing."""
-    model = flags("model", "VFSSimSiam", backbone="torchvision:resnet18")
-    other = {"name": "radius 4", "of": "two frames", "evaluate": {"davis": "--change radius=4"}}
+def test_a_real_study_of_two_rows_and_two_benchmarks(davis_root, video_folder, tmp_path, capfd, monkeypatch):
+    """A training of two steps on generated videos, scored on masks and boxes; a second call runs nothing."""
+    boxes = write_otb(tmp_path / "otb", 2, frames=4, size=(64, 64))
+    other = {"name": "radius 4", "of": "two frames", "evaluate": {"davis": "--change radius=4", "otb": None}}
+    two_frames = {"name": "two frames", "published": {"davis": 65.0, "otb": {"precision@20px": 48.1, "success": 37.9}}}
     content = {
         "title": "two rows",
-        "train": [*model, *clips(video_folder), "--trainer.max_steps=2", "--trainer.accelerator=cpu"],
+        "train": [*TINY, *clips(video_folder), "--trainer.max_steps=2"],
         "seeds": [0],
-        "evaluate": {"davis": f"--on davis={davis_root}"},
-        "rows": [{"name": "two frames"}, other],
+        "evaluate": {"davis": f"--on davis={davis_root} {ALLOW}", "otb": f"--on otb_all={boxes} {ALLOW}"},
+        "scores": {"davis": "J&F-Mean", "otb": "precision@20px success"},
+        "rows": [two_frames, other],
     }
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.yaml").write_text(json.dumps(content))
     main(["study", "study.yaml", "--output", "out", "--run"])
     capfd.readouterr()
     main(["table", "out", "--study", "study.yaml"])
-    text = capfd.readouterr().out
-    assert all(any(line.startswith(f"| {row} |") for line in text.splitlines()) for row in ("two frames", "radius 4"))
+    head, _, *rows = capfd.readouterr().out.splitlines()
+    heads = ["davis J&F-Mean", "otb precision@20px", "otb success"]
+    assert head == f"|  | {' | '.join(f'{each} | {each}, paper' for each in heads)} |"
+    cells = {row.split("|")[1].strip(): [cell.strip() for cell in row.split("|")[2:-1]] for row in rows[:2]}
+    assert cells["two frames"][1::2] == ["65.0", "48.1", "37.9"]
+    assert all(cells["two frames"])
+    assert cells["radius 4"][1:] == [""] * 5
+    found = {result.benchmark: result.scores for result in results_below(tmp_path / "out/two-frames").values()}
+    shown = [found["davis"]["J&F-Mean"], found["otb"]["precision@20px"], found["otb"]["success"]]
+    plain = [cell.replace("**", "").partition(" ")[0] for cell in cells["two frames"][::2]]
+    assert plain == [f"{100 * score:.1f}" for score in shown]
     main(["study", "study.yaml", "--output", "out", "--run"])
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.slow
+def test_a_real_study_of_two_steps(video_folder, tmp_path, capfd, monkeypatch):
+    """An encoder, then SiamFC on its checkpoint, scored on boxes."""
+    boxes = write_otb(tmp_path / "otb", 2, frames=4, size=(64, 64))
+    write_got10k(tmp_path / "got10k", 2, frames=4, size=(64, 64))
+    pairs = flags("data", "Got10kDataModule", root=tmp_path / "got10k", batch_size=2, num_workers=0)
+    content = {
+        "title": "two steps",
+        "train": [*TINY, *clips(video_folder), "--trainer.max_steps=1"],
+        "then": [
+            *flags("model", "SiamFC", backbone="{checkpoint}"),
+            *pairs,
+            "--trainer.max_steps=1",
+            TINY[-1],
+            *ALLOW.split(),
+        ],
+        "seeds": [0],
+        "evaluate": {"otb": f"--on otb_all={boxes} {ALLOW}"},
+        "scores": {"otb": "success"},
+        "rows": [{"name": "tracked", "published": {"otb": 52.2}}],
+    }
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text(json.dumps(content))
+    main(["study", "study.yaml", "--output", "out", "--run"])
+    capfd.readouterr()
+    (result,) = results_below(tmp_path / "out").values()
+    assert "-then-" in result.network.name
+    main(["table", "out", "--study", "study.yaml"])
+    assert f"| tracked | {100 * result.scores['success']:.1f} | 52.2 |" in capfd.readouterr().out

@@ -9,7 +9,8 @@ import yaml
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
-from vidcorr.experiments.study import read_study, study_table
+from vidcorr.experiments.study import read_study
+from vidcorr.experiments.study_table import study_table
 from vidcorr.results.rendering import render
 
 CONTENT = {
@@ -62,7 +63,43 @@ def test_other_arguments_have_another_folder(tmp_path):
     assert (changed.parent == davis.parent, changed != davis, same == small) == (True, True, True)
 
 
+TWO_STEPS = {
+    "then": "--config siamfc_r18.yaml --model.backbone {checkpoint}",
+    "evaluate": {"otb": "--on otb=data/OTB"},
+    "scores": {"otb": ["precision@20px", "success"]},
+    "rows": [
+        {"name": "base", "published": {"otb": {"precision@20px": 68.9, "success": 52.2}}},
+        {"name": "slow", "of": "base", "then": "--model.backbone {checkpoint} --model.lr 1e-4"},
+        {"name": "ours", "of": "base"},
+        {"name": "supervised", "model": "torchvision:resnet18 --pretrained"},
+    ],
+}
+
+
+def test_a_second_training_starts_from_the_checkpoint_of_the_first(tmp_path):
+    lines = study_of(tmp_path, **TWO_STEPS).lines(Path("out"))
+    steps = [[(step.words[0], step.row) for step in line] for line in lines]
+    base = [("fit", "base"), ("fit", "base"), ("evaluate", "base"), ("fit", "slow"), ("evaluate", "slow")]
+    assert steps[:2] == [[*base, ("evaluate", "ours")]] * 2
+    assert steps[2:] == [[("fit", "supervised"), ("evaluate", "supervised")]] * 2  # a seed each, since it trains
+    first, second, otb, slow, otb_of_slow, otb_of_ours = lines[1]
+    start = f"{first.output}/lightning_logs/run/checkpoints/last.ckpt"
+    assert " ".join(second.words).startswith(
+        f"fit --config siamfc_r18.yaml --model.backbone {start} --seed_everything 3 --trainer.default_root_dir "
+    )
+    assert " ".join(slow.words).startswith(f"fit --model.backbone {start} --model.lr 1e-4 --seed_everything 3 ")
+    assert len({first.output, second.output, slow.output}) == 3
+    for evaluation, training in ((otb, second), (otb_of_slow, slow), (otb_of_ours, second)):
+        assert evaluation.words[1] == f"{training.output}/lightning_logs/run/checkpoints/last.ckpt"
+        assert evaluation.needs == (first.output, training.output)
+    frozen = " ".join(lines[2][0].words)
+    assert "--model.backbone torchvision:resnet18 --seed_everything 0 --model.pretrained true" in frozen
+
+
 MISTAKES = """
+{scores: {vip: mIoU}} -> scores: there is no evaluation 'vip'
+{rows: [{name: a, published: {davis: {success: 1}}}]} -> row 'a': published has davis success, which `scores`
+{base: nobody} -> there is no row 'nobody'
 {sedes: [0]} -> sedes: unknown key
 {rows: [{name: a, trian: x}]} -> rows.0.trian: unknown key
 {rows: [{name: a}, {name: a, flags: --x 1}]} -> two rows have the name 'a'
@@ -120,7 +157,7 @@ def table_of(output):
 def test_each_row_has_its_seeds_their_range_and_its_difference(output):
     leave_result(output, "missing", 1, 0.05)
     table, text = table_of(output)
-    base, better = table.rows["base"]["davis"], table.rows["better"]["davis"]
+    base, better = table.rows["base"]["davis J&F-Mean"], table.rows["better"]["davis J&F-Mean"]
     assert base.scores == pytest.approx((0.55, 0.57, 0.59))
     assert (base.difference, base.deviation) == (None, pytest.approx(0.02))
     assert better.difference.mean == pytest.approx(0.31 / 3)
@@ -128,18 +165,18 @@ def test_each_row_has_its_seeds_their_range_and_its_difference(output):
     assert better.difference.p == pytest.approx(0.00104, rel=0.01)
     assert "| base | 57.0 ± 2.0 [" in text
     assert "; +10.3 [+8.9, +11.8], p 0.001 |  |" in text
-    assert text.splitlines()[0].startswith("|  | davis | davis, paper |")
+    assert text.splitlines()[0].startswith("|  | davis J&F-Mean | davis J&F-Mean, paper |")
     assert "] | 65.0 |" in text
     assert "| missing | 60.0 [" in text
     assert "; +3.0 |  |" in text
     (last,) = (row for row in csv.DictReader(render(table, "csv").splitlines()) if row["row"] == "missing")
-    assert (last["column"], last["seeds"], float(last["scores"])) == ("davis", "1", pytest.approx(0.6))
+    assert (last["column"], last["seeds"], float(last["scores"])) == ("davis J&F-Mean", "1", pytest.approx(0.6))
 
 
 def test_a_model_that_is_not_trained_is_compared_with_every_seed(output):
     write_trial(output, {"name": "raw colour", "model": "untrained"}, base="raw colour")
     leave_result(output, "raw colour", 0, 0.0)
-    difference = table_of(output)[0].rows["base"]["davis"].difference
+    difference = table_of(output)[0].rows["base"]["davis J&F-Mean"].difference
     assert difference.mean == pytest.approx(0.02)
     assert difference.p > 0
 
@@ -147,7 +184,7 @@ def test_a_model_that_is_not_trained_is_compared_with_every_seed(output):
 def test_rows_of_different_protocols_or_data_are_not_compared(output):
     for more in ({"digest": "d2"}, {"resolution": "1080p"}, {"sequences": 3}):
         leave_result(output, "missing", 0, 0.3, **more)
-        assert table_of(output)[0].rows["missing"]["davis"].difference is None
+        assert table_of(output)[0].rows["missing"]["davis J&F-Mean"].difference is None
         shutil.rmtree(output / "missing")
 
 
@@ -162,3 +199,51 @@ def test_two_results_of_a_row_and_seed_are_refused(output):
     (first,) = output.glob("base/seed-1-*/*/network-davis-key")
     shutil.copytree(first, first.with_name("network-davis-other"))
     refused(ValueError, "two results of 'base' for seed 1 in .*: remove the old one", table_of, output)
+
+
+def leave_scores(folder, row, evaluation, seed, scores, benchmark="otb"):
+    """Write a result of an evaluation."""
+    lines = read_study(str(folder / "study.yaml")).lines(folder)
+    steps = [step for line in lines for step in line]
+    (place,) = (step.output for step in steps if (step.row, step.seed, step.evaluation) == (row, seed, evaluation))
+    write_results(place / "network", scores, digest="d1", benchmark=benchmark)
+
+
+def test_each_column_names_its_score_beside_the_papers_number_of_the_same_score(tmp_path):
+    study_of(tmp_path, **TWO_STEPS)
+    for seed, success in ((0, 0.5), (3, 0.6)):
+        leave_scores(tmp_path, "base", "otb", seed, {"success": success, "precision@20px": 0.7})
+    table, _ = table_of(tmp_path)
+    heads = ["otb precision@20px", "otb precision@20px, paper", "otb success", "otb success, paper"]
+    assert list(table.heads) == heads
+    row = table.rows["base"]
+    assert [row[head].mean for head in heads] == pytest.approx([0.7, 0.689, 0.55, 0.522])
+    study_of(tmp_path, **TWO_STEPS | {"scores": {"otb": ["accuracy"]}, "rows": [{"name": "base"}]})
+    refused(ValueError, "has no score 'accuracy'; it has success, precision@20px", table_of, tmp_path)
+
+
+def test_an_evaluation_may_be_left_out_of_a_row(tmp_path):
+    rows = [{"name": "base", "evaluate": {"240p": None}}]
+    lines = study_of(tmp_path, rows=rows).lines(tmp_path)
+    assert [step.evaluation for step in lines[0]] == ["", "davis"]
+
+
+def test_the_best_stage_is_chosen_by_the_rule_of_the_row(tmp_path):
+    rows = [{"name": "last"}, {"name": "best", "of": "last", "best_stage_by": "J&F-Mean"}]
+    content = {"rows": rows, "seeds": [0, 1], "evaluate": {"davis": "--on davis=D"}}
+    content["scores"] = {"davis": ["J&F-Mean", "J-Mean"]}
+    study_of(tmp_path, **content)
+    for seed in (0, 1):
+        leave_scores(tmp_path, "last", "davis", seed, {"J&F-Mean": 0.4, "J-Mean": 0.6}, "davis")
+        stages = {"res4.b1": (0.5, 0.3), "res4.b2": (0.4 + 0.15 * seed, 0.9)}  # means 0.5 and 0.475
+        scores = {}
+        for stage, (both, region) in stages.items():
+            scores |= {f"{stage}/J&F-Mean": both, f"{stage}/J-Mean": region}
+        leave_scores(tmp_path, "best", "davis", seed, scores, "davis")
+    table, _ = table_of(tmp_path)
+    assert list(table.rows) == ["last", "best (res4.b1)"]
+    best = table.rows["best (res4.b1)"]
+    assert (best["davis J&F-Mean"].mean, best["davis J-Mean"].mean) == (0.5, 0.3)
+    rows[1].pop("best_stage_by")
+    study_of(tmp_path, **content)
+    refused(ValueError, "has the stages res4.b1, res4.b2; give the row 'best' a best_stage_by", table_of, tmp_path)
