@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..videos.files import DataError, write_atomically
-from ..videos.mask_files import davis_palette
+from ..videos.palettes import davis_palette
 from ..videos.source import open_video
 
 PAGE = Path(__file__).with_suffix(".html")

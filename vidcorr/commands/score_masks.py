@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +15,10 @@ from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, ObjectRows, Rules, Values, Video
 from ..results.result import Network, Provenance, Result, Row
 from ..videos.files import DataError, errors_at, read_videos, require_folder, require_one_of
-from ..videos.images import image_size, list_images
-from ..videos.mask_files import ids_by_value, read_mask, renumbered
+from ..videos.folders import list_folders, list_images
+from ..videos.images import image_size
+from ..videos.mask_files import read_mask
+from ..videos.mask_videos import ids_by_value, mask_folders, read_ids
 from ..videos.processes import CrashedError, in_processes, usable_cores
 
 log = logging.getLogger(__name__)
@@ -102,15 +104,12 @@ def score(
     if rules.needs_meta and meta is None:
         raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give meta, a file")
     entries = read_videos(Path(meta)) if meta is not None else {}
-    names = videos or sorted(entries if rules.needs_meta else _folders_in(truth))
+    names = videos or sorted(entries if rules.needs_meta else list_folders(truth))
     for name in names:
         require_folder(truth / name, "the truth lacks this video")
         if rules.needs_meta and name not in entries:
             raise DataError(f"{meta}: has no video {name}")
-    missing = [name for name in names if not (predictions / name).is_dir()]
-    if missing and not allow_missing:
-        remedy = f"with allow_missing such videos are {rules.missing_video}"
-        raise DataError(f"{predictions / missing[0]}: predictions lack {len(missing)} of {len(names)} videos; {remedy}")
+    missing = _missing_videos(truth, predictions, names, rules, allow_missing)
     rows = ObjectRows(rules, entries, set(unseen))
     if rules.missing_video == "counted as 0":
         nothing = rules.summarise(np.zeros((0, len(rules.measures))))
@@ -136,6 +135,30 @@ def score(
         return result_of(rules.name, predictions, rows, data)
 
 
+def _missing_videos(
+    truth: Path, predictions: Path, names: Sequence[str], rules: Rules, allow_missing: bool
+) -> list[str]:
+    """Return the videos without a folder of predictions.
+
+    Raises:
+        DataError: if videos are missing and not allowed to be, or a folder of the truth holds videos, not masks.
+    """
+    missing = [name for name in names if not (predictions / name).is_dir()]
+    for name in missing:
+        inside = list_folders(truth / name)
+        if not rules.folder_per_object and inside and not list_images(truth / name):
+            raise DataError(
+                f"{truth / name}: holds folders ({inside[0]}), no masks; give the folder that holds the videos' "
+                "folders as TRUTH"
+            )
+    if missing and not allow_missing:
+        raise DataError(
+            f"{predictions / missing[0]}: predictions lack {len(missing)} of {len(names)} videos; with allow_missing "
+            f"such videos are {rules.missing_video} (searched {predictions} for the folders of {truth})"
+        )
+    return missing
+
+
 def result_of(benchmark: str, predictions: str | Path, rows: SequenceRows, data: dict[str, Any]) -> Result:
     """Return the result of predictions on disk, with their folder as the name of the network.
 
@@ -158,27 +181,40 @@ def result_of(benchmark: str, predictions: str | Path, rows: SequenceRows, data:
     )
 
 
-def _folders_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir())
-
-
 def _note_ignored(predictions: Path, names: Collection[str], folders: Sequence[MaskFolder]) -> None:
-    """Name predicted videos and frames that have no annotation and are not scored."""
-    if videos := sorted(set(_folders_in(predictions)) - set(names)):
+    """Name predicted videos, objects and frames that have no annotation and are not scored."""
+    videos = sorted(set(list_folders(predictions)) - set(names))
+    if videos:
         log.warning("%s: not scored, the truth lacks them: %s", predictions, ", ".join(videos[:10]))
-    extra = []
+    objects: list[str] = []
+    frames: list[Path] = []
+    scored = {folder.predictions for folder in folders}
+    for video in sorted({folder.predictions.parent for folder in folders if folder.object}):
+        found = list_folders(video) if video.is_dir() else []
+        objects += [f"{video.name}/{name}" for name in found if video / name not in scored]
     for folder in folders:
         annotated = {path.stem for path in folder.truth}
-        predicted = list_images(folder.predictions) if folder.predictions.is_dir() else ()
-        extra += [path for path in predicted if path.stem not in annotated]
-    if extra:
-        log.warning("%s: no annotation of this frame; predicted masks not scored: %d", extra[0], len(extra))
+        frames += [path for path in list_images(folder.predictions) if path.stem not in annotated]
+    if objects:
+        listed = ", ".join(objects[:10])
+        log.warning("%s: not scored, the truth lacks these folders of objects: %s", predictions, listed)
+    if frames:
+        log.warning("%s: no annotation of this frame; predicted masks not scored: %d", frames[0], len(frames))
 
 
 def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterator[MaskFolder]:
-    """Yield the folders of a video: a single folder, or a folder per object."""
-    objects = _folders_in(truth / video) if rules.folder_per_object else []
-    for name in objects or [""]:
+    """Yield the folders of a video: a single folder, or a folder per object.
+
+    Raises:
+        DataError: if a folder holds no masks, or masks and folders.
+    """
+    objects = mask_folders(truth / video)
+    if not rules.folder_per_object and objects != [""]:
+        raise DataError(
+            f"{truth / video}: holds folders ({objects[0]}), no masks; rules sa-v score a folder per object; else give "
+            "the folder that holds the videos' folders as TRUTH"
+        )
+    for name in objects:
         masks = list_images(truth / video / name)
         if not masks:
             raise DataError(f"{truth / video / name}: holds no masks")
@@ -205,28 +241,31 @@ def _score_folder(
     """Return the values of a folder's objects; none for a folder without objects if `optional`."""
     files = {path.stem: path for path in masks.truth}
     predictions = {path.stem: path for path in list_images(masks.predictions)}
-    folder, one_object = masks.truth[0].parent, bool(masks.object)
-    true_ids, predicted_ids = ({} if one_object else ids_by_value(each.values()) for each in (files, predictions))
+    folder = masks.truth[0].parent
+    one_object = bool(masks.object)
+    true_ids = {} if one_object else ids_by_value(files.values(), rules.has_void)
+    predicted_ids = {} if one_object else ids_by_value(predictions.values(), rules.has_void)
     height, width = image_size(masks.truth[0])
 
     @lru_cache(max(1, KEPT_MASKS // (height * width)))
     def annotation(stem: str) -> Ids:
         if stem not in files:
             raise DataError(f"{folder / stem}.png: the metadata names this frame, but it has no annotation")
-        return _read(files[stem], one_object, true_ids)
+        return _read(files[stem], one_object, true_ids, files.values())
 
     with errors_at(folder):
-        video = Video(masks.video, sorted(files), annotation, entries.get(masks.video, {}), keep_ends)
+        video = Video(masks.video, list(files), annotation, entries.get(masks.video, {}), keep_ends)
         scorer = MaskScorer(rules, video)
     if not scorer.plan and not optional:
         remedy = "" if rules.folder_per_object else "; allow_missing leaves such videos out"
         raise DataError(f"{folder}: rules {rules.name} score no object here{remedy}")
     required = rules.required(video, scorer.plan)
-    if missing := [stem for stem in required if stem not in predictions]:
+    missing = [stem for stem in required if stem not in predictions]
+    if missing:
         count = f"{len(missing)} of {len(required)}"
         raise DataError(f"{masks.predictions / missing[0]}.png: a predicted mask is missing ({count})")
-    for stem in sorted(scorer.objects):
-        predicted = _read(predictions[stem], one_object, predicted_ids)
+    for stem in scorer.objects:
+        predicted = _read(predictions[stem], one_object, predicted_ids, predictions.values())
         with errors_at(predictions[stem]):
             scorer.add(stem, annotation(stem), predicted)
     with errors_at(masks.predictions):
@@ -234,8 +273,21 @@ def _score_folder(
     return masks.video, {masks.object or number: values for number, values in objects.items()}
 
 
-def _read(path: Path, one_object: bool, values: Mapping[int, int]) -> Ids:
-    ids = renumbered(read_mask(path), values)
-    if one_object and len(np.unique(ids[ids > 0])) > 1:
+def _read(path: Path, one_object: bool, values: Mapping[int, int], masks: Iterable[Path]) -> Ids:
+    """Read a mask with the ids of its video; with a folder per object, 1 for every pixel of the object.
+
+    Args:
+        path: the mask.
+        one_object: the mask lies in a folder of one object.
+        values: pixel value → object id of the video.
+        masks: all masks of the video.
+
+    Raises:
+        DataError: if the mask is damaged or holds no ids, or two objects in a folder of one.
+    """
+    if not one_object:
+        return read_ids(path, values, masks)
+    ids = read_mask(path)
+    if len(np.unique(ids[ids > 0])) > 1:
         raise DataError(f"{path}: holds more than one object; with a folder per object each mask holds one")
-    return (ids > 0).astype(np.uint8) if one_object else ids
+    return (ids > 0).astype(np.uint8)

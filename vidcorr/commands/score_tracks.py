@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +19,9 @@ from ..metrics.box_tracking import BoxRows, OverlapRows
 from ..metrics.point_measures import TrackRows
 from ..metrics.point_tracking import QueryMode
 from ..results.result import Result
-from ..videos.boxes import read_boxes
-from ..videos.files import DataError, read_text, require_folder
+from ..videos.boxes import box_frames, read_boxes
+from ..videos.files import DataError, require_folder
+from ..videos.folders import list_folders
 from ..videos.images import image_size
 from .score_masks import result_of
 
@@ -92,8 +95,8 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
 
 def _otb_rows(truth: Path, folder: Path) -> BoxRows:
     rows = BoxRows()
-    for name, target in _true_boxes(truth).items():
-        rows.update(_predicted_boxes(_box_file(folder, name), target), target, name=name)
+    for name, (target, frames) in _true_boxes(truth).items():
+        rows.update(_predicted_boxes(_box_file(folder, name), target, frames), target, name=name)
     return rows
 
 
@@ -104,28 +107,46 @@ def _got10k_rows(truth: Path, folder: Path) -> OverlapRows:
         frames, boxes, cover = read_annotation(sequence)
         if cover is None:
             raise DataError(f"{sequence / 'cover.label'}: no such file; unpack the sequence again")
+        stems = [frame.stem for frame in frames]
         files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [_box_file(folder, name)]
-        repetitions = [_predicted_boxes(file, boxes) for file in files]
+        repetitions = [_predicted_boxes(file, boxes, stems) for file in files]
         rows.update(repetitions, boxes, image_size(frames[0]), cover, name=name)
     return rows
 
 
-def _true_boxes(truth: Path) -> dict[str, NDArray[np.float64]]:
-    """Return the boxes of OTB's sequences, or of the folders that `predict` writes, by name."""
-    if files := sorted(truth.glob("*/boxes.csv")):
-        return {path.parent.name: read_boxes(path) for path in files}
-    return {sequence.name: sequence.boxes for sequence in Otb(truth, version=None)}
+def _true_boxes(truth: Path) -> dict[str, tuple[NDArray[np.float64], list[str] | None]]:
+    """Return name → boxes and names of the frames, of OTB's sequences or of the folders that `predict` writes."""
+    require_folder(truth, "give the folder that holds OTB's sequences, or folders with boxes.csv")
+    found: dict[str, tuple[NDArray[np.float64], list[str] | None]] = {}
+    for name in list_folders(truth):
+        path = truth / name / "boxes.csv"
+        if path.is_file():
+            found[name] = read_boxes(path), box_frames(path)
+    if not found:
+        for sequence in Otb(truth, version=None):
+            found[sequence.name] = sequence.boxes, [frame.stem for frame in sequence.frames]
+    return found
 
 
 def _box_file(folder: Path, name: str) -> Path:
-    of_predict = folder / name / "boxes.csv"
-    return of_predict if of_predict.is_file() else folder / f"{name}.txt"
+    """Return the file of a sequence's predicted boxes; the name may end in `.2` or `-2` for a second target.
+
+    Raises:
+        DataError: if there are none, or several.
+    """
+    names = dict.fromkeys((name, re.sub("-([0-9]+)$", r".\1", name)))  # GOT-10k's toolkit writes Jogging.1.txt
+    places = [place for each in names for place in (f"{each}/boxes.csv", f"{each}.txt", f"{each}.csv")]
+    files = [folder / place for place in places if (folder / place).is_file()]
+    if not files:
+        raise DataError(f"{folder / name}.txt: no such file; every sequence needs a file of boxes")
+    if len(files) > 1:
+        raise DataError(f"{files[0]} and {files[1].name}: both hold boxes of {name}; remove one")
+    return files[0]
 
 
-def _predicted_boxes(path: Path, target: NDArray[np.float64]) -> NDArray[np.float64]:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; every sequence needs a file of boxes")
-    boxes = read_boxes(path)
+def _predicted_boxes(path: Path, target: NDArray[np.float64], frames: Sequence[str] | None) -> NDArray[np.float64]:
+    """Read predicted boxes (T, 4) of a target, whose frames have these names; None: unknown."""
+    boxes = read_boxes(path, frames)
     if boxes.shape != target.shape:
         raise DataError(f"{path}: {len(boxes)} boxes for {len(target)} frames; write a line per frame")
     return boxes
@@ -147,10 +168,10 @@ def _predicted(
         return tracks, occluded
     if query_mode != "first":
         raise DataError(f"{table}: strided queries need an .npz; a CSV holds one track for each name")
-    frames = list(dict.fromkeys(line.partition(",")[0] for line in read_text(table).splitlines()[1:] if line))
-    points = read_track_table(table, frames)
+    points = read_track_table(table)
+    frames = sorted({frame for _, frame in points})
     names = [sequence.tracks[index] for index in queries.track]
-    lines = list(product(names, range(sequence.num_frames)))
+    lines = list(product(names, frames))
     if len(frames) != sequence.num_frames or not points.keys() >= set(lines):
         raise DataError(f"{table}: expected a line for each of {sequence.num_frames} frames and {len(names)} tracks")
     values = np.array([points[line] for line in lines], float).reshape(len(names), sequence.num_frames, 3)

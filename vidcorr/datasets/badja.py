@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ..videos.files import DataError, plain_name, read_json, require_folder
+from ..videos.folders import list_data
 from ..videos.images import image_size, pixels
 from .records import Reader
 from .tap_vid import PointSequence
@@ -42,7 +43,8 @@ class Badja(Reader[PointSequence]):
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser()
         annotations = require_folder(self.root / "joint_annotations", "clone BADJA's repository")
-        files = sorted(path for path in annotations.glob("*.json") if path.stem not in WITHOUT_FRAMES)
+        files = sorted(path for path in list_data(annotations) if path.suffix == ".json")
+        files = [path for path in files if path.stem not in WITHOUT_FRAMES]
         if not files:
             raise DataError(f"{annotations}: holds no <clip>.json; clone BADJA's repository")
         self._sequences = tuple(_clip(self.root, file) for file in files)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..videos.boxes import read_boxes, read_numbers
 from ..videos.files import DataError, read_names, require_folder, require_sequences
-from ..videos.images import list_images
+from ..videos.folders import list_images
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,8 @@ def read_annotation(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64]
     Raises:
         DataError: if the numbers of frames, boxes and visible parts differ, or a file cannot be read.
     """
-    frames, boxes = list_images(folder), read_boxes(folder / "groundtruth.txt")
+    frames = list_images(folder)
+    boxes = read_boxes(folder / "groundtruth.txt", [frame.stem for frame in frames])
     if not frames or len(frames) != len(boxes):
         raise DataError(f"{folder}: {len(boxes)} boxes for {len(frames)} frames; unpack the sequence again")
     path = folder / "cover.label"

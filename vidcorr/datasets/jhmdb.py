@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..videos.files import DataError, plain_name, read_text, require_folder, require_one_of, require_sequences
+from ..videos.files import DataError, list_lines, plain_name, require_folder, require_one_of, require_sequences
+from ..videos.folders import is_data
 from ..videos.images import image_size
-from ..videos.mask_files import list_frames
+from ..videos.mask_videos import list_frames
 from .records import FrameSequence, Reader
 
 if TYPE_CHECKING:
@@ -67,16 +68,16 @@ class Jhmdb(Reader[KeypointSequence]):
         require_folder(self.root / "Rename_Images", "give the folder of JHMDB's unpacked Rename_Images.tar.gz")
         require_folder(self.root / "joint_positions", "unpack JHMDB's joint_positions.zip")
         ending = f"_test_split{self.split}.txt"
-        lists = sorted((self.root / "splits").glob(f"*{ending}"))
+        lists = [path for path in sorted((self.root / "splits").glob(f"*{ending}")) if is_data(path.name)]
         if not lists:
             raise DataError(f"{self.root / 'splits'}: no *{ending}; unpack JHMDB's splits.zip")
         self._lists = tuple(lists)
         clips = []
         for path in lists:
-            for line in filter(str.strip, read_text(path).splitlines()):
-                match = re.fullmatch(r"\s*(.*?)(?:\.avi)?\s+([12])\s*", line)
+            for number, line in list_lines(path):
+                match = re.fullmatch(r"(.*?)(?:\.avi)?\s+([12])", line)
                 if not match:
-                    raise DataError(f"{path}: cannot read the line {line!r}; expected a clip's name and 1 or 2")
+                    raise DataError(f"{path}, line {number}: {line!r:.120}; expected a clip's name and 1 or 2")
                 if match[2] == SUBSETS[self.subset]:
                     clips.append((path.name.removesuffix(ending), plain_name(match[1], path)))
         if not clips:

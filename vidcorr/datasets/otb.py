@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..videos.boxes import read_boxes
 from ..videos.files import DataError, plain_name, read_bytes, require_folder, require_one_of
-from ..videos.images import image_size, list_images, read_image
+from ..videos.folders import list_data, list_folders, list_images
+from ..videos.images import image_size, read_image
 from .records import FrameSequence, Reader
 
 if TYPE_CHECKING:
@@ -102,19 +103,24 @@ class Otb(Reader[BoxSequence]):
 
 def _targets(root: Path) -> dict[str, Path]:
     """Return name of target → file of its boxes."""
-    boxes = {}
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        files = {path: match[1] for path in folder.iterdir() if (match := FILE.fullmatch(path.name))}
-        targets = {path: number for path, number in files.items() if read_bytes(path).strip()}
-        if (folder / "img").is_dir() and not targets:
+    files: dict[str, Path] = {}
+    for name in sorted(list_folders(root)):
+        folder = root / name
+        of_folder: dict[str, Path] = {}
+        for path in list_data(folder):
+            match = FILE.fullmatch(path.name)
+            if match and read_bytes(path).strip():
+                target = f"{name}-{match[1]}" if match[1] else name
+                of_folder[plain_name(target, root)] = path
+        if (folder / "img").is_dir() and not of_folder:
             raise DataError(f"{folder}: no groundtruth_rect.txt with boxes; unpack the sequence again")
-        for path, number in targets.items():
-            boxes[plain_name(f"{folder.name}-{number}" if number else folder.name, root)] = path
-    return boxes
+        files |= of_folder
+    return files
 
 
 def _sequence(name: str, path: Path) -> BoxSequence:
-    frames, boxes = list_images(path.parent / "img"), read_boxes(path)
+    frames = list_images(path.parent / "img")
+    boxes = read_boxes(path)
     first, last = FRAMES.get(path.parent.name, (1, len(frames)))
     if len(frames) > len(boxes):
         frames = frames[first - 1 : last]

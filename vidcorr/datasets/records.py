@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..videos.files import DataError, plain_name
 from ..videos.images import read_ahead, read_image, require_size
-from ..videos.mask_files import read_mask, renumbered
+from ..videos.mask_videos import read_ids
 
 S = TypeVar("S", bound="FrameSequence")
 
@@ -77,7 +77,7 @@ class FrameSequence:
         return torch.from_numpy(planes)
 
     def read(self, ahead: int = 4) -> Generator[Tensor]:
-        """Iterate over all frames in time order, decoded by a thread, see `read_ahead`."""
+        """Iterate over all frames in time order; a thread decodes up to `ahead` frames before they are used."""
         return read_ahead(map(self.frame, range(self.num_frames)), ahead)
 
 
@@ -86,7 +86,7 @@ class MaskSequence(FrameSequence):
     """A video with objects in indexed masks.
 
     Args:
-        masks: frame index → indexed (or 8-bit grey) PNG.
+        masks: frame index → file of the mask, in a form that `read_mask` reads.
         starts: object id → index of the frame that introduces it; 0 for all objects of DAVIS.
         ground_truth: the masks are ground truth; False: they only introduce objects.
         categories: object id → category; empty without categories.
@@ -126,8 +126,14 @@ class MaskSequence(FrameSequence):
         return self.read_ids(self.masks[t])
 
     def read_ids(self, path: Path) -> Tensor:
-        """Read a mask of the video, as `mask`."""
-        return torch.from_numpy(renumbered(read_mask(path, self.size), self.values))
+        """Read a mask of the video: uint8 ids (H, W), 0 = background, 255 = void.
+
+        Raises:
+            DecodingError: if the file is missing, truncated or no image.
+            DataError: if it holds no ids, or its 255 may be void or an object.
+        """
+        masks = (*self.earlier, *self.masks.values())
+        return torch.from_numpy(read_ids(path, self.values, masks, self.size))
 
     def entering(self, t: int) -> tuple[int, ...]:
         """Return the ids of the objects that enter in frame `t`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,12 @@ from torch import Tensor
 
 from ..videos.arrays import read_npz, read_pickle
 from ..videos.container import VIDEO_SUFFIXES
-from ..videos.files import DataError, DecodingError, plain_name, read_text
-from ..videos.images import AGAIN, image_size, list_images, natural_order, open_image, read_image, require_size
+from ..videos.files import DataError, DecodingError, plain_name
+from ..videos.folders import list_data, list_images
+from ..videos.images import AGAIN, image_size, read_image, require_size
+from ..videos.mask_files import covered
 from ..videos.source import open_video
+from ..videos.tables import as_table, frame_number, is_number, plain_column, read_lines
 from .records import FrameSequence, Reader
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 ENTRY_KEYS = ("video", "points", "occluded")
 SET_SUFFIXES = (".pkl", ".npz", ".csv")
 COLUMNS = ("track", "frame", "x", "y", "occluded")
+HIDDEN = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
+"""Cells of the column `occluded` in small letters → 1 for a hidden point."""
 PREDICTED = ("frame", "name", "x", "y", "score", "occluded")
 """Columns of `predict`'s points.csv, which counts x and y from the centre of the first pixel."""
 
@@ -83,10 +87,8 @@ class PointSequence(FrameSequence):
         Raises:
             DecodingError: if the mask is missing, truncated or no image.
         """
-        with open_image(self.masks[t]) as image:
-            pixels = np.asarray(image)
-        covered = (pixels[..., :3] > 0).any(-1) if pixels.ndim == 3 else pixels > 0
-        return float(covered.sum()) * self.size[0] * self.size[1] / covered.size
+        is_object = covered(self.masks[t])
+        return float(is_object.sum()) * self.size[0] * self.size[1] / is_object.size
 
     def stored_frames(self) -> NDArray[Any]:
         """Return all frames as stored: uint8 (T, H, W, 3), or JPEG bytes (T,) padded to the longest."""
@@ -135,14 +137,14 @@ def _files(root: Path) -> list[Path]:
     """Return the pickles, npz files or CSVs of a data set, in natural order."""
     if not root.exists():
         raise DataError(f"{root}: no such file or folder; {EXPECTED}")
-    inside = [path for path in root.iterdir() if path.name[0] != "."] if root.is_dir() else [root]
+    inside = list_data(root) if root.is_dir() else [root]
     files = [path for path in inside if path.suffix.lower() in SET_SUFFIXES]
     kinds = sorted({path.suffix.lower() for path in files})
     if not kinds:
         raise DataError(f"{root}: holds no data of TAP-Vid; {EXPECTED}")
     if len(kinds) > 1:  # two sets would be scored as one
         raise DataError(f"{root}: holds {' and '.join(kinds)} files; put the files of one kind into a separate folder")
-    return sorted(files, key=lambda path: natural_order(path.name))
+    return files
 
 
 def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
@@ -274,16 +276,14 @@ class _VideoFrames:
 
 def _from_csv(file: Path) -> PointSequence:
     """Read a user's video with the CSV next to it."""
-    beside = [path for path in file.parent.iterdir() if file.stem in (path.name, path.stem)]
+    beside = [path for path in list_data(file.parent) if file.stem in (path.name, path.stem)]
     videos = [path for path in beside if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES]
     if len(videos) != 1:
         raise DataError(
             f"{file}: {len(videos)} videos of the same name; expected one, {file.stem}.mp4 or a folder of frames "
             f"{file.stem}"
         )
-    with open_video(videos[0], table=False) as video:
-        stems = video.stems
-    rows = read_track_table(file, stems)
+    rows = read_track_table(file)
     names = tuple(dict.fromkeys(track for track, _ in rows))
     frames = tuple(sorted({frame for _, frame in rows}))
     lacking = next(((track, frame) for track in names for frame in frames if (track, frame) not in rows), None)
@@ -308,12 +308,12 @@ def _from_csv(file: Path) -> PointSequence:
     )
 
 
-def read_track_table(file: Path, stems: Sequence[str] | None = None) -> dict[tuple[str, int], tuple[float, float, int]]:
-    """Read the tracks of a video from a CSV, an annotation or `predict`'s points.csv.
+def read_track_table(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:
+    """Read the tracks of a video from a table: an annotation (`track,frame,x,y,occluded`) or `predict`'s points.csv.
 
     Args:
-        file: see `TapVid`.
-        stems: names of the frames, which points.csv may have in place of their numbers.
+        file: the table; frames count from 0. In an annotation x and y count from the corner of the first pixel, in
+            points.csv from its centre.
 
     Returns:
         (track, frame) → x, y in raster pixels, and 1 for a hidden point.
@@ -321,31 +321,33 @@ def read_track_table(file: Path, stems: Sequence[str] | None = None) -> dict[tup
     Raises:
         DataError: naming the file and the wrong line.
     """
-    reader = csv.DictReader(read_text(file).splitlines())
-    try:
-        lines = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise DataError(f"{file}: is not a CSV file ({error})") from error
-    columns = reader.fieldnames or ()
-    is_predicted = tuple(columns) == PREDICTED
-    if not (is_predicted or sorted(columns) == sorted(COLUMNS)) or not lines:
+    lines = read_lines(file)
+    columns = sorted(map(plain_column, lines[0].cells)) if lines else []
+    is_predicted = columns == sorted(PREDICTED)
+    if not (is_predicted or columns == sorted(COLUMNS)) or len(lines) < 2:
         raise DataError(f"{file}, line 1: expected the columns {','.join(COLUMNS)}, then a line per point and frame")
+    table = as_table(file, lines)
     to_raster = 0.5 if is_predicted else 0.0
-    numbers = {stem: number for number, stem in enumerate(stems or ())} if is_predicted else {}
     rows: dict[tuple[str, int], tuple[float, float, int]] = {}
-    for line, row in lines:
-        try:
-            hidden = {"0": 0, "1": 1, "false": 0, "true": 1}[row["occluded"].strip().lower()]
-            frame = numbers[row["frame"]] if numbers else int(row["frame"])
-            key = row["name" if is_predicted else "track"].strip(), frame
-            x, y = (float(row[axis]) + to_raster if row[axis].strip() or not hidden else math.nan for axis in "xy")
-            if frame < 0 or (not hidden and not math.isfinite(x + y)):
-                raise ValueError
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{file}, line {line}: expected {','.join(columns)}: numbers, and occluded 0 or 1"
-            ) from error
-        if key in rows:
-            raise DataError(f"{file}, line {line}: track {key[0]} has two lines for frame {row['frame']}")
-        rows[key] = x, y, hidden
+    for number, cells in table.lines:
+        row = dict(zip(table.columns, cells, strict=True))
+        name = row["name" if is_predicted else "track"]
+        frame = frame_number(row["frame"])
+        hidden = HIDDEN.get(row["occluded"].lower())
+        x = _position(row["x"])
+        y = _position(row["y"])
+        is_lost = hidden == 0 and not math.isfinite(x + y)
+        if frame is None or hidden is None or is_lost or any(map(math.isinf, (x, y))):
+            expected = ",".join(PREDICTED if is_predicted else COLUMNS)
+            raise DataError(f"{file}, line {number}: expected {expected}: numbers, and occluded 0 or 1")
+        if (name, frame) in rows:
+            raise DataError(f"{file}, line {number}: track {name} has two lines for frame {row['frame']}")
+        rows[name, frame] = x + to_raster, y + to_raster, hidden
     return rows
+
+
+def _position(text: str) -> float:
+    """Return the number in a cell; NaN in an empty cell, infinite for other text."""
+    if not text:
+        return math.nan
+    return float(text) if is_number(text) else math.inf

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ..videos.files import DataError, find_list, read_names, require_folder, require_one_of, require_sequences
-from ..videos.mask_files import VOID, check_masks, list_frames, match_masks, object_ids, read_mask
+from ..videos.mask_files import VOID, object_ids, read_mask
+from ..videos.mask_videos import check_masks, list_frames, match_masks
 from .records import MaskSequence, Reader
 
 if TYPE_CHECKING:

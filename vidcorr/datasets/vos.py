@@ -8,8 +8,17 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..videos.files import PAGES, DataError, find_list, read_names, require_folder, require_one_of, require_sequences
-from ..videos.images import natural_order
-from ..videos.mask_files import VOID, check_masks, ids_by_value, list_frames, match_masks, object_ids, read_mask
+from ..videos.folders import list_folders
+from ..videos.mask_files import VOID, object_ids, read_mask
+from ..videos.mask_videos import (
+    check_masks,
+    ids_by_value,
+    list_frames,
+    mask_folders,
+    match_masks,
+    read_ids,
+    refuse_large_void,
+)
 from .records import MaskSequence, Reader
 
 Annotations = Literal["dense", "first", "entering"]
@@ -86,37 +95,33 @@ class Vos(Reader[MaskSequence]):
             self._lists = (listed_in,)
         require_sequences(self.frames, names, listed_in)
         require_sequences(self.masks, names, listed_in)
-        units = [(name, folder) for name in names for folder in _folders(self.masks / name) or [""]]
+        units = [(name, folder) for name in names for folder in mask_folders(self.masks / name)]
         with ThreadPoolExecutor(8) as pool:
             self._sequences = tuple(pool.map(self._sequence, *zip(*units, strict=True)))
 
     def _sequence(self, name: str, folder: str) -> MaskSequence:
-        frames, path = list_frames(self.frames / name), self.masks / name / folder
-        remedy = 'complete them, or say annotations="first" or "entering" to propagate without a score'
-        masks = match_masks(path, frames, remedy if self.annotations == "dense" else None)
-        if not masks:
-            raise DataError(f"{path}: holds no masks; expected indexed png files named after their frames")
-        if self.annotations is not None and 0 not in masks:
-            raise DataError(f"{path / frames[0].stem}.png: the first frame has no mask; there is nothing to follow")
-        masks = {0: masks[0]} if self.annotations == "first" else masks
+        """Return a video, or an object of a video if `folder` names a folder of masks of this object."""
+        frames = list_frames(self.frames / name)
+        path = self.masks / name / folder
+        masks = self._masks(path, frames)
         size = check_masks(masks, frames, self.size_tolerance, "take both at one size, or raise size_tolerance")
-        introducing = masks if self.annotations in (None, "entering") else [0]
-        values = {t: object_values(masks[t]) for t in sorted(introducing)}
-        seen = set[int]().union(*values.values())
-        is_white = seen <= {VOID} and bool(ids_by_value(masks[t] for t in sorted(masks)))
-        if folder and any(len(shown) > 1 for shown in values.values()):
+        shown = self._shown(masks)
+        if folder and any(len(values) > 1 for values in shown.values()):
             raise DataError(f"{path}: holds more than one object; in a folder per object, a mask holds a single object")
-        if folder or is_white:
-            values = {t: {1} if shown else set() for t, shown in values.items()}
-        starts = first_appearances(values)
-        if not starts or (self.annotations is not None and 0 not in starts.values()):
-            place = "any mask" if self.annotations is None else "the first frame's mask"
-            raise DataError(f"{path}: no object in {place}; there is nothing to follow")
-        scored = self.annotations == "dense" or any(is_scored(t, values, starts) for t in values)
-        merged = {1: min(starts.values())} if self.one_object else starts
+        seen = set[int]().union(*shown.values())
+        is_white = seen <= {VOID} and bool(ids_by_value(masks[t] for t in sorted(masks)))
         ids = dict.fromkeys(range(1, VOID), 1) if folder or self.one_object else {}
         if folder or is_white:
             ids[VOID] = 1
+            shown = {t: {1} if values else set() for t, values in shown.items()}
+        for t in [t for t, values in shown.items() if values == {VOID}]:
+            shown[t] = set(object_ids(read_ids(masks[t], ids, masks.values())))
+        starts = first_appearances(shown)
+        if not starts or (self.annotations is not None and 0 not in starts.values()):
+            place = "any mask" if self.annotations is None else "the first frame's mask"
+            raise DataError(f"{path}: no object in {place}; there is nothing to follow")
+        scored = self.annotations == "dense" or any(is_scored(t, shown, starts) for t in shown)
+        merged = {1: min(starts.values())} if self.one_object else starts
         return MaskSequence.from_first_object(
             frames,
             masks,
@@ -128,6 +133,28 @@ class Vos(Reader[MaskSequence]):
             ground_truth=scored and self.annotations in (None, "dense"),
             values=ids,
         )
+
+    def _masks(self, path: Path, frames: tuple[Path, ...]) -> dict[int, Path]:
+        """Return frame index → mask in a folder: all masks, or the first alone if `annotations` says so."""
+        remedy = 'complete them, or say annotations="first" or "entering" to propagate without a score'
+        masks = match_masks(path, frames, remedy if self.annotations == "dense" else None)
+        if not masks:
+            raise DataError(f"{path}: holds no masks; expected indexed png files named after their frames")
+        if self.annotations is not None and 0 not in masks:
+            raise DataError(f"{path / frames[0].stem}.png: the first frame has no mask; there is nothing to follow")
+        return {0: masks[0]} if self.annotations == "first" else masks
+
+    def _shown(self, masks: Mapping[int, Path]) -> dict[int, set[int]]:
+        """Return frame index → values but 0 of each mask that may introduce an object."""
+        introducing = sorted(masks) if self.annotations in (None, "entering") else [0]
+        shown: dict[int, set[int]] = {}
+        for t in introducing:
+            ids = read_mask(masks[t])
+            objects = set(object_ids(ids))
+            if not set().union(*shown.values()) - {VOID}:
+                refuse_large_void(masks[t], ids)
+            shown[t] = objects | {VOID} if (ids == VOID).any() else objects
+        return shown
 
 
 class Davis(Vos):
@@ -170,28 +197,16 @@ class Davis(Vos):
         super().__init__(root, split, *folders, year == 2016, size_tolerance, annotations)
 
 
-def _folders(path: Path) -> list[str]:
-    """Return the names of the folders in a folder, in natural order, without hidden ones."""
-    names = [entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    return sorted(names, key=natural_order)
-
-
 def labelled_names(masks: Path) -> tuple[str, ...]:
-    """Return the names of the folders of masks, in natural order, without hidden ones.
+    """Return the names of the folders of masks, in natural order, without folders that are not data.
 
     Raises:
         DataError: if there are no folders.
     """
-    names = _folders(masks)
+    names = list_folders(masks)
     if not names:
         raise DataError(f"{masks}: no folders of masks; expected a folder per video, {masks}/<video>/<frame>.png")
     return tuple(names)
-
-
-def object_values(mask: Path) -> set[int]:
-    """Return the ids of a mask, including 255, without background."""
-    ids = read_mask(mask)
-    return set(object_ids(ids)) | ({VOID} if (ids == VOID).any() else set())
 
 
 def first_appearances(values: Mapping[int, Iterable[int]]) -> dict[int, int]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..videos.files import DataError, plain_name, read_json, require_folder, require_one_of, require_sequences
-from ..videos.images import list_images
-from ..videos.mask_files import check_introductions, check_masks, ids_by_value, list_frames, match_masks
+from ..videos.folders import list_images
+from ..videos.mask_videos import check_introductions, check_masks, ids_by_value, list_frames, match_masks
 from ..videos.source import hashed_rank
 from .records import MaskSequence, Reader
 

@@ -34,6 +34,7 @@ class YoutubeVosRules(DavisRules):
     refuses_unknown = False
     objects_enter = True
     inner_only = False
+    sorts_as_text = False
 
     def plan(self, video: Video) -> Plan:
         """Return object → annotated frames after its first."""
@@ -210,6 +211,7 @@ class NafRules(Rules):
     silently leaves the video out, as it does a video without predictions.
     """
 
+    has_void = False
     source = "valeoai/NAF @ ad4e24d, evaluation/eval_video_seg.py; MAP-RaysUp/RaysUp @ a320000 alike"
     refuses_unknown = True
 
@@ -233,6 +235,7 @@ class VosBenchmarkRules(Rules):
     """
 
     pooled = True
+    has_void = False
     source = "hkchengrex/vos-benchmark @ 0c21008 with its defaults, as used for MOSE v1"
     measures = ("J", "F", "present")
 

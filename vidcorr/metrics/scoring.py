@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -32,7 +33,7 @@ class Video:
 
     Attributes:
         name: name of the video.
-        stems: names of the annotated frames without suffix, sorted.
+        stems: names of the annotated frames without suffix, in time order.
         truth: name of an annotated frame → annotation `(H, W)`.
         meta: the video's entry in the data set's metadata file; empty without a metadata file.
         keep_ends: count the first and the last frame even if the rules leave them out.
@@ -78,6 +79,10 @@ class Rules:
     """`table` returns no plain means over all objects, or gives them names that no column has."""
     folder_per_object: ClassVar[bool] = False
     """Masks lie in a folder per object, and objects may overlap; otherwise a frame has a single image."""
+    has_void: ClassVar[bool] = True
+    """255 beside ids is void, which is background; otherwise it is an ordinary id."""
+    sorts_as_text: ClassVar[bool] = True
+    """The official code sorts the names of frames as text, not by their numbers."""
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -113,7 +118,7 @@ class Rules:
 
     def required(self, video: Video, plan: Plan) -> list[str]:
         """Return the frames that must have a prediction; some rules require frames beyond the `plan`."""
-        return sorted({stem for stems in plan.values() for stem in stems if stem is not None})
+        return list(dict.fromkeys(stem for stems in plan.values() for stem in stems if stem is not None))
 
     def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
         """Return the measures of an object in a frame."""
@@ -173,7 +178,7 @@ class MaskScorer:
         measured: per prediction, (object, name of a frame) → `Rules.measures`.
 
     Raises:
-        ValueError: for metadata that do not fit.
+        ValueError: for metadata that do not fit, or names of frames that the official code would sort otherwise.
 
     Example:
         >>> ids = np.ones((4, 4), np.uint8)
@@ -186,6 +191,8 @@ class MaskScorer:
 
     def __init__(self, rules: Rules, video: Video, predictions: int = 1) -> None:
         self.rules, self.video = rules, video
+        if rules.sorts_as_text:
+            require_text_order(video.stems, rules.name)
         try:
             self.plan = rules.plan(video)
         except (KeyError, TypeError) as error:
@@ -215,8 +222,9 @@ class MaskScorer:
         for place, prediction in enumerate(predictions):
             ids = self.rules.ids(prediction)
             if ids.shape != truth.shape:
-                size, expected = (" × ".join(map(str, mask.shape)) for mask in (ids, truth))
-                raise ValueError(f"is {size} px, the annotation {expected}; save predictions at the annotation's size")
+                size = f"{ids.shape[1]} × {ids.shape[0]} px"
+                expected = f"{truth.shape[1]} × {truth.shape[0]} px"
+                raise ValueError(f"is {size}, the annotation {expected}; save predictions at the annotation's size")
             self._refuse_unknown(ids, "prediction")
             found = object_outlines(ids, numbers)
             for number in numbers:
@@ -260,7 +268,7 @@ class MaskScorer:
         column = self.rules.measures.index(measure)
         return {
             stem: float(np.mean([self.measured[-1][number, stem][column] for number in numbers]))
-            for stem, numbers in sorted(self.objects.items())
+            for stem, numbers in self.objects.items()
         }
 
 
@@ -303,6 +311,26 @@ class ObjectRows(SequenceRows):
     def values(self) -> Iterator[tuple[str, str, Values]]:
         """Yield video, object and values; see `SequenceRows`."""
         yield from self.table().values()
+
+
+def require_text_order(stems: Sequence[str], rules: str) -> None:
+    """Check that frames are in the order of their names as text, as official scorers sort them.
+
+    As text, `10.png` comes before `2.png`, so other frames are the first and the last.
+
+    Args:
+        stems: names of the frames without suffix, in time order.
+        rules: name of the rules.
+
+    Raises:
+        ValueError: naming the first two frames whose order differs, and the remedy.
+    """
+    for before, after in pairwise(stems):
+        if f"{before}.png" > f"{after}.png":
+            raise ValueError(
+                f"frame {before} comes before frame {after} by its number, but after it as text, by which the official "
+                f"code of rules {rules} sorts; pad the numbers in the names with zeros to one length"
+            )
 
 
 def new_numbers(ids: Ids, known: Collection[int]) -> set[int]:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from ..videos.files import write_atomically
-from ..videos.mask_files import davis_palette
+from ..videos.palettes import davis_palette
 from .checked import Json, plain
 from .pictures.overlays import TRUTH_SUFFIX, Curve, plain_curves
 from .published import published_beside

@@ -27,8 +27,8 @@ from ..results.pictures.overlays import (
 from ..results.result import Provenance
 from ..videos.files import DataError, FolderLock, remove, write_atomically
 from ..videos.images import pixels
-from ..videos.mask_files import davis_palette
 from ..videos.mp4 import Mp4Writer
+from ..videos.palettes import davis_palette
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream, PromptedVideo, prompted_sections
 from .follow import SHORT_SIDE, AnyProtocol, FollowedPoints, follow_prompted, rules_for
@@ -233,6 +233,7 @@ def open_record(
     """
     prompt = prompts[0]
     stems = map(stream.stem, itertools.count())
+    numbers = (f"{index:05d}" for index in stream.part)
     objects = list(dict.fromkeys(name for each in prompts for name in each.objects))
     names = [str(name) for name in objects]
     file: PredictionFile
@@ -246,13 +247,13 @@ def open_record(
     elif isinstance(prompt, BoxPrompt):
         shown = names if len(names) > 1 or names[0] else []
         columns = ("frame", *(["name"] if shown else []), "x", "y", "width", "height")
-        file = PredictionTable(folder / "boxes.csv", stems, partial(_number_rows, shown, (2, 2, 2, 2)), columns)
+        file = PredictionTable(folder / "boxes.csv", numbers, partial(_number_rows, shown, (2, 2, 2, 2)), columns)
         draw = partial(draw_boxes, colours=distinct_colours(len(names)), labels=shown)
     else:
         queried = isinstance(rules, PointProtocol)
         digits = (3, 3, 4, 0) if queried else (2, 2, 4)
         columns = ("frame", "name", "x", "y", "score", "occluded")[: 2 + len(digits)]
-        file = PredictionTable(folder / "points.csv", stems, partial(_number_rows, names, digits), columns)
+        file = PredictionTable(folder / "points.csv", numbers, partial(_number_rows, names, digits), columns)
         draw = _draw_followed if queried else partial(draw_points, names=names, colours=distinct_colours(len(names)))
     film = Mp4Writer(folder / "overlay.mp4", stream.frame_rate, crf="23") if overlay else None
     return SequenceWriter(0, draw, [file], video=film)

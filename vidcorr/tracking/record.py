@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..results.pictures.overlays import Curve, Picture, SequenceAnimation, contact_sheet, evenly_spaced, write_picture
 from ..videos.files import csv_text, write_atomically, write_ids
-from ..videos.mask_files import davis_palette
 from ..videos.mp4 import Mp4Writer
+from ..videos.palettes import davis_palette
 
 OVERLAY_FRAMES = 5
 

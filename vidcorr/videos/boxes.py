@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,60 +11,106 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .files import DataError, read_text
+from .tables import (
+    FRAME_COLUMNS,
+    NAME_COLUMNS,
+    UNUSED_COLUMNS,
+    Line,
+    as_table,
+    frames_in_order,
+    is_number,
+    plain_column,
+    read_lines,
+    require_all_frames,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BOX = ("x", "y", "width", "height")
+_CORNERS = (("x", "y"), ("left", "top"), ("xmin", "ymin"), ("x_min", "y_min"), ("x1", "y1"))
+_SIZES = (("width", "height"), ("w", "h"))
+SIZE_FORMS = tuple((*corner, *sides) for corner in _CORNERS for sides in _SIZES)
+"""Columns of boxes as the upper left corner and the size."""
+CORNER_FORMS = (
+    ("x1", "y1", "x2", "y2"),
+    ("x0", "y0", "x1", "y1"),
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x_min", "y_min", "x_max", "y_max"),
+    ("left", "top", "right", "bottom"),
+)
+"""Columns of boxes as two corners."""
+KNOWN_FORMS = (
+    "x,y,width,height, x,y,w,h, left,top,width,height, x1,y1,x2,y2, xmin,ymin,xmax,ymax or left,top,right,bottom"
+)
 SMALLEST_SIDE = 2.0
 """Smallest side of a crop in the frame, pixels."""
 
 
-def read_boxes(path: Path) -> NDArray[np.float64]:
-    """Read a box per line: (T, 4) float64 x, y, width, height as in the file, one-based in OTB and GOT-10k.
+def read_boxes(path: Path, stems: Sequence[str] | None = None) -> NDArray[np.float64]:
+    """Read a box per frame: (T, 4) float64 x, y, width, height, one-based, in time order.
 
-    A table with a heading is `predict`'s boxes.csv of a single target, whose boxes become one-based.
-
-    Raises:
-        DataError: as `read_numbers`.
-    """
-    first_line = read_text(path).lstrip().partition("\n")[0].strip()
-    if {"x", "y"} <= set(first_line.split(",")):
-        rows = read_rows(path, BOX)
-        if len({row.name for row in rows}) > 1:
-            raise DataError(f"{path}: holds boxes of several targets; give a file for each")
-        try:
-            found = np.array([row.values for row in rows]).astype(np.float64).reshape(-1, 4)
-            return found + np.array([1.0, 1.0, 0.0, 0.0])
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{path}: expected numbers below {', '.join(BOX)} in each line") from error
-    return read_numbers(path, BOX)
-
-
-def read_numbers(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:
-    """Read a table of numbers: UTF-8, a row per line, separated by commas, tabs or spaces; empty lines are skipped.
+    Lines of four numbers count from 1, as in OTB and GOT-10k. A table with a heading counts from 0, as `predict`'s
+    boxes.csv; its lines may be in any order if it has a column of frames.
 
     Args:
         path: the file.
+        stems: names of the video's frames without suffix, in time order; None: not checked against a column of frames.
+
+    Raises:
+        DataError: naming the file that cannot be read, the unknown columns, the line without four numbers, or the
+            frame that is missing.
+    """
+    lines = read_lines(path)
+    if not lines or all(map(is_number, " ".join(lines[0].cells).split())):
+        return read_numbers(path, BOX)
+    table = read_box_table(path, lines)
+    if len({row.name for row in table}) > 1:
+        raise DataError(f"{path}: holds boxes of several targets; give a file for each")
+    frames = [row.frame for row in table if row.frame is not None]
+    if frames:
+        table = [table[place] for place in frames_in_order(path, frames)]
+    if frames and stems is not None:
+        require_all_frames(path, [row.frame or "" for row in table], stems)
+    boxes = np.array([row.values for row in table], dtype=np.float64).reshape(-1, 4)
+    return boxes + np.array([1.0, 1.0, 0.0, 0.0])
+
+
+def box_frames(path: Path) -> list[str] | None:
+    """Return the cells of a table's column of frames in time order; None without a heading or such a column.
+
+    Raises:
+        DataError: if the file is no table of boxes.
+    """
+    lines = read_lines(path)
+    if not lines or all(map(is_number, " ".join(lines[0].cells).split())):
+        return None
+    frames = [row.frame for row in read_box_table(path, lines) if row.frame is not None]
+    return [frames[place] for place in frames_in_order(path, frames)] or None
+
+
+def read_numbers(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:
+    """Read a table of numbers without a heading: a row per line, separated by commas, `;`, tabs or spaces.
+
+    Args:
+        path: the file, in UTF-8 or UTF-16; empty lines are skipped.
         columns: names of the columns.
 
     Returns:
         (rows, columns) float64.
 
     Raises:
-        DataError: naming the file that cannot be read or is not in UTF-8, or the line without a number per column.
+        DataError: naming the file that cannot be read, or the line without a number per column.
     """
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         text = line.strip()
-        try:
-            row = [float(word) for word in text.replace(",", " ").split()]
-        except ValueError:
-            row = []
-        if text and len(row) != len(columns):
+        if not text:
+            continue
+        words = re.split(r"[,;\s]+", text.strip(",;"))
+        if len(words) != len(columns) or not all(map(is_number, words)):
             raise DataError(f"{path}: line {number} is {text[:80]!r}; expected {', '.join(columns)}")
-        if text:
-            rows.append(row)
+        rows.append([float(word) for word in words])
     return np.array(rows, dtype=np.float64).reshape(-1, len(columns))
 
 
@@ -82,36 +128,91 @@ class PromptRow(NamedTuple):
     name: str = ""
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> list[PromptRow]:
-    """Read the boxes or points of a text or CSV file.
+def read_box_table(path: Path, lines: Sequence[Line]) -> list[PromptRow]:
+    """Return the boxes of a table with a heading, as x, y, width and height; x and y count from 0.
 
-    A table with x and y in its heading holds a box or point per line, with optional columns `frame` and `name`.
-    Without this heading, lines of points are name, x and y; of boxes only the first line is read, since OTB's files go
-    on with the following frames.
+    The corners x1, y1, x2, y2 give the width x2 − x1 and the height y2 − y1.
+
+    Args:
+        path: the file, for messages.
+        lines: its lines, the heading first.
+
+    Raises:
+        DataError: for unknown columns, naming the known ones, or a cell that is no number.
+    """
+    table = as_table(path, lines)
+    frame = table.column(FRAME_COLUMNS)
+    name = table.column(NAME_COLUMNS)
+    columns = [_box_column(column) for column in table.columns]
+    form = next((form for form in (*SIZE_FORMS, *CORNER_FORMS) if set(form) <= set(columns)), None)
+    known = FRAME_COLUMNS | NAME_COLUMNS | UNUSED_COLUMNS | set(form or ())
+    unknown = [column for column in columns if column not in known]
+    if form is None or unknown or len(set(columns)) < len(columns):
+        raise DataError(
+            f"{path}: the columns {','.join(table.columns):.80} are not known; a table of boxes has {KNOWN_FORMS}, and "
+            "may have frame and name"
+        )
+    places = [columns.index(column) for column in form]
+    rows: list[PromptRow] = []
+    for line in table.lines:
+        cells = [line.cells[place] for place in places]
+        if not all(map(is_number, cells)):
+            raise DataError(f"{path}, line {line.number}: expected numbers below {','.join(form)}, got {cells!r:.80}")
+        left, top, third, fourth = map(float, cells)
+        if form in CORNER_FORMS:
+            third -= left
+            fourth -= top
+        rows.append(
+            PromptRow(
+                [left, top, third, fourth],
+                frame=None if frame is None else line.cells[frame],
+                name="" if name is None else line.cells[name],
+            )
+        )
+    return rows
+
+
+def _box_column(column: str) -> str:
+    """Return the name of a column without a prefix such as `bbox_`."""
+    for prefix in ("bbox_", "bb_", "box_"):
+        column = column.removeprefix(prefix)
+    return column
+
+
+def read_prompt_rows(path: Path, columns: Sequence[str]) -> list[PromptRow]:
+    """Read the boxes or points of a prompt from a text or CSV file.
+
+    A table with a heading holds a box or point per line, and may have columns of frames and names. Without a heading,
+    lines of points are name, x and y; of boxes only the first line is read, since OTB's files go on with the following
+    frames.
 
     Args:
         path: the file.
-        columns: x and y of points; x, y, width and height of boxes.
+        columns: x and y for points; x, y, width and height for boxes.
 
     Raises:
-        DataError: naming the file that cannot be read, and the line that does not fit the heading.
+        DataError: naming the file that cannot be read, its unknown columns, or the line that does not fit the heading.
     """
-    try:
-        cells = [[cell.strip() for cell in line] for line in csv.reader(read_text(path).splitlines())]
-    except csv.Error as error:
-        raise DataError(f"{path}: is not a CSV file ({error})") from error
-    lines = [line for line in cells if any(line)]
-    if not lines or not {"x", "y"} <= set(lines[0]):
-        if len(columns) == 4:
-            return [PromptRow(",".join(line)) for line in lines[:1]]
-        lines.insert(0, ["name", *columns])
-    heading, *lines = lines
-    if wrong := [line for line in lines if len(line) != len(heading)]:
-        raise DataError(f"{path}: expected {','.join(heading)} in each line, got {','.join(wrong[0])!r}")
-    tables = [dict(zip(heading, line, strict=True)) for line in lines]
+    lines = read_lines(path)
+    if not lines:
+        return []
+    if len(columns) == len(BOX):
+        if all(map(is_number, lines[0].cells)):
+            return [PromptRow(lines[0].cells)]
+        return read_box_table(path, lines)
+    if not {"x", "y"} <= set(map(plain_column, lines[0].cells)):
+        lines.insert(0, Line(0, ["name", *columns]))
+    table = as_table(path, lines)
+    frame = table.column(FRAME_COLUMNS)
+    name = table.column(NAME_COLUMNS | {"point", "joint"})
+    places = [table.columns.index(column) for column in columns]
     return [
-        PromptRow([table.get(column) for column in columns], table.get("frame"), table.get("name", ""))
-        for table in tables
+        PromptRow(
+            [line.cells[place] for place in places],
+            frame=None if frame is None else line.cells[frame],
+            name="" if name is None else line.cells[name],
+        )
+        for line in table.lines
     ]
 
 

@@ -115,20 +115,54 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise DecodingError(path, f"cannot be read ({error.strerror or error})") from error
 
 
-def read_text(path: str | os.PathLike[str]) -> str:
-    """Read a UTF-8 file, with or without a byte order mark.
+def read_text(path: str | os.PathLike[str], errors: str = "strict") -> str:
+    """Read a text in UTF-8, with or without a byte order mark, or in UTF-16, as PowerShell writes it.
+
+    Args:
+        path: the file.
+        errors: "strict", or "surrogateescape" for file names in any encoding.
 
     Raises:
-        DataError: if it cannot be read or is not in UTF-8.
+        DataError: if it cannot be read or has another encoding.
     """
+    content = read_bytes(path)
+    encoding = _encoding(content)
     try:
-        return read_bytes(path).decode("utf-8-sig")
+        return content.decode(encoding, errors if encoding == "utf-8-sig" else "strict")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not text in UTF-8 ({error.reason}); save it as UTF-8") from error
 
 
+def _encoding(content: bytes) -> str:
+    """Return the encoding of a text by its byte order mark; without a mark, zero bytes mean UTF-16."""
+    if content.startswith((b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")):
+        return "utf-32"
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    first = content[:2]
+    if len(content) % 2 == 0 and len(first) == 2 and first.count(0) == 1:
+        return "utf-16-be" if first[0] == 0 else "utf-16-le"
+    return "utf-8-sig"
+
+
+def list_lines(path: Path, errors: str = "strict") -> list[tuple[int, str]]:
+    """Return the lines of a list file with their numbers from 1, without blank lines and comments (`# …`).
+
+    All lists are read by this function: of sequences, of clips, and of training videos.
+
+    Args:
+        path: the file.
+        errors: "strict", or "surrogateescape" for file names in any encoding.
+
+    Raises:
+        DataError: if the file cannot be read or is not text in UTF-8 or UTF-16.
+    """
+    lines = enumerate(map(str.strip, read_text(path, errors).splitlines()), start=1)
+    return [(number, line) for number, line in lines if line and not line.startswith("#")]
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file, as `read_text`.
+    """Read a JSON file in UTF-8 or UTF-16.
 
     Raises:
         DataError: if it cannot be read or is not JSON.
@@ -180,23 +214,29 @@ def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
 
 
 def read_names(path: Path, remedy: str, line_form: str = "(.*)") -> tuple[str, ...]:
-    """Return the names of a list file, a name per line, without repeats, checked by `plain_name`.
+    """Return the names of a list file, without repeats.
+
+    A line is a name, also as the path of a folder, `./dog/`. Blank lines and comments (`# …`) are left out.
 
     Args:
-        path: the file.
+        path: the file, in UTF-8 or UTF-16.
         remedy: remedy in the message about a missing file.
         line_form: regular expression of lines with more than a name; its first group is the name.
 
     Raises:
-        DataError: if the file is missing, empty or not in UTF-8, or a name is not plain.
+        DataError: if the file is missing or empty, has another encoding, or a name is no plain file name.
     """
     if not path.exists() or path.is_dir():
         raise DataError(f"{path}: no such list; {remedy}")
-    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    if not lines:
+    names: list[str] = []
+    for _, line in list_lines(path):
+        match = re.fullmatch(line_form, line)
+        name = match[1] if match else line
+        name = name.removeprefix("./").rstrip("/\\")
+        names.append(plain_name(name, path))
+    if not names:
         raise DataError(f"{path}: the list is empty; put one sequence name on each line")
-    names = (match[1] if (match := re.fullmatch(line_form, line)) else line for line in lines)
-    return tuple(dict.fromkeys(plain_name(name, path) for name in names))
+    return tuple(dict.fromkeys(names))
 
 
 def read_videos(path: Path) -> dict[str, Any]:

@@ -1,16 +1,14 @@
-"""Images of a folder in order, reading of single images and ahead of them, and conversion of decoded ones."""
+"""Reading of single images, of images ahead of their use, and conversion of decoded frames."""
 
 from __future__ import annotations
 
 import io
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
@@ -24,41 +22,15 @@ if TYPE_CHECKING:
 
 ItemT = TypeVar("ItemT")
 AGAIN = "copy or extract it again"
-IMAGE_NAME = re.compile(r"[^.].*\.(jpe?g|png)", re.IGNORECASE | re.DOTALL)
-"""Name of a frame or mask; hidden files do not match."""
-
-
-def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Return a folder's JPEG and PNG files in natural order, without hidden files; () if the folder does not exist.
-
-    Raises:
-        DataError: naming two files of the same stem, for example `00000.jpg` and `00000.png`.
-    """
-    if not os.path.isdir(folder):
-        return ()
-    names = sorted(filter(IMAGE_NAME.fullmatch, os.listdir(folder)), key=natural_order)
-    by_stem: dict[str, str] = {}
-    for name in names:
-        other = by_stem.setdefault(os.path.splitext(name)[0], name)
-        if other != name:
-            raise DataError(f"{folder}: {other} and {name} have the same stem; remove one or move it elsewhere")
-    return tuple(Path(folder, name) for name in names)
-
-
-def natural_order(name: str) -> list[Any]:
-    """Return a sorting key that compares runs of digits as numbers.
-
-    Example:
-        >>> sorted(["10.jpg", "2.jpg"], key=natural_order)
-        ['2.jpg', '10.jpg']
-    """
-    return [int(part) if n % 2 else part for n, part in enumerate(re.split("([0-9]+)", name))]
+KINDS = ("JPEG", "PNG")
+"""Pillow's names of the formats of frames."""
 
 
 def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG.
 
-    Grey becomes RGB; orientation tags are ignored, as masks and boxes have no tags.
+    Grey becomes RGB. The pixels are those of the file: an orientation tag (EXIF) is ignored, as masks and boxes are in
+    the pixels of the file.
 
     Args:
         path: the file.
@@ -68,7 +40,7 @@ def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> ND
         (H, W, 3) uint8 RGB.
 
     Raises:
-        DecodingError: if the file cannot be read whole, see `read_whole`, or cannot be decoded.
+        DecodingError: if the file is missing, truncated, damaged, no JPEG or PNG, or cannot be decoded.
     """
     import cv2
 
@@ -103,12 +75,15 @@ def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> by
 
 
 @contextmanager
-def open_image(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
+def open_image(
+    path: str | os.PathLike[str], content: bytes | None = None, formats: Sequence[str] | None = KINDS
+) -> Iterator[Image.Image]:
     """Open an image with Pillow.
 
     Args:
         path: the file, of any format.
-        content: read these bytes of a JPEG or PNG instead; `path` names them in errors.
+        content: read these bytes instead; `path` names them in errors.
+        formats: permitted formats of `content`, by Pillow's names; None: all.
 
     Yields:
         The image, not decoded yet; decode it inside the context.
@@ -118,9 +93,13 @@ def open_image(path: str | os.PathLike[str], content: bytes | None = None) -> It
     """
     from PIL import Image, UnidentifiedImageError
 
-    source, kinds = (path, None) if content is None else (io.BytesIO(content), ("JPEG", "PNG"))
+    if content is None:
+        source: Any = path
+        formats = None
+    else:
+        source = io.BytesIO(content)
     try:
-        with Image.open(source, formats=kinds) as image:
+        with Image.open(source, formats=formats) as image:
             yield image
     except DataError:
         raise
@@ -159,7 +138,7 @@ def image_size(path: str | os.PathLike[str], content: bytes | None = None) -> tu
 
     Args:
         path: the file.
-        content: bytes to read instead, see `open_image`.
+        content: bytes of a JPEG or PNG to read instead; `path` names them in errors.
 
     Raises:
         DecodingError: if it is not an image, or its header exceeds Pillow's limit on pixels.

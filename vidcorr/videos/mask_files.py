@@ -1,15 +1,18 @@
-"""Masks of object ids: indexed PNGs, painted images, and the checks for all layouts."""
+"""Masks of object ids: one reader for indexed, grey, 1-bit and painted images, and the refusal of smoothed edges."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .files import DataError
-from .images import image_size, list_images, open_image, pixels, read_whole, require_size
+from .files import DataError, read_bytes
+from .images import KINDS, open_image, read_whole
+from .palettes import davis_palette, ids_by_palette, packed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,126 +22,123 @@ VOID = 255
 """Pixel value of void; scored as background, as by DAVIS's official code in the semi-supervised task."""
 MOST_COLOURS = 32
 """Largest number of colours of a painted mask without the background; more colours mean smoothed edges."""
+MODES = ("P", "L", "1", "LA", "RGB", "RGBA", "I;16", "I;16B", "I")
+"""Pillow's modes of images that can hold a mask."""
+OPAQUE = 128
+"""Smallest alpha of a pixel that is not transparent."""
+FEWEST_LEVELS = 4
+"""Number of grey levels from which a majority of smoothed levels, not of smoothed pixels, is enough."""
+ORIENTATION = 0x0112
+"""EXIF tag that tells a viewer to turn or mirror an image."""
+EXPECTED = "expected an indexed or 8-bit grey PNG whose values are object ids"
+PNG = "save it as an indexed or 8-bit grey PNG whose values are object ids"
 
 
-def davis_palette() -> NDArray[np.uint8]:
-    """Return the palette of DAVIS and PASCAL VOC: (256, 3) uint8 RGB.
+@dataclass(frozen=True, eq=False)
+class MaskImage:
+    """A decoded mask.
 
-    Bits 0, 1 and 2 of an index go to red, green and blue from the highest bit down, then bits 3, 4 and 5, and so on.
-
-    Example:
-        >>> davis_palette()[:4].tolist()
-        [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
+    Attributes:
+        ids: (H, W) uint8: object ids, 0 is background. White of a grey or 1-bit image is 255.
+        palette: (256, 3) uint8 RGB by id.
+        form: "ids" of an indexed or grey image; "grey" of an RGB image in greys; "palette" of an RGB image in the
+            colours of a known palette, or all black; "brightness" of an RGB image in other colours, whose ids number
+            the colours from dark to light, so that they mean nothing in other images.
+        has_palette: the image has a palette of its own.
     """
-    index = np.arange(256)[:, None]
-    channel = np.arange(3)[None]
-    bits = [((index >> (3 * level + channel)) & 1) << (7 - level) for level in range(3)]
-    return np.asarray(sum(bits), dtype=np.uint8)
+
+    ids: NDArray[np.uint8]
+    palette: NDArray[np.uint8]
+    form: Literal["ids", "grey", "palette", "brightness"] = "ids"
+    has_palette: bool = False
 
 
 def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """Decode an indexed or 8-bit grey PNG: (H, W) uint8 of palette indices or grey values.
+    """Decode a mask of a data set: (H, W) uint8 ids.
+
+    The one reader of masks, of annotations and predictions alike:
+
+    - Indexed PNG: the indices. A transparent index is background.
+    - Grey and 1-bit PNG, with or without alpha: the values; white is 255. Transparent pixels are background.
+    - RGB or RGBA in the colours of DAVIS, PASCAL VOC or YouTube-VOS: the indices of the colours.
+    - 16-bit grey: the values, if they are at most 255.
 
     Args:
         path: the PNG.
-        size: (height, width) of the result, resized by nearest pixel; readers refuse masks of other sizes by default.
+        size: (height, width) of the result, resized by nearest pixel; None: as stored.
 
     Raises:
         DecodingError: if the file is damaged or cannot be decoded.
-        DataError: if it holds colours or 16-bit values.
+        DataError: if the file is a JPEG, an orientation tag turns it, its edges are smoothed, or its colours belong to
+            no known palette.
     """
+    return decode_mask(path, size).ids
+
+
+def decode_mask(path: Path, size: tuple[int, int] | None = None) -> MaskImage:
+    """Decode a mask of a data set as `read_mask`, with the form of the image."""
+    mask = _decode(path, read_whole(path), KINDS)
+    if mask.form == "brightness":
+        raise DataError(f"{path}: the colours are not those of DAVIS, PASCAL VOC or YouTube-VOS; {PNG}")
+    if size is None or size == mask.ids.shape:
+        return mask
     from PIL import Image
 
-    with open_image(path, read_whole(path)) as image:
-        check_mask_mode(path, image)
-        at_size = image if size is None else image.resize(size[::-1], Image.Resampling.NEAREST)
-        return np.array(at_size, dtype=np.uint8)
+    resized = Image.fromarray(mask.ids).resize((size[1], size[0]), Image.Resampling.NEAREST)
+    return replace(mask, ids=np.array(resized, dtype=np.uint8))
 
 
-def check_mask_mode(path: Path, image: Image.Image, modes: Collection[str] = ("P", "L", "1")) -> None:
-    """Refuse an image that cannot hold a mask, or a JPEG, since compression changes the values.
+def read_mask_image(path: Path) -> MaskImage:
+    """Decode the mask of a prompt, an image of any format.
+
+    As `read_mask`, but greys of an RGB image and colours of no known palette are numbered from dark to light, and the
+    background must be black or transparent.
+
+    Raises:
+        DecodingError: if the file is damaged or cannot be decoded.
+        DataError: if it is a JPEG, an orientation tag turns it, its edges are smoothed, no pixel is background, or two
+            unknown colours are equally bright.
+    """
+    content = read_bytes(path)
+    with open_image(path, content, formats=None) as image:
+        image.verify()
+    mask = _decode(path, content, None)
+    if not mask.has_palette and mask.ids.min(initial=VOID) > 0:
+        raise DataError(f"{path}: no pixel of the mask is black, the background's colour; paint the background black")
+    if mask.form != "grey":
+        return mask
+    _, numbers = np.unique(mask.ids, return_inverse=True)
+    return replace(mask, ids=numbers.reshape(mask.ids.shape).astype(np.uint8))
+
+
+def check_mask_mode(path: Path, image: Image.Image) -> None:
+    """Refuse an image that cannot hold a mask.
 
     Args:
         path: the file.
-        image: the opened file.
-        modes: permitted Pillow modes; by default palette, 8-bit grey and 1 bit, which hold object ids.
+        image: the opened file; before it is decoded, tags behind the pixels of a PNG are not seen.
 
     Raises:
-        DataError: with the mode or format, and the remedy.
+        DataError: for a JPEG, since compression changes the values, an unknown mode, or a tag that turns the image.
     """
-    if image.format == "JPEG":
+    if image.format in ("JPEG", "MPO"):
         raise DataError(f"{path}: a JPEG does not keep the values of a mask; save it as a PNG")
-    if image.mode not in modes:
-        raise DataError(
-            f"{path}: mask of mode {image.mode}; expected an indexed or 8-bit grey PNG whose values are object ids"
-        )
+    if image.mode not in MODES:
+        raise DataError(f"{path}: mask of mode {image.mode}; {EXPECTED}")
+    if "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1:
+        raise DataError(f"{path}: an orientation tag (EXIF) turns this mask; save it upright, without the tag")
 
 
-def list_frames(folder: Path) -> tuple[Path, ...]:
-    """Return the images of a sequence, as `list_images`.
-
-    Raises:
-        DataError: if there are fewer than two.
-    """
-    frames = list_images(folder)
-    if len(frames) < 2:
-        raise DataError(f"{folder}: {len(frames)} frames; a sequence needs at least 2")
-    return frames
+def is_plain(image: Image.Image) -> bool:
+    """Return True if an opened image is indexed, 8-bit grey or 1-bit, and need not be decoded to tell if it has ids."""
+    return image.mode in ("P", "L", "1")
 
 
-def match_masks(folder: Path, frames: Sequence[Path], complete: str | None = None) -> dict[int, Path]:
-    """Return frame index → mask for a folder of masks named after their frames.
+def pixel_counts(ids: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the number of pixels of each value, (256,); a tenth of the time of `np.unique`."""
+    import cv2
 
-    Args:
-        folder: folder of the masks.
-        frames: all frames of the video in time order.
-        complete: remedy in the message about a frame without a mask; None: frames may lack a mask.
-
-    Raises:
-        DataError: if a mask has no frame, or with `complete` a frame has no mask.
-    """
-    number = {frame.stem: t for t, frame in enumerate(frames)}
-    files = list_images(folder)
-    if stray := [mask for mask in files if mask.stem not in number]:
-        raise DataError(f"{stray[0]}: mask without its frame in {frames[0].parent}; add the frame or remove the mask")
-    masks = {number[mask.stem]: mask for mask in files}
-    if complete and (missing := [frame.name for t, frame in enumerate(frames) if t not in masks]):
-        raise DataError(
-            f"{folder}: {len(masks)} masks for {len(frames)} frames, the first without one is {missing[0]}; {complete}"
-        )
-    return masks
-
-
-def check_masks(
-    masks: Mapping[int, Path],
-    frames: tuple[Path, ...],
-    tolerance: int = 0,
-    remedy: str = "take frames and masks from the same resolution",
-) -> tuple[int, int]:
-    """Check by headers that masks can hold ids and have the size of their frames, which must be equal for all.
-
-    Args:
-        masks: frame index → mask.
-        frames: all frames in time order.
-        tolerance: largest difference of height and of width, pixels.
-        remedy: remedy in the message about a mask's size.
-
-    Returns:
-        (height, width) of the frames, pixels.
-
-    Raises:
-        DataError: naming the first mask that fails the check, or the frame.
-    """
-    first = image_size(frames[0])
-    for t, mask in masks.items():
-        with open_image(mask) as image:
-            check_mask_mode(mask, image)
-            size = image.height, image.width
-        expected = image_size(frames[t]) if t else first
-        require_size(frames[t], expected, first)
-        if max(abs(size[0] - expected[0]), abs(size[1] - expected[1])) > tolerance:
-            raise DataError(f"{mask}: mask is {pixels(size)}, its frame {frames[t].name} {pixels(expected)}; {remedy}")
-    return first
+    return np.asarray(cv2.calcHist([ids], [0], None, [256], [0, 256])).ravel().astype(np.int64)
 
 
 def object_ids(ids: NDArray[np.uint8]) -> tuple[int, ...]:
@@ -148,124 +148,163 @@ def object_ids(ids: NDArray[np.uint8]) -> tuple[int, ...]:
         >>> object_ids(np.array([[0, 2], [255, 1]], np.uint8))
         (1, 2)
     """
-    import cv2
-
-    counts = cv2.calcHist([ids], [0], None, [VOID + 1], [0, VOID + 1])  # a tenth of the time of `np.unique`
-    return tuple(int(value) for value in np.flatnonzero(counts) if 0 < value < VOID)
+    values = np.flatnonzero(pixel_counts(ids)).tolist()
+    return tuple(value for value in values if 0 < value < VOID)
 
 
-def ids_by_value(masks: Iterable[Path]) -> dict[int, int]:
-    """Return pixel value → object id of a video's masks; empty if the values are the ids.
-
-    The rule for truth and predictions alike: where all masks of a video hold only 0 and 255, 255 is its object, with id
-    1. Beside other ids 255 is void. Masks are read up to the first that holds another id.
-
-    Args:
-        masks: all masks of the video.
+def covered(path: Path) -> NDArray[np.bool_]:
+    """Decode the pixels of a mask that are not background, bool (H, W), whatever their values.
 
     Raises:
-        DataError: see `read_mask`.
+        DecodingError: if the file is missing, damaged or no image.
+        DataError: if it is a JPEG, or an orientation tag turns it.
     """
-    has_white = False
-    for mask in masks:
-        ids = read_mask(mask)
-        if object_ids(ids):
-            return {}
-        has_white = has_white or bool((ids == VOID).any())
-    return {VOID: 1} if has_white else {}
-
-
-def renumbered(ids: NDArray[np.uint8], values: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Return a mask with other ids.
-
-    Args:
-        ids: (H, W).
-        values: pixel value → object id, see `ids_by_value`; other values stay.
-
-    Example:
-        >>> renumbered(np.array([[0, 255]], np.uint8), {255: 1}).tolist()
-        [[0, 1]]
-    """
-    if not values:
-        return ids
-    table = np.arange(256, dtype=np.uint8)
-    table[list(values)] = list(values.values())
-    return table[ids]
-
-
-def without_void(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the ids of a prompt's mask (H, W): 255 becomes object 1 if it is alone, else background.
-
-    Example:
-        >>> without_void(np.array([[0, 255]], np.uint8)).tolist(), without_void(np.array([[2, 255]], np.uint8)).tolist()
-        ([[0, 1]], [[2, 0]])
-    """
-    return renumbered(ids, {VOID: 0 if object_ids(ids) else 1})
-
-
-def check_introductions(
-    masks: Mapping[int, Path], starts: Mapping[int, int], values: Mapping[int, int], remedy: str
-) -> None:
-    """Check that the mask that introduces an object shows it.
-
-    An object without a pixel cannot be followed, and would score 1.0 while it stays absent.
-
-    Args:
-        masks: frame index → mask.
-        starts: object id → index of the first frame of the object.
-        values: pixel value → object id, see `ids_by_value`.
-        remedy: remedy in the message about a missing object.
-
-    Raises:
-        DataError: naming the mask and the missing ids.
-    """
-    for t in sorted(set(starts.values())):
-        starting = {i for i, start in starts.items() if start == t}
-        if missing := sorted(starting.difference(object_ids(renumbered(read_mask(masks[t]), values)))):
-            names = ", ".join(map(str, missing))
-            raise DataError(
-                f"{masks[t]}: object {names} starts here, but no pixel of this mask holds it (ids are 1 to 254); "
-                f"{remedy}"
-            )
-
-
-def read_mask_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Read the ids (H, W) and the palette (256, 3) of an image; see `MaskPrompt.of`."""
-    with open_image(path) as image:
-        image.verify()
-    with open_image(path) as image:
-        check_mask_mode(path, image, ("P", "L", "1", "LA", "RGB", "RGBA"))
+    with open_image(path, read_whole(path)) as image:
         image.load()
-    if image.mode == "P":
-        ids = np.array(image, dtype=np.uint8)
-        palette = np.zeros((256, 3), np.uint8)
-        colours = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
-        palette[: len(colours)] = colours
-        if not object_ids(ids):
-            palette[1] = palette[VOID]
-        ids = without_void(ids)
-        used = np.unique(ids)
-        if not palette[0].any() or palette[used[used < len(colours)]].any(1).all():
-            return ids, palette
-    return _ids_of_colours(path, np.array(image.convert("RGBA")))
+        check_mask_mode(path, image)
+        if image.mode in ("RGB", "RGBA"):
+            return _opaque(np.array(image.convert("RGBA"))).any(axis=-1)
+        values = np.array(image) if image.mode == "P" else _grey_levels(path, image)
+        return np.asarray(values > 0)
 
 
-def _ids_of_colours(path: Path, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Number the colours of a painted mask (H, W, 4) from dark to light; black is background."""
-    rgb = np.where(image[..., 3:] < 128, 0, image[..., :3]).astype(np.uint8)
-    packed = rgb.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-    values, first, numbers = np.unique(packed, return_index=True, return_inverse=True)
-    if len(values) > MOST_COLOURS + 1:
+def _decode(path: Path, content: bytes, formats: Sequence[str] | None) -> MaskImage:
+    """Decode a mask from the bytes of an image of the permitted formats (Pillow's names; None: all)."""
+    with open_image(path, content, formats) as image:
+        image.load()
+        check_mask_mode(path, image)
+        if image.mode == "P":
+            return _indexed(path, image)
+        if image.mode in ("RGB", "RGBA"):
+            return _painted(path, np.array(image.convert("RGBA")))
+        levels = _grey_levels(path, image)
+    _refuse_smoothed(path, levels)
+    return MaskImage(levels, davis_palette())
+
+
+def _grey_levels(path: Path, image: Image.Image) -> NDArray[np.uint8]:
+    """Return the values of a grey image (H, W) uint8; transparent pixels are 0, white of a 1-bit image is 255."""
+    if image.mode == "LA":
+        levels, alpha = np.moveaxis(np.array(image), -1, 0)
+        return np.where(alpha < OPAQUE, 0, levels).astype(np.uint8)
+    if image.mode.startswith("I"):
+        wide = np.array(image).astype(np.int64)
+        if set(np.unique(wide).tolist()) == {0, 65535}:
+            wide = np.where(wide > 0, VOID, 0)
+        if wide.min(initial=0) < 0 or wide.max(initial=0) > VOID:
+            raise DataError(f"{path}: mask of mode {image.mode}; {EXPECTED}, got values up to {wide.max()}")
+        return wide.astype(np.uint8)
+    levels = np.array(image.convert("L"), dtype=np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        value = VOID * transparent if image.mode == "1" else transparent
+        levels[levels == value] = 0
+    return levels
+
+
+def _indexed(path: Path, image: Image.Image) -> MaskImage:
+    """Return the ids of an indexed image: its indices, or the ids of its colours if index 0 is not the background."""
+    indices = np.array(image, dtype=np.uint8)
+    colours, alpha, count = _colour_table(image)
+    used = np.flatnonzero(pixel_counts(indices))
+    transparent = used[alpha[used] < OPAQUE]
+    if len(transparent) == len(used) > 1:
+        raise DataError(f"{path}: all its colours are transparent; save it without transparency")
+    zero_is_background = not colours[0].any() or alpha[0] < OPAQUE
+    listed = used[used < count]
+    has_other_black = bool((~colours[listed].any(axis=1)).any())
+    zero_is_object = used[0] == 0 and not zero_is_background
+    is_moved = zero_is_object if len(transparent) else has_other_black and not zero_is_background
+    if is_moved:
+        return _painted(path, np.concatenate([colours, alpha[:, None]], axis=1)[indices])
+    if len(listed) > 2 and not np.ptp(colours[listed], axis=1).any():
+        _refuse_smoothed(path, colours[:, 0][indices])
+    new_index = np.arange(256, dtype=np.uint8)
+    new_index[transparent] = 0
+    return MaskImage(new_index[indices], colours, has_palette=True)
+
+
+def _colour_table(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
+    """Return the colours (256, 3) and alphas (256,) of an indexed image, and the number of listed colours."""
+    colours = np.zeros((256, 3), np.uint8)
+    listed = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
+    colours[: len(listed)] = listed
+    alpha = np.full(256, 255, np.uint8)
+    transparency = image.info.get("transparency", b"")
+    if isinstance(transparency, int):
+        alpha[transparency] = 0
+    else:
+        alpha[: len(transparency)] = list(transparency)
+    return colours, alpha, len(listed)
+
+
+def _opaque(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the colours (H, W, 3) of an RGBA image; transparent pixels are black."""
+    return np.where(image[..., 3:] < OPAQUE, 0, image[..., :3]).astype(np.uint8)
+
+
+def _painted(path: Path, image: NDArray[np.uint8]) -> MaskImage:
+    """Return the ids of an RGBA image (H, W, 4): of its greys, of a known palette's colours, or by brightness."""
+    rgb = _opaque(image)
+    numbers, first, places = np.unique(packed(rgb), return_index=True, return_inverse=True)
+    colours = rgb.reshape(-1, 3)[first]
+    places = places.reshape(rgb.shape[:2])
+    is_grey = not np.ptp(colours, axis=1).any()
+    if is_grey and set(colours[:, 0].tolist()) - {0, 128}:  # 128 alone is object 7 of DAVIS and VOC
+        _refuse_smoothed(path, rgb[..., 0])
+        return MaskImage(rgb[..., 0], davis_palette(), form="grey")
+    known = ids_by_palette(numbers)
+    if known is not None:
+        ids, palette = known
+        return MaskImage(ids[places], palette, form="palette")
+    if len(numbers) > MOST_COLOURS + 1:
         raise DataError(
-            f"{path}: {len(values)} colours; a painted mask has flat colours, at most {MOST_COLOURS} besides black: "
+            f"{path}: {len(numbers)} colours; a painted mask has flat colours, at most {MOST_COLOURS} besides black: "
             "save it as a PNG without smoothed edges"
         )
-    if values[0] != 0:
-        raise DataError(f"{path}: no pixel of the mask is black, the background's colour; paint the background black")
-    colours = rgb.reshape(-1, 3)[first]
-    from_dark = np.argsort(colours.sum(1, dtype=int), kind="stable")
-    ids = np.argsort(from_dark).astype(np.uint8)
+    return _by_brightness(path, colours, places)
+
+
+def _by_brightness(path: Path, colours: NDArray[np.uint8], places: NDArray[np.int64]) -> MaskImage:
+    """Number colours (N, 3) from dark to light; black is 0. `places`: (H, W) index of each pixel's colour."""
+    brightness = colours.astype(np.int64) @ np.array([299, 587, 114])  # thousandths of Rec. 601's luma
+    _refuse_smoothed(path, (brightness // 1000).astype(np.uint8)[places])
+    from_dark = np.argsort(brightness)
+    for darker, lighter in pairwise(from_dark):
+        if brightness[darker] == brightness[lighter]:
+            pair = " and ".join(str(tuple(colours[place].tolist())) for place in sorted((darker, lighter)))
+            raise DataError(f"{path}: the colours {pair} are equally bright, so their order is unclear; {PNG}")
+    first_id = 0 if brightness[from_dark[0]] == 0 else 1
+    ids = np.empty(len(colours), np.uint8)
+    ids[from_dark] = np.arange(first_id, first_id + len(colours))
     palette = davis_palette()
-    if np.ptp(colours, axis=1).any():  # greys would tint an overlay poorly
-        palette[: len(values)] = colours[from_dark]
-    return ids[numbers].reshape(packed.shape), palette
+    palette[ids] = colours
+    return MaskImage(ids[places], palette, form="brightness")
+
+
+def _refuse_smoothed(path: Path, levels: NDArray[np.uint8]) -> None:
+    """Refuse a mask of grey levels whose edges were smoothed: levels that lie between their neighbours are no ids.
+
+    Ids have areas. A level of a smoothed edge has both a darker and a lighter neighbour at most of its pixels.
+
+    Args:
+        path: the file, for the message.
+        levels: (H, W) grey levels.
+    """
+    import cv2
+
+    counts = pixel_counts(levels)
+    present = np.flatnonzero(counts[1:VOID]) + 1
+    if not len(present) or present[-1] <= MOST_COLOURS:
+        return
+    neighbourhood = np.ones((3, 3), np.uint8)
+    is_lighter = levels > cv2.erode(levels, neighbourhood)
+    is_darker = levels < cv2.dilate(levels, neighbourhood)
+    between = np.bincount(levels[is_lighter & is_darker], minlength=256)
+    most_pixels = between[present].sum() > counts[present].sum() / 2
+    most_levels = (between[present] > counts[present] / 2).mean() > 0.5
+    if most_pixels or (most_levels and len(present) >= FEWEST_LEVELS):
+        raise DataError(
+            f"{path}: {np.count_nonzero(counts)} colours; a painted mask has flat colours, but most of these lie "
+            "between their neighbours, as at smoothed edges: resize masks by nearest pixel, and save them as PNGs"
+        )

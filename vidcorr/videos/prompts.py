@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from .boxes import BOX, PromptRow, read_rows
+from .boxes import BOX, PromptRow, read_prompt_rows
 from .files import DataError
 from .images import pixels
-from .mask_files import VOID, davis_palette, read_mask_image, without_void
+from .mask_files import VOID, object_ids, read_mask_image
+from .mask_videos import refuse_large_void, without_void
+from .palettes import davis_palette
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,15 +93,31 @@ class MaskPrompt(Prompt):
 
     @classmethod
     def of(cls, given: object) -> Self:
-        """Build the prompt of an image or array; see `Prompt.of`."""
+        """Build the prompt of an image or array.
+
+        Raises:
+            DataError: if the image or array is no mask, or its void outweighs its objects.
+        """
         if isinstance(given, str | Path):
-            source, (ids, palette) = str(given), read_mask_image(Path(given))
+            source = str(given)
+            mask = read_mask_image(Path(given))
+            ids = mask.ids
+            palette = mask.palette.copy()
+            has_palette = mask.has_palette
         else:
-            source, palette, ids = "array", davis_palette(), np.asarray(given)
-            if ids.ndim != 2 or ids.dtype.kind not in "biu" or ids.min(initial=0) < 0 or ids.max(initial=0) > VOID:
-                raise DataError(f"mask: expected (H, W) integer ids of 0 to 255, got {ids.shape} {ids.dtype}")
-            ids = without_void(ids.astype(np.uint8))
-        return cls(source=source, objects=tuple(np.unique(ids[ids > 0]).tolist()), labels=ids, palette=palette)
+            source = "array"
+            palette = davis_palette()
+            has_palette = False
+            array = np.asarray(given)
+            is_mask = array.ndim == 2 and array.dtype.kind in "biu"
+            if not is_mask or array.min(initial=0) < 0 or array.max(initial=0) > VOID:
+                raise DataError(f"mask: expected (H, W) integer ids of 0 to 255, got {array.shape} {array.dtype}")
+            ids = array.astype(np.uint8)
+        refuse_large_void(source, ids)
+        if has_palette and not object_ids(ids):
+            palette[1] = palette[VOID]
+        ids = without_void(ids)
+        return cls(source=source, objects=object_ids(ids), labels=ids, palette=palette)
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless the mask has the frame's size, (height, width) pixels."""
@@ -135,7 +153,7 @@ class BoxPrompt(Prompt):
     def of(cls, given: object) -> Self:
         """Build a prompt from a file, text or four numbers; see `Prompt.of`."""
         if isinstance(given, str | Path) and Path(given).suffix.lower() in {".txt", ".csv"}:
-            source, rows = str(given), read_rows(Path(given), BOX)
+            source, rows = str(given), read_prompt_rows(Path(given), BOX)
         elif isinstance(given, str):
             source = f"box {given}"
             rows = _rows_of_text(given)
@@ -195,7 +213,7 @@ class PointPrompt(Prompt):
             source = f"points {given}"
             rows = _rows_of_text(given)
         elif isinstance(given, str | Path):
-            source, rows = str(given), read_rows(Path(given), ("x", "y"))
+            source, rows = str(given), read_prompt_rows(Path(given), ("x", "y"))
         else:
             named = given.items() if isinstance(given, Mapping) else (("", position) for position in given)
             source, rows = "points", [PromptRow(position, name=str(name)) for name, position in named]

@@ -13,8 +13,9 @@ import numpy as np
 
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
-from .files import PAGES, DataError, read_bytes
-from .images import IMAGE_NAME, image_size, list_images, natural_order, read_image, require_size
+from .files import PAGES, DataError, list_lines
+from .folders import is_data, is_image_name, list_images, natural_order
+from .images import image_size, read_image, require_size
 
 FRAME_RATE = 24.0
 """Frames per second of a folder of images, and of a video file without a rate."""
@@ -151,7 +152,7 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
     paths: list[Path] = []
     for folder, files in _folders(root):
         videos = [Path(folder, name) for name in files if _is_video(name)]
-        if not videos and any(map(IMAGE_NAME.fullmatch, files)):
+        if not videos and any(map(is_image_name, files)):
             videos = [Path(folder)]
         paths += videos
     if not paths:
@@ -164,14 +165,14 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
 
 
 def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Visit every folder that is not hidden once, with its file names; links are followed."""
+    """Visit every folder that is data once, with its file names; links are followed."""
 
     def warn(error: OSError) -> None:
         warnings.warn(f"{error.filename}: left out, cannot be listed ({error.strerror})", stacklevel=5)
 
     seen: set[str] = set()
     for folder, folders, files in os.walk(root, onerror=warn, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(filter(is_data, folders))
         if (place := os.path.realpath(folder)) in seen:
             folders.clear()
             continue
@@ -182,12 +183,9 @@ def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
 def _list_file(path: Path, strict: bool) -> list[VideoEntry]:
     entries: list[VideoEntry] = []
     wrong: list[str] = []
-    text = read_bytes(path).decode("utf-8-sig", "surrogateescape")
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
+    for number, line in list_lines(path, errors="surrogateescape"):
         try:
-            entries.append(_entry(line.strip(), path.parent, strict))
+            entries.append(_entry(line, path.parent, strict))
         except DataError as error:
             wrong.append(f"line {number}: {error}")
     if wrong:
@@ -227,4 +225,4 @@ def _entry(line: str, folder: Path, strict: bool) -> VideoEntry:
 
 
 def _is_video(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES and not name.startswith(".")
+    return is_data(name) and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES

@@ -22,6 +22,7 @@ from .files import DataError, DecodingError
 from .images import read_ahead, require_size
 from .prompts import Prompt
 from .source import FRAME_RATE, open_video
+from .tables import frame_number
 
 PromptT = TypeVar("PromptT", bound=Prompt)
 
@@ -38,7 +39,8 @@ class FrameStream:
     Args:
         path: video file, or folder that directly holds the frames as images.
         frame_rate: frames per second; None: as the file says, 24 for a folder.
-        start: first frame of the part: its index from 0, or the stem of its image; None: the first of the video.
+        start: first frame of the part: its number counted from 0, or `stem:NAME` with the stem of its image; None: the
+            first of the video.
         end: frame after the part; None: the end of the video.
         every: take every N-th frame.
 
@@ -94,20 +96,26 @@ class FrameStream:
         return self._stems[index] if self._stems is not None else f"{index:05d}"
 
     def index_of(self, frame: int | str, name: str = "frame") -> int:
-        """Return the index in the video of a frame, given by its index or the stem of its image.
+        """Return the index in the video of a frame.
 
         Args:
-            frame: the frame.
+            frame: its number counted from 0, whatever the names of the images, or `stem:NAME` with the stem of its
+                image. A stem that is no number may stand alone.
             name: name of the value in an error.
 
         Raises:
             DataError: if it is neither.
         """
-        if self._stems is not None and frame in self._stems:
-            return self._stems.index(str(frame))
-        if not (text := str(frame).strip()).isdecimal():
-            raise DataError(f"{name}: expected a frame index such as 120, got {frame!r}")
-        return int(text)
+        text = str(frame).strip()
+        number = frame_number(text)
+        if number is not None:
+            return number
+        stem = text.removeprefix("stem:")
+        if self._stems is None or stem not in self._stems:
+            raise DataError(
+                f"{name}: expected a frame index such as 120, counted from 0, or stem:NAME of an image, got {frame!r}"
+            )
+        return self._stems.index(stem)
 
     def section(self, first: int, last: int | None) -> FrameStream:
         """Return frames `first … last - 1` of this stream as a stream; with None, all frames from `first` on."""

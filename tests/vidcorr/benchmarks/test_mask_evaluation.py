@@ -19,7 +19,8 @@ from vidcorr.metrics.rules import RULES
 from vidcorr.metrics.scoring import ObjectRows
 from vidcorr.tracking.label_tracker import TrackedFrame
 from vidcorr.videos.files import DataError, write_ids
-from vidcorr.videos.mask_files import davis_palette, read_mask
+from vidcorr.videos.mask_files import read_mask
+from vidcorr.videos.palettes import davis_palette
 
 
 def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root):

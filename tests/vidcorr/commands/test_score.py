@@ -17,7 +17,8 @@ from vidcorr.commands.score import command
 from vidcorr.commands.score_masks import flat_scores, score
 from vidcorr.metrics.rules import RULES
 from vidcorr.videos.files import DataError, write_ids
-from vidcorr.videos.mask_files import davis_palette, read_mask
+from vidcorr.videos.mask_files import read_mask
+from vidcorr.videos.palettes import davis_palette
 
 
 def write_masks(folder, *masks):
@@ -216,7 +217,7 @@ def blank(size, value=0):
     [
         ("00001.png", Path.unlink, r"00001.png: a predicted mask is missing \(1 of"),
         ("00002.png", lambda path: path.write_bytes(b"no picture"), "00002.png"),
-        ("00002.png", blank((64, 32)), "00002.png: is 64 × 32 px, the annotation 64 × 64"),
+        ("00002.png", blank((64, 32)), "00002.png: is 32 × 64 px, the annotation 64 × 64"),
         ("00003.png", blank((64, 64), 9), "00003.png: the prediction holds id 9; the video has the objects 1"),
         ("", shutil.rmtree, "predictions lack 1 of 3 videos; with allow_missing such videos are left out"),
     ],

@@ -34,11 +34,12 @@ def test_a_line_that_is_not_a_box_is_named(tmp_path: Path, line: str) -> None:
         read_boxes(tmp_path / "nowhere.txt")
 
 
-def test_a_byte_order_mark_is_read_over_and_other_encodings_are_refused(tmp_path: Path) -> None:
+def test_encodings_with_a_byte_order_mark_are_read_and_others_refused(tmp_path: Path) -> None:
     path = tmp_path / "cover.label"
-    path.write_text("8\n\n7.5\n", encoding="utf-8-sig")
-    assert read_numbers(path, ("part",)).tolist() == [[8], [7.5]]
-    path.write_text("8\n7\n", encoding="utf-16")
+    for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"):
+        path.write_text("8\n\n7.5\n", encoding=encoding)
+        assert read_numbers(path, ("part",)).tolist() == [[8], [7.5]]
+    path.write_text("8\n7é\n", encoding="latin-1")
     refused(DataError, r"cover.label: not text in UTF-8 \(.*\); save it as UTF-8", read_numbers, path, ("part",))
     path.write_text("8\n7 7\n")
     refused(DataError, r"cover.label: line 2 is '7 7'; expected part", read_numbers, path, ("part",))

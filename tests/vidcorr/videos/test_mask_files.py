@@ -9,15 +9,9 @@ from PIL import Image
 from tests.helpers.refusal import refused
 from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.images import read_image
-from vidcorr.videos.mask_files import (
-    check_introductions,
-    davis_palette,
-    ids_by_value,
-    object_ids,
-    read_mask,
-    read_mask_image,
-    renumbered,
-)
+from vidcorr.videos.mask_files import object_ids, read_mask, read_mask_image
+from vidcorr.videos.mask_videos import check_introductions, ids_by_value, renumbered
+from vidcorr.videos.palettes import davis_palette
 
 
 def written(path: Path, *values: int) -> Path:
@@ -62,7 +56,7 @@ def test_255_is_the_object_of_a_video_that_has_no_other_id(tmp_path: Path) -> No
     refused(DataError, "object 1 starts here", check_introductions, {0: white}, {1: 0}, {}, "")
 
 
-@pytest.mark.parametrize("read", [read_mask, lambda path: read_mask_image(path)[0], read_image])
+@pytest.mark.parametrize("read", [read_mask, lambda path: read_mask_image(path).ids, read_image])
 def test_a_png_with_a_flipped_bit_is_refused_or_has_the_same_pixels(tmp_path: Path, read) -> None:
     """Pillow and OpenCV decode a third of such files to other pixels without a word."""
     ids = np.zeros((48, 64), np.uint8)

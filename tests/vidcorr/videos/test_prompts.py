@@ -7,7 +7,7 @@ from PIL import Image
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.videos.files import DataError
-from vidcorr.videos.mask_files import davis_palette
+from vidcorr.videos.palettes import davis_palette
 from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompt
 from vidcorr.videos.stream import FrameStream, placed
 
@@ -113,9 +113,9 @@ def test_boxes_and_points_of_a_file(flag, name, text, expected, tmp_path):
 @pytest.mark.parametrize(
     ("flag", "name", "text", "message"),
     [
-        ("box", "b.csv", "frame,x,y,width\n1,2,3,4", r"expected 4 numbers, x,y,width,height, got \[.*None\]"),
+        ("box", "b.csv", "frame,x,y,width\n1,2,3,4", "columns frame,x,y,width are not known; .* has x,y,width,height"),
         ("box", "b.csv", "frame,x,y,width,height\n1,2,3", "expected frame,x,y,width,height in each line, got '1,2,3'"),
-        ("box", "b.csv", "left,top,w,h\n1,2,3,4", "expected 4 numbers, x,y,width,height, got 'left,top,w,h'"),
+        ("box", "b.csv", "cx,cy,w,h\n1,2,3,4", "columns cx,cy,w,h are not known"),
         ("box", "b.csv", "x,y,width,height,name", r"b\.csv: holds no object"),
         ("points", "p.csv", "frame,name,x,y\n1,a,2,3\n1,a,4,5", "two points have the same name"),
         ("points", "p.csv", "nose,1\n", "expected name,x,y in each line, got 'nose,1'"),

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from ...videos.files import DataError, remove, unfinished, write_ids
-from ...videos.mask_files import davis_palette
 from ...videos.mp4 import Mp4Writer
+from ...videos.palettes import davis_palette
 from .scene import render_video, video_tracks
 
 if TYPE_CHECKING:

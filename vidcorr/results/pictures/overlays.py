@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ...videos.files import write_atomically
-from ...videos.mask_files import davis_palette
+from ...videos.palettes import davis_palette
 
 Picture = NDArray[np.uint8]
 """An image for people, `(H, W, 3)` uint8 RGB."""

@@ -1,0 +1,118 @@
+"""Names in a folder: which names are data, and the order of frames."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from .files import DataError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+"""Suffixes of frames and masks, in small letters."""
+LEFT_BY_PROGRAMS = frozenset(
+    {
+        "__macosx", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "@eadir", "@recycle",
+        "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler", "system volume information",
+        "lost+found", "__pycache__",
+    }
+)  # fmt: skip
+"""Files and folders that systems, file servers and archives leave behind, in small letters."""
+
+
+def is_data(name: str) -> bool:
+    """Return True if a file or folder of this name is data, not hidden and not left behind by another program.
+
+    All readers of folders use this rule. A name that begins with a dot is hidden.
+
+    Example:
+        >>> [name for name in ("00000.png", "._00000.png", ".git", "__MACOSX", "Thumbs.db") if is_data(name)]
+        ['00000.png']
+    """
+    return not name.startswith(".") and name.lower() not in LEFT_BY_PROGRAMS
+
+
+def list_data(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return the files and folders of a folder that are data, in natural order.
+
+    Raises:
+        OSError: if the folder cannot be listed.
+    """
+    names = [name for name in os.listdir(folder) if is_data(name)]
+    return [Path(folder, name) for name in sorted(names, key=natural_order)]
+
+
+def list_folders(folder: str | os.PathLike[str]) -> list[str]:
+    """Return the names of the folders in a folder that are data, in natural order.
+
+    Raises:
+        OSError: if the folder cannot be listed.
+    """
+    return [path.name for path in list_data(folder) if path.is_dir()]
+
+
+def is_image_name(name: str) -> bool:
+    """Return True if a file of this name is a frame or a mask: a JPEG or PNG that `is_data`."""
+    return is_data(name) and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Return a folder's JPEG and PNG files in the order of the numbers in their names.
+
+    The order of frames and masks everywhere: 2.jpg comes before 10.jpg. Files that are not data are left out.
+
+    Returns:
+        The files; () if the folder does not exist.
+
+    Raises:
+        DataError: naming two files of the same stem (`00000.jpg` and `00000.png`), or of the same number in other
+            spellings (`1.png` and `01.png`), or names with decimal fractions of different lengths (`0.5.png` and
+            `0.25.png`), whose order has two readings.
+    """
+    if not os.path.isdir(folder):
+        return ()
+    names = [name for name in os.listdir(folder) if is_image_name(name)]
+    files = sorted((Path(folder, name) for name in names), key=lambda path: (natural_order(path.stem), path.name))
+    for before, after in pairwise(files):
+        if before.stem == after.stem:
+            raise DataError(
+                f"{folder}: {before.name} and {after.name} have the same stem; remove one or move it elsewhere"
+            )
+        if natural_order(before.stem) == natural_order(after.stem):
+            kinds = sorted({before.suffix.lower(), after.suffix.lower()})
+            several = f" of several kinds ({', '.join(kinds)})" if len(kinds) > 1 else ""
+            raise DataError(
+                f"{folder}: {before.name} and {after.name} are files{several} of the same number, so their order is "
+                "unclear; remove one, or pad all numbers with zeros to one length"
+            )
+    _refuse_decimals(folder, files)
+    return tuple(files)
+
+
+def _refuse_decimals(folder: str | os.PathLike[str], files: Sequence[Path]) -> None:
+    """Refuse names that are decimal fractions, such as times in seconds, if their values have another order."""
+    if not files or not all(re.fullmatch("[0-9]+[.][0-9]+", file.stem) for file in files):
+        return
+    by_value = sorted(files, key=lambda file: float(file.stem))
+    for file, expected in zip(files, by_value, strict=True):
+        if file != expected:
+            raise DataError(
+                f"{folder}: the order of {file.name} and {expected.name} is unclear; pad the digits after the point "
+                "with zeros to one length"
+            )
+
+
+def natural_order(name: str) -> list[Any]:
+    """Return a sorting key that compares runs of digits as numbers.
+
+    Example:
+        >>> sorted(["10", "2", "img10", "img9"], key=natural_order)
+        ['2', '10', 'img9', 'img10']
+    """
+    parts: list[Any] = re.split("([0-9]+)", name)
+    for place in range(1, len(parts), 2):
+        parts[place] = int(parts[place])
+    return parts

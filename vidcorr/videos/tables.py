@@ -1,0 +1,186 @@
+"""Tables in text files: separators, headings and the columns that they name."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from .files import DataError, read_text
+from .folders import natural_order
+
+FRAME_COLUMNS = frozenset(
+    {
+        "frame", "frames", "frame_id", "frame_number", "frame_no", "frame_nr", "frame_index", "frame_idx", "image",
+        "image_id", "image_name", "img", "file", "filename", "file_name",
+    }
+)  # fmt: skip
+"""Names of a column of frames."""
+NAME_COLUMNS = frozenset(
+    {"name", "id", "track", "track_id", "object", "object_id", "target", "target_id", "label", "class"}
+)
+"""Names of a column of objects."""
+UNUSED_COLUMNS = frozenset(
+    {"score", "scores", "confidence", "conf", "probability", "visible", "visibility", "occluded"}
+)
+"""Columns that no reader of boxes uses, and that change no box."""
+
+
+class Line(NamedTuple):
+    """A line of a table.
+
+    Attributes:
+        number: its number in the file, from 1.
+        cells: the cells without spaces around them.
+    """
+
+    number: int
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a heading.
+
+    Attributes:
+        path: the file.
+        columns: names of the columns as `plain_column` gives them.
+        lines: the lines below the heading, each with a cell per column.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+    def column(self, names: frozenset[str] | Sequence[str]) -> int | None:
+        """Return the place of the column that has one of the names; None without such a column.
+
+        Raises:
+            DataError: if two columns have one of the names.
+        """
+        places = [place for place, column in enumerate(self.columns) if column in names]
+        if len(places) > 1:
+            first, second = self.columns[places[0]], self.columns[places[1]]
+            raise DataError(f"{self.path}: the columns {first} and {second} mean the same; leave one out")
+        return places[0] if places else None
+
+
+def plain_column(text: str) -> str:
+    """Return the name of a column in small letters, with `_` for spaces and dashes, without quotes.
+
+    Example:
+        >>> plain_column(' "Frame ID"')
+        'frame_id'
+    """
+    return re.sub("[ -]+", "_", text.strip().strip("\"'").strip().lower())
+
+
+def read_lines(path: Path) -> list[Line]:
+    """Read the cells of a table without blank lines; its first line decides the separator: tab, `;`, `,` or spaces.
+
+    Below `;` or tabs, `1,5` is the number 1.5.
+
+    Raises:
+        DataError: if the file cannot be read, is in another encoding than UTF-8 and UTF-16, or is no CSV file.
+    """
+    texts = read_text(path).splitlines()
+    separator = _separator(next((text for text in texts if text.strip()), ""))
+    if separator == " ":
+        rows = [(number, text.split()) for number, text in enumerate(texts, start=1)]
+    else:
+        reader = csv.reader(texts, delimiter=separator, skipinitialspace=True)
+        try:
+            rows = [(reader.line_num, cells) for cells in reader]
+        except csv.Error as error:
+            raise DataError(f"{path}: is not a CSV file ({error})") from error
+    lines: list[Line] = []
+    for number, row in rows:
+        cells = [cell.strip() for cell in row]
+        if separator in "\t;":
+            cells = [re.sub(r"^(-?[0-9]*),([0-9]+)$", r"\1.\2", cell) for cell in cells]
+        if any(cells):
+            lines.append(Line(number, cells))
+    return lines
+
+
+def _separator(text: str) -> str:
+    """Return the separator of a line: the first of tab, `;` and `,` that it holds, else a space."""
+    return next((separator for separator in "\t;," if separator in text), " ")
+
+
+def as_table(path: Path, lines: Sequence[Line]) -> Table:
+    """Return lines as a table whose first line is the heading.
+
+    Raises:
+        DataError: naming a line that has another number of cells than the heading.
+    """
+    heading, *rest = lines
+    for line in rest:
+        if len(line.cells) != len(heading.cells):
+            expected = ",".join(heading.cells)
+            got = ",".join(line.cells)
+            raise DataError(f"{path}, line {line.number}: expected {expected} in each line, got {got!r:.120}")
+    return Table(path, tuple(map(plain_column, heading.cells)), tuple(rest))
+
+
+def is_number(text: str) -> bool:
+    """Return True if a cell is a number, also `nan` and `inf`."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def frame_number(text: str) -> int | None:
+    """Return the number of a frame in a cell, counted from 0 (`7`, `00007`, and `7.0` of a spreadsheet), or None.
+
+    Example:
+        >>> frame_number("00007"), frame_number("7.0"), frame_number("img_7")
+        (7, 7, None)
+    """
+    match = re.fullmatch(r"([0-9]+)(?:\.0*)?", text.strip())
+    return int(match[1]) if match else None
+
+
+def frames_in_order(path: Path, frames: Sequence[str]) -> list[int]:
+    """Return the places of the lines of a table in time order, by the cells of its column of frames.
+
+    Raises:
+        DataError: if two lines name the same frame.
+    """
+    keys = [natural_order(frame) for frame in frames]
+    order = sorted(range(len(frames)), key=keys.__getitem__)
+    for before, after in pairwise(order):
+        if keys[before] == keys[after]:
+            raise DataError(f"{path}: two lines are for frame {frames[after]}; leave one line per frame")
+    return order
+
+
+def require_all_frames(path: Path, frames: Sequence[str], stems: Sequence[str]) -> None:
+    """Check that the frames of a table, in time order, are all frames of a video, without a gap.
+
+    Args:
+        path: the table.
+        frames: cells of the column of frames, in time order: the names of the images, or numbers from 0 or from 1.
+        stems: names of the frames' images without suffix, in time order.
+
+    Raises:
+        DataError: naming the first frame that the table lacks.
+    """
+    numbers = [frame_number(Path(frame).stem) for frame in frames]
+    of_stems = [frame_number(stem) for stem in stems]
+    are_names = [Path(frame).stem for frame in frames] == list(stems)
+    are_numbers_of_names = None not in numbers and numbers == of_stems
+    counted = any(numbers == list(range(first, first + len(stems))) for first in (0, 1))
+    if are_names or are_numbers_of_names or counted:
+        return
+    given = f"{frames[0]} to {frames[-1]}" if frames else "none"
+    raise DataError(
+        f"{path}: {len(frames)} lines for the frames {given}, but the video has the {len(stems)} frames {stems[0]} to "
+        f"{stems[-1]}; write a line for every frame, counted from 0 or from 1 or named by its image"
+    )
