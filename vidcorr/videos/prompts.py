@@ -199,7 +199,7 @@ class PointPrompt(Prompt):
 
     @classmethod
     def of(cls, given: Any) -> Self:
-        """Build a prompt from a file, see `read_rows`, text, a grid, a dictionary or an array; see `Prompt.of`."""
+        """Build a prompt from a file, text, a grid, a dictionary or an array."""
         if isinstance(given, str) and given.startswith("grid:"):
             count = given.removeprefix("grid:")
             if not count.isdecimal() or not 1 <= int(count) <= MOST_IN_GRID:

@@ -23,7 +23,8 @@ from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.datasets import generated
 from vidcorr.datasets.generated.writers import write_frames, write_mp4
 from vidcorr.videos.files import DataError, write_ids
-from vidcorr.videos.mask_files import davis_palette, read_mask
+from vidcorr.videos.mask_files import read_mask
+from vidcorr.videos.palettes import davis_palette
 
 SMALL = {"frames": 3, "size": (48, 48)}
 FRAMES = (".jpg", ".mp4")
