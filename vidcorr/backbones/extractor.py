@@ -101,6 +101,7 @@ class FeatureExtractor(nn.Module, ABC):
         stride: pixels per cell; a list if `stage` is a list.
         multiple: divisor of the sides of an image; benchmarks pad to it, and cut the result.
         positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
+        final_norm: apply a transformer's final norm to its maps, set by a protocol; other networks ignore it.
         dilated: SiamFC's dilations, of a ResNet.
 
     Raises:
@@ -111,6 +112,7 @@ class FeatureExtractor(nn.Module, ABC):
     dilated: Dilated = False
     multiple: int = 1
     positions: PositionRule = "network"
+    final_norm: bool = True
 
     def __init__(self, stage: str | list[str], known: Collection[str], network: str) -> None:
         super().__init__()
@@ -314,7 +316,7 @@ class MapExtractor(FeatureExtractor):
             found = {f"stage{index + 1}": features for index, features in zip(wanted, maps, strict=True)}
         if OUTPUT in self.parts and hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT returns tokens
             found[OUTPUT] = self.network.forward_intermediates(
-                images, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True
+                images, indices=1, norm=self.final_norm, output_fmt="NCHW", intermediates_only=True
             )[0]
         elif OUTPUT in self.parts:
             last = self.network.forward_features(images)

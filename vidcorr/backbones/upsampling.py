@@ -101,6 +101,7 @@ class UpsampledExtractor(FeatureExtractor):
     def _coarse(self, images: Tensor) -> list[Tensor]:
         """Return the encoder's maps of the stages."""
         self.inner.positions = self.positions
+        self.inner.final_norm = self.final_norm
         maps = self.inner(images)
         return [maps] if isinstance(maps, Tensor) else maps
 

@@ -22,7 +22,8 @@ class ViTExtractor(FeatureExtractor):
 
     Any input size: the position embedding is interpolated, and images are padded at the right and lower border to a
     multiple of the stride, so the map has `ceil(H / stride) × ceil(W / stride)` cells. The model's final norm is
-    applied to all maps (as in DINO's evaluation); class and register tokens are left out.
+    applied to all maps (as in DINO's evaluation) unless `final_norm` is False (as in Probe3D's and OmniProbe's); class
+    and register tokens are left out.
 
     `positions` chooses the interpolation of the position embedding: "network": timm's, with antialiasing; "dino": see
     `dino_positions`.
@@ -81,7 +82,7 @@ class ViTExtractor(FeatureExtractor):
         size = ((images.shape[2] - self.patch) // step + 1, (images.shape[3] - self.patch) // step + 1)
         with self._interpolated(size):
             tokens = self.network.forward_intermediates(
-                images, indices=wanted, norm=True, stop_early=True, output_fmt="NLC", intermediates_only=True
+                images, indices=wanted, norm=self.final_norm, stop_early=True, output_fmt="NLC", intermediates_only=True
             )
         maps = (of_block.transpose(1, 2).unflatten(2, size) for of_block in tokens)
         return {f"block{index + 1}": features for index, features in zip(wanted, maps, strict=True)}

@@ -30,9 +30,6 @@ DRAWN = 40
 WORST_SHOWN = 5
 """Number of tracks in the animation of the worst tracks."""
 
-WITHOUT_OCCLUSION: tuple[str, ...] = ("average_pts_within_thresh", *WITHIN)
-"""Measures for a protocol without an occlusion rule; the others would only reflect how often points are visible."""
-
 SCORES: tuple[str, ...] = ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy", *WITHIN)
 """Logged measures; the files also have the Jaccard index at every threshold."""
 
@@ -44,9 +41,11 @@ LIMIT = "grid_limit"
 class TapVidBenchmark(Benchmark):
     """Score points tracked without training on TAP-Vid: DAVIS, RGB-Stacking, Kinetics, RoboTAP, a user's videos.
 
-    Logs, as fractions, `tap_vid/average_pts_within_thresh` (δ_avg), `tap_vid/pts_within_1` … `_16`, with an occlusion
-    rule in the protocol also `tap_vid/average_jaccard` (AJ) and `tap_vid/occlusion_accuracy` (OA); and
-    `tap_vid/grid_limit`, the δ_avg that the feature grid allows an argmax.
+    Logs, as fractions, `tap_vid/average_jaccard` (AJ), `tap_vid/average_pts_within_thresh` (δ_avg),
+    `tap_vid/occlusion_accuracy` (OA), `tap_vid/pts_within_1` … `_16`; and `tap_vid/grid_limit`, the δ_avg that the
+    feature grid allows an argmax. If the protocol has no occlusion rule, all points are predicted visible: OA is then
+    the fraction of visible points, which depends on the annotation alone, and in AJ every hidden point counts as a
+    false prediction.
     The mean of a measure leaves out videos in which it is 0/0; results.json names them. Files: results.json,
     per_sequence.csv, per_track.csv, `predictions/<video>.npz` (arguments of the official function), overlays,
     animations.
@@ -55,7 +54,8 @@ class TapVidBenchmark(Benchmark):
 
     Args:
         root: see `TapVid`.
-        protocol: name of a protocol (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) or a protocol.
+        protocol: name of a protocol (`fomo`, `omniprobe`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) or a
+            protocol.
 
     Raises:
         DataError: when the data are first read, with the name of the file.
@@ -127,7 +127,6 @@ class TapVidEvaluation(Evaluation):
         points, self._limits = ([kind(mode) for _ in tracker.stages] for kind in (TrackRows, PointRows))
         super().__init__(context, [*points, *self._limits], tracker, predictions)
         self._positions = {sequence.name: position for position, sequence in enumerate(sequences)}
-        self._kept = WITHOUT_OCCLUSION if self._protocol.occlusion == "none" else METRICS
         longest = max(sequence.num_frames for sequence in sequences)
         self._over_time = np.zeros((1 + len(PIXEL_THRESHOLDS), longest), np.int64)  # see `counts_over_time`
 
@@ -210,7 +209,7 @@ class TapVidEvaluation(Evaluation):
             said = "%s: videos with nothing to score (0/0) are left out of those means: %s"
             log.warning(said, ", ".join(undefined), left_out)
         by_area = [AREA_PCK] if AREA_PCK in scores else []
-        columns = ["Queries", *self._kept, *by_area]
+        columns = ["Queries", *METRICS, *by_area]
         rows = [(video, part, {key: own[key] for key in columns}) for video, part, own in metric.values()]
         found = {key: scores[key] for key in (*by_area, *SCORES) if key in columns} | {LIMIT: bound}
         return (found, rows, metric.without()) if rows else ({}, rows, {})
@@ -228,7 +227,7 @@ class TapVidEvaluation(Evaluation):
     def finish(self, folder: Path) -> None:
         """Write per_track.csv; see `Evaluation`."""
         for stage, metric in zip(self.stages, self.metrics, strict=False):
-            write_tracks(folder / stage / "per_track.csv", metric.per_track(), self._kept)
+            write_tracks(folder / stage / "per_track.csv", metric.per_track(), METRICS)
 
     def data(self) -> dict[str, Any]:
         """Return the feature grid and the videos with 0/0; see `Evaluation`."""

@@ -8,20 +8,18 @@ from typing import ClassVar, Literal
 
 from .evaluation_protocol import (
     SET_BY_FEATURES,
-    SET_BY_NETWORK,
-    EvaluationProtocol,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
 )
-from .protocols import NetworkInput
+from .protocols import NetworkInput, NetworkView
 
 
 @dataclass(frozen=True, kw_only=True)
-class MatchingProtocol(EvaluationProtocol):
+class MatchingProtocol(NetworkView):
     """Every number and rule that affects a score of keypoint matching.
 
-    Named protocols (`dift`, `sd-dino`, `geoaware`, `insid3`, `probe3d`) are data: see protocols.yaml. Points are x, y
+    Named protocols (`dift`, `sd-dino`, `geoaware`, `insid3`, `probe3d`) are data, in protocols.yaml. Points are x, y
     in pixels, as the data sets' files have them; no code adds half a pixel. The frame is the picture itself if
     pictures are stretched, and otherwise the padded square of side `input_size`.
 
@@ -31,10 +29,6 @@ class MatchingProtocol(EvaluationProtocol):
             right and below, then resized.
         padding: "black", "white", or the repeated "edge".
         input_filter: Pillow's, on 8 bits, smoothed before shrinking.
-        position_embedding: see `NetworkInput`.
-        rgb_mean: see `NetworkInput`.
-        rgb_std: see `NetworkInput`.
-        backbone_precision: see `NetworkInput`.
         feature_stride: pixels of the input per cell; the network sets it.
         upsampling: match "cells", or the pixels of the "frame" after bilinear upsampling of the features.
         debiased: number of directions, the largest in the features of a black picture, that features lose (INSID3).
@@ -71,10 +65,6 @@ class MatchingProtocol(EvaluationProtocol):
     input_fit: Literal["stretched", "centred", "corner"] = "stretched"
     padding: Literal["black", "white", "edge"] = "black"
     input_filter: Literal["pillow-bilinear", "pillow-bicubic", "pillow-lanczos"] = "pillow-bicubic"
-    position_embedding: Literal["network", "dino"] = "network"
-    rgb_mean: tuple[float, float, float] | None = field(default=None, metadata=SET_BY_NETWORK)
-    rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = field(default=None, metadata=SET_BY_NETWORK)
-    backbone_precision: Literal["float32", "bfloat16"] = "float32"
     feature_stride: PositiveInt = field(default=16, metadata=SET_BY_FEATURES)
     upsampling: Literal["cells", "frame"] = "cells"
     debiased: NonNegativeInt = 0
@@ -105,8 +95,8 @@ class MatchingProtocol(EvaluationProtocol):
 
     def network_input(self) -> NetworkInput:
         """Return the rules by which a prepared picture enters the network."""
-        names = ("position_embedding", "rgb_mean", "rgb_std", "backbone_precision")
-        return NetworkInput(name="prepared", input_size=self.input_sides, **{key: getattr(self, key) for key in names})
+        view = {shared.name: getattr(self, shared.name) for shared in NetworkView.value_fields()}
+        return NetworkInput(name="prepared", input_size=self.input_sides, **view)
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         stretched, soft = self.input_fit == "stretched", self.decoding == "expectation"

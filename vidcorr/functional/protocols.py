@@ -39,40 +39,24 @@ AFTER_MATCHING: Mapping[str, str] = {"part": "after matching"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkInput(EvaluationProtocol):
-    """Fields that turn a frame into the network's input.
+class NetworkView(EvaluationProtocol):
+    """Fields that say how a network sees an image of the right size, and which of its features are taken.
 
     Attributes:
-        input_size: (height, width) in pixels; a single number: length of the side `input_side`, aspect kept; None: the
-            size of the frame.
-        input_side: the side of length `input_size`.
-        input_multiple: round the other side to a multiple of this number of pixels; without `input_size`, both sides.
-            "network": the multiple that the network needs, for example a transformer's patch.
-        input_rounding: round to the nearest multiple, down ("floor") or up ("ceil").
-        input_padding: after resizing, pad at the right and below with grey to a multiple of this.
-        input_filter: "bilinear": torch, on floats, without smoothing; "bilinear-antialias": torch, on floats,
-            smoothed before shrinking; "opencv-linear": OpenCV's INTER_LINEAR on 8 bits, without smoothing;
-            "opencv-linear-float": on floats (2.5e-5 from "bilinear");
-            "pillow-bicubic", "pillow-lanczos": Pillow on 8 bits, smoothed before shrinking.
         position_embedding: resize a transformer's absolute position embedding as the "network" does (timm: bicubic,
-            smoothed before shrinking), or as "dino" does, see `ViTExtractor`.
-        rgb_mean: mean of the RGB normalisation; None: the module's.
-        rgb_std: standard deviation of the RGB normalisation; None: the module's.
+            smoothed before shrinking), or as "dino" does: plain bicubic, by the scale factor (cells + 0.1) / cells.
+        final_norm: apply the final norm of a transformer to its features; False: the features before it, as Probe3D
+            and OmniProbe take them. It acts on transformers of timm; other networks give what they give.
+        rgb_mean: mean of the RGB normalisation; None: the network's.
+        rgb_std: standard deviation of the RGB normalisation; None: the network's.
         backbone_precision: precision of the network's products. "bfloat16" (by autocast) is twice as fast on a CPU that
             supports it; it moves features by a few thousandths, and scores a little. "tf32" lets a GPU round the
             factors to 10 bits; "float32" does not. "auto" is replaced by the faster of float32 and bfloat16 on this
             machine, also in the name and the digest.
     """
 
-    input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = field(default=None, metadata=IN_A_PASS)
-    input_side: Literal["short", "long"] = field(default="short", metadata=IN_A_PASS)
-    input_multiple: PositiveInt | Literal["network"] = field(default=1, metadata=IN_A_PASS)
-    input_rounding: Literal["nearest", "floor", "ceil"] = field(default="nearest", metadata=IN_A_PASS)
-    input_padding: PositiveInt = field(default=1, metadata=IN_A_PASS)
-    input_filter: Literal[
-        "bilinear", "bilinear-antialias", "opencv-linear", "opencv-linear-float", "pillow-bicubic", "pillow-lanczos"
-    ] = field(default="bilinear", metadata=IN_A_PASS)
     position_embedding: Literal["network", "dino"] = field(default="network", metadata=IN_A_PASS)
+    final_norm: bool = field(default=True, metadata=IN_A_PASS)
     rgb_mean: tuple[float, float, float] | None = field(default=None, metadata={**IN_A_PASS, **SET_BY_NETWORK})
     rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = field(
         default=None, metadata={**IN_A_PASS, **SET_BY_NETWORK}
@@ -90,11 +74,39 @@ class NetworkInput(EvaluationProtocol):
         super().__post_init__()
 
 
+@dataclass(frozen=True, kw_only=True)
+class NetworkInput(NetworkView):
+    """Fields that turn a frame into the network's input.
+
+    Attributes:
+        input_size: (height, width) in pixels; a single number: length of the side `input_side`, aspect kept; None: the
+            size of the frame.
+        input_side: the side of length `input_size`.
+        input_multiple: round the other side to a multiple of this number of pixels; without `input_size`, both sides.
+            "network": the multiple that the network needs, for example a transformer's patch.
+        input_rounding: round to the nearest multiple, down ("floor") or up ("ceil").
+        input_padding: after resizing, pad at the right and below with grey to a multiple of this.
+        input_filter: "bilinear": torch, on floats, without smoothing; "bilinear-antialias": torch, on floats,
+            smoothed before shrinking; "opencv-linear": OpenCV's INTER_LINEAR on 8 bits, without smoothing;
+            "opencv-linear-float": on floats (2.5e-5 from "bilinear");
+            "pillow-bicubic", "pillow-lanczos": Pillow on 8 bits, smoothed before shrinking.
+    """
+
+    input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = field(default=None, metadata=IN_A_PASS)
+    input_side: Literal["short", "long"] = field(default="short", metadata=IN_A_PASS)
+    input_multiple: PositiveInt | Literal["network"] = field(default=1, metadata=IN_A_PASS)
+    input_rounding: Literal["nearest", "floor", "ceil"] = field(default="nearest", metadata=IN_A_PASS)
+    input_padding: PositiveInt = field(default=1, metadata=IN_A_PASS)
+    input_filter: Literal[
+        "bilinear", "bilinear-antialias", "opencv-linear", "opencv-linear-float", "pillow-bicubic", "pillow-lanczos"
+    ] = field(default="bilinear", metadata=IN_A_PASS)
+
+
 @dataclass(frozen=True)
 class PropagationProtocol(NetworkInput):
     """Every number and rule that affects a label-propagation score.
 
-    Named protocols (`vfs`, `crw`, `dino`, …) are data: see protocols.yaml. If a source defines no values for a
+    Named protocols (`vfs`, `crw`, `dino`, …) are data, in protocols.yaml. If a source defines no values for a
     benchmark, `named` raises; `vidcorr` holds this project's choices, for every benchmark.
 
     Attributes:
@@ -241,9 +253,9 @@ class PropagationProtocol(NetworkInput):
 class PointProtocol(NetworkInput):
     """Every number and rule that affects a point-tracking score.
 
-    Named protocols (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) are data: see protocols.yaml. All
-    coordinates are raster coordinates: the first pixel's centre is at 0.5, the first cell's centre at half a cell, and
-    sizes are converted by multiplication alone.
+    Named protocols (`fomo`, `omniprobe`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) are data, in
+    protocols.yaml. All coordinates are raster coordinates: the first pixel's centre is at 0.5, the first cell's centre
+    at half a cell, and sizes are converted by multiplication alone.
 
     Attributes:
         tracking: "direct": match every frame with the query's frame; "chained": match from frame to frame, forward and
@@ -255,7 +267,8 @@ class PointProtocol(NetworkInput):
         feature_normalisation: "l2": similarities are cosines; "raw": dot products.
         decoding_radius: radius of "soft_argmax", cells; the distance is strictly below it.
         topk: cells of "topk", or pixels for "propagation".
-        occlusion: "none": all points are predicted visible, so AJ and OA mean little; "similarity": hidden if the
+        occlusion: "none": all points are predicted visible, so OA is the fraction of visible points, whatever the
+            network, and AJ counts every hidden point as a false prediction; "similarity": hidden if the
             cosine with the query is below `similarity_threshold`; "cycle": hidden if tracking back misses by
             `cycle_threshold` or more; "anchors": hidden if tracking to the frames that resemble the query misses by
             more than tracking from these frames (DINO-Tracker, see `compare_with_anchors`); with "+": hidden if either
@@ -272,6 +285,8 @@ class PointProtocol(NetworkInput):
         matches: matches kept per cell over all reference frames, for "propagation".
         radius: radius of the searched neighbourhood, cells, for "propagation"; None: everywhere.
         sigma: standard deviation of a point's heat-map, pixels of the scored size, for "propagation".
+        first_size: (height, width) to which frames are resized before `input_size`: by torch's bilinear filter on
+            floats, without smoothing, and truncated to 8 bits (OmniProbe). None: no first resize.
 
     Raises:
         ValueError: for a value out of range.
@@ -295,6 +310,7 @@ class PointProtocol(NetworkInput):
     matches: PositiveInt = 10
     radius: PositiveFloat | None = 15.0
     sigma: PositiveFloat = 6.0
+    first_size: tuple[PositiveInt, PositiveInt] | None = field(default=None, metadata=IN_A_PASS)
 
     kind: ClassVar[str] = "points"
     default_benchmark: ClassVar[str] = "tap_vid"

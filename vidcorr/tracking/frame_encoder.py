@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..backbones.extractor import Normalise
+from ..backbones.extractor import FeatureExtractor, Normalise
 from ..backbones.video import VideoEncoder
 from ..functional import MatchingProtocol, PointProtocol, PropagationProtocol
 from ..functional.device import PendingCopy, computing_in, device_of, shared_copy, to_device
@@ -376,12 +376,14 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     Args:
         extractor: see `build_feature_extractor`.
         protocol: its `rgb_mean` and `rgb_std` replace the constants of every `Normalise` of the extractor; an extractor
-            without `Normalise` gets RGB in [0, 1]. Its rule interpolates the position embedding of a transformer.
+            without `Normalise` gets RGB in [0, 1]. `position_embedding` and `final_norm` act on transformers.
     """
     view: Any = extractor
-    if protocol.position_embedding == "dino" and hasattr(extractor, "positions"):  # of a transformer
+    own_rules = protocol.position_embedding == "network" and protocol.final_norm
+    if isinstance(extractor, FeatureExtractor) and not own_rules:  # of a transformer
         view = shared_copy(extractor)
-        view.positions = "dino"
+        view.positions = protocol.position_embedding
+        view.final_norm = protocol.final_norm
     constants = {"mean": protocol.rgb_mean, "std": protocol.rgb_std}
     if wanted := {name: constant for name, constant in constants.items() if constant is not None}:
         view = shared_copy(view)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .. import signals
 from ..functional import PointProtocol, PointTracks, track_points
-from ..functional.propagation.coding import Size, input_sizes
+from ..functional.propagation.coding import Size, input_sizes, truncated_resize
 from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, maps_of
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
@@ -74,6 +74,10 @@ class PointTracker:
             ValueError: if the features of a frame are not finite.
             Stopped: between two frames, if a signal asks for it.
         """
+        first_size = self.protocols[0].first_size
+        if first_size is not None:
+            video = _resized(video, first_size)
+            size = first_size
         features = _Features(self, video, size)
         self.grids = [(maps.shape[1], maps.shape[2]) for maps in features.maps(0)]
         seen, padded = input_sizes(size, self.protocols[0], self.encoder.multiple)
@@ -92,6 +96,15 @@ class PointTracker:
                     )
                 )
         return tracks
+
+
+def _resized(video: FramesFrom, size: Size) -> FramesFrom:
+    """Return a video with frames resized to (H, W), see `truncated_resize`."""
+
+    def resized_from(first: int) -> Iterator[Tensor]:
+        return (truncated_resize(frame, size) for frame in video(first))
+
+    return resized_from
 
 
 class _Features:

@@ -4,6 +4,7 @@ import json
 import pickle
 
 import cv2
+import numpy as np
 import pytest
 
 from tests.helpers.runs import rows_of
@@ -71,12 +72,19 @@ def test_the_grids_limit_is_that_of_the_nearest_cell_centre(tmp_path):
         assert limit == sum(list(of_video.values())[:2]) / 2
 
 
-@pytest.mark.parametrize("protocol", ["fomo", "fgvc"])
-def test_without_an_occlusion_rule_only_delta_is_reported(root, protocol):
-    benchmark = TapVidBenchmark(root, protocol, limit_sequences=1)
+@pytest.mark.parametrize("protocol", ["fomo", "fgvc", "omniprobe"])
+def test_without_an_occlusion_rule_all_points_are_predicted_visible(root, protocol, tmp_path):
+    """OA is then the fraction of visible points after the queries, whatever the network."""
+    path = tmp_path / "tapvid_davis.pkl"
+    content = pickle.loads((root / path.name).read_bytes())
+    content["synthetic-000"]["occluded"][:] = np.array([[0, 1, 1, 0, 1, 0, 0], [1, 0, 0, 0, 1, 1, 1], [1] * 7], bool)
+    path.write_bytes(pickle.dumps(content))
+    benchmark = TapVidBenchmark(path, protocol, limit_sequences=1)
     result = benchmark.evaluate(build_feature_extractor("raw_colour", stride=16))
-    assert set(result.scores) == {DELTA, "grid_limit", *(f"pts_within_{d}" for d in (1, 2, 4, 8, 16))}
-    assert result.protocols[0].name == f"{protocol}+feature_stride=16"
+    assert set(result.scores) == set(benchmark.score_names)
+    assert result.scores["occlusion_accuracy"] == (3 + 2) / (6 + 5)
+    assert 0 <= result.scores["average_jaccard"] <= result.scores[DELTA]
+    assert result.protocols[0].shared_name == protocol
 
 
 def test_a_video_with_nothing_to_score_is_named(root, tmp_path, caplog):

@@ -205,6 +205,32 @@ def test_probe3d(name):
             assert np.isnan(expected)
 
 
+@pytest.mark.parametrize(
+    ("window", "changes"),
+    [(-7, {"decoding": "expectation", "kernel": 7.0}), (0, {"decoding": "expectation"})],
+)
+@pytest.mark.parametrize("name", ["c0", "c1", "c2"])
+def test_probe3d_covers_omniprobes_soft_argmax(name, window, changes, golden):
+    """Off by default there; all cells, or a Gaussian of 7 cells. Its rule otherwise is probe3d+pairs=all."""
+    expected = golden("omniprobe/spair")
+    case = Case("probe3d_spair.npz", name)
+    protocol = padded("probe3d", int(case["image_size"])).with_changes(temperature=0.02, pairs="all", **changes)
+    found = case.matched(case.features("feats"), protocol)
+    for pair, (_, target) in enumerate(case["pairs"].tolist()):
+        rows = case.rows(pair)
+        unit = found[rows] / max(case.size(target))
+        np.testing.assert_allclose(unit, expected[f"{name}_window{window}_pred_unit"][rows], atol=1e-5)
+
+
+def test_probe3d_with_all_pairs_is_omniprobes_average():
+    """Figures of tests/golden/omniprobe/README.md."""
+    for name, recall in {"c0": 36.4035, "c1": 51.7768, "c2": 42.3032, "tie": 0}.items():
+        case = Case("probe3d_spair.npz", name)
+        protocol = padded("probe3d", int(case["image_size"])).with_changes(pairs="all")
+        correct = correct_of(case, case.matched(case.features("feats"), protocol), protocol)
+        np.testing.assert_allclose(100 * averages_of(correct, case.categories)["class"][0], recall, atol=1e-4)
+
+
 def test_probe3d_subset():
     case = Case("probe3d_spair.npz", "c0_subset2", "c0")
     protocol = padded("probe3d", 256).with_changes(pairs_per_class=2)

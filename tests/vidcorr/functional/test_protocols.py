@@ -27,6 +27,7 @@ DIGESTS = {
     "spa-then-temp vip": "0d270f2c4dff", "vidcorr davis": "777525fc7890", "vidcorr youtube_vos": "777525fc7890",
     "vidcorr vip": "80ce7afbf942", "vidcorr jhmdb": "b58d0dfb64bf", "fomo tap_vid": "af8a94e18eaa",
     "tapir-matching tap_vid": "f63c7348eae1", "gmrw-chained tap_vid": "66aebe39541f", "fgvc tap_vid": "dbd67bce7536",
+    "omniprobe tap_vid": "7e104f9df499",
     "vidcorr tap_vid": "5de86a10a082", "vfs otb": "c638efa326fa",
 }  # fmt: skip
 """Source and benchmark → digest. Stored results compare by them: they change only where a source was misread."""

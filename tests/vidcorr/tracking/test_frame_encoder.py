@@ -8,7 +8,8 @@ from torch import nn
 
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_encoder, build_feature_extractor
-from vidcorr.functional import PropagationProtocol
+from vidcorr.backbones.upsampling import UpsampledExtractor, build_upsampler
+from vidcorr.functional import MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking import frame_encoder
 from vidcorr.tracking.frame_encoder import FrameEncoder, Stopwatch, View, view_for
 
@@ -25,6 +26,29 @@ def test_dinos_positions_reach_the_view_and_nothing_else():
     own.positions = "dino"
     assert torch.equal(own(images), seen(images))
     assert torch.equal(extractor(images), before)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("upsample", [None, "nearest:2"])
+def test_features_before_the_final_norm_are_those_of_the_last_block(upsample):
+    """For masks, points and pairs alike; the extractor itself stays as it is."""
+    extractor = build_feature_extractor("timm:vit_tiny_patch16_224")
+    network = extractor.network
+    network.norm.weight.normal_()
+    images = torch.rand(1, 3, 64, 96)
+    tokens = []
+    handle = network.blocks[-1].register_forward_hook(lambda module, given, output: tokens.append(output))
+    normed = extractor(images)
+    handle.remove()
+    raw = tokens[0][:, network.num_prefix_tokens :].mT.unflatten(2, (4, 6))
+    if upsample is not None:
+        extractor = UpsampledExtractor(extractor, build_upsampler(upsample))
+        raw, normed = (maps.repeat_interleave(2, 2).repeat_interleave(2, 3) for maps in (raw, normed))
+    for rules in (VFS, PointProtocol.named("fomo"), MatchingProtocol.named("dift").network_input()):
+        before = rules.with_changes(final_norm=False)
+        torch.testing.assert_close(view_for(extractor, before)(images), raw, atol=1e-4, rtol=1e-4)
+        assert torch.equal(view_for(extractor, rules)(images), normed)
+    assert torch.equal(extractor(images), normed)
 
 
 def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():

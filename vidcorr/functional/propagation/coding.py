@@ -133,6 +133,21 @@ def resize_images(images: Tensor, size: Size, method: str) -> Tensor:
     return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2)
 
 
+def truncated_resize(frame: Tensor, size: Size) -> Tensor:
+    """Resize a frame bilinearly without smoothing, on floats, and truncate it to 8 bits (OmniProbe's first resize).
+
+    Args:
+        frame: RGB `(3, H, W)` uint8.
+        size: (H', W').
+
+    Returns:
+        `(3, H', W')` uint8; a frame of this size stays as it is.
+    """
+    if tuple(frame.shape[-2:]) == tuple(size):
+        return frame
+    return F.interpolate(frame[None].float(), size=size, mode="bilinear", align_corners=False)[0].byte()
+
+
 def encode_masks(
     mask: Tensor | np.ndarray, objects: Sequence[int], grid: Size, protocol: PropagationProtocol
 ) -> Tensor:

@@ -26,6 +26,7 @@ def protocol(name, **changes):
 
 SHARP = {
     "fomo": {},
+    "omniprobe": {},
     "tapir-matching": {"temperature": 0.01},
     "gmrw-chained": {"feature_normalisation": "l2", "temperature": 0.01},
     "fgvc": {"temperature": 0.01, "radius": 4.0},

@@ -1,0 +1,126 @@
+"""`omniprobe` against OmniProbe's own numbers (tests/golden/omniprobe), and against a loop with another seed."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
+from vidcorr.functional import PointProtocol, track_points
+from vidcorr.functional.propagation.coding import fit_input, truncated_resize
+from vidcorr.metrics import tapvid_metrics
+from vidcorr.metrics.point_tracking import sample_queries
+
+RULES = PointProtocol.named("omniprobe")
+CASES = ["c0", "c1", "c2", "c3", "tie"]
+
+
+class Video:
+    """A video of a case: its arrays, and the rules of its case."""
+
+    def __init__(self, arrays, case, number):
+        self.arrays, self.place = arrays, f"{case}_v{number}"
+        self.rules = RULES.with_changes(
+            query_mode=str(arrays[f"{case}_query_mode"]), query_stride=int(arrays[f"{case}_query_stride"])
+        )
+        self.features = torch.from_numpy(self["feats"].astype(np.float32))
+
+    def __getitem__(self, key):
+        return self.arrays[f"{self.place}_{key}"]
+
+    def metrics(self, tracks, occluded):
+        truth = self["queries"], self["gt_occluded"], self["gt_tracks"]
+        return tapvid_metrics(*truth, occluded, tracks, self.rules.query_mode)
+
+
+def videos_of(arrays, case):
+    return [Video(arrays, case, number) for number in range(int(arrays[f"{case}_videos"]))]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_queries_tracks_and_scores_are_its_own(golden, case):
+    arrays = golden("omniprobe/tapvid")
+    names = arrays["metric_names"].tolist()
+    found = []
+    for video in videos_of(arrays, case):
+        points = video["points"].astype(np.float32) * np.float32(256)
+        rules = video.rules
+        queries = sample_queries(video["occluded"], points, rules.query_mode, rules.query_stride)
+        np.testing.assert_allclose(queries.points, video["queries"], atol=1e-4)
+        frames = len(video.features)
+        tracks = track_points(video.features.__getitem__, frames, torch.from_numpy(video["queries"]), rules)
+        others = np.arange(frames) != video["queries"][:, :1]  # of its own frame a query is known, and not scored
+        np.testing.assert_allclose(tracks.points.numpy()[others], video["tracks"][others], atol=1e-3)
+        assert not tracks.occluded.any()
+        assert not video["pred_occluded"].any()
+        scores = video.metrics(tracks.points.numpy(), tracks.occluded.numpy())
+        for name, value in zip(names, video["metrics"], strict=True):
+            np.testing.assert_allclose(scores[name], value, atol=1e-9)
+        found.append(scores)
+    of_page = {"AJ": "average_jaccard", "delta": "average_pts_within_thresh", "OA": "occlusion_accuracy"}
+    for name, mean in zip(arrays["mean_names"].tolist(), arrays[f"{case}_mean"], strict=True):
+        if name in of_page:
+            np.testing.assert_allclose(100 * np.mean([scores[of_page[name]] for scores in found]), mean, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["in0", "in1", "in2", "in3"])
+def test_the_network_sees_what_it_sees_there(golden, name):
+    arrays = golden("omniprobe/inputs")
+    frames = torch.from_numpy(arrays[f"{name}_video"]).permute(0, 3, 1, 2)
+    first = torch.stack([truncated_resize(frame, RULES.first_size) for frame in frames])
+    difference = first.permute(0, 2, 3, 1)[:, ::5, ::5].int() - torch.from_numpy(arrays[f"{name}_u8_s5"]).int()
+    assert difference.abs().max() <= 1
+    assert (difference != 0).float().mean() <= 1e-3
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    seen = ((fit_input(first, RULES) - mean) / std).double()
+    assert list(seen.shape) == arrays[f"{name}_net_shape"].tolist()
+    np.testing.assert_allclose(seen[:, :, ::14, ::14], arrays[f"{name}_net_s14"], atol=2e-4)
+    np.testing.assert_allclose(seen.mean((2, 3)), arrays[f"{name}_net_mean"], atol=1e-4)
+    np.testing.assert_allclose(seen.std((2, 3), correction=0), arrays[f"{name}_net_std"], atol=1e-4)
+
+
+def bilinear(image, size):
+    """Resize (H, W) float64 by the four nearest pixels, between pixel centres."""
+    axes = []
+    for source, target in zip(image.shape, size, strict=True):
+        place = ((np.arange(target) + 0.5) * source / target - 0.5).clip(0, source - 1)
+        low = np.floor(place).astype(int).clip(0, max(source - 2, 0))
+        axes.append((low, np.minimum(low + 1, source - 1), place - low))
+    (top, bottom, down), (left, right, along) = axes
+    upper = image[top][:, left] * (1 - along) + image[top][:, right] * along
+    lower = image[bottom][:, left] * (1 - along) + image[bottom][:, right] * along
+    return upper * (1 - down[:, None]) + lower * down[:, None]
+
+
+def test_the_first_resize_equals_a_loop_and_matters():
+    frame = torch.randint(0, 256, (3, 123, 311), dtype=torch.uint8, generator=torch.Generator().manual_seed(72))
+    found = truncated_resize(frame, (256, 256))
+    expected = np.stack([bilinear(channel, (256, 256)) for channel in frame.double().numpy()])
+    whole = np.abs(expected - expected.round()) < 1e-3  # float32 may fall on either side there
+    assert (found.numpy() == np.floor(expected))[~whole].all()
+    assert whole.mean() < 0.05
+    assert torch.equal(truncated_resize(found, (256, 256)), found)
+    once = fit_input(frame[None], RULES)
+    assert (fit_input(found[None], RULES) - once).abs().mean() > 1 / 255
+
+
+def test_tracks_equal_a_loop_with_a_second_seed():
+    generator = torch.Generator().manual_seed(72)
+    for height, width in ((28, 28), (32, 32), (11, 17)):
+        features = torch.randn(4, 7, height, width, generator=generator) * 3
+        queries = torch.rand(6, 3, generator=generator).double() * torch.tensor([3.4, 256.0, 256.0])
+        queries[0, 1:] = torch.tensor([0.0, 256.0])
+        tracks = track_points(features.__getitem__, 4, queries, RULES).points
+        cells = F.normalize(features.double(), dim=1)
+        for number, (t, y, x) in enumerate(queries.tolist()):
+            own = features[round(t)].double().numpy()
+            row = min(max(y * height / 256 - 0.5, 0), height - 1)
+            column = min(max(x * width / 256 - 0.5, 0), width - 1)
+            r, c = min(int(row), height - 2), min(int(column), width - 2)
+            upper = own[:, r, c] * (c + 1 - column) + own[:, r, c + 1] * (column - c)
+            lower = own[:, r + 1, c] * (c + 1 - column) + own[:, r + 1, c + 1] * (column - c)
+            query = torch.from_numpy(upper * (r + 1 - row) + lower * (row - r))
+            for frame in set(range(4)) - {round(t)}:
+                best = int(torch.einsum("c,chw->hw", query, cells[frame]).argmax())
+                place = torch.tensor([(best % width + 0.5) * 256 / width, (best // width + 0.5) * 256 / height])
+                torch.testing.assert_close(tracks[number, frame], place.double(), atol=1e-3, rtol=0)
