@@ -4,7 +4,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..results.rendering import FORMATS, render
+from ..results.records import Table
+from ..results.rendering import render
+from ..videos.files import csv_of_records
+
+FORMATS = {"md": "md", "csv": "csv", "tex": "tex", "latex": "tex"}
+"""Format of the command line → format of `render`."""
 
 
 def command(args: Sequence[str]) -> None:
@@ -17,19 +22,66 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--base", default="", metavar="ROW", help="base row; other rows show their differences from it")
     parser.add_argument("--published", action="store_true", help="add published scores of the same data and protocol")
     parser.add_argument("--format", choices=FORMATS, default="md", help="format of the printed table (default: md)")
+    paper = "as a paper prints it: short heads and names, protocol and features in the caption"
+    parser.add_argument("--paper", action="store_true", help=paper)
+    name = "with --paper: name to print for a network or row (may be repeated)"
+    parser.add_argument("--name", action="append", default=[], metavar="SPEC=NAME", help=name)
+    parser.add_argument("--intervals", action="store_true", help="with --paper: add 95 %% intervals")
+    history = "print the scores of all evaluations within trainings as CSV"
+    parser.add_argument("--history", action="store_true", help=history)
     study = "show the rows of this study, from the folder of its runs"
     parser.add_argument("--study", metavar="FILE", help=study)
     flags = parser.parse_args(list(args))
-    if flags.study:
-        if len(flags.folders) > 1 or flags.score or flags.published or flags.base:
-            raise ValueError("table --study: give a single folder, without --score and --base, which are the study's")
+    if (flags.name or flags.intervals) and not flags.paper:
+        raise ValueError("table: --name and --intervals belong to --paper; without it, NAME=FOLDER names a row")
+    if flags.history:
+        if flags.paper or flags.study or flags.base or flags.published:
+            raise ValueError("table --history: prints CSV; it takes folders and --score only")
 
-        from ..experiments.study import read_study
-        from ..experiments.study_table import study_table
+        from ..experiments.history import history_rows
 
-        table = study_table(read_study(flags.study), Path(flags.folders[0]))
-    else:
-        from ..experiments.table import gather_results
+        print(csv_of_records(history_rows(flags.folders, flags.score)), end="")
+        return
+    table = _study(flags) if flags.study else _gathered(flags)
+    if not flags.paper:
+        print(render(table, FORMATS[flags.format]), end="")
+        return
+    if flags.format == "csv" or flags.base:
+        raise ValueError("table --paper: prints Markdown or LaTeX, without --base")
 
-        table = gather_results(flags.folders, flags.score, flags.published, flags.base)
-    print(render(table, flags.format), end="")
+    from ..results.paper import paper_table
+
+    print(paper_table(table, _names(flags.name), flags.intervals, FORMATS[flags.format]), end="")
+
+
+def _study(flags: argparse.Namespace) -> Table:
+    """Return the table of a study."""
+    if len(flags.folders) > 1 or flags.score or flags.published or flags.base:
+        raise ValueError("table --study: give a single folder, without --score and --base, which are the study's")
+
+    from ..experiments.study import read_study
+    from ..experiments.study_table import study_table
+
+    return study_table(read_study(flags.study), Path(flags.folders[0]))
+
+
+def _gathered(flags: argparse.Namespace) -> Table:
+    """Return the table of results in folders."""
+    from ..experiments.table import gather_results
+
+    return gather_results(flags.folders, flags.score, flags.published, flags.base, several=flags.paper)
+
+
+def _names(texts: Sequence[str]) -> dict[str, str]:
+    """Read texts `SPEC=NAME`; the last `=` separates, since a spec may contain one.
+
+    Raises:
+        ValueError: for a text without `=`.
+    """
+    names = {}
+    for text in texts:
+        spec, equals, name = text.rpartition("=")
+        if not equals or not spec or not name:
+            raise ValueError(f"--name {text}: write SPEC=NAME, as --name last.ckpt=Ours")
+        names[spec] = name
+    return names

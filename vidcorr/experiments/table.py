@@ -10,7 +10,11 @@ from ..results.result import Result, results_below
 
 
 def gather_results(
-    folders: Sequence[str | Path], scores: Sequence[str] = (), published: bool = False, base: str = ""
+    folders: Sequence[str | Path],
+    scores: Sequence[str] = (),
+    published: bool = False,
+    base: str = "",
+    several: bool = False,
 ) -> Table:
     """Make a table of the results in folders.
 
@@ -25,6 +29,7 @@ def gather_results(
         scores: keys without a stage, for example `J&F-Mean`; by default the first score of every benchmark.
         published: add published scores for the same benchmark, sequences and protocol.
         base: base row for differences, or empty.
+        several: show up to three main scores of every benchmark instead of its first, if `scores` is empty.
 
     Raises:
         ValueError: if a folder holds no results, a file is damaged, no result has any of the scores, the base row is
@@ -32,33 +37,53 @@ def gather_results(
     """
     results: dict[tuple[str, Path], Result] = {}
     for text in folders:
-        name, folder = _named(str(text))
-        found = results_below(folder)
-        below = {(name, place): result for place, result in (_last(found) if name else found).items()}
+        name, found = results_in(text)
         if name:
-            _refuse_repeated(f"{name}={folder}", _records(below, scores))
+            found = last_evaluations(found)
+        below = {(name, place): result for place, result in found.items()}
+        if name:
+            _refuse_repeated(str(text), _records(below, scores, several))
         results |= below
-    records = _records(results, scores)
+    records = _records(results, scores, several)
     if not records:
-        known = ", ".join(sorted({result.stage_of(key)[1] for result in results.values() for key in result.scores}))
-        raise ValueError(f"table: no result has {' or '.join(scores) or 'a score'}; the results have {known or 'none'}")
+        known = sorted({result.stage_of(key)[1] for result in results.values() for key in result.scores})
+        wanted = " or ".join(scores) or "a score"
+        raise ValueError(f"table: no result has {wanted}; the results have {', '.join(known) or 'none'}")
     table = tabulate(records)
-    table = table.with_differences(base) if base else table
+    if base:
+        table = table.with_differences(base)
     return _with_published(table) if published else table
 
 
-def _records(results: Mapping[tuple[str, Path], Result], scores: Sequence[str]) -> list[Record]:
+def results_in(text: str | Path) -> tuple[str, dict[Path, Result]]:
+    """Read the results of `FOLDER` or `NAME=FOLDER`; return the name, or an empty text, and folder → result.
+
+    Raises:
+        ValueError: if the folder holds no results, or a file is damaged.
+    """
+    name, folder = _named(str(text))
+    return name, results_below(folder)
+
+
+def _records(results: Mapping[tuple[str, Path], Result], scores: Sequence[str], several: bool = False) -> list[Record]:
     """Return the records of results by the user's name and folder."""
-    return [record for (name, place), result in results.items() for record in records_of(result, name, scores, place)]
+    records = []
+    for (name, place), result in results.items():
+        main = [result.stage_of(key)[1] for key in result.main_scores()] if several else []
+        records += records_of(result, name, scores or main, place)
+    return records
 
 
-def _last(results: Mapping[Path, Result]) -> dict[Path, Result]:
+def last_evaluations(results: Mapping[Path, Result]) -> dict[Path, Result]:
     """Return the last evaluation of each training, whose evaluations lie side by side, and all other results."""
+
+    def steps(place: Path) -> int:
+        return max((past.step for past in results[place].history), default=0)
+
     last: dict[object, Path] = {}
-    for place, result in sorted(
-        results.items(), key=lambda item: max((past.step for past in item[1].history), default=0)
-    ):
-        last[(place.parent, result.benchmark) if result.history else place] = place
+    for place in sorted(results, key=steps):
+        is_training = bool(results[place].history)
+        last[(place.parent, results[place].benchmark) if is_training else place] = place
     return {place: result for place, result in results.items() if place in last.values()}
 
 
@@ -84,10 +109,12 @@ def _named(text: str) -> tuple[str, Path]:
 
 def _with_published(table: Table) -> Table:
     """Return the table with rows of published scores for the columns of complete test sets."""
-    shown = [(head, rec) for row in table.rows.values() for head, cell in row.items() for rec in cell.records]
-    exact = dict.fromkeys(
-        (head, rec.column, rec.stage.protocol.digest) for head, rec in shown if rec.result.on_test_set
-    )
+    exact = {}
+    for row in table.rows.values():
+        for head, cell in row.items():
+            for record in cell.records:
+                if record.result.on_test_set:
+                    exact[head, record.column, record.stage.protocol.digest] = None
     rows = {name: dict(row) for name, row in table.rows.items()}
     for head, column, digest in exact:
         for published in published_beside(column.benchmark, digest):

@@ -57,7 +57,9 @@ class Chart:
 
 
 def write_report(
-    folder: str | Path, beside: Mapping[str, Result] = MappingProxyType({}), result: Result | None = None
+    folder: str | Path,
+    beside: Mapping[str, Result | str | Path] = MappingProxyType({}),
+    result: Result | None = None,
 ) -> Path:
     """Write report.html into the folder of a result.
 
@@ -67,14 +69,15 @@ def write_report(
 
     Args:
         folder: folder of the result, with animations/ if the benchmark draws them.
-        beside: name → other result of the benchmark, for tables and charts.
+        beside: name → other result of the benchmark, or the folder of one, for tables and charts.
         result: the result; by default the folder's.
 
     Returns:
         Path of the page.
 
     Raises:
-        ValueError: if the folder holds no result or a damaged file, or if a result of `beside` belongs to another
+        TypeError: if `beside` holds neither results nor paths.
+        ValueError: if a folder holds no result or a damaged file, or if a result of `beside` belongs to another
             benchmark.
     """
     folder = Path(folder)
@@ -84,9 +87,10 @@ def write_report(
     intervals = {key: f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" for key, ends in ends_of.items() if ends}
     digests = dict.fromkeys(protocol.digest for protocol in result.protocols) if result.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(result.benchmark, digest)]
-    others = [
-        _beside(result, name, other, main) for name, other in {**_before_training(folder, result), **beside}.items()
-    ]
+    compared = _before_training(folder, result)
+    for name, other in beside.items():
+        compared[name] = _loaded(name, other)
+    others = [_beside(result, name, other, main) for name, other in compared.items()]
     content = {
         "result": result.model_dump(exclude={"rows", "without"}),
         "network": str(result.network),
@@ -104,6 +108,19 @@ def write_report(
     path = folder / "report.html"
     write_atomically(path, (files(__package__) / "page.html").read_text("utf-8").replace("DATA", text, 1))
     return path
+
+
+def _loaded(name: str, other: object) -> Result:
+    """Return a result, read if a path is given.
+
+    Raises:
+        TypeError: for another object.
+    """
+    if isinstance(other, Result):
+        return other
+    if isinstance(other, str | Path):
+        return Result.load(other)
+    raise TypeError(f"write_report: {name} must be a Result or the folder of one, got {type(other).__name__}")
 
 
 def _before_training(folder: Path, result: Result) -> dict[str, Result]:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .records import Cell, Table
     from .result import Result
 
-FORMATS = ("md", "csv", "tex")
 BOLD = re.compile(r"\*\*([\d.]+)\*\*")
 LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",

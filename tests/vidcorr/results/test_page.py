@@ -241,3 +241,22 @@ def test_on_a_phone_and_in_the_dark(davis_run, tmp_path):
         script = "const s = getComputedStyle(document.body); return s.backgroundColor + s.color"
         ground, ink = np.array(re.findall(r"\d+", browser.execute_script(script)), int).reshape(2, -1)
         assert ground.max() < 60 < 180 < ink.min()
+
+
+def test_a_report_takes_results_and_their_folders_beside(davis_run, tmp_path):
+    _, _, folder = davis_run
+    mine = shutil.copytree(folder, tmp_path / "mine")
+    other = Result.load(folder)
+    for given in (other, folder, str(folder)):
+        content = content_of(write_report(mine, {"other": given}))
+        assert [each["name"] for each in content["others"]] == ["other"]
+    refused(
+        TypeError,
+        "write_report: other must be a Result or the folder of one, got int",
+        write_report,
+        mine,
+        {"other": 3},
+    )
+    refused(
+        ValueError, "nowhere/results.json: is not a results.json", write_report, mine, {"other": tmp_path / "nowhere"}
+    )

@@ -1,0 +1,253 @@
+"""Tables as papers print them: short heads, short row names, everything else in the caption."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import isnan
+from typing import TYPE_CHECKING
+
+from .rendering import LATEX, markdown_table, percent
+from .statistics import HOW
+
+if TYPE_CHECKING:
+    from .records import Cell, Record, Table
+
+HEADS = {
+    "J&F-Mean": "J&F",
+    "J-Mean": "J",
+    "F-Mean": "F",
+    "PCK@0.1": "PCK@.1",
+    "PCK@0.2": "PCK@.2",
+    "precision@20px": "Prec.",
+    "success": "Succ.",
+    "average_jaccard": "AJ",
+    "average_pts_within_thresh": "δ avg",
+    "occlusion_accuracy": "OA",
+}
+"""Score → head of its column; other scores keep their keys."""
+LATEX_HEADS = {
+    "J&F-Mean": r"$\mathcal{J}\&\mathcal{F}$",
+    "J-Mean": r"$\mathcal{J}$",
+    "F-Mean": r"$\mathcal{F}$",
+    "average_pts_within_thresh": r"$\delta_\mathrm{avg}$",
+}
+DATA_SETS = {
+    "davis": "DAVIS-2017 val",
+    "davis_2016": "DAVIS-2016 val",
+    "jhmdb": "JHMDB split 1",
+    "vip": "VIP val",
+    "otb": "OTB-100",
+    "tap_vid": "TAP-Vid-DAVIS",
+    "spair": "SPair-71k test",
+}
+"""Benchmark → name of its whole test set."""
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of a paper's table.
+
+    Attributes:
+        head: head of the column in the full table.
+        block: name of the data set over the column, with the protocol if it has columns by several.
+        score: key of the score.
+    """
+
+    head: str
+    block: str
+    score: str
+
+
+def paper_table(table: Table, names: Mapping[str, str], intervals: bool = False, format: str = "md") -> str:
+    """Return a table as a paper prints it.
+
+    Heads are short (J&F, PCK@.1), row names are the networks' or the user's. The caption states the protocol of each
+    benchmark, and stage and stride if all rows have the same; otherwise they stand in the row.
+
+    Args:
+        table: the scores.
+        names: row, network or argument of `vidcorr evaluate` → name to print, without a suffix.
+        intervals: add 95 % intervals over sequences.
+        format: `md`, or `tex` for LaTeX with booktabs.
+
+    Raises:
+        ValueError: if `names` has an unknown row, or two rows would have the same name.
+    """
+    columns = _columns(table)
+    rows = _named_rows(table, names)
+    best = {column.head: _best(table, column.head) for column in columns}
+    lines = []
+    for name, row in rows.items():
+        cells = [_text(row.get(column.head), best[column.head], intervals) for column in columns]
+        lines.append([name, *cells])
+    caption = _caption(table, intervals)
+    if format == "md":
+        heads = [f"{column.block} {HEADS.get(column.score, column.score)}" for column in columns]
+        return f"{caption}\n\n{markdown_table(['', *heads], lines, first_right=1)}"
+    return _latex(columns, lines, caption)
+
+
+def _records(table: Table) -> Iterator[Record]:
+    """Yield all records of a table."""
+    for row in table.rows.values():
+        for cell in row.values():
+            yield from cell.records
+
+
+def _columns(table: Table) -> list[_Column]:
+    """Return the columns; a benchmark with several protocols or sets shows them over its columns."""
+    of_head = {}
+    for record in _records(table):
+        of_head.setdefault(record.column.head, record)
+    titles: dict[str, set[str]] = {}
+    for block, scores in table.blocks.items():
+        for head in scores:
+            if head in of_head:
+                titles.setdefault(of_head[head].column.benchmark, set()).add(block)
+    columns = []
+    for block, scores in table.blocks.items():
+        for head, score in scores.items():
+            benchmark = of_head[head].column.benchmark if head in of_head else block.partition(" ")[0]
+            is_only = len(titles.get(benchmark, ())) < 2
+            columns.append(_Column(head, benchmark if is_only else block, score))
+    return columns
+
+
+def _features(record: Record) -> str:
+    """Return stage and stride of a record in words."""
+    words = [record.stage.layer] if record.stage.layer else []
+    if record.stage.stride is not None:
+        words.append(f"stride {record.stage.stride}")
+    return ", ".join(words)
+
+
+def _named_rows(table: Table, names: Mapping[str, str]) -> dict[str, Mapping[str, Cell]]:
+    """Return the rows under the names to print."""
+    used: set[str] = set()
+    all_features = {_features(record) for record in _records(table)}
+    rows: dict[str, Mapping[str, Cell]] = {}
+    for full_name, row in table.rows.items():
+        records = [record for cell in row.values() for record in cell.records]
+        known = {full_name}
+        printed = full_name
+        if records:
+            network = records[0].result.network
+            printed = records[0].row or network.row
+            known |= {printed, network.name, network.row, network.spec}
+            features = ", ".join(dict.fromkeys(_features(record) for record in records))
+            if len(all_features) > 1 and features and features not in printed:
+                printed = f"{printed} ({features})"
+        for name in sorted(known & names.keys()):
+            used.add(name)
+            printed = names[name]
+        if printed in rows:
+            raise ValueError(f"two rows are called {printed!r}: give them names, --name {full_name!r}=NAME")
+        rows[printed] = row
+    unknown = [name for name in names if name not in used]
+    if unknown:
+        raise ValueError(f"--name {unknown[0]}: no such row; the rows are {'; '.join(table.rows)}")
+    return rows
+
+
+def _best(table: Table, head: str) -> str:
+    """Return the largest mean of a column as text; empty for a single score and for decays."""
+    means = [row[head].mean for row in table.rows.values() if head in row and not isnan(row[head].mean)]
+    is_decay = head.partition(" (")[0].endswith("Decay")
+    return percent(max(means)) if len(means) > 1 and not is_decay else ""
+
+
+def _text(cell: Cell | None, best: str, intervals: bool) -> str:
+    """Return a cell: mean ± deviation over seeds [interval]; the best mean in bold, as Markdown."""
+    if cell is None:
+        return DASH
+    text = percent(cell.mean)
+    if text == best:
+        text = f"**{text}**"
+    if len(cell.scores) > 1:
+        text += f" ± {percent(cell.deviation)}"
+    ends = cell.interval if intervals and cell.records else None
+    if ends is not None:
+        text += f" [{percent(ends[0])}, {percent(ends[1])}]"
+    return text
+
+
+def _caption(table: Table, intervals: bool) -> str:
+    """Return the caption: protocol and data of each benchmark, features, seeds."""
+    said = {}
+    counts = set()
+    features = set()
+    for row in table.rows.values():
+        for cell in row.values():
+            counts.add(len(cell.records))
+            for record in cell.records:
+                features.add(_features(record))
+                said[_data(record), record.stage.protocol.shared_name or "no protocol"] = None
+    sentences = ["Scores in per cent."]
+    sentences += [f"{data}: protocol {protocol}." for data, protocol in said]
+    shared = next(iter(features), "")
+    if len(features) == 1 and shared:
+        sentences.append(f"Features: {shared}.")
+    if max(counts, default=0) > 1:
+        sentences.append("Mean ± standard deviation over seeds.")
+    if intervals:
+        sentences.append(f"Brackets: 95 % intervals ({HOW}).")
+    return " ".join(sentences)
+
+
+def _data(record: Record) -> str:
+    """Return the data of a record in words: a whole test set has its name, other data a number of sequences."""
+    result = record.result
+    if result.on_test_set and result.benchmark in DATA_SETS:
+        return f"{result.benchmark} is {DATA_SETS[result.benchmark]}"
+    return f"{result.benchmark}, {len(result.sequences) or '?'} sequences"
+
+
+def _latex(columns: list[_Column], lines: list[list[str]], caption: str) -> str:
+    """Return a table environment with booktabs; the data sets stand over their columns."""
+    blocks: dict[str, int] = {}
+    for column in columns:
+        blocks[column.block] = blocks.get(column.block, 0) + 1
+    over = []
+    rules = []
+    first = 2
+    for block, count in blocks.items():
+        over.append(rf"\multicolumn{{{count}}}{{c}}{{{_escaped(block)}}}")
+        rules.append(rf"\cmidrule(lr){{{first}-{first + count - 1}}}")
+        first += count
+    heads = []
+    for column in columns:
+        short = HEADS.get(column.score, column.score)
+        heads.append(LATEX_HEADS.get(column.score, _escaped(short)))
+    body = [" & ".join([_escaped(name), *map(_latex_cell, cells)]) for name, *cells in lines]
+    parts = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\begin{{tabular}}{{l{'c' * len(columns)}}}",
+        r"\toprule",
+        rf" & {' & '.join(over)} \\",
+        " ".join(rules),
+        rf" & {' & '.join(heads)} \\",
+        r"\midrule",
+        *(rf"{line} \\" for line in body),
+        r"\bottomrule",
+        r"\end{tabular}",
+        rf"\caption{{{_escaped(caption)}}}",
+        r"\end{table}",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Return text with LaTeX's letters escaped."""
+    return text.translate(str.maketrans(LATEX))
+
+
+def _latex_cell(text: str) -> str:
+    """Return a cell of Markdown as LaTeX."""
+    before, bold, after = text.partition("**")
+    if not bold:
+        return _escaped(text)
+    inside, _, after = after.partition("**")
+    return rf"{_escaped(before)}\textbf{{{_escaped(inside)}}}{_escaped(after)}"
