@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidcorr.videos.files import DataError, require_at_least
+from vidcorr.videos.files import DataError, require_at_least, require_folder
+from vidcorr.videos.folders import is_data, list_folders
 from vidcorr.videos.images import open_image
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
@@ -21,6 +22,8 @@ from .loading.sampling import random_resized_crop, seeded_generator
 
 Read = Callable[[Path, torch.Generator | None], np.ndarray]
 """(path, generator in training or None) → image (H, W, 3) uint8."""
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""Suffixes of images, in small letters, as torchvision's ImageFolder knows them."""
 LabelledPaths = Sequence[tuple[str | Path, int]]
 """(path, class) pairs."""
 
@@ -136,18 +139,49 @@ class ImageFolderDataModule(LabelledDataModule):
 
     def setup(self, stage: str) -> None:
         """List both folders."""
-        from torchvision.datasets import ImageFolder
-
-        try:
-            training, held_out = ImageFolder(self.source / "train"), ImageFolder(self.source / "val")
-        except OSError as error:
-            raise DataError(f"{error}; expected train and val in {self.source}, with a folder per class") from error
-        self.classes = training.classes
-        if only := sorted(set(training.classes) ^ set(held_out.classes))[:3]:
+        training = images_of_classes(self.source / "train")
+        held_out = images_of_classes(self.source / "val")
+        self.classes = sorted(training)
+        only = sorted(set(training) ^ set(held_out))[:3]
+        if only:
             raise DataError(
                 f"{self.source}: the classes of train and val differ: {', '.join(only)} is in only one of them"
             )
-        self._use(training.samples, held_out.samples, read_photo)
+        self._use(self._labelled(training), self._labelled(held_out), read_photo)
+
+    def _labelled(self, images: Mapping[str, Sequence[Path]]) -> list[tuple[Path, int]]:
+        """Return (image, number of its class) pairs of class → images."""
+        labelled: list[tuple[Path, int]] = []
+        for label, name in enumerate(self.classes):
+            labelled += [(path, label) for path in images[name]]
+        return labelled
+
+
+def images_of_classes(folder: Path) -> dict[str, list[Path]]:
+    """Return class → images of a folder with a folder per class, also images in folders below it, in sorted order.
+
+    Files and folders that are not data are left out: hidden ones, and what other programs leave behind.
+
+    Raises:
+        DataError: if the folder is missing or holds no folders, or a class has no image.
+    """
+    require_folder(folder, "expected train and val, with a folder per class")
+    classes: dict[str, list[Path]] = {}
+    for name in sorted(list_folders(folder)):
+        images: list[Path] = []
+        for place, folders, files in os.walk(folder / name, followlinks=True):
+            folders[:] = sorted(filter(is_data, folders))
+            images += [Path(place, file) for file in sorted(files) if is_data(file) and _is_photo(file)]
+        if not images:
+            raise DataError(f"{folder / name}: a class without images; expected {' '.join(PHOTO_SUFFIXES)} files")
+        classes[name] = images
+    if not classes:
+        raise DataError(f"{folder}: holds no folders; expected a folder per class")
+    return classes
+
+
+def _is_photo(name: str) -> bool:
+    return name.lower().endswith(PHOTO_SUFFIXES)
 
 
 class VideoFrameDataModule(LabelledDataModule):

@@ -13,6 +13,10 @@ from ..experiments.configured import positive
 from ..results.rendering import print_result
 from ..videos.files import read_names, read_videos, write_atomically
 
+DEFAULT_RULES = "davis-2017"
+OF_MASKS = ("rules", "meta", "unseen", "trained_meta", "list", "keep_ends", "allow_missing", "workers")
+"""Arguments that only the scoring of masks uses."""
+
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
     from ..results.result import Result
 
@@ -34,10 +38,12 @@ def command(args: Sequence[str]) -> None:
         write_atomically(flags.json, json.dumps(scores, indent=1) + "\n")
     if flags.output is not None:
         result.save(flags.output)
-    if left_out := result.data.get("missing_videos"):
+    left_out = result.data.get("missing_videos")
+    if left_out:
         from ..metrics.rules import RULES
 
-        print(f"{RULES[flags.rules].missing_video}, for want of predictions or objects: {', '.join(left_out)}")
+        way = RULES[flags.rules or DEFAULT_RULES].missing_video
+        print(f"{way}, for want of predictions or objects: {', '.join(left_out)}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         "davis-2017 (default), davis-2016, youtube-vos, lvos, lvos-2023, vost, sa-v, mose-v2, vos-benchmark (also for "
         "MOSE v1) or naf"
     )
-    parser.add_argument("--rules", default="davis-2017", metavar="RULES", help=rules)
+    parser.add_argument("--rules", metavar="RULES", help=rules)
     parser.add_argument("--tracks", choices=["first", "strided"], help="score point tracks by these queries of TAP-Vid")
     boxes = "score boxes (by default by OTB's rules)"
     parser.add_argument("--boxes", nargs="?", const="otb", choices=["otb", "got-10k"], help=boxes)
@@ -70,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _scored(flags: argparse.Namespace) -> Result:
     """Score boxes, tracks or masks, by the flags."""
+    _refuse_idle(flags)
     if flags.boxes or flags.tracks:
         from .score_tracks import score_boxes, score_tracks  # they need torch
 
@@ -81,7 +88,7 @@ def _scored(flags: argparse.Namespace) -> Result:
     return score_masks.score(
         flags.truth,
         flags.predictions,
-        flags.rules,
+        flags.rules or DEFAULT_RULES,
         videos=read_names(flags.list, "name a file with one video per line") if flags.list else None,
         meta=flags.meta,
         unseen=_unseen(flags),
@@ -89,6 +96,41 @@ def _scored(flags: argparse.Namespace) -> Result:
         allow_missing=flags.allow_missing,
         workers=flags.workers,
     )
+
+
+def _refuse_idle(flags: argparse.Namespace) -> None:
+    """Refuse flags that would change nothing.
+
+    Raises:
+        ValueError: naming the flag, and what it is for.
+    """
+    given = [name for name in OF_MASKS if getattr(flags, name)]
+    if flags.boxes and flags.tracks:
+        raise ValueError("score: --boxes and --tracks exclude each other; give one")
+    if flags.boxes or flags.tracks:
+        if given:
+            kind = "--boxes" if flags.boxes else "--tracks"
+            raise ValueError(f"score: {_flag(given[0])} is for masks and does nothing with {kind}; leave it out")
+        return
+    from ..metrics.rules import RULES
+
+    name = flags.rules or DEFAULT_RULES
+    if name not in RULES:
+        return  # refused with the names of the rules when the masks are scored
+    users = {
+        "keep_ends": [rules.name for rules in RULES.values() if rules.inner_only],
+        "meta": [rules.name for rules in RULES.values() if rules.needs_meta or rules.name == "youtube-vos"],
+        "unseen": ["youtube-vos", "lvos", "lvos-2023"],
+        "trained_meta": ["youtube-vos"],
+    }
+    for flag, names in users.items():
+        if flag in given and name not in names:
+            raise ValueError(f"score: {_flag(flag)} does nothing by rules {name}; it is for {', '.join(names)}")
+
+
+def _flag(name: str) -> str:
+    """Return the flag of an argument."""
+    return f"--{name.replace('_', '-')}"
 
 
 def _unseen(flags: argparse.Namespace) -> set[str]:
@@ -100,7 +142,8 @@ def _unseen(flags: argparse.Namespace) -> set[str]:
     if flags.rules != "youtube-vos" or flags.meta is None:
         return names
     known = _categories(flags.meta)
-    if strange := sorted(names - known):
+    strange = sorted(names - known)
+    if strange:
         raise ValueError(f"--unseen {strange[0]}: {flags.meta} lacks this category; it has {', '.join(sorted(known))}")
     if flags.trained_meta is not None:
         names |= known - _categories(flags.trained_meta)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..videos.decoding import VideoFile
 from ..videos.files import DataError, DecodingError, partial_path, remove, unfinished, write_atomically
+from ..videos.folders import list_data
 from ..videos.images import reformatter, require_size
 from ..videos.mp4 import Mp4Writer
 from ..videos.processes import in_processes
@@ -134,7 +135,7 @@ def _claim(destination: Path, form: OutputFormat) -> None:
     if marker.is_file():
         if marker.read_text(encoding="utf-8", errors="replace") != wanted:
             raise DataError(f"{destination}: was made with other flags ({marker}); repeat them, or give another folder")
-    elif any(destination.iterdir()):
+    elif list_data(destination):
         raise DataError(f"{destination}: holds files that were not made by transcode; give another folder or empty it")
     else:
         write_atomically(marker, wanted)

@@ -50,12 +50,23 @@ class PartSequence(MaskSequence):
         return {number: instance % NUM_PARTS for number, instance in enumerate(self.first, start=1)}
 
     def mask(self, t: int) -> Tensor:
-        """Read the mask as `MaskSequence.mask`; instances that the first frame lacks become 0."""
-        return self.followed(self.instances(t)[0]) if self.humans else super().mask(t)
+        """Read the mask of frame index `t`: uint8 (H, W), classes, or with `humans` numbers of objects.
+
+        Instances that the first frame lacks become 0.
+
+        Raises:
+            DecodingError: if the file is missing, truncated or no image.
+            DataError: if it holds a value that is no class.
+        """
+        if self.humans:
+            instances, _ = self.instances(t)
+            return self.followed(instances)
+        return torch.from_numpy(read_parts(self.masks[t], self.size))
 
     def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
         """Return all annotated instances of frame `t`: int32 ids (H, W), and id → class."""
-        instances = part_instances(read_mask(self.masks[t], self.size), read_mask(self.humans[t], self.size))
+        parts = read_parts(self.masks[t], self.size)
+        instances = part_instances(parts, read_mask(self.humans[t], self.size))
         return torch.from_numpy(instances), {i: i % NUM_PARTS for i in np.unique(instances).tolist() if i}
 
     def followed(self, instances: Tensor) -> Tensor:
@@ -109,8 +120,10 @@ class Vip(Reader[PartSequence]):
     def _sequence(self, name: str) -> PartSequence:
         frames = list_frames(self.root / "Images" / name)
         masks, size = self._masks(frames, "Category_ids")
-        parts, humans, first = read_mask(masks[0]), dict[int, Path](), tuple[int, ...]()
-        objects: Sequence[int] = [part for part in object_ids(parts) if part < NUM_PARTS]
+        parts = read_parts(masks[0])
+        humans: dict[int, Path] = {}
+        first: tuple[int, ...] = ()
+        objects: Sequence[int] = object_ids(parts)
         if self.parts == "instance":
             humans, _ = self._masks(frames, "Human_ids")
             instances = np.unique(part_instances(parts, read_mask(humans[0]))).tolist()
@@ -134,6 +147,25 @@ class Vip(Reader[PartSequence]):
         folder = self.root / "Annotations" / kind / frames[0].parent.name
         masks = match_masks(folder, frames, "unpack VIP_Fine's Annotations again")
         return masks, check_masks(masks, frames)
+
+
+def read_parts(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Read the classes of an annotated mask: (H, W) uint8, 0 to 19, or 255 for ignored pixels.
+
+    Args:
+        path: the mask.
+        size: (height, width) of the result, resized by nearest pixel; None: as stored.
+
+    Raises:
+        DataError: for another value, naming the annotation.
+    """
+    parts = read_mask(path, size)
+    for value in object_ids(parts):
+        if value >= NUM_PARTS:
+            raise DataError(
+                f"{path}: the annotation holds class {value}; VIP has classes 0 to {NUM_PARTS - 1}, and ignores 255"
+            )
+    return parts
 
 
 def part_instances(parts: NDArray[np.uint8], humans: NDArray[np.uint8]) -> NDArray[np.int32]:

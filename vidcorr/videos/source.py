@@ -158,10 +158,26 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
     if not paths:
         kinds = " ".join(sorted(VIDEO_SUFFIXES))
         raise DataError(f"{root}: no videos here; expected {kinds} files or folders of jpg or png frames")
+    _refuse_folders_beside_frames(paths)
     for path in paths:
         if strict and path.is_dir():
             FrameFolder(path)
     return [VideoEntry(path) for path in sorted(paths, key=lambda path: natural_order(path.as_posix()))]
+
+
+def _refuse_folders_beside_frames(paths: Sequence[Path]) -> None:
+    """Refuse a folder that holds frames, and a video in a folder below: the latter may be masks or an old copy.
+
+    Raises:
+        DataError: naming the video below.
+    """
+    folders = {path for path in paths if path.is_dir()}
+    for path in paths:
+        for above in path.parents:
+            if above in folders and len(list_images(above)) > 1:
+                raise DataError(
+                    f"{above}: holds frames, and the video {path} lies below it; move one of them elsewhere"
+                )
 
 
 def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:

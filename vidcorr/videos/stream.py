@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .container import VIDEO_SUFFIXES
 from .files import DataError, DecodingError
+from .folders import is_image_name
 from .images import read_ahead, require_size
 from .prompts import Prompt
 from .source import FRAME_RATE, open_video
@@ -100,7 +101,7 @@ class FrameStream:
 
         Args:
             frame: its number counted from 0, whatever the names of the images, or `stem:NAME` with the stem of its
-                image. A stem that is no number may stand alone.
+                image. A stem that is no number and the name of an image may stand alone.
             name: name of the value in an error.
 
         Raises:
@@ -111,6 +112,8 @@ class FrameStream:
         if number is not None:
             return number
         stem = text.removeprefix("stem:")
+        if is_image_name(stem):
+            stem = Path(stem).stem
         if self._stems is None or stem not in self._stems:
             raise DataError(
                 f"{name}: expected a frame index such as 120, counted from 0, or stem:NAME of an image, got {frame!r}"

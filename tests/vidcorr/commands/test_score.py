@@ -281,3 +281,43 @@ def test_a_wrong_folder_and_unknown_rules_are_named(tmp_path):
     assert refused(DataError, "nowhere: no such folder", score, tmp_path / "nowhere", tmp_path)
     assert refused(DataError, "holds no video of .*; expected", score, tmp_path, tmp_path)
     assert refused(ValueError, "rules must be one of 'davis-2017'", score, tmp_path, tmp_path, "davis")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--boxes --rules mose-v2 --keep-ends", "--rules is for masks and does nothing with --boxes"),
+        ("--boxes --keep-ends", "--keep-ends is for masks"),
+        ("--tracks first --list FILE", "--list is for masks and does nothing with --tracks"),
+        ("--boxes --workers 2", "--workers is for masks"),
+        ("--boxes --tracks first", "--boxes and --tracks exclude each other"),
+        ("--rules youtube-vos --keep-ends", "--keep-ends does nothing by rules youtube-vos; it is for davis-2017"),
+        ("--meta FILE", "--meta does nothing by rules davis-2017; it is for youtube-vos, lvos"),
+        ("--rules mose-v2 --meta FILE --unseen a", "--unseen does nothing by rules mose-v2; it is for youtube-vos"),
+        ("--rules lvos --meta FILE --trained-meta FILE", "--trained-meta does nothing by rules lvos"),
+    ],
+)
+def test_flags_that_do_nothing_are_refused(flags, message, tmp_path):
+    words = [str(tmp_path), str(tmp_path), *flags.replace("FILE", str(tmp_path / "file")).split()]
+    assert refused(ValueError, f"score: {message}", command, words)
+
+
+def test_a_folder_of_an_object_that_the_truth_lacks_is_named(tmp_path, caplog):
+    for number in ("000", "001"):
+        write_masks(tmp_path / "truth" / "a" / number, "1100", "1100", "1100")
+        write_masks(tmp_path / "mine" / "a" / number, "1100", "1100", "1100")
+    write_masks(tmp_path / "mine" / "a" / "002", "1100")
+    assert score(tmp_path / "truth", tmp_path / "mine", "sa-v").scores["J"] == 1
+    assert "mine: not scored, the truth lacks these folders of objects: a/002" in caplog.text
+
+
+def test_a_folder_above_the_videos_is_named(tmp_path):
+    """`score DAVIS mine` takes Annotations, where 480p holds the videos."""
+    write_masks(tmp_path / "DAVIS" / "Annotations" / "480p" / "a", "1100", "1100", "1100")
+    write_masks(tmp_path / "mine" / "a", "1100", "1100", "1100")
+    said = r"Annotations/480p: holds folders \(a\), no masks; give the folder that holds the videos' folders as TRUTH"
+    assert refused(DataError, said, score, tmp_path / "DAVIS", tmp_path / "mine")
+    write_masks(tmp_path / "DAVIS" / "Annotations" / "b", "1100", "1100", "1100")
+    shutil.rmtree(tmp_path / "DAVIS" / "Annotations" / "480p")
+    said = r"mine/b: predictions lack 1 of 1 videos; .* \(searched .*/mine for the folders of .*/DAVIS/Annotations\)"
+    assert refused(DataError, said, score, tmp_path / "DAVIS", tmp_path / "mine")

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.refusal import refused
 from vidcorr.datasets import Vip
 from vidcorr.datasets.generated import render_video
 from vidcorr.datasets.generated.layouts import PARTS_OF_SPRITES, write_vip
 from vidcorr.datasets.vip import PARTS
+from vidcorr.videos.files import DataError
 
 SIZE = (96, 128)
 
@@ -72,3 +74,17 @@ def test_void_is_kept_for_classes_and_no_instance(root: Path) -> None:
 def test_root_may_be_vip_fine_and_lists_may_hold_paths(root: Path) -> None:
     (root / "VIP_Fine/lists/val_videos.txt").write_text("./Images/videos2/\n")
     assert [s.name for s in Vip(root / "VIP_Fine")] == ["videos2"]
+
+
+def test_a_value_that_is_no_class_names_the_annotation(tmp_path: Path) -> None:
+    root = write_vip(tmp_path / "vip", 1, frames=3, size=(48, 64))
+    for number, path in enumerate(sorted(root.rglob("Category_ids/*/*.png"))[::-1]):
+        ids = np.array(Image.open(path))
+        ids[:2, :2] = 33
+        Image.fromarray(ids).save(path)
+        said = rf"{path.name}: the annotation holds class 33; VIP has classes 0 to 19, and ignores 255"
+        if number < 2:
+            refused(DataError, said, Vip(root)[0].mask, 2 - number)
+            refused(DataError, said, Vip(root, parts="instance")[0].mask, 2 - number)
+        else:
+            refused(DataError, said, Vip, root)

@@ -75,7 +75,7 @@ def test_pictures_of_a_folder_go_by_their_names(tmp_path):
     write_frames(tmp_path / "frames", pictures, [f"{t:05d}.png" for t in range(10, 16)])
     stream = FrameStream(tmp_path / "frames", start="stem:00012", end=5)
     assert (stream.part.start, stream.stem(0), stream.stem(2)) == (2, "00012", "00014")
-    assert [stream.index_of(name) for name in ("stem:00014", 4, "4", "00004", "4.0")] == [4] * 5
+    assert [stream.index_of(name) for name in ("stem:00014", 4, "4", "00004", "4.0", "00014.png")] == [4] * 6
     assert stream.index_of("00014") == 14  # a number, whatever the names of the images
     for name in ("p12", "2.5", "-3", None, "stem:4"):
         refused(DataError, "frame: expected a frame index such as 120", stream.index_of, name)
