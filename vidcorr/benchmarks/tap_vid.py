@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..datasets import Badja, PointSequence, TapVid
+from ..datasets.tap_vid import DAVIS_VIDEOS
 from ..functional import PointProtocol, PointTracks
 from ..metrics.point_measures import AREA_PCK, TrackRows
 from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, WITHIN, PointQueries, PointRows, sample_queries
@@ -76,6 +77,12 @@ class TapVidBenchmark(Benchmark):
     def read(self) -> Sequence[PointSequence]:
         """Open the data set."""
         return TapVid(self.root)
+
+    def data(self) -> dict[str, Any]:
+        """Return the facts of the data, with the name of a released set that is known by its videos."""
+        names = sorted(sequence.name for sequence in self.data_set)
+        is_davis = names == sorted(DAVIS_VIDEOS.split())
+        return super().data() | ({"set": "davis"} if is_davis else {})
 
     def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
         """Begin a run; see `Benchmark`."""

@@ -27,6 +27,13 @@ from .records import FrameSequence, Reader
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+DAVIS_VIDEOS = (
+    "bike-packing blackswan bmx-trees breakdance camel car-roundabout car-shadow cows dance-twirl dog dogs-jump "
+    "drift-chicane drift-straight goat gold-fish horsejump-high india judo kite-surf lab-coat libby loading "
+    "mbike-trick motocross-jump paragliding-launch parkour pigs scooter-black shooting soapbox"
+)
+"""Names of the videos of TAP-Vid-DAVIS, which are those of DAVIS-2017 val."""
+
 ENTRY_KEYS = ("video", "points", "occluded")
 SET_SUFFIXES = (".pkl", ".npz", ".csv")
 COLUMNS = ("track", "frame", "x", "y", "occluded")

@@ -213,6 +213,8 @@ TEST_SETS: dict[str, Json] = {
     "jhmdb": {"sequences": 268, "split": 1, "subset": "test"},
     "vip": {"sequences": 50, "split": "val"},
     "otb": {"sequences": 100},
+    "tap_vid": {"sequences": 30, "set": "davis"},
+    "spair": {"sequences": 18, "split": "test"},
 }
 """Benchmark → number of sequences and facts of the test set in papers. Evaluation servers have other test sets."""
 MEANS_OF = {"J&F-Mean": ("J-Mean", "F-Mean")}

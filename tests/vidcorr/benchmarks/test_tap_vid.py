@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from vidcorr import BadjaBenchmark, Result, TapVidBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.commands.score_tracks import score_tracks
 from vidcorr.datasets.generated import write_badja, write_tap_vid
+from vidcorr.datasets.tap_vid import DAVIS_VIDEOS
 from vidcorr.metrics.point_tracking import METRICS
 
 DELTA = "average_pts_within_thresh"
@@ -122,3 +124,16 @@ def test_pck_is_that_of_the_written_predictions_also_by_vidcorr_score(clips, tmp
         assert 0 < by_command.scores["survival"] < 1
         assert 0 < scores[key] < 1
     assert {f"badja/{key}" for key in scores} <= set(benchmark.score_keys)
+
+
+def test_the_set_of_davis_is_known_by_its_videos(monkeypatch):
+    def facts(names):
+        benchmark = TapVidBenchmark("anywhere")
+        vars(benchmark)["data_set"] = [SimpleNamespace(name=name) for name in names]
+        return benchmark.data()
+
+    names = DAVIS_VIDEOS.split()
+    assert len(names) == 30
+    assert facts(names[::-1])["set"] == "davis"
+    assert "set" not in facts(names[1:])
+    assert "set" not in facts([*names[1:], "other"])

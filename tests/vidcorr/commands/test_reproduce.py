@@ -1,14 +1,18 @@
 """`vidcorr reproduce`: whole, with weights that the test makes; and the shipped rows against published.csv."""
 
 import json
+import pickle
 
+import numpy as np
 import pytest
+import yaml
 
 from cli import main
 from tests.helpers.encoders import saved_resnet
 from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark, OtbBenchmark
-from vidcorr.datasets.generated import write_otb
+from vidcorr.datasets.generated import write_otb, write_tap_vid
+from vidcorr.experiments.configured import CONFIGS
 from vidcorr.experiments.reproduce import published_of
 from vidcorr.experiments.study import read_study
 from vidcorr.functional import PropagationProtocol
@@ -81,6 +85,40 @@ def test_boxes_are_repeated_score_by_score(tmp_path, capsys):
     assert "as printed; not the whole test set" in precision
     here = 100 * scores["success"]
     assert success.split()[2:6] == ["success", "99.0", f"{here:.1f}", f"{here - 99:+.1f}"]
+
+
+def accuracy_of_calling_all_visible(path):
+    """Occlusion accuracy after each point's first visible frame, a mean per video, then over videos."""
+    with path.open("rb") as file:
+        content = pickle.load(file)
+    of_videos = []
+    for video in content.values() if isinstance(content, dict) else content:
+        visible = ~video["occluded"]
+        counted = [track[track.argmax() + 1 :] for track in visible if track.any()]
+        of_videos.append(np.concatenate(counted).mean())
+    return 100 * np.mean(of_videos)
+
+
+@pytest.mark.parametrize("network", ["raw_colour", "tests.helpers.encoders:TinyResNet"])
+def test_calling_all_points_visible_has_an_accuracy_of_the_annotation_alone(network, tmp_path, capsys):
+    root = write_tap_vid(tmp_path / "points", 2, frames=6, tracks=9, size=(64, 64))
+    study = yaml.safe_load((CONFIGS / SHIPPED).read_text())
+    study["rows"][0]["model"] = network
+    here = accuracy_of_calling_all_visible(root / "tapvid_davis.pkl")
+    study["rows"][0]["published"]["tap_vid"]["occlusion_accuracy"] = round(here, 2)
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    words = ["--study", str(tmp_path / "study.yaml"), "--output", str(tmp_path / "out"), "--no-fields"]
+    main(["reproduce", "all-visible", *words, "--on", f"tap_vid={root}"])
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("all-visible "))
+    assert line.split()[1:5] == ["tap_vid", "occlusion_accuracy", str(round(here, 2)), f"{here:.2f}"]
+    assert "as printed" in line
+
+
+def test_the_check_without_weights_comes_first(capsys):
+    main(["reproduce"])
+    _, first, *_ = capsys.readouterr().out.splitlines()
+    assert first.split()[:5] == ["all-visible", "tap_vid", "occlusion_accuracy", "75.13", "omniprobe"]
+    assert "none needed" in first
 
 
 @pytest.mark.slow
