@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vidcorr.functional import PropagationProtocol
-from vidcorr.functional.propagation.propagate import reference_frames
+from vidcorr.functional.propagation.search import reference_frames
 
 
 def dense_mask(height: int, width: int, radius: float, neighbourhood: str, queries: int | None = None) -> Tensor:

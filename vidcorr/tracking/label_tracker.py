@@ -21,7 +21,7 @@ from ..functional import (
 )
 from ..functional.device import PendingCopy, to_device
 from ..functional.propagation.coding import Size
-from ..functional.propagation.propagate import shared_finders
+from ..functional.propagation.search import shared_finders
 from .frame_encoder import FrameEncoder, Maps, Stopwatch, View, adapt_to_network, maps_of
 
 

@@ -14,8 +14,8 @@ from vidcorr.functional import (
     propagate_labels,
     reconstruct,
 )
-from vidcorr.functional.propagation.attention import LocalAttention
-from vidcorr.functional.propagation.propagate import reference_frames
+from vidcorr.functional.propagation.attention import LocalAttention, Weighting
+from vidcorr.functional.propagation.search import reference_frames
 from vidcorr.functional.window_tiles import Neighbourhood
 
 
@@ -30,7 +30,7 @@ def liir_labels(case, radius, compact):
     query = torch.from_numpy(case["test_q"][0]).permute(1, 2, 0)
     prior = CompactnessPrior(2, 0.1) if compact else None
     attention = LocalAttention(Neighbourhood(radius, "square"))
-    return attention.average(query, keys, values, range(3), 1.0, "zero", prior).permute(2, 0, 1)
+    return attention.average(query, keys, values, range(3), Weighting(1.0, "zero", prior)).permute(2, 0, 1)
 
 
 @pytest.mark.parametrize("key", ["test_out_R12", "compact_off_R6", "compact_out_R6", "compact_out_R14"])

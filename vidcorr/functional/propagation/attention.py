@@ -5,7 +5,7 @@ Neither stores the dense matrix. Products are computed tile by tile (`window_til
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,57 +13,43 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..compactness import CompactnessPrior, compact_windows
-from ..device import dot_products, onednn_pays, onednn_serves, to_device
+from ..device import to_device
 from ..window_tiles import TILE, Border, Neighbourhood, Tile, TileGrid, tiles, used_of
+from .blocks import Block, FoundMatches, WantedKeys, key_products, tile_products
 
 WORKSPACE = 64 * 2**20  # bytes of a tile's products, which stay in a CPU's cache
 LARGEST_WORKSPACE = 2**30
 SHARE_OF_MEMORY = 32  # a GPU of 32 GiB or more gives the largest workspace
 
-FoundMatches = tuple[Tensor, Tensor]
-"""Dot products (h, w, k) and cells, as `LocalAttention.best_matches` returns them."""
 
-
-class WantedKeys(NamedTuple):
-    """Slots of the searched references, and the number of matches to find.
+class Weighting(NamedTuple):
+    """Rules that turn products into the weights of an average.
 
     Attributes:
-        used: the different slots, in order.
-        listed: the slots as listed, repetitions included.
-        copies: position in `used` of every listed slot.
-        topk: number of matches.
-    """
-
-    used: Tensor
-    listed: Tensor
-    copies: Tensor
-    topk: int
-
-    @classmethod
-    def of(cls, references: Sequence[int], topk: int, device: torch.device) -> "WantedKeys":
-        """Return the slots on a device."""
-        used = sorted(set(references))
-        copies = [used.index(slot) for slot in references]
-        return cls(to_device(used, device), to_device(references, device), to_device(copies, device), topk)
-
-
-class _Weighting(NamedTuple):
-    """Weights of an average, see `LocalAttention.average`.
-
-    Attributes:
-        log_counts: logarithm of how often each reference counts, (R, 1).
-        off_map: logit of cells outside the map.
+        temperature: divides the products before the softmax.
+        border: "zero": cells outside the map take softmax mass with product 0 and give no value (squares only).
+        prior: replaces the weights by mixtures of Gaussians (squares only); None keeps the softmax.
+        normalise: divide an average by the sum of the weights inside the map, which is 1 without a prior or such a
+            border.
+        dtype: type of the logits; None: that of the products.
+        log_counts: logarithm of how often each reference counts, (R, 1); 0: once.
     """
 
     temperature: float
-    log_counts: Tensor
-    off_map: float
-    prior: CompactnessPrior | None
-    normalise: bool
+    border: Border = "exclude"
+    prior: CompactnessPrior | None = None
+    normalise: bool = False
+    dtype: torch.dtype | None = None
+    log_counts: Tensor | float = 0.0
 
-    def logits(self, products: Tensor, dtype: torch.dtype) -> Tensor:
+    @property
+    def off_map(self) -> float:
+        """Logit of cells outside the map."""
+        return 0.0 if self.border == "zero" else -math.inf
+
+    def logits(self, products: Tensor) -> Tensor:
         """Return the logits of products (…, R, queries), in place if the type stays."""
-        return products.to(dtype).div_(self.temperature).add_(self.log_counts)
+        return products.to(self.dtype or products.dtype).div_(self.temperature).add_(self.log_counts)
 
 
 class LocalAttention:
@@ -75,7 +61,10 @@ class LocalAttention:
 
     def __init__(self, neighbourhood: Neighbourhood) -> None:
         self.neighbourhood = neighbourhood
-        self._kept: dict[Hashable, Tensor] = {}  # addresses and masks of tiles, from frame to frame
+        # kept from frame to frame
+        self._addresses: dict[tuple[tuple[int, int], int], Tensor] = {}  # size of a tile, top-k → its queries' cells
+        self._distances: dict[tuple[int, int], Tensor] = {}  # size of a tile → 0 in a neighbourhood, −inf elsewhere
+        self._columns_beyond: Tensor | None = None  # mask of the strips' columns that lie beyond the map
 
     def best_matches(self, query: Tensor, keys: Tensor, references: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of all queries over their neighbourhoods in all references, exactly.
@@ -116,10 +105,7 @@ class LocalAttention:
         keys: Tensor,
         values: Tensor,
         references: Sequence[int],
-        temperature: float,
-        border: Border = "exclude",
-        prior: CompactnessPrior | None = None,
-        normalise: bool = False,
+        weighting: Weighting,
     ) -> Tensor:
         """Return the average of all values in the neighbourhoods, weighted by the softmax of products / temperature.
 
@@ -128,21 +114,40 @@ class LocalAttention:
             keys: (h, w, S, C), contiguous.
             values: (h, w, S, L).
             references: indices into S; a repeated index counts twice.
-            temperature: divides the products.
-            border: "zero": cells outside the map take softmax mass with product 0 and give no value (squares only).
-            prior: replaces the weights by mixtures (squares only).
-            normalise: divide by the sum of the weights inside the map, which is 1 without a prior or such a border.
+            weighting: from products to weights.
 
         Returns:
             (h, w, L).
         """
-        listed = sorted(Counter(references).items())
-        used, counts = (to_device(numbers, keys.device) for numbers in zip(*listed, strict=True))
-        log_counts, off_map = counts.to(values.dtype).log()[:, None], 0.0 if border == "zero" else -torch.inf
-        weighting = _Weighting(temperature, log_counts, off_map, prior, normalise)
+        used, weighting = _counted(references, weighting, keys.device, values.dtype)
         by_rows = few_kernels(keys) and self.neighbourhood.reach is not None
         average = self._average_by_rows if by_rows else self._average_by_tiles
         return average(query, keys, values, used, weighting)
+
+    def weights_at(
+        self, query: Tensor, keys: Tensor, references: Sequence[int], cell: tuple[int, int], weighting: Weighting
+    ) -> Tensor:
+        """Return the weights of all cells in the average of a single query.
+
+        Args:
+            query: (h, w, C).
+            keys: (h, w, S, C), contiguous.
+            references: indices into S; a repeated index counts twice.
+            cell: y and x of the query.
+            weighting: from products to weights.
+
+        Returns:
+            (h, w, U), U different references in the order of their indices; 0 outside the neighbourhood.
+        """
+        used, weighting = _counted(references, weighting, keys.device, query.dtype)
+        height, width = keys.shape[:2]
+        y, x = cell
+        tile = Tile((range(y, y + 1), range(x, x + 1)), (height, width), self.neighbourhood)
+        weights = keys.new_zeros(height, width, len(used), dtype=query.dtype)
+        rows, columns = tile.keys
+        of_keys = self._weights_on_map(tile, query, keys, used, weighting).squeeze(-1)
+        weights[rows.start : rows.stop, columns.start : columns.stop] = of_keys
+        return weights
 
     def _matches_by_tiles(self, query: Tensor, keys: Tensor, wanted: WantedKeys, budget: int) -> FoundMatches:
         """Find the matches of `best_matches` tile by tile, each of at most `budget` products."""
@@ -155,9 +160,9 @@ class LocalAttention:
             # padding addresses point at the last number
             maxima = keys.new_full((math.prod(frame) * tile.queries + 1,), -torch.inf)
             maxima_on_map = maxima[:-1].view(*frame, tile.queries)[tile.inner]
-            block = _products(tile, query, tile.keys_of(keys, wanted.used), buffer, maxima_on_map)
+            products = tile_products(tile, query, tile.keys_of(keys, wanted.used), buffer, maxima_on_map)
             addresses = None if self.neighbourhood.reach is None else self._addresses_of(tile, wanted.topk, keys)
-            matches.append(_best_of_block(tile, block, maxima, addresses, wanted, keys))
+            matches.append(Block(tile, products, maxima).best_matches(addresses, wanted, keys))
         values = query.new_empty(height, width, matches[0][0].shape[1])
         indices = wanted.listed.new_empty(values.shape)
         for tile, best in zip(plan, matches, strict=True):
@@ -176,49 +181,55 @@ class LocalAttention:
         grid = TileGrid((height, width), self.neighbourhood, strip.size)
         met = strip.met(grid.queries(query[None])[0, 0])
         addresses = self._addresses_of(strip, wanted.topk, keys)
-        if "beyond" not in self._kept:
-            self._kept["beyond"] = to_device(~grid.on_map(1)[:, None, :, None], keys.device)
+        if self._columns_beyond is None:
+            self._columns_beyond = to_device(~grid.on_map(1)[:, None, :, None], keys.device)
         matches = []
         for start in range(0, grid.shape[1], at_once):
             strips = range(start, min(start + at_once, grid.shape[1]))
-            block = keys.new_empty(len(strips), height, len(strip.keys[1]), used, strip.queries)
-            for products, index in zip(block, strips, strict=True):
+            products_of_strips = keys.new_empty(len(strips), height, len(strip.keys[1]), used, strip.queries)
+            for products, index in zip(products_of_strips, strips, strict=True):
                 first = index * TILE - grid.reach  # column of the frame
                 left, right = max(first, 0), min(first + len(strip.keys[1]), width)
                 on_map = products[:, left - first : right - first]
                 part = used_of(keys[:, left:right], wanted.used)
                 torch.bmm(part.flatten(1, 2), met[index], out=on_map.flatten(1, 2))
             maxima = keys.new_full((len(strips), *strip.frame_size, strip.queries), -torch.inf)
-            torch.amax(block, 3, out=maxima[:, strip.inner[0]])
-            maxima.masked_fill_(self._kept["beyond"][strips.start : strips.stop], -torch.inf)
-            matches.append(_best_of_block(strip, block, maxima.flatten(1), addresses, wanted, keys, strips))
-        values, indices = (grid.from_queries(torch.cat(parts)[None, None])[0] for parts in zip(*matches, strict=True))
-        return values, indices
+            torch.amax(products_of_strips, 3, out=maxima[:, strip.inner[0]])
+            maxima.masked_fill_(self._columns_beyond[strips.start : strips.stop], -torch.inf)
+            block = Block(strip, products_of_strips, maxima.flatten(1), strips)
+            matches.append(block.best_matches(addresses, wanted, keys))
+        values = torch.cat([values for values, _ in matches])
+        indices = torch.cat([indices for _, indices in matches])
+        return grid.from_queries(values[None, None])[0], grid.from_queries(indices[None, None])[0]
 
     def _average_by_tiles(
-        self, query: Tensor, keys: Tensor, values: Tensor, used: Tensor, weighting: _Weighting
+        self, query: Tensor, keys: Tensor, values: Tensor, used: Tensor, weighting: Weighting
     ) -> Tensor:
         """Average tile by tile, over keys on the map."""
         (height, width), few = keys.shape[:2], few_kernels(keys)
         budget = workspace_of(keys.device) // (4 * keys.element_size())  # for products, logits, weights and windows
         result = values.new_empty(height, width, values.shape[-1])
         for tile in tiles((height, width), self.neighbourhood, len(used), budget, slide=False, large=few):
-            seen, given = (tile.keys_of(maps, used) for maps in (keys, values))
-            products = key_products(seen.flatten(0, 2), query[tile.query_slices].flatten(0, 1))
-            logits = weighting.logits(products.view(*seen.shape[:3], -1), values.dtype)
-            if logits.shape[:2] != tile.frame_size:
-                framed = logits.new_full((*tile.frame_size, *logits.shape[2:]), weighting.off_map)
-                framed[tile.inner] = logits
-                logits = framed
-            inside = self._weights(logits, tile, weighting.prior)[tile.inner].reshape(-1, tile.queries)
-            average = given.flatten(0, 2).T @ inside
+            inside = self._weights_on_map(tile, query, keys, used, weighting).reshape(-1, tile.queries)
+            average = tile.keys_of(values, used).flatten(0, 2).T @ inside
             if weighting.normalise:
                 average /= inside.sum(0).clamp_min(1e-12)
             result[tile.query_slices] = average.T.unflatten(0, tile.size)
         return result
 
+    def _weights_on_map(self, tile: Tile, query: Tensor, keys: Tensor, used: Tensor, weighting: Weighting) -> Tensor:
+        """Return the weights of a tile's keys on the map, (key rows, key columns, R, queries of the tile)."""
+        seen = tile.keys_of(keys, used)
+        products = key_products(seen.flatten(0, 2), query[tile.query_slices].flatten(0, 1))
+        logits = weighting.logits(products.view(*seen.shape[:3], -1))
+        if logits.shape[:2] != tile.frame_size:
+            framed = logits.new_full((*tile.frame_size, *logits.shape[2:]), weighting.off_map)
+            framed[tile.inner] = logits
+            logits = framed
+        return self._weights(logits, tile, weighting.prior)[tile.inner]
+
     def _average_by_rows(
-        self, query: Tensor, keys: Tensor, values: Tensor, used: Tensor, weighting: _Weighting
+        self, query: Tensor, keys: Tensor, values: Tensor, used: Tensor, weighting: Weighting
     ) -> Tensor:
         """Average over padded maps; a kernel processes as many rows of tiles as the workspace holds."""
         keys, values = used_of(keys, used), used_of(values, used)
@@ -236,7 +247,7 @@ class LocalAttention:
             asked = queries[part].flatten(0, 2)
             k, v = (maps[part].reshape(len(asked), -1, maps.shape[-1] // references) for maps in (seen, given))
             frame = len(asked), *grid.tile.frame_size, references
-            logits = weighting.logits(torch.bmm(k, asked.mT).view(*frame, -1), values.dtype)
+            logits = weighting.logits(torch.bmm(k, asked.mT).view(*frame, -1))
             logits.masked_fill_((v[..., -1:] == 0).view(*frame, 1), weighting.off_map)
             averages.append(torch.bmm(v.mT, self._weights(logits, grid.tile, weighting.prior).flatten(1, 3)))
         of_tiles = torch.cat(averages).mT.unflatten(0, (1, *grid.shape))
@@ -246,11 +257,11 @@ class LocalAttention:
     def _weights(self, logits: Tensor, tile: Tile, prior: CompactnessPrior | None) -> Tensor:
         """Return the weights of a tile's queries, or of several equal tiles, from logits in blocks (…, R, queries)."""
         if self.neighbourhood.reach is not None:
-            if tile.size not in self._kept:
+            if tile.size not in self._distances:
                 far = to_device(~tile.near.T, logits.device)
                 bias = logits.new_zeros(far.shape).masked_fill_(far, -torch.inf)
-                self._kept[tile.size] = bias.view(*tile.frame_size, 1, -1)
-            logits += self._kept[tile.size]
+                self._distances[tile.size] = bias.view(*tile.frame_size, 1, -1)
+            logits += self._distances[tile.size]
         weights = logits.flatten(-4, -2).softmax(-2).view(logits.shape)
         if prior is not None:
             squares = tile.squares(weights)
@@ -264,13 +275,13 @@ class LocalAttention:
         the time.
         """
         shape = tile.size, topk
-        if shape not in self._kept:
+        if shape not in self._addresses:
             addresses = to_device(tile.addresses, keys.device)
             missing = 64 * topk - addresses.shape[1]
             if not few_kernels(keys) and topk < addresses.shape[1] and missing > 0:
                 addresses = F.pad(addresses, (0, missing), value=math.prod(tile.frame_size) * tile.queries)
-            self._kept[shape] = addresses
-        return self._kept[shape]
+            self._addresses[shape] = addresses
+        return self._addresses[shape]
 
 
 def workspace_of(device: torch.device) -> int:
@@ -286,109 +297,11 @@ def few_kernels(keys: Tensor) -> bool:
     return keys.device.type != "cpu"
 
 
-def _best_of_block(
-    tile: Tile,
-    block: Tensor,
-    maxima: Tensor,
-    addresses: Tensor | None,
-    wanted: WantedKeys,
-    keys: Tensor,
-    strips: range | None = None,
-) -> FoundMatches:
-    """Return the top-k products of a tile's queries, and the indices of their keys on the map.
-
-    Args:
-        tile: a tile, or the strip that stands for a group.
-        block: products, see `_products`, or those of a group of strips.
-        maxima: largest products over the references, see `_best_cells`.
-        addresses: see `LocalAttention._addresses_of`; None if the neighbourhoods contain all keys.
-        wanted: the references.
-        keys: (h, w, S, C).
-        strips: indices of the strips in the block.
-
-    Returns:
-        (…, queries of the tile, k), see `LocalAttention.best_matches`.
-    """
-    top, cell, lane = _best_cells(maxima, addresses, tile.queries, wanted.topk)
-    outside = top == -torch.inf
-    (rows, columns), (key_rows, key_columns) = tile.frame, tile.keys
-    y, x = cell // len(columns) + rows.start, cell % len(columns) + columns.start
-    key = (y - key_rows.start) * len(key_columns) + x - key_columns.start
-    first = (key * len(wanted.used) * tile.queries + lane).masked_fill_(outside, 0)  # address of the first product
-    if strips is not None:
-        index = torch.arange(len(strips), device=keys.device).view(-1, 1, 1)
-        first += index * block[0].numel()
-        x += index * tile.size[1] + (strips.start * tile.size[1] - tile.at[1].start)
-    candidates = first[..., None] + wanted.copies * tile.queries  # (…, queries, cells, references)
-    products = block.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
-    top, choice = _largest(products.masked_fill_(outside[..., None], -torch.inf).flatten(-2), wanted.topk)
-    best, slot = choice // len(wanted.copies), wanted.listed[choice % len(wanted.copies)]
-    y, x = y.gather(-1, best), x.gather(-1, best)
-    width, slots = keys.shape[1:3]
-    return top, ((y * width + x) * slots + slot).masked_fill_(top == -torch.inf, 0)
-
-
-def _best_cells(maxima: Tensor, addresses: Tensor | None, queries: int, topk: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the top-k cells of all queries by the maximum over the references.
-
-    Args:
-        maxima: flat (frame rows · frame columns · queries), or several frames of this shape.
-        addresses: (queries of the tile, n), see `LocalAttention._addresses_of`.
-        queries: number of queries that a row of keys meets.
-        topk: cells to keep.
-
-    Returns:
-        Three tensors (…, queries of the tile, k): maxima, cells of the frame, and the query's index ("lane") on the
-        block's last axis.
-    """
-    if addresses is None:
-        top, cell = _largest(maxima[:-1].view(-1, queries).T.contiguous(), topk)
-        return top, cell, torch.arange(queries, device=cell.device)[:, None].expand_as(cell)
-    scores = maxima.index_select(-1, addresses.view(-1)).view(*maxima.shape[:-1], *addresses.shape)
-    top, choice = _largest(scores, topk)
-    address = addresses.expand(scores.shape).gather(-1, choice)
-    return top, address // queries, address % queries
-
-
-def _products(tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor, best: Tensor) -> Tensor:
-    """Return the dot products of all keys with the queries that their row meets.
-
-    Args:
-        tile: position of queries and keys.
-        query: (h, w, C), of the whole map.
-        keys: (key rows, key columns, R, C), of the tile; dense from the third axis on, and along a row.
-        buffer: flat buffer for the products of a sliding tile.
-        best: (key rows, key columns, queries), receives the maxima over the references for the queries met.
-
-    Returns:
-        (key rows, key columns, R, queries of a key row), undefined for queries beyond a row's reach.
-    """
-    rows, columns, references, _ = keys.shape
-    shape = (rows, columns, references, tile.queries)
-    queries = query[tile.query_slices].contiguous()
-    if not tile.slides:
-        block = key_products(keys.flatten(0, 2), queries.flatten(0, 1)).view(shape)
-        torch.amax(block, 2, out=best)
-        return block
-    block = buffer[: math.prod(shape)].view(shape)
-    if not onednn_serves(keys):  # a single product instead of a product per row of keys
-        torch.bmm(keys.flatten(1, 2), tile.met(queries.flatten(0, 1)), out=block.flatten(1, 2))
-        torch.amax(block, 2, out=best)
-        return block
-    for i, (rows_met, start) in enumerate(tile.rows_met()):
-        products = key_products(keys[i].flatten(0, 1), queries[rows_met].flatten(0, 1)).view(columns, references, -1)
-        stop = start + products.shape[2]
-        block[i, :, :, start:stop] = products
-        best[i, :, start:stop] = products.amax(1)  # while the row is still in the cache
-    return block
-
-
-def key_products(keys: Tensor, queries: Tensor) -> Tensor:
-    """Return products of rows, contiguous: (n, C), (m, C) → (n, m)."""
-    return dot_products(queries, keys).mT.contiguous() if onednn_pays(queries, keys) else keys @ queries.T
-
-
-def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
-    """Return values and indices of the top-k of (…, n), both (…, min(k, n)), in no order."""
-    top, index = scores.topk(min(topk, scores.shape[-1]), sorted=False)
-    return top, index
+def _counted(
+    references: Sequence[int], weighting: Weighting, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Weighting]:
+    """Return the different references, sorted, and the weighting with the logarithm of how often each is listed."""
+    listed = sorted(Counter(references).items())
+    used = to_device([reference for reference, _ in listed], device)
+    counts = to_device([count for _, count in listed], device)
+    return used, weighting._replace(dtype=dtype, log_counts=counts.to(dtype).log()[:, None])

@@ -1,13 +1,27 @@
-"""The cells and weights of single points, as `propagate_labels` finds them, for pictures."""
+"""The weights of single query cells, as `propagate_labels` takes them, for pictures."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..device import computing_in
 from ..protocols import PropagationProtocol
-from ..window_tiles import Neighbourhood
-from .propagate import looks_everywhere, reference_frames, scaled
+from .propagate import weighting_of, weights_of_matches
+from .search import NEARBY, CorrespondenceSearch, compared, reference_frames
+
+
+class CellAffinity(NamedTuple):
+    """Affinity of N query cells in the last frame of a video.
+
+    Attributes:
+        frames: indices of the R different reference frames, in order of time.
+        weights: (N, R, h, w): weight of each cell's label in the average. Their sum is 1, but for a mixture and the
+            border "zero".
+    """
+
+    frames: list[int]
+    weights: Tensor
 
 
 class Matches(NamedTuple):
@@ -25,17 +39,55 @@ class Matches(NamedTuple):
 
 
 @torch.no_grad()
+def affinity_of_cells(
+    features: Tensor, points: Tensor, protocol: PropagationProtocol, prior: bool = True
+) -> CellAffinity:
+    """Return the affinity of query cells in the last frame over each of its reference frames.
+
+    These are the weights with which `propagate_labels` averages the labels of a frame, found by the same search: for
+    example a heat map over each reference. A reference that counts twice has its weight twice.
+
+    Args:
+        features: (T, C, h, w) of the frames of a video.
+        points: long (N, 2), y and x in feature cells, in the last frame.
+        protocol: references, neighbourhood, top-k, temperature, border and mixture.
+        prior: with the compactness prior of the protocol (Liir, Eq. 7), as labels are propagated; False: the softmax
+            (Eq. 1) that the prior would replace. Protocols without a mixture do not differ.
+
+    Raises:
+        ValueError: for fewer than two frames or a point outside the map.
+    """
+    last = len(features) - 1
+    height, width = features.shape[2:]
+    points = points.to(features.device)
+    beyond = (points < 0) | (points >= points.new_tensor([height, width]))
+    if last < 1 or beyond.any():
+        raise ValueError(
+            f"expected 2 frames or more, and points on the map of {height} x {width} cells; got {last + 1} frame(s), "
+            f"points {points.tolist()}"
+        )
+    frames = sorted(set(reference_frames(protocol, last)))
+    search = CorrespondenceSearch([protocol])
+    with computing_in("float32", features.device):
+        for frame in frames:
+            search.write(frame, compared(features[frame], protocol), starts=frame == 0)
+        query = compared(features[last], protocol)
+        if protocol.topk is None:
+            weights = _weights_of_all(search, query, points, protocol, last, prior)
+        else:
+            weights = _weights_of_best(search, query, points, protocol, last, protocol.topk)
+    return CellAffinity(frames, torch.stack([weights[frame] for frame in frames], dim=1))
+
+
 def matches_of_cells(
     features: Tensor, points: Tensor, protocol: PropagationProtocol, count: int | None = None
 ) -> Matches:
     """Return the cells and weights with which `propagate_labels` averages the labels of the last frame.
 
-    A frame that counts twice is found twice. Liir's mixture (Eq. 7) is left out: the weights are its input.
-
     Args:
         features: (T, C, h, w) of the frames of a video.
         points: long (N, 2), y and x in feature cells, in the last frame.
-        protocol: references, window, top-k, temperature and normalisation.
+        protocol: references, neighbourhood, top-k, temperature, border and mixture.
         count: largest number of cells returned for a point; None is the protocol's top-k, or 10 without a top-k.
 
     Raises:
@@ -47,44 +99,51 @@ def matches_of_cells(
         >>> matches_of_cells(features, torch.tensor([[1, 0]]), protocol).cells
         tensor([[[1, 0]]])
     """
-    last, (height, width) = len(features) - 1, features.shape[2:]
-    points = points.to(features.device)
-    if last < 1 or ((points < 0) | (points >= points.new_tensor([height, width]))).any():
-        raise ValueError(
-            f"expected 2 frames or more, and points on the map of {height} x {width} cells; got {last + 1} frame(s), "
-            f"points {points.tolist()}"
-        )
-    references = torch.tensor(reference_frames(protocol, last), device=features.device)
-    maps = scaled(features.float(), protocol)
-    query = maps[last][:, points[:, 0], points[:, 1]]
-    products = torch.einsum("rchw,cn->nrhw", maps[references], query)
-    searched = _searched_cells(points, protocol, len(references), height, width)
-    logits = products.masked_fill(~searched, -torch.inf).flatten(1) / protocol.temperature
-    top, choice = logits.topk(min(protocol.topk or logits.shape[1], logits.shape[1]), dim=1)
-    weights = _softmax(top, protocol, len(references))
-    kept = min(count or protocol.topk or 10, top.shape[1])
-    choice, weights = choice[:, :kept], weights[:, :kept]
+    affinity = affinity_of_cells(features, points, protocol)
+    height, width = features.shape[2:]
+    flat = affinity.weights.flatten(1)
+    weights, choice = flat.topk(min(count or protocol.topk or 10, flat.shape[1]), dim=1)
     cell = choice % (height * width)
-    return Matches(references[choice // (height * width)], torch.stack([cell // width, cell % width], dim=2), weights)
+    frames = torch.tensor(affinity.frames, device=choice.device)[choice // (height * width)]
+    return Matches(frames, torch.stack([cell // width, cell % width], dim=2), weights)
 
 
-def _searched_cells(points: Tensor, protocol: PropagationProtocol, references: int, height: int, width: int) -> Tensor:
-    """Return a mask of the cells that the protocol searches for each point, bool (N, R, h, w)."""
-    y, x = (torch.arange(side, device=points.device) for side in (height, width))
-    neighbourhood = Neighbourhood(protocol.radius_in_cells, protocol.neighbourhood)
-    near = neighbourhood.contains(y[:, None] - points[:, 0, None, None], x - points[:, 1, None, None])
-    searched = near[:, None].repeat(1, references, 1, 1)
-    if looks_everywhere(protocol):
-        searched[:, 0] = True
-    return searched
+def _weights_of_all(
+    search: CorrespondenceSearch,
+    query: Tensor,
+    points: Tensor,
+    protocol: PropagationProtocol,
+    last: int,
+    prior: bool,
+) -> dict[int, Tensor]:
+    """Return reference frame → weights (N, h, w), of an average over all neighbours."""
+    keys = search.keys[NEARBY]
+    frames = reference_frames(protocol, last)
+    slots = [keys.slot(frame) for frame in frames]
+    weighting = weighting_of(protocol, prior)
+    of_points = [keys.attention.weights_at(query, keys.maps, slots, (y, x), weighting) for y, x in points.tolist()]
+    weights = torch.stack(of_points)  # (N, h, w, different slots)
+    different = sorted(set(slots))
+    return {frame: weights[..., different.index(keys.slot(frame))] for frame in set(frames)}
 
 
-def _softmax(logits: Tensor, protocol: PropagationProtocol, references: int) -> Tensor:
-    """Return weights of the sorted logits; with border "zero", cells outside the map take part in the softmax."""
-    radius = protocol.radius_in_cells
-    if protocol.border != "zero" or radius is None:
-        return logits.softmax(1)
-    window = references * (2 * int(radius) + 1) ** 2
-    missing = window - logits.isfinite().sum(1, keepdim=True)
-    outside = missing.clamp_min(0).to(logits).log()
-    return torch.exp(logits - torch.logaddexp(logits.logsumexp(1, keepdim=True), outside))
+def _weights_of_best(
+    search: CorrespondenceSearch, query: Tensor, points: Tensor, protocol: PropagationProtocol, last: int, topk: int
+) -> dict[int, Tensor]:
+    """Return reference frame → weights (N, h, w), of an average over the best matches."""
+    height, width, _ = query.shape
+    matches, topk = search.find(query, last, 0, topk)
+    products = [of_source for of_source, _ in matches.values()]
+    parts = weights_of_matches(products, topk, protocol.temperature)
+    rows = points[:, 0] * width + points[:, 1]
+    weights: dict[int, Tensor] = {}
+    for (source, (_, cells)), part in zip(matches.items(), parts, strict=True):
+        keys = search.keys[source]
+        slots = keys.maps.shape[2]
+        table = query.new_zeros(len(points), height * width * slots)
+        table.scatter_add_(1, cells.flatten(0, 1)[rows], part[rows])
+        of_slots = table.view(len(points), height, width, slots)
+        for frame in set(search.searched(last, 0)[source]):
+            of_frame = of_slots[..., keys.slot(frame)]
+            weights[frame] = weights[frame] + of_frame if frame in weights else of_frame
+    return weights

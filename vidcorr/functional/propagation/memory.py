@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .attention import FoundMatches, LocalAttention
+from .attention import LocalAttention
+from .blocks import FoundMatches
 
 SWITCH = "VIDCORR_NATIVE"
 """Environment variable that turns the native kernel off if it is 0."""

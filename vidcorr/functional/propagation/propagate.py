@@ -10,17 +10,16 @@ from torch import Tensor
 from ..compactness import CompactnessPrior
 from ..device import PendingCopy, computing_in, to_device
 from ..protocols import PropagationProtocol
-from ..window_tiles import Neighbourhood
-from .attention import FoundMatches, LocalAttention
+from .attention import Weighting
+from .blocks import FoundMatches
 from .coding import upsampled_argmax
-from .memory import FrameMemory, KeyMemory
+from .memory import FrameMemory
+from .search import NEARBY, CorrespondenceSearch, compared, reference_frames
 
 CHECKED_TOGETHER = 32
 """Number of frames checked together on a GPU, because a check waits for the device."""
 Array = Tensor | np.ndarray
 """A tensor, or a numpy array."""
-NEARBY = -1
-"""Index of the memory of frames that are searched in the neighbourhood."""
 
 
 def propagate_labels(
@@ -85,7 +84,7 @@ class LabelPropagator:
     """
 
     def __init__(
-        self, first_labels: Tensor, protocol: PropagationProtocol, finder: "CorrespondenceSearch | None" = None
+        self, first_labels: Tensor, protocol: PropagationProtocol, finder: CorrespondenceSearch | None = None
     ) -> None:
         if first_labels.ndim != 3 or not first_labels.is_floating_point():
             raise ValueError(
@@ -117,12 +116,11 @@ class LabelPropagator:
             ValueError: for shapes that do not fit those of frame 0, or labels that are not finite.
         """
         self._check(features, entering)
-        protocol, dtype = self.protocol, getattr(torch, self.protocol.precision)
+        protocol = self.protocol
         with computing_in("float32", features.device):
-            features = features.to(torch.float64 if dtype == torch.float64 else torch.float32)
-            query = scaled(features, protocol).to(dtype).permute(1, 2, 0).contiguous()
+            query = compared(features, protocol)
             labels = self._propagate(query) if self.frame else to_device(self._first_labels, features.device)
-            labels = labels.to(features.dtype)
+            labels = labels.to(torch.float64 if protocol.precision == "float64" else torch.float32)
         hard = protocol.label_feedback == "hard" and self.frame > 0
         fed_back = _harden(labels, protocol.feature_stride) if hard else labels
         if entering is not None:
@@ -185,20 +183,10 @@ class LabelPropagator:
 
     def _average_of_all(self, query: Tensor) -> Tensor:
         """Average labels (h, w, L) by the softmax over all neighbours, or by Liir's mixture (Eq. 7)."""
-        protocol, keys, prior = self.protocol, self._finder.keys[NEARBY], None
-        if protocol.mixture_components is not None:
-            shape = protocol.mixture_threshold, protocol.mixture_width, protocol.mixture_weights
-            prior = CompactnessPrior(protocol.mixture_components, *shape)
-        return keys.attention.average(
-            query,
-            keys.maps,
-            self._labels[NEARBY].maps,
-            [keys.slot(frame) for frame in reference_frames(protocol, self.frame)],
-            protocol.temperature,
-            protocol.border,
-            prior,
-            normalise=protocol.normalise_labels and protocol.normalise_by == "weights",
-        )
+        keys = self._finder.keys[NEARBY]
+        slots = [keys.slot(frame) for frame in reference_frames(self.protocol, self.frame)]
+        labels = self._labels[NEARBY].maps
+        return keys.attention.average(query, keys.maps, labels, slots, weighting_of(self.protocol))
 
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
         """Return labels (L, h, w) combined with the labels of objects that start at this frame."""
@@ -225,133 +213,23 @@ class LabelPropagator:
             )
 
 
-def reference_frames(protocol: PropagationProtocol, frame: int, start: int = 0) -> list[int]:
-    """Return the indices of the reference frames of `frame`; a repeated index counts twice.
+def weighting_of(protocol: PropagationProtocol, prior: bool = True) -> Weighting:
+    """Return the weights of an average over all neighbours.
 
     Args:
-        protocol: the rules.
-        frame: index of the frame.
-        start: first frame of the context, and the first index returned: 0, or the start frame of an object.
+        protocol: temperature, border, mixture and normalisation.
+        prior: with the mixture of the protocol, if it has one (Liir, Eq. 7).
     """
-    if protocol.references is not None:
-        chosen = {r if r >= 0 else frame + r for r in protocol.references}
-        return sorted(f for f in chosen if 0 <= f < frame)
-    window = range(frame - protocol.context, frame)
-    if protocol.repeat_first == "padding":
-        return [start] + [max(f, start) for f in window]
-    first_recent = 1 if protocol.repeat_first == "never" else 0
-    return [0] + [f for f in window if f >= first_recent]
-
-
-def scaled(features: Tensor, protocol: PropagationProtocol) -> Tensor:
-    """Return features (…, C, h, w) as the protocol compares them: of unit length along C, or as they are."""
-    if protocol.feature_normalisation == "raw":
-        return features
-    return features / features.square().sum(-3, keepdim=True).sqrt().clamp_min(1e-12)
-
-
-def looks_everywhere(protocol: PropagationProtocol) -> bool:
-    """Return whether the lasting copy of frame 0 is searched everywhere, and so is kept separately."""
-    return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
-
-
-class CorrespondenceSearch:
-    """Finds the best matches of a video's frames in their reference frames.
-
-    Propagators of one group (see `shared_finders`) can share a finder. The first propagator to take a frame searches
-    with the group's largest top-k; the others choose among its matches. All propagators must take a frame before any
-    takes the next frame.
-
-    Args:
-        protocols: the group, protocols that match alike.
-
-    Attributes:
-        keys: `NEARBY`, or a start frame that is searched everywhere and kept to the end → features.
-    """
-
-    def __init__(self, protocols: Sequence[PropagationProtocol]) -> None:
-        self.keys: dict[int, KeyMemory] = {}
-        self._protocol = protocols[0]
-        self._topk = max(protocol.topk or 0 for protocol in protocols)
-        self._nearby = LocalAttention(Neighbourhood(self._protocol.radius_in_cells, self._protocol.neighbourhood))
-        self._anywhere = LocalAttention(Neighbourhood(None))
-        self._everywhere = looks_everywhere(self._protocol)
-        self._new_memory = KeyMemory if self._protocol.topk is None else KeyMemory.fastest
-        self._written = self._searched = -1  # the latest frame
-        self._found: dict[tuple[int, int], dict[int, FoundMatches]] = {}
-
-    def write(self, frame: int, features: Tensor, starts: bool) -> None:
-        """Store the features (h, w, C) of a frame; a repeated call does nothing.
-
-        Args:
-            frame: index of the frame.
-            features: (h, w, C).
-            starts: objects start in the frame, as in frame 0.
-        """
-        if frame == self._written:
-            return
-        self._written = frame
-        protocol = self._protocol
-        if not self.keys:
-            lasting: Sequence[int] = () if self._everywhere else (0,)
-            recent = protocol.context
-            if protocol.references is not None:
-                lasting, recent = [f for f in protocol.references if f >= 0], max(0, -min(protocol.references))
-            self.keys[NEARBY] = self._new_memory(lasting, recent, features, self._nearby)
-        lasts_apart = self._everywhere or (frame > 0 and protocol.entering == "own-context")
-        if starts and lasts_apart:
-            self.keys[frame] = self._new_memory((frame,), 0, features, self._anywhere)
-            self.keys[frame].write(frame, features)
-        self.keys[NEARBY].write(frame, features)
-
-    def find(self, query: Tensor, frame: int, start: int, topk: int) -> tuple[dict[int, FoundMatches], int]:
-        """Return the best matches of a frame's queries (h, w, C) in each of the `keys`, and the number that counts.
-
-        The number is `topk` over all keys together. If ties are kept, matches equal to the last of the top-k count too,
-        and smaller products are −inf. `start`: first frame of the searched context, see `reference_frames`.
-        """
-        if frame != self._searched:
-            self._searched, self._found = frame, {}
-        ties = self._protocol.topk_ties == "kept"
-        count = topk + 1 if ties else self._topk
-        while True:
-            if (start, count) not in self._found:
-                frames = reference_frames(self._protocol, frame, start)
-                sources = {start: frames[:1], NEARBY: frames[1:]} if start in self.keys else {NEARBY: frames}
-                self._found[start, count] = {
-                    at: self.keys[at].best_matches(query, searched, count)
-                    for at, searched in sources.items()
-                    if searched
-                }
-            matches = self._found[start, count]
-            if not ties:
-                return matches, topk
-            products = torch.cat([values for values, _ in matches.values()], dim=2)
-            top = products.topk(min(topk, products.shape[2]), dim=2).values
-            last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
-            full = [values for values, _ in matches.values() if values.shape[2] == count]
-            none_missing = [~(values.amin(2, keepdim=True) >= last).any() for values in full]
-            if not full or PendingCopy(torch.stack(none_missing).all()).wait():  # the one wait of a frame
-                tied = {at: (v.masked_fill(v < last, -torch.inf), cells) for at, (v, cells) in matches.items()}
-                return tied, count
-            count *= 2  # all matches found are tied with the last of the top-k: there may be more
-
-
-def shared_finders(protocols: Sequence[PropagationProtocol]) -> list[CorrespondenceSearch]:
-    """Return a finder per protocol; protocols that differ only in top-k, temperature or coding of labels share it.
-
-    A protocol without a top-k, or that keeps ties, needs all matches and never shares.
-    """
-    after = PropagationProtocol.fields_with("part", "after matching")
-    matched = [field.name for field in PropagationProtocol.value_fields() if field.name not in after]
-    groups: dict[tuple[object, ...], list[PropagationProtocol]] = {}
-    keys: list[tuple[object, ...]] = []
-    for index, protocol in enumerate(protocols):
-        alone = protocol.topk is None or protocol.topk_ties == "kept"
-        keys.append((index,) if alone else tuple(getattr(protocol, name) for name in matched))
-        groups.setdefault(keys[-1], []).append(protocol)
-    finders = {key: CorrespondenceSearch(group) for key, group in groups.items()}
-    return [finders[key] for key in keys]
+    mixture = None
+    if prior and protocol.mixture_components is not None:
+        mixture = CompactnessPrior(
+            protocol.mixture_components,
+            protocol.mixture_threshold,
+            protocol.mixture_width,
+            protocol.mixture_weights,
+        )
+    by_weights = protocol.normalise_labels and protocol.normalise_by == "weights"
+    return Weighting(protocol.temperature, protocol.border, mixture, by_weights)
 
 
 def average_of_matches(
@@ -368,15 +246,29 @@ def average_of_matches(
     Returns:
         (h, w, L).
     """
-    logits = torch.cat([values for values, _ in matches], dim=2).flatten(0, 1).to(labels[0].dtype)
-    top, choice = logits.topk(min(topk, logits.shape[1]), dim=1)
-    weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))
     average = torch.zeros_like(labels[0][:, :, 0])
-    parts = weights.split([values.shape[2] for values, _ in matches], 1)
+    parts = weights_of_matches([values.to(average.dtype) for values, _ in matches], topk, temperature)
     for table, (_, cells), part in zip(labels, matches, parts, strict=True):
         rows = F.embedding_bag(cells.flatten(0, 1), table.flatten(0, 2), per_sample_weights=part, mode="sum")
         average += rows.view_as(average)
     return average
+
+
+def weights_of_matches(products: Sequence[Tensor], topk: int, temperature: float) -> tuple[Tensor, ...]:
+    """Return the softmax over the best matches of all sources together; 0 for the other matches.
+
+    Args:
+        products: of each source, (h, w, k).
+        topk: matches that count.
+        temperature: divides the products before the softmax.
+
+    Returns:
+        Of each source, (h · w, k).
+    """
+    logits = torch.cat(list(products), dim=2).flatten(0, 1)
+    top, choice = logits.topk(min(topk, logits.shape[1]), dim=1)
+    weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))
+    return weights.split([of_source.shape[2] for of_source in products], 1)
 
 
 def _harden(labels: Tensor, stride: int) -> Tensor:

@@ -14,10 +14,9 @@ from tests.helpers.refusal import refused
 from vidcorr.functional import LabelPropagator, PropagationProtocol, decode_masks, encode_masks, propagate_labels
 from vidcorr.functional.device import computing_in
 from vidcorr.functional.propagation import attention
-from vidcorr.functional.propagation.attention import WORKSPACE, LocalAttention
-from vidcorr.functional.propagation.matches import matches_of_cells
+from vidcorr.functional.propagation.attention import WORKSPACE, LocalAttention, Weighting
 from vidcorr.functional.propagation.memory import SWITCH
-from vidcorr.functional.propagation.propagate import CorrespondenceSearch, reference_frames, shared_finders
+from vidcorr.functional.propagation.search import CorrespondenceSearch, reference_frames, shared_finders
 from vidcorr.functional.window_tiles import Neighbourhood
 
 
@@ -125,7 +124,7 @@ def test_the_windows_of_a_gpu_compute_few_products_within_their_memory(monkeypat
     multiply = torch.bmm
     monkeypatch.setattr(torch, "bmm", lambda a, b: computed.append(a[..., 0].numel() * b.shape[2]) or multiply(a, b))
     query, keys, values = (torch.randn(height, width, *of_cell) for of_cell in ((2,), (1, 2), (1, 2)))
-    extra = peak_of(lambda: LocalAttention(of).average(query, keys, values, [0], 1.0))
+    extra = peak_of(lambda: LocalAttention(of).average(query, keys, values, [0], Weighting(1.0)))
     axis = range(-of.reach, of.reach + 1)
     assert sum(computed[::2]) <= 1.8 * sum((height - abs(y)) * (width - abs(x)) for y, x in product(axis, axis))
     assert len(computed) <= 2 * 5
@@ -274,21 +273,6 @@ def test_protocols_that_match_alike_share_a_finder():
     ties, liir = base.with_changes(topk_ties="kept"), PropagationProtocol.named("liir", "davis")
     every = shared_finders([ties, ties.with_changes(topk=3), liir, liir])  # these need every match
     assert len({id(finder) for finder in every}) == 4
-
-
-@pytest.mark.parametrize("name", ["vfs", "crw", "dino", "liir", "liir-reference"])
-def test_the_weighted_labels_of_the_places_are_what_is_propagated(name):
-    changes = {"mixture_components": None, "normalise_labels": False, "foreground_gain": 1.0, "label_feedback": "soft"}
-    protocol = PropagationProtocol.named(name, changes={"radius": 3, **changes})
-    features, first = torch.randn(6, 8, 7, 9), torch.rand(3, 7, 9)
-    labels = torch.stack(list(propagate_labels(features, first, protocol)))
-    points = torch.tensor([[0, 0], [3, 4], [6, 8], [2, 7]])
-    for frame in (1, 3, 5):
-        matches = matches_of_cells(features[: frame + 1], points, protocol, count=10**6)
-        cells = matches.cells.unbind(2)
-        found = labels.movedim(1, -1)[matches.frames, cells[0], cells[1]]
-        expected = labels[frame][:, points[:, 0], points[:, 1]].T
-        torch.testing.assert_close((matches.weights[..., None] * found).sum(1), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_liirs_references_are_those_of_the_public_code(golden):

@@ -1,4 +1,4 @@
-"""Which frames are references, and that memory still holds them: against a loop that keeps every frame."""
+"""Reference frames of a protocol, and memory that still holds them: against a loop that keeps every frame."""
 
 import random
 

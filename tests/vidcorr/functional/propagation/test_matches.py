@@ -1,0 +1,80 @@
+"""Affinity of single cells: the weights of the propagation itself, and those of Liir's equations."""
+
+import pytest
+import torch
+
+from tests.helpers.refusal import refused
+from vidcorr.functional import PropagationProtocol, compact_affinity, local_affinity, propagate_labels
+from vidcorr.functional.propagation.matches import affinity_of_cells, matches_of_cells
+
+POINTS = torch.tensor([[0, 0], [3, 4], [6, 8], [2, 7]])
+PLAIN = {"normalise_labels": False, "foreground_gain": 1.0, "label_feedback": "soft"}
+
+
+def protocol_of(name, **changes):
+    rules = PropagationProtocol.named(name)
+    smaller = {} if rules.radius is None else {"radius": 3}
+    return rules.with_changes(**smaller, **PLAIN, **changes)
+
+
+@pytest.mark.parametrize("name", PropagationProtocol.sources())
+@pytest.mark.usefixtures("each_search")
+def test_the_weighted_labels_of_the_cells_are_what_is_propagated(name):
+    """Under every named protocol, in frames with and without a whole window; the mixture of Liir included."""
+    protocol = protocol_of(name)
+    features, first = torch.randn(9, 8, 7, 9), torch.rand(3, 7, 9)
+    labels = torch.stack(list(propagate_labels(features, first, protocol)))
+    for frame in (1, 3, 8):
+        expected = labels[frame][:, POINTS[:, 0], POINTS[:, 1]].T
+        affinity = affinity_of_cells(features[: frame + 1], POINTS, protocol)
+        average = torch.einsum("nrhw,rlhw->nl", affinity.weights, labels[affinity.frames])
+        torch.testing.assert_close(average, expected, atol=1e-5, rtol=1e-4)
+        matches = matches_of_cells(features[: frame + 1], POINTS, protocol, count=10**6)
+        y, x = matches.cells.unbind(2)
+        found = labels.movedim(1, -1)[matches.frames, y, x]
+        torch.testing.assert_close((matches.weights[..., None] * found).sum(1), expected, atol=1e-5, rtol=1e-4)
+        assert (matches.weights.diff(dim=1) <= 0).all()
+
+
+@pytest.mark.parametrize("border", ["exclude", "zero"])
+@pytest.mark.parametrize("width", ["fixed", "moments"])
+def test_the_prior_is_that_of_equation_7(width, border):
+    """The heat map with the prior is the mixture of the heat map without it."""
+    protocol = protocol_of("liir", mixture_threshold=0.0, mixture_width=width, border=border, references=(0, -1))
+    features = torch.randn(4, 5, 7, 9)
+    softmax = local_affinity(features[3:], features[None, [0, 2]], 3, border)
+    mixture = compact_affinity(softmax, 3, 2, 0.0, width)
+    for prior, expected in ((False, softmax), (True, mixture)):
+        found = affinity_of_cells(features, POINTS, protocol, prior)
+        assert found.frames == [0, 2]
+        for number, (y, x) in enumerate(POINTS.tolist()):
+            windows = expected[0, :, y, x].view(2, 7, 7)
+            whole = torch.zeros(2, 7 + 6, 9 + 6)
+            whole[:, y : y + 7, x : x + 7] = windows
+            torch.testing.assert_close(found.weights[number], whole[:, 3:-3, 3:-3], atol=1e-6, rtol=1e-4)
+    one = affinity_of_cells(features, POINTS, protocol, prior=False).weights
+    assert not torch.allclose(one, found.weights, atol=1e-3)
+
+
+def test_weights_sum_to_one_and_a_repeated_frame_has_its_weight_twice():
+    features = torch.randn(3, 8, 7, 9)
+    twice = affinity_of_cells(features, POINTS, protocol_of("vfs"))  # frame 0 counts twice
+    torch.testing.assert_close(twice.weights.sum((1, 2, 3)), torch.ones(4))
+    equal = features[[0, 0, 0]]
+    of_frames = affinity_of_cells(equal, POINTS, protocol_of("vfs").with_changes(topk=9, radius=0.5)).weights.sum(
+        (2, 3)
+    )
+    torch.testing.assert_close(of_frames, torch.tensor([2 / 3, 1 / 3]).expand(4, 2))
+
+
+def test_mistakes_are_one_line():
+    features = torch.randn(3, 8, 7, 9)
+    for frames, points in ((features[:1], POINTS), (features, POINTS + 5), (features, POINTS - 1)):
+        assert refused(
+            ValueError,
+            "expected 2 frames or more, and points on the map",
+            affinity_of_cells,
+            frames,
+            points,
+            protocol_of("vfs"),
+        )

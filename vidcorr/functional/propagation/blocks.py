@@ -1,0 +1,177 @@
+"""Blocks of products: dot products of a tile's keys with the queries that they meet, and the best matches in them."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..device import dot_products, onednn_pays, onednn_serves, to_device
+from ..window_tiles import Tile
+
+FoundMatches = tuple[Tensor, Tensor]
+"""Dot products (h, w, k) and cells, as `LocalAttention.best_matches` returns them."""
+
+
+class WantedKeys(NamedTuple):
+    """Slots of the searched references, and the number of matches to find.
+
+    Attributes:
+        used: the different slots, in order.
+        listed: the slots as listed, repetitions included.
+        copies: position in `used` of every listed slot.
+        topk: number of matches.
+    """
+
+    used: Tensor
+    listed: Tensor
+    copies: Tensor
+    topk: int
+
+    @classmethod
+    def of(cls, references: Sequence[int], topk: int, device: torch.device) -> "WantedKeys":
+        """Return the slots on a device."""
+        used = sorted(set(references))
+        copies = [used.index(slot) for slot in references]
+        return cls(to_device(used, device), to_device(references, device), to_device(copies, device), topk)
+
+
+class BestCells(NamedTuple):
+    """The best cells of queries, k each: tensors (…, queries of the tile, k).
+
+    Attributes:
+        maxima: largest product over the references; −inf if the neighbourhood has fewer cells.
+        cell: index of the cell in the tile's frame.
+        column: index of the query on the last axis of the block's products in the cell's row.
+    """
+
+    maxima: Tensor
+    cell: Tensor
+    column: Tensor
+
+
+class Block(NamedTuple):
+    """Products of a tile's keys with the queries that their row meets, or of a group of strips.
+
+    Attributes:
+        tile: the tile, or the strip that stands for a group.
+        products: (key rows, key columns, R, queries of a key row); of a group (strips, key rows, …).
+        maxima: largest products over the references, flat over (frame rows, frame columns, queries of a key row), −inf
+            off the map and in a last number more; of a group (strips, …) without the last number.
+        strips: indices of the strips; None for a tile.
+    """
+
+    tile: Tile
+    products: Tensor
+    maxima: Tensor
+    strips: range | None = None
+
+    def best_matches(self, addresses: Tensor | None, wanted: WantedKeys, keys: Tensor) -> FoundMatches:
+        """Return the top-k products of the queries, and the indices of their keys on the map.
+
+        Args:
+            addresses: addresses of the queries' neighbourhoods in the maxima, (queries of the tile, n); None if the
+                neighbourhoods contain all keys.
+            wanted: the references.
+            keys: (h, w, S, C).
+
+        Returns:
+            (…, queries of the tile, k), in the form of `LocalAttention.best_matches`.
+        """
+        best = self._best_cells(addresses, wanted.topk)
+        outside = best.maxima == -torch.inf
+        first = self._first_products(best, len(wanted.used)).masked_fill_(outside, 0)
+        candidates = first[..., None] + wanted.copies * self.tile.queries  # (…, queries, cells, references)
+        products = self.products.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
+        products.masked_fill_(outside[..., None], -torch.inf)
+        top, choice = _largest(products.flatten(-2), wanted.topk)
+        cell = choice // len(wanted.copies)
+        slot = wanted.listed[choice % len(wanted.copies)]
+        y, x = self._places(best.cell)
+        y = y.gather(-1, cell)
+        x = x.gather(-1, cell)
+        width, slots = keys.shape[1:3]
+        return top, ((y * width + x) * slots + slot).masked_fill_(top == -torch.inf, 0)
+
+    def _best_cells(self, addresses: Tensor | None, topk: int) -> BestCells:
+        """Return the top-k cells of all queries by the maximum over the references."""
+        queries = self.tile.queries
+        if addresses is None:
+            top, cell = _largest(self.maxima[:-1].view(-1, queries).T.contiguous(), topk)
+            column = torch.arange(queries, device=cell.device)[:, None].expand_as(cell)
+            return BestCells(top, cell, column)
+        scores = self.maxima.index_select(-1, addresses.view(-1)).view(*self.maxima.shape[:-1], *addresses.shape)
+        top, choice = _largest(scores, topk)
+        address = addresses.expand(scores.shape).gather(-1, choice)
+        return BestCells(top, address // queries, address % queries)
+
+    def _first_products(self, best: BestCells, references: int) -> Tensor:
+        """Return the addresses of the best cells' products with the first reference in the flat products."""
+        frame_columns = self.tile.frame[1]
+        key_rows, key_columns = self.tile.keys
+        y = best.cell // len(frame_columns) + self.tile.frame[0].start
+        x = best.cell % len(frame_columns) + frame_columns.start
+        key = (y - key_rows.start) * len(key_columns) + x - key_columns.start
+        first = key * references * self.tile.queries + best.column
+        if self.strips is not None:
+            first += self._strip_index(best.cell) * self.products[0].numel()
+        return first
+
+    def _places(self, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the rows and columns on the map of cells of the frame."""
+        rows, columns = self.tile.frame
+        y = cell // len(columns) + rows.start
+        x = cell % len(columns) + columns.start
+        if self.strips is not None:
+            width = self.tile.size[1]
+            x = x + self._strip_index(cell) * width + (self.strips.start * width - self.tile.at[1].start)
+        return y, x
+
+    def _strip_index(self, like: Tensor) -> Tensor:
+        """Return the index of each strip within the group, (strips, 1, 1)."""
+        return torch.arange(len(self.products), device=like.device).view(-1, 1, 1)
+
+
+def tile_products(tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor, best: Tensor) -> Tensor:
+    """Return the dot products of all keys with the queries that their row meets.
+
+    Args:
+        tile: position of queries and keys.
+        query: (h, w, C), of the whole map.
+        keys: (key rows, key columns, R, C), of the tile; dense from the third axis on, and along a row.
+        buffer: flat buffer for the products of a sliding tile.
+        best: (key rows, key columns, queries), receives the maxima over the references for the queries met.
+
+    Returns:
+        (key rows, key columns, R, queries of a key row), undefined for queries beyond a row's reach.
+    """
+    rows, columns, references, _ = keys.shape
+    shape = (rows, columns, references, tile.queries)
+    queries = query[tile.query_slices].contiguous()
+    if not tile.slides:
+        block = key_products(keys.flatten(0, 2), queries.flatten(0, 1)).view(shape)
+        torch.amax(block, 2, out=best)
+        return block
+    block = buffer[: math.prod(shape)].view(shape)
+    if not onednn_serves(keys):  # a single product instead of a product per row of keys
+        torch.bmm(keys.flatten(1, 2), tile.met(queries.flatten(0, 1)), out=block.flatten(1, 2))
+        torch.amax(block, 2, out=best)
+        return block
+    for i, (rows_met, start) in enumerate(tile.rows_met()):
+        products = key_products(keys[i].flatten(0, 1), queries[rows_met].flatten(0, 1)).view(columns, references, -1)
+        stop = start + products.shape[2]
+        block[i, :, :, start:stop] = products
+        best[i, :, start:stop] = products.amax(1)  # while the row is still in the cache
+    return block
+
+
+def key_products(keys: Tensor, queries: Tensor) -> Tensor:
+    """Return products of rows, contiguous: (n, C), (m, C) → (n, m)."""
+    return dot_products(queries, keys).mT.contiguous() if onednn_pays(queries, keys) else keys @ queries.T
+
+
+def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
+    """Return values and indices of the top-k of (…, n), both (…, min(k, n)), in no order."""
+    top, index = scores.topk(min(topk, scores.shape[-1]), sorted=False)
+    return top, index

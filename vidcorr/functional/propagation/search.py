@@ -1,0 +1,151 @@
+"""Reference frames of a protocol, and the search for the best matches in them."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..device import PendingCopy
+from ..protocols import PropagationProtocol
+from ..window_tiles import Neighbourhood
+from .attention import LocalAttention
+from .blocks import FoundMatches
+from .memory import KeyMemory
+
+NEARBY = -1
+"""Index of the memory of frames that are searched in the neighbourhood."""
+
+
+def reference_frames(protocol: PropagationProtocol, frame: int, start: int = 0) -> list[int]:
+    """Return the indices of the reference frames of `frame`; a repeated index counts twice.
+
+    Args:
+        protocol: the rules.
+        frame: index of the frame.
+        start: first frame of the context, and the first index returned: 0, or the start frame of an object.
+    """
+    if protocol.references is not None:
+        chosen = {r if r >= 0 else frame + r for r in protocol.references}
+        return sorted(f for f in chosen if 0 <= f < frame)
+    window = range(frame - protocol.context, frame)
+    if protocol.repeat_first == "padding":
+        return [start] + [max(f, start) for f in window]
+    first_recent = 1 if protocol.repeat_first == "never" else 0
+    return [0] + [f for f in window if f >= first_recent]
+
+
+def compared(features: Tensor, protocol: PropagationProtocol) -> Tensor:
+    """Return features (C, h, w) as the protocol compares them: (h, w, C), of unit length or as they are."""
+    dtype: torch.dtype = getattr(torch, protocol.precision)
+    features = features.to(torch.float64 if dtype == torch.float64 else torch.float32)
+    if protocol.feature_normalisation == "l2":
+        features = features / features.square().sum(-3, keepdim=True).sqrt().clamp_min(1e-12)
+    return features.to(dtype).permute(1, 2, 0).contiguous()
+
+
+def looks_everywhere(protocol: PropagationProtocol) -> bool:
+    """Return whether the lasting copy of frame 0 is searched everywhere, and so is kept separately."""
+    return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
+
+
+class CorrespondenceSearch:
+    """Finds the best matches of a video's frames in their reference frames.
+
+    Propagators of one group (see `shared_finders`) can share a finder. The first propagator to take a frame searches
+    with the group's largest top-k; the others choose among its matches. All propagators must take a frame before any
+    takes the next frame.
+
+    Args:
+        protocols: the group, protocols that match alike.
+
+    Attributes:
+        keys: `NEARBY`, or a start frame that is searched everywhere and kept to the end → features.
+    """
+
+    def __init__(self, protocols: Sequence[PropagationProtocol]) -> None:
+        self.keys: dict[int, KeyMemory] = {}
+        self._protocol = protocols[0]
+        self._topk = max(protocol.topk or 0 for protocol in protocols)
+        self._nearby = LocalAttention(Neighbourhood(self._protocol.radius_in_cells, self._protocol.neighbourhood))
+        self._anywhere = LocalAttention(Neighbourhood(None))
+        self._everywhere = looks_everywhere(self._protocol)
+        self._new_memory = KeyMemory if self._protocol.topk is None else KeyMemory.fastest
+        self._written = self._searched = -1  # the latest frame
+        self._found: dict[tuple[int, int], dict[int, FoundMatches]] = {}
+
+    def write(self, frame: int, features: Tensor, starts: bool) -> None:
+        """Store the features (h, w, C) of a frame; a repeated call does nothing.
+
+        Args:
+            frame: index of the frame.
+            features: (h, w, C).
+            starts: objects start in the frame, as in frame 0.
+        """
+        if frame == self._written:
+            return
+        self._written = frame
+        protocol = self._protocol
+        if not self.keys:
+            lasting: Sequence[int] = () if self._everywhere else (0,)
+            recent = protocol.context
+            if protocol.references is not None:
+                lasting, recent = [f for f in protocol.references if f >= 0], max(0, -min(protocol.references))
+            self.keys[NEARBY] = self._new_memory(lasting, recent, features, self._nearby)
+        lasts_apart = self._everywhere or (frame > 0 and protocol.entering == "own-context")
+        if starts and lasts_apart:
+            self.keys[frame] = self._new_memory((frame,), 0, features, self._anywhere)
+            self.keys[frame].write(frame, features)
+        self.keys[NEARBY].write(frame, features)
+
+    def searched(self, frame: int, start: int) -> dict[int, list[int]]:
+        """Return the memories that a frame searches → the reference frames in each; see `find`."""
+        frames = reference_frames(self._protocol, frame, start)
+        if start not in self.keys:
+            return {NEARBY: frames}
+        return {start: frames[:1], NEARBY: frames[1:]} if frames[1:] else {start: frames}
+
+    def find(self, query: Tensor, frame: int, start: int, topk: int) -> tuple[dict[int, FoundMatches], int]:
+        """Return the best matches of a frame's queries (h, w, C) in each of the `keys`, and the number that counts.
+
+        The number is `topk` over all keys together. If ties are kept, matches equal to the last of the top-k count too,
+        and smaller products are −inf. `start`: first frame of the searched context, see `reference_frames`.
+        """
+        if frame != self._searched:
+            self._searched, self._found = frame, {}
+        ties = self._protocol.topk_ties == "kept"
+        count = topk + 1 if ties else self._topk
+        while True:
+            if (start, count) not in self._found:
+                self._found[start, count] = {
+                    source: self.keys[source].best_matches(query, frames, count)
+                    for source, frames in self.searched(frame, start).items()
+                }
+            matches = self._found[start, count]
+            if not ties:
+                return matches, topk
+            products = torch.cat([values for values, _ in matches.values()], dim=2)
+            top = products.topk(min(topk, products.shape[2]), dim=2).values
+            last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
+            full = [values for values, _ in matches.values() if values.shape[2] == count]
+            none_missing = [~(values.amin(2, keepdim=True) >= last).any() for values in full]
+            if not full or PendingCopy(torch.stack(none_missing).all()).wait():  # the one wait of a frame
+                tied = {at: (v.masked_fill(v < last, -torch.inf), cells) for at, (v, cells) in matches.items()}
+                return tied, count
+            count *= 2  # all matches found are tied with the last of the top-k: there may be more
+
+
+def shared_finders(protocols: Sequence[PropagationProtocol]) -> list[CorrespondenceSearch]:
+    """Return a finder per protocol; protocols that differ only in top-k, temperature or coding of labels share it.
+
+    A protocol without a top-k, or that keeps ties, needs all matches and never shares.
+    """
+    after = PropagationProtocol.fields_with("part", "after matching")
+    matched = [field.name for field in PropagationProtocol.value_fields() if field.name not in after]
+    groups: dict[tuple[object, ...], list[PropagationProtocol]] = {}
+    keys: list[tuple[object, ...]] = []
+    for index, protocol in enumerate(protocols):
+        alone = protocol.topk is None or protocol.topk_ties == "kept"
+        keys.append((index,) if alone else tuple(getattr(protocol, name) for name in matched))
+        groups.setdefault(keys[-1], []).append(protocol)
+    finders = {key: CorrespondenceSearch(group) for key, group in groups.items()}
+    return [finders[key] for key in keys]
