@@ -1,5 +1,6 @@
 from .benchmark import BenchmarkCallback as BenchmarkCallback
 from .best_checkpoint import BestCheckpoint as BestCheckpoint
+from .checkpoint_io import AtomicCheckpointIO as AtomicCheckpointIO
 from .last_checkpoint import LastCheckpoint as LastCheckpoint
 from .monitors import (
     CollapseMonitor as CollapseMonitor,
@@ -7,7 +8,6 @@ from .monitors import (
     Throughput as Throughput,
 )
 from .safeguards import (
-    AtomicCheckpointIO as AtomicCheckpointIO,
     Safeguards as Safeguards,
     TrainingStopped as TrainingStopped,
 )

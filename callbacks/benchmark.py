@@ -19,7 +19,7 @@ from pytorch_lightning.cli import SaveConfigCallback
 
 from datamodules.video import VideoDataModule
 from vidcorr.benchmarks.base import Benchmark
-from vidcorr.benchmarks.evaluation import BenchmarkError, Ranks
+from vidcorr.benchmarks.evaluation import BenchmarkError, LostRank, Ranks
 from vidcorr.errors import UsageError
 from vidcorr.experiments.configured import FLAGS, protocols_of, read_changes, read_on
 from vidcorr.results.result import Evaluated, Network, Result
@@ -160,7 +160,7 @@ class BenchmarkCallback(pl.Callback):
             network, features = _network(trainer, pl_module), benchmark.extractor(pl_module)
             run = benchmark.run(features, network, [benchmark.protocol], folder, shared=True, past=past, at=at)
         except Exception as error:
-            if not fitting:
+            if not fitting or isinstance(error, LostRank):
                 raise
             unforeseen = not isinstance(error, BenchmarkError)
             log.error("%s failed; the training continues: %s", self.name, error, exc_info=unforeseen)

@@ -2,17 +2,20 @@
 
 import json
 import logging
+import os
 import shlex
 import warnings
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from jsonargparse import Namespace
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -22,7 +25,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from lightning_modules.base import CorrespondenceModule
 from vidcorr import signals
 from vidcorr.backbones.checkpoints import read_content, saved_model
-from vidcorr.backbones.networks import SHORT_NAMES, read_spec
+from vidcorr.backbones.networks import SHORT_NAMES, read_spec, split_view
 from vidcorr.backbones.trust import allow_named, outside_code
 from vidcorr.errors import UsageError, explain
 from vidcorr.experiments.configured import CONFIGS, FLAGS, add_flags, read_yaml
@@ -33,7 +36,7 @@ from .best_checkpoint import BestCheckpoint
 from .last_checkpoint import LastCheckpoint
 from .monitors import RunProgress, Throughput
 from .run_folder import continued_logger, newest_checkpoint, remove_unused, run_folder
-from .safeguards import Safeguards
+from .safeguards import Safeguards, refuse_callbacks
 
 HOMES = ("lightning_modules", "datamodules", "callbacks", "vidcorr")
 """Packages whose public classes a command line names without a path."""
@@ -119,7 +122,7 @@ def arrange(args: Sequence[str], configs: Sequence[str] = ()) -> tuple[list[str]
 
 def _model_words(model: str) -> list[str]:
     """Return the words for `--model`: a class, or a `FrozenEncoder` of a network, see `read_spec`."""
-    spec = model.partition("@")[0]
+    spec, _ = split_view(model)
     is_file = spec.endswith((".ckpt", ".safetensors")) or ("." in spec and Path(spec).is_file())
     is_network = spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec or is_file
     if model.startswith("{") or not is_network:
@@ -155,6 +158,8 @@ def from_checkpoint(command: str, given: Options) -> tuple[list[str], list[str]]
     """
     options, before, after = dict(given), [], []
     path, root = options.get("ckpt_path"), Path(options.get("trainer.default_root_dir") or "runs").expanduser()
+    if path is None and command == "fit" and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+        path = "last"  # SLURM runs the same line again
     named = str(options.get("model.class_path") or options.get("model") or "").rpartition(".")[2]
     if path == "last":
         path = newest_checkpoint(root, [value for name, value in given if value and name.endswith(".dirpath")])
@@ -197,6 +202,20 @@ def make_trainer(
         precision = MIXED[chosen]
         rank_zero_info(f"precision auto: {precision} ({reason})")
     return pl.Trainer(accelerator=accelerator, precision=precision, **kwargs)  # type: ignore[arg-type]
+
+
+def plain_words(value: Any) -> Any:
+    """Return a configuration with words in place of members of an enumeration, which YAML cannot represent."""
+    if isinstance(value, Namespace):
+        made = value.clone()
+        for name, part in vars(value).items():
+            made[name] = plain_words(part)
+        return made
+    if isinstance(value, dict):
+        return {name: plain_words(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [plain_words(part) for part in value]
+    return value.value if isinstance(value, Enum) else value
 
 
 class SaveConfig(SaveConfigCallback):
@@ -268,6 +287,7 @@ class VidcorrCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Seed data and model too, unless they set a seed."""
+        self.config = plain_words(self.config)
         config = self.config[self.command]
         for section in ("model", "data"):
             arguments = (config.get(section) or {}).get("init_args") or {}
@@ -312,6 +332,7 @@ class VidcorrCLI(LightningCLI):
         """Refuse a training without data, and benchmarks of features that the model lacks."""
         if self.datamodule is None and not is_overridden("train_dataloader", self.model, pl.LightningModule):
             raise ValueError("fit needs data: add a file such as --config data/synthetic.yaml, or --data CLASS")
+        refuse_callbacks(self.trainer)
         for callback in _benchmarks_among(self.trainer.callbacks):  # type: ignore[attr-defined]
             callback.benchmark.extractor(self.model)  # before data are generated or read
 

@@ -53,8 +53,13 @@ def remove_unused(folder: Path) -> None:
 def checkpoint_folder(trainer: pl.Trainer, dirpath: str | Path | None) -> str:
     """Return the folder of a callback's checkpoints: `dirpath`, else `checkpoints/` in the folder of the run."""
     if dirpath is None:
-        return str(run_folder(trainer).absolute() / "checkpoints")
-    return str(dirpath) if "://" in str(dirpath) else str(Path(dirpath).expanduser().resolve())
+        return resolved_path(run_folder(trainer) / "checkpoints")
+    return resolved_path(dirpath)
+
+
+def resolved_path(path: str | Path) -> str:
+    """Return the one spelling of a path, for comparisons; an address such as `s3://…` stays as it is."""
+    return str(path) if "://" in str(path) else str(Path(path).expanduser().resolve())
 
 
 def continued_logger(root: str | Path, path: str | Path) -> TensorBoardLogger | None:

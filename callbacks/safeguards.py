@@ -1,37 +1,42 @@
-"""A run ends in order on a signal, a non-finite loss, a folder in use; files of checkpoints are written atomically."""
+"""A run ends in order on a signal, a non-finite loss, a folder in use."""
 
-import copy
 import logging
 import math
 import os
 import signal
-from collections import Counter, OrderedDict
-from collections.abc import Mapping
+import subprocess
 from contextlib import ExitStack
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-import numpy as np
 import pytorch_lightning as pl
-import torch
+from pytorch_lightning.callbacks import BaseFinetuning, BatchSizeFinder, LearningRateFinder, ModelPruning
+from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from vidcorr import signals
-from vidcorr.backbones.checkpoints import read_content
 from vidcorr.benchmarks.evaluation import LostRank, Ranks
 from vidcorr.functional.device import PendingCopy
-from vidcorr.videos.files import FolderLock, unfinished
+from vidcorr.videos.files import FolderLock
+
+from .checkpoint_io import AtomicCheckpointIO
+from .run_folder import resolved_path
 
 log = logging.getLogger(__name__)
 MOST_VIDEOS = 32
 STOP_ERRORS = (signals.Stopped, SIGTERMException)
 """Our exception for a stop by a signal, and Lightning's for a signal that arrives before our handlers are installed."""
-PLAIN = (bool, int, float, complex, str, bytes, Tensor, torch.nn.Parameter, torch.Size, torch.dtype, torch.device)
-"""Types that `torch.load` reads as data, beside lists, tuples and dicts."""
+REFUSED: dict[type[pl.Callback], str] = {
+    BaseFinetuning: "is a base class; use BackboneFinetuning, or your own subclass",
+    BatchSizeFinder: "the learning rate is scaled with the batch before the search; set data.batch_size",
+    LearningRateFinder: "its trial steps fill queues and move schedules; set the rate of the method, model.base_lr",
+    ModelPruning: "pruned weights have other names, which no command reads; prune after the training",
+}
+"""Callbacks of Lightning that would train something else than the plan says → what to do instead."""
 
 
 class StepOutcome(IntEnum):
@@ -39,7 +44,8 @@ class StepOutcome(IntEnum):
 
     GOOD = 0
     STOP_REQUESTED = 1
-    NOT_FINITE = 2
+    REQUEUE_REQUESTED = 2
+    NOT_FINITE = 3
 
 
 class StepLoss(NamedTuple):
@@ -82,8 +88,8 @@ class Safeguards(pl.Callback):
     - **SIGTERM** (preemption, `docker stop`, torchrun) and **Ctrl-C**: the optimiser step is finished, `LastCheckpoint`
       saves it, and the process ends with status 143 or 130; a second Ctrl-C ends it at once. Lightning's handler talks
       to the other ranks from within the signal, which can block them for good; here the ranks agree after every step.
-      `validate` finishes its frame. SLURM's requeue signal (USR1 by default, see `SLURMEnvironment`)
-      stays with Lightning, which saves `hpc_ckpt_N.ckpt` and requeues the job.
+      `validate` finishes its frame. **SLURM's requeue signal** (USR1 by default, see `SLURMEnvironment`) stops the
+      run in the same way, with status 138, and queues the job again.
     - **A non-finite loss** stops the run with the step and the videos of its batch. A single CPU process checks before
       the weights change. A loss on a GPU is checked a step later, so no step waits; loss and weights are checked before
       every save, so nothing replaces a good checkpoint.
@@ -98,10 +104,23 @@ class Safeguards(pl.Callback):
         self._videos: Tensor | None = None
         self._agreed_at = -1  # last batch on which the ranks agreed, counted over all epochs
         self.stopping = False  # all ranks have agreed to stop after the step is logged
+        self._requeues = False  # and to queue the job again
         self._held = ExitStack()  # the handlers of signals and the locks of folders, until the run ends
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Install `AtomicCheckpointIO`."""
+        """Install `AtomicCheckpointIO`; refuse what would train something else than the plan says.
+
+        Raises:
+            ValueError: for a callback of `REFUSED`; for fewer ranks than torchrun or srun has started.
+        """
+        if stage == "fit":
+            refuse_callbacks(trainer)
+        started = _started_processes()
+        if started > 1 and started != trainer.world_size:
+            raise ValueError(
+                f"torchrun or srun has started {started} processes, but this run uses {trainer.world_size}, so each "
+                "would train alone: set trainer.devices to the processes per machine, and trainer.num_nodes"
+            )
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
 
@@ -109,17 +128,24 @@ class Safeguards(pl.Callback):
         """Lock the folders against other runs."""
         self._ranks = Ranks()
         self._losses.clear()
-        self._agreed_at, self.stopping = -1, False
+        self._agreed_at = -1
+        self.stopping = False
+        self._requeues = False
         with self._ranks.together():
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-                folders = {getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks}
-                for folder in folders:
-                    if folder and "://" not in str(folder):
+                given = [getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks]
+                folders = {resolved_path(folder) for folder in given if folder}
+                for folder in sorted(folders):
+                    if "://" not in folder:
                         self._held.enter_context(FolderLock(Path(folder)))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Install the signal handlers, which Lightning restores when the fit ends."""
-        self._held.enter_context(signals.deferred(forward=getattr(trainer.strategy.launcher, "kill", None)))
+        forward = getattr(trainer.strategy.launcher, "kill", None)
+        requeue: list[int] = []
+        if SLURMEnvironment.detect():  # Lightning handles its signal, unless the user has turned requeueing off
+            requeue = [number for number in signals.REQUEUE if signal.getsignal(number) != signal.SIG_DFL]
+        self._held.enter_context(signals.deferred(forward=forward, more=requeue))
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -152,12 +178,11 @@ class Safeguards(pl.Callback):
         if batch == self._agreed_at:
             return
         self._agreed_at, bad = batch, self._bad_loss(trainer, wait=False)
-        requested = StepOutcome.STOP_REQUESTED if signals.requests.received else StepOutcome.GOOD
-        worst = self._worst(StepOutcome.NOT_FINITE if bad else requested)
+        worst = self._worst(StepOutcome.NOT_FINITE if bad else _requested())
         if worst == StepOutcome.NOT_FINITE:
             self._stop(bad)
-        halfway = accumulates(trainer)  # no stop with a part of the gradients
-        self.stopping = worst == StepOutcome.STOP_REQUESTED and not halfway
+        if not accumulates(trainer):  # no stop with a part of the gradients
+            self._stop_if(worst)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop if the ranks have agreed to stop."""
@@ -180,8 +205,7 @@ class Safeguards(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Agree over all ranks whether to continue."""
-        if self._worst(StepOutcome.STOP_REQUESTED if signals.requests.received else StepOutcome.GOOD):
-            self.stopping = True
+        self._stop_if(self._worst(_requested()))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -202,7 +226,9 @@ class Safeguards(pl.Callback):
         if isinstance(exception, LostRank) and launcher is not None:
             launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
         if number := None if isinstance(exception, LostRank) else signals.cause_of(exception):
-            rank_zero_info(f"stopped by {signals.NAMES[number]}")
+            rank_zero_info(f"stopped by {(signals.NAMES | signals.REQUEUE)[number]}")
+            if trainer.is_global_zero and (self._requeues or number in signals.REQUEUE):
+                requeue_job()
         self._held.close()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -224,9 +250,15 @@ class Safeguards(pl.Callback):
             del self._losses[0]
         return None
 
+    def _stop_if(self, outcome: int) -> None:
+        if outcome != StepOutcome.GOOD:
+            self.stopping = True
+            self._requeues = outcome == StepOutcome.REQUEUE_REQUESTED
+
     def _leave_if_stopping(self) -> None:
         if self.stopping:
-            raise signals.Stopped(signals.requests.received or signal.SIGTERM)  # which may have come to another rank
+            of_another_rank = signal.SIGUSR1 if self._requeues else signal.SIGTERM
+            raise signals.Stopped(signals.requests.received or of_another_rank)
 
     def _worst(self, outcome: int) -> int:
         """Return the worst outcome of all ranks in a fit; outside a fit, the given outcome."""
@@ -235,6 +267,50 @@ class Safeguards(pl.Callback):
     def _stop(self, reason: str | None) -> NoReturn:
         reasons = [reason] if self._ranks is None else self._ranks.gather(reason)
         raise TrainingStopped(next(text for text in reasons if text))
+
+
+def refuse_callbacks(trainer: pl.Trainer) -> None:
+    """Refuse the callbacks of `REFUSED`.
+
+    Raises:
+        ValueError: with the callback, and what to do instead.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if type(callback) in REFUSED:
+            raise ValueError(f"{type(callback).__name__}: {REFUSED[type(callback)]}")
+
+
+def _requested() -> StepOutcome:
+    """Return what the signals that this process has received ask for."""
+    number = signals.requests.received
+    if number is None:
+        return StepOutcome.GOOD
+    return StepOutcome.REQUEUE_REQUESTED if number in signals.REQUEUE else StepOutcome.STOP_REQUESTED
+
+
+def _started_processes() -> int:
+    """Return the number of processes that torchrun or srun has started for this run; 1 without them."""
+    if TorchElasticEnvironment.detect():
+        return int(os.environ["WORLD_SIZE"])
+    if SLURMEnvironment.detect():
+        return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))
+    return 1
+
+
+def requeue_job() -> None:
+    """Ask SLURM to queue this job, or this task of an array, again."""
+    job = os.environ["SLURM_JOB_ID"]
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    try:
+        done = subprocess.run(["scontrol", "requeue", job], check=False).returncode == 0
+    except OSError as error:
+        log.error("job %s is not queued again: scontrol: %s", job, error.strerror)
+        return
+    if done:
+        rank_zero_info(f"job {job} is queued again")
+    else:
+        log.error("job %s is not queued again: scontrol requeue failed", job)
 
 
 def _names(trainer: pl.Trainer, indices: Tensor | None) -> str:
@@ -253,94 +329,3 @@ def is_stopping(trainer: pl.Trainer) -> bool:
     for guard in guards:
         guard.agree(trainer)
     return any(guard.stopping for guard in guards)
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint under a temporary name, and rename it once it is completely on disk.
-
-    Lightning's class writes to the machine's temporary folder. If that is on another disk, its move is a copy, and a
-    killed run or a full disk leaves half a file in place of a complete one.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._folders: set[str] = set()  # that this run has written checkpoints to
-
-    def save_checkpoint(self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint; Lightning handles addresses such as `s3://…`.
-
-        Raises:
-            OSError: if it cannot be written, for example on a full disk; an earlier file is kept.
-            ValueError: if it holds a value that could not be read back; the message has its key.
-        """
-        content: dict[str, Any] = plain(dict(checkpoint))
-        self._folders.add(str(path).rpartition("/")[0])
-        if "://" in str(path):
-            return super().save_checkpoint(content, path, storage_options)
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        hidden = path.with_name(f".{path.name}.unfinished")
-        try:
-            with unfinished(path, hidden), hidden.open("wb") as file:
-                torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-        except (OSError, RuntimeError) as error:  # torch raises RuntimeError for some errors of the system
-            cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
-            if not isinstance(cause, OSError):
-                raise
-            before = "; the one before is as it was" if path.exists() else ""
-            raise OSError(
-                f"{path} could not be written: {cause.strerror}{before}; make room and resume with --ckpt_path last"
-            ) from error
-        return None
-
-    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
-        """Read a checkpoint as data, a file to the CPU: no code in it runs, whatever `weights_only` says.
-
-        Raises:
-            ValueError: if the file is damaged, or holds other types than tensors and plain types.
-        """
-        if "://" in str(path):
-            return super().load_checkpoint(path, map_location, True)
-        return read_content(path)
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        """Remove a checkpoint after a better checkpoint was saved.
-
-        The name may come from the file that a run resumes from, so only a regular `.ckpt` file is removed, in a folder
-        to which this run has written a checkpoint.
-        """
-        folder = str(path).rpartition("/")[0]
-        file = Path(path)
-        is_checkpoint = file.suffix == ".ckpt" and file.is_file() and not file.is_symlink()
-        if folder in self._folders and ("://" in folder or is_checkpoint):
-            super().remove_checkpoint(path)
-        else:
-            log.warning("%s is not removed: it is no checkpoint of this run", path)
-
-
-def plain(value: Any, key: str = "") -> Any:
-    """Return a value with Python's numbers in place of numpy's, in the types that `torch.load` reads as data.
-
-    Args:
-        value: part of a checkpoint.
-        key: its place in the checkpoint, for the message.
-
-    Raises:
-        ValueError: for a value of another type.
-    """
-    if isinstance(value, np.generic):
-        value = value.item()  # a schedule over an array makes its rates numpy's
-    if value is None or type(value) in PLAIN:
-        return value
-    if type(value) in (dict, OrderedDict, Counter):
-        made = copy.copy(value)  # with the attributes that a state dict has
-        made.clear()
-        for name, part in value.items():
-            made[plain(name, key)] = plain(part, f"{key}.{name}".lstrip("."))
-        return made
-    if type(value) in (list, tuple):
-        return type(value)(plain(part, f"{key}.{index}") for index, part in enumerate(value))
-    kind = type(value).__qualname__
-    raise ValueError(f"{key} is a {kind}, which no checkpoint can hold: make it a number, text, list, dict or tensor")

@@ -1,5 +1,6 @@
 """The momentum encoder, the queue of keys, and the base of the methods with both."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -143,8 +144,29 @@ class MomentumMethod(CorrespondenceModule):
 
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
-        queues = [name for name, part in self.named_children() if part is self._queue]
-        return [name for name, _ in self.named_buffers() if name.partition(".")[0] in queues]
+        return list(self._queue_tensors())
+
+    def _queue_tensors(self) -> dict[str, Tensor]:
+        """Return the buffers of the queue by their names in the module."""
+        tensors = {}
+        for child, part in self.named_children():
+            if part is self._queue:
+                for name, tensor in part.named_buffers():
+                    tensors[f"{child}.{name}"] = tensor
+        return tensors
+
+    def named_buffers(self, *args: Any, **options: Any) -> Iterator[tuple[str, Tensor]]:
+        """Yield the buffers without the queue, whose keys and slots no average of weights may mix."""
+        queue = [id(tensor) for tensor in self._queue_tensors().values()]
+        for name, tensor in super().named_buffers(*args, **options):
+            if id(tensor) not in queue:
+                yield name, tensor
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the queue of the training beside the averaged weights of a callback."""
+        super().on_save_checkpoint(checkpoint)
+        for name, tensor in self._queue_tensors().items():
+            checkpoint["state_dict"][name] = tensor
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute and log the loss of a batch; keep its keys for the end of the optimiser step.

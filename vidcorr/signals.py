@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import partial
@@ -18,6 +18,8 @@ LOST_WORKER = re.compile(r"[Ww]orker .*(died|exited|killed)")
 """Message for a dead loader worker."""
 NAMES: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 """Handled signals → their names in messages."""
+REQUEUE: dict[int, str] = {signal.SIGUSR1: "SIGUSR1", signal.SIGUSR2: "SIGUSR2"}
+"""Signals by which SLURM asks a job to save and queue again → their names; handled on request."""
 
 
 class Stopped(SystemExit):
@@ -80,12 +82,15 @@ def check() -> None:
 
 
 @contextmanager
-def handled(forward: Callable[[int], None] | None = None, defer: bool = False) -> Iterator[None]:
+def handled(
+    forward: Callable[[int], None] | None = None, defer: bool = False, more: Iterable[int] = ()
+) -> Iterator[None]:
     """End the block with `Stopped` as soon as a signal arrives; does nothing outside the main thread.
 
     Args:
         forward: called with SIGTERM's number, to notify the other processes of the run.
         defer: let a signal wait until the block calls `check`; a second Ctrl-C ends it at once.
+        more: further signals to handle, of `REQUEUE`.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -93,7 +98,7 @@ def handled(forward: Callable[[int], None] | None = None, defer: bool = False) -
     if not requests.depth or requests.owner != os.getpid():  # else nested; a forked rank begins anew
         vars(requests).clear()
         requests.owner = os.getpid()
-    previous = {number: signal.signal(number, requests.handle) for number in NAMES}
+    previous = {number: signal.signal(number, requests.handle) for number in (*NAMES, *more)}
     before = requests.forward
     requests.forward = forward or before
     requests.depth += 1

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
+from vidcorr.signals import REQUEUE
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.processes import STOPS, usable_cores
 from vidcorr.videos.source import hashed_rank
@@ -135,6 +136,8 @@ def start_worker(worker: int) -> None:
     for number in STOPS:
         signal.signal(number, signal.SIG_IGN)  # discards a pending signal
         signal.signal(number, signal.SIG_DFL)
+    for number in REQUEUE:  # SLURM signals all processes of a job
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends a worker that hangs, see `ClipDataset`
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 

@@ -1,5 +1,6 @@
 """Checkpoints of this project: written, read as data, and made into the module that they hold."""
 
+import re
 import shlex
 import zipfile
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from .trust import Recipe, make, pass_gate, reason
 
 SUFFIXES = (".ckpt", ".pt", ".pth")
 METADATA_KEY = "vidcorr"
+ARCHIVE = b"PK\x03\x04"
+"""First bytes of a file of `torch.save`, which is a zip archive."""
 
 
 def read_content(path: str | Path, whole: bool = True) -> Any:
@@ -40,7 +43,27 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
     except PermissionError:
         raise
     except Exception as error:  # torch raises errors of many types for a senseless file
-        raise ValueError(f"{path}: damaged or foreign: {reason(error)}; {convert_line(path)}") from error
+        raise ValueError(f"{path}: {_fault_of_file(path, error)}") from error
+
+
+def _fault_of_file(path: Path, error: Exception) -> str:
+    """Say why a file cannot be read, with the remedy."""
+    again = "copy it again, or name an earlier checkpoint"
+    if path.stat().st_size == 0:
+        return f"is empty: {again}"
+    with path.open("rb") as file:
+        is_archive = file.read(len(ARCHIVE)) == ARCHIVE
+    if is_archive and not zipfile.is_zipfile(path):
+        return f"incomplete, its end is missing: {again}"
+    if is_archive and isinstance(error, OSError | ValueError | zipfile.BadZipFile):
+        return f"damaged, {reason(error)}: {again}"
+    if "TorchScript" in str(error):
+        return "is a TorchScript archive, which holds code: save its state_dict with torch.save"
+    forbidden = re.search(r"GLOBAL (\S+)", str(error))
+    if forbidden is not None:
+        found = f"it holds {forbidden[1]}, which is neither a tensor nor a plain type and is not run"
+        return f"damaged or foreign: {found}; {convert_line(path)}"
+    return f"damaged or foreign: {reason(error)}; {convert_line(path)}"
 
 
 def check_metadata(checkpoint: object, source: str | Path) -> None:

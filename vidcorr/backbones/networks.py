@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import near
 from ..functional.device import M, shared_copy
+from .checkpoints import SUFFIXES
 from .extractor import Dilated, FeatureExtractor, describe_output
 from .trust import allow, import_named, reason
 from .video import VideoEncoder
@@ -37,6 +39,8 @@ SHORT_NAMES = {
 
 Weights of timm come from its cache, or over the network at first use.
 """
+FILE_SUFFIXES = (*SUFFIXES, ".safetensors")
+"""Endings of the files that hold a network."""
 
 
 def full_name(name: str) -> tuple[str, bool]:
@@ -48,8 +52,19 @@ def full_name(name: str) -> tuple[str, bool]:
         >>> full_name("torchvision:resnet18")
         ('torchvision:resnet18', False)
     """
-    spec = SHORT_NAMES.get(name, name).partition("@")[0]
+    spec = SHORT_NAMES[name].partition("@")[0] if name in SHORT_NAMES else name
     return spec, name in SHORT_NAMES and spec.startswith("timm:")
+
+
+def split_view(text: str) -> tuple[str, str]:
+    """Split `SPEC@STAGE/STRIDE` into SPEC and `STAGE/STRIDE`; an `@` in the path of a file belongs to the path."""
+    if text.endswith(FILE_SUFFIXES) or Path(text).exists():
+        return text, ""
+    path, _, view = text.rpartition("@")
+    if path.endswith(FILE_SUFFIXES) or Path(path).is_file():
+        return path, view
+    spec, _, view = text.partition("@")
+    return spec, view
 
 
 def read_spec(text: str) -> dict[str, Any]:
@@ -65,7 +80,7 @@ def read_spec(text: str) -> dict[str, Any]:
     Raises:
         ValueError: if the stride is not a number.
     """
-    given, _, view = text.partition("@")
+    given, view = split_view(text)
     stage, _, stride = view.partition("/")
     if stride and not stride.isdecimal():
         raise ValueError(f"{text}: the stride {stride!r} is not a number; write SPEC@STAGE/STRIDE")

@@ -26,6 +26,11 @@ NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
 RECIPE = "encoder"
 """The argument that holds a nested class and its arguments."""
+TORCH_ADVICE = re.compile(
+    r"Weights only load failed|weights_only|torch\.serialization|torch\.load|trusted source|file an issue"
+    r"|see(ing)? this error|This can happen if"
+)
+"""Sentences of torch beside the reason of an error; most of them advise to run the code in the file."""
 
 _allowed: set[str] = set()
 
@@ -175,6 +180,8 @@ def _search_working_directory() -> None:
 
 
 def reason(error: Exception) -> str:
-    """Return the first words of an error on one line, for a message."""
-    text = str(error).rpartition("WeightsUnpickler error: ")[2]  # torch puts a page of advice before it
-    return " ".join(text.split())[:300] or type(error).__name__
+    """Return the first words of an error on one line, for a message, without torch's advice to trust the file."""
+    text = str(error).replace("WeightsUnpickler error: ", "\n")
+    sentences = re.split(r"(?<=[.:])\s|\n", text)
+    told = [sentence for sentence in sentences if not TORCH_ADVICE.search(sentence)]
+    return " ".join(" ".join(told).split())[:300] or type(error).__name__

@@ -1,22 +1,44 @@
 """Checkpoints say what they are, are read as data, and need no other file."""
 
+import collections
+import os
+import re
 import subprocess
+from pathlib import Path
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
 
+from callbacks.lightning_cli import _model_words
 from lightning_modules import FrozenEncoder, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr.backbones import build_feature_extractor, module_from_checkpoint
 from vidcorr.backbones.checkpoints import read_content, saved_model, write_checkpoint
+from vidcorr.backbones.networks import read_spec
 
 
 def made(run):
     kind, arguments, _ = RUNS[run]
     return kind(**arguments)
+
+
+@pytest.mark.parametrize("view", ["", "@res4", "@res4.b1/8"])
+def test_an_at_sign_in_the_path_of_a_file_belongs_to_the_path(view, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("me@lab", "a@b@c/d@e"):
+        path = f"{folder}/last.ckpt"
+        stage, _, stride = view.removeprefix("@").partition("/")
+        expected = {"spec": path, "stage": stage or None, "stride": int(stride) if stride else None}
+        assert read_spec(path + view) == expected | {"pretrained": None}  # a file that is missing is named whole
+        write_checkpoint(FrozenEncoder("raw_colour"), Path(path))
+        assert read_spec(path + view) == expected | {"pretrained": None}
+        assert _model_words(path + view)[:2] == ["--model=FrozenEncoder", f"--model.spec={path}"]
+    assert module_from_checkpoint("me@lab/last.ckpt")
+    assert build_feature_extractor("me@lab/last.ckpt")
 
 
 @pytest.mark.parametrize("run", ["moco", "liir", "siamfc"])
@@ -101,11 +123,28 @@ def test_a_damaged_file_is_one_line(tmp_path):
     refused(ValueError, r"a\.ckpt: no such checkpoint", read_content, path)
     torch.save({"a": torch.rand(300)}, path)
     whole = path.read_bytes()
-    message = r"a\.ckpt: damaged or foreign: .*; weights of another project"
+    copy_again = r"a\.ckpt: (is empty|incomplete, .*|damaged, .*): copy it again, or name an earlier checkpoint"
+    foreign = r"a\.ckpt: damaged or foreign: .*; weights of another project"
     flipped = bytes(byte ^ (place == len(whole) // 2) for place, byte in enumerate(whole))  # a bit of a weight
-    for content in (flipped, whole[:400], whole[:-30], b"<html>404</html>", b"", b"\x80\x02}q\x01h\x05."):
+    contents = dict.fromkeys((flipped, whole[:400], whole[:-30], b""), copy_again)
+    contents |= dict.fromkeys((b"<html>404</html>", b"\x80\x02}q\x01h\x05."), foreign)
+    for content, message in contents.items():
         path.write_bytes(content)
-        assert refused(ValueError, message, read_content, path)
+        for whole_file in {True, content == flipped}:  # the sums of a part are not checked
+            line = refused(ValueError, message, read_content, path, whole=whole_file)
+            assert "weights_only" not in line
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_the_reason_of_a_refusal_stays_and_torchs_advice_goes(new, tmp_path):
+    content = {"a": {os.system: 1}, "b": collections.deque([1]), "c": np.zeros(3), "d": b"no file of torch.save"}
+    names = ["posix.system", "collections.deque", "numpy._core.multiarray._reconstruct", "Unsupported operand"]
+    for (key, value), name in zip(content.items(), names, strict=True):
+        torch.save(value, tmp_path / f"{key}.ckpt", _use_new_zipfile_serialization=new)
+        if key == "d":
+            (tmp_path / "d.ckpt").write_bytes(value)
+        line = refused(ValueError, re.escape(name), read_content, tmp_path / f"{key}.ckpt")
+        assert not re.search("weights_only|trusted|torch.load|safe_globals", line)
 
 
 def test_files_of_others_are_told_with_the_line_that_converts_them(tmp_path):

@@ -1,0 +1,111 @@
+"""Each public callback of Lightning trains two steps beside ours, or is refused in one line before the first step."""
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning import callbacks as of_lightning
+from pytorch_lightning.callbacks import EMAWeightAveraging
+
+from callbacks import LastCheckpoint, Safeguards
+from callbacks.safeguards import REFUSED
+from cli import main
+from tests.helpers.training import loader, quiet_trainer, tiny_liir, tiny_moco
+from tests.helpers.words import TINY, clips, flags, refusal
+
+ARGUMENTS = {
+    "EarlyStopping": {"monitor": "train/loss"},
+    "GradientAccumulationScheduler": {"scheduling": {"0": 1}},
+    "ModelPruning": {"pruning_fn": "l1_unstructured"},
+    "OnExceptionCheckpoint": {"dirpath": "on_exception"},
+    "StochasticWeightAveraging": {"swa_lrs": 0.01},
+    "ThroughputMonitor": {"batch_size_fn": f"{__name__}.size_of"},
+    "Timer": {"duration": "00:01:00:00"},
+}
+"""Callback → arguments that it cannot do without; by default it takes none."""
+
+
+def size_of(batch):
+    """Return the number of clips of a batch."""
+    return len(batch["clip"])
+
+
+@pytest.mark.parametrize("name", of_lightning.__all__)
+def test_a_callback_of_lightning_trains_or_is_refused_before_the_first_step(
+    name, video_folder, tmp_path, monkeypatch, caplog, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+    words = [*TINY, *clips(video_folder, repeat=2), "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
+    words += ["--trainer.default_root_dir=mine", "--trainer.log_every_n_steps=1"]
+    if "ProgressBar" not in name:
+        words += ["--trainer.enable_progress_bar=false"]
+    words += flags("trainer.callbacks+", name, **ARGUMENTS.get(name, {}))
+    if getattr(of_lightning, name) in REFUSED:
+        assert refusal("fit", *words).startswith(f"vidcorr: {name}: ")
+        assert "global batch" not in caplog.text  # of the plan, which comes before the first step
+        return
+    main(["fit", *words])
+    (path,) = (tmp_path / "mine").glob("lightning_logs/version_0/checkpoints/last.ckpt")
+    steps = 3 if name == "StochasticWeightAveraging" else 2  # it adds a pass for BatchNorm
+    assert torch.load(path, weights_only=True)["global_step"] == steps
+    assert (tmp_path / "mine/lightning_logs/version_0/config.yaml").is_file()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_config_of_a_run_with_a_timer_is_read_again(video_folder, tmp_path):
+    root = f"--trainer.default_root_dir={tmp_path}"
+    words = [*TINY, *clips(video_folder), root, "--trainer.max_steps=1", "--trainer.enable_progress_bar=false"]
+    main(["fit", *words, *flags("trainer.callbacks+", "Timer", interval="epoch")])
+    config = tmp_path / "lightning_logs/version_0/config.yaml"
+    assert "interval: epoch" in config.read_text()
+    main(["fit", f"--config={config}", root, "--trainer.max_steps=1"])
+
+
+@pytest.mark.parametrize("make", [tiny_moco, pytest.param(tiny_liir, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("use_buffers", [True, False])
+def test_an_average_of_weights_leaves_the_queue_alone(make, use_buffers, tmp_path):
+    def queue_after(*callbacks: pl.Callback):
+        torch.manual_seed(0)
+        module = make()
+        trainer = quiet_trainer(
+            callbacks=[*callbacks, LastCheckpoint(dirpath=tmp_path / str(len(callbacks))), Safeguards()],
+            max_steps=3,
+            enable_checkpointing=True,
+            default_root_dir=tmp_path,
+        )
+        trainer.fit(module, loader(8, 2, frames=2, size=16))
+        names = [name for name in module.state_dict() if name.startswith(("queue.", "bank."))]
+        assert any(name.endswith(".pointer") for name in names)
+        saved = torch.load(tmp_path / str(len(callbacks)) / "last.ckpt", weights_only=True)["state_dict"]
+        return {name: (module.state_dict()[name].clone(), saved[name]) for name in names}
+
+    averaged = queue_after(EMAWeightAveraging(decay=0.9, use_buffers=use_buffers))
+    for name, values in queue_after().items():
+        for value, of_averaged in zip(values, averaged[name], strict=True):
+            assert torch.equal(value, of_averaged), name
+
+
+@pytest.mark.parametrize("spelling", ["mine", "./mine/../mine", "link"])
+def test_two_spellings_of_a_folder_are_one_folder(spelling, video_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "link").symlink_to("mine")
+    words = [*TINY, *clips(video_folder), f"--trainer.default_root_dir={spelling}", "--trainer.max_steps=1"]
+    words += ["--trainer.enable_progress_bar=false", "--trainer.callbacks+=ModelCheckpoint"]
+    main(["fit", *words])
+    assert len([*(tmp_path / "mine").rglob("last.ckpt")]) == 1
+
+
+class KeepsTwo(pl.Callback):
+    """Removes, as Lightning does, a checkpoint that this run wrote by another spelling of its folder."""
+
+    def on_train_end(self, trainer, pl_module):
+        trainer.save_checkpoint("here/a.ckpt")
+        trainer.strategy.remove_checkpoint("here/../here/a.ckpt")
+
+
+def test_a_checkpoint_of_this_run_is_removed_by_any_spelling(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trainer = quiet_trainer(callbacks=[KeepsTwo(), Safeguards()], max_steps=1)
+    trainer.fit(tiny_moco(), loader(8, 4, frames=2, size=16))
+    assert not (tmp_path / "here/a.ckpt").exists()
