@@ -1,6 +1,5 @@
 """The callback of a benchmark: when it runs in `fit` and `validate`, where its files and scores go, and its history."""
 
-import hashlib
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from vidcorr.benchmarks.evaluation import BenchmarkError, LostRank, Ranks
 from vidcorr.errors import UsageError
 from vidcorr.experiments.configured import FLAGS, protocols_of, read_changes, read_on
 from vidcorr.results.result import Evaluated, Network, Result
+from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import require_at_least
 
 from .run_folder import log_picture, log_scores, require_pytorch_lightning, run_folder
@@ -238,4 +238,4 @@ def recipe_of(trainer: pl.Trainer) -> str:
     config["trainer"] = {key: value for key, value in config["trainer"].items() if key not in OF_A_RUN}
     parts = [config.get(part) for part in ("trainer", "model", "data")]
     text = re.sub(r'"seed": -?\w+', "", json.dumps(parts, sort_keys=True, default=str))
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return text_digest(text)

@@ -26,7 +26,8 @@ import numpy as np
 import torch
 
 from ..datasets.records import FRAME_FIELDS
-from ..videos.files import DataError, read_bytes
+from ..videos.digests import file_digest, text_digest
+from ..videos.files import DataError
 
 if TYPE_CHECKING:
     from .base import Benchmark
@@ -112,7 +113,7 @@ class _Digest:
     def add_content(self, path: Path) -> None:
         """Add name and bytes of a file."""
         if path not in self._contents:
-            self._contents[path] = hashlib.sha256(read_bytes(path)).hexdigest()
+            self._contents[path] = file_digest(path)
         self._add_text(f"{path.name} {self._contents[path]}")
 
     def add_size(self, path: Path) -> None:
@@ -205,9 +206,8 @@ def code_of(parts: Iterable[object]) -> dict[str, str]:
         seen.add(name)
         if file is None or not _is_users(name, file):
             continue
-        content = file.read_bytes()
-        code[name] = hashlib.sha256(content).hexdigest()[:16]
-        waiting += _imports_of(name, file, content)
+        code[name] = file_digest(file)
+        waiting += _imports_of(name, file)
     return dict(sorted(code.items()))
 
 
@@ -242,13 +242,13 @@ def _is_users(module: str, file: Path) -> bool:
     return not any(file.resolve().is_relative_to(place) for place in installed)
 
 
-def _imports_of(module: str, file: Path, content: bytes) -> list[str]:
+def _imports_of(module: str, file: Path) -> list[str]:
     """Return the names that a module may import: modules, and names in modules, which may be modules too."""
     names = []
     parents = module.split(".")
     names += [".".join(parents[:length]) for length in range(1, len(parents))]
     try:
-        nodes = list(ast.walk(ast.parse(content)))
+        nodes = list(ast.walk(ast.parse(file.read_bytes())))
     except (SyntaxError, ValueError):  # a compiled module
         return names
     package = parents if file.name == "__init__.py" else parents[:-1]
@@ -273,7 +273,7 @@ def _compiled(part: object) -> dict[str, str]:
         function = waiting.pop()
         if function.__qualname__ in code:
             continue
-        code[function.__qualname__] = hashlib.sha256(_text_of(function.__code__).encode()).hexdigest()[:16]
+        code[function.__qualname__] = text_digest(_text_of(function.__code__), 16)
         called = [function.__globals__.get(name) for name in function.__code__.co_names]
         waiting += [other for other in called if inspect.isfunction(other) and other.__module__ == NOTEBOOK]
     return code

@@ -1,6 +1,5 @@
 """Matching of key points between two pictures by the features of an extractor: SPair-71k, PF-PASCAL, PF-WILLOW."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from ..datasets.spair import MatchPair, image_annotations, partner_rows, read_pf
 from ..functional import MatchingProtocol
 from ..metrics.matching import MatchRows, correct_points, draws, reference_length, score_keys
 from ..tracking.keypoint_matcher import KeypointMatcher
+from ..videos.digests import text_digest
 from ..videos.files import csv_of_records, write_atomically
 from .base import Benchmark
 from .evaluation import Evaluation, RunContext
@@ -185,4 +185,4 @@ def count_pictures(pairs: Iterable[MatchPair]) -> int:
 
 def digest_of(pairs: Iterable[MatchPair]) -> str:
     """Return a digest of the names of pairs, in whatever order."""
-    return hashlib.sha256("\n".join(sorted(pair.name for pair in pairs)).encode()).hexdigest()[:12]
+    return text_digest("\n".join(sorted(pair.name for pair in pairs)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 import re
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from ..backbones.networks import RANDOM_WEIGHTS, read_spec
 from ..backbones.trust import named_code
 from ..backbones.video import VideoEncoder
 from ..functional.device import held_networks
+from ..videos.digests import file_digest
 from .identity import code_of
 
 UNTRAINED = "untrained"
@@ -149,7 +149,7 @@ class NetworkSpec:
             named = named_code({"class_path": recipe.class_path, "init_args": recipe.arguments})
             for name in named:
                 code.append(name.partition(":")[0] if ":" in name else name.rpartition(".")[0])
-            return view | {"sha256": hashlib.sha256(Path(self.spec).read_bytes()).hexdigest(), "code": code_of(code)}
+            return view | {"sha256": file_digest(self.spec), "code": code_of(code)}
         identity = view | {"spec": self.spec, "pretrained": self.pretrained}
         if self.is_random:
             identity["seed"] = self.seed

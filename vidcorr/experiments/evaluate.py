@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import hashlib
 import json
 import os
 import time
@@ -26,6 +25,7 @@ from ..functional import PropagationProtocol
 from ..functional.device import on_device, out_of_memory_advice
 from ..results.records import Table
 from ..results.result import Network, Result, has_result, require_writable
+from ..videos.digests import text_digest
 from ..videos.files import FolderInUse, FolderLock, slug
 from .summary import show, table_of, write_pages
 
@@ -65,8 +65,7 @@ class Job:
         """Digest of network, view, user's code, benchmark, data and protocol."""
         protocol = self.protocol.digest() if self.protocol else None
         content = {"network": self.network.identity, "protocol": protocol, **self.benchmark.identity()}
-        text = json.dumps(content, sort_keys=True)
-        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+        return text_digest(json.dumps(content, sort_keys=True))
 
     @property
     def folder(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 
 from ..results.checked import first_mistake
 from ..results.result import has_result
+from ..videos.digests import text_digest
 from ..videos.files import slug
 from .configured import find_config
 
@@ -273,7 +273,7 @@ def _training(row: str, seed: int, words: Sequence[str], folder: Path) -> Comman
 
 def digest_of(arguments: Sequence[str]) -> str:
     """Return a digest of a command's arguments."""
-    return hashlib.sha256("\0".join(arguments).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return text_digest("\0".join(arguments), 8)
 
 
 def read_study(name: str, flag: str = "--study") -> Study:
