@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..videos.decoding import VideoFile
 from ..videos.files import DataError, DecodingError, partial_path, remove, unfinished, write_atomically
-from ..videos.folders import list_data
 from ..videos.images import reformatter, require_size
+from ..videos.markers import Marker
 from ..videos.mp4 import Mp4Writer
 from ..videos.processes import in_processes
 from ..videos.source import FRAME_RATE, OpenedVideo, VideoEntry, list_line, list_videos, open_video
@@ -130,15 +130,16 @@ def _claim(destination: Path, form: OutputFormat) -> None:
     Raises:
         DataError: if the folder holds other files or has another format.
     """
-    marker, wanted = destination / "transcode.json", json.dumps(asdict(form), indent=1) + "\n"
-    destination.mkdir(parents=True, exist_ok=True)
-    if marker.is_file():
-        if marker.read_text(encoding="utf-8", errors="replace") != wanted:
-            raise DataError(f"{destination}: was made with other flags ({marker}); repeat them, or give another folder")
-    elif list_data(destination):
-        raise DataError(f"{destination}: holds files that were not made by transcode; give another folder or empty it")
-    else:
-        write_atomically(marker, wanted)
+    marker = Marker("made by transcode", "transcode.json", json.dumps(asdict(form), indent=1) + "\n")
+    maker = marker.maker(destination)
+    if maker == "stranger":
+        raise marker.stranger(destination)
+    if maker == "other":
+        file = destination / marker.name
+        raise DataError(f"{destination}: was made with other flags ({file}); repeat them, or give another folder")
+    if maker == "nobody":
+        destination.mkdir(parents=True, exist_ok=True)
+        marker.write(destination)
 
 
 def _run(form: OutputFormat, job: tuple[Path, Path]) -> bool:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from ...videos.files import DataError, remove, unfinished, write_ids
+from ...videos.markers import Marker
 from ...videos.mp4 import Mp4Writer
 from ...videos.palettes import davis_palette
 from .scene import render_video, video_tracks
@@ -82,19 +83,19 @@ def generate(root: str | Path, kind: str, of: Scenes, write: Callable[[Path], No
         DataError: if root is not empty and was not generated.
     """
     root = Path(root).expanduser()
-    marker = json.dumps({"kind": kind, "generation": GENERATION, **asdict(of), **parameters}, sort_keys=True, indent=1)
-    made = root / MARKER
-    if root.is_dir() and any(root.iterdir()):
-        if not made.is_file():
-            raise DataError(f"{root}: holds files that were not generated here; give another folder or empty it")
-        if made.read_text() == marker:
-            return root
+    content = {"kind": kind, "generation": GENERATION, **asdict(of), **parameters}
+    marker = Marker("generated here", MARKER, json.dumps(content, sort_keys=True, indent=1))
+    maker = marker.maker(root)
+    if maker == "stranger":
+        raise marker.stranger(root)
+    if maker == "this":
+        return root
     root.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(root) as folder:
         folder.mkdir()
         write(folder)
-        (folder / MARKER).write_text(marker)
-        if made.is_file():
+        marker.write(folder)
+        if maker == "other":
             remove(root)
     return root
 
