@@ -10,7 +10,8 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames, write_mp4
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DataError
-from vidcorr.videos.stream import FrameStream
+from vidcorr.videos.prompts import read_prompt
+from vidcorr.videos.stream import FrameStream, placed
 
 FRAMES = 30
 
@@ -79,3 +80,20 @@ def test_pictures_of_a_folder_go_by_their_names(tmp_path):
     assert stream.index_of("00014") == 14  # a number, whatever the names of the images
     for name in ("p12", "2.5", "-3", None, "stem:4"):
         refused(DataError, "frame: expected a frame index such as 120", stream.index_of, name)
+
+
+@pytest.mark.parametrize("name", ["{:05d}.png", "{}.png", "img_{:03d}.png"])
+@pytest.mark.parametrize("first", [0, 1, 5])
+def test_a_number_means_one_frame_in_flags_prompts_and_tables(name, first, tmp_path):
+    """Counted from 0, whatever the padding and the first number of the names; a stem has its own spelling."""
+    names = [name.format(t + first) for t in range(12)]
+    write_frames(tmp_path / "frames", np.zeros((12, 16, 16, 3), np.uint8), names)
+    stream = FrameStream(tmp_path / "frames")
+    (tmp_path / "points.csv").write_text("frame,name,x,y\n5,nose,1,2\n")
+    prompts = [read_prompt(box="1,1,4,4@5"), read_prompt(points=str(tmp_path / "points.csv"))]
+    stem = names[7].removesuffix(".png")
+    assert [placed(prompt, stream).frame for prompt in prompts] == [5, 5]
+    assert [FrameStream(tmp_path / "frames", start=start).part.start for start in (5, "5", "00005")] == [5] * 3
+    assert placed(read_prompt(box=f"1,1,4,4@stem:{stem}"), stream).frame == 7
+    (tmp_path / "points.csv").write_text(f"image,name,x,y\n{names[7]},nose,1,2\n")
+    assert placed(read_prompt(points=str(tmp_path / "points.csv")), stream).frame == 7
