@@ -2,30 +2,35 @@
 
 import json
 import logging
+import math
 import os
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch.distributed as dist
-from jsonargparse import Namespace
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.cli import SaveConfigCallback
+from torch import nn
 
 from datamodules.video import VideoDataModule
-from vidcorr.benchmarks.base import Benchmark
+from lightning_modules.base import Planned
+from vidcorr.backbones import check_features
+from vidcorr.backbones.eval_mode import networks_of
+from vidcorr.backbones.video import VideoEncoder
+from vidcorr.benchmarks.base import Benchmark, Run
 from vidcorr.benchmarks.evaluation import BenchmarkError, LostRank, Ranks
-from vidcorr.errors import UsageError
-from vidcorr.experiments.configured import FLAGS, protocols_of, read_changes, read_on
+from vidcorr.benchmarks.otb import OtbBenchmark
 from vidcorr.results.result import Evaluated, Network, Result
 from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import require_at_least
 
-from .run_folder import log_picture, log_scores, require_pytorch_lightning, run_folder
+from .run_folder import log_picture, log_scores, logged_step, require_pytorch_lightning, run_folder
 
 OF_A_RUN = ("callbacks", "default_root_dir", "logger", "enable_progress_bar", "enable_model_summary")
 """Arguments of the Trainer that no weights depend on."""
@@ -35,8 +40,12 @@ EPOCH_FOLDER = "epoch={:03d}-step={:06d}"
 """Name of the folder of a benchmark's results after an epoch (from 0) and a number of steps."""
 
 
-class BenchmarkCallback(pl.Callback):
+class BenchmarkCallback(Planned, pl.Callback):
     """Runs a benchmark in validation: every few epochs of `fit`, after its last step, and in `validate`.
+
+    In a `fit` without a pass of validation it runs at the end of the training epoch. It runs in each pass of validation
+    of its epochs; an epoch without a pass is left out, so with `check_val_every_n_epoch=3` and `every_n_epochs=2` it
+    runs every 6 epochs.
 
     Its files go to `benchmarks/<name>/` in the folder of the run. An error ends `validate` with its message; `fit` logs
     it and continues. In Lightning's `fast_dev_run` it takes as many sequences as batches and writes nothing.
@@ -51,13 +60,15 @@ class BenchmarkCallback(pl.Callback):
         folder: folder of that result; None in `fast_dev_run`.
 
     Raises:
-        ValueError: for a number out of range; at the start of a run that could not give the right scores.
+        ValueError: for a number out of range; at the start of a run that could not give the right scores, or whose
+            network gives no features.
     """
 
     def __init__(self, benchmark: Benchmark, every_n_epochs: int = 1, before_training: bool = False) -> None:
         require_at_least(1, "BenchmarkCallback", every_n_epochs=every_n_epochs)
         self.benchmark = benchmark
-        self.every_n_epochs, self.before_training = every_n_epochs, before_training
+        self.every_n_epochs = every_n_epochs
+        self.before_training = before_training
         self.result: Result | None = None
         self.folder: Path | None = None
         self._runs: list[Evaluated] = []
@@ -89,19 +100,57 @@ class BenchmarkCallback(pl.Callback):
         if stage == "validate" and trainer.limit_val_batches == 0:
             raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
         if stage == "fit":
-            self._runs, self._tried = [], None  # an earlier fit of a notebook filled them
-            if any(isinstance(callback, WeightAveraging) for callback in callbacks[: callbacks.index(self)]):
-                line = f"{self.name} would score weights before their averaging: name WeightAveraging after it"
-                raise ValueError(line)
-            for other in others:  # between two runs, its score would count again
-                every_epoch = isinstance(other, EarlyStopping | ModelCheckpoint)
-                if every_epoch and self.every_n_epochs > 1 and str(other.monitor).startswith(f"{self.name}/"):
-                    advice = f"set every_n_epochs of {self.name} to 1"
-                    if isinstance(other, ModelCheckpoint):
-                        advice += ", or use BestCheckpoint in its place"
-                    raise ValueError(f"{type(other).__name__} checks {self.name} every epoch: {advice}")
+            self._runs = []  # an earlier fit of a notebook filled them
+            self._tried = None
+            for other in others:
+                if isinstance(other, ModelCheckpoint | EarlyStopping):
+                    self._refuse_stale_scores(trainer, other)
         with Ranks() as ranks, ranks.together():
             _ = self.benchmark.sequences
+
+    def plan_row(self) -> tuple[str, str]:
+        """Return the row of the plan of a training: when the benchmark runs."""
+        start = "before the first step, " if self.before_training else ""
+        epochs = "epoch" if self.every_n_epochs == 1 else f"{self.every_n_epochs} epochs"
+        return "benchmarks", f"{self.name} {start}every {epochs}, then at the end"
+
+    def _refuse_stale_scores(self, trainer: pl.Trainer, other: ModelCheckpoint | EarlyStopping) -> None:
+        """Refuse a callback that would read a score of this benchmark between two of its runs.
+
+        Raises:
+            ValueError: with the remedy.
+        """
+        if not str(other.monitor).startswith(f"{self.name}/"):
+            return
+        validated = trainer.check_val_every_n_epoch or 1
+        period = math.lcm(self.every_n_epochs, validated)
+        looks = validated
+        if isinstance(other, ModelCheckpoint):
+            looks = math.lcm(other.every_n_epochs or 1, validated)
+        by_step = isinstance(other, ModelCheckpoint) and not other.every_n_epochs
+        if by_step or looks % period:
+            when = "every few steps" if by_step else "every epoch" if looks == 1 else f"every {looks} epochs"
+            runs = f"{self.name} runs every {period} epochs" if period > 1 else f"{self.name} runs every epoch"
+            advice = f"set every_n_epochs of {self.name} to 1"
+            if isinstance(other, ModelCheckpoint):
+                advice = f"set its every_n_epochs to {period}, or use BestCheckpoint in its place"
+            raise ValueError(f"{type(other).__name__} checks {self.name} {when}, but {runs}: {advice}")
+
+    def _refuse_stale_schedules(self, trainer: pl.Trainer) -> None:
+        """Refuse a ReduceLROnPlateau that would follow a score of this benchmark between two of its runs.
+
+        Raises:
+            ValueError: with the remedy.
+        """
+        period = math.lcm(self.every_n_epochs, trainer.check_val_every_n_epoch or 1)
+        for schedule in trainer.lr_scheduler_configs:
+            follows = schedule.reduce_on_plateau and str(schedule.monitor).startswith(f"{self.name}/")
+            if follows and (schedule.interval != "epoch" or schedule.frequency % period):
+                raise ValueError(
+                    f"{type(schedule.scheduler).__name__} follows {schedule.monitor} every {schedule.frequency} "
+                    f"{schedule.interval}(s), but {self.name} runs every {period} epoch(s): set frequency to {period} "
+                    'and interval to "epoch" in configure_optimizers'
+                )
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -120,82 +169,138 @@ class BenchmarkCallback(pl.Callback):
         self._tried = state.get("tried")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse, before any training, features that the module lacks, and a training on scored videos."""
-        _ = self.benchmark.extractor(pl_module)
+        """Refuse, before any training, a module without features, and a training on scored videos."""
+        features = self.benchmark.extractor(pl_module)
+        maker = type(self.benchmark).extractor
+        if maker in (Benchmark.extractor, OtbBenchmark.extractor):  # else a benchmark with features of another kind
+            check_features(features, on_grid=maker is Benchmark.extractor)
         data = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, VideoDataModule) and not data.include_holdout:
             self.benchmark.refuse_training_on({Path(entry.path).stem for entry in data.videos})
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run before training if `before_training` is set; not when a run is resumed."""
+        self._refuse_stale_schedules(trainer)
+        if not _validates(trainer) and _averages(trainer):
+            raise ValueError(
+                f"{self.name} would score weights before their averaging, which needs a pass of validation: leave "
+                "trainer.limit_val_batches=0 out, or give a loader for validation"
+            )
         if self.before_training and trainer.global_step == 0:
-            log_scores(trainer, self._run(trainer, pl_module))
+            scores = self._run(trainer, pl_module, trainer.global_step)
+            log_scores(trainer, scores)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Let WeightAveraging put the trained weights back only after this benchmark has scored the average."""
+        self._move(trainer, before=True)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run every `every_n_epochs` epochs, and after the last epoch."""
-        epoch = trainer.current_epoch + 1
-        due = epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
-        if not trainer.sanity_checking and (trainer.state.fn != "fit" or due):
-            pl_module.log_dict(self._run(trainer, pl_module), rank_zero_only=False, sync_dist=False)
+        if not trainer.sanity_checking and (trainer.state.fn != "fit" or self._is_due(trainer)):
+            scores = self._run(trainer, pl_module, logged_step(trainer))
+            pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Run if the epoch has had no pass of validation because the fit has none."""
+        if not _validates(trainer) and self._is_due(trainer):
+            scores = self._run(trainer, pl_module, logged_step(trainer) - 1)  # Lightning has counted the last batch
+            pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
+        self._move(trainer, before=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run after the last step if the training ends within an epoch; Lightning logs only within its loops."""
         if self._tried != trainer.global_step:
-            log_scores(trainer, self._run(trainer, pl_module))
+            scores = self._run(trainer, pl_module, trainer.global_step)
+            log_scores(trainer, scores)
 
-    def _run(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
-        """Run the benchmark, keep its result and scores, and return the scores by their logged keys."""
-        fitting, step = trainer.state.fn == "fit", trainer.global_step
-        self._tried, epoch = step, epochs_completed(trainer) if step else 0
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        """Return whether the benchmark runs in the current epoch of a fit."""
+        epoch = trainer.current_epoch + 1
+        return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
+
+    def _move(self, trainer: pl.Trainer, before: bool) -> None:
+        """Move all benchmarks before or behind WeightAveraging, if there is one, in the order of the hooks.
+
+        WeightAveraging holds the averaged weights in the module during a pass of validation, up to its own hook at the
+        end, and at the end of the training from its hook on.
+        """
+        if not _averages(trainer):
+            return
+        callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        averaging = [callback for callback in callbacks if isinstance(callback, WeightAveraging)]
+        others = [callback for callback in callbacks if callback not in averaging]
+        benchmarks = [index for index, other in enumerate(others) if isinstance(other, BenchmarkCallback)]
+        place = benchmarks[-1] + 1 if before else benchmarks[0]
+        # in a new list: Lightning is walking through this one
+        trainer.callbacks = [*others[:place], *averaging, *others[place:]]  # type: ignore[attr-defined]
+
+    def _run(self, trainer: pl.Trainer, pl_module: pl.LightningModule, at: int) -> dict[str, float]:
+        """Run the benchmark and keep its result.
+
+        Args:
+            trainer: the trainer.
+            pl_module: the module.
+            at: step at which scores and pictures are logged.
+
+        Returns:
+            Logged key → score; empty if the benchmark failed in a fit.
+        """
+        fitting = trainer.state.fn == "fit"
+        step = trainer.global_step
+        self._tried = step
         earlier = [run for run in self._runs if run.step < step]  # also those before a resumption
-        benchmark, folder = self.benchmark, None
-        if batches := int(trainer.fast_dev_run):  # type: ignore[attr-defined]
-            benchmark = replace(benchmark, limit_sequences=min(batches, benchmark.limit_sequences or batches))
-        else:
-            folder = run_folder(trainer) / "benchmarks" / self.name / EPOCH_FOLDER.format(trainer.current_epoch, step)
+        folder: Path | None = None
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            name = EPOCH_FOLDER.format(trainer.current_epoch, step)
+            folder = run_folder(trainer) / "benchmarks" / self.name / name
+        epoch = epochs_completed(trainer) if step else 0
         try:
-            if fitting and trainer.world_size > 1:
-                share_buffers(pl_module)
-            past, at = (earlier, (epoch, step)) if fitting else ([], None)
-            network, features = _network(trainer, pl_module), benchmark.extractor(pl_module)
-            run = benchmark.run(features, network, [benchmark.protocol], folder, shared=True, past=past, at=at)
+            run = self._evaluate(trainer, pl_module, folder, earlier, epoch)
         except Exception as error:
             if not fitting or isinstance(error, LostRank):
                 raise
             unforeseen = not isinstance(error, BenchmarkError)
             log.error("%s failed; the training continues: %s", self.name, error, exc_info=unforeseen)
             return {}
-        (self.result,), self.folder = run.results, folder
+        self.result = run.results[0]
+        self.folder = folder
         if trainer.is_global_zero:
             for name, picture in run.pictures.items():
-                log_picture(trainer, f"{self.name}/{name}", picture)
+                log_picture(trainer, f"{self.name}/{name}", picture, at)
         self._runs = [*earlier, Evaluated(epoch=epoch, step=step, scores=self.result.scores)]
         return self.history[step]
 
+    def _evaluate(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        folder: Path | None,
+        earlier: list[Evaluated],
+        epoch: int,
+    ) -> Run:
+        """Run the benchmark on the module; `earlier`: the runs of this training so far, `epoch`: epochs completed."""
+        benchmark = self.benchmark
+        batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
+        if batches:
+            benchmark = replace(benchmark, limit_sequences=min(batches, benchmark.limit_sequences or batches))
+        network = _network(trainer, pl_module)
+        features = benchmark.extractor(pl_module)
+        protocols = [benchmark.protocol]
+        if trainer.state.fn != "fit":
+            return benchmark.run(features, network, protocols, folder, shared=True)
+        with first_ranks_buffers(features, trainer.world_size):
+            at = (epoch, trainer.global_step)
+            return benchmark.run(features, network, protocols, folder, shared=True, past=earlier, at=at)
 
-def callbacks_on(config: Namespace) -> list[BenchmarkCallback]:
-    """Make the benchmarks of `--on`, a callback per benchmark and protocol.
 
-    Raises:
-        UsageError: for flags that are not understood, or have no benchmark.
-        ValueError: for a missing folder, or an argument that no benchmark takes.
-    """
-    given = [f"--{name}" for name in (*FLAGS, "limit") if config[name]]
-    if given and not config.on:
-        raise UsageError(f"{given[0]}: name a benchmark, as --on davis=/data/DAVIS")
-    if len(config.stride) > 1:
-        raise UsageError("--stride: a single stride here; vidcorr evaluate takes several")
-    configured, stages = read_on(config.on), config.stage[0] if len(config.stage) == 1 else config.stage or None
-    view = {"stage": stages, "stride": next(iter(config.stride), None)}
-    benchmarks = [each.build(limit_sequences=config.limit, **view) for each in configured]
-    protocols = protocols_of(benchmarks, config.protocol, read_changes(config.change))
-    callbacks = []
-    for each, benchmark, of_benchmark in zip(configured, benchmarks, protocols, strict=True):
-        for protocol in of_benchmark:
-            name = benchmark.name if len(of_benchmark) == 1 else f"{benchmark.name}_{protocol.name}"
-            fields: dict[str, Any] = {} if protocol is None else {"protocol": protocol, "changes": None}
-            callbacks.append(BenchmarkCallback(replace(benchmark, name=name, **fields), **each.schedule))
-    return callbacks
+def _validates(trainer: pl.Trainer) -> bool:
+    """Return whether a fit has passes of validation."""
+    return trainer.enable_validation and sum(trainer.num_val_batches) > 0
+
+
+def _averages(trainer: pl.Trainer) -> bool:
+    """Return whether a callback averages the weights."""
+    return any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks)  # type: ignore[attr-defined]
 
 
 def epochs_completed(trainer: pl.Trainer) -> int:
@@ -205,15 +310,26 @@ def epochs_completed(trainer: pl.Trainer) -> int:
     return epochs.current.started - (not whole)  # type: ignore[attr-defined]
 
 
-def share_buffers(module: pl.LightningModule) -> None:
-    """Give all ranks the first rank's buffers: DDP does so only before a forward pass of training.
+@contextmanager
+def first_ranks_buffers(features: nn.Module | VideoEncoder, ranks: int) -> Iterator[None]:
+    """Give the buffers that an extractor reads the first rank's values during a block, and restore them.
 
-    Buffers that DDP leaves out (a queue, a bank) take no part in features.
+    DDP shares buffers only before a forward pass of training, and not at all with `broadcast_buffers=False`.
+
+    Args:
+        features: the extractor.
+        ranks: number of ranks; every rank must enter the block.
     """
-    left_out: Iterable[str] = getattr(module, "_ddp_params_and_buffers_to_ignore", ())
-    for name, buffer in module.named_buffers():
-        if name not in left_out:
+    networks = networks_of(features) if ranks > 1 else []
+    buffers = [buffer for network in networks for buffer in network.buffers()]
+    own = [buffer.clone() for buffer in buffers]
+    try:
+        for buffer in buffers:
             dist.broadcast(buffer, 0)
+        yield
+    finally:
+        for buffer, value in zip(buffers, own, strict=True):
+            buffer.copy_(value)
 
 
 def _network(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:

@@ -143,19 +143,10 @@ class LastCheckpoint(Checkpoint):
         """Continue where the checkpoint was written, with batches of its size."""
         self._saved_step = trainer.global_step
         self._steps_before = trainer.global_step
-        size = getattr(trainer.train_dataloader, "batch_size", None)
-        self._note["batch"] = size and size * trainer.world_size
         resumed, self._resumed = self._resumed, None
+        self._compare_batches(trainer, resumed)
         if resumed is None:
             return
-        before, now = ((note.get("batch"), note.get("accumulated")) for note in (resumed, self._note))
-        if before[1] is not None and before != now:
-            wanted, given = (f"{batch} samples × {accumulated}" for batch, accumulated in (before, now))
-            raise ValueError(
-                f"{trainer.ckpt_path} was written with batches of {wanted} accumulated, this run has {given}: its "
-                "order of samples and its learning rate hold for the first only. Set data.batch_size, trainer.devices "
-                "and trainer.accumulate_grad_batches to the same product, or start a new run"
-            )
         # Lightning counts logged steps from 0; a benchmark after the last step is logged with the number of steps
         hide_logs(trainer, self._logged_steps + bool(resumed.get("run_ended")))
         if self._between_epochs:  # else training_epoch_loop.py:191 keeps the counts of the epoch that has ended
@@ -231,6 +222,40 @@ class LastCheckpoint(Checkpoint):
                 place = f"step {trainer.global_step}, within epoch {trainer.current_epoch - 1}"
                 rank_zero_info(f"stopped by trainer.max_time or a callback at {place}; a resumed run continues there")
 
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say that a run was finished before, if there was no step left to train."""
+        if self._resumed is None:
+            return
+        self._compare_batches(trainer, self._resumed)
+        self._resumed = None
+        if trainer.limit_train_batches == 0:
+            return
+        limits = {"max_steps": trainer.max_steps, "max_epochs": trainer.max_epochs}
+        set_limits = [f"--trainer.{name} {value}" for name, value in limits.items() if value not in (None, -1)]
+        rank_zero_info(
+            f"nothing to train: {trainer.ckpt_path} holds step {trainer.global_step} of a finished run; to extend it, "
+            f"raise {' or '.join(set_limits)}"
+        )
+
+    def _compare_batches(self, trainer: pl.Trainer, resumed: dict[str, Any] | None) -> None:
+        """Note the size of the run's batches, and refuse to resume with another size.
+
+        Raises:
+            ValueError: with both sizes.
+        """
+        size = getattr(trainer.train_dataloader, "batch_size", None)
+        self._note["batch"] = size and size * trainer.world_size
+        if resumed is None or resumed.get("accumulated") is None:
+            return
+        before = _batches_of(resumed)
+        now = _batches_of(self._note)
+        if before != now:
+            raise ValueError(
+                f"{trainer.ckpt_path} was written with batches of {before} accumulated, this run has {now}: its "
+                "order of samples and its learning rate hold for the first only. Set data.batch_size, trainer.devices "
+                "and trainer.accumulate_grad_batches to the same product, or start a new run"
+            )
+
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Save a checkpoint that a run can resume from, and say where it continues."""
         together = trainer.world_size == 1 or isinstance(exception, STOP_ERRORS)
@@ -280,6 +305,11 @@ class LastCheckpoint(Checkpoint):
         path = f"{self.dirpath}/{LAST}"
         trainer.save_checkpoint(path, weights_only=False)
         self.best_model_path, self._saved_step, self._flush_due = path, trainer.global_step, True
+
+
+def _batches_of(note: dict[str, Any]) -> str:
+    """Return the size of the batches that a checkpoint notes, in words."""
+    return f"{note.get('batch')} samples × {note.get('accumulated')}"
 
 
 def _reaches_limit(trainer: pl.Trainer, more: int = 0) -> bool:

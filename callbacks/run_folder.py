@@ -95,22 +95,33 @@ def newest_checkpoint(root: Path, folders: Iterable[str] = ()) -> Path | None:
     return max(paths, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
+def logged_step(trainer: pl.Trainer) -> int:
+    """Return the step at which Lightning logs within its loops: the number of batches that stepped, from 0.
+
+    After the last batch of an epoch, until its end is logged, it is one more.
+    """
+    counts = trainer.fit_loop.epoch_loop.state_dict()["state_dict"]
+    return int(counts["_batches_that_stepped"])
+
+
 def log_scores(trainer: pl.Trainer, scores: Mapping[str, float]) -> None:
     """Give scores to every logger of a run, at the trainer's step; all ranks may call it."""
     for logger in trainer.loggers if scores else ():
         logger.log_metrics(dict(scores), step=trainer.global_step)
 
 
-def log_picture(trainer: pl.Trainer, tag: str, picture: NDArray[np.uint8]) -> None:
+def log_picture(trainer: pl.Trainer, tag: str, picture: NDArray[np.uint8], step: int | None = None) -> None:
     """Give a picture to every logger of a run that takes pictures.
 
     Args:
         trainer: trainer of the first rank.
         tag: name of the picture, with slashes.
         picture: `(H, W, 3)` uint8.
+        step: step at which it is logged; None is the trainer's.
     """
+    step = trainer.global_step if step is None else step
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(tag, picture, trainer.global_step, dataformats="HWC")
+            logger.experiment.add_image(tag, picture, step, dataformats="HWC")
         elif hasattr(logger, "log_image"):  # W&B's, or a user's logger with this method
-            logger.log_image(tag, [picture], step=trainer.global_step)
+            logger.log_image(tag, [picture], step=step)

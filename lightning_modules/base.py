@@ -3,7 +3,7 @@
 import ctypes
 import os
 import sys
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Any, ClassVar, Literal, Self, cast, get_args, get_origin, get_type_hints
 
@@ -68,6 +68,14 @@ def keyed_generator(*key: int) -> torch.Generator:
     """
     distinct = tuple(part if part >= 0 else (-part,) for part in key)
     return torch.Generator().manual_seed(hash(distinct) % 2**63)
+
+
+class Planned(ABC):
+    """Base of callbacks that add to the plan that is printed before training."""
+
+    @abstractmethod
+    def plan_row(self) -> tuple[str, str]:
+        """Return name and text of a row; callbacks with the same name share a row."""
 
 
 class ExtractorModule(SavedModule):
@@ -289,6 +297,10 @@ class CorrespondenceModule(ExtractorModule):
         if any(parameter.requires_grad for parameter in network.parameters()):
             network.weights_origin, network.weights_seed = f"trained by {type(self).__name__}", None
         plan = self.plan()
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Planned):
+                name, text = callback.plan_row()
+                plan[name] = f"{plan[name]}; {text}" if name in plan else text
         width = max(map(len, plan))
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
 

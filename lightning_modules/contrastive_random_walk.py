@@ -52,6 +52,8 @@ class ContrastiveRandomWalk(CorrespondenceModule):
             training, if clips have fewer than 3 frames, frames are smaller than a patch or have a single node.
     """
 
+    suited_benchmark = "davis_crw"
+
     def __init__(
         self,
         backbone: str = "vidcorr.backbones:crw_training_resnet18",

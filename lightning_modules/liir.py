@@ -70,6 +70,7 @@ class Liir(MomentumMethod):
             arguments.
     """
 
+    suited_benchmark = "davis_liir"
     logged = ("reconstruction", "compactness", "negative_mass")
     synchronises_batch_norm = True
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from callbacks import lightning_cli
+from callbacks import class_words
 from cli import run_command
 from tests.helpers.parsed import Parsed
 from vidcorr.backbones.trust import pass_gate
@@ -15,14 +15,15 @@ from vidcorr.backbones.trust import pass_gate
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "configs/README.md", *(ROOT / "docs").glob("*.md")])
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
-COMMAND = re.compile(r"^(?:(?:srun|torchrun)\b.*?cli\.py|python (?:\S*/)?cli\.py|vidcorr) ((?:fit|validate)\b.*)$")
+STARTERS = r"(?:srun|torchrun)\b.*?(?:cli\.py|vidcorr)|python (?:\S*/)?cli\.py|vidcorr"
+COMMAND = re.compile(rf"^(?:{STARTERS}) ((?:fit|validate)\b.*)$")
 PLACEHOLDERS = {"SEED": "0", "X": "last.ckpt", "…": "", "...": ""}
 
 
 @pytest.fixture(autouse=True)
 def _any_checkpoint(monkeypatch):
     """A checkpoint named in a document holds a VFSSimSiam; files of the documents' own are not looked for."""
-    monkeypatch.setattr(lightning_cli, "saved_model", lambda path: pass_gate("lightning_modules.VFSSimSiam", {}, path))
+    monkeypatch.setattr(class_words, "saved_model", lambda path: pass_gate("lightning_modules.VFSSimSiam", {}, path))
     monkeypatch.chdir(ROOT)
 
 
@@ -38,7 +39,8 @@ def commands_of(path):
     if path.suffix == ".yaml":
         text = re.sub(r"^# ?", "", text, flags=re.MULTILINE)
         lines = re.sub(r"\\\n\s*", " ", text).splitlines()
-        found = [line[re.search(r"python cli\.py|vidcorr ", line).start() :] for line in lines if "cli.py" in line]
+        starts = [(line, re.search(r"vidcorr (fit|validate)\b", line)) for line in lines]
+        found = [line[start.start() :] for line, start in starts if start]
     else:
         prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
         found = [*shell_lines(path), *(re.sub(r"\s+", " ", code) for code in re.findall(r"`([^`]+)`", prose))]

@@ -6,9 +6,10 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
 from . import signals
 
@@ -52,7 +53,7 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
         if "\nOriginal Traceback" in str(error):  # raised in a worker of the loader: the last line names it
             message = str(error).strip().splitlines()[-1].partition(": ")[2]
         if "Union subtypes" in message:  # of the parser, around the reason of a class that refused its arguments
-            message = reason_of_parser(str(error))[1]
+            message = refusal_of_parser(str(error)).reason
         said = printable(message) + ("" if _is_ours(error) else " (--debug shows where)")
     else:
         return None
@@ -60,10 +61,18 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
     return f"vidcorr: {said}" if rank == "0" or size == "1" else f"vidcorr: rank {rank} of {size}: {said}"
 
 
-def near(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean …?" with the most similar known name; empty if no name is similar."""
-    found = get_close_matches(name, list(known), 1)
-    return f"; did you mean {found[0]}?" if found else ""
+def near(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return "; did you mean …?" with the most similar known name; empty if no name is similar.
+
+    Args:
+        name: the unknown name.
+        known: the names that exist.
+        prefix: text before the suggested name, such as `--`.
+    """
+    names = list(known)
+    of_parts = [one for one in names if name in one.split("_")]  # lr of base_lr
+    found = get_close_matches(name, names, 1) or of_parts
+    return f"; did you mean {prefix}{found[0]}?" if found else ""
 
 
 def _of_ours(kind: type) -> bool:
@@ -91,39 +100,94 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
-def explain(message: str, known: Iterable[str] = (), classes: Iterable[str] = (), files: Iterable[Path] = ()) -> str:
+class Refusal(NamedTuple):
+    """One reason why the parser refused its arguments.
+
+    Attributes:
+        key: name of the option, with dots.
+        class_path: class whose argument it is; empty if none.
+        reason: the parser's words.
+        value: the value that was given, as text.
+    """
+
+    key: str
+    class_path: str
+    reason: str
+    value: str = ""
+
+
+def explain(
+    message: str,
+    words: Sequence[str] = (),
+    known: Iterable[str] = (),
+    classes: Iterable[str] = (),
+    files: Iterable[tuple[Path, object]] = (),
+) -> str:
     """Explain in a line why the parser refused its arguments: its innermost reason, and a similar name.
 
     Args:
-        message: message of jsonargparse.
+        message: message of jsonargparse or argparse.
+        words: the command line.
         known: names of the options.
         classes: names of the classes.
-        files: configs; the first with the refused name is named.
+        files: path and content of the configs; the first that sets the refused name is named, unless a flag does.
     """
-    of_class = r"class_path '([\w.]+)':\s*Option '([\w.]+)' is not accepted"
-    without_base = re.sub(r"- Problem with given class_path 'pytorch_lightning\.\w+':\s*Option.*", "", message)
-    message = without_base if "- Problem with" in without_base else message
-    key, reason = reason_of_parser(message)
-    name, hint = "", ""
-    if found := re.search(of_class, message):
-        path, name = found.groups()
-        kind = pkgutil.resolve_name(path)
-        reason, hint = f"{kind.__name__} has no option {name!r}", near(name, _parameters(kind))
+    key, class_path, reason, value = refusal_of_parser(message)
+    name = ""
+    hint = ""
+    if reason.startswith("Option "):
+        name = _quoted(reason)
+        kind = pkgutil.resolve_name(class_path)
+        reason = f"{kind.__name__} has no option {name!r}"
+        hint = near(name, _parameters(kind))
         if kind.__module__.startswith("pytorch_lightning.core"):  # the type of the key, as no class was named
-            reason, hint = f"nothing names the class of {name!r}; add --{key} CLASS or a --config", ""
-    elif found := re.search(r"Expected a dot import path string: (\S+)", message):
-        name = found[1]
-        reason, hint = f"no class {name!r}", near(name, classes)
-    elif found := re.search(r"does not accept option '([\w.]+)'|unrecognized arguments: (--[^\s=]+)", message):
-        name = found[1] or found[2]
-        hint = near(name, known if found[1] else [f"--{option}" for option in known])
-    elif "are required: " in message and message.endswith(".model"):
+            reason = f"nothing names the class of {name!r}; add --{key} CLASS or a --config"
+            hint = ""
+    elif reason.startswith(NO_PATH):
+        name = reason.removeprefix(NO_PATH).split()[0]
+        reason = f"no class {name!r}"
+        hint = near(name, classes) or "; a class of your own is module:Class"
+    elif "does not accept option" in reason:
+        name = _quoted(reason.partition("does not accept option")[2])
+        hint = near(name, known)
+    elif reason.startswith(UNKNOWN):
+        flag = next((word for word in reason.split() if word.startswith("--")), "")
+        hint = near(flag[2:].partition("=")[0], known, "--") if flag else ""
+    elif "are required: " in reason and reason.endswith(".model"):
         reason = "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)"
+    elif reason.startswith("Expected "):
+        reason = f"expected {reason.removeprefix('Expected ')}, got {value!r}"
     if "not correspond to a subclass" in reason and "lightning.pytorch" in sys.modules:
         hint = "; vidcorr works with pytorch_lightning, whose classes are not those of lightning.pytorch"
-    last = name.rpartition(".")[2]
-    file = next((f"{path}: " for path in files if last and last in path.read_text("utf-8")), "")
-    return file + ": ".join(filter(None, (key, reason))) + hint
+    option = name.rpartition(".")[2]
+    is_flag = any(word.startswith(f"--{key}.") and option in word for word in words)
+    if option and not is_flag:
+        key = ": ".join([*_files_with(option, files), *filter(None, [key])])
+    return ": ".join(filter(None, (key, reason))) + hint
+
+
+NO_PATH = "Expected a dot import path string: "
+UNKNOWN = "unrecognized arguments: "
+
+
+def _quoted(text: str) -> str:
+    """Return what stands between the first two quotation marks."""
+    return text.split("'")[1]
+
+
+def _files_with(name: str, files: Iterable[tuple[Path, object]]) -> list[str]:
+    """Return the path of the first config that sets a name; empty if none does."""
+    return [str(path) for path, content in files if _sets(content, name)][:1]
+
+
+def _sets(content: object, name: str) -> bool:
+    """Return whether a name is a key, or the value of a class path, anywhere in the content of a config."""
+    if isinstance(content, dict):
+        keys = [str(key).rstrip("+") for key in content]
+        return name in keys or any(_sets(value, name) for value in content.values())
+    if isinstance(content, list):
+        return any(_sets(value, name) for value in content)
+    return isinstance(content, str) and content.rpartition(".")[2] == name
 
 
 def _parameters(kind: type) -> list[str]:
@@ -132,22 +196,57 @@ def _parameters(kind: type) -> list[str]:
     return [name for make in makers for name in inspect.signature(make).parameters]
 
 
-def reason_of_parser(message: str) -> tuple[str, str]:
-    """Return key and innermost reason of a message of the parser, which lists the reasons of all accepted types.
+def refusal_of_parser(message: str) -> Refusal:
+    """Return the innermost reason of a message of the parser, which lists the reasons of all accepted types.
 
     Example:
-        >>> reason_of_parser("Parser key 'x':\\n  Errors:\\n    - Expected a <class 'int'>\\n  Given value: many")
-        ('x', "expected int, got 'many'")
+        >>> message = "Parser key 'x':\\n  Errors:\\n    - Expected a <class 'int'>\\n  Given value: many"
+        >>> tuple(refusal_of_parser(message))
+        ('x', '', 'Expected int', 'many')
     """
-    *outer, inner = re.split(r"Parser key [\"']([^\"']+)[\"']:", message)
-    said, _, rest = re.sub(r"\. Got value: ", "\nGiven value: ", inner).partition("Given value: ")
-    said = re.sub(r"<class '(?:\w+\.)*(\w+)'>|typing\.|Problem with given class_path '.*':\s*", r"\1", said)
-    reasons = re.findall(r"^ *- (.+)$", said, re.MULTILINE) or [" ".join(said.split())]
-    passed_over = ("Expected ", "Not a valid subclass ", "Does not validate")
-    reason = next((line for line in reasons if not line.startswith(passed_over)), None)
-    if reason is None:
-        kinds = [re.sub("Expected (an? )?", "", line) for line in reasons if line.startswith("Expected ")]
-        expected = " or ".join(kind for kind in kinds if kind != "NoneType")
-        expected = re.sub(r"^Literal\[(.+)\]$", r"one of \1", expected)
-        reason = f"expected {expected}, got {rest.splitlines()[0]!r}"
-    return ".".join(outer[1::2]), reason
+    refusals = _refusals(message)
+    of_given_class = [one for one in refusals if one.class_path and not one.class_path.startswith("pytorch_lightning.")]
+    refusals = of_given_class or refusals
+    telling = [one for one in refusals if one.reason.startswith(NO_PATH) or not one.reason.startswith(PASSED_OVER)]
+    if telling:
+        return telling[0]
+    deepest = max(refusals, key=lambda refusal: refusal.key.count("."))
+    kinds: dict[str, None] = {}
+    for refusal in refusals:
+        if refusal.key == deepest.key and not refusal.reason.startswith("Expected a path "):
+            kinds[re.sub("Expected (an? )?", "", refusal.reason)] = None
+    kinds.pop("NoneType", None)
+    return deepest._replace(reason=f"Expected {' or '.join(kinds)}")
+
+
+PASSED_OVER = ("Expected a ", "Expected an ", "Not a valid subclass ")
+"""Beginnings of reasons that only name an accepted type."""
+
+
+def _refusals(message: str) -> list[Refusal]:
+    """Return all reasons of a message, whose lines are indented below their key and class."""
+    found: list[Refusal] = []
+    above: list[tuple[int, str, str]] = []  # indentation, "key" or "class", its name
+    for line in message.splitlines():
+        text = line.strip().removeprefix("- ")
+        indent = len(line) - len(line.lstrip())
+        while above and above[-1][0] >= indent and text:
+            above.pop()
+        keys = ".".join(name for _, kind, name in above if kind == "key")
+        classes = [name for _, kind, name in above if kind == "class"]
+        if text.startswith("Parser key "):
+            above.append((indent, "key", text.removeprefix("Parser key ").strip("\"':")))
+        elif text.startswith("Problem with given class_path "):
+            above.append((indent, "class", _quoted(text)))
+        elif text.startswith("Given value: "):
+            value = text.removeprefix("Given value: ")
+            found = [one._replace(value=one.value or value) if one.key == keys else one for one in found]
+        elif text and not text.startswith(("Does not validate", "Subtypes:", "Errors:", "Given value type:")):
+            reason, _, value = text.partition(". Got value: ")
+            found.append(Refusal(keys, classes[-1] if classes else "", _plain(reason), value))
+    return found
+
+
+def _plain(text: str) -> str:
+    """Return a reason with types by their names alone."""
+    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text).replace("typing.", "")

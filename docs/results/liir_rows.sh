@@ -11,7 +11,7 @@ vidcorr evaluate last.ckpt --on davis_liir=data/DAVIS-8 --change mixture_compone
     --protocol liir+input_size=240+radius=7+backbone_precision=auto
 
 # The runs at m = 0.999. Liir-321 is seed 0, stopped after 321 steps
-python cli.py fit --config configs/liir.yaml --config configs/data/clips.yaml \
+vidcorr fit --config configs/liir.yaml --config configs/data/clips.yaml \
     --trainer.accelerator cpu \
     --trainer.precision bf16-mixed --trainer.max_epochs 7 \
     --data.frames 2 --data.sampling.interval '[2, 5, 8]' --data.sampling.weights '[0.4, 0.4, 0.2]' \

@@ -3,21 +3,27 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.loggers import Logger
 from torch.utils.data import DataLoader
 
-from callbacks import BenchmarkCallback
+from callbacks import BenchmarkCallback, BestCheckpoint
 from cli import main
 from lightning_modules import VFSSimSiam
 from tests.helpers.benchmark_data import data_for
+from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted
-from tests.helpers.training import TINY, Clips, quiet_trainer
+from tests.helpers.training import EMPTY, TINY, Clips, loader, quiet_trainer
 from tests.helpers.words import clips, flags
-from vidcorr import Result
+from vidcorr import DavisBenchmark, Result
 from vidcorr.experiments.configured import CONFIGS
 
 
@@ -53,6 +59,179 @@ def test_ranks_are_not_advised_to_average_equal_scores(tmp_path):
         for name in (f"{callback.name}/score", "own/score"):
             warnings.warn(f"It is recommended to use `self.log({name!r}, ..., sync_dist=True)`", stacklevel=1)
     assert ["own/score" in str(each.message) for each in told] == [True]
+
+
+# When it runs, and what it reads
+
+
+class Logged(Logger):
+    """Keeps what is logged: scores by step, and steps of pictures."""
+
+    name = version = "logged"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores: dict[str, dict[int, float]] = {}
+        self.pictures: list[int] = []
+
+    def log_hyperparams(self, *args: Any, **options: Any) -> None:
+        """Keep nothing."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        for key, value in metrics.items():
+            self.scores.setdefault(key, {})[int(step or 0)] = value
+
+    def log_image(self, key: str, images: list[Any], step: int) -> None:
+        self.pictures.append(step)
+
+
+@dataclass(frozen=True)
+class Shown(Counted):
+    """Gives a picture too, and has the score as a declared one."""
+
+    score_names = ("score",)
+
+    def run(self, network: Any, *args: Any, **options: Any) -> Any:
+        return super().run(network, *args, **options)._replace(pictures={"frame": np.zeros((2, 2, 3), np.uint8)})
+
+
+def score_of(state: dict[str, torch.Tensor]) -> float:
+    return float(sum(value.double().sum() for value in state.values()))
+
+
+def watched(folder, *callbacks, every=1, epochs=4, validation=EMPTY, module=None, **options):
+    """Fit two steps an epoch with a benchmark; return it, the logger and the trainer."""
+    benchmark, logger = BenchmarkCallback(Shown([]), every), Logged()
+    given = [callback for callback in callbacks if callback != "benchmark"]
+    place = callbacks.index("benchmark") if "benchmark" in callbacks else 0
+    trainer = quiet_trainer(
+        default_root_dir=folder,
+        callbacks=[*given[:place], benchmark, *given[place:]],
+        max_epochs=epochs,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        logger=logger,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in given),
+        **options,
+    )
+    trainer.fit(module or VFSSimSiam(**TINY, base_lr=3), loader(8, 4, frames=2, size=32), validation)
+    return benchmark, logger, trainer
+
+
+class WithoutValidation(VFSSimSiam):
+    """A method without a pass of validation."""
+
+    validation_step = None
+    val_dataloader = None
+
+
+@pytest.mark.parametrize("kind", ["limit_val_batches", "no loader and no step"])
+def test_without_validation_it_runs_at_the_end_of_the_training_epoch(kind, tmp_path):
+    best = ModelCheckpoint(tmp_path / "kept", monitor="counted/score", mode="max", every_n_epochs=2, save_top_k=-1)
+    ours = BestCheckpoint("counted/score", dirpath=tmp_path / "best")
+    stopping = EarlyStopping("counted/score", patience=9)
+    if kind == "limit_val_batches":
+        options = {"limit_val_batches": 0}
+    else:
+        options = {"module": WithoutValidation(**TINY, base_lr=3), "validation": None}
+    callbacks = [best, ours] if kind == "limit_val_batches" else [best, ours, stopping]
+    every = 2 if kind == "limit_val_batches" else 1
+    benchmark, logger, _ = watched(tmp_path, *callbacks, every=every, **options)
+    steps = [4, 8] if every == 2 else [2, 4, 6, 8]
+    assert list(benchmark.history) == steps
+    assert list(logger.scores["counted/score"]) == [step - 1 for step in steps]  # as the loss of the last batch
+    assert logger.pictures == list(logger.scores["counted/score"])
+    for path in (tmp_path / "kept").glob("*.ckpt"):
+        saved = torch.load(path, weights_only=True)
+        assert benchmark.history[saved["global_step"]]["counted/score"] == score_of(saved["state_dict"])
+    assert len(list((tmp_path / "kept").glob("*.ckpt"))) == 2
+    assert len(list((tmp_path / "best").glob("*.ckpt"))) == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"val_check_interval": 1}, {"max_steps": 3, "limit_val_batches": 0}])
+def test_scores_and_pictures_of_a_run_are_logged_at_one_step(options, tmp_path):
+    _, logger, _ = watched(tmp_path, epochs=2, **options)
+    assert logger.pictures == list(logger.scores["counted/score"])
+
+
+def stale(callback=None, every=2, module=None, **options):
+    """Return the refusal of a callback or a schedule that reads the benchmark's score, or None."""
+    try:
+        watched(Path(), *([callback] if callback else []), every=every, module=module, **options)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+class OnPlateau(VFSSimSiam):
+    """Follows the benchmark's score every so many epochs."""
+
+    frequency = 1
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), 0.1)
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max")
+        chosen = {"scheduler": schedule, "monitor": "counted/score", "frequency": self.frequency}
+        return {"optimizer": optimizer, "lr_scheduler": chosen}
+
+
+def test_what_reads_a_score_between_two_runs_is_refused_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kept = {"dirpath": tmp_path / "kept", "monitor": "counted/score"}
+    stops = EarlyStopping("counted/score")
+    assert stale(EarlyStopping("counted/score", patience=9), check_val_every_n_epoch=2) is None
+    assert stale(ModelCheckpoint(every_n_epochs=2, **kept)) is None
+    assert stale(ModelCheckpoint(every_n_epochs=4, **kept)) is None
+    assert stale(EarlyStopping("val/loss", strict=False)) is None
+    assert stale(stops) == (
+        "EarlyStopping checks counted every epoch, but counted runs every 2 epochs: set every_n_epochs of counted to 1"
+    )
+    assert "ModelCheckpoint checks counted every 3 epochs, but counted runs every 2" in stale(
+        ModelCheckpoint(every_n_epochs=3, **kept)
+    )
+    assert "checks counted every few steps" in stale(ModelCheckpoint(every_n_train_steps=2, **kept), every=1)
+    module = OnPlateau(**TINY)
+    assert "ReduceLROnPlateau follows counted/score every 1 epoch(s), but counted runs every 2" in stale(module=module)
+    module.frequency = 2
+    assert stale(module=module) is None
+    assert stale(every=1, module=OnPlateau(**TINY)) is None
+
+
+@pytest.mark.parametrize("order", [("benchmark", "average"), ("average", "benchmark")])
+def test_averaged_weights_are_scored_in_any_order(order, tmp_path):
+    """EMA holds the average in the module while it validates, and from the end of the training on."""
+
+    def run(name, **options):
+        parts = {"average": EMAWeightAveraging(decay=0.5), "benchmark": "benchmark"}
+        best = BestCheckpoint("counted/score", dirpath=tmp_path / name, save_top_k=-1)
+        benchmark, _, _ = watched(tmp_path, *(parts[part] for part in order), best, **options)
+        paths = list((tmp_path / name).glob("*.ckpt"))
+        states = [torch.load(path, weights_only=True) for path in paths]
+        for saved in states:  # of the average
+            assert benchmark.history[saved["global_step"]]["counted/score"] == score_of(saved["state_dict"])
+        trained = [saved for saved in states if saved["state_dict"].keys() & saved["current_model_state"].keys()]
+        assert any(score_of(saved["state_dict"]) != score_of(saved["current_model_state"]) for saved in trained)
+        return benchmark
+
+    assert list(run("whole", epochs=2).history) == [2, 4]
+    assert list(run("within", epochs=2, max_steps=3).history) == [2, 3]
+    message = "would score weights before their averaging, which needs a pass of validation"
+    refused(ValueError, message, run, "none", limit_val_batches=0)
+
+
+def test_a_network_without_features_is_refused_before_training(davis_root, tmp_path):
+    class Flat(pl.LightningModule):
+        def feature_extractor(self, stage=None, stride=None):
+            return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(4))
+
+    benchmark = BenchmarkCallback(DavisBenchmark(davis_root))
+    refused(ValueError, "Sequential: ", benchmark.on_fit_start, SimpleNamespace(datamodule=None), Flat())
+
+
+def test_the_plan_says_when_benchmarks_run(tmp_path):
+    every = BenchmarkCallback(Counted([]), every_n_epochs=10, before_training=True)
+    assert every.plan_row() == ("benchmarks", "counted before the first step, every 10 epochs, then at the end")
+    assert BenchmarkCallback(Counted([])).plan_row()[1] == "counted every epoch, then at the end"
 
 
 # Every config of a benchmark, by `--on`

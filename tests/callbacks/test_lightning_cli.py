@@ -3,15 +3,18 @@
 import logging
 import os
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from callbacks import BenchmarkCallback, BestCheckpoint
+from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
 from callbacks.benchmark import recipe_of
-from callbacks.lightning_cli import SaveConfig, _is_of_interest, arrange, from_checkpoint, make_trainer
+from callbacks.class_words import resumed
+from callbacks.closing_lines import next_command
+from callbacks.lightning_cli import SaveConfig, _is_of_interest, make_trainer
 from lightning_modules import VFSSimSiam
 from tests.helpers.parsed import Built, Parsed
 from tests.helpers.refusal import refused
@@ -19,6 +22,7 @@ from tests.helpers.words import RAW_COLOUR, SMALL, TINY, davis
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.experiments.command_line import read_command_line
 from vidcorr.experiments.configured import CONFIGS
 from vidcorr.functional.device import fastest_precision
 
@@ -37,11 +41,13 @@ def parsed(command, *words):
 
 def test_configs_come_first_and_flags_keep_their_order(tmp_path):
     file = config_file(tmp_path / "a.yaml", "{model: {class_path: Liir, init_args: {lr: 1}}, trainer: {max_steps: 3}}")
-    words = f"--x 1 -c {file.removeprefix('--config=')} --on a=1 b=2 --data.box -1 --config data/clips.yaml --y"
-    configs, flags, options = arrange(shlex.split(words))
-    assert configs == [file, f"--config={CONFIGS / 'data/clips.yaml'}"]
-    assert flags == ["--x", "1", "--on", "a=1", "b=2", "--data.box", "-1", "--y"]
-    assert {("model.lr", 1), ("trainer.max_steps", 3), ("data.box", "-1"), ("y", "")} <= set(options)
+    words = f"fit --x 1 -c {file.removeprefix('--config=')} --on a=1 b=2 --data.box -1 --config data/clips.yaml --y"
+    line = read_command_line(shlex.split(words))
+    assert line.config_words == [file, f"--config={CONFIGS / 'data/clips.yaml'}"]
+    assert line.flags == ["--x", "1", "--data.box", "-1", "--y"]
+    assert line.given.on == ["a=1", "b=2"]
+    assert {("model.lr", 1), ("trainer.max_steps", 3), ("data.box", "-1"), ("y", "")} <= set(line.options)
+    assert (line.value("model.lr"), line.value("data.source"), line.value("z")) == (1, "data/jhmdb_clips", None)
 
 
 def test_a_flag_wins_over_a_file_wherever_it_stands(tmp_path):
@@ -80,15 +86,41 @@ def test_a_model_is_any_network_that_evaluate_takes(words, expected):
     assert (given.spec, given.pretrained, given.stage, given.stride) == expected
 
 
+class Mine(VFSSimSiam):
+    """A user's own method."""
+
+
+def network():
+    """Return a user's own network."""
+    return torch.nn.Conv2d(3, 4, 8, 8)
+
+
+@pytest.mark.parametrize("spelling", [f"{__name__}:Mine", f"{__name__}.Mine"])
+def test_a_method_of_the_users_own_by_its_module(spelling):
+    model = parsed("fit", "--model", spelling, f"--model.backbone={NETWORK}").model
+    assert model.class_path == f"{__name__}.Mine"
+    assert model.init_args.backbone == NETWORK
+
+
+def test_a_network_and_data_of_the_users_own_by_their_module():
+    data = ["--data=tests.helpers.training:InMemory", "--data.videos=3", "--data.batch_size=2"]
+    config = parsed("fit", f"--model={__name__}:network", *data)
+    assert config.model.init_args.spec == f"{__name__}:network"
+    assert config.data.class_path == "tests.helpers.training.InMemory"
+
+
 @pytest.mark.parametrize("flag", ["--config={}", "--config {}", "-c {}"])
 def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkeypatch, flag):
     monkeypatch.setattr(trust, "_allowed", set())
     config = tmp_path / "a.yaml"
     config.write_text("model:\n  class_path: mine.Method\n  init_args:\n    names: [a:b, {deep: c:d}]\n    n: 3\n")
-    arrange(["--data.annotations", str(config)])
+    words = ["fit", f"--model={__name__}:Mine", "--model.backbone=e:f", "--allow", "g:h"]
+    with suppress(Exception):
+        Parsed([*words, "--data.annotations", str(config)])
     assert "mine.Method" not in trust._allowed  # a file of data names nothing
-    arrange(["--model", "x.Y", "--model.backbone=e:f", "--allow", "g:h", *flag.format(config).split(" ")])
-    assert {"x.Y", "e:f", "g:h", "mine.Method", "a:b", "c:d"} <= trust._allowed
+    with suppress(Exception):
+        Parsed([*words, *flag.format(config).split(" ")])
+    assert {f"{__name__}:Mine", "e:f", "g:h", "mine.Method", "a:b", "c:d"} <= trust._allowed
 
 
 def test_trainings_that_differ_in_seeds_and_folders_have_one_recipe(tmp_path):
@@ -142,8 +174,7 @@ def runs(tmp_path, monkeypatch):
 
 
 def last(command, *words):
-    _, _, options = arrange([*words, "--ckpt_path=last"])
-    return from_checkpoint(command, options)
+    return resumed(read_command_line([command, *words, "--ckpt_path=last"]))
 
 
 def test_last_is_searched_for_where_flags_and_files_say(runs, tmp_path):
@@ -181,8 +212,7 @@ def test_last_alone_is_the_run_by_its_own_config(runs):
     named = parsed("fit", f"--ckpt_path={runs['runs']}", "--trainer.max_steps=9")
     assert (named.trainer.max_epochs, named.model.init_args.predictor_dim) == (4, 9)
     Path("config.yaml").write_text("not of a run: null")
-    _, _, nothing = arrange(["--ckpt_path=null"])
-    assert from_checkpoint("fit", nothing) == ([], [])
+    assert resumed(read_command_line(["fit", "--ckpt_path=null"])) == ([], [])
 
 
 # `--on`
@@ -205,8 +235,34 @@ def test_on_adds_benchmarks_as_their_configs_describe_them(davis_root, tmp_path)
         "affinity",
     )
     assert [type(callback) for callback in built.trainer.callbacks].count(BestCheckpoint) == 1
-    saved = built.config["fit"]
-    assert (saved.on, saved.change) == ([f"davis={davis_root}", f"davis_liir={davis_root}"], ["radius=5"])
+    assert "on" not in built.config["fit"]
+
+
+def test_a_run_that_continues_by_its_config_has_its_benchmarks_once(davis_root, runs):
+    """Its config.yaml holds the benchmarks of `--on` as plain callbacks."""
+    on = ["--on", f"davis={davis_root}", "--protocol", "vfs", "crw", "--change", "radius=5", "--every=3", "--before"]
+    first = Built(["fit", *TINY, *on])
+    (saving,) = [callback for callback in first.trainer.callbacks if isinstance(callback, SaveConfig)]
+    Path("runs/config.yaml").write_text(saving.parser.dump(saving.config, skip_unset=False))
+    again = Built(["fit", "--ckpt_path=last"])
+    kinds = [type(callback) for callback in again.trainer.callbacks]
+    assert kinds == [type(callback) for callback in first.trainer.callbacks]
+    found = [benchmarks_of(built) for built in (first, again)]
+    for one, other in zip(*found, strict=True):
+        assert one.benchmark == other.benchmark
+        assert (one.every_n_epochs, one.before_training) == (other.every_n_epochs, other.before_training) == (3, True)
+    assert [each.name for each in found[1]] == ["davis_vfs", "davis_crw"]
+    replaced = Built(["fit", "--ckpt_path=last", "--on", f"davis={davis_root}"])
+    assert [each.name for each in benchmarks_of(replaced)] == ["davis"]
+    assert [type(callback) for callback in replaced.trainer.callbacks].count(BestCheckpoint) == 1
+
+
+def test_one_callback_without_a_list_as_lightnings_own_command_line_takes_it(davis_root):
+    words = ["fit", *TINY, "--trainer.callbacks", "LastCheckpoint", "--trainer.callbacks.every_n_steps", "7"]
+    built = Built(words)
+    (last,) = [callback for callback in built.trainer.callbacks if isinstance(callback, LastCheckpoint)]
+    assert last.every_n_steps == 7
+    assert len(benchmarks_of(Built([*words, "--on", f"davis={davis_root}"]))) == 1
 
 
 def test_several_protocols_have_names_of_their_own(davis_root):
@@ -241,7 +297,8 @@ def test_lost_ranks_are_told_of_lightnings_messages():
 def test_the_next_command_evaluates_as_the_run_did(davis_root, tmp_path):
     def command(*words):
         built = Built(["fit", *TINY, *words, f"--trainer.default_root_dir={tmp_path}"])
-        return built.next_command("a b/best.ckpt")
+        built.trainer.strategy.connect(built.model)
+        return next_command(built.trainer, built.line, "a b/best.ckpt")
 
     begins = "vidcorr validate --ckpt_path 'a b/best.ckpt' --on"
     given = ["--on", f"davis={davis_root}", "--protocol", "crw", "--stage", "res3", "--limit", "2"]

@@ -37,7 +37,20 @@ MISUNDERSTOOD = {
     "fit --model": "argument --model: expected one argument",
     "fit --model dino-b9": "model: no class 'dino-b9'; did you mean dino-b8?",
     "fit --modle x": "unrecognized arguments: --modle x; did you mean --model?",
-    "fit --model nowhere.Model": "model: No module named 'nowhere'",
+    "fit --model nowhere.Model": (
+        "--model nowhere.Model: cannot import it (No module named 'nowhere'); run from its folder, or set PYTHONPATH; "
+        "a class of your own is module:Class: --model my_module:MyClass"
+    ),
+    f"{FIT} --data nowhere:Data": (
+        "--data nowhere:Data: cannot import it (No module named 'nowhere'); run from its folder, or set PYTHONPATH; "
+        "a class of your own is module:Class: --data my_module:MyClass"
+    ),
+    f"{FIT} --model.lr 0.1 --config vfs_simsiam_r18.yaml": (  # the config holds base_lr
+        "model: VFSSimSiam has no option 'lr'; did you mean base_lr?"
+    ),
+    f"{FIT} --mask first.png": "unrecognized arguments: --mask first.png",
+    f"{VALIDATE} --every 2": "unrecognized arguments: --every 2",
+    f"{VALIDATE} --on davis=. --limit 0": "argument --limit: expected an integer of at least 1, got '0'",
     f"{FIT} extra": "unrecognized arguments: extra",
     f"{FIT} --model.projektor_dim=3": "model: VFSSimSiam has no option 'projektor_dim'; did you mean projector_dim?",
     f"{FIT} --data.source=x": "data: nothing names the class of 'source'; add --data CLASS or a --config",
@@ -72,7 +85,11 @@ IMPOSSIBLE = {
     f"{VALIDATE} --trainer.logger=false": "nothing to measure: add --on davis=FOLDER",
     f"{VALIDATE} --on davis=nowhere": "--on davis=nowhere: nowhere: no such folder",
     f"{VALIDATE} --on davis=. --protocol fvs": "--protocol fvs: no benchmark here takes it; known are ",
-    f"{VALIDATE} --on davis=. --change radus=3": "--change radus: a protocol has no field 'radus'; did you mean radius",
+    f"{VALIDATE} --on davis=. --change radus=3": "the protocol of davis has no field 'radus'; did you mean radius",
+    f"{VALIDATE} --on otb=. --change radius=3": "the protocol of otb has no field 'radius'; it has exemplar_size",
+    f"{VALIDATE} --on nowhere:Benchmark=.": "a benchmark of your own is module:Class=FOLDER: cannot import it",
+    f"{VALIDATE} --on davs=.": "your own is module:Class=FOLDER or FILE.yaml=FOLDER",
+    f"{VALIDATE} --trainer.devices=-3 --on davis=.": "trainer: ",
     f"{FIT} --trainer.logger=false": "fit needs data: add a file such as --config data/synthetic.yaml",
 }
 
@@ -156,11 +173,3 @@ def test_a_network_that_is_not_there_is_told_without_the_parser(davis_root):
 def test_a_strategy_whose_checkpoints_are_folders():
     trainer = SimpleNamespace(strategy=ModelParallelStrategy())
     refused(ValueError, "^LastCheckpoint: ModelParallelStrategy", LastCheckpoint().setup, trainer, None, "fit")
-
-
-def test_benchmarks_in_a_training_without_validation(davis_root, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    words = ["--config=data/synthetic.yaml", "--trainer.limit_val_batches=0", "--trainer.accelerator=cpu"]
-    line = refusal(*FIT.split(), *words, f"--on=davis={davis_root}")
-    assert line.startswith("vidcorr: --on needs passes of validation: leave trainer.limit_val_batches")
-    assert not [*tmp_path.iterdir()]

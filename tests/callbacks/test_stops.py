@@ -309,3 +309,13 @@ def test_a_misspelt_monitor_is_refused_before_any_work(tmp_path):
             more=[BenchmarkCallback(Declared(events)), BestCheckpoint("declared/scoer", dirpath=tmp_path / "b")],
         )
     assert events == []
+
+
+def test_a_finished_run_says_so_and_how_to_extend_it(tmp_path, monkeypatch):
+    go("VFSSimSiam", tmp_path)
+    last, told = tmp_path / "last.ckpt", []
+    monkeypatch.setattr("callbacks.last_checkpoint.rank_zero_info", told.append)
+    assert go("VFSSimSiam", tmp_path, start=last) == ([], True)
+    line = f"nothing to train: {last} holds step 9 of a finished run; to extend it, raise --trainer.max_epochs 3"
+    assert told == [line]
+    refused(ValueError, "was written with batches of 4 samples × 1", go, "VFSSimSiam", tmp_path, 3, start=last)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..experiments.configured import common_flags, protocols_of, read_changes, read_on, views_of
+from ..experiments.configured import common_flags, read_changes, read_on, views_of
+from ..experiments.protocol_choice import protocols_of
 
 
 def command(args: Sequence[str]) -> None:

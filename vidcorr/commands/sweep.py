@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..experiments.configured import common_flags, protocols_of, read_changes, read_on, views_of
+from ..experiments.configured import common_flags, read_changes, read_on, views_of
+from ..experiments.protocol_choice import protocols_of
 
 ONE_BENCHMARK = "a sweep takes a single benchmark of label propagation or matching"
 

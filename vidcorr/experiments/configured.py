@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, explain, near
+from .protocol_choice import choose_protocols
 
 if TYPE_CHECKING:  # with torch, which a mistake need not wait for
+    from yaml import Node  # type: ignore[import-untyped]
+
     from ..benchmarks.base import Benchmark
     from ..benchmarks.network import NetworkSpec
-    from ..functional.evaluation_protocol import EvaluationProtocol
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
@@ -46,16 +50,49 @@ def read_yaml(name: str, flag: str = "--config") -> tuple[Path, dict[str, Any]]:
     Raises:
         UsageError: if the file is missing, or is not YAML with names of options.
     """
-    from jsonargparse import get_loader
-
     path = find_config(name, flag)
     try:
-        content = get_loader("yaml")(path.read_text("utf-8")) or {}  # the parser's own, for which 1e-3 is a number
+        content = _loaded(path.read_text("utf-8")) or {}
     except Exception as error:  # the type depends on the parser's loader
         raise UsageError(f"{flag}: {path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{flag}: {path} holds no options, such as trainer: {{max_steps: 9}}")
     return path, content
+
+
+def _loaded(text: str) -> Any:
+    """Return the value of a text in YAML, read as the parser reads it: 1e-3 is a number.
+
+    Raises:
+        ValueError: if aliases make it too large.
+        Exception: of the parser's loader, if it is no YAML.
+    """
+    import yaml
+    from jsonargparse import get_loader
+
+    root = yaml.compose(text, yaml.SafeLoader)
+    if _count_values(root, {}) > MOST_VALUES:
+        raise ValueError(f"its aliases (*name) stand for over {MOST_VALUES} values; write them out")
+    return get_loader("yaml")(text)
+
+
+def _count_values(node: Node | None, counted: dict[int, float]) -> float:
+    """Count the values below a node of a YAML text, as often as its aliases repeat them.
+
+    Args:
+        node: the node; aliases of a node are the same object.
+        counted: identity of a list or mapping → its number of values, or infinity while it is counted: a node that
+            holds itself has no end.
+    """
+    if node is None or isinstance(node.value, str):
+        return 1
+    if id(node) not in counted:
+        counted[id(node)] = math.inf
+        parts = node.value
+        if node.id == "mapping":
+            parts = [value for _, value in parts]
+        counted[id(node)] = 1 + sum(_count_values(part, counted) for part in parts)
+    return counted[id(node)]
 
 
 def positive(text: str | int) -> int:
@@ -70,7 +107,7 @@ def positive(text: str | int) -> int:
 
 
 FLAGS = {
-    "on": ("NAME=FOLDER", "benchmarks: a name in configs/benchmarks or a YAML file, and the folder: davis=/data/DAVIS"),
+    "on": ("NAME=FOLDER", "benchmarks and their data: davis=/data/DAVIS, my.yaml=FOLDER, my_module:MyBenchmark=FOLDER"),
     "protocol": ("NAME", "protocols of the benchmarks (default: the config's)"),
     "change": ("FIELD=VALUE", "fields of the protocols to change"),
     "stage": ("STAGE", "stages of the features (default: the choice of network and benchmark)"),
@@ -79,6 +116,8 @@ FLAGS = {
 """Flags of `fit`, `validate`, `evaluate`, `sweep` and `reproduce` → metavar and help."""
 KEYS = ("class_path", "init_args", "every_n_epochs", "before_training")
 """Keys of a benchmark's config; the last two are arguments of `BenchmarkCallback`."""
+MOST_VALUES = 100_000
+"""Most values in a config, with its aliases written out."""
 ConfigArguments = dict[str, Any]
 
 
@@ -88,7 +127,7 @@ class Configured:
 
     Attributes:
         text: the user's words for it, which begin its error messages.
-        class_path: path of the class, or the name of a class of `vidcorr`.
+        class_path: import path of the class.
         arguments: arguments of the constructor.
         schedule: arguments of `BenchmarkCallback`, such as every_n_epochs.
     """
@@ -103,6 +142,32 @@ class Configured:
         """NAME of the user's `--on NAME=FOLDER`."""
         return self.text.removeprefix("--on ").partition("=")[0]
 
+    @cached_property
+    def kind(self) -> type[Benchmark]:
+        """The class.
+
+        Raises:
+            ValueError: if it cannot be imported, is not a benchmark, or does not take the arguments.
+        """
+        from ..backbones.trust import import_named
+        from ..benchmarks.base import Benchmark
+
+        module, _, name = self.class_path.rpartition(".")
+        form = f"{self.text}: {self.class_path}; a benchmark of your own is module:Class=FOLDER"
+        kind: object = import_named(module, name, form)
+        if not isinstance(kind, type) or not issubclass(kind, Benchmark):
+            raise ValueError(f"{self.text}: {self.class_path} is not a Benchmark (docs/extend.md)")
+        known = [field.name for field in fields(kind) if field.init]
+        for argument in self.arguments:
+            if argument not in known:
+                meant = near(argument, known)
+                raise ValueError(f"{self.text}: {kind.__name__} has no option {argument!r}{meant}")
+        return kind
+
+    def without_changes(self) -> Configured:
+        """Return the benchmark without the changes of its protocol."""
+        return replace(self, arguments={key: value for key, value in self.arguments.items() if key != "changes"})
+
     def build(self, **changes: object) -> Benchmark:
         """Return the benchmark.
 
@@ -116,13 +181,13 @@ class Configured:
 
         from ..benchmarks.base import Benchmark
 
-        path = self.class_path if "." in self.class_path else f"vidcorr.{self.class_path}"
-        arguments = self.arguments | {key: value for key, value in changes.items() if value is not None}
+        given = {key: value for key, value in changes.items() if value is not None}
+        _ = self.kind  # refuses a wrong class or argument
+        entry = {"class_path": self.class_path, "init_args": self.arguments | given}
         parser = ArgumentParser(exit_on_error=False)
         parser.add_subclass_arguments(Benchmark, "benchmark")
         try:
-            entry = parser.parse_object({"benchmark": {"class_path": path, "init_args": arguments}})
-            benchmark: Benchmark = parser.instantiate(entry).benchmark
+            benchmark: Benchmark = parser.instantiate(parser.parse_object({"benchmark": entry})).benchmark
         except ArgumentError as error:
             raise ValueError(f"{self.text}: {explain(str(error))}") from error
         return benchmark
@@ -133,36 +198,117 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
 
     Args:
         texts: `NAME=FOLDER` or `NAME`. NAME is a config in the project's `configs/benchmarks/`, a file with the ending
-            .yaml or .yml, or a class with its module. FOLDER replaces the config's `root`; `{root}` in other paths of
-            the config stands for it.
+            .yaml or .yml, or a class: `module:Class` or `module.Class`. FOLDER replaces the config's `root`; `{root}`
+            in other paths of the config stands for it.
 
     Raises:
         UsageError: for an unknown name, or a config that cannot be read or names no benchmark.
         ValueError: for a missing folder.
     """
-    known = {path.stem: str(path) for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
-    configured = []
-    for text in texts:
-        flag, (name, _, root) = f"--on {text}", text.partition("=")
-        content: ConfigArguments = {"class_path": name}
-        if name in known or name.endswith((".yaml", ".yml")):
-            _, content = read_yaml(known.get(name, name), flag)
-        elif "." not in name:
-            meant = near(name, known) or ";"
-            raise UsageError(f"{flag}: no benchmark {name}{meant} there are {', '.join(known)}")
-        if "class_path" not in content or content.keys() - KEYS:
-            wrong = ", ".join(map(str, content.keys() - KEYS)) or "no class_path"
-            raise UsageError(f"{flag}: a config of a benchmark has {', '.join(KEYS)}; this has {wrong}")
-        arguments: ConfigArguments = content.get("init_args") or {}
-        remedy = "" if root else f"; write {name}=FOLDER"
-        root = root or str(arguments.get("root", ""))
-        if root and not Path(root).expanduser().exists():
+    return [_read_benchmark(text) for text in texts]
+
+
+def _read_benchmark(text: str) -> Configured:
+    """Read one benchmark of `read_on`."""
+    flag = f"--on {text}"
+    name, _, root = text.partition("=")
+    content = _content_of(name, flag)
+    arguments: ConfigArguments = content.get("init_args") or {}
+    remedy = "" if root else f"; write {name}=FOLDER"
+    root = root or str(arguments.get("root", ""))
+    if root:
+        if not Path(root).expanduser().exists():
             raise ValueError(f"{flag}: {root}: no such folder{remedy}")
-        beside = {key: value.replace("{root}", root) for key, value in arguments.items() if isinstance(value, str)}
-        arguments |= beside | ({"root": root} if root else {})
-        schedule = {key: content[key] for key in KEYS[2:] if key in content}
-        configured.append(Configured(flag, content["class_path"], arguments, schedule))
-    return configured
+        for key, value in arguments.items():
+            if isinstance(value, str):
+                arguments[key] = value.replace("{root}", root)
+        arguments["root"] = root
+    schedule = {key: content[key] for key in KEYS[2:] if key in content}
+    path = content["class_path"].replace(":", ".")
+    class_path = path if "." in path else f"vidcorr.{path}"
+    return Configured(flag, class_path, arguments, schedule)
+
+
+def _content_of(name: str, flag: str) -> ConfigArguments:
+    """Return the config of a benchmark's name; a class alone is a config without arguments."""
+    known = {path.stem: str(path) for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
+    if name in known or name.endswith((".yaml", ".yml")):
+        _, content = read_yaml(known.get(name, name), flag)
+    elif ":" in name or "." in name:
+        content = {"class_path": name}
+    else:
+        meant = near(name, known) or ";"
+        own = "your own is module:Class=FOLDER or FILE.yaml=FOLDER"
+        raise UsageError(f"{flag}: no benchmark {name}{meant} there are {', '.join(known)}; {own}")
+    unknown = content.keys() - KEYS
+    if "class_path" not in content or unknown:
+        wrong = ", ".join(map(str, unknown)) or "no class_path"
+        raise UsageError(f"{flag}: a config of a benchmark has {', '.join(KEYS)}; this has {wrong}")
+    return content
+
+
+def callback_entries(flags: argparse.Namespace) -> list[ConfigArguments]:
+    """Return the entries of `trainer.callbacks` that the flags of a `fit` or `validate` stand for.
+
+    Args:
+        flags: values of the flags of `add_flags`, and of `--every` and `--before`.
+
+    Returns:
+        Class path and arguments of a `BenchmarkCallback` for each benchmark and protocol.
+
+    Raises:
+        UsageError: for flags that are not understood, or have no benchmark.
+        ValueError: for a missing folder, or a protocol, change or argument that no benchmark takes.
+    """
+    if not flags.on:
+        for name in (*FLAGS, "limit", "every", "before"):
+            if getattr(flags, name):
+                raise UsageError(f"--{name}: name a benchmark, as --on davis=/data/DAVIS")
+        return []
+    if len(flags.stride) > 1:
+        raise UsageError("--stride: a single stride here; vidcorr evaluate takes several")
+    configured = read_on(flags.on)
+    common: ConfigArguments = {}
+    if flags.stage:
+        common["stage"] = flags.stage[0] if len(flags.stage) == 1 else flags.stage
+    if flags.stride:
+        common["stride"] = flags.stride[0]
+    if flags.limit:
+        common["limit_sequences"] = flags.limit
+    schedule: ConfigArguments = {}
+    if flags.every:
+        schedule["every_n_epochs"] = flags.every
+    if flags.before:
+        schedule["before_training"] = True
+    choices = choose_protocols([each.kind for each in configured], flags.protocol, read_changes(flags.change))
+    entries = []
+    for each, choice in zip(configured, choices, strict=True):
+        for arguments in choice.arguments(each):
+            benchmark = {"class_path": each.class_path, "init_args": each.arguments | common | arguments}
+            callback = {"benchmark": benchmark} | each.schedule | schedule
+            entries.append({"class_path": "callbacks.BenchmarkCallback", "init_args": callback})
+    return entries
+
+
+def flags_of(benchmark: Benchmark) -> dict[str, Any]:
+    """Return the flags (`on`, `protocol`, …) that stand for a benchmark; empty if no config gives an equal one."""
+    if not (CONFIGS / "benchmarks" / f"{benchmark.name}.yaml").is_file():
+        return {}
+    root = next((str(getattr(benchmark, field.name)) for field in fields(benchmark) if field.name == "root"), "")
+    flags: dict[str, Any] = {"on": f"{benchmark.name}={root}"}
+    arguments: ConfigArguments = {"stage": benchmark.stage, "stride": benchmark.stride}
+    arguments["limit_sequences"] = benchmark.limit_sequences
+    if benchmark.protocol_kind is not None:
+        arguments["protocol"] = flags["protocol"] = benchmark.protocol.name
+    flags |= {"stage": benchmark.stage, "stride": benchmark.stride, "limit": benchmark.limit_sequences}
+    (configured,) = read_on([flags["on"]])
+    same = configured.without_changes().build(**arguments)
+    return flags if _comparable(same) == _comparable(benchmark) else {}
+
+
+def _comparable(benchmark: Benchmark) -> Benchmark:
+    """Return a benchmark without what no score depends on, or its protocol says too."""
+    return replace(benchmark, changes=None, predictions=True)
 
 
 def read_changes(texts: Iterable[str]) -> ConfigArguments:
@@ -186,55 +332,10 @@ def read_value(text: str, option: str) -> Any:
     Raises:
         UsageError: if it cannot be read; the message begins with the option.
     """
-    from jsonargparse import get_loader
-
     try:
-        return get_loader("yaml")(text)
+        return _loaded(text)
     except Exception as error:  # the type depends on the parser's loader
         raise UsageError(f"{option}: the value cannot be read as YAML") from error
-
-
-def protocols_of(
-    benchmarks: Sequence[Benchmark], names: Sequence[str] = (), changes: Mapping[str, Any] | None = None
-) -> list[list[Any]]:
-    """Return the protocols of every benchmark; None alone for a benchmark without a protocol.
-
-    Args:
-        benchmarks: the benchmarks.
-        names: named protocols. A benchmark takes the protocols with values for it; if no name fits, it keeps its
-            default and prints a line.
-        changes: new values of fields; a benchmark takes the fields that its protocol has.
-
-    Raises:
-        ValueError: for a name or a field that fits no benchmark, or a wrong field in a name.
-    """
-    protocols: list[list[Any]] = []
-    kinds: dict[type[EvaluationProtocol], None] = {}  # in order
-    used: set[str] = set()
-    for benchmark in benchmarks:
-        default = benchmark.protocol
-        if default is None:
-            protocols.append([None])
-            continue
-        kind, data = type(default), (benchmark.default_name, *benchmark.protocols_like)
-        kinds[kind] = None
-        having = {source for source, values in kind.sources().items() if values.values.keys() & {*data}}
-        fit = [name for name in names if name.partition("+")[0] in having]
-        chosen = [kind.named(name, data[0], data[1:]) for name in fit] or [default]
-        fields = {field: value for field, value in (changes or {}).items() if not kind.misnamed(field)}
-        protocols.append(list(dict.fromkeys(protocol.with_changes(**fields) for protocol in chosen)))
-        used |= {*fit, *fields}
-        if names and not fit:
-            print(f"{benchmark.name} keeps its protocol, {default.name}: {', '.join(names)} has no values for it")
-    known = dict.fromkeys(source for kind in kinds for source in kind.sources())
-    for name in names:
-        if name not in used:
-            raise ValueError(f"--protocol {name}: no benchmark here takes it; known are {', '.join(known) or 'none'}")
-    for field in changes or {}:
-        if field not in used:
-            why = [kind.misnamed(field) for kind in kinds] or ["no benchmark here has a protocol"]
-            raise ValueError(f"--change {field}: {why[0]}")
-    return protocols
 
 
 def views_of(networks: Sequence[NetworkSpec], stages: Sequence[str], strides: Sequence[int]) -> list[NetworkSpec]:

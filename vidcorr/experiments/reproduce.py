@@ -14,9 +14,10 @@ from ..results.published import PUBLISHED, Published, published_row
 from ..results.records import Record, score_of
 from ..results.rendering import percent, text_table
 from ..results.statistics import from_best
-from .configured import protocols_of, views_of
+from .configured import views_of
 from .evaluate import Job, Runner, process_group
 from .grid import single_changes
+from .protocol_choice import protocols_of
 from .study import Study, StudyRow
 
 MOST_CHANGES = 5

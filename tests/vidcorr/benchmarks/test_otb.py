@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning.callbacks import EMAWeightAveraging
 
 from callbacks import BenchmarkCallback, BestCheckpoint
 from lightning_modules import FrozenEncoder, VFSSimSiam
@@ -100,10 +99,3 @@ def test_a_benchmark_used_in_a_second_fit_begins_anew(root, tmp_path):
         fit_in(tmp_path / str(number), benchmark, max_epochs=-1, max_steps=1)
         assert list(benchmark.history) == [1]
     assert len(list(tmp_path.glob("*/**/results.json"))) == 2
-
-
-def test_callbacks_that_would_score_otherwise_are_refused(root, tmp_path):
-    benchmark = BenchmarkCallback(OtbBenchmark(root, None, limit_sequences=1))
-    refused(ValueError, "name WeightAveraging after it", fit_in, tmp_path, EMAWeightAveraging(), benchmark)
-    run = trainer_in(tmp_path, benchmark, limit_val_batches=0)
-    assert refused(ValueError, "needs a pass of validation", run.validate, VFSSimSiam(**TINY), verbose=False)

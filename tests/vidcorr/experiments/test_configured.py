@@ -11,7 +11,8 @@ from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark, JhmdbBenchmark, TapVidBenchmark, YoutubeVosBenchmark
 from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.errors import UsageError
-from vidcorr.experiments.configured import protocols_of, read_changes, read_on, views_of
+from vidcorr.experiments.configured import read_changes, read_on, read_yaml, views_of
+from vidcorr.experiments.protocol_choice import protocols_of
 
 CLI = Path(__file__).resolve().parents[3] / "cli.py"
 
@@ -85,6 +86,19 @@ def test_mistakes_are_one_line(text, message, tmp_path):
     refused((UsageError, ValueError), message, lambda: [each.build() for each in read_on([text])])
 
 
+LISTS = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9))
+MERGES = "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 9))
+
+
+@pytest.mark.parametrize("text", [f"a0: &a0 [1]\n{LISTS}", f"a0: &a0 {{b: 1}}\n{MERGES}", "a: &a [*a]"])
+def test_aliases_that_stand_for_gigabytes_are_refused(text, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(text)
+    refused(UsageError, r"its aliases \(\*name\) stand for over 100000 values", read_yaml, str(config))
+    config.write_text("a: &a [1, 2]\nb: [*a, *a]\nc: 1e-3")
+    assert read_yaml(str(config))[1] == {"a": [1, 2], "b": [[1, 2], [1, 2]], "c": 0.001}
+
+
 def test_a_change_is_a_field_and_a_value():
     assert read_changes(["topk=5", "temperature=1e-3"]) == {"topk": 5, "temperature": 0.001}
     refused(UsageError, "--change topk: write FIELD=VALUE", read_changes, ["topk"])
@@ -112,7 +126,14 @@ def test_a_protocol_goes_to_the_benchmarks_of_its_kind(capsys):
     }.items():
         refused(ValueError, message, protocols_of, benchmarks, names)
     refused(ValueError, "^--protocol dino: no benchmark here takes it; known", protocols_of, benchmarks[1:], ["dino"])
-    refused(ValueError, "--change topq: a protocol has no field 'topq'", protocols_of, benchmarks, [], {"topq": 7})
+    refused(
+        ValueError,
+        "--change topq: the protocol of davis has no field 'topq'; did you mean topk",
+        protocols_of,
+        benchmarks,
+        [],
+        {"topq": 7},
+    )
 
 
 @pytest.mark.parametrize("command", ["evaluate raw_colour", "sweep raw_colour", "reproduce"])

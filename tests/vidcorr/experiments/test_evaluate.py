@@ -19,9 +19,9 @@ from vidcorr.benchmarks.evaluation import Evaluation, Ranks
 from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_davis
-from vidcorr.experiments.configured import protocols_of
 from vidcorr.experiments.evaluate import Job, passes_of
 from vidcorr.experiments.grid import read_grid
+from vidcorr.experiments.protocol_choice import protocols_of
 from vidcorr.functional import PropagationProtocol
 from vidcorr.metrics.rows import SequenceRows
 from vidcorr.videos.mask_files import read_mask

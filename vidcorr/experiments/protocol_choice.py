@@ -1,0 +1,147 @@
+"""What `--protocol` and `--change` mean for each benchmark: protocols with values for it, and fields that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from ..errors import near
+
+if TYPE_CHECKING:  # with torch, which a mistake need not wait for
+    from ..benchmarks.base import Benchmark
+    from ..functional.evaluation_protocol import EvaluationProtocol
+    from .configured import Configured
+
+
+@dataclass(frozen=True)
+class ProtocolChoice:
+    """What `--protocol` and `--change` mean for one benchmark.
+
+    Attributes:
+        names: the named protocols with values for it, without duplicates.
+        changes: the changes of fields that its protocol has.
+        refused: the named protocols, if it takes none of them.
+    """
+
+    names: list[str]
+    changes: dict[str, Any]
+    refused: Sequence[str]
+
+    def arguments(self, configured: Configured) -> list[dict[str, Any]]:
+        """Return the arguments of a benchmark for each protocol: `protocol` and `changes`, and a `name` for several."""
+        own = configured.arguments
+        if not self.names:
+            default = own.get("protocol") or _default_of(configured.kind, "protocol")
+            self.say_kept(own.get("name") or configured.kind.default_name, default)
+            changes = (own.get("changes") or {}) | self.changes
+            return [{"changes": changes} if changes else {}]
+        found: list[dict[str, Any]] = []
+        for name in self.names:
+            arguments: dict[str, Any] = {"protocol": name, "changes": self.changes or None}
+            if len(self.names) > 1:
+                arguments["name"] = f"{own.get('name') or configured.kind.default_name}_{name}"
+            found.append(arguments)
+        return found
+
+    def say_kept(self, benchmark: str, protocol: object) -> None:
+        """Print that a benchmark keeps its protocol, if named protocols have no values for it."""
+        if self.refused:
+            print(f"{benchmark} keeps its protocol, {protocol}: {', '.join(self.refused)} has no values for it")
+
+
+def _default_of(kind: type, argument: str) -> object:
+    """Return the default of a dataclass's argument; None without such an argument."""
+    return next((field.default for field in fields(kind) if field.name == argument), None)
+
+
+def choose_protocols(
+    kinds: Sequence[type[Benchmark]], names: Sequence[str] = (), changes: Mapping[str, Any] | None = None
+) -> list[ProtocolChoice]:
+    """Return what named protocols and changes of fields mean for each benchmark.
+
+    Args:
+        kinds: classes of the benchmarks.
+        names: named protocols. A benchmark takes the protocols with values for it.
+        changes: new values of fields; a benchmark takes the fields that its protocol has.
+
+    Raises:
+        ValueError: for a name or a field that fits no benchmark, or a wrong field in a name.
+    """
+    changes = changes or {}
+    choices = []
+    for kind in kinds:
+        protocols = kind.protocol_kind
+        if protocols is None:
+            choices.append(ProtocolChoice([], {}, ()))
+            continue
+        data = (kind.default_name, *kind.protocols_like)
+        fit = [name for name in dict.fromkeys(names) if _has_values(protocols, name, data)]
+        for name in fit:
+            protocols.named(name, data[0], data[1:])  # a wrong field in the name
+        taken = {field: value for field, value in changes.items() if field in _field_names(protocols)}
+        choices.append(ProtocolChoice(fit, taken, [] if fit else names))
+    with_protocol = {kind: kind.protocol_kind for kind in kinds if kind.protocol_kind is not None}
+    _refuse_unused(with_protocol, choices, names, changes)
+    return choices
+
+
+def _has_values(protocols: type[EvaluationProtocol], name: str, benchmarks: Sequence[str]) -> bool:
+    """Return whether the source of a named protocol defines values for any of the benchmarks."""
+    source = protocols.sources().get(name.partition("+")[0])
+    return source is not None and any(benchmark in source.values for benchmark in benchmarks)
+
+
+def _field_names(protocols: type[EvaluationProtocol]) -> list[str]:
+    return [field.name for field in protocols.value_fields()]
+
+
+def _refuse_unused(
+    protocols_of_kind: Mapping[type[Benchmark], type[EvaluationProtocol]],
+    choices: Sequence[ProtocolChoice],
+    names: Sequence[str],
+    changes: Mapping[str, Any],
+) -> None:
+    """Raise for a named protocol or a changed field that no benchmark takes."""
+    for name in names:
+        if not any(name in choice.names for choice in choices):
+            known = dict.fromkeys(source for protocols in protocols_of_kind.values() for source in protocols.sources())
+            raise ValueError(f"--protocol {name}: no benchmark here takes it; known are {', '.join(known) or 'none'}")
+    for field in changes:
+        if not any(field in choice.changes for choice in choices):
+            if not protocols_of_kind:
+                raise ValueError(f"--change {field}: no benchmark here has a protocol")
+            kind, protocols = next(iter(protocols_of_kind.items()))
+            known_fields = _field_names(protocols)
+            hint = near(field, known_fields) or f"; it has {', '.join(known_fields)}"
+            raise ValueError(f"--change {field}: the protocol of {kind.default_name} has no field {field!r}{hint}")
+
+
+def protocols_of(
+    benchmarks: Sequence[Benchmark], names: Sequence[str] = (), changes: Mapping[str, Any] | None = None
+) -> list[list[Any]]:
+    """Return the protocols of every benchmark; None alone for a benchmark without a protocol.
+
+    Args:
+        benchmarks: the benchmarks.
+        names: named protocols, see `choose_protocols`. If no name fits, a benchmark keeps its default and prints a
+            line.
+        changes: new values of fields, see `choose_protocols`.
+
+    Raises:
+        ValueError: for a name or a field that fits no benchmark, or a wrong field in a name.
+    """
+    found: list[list[Any]] = []
+    choices = choose_protocols([type(benchmark) for benchmark in benchmarks], names, changes)
+    for benchmark, choice in zip(benchmarks, choices, strict=True):
+        default = benchmark.protocol
+        if choice.names:
+            like = benchmark.protocols_like
+            chosen = [type(default).named(name, benchmark.default_name, like) for name in choice.names]
+        else:
+            chosen = [default]
+            if default is not None:
+                choice.say_kept(benchmark.name, default.name)
+        changed = [protocol.with_changes(**choice.changes) if choice.changes else protocol for protocol in chosen]
+        found.append(list(dict.fromkeys(changed)))
+    return found
