@@ -117,7 +117,8 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
     axis = torch.arange(side, device=windows.device)
     dy = (axis - (index // side)[..., None]).to(windows.dtype) ** 2  # (…, K, P)
     dx = (axis - (index % side)[..., None]).to(windows.dtype) ** 2
-    variance, shares = torch.full_like(peaks, _FIXED_VARIANCE), peaks.softmax(-1)
+    variance = torch.full_like(peaks, _FIXED_VARIANCE)
+    shares = peaks.softmax(-1)
     if prior.width == "moments" or prior.weights == "mass":
         distance = (dy[..., :, None] + dx[..., None, :]).flatten(-2)  # (…, K, P · P)
         nearest = torch.zeros_like(distance).scatter_(-2, distance.argmin(-2, keepdim=True), 1.0)
@@ -129,12 +130,14 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
                 outside = logits < torch.finfo(logits.dtype).min / 4
                 relative = (logits[..., None, :] - highest[..., None]).clamp_(-80, 0).exp_()
                 around = nearest * relative.masked_fill_(outside[..., None, :], 0)
-            moment, mass = (around * distance).sum(-1), around.sum(-1)
+            moment = (around * distance).sum(-1)
+            mass = around.sum(-1)
             variance = (moment / (2 * mass).clamp_min(tiny)).clamp_min(_FIXED_VARIANCE)
         if prior.weights == "mass":
             mass = (nearest * windows[..., None, :]).sum(-1)
             shares = mass / mass.sum(-1, keepdim=True).clamp_min(tiny)
     falloff = (-0.5 / variance)[..., None]
-    rows, columns = ((d * falloff).clamp_min(-80).exp() for d in (dy, dx))  # exp of less than −80 is slow, and 0
+    rows = (dy * falloff).clamp_min(-80).exp()
+    columns = (dx * falloff).clamp_min(-80).exp()  # exp of less than −80 is slow, and 0
     mixture = ((rows * shares[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
     return torch.where(peaks[..., :1] > prior.threshold, mixture, windows)

@@ -117,7 +117,8 @@ def fastest_precision(device: str) -> tuple[str, str]:
         "float32", "bfloat16" or "float16" (GPUs before Ampere), and the reason in words.
     """
     if device == "cuda":
-        name, ampere = torch.cuda.get_device_name(), torch.cuda.get_device_capability() >= (8, 0)
+        name = torch.cuda.get_device_name()
+        ampere = torch.cuda.get_device_capability() >= (8, 0)
         return ("bfloat16", f"{name} has it") if ampere else ("float16", f"{name} is older than Ampere")
     if device != "cpu":
         return "float32", f"nothing else is tried on {device}"

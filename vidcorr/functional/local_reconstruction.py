@@ -117,9 +117,12 @@ class _LocalReconstruction(Function):
                 difference, _ = work.sharpened(kept, total, ctx.rows[-1], prior)
                 compactness += F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="sum")
         ctx.entries = query[..., 0].numel() * work.references * (2 * radius + 1) ** 2
-        ctx.radius, ctx.border, ctx.prior = radius, border, prior
+        ctx.radius = radius
+        ctx.border = border
+        ctx.prior = prior
         colours, logsumexp = work.grid.from_queries(results).split([work.channels, 1], dim=-1)
-        colours, logsumexp = colours.contiguous(), logsumexp.squeeze(-1).contiguous()
+        colours = colours.contiguous()
+        logsumexp = logsumexp.squeeze(-1).contiguous()
         ctx.save_for_backward(query, keys, values, colours, logsumexp)
         return colours, logsumexp, compactness / ctx.entries
 
@@ -135,12 +138,14 @@ class _LocalReconstruction(Function):
         query, keys, values, colours, logsumexp = ctx.saved_tensors
         of_colours, of_logsumexp, of_compactness = gradients
         work = _BatchParts(query, keys, values, ctx.radius, ctx.border)
-        grid, prior = work.grid, ctx.prior
+        grid = work.grid
+        prior = ctx.prior
         # the gradient of a logit is w · (g − Σ w g), with g the gradient of its weight w
         minus_mean = of_logsumexp - (of_colours * colours).sum(-1)
         upstream = grid.queries(torch.cat([of_colours, minus_mean.unsqueeze(-1)], dim=-1))
         logsumexp = grid.queries(logsumexp.unsqueeze(-1))
-        spare, d_query = torch.empty_like(work.buffer), torch.empty_like(work.queries)
+        spare = torch.empty_like(work.buffer)
+        d_query = torch.empty_like(work.queries)
         d_keys = keys.new_zeros(len(keys), *grid.padded, keys.shape[-1])
         d_values = values.new_zeros(len(values), *grid.padded, values.shape[-1]) if values.requires_grad else None
         for index, part in enumerate(work):
@@ -226,7 +231,8 @@ class _BatchParts:
         self.references = keys.shape[-1] // query.shape[-1]
         self.channels = values.shape[-1] // self.references
         self.queries = grid.queries(query)
-        self.keys, self.values = grid.frames(grid.pad(keys)), grid.frames(grid.pad(values))
+        self.keys = grid.frames(grid.pad(keys))
+        self.values = grid.frames(grid.pad(values))
         self.parts = list(grid.parts(len(query), self.references, amount_for(query.device, PRODUCTS_BUDGET)))
         largest = max(math.prod(part.size) for part in self.parts)
         self.buffer = query.new_empty(largest * grid.shape[1] * grid.tile.products * self.references)

@@ -170,16 +170,21 @@ def contrastive_random_walk_loss(
     nodes = nodes.to(torch.promote_types(nodes.dtype, torch.float32))
     with torch.autocast(nodes.device.type, enabled=False):
         cosines = torch.einsum("bctn,bctm->btnm", nodes[:, :, :-1], nodes[:, :, 1:])
-        forward, backward = cosines, cosines.mT
+        forward = cosines
+        backward = cosines.mT
         if dropped is not None:
             out, back = dropped
-            forward, backward = forward.masked_fill(out, DROPPED), backward.masked_fill(back | out.mT, DROPPED)
-        forward, backward = (forward / temperature).softmax(-1), (backward / temperature).softmax(-1)
-        forward_walk, return_walk = forward[:, 0], backward[:, 0]  # B x N x N, the first step
+            forward = forward.masked_fill(out, DROPPED)
+            backward = backward.masked_fill(back | out.mT, DROPPED)
+        forward = (forward / temperature).softmax(-1)
+        backward = (backward / temperature).softmax(-1)
+        forward_walk = forward[:, 0]
+        return_walk = backward[:, 0]  # B x N x N, the first step
         first_nodes = torch.arange(count, device=nodes.device).repeat(len(nodes))
         terms = []
         for step in range(1, forward.shape[1]):
-            forward_walk, return_walk = forward_walk @ forward[:, step], backward[:, step] @ return_walk
+            forward_walk = forward_walk @ forward[:, step]
+            return_walk = backward[:, step] @ return_walk
             terms.append(cross_entropy((forward_walk @ return_walk + EPSILON).log().flatten(0, 1), first_nodes))
     return torch.stack(terms).mean() if terms else nodes.sum() * 0
 

@@ -56,8 +56,10 @@ def match_keypoints(
         raise ValueError(f"protocol {protocol.name!r}: give `bias` if `debiased` is above 0, else None")
     if not len(points):
         return points.to(points if points.is_floating_point() else torch.float64)
-    first, second = (debiased(features.float(), bias) for features in (source, target))
-    at, frame = frame_points(to_device(points, source.device), source_size, protocol), frame_size(source_size, protocol)
+    first = debiased(source.float(), bias)
+    second = debiased(target.float(), bias)
+    at = frame_points(to_device(points, source.device), source_size, protocol)
+    frame = frame_size(source_size, protocol)
     descriptors = _descriptors(first, at, frame, protocol)
     if protocol.flip == "mutual":
         if mirrored is None or partners is None:
@@ -109,16 +111,20 @@ def bias_directions(features: Tensor, components: int) -> Tensor:
 
 def mutual_distance(first: Tensor, second: Tensor) -> float:
     """Return the mean distance, on the unit sphere, of mutual nearest neighbours of two maps `(C, h, w)`."""
-    cells, others = (F.normalize(features, dim=0).flatten(1).T for features in (first, second))
+    cells = F.normalize(first, dim=0).flatten(1).T
+    others = F.normalize(second, dim=0).flatten(1).T
     nearest = []
-    best, best_row = others.new_full((len(others),), torch.inf), others.new_zeros(len(others), dtype=torch.long)
+    best = others.new_full((len(others),), torch.inf)
+    best_row = others.new_zeros(len(others), dtype=torch.long)
     chunk = max(1, POINTS_WORKSPACE // (4 * len(others)))
     for begin in range(0, len(cells), chunk):
         distances = torch.cdist(cells[begin : begin + chunk], others)
         nearest.append(distances.min(1))
         least, row = distances.min(0)
-        best_row, best = torch.where(least < best, row + begin, best_row), torch.minimum(least, best)
-    values, chosen = (torch.cat([item[index] for item in nearest]) for index in (0, 1))
+        best_row = torch.where(least < best, row + begin, best_row)
+        best = torch.minimum(least, best)
+    values = torch.cat([item[0] for item in nearest])
+    chosen = torch.cat([item[1] for item in nearest])
     mutual = best_row[chosen] == torch.arange(len(cells), device=cells.device)
     return float(values[mutual].mean())
 
@@ -140,7 +146,8 @@ def _placement(size: Size, protocol: MatchingProtocol) -> tuple[float, int, int]
     """Return pixels of the frame per pixel of the picture, and the picture's place in the frame: x, y."""
     if protocol.input_fit == "stretched":
         return 1.0, 0, 0
-    side, (height, width) = protocol.input_sides[0], _content_size(size, protocol)
+    side = protocol.input_sides[0]
+    height, width = _content_size(size, protocol)
     return side / max(size), (side - width) // 2, (side - height) // 2
 
 
@@ -205,11 +212,14 @@ def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
     """Decode similarities `(N, h, w)` to x, y `(N, 2)` in cells, float64; the first cell's corner is at 0."""
     count, height, width = similarities.shape
     best = similarities.flatten(1).argmax(1)
-    y, x = best // width, best % width
+    y = best // width
+    x = best % width
     if protocol.decoding == "argmax":
         return torch.stack([x, y], dim=1).double()
-    rows, columns = (torch.arange(side, device=best.device) for side in (height, width))
-    dy, dx = (rows - y[:, None])[:, :, None], (columns - x[:, None])[:, None]
+    rows = torch.arange(height, device=best.device)
+    columns = torch.arange(width, device=best.device)
+    dy = (rows - y[:, None])[:, :, None]
+    dx = (columns - x[:, None])[:, None]
     if protocol.window is not None:
         similarities = similarities * ((dy.abs() <= protocol.window) & (dx.abs() <= protocol.window))
     elif protocol.kernel is not None:
@@ -234,7 +244,8 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
     _, height, width = features.shape
     squares = features.new_zeros(2 * height + 1, 2 * width + 1, dtype=torch.float32)  # nothing follows the last cell
     for part in features.float().split(64):  # channels that stay in the cache
-        wide, tall = part[:, :, :-1] + part[:, :, 1:], part[:, :-1] + part[:, 1:]
+        wide = part[:, :, :-1] + part[:, :, 1:]
+        tall = part[:, :-1] + part[:, 1:]
         squares[:-1:2, :-1:2] += part.square().sum(0)
         squares[:-1:2, 1:-2:2] += wide.square().sum(0) / 4
         squares[1:-2:2, :-1:2] += tall.square().sum(0) / 4
@@ -247,6 +258,9 @@ def _parabolas(values: Tensor, pixels: int) -> Tensor:
     cells = len(values) // 2
     centres = (torch.arange(pixels, device=values.device).double() + 0.5) * cells / pixels - 0.5
     centres = centres.clamp(0, cells - 1)
-    near, half, far = (values[2 * centres.long() + step] for step in range(3))
+    first = 2 * centres.long()
+    near = values[first]
+    half = values[first + 1]
+    far = values[first + 2]
     part = (centres % 1).float()[:, None]
     return (1 - part) * (1 - 2 * part) * near + 4 * part * (1 - part) * half + part * (2 * part - 1) * far

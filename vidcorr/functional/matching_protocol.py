@@ -99,7 +99,8 @@ class MatchingProtocol(NetworkView):
         return NetworkInput(name="prepared", input_size=self.input_sides, **view)
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
-        stretched, soft = self.input_fit == "stretched", self.decoding == "expectation"
+        stretched = self.input_fit == "stretched"
+        soft = self.decoding == "expectation"
         return {
             "input_size": (stretched or isinstance(self.input_size, int), "the side of a square for padded pictures"),
             "debiased": (not self.debiased or self.upsampling == "cells", "0 for upsampled features"),

@@ -65,12 +65,14 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
         ValueError: if the shapes do not fit.
     """
     _check_maps(query, maps, excluded)
-    cells, places = maps[0, 0].numel(), query[0, 0].numel()
+    cells = maps[0, 0].numel()
+    places = query[0, 0].numel()
     features = maps.movedim(1, -1).flatten(0, 2)
 
     def chunks(queries: Tensor) -> Iterator[Chunk]:
         together = max(1, amount_for(query.device, NUMBERS_AT_ONCE) // (places * points * query.shape[1]))
-        width, most = features.shape[1], min(together, len(maps)) * points
+        width = features.shape[1]
+        most = min(together, len(maps)) * points
         block = min(places, max(1, amount_for(query.device, GATHERED_AT_ONCE) // (most * width)))
         gathered = features.new_empty(block * most, width)  # fresh memory for each part takes several times longer
         products = queries.new_empty(block * most * len(query))
@@ -153,7 +155,8 @@ def same_place_logsumexp(
         raise ValueError(f"maps {tuple(maps.shape)} must have the query's height and width, {tuple(query.shape[2:])}")
     samples, channels = query.shape[:2]
     grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
-    across, frame = grid.shape[1], math.prod(grid.tile.frame_size)
+    across = grid.shape[1]
+    frame = math.prod(grid.tile.frame_size)
 
     def chunks(queries: Tensor) -> Iterator[Chunk]:
         for some, rows in grid.parts(len(maps), samples, amount_for(query.device, NUMBERS_AT_ONCE)):

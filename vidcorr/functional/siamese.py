@@ -29,11 +29,13 @@ def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
     fits = exemplar.ndim == search.ndim == 4 and search.shape[1] == exemplar.shape[1]
     if not fits or not len(exemplar) or len(search) % len(exemplar):
         raise ValueError(f"exemplars {tuple(exemplar.shape)} do not fit search maps {tuple(search.shape)}")
-    (height, width), (rows, columns) = exemplar.shape[-2:], search.shape[-2:]
+    height, width = exemplar.shape[-2:]
+    rows, columns = search.shape[-2:]
     if rows < height or columns < width:
         raise ValueError(f"search maps {rows} x {columns} are smaller than the exemplars {height} x {width}")
     real = torch.promote_types(search.dtype, torch.float32)
-    exemplar, search = exemplar.to(real), search.to(real)
+    exemplar = exemplar.to(real)
+    search = search.to(real)
     learns = torch.is_grad_enabled() and (exemplar.requires_grad or search.requires_grad)
     return (_by_spectra if learns or search.is_cuda else _by_rows)(exemplar, search)
 
@@ -44,7 +46,8 @@ def _by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
     A convolution with the exemplar itself would have a single output channel, which leaves its units idle.
     """
     count, _, height, width = exemplar.shape
-    rows, columns = (length - kernel + 1 for length, kernel in zip(search.shape[-2:], (height, width), strict=True))
+    rows = search.shape[-2] - height + 1
+    columns = search.shape[-1] - width + 1
     kernels = exemplar.transpose(1, 2).unsqueeze(3)
     with torch.autocast(search.device.type, enabled=False):
         of_rows = torch.stack([conv2d(search[n::count], kernels[n]) for n in range(count)], dim=1).flatten(0, 1)
@@ -81,7 +84,9 @@ def response_labels(size: tuple[int, int], radius: float, device: torch.device |
         >>> int(response_labels((17, 17), 2).sum())
         13
     """
-    y, x = (torch.arange(length, dtype=torch.float32, device=device) - (length - 1) / 2 for length in size)
+    height, width = size
+    y = torch.arange(height, dtype=torch.float32, device=device) - (height - 1) / 2
+    x = torch.arange(width, dtype=torch.float32, device=device) - (width - 1) / 2
     return (y.abs()[:, None] + x.abs() <= radius).float()
 
 
@@ -99,7 +104,8 @@ def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
         Scalar.
     """
     labels = labels.expand_as(logits)
-    positive, negative = labels == 1, labels == 0
+    positive = labels == 1
+    negative = labels == 0
     weight = positive / positive.sum().clamp(min=1) + negative / negative.sum().clamp(min=1)
     return binary_cross_entropy_with_logits(logits, labels, weight / weight.sum(), reduction="sum")
 
@@ -118,7 +124,8 @@ def focal_loss(logits: Tensor, labels: Tensor) -> Tensor:
         Scalar.
     """
     probability = logits.sigmoid()
-    positive, negative = labels * (1 - probability) ** 2.0, (1 - labels) * probability**2.0
+    positive = labels * (1 - probability) ** 2.0
+    negative = (1 - labels) * probability**2.0
     loss = -(positive * logsigmoid(logits) + negative * logsigmoid(-logits)).mean()
     # all weights are 0 if every cell is right with full confidence
     return loss / (positive + negative).mean().clamp_min(torch.finfo(logits.dtype).tiny)

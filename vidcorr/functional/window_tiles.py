@@ -92,15 +92,15 @@ class Tile:
         reach = self.neighbourhood.reach
         if reach is None:
             return range(self.map_size[0]), range(self.map_size[1])
-        rows, columns = (range(axis.start - reach, axis.stop + reach) for axis in self.at)
-        return rows, columns
+        rows, columns = self.at
+        return range(rows.start - reach, rows.stop + reach), range(columns.start - reach, columns.stop + reach)
 
     @functools.cached_property
     def keys(self) -> Area:
         """Rows and columns of the frame that lie on the map."""
-        axes = zip(self.frame, self.map_size, strict=True)
-        rows, columns = (range(max(axis.start, 0), min(axis.stop, length)) for axis, length in axes)
-        return rows, columns
+        rows, columns = self.frame
+        height, width = self.map_size
+        return range(max(rows.start, 0), min(rows.stop, height)), range(max(columns.start, 0), min(columns.stop, width))
 
     @property
     def queries(self) -> int:
@@ -126,13 +126,16 @@ class Tile:
     @property
     def query_slices(self) -> tuple[slice, ...]:
         """Slices of the map that hold the queries."""
-        return tuple(slice(axis.start, axis.stop) for axis in self.at)
+        rows, columns = self.at
+        return slice(rows.start, rows.stop), slice(columns.start, columns.stop)
 
     @property
     def inner(self) -> tuple[slice, ...]:
         """Slices of the frame that lie on the map."""
-        pairs = zip(self.keys, self.frame, strict=True)
-        return tuple(slice(keys.start - frame.start, keys.stop - frame.start) for keys, frame in pairs)
+        slices = []
+        for keys, frame in zip(self.keys, self.frame, strict=True):
+            slices.append(slice(keys.start - frame.start, keys.stop - frame.start))
+        return tuple(slices)
 
     def keys_of(self, maps: Tensor, used: Tensor) -> Tensor:
         """Cut the keys out of (h, w, S, ·): (key rows, key columns, used references, ·), a view if all are used."""
@@ -141,9 +144,11 @@ class Tile:
 
     def rows_met(self) -> Iterator[tuple[slice, int]]:
         """Yield the rows of the tile within reach of each row of keys, and their start on the block's last axis."""
-        reach, (rows, columns) = self.neighbourhood.reach or 0, self.at
+        reach = self.neighbourhood.reach or 0
+        rows, columns = self.at
         for key_row in self.keys[0]:
-            start, stop = max(key_row - reach, rows.start), min(key_row + reach + 1, rows.stop)
+            start = max(key_row - reach, rows.start)
+            stop = min(key_row + reach + 1, rows.stop)
             yield slice(start - rows.start, stop - rows.start), (start - key_row + reach) * len(columns)
 
     def met(self, queries: Tensor) -> Tensor:
@@ -155,7 +160,8 @@ class Tile:
         Returns:
             (…, key rows, C, queries of a key row), a view in which rows overlap.
         """
-        reach, columns = self.neighbourhood.reach or 0, self.size[1]
+        reach = self.neighbourhood.reach or 0
+        columns = self.size[1]
         above = reach + self.at[0].start - self.keys[0].start
         below = reach + self.keys[0].stop - self.at[0].stop
         return F.pad(queries, (0, 0, above * columns, below * columns)).unfold(-2, self.queries, columns)
@@ -173,7 +179,8 @@ class Tile:
     @property
     def addresses(self) -> NDArray[np.int64]:
         """Addresses of the queries' neighbourhoods in a flat block, (queries of the tile, cells)."""
-        cells, (rows, columns) = self.cells, self.size
+        cells = self.cells
+        rows, columns = self.size
         query = np.arange(rows * columns)[:, None]
         if self.slides:  # the first query that a row of keys meets moves down with the row
             query = query + (2 * (self.neighbourhood.reach or 0) - cells // self.frame_size[1]) * columns
@@ -228,7 +235,8 @@ class TileGrid:
     def tile(self) -> Tile:
         """A tile of the grid, far from the edges."""
         reach = self.reach
-        rows, columns = (range(reach, reach + length) for length in self.tile_size)
+        rows = range(reach, reach + self.tile_size[0])
+        columns = range(reach, reach + self.tile_size[1])
         return Tile((rows, columns), (rows.stop + reach, columns.stop + reach), self.neighbourhood)
 
     @property
@@ -239,15 +247,18 @@ class TileGrid:
     @property
     def shape(self) -> tuple[int, int]:
         """Number of tiles down and across."""
-        rows, columns = (math.ceil(length / side) for length, side in zip(self.map_size, self.tile_size, strict=True))
-        return rows, columns
+        height, width = self.map_size
+        rows, columns = self.tile_size
+        return math.ceil(height / rows), math.ceil(width / columns)
 
     @property
     def padded(self) -> tuple[int, int]:
         """Height and width of a map with all frames, in complete tiles."""
-        axes = zip(self.shape, self.tile_size, self.tile.frame_size, strict=True)
-        height, width = ((count + math.ceil(frame / side) - 1) * side for count, side, frame in axes)
-        return height, width
+        lengths = []
+        for count, side, frame in zip(self.shape, self.tile_size, self.tile.frame_size, strict=True):
+            further = math.ceil(frame / side) - 1
+            lengths.append((count + further) * side)
+        return lengths[0], lengths[1]
 
     def parts(self, samples: int, references: int, numbers: int) -> Iterator[Part]:
         """Yield parts of a batch with at most `numbers` products, but at least a row of tiles of a sample."""
@@ -261,7 +272,8 @@ class TileGrid:
 
     def queries(self, maps: Tensor) -> Tensor:
         """Cut maps into tiles: `(B, h, w, D)` → `(B, rows, columns, queries, D)`, zero beyond the map."""
-        (rows, columns), (below, right) = self.tile_size, self._missing
+        rows, columns = self.tile_size
+        below, right = self._missing
         tiles = F.pad(maps, (0, 0, 0, right, 0, below)).unflatten(2, (-1, columns)).unflatten(1, (-1, rows))
         return tiles.transpose(2, 3).flatten(3, 4)
 
@@ -272,20 +284,22 @@ class TileGrid:
 
     def pad(self, maps: Tensor) -> Tensor:
         """Pad maps with zeros as far as frames reach: `(B, h, w, D)` → `(B, *padded, D)`."""
-        sides = zip(self.padded, self.map_size, strict=True)
-        below, right = (padded - length - self.reach for padded, length in sides)
+        below = self.padded[0] - self.map_size[0] - self.reach
+        right = self.padded[1] - self.map_size[1] - self.reach
         return F.pad(maps, (0, 0, self.reach, right, self.reach, below))
 
     def crop(self, maps: Tensor) -> Tensor:
         """Invert `pad`."""
-        rows, columns = (slice(self.reach, self.reach + length) for length in self.map_size)
-        return maps[:, rows, columns]
+        height, width = self.map_size
+        return maps[:, self.reach : self.reach + height, self.reach : self.reach + width]
 
     def frames(self, padded: Tensor) -> Tensor:
         """Return the frames of all tiles as a view: `(B, *padded, D)` → `(B, rows, columns, *frame, D)`."""
-        axes = zip(self.map_size, self._missing, strict=True)
-        rows, columns = (slice(length + missing + 2 * self.reach) for length, missing in axes)
-        (height, width), (down, across) = self.tile.frame_size, self.tile_size
+        below, right = self._missing
+        rows = slice(self.map_size[0] + below + 2 * self.reach)
+        columns = slice(self.map_size[1] + right + 2 * self.reach)
+        height, width = self.tile.frame_size
+        down, across = self.tile_size
         return padded[:, rows, columns].unfold(1, height, down).unfold(2, width, across).movedim(3, -1)
 
     def add_frames(self, padded: Tensor, frames: Tensor, part: Part) -> None:
@@ -294,13 +308,16 @@ class TileGrid:
         Overlaps are summed. Frames are cut at the tiles' edges. Pieces at equal positions in their frames do not
         overlap, so one addition adds them all, always in the same order.
         """
-        (rows, columns), (height, width), across = self.tile_size, self.tile.frame_size, self.shape[1]
+        rows, columns = self.tile_size
+        height, width = self.tile.frame_size
+        across = self.shape[1]
         frames = frames.view(*part.size, across, height, width, padded.shape[-1])
         blocks = padded.unflatten(2, (-1, columns)).unflatten(1, (-1, rows))
         for y in range(0, height, rows):
             for x in range(0, width, columns):
                 piece = frames[:, :, :, y : y + rows, x : x + columns].transpose(2, 3)
-                row, column = part.rows.start + y // rows, x // columns
+                row = part.rows.start + y // rows
+                column = x // columns
                 target = blocks[part.samples, row : row + part.size[1]]
                 target[:, :, : piece.shape[2], column : column + across, : piece.shape[4]] += piece
 
@@ -326,7 +343,8 @@ class TileGrid:
         """
         kept = to_device(self.tile.near, like.device).unflatten(1, self.tile.frame_size)[None, None]
         if border == "exclude":
-            down, across = (to_device(self.on_map(axis), like.device) for axis in (0, 1))
+            down = to_device(self.on_map(0), like.device)
+            across = to_device(self.on_map(1), like.device)
             kept = kept & down[rows, None, None, :, None] & across[None, :, None, None, :]
         bias = like.new_zeros(kept.shape).masked_fill_(~kept, torch.finfo(like.dtype).min / 2)
         return bias.flatten(3).repeat_interleave(references, dim=-1)
@@ -334,8 +352,9 @@ class TileGrid:
     @property
     def _missing(self) -> tuple[int, int]:
         """Rows and columns that the last tiles have beyond the map."""
-        below, right = (-length % side for length, side in zip(self.map_size, self.tile_size, strict=True))
-        return below, right
+        height, width = self.map_size
+        rows, columns = self.tile_size
+        return -height % rows, -width % columns
 
 
 @functools.lru_cache(maxsize=64)
@@ -348,7 +367,8 @@ def tiles(
     otherwise it is at most as high as a strip is wide. With `large`, a tile is as wide as the map if a query meets all
     rows of keys.
     """
-    (height, width), reach = map_size, neighbourhood.reach
+    height, width = map_size
+    reach = neighbourhood.reach
 
     def most_products(rows: int, columns: int) -> int:
         if reach is None:
@@ -356,9 +376,11 @@ def tiles(
         keys = min(rows + 2 * reach, height) * min(columns + 2 * reach, width)
         return keys * references * (min(rows, 2 * reach + 1) if slide else rows) * columns
 
-    rows, columns = height if slide else min(height, TILE), min(width, TILE)
+    rows = height if slide else min(height, TILE)
+    columns = min(width, TILE)
     if large and (reach is None or height <= 2 * reach + 1):
-        rows, columns = min(height, max(1, budget // most_products(1, width))), width
+        rows = min(height, max(1, budget // most_products(1, width)))
+        columns = width
     while most_products(rows, columns) > budget and (rows, columns) != (1, 1):
         if rows >= columns:
             rows = math.ceil(rows / 2)

@@ -52,7 +52,9 @@ class KeypointMatcher:
         self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, self.protocols[0].network_input(), self.watch)
         self.grids: list[Size] = []
-        self._category, self._room, self._kept = "", 0, dict[tuple[Path, bool], Maps]()
+        self._category = ""
+        self._room = 0
+        self._kept = dict[tuple[Path, bool], Maps]()
         self._bias: list[Tensor | None] = [None] * len(maps)
         if protocol.debiased:
             black = torch.zeros(3, *protocol.input_sides, dtype=torch.uint8)
@@ -75,10 +77,14 @@ class KeypointMatcher:
             ValueError: if features are not finite.
         """
         if pair.category != self._category:
-            self._category, self._room, self._kept = pair.category, KEPT_OF_PICTURES, {}
-        source, target = self._features(pair, 0), self._features(pair, 1)
+            self._category = pair.category
+            self._room = KEPT_OF_PICTURES
+            self._kept = {}
+        source = self._features(pair, 0)
+        target = self._features(pair, 1)
         mirrored = self._features(pair, 0, mirrored=True) if self.protocols[0].flip != "off" else [None] * len(source)
-        points, sizes = torch.from_numpy(pair.points[0]), pair.sizes
+        points = torch.from_numpy(pair.points[0])
+        sizes = pair.sizes
         rows = None if partners is None else torch.tensor(partners)
         by_map = zip(source, target, self.protocols, mirrored, self._bias, strict=True)
         with self.watch("match", self.encoder.device):

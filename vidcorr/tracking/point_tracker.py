@@ -111,7 +111,9 @@ class _Features:
     """Features of a video's frames; keeps the first frames that fit into memory, and the last few."""
 
     def __init__(self, tracker: PointTracker, video: FramesFrom, size: Size) -> None:
-        self._encoder, self._watch, self._video = tracker.encoder, tracker.watch, video
+        self._encoder = tracker.encoder
+        self._watch = tracker.watch
+        self._video = video
         self._kept: dict[int, Maps] = {}
         self._recent: dict[int, Maps] = {}
         self._room = KEPT_FEATURES

@@ -23,7 +23,8 @@ Decoding = Literal["argmax", "soft_argmax", "expectation", "topk"]
 
 def cell_centres(height: int, width: int, device: torch.device | None = None) -> Tensor:
     """Return the centres of all cells in rows, x, y `(h * w, 2)`."""
-    rows, columns = (torch.arange(side, dtype=torch.float32, device=device) + 0.5 for side in (height, width))
+    rows = torch.arange(height, dtype=torch.float32, device=device) + 0.5
+    columns = torch.arange(width, dtype=torch.float32, device=device) + 0.5
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack([x, y], dim=-1).view(-1, 2)
 
@@ -57,7 +58,8 @@ def similarity_maps(descriptors: Tensor, features: Tensor, normalise: bool = Tru
     """
     cells = features.flatten(1)
     if normalise:
-        descriptors, cells = F.normalize(descriptors, dim=1), F.normalize(cells, dim=0)
+        descriptors = F.normalize(descriptors, dim=1)
+        cells = F.normalize(cells, dim=0)
     return (descriptors @ cells).unflatten(1, features.shape[1:])
 
 
@@ -117,14 +119,17 @@ def best_pixels(
         Values `(N, k)`, largest first, and x, y `(N, k, 2)` in pixels; the first pixel's centre is at 0.5.
     """
     rows, columns = heatmaps.shape[1:]
-    topk, side = min(topk, height * width), height // rows
+    topk = min(topk, height * width)
+    side = height // rows
     # a GPU enlarges maps faster than it can answer whether the result is complete
     fits = side % 2 == 0 and (height, width) == (side * rows, side * columns)
     if heatmaps.device.type != "cpu" or not fits or (rows + 1) * (columns + 1) <= 2 * QUADS:
         return _of_enlarged(heatmaps, height, width, topk, workspace)
     # a quarter of a square lies inside the map at a corner: even QUADS of these have more than topk pixels
     parts = [_of_quads(part, side, topk) for part in heatmaps.split(max(1, workspace // (32 * QUADS * side**2)))]
-    values, centres, sure = (torch.cat(items) for items in zip(*parts, strict=True))
+    values = torch.cat([of_part[0] for of_part in parts])
+    centres = torch.cat([of_part[1] for of_part in parts])
+    sure = torch.cat([of_part[2] for of_part in parts])
     if not sure.all():
         rest = ~sure
         values[rest], centres[rest] = _of_enlarged(heatmaps[rest], height, width, topk, workspace)
@@ -136,32 +141,37 @@ def _of_enlarged(heatmaps: Tensor, height: int, width: int, topk: int, workspace
     for part in heatmaps.split(max(1, workspace // (8 * height * width))):
         enlarged = F.interpolate(part[None], (height, width), mode="bilinear", align_corners=False)
         best.append(enlarged[0].flatten(1).topk(topk, dim=1))
-    values, choice = (torch.cat([item[index] for item in best]) for index in (0, 1))
+    values = torch.cat([item[0] for item in best])
+    choice = torch.cat([item[1] for item in best])
     return values, cell_centres(height, width, heatmaps.device)[choice]
 
 
 def _of_quads(heatmaps: Tensor, side: int, topk: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the best pixels of the best squares, and a mask `(N,)` of maps for which they are surely complete."""
-    (rows, columns), device = heatmaps.shape[1:], heatmaps.device
+    rows, columns = heatmaps.shape[1:]
+    device = heatmaps.device
     padded = F.pad(heatmaps[:, None], (1, 1, 1, 1), mode="replicate")
     rowwise = torch.maximum(padded[:, 0, :-1], padded[:, 0, 1:])
     bounds, choice = torch.maximum(rowwise[:, :, :-1], rowwise[:, :, 1:]).flatten(1).topk(QUADS + 1, dim=1)
-    y, x = choice[:, :-1] // (columns + 1), choice[:, :-1] % (columns + 1)
+    y = choice[:, :-1] // (columns + 1)
+    x = choice[:, :-1] % (columns + 1)
     corner = y * (columns + 2) + x
     table = padded.flatten(1)
-    above, below = (
-        torch.stack([table.gather(1, corner + row * (columns + 2) + column) for column in (0, 1)], dim=2)
-        for row in (0, 1)
-    )
+    above = torch.stack([table.gather(1, corner + column) for column in (0, 1)], dim=2)
+    below = torch.stack([table.gather(1, corner + columns + 2 + column) for column in (0, 1)], dim=2)
     inner = torch.arange(side, dtype=torch.float32, device=device) + 0.5
     part = inner / side
-    left, right = (above[:, :, [at]] * (1 - part) + below[:, :, [at]] * part for at in (0, 1))  # (N, QUADS, side)
+    left = above[:, :, [0]] * (1 - part) + below[:, :, [0]] * part
+    right = above[:, :, [1]] * (1 - part) + below[:, :, [1]] * part  # (N, QUADS, side)
     pixels = left[..., None] * (1 - part) + right[..., None] * part  # (N, QUADS, side, side)
-    py, px = (start[:, :, None] * side + inner - side / 2 for start in (y, x))
-    outside_y, outside_x = (py < 0) | (py > rows * side), (px < 0) | (px > columns * side)
+    py = y[:, :, None] * side + inner - side / 2
+    px = x[:, :, None] * side + inner - side / 2
+    outside_y = (py < 0) | (py > rows * side)
+    outside_x = (px < 0) | (px > columns * side)
     pixels = pixels.masked_fill(outside_y[..., None] | outside_x[:, :, None], -torch.inf)
     values, best = pixels.flatten(1).topk(topk, dim=1)
-    quad, cell = best // side**2, best % side**2
+    quad = best // side**2
+    cell = best % side**2
     centres = torch.stack(
         [px.flatten(1).gather(1, quad * side + cell % side), py.flatten(1).gather(1, quad * side + cell // side)], dim=2
     )

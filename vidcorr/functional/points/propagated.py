@@ -75,7 +75,8 @@ class _Pass:
 
     def run(self, queries: Tensor, order: range) -> None:
         """Propagate queries along the frames of `order`, starting from their frames."""
-        job, window = self._job, None
+        job = self._job
+        window = None
         for step, t in enumerate(order):
             features = job.features(t)
             cells = F.normalize(features, dim=0) if self._rules.feature_normalisation == "l2" else features
@@ -103,7 +104,8 @@ class _Pass:
         frames = list(range(max(step - self._rules.context, 0), step))
         common = None
         for group in self._groups:
-            tables, since = [group.heatmaps.maps], [frame for frame in frames if frame >= group.begun]
+            tables = [group.heatmaps.maps]
+            since = [frame for frame in frames if frame >= group.begun]
             if group.begun in since:  # counts twice while it is in the window
                 matches = [window.best_matches(cells, [group.begun, *since], topk)]
             else:
@@ -115,7 +117,8 @@ class _Pass:
 
     def _note(self, group: _Group, t: int, before: int, features: Tensor, heatmaps: Tensor) -> None:
         """Decode the positions of a group's points in frame `t`, and compare the features there with the queries."""
-        job, queries = self._job, group.queries
+        job = self._job
+        queries = group.queries
         rows = job.rows(queries)
         job.positions[rows, t] = _read(job, heatmaps, job.positions[rows, before])
         found = job.sample(features, job.positions[rows, t])
@@ -135,7 +138,8 @@ def _draw(job: TrackingJob, queries: Tensor, features: Tensor) -> Tensor:
 
 def _read(job: TrackingJob, heatmaps: Tensor, last: Tensor) -> Tensor:
     """Return the weighted mean of the heat-maps' best pixels, in pixels of the scored size, `(n, 2)`."""
-    height, width = round(job.covered[0]), round(job.covered[1])
+    height = round(job.covered[0])
+    width = round(job.covered[1])
     values, centres = best_pixels(heatmaps, height, width, job.protocol.topk, job.workspace)
     weights = values.clamp_min(0).double()
     total = weights.sum(1, keepdim=True)

@@ -149,7 +149,8 @@ def track_directly(job: TrackingJob) -> None:
     at_once = job.frames_at_once() if job.wants_cycle else job.frames
     for query_frames in job.starts.unique().split(at_once):
         queries = torch.isin(job.starts, query_frames).nonzero()[:, 0]
-        starts, maps = job.starts[queries], {}
+        starts = job.starts[queries]
+        maps = {}
         for start in query_frames.tolist():
             features = job.features(start)
             rows = job.rows(queries[starts == start])
@@ -160,7 +161,8 @@ def track_directly(job: TrackingJob) -> None:
             wanted = queries[starts != t if job.both_directions else starts < t]
             if not len(wanted):
                 continue
-            features, rows = job.features(t), job.rows(wanted)
+            features = job.features(t)
+            rows = job.rows(wanted)
             looked_for = descriptors[rows].to(features)
             job.positions[rows, t] = job.to_pixels(job.match(looked_for, features), features)
             found = job.sample(features, job.positions[rows, t])
@@ -192,7 +194,8 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
     """Propagate the queries along the frames of `order`, starting from their frames."""
     features = None
     for t in order:
-        before, features = features, job.features(t)
+        before = features
+        features = job.features(t)
         moving = ((job.starts - t) * order.step < 0).nonzero()[:, 0]
         if before is not None and len(moving):
             last = t - order.step
@@ -217,7 +220,8 @@ def flow(job: TrackingJob, here: Tensor, there: Tensor, positions: Tensor) -> Te
     """
     height, width = here.shape[1:]
     corners, weights = bilinear_corners(positions, height, width)
-    cells, where = corners.flatten(), torch.arange(corners.numel(), device=corners.device).view(corners.shape)
+    cells = corners.flatten()
+    where = torch.arange(corners.numel(), device=corners.device).view(corners.shape)
     if cells.device.type == "cpu":  # on a GPU the number of different cells would cost a wait
         cells, where = corners.unique(return_inverse=True)
     found = job.match(here.flatten(1)[:, cells].T, there)
@@ -231,10 +235,13 @@ def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor
     inner = (positions - 0.5).clamp(min=0).minimum(limits)
     low = inner.floor().minimum((limits - 1).clamp(min=0))
     part = inner - low
-    x, y = (low[:, axis, None].long() for axis in (0, 1))
-    right, below = (x + 1).clamp(max=width - 1), (y + 1).clamp(max=height - 1)
+    x = low[:, 0, None].long()
+    y = low[:, 1, None].long()
+    right = (x + 1).clamp(max=width - 1)
+    below = (y + 1).clamp(max=height - 1)
     corners = torch.cat([y * width + x, y * width + right, below * width + x, below * width + right], dim=1)
-    dx, dy = part[:, :1], part[:, 1:]
+    dx = part[:, :1]
+    dy = part[:, 1:]
     weights = torch.cat([(1 - dx) * (1 - dy), dx * (1 - dy), (1 - dx) * dy, dx * dy], dim=1)
     return corners, weights
 
@@ -281,7 +288,8 @@ def _anchor_distances(job: TrackingJob, queries: Tensor, anchors: Tensor) -> Ten
     descriptors = torch.stack([job.sample(job.features(t), job.positions[rows, t]) for t in range(job.frames)], dim=1)
     distances = job.misses.new_full((len(queries), job.frames, job.frames), torch.nan)
     for t in anchors.any(0).nonzero()[:, 0].tolist():
-        features, here = job.features(t), job.rows(anchors[:, t].nonzero()[:, 0])
+        features = job.features(t)
+        here = job.rows(anchors[:, t].nonzero()[:, 0])
         found = job.match(descriptors[here].flatten(0, 1), features)
         in_anchor = job.to_cells(job.positions[rows[here], t], features)
         distances[here, t] = (found.unflatten(0, (-1, job.frames)) - in_anchor[:, None]).norm(dim=-1).to(distances)

@@ -83,14 +83,17 @@ class LocalAttention:
             (h, w, k): (y · w + x) · S + s.
         """
         wanted = WantedKeys.of(references, topk, keys.device)
-        used, budget = len(wanted.used), workspace_of(keys.device) // keys.element_size()
+        used = len(wanted.used)
+        budget = workspace_of(keys.device) // keys.element_size()
         if not few_kernels(keys):
             return self._matches_by_tiles(query, keys, wanted, budget)
-        reach, height = self.neighbourhood.reach, keys.shape[0]
+        reach = self.neighbourhood.reach
+        height = keys.shape[0]
         if reach is not None and height > 2 * reach + 1:
             columns = range(reach, reach + TILE)
             strip = Tile((range(height), columns), (height, columns.stop + reach), self.neighbourhood, slides=True)
-            maxima, queries = math.prod(strip.frame_size) * strip.queries, math.prod(strip.size)
+            maxima = math.prod(strip.frame_size) * strip.queries
+            queries = math.prod(strip.size)
             # a query has its neighbourhood, and candidates with their addresses
             of_queries = queries * (int(self.neighbourhood.kept.sum()) + 6 * topk * len(references))
             if at_once := budget // (strip.products * used + maxima + of_queries):
@@ -151,7 +154,8 @@ class LocalAttention:
 
     def _matches_by_tiles(self, query: Tensor, keys: Tensor, wanted: WantedKeys, budget: int) -> FoundMatches:
         """Find the matches of `best_matches` tile by tile, each of at most `budget` products."""
-        (height, width), used = keys.shape[:2], len(wanted.used)
+        height, width = keys.shape[:2]
+        used = len(wanted.used)
         plan = tiles((height, width), self.neighbourhood, used, budget, slide=True, large=few_kernels(keys))
         buffer = keys.new_empty(max((tile.products for tile in plan if tile.slides), default=0) * used)
         matches = []
@@ -177,7 +181,8 @@ class LocalAttention:
 
         The products take one kernel per strip; all other kernels process a group of `at_once` strips.
         """
-        (height, width), used = keys.shape[:2], len(wanted.used)
+        height, width = keys.shape[:2]
+        used = len(wanted.used)
         grid = TileGrid((height, width), self.neighbourhood, strip.size)
         met = strip.met(grid.queries(query[None])[0, 0])
         addresses = self._addresses_of(strip, wanted.topk, keys)
@@ -189,7 +194,8 @@ class LocalAttention:
             products_of_strips = keys.new_empty(len(strips), height, len(strip.keys[1]), used, strip.queries)
             for products, index in zip(products_of_strips, strips, strict=True):
                 first = index * TILE - grid.reach  # column of the frame
-                left, right = max(first, 0), min(first + len(strip.keys[1]), width)
+                left = max(first, 0)
+                right = min(first + len(strip.keys[1]), width)
                 on_map = products[:, left - first : right - first]
                 part = used_of(keys[:, left:right], wanted.used)
                 torch.bmm(part.flatten(1, 2), met[index], out=on_map.flatten(1, 2))
@@ -206,7 +212,8 @@ class LocalAttention:
         self, query: Tensor, keys: Tensor, values: Tensor, used: Tensor, weighting: Weighting
     ) -> Tensor:
         """Average tile by tile, over keys on the map."""
-        (height, width), few = keys.shape[:2], few_kernels(keys)
+        height, width = keys.shape[:2]
+        few = few_kernels(keys)
         budget = workspace_of(keys.device) // (4 * keys.element_size())  # for products, logits, weights and windows
         result = values.new_empty(height, width, values.shape[-1])
         for tile in tiles((height, width), self.neighbourhood, len(used), budget, slide=False, large=few):
@@ -232,12 +239,14 @@ class LocalAttention:
         self, query: Tensor, keys: Tensor, values: Tensor, used: Tensor, weighting: Weighting
     ) -> Tensor:
         """Average over padded maps; a kernel processes as many rows of tiles as the workspace holds."""
-        keys, values = used_of(keys, used), used_of(values, used)
+        keys = used_of(keys, used)
+        values = used_of(values, used)
         height, width, references, channels = keys.shape
         grid = TileGrid((height, width), self.neighbourhood)
         queries = grid.queries(query[None])
         values = F.pad(values, (0, 1), value=1)  # the last channel of the average sums the weights on the map
-        seen, given = (grid.frames(grid.pad(maps.flatten(2)[None])) for maps in (keys, values))
+        seen = grid.frames(grid.pad(keys.flatten(2)[None]))
+        given = grid.frames(grid.pad(values.flatten(2)[None]))
         # padded maps, and of each query its part of the frames and four times the products
         budget = workspace_of(keys.device) // keys.element_size()
         budget -= keys.numel() + values.numel() + queries.numel()
@@ -245,7 +254,8 @@ class LocalAttention:
         averages = []
         for part in grid.parts(1, references, products):
             asked = queries[part].flatten(0, 2)
-            k, v = (maps[part].reshape(len(asked), -1, maps.shape[-1] // references) for maps in (seen, given))
+            k = seen[part].reshape(len(asked), -1, seen.shape[-1] // references)
+            v = given[part].reshape(len(asked), -1, given.shape[-1] // references)
             frame = len(asked), *grid.tile.frame_size, references
             logits = weighting.logits(torch.bmm(k, asked.mT).view(*frame, -1))
             logits.masked_fill_((v[..., -1:] == 0).view(*frame, 1), weighting.off_map)

@@ -46,7 +46,8 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> tuple[Siz
     if isinstance(rules.input_size, tuple):
         height, width = rules.input_size
     elif rules.input_size is None:
-        height, width = rounded(Fraction(size[0])), rounded(Fraction(size[1]))
+        height = rounded(Fraction(size[0]))
+        width = rounded(Fraction(size[1]))
     else:
         given, other = sorted(size, reverse=rules.input_side == "long")
         sides = sorted((rules.input_size, rounded(Fraction(rules.input_size * other, given))))
@@ -75,13 +76,15 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
             images = images.float() / 255 if images.dtype == torch.uint8 else images
         elif images.dtype != torch.uint8:
             images = images.mul(255).round().clamp(0, 255).byte()
-        images, resized = resize_images(images, size, rules.input_filter), True
+        images = resize_images(images, size, rules.input_filter)
+        resized = True
     images = to_device(images, device)
     images = images.float() / 255 if images.dtype == torch.uint8 else images
     if not resized:
         smooth = rules.input_filter == "bilinear-antialias"
         images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=smooth).clamp_(0, 1)
-    below, right = padded[0] - size[0], padded[1] - size[1]
+    below = padded[0] - size[0]
+    right = padded[1] - size[1]
     return F.pad(images, (0, right, 0, below), value=GREY) if below or right else images
 
 
@@ -306,7 +309,8 @@ def upsampled_argmax(labels: Tensor, size: Size, floor: float | None = None, met
     maximum above the floor. Unless the floor is 0, the background is rescaled only if an object is, so that the trace
     of an object that has left does not win. A running maximum is faster than an argmax over a strided axis.
     """
-    best, scaled = labels.new_full(size, -torch.inf), labels.new_empty(size)
+    best = labels.new_full(size, -torch.inf)
+    scaled = labels.new_empty(size)
     winner = torch.zeros(size, dtype=torch.uint8, device=labels.device)
     rescaled = labels.flatten(1).amax(1) > (floor or 0.0)
     if floor:
@@ -329,7 +333,8 @@ def _gaussians(points: Tensor, size: Size, sigma: float) -> Tensor:
     """Draw Gaussians (K, H, W) at x, y (K, 2); separable, so a vector per joint and axis is enough."""
     axes = []
     for coordinate, extent in zip(points.T, reversed(size), strict=True):
-        start, stop = (coordinate - 3 * sigma).trunc(), (coordinate + 3 * sigma + 1).trunc()
+        start = (coordinate - 3 * sigma).trunc()
+        stop = (coordinate + 3 * sigma + 1).trunc()
         positions = torch.arange(extent, dtype=points.dtype, device=points.device)
         centre = start + (6 * sigma + 1) // 2
         inside = (positions >= start[:, None]) & (positions < stop[:, None])
@@ -368,7 +373,8 @@ def resize_ids(ids: Tensor, size: tuple[int, int], rule: Nearest = "pillow") -> 
     """Resize integer ids (H, W) to (H', W') by the nearest pixel."""
     if tuple(ids.shape) == tuple(size):
         return ids
-    rows, columns = (to_device(nearest_index(*pair, rule), ids.device) for pair in zip(ids.shape, size, strict=True))
+    rows = to_device(nearest_index(ids.shape[0], size[0], rule), ids.device)
+    columns = to_device(nearest_index(ids.shape[1], size[1], rule), ids.device)
     return ids[rows[:, None], columns]
 
 

@@ -67,7 +67,8 @@ def _compiled(variant: str | None = None) -> Any:
     if spec is None or spec.origin is None:
         return None
     function = ctypes.CDLL(spec.origin).vidcorr_screened_search
-    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64], ctypes.c_int64
+    function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
+    function.restype = ctypes.c_int64
     return function
 
 
@@ -194,7 +195,8 @@ class SketchedMemory(KeyMemory):
         self._latest = query, sketches
         listed = Counter(self.slot(frame) for frame in frames)
         used_slots, counts = torch.tensor(sorted(listed.items())).T.contiguous()
-        values, indices = query.new_empty(height, width, topk), torch.empty(height, width, topk, dtype=torch.long)
+        values = query.new_empty(height, width, topk)
+        indices = torch.empty(height, width, topk, dtype=torch.long)
         arguments = _Search(
             height=height,
             width=width,
@@ -251,7 +253,8 @@ class SketchedMemory(KeyMemory):
 
     def _sketch(self, features: Tensor) -> Tensor:
         """(h, w, C) → (h, w, chunks · CHUNK), contiguous."""
-        length, channels = self._chunks * CHUNK, features.shape[2]
+        length = self._chunks * CHUNK
+        channels = features.shape[2]
         if self._basis is None:
             return F.pad(features, (0, length - channels)).contiguous()
         coordinates = features @ self._basis

@@ -125,7 +125,8 @@ class LabelPropagator:
         fed_back = _harden(labels, protocol.feature_stride) if hard else labels
         if entering is not None:
             entering = to_device(entering, labels.device).to(labels.dtype)
-            labels, fed_back = self._enter(labels, entering), self._enter(fed_back, entering)
+            labels = self._enter(labels, entering)
+            fed_back = self._enter(fed_back, entering)
         if protocol.entering == "own-context" and (self.frame == 0 or entering is not None):
             starting = labels if entering is None else entering
             self._starting[self.frame] = (starting > 0).flatten(1).any(1).to(labels)
@@ -151,7 +152,8 @@ class LabelPropagator:
         """
         if not self._finite:
             return
-        finite, self._finite = PendingCopy(torch.stack(self._finite)).wait().tolist(), []
+        finite = PendingCopy(torch.stack(self._finite)).wait().tolist()
+        self._finite = []
         if not all(finite):
             frame = self._checked + finite.index(False)
             raise ValueError(f"the labels of frame {frame} are not finite: look for NaN in features and labels")

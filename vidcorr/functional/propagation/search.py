@@ -89,7 +89,8 @@ class CorrespondenceSearch:
             lasting: Sequence[int] = () if self._everywhere else (0,)
             recent = protocol.context
             if protocol.references is not None:
-                lasting, recent = [f for f in protocol.references if f >= 0], max(0, -min(protocol.references))
+                lasting = [f for f in protocol.references if f >= 0]
+                recent = max(0, -min(protocol.references))
             self.keys[NEARBY] = self._new_memory(lasting, recent, features, self._nearby)
         lasts_apart = self._everywhere or (frame > 0 and protocol.entering == "own-context")
         if starts and lasts_apart:
@@ -111,7 +112,8 @@ class CorrespondenceSearch:
         and smaller products are −inf. `start`: first frame of the searched context, see `reference_frames`.
         """
         if frame != self._searched:
-            self._searched, self._found = frame, {}
+            self._searched = frame
+            self._found = {}
         ties = self._protocol.topk_ties == "kept"
         count = topk + 1 if ties else self._topk
         while True:
