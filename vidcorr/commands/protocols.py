@@ -99,7 +99,8 @@ def description(protocol: EvaluationProtocol) -> list[str]:
     values = protocol.sources()[protocol.source].values
     about = protocol.origin()
     lines = [f"{protocol.name}, {benchmark} (digest {protocol.digest()})", f"source: {about.pop('code')}"]
-    if others := [other for other in values if other != benchmark]:
+    others = [other for other in values if other != benchmark]
+    if others:
         lines.append(f"other benchmarks: {', '.join(others)}")
     lines += [f"{key}: {text}" for key, text in about.items()]
     for field, shown in _readable_fields(protocol).items():
@@ -121,6 +122,7 @@ def differences(first: EvaluationProtocol, second: EvaluationProtocol) -> list[s
     lines = [f"{'':26}{heading:28} {second.name}, {second.benchmark}"]
     lines += [f"  {field:24}{values[field]!s:28} {others[field]}" for field in different]
     for protocol in (first, second):
-        if note := protocol.origin().get("note"):
+        note = protocol.origin().get("note")
+        if note:
             lines.append(f"note on {protocol.name}: {note}")
     return lines

@@ -32,7 +32,8 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     rgb = rgb.to(torch.promote_types(rgb.dtype, torch.float32))
     linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).pow(2.4), rgb / 12.92)
     red, green, blue = linear.unbind(-3)
-    x, y, z = [_cube_root(row[0] * red + row[1] * green + row[2] * blue) for row in _XYZ_OF_RGB]
+    roots = [_cube_root(row[0] * red + row[1] * green + row[2] * blue) for row in _XYZ_OF_RGB]
+    x, y, z = roots
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-3)
 
 

@@ -23,7 +23,9 @@ def to_device(values: Any, device: torch.device) -> Tensor:
 
 def gpu_or_cpu() -> torch.device:
     """Return the current GPU of this process, or the CPU if torch can use no GPU."""
-    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
 
 
 def amount_for(device: torch.device, amounts: Mapping[str, int]) -> int:
@@ -119,11 +121,15 @@ def fastest_precision(device: str) -> tuple[str, str]:
     if device == "cuda":
         name = torch.cuda.get_device_name()
         ampere = torch.cuda.get_device_capability() >= (8, 0)
-        return ("bfloat16", f"{name} has it") if ampere else ("float16", f"{name} is older than Ampere")
+        if ampere:
+            return ("bfloat16", f"{name} has it")
+        return ("float16", f"{name} is older than Ampere")
     if device != "cpu":
         return "float32", f"nothing else is tried on {device}"
     has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return ("bfloat16", "this CPU has it") if has else ("float32", "this CPU has no bfloat16 instructions")
+    if has:
+        return ("bfloat16", "this CPU has it")
+    return ("float32", "this CPU has no bfloat16 instructions")
 
 
 SMALLEST = 20480
@@ -247,4 +253,6 @@ def _moved(tensor: Tensor, device: torch.device) -> Tensor:
     there = tensor.detach().to(device, non_blocking=device.type == "cuda")  # a copy to the CPU would not be waited for
     if there.device == tensor.device:
         return tensor
-    return nn.Parameter(there, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else there
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(there, tensor.requires_grad)
+    return there

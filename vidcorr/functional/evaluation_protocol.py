@@ -98,7 +98,8 @@ class EvaluationProtocol:
         changes = [f"{field}={_as_text(value)}" for field, value in self.changes.items()]
         object.__setattr__(self, "name", "+".join([self.source, *changes]))
         for field in self.value_fields():
-            if expected := _misfit(getattr(self, field.name), field.type):
+            expected = _misfit(getattr(self, field.name), field.type)
+            if expected:
                 raise self._error(field.name, expected)
         for field_name, (holds, expected) in self._conditions().items():
             if not holds:
@@ -156,7 +157,9 @@ class EvaluationProtocol:
     def first_benchmark(cls, source: str) -> str:
         """Return the benchmark of a source's name alone: `default_benchmark`, or the first for which it has values."""
         known = cls.sources()[source].values
-        return cls.default_benchmark if cls.default_benchmark in known else next(iter(known))
+        if cls.default_benchmark in known:
+            return cls.default_benchmark
+        return next(iter(known))
 
     @classmethod
     def named(
@@ -214,7 +217,8 @@ class EvaluationProtocol:
             ValueError: for a value out of range.
         """
         for field in fields:
-            if problem := self.misnamed(field):
+            problem = self.misnamed(field)
+            if problem:
                 raise TypeError(problem)
         return dataclasses.replace(self, **fields)
 
@@ -321,7 +325,8 @@ class EvaluationProtocol:
         base, *pieces = re.split(r"\+(?=[^\W\d]\w*=)", name)
         changes = dict(piece.split("=", 1) for piece in pieces)
         for field in changes:
-            if problem := cls.misnamed(field):
+            problem = cls.misnamed(field)
+            if problem:
                 raise ValueError(f"protocol {name!r}: {problem}")
         return base, changes
 
@@ -356,7 +361,9 @@ def _as_plain_type(value: Any) -> Any:
     """Lists (of YAML and JSON) and ranges become tuples; numpy's numbers become Python's."""
     if isinstance(value, list | tuple | range):
         return tuple(_as_plain_type(item) for item in value)
-    return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
 
 
 _adapter = functools.cache(functools.partial(TypeAdapter, config=ConfigDict(strict=True, allow_inf_nan=False)))

@@ -186,7 +186,9 @@ def contrastive_random_walk_loss(
             forward_walk = forward_walk @ forward[:, step]
             return_walk = backward[:, step] @ return_walk
             terms.append(cross_entropy((forward_walk @ return_walk + EPSILON).log().flatten(0, 1), first_nodes))
-    return torch.stack(terms).mean() if terms else nodes.sum() * 0
+    if terms:
+        return torch.stack(terms).mean()
+    return nodes.sum() * 0
 
 
 def drop_edges(nodes: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:

@@ -131,7 +131,9 @@ def mutual_distance(first: Tensor, second: Tensor) -> float:
 
 def frame_size(size: Size, protocol: MatchingProtocol) -> Size:
     """Return height and width of the frame of a picture, see `MatchingProtocol`."""
-    return size if protocol.input_fit == "stretched" else protocol.input_sides
+    if protocol.input_fit == "stretched":
+        return size
+    return protocol.input_sides
 
 
 def frame_points(points: Tensor, size: Size, protocol: MatchingProtocol) -> Tensor:
@@ -157,7 +159,9 @@ def _content_size(size: Size, protocol: MatchingProtocol) -> Size:
     if protocol.input_fit != "centred":
         return protocol.input_sides
     short = round(side * min(size) / max(size))
-    return (short, side) if size[0] <= size[1] else (side, short)
+    if size[0] <= size[1]:
+        return (short, side)
+    return (side, short)
 
 
 def _padded(image: Tensor, left: int, top: int, side: int, protocol: MatchingProtocol) -> Tensor:

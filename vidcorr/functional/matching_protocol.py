@@ -91,7 +91,9 @@ class MatchingProtocol(NetworkView):
     @property
     def input_sides(self) -> tuple[int, int]:
         """Height and width of the network's input."""
-        return self.input_size if isinstance(self.input_size, tuple) else (self.input_size, self.input_size)
+        if isinstance(self.input_size, tuple):
+            return self.input_size
+        return (self.input_size, self.input_size)
 
     def network_input(self) -> NetworkInput:
         """Return the rules by which a prepared picture enters the network."""
@@ -101,12 +103,15 @@ class MatchingProtocol(NetworkView):
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         stretched = self.input_fit == "stretched"
         soft = self.decoding == "expectation"
-        return {
-            "input_size": (stretched or isinstance(self.input_size, int), "the side of a square for padded pictures"),
-            "debiased": (not self.debiased or self.upsampling == "cells", "0 for upsampled features"),
-            "sampling": (self.sampling != "aligned" or self.upsampling == "cells", "'floor' or 'round' if upsampled"),
-            "integer_points": (not self.integer_points or not stretched, "False for stretched pictures"),
-            "window": (self.window is None or (soft and self.kernel is None), "None except for an 'expectation'"),
-            "kernel": (self.kernel is None or soft, "None except for an 'expectation'"),
-            "thresholds": (bool(self.thresholds), "not empty"),
-        }
+        conditions: dict[str, tuple[bool, str]] = {}
+        square = stretched or isinstance(self.input_size, int)
+        conditions["input_size"] = square, "the side of a square for padded pictures"
+        by_cells = self.upsampling == "cells"
+        conditions["debiased"] = not self.debiased or by_cells, "0 for upsampled features"
+        conditions["sampling"] = self.sampling != "aligned" or by_cells, "'floor' or 'round' if upsampled"
+        conditions["integer_points"] = not self.integer_points or not stretched, "False for stretched pictures"
+        windowed = soft and self.kernel is None
+        conditions["window"] = self.window is None or windowed, "None except for an 'expectation'"
+        conditions["kernel"] = self.kernel is None or soft, "None except for an 'expectation'"
+        conditions["thresholds"] = bool(self.thresholds), "not empty"
+        return conditions

@@ -216,37 +216,38 @@ class PropagationProtocol(NetworkInput):
     @property
     def radius_in_cells(self) -> float | None:
         """Radius of the neighbourhood in feature cells; None: everywhere."""
-        return self.radius if self.radius is None or self.radius_unit == "cell" else self.radius / self.feature_stride
+        if self.radius is None or self.radius_unit == "cell":
+            return self.radius
+        return self.radius / self.feature_stride
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         padded = self.repeat_first == "padding" and self.references is None
         everything_in_square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
         window = (2 * math.floor(self.radius_in_cells or 0) + 1) ** 2
-        return {
-            "context": (self.context >= padded, "1 or more frames with repeat_first='padding'"),
-            "radius": (self.radius != 0 or self.neighbourhood != "circle", "above 0 feature cells for a circle"),
-            "references": (
-                self.references is None or bool({0, -1} & set(self.references)),
-                "frame indices with 0 or -1 among them, or None",
-            ),
-            "first_frame_masked": (
-                self.first_frame_masked or self.topk is not None or self.radius is None,
-                "True without a topk",
-            ),
-            "mixture_components": (
-                self.mixture_components is None or (everything_in_square and self.mixture_components <= window),
-                "None unless the neighbourhood is a square with topk=None, and at most its number of cells",
-            ),
-            "border": (
-                self.border == "exclude" or everything_in_square,
-                "'exclude' unless the neighbourhood is a square with topk=None",
-            ),
-            "entering": (
-                self.entering == "overwrite" or (padded and not self.first_frame_masked and self.topk is not None),
-                "'overwrite' unless repeat_first is 'padding', the first frame is not masked and topk is a number",
-            ),
-            "topk_ties": (self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk"),
-        }
+        conditions: dict[str, tuple[bool, str]] = {}
+        conditions["context"] = self.context >= padded, "1 or more frames with repeat_first='padding'"
+        has_area = self.radius != 0 or self.neighbourhood != "circle"
+        conditions["radius"] = has_area, "above 0 feature cells for a circle"
+        has_near = self.references is None or bool({0, -1} & set(self.references))
+        conditions["references"] = has_near, "frame indices with 0 or -1 among them, or None"
+        masked = self.first_frame_masked or self.topk is not None or self.radius is None
+        conditions["first_frame_masked"] = masked, "True without a topk"
+        mixable = everything_in_square and (self.mixture_components or 0) <= window
+        conditions["mixture_components"] = (
+            self.mixture_components is None or mixable,
+            "None unless the neighbourhood is a square with topk=None, and at most its number of cells",
+        )
+        conditions["border"] = (
+            self.border == "exclude" or everything_in_square,
+            "'exclude' unless the neighbourhood is a square with topk=None",
+        )
+        own_context = padded and not self.first_frame_masked and self.topk is not None
+        conditions["entering"] = (
+            self.entering == "overwrite" or own_context,
+            "'overwrite' unless repeat_first is 'padding', the first frame is not masked and topk is a number",
+        )
+        conditions["topk_ties"] = self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk"
+        return conditions
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,9 @@ class Neighbourhood:
         """Largest offset along an axis."""
         if self.radius is None:
             return None
-        return math.ceil(self.radius) - 1 if self.shape == "circle" else math.floor(self.radius)
+        if self.shape == "circle":
+            return math.ceil(self.radius) - 1
+        return math.floor(self.radius)
 
     def contains(self, dy: Any, dx: Any) -> Any:
         """Return which offsets are kept; arrays or tensors that broadcast."""
@@ -55,7 +57,9 @@ class Neighbourhood:
         if self.shape == "square":
             return (abs(dy) <= radius) & (abs(dx) <= radius)
         squared = dy**2 + dx**2
-        return squared < radius**2 if self.shape == "circle" else squared <= radius**2
+        if self.shape == "circle":
+            return squared < radius**2
+        return squared <= radius**2
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -395,7 +399,9 @@ def tiles(
 
 def used_of(maps: Tensor, used: Tensor) -> Tensor:
     """Return the used references of (rows, columns, S, ·), a view if all are used."""
-    return maps if len(used) == maps.shape[2] else maps.index_select(2, used)
+    if len(used) == maps.shape[2]:
+        return maps
+    return maps.index_select(2, used)
 
 
 def _split(length: int, size: int) -> list[range]:

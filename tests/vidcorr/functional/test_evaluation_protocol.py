@@ -147,7 +147,7 @@ def test_the_parts_of_an_evaluation_are_metadata_of_the_fields():
     vfs = PropagationProtocol.named("vfs")
     pass_fields = set(PropagationProtocol.fields_with("part", "pass"))
     assert pass_fields - {field for field in pass_fields if field.startswith("input_")} == {
-        "position_embedding", "rgb_mean", "rgb_std", "backbone_precision", "scoring", "resized_data"
+        "position_embedding", "final_norm", "rgb_mean", "rgb_std", "backbone_precision", "scoring", "resized_data"
     }  # fmt: skip
     assert vfs.with_changes(topk=3, radius=2).values_of("pass") == vfs.values_of("pass")
     assert vfs.with_changes(input_size=9).values_of("pass") != vfs.values_of("pass")

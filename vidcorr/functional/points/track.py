@@ -112,7 +112,8 @@ class CheckedFeatures:
         """
         if self._finite:
             finite = PendingCopy(torch.stack(list(self._finite.values()))).wait().tolist()
-            if bad := [t for t, is_finite in zip(self._finite, finite, strict=True) if not is_finite]:
+            bad = [t for t, is_finite in zip(self._finite, finite, strict=True) if not is_finite]
+            if bad:
                 raise _not_finite(min(bad))
 
 

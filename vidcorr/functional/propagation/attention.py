@@ -45,7 +45,9 @@ class Weighting(NamedTuple):
     @property
     def off_map(self) -> float:
         """Logit of cells outside the map."""
-        return 0.0 if self.border == "zero" else -math.inf
+        if self.border == "zero":
+            return 0.0
+        return -math.inf
 
     def logits(self, products: Tensor) -> Tensor:
         """Return the logits of products (…, R, queries), in place if the type stays."""
@@ -96,7 +98,8 @@ class LocalAttention:
             queries = math.prod(strip.size)
             # a query has its neighbourhood, and candidates with their addresses
             of_queries = queries * (int(self.neighbourhood.kept.sum()) + 6 * topk * len(references))
-            if at_once := budget // (strip.products * used + maxima + of_queries):
+            at_once = budget // (strip.products * used + maxima + of_queries)
+            if at_once:
                 return self._matches_by_strips(query, keys, wanted, strip, at_once)
         # room for the maxima and their copy, and for the addresses, which take twice the bytes
         beside_products = 2 if reach is None else 5
@@ -262,7 +265,9 @@ class LocalAttention:
             averages.append(torch.bmm(v.mT, self._weights(logits, grid.tile, weighting.prior).flatten(1, 3)))
         of_tiles = torch.cat(averages).mT.unflatten(0, (1, *grid.shape))
         average, mass = grid.from_queries(of_tiles)[0].split([values.shape[-1] - 1, 1], dim=-1)
-        return average / mass.clamp_min(1e-12) if weighting.normalise else average
+        if weighting.normalise:
+            return average / mass.clamp_min(1e-12)
+        return average
 
     def _weights(self, logits: Tensor, tile: Tile, prior: CompactnessPrior | None) -> Tensor:
         """Return the weights of a tile's queries, or of several equal tiles, from logits in blocks (…, R, queries)."""

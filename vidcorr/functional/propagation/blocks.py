@@ -168,7 +168,9 @@ def tile_products(tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor, best:
 
 def key_products(keys: Tensor, queries: Tensor) -> Tensor:
     """Return products of rows, contiguous: (n, C), (m, C) → (n, m)."""
-    return dot_products(queries, keys).mT.contiguous() if onednn_pays(queries, keys) else keys @ queries.T
+    if onednn_pays(queries, keys):
+        return dot_products(queries, keys).mT.contiguous()
+    return keys @ queries.T
 
 
 def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:

@@ -85,7 +85,9 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
         images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=smooth).clamp_(0, 1)
     below = padded[0] - size[0]
     right = padded[1] - size[1]
-    return F.pad(images, (0, right, 0, below), value=GREY) if below or right else images
+    if below or right:
+        return F.pad(images, (0, right, 0, below), value=GREY)
+    return images
 
 
 def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
@@ -187,7 +189,9 @@ def encode_masks(
     ids = torch.tensor(list(objects), device=mask.device, dtype=torch.long)
     foreground = (mask == ids[:, None, None]).float()
     labels = torch.cat([1 - foreground.sum(0, keepdim=True), foreground])
-    return resize_maps(labels, grid, method) if method == "bilinear" or method == "bilinear-aligned" else labels
+    if method == "bilinear" or method == "bilinear-aligned":
+        return resize_maps(labels, grid, method)
+    return labels
 
 
 def _strided(mask: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
@@ -247,7 +251,9 @@ def decode_masks(
     else:
         winner = upsampled_argmax(labels.float(), covered, floor, protocol.decoding_filter)
     ids = to_device(torch.tensor([0, *objects], dtype=torch.uint8), labels.device)[winner.long()]
-    return ids if size is None else ids[: size[0], : size[1]]
+    if size is None:
+        return ids
+    return ids[: size[0], : size[1]]
 
 
 def encode_keypoints(

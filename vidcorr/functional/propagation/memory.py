@@ -57,7 +57,9 @@ def kernel(variant: str | None = None) -> Any:
     Returns:
         The function, or None if the installation compiled none or `VIDCORR_NATIVE=0` turns it off.
     """
-    return None if os.environ.get(SWITCH) == "0" else _compiled(variant)
+    if os.environ.get(SWITCH) == "0":
+        return None
+    return _compiled(variant)
 
 
 @functools.cache

@@ -281,5 +281,6 @@ def _harden(labels: Tensor, stride: int) -> Tensor:
 
 
 def _check_entering(entering: Mapping[int, Tensor], frames: int) -> None:
-    if beyond := sorted(frame for frame in entering if not 0 <= frame < frames):
+    beyond = sorted(frame for frame in entering if not 0 <= frame < frames)
+    if beyond:
         raise ValueError(f"entering names frame {beyond[0]}, but the video has frames 0 to {frames - 1}")

@@ -103,7 +103,9 @@ class CorrespondenceSearch:
         frames = reference_frames(self._protocol, frame, start)
         if start not in self.keys:
             return {NEARBY: frames}
-        return {start: frames[:1], NEARBY: frames[1:]} if frames[1:] else {start: frames}
+        if frames[1:]:
+            return {start: frames[:1], NEARBY: frames[1:]}
+        return {start: frames}
 
     def find(self, query: Tensor, frame: int, start: int, topk: int) -> tuple[dict[int, FoundMatches], int]:
         """Return the best matches of a frame's queries (h, w, C) in each of the `keys`, and the number that counts.
