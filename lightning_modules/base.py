@@ -17,7 +17,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchmetrics import Metric
 
 from vidcorr.backbones import Normalise, extractor_of, normalises_itself, trainable_network
-from vidcorr.backbones.build import StageNames, path_to_network
+from vidcorr.backbones.description import Network, path_to_network
+from vidcorr.backbones.encoders import NamedEncoder
+from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
+from vidcorr.backbones.trust import import_path
+from vidcorr.backbones.views import StageNames
 
 from .distributed import world_size_and_rank
 from .saving import SavedModule
@@ -110,6 +114,8 @@ class CorrespondenceModule(ExtractorModule):
     """
 
     backbone: nn.Module
+    described: Network | None = None
+    """Description of the backbone; None for a backbone without a name."""
     compile_options: ClassVar[dict[str, Any]] = {}
     """Arguments of `torch.compile`, used if the hyper-parameter `compile` is set."""
     synchronises_batch_norm: ClassVar[bool] = False
@@ -133,8 +139,8 @@ class CorrespondenceModule(ExtractorModule):
         A checkpoint to start from is thus not needed again: the module's checkpoints hold the weights. A user's own
         module takes RGB in [0, 1] in training too.
         """
-        network = trainable_network(spec)
-        self.hparams["backbone"] = network.architecture
+        network, self.described = trainable_network(spec)
+        self.hparams["backbone"] = self.described.spec
         if normalises_itself(network):
             self.normalise = nn.Identity()
         return network
@@ -205,7 +211,25 @@ class CorrespondenceModule(ExtractorModule):
         Raises:
             ValueError: if the backbone has no such stage, stride or option.
         """
-        return extractor_of(self.backbone, stage, stride, **options).to(self.device)
+        view = extractor_of(self.backbone, stage, stride, **options).to(self.device)
+        view.described = Network.of(self) if self.weights_origin else self.described
+        return view
+
+    def encoder_in_checkpoint(self) -> dict[str, Any] | None:
+        """Return the encoder by which benchmarks see the module, in terms of the library, for checkpoints.
+
+        Returns:
+            `class_path`, `init_args` and `weights` as `saved_encoder_of` gives them; None for a module with features
+            of its own, whose class a checkpoint then needs.
+        """
+        if type(self).feature_extractor is not CorrespondenceModule.feature_extractor or self.described is None:
+            return None
+        arguments = {"spec": self.described.spec, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
+        return {
+            "class_path": import_path(NamedEncoder),
+            "init_args": arguments,
+            "weights": {"network.": "backbone."},
+        }
 
     def global_batch(self) -> int:
         """Return the number of samples per optimiser step over all devices and accumulated batches."""
@@ -294,8 +318,10 @@ class CorrespondenceModule(ExtractorModule):
     def on_train_start(self) -> None:
         """Print the plan."""
         network: Any = path_to_network(self)[-1]
-        if any(parameter.requires_grad for parameter in network.parameters()):
-            network.weights_origin, network.weights_seed = f"trained by {type(self).__name__}", None
+        learns = any(parameter.requires_grad for parameter in network.parameters())
+        if learns and self.described is not None:
+            trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}
+            self.described = self.described.model_copy(update=trained)
         plan = self.plan()
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Planned):

@@ -5,7 +5,8 @@ from typing import Any
 from torch import nn
 
 from vidcorr.backbones import UpsampledExtractor, build_encoder, build_upsampler, encoder_hparams
-from vidcorr.backbones.build import Encoder, StageNames
+from vidcorr.backbones.encoders import NamedEncoder, recipe_of_encoder
+from vidcorr.backbones.views import StageNames
 
 from .base import ExtractorModule
 
@@ -44,9 +45,10 @@ class FrozenEncoder(ExtractorModule):
         self.save_hyperparameters()
         self.encoder = build_encoder(spec, pretrained, encoder)
         if mean or std:
-            if not isinstance(self.encoder, Encoder):
+            if not isinstance(self.encoder, NamedEncoder) or self.encoder.weights_origin:
                 raise ValueError(f"{spec}: it normalises RGB itself; mean and std are for networks by name")
-            self.encoder.mean, self.encoder.std = tuple(mean or self.encoder.mean), tuple(std or self.encoder.std)
+            self.encoder.mean = tuple(mean or self.encoder.mean)
+            self.encoder.std = tuple(std or self.encoder.std)
         self.upsampling = upsample
         self.upsampler = build_upsampler(upsample) if upsample else None
         self.hparams.update(encoder_hparams(self.encoder, "spec"))
@@ -56,6 +58,20 @@ class FrozenEncoder(ExtractorModule):
         stage, stride = stage or self.hparams["stage"], stride or self.hparams["stride"]
         view = self.encoder.feature_extractor(stage, stride, **options)
         return view if self.upsampler is None else UpsampledExtractor(view, self.upsampler)
+
+    def encoder_in_checkpoint(self) -> dict[str, Any] | None:
+        """Return the encoder in terms of the library; None for one that checkpoints need a class for."""
+        recipe = recipe_of_encoder(self.encoder)
+        if recipe is None or type(self).feature_extractor is not FrozenEncoder.feature_extractor:
+            return None
+        weights = {"": "encoder."}
+        given = {name: self.hparams[name] for name in ("stage", "stride") if self.hparams[name] is not None}
+        if self.upsampling:
+            given["upsample"] = self.upsampling
+            weights["upsampler."] = "upsampler."
+        if given and not isinstance(self.encoder, NamedEncoder):
+            return None
+        return {"class_path": recipe["class_path"], "init_args": recipe["init_args"] | given, "weights": weights}
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Do nothing; benchmarks run in later hooks."""

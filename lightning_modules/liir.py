@@ -11,9 +11,11 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from vidcorr.backbones import LiirEncoder, module_from_checkpoint
-from vidcorr.backbones.build import path_to_network
+from vidcorr.backbones import LiirEncoder, encoder_from_checkpoint
+from vidcorr.backbones.description import path_to_network
+from vidcorr.backbones.encoders import NamedEncoder
 from vidcorr.backbones.liir_encoder import Position
+from vidcorr.backbones.trust import import_path
 from vidcorr.functional.colour import drop_channel, normalised_lab
 from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.functional.local_reconstruction import reconstruct_locally
@@ -111,6 +113,17 @@ class Liir(MomentumMethod):
         self.bank = NegativeBank(bank, affinity_dim, side, radius // 2, border) if bank.frames else None
         averages = reference_encoder == "average" or (bank.encoder == "average" and bank.frames > 0)
         self.target_encoder = deepcopy(self.backbone).requires_grad_(False) if averages else None
+
+    def encoder_in_checkpoint(self) -> dict[str, Any] | None:
+        """Return the encoder in terms of the library; None for a subclass with features of its own."""
+        if type(self).feature_extractor is not Liir.feature_extractor:
+            return None
+        arguments = {"spec": LiirEncoder.architecture, "arguments": self.backbone.arguments}
+        return {
+            "class_path": import_path(NamedEncoder),
+            "init_args": arguments,
+            "weights": {"network.": "backbone."},
+        }
 
     @property
     def warming_up(self) -> bool:
@@ -239,7 +252,7 @@ def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
     Raises:
         ValueError: if it is no encoder of Liir, or of other arguments than the given one.
     """
-    found: Any = path_to_network(module_from_checkpoint(path))[-1]
+    found: Any = path_to_network(encoder_from_checkpoint(path))[-1]
     arguments = found.arguments if isinstance(found, LiirEncoder) else type(found).__name__
     if arguments != encoder.arguments:
         raise ValueError(f"model.start {path}: its encoder is {arguments}, this run's is {encoder.arguments}")

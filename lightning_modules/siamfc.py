@@ -9,9 +9,10 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from vidcorr.backbones import build_encoder, encoder_hparams
-from vidcorr.backbones.build import StageNames
-from vidcorr.backbones.extractor import Dilated, FeatureExtractor, refuse_options
-from vidcorr.functional.device import shared_copy
+from vidcorr.backbones.encoders import NamedEncoder, SiameseEncoder, map_width, siamese_view
+from vidcorr.backbones.extractor import Dilated, refuse_options
+from vidcorr.backbones.trust import import_path
+from vidcorr.backbones.views import StageNames
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
 
 from .base import Batch, CorrespondenceModule
@@ -79,8 +80,7 @@ class SiamFC(CorrespondenceModule):
         self.hparams.update(encoder_hparams(built, "backbone"))
         self.backbone = built.feature_extractor(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride = int(self.backbone.stride)  # type: ignore[arg-type]
-        with torch.inference_mode():
-            width = self.backbone(torch.zeros(1, 3, 64, 64)).shape[1]
+        width = map_width(self.backbone)
         self.exemplar_conv, self.search_conv = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
         if start == "identity":
             for convolution in (self.exemplar_conv, self.search_conv):
@@ -136,36 +136,21 @@ class SiamFC(CorrespondenceModule):
             ValueError: for another stage, stride or dilation.
         """
         refuse_options("SiamFC", options)
-        view = SiameseExtractor(self.backbone, self.exemplar_conv, self.search_conv)
-        made = view.stage, self.stride, view.dilated
-        if (stage or made[0], stride or made[1], dilated or made[2]) != made:
-            raise ValueError(f"SiamFC was trained at (stage, stride, dilated) {made}; for others take its encoder")
-        return shared_copy(view).eval()
+        return siamese_view(self.backbone, self.exemplar_conv, self.search_conv, (stage, stride, dilated))
 
-
-class SiameseExtractor(nn.Module):
-    """Extractor of search-region features, with `exemplar` for the exemplars' features.
-
-    Attributes:
-        stride: pixels per cell.
-    """
-
-    def __init__(self, backbone: nn.Module, exemplar_conv: nn.Module, search_conv: nn.Module) -> None:
-        super().__init__()
-        self.backbone, self.exemplar_conv, self.search_conv = backbone, exemplar_conv, search_conv
-        self.stride: Any = backbone.stride
-        self.stage: Any = getattr(backbone, "stage", None)  # a user's view may have a stride alone
-        self.dilated: Dilated = getattr(backbone, "dilated", False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features of search regions: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`."""
-        return self.search_conv(self.backbone(images))
-
-    def exemplar(self, crops: Tensor) -> Tensor:
-        """Return features of exemplar crops, float RGB in [0, 1]: `(N, 3, a, a)` → `(N, C, h, w)`."""
-        return self.exemplar_conv(self.backbone(crops))
-
-    def folded(self) -> "SiameseExtractor":
-        """Return a copy with the backbone's BatchNorms folded into its convolutions, if the backbone can fold them."""
-        fast = self.backbone.folded() if isinstance(self.backbone, FeatureExtractor) else self.backbone
-        return SiameseExtractor(fast, self.exemplar_conv, self.search_conv)
+    def encoder_in_checkpoint(self) -> dict[str, Any] | None:
+        """Return the tracker's features in terms of the library; None if checkpoints need a class for them."""
+        recipe = self.hparams["encoder"] or {
+            "class_path": import_path(NamedEncoder),
+            "init_args": {"spec": self.hparams["backbone"]},
+        }
+        of_library = recipe["class_path"] in (import_path(NamedEncoder), import_path(SiameseEncoder))
+        if not of_library or type(self).feature_extractor is not SiamFC.feature_extractor:
+            return None
+        arguments = {name: self.hparams[name] for name in ("stage", "stride", "dilated")}
+        parts = ("backbone.", "exemplar_conv.", "search_conv.")
+        return {
+            "class_path": import_path(SiameseEncoder),
+            "init_args": {"encoder": recipe} | arguments,
+            "weights": {part: part for part in parts},
+        }

@@ -65,7 +65,7 @@ FAULTS = {
 }
 COMMANDS = {
     "validate": lambda path, davis: ["validate", f"--ckpt_path={path}", *davis],
-    "predict": lambda path, davis: ["predict", "nowhere.mp4", "--model", str(path), "--box=1,2,3,4"],
+    "predict": lambda path, davis: ["predict", frames_of(davis[-1]), "--model", str(path), "--box=1,2,30,4"],
     "fit": lambda path, davis: ["fit", f"--ckpt_path={path}", "--data=SyntheticVideoDataModule"],
     "backbone": lambda path, davis: ["validate", "--model=VFSSimSiam", f"--model.backbone={path}", *davis],
     "spec": lambda path, davis: ["validate", "--model=FrozenEncoder", f"--model.spec={path}", *davis],
@@ -73,6 +73,10 @@ COMMANDS = {
     "export": lambda path, davis: ["export", str(path), "out.safetensors"],
     "convert": lambda path, davis: ["convert", str(path), "out.ckpt"],
 }
+
+
+def frames_of(benchmark):
+    return benchmark.partition("=")[2] + "/JPEGImages/480p/synthetic-000"
 
 
 @pytest.fixture
@@ -88,8 +92,8 @@ def test_no_command_runs_what_a_file_names(command, davis, tmp_path):
     for name, changes in (ATTACKS | FAULTS).items():
         path = checkpoint(tmp_path / "a.ckpt", **changes)
         line = refusal(*COMMANDS[command](path, davis))
-        # predict asks for its video, fit for what to train, before either loads weights
-        before_weights = "weights" in name and command in ("predict", "fit")
+        # fit asks for what to train before it loads weights
+        before_weights = "weights" in name and command == "fit"
         if command not in ("convert", "evaluate") and not before_weights:
             assert "a.ckpt" in line, (name, line)
     content = path.read_bytes()

@@ -1,14 +1,19 @@
-"""Encoders for tests, as a user would write them."""
+"""Encoders for tests, as a user would write them; importing them needs no Lightning."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from lightning_modules import FrozenEncoder
 from vidcorr.backbones import Clips, Recurrent
 from vidcorr.backbones.checkpoints import write_checkpoint
+
+if TYPE_CHECKING:
+    from lightning_modules import FrozenEncoder
 
 
 class Blocky(nn.Module):
@@ -146,6 +151,8 @@ def clips_over(extractor: nn.Module) -> Clips:
 
 def saved_resnet(path: Path, seed: int = 0) -> FrozenEncoder:
     """Write a checkpoint of an untrained ResNet-18, and return its module."""
+    from lightning_modules import FrozenEncoder
+
     torch.manual_seed(seed)
     model = FrozenEncoder("torchvision:resnet18")
     write_checkpoint(model, path)

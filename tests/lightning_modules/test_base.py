@@ -12,7 +12,7 @@ from lightning_modules.schedules import cosine_factor
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, InMemory, loader, quiet_trainer, tiny_liir
-from vidcorr.backbones import describe_network
+from vidcorr.backbones import Network
 
 
 def test_odd_clip_is_refused():
@@ -59,9 +59,9 @@ def test_a_key_has_one_stream_of_its_own():
 
 def test_a_network_that_was_trained_here_is_not_called_random():
     module = VFSSimSiam(backbone="torchvision:resnet18", projector_dim=8, predictor_dim=4)
-    assert describe_network(module.feature_extractor("res4")).weights == "random weights"
+    assert Network.of(module.feature_extractor("res4")).weights == "random weights"
     quiet_trainer(max_steps=1).fit(module, loader(4, 2, size=32))
-    described = describe_network(module.feature_extractor("res4"))
+    described = Network.of(module.feature_extractor("res4"))
     assert (described.weights, described.seed, described.loaded) == ("trained by VFSSimSiam", None, True)
 
 

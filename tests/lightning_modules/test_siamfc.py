@@ -6,9 +6,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import SiamFC
-from lightning_modules.siamfc import SiameseExtractor
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
+from vidcorr.backbones.encoders import SiameseExtractor
 from vidcorr.functional import siamese_correlation
 from vidcorr.functional.siamese import focal_loss, response_labels
 from vidcorr.tracking.siamfc_tracker import SiamFCTracker

@@ -1,16 +1,17 @@
 from .build import (
-    NetworkDescription as NetworkDescription,
     build_encoder as build_encoder,
     build_feature_extractor as build_feature_extractor,
-    describe_network as describe_network,
     encoder_hparams as encoder_hparams,
-    extractor_of as extractor_of,
-    module_from_checkpoint as module_from_checkpoint,
-    normalises_itself as normalises_itself,
     trainable_network as trainable_network,
     weights_digest as weights_digest,
 )
 from .check_features import check_features as check_features
+from .checkpoints import (
+    encoder_from_checkpoint as encoder_from_checkpoint,
+    module_from_checkpoint as module_from_checkpoint,
+)
+from .description import Network as Network
+from .encoders import NamedEncoder as NamedEncoder, SiameseEncoder as SiameseEncoder
 from .extractor import FeatureExtractor as FeatureExtractor, Normalise as Normalise, RawColour as RawColour
 from .liir_encoder import LiirEncoder as LiirEncoder, LiirExtractor as LiirExtractor, PositionMap as PositionMap
 from .networks import (
@@ -22,3 +23,4 @@ from .networks import (
 from .own_encoder import vidcorr_r18 as vidcorr_r18
 from .upsampling import UpsampledExtractor as UpsampledExtractor, build_upsampler as build_upsampler
 from .video import CLIP_FAMILIES as CLIP_FAMILIES, Clips as Clips, Recurrent as Recurrent, VideoEncoder as VideoEncoder
+from .views import extractor_of as extractor_of, normalises_itself as normalises_itself

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..videos.files import unfinished
-from .trust import Recipe, make, pass_gate, reason
+from .trust import Recipe, check_names, make, pass_gate, reason
 
 SUFFIXES = (".ckpt", ".pt", ".pth")
 METADATA_KEY = "vidcorr"
@@ -118,6 +118,76 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
     load_weights(module, checkpoint["state_dict"], path)
     module.weights_origin = f"weights of {Path(path).name}"
     return module.eval()
+
+
+def encoder_from_checkpoint(path: str | Path) -> Any:
+    """Load the encoder by which benchmarks see the module of a checkpoint.
+
+    A checkpoint states its encoder as a class of this library with its arguments, so that neither Lightning nor the
+    module's own class is needed. For a module with features of its own, the module itself is loaded.
+
+    Args:
+        path: a checkpoint written by this project.
+
+    Returns:
+        A module on the CPU, in eval mode, with a method `feature_extractor(stage, stride)`.
+
+    Raises:
+        ValueError: if the file is missing, damaged or of another project, names code that is not allowed, does not fit
+            its encoder, or has no features.
+    """
+    checkpoint = read_content(path)
+    saved = saved_encoder_of(checkpoint, path)
+    if saved is None:
+        return module_from_checkpoint(path)
+    encoder: Any = make(pass_gate(saved.get("class_path"), saved.get("init_args"), path), path)
+    state: dict[str, Tensor] = {}
+    for name, tensor in checkpoint["state_dict"].items():
+        prefixes = [ours for ours in saved["weights"].items() if name.startswith(ours[1])]
+        for ours, theirs in prefixes:
+            state[ours + name.removeprefix(theirs)] = tensor
+        if not prefixes and name.partition(".")[0] not in saved["others"]:
+            raise ValueError(f"{path}: is damaged: it does not say which part has the weights {name}")
+    load_weights(encoder, state, path)
+    encoder.weights_origin = f"weights of {Path(path).name}"
+    return encoder.eval()
+
+
+def saved_encoder_of(checkpoint: Any, source: str | Path) -> dict[str, Any] | None:
+    """Return the encoder of a checkpoint, in terms of this library.
+
+    Args:
+        checkpoint: the content of a checkpoint.
+        source: the file, for messages.
+
+    Returns:
+        `class_path` and `init_args`; `weights`: prefix of the encoder's weights → their prefix in the checkpoint; and
+        `others`: names of the module's other parts. None if the module's own class is needed.
+
+    Raises:
+        ValueError: if the file is damaged or of another project, or names code that is not allowed, also by the class
+            that it is resumed with.
+    """
+    check_metadata(checkpoint, source)
+    metadata = checkpoint[METADATA_KEY]
+    check_names(metadata.get("class_path"), checkpoint.get("hyper_parameters", {}), source)
+    saved = metadata.get("encoder")
+    if saved is None:
+        return None
+    if not isinstance(saved, dict) or not isinstance(saved.get("weights"), dict) or "others" not in saved:
+        raise ValueError(f"{source}: is damaged: it lacks the description of its encoder")
+    return saved
+
+
+def method_of(path: str | Path) -> str:
+    """Return the name of the class that a checkpoint is resumed with, for example `VFSSimSiam`.
+
+    Raises:
+        ValueError: if the file is damaged or of another project.
+    """
+    checkpoint = read_content(path, whole=False)
+    check_metadata(checkpoint, path)
+    return str(checkpoint[METADATA_KEY].get("class_path")).rpartition(".")[2]
 
 
 def saved_model(path: str | Path) -> Recipe | None:

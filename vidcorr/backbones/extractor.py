@@ -103,6 +103,7 @@ class FeatureExtractor(nn.Module, ABC):
         positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
         final_norm: apply a transformer's final norm to its maps, set by a protocol; other networks ignore it.
         dilated: SiamFC's dilations, of a ResNet.
+        described: description of the named network (`Network`); None if the network has no name.
 
     Raises:
         ValueError: if the network has no such stage.
@@ -113,6 +114,7 @@ class FeatureExtractor(nn.Module, ABC):
     multiple: int = 1
     positions: PositionRule = "network"
     final_norm: bool = True
+    described: Any = None
 
     def __init__(self, stage: str | list[str], known: Collection[str], network: str) -> None:
         super().__init__()

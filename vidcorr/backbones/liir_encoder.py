@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..functional.colour import normalised_lab
 from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
+from .description import Network
 from .extractor import FeatureExtractor
 from .networks import LAYER_OF_STAGE, folded_copy, named_blocks, stage_of
 
@@ -76,6 +77,7 @@ class LiirEncoder(nn.Module):
     """
 
     architecture = "vidcorr.backbones:LiirEncoder"
+    described = Network(name="LiirEncoder", spec=architecture)
 
     def __init__(
         self, position: Position = "1dape", position_size: int = 128, affinity_dim: int = 64, stages: int = 4

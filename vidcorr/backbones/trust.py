@@ -109,13 +109,16 @@ def _is_trusted(package: str) -> bool:
     )
 
 
-def pass_gate(class_path: object, arguments: object, source: str | Path) -> Recipe:
-    """Check the class and arguments that a file names, without importing anything that is not allowed.
+def check_names(class_path: object, arguments: object, source: str | Path) -> dict[str, Any]:
+    """Check the class and arguments that a file names, and import nothing.
 
     Args:
         class_path: the class that the file names.
         arguments: arguments of its constructor.
         source: the file, for messages.
+
+    Returns:
+        The arguments without Lightning's own.
 
     Raises:
         ValueError: one line with all names that the user would have to allow.
@@ -127,15 +130,32 @@ def pass_gate(class_path: object, arguments: object, source: str | Path) -> Reci
         raise ValueError(
             f"{source}: names code from outside this project and the working directory; if you trust it, add {flags}"
         )
-    package, _, name = class_path.rpartition(".")
-    kind = import_named(package, name, f"{source}: its class {class_path}")
-    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise ValueError(f"{source}: its class {class_path} is not a torch.nn.Module")
     given = {str(name): value for name, value in arguments.items() if not str(name).startswith("_")}  # Lightning's own
     for name in NETWORK_ARGUMENTS if given.get(RECIPE) is None else ():
-        if isinstance(spec := given.get(name), str) and ":" not in spec and spec != "raw_colour":
+        spec = given.get(name)
+        if isinstance(spec, str) and ":" not in spec and spec != "raw_colour":
             raise ValueError(f"{source}: names another file as its encoder, {spec}; a checkpoint must hold its encoder")
-    return Recipe(kind, class_path, given)
+    return given
+
+
+def pass_gate(class_path: object, arguments: object, source: str | Path) -> Recipe:
+    """Check the class and arguments that a file names, and import the class if it is allowed.
+
+    Args:
+        class_path: the class that the file names.
+        arguments: arguments of its constructor.
+        source: the file, for messages.
+
+    Raises:
+        ValueError: one line with all names that the user would have to allow.
+    """
+    given = check_names(class_path, arguments, source)
+    path = str(class_path)
+    package, _, name = path.rpartition(".")
+    kind = import_named(package, name, f"{source}: its class {path}")
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise ValueError(f"{source}: its class {path} is not a torch.nn.Module")
+    return Recipe(kind, path, given)
 
 
 def make(recipe: Recipe, source: str | Path) -> nn.Module:

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..backbones import build_encoder, describe_network, weights_digest
-from ..backbones.build import gives_extractors
-from ..backbones.checkpoints import SUFFIXES, read_content, recipe_of
-from ..backbones.networks import RANDOM_WEIGHTS, read_spec
+from ..backbones import Network, build_encoder, weights_digest
+from ..backbones.checkpoints import SUFFIXES, read_content, recipe_of, saved_encoder_of
+from ..backbones.description import RANDOM_WEIGHTS
+from ..backbones.networks import read_spec
 from ..backbones.trust import named_code
 from ..backbones.video import VideoEncoder
+from ..backbones.views import gives_extractors
 from ..functional.device import held_networks
 from ..videos.digests import file_digest
 from .identity import code_of
@@ -89,8 +90,7 @@ class NetworkSpec:
             of_type = f"an object of type {type(network).__name__}"
             given = f"{name} itself: give what {name}() returns" if name else of_type
             raise TypeError(f"network: expected a module, a checkpoint or a name, got {given}")
-        known = describe_network(network)
-        return cls(", ".join(filter(None, (known.name, known.weights))), network)
+        return cls(Network.of(network).row, network)
 
     @property
     def row(self) -> str:
@@ -145,9 +145,12 @@ class NetworkSpec:
         if not self.is_named:
             return view | _identity_of_parts(self.spec, code)
         if self.spec.endswith(SUFFIXES) and Path(self.spec).is_file():
-            recipe = recipe_of(read_content(self.spec, whole=False), self.spec)
-            named = named_code({"class_path": recipe.class_path, "init_args": recipe.arguments})
-            for name in named:
+            content = read_content(self.spec, whole=False)
+            model: Any = saved_encoder_of(content, self.spec)
+            if model is None:
+                recipe = recipe_of(content, self.spec)
+                model = {"class_path": recipe.class_path, "init_args": recipe.arguments}
+            for name in named_code(model):
                 code.append(name.partition(":")[0] if ":" in name else name.rpartition(".")[0])
             return view | {"sha256": file_digest(self.spec), "code": code_of(code)}
         identity = view | {"spec": self.spec, "pretrained": self.pretrained}

@@ -17,58 +17,15 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, ValidationError
 
+from ..backbones.description import Network as Network
 from ..videos.files import csv_of_records, write_atomically
 from .checked import Exact, Facts, Items, Json, Score, Value, first_mistake, plain
 from .statistics import Sample, interval
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from ..functional.evaluation_protocol import EvaluationProtocol
 
 RESULTS_FILE = "results.json"
-
-
-class Network(Exact):
-    """The network that was evaluated.
-
-    Attributes:
-        name: name in tables, given by the user, else the architecture, for example "ResNet-18".
-        weights: source of the weights, for example "weights of vfs_r18.ckpt" or "random weights"; empty if `name`
-            contains it.
-        spec: argument of `build_network`, for example `torchvision:resnet18`; empty for a network without a name.
-        seed: seed of random weights, or of the training; None if unknown.
-        loaded: False only if the weights are known to be random.
-        digest: digest of the weights; empty if the weights were not at hand.
-        recipe: digest of all that made the weights but the seed. Networks of one name and recipe are seeds of a row.
-        upsampling: upsampler of the features, which `name` shows too; empty: none.
-    """
-
-    name: str
-    weights: str = ""
-    spec: str = ""
-    seed: int | None = None
-    loaded: bool = True
-    digest: str = ""
-    recipe: str = ""
-    upsampling: str = ""
-
-    @classmethod
-    def of(cls, module: nn.Module, name: str | None = None) -> Self:
-        """Describe the network in a module, see `describe_network`; a user's name replaces architecture and weights."""
-        from ..backbones import describe_network
-
-        known = describe_network(module)
-        names = {"name": known.name, "weights": known.weights} if name is None else {"name": name}
-        return cls(**names, spec=known.spec, seed=known.seed, loaded=known.loaded, upsampling=known.upsampling)
-
-    @property
-    def row(self) -> str:
-        """The name of the network's row in a table, without the seed."""
-        return ", ".join(filter(None, (self.name, self.weights)))
-
-    def __str__(self) -> str:
-        return self.row if self.loaded or self.seed is None else f"{self.row}, seed {self.seed}"
 
 
 class Protocol(Exact):

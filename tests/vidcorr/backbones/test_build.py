@@ -11,10 +11,9 @@ from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
 from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.refusal import refused
 from vidcorr.backbones import (
+    Network,
     build_encoder,
     build_feature_extractor,
-    build_network,
-    describe_network,
     module_from_checkpoint,
     weights_digest,
 )
@@ -125,7 +124,7 @@ def test_random_weights_are_named_with_their_seed():
         (Liir(position_size=8, bank={"frames": 0}), ("LiirEncoder", "", None, True)),
         (torch.nn.Identity(), ("Identity", "", None, True)),
     ]:
-        found = describe_network(module)
+        found = Network.of(module)
         assert (found.name, found.weights, found.seed, found.loaded) == expected
 
 
@@ -134,8 +133,19 @@ def test_weights_of_a_users_callable_are_never_called_random():
     torch.manual_seed(7)
     for name, seed in (("TinyResNet", 7), ("Blocky", None)):
         spec = f"tests.helpers.encoders:{name}"
-        found = describe_network(build_network(spec))
-        assert found == (name, f"weights of {spec}", spec, seed, True, "")
+        found = Network.of(build_encoder(spec))
+        assert found == Network(name=name, weights=f"weights of {spec}", spec=spec, seed=seed)
+
+
+def test_nothing_is_written_onto_foreign_modules():
+    import timm
+
+    own = timm.create_model("resnet18", num_classes=0)
+    network = build_encoder("timm:resnet18").network
+    view = build_feature_extractor("timm:resnet18")
+    assert vars(network).keys() == vars(own).keys()
+    assert Network.of(view).spec == "timm:resnet18"
+    assert Network.of(network) == Network(name="ResNet")  # it may have been trained since
 
 
 def test_the_digest_of_weights_follows_the_weights():
@@ -165,21 +175,22 @@ def test_the_digest_is_that_of_the_bytes_in_order():
 @pytest.mark.slow
 def test_weights_of_a_file_are_named(tmp_path):
     write_checkpoint(VFSSimSiam(projector_dim=8, predictor_dim=4), tmp_path / "vfs_r18.ckpt")
-    expected = ("ResNet-18", "weights of vfs_r18.ckpt", "torchvision:resnet18", None, True, "")
-    assert describe_network(module_from_checkpoint(tmp_path / "vfs_r18.ckpt")) == expected
-    assert describe_network(FrozenEncoder(str(tmp_path / "vfs_r18.ckpt"))) == expected
-    assert describe_network(build_feature_extractor(tmp_path / "vfs_r18.ckpt")) == expected
+    expected = Network(name="ResNet-18", weights="weights of vfs_r18.ckpt", spec="torchvision:resnet18")
+    assert Network.of(module_from_checkpoint(tmp_path / "vfs_r18.ckpt")) == expected
+    assert Network.of(FrozenEncoder(str(tmp_path / "vfs_r18.ckpt"))) == expected
+    assert Network.of(build_feature_extractor(tmp_path / "vfs_r18.ckpt")) == expected
     started = VFSSimSiam(str(tmp_path / "vfs_r18.ckpt"), projector_dim=8, predictor_dim=4)
-    assert describe_network(started) == expected
+    assert Network.of(started) == expected
     started._trainer = SimpleNamespace(global_step=3)
-    assert describe_network(started).weights == "3 steps of training"  # no longer those of the file
+    assert Network.of(started).weights == "3 steps of training"  # no longer those of the file
 
 
 @pytest.mark.slow
 def test_a_compiled_network_is_known_by_the_network_inside():
-    network = build_network("tests.helpers.encoders:TinyResNet")
-    compiled = torch.compile(build_encoder(network))
-    assert describe_network(compiled).spec == "tests.helpers.encoders:TinyResNet"
+    encoder = build_encoder("tests.helpers.encoders:TinyResNet")
+    network = encoder.network
+    compiled = torch.compile(encoder)
+    assert Network.of(compiled).spec == "tests.helpers.encoders:TinyResNet"
     images = torch.rand(1, 3, 64, 64)
     views = [build_feature_extractor(each, "res4") for each in (network, torch.compile(network))]
     assert torch.equal(*(view(images) for view in views))
@@ -188,5 +199,5 @@ def test_a_compiled_network_is_known_by_the_network_inside():
 def test_an_upsampler_in_a_users_module_is_no_name():
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1))
     network.upsampling = torch.nn.Upsample(scale_factor=2)
-    assert describe_network(network).name == "Sequential"
-    assert describe_network(network).upsampling == ""
+    assert Network.of(network).name == "Sequential"
+    assert Network.of(network).upsampling == ""

@@ -16,7 +16,7 @@ from lightning_modules import FrozenEncoder, LinearProbe, SiamFC, VFSMoCo, VFSSi
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
-from vidcorr.backbones import build_feature_extractor, module_from_checkpoint
+from vidcorr.backbones import module_from_checkpoint
 from vidcorr.backbones.checkpoints import read_content, saved_model, write_checkpoint
 from vidcorr.backbones.networks import read_spec
 
@@ -104,7 +104,7 @@ def changed(path, **changes):
     ],
 )
 def test_checkpoints_that_do_not_load_say_why(changes, message, tmp_path):
-    assert refused(ValueError, message, lambda: build_feature_extractor(changed(tmp_path / "x.ckpt", **changes)))
+    assert refused(ValueError, message, lambda: module_from_checkpoint(changed(tmp_path / "x.ckpt", **changes)))
 
 
 @pytest.mark.parametrize("new", [True, False])

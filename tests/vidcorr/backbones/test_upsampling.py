@@ -9,11 +9,11 @@ from tests.helpers.encoders import guided
 from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import (
+    Network,
     UpsampledExtractor,
     build_encoder,
     build_feature_extractor,
     build_upsampler,
-    describe_network,
     module_from_checkpoint,
 )
 from vidcorr.backbones.checkpoints import write_checkpoint
@@ -31,7 +31,7 @@ def test_interpolation_refines_every_stage_of_one_pass(mode):
     assert (extractor.stride, extractor.multiple) == ([4, 8], plain.multiple)
     for coarse, found in zip(plain(images), extractor(images), strict=True):
         torch.testing.assert_close(found, nn.functional.interpolate(coarse, scale_factor=2, mode=mode))
-    assert describe_network(fine).name == f"convnext_atto upsampled by {mode}:2"
+    assert Network.of(fine).name == f"convnext_atto upsampled by {mode}:2"
 
 
 def test_a_users_function_sees_the_frame_as_the_network_did():

@@ -8,7 +8,7 @@ import torch
 
 from lightning_modules import LinearProbe, SiamFC, VFSMoCo
 from vidcorr import DavisBenchmark
-from vidcorr.backbones import build_feature_extractor, build_network, describe_network, weights_digest
+from vidcorr.backbones import Network, build_feature_extractor, build_network, weights_digest
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.datasets.generated import write_davis
 
@@ -33,7 +33,7 @@ def test_its_weights_are_the_card_s_and_draw_no_random_numbers():
     extractor = build_feature_extractor(NAME)
     assert extractor.stride == 8
     assert extractor(torch.zeros(1, 3, 64, 96)).shape == (1, 256, 8, 12)
-    assert describe_network(extractor).loaded
+    assert Network.of(extractor).loaded
 
 
 def test_its_scores_on_generated_videos_are_the_stored_scores(tmp_path):

@@ -8,8 +8,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ...videos.files import unfinished
-from .. import FeatureExtractor, LiirEncoder, module_from_checkpoint
-from ..build import Encoder, architecture_of, path_to_network
+from .. import FeatureExtractor, LiirEncoder
+from ..checkpoints import encoder_from_checkpoint, method_of
+from ..description import path_to_network, spec_of
+from ..encoders import Encoder
 from ..extractor import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -32,15 +34,16 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
     output = Path(output)
     if output.suffix != ".safetensors":
         raise ValueError(f"{output}: the name must end with .safetensors")
-    module = module_from_checkpoint(checkpoint)
+    method = method_of(checkpoint)
+    module = encoder_from_checkpoint(checkpoint)
     path = path_to_network(module)
     network: Any = path[-1]
-    named = architecture_of(network)
+    named = spec_of(module)
     if isinstance(network, FeatureExtractor) or not named:
         held = "a view of its encoder" if named else "no network that has a name"
-        raise ValueError(f"{checkpoint}: {type(module).__name__} holds {held}; export the encoder's own checkpoint")
-    load = _loading_code(network, output)
-    header = {"method": type(module).__name__, "vidcorr": version("vidcorr"), "architecture": named}
+        raise ValueError(f"{checkpoint}: {method} holds {held}; export the encoder's own checkpoint")
+    load = _loading_code(network, named, output)
+    header = {"method": method, "vidcorr": version("vidcorr"), "architecture": named}
     if not isinstance(network, LiirEncoder):  # Liir takes Lab
         encoder = next((part for part in path if isinstance(part, Encoder)), None)
         mean, std = (encoder.mean, encoder.std) if encoder else (IMAGENET_MEAN, IMAGENET_STD)  # as views of a method
@@ -52,9 +55,9 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
     return load
 
 
-def _loading_code(network: Any, output: Path) -> str:
+def _loading_code(network: Any, architecture: str, output: Path) -> str:
     """Return the Python that loads the file."""
-    library, _, name = network.architecture.partition(":")
+    library, _, name = architecture.partition(":")
     file = f"safetensors.torch.load_file({str(output)!r})"
     if library == "timm":
         return f"import timm\nnetwork = timm.create_model({name!r}, num_classes=0, checkpoint_path={str(output)!r})"
@@ -64,6 +67,6 @@ def _loading_code(network: Any, output: Path) -> str:
         return f"import safetensors.torch, torch, torchvision\n{made}\nnetwork.load_state_dict({file})"
     stated = network.arguments.items() if isinstance(network, LiirEncoder) else ()
     arguments = ", ".join(f"{key}={value!r}" for key, value in stated)
-    made = f"LiirEncoder({arguments})" if arguments else f"build_network({network.architecture!r})"
+    made = f"LiirEncoder({arguments})" if arguments else f"build_network({architecture!r})"
     imports = f"import safetensors.torch\nfrom vidcorr.backbones import {made.partition('(')[0]}"
     return f"{imports}\nnetwork = {made}\nnetwork.load_state_dict({file})"

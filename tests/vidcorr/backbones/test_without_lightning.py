@@ -1,0 +1,107 @@
+"""Checkpoints of all methods give their features in terms of the library, in a process without Lightning too."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import lightning_modules
+from lightning_modules import FrozenEncoder, LinearProbe, VFSSimSiam
+from tests.helpers.faults import METHODS
+from tests.helpers.words import NETWORK
+from vidcorr.backbones import Network, build_feature_extractor, encoder_from_checkpoint, weights_digest
+from vidcorr.backbones.checkpoints import write_checkpoint
+
+ARGUMENTS = METHODS | {
+    "ContrastiveRandomWalk": {"backbone": NETWORK},
+    "SiamFC": {"backbone": NETWORK},
+    "FrozenEncoder": {"spec": NETWORK, "stage": "res3", "upsample": "tests.helpers.encoders:Doubling"},
+    "raw_colour": {"spec": "raw_colour", "stride": 4},
+    "timm": {"spec": "timm:vit_tiny_patch16_224", "stage": "block2", "mean": (0.1, 0.2, 0.3)},
+}
+"""Name of a method, or of another case of `FrozenEncoder` → arguments."""
+ROOT = Path(__file__).parents[3]
+SCRIPT = """
+import sys
+for name in ("pytorch_lightning", "lightning_fabric", "lightning", "lightning_modules", "torchmetrics"):
+    sys.modules[name] = None
+import torch
+from vidcorr import DavisBenchmark, build_feature_extractor
+from vidcorr.backbones import trust, weights_digest
+trust.allow_named(["tests.helpers.encoders:TinyResNet", "tests.helpers.encoders:Doubling"])
+root, *paths = sys.argv[1:]
+for path in paths:
+    extractor = build_feature_extractor(path)
+    print(path, weights_digest(extractor))
+    result = DavisBenchmark(root, limit_sequences=1, changes={"radius": 3, "context": 2}).evaluate(path)
+    assert 0 <= result.scores["J&F-Mean"] <= 1
+    assert result.network.name == path
+"""
+
+
+def made(name):
+    torch.manual_seed(1)
+    return getattr(lightning_modules, name, FrozenEncoder)(**ARGUMENTS[name])
+
+
+def test_all_methods_are_among_them():
+    methods = set(lightning_modules.__all__) - {"CorrespondenceModule", "LinearProbe"}  # the probe gives no features
+    assert methods <= ARGUMENTS.keys()
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_a_checkpoint_gives_the_features_of_its_module(name, tmp_path):
+    module = made(name).eval()
+    write_checkpoint(module, tmp_path / "own.ckpt")
+    encoder = encoder_from_checkpoint(tmp_path / "own.ckpt")
+    assert type(encoder).__module__.startswith("vidcorr.")
+    found, expected = encoder.feature_extractor(), module.feature_extractor()
+    images = torch.rand(1, 3, 64, 96)
+    assert torch.equal(found(images), expected(images))
+    assert (found.stride, found.stage) == (expected.stride, expected.stage)
+    assert weights_digest(found) == weights_digest(expected)
+    assert Network.of(encoder).weights == "weights of own.ckpt"
+    assert Network.of(encoder).spec == Network.of(module).spec
+    assert Network.of(found).weights in ("weights of own.ckpt", "")
+    write_checkpoint(FrozenEncoder(str(tmp_path / "own.ckpt")), tmp_path / "again.ckpt")
+    again = build_feature_extractor(tmp_path / "again.ckpt")
+    assert torch.equal(again(images), expected(images))
+
+
+@pytest.mark.slow
+def test_without_lightning(tmp_path, davis_root):
+    expected = []
+    for name in ARGUMENTS:
+        module = made(name)
+        path = tmp_path / f"{name}.ckpt"
+        write_checkpoint(module, path)
+        expected.append(f"{path} {weights_digest(module.feature_extractor())}")
+    paths = [line.partition(" ")[0] for line in expected if "SiamFC" not in line]
+    words = [sys.executable, "-c", SCRIPT, str(davis_root), *paths]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    printed = [line for line in done.stdout.splitlines() if line.startswith(str(tmp_path))]
+    assert printed == [line for line in expected if "SiamFC" not in line]
+
+
+def test_a_module_with_features_of_its_own_needs_its_class(tmp_path):
+    class Other(VFSSimSiam):
+        def feature_extractor(self, stage=None, stride=None, **options):
+            return super().feature_extractor("res2", 4)
+
+    assert made("VFSSimSiam").encoder_in_checkpoint() is not None
+    assert Other(**ARGUMENTS["VFSSimSiam"]).encoder_in_checkpoint() is None
+    assert LinearProbe(NETWORK, 2).encoder_in_checkpoint() is None
+
+
+def test_weights_that_no_part_owns_are_refused(tmp_path):
+    path = tmp_path / "own.ckpt"
+    write_checkpoint(made("VFSSimSiam"), path)
+    content = torch.load(path, weights_only=True)
+    assert content["vidcorr"]["encoder"]["others"] == ["predictor", "projector"]
+    content["state_dict"]["stray.weight"] = torch.zeros(1)
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=r"own\.ckpt: is damaged: it does not say which part has .* stray\.weight"):
+        encoder_from_checkpoint(path)
