@@ -16,7 +16,7 @@ from lightning_modules import FrozenEncoder, LinearProbe, SiamFC, VFSMoCo, VFSSi
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
-from vidcorr.backbones import module_from_checkpoint
+from vidcorr.backbones import build_feature_extractor, module_from_checkpoint
 from vidcorr.backbones.checkpoints import read_content, saved_model, write_checkpoint
 from vidcorr.backbones.networks import read_spec
 
