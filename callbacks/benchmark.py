@@ -23,9 +23,10 @@ from lightning_modules.base import Planned
 from vidcorr.backbones import check_features
 from vidcorr.backbones.eval_mode import networks_of
 from vidcorr.backbones.video import VideoEncoder
-from vidcorr.benchmarks.base import Benchmark, Run
-from vidcorr.benchmarks.evaluation import BenchmarkError, LostRank, Ranks
+from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.otb import OtbBenchmark
+from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks
+from vidcorr.benchmarks.run import Run
 from vidcorr.results.result import Evaluated, Network, Result
 from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import require_at_least

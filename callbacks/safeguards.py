@@ -19,7 +19,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from vidcorr import signals
-from vidcorr.benchmarks.evaluation import LostRank, Ranks
+from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.functional.device import PendingCopy
 from vidcorr.videos.files import FolderLock
 

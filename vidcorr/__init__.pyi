@@ -1,7 +1,6 @@
 from .backbones import build_feature_extractor as build_feature_extractor
 from .benchmarks.base import Benchmark as Benchmark
 from .benchmarks.davis import DavisBenchmark as DavisBenchmark
-from .benchmarks.evaluation import BenchmarkError as BenchmarkError
 from .benchmarks.jhmdb import JhmdbBenchmark as JhmdbBenchmark
 from .benchmarks.match import (
     MatchBenchmark as MatchBenchmark,
@@ -9,6 +8,8 @@ from .benchmarks.match import (
     PfWillowBenchmark as PfWillowBenchmark,
 )
 from .benchmarks.otb import OtbBenchmark as OtbBenchmark
+from .benchmarks.ranks import BenchmarkError as BenchmarkError
+from .benchmarks.run import Scorer as Scorer
 from .benchmarks.tap_vid import BadjaBenchmark as BadjaBenchmark, TapVidBenchmark as TapVidBenchmark
 from .benchmarks.vip import VipBenchmark as VipBenchmark
 from .benchmarks.vos import VosBenchmark as VosBenchmark
@@ -21,7 +22,7 @@ from .functional import (
     TrackingProtocol as TrackingProtocol,
 )
 from .results.page import write_report as write_report
-from .results.result import Result as Result
+from .results.result import Result as Result, Row as Row
 from .tracking.follow import follow as follow
 from .tracking.label_tracker import LabelTracker as LabelTracker
 from .tracking.predict import predict_video as predict_video

@@ -1,6 +1,6 @@
 """Failures of a run: one clear line, and nothing good is lost.
 
-A benchmark that takes longer than the process group waits: tests/vidcorr/benchmarks/test_evaluation.py ("late").
+A benchmark that takes longer than the process group waits: tests/vidcorr/benchmarks/test_ranks.py ("late").
 """
 
 import re

@@ -1,13 +1,18 @@
 """Small generated data for every config of a benchmark."""
 
+import importlib
 import json
+import pkgutil
 import shutil
 from collections.abc import Callable
+from inspect import isabstract
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+import vidcorr.benchmarks
+from vidcorr.benchmarks.base import Benchmark
 from vidcorr.datasets.generated import (
     write_badja,
     write_davis,
@@ -22,6 +27,16 @@ from vidcorr.datasets.otb import VERSIONS
 from vidcorr.videos.mask_files import read_mask
 
 SMALL = (64, 64)
+
+
+def benchmark_classes(kind: type[Benchmark] = Benchmark) -> list[type[Benchmark]]:
+    """Return all benchmark classes of vidcorr, taken from its code."""
+    for module in pkgutil.iter_modules(vidcorr.benchmarks.__path__):
+        importlib.import_module(f"vidcorr.benchmarks.{module.name}")
+    found = [kind] if kind.__module__.startswith("vidcorr.") and not isabstract(kind) else []
+    for below in kind.__subclasses__():
+        found += benchmark_classes(below)
+    return list(dict.fromkeys(found))
 
 
 def data_for(config: str, folder: Path) -> Path:

@@ -20,7 +20,7 @@ from vidcorr import (
     YoutubeVosBenchmark,
 )
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.benchmarks import evaluation
+from vidcorr.benchmarks import ranks
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.datasets.generated import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
 
@@ -30,17 +30,17 @@ SMALL = {"radius": 3, "context": 2}
 class FailsOnLast(DavisBenchmark):
     """A benchmark of which one rank cannot read one of its sequences."""
 
-    def start(self, extractor, run):
-        evaluation = super().start(extractor, run)
-        follow = evaluation.follow
+    def scorer(self, extractor, protocols):
+        scorer = super().scorer(extractor, protocols)
+        score = scorer.score
 
-        def act_and_follow(sequence):
+        def act_and_score(sequence, writer):
             if dist.get_rank() == dist.get_world_size() - 1:
                 self.act(sequence)
-            follow(sequence)
+            return score(sequence, writer)
 
-        evaluation.follow = act_and_follow
-        return evaluation
+        scorer.score = act_and_score
+        return scorer
 
     def act(self, sequence):
         """Act before a sequence, on the last rank."""
@@ -57,9 +57,10 @@ class KilledOnLast(FailsOnLast):
 class HangsOnLast(FailsOnLast):
     """A benchmark of which one rank stops for good while it follows a sequence; the others wait for seconds."""
 
-    def start(self, extractor, run):
-        evaluation.SHORTEST_LIMIT, evaluation.PATIENCE = timedelta(seconds=3), 0
-        return super().start(extractor, run)
+    def scorer(self, extractor, protocols):
+        ranks.SHORTEST_LIMIT = timedelta(seconds=3)
+        ranks.PATIENCE = 0
+        return super().scorer(extractor, protocols)
 
     def act(self, sequence):
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -75,8 +76,8 @@ class Late(FailsOnLast):
 class OfClips(DavisBenchmark):
     """A benchmark whose extractor encodes clips."""
 
-    def start(self, extractor, run):
-        return super().start(clips_over(extractor), run)
+    def scorer(self, extractor, protocols):
+        return super().scorer(clips_over(extractor), protocols)
 
 
 KINDS = {

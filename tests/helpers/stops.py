@@ -17,7 +17,8 @@ from lightning_modules import VFSSimSiam
 from tests.helpers.faults import differences
 from tests.helpers.training import InMemory, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr import Result, signals
-from vidcorr.benchmarks.base import Benchmark, Run
+from vidcorr.benchmarks.base import Benchmark
+from vidcorr.benchmarks.run import Run
 from vidcorr.results.result import Network
 
 EPOCHS, BATCHES, BATCH_SIZE = 3, 3, 4
@@ -67,7 +68,8 @@ class Counted(Benchmark):
     """A benchmark whose score is a function of the weights; it can be stopped."""
 
     default_name = "counted"
-    start = None  # only `run` is called
+    scorer = None  # only `run` is called
+    scores = None
 
     events: list[Any]
 

@@ -1,53 +1,35 @@
-"""Base of all benchmarks: a data set, a protocol and rules as a value, and the run over the sequences."""
+"""Base of all benchmarks: a data set, a protocol and rules as a value."""
 
-import logging
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Self
 
-import torch
 from torch import nn
 
-from .. import signals
-from ..backbones import build_feature_extractor, weights_digest
-from ..functional.device import on_device, out_of_memory_advice, random_state_kept
+from ..backbones import build_feature_extractor
+from ..functional.device import on_device, random_state_kept
 from ..functional.evaluation_protocol import EvaluationProtocol
-from ..results.page import write_report
-from ..results.pictures import Picture
-from ..results.rendering import print_result
-from ..results.result import Evaluated, Network, Provenance, Result, Shown, require_writable
-from ..tracking.frame_encoder import LOWER
-from ..videos.files import DataError
-from .evaluation import Evaluation, Ranks, RunContext, distribute
+from ..results.page import Chart
+from ..results.result import Evaluated, Network, Result, Row, Shown
 from .identity import identity_of
 from .network import NetworkLike, NetworkSpec
-
-log = logging.getLogger(__name__)
-
-
-class Run(NamedTuple):
-    """Results and pictures of a run.
-
-    Attributes:
-        results: a result per protocol.
-        pictures: name → overlay of one of the first few sequences, for a logger.
-    """
-
-    results: list[Result]
-    pictures: dict[str, Picture]
+from .ranks import Ranks
+from .run import Run, Scorer, run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark(ABC):
     """A data set with its protocol and rules: a value, which no run changes.
 
-    A subclass is a frozen dataclass whose fields are its arguments. It defines `default_name`, `read` and `start`, and
-    declares `score_names`. The sequences are distributed over the ranks by length; an error on any rank ends the
-    benchmark on all ranks. A run leaves the network unchanged and restores torch's random state.
+    A subclass is a frozen dataclass whose fields are its arguments. It defines `default_name`, `read`, `scorer` and
+    `scores`, and declares `score_names`. The sequences are distributed over the ranks by length; an error on any rank
+    ends the benchmark on all ranks. A run leaves weights, buffers and modes of the network as they were, and torch's
+    random state.
 
     Args:
         limit_sequences: only the first N, for a quick check; the result records it.
@@ -72,6 +54,8 @@ class Benchmark(ABC):
     """Fallback benchmarks, for protocols without values for this benchmark."""
     shares_passes: ClassVar[bool] = False
     """Protocols that see frames alike share a pass of the network."""
+    pooled: ClassVar[bool] = False
+    """The scores are no means over the values of the rows, but ratios of sums, or means over groups of rows."""
     text_columns: ClassVar[tuple[str, ...]] = ()
     """Text columns of the rows, in addition to Stage and Sequence."""
     recorded: ClassVar[tuple[str, ...]] = ()
@@ -81,9 +65,9 @@ class Benchmark(ABC):
 
     limit_sequences: int | None = None
     predictions: bool = True
-    changes: dict[str, Any] | None = None
+    changes: dict[str, Any] | None = field(default=None, hash=False)  # a dictionary has no hash, nor has a list
     name: str = ""
-    stage: str | list[str] | None = None
+    stage: str | list[str] | None = field(default=None, hash=False)
     stride: int | None = None
 
     def __init_subclass__(cls) -> None:
@@ -119,8 +103,21 @@ class Benchmark(ABC):
         """
 
     @abstractmethod
-    def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
-        """Begin a run: return the evaluation that tracks and scores its sequences."""
+    def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> Scorer:
+        """Return what tracks and scores the sequences of a run.
+
+        Args:
+            extractor: the features of a network, in eval mode; or a video encoder.
+            protocols: the protocols of the run; (None,) for a benchmark without protocols.
+        """
+
+    @abstractmethod
+    def scores(self, rows: Sequence[Row]) -> dict[str, float]:
+        """Return the scores of rows, as fractions: of a run, of a stored result, or of all sequences but one.
+
+        Args:
+            rows: at least one row, all of one stage.
+        """
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -144,6 +141,30 @@ class Benchmark(ABC):
     def data(self) -> dict[str, Any]:
         """Return the facts of the data that the scores depend on: the arguments named in `recorded`."""
         return {name: getattr(self, name) for name in self.recorded}
+
+    def facts_of_rows(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+        """Return facts about the rows of a run, for the result; by default none.
+
+        Args:
+            rows: name of a stage → its rows.
+        """
+        return {}
+
+    def charts(self, rows: Sequence[Row]) -> Sequence[Chart]:
+        """Return charts over all sequences for the report, from the rows of the last stage; by default none."""
+        return ()
+
+    def remarks(self, result: Result) -> Sequence[str]:
+        """Return warnings about a finished result; by default none."""
+        return ()
+
+    def tables(self, result: Result) -> dict[str, str]:
+        """Return tables of a finished result, as path in its folder → text; by default none."""
+        return {}
+
+    def packed(self) -> dict[Path, Path]:
+        """Return the predictions of predictions.zip: file below the predictions → place in it; by default none."""
+        return {}
 
     def refuse_training_on(self, videos: set[str]) -> None:  # noqa: B027  # most benchmarks refuse none
         """Raise if a training on videos, given by their names, would make scores wrong.
@@ -216,21 +237,25 @@ class Benchmark(ABC):
         *,
         shared: bool = False,
     ) -> list[Result]:
-        """Score a network by several protocols, if possible in one pass over the frames; see `evaluate`.
+        """Score a network by several protocols, if possible in one pass over the frames.
 
         Args:
-            network: see `evaluate`.
+            network: a module, a checkpoint's path, a name, `package.module:callable`, or a feature extractor.
             protocols: for label propagation, protocols with equal `values_of("pass")`: network input, data, scoring.
-            name: see `evaluate`.
-            shared: see `evaluate`.
+            name: name of the network for the results, or its whole description; None takes the description from the
+                network.
+            shared: share the sequences among the ranks of the process group; every rank must call it.
 
         Returns:
             A result per protocol.
         """
         passes = [protocols] if self.shares_passes else [[protocol] for protocol in protocols]
+        results: list[Result] = []
         with random_state_kept():
             features, described = self._features_of(network, name, shared)
-            return [result for each in passes for result in self.run(features, described, each, shared=shared).results]
+            for protocols_of_pass in passes:
+                results += self.run(features, described, protocols_of_pass, shared=shared).results
+        return results
 
     def _features_of(self, given: NetworkLike, name: str | Network | None, shared: bool) -> tuple[nn.Module, Network]:
         """Return the extractor and the description of a network; a network by name runs on the GPU, if there is one."""
@@ -256,100 +281,65 @@ class Benchmark(ABC):
         """Score the features of a network in one pass over the frames.
 
         Args:
-            extractor: see `extractor`; or a video encoder.
+            extractor: the features of a network, as `extractor` returns them; or a video encoder.
             network: description of the network, for the result; the digest of the weights is added.
             protocols: protocols of the pass; a single one if there is a folder.
-            folder: see `evaluate`.
-            shared: see `evaluate`.
+            folder: folder of results, predictions and pictures; None writes nothing.
+            shared: share the sequences among the ranks of the process group; every rank must call it.
             past: earlier evaluations of the same training, for the result.
             at: epochs and optimiser steps of the training so far; None outside a training.
 
         Returns:
             The results and the pictures for a logger.
         """
-        began = time.perf_counter()
-        with Ranks(shared) as ranks, random_state_kept():
-            with ranks.together():
-                described = network.model_copy(update={"digest": weights_digest(extractor)})
-            context = RunContext(ranks, None if folder is None else Path(folder), tuple(protocols))
-            with torch.inference_mode():
-                evaluation = self._follow_all(extractor, context)
-                with ranks.together():
-                    scored = evaluation.compute()
-                    charts = evaluation.charts() if scored[0].rows else ()
-            with ranks.together():
-                seconds = round(time.perf_counter() - began, 2)
-                results = [
-                    Result(
-                        benchmark=self.name,
-                        network=described,
-                        scores=scores,
-                        without=without,
-                        stages=stages,
-                        rows=rows,
-                        sequences=[sequence.name for sequence in self.sequences],
-                        limit_sequences=self.limit_sequences,
-                        data=self.data() | evaluation.data(),
-                        protocol_source=protocol.origin() if isinstance(protocol, EvaluationProtocol) else {},
-                        seconds=seconds,
-                        seconds_of=evaluation.watch.rounded(),
-                        ranks=ranks.size,
-                        history=[*past, Evaluated(epoch=at[0], step=at[1], scores=scores)] if at else past,
-                        shown=Shown(
-                            ranked_by=self.ranked_by,
-                            animations=self.animations_show,
-                            charts=[chart.plain() for chart in charts],
-                            text_columns=self.text_columns,
-                        ),
-                        provenance=Provenance.now(),
-                    )
-                    for protocol, (scores, rows, without), stages in zip(
-                        protocols, scored, evaluation.stages_of(extractor), strict=True
-                    )
-                ]
-                if ranks.rank == 0:
-                    if len(results) == 1:
-                        print_result(results[0])
-                    if context.folder is not None:
-                        evaluation.finish(context.folder)
-                        self._write(results[0], context.folder)
-        return Run(results, evaluation.overlays)
+        place = None if folder is None else Path(folder)
+        return run(self, extractor, network, protocols, place, shared=shared, past=past, at=at)
 
-    def _follow_all(self, extractor: nn.Module, context: RunContext) -> Evaluation:
-        """Track and score the sequences of this rank; the first rank shows the progress in frames."""
-        ranks = context.ranks
-        with ranks.together():
-            if context.folder is not None and ranks.rank == 0:
-                require_writable(context.folder)
-            with out_of_memory_advice(f"{self.name}: {LOWER}"):
-                evaluation = self.start(extractor, context)
-            frames = [sequence.num_frames for sequence in self.sequences]
-            indices = distribute(frames, ranks.size)[ranks.rank]
-            total, done = sum(frames[index] for index in indices), 0
-            with signals.ProgressReport(self.name, total, "frames", silent=ranks.rank != 0) as progress:
-                for index in indices:
-                    signals.check()
-                    self._follow(evaluation, self.sequences[index])
-                    done += frames[index]
-                    progress.advance(partial(str, self.sequences[index].name), to=done)
-        return evaluation
+    # What a run asks
 
-    def _follow(self, evaluation: Evaluation, sequence: Any) -> None:
-        """Track and score a sequence; an error names it or a file."""
-        try:
-            with out_of_memory_advice(f"{self.name}, {sequence.name}: {LOWER}"):
-                evaluation.follow(sequence)
-        except ValueError as error:
-            if isinstance(error, DataError) or sequence.name in str(error):
-                raise
-            raise ValueError(f"{sequence.name}: {error}") from error
+    def under(self, protocol: Any) -> Self:
+        """Return the benchmark with another protocol, over the same data set."""
+        if self.protocol_kind is None or protocol == self.protocol:
+            return self
+        values: dict[str, Any] = {"protocol": protocol, "changes": None}
+        other = replace(self, **values)
+        vars(other)["data_set"] = self.data_set
+        return other
 
-    def _write(self, result: Result, folder: Path) -> None:
-        """Write the page and the result of a run; the result last."""
-        try:
-            write_report(folder, result=result)
-        except Exception as error:  # no flaw of the page may take the scores away
-            (folder / "report.html").unlink(missing_ok=True)  # of an earlier run
-            log.warning("%s: report.html could not be written: %s", self.name, error)
-        result.save(folder)
-        log.info("%s: results are in %s", self.name, folder)
+    def in_order(self, rows: Sequence[Row]) -> list[Row]:
+        """Return rows by name: the order in which scores sum them, whatever rank they come from.
+
+        Raises:
+            ValueError: if a name comes twice, or the rows belong to several stages.
+        """
+        if len({row.stage for row in rows}) > 1:
+            raise ValueError(f"{self.name}: rows of several stages; score each stage by itself")
+        names = Counter(row.name for row in rows)
+        twice = [name for name, count in names.items() if count > 1]
+        if twice:
+            raise ValueError(
+                f"{self.name}: scored more than once: {', '.join(twice[:5])}; sequences need different names"
+            )
+        return sorted(rows, key=attrgetter("name"))
+
+    def source_of_protocol(self) -> dict[str, str]:
+        """Return the publication of the protocol, and the fields that it leaves open; empty without a protocol."""
+        protocol = self.protocol
+        if isinstance(protocol, EvaluationProtocol):
+            return protocol.origin()
+        return {}
+
+    def shown(self, rows: Mapping[str, Sequence[Row]]) -> Shown:
+        """Return the content of report.html beside the scores.
+
+        Args:
+            rows: name of a stage → its rows.
+        """
+        last = list(rows.values())[-1]
+        charts = self.charts(last) if last else ()
+        return Shown(
+            ranked_by=self.ranked_by,
+            animations=self.animations_show,
+            charts=[chart.plain() for chart in charts],
+            text_columns=self.text_columns,
+        )

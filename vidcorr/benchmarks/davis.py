@@ -9,7 +9,7 @@ from ..datasets import Davis, MaskSequence
 from ..functional import PropagationProtocol
 from ..metrics.rules import RULES
 from ..metrics.scoring import Rules
-from .mask_evaluation import MaskBenchmark
+from .masks import MaskBenchmark
 
 
 @dataclass(frozen=True)

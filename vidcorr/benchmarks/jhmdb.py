@@ -1,9 +1,10 @@
 """Human pose propagation on JHMDB: 15 joints as heat-maps, scored by the percentage of correct keypoints."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +12,15 @@ from torch import Tensor, nn
 from ..datasets import Jhmdb, KeypointSequence
 from ..datasets.jhmdb import JOINTS
 from ..functional import PropagationProtocol
-from ..metrics.keypoints import KeypointRows, keypoint_distances
+from ..metrics.keypoints import keypoint_distances, pck_counts, pck_of_joints, pck_scores
 from ..results.page import Chart
 from ..results.pictures import overlay_joints
 from ..results.pictures.overlays import Curve
+from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker, PointCoding
-from ..tracking.record import PredictionTable, fixed
+from ..tracking.record import PredictionTable, RunWriter, SequenceWriter, fixed
 from .base import Benchmark
-from .evaluation import Evaluation, RunContext
+from .run import Output, Scorer
 
 CURVE_THRESHOLDS = (0.1, 0.2)
 """Thresholds in the report, the first thresholds of the metric."""
@@ -53,6 +55,7 @@ class JhmdbBenchmark(Benchmark):
     ranked_by = ("PCK@0.1",)
     protocol_kind = PropagationProtocol
     shares_passes = True
+    pooled = True
     recorded = ("split", "subset")
     animations_show = (
         "propagated joints; those of the first frame are its annotation as read from the heat-maps, up to 1 px away"
@@ -67,53 +70,88 @@ class JhmdbBenchmark(Benchmark):
         """Open the data set."""
         return Jhmdb(self.root, self.split, self.subset)
 
-    def start(self, extractor: nn.Module, context: RunContext) -> "JointEvaluation":
-        """Begin a run; see `Benchmark`."""
-        tracker = LabelTracker(extractor, context.protocols)
-        metrics = [KeypointRows(counting=protocol.keypoint_counting) for protocol in tracker.protocols]
-        return JointEvaluation(context, metrics, tracker, self.predictions)
+    def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "JointScorer":
+        """Return the scorer of a run."""
+        return JointScorer(extractor, protocols)
 
+    def scores(self, rows: Sequence[Row]) -> dict[str, float]:
+        """Return PCK at every threshold: joints are counted over all clips before they are divided."""
+        return pck_scores([row.counts["joints"] for row in self.in_order(rows)])
 
-class JointEvaluation(Evaluation):
-    """Follow the joints of the clips by label propagation and score them by PCK."""
-
-    def follow(self, sequence: KeypointSequence) -> None:
-        """Follow and score a clip; see `Evaluation`."""
-        view, annotated = self.tracker.view(sequence.size), torch.from_numpy(sequence.points)
-        stems, columns = [frame.stem for frame in sequence.frames], ("frame", "joint", "x", "y")
-        files = [
-            PredictionTable(folder / f"{sequence.name}.csv", stems, _rows, columns)
-            for folder in self.prediction_folders()
-        ]
-        found: list[list[Tensor]] = []
-        with self.record(sequence, overlay_joints, files) as record:
-            for t, tracked in enumerate(self.tracker.track_points(sequence.read(), annotated[0], view)):
-                joints = tracked.decoded
-                if t == 0:  # VFS reads the joints back from the annotation's heat-map
-                    pairs = zip(tracked.labels, self.tracker.protocols, strict=True)
-                    joints = [PointCoding(view).reread(annotated[0], labels, protocol) for labels, protocol in pairs]
-                found.append(joints)
-                record.add(tracked.frame, joints, truth=annotated[t])
-            predictions = [torch.stack(of_stage) for of_stage in zip(*found, strict=True)]
-            record.close(self._curves(predictions[-1], sequence))
-        for metric, prediction in zip(self.metrics, predictions, strict=True):
-            metric.update(prediction, annotated, name=sequence.name, size=sequence.size)
-
-    def charts(self) -> list[Chart]:
-        """Return a chart of PCK by joint, of the last stage; see `Evaluation`."""
-        of_joints = self.metrics[-1].per_joint()
-        measures = [f"PCK@{threshold:g}" for threshold in CURVE_THRESHOLDS]
-        bars = {name: (range(len(JOINTS)), row.tolist()) for name, row in zip(measures, of_joints, strict=False)}
+    def charts(self, rows: Sequence[Row]) -> list[Chart]:
+        """Return a chart of PCK by joint."""
+        of_joints = pck_of_joints([row.counts["joints"] for row in self.in_order(rows)])
+        bars: dict[str, Curve] = {}
+        for threshold, fractions in zip(CURVE_THRESHOLDS, of_joints.tolist(), strict=False):
+            bars[f"PCK@{threshold:g}"] = range(len(JOINTS)), fractions
         return [Chart("Each joint", "joint", ", ".join(bars), bars, JOINTS, "bars")]
 
+
+class JointScorer(Scorer):
+    """Propagates the joints of clips and scores them by PCK."""
+
+    tracker: LabelTracker
+
+    def __init__(self, extractor: nn.Module, protocols: Sequence[PropagationProtocol]) -> None:
+        super().__init__(extractor, protocols, LabelTracker(extractor, protocols))
+
+    def score(self, sequence: KeypointSequence, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
+        """Track and score a clip; its row counts the joints."""
+        annotated = torch.from_numpy(sequence.points)
+        found: list[list[Tensor]] = []
+        with _files_of(sequence, writer) as files:
+            for frame, joints in self._tracked(sequence, annotated[0]):
+                if files is not None:
+                    files.add(frame, joints, truth=annotated[len(found)])
+                found.append(joints)
+            predictions = [torch.stack(of_output) for of_output in zip(*found, strict=True)]
+            if files is not None:
+                files.close(self._curves(predictions[-1], sequence))
+        for output, prediction in zip(self.outputs, predictions, strict=True):
+            counting = output.protocol.keypoint_counting
+            counts = pck_counts(prediction, annotated, counting=counting, size=sequence.size).tolist()
+            values = pck_scores([counts])
+            yield output, Row(video=sequence.name, stage=output.stage, values=values, counts={"joints": counts})
+
+    def _tracked(self, sequence: KeypointSequence, first: Tensor) -> Iterator[tuple[Tensor, list[Tensor]]]:
+        """Yield frames with the joints of each output; frame 0 has the joints read back from its heat-maps, as in VFS.
+
+        Args:
+            sequence: a clip.
+            first: x, y `(K, 2)` of the annotated joints in frame 0, pixels.
+        """
+        view = self.tracker.view(sequence.size)
+        for t, tracked in enumerate(self.tracker.track_points(sequence.read(), first, view)):
+            joints = tracked.decoded
+            if t == 0:
+                pairs = zip(tracked.labels, self.tracker.protocols, strict=True)
+                joints = [PointCoding(view).reread(first, labels, protocol) for labels, protocol in pairs]
+            yield tracked.frame, joints
+
     def _curves(self, prediction: Tensor, sequence: KeypointSequence) -> dict[str, Curve]:
-        """Return the fraction of joints within the thresholds, by frame."""
-        distances = keypoint_distances(prediction, sequence.points, self.metrics[-1].counting, sequence.size)
+        """Return the fraction of joints within the thresholds, by frame, of the last output."""
+        counting = self.tracker.protocols[-1].keypoint_counting
+        distances = keypoint_distances(prediction, sequence.points, counting, sequence.size)
         curves: dict[str, Curve] = {}
         for threshold in CURVE_THRESHOLDS:
             near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)
             curves[f"PCK@{threshold:g}"] = range(sequence.num_frames), near.nanmean(1).tolist()
         return curves
+
+
+@contextmanager
+def _files_of(sequence: KeypointSequence, writer: RunWriter | None) -> Iterator[SequenceWriter | None]:
+    """Open the files of a clip, a table of joints per output; None without a writer."""
+    if writer is None:
+        yield None
+        return
+    stems = [frame.stem for frame in sequence.frames]
+    columns = ("frame", "joint", "x", "y")
+    tables = []
+    for folder in writer.prediction_folders():
+        tables.append(PredictionTable(folder / f"{sequence.name}.csv", stems, _rows, columns))
+    with writer.sequence(sequence.name, sequence.num_frames, overlay_joints, tables) as files:
+        yield files
 
 
 def _rows(stem: str, joints: Tensor) -> list[list[str]]:

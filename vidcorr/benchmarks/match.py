@@ -1,22 +1,29 @@
 """Matching of key points between two pictures by the features of an extractor: SPair-71k, PF-PASCAL, PF-WILLOW."""
 
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from .. import signals
 from ..datasets.spair import MatchPair, image_annotations, partner_rows, read_pf, read_spair, shown_ids
 from ..functional import MatchingProtocol
-from ..metrics.matching import MatchRows, correct_points, draws, reference_length, score_keys
+from ..metrics.matching import correct_points, draws, match_scores, reference_length, score_key, score_keys
+from ..results.result import Result, Row
 from ..tracking.keypoint_matcher import KeypointMatcher
+from ..tracking.record import RunWriter
 from ..videos.digests import text_digest
 from ..videos.files import csv_of_records, write_atomically
 from .base import Benchmark
-from .evaluation import Evaluation, RunContext
+from .run import Output, Scorer
 
 
 class PairsOfCategory(NamedTuple):
@@ -51,6 +58,7 @@ class MatchBenchmark(Benchmark):
     default_name = "spair"
     protocol_kind = MatchingProtocol
     protocols_like = ()
+    pooled = True
     recorded: ClassVar[tuple[str, ...]] = ("split",)
     levels: ClassVar[tuple[str, ...]] = (
         *("viewpoint=0", "viewpoint=1", "viewpoint=2"),
@@ -92,9 +100,67 @@ class MatchBenchmark(Benchmark):
         pairs = [pair for category in self.sequences for pair in category.pairs]
         return [file for file in image_annotations(self.root, pairs) if file.is_file()]
 
-    def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
-        """Begin a run; see `Benchmark`."""
-        return MatchEvaluation(context, KeypointMatcher(extractor, *context.protocols), self)
+    def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "PairScorer":
+        """Return the scorer of a run."""
+        return PairScorer(extractor, protocols, self)
+
+    def scores(self, rows: Sequence[Row]) -> dict[str, float]:
+        """Return PCK by the averages and draws of the protocol; the list of pairs gives the draws."""
+        protocol: Any = self.protocol
+        measured: dict[str, list[Any]] = {}
+        for row in self.in_order(rows):
+            measured[row.object] = [row.video, row.values["Points"], row.counts["correct"]]
+        return match_scores(measured, self.draws, protocol)
+
+    def in_order(self, rows: Sequence[Row]) -> list[Row]:
+        """Return rows by the name of their pair."""
+        return sorted(super().in_order(rows), key=attrgetter("object"))
+
+    @cached_property
+    def pairs(self) -> list[MatchPair]:
+        """The pairs of all categories of a run."""
+        return [pair for category in self.sequences for pair in category.pairs]
+
+    @cached_property
+    def draws(self) -> dict[str, list[str]]:
+        """The names of the pairs over which scores are averaged: "" for all, and per level of difficulty."""
+        protocol: Any = self.protocol
+        categories = [pair.category for pair in self.pairs]
+        difficulties = [pair.difficulty for pair in self.pairs]
+        drawn = draws(categories, difficulties, protocol)
+        return {draw: [self.pairs[index].name for index in indices] for draw, indices in drawn.items()}
+
+    @cached_property
+    def used_pairs(self) -> list[MatchPair]:
+        """The pairs that a draw contains."""
+        used = set().union(*self.draws.values())
+        return [pair for pair in self.pairs if pair.name in used]
+
+    def facts_of_rows(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+        """Return the numbers and the digest of the pairs."""
+        protocol: Any = self.protocol
+        facts = {
+            "pairs": len(self.used_pairs),
+            "pictures": count_pictures(self.used_pairs),
+            "pair_list": digest_of(self.used_pairs),
+        }
+        if protocol.pairs == "subset":
+            facts["drawn_by"] = "this project: the list is sorted before the seeded draw"
+        return facts
+
+    def tables(self, result: Result) -> dict[str, str]:
+        """Return per_category.csv of each stage: pairs, points, and the scores of a category's pairs."""
+        tables: dict[str, str] = {}
+        for stage in result.stages:
+            rows = [row for row in result.rows if row.stage == stage]
+            lines: list[dict[str, Any]] = []
+            for category in dict.fromkeys(row.video for row in rows):
+                own = [row for row in rows if row.video == category]
+                points = sum(int(row.values["Points"]) for row in own)
+                known = {key: score for key, score in self.scores(own).items() if not math.isnan(score)}
+                lines.append({"Category": category, "Pairs": len(own), "Points": points, **known})
+            tables[f"{stage}/per_category.csv".removeprefix("/")] = csv_of_records(lines)
+        return tables
 
 
 @dataclass(frozen=True)
@@ -126,56 +192,72 @@ class PfWillowBenchmark(PfPascalBenchmark):
     protocol: str | MatchingProtocol = "vidcorr"
 
 
-class MatchEvaluation(Evaluation):
-    """Match and score the pairs of the categories, separately for every map of the extractor.
+class PairScorer(Scorer):
+    """Matches and scores the pairs of the categories, separately for every map of the extractor.
 
     Args:
-        context: ranks and folder of the run.
-        matcher: matches by its protocols.
+        extractor: the features of a network.
+        protocols: a single protocol.
         benchmark: the data set.
     """
 
-    def __init__(self, context: RunContext, matcher: KeypointMatcher, benchmark: MatchBenchmark) -> None:
-        protocol, pairs = matcher.protocols[0], [pair for part in benchmark.sequences for pair in part.pairs]
-        drawn = draws([pair.category for pair in pairs], [pair.difficulty for pair in pairs], protocol)
-        names = {draw: [pairs[index].name for index in indices] for draw, indices in drawn.items()}
-        metrics = [MatchRows(rules, names) for rules in matcher.protocols]
-        super().__init__(context, metrics, matcher, benchmark.predictions)
-        self._used = [pairs[index] for index in sorted(set().union(*drawn.values()))]
-        self._shown = shown_ids(benchmark.root, pairs) if protocol.flip != "off" else {}
+    tracker: KeypointMatcher
 
-    def follow(self, sequence: PairsOfCategory) -> None:
-        """Match and score the pairs of a category; see `Evaluation`."""
-        pairs = [pair for pair in self._used if pair.category == sequence.name]
-        written: list[dict[str, Any]] = [{} for _ in self.stages]
+    def __init__(self, extractor: nn.Module, protocols: Sequence[MatchingProtocol], benchmark: MatchBenchmark) -> None:
+        super().__init__(extractor, protocols, KeypointMatcher(extractor, protocols[0]))
+        self.benchmark = benchmark.under(protocols[0])
+        self._shown = shown_ids(benchmark.root, benchmark.pairs) if self.tracker.protocols[0].flip != "off" else {}
+
+    def score(self, sequence: PairsOfCategory, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
+        """Match and score the pairs of a category: a row per pair."""
+        pairs = [pair for pair in self.benchmark.used_pairs if pair.category == sequence.name]
+        written: list[dict[str, Any]] = [{} for _ in self.outputs]
         for pair in pairs:
             signals.check()
             partners = partner_rows(pair, self._shown[pair.category]) if self._shown else None
             found = self.tracker.match(pair, partners)
-            for metric, content, points in zip(self.metrics, written, found, strict=True):
-                length = reference_length(pair.box, pair.points[1], pair.sizes[1], metric.protocol)
-                correct = correct_points(points, pair.points[1], length, pair.sizes[1], metric.protocol)
-                metric.update(pair.name, pair.category, correct, **pair.difficulty)
+            for output, content, points in zip(self.outputs, written, found, strict=True):
+                correct = correct_points_of(pair, points, output.protocol)
                 content[pair.name] = {"points": points.round(3).tolist(), "correct": correct.tolist()}
-        for folder, content in zip(self.prediction_folders(), written, strict=False):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / f"{sequence.name}.json", json.dumps(content) + "\n")
+                yield output, row_of_pair(pair, correct, output)
+        if writer is not None:
+            for folder, content in zip(writer.prediction_folders(), written, strict=False):
+                folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(folder / f"{sequence.name}.json", json.dumps(content) + "\n")
 
-    def finish(self, folder: Path) -> None:
-        """Write per_category.csv; see `Evaluation`."""
-        for stage, metric in zip(self.stages, self.metrics, strict=True):
-            write_atomically(folder / stage / "per_category.csv", csv_of_records(metric.per_category()))
+    def facts(self) -> dict[str, Any]:
+        """Return the feature grid."""
+        return super().facts() | {"grid": [f"{rows} x {columns}" for rows, columns in self.tracker.grids]}
 
-    def data(self) -> dict[str, Any]:
-        """Return the numbers and digest of the pairs, and the feature grid; see `Evaluation`."""
-        ours = {"drawn_by": "this project: the list is sorted before the seeded draw"}
-        return super().data() | {
-            "grid": [f"{rows} x {columns}" for rows, columns in self.tracker.grids],
-            "pairs": len(self._used),
-            "pictures": count_pictures(self._used),
-            "pair_list": digest_of(self._used),
-            **(ours if self.metrics[0].protocol.pairs == "subset" else {}),
-        }
+
+def correct_points_of(pair: MatchPair, points: NDArray[np.float64], protocol: MatchingProtocol) -> NDArray[np.bool_]:
+    """Return which matched points of a pair are correct, `(N, A)`.
+
+    Args:
+        pair: a pair.
+        points: x, y `(N, 2)`, pixels of the target.
+        protocol: thresholds, and the length that they multiply.
+    """
+    length = reference_length(pair.box, pair.points[1], pair.sizes[1], protocol)
+    return correct_points(points, pair.points[1], length, pair.sizes[1], protocol)
+
+
+def row_of_pair(pair: MatchPair, correct: NDArray[np.bool_], output: Output) -> Row:
+    """Return the row of a pair: number and fractions of its points, and its difficulty.
+
+    Args:
+        pair: a pair.
+        correct: `(N, A)`: is point n correct at threshold a?
+        output: its protocol has the thresholds.
+    """
+    count = len(correct)
+    right = correct.sum(0).tolist()
+    values: dict[str, Any] = {"Points": count}
+    for threshold, number in zip(output.protocol.thresholds, right, strict=True):
+        values[score_key(threshold)] = number / count if count else math.nan
+    for kind, level in pair.difficulty.items():
+        values[kind.title()] = level
+    return Row(video=pair.category, object=pair.name, stage=output.stage, values=values, counts={"correct": right})
 
 
 def count_pictures(pairs: Iterable[MatchPair]) -> int:

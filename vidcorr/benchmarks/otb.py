@@ -1,5 +1,7 @@
 """Object tracking on OTB by SiamFC, scored by one-pass evaluation."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,14 @@ from ..backbones.networks import is_resnet
 from ..datasets import BoxSequence, Otb
 from ..datasets.otb import Version
 from ..functional import TrackingProtocol
-from ..metrics.box_tracking import ERRORS, OVERLAPS, BoxRows, box_iou
+from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou, mean_curves, one_pass_curves, one_pass_scores
 from ..results.page import Chart
 from ..results.pictures import overlay_boxes
-from ..tracking.record import PredictionTable, fixed
+from ..results.result import Row
+from ..tracking.record import PredictionTable, RunWriter, SequenceWriter, fixed
 from ..tracking.siamfc_tracker import SiamFCTracker
 from .base import Benchmark
-from .evaluation import Evaluation, RunContext
+from .run import Output, Scorer
 
 
 @dataclass(frozen=True)
@@ -86,47 +89,76 @@ class OtbBenchmark(Benchmark):
         view: nn.Module = built.feature_extractor(stage, self.stride, dilated=dilated)
         return view
 
-    def start(self, extractor: nn.Module, context: RunContext) -> "BoxEvaluation":
-        """Begin a run; see `Benchmark`."""
-        return BoxEvaluation(context, SiamFCTracker(extractor, *context.protocols), self)
+    def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "BoxScorer":
+        """Return the scorer of a run."""
+        return BoxScorer(extractor, protocols, self.video)
 
+    def scores(self, rows: Sequence[Row]) -> dict[str, float]:
+        """Return success and precision, means over the sequences."""
+        return one_pass_scores([row.counts["curves"] for row in self.in_order(rows)])
 
-class BoxEvaluation(Evaluation):
-    """Track the targets of the sequences and score their boxes."""
-
-    def __init__(self, context: RunContext, tracker: SiamFCTracker, benchmark: OtbBenchmark) -> None:
-        super().__init__(context, [BoxRows()], tracker, benchmark.predictions)
-        self.video, self.frames = benchmark.video, 0
-
-    def follow(self, sequence: BoxSequence) -> None:
-        """Track and score a sequence; see `Evaluation`."""
-        stems = [frame.stem for frame in sequence.frames]
-        files = [
-            PredictionTable(folder / f"{sequence.name}.txt", stems, _rows, line_end="\n")
-            for folder in self.prediction_folders()
+    def charts(self, rows: Sequence[Row]) -> list[Chart]:
+        """Return the curves over all sequences."""
+        success, precision = mean_curves([row.counts["curves"] for row in self.in_order(rows)])
+        overlaps = OVERLAPS.tolist()
+        errors = ERRORS.tolist()
+        return [
+            Chart("Success", "overlap threshold", "success rate", {"success": (overlaps, success.tolist())}),
+            Chart("Precision", "location error (px)", "precision", {"precision": (errors, precision.tolist())}),
         ]
+
+
+class BoxScorer(Scorer):
+    """Tracks the targets of sequences and scores their boxes.
+
+    Args:
+        extractor: the features of a network.
+        protocols: a single protocol.
+        video: write overlay videos.
+    """
+
+    tracker: SiamFCTracker
+
+    def __init__(self, extractor: nn.Module, protocols: Sequence[TrackingProtocol], video: bool) -> None:
+        super().__init__(extractor, protocols, SiamFCTracker(extractor, protocols[0]))
+        self.video = video
+        self.frames = 0
+
+    def score(self, sequence: BoxSequence, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
+        """Track and score a sequence; its row has the curves."""
         found: list[NDArray[np.float64]] = []
-        with self.record(sequence, overlay_boxes, files, video=self.video) as record:
+        with _files_of(sequence, writer, self.video) as files:
             for frame, (box,) in self.tracker.track(sequence.read(), sequence.boxes[:1]):
-                with self.watch("draw"):
-                    record.add(frame, [box], sequence.boxes[len(found)])
+                if files is not None:
+                    with self.watch("draw"):
+                        files.add(frame, [box], sequence.boxes[len(found)])
                 found.append(box)
             boxes = np.stack(found)
-            record.close({"overlap": (range(len(boxes)), box_iou(boxes, sequence.boxes).tolist())})
+            if files is not None:
+                overlap = box_iou(boxes, sequence.boxes).tolist()
+                files.close({"overlap": (range(len(boxes)), overlap)})
         self.frames += len(boxes) - 1  # the first box is given
-        self.metrics[0].update(boxes, sequence.boxes, name=sequence.name)
+        curves = one_pass_curves(boxes, sequence.boxes).tolist()
+        values = one_pass_scores([curves])
+        yield self.outputs[0], Row(video=sequence.name, values=values, counts={"curves": curves})
 
-    def charts(self) -> list[Chart]:
-        """Return the curves over all sequences; see `Evaluation`."""
-        success, precision = (curve.tolist() for curve in self.metrics[0].curves())
-        return [
-            Chart("Success", "overlap threshold", "success rate", {"success": (OVERLAPS.tolist(), success)}),
-            Chart("Precision", "location error (px)", "precision", {"precision": (ERRORS.tolist(), precision)}),
-        ]
-
-    def data(self) -> dict[str, Any]:
-        """Return the dilations of the network and the number of frames; see `Evaluation`."""
+    def facts(self) -> dict[str, Any]:
+        """Return the dilations of the network and the number of frames."""
         return {"dilated": self.tracker.protocol.dilated, "frames_of_rank_0": self.frames}
+
+
+@contextmanager
+def _files_of(sequence: BoxSequence, writer: RunWriter | None, video: bool) -> Iterator[SequenceWriter | None]:
+    """Open the files of a sequence, with its boxes as text; None without a writer."""
+    if writer is None:
+        yield None
+        return
+    stems = [frame.stem for frame in sequence.frames]
+    tables = []
+    for folder in writer.prediction_folders():
+        tables.append(PredictionTable(folder / f"{sequence.name}.txt", stems, _rows, line_end="\n"))
+    with writer.sequence(sequence.name, sequence.num_frames, overlay_boxes, tables, video=video) as files:
+        yield files
 
 
 def _rows(stem: str, box: NDArray[np.float64]) -> list[list[str]]:

@@ -1,8 +1,7 @@
 """Point tracking on TAP-Vid by the features of an extractor."""
 
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,28 @@ from torch import Tensor, nn
 from ..datasets import Badja, PointSequence, TapVid
 from ..datasets.tap_vid import DAVIS_VIDEOS
 from ..functional import PointProtocol, PointTracks
-from ..metrics.point_measures import AREA_PCK, TrackRows
-from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, WITHIN, PointQueries, PointRows, sample_queries
+from ..metrics.point_measures import AREA_PCK, track_measures, track_scores
+from ..metrics.point_tracking import (
+    METRICS,
+    PIXEL_THRESHOLDS,
+    WITHIN,
+    PointQueries,
+    QueryMode,
+    as_counts,
+    fractions_of,
+    sample_queries,
+    tapvid_counts,
+    tapvid_scores,
+    undefined_measures,
+)
 from ..results.page import Chart
 from ..results.pictures.overlays import Curve, SequenceAnimation, distinct_colours, overlay_tracks
+from ..results.result import Result, Row
 from ..tracking.point_tracker import PointTracker
-from ..tracking.record import SequenceWriter
-from ..videos.files import csv_text, write_atomically
+from ..tracking.record import RunWriter, SequenceWriter
+from ..videos.files import csv_text
 from .base import Benchmark
-from .evaluation import Evaluation, RunContext, ScoresOfStage
-
-log = logging.getLogger(__name__)
+from .run import Output, Scorer
 
 DRAWN = 40
 """Number of tracks in a picture, evenly spaced among all."""
@@ -84,9 +94,67 @@ class TapVidBenchmark(Benchmark):
         is_davis = names == sorted(DAVIS_VIDEOS.split())
         return super().data() | ({"set": "davis"} if is_davis else {})
 
-    def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
-        """Begin a run; see `Benchmark`."""
-        return TapVidEvaluation(context, PointTracker(extractor, *context.protocols), self.sequences, self.predictions)
+    def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "TrackScorer":
+        """Return the scorer of a run."""
+        return TrackScorer(extractor, protocols, self.under(protocols[0]))
+
+    def scores(self, rows: Sequence[Row]) -> dict[str, float]:
+        """Return the means over videos; a mean leaves out videos in which the measure is 0/0."""
+        ordered = self.in_order(rows)
+        means = track_scores([row.counts for row in ordered])
+        scores: dict[str, float] = {}
+        for key in (AREA_PCK, *SCORES):
+            if key in means:
+                scores[key] = means[key]
+        limits = tapvid_scores(row.counts["limit"] for row in ordered)
+        return scores | {LIMIT: limits["average_pts_within_thresh"]}
+
+    def in_order(self, rows: Sequence[Row]) -> list[Row]:
+        """Return rows in the order of the data set: a mean then equals the official code's to the last digit."""
+        return sorted(super().in_order(rows), key=lambda row: row.counts["position"])
+
+    def facts_of_rows(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+        """Return the videos in which measures are 0/0; with several stages, by stage."""
+        found: dict[str, Any] = {}
+        for stage, of_stage in rows.items():
+            found[stage] = undefined_measures({row.video: row.counts["tracks"] for row in of_stage})
+        return {"undefined": found.get("", found)}
+
+    def remarks(self, result: Result) -> list[str]:
+        """Return a warning for each stage with measures that are 0/0 in some videos."""
+        undefined = result.data["undefined"]
+        remarks: list[str] = []
+        for stage in result.stages:
+            of_stage: dict[str, Sequence[str]] = undefined[stage] if stage else undefined
+            if of_stage:
+                videos = sorted({video for names in of_stage.values() for video in names})
+                said = "videos with nothing to score (0/0) are left out of those means"
+                remarks.append(f"{', '.join(of_stage)}: {said}: {', '.join(videos)}")
+        return remarks
+
+    def charts(self, rows: Sequence[Row]) -> list[Chart]:
+        """Return a chart of visible points within the thresholds by frames from their query."""
+        longest = max(len(row.counts["over_time"][0]) for row in rows)
+        total = np.zeros((1 + len(PIXEL_THRESHOLDS), longest), np.int64)
+        for row in rows:
+            counts = np.array(row.counts["over_time"], np.int64)
+            total[:, : counts.shape[1]] += counts
+        frames = np.flatnonzero(total[0])
+        curves: dict[str, Curve] = {}
+        for threshold, within in zip(PIXEL_THRESHOLDS, total[1:], strict=True):
+            curves[f"within {threshold} px"] = frames.tolist(), (within[frames] / total[0, frames]).tolist()
+        return [Chart("Error over time", "frames from the query", "visible points", curves)] if len(frames) else []
+
+    def tables(self, result: Result) -> dict[str, str]:
+        """Return per_track.csv of each stage: the scores of all queries, the worst of a video first; 0/0 is empty."""
+        tables: dict[str, str] = {}
+        for stage in result.stages:
+            lines: list[list[Any]] = [["Sequence", "Query", *METRICS]]
+            for row in result.rows:
+                if row.stage == stage:
+                    lines += lines_of_tracks(row.video, row.counts["tracks"])
+            tables[f"{stage}/per_track.csv".removeprefix("/")] = csv_text(lines)
+        return tables
 
 
 @dataclass(frozen=True)
@@ -116,87 +184,115 @@ class BadjaBenchmark(TapVidBenchmark):
         return Badja(self.root)
 
 
-class TapVidEvaluation(Evaluation):
-    """Track and score the queries of the videos, separately for every map of the extractor.
+class TrackScorer(Scorer):
+    """Tracks and scores the queries of videos, separately for every map of the extractor.
 
     Args:
-        context: ranks and folder of the run.
-        tracker: tracks points by its protocols.
-        sequences: all videos of the data set; if all have masks, scores relative to the object's area are added.
-        predictions: write the predicted tracks.
+        extractor: the features of a network.
+        protocols: a single protocol.
+        benchmark: the data set, under this protocol. If all its videos have masks, scores relative to the object's
+            area are added.
     """
 
-    def __init__(
-        self, context: RunContext, tracker: PointTracker, sequences: Sequence[PointSequence], predictions: bool
-    ) -> None:
-        self._protocol = tracker.protocols[-1]
-        mode, self._with_areas = self._protocol.query_mode, all(sequence.masks for sequence in sequences)
-        points, self._limits = ([kind(mode) for _ in tracker.stages] for kind in (TrackRows, PointRows))
-        super().__init__(context, [*points, *self._limits], tracker, predictions)
-        self._positions = {sequence.name: position for position, sequence in enumerate(sequences)}
-        longest = max(sequence.num_frames for sequence in sequences)
-        self._over_time = np.zeros((1 + len(PIXEL_THRESHOLDS), longest), np.int64)  # see `counts_over_time`
+    tracker: PointTracker
 
-    def follow(self, sequence: PointSequence) -> None:
-        """Follow and score the points of a video; see `Evaluation`."""
-        protocol = self._protocol
-        queries = sample_queries(
-            sequence.occluded, sequence.points * protocol.scored_size, protocol.query_mode, protocol.query_stride
-        )
-        frames = sequence.num_frames
+    def __init__(self, extractor: nn.Module, protocols: Sequence[PointProtocol], benchmark: TapVidBenchmark) -> None:
+        super().__init__(extractor, protocols, PointTracker(extractor, protocols[0]))
+        self.protocol: PointProtocol = self.tracker.protocols[-1]
+        self._with_areas = all(sequence.masks for sequence in benchmark.sequences)
+        self._positions = {sequence.name: position for position, sequence in enumerate(benchmark.sequences)}
+
+    def score(self, sequence: PointSequence, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
+        """Track and score the points of a video."""
+        protocol = self.protocol
+        on_raster = sequence.points * protocol.scored_size
+        queries = sample_queries(sequence.occluded, on_raster, protocol.query_mode, protocol.query_stride)
         found = self.tracker.track(
-            lambda first: map(sequence.frame, range(first, frames)),
-            frames,
+            lambda first: map(sequence.frame, range(first, sequence.num_frames)),
+            sequence.num_frames,
             sequence.size,
             queries.points,
             both_directions=protocol.query_mode == "strided",
         )
-        where: dict[str, Any] = {"name": sequence.name, "position": self._positions[sequence.name]}
-        own = sequence.size[1] / protocol.scored_size, sequence.size[0] / protocol.scored_size
-        areas = np.array([sequence.area(t) for t in range(frames)]) if self._with_areas else None
-        for folder, tracks in zip(self.prediction_folders(), found, strict=False):
-            write_prediction(folder, sequence, queries, tracks)
-        for index, tracks in enumerate(found):
-            points, occluded = tracks.points.numpy(), tracks.occluded.numpy()
-            self.metrics[index].update(queries, occluded, points, pixel=own, areas=areas, **where)
-            nearest = nearest_centres(queries.tracks, self.tracker.grids[index], protocol.scored_size)
-            self._limits[index].update(queries, queries.occluded, nearest, **where)
-        errors = np.linalg.norm(points - queries.tracks, axis=-1)  # of the last map, as the animations
-        scored = ~queries.occluded & queries.scored(protocol.query_mode)
-        since = np.abs(np.arange(frames) - queries.frames).astype(int)
-        self._over_time += counts_over_time(since[scored], errors[scored], self._over_time.shape[1])
-        if self.context.folder is not None and len(queries):
-            at_own_size = replace(queries, tracks=queries.tracks * own)
-            self._draw(self.context.folder, sequence, at_own_size, points * own, occluded, errors, scored)
+        for output, tracks, grid in zip(self.outputs, found, self.tracker.grids, strict=True):
+            counts = self._counts(sequence, queries, tracks, grid)
+            yield output, self._row(sequence, counts, output)
+        if writer is not None:
+            for folder, tracks in zip(writer.prediction_folders(), found, strict=False):
+                write_prediction(folder, sequence, queries, tracks)
+            if len(queries):
+                self._draw(writer, sequence, queries, found[-1])
 
-    def _draw(
-        self,
-        folder: Path,
-        sequence: PointSequence,
-        queries: PointQueries,
-        points: NDArray[np.float64],
-        occluded: NDArray[np.bool_],
-        errors: NDArray[np.float64],
-        scored: NDArray[np.bool_],
-    ) -> None:
-        """Animate the tracks, in pixels of the frame; and the worst tracks with their ground truth."""
-        frames = sequence.num_frames
+    def _counts(
+        self, sequence: PointSequence, queries: PointQueries, tracks: PointTracks, grid: tuple[int, int]
+    ) -> dict[str, Any]:
+        """Return the counts of a video's row.
+
+        Args:
+            sequence: the video.
+            queries: queries and annotation, pixels of the raster.
+            tracks: predicted tracks, pixels of the raster.
+            grid: (height, width) of the feature map in cells.
+
+        Returns:
+            The measures of `track_measures`; `limit`, the (18,) counts of the true tracks moved to the nearest cell
+            centres; `over_time`, (6, frames) of `counts_over_time`; `position` of the video in the data set.
+        """
+        mode = self.protocol.query_mode
+        areas = None
+        if self._with_areas:
+            areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
+        pixel = self._pixel(sequence)
+        points = tracks.points.numpy()
+        counts = track_measures(queries, tracks.occluded.numpy(), points, mode, pixel=pixel, areas=areas)
+        nearest = nearest_centres(queries.tracks, grid, self.protocol.scored_size)
+        limit = tapvid_counts(queries, queries.occluded, nearest, mode).sum(axis=0)
+        scored = scored_points(queries, mode)
+        since = np.abs(np.arange(sequence.num_frames) - queries.frames).astype(int)
+        errors = np.linalg.norm(points - queries.tracks, axis=-1)
+        over_time = counts_over_time(since[scored], errors[scored], sequence.num_frames)
+        position = self._positions[sequence.name]
+        return counts | {"limit": limit.tolist(), "over_time": over_time.tolist(), "position": position}
+
+    def _row(self, sequence: PointSequence, counts: dict[str, Any], output: Output) -> Row:
+        own = track_scores([counts])
+        values: dict[str, Any] = {"Queries": len(counts["tracks"])}
+        for key in (*METRICS, AREA_PCK):
+            if key in own:
+                values[key] = own[key]
+        return Row(video=sequence.name, stage=output.stage, values=values, counts=counts)
+
+    def _pixel(self, sequence: PointSequence) -> tuple[float, float]:
+        """Return x and y, pixels of a video's frame per pixel of the raster."""
+        height, width = sequence.size
+        return width / self.protocol.scored_size, height / self.protocol.scored_size
+
+    def _draw(self, writer: RunWriter, sequence: PointSequence, queries: PointQueries, tracks: PointTracks) -> None:
+        """Animate the tracks of the last map, in pixels of the frame; and the worst tracks with their ground truth."""
+        points = tracks.points.numpy()
+        occluded = tracks.occluded.numpy()
+        errors = np.linalg.norm(points - queries.tracks, axis=-1)
+        scored = scored_points(queries, self.protocol.query_mode)
+        pixel = self._pixel(sequence)
         chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
-        mean = np.where(scored, np.minimum(errors, self._protocol.scored_size), 0).sum(1) / scored.sum(1).clip(1)
+        limited = np.where(scored, np.minimum(errors, self.protocol.scored_size), 0)
+        mean = limited.sum(1) / scored.sum(1).clip(1)
         worst = np.sort(np.argsort(-mean, kind="stable")[:WORST_SHOWN])
+        own_points = points * pixel
+        truth_of_worst = queries.tracks[worst] * pixel
+        frames = sequence.num_frames
 
         def record(kind: str, shown: NDArray[np.int64], truth: NDArray[np.float64] | None) -> SequenceWriter:
-            colours = distinct_colours(len(points[shown]))
+            colours = distinct_colours(len(shown))
 
             def draw(frame: Tensor, t: int) -> NDArray[np.uint8]:
-                return overlay_tracks(frame, points[shown], occluded[shown], t, colours, truth, queries.occluded[shown])
+                hidden = queries.occluded[shown]
+                return overlay_tracks(frame, own_points[shown], occluded[shown], t, colours, truth, hidden)
 
-            overlay = None if kind else folder / "overlays" / f"{sequence.name}.png"
-            return SequenceWriter(
-                frames, draw, overlay=overlay, animation=SequenceAnimation(folder, sequence.name, frames, kind)
-            )
+            overlay = None if kind else writer.folder / "overlays" / f"{sequence.name}.png"
+            animation = SequenceAnimation(writer.folder, sequence.name, frames, kind)
+            return SequenceWriter(frames, draw, overlay=overlay, animation=animation)
 
-        truth_of_worst = queries.tracks[worst]
         with record("", chosen, None) as all_tracks, record("worst tracks", worst, truth_of_worst) as worst_tracks:
             for t in range(frames):
                 frame = sequence.frame(t)
@@ -204,50 +300,21 @@ class TapVidEvaluation(Evaluation):
                     each.add(frame, [t])
             for each in (all_tracks, worst_tracks):
                 each.close(over_frames(errors, scored))
-        self.keep_overlay(sequence.name, all_tracks)
+        writer.keep_picture(sequence.name, all_tracks.sheet)
 
-    def scores_of_stage(self, index: int) -> ScoresOfStage:
-        """Return the scores, and warn of undefined measures; see `Evaluation`."""
-        metric = self.metrics[index]
-        undefined, scores = metric.undefined(), metric.compute()
-        bound = self._limits[index].compute()["average_pts_within_thresh"]
-        if undefined and self.context.ranks.rank == 0:
-            left_out = ", ".join(sorted({name for names in undefined.values() for name in names}))
-            said = "%s: videos with nothing to score (0/0) are left out of those means: %s"
-            log.warning(said, ", ".join(undefined), left_out)
-        by_area = [AREA_PCK] if AREA_PCK in scores else []
-        columns = ["Queries", *METRICS, *by_area]
-        rows = [(video, part, {key: own[key] for key in columns}) for video, part, own in metric.values()]
-        found = {key: scores[key] for key in (*by_area, *SCORES) if key in columns} | {LIMIT: bound}
-        return (found, rows, metric.without()) if rows else ({}, rows, {})
-
-    def charts(self) -> list[Chart]:
-        """Return a chart of visible points within the thresholds by frames from their query; see `Evaluation`."""
-        total = np.sum(self.context.ranks.gather(self._over_time), axis=0)
-        frames = np.flatnonzero(total[0])
-        curves: dict[str, Curve] = {
-            f"within {threshold} px": (frames.tolist(), (within[frames] / total[0, frames]).tolist())
-            for threshold, within in zip(PIXEL_THRESHOLDS, total[1:], strict=True)
-        }
-        return [Chart("Error over time", "frames from the query", "visible points", curves)] if len(frames) else []
-
-    def finish(self, folder: Path) -> None:
-        """Write per_track.csv; see `Evaluation`."""
-        for stage, metric in zip(self.stages, self.metrics, strict=False):
-            write_tracks(folder / stage / "per_track.csv", metric.per_track(), METRICS)
-
-    def data(self) -> dict[str, Any]:
-        """Return the feature grid and the videos with 0/0; see `Evaluation`."""
-        side = self._protocol.scored_size
+    def facts(self) -> dict[str, Any]:
+        """Return the feature grid, and whether features were constant."""
+        side = self.protocol.scored_size
         grids = [
             f"{rows} x {columns} cells of {side / rows:g} x {side / columns:g} px"
             for rows, columns in self.tracker.grids
         ]
-        undefined = {stage: metric.undefined() for stage, metric in zip(self.stages, self.metrics, strict=False)}
-        return super().data() | {
-            "grid": grids[0] if len(grids) == 1 else grids,
-            "undefined": undefined.get("", undefined),
-        }
+        return super().facts() | {"grid": grids[0] if len(grids) == 1 else grids}
+
+
+def scored_points(queries: PointQueries, query_mode: QueryMode) -> NDArray[np.bool_]:
+    """Return True for the visible points of frames that count, (N, T)."""
+    return ~queries.occluded & queries.scored(query_mode)
 
 
 def write_prediction(folder: Path, sequence: PointSequence, queries: PointQueries, found: PointTracks) -> None:
@@ -287,12 +354,19 @@ def over_frames(errors: NDArray[np.float64], scored: NDArray[np.bool_]) -> dict[
     return curves
 
 
-def write_tracks(path: Path, tracks: dict[str, dict[str, NDArray[np.float64]]], keys: Sequence[str]) -> None:
-    """Write the scores of all queries as CSV, by video and with the worst queries first; 0/0 is empty."""
-    rows: list[list[Any]] = [["Sequence", "Query", *keys]]
-    for name, scores in tracks.items():
-        for query in np.argsort(scores["average_pts_within_thresh"], kind="stable"):
-            values = (scores[key][query] for key in keys)
-            rows.append([name, int(query), *(None if np.isnan(value) else float(value) for value in values)])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, csv_text(rows))
+def lines_of_tracks(name: str, counts: Any) -> list[list[Any]]:
+    """Return the lines of a video in per_track.csv, its worst query first: name, query, measures; 0/0 is None.
+
+    Args:
+        name: name of the video.
+        counts: (N, 18) counts of its queries, from `tapvid_counts`.
+    """
+    scores = fractions_of(as_counts(counts))
+    lines: list[list[Any]] = []
+    for query in np.argsort(scores["average_pts_within_thresh"], kind="stable"):
+        line: list[Any] = [name, int(query)]
+        for key in METRICS:
+            value = float(scores[key][query])
+            line.append(None if np.isnan(value) else value)
+        lines.append(line)
+    return lines

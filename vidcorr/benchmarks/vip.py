@@ -1,7 +1,6 @@
 """Human parts in video on VIP: mean IoU of the classes, AP of the instances."""
 
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,14 +13,18 @@ from ..datasets import Vip
 from ..datasets.vip import PartSequence
 from ..functional import PropagationProtocol
 from ..functional.propagation.coding import Size
-from ..metrics.parts import ClassRows, InstanceRows, class_areas
+from ..metrics.parts import ap_scores, class_areas, iou_scores, match_instances
 from ..results.pictures.overlays import Curve
-from ..tracking.label_tracker import LabelTracker, TrackedFrame
+from ..results.result import Row
+from ..tracking.label_tracker import TrackedFrame
+from ..tracking.record import RunWriter
 from .base import Benchmark
-from .evaluation import RunContext, ScoresOfStage
-from .mask_evaluation import ANIMATIONS_SHOW, MaskEvaluation
+from .masks import ANIMATIONS_SHOW, MaskTracker, at_size_of_data
+from .run import Output
 
 Parts = Literal["semantic", "instance"]
+CLASSES = 20
+"""Number of classes, background included."""
 AP = "AP-unofficial"
 """Key of the AP: it says that no public code defines how propagated labels are ranked."""
 SCORES_OF_PARTS: dict[Parts, tuple[str, ...]] = {
@@ -78,6 +81,7 @@ class VipBenchmark(Benchmark):
     protocol_kind = PropagationProtocol
     protocols_like = ("vip",)
     shares_passes = True
+    pooled = True
     ranked_by = ("mIoU",)
     recorded = ("split",)
     animations_show = ANIMATIONS_SHOW
@@ -96,7 +100,7 @@ class VipBenchmark(Benchmark):
 
     @property
     def score_names(self) -> tuple[str, ...]:
-        """Return the scores of the followed parts; see `Benchmark`."""
+        """Return the scores of the followed parts."""
         return tuple(name for part, names in SCORES_OF_PARTS.items() if part in self.parts for name in names)
 
     def read(self) -> Sequence[PartVideo]:
@@ -104,9 +108,21 @@ class VipBenchmark(Benchmark):
         readers = [Vip(self.root, self.split, parts) for parts in self.parts]
         return [PartVideo(dict(zip(self.parts, video, strict=True))) for video in zip(*readers, strict=True)]
 
-    def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
-        """Begin a run; see `Benchmark`."""
-        return PartEvaluation(context, LabelTracker(extractor, context.protocols), self)
+    def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "PartScorer":
+        """Return the scorer of a run."""
+        return PartScorer(extractor, protocols)
+
+    def scores(self, rows: Sequence[Row]) -> dict[str, float]:
+        """Return IoU of the classes and AP of the instances, for the followed kinds of labels."""
+        ordered = self.in_order(rows)
+        scores: dict[str, float] = {}
+        if "semantic" in self.parts:
+            scores |= iou_scores([row.counts["semantic"] for row in ordered])
+        if "instance" in self.parts:
+            frames = [frame for row in ordered for frame in row.counts["instance"]]
+            for key, value in ap_scores(frames, self.one_to_one).items():
+                scores[key.replace("AP", AP)] = value
+        return scores
 
     def data(self) -> dict[str, Any]:
         """Return the split and the definition of AP."""
@@ -115,83 +131,102 @@ class VipBenchmark(Benchmark):
         return super().data() | instances
 
 
-class PartEvaluation(MaskEvaluation):
-    """Follow a video once per kind of labels: IoU of the classes, AP of the instances, by stage."""
+class PartScorer(MaskTracker):
+    """Follows a video once per kind of labels: areas of the classes, matches of the instances."""
 
-    def __init__(self, context: RunContext, tracker: LabelTracker, benchmark: VipBenchmark) -> None:
-        self.semantic = [ClassRows() for _ in tracker.stages]
-        self.instance = [InstanceRows(benchmark.one_to_one) for _ in tracker.stages]
-        super().__init__(context, [*self.semantic, *self.instance], tracker, benchmark.predictions)
-        self.parts = benchmark.parts
-
-    def follow(self, video: PartVideo) -> None:  # type: ignore[override]
-        """Evaluate a video; see `Evaluation`."""
-        for parts, sequence in video.sequences.items():
-            super().follow(sequence, parts)
-
-    def scorer(self, sequence: PartSequence, pool: Executor) -> "_InstanceScorer | _SemanticScorer":
-        """Return the scorer of a sequence; see `MaskEvaluation`."""
-        if sequence.humans:
-            return _InstanceScorer(sequence, self.instance, self.tracker.view(sequence.size).covered)
-        return _SemanticScorer(sequence, self.semantic)
-
-    def scores_of_stage(self, index: int) -> ScoresOfStage:
-        """Return the scores of the followed kinds of labels; see `Evaluation`."""
-        scores, rows, without = super().scores_of_stage(index) if "semantic" in self.parts else ({}, [], {})
-        if "instance" in self.parts:
-            metric = self.instance[index]
-            scores |= {key.replace("AP", AP): value for key, value in metric.compute().items()}
-            without |= {key.replace("AP", AP): others for key, others in metric.without().items()}
-        return scores, rows, without
+    def score(self, video: PartVideo, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
+        """Track and score a video: a row, with counts for each kind of labels."""
+        counts: list[dict[str, Any]] = [{} for _ in self.outputs]
+        for parts, whole_sequence in video.sequences.items():
+            sequence, frames = at_size_of_data(whole_sequence, self.tracker.protocols[0])
+            scores: ClassScores | InstanceScores = ClassScores(sequence, len(self.outputs))
+            if parts == "instance":
+                scores = InstanceScores(sequence, len(self.outputs), self.tracker.view(sequence.size).covered)
+            self.follow(sequence, frames, scores, writer, parts)
+            for of_output, found in zip(counts, scores.counts, strict=True):
+                of_output[parts] = found
+        for output, of_output in zip(self.outputs, counts, strict=True):
+            values = iou_scores([of_output["semantic"]]) if "semantic" in of_output else {}
+            yield output, Row(video=video.name, stage=output.stage, values=values, counts=of_output)
 
 
-class _SemanticScorer:
-    """Areas of the classes, summed over the frames of a sequence."""
+class ClassScores:
+    """Areas of the classes, summed over the frames of a sequence.
 
-    def __init__(self, sequence: PartSequence, metrics: Sequence[ClassRows]) -> None:
-        self.sequence, self.metrics = sequence, metrics
-        self.areas = [torch.zeros(4, metric.classes, dtype=torch.int64) for metric in metrics]
+    Args:
+        sequence: a sequence of classes.
+        outputs: number of predictions of each frame.
+    """
+
+    def __init__(self, sequence: PartSequence, outputs: int) -> None:
+        self.sequence = sequence
+        self.areas = [torch.zeros(4, CLASSES, dtype=torch.int64) for _ in range(outputs)]
         self.over_frames: list[float] = []
 
     def add(self, t: int, tracked: TrackedFrame) -> Tensor:
+        """Add the areas of frame `t`; return its annotation.
+
+        Raises:
+            ValueError: if a value is not a class; the message names the file.
+        """
         truth = self.sequence.mask(t)
         for areas, mask in zip(self.areas, tracked.decoded, strict=True):
             try:
-                found = class_areas(mask, truth)
+                found = class_areas(mask, truth, CLASSES)
             except ValueError as error:
                 raise ValueError(f"{self.sequence.masks[t]}: {error}") from error
             areas += found
-        self.over_frames.append((found[0] / found[1]).nanmean().item())  # of the last stage
+        self.over_frames.append((found[0] / found[1]).nanmean().item())  # of the last output
         return truth
 
     def finish(self) -> dict[str, Curve]:
-        for metric, areas in zip(self.metrics, self.areas, strict=True):
-            metric.update(areas, name=self.sequence.name)
+        """Return mIoU by frame."""
         return {"mIoU": (range(len(self.over_frames)), self.over_frames)}
 
+    @property
+    def counts(self) -> list[Any]:
+        """Per output, the (4, C) areas of the classes."""
+        return [areas.tolist() for areas in self.areas]
 
-class _InstanceScorer:
-    """Matches of instances, in all frames after the first."""
 
-    def __init__(self, sequence: PartSequence, metrics: Sequence[InstanceRows], covered: Size) -> None:
-        self.sequence, self.metrics, self.covered = sequence, metrics, covered
+class InstanceScores:
+    """Matches of instances, in all frames after the first.
+
+    Args:
+        sequence: a sequence of instances.
+        outputs: number of predictions of each frame.
+        covered: size that the labels cover, (H, W).
+
+    Attributes:
+        counts: per output, the detections and annotated classes of each frame.
+    """
+
+    def __init__(self, sequence: PartSequence, outputs: int, covered: Size) -> None:
+        self.sequence = sequence
+        self.covered = covered
+        self.counts: list[list[Any]] = [[] for _ in range(outputs)]
 
     def add(self, t: int, tracked: TrackedFrame) -> Tensor:
+        """Match the instances of frame `t`; return its annotation.
+
+        Raises:
+            ValueError: if an instance has no class; the message names the sequence.
+        """
         target, target_classes = self.sequence.instances(t)
-        results = zip(self.metrics, tracked.labels, tracked.decoded, strict=True) if t > 0 else ()
-        for metric, labels, mask in results:
-            metric.update(
-                mask,
-                target,
-                name=self.sequence.name,
-                classes=self.sequence.classes,
-                scores=instance_scores(labels, mask, self.sequence.objects, self.covered),
-                target_classes=target_classes,
-            )
+        if t > 0:
+            for frames, labels, mask in zip(self.counts, tracked.labels, tracked.decoded, strict=True):
+                scores = instance_scores(labels, mask, self.sequence.objects, self.covered)
+                try:
+                    found = match_instances(mask, target, self.sequence.classes, scores, target_classes)
+                except ValueError as error:
+                    raise ValueError(f"{self.sequence.name}: {error}") from error
+                detections, annotated = found
+                frames.append([detections.tolist(), annotated.tolist()])
         return self.sequence.followed(target)
 
     def finish(self) -> dict[str, Curve]:
-        return {}  # the metrics hold all results already
+        """Return no measure by frame."""
+        return {}
 
 
 def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covered: Size) -> dict[int, float]:

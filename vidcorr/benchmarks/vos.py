@@ -11,7 +11,7 @@ from ..functional import PropagationProtocol
 from ..metrics.rules import RULES
 from ..metrics.scoring import Rules
 from ..videos.files import DataError, read_names, read_videos
-from .mask_evaluation import MaskBenchmark
+from .masks import MaskBenchmark
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,16 @@
 """Video object segmentation on YouTube-VOS: a hold-out split that is scored here, predictions for the server."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
-
-from torch import nn
 
 from ..datasets import MaskSequence, YoutubeVos
 from ..functional import PropagationProtocol
 from ..metrics.rules import RULES
 from ..metrics.scoring import Rules
-from .evaluation import RunContext
-from .mask_evaluation import MaskBenchmark, MaskEvaluation
+from ..results.result import Row
+from .masks import MaskBenchmark
 
 
 @dataclass(frozen=True)
@@ -71,14 +68,6 @@ class YoutubeVosBenchmark(MaskBenchmark):
         """The categories that training has not seen."""
         return cast(YoutubeVos, self.data_set).unseen_categories
 
-    @cached_property
-    def videos(self) -> Mapping[str, Mapping[str, Any]]:
-        """Video → category of each object."""
-        return {
-            video.name: {"objects": {str(i): {"category": video.categories.get(i, "none")} for i in video.objects}}
-            for video in self.data_set
-        }
-
     def refuse_training_on(self, videos: set[str]) -> None:
         """Refuse to train on scored hold-out videos; see `Benchmark`."""
         scored = [sequence.name for sequence in self.sequences]
@@ -90,18 +79,21 @@ class YoutubeVosBenchmark(MaskBenchmark):
                 "them"
             )
 
-    def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
-        """Begin a run; rows also give an object's category, and whether training has not seen it."""
-        evaluation = super().start(extractor, context)
-        evaluation.columns = {
-            (sequence.name, str(number)): {
-                "Category": sequence.categories.get(number, ""),
-                "Unseen": sequence.categories.get(number) in self.unseen_names,
-            }
-            for sequence in self.sequences
-            for number in sequence.objects
-        }
-        return evaluation
+    def columns_of(self, sequence: MaskSequence, number: int) -> dict[str, Any]:
+        """Return an object's category, and whether training has not seen it."""
+        category = sequence.categories.get(number)
+        return {"Category": category or "", "Unseen": category in self.unseen_names}
+
+    def scores(self, rows: Sequence[Row]) -> dict[str, float]:
+        """Return J and F of seen and unseen categories; the rows name the categories, so no file is read."""
+        videos: dict[str, dict[str, Any]] = {}
+        unseen = set()
+        for row in rows:
+            category = str(row.values["Category"] or "none")
+            videos.setdefault(row.video, {"objects": {}})["objects"][row.object] = {"category": category}
+            if row.values["Unseen"]:
+                unseen.add(category)
+        return self.rules_for(self.protocol).table(self.values_of_objects(rows), videos, unseen)
 
     def data(self) -> dict[str, Any]:
         """Return split and hold-out."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..experiments.configured import positive
-from ..results.rendering import print_result
 from ..videos.files import read_names, read_videos, write_atomically
 
 DEFAULT_RULES = "davis-2017"
@@ -32,7 +31,7 @@ def command(args: Sequence[str]) -> None:
     if flags.output is not None:
         require_writable(flags.output)
     result = _scored(flags)
-    print_result(result)
+    result.print()
     if flags.json is not None:
         scores = {name: None if math.isnan(value) else value for name, value in flat_scores(result).items()}
         write_atomically(flags.json, json.dumps(scores, indent=1) + "\n")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..metrics.rows import SequenceRows
 from ..metrics.rules import RULES
-from ..metrics.scoring import Ids, MaskScorer, Object, ObjectRows, Rules, Values, Video
-from ..results.result import Network, Provenance, Result, Row
+from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
+from ..results.provenance import Provenance
+from ..results.result import Network, Result, Row, leave_one_out
 from ..videos.files import DataError, errors_at, read_videos, require_folder, require_one_of
 from ..videos.folders import list_folders, list_images
 from ..videos.images import image_size
@@ -110,19 +111,19 @@ def score(
         if rules.needs_meta and name not in entries:
             raise DataError(f"{meta}: has no video {name}")
     missing = _missing_videos(truth, predictions, names, rules, allow_missing)
-    rows = ObjectRows(rules, entries, set(unseen))
+    rows: list[Row] = []
     if rules.missing_video == "counted as 0":
         nothing = rules.summarise(np.zeros((0, len(rules.measures))))
         for name in missing:
-            rows.update(name, dict.fromkeys(entries[name]["objects"], nothing))
+            rows += rows_of_objects(name, dict.fromkeys(entries[name]["objects"], nothing))
     folders = [masks for name in names if name not in missing for masks in _folders(truth, predictions, name, rules)]
     _note_ignored(predictions, names, folders)
     optional = allow_missing and not rules.folder_per_object  # where each folder is there for an object
     work = partial(_score_folder, rules, entries, keep_ends, optional)
     enough = 1 + sum(len(masks.truth) for masks in folders) // MASKS_PER_PROCESS
     for video, objects in _results(work, folders, workers or min(usable_cores(), enough)):
-        rows.update(video, objects)
-    scored = {video for video, _, _ in rows.values()}
+        rows += rows_of_objects(video, objects)
+    scored = {row.video for row in rows}
     if not scored:
         raise DataError(f"{predictions}: holds no video of {truth}; expected {predictions}/VIDEO/FRAME.png")
     data = {
@@ -131,8 +132,17 @@ def score(
         "missing_videos": [name for name in names if name in missing or name not in scored],
         "truth": truth,
     }
+    rows.sort(key=attrgetter("name"))
+
+    def scores_of(some: Sequence[Row]) -> dict[str, float]:
+        objects: dict[tuple[str, Object], Values] = {}
+        for row in some:
+            objects[row.video, row.object] = {column: float(value) for column, value in row.values.items()}
+        return rules.table(objects, entries, set(unseen))
+
     with errors_at(meta):
-        return result_of(rules.name, predictions, rows, data)
+        without = leave_one_out(rows, scores_of) if rules.pooled else {}
+        return result_of(rules.name, predictions, rows, scores_of(rows), data, without)
 
 
 def _missing_videos(
@@ -159,23 +169,36 @@ def _missing_videos(
     return missing
 
 
-def result_of(benchmark: str, predictions: str | Path, rows: SequenceRows, data: dict[str, Any]) -> Result:
+def rows_of_objects(video: str, objects: Mapping[Any, Values]) -> list[Row]:
+    """Return a row per object of a video, from object → values."""
+    return [Row(video=video, object=str(number), values=values) for number, values in objects.items()]
+
+
+def result_of(
+    benchmark: str,
+    predictions: str | Path,
+    rows: Sequence[Row],
+    scores: dict[str, float],
+    data: dict[str, Any],
+    without: dict[str, dict[str, float]] | None = None,
+) -> Result:
     """Return the result of predictions on disk, with their folder as the name of the network.
 
     Args:
-        benchmark: see `Result`.
+        benchmark: name of the benchmark.
         predictions: the folder.
-        rows: the scored sequences or objects.
-        data: see `Result`.
+        rows: the scored sequences or objects, sorted.
+        scores: key → fraction.
+        data: facts that the scores depend on.
+        without: for scores that are no means over the rows: score → sequence → score of all the others.
     """
-    values = [Row(video=video, object=part, values=of_row) for video, part, of_row in rows.values()]
     return Result(
         benchmark=benchmark,
         network=Network(name=str(predictions)),
-        scores=rows.compute(),
-        without=rows.without(),
-        rows=values,
-        sequences=list(dict.fromkeys(row.video for row in values)),
+        scores=scores,
+        without=without or {},
+        rows=rows,
+        sequences=list(dict.fromkeys(row.video for row in rows)),
         data=data,
         provenance=Provenance.now(),
     )
@@ -264,12 +287,11 @@ def _score_folder(
     if missing:
         count = f"{len(missing)} of {len(required)}"
         raise DataError(f"{masks.predictions / missing[0]}.png: a predicted mask is missing ({count})")
-    for stem in scorer.objects:
-        predicted = _read(predictions[stem], one_object, predicted_ids, predictions.values())
-        with errors_at(predictions[stem]):
-            scorer.add(stem, annotation(stem), predicted)
     with errors_at(masks.predictions):
-        (objects,) = scorer.finish()
+        objects = scorer.score(
+            lambda stem: _read(predictions[stem], one_object, predicted_ids, predictions.values()),
+            lambda stem: errors_at(predictions[stem]),
+        )
     return masks.video, {masks.object or number: values for number, values in objects.items()}
 
 

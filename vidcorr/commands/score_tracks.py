@@ -15,12 +15,12 @@ from .. import metrics
 from ..datasets import Badja, Otb, PointSequence, TapVid
 from ..datasets.got10k import list_sequences, read_annotation
 from ..datasets.tap_vid import read_track_table
-from ..metrics.box_tracking import BoxRows, OverlapRows
-from ..metrics.point_measures import TrackRows
+from ..metrics.box_tracking import got10k_overlaps, one_pass_curves, one_pass_scores, overlap_scores
+from ..metrics.point_measures import returns_scores, track_measures, track_scores
 from ..metrics.point_tracking import QueryMode
-from ..results.result import Result
+from ..results.result import Result, Row, leave_one_out
 from ..videos.boxes import box_frames, read_boxes
-from ..videos.files import DataError, require_folder
+from ..videos.files import DataError, errors_at, require_folder
 from ..videos.folders import list_folders
 from ..videos.images import image_size
 from .score_masks import result_of
@@ -58,16 +58,30 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
         DataError: for a missing or wrong file; the message names it.
     """
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each video")
-    rows = TrackRows(query_mode, further=True)
+    rows: list[Row] = []
     is_badja = (Path(truth).expanduser() / "joint_annotations").is_dir()
-    for position, sequence in enumerate(Badja(truth) if is_badja else TapVid(truth)):
+    for sequence in Badja(truth) if is_badja else TapVid(truth):
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         tracks, occluded = _predicted(folder, sequence, queries, query_mode)
-        areas = np.array([sequence.area(t) for t in range(sequence.num_frames)]) if sequence.masks else None
+        areas = None
+        if sequence.masks:
+            areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
         pixel = sequence.size[1] / RASTER, sequence.size[0] / RASTER
-        rows.update(queries, occluded, tracks, name=sequence.name, position=position, pixel=pixel, areas=areas)
-    data = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth, **rows.facts()}
-    return result_of("tap_vid", predictions, rows, data)
+        with errors_at(sequence.name):
+            counts = track_measures(queries, occluded, tracks, query_mode, pixel=pixel, areas=areas, further=True)
+        values = {"Queries": len(queries), **track_scores([counts])}
+        rows.append(Row(video=sequence.name, values=values, counts=counts))
+
+    def of_returns(some: Sequence[Row]) -> dict[str, float]:
+        return returns_scores([row.counts for row in some])
+
+    scores = track_scores([row.counts for row in rows])
+    in_pixels = {key: scores.pop(key) for key in ("median_error",) if key in scores}
+    returns = of_returns(rows)
+    scores["AJ_RD"] = returns["AJ_RD"]
+    without = {"AJ_RD": leave_one_out(rows, of_returns).get("AJ_RD", {})}
+    data = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth, **in_pixels, "redetection": returns}
+    return result_of("tap_vid", predictions, rows, scores, data, without)
 
 
 def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:
@@ -88,29 +102,43 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
         DataError: for a missing or wrong file; the message names it.
     """
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each sequence")
-    rows = (_otb_rows if rules == "otb" else _got10k_rows)(Path(truth).expanduser(), folder)
     data = {"rules": {"name": rules, "source": BOX_SOURCES[rules]}, "truth": truth}
-    return result_of(rules.replace("-", ""), predictions, rows, data)
+    if rules == "otb":
+        rows = _otb_rows(Path(truth).expanduser(), folder)
+        return result_of("otb", predictions, rows, one_pass_scores([row.counts["curves"] for row in rows]), data)
+    rows = _got10k_rows(Path(truth).expanduser(), folder)
+
+    def scores_of(some: Sequence[Row]) -> dict[str, float]:
+        return overlap_scores([row.counts["overlaps"] for row in some])
+
+    return result_of("got10k", predictions, rows, scores_of(rows), data, leave_one_out(rows, scores_of))
 
 
-def _otb_rows(truth: Path, folder: Path) -> BoxRows:
-    rows = BoxRows()
-    for name, (target, frames) in _true_boxes(truth).items():
-        rows.update(_predicted_boxes(_box_file(folder, name), target, frames), target, name=name)
+def _otb_rows(truth: Path, folder: Path) -> list[Row]:
+    rows: list[Row] = []
+    for name, (target, frames) in sorted(_true_boxes(truth).items()):
+        boxes = _predicted_boxes(_box_file(folder, name), target, frames)
+        with errors_at(name):
+            curves = one_pass_curves(boxes, target).tolist()
+        rows.append(Row(video=name, values=one_pass_scores([curves]), counts={"curves": curves}))
     return rows
 
 
-def _got10k_rows(truth: Path, folder: Path) -> OverlapRows:
-    rows = OverlapRows()
-    for sequence in list_sequences(truth.parent, truth.name):
+def _got10k_rows(truth: Path, folder: Path) -> list[Row]:
+    rows: list[Row] = []
+    for sequence in sorted(list_sequences(truth.parent, truth.name)):
         name = sequence.name
-        frames, boxes, cover = read_annotation(sequence)
+        frames, target, cover = read_annotation(sequence)
         if cover is None:
             raise DataError(f"{sequence / 'cover.label'}: no such file; unpack the sequence again")
         stems = [frame.stem for frame in frames]
         files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [_box_file(folder, name)]
-        repetitions = [_predicted_boxes(file, boxes, stems) for file in files]
-        rows.update(repetitions, boxes, image_size(frames[0]), cover, name=name)
+        size = image_size(frames[0])
+        overlaps: list[float] = []
+        for file in files:
+            boxes = _predicted_boxes(file, target, stems)
+            overlaps += got10k_overlaps(boxes, target, size, cover).tolist()
+        rows.append(Row(video=name, values=overlap_scores([overlaps]), counts={"overlaps": overlaps}))
     return rows
 
 

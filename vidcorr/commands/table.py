@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..results.records import Table
 from ..results.rendering import render
+from ..results.tables import Table
 from ..videos.files import csv_of_records
 
 FORMATS = {"md": "md", "csv": "csv", "tex": "tex", "latex": "tex"}

@@ -18,13 +18,13 @@ import torch
 import torch.distributed as dist
 
 from ..benchmarks.base import Benchmark
-from ..benchmarks.evaluation import LostRank, Ranks
 from ..benchmarks.network import NetworkLike, NetworkSpec
+from ..benchmarks.ranks import LostRank, Ranks
 from ..errors import ROOM
 from ..functional import PropagationProtocol
 from ..functional.device import on_device, out_of_memory_advice
-from ..results.records import Table
 from ..results.result import Network, Result, has_result, require_writable
+from ..results.tables import Table
 from ..videos.digests import text_digest
 from ..videos.files import FolderInUse, FolderLock, slug
 from .summary import show, table_of, write_pages

@@ -12,8 +12,8 @@ from ..benchmarks.network import NetworkSpec
 from ..functional import PropagationProtocol
 from ..results.published import PUBLISHED, Published, published_row
 from ..results.records import Record, score_of
-from ..results.rendering import percent, text_table
 from ..results.statistics import from_best
+from ..results.text_tables import percent, text_table
 from .configured import views_of
 from .evaluate import Job, Runner, process_group
 from .grid import single_changes

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from ..results.records import Cell, Record, Table, score_of
+from ..results.records import Record, score_of
 from ..results.result import Result
 from ..results.statistics import from_best
+from ..results.tables import Cell, Table
 from .study import MAIN, Study, StudyRow
 
 Rows = dict[str, dict[str, Cell]]

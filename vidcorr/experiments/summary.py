@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..results.page import write_report
-from ..results.records import Record, Table, records_of, tabulate
-from ..results.rendering import markdown_table, render, table_footnotes, text_rows
+from ..results.records import Record, records_of
+from ..results.rendering import render
 from ..results.result import RESULTS_FILE, Result, has_result
+from ..results.tables import Table, table_footnotes, tabulate, text_rows
+from ..results.text_tables import markdown_table
 from ..videos.files import write_atomically
 
 if TYPE_CHECKING:

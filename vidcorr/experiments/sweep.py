@@ -12,9 +12,9 @@ from ..benchmarks.base import Benchmark
 from ..benchmarks.network import NetworkSpec
 from ..functional import PropagationProtocol
 from ..results.records import Record, score_of
-from ..results.rendering import markdown_table, percent
 from ..results.result import MEANS_OF
 from ..results.statistics import Sample, difference, from_best, interval
+from ..results.text_tables import markdown_table, percent
 from ..videos.files import write_atomically
 from .evaluate import Job, Runner, process_group
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..results.published import published_beside
-from ..results.records import Cell, Record, Table, records_of, tabulate
-from ..results.result import Result, results_below
+from ..results.records import Record, records_of, results_below
+from ..results.result import Result
+from ..results.tables import Cell, Table, tabulate
 
 
 def gather_results(

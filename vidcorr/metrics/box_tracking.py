@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .outlines import as_array
-from .rows import SequenceRows
 
 Boxes = Tensor | NDArray[Any]
 
@@ -85,78 +84,81 @@ def got10k_overlaps(
     return np.nan_to_num(box_iou(*inside).numpy())
 
 
-class BoxRows(SequenceRows):
-    """One-pass evaluation: curves by sequence, averaged over the sequences.
+def one_pass_curves(prediction: Boxes, target: Boxes) -> NDArray[np.float64]:
+    """Compute the curves of a sequence by OTB's one-pass evaluation.
 
-    `success` is the mean of the success curve's 21 values, so a perfect track scores 20/21; `precision@20px` is the
-    precision curve at 20 px; `success@0.5` the success curve at IoU 0.5. Before scoring, predictions are rounded to 3
-    decimals, as the toolkit stores them, and the annotation replaces frame 0.
+    Predictions are rounded to 3 decimals, as the toolkit stores them, and the annotation replaces frame 0.
     Protocol: OTB (Wu et al., CVPR 2013), as in the GOT-10k toolkit.
+
+    Args:
+        prediction: (T, 4) boxes x, y, width, height.
+        target: (T, 4) boxes, in the same convention.
+
+    Returns:
+        (72,): the success curve (21,) and the precision curve (51,).
+
+    Raises:
+        ValueError: if the boxes are not (T, 4), or there is no frame.
     """
-
-    def update(self, prediction: Boxes, target: Boxes, *, name: str | None = None) -> None:
-        """Add a sequence: (T, 4) boxes x, y, width, height, both in the same convention.
-
-        Raises:
-            ValueError: if the boxes are not (T, 4); the message names the sequence.
-        """
-        with self.named(name) as name:
-            boxes, truth = _boxes(prediction, target)
-            if not len(boxes):
-                raise ValueError("no frame to score")
-        boxes = np.round(boxes, 3)
-        boxes[0] = truth[0]
-        curves = torch.cat([success_curve(box_iou(boxes, truth)), precision_curve(centre_error(boxes, truth))])
-        self.add_row(name, curves.tolist())
-
-    def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return `success`, `precision@20px` and `success@0.5`."""
-        success, precision = _mean_curves(table)
-        return {
-            "success": float(success.mean()),
-            "precision@20px": float(precision[20]),
-            "success@0.5": float(success[10]),
-        }
-
-    def curves(self) -> tuple[Tensor, Tensor]:
-        """Return success (21,) and precision (51,), averaged over the sequences, for plots; NaN without any."""
-        success, precision = _mean_curves(self.table())
-        return torch.from_numpy(success), torch.from_numpy(precision)
+    boxes, truth = _boxes(prediction, target)
+    if not len(boxes):
+        raise ValueError("no frame to score")
+    boxes = np.round(boxes, 3)
+    boxes[0] = truth[0]
+    success = success_curve(box_iou(boxes, truth))
+    precision = precision_curve(centre_error(boxes, truth))
+    return np.concatenate([success.numpy(), precision.numpy()])
 
 
-class OverlapRows(SequenceRows):
-    """GOT-10k's scores over the frames of all sequences together, see `got10k_overlaps`."""
+def mean_curves(sequences: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the success curve (21,) and the precision curve (51,), averaged over sequences.
 
-    pooled = True
+    Args:
+        sequences: the curves of each sequence, from `one_pass_curves`.
 
-    def update(
-        self,
-        predictions: Sequence[Boxes],
-        target: Boxes,
-        size: tuple[int, int],
-        cover: NDArray[np.float64],
-        *,
-        name: str | None = None,
-    ) -> None:
-        """Add a sequence with the boxes of all repetitions; other arguments and errors of `got10k_overlaps`."""
-        with self.named(name) as name:
-            overlaps = [got10k_overlaps(boxes, target, size, cover).tolist() for boxes in predictions]
-        self.add_row(name, [value for of_repetition in overlaps for value in of_repetition])
-
-    def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return `AO`, the mean, and `SR@0.5` and `SR@0.75`, the fractions strictly above."""
-        overlaps = np.concatenate(list(table.values()))
-        rates = {f"SR@{threshold:g}": float(np.mean(overlaps > threshold)) for threshold in (0.5, 0.75)}
-        return {"AO": float(np.mean(overlaps)), **rates}
+    Returns:
+        NaN everywhere without any sequence.
+    """
+    nothing = [[np.nan] * (len(OVERLAPS) + len(ERRORS))]
+    mean = np.array(list(sequences) or nothing, np.float64).mean(axis=0)
+    return mean[: len(OVERLAPS)], mean[len(OVERLAPS) :]
 
 
-def _mean_curves(table: dict[str, Any]) -> list[NDArray[np.float64]]:
-    curves = np.array(list(table.values()) or [[np.nan] * (len(OVERLAPS) + len(ERRORS))])
-    return np.split(curves.mean(axis=0), [len(OVERLAPS)])
+def one_pass_scores(sequences: Sequence[Any]) -> dict[str, float]:
+    """Return the scores of OTB, means over sequences.
+
+    Args:
+        sequences: the curves of each sequence, from `one_pass_curves`.
+
+    Returns:
+        `success`, the mean of the success curve's 21 values, so a perfect track scores 20/21; `precision@20px`, the
+        precision curve at 20 px; `success@0.5`, the success curve at IoU 0.5. NaN without any sequence.
+    """
+    success, precision = mean_curves(sequences)
+    return {
+        "success": float(success.mean()),
+        "precision@20px": float(precision[20]),
+        "success@0.5": float(success[10]),
+    }
+
+
+def overlap_scores(sequences: Sequence[Any]) -> dict[str, float]:
+    """Return GOT-10k's scores over the frames of all sequences together.
+
+    Args:
+        sequences: the overlaps of each sequence (of all its repetitions), from `got10k_overlaps`.
+
+    Returns:
+        `AO`, the mean, and `SR@0.5` and `SR@0.75`, the fractions strictly above.
+    """
+    overlaps = np.concatenate(list(sequences))
+    rates = {f"SR@{threshold:g}": float(np.mean(overlaps > threshold)) for threshold in (0.5, 0.75)}
+    return {"AO": float(np.mean(overlaps)), **rates}
 
 
 def _boxes(prediction: Boxes, target: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    a, b = (as_array(x).astype(np.float64) for x in (prediction, target))
+    a = as_array(prediction).astype(np.float64)
+    b = as_array(target).astype(np.float64)
     if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 4:
         raise ValueError(f"boxes must be (N, 4), got prediction {a.shape} and target {b.shape}")
     return a, b

@@ -1,65 +1,216 @@
-"""The benchmarks' metrics as torchmetrics classes, for training loops: the rows travel over the ranks as tensors."""
+"""The benchmarks' metrics as torchmetrics classes, for training loops: a row per sequence, gathered over ranks."""
 
-import json
+from __future__ import annotations
+
+import importlib
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 from operator import itemgetter
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from .box_tracking import BoxRows
-from .keypoints import KeypointRows
-from .outlines import Masks, as_pair
-from .parts import ClassRows, InstanceRows
-from .point_tracking import PointRows
-from .rows import SequenceRows
+from .box_tracking import Boxes, mean_curves, one_pass_curves, one_pass_scores
+from .keypoints import PCK_THRESHOLDS, Counting, Points, pck_counts, pck_of_joints, pck_scores
+from .outlines import Masks, as_array, as_pair
+from .parts import ap_of_classes, ap_scores, class_areas, iou_scores, match_instances
+from .point_tracking import (
+    Array,
+    PointQueries,
+    QueryMode,
+    as_counts,
+    fractions_of,
+    require_mode,
+    tapvid_counts,
+    tapvid_scores,
+    undefined_measures,
+)
 from .rules import RULES
-from .scoring import MaskScorer, ObjectRows, Video
+from .scoring import MaskScorer, Values, Video
+
+Table = dict[str, NDArray[np.float64]]
+"""Name of a sequence → the numbers of its row."""
 
 
-class RowMetric(SequenceRows, Metric):
-    """The state of `SequenceRows` as a torchmetrics.Metric: gathered over ranks bit for bit.
+class RowMetric(Metric):
+    """A torchmetrics.Metric over rows of sequences, each a name and its numbers.
+
+    Rows are sorted by name whatever rank they come from, so scores do not depend on the distribution of sequences over
+    ranks, to the last digit. A subclass adds rows in `update` and computes `scores` from them.
 
     Rows live on the CPU unless the metric is moved, so with NCCL as the default backend pass a gloo group:
     `RegionBoundary(process_group=torch.distributed.new_group(backend="gloo"))`.
 
     Args:
-        args: arguments of the rows.
-        kwargs: arguments of the rows and of torchmetrics.Metric, for example `process_group` and `sync_on_compute`.
+        kwargs: arguments of torchmetrics.Metric, for example `process_group` and `sync_on_compute`.
+
+    Attributes:
+        names: bytes of the rows' names, uint8.
+        numbers: the rows' numbers, float64.
+        sizes: (n, 2) int64: bytes of the name and count of the numbers, row by row.
     """
 
     full_state_update = False
     higher_is_better = True
-    lines: list[Tensor]
+    names: list[Tensor]
+    numbers: list[Tensor]
+    sizes: list[Tensor]
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
-        # torchmetrics gathers tensors only: a row is a line of JSON, which keeps each digit of a float, as bytes
-        self.add_state("lines", default=[], dist_reduce_fx="cat")
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("names", default=[], dist_reduce_fx="cat")
+        self.add_state("numbers", default=[], dist_reduce_fx="cat")
+        self.add_state("sizes", default=[], dist_reduce_fx="cat")
+        self._unnamed = 0  # sequences without a name
+        self._in_forward = False
 
-    def add_row(self, name: str, row: object) -> None:
-        """Append the row of a sequence: numbers, or lists or dictionaries of numbers."""
-        line = json.dumps([name, row]) + "\n"
-        self.lines.append(torch.frombuffer(bytearray(line.encode()), dtype=torch.uint8).to(self.device))
+    # For subclasses
+
+    @contextmanager
+    def named(self, name: str | None) -> Iterator[str]:
+        """Yield the name of a sequence, by default `sequence-0001` and so on, and prefix errors of the block with it.
+
+        Default names repeat over ranks, and `table` refuses them: name the sequences of several ranks.
+        """
+        if not name:
+            self._unnamed += 1
+            name = f"sequence-{self._unnamed:04d}"
+        try:
+            yield name
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+
+    def add_row(self, name: str, numbers: ArrayLike) -> None:
+        """Append the row of a sequence; an array of numbers is flattened."""
+        of_name = np.frombuffer(name.encode(), np.uint8).copy()
+        of_row = np.array(numbers, np.float64).ravel()
+        sizes = np.array([[of_name.size, of_row.size]], np.int64)
+        self.names.append(torch.from_numpy(of_name).to(self.device))
+        self.numbers.append(torch.from_numpy(of_row).to(self.device))
+        self.sizes.append(torch.from_numpy(sizes).to(self.device))
+
+    def scores(self, table: Table) -> dict[str, float]:
+        """Return the scores of sequences, as fractions; NaN for a score without values. A subclass defines it."""
+        raise NotImplementedError
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape in which `stored` and `table` give a row; −1 is any size."""
+        return (-1,)
+
+    # Use
+
+    def stored(self) -> list[tuple[str, NDArray[np.float64]]]:
+        """Return names and rows, sorted by name: this rank's, or inside `sync_context()` those of all ranks."""
+        if not len(self.sizes):
+            return []
+        sizes = dim_zero_cat(self.sizes).cpu().numpy()
+        names = dim_zero_cat(self.names).cpu().numpy()
+        numbers = dim_zero_cat(self.numbers).cpu().numpy()
+        ends = np.concatenate([np.zeros((1, 2), np.int64), sizes.cumsum(axis=0)])
+        rows: list[tuple[str, NDArray[np.float64]]] = []
+        for (name_start, row_start), (name_end, row_end) in pairwise(ends):
+            name = names[name_start:name_end].tobytes().decode()
+            rows.append((name, numbers[row_start:row_end].reshape(self.row_shape)))
+        return sorted(rows, key=itemgetter(0))
+
+    def table(self) -> Table:
+        """Return the rows by name, sorted.
+
+        Raises:
+            ValueError: if a name came twice, as it does when a sampler pads the ranks with repeated sequences.
+        """
+        stored = self.stored()
+        counts = Counter(name for name, _ in stored)
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            raise ValueError(
+                f"scored more than once: {', '.join(twice[:5])}; give each sequence its name, and reset() between runs"
+            )
+        return dict(stored)
+
+    def compute(self) -> dict[str, float]:
+        """Return the scores of all sequences, as fractions; NaN for a score without values."""
+        return self.scores(self.table())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a line of scores per sequence, for a CSV."""
+        return [{"Sequence": name, **self.scores({name: row})} for name, row in self.table().items()]
+
+    def plot(self, val: Mapping[str, float] | None = None, ax: Any = None) -> tuple[Any, Any]:
+        """Draw scores as bars, in per cent.
+
+        Args:
+            val: key → score; None draws the result of `compute`.
+            ax: axes of matplotlib to draw into; None makes a figure.
+
+        Returns:
+            Figure and axes of matplotlib.
+
+        Raises:
+            ModuleNotFoundError: without matplotlib.
+        """
+        try:
+            pyplot = importlib.import_module("matplotlib.pyplot")
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "plot draws with matplotlib, which is not installed: pip install matplotlib"
+            ) from error
+        scores = self.compute() if val is None else val
+        if ax is None:
+            _, ax = pyplot.subplots()
+        ax.bar(list(scores), [100 * score for score in scores.values()])
+        ax.tick_params(axis="x", labelrotation=90)
+        ax.set_ylabel("per cent")
+        ax.set_title(type(self).__name__)
+        return ax.figure, ax
+
+    # States
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Add a sequence and return its scores; torchmetrics resets the states for it and restores them."""
+        self._in_forward = True
+        try:
+            return super().forward(*args, **kwargs)
+        finally:
+            self._in_forward = False
+
+    def reset(self) -> None:
+        """Forget all rows; default names begin again at `sequence-0001`."""
+        super().reset()
+        if not self._in_forward:
+            self._unnamed = 0
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gather over ranks; for a rank without rows torchmetrics alone would send float32."""
-        if isinstance(self.lines, list):  # a tensor once it is gathered
-            self.lines.append(torch.zeros(0, dtype=torch.uint8, device=self.device))
+        if isinstance(self.sizes, list):  # a tensor once it is gathered
+            self.names.append(torch.zeros(0, dtype=torch.uint8, device=self.device))
+            self.numbers.append(torch.zeros(0, dtype=torch.float64, device=self.device))
+            self.sizes.append(torch.zeros(0, 2, dtype=torch.int64, device=self.device))
         super().sync(*args, **kwargs)
 
-    def stored(self) -> list[tuple[str, Any]]:
-        """Return names and rows, sorted by name; inside `sync_context()` of all ranks."""
-        content = dim_zero_cat(self.lines).cpu().numpy().tobytes() if len(self.lines) else b""
-        return sorted(map(json.loads, content.splitlines()), key=itemgetter(0))
+    def set_dtype(self, dst_type: str | torch.dtype) -> Self:
+        """Do nothing: names are bytes, and rows keep all digits in float64."""
+        return self
 
 
-class PCK(KeypointRows, RowMetric):
+class PCK(RowMetric):
     """Percentage of correct keypoints, as a fraction, at several thresholds.
 
-    See `KeypointRows` for the arguments, `RowMetric` for `process_group`.
+    Joints are counted over all videos before they are divided.
+
+    Args:
+        thresholds: fractions of the person's size.
+        counting: the joints that count, by the rules of `keypoint_distances`.
+        kwargs: arguments of torchmetrics.Metric, for example `process_group`.
 
     Example:
         >>> metric = PCK(thresholds=(0.1,))
@@ -69,11 +220,56 @@ class PCK(KeypointRows, RowMetric):
         {'PCK@0.1': 0.5}
     """
 
+    def __init__(
+        self,
+        thresholds: Sequence[float] = PCK_THRESHOLDS,
+        counting: Counting = "prediction-visible",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.thresholds = tuple(thresholds)
+        self.counting: Counting = counting
 
-class SemanticIoU(ClassRows, RowMetric):
+    def update(
+        self, prediction: Points, target: Points, *, name: str | None = None, size: tuple[int, int] | None = None
+    ) -> None:
+        """Add a video.
+
+        Args:
+            prediction: (T, K, 2) x, y in pixels, zero-based; negative or NaN for a joint that was not found.
+            target: (T, K, 2) x, y in pixels, zero-based; NaN for a joint not annotated.
+            name: the video's name; by default its index.
+            size: (H, W) of the image, needed by the counting "ground-truth".
+
+        Raises:
+            ValueError: if the shapes differ, the counting is unknown, or it needs `size`; the message names the video.
+        """
+        with self.named(name) as name:
+            counts = pck_counts(prediction, target, self.thresholds, self.counting, size)
+        self.add_row(name, counts.numpy())
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Counts (1 + A, K)."""
+        return (1 + len(self.thresholds), -1)
+
+    def scores(self, table: Table) -> dict[str, float]:
+        """Return `PCK@0.1` and so on; NaN if no joint counted."""
+        return pck_scores(list(table.values()), self.thresholds)
+
+    def per_joint(self) -> Tensor:
+        """Return the fractions of joints within the thresholds, (A, K) float64; NaN for a joint that never counted."""
+        return pck_of_joints(list(self.table().values()))
+
+
+class SemanticIoU(RowMetric):
     """Mean intersection over union of classes, areas summed over the data set before they are divided.
 
-    See `ClassRows` for the arguments, `RowMetric` for `process_group`.
+    The means leave out classes that are neither predicted nor annotated; a class that is only predicted scores 0.
+
+    Args:
+        classes: C, background included; VIP has 20.
+        kwargs: arguments of torchmetrics.Metric, for example `process_group`.
 
     Example:
         >>> metric = SemanticIoU(classes=2)
@@ -82,18 +278,113 @@ class SemanticIoU(ClassRows, RowMetric):
         0.5833
     """
 
+    def __init__(self, classes: int = 20, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.classes = classes
 
-class InstanceAP(InstanceRows, RowMetric):
-    """AP of part instances: mean over the classes and over the IoU thresholds 0.1 … 0.9.
+    def update(self, prediction: Masks, target: Masks | None = None, *, name: str | None = None) -> None:
+        """Add a video.
 
-    See `InstanceRows` for the arguments, `RowMetric` for `process_group`.
+        Args:
+            prediction: (T, H, W) integer classes, or the (4, C) sum of `class_areas` over its frames.
+            target: (T, H, W) integer classes; None if `prediction` is a sum of areas.
+            name: the video's name; by default its index.
+
+        Raises:
+            ValueError: if the shapes differ, or a value is not a class; the message names the video.
+        """
+        with self.named(name) as name:
+            areas = as_array(prediction if target is None else class_areas(prediction, target, self.classes))
+            if areas.shape != (4, self.classes):
+                raise ValueError(f"without a target, expected areas (4, {self.classes}), got {areas.shape}")
+        self.add_row(name, areas)
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Areas (4, C)."""
+        return (4, self.classes)
+
+    def scores(self, table: Table) -> dict[str, float]:
+        """Return `mIoU`, `mAcc` (mean recall of the classes) and `aAcc` (fraction of correct pixels)."""
+        return iou_scores(list(table.values()))
+
+
+class InstanceAP(RowMetric):
+    """AP of part instances: mean over the classes and over the IoU thresholds 0.1 … 0.9, by the rules of `ap_scores`.
+
+    Args:
+        one_to_one: count at most a single detection as correct for an annotated instance.
+        kwargs: arguments of torchmetrics.Metric, for example `process_group`.
     """
 
+    def __init__(self, one_to_one: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.one_to_one = one_to_one
 
-class TapVidMetrics(PointRows, RowMetric):
+    def update(
+        self,
+        prediction: Masks,
+        target: Masks,
+        *,
+        name: str | None = None,
+        classes: Mapping[int, int],
+        scores: Mapping[int, float],
+        target_classes: Mapping[int, int] | None = None,
+    ) -> None:
+        """Add a frame of a video.
+
+        Args:
+            prediction: (H, W) integer instance ids.
+            target: (H, W) integer instance ids.
+            name: the video's name; all frames of a video have rows of this name.
+            classes: predicted id → class; other ids are background.
+            scores: predicted id → confidence.
+            target_classes: annotated id → class; by default `classes`.
+
+        Raises:
+            ValueError: if the masks are no integers (H, W) of one size, an instance has no score, or a class is no
+                part; the message names the video.
+        """
+        with self.named(name) as name:
+            detections, annotated = match_instances(prediction, target, classes, scores, target_classes)
+        count = [float(len(detections))]
+        self.add_row(name, np.concatenate([count, detections.numpy().ravel(), annotated.numpy()]))
+
+    def table(self) -> dict[str, Any]:
+        """Return video → the rows of its frames, sorted by name."""
+        videos: dict[str, list[NDArray[np.float64]]] = {}
+        for name, frame in self.stored():
+            videos.setdefault(name, []).append(frame)
+        return videos
+
+    def scores(self, table: dict[str, Any]) -> dict[str, float]:
+        """Return `AP`, `AP@0.1` and so on; NaN if nothing was predicted or annotated."""
+        return ap_scores(_frames_of(table), self.one_to_one)
+
+    def per_class(self, table: dict[str, Any]) -> dict[int, list[float]]:
+        """Return class → AP at every threshold of IoU, for the classes that occur in some videos."""
+        return ap_of_classes(_frames_of(table), self.one_to_one)
+
+
+def _frames_of(table: dict[str, Any]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Return detections (N, 4) and annotated classes (M,) of all frames, from the rows of `InstanceAP`."""
+    frames = []
+    for video in table.values():
+        for row in video:
+            end_of_detections = 1 + 4 * int(row[0])
+            frames.append((row[1:end_of_detections].reshape(-1, 4), row[end_of_detections:]))
+    return frames
+
+
+class TapVidMetrics(RowMetric):
     """Mean over videos of TAP-Vid's metrics.
 
-    See `PointRows` for the arguments, `RowMetric` for `process_group`.
+    The mean of a metric leaves out videos in which it is 0/0, and `undefined` names them; the original code then gives
+    NaN for the whole data set.
+
+    Args:
+        query_mode: "first" or "strided".
+        kwargs: arguments of torchmetrics.Metric, for example `process_group`.
 
     Example:
         >>> import numpy as np
@@ -106,11 +397,59 @@ class TapVidMetrics(PointRows, RowMetric):
         1.0
     """
 
+    def __init__(self, query_mode: QueryMode = "first", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        require_mode(query_mode)
+        self.query_mode: QueryMode = query_mode
 
-class TrackingSuccess(BoxRows, RowMetric):
+    def update(
+        self, queries: PointQueries, occluded: Array, tracks: Array, *, name: str | None = None, position: int = 0
+    ) -> None:
+        """Add a video.
+
+        Args:
+            queries: queries and annotation.
+            occluded: (N, T) bool, predicted.
+            tracks: (N, T, 2) predicted x, y.
+            name: name of the video, once over all ranks; by default its index.
+            position: position in the data set. Values are summed in order of position, then of name, so that a mean
+                equals the official code's to the last digit.
+
+        Raises:
+            ValueError: if the shapes or types do not fit together; the message names the video.
+        """
+        with self.named(name) as name:
+            counts = tapvid_counts(queries, occluded, tracks, self.query_mode)
+        self.add_row(name, np.concatenate([[position], counts.ravel()]))
+
+    def table(self) -> Table:
+        """Return the rows by name, sorted by position and then by name."""
+        by_name = super().table()
+        return dict(sorted(by_name.items(), key=lambda item: (item[1][0], item[0])))
+
+    def scores(self, table: Table) -> dict[str, float]:
+        """Return the means of TAP-Vid's metrics over videos; NaN if no video defines the metric."""
+        return tapvid_scores(row[1:] for row in table.values())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a line per video: its number of queries, and its scores."""
+        lines: list[dict[str, Any]] = []
+        for name, row in self.table().items():
+            queries = len(as_counts(row[1:]))
+            lines.append({"Sequence": name, "Queries": queries, **self.scores({name: row})})
+        return lines
+
+    def undefined(self) -> dict[str, tuple[str, ...]]:
+        """Return metric → names of the videos in which it is 0/0; without metrics that are always defined."""
+        return undefined_measures({name: row[1:] for name, row in self.table().items()})
+
+    def per_track(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        """Return video → metric → (N,) float64 by query, in the order of `rows`."""
+        return {name: fractions_of(as_counts(row[1:])) for name, row in self.table().items()}
+
+
+class TrackingSuccess(RowMetric):
     """One-pass evaluation: curves by sequence, averaged over the sequences.
-
-    See `BoxRows` for the arguments, `RowMetric` for `process_group`.
 
     Example:
         >>> metric = TrackingSuccess()
@@ -120,12 +459,36 @@ class TrackingSuccess(BoxRows, RowMetric):
         20.0
     """
 
+    def update(self, prediction: Boxes, target: Boxes, *, name: str | None = None) -> None:
+        """Add a sequence.
 
-class RegionBoundary(ObjectRows, RowMetric):
+        Args:
+            prediction: (T, 4) boxes x, y, width, height.
+            target: (T, 4) boxes, in the same convention.
+            name: the sequence's name; by default its index.
+
+        Raises:
+            ValueError: if the boxes are not (T, 4); the message names the sequence.
+        """
+        with self.named(name) as name:
+            curves = one_pass_curves(prediction, target)
+        self.add_row(name, curves)
+
+    def scores(self, table: Table) -> dict[str, float]:
+        """Return `success`, `precision@20px` and `success@0.5`."""
+        return one_pass_scores(list(table.values()))
+
+    def curves(self) -> tuple[Tensor, Tensor]:
+        """Return success (21,) and precision (51,), averaged over the sequences, for plots; NaN without any."""
+        success, precision = mean_curves(list(self.table().values()))
+        return torch.from_numpy(success), torch.from_numpy(precision)
+
+
+class RegionBoundary(RowMetric):
     """J, F and J&F over sequences: mean, recall and decay, averaged over the objects.
 
     As in DAVIS's semi-supervised task, the first and the last frame of a sequence do not count, and its objects are 1
-    to the largest id of the first target. The state is a row per object. See `RowMetric` for `process_group`.
+    to the largest id of the first target.
 
     Example:
         >>> metric = RegionBoundary()
@@ -137,10 +500,9 @@ class RegionBoundary(ObjectRows, RowMetric):
         ['square_1']
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(RULES["davis-2017"], **kwargs)
+    rules = RULES["davis-2017"]
 
-    def update(self, prediction: Masks, target: Masks, *, name: str | None = None) -> None:  # type: ignore[override]
+    def update(self, prediction: Masks, target: Masks, *, name: str | None = None) -> None:
         """Add a sequence.
 
         Args:
@@ -159,7 +521,31 @@ class RegionBoundary(ObjectRows, RowMetric):
             scorer = MaskScorer(self.rules, Video(name, list(frames), lambda stem: wanted[frames[stem]]))
             if not scorer.plan:
                 raise ValueError("no object to score")
-            for stem, t in frames.items():
-                scorer.add(stem, wanted[t], predicted[t])
-            (objects,) = scorer.finish()
-        super().update(name, objects)
+            objects = scorer.score(lambda stem: predicted[frames[stem]])
+        self.add_row(name, [[int(number), *values.values()] for number, values in objects.items()])
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """A line per object: its number and its values."""
+        return (-1, 1 + len(self.rules.value_names))
+
+    def scores(self, table: Table) -> dict[str, float]:
+        """Return the means over all objects; NaN without any."""
+        objects = self._objects(table)
+        if not objects:
+            return dict.fromkeys(self.rules.score_names, math.nan)
+        return self.rules.table(objects, {}, ())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a line of scores per object; its `Sequence` is like "bike_1"."""
+        objects = self._objects(self.table())
+        return [{"Sequence": f"{name}_{number}", **values} for (name, number), values in objects.items()]
+
+    def _objects(self, table: Table) -> dict[tuple[str, int | str], Values]:
+        """Return (sequence, object) → values, sorted as the text "bike_1"."""
+        columns = self.rules.value_names
+        objects: dict[str, tuple[tuple[str, int | str], Values]] = {}
+        for name, row in table.items():
+            for number, *values in row.tolist():
+                objects[f"{name}_{number:.0f}"] = (name, int(number)), dict(zip(columns, values, strict=True))
+        return dict(objects[name] for name in sorted(objects))

@@ -1,5 +1,6 @@
 """Percentage of correct keypoints on JHMDB, by the counting of two public codes or by visibility."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .outlines import as_array
-from .rows import SequenceRows
 
 Counting = Literal["prediction-visible", "crw", "ground-truth"]
 
@@ -69,51 +69,74 @@ def keypoint_distances(
     return torch.from_numpy(np.where(counted, distances, np.nan))
 
 
-class KeypointRows(SequenceRows):
-    """Percentage of correct keypoints, as a fraction, at several thresholds.
-
-    The state is a row of counts per video, so the score does not depend on the distribution of videos over ranks.
+def pck_counts(
+    prediction: Points,
+    target: Points,
+    thresholds: Sequence[float] = PCK_THRESHOLDS,
+    counting: Counting = "prediction-visible",
+    size: tuple[int, int] | None = None,
+) -> Tensor:
+    """Count a video's joints, and how many of them are within each threshold.
 
     Args:
-        thresholds: fractions of the person's size.
-        counting: the joints that count, see `keypoint_distances`.
+        prediction: (T, K, 2) x, y in pixels, zero-based; negative or NaN for a joint that was not found.
+        target: (T, K, 2) x, y in pixels, zero-based; NaN for a joint not annotated.
+        thresholds: A fractions of the person's size.
+        counting: the joints that count, by the rules of `keypoint_distances`.
+        size: (H, W) of the image, needed by "ground-truth".
+
+    Returns:
+        (1 + A, K) int64: frames in which a joint counts, then frames in which it is within each threshold.
+
+    Raises:
+        ValueError: if the shapes differ, the rule is unknown, or it needs `size`.
     """
+    distances = keypoint_distances(prediction, target, counting, size)
+    counts = [~distances.isnan()]
+    counts += [distances <= threshold for threshold in thresholds]
+    return torch.stack(counts).sum(dim=1)
 
-    pooled = True
 
-    def __init__(
-        self,
-        thresholds: Sequence[float] = PCK_THRESHOLDS,
-        counting: Counting = "prediction-visible",
-        **kwargs: object,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.thresholds, self.counting = tuple(thresholds), counting
+def pck_of_joints(videos: Sequence[Any]) -> Tensor:
+    """Return the fractions of each joint within the thresholds, over some videos.
 
-    def update(
-        self, prediction: Points, target: Points, *, name: str | None = None, size: tuple[int, int] | None = None
-    ) -> None:
-        """Add a video: (T, K, 2) x, y in pixels; arguments and errors of `keypoint_distances`."""
-        with self.named(name) as name:
-            distances = keypoint_distances(prediction, target, self.counting, size)
-        counts = [~distances.isnan(), *(distances <= threshold for threshold in self.thresholds)]
-        self.add_row(name, torch.stack(counts).sum(dim=1).tolist())
+    Args:
+        videos: the (1 + A, K) counts of each video, from `pck_counts`.
 
-    def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return `PCK@0.1` and so on; NaN if no joint counted."""
-        counts = self._total(table)
-        seen = counts[:, counts[0] > 0]
-        means = (seen[1:] / seen[0]).mean(dim=1).tolist()  # a mean of nothing is NaN
-        return {f"PCK@{threshold:g}": mean for threshold, mean in zip(self.thresholds, means, strict=True)}
+    Returns:
+        (A, K) float64; NaN for a joint that never counted.
 
-    def per_joint(self) -> Tensor:
-        """Return the fractions of joints within the thresholds, (A, K) float64; NaN for a joint that never counted."""
-        counts = self._total(self.table())
-        return counts[1:] / counts[0]
+    Raises:
+        ValueError: if the videos differ in the number of joints.
+    """
+    counts = _total(videos)
+    return counts[1:] / counts[0]
 
-    def _total(self, table: dict[str, Any]) -> Tensor:
-        """Return the joints of all videos that count, and of these the joints within each threshold, (1 + A, K)."""
-        if len(joints := {len(counts[0]) for counts in table.values()}) > 1:
-            raise ValueError(f"videos of {' and '.join(map(str, sorted(joints)))} joints have no common PCK")
-        nothing = [[0]] * (1 + len(self.thresholds))
-        return torch.tensor(list(table.values()) or [nothing], dtype=torch.float64).sum(0)
+
+def pck_scores(videos: Sequence[Any], thresholds: Sequence[float] = PCK_THRESHOLDS) -> dict[str, float]:
+    """Return `PCK@0.1` and so on: means over the joints, of fractions over all frames of all videos.
+
+    Args:
+        videos: the (1 + A, K) counts of each video, from `pck_counts`.
+        thresholds: A fractions of the person's size.
+
+    Returns:
+        Key → fraction; NaN if no joint counted.
+
+    Raises:
+        ValueError: if the videos differ in the number of joints.
+    """
+    if not videos:
+        return {f"PCK@{threshold:g}": math.nan for threshold in thresholds}
+    counts = _total(videos)
+    seen = counts[:, counts[0] > 0]
+    means = (seen[1:] / seen[0]).mean(dim=1).tolist()  # a mean of nothing is NaN
+    return {f"PCK@{threshold:g}": mean for threshold, mean in zip(thresholds, means, strict=True)}
+
+
+def _total(videos: Sequence[Any]) -> Tensor:
+    """Return the sum of the counts of some videos, (1 + A, K) float64."""
+    joints = sorted({len(counts[0]) for counts in videos})
+    if len(joints) > 1:
+        raise ValueError(f"videos of {' and '.join(map(str, joints))} joints have no common PCK")
+    return torch.stack([torch.as_tensor(counts, dtype=torch.float64) for counts in videos]).sum(0)

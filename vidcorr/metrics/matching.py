@@ -1,15 +1,13 @@
 """Percentage of correct keypoints of matched pairs of pictures, by the rules of a `MatchingProtocol`."""
 
-import math
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..functional import MatchingProtocol
-from .rows import RowValues, SequenceRows, leave_one_out
 
 AVERAGES = ("image", "point", "class", "weighted")
 """Names of the averages; `MatchingProtocol.average` defines them."""
@@ -46,7 +44,7 @@ def correct_points(
     Args:
         predicted: x, y `(N, 2)` in pixels of the target.
         target: the annotated points, `(N, 2)`, in pixels of the target.
-        length: see `reference_length`, pixels.
+        length: pixels of the target that thresholds multiply, from `reference_length`.
         size: (H, W) of the target.
         protocol: `thresholds`, `inclusive`, `compared`, `compared_in`, `integer_points`.
 
@@ -123,64 +121,31 @@ def averages(right: NDArray[Any], counts: NDArray[Any], categories: Sequence[str
     }
 
 
-class MatchRows(SequenceRows):
-    """PCK of pairs, by the averages and draws of a protocol.
-
-    A row is a pair: its category, points and correct points. The jackknife leaves out a category: pairs of a category
-    share pictures, each in about 13 pairs of SPair-71k, and pairs of different categories share none. A jackknife over
-    pairs would take dependent pairs for independent ones, and no other grouping separates the pictures.
+def match_scores(
+    pairs: Mapping[str, Sequence[Any]], draws: Mapping[str, Sequence[str]], protocol: MatchingProtocol
+) -> dict[str, float]:
+    """Return the PCK of pairs, by the averages and draws of a protocol.
 
     Args:
+        pairs: name of a pair → its category, the number of its points, and its correct points by threshold (A,).
+        draws: names of the pairs of each draw, from `draws`; names that `pairs` lacks are left out.
         protocol: thresholds and average.
-        draws: see `draws`, as names of pairs.
+
+    Returns:
+        The keys of `score_keys`, as fractions; NaN for a draw without points.
     """
-
-    pooled = True
-
-    def __init__(self, protocol: MatchingProtocol, draws: Mapping[str, Sequence[str]], **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.protocol, self.draws = protocol, draws
-
-    def update(self, name: str, category: str, correct: NDArray[np.bool_], **difficulty: int) -> None:
-        """Add a pair with its levels of difficulty; `correct`, `(N, A)`: is point n correct at threshold a?"""
-        self.add_row(name, (category, len(correct), correct.sum(0).tolist(), difficulty))
-
-    def without(self) -> dict[str, dict[str, float]]:
-        """Return score → category → score of all the others; see `SequenceRows`."""
-        table = self.table()
-        return leave_one_out(table, lambda name: str(table[name][0]), self.scores)
-
-    def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return the keys of `score_keys`."""
-        found: dict[str, float] = {}
-        thresholds = self.protocol.thresholds
-        for draw, names in self.draws.items():
-            rows = [table[name] for name in names if name in table]
-            right = np.array([row[2] for row in rows], int).reshape(-1, len(thresholds))
-            of_draw = averages(right, np.array([row[1] for row in rows]), [row[0] for row in rows])
-            for place, threshold in enumerate(thresholds[: 1 if draw else None]):
-                found[score_key(threshold, draw)] = float(of_draw[self.protocol.average][place])
-                if not draw:
-                    found |= {score_key(threshold, kind): float(of_draw[kind][place]) for kind in AVERAGES}
-        return found
-
-    def values(self) -> Iterator[tuple[str, str, RowValues]]:
-        """Yield category, pair, the number and fractions of its points, and its difficulty."""
-        for name, (category, count, right, difficulty) in self.table().items():
-            fractions = [number / count if count else math.nan for number in right]
-            pck = dict(zip(map(score_key, self.protocol.thresholds), fractions, strict=True))
-            levels = {kind.title(): level for kind, level in difficulty.items()}
-            yield category, name, {"Points": count} | pck | levels
-
-    def per_category(self) -> list[RowValues]:
-        """Return a line per category: pairs, points, and the scores of its pairs."""
-        table, lines = self.table(), list[RowValues]()
-        for category in dict.fromkeys(row[0] for row in table.values()):
-            rows = {name: row for name, row in table.items() if row[0] == category}
-            points = sum(row[1] for row in rows.values())
-            known = {key: score for key, score in self.scores(rows).items() if not math.isnan(score)}
-            lines.append({"Category": category, "Pairs": len(rows), "Points": points} | known)
-        return lines
+    found: dict[str, float] = {}
+    for draw, names in draws.items():
+        known = [pairs[name] for name in names if name in pairs]
+        right = np.array([correct for _, _, correct in known], int).reshape(-1, len(protocol.thresholds))
+        counts = np.array([points for _, points, _ in known])
+        of_draw = averages(right, counts, [category for category, _, _ in known])
+        thresholds = protocol.thresholds if draw == "" else protocol.thresholds[:1]
+        for place, threshold in enumerate(thresholds):
+            found[score_key(threshold, draw)] = float(of_draw[protocol.average][place])
+            if draw == "":
+                found |= {score_key(threshold, kind): float(of_draw[kind][place]) for kind in AVERAGES}
+    return found
 
 
 def score_key(threshold: float, of: str = "") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .outlines import Masks, as_array, as_pair, value_span
-from .rows import SequenceRows
+from .outlines import Masks, as_pair, value_span
 
 IGNORED = 255
 AP_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -46,46 +45,28 @@ def class_areas(prediction: Masks, target: Masks, classes: int = 20) -> Tensor:
     return torch.from_numpy(np.stack([shared, in_prediction + in_target - shared, in_prediction, in_target]))
 
 
-class ClassRows(SequenceRows):
-    """Mean intersection over union of classes, areas summed over the data set before they are divided.
+def iou_scores(videos: Sequence[Any]) -> dict[str, float]:
+    """Return mean intersection over union, mean recall of the classes, and the fraction of correct pixels.
 
-    The mean leaves out classes that are neither predicted nor annotated; a class that is only predicted scores 0.
-    The state is a row of areas per video. Predictions outside the classes raise: VFS's histogram silently counted
-    the value 20 as class 19.
+    Areas are summed over the videos before they are divided. The means leave out classes that are neither predicted
+    nor annotated; a class that is only predicted scores 0. Predictions outside the classes raise in `class_areas`:
+    VFS's histogram silently counted the value 20 as class 19.
 
     Args:
-        classes: C, background included; VIP has 20.
+        videos: the (4, C) areas of each video, from `class_areas`.
+
+    Returns:
+        `mIoU`, `mAcc` and `aAcc`; NaN without any video.
     """
-
-    pooled = True
-
-    def __init__(self, classes: int = 20, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.classes = classes
-
-    def update(self, prediction: Masks, target: Masks | None = None, *, name: str | None = None) -> None:
-        """Add a video.
-
-        Args:
-            prediction: (T, H, W) integer classes, or the (4, C) sum of `class_areas` over its frames.
-            target: (T, H, W) integer classes; None if `prediction` is a sum of areas.
-            name: the video's name; by default its index.
-        """
-        with self.named(name) as name:
-            areas = as_array(prediction if target is None else class_areas(prediction, target, self.classes))
-            if areas.shape != (4, self.classes):
-                raise ValueError(f"without a target, expected areas (4, {self.classes}), got {areas.shape}")
-        self.add_row(name, areas.tolist())
-
-    def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return `mIoU`, `mAcc` (mean recall of the classes) and `aAcc` (fraction of correct pixels)."""
-        areas = torch.tensor(list(table.values()), dtype=torch.float64).view(-1, 4, self.classes)
-        shared, union, _, there = areas.sum(0)  # 0 / 0 is NaN: a class that does not occur
-        return {
-            "mIoU": (shared / union).nanmean().item(),
-            "mAcc": (shared / there).nanmean().item(),
-            "aAcc": (shared.sum() / there.sum()).item(),
-        }
+    if not videos:
+        return dict.fromkeys(("mIoU", "mAcc", "aAcc"), math.nan)
+    areas = torch.stack([torch.as_tensor(of_video, dtype=torch.float64) for of_video in videos])
+    shared, union, _, there = areas.sum(0)  # 0 / 0 is NaN: a class that does not occur
+    return {
+        "mIoU": (shared / union).nanmean().item(),
+        "mAcc": (shared / there).nanmean().item(),
+        "aAcc": (shared.sum() / there.sum()).item(),
+    }
 
 
 def match_instances(
@@ -162,8 +143,8 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
     return float((np.diff(right, prepend=0) * precision).sum() / annotated)
 
 
-class InstanceRows(SequenceRows):
-    """AP of part instances: mean over the classes and over the IoU thresholds 0.1 … 0.9.
+def ap_scores(frames: Sequence[Any], one_to_one: bool = False) -> dict[str, float]:
+    """Return AP of part instances: mean over the classes and over the IoU thresholds 0.1 … 0.9.
 
     AP of regions after SDS (Hariharan et al., ECCV 2014), averaged over thresholds as in "Holistic, Instance-level
     Human Parsing" (Li et al., BMVC 2017), as ATEN does on VIP (Zhou et al., ACM MM 2018). The detections of a class are
@@ -174,69 +155,42 @@ class InstanceRows(SequenceRows):
     Propagated labels have no detector's confidence, so other authors may have ranked them differently.
 
     Args:
+        frames: detections (N, 4) and annotated classes (M,) of each frame, from `match_instances`.
+        one_to_one: count at most a single detection as correct for an annotated instance.
+
+    Returns:
+        `AP`, and `AP@0.1` to `AP@0.9`; NaN if nothing was predicted or annotated.
+    """
+    of_classes = list(ap_of_classes(frames, one_to_one).values()) or [[math.nan] * len(AP_THRESHOLDS)]
+    means = torch.tensor(of_classes, dtype=torch.float64).mean(dim=0)
+    scores = {f"AP@{threshold:g}": mean.item() for threshold, mean in zip(AP_THRESHOLDS, means, strict=True)}
+    return {"AP": means.mean().item(), **scores}
+
+
+def ap_of_classes(frames: Sequence[Any], one_to_one: bool = False) -> dict[int, list[float]]:
+    """Return class → AP at every threshold of IoU, for the classes that occur in some frames.
+
+    Args:
+        frames: detections (N, 4) and annotated classes (M,) of each frame, from `match_instances`.
         one_to_one: count at most a single detection as correct for an annotated instance.
     """
-
-    pooled = True
-
-    def __init__(self, one_to_one: bool = False, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.one_to_one = one_to_one
-
-    def update(
-        self,
-        prediction: Masks,
-        target: Masks,
-        *,
-        name: str | None = None,
-        classes: Mapping[int, int],
-        scores: Mapping[int, float],
-        target_classes: Mapping[int, int] | None = None,
-    ) -> None:
-        """Add a frame of a video.
-
-        Args:
-            prediction: (H, W) integer instance ids.
-            target: (H, W) integer instance ids.
-            name: the video's name; all frames of a video have rows of this name.
-            classes: predicted id → class; other ids are background.
-            scores: predicted id → confidence.
-            target_classes: annotated id → class; by default `classes`.
-
-        Raises:
-            ValueError: see `match_instances`.
-        """
-        with self.named(name) as name:
-            detections, annotated = match_instances(prediction, target, classes, scores, target_classes)
-        self.add_row(name, [detections.tolist(), annotated.tolist()])
-
-    def table(self) -> dict[str, Any]:
-        """Return video → its frames, sorted by name; see `SequenceRows`."""
-        videos: dict[str, list[Any]] = {}
-        for name, frame in self.stored():
-            videos.setdefault(name, []).append(frame)
-        return videos
-
-    def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return `AP`, `AP@0.1` and so on; NaN if nothing was predicted or annotated."""
-        of_classes = list(self.per_class(table).values()) or [[math.nan] * len(AP_THRESHOLDS)]
-        means = torch.tensor(of_classes, dtype=torch.float64).mean(dim=0)
-        scores = {f"AP@{threshold:g}": mean.item() for threshold, mean in zip(AP_THRESHOLDS, means, strict=True)}
-        return {"AP": means.mean().item(), **scores}
-
-    def per_class(self, table: dict[str, Any]) -> dict[int, list[float]]:
-        """Return class → AP at every threshold of IoU, for the classes that occur in some videos."""
-        frames = [frame for of_video in table.values() for frame in of_video]
-        rows = np.array([detection for detections, _ in frames for detection in detections]).reshape(-1, 4)
-        annotated = Counter(kind for _, kinds in frames for kind in kinds)
-        found: dict[int, list[float]] = {}
-        for kind in sorted({*annotated, *rows[:, 0].astype(int).tolist()}):
-            _, scores, iou, claimed = rows[rows[:, 0] == kind].T
-            correct = [
-                (iou > threshold) & ((claimed <= threshold) | (not self.one_to_one)) for threshold in AP_THRESHOLDS
-            ]
-            found[kind] = [average_precision(right, scores, annotated[kind]) for right in correct]
-        return found
+    detections: list[Any] = []
+    annotated: Counter[int] = Counter()
+    for of_frame, classes in frames:
+        detections += list(of_frame)
+        annotated.update(int(kind) for kind in classes)
+    rows = np.array(detections, np.float64).reshape(-1, 4)
+    predicted = rows[:, 0].astype(int).tolist()
+    found: dict[int, list[float]] = {}
+    for kind in sorted({*annotated, *predicted}):
+        _, scores, iou, claimed = rows[rows[:, 0] == kind].T
+        found[kind] = []
+        for threshold in AP_THRESHOLDS:
+            correct = iou > threshold
+            if one_to_one:
+                correct &= claimed <= threshold
+            found[kind].append(average_precision(correct, scores, annotated[kind]))
+    return found
 
 
 def _compact(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], NDArray[np.int64], NDArray[np.int32]]:

@@ -1,7 +1,7 @@
 """Further measures of point tracks: AJ_RD after points come back, PointOdyssey's survival, and BADJA's PCK."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .outlines import as_array
-from .point_tracking import Array, PointQueries, PointRows, QueryMode, mean_of_defined, tapvid_counts
-from .rows import leave_one_out
+from .point_tracking import Array, PointQueries, QueryMode, mean_of_defined, tapvid_counts, tapvid_scores
 
 DISTANCES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Thresholds of the distance for AJ_RD, pixels of the benchmark's raster (256 × 256 for TAP-Vid)."""
@@ -73,7 +72,7 @@ def redetection_scores(
 
     Args:
         lengths: (E,) lengths of the absences of all videos.
-        values: (E, D), see `redetection_events`.
+        values: (E, D) Jaccard index of each event at each threshold, from `redetection_events`.
         distances: thresholds, pixels.
         durations: minimum lengths; an event counts for all that it reaches.
     """
@@ -170,88 +169,86 @@ def area_counts(queries: PointQueries, tracks: Array, areas: Array, query_mode: 
     return int(correct.sum()), int(counted.sum())
 
 
-class TrackRows(PointRows):
-    """The scorer of tracks, in a benchmark and on files: TAP-Vid's metrics, and further measures beside them.
-
-    BADJA's PCK is added for videos with areas.
+def track_measures(
+    queries: PointQueries,
+    occluded: Array,
+    tracks: Array,
+    query_mode: QueryMode = "first",
+    *,
+    pixel: tuple[float, float] = (1.0, 1.0),
+    areas: Array | None = None,
+    further: bool = False,
+) -> dict[str, Any]:
+    """Measure the tracks of a video: TAP-Vid's counts, and further measures beside them.
 
     Args:
+        queries: queries and annotation, in pixels of the raster.
+        occluded: (N, T) bool, predicted.
+        tracks: (N, T, 2) predicted x, y in pixels of the raster.
         query_mode: "first" or "strided".
-        further: add AJ_RD over all videos together; and for queries "first" PointOdyssey's survival and the median
-            error in pixels, means over tracks and then over videos.
+        pixel: x and y, pixels of the frame per pixel of the raster.
+        areas: (T,) area of the object by frame, pixels of the frame; adds the counts of BADJA's PCK.
+        further: add the events of AJ_RD; and for queries "first" PointOdyssey's survival and the median error in
+            pixels, means over the tracks.
+
+    Returns:
+        `tracks`, the (N, 18) counts of `tapvid_counts`; with areas `area`, correct and counted points; with `further`
+        `returns`, the lengths of absences (E,) and Jaccard indices (E, D) of the events, `survival` and
+        `median_error`. Plain lists and numbers.
+
+    Raises:
+        ValueError: if the shapes or types do not fit together, or the mode is unknown.
     """
-
-    def __init__(self, query_mode: QueryMode = "first", further: bool = False) -> None:
-        super().__init__(query_mode)
-        self.further = further
-
-    def update(
-        self,
-        queries: PointQueries,
-        occluded: Array,
-        tracks: Array,
-        *,
-        name: str | None = None,
-        position: int = 0,
-        pixel: tuple[float, float] = (1.0, 1.0),
-        areas: Array | None = None,
-    ) -> None:
-        """Add a video; see `PointRows.update`.
-
-        Args:
-            pixel: x and y, pixels of the frame per pixel of the raster.
-            areas: (T,) area of the object by frame, pixels of the frame.
-        """
-        beside: dict[str, Any] = {}
-        with self.named(name) as name:
-            counts = tapvid_counts(queries, occluded, tracks, self.query_mode)
-            if areas is not None:
-                at_own_size = replace(queries, tracks=queries.tracks * pixel)
-                beside["area"] = area_counts(at_own_size, as_array(tracks) * pixel, areas, self.query_mode)
-        if self.further and self.query_mode == "first":
-            beside["survival"], beside["median_error"] = map(mean_of_defined, track_survival(queries, tracks))
-        if self.further:
-            beside["events"] = redetection_events(
-                queries.occluded, queries.tracks, as_array(occluded), as_array(tracks)
-            )
-        self.add_row(name, [position, counts.tolist(), beside])
-
-    def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return the means over videos."""
-        found = super().scores(table)
-        if areas := _column(table, "area"):
-            found = {AREA_PCK: mean_of_defined(correct / counted for correct, counted in areas if counted)} | found
-        for key in ("survival", "median_error"):
-            if values := _column(table, key):
-                found[key] = mean_of_defined(values)
-        return found
-
-    def compute(self) -> dict[str, float]:
-        """Return the scores of all videos, as fractions."""
-        found = super().compute()
-        found.pop("median_error", None)
-        if events := self.redetection(self.table()):
-            found["AJ_RD"] = events["AJ_RD"]
-        return found
-
-    def facts(self) -> dict[str, Any]:
-        """Return what `further` adds beside the scores: the median error in pixels, and AJ_RD with its parts."""
-        means = {key: value for key, value in super().compute().items() if key == "median_error"}
-        return means | {"redetection": self.redetection(self.table())}
-
-    def redetection(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return AJ_RD of some videos with its parts, see `redetection_scores`; empty without `further`."""
-        if not (events := _column(table, "events")):
-            return {}
-        returns, values = map(np.concatenate, zip(*events, strict=True))
-        return redetection_scores(returns[:, 2], values)
-
-    def without(self) -> dict[str, dict[str, float]]:
-        """Return AJ_RD of all videos but one; see `SequenceRows`."""
-        others = leave_one_out(self.table(), str, self.redetection)
-        return {"AJ_RD": others["AJ_RD"]} if others else {}
+    counts = tapvid_counts(queries, occluded, tracks, query_mode)
+    measures: dict[str, Any] = {"tracks": counts.tolist()}
+    if areas is not None:
+        at_own_size = replace(queries, tracks=queries.tracks * pixel)
+        measures["area"] = list(area_counts(at_own_size, as_array(tracks) * pixel, areas, query_mode))
+    if further and query_mode == "first":
+        survival, error = track_survival(queries, tracks)
+        measures["survival"] = mean_of_defined(survival)
+        measures["median_error"] = mean_of_defined(error)
+    if further:
+        events, values = redetection_events(queries.occluded, queries.tracks, as_array(occluded), as_array(tracks))
+        measures["returns"] = [events[:, 2].tolist(), values.tolist()]
+    return measures
 
 
-def _column(table: dict[str, Any], key: str) -> list[Any]:
-    """Return a measure beside TAP-Vid's counts of the videos that have it."""
-    return [beside[key] for _, _, beside in table.values() if key in beside]
+def track_scores(videos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the means over videos: BADJA's PCK if videos have areas, TAP-Vid's metrics, survival and median error.
+
+    Args:
+        videos: the measures of each video, from `track_measures`, in the order in which they are summed.
+
+    Returns:
+        Key → mean. `median_error` is in pixels of the raster, all others are fractions.
+    """
+    scores: dict[str, float] = {}
+    areas = _present(videos, "area")
+    if areas:
+        scores[AREA_PCK] = mean_of_defined(correct / counted for correct, counted in areas if counted)
+    scores |= tapvid_scores(measures["tracks"] for measures in videos)
+    for key in ("survival", "median_error"):
+        values = _present(videos, key)
+        if values:
+            scores[key] = mean_of_defined(values)
+    return scores
+
+
+def returns_scores(videos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return AJ_RD and its parts, over the events of all videos together; empty if no video was measured `further`.
+
+    Args:
+        videos: the measures of each video, from `track_measures`.
+    """
+    events = _present(videos, "returns")
+    if not events:
+        return {}
+    lengths = np.concatenate([np.array(of_video[0], np.int64) for of_video in events])
+    values = [np.array(of_video[1], np.float64).reshape(-1, len(DISTANCES)) for of_video in events]
+    return redetection_scores(lengths, np.concatenate(values))
+
+
+def _present(videos: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
+    """Return a measure of the videos that have it."""
+    return [measures[key] for measures in videos if key in measures]

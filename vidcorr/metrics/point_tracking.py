@@ -1,6 +1,6 @@
 """Point tracking by TAP-Vid's rules: query samplers, metrics per video and per track, and their mean over videos."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .outlines import as_array
-from .rows import SequenceRows
 
 QueryMode = Literal["first", "strided"]
 
@@ -65,7 +64,7 @@ class PointQueries:
 
     def scored(self, query_mode: QueryMode) -> NDArray[np.bool_]:
         """Return True for the frames that count, (N, T): frames after the query's, or for "strided" all but its."""
-        _check_mode(query_mode)
+        require_mode(query_mode)
         index = np.arange(self.occluded.shape[1])
         return index > self.frames if query_mode == "first" else index != self.frames
 
@@ -107,7 +106,7 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
         >>> queries.points[:, 0], queries.track
         (array([1., 0.]), array([0, 1]))
     """
-    _check_mode(query_mode)
+    require_mode(query_mode)
     hidden, positions = as_array(occluded), as_array(tracks)
     if hidden.dtype != bool or positions.shape != (*hidden.shape, 2) or hidden.ndim != 2:
         raise ValueError(
@@ -203,67 +202,49 @@ def tapvid_counts(
     return np.stack([count.sum(axis=1) for count in counts], axis=1).astype(np.int64)
 
 
-class PointRows(SequenceRows):
-    """Mean over videos of TAP-Vid's metrics.
+def tapvid_scores(videos: Iterable[Any]) -> dict[str, float]:
+    """Return the means of `METRICS` over videos, summed in their order, so that the last digit is the official code's.
 
-    A row holds the counts of a video's queries. The mean of a metric leaves out videos in which it is 0/0, and
-    `undefined` names them; the original code then gives NaN for the whole data set.
+    The mean of a metric leaves out videos in which it is 0/0, where the original code gives NaN for the data set.
 
     Args:
-        query_mode: "first" or "strided".
+        videos: the (N, 18) counts of each video, from `tapvid_counts`.
+
+    Returns:
+        Metric → fraction; NaN if no video defines it.
     """
-
-    def __init__(self, query_mode: QueryMode = "first", **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        _check_mode(query_mode)
-        self.query_mode = query_mode
-
-    def update(
-        self, queries: PointQueries, occluded: Array, tracks: Array, *, name: str | None = None, position: int = 0
-    ) -> None:
-        """Add a video; arguments and errors of `tapvid_counts`.
-
-        Args:
-            name: name of the video, once over all ranks.
-            position: position in the data set. Values are summed in order of position, then of name, so that a mean
-                equals the official code's to the last digit.
-        """
-        with self.named(name) as name:
-            counts = tapvid_counts(queries, occluded, tracks, self.query_mode)
-        self.add_row(name, [position, counts.tolist()])
-
-    def table(self) -> dict[str, Any]:
-        """Return the rows by name, sorted by position and then by name; see `SequenceRows`."""
-        return dict(sorted(super().table().items(), key=lambda item: (item[1][0], item[0])))
-
-    def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return the means of `METRICS` over videos; NaN if no video defines the metric."""
-        videos = [fractions_of(_counts(row).sum(axis=0)) for row in table.values()]
-        return {key: mean_of_defined(float(video[key]) for video in videos) for key in METRICS}
-
-    def values(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Yield scores and number of queries, video by video; see `SequenceRows`."""
-        for name, row in self.table().items():
-            yield name, "", {"Queries": len(row[1]), **self.scores({name: row})}
-
-    def undefined(self) -> dict[str, tuple[str, ...]]:
-        """Return metric → names of the videos in which it is 0/0; without metrics that are always defined."""
-        videos = list(self.values())
-        found = {key: tuple(name for name, _, values in videos if np.isnan(values[key])) for key in METRICS}
-        return {key: names for key, names in found.items() if names}
-
-    def per_track(self) -> dict[str, dict[str, NDArray[np.float64]]]:
-        """Return video → metric → (N,) float64 by query, in the order of `rows`."""
-        return {name: fractions_of(_counts(row)) for name, row in self.table().items()}
+    fractions = [video_fractions(counts) for counts in videos]
+    return {key: mean_of_defined(of_video[key] for of_video in fractions) for key in METRICS}
 
 
-def _counts(row: Any) -> NDArray[np.int64]:
-    """Return the counts of a video's queries, (N, 18), see `tapvid_counts`."""
-    return np.array(row[1], np.int64).reshape(-1, COUNTS)
+def undefined_measures(videos: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return metric → names of the videos in which it is 0/0; metrics that are always defined are left out.
+
+    Args:
+        videos: name → (N, 18) counts of the video, from `tapvid_counts`.
+    """
+    fractions = {name: video_fractions(counts) for name, counts in videos.items()}
+    found: dict[str, tuple[str, ...]] = {}
+    for key in METRICS:
+        names = tuple(name for name, of_video in fractions.items() if np.isnan(of_video[key]))
+        if names:
+            found[key] = names
+    return found
+
+
+def video_fractions(counts: Any) -> dict[str, float]:
+    """Return `METRICS` of a video, from the (N, 18) counts of its queries; NaN for 0/0."""
+    total = as_counts(counts).sum(axis=0)
+    return {key: float(value) for key, value in fractions_of(total).items()}
+
+
+def as_counts(counts: Any) -> NDArray[np.int64]:
+    """Return the counts of a video's queries as an array (N, 18)."""
+    return np.array(counts, np.int64).reshape(-1, COUNTS)
 
 
 def fractions_of(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """Return `METRICS` of shape (…) from counts (…, 18), see `tapvid_counts`; NaN for 0/0."""
+    """Return `METRICS` of shape (…) from the counts (…, 18) of `tapvid_counts`; NaN for 0/0."""
     scored, right, visible = (counts[..., i] for i in range(3))
     within, true, false = (counts[..., 3 + i :: 3] for i in range(3))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -289,6 +270,7 @@ def mean_of_defined(values: Iterable[float]) -> float:
     return reduce(add, defined) / len(defined) if defined else float("nan")
 
 
-def _check_mode(query_mode: str) -> None:
+def require_mode(query_mode: str) -> None:
+    """Raise `ValueError` for an unknown mode of queries."""
     if query_mode not in get_args(QueryMode):
         raise ValueError(f"query_mode must be one of {', '.join(get_args(QueryMode))}, got {query_mode!r}")

@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -15,7 +16,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .outlines import Outline, boundary_score, jaccard, object_outlines
-from .rows import SequenceRows, leave_one_out
 
 Ids = NDArray[np.uint8]
 Object = int | str
@@ -85,10 +85,18 @@ class Rules:
     """The official code sorts the names of frames as text, not by their numbers."""
 
     @property
+    def value_names(self) -> tuple[str, ...]:
+        """Names of the values of an object."""
+        return tuple(self._values_of_lost_object())
+
+    @property
     def score_names(self) -> tuple[str, ...]:
         """Names of the scores of a data set without metadata."""
-        values = self.summarise(np.zeros((4, len(self.measures))))  # of an object that was never found
-        return tuple(self.table({("", 1): values}, {}, ()))
+        return tuple(self.table({("", 1): self._values_of_lost_object()}, {}, ()))
+
+    def _values_of_lost_object(self) -> Values:
+        """Return the values of an object that was never found."""
+        return self.summarise(np.zeros((4, len(self.measures))))
 
     def stated(self) -> dict[str, str]:
         """Return name, source and ten hexadecimal digits that identify the rules, for results.json."""
@@ -243,6 +251,27 @@ class MaskScorer:
                 "Rules youtube-vos and vos-benchmark score objects that enter later"
             )
 
+    def score(
+        self,
+        predicted: Callable[[str], Ids],
+        named: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    ) -> dict[Object, Values]:
+        """Score all frames that count by a single prediction; return object → values.
+
+        Args:
+            predicted: name of a frame → predicted ids `(H, W)`.
+            named: name of a frame → context in which the frame is scored, for example one that names its file in
+                errors.
+
+        Raises:
+            ValueError: for a prediction that does not fit the annotation.
+        """
+        for stem in self.objects:
+            with named(stem):
+                self.add(stem, self.video.truth(stem), predicted(stem))
+        (objects,) = self.finish()
+        return objects
+
     def finish(self) -> list[dict[Object, Values]]:
         """Return object → values, per prediction, when all frames that count have been added.
 
@@ -270,47 +299,6 @@ class MaskScorer:
             stem: float(np.mean([self.measured[-1][number, stem][column] for number in numbers]))
             for stem, numbers in self.objects.items()
         }
-
-
-class ObjectRows(SequenceRows):
-    """The values of objects by the rules of a data set, and their means, gathered over ranks.
-
-    Args:
-        rules: rules of the data set.
-        videos: video → its metadata, if the rules need them.
-        unseen: videos or categories that training has not seen, if the rules distinguish them.
-    """
-
-    def __init__(
-        self,
-        rules: Rules,
-        videos: Mapping[str, Mapping[str, Any]] | None = None,
-        unseen: Collection[str] = (),
-        **kwargs: object,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.rules, self.videos, self.unseen = rules, videos or {}, unseen
-        self.pooled = rules.pooled
-
-    def update(self, name: str, objects: Mapping[Object, Values]) -> None:
-        """Add the objects of a sequence: number → result of `Rules.summarise`; a row is named like "bike_1"."""
-        for number, values in objects.items():
-            self.add_row(f"{name}_{number}", [name, str(number), values])
-
-    def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return the scores of the data set from the values of its objects."""
-        objects: ObjectValues = {(video, number): values for video, number, values in table.values()}
-        scores = self.rules.table(objects, self.videos, self.unseen) if objects else {}
-        return scores or dict.fromkeys(self.rules.score_names, math.nan)
-
-    def without(self) -> dict[str, dict[str, float]]:
-        """Return score → video → score of all the others; see `SequenceRows`."""
-        table = self.table()
-        return leave_one_out(table, lambda name: str(table[name][0]), self.scores) if self.pooled else {}
-
-    def values(self) -> Iterator[tuple[str, str, Values]]:
-        """Yield video, object and values; see `SequenceRows`."""
-        yield from self.table().values()
 
 
 def require_text_order(stems: Sequence[str], rules: str) -> None:

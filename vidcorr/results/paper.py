@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isnan
-from typing import TYPE_CHECKING
 
-from .rendering import LATEX, markdown_table, percent
+from .records import Record
 from .statistics import HOW
-
-if TYPE_CHECKING:
-    from .records import Cell, Record, Table
+from .tables import Cell, Table
+from .text_tables import LATEX, markdown_table, percent
 
 HEADS = {
     "J&F-Mean": "J&F",

@@ -6,10 +6,22 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..functional.evaluation_protocol import EvaluationProtocol
+
+
+TEST_SETS: dict[str, dict[str, Any]] = {
+    "davis": {"sequences": 30, "year": 2017, "split": "val", "resolution": "480p"},
+    "davis_2016": {"sequences": 20, "year": 2016, "split": "val", "resolution": "480p"},
+    "jhmdb": {"sequences": 268, "split": 1, "subset": "test"},
+    "vip": {"sequences": 50, "split": "val"},
+    "otb": {"sequences": 100, "version": "tb100"},
+    "tap_vid": {"sequences": 30, "set": "davis"},
+    "spair": {"sequences": 18, "split": "test"},
+}
+"""Benchmark → number of sequences and facts of the test set in papers. Evaluation servers have other test sets."""
 
 
 @dataclass(frozen=True, kw_only=True)

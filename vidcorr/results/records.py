@@ -1,4 +1,4 @@
-"""Tables of scores: a row is a network over its seeds, a column holds comparable scores.
+"""Scores of results as records, and the columns of comparable scores that they belong to.
 
 Scores are comparable if benchmark, protocol, data and sequences agree. The feature stride and the normalisation belong
 to the network and are part of the row's name.
@@ -6,17 +6,14 @@ to the network and are part of the row's name.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from html import escape
-from math import isnan, nan
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import NamedTuple
 
-from .result import Result, Stage
-from .statistics import Difference, Sample, ScoresBySequence, difference, interval, mean_score
+from .result import RESULTS_FILE, Result, Stage
+from .statistics import ScoresBySequence, mean_score
 
 SWITCHES = {"one_object": "one object", "all_frames": "all frames", "one_to_one": "one detection per instance"}
 """Switch of a benchmark that changes scores → its name in the head of a column."""
@@ -113,117 +110,6 @@ class Record:
         )
 
 
-@dataclass(frozen=True)
-class Cell:
-    """The score of a row in a column.
-
-    Attributes:
-        records: scores of the seeds; empty for a published score.
-        trained: True if the row stands for a training, sampled by its seeds; False if it stands for a fixed network.
-        published: the published score, a fraction.
-        difference: difference from the base row, paired by sequence; None in the base row, or if rows do not pair.
-    """
-
-    records: tuple[Record, ...] = ()
-    trained: bool = False
-    published: float | None = None
-    difference: Difference | None = None
-
-    @property
-    def scores(self) -> tuple[float, ...]:
-        """Scores of the seeds, or the published score."""
-        return tuple(record.value for record in self.records) if self.published is None else (self.published,)
-
-    @property
-    def mean(self) -> float:
-        """Mean over the seeds."""
-        return fmean(self.scores)
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation over the seeds, of a sample; NaN for a single score."""
-        return stdev(self.scores) if len(self.scores) > 1 else nan
-
-    @cached_property
-    def runs(self) -> list[Sample]:
-        """The score as a sample of sequences, per seed; empty if a result has no values by sequence."""
-        samples = [record.result.sample(record.key) for record in self.records]
-        return [] if None in samples else [sample for sample in samples if sample is not None]
-
-    @cached_property
-    def interval(self) -> tuple[float, float] | None:
-        """95 % interval, or None, see `statistics.interval`."""
-        return interval(self.runs, self.records[0].column.score) if self.runs else None
-
-    def against(self, base: "Cell | None") -> "Cell":
-        """Return the cell with its difference from the base row's cell if all scores of both are comparable."""
-        if base is None or not self.runs or not base.runs:
-            return self
-        if len({record.column for record in (*self.records, *base.records)}) > 1:
-            return self
-        return replace(self, difference=difference(self.runs, base.runs, (self.trained, base.trained)))
-
-
-@dataclass(frozen=True, repr=False)
-class Table:
-    """Scores by row and column.
-
-    Attributes:
-        blocks: title → head of a column → its score; the columns of a block differ in the score alone.
-        rows: name → head → cell; rows without a score in a column have no cell.
-        base: name of the base row for differences, or empty.
-    """
-
-    blocks: Mapping[str, Mapping[str, str]]
-    rows: Mapping[str, Mapping[str, Cell]]
-    base: str = ""
-
-    def __repr__(self) -> str:
-        return f"Table({len(self.rows)} rows, {len(self.heads)} columns: {'; '.join(self.rows)})"
-
-    def _repr_html_(self) -> str:
-        """Return the table for a notebook."""
-        from .rendering import html_table, table_footnotes, text_rows
-
-        notes = "".join(f"<p>{escape(note)}</p>" for note in table_footnotes(self))
-        return html_table(["", *self.heads], text_rows(self, bold=True)) + notes
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Heads of the columns."""
-        return tuple(head for block in self.blocks.values() for head in block)
-
-    @cached_property
-    def best(self) -> dict[str, str]:
-        """Head of a column with several scores → the largest mean as text; columns of decays have no best."""
-        found = {}
-        for head in self.heads:
-            means = [row[head].mean for row in self.rows.values() if head in row and not isnan(row[head].mean)]
-            if len(means) > 1 and not head.partition(" (")[0].endswith("Decay"):
-                found[head] = f"{100 * max(means):.1f}"
-        return found
-
-    def with_differences(self, base: str) -> "Table":
-        """Return the table with the differences of all rows from a base row.
-
-        Args:
-            base: name of the base row, with or without its stride, or a unique part of its name.
-
-        Raises:
-            ValueError: if the name does not match exactly one row.
-        """
-        begun = [name for name in self.rows if name.partition(", stride ")[0] == base]
-        matches = [name for name in self.rows if name == base] or begun or [name for name in self.rows if base in name]
-        if len(matches) != 1:
-            raise ValueError(f"base {base!r} names {len(matches) or 'no'} rows; the rows are {'; '.join(self.rows)}")
-        cells = self.rows[matches[0]]
-        rows = {
-            name: row if row is cells else {head: cell.against(cells.get(head)) for head, cell in row.items()}
-            for name, row in self.rows.items()
-        }
-        return Table(self.blocks, rows, matches[0])
-
-
 def records_of(result: Result, row: str = "", scores: Sequence[str] = (), place: Path = Path()) -> list[Record]:
     """Return records of a result's scores.
 
@@ -260,62 +146,6 @@ def score_of(result: Result, score: str = "", place: Path = Path()) -> list[Reco
     raise ValueError(f"{place}: has no score {score!r}; it has {', '.join(known)}")
 
 
-def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Group records into rows: records with the same name from the user, or seeds of the same network and recipe.
-
-    Names include stride and normalisation if the networks differ in either, and the stage if a row has scores of
-    several stages in a column. Results that are not seeds of the same row
-    get separate rows, and the folder becomes part of the row's name.
-    """
-    differ = len({record.brought for record in records} - {""}) > 1
-    layers: dict[tuple[str, Column], set[str]] = {}
-    for record in records:
-        layers.setdefault((record.name, record.column), set()).add(record.stage.layer)
-    of_stages = {name for (name, _), found in layers.items() if len(found) > 1}
-    rows: dict[tuple[str, ...], list[Record]] = {}
-    for record in records:
-        layer = record.stage.layer if record.name in of_stages else ""
-        name = ", ".join(filter(None, (record.name, layer, record.brought if differ else "")))
-        key: tuple[str, ...] = (name,)
-        if not record.row:
-            network = record.result.network
-            # trainings by an unknown recipe are no seeds of each other; random weights are, of their network
-            recipe = network.recipe or (f"seed {network.seed}" if network.loaded else "")
-            key = (name, recipe)
-            seeds = [other.seed for other in rows.get(key, ()) if other.column == record.column]
-            if seeds and (record.seed is None or record.seed in seeds or None in seeds):
-                key = (name, recipe, str(record.place))
-        rows.setdefault(key, []).append(record)
-    taken = Counter(name for name, *_ in rows)
-    return {
-        name if taken[name] == 1 else f"{name} ({members[0].place})": members for (name, *_), members in rows.items()
-    }
-
-
-def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
-    """Make a table: a row per network, a column per set of comparable scores.
-
-    Args:
-        records: records of any results.
-        trained: whether the rows stand for trainings; by default True for a row with several seeds or with a history.
-    """
-    records = list(records)
-    columns = told_apart(record.column for record in records)
-    blocks: dict[str, dict[str, str]] = {}
-    for column in columns.values():
-        blocks.setdefault(column.title, {})[column.head] = column.score
-    rows: dict[str, dict[str, Cell]] = {}
-    for name, members in by_row(records).items():
-        cells: dict[str, list[Record]] = {}
-        for record in members:
-            cells.setdefault(columns[record.column].head, []).append(record)
-        rows[name] = {}
-        for head, seeds in cells.items():
-            is_training = len(seeds) > 1 or bool(seeds[0].result.history)
-            rows[name][head] = Cell(tuple(seeds), is_training if trained is None else trained)
-    return Table(blocks, rows)
-
-
 def told_apart(columns: Iterable[Column]) -> dict[Column, Column]:
     """Return column → column with its own title: conditions include the digest of the names if only these differ."""
     columns = list(dict.fromkeys(columns))
@@ -342,3 +172,15 @@ def _data_in_words(result: Result) -> list[str]:
     if data.get("holdout") is not None:
         said.append(f"holdout {data['holdout']}, {data.get('unseen')} unseen")
     return [str(value) for value in said if value is not None] + [SWITCHES[key] for key in SWITCHES if data.get(key)]
+
+
+def results_below(folder: Path) -> dict[Path, Result]:
+    """Read a results.json, or every results.json in or below a folder; return folder → result, sorted.
+
+    Raises:
+        ValueError: if no results.json is found, or a file is damaged.
+    """
+    files = [folder] if folder.name == RESULTS_FILE and folder.is_file() else sorted(folder.rglob(RESULTS_FILE))
+    if not files:
+        raise ValueError(f"{folder}: no results.json of a benchmark in or below it")
+    return {file.parent: Result.load(file) for file in files}

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import sys
 import tempfile
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Self
@@ -20,7 +15,10 @@ from pydantic import Field, ValidationError
 from ..backbones.description import Network as Network
 from ..videos.files import csv_of_records, write_atomically
 from .checked import Exact, Facts, Items, Json, Score, Value, first_mistake, plain
+from .provenance import Provenance
+from .published import TEST_SETS
 from .statistics import Sample, interval
+from .text_tables import html_table, percent, print_table
 
 if TYPE_CHECKING:
     from ..functional.evaluation_protocol import EvaluationProtocol
@@ -82,17 +80,38 @@ class Row(Exact):
         object: name or number of the object; empty for values of the whole sequence.
         stage: key in the result's stages.
         values: column → value; scores are fractions.
+        counts: name → numbers of which the benchmark computes its scores, where these are no means of the values:
+            counts, areas, curves.
     """
 
     video: str
     object: str = ""
     stage: str = ""
-    values: Mapping[str, Value]
+    values: Mapping[str, Value] = Field(default={})
+    counts: Facts = Field(default={})
 
     @property
     def name(self) -> str:
         """The name of the row: `VIDEO`, or `VIDEO_OBJECT`."""
         return f"{self.video}_{self.object}" if self.object else self.video
+
+
+def leave_one_out(
+    rows: Sequence[Row], scores: Callable[[Sequence[Row]], Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
+    """Return score → sequence → score of all the other sequences, for a jackknife.
+
+    Args:
+        rows: rows of a stage.
+        scores: computes the scores of some rows, for example `Benchmark.scores`.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for left_out in dict.fromkeys(row.video for row in rows):
+        others = [row for row in rows if row.video != left_out]
+        if others:
+            for name, score in scores(others).items():
+                found.setdefault(name, {})[left_out] = score
+    return found
 
 
 class Evaluated(Exact):
@@ -109,7 +128,7 @@ class Shown(Exact):
     Attributes:
         ranked_by: columns of the rows; the mean over these columns ranks the sequences.
         animations: caption of the animations.
-        charts: charts over all sequences, see `report.Chart.plain`.
+        charts: charts over all sequences, each as `Chart.plain` returns it.
         text_columns: columns of the rows that hold no fractions.
     """
 
@@ -119,61 +138,6 @@ class Shown(Exact):
     text_columns: Items[str] = ()
 
 
-class Provenance(Exact):
-    """Date, command, machine and package versions of a result."""
-
-    date: str = ""
-    command: Items[str] = ()
-    machine: Facts = Field(default={})
-    versions: dict[str, str] = Field(default={})
-
-    @classmethod
-    def now(cls) -> Self:
-        """Return the provenance of a result that this process makes now.
-
-        GPUs and the native kernel are recorded only if torch is imported; without torch neither was used.
-        """
-        gpus: list[str] = []
-        compiled = False
-        if "torch" in sys.modules:
-            import torch
-
-            from ..functional.propagation.memory import kernel
-
-            compiled = kernel() is not None
-            if torch.cuda.is_available():
-                gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-        file = Path("/proc/cpuinfo")
-        lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
-        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-        machine = {
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "processor": next(filter(None, names), "") or platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "compiled_search": compiled,
-            "gpus": gpus,
-        }
-        versions = {}
-        for package in ("vidcorr", "torch", "pytorch-lightning"):
-            try:
-                versions[package] = version(package)
-            except PackageNotFoundError:
-                versions[package] = "not installed"
-        date = datetime.now().astimezone().isoformat(timespec="seconds")
-        return cls(date=date, command=tuple(sys.argv), machine=machine, versions=versions)
-
-
-TEST_SETS: dict[str, Json] = {
-    "davis": {"sequences": 30, "year": 2017, "split": "val", "resolution": "480p"},
-    "davis_2016": {"sequences": 20, "year": 2016, "split": "val", "resolution": "480p"},
-    "jhmdb": {"sequences": 268, "split": 1, "subset": "test"},
-    "vip": {"sequences": 50, "split": "val"},
-    "otb": {"sequences": 100},
-    "tap_vid": {"sequences": 30, "set": "davis"},
-    "spair": {"sequences": 18, "split": "test"},
-}
-"""Benchmark → number of sequences and facts of the test set in papers. Evaluation servers have other test sets."""
 MEANS_OF = {"J&F-Mean": ("J-Mean", "F-Mean")}
 """Score → columns of the rows; the score is their mean. A score that is not listed has a column of its name."""
 
@@ -230,9 +194,30 @@ class Result(Exact):
 
     def _repr_html_(self) -> str:
         """Return the scores for a notebook."""
-        from .rendering import html_table, scores_of
+        head, lines = self.score_table()
+        return f"<p>{escape(repr(self))}</p>{html_table(head, lines)}"
 
-        return f"<p>{escape(repr(self))}</p>{html_table(*scores_of(self))}"
+    def score_table(self) -> tuple[list[str], list[list[str]]]:
+        """Return heads and a line of scores per stage, in per cent."""
+        lines: dict[str, dict[str, float]] = {}
+        columns: dict[str, None] = {}
+        for key, score in self.scores.items():
+            stage, name = self.stage_of(key)
+            lines.setdefault(f"{self.benchmark} {stage}".rstrip(), {})[name] = score
+            columns[name] = None
+        cells = [[line, *(percent(scores.get(name)) for name in columns)] for line, scores in lines.items()]
+        return ["", *columns], cells
+
+    def print(self) -> None:
+        """Print the network, the feature grid if known, and a line of scores per stage."""
+        grids = self.data.get("grid", [])
+        shown = ", ".join([grids] if isinstance(grids, str) else grids)
+        print(f"{self.benchmark}: {self.network}{'; ' if shown else ''}{shown}")
+        if not self.scores:
+            print("no ground truth, nothing to score")
+            return
+        head, lines = self.score_table()
+        print_table(head, lines)
 
     # Files
 
@@ -244,10 +229,20 @@ class Result(Exact):
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        if self.rows:
-            write_atomically(folder / "per_sequence.csv", csv_of_records(self.records()))
-        content = plain(self.model_dump())
-        write_atomically(folder / RESULTS_FILE, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        records = self.records()
+        if records:
+            write_atomically(folder / "per_sequence.csv", csv_of_records(records))
+        write_atomically(folder / RESULTS_FILE, self._as_text())
+
+    def _as_text(self) -> str:
+        """Return results.json: indented, with a row per line at its end."""
+        about = json.dumps(plain(self.model_dump(exclude={"rows"})), indent=1, allow_nan=False)
+        lines = []
+        for row in self.rows:
+            content = plain(row.model_dump(exclude=set() if row.counts else {"counts"}))
+            lines.append("\n  " + json.dumps(content, allow_nan=False))
+        rows = ",".join(lines)
+        return about.removesuffix("\n}") + f',\n "rows": [{rows}]\n}}\n'
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -268,12 +263,14 @@ class Result(Exact):
             raise ValueError(f"{file}: is not a results.json of a benchmark, or damaged ({error})") from error
 
     def records(self) -> list[Json]:
-        """Return the lines of per_sequence.csv; an undefined value is None."""
+        """Return the lines of per_sequence.csv: rows with values; an undefined value is None."""
         several = any(row.stage for row in self.rows)
-        return [
-            {**({"Stage": row.stage} if several else {}), "Sequence": row.name, **plain(row.values)}
-            for row in self.rows
-        ]
+        lines: list[Json] = []
+        for row in self.rows:
+            if row.values:
+                stage = {"Stage": row.stage} if several else {}
+                lines.append({**stage, "Sequence": row.name, **plain(row.values)})
+        return lines
 
     # What readers ask
 
@@ -284,12 +281,12 @@ class Result(Exact):
 
     @property
     def on_test_set(self) -> bool:
-        """True if the result covers the whole test set of `TEST_SETS`."""
+        """True if the result states the facts of a test set in `TEST_SETS`, and covers it."""
         wanted = TEST_SETS.get(self.benchmark)
         if wanted is None or self.limit_sequences is not None:
             return False
         facts = self.data | {"sequences": len(self.sequences)}
-        return all(facts.get(key, value) == value for key, value in wanted.items())
+        return all(facts.get(key) == value for key, value in wanted.items())
 
     def main_scores(self) -> list[str]:
         """Return the keys of at most three scores: first the first, then scores that rank sequences, then others."""
@@ -315,10 +312,11 @@ class Result(Exact):
         videos: dict[str, list[float]] = {}
         for row in self.rows:
             if row.stage == stage:
-                cells = [cell for column in columns if isinstance(cell := row.values.get(column), int | float)]
-                if len(cells) < len(columns):
+                cells = [row.values.get(column) for column in columns]
+                numbers = [cell for cell in cells if isinstance(cell, int | float)]
+                if len(numbers) < len(columns):
                     return {}
-                videos.setdefault(row.video, []).append(fmean(cells))
+                videos.setdefault(row.video, []).append(fmean(numbers))
         return videos
 
     def interval(self, key: str) -> tuple[float, float] | None:
@@ -338,18 +336,6 @@ def has_result(folder: Path) -> bool:
     """Return whether a folder holds a result; an empty file, as a crashed machine may leave it, is none."""
     file = folder / RESULTS_FILE
     return file.is_file() and file.stat().st_size > 0
-
-
-def results_below(folder: Path) -> dict[Path, Result]:
-    """Read a results.json, or every results.json in or below a folder; return folder → result, sorted.
-
-    Raises:
-        ValueError: if no results.json is found, or a file is damaged.
-    """
-    files = [folder] if folder.name == RESULTS_FILE and folder.is_file() else sorted(folder.rglob(RESULTS_FILE))
-    if not files:
-        raise ValueError(f"{folder}: no results.json of a benchmark in or below it")
-    return {file.parent: Result.load(file) for file in files}
 
 
 def require_writable(folder: Path) -> None:

@@ -27,7 +27,7 @@ MASKS = "Annotations/480p/synthetic-001"
 
 
 class Untouched(DavisBenchmark):
-    def start(self, extractor, context):
+    def scorer(self, extractor, protocols):
         raise AssertionError("work has begun")
 
 
@@ -148,7 +148,10 @@ class NoProtocol(Benchmark):
     def read(self):
         return []
 
-    def start(self, extractor, context):
+    def scorer(self, extractor, protocols):
+        raise NotImplementedError
+
+    def scores(self, rows):
         raise NotImplementedError
 
 

@@ -15,7 +15,7 @@ from tests.helpers.training import EMPTY, TINY, fit_in, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import RawColour, build_feature_extractor
-from vidcorr.benchmarks.mask_evaluation import MaskEvaluation
+from vidcorr.benchmarks.masks import ObjectScorer
 from vidcorr.commands.score_masks import score
 
 
@@ -86,7 +86,7 @@ def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path
 
 
 def test_a_failure_ends_validate_and_not_fit(davis_root, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(MaskEvaluation, "follow", Mock(side_effect=ValueError("synthetic-000: broken")))
+    monkeypatch.setattr(ObjectScorer, "score", Mock(side_effect=ValueError("synthetic-000: broken")))
     run = trainer_in(tmp_path, BenchmarkCallback(DavisBenchmark(davis_root)))
     refused(ValueError, "synthetic-000: broken", run.validate, VFSSimSiam(**TINY), EMPTY, verbose=False)
     benchmark = BenchmarkCallback(DavisBenchmark(davis_root, stage="res4"))

@@ -15,7 +15,7 @@ from tests.helpers.still_videos import write_still_davis
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import Normalise, extractor_of
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
-from vidcorr.benchmarks.mask_evaluation import at_size_of_data, saved_at
+from vidcorr.benchmarks.masks import at_size_of_data, saved_at
 from vidcorr.datasets import Davis
 from vidcorr.functional import PropagationProtocol
 from vidcorr.functional.propagation.coding import fit_input

@@ -2,22 +2,20 @@
 
 import importlib
 import json
-import pkgutil
 import shutil
 import sys
 from dataclasses import replace
-from inspect import isabstract
 
 import numpy as np
 import pytest
 import torch
 
-import vidcorr.benchmarks
+import vidcorr
 from lightning_modules import FrozenEncoder
+from tests.helpers.benchmark_data import benchmark_classes
 from tests.helpers.encoders import saved_resnet
 from vidcorr import DavisBenchmark, evaluate
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.identity import code_of, data_digest
 from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.datasets import generated
@@ -29,16 +27,6 @@ from vidcorr.videos.palettes import davis_palette
 SMALL = {"frames": 3, "size": (48, 48)}
 FRAMES = (".jpg", ".mp4")
 """Endings of frames; JHMDB's are PNGs in Rename_Images."""
-
-
-def of_package(kind=Benchmark):
-    """Return all benchmark classes of vidcorr."""
-    for module in pkgutil.iter_modules(vidcorr.benchmarks.__path__):
-        importlib.import_module(f"vidcorr.benchmarks.{module.name}")
-    found = [kind] if kind.__module__.startswith("vidcorr.") and not isabstract(kind) else []
-    for below in kind.__subclasses__():
-        found += of_package(below)
-    return list(dict.fromkeys(found))
 
 
 def davis(root):
@@ -142,7 +130,7 @@ def key(kind, arguments):
     return json.dumps(kind(**arguments).identity(), sort_keys=True)
 
 
-@pytest.mark.parametrize("kind", [*of_package(), pytest.param("a table of points", id="table")], ids=str)
+@pytest.mark.parametrize("kind", [*benchmark_classes(), pytest.param("a table of points", id="table")], ids=str)
 def test_each_annotation_counts_by_its_bytes_and_each_frame_by_its_size(kind, tmp_path):
     write = table_of_points
     if kind == "a table of points":

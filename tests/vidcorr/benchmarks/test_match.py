@@ -14,7 +14,8 @@ from vidcorr import MatchBenchmark, PfWillowBenchmark, Result
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets.generated import write_spair
 from vidcorr.functional import MatchingProtocol
-from vidcorr.metrics.matching import AVERAGES, MatchRows, score_keys
+from vidcorr.metrics.matching import AVERAGES, match_scores, score_keys
+from vidcorr.results.result import Row, leave_one_out
 from vidcorr.tracking import keypoint_matcher
 
 SMALL = {"input_size": 64}
@@ -70,11 +71,15 @@ LEVELS = [f"{kind}={n}" for kind in ("viewpoint", "scale", "truncation", "occlus
 
 
 def test_jackknife_is_over_categories():
-    rows = MatchRows(MatchingProtocol.named("sd-dino").with_changes(thresholds=[0.1]), {"": ["a", "b", "c"]})
-    for name, category, correct in (("a", "cat", [1, 1]), ("b", "cat", [0, 1]), ("c", "dog", [0, 0, 0])):
-        rows.update(name, category, np.array(correct, bool)[:, None])
-    assert rows.compute() == {f"PCK@0.1{of}": pytest.approx(value) for of, value in AVERAGES_OF_THREE.items()}
-    without = rows.without()
+    protocol = MatchingProtocol.named("sd-dino").with_changes(thresholds=[0.1])
+    pairs = {"a": ["cat", 2, [2]], "b": ["cat", 2, [1]], "c": ["dog", 3, [0]]}
+    rows = [Row(video=category, object=name) for name, (category, _, _) in pairs.items()]
+
+    def scores(some):
+        return match_scores({row.object: pairs[row.object] for row in some}, {"": list(pairs)}, protocol)
+
+    assert scores(rows) == {f"PCK@0.1{of}": pytest.approx(value) for of, value in AVERAGES_OF_THREE.items()}
+    without = leave_one_out(rows, scores)
     assert without["PCK@0.1"] == without["PCK@0.1-class"] == {"cat": 0, "dog": 0.75}
 
 

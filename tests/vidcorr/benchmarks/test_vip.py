@@ -10,11 +10,11 @@ from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
 from vidcorr import Result, VipBenchmark
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.benchmarks.evaluation import Ranks, RunContext
-from vidcorr.benchmarks.mask_evaluation import annotated_frames
+from vidcorr.benchmarks.masks import annotated_frames
 from vidcorr.datasets import Vip
 from vidcorr.datasets.generated import write_vip
 from vidcorr.metrics import InstanceAP, SemanticIoU
+from vidcorr.results.result import Row
 from vidcorr.tracking.label_tracker import LabelTracker
 
 SMALL = {"radius": 4, "context": 2}
@@ -97,5 +97,9 @@ def test_a_class_out_of_range_names_its_file(tmp_path):
 
 def test_ap_may_count_one_detection_for_an_instance(root):
     benchmark = VipBenchmark(root, parts=["instance"], one_to_one=True)
-    assert benchmark.start(colour(), RunContext(Ranks(), None, (benchmark.protocol,))).instance[0].one_to_one
+    detections = [[1.0, 0.9, 0.8, -1.0], [1.0, 0.5, 0.6, 0.8]]  # class, score, IoU, IoU of a better detection
+    row = Row(video="a", counts={"instance": [[detections, [1]]]})
+    several = VipBenchmark(root, parts=["instance"])
+    assert several.scores([row])["AP-unofficial@0.5"] == 2
+    assert benchmark.scores([row])["AP-unofficial@0.5"] == 1
     assert "one detection at most" in benchmark.data()["AP-unofficial"]

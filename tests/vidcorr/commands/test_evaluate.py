@@ -15,7 +15,7 @@ from vidcorr.backbones import build_feature_extractor
 from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.datasets.generated import write_davis, write_tap_vid
 from vidcorr.experiments.evaluate import Job, Runner
-from vidcorr.results.result import results_below
+from vidcorr.results.records import results_below
 from vidcorr.videos.files import DataError
 
 BLOCKY = "tests.helpers.encoders:Blocky"
@@ -54,7 +54,7 @@ def test_scores_equal_each_benchmark_alone_and_are_not_computed_twice(davis, tmp
 
 def test_a_job_that_fails_is_named_and_the_others_are_done(davis, tmp_path, capsys):
     class Failing(DavisBenchmark):
-        def start(self, *args):
+        def scorer(self, *args):
             raise RuntimeError("out of\nmemory")
 
     second = Failing(davis.root, changes=SMALL, limit_sequences=2, name="second")

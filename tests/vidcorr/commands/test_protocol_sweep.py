@@ -13,8 +13,7 @@ from vidcorr.commands.sweep import command
 from vidcorr.datasets.generated import write_youtube_vos
 from vidcorr.experiments.grid import read_grid
 from vidcorr.experiments.sweep import sweep
-from vidcorr.results.records import score_of
-from vidcorr.results.result import results_below
+from vidcorr.results.records import results_below, score_of
 from vidcorr.results.statistics import mean_score
 
 VARIED = ["radius=3,6", "topk=2,10", "temperature=0.05,0.2"]

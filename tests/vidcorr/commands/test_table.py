@@ -9,9 +9,9 @@ from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import refusal
 from vidcorr.experiments.table import gather_results
 from vidcorr.functional import PropagationProtocol
-from vidcorr.results.published import PUBLISHED, published_beside
+from vidcorr.results.published import PUBLISHED, TEST_SETS, published_beside
 from vidcorr.results.rendering import render
-from vidcorr.results.result import TEST_SETS, Evaluated, Network, Protocol, Result, Stage
+from vidcorr.results.result import Evaluated, Network, Protocol, Result, Stage
 from vidcorr.results.statistics import Sample, difference, interval
 
 
@@ -176,13 +176,16 @@ def digest(**changes):
 
 
 def test_published_rows_stand_beside_their_own_protocol_only(tmp_path):
-    ours = write(tmp_path / "a", "A", {"J&F-Mean": 0.5}, sequences=30, digest=digest())
+    facts = {"year": 2017, "split": "val", "resolution": "480p"}
+    ours = write(tmp_path / "a", "A", {"J&F-Mean": 0.5}, sequences=30, digest=digest(), **facts)
     rows = gather_results([ours], published=True).rows
     assert {cell.scores for name, row in rows.items() if name != "A" for cell in row.values()} == {(0.667,), (0.679,)}
     assert "Table 7" in render(gather_results([ours], published=True), "md")
     for sequences, other in ((30, digest(radius=6)), (30, "of another version"), (8, digest())):
-        other = write(tmp_path / other, "B", {"J&F-Mean": 0.5}, sequences=sequences, digest=other)
+        other = write(tmp_path / other, "B", {"J&F-Mean": 0.5}, sequences=sequences, digest=other, **facts)
         assert list(gather_results([other], published=True).rows) == ["B"]
+    unknown = write(tmp_path / "unknown", "C", {"J&F-Mean": 0.5}, sequences=30, digest=digest())
+    assert list(gather_results([unknown], published=True).rows) == ["C"]  # 30 sequences, and no fact of the data
 
 
 def test_published_rows_have_sources_and_uncertain_ones_stay_away():

@@ -15,15 +15,16 @@ from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, TapVidBenchmark, VosBenchmark, evaluate
 from vidcorr.backbones import Clips
 from vidcorr.benchmarks.base import Benchmark
-from vidcorr.benchmarks.evaluation import Evaluation, Ranks
 from vidcorr.benchmarks.network import NetworkSpec
+from vidcorr.benchmarks.ranks import Ranks
+from vidcorr.benchmarks.run import Scorer
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.evaluate import Job, passes_of
 from vidcorr.experiments.grid import read_grid
 from vidcorr.experiments.protocol_choice import protocols_of
 from vidcorr.functional import PropagationProtocol
-from vidcorr.metrics.rows import SequenceRows
+from vidcorr.results.result import Row
 from vidcorr.videos.mask_files import read_mask
 
 VFS = PropagationProtocol.named("vfs")
@@ -229,23 +230,13 @@ def test_jobs_of_other_features_data_or_kinds_have_passes_of_their_own(benchmark
     assert [len(jobs) for jobs in passes_of(jobs)] == [1] * 5
 
 
-class Means(SequenceRows):
-    """A number for each sequence."""
-
-    def scores(self, table):
-        return {"mean": sum(table.values()) / len(table)}
-
-
-class MeanFeature(Evaluation):
+class MeanFeature(Scorer):
     """Means of the features of first frames."""
 
-    def __init__(self, extractor, context):
-        super().__init__(context, metrics=[Means()])
-        self.extractor = extractor
-
-    def follow(self, sequence):
+    def score(self, sequence, writer):
         first = next(iter(sequence.read()))
-        self.metrics[0].add_row(sequence.name, self.extractor(first[None].float() / 255).mean().item())
+        mean = self.extractor(first[None].float() / 255).mean().item()
+        yield self.outputs[0], Row(video=sequence.name, values={"mean": mean})
 
 
 @dataclass(frozen=True)
@@ -258,8 +249,11 @@ class MeanFeatures(Benchmark):
     def read(self):
         return Davis(self.root)
 
-    def start(self, extractor, context):
-        return MeanFeature(extractor, context)
+    def scorer(self, extractor, protocols):
+        return MeanFeature(extractor)
+
+    def scores(self, rows):
+        return {"mean": sum(row.values["mean"] for row in rows) / len(rows)}
 
 
 def test_a_benchmark_without_a_protocol_is_evaluated_as_others_are(davis_root, tmp_path):

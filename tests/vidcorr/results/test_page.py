@@ -19,12 +19,12 @@ from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.benchmarks import base
 from vidcorr.metrics import boundary_accuracy, region_similarity
 from vidcorr.results.page import Chart, scores_by_sequence, write_report
 from vidcorr.results.pictures import overlay_masks
 from vidcorr.results.pictures.overlays import reduced
 from vidcorr.results.result import Evaluated, Result, Row, Shown
+from vidcorr.tracking import record
 
 HOSTILE = "</script><script>window.hit = 1</script><!--<script><img src=x onerror='window.hit = 2'>"
 
@@ -162,7 +162,7 @@ def test_every_benchmark_writes_one(name, tmp_path):
 
 
 def test_a_page_that_cannot_be_written_takes_nothing_away(davis_root, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(base, "write_report", Mock(side_effect=RuntimeError("no template")))
+    monkeypatch.setattr(record, "write_report", Mock(side_effect=RuntimeError("no template")))
     benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
     (tmp_path / "report.html").write_text("of an earlier run")
     scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path).scores

@@ -14,7 +14,9 @@ import torch  # noqa: F401
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from vidcorr import Result
-from vidcorr.results.result import Evaluated, Network, Protocol, Provenance, Row, Shown, Stage, results_below
+from vidcorr.results.published import TEST_SETS
+from vidcorr.results.records import results_below
+from vidcorr.results.result import Evaluated, Network, Protocol, Provenance, Row, Shown, Stage
 
 PROTOCOL = Protocol(name="vfs", digest="d1", fields={"radius": 12, "sizes": (480, None)})
 FULL = Result(
@@ -83,6 +85,13 @@ def test_other_data_of_as_many_sequences_are_not_the_test_set():
     others = {"sequences": 29, "year": 2016, "split": "train", "resolution": "Full-Resolution", "limit_sequences": 30}
     assert not any(on_test_set(**{key: value}) for key, value in others.items())
     assert not on_test_set(benchmark="mose")
+    for name, facts in TEST_SETS.items():
+        names = [str(number) for number in range(facts["sequences"])]
+        data = {key: value for key, value in facts.items() if key != "sequences"}
+        assert davis_result(benchmark=name, sequences=names, data=data).on_test_set
+        for missing in data:  # a set of as many sequences that does not state the fact
+            others = {key: value for key, value in data.items() if key != missing}
+            assert not davis_result(benchmark=name, sequences=names, data=others).on_test_set
 
 
 def test_command_versions_and_gpus(monkeypatch):
@@ -92,7 +101,7 @@ def test_command_versions_and_gpus(monkeypatch):
         return version(package)
 
     monkeypatch.setattr(sys, "argv", ["vidcorr", "score"])
-    monkeypatch.setattr("vidcorr.results.result.version", absent)
+    monkeypatch.setattr("vidcorr.results.provenance.version", absent)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda number: f"GPU {number}")

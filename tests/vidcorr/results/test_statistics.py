@@ -5,11 +5,12 @@ import pytest
 from scipy import stats
 
 from tests.helpers.runs import davis_result
-from vidcorr.metrics.keypoints import KeypointRows
-from vidcorr.results.records import records_of, tabulate
+from vidcorr.metrics.keypoints import pck_counts, pck_scores
+from vidcorr.results.records import records_of
 from vidcorr.results.rendering import render
-from vidcorr.results.result import Network, Result, Row
+from vidcorr.results.result import Network, Result, Row, leave_one_out
 from vidcorr.results.statistics import Sample, difference, from_best, interval
+from vidcorr.results.tables import tabulate
 
 
 def by_name(values, seed=None):
@@ -133,28 +134,24 @@ def test_a_pooled_score_has_the_jackknife_over_its_sequences():
     shifts = [generator.uniform(0, 30, (frames, 3, 2)) for frames in (2, 9, 4, 6, 3)]
     box = np.array([[0.0, 0.0], [30.0, 0.0], [30.0, 40.0]]) + 100
 
-    def scored(scale, clips):
-        metric = KeypointRows(thresholds=(0.5,))
-        for clip in clips:
-            truth = np.broadcast_to(box, shifts[clip].shape)
-            metric.update(truth + scale * shifts[clip], truth, name=str(clip))
-        return metric
+    def scores(rows):
+        return pck_scores([row.counts["joints"] for row in rows], (0.5,))
 
-    ours, base = (scored(scale, range(5)) for scale in (1.0, 1.3))
-    results = [
-        Result(
-            benchmark="jhmdb",
-            network=Network(name=name),
-            scores=metric.compute(),
-            without=metric.without(),
-            rows=[Row(video=video, values=values) for video, _, values in metric.values()],
-        )
-        for name, metric in (("ours", ours), ("base", base))
-    ]
-    rest = [scored(1.0, [other for other in range(5) if other != clip]).compute()["PCK@0.5"] for clip in range(5)]
+    results = []
+    for name, scale in (("ours", 1.0), ("base", 1.3)):
+        rows = []
+        for clip, shift in enumerate(shifts):
+            truth = np.broadcast_to(box, shift.shape)
+            counts = pck_counts(truth + scale * shift, truth, (0.5,)).tolist()
+            rows.append(Row(video=str(clip), values=pck_scores([counts], (0.5,)), counts={"joints": counts}))
+        without = leave_one_out(rows, scores)
+        network = Network(name=name)
+        results.append(Result(benchmark="jhmdb", network=network, scores=scores(rows), without=without, rows=rows))
+    ours = results[0]
+    rest = [scores([row for row in ours.rows if row.video != str(clip)])["PCK@0.5"] for clip in range(5)]
     assert results[0].sample("PCK@0.5").without == {str(clip): score for clip, score in enumerate(rest)}
     half = stats.t.ppf(0.975, 4) * np.sqrt(4 * np.var(rest))
-    score = ours.compute()["PCK@0.5"]
+    score = ours.scores["PCK@0.5"]
     assert results[0].interval("PCK@0.5") == pytest.approx((max(score - half, 0), min(score + half, 1)))
     table = tabulate(record for result in results for record in records_of(result)).with_differences("base")
     change = next(iter(table.rows["ours"].values())).difference

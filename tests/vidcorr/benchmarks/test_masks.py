@@ -12,11 +12,10 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result, TapVidBenchmark
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.benchmarks.mask_evaluation import ObjectScorer, annotated_frames
+from vidcorr.benchmarks.masks import ObjectScores, annotated_frames
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_tap_vid
 from vidcorr.metrics.rules import RULES
-from vidcorr.metrics.scoring import ObjectRows
 from vidcorr.tracking.label_tracker import TrackedFrame
 from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.mask_files import read_mask
@@ -77,12 +76,12 @@ def test_constant_features_are_told(davis_root, tmp_path, kind):
 
 def test_scoring_never_waits_with_more_than_a_few_frames(davis_root, monkeypatch):
     """A network that is faster than the scores does not fill the memory."""
-    monkeypatch.setattr("vidcorr.benchmarks.mask_evaluation.MOST_PENDING", 2)
-    sequence, metric = Davis(davis_root)[0], ObjectRows(RULES["davis-2017"])
+    monkeypatch.setattr("vidcorr.benchmarks.masks.MOST_PENDING", 2)
+    sequence = Davis(davis_root)[0]
     with ThreadPoolExecutor(1) as pool:
-        scorer = ObjectScorer(sequence, [metric], pool)
+        scores = ObjectScores(sequence, RULES["davis-2017"], {}, 1, pool)
         for t in range(sequence.num_frames):
-            scorer.add(t, TrackedFrame(sequence.frame(t), [], [sequence.mask(t)]))
-            assert len(scorer.pending) <= 2
-        scorer.finish()
-    assert metric.compute()["J-Mean"] == 1
+            scores.add(t, TrackedFrame(sequence.frame(t), [], [sequence.mask(t)]))
+            assert len(scores.pending) <= 2
+        scores.finish()
+    assert all(values["J-Mean"] == 1 for values in scores.objects[0].values())

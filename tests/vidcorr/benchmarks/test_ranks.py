@@ -11,7 +11,7 @@ import torch
 from tests.helpers import benchmark_ranks
 from tests.helpers.ranks import on_ranks
 from vidcorr import Result
-from vidcorr.benchmarks.evaluation import distribute
+from vidcorr.benchmarks.ranks import distribute
 
 
 def test_every_sequence_goes_to_one_rank_and_the_ranks_are_even():

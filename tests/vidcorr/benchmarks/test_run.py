@@ -1,0 +1,215 @@
+"""A run: a stored result is scored again, the network stays as it was, rows are the only container."""
+
+import random
+import shutil
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers.benchmark_data import benchmark_classes, data_for
+from tests.helpers.encoders import saved_resnet
+from tests.helpers.foreign import enliven
+from tests.helpers.refusal import refused
+from tests.helpers.words import SMALL
+from vidcorr import Benchmark, DavisBenchmark, Result, Row, Scorer
+from vidcorr.backbones import Clips, build_encoder, build_feature_extractor, weights_digest
+from vidcorr.backbones.eval_mode import networks_of
+from vidcorr.datasets import Davis
+from vidcorr.datasets.generated import write_spair
+
+
+def pairs_of_pictures(root, line):
+    write_spair(root / "set", 1, views=2, points=12, size=(48, 64))
+    pictures = sorted((root / "set/JPEGImages").rglob("*.jpg"))[:2]
+    (root / "duck").mkdir()
+    for name, picture in zip(("a.jpg", "b.jpg"), pictures, strict=True):
+        shutil.copy(picture, root / "duck" / name)
+    (root / "test_pairs.csv").write_text(f"header\nduck/a.jpg,duck/b.jpg,{line}\nduck/b.jpg,duck/a.jpg,{line}\n")
+    return {"root": root, "changes": {"input_size": 64}}
+
+
+DATA = {
+    "DavisBenchmark": lambda root: {"root": data_for("davis", root), "changes": SMALL},
+    "JhmdbBenchmark": lambda root: {"root": data_for("jhmdb", root)},
+    "OtbBenchmark": lambda root: {"root": data_for("otb_all", root), "version": None},
+    "VipBenchmark": lambda root: {"root": data_for("vip", root), "changes": {"radius": 4, "context": 2}},
+    "TapVidBenchmark": lambda root: {"root": data_for("tap_vid", root)},
+    "BadjaBenchmark": lambda root: {"root": data_for("badja", root)},
+    "MatchBenchmark": lambda root: {"root": data_for("spair", root), "changes": {"input_size": 64}},
+    "PfPascalBenchmark": lambda root: (
+        pairs_of_pictures(root, "9,20;9,20;9,20;9,20;1") | {"changes": {"input_size": 64}}
+    ),
+    "PfWillowBenchmark": lambda root: pairs_of_pictures(root, ",".join(map(str, range(1, 41)))),
+    "YoutubeVosBenchmark": lambda root: {"root": data_for("youtube_vos", root), "split": "train"},
+    "VosBenchmark": lambda root: {"root": data_for("vos", root), "changes": SMALL},
+}
+"""Benchmark → its arguments, over small data that a function writes."""
+
+
+def bits(scores):
+    return {key: value.hex() for key, value in scores.items()}
+
+
+@pytest.mark.parametrize("kind", benchmark_classes(), ids=lambda kind: kind.__name__)
+def test_a_stored_result_is_scored_again_without_a_network(kind, tmp_path):
+    """The rows in any order; and a pooled score without a sequence is the same function of the other rows."""
+    arguments = DATA[kind.__name__](tmp_path)
+    kind(**arguments).evaluate("raw_colour", tmp_path / "out")
+    stored = Result.load(tmp_path / "out")
+    assert stored.scores
+    benchmark = kind(**arguments)
+    rows = random.Random(0).sample(stored.rows, len(stored.rows))
+    assert bits(benchmark.scores(rows)) == bits(stored.scores)
+    for key, scores in stored.without.items():
+        for video, score in scores.items():
+            others = [row for row in rows if row.video != video]
+            assert benchmark.scores(others)[key].hex() == score.hex()
+    assert bool(stored.without) == (benchmark.pooled and len({row.video for row in rows}) > 1)
+    assert isinstance(hash(benchmark), int)
+    assert hash(benchmark) == hash(kind(**arguments))
+
+
+def test_rows_of_several_stages_are_scored_stage_by_stage(davis_root):
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, stage=["res2", "res3"], stride=8, limit_sequences=1)
+    assert isinstance(hash(benchmark), int)
+    result = benchmark.evaluate("tests.helpers.encoders:TinyResNet")
+    for stage in result.stages:
+        scores = benchmark.scores([row for row in result.rows if row.stage == stage])
+        assert {f"{stage}/{key}": score for key, score in scores.items()}.items() <= result.scores.items()
+    refused(ValueError, "rows of several stages; score each stage by itself", benchmark.scores, result.rows)
+    twice = [row for row in result.rows if row.stage == "res2"] * 2
+    refused(ValueError, "scored more than once: synthetic-000", benchmark.scores, twice)
+
+
+class Trunk(nn.Sequential):
+    """A user's network of stride 8, with statistics of batches and Dropout."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 8, 8, 8), nn.BatchNorm2d(8), nn.Dropout(0.5))
+        enliven(self)
+
+
+class Extractor(Trunk):
+    """A user's extractor: it states its stride."""
+
+    stride = 8
+
+
+def clips():
+    network = nn.Sequential(nn.Conv3d(3, 8, (2, 8, 8), (2, 8, 8)), nn.BatchNorm3d(8))
+    return Clips(network, window=4)
+
+
+def resnet(**options):
+    extractor = build_feature_extractor("torchvision:resnet18", "res2", **options)
+    enliven(extractor)
+    return extractor
+
+
+IN_MEMORY = {
+    "module": Trunk,
+    "extractor": Extractor,
+    "fused extractor": resnet,
+    "upsampled extractor": lambda: resnet(upsample="bilinear:2"),
+    "compiled module": lambda: torch.compile(Extractor(), backend="eager"),
+    "video encoder": clips,
+}
+
+
+def checkpoint(folder):
+    saved_resnet(folder / "resnet.ckpt")
+    return str(folder / "resnet.ckpt")
+
+
+BY_NAME = {
+    "timm name": lambda folder: "timm:resnet18@res2",
+    "torchvision name": lambda folder: "torchvision:resnet18@res2",
+    "callable": lambda folder: "tests.helpers.encoders:TinyResNet",
+    "checkpoint": checkpoint,
+}
+
+
+def state(network):
+    parts = [part for held in networks_of(network) for part in held.modules()]
+    return [weights_digest(held) for held in networks_of(network)], [part.training for part in parts]
+
+
+@pytest.mark.parametrize("name", IN_MEMORY)
+def test_a_network_in_train_mode_is_scored_in_eval_mode_and_stays_as_it_was(name, davis_root):
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
+    torch.manual_seed(1)
+    network = IN_MEMORY[name]()
+    for held in networks_of(network):
+        held.eval()
+    expected = benchmark.evaluate(network)
+    for held in networks_of(network):
+        held.train()
+        list(held.modules())[-1].eval()  # a mode of its own
+    before = state(network)
+    random_state = torch.random.get_rng_state()
+    result = benchmark.evaluate(network)
+    assert bits(result.scores) == bits(expected.scores)
+    assert state(network) == before
+    assert torch.equal(torch.random.get_rng_state(), random_state)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_network_by_name_leaves_the_random_state(name, davis_root, tmp_path):
+    given = BY_NAME[name](tmp_path)
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
+    random_state = torch.random.get_rng_state()
+    scores = [bits(benchmark.evaluate(given).scores) for _ in range(2)]
+    assert scores[0] == scores[1]
+    assert torch.equal(torch.random.get_rng_state(), random_state)
+
+
+class Brightness(Scorer):
+    """A user's scorer: the mean feature of a first frame."""
+
+    def score(self, sequence, writer):
+        mean = self.extractor(sequence.frame(0)[None].float() / 255).mean().item()
+        yield self.outputs[0], Row(video=sequence.name, values={"mean": mean})
+
+
+@dataclass(frozen=True)
+class BrightnessBenchmark(Benchmark):
+    """A user's benchmark: a reader, a scorer, and the meaning of rows."""
+
+    default_name = "brightness"
+    score_names = ("mean",)
+
+    root: str
+
+    def read(self):
+        return Davis(self.root)
+
+    def scorer(self, extractor, protocols):
+        return Brightness(extractor)
+
+    def scores(self, rows):
+        return {"mean": sum(row.values["mean"] for row in rows) / len(rows)}
+
+
+def test_a_benchmark_of_a_user_is_a_reader_a_scorer_and_scores(davis_root, tmp_path):
+    benchmark = BrightnessBenchmark(str(davis_root))
+    result = benchmark.evaluate("raw_colour", tmp_path)
+    assert Result.load(tmp_path) == result
+    assert benchmark.scores(result.rows) == result.scores
+    assert [row.video for row in result.rows] == [sequence.name for sequence in benchmark.sequences]
+    without = replace(benchmark, limit_sequences=1).evaluate("raw_colour").scores["mean"]
+    assert without == result.rows[0].values["mean"]
+
+
+def test_several_protocols_are_outputs_of_one_pass(davis_root):
+    davis = DavisBenchmark(davis_root, changes=SMALL, stage=["res2", "res3"], limit_sequences=1)
+    protocols = [davis.protocol, davis.protocol.with_changes(topk=3)]
+    extractor = davis.extractor(build_encoder("tests.helpers.encoders:TinyResNet"))
+    scorer = davis.scorer(extractor, protocols)
+    found = [(each.stage, each.layer, each.stride, each.protocol.topk, each.place) for each in scorer.outputs]
+    topk = davis.protocol.topk
+    first, second = extractor.stride
+    of_first = [("res2", "res2", first, topk, 0), ("res2", "res2", first, 3, 1)]
+    assert found == [*of_first, ("res3", "res3", second, topk, 0), ("res3", "res3", second, 3, 1)]
+    assert first < second

@@ -1,0 +1,141 @@
+"""The processes that share a run, and the sequences of each."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from .. import signals
+
+SHORTEST_LIMIT, PATIENCE = timedelta(hours=4), 4
+"""A finished rank waits for the others at least the limit, or PATIENCE times as long as its sequences took."""
+EXCHANGE = timedelta(minutes=30)
+"""Limit of messages between ranks after all have finished; the messages are small."""
+
+
+T = TypeVar("T")
+
+
+class BenchmarkError(RuntimeError):
+    """Error for a benchmark that failed on a rank; all ranks raise it, with the message of the failed rank."""
+
+
+class LostRank(BenchmarkError):
+    """Error on the remaining ranks if the process of another rank has ended or hangs."""
+
+
+class Ranks(AbstractContextManager["Ranks"]):
+    """The ranks that share a run; without a process group a single rank.
+
+    Results travel over a separate gloo group, which needs no GPU and has longer limits than the group of the training.
+    Use it as a context, or call `close`.
+
+    Args:
+        shared: False: this rank runs alone, and no other need call it.
+    """
+
+    def __init__(self, shared: bool = True) -> None:
+        active = shared and dist.is_available() and dist.is_initialized()
+        self.rank = dist.get_rank() if active else 0
+        self.size = dist.get_world_size() if active else 1
+        self.group: Any = dist.new_group(backend="gloo", timeout=EXCHANGE) if self.size > 1 else None
+
+    def gather(self, value: T) -> list[T]:
+        """Return the picklable values of all ranks, in the order of the ranks, on every rank.
+
+        Raises:
+            LostRank: if the process of another rank has ended.
+        """
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        with self._others_alive():
+            dist.all_gather_object(values, value, group=self.group)
+        return values
+
+    @contextmanager
+    def _others_alive(self) -> Iterator[None]:
+        """Raise `LostRank` in place of gloo's error."""
+        try:
+            yield
+        except RuntimeError as error:
+            late = "monitoredBarrier in" in str(error)
+            reason = "another rank hangs, or takes far longer than this one" if late else "connection closed by peer"
+            raise LostRank(
+                f"rank {self.rank} of {self.size}: {reason}: read the last lines of the other ranks; one may be "
+                "out of memory"
+            ) from error
+
+    def largest(self, value: int) -> int:
+        """Return the largest value over all ranks, on every rank."""
+        if self.size == 1:
+            return value
+        largest = torch.tensor(value)
+        with self._others_alive():
+            dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.group)
+        return int(largest)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Run a block on all ranks; if it fails on a rank, all ranks raise its error.
+
+        Raises:
+            BenchmarkError: on every rank; a run of a single rank raises the original error.
+            LostRank: if the process of another rank has ended or hangs.
+            Stopped: on every rank, if a signal has stopped any of them.
+        """
+        if self.size == 1:
+            yield
+            return
+        error: BaseException | None = None
+        began = time.monotonic()
+        try:
+            yield
+        except (Exception, signals.Stopped) as raised:
+            error = raised
+        limit = max(SHORTEST_LIMIT, PATIENCE * timedelta(seconds=time.monotonic() - began))
+        with self._others_alive():
+            dist.monitored_barrier(self.group, limit)
+        stopped_by = error.number if isinstance(error, signals.Stopped) else None
+        message = None if error is None else f"{type(error).__name__}: {error}"
+        ends = self.gather((stopped_by, message))
+        if stops := [number for number, _ in ends if number]:
+            raise signals.Stopped(stops[0]) from error
+        for rank, (_, message) in enumerate(ends):
+            if message is not None:
+                raise BenchmarkError(f"rank {rank} of {self.size}: {message}") from error
+
+    def close(self, *_: object) -> None:
+        """Destroy the process group."""
+        if self.group is not None and dist.is_initialized():
+            dist.destroy_process_group(self.group)
+        self.group = None
+
+    __exit__ = close
+
+
+def distribute(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Distribute sequences so that ranks have about equally many frames: the longest first, to the least loaded rank.
+
+    Args:
+        lengths: numbers of frames of the sequences.
+        size: number of ranks.
+
+    Returns:
+        Indices of the sequences, a list per rank.
+
+    Example:
+        >>> distribute([10, 90, 50, 45], 2)
+        [[1, 0], [2, 3]]
+    """
+    parts: list[list[int]] = [[] for _ in range(size)]
+    frames = [0] * size
+    for number in sorted(range(len(lengths)), key=lambda n: (-lengths[n], n)):
+        least = frames.index(min(frames))
+        parts[least].append(number)
+        frames[least] += lengths[number]
+    return parts

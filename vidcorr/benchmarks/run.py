@@ -1,0 +1,294 @@
+"""A run of a benchmark: outputs of a network, their rows over all sequences and ranks, a result per protocol."""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import nn
+
+from .. import signals
+from ..backbones import weights_digest
+from ..backbones.eval_mode import eval_mode
+from ..functional.device import out_of_memory_advice, random_state_kept
+from ..results.pictures import Picture
+from ..results.provenance import Provenance
+from ..results.result import Evaluated, Network, Protocol, Result, Row, Stage, leave_one_out, require_writable
+from ..tracking.frame_encoder import LOWER, FrameEncoder, Stopwatch, normalises
+from ..tracking.record import RunWriter
+from ..videos.files import DataError
+from .ranks import Ranks, distribute
+
+if TYPE_CHECKING:
+    from .base import Benchmark
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a run scores: a feature map of the network under a protocol.
+
+    Attributes:
+        stage: name of the map in keys and folders; empty if the network gives a single map.
+        layer: name of the network's layer that gives the map; empty if the network does not name it.
+        stride: pixels per cell of the map; None if the network does not declare it.
+        protocol: the protocol at these features; None for a benchmark without protocols.
+        place: index of the protocol among the protocols of the run.
+    """
+
+    stage: str = ""
+    layer: str = ""
+    stride: int | None = None
+    protocol: Any = None
+    place: int = 0
+
+
+def outputs_of(extractor: nn.Module, tracker: Any, protocols: Sequence[Any]) -> list[Output]:
+    """Return the outputs of a run: all protocols of the first map, then those of the next.
+
+    Args:
+        extractor: the features of a network; `stage` and `stride` are a value, or a list with a value per map.
+        tracker: its `stages` and `protocols` have an item per output; None for a benchmark that tracks nothing.
+        protocols: the protocols of the run.
+    """
+    layers = _as_list(getattr(extractor, "stage", None))
+    strides = _as_list(getattr(extractor, "stride", None))
+    stages = [""] if tracker is None else tracker.stages
+    protocols_of_outputs = [None] * len(stages) if tracker is None else tracker.protocols
+    outputs: list[Output] = []
+    for stage, protocol in zip(stages, protocols_of_outputs, strict=True):
+        number_of_map, place = divmod(len(outputs), len(protocols))
+        one_stride = len(strides) != len(layers)
+        outputs.append(
+            Output(
+                stage=stage,
+                layer=layers[number_of_map] or "",
+                stride=strides[0] if one_stride else strides[number_of_map],
+                protocol=protocol,
+                place=place,
+            )
+        )
+    return outputs
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+class Scorer(ABC):
+    """Tracks and scores the sequences of a run, one after another, on one rank.
+
+    Args:
+        extractor: the features of a network, in eval mode.
+        protocols: the protocols of the run; (None,) for a benchmark without protocols.
+        tracker: propagates labels, points or boxes; None if the benchmark tracks nothing.
+
+    Attributes:
+        outputs: the feature maps under the protocols; a single one for a benchmark that tracks nothing.
+        watch: seconds by kind of work.
+    """
+
+    def __init__(self, extractor: nn.Module, protocols: Sequence[Any] = (None,), tracker: Any = None) -> None:
+        self.extractor = extractor
+        self.tracker = tracker
+        self.outputs = outputs_of(extractor, tracker, protocols)
+        self.watch: Stopwatch = tracker.watch if tracker else Stopwatch()
+
+    @abstractmethod
+    def score(self, sequence: Any, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
+        """Track and score a sequence.
+
+        Args:
+            sequence: a sequence of the benchmark.
+            writer: the files of the run; None writes nothing.
+
+        Yields:
+            An output and a row; the row names the output's stage.
+        """
+
+    def stage_of(self, output: Output) -> Stage:
+        """Return the features and the protocol of an output, for the result."""
+        protocol = Protocol() if output.protocol is None else Protocol.of(output.protocol)
+        is_declared = self.tracker is None or normalises(self.extractor)
+        return Stage(
+            layer=output.layer,
+            stride=output.stride,
+            normalised_by="" if is_declared else "itself",
+            protocol=protocol,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the scores depend on beside the data, for the result.
+
+        `constant_features` is True if the first frame of a video had equal features in all cells.
+        """
+        encoder = getattr(self.tracker, "encoder", None)
+        return {"constant_features": True} if isinstance(encoder, FrameEncoder) and encoder.constant else {}
+
+
+class Run(NamedTuple):
+    """Results and pictures of a run.
+
+    Attributes:
+        results: a result per protocol.
+        pictures: name → overlay of one of the first few sequences, for a logger.
+    """
+
+    results: list[Result]
+    pictures: dict[str, Picture]
+
+
+def run(
+    benchmark: Benchmark,
+    extractor: nn.Module,
+    network: Network,
+    protocols: Sequence[Any],
+    folder: Path | None = None,
+    *,
+    shared: bool = False,
+    past: Sequence[Evaluated] = (),
+    at: tuple[int, int] | None = None,
+) -> Run:
+    """Score the features of a network in one pass over the frames.
+
+    Args:
+        benchmark: the benchmark.
+        extractor: the features of a network, or a video encoder. Its weights, buffers and modes stay as they are.
+        network: description of the network, for the result; the digest of the weights is added.
+        protocols: protocols of the pass; a single one if there is a folder.
+        folder: folder of results, predictions and pictures; None writes nothing.
+        shared: share the sequences among the ranks of the process group; every rank must call it.
+        past: earlier evaluations of the same training, for the result.
+        at: epochs and optimiser steps of the training so far; None outside a training.
+
+    Returns:
+        The results and the pictures for a logger.
+    """
+    began = time.perf_counter()
+    results: list[Result] = []
+    with Ranks(shared) as ranks, random_state_kept(), eval_mode(extractor), torch.inference_mode():
+        with ranks.together():
+            if folder is not None and ranks.rank == 0:
+                require_writable(folder)
+            network = network.model_copy(update={"digest": weights_digest(extractor)})
+            with out_of_memory_advice(f"{benchmark.name}: {LOWER}"):
+                scorer = benchmark.scorer(extractor, protocols)
+            writer = None
+            if folder is not None:
+                writer = RunWriter(folder, [output.stage for output in scorer.outputs], benchmark.predictions)
+            own_rows: dict[Output, list[Row]] = {output: [] for output in scorer.outputs}
+            for sequence in _share(benchmark, ranks):
+                with _named(benchmark, sequence):
+                    for output, row in scorer.score(sequence, writer):
+                        own_rows[output].append(row)
+        rows_of_ranks = ranks.gather(list(own_rows.values()))
+        with ranks.together():
+            seconds = round(time.perf_counter() - began, 2)
+            judges = [benchmark.under(protocol) for protocol in protocols]
+            for place, judge in enumerate(judges):
+                stages: dict[str, Stage] = {}
+                rows: dict[str, list[Row]] = {}
+                for number, output in enumerate(scorer.outputs):
+                    if output.place == place:
+                        stages[output.stage] = scorer.stage_of(output)
+                        rows[output.stage] = judge.in_order([row for own in rows_of_ranks for row in own[number]])
+                scores = scores_of_stages(judge, rows)
+                history = [*past, Evaluated(epoch=at[0], step=at[1], scores=scores)] if at else past
+                result = Result(
+                    benchmark=benchmark.name,
+                    network=network,
+                    scores=scores,
+                    without=jackknife_of_stages(judge, rows),
+                    stages=stages,
+                    rows=[row for of_stage in rows.values() for row in of_stage],
+                    sequences=[sequence.name for sequence in benchmark.sequences],
+                    limit_sequences=benchmark.limit_sequences,
+                    data=benchmark.data() | scorer.facts() | judge.facts_of_rows(rows),
+                    protocol_source=judge.source_of_protocol(),
+                    seconds=seconds,
+                    seconds_of=scorer.watch.rounded(),
+                    ranks=ranks.size,
+                    history=history,
+                    shown=judge.shown(rows),
+                    provenance=Provenance.now(),
+                )
+                results.append(result)
+            if ranks.rank == 0:
+                if len(results) == 1:
+                    results[0].print()
+                for judge, result in zip(judges, results, strict=True):
+                    for remark in judge.remarks(result):
+                        log.warning("%s: %s", benchmark.name, remark)
+                if writer is not None:
+                    writer.finish(results[0], judges[0].tables(results[0]), benchmark.packed())
+    return Run(results, {} if writer is None else writer.pictures)
+
+
+def _share(benchmark: Benchmark, ranks: Ranks) -> Iterator[Any]:
+    """Yield the sequences of this rank; the first rank shows the progress in frames.
+
+    Raises:
+        Stopped: between two sequences, if a signal asks for it.
+    """
+    sequences = benchmark.sequences
+    frames = [sequence.num_frames for sequence in sequences]
+    indices = distribute(frames, ranks.size)[ranks.rank]
+    total = sum(frames[index] for index in indices)
+    done = 0
+    with signals.ProgressReport(benchmark.name, total, "frames", silent=ranks.rank != 0) as progress:
+        for index in indices:
+            signals.check()
+            yield sequences[index]
+            done += frames[index]
+            progress.advance(partial(str, sequences[index].name), to=done)
+
+
+@contextmanager
+def _named(benchmark: Benchmark, sequence: Any) -> Iterator[None]:
+    """Name the sequence in errors of a block, unless they name it or a file."""
+    try:
+        with out_of_memory_advice(f"{benchmark.name}, {sequence.name}: {LOWER}"):
+            yield
+    except ValueError as error:
+        if isinstance(error, DataError) or sequence.name in str(error):
+            raise
+        raise ValueError(f"{sequence.name}: {error}") from error
+
+
+def scores_of_stages(benchmark: Benchmark, rows: Mapping[str, Sequence[Row]]) -> dict[str, float]:
+    """Return the scores of rows, stage by stage; keys begin with the stage's name, if it has one.
+
+    Args:
+        benchmark: the benchmark under the protocol of the rows.
+        rows: name of a stage → its rows; without rows there are no scores.
+    """
+    found: dict[str, float] = {}
+    for stage, of_stage in rows.items():
+        scores = benchmark.scores(of_stage) if of_stage else {}
+        for key, score in scores.items():
+            found[f"{stage}/{key}" if stage else key] = score
+    return found
+
+
+def jackknife_of_stages(benchmark: Benchmark, rows: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, float]]:
+    """Return score → sequence → score of all the others, for pooled scores; keys begin with the stage's name.
+
+    Args:
+        benchmark: the benchmark under the protocol of the rows.
+        rows: name of a stage → its rows.
+    """
+    found: dict[str, dict[str, float]] = {}
+    if benchmark.pooled:
+        for stage, of_stage in rows.items():
+            for key, scores in leave_one_out(of_stage, benchmark.scores).items():
+                found[f"{stage}/{key}" if stage else key] = scores
+    return found

@@ -1,0 +1,58 @@
+"""Date, command, machine and package versions of a result."""
+
+import os
+import platform
+import sys
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field
+
+from .checked import Exact, Facts, Items
+
+
+class Provenance(Exact):
+    """Date, command, machine and package versions of a result."""
+
+    date: str = ""
+    command: Items[str] = ()
+    machine: Facts = Field(default={})
+    versions: dict[str, str] = Field(default={})
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return the provenance of a result that this process makes now.
+
+        GPUs and the native kernel are recorded only if torch is imported; without torch neither was used.
+        """
+        gpus: list[str] = []
+        compiled = False
+        if "torch" in sys.modules:
+            import torch
+
+            from ..functional.propagation.memory import kernel
+
+            compiled = kernel() is not None
+            if torch.cuda.is_available():
+                gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        file = Path("/proc/cpuinfo")
+        lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        machine = {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "processor": next(filter(None, names), "") or platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "compiled_search": compiled,
+            "gpus": gpus,
+        }
+        versions = {}
+        for package in ("vidcorr", "torch", "pytorch-lightning"):
+            try:
+                versions[package] = version(package)
+            except PackageNotFoundError:
+                versions[package] = "not installed"
+        date = datetime.now().astimezone().isoformat(timespec="seconds")
+        return cls(date=date, command=tuple(sys.argv), machine=machine, versions=versions)
