@@ -58,17 +58,19 @@ def run_command(args: Sequence[str]) -> None:
     if first in ("-h", "--help"):
         print(overview())
     elif first == "--version":
-        parts = ", ".join(f"{name} {version(name)}" for name in ("torch", "pytorch-lightning", "av", "timm"))
-        print(f"vidcorr {version('vidcorr')} ({parts}, Python {sys.version.split()[0]})")
+        parts = [f"{name} {version(name)}" for name in ("torch", "pytorch-lightning", "av", "timm")]
+        python, *_ = sys.version.split()
+        print(f"vidcorr {version('vidcorr')} ({', '.join(parts)}, Python {python})")
     elif first in RUNS:
         gc.disable()  # saves a sixth of the CPU time of Lightning's import
         run = import_module("callbacks.lightning_cli").run
         gc.enable()
         run(args)
-    elif (tool := tools().get(first)) is not None:
-        run_tool(f"vidcorr.commands.{tool.stem}", args[1:])
+    elif first in tools():
+        run_tool(f"vidcorr.commands.{tools()[first].stem}", args[1:])
     else:
-        endings, known = import_module("vidcorr.errors"), [*RUNS, *tools()]
+        endings = import_module("vidcorr.errors")
+        known = [*RUNS, *tools()]
         meant = endings.near(first, known) or ";"
         raise endings.UsageError(f"unknown command {first!r}{meant} Commands: {', '.join(known)}")
 
@@ -89,21 +91,26 @@ def _terminate(number: int, frame: object) -> None:
 
 def tools() -> dict[str, Path]:
     """Return command → file of the tools: files of `vidcorr/commands` that define `command`."""
-    files = list(COMMAND_FILES.glob("*.py"))
-    found = {file.stem.replace("_", "-"): file for file in files if "\ndef command(" in file.read_text("utf-8")}
-    return dict(sorted(found.items()))
+    found: dict[str, Path] = {}
+    for file in sorted(COMMAND_FILES.glob("*.py")):
+        if "\ndef command(" in file.read_text("utf-8"):
+            found[file.stem.replace("_", "-")] = file
+    return found
 
 
 def overview() -> str:
     """Return the text of `vidcorr --help`."""
-    texts = {command: ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "" for command, file in tools().items()}
-    commands = RUNS | {command: text.partition("\n")[0] for command, text in texts.items()}
+    commands = dict(RUNS)
+    for command, file in tools().items():
+        text = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
+        commands[command], _, _ = text.partition("\n")
     width = max(map(len, commands)) + 2
+    lines = [f"  {command:{width}}{text}" for command, text in commands.items()]
     return "\n".join(
         (
             "usage: vidcorr COMMAND [options]    (python cli.py COMMAND is the same)",
             "",
-            *(f"  {command:{width}}{text}" for command, text in commands.items()),
+            *lines,
             "",
             "vidcorr COMMAND --help shows the options of a command, vidcorr fit --model.help VFSSimSiam of a class.",
             "Configs combine, and flags override them: --config METHOD.yaml --config TRAINER.yaml --config DATA.yaml.",

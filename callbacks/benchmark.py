@@ -83,7 +83,10 @@ class BenchmarkCallback(Planned, pl.Callback):
     @property
     def history(self) -> dict[int, dict[str, float]]:
         """Optimiser step → logged scores, of the successful runs in `fit` or `validate`."""
-        return {run.step: {f"{self.name}/{key}": score for key, score in run.scores.items()} for run in self._runs}
+        found: dict[int, dict[str, float]] = {}
+        for run in self._runs:
+            found[run.step] = {f"{self.name}/{key}": score for key, score in run.scores.items()}
+        return found
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Open the data set before any training, and refuse neighbours that would make scores wrong or skip them."""
@@ -112,8 +115,7 @@ class BenchmarkCallback(Planned, pl.Callback):
     def plan_row(self) -> tuple[str, str]:
         """Return the row of the plan of a training: when the benchmark runs."""
         start = "before the first step, " if self.before_training else ""
-        epochs = "epoch" if self.every_n_epochs == 1 else f"{self.every_n_epochs} epochs"
-        return "benchmarks", f"{self.name} {start}every {epochs}, then at the end"
+        return "benchmarks", f"{self.name} {start}{_every(self.every_n_epochs)}, then at the end"
 
     def _refuse_stale_scores(self, trainer: pl.Trainer, other: ModelCheckpoint | EarlyStopping) -> None:
         """Refuse a callback that would read a score of this benchmark between two of its runs.
@@ -130,8 +132,8 @@ class BenchmarkCallback(Planned, pl.Callback):
             looks = math.lcm(other.every_n_epochs or 1, validated)
         by_step = isinstance(other, ModelCheckpoint) and not other.every_n_epochs
         if by_step or looks % period:
-            when = "every few steps" if by_step else "every epoch" if looks == 1 else f"every {looks} epochs"
-            runs = f"{self.name} runs every {period} epochs" if period > 1 else f"{self.name} runs every epoch"
+            when = "every few steps" if by_step else _every(looks)
+            runs = f"{self.name} runs {_every(period)}"
             advice = f"set every_n_epochs of {self.name} to 1"
             if isinstance(other, ModelCheckpoint):
                 advice = f"set its every_n_epochs to {period}, or use BestCheckpoint in its place"
@@ -292,6 +294,11 @@ class BenchmarkCallback(Planned, pl.Callback):
         with first_ranks_buffers(features, trainer.world_size):
             at = (epoch, trainer.global_step)
             return benchmark.run(features, network, protocols, folder, shared=True, past=earlier, at=at)
+
+
+def _every(epochs: int) -> str:
+    """Return a number of epochs in words."""
+    return "every epoch" if epochs == 1 else f"every {epochs} epochs"
 
 
 def _validates(trainer: pl.Trainer) -> bool:

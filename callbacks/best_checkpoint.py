@@ -38,7 +38,10 @@ class BestCheckpoint(Checkpoint):
     ) -> None:
         if mode not in ("max", "min") or save_top_k < -1:
             raise ValueError(f"BestCheckpoint: mode must be max or min and save_top_k ≥ −1, got {mode}, {save_top_k}")
-        self.monitor, self.mode, self.save_top_k, self.dirpath = monitor, mode, save_top_k, dirpath
+        self.monitor = monitor
+        self.mode = mode
+        self.save_top_k = save_top_k
+        self.dirpath = dirpath
         self._benchmark: BenchmarkCallback | None = None
         self.best_model_path = ""
         """Path of the best checkpoint, by Lightning's name for it; empty until a checkpoint is kept."""
@@ -50,24 +53,32 @@ class BestCheckpoint(Checkpoint):
         if stage != "fit":
             return
         self.dirpath = checkpoint_folder(trainer, self.dirpath)
-        self._scores, self.best_model_path, self._seen = {}, "", -1
+        self._scores = {}
+        self.best_model_path = ""
+        self._seen = -1
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-        benchmarks = {callback.name: callback for callback in callbacks if isinstance(callback, BenchmarkCallback)}
+        benchmarks: dict[str, BenchmarkCallback] = {}
+        declared: list[str] = []
+        for callback in callbacks:
+            if isinstance(callback, BenchmarkCallback):
+                benchmarks[callback.name] = callback
+                declared += callback.benchmark.score_keys
         if self.monitor is None:
-            keys = (key for callback in benchmarks.values() for key in callback.benchmark.score_keys)
-            if (first := next(keys, None)) is None:
+            if not declared:
                 raise ValueError("BestCheckpoint: no benchmark among the callbacks declares a score; set monitor")
-            self.monitor = first
-        name, wrong = self.monitor.partition("/")[0], f"BestCheckpoint(monitor={self.monitor!r})"
+            self.monitor = declared[0]
+        name, _, _ = self.monitor.partition("/")
+        wrong = f"BestCheckpoint(monitor={self.monitor!r})"
         if name not in benchmarks:
             there = ", ".join(benchmarks) or "there is none"
             raise ValueError(f"{wrong}: no benchmark {name!r} among the callbacks ({there})")
         known = benchmarks[name].benchmark.score_keys  # empty: a user's benchmark that declares none
         if known and self.monitor not in known:
             raise ValueError(f"{wrong}: {name} logs no such score; it logs {', '.join(known)}")
-        others = [other for other in callbacks if isinstance(other, BestCheckpoint) and other is not self]
-        if any(checkpoint_folder(trainer, other.dirpath) == self.dirpath for other in others):
-            raise ValueError(f"{wrong} and another BestCheckpoint would replace each other's files: set a dirpath")
+        for other in callbacks:
+            is_another = isinstance(other, BestCheckpoint) and other is not self
+            if is_another and checkpoint_folder(trainer, other.dirpath) == self.dirpath:
+                raise ValueError(f"{wrong} and another BestCheckpoint would replace each other's files: set a dirpath")
         self._benchmark = benchmarks[name]
 
     def on_save_checkpoint(
@@ -83,8 +94,8 @@ class BestCheckpoint(Checkpoint):
         """Restore the scores of existing files; files in the folder of another run do not count."""
         kept = checkpoint.get("best", {}).get(str(self.dirpath), {})
         if kept.get("monitor") == self.monitor:
-            files = {path.name for path in Path(str(self.dirpath)).glob("*.ckpt")}
-            self._keep({name: score for name, score in kept["scores"].items() if name in files})
+            folder = Path(str(self.dirpath))
+            self._keep({name: score for name, score in kept["scores"].items() if (folder / name).is_file()})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if the benchmark has just run and its score is among the best.
@@ -95,7 +106,8 @@ class BestCheckpoint(Checkpoint):
         step = trainer.global_step
         if self._benchmark is None or step == self._seen or step not in self._benchmark.history:
             return
-        scores, self._seen = self._benchmark.history[step], step
+        scores = self._benchmark.history[step]
+        self._seen = step
         if self.monitor not in scores:
             raise ValueError(f"BestCheckpoint(monitor={self.monitor!r}): the scores are {', '.join(scores)}")
         name = f"best-{EPOCH_FOLDER.format(trainer.current_epoch, step)}.ckpt"

@@ -19,7 +19,7 @@ from .benchmark import BenchmarkCallback
 from .run_folder import newest_checkpoint
 
 LIBRARIES_OF_NETWORKS = ("timm", "torchvision", "transformers")
-"""What stands before the colon of a network's name."""
+"""Libraries before the colon of a network's name."""
 
 
 def class_words(section: str, name: str | None) -> list[str]:
@@ -36,8 +36,11 @@ def class_words(section: str, name: str | None) -> list[str]:
     if name is None:
         return []
     if section == "model" and _is_network(name):
-        arguments = {key: value for key, value in read_spec(name).items() if value is not None}
-        return ["--model=FrozenEncoder", *(f"--model.{key}={value}" for key, value in arguments.items())]
+        words = ["--model=FrozenEncoder"]
+        for key, value in read_spec(name).items():
+            if value is not None:
+                words.append(f"--model.{key}={value}")
+        return words
     if not name.startswith("{") and ("." in name or ":" in name):
         module, _, attribute = name.replace(":", ".").rpartition(".")
         try:

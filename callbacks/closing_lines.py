@@ -1,4 +1,4 @@
-"""The lines that end a run of the command line: scores, page, checkpoint, and the command to go on with."""
+"""The lines that end a run of the command line: scores, page, checkpoint, and the next command."""
 
 import shlex
 from collections.abc import Sequence
@@ -34,19 +34,30 @@ def summary(trainer: pl.Trainer, line: CommandLine) -> list[str]:
     for benchmark in benchmarks:
         lines += _change_of(benchmark)
     if not benchmarks:
-        scores = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
+        scores = []
+        for key, value in trainer.callback_metrics.items():
+            if key.startswith("val/"):
+                scores.append(f"{key} {float(value):.4f}")
         if scores:
-            lines.append(", ".join(f"{key} {score:.4f}" for key, score in scores.items()))
-    pages = [benchmark.folder / "report.html" for benchmark in benchmarks if benchmark.folder is not None]
-    lines += [f"report: {page}" for page in pages[-1:]]
+            lines.append(", ".join(scores))
+    folders = [benchmark.folder for benchmark in benchmarks if benchmark.folder is not None]
+    if folders:
+        lines.append(f"report: {folders[-1] / 'report.html'}")
     if line.command == "fit":
-        # `LastCheckpoint` comes after those that keep the best
-        paths = [getattr(callback, "best_model_path", "") for callback in trainer.checkpoint_callbacks]
-        path = next(filter(None, paths), None)
-        if path is not None:
-            command = next_command(trainer, line, path)
-            lines.append(f"checkpoint: {path}" + (f"; next: {command}" if command else ""))
+        lines += _line_of_checkpoint(trainer, line)
     return lines
+
+
+def _line_of_checkpoint(trainer: pl.Trainer, line: CommandLine) -> list[str]:
+    """Return the line with the checkpoint of a fit and the next command; empty if nothing was saved."""
+    for callback in trainer.checkpoint_callbacks:  # `LastCheckpoint` comes after those that keep the best
+        path = getattr(callback, "best_model_path", "")
+        if path:
+            command = next_command(trainer, line, path)
+            if command is None:
+                return [f"checkpoint: {path}"]
+            return [f"checkpoint: {path}; next: {command}"]
+    return []
 
 
 def _change_of(benchmark: BenchmarkCallback) -> list[str]:
@@ -54,21 +65,26 @@ def _change_of(benchmark: BenchmarkCallback) -> list[str]:
     history = benchmark.history
     if len(history) < 2:
         return []
-    first, last = min(history), max(history)
-    # a run that resumed may have other stages, and a benchmark without annotations has no scores
-    key = next((key for key in history[last] if key in history[first]), None)
-    if key is None:
-        return []
-    before = f"{100 * history[first][key]:.1f} % at step {first}"
-    after = f"{100 * history[last][key]:.1f} % at step {last}"
-    return [f"{key} {before}, {after}"]
+    first = min(history)
+    last = max(history)
+    for key in history[last]:
+        if key in history[first]:  # a run that resumed may have other stages
+            before = f"{100 * history[first][key]:.1f} % at step {first}"
+            after = f"{100 * history[last][key]:.1f} % at step {last}"
+            return [f"{key} {before}, {after}"]
+    return []  # a benchmark without annotations has no scores
 
 
 def resume_command(args: Sequence[str], checkpoint: str) -> str:
     """Return a run's command line, with a checkpoint to resume from."""
-    pairs = zip(["", *args], args, strict=False)
-    words = [word for before, word in pairs if "--ckpt_path" not in (before, word.partition("=")[0])]
-    return shlex.join(["vidcorr", *words, "--ckpt_path", checkpoint])
+    words = ["vidcorr"]
+    before = ""
+    for word in args:
+        flag, _, _ = word.partition("=")
+        if "--ckpt_path" not in (before, flag):
+            words.append(word)
+        before = word
+    return shlex.join([*words, "--ckpt_path", checkpoint])
 
 
 def next_command(trainer: pl.Trainer, line: CommandLine, checkpoint: str) -> str | None:

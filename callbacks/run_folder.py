@@ -71,7 +71,8 @@ def continued_logger(root: str | Path, path: str | Path) -> TensorBoardLogger | 
         root: `default_root_dir` of the new run.
         path: checkpoint to resume from; for another file than the `last.ckpt` of a run in `root` there is no logger.
     """
-    run, logger = Path(path).resolve().parent.parent, TensorBoardLogger(root)
+    run = Path(path).resolve().parent.parent
+    logger = TensorBoardLogger(root)
     if Path(path).name != LAST or Path(logger.root_dir).resolve() != run.parent:
         return None
     return TensorBoardLogger(root, version=run.name)
@@ -79,7 +80,9 @@ def continued_logger(root: str | Path, path: str | Path) -> TensorBoardLogger | 
 
 def hide_logs(trainer: pl.Trainer, step: int) -> None:
     """Hide from TensorBoard what earlier runs in the folder logged from a step on, as its own `purge_step` does."""
-    for logger in trainer.loggers if trainer.is_global_zero else ():
+    if not trainer.is_global_zero:
+        return
+    for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             start = SessionLog(status=SessionLog.START)
             logger.experiment.file_writer.add_event(Event(step=step, session_log=start))
@@ -91,7 +94,8 @@ def newest_checkpoint(root: Path, folders: Iterable[str] = ()) -> Path | None:
     Lightning's `ckpt_path="last"` searches only the folder of the new run, which is empty.
     """
     paths = [*root.glob(f"checkpoints/{LAST}"), *root.glob(f"*/*/checkpoints/{LAST}")]
-    paths += [path for folder in folders if (path := Path(folder).expanduser() / LAST).is_file()]
+    further = [Path(folder).expanduser() / LAST for folder in folders]
+    paths += [path for path in further if path.is_file()]
     return max(paths, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
@@ -106,7 +110,9 @@ def logged_step(trainer: pl.Trainer) -> int:
 
 def log_scores(trainer: pl.Trainer, scores: Mapping[str, float]) -> None:
     """Give scores to every logger of a run, at the trainer's step; all ranks may call it."""
-    for logger in trainer.loggers if scores else ():
+    if not scores:
+        return
+    for logger in trainer.loggers:
         logger.log_metrics(dict(scores), step=trainer.global_step)
 
 
@@ -119,7 +125,8 @@ def log_picture(trainer: pl.Trainer, tag: str, picture: NDArray[np.uint8], step:
         picture: `(H, W, 3)` uint8.
         step: step at which it is logged; None is the trainer's.
     """
-    step = trainer.global_step if step is None else step
+    if step is None:
+        step = trainer.global_step
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(tag, picture, step, dataformats="HWC")

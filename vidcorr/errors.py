@@ -32,14 +32,16 @@ class Terminated(KeyboardInterrupt):
 
 def report(error: BaseException, command: str = "fit") -> str | int | None:
     """Return a command's exit status after an error, or a message (status 1); None for a bug: it gets a traceback."""
-    kinds, message = {kind.__name__ for kind in type(error).__mro__}, " ".join(str(error).split())
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    message = " ".join(str(error).split())
     if isinstance(error, KeyboardInterrupt):
         print(": ".join(["vidcorr: interrupted", *map(str, error.args)]), file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130
     if isinstance(error, BrokenPipeError) and _stdout_is_closed():  # as by `vidcorr … | head`
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (Python flushes it when it ends)
         return 141
-    if number := signals.cause_of(error):
+    number = signals.cause_of(error)
+    if number:
         return 128 + int(number)
     if isinstance(error, UsageError):
         print(f"vidcorr: {error}", file=sys.stderr)
@@ -57,8 +59,11 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
         said = printable(message) + ("" if _is_ours(error) else " (--debug shows where)")
     else:
         return None
-    rank, size = os.environ.get("RANK") or os.environ.get("LOCAL_RANK", "0"), os.environ.get("WORLD_SIZE", "1")
-    return f"vidcorr: {said}" if rank == "0" or size == "1" else f"vidcorr: rank {rank} of {size}: {said}"
+    rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK", "0")
+    size = os.environ.get("WORLD_SIZE", "1")
+    if rank == "0" or size == "1":
+        return f"vidcorr: {said}"
+    return f"vidcorr: rank {rank} of {size}: {said}"
 
 
 def near(name: str, known: Iterable[str], prefix: str = "") -> str:
@@ -81,9 +86,10 @@ def _of_ours(kind: type) -> bool:
 
 def _is_ours(error: BaseException) -> bool:
     """Return whether the message is for a user: an OSError, or an error that our code raised."""
-    raised_in = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)][-1:]
-    ours = any(name.partition(".")[0] in OUR_PACKAGES for name in raised_in)
-    return isinstance(error, OSError) or ours or _of_ours(type(error))
+    package = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        package, _, _ = str(frame.f_globals.get("__name__")).partition(".")
+    return isinstance(error, OSError) or package in OUR_PACKAGES or _of_ours(type(error))
 
 
 def _stdout_is_closed() -> bool:
@@ -97,7 +103,13 @@ def _stdout_is_closed() -> bool:
 
 def printable(text: str) -> str:
     """Escape the control characters of a text: names in a file could send commands to the terminal."""
-    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+    shown = []
+    for char in text:
+        if char.isprintable() or char == "\n":
+            shown.append(char)
+        else:
+            shown.append(ascii(char).strip("'"))
+    return "".join(shown)
 
 
 class Refusal(NamedTuple):
@@ -177,7 +189,10 @@ def _quoted(text: str) -> str:
 
 def _files_with(name: str, files: Iterable[tuple[Path, object]]) -> list[str]:
     """Return the path of the first config that sets a name; empty if none does."""
-    return [str(path) for path, content in files if _sets(content, name)][:1]
+    for path, content in files:
+        if _sets(content, name):
+            return [str(path)]
+    return []
 
 
 def _sets(content: object, name: str) -> bool:
@@ -192,8 +207,11 @@ def _sets(content: object, name: str) -> bool:
 
 def _parameters(kind: type) -> list[str]:
     """Return the names of a class's arguments, with those that `**kwargs` may pass on."""
-    makers = [vars(base)["__init__"] for base in kind.__mro__ if "__init__" in vars(base)]
-    return [name for make in makers for name in inspect.signature(make).parameters]
+    names: list[str] = []
+    for base in kind.__mro__:
+        if "__init__" in vars(base):
+            names += inspect.signature(vars(base)["__init__"]).parameters
+    return names
 
 
 def refusal_of_parser(message: str) -> Refusal:
@@ -207,9 +225,9 @@ def refusal_of_parser(message: str) -> Refusal:
     refusals = _refusals(message)
     of_given_class = [one for one in refusals if one.class_path and not one.class_path.startswith("pytorch_lightning.")]
     refusals = of_given_class or refusals
-    telling = [one for one in refusals if one.reason.startswith(NO_PATH) or not one.reason.startswith(PASSED_OVER)]
-    if telling:
-        return telling[0]
+    for refusal in refusals:
+        if refusal.reason.startswith(NO_PATH) or not refusal.reason.startswith(PASSED_OVER):
+            return refusal
     deepest = max(refusals, key=lambda refusal: refusal.key.count("."))
     kinds: dict[str, None] = {}
     for refusal in refusals:
@@ -232,18 +250,25 @@ def _refusals(message: str) -> list[Refusal]:
         indent = len(line) - len(line.lstrip())
         while above and above[-1][0] >= indent and text:
             above.pop()
-        keys = ".".join(name for _, kind, name in above if kind == "key")
-        classes = [name for _, kind, name in above if kind == "class"]
+        key = ""
+        class_path = ""
+        for _, kind, name in above:
+            if kind == "class":
+                class_path = name
+            else:
+                key = f"{key}.{name}".lstrip(".")
         if text.startswith("Parser key "):
             above.append((indent, "key", text.removeprefix("Parser key ").strip("\"':")))
         elif text.startswith("Problem with given class_path "):
             above.append((indent, "class", _quoted(text)))
         elif text.startswith("Given value: "):
             value = text.removeprefix("Given value: ")
-            found = [one._replace(value=one.value or value) if one.key == keys else one for one in found]
+            for index, refusal in enumerate(found):
+                if refusal.key == key and not refusal.value:
+                    found[index] = refusal._replace(value=value)
         elif text and not text.startswith(("Does not validate", "Subtypes:", "Errors:", "Given value type:")):
             reason, _, value = text.partition(". Got value: ")
-            found.append(Refusal(keys, classes[-1] if classes else "", _plain(reason), value))
+            found.append(Refusal(key, class_path, _plain(reason), value))
     return found
 
 

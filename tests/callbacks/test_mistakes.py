@@ -88,7 +88,6 @@ IMPOSSIBLE = {
     f"{VALIDATE} --on davis=. --change radus=3": "the protocol of davis has no field 'radus'; did you mean radius",
     f"{VALIDATE} --on otb=. --change radius=3": "the protocol of otb has no field 'radius'; it has exemplar_size",
     f"{VALIDATE} --on nowhere:Benchmark=.": "a benchmark of your own is module:Class=FOLDER: cannot import it",
-    f"{VALIDATE} --on davs=.": "your own is module:Class=FOLDER or FILE.yaml=FOLDER",
     f"{VALIDATE} --trainer.devices=-3 --on davis=.": "trainer: ",
     f"{FIT} --trainer.logger=false": "fit needs data: add a file such as --config data/synthetic.yaml",
 }

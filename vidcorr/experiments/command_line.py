@@ -43,13 +43,17 @@ class CommandLine:
         for _, content in self.configs:
             found += _flat(content, "")
         for section in ("model", "data"):
-            if (value := getattr(self.given, section)) is not None:
+            value = getattr(self.given, section)
+            if value is not None:
                 found.append((section, value))
         return found + list(_of_words(self.flags))
 
     def value(self, *names: str) -> Any:
         """Return the last value of an option, which may have several names; None if it is not given."""
-        return next((value for name, value in reversed(self.options) if name in names), None)
+        for name, value in reversed(self.options):
+            if name in names:
+                return value
+        return None
 
     def names_in(self, section: str) -> bool:
         """Return whether a config or flag sets anything of a section, such as `model`."""
@@ -76,9 +80,10 @@ class CommandLine:
     @property
     def _keeps_best(self) -> bool:
         """True if the user has named a `BestCheckpoint`, or wants no checkpoints."""
-        named = [value for name, value in self.options if name.startswith("trainer.callbacks")]
-        is_named = any(str(value).rpartition(".")[2] == BEST for value in named)
-        return is_named or self.value("trainer.enable_checkpointing") in (False, "false", "False")
+        for name, value in self.options:
+            if name.startswith("trainer.callbacks") and str(value).rpartition(".")[2] == BEST:
+                return True
+        return self.value("trainer.enable_checkpointing") in (False, "false", "False")
 
 
 def read_command_line(args: Sequence[str]) -> CommandLine:
@@ -94,7 +99,8 @@ def read_command_line(args: Sequence[str]) -> CommandLine:
         ArgumentError: for a flag without a value, or with a wrong one.
     """
     command = args[0]
-    given, flags = own_flags(command).parse_known_args(args[1:])
+    of_fit = argparse.Namespace(every=None, before=False)
+    given, flags = own_flags(command).parse_known_args(args[1:], of_fit)
     contents = [read_yaml(name) for name in given.config]
     return CommandLine(command, contents, given, flags)
 
@@ -108,7 +114,6 @@ def own_flags(command: str) -> argparse.ArgumentParser:
     parser.add_argument("--model", metavar="NAME", help=model)
     parser.add_argument("--data", metavar="NAME", help="a DataModule: VideoDataModule, my_module:MyData")
     add_flags(parser)
-    parser.set_defaults(every=None, before=False)
     if command == "fit":
         every = "epochs between runs of the benchmarks of --on (default: the config's)"
         parser.add_argument("--every", type=positive, metavar="N", help=every)

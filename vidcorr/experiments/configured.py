@@ -65,7 +65,7 @@ def _loaded(text: str) -> Any:
 
     Raises:
         ValueError: if aliases make it too large.
-        Exception: of the parser's loader, if it is no YAML.
+        Exception: of the parser's loader, for a text that is not YAML.
     """
     import yaml
     from jsonargparse import get_loader
@@ -224,7 +224,7 @@ def _read_benchmark(text: str) -> Configured:
                 arguments[key] = value.replace("{root}", root)
         arguments["root"] = root
     schedule = {key: content[key] for key in KEYS[2:] if key in content}
-    path = content["class_path"].replace(":", ".")
+    path = str(content["class_path"]).replace(":", ".")
     class_path = path if "." in path else f"vidcorr.{path}"
     return Configured(flag, class_path, arguments, schedule)
 

@@ -1,4 +1,4 @@
-"""What `--protocol` and `--change` mean for each benchmark: protocols with values for it, and fields that it has."""
+"""Choice of protocols by `--protocol` and `--change`: a benchmark takes those with values for it, and its fields."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # with torch, which a mistake need not wait for
 
 @dataclass(frozen=True)
 class ProtocolChoice:
-    """What `--protocol` and `--change` mean for one benchmark.
+    """Meaning of `--protocol` and `--change` for one benchmark.
 
     Attributes:
         names: the named protocols with values for it, without duplicates.
@@ -35,7 +35,7 @@ class ProtocolChoice:
             default = own.get("protocol") or _default_of(configured.kind, "protocol")
             self.say_kept(own.get("name") or configured.kind.default_name, default)
             changes = (own.get("changes") or {}) | self.changes
-            return [{"changes": changes} if changes else {}]
+            return [{"changes": changes or None}]
         found: list[dict[str, Any]] = []
         for name in self.names:
             arguments: dict[str, Any] = {"protocol": name, "changes": self.changes or None}
@@ -52,13 +52,14 @@ class ProtocolChoice:
 
 def _default_of(kind: type, argument: str) -> object:
     """Return the default of a dataclass's argument; None without such an argument."""
-    return next((field.default for field in fields(kind) if field.name == argument), None)
+    defaults = {field.name: field.default for field in fields(kind)}
+    return defaults.get(argument)
 
 
 def choose_protocols(
     kinds: Sequence[type[Benchmark]], names: Sequence[str] = (), changes: Mapping[str, Any] | None = None
 ) -> list[ProtocolChoice]:
-    """Return what named protocols and changes of fields mean for each benchmark.
+    """Return the named protocols and the changes of fields that each benchmark takes.
 
     Args:
         kinds: classes of the benchmarks.
@@ -69,7 +70,8 @@ def choose_protocols(
         ValueError: for a name or a field that fits no benchmark, or a wrong field in a name.
     """
     changes = changes or {}
-    choices = []
+    choices: list[ProtocolChoice] = []
+    with_protocol: dict[type[Benchmark], type[EvaluationProtocol]] = {}
     for kind in kinds:
         protocols = kind.protocol_kind
         if protocols is None:
@@ -79,9 +81,10 @@ def choose_protocols(
         fit = [name for name in dict.fromkeys(names) if _has_values(protocols, name, data)]
         for name in fit:
             protocols.named(name, data[0], data[1:])  # a wrong field in the name
-        taken = {field: value for field, value in changes.items() if field in _field_names(protocols)}
+        has = _field_names(protocols)
+        taken = {field: value for field, value in changes.items() if field in has}
         choices.append(ProtocolChoice(fit, taken, [] if fit else names))
-    with_protocol = {kind: kind.protocol_kind for kind in kinds if kind.protocol_kind is not None}
+        with_protocol[kind] = protocols
     _refuse_unused(with_protocol, choices, names, changes)
     return choices
 
@@ -103,12 +106,17 @@ def _refuse_unused(
     changes: Mapping[str, Any],
 ) -> None:
     """Raise for a named protocol or a changed field that no benchmark takes."""
+    taken: set[str] = set()
+    known: dict[str, None] = {}
+    for choice in choices:
+        taken.update(choice.names, choice.changes)
+    for protocols in protocols_of_kind.values():
+        known.update(dict.fromkeys(protocols.sources()))
     for name in names:
-        if not any(name in choice.names for choice in choices):
-            known = dict.fromkeys(source for protocols in protocols_of_kind.values() for source in protocols.sources())
+        if name not in taken:
             raise ValueError(f"--protocol {name}: no benchmark here takes it; known are {', '.join(known) or 'none'}")
     for field in changes:
-        if not any(field in choice.changes for choice in choices):
+        if field not in taken:
             if not protocols_of_kind:
                 raise ValueError(f"--change {field}: no benchmark here has a protocol")
             kind, protocols = next(iter(protocols_of_kind.items()))
@@ -142,6 +150,7 @@ def protocols_of(
             chosen = [default]
             if default is not None:
                 choice.say_kept(benchmark.name, default.name)
-        changed = [protocol.with_changes(**choice.changes) if choice.changes else protocol for protocol in chosen]
-        found.append(list(dict.fromkeys(changed)))
+        if choice.changes:
+            chosen = [protocol.with_changes(**choice.changes) for protocol in chosen]
+        found.append(list(dict.fromkeys(chosen)))
     return found

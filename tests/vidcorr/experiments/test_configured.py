@@ -65,6 +65,7 @@ def test_a_name_is_never_a_file_of_the_working_directory(tmp_path, monkeypatch):
     [
         ("davs=x", "--on davs=x: no benchmark davs; did you mean davis. there are badja, davis"),
         ("davis=nowhere", "--on davis=nowhere: nowhere: no such folder"),
+        ("davs=x", "your own is module:Class=FOLDER or FILE.yaml=FOLDER$"),
         ("davis", "no such folder; write davis=FOLDER"),
         ("every_n_epochs: 3", "this has no class_path$"),
         ("trainer: {max_steps: 3}", "this has trainer$"),
