@@ -17,6 +17,7 @@ from ..functional.device import M, shared_copy
 from .checkpoints import SUFFIXES
 from .description import RANDOM_WEIGHTS, Network, architecture_name
 from .extractor import Dilated, FeatureExtractor, describe_output
+from .torchvision_models import build_torchvision
 from .trust import allow, import_named, reason
 from .video import VideoEncoder
 
@@ -146,7 +147,8 @@ def named_network(spec: str, pretrained: bool = False) -> tuple[Any, Network]:
     if library == "timm":
         network = _timm(name, pretrained)
     elif library == "torchvision":
-        network = _torchvision(name, pretrained)
+        with _weights_of(spec, pretrained):
+            network = build_torchvision(name, pretrained)
     elif library == "transformers":
         from .transformers_models import from_transformers
 
@@ -199,18 +201,6 @@ def _weights_of(spec: str, pretrained: bool) -> Iterator[None]:
         ) from error
 
 
-def _torchvision(name: str, pretrained: bool) -> nn.Module:
-    from torchvision import models
-
-    options = {"zero_init_residual": True} if models.get_model_builder(name).__module__.endswith("resnet") else {}
-    weights = models.get_model_weights(name).DEFAULT if pretrained else None
-    with _weights_of(f"torchvision:{name}", pretrained):
-        network = models.get_model(name, weights=weights, **options)
-    for classifier in {"fc", "classifier", "heads", "head"} & dict(network.named_children()).keys():
-        network.set_submodule(classifier, nn.Identity())
-    return network
-
-
 def imported(module: str, name: str) -> nn.Module:
     """Import the user's callable, and call it without arguments.
 
@@ -230,13 +220,23 @@ def pooled_width(network: nn.Module) -> int:
     """Return the number of channels `C` of a network's map or pooled feature, by a pass of a blank 64 × 64 image.
 
     Raises:
-        ValueError: if the network's output is neither `(N, C, h, w)` nor `(N, C)`.
+        ValueError: if the network's output is neither `(N, C, h, w)` nor `(N, C)`, or it ends with a linear layer.
     """
     probe = shared_copy(network).eval()
+    called: list[str] = []
+    for name, part in probe.named_modules():
+        if next(part.children(), None) is None:
+            part.register_forward_hook(lambda module, inputs, output, name=name: called.append(name))
     with torch.inference_mode():
         output = probe(torch.zeros(1, 3, 64, 64))
+    kind = type(network).__name__
     if not isinstance(output, Tensor) or output.ndim not in (2, 4):
-        raise ValueError(f"{type(network).__name__}: expected a map (N, C, h, w), got {describe_output(output)}")
+        raise ValueError(f"{kind}: expected a map (N, C, h, w), got {describe_output(output)}")
+    if output.ndim == 2 and called and isinstance(probe.get_submodule(called[-1]), nn.Linear):
+        raise ValueError(
+            f"{kind}: ends with the linear layer {called[-1]}, as a classifier does: return the features before, for "
+            f"example by network.{called[-1]} = torch.nn.Identity()"
+        )
     return output.shape[1]
 
 

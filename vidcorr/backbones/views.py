@@ -10,6 +10,7 @@ from ..functional.device import device_of, shared_copy
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, MapExtractor, Normalise, RawColour, refuse_options
 from .liir_encoder import LiirEncoder, LiirExtractor
 from .networks import ResNetExtractor, is_resnet
+from .torchvision_models import MapOfTorchvision, last_map_of
 from .trust import LIBRARIES
 from .vit import ViTExtractor, is_vit
 
@@ -55,6 +56,12 @@ def extractor_of(
         return LiirExtractor(view, stage or "affinity", stride)
     if is_vit(view):
         return ViTExtractor(view, normalise, stage, stride)
+    if _library_of(view) == "torchvision" and last_map_of(view) is not None:
+        extractor = MapExtractor(MapOfTorchvision(view), stage, stride, normalise)
+        if extractor.stride not in (8, 16, 32):
+            kind = type(view).__name__
+            raise ValueError(f"{kind}: its convolutions lack padding, so its cells are not evenly spaced; take another")
+        return extractor
     of_timm = _library_of(view) == "timm" and hasattr(view, "forward_features")
     return MapExtractor(view, stage, stride, normalise if of_timm else None)
 
