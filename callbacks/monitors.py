@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from datamodules.loading.loader import ResumableLoader
+from lightning_modules.base import CorrespondenceModule
 from vidcorr.signals import ProgressReport
 from vidcorr.videos.files import require_at_least
 
@@ -167,6 +168,7 @@ class RunProgress(ProgressBar):
         self.every = every
         self._silent = False
         self._report = ProgressReport("", None, silent=True)
+        self._newest: Callable[[], str] = str  # values of the newest step
 
     def disable(self) -> None:
         """Show nothing (Lightning calls it on all ranks but the first)."""
@@ -175,6 +177,8 @@ class RunProgress(ProgressBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the bar at the progress of the run."""
         steps = trainer.estimated_stepping_batches
+        if isinstance(pl_module, CorrespondenceModule):
+            steps = pl_module.total_steps()
         total = None if math.isinf(steps) else int(steps)
         self._report = ProgressReport("training", total, "steps", trainer.global_step, self.every, self._silent)
 
@@ -190,6 +194,7 @@ class RunProgress(ProgressBar):
                 shown = ({} if loss is None else {"loss": loss}) | logged
                 return ", ".join(f"{name} {float(value):.4g}" for name, value in shown.items())
 
+            self._newest = values
             self._report.advance(values, trainer.global_step)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -206,7 +211,11 @@ class RunProgress(ProgressBar):
             self._report.advance()
 
     def on_train_end(self, *_: object, **__: object) -> None:
+        """Show the last step without a terminal; remove the bar on one."""
+        self._report.finish(self._newest)
+
+    def on_validation_end(self, *_: object, **__: object) -> None:
         """Remove the bar before other output, such as the message of an error."""
         self._report.clear()
 
-    on_validation_end = on_exception = on_train_end
+    on_exception = on_validation_end

@@ -1,5 +1,6 @@
 """A run ends in order on a signal, a non-finite loss, a folder in use."""
 
+import errno
 import logging
 import math
 import os
@@ -111,10 +112,8 @@ class Safeguards(pl.Callback):
         """Install `AtomicCheckpointIO`; refuse what would train something else than the plan says.
 
         Raises:
-            ValueError: for a callback of `REFUSED`; for fewer ranks than torchrun or srun has started.
+            ValueError: for other ranks than torchrun or srun has started.
         """
-        if stage == "fit":
-            refuse_callbacks(trainer)
         started = _started_processes()
         if started > 1 and started != trainer.world_size:
             raise ValueError(
@@ -221,7 +220,9 @@ class Safeguards(pl.Callback):
             self._stop(bad)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Report a stop by a signal, and release the locks of the folders."""
+        """Report a stop by a signal, name the folder on a full disk, and release the locks of the folders."""
+        if isinstance(exception, OSError) and exception.errno == errno.ENOSPC and exception.filename is None:
+            exception.filename = trainer.default_root_dir
         launcher = trainer.strategy.launcher
         if isinstance(exception, LostRank) and launcher is not None:
             launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM

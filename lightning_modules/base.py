@@ -25,7 +25,7 @@ from vidcorr.backbones.views import StageNames
 
 from .distributed import world_size_and_rank
 from .saving import SavedModule
-from .schedules import SampleLR, cosine_factor, scaled_lr, scheduled
+from .schedules import SampleLR, continue_schedule, cosine_factor, samples_of_step, scaled_lr, scheduled
 
 Batch = dict[str, Any]
 """A batch of a video DataModule: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …
@@ -180,12 +180,24 @@ class CorrespondenceModule(ExtractorModule):
         self._batch_position, size = (self.current_epoch, batch_index), self.samples_in(batch)
         if isinstance(schedule := self.lr_schedulers(), SampleLR):
             schedule.count(size * world_size_and_rank()[0])
-        outputs = self.step(batch)
+        outputs = self._training_outputs(batch)
         shows = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
         self.log("train/loss", outputs["loss"], prog_bar=shows, batch_size=size, sync_dist=True)
         shown = {f"train/{name}": outputs[name] for name in self.logged if name in outputs}
         self.log_dict(shown, batch_size=size, sync_dist=True)
         return outputs
+
+    def _training_outputs(self, batch: Batch) -> dict[str, Tensor]:
+        try:
+            return self.step(batch)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            size = self.samples_per_device()
+            raise ValueError(
+                f"data.batch_size {size}: BatchNorm sees a single value per channel; give at least {2 * size} "
+                f"{self.samples} per device, or larger frames"
+            ) from error
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
         """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks."""
@@ -278,6 +290,8 @@ class CorrespondenceModule(ExtractorModule):
     def plan(self) -> dict[str, str]:
         """Return the rows of the plan that is printed before training, name → text."""
         trainer, steps = self.trainer, self.total_steps()
+        accumulated = trainer.accumulate_grad_batches
+        step = samples_of_step(self.global_batch() // accumulated, accumulated, trainer.num_training_batches)
         rates = [f"{group['lr']:.6g}" for group in trainer.optimizers[0].param_groups]
         base_lr = self.hparams.get("base_lr")  # `lr_find` suggests a rate, which must not be taken for this
         scaling = f", base_lr {base_lr:.6g} × {self.global_batch()} / 256" if base_lr else ""
@@ -287,8 +301,8 @@ class CorrespondenceModule(ExtractorModule):
         return {
             "method": type(self).__name__,
             "backbone": f"{backbone}, {millions(self.backbone)} of {millions(self)} M parameters",
-            "global batch": f"{self.global_batch()} {self.samples} = {self.samples_per_device()} per device × "
-            f"{trainer.world_size} device(s) × {trainer.accumulate_grad_batches} accumulated",
+            "global batch": f"{step} {self.samples} = {self.samples_per_device()} per device × "
+            f"{trainer.world_size} device(s) × {accumulated} accumulated",
             "learning rate": f"{', '.join(rates)} at {place}{scaling}",
             "length": f"{steps} steps" + ("" if steps == trainer.max_steps else f" in {trainer.max_epochs} epochs"),
             "BatchNorm": _batch_norm(self, trainer.world_size),
@@ -322,13 +336,24 @@ class CorrespondenceModule(ExtractorModule):
         if learns and self.described is not None:
             trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}
             self.described = self.described.model_copy(update=trained)
-        plan = self.plan()
+        plan = self._continued() | self.plan()
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Planned):
                 name, text = callback.plan_row()
                 plan[name] = f"{plan[name]}; {text}" if name in plan else text
         width = max(map(len, plan))
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
+
+    def _continued(self) -> dict[str, str]:
+        """Continue the schedule of a resumed run; return a row of the plan if its length has changed."""
+        schedule = self.lr_schedulers()
+        if not isinstance(schedule, LambdaLR) or not self.trainer.ckpt_path:
+            return {}
+        before, rates = continue_schedule(schedule)
+        if before == rates:
+            return {}
+        told = ", ".join(f"{rate:.6g}" for rate in before)
+        return {"schedule": f"of this run's length, which is not the checkpoint's: its rate was {told}"}
 
     def on_train_batch_start(self, batch: object, batch_index: int) -> None:
         """Refuse uint8 clips, which a user's loader may give; our DataModules convert to floats on the device.

@@ -219,15 +219,29 @@ class Liir(MomentumMethod):
         super().on_fit_end()
         self.trainer.accumulate_grad_batches = 1
 
+    def total_steps(self) -> int:
+        """Return the number of optimiser steps of the run; the first phase accumulates batches."""
+        trainer = self.trainer
+        if trainer.max_epochs in (None, -1):
+            return super().total_steps()
+        steps = self.schedule.steps(trainer.max_epochs, int(trainer.num_training_batches))
+        return steps if trainer.max_steps == -1 else min(steps, trainer.max_steps)
+
     def plan(self) -> dict[str, str]:
         """Return the plan, with the values of both phases."""
         rows, settings, trainer, pairs = super().plan(), self.schedule, self.trainer, self.global_batch()
         position = self.hparams["position"]
         epochs, batches = settings.warmup_epochs, int(trainer.num_training_batches)
+        warmup_steps = settings.steps(epochs, batches)
+        ends_before = epochs > 0 and self.total_steps() <= warmup_steps
         later = f", from epoch {epochs} on" if epochs else ""
+        phases = f"{epochs} epochs within videos, then all"
+        if ends_before:
+            phases = f"{epochs} epochs within videos; the second phase never begins in this run"
         if epochs and self.target_encoder is not None:
-            steps = min(self.total_steps(), epochs * -(-batches // settings.warmup_accumulation))
-            rows["momentum encoder"] = average_row(self.hparams["encoder_momentum"], steps)
+            momentum = self.hparams["encoder_momentum"]
+            row = f"average with m = {momentum:g}, for the second phase"
+            rows["momentum encoder"] = row if ends_before else average_row(momentum, warmup_steps)
         warmup_batch = f"{pairs * settings.warmup_accumulation} clips, then " if epochs else ""
         warmup_lr = f"{settings.warmup_lr:.6g}, then " if epochs else ""
         limits = ((trainer.max_epochs, "epochs"), (trainer.max_steps, "steps"))
@@ -236,7 +250,7 @@ class Liir(MomentumMethod):
             "global batch": f"{warmup_batch}{pairs} clips",
             "learning rate": f"{warmup_lr}{settings.lr:.6g}",
             "length": ", at most ".join(f"{limit} {unit}" for limit, unit in limits if limit != -1),
-            "phases": f"{epochs} epochs within videos, then all; {batches} batches an epoch",
+            "phases": f"{phases}; {batches} batches an epoch",
             "negatives": f"{self.bank}{later}" if self.bank is not None else "none",
             "compactness": f"{self.prior}{later}" if self.prior else "none",
         }

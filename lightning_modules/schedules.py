@@ -48,6 +48,40 @@ def scheduled(optimizer: Optimizer, schedule: LRScheduler, interval: str = "step
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval, "name": "lr"}}
 
 
+def continue_schedule(schedule: LambdaLR) -> tuple[list[float], list[float]]:
+    """Set the rates of a resumed run to those of its own schedule; a finished run had reached a rate of 0.
+
+    Returns:
+        Rates of the checkpoint and of this run, per group of parameters; equal if the run has the same length.
+    """
+    before = [group["lr"] for group in schedule.optimizer.param_groups]
+    factors = [factor(schedule.last_epoch) for factor in schedule.lr_lambdas]
+    rates = [base_lr * factor for base_lr, factor in zip(schedule.base_lrs, factors, strict=True)]
+    for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    return before, rates
+
+
+def samples_of_step(batch: int, accumulated: int, batches: float) -> str:
+    """Return the samples of an optimiser step, in words, with those of an epoch's last step if they are fewer.
+
+    Args:
+        batch: samples of a batch, over all devices.
+        accumulated: batches per step.
+        batches: batches of an epoch; infinite if unknown.
+
+    Raises:
+        ValueError: if an epoch has fewer batches than a step.
+    """
+    if batches < accumulated:
+        raise ValueError(
+            f"trainer.accumulate_grad_batches {accumulated}: an epoch has only {int(batches)} batches, and Lightning "
+            f"steps at its end; accumulate at most {int(batches)}, or take more samples an epoch"
+        )
+    rest = 0 if math.isinf(batches) else int(batches) % accumulated
+    return f"{batch * accumulated}" + (f" ({batch * rest} in the last step of an epoch)" if rest else "")
+
+
 class SampleLR(LambdaLR):
     """Schedule over the number of samples seen, for optimiser steps of any number of samples.
 
@@ -96,6 +130,11 @@ class LiirSchedule:
     def __post_init__(self) -> None:
         require_at_least(0, warmup_epochs=self.warmup_epochs)
         require_at_least(1, warmup_accumulation=self.warmup_accumulation)
+
+    def steps(self, epochs: int, batches: int) -> int:
+        """Return the optimiser steps of a number of epochs of `batches` batches; the first phase accumulates."""
+        in_warmup = min(epochs, self.warmup_epochs)
+        return in_warmup * math.ceil(batches / self.warmup_accumulation) + (epochs - in_warmup) * batches
 
     def factor(self, samples: int, epoch_samples: int) -> float:
         """Return the factor on `warmup_lr` after a number of samples.

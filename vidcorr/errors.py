@@ -49,7 +49,7 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
     if "OutOfMemoryError" in kinds:  # of a device; with advice where a benchmark or a prediction ran
         advice = TRAINING_ADVICE if command == "fit" else ROOM
         said = message if error.__cause__ else f"{message.partition(' GPU ')[0].rstrip('.')}; {advice}"
-    elif "DistError" in kinds:
+    elif "DistError" in kinds or (signals.LOST_RANK.search(message) and not _of_ours(type(error))):
         said = "another process of this run has ended, see its message; resume with --ckpt_path last"
     elif isinstance(error, ValueError | OSError) or "MisconfigurationException" in kinds or _of_ours(type(error)):
         if "\nOriginal Traceback" in str(error):  # raised in a worker of the loader: the last line names it

@@ -148,7 +148,9 @@ class ProgressReport(AbstractContextManager["ProgressReport"]):
         silent: bool = False,
     ) -> None:
         self.name, self.total, self.unit = name, total, unit
-        self.done = self._first = done
+        self.done = done
+        self._first = done
+        self._drawn = done  # items at the newest line
         self._began = time.monotonic()
         self._redraws = sys.stderr.isatty() and not silent
         self._every = math.inf if silent else _REFRESH if self._redraws else every
@@ -173,6 +175,20 @@ class ProgressReport(AbstractContextManager["ProgressReport"]):
         if now < self._due:
             return
         self._due = now + self._every
+        self._draw(now, note)
+
+    def finish(self, note: Callable[[], str] = str) -> None:
+        """Clear the line on the terminal; without one, write the last line, unless it has been written.
+
+        Args:
+            note: as for `advance`.
+        """
+        self.clear()
+        if not (self._redraws or math.isinf(self._every) or self._drawn == self.done):
+            self._draw(time.monotonic(), note)
+
+    def _draw(self, now: float, note: Callable[[], str]) -> None:
+        self._drawn = self.done
         rate = (self.done - self._first) / max(now - self._began, 1e-9)
         count = f"{self.done}/{self.total}" if self.total else f"{self.done}"
         parts = [f"{self.name}: {count} {self.unit}"]
