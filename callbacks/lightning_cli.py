@@ -225,6 +225,8 @@ class VidcorrCLI(LightningCLI):
         for kind, (added, is_wanted) in wanted.items():
             if is_wanted and not any(isinstance(callback, kind) for callback in callbacks):
                 callbacks.append(added())
+        if "spawn" in str(trainer.strategy):
+            raise UsageError(f"trainer.strategy {trainer.strategy}: takes a copy of each object; use ddp or ddp_fork")
         path = self.config[self.command].ckpt_path
         if fits and path and trainer.logger in (None, True):
             kwargs["logger"] = continued_logger(trainer.default_root_dir, path)

@@ -24,6 +24,7 @@ from vidcorr.backbones.trust import import_path
 from vidcorr.backbones.views import StageNames
 
 from .distributed import world_size_and_rank
+from .heads import single_values_named
 from .saving import SavedModule
 from .schedules import SampleLR, continue_schedule, cosine_factor, samples_of_step, scaled_lr, scheduled
 
@@ -180,24 +181,13 @@ class CorrespondenceModule(ExtractorModule):
         self._batch_position, size = (self.current_epoch, batch_index), self.samples_in(batch)
         if isinstance(schedule := self.lr_schedulers(), SampleLR):
             schedule.count(size * world_size_and_rank()[0])
-        outputs = self._training_outputs(batch)
+        with single_values_named(size, self.samples):
+            outputs = self.step(batch)
         shows = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
         self.log("train/loss", outputs["loss"], prog_bar=shows, batch_size=size, sync_dist=True)
         shown = {f"train/{name}": outputs[name] for name in self.logged if name in outputs}
         self.log_dict(shown, batch_size=size, sync_dist=True)
         return outputs
-
-    def _training_outputs(self, batch: Batch) -> dict[str, Tensor]:
-        try:
-            return self.step(batch)
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            size = self.samples_per_device()
-            raise ValueError(
-                f"data.batch_size {size}: BatchNorm sees a single value per channel; give at least {2 * size} "
-                f"{self.samples} per device, or larger frames"
-            ) from error
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
         """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks."""
@@ -336,24 +326,14 @@ class CorrespondenceModule(ExtractorModule):
         if learns and self.described is not None:
             trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}
             self.described = self.described.model_copy(update=trained)
-        plan = self._continued() | self.plan()
+        continued = continue_schedule(self.lr_schedulers()) if self.trainer.ckpt_path else {}
+        plan = continued | self.plan()
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Planned):
                 name, text = callback.plan_row()
                 plan[name] = f"{plan[name]}; {text}" if name in plan else text
         width = max(map(len, plan))
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
-
-    def _continued(self) -> dict[str, str]:
-        """Continue the schedule of a resumed run; return a row of the plan if its length has changed."""
-        schedule = self.lr_schedulers()
-        if not isinstance(schedule, LambdaLR) or not self.trainer.ckpt_path:
-            return {}
-        before, rates = continue_schedule(schedule)
-        if before == rates:
-            return {}
-        told = ", ".join(f"{rate:.6g}" for rate in before)
-        return {"schedule": f"of this run's length, which is not the checkpoint's: its rate was {told}"}
 
     def on_train_batch_start(self, batch: object, batch_index: int) -> None:
         """Refuse uint8 clips, which a user's loader may give; our DataModules convert to floats on the device.

@@ -48,18 +48,26 @@ def scheduled(optimizer: Optimizer, schedule: LRScheduler, interval: str = "step
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval, "name": "lr"}}
 
 
-def continue_schedule(schedule: LambdaLR) -> tuple[list[float], list[float]]:
+def continue_schedule(schedule: object) -> dict[str, str]:
     """Set the rates of a resumed run to those of its own schedule; a finished run had reached a rate of 0.
 
+    Args:
+        schedule: the schedule of a run; only a `LambdaLR` depends on the run's length.
+
     Returns:
-        Rates of the checkpoint and of this run, per group of parameters; equal if the run has the same length.
+        A row of the plan, if the rates of the checkpoint were others, because its run had another length.
     """
+    if not isinstance(schedule, LambdaLR):
+        return {}
     before = [group["lr"] for group in schedule.optimizer.param_groups]
     factors = [factor(schedule.last_epoch) for factor in schedule.lr_lambdas]
     rates = [base_lr * factor for base_lr, factor in zip(schedule.base_lrs, factors, strict=True)]
     for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
-    return before, rates
+    if before == rates:
+        return {}
+    told = ", ".join(f"{rate:.6g}" for rate in before)
+    return {"schedule": f"of this run's length, which is not the checkpoint's: its rate was {told}"}
 
 
 def samples_of_step(batch: int, accumulated: int, batches: float) -> str:

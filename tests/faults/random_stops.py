@@ -1,4 +1,7 @@
-"""Stop trainings at random by real signals, resume each, and compare it with the run that was not stopped, bit by bit.
+"""Stop trainings at random, resume each, and compare it with the run that was not stopped, bit by bit.
+
+Real signals stop them, `trainer.should_stop` (as `max_time` sets it) within an epoch, and `max_steps`, at a validation
+within the epoch too.
 
 By hand, in 40 minutes: python -m tests.faults.random_stops --stops 60
 """
@@ -16,13 +19,17 @@ import torch
 from torch.optim.lr_scheduler import ExponentialLR, LinearLR, SequentialLR
 
 from lightning_modules import VFSSimSiam
-from tests.helpers.faults import METHODS, curve, differences, last, run, run_script, strike, words
+from tests.helpers.faults import METHODS, curve, differences, harm, last, run, run_script, strike, words
 from tests.helpers.words import NETWORK
 from vidcorr.datasets.generated import write_davis, write_videos
 
 CRW = {"backbone": NETWORK, "embedding_dim": 8, "patch_size": 16, "patch_stride": 8}
 METHODS |= {"ContrastiveRandomWalk": CRW, "tests.faults.random_stops.Warmed": METHODS["VFSSimSiam"]}
-STATUS = {"SIGTERM": 143, "SIGINT": 130, "SIGKILL": -9}
+STATUS = {"SIGTERM": 143, "SIGINT": 130, "SIGKILL": -9, "should_stop": 0, "max_steps": 0}
+LENGTH_FREE = ("Liir", "ContrastiveRandomWalk", "tests.faults.random_stops.Warmed")
+"""Methods with a schedule that does not depend on the length of the run, which `max_steps` changes."""
+INTERVAL = 2
+"""Batches between validations within an epoch."""
 COMPARED = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step", "benchmarks")
 ENDS = {"Liir": (3, 8, 13)}
 """Method → last steps of its epochs; by default those of five batches. Liir's first accumulates."""
@@ -48,11 +55,17 @@ class Blow(NamedTuple):
     step: int
     rank: int
     group: bool
+    interval: bool
+    """Validate every `INTERVAL` batches, within the epoch."""
 
 
 def draw(generator: random.Random) -> Blow:
     """Draw a stop; a third of those in training fall on the last steps of an epoch."""
-    method, place = generator.choice(list(METHODS)), generator.choice(["step", "end", "validation", "benchmark"])
+    kind = generator.choice(list(STATUS))
+    method = generator.choice(LENGTH_FREE if kind == "max_steps" else list(METHODS))
+    place = generator.choice(["step", "end", "validation", "benchmark"])
+    if STATUS[kind] == 0:
+        place = "step"
     last_steps = ENDS.get(method, (5, 10, 15))
     ends = place in ("validation", "benchmark") or generator.random() < 1 / 3
     step = generator.choice(last_steps) if ends else generator.randrange(1, last_steps[-1] + 1)
@@ -60,11 +73,12 @@ def draw(generator: random.Random) -> Blow:
     return Blow(
         method=method,
         ranks=ranks,
-        signal=generator.choice(list(STATUS)),
+        signal=kind,
         place=place,
-        step=step - (place == "step"),  # of the steps before it
+        step=step - (place == "step" and STATUS[kind] != 0),  # of the steps before it
         rank=generator.randrange(ranks),
         group=generator.random() < 0.5,
+        interval=STATUS[kind] == 0 and generator.random() < 0.5,
     )
 
 
@@ -72,6 +86,14 @@ def train(blow: Blow, folder: Path, data: Path, stopped: bool, resumed: bool = F
     """Run a training, to its stop or to its end; return its output."""
     folder.mkdir(parents=True, exist_ok=True)
     about = {"step": blow.step, "place": blow.place, "rank": blow.rank, "group": blow.group}
+    callbacks: tuple[Any, ...] = ()
+    ends_at: list[str] = []
+    if stopped and blow.signal == "should_stop":
+        callbacks = (harm("Ends", step=blow.step),)
+    elif stopped and blow.signal == "max_steps":
+        ends_at = [f"--trainer.max_steps={blow.step}"]
+    elif stopped:
+        callbacks = (strike(blow.signal, **about),)
     command = words(
         blow.method,
         data / "videos",
@@ -79,7 +101,9 @@ def train(blow: Blow, folder: Path, data: Path, stopped: bool, resumed: bool = F
         *("--on", f"davis={data / 'davis'}", "--change", "radius=3", "context=2"),
         *(["--ckpt_path=last"] if resumed else []),
         *(["--trainer.strategy=ddp", "--trainer.devices=2"] if blow.ranks == 2 else []),
-        callbacks=(strike(blow.signal, **about),) if stopped else (),
+        *([f"--trainer.val_check_interval={INTERVAL}"] if blow.interval else []),
+        *ends_at,
+        callbacks=callbacks,
         samples_per_epoch=10 * blow.ranks,
         frames=3 if blow.method == "ContrastiveRandomWalk" else 2,
     )
@@ -99,8 +123,16 @@ def faults_of(blow: Blow, folder: Path, whole: Path, data: Path) -> list[str]:
     if not re.search("resuming from .*: step" if begun else "starting a new run", said):
         return [said]
     one, other = last(folder), last(whole)
+    _leave_out_scores_of_the_end(one, other)
     found = [fault for key in COMPARED for fault in differences(one[key], other[key], key)]
     return found + ([] if curve(folder) == curve(whole) else ["losses"])
+
+
+def _leave_out_scores_of_the_end(resumed: dict[str, Any], whole: dict[str, Any]) -> None:
+    """Leave out scores at the end of the stopped run, which the whole run does not have."""
+    for name, state in resumed["benchmarks"].items():
+        steps = {run["step"] for run in whole["benchmarks"][name]["runs"]}
+        state["runs"] = [run for run in state["runs"] if run["step"] in steps]
 
 
 def main() -> None:
@@ -115,7 +147,7 @@ def main() -> None:
         write_davis(data / "davis", 2, frames=4, size=(64, 64))
         for number in range(flags.stops):
             blow = draw(generator)
-            whole = data / f"{blow.method}-{blow.ranks}"
+            whole = data / f"{blow.method}-{blow.ranks}-{blow.interval}"
             if not whole.exists():
                 train(blow, whole, data, stopped=False)
             try:

@@ -86,6 +86,23 @@ class Strike(pl.Callback):
             torch.save = half
 
 
+class Ends(pl.Callback):
+    """Ends the run after a step, as `max_time` and a user's callback do; at a batch, or in the validation after it."""
+
+    def __init__(self, step: int, place: str = "step") -> None:
+        self.step, self.place = step, place
+
+    def end(self, trainer: pl.Trainer, place: str) -> None:
+        if (trainer.global_step, place) == (self.step, self.place):
+            trainer.should_stop = True
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.end(trainer, "step")
+
+    def on_validation_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.end(trainer, "validation")
+
+
 class Spoil(pl.Callback):
     """Makes the loss of one step of one rank NaN."""
 
