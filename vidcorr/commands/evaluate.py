@@ -17,12 +17,15 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--upsample", metavar="SPEC", help=upsampler)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of random weights (default: 0)")
     flags = parser.parse_args(list(args))
-    names = [*flags.networks, *filter(None, [flags.base])]
+    names = list(flags.networks)
+    if flags.base:
+        names.append(flags.base)
     if not names:
         raise ValueError("evaluate: name a network, such as timm:resnet18.a1_in1k or raw_colour")
     if not flags.on:
         raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
-    configured, changes = read_on(flags.on), read_changes(flags.change)
+    configured = read_on(flags.on)
+    changes = read_changes(flags.change)
 
     from ..backbones.trust import allow_named
     from ..benchmarks.network import NetworkSpec
@@ -32,13 +35,15 @@ def command(args: Sequence[str]) -> None:
     benchmarks = [benchmark.build(limit_sequences=flags.limit) for benchmark in configured]
     protocols = protocols_of(benchmarks, flags.protocol, changes)
     networks: list[NetworkSpec] = []
-    for network in (NetworkSpec.read(name, flags.pretrained) for name in dict.fromkeys(names)):
-        networks += [replace(network, seed=seed) for seed in flags.seeds] if network.is_random else [network]
-    jobs = [
-        Job(replace(network, upsample=flags.upsample), benchmark, protocol)
-        for network in views_of(networks, flags.stage, flags.stride)
-        for benchmark, of_benchmark in zip(benchmarks, protocols, strict=True)
-        for protocol in of_benchmark
-    ]
-    base = NetworkSpec.read(flags.base, flags.pretrained).name if flags.base else ""
+    for name in dict.fromkeys(names):
+        network = NetworkSpec.read(name, flags.pretrained)
+        seeds = flags.seeds if network.is_random else [network.seed]
+        networks += [replace(network, seed=seed, upsample=flags.upsample) for seed in seeds]
+    jobs = []
+    for network in views_of(networks, flags.stage, flags.stride):
+        for benchmark, of_benchmark in zip(benchmarks, protocols, strict=True):
+            jobs += [Job(network, benchmark, protocol) for protocol in of_benchmark]
+    base = ""
+    if flags.base:
+        base = NetworkSpec.read(flags.base, flags.pretrained).name
     run_jobs(jobs, flags.output, base)

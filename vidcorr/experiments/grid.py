@@ -32,14 +32,16 @@ def read_grid(base: ProtocolT, varied: Sequence[str]) -> list[ProtocolT]:
     values: dict[str, list[Any]] = {}
     for text in varied:
         field, _, listed = text.partition("=")
-        if problem := base.misnamed(field):
+        problem = base.misnamed(field)
+        if problem:
             raise ValueError(f"--vary {text}: {problem}")
         if field in set_by_features:
             raise ValueError(f"--vary {text}: vary the features' stride by --stride")
         if field in values or not listed.strip():
             raise ValueError(f"--vary {text}: write every field once, as {field}=value,value,…")
         values[field] = read_value(f"[{listed}]", f"--vary {text}")
-    protocols, refused = [], []
+    protocols = []
+    refused = []
     for combination in product(*values.values()):
         try:
             protocols.append(base.with_changes(**dict(zip(values, combination, strict=True))))
@@ -63,7 +65,7 @@ def named_grid(
     Args:
         names: names of sources; `all` stands for every source with values for the benchmark.
         benchmark: name of the benchmark.
-        like: benchmarks with substitute values, see `EvaluationProtocol.named`.
+        like: fallback benchmarks, in order, for a source without values for `benchmark`.
         kind: class of the protocols.
 
     Raises:
@@ -80,8 +82,8 @@ def single_changes(base: ProtocolT, benchmark: str, like: Sequence[str] = ()) ->
 
     Args:
         base: the base protocol.
-        benchmark: see `named_grid`.
-        like: see `named_grid`.
+        benchmark: name of the benchmark.
+        like: fallback benchmarks, in order, for a source without values for `benchmark`.
     """
     others = named_grid(["all"], benchmark, like, type(base))
     changed: list[ProtocolT] = []

@@ -39,7 +39,7 @@ def sweep(
     Args:
         networks: the network with each stage and stride of its features.
         benchmark: benchmark by label propagation or matching; its protocol is the base of the choice.
-        protocols: different protocols, see `read_grid` and `named_grid`.
+        protocols: different protocols.
         output: folder of the results.
         score: key of the compared score.
         fields: varied fields of a grid.
@@ -48,17 +48,18 @@ def sweep(
         ValueError: if the benchmark is known to lack the score; or if a job failed, after all other jobs.
         OSError: if the folder cannot be written.
     """
-    by_sequence = set(MEANS_OF.get(score, (score,))) <= set(benchmark.ranked_by)
-    if benchmark.score_names and score not in benchmark.score_names and not by_sequence:
-        known = dict.fromkeys((*benchmark.ranked_by, *benchmark.score_names))
-        raise ValueError(f"score {score}: {type(benchmark).__name__} has {', '.join(known)}")
+    _require_score(benchmark, score)
     with process_group() as rank:
         runner = Runner(output, pages=False)
-        jobs = [Job(network, benchmark, protocol) for network in networks for protocol in protocols]
+        jobs = []
+        for network in networks:
+            jobs += [Job(network, benchmark, protocol) for protocol in protocols]
         results = runner.run(jobs)
         runner.raise_failures(len(jobs))
         if len(results) < len(jobs):
             print(f"{len(results)} of {len(jobs)} jobs are done; the table follows when all are done")
+            for job in runner.elsewhere:
+                print(f"running elsewhere: {job.title}")
             return
         records = {job: score_of(result, score, runner.place(job))[0] for job, result in results.items()}
         scored = dict(sorted(records.items(), key=lambda pair: from_best(pair[1].value)))
@@ -68,6 +69,19 @@ def sweep(
             text = "\n".join(parts).rstrip()
             write_atomically(runner.output / "sweep.md", text + "\n")
             print(f"{text}\n\n{runner.output / 'sweep.md'}")
+
+
+def _require_score(benchmark: Benchmark, score: str) -> None:
+    """Refuse a score that a benchmark is known to lack.
+
+    Raises:
+        ValueError: naming the scores of the benchmark.
+    """
+    columns = set(MEANS_OF.get(score, (score,)))
+    by_sequence = columns <= set(benchmark.ranked_by)
+    if benchmark.score_names and score not in benchmark.score_names and not by_sequence:
+        known = dict.fromkeys((*benchmark.ranked_by, *benchmark.score_names))
+        raise ValueError(f"score {score}: {type(benchmark).__name__} has {', '.join(known)}")
 
 
 def features_of(record: Record) -> dict[str, Any]:
@@ -84,19 +98,31 @@ def effects_of(scored: Scored, fields: Collection[str]) -> Effects:
         scored: scores of a grid. Between named protocols several fields differ at a time, so they show no effects.
         fields: fields to analyse, `stage` and `stride` included.
     """
-    settings = [(job.protocol.fields() | features_of(record), record.value) for job, record in scored.items()]
     effects: Effects = {}
     for field in fields:
-        values = [(setting[field], score) for setting, score in settings]
-        # numbers, then sizes, then None
-        for value, score in sorted(values, key=lambda pair: (pair[0] is None, isinstance(pair[0], list), pair[0])):
-            effects.setdefault(field, {}).setdefault(json.dumps(value).strip('"'), []).append(score)
+        values = []
+        for job, record in scored.items():
+            settings = job.protocol.fields() | features_of(record)
+            values.append((settings[field], record.value))
+        of_field: dict[str, list[float]] = {}
+        for value, score in sorted(values, key=_value_order):
+            of_field.setdefault(json.dumps(value).strip('"'), []).append(score)
+        if len(of_field) > 1:
+            effects[field] = of_field
+    largest_first = sorted(effects, key=lambda field: _effect_size(effects[field]), reverse=True)
+    return {field: effects[field] for field in largest_first}
 
-    def size(field: str) -> float:
-        means = [fmean(scores) for scores in effects[field].values()]
-        return max(means) - min(means)
 
-    return {field: effects[field] for field in sorted(effects, key=size, reverse=True) if len(effects[field]) > 1}
+def _value_order(pair: tuple[Any, float]) -> tuple[bool, bool, Any]:
+    """Return a sort key of a field's value: numbers, then sizes, then None."""
+    value, _ = pair
+    return value is None, isinstance(value, list), value
+
+
+def _effect_size(values: Mapping[str, Sequence[float]]) -> float:
+    """Return the largest minus the smallest mean score over the values of a field."""
+    means = [fmean(scores) for scores in values.values()]
+    return max(means) - min(means)
 
 
 def grid_markdown(scored: Scored, score: str, effects: Effects) -> str:
@@ -105,7 +131,7 @@ def grid_markdown(scored: Scored, score: str, effects: Effects) -> str:
     Args:
         scored: scores of a sweep.
         score: key of the score.
-        effects: see `effects_of`.
+        effects: field → value → scores of the protocols with this value, the largest effect first.
     """
     rows = []
     for job, record in list(scored.items())[:TOP]:
@@ -113,10 +139,11 @@ def grid_markdown(scored: Scored, score: str, effects: Effects) -> str:
         scores = [percent(record.value), _ends(record.result.interval(record.key))]
         rows.append([job.protocol.name, job.protocol.digest(), *features, *scores])
     head = ["protocol", "digest", "stage", "stride", "all sequences", "95 % interval"]
-    parts = [f"## Best {len(rows)} of {len(scored)} protocols, {score}\n\n{markdown_table(head, rows, first_right=4)}"]
+    title = f"## Best {len(rows)} of {len(scored)} protocols, {score}"
+    parts = [f"{title}\n\n{markdown_table(head, rows, first_right=4)}"]
     for field, values in effects.items():
-        rows = [[value, percent(fmean(scores)), percent(max(scores))] for value, scores in values.items()]
-        parts.append(f"## {field}\n\n{markdown_table(['value', 'mean', 'best'], rows)}")
+        lines = [[value, percent(fmean(found)), percent(max(found))] for value, found in values.items()]
+        parts.append(f"## {field}\n\n{markdown_table(['value', 'mean', 'best'], lines)}")
     return "\n".join(parts)
 
 
@@ -130,27 +157,36 @@ def choice_markdown(scored: Scored, base: PropagationProtocol) -> str:
     Returns:
         The section; empty with fewer than two sequences with values.
     """
-    names = sorted(set.intersection(*(set(record.videos) for record in scored.values())))
+    videos = [set(record.videos) for record in scored.values()]
+    names = sorted(set.intersection(*videos))
     if len(names) < 2:
         return ""
-
-    def over(record: Record, names: Sequence[str]) -> Sample:
-        return Sample.of_means({name: record.videos[name] for name in names})
-
-    job = min(scored, key=lambda job: from_best(over(scored[job], names[1::2]).score))
-    best, chosen, reported = scored[job], over(scored[job], names[1::2]), over(scored[job], names[::2])
-    features, ends = features_of(best), _ends(interval([reported]))
+    for_choice = names[1::2]
+    for_report = names[::2]
+    chosen_by = {job: _over(record, for_choice) for job, record in scored.items()}
+    job = min(chosen_by, key=lambda job: from_best(chosen_by[job].score))
+    best = scored[job]
+    reported = _over(best, for_report)
+    features = features_of(best)
+    ends = _ends(interval([reported]))
+    with_ends = f" ({ends})" if ends else ""
     text = (
         "## Chosen on some sequences, reported on others\n\n"
         f"{best.stage.protocol.shared_name}, stage {features['stage']}, stride {features['stride']}:\n"
-        f"{percent(chosen.score)} where it was chosen, {percent(reported.score)}{f' ({ends})' if ends else ''} "
-        "on the others"
+        f"{percent(chosen_by[job].score)} where it was chosen, {percent(reported.score)}{with_ends} on the others"
     )
-    alike = [record for other, record in scored.items() if (other.network, other.protocol) == (job.network, base)]
-    if alike and (gain := difference([reported], [over(alike[0], names[::2])])):
-        text += f"; over the base protocol {gain.in_points}"
+    of_base = [record for other, record in scored.items() if (other.network, other.protocol) == (job.network, base)]
+    if of_base:
+        gain = difference([reported], [_over(of_base[0], for_report)])
+        if gain is not None:
+            text += f"; over the base protocol {gain.in_points}"
     pooled = " These are means over the sequences, unlike the score." if best.key in best.result.without else ""
     return f"{text}.{pooled}\n"
+
+
+def _over(record: Record, names: Sequence[str]) -> Sample:
+    """Return the score of a record over some of its sequences."""
+    return Sample.of_means({name: record.videos[name] for name in names})
 
 
 def _ends(ends: tuple[float, float] | None) -> str:

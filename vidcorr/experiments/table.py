@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..results.published import published_beside
-from ..results.records import Record, records_of, results_below
+from ..results.records import Column, Record, records_of, results_below
 from ..results.result import Result
 from ..results.tables import Cell, Table, tabulate
 
@@ -110,7 +110,7 @@ def _named(text: str) -> tuple[str, Path]:
 
 def _with_published(table: Table) -> Table:
     """Return the table with rows of published scores for the columns of complete test sets."""
-    exact = {}
+    exact: dict[tuple[str, Column, str], None] = {}
     for row in table.rows.values():
         for head, cell in row.items():
             for record in cell.records:

@@ -96,7 +96,7 @@ def _records(table: Table) -> Iterator[Record]:
 
 def _columns(table: Table) -> list[_Column]:
     """Return the columns; a benchmark with several protocols or sets shows them over its columns."""
-    of_head = {}
+    of_head: dict[str, Record] = {}
     for record in _records(table):
         of_head.setdefault(record.column.head, record)
     titles: dict[str, set[str]] = {}
@@ -173,7 +173,7 @@ def _text(cell: Cell | None, best: str, intervals: bool) -> str:
 
 def _caption(table: Table, intervals: bool) -> str:
     """Return the caption: protocol and data of each benchmark, features, seeds."""
-    said = {}
+    said: dict[tuple[str, str], None] = {}
     counts = set()
     features = set()
     for row in table.rows.values():
@@ -239,7 +239,7 @@ def _latex(columns: list[_Column], lines: list[list[str]], caption: str) -> str:
 
 def _escaped(text: str) -> str:
     """Return text with LaTeX's letters escaped."""
-    return text.translate(str.maketrans(LATEX))
+    return "".join(LATEX.get(letter, letter) for letter in text)
 
 
 def _latex_cell(text: str) -> str:

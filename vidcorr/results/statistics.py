@@ -56,12 +56,14 @@ class Sample(NamedTuple):
             >>> Sample.of_means({"bike": [0.25], "dogs": [0.5, 0.75]})
             Sample(score=0.5, without={'bike': 0.625, 'dogs': 0.25}, seed=None)
         """
-        known = {name: [value for value in values if isfinite(value)] for name, values in videos.items()}
-        total, objects = sum(map(sum, known.values())), sum(map(len, known.values()))
-        without = {
-            name: (total - sum(values)) / (objects - len(values)) if 0 < len(values) < objects else nan
-            for name, values in known.items()
-        }
+        known = {name: list(filter(isfinite, values)) for name, values in videos.items()}
+        total = sum(map(sum, known.values()))
+        objects = sum(map(len, known.values()))
+        without = {}
+        for name, values in known.items():
+            others = objects - len(values)
+            is_defined = bool(values) and others > 0
+            without[name] = (total - sum(values)) / others if is_defined else nan
         return cls(mean_score(videos), without, seed)
 
 
@@ -111,9 +113,13 @@ def interval(runs: Sequence[Sample], score: str = "") -> tuple[float, float] | N
     if variances is None or variances[1] + 1 < FEWEST_SEQUENCES:
         return None
     scores = [run.score for run in runs]
-    seeds = [_over_seeds(scores)] if len(runs) >= FEWEST_SEEDS else []
-    _, low, high, _ = _students(fmean(scores), [variances, *seeds])
-    return (low, high) if score.endswith("Decay") else (max(low, 0.0), min(high, 1.0))
+    parts = [variances]
+    if len(runs) >= FEWEST_SEEDS:
+        parts.append(_over_seeds(scores))
+    _, low, high, _ = _students(fmean(scores), parts)
+    if score.endswith("Decay"):
+        return low, high
+    return max(low, 0.0), min(high, 1.0)
 
 
 def difference(
@@ -132,28 +138,39 @@ def difference(
         seeds, or with fewer than four sequences. The whole result is None with fewer than two sequences, or if the
         sequences of the runs differ.
     """
-    pairs = _pairs(first, second) if all(trained) else []
+    pairs: list[tuple[Sample, Sample]] = []
+    if all(trained):
+        pairs = _pairs(first, second)
     if pairs:
         first, second = zip(*pairs, strict=True)
     variances = _over_sequences(first, second)
     if variances is None:
         return None
-    scores = [[run.score for run in runs] for runs in (first, second)]
-    mean = fmean(scores[0]) - fmean(scores[1])
-    sides = [runs for runs, of_training in zip(scores, trained, strict=True) if of_training]
-    if any(len(runs) < FEWEST_SEEDS for runs in sides):
+    of_first = [run.score for run in first]
+    of_second = [run.score for run in second]
+    mean = fmean(of_first) - fmean(of_second)
+    of_trainings = []
+    if trained[0]:
+        of_trainings.append(of_first)
+    if trained[1]:
+        of_trainings.append(of_second)
+    if min(map(len, of_trainings), default=FEWEST_SEEDS) < FEWEST_SEEDS:
         return Difference(mean, lacks=f"fewer than {FEWEST_SEEDS} seeds")
     if variances[1] + 1 < FEWEST_SEQUENCES:
         return Difference(mean, lacks=f"fewer than {FEWEST_SEQUENCES} sequences")
     if pairs:
-        sides = [[one.score - other.score for one, other in pairs]]
-    return Difference(*_students(mean, [variances, *map(_over_seeds, sides)]))
+        of_trainings = [[one.score - other.score for one, other in pairs]]
+    return Difference(*_students(mean, [variances, *map(_over_seeds, of_trainings)]))
 
 
 def _pairs(first: Sequence[Sample], second: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
     """Return the runs of the seeds that both rows have; empty if these are fewer than three."""
-    ours, theirs = ({run.seed: run for run in runs if run.seed is not None} for runs in (first, second))
-    pairs = [(run, theirs[seed]) for seed, run in ours.items() if seed in theirs]
+    ours = {run.seed: run for run in first}
+    theirs = {run.seed: run for run in second}
+    pairs = []
+    for seed, run in ours.items():
+        if seed is not None and seed in theirs:
+            pairs.append((run, theirs[seed]))
     return pairs if len(pairs) >= FEWEST_SEEDS else []
 
 
@@ -166,10 +183,14 @@ def _students(mean: float, parts: Sequence[tuple[float, int]]) -> tuple[float, f
     """
     from scipy.special import stdtr, stdtrit  # with numpy, most of the start of a tool's `--help`
 
-    total = sum(part for part, _ in parts)
+    total = 0.0
+    squares = 0.0  # over the degrees of freedom
+    for part, degrees in parts:
+        total += part
+        squares += part**2 / degrees
     if total == 0:
         return mean, mean, mean, float(mean == 0)
-    freedom = total**2 / sum(part**2 / degrees for part, degrees in parts)
+    freedom = total**2 / squares
     error = sqrt(total)
     half = float(stdtrit(freedom, 0.975)) * error
     return mean, mean - half, mean + half, float(2 * stdtr(freedom, -abs(mean) / error))
@@ -183,16 +204,25 @@ def _over_seeds(scores: Sequence[float]) -> tuple[float, int]:
 def _over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> tuple[float, int] | None:
     """Return the jackknife variance of a score or a paired difference over sequences, and its degrees of freedom."""
     names = first[0].without.keys()
-    if any(run.without.keys() != names for run in (*first, *second)):
-        return None
-    means = [fmean(run.without[name] for run in first) for name in names]
-    if second:
-        means = [mean - fmean(run.without[name] for run in second) for mean, name in zip(means, names, strict=True)]
-    known = [mean for mean in means if isfinite(mean)]
+    for run in (*first, *second):
+        if run.without.keys() != names:
+            return None
+    means = []
+    for name in names:
+        mean = _mean_without(first, name)
+        if second:
+            mean -= _mean_without(second, name)
+        means.append(mean)
+    known = list(filter(isfinite, means))
     if len(known) < 2:
         return None
     spread = (len(known) - 1) * pvariance(known)
     return (spread if spread > 1e-24 else 0.0), len(known) - 1  # equal values differ by rounding
+
+
+def _mean_without(runs: Sequence[Sample], name: str) -> float:
+    """Return the mean over runs of the score without a sequence."""
+    return fmean(run.without[name] for run in runs)
 
 
 def from_best(value: float) -> tuple[bool, float]:
@@ -202,5 +232,7 @@ def from_best(value: float) -> tuple[bool, float]:
 
 def mean_score(videos: ScoresBySequence) -> float:
     """Return the mean over objects, without NaN."""
-    known = [value for values in videos.values() for value in values if not isnan(value)]
+    known = []
+    for values in videos.values():
+        known += [value for value in values if not isnan(value)]
     return fmean(known) if known else nan

@@ -20,9 +20,8 @@ def test_a_folder_is_made_by_nobody_this_call_another_call_or_a_stranger(tmp_pat
     assert MARKER.maker(folder) == "stranger"
     MARKER.write(folder)
     assert (MARKER.maker(folder), MARKER._replace(text="b").maker(folder)) == ("this", "other")
-    assert (
-        str(MARKER.stranger(folder)) == f"{folder}: holds files that tool did not make; give another folder or empty it"
-    )
+    message = f"{folder}: holds files that were not made by tool; give another folder or empty it"
+    assert str(MARKER.stranger(folder)) == message
     refused(DataError, "is a file; the output must be a folder", MARKER.maker, folder / "video.mp4")
 
 
