@@ -20,7 +20,7 @@ from ..videos.palettes import davis_palette
 from .checked import Json, plain
 from .pictures.overlays import TRUTH_SUFFIX, Curve, plain_curves
 from .published import published_beside
-from .result import Result
+from .result import Result, Row
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference
 
 BEFORE = "before training"
@@ -83,10 +83,11 @@ def write_report(
     folder = Path(folder)
     result = result or Result.load(folder)
     main = result.main_scores()
-    ends_of = {key: result.interval(key) for key in main}
-    intervals = {key: f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" for key, ends in ends_of.items() if ends}
-    digests = dict.fromkeys(protocol.digest for protocol in result.protocols) if result.on_test_set else {}
-    papers = [paper for digest in digests for paper in published_beside(result.benchmark, digest)]
+    intervals = {}
+    for key in main:
+        ends = result.interval(key)
+        if ends is not None:
+            intervals[key] = f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
     compared = _before_training(folder, result)
     for name, other in beside.items():
         compared[name] = _loaded(name, other)
@@ -100,7 +101,7 @@ def write_report(
         "how": f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences.",
         "compared": f"Differences are this run minus the other, paired by sequence. {ABOUT_WEIGHTS}" if others else "",
         "others": others,
-        "published": [{"name": f"{paper.name} ({paper.source})", "scores": dict(paper.scores)} for paper in papers],
+        "published": _published(result),
         "animations": _animations(folder, result),
         "rows": result.records(),
     }
@@ -108,6 +109,17 @@ def write_report(
     path = folder / "report.html"
     write_atomically(path, (files(__package__) / "page.html").read_text("utf-8").replace("DATA", text, 1))
     return path
+
+
+def _published(result: Result) -> list[Json]:
+    """Return the published rows of the result's protocols, if the result covers the whole test set."""
+    if not result.on_test_set:
+        return []
+    rows = []
+    for digest in dict.fromkeys(protocol.digest for protocol in result.protocols):
+        for paper in published_beside(result.benchmark, digest):
+            rows.append({"name": f"{paper.name} ({paper.source})", "scores": dict(paper.scores)})
+    return rows
 
 
 def _loaded(name: str, other: object) -> Result:
@@ -140,22 +152,35 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
     """
     if other.benchmark != result.benchmark:
         raise ValueError(f"{name}: is a result of {other.benchmark}, but the report is of {result.benchmark}")
-    ours, theirs = ([protocol.shared or protocol.digest for protocol in side.protocols] for side in (result, other))
+    is_comparable = _shared_digests(result) == _shared_digests(other)
     differences = {}
-    alike = {row.name for row in result.rows} == {row.name for row in other.rows}
-    for key in compared if ours == theirs else ():
-        samples = [each for side in (result, other) if (each := side.sample(key)) is not None]
-        change = difference(samples[:1], samples[1:]) if alike and len(samples) == 2 else None
-        differences[key] = "other sequences" if change is None else change.in_points
+    if is_comparable:
+        differences = {key: _difference(result, other, key) for key in compared}
     return {
         "name": name,
         "scores": other.scores,
         "protocols": ", ".join(protocol.name for protocol in other.protocols) or "none",
-        "same": ours == theirs,
+        "same": is_comparable,
         "differences": differences,
         "history": [past.model_dump() for past in other.history],
         "charts": other.shown.charts,
     }
+
+
+def _shared_digests(result: Result) -> list[str]:
+    """Return the digests of a result's protocols, without the fields that a network sets."""
+    return [protocol.shared or protocol.digest for protocol in result.protocols]
+
+
+def _difference(result: Result, other: Result, key: str) -> str:
+    """Return the difference of two results in a score, in words."""
+    sequences = {row.name for row in result.rows}
+    sample = result.sample(key)
+    other_sample = other.sample(key)
+    if sequences != {row.name for row in other.rows} or sample is None or other_sample is None:
+        return "other sequences"
+    change = difference([sample], [other_sample])
+    return "other sequences" if change is None else change.in_points
 
 
 def _animations(folder: Path, result: Result) -> list[Json]:
@@ -167,23 +192,34 @@ def _animations(folder: Path, result: Result) -> list[Json]:
     palette = davis_palette().tolist()
     animations: list[tuple[Json, Path]] = []
     for path in sorted((folder / "animations").rglob("*.json")):
-        animation = json.loads(path.read_text("utf-8"))  # see `SequenceAnimation`
-        name, kind = animation["sequence"], animation.get("kind")
-        if name in result.sequences and path.with_suffix(".webp").is_file():
-            of_objects = sorted(objects.get(name, {}).items())
-            shown = {
-                "name": f"{name} ({kind})" if kind else name,
-                "score": scores.get(name),
-                "objects": [(number, palette[number % 256], score) for number, score in of_objects],
-                "images": [],
-            }
-            animations.append(({**animation, **shown}, path))
-    animations.sort(key=lambda pair: (pair[0]["score"] is None, pair[0]["score"] or 0))
-    few = len(animations) <= 2 * AT_EACH_END
-    for content, path in animations if few else animations[:AT_EACH_END] + animations[-AT_EACH_END:]:
-        images = [image for image in (path.with_suffix(".webp"), path.with_suffix(TRUTH_SUFFIX)) if image.is_file()]
-        content["images"] = [b64encode(image.read_bytes()).decode() for image in images]
-    return [content for content, _ in animations]
+        animation = json.loads(path.read_text("utf-8"))  # the fields of a `SequenceAnimation`
+        name = animation["sequence"]
+        kind = animation.get("kind")
+        if name not in result.sequences or not path.with_suffix(".webp").is_file():
+            continue
+        of_objects = []
+        for number, score in sorted(objects.get(name, {}).items()):
+            of_objects.append((number, palette[number % 256], score))
+        animation["name"] = f"{name} ({kind})" if kind else name
+        animation["score"] = scores.get(name)
+        animation["objects"] = of_objects
+        animation["images"] = []
+        animations.append((animation, path))
+    animations.sort(key=_lowest_score_first)
+    shown = animations
+    if len(animations) > 2 * AT_EACH_END:
+        shown = animations[:AT_EACH_END] + animations[-AT_EACH_END:]
+    for animation, path in shown:
+        for image in (path.with_suffix(".webp"), path.with_suffix(TRUTH_SUFFIX)):
+            if image.is_file():
+                animation["images"].append(b64encode(image.read_bytes()).decode())
+    return [animation for animation, _ in animations]
+
+
+def _lowest_score_first(pair: tuple[Json, Path]) -> tuple[bool, float]:
+    """Return a sort key of an animation: the lowest score first, none last."""
+    score = pair[0]["score"]
+    return score is None, score or 0.0
 
 
 def scores_by_sequence(result: Result) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
@@ -194,11 +230,22 @@ def scores_by_sequence(result: Result) -> tuple[dict[str, float], dict[str, dict
     values: dict[str, list[float]] = {}
     objects: dict[str, dict[int, float]] = {}
     for row in result.rows:
-        if row.stage == result.rows[-1].stage:
-            cells = (row.values.get(column) for column in result.shown.ranked_by)
-            ranked = [cell for cell in cells if isinstance(cell, int | float) and not isnan(cell)]
-            name = row.name if row.name in result.sequences else row.video  # an object may be followed by itself
-            values.setdefault(name, []).extend(ranked)
-            if ranked and row.object.isdecimal() and name == row.video:
-                objects.setdefault(name, {})[int(row.object)] = fmean(ranked)
-    return {name: fmean(ranked) for name, ranked in values.items() if ranked}, objects
+        if row.stage != result.rows[-1].stage:
+            continue
+        ranked = _ranked_values(result, row)
+        name = row.name if row.name in result.sequences else row.video  # an object may be followed by itself
+        values.setdefault(name, []).extend(ranked)
+        if ranked and row.object.isdecimal() and name == row.video:
+            objects.setdefault(name, {})[int(row.object)] = fmean(ranked)
+    scores = {name: fmean(ranked) for name, ranked in values.items() if ranked}
+    return scores, objects
+
+
+def _ranked_values(result: Result, row: Row) -> list[float]:
+    """Return the defined values of a row in the columns that rank sequences."""
+    ranked = []
+    for column in result.shown.ranked_by:
+        cell = row.values.get(column)
+        if isinstance(cell, int | float) and not isnan(cell):
+            ranked.append(cell)
+    return ranked
