@@ -90,7 +90,7 @@ def compactness_loss(affinity: Tensor, radius: int, prior: CompactnessPrior) -> 
     Paper: Liir, Eq. 8, in the form of the public code.
 
     Args:
-        affinity: `(B, R · P · P, h, w)`, see `compact_affinity`.
+        affinity: `(B, R · P · P, h, w)` in [0, 1], P = 2 · radius + 1, after the softmax over all references.
         radius: radius of the window, in cells.
         prior: the arguments of the mixture.
 

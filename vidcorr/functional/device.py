@@ -198,8 +198,8 @@ def on_device(encoder: E, device: torch.device | str | None = None) -> E:
     mode on the device is returned itself.
 
     Args:
-        encoder: an extractor, see `build_feature_extractor`, or a video encoder, see `VideoEncoder`. If a video
-            encoder is no module, the networks in its attributes are copied, see `held_networks`.
+        encoder: an extractor of images, or a video encoder. If a video
+            encoder is no module, the networks in its attributes are copied.
         device: None is the current GPU, otherwise the CPU.
 
     Raises:
@@ -240,7 +240,7 @@ def _tensors(network: nn.Module) -> list[Tensor]:
 
 
 def _copied(network: nn.Module, device: torch.device) -> nn.Module:
-    """Return a module in eval mode on a device, see `on_device`."""
+    """Return a copy of a module in eval mode on a device."""
     tensors = _tensors(network)
     moved = {id(tensor): _moved(tensor, device) for tensor in tensors}
     if not any(part.training for part in network.modules()) and all(moved[id(tensor)] is tensor for tensor in tensors):

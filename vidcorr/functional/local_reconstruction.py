@@ -61,7 +61,7 @@ def reconstruct_locally(
         references: `(B, R, C, h, w)`.
         values: `(B, R, V, h, w)`, colours of the references.
         radius: radius of the window, in cells.
-        border: see `local_affinity`.
+        border: cells outside the map: "exclude" leaves them out of the softmax, "zero" gives them dot product 0.
         prior: prior of the affinity's shape; None leaves `compactness` at 0.
 
     Returns:
@@ -264,7 +264,7 @@ class _BatchParts:
         Args:
             logits: logarithms of the weights, `(n, Q, K)`.
             total: divisor of the weights; None for 1.
-            rows: `(M,)`, see `confident`.
+            rows: `(M,)`, indices of the confident queries into `(n, Q)`.
             prior: the mixtures.
         """
         squares = self._addresses.unflatten(1, (self.references, -1))[rows % len(self._addresses)]

@@ -70,7 +70,7 @@ class _LogSumExp(Function):
 
 
 def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -> Tensor:
-    """Return `log Σ_k exp(q·u_k)` of all queries over the keys that are not excluded, see `streamed_logsumexp`.
+    """Return `log Σ_k exp(q·u_k)` of all queries over the keys that are not excluded, chunk by chunk.
 
     Args:
         query: `(B, n, D)`.

@@ -36,7 +36,7 @@ def match_keypoints(
         points: x, y `(N, 2)` in pixels of the source.
         source_size: (H, W) of the source, pixels.
         target_size: (H, W) of the target, pixels.
-        protocol: see `MatchingProtocol`.
+        protocol: sampling, decoding, flip and answer of the match.
         mirrored: for `flip`, features of the mirrored source.
         partners: for `flip`, long `(N,)`: row of a point's left or right partner, its own row for a point without one,
             and -1 if the partner is not visible in both pictures.
@@ -130,7 +130,7 @@ def mutual_distance(first: Tensor, second: Tensor) -> float:
 
 
 def frame_size(size: Size, protocol: MatchingProtocol) -> Size:
-    """Return height and width of the frame of a picture, see `MatchingProtocol`."""
+    """Return height and width of a picture's frame: the picture, or the padded square."""
     if protocol.input_fit == "stretched":
         return size
     return protocol.input_sides

@@ -2,7 +2,7 @@
 
 A query competes with points that all queries share (`shared_logsumexp`), with cells drawn for this query
 (`per_query_logsumexp`), or with the cells around the query's position (`same_place_logsumexp`). Stored cells take no
-gradient. Memory does not grow with the number of stored frames, see `streamed_logsumexp`.
+gradient. Memory does not grow with the number of stored frames, because the keys pass by in chunks.
 """
 
 import math

@@ -25,7 +25,7 @@ from .evaluation_protocol import (
 )
 
 Filter = Literal["bilinear", "bilinear-aligned", "nearest"]
-"""Filters for maps: see `resize_maps`."""
+"""Filters for maps: between pixel centres, between corners (align_corners), or the nearest cell."""
 
 Nearest = Literal["pillow", "opencv", "opencv-exact", "torch-exact"]
 """Rules for the nearest pixel: Pillow's NEAREST, OpenCV's INTER_NEAREST (the pixel at or before the corner) and
@@ -127,7 +127,7 @@ class PropagationProtocol(NetworkInput):
         mixture_components: number of Gaussians that replace each reference's window (Liir, Eq. 7); None: off.
         mixture_threshold: only windows with a largest weight above it are replaced.
         mixture_width: "fixed": full width at half maximum of 1 cell; "moments": second moment of the affinity.
-        mixture_weights: "softmax" of the peaks, or the "mass" around them, see `compact_affinity`.
+        mixture_weights: "softmax" of the peaks, or the "mass" of the cells nearest to each.
         topk_ties: "cut": exactly topk matches, chosen arbitrarily among equals; "kept": also all matches equal to the
             last of them (DINO).
         normalise_labels: divide the propagated labels of a cell by the sum that `normalise_by` names.
@@ -154,9 +154,9 @@ class PropagationProtocol(NetworkInput):
             then resize it by nearest pixel.
         decoding_filter: up-sampling of soft labels to that size: "bilinear" (align_corners False),
             "bilinear-aligned" (align_corners True) or "nearest".
-        decoding_nearest: rule that resizes the argmax from the input size, see `Nearest`.
+        decoding_nearest: whose nearest pixel resizes the argmax from the input size.
         first_frame: predicted mask of frame 0: the mask "given", or the "decoded" labels.
-        scoring: scoring rules of the "benchmark", or of "naf", see `NafRules`.
+        scoring: scoring rules of the "benchmark", or of "naf": NAF's own scorer, with another boundary measure.
         keypoint_sigma: standard deviation of a joint's Gaussian.
         keypoint_unit: unit of keypoint_sigma: "pixel" of the input or "cell" of the feature map.
         keypoint_topk: the joint is the weighted mean of this number of best positions.
@@ -272,13 +272,14 @@ class PointProtocol(NetworkInput):
             network, and AJ counts every hidden point as a false prediction; "similarity": hidden if the
             cosine with the query is below `similarity_threshold`; "cycle": hidden if tracking back misses by
             `cycle_threshold` or more; "anchors": hidden if tracking to the frames that resemble the query misses by
-            more than tracking from these frames (DINO-Tracker, see `compare_with_anchors`); with "+": hidden if either
+            more than tracking from these frames (DINO-Tracker); with "+": hidden if either
             rule holds. Except for "none", a point outside the image is hidden.
         similarity_threshold: cosine.
         cycle_threshold: pixels of the scored size. "chained": the error of the steps to and from a frame; otherwise
             the distance between the query and the match of the found position in the query's frame.
         anchor_similarity: least cosine with the query that makes a frame an anchor, for "anchors".
-        query_mode: "first" or "strided", see `sample_queries`.
+        query_mode: "first": a query in the first visible frame of a track; "strided": in every `query_stride`-th frame
+            in which it is visible.
         query_stride: frames from one set of queries to the next, for "strided".
         scored_size: height and width of the frame in which distances are measured, pixels.
         feature_stride: pixels per feature cell.
@@ -322,7 +323,7 @@ class PointProtocol(NetworkInput):
             name="points",
             context=self.context,
             topk=self.matches,
-            temperature=self.temperature,  # type: ignore[arg-type]  # a number for propagation, see `_conditions`
+            temperature=self.temperature,  # type: ignore[arg-type]  # propagation has a number
             radius=self.radius,
             feature_normalisation=self.feature_normalisation,
         )
@@ -357,11 +358,11 @@ class TrackingProtocol(EvaluationProtocol):
         window_influence: weight of the cosine window in the response.
         stride: pixels of the search crop per cell of the response.
         dilated: the network's res4 and res5 have SiamFC's dilations in place of their strides; "released": the
-            dilations of VFS's released code, see `ResNetExtractor`. A tracker takes both fields from its extractor.
+            dilations of VFS's released code. A tracker takes both fields from its extractor.
         upsampling: factor by which the response is up-sampled.
         response_size: side in cells that is up-sampled to response_size · upsampling. VFS uses SiamFC's 17 although
             its response has 18 cells, so its displacements are 17/18 of the true ones. None: the true number.
-        precision: precision of the backbone's products, see `backbone_precision` of `NetworkInput`.
+        precision: precision of the backbone's products; "tf32" rounds factors to 10 bits on a GPU.
 
     Raises:
         ValueError: for a value out of range.

@@ -97,7 +97,7 @@ def reconstruct_with_negatives(
         values: `(B, R, V, h, w)`.
         negatives: `(N, C)` points of other videos, without gradient.
         radius: radius of the window, in cells.
-        border: see `local_affinity`.
+        border: cells outside the map: "exclude" leaves them out of the softmax, "zero" gives them dot product 0.
         excluded: `(B, N)` bool, negatives left out for a sample; None excludes none.
 
     Returns:

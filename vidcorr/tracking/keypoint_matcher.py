@@ -24,7 +24,7 @@ class KeypointMatcher:
     """An extractor with a matching protocol; matches the pairs of any number of sets of pictures.
 
     Args:
-        extractor: see `build_feature_extractor`; it may give several maps a picture.
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`, or a list of several maps.
         protocol: the protocol. The stride of a map replaces the protocol's, and `input_size` becomes the nearest
             multiple of the network's stride and patch; the protocol's name shows the changes.
         stopwatch: counts the seconds of "decode", "backbone" and "match".
@@ -67,13 +67,14 @@ class KeypointMatcher:
 
         Args:
             pair: pictures and key points.
-            partners: for a protocol with flip, see `match_keypoints`.
+            partners: for a protocol with flip: row of each point's left or right partner, its own row without one, −1
+                if the partner is not visible in both pictures.
 
         Returns:
             Points of the target by map, x, y `(N, 2)` in pixels.
 
         Raises:
-            DecodingError: see `picture`.
+            DecodingError: if a picture cannot be decoded or has another size than the pair says.
             ValueError: if features are not finite.
         """
         if pair.category != self._category:

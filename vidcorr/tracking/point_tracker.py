@@ -27,7 +27,7 @@ class PointTracker:
     The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
 
     Args:
-        extractor: see `build_feature_extractor`; it may give several maps a frame.
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`, or a list of several maps.
         protocol: the protocol. The stride of a map replaces the protocol's; the protocol's name shows the change.
         stopwatch: counts the seconds of "decode", "backbone" and "track".
 
@@ -99,7 +99,7 @@ class PointTracker:
 
 
 def _resized(video: FramesFrom, size: Size) -> FramesFrom:
-    """Return a video with frames resized to (H, W), see `truncated_resize`."""
+    """Return a video with frames resized to (H, W) and truncated to 8 bits."""
 
     def resized_from(first: int) -> Iterator[Tensor]:
         return (truncated_resize(frame, size) for frame in video(first))

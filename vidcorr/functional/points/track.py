@@ -91,7 +91,7 @@ class CheckedFeatures:
         """Return the features of frame `t`, `(C, h, w)`.
 
         Raises:
-            ValueError: on a CPU, see `require_finite`.
+            ValueError: on a CPU, if features or their dot products are not finite.
         """
         features = self._features(t)
         if features.device.type != "cpu":

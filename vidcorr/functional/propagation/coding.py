@@ -29,7 +29,7 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> tuple[Siz
 
     Args:
         size: (H, W) of the image.
-        rules: see `NetworkInput`.
+        rules: sizes, filter and padding of the network's input.
         multiple: the padded size is a multiple of this too, for a network that needs complete patches; with the
             `input_multiple` "network" also the size without padding.
 
@@ -61,8 +61,8 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
 
     Args:
         images: RGB `(N, 3, H, W)`, uint8 or float in [0, 1].
-        rules: see `NetworkInput`.
-        multiple: see `input_sizes`.
+        rules: sizes, filter and padding of the network's input.
+        multiple: sides of the padded input are multiples of this, for a network that needs complete patches.
         device: device of the result; None: the device of `images`.
 
     Returns:
@@ -97,8 +97,8 @@ def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
 
     Args:
         size: (H, W) of the image.
-        rules: see `NetworkInput`.
-        multiple: see `input_sizes`.
+        rules: sizes, filter and padding of the network's input.
+        multiple: sides of the padded input are multiples of this, for a network that needs complete patches.
 
     Returns:
         (H', W'), at least (H, W).
@@ -159,7 +159,7 @@ def encode_masks(
     """Return a mask as labels on the feature grid: the background, then a channel per object.
 
     Args:
-        mask: (H, W) integer object ids, at the size that the feature map covers (see `covered_size`). Ids not in
+        mask: (H, W) integer object ids, at the size that the feature map covers, padding included. Ids not in
             `objects`, also 0, are background.
         objects: ids of the channels from 1 on.
         grid: (h, w) of the feature map.
@@ -229,7 +229,7 @@ def decode_masks(
         labels: soft labels (1 + len(objects), h, w), background first.
         objects: ids of the channels from 1 on, at most 254.
         protocol: decoding of masks: `label_rescaling`, `label_rescaling_floor`, `decoding_*`.
-        covered: (H, W) that the labels cover, see `covered_size`.
+        covered: (H, W) that the labels cover, padding included.
         size: (H', W') of the mask, the upper left part of the covered area; None: all of it.
 
     Returns:
@@ -356,7 +356,7 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
     Args:
         source: source length.
         target: target length.
-        rule: see `Nearest`.
+        rule: whose nearest pixel: "pillow", "opencv", "opencv-exact" or "torch-exact".
 
     Returns:
         Long (target,), on the CPU.

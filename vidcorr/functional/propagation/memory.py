@@ -130,9 +130,9 @@ class KeyMemory(FrameMemory):
     """Features of reference frames, and the search for the best matches in them.
 
     Args:
-        lasting: see `FrameMemory`.
-        recent: see `FrameMemory`.
-        like: see `FrameMemory`.
+        lasting: indices of frames that are kept to the end.
+        recent: number of latest frames that are kept.
+        like: features (h, w, C) of a frame, for their shape and type.
         attention: the neighbourhood of a cell that is searched, and the search by torch.
     """
 
@@ -159,10 +159,10 @@ class SketchedMemory(KeyMemory):
     long, up to all channels.
 
     Args:
-        lasting: see `FrameMemory`.
-        recent: see `FrameMemory`.
-        like: see `FrameMemory`; float32 on a CPU. The sketches use its principal components.
-        attention: see `KeyMemory`.
+        lasting: indices of frames that are kept to the end.
+        recent: number of latest frames that are kept.
+        like: features (h, w, C) of a frame, float32 on a CPU. The sketches use their principal components.
+        attention: the neighbourhood of a cell that is searched, and the search by torch.
     """
 
     def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention) -> None:

@@ -73,7 +73,7 @@ class LabelPropagator:
     Args:
         first_labels: (L, h, w) float, the labels of frame 0.
         protocol: every number that affects the result.
-        finder: a search that propagators of the same features share, see `CorrespondenceSearch`; None makes a new
+        finder: a search that propagators of the same features share; None makes a new
             one.
 
     Attributes:

@@ -51,9 +51,9 @@ def looks_everywhere(protocol: PropagationProtocol) -> bool:
 class CorrespondenceSearch:
     """Finds the best matches of a video's frames in their reference frames.
 
-    Propagators of one group (see `shared_finders`) can share a finder. The first propagator to take a frame searches
-    with the group's largest top-k; the others choose among its matches. All propagators must take a frame before any
-    takes the next frame.
+    Propagators of a group, whose protocols differ only after the matching, can share a finder. The first propagator to
+    take a frame searches with the group's largest top-k; the others choose among its matches. All propagators must take
+    a frame before any takes the next frame.
 
     Args:
         protocols: the group, protocols that match alike.
@@ -99,7 +99,12 @@ class CorrespondenceSearch:
         self.keys[NEARBY].write(frame, features)
 
     def searched(self, frame: int, start: int) -> dict[int, list[int]]:
-        """Return the memories that a frame searches → the reference frames in each; see `find`."""
+        """Return the memories that a frame searches → the reference frames in each.
+
+        Args:
+            frame: index of the frame.
+            start: 0, or the start frame of an object, whose context begins there.
+        """
         frames = reference_frames(self._protocol, frame, start)
         if start not in self.keys:
             return {NEARBY: frames}
@@ -111,7 +116,7 @@ class CorrespondenceSearch:
         """Return the best matches of a frame's queries (h, w, C) in each of the `keys`, and the number that counts.
 
         The number is `topk` over all keys together. If ties are kept, matches equal to the last of the top-k count too,
-        and smaller products are −inf. `start`: first frame of the searched context, see `reference_frames`.
+        and smaller products are −inf. `start`: 0, or the start frame of an object, whose context begins there.
         """
         if frame != self._searched:
             self._searched = frame
