@@ -102,7 +102,12 @@ def make_trainer(
         rank_zero_info(f"precision auto: {precision} ({reason})")
     try:
         return pl.Trainer(accelerator=accelerator, precision=precision, **kwargs)  # type: ignore[arg-type]
-    except (TypeError, AssertionError, IndexError) as error:  # Lightning checks some arguments by their use
+    except (
+        TypeError,
+        AssertionError,
+        IndexError,
+        ModuleNotFoundError,
+    ) as error:  # Lightning checks some by their use
         raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
 
 
@@ -226,7 +231,7 @@ class VidcorrCLI(LightningCLI):
             if is_wanted and not any(isinstance(callback, kind) for callback in callbacks):
                 callbacks.append(added())
         if "spawn" in str(trainer.strategy):
-            raise UsageError(f"trainer.strategy {trainer.strategy}: takes a copy of each object; use ddp or ddp_fork")
+            raise ValueError(f"trainer.strategy {trainer.strategy}: copies of callbacks fail; use ddp or ddp_fork")
         path = self.config[self.command].ckpt_path
         if fits and path and trainer.logger in (None, True):
             kwargs["logger"] = continued_logger(trainer.default_root_dir, path)

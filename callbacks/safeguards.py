@@ -112,12 +112,12 @@ class Safeguards(pl.Callback):
         """Install `AtomicCheckpointIO`; refuse what would train something else than the plan says.
 
         Raises:
-            ValueError: for other ranks than torchrun or srun has started.
+            ValueError: for another number of ranks than torchrun has started.
         """
-        started = _started_processes()
-        if started > 1 and started != trainer.world_size:
+        started = int(os.environ["WORLD_SIZE"]) if TorchElasticEnvironment.detect() else trainer.world_size
+        if started != trainer.world_size:  # Lightning checks the tasks of SLURM itself
             raise ValueError(
-                f"torchrun or srun has started {started} processes, but this run uses {trainer.world_size}, so each "
+                f"torchrun has started {started} processes, but this run uses {trainer.world_size}, so each "
                 "would train alone: set trainer.devices to the processes per machine, and trainer.num_nodes"
             )
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
@@ -287,15 +287,6 @@ def _requested() -> StepOutcome:
     if number is None:
         return StepOutcome.GOOD
     return StepOutcome.REQUEUE_REQUESTED if number in signals.REQUEUE else StepOutcome.STOP_REQUESTED
-
-
-def _started_processes() -> int:
-    """Return the number of processes that torchrun or srun has started for this run; 1 without them."""
-    if TorchElasticEnvironment.detect():
-        return int(os.environ["WORLD_SIZE"])
-    if SLURMEnvironment.detect():
-        return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))
-    return 1
 
 
 def requeue_job() -> None:
