@@ -16,7 +16,7 @@ import pytorch_lightning as pl
 import torch.distributed as dist
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.cli import SaveConfigCallback
-from torch import nn
+from torch import Tensor, nn
 
 from datamodules.video import VideoDataModule
 from lightning_modules.base import Planned
@@ -96,17 +96,17 @@ class BenchmarkCallback(Planned, pl.Callback):
         # every rank logs the same scores, so that Lightning's advice to average them over the ranks is idle
         warnings.filterwarnings("ignore", rf"It is recommended to use `self\.log\('{re.escape(self.name)}/")
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-        others = [callback for callback in callbacks if callback is not self]
-        if any(isinstance(other, BenchmarkCallback) and other.name == self.name for other in others):
-            raise ValueError(
-                f"two benchmarks are called {self.name}: their scores would be logged as one; give one another name"
-            )
+        for other in callbacks:
+            if isinstance(other, BenchmarkCallback) and other is not self and other.name == self.name:
+                raise ValueError(
+                    f"two benchmarks are called {self.name}: their scores would be logged as one; give one another name"
+                )
         if stage == "validate" and trainer.limit_val_batches == 0:
             raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
         if stage == "fit":
             self._runs = []  # an earlier fit of a notebook filled them
             self._tried = None
-            for other in others:
+            for other in callbacks:
                 if isinstance(other, ModelCheckpoint | EarlyStopping):
                     self._refuse_stale_scores(trainer, other)
         with Ranks() as ranks, ranks.together():
@@ -230,10 +230,17 @@ class BenchmarkCallback(Planned, pl.Callback):
         if not _averages(trainer):
             return
         callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        averaging = [callback for callback in callbacks if isinstance(callback, WeightAveraging)]
-        others = [callback for callback in callbacks if callback not in averaging]
-        benchmarks = [index for index, other in enumerate(others) if isinstance(other, BenchmarkCallback)]
-        place = benchmarks[-1] + 1 if before else benchmarks[0]
+        averaging: list[pl.Callback] = []
+        others: list[pl.Callback] = []
+        places: list[int] = []  # of the benchmarks among the others
+        for callback in callbacks:
+            if isinstance(callback, WeightAveraging):
+                averaging.append(callback)
+                continue
+            if isinstance(callback, BenchmarkCallback):
+                places.append(len(others))
+            others.append(callback)
+        place = places[-1] + 1 if before else places[0]
         # in a new list: Lightning is walking through this one
         trainer.callbacks = [*others[:place], *averaging, *others[place:]]  # type: ignore[attr-defined]
 
@@ -328,8 +335,10 @@ def first_ranks_buffers(features: nn.Module | VideoEncoder, ranks: int) -> Itera
         features: the extractor.
         ranks: number of ranks; every rank must enter the block.
     """
-    networks = networks_of(features) if ranks > 1 else []
-    buffers = [buffer for network in networks for buffer in network.buffers()]
+    buffers: list[Tensor] = []
+    if ranks > 1:
+        for network in networks_of(features):
+            buffers += network.buffers()
     own = [buffer.clone() for buffer in buffers]
     try:
         for buffer in buffers:
@@ -355,11 +364,14 @@ def _network(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
 
 def recipe_of(trainer: pl.Trainer) -> str:
     """Return a digest of the command line's configuration of a training but its seeds and folders; "" without one."""
-    saving = [each for each in trainer.callbacks if isinstance(each, SaveConfigCallback)]  # type: ignore[attr-defined]
-    if not saving:
+    config: dict[str, Any] = {}
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, SaveConfigCallback):
+            config = callback.config.as_dict()
+    if not config:
         return ""
-    config = saving[0].config.as_dict()
-    config["trainer"] = {key: value for key, value in config["trainer"].items() if key not in OF_A_RUN}
+    for name in OF_A_RUN:
+        config["trainer"].pop(name, None)
     parts = [config.get(part) for part in ("trainer", "model", "data")]
     text = re.sub(r'"seed": -?\w+', "", json.dumps(parts, sort_keys=True, default=str))
     return text_digest(text)

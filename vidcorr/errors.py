@@ -163,8 +163,9 @@ def explain(
         name = _quoted(reason.partition("does not accept option")[2])
         hint = near(name, known)
     elif reason.startswith(UNKNOWN):
-        flag = next((word for word in reason.split() if word.startswith("--")), "")
-        hint = near(flag[2:].partition("=")[0], known, "--") if flag else ""
+        flag, _, _ = reason.removeprefix(UNKNOWN).partition("=")
+        if flag.startswith("--"):
+            hint = near(flag.split()[0][2:], known, "--")
     elif "are required: " in reason and reason.endswith(".model"):
         reason = "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)"
     elif reason.startswith("Expected "):
@@ -198,8 +199,7 @@ def _files_with(name: str, files: Iterable[tuple[Path, object]]) -> list[str]:
 def _sets(content: object, name: str) -> bool:
     """Return whether a name is a key, or the value of a class path, anywhere in the content of a config."""
     if isinstance(content, dict):
-        keys = [str(key).rstrip("+") for key in content]
-        return name in keys or any(_sets(value, name) for value in content.values())
+        return name in content or f"{name}+" in content or _sets(list(content.values()), name)
     if isinstance(content, list):
         return any(_sets(value, name) for value in content)
     return isinstance(content, str) and content.rpartition(".")[2] == name

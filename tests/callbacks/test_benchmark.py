@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import Logger
 from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkCallback, BestCheckpoint
+from callbacks.benchmark import first_ranks_buffers
 from cli import main
 from lightning_modules import VFSSimSiam
 from tests.helpers.benchmark_data import data_for
@@ -217,6 +218,21 @@ def test_averaged_weights_are_scored_in_any_order(order, tmp_path):
     assert list(run("within", epochs=2, max_steps=3).history) == [2, 3]
     message = "would score weights before their averaging, which needs a pass of validation"
     refused(ValueError, message, run, "none", limit_val_batches=0)
+
+
+def test_buffers_of_the_first_rank_are_read_and_each_ranks_own_restored(monkeypatch):
+    """As with `broadcast_buffers=False`, where a rank's statistics are its own."""
+    module = VFSSimSiam(**TINY)
+    features = DavisBenchmark("x", stage="res4").extractor(module)
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    monkeypatch.setattr(dist, "broadcast", lambda buffer, source: buffer.fill_(7))
+    with first_ranks_buffers(features, 2):
+        assert all((buffer == 7).all() for buffer in features.buffers())
+        assert (module.backbone.bn1.running_mean == 7).all()
+        assert not any((buffer == 7).any() for buffer in module.projector.buffers())  # of no feature
+    assert all(torch.equal(buffer, before[name]) for name, buffer in module.named_buffers())
+    with first_ranks_buffers(features, 1):
+        assert all(torch.equal(buffer, before[name]) for name, buffer in module.named_buffers())
 
 
 def test_a_network_without_features_is_refused_before_training(davis_root, tmp_path):

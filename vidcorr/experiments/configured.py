@@ -181,9 +181,12 @@ class Configured:
 
         from ..benchmarks.base import Benchmark
 
-        given = {key: value for key, value in changes.items() if value is not None}
         _ = self.kind  # refuses a wrong class or argument
-        entry = {"class_path": self.class_path, "init_args": self.arguments | given}
+        arguments = dict(self.arguments)
+        for name, value in changes.items():
+            if value is not None:
+                arguments[name] = value
+        entry = {"class_path": self.class_path, "init_args": arguments}
         parser = ArgumentParser(exit_on_error=False)
         parser.add_subclass_arguments(Benchmark, "benchmark")
         try:
@@ -294,7 +297,7 @@ def flags_of(benchmark: Benchmark) -> dict[str, Any]:
     """Return the flags (`on`, `protocol`, …) that stand for a benchmark; empty if no config gives an equal one."""
     if not (CONFIGS / "benchmarks" / f"{benchmark.name}.yaml").is_file():
         return {}
-    root = next((str(getattr(benchmark, field.name)) for field in fields(benchmark) if field.name == "root"), "")
+    root = getattr(benchmark, "root", "")
     flags: dict[str, Any] = {"on": f"{benchmark.name}={root}"}
     arguments: ConfigArguments = {"stage": benchmark.stage, "stride": benchmark.stride}
     arguments["limit_sequences"] = benchmark.limit_sequences
@@ -342,8 +345,11 @@ def views_of(networks: Sequence[NetworkSpec], stages: Sequence[str], strides: Se
     """Return the networks at every stage and stride; without stages or strides they keep their own."""
     views: dict[str, Sequence[Any]] = {"stage": stages, "stride": strides}
     given = {name: values for name, values in views.items() if values}
-    choices = [dict(zip(given, choice, strict=True)) for choice in product(*given.values())]
-    return [replace(network, **choice) for network in networks for choice in choices]
+    found: list[NetworkSpec] = []
+    for network in networks:
+        for choice in product(*given.values()):
+            found.append(replace(network, **dict(zip(given, choice, strict=True))))
+    return found
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -145,12 +145,12 @@ def protocols_of(
         default = benchmark.protocol
         if choice.names:
             like = benchmark.protocols_like
-            chosen = [type(default).named(name, benchmark.default_name, like) for name in choice.names]
+            changes_of = choice.changes
+            chosen = [type(default).named(name, benchmark.default_name, like, changes_of) for name in choice.names]
+        elif default is None:
+            chosen = [None]
         else:
-            chosen = [default]
-            if default is not None:
-                choice.say_kept(benchmark.name, default.name)
-        if choice.changes:
-            chosen = [protocol.with_changes(**choice.changes) for protocol in chosen]
+            choice.say_kept(benchmark.name, default.name)
+            chosen = [default.with_changes(**choice.changes)]
         found.append(list(dict.fromkeys(chosen)))
     return found
