@@ -165,7 +165,7 @@ def stale(callback=None, every=2, module=None, **options):
 
 
 class OnPlateau(VFSSimSiam):
-    """Follows the benchmark's score every so many epochs."""
+    """Follows the benchmark's score, every `frequency` epochs."""
 
     frequency = 1
 
@@ -221,7 +221,7 @@ def test_averaged_weights_are_scored_in_any_order(order, tmp_path):
 
 
 def test_buffers_of_the_first_rank_are_read_and_each_ranks_own_restored(monkeypatch):
-    """As with `broadcast_buffers=False`, where a rank's statistics are its own."""
+    """With `broadcast_buffers=False` the statistics differ by rank on purpose."""
     module = VFSSimSiam(**TINY)
     features = DavisBenchmark("x", stage="res4").extractor(module)
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}

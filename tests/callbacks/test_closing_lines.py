@@ -17,7 +17,7 @@ METHODS = {
     "VFSMoCo": flags("model", "VFSMoCo", backbone=NETWORK, projection_dim=4, queue_size=16),
     "ContrastiveRandomWalk": flags("model", "ContrastiveRandomWalk", backbone=NETWORK, embedding_dim=8, nodes="cells"),
     "Liir": [
-        *flags("model", "Liir", position_size=16, radius=2),
+        *flags("model", "Liir", position_size=32, radius=2),
         *flags("model.schedule", warmup_epochs=0),
         *flags("model.bank", frames=6, points=2),
     ],
@@ -38,7 +38,7 @@ def data_of(method, videos, folder):
         listed.write_text("".join(f"{videos / name} {index % 2}\n" for index, name in enumerate(names)))
         data = {"source": listed, "size": 32, "batch_size": 2, "num_workers": 0, "validation_fraction": 0.34}
         return flags("data", "VideoFrameDataModule", **data)
-    return clips(videos, frames=4)
+    return clips(videos, frames=4, size=64)
 
 
 def test_each_method_is_here():

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from callbacks import BenchmarkCallback
-from callbacks.lightning_cli import VidcorrCLI
+from callbacks.closing_lines import resume_command, summary
 from cli import main
 from tests.helpers.words import TINY, clips, davis, flags, refusal
 from vidcorr import DavisBenchmark
+from vidcorr.experiments.command_line import read_command_line
 from vidcorr.results.result import Evaluated
 
 BRIEF = ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"]
@@ -36,8 +37,7 @@ def test_the_line_at_a_stop_resumes_the_run(video_folder, tmp_path, caplog):
 
 @pytest.mark.parametrize("given", [["--ckpt_path", "null"], ["--ckpt_path=null"], []], ids=str)
 def test_the_line_names_one_checkpoint(given):
-    run = SimpleNamespace(args=["fit", *given, "--x=1"])
-    assert VidcorrCLI.resume_command(run, "a b.ckpt") == "vidcorr fit --x=1 --ckpt_path 'a b.ckpt'"
+    assert resume_command(["fit", *given, "--x=1"], "a b.ckpt") == "vidcorr fit --x=1 --ckpt_path 'a b.ckpt'"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_closing_lines_compare_a_score_that_both_runs_have(davis_root):
     trainer = SimpleNamespace(callbacks=[benchmark], callback_metrics={}, checkpoint_callbacks=[])
     scores = ({"res4/J&F-Mean": 0.5}, {"J&F-Mean": 0.6, "res4/J&F-Mean": 0.75})
     benchmark._runs = [Evaluated(epoch=step, step=step, scores=found) for step, found in enumerate(scores)]
-    run = SimpleNamespace(trainer=trainer, command="fit")
-    assert VidcorrCLI.summary(run) == ["davis/res4/J&F-Mean 50.0 % at step 0, 75.0 % at step 1"]
+    line = read_command_line(["fit"])
+    assert summary(trainer, line) == ["davis/res4/J&F-Mean 50.0 % at step 0, 75.0 % at step 1"]
     benchmark._runs = [Evaluated(epoch=step, step=step, scores={}) for step in (0, 1)]
-    assert VidcorrCLI.summary(run) == []
+    assert summary(trainer, line) == []
