@@ -42,11 +42,13 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.path.append(str(Path.cwd()))  # last, for the user's `module:callable`
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be UTF-8
+    errors = import_module("vidcorr.errors")
     try:
-        run_command(words)
+        with errors.command_line(words):
+            run_command(words)
         sys.stdout.flush()  # here a closed pipe can still be reported
     except BaseException as error:
-        status = None if "--debug" in given else import_module("vidcorr.errors").report(error, *words[:1])
+        status = None if "--debug" in given else errors.report(error, *words[:1])
         if status is None:
             raise
         sys.exit(status)

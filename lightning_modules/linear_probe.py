@@ -10,7 +10,7 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 from torchmetrics.classification import MulticlassAccuracy
 
-from vidcorr.backbones import build_encoder, encoder_hparams
+from vidcorr.backbones import build_encoder, encoder_hparams, require_name
 
 from .base import Batch, CorrespondenceModule
 from .schedules import scaled_lr, scheduled
@@ -65,6 +65,7 @@ class LinearProbe(CorrespondenceModule):
         self.save_hyperparameters()
         self.check_choices()
         self.base_lr = base_lr if base_lr is not None else {"moco": 30.0, "simsiam": 0.1}[protocol]
+        require_name(backbone)
         built = build_encoder(backbone, pretrained, encoder)
         self.hparams.update(encoder_hparams(built, "backbone"))
         self.backbone = built.feature_extractor(stage, stride).requires_grad_(False).eval()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from vidcorr.backbones import build_encoder, encoder_hparams
+from vidcorr.backbones import build_encoder, encoder_hparams, require_name
 from vidcorr.backbones.encoders import NamedEncoder, SiameseEncoder, map_width, siamese_view
 from vidcorr.backbones.extractor import Dilated, refuse_options
 from vidcorr.backbones.trust import import_path
@@ -76,6 +76,7 @@ class SiamFC(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         self.check_choices()
+        require_name(backbone)
         built = build_encoder(backbone, pretrained, encoder)
         self.hparams.update(encoder_hparams(built, "backbone"))
         self.backbone = built.feature_extractor(stage, stride, dilated=dilated).requires_grad_(False).eval()

@@ -6,7 +6,8 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,24 @@ TRAINING_ADVICE = (
 ROOM = "the network alone does not fit: end other processes on this GPU, or take a smaller network"
 """Advice after a device has run out of memory before any work."""
 OUR_PACKAGES = ("callbacks", "cli", "datamodules", "lightning_modules", "vidcorr")
+
+
+_commands: list[str] = []  # that run in this process, the innermost last
+
+
+@contextmanager
+def command_line(words: Sequence[str]) -> Iterator[None]:
+    """Mark a block as a run of the command line, so that advice names flags and not functions."""
+    _commands.append(" ".join(words))
+    try:
+        yield
+    finally:
+        _commands.pop()
+
+
+def command_line_runs() -> bool:
+    """Return whether the command line runs, rather than a user's Python program."""
+    return bool(_commands)
 
 
 class UsageError(Exception):

@@ -2,6 +2,7 @@ from .build import (
     build_encoder as build_encoder,
     build_feature_extractor as build_feature_extractor,
     encoder_hparams as encoder_hparams,
+    require_name as require_name,
     trainable_network as trainable_network,
     weights_digest as weights_digest,
 )

@@ -142,6 +142,20 @@ def weights_digest(module: object) -> str:
     return digest.hexdigest()[:12]
 
 
+def require_name(backbone: object) -> None:
+    """Refuse a module in place of a name, by which a checkpoint makes the network again.
+
+    Raises:
+        ValueError: one line that names the form to write.
+    """
+    if not isinstance(backbone, str):
+        kind = type(backbone).__name__
+        raise ValueError(
+            f"backbone: expected a name, got a {kind}: write it into a function of a file of yours and name that, "
+            "my_module:my_network; a checkpoint makes the network again by its name"
+        )
+
+
 def trainable_network(spec: str) -> tuple[nn.Module, Network]:
     """Build the network that a method trains: fresh, or with the weights of a checkpoint.
 
@@ -154,6 +168,7 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network]:
     Raises:
         ValueError: for an unknown form of spec, or a checkpoint with a part of a network.
     """
+    require_name(spec)
     if not spec.endswith(SUFFIXES):
         return named_network(spec)
     module = encoder_from_checkpoint(spec)

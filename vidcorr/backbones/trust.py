@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from .. import errors
+
 LIBRARIES = ("timm", "torchvision")
 INTERPOLATIONS = ("bilinear", "nearest")
 """Upsamplers of this project."""
@@ -126,9 +128,12 @@ def check_names(class_path: object, arguments: object, source: str | Path) -> di
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
         raise ValueError(f"{source}: is damaged: it names no class with arguments")
     if refused := set(outside_code({"class_path": class_path, "init_args": arguments})) - _allowed:
-        flags = " ".join(f"--allow {name}" for name in sorted(refused))
+        named = sorted(refused)
+        advice = f"call vidcorr.backbones.trust.allow({', '.join(map(repr, named))}) first"
+        if errors.command_line_runs():
+            advice = "add " + " ".join(f"--allow {name}" for name in named)
         raise ValueError(
-            f"{source}: names code from outside this project and the working directory; if you trust it, add {flags}"
+            f"{source}: names code from outside this project and the working directory; if you trust it, {advice}"
         )
     given = {str(name): value for name, value in arguments.items() if not str(name).startswith("_")}  # Lightning's own
     for name in NETWORK_ARGUMENTS if given.get(RECIPE) is None else ():

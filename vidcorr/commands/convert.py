@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-KINDS = ("auto", "vfs", "crw", "liir", "mast", "moco", "dino", "dinov2", "torchvision", "timm")
+KINDS = ("auto", "vfs", "crw", "liir", "mast", "moco", "dino", "dinov2", "lightly", "torchvision", "timm")
 """Families of foreign checkpoints, listed here because `--help` does not import the converters."""
 
 

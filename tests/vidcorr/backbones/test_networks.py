@@ -9,6 +9,7 @@ import timm
 import torch
 import torchvision
 
+from lightning_modules import LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_feature_extractor, build_network
 from vidcorr.backbones.networks import SHORT_NAMES
@@ -54,3 +55,11 @@ def test_a_short_name_has_weights_a_stage_and_a_place_in_the_guide(name):
     size = name.rpartition("-")[2]
     assert extractor.stride == (8 if size.startswith("r") else int(size[1:]))
     assert f"`{name}`" in (Path(__file__).resolve().parents[3] / "docs/models.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [(VFSSimSiam, {}), (VFSMoCo, {}), (SiamFC, {}), (LinearProbe, {"num_classes": 2})]
+)
+def test_a_module_in_place_of_a_name_is_refused(kind, options):
+    message = "backbone: expected a name, got a Conv2d: .* my_module:my_network"
+    assert refused(ValueError, message, kind, torch.nn.Conv2d(3, 4, 8, 8), **options)

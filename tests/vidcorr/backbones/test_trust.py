@@ -8,6 +8,7 @@ from lightning_modules import FrozenEncoder
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_encoder, trust
 from vidcorr.backbones.trust import pass_gate
+from vidcorr.errors import command_line
 
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
 PROBE = "lightning_modules.linear_probe.LinearProbe"
@@ -28,11 +29,15 @@ def _nothing_allowed(monkeypatch, tmp_path):
     ("class_path", "arguments", "message"),
     [
         (["a"], {}, "is damaged: it names no class"),
-        (FROZEN, {"spec": f"{CANARY}:sing"}, f"names code from outside .*, add --allow {CANARY}:sing$"),
+        (
+            FROZEN,
+            {"spec": f"{CANARY}:sing"},
+            rf"names code from outside .*trust\.allow\('{CANARY}:sing'\) first$",
+        ),
         (FROZEN, {"spec": "/other/file.ckpt"}, "names another file as its encoder, /other/file.ckpt"),
-        (FROZEN, {"spec": "raw_colour", "upsample": "os:abort"}, "add --allow os:abort$"),
-        (FROZEN, {"spec": "x", "upsample": "os:abort", "encoder": RAW}, "add --allow os:abort$"),
-        (f"{CANARY}.Song", {"backbone": "os:abort"}, f"add --allow os:abort --allow {CANARY}.Song$"),  # all at once
+        (FROZEN, {"spec": "raw_colour", "upsample": "os:abort"}, r"allow\('os:abort'\) first$"),
+        (FROZEN, {"spec": "x", "upsample": "os:abort", "encoder": RAW}, r"allow\('os:abort'\) first$"),
+        (f"{CANARY}.Song", {"backbone": "os:abort"}, rf"allow\('os:abort', '{CANARY}\.Song'\) first$"),  # all at once
         ("vidcorr.errors.UsageError", {}, "is not a torch.nn.Module"),
     ],
 )
@@ -43,9 +48,9 @@ def test_what_a_file_may_not_name(class_path, arguments, message):
 def test_nested_encoders_take_the_same_way(tmp_path):
     process = {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", str(tmp_path / "canary")]}}
     arguments = {"backbone": "b.ckpt", "num_classes": 2, "encoder": process}
-    refused(ValueError, r"add --allow subprocess\.Popen$", pass_gate, PROBE, arguments, "x.ckpt")
-    refused(ValueError, r"add --allow subprocess\.Popen$", build_encoder, "a.ckpt", recipe=process)
-    refused(ValueError, r"add --allow subprocess\.Popen$", FrozenEncoder, "a.ckpt", encoder=process)
+    refused(ValueError, r"allow\('subprocess\.Popen'\) first$", pass_gate, PROBE, arguments, "x.ckpt")
+    refused(ValueError, r"allow\('subprocess\.Popen'\) first$", build_encoder, "a.ckpt", recipe=process)
+    refused(ValueError, r"allow\('subprocess\.Popen'\) first$", FrozenEncoder, "a.ckpt", encoder=process)
     assert not (tmp_path / "canary").exists()
 
 
@@ -61,3 +66,9 @@ def test_modules_below_the_working_directory_are_the_users_own(tmp_path, monkeyp
     assert trust.outside_code({"class_path": FROZEN, "init_args": {"spec": "own_net_of_a_test:Net"}}) == []
     for name in installed:
         assert trust.outside_code({"class_path": FROZEN, "init_args": {"spec": f"{name}:f"}}) == [f"{name}:f"]
+
+
+def test_advice_on_the_command_line_names_flags():
+    with command_line(["evaluate", "a.ckpt"]):
+        assert refused(ValueError, "add --allow os:abort$", pass_gate, FROZEN, {"spec": "os:abort"}, "a.ckpt")
+    assert refused(ValueError, r"allow\('os:abort'\) first$", pass_gate, FROZEN, {"spec": "os:abort"}, "a.ckpt")

@@ -43,8 +43,9 @@ def read_foreign(path: str | Path) -> tuple[State, Mapping[str, str]]:
         path: the file.
 
     Returns:
-        Original name → tensor, without DataParallel's `module.`; and the metadata of a safetensors file, in which
-        `vidcorr export` writes `architecture`, `mean` and `std`.
+        Original name → tensor, without DataParallel's `module.` and torch.compile's `_orig_mod.`; and the metadata of a
+        safetensors file, in which `vidcorr export` writes `architecture`, `mean` and `std`, with `taken`: the entry of
+        the weights, if the file holds several.
 
     Raises:
         ValueError: if the file is missing or damaged, holds other types, or no weights.
@@ -70,6 +71,10 @@ def read_foreign(path: str | Path) -> tuple[State, Mapping[str, str]]:
     if not state or not is_state(state):
         held = ", ".join(map(str, entries)) or type(content).__name__
         raise ValueError(f"{path}: no weights under {', '.join(ENTRIES)} or at the top; it holds {held}")
+    others = [name for name, value in entries.items() if name != place and is_state(value) and len(value)]
+    if place and others:
+        about = {**about, "taken": f"weights of {place}; the file also holds {', '.join(map(str, others))}"}
+    state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     if METADATA_KEY in entries:
@@ -148,7 +153,7 @@ def convert(
         "class_path": converted.class_path,
         "init_args": recipe.arguments,
         "unused": converted.unused,
-        "note": converted.note,
+        "note": "; ".join(filter(None, (about.get("taken", ""), converted.note))),
         "measure": f"vidcorr validate --ckpt_path {shlex.quote(str(output))} --on {name}=FOLDER {flags}".strip(),
     }
 

@@ -205,7 +205,7 @@ NOT_NEEDED = {
     "mask_token": "stands for masked patches in training",
 }
 """Pattern of a library's weights that our network may lack → reason."""
-PREFIX = re.compile(r"((encoder|backbone|module|model)\.)*")
+PREFIX = re.compile(r"((encoder|backbone|module|model|base_encoder|student_backbone|backbone\.0)\.)*")
 """Prefixes that training code adds to the names of a network's weights."""
 
 

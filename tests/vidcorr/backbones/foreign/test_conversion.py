@@ -303,3 +303,56 @@ def test_safetensors_are_read(tmp_path):
     save_file(dict(lively_resnet18().state_dict()), tmp_path / "plain.safetensors")
     report = convert(tmp_path / "plain.safetensors", tmp_path / "ours.ckpt")
     assert (report["family"], report["init_args"]) == ("torchvision", {"spec": "torchvision:resnet18"})
+
+
+def prefixed(prefix):
+    return lambda state: {prefix + name: tensor for name, tensor in state.items()}
+
+
+def in_order(state):
+    """lightly's Sequential of the children of a ResNet."""
+    numbers = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
+    numbered = {}
+    for name, tensor in state.items():
+        first, _, rest = name.partition(".")
+        numbered[f"backbone.{numbers[first]}.{rest}"] = tensor
+    return numbered | {"projection_head.layers.0.weight": torch.zeros(2, 2)}
+
+
+WRAPPED = {
+    "torch.compile": prefixed("_orig_mod."),
+    "torch.compile within DDP": prefixed("module._orig_mod."),
+    "a compiled backbone": prefixed("backbone._orig_mod."),
+    "MoCo v3": lambda state: prefixed("base_encoder.")(state) | prefixed("momentum_encoder.")(state),
+    "lightly's student": lambda state: prefixed("student_backbone.")(state) | prefixed("teacher_backbone.")(state),
+    "a backbone in a Sequential": prefixed("backbone.0."),
+    "lightly's Sequential": in_order,
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_names_of_training_code_are_taken_off(name, converted):
+    network = build_network("torchvision:resnet18")
+    report, module = converted({"state_dict": WRAPPED[name](network.state_dict())})
+    assert report["init_args"]["spec"] == "torchvision:resnet18"
+    for key, tensor in network.state_dict().items():
+        assert torch.equal(module.encoder.network.state_dict()[key], tensor)
+
+
+@pytest.mark.parametrize(
+    ("entries", "taken"),
+    [
+        (("state_dict", "state_dict_ema"), "state_dict"),
+        (("student", "teacher"), "teacher"),
+        (("model", "model_ema"), "model"),
+    ],
+)
+def test_of_several_entries_it_says_which_was_taken(entries, taken, converted):
+    content = {}
+    for number, entry in enumerate(entries):
+        torch.manual_seed(number)
+        content[entry] = build_network("torchvision:resnet18").state_dict()
+    report, module = converted(content)
+    (other,) = set(entries) - {taken}
+    assert f"weights of {taken}; the file also holds {other}" in account(report)
+    assert torch.equal(module.encoder.network.conv1.weight, content[taken]["conv1.weight"])
