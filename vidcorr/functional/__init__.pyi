@@ -23,7 +23,6 @@ from .propagation.propagate import LabelPropagator as LabelPropagator, propagate
 from .protocols import (
     PointProtocol as PointProtocol,
     PropagationProtocol as PropagationProtocol,
-    TrackingProtocol as TrackingProtocol,
 )
 from .reconstruction import (
     local_affinity as local_affinity,
@@ -31,3 +30,4 @@ from .reconstruction import (
     reconstruct_with_negatives as reconstruct_with_negatives,
 )
 from .siamese import siamese_correlation as siamese_correlation
+from .tracking_protocol import TrackingProtocol as TrackingProtocol

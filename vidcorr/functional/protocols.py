@@ -1,4 +1,4 @@
-"""The protocols of label propagation, point tracking and box tracking: every number and rule that affects a score.
+"""The protocols of label propagation and point tracking: every number and rule that affects a score.
 
 Without torch, so that protocols are listed at once.
 """
@@ -7,9 +7,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from .evaluation_protocol import (
     SET_BY_FEATURES,
@@ -334,80 +331,3 @@ class PointProtocol(NetworkInput):
             "temperature": (self.temperature is not None or not propagated, "a number for propagation"),
             "decoding": (self.decoding == "topk" or not propagated, "'topk' for propagation"),
         }
-
-
-@dataclass(frozen=True)
-class TrackingProtocol(EvaluationProtocol):
-    """Every number that affects a tracking score; the defaults are VFS's.
-
-    Paper: SiamFC, section 3.2 and 4.1; VFS, section 4.2, and its code.
-
-    Attributes:
-        name: `vfs` and the differences from it: `vfs+stride=4`.
-        exemplar_size: side of the exemplar crop, pixels.
-        instance_size: side of the search crop, pixels.
-        context: margin around the target, as a fraction of height + width.
-        scales: number of search scales, odd.
-        scale_step: factor from one scale to the next.
-        scale_rate: weight of the found scale in the target's new size.
-        scale_penalty: factor on the responses of all scales but the middle one.
-        penalty_lowers: multiply a response below 0 by 2 - scale_penalty instead, so that a change of scale always
-            costs. The default, False, is VFS's released code (golden file siamfc_tracking.npz): it multiplies the
-            responses of the changed scales by scale_penalty whatever their sign. If all responses are negative, a
-            change then pays, and a box can shrink frame by frame until it vanishes.
-        window_influence: weight of the cosine window in the response.
-        stride: pixels of the search crop per cell of the response.
-        dilated: the network's res4 and res5 have SiamFC's dilations in place of their strides; "released": the
-            dilations of VFS's released code. A tracker takes both fields from its extractor.
-        upsampling: factor by which the response is up-sampled.
-        response_size: side in cells that is up-sampled to response_size · upsampling. VFS uses SiamFC's 17 although
-            its response has 18 cells, so its displacements are 17/18 of the true ones. None: the true number.
-        precision: precision of the backbone's products; "tf32" rounds factors to 10 bits on a GPU.
-
-    Raises:
-        ValueError: for a value out of range.
-    """
-
-    name: str = "vfs"
-    exemplar_size: PositiveInt = 120
-    instance_size: PositiveInt = 255
-    context: NonNegativeFloat = 0.5
-    scales: PositiveInt = 3
-    scale_step: Annotated[float, Range(ge=1)] = 1.0375
-    scale_rate: UnitInterval = 0.59
-    scale_penalty: Annotated[float, Range(gt=0, le=1)] = 0.9745
-    penalty_lowers: bool = False
-    window_influence: UnitInterval = 0.176
-    stride: PositiveInt = field(default=8, metadata=SET_BY_FEATURES)
-    dilated: bool | Literal["released"] = field(default=True, metadata=SET_BY_FEATURES)
-    upsampling: PositiveInt = 16
-    response_size: PositiveInt | None = field(default=17, metadata=SET_BY_NETWORK)
-    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
-
-    kind: ClassVar[str] = "boxes"
-    default_benchmark: ClassVar[str] = "otb"
-
-    def _conditions(self) -> dict[str, tuple[bool, str]]:
-        return {
-            "exemplar_size": (self.exemplar_size <= self.instance_size, f"at most instance_size, {self.instance_size}"),
-            "scales": (self.scales % 2 == 1, "odd"),
-        }
-
-    @property
-    def factors(self) -> NDArray[np.float64]:
-        """Scales that are searched, small to large."""
-        return self.scale_step ** np.arange(-(self.scales // 2), self.scales // 2 + 1, dtype=np.float64)
-
-    def at_features(self, stride: int, dilated: bool | Literal["released"] = False) -> "TrackingProtocol":
-        """Return this protocol for the features of an extractor; the name shows a different stride or dilation.
-
-        A different stride changes the number of cells of the response, so `response_size` becomes None unless the name
-        changes it.
-
-        Raises:
-            ValueError: if the name changes stride or dilation to another one.
-        """
-        protocol = self.brought_by_features(stride=stride, dilated=dilated)
-        if stride != self.stride and "response_size" not in self.changes:
-            protocol = protocol.with_changes(response_size=None)
-        return protocol

@@ -11,7 +11,6 @@ gradients of `local_reconstruction`.
 
 import dataclasses
 import functools
-import itertools
 import math
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
@@ -361,51 +360,8 @@ class TileGrid:
         return -height % rows, -width % columns
 
 
-@functools.lru_cache(maxsize=64)
-def tiles(
-    map_size: tuple[int, int], neighbourhood: Neighbourhood, references: int, budget: int, slide: bool, large: bool
-) -> tuple[Tile, ...]:
-    """Return tiles of at most `budget` products that cover a map, strip after strip.
-
-    A single query that exceeds the budget is a separate tile. With `slide`, a tile is as high as the budget allows;
-    otherwise it is at most as high as a strip is wide. With `large`, a tile is as wide as the map if a query meets all
-    rows of keys.
-    """
-    height, width = map_size
-    reach = neighbourhood.reach
-
-    def most_products(rows: int, columns: int) -> int:
-        if reach is None:
-            return height * width * references * rows * columns
-        keys = min(rows + 2 * reach, height) * min(columns + 2 * reach, width)
-        return keys * references * (min(rows, 2 * reach + 1) if slide else rows) * columns
-
-    rows = height if slide else min(height, TILE)
-    columns = min(width, TILE)
-    if large and (reach is None or height <= 2 * reach + 1):
-        rows = min(height, max(1, budget // most_products(1, width)))
-        columns = width
-    while most_products(rows, columns) > budget and (rows, columns) != (1, 1):
-        if rows >= columns:
-            rows = math.ceil(rows / 2)
-        else:
-            columns = math.ceil(columns / 2)
-    return tuple(
-        Tile((down, across), map_size, neighbourhood, slide and reach is not None and len(down) > 2 * reach + 1)
-        for across in _split(width, columns)
-        for down in _split(height, rows)
-    )
-
-
 def used_of(maps: Tensor, used: Tensor) -> Tensor:
     """Return the used references of (rows, columns, S, ·), a view if all are used."""
     if len(used) == maps.shape[2]:
         return maps
     return maps.index_select(2, used)
-
-
-def _split(length: int, size: int) -> list[range]:
-    """Split a length into consecutive ranges of nearly equal length, at most `size`."""
-    count = math.ceil(length / size)
-    edges = [i * length // count for i in range(count + 1)]
-    return [range(start, stop) for start, stop in itertools.pairwise(edges)]

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ..compactness import CompactnessPrior, compact_windows
 from ..device import to_device
-from ..window_tiles import TILE, Border, Neighbourhood, Tile, TileGrid, tiles, used_of
-from .blocks import Block, FoundMatches, WantedKeys, key_products, tile_products
+from ..window_tiles import TILE, Border, Neighbourhood, Tile, TileGrid, used_of
+from .blocks import Block, FoundMatches, WantedKeys, key_products, tile_products, tiles
 
 WORKSPACE = 64 * 2**20  # bytes of a tile's products, which stay in a CPU's cache
 LARGEST_WORKSPACE = 2**30

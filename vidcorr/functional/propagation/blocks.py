@@ -1,5 +1,7 @@
 """Blocks of products: dot products of a tile's keys with the queries that they meet, and the best matches in them."""
 
+import functools
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..device import dot_products, onednn_pays, onednn_serves, to_device
-from ..window_tiles import Tile
+from ..window_tiles import TILE, Neighbourhood, Tile
 
 FoundMatches = tuple[Tensor, Tensor]
 """Dot products (h, w, k) and cells, as `LocalAttention.best_matches` returns them."""
@@ -177,3 +179,46 @@ def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
     """Return values and indices of the top-k of (…, n), both (…, min(k, n)), in no order."""
     top, index = scores.topk(min(topk, scores.shape[-1]), sorted=False)
     return top, index
+
+
+@functools.lru_cache(maxsize=64)
+def tiles(
+    map_size: tuple[int, int], neighbourhood: Neighbourhood, references: int, budget: int, slide: bool, large: bool
+) -> tuple[Tile, ...]:
+    """Return tiles of at most `budget` products that cover a map, strip after strip.
+
+    A single query that exceeds the budget is a separate tile. With `slide`, a tile is as high as the budget allows;
+    otherwise it is at most as high as a strip is wide. With `large`, a tile is as wide as the map if a query meets all
+    rows of keys.
+    """
+    height, width = map_size
+    reach = neighbourhood.reach
+
+    def most_products(rows: int, columns: int) -> int:
+        if reach is None:
+            return height * width * references * rows * columns
+        keys = min(rows + 2 * reach, height) * min(columns + 2 * reach, width)
+        return keys * references * (min(rows, 2 * reach + 1) if slide else rows) * columns
+
+    rows = height if slide else min(height, TILE)
+    columns = min(width, TILE)
+    if large and (reach is None or height <= 2 * reach + 1):
+        rows = min(height, max(1, budget // most_products(1, width)))
+        columns = width
+    while most_products(rows, columns) > budget and (rows, columns) != (1, 1):
+        if rows >= columns:
+            rows = math.ceil(rows / 2)
+        else:
+            columns = math.ceil(columns / 2)
+    return tuple(
+        Tile((down, across), map_size, neighbourhood, slide and reach is not None and len(down) > 2 * reach + 1)
+        for across in _split(width, columns)
+        for down in _split(height, rows)
+    )
+
+
+def _split(length: int, size: int) -> list[range]:
+    """Split a length into consecutive ranges of nearly equal length, at most `size`."""
+    count = math.ceil(length / size)
+    edges = [i * length // count for i in range(count + 1)]
+    return [range(start, stop) for start, stop in itertools.pairwise(edges)]
