@@ -1,4 +1,6 @@
 from .got10k import Got10kDataModule as Got10kDataModule
+from .image_clips import ImageClipDataModule as ImageClipDataModule
 from .imagenet import ImageFolderDataModule as ImageFolderDataModule, VideoFrameDataModule as VideoFrameDataModule
+from .loading.sampling import Augmentation as Augmentation
 from .synthetic_video import SyntheticVideoDataModule as SyntheticVideoDataModule
 from .video import VideoDataModule as VideoDataModule

@@ -11,19 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidcorr.functional.generators import seeded_generator
 from vidcorr.videos.files import DataError, require_at_least, require_folder
-from vidcorr.videos.folders import is_data, list_folders
-from vidcorr.videos.images import open_image
+from vidcorr.videos.folders import PHOTO_SUFFIXES, is_data, is_photo, list_folders
+from vidcorr.videos.images import read_photo
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
 from .loading.clips import Key, ReplacingDataset, Transform, draw_frames
 from .loading.loader import SampledDataModule
-from .loading.sampling import random_resized_crop, seeded_generator
+from .loading.sampling import random_resized_crop
 
 Read = Callable[[Path, torch.Generator | None], np.ndarray]
 """(path, generator in training or None) → image (H, W, 3) uint8."""
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""Suffixes of images, in small letters, as torchvision's ImageFolder knows them."""
 LabelledPaths = Sequence[tuple[str | Path, int]]
 """(path, class) pairs."""
 
@@ -65,10 +64,8 @@ def resize_center_crop(images: Sequence[np.ndarray], generator: torch.Generator,
     return torch.stack([functional.pil_to_tensor(functional.center_crop(image, [size])) for image in resized])
 
 
-def read_photo(path: Path, generator: torch.Generator | None) -> np.ndarray:
-    """Read an image of any format that Pillow knows."""
-    with open_image(path) as image:
-        return np.asarray(image.convert("RGB"))
+def _read_photo(path: Path, generator: torch.Generator | None) -> np.ndarray:
+    return read_photo(path)
 
 
 def read_frame(path: Path, generator: torch.Generator | None) -> np.ndarray:
@@ -147,7 +144,7 @@ class ImageFolderDataModule(LabelledDataModule):
             raise DataError(
                 f"{self.source}: the classes of train and val differ: {', '.join(only)} is in only one of them"
             )
-        self._use(self._labelled(training), self._labelled(held_out), read_photo)
+        self._use(self._labelled(training), self._labelled(held_out), _read_photo)
 
     def _labelled(self, images: Mapping[str, Sequence[Path]]) -> list[tuple[Path, int]]:
         """Return (image, number of its class) pairs of class → images."""
@@ -171,17 +168,13 @@ def images_of_classes(folder: Path) -> dict[str, list[Path]]:
         images: list[Path] = []
         for place, folders, files in os.walk(folder / name, followlinks=True):
             folders[:] = sorted(filter(is_data, folders))
-            images += [Path(place, file) for file in sorted(files) if is_data(file) and _is_photo(file)]
+            images += [Path(place, file) for file in sorted(files) if is_photo(file)]
         if not images:
             raise DataError(f"{folder / name}: a class without images; expected {' '.join(PHOTO_SUFFIXES)} files")
         classes[name] = images
     if not classes:
         raise DataError(f"{folder}: holds no folders; expected a folder per class")
     return classes
-
-
-def _is_photo(name: str) -> bool:
-    return name.lower().endswith(PHOTO_SUFFIXES)
 
 
 class VideoFrameDataModule(LabelledDataModule):

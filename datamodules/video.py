@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from pytorch_lightning.trainer.states import TrainerStatus
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
 from vidcorr.datasets.youtube_vos import held_out_among
+from vidcorr.functional.generators import seeded_generator
+from vidcorr.functional.ranks import world_size_and_rank
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
@@ -23,7 +26,6 @@ from .loading.sampling import (
     FrameSampling,
     centre_crop,
     random_resized_crop,
-    seeded_generator,
     whole_frame,
 )
 
@@ -68,6 +70,8 @@ class VideoDataModule(SampledDataModule):
     """
 
     max_unusable = 0.05
+    held_out: ClipDataset | None = None
+    dataset: ClassVar[type[ClipDataset]] = ClipDataset
 
     def __init__(
         self,
@@ -105,20 +109,32 @@ class VideoDataModule(SampledDataModule):
         self.transform = random_crop if augmentation.spatial is True else self.evaluation_transform
         self.colour = ColourAugmentation(sigma=augmentation.blur_sigma) if augmentation.colour else None
         self.videos: tuple[VideoEntry, ...] = ()
+        self._converted = 0  # batches of training of a loader of the user's own
 
     def setup(self, stage: str) -> None:
         """List the source and keep videos for validation."""
         if self.videos:
             return
-        self.videos = self._without_holdout(list_videos(self.source))
+        self.videos = self.list_source()
         training, validation = self._split()
         weights = self._count_frames(training) if self.samples_per_epoch else None
         length = self.samples_per_epoch or len(training) * self.repeat
-        clips = partial(ClipDataset, self.videos, sampling=self.sampling, timeout=self.timeout)
+        clips = partial(self.dataset, self.videos, sampling=self.sampling, timeout=self.timeout)
         self.training = clips(training, transform=self.transform, length=length, weights=weights, seed=self.seed)
         if validation:
             transform = self.evaluation_transform
             self.held_out = clips(validation, transform=transform, length=len(validation), seed=~self.seed)
+
+    def list_source(self) -> tuple[VideoEntry, ...]:
+        """List the videos of the source, and say how many are folders of images."""
+        videos = self._without_holdout(list_videos(self.source))
+        folders = sum(entry.path.is_dir() for entry in videos)
+        if folders:
+            rank_zero_info(
+                f"{self.source}: {folders} folders of images are read as a video each; for separate images take "
+                "--data ImageClipDataModule"
+            )
+        return videos
 
     def _without_holdout(self, videos: tuple[VideoEntry, ...]) -> tuple[VideoEntry, ...]:
         """Leave out the videos of YouTube-VOS's hold-out split, or refuse a list that names them."""
@@ -136,14 +152,35 @@ class VideoDataModule(SampledDataModule):
         return kept
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Convert clips to float in [0, 1] on the device, and augment their colours in training."""
+        """Convert clips to float in [0, 1] on the device, and augment their colours in training.
+
+        The Trainer calls it. In a loop of your own call it once for every batch: a batch is of training if its videos
+        are not held out, and colours are a function of (seed, epoch, batch, rank) as under a Trainer.
+        """
         batch = super().on_after_batch_transfer(batch, dataloader_idx)
-        if self.colour is not None and self.trainer is not None and self.trainer.training:
-            clip: Tensor = batch["clip"]
-            step = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
-            generator = seeded_generator(self.seed, self.trainer.current_epoch, step, self.trainer.global_rank)
-            batch["clip"] = self.colour(clip.flatten(0, 1), generator).view_as(clip)
-        return batch
+        if self.colour is None or "clip" not in batch:
+            return batch
+        place = self._place_in_training(batch)
+        if place is None:
+            return batch
+        clip: Tensor = batch["clip"]
+        generator = seeded_generator(self.seed, *place, world_size_and_rank()[1])
+        return batch | {"clip": self.colour(clip.flatten(0, 1), generator).view_as(clip)}
+
+    def _place_in_training(self, batch: Batch) -> tuple[int, int] | None:
+        """Return epoch and number of a batch of training; None for a batch of validation."""
+        trainer = self.trainer
+        if trainer is not None and trainer.state.status == TrainerStatus.RUNNING:
+            number = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+            return (trainer.current_epoch, number) if trainer.training else None
+        if self.held_out is not None and int(batch["video_index"][0]) in self.held_out.indices:
+            return None
+        loader = self._loader
+        if loader is None:  # of the user's own
+            self._converted += 1
+            return 0, self._converted - 1
+        loader.converted += 1
+        return loader.key_epoch, loader.converted - 1
 
     def _split(self) -> tuple[list[int], list[int]]:
         """Return the indices of the training and validation videos; validation has the first hashed names."""

@@ -1,11 +1,8 @@
 """Base of the methods: extractors for benchmarks, training and validation steps, checkpoints, the plan of a run."""
 
-import ctypes
-import os
-import sys
 from abc import ABC, abstractmethod
-from contextlib import suppress
-from typing import Any, ClassVar, Literal, Self, cast, get_args, get_origin, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 import torch
 from pytorch_lightning.utilities import rank_zero_info
@@ -13,8 +10,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader, Dataset
-from torchmetrics import Metric
+from torch.utils.data import DataLoader
 
 from vidcorr.backbones import Normalise, extractor_of, normalises_itself, trainable_network
 from vidcorr.backbones.description import Network, path_to_network
@@ -22,9 +18,14 @@ from vidcorr.backbones.encoders import NamedEncoder
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.trust import import_path
 from vidcorr.backbones.views import StageNames
+from vidcorr.functional.generators import keyed_generator
+from vidcorr.functional.ranks import world_size_and_rank
+from vidcorr.videos.empty_batch import empty_loader
 
-from .distributed import world_size_and_rank
+from .first_batch import check_images
+from .freed_memory import keep_freed_memory
 from .heads import single_values_named
+from .sample_mean import SampleMean
 from .saving import SavedModule
 from .schedules import SampleLR, continue_schedule, cosine_factor, samples_of_step, scaled_lr, scheduled
 
@@ -35,44 +36,6 @@ A loader without held-out videos gives an empty batch, so that Lightning runs th
 """
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-
-
-class SampleMean(Metric):
-    """Mean of per-batch means, weighted by the number of samples; sums are reduced over the ranks.
-
-    Lightning's reduction of a logged mean divides by the ranks' mean number of samples, rounded down. Nothing is
-    updated in place, so a module may validate in inference mode first and outside it later.
-    """
-
-    sums: Tensor
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.add_state("sums", torch.zeros(2), dist_reduce_fx="sum")  # of the loss, and of samples
-
-    def update(self, mean: Tensor, samples: int) -> None:
-        """Add a batch.
-
-        Args:
-            mean: scalar, of the batch.
-            samples: number of samples in the batch.
-        """
-        mean = mean.detach().float()
-        self.sums = self.sums + samples * torch.stack([mean, torch.ones_like(mean)])
-
-    def compute(self) -> Tensor:
-        """Return the mean over all samples of all ranks, float32."""
-        return self.sums[0] / self.sums[1]
-
-
-def keyed_generator(*key: int) -> torch.Generator:
-    """Return a CPU generator with a stream that depends on the key alone, for example (seed, epoch, batch).
-
-    The seed is Python's hash of the key; changing it would change the random draws of published runs. A negative part
-    enters as a tuple, because `hash(-1) == hash(-2)`.
-    """
-    distinct = tuple(part if part >= 0 else (-part,) for part in key)
-    return torch.Generator().manual_seed(hash(distinct) % 2**63)
 
 
 class Planned(ABC):
@@ -96,11 +59,8 @@ class ExtractorModule(SavedModule):
         return {"features": self.feature_extractor()(clip.flatten(0, 1)).unflatten(0, clip.shape[:2])}
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of an empty batch, for a DataModule without held-out videos.
-
-        Without a batch Lightning runs no validation hooks, and so no benchmarks.
-        """
-        return DataLoader(cast(Dataset[Any], [{}]), batch_size=None)
+        """Return a loader of an `EmptyBatch`, for runs without held-out videos."""
+        return empty_loader()
 
 
 class CorrespondenceModule(ExtractorModule):
@@ -108,10 +68,10 @@ class CorrespondenceModule(ExtractorModule):
 
     A method defines
 
-    - `step(batch)`, which returns at least `loss`, and detached tensors for callbacks (for example `embeddings`
-      `(N, D)` for `CollapseMonitor`). A training step returns the same dict;
+    - `step(batch)`, which returns a loss, or a dict of `loss`, further scalars, which are logged as `train/NAME`, and
+      detached tensors for callbacks (for example `embeddings` `(N, D)` for `CollapseMonitor`);
     - `configure_optimizers()`;
-    - `samples_in(batch)`, if its batches hold no `clip`.
+    - `images`, if its batches hold no `clip`.
     """
 
     backbone: nn.Module
@@ -125,20 +85,25 @@ class CorrespondenceModule(ExtractorModule):
     """Benchmark suggested after a run without benchmarks; None if no benchmark evaluates the module."""
     samples: ClassVar[str] = "videos"
     """Noun for the samples of a batch, in the plan that is printed before training."""
-    logged: ClassVar[tuple[str, ...]] = ()
-    """Further scalars of a training step to log, as `train/NAME`, if the step returns them."""
+    images: ClassVar[Mapping[str, str]] = {"clip": "B, T, 3, H, W"}
+    """Images of a batch and their axes, float RGB in [0, 1]; the first batch is checked."""
 
     def __init__(self) -> None:
         super().__init__()
         self.normalise: nn.Module = Normalise()
         self.validation_loss = SampleMean()
         self._batch_position = (0, 0)  # epoch and batch, the key of random draws
+        self._has_checked_batch = False
+        self._is_held_in_eval = False  # the backbone, because it does not learn
 
     def network_to_train(self, spec: str) -> nn.Module:
         """Return the network of a spec, see `trainable_network`; store its name as hyper-parameter `backbone`.
 
         A checkpoint to start from is thus not needed again: the module's checkpoints hold the weights. A user's own
         module takes RGB in [0, 1] in training too.
+
+        Raises:
+            ValueError: for an unknown network, or a module in place of its name.
         """
         network, self.described = trainable_network(spec)
         self.hparams["backbone"] = self.described.spec
@@ -160,43 +125,88 @@ class CorrespondenceModule(ExtractorModule):
     def train(self, mode: bool = True) -> Self:
         """Set the mode; a backbone that does not learn stays in eval mode and keeps its BatchNorm statistics."""
         super().train(mode)
-        if mode and not any(parameter.requires_grad for parameter in self.backbone.parameters()):
-            self.backbone.eval()
+        if mode:
+            self._is_held_in_eval = False
+            self._hold_frozen_backbone()
         return self
 
+    def copies_of_backbone(self) -> list[nn.Module]:
+        """Return the backbone and its moving average, if there is one."""
+        return [self.backbone]
+
+    def _hold_frozen_backbone(self) -> None:
+        """Put a backbone into eval mode once it is frozen, and back into training mode once it learns."""
+        is_frozen = not any(parameter.requires_grad for parameter in self.backbone.parameters())
+        if is_frozen == self._is_held_in_eval:
+            return
+        for network in self.copies_of_backbone():
+            network.train(not is_frozen)
+        self._is_held_in_eval = is_frozen
+
     @abstractmethod
-    def step(self, batch: Batch) -> dict[str, Tensor]:
+    def step(self, batch: Batch) -> dict[str, Tensor] | Tensor:
         """Compute the objective on a batch, in training and in validation.
 
         Returns:
-            `loss`, a scalar, and detached tensors for callbacks.
+            `loss`, a scalar, further scalars to log, and detached tensors for callbacks; or the loss alone.
         """
+
+    def check_batch(self, batch: object) -> None:
+        """Check shape and range of the first batch of a run, in training or validation.
+
+        Raises:
+            ValueError: names what is wrong, and what to give.
+        """
+        if not self._has_checked_batch:
+            check_images(batch, self.images)
+            self._has_checked_batch = True
 
     def samples_in(self, batch: Batch) -> int:
         """Return the number of samples in a batch; 0 for the empty batch of a loader without held-out data."""
-        return len(batch.get("clip", ()))
+        first = next(iter(self.images))
+        return len(batch.get(first, ()))
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
-        """Compute the loss of a batch; log it as `train/loss`, and the scalars of `logged`."""
-        self._batch_position, size = (self.current_epoch, batch_index), self.samples_in(batch)
-        if isinstance(schedule := self.lr_schedulers(), SampleLR):
-            schedule.count(size * world_size_and_rank()[0])
-        with single_values_named(size, self.samples):
-            outputs = self.step(batch)
+        """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
+
+        Raises:
+            ValueError: for a first batch of another form, or a batch too small for a BatchNorm.
+        """
+        self.check_batch(batch)
+        self._batch_position = (self.current_epoch, batch_index)
+        size = self.samples_in(batch)
+        schedule = self.lr_schedulers()
+        if isinstance(schedule, SampleLR):
+            ranks, _ = world_size_and_rank()
+            schedule.count(size * ranks)
+        self._hold_frozen_backbone()
+        outputs = self._outputs_of_step(batch)
         shows = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
         self.log("train/loss", outputs["loss"], prog_bar=shows, batch_size=size, sync_dist=True)
-        shown = {f"train/{name}": outputs[name] for name in self.logged if name in outputs}
-        self.log_dict(shown, batch_size=size, sync_dist=True)
+        scalars: dict[str, Tensor | float] = {}
+        for name, value in outputs.items():
+            is_scalar = value.ndim == 0 if isinstance(value, Tensor) else isinstance(value, int | float)
+            if is_scalar and name != "loss":
+                scalars[f"train/{name}"] = value
+        self.log_dict(scalars, batch_size=size, sync_dist=True)
         return outputs
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
         """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks."""
-        if not (size := self.samples_in(batch)):
+        if not batch:
             return None
-        outputs = self.step(batch)
+        self.check_batch(batch)
+        size = self.samples_in(batch)
+        outputs = self._outputs_of_step(batch)
         self.validation_loss.update(outputs["loss"], size)
         self.log("val/loss", self.validation_loss, prog_bar=True, batch_size=size)
         return outputs
+
+    def _outputs_of_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the outputs of `step`; a loss alone becomes a dict."""
+        with single_values_named(self.samples_in(batch), self.samples):
+            outputs = self.step(batch)
+        return {"loss": outputs} if isinstance(outputs, Tensor) else outputs
 
     def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the backbone for benchmarks; it shares the weights and does not change this module.
@@ -241,19 +251,28 @@ class CorrespondenceModule(ExtractorModule):
         """Return the number of samples that a device sees at a time."""
         self.trainer.fit_loop.setup_data()
         loader = self.trainer.train_dataloader
-        if (size := getattr(loader, "batch_size", None)) is None:
-            raise ValueError(f"{type(loader).__name__} needs batch_size: the learning rate is scaled with it")
+        if isinstance(loader, Mapping | Sequence):
+            raise ValueError(f"{type(self).__name__} trains on a single loader, not on {len(loader)}: give one loader")
+        size = getattr(loader, "batch_size", None)
+        if size is None:  # a loader with a batch sampler
+            size = getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
+        if size is None:
+            raise ValueError(
+                f"{type(loader).__name__} and its batch sampler need batch_size: the learning rate is scaled with it"
+            )
         return int(size)
 
     def total_steps(self) -> int:
         """Return the number of optimiser steps of the run, the length of learning-rate schedules.
 
         Raises:
-            ValueError: if only a time limits the run.
+            ValueError: if only a time limits the run, or its epochs have no length.
         """
         steps = self.trainer.estimated_stepping_batches
         if steps == float("inf"):
             raise ValueError("the learning rate needs the run's length: set trainer.max_epochs or trainer.max_steps")
+        if steps < 0:  # Lightning's -1 for a loader without a length
+            raise ValueError("the learning rate needs the run's length, and the loader has none: set trainer.max_steps")
         return int(steps)
 
     def sgd_with_cosine(self, base_lr: float, weight_decay: float) -> OptimizerLRScheduler:
@@ -312,6 +331,7 @@ class CorrespondenceModule(ExtractorModule):
 
     def on_fit_start(self) -> None:
         """Compile the networks if `compile` is set; on a CPU keep memory between steps."""
+        self._has_checked_batch = False
         if self.hparams.get("compile"):
             # in place: names in checkpoints stay, and extractors, which are copies, are not compiled
             for network in self.compiled_networks():
@@ -334,30 +354,6 @@ class CorrespondenceModule(ExtractorModule):
                 plan[name] = f"{plan[name]}; {text}" if name in plan else text
         width = max(map(len, plan))
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
-
-    def on_train_batch_start(self, batch: object, batch_index: int) -> None:
-        """Refuse uint8 clips, which a user's loader may give; our DataModules convert to floats on the device.
-
-        Raises:
-            ValueError: if `clip` is uint8.
-        """
-        if isinstance(batch, dict) and isinstance(clip := batch.get("clip"), Tensor) and clip.dtype == torch.uint8:
-            raise ValueError("clip is uint8: give float RGB in [0, 1], clip.float() / 255")
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep freed memory in the heap of this process, in blocks of up to 1 GiB.
-
-    By default glibc returns freed tensors to the kernel, which clears every page again at the next step. Peak memory is
-    about the same. Without glibc, or if the user has set a threshold, nothing changes.
-    """
-    set_by_user = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"} & os.environ.keys()
-    if sys.platform != "linux" or set_by_user:
-        return
-    with suppress(AttributeError):  # another C library than glibc
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-        mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
 
 
 def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,10 +12,10 @@ from vidcorr.backbones import Normalise, pooled_width
 from vidcorr.backbones.networks import LAYER_OF_STAGE, is_resnet, resnet_maps
 from vidcorr.functional.losses import contrastive_random_walk_loss, drop_edges
 from vidcorr.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
+from vidcorr.functional.ranks import world_size_and_rank
 from vidcorr.videos.files import require_at_least
 
 from .base import Batch, CorrespondenceModule
-from .distributed import world_size_and_rank
 from .schedules import scheduled
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -114,6 +114,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         Raises:
             ValueError: for clips of fewer than 3 frames or with a single node per frame: their loss is always 0.
         """
+        self.check_batch(batch)
         nodes = self(batch["clip"])  # B x D x T x N
         frames, count = nodes.shape[2:]
         if frames < 3 or count < 2:

@@ -4,12 +4,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-
-def world_size_and_rank() -> tuple[int, int]:
-    """Return the number of ranks and the rank of this process; 1 and 0 without torch.distributed."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_world_size(), dist.get_rank()
-    return 1, 0
+from vidcorr.functional.ranks import world_size_and_rank
 
 
 def gather(tensor: Tensor) -> Tensor:
@@ -17,8 +12,10 @@ def gather(tensor: Tensor) -> Tensor:
     ranks, _ = world_size_and_rank()
     if ranks == 1:
         return tensor
-    parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(ranks)]
-    dist.all_gather(parts, tensor.contiguous())
+    tensor = tensor.contiguous()
+    parts = [torch.empty_like(tensor) for _ in range(ranks)]
+    # as bytes: gloo knows no bfloat16
+    dist.all_gather([part.view(torch.uint8) for part in parts], tensor.view(torch.uint8))
     return torch.cat(parts)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from vidcorr.backbones import UpsampledExtractor, build_encoder, build_upsampler, encoder_hparams
+from vidcorr.backbones import UpsampledExtractor, build_encoder, build_upsampler, encoder_hparams, require_name
 from vidcorr.backbones.encoders import NamedEncoder, recipe_of_encoder
 from vidcorr.backbones.views import StageNames
 
@@ -43,6 +43,7 @@ class FrozenEncoder(ExtractorModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        require_name(spec)
         self.encoder = build_encoder(spec, pretrained, encoder)
         if mean or std:
             if not isinstance(self.encoder, NamedEncoder) or self.encoder.weights_origin:

@@ -19,18 +19,21 @@ from vidcorr.backbones.trust import import_path
 from vidcorr.functional.colour import drop_channel, normalised_lab
 from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.functional.local_reconstruction import reconstruct_locally
-from vidcorr.functional.position import displacement
+from vidcorr.functional.position import Displacement, displaced_position, drawn_displacements
+from vidcorr.functional.ranks import world_size_and_rank
 from vidcorr.functional.reconstruction import positive_mass, reconstruction_loss
 from vidcorr.functional.window_tiles import Border
 from vidcorr.videos.files import require_at_least
 
 from .base import Batch, millions
-from .distributed import gather, own_rows, world_size_and_rank
+from .distributed import gather, own_rows
 from .momentum import MomentumMethod, average_row, videos_of, without_statistics
 from .negative_bank import BankSettings, EncodedBy, NegativeBank
 from .schedules import LiirSchedule, SampleLR, scheduled
 
 Settings = TypeVar("Settings")
+TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+"""Type of the features under the Trainer's precision; otherwise float32."""
 
 
 class Liir(MomentumMethod):
@@ -73,7 +76,6 @@ class Liir(MomentumMethod):
     """
 
     suited_benchmark = "davis_liir"
-    logged = ("reconstruction", "compactness", "negative_mass")
     synchronises_batch_norm = True
 
     def __init__(
@@ -131,26 +133,47 @@ class Liir(MomentumMethod):
         return self.current_epoch < self.schedule.warmup_epochs
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the objective with a or b dropped at random, equal on all ranks; in validation the mean of both."""
+        """Compute the objective with a or b dropped at random, equal on all ranks; in validation the mean of both.
+
+        Raises:
+            ValueError: for clips of a single frame.
+        """
+        self.check_batch(batch)
+        frames = batch["clip"].shape[1]
+        if frames < 2:
+            raise ValueError(f"clips of {frames} frame: Liir needs a query and at least one reference; set data.frames")
         if self.training:
             generator = self.generator()
-            return self.objective(batch, 1 + int(torch.randint(2, (), generator=generator)), generator)
-        both = [self.objective(batch, dropped) for dropped in (1, 2)]
-        return {name: torch.stack([outputs[name] for outputs in both]).mean(0) for name in both[0]}
+            dropped = 1 + int(torch.randint(2, (), generator=generator))
+            return self.objective(batch, dropped, generator)
+        without_a = self.objective(batch, 1)
+        without_b = self.objective(batch, 2)
+        return {name: torch.stack([without_a[name], without_b[name]]).mean(0) for name in without_a}
 
     def objective(self, batch: Batch, dropped: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute L_rec + λ L_compact (Eqs. 3, 5 and 8) with a channel dropped.
 
-        Return also both parts, `embeddings`, the negatives' fraction of the softmax, and with a generator new keys for
-        the bank.
+        Args:
+            batch: `clip` and `video_index`.
+            dropped: index of the Lab channel that is dropped, 1 or 2.
+            generator: on the CPU, of the draws of training; None in validation.
+
+        Returns:
+            `loss`; both parts; `embeddings`; the negatives' fraction of the softmax; with a generator `keys` for the
+            bank.
         """
+        settings = self.hparams
         lab = normalised_lab(batch["clip"])
-        seen, colours = drop_channel(lab, dropped), lab[:, :, dropped, None]
+        seen = drop_channel(lab, dropped)
+        colours = lab[:, :, dropped, None]
+        colours_of_cells = colours[:, :-1, :, ::4, ::4]
+        prior = None if self.warming_up else self.prior
         q, r = self.features(seen)
-        prior, settings = None if self.warming_up else self.prior, self.hparams
-        local = reconstruct_locally(q, r, colours[:, :-1, :, ::4, ::4], settings["radius"], settings["border"], prior)
-        means = torch.cat([r.float().mean((3, 4)), q.float().mean((2, 3)).unsqueeze(1)], dim=1)
-        outputs = {"compactness": local.compactness, "embeddings": means.flatten(0, 1)}
+        local = reconstruct_locally(q, r, colours_of_cells, settings["radius"], settings["border"], prior)
+        mean_references = r.float().mean((3, 4))
+        mean_query = q.float().mean((2, 3)).unsqueeze(1)
+        embeddings = torch.cat([mean_references, mean_query], dim=1).flatten(0, 1)
+        outputs = {"compactness": local.compactness, "embeddings": embeddings}
         reconstructed = local.values
         if self.bank is not None and not self.warming_up:
             negatives = self.bank.logsumexp(q, videos_of(batch), generator or self.generator())
@@ -164,33 +187,68 @@ class Liir(MomentumMethod):
         return {"loss": loss} | {name: tensor.detach() for name, tensor in outputs.items()}
 
     def features(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode normalised Lab `(B, T, 3, H, W)`: the query `(B, 64, h, w)`, the references `(B, T − 1, 64, h, w)`."""
-        settings, average, shape = self.hparams, self.target_encoder, seen.shape[:2]
-        if self.warming_up or settings["reference_encoder"] == "learned" or average is None:
-            features = self.backbone(seen.flatten(0, 1)).unflatten(0, shape)
-            query, references = features[:, -1], features[:, :-1]
-            return query, references if self.warming_up or settings["reference_gradient"] else references.detach()
+        """Encode normalised Lab `(B, T, 3, H, W)`: the query `(B, C, h, w)`, the references `(B, T − 1, C, h, w)`."""
+        average = self.target_encoder
+        if self.warming_up or self.hparams["reference_encoder"] == "learned" or average is None:
+            features = self.backbone(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+            references = features[:, :-1]
+            takes_gradient = self.warming_up or self.hparams["reference_gradient"]
+            return features[:, -1], references if takes_gradient else references.detach()
         query = self.backbone(seen[:, -1])
-        references = seen[:, :-1].to(query.dtype)
+        frames = seen[:, :-1].to(query.dtype)
         with torch.no_grad():
-            return query, average(references.flatten(0, 1)).unflatten(0, references.shape[:2]).to(query.dtype)
+            references = average(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return query, references.to(query.dtype)
 
     @torch.no_grad()
     def keys(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Encode normalised Lab `(B, 3, H, W)` with displaced positions for the bank, see `NegativeBank.keys_of`."""
-        assert self.bank is not None
-        videos, own = world_size_and_rank()[0] * len(frames), partial(own_rows, rows=len(frames))
-        displace = displacement(self.hparams["bank"]["modulation"], videos, generator, own)
-        if self.hparams["bank"]["encoder"] == "learned" or self.target_encoder is None:
-            features = without_statistics(self.backbone, frames, displace)
-        else:
-            features = without_statistics(self.target_encoder, frames, displace)
-        return self.bank.keys_of(features, generator, own, videos)
+        """Encode frames with displaced positions for the bank.
+
+        Args:
+            frames: normalised Lab `(B, 3, H, W)`.
+            generator: on the CPU, in the same state on all ranks.
+
+        Returns:
+            The keys of this rank's frames, see `NegativeBank.keys_of`.
+        """
+        if self.bank is None:
+            raise ValueError("bank.frames is 0: there is no bank of negatives to make keys for")
+        kind: Displacement = self.hparams["bank"]["modulation"]
+        ranks, _ = world_size_and_rank()
+        videos = ranks * len(frames)  # every rank draws for all ranks, and takes its own rows
+        half = (-(-frames.shape[2] // 2), -(-frames.shape[3] // 2))
+        displace = None
+        if self.hparams["position"] != "none":
+            displacements = drawn_displacements(kind, videos, half, generator)
+            if displacements is not None:
+                own = own_rows(displacements, len(frames))
+                displace = partial(displaced_position, kind=kind, displacements=own)
+        encoder = self.backbone if self.target_encoder is None else self.target_encoder
+        if self.hparams["bank"]["encoder"] == "learned":
+            encoder = self.backbone
+        features = without_statistics(encoder, frames, displace)
+        cells = self.bank.drawn_cells(videos, features[0, 0].numel(), generator)
+        return self.bank.keys_of(features, None if cells is None else own_rows(cells, len(frames)))
+
+    def copies_of_backbone(self) -> list[nn.Module]:
+        """Return the encoder and its moving average, if there is one."""
+        return [self.backbone] if self.target_encoder is None else [self.backbone, self.target_encoder]
+
+    def compiled_networks(self) -> list[nn.Module]:
+        """Return the encoder that learns."""
+        return [self.backbone]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam; the learning rate depends on the samples seen (section 3.3), see `LiirSchedule`."""
         optimizer = Adam(self.backbone.parameters(), self.schedule.warmup_lr, betas=(0.9, 0.999))
-        samples = self.global_batch() * int(self.trainer.num_training_batches)
+        clips = self.global_batch()
+        batches = self.trainer.num_training_batches
+        if batches == float("inf"):
+            raise ValueError(
+                "Liir's schedule needs the number of batches in an epoch, and the loader has no length: set "
+                "trainer.limit_train_batches to a number"
+            )
+        samples = clips * int(batches)
         return scheduled(optimizer, SampleLR(optimizer, lambda seen: self.schedule.factor(seen, samples)))
 
     def on_fit_start(self) -> None:
@@ -204,6 +262,8 @@ class Liir(MomentumMethod):
                 "trainer.accumulate_grad_batches: leave it out; Liir accumulates by model.schedule.warmup_accumulation"
             )
         super().on_fit_start()
+        if self.bank is not None:  # the features' own type: half the memory, and no bit is lost
+            self.bank.store_as(TYPES.get(self.trainer.precision, torch.float32))
 
     def on_train_batch_start(self, batch: object, batch_index: int) -> None:
         """Accumulate batches by the phase.
@@ -211,7 +271,6 @@ class Liir(MomentumMethod):
         Lightning's GradientAccumulationScheduler sets the number only at the start of an epoch, and misses a run that
         resumes within an epoch.
         """
-        super().on_train_batch_start(batch, batch_index)
         self.trainer.accumulate_grad_batches = self.schedule.warmup_accumulation if self.warming_up else 1
 
     def on_fit_end(self) -> None:

@@ -1,6 +1,7 @@
 """A linear classifier on frozen features."""
 
-from typing import Literal, cast
+from collections.abc import Mapping
+from typing import ClassVar, Literal, cast
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -47,6 +48,7 @@ class LinearProbe(CorrespondenceModule):
 
     suited_benchmark = None
     samples = "images"
+    images: ClassVar[Mapping[str, str]] = {"image": "B, 3, H, W"}
 
     def __init__(
         self,
@@ -84,18 +86,16 @@ class LinearProbe(CorrespondenceModule):
         """Return logits: float RGB `(N, 3, H, W)` in [0, 1] → `(N, classes)`."""
         return self.classifier(self.features(images))
 
-    def samples_in(self, batch: Batch) -> int:
-        """Return the number of images in a batch."""
-        return len(batch.get("label", ()))
-
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the cross-entropy of `image` and `label`; return also `logits`."""
+        self.check_batch(batch)
         logits = self(batch["image"])
         return {"loss": cross_entropy(logits.float(), batch["label"]), "logits": logits.detach()}
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
         """Log `val/loss`, `val/top1` and `val/top5`, over the images of all ranks."""
-        if (outputs := super().validation_step(batch, batch_index)) is not None:
+        outputs = super().validation_step(batch, batch_index)
+        if outputs is not None:
             for name, metric in (("val/top1", self.top1), ("val/top5", self.top5)):
                 metric(outputs["logits"], batch["label"])
                 self.log(name, metric, prog_bar=True, batch_size=self.samples_in(batch))

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
-from .base import Batch, CorrespondenceModule, keyed_generator
+from vidcorr.functional.generators import keyed_generator
+
+from .base import Batch, CorrespondenceModule
 from .distributed import gather
 
 
@@ -46,7 +48,7 @@ class KeyQueue(nn.Module):
         seed: seed of the first keys; None: zeros.
 
     Attributes:
-        keys: `(K, *shape)` float32.
+        keys: `(K, *shape)`, float32 unless `store_as` has set another type.
         video_ids: `(K,)` long.
         pointer: long scalar, the slot of the oldest key, which the next key replaces.
     """
@@ -79,6 +81,10 @@ class KeyQueue(nn.Module):
         self.keys.index_copy_(0, slots, keys.to(self.keys.dtype))
         self.video_ids.index_copy_(0, slots, video_ids)
         self.pointer.add_(len(keys)).remainder_(len(self))
+
+    def store_as(self, dtype: torch.dtype) -> None:
+        """Convert the keys to the type that they are stored in."""
+        self.keys = self.keys.to(dtype)
 
     def of_same_video(self, video_index: Tensor) -> Tensor:
         """Mark the keys that come from the video of a sample: `(B,)` long → `(B, K)` bool."""

@@ -1,6 +1,5 @@
 """The bank of negatives for Liir's second phase: cells of other videos."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from vidcorr.functional.device import to_device
 from vidcorr.functional.negatives import per_query_logsumexp, same_place_logsumexp, shared_logsumexp
+from vidcorr.functional.position import Displacement
 from vidcorr.functional.window_tiles import Border
 from vidcorr.videos.files import require_at_least, require_one_of
 
@@ -16,7 +16,6 @@ from .momentum import KeyQueue
 
 Negatives = Literal["per_query", "same_place", "shared"]
 EncodedBy = Literal["learned", "average"]
-Modulation = Literal["shift", "shuffle", "none"]
 
 
 @dataclass(frozen=True)
@@ -43,14 +42,14 @@ class BankSettings:
     points: int = 4
     negatives: Negatives = "per_query"
     encoder: EncodedBy = "average"
-    modulation: Modulation = "shift"
+    modulation: Displacement = "shift"
 
     def __post_init__(self) -> None:
         require_at_least(0, "bank", frames=self.frames)
         require_at_least(1, "bank", points=self.points)
         require_one_of(get_args(Negatives), negatives=self.negatives)
         require_one_of(get_args(EncodedBy), encoder=self.encoder)
-        require_one_of(get_args(Modulation), modulation=self.modulation)
+        require_one_of(get_args(Displacement), modulation=self.modulation)
 
 
 class NegativeBank(KeyQueue):
@@ -72,16 +71,24 @@ class NegativeBank(KeyQueue):
         super().__init__(keys, width if shared else (side, side, width), seed=None)
         self.points, self.kind, self.radius, self.border = settings.points, settings.negatives, radius, border
 
-    def keys_of(
-        self, features: Tensor, generator: torch.Generator, own: Callable[[Tensor], Tensor], videos: int
-    ) -> Tensor:
-        """Return the part of feature maps that the bank stores.
+    def drawn_cells(self, videos: int, cells: int, generator: torch.Generator) -> Tensor | None:
+        """Draw the cells of new frames that "shared" stores: `(videos, points)` long; None for the other kinds.
+
+        Args:
+            videos: number of new frames.
+            cells: number of cells of a feature map.
+            generator: on the CPU, in the same state on all ranks.
+        """
+        if self.kind != "shared":
+            return None
+        return torch.randint(cells, (videos, self.points), generator=generator)
+
+    def keys_of(self, features: Tensor, cells: Tensor | None) -> Tensor:
+        """Return the part of feature maps that the bank stores, in the maps' own type.
 
         Args:
             features: feature maps of this rank's videos, `(B, C, h, w)`.
-            generator: on the CPU, in the same state on all ranks.
-            own: selects the rows of this rank's videos from `(videos, …)`.
-            videos: number of videos of all ranks.
+            cells: this rank's rows of `drawn_cells`, `(B, points)`.
 
         Returns:
             `(B, points, C)` for "shared", otherwise `(B, 1, h, w, C)`.
@@ -89,11 +96,11 @@ class NegativeBank(KeyQueue):
         Raises:
             ValueError: for maps of another size than the bank's maps.
         """
-        features = features.float()
-        if self.kind == "shared":
-            cells = own(torch.randint(features[0, 0].numel(), (videos, self.points), generator=generator))
-            return features.flatten(2).take_along_dim(to_device(cells, features.device)[:, None], 2).mT.contiguous()
-        (height, width), side = features.shape[2:], self.keys.shape[1]
+        if cells is not None:
+            index = to_device(cells, features.device)[:, None]
+            return features.flatten(2).take_along_dim(index, 2).mT.contiguous()
+        height, width = features.shape[2:]
+        side = self.keys.shape[1]
         if (height, width) != (side, side):
             raise ValueError(
                 f"the bank holds maps of {side} × {side} cells, the frames give {height} × {width}: set "

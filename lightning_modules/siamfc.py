@@ -1,6 +1,7 @@
-"""SiamFC over a frozen encoder: two 1 × 1 convolutions, for exemplars and for search regions, learn to track."""
+"""SiamFC over a frozen encoder: 1 × 1 convolutions, for exemplars and for search regions, learn to track."""
 
-from typing import Any, Literal, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -22,15 +23,13 @@ LOSSES = {"focal": focal_loss, "balanced": balanced_loss}
 
 
 class SiamFC(CorrespondenceModule):
-    """The tracking fine-tune of VFS: only two 1 × 1 convolutions over the frozen features learn.
+    """The tracking fine-tune of VFS: only 1 × 1 convolutions over the frozen features learn.
 
     The backbone stays in eval mode, so its BatchNorm statistics do not change. `OtbBenchmark` tracks with the module.
     Data: `Got10kDataModule`.
 
-    Papers: SiamFC (Bertinetto et al., ECCV workshops 2016); VFS, section 4.2, Table 8 and appendix. The VFS paper
-    mentions a single additional linear layer; the released code, like this class, has a convolution for exemplars and
-    another for search regions. The paper's 68.9 / 52.2 (precision / success, ResNet-18) belongs to an encoder trained
-    with colour augmentation and 8 frames.
+    Papers: SiamFC (Bertinetto et al., ECCV workshops 2016); VFS, section 4.2, Table 8 and appendix. The paper's 68.9 /
+    52.2 (precision / success, ResNet-18) belongs to an encoder trained with colour augmentation and 8 frames.
 
     Args:
         backbone: a checkpoint of any module, `torchvision:NAME`, `timm:NAME` or `package.module:callable` (see
@@ -41,9 +40,11 @@ class SiamFC(CorrespondenceModule):
             `ResNetExtractor`; False for networks other than ResNets, Liir's among them.
         pretrained: load the library's own weights, for names of timm and torchvision.
         loss: "focal" (VFS) or "balanced" (SiamFC).
-        start: "random" (VFS), or "identity": both convolutions start as the identity, so the first response comes from
+        start: "random" (VFS), or "identity": the convolutions start as the identity, so the first response comes from
             the frozen features. Take it for budgets far below the paper's 50 epochs of GOT-10k, with a
             `response_scale` of 1e-4 or less, because the frozen response is large.
+        shared_convolution: one convolution for exemplars and search regions, the "additional linear layer" of VFS's
+            appendix; False: one for each, as in the released code, whose numbers the paper prints.
         response_scale: factor on the correlation, 1e-3 for ResNet-18 and 1e-5 for ResNet-50.
         positive_radius: radius of the label's positive cells, in pixels of the search crop.
         lr: learning rate of Adam in the first epoch.
@@ -57,6 +58,7 @@ class SiamFC(CorrespondenceModule):
 
     suited_benchmark = "otb"
     samples = "pairs"
+    images: ClassVar[Mapping[str, str]] = {"exemplar": "B, 3, a, a", "search": "B, 3, b, b"}
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class SiamFC(CorrespondenceModule):
         pretrained: bool = False,
         loss: Literal["focal", "balanced"] = "focal",
         start: Literal["random", "identity"] = "random",
+        shared_convolution: bool = False,
         response_scale: float = 1e-3,
         positive_radius: float = 16.0,
         lr: float = 1e-3,
@@ -82,7 +85,8 @@ class SiamFC(CorrespondenceModule):
         self.backbone = built.feature_extractor(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride = int(self.backbone.stride)  # type: ignore[arg-type]
         width = map_width(self.backbone)
-        self.exemplar_conv, self.search_conv = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
+        self.exemplar_conv = nn.Conv2d(width, width, 1)
+        self.search_conv = self.exemplar_conv if shared_convolution else nn.Conv2d(width, width, 1)
         if start == "identity":
             for convolution in (self.exemplar_conv, self.search_conv):
                 nn.init.dirac_(convolution.weight)
@@ -94,12 +98,9 @@ class SiamFC(CorrespondenceModule):
             z, x = self.backbone(exemplar), self.backbone(search)
         return siamese_correlation(self.exemplar_conv(z), self.search_conv(x)) * self.hparams["response_scale"]
 
-    def samples_in(self, batch: Batch) -> int:
-        """Return the number of pairs in a batch."""
-        return len(batch.get("search", ()))
-
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss of pairs from `Got10kDataModule`; also return `response`, `(N, 1, n, n)`."""
+        self.check_batch(batch)
         response = self(batch["exemplar"], batch["search"]).float()
         radius = self.hparams["positive_radius"] / self.stride
         labels = response_labels(response.shape[-2:], radius, device=response.device)

@@ -88,10 +88,14 @@ class VFSMoCo(MomentumMethod):
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss (VFS, Eq. 4); return also `embeddings`, `keys` and the similarities of pairs."""
+        self.check_batch(batch)
         view1, view2 = split_views(batch["clip"])
-        q, keys = self(view1), self.keys(view2)  # B x n/2 x D; ranks·B x n/2 x D
-        k, queue = own_rows(keys, len(q)), self.queue.keys  # B x n/2 x D; K x D
-        loss = info_nce_loss(q, k, queue, self.hparams["temperature"], self.queue.of_same_video(videos_of(batch)))
+        q = self(view1)  # B x n/2 x D
+        keys = self.keys(view2)  # ranks·B x n/2 x D
+        k = own_rows(keys, len(q))  # B x n/2 x D
+        queue = self.queue.keys  # K x D
+        excluded = self.queue.of_same_video(videos_of(batch))
+        loss = info_nce_loss(q, k, queue, self.hparams["temperature"], excluded)
         outputs = {"loss": loss, "embeddings": q.detach().flatten(0, 1), "keys": keys}
         return outputs | pair_similarities(q, k, queue)
 
@@ -118,9 +122,13 @@ class VFSMoCo(MomentumMethod):
         over_all = groups * self.trainer.world_size
         return super().plan() | {"BatchNorm": f"Shuffle BN: {over_all} group(s) of {videos // groups} videos"}
 
-    def compiled_networks(self) -> list[nn.Module]:
+    def copies_of_backbone(self) -> list[nn.Module]:
         """Return the backbone and its moving average."""
         return [self.backbone, self.target_encoder.get_submodule("0")]
+
+    def compiled_networks(self) -> list[nn.Module]:
+        """Return the backbone and its moving average."""
+        return self.copies_of_backbone()
 
     def _embed(self, encoder: nn.Module, frames: Tensor) -> Tensor:
         with batch_norm_groups(encoder, self._groups(frames)):

@@ -63,9 +63,12 @@ class VFSSimSiam(CorrespondenceModule):
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss (Eq. 5); BatchNorm statistics are separate for the two views, as in SimSiam."""
+        self.check_batch(batch)
         views = torch.cat(split_views(batch["clip"]))
         with batch_norm_groups(self, 2 if self.training else 1):
-            (p1, p2), (z1, z2) = (views_of.chunk(2) for views_of in self(views))
+            p, z = self(views)
+        p1, p2 = p.chunk(2)
+        z1, z2 = z.chunk(2)
         return {"loss": simsiam_loss(p1, z1, p2, z2), "embeddings": z1.detach().flatten(0, 1)}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -18,10 +18,9 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate, get_worker_info
 
+from vidcorr.functional.generators import seeded_generator
 from vidcorr.videos.files import DataError
 from vidcorr.videos.source import OpenedVideo, VideoEntry, open_video
-
-from .sampling import seeded_generator
 
 Key = tuple[int, int]  # epoch, index of the sample in it
 Sample = dict[str, Any]
@@ -34,7 +33,8 @@ _FEWEST = 5  # replacements before a warning: a single bad video may come first
 class ReplacingDataset(Dataset[Sample]):
     """Data set over paths that replaces an unusable item by a random item.
 
-    All draws are a function of (seed, epoch, index, attempt). A sample's `failures` has a line per replaced item.
+    All draws are a function of (seed, epoch, index, attempt). A sample's `failures` has a line per replaced item. An
+    item that failed is not tried again for the same sample while others are left: the next item of the list is taken.
 
     Args:
         paths: a path per item.
@@ -78,15 +78,19 @@ class ReplacingDataset(Dataset[Sample]):
     def __getitem__(self, key: Key | int) -> Sample:
         key = (0, key) if isinstance(key, int) else key  # a plain number comes from a sampler that is not ours
         failures: list[str] = []
+        failed: set[int] = set()
         for attempt in range(ATTEMPTS):
             generator = self.draws(key, attempt)
             item = self.choose(key[1], attempt, generator)
+            while item in failed and len(failed) < len(self._paths):
+                item = (item + 1) % len(self._paths)
             try:
                 return self.read(item, generator) | {"failures": failures}
             except DataError as error:
                 if not self.replaces:
                     raise
                 failures.append(str(error))
+                failed.add(item)
         raise DataError(f"{ATTEMPTS} items in a row could not be used: {'; '.join(failures)}")
 
 
@@ -186,9 +190,15 @@ def draw_frames(
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:
     """Stack samples by torch's rules; `failures` and `redrawn` are the lines of all samples."""
-    records = ("failures", "redrawn")
-    batch: dict[str, Any] = default_collate([{k: v for k, v in s.items() if k not in records} for s in samples])
-    return batch | {name: [line for sample in samples for line in sample.get(name, ())] for name in records}
+    records: dict[str, list[str]] = {"failures": [], "redrawn": []}
+    values: list[Sample] = []
+    for sample in samples:
+        rest = dict(sample)
+        for name, lines in records.items():
+            lines += rest.pop(name, ())
+        values.append(rest)
+    batch: dict[str, Any] = default_collate(values)
+    return batch | records
 
 
 class SkippedVideos(pl.Callback):

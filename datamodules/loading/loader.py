@@ -5,24 +5,27 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning import Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
+from vidcorr.functional.generators import seeded_generator
+from vidcorr.functional.ranks import world_size_and_rank
 from vidcorr.signals import REQUEUE
+from vidcorr.videos.empty_batch import empty_loader
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.processes import STOPS, usable_cores
 from vidcorr.videos.source import hashed_rank
 
 from .clips import Key, SkippedVideos, collate
-from .sampling import seeded_generator
 
 DIED = (
     "a worker of the data loader died ({}), most often because the machine ran out of memory: lower data.num_workers, "
@@ -44,25 +47,85 @@ class ClipSampler(DistributedSampler[Key]):
     Args:
         dataset: anything with a length.
         batch_size: batch size of a rank.
-        ranks: number of processes.
+        ranks: number of processes; None: torch.distributed is asked whenever the sampler is used.
         rank: rank of this process.
         seed: seed of the permutation.
     """
 
-    def __init__(self, dataset: Sized, batch_size: int, ranks: int = 1, rank: int = 0, seed: int = 0) -> None:
-        super().__init__(dataset, num_replicas=ranks, rank=rank, seed=seed, drop_last=True)  # type: ignore[arg-type]
+    def __init__(self, dataset: Sized, batch_size: int, ranks: int | None = None, rank: int = 0, seed: int = 0) -> None:
+        super().__init__(dataset, num_replicas=ranks or 1, rank=rank, seed=seed, drop_last=True)  # type: ignore[arg-type]
+        self._asks = ranks is None
         self.batch_size = batch_size
         self.num_samples = len(dataset)
         self.first_batch = 0
+        self.repetition = 0
+        self._passes = 0
+        self._is_driven = False  # somebody sets the epochs
+        self._is_set = False  # somebody has set the epoch of the next pass
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch of the next pass."""
+        super().set_epoch(epoch)
+        self._is_driven = True
+        self._is_set = True
+
+    def begin_pass(self, place: Mapping[str, int] | None = None) -> None:
+        """Choose the epoch of a pass.
+
+        Without `set_epoch`, passes are epochs 0, 1, 2, … If another pass follows within an epoch that was set, as in
+        Lightning's `CombinedLoader("max_size_cycle")`, it is a repetition with new draws.
+
+        Args:
+            place: state of a `ResumableLoader` to resume from.
+        """
+        if self._is_set:
+            self.repetition = 0
+        elif self._is_driven:
+            self.repetition += 1
+        elif self._passes:
+            super().set_epoch(self.epoch + 1)
+        elif place is not None:
+            is_complete = place["batches"] * self.batch_size >= len(self)
+            super().set_epoch(place["epoch"] + is_complete)
+        if place is not None and place["epoch"] == self.epoch:
+            self.repetition = place.get("repetition", 0)
+        self._is_set = False
+        self._passes += 1
+
+    @property
+    def key_epoch(self) -> int:
+        """The epoch in the keys of the draws; it counts repetitions above all epochs."""
+        return self.epoch + (self.repetition << 32)
 
     def __iter__(self) -> Iterator[Key]:
-        order = torch.randperm(self.num_samples, generator=seeded_generator(self.seed, self.epoch))
-        share = order[self.rank :: self.num_replicas]
+        ranks, rank = self.ranks()
+        order = torch.randperm(self.num_samples, generator=seeded_generator(self.seed, self.key_epoch))
+        share = order[rank::ranks]
         for index in share[self.first_batch * self.batch_size : len(self)].tolist():
-            yield self.epoch, index
+            yield self.key_epoch, index
 
     def __len__(self) -> int:
-        return self.num_samples // (self.batch_size * self.num_replicas) * self.batch_size
+        ranks, _ = self.ranks()
+        return self.num_samples // (self.batch_size * ranks) * self.batch_size
+
+    def ranks(self) -> tuple[int, int]:
+        """Return the number of ranks and the rank of this process."""
+        return world_size_and_rank() if self._asks else (self.num_replicas, self.rank)
+
+    def require_batch(self, source: object) -> None:
+        """Refuse samples that do not fill a batch on every rank.
+
+        Args:
+            source: the data, for the message.
+
+        Raises:
+            DataError: naming the source.
+        """
+        if not len(self):
+            raise DataError(
+                f"{source}: {self.num_samples} samples an epoch do not fill a batch of {self.batch_size} on "
+                f"{self.ranks()[0]} rank(s); lower data.batch_size"
+            )
 
 
 class FixedSampler(DistributedSampler[Key]):
@@ -74,16 +137,24 @@ class FixedSampler(DistributedSampler[Key]):
 
     Args:
         dataset: anything with a length.
-        ranks: number of processes.
+        ranks: number of processes; None: torch.distributed is asked whenever the sampler is used.
         rank: rank of this process.
     """
 
-    def __init__(self, dataset: Sized, ranks: int = 1, rank: int = 0) -> None:
-        super().__init__(dataset, num_replicas=ranks, rank=rank, shuffle=False)  # type: ignore[arg-type]
-        self.indices = range(rank, len(dataset), ranks) or range(1)
+    def __init__(self, dataset: Sized, ranks: int | None = None, rank: int = 0) -> None:
+        super().__init__(dataset, num_replicas=ranks or 1, rank=rank, shuffle=False)  # type: ignore[arg-type]
+        self._asks = ranks is None
+        self._samples = len(dataset)
+
+    @property
+    def indices(self) -> range:
+        """Indices of this rank's samples."""
+        ranks, rank = world_size_and_rank() if self._asks else (self.num_replicas, self.rank)
+        return range(rank, self._samples, ranks) or range(1)
 
     def __iter__(self) -> Iterator[Key]:
-        return ((0, index) for index in self.indices)
+        for index in self.indices:
+            yield 0, index
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -145,17 +216,22 @@ def start_worker(worker: int) -> None:
 class ResumableLoader(SteadyLoader[BatchT]):
     """A loader over a `ClipSampler`; its state is the number of batches taken in the epoch.
 
-    Batches that were prefetched but not used do not count, so a run that resumes from the state starts at the next
-    batch, for any number of workers.
+    Every iteration is the next epoch, with or without a Trainer, see `ClipSampler.begin_pass`. Batches that were
+    prefetched but not used do not count, so a run that resumes from the state starts at the next batch, for any number
+    of workers.
 
     Attributes:
+        source: the data, for messages.
         waited: seconds spent waiting for batches.
+        converted: number in the epoch of the next batch that `on_after_batch_transfer` gets without a Trainer.
         processed: returns the number of batches trained on, so that a batch taken just before an exception does not
             count; None: all taken batches count.
     """
 
     sampler: ClipSampler
+    source: object = "data"
     waited: float = 0.0
+    converted: int = 0
     processed: Callable[[], int] | None = None
     _batch_position: tuple[int, int] = (0, 0)  # epoch, batches taken
     _resume: dict[str, int] | None = None
@@ -165,9 +241,13 @@ class ResumableLoader(SteadyLoader[BatchT]):
         if not isinstance(self.sampler, ClipSampler):  # Lightning replaces the sampler for overfit_batches
             yield from super().__iter__()
             return
+        self.sampler.require_batch(self.source)
+        self.sampler.begin_pass(self._resume)
         epoch = self.sampler.epoch
         taken = self._place_in(epoch)
-        self._batch_position, self._resume = (epoch, taken), None
+        self._batch_position = (epoch, taken)
+        self._resume = None
+        self.converted = taken
         self.sampler.first_batch = taken
         began = time.perf_counter()
         for batch in super().__iter__():
@@ -177,12 +257,20 @@ class ResumableLoader(SteadyLoader[BatchT]):
             yield batch
             began = time.perf_counter()
 
+    @property
+    def key_epoch(self) -> int:
+        """The epoch in the keys of the newest pass's draws, see `ClipSampler.key_epoch`."""
+        return self.sampler.key_epoch if isinstance(self.sampler, ClipSampler) else 0
+
     def state_dict(self) -> dict[str, int]:
         """Return the epoch, the number of batches taken in it, and the number and seed of the samples."""
         epoch, taken = self._batch_position
         if self.processed is not None:
             taken = min(taken, self.processed())
-        return {"epoch": epoch, "batches": taken} | self._order()
+        state = {"epoch": epoch, "batches": taken} | self._order()
+        if isinstance(self.sampler, ClipSampler) and self.sampler.repetition:
+            state["repetition"] = self.sampler.repetition
+        return state
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Set the start of the next pass, if it is in the same epoch."""
@@ -198,8 +286,11 @@ class ResumableLoader(SteadyLoader[BatchT]):
         state = self._resume
         if state is None or state["epoch"] != epoch:
             return 0
-        order = self._order().items()
-        if changed := [f"{name} {state[name]}, now {now}" for name, now in order if state[name] != now]:
+        changed: list[str] = []
+        for name, now in self._order().items():
+            if state[name] != now:
+                changed.append(f"{name} {state[name]}, now {now}")
+        if changed:
             raise DataError(
                 f"the checkpoint was written within an epoch of other data ({'; '.join(changed)}): resume with the "
                 "data that the run began with, or from a checkpoint of the end of an epoch"
@@ -231,7 +322,7 @@ class SampledDataModule(pl.LightningDataModule):
         ValueError: if the batch size is below 1, or the number of workers below 0.
     """
 
-    training: Dataset[Any]
+    training: Dataset[Any] | None = None
     held_out: Dataset[Any] | None = None
     max_unusable: float = 1.0
 
@@ -260,55 +351,57 @@ class SampledDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Return a loader over this rank's training samples, in an order that is a function of (seed, epoch).
 
-        Its state counts the batches that the Trainer has trained on.
+        Ranks come from torch.distributed when the loader is used, so the loader is right without this DataModule. If
+        this DataModule is given to the Trainer, the loader's state counts the batches that were trained on.
 
         Raises:
-            DataError: if the samples do not fill a batch on every rank.
+            DataError: before `setup`, or if the samples do not fill a batch on every rank.
         """
-        ranks, rank = self._world_size_and_rank()
-        sampler = ClipSampler(cast(Sized, self.training), self.batch_size, ranks, rank, self.seed)
-        if not len(sampler):
-            raise DataError(
-                f"{self.source}: {sampler.num_samples} samples an epoch do not fill a batch of {self.batch_size} on "
-                f"{ranks} rank(s); lower data.batch_size"
-            )
+        if self.training is None:
+            raise DataError(f"{self.source}: call setup('fit') of {type(self).__name__} before train_dataloader()")
+        sampler = ClipSampler(cast(Sized, self.training), self.batch_size, seed=self.seed)
+        sampler.require_batch(self.source)
         loader: ResumableLoader[Any] = ResumableLoader(self.training, sampler=sampler, **self._arguments())
+        loader.source = self.source
         if self.trainer is not None:
-            callbacks: list[pl.Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
-            watches = [callback for callback in callbacks if isinstance(callback, SkippedVideos)]
-            if not any(watch.counts is self.skipped for watch in watches):
-                for watch in watches:  # of a fit with another DataModule
-                    callbacks.remove(watch)
-                callbacks.append(SkippedVideos(self.skipped, self.max_unusable, str(self.source)))
+            self._watch(self.trainer)
             progress = self.trainer.fit_loop.epoch_loop.batch_progress
             loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]
             if self._place is not None and self.trainer.ckpt_path:
                 loader.load_state_dict(self._place)
-        self._loader, self._place = loader, None
+        self._loader = loader
+        self._place = None
         return loader
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of the held-out samples, see `FixedSampler`.
-
-        Without held-out samples it gives an empty batch, since Lightning runs no validation hooks without a batch.
-        """
+        """Return a loader of the held-out samples, see `FixedSampler`; without any, a loader of an `EmptyBatch`."""
         if self.held_out is None:
-            return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
-        sampler = FixedSampler(cast(Sized, self.held_out), *self._world_size_and_rank())
+            return empty_loader()
+        sampler = FixedSampler(cast(Sized, self.held_out))
         return SteadyLoader(self.held_out, sampler=sampler, **self._arguments())
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Convert images from uint8 to float in [0, 1], on the device."""
-        images = {k: v for k, v in batch.items() if isinstance(v, Tensor) and v.dtype == torch.uint8}
-        return batch | {name: image.float().div_(255) for name, image in images.items()}
+        converted: dict[str, Any] = {}
+        for name, value in batch.items():
+            if isinstance(value, Tensor) and value.dtype == torch.uint8:
+                converted[name] = value.float().div_(255)
+        return batch | converted if converted else batch
 
     def hashed_rank(self, path: Path) -> bytes:
         """Return the key by which held-out videos are chosen; it depends on the seed and the path from the source."""
         root = self.source.parent if self.source.is_file() else self.source
         return hashed_rank(self.seed, os.path.relpath(path, root))
 
-    def _world_size_and_rank(self) -> tuple[int, int]:
-        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
+    def _watch(self, trainer: Trainer) -> None:
+        """Let a callback of the Trainer count and name the replaced samples of this DataModule."""
+        callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        watches = [callback for callback in callbacks if isinstance(callback, SkippedVideos)]
+        if any(watch.counts is self.skipped for watch in watches):
+            return
+        for watch in watches:  # of a fit with another DataModule
+            callbacks.remove(watch)
+        callbacks.append(SkippedVideos(self.skipped, self.max_unusable, str(self.source)))
 
     def _arguments(self) -> dict[str, Any]:
         return {

@@ -1,6 +1,5 @@
 """Random draws for a clip: frames and crops in the workers, colours of a whole batch on the device."""
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,28 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vidcorr.functional.generators import seeded_generator as seeded_generator
+from vidcorr.functional.patches import RATIOS
 from vidcorr.videos.files import require_one_of
 
 Box = tuple[int, int, int, int]
 """Top, left, height and width of a crop, pixels."""
 
 _ATTEMPTS = 10
-_RATIO = (3 / 4, 4 / 3)  # least and largest width / height of a random crop
 _SPREAD = (0.4, 0.4, 0.4, 0.1)  # of the factors of brightness, contrast and saturation, and of the hue's shift
 _JITTERED, _GREYED, _BLURRED = 0.8, 0.2, 0.5  # fractions of the frames
 _GREY = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue
-
-
-def seeded_generator(*key: int) -> torch.Generator:
-    """Return a CPU generator with a stream that is a function of the key alone.
-
-    The key is hashed, so that neighbouring keys, (seed, epoch, 3) and (seed, epoch, 4), give unrelated streams.
-
-    Args:
-        key: integers, for example (seed, epoch, sample index, attempt).
-    """
-    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
 
 
 def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tensor:
@@ -178,16 +166,21 @@ def random_crops(
 
 
 def _random_box(height: int, width: int, area: tuple[float, float], attempts: list[list[float]]) -> Box:
-    low, high = math.log(_RATIO[0]), math.log(_RATIO[1])
+    """Return the box of the first attempt (of the area, the ratio, the top and the left, in [0, 1)) that fits."""
+    low = math.log(RATIOS[0])
+    high = math.log(RATIOS[1])
     for fraction, log_ratio, y, x in attempts:
         pixels = height * width * (area[0] + fraction * (area[1] - area[0]))
         aspect = math.exp(low + log_ratio * (high - low))
-        w, h = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
-        if 0 < w <= width and 0 < h <= height:
-            return int(y * (height - h + 1)), int(x * (width - w + 1)), h, w
-    w = min(width, max(1, round(height * _RATIO[1])))
-    h = min(height, max(1, round(width / _RATIO[0])))
-    return (height - h) // 2, (width - w) // 2, h, w
+        box_width = round(math.sqrt(pixels * aspect))
+        box_height = round(math.sqrt(pixels / aspect))
+        if 0 < box_width <= width and 0 < box_height <= height:
+            top = int(y * (height - box_height + 1))
+            left = int(x * (width - box_width + 1))
+            return top, left, box_height, box_width
+    box_width = min(width, max(1, round(height * RATIOS[1])))
+    box_height = min(height, max(1, round(width / RATIOS[0])))
+    return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
 def random_resized_crop(

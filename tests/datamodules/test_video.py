@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from pytorch_lightning import LightningDataModule
 from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.demos.boring_classes import BoringModel
 
@@ -199,6 +200,42 @@ def test_on_the_device_clips_are_floats_and_colour_is_drawn_by_step(videos):
         expected = augment(before["clip"].flatten(0, 1), generator)
         torch.testing.assert_close(after["clip"].flatten(0, 1), expected)
     assert all(torch.equal(a["clip"], b["clip"]) for a, b in zip(plain.validated, coloured.validated, strict=True))
+
+
+def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
+    model = Toy()
+    arguments = {"validation_fraction": 0.2, "augmentation": COLOUR}
+    quiet_trainer(max_epochs=2).fit(model, datamodule=make(videos, **arguments))
+    data = make(videos, **arguments)
+    loader = data.train_dataloader()
+    seen = []
+    for _ in range(2):
+        for batch in loader:
+            seen.append(data.on_after_batch_transfer(batch, 0))
+    for (_, _, expected), got in zip(model.seen, seen, strict=True):
+        assert torch.equal(expected["clip"], got["clip"])
+    (batch,) = data.val_dataloader()
+    held_out = data.on_after_batch_transfer(batch, 0)["clip"]
+    assert torch.equal(held_out, batch["clip"].float().div(255))  # no colours
+
+
+def test_colours_are_those_of_their_batch_in_a_datamodule_that_holds_ours(videos):
+    class Outer(LightningDataModule):
+        def __init__(self):
+            super().__init__()
+            self.inner = make(videos, augmentation=COLOUR)
+
+        def train_dataloader(self):
+            return self.inner.train_dataloader()
+
+        def on_after_batch_transfer(self, batch, dataloader_idx):
+            return self.inner.on_after_batch_transfer(batch, dataloader_idx)
+
+    inner, outer = Toy(), Toy()
+    quiet_trainer(max_epochs=2).fit(inner, datamodule=make(videos, augmentation=COLOUR))
+    quiet_trainer(max_epochs=2, limit_val_batches=0).fit(outer, datamodule=Outer())
+    for (_, _, expected), (_, _, got) in zip(inner.seen, outer.seen, strict=True):
+        assert torch.equal(expected["clip"], got["clip"])
 
 
 def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(videos, tmp_path):

@@ -3,15 +3,18 @@
 import pytest
 import torch
 from pytorch_lightning.tuner import Tuner
-from torch.utils.data import DataLoader
+from pytorch_lightning.utilities import CombinedLoader
+from torch import nn
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
 
+import lightning_modules
 from callbacks import LastCheckpoint, Safeguards
-from lightning_modules import FrozenEncoder, VFSSimSiam
+from lightning_modules import ContrastiveRandomWalk, FrozenEncoder, LinearProbe, SiamFC, VFSSimSiam
 from lightning_modules.base import SampleMean, _batch_norm, keyed_generator
 from lightning_modules.schedules import cosine_factor
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, InMemory, loader, quiet_trainer, tiny_liir
+from tests.helpers.training import TINY, Clips, InMemory, loader, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr.backbones import Network
 
 
@@ -109,3 +112,137 @@ def test_trainer_predict_gives_features():
     batches = loader(4, 2, size=32)
     found = quiet_trainer().predict(FrozenEncoder("raw_colour"), batches)
     assert [tuple(batch["features"].shape) for batch in found] == [(2, 4, 3, 4, 4)] * 2
+
+
+SEEN = {
+    "VFSSimSiam": (lambda: VFSSimSiam(**TINY), {"clip": (2, 2, 3, 32, 32)}),
+    "VFSMoCo": (tiny_moco, {"clip": (2, 2, 3, 32, 32)}),
+    "Liir": (tiny_liir, {"clip": (2, 2, 3, 16, 16)}),
+    "ContrastiveRandomWalk": (
+        lambda: ContrastiveRandomWalk(TINY["backbone"], patch_size=16, patch_stride=16),
+        {"clip": (2, 3, 3, 32, 32)},
+    ),
+    "SiamFC": (lambda: SiamFC(TINY["backbone"]), {"exemplar": (2, 3, 120, 120), "search": (2, 3, 239, 239)}),
+    "LinearProbe": (lambda: LinearProbe(TINY["backbone"], 3), {"image": (2, 3, 64, 64)}),
+}
+METHODS = sorted(set(lightning_modules.__all__) - {"FrozenEncoder"})
+
+
+def of_shapes(shapes):
+    batch = {name: torch.rand(shape) for name, shape in shapes.items()}
+    return batch | {"video_index": torch.arange(2), "label": torch.arange(2)}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_first_batch_is_checked(name):
+    make, shapes = SEEN[name]
+    first = next(iter(shapes))
+    wrong = {
+        "bytes": (lambda x: (x * 255).byte(), rf"{first} is uint8: give float RGB in \[0, 1\]"),
+        "to 255": (lambda x: x * 255, rf"{first} holds values from .* to 25.*: give float RGB .* in \[0, 1\]"),
+        "normalised": (lambda x: (x - 0.45) / 0.22, rf"{first} holds values from -2"),
+        "nan": (lambda x: x * torch.nan, rf"{first} holds values from nan"),
+        "grey": (lambda x: x[..., :1, :, :], rf"{first} has shape .*: give float RGB \(B, "),
+        "time last": (lambda x: x.flip(0).transpose(0, -3), rf"{first} has shape"),
+        "numpy": (lambda x: x.numpy(), rf"{first} is a ndarray"),
+        "one less axis": (lambda x: x[0], rf"{first} has shape"),
+    }
+    for change, message in wrong.values():
+        batch = of_shapes(shapes)
+        batch[first] = change(batch[first])
+        assert refused(ValueError, message, make().step, batch)
+    assert refused(ValueError, f"the batch has no {first}, only video_index", make().step, {"video_index": 0})
+    assert refused(ValueError, "the batch is a list: give a dict with", make().step, [torch.rand(2)])
+    module = make()
+    outputs = module.step(of_shapes(shapes))
+    assert outputs["loss"].isfinite()
+
+
+def test_lists_are_refused_by_a_trainer_too():
+    rows = DataLoader([(torch.rand(2, 3, 32, 32), i) for i in range(4)], batch_size=4)
+    for module in (VFSSimSiam(**TINY), tiny_liir()):
+        assert refused(
+            ValueError, "the batch is a list: give a dict with clip", quiet_trainer(max_steps=1).fit, module, rows
+        )
+
+
+@pytest.mark.parametrize(("make", "frames"), [(lambda: VFSSimSiam(**TINY), 1), (tiny_moco, 1), (tiny_liir, 1)])
+def test_clips_of_one_frame_are_refused(make, frames):
+    batch = {"clip": torch.rand(2, frames, 3, 32, 32), "video_index": torch.arange(2)}
+    assert refused(ValueError, r"a clip of 1 frames cannot be split|clips of 1 frame: Liir needs", make().step, batch)
+
+
+class Streamed(IterableDataset):
+    """Clips without a length."""
+
+    def __iter__(self):
+        yield from (Clips(64, 2, 32)[number] for number in range(64))
+
+
+@pytest.mark.parametrize("kind", ["VFSSimSiam", "Liir"])
+def test_loaders_of_other_kinds_train_or_say_what_is_missing(kind):
+    make, fit = SEEN[kind][0], lambda module, loader, **options: quiet_trainer(**options).fit(module, loader)
+    clips = Clips(8, 2, 32 if kind == "VFSSimSiam" else 16)
+    by_batch = DataLoader(clips, batch_sampler=BatchSampler(SequentialSampler(clips), 4, drop_last=True))
+    module = make()
+    fit(module, by_batch, max_steps=2)
+    assert module.samples_per_device() == 4
+    pair = CombinedLoader({"a": DataLoader(clips, 4), "b": DataLoader(clips, 4)}, "min_size")
+    assert refused(ValueError, f"{kind} trains on a single loader, not on 2", fit, make(), pair, max_steps=2)
+    endless = DataLoader(Streamed(), batch_size=4)
+    missing = "the loader has none: set trainer.max_steps" if kind == "VFSSimSiam" else "the loader has no length: set"
+    assert refused(ValueError, missing, fit, make(), endless, max_epochs=1)
+
+
+def test_an_endless_loader_trains_a_number_of_steps():
+    module = VFSSimSiam(**TINY)
+    quiet_trainer(max_steps=2).fit(module, DataLoader(Streamed(), batch_size=4))
+    assert module.trainer.global_step == 2
+
+
+@pytest.mark.parametrize("name", [*(name for name in METHODS if name != "Liir"), "FrozenEncoder"])
+def test_a_module_in_place_of_a_name_is_refused(name):
+    kind = getattr(lightning_modules, name)
+    more = {"num_classes": 3} if name == "LinearProbe" else {}
+    message = "backbone: expected a name, got a Conv2d: .* my_module:my_network"
+    assert refused(ValueError, message, kind, nn.Conv2d(3, 4, 3), **more)
+
+
+@pytest.mark.parametrize("make", [lambda: VFSSimSiam(**TINY), tiny_moco])
+def test_a_backbone_frozen_after_construction_keeps_its_statistics(make):
+    module = make().train()
+    module.backbone.requires_grad_(False)
+    copies = [{name: buffer.clone() for name, buffer in net.named_buffers()} for net in module.copies_of_backbone()]
+    quiet_trainer(max_steps=2).fit(module, loader(8, 4, frames=2, size=32))
+    for network, before in zip(module.copies_of_backbone(), copies, strict=True):
+        assert all(torch.equal(buffer, before[name]) for name, buffer in network.named_buffers())
+    module.backbone.requires_grad_(True)
+    quiet_trainer(max_steps=1).fit(module, loader(8, 4, frames=2, size=32))
+    assert all(network.training for network in module.copies_of_backbone())
+    assert any(not torch.equal(buffer, copies[0][name]) for name, buffer in module.backbone.named_buffers())
+
+
+class TwoTerms(VFSSimSiam):
+    """Returns terms of its loss, a number, keys of several values; or the loss alone."""
+
+    alone = False
+
+    def step(self, batch):
+        loss = super().step(batch)["loss"]
+        if self.alone:
+            return loss
+        return {"loss": loss + 1, "first": loss, "second": torch.ones(()), "rate": 0.5, "rows": torch.ones(3)}
+
+
+def test_each_scalar_of_a_step_is_logged_and_a_bare_tensor_is_a_loss():
+    trainer = quiet_trainer(max_steps=1, log_every_n_steps=1)
+    trainer.fit(TwoTerms(**TINY), loader(4, 4, frames=2, size=32))
+    logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    assert set(logged) == {"train/loss", "train/first", "train/second", "train/rate"}
+    assert (logged["train/second"], logged["train/rate"]) == (1.0, 0.5)
+    assert logged["train/loss"] == pytest.approx(logged["train/first"] + 1)
+    alone = TwoTerms(**TINY)
+    alone.alone = True
+    trainer = quiet_trainer(max_steps=1)
+    trainer.fit(alone, loader(4, 4, frames=2, size=32), loader(4, 4, frames=2, size=32))
+    assert {"train/loss", "val/loss"} <= set(trainer.callback_metrics)

@@ -8,8 +8,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import Liir
+from lightning_modules.distributed import gather
 from lightning_modules.negative_bank import BankSettings
 from lightning_modules.schedules import LIIR_STEPS, LIIR_WARMUP_STEPS, LiirSchedule, step_factor
+from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import Clips, quiet_trainer, tiny_liir
 from vidcorr.backbones import module_from_checkpoint
@@ -332,3 +334,40 @@ def test_settings_are_saved_as_plain_types_and_read_again(tmp_path):
     again = module_from_checkpoint(tmp_path / "liir.ckpt")
     assert again.bank.keys.shape == (6, 4, 4, 8)
     assert (again.schedule, again.prior) == (module.schedule, None)
+
+
+@pytest.mark.parametrize("negatives", ["per_query", "same_place", "shared"])
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_the_bank_holds_the_features_own_type_and_the_loss_is_equal_to_the_bit(negatives, precision, tmp_path):
+    """Three steps beside a bank in float32, which the test sets back; and again from a checkpoint."""
+
+    class InFloat32(Liir):
+        def on_fit_start(self):
+            super().on_fit_start()
+            self.bank.store_as(torch.float32)
+
+    found = []
+    for kind in (Liir, InFloat32):
+        losses = []
+        record = LambdaCallback(on_train_batch_end=lambda trainer, module, out, *_, to=losses: to.append(out["loss"]))
+        module = tiny_liir(bank={"negatives": negatives})
+        module.__class__ = kind
+        trainer = quiet_trainer(max_steps=3, precision=precision, callbacks=[record])
+        trainer.fit(module, DataLoader(Clips(12, 2, 16), batch_size=4))
+        found.append((losses, module.bank.keys))
+    (ours, bank), (others, full) = found
+    assert ours == others
+    assert bank.dtype == (torch.bfloat16 if precision == "bf16-mixed" else torch.float32)
+    assert full.dtype == torch.float32
+    assert torch.equal(bank.float(), full)
+    assert full.abs().max() > 0
+
+
+def _gathered(rank):
+    kinds = (torch.bfloat16, torch.float16, torch.float32, torch.long)
+    return [gather(torch.full((2, 3), rank + 0.5).to(kind)).float().sum(1).tolist() for kind in kinds]
+
+
+def test_every_type_is_gathered(tmp_path):
+    for seen in on_ranks(2, tmp_path, _gathered):
+        assert seen == [[1.5, 1.5, 4.5, 4.5]] * 3 + [[0, 0, 3, 3]]

@@ -1,12 +1,15 @@
 """Position maps of Liir, and the displacements that keep them out of the comparison of different videos."""
 
-from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .device import to_device
+
+Displacement = Literal["shift", "shuffle", "none"]
+"""Displacement of a position map: by a random step, of its cells, or none."""
 
 
 def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
@@ -29,7 +32,8 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
     if channels % 4:
         raise ValueError(f"a sinusoidal position map needs channels divisible by 4, got {channels}")
     frequency = 10000 ** (-torch.arange(0, channels, 4, dtype=torch.float32) / channels)
-    columns, rows = (_waves(size, frequency) for size in (width, height))
+    columns = _waves(width, frequency)
+    rows = _waves(height, frequency)
     return torch.cat([columns[:, None].expand(-1, height, -1), rows[:, :, None].expand(-1, -1, width)])
 
 
@@ -75,32 +79,40 @@ def shuffled_position(position: Tensor, order: Tensor) -> Tensor:
     return position.flatten(1)[:, to_device(order, position.device)].transpose(0, 1).unflatten(2, position.shape[1:])
 
 
-def displacement(
-    name: str, count: int, generator: torch.Generator, own: Callable[[Tensor], Tensor]
-) -> Callable[[Tensor], Tensor] | None:
-    """Return the function that displaces a position map frame by frame; None for the name "none".
+def drawn_displacements(
+    kind: Displacement, frames: int, size: tuple[int, int], generator: torch.Generator
+) -> Tensor | None:
+    """Draw a displacement of the position map for every frame.
 
     Args:
-        name: "shift", "shuffle" or "none".
-        count: number of frames on all ranks; displacements are drawn for all, so that every rank draws the same.
+        kind: "shift", "shuffle" or "none".
+        frames: number of frames.
+        size: height and width of the map.
         generator: on the CPU.
-        own: selects from `(count, …)` the rows of this rank's frames.
 
     Returns:
-        A function `(C, h, w)` → `(N, C, h, w)`, N frames of this rank.
+        Shifts `(frames, 2)` for `shifted_position`, orders `(frames, h · w)` for `shuffled_position`, None for "none".
     """
-    if name == "none":
+    if kind == "none":
         return None
+    if kind == "shift":
+        rows = torch.randint(size[0], (frames,), generator=generator)
+        columns = torch.randint(size[1], (frames,), generator=generator)
+        return torch.stack([rows, columns], dim=1)
+    draws = torch.rand(frames, size[0] * size[1], generator=generator, dtype=torch.float32)
+    return draws.argsort(1)
 
-    def displace(position: Tensor) -> Tensor:
-        size = position.shape[1:]
-        if name == "shift":
-            shifts = [torch.randint(length, (count,), generator=generator) for length in size]
-            return shifted_position(position, own(torch.stack(shifts, dim=1)))
-        draws = torch.rand(count, size.numel(), generator=generator, dtype=torch.float32)
-        return shuffled_position(position, own(draws.argsort(1)))
 
-    return displace
+def displaced_position(position: Tensor, kind: Displacement, displacements: Tensor) -> Tensor:
+    """Displace the position map frame by frame: `(C, h, w)` → `(N, C, h, w)`.
+
+    Args:
+        position: `(C, h, w)`.
+        kind: "shift" or "shuffle".
+        displacements: of `drawn_displacements`, for N frames.
+    """
+    displace = shifted_position if kind == "shift" else shuffled_position
+    return displace(position, displacements)
 
 
 def _waves(size: int, frequency: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from .files import DataError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 """Suffixes of frames and masks, in small letters."""
+PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""Suffixes of single images, torchvision's."""
 LEFT_BY_PROGRAMS = frozenset(
     {
         "__macosx", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "@eadir", "@recycle",
@@ -33,6 +35,11 @@ def is_data(name: str) -> bool:
         ['00000.png']
     """
     return not name.startswith(".") and name.lower() not in LEFT_BY_PROGRAMS
+
+
+def is_photo(name: str) -> bool:
+    """Return True for the file name of a single image, which may be of more kinds than a frame."""
+    return is_data(name) and name.lower().endswith(PHOTO_SUFFIXES)
 
 
 def list_data(folder: str | os.PathLike[str]) -> list[Path]:

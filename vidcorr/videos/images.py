@@ -112,6 +112,16 @@ def open_image(
         raise DecodingError(path, f"cannot be decoded as an image ({reason}); {AGAIN}") from error
 
 
+def read_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Read an image of any format that Pillow knows as (H, W, 3) uint8 RGB.
+
+    Raises:
+        DecodingError: if it cannot be decoded.
+    """
+    with open_image(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def pixels(shape: Sequence[int]) -> str:
     """Return the size of an image (height, width, …) for a message.
 

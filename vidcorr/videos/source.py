@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,14 @@ import numpy as np
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .files import PAGES, DataError, list_lines
-from .folders import is_data, is_image_name, list_images, natural_order
+from .folders import PHOTO_SUFFIXES, is_data, is_image_name, is_photo, list_images, natural_order
 from .images import image_size, read_image, require_size
 
 FRAME_RATE = 24.0
 """Frames per second of a folder of images, and of a video file without a rate."""
+WORDNET_NAME = re.compile(r"n[0-9]{8}_[0-9]+")
+FOLDERS_LOOKED_AT = 32
+"""Folders of images in which a few headers are read, to tell frames of videos from separate images."""
 
 
 @dataclass(frozen=True)
@@ -135,12 +138,84 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
     """
     root = Path(source).expanduser()
     if root.is_dir():
-        return tuple(_list_folder(root, strict))
-    if not root.exists():
-        raise DataError(f"{root}: no such folder or list file; {PAGES}")
-    if root.suffix.lower() in {".txt", ".csv"}:
-        return tuple(_list_file(root, strict))
-    raise DataError(f"{root}: a source is a folder of videos, or a list of them in a .txt or .csv file")
+        entries = _list_folder(root, strict)
+    else:
+        entries = _list_file(_list_of(root, "videos"), _require_video if strict else None)
+    _require_frames(root, [entry.path for entry in entries if entry.path.is_dir()])
+    return tuple(entries)
+
+
+def list_images_of(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:
+    """List the single images of a source, for example of a folder per class, without opening them.
+
+    Args:
+        source: folder, searched for images of any depth; or a list file, as in `list_videos`.
+
+    Returns:
+        The images: of a folder in natural order of their paths, of a list in its order.
+
+    Raises:
+        DataError: if there is no image, or a line names a missing file or no image.
+    """
+    root = Path(source).expanduser()
+    if not root.is_dir():
+        return tuple(_list_file(_list_of(root, "images"), _require_image))
+    paths: list[Path] = []
+    for folder, files in _folders(root):
+        paths += [Path(folder, name) for name in files if is_photo(name)]
+    if not paths:
+        raise DataError(f"{root}: no images here; expected {' '.join(PHOTO_SUFFIXES)} files")
+    return tuple(VideoEntry(path) for path in sorted(paths, key=lambda path: natural_order(path.as_posix())))
+
+
+def _list_of(path: Path, things: str) -> Path:
+    """Return the path of a list file, if it is one.
+
+    Raises:
+        DataError: if it does not exist, or has another suffix.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such folder or list file; {PAGES}")
+    if path.suffix.lower() not in {".txt", ".csv"}:
+        raise DataError(f"{path}: a source is a folder of {things}, or a list of them in a .txt or .csv file")
+    return path
+
+
+def _require_frames(source: Path, folders: Sequence[Path]) -> None:
+    """Refuse folders of separate images, for example a folder per class, which would be taken for videos.
+
+    Frames of a video have numbered names of one pattern and one size. Sizes are read from a few headers of a few
+    folders.
+
+    Raises:
+        DataError: naming a folder and the remedy.
+    """
+    step = max(1, len(folders) // FOLDERS_LOOKED_AT)
+    for folder in folders[::step]:
+        files = list_images(folder)
+        patterns = {re.sub("[0-9]+", "#", file.stem) for file in files}
+        reason = ""
+        if len(patterns) > max(1, len(files) // 4):
+            reason = f"names of {len(patterns)} patterns, such as {files[0].name} and {files[-1].name}"
+        elif any(map(WORDNET_NAME.fullmatch, (file.stem for file in files[:1]))):
+            reason = f"ImageNet's names, such as {files[0].name}"
+        else:
+            sizes = {_size_or_none(file) for file in files[:: max(1, len(files) // 6)]} - {None}
+            if len(sizes) > 2:
+                reason = f"images of {len(sizes)} or more sizes"
+        if reason:
+            raise DataError(
+                f"{source}: {folder} holds {reason}: separate images, not the frames of a video; train on images with "
+                "--data ImageClipDataModule, or name frames by their number and leave other images out"
+            )
+
+
+def _size_or_none(file: Path) -> tuple[int, int] | None:
+    """Return the size in an image's header; None for a broken image, which is named when it is read."""
+    try:
+        return image_size(file)
+    except DataError:
+        return None
 
 
 def hashed_rank(seed: int, name: str) -> bytes:
@@ -196,19 +271,20 @@ def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
         yield folder, sorted(files)
 
 
-def _list_file(path: Path, strict: bool) -> list[VideoEntry]:
+def _list_file(path: Path, require: Callable[[Path], None] | None) -> list[VideoEntry]:
+    """Read a list; `require` refuses a path, None takes every path."""
     entries: list[VideoEntry] = []
     wrong: list[str] = []
     for number, line in list_lines(path, errors="surrogateescape"):
         try:
-            entries.append(_entry(line, path.parent, strict))
+            entries.append(_entry(line, path.parent, require))
         except DataError as error:
             wrong.append(f"line {number}: {error}")
     if wrong:
         more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise DataError(f"{path}: {'; '.join(wrong[:3])}{more}")
     if not entries:
-        raise DataError(f"{path}: the list is empty; write one video path per line")
+        raise DataError(f"{path}: the list is empty; write one path per line")
     labelled = sum(entry.label is not None for entry in entries)
     if labelled not in (0, len(entries)):
         raise DataError(f"{path}: {labelled} of {len(entries)} lines have a label; give all lines a label, or none")
@@ -220,24 +296,36 @@ def list_line(path: str, label: int | None) -> str:
     return path if label is None else f"{path} {label}"
 
 
-def _entry(line: str, folder: Path, strict: bool) -> VideoEntry:
+def _entry(line: str, folder: Path, require: Callable[[Path], None] | None) -> VideoEntry:
     """Read a line as a path if the file exists, else as a path and a label."""
-    whole = folder / line
-    if os.path.exists(whole):
-        path, label = whole, None
-    elif match := re.fullmatch(r"(.+?)\s*[\s,;]\s*(-?[0-9]{1,18})", line):
-        path, label = folder / match[1].strip("\"'"), int(match[2])
-    else:
-        path, label = folder / line.strip("\"'").rstrip(","), None
-    if not strict:
-        return VideoEntry(path, label)
+    label = None
+    path = folder / line
     if not os.path.exists(path):
-        raise DataError(f"no such file {path}")
+        match = re.fullmatch(r"(.+?)\s*[\s,;]\s*(-?[0-9]{1,18})", line)
+        if match:
+            path = folder / match[1].strip("\"'")
+            label = int(match[2])
+        else:
+            path = folder / line.strip("\"'").rstrip(",")
+    if require is not None:
+        if not os.path.exists(path):
+            raise DataError(f"no such file {path}")
+        require(path)
+    return VideoEntry(path, label)
+
+
+def _require_video(path: Path) -> None:
+    """Refuse a path that is neither a video by its name nor a folder of frames."""
     if path.is_dir():
         FrameFolder(path)
     elif not _is_video(path.name):
         raise DataError(f"{path} is not a video by its name; known are {' '.join(sorted(VIDEO_SUFFIXES))}")
-    return VideoEntry(path, label)
+
+
+def _require_image(path: Path) -> None:
+    """Refuse a path that is not an image by its name."""
+    if not is_photo(path.name):
+        raise DataError(f"{path} is not an image by its name; known are {' '.join(PHOTO_SUFFIXES)}")
 
 
 def _is_video(name: str) -> bool:

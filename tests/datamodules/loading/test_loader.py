@@ -1,5 +1,6 @@
 """Order and place: functions of (seed, epoch), the same for any number of workers, disjoint over ranks."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -7,6 +8,8 @@ import time
 
 import pytest
 import torch
+from pytorch_lightning.demos.boring_classes import BoringModel
+from pytorch_lightning.utilities import CombinedLoader
 from torch._utils import ExceptionWrapper
 
 from datamodules.loading.clips import ClipDataset, ReplacingDataset, SkippedVideos
@@ -18,6 +21,7 @@ from datamodules.loading.loader import (
     SteadyLoader,
     start_worker,
 )
+from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr.videos.files import DataError, DecodingError
@@ -85,6 +89,137 @@ def test_the_state_counts_batches_taken_and_leads_to_the_next(workers):
     assert batches(resumed, 3) == expected[5:]
     assert batches(resumed, 3) == expected  # a second pass is whole
     assert batches(resumed, 4) == batches(make(), 4)
+
+
+def test_every_iteration_is_the_next_epoch_without_a_trainer():
+    loader = make(12, 4)
+    seen = [[batch["key"].tolist() for batch in loader] for _ in range(3)]
+    assert seen == [batches(make(12, 4), epoch) for epoch in range(3)]
+    next(iter(loader))  # a pass that is left counts too
+    assert [batch["key"].tolist() for batch in loader] == batches(make(12, 4), 5 - 1)
+
+
+@pytest.mark.parametrize(("taken", "left"), [(2, 1), (3, 0)])
+def test_a_loop_of_ones_own_resumes_where_it_was(taken, left):
+    loader = make(12, 4)
+    passes = [iter(loader) for _ in range(2)]
+    whole = list(passes[0])
+    assert len(whole) == 3
+    rest = [next(passes[1])["key"].tolist() for _ in range(taken)]
+    resumed = make(12, 4)
+    resumed.load_state_dict(loader.state_dict())
+    expected = batches(make(12, 4), 1)
+    assert rest == expected[:taken]
+    after = [batch["key"].tolist() for batch in resumed]
+    assert after == (expected[taken:] if left else batches(make(12, 4), 2))
+
+
+def test_a_repetition_within_an_epoch_has_new_draws_and_resumes():
+    loader = make(12, 4)
+
+    def two_passes(epoch):
+        loader.sampler.set_epoch(epoch)
+        return [[batch["key"].tolist() for batch in loader] for _ in range(2)]
+
+    drawn = [keys for epoch in range(3) for keys in two_passes(epoch)]
+    flat = [str(keys) for keys in drawn]
+    assert len(set(flat)) == 6
+    assert drawn[2] == batches(make(12, 4), 1)  # the first pass is that of the epoch
+    loader.sampler.set_epoch(1)
+    list(loader)
+    iterator = iter(loader)
+    next(iterator)
+    resumed = make(12, 4)
+    resumed.load_state_dict(loader.state_dict())
+    assert batches(resumed, 1) == drawn[3][1:]
+
+
+def test_combined_loaders_draw_anew_when_the_shorter_one_begins_again():
+    long, short = make(20, 4), make(8, 4)
+    seen = []
+
+    class Model(BoringModel):
+        def training_step(self, batch, batch_idx):
+            seen.append(str(batch["short"]["key"].tolist()))
+            return self.layer.weight.sum()
+
+    loaders = CombinedLoader({"long": long, "short": short}, "max_size_cycle")
+    quiet_trainer(max_epochs=2, limit_val_batches=0).fit(Model(), loaders)
+    assert len(seen) == len(set(seen)) == 10
+
+
+def _share(rank, ranks_of_test):
+    module = SampledDataModule("source", 4, 0, 0)
+    module.training, module.held_out = Echo(20), Echo(5)
+    loader = module.train_dataloader()
+    held_out = [int(index) for batch in module.val_dataloader() for index in batch["key"][:, 1]]
+    keys = [batch["key"][:, 1].tolist() for batch in loader]
+    return keys, held_out, len(loader)
+
+
+def test_a_bare_loader_asks_torch_for_its_share(tmp_path):
+    (one, held_one, count), (two, held_two, _) = on_ranks(2, tmp_path, _share, 2)
+    assert count == len(one) == len(two) == 2
+    whole = make(20, 8, seed=0)
+    for together, first, second in zip(batches(whole), one, two, strict=True):
+        assert sorted(first + second) == sorted(key[1] for key in together)
+    assert sorted(held_one + held_two) == list(range(5))
+
+
+class Seen(BoringModel):
+    """Writes the samples of its rank."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder, self.keys = folder, []
+
+    def training_step(self, batch, batch_idx):
+        self.keys.append(batch["key"].tolist())
+        return self.layer.weight.sum()
+
+    def on_train_end(self):
+        (self.folder / f"seen{self.global_rank}.json").write_text(json.dumps(self.keys))
+
+
+@pytest.mark.slow
+def test_ranks_of_a_trainer_share_a_bare_loader_that_was_made_before_it(tmp_path):
+    module = SampledDataModule("source", 4, 0, 0)
+    module.training = Echo(16)
+    loader = module.train_dataloader()
+    trainer = quiet_trainer(max_epochs=2, devices=2, strategy="ddp_fork", limit_val_batches=0)
+    trainer.fit(Seen(tmp_path), loader)
+    one, two = (json.loads((tmp_path / f"seen{rank}.json").read_text()) for rank in range(2))
+    for epoch in range(2):
+        drawn = [tuple(key) for part in (one, two) for keys in part[2 * epoch : 2 * epoch + 2] for key in keys]
+        assert sorted(drawn) == [(epoch, index) for index in range(16)]
+
+
+def test_setup_comes_before_the_loader():
+    module = SampledDataModule("source", 4, 0, 0)
+    assert refused(DataError, r"^source: call setup\('fit'\) of SampledDataModule before", module.train_dataloader)
+
+
+def test_a_foreign_validation_step_learns_why_its_batch_is_empty():
+    class Foreign(BoringModel):
+        def validation_step(self, batch, batch_idx):
+            return batch["clip"].mean()
+
+    module = SampledDataModule("source", 4, 0, 0)
+    message = "the validation batch has no clip, because no videos are held out: set data.validation_fraction"
+    assert refused(DataError, message, quiet_trainer().validate, Foreign(), datamodule=module, verbose=False)
+
+
+def test_an_item_that_failed_is_not_tried_again_while_others_are_left():
+    class MostlyBroken(ReplacingDataset):
+        def read(self, item, generator):
+            if item != 3:
+                raise DecodingError(item, "broken")
+            return {"item": item}
+
+    data = MostlyBroken([""] * 9, 9, seed=0)
+    samples = [data[epoch, index] for epoch in range(30) for index in range(9)]
+    assert {sample["item"] for sample in samples} == {3}
+    assert all(len(set(sample["failures"])) == len(sample["failures"]) for sample in samples)
 
 
 def test_the_fixed_sampler_takes_each_sample_once_and_leaves_no_rank_empty():

@@ -1,0 +1,82 @@
+"""Training clips of augmented views of single images, for the image-level baselines of VFS."""
+
+import os
+from typing import Any, ClassVar
+
+import torch
+
+from vidcorr.videos.images import read_photo
+from vidcorr.videos.source import VideoEntry, list_images_of
+
+from .loading.clips import ClipDataset, Sample
+from .loading.sampling import Augmentation
+from .video import VideoDataModule
+
+MOCO_V2 = Augmentation(colour=True, blur_sigma=(0.1, 2.0))
+"""Augmentation of MoCo v2 and SimSiam (appendix A): crops of area 0.2 to 1, flips, colours and blur."""
+
+
+class ImageClips(ClipDataset):
+    """Clips whose frames are views of one image, each cropped on its own."""
+
+    def read(self, item: int, generator: torch.Generator) -> Sample:
+        """Read an image and crop its views."""
+        indices = self._sampling(1, generator=generator)
+        image = read_photo(self.path(item))
+        sample: Sample = {
+            "clip": self._transform([image] * len(indices), generator),
+            "video_index": int(self.indices[item]),
+            "frame_index": indices,
+            "redrawn": [],
+        }
+        if self._labels is not None:
+            sample["label"] = int(self._labels[item])
+        return sample
+
+
+class ImageClipDataModule(VideoDataModule):
+    """Clips of augmented views of one image, as `VideoDataModule` gives clips of one video.
+
+    `VFSSimSiam` and `VFSMoCo` on such clips are SimSiam and MoCo v2, the image-level baselines of VFS, Tables 7 and 8.
+    A batch holds the same entries; `video_index` is the index of the image in the source, `frame_index` is 0.
+
+    Papers: SimSiam (Chen and He, CVPR 2021), appendix A; MoCo v2 (Chen et al., 2020).
+
+    Args:
+        source: folder that is searched for images, for example `data/imagenet/train`, or a .txt or .csv list of images
+            with optional labels.
+        views: T, views of an image in a clip.
+        size: side of the views, pixels.
+        augmentation: crops, flips and colours of every view, see `Augmentation`.
+        batch_size: images per rank.
+        num_workers: decoding processes per rank; by default the usable cores, at most 8.
+        validation_fraction: fraction of the images kept for validation, at least one image unless 0.
+        repeat: passes over the images in an epoch.
+        seed: seed of every draw.
+
+    Raises:
+        DataError: from `setup`, if the source is not as described.
+    """
+
+    dataset: ClassVar[type[ClipDataset]] = ImageClips
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        views: int = 2,
+        size: int = 224,
+        augmentation: Augmentation = MOCO_V2,
+        batch_size: int = 32,
+        num_workers: int | None = None,
+        validation_fraction: float = 0.0,
+        repeat: int = 1,
+        seed: int = 0,
+    ) -> None:
+        options: dict[str, Any] = {"batch_size": batch_size, "num_workers": num_workers, "seed": seed, "repeat": repeat}
+        super().__init__(
+            source, views, size=size, augmentation=augmentation, validation_fraction=validation_fraction, **options
+        )
+
+    def list_source(self) -> tuple[VideoEntry, ...]:
+        """List the images of the source."""
+        return list_images_of(self.source)

@@ -1,0 +1,47 @@
+"""Checks of the first batch that a method gets, one line each."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+SLACK = 0.25
+"""Values may exceed [0, 1] by this much, since bicubic resizing overshoots."""
+
+
+def check_images(batch: object, images: Mapping[str, str]) -> None:
+    """Check the form and range of the images in a batch.
+
+    Args:
+        batch: what a loader gave.
+        images: name → axes, for example `clip` → `B, T, 3, H, W`.
+
+    Raises:
+        ValueError: names what is wrong, and what to give.
+    """
+    if not isinstance(batch, Mapping):
+        names = " and ".join(images)
+        raise ValueError(f"the batch is a {type(batch).__name__}: give a dict with {names}")
+    for name, axes in images.items():
+        wanted = f"give float RGB ({axes}) in [0, 1]"
+        if name not in batch:
+            raise ValueError(f"the batch has no {name}, only {', '.join(map(str, batch)) or 'nothing'}: {wanted}")
+        tensor = batch[name]
+        if not isinstance(tensor, Tensor):
+            raise ValueError(f"{name} is a {type(tensor).__name__}: {wanted}")
+        if tensor.dtype == torch.uint8:
+            raise ValueError(
+                f"{name} is uint8: give float RGB in [0, 1], {name}.float() / 255; our DataModules convert their "
+                "batches if the Trainer gets the DataModule, not its loader"
+            )
+        if tensor.ndim != len(axes.split(", ")) or tensor.shape[-3] != 3:
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}: {wanted}")
+        if not tensor.is_floating_point():
+            raise ValueError(f"{name} is {tensor.dtype}: {wanted}")
+        if not tensor.numel():
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, which is empty: {wanted}")
+        low, high = torch.aminmax(tensor.detach().float())
+        if not (low >= -SLACK and high <= 1 + SLACK):  # also for NaN
+            raise ValueError(
+                f"{name} holds values from {low:.4g} to {high:.4g}: {wanted}; the method normalises them itself"
+            )

@@ -1,0 +1,137 @@
+"""Clips of two views of one image: the batch, its draws, what is refused, and SimSiam on it."""
+
+import copy
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cosine_similarity
+from torchvision.transforms.v2 import functional
+
+from datamodules import Augmentation, ImageClipDataModule, VideoDataModule
+from lightning_modules import VFSMoCo, VFSSimSiam
+from tests.helpers.refusal import refused
+from tests.helpers.training import TINY, quiet_trainer
+from vidcorr.videos.files import DataError
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Three classes of three images of different plain colours and sizes."""
+    root = tmp_path_factory.mktemp("images")
+    for number in range(9):
+        folder = root / f"class {number // 3}"
+        folder.mkdir(exist_ok=True)
+        picture = np.full((40 + number, 60 - number, 3), 20 * number, np.uint8)
+        cv2.imwrite(str(folder / f"n0144{number // 3}764_{number * number}.JPEG"), picture)
+    return root
+
+
+def make(source, **arguments):
+    plain = {"size": 16, "batch_size": 3, "num_workers": 0, "augmentation": Augmentation()}
+    data = ImageClipDataModule(source, **(plain | arguments))
+    data.setup("fit")
+    return data
+
+
+def test_the_batch_is_that_of_videos(images):
+    seen = list(make(images).train_dataloader())
+    assert [set(batch) for batch in seen] == [{"clip", "video_index", "frame_index", "failures", "redrawn"}] * 3
+    for batch in seen:
+        assert (batch["clip"].shape, batch["clip"].dtype) == ((3, 2, 3, 16, 16), torch.uint8)
+        assert batch["frame_index"].tolist() == [[0, 0]] * 3
+        grey = batch["clip"].float().mean((1, 2, 3, 4))
+        assert (grey / 20).round().long().tolist() == batch["video_index"].tolist()
+    assert sorted(int(index) for batch in seen for index in batch["video_index"]) == list(range(9))
+    held_out = make(images, validation_fraction=0.3)
+    assert len(held_out.held_out) == 3
+    (batch,) = held_out.val_dataloader()
+    assert batch["clip"].shape == (3, 2, 3, 16, 16)
+
+
+def test_views_are_cropped_each_on_its_own_and_recoloured_by_default(images, tmp_path):
+    ramp = np.arange(256, dtype=np.uint8)[None, :, None].repeat(256, 0).repeat(3, 2)
+    cv2.imwrite(str(tmp_path / "ramp.png"), ramp)
+    data = make(tmp_path, batch_size=1, augmentation=Augmentation(flip=0))
+    (batch,) = data.train_dataloader()
+    assert not torch.equal(batch["clip"][0, 0], batch["clip"][0, 1])
+    default = ImageClipDataModule(images)
+    assert default.colour.sigma == (0.1, 2.0)
+    assert default.transform.keywords == {"size": 224, "area": (0.2, 1.0), "flip": 0.5}
+
+
+def test_lists_broken_images_and_what_is_refused(images, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    lines = [f"{path} {number}" for number, path in enumerate(sorted(images.rglob("*.JPEG")))]
+    (tmp_path / "list.txt").write_text("\n".join([*lines, "broken.jpg 9"]))
+    seen = list(make(tmp_path / "list.txt", batch_size=10).train_dataloader())
+    assert sorted(set(seen[0]["label"].tolist())) == list(range(9))
+    assert [line.partition(": ")[0] for line in seen[0]["failures"]] == [str(tmp_path / "broken.jpg")]
+    (tmp_path / "empty").mkdir()
+    refused(DataError, "no images here; expected .bmp", make, tmp_path / "empty")
+    (tmp_path / "other.txt").write_text("video.mp4\n")
+    (tmp_path / "video.mp4").write_bytes(b"")
+    refused(DataError, "video.mp4 is not an image by its name", make, tmp_path / "other.txt")
+
+
+def frames(folder, names, size=(20, 30)):
+    folder.mkdir(parents=True)
+    for number, name in enumerate(names):
+        height, width = size if isinstance(size, tuple) else size[number]
+        cv2.imwrite(str(folder / name), np.zeros((height, width, 3), np.uint8))
+
+
+def test_a_folder_of_separate_images_is_never_taken_for_a_video(images, tmp_path, caplog):
+    remedy = "separate images, not the frames of a video; train on images with --data ImageClipDataModule"
+    frames(tmp_path / "sizes" / "cat", [f"{n}.jpg" for n in range(9)], [(20 + n, 30) for n in range(9)])
+    frames(tmp_path / "names" / "cat", ["felix.jpg", "tom.jpg", "minka.jpg"])
+    frames(tmp_path / "wordnet" / "n01440764", [f"n01440764_{n * n}.JPEG" for n in range(9)])
+    for source in (images, tmp_path / "sizes", tmp_path / "names", tmp_path / "wordnet"):
+        data = VideoDataModule(source, num_workers=0, validation_fraction=0)
+        assert refused(DataError, remedy, data.setup, "fit")
+    frames(tmp_path / "film" / "a", [f"img_{n:05d}.jpg" for n in range(0, 40, 5)])
+    caplog.set_level("INFO")
+    data = VideoDataModule(tmp_path / "film", num_workers=0, validation_fraction=0)
+    data.setup("fit")
+    assert "1 folders of images are read as a video each; for separate images take" in caplog.text
+
+
+def test_simsiam_on_images_is_that_of_the_paper(images):
+    """One step against the paper's algorithm 1: separate passes of the views, and its symmetric cosine loss.
+
+    VFS's loss is 2 + 2 of SimSiam's, so its gradients are twice as large.
+    """
+    torch.manual_seed(0)
+    ours = VFSSimSiam(**TINY).train()
+    paper = copy.deepcopy(ours)
+    data = make(images, size=32, batch_size=8, augmentation=Augmentation(colour=True, blur_sigma=(0.1, 2.0)))
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+
+    loss = ours.step(batch)["loss"]
+    loss.backward()
+
+    def encoded(view):
+        normal = functional.normalize(view, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        z = paper.projector(paper.backbone(normal))
+        return paper.predictor(z), z.detach()
+
+    p1, z1 = encoded(batch["clip"][:, 0])
+    p2, z2 = encoded(batch["clip"][:, 1])
+    expected = -0.5 * (cosine_similarity(p1, z2).mean() + cosine_similarity(p2, z1).mean())
+    expected.backward()
+    torch.testing.assert_close(loss, 2 + 2 * expected)
+    for (name, parameter), other in zip(ours.named_parameters(), paper.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, 2 * other.grad, rtol=1e-3, atol=1e-5, msg=name)
+    # running statistics: both views in their order, each normalised on its own
+    for (name, buffer), other in zip(ours.named_buffers(), paper.buffers(), strict=True):
+        torch.testing.assert_close(buffer, other, msg=name)
+
+
+@pytest.mark.parametrize("kind", [VFSSimSiam, VFSMoCo])
+def test_both_methods_train_on_images(images, kind):
+    small = TINY if kind is VFSSimSiam else {"backbone": TINY["backbone"], "projection_dim": 4, "queue_size": 8}
+    trainer = quiet_trainer(max_epochs=2)
+    data = ImageClipDataModule(images, size=32, batch_size=4, num_workers=0)
+    trainer.fit(kind(**small), datamodule=data)
+    assert trainer.global_step == 4
