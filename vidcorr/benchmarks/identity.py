@@ -16,7 +16,7 @@ import importlib.util
 import inspect
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping, Set as AbstractSet
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -246,7 +246,8 @@ def _imports_of(module: str, file: Path) -> list[str]:
     """Return the names that a module may import: modules, and names in modules, which may be modules too."""
     names = []
     parents = module.split(".")
-    names += [".".join(parents[:length]) for length in range(1, len(parents))]
+    for length in range(1, len(parents)):
+        names.append(".".join(parents[:length]))
     try:
         nodes = list(ast.walk(ast.parse(file.read_bytes())))
     except (SyntaxError, ValueError):  # a compiled module
@@ -256,10 +257,20 @@ def _imports_of(module: str, file: Path) -> list[str]:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) + 1 - node.level] if node.level else []
-            source = ".".join([*above, *([node.module] if node.module else [])])
-            names += [source, *(f"{source}.{alias.name}" for alias in node.names)]
+            source = _source_of(node, package)
+            names.append(source)
+            names += [f"{source}.{alias.name}" for alias in node.names]
     return names
+
+
+def _source_of(node: ast.ImportFrom, package: Sequence[str]) -> str:
+    """Return the module of `from MODULE import …`, which may be relative to a package."""
+    parts: list[str] = []
+    if node.level:
+        parts += package[: len(package) + 1 - node.level]
+    if node.module:
+        parts.append(node.module)
+    return ".".join(parts)
 
 
 def _compiled(part: object) -> dict[str, str]:

@@ -34,7 +34,7 @@ def command(args: Sequence[str]) -> None:
     lines = study.lines(flags.output or Path("studies") / Path(flags.study).stem)
     if not flags.run:
         for line in lines:
-            print(" && ".join(shlex.join(("vidcorr", *step.words)) for step in line))
+            print(" && ".join(map(_shell_line, line)))
         return
     failed = []
     for line in lines:
@@ -42,8 +42,13 @@ def command(args: Sequence[str]) -> None:
         if step is not None:
             failed.append(step)
     if failed:
-        commands = "; ".join(shlex.join(("vidcorr", *step.words)) for step in failed)
+        commands = "; ".join(map(_shell_line, failed))
         raise ValueError(f"{len(failed)} of {len(lines)} lines failed: {commands}")
+
+
+def _shell_line(step: Command) -> str:
+    """Return a command as a line for a shell."""
+    return shlex.join(("vidcorr", *step.words))
 
 
 def run_line(line: Sequence[Command]) -> Command | None:

@@ -44,11 +44,13 @@ def _main_records(result: Result, row: str, place: Path = Path()) -> list[Record
 def _tabulate(records: Sequence[Record], results: Mapping[Job, Result], base: str) -> Table:
     """Return the table of records, with differences from the first row of the base network."""
     table = tabulate(records, trained=False)
-    base_rows = {job.network.row for job in results if base and job.network.name == base}
+    base_rows = {job.network.row for job in results if job.network.name == base}
+    if not base or not base_rows:
+        return table
     for name, row in table.rows.items():  # a network with several strides has several rows
-        rows = {record.row for cell in row.values() for record in cell.records}
-        if base_rows & rows:
-            return table.with_differences(name)
+        for cell in row.values():
+            if cell.records and cell.records[0].row in base_rows:
+                return table.with_differences(name)
     return table
 
 
@@ -97,7 +99,7 @@ def _earlier_records(
     Returns:
         The main scores of the results, and a note per result that is left out.
     """
-    shown = {_cell_of(record) for record in records}
+    shown = set(map(_cell_of, records))
     found = []
     notes = []
     for place in sorted(file.parent for file in output.glob(f"*/{RESULTS_FILE}")):
@@ -110,11 +112,12 @@ def _earlier_records(
     earlier: list[Record] = []
     for place, result in sorted(found, key=lambda item: item[1].provenance.date, reverse=True):
         of_result = _main_records(result, result.network.row, place)
-        if all(_cell_of(record) in shown for record in of_result):
+        cells = set(map(_cell_of, of_result))
+        if cells <= shown:
             date = result.provenance.date
             notes.append(f"Left out: {place.name}, made on {date}; a later result has its row and column")
             continue
-        shown |= {_cell_of(record) for record in of_result}
+        shown |= cells
         earlier += of_result
     return earlier, notes
 

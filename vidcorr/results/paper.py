@@ -124,7 +124,7 @@ def _features(record: Record) -> str:
 def _named_rows(table: Table, names: Mapping[str, str]) -> dict[str, Mapping[str, Cell]]:
     """Return the rows under the names to print."""
     used: set[str] = set()
-    all_features = {_features(record) for record in _records(table)}
+    all_features = set(map(_features, _records(table)))
     rows: dict[str, Mapping[str, Cell]] = {}
     for full_name, row in table.rows.items():
         records = [record for cell in row.values() for record in cell.records]
@@ -134,7 +134,7 @@ def _named_rows(table: Table, names: Mapping[str, str]) -> dict[str, Mapping[str
             network = records[0].result.network
             printed = records[0].row or network.row
             known |= {printed, network.name, network.row, network.spec}
-            features = ", ".join(dict.fromkeys(_features(record) for record in records))
+            features = ", ".join(dict.fromkeys(map(_features, records)))
             if len(all_features) > 1 and features and features not in printed:
                 printed = f"{printed} ({features})"
         for name in sorted(known & names.keys()):

@@ -14,7 +14,7 @@ from vidcorr.commands import study as tool, table
 from vidcorr.datasets.generated import write_got10k, write_otb
 from vidcorr.experiments.configured import CONFIGS
 from vidcorr.experiments.study import read_study
-from vidcorr.results.result import results_below
+from vidcorr.results.records import results_below
 
 ALLOW = f"--allow {NETWORK}"
 STUDIES = sorted((CONFIGS / "studies").glob("*.yaml"))
