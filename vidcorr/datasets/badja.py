@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -54,7 +55,8 @@ def _clip(root: Path, file: Path) -> PointSequence:
     content = read_json(file)
     numbers = list(BADJA_JOINTS)
     try:
-        names = [[str(entry[key]) for entry in content] for key in ("image_path", "segmentation_path")]
+        images = [str(entry["image_path"]) for entry in content]
+        segmentations = [str(entry["segmentation_path"]) for entry in content]
         positions = np.array([np.array(entry["joints"], np.float64)[numbers] for entry in content])
         visible = np.array([np.array(entry["visibility"], bool)[numbers] for entry in content])
         if positions.shape != (len(content), len(numbers), 2) or visible.shape != positions.shape[:2]:
@@ -63,11 +65,13 @@ def _clip(root: Path, file: Path) -> PointSequence:
         raise DataError(
             f"{file}: expected a list of frames with image_path, segmentation_path, joints and visibility of 37 joints"
         ) from error
-    frames, masks = (tuple(_existing(root, file, name) for name in of_kind) for of_kind in names)
-    height, width = size = image_size(frames[0])
-    points = (positions[..., ::-1] + 0.5) / [width, height]  # the annotation names pixels
+    frames = tuple(_existing(root, file, name) for name in images)
+    masks = tuple(_existing(root, file, name) for name in segmentations)
+    size = image_size(frames[0])
+    points = (positions[..., ::-1] + 0.5) / size[::-1]  # the annotation names pixels
     inside = ((points >= 0) & (points <= 1)).all(-1)
-    if (outside := np.argwhere(visible & ~inside)).size:
+    outside = np.argwhere(visible & ~inside)
+    if outside.size:
         raise DataError(f"{file}: a visible joint of frame {outside[0, 0]} lies outside the image of {pixels(size)}")
     seen = np.asarray(visible.any(axis=0))
     return PointSequence(
@@ -76,7 +80,7 @@ def _clip(root: Path, file: Path) -> PointSequence:
         points=points[:, seen].swapaxes(0, 1).copy(),
         occluded=~visible[:, seen].T,
         frames=frames,
-        tracks=tuple(name for name, is_seen in zip(BADJA_JOINTS.values(), seen.tolist(), strict=True) if is_seen),
+        tracks=tuple(compress(BADJA_JOINTS.values(), seen.tolist())),
         masks=masks,
         sources=(file,),
     )

@@ -71,21 +71,32 @@ def read_spair(root: str | Path, split: str = "test") -> list[MatchPair]:
 def _spair_pair(root: Path, file: Path, name: str, listed_in: Path) -> MatchPair:
     content = read_json(file)
     try:
-        folder = root / "JPEGImages" / (category := plain_name(content["category"], file))
-        sides = [{key[4:]: value for key, value in content.items() if key[:4] == side} for side in ("src_", "trg_")]
-        points = tuple(np.array(side["kps"], np.float64).reshape(-1, 2) for side in sides)
-        ids = tuple(int(number) for number in content["kps_ids"])
-        if not len(points[0]) == len(points[1]) == len(ids):
-            raise ValueError("the pictures have different numbers of points")
-        files = tuple(folder / plain_name(side["imname"], file) for side in sides)
-        sizes = tuple((int(side["imsize"][1]), int(side["imsize"][0])) for side in sides)
-        box = tuple(float(side) for side in content["trg_bndbox"])
-        levels = {n: int(content[key]) for n in DIFFICULTIES for key in (n, f"{n}_variation") if key in content}
+        category = plain_name(content["category"], file)
+        folder = root / "JPEGImages" / category
+        ids = tuple(map(int, content["kps_ids"]))
+        points: list[NDArray[np.float64]] = []
+        files: list[Path] = []
+        sizes: list[tuple[int, int]] = []
+        for side in ("src", "trg"):
+            points.append(np.array(content[f"{side}_kps"], np.float64).reshape(-1, 2))
+            files.append(folder / plain_name(content[f"{side}_imname"], file))
+            width, height = content[f"{side}_imsize"][:2]
+            sizes.append((int(height), int(width)))
+            if len(points[-1]) != len(ids):
+                raise ValueError("the pictures have different numbers of points")
+        box = tuple(map(float, content["trg_bndbox"]))
+        levels: dict[str, int] = {}
+        for difficulty in DIFFICULTIES:
+            for key in (difficulty, f"{difficulty}_variation"):
+                if key in content:
+                    levels[difficulty] = int(content[key])
     except DataError:
         raise
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(f"{file}: is not a pair of SPair-71k ({error}); get the file again") from error
-    return MatchPair(name, category, files, sizes, points, ids, box, levels, (listed_in, file))
+    return MatchPair(
+        name, category, tuple(files), tuple(sizes), tuple(points), ids, box, levels, sources=(listed_in, file)
+    )
 
 
 def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]:
@@ -104,19 +115,25 @@ def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]
         DataError: one line naming the file: a missing file, or a line of another form.
     """
     root = Path(root).expanduser()
-    names = [f"{split}_pairs{end}.csv" for end in ({"pf_pascal": "_pf_pascal", "pf_willow": "_pf"}[kind], "")]
-    file = next((root / name for name in names if (root / name).is_file()), root / names[0])
-    pairs, size_of = [], functools.cache(image_size)
-    for index, row in enumerate(list(csv.reader(read_text(file).splitlines()))[1:]):
+    ending = {"pf_pascal": "_pf_pascal", "pf_willow": "_pf"}[kind]
+    file = root / f"{split}_pairs{ending}.csv"
+    if not file.is_file() and (root / f"{split}_pairs.csv").is_file():
+        file = root / f"{split}_pairs.csv"
+    pairs: list[MatchPair] = []
+    size_of = functools.cache(image_size)
+    rows = list(csv.reader(read_text(file).splitlines()))
+    for index, row in enumerate(rows[1:]):
         try:
             if kind == "pf_pascal":
-                category, numbers = VOC[int(row[2]) - 1], [text.strip("; ").split(";") for text in row[3:7]]
+                category = VOC[int(row[2]) - 1]
+                numbers = [text.strip("; ").split(";") for text in row[3:7]]
             else:
-                category, numbers = PurePosixPath(row[0]).parent.name, np.reshape(row[2:42], (4, 10)).tolist()
+                category = PurePosixPath(row[0]).parent.name
+                numbers = np.reshape(row[2:42], (4, 10)).tolist()
             points = tuple(np.array(numbers, np.float64).reshape(2, 2, -1).swapaxes(1, 2))
         except (ValueError, IndexError) as error:
             raise DataError(f"{file}: line {index + 2} is not a pair of {kind} ({error})") from error
-        files = tuple(_below(root, file, named) for named in row[:2])
+        files = (_below(root, file, row[0]), _below(root, file, row[1]))
         name = f"{index:06d}-{files[0].stem}-{files[1].stem}:{category}"
         ids = tuple(range(len(points[0])))
         sizes = tuple(map(size_of, files))

@@ -18,8 +18,10 @@ from .records import MaskSequence, Reader
 Objects = Mapping[int, tuple[str, int]]
 """Object id → its category ("" if the split hides it) and the number of its first frame."""
 
-HOLDOUT, UNSEEN = 0.05, 5
-"""Defaults of the hold-out split: fraction of the videos without unseen categories, unseen categories."""
+HOLDOUT = 0.05
+"""Fraction of the videos without unseen categories that the hold-out split takes by default."""
+UNSEEN = 5
+"""Number of unseen categories of the hold-out split by default."""
 
 
 class YoutubeVos(Reader[MaskSequence]):
@@ -63,7 +65,8 @@ class YoutubeVos(Reader[MaskSequence]):
         folder = "train" if split == "holdout" else split
         self.folder = require_folder(self.root / folder, "give the folder that holds train and valid")
         self._videos = read_meta(self.folder / "meta.json")
-        names, self.unseen_categories = tuple(sorted(self._videos)), frozenset[str]()
+        names = tuple(sorted(self._videos))
+        self.unseen_categories: frozenset[str] = frozenset()
         if split == "holdout":
             names, self.unseen_categories = _hold_out(self._videos, holdout, unseen)
             if not names:
@@ -82,9 +85,12 @@ class YoutubeVos(Reader[MaskSequence]):
         return require_folder(existing / "JPEGImages", "unpack it, or set all_frames to False")
 
     def _sequence(self, name: str, root: Path) -> MaskSequence:
-        frames, folder = list_frames(root / name), self.folder / "Annotations" / name
+        """Return a video with the frames of the folder `root/name`."""
+        frames = list_frames(root / name)
+        folder = self.folder / "Annotations" / name
         masks = match_masks(folder, frames)
-        objects, number = self._videos[name], {frame: t for t, frame in enumerate(map(number_in_name, frames))}
+        objects = self._videos[name]
+        number = {number_in_name(frame): t for t, frame in enumerate(frames)}
         if not objects:
             raise DataError(f"{self.folder / 'meta.json'}: video {name} has no object with frames; remove it")
         for i, (_, start) in objects.items():
@@ -95,8 +101,12 @@ class YoutubeVos(Reader[MaskSequence]):
         size = check_masks(masks, frames)
         values = ids_by_value(masks.values())
         check_introductions(masks, starts, values, f"correct it, or take the object out of {self.folder / 'meta.json'}")
-        asked = map(number_in_name, list_images(self.folder / "JPEGImages" / name))
         begin = min(starts.values())
+        reported: list[int] = []
+        for image in list_images(self.folder / "JPEGImages" / name):
+            t = number.get(number_in_name(image), -1)
+            if t >= begin:
+                reported.append(t - begin)
         return MaskSequence.from_first_object(
             frames,
             masks,
@@ -107,7 +117,7 @@ class YoutubeVos(Reader[MaskSequence]):
             ground_truth=self.split in ("train", "holdout"),
             values=values,
             categories={i: category for i, (category, _) in objects.items() if category},
-            reported=tuple(number[frame] - begin for frame in asked if number.get(frame, -1) >= begin),
+            reported=tuple(reported),
         )
 
 

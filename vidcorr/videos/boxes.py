@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -62,16 +62,15 @@ def read_boxes(path: Path, stems: Sequence[str] | None = None) -> NDArray[np.flo
             frame that is missing.
     """
     lines = read_lines(path)
-    if not lines or all(map(is_number, " ".join(lines[0].cells).split())):
+    if not _has_heading(lines):
         return read_numbers(path, BOX)
     table = read_box_table(path, lines)
     if len({row.name for row in table}) > 1:
         raise DataError(f"{path}: holds boxes of several targets; give a file for each")
+    table = in_time_order(path, table)
     frames = [row.frame for row in table if row.frame is not None]
-    if frames:
-        table = [table[place] for place in frames_in_order(path, frames)]
     if frames and stems is not None:
-        require_all_frames(path, [row.frame or "" for row in table], stems)
+        require_all_frames(path, frames, stems)
     boxes = np.array([row.values for row in table], dtype=np.float64).reshape(-1, 4)
     return boxes + np.array([1.0, 1.0, 0.0, 0.0])
 
@@ -83,10 +82,30 @@ def box_frames(path: Path) -> list[str] | None:
         DataError: if the file is no table of boxes.
     """
     lines = read_lines(path)
-    if not lines or all(map(is_number, " ".join(lines[0].cells).split())):
+    if not _has_heading(lines):
         return None
-    frames = [row.frame for row in read_box_table(path, lines) if row.frame is not None]
-    return [frames[place] for place in frames_in_order(path, frames)] or None
+    rows = in_time_order(path, read_box_table(path, lines))
+    return [row.frame for row in rows if row.frame is not None] or None
+
+
+def _has_heading(lines: Sequence[Line]) -> bool:
+    """Return True if the first line holds anything but numbers."""
+    if not lines:
+        return False
+    words = " ".join(lines[0].cells).split()
+    return not all(map(is_number, words))
+
+
+def in_time_order(path: Path, rows: list[PromptRow]) -> list[PromptRow]:
+    """Return the rows of a table in the order of their frames; as they are if the table names no frames.
+
+    Raises:
+        DataError: if two rows are for the same frame.
+    """
+    frames = [row.frame for row in rows if row.frame is not None]
+    if not frames:
+        return rows
+    return [rows[place] for place in frames_in_order(path, frames)]
 
 
 def read_numbers(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:
@@ -143,16 +162,16 @@ def read_box_table(path: Path, lines: Sequence[Line]) -> list[PromptRow]:
     table = as_table(path, lines)
     frame = table.column(FRAME_COLUMNS)
     name = table.column(NAME_COLUMNS)
-    columns = [_box_column(column) for column in table.columns]
-    form = next((form for form in (*SIZE_FORMS, *CORNER_FORMS) if set(form) <= set(columns)), None)
-    known = FRAME_COLUMNS | NAME_COLUMNS | UNUSED_COLUMNS | set(form or ())
-    unknown = [column for column in columns if column not in known]
-    if form is None or unknown or len(set(columns)) < len(columns):
+    columns = list(map(_box_column, table.columns))
+    form = _box_form(columns)
+    known = FRAME_COLUMNS | NAME_COLUMNS | UNUSED_COLUMNS | set(form)
+    is_known = form and known.issuperset(columns)
+    if not is_known or len(set(columns)) < len(columns):
         raise DataError(
             f"{path}: the columns {','.join(table.columns):.80} are not known; a table of boxes has {KNOWN_FORMS}, and "
             "may have frame and name"
         )
-    places = [columns.index(column) for column in form]
+    places = list(map(columns.index, form))
     rows: list[PromptRow] = []
     for line in table.lines:
         cells = [line.cells[place] for place in places]
@@ -162,14 +181,16 @@ def read_box_table(path: Path, lines: Sequence[Line]) -> list[PromptRow]:
         if form in CORNER_FORMS:
             third -= left
             fourth -= top
-        rows.append(
-            PromptRow(
-                [left, top, third, fourth],
-                frame=None if frame is None else line.cells[frame],
-                name="" if name is None else line.cells[name],
-            )
-        )
+        rows.append(PromptRow([left, top, third, fourth], _cell(line, frame), _cell(line, name) or ""))
     return rows
+
+
+def _box_form(columns: Collection[str]) -> tuple[str, ...]:
+    """Return the four columns that hold the boxes of a table; empty if they are not known."""
+    for form in (*SIZE_FORMS, *CORNER_FORMS):
+        if set(form) <= set(columns):
+            return form
+    return ()
 
 
 def _box_column(column: str) -> str:
@@ -205,15 +226,17 @@ def read_prompt_rows(path: Path, columns: Sequence[str]) -> list[PromptRow]:
     table = as_table(path, lines)
     frame = table.column(FRAME_COLUMNS)
     name = table.column(NAME_COLUMNS | {"point", "joint"})
-    places = [table.columns.index(column) for column in columns]
-    return [
-        PromptRow(
-            [line.cells[place] for place in places],
-            frame=None if frame is None else line.cells[frame],
-            name="" if name is None else line.cells[name],
-        )
-        for line in table.lines
-    ]
+    places = list(map(table.columns.index, columns))
+    rows: list[PromptRow] = []
+    for line in table.lines:
+        numbers = [line.cells[place] for place in places]
+        rows.append(PromptRow(numbers, _cell(line, frame), _cell(line, name) or ""))
+    return rows
+
+
+def _cell(line: Line, place: int | None) -> str | None:
+    """Return the cell of a line in a column; None without the column."""
+    return None if place is None else line.cells[place]
 
 
 def centred(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -268,9 +291,8 @@ def square_crop(
 
     crop = np.empty((size, size, 3), np.uint8)
     side = max(side, SMALLEST_SIDE)
-    (top, bottom, above, height), (left, right, before, width) = (
-        _visible(middle, side, length, size) for middle, length in zip(centre, image.shape[:2], strict=True)
-    )
+    top, bottom, above, height = _visible(centre[0], side, image.shape[0], size)
+    left, right, before, width = _visible(centre[1], side, image.shape[1], size)
     region = image[top:bottom, left:right]
     if not region.size or (height, width) != (size, size):
         crop[:] = np.rint(np.divide(cv2.sumElems(image)[:3], image.shape[0] * image.shape[1]))
@@ -282,7 +304,9 @@ def square_crop(
 
 def _visible(middle: float, side: float, length: int, size: int) -> tuple[int, int, int, int]:
     """Return the visible part along an axis: its start and end in the frame, its start and length in the crop."""
-    low, high = round(middle - side / 2), round(middle + side / 2)
-    first, last = min(max(low, 0), length), min(max(high, 0), length)
+    low = round(middle - side / 2)
+    high = round(middle + side / 2)
+    first = min(max(low, 0), length)
+    last = min(max(high, 0), length)
     pixels = max(1, round(size * (last - first) / (high - low)))
     return first, last, max(0, -low * size // (high - low)), pixels

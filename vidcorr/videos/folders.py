@@ -48,8 +48,8 @@ def list_data(folder: str | os.PathLike[str]) -> list[Path]:
     Raises:
         OSError: if the folder cannot be listed.
     """
-    names = [name for name in os.listdir(folder) if is_data(name)]
-    return [Path(folder, name) for name in sorted(names, key=natural_order)]
+    names = sorted(filter(is_data, os.listdir(folder)), key=natural_order)
+    return [Path(folder, name) for name in names]
 
 
 def list_folders(folder: str | os.PathLike[str]) -> list[str]:
@@ -81,8 +81,8 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     """
     if not os.path.isdir(folder):
         return ()
-    names = [name for name in os.listdir(folder) if is_image_name(name)]
-    files = sorted((Path(folder, name) for name in names), key=lambda path: (natural_order(path.stem), path.name))
+    files = [Path(folder, name) for name in sorted(filter(is_image_name, os.listdir(folder)))]
+    files.sort(key=_order_of_file)
     for before, after in pairwise(files):
         if before.stem == after.stem:
             raise DataError(
@@ -99,17 +99,29 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     return tuple(files)
 
 
+def _order_of_file(path: Path) -> list[Any]:
+    """Return the sorting key of a frame or mask."""
+    return natural_order(path.stem)
+
+
 def _refuse_decimals(folder: str | os.PathLike[str], files: Sequence[Path]) -> None:
     """Refuse names that are decimal fractions, such as times in seconds, if their values have another order."""
-    if not files or not all(re.fullmatch("[0-9]+[.][0-9]+", file.stem) for file in files):
+    stems = [file.stem for file in files]
+    are_decimals = all(re.fullmatch("[0-9]+[.][0-9]+", stem) for stem in stems)
+    if not are_decimals:
         return
-    by_value = sorted(files, key=lambda file: float(file.stem))
+    by_value = sorted(files, key=_value_of_name)
     for file, expected in zip(files, by_value, strict=True):
         if file != expected:
             raise DataError(
                 f"{folder}: the order of {file.name} and {expected.name} is unclear; pad the digits after the point "
                 "with zeros to one length"
             )
+
+
+def _value_of_name(path: Path) -> float:
+    """Return the number that the stem of a file is."""
+    return float(path.stem)
 
 
 def natural_order(name: str) -> list[Any]:

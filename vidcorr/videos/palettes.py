@@ -29,8 +29,11 @@ def davis_palette() -> NDArray[np.uint8]:
     """
     index = np.arange(256)[:, None]
     channel = np.arange(3)[None]
-    bits = [((index >> (3 * level + channel)) & 1) << (7 - level) for level in range(3)]
-    return np.asarray(sum(bits), dtype=np.uint8)
+    palette = np.zeros((256, 3), np.uint8)
+    for level in range(3):
+        bits = (index >> (3 * level + channel)) & 1
+        palette += (bits << (7 - level)).astype(np.uint8)
+    return palette
 
 
 @cache
@@ -61,9 +64,9 @@ def ids_by_palette(numbers: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArr
         Indices (N,) and the palette (256, 3), black beyond its colours; None if no known palette has all colours.
     """
     for palette in known_palettes():
-        index_of = {number: index for index, number in reversed(list(enumerate(packed(palette).tolist())))}
-        if all(number in index_of for number in numbers.tolist()):
+        matches = packed(palette) == numbers[:, None]
+        if matches.any(axis=1).all():
             whole = np.zeros((256, 3), np.uint8)
             whole[: len(palette)] = palette
-            return np.array([index_of[number] for number in numbers.tolist()], np.uint8), whole
+            return matches.argmax(axis=1).astype(np.uint8), whole
     return None

@@ -25,7 +25,7 @@ NAME_COLUMNS = frozenset(
 )
 """Names of a column of objects."""
 UNUSED_COLUMNS = frozenset(
-    {"score", "scores", "confidence", "conf", "probability", "visible", "visibility", "occluded"}
+    {"", "score", "scores", "confidence", "conf", "probability", "visible", "visibility", "occluded"}
 )
 """Columns that no reader of boxes uses, and that change no box."""
 
@@ -62,11 +62,10 @@ class Table:
         Raises:
             DataError: if two columns have one of the names.
         """
-        places = [place for place, column in enumerate(self.columns) if column in names]
-        if len(places) > 1:
-            first, second = self.columns[places[0]], self.columns[places[1]]
-            raise DataError(f"{self.path}: the columns {first} and {second} mean the same; leave one out")
-        return places[0] if places else None
+        found = [column for column in self.columns if column in names]
+        if len(found) > 1:
+            raise DataError(f"{self.path}: the columns {found[0]} and {found[1]} mean the same; leave one out")
+        return self.columns.index(found[0]) if found else None
 
 
 def plain_column(text: str) -> str:
@@ -88,28 +87,35 @@ def read_lines(path: Path) -> list[Line]:
         DataError: if the file cannot be read, is in another encoding than UTF-8 and UTF-16, or is no CSV file.
     """
     texts = read_text(path).splitlines()
-    separator = _separator(next((text for text in texts if text.strip()), ""))
+    separator = _separator(texts)
     if separator == " ":
-        rows = [(number, text.split()) for number, text in enumerate(texts, start=1)]
-    else:
-        reader = csv.reader(texts, delimiter=separator, skipinitialspace=True)
-        try:
-            rows = [(reader.line_num, cells) for cells in reader]
-        except csv.Error as error:
-            raise DataError(f"{path}: is not a CSV file ({error})") from error
+        return [Line(number, text.split()) for number, text in enumerate(texts, start=1) if text.strip()]
+    reader = csv.reader(texts, delimiter=separator, skipinitialspace=True)
     lines: list[Line] = []
-    for number, row in rows:
-        cells = [cell.strip() for cell in row]
-        if separator in "\t;":
-            cells = [re.sub(r"^(-?[0-9]*),([0-9]+)$", r"\1.\2", cell) for cell in cells]
-        if any(cells):
-            lines.append(Line(number, cells))
+    try:
+        for row in reader:
+            cells = list(map(str.strip, row))
+            if separator != ",":
+                cells = list(map(_with_point, cells))
+            if any(cells):
+                lines.append(Line(reader.line_num, cells))
+    except csv.Error as error:
+        raise DataError(f"{path}: is not a CSV file ({error})") from error
     return lines
 
 
-def _separator(text: str) -> str:
-    """Return the separator of a line: the first of tab, `;` and `,` that it holds, else a space."""
-    return next((separator for separator in "\t;," if separator in text), " ")
+def _with_point(cell: str) -> str:
+    """Return a cell with the decimal comma of a number as a point."""
+    return re.sub(r"^(-?[0-9]*),([0-9]+)$", r"\1.\2", cell)
+
+
+def _separator(texts: Sequence[str]) -> str:
+    """Return the first of tab, `;` and `,` that the first line with text holds, else a space."""
+    first = next(filter(str.strip, texts), "")
+    for separator in "\t;,":
+        if separator in first:
+            return separator
+    return " "
 
 
 def as_table(path: Path, lines: Sequence[Line]) -> Table:
@@ -172,12 +178,12 @@ def require_all_frames(path: Path, frames: Sequence[str], stems: Sequence[str]) 
     Raises:
         DataError: naming the first frame that the table lacks.
     """
-    numbers = [frame_number(Path(frame).stem) for frame in frames]
-    of_stems = [frame_number(stem) for stem in stems]
-    are_names = [Path(frame).stem for frame in frames] == list(stems)
-    are_numbers_of_names = None not in numbers and numbers == of_stems
-    counted = any(numbers == list(range(first, first + len(stems))) for first in (0, 1))
-    if are_names or are_numbers_of_names or counted:
+    names = [Path(frame).stem for frame in frames]
+    numbers = list(map(frame_number, names))
+    are_numbers_of_names = None not in numbers and numbers == list(map(frame_number, stems))
+    from_0 = list(range(len(stems)))
+    from_1 = list(range(1, len(stems) + 1))
+    if names == list(stems) or are_numbers_of_names or numbers in (from_0, from_1):
         return
     given = f"{frames[0]} to {frames[-1]}" if frames else "none"
     raise DataError(
