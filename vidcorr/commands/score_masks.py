@@ -49,14 +49,15 @@ class MaskFolder(NamedTuple):
 
 def flat_scores(result: Result) -> dict[str, float]:
     """Return the scores of the data set, and of sequences or objects (`J/bike/1`), as a flat dictionary."""
-    in_pixels = {key: value for key, value in result.data.items() if key == "median_error"}
-    of_rows = {
-        "/".join(filter(None, (key.removesuffix("-Mean"), row.video, row.object))): value
-        for row in result.rows
-        for key, value in row.values.items()
-        if key != "Queries" and not isinstance(value, str)
-    }
-    return {**result.scores, **in_pixels, **of_rows}
+    scores = dict(result.scores)
+    if "median_error" in result.data:
+        scores["median_error"] = result.data["median_error"]
+    for row in result.rows:
+        for key, value in row.values.items():
+            if key != "Queries" and not isinstance(value, str):
+                parts = [key.removesuffix("-Mean"), row.video, row.object]
+                scores["/".join(filter(None, parts))] = value
+    return scores
 
 
 def score(
@@ -116,7 +117,10 @@ def score(
         nothing = rules.summarise(np.zeros((0, len(rules.measures))))
         for name in missing:
             rows += rows_of_objects(name, dict.fromkeys(entries[name]["objects"], nothing))
-    folders = [masks for name in names if name not in missing for masks in _folders(truth, predictions, name, rules)]
+    folders: list[MaskFolder] = []
+    for name in names:
+        if name not in missing:
+            folders += _folders(truth, predictions, name, rules)
     _note_ignored(predictions, names, folders)
     optional = allow_missing and not rules.folder_per_object  # where each folder is there for an object
     work = partial(_score_folder, rules, entries, keep_ends, optional)
@@ -129,7 +133,7 @@ def score(
     data = {
         "rules": rules.stated(),
         "keep_ends": keep_ends,
-        "missing_videos": [name for name in names if name in missing or name not in scored],
+        "missing_videos": [name for name in names if name not in scored or name in missing],
         "truth": truth,
     }
     rows.sort(key=attrgetter("name"))
@@ -209,17 +213,19 @@ def _note_ignored(predictions: Path, names: Collection[str], folders: Sequence[M
     videos = sorted(set(list_folders(predictions)) - set(names))
     if videos:
         log.warning("%s: not scored, the truth lacks them: %s", predictions, ", ".join(videos[:10]))
-    objects: list[str] = []
+    objects: dict[str, None] = {}
     frames: list[Path] = []
     scored = {folder.predictions for folder in folders}
-    for video in sorted({folder.predictions.parent for folder in folders if folder.object}):
-        found = list_folders(video) if video.is_dir() else []
-        objects += [f"{video.name}/{name}" for name in found if video / name not in scored]
     for folder in folders:
         annotated = {path.stem for path in folder.truth}
         frames += [path for path in list_images(folder.predictions) if path.stem not in annotated]
+        video = folder.predictions.parent
+        if folder.object and video.is_dir():
+            for name in list_folders(video):
+                if video / name not in scored:
+                    objects[f"{folder.video}/{name}"] = None
     if objects:
-        listed = ", ".join(objects[:10])
+        listed = ", ".join(list(objects)[:10])
         log.warning("%s: not scored, the truth lacks these folders of objects: %s", predictions, listed)
     if frames:
         log.warning("%s: no annotation of this frame; predicted masks not scored: %d", frames[0], len(frames))

@@ -184,11 +184,13 @@ def _predicted(
     folder: Path, sequence: PointSequence, queries: metrics.PointQueries, query_mode: QueryMode
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the predicted tracks (N, T, 2) in pixels of 256 × 256, and their occlusion (N, T)."""
-    archive, table = folder / f"{sequence.name}.npz", folder / sequence.name / "points.csv"
+    archive = folder / f"{sequence.name}.npz"
+    table = folder / sequence.name / "points.csv"
     if not table.is_file():
         try:
             with np.load(archive, allow_pickle=False) as arrays:
-                tracks, occluded = arrays["tracks"], arrays["occluded"]
+                tracks = arrays["tracks"]
+                occluded = arrays["occluded"]
             queries.check(tracks, occluded)
         except (KeyError, ValueError, OSError) as error:
             needed = f"needs arrays tracks and occluded of {query_mode} queries"

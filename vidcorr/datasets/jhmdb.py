@@ -61,7 +61,8 @@ class Jhmdb(Reader[KeypointSequence]):
         require_one_of((1, 2, 3), split=split)
         require_one_of(SUBSETS, subset=subset)
         self.root = Path(root).expanduser()
-        self.split, self.subset = split, subset
+        self.split = split
+        self.subset = subset
         self._sequences = tuple(self._sequence(action, clip) for action, clip in self._clips())
 
     def _clips(self) -> list[tuple[str, str]]:

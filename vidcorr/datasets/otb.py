@@ -93,7 +93,8 @@ class Otb(Reader[BoxSequence]):
         names = sorted(targets) if version is None else VERSIONS[version]
         if not names:
             raise DataError(f"{self.root}: no sequence; expected <Sequence>/img and <Sequence>/groundtruth_rect.txt")
-        if missing := [name for name in names if name not in targets]:
+        missing = [name for name in names if name not in targets]
+        if missing:
             raise DataError(
                 f"{self.root}: {len(missing)} of {len(names)} sequences are missing, such as {missing[0]}; unpack "
                 "them, or version=None (benchmarks/otb_all.yaml) takes all that exist"

@@ -155,14 +155,18 @@ def shown_ids(root: str | Path, pairs: Sequence[MatchPair]) -> dict[str, set[int
     shown: dict[str, set[int]] = {}
     for file in image_annotations(root, pairs):
         points = read_json(file).get("kps", {})
-        shown.setdefault(file.parent.name, set()).update(int(number) for number, point in points.items() if point)
+        of_category = shown.setdefault(file.parent.name, set())
+        of_category.update(int(number) for number, point in points.items() if point)
     return shown
 
 
 def image_annotations(root: str | Path, pairs: Iterable[MatchPair]) -> list[Path]:
     """Return the files `ImageAnnotation/<category>/<picture>.json` of pairs, sorted."""
     folder = Path(root).expanduser() / "ImageAnnotation"
-    return sorted({folder / pair.category / f"{file.stem}.json" for pair in pairs for file in pair.files})
+    files: set[Path] = set()
+    for pair in pairs:
+        files.update(folder / pair.category / f"{picture.stem}.json" for picture in pair.files)
+    return sorted(files)
 
 
 @functools.cache
@@ -175,9 +179,15 @@ def partner_rows(pair: MatchPair, shown: set[int]) -> list[int]:
 
     Args:
         pair: the key points.
-        shown: see `shown_ids`; a partner that no picture shows is no partner.
+        shown: ids of the key points that any picture of the category shows; others are no partners.
     """
-    both_shown = [partners for partners in _partners().get(pair.category, []) if shown.issuperset(partners)]
-    partner = {one: other for partners in both_shown for one, other in (partners, partners[::-1])}
-    wanted = [partner.get(one, one) for one in pair.ids]
-    return [pair.ids.index(other) if other in pair.ids else -1 for other in wanted]
+    partner: dict[int, int] = {}
+    for left, right in _partners().get(pair.category, []):
+        if shown.issuperset((left, right)):
+            partner[left] = right
+            partner[right] = left
+    rows: list[int] = []
+    for number in pair.ids:
+        wanted = partner.get(number, number)
+        rows.append(pair.ids.index(wanted) if wanted in pair.ids else -1)
+    return rows

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,13 +129,24 @@ class TapVid(Reader[PointSequence]):
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser()
         self._sequences = tuple(read_sets(self.root))
-        names = [sequence.name for sequence in self._sequences]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise DataError(f"{self.root}: two videos are called {twice[0]}; give the file or folder of one data set")
+        names: set[str] = set()
+        for sequence in self._sequences:
+            if sequence.name in names:
+                raise DataError(
+                    f"{self.root}: two videos are called {sequence.name}; give the file or folder of one data set"
+                )
+            names.add(sequence.name)
 
 
 def read_sets(root: Path) -> Iterator[PointSequence]:
-    """Yield the videos of a data set, file by file; see `TapVid`."""
+    """Yield the videos of a TAP-Vid set, file by file.
+
+    Args:
+        root: a pickle, or a folder of pickles, of .npz files, or of videos beside CSVs.
+
+    Raises:
+        DataError: for an unknown layout or a damaged file.
+    """
     for file in _files(root):
         yield from _sequences(file, root)
 
@@ -186,7 +197,9 @@ def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] 
     if not isinstance(element, dict) or not set(ENTRY_KEYS) <= set(element):
         lacking = [key for key in ENTRY_KEYS if not isinstance(element, dict) or key not in element]
         raise DataError(f"{where}: has no {', '.join(lacking)}; a video of TAP-Vid is a dictionary with all three")
-    video, points, occluded = (element[key] for key in ENTRY_KEYS)
+    video = element["video"]
+    points = element["points"]
+    occluded = element["occluded"]
     tracks, count = occluded.shape if _is_array(occluded, "b", 2) else (0, 0)
     if not tracks or not count or not _is_array(points, "f", 3) or points.shape != (tracks, count, 2):
         raise DataError(
@@ -196,7 +209,8 @@ def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] 
     frames, length, size = _frames(where, video, again or (lambda: video))
     if length != count:
         raise DataError(f"{where}: {tracks} tracks of {count} frames for a video of {length}; get the file again")
-    positions, hidden = points.copy(), occluded.astype(bool)
+    positions = points.copy()
+    hidden = occluded.astype(bool)
     _check_positions(where, positions, hidden, size)
     names = tuple(map(str, range(tracks)))
     return PointSequence(
@@ -257,15 +271,18 @@ class _VideoFrames:
     """
 
     def __init__(self, path: Path, indices: Sequence[int]) -> None:
-        self.path, self.indices = path, indices
-        self._frames, self._next = self._decode(), 0
+        self.path = path
+        self.indices = indices
+        self._frames = self._decode()
+        self._next = 0
         with open_video(path, table=False) as video:
             self.size: tuple[int, int] = next(video.frames()).shape[:2]
 
     def __call__(self, t: int) -> NDArray[np.uint8]:
         if t < self._next:
             self._frames.close()
-            self._frames, self._next = self._decode(), 0
+            self._frames = self._decode()
+            self._next = 0
         image = next(islice(self._frames, t - self._next, None), None)
         if image is None:
             raise DecodingError(self.path, f"has no frame {self.indices[t]}, which its CSV annotates")
@@ -293,15 +310,16 @@ def _from_csv(file: Path) -> PointSequence:
     rows = read_track_table(file)
     names = tuple(dict.fromkeys(track for track, _ in rows))
     frames = tuple(sorted({frame for _, frame in rows}))
-    lacking = next(((track, frame) for track in names for frame in frames if (track, frame) not in rows), None)
-    if lacking:
-        raise DataError(
-            f"{file}: track {lacking[0]} has no line for frame {lacking[1]}, but other tracks have; write it, with "
-            "occluded 1 if the point is hidden"
-        )
+    for track, frame in product(names, frames):
+        if (track, frame) not in rows:
+            raise DataError(
+                f"{file}: track {track} has no line for frame {frame}, but other tracks have; write it, with occluded "
+                "1 if the point is hidden"
+            )
     images = _VideoFrames(videos[0], frames)
     values = np.array([[rows[track, frame] for frame in frames] for track in names])
-    positions, hidden = values[..., :2] / np.array(images.size[::-1]), values[..., 2] == 1
+    positions = values[..., :2] / np.array(images.size[::-1])
+    hidden = values[..., 2] == 1
     _check_positions(f"{file}, {file.stem}", positions, hidden, images.size)
     return PointSequence(
         name=file.stem,

@@ -105,7 +105,8 @@ class Vip(Reader[PartSequence]):
         require_one_of(("semantic", "instance"), parts=parts)
         root = Path(root).expanduser()
         self.root = root / "VIP_Fine" if (root / "VIP_Fine").is_dir() else root
-        self.split, self.parts = split, parts
+        self.split = split
+        self.parts = parts
         self._sequences = tuple(self._sequence(name) for name in self._names())
 
     def _names(self) -> tuple[str, ...]:

@@ -80,13 +80,16 @@ class Vos(Reader[MaskSequence]):
     ) -> None:
         require_one_of((None, *get_args(Annotations)), annotations=annotations)
         self.root = require_folder(Path(root).expanduser(), f"give the folder that holds frames and masks; {PAGES}")
-        self.split, self.one_object, self.size_tolerance = split, one_object, size_tolerance
+        self.split = split
+        self.one_object = one_object
+        self.size_tolerance = size_tolerance
         self.annotations = annotations
         remedy = "name the folders of frames and masks as they are called here"
         self.frames = require_folder(self.root / frames, remedy)
         self.masks = require_folder(self.root / masks, remedy)
         if split is None:
-            listed_in, names = self.masks, labelled_names(self.masks)
+            listed_in = self.masks
+            names = labelled_names(self.masks)
             self._lists: tuple[Path, ...] = ()
         else:
             listed_in = find_list(self.root, split, self.lists)
@@ -95,9 +98,14 @@ class Vos(Reader[MaskSequence]):
             self._lists = (listed_in,)
         require_sequences(self.frames, names, listed_in)
         require_sequences(self.masks, names, listed_in)
-        units = [(name, folder) for name in names for folder in mask_folders(self.masks / name)]
+        videos: list[str] = []
+        folders: list[str] = []
+        for name in names:
+            for folder in mask_folders(self.masks / name):
+                videos.append(name)
+                folders.append(folder)
         with ThreadPoolExecutor(8) as pool:
-            self._sequences = tuple(pool.map(self._sequence, *zip(*units, strict=True)))
+            self._sequences = tuple(pool.map(self._sequence, videos, folders))
 
     def _sequence(self, name: str, folder: str) -> MaskSequence:
         """Return a video, or an object of a video if `folder` names a folder of masks of this object."""
@@ -106,16 +114,14 @@ class Vos(Reader[MaskSequence]):
         masks = self._masks(path, frames)
         size = check_masks(masks, frames, self.size_tolerance, "take both at one size, or raise size_tolerance")
         shown = self._shown(masks)
-        if folder and any(len(values) > 1 for values in shown.values()):
+        if folder and max(map(len, shown.values())) > 1:
             raise DataError(f"{path}: holds more than one object; in a folder per object, a mask holds a single object")
-        seen = set[int]().union(*shown.values())
-        is_white = seen <= {VOID} and bool(ids_by_value(masks[t] for t in sorted(masks)))
-        ids = dict.fromkeys(range(1, VOID), 1) if folder or self.one_object else {}
-        if folder or is_white:
-            ids[VOID] = 1
-            shown = {t: {1} if values else set() for t, values in shown.items()}
-        for t in [t for t, values in shown.items() if values == {VOID}]:
-            shown[t] = set(object_ids(read_ids(masks[t], ids, masks.values())))
+        ids = self._ids_by_value(folder, masks, shown)
+        for t, values in shown.items():
+            if values and (folder or VOID in ids):
+                shown[t] = {1}
+            elif values == {VOID}:
+                shown[t] = set(object_ids(read_ids(masks[t], ids, masks.values())))
         starts = first_appearances(shown)
         if not starts or (self.annotations is not None and 0 not in starts.values()):
             place = "any mask" if self.annotations is None else "the first frame's mask"
@@ -134,6 +140,22 @@ class Vos(Reader[MaskSequence]):
             values=ids,
         )
 
+    def _ids_by_value(self, folder: str, masks: Mapping[int, Path], shown: Mapping[int, set[int]]) -> dict[int, int]:
+        """Return pixel value → object id of a video; other values are the ids.
+
+        Args:
+            folder: name of the folder of an object; empty for masks of a video.
+            masks: frame index → mask.
+            shown: frame index → values but 0 of the masks that may introduce an object.
+        """
+        if folder:
+            return dict.fromkeys(range(1, VOID + 1), 1)
+        ids = dict.fromkeys(range(1, VOID), 1) if self.one_object else {}
+        has_ids = any(values - {VOID} for values in shown.values())
+        if not has_ids:
+            ids |= ids_by_value(masks[t] for t in sorted(masks))
+        return ids
+
     def _masks(self, path: Path, frames: tuple[Path, ...]) -> dict[int, Path]:
         """Return frame index → mask in a folder: all masks, or the first alone if `annotations` says so."""
         remedy = 'complete them, or say annotations="first" or "entering" to propagate without a score'
@@ -148,12 +170,15 @@ class Vos(Reader[MaskSequence]):
         """Return frame index → values but 0 of each mask that may introduce an object."""
         introducing = sorted(masks) if self.annotations in (None, "entering") else [0]
         shown: dict[int, set[int]] = {}
+        has_ids = False
         for t in introducing:
             ids = read_mask(masks[t])
-            objects = set(object_ids(ids))
-            if not set().union(*shown.values()) - {VOID}:
+            shown[t] = set(object_ids(ids))
+            if not has_ids:
                 refuse_large_void(masks[t], ids)
-            shown[t] = objects | {VOID} if (ids == VOID).any() else objects
+            has_ids = has_ids or bool(shown[t])
+            if (ids == VOID).any():
+                shown[t].add(VOID)
         return shown
 
 
@@ -170,8 +195,10 @@ class Davis(Vos):
         year: 2017, or 2016 for a single object per sequence (all ids become object 1).
         split: name of a list under ImageSets, path of a list file, or None for every folder of masks.
         resolution: folder under JPEGImages and Annotations.
-        annotations: see `Vos`; None: "first" for the test splits, else "dense".
-        size_tolerance: see `Vos`.
+        annotations: "dense": every frame has ground truth; "first": only the first frame has a mask, nothing is
+            scored; "entering": masks introduce objects, nothing is scored; None: "first" for the test splits, else
+            "dense".
+        size_tolerance: largest difference of a mask and its frame in height and width, pixels.
 
     Raises:
         ValueError: for other years or annotations.

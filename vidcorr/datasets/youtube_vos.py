@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..videos.files import DataError, plain_name, read_json, require_folder, require_one_of, require_sequences
 from ..videos.folders import list_images
@@ -143,17 +143,19 @@ def read_meta(path: Path) -> dict[str, Objects]:
     """
     content = read_json(path)
     try:
-        videos = {
-            name: {
-                int(i): (str(thing.get("category", "")), min(int(frame) for frame in thing["frames"]))
-                for i, thing in video["objects"].items()
-                if thing["frames"]
-            }
-            for name, video in content["videos"].items()
-        }
+        videos = {name: _objects_of(video) for name, video in content["videos"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a YouTube-VOS meta.json ({type(error).__name__}: {error})") from error
     return {plain_name(name, path): objects for name, objects in videos.items()}
+
+
+def _objects_of(video: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
+    """Return object id → category and number of the first frame of a video of meta.json."""
+    objects: dict[int, tuple[str, int]] = {}
+    for number, thing in video["objects"].items():
+        if thing["frames"]:
+            objects[int(number)] = str(thing.get("category", "")), min(map(int, thing["frames"]))
+    return objects
 
 
 def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
@@ -177,18 +179,24 @@ def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
         root = split.parent.parent if split.parent.name == "all_frames" else split.parent
         if (root / "train" / "meta.json").is_file():
             chosen, _ = _hold_out(read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN)
-            held_out |= {video for video in videos if video.stem in chosen}
+            held_out.update(video for video in videos if video.stem in chosen)
     return frozenset(held_out)
 
 
 def _hold_out(videos: Mapping[str, Objects], fraction: float, unseen: int) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return the held-out videos and the unseen categories; both empty if there are too few categories."""
     rank = partial(hashed_rank, 0)
-    categories = {name: {category for category, _ in objects.values()} for name, objects in videos.items()}
-    ranked = sorted(set().union(*categories.values()), key=rank)
+    categories: set[str] = set()
+    for objects in videos.values():
+        categories.update(category for category, _ in objects.values())
+    ranked = sorted(categories, key=rank)
     if not 0 <= unseen < len(ranked):
         return (), frozenset()
     hidden = frozenset(ranked[:unseen])
-    others = sorted((name for name, shown in categories.items() if not shown & hidden), key=rank)
+    others: list[str] = []
+    for name, objects in videos.items():
+        if not any(category in hidden for category, _ in objects.values()):
+            others.append(name)
+    others.sort(key=rank)
     kept = others[round(fraction * len(others)) :]
-    return tuple(sorted(categories.keys() - set(kept))), hidden
+    return tuple(sorted(videos.keys() - set(kept))), hidden

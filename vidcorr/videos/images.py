@@ -76,7 +76,7 @@ def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> by
 
 @contextmanager
 def open_image(
-    path: str | os.PathLike[str], content: bytes | None = None, formats: Sequence[str] | None = KINDS
+    path: str | os.PathLike[str], content: bytes | None = None, formats: tuple[str, ...] | None = KINDS
 ) -> Iterator[Image.Image]:
     """Open an image with Pillow.
 
@@ -169,12 +169,15 @@ def read_ahead(items: Iterable[ItemT], ahead: int = 4) -> Generator[ItemT]:
 
     An error in the thread is raised in place of its item. Closing waits until the thread has left `items`.
     """
-    source, end = iter(items), object()
+    source = iter(items)
+    end = object()
     with ThreadPoolExecutor(max_workers=1) as pool:
         pending = deque(pool.submit(next, source, end) for _ in range(ahead))
         try:
-            while (item := pending.popleft().result()) is not end:
+            item = pending.popleft().result()
+            while item is not end:
                 pending.append(pool.submit(next, source, end))
                 yield cast("ItemT", item)
+                item = pending.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -163,12 +162,12 @@ def covered(path: Path) -> NDArray[np.bool_]:
         image.load()
         check_mask_mode(path, image)
         if image.mode in ("RGB", "RGBA"):
-            return _opaque(np.array(image.convert("RGBA"))).any(axis=-1)
+            return np.asarray(_opaque(np.array(image.convert("RGBA"))).any(axis=-1))
         values = np.array(image) if image.mode == "P" else _grey_levels(path, image)
         return np.asarray(values > 0)
 
 
-def _decode(path: Path, content: bytes, formats: Sequence[str] | None) -> MaskImage:
+def _decode(path: Path, content: bytes, formats: tuple[str, ...] | None) -> MaskImage:
     """Decode a mask from the bytes of an image of the permitted formats (Pillow's names; None: all)."""
     with open_image(path, content, formats) as image:
         image.load()

@@ -59,7 +59,8 @@ def in_processes(
         OSError: from the function; it ends the run (for example, a full disk).
         RuntimeError: any other error in the function, with its traceback.
     """
-    waiting, count = iter(items), max(workers or usable_cores(), 1)
+    waiting = iter(items)
+    count = max(workers or usable_cores(), 1)
     idle: list[tuple[Connection, Process]] = []
     busy: dict[Connection, tuple[Process, WorkT]] = {}
     with ProgressReport(title, len(items)) as progress:
@@ -72,7 +73,7 @@ def in_processes(
                 if not busy:
                     return
                 ready = wait(list(busy))
-                for pipe in [pipe for pipe in busy if pipe in ready]:
+                for pipe in list(filter(ready.__contains__, busy)):
                     process, item = busy[pipe]
                     outcome = _receive(pipe, process, timeout)
                     del busy[pipe]
@@ -81,7 +82,9 @@ def in_processes(
                     yield item, outcome
                     progress.advance()
         finally:
-            for process in [process for process, _ in busy.values()] + [process for _, process in idle]:
+            processes = [process for process, _ in busy.values()]
+            processes += [process for _, process in idle]
+            for process in processes:
                 process.kill()
                 process.join()
 

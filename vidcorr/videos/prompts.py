@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -136,7 +135,8 @@ class MaskPrompt(Prompt):
 class BoxPrompt(Prompt):
     """Targets to follow: four numbers, or text such as `10,20,64,48` or `car=10,20,64,48;dog=5,5,30,30`.
 
-    A file is text or CSV, with or without a heading, see `read_rows`. Several boxes without names are numbered from 1.
+    A file is text of four numbers, or a CSV with a heading (`x,y,width,height`, `x,y,w,h`, `left,top,…`,
+    `x1,y1,x2,y2`), which may add `frame` and `name`. Several boxes without names are numbered from 1.
 
     Attributes:
         objects: names of the N targets; a single one may be empty.
@@ -151,18 +151,22 @@ class BoxPrompt(Prompt):
 
     @classmethod
     def of(cls, given: object) -> Self:
-        """Build a prompt from a file, text or four numbers; see `Prompt.of`."""
+        """Build a prompt from a file, text or four numbers.
+
+        Raises:
+            DataError: if the value is no box, or a file names several frames.
+        """
         if isinstance(given, str | Path) and Path(given).suffix.lower() in {".txt", ".csv"}:
-            source, rows = str(given), read_prompt_rows(Path(given), BOX)
+            source = str(given)
+            rows = read_prompt_rows(Path(given), BOX)
         elif isinstance(given, str):
             source = f"box {given}"
             rows = _rows_of_text(given)
         else:
-            source, rows = "box", [PromptRow(given)]
+            source = "box"
+            rows = [PromptRow(given)]
         boxes = np.array([_numbers(row.values, BOX, source) for row in rows])
-        numbers = (number for number in map(str, itertools.count(1)) if number not in {row.name for row in rows})
-        names = tuple(row.name or ("" if len(rows) == 1 else next(numbers)) for row in rows)
-        return cls(source=source, objects=names, labels=boxes, frame=_frame_of(rows, source))
+        return cls(source=source, objects=_names_of_boxes(rows), labels=boxes, frame=_frame_of(rows, source))
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless the boxes have an area and lie inside the frame, (height, width) pixels."""
@@ -185,8 +189,8 @@ class BoxPrompt(Prompt):
 class PointPrompt(Prompt):
     """Points of a frame to follow: a dictionary of name → (x, y), an array (K, 2), or text such as `580,430;nose=9,4`.
 
-    A file is CSV of `name,x,y`, see `read_rows`; points without a name are numbered
-    from 1. `grid:16` is a grid of 16 × 16 points over the frame, named `row-column` from 1 on.
+    A file is a CSV of `name,x,y`, or has a heading with x and y, which may add `frame` and `name`. Points without a
+    name are numbered from 1. `grid:16` is a grid of 16 × 16 points over the frame, named `row-column` from 1 on.
 
     Attributes:
         objects: K names.
@@ -213,10 +217,14 @@ class PointPrompt(Prompt):
             source = f"points {given}"
             rows = _rows_of_text(given)
         elif isinstance(given, str | Path):
-            source, rows = str(given), read_prompt_rows(Path(given), ("x", "y"))
+            source = str(given)
+            rows = read_prompt_rows(Path(given), ("x", "y"))
+        elif isinstance(given, Mapping):
+            source = "points"
+            rows = [PromptRow(position, name=str(name)) for name, position in given.items()]
         else:
-            named = given.items() if isinstance(given, Mapping) else (("", position) for position in given)
-            source, rows = "points", [PromptRow(position, name=str(name)) for name, position in named]
+            source = "points"
+            rows = [PromptRow(position) for position in given]
         names = tuple(row.name or str(number) for number, row in enumerate(rows, start=1))
         points = np.array([_numbers(row.values, ("x", "y"), source) for row in rows])
         return cls(source=source, objects=names, labels=points, frame=_frame_of(rows, source))
@@ -237,7 +245,9 @@ class PointPrompt(Prompt):
         """Raise `DataError` unless all points lie inside the frame, (height, width) pixels."""
         outside = ((self.labels < 0) | (self.labels > np.array(size[::-1]) - 1)).any(1)
         if outside.any():
-            name, (x, y) = self.objects[outside.argmax()], self.labels[outside.argmax()]
+            first = int(outside.argmax())
+            name = self.objects[first]
+            x, y = self.labels[first]
             raise DataError(
                 f"{self.source}: point {name} at {x:g},{y:g} lies outside frame {self.frame or 0} of {pixels(size)}"
             )
@@ -245,6 +255,21 @@ class PointPrompt(Prompt):
     def metadata(self) -> dict[str, Any]:
         """Return the prompt's entry for prediction.json."""
         return super().metadata() | {"points": dict(zip(self.objects, self.labels.tolist(), strict=True))}
+
+
+def _names_of_boxes(rows: Sequence[PromptRow]) -> tuple[str, ...]:
+    """Return the names of boxes; several boxes without a name get the free numbers from 1, a single box no name."""
+    taken = {row.name for row in rows}
+    names: list[str] = []
+    number = 0
+    for row in rows:
+        name = row.name
+        while not name and len(rows) > 1:
+            number += 1
+            if str(number) not in taken:
+                name = str(number)
+        names.append(name)
+    return tuple(names)
 
 
 def _rows_of_text(text: str) -> list[PromptRow]:
@@ -283,9 +308,10 @@ def read_prompt(mask: object = None, box: object = None, points: object = None) 
     `@` and a frame's index at the end of a text name its frame: `corrected.png@120`, `1,2,3,4@25`.
 
     Args:
-        mask: an image or array, see `MaskPrompt`.
-        box: boxes, see `BoxPrompt`; or a list of their texts.
-        points: points, see `PointPrompt`.
+        mask: an image of a mask, or an array (H, W) of integer ids.
+        box: four numbers, text such as `10,20,64,48` or `car=10,20,64,48;dog=5,5,30,30`, a list of such texts, or a
+            .txt or .csv file.
+        points: a dictionary of name → (x, y), an array (K, 2), text such as `nose=9,4`, `grid:16`, or a CSV file.
 
     Raises:
         DataError: if no kind or several kinds are given, or the prompt is invalid.
