@@ -352,7 +352,8 @@ def first_ranks_buffers(features: nn.Module | VideoEncoder, ranks: int) -> Itera
 def _network(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
     """Return the description of a module in training or validation; a training has the seed of Lightning."""
     network = Network.of(pl_module)
-    known: dict[str, Any] = {"name": f"{type(pl_module).__name__}, {network.name}"}
+    kind = type(pl_module).__name__
+    known: dict[str, Any] = {"name": kind if network.name == kind else f"{kind}, {network.name}"}
     if trainer.state.fn == "fit":
         known["seed"] = int(os.environ["PL_GLOBAL_SEED"]) if "PL_GLOBAL_SEED" in os.environ else None
         known["recipe"] = recipe_of(trainer)

@@ -22,9 +22,10 @@ from lightning_modules import VFSSimSiam
 from tests.helpers.benchmark_data import data_for
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted
-from tests.helpers.training import EMPTY, TINY, Clips, loader, quiet_trainer
-from tests.helpers.words import clips, flags
+from tests.helpers.training import EMPTY, TINY, Clips, loader, quiet_trainer, trainer_in
+from tests.helpers.words import SMALL, clips, flags
 from vidcorr import DavisBenchmark, Result
+from vidcorr.backbones import extractor_of
 from vidcorr.experiments.configured import CONFIGS
 
 
@@ -242,6 +243,23 @@ def test_a_network_without_features_is_refused_before_training(davis_root, tmp_p
 
     benchmark = BenchmarkCallback(DavisBenchmark(davis_root))
     refused(ValueError, "Sequential: ", benchmark.on_fit_start, SimpleNamespace(datamodule=None), Flat())
+
+
+def test_a_network_without_a_name_of_its_own_is_named_once(davis_root, tmp_path):
+    class Mine(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.trunk = torch.nn.Conv2d(3, 4, 8, 8)
+
+        def feature_extractor(self, stage=None, stride=None):
+            return extractor_of(self.trunk, stage, stride)
+
+        def validation_step(self, batch):
+            return None
+
+    benchmark = BenchmarkCallback(DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1))
+    trainer_in(tmp_path, benchmark).validate(Mine(), EMPTY, verbose=False)
+    assert benchmark.result.network.row.split(", ").count("Mine") == 1
 
 
 def test_the_plan_says_when_benchmarks_run(tmp_path):

@@ -57,11 +57,15 @@ def correct_points(
     if protocol.integer_points:
         side, long = protocol.input_sides[0], max(size)
         target = np.trunc(np.trunc(target) * side / long) * long / side
-    precision = np.float32 if protocol.compared_in == "float32" else np.float64
+    precision: Any = np.float32 if protocol.compared_in == "float32" else np.float64
     alphas = np.asarray(protocol.thresholds, np.float64 if protocol.compared_in == "float64" else np.float32)
-    distances = np.linalg.norm(np.asarray(predicted, np.float64) - target, axis=1).astype(precision)[:, None]
-    of_limits, of_distances = (length, 1.0) if protocol.compared == "product" else (1.0, length)
-    limits, distances = alphas.astype(precision) * precision(of_limits), distances / precision(of_distances)
+    distances: NDArray[Any] = np.linalg.norm(np.asarray(predicted, np.float64) - target, axis=1)
+    distances = distances.astype(precision)[:, None]
+    limits: NDArray[Any] = alphas.astype(precision)
+    if protocol.compared == "product":
+        limits = limits * precision(length)
+    else:
+        distances = distances / precision(length)
     return np.asarray(distances <= limits if protocol.inclusive else distances < limits)
 
 

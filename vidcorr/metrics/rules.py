@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .outlines import BOUND, Outline, boundary_score, jaccard, shared_pixels, sobel_outline
-from .scoring import DavisRules, ObjectValues, Plan, Rules, Values, Video, mean, new_numbers
+from .scoring import DavisRules, MergingRules, ObjectValues, Plan, Rules, Values, Video, mean, new_numbers
 
 STEP = 5
 """LVOS visits every fifth frame of an object's range."""
@@ -19,7 +19,7 @@ NEW_BOUND = 0.1
 """Tolerance of F_new as a fraction of the square root of the object's area."""
 
 
-class YoutubeVosRules(DavisRules):
+class YoutubeVosRules(MergingRules):
     """J and F of objects that may enter with any annotated frame; that frame itself does not count.
 
     With a meta.json the scores are averaged by category: J and F of seen and of unseen categories, and the mean of the
@@ -31,19 +31,26 @@ class YoutubeVosRules(DavisRules):
         "Xu et al., YouTube-VOS (arXiv:1809.03327), section 5; the server's code is not published: that the last frame "
         "counts is inferred"
     )
-    refuses_unknown = False
-    objects_enter = True
     inner_only = False
     sorts_as_text = False
 
     def plan(self, video: Video) -> Plan:
         """Return object → annotated frames after its first."""
-        starts = dict(video.starts or {})
-        for t, stem in enumerate(video.stems) if video.starts is None else ():
+        starts = self._found_starts(video) if video.starts is None else video.starts
+        plan: dict[int, Sequence[str | None]] = {}
+        for number, start in sorted(starts.items()):
+            stems = video.stems[start + 1 :]
+            if stems:
+                plan[number] = list(stems)
+        return plan
+
+    def _found_starts(self, video: Video) -> dict[int, int]:
+        """Return object → position of its first frame, found in the annotations."""
+        starts: dict[int, int] = {}
+        for t, stem in enumerate(video.stems):
             for number in new_numbers(self.ids(video.truth(stem)), {0, 255, *starts}):
                 starts[number] = t
-        frames = {number: list(video.stems[start + 1 :]) for number, start in sorted(starts.items())}
-        return {number: stems for number, stems in frames.items() if stems}
+        return starts
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return `Overall` and J and F of seen and unseen categories; means over all objects without metadata."""

@@ -120,7 +120,8 @@ class Rules:
         Raises:
             ValueError: for metadata that do not fit; without the name of the video.
         """
-        first, frames = self.ids(video.truth(video.stems[0])), video.inner()
+        first = self.ids(video.truth(video.stems[0]))
+        frames = video.inner()
         largest = int(first.max(where=first != 255, initial=0))
         return dict.fromkeys(range(1, largest + 1), frames) if frames else {}
 
@@ -134,11 +135,13 @@ class Rules:
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
         """Return the values of an object from its measures (frames, measures): means, recalls and decays."""
-        return {
-            f"{measure}-{name}": value
-            for measure, column in zip(self.measures, frames.T, strict=True)
-            for name, value in zip(("Mean", "Recall", "Decay"), sequence_statistics(column), strict=True)
-        }
+        values: Values = {}
+        for measure, column in zip(self.measures, frames.T, strict=True):
+            mean_of_frames, recall, decay = sequence_statistics(column)
+            values[f"{measure}-Mean"] = mean_of_frames
+            values[f"{measure}-Recall"] = recall
+            values[f"{measure}-Decay"] = decay
+        return values
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return the scores of the data set: by default the means over all objects.
@@ -155,21 +158,26 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class DavisRules(Rules):
-    """J and F, their recall and decay, of the objects of the first mask, over all frames but the first and the last.
+class MergingRules(Rules):
+    """Rules that can merge all ids of a mask.
 
     Attributes:
         merged: merge all ids into a single object (DAVIS-2016).
     """
 
-    source = "davisvideochallenge/davis2017-evaluation @ ac7c43f, task semi-supervised"
-    refuses_unknown = True
-    objects_enter = False
     merged: bool = False
 
     def ids(self, ids: Ids) -> Ids:
         """Return the ids; 1 for every object if they are merged."""
         return (ids > 0).astype(np.uint8) if self.merged else ids
+
+
+class DavisRules(MergingRules):
+    """J and F, their recall and decay, of the objects of the first mask, over all frames but the first and the last."""
+
+    source = "davisvideochallenge/davis2017-evaluation @ ac7c43f, task semi-supervised"
+    refuses_unknown = True
+    objects_enter = False
 
 
 class MaskScorer:
@@ -181,7 +189,7 @@ class MaskScorer:
         predictions: number of predictions of each frame, scored side by side.
 
     Attributes:
-        plan: see `Rules.plan`; empty if the rules leave nothing to score.
+        plan: object → frames that count; empty if the rules leave nothing to score.
         objects: name of a frame that counts → the objects that count in it.
         measured: per prediction, (object, name of a frame) → `Rules.measures`.
 
@@ -198,7 +206,8 @@ class MaskScorer:
     """
 
     def __init__(self, rules: Rules, video: Video, predictions: int = 1) -> None:
-        self.rules, self.video = rules, video
+        self.rules = rules
+        self.video = video
         if rules.sorts_as_text:
             require_text_order(video.stems, rules.name)
         try:
@@ -224,7 +233,8 @@ class MaskScorer:
         """
         if stem not in self.objects:
             return
-        numbers, truth = self.objects[stem], self.rules.ids(truth)
+        numbers = self.objects[stem]
+        truth = self.rules.ids(truth)
         self._refuse_unknown(truth, "annotation")
         target = object_outlines(truth, numbers)
         for place, prediction in enumerate(predictions):
@@ -237,15 +247,18 @@ class MaskScorer:
             found = object_outlines(ids, numbers)
             for number in numbers:
                 self.measured[place][number, stem] = self.rules.measure(found[number], target[number])
-            self._found[place] = self._found[place] or any(outline.area for outline in found.values())
-            if not self._found[place] and any(outline.area for outline in target.values()):
+            if any(outline.area for outline in found.values()):
+                self._found[place] = True
+            shows_object = any(outline.area for outline in target.values())
+            if shows_object and not self._found[place]:
                 self._others[place].append(set(np.unique(ids).tolist()) - {0, 255})
 
     def _refuse_unknown(self, ids: Ids, label: str) -> None:
         """Refuse an id that is no object of the video, if the rules do; the objects are 1 to n."""
         if not self.rules.refuses_unknown or ids.max(initial=0) <= len(self.plan):  # to list the ids takes longer
             return
-        if unknown := set(np.unique(ids).tolist()) - {0, 255, *self.plan}:
+        unknown = set(np.unique(ids).tolist()) - {0, 255, *self.plan}
+        if unknown:
             raise ValueError(
                 f"the {label} holds id {min(unknown)}; the video has the objects {', '.join(map(str, self.plan))}. "
                 "Rules youtube-vos and vos-benchmark score objects that enter later"
@@ -279,9 +292,11 @@ class MaskScorer:
             ValueError: if a prediction holds ids in most frames that show an object, and never an object's.
         """
         for others, is_found in zip(self._others, self._found, strict=True):
-            if not is_found and 2 * sum(map(bool, others)) > len(others):
-                held, wanted = (", ".join(map(str, sorted(ids))) for ids in (set().union(*others), self.plan))
-                raise ValueError(f"the predictions hold id {held}, the annotation {wanted}: none in common")
+            frames_with_ids = sum(1 for ids in others if ids)
+            if not is_found and frames_with_ids > len(others) / 2:
+                predicted = ", ".join(map(str, sorted(set().union(*others))))
+                annotated = ", ".join(map(str, sorted(self.plan)))
+                raise ValueError(f"the predictions hold id {predicted}, the annotation {annotated}: none in common")
         nothing = (0.0,) * len(self.rules.measures)
         found: list[dict[Object, Values]] = []
         for measured in self.measured:

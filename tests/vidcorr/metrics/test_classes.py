@@ -3,6 +3,8 @@
 import copy
 import math
 import pickle
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -62,13 +64,65 @@ def test_sequences_without_a_name_are_numbered_also_by_forward():
     assert found == [("sequence-0001_1", 1.0), ("sequence-0002_1", 1.0)]
 
 
+KINDS = (RegionBoundary, PCK, SemanticIoU, InstanceAP, TrackingSuccess, TapVidMetrics)
+
+
+def test_default_names_begin_again_after_reset():
+    boxes = torch.tensor([[10.0, 10.0, 20.0, 30.0]] * 4)
+    metric = TrackingSuccess()
+    for _ in range(2):
+        metric.update(boxes, boxes)
+        metric(boxes, boxes)
+        assert list(metric.table()) == ["sequence-0001", "sequence-0002"]
+        metric.reset()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_rows_keep_their_digits_whatever_the_type(dtype):
+    metrics = filled(range(3))
+    expected = results(metrics)
+    for metric in metrics:
+        metric.set_dtype(dtype).to(dtype)
+        metric.half()
+    assert results(metrics) == expected
+
+
+def test_scores_are_drawn_or_the_remedy_is_told(monkeypatch):
+    """Matplotlib is no dependency: a module of its name stands for it."""
+    drawn = {}
+
+    class Axes:
+        figure = "figure"
+
+        def bar(self, names, heights):
+            drawn.update(zip(names, heights, strict=True))
+
+        def __getattr__(self, name):
+            return lambda *_, **__: None
+
+    metrics = filled(range(2))
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
+    for metric in metrics:
+        refused(ModuleNotFoundError, "pip install matplotlib", metric.plot)
+    pyplot = SimpleNamespace(subplots=lambda: ("figure", Axes()))
+    monkeypatch.setitem(sys.modules, "matplotlib", SimpleNamespace(pyplot=pyplot))
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", pyplot)
+    for metric in metrics:
+        drawn.clear()
+        assert metric.plot()[0] == "figure"
+        assert drawn == {key: 100 * score for key, score in metric.compute().items()}
+    drawn.clear()
+    metric.plot({"own": 0.5}, ax=Axes())
+    assert drawn == {"own": 50}
+
+
 SEQUENCES = 17
 
 
 def filled(sequences, **options):
     """Every metric, with random sequences that are the same whoever makes them."""
-    kinds = (RegionBoundary, PCK, SemanticIoU, InstanceAP, TrackingSuccess, TapVidMetrics)
-    metrics = region, pck, semantic, instance, tracking, tracks = [kind(**options) for kind in kinds]
+    metrics = region, pck, semantic, instance, tracking, tracks = [kind(**options) for kind in KINDS]
     for k in sequences:
         generator, name = torch.Generator().manual_seed(k), f"séquence-{k * 7 % SEQUENCES}"
         target = torch.randint(0, 3, (5, 4, 5), generator=generator).repeat_interleave(5, 1).repeat_interleave(5, 2)
