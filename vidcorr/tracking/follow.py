@@ -32,6 +32,10 @@ Follow = Callable[[Iterator[Tensor], NDArray[Any]], Iterator[tuple[Tensor, Any]]
 """Frames and labels of the first frame, see `Prompt.labels` → frames and results, see `follow`."""
 
 SHORT_SIDE = 480
+DEFAULT = "vidcorr"
+"""Protocol of masks and points without a name: label propagation."""
+OWN_POINTS = "vidcorr-points"
+"""Name of the point protocol `vidcorr`, which the name alone leaves to label propagation."""
 
 
 def follow(
@@ -108,26 +112,25 @@ def rules_for(
     Args:
         extractor: see `follow`; Liir's changes the default for masks to `liir`.
         prompt: a prompt of the kind.
-        protocol: a protocol; the name of a propagation protocol, for points also of a point protocol (`fomo`,
-            `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`); None: `vidcorr`'s propagation, for a box VFS's
-            tracker. A propagation protocol by name keeps the video's proportions and, for points, draws Gaussians of
-            half a feature cell.
+        protocol: a protocol, or a name: of a propagation protocol, for points also of a point protocol (`fomo`,
+            `tapir-matching`, `gmrw-chained`, `fgvc`, and `vidcorr-points` for `vidcorr`'s). None is `vidcorr`, label
+            propagation, for a box VFS's tracker. A propagation protocol by name keeps the video's proportions and, for
+            points, draws Gaussians of half a feature cell.
         changes: see `follow`.
 
     Raises:
         ValueError: for an unknown protocol or field, an extractor with several maps, or a protocol's name for a box.
     """
-    if isinstance(prompt, BoxPrompt):
-        if isinstance(protocol, str):
-            text = "is for masks and points; boxes are tracked by SiamFC: set `changes`"
-            raise ValueError(f"protocol {protocol!r} {text}")
-        protocol = protocol or TrackingProtocol()
-    elif isinstance(prompt, PointPrompt) and isinstance(protocol, str) and protocol in PointProtocol.sources():
-        protocol = PointProtocol.named(protocol)
-    elif protocol is None or isinstance(protocol, str):
-        protocol = _propagation_of(extractor, prompt, protocol)
+    if protocol is not None and not isinstance(protocol, str):
+        chosen: AnyProtocol = protocol
+    elif isinstance(prompt, BoxPrompt):
+        chosen = _box_protocol(protocol)
+    elif isinstance(prompt, PointPrompt):
+        chosen = _point_protocol(extractor, protocol)
+    else:
+        chosen = _mask_protocol(extractor, protocol)
     try:
-        rules = protocol.with_changes(**changes or {})
+        rules = chosen.with_changes(**changes or {})
     except TypeError as error:
         raise ValueError(f"changes: {error}") from error
     if isinstance(rules, TrackingProtocol):
@@ -136,12 +139,27 @@ def rules_for(
     return rules if stride is None else rules.brought_by_features(feature_stride=stride)
 
 
-def _propagation_of(extractor: nn.Module, prompt: Prompt, name: str | None) -> PropagationProtocol:
-    """Return a propagation protocol for a user's video, see `rules_for`."""
-    if isinstance(prompt, MaskPrompt):
-        default = "liir" if isinstance(extractor, LiirExtractor) else "vidcorr"
-        return PropagationProtocol.named(name or default, "davis").with_changes(resized_data=None)
-    rules = PropagationProtocol.named(name or "vidcorr", "jhmdb").with_changes(resized_data=None, input_size=None)
+def _mask_protocol(extractor: nn.Module, name: str | None) -> PropagationProtocol:
+    """Return the protocol of a name for masks; None is `vidcorr`, for Liir's features `liir`."""
+    default = "liir" if isinstance(extractor, LiirExtractor) else DEFAULT
+    return PropagationProtocol.named(name or default, "davis").with_changes(resized_data=None)
+
+
+def _box_protocol(name: str | None) -> TrackingProtocol:
+    """Return VFS's tracker, the one protocol for boxes."""
+    if name is not None:
+        raise ValueError(f"protocol {name!r} is for masks and points; boxes are tracked by SiamFC: set `changes`")
+    return TrackingProtocol()
+
+
+def _point_protocol(extractor: nn.Module, name: str | None) -> PropagationProtocol | PointProtocol:
+    """Return the protocol of a name for points; None is `vidcorr`, label propagation as for masks."""
+    name = name or DEFAULT
+    if name == OWN_POINTS:
+        return PointProtocol.named(DEFAULT)
+    if name != DEFAULT and name in PointProtocol.sources():
+        return PointProtocol.named(name)
+    rules = PropagationProtocol.named(name, "jhmdb").with_changes(resized_data=None, input_size=None)
     stride = stride_of(extractor)
     if rules.keypoint_unit == "cell" or stride in (None, rules.feature_stride):
         return rules

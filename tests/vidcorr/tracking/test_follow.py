@@ -11,8 +11,9 @@ from torch import nn
 from tests.helpers.sprite import FRAMES, bounds, tensors
 from vidcorr import BoxPrompt, MaskPrompt, PointPrompt, follow
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.functional import PropagationProtocol
+from vidcorr.functional import PointProtocol, PropagationProtocol
 from vidcorr.metrics import box_iou, region_similarity
+from vidcorr.tracking.follow import rules_for
 
 
 def test_a_plain_sprite_is_followed(scene):
@@ -105,3 +106,14 @@ def test_a_mask_alone_is_no_prompt(scene, colour):
     for given in (masks[0], "first.png"):
         with pytest.raises(TypeError, match=r"prompt: expected MaskPrompt\.of"):
             follow(colour, tensors(video), given)
+
+
+@pytest.mark.parametrize(("prompt"), [MaskPrompt.of(np.ones((4, 4), np.uint8)), PointPrompt.of([(1, 1)])])
+def test_no_protocol_is_the_protocol_vidcorr(prompt, colour):
+    assert rules_for(colour, prompt, None) == rules_for(colour, prompt, "vidcorr")
+    assert isinstance(rules_for(colour, prompt, "vidcorr"), PropagationProtocol)
+
+
+def test_our_point_protocol_has_a_name_of_its_own(colour):
+    rules = rules_for(colour, PointPrompt.of([(1, 1)]), "vidcorr-points")
+    assert rules == PointProtocol.named("vidcorr").brought_by_features(feature_stride=4)

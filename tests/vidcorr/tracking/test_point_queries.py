@@ -27,7 +27,7 @@ def video(tmp_path_factory):
 @pytest.mark.parametrize("name", PointProtocol.sources())
 def test_points_are_those_of_the_tracking_functions(video, colour, name):
     points = {"a": (30, 20), "b": (40.25, 33.5)}
-    found = list(follow(colour, video, PointPrompt.of(points), name))
+    found = list(follow(colour, video, PointPrompt.of(points), "vidcorr-points" if name == "vidcorr" else name))
     assert [item.t for _, item in found] == list(range(5))
     stream = FrameStream(video)
     frames = list(stream)
@@ -42,7 +42,7 @@ def test_points_are_those_of_the_tracking_functions(video, colour, name):
 
 
 def test_a_grid_over_the_first_frame(video, colour, tmp_path):
-    content = predict_video(colour, video, PointPrompt.of("grid:3"), tmp_path / "out", "vidcorr")
+    content = predict_video(colour, video, PointPrompt.of("grid:3"), tmp_path / "out", "vidcorr-points")
     rows = list(csv.DictReader((tmp_path / "out" / "points.csv").open()))
     assert list(rows[0]) == ["frame", "name", "x", "y", "score", "occluded"]
     assert len(rows) == 5 * 9
