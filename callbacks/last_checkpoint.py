@@ -56,7 +56,8 @@ class LastCheckpoint(Checkpoint):
 
     def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
         require_at_least(1, "LastCheckpoint", every_n_steps=every_n_steps)
-        self.every_n_steps, self.dirpath = every_n_steps, dirpath
+        self.every_n_steps = every_n_steps
+        self.dirpath = dirpath
         self.best_model_path = ""
         """Path of the checkpoint, by Lightning's name for it; empty until the run has written it."""
         self._note: dict[str, Any] = {}  # sizes of the batches of the run, whether it has ended
@@ -304,7 +305,9 @@ class LastCheckpoint(Checkpoint):
             return
         path = f"{self.dirpath}/{LAST}"
         trainer.save_checkpoint(path, weights_only=False)
-        self.best_model_path, self._saved_step, self._flush_due = path, trainer.global_step, True
+        self.best_model_path = path
+        self._saved_step = trainer.global_step
+        self._flush_due = True
 
 
 def _batches_of(note: dict[str, Any]) -> str:

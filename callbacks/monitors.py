@@ -65,7 +65,9 @@ class CollapseMonitor(pl.Callback):
 
     def __init__(self, every_n_steps: int = 50, warn_below: float = 0.1, patience: int = 3) -> None:
         require_at_least(1, "CollapseMonitor", every_n_steps=every_n_steps, patience=patience)
-        self.every_n_steps, self.warn_below, self.patience = every_n_steps, warn_below, patience
+        self.every_n_steps = every_n_steps
+        self.warn_below = warn_below
+        self.patience = patience
         self._collapsed = 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -120,7 +122,9 @@ class Throughput(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Count the batch, and log every few steps."""
-        now, step, loader = time.perf_counter(), trainer.global_step, trainer.train_dataloader
+        now = time.perf_counter()
+        step = trainer.global_step
+        loader = trainer.train_dataloader
         waited = loader.waited if isinstance(loader, ResumableLoader) else 0.0
         if self._since is not None:
             self._batches += 1
@@ -128,13 +132,16 @@ class Throughput(pl.Callback):
                 return
             seconds = now - self._since
             values = {"time/step": seconds / self._batches * trainer.accumulate_grad_batches}
-            if (size := getattr(loader, "batch_size", None)) is not None:
+            size = getattr(loader, "batch_size", None)
+            if size is not None:
                 values["time/clips_per_second"] = size * self._batches * trainer.world_size / seconds
             if isinstance(loader, ResumableLoader):
                 values["time/data"] = (waited - self._waited) / seconds
                 self._hint(values["time/data"], loader.num_workers)
             pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
-        self._since, self._waited, self._batches = now, waited, 0
+        self._since = now
+        self._waited = waited
+        self._batches = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restart the clock at the next batch, so that validations and benchmarks do not count."""
@@ -202,7 +209,8 @@ class RunProgress(ProgressBar):
         self._report.clear()
         if trainer.state.fn == "validate":
             batches = sum(trainer.num_val_batches)
-            total, silent = None if math.isinf(batches) else int(batches), self._silent or batches <= 1
+            total = None if math.isinf(batches) else int(batches)
+            silent = self._silent or batches <= 1
             self._report = ProgressReport("validating", total, "batches", 0, self.every, silent)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: object, **__: object) -> None:

@@ -155,11 +155,14 @@ class Safeguards(pl.Callback):
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """Check the loss, or start its copy to the CPU."""
-        value, batch = PendingCopy(loss.detach()), trainer.fit_loop.batch_idx
+        value = PendingCopy(loss.detach())
+        batch = trainer.fit_loop.batch_idx
         place = f"step {trainer.global_step} (epoch {trainer.current_epoch}, batch {batch})"
         self._losses.append(StepLoss(value, place, self._videos))
-        if trainer.world_size == 1 and not value.of_gpu and (bad := self._bad_loss(trainer)):
-            raise TrainingStopped(bad)
+        if trainer.world_size == 1 and not value.of_gpu:
+            bad = self._bad_loss(trainer)
+            if bad:
+                raise TrainingStopped(bad)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -176,7 +179,8 @@ class Safeguards(pl.Callback):
         batch = trainer.fit_loop.total_batch_idx
         if batch == self._agreed_at:
             return
-        self._agreed_at, bad = batch, self._bad_loss(trainer, wait=False)
+        self._agreed_at = batch
+        bad = self._bad_loss(trainer, wait=False)
         worst = self._worst(StepOutcome.NOT_FINITE if bad else _requested())
         if worst == StepOutcome.NOT_FINITE:
             self._stop(bad)
@@ -226,7 +230,8 @@ class Safeguards(pl.Callback):
         launcher = trainer.strategy.launcher
         if isinstance(exception, LostRank) and launcher is not None:
             launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
-        if number := None if isinstance(exception, LostRank) else signals.cause_of(exception):
+        number = None if isinstance(exception, LostRank) else signals.cause_of(exception)
+        if number:
             rank_zero_info(f"stopped by {(signals.NAMES | signals.REQUEUE)[number]}")
             if trainer.is_global_zero and (self._requeues or number in signals.REQUEUE):
                 requeue_job()

@@ -51,7 +51,9 @@ class TrainingPictures(pl.Callback):
     ) -> None:
         require_at_least(1, "TrainingPictures", every_n_epochs=every_n_epochs)
         self.protocol = PropagationProtocol.named(protocol, changes=changes)
-        self.every_n_epochs, self.stage, self.stride = every_n_epochs, stage, stride
+        self.every_n_epochs = every_n_epochs
+        self.stage = stage
+        self.stride = stride
         self._clip: Tensor | None = None
         self._names: list[str] = []
         self._folder = Path()
@@ -61,7 +63,9 @@ class TrainingPictures(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the folder on all ranks, and refuse a stage or normalisation that the module lacks."""
         self._folder = run_folder(trainer) / "pictures"
-        self._begun, self._clip, self._drawn = False, None, None
+        self._begun = False
+        self._clip = None
+        self._drawn = None
         with random_state_kept():
             view_for(build_feature_extractor(pl_module, self.stage, self.stride), self.protocol)
 

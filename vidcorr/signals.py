@@ -147,7 +147,9 @@ class ProgressReport(AbstractContextManager["ProgressReport"]):
         every: float = 30.0,
         silent: bool = False,
     ) -> None:
-        self.name, self.total, self.unit = name, total, unit
+        self.name = name
+        self.total = total
+        self.unit = unit
         self.done = done
         self._first = done
         self._drawn = done  # items at the newest line

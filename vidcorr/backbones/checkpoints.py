@@ -37,7 +37,8 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
         is_archive = zipfile.is_zipfile(path)
         if whole and is_archive:
             with zipfile.ZipFile(path) as archive:
-                if damaged := archive.testzip():
+                damaged = archive.testzip()
+                if damaged:
                     raise ValueError(f"{damaged} has another sum than when it was saved")
         return torch.load(path, "cpu", weights_only=True, mmap=is_archive and not whole)
     except PermissionError:
