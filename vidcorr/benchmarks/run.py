@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What a run scores: a feature map of the network under a protocol.
+    """A scored output of a run: a feature map of the network under a protocol.
 
     Attributes:
         stage: name of the map in keys and folders; empty if the network gives a single map.

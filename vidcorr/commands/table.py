@@ -1,12 +1,14 @@
 """Gather results into a table in Markdown, CSV or LaTeX, with a column per benchmark and protocol."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..results.rendering import render
-from ..results.tables import Table
-from ..videos.files import csv_of_records
+if TYPE_CHECKING:  # with pydantic, which the help need not wait for
+    from ..results.tables import Table
 
 FORMATS = {"md": "md", "csv": "csv", "tex": "tex", "latex": "tex"}
 """Format of the command line → format of `render`."""
@@ -39,11 +41,14 @@ def command(args: Sequence[str]) -> None:
             raise ValueError("table --history: prints CSV; it takes folders and --score only")
 
         from ..experiments.history import history_rows
+        from ..videos.files import csv_of_records
 
         print(csv_of_records(history_rows(flags.folders, flags.score)), end="")
         return
     table = _study(flags) if flags.study else _gathered(flags)
     if not flags.paper:
+        from ..results.rendering import render
+
         print(render(table, FORMATS[flags.format]), end="")
         return
     if flags.format == "csv" or flags.base:

@@ -157,7 +157,7 @@ class Vos(Reader[MaskSequence]):
         return ids
 
     def _masks(self, path: Path, frames: tuple[Path, ...]) -> dict[int, Path]:
-        """Return frame index → mask in a folder: all masks, or the first alone if `annotations` says so."""
+        """Return frame index → mask in a folder: all masks, or the first alone if `annotations` is "first"."""
         remedy = 'complete them, or say annotations="first" or "entering" to propagate without a score'
         masks = match_masks(path, frames, remedy if self.annotations == "dense" else None)
         if not masks:

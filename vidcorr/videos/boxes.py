@@ -157,7 +157,7 @@ def read_box_table(path: Path, lines: Sequence[Line]) -> list[PromptRow]:
         lines: its lines, the heading first.
 
     Raises:
-        DataError: for unknown columns, naming the known ones, or a cell that is no number.
+        DataError: for unknown columns, naming the known ones, or a cell that is not a number.
     """
     table = as_table(path, lines)
     frame = table.column(FRAME_COLUMNS)
@@ -204,8 +204,8 @@ def read_prompt_rows(path: Path, columns: Sequence[str]) -> list[PromptRow]:
     """Read the boxes or points of a prompt from a text or CSV file.
 
     A table with a heading holds a box or point per line, and may have columns of frames and names. Without a heading,
-    lines of points are name, x and y; of boxes only the first line is read, since OTB's files go on with the following
-    frames.
+    lines of points are name, x and y; of boxes only the first line is read, since OTB's files continue with the
+    following frames.
 
     Args:
         path: the file.

@@ -129,7 +129,7 @@ def check_mask_mode(path: Path, image: Image.Image) -> None:
 
 
 def is_plain(image: Image.Image) -> bool:
-    """Return True if an opened image is indexed, 8-bit grey or 1-bit, and need not be decoded to tell if it has ids."""
+    """Return True if an opened image is indexed, 8-bit grey or 1-bit, so that ids are known without decoding."""
     return image.mode in ("P", "L", "1")
 
 

@@ -79,7 +79,7 @@ def check_masks(
 ) -> tuple[int, int]:
     """Check by headers that masks can hold ids and have the size of their frames, which must be equal for all.
 
-    Masks in colours and of 16 bits are decoded, since their headers do not tell if they hold ids.
+    Masks in colours and of 16 bits are decoded, since their headers do not show whether they hold ids.
 
     Args:
         masks: frame index → mask.

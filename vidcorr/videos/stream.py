@@ -101,7 +101,7 @@ class FrameStream:
 
         Args:
             frame: its number counted from 0, whatever the names of the images, or `stem:NAME` with the stem of its
-                image. A stem that is no number and the name of an image may stand alone.
+                image. A stem that is not a number and names an image may stand alone.
             name: name of the value in an error.
 
         Raises:

@@ -84,7 +84,7 @@ def read_lines(path: Path) -> list[Line]:
     Below `;` or tabs, `1,5` is the number 1.5.
 
     Raises:
-        DataError: if the file cannot be read, is in another encoding than UTF-8 and UTF-16, or is no CSV file.
+        DataError: if the file cannot be read, is in another encoding than UTF-8 and UTF-16, or is not a CSV file.
     """
     texts = read_text(path).splitlines()
     separator = _separator(texts)

@@ -77,7 +77,7 @@ def mask(path: Path, column: int) -> None:
 
 @pytest.mark.parametrize("rules", [name for name, rules in RULES.items() if not rules.needs_meta])
 def test_names_without_zeros_score_alike_or_are_refused(rules, tmp_path):
-    """As text 10 comes before 2: where the official code sorts so, the scores would be others."""
+    """Text order puts 10 before 2: an official code that sorts as text would give other scores."""
     for padded in (True, False):
         for t in range(12):
             name = f"{t:05d}.png" if padded else f"{t}.png"

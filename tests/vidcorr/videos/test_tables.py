@@ -38,7 +38,7 @@ def test_lists_in_any_encoding_with_blank_lines_and_comments(reader, encoding, t
         lines = path.read_text().splitlines()
         if reader in COMMENTED:
             lines = [f"{line.strip('/')}/" for line in lines]
-        path.write_bytes("\r\n".join(["# one name a line", *lines, "", "   ", ""]).encode(encoding))
+        path.write_bytes("\r\n".join(["# names, line by line", *lines, "", "   ", ""]).encode(encoding))
     assert read(root) == before
 
 
