@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...functional import PropagationProtocol
 from ...functional.propagation.coding import Size
-from ...functional.propagation.matches import Matches, matches_of_cells
+from ...functional.propagation.matches import Matches, affinity_of_cells, matches_of_cells
 from .overlays import LIGHT, Colour, Picture, as_pictures, captioned, contact_sheet, distinct_colours, resized
 
 HALVES = ((31, 119, 180), (214, 108, 14))
@@ -133,7 +133,7 @@ def match_sheet(
     Args:
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
         features: `(T, C, h, w)`, see `vidcorr.tracking.frame_encoder.frame_features`.
-        protocol: see `matches_of_cells`.
+        protocol: references, neighbourhood, top-k, temperature, border and mixture, as in `propagate_labels`.
         points: long `(N, 2)`, y and x in feature cells; None is a grid of nine.
         covered: size that the feature map covers, in pixels of the frame; None is the frame.
         names: names of the frames; by default their indices.
@@ -143,7 +143,7 @@ def match_sheet(
         uint8 `(H', W', 3)`: the query, then in time order the references with most weight, five at most.
 
     Raises:
-        ValueError: see `matches_of_cells`.
+        ValueError: for fewer than two frames or a point outside the map.
     """
     height, right = frames.shape[-2:]
     grid, query = (features.shape[-2], features.shape[-1]), len(frames) - 1
@@ -166,6 +166,82 @@ def match_sheet(
         drawn = _ringed(_with_matches(picture, starts, ends, weights, colours), starts, colours, 1)
         panels.append(captioned(drawn, f"{names[index]}: {100 * fractions[index]:.0f} % of the weights"))
     return contact_sheet(panels, columns=len(panels) if len(panels) < 4 else -(-len(panels) // 2), width=width)
+
+
+def heat_map_sheet(
+    features: Tensor,
+    point: Tensor | Sequence[int],
+    frames: Tensor,
+    protocol: PropagationProtocol,
+    covered: Size | None = None,
+    names: Sequence[str] | None = None,
+    width: int = 300,
+    most: int = MOST_REFERENCES,
+) -> Picture:
+    """Draw a query point in the last frame, and over each of its reference frames a heat map of its weights.
+
+    The weights are the affinity with which `propagate_labels` averages the labels of the frames. A protocol with the
+    compactness prior has two rows: with the prior (Liir, Eq. 7), and without, the softmax (Eq. 1) that it replaces. The
+    brightest colour of a row is its largest weight. Captions state the sum and the largest weight of a reference; the
+    mixture is not normalised, so its sum may exceed 1. Sources: VFS, Figure 3; Liir, Figures 3d, 4b and 5.
+
+    Args:
+        features: `(T, C, h, w)`, as `vidcorr.tracking.frame_encoder.frame_features` returns them.
+        point: y and x in feature cells.
+        frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
+        protocol: references, neighbourhood, top-k, temperature, border and mixture, as in `propagate_labels`.
+        covered: size that the feature map covers, in pixels of the frame; None is the frame.
+        names: names of the frames; by default their indices.
+        width: width of a frame, pixels.
+        most: largest number of references; those with most weight are drawn, in time order.
+
+    Returns:
+        uint8 `(H', W', 3)`: a row per affinity, in which the query comes first.
+
+    Raises:
+        ValueError: for fewer than two frames, a point outside the map, or other numbers of frames and maps.
+    """
+    if len(frames) != len(features):
+        raise ValueError(f"expected a feature map per frame, got {len(features)} maps and {len(frames)} frames")
+    names = names or [f"frame {index}" for index in range(len(frames))]
+    query = len(frames) - 1
+    grid = torch.tensor(features.shape[-2:])
+    size = covered or (frames.shape[-2], frames.shape[-1])
+    points = torch.as_tensor(point).cpu().reshape(1, 2)
+    with_prior = affinity_of_cells(features, points, protocol)
+    rows = {"": with_prior.weights[0]}
+    if protocol.mixture_components is not None:
+        without_prior = affinity_of_cells(features, points, protocol, prior=False)
+        rows = {", with the prior": with_prior.weights[0], ", without": without_prior.weights[0]}
+    heaviest = with_prior.weights[0].sum((1, 2)).topk(min(most, len(with_prior.frames))).indices
+    shown = sorted(heaviest.tolist())
+    cell = torch.tensor(size) / grid * width / frames.shape[-1]
+    place = ((points + 0.5) * cell).numpy()
+    small = [_pale(resized(picture, width)) for picture in as_pictures(frames)]
+    asked = _ringed(small[query], place, distinct_colours(1), -1)
+    panels = []
+    for text, weights in rows.items():
+        panels.append(captioned(asked, f"{names[query]}{text}"))
+        largest = float(weights.max())
+        for index in shown:
+            heat = F.interpolate(weights[None, None, index].float().cpu(), size, mode="bilinear")[0, 0]
+            inside = heat[: frames.shape[-2], : frames.shape[-1]] / max(largest, 1e-12)
+            number = with_prior.frames[index]
+            mass = float(weights[index].sum())
+            peak = float(weights[index].max())
+            caption = f"{names[number]}: weight {mass:.2f}, largest {peak:.3f}"
+            panels.append(captioned(_heated(small[number], inside), caption))
+    return contact_sheet(panels, columns=1 + len(shown), width=width)
+
+
+def _heated(picture: Picture, heat: Tensor) -> Picture:
+    """Draw a heat map (H, W) in [0, 1] over a darkened image of another size; colours grow with the heat's root."""
+    levels = (255 * heat.clamp(0, 1).sqrt()).round().to(torch.uint8).numpy()
+    levels = cv2.resize(levels, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
+    colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    opacity = levels[..., None] / 255
+    dark = 0.6 * picture.mean(2, keepdims=True)
+    return (opacity * colours + (1 - opacity) * dark).round().astype(np.uint8)
 
 
 def _pale(picture: Picture) -> Picture:

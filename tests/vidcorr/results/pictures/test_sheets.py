@@ -1,12 +1,14 @@
 """Sheets of clips, features and matches: dots, lines and colours in pixels that are known."""
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from tests.helpers.refusal import refused
 from vidcorr.functional import PropagationProtocol
-from vidcorr.results.pictures import clip_sheet, feature_sheet, match_sheet, principal_colours
+from vidcorr.functional.propagation.matches import affinity_of_cells
+from vidcorr.results.pictures import clip_sheet, feature_sheet, heat_map_sheet, match_sheet, principal_colours
 from vidcorr.results.pictures.overlays import DISTINCT_COLOURS
 from vidcorr.results.pictures.sheets import HALVES, NEUTRAL
 from vidcorr.tracking.frame_encoder import frame_features
@@ -73,3 +75,55 @@ def test_a_match_is_drawn_where_the_place_went():
     assert has(reference, DISTINCT_COLOURS[0])[18, 26]
     assert has(reference, (100, 100, 100))[:9].all()
     assert not has(reference, (100, 100, 100))[26, 34]  # the line between them
+
+
+LIIR = PropagationProtocol.named("liir").with_changes(radius=8, mixture_threshold=0.0, references=(0, -1))
+
+
+def brightest(panel):
+    """Return y and x of the middle of a panel's brightest pixels."""
+    brightness = panel.astype(int).sum(-1)
+    y, x = np.nonzero(brightness == brightness.max())
+    return y.mean(), x.mean()
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_the_brightest_place_of_a_heat_map_is_the_matched_cell(rows):
+    """A row without a prior; with Liir's two, whose maps differ."""
+    protocol = LIIR if rows == 2 else EVERYWHERE.with_changes(topk=2)
+    frames = torch.full((3, 3, 64, 96), 100, dtype=torch.uint8)
+    first = nn.functional.normalize(torch.randn(1, 64, 16, 24), dim=1)
+    features = torch.cat([first, first.roll((2, 3), (2, 3)), first.roll((4, 6), (2, 3))])
+    sheet = heat_map_sheet(features, (10, 16), frames, protocol, width=96)
+    assert sheet.shape == (rows * (18 + 64 + 4) - 4, 3 * 100 - 4, 3)
+    for top in range(18, len(sheet), 86):
+        row = sheet[top : top + 64]
+        assert has(row, DISTINCT_COLOURS[0])[42, 66]  # the query; cells are 4 pixels
+        assert has(row[:, :96], (100, 100, 100))[:30].all()
+        for left, cell in ((100, (6, 10)), (200, (8, 13))):
+            expected = 4 * cell[0] + 1.5, 4 * cell[1] + 1.5
+            np.testing.assert_allclose(brightest(row[:, left : left + 96]), expected, atol=1)
+    upper = sheet[18:82, 100:]
+    lower = sheet[-64:, 100:]
+    assert (rows == 1) == np.array_equal(upper, lower)
+
+
+def test_a_heat_map_spans_what_the_map_covers_and_chooses_the_heaviest_references():
+    frames = torch.full((4, 3, 24, 40), 100, dtype=torch.uint8)
+    features = nn.functional.normalize(torch.randn(4, 64, 8, 12), dim=1)
+    features[1] = features[3]  # all weight lies in frame 1
+    protocol = EVERYWHERE.with_changes(context=3)
+    assert affinity_of_cells(features, torch.tensor([[2, 3]]), protocol).frames == [0, 1, 2]
+    sheet = heat_map_sheet(features, (2, 3), frames, protocol, covered=(32, 48), width=40, most=1)
+    assert sheet.shape == (18 + 24, 2 * 44 - 4, 3)
+    np.testing.assert_allclose(brightest(sheet[18:, 44:]), (4 * 2 + 1.5, 4 * 3 + 1.5), atol=1)
+    refused(
+        ValueError,
+        "a feature map per frame, got 4 maps and 3 frames",
+        heat_map_sheet,
+        features,
+        (2, 3),
+        frames[1:],
+        protocol,
+    )
+    refused(ValueError, "points on the map of 8 x 12", heat_map_sheet, features, (8, 0), frames, protocol)
