@@ -77,7 +77,9 @@ def test_a_match_is_drawn_where_the_place_went():
     assert not has(reference, (100, 100, 100))[26, 34]  # the line between them
 
 
-LIIR = PropagationProtocol.named("liir").with_changes(radius=8, mixture_threshold=0.0, references=(0, -1))
+LIIR = PropagationProtocol.named("liir").with_changes(
+    radius=8, mixture_threshold=0.0, references=(0, -1), temperature=0.05
+)
 
 
 def brightest(panel):
