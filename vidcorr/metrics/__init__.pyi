@@ -9,7 +9,6 @@ from .classes import (
     PCK as PCK,
     InstanceAP as InstanceAP,
     RegionBoundary as RegionBoundary,
-    RowMetric as RowMetric,
     SemanticIoU as SemanticIoU,
     TapVidMetrics as TapVidMetrics,
     TrackingSuccess as TrackingSuccess,
@@ -37,5 +36,6 @@ from .point_tracking import (
     sample_queries as sample_queries,
     tapvid_metrics as tapvid_metrics,
 )
+from .row_metric import RowMetric as RowMetric
 from .scoring import MaskScorer as MaskScorer, sequence_statistics as sequence_statistics
 from .segmentation import boundary_accuracy as boundary_accuracy, region_similarity as region_similarity
