@@ -207,8 +207,8 @@ def start_worker(worker: int) -> None:
     for number in STOPS:
         signal.signal(number, signal.SIG_IGN)  # discards a pending signal
         signal.signal(number, signal.SIG_DFL)
-    for number in REQUEUE:  # SLURM signals all processes of a job
-        signal.signal(number, signal.SIG_IGN)
+    for requeue in REQUEUE:  # SLURM signals all processes of a job
+        signal.signal(requeue, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends a worker that hangs, see `ClipDataset`
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from ..functional.device import device_of, held_networks, on_device, to_device
+from .description import Network
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, describe_output
 
 Upsampling = Literal["trilinear", "cubic"]
@@ -176,8 +177,13 @@ class VideoNetwork(nn.Module):
     """A video encoder as the network of a module such as `FrozenEncoder`; its weights are registered.
 
     Args:
-        encoder: see `VideoEncoder`.
+        encoder: frames → maps, as `Clips` and `Recurrent`.
+
+    Attributes:
+        described: description of the network; None for an encoder without a name.
     """
+
+    described: Network | None = None
 
     def __init__(self, encoder: VideoEncoder) -> None:
         super().__init__()

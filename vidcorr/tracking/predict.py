@@ -241,7 +241,8 @@ def open_record(
     if isinstance(prompt, MaskPrompt):
         colours = prompt.palette.copy()
         if np.array_equal(colours, davis_palette()):  # the user painted no colours
-            colours[objects] = distinct_colours(len(names))
+            ids = [int(each) for each in objects]
+            colours[ids] = distinct_colours(len(names))
         file = IndexedMasks(folder / "masks", stems, palette=prompt.palette)
         draw = partial(overlay_masks, colours=colours, labelled=True)
     elif isinstance(prompt, BoxPrompt):
