@@ -1,5 +1,6 @@
 """The commands that measure a GPU run on a CPU in their small form."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from tests.speed import all as speed
 from tests.speed.gpu import with_table
+from tests.speed.timing import real_folder
 
 
 def rows(*words):
@@ -54,5 +56,15 @@ def test_a_clone_alone_skips_what_needs_real_videos(monkeypatch, capsys, tmp_pat
     assert capsys.readouterr().out.count("skipped: needs real videos") == 3
     scripts = [command.split()[1].rpartition(".")[2] for command in ran]
     assert len(scripts) == len(speed.COMMANDS) - 3
-    assert not [name for name in scripts if "DATA /" in Path(speed.__file__).with_name(f"{name}.py").read_text()]
+    assert not [name for name in scripts if "real_folder()" in Path(speed.__file__).with_name(f"{name}.py").read_text()]
     assert page.read_text() == "measured"
+
+
+def test_a_script_alone_names_the_real_videos_that_it_lacks(monkeypatch):
+    """Each script takes the folder from this one function."""
+    monkeypatch.delenv("VIDCORR_DATA", raising=False)
+    with pytest.raises(SystemExit, match="set VIDCORR_DATA to their folder"):
+        real_folder()
+    scripts = Path(speed.__file__).parent.glob("*.py")
+    asking = {script.stem for script in scripts if re.search(r"real_videos\(\)|VIDCORR_DATA.\]", script.read_text())}
+    assert asking == {"all", "timing"}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tests.helpers.plain_masks import plain_boundary_score, plain_decode, plain_region
 from tests.speed.propagation import time_step
-from tests.speed.timing import DATA, compare, flags, report, row
+from tests.speed.timing import compare, flags, real_folder, report, row
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.datasets import Davis
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--part", type=float, default=0.05, help="fraction of the queries that the dense method does")
     given = parser.parse_args()
     torch.manual_seed(0)
-    protocol, sequence = PropagationProtocol.named("vfs"), Davis(DATA / "davis")[0]
+    protocol, sequence = PropagationProtocol.named("vfs"), Davis(real_folder() / "davis")[0]
     extractor = build_feature_extractor("torchvision:resnet18")
     view, network, last = view_for(extractor, protocol), plain_backbone(extractor), protocol.context + 1
     images = [sequence.frame(t)[None].float() / 255 for t in range(last + 1)]

@@ -16,7 +16,7 @@ import av
 import numpy as np
 
 from datamodules.loading.sampling import distant_indices, seeded_generator
-from tests.speed.timing import DATA, compare, flags
+from tests.speed.timing import compare, flags, real_folder
 from vidcorr.videos.decoding import VideoFile
 
 
@@ -85,7 +85,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for interval in (12, 30, 250):
             path = Path(folder, f"key{interval}.mp4")
-            encode(DATA / "clips" / "mmaction2_demo.mp4", path, interval, (340, 256))
+            encode(real_folder() / "clips" / "mmaction2_demo.mp4", path, interval, (340, 256))
             compare_ways(str(path), repeats)
 
 

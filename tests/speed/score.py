@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from tests.helpers.plain_masks import plain_score
-from tests.speed.timing import DATA, compare, flags
+from tests.speed.timing import compare, flags, real_folder
 from vidcorr.commands.score_masks import score
 
 Means = tuple[float, float]
@@ -66,7 +66,7 @@ def main() -> None:
         other, rules = (official, "vos-benchmark")
     with TemporaryDirectory() as name:
         folder = Path(name)
-        write_late(DATA / "davis/Annotations/480p", folder)
+        write_late(real_folder() / "davis/Annotations/480p", folder)
         masks = len(list((folder / "truth").rglob("*.png")))
         ways = {other.__name__: lambda: other(folder)}, lambda: ours(folder, rules)
         compare(f"score by {rules}, {masks} masks", *ways, given.repeats)

@@ -15,7 +15,7 @@ import torch
 
 from datamodules.loading.sampling import distant_indices, random_resized_crop, seeded_generator
 from tests.speed.decoding import encode
-from tests.speed.timing import DATA, compare, flags
+from tests.speed.timing import compare, flags, real_folder
 from vidcorr.commands.transcode import transcode
 from vidcorr.videos.source import open_video
 
@@ -35,7 +35,7 @@ def main() -> None:
 
 def compare_storage(folder: Path, size: tuple[int, int], counts: tuple[int, ...], repeats: int) -> None:
     original, transcoded = folder / "original/v.mp4", folder / "transcoded/v.mp4"
-    encode(DATA / "clips" / "cutie_example.mp4", original, 250, size, FRAMES)
+    encode(real_folder() / "clips" / "cutie_example.mp4", original, 250, size, FRAMES)
     transcode(original.parent, transcoded.parent, workers=1)
     print(f"original {original.stat().st_size / 1e6:.2f} MB, transcoded {transcoded.stat().st_size / 1e6:.2f} MB")
     for count in counts:

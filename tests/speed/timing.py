@@ -1,6 +1,7 @@
 """Interleaved timing of several ways to do one thing, and the rows of the table that `make speed` prints."""
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import times as process_times
@@ -14,8 +15,6 @@ from numpy.typing import NDArray
 from tests.helpers.memory import peak_of
 from tests.helpers.references import real_videos
 
-DATA = real_videos() or Path("VIDCORR_DATA names no folder")
-"""The real videos; a path that says what is missing where there are none."""
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Ways = Mapping[str, Callable[[], object]]
 
@@ -34,6 +33,18 @@ class Times:
     def __str__(self) -> str:
         kinds = zip(("clock", "CPU"), np.min(self.runs, axis=0), np.median(self.runs, axis=0), strict=True)
         return ", ".join(f"{kind} {in_words(least)} (median {in_words(middle)})" for kind, least, middle in kinds)
+
+
+def real_folder() -> Path:
+    """Return the folder of the real videos.
+
+    Raises:
+        SystemExit: in one line, if VIDCORR_DATA names no folder.
+    """
+    folder = real_videos()
+    if folder is None:
+        sys.exit("needs real videos: set VIDCORR_DATA to their folder (docs/same-data.md)")
+    return folder
 
 
 def now() -> NDArray[np.float64]:
