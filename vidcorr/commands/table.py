@@ -33,17 +33,22 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--history", action="store_true", help=history)
     study = "show the rows of this study, from the folder of its runs"
     parser.add_argument("--study", metavar="FILE", help=study)
+    page = "write the results beside published ones as a page, DIR/results.html, instead of a printed table"
+    parser.add_argument("--page", metavar="DIR", help=page)
     flags = parser.parse_args(list(args))
     if (flags.name or flags.intervals) and not flags.paper:
         raise ValueError("table: --name and --intervals belong to --paper; without it, NAME=FOLDER names a row")
     if flags.history:
-        if flags.paper or flags.study or flags.base or flags.published:
+        if flags.paper or flags.study or flags.base or flags.published or flags.page:
             raise ValueError("table --history: prints CSV; it takes folders and --score only")
 
         from ..experiments.history import history_rows
         from ..videos.files import csv_of_records
 
         print(csv_of_records(history_rows(flags.folders, flags.score)), end="")
+        return
+    if flags.page is not None:
+        _write_page(flags)
         return
     table = _study(flags) if flags.study else _gathered(flags)
     if not flags.paper:
@@ -57,6 +62,17 @@ def command(args: Sequence[str]) -> None:
     from ..results.paper import paper_table
 
     print(paper_table(table, _names(flags.name), flags.intervals, FORMATS[flags.format]), end="")
+
+
+def _write_page(flags: argparse.Namespace) -> None:
+    """Write the page of the results in folders and print its path."""
+    if flags.paper or flags.study or flags.base or flags.format != "md":
+        raise ValueError("table --page: takes folders and --score only; published rows are always on the page")
+
+    from ..experiments.table import gather_records
+    from ..results.results_page import write_results_page
+
+    print(write_results_page(gather_records(flags.folders, flags.score, several=True), flags.page))
 
 
 def _study(flags: argparse.Namespace) -> Table:

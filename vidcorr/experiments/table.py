@@ -36,6 +36,24 @@ def gather_results(
         ValueError: if a folder holds no results, a file is damaged, no result has any of the scores, the base row is
             unknown, or a named folder holds two results of a seed for the same column.
     """
+    table = tabulate(gather_records(folders, scores, several))
+    if base:
+        table = table.with_differences(base)
+    return _with_published(table) if published else table
+
+
+def gather_records(folders: Sequence[str | Path], scores: Sequence[str] = (), several: bool = False) -> list[Record]:
+    """Return the scores of the results in folders.
+
+    Args:
+        folders: folders of benchmark results, or folders above. `NAME=FOLDER` names the row.
+        scores: keys without a stage; by default the first score of every benchmark.
+        several: up to three main scores of every benchmark instead of its first, if `scores` is empty.
+
+    Raises:
+        ValueError: if a folder holds no results, a file is damaged, no result has any of the scores, or a named folder
+            holds two results of a seed for the same column.
+    """
     results: dict[tuple[str, Path], Result] = {}
     for text in folders:
         name, found = results_in(text)
@@ -50,10 +68,7 @@ def gather_results(
         known = sorted({result.stage_of(key)[1] for result in results.values() for key in result.scores})
         wanted = " or ".join(scores) or "a score"
         raise ValueError(f"table: no result has {wanted}; the results have {', '.join(known) or 'none'}")
-    table = tabulate(records)
-    if base:
-        table = table.with_differences(base)
-    return _with_published(table) if published else table
+    return records
 
 
 def results_in(text: str | Path) -> tuple[str, dict[Path, Result]]:

@@ -35,7 +35,8 @@ class Published:
         source: paper and table, or repository and commit.
         weights: location of the weights behind the scores, or a note that they were not released.
         stated: the source's statements about protocol and input size.
-        doubt: reason why the protocol or the network is uncertain. A row with a doubt is never shown beside a result.
+        doubt: reason why the protocol or the network is uncertain. A row with a doubt stands beside a result
+            on the page of results only, with the doubt.
         scores: key → fraction.
     """
 

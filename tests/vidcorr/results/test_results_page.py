@@ -1,0 +1,182 @@
+"""results.html: comparable rows only, published rows marked, no text read as markup, sorted in a browser."""
+
+import re
+from html import escape
+
+import pytest
+
+from tests.helpers.browser import as_phone, chromium
+from tests.helpers.runs import davis_result, write_results
+from vidcorr.commands.table import command
+from vidcorr.experiments.table import gather_records
+from vidcorr.results import results_page
+from vidcorr.results.annotations_chart import annotated_scores, annotations_chart
+from vidcorr.results.provenance import Provenance
+from vidcorr.results.published import PUBLISHED, TEST_SETS, Published, protocol_named
+from vidcorr.results.result import Network, Protocol, Stage
+from vidcorr.results.results_page import OTHER_WEIGHTS, doubled_names, write_results_page
+
+HOSTILE = "<script>window.hit = 1</script><img src=x onerror='window.hit = 2'>\""
+DAVIS = TEST_SETS["davis"]
+
+
+def write(folder, name, score=0.5, weights="", stage=None, rules=None, **more):
+    """Write a result of the whole test set of DAVIS by `vfs`; `more`: seed, recipe, or other fields of the result."""
+    facts = {key: value for key, value in DAVIS.items() if key != "sequences"}
+    if rules is not None:
+        facts["rules"] = rules
+    network = Network(name=name, digest=weights, seed=more.pop("seed", None), recipe=more.pop("recipe", ""))
+    protocol = Protocol.of(protocol_named("vfs", "davis"))
+    stages = {"": stage or Stage(stride=8, protocol=protocol)}
+    sequences = [str(number) for number in range(DAVIS["sequences"])]
+    fields = {"network": network, "stages": stages, "sequences": sequences, "data": facts}
+    davis_result({"J&F-Mean": score}, **fields | more).save(folder)
+
+
+@pytest.fixture
+def write_page(tmp_path):
+    def page(*names):
+        records = gather_records([tmp_path / name for name in names] or [tmp_path], several=True)
+        return write_results_page(records, tmp_path / "page").read_text()
+
+    return page
+
+
+def tables(page):
+    """Return the tables of scores, each as a list of rows, each as its HTML."""
+    found = re.findall(r'<table class="rows">.*?<tbody>(.*?)</tbody>', page, re.DOTALL)
+    return [re.findall(r"<tr.*?</tr>", table, re.DOTALL) for table in found]
+
+
+def test_a_row_holds_what_a_stranger_checks(tmp_path, write_page):
+    videos = {"J-Mean": {name: [value] for name, value in zip("abcd", (0.4, 0.5, 0.6, 0.7), strict=True)}}
+    about = {"date": "2026-11-25T02:00:00", "command": ["vidcorr", "evaluate", "a b"], "versions": {"vidcorr": "9.8"}}
+    rules = {"name": "davis-2017", "source": "S", "digest": "r00l5"}
+    folder = write_results(tmp_path / "a", {"J-Mean": 0.55}, "N", "d1", 4, videos, rules=rules, **about)
+    (folder / "report.html").touch()
+    ((row,), *_) = tables(write_page())
+    texts = ["<b>55.0</b>", "2026-11-25", "vidcorr evaluate &#x27;a b&#x27;", "davis-2017 r00l5 vidcorr 9.8"]
+    texts.append('href="../a/report.html"')
+    for text in texts:
+        assert text in row
+    assert re.search(r"55\.0</b> \[\d+\.\d, \d+\.\d\]", row)
+
+
+def test_other_digests_and_other_data_are_other_tables(tmp_path, write_page):
+    for name, digest, sequences in (("a", "d1", 8), ("b", "d2", 8), ("c", "d1", 9), ("d", "d1", 8)):
+        write_results(tmp_path / name, {"J&F-Mean": 0.5}, f"net-{name}", digest, sequences)
+    page = write_page()
+    found = [re.findall(r"net-\w", "".join(table)) for table in tables(page)]
+    assert [sorted(names) for names in found if names] == [["net-a", "net-d"], ["net-c"], ["net-b"]]
+    assert "protocol digest <code>d1</code>" in page
+    assert "protocol digest <code>d2</code>" in page
+
+
+def test_published_rows_stand_beside_with_their_doubt_and_other_protocols_apart(tmp_path, write_page):
+    write(tmp_path / "a", "ours", 0.6)
+    beside, *others = tables(write_page())
+    own = [row for row in PUBLISHED if (row.benchmark, row.protocol) == ("davis", "vfs")]
+    assert len(beside) == 1 + len(own)
+    for line, row in zip(beside[1:], own, strict=True):
+        assert "published</span>" in line
+        assert escape(row.name) in line
+        assert escape(row.doubt) in line
+    of_davis = [row for row in PUBLISHED if row.benchmark == "davis"]
+    assert len(beside) - 1 + sum(map(len, others)) == len(of_davis)
+
+
+def test_published_rows_do_not_join_a_part_of_the_test_set(tmp_path, write_page):
+    write(tmp_path / "a", "ours", limit_sequences=2)
+    own, published, *_ = tables(write_page())
+    assert len(own) == 1
+    assert all("published</span>" in row for row in published)
+
+
+def test_one_name_with_other_weights_is_shown_twice_and_marked(tmp_path, write_page):
+    write(tmp_path / "a", "N", 0.5, "aaaa")
+    write(tmp_path / "b", "N", 0.7, "bbbb")
+    write(tmp_path / "c", "M", 0.6, "cccc")
+    own = [row for row in tables(write_page())[0] if "published</span>" not in row]
+    assert [OTHER_WEIGHTS in row for row in own] == [True, True, False]
+    assert "aaaa" in own[0]
+    assert "bbbb" in own[1]
+
+
+def test_seeds_of_one_recipe_share_their_name_rightly(tmp_path, write_page):
+    for seed in range(3):
+        write(tmp_path / str(seed), "N", 0.5, f"weights{seed}", seed=seed, recipe="r")
+    assert doubled_names(gather_records([tmp_path])) == set()
+    row = tables(write_page())[0][0]
+    assert "0<br>1<br>2" in row
+    write(tmp_path / "again", "N", 0.5, "other", seed=0, recipe="r")
+    assert doubled_names(gather_records([tmp_path])) == {"N"}
+
+
+def write_hostile(folder, monkeypatch):
+    """Write a result whose every text is markup, and make the published rows hostile too."""
+    protocol = Protocol(name=HOSTILE, digest=HOSTILE, fields={HOSTILE: HOSTILE})
+    stage = Stage(layer=HOSTILE, stride=8, normalised_by=HOSTILE, protocol=protocol)
+    provenance = Provenance(command=(HOSTILE,), date=HOSTILE, versions={"vidcorr": HOSTILE})
+    about = {"protocol_source": {"code": HOSTILE}, "provenance": provenance}
+    write(folder / "x", HOSTILE, 0.5, HOSTILE, stage, {"name": HOSTILE}, **about)
+    texts = dict.fromkeys(("name", "source", "weights", "stated", "doubt"), HOSTILE)
+    row = Published(**texts, benchmark="davis", protocol="vfs", scores={HOSTILE: 0.5})
+    monkeypatch.setattr(results_page, "PUBLISHED", (row,))
+
+
+def test_texts_of_results_and_papers_are_never_markup(tmp_path, monkeypatch, write_page):
+    write_hostile(tmp_path, monkeypatch)
+    page = write_page()
+    assert page.count("<script") == 1  # the page's own
+    assert "<img" not in page
+    assert page.count(escape(HOSTILE)) > 10
+    assert not re.search(r"""(?:src|href)=["'](?!#|\.\./)|@import|url\(""", page)
+
+
+def test_the_command_writes_the_page(tmp_path, capsys):
+    write(tmp_path / "a", "ours")
+    command([str(tmp_path / "a"), "--page", str(tmp_path / "site")])
+    assert capsys.readouterr().out == f"{tmp_path / 'site' / 'results.html'}\n"
+    assert "ours" in (tmp_path / "site/results.html").read_text()
+    for flags in (["--paper"], ["--base", "ours"], ["--format", "csv"]):
+        with pytest.raises(ValueError, match="table --page: takes folders and --score only"):
+            command([str(tmp_path / "a"), "--page", str(tmp_path / "site"), *flags])
+
+
+def test_the_chart_has_the_scores_that_liir_prints():
+    scores = {row.name: row for row in annotated_scores()}
+    printed = {row.name: row.scores["J&F-Mean"] for row in PUBLISHED if row.benchmark == "davis"}
+    assert scores["Liir"].score == printed["Liir, ResNet-18"]
+    assert scores["VFS"].score == printed["VFS, ResNet-18"]
+    assert (scores["STM"].masks, scores["STM"].score) == (164000, 0.818)
+    chart = annotations_chart(list(scores.values()))
+    places = re.findall(r'<circle class="\S+" cx="([\d.]+)" cy="([\d.]+)" r="5"><title>(\w+),', chart)
+    across = {name: float(x) for x, _, name in places}
+    down = {name: float(y) for _, y, name in places}
+    assert across["Liir"] < across["OSVOS"] < across["STM"] < across["FEELVOS"]
+    assert sorted(down, key=down.get) == sorted(down, key=lambda name: -scores[name].score)
+
+
+@pytest.mark.slow
+def test_a_browser_sorts_filters_and_copies(tmp_path, monkeypatch, write_page):
+    for name, score in (("low", 0.2), ("high", 0.9), ("middle", 0.5)):
+        write(tmp_path / name, name, score, provenance=Provenance(command=("vidcorr", name)))
+    write_hostile(tmp_path, monkeypatch)
+    write_page()
+    with chromium(tmp_path) as browser:
+        browser.get((tmp_path / "page/results.html").as_uri())
+        assert browser.execute_script("return window.hit") is None
+        first = "return document.querySelector('table.rows tbody tr td').textContent"
+        browser.execute_script("document.querySelectorAll('table.rows thead th')[1].click()")
+        assert browser.execute_script(first) == "high"
+        browser.execute_script("document.querySelectorAll('table.rows thead th')[1].click()")
+        assert browser.execute_script(first) == "low"
+        browser.find_element("id", "filter").send_keys("vidcorr middle")
+        shown = "return document.querySelectorAll('.rows tbody tr:not([hidden])').length"
+        assert browser.execute_script(shown) == 1
+        (button,) = [each for each in browser.find_elements("tag name", "button") if each.is_displayed()]
+        button.click()
+        browser.execute_async_script("setTimeout(arguments[0], 200)")
+        assert button.text == "copied"
+        as_phone(browser)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
