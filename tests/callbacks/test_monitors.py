@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 
 from callbacks import CollapseMonitor, LastCheckpoint, RunProgress, Throughput
 from callbacks.monitors import embedding_spread
-from datamodules.loading.loader import ClipSampler, ResumableLoader
+from datamodules.loading.loader import ResumableLoader
+from datamodules.loading.samplers import ClipSampler
 from lightning_modules import VFSMoCo, VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, Clips, Tiny, loader, quiet_trainer

@@ -14,13 +14,12 @@ from torch._utils import ExceptionWrapper
 
 from datamodules.loading.clips import ClipDataset, ReplacingDataset, SkippedVideos
 from datamodules.loading.loader import (
-    ClipSampler,
-    FixedSampler,
     ResumableLoader,
     SampledDataModule,
     SteadyLoader,
     start_worker,
 )
+from datamodules.loading.samplers import ClipSampler, FixedSampler
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
