@@ -9,7 +9,8 @@ from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.loading.loader import Key, SampledDataModule
+from datamodules.loading.clips import Key
+from datamodules.loading.loader import SampledDataModule
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
 
 TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "projector_dim": 16, "predictor_dim": 8}
