@@ -69,10 +69,10 @@ def _write_page(flags: argparse.Namespace) -> None:
     if flags.paper or flags.study or flags.base or flags.format != "md":
         raise ValueError("table --page: takes folders and --score only; published rows are always on the page")
 
-    from ..experiments.table import gather_records
+    from ..experiments.table import gather_last_records
     from ..results.results_page import write_results_page
 
-    print(write_results_page(gather_records(flags.folders, flags.score, several=True), flags.page))
+    print(write_results_page(gather_last_records(flags.folders, flags.score), flags.page))
 
 
 def _study(flags: argparse.Namespace) -> Table:

@@ -71,6 +71,21 @@ def gather_records(folders: Sequence[str | Path], scores: Sequence[str] = (), se
     return records
 
 
+def gather_last_records(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> list[Record]:
+    """Return up to three main scores of the results in folders; of a training, the last evaluation counts.
+
+    Args:
+        folders: folders of benchmark results, or folders above. `NAME=FOLDER` names the row.
+        scores: keys without a stage, in place of the main scores.
+
+    Raises:
+        ValueError: as `gather_records`.
+    """
+    records = gather_records(folders, scores, several=True)
+    last = last_evaluations({record.place: record.result for record in records})
+    return [record for record in records if record.place in last]
+
+
 def results_in(text: str | Path) -> tuple[str, dict[Path, Result]]:
     """Read the results of `FOLDER` or `NAME=FOLDER`; return the name, or an empty text, and folder → result.
 

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from functools import cache
 from html import escape
 from importlib.resources import files
+from itertools import combinations
+from math import isnan
 from pathlib import Path
 from urllib.parse import quote
 
 from ..videos.files import write_atomically
 from .annotations_chart import annotated_scores, annotations_chart
-from .checked import Json
 from .published import PUBLISHED, Published, protocol_named
 from .records import Column, Record
-from .result import Protocol
+from .result import Network, Protocol
 from .statistics import HOW
 from .tables import Cell, tabulate
 from .text_tables import percent
@@ -86,16 +87,16 @@ def doubled_names(records: Iterable[Record]) -> set[str]:
 
     Seeds of one recipe have different weights and share their name rightly.
     """
-    digests: dict[tuple[str, str, int | None], set[str]] = {}
-    recipes: dict[str, set[str]] = {}
+    networks: dict[str, set[Network]] = {}
     for record in records:
-        network = record.result.network
-        if not network.digest:
-            continue
-        digests.setdefault((record.name, network.recipe, network.seed), set()).add(network.digest)
-        recipes.setdefault(record.name, set()).add(network.recipe or network.digest)
-    doubled = {name for (name, _, _), found in digests.items() if len(found) > 1}
-    doubled |= {name for name, found in recipes.items() if len(found) > 1}
+        if record.result.network.digest:
+            networks.setdefault(record.name, set()).add(record.result.network)
+    doubled = set()
+    for name, claiming in networks.items():
+        for first, second in combinations(claiming, 2):
+            are_seeds = first.recipe == second.recipe != "" and first.seed != second.seed
+            if first.digest != second.digest and not are_seeds:
+                doubled.add(name)
     return doubled
 
 
@@ -163,7 +164,7 @@ def _protocol_facts(records: Sequence[Record]) -> str:
     return f"<details><summary>fields and source of the protocol</summary>{''.join(facts)}</details>"
 
 
-def _facts_table(facts: Mapping[str, Json]) -> str:
+def _facts_table(facts: Mapping[str, object]) -> str:
     lines = []
     for name, value in facts.items():
         lines.append(f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>")
@@ -187,7 +188,8 @@ def _measured_rows(records: Sequence[Record], doubled: set[str], folder: Path) -
         values = {}
         for score, cell in by_score.items():
             content[score] = _score(cell)
-            values[score] = cell.mean
+            if not isnan(cell.mean):
+                values[score] = cell.mean
         content["seeds"] = _lines("–" if run.seed is None else str(run.seed) for run in runs)
         content["weights"] = _lines(_code(run.result.network.digest or "unknown") for run in runs)
         content["stage, stride"] = escape(_features(runs[0]))
@@ -324,7 +326,9 @@ def _table(rows: Sequence[Row]) -> str:
             kind = f' class="{KINDS[head]}"' if head in KINDS else ""
             if head in scores:
                 kind = ' class="score"'
-            value = f' data-value="{row.values[head]}"' if head in row.values else ""
+            value = ""
+            if head in scores:
+                value = f' data-value="{row.values.get(head, "")}"'
             cells.append(f"<td{kind}{value}>{row.cells.get(head, '')}</td>")
         kind = ' class="published"' if row.is_published else ""
         lines.append(f"<tr{kind}>{''.join(cells)}</tr>")

@@ -13,7 +13,7 @@ from vidcorr.results import results_page
 from vidcorr.results.annotations_chart import annotated_scores, annotations_chart
 from vidcorr.results.provenance import Provenance
 from vidcorr.results.published import PUBLISHED, TEST_SETS, Published, protocol_named
-from vidcorr.results.result import Network, Protocol, Stage
+from vidcorr.results.result import Evaluated, Network, Protocol, Stage
 from vidcorr.results.results_page import OTHER_WEIGHTS, doubled_names, write_results_page
 
 HOSTILE = "<script>window.hit = 1</script><img src=x onerror='window.hit = 2'>\""
@@ -110,6 +110,23 @@ def test_seeds_of_one_recipe_share_their_name_rightly(tmp_path, write_page):
     assert "0<br>1<br>2" in row
     write(tmp_path / "again", "N", 0.5, "other", seed=0, recipe="r")
     assert doubled_names(gather_records([tmp_path])) == {"N"}
+
+
+def test_the_same_weights_with_and_without_a_recipe_are_no_rival(tmp_path):
+    write(tmp_path / "fit", "N", 0.5, "same", seed=0, recipe="r")
+    write(tmp_path / "evaluate", "N", 0.5, "same")
+    assert doubled_names(gather_records([tmp_path])) == set()
+
+
+def test_of_a_training_the_last_evaluation_is_a_row(tmp_path):
+    for step in (10, 20):
+        history = [Evaluated(epoch=1, step=step, scores={})]
+        write(tmp_path / "davis" / str(step), "N", step / 100, f"weights{step}", history=history)
+    command([str(tmp_path), "--page", str(tmp_path / "page")])
+    page = (tmp_path / "page/results.html").read_text()
+    assert "weights20" in page
+    assert "weights10" not in page
+    assert OTHER_WEIGHTS not in page
 
 
 def write_hostile(folder, monkeypatch):
