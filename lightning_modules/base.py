@@ -152,7 +152,7 @@ class CorrespondenceModule(ExtractorModule):
         """
 
     def check_batch(self, batch: object) -> None:
-        """Check shape and range of the first batch of a run, in training or validation.
+        """Check shape and range of the first batch of a training, and of each pass of validation.
 
         Raises:
             ValueError: names what is wrong, and what to give.
@@ -331,7 +331,6 @@ class CorrespondenceModule(ExtractorModule):
 
     def on_fit_start(self) -> None:
         """Compile the networks if `compile` is set; on a CPU keep memory between steps."""
-        self._has_checked_batch = False
         if self.hparams.get("compile"):
             # in place: names in checkpoints stay, and extractors, which are copies, are not compiled
             for network in self.compiled_networks():
@@ -339,8 +338,13 @@ class CorrespondenceModule(ExtractorModule):
         if self.device.type == "cpu":
             keep_freed_memory()
 
+    def on_validation_start(self) -> None:
+        """Check the first batch of the pass: validation has a loader of its own."""
+        self._has_checked_batch = False
+
     def on_train_start(self) -> None:
         """Print the plan."""
+        self._has_checked_batch = False  # the sanity check has seen a batch of another loader
         network: Any = path_to_network(self)[-1]
         learns = any(parameter.requires_grad for parameter in network.parameters())
         if learns and self.described is not None:

@@ -37,6 +37,16 @@ def test_bytes_of_a_loader_of_ones_own_are_refused():
         assert refused(ValueError, message, quiet_trainer(max_steps=1).fit, module, data)
 
 
+@pytest.mark.parametrize("sanity_steps", [0, 1])
+@pytest.mark.parametrize("bytes_in", ["training", "validation"])
+def test_bytes_of_either_loader_are_refused_although_the_other_is_right(bytes_in, sanity_steps):
+    clips = [{"clip": torch.zeros(2, 3, 32, 32, dtype=torch.uint8), "video_index": i} for i in range(4)]
+    loaders = {"training": loader(4, 4, size=32), "validation": loader(4, 4, size=32)}
+    loaders[bytes_in] = DataLoader(clips, batch_size=4)
+    trainer = quiet_trainer(max_epochs=1, num_sanity_val_steps=sanity_steps)
+    assert refused(ValueError, "clip is uint8", trainer.fit, VFSSimSiam(**TINY), *loaders.values())
+
+
 def test_batches_count_by_their_samples_whatever_the_mode():
     mean = SampleMean()
     with torch.inference_mode():
