@@ -104,7 +104,9 @@ def changed(path, **changes):
     ],
 )
 def test_checkpoints_that_do_not_load_say_why(changes, message, tmp_path):
-    assert refused(ValueError, message, lambda: module_from_checkpoint(changed(tmp_path / "x.ckpt", **changes)))
+    assert refused(ValueError, message, module_from_checkpoint, changed(tmp_path / "x.ckpt", **changes))
+    alone = changed(tmp_path / "alone.ckpt", encoder=None, **changes)  # the class is then all that tells of features
+    assert refused(ValueError, message, build_feature_extractor, alone)
 
 
 @pytest.mark.parametrize("new", [True, False])

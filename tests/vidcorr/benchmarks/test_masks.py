@@ -84,4 +84,4 @@ def test_scoring_never_waits_with_more_than_a_few_frames(davis_root, monkeypatch
             scores.add(t, TrackedFrame(sequence.frame(t), [], [sequence.mask(t)]))
             assert len(scores.pending) <= 2
         scores.finish()
-    assert all(values["J-Mean"] == 1 for values in scores.objects[0].values())
+    assert {values["J-Mean"] for values in scores.objects[0].values()} == {1}

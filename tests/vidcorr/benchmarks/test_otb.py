@@ -99,3 +99,11 @@ def test_a_benchmark_used_in_a_second_fit_begins_anew(root, tmp_path):
         fit_in(tmp_path / str(number), benchmark, max_epochs=-1, max_steps=1)
         assert list(benchmark.history) == [1]
     assert len(list(tmp_path.glob("*/**/results.json"))) == 2
+
+
+def test_validate_without_a_pass_of_validation_is_refused(root, tmp_path):
+    benchmark = BenchmarkCallback(OtbBenchmark(root, None, limit_sequences=1))
+    run = trainer_in(tmp_path, benchmark, limit_val_batches=0)
+    message = "otb needs a pass of validation: leave trainer.limit_val_batches out"
+    assert refused(ValueError, message, run.validate, VFSSimSiam(**TINY), verbose=False)
+    assert benchmark.result is None

@@ -36,6 +36,7 @@ def test_without_data_the_rows_and_their_weights_are_a_table(capsys, tmp_path):
     head, dino, crw, vfs, _, _, note = capsys.readouterr().out.splitlines()
     assert head.split() == ["row", "benchmark", "score", "printed", "protocol", "weights"]
     assert dino.split()[:5] == ["dino-s8", "davis", "J&F-Mean", "69.9", "dino"]
+    assert dino.split()[5].startswith("huggingface.co/timm/")
     assert crw.split()[:5] == ["crw-r18", "davis", "J&F-Mean", "67.606", "crw"]
     assert "weights/crw-r18.ckpt is missing: github.com/ajabri" in crw
     assert note == "? vfs-r18 jhmdb, vfs-r18 vip: the input's size is inferred from the code family"
@@ -44,7 +45,14 @@ def test_without_data_the_rows_and_their_weights_are_a_table(capsys, tmp_path):
     _, _, others = capsys.readouterr().out.partition("\nother published rows ")
     (spair,) = (line for line in others.splitlines() if line.startswith("GeoAware, trained post-processor  "))
     assert spair.split("  ")[-1].startswith("Stable Diffusion 1.5 and DINOv2")
-    assert " 85.6 ? " in spair
+    assert spair.removeprefix("GeoAware, trained post-processor").split()[:5] == [
+        "spair",
+        "PCK@0.1",
+        "85.6",
+        "?",
+        "geoaware",
+    ]
+    assert "(a question mark: a doubt, which published.csv states)" in others
     message = "--on otb: no row has a printed score; rows have "
     assert message in refusal("reproduce", "--on", f"otb={tmp_path}")
 
