@@ -1,0 +1,94 @@
+"""Somebody's training loop in plain PyTorch, over our loader and with our loss."""
+
+import copy
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from datamodules import Augmentation, VideoDataModule
+from vidcorr.functional import simsiam_loss
+
+
+def loader_of(video_folder, **options):
+    data = VideoDataModule(
+        video_folder, frames=4, size=32, batch_size=3, num_workers=0, validation_fraction=0, **options
+    )
+    data.setup("fit")
+    return data, data.train_dataloader()
+
+
+def written_by_hand(p1, z1, p2, z2):
+    """Return the mean of 2 - 2 cos over all pairs of an earlier and a later frame, in both directions."""
+    distances = []
+    for prediction, target in ((p1, z2), (p2, z1)):
+        for video in range(len(prediction)):
+            for p in prediction[video]:
+                for z in target[video].detach():
+                    distances.append(2 - 2 * (p @ z) / (p.norm() * z.norm()))
+    return sum(distances) / len(distances)
+
+
+def loss_of(network, clip, loss):
+    encoder, predictor = network
+    z1, z2 = encoder(clip.flatten(0, 1)).unflatten(0, clip.shape[:2]).chunk(2, dim=1)
+    return loss(predictor(z1), z1, predictor(z2), z2)
+
+
+def test_a_network_learns_as_with_a_loss_that_is_written_by_hand(video_folder):
+    data, loader = loader_of(video_folder, augmentation=Augmentation(colour=True))
+    encoder = nn.Sequential(nn.Conv2d(3, 8, 5, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 8))
+    ours = nn.ModuleList([encoder, nn.Linear(8, 8)])
+    by_hand = copy.deepcopy(ours)
+    optimizers = [torch.optim.SGD(network.parameters(), lr=0.1) for network in (ours, by_hand)]
+    steps = 0
+    for _epoch in range(2):
+        for batch in loader:
+            clip = data.on_after_batch_transfer(batch, 0)["clip"]
+            losses = [loss_of(ours, clip, simsiam_loss), loss_of(by_hand, clip, written_by_hand)]
+            torch.testing.assert_close(*losses)
+            for loss, optimizer in zip(losses, optimizers, strict=True):
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            steps += 1
+    assert steps == 4  # six videos, three a batch, two epochs
+    for mine, other in zip(ours.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+def test_each_epoch_takes_all_videos_with_other_frames_and_crops(video_folder):
+    _, loader = loader_of(video_folder)
+    epochs = []
+    for _epoch in range(4):
+        frames, crops = {}, {}
+        for batch in loader:
+            for video, indices, clip in zip(batch["video_index"], batch["frame_index"], batch["clip"], strict=True):
+                frames[int(video)] = indices.tolist()
+                for index, image in zip(indices, clip, strict=True):
+                    crops[int(video), int(index)] = image
+        epochs.append((frames, crops))
+    compared = 0
+    for (frames, crops), (later_frames, later_crops) in pairwise(epochs):
+        assert sorted(frames) == sorted(later_frames) == list(range(6))
+        assert frames != later_frames
+        for frame in crops.keys() & later_crops.keys():
+            assert not torch.equal(crops[frame], later_crops[frame]), frame
+            compared += 1
+    assert compared > 6
+
+
+def test_colours_change_and_nothing_else_does(video_folder):
+    plain_data, plain_loader = loader_of(video_folder)
+    data, loader = loader_of(video_folder, augmentation=Augmentation(colour=True))
+    changes = []
+    for batch, plain in zip(loader, plain_loader, strict=True):
+        stored = batch["clip"] / 255
+        assert torch.equal(batch["clip"], plain["clip"])  # workers leave the colours alone
+        torch.testing.assert_close(plain_data.on_after_batch_transfer(plain, 0)["clip"], stored)
+        augmented = data.on_after_batch_transfer(batch, 0)["clip"]
+        assert augmented.min() >= 0
+        assert augmented.max() <= 1 + 1e-6  # a blur rounds
+        changes += (augmented - stored).abs().amax((2, 3, 4)).flatten().tolist()
+    # a frame keeps its colours with a chance of 0.2 (no jitter) x 0.8 (not grey) x 0.5 (not blurred)
+    assert sum(change > 0.01 for change in changes) > len(changes) / 2
