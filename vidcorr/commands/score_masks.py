@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from operator import attrgetter
@@ -91,7 +92,7 @@ def score(
     Raises:
         DataError: for a missing or damaged mask, a mask of another size, or a video without an object to score; the
             message names the file.
-        ValueError: for unknown rules, or rules without their metadata.
+        ValueError: for unknown rules, rules without their metadata, or a video that is named twice.
 
     Example:
         >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").scores  # doctest: +SKIP
@@ -107,6 +108,9 @@ def score(
         raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give meta, a file")
     entries = read_videos(Path(meta)) if meta is not None else {}
     names = videos or sorted(entries if rules.needs_meta else list_folders(truth))
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"videos names {', '.join(twice[:5])} more than once: their rows would count twice")
     for name in names:
         require_folder(truth / name, "the truth lacks this video")
         if rules.needs_meta and name not in entries:

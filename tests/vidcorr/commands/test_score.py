@@ -321,3 +321,11 @@ def test_a_folder_above_the_videos_is_named(tmp_path):
     shutil.rmtree(tmp_path / "DAVIS" / "Annotations" / "480p")
     said = r"mine/b: predictions lack 1 of 1 videos; .* \(searched .*/mine for the folders of .*/DAVIS/Annotations\)"
     assert refused(DataError, said, score, tmp_path / "DAVIS", tmp_path / "mine")
+
+
+def test_a_video_that_is_named_twice_is_refused(tmp_path):
+    for video in ("a", "b"):
+        write_masks(tmp_path / video, "01100", "01100", "00110", "01100")
+    message = "videos names b more than once: their rows would count twice"
+    assert refused(ValueError, message, score, tmp_path, tmp_path, videos=["b", "a", "b"])
+    assert len(score(tmp_path, tmp_path, videos=["b", "a"]).rows) == 2
