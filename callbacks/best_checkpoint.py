@@ -94,8 +94,8 @@ class BestCheckpoint(Checkpoint):
         """Restore the scores of existing files; files in the folder of another run do not count."""
         kept = checkpoint.get("best", {}).get(str(self.dirpath), {})
         if kept.get("monitor") == self.monitor:
-            folder = Path(str(self.dirpath))
-            self._keep({name: score for name, score in kept["scores"].items() if (folder / name).is_file()})
+            files = {path.name for path in Path(str(self.dirpath)).glob("*.ckpt")}  # a name may hold a path elsewhere
+            self._keep({name: score for name, score in kept["scores"].items() if name in files})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if the benchmark has just run and its score is among the best.
