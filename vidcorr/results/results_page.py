@@ -256,11 +256,13 @@ def _commands(runs: Sequence[Record]) -> str:
 
 
 def _command(record: Record) -> str:
-    """Return the command of a result with a button that copies it."""
+    """Return the command of a result, with its program by name, and a button that copies it."""
     command = record.result.provenance.command
     if not command:
         return "–"
-    return f'<div class="command">{_code(shlex.join(command))}<button type="button">copy</button></div>'
+    program = Path(command[0]).name  # without the folder of the environment, which a stranger lacks
+    text = shlex.join([program, *command[1:]])
+    return f'<div class="command">{_code(text)}<button type="button">copy</button></div>'
 
 
 def _link(record: Record, folder: Path) -> str:

@@ -50,12 +50,16 @@ def tables(page):
 
 def test_a_row_holds_what_a_stranger_checks(tmp_path, write_page):
     videos = {"J-Mean": {name: [value] for name, value in zip("abcd", (0.4, 0.5, 0.6, 0.7), strict=True)}}
-    about = {"date": "2026-11-25T02:00:00", "command": ["vidcorr", "evaluate", "a b"], "versions": {"vidcorr": "9.8"}}
+    about = {
+        "date": "2026-11-25T02:00:00",
+        "command": ["/env/bin/vidcorr", "evaluate", "a b"],
+        "versions": {"vidcorr": "9.8"},
+    }
     rules = {"name": "davis-2017", "source": "S", "digest": "r00l5"}
     folder = write_results(tmp_path / "a", {"J-Mean": 0.55}, "N", "d1", 4, videos, rules=rules, **about)
     (folder / "report.html").touch()
     ((row,), *_) = tables(write_page())
-    texts = ["<b>55.0</b>", "2026-11-25", "vidcorr evaluate &#x27;a b&#x27;", "davis-2017 r00l5 vidcorr 9.8"]
+    texts = ["<b>55.0</b>", "2026-11-25", "<code>vidcorr evaluate &#x27;a b&#x27;", "davis-2017 r00l5 vidcorr 9.8"]
     texts.append('href="../a/report.html"')
     for text in texts:
         assert text in row
@@ -133,7 +137,7 @@ def write_hostile(folder, monkeypatch):
     """Write a result whose every text is markup, and make the published rows hostile too."""
     protocol = Protocol(name=HOSTILE, digest=HOSTILE, fields={HOSTILE: HOSTILE})
     stage = Stage(layer=HOSTILE, stride=8, normalised_by=HOSTILE, protocol=protocol)
-    provenance = Provenance(command=(HOSTILE,), date=HOSTILE, versions={"vidcorr": HOSTILE})
+    provenance = Provenance(command=("vidcorr", HOSTILE), date=HOSTILE, versions={"vidcorr": HOSTILE})
     about = {"protocol_source": {"code": HOSTILE}, "provenance": provenance}
     write(folder / "x", HOSTILE, 0.5, HOSTILE, stage, {"name": HOSTILE}, **about)
     texts = dict.fromkeys(("name", "source", "weights", "stated", "doubt"), HOSTILE)
