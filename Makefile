@@ -73,6 +73,7 @@ doctest: setup  ## the examples in docstrings
 docs: setup  ## the documents as a site, in site/index.html
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -e . --group docs -c constraints.txt
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	$(BIN)/vidcorr table site/results/measured --page site/results/measured
 	@echo site/index.html
 
 # Pins what `setup` installs; run it after a change of the dependencies.
