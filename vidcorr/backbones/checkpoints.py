@@ -175,7 +175,10 @@ def saved_encoder_of(checkpoint: Any, source: str | Path) -> dict[str, Any] | No
     saved = metadata.get("encoder")
     if saved is None:
         return None
-    if not isinstance(saved, dict) or not isinstance(saved.get("weights"), dict) or "others" not in saved:
+    parts: list[Any] = []
+    if isinstance(saved, dict) and isinstance(saved.get("weights"), dict) and isinstance(saved.get("others"), list):
+        parts = [*saved["weights"], *saved["weights"].values(), *saved["others"]]
+    if not parts or not all(isinstance(part, str) for part in parts):
         raise ValueError(f"{source}: is damaged: it lacks the description of its encoder")
     return saved
 

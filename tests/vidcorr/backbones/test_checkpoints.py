@@ -109,6 +109,32 @@ def test_checkpoints_that_do_not_load_say_why(changes, message, tmp_path):
     assert refused(ValueError, message, build_feature_extractor, alone)
 
 
+ENCODER_FAULTS = {
+    "is damaged: it lacks the description of its encoder": [
+        {"weights": {1: "backbone."}},
+        {"weights": {"network.": 3}},
+        {"weights": {}, "others": []},
+        {"others": 5},
+        {"others": [None]},
+        {"others": "backbone"},
+    ],
+    "is damaged: it names no class with arguments": [{"class_path": None}, {"init_args": [1]}],
+    "names code from outside": [{"class_path": "subprocess.Popen"}, {"init_args": {"spec": "os:abort"}}],
+    "names another file as its encoder": [{"init_args": {"spec": "a.ckpt"}}],
+}
+
+
+def test_a_senseless_description_of_the_encoder_is_one_line(tmp_path):
+    path = changed(tmp_path / "a.ckpt")
+    content = torch.load(path, weights_only=True)
+    encoder = content["vidcorr"]["encoder"]
+    for message, faults in ENCODER_FAULTS.items():
+        for fault in faults:
+            content["vidcorr"]["encoder"] = encoder | fault
+            torch.save(content, path)
+            assert refused(ValueError, message, build_feature_extractor, path)
+
+
 @pytest.mark.parametrize("new", [True, False])
 @pytest.mark.parametrize("named", [print, subprocess.Popen])
 def test_no_code_of_a_file_runs(named, new, tmp_path):
