@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from datamodules.loading.loader import ResumableLoader
 from lightning_modules.base import CorrespondenceModule
+from vidcorr.functional.device import PendingCopy
 from vidcorr.signals import ProgressReport
 from vidcorr.videos.files import require_at_least
 
@@ -159,6 +160,11 @@ class Throughput(pl.Callback):
             )
 
 
+def as_number(value: Tensor | float) -> float:
+    """Return a scalar as a number; for a tensor of a device this waits."""
+    return float(PendingCopy(value).wait()) if isinstance(value, Tensor) else float(value)
+
+
 class RunProgress(ProgressBar):
     """Show a single bar for an entire `fit`: optimiser steps, rate, remaining time, loss; without a terminal, lines.
 
@@ -199,7 +205,7 @@ class RunProgress(ProgressBar):
             def values() -> str:  # called only when the line is drawn: reading a value waits for the device
                 logged = {name: value for name, value in trainer.progress_bar_metrics.items() if name != "train/loss"}
                 shown = ({} if loss is None else {"loss": loss}) | logged
-                return ", ".join(f"{name} {float(value):.4g}" for name, value in shown.items())
+                return ", ".join(f"{name} {as_number(value):.4g}" for name, value in shown.items())
 
             self._newest = values
             self._report.advance(values, trainer.global_step)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from vidcorr.functional.device import PendingCopy
+
 SLACK = 0.25
 """Values may exceed [0, 1] by this much, since bicubic resizing overshoots."""
 
@@ -40,7 +42,8 @@ def check_images(batch: object, images: Mapping[str, str]) -> None:
             raise ValueError(f"{name} is {tensor.dtype}: {wanted}")
         if not tensor.numel():
             raise ValueError(f"{name} has shape {tuple(tensor.shape)}, which is empty: {wanted}")
-        low, high = torch.aminmax(tensor.detach().float())
+        extremes = torch.stack(torch.aminmax(tensor.detach().float()))
+        low, high = PendingCopy(extremes).wait().tolist()
         if not (low >= -SLACK and high <= 1 + SLACK):  # also for NaN
             raise ValueError(
                 f"{name} holds values from {low:.4g} to {high:.4g}: {wanted}; the method normalises them itself"

@@ -63,7 +63,7 @@ PREDICTIONS = {
     "a mask, both ways": (RECURRENT, lambda mask: replace(MaskPrompt.of(mask), frame=1), {"changes": LOW}, 11),
     "a box": (RESNET, lambda mask: BoxPrompt.of([8, 8, 30, 30]), {}, FRAMES - 1),
     "points by heat-maps": (VIT, lambda mask: POINT, {}, OF_VIDEO),
-    "points by matching": (CLIPS, lambda mask: POINT, {"protocol": "vidcorr"}, 6),
+    "points by matching": (CLIPS, lambda mask: POINT, {"protocol": "vidcorr-points"}, 6),
 }
 """Name → network, mask to prompt, arguments of `predict_video`, waits."""
 
