@@ -94,8 +94,8 @@ def near(name: str, known: Iterable[str], prefix: str = "") -> str:
         prefix: text before the suggested name, such as `--`.
     """
     names = list(known)
-    of_parts = [one for one in names if name in one.split("_")]  # lr of base_lr
-    found = get_close_matches(name, names, 1) or of_parts
+    ending = [known_name for known_name in names if known_name.endswith(f"_{name}")]  # lr of base_lr
+    found = get_close_matches(name, names, 1) or ending
     return f"; did you mean {prefix}{found[0]}?" if found else ""
 
 
