@@ -43,6 +43,7 @@ def main(args: Sequence[str] | None = None) -> None:
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be UTF-8
     errors = import_module("vidcorr.errors")
+    errors.signals.forget()  # an earlier command of a notebook may have been stopped
     try:
         with errors.command_line(words):
             run_command(words)

@@ -63,6 +63,12 @@ class _Requests:
 requests = _Requests()
 
 
+def forget() -> None:
+    """Forget the signal of an earlier command in this process; does nothing within a block of `handled`."""
+    if not requests.depth:
+        vars(requests).clear()
+
+
 def cause_of(error: BaseException) -> int | None:
     """Return the signal behind an error: our stop, or a signal that killed a worker or rank; else None."""
     number = requests.received

@@ -15,3 +15,9 @@ def test_the_first_line_of_a_report_without_a_terminal_comes_soon(capsys, monkey
             report.advance()
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(" items")[0] for line in lines] == [f"work: {n}/100" for n in (5, 35, 65, 95)]
+
+
+def test_a_command_forgets_the_signal_of_an_earlier_command():
+    signals.requests.received = 15
+    signals.forget()
+    assert signals.requests.received is None
