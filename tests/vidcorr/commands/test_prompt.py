@@ -138,22 +138,22 @@ def test_from_drawing_on_a_frame_to_its_prompt(video: Path, tmp_path: Path, brow
 
     hand.press("#save-mask")
     command = browser.find_element("id", "command").text
-    assert "--mask mask.png@00002" in command
+    assert "--mask mask.png@2" in command
     expected = np.zeros(SIZE, np.uint8)
     expected[22:72, 24:64], expected[30:80, 90:130] = 1, 2
-    prompt: Any = read_prompt(mask=f"{saved(tmp_path, 'mask.png')}@00002")
-    assert (prompt.frame, prompt.objects) == ("00002", (1, 2))
+    prompt: Any = read_prompt(mask=f"{saved(tmp_path, 'mask.png')}@2")
+    assert (prompt.frame, prompt.objects) == ("2", (1, 2))
     assert (prompt.labels != expected).mean() < 0.01
 
     hand.press("#save-box")
     boxes = BoxPrompt.of(saved(tmp_path, "boxes.csv"))
-    assert boxes.names == ("object 1", "object 2")
-    assert boxes.boxes[1] == pytest.approx((90, 30, 40, 50), abs=0.5)
+    assert boxes.objects == ("object 1", "object 2")
+    assert boxes.labels[1] == pytest.approx((90, 30, 40, 50), abs=0.5)
 
     hand.press("#save-points")
     points = PointPrompt.of(saved(tmp_path, "points.csv"))
-    assert points.names == ("nose",)
-    assert points.points == pytest.approx(np.array([[34, 44]]), abs=0.5)
+    assert points.objects == ("nose",)
+    assert points.labels == pytest.approx(np.array([[34, 44]]), abs=0.5)
 
     hand.press("#undo")
     assert browser.find_elements("css selector", "#frames button")[1].text == "00002 · 2"

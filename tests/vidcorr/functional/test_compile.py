@@ -10,6 +10,7 @@ import vidcorr.functional
 from vidcorr.functional import MatchingProtocol, PointProtocol, PropagationProtocol, local_affinity
 from vidcorr.functional.compactness import CompactnessPrior
 
+torch.manual_seed(0)  # a near tie of two places may go either way once it is compiled
 MASKS = PropagationProtocol("own", 2, 4, 0.1, 2)
 QUERY, REFERENCES, VALUES = torch.randn(1, 3, 10, 11), torch.randn(1, 2, 3, 10, 11), torch.rand(1, 2, 2, 10, 11)
 AFFINITY = local_affinity(QUERY, REFERENCES, 1)

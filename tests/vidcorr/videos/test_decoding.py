@@ -42,7 +42,8 @@ def read(path: Path, indices: list[int], **options: float) -> list[np.ndarray]:
 def in_order(path: Path) -> list[np.ndarray]:
     """All frames by the plain way."""
     with av.open(str(path)) as container:
-        stream = container.streams.video[0]
+        stream = container.streams.best("video")
+        assert stream is not None
         stream.thread_count = 1
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
         stream.codec_context.flush_buffers()
