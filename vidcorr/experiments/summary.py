@@ -110,7 +110,7 @@ def _earlier_records(
         except ValueError as error:
             notes.append(f"Left out: {error}")
     earlier: list[Record] = []
-    for place, result in sorted(found, key=lambda item: item[1].provenance.date, reverse=True):
+    for place, result in sorted(found, key=_age, reverse=True):
         of_result = _main_records(result, result.network.row, place)
         cells = set(map(_cell_of, of_result))
         if cells <= shown:
@@ -120,6 +120,12 @@ def _earlier_records(
         shown |= cells
         earlier += of_result
     return earlier, notes
+
+
+def _age(found: tuple[Path, Result]) -> tuple[str, int]:
+    """Return the date of a result, and the time of its file, which tells two results of one second apart."""
+    place, result = found
+    return result.provenance.date, (place / RESULTS_FILE).stat().st_mtime_ns
 
 
 def _cell_of(record: Record) -> tuple[object, ...]:
