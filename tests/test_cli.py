@@ -29,6 +29,7 @@ def arguments(videos, root, run):
     return ["fit", *TINY, *data, *trainer, "--on", f"{run}/small.yaml={root}"]
 
 
+@pytest.mark.slow
 def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_root, tmp_path, capsys, monkeypatch):
     main(arguments(video_folder, davis_root, tmp_path))
     *_, said, report, next_command = capsys.readouterr().out.splitlines()

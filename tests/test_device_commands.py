@@ -41,6 +41,7 @@ def there(spec, gpu):
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "write", "make", "reads"),
     [
@@ -68,6 +69,7 @@ PREDICTIONS = {
 """Name → network, mask to prompt, arguments of `predict_video`, waits."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PREDICTIONS)
 def test_predict(name, davis, tmp_path):
     spec, prompt_of, options, reads = PREDICTIONS[name]
@@ -141,6 +143,7 @@ def test_evaluate(davis, tmp_path):
     assert waits(davis, tmp_path, "evaluate", *networks) == len(networks) * (OF_VIDEO + DIGEST)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("built")
 def test_sweep(davis, tmp_path):
     """Two protocols in a pass, passes of several views."""

@@ -106,6 +106,7 @@ def test_two_ranks_gather_on_the_device(name):
     assert gpu.reads == waits + 1  # the range of the first batch
 
 
+@pytest.mark.slow
 def test_by_the_command_line(video_folder, tmp_path):
     words = flags("model", "VFSSimSiam", **TINY, projector_dim=16, predictor_dim=8)
     options = {

@@ -96,6 +96,7 @@ def test_what_a_document_points_to_exists():
     assert not missing
 
 
+@pytest.mark.slow
 def test_files_of_a_benchmark_run_hold_what_the_documents_say(davis_root, tmp_path):
     from vidcorr import DavisBenchmark
     from vidcorr.backbones import build_feature_extractor

@@ -66,6 +66,7 @@ KERNELS = {
 """Protocol and stride → most kernels of a frame of DAVIS at 480p, on a GPU of 24 GiB."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "stride"), KERNELS)
 def test_a_frame_takes_few_kernels_and_waits_once_where_ties_are_kept(name, stride):
     """Count a frame whose references are all there."""
@@ -174,6 +175,7 @@ def test_points_are_read_once_a_video(name, changes, more, tmp_path):
     assert reads_of(benchmark, extractor, tmp_path / "out") == 5 + 2 + more
 
 
+@pytest.mark.slow
 def test_siamfc_waits_once_a_frame(tmp_path):
     """For the positions of the peaks, without which the next regions cannot be cut out."""
     benchmark = vidcorr.OtbBenchmark(write_otb(tmp_path / "otb", 2, frames=4), version=None)

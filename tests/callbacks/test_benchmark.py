@@ -41,6 +41,7 @@ class Noted(Counted):
         return found
 
 
+@pytest.mark.slow
 def test_all_ranks_score_the_first_ranks_buffers_after_the_last_step(tmp_path):
     """DDP copies buffers before a forward pass; after the last step there is none."""
     torch.set_num_threads(1)
@@ -278,6 +279,16 @@ ENCODERS = {
 """Config → encoder with the stages that it names; the others take a small ResNet."""
 CONFIGURED = sorted(path.stem for path in (CONFIGS / "benchmarks").glob("*.yaml"))
 QUICK = ("otb_all",)
+LARGE = ("davis_blocks_r50",)
+
+
+def tier(config):
+    marks = []
+    if config not in QUICK:
+        marks.append(pytest.mark.slow)
+    if config in LARGE:
+        marks.append(pytest.mark.exhaustive)
+    return marks
 
 
 @pytest.fixture(scope="module")
@@ -286,9 +297,7 @@ def generated(tmp_path_factory):
 
 
 @pytest.mark.parametrize("command", ["fit", "validate", "evaluate"])
-@pytest.mark.parametrize(
-    "config", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGURED]
-)
+@pytest.mark.parametrize("config", [pytest.param(name, marks=tier(name)) for name in CONFIGURED])
 def test_every_config_runs_by_on(command, config, generated, video_folder, tmp_path):
     encoder = ENCODERS.get(config, TINY["backbone"])
     on = ["--on", f"{config}={data_for(config, generated)}", "--limit", "2"]

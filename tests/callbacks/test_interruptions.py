@@ -18,6 +18,7 @@ from vidcorr.results.result import Evaluated
 BRIEF = ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"]
 
 
+@pytest.mark.slow
 def test_the_line_at_a_stop_resumes_the_run(video_folder, tmp_path, caplog):
     caplog.set_level("INFO")
     blow = flags("trainer.callbacks+", "tests.helpers.faults.Strike", name="SIGTERM", step=2, place="end")

@@ -52,6 +52,7 @@ def test_a_callback_of_lightning_trains_or_is_refused_before_the_first_step(
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_config_of_a_run_with_a_timer_is_read_again(video_folder, tmp_path):
     root = f"--trainer.default_root_dir={tmp_path}"
     words = [*TINY, *clips(video_folder), root, "--trainer.max_steps=1", "--trainer.enable_progress_bar=false"]

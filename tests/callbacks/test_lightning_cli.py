@@ -123,6 +123,7 @@ def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkey
     assert {f"{__name__}:Mine", "e:f", "g:h", "mine.Method", "a:b", "c:d"} <= trust._allowed
 
 
+@pytest.mark.slow
 def test_trainings_that_differ_in_seeds_and_folders_have_one_recipe(tmp_path):
     def recipe(*more):
         config = parsed("fit", *MOCO, "--data.source=clips", *more)
@@ -151,6 +152,7 @@ def last_checkpoint(path, step, projector_dim):
     return str(path)
 
 
+@pytest.mark.slow
 def test_a_flag_wins_over_a_file_and_a_file_over_a_checkpoint(tmp_path):
     words = [f"--ckpt_path={last_checkpoint(tmp_path / 'a.ckpt', 1, 4)}", f"--allow={NETWORK}"]
     config = parsed("validate", *words)
@@ -200,6 +202,7 @@ def test_without_a_last_one_a_training_begins_and_nothing_else_does(runs):
     refused(ValueError, r"^--ckpt_path last: no last\.ckpt in elsewhere$", last, "validate", elsewhere)
 
 
+@pytest.mark.slow
 def test_last_alone_is_the_run_by_its_own_config(runs):
     text = (
         "{model: {class_path: VFSSimSiam, init_args: {projector_dim: 8, predictor_dim: 9}}, trainer: {max_epochs: 4}}"
@@ -238,6 +241,7 @@ def test_on_adds_benchmarks_as_their_configs_describe_them(davis_root, tmp_path)
     assert "on" not in built.config["fit"]
 
 
+@pytest.mark.slow
 def test_a_run_that_continues_by_its_config_has_its_benchmarks_once(davis_root, runs):
     """Its config.yaml holds the benchmarks of `--on` as plain callbacks."""
     on = ["--on", f"davis={davis_root}", "--protocol", "vfs", "crw", "--change", "radius=5", "--every=3", "--before"]
@@ -257,6 +261,7 @@ def test_a_run_that_continues_by_its_config_has_its_benchmarks_once(davis_root, 
     assert [type(callback) for callback in replaced.trainer.callbacks].count(BestCheckpoint) == 1
 
 
+@pytest.mark.slow
 def test_one_callback_without_a_list_as_lightnings_own_command_line_takes_it(davis_root):
     words = ["fit", *TINY, "--trainer.callbacks", "LastCheckpoint", "--trainer.callbacks.every_n_steps", "7"]
     built = Built(words)
@@ -294,6 +299,7 @@ def test_lost_ranks_are_told_of_lightnings_messages():
     assert [_is_of_interest(record) for record in records] == [True, False]
 
 
+@pytest.mark.slow
 def test_the_next_command_evaluates_as_the_run_did(davis_root, tmp_path):
     def command(*words):
         built = Built(["fit", *TINY, *words, f"--trainer.default_root_dir={tmp_path}"])

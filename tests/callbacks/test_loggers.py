@@ -31,6 +31,7 @@ def measure(root, *loggers):
     return found[KEY], trainer
 
 
+@pytest.mark.slow
 def test_tensorboard_and_csv_both_have_the_score_and_what_is_logged_outside_validation(davis_root, tmp_path):
     board, table = TensorBoardLogger(tmp_path), CSVLogger(tmp_path, "table")
     score, trainer = measure(davis_root, board, table)

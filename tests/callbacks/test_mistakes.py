@@ -140,6 +140,7 @@ def test_the_help_of_a_run_names_what_belongs_to_all_commands(capsys):
     assert "datamodules.VideoDataModule" in shown
 
 
+@pytest.mark.slow
 def test_classes_of_the_package_lightning(tmp_path, monkeypatch, capsys):
     """The package is not installed here; a module of its name stands for it."""
     (tmp_path / "lightning").mkdir()

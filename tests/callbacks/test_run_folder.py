@@ -54,6 +54,7 @@ def logged(folder):
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kill", "steps"), [(Stop("step", 4), 9), (Stop("validated", 1), 9), (None, 5)])
 def test_the_logs_of_a_resumed_run_hold_no_step_twice(kill, steps, tmp_path):
     """Killed after a checkpoint between and within epochs, or ended and made longer."""
@@ -74,6 +75,7 @@ def test_the_logs_of_a_resumed_run_hold_no_step_twice(kill, steps, tmp_path):
         assert kill is None or found[tag] == whole[tag], tag  # the rates follow from the number of steps
 
 
+@pytest.mark.slow
 def test_a_validation_without_a_logger_leaves_an_earlier_config_alone(davis_root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()

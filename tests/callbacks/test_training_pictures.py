@@ -58,6 +58,7 @@ MODULES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", MODULES)
 def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method, tmp_path):
     pictures = TrainingPictures(every_n_epochs=2)

@@ -97,6 +97,7 @@ def test_draws_are_a_function_of_seed_and_epoch_for_any_number_of_workers(videos
         assert same(list(loader), expected)
 
 
+@pytest.mark.slow
 def test_samples_per_epoch_draws_from_all_frames_of_videos_that_can_be_opened(tmp_path):
     write_folder(tmp_path / "short", 4)
     write_folder(tmp_path / "long", 36)

@@ -70,6 +70,7 @@ def trained(davis_root, tmp_path_factory):
     return callback, copies, *train(callback, copies, folder=tmp_path_factory.mktemp("trained"))
 
 
+@pytest.mark.slow
 def test_the_scores_of_a_training_are_those_of_frozen_copies(trained, davis_root):
     callback, copies, module, trainer, validation = trained
     scores = {step: logged[SCORE] for step, logged in callback.history.items()}

@@ -32,7 +32,7 @@ def living(group):
     ("command", "kind", "reason"),
     [
         pytest.param("validate", "KilledOnLast", "connection closed by peer", marks=pytest.mark.exhaustive),
-        ("validate", "HangsOnLast", "another rank hangs"),
+        pytest.param("validate", "HangsOnLast", "another rank hangs", marks=pytest.mark.exhaustive),
         ("fit", "KilledOnLast", "connection closed by peer"),
     ],
 )

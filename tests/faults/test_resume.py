@@ -84,6 +84,7 @@ def test_where_rank_0_is_killed_the_other_ends(video_folder, tmp_path):
         assert re.match("vidcorr: (another process of this run has ended|rank 1 of 2: connection closed by peer)", line)
 
 
+@pytest.mark.exhaustive
 def test_two_ranks_killed_at_random(video_folder, tmp_path):
     more = ["--trainer.strategy=ddp", "--trainer.devices=2"]
     command = partial(words, "VFSMoCo", video_folder, samples_per_epoch=20)

@@ -67,6 +67,7 @@ def expect_nothing_half_written(folder):
             Image.open(path).load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_tool_ends_with_143_and_a_second_call_completes_it(name, video_folder, davis_root, tmp_path, struck, capsys):
     words, strikes, left, result = CASES[name]

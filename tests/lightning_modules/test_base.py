@@ -78,6 +78,7 @@ def test_a_network_that_was_trained_here_is_not_called_random():
     assert (described.weights, described.seed, described.loaded) == ("trained by VFSSimSiam", None, True)
 
 
+@pytest.mark.slow
 def test_lightnings_tuner_sets_the_batch_of_the_data_and_the_plan_states_the_scaled_rate(tmp_path, caplog):
     """`BatchSizeFinder` writes `batch_size` of whatever has it; `lr_find` suggests a rate, but `base_lr` is scaled."""
     caplog.set_level("INFO")

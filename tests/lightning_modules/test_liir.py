@@ -193,6 +193,7 @@ def test_an_average_of_references_moves_without_a_bank():
     assert not torch.equal(after, learned)
 
 
+@pytest.mark.slow
 def test_second_phases_start_from_one_first_phase(tmp_path):
     first = tiny_liir(**OFF | {"position": "1dape"}, schedule={"warmup_epochs": 1})
     trainer = quiet_trainer(max_epochs=1)

@@ -19,6 +19,7 @@ def test_an_average_in_half_precision_is_refused():
     assert refused(ValueError, message, trainer.fit, tiny_moco(), loader(videos=8, batch_size=4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["moco", "liir"])
 def test_training_averages_in_float32_and_keeps_statistics_apart(method):
     weights = []

@@ -73,6 +73,7 @@ def test_the_steps_of_both_phases(epochs, warmup, batches, steps):
     assert LiirSchedule(warmup_epochs=warmup, warmup_accumulation=2).steps(epochs, batches) == steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("warmup", "steps", "begins"), [(1, 8, True), (9, 6, False)])
 def test_liirs_plan_and_bar_know_its_accumulation(warmup, steps, begins, tmp_path, caplog, capsys):
     caplog.set_level("INFO")

@@ -251,6 +251,7 @@ class Deadly(Echo):
         return super().__getitem__(key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["training", "held out"])
 def test_a_dead_worker_is_noticed_within_seconds(kind):
     data = Deadly(4)
@@ -273,6 +274,7 @@ def _hang(num_frames, generator):
     time.sleep(60)
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_killed_and_not_called_dead(video_folder):
     data = ClipDataset(list_videos(video_folder), [0], _hang, None, length=1, timeout=0.2)
     loader = SteadyLoader(data, 1, num_workers=1, worker_init_fn=start_worker)

@@ -119,6 +119,7 @@ def test_transformers_of_other_forms_give_a_map(name, channels):
     assert extractor(torch.rand(1, 3, 96, 128)).shape == (1, channels, 6, 8)
 
 
+@pytest.mark.slow
 def test_random_weights_are_named_with_their_seed():
     torch.manual_seed(7)
     for module, expected in [

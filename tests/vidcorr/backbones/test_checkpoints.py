@@ -41,6 +41,7 @@ def test_an_at_sign_in_the_path_of_a_file_belongs_to_the_path(view, tmp_path, mo
     assert build_feature_extractor("me@lab/last.ckpt")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", ["moco", "liir", "siamfc"])
 def test_a_run_leaves_a_checkpoint_of_plain_types(run, tmp_path):
     module, path = made(run), tmp_path / "a.ckpt"

@@ -107,6 +107,7 @@ def test_an_upsampler_of_one_size_is_refused_at_the_first_frame_of_another_size(
     )
 
 
+@pytest.mark.slow
 def test_a_benchmark_shows_the_stride_and_a_finer_grid_follows_objects_better(davis_root, tmp_path):
     protocol = PropagationProtocol.named("vfs").with_changes(context=2, radius=6, input_size=96)
     scores = {}

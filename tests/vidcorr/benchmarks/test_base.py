@@ -104,6 +104,7 @@ def test_scores_do_not_depend_on_torchs_default_type(kind, tmp_path):
         torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.slow
 def test_a_network_is_found_by_name_file_module_or_extractor(davis_root, vfs):
     davis = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
     named = davis.evaluate("torchvision:resnet18@res4/8")

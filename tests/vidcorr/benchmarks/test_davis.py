@@ -75,6 +75,7 @@ def test_fit_runs_it_every_n_epochs_keeps_the_best_and_validate_repeats_its_scor
         assert scores["davis/J&F-Mean"] == pytest.approx(at_that_step["J&F-Mean"])
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path, capsys):
     short = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
     benchmark = BenchmarkCallback(short, every_n_epochs=5, before_training=True)

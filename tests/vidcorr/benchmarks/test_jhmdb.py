@@ -57,6 +57,7 @@ def plain_joints(clip, extractor, protocol):
     return points
 
 
+@pytest.mark.slow
 def test_joints_and_scores_are_those_of_the_plain_chain(root, tmp_path):
     extractor = build_feature_extractor("raw_colour", stride=8)
     benchmark = JhmdbBenchmark(root, changes=SMALL)

@@ -61,6 +61,7 @@ def test_features_that_are_not_finite_name_the_sequence(davis_root):
     assert refused(ValueError, message, DavisBenchmark(davis_root, changes=SMALL).evaluate, Spoilt(float("nan")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [DavisBenchmark, TapVidBenchmark])
 def test_constant_features_are_told(davis_root, tmp_path, kind):
     root = davis_root

@@ -54,6 +54,7 @@ def test_protocols(root, name):
     assert len(network.seen) == 12 + more.get(name, 0)  # every picture once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["probe3d", "sd-dino", "geoaware"])
 def test_features_before_the_final_norm_change_the_scores_end_to_end(root, name):
     """These codes take a transformer's last block before its norm; the scores are those of a network without one."""

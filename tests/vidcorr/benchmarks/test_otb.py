@@ -25,6 +25,7 @@ def colour():
     return build_encoder("raw_colour").feature_extractor()
 
 
+@pytest.mark.slow
 def test_files_and_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
     benchmark = OtbBenchmark(root, None, video=True)
     scores = benchmark.evaluate(colour(), tmp_path).scores
@@ -80,6 +81,7 @@ def test_a_network_that_diverged_is_not_scored(root, tmp_path):
     assert refused(ValueError, "is not finite; has the network diverged", run.validate, module, verbose=False)
 
 
+@pytest.mark.slow
 def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):
     kinds = [OtbBenchmark(root, None, limit_sequences=1, changes={"scales": n}) for n in (1, 3)]
     first, second = map(BenchmarkCallback, kinds)

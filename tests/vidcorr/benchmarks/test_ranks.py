@@ -31,6 +31,7 @@ def in_processes(size, root, folder, kind="davis"):
     return on_ranks(size, folder, benchmark_ranks.evaluate_on, str(root), f"{folder}/out", kind, limit=2)
 
 
+@pytest.mark.slow
 def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root, tmp_path):
     """Four ranks have three sequences, so one has none."""
     torch.set_num_threads(1)
@@ -60,6 +61,7 @@ def test_outside_a_trainer_a_rank_evaluates_alone(davis_root, tmp_path):
     assert on_ranks(2, tmp_path, benchmark_ranks.first_alone_on, str(davis_root), limit=20) == [alone, {}]
 
 
+@pytest.mark.slow
 def test_a_rank_that_fails_takes_the_others_along(davis_root, tmp_path):
     results = in_processes(2, davis_root, tmp_path / "run", "fails")
     assert results[0] == results[1]

@@ -52,6 +52,7 @@ def bits(scores):
     return {key: value.hex() for key, value in scores.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", benchmark_classes(), ids=lambda kind: kind.__name__)
 def test_a_stored_result_is_scored_again_without_a_network(kind, tmp_path):
     """The rows in any order; and a pooled score without a sequence is the same function of the other rows."""
@@ -155,6 +156,7 @@ def test_a_network_in_train_mode_is_scored_in_eval_mode_and_stays_as_it_was(name
     assert torch.equal(torch.random.get_rng_state(), random_state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_NAME)
 def test_a_network_by_name_leaves_the_random_state(name, davis_root, tmp_path):
     given = BY_NAME[name](tmp_path)

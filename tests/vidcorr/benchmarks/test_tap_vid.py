@@ -106,6 +106,7 @@ def clips(tmp_path_factory):
     return write_badja(tmp_path_factory.mktemp("data") / "badja", 2, frames=4, size=(40, 60))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [None, ["res2", "res3"]])
 def test_pck_is_that_of_the_written_predictions_also_by_vidcorr_score(clips, tmp_path, stage):
     spec = "torchvision:resnet18" if stage else "raw_colour"

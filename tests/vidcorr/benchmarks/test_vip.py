@@ -35,6 +35,7 @@ def run(root, tmp_path_factory):
     return VipBenchmark(root, changes=SMALL).evaluate(colour(), folder).scores, folder
 
 
+@pytest.mark.slow
 def test_miou_is_that_of_the_predictions_on_disk(root, run):
     scores, folder = run
     metric = SemanticIoU()

@@ -52,6 +52,7 @@ def test_davis_scores_as_the_davis_benchmark_scores_it(davis_root):
 SLOWLY = [pytest.param(rules, marks=pytest.mark.slow) for rules in ("vost", "youtube-vos")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rules", ["vos-benchmark", *SLOWLY])
 def test_a_benchmark_and_the_command_score_masks_alike(sparse, tmp_path, rules):
     """Objects that enter later where the rules take them; the numbers are those of the written predictions."""
@@ -79,6 +80,7 @@ def laid_out(davis_root, frames, masks, stem):
                 shutil.copy(path, target / video / f"{stem(int(path.stem))}{path.suffix}")
 
 
+@pytest.mark.slow
 def test_lvos_is_scored_by_its_metadata(davis_root, tmp_path):
     """Every fifth frame by number, objects with ranges of their own, seen and unseen videos."""
     laid_out(davis_root, tmp_path / "JPEGImages", tmp_path / "Annotations", lambda t: f"{5 * t + 1:08d}")
@@ -101,6 +103,7 @@ def test_lvos_is_scored_by_its_metadata(davis_root, tmp_path):
     refused(DataError, message, VosBenchmark(tmp_path, **known, changes=SMALL).evaluate, colour())
 
 
+@pytest.mark.slow
 def test_sa_v_follows_each_object_by_itself(davis_root, tmp_path):
     """A folder of masks per object, which overlap, on every fourth frame; one object enters with the second mask."""
     frames, masks = tmp_path / "JPEGImages_24fps", tmp_path / "Annotations_6fps"

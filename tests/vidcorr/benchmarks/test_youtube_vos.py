@@ -40,6 +40,7 @@ def run(root, tmp_path_factory):
     return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour"), folder).scores, folder
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_predictions_on_disk(root, run):
     """`vidcorr score` weighs seen and unseen categories as calculated by hand, see its test."""
     benchmark, scores, folder = run
@@ -61,6 +62,7 @@ def test_an_object_is_its_annotation_where_it_enters_and_nowhere_before(run):
             assert torch.equal(masks[start] == number, sequence.mask(start) == number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("all_frames", [False, True])
 def test_the_archive_holds_what_the_server_asks_for(root, tmp_path, all_frames):
     benchmark = YoutubeVosBenchmark(root, all_frames=all_frames, changes=SMALL, stride=16)

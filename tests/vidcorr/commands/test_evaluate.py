@@ -32,6 +32,7 @@ def davis(davis_root):
     return DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
 
 
+@pytest.mark.slow
 def test_scores_equal_each_benchmark_alone_and_are_not_computed_twice(davis, tmp_path, evaluated, capsys):
     table = evaluate([BLOCKY, TINY], [davis], tmp_path)
     torch.manual_seed(0)
@@ -52,6 +53,7 @@ def test_scores_equal_each_benchmark_alone_and_are_not_computed_twice(davis, tmp
     assert f"| {BLOCKY}, stride 4, normalised by itself |" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_is_named_and_the_others_are_done(davis, tmp_path, capsys):
     class Failing(DavisBenchmark):
         def scorer(self, *args):
@@ -82,6 +84,7 @@ def test_a_full_disk_ends_the_command(davis, tmp_path, monkeypatch, evaluated):
     assert len(evaluated) == 1
 
 
+@pytest.mark.slow
 def test_a_job_that_another_process_runs_is_left_to_it(davis, tmp_path, capsys):
     job = Job(NetworkSpec.read("raw_colour"), davis, davis.protocol)
     note = f"Not in the table, because it runs elsewhere: {job.title}"
@@ -96,6 +99,7 @@ def test_a_job_that_another_process_runs_is_left_to_it(davis, tmp_path, capsys):
     assert "runs elsewhere" not in (tmp_path / "table.md").read_text()
 
 
+@pytest.mark.slow
 def test_an_empty_result_is_run_again(davis, tmp_path, evaluated):
     evaluate(["raw_colour"], [davis], tmp_path)
     (file,) = tmp_path.glob("*/results.json")
@@ -105,6 +109,7 @@ def test_an_empty_result_is_run_again(davis, tmp_path, evaluated):
     assert Result.load(file)
 
 
+@pytest.mark.slow
 def test_the_table_in_a_folder_keeps_networks_and_benchmarks_of_earlier_commands(davis, tmp_path, capsys):
     other = replace(davis, changes=SMALL | {"topk": 2})
     evaluate([BLOCKY, "raw_colour"], [davis], tmp_path)
@@ -118,6 +123,7 @@ def test_the_table_in_a_folder_keeps_networks_and_benchmarks_of_earlier_commands
     assert len(list(csv.DictReader((tmp_path / "table.csv").open()))) == 12  # four results of three scores
 
 
+@pytest.mark.slow
 def test_a_result_that_data_made_anew_replace_has_no_second_row(tmp_path, capsys):
     write_davis(tmp_path / "data", 1, frames=3, size=(32, 32))
     davis = DavisBenchmark(tmp_path / "data", changes=SMALL)
@@ -184,6 +190,7 @@ def test_mistakes_are_told_before_any_work(davis_root, tmp_path):
     assert not list((tmp_path / "out").glob("*/results.json"))
 
 
+@pytest.mark.slow
 def test_the_base_is_a_row_of_its_own_where_no_network_is_it(davis_root, tmp_path):
     words = [BLOCKY, "--base", "raw_colour", "--on", f"davis={davis_root}", "--limit", "2", "--change", *CHANGES]
     main(["evaluate", *words, "--output", str(tmp_path)])
@@ -191,11 +198,13 @@ def test_the_base_is_a_row_of_its_own_where_no_network_is_it(davis_root, tmp_pat
     assert [row["difference"] != "" for row in rows.values()] == [True, False]
 
 
+@pytest.mark.slow
 def test_a_base_with_several_strides_is_its_first_row(davis, tmp_path):
     networks = [replace(NetworkSpec.read("raw_colour"), stride=stride) for stride in (8, 4)]
     assert evaluate(networks, [davis], tmp_path, base="raw_colour").base == "raw_colour, stride 8"
 
 
+@pytest.mark.slow
 def test_upsampled_and_plain_rows_of_a_network_have_names_of_their_own_in_one_column(davis_root, tmp_path):
     changes = {"radius": 48, "radius_unit": "pixel", "context": 2}
     benchmark = DavisBenchmark(davis_root, changes=changes, limit_sequences=1)

@@ -55,6 +55,7 @@ def write_truth(drawing, folder):
         np.savez(path, **arrays | truth)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", TRACKED)
 def test_a_prediction_that_equals_the_truth_is_drawn_as_the_truth(config, tmp_path):
     benchmark, on, folder = evaluated(config, tmp_path)
@@ -84,6 +85,7 @@ def davis(tmp_path_factory):
     return on, root / "raw"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "head"), [("out/rows.png", b"\x89PNG"), ("rows.pdf", b"%PDF")])
 def test_the_command_writes_png_and_pdf(davis, tmp_path, capsys, name, head):
     on, folder = davis

@@ -25,6 +25,7 @@ READERS = {
 }
 
 
+@pytest.mark.slow
 def test_all_layouts_are_read_by_their_readers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command([str(tmp_path / "all")])
     assert READERS.keys() == LAYOUTS.keys()

@@ -66,6 +66,7 @@ def test_a_mask_is_followed_as_by_the_function(run, folder, colour, tmp_path, ca
     assert f"{FRAMES} frames, " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_points_and_boxes_are_text_or_files(run, tmp_path):
     (tmp_path / "points.csv").write_text("1,40,30\nnose,50,20\n")
     text = rows_of(run("--points", "40,30;nose=50,20", out="text") / "points.csv")
@@ -90,6 +91,7 @@ def test_flags_reach_the_prediction(run):
     assert json.loads((run("--points=4,3", "--overwrite") / "prediction.json").read_text())["prompt"]["points"]
 
 
+@pytest.mark.slow
 def test_each_frame_is_followed_from_the_nearest_of_several_prompts(run, scene, tmp_path):
     for frame in (1, 6):
         Image.fromarray(scene[1][frame] * np.uint8(frame)).save(tmp_path / f"{frame}.png")

@@ -41,6 +41,7 @@ def swept(sweep_of, tmp_path_factory):
     return output
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_each_protocol_alone(swept, davis_root):
     scored = scores_below(swept)
     assert len(scored) == 8
@@ -59,6 +60,7 @@ def test_what_a_sweep_writes(swept):
     assert "Chosen on some sequences" in text
 
 
+@pytest.mark.slow
 def test_a_grid_that_grows_runs_what_is_new_in_one_pass(swept, sweep_of, evaluated, capsys):
     """Also where another network, protocol or data set has been swept in the folder."""
     sweep_of(swept, "--vary", *VARIED, network="torchvision:resnet18")

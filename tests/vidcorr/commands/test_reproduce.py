@@ -76,6 +76,7 @@ def test_a_study_of_ones_own_may_have_any_published_row(benchmark, tmp_path, cap
     assert not published.doubt or said[-1] == f"? mine {benchmark}: {published.doubt}"
 
 
+@pytest.mark.slow
 def test_boxes_are_repeated_score_by_score(tmp_path, capsys):
     root = write_otb(tmp_path / "otb", 2, frames=4, size=(64, 64))
     config = tmp_path / "boxes.yaml"

@@ -49,6 +49,7 @@ def test_the_official_numbers_to_the_last_bit(golden, tmp_path, missing, key):
         np.testing.assert_array_equal(found, davis[f"{key}_{measure}_MRD"])
 
 
+@pytest.mark.slow
 def test_real_masks_score_as_a_plain_scorer_scores_them(real_data, tmp_path):
     """Two real sequences, a prediction that lags behind, every set of rules."""
     truth = real_data("davis") / "Annotations" / "480p"
@@ -71,6 +72,7 @@ def test_real_masks_score_as_a_plain_scorer_scores_them(real_data, tmp_path):
         assert 0.2 < metric.scores["J&F-Mean"] < 0.95
 
 
+@pytest.mark.slow
 def test_the_predictions_of_a_benchmark_score_as_it_scored_them(davis_root, davis_run, tmp_path):
     _, scores, folder = davis_run
     words = [str(davis_root / "Annotations" / "480p"), str(folder / "predictions"), "--output", str(tmp_path)]

@@ -97,6 +97,7 @@ def test_frames_and_key_frames(tmp_path, name, options):
         assert [stream.type for stream in container.streams] == ["video"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "tolerance"),
     [

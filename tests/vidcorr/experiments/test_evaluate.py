@@ -114,6 +114,7 @@ def test_a_benchmark_with_a_constructor_of_its_own_is_refused():
     refused(TypeError, "Hidden: declare the arguments as fields", define)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_and_a_network_of_the_users_count_by_their_weights(davis_root, tmp_path, monkeypatch):
     benchmark = DavisBenchmark(davis_root)
     for seed in (0, 0, 1):
@@ -149,6 +150,7 @@ def test_a_module_counts_by_its_weights_its_class_and_its_attributes():
     assert told(clips[0]) != told(clips[1])
 
 
+@pytest.mark.slow
 def test_a_spec_given_again_counts_by_the_weights_of_now(davis_root, tmp_path):
     network = nn.Conv2d(3, 2, 8, 8)  # its own `stride` makes it no extractor
     spec, davis = NetworkSpec("mine", network), DavisBenchmark(davis_root, limit_sequences=1, changes=SMALL)
@@ -166,6 +168,7 @@ def test_a_spec_given_again_counts_by_the_weights_of_now(davis_root, tmp_path):
     assert len(list(tmp_path.glob("mine-*"))) == 2
 
 
+@pytest.mark.slow
 def test_stages_have_rows_of_their_own_in_the_table(tmp_path):
     root = write_davis(tmp_path / "davis", 1, frames=3, size=(32, 32))
 

@@ -16,6 +16,8 @@ QUERY, REFERENCES, VALUES = torch.randn(1, 3, 10, 11), torch.randn(1, 2, 3, 10, 
 AFFINITY = local_affinity(QUERY, REFERENCES, 1)
 FRAMES = torch.randn(4, 6, 5, 6)
 VECTORS = torch.randn(4, 2, 2, 4)
+HEATMAPS = torch.rand(2, 4, 5) / 2
+HEATMAPS[0, 1, 2] = HEATMAPS[1, 2, 3] = 1.0  # a maximum at the border would be up-sampled to several equal pixels
 CASES = {
     "rgb_to_lab": (torch.rand(2, 3, 5, 5),),
     "compact_affinity": (AFFINITY, 1),
@@ -37,7 +39,7 @@ CASES = {
         torch.tensor([[1.0, 9.5, 3.0]]),
         PointProtocol.named("fomo").with_changes(scored_size=48),
     ),
-    "decode_keypoints": (torch.rand(2, 4, 5), (32, 40), MASKS),
+    "decode_keypoints": (HEATMAPS, (32, 40), MASKS),
     "decode_masks": (torch.rand(3, 4, 5), [1, 2], MASKS, (32, 40)),
     "encode_keypoints": (torch.rand(2, 2) * 30, (32, 40), (4, 5), MASKS),
     "encode_masks": (torch.randint(0, 3, (32, 40)), [1, 2], (4, 5), MASKS),

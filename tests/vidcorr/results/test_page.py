@@ -144,6 +144,7 @@ def test_the_page_of_a_training_says_the_difference_from_the_result_before_it(da
 CHARTS = {"jhmdb": ["Each joint"], "otb": ["Success", "Precision"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["jhmdb", "vip", "youtube_vos", "otb"])
 def test_every_benchmark_writes_one(name, tmp_path):
     count, frames = (3, 16) if name == "youtube_vos" else (2, 3)

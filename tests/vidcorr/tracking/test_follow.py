@@ -41,6 +41,7 @@ def test_large_frames_are_seen_reduced_and_answered_at_their_own_size(scene, col
     assert agreement.min() > 0.9
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_video(scene, colour):
     video, masks = scene
     alive = set()

@@ -28,6 +28,7 @@ def test_dinos_positions_reach_the_view_and_nothing_else():
     assert torch.equal(extractor(images), before)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("upsample", [None, "nearest:2"])
 def test_features_before_the_final_norm_are_those_of_the_last_block(upsample):

@@ -75,6 +75,7 @@ def test_a_part_of_a_video_is_followed_as_a_video_of_its_own(scene, folder, colo
     refused(DataError, message, predict_video, colour, part, at(4), tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_boxes_and_points_of_a_later_frame_are_followed_both_ways(scene, folder, colour, tmp_path):
     """Several boxes are each followed as one alone."""
     frames, middle = tensors(scene[0]), bounds(scene[1][6]).tolist()
@@ -152,6 +153,7 @@ def test_by_the_command_line(folder, scene, tmp_path):
         assert message in refusal(*words[:-1], f"--output={tmp_path / 'other'}", *more)
 
 
+@pytest.mark.slow
 def test_random_weights_are_told(folder, tmp_path, capsys):
     words = ["predict", str(folder / "clip.mp4"), "--model=torchvision:resnet18", "--box=4,4,9,9"]
     main([*words, "--end=2", f"--output={tmp_path / 'out'}"])

@@ -44,6 +44,7 @@ def case(request, golden):
     return request.param, Clips(clip_network(numbers), **cubic)
 
 
+@pytest.mark.slow
 def test_davis_end_to_end_equals_the_notebook(case, golden, tmp_path):
     """Cell 23 as a whole; a few cells are decided by rounding, see the golden file's README, section 7."""
     name, encoder = case
@@ -80,6 +81,7 @@ def test_another_stride_than_the_protocols_is_named(golden):
         list(tracker.track_masks(frames, {1: 0}, tracker.view((64, 64))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["jhmdb", "vip", "tap_vid"])
 def test_joints_parts_and_points_of_clips_score_as_those_of_the_images_in_them(kind, tmp_path):
     write, benchmark = KINDS[kind]

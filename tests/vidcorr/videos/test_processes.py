@@ -39,6 +39,7 @@ def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+@pytest.mark.slow
 def test_each_item_gives_its_result_or_its_failure():
     good = [("number", number) for number in range(20)]
     bad = {

@@ -248,6 +248,7 @@ def test_a_network_keeps_a_prefix_of_its_own_and_an_unknown_prefix_is_named(conv
         converted({f"student.{name}": value for name, value in state.items()}, "timm", module)
 
 
+@pytest.mark.slow
 def test_a_bare_transformer_needs_its_name(converted):
     network = build_network("timm:vit_tiny_patch16_224")
     content = network.state_dict() | {"head.weight": torch.rand(10, 192)}
@@ -339,6 +340,7 @@ def test_names_of_training_code_are_taken_off(name, converted):
         assert torch.equal(module.encoder.network.state_dict()[key], tensor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entries", "taken"),
     [

@@ -89,6 +89,7 @@ def test_a_query_does_not_depend_on_the_others_nor_on_memory(moving, name, monke
     assert (small.occluded == together.occluded).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PointProtocol.sources())
 def test_memory_does_not_grow_with_the_video(name):
     """Frames are made when they are asked for; only a limited number exist at a time, and nothing stays of a frame.

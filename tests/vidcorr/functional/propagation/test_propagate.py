@@ -97,6 +97,7 @@ def test_equals_the_dense_method(fields, masked, repeat_first, monkeypatch):
         torch.testing.assert_close(found, expected, atol=1e-12 if of.precision == "float64" else 1e-5, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "references", "most"), [("circle", 21, 1.8), ("square", 8, 1.5)])
 def test_the_strips_of_a_gpu_compute_few_products_within_their_memory(shape, references, most, monkeypatch):
     """A frame of DAVIS at stride 8: products against those of the exact neighbourhoods, and bytes."""
