@@ -123,7 +123,8 @@ class SemanticIoU(RowMetric):
             ValueError: if the shapes differ, or a value is not a class; the message names the video.
         """
         with self.named(name) as name:
-            areas = as_array(prediction if target is None else class_areas(prediction, target, self.classes))
+            given = prediction if target is None else class_areas(prediction, target, self.classes)
+            areas = as_array(given)
             if areas.shape != (4, self.classes):
                 raise ValueError(f"without a target, expected areas (4, {self.classes}), got {areas.shape}")
         self.add_row(name, areas)
@@ -258,7 +259,7 @@ class TapVidMetrics(RowMetric):
 
     def scores(self, table: Table) -> dict[str, float]:
         """Return the means of TAP-Vid's metrics over videos; NaN if no video defines the metric."""
-        return tapvid_scores(row[1:] for row in table.values())
+        return tapvid_scores(_without_position(table).values())
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a line per video: its number of queries, and its scores."""
@@ -270,11 +271,17 @@ class TapVidMetrics(RowMetric):
 
     def undefined(self) -> dict[str, tuple[str, ...]]:
         """Return metric → names of the videos in which it is 0/0; without metrics that are always defined."""
-        return undefined_measures({name: row[1:] for name, row in self.table().items()})
+        return undefined_measures(_without_position(self.table()))
 
     def per_track(self) -> dict[str, dict[str, NDArray[np.float64]]]:
         """Return video → metric → (N,) float64 by query, in the order of `rows`."""
-        return {name: fractions_of(as_counts(row[1:])) for name, row in self.table().items()}
+        counts = _without_position(self.table())
+        return {name: fractions_of(as_counts(of_video)) for name, of_video in counts.items()}
+
+
+def _without_position(table: Table) -> Table:
+    """Return video → counts of its queries, flat, without the position in front of them."""
+    return {name: row[1:] for name, row in table.items()}
 
 
 class TrackingSuccess(RowMetric):
@@ -351,7 +358,8 @@ class RegionBoundary(RowMetric):
             if not scorer.plan:
                 raise ValueError("no object to score")
             objects = scorer.score(lambda stem: predicted[frames[stem]])
-        self.add_row(name, [[int(number), *values.values()] for number, values in objects.items()])
+        rows = [[int(number), *values.values()] for number, values in objects.items()]
+        self.add_row(name, rows)
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -367,14 +375,22 @@ class RegionBoundary(RowMetric):
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a line of scores per object; its `Sequence` is like "bike_1"."""
-        objects = self._objects(self.table())
-        return [{"Sequence": f"{name}_{number}", **values} for (name, number), values in objects.items()]
+        lines: list[dict[str, Any]] = []
+        for (name, number), values in self._objects(self.table()).items():
+            lines.append({"Sequence": f"{name}_{number}", **values})
+        return lines
 
     def _objects(self, table: Table) -> dict[tuple[str, int | str], Values]:
         """Return (sequence, object) → values, sorted as the text "bike_1"."""
         columns = self.rules.value_names
-        objects: dict[str, tuple[tuple[str, int | str], Values]] = {}
+        objects: dict[tuple[str, int | str], Values] = {}
         for name, row in table.items():
             for number, *values in row.tolist():
-                objects[f"{name}_{number:.0f}"] = (name, int(number)), dict(zip(columns, values, strict=True))
-        return dict(objects[name] for name in sorted(objects))
+                objects[name, int(number)] = dict(zip(columns, values, strict=True))
+        return dict(sorted(objects.items(), key=_as_text))
+
+
+def _as_text(item: tuple[tuple[str, int | str], Values]) -> str:
+    """Return the text "bike_1" of an object and its values."""
+    (name, number), _ = item
+    return f"{name}_{number}"

@@ -42,7 +42,8 @@ def keypoint_distances(
     Raises:
         ValueError: if the shapes differ, the rule is unknown, or it needs `size`.
     """
-    points, truth = (as_array(x).astype(np.float64) for x in (prediction, target))
+    points = as_array(prediction).astype(np.float64)
+    truth = as_array(target).astype(np.float64)
     if points.shape != truth.shape or points.ndim != 3 or points.shape[2] != 2:
         raise ValueError(f"joints must be (T, K, 2), got prediction {points.shape} and target {truth.shape}")
     if counting not in get_args(Counting):
@@ -126,12 +127,13 @@ def pck_scores(videos: Sequence[Any], thresholds: Sequence[float] = PCK_THRESHOL
     Raises:
         ValueError: if the videos differ in the number of joints.
     """
+    keys = [f"PCK@{threshold:g}" for threshold in thresholds]
     if not videos:
-        return {f"PCK@{threshold:g}": math.nan for threshold in thresholds}
+        return dict.fromkeys(keys, math.nan)
     counts = _total(videos)
     seen = counts[:, counts[0] > 0]
     means = (seen[1:] / seen[0]).mean(dim=1).tolist()  # a mean of nothing is NaN
-    return {f"PCK@{threshold:g}": mean for threshold, mean in zip(thresholds, means, strict=True)}
+    return dict(zip(keys, means, strict=True))
 
 
 def _total(videos: Sequence[Any]) -> Tensor:
@@ -139,4 +141,5 @@ def _total(videos: Sequence[Any]) -> Tensor:
     joints = sorted({len(counts[0]) for counts in videos})
     if len(joints) > 1:
         raise ValueError(f"videos of {' and '.join(map(str, joints))} joints have no common PCK")
-    return torch.stack([torch.as_tensor(counts, dtype=torch.float64) for counts in videos]).sum(0)
+    of_videos = [torch.as_tensor(counts, dtype=torch.float64) for counts in videos]
+    return torch.stack(of_videos).sum(0)

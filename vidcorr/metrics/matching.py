@@ -55,7 +55,8 @@ def correct_points(
     """
     target = np.asarray(target, np.float64)
     if protocol.integer_points:
-        side, long = protocol.input_sides[0], max(size)
+        side = protocol.input_sides[0]
+        long = max(size)
         target = np.trunc(np.trunc(target) * side / long) * long / side
     precision: Any = np.float32 if protocol.compared_in == "float32" else np.float64
     alphas = np.asarray(protocol.thresholds, np.float64 if protocol.compared_in == "float64" else np.float32)
@@ -66,7 +67,9 @@ def correct_points(
         limits = limits * precision(length)
     else:
         distances = distances / precision(length)
-    return np.asarray(distances <= limits if protocol.inclusive else distances < limits)
+    if protocol.inclusive:
+        return np.asarray(distances <= limits)
+    return np.asarray(distances < limits)
 
 
 def draws(
@@ -81,14 +84,17 @@ def draws(
         difficulties: kind of difficulty → level, per pair.
         protocol: `pairs`, `pairs_per_class`.
     """
-    members = [[n for n, own in enumerate(categories) if own == category] for category in dict.fromkeys(categories)]
+    members: dict[str, list[int]] = {}
+    for pair, category in enumerate(categories):
+        members.setdefault(category, []).append(pair)
     most = protocol.pairs_per_class
 
     def drawn(viewpoint: int | None) -> list[int]:
         chosen: list[int] = []
-        for indices in members:
+        for indices in members.values():
             if protocol.pairs == "sample":
-                indices = [indices[place] for place in np.random.RandomState(42).choice(len(indices), most)]
+                places = np.random.RandomState(42).choice(len(indices), most)
+                indices = [indices[place] for place in places]
             elif protocol.pairs == "subset":
                 indices = [n for n in indices if viewpoint in (None, difficulties[n].get("viewpoint"))]
                 random.Random(20).shuffle(indices)
@@ -97,14 +103,22 @@ def draws(
         return chosen
 
     result = {"": drawn(None)}
-    for kind, level in sorted({pair for difficulty in difficulties for pair in difficulty.items()}):
-        own = drawn(level) if protocol.pairs == "subset" and kind == "viewpoint" else result[""]
+    levels: set[tuple[str, int]] = set()
+    for difficulty in difficulties:
+        levels.update(difficulty.items())
+    for kind, level in sorted(levels):
+        own = result[""]
+        if protocol.pairs == "subset" and kind == "viewpoint":
+            own = drawn(level)
         result[f"{kind}={level}"] = [n for n in own if difficulties[n].get(kind) == level]
     return result
 
 
 def averages(right: NDArray[Any], counts: NDArray[Any], categories: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Return the averages over pairs, each `(A,)`; see `MatchingProtocol.average`. Pairs without points do not count.
+    """Return the averages over pairs, each `(A,)`. Pairs without points do not count.
+
+    "image" averages the fraction of points over pairs, "point" over all points; "class" averages over categories, and
+    "weighted" weights a category by its pairs.
 
     Args:
         right: correct points per pair and threshold, `(P, A)`.
@@ -114,9 +128,12 @@ def averages(right: NDArray[Any], counts: NDArray[Any], categories: Sequence[str
     known = counts > 0
     if not known.any():
         return dict.fromkeys(AVERAGES, np.full(right.shape[1], np.nan))
-    right, counts, names = right[known], counts[known, None], np.asarray(categories)[known]
+    right = right[known]
+    counts = counts[known, None]
+    names = np.asarray(categories)[known]
     of_class = np.unique(names)[:, None] == names
-    per_class, weights = of_class @ right / (of_class @ counts), of_class.sum(1)
+    per_class = of_class @ right / (of_class @ counts)
+    weights = of_class.sum(1)
     return {
         "image": (right / counts).mean(0),
         "point": right.sum(0) / counts.sum(),
@@ -140,24 +157,36 @@ def match_scores(
     """
     found: dict[str, float] = {}
     for draw, names in draws.items():
-        known = [pairs[name] for name in names if name in pairs]
-        right = np.array([correct for _, _, correct in known], int).reshape(-1, len(protocol.thresholds))
-        counts = np.array([points for _, points, _ in known])
-        of_draw = averages(right, counts, [category for category, _, _ in known])
+        categories: list[str] = []
+        counts: list[int] = []
+        right: list[Any] = []
+        for name in names:
+            if name in pairs:
+                category, points, correct = pairs[name]
+                categories.append(category)
+                counts.append(points)
+                right.append(correct)
+        by_threshold = np.array(right, int).reshape(-1, len(protocol.thresholds))
+        of_draw = averages(by_threshold, np.array(counts), categories)
         thresholds = protocol.thresholds if draw == "" else protocol.thresholds[:1]
         for place, threshold in enumerate(thresholds):
             found[score_key(threshold, draw)] = float(of_draw[protocol.average][place])
             if draw == "":
-                found |= {score_key(threshold, kind): float(of_draw[kind][place]) for kind in AVERAGES}
+                for kind in AVERAGES:
+                    found[score_key(threshold, kind)] = float(of_draw[kind][place])
     return found
 
 
 def score_key(threshold: float, of: str = "") -> str:
     """Return the key of a score: `PCK@0.1`, `PCK@0.1-class`, `PCK@0.1-viewpoint-2`."""
-    return f"PCK@{threshold:g}" + (f"-{of.replace('=', '-')}" if of else "")
+    suffix = f"-{of.replace('=', '-')}" if of else ""
+    return f"PCK@{threshold:g}{suffix}"
 
 
 def score_keys(protocol: MatchingProtocol, levels: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the keys of all scores; levels of difficulty, such as `viewpoint=2`, have one at the first threshold."""
-    by_average = [score_key(threshold, kind) for threshold in protocol.thresholds for kind in ("", *AVERAGES)]
-    return (*by_average, *(score_key(protocol.thresholds[0], level) for level in levels))
+    keys: list[str] = []
+    for threshold in protocol.thresholds:
+        keys += [score_key(threshold, kind) for kind in ("", *AVERAGES)]
+    keys += [score_key(protocol.thresholds[0], level) for level in levels]
+    return tuple(keys)

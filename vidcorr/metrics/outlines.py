@@ -31,7 +31,7 @@ class Outline:
         edge: (h, w) in {0, 1}: pixels of the crop that differ from their neighbour to the right, below, or below right.
         area: pixels of the mask.
         length: pixels of the edge.
-        radius: tolerance of F in pixels; a fraction is taken as MOSEv2's code does, see `_shifted_disk`.
+        radius: tolerance of F in pixels; a fraction takes MOSEv2's disk, which is not centred on the pixel.
     """
 
     shape: tuple[int, int]
@@ -49,15 +49,19 @@ class Outline:
 
         The image is an integer with a bit per pixel, and a shift moves all pixels: several times as fast as OpenCV.
         """
-        r, (h, w) = math.ceil(2 * self.radius + 1) // 2, self.edge.shape
+        r = math.ceil(2 * self.radius + 1) // 2
+        h, w = self.edge.shape
         framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)
         framed[r : r + h, r : r + w] = self.edge
         if self.radius != r:
             import cv2
 
             return np.asarray(cv2.dilate(framed, _shifted_disk(self.radius)))
-        width, bits = w + 2 * r, int.from_bytes(np.packbits(framed).tobytes(), "big")
-        near, wide, reach = 0, bits, 0
+        width = w + 2 * r
+        bits = int.from_bytes(np.packbits(framed).tobytes(), "big")
+        near = 0
+        wide = bits
+        reach = 0
         for y in range(r, -1, -1):  # the rows of the disk, from the outermost and shortest
             while reach < math.isqrt(r * r - y * y):
                 reach += 1
@@ -73,7 +77,7 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
     Args:
         id_map: ids, on the CPU.
         objects: ids of the objects.
-        bound: tolerance of F, see `boundary_accuracy`.
+        bound: tolerance of F: pixels if ≥ 1, else a fraction of the diagonal, rounded up to pixels.
 
     Raises:
         ValueError: if the ids are no (H, W) integers.
@@ -90,12 +94,15 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
         bits = np.ascontiguousarray(ids == number).view(np.uint8)
         x, y, w, h = cv2.boundingRect(bits)
         top, left = max(y - 1, 0), max(x - 1, 0)
-        mask = bits[top : y + h + 1, left : x + w + 1].copy() if w else bits[:0, :0]
+        mask = bits[:0, :0]
+        if w:
+            mask = bits[top : y + h + 1, left : x + w + 1].copy()
         edge = np.zeros_like(mask)
         edge[:, :-1] = mask[:, :-1] ^ mask[:, 1:]
         edge[:-1] |= mask[:-1] ^ mask[1:]
         edge[:-1, :-1] |= mask[:-1, :-1] ^ mask[1:, 1:]
-        area, length = int(np.count_nonzero(mask)), int(np.count_nonzero(edge))
+        area = int(np.count_nonzero(mask))
+        length = int(np.count_nonzero(edge))
         outlines[number] = Outline((height, width), top, left, mask, edge, area, length, radius)
     return outlines
 
@@ -129,11 +136,13 @@ def sobel_outline(outline: Outline) -> Outline:
 
     if not outline.area:
         return outline
-    (height, width), (rows, columns) = outline.mask.shape, outline.shape
+    height, width = outline.mask.shape
+    rows, columns = outline.shape
     above, left = min(outline.top, 1), min(outline.left, 1)
     below, right = min(rows - outline.top - height, 1), min(columns - outline.left - width, 1)
     framed = np.pad(outline.mask, ((above, below), (left, right)))  # background around the crop, inside the picture
-    across, down = cv2.Sobel(framed, cv2.CV_16S, 1, 0), cv2.Sobel(framed, cv2.CV_16S, 0, 1)
+    across = cv2.Sobel(framed, cv2.CV_16S, 1, 0)
+    down = cv2.Sobel(framed, cv2.CV_16S, 0, 1)
     edge = ((across != 0) | (down != 0)).astype(np.uint8)[above : above + height, left : left + width]
     return replace(outline, edge=edge, length=int(np.count_nonzero(edge)))
 
@@ -163,7 +172,8 @@ def as_pair(prediction: Masks, target: Masks) -> tuple[NDArray[Any], NDArray[Any
     Raises:
         ValueError: if the shapes differ.
     """
-    predicted, wanted = as_array(prediction), as_array(target)
+    predicted = as_array(prediction)
+    wanted = as_array(target)
     if predicted.shape != wanted.shape:
         raise ValueError(f"prediction is {predicted.shape}, target is {wanted.shape}")
     return predicted, wanted
@@ -171,7 +181,8 @@ def as_pair(prediction: Masks, target: Masks) -> tuple[NDArray[Any], NDArray[Any
 
 def value_span(values: NDArray[Any]) -> str:
     """Return the type of an array and the range of its values, for error messages."""
-    return f"{values.dtype}" + (f" from {values.min()} to {values.max()}" if values.size else "")
+    span = f" from {values.min()} to {values.max()}" if values.size else ""
+    return f"{values.dtype}{span}"
 
 
 @lru_cache(maxsize=16)

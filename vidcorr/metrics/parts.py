@@ -41,7 +41,9 @@ def class_areas(prediction: Masks, target: Masks, classes: int = 20) -> Tensor:
             raise ValueError(f"{label} must hold classes 0 to {classes - 1}, got {value_span(values)}")
         pairs.append(values.astype(np.int64))
     table = np.bincount(pairs[1] * classes + pairs[0], minlength=classes * classes).reshape(classes, classes)
-    shared, in_prediction, in_target = table.diagonal(), table.sum(axis=0), table.sum(axis=1)
+    shared = table.diagonal()
+    in_prediction = table.sum(axis=0)
+    in_target = table.sum(axis=1)
     return torch.from_numpy(np.stack([shared, in_prediction + in_target - shared, in_prediction, in_target]))
 
 
@@ -96,26 +98,34 @@ def match_instances(
             (0) or `IGNORED`.
     """
     predicted, wanted = as_pair(prediction, target)
-    if wanted.ndim != 2 or any(mask.dtype.kind not in "iub" for mask in (predicted, wanted)):
+    are_integers = predicted.dtype.kind in "iub" and wanted.dtype.kind in "iub"
+    if wanted.ndim != 2 or not are_integers:
         raise ValueError(f"instance ids must be integers (H, W), got {predicted.dtype}, {wanted.dtype} {wanted.shape}")
-    target_classes = classes if target_classes is None else target_classes
-    if wrong := {kind for kind in (*classes.values(), *target_classes.values()) if not 0 < kind < IGNORED}:
+    if target_classes is None:
+        target_classes = classes
+    wrong = {kind for kind in (*classes.values(), *target_classes.values()) if not 0 < kind < IGNORED}
+    if wrong:
         raise ValueError(f"classes of instances must be 1 to {IGNORED - 1}, got {sorted(wrong)}")
     ids, kinds, index = _compact(predicted, classes)
     _, target_kinds, target_index = _compact(wanted, target_classes)
-    n, m = len(kinds) + 1, len(target_kinds) + 1
+    n = len(kinds) + 1
+    m = len(target_kinds) + 1
     pairs = index.astype(np.int64).ravel() * m + target_index.ravel()
     shared = np.bincount(pairs, minlength=n * m).reshape(n, m)
     union = shared.sum(axis=1)[1:, None] + shared.sum(axis=0)[None, 1:] - shared[1:, 1:]
     overlap = np.where(kinds[:, None] == target_kinds, shared[1:, 1:] / np.maximum(union, 1), 0.0)
     present = np.flatnonzero(shared.sum(axis=1)[1:])
-    if missing := [ids[i] for i in present if ids[i] not in scores]:
+    missing = [ids[i] for i in present if ids[i] not in scores]
+    if missing:
         raise ValueError(f"instances without a score: {missing}")
     claimed: dict[int, float] = {}
     rows = []
     for i in sorted(present, key=lambda i: -scores[ids[i]]):
-        best = int(overlap[i].argmax()) if overlap.shape[1] else -1
-        iou = float(overlap[i, best]) if best >= 0 else 0.0
+        best = -1
+        iou = 0.0
+        if overlap.shape[1]:
+            best = int(overlap[i].argmax())
+            iou = float(overlap[i, best])
         rows.append((float(kinds[i]), float(scores[ids[i]]), iou, claimed.get(best, -1.0)))
         if iou > 0:
             claimed[best] = max(claimed.get(best, -1.0), iou)
@@ -163,8 +173,9 @@ def ap_scores(frames: Sequence[Any], one_to_one: bool = False) -> dict[str, floa
     """
     of_classes = list(ap_of_classes(frames, one_to_one).values()) or [[math.nan] * len(AP_THRESHOLDS)]
     means = torch.tensor(of_classes, dtype=torch.float64).mean(dim=0)
-    scores = {f"AP@{threshold:g}": mean.item() for threshold, mean in zip(AP_THRESHOLDS, means, strict=True)}
-    return {"AP": means.mean().item(), **scores}
+    keys = [f"AP@{threshold:g}" for threshold in AP_THRESHOLDS]
+    by_threshold = dict(zip(keys, means.tolist(), strict=True))
+    return {"AP": means.mean().item(), **by_threshold}
 
 
 def ap_of_classes(frames: Sequence[Any], one_to_one: bool = False) -> dict[int, list[float]]:
@@ -195,10 +206,11 @@ def ap_of_classes(frames: Sequence[Any], one_to_one: bool = False) -> dict[int, 
 
 def _compact(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], NDArray[np.int64], NDArray[np.int32]]:
     """Return the ids with a class, their classes, and the map with their index from 1 on, 0 elsewhere."""
-    known = sorted(k for k in classes if k >= 0)
+    known = sorted(number for number in classes if number >= 0)
     top = max(int(ids.max(initial=0)), *known, 0)
     if ids.min(initial=0) < 0:
         raise ValueError(f"instance ids must not be negative, got {ids.min()}")
     index = np.zeros(top + 1, dtype=np.int32)
     index[known] = np.arange(1, len(known) + 1)
-    return known, np.array([classes[k] for k in known], dtype=np.int64), index[ids]
+    kinds = np.array([classes[number] for number in known], dtype=np.int64)
+    return known, kinds, index[ids]

@@ -51,13 +51,18 @@ def redetection_events(
     Returns:
         (E, 3) point, frame of return and length of absence of the events, and (E, D) Jaccard index by threshold.
     """
-    wanted, predicted = ~np.asarray(target_occluded, bool), ~np.asarray(predicted_occluded, bool)
+    visible = ~np.asarray(target_occluded, bool)
+    predicted_visible = ~np.asarray(predicted_occluded, bool)
     error = np.linalg.norm(np.asarray(predicted_tracks, float) - np.asarray(target_tracks, float), axis=-1)
-    events = [(point, *event) for point, visible in enumerate(wanted) for event in _returns(visible)]
+    events: list[tuple[int, int, int]] = []
+    for point, of_point in enumerate(visible):
+        for start, absence in _returns(of_point):
+            events.append((point, start, absence))
     values = np.zeros((len(events), len(distances)))
     for row, (point, start, _) in enumerate(events):
-        seen, shown, distance = (array[point, start:, None] for array in (wanted, predicted, error))
-        right = seen & (distance <= np.asarray(distances))
+        seen = visible[point, start:, None]
+        shown = predicted_visible[point, start:, None]
+        right = seen & (error[point, start:, None] <= np.asarray(distances))
         values[row] = (shown & right).sum(axis=0) / (seen.sum() + (shown & ~right).sum(axis=0))
     return np.array(events, np.int64).reshape(-1, 3), values
 
@@ -80,16 +85,22 @@ def redetection_scores(
     means: list[float] = []
     for duration in durations:
         chosen = values[lengths >= duration]
-        columns = chosen.mean(axis=0) if len(chosen) else np.full(len(distances), math.nan)
-        scores |= {f"AJ_RD_D{d:g}_dmin{duration}": float(v) for d, v in zip(distances, columns, strict=True)}
-        scores[f"AJ_RD_dmin{duration}"] = float(columns.mean())
-        means += [float(columns.mean())] if len(chosen) else []
-    return {"AJ_RD": float(np.mean(means)) if means else math.nan, **scores}
+        by_distance = np.full(len(distances), math.nan)
+        if len(chosen):
+            by_distance = chosen.mean(axis=0)
+            means.append(float(by_distance.mean()))
+        for distance, value in zip(distances, by_distance.tolist(), strict=True):
+            scores[f"AJ_RD_D{distance:g}_dmin{duration}"] = value
+        scores[f"AJ_RD_dmin{duration}"] = float(by_distance.mean())
+    overall = float(np.mean(means)) if means else math.nan
+    return {"AJ_RD": overall, **scores}
 
 
 def _returns(visible: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Return (frame, length of absence) of a point's returns after its longest absence so far."""
-    found, absent, longest = [], 0, 0
+    found = []
+    absent = 0
+    longest = 0
     for t, seen in enumerate(visible.tolist()):
         if seen and absent > longest:
             found.append((t, absent))
@@ -128,8 +139,11 @@ def track_survival(queries: PointQueries, tracks: Array) -> tuple[NDArray[np.flo
     distance = np.where(np.isnan(distance), np.inf, distance)
     failed = np.logical_or.accumulate(annotated & (distance > FAILURE), axis=1)
     survival = (since_query & ~failed).sum(1) / since_query.sum(1)
-    errors = (row[known] for row, known in zip(distance, annotated, strict=True))
-    return survival, np.array([np.median(error) if len(error) else np.nan for error in errors], np.float64)
+    median_error = np.full(len(distance), np.nan)
+    for point, counted in enumerate(annotated):
+        if counted.any():
+            median_error[point] = np.median(distance[point, counted])
+    return survival, median_error
 
 
 def area_counts(queries: PointQueries, tracks: Array, areas: Array, query_mode: QueryMode = "first") -> tuple[int, int]:
@@ -226,8 +240,9 @@ def track_scores(videos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     scores: dict[str, float] = {}
     areas = _present(videos, "area")
     if areas:
-        scores[AREA_PCK] = mean_of_defined(correct / counted for correct, counted in areas if counted)
-    scores |= tapvid_scores(measures["tracks"] for measures in videos)
+        fractions = [correct / counted for correct, counted in areas if counted]
+        scores[AREA_PCK] = mean_of_defined(fractions)
+    scores |= tapvid_scores([measures["tracks"] for measures in videos])
     for key in ("survival", "median_error"):
         values = _present(videos, key)
         if values:
@@ -244,9 +259,12 @@ def returns_scores(videos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     events = _present(videos, "returns")
     if not events:
         return {}
-    lengths = np.concatenate([np.array(of_video[0], np.int64) for of_video in events])
-    values = [np.array(of_video[1], np.float64).reshape(-1, len(DISTANCES)) for of_video in events]
-    return redetection_scores(lengths, np.concatenate(values))
+    lengths: list[NDArray[np.int64]] = []
+    values: list[NDArray[np.float64]] = []
+    for lengths_of_video, values_of_video in events:
+        lengths.append(np.array(lengths_of_video, np.int64))
+        values.append(np.array(values_of_video, np.float64).reshape(-1, len(DISTANCES)))
+    return redetection_scores(np.concatenate(lengths), np.concatenate(values))
 
 
 def _present(videos: Sequence[Mapping[str, Any]], key: str) -> list[Any]:

@@ -166,10 +166,10 @@ def tapvid_metrics(
         >>> scores["pts_within_2"], scores["pts_within_4"], scores["average_jaccard"]
         (0.0, 1.0, 0.6)
     """
-    points, hidden, truth = (as_array(x) for x in (query_points, target_occluded, target_tracks))
-    queries = PointQueries(points, truth, hidden, np.arange(len(points)))
+    points = as_array(query_points)
+    queries = PointQueries(points, as_array(target_tracks), as_array(target_occluded), np.arange(len(points)))
     counts = tapvid_counts(queries, predicted_occluded, predicted_tracks, query_mode)
-    return {key: float(value) for key, value in fractions_of(counts.sum(axis=0)).items()}
+    return video_fractions(counts)
 
 
 def tapvid_counts(
@@ -190,10 +190,13 @@ def tapvid_counts(
     Raises:
         ValueError: if the shapes or types do not fit together, or the mode is unknown.
     """
-    predicted_hidden, positions = as_array(occluded), as_array(tracks)
+    predicted_hidden = as_array(occluded)
+    positions = as_array(tracks)
     queries.check(positions, predicted_hidden)
-    hidden, scored = queries.occluded, queries.scored(query_mode)
-    visible, predicted_visible = ~hidden & scored, ~predicted_hidden & scored
+    hidden = queries.occluded
+    scored = queries.scored(query_mode)
+    visible = ~hidden & scored
+    predicted_visible = ~predicted_hidden & scored
     squared = np.sum(np.square(positions - queries.tracks), axis=-1)
     counts = [scored, (hidden == predicted_hidden) & scored, visible]
     for threshold in PIXEL_THRESHOLDS:
@@ -214,7 +217,10 @@ def tapvid_scores(videos: Iterable[Any]) -> dict[str, float]:
         Metric → fraction; NaN if no video defines it.
     """
     fractions = [video_fractions(counts) for counts in videos]
-    return {key: mean_of_defined(of_video[key] for of_video in fractions) for key in METRICS}
+    means: dict[str, float] = {}
+    for key in METRICS:
+        means[key] = mean_of_defined([of_video[key] for of_video in fractions])
+    return means
 
 
 def undefined_measures(videos: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -245,19 +251,26 @@ def as_counts(counts: Any) -> NDArray[np.int64]:
 
 def fractions_of(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     """Return `METRICS` of shape (…) from the counts (…, 18) of `tapvid_counts`; NaN for 0/0."""
-    scored, right, visible = (counts[..., i] for i in range(3))
-    within, true, false = (counts[..., 3 + i :: 3] for i in range(3))
+    scored = counts[..., 0]
+    right = counts[..., 1]
+    visible = counts[..., 2, None]
+    within = counts[..., 3::3]
+    true_positives = counts[..., 4::3]
+    false_positives = counts[..., 5::3]
     with np.errstate(divide="ignore", invalid="ignore"):
-        points = within / visible[..., None]
-        jaccard = true / (visible[..., None] + false)
+        points = within / visible
+        jaccard = true_positives / (visible + false_positives)
         accuracy = right / scored
-    return {
+    fractions = {
         "average_jaccard": jaccard.mean(axis=-1),
         "average_pts_within_thresh": points.mean(axis=-1),
         "occlusion_accuracy": accuracy,
-        **{key: jaccard[..., i] for i, key in enumerate(JACCARDS)},
-        **{key: points[..., i] for i, key in enumerate(WITHIN)},
     }
+    for i, key in enumerate(JACCARDS):
+        fractions[key] = jaccard[..., i]
+    for i, key in enumerate(WITHIN):
+        fractions[key] = points[..., i]
+    return fractions
 
 
 def mean_of_defined(values: Iterable[float]) -> float:

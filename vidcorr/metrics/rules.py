@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .outlines import BOUND, Outline, boundary_score, jaccard, shared_pixels, sobel_outline
-from .scoring import DavisRules, MergingRules, ObjectValues, Plan, Rules, Values, Video, mean, new_numbers
+from .scoring import DavisRules, MergingRules, ObjectValues, Plan, Rules, Values, Video, column, mean, new_numbers
 
 STEP = 5
 """LVOS visits every fifth frame of an object's range."""
@@ -36,7 +36,9 @@ class YoutubeVosRules(MergingRules):
 
     def plan(self, video: Video) -> Plan:
         """Return object → annotated frames after its first."""
-        starts = self._found_starts(video) if video.starts is None else video.starts
+        starts = video.starts
+        if starts is None:
+            starts = self._found_starts(video)
         plan: dict[int, Sequence[str | None]] = {}
         for number, start in sorted(starts.items()):
             stems = video.stems[start + 1 :]
@@ -61,13 +63,13 @@ class YoutubeVosRules(MergingRules):
             category = videos.get(video, {}).get("objects", {}).get(str(number), {}).get("category")
             if not category:
                 raise ValueError(f"gives no category for object {number} of {video}, which is in the masks")
-            groups["Unseen" if category in unseen else "Seen"].append(values)
-        scores = {
-            f"{measure}-{kind}": float(np.mean([values[f"{measure}-Mean"] for values in group]))
-            for kind, group in groups.items()
-            if group
-            for measure in "JF"
-        }
+            kind = "Unseen" if category in unseen else "Seen"
+            groups[kind].append(values)
+        scores: Values = {}
+        for kind, group in groups.items():
+            if group:
+                scores[f"J-{kind}"] = mean(column(group, "J-Mean"))
+                scores[f"F-{kind}"] = mean(column(group, "F-Mean"))
         return {"Overall": float(np.mean(list(scores.values()))), **scores}
 
 
@@ -87,8 +89,11 @@ class VostRules(Rules):
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
         """Return mean, recall and decay, over all frames and over the last quarter."""
-        last = super().summarise(frames[math.floor(0.75 * len(frames)) :])
-        return super().summarise(frames) | {name.replace("J", "J_last"): value for name, value in last.items()}
+        values = super().summarise(frames)
+        last_quarter = frames[math.floor(0.75 * len(frames)) :]
+        for name, value in super().summarise(last_quarter).items():
+            values[name.replace("J", "J_last")] = value
+        return values
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,10 @@ class LvosRules(Rules):
         """Return object → frames, from the metadata file."""
         plan: dict[int, Sequence[str | None]] = {}
         for number, entry in video.meta["objects"].items():
-            start, end, count = (int(entry["frame_range"][name]) for name in ("start", "end", "frame_nums"))
+            frame_range = entry["frame_range"]
+            start = int(frame_range["start"])
+            end = int(frame_range["end"])
+            count = int(frame_range["frame_nums"])
             visited = [f"{frame:08d}" for frame in range(start, end, STEP)]
             if len(visited) > count or count < 2 * self.drops_ends:
                 raise ValueError(
@@ -122,7 +130,9 @@ class LvosRules(Rules):
                     "frames"
                 )
             places = [*visited, *[None] * (count - len(visited))]
-            plan[int(number)] = places[1 : count - 1] if self.drops_ends else places
+            if self.drops_ends:
+                places = places[1 : count - 1]
+            plan[int(number)] = places
         return plan
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
@@ -136,11 +146,12 @@ class LvosRules(Rules):
         """Return the means over objects of seen and of unseen videos, and the means of both."""
         groups: dict[str, list[Values]] = {"seen": [], "unseen": []}
         for (video, _), values in objects.items():
-            groups["unseen" if video in unseen else "seen"].append(values)
+            kind = "unseen" if video in unseen else "seen"
+            groups[kind].append(values)
         scores: Values = {}
         for measure in "JFV":
             for kind, group in groups.items():
-                scores[f"{measure}-{kind}-Mean"] = mean(np.array([values[f"{measure}-Mean"] for values in group]))
+                scores[f"{measure}-{kind}-Mean"] = mean(column(group, f"{measure}-Mean"))
             scores[f"{measure}-Mean"] = (scores[f"{measure}-seen-Mean"] + scores[f"{measure}-unseen-Mean"]) / 2
         of_j_and_f = [scores[f"{measure}-{kind}-Mean"] for measure in "JF" for kind in groups]
         return {"J&F-Mean": float(np.mean(of_j_and_f)), **scores}
@@ -175,7 +186,8 @@ class MoseV2Rules(Rules):
         limit = BOUND * float(np.linalg.norm(target.shape))
         radius = math.ceil(NEW_BOUND * math.sqrt(target.area))
         if target.area and radius < limit:
-            new, old = (_boundary(prediction, target, bound) for bound in (radius, math.ceil(limit)))
+            new = _boundary(prediction, target, radius)
+            old = _boundary(prediction, target, math.ceil(limit))
         else:
             new = old = _boundary(prediction, target, limit)
         return region, new, old, float(target.area > 0)
@@ -183,20 +195,25 @@ class MoseV2Rules(Rules):
     def summarise(self, frames: NDArray[np.float64]) -> Values:
         """Return the means over all frames, over the runs of absence and over the runs of return."""
         present = frames[:, 3] > 0
-        runs = np.split(np.arange(len(frames)), np.flatnonzero(np.diff(present)) + 1)[1:]  # without the first run
-        gone, back = ([run for run in runs if present[run[0]] == state] for state in (False, True))
-        values = {f"{name}-Mean": float(frames[:, k].sum()) / max(len(frames), 1)
-                  for k, name in enumerate(("J", "F_new", "F"))}  # fmt: skip
-        for kind, chosen in (("disappear", gone), ("reappear", back)):
+        starts = np.flatnonzero(np.diff(present)) + 1
+        runs: dict[str, list[NDArray[np.float64]]] = {"disappear": [], "reappear": []}
+        for run in np.split(frames, starts)[1:]:  # without the first run
+            kind = "reappear" if run[0, 3] > 0 else "disappear"
+            runs[kind].append(run)
+        values: Values = {}
+        for k, name in enumerate(("J", "F_new", "F")):
+            values[f"{name}-Mean"] = float(frames[:, k].sum()) / max(len(frames), 1)
+        for kind, chosen in runs.items():
             for k, name in enumerate(("J", "F_new")):
-                values[f"{kind}_{name}-Mean"] = mean(np.array([np.mean(frames[run, k]) for run in chosen]))
+                means = [np.mean(run[:, k]) for run in chosen]
+                values[f"{kind}_{name}-Mean"] = mean(np.array(means))
         return values
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return the means over all objects; disappear and reappear over the objects with runs of them."""
 
         def over_objects(name: str) -> float:
-            values = np.array([found[f"{name}-Mean"] for found in objects.values()])
+            values = column(objects.values(), f"{name}-Mean")
             return mean(values[~np.isnan(values)])
 
         scores = {name: over_objects(name) for name in ("J", "F", "F_new")}
@@ -224,14 +241,17 @@ class NafRules(Rules):
 
     def plan(self, video: Video) -> Plan:
         """Return the ids from 1 to the largest of the video, in all frames but the first and the last."""
-        largest, frames = max(int(video.truth(stem).max(initial=0)) for stem in video.stems), video.inner()
-        return dict.fromkeys(range(1, largest + 1), frames) if frames else {}
+        largest = max(int(video.truth(stem).max(initial=0)) for stem in video.stems)
+        return video.plan_up_to(largest)
 
     def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
         """Return J, and F of the boundaries by Sobel's gradient."""
-        prediction_edge, target_edge = sobel_outline(prediction), sobel_outline(target)
-        both = prediction_edge.length and target_edge.length
-        return jaccard(prediction, target), boundary_score(prediction_edge, target_edge) if both else 0.0
+        region = jaccard(prediction, target)
+        prediction_edge = sobel_outline(prediction)
+        target_edge = sobel_outline(target)
+        if not prediction_edge.length or not target_edge.length:
+            return region, 0.0
+        return region, boundary_score(prediction_edge, target_edge)
 
 
 class VosBenchmarkRules(Rules):
@@ -248,7 +268,8 @@ class VosBenchmarkRules(Rules):
 
     def plan(self, video: Video) -> Plan:
         """Return the ids of the scored frames, in all scored frames."""
-        numbers, frames = {0}, video.inner()
+        numbers = {0}
+        frames = video.inner()
         for stem in frames:
             numbers |= new_numbers(video.truth(stem), numbers)
         return dict.fromkeys(sorted(numbers - {0}), frames)
@@ -260,7 +281,7 @@ class VosBenchmarkRules(Rules):
     def summarise(self, frames: NDArray[np.float64]) -> Values:
         """Return the means from the first frame on with a pixel in either mask."""
         first = int(np.argmax(frames[:, 2] > 0))
-        return {f"{name}-Mean": float(np.mean(frames[first:, k])) for k, name in enumerate(("J", "F"))}
+        return {"J-Mean": float(np.mean(frames[first:, 0])), "F-Mean": float(np.mean(frames[first:, 1]))}
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return the means over all objects."""

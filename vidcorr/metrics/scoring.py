@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -50,6 +50,11 @@ class Video:
     def inner(self) -> list[str]:
         """Return the annotated frames without the first and the last, unless `keep_ends`."""
         return list(self.stems if self.keep_ends else self.stems[1:-1])
+
+    def plan_up_to(self, largest: int) -> Plan:
+        """Return the objects 1 to `largest`, each in the frames of `inner`; empty without such a frame."""
+        frames = self.inner()
+        return dict.fromkeys(range(1, largest + 1), frames) if frames else {}
 
 
 @dataclass(frozen=True)
@@ -121,13 +126,15 @@ class Rules:
             ValueError: for metadata that do not fit; without the name of the video.
         """
         first = self.ids(video.truth(video.stems[0]))
-        frames = video.inner()
         largest = int(first.max(where=first != 255, initial=0))
-        return dict.fromkeys(range(1, largest + 1), frames) if frames else {}
+        return video.plan_up_to(largest)
 
     def required(self, video: Video, plan: Plan) -> list[str]:
         """Return the frames that must have a prediction; some rules require frames beyond the `plan`."""
-        return list(dict.fromkeys(stem for stems in plan.values() for stem in stems if stem is not None))
+        frames: dict[str | None, None] = {}
+        for stems in plan.values():
+            frames |= dict.fromkeys(stems)
+        return [stem for stem in frames if stem is not None]
 
     def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
         """Return the measures of an object in a frame."""
@@ -152,9 +159,10 @@ class Rules:
             unseen: videos or categories that training has not seen, if the rules distinguish them.
         """
         names = next(iter(objects.values()))
-        scores = {name: float(np.mean([values[name] for values in objects.values()])) for name in names}
-        both = {"J&F-Mean": (scores["J-Mean"] + scores["F-Mean"]) / 2} if "F-Mean" in scores else {}
-        return both | scores
+        scores = {name: mean(column(objects.values(), name)) for name in names}
+        if "F-Mean" not in scores:
+            return scores
+        return {"J&F-Mean": (scores["J-Mean"] + scores["F-Mean"]) / 2, **scores}
 
 
 @dataclass(frozen=True)
@@ -247,10 +255,9 @@ class MaskScorer:
             found = object_outlines(ids, numbers)
             for number in numbers:
                 self.measured[place][number, stem] = self.rules.measure(found[number], target[number])
-            if any(outline.area for outline in found.values()):
+            if _is_shown(found):
                 self._found[place] = True
-            shows_object = any(outline.area for outline in target.values())
-            if shows_object and not self._found[place]:
+            if _is_shown(target) and not self._found[place]:
                 self._others[place].append(set(np.unique(ids).tolist()) - {0, 255})
 
     def _refuse_unknown(self, ids: Ids, label: str) -> None:
@@ -297,23 +304,31 @@ class MaskScorer:
                 predicted = ", ".join(map(str, sorted(set().union(*others))))
                 annotated = ", ".join(map(str, sorted(self.plan)))
                 raise ValueError(f"the predictions hold id {predicted}, the annotation {annotated}: none in common")
-        nothing = (0.0,) * len(self.rules.measures)
         found: list[dict[Object, Values]] = []
         for measured in self.measured:
             values: dict[Object, Values] = {}
             for number, stems in self.plan.items():
-                rows = [nothing if stem is None else measured[number, stem] for stem in stems]
-                values[number] = self.rules.summarise(np.array(rows, dtype=np.float64).reshape(-1, len(nothing)))
+                frames = np.zeros((len(stems), len(self.rules.measures)))
+                for place, stem in enumerate(stems):
+                    if stem is not None:
+                        frames[place] = measured[number, stem]
+                values[number] = self.rules.summarise(frames)
             found.append(values)
         return found
 
     def frame_means(self, measure: str) -> dict[str, float]:
         """Return frame → mean of a measure over the objects that count in it, of the last prediction."""
-        column = self.rules.measures.index(measure)
-        return {
-            stem: float(np.mean([self.measured[-1][number, stem][column] for number in numbers]))
-            for stem, numbers in self.objects.items()
-        }
+        place = self.rules.measures.index(measure)
+        means: dict[str, float] = {}
+        for stem, numbers in self.objects.items():
+            values = [self.measured[-1][number, stem][place] for number in numbers]
+            means[stem] = float(np.mean(values))
+        return means
+
+
+def _is_shown(outlines: Mapping[int, Outline]) -> bool:
+    """Return True if a frame shows a pixel of any object."""
+    return any(outline.area for outline in outlines.values())
 
 
 def require_text_order(stems: Sequence[str], rules: str) -> None:
@@ -341,9 +356,15 @@ def new_numbers(ids: Ids, known: Collection[int]) -> set[int]:
 
     To count the pixels of known ids takes a twentieth of the time of `np.unique`, and few masks have new ids.
     """
-    if sum(int(np.count_nonzero(ids == number)) for number in known) == ids.size:
+    known_pixels = sum(int(np.count_nonzero(ids == number)) for number in known)
+    if known_pixels == ids.size:
         return set()
     return set(np.unique(ids).tolist()) - set(known)
+
+
+def column(objects: Iterable[Values], name: str) -> NDArray[np.float64]:
+    """Return a value of all objects, `(N,)`."""
+    return np.array([values[name] for values in objects], np.float64)
 
 
 def mean(values: NDArray[np.float64]) -> float:
@@ -373,5 +394,7 @@ def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
     if measure.ndim != 1 or not measure.size:
         raise ValueError(f"values must be (T,) with at least one scored frame, got shape {measure.shape}")
     edges = np.round(np.linspace(1, len(measure), 5) + 1e-10).astype(int) - 1
-    first, last = measure[edges[0] : edges[1] + 1], measure[edges[3] : edges[4] + 1]
-    return known_mean(measure), float(np.mean(measure > 0.5)), known_mean(first) - known_mean(last)
+    first_quarter = measure[edges[0] : edges[1] + 1]
+    last_quarter = measure[edges[3] : edges[4] + 1]
+    recall = float(np.mean(measure > 0.5))
+    return known_mean(measure), recall, known_mean(first_quarter) - known_mean(last_quarter)

@@ -66,15 +66,21 @@ def _outlines(
     prediction: Masks, target: Masks, void: Masks | None, bound: float = BOUND
 ) -> Iterator[tuple[Outline, Outline]]:
     """Yield the outlines of both masks, frame by frame, without the void pixels."""
-    given = {"prediction": prediction, "target": target, "void": void}
-    arrays = {label: as_array(mask) for label, mask in given.items() if mask is not None}
-    if arrays["target"].ndim != 3 or len({mask.shape for mask in arrays.values()}) > 1:
+    arrays = {"prediction": as_array(prediction), "target": as_array(target)}
+    if void is not None:
+        arrays["void"] = as_array(void)
+    sizes = {mask.shape for mask in arrays.values()}
+    if arrays["target"].ndim != 3 or len(sizes) > 1:
         shapes = ", ".join(f"{label} {mask.shape}" for label, mask in arrays.items())
         raise ValueError(f"masks must be (T, H, W) of one shape, got {shapes}")
     for label, mask in arrays.items():
         if mask.dtype != bool and not (mask.dtype.kind in "iu" and np.isin(mask, (0, 1)).all()):
             raise ValueError(f"{label} must be bool, or integers 0 and 1, got {value_span(mask)}")
-    counted = ~arrays.pop("void", np.zeros(1)).astype(bool)
-    for pair in zip(*(mask.astype(bool) & counted for mask in arrays.values()), strict=True):
-        predicted, wanted = (object_outlines(mask, [1], bound)[1] for mask in pair)
-        yield predicted, wanted
+    predicted = arrays["prediction"].astype(bool)
+    wanted = arrays["target"].astype(bool)
+    if "void" in arrays:
+        counted = ~arrays["void"].astype(bool)
+        predicted &= counted
+        wanted &= counted
+    for predicted_mask, wanted_mask in zip(predicted, wanted, strict=True):
+        yield object_outlines(predicted_mask, [1], bound)[1], object_outlines(wanted_mask, [1], bound)[1]
