@@ -13,8 +13,8 @@ import torch
 
 from .. import LiirEncoder
 from ..checkpoints import METADATA_KEY, SUFFIXES, load_weights, write_checkpoint
-from ..trust import allow, make, pass_gate, reason
-from .families import FAMILIES, FROZEN, State, family_of
+from ..trust import allow, import_path, make, pass_gate, reason
+from .families import FAMILIES, FROZEN, State, family_of, without_prefix
 
 ENTRIES = ("state_dict", "teacher", "model")
 """Entries with the weights in official files: mm-style, MoCo and MAST; DINO (the evaluated network); CRW."""
@@ -26,12 +26,10 @@ HARMLESS: dict[str, Any] = {
     "numpy._core.multiarray.scalar": SCALAR,  # its home since numpy 2
     "numpy.dtype": np.dtype,
     "_codecs.encode": codecs.encode,
-    **{
-        f"{kind.__module__}.{kind.__qualname__}": kind
-        for kind in {type(np.dtype(name)) for name in ("bool", "int32", "int64", "float16", "float32", "float64", "U")}
-    },
 }
 """Name in a pickle → type, for types that official files hold beside the weights; none of them runs code."""
+for _name in ("bool", "int32", "int64", "float16", "float32", "float64", "U"):
+    HARMLESS[import_path(type(np.dtype(_name)))] = type(np.dtype(_name))
 
 
 def read_foreign(path: str | Path) -> tuple[State, Mapping[str, str]]:
@@ -58,12 +56,13 @@ def read_foreign(path: str | Path) -> tuple[State, Mapping[str, str]]:
             content, about = _read_safetensors(path)
         else:
             pairs: list[Any] = [(kind, name) for name, kind in HARMLESS.items()]
+            about = {}
             with torch.serialization.safe_globals(pairs):
-                content, about = torch.load(path, "cpu", weights_only=True), {}
+                content = torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # torch raises errors of many types for a senseless file
-        names_code = "Unsupported global" in str(error)
-        saved = "if you trust its source, save its weights alone: torch.load(FILE, weights_only=False), torch.save"
-        advice = saved if names_code else "is the download complete, and not a web page?"
+        advice = "is the download complete, and not a web page?"
+        if "Unsupported global" in str(error):
+            advice = "if you trust its source, save its weights alone: torch.load(FILE, weights_only=False), torch.save"
         raise ValueError(f"{path}: cannot be read; {advice} ({reason(error)})") from error
     entries: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
     place = next((name for name in ENTRIES if is_state(entries.get(name))), "")
@@ -71,15 +70,15 @@ def read_foreign(path: str | Path) -> tuple[State, Mapping[str, str]]:
     if not state or not is_state(state):
         held = ", ".join(map(str, entries)) or type(content).__name__
         raise ValueError(f"{path}: no weights under {', '.join(ENTRIES)} or at the top; it holds {held}")
-    others = [name for name, value in entries.items() if name != place and is_state(value) and len(value)]
+    others = [str(name) for name, value in entries.items() if name != place and is_state(value) and len(value)]
     if place and others:
-        about = {**about, "taken": f"weights of {place}; the file also holds {', '.join(map(str, others))}"}
-    state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
-    if all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+        about = {**about, "taken": f"weights of {place}; the file also holds {', '.join(others)}"}
+    weights = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
+    if all(name.startswith("module.") for name in weights):
+        weights = without_prefix(weights, "module.")
     if METADATA_KEY in entries:
         raise ValueError(f"{path}: already a checkpoint of vidcorr, no conversion is needed")
-    return dict(state), about
+    return weights, about
 
 
 def is_state(content: object) -> bool:
@@ -133,35 +132,42 @@ def convert(
     family = family_of(weights, spec, foreign) if kind == "auto" else kind
     try:
         converted = FAMILIES[family].convert(weights, spec)
-        noted = {name: about[name].split(",") for name in ("mean", "std") if name in about}
-        normalisation = {name: tuple(map(float, numbers)) for name, numbers in noted.items()}
+        normalisation: dict[str, Any] = {}
+        for name in ("mean", "std"):
+            if name in about:
+                normalisation[name] = tuple(map(float, about[name].split(",")))
     except KeyError as error:
         raise ValueError(f"{foreign}: taken for {family}, it lacks {error}") from error
     except ValueError as error:
         raise ValueError(f"{foreign}: taken for {family}: {error}") from error
     recipe = pass_gate(converted.class_path, converted.init_args | normalisation, foreign)
-    state = converted.state
-    norms = [name.removesuffix("running_mean") for name in state if name.endswith("running_mean")]
-    # torch before 0.4.1 did not save the BatchNorms' numbers of batches, which are not used
-    state = {f"{norm}num_batches_tracked": torch.zeros((), dtype=torch.long) for norm in norms} | state
+    batches: State = {}  # of the BatchNorms: torch before 0.4.1 did not save their number, which is not used
+    for name in converted.state:
+        if name.endswith("running_mean"):
+            norm = name.removesuffix("running_mean")
+            batches[f"{norm}num_batches_tracked"] = torch.zeros((), dtype=torch.long)
     module = make(recipe, foreign)
-    load_weights(module, state, f"{foreign}, taken for {family} ({spec or converted.init_args})")
+    load_weights(module, batches | converted.state, f"{foreign}, taken for {family} ({spec or converted.init_args})")
     write_checkpoint(module, output)
-    name, _, flags = converted.benchmark.partition(" ")
+    benchmark, _, flags = converted.benchmark.partition(" ")
+    measure = f"vidcorr validate --ckpt_path {shlex.quote(str(output))} --on {benchmark}=FOLDER {flags}"
     return {
         "family": family,
         "class_path": converted.class_path,
         "init_args": recipe.arguments,
         "unused": converted.unused,
         "note": "; ".join(filter(None, (about.get("taken", ""), converted.note))),
-        "measure": f"vidcorr validate --ckpt_path {shlex.quote(str(output))} --on {name}=FOLDER {flags}".strip(),
+        "measure": measure.strip(),
     }
 
 
 def account(report: Mapping[str, Any]) -> str:
     """Return a result of `convert` as printed lines."""
     arguments = ", ".join(f"{name}={value}" for name, value in report["init_args"].items())
-    rows = [("family", report["family"]), ("made", f"{report['class_path'].rpartition('.')[2]}({arguments})")]
-    rows += [("not used", f"{why}: {count} tensors") for why, count in Counter(report["unused"].values()).items()]
-    rows += [(name, report[name]) for name in ("note", "measure")]
+    kind = report["class_path"].rpartition(".")[2]
+    rows = [("family", report["family"]), ("made", f"{kind}({arguments})")]
+    for why, count in Counter(report["unused"].values()).items():
+        rows.append(("not used", f"{why}: {count} tensors"))
+    rows.append(("note", report["note"]))
+    rows.append(("measure", report["measure"]))
     return "\n".join(f"  {name:<10}  {text}" for name, text in rows if text)

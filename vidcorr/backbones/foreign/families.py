@@ -67,29 +67,56 @@ class Family:
         unused: dict[str, str] = {}
         unknown: list[str] = []
         for key, tensor in state.items():
-            if reason := _expanded(self.left_out, key):
+            reason = _by_first_rule(self.left_out, key)
+            name = _by_first_rule(self.names, key)
+            if reason:
                 unused[key] = reason
-            elif not (name := _expanded(self.names, key)):
+            elif not name:
                 unknown.append(key)
             elif name in renamed:
                 raise ValueError(f"two tensors of the file, one of them {key}, would both become {name}")
             else:
                 renamed[name] = tensor
         if unknown:
-            more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-            raise ValueError(f"no rule covers these tensors: {', '.join(sorted(unknown)[:3])}{more}")
+            listed = ", ".join(sorted(unknown)[:3])
+            if len(unknown) > 3:
+                listed += f" and {len(unknown) - 3} more"
+            raise ValueError(f"no rule covers these tensors: {listed}")
         made = self.make(renamed, spec)
-        return made._replace(unused=unused | dict(made.unused), note="; ".join(filter(None, (self.note, made.note))))
+        note = "; ".join(filter(None, (self.note, made.note)))
+        return made._replace(unused=unused | dict(made.unused), note=note)
+
+    def recognises(self, state: State) -> bool:
+        """Return whether each sign of the family matches a key; a family without signs recognises nothing."""
+        for sign in self.signs:
+            if not any(re.fullmatch(sign, key) for key in state):
+                return False
+        return bool(self.signs)
 
 
-def _expanded(rules: Mapping[str, str], key: str) -> str | None:
-    """Rename a key by the first rule that matches it."""
-    matches = ((re.fullmatch(pattern, key), target) for pattern, target in rules.items())
-    return next((match.expand(target) for match, target in matches if match), None)
+def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
+    """Return the target of the first rule whose pattern matches a key; None if no rule does."""
+    for pattern, target in rules.items():
+        match = re.fullmatch(pattern, key)
+        if match:
+            return match.expand(target)
+    return None
+
+
+def without_prefix(state: Mapping[str, Tensor], prefix: str) -> State:
+    """Return the weights whose names begin with a prefix, under the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def frozen(spec: str, state: State, benchmark: str = "davis", unused: Mapping[str, str] = {}) -> Converted:
-    """Return the conversion to a `FrozenEncoder` of the network `spec`; see `Converted`."""
+    """Return the conversion to a `FrozenEncoder`.
+
+    Args:
+        spec: name of the network.
+        state: weights under the network's own names.
+        benchmark: name for `--on` and flags closest to the source's evaluation.
+        unused: key → reason to leave it out.
+    """
     weights = {f"encoder.network.{name}": tensor for name, tensor in state.items()}
     return Converted(FROZEN, {"spec": spec}, weights, benchmark, unused)
 
@@ -99,12 +126,17 @@ RESNETS = [name for name in list_models() if get_model_builder(name).__module__ 
 
 def resnet_of(state: State) -> str:
     """Return the name of torchvision's ResNet with the names and shapes nearest to the weights'."""
-    theirs = {(name, tensor.shape) for name, tensor in state.items()}
+    shapes = _shapes_of(state)
 
-    def differences(spec: str) -> int:
-        return len({(name, tensor.shape) for name, tensor in _weights_of(spec).items()} ^ theirs)
+    def differences(name: str) -> int:
+        return len(_shapes_of(_weights_of(f"torchvision:{name}")) ^ shapes)
 
-    return min((f"torchvision:{name}" for name in RESNETS), key=differences)
+    return f"torchvision:{min(RESNETS, key=differences)}"
+
+
+def _shapes_of(state: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
+    """Return the weights' names with their shapes."""
+    return {(name, tensor.shape) for name, tensor in state.items()}
 
 
 @functools.cache
@@ -119,15 +151,20 @@ VFS_HEADS = {*(f"projector.{layer}" for layer in (0, 1, 3, 4, 6, 7)), *(f"predic
 
 
 def _vfs(state: State, spec: str | None) -> Converted:
-    backbone = {name.removeprefix("backbone."): state[name] for name in state if name.startswith("backbone.")}
+    backbone = without_prefix(state, "backbone.")
     heads = [name for name in state if not name.startswith("backbone.")]
     spec = spec or resnet_of(backbone)
     # the released evaluation of R50 has a wider neighbourhood than that of R18
     benchmark = "davis_vfs_r50" if spec.endswith("resnet50") else "davis"
-    if {name.rpartition(".")[0] for name in heads} != VFS_HEADS:
+    layers = {name.rpartition(".")[0] for name in heads}
+    if layers != VFS_HEADS:
         return frozen(spec, backbone, benchmark, dict.fromkeys(heads, "head of another form than VFSSimSiam's"))
-    widths = {f"{head}_dim": len(state[f"{head}.0.weight"]) for head in ("projector", "predictor")}
-    return Converted("lightning_modules.vfs_simsiam.VFSSimSiam", {"backbone": spec, **widths}, state, benchmark)
+    arguments = {
+        "backbone": spec,
+        "projector_dim": len(state["projector.0.weight"]),
+        "predictor_dim": len(state["predictor.0.weight"]),
+    }
+    return Converted("lightning_modules.vfs_simsiam.VFSSimSiam", arguments, state, benchmark)
 
 
 LIIR_BENCHMARK = "davis --protocol liir-reference --stage affinity"
@@ -179,22 +216,29 @@ def _dinov2(state: State, spec: str | None) -> Converted:
 
     third = "storage_tokens" in state
     biases = [name for name in state if name.endswith("attn.qkv.bias")]
-    # the bias of the keys, the middle third, is always zero; some models have no bias
-    biased = any(bool((part != 0).any()) for name in biases for part in state[name].tensor_split(3)[::2])
+    biased = False
+    for name in biases:  # some models have no bias, and the bias of the keys is always zero
+        queries, _, values = state[name].tensor_split(3)
+        biased |= bool(queries.any()) or bool(values.any())
     if spec is None:
         size, patch = _transformer_size(state)
-        registers = f"_reg{state['register_tokens'].shape[1]}" if "register_tokens" in state else ""
-        third_kind = "_dinov3_qkvb" if biased else "_dinov3"
-        kind = third_kind if third else f"{registers}_dinov2"
-        spec = f"timm:vit_{size}_patch{patch}{kind}"
-    zeros = biases if third and not biased else ()
-    unused = dict.fromkeys(zeros, "all zeros, which this network of timm leaves out")
+        kind = "dinov2"
+        if third:
+            kind = "dinov3_qkvb" if biased else "dinov3"
+        elif "register_tokens" in state:
+            kind = f"reg{state['register_tokens'].shape[1]}_dinov2"
+        spec = f"timm:vit_{size}_patch{patch}_{kind}"
+    used = dict(state)
+    unused: dict[str, str] = {}
+    if third and not biased:
+        unused = dict.fromkeys(biases, "all zeros, which this network of timm leaves out")
+        for name in biases:
+            del used[name]
     with torch.device("meta"):
         network: Any = build_network(spec)
     library: Any = eva if third else vision_transformer
-    used = {name: tensor for name, tensor in state.items() if name not in unused}
-    # timm recognises these files by their mask token
-    weights = library.checkpoint_filter_fn(used | {"mask_token": torch.empty(0)}, network)
+    used["mask_token"] = torch.empty(0)  # by which timm recognises these files
+    weights = library.checkpoint_filter_fn(used, network)
     return frozen(spec, weights, OWN_CHOICE, unused)
 
 
@@ -213,24 +257,31 @@ def _prefix_of(state: State, names: Collection[str]) -> str:
     """Return the prefix with which all names are in the state; empty if no prefix fits."""
     wanted = [name for name in names if not name.endswith("num_batches_tracked")]
     prefixes = sorted(key.removesuffix(wanted[0]) for key in state if key.endswith(wanted[0]))
-    fitting = (prefix for prefix in prefixes if state.keys() >= {prefix + name for name in wanted})
-    return next(filter(PREFIX.fullmatch, fitting), "")
+    for prefix in filter(PREFIX.fullmatch, prefixes):
+        if all(prefix + name in state for name in wanted):
+            return prefix
+    return ""
 
 
 def _of_library(state: State, spec: str | None) -> Converted:
     """Take weights under the names of torchvision or timm or with a `PREFIX`, with or without the classifier."""
     prefix = _prefix_of(state, RESNET if spec is None else _weights_of(spec))
     unused = {name: f"without the prefix {prefix}" for name in state if not name.startswith(prefix)}
-    state = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name not in unused}
+    state = without_prefix(state, prefix)
     if spec is None and "conv1.weight" not in state:
         raise ValueError("the keys do not show the network; name its architecture, such as timm:resnet18.a1_in1k")
     spec = spec or resnet_of(state)
     ours = _weights_of(spec)
-    reasons = {name: reason for name in state if name not in ours and (reason := _expanded(NOT_NEEDED, name))}
-    used = {name: tensor for name, tensor in state.items() if name not in reasons}
-    unused |= {prefix + name: reason for name, reason in reasons.items()}
-    made = frozen(spec, used, OWN_CHOICE if "patch_embed.proj.weight" in state else "davis", unused)
-    return made._replace(note=f"names taken without their prefix {prefix}" if prefix else "")
+    used: State = {}
+    for name, tensor in state.items():
+        reason = _by_first_rule(NOT_NEEDED, name)
+        if name in ours or reason is None:
+            used[name] = tensor
+        else:
+            unused[prefix + name] = reason
+    benchmark = OWN_CHOICE if "patch_embed.proj.weight" in state else "davis"
+    made = frozen(spec, used, benchmark, unused)
+    return made._replace(note=f"names taken without their prefix {prefix}") if prefix else made
 
 
 def _crw(state: State, spec: str | None) -> Converted:
@@ -256,7 +307,7 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
         ValueError: if neither keys nor name decide.
     """
     for name, family in FAMILIES.items():
-        if family.signs and all(any(re.fullmatch(sign, key) for key in state) for sign in family.signs):
+        if family.recognises(state):
             return name
     if spec is not None:
         return "timm" if spec.startswith("timm:") else "torchvision"

@@ -45,9 +45,14 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
     load = _loading_code(network, named, output)
     header = {"method": method, "vidcorr": version("vidcorr"), "architecture": named}
     if not isinstance(network, LiirEncoder):  # Liir takes Lab
-        encoder = next((part for part in path if isinstance(part, Encoder)), None)
-        mean, std = (encoder.mean, encoder.std) if encoder else (IMAGENET_MEAN, IMAGENET_STD)  # as views of a method
-        header |= {"mean": ", ".join(map(str, mean)), "std": ", ".join(map(str, std))}
+        mean = IMAGENET_MEAN  # as views of a method
+        std = IMAGENET_STD
+        for part in reversed(path):  # the outermost encoder counts
+            if isinstance(part, Encoder):
+                mean = part.mean
+                std = part.std
+        header["mean"] = ", ".join(map(str, mean))
+        header["std"] = ", ".join(map(str, std))
     output.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(output) as temporary:
         tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
@@ -65,8 +70,11 @@ def _loading_code(network: Any, architecture: str, output: Path) -> str:
         classifier = next(name for name, child in network.named_children() if isinstance(child, nn.Identity))
         made = f"network = torchvision.models.{name}()\nnetwork.{classifier} = torch.nn.Identity()"
         return f"import safetensors.torch, torch, torchvision\n{made}\nnetwork.load_state_dict({file})"
-    stated = network.arguments.items() if isinstance(network, LiirEncoder) else ()
-    arguments = ", ".join(f"{key}={value!r}" for key, value in stated)
-    made = f"LiirEncoder({arguments})" if arguments else f"build_network({architecture!r})"
-    imports = f"import safetensors.torch\nfrom vidcorr.backbones import {made.partition('(')[0]}"
+    builder = "build_network"
+    arguments = repr(architecture)
+    if isinstance(network, LiirEncoder):
+        builder = "LiirEncoder"
+        arguments = ", ".join(f"{key}={value!r}" for key, value in network.arguments.items())
+    made = f"{builder}({arguments})"
+    imports = f"import safetensors.torch\nfrom vidcorr.backbones import {builder}"
     return f"{imports}\nnetwork = {made}\nnetwork.load_state_dict({file})"
