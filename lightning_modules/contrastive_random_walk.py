@@ -9,7 +9,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import MultiStepLR
 
 from vidcorr.backbones import Normalise, pooled_width
-from vidcorr.backbones.networks import LAYER_OF_STAGE, is_resnet, resnet_maps
+from vidcorr.backbones.resnet import LAYER_OF_STAGE, is_resnet, resnet_maps
 from vidcorr.functional.losses import contrastive_random_walk_loss, drop_edges
 from vidcorr.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
 from vidcorr.functional.ranks import world_size_and_rank

@@ -12,7 +12,7 @@ from lightning_modules import ContrastiveRandomWalk
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr.backbones import crw_training_resnet18, module_from_checkpoint
-from vidcorr.backbones.networks import resnet_maps
+from vidcorr.backbones.resnet import resnet_maps
 from vidcorr.functional import contrastive_random_walk_loss
 
 TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "patch_size": 16, "patch_stride": 8}

@@ -5,6 +5,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -58,7 +59,8 @@ def refuse_options(network: str, options: Mapping[str, Any]) -> None:
     Raises:
         ValueError: one line that names the network and the options.
     """
-    if given := [name for name, value in options.items() if value]:
+    given = [name for name, value in options.items() if value]
+    if given:
         raise ValueError(f"{network}: has no option {', '.join(given)}; {UNDILATED}")
 
 
@@ -121,9 +123,10 @@ class FeatureExtractor(nn.Module, ABC):
         self.stage = stage
         self.stages = [stage] if isinstance(stage, str) else stage
         self._parts_of = {name: name.split("+") for name in self.stages}
-        self.parts = list(dict.fromkeys(part for parts in self._parts_of.values() for part in parts))
-        if unknown := [part for part in self.parts if part not in known]:
-            raise ValueError(f"stage {unknown[0]!r}: {network} has {', '.join(known)}; null is its default")
+        self.parts = list(dict.fromkeys(chain.from_iterable(self._parts_of.values())))
+        for part in self.parts:
+            if part not in known:
+                raise ValueError(f"stage {part!r}: {network} has {', '.join(known)}; null is its default")
 
     def folded(self) -> "FeatureExtractor":
         """Return a copy with BatchNorms folded into convolutions; itself, for a network without them."""
@@ -261,16 +264,17 @@ class MapExtractor(FeatureExtractor):
         normalise: nn.Module | None = None,
     ) -> None:
         kind = type(network).__name__
-        known = [OUTPUT, *(f"stage{number}" for number in range(1, (_staged(network) if normalise else 0) + 1))]
+        known = [OUTPUT]
+        if normalise is not None:
+            known += [f"stage{number}" for number in range(1, _stages_of_timm(network) + 1)]
         super().__init__(stage or OUTPUT, known, kind)
         self.network: Any = network
         self.normalise = normalise
         self.eval()
-        stated = getattr(network, "stride", None)
         strides = {}
         for name, output in self._probed(kind).items():
             named = kind if self.normalise is None else f"{kind}, {name}"
-            strides[name] = measured_stride(output, named, stated if isinstance(stated, int) else None)
+            strides[name] = measured_stride(output, named, stated_stride(network))
             if stride not in (None, strides[name]):
                 raise ValueError(f"{kind}: the stride of {name} is {strides[name]}, not {stride}; leave stride out")
         self.set_strides(strides)
@@ -307,7 +311,8 @@ class MapExtractor(FeatureExtractor):
     def maps(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps of `parts` by name."""
         if self.normalise is None:
-            return {OUTPUT: self.network(images.to(next(self.network.parameters(), images).dtype))}
+            weights = next(self.network.parameters(), images)
+            return {OUTPUT: self.network(images.to(weights.dtype))}
         images = self.normalise(images)
         wanted = sorted(int(name.removeprefix("stage")) - 1 for name in self.parts if name != OUTPUT)
         found: dict[str, Tensor] = {}
@@ -315,22 +320,31 @@ class MapExtractor(FeatureExtractor):
             maps = self.network.forward_intermediates(
                 images, indices=wanted, stop_early=True, output_fmt="NCHW", intermediates_only=True
             )
-            found = {f"stage{index + 1}": features for index, features in zip(wanted, maps, strict=True)}
+            for index, features in zip(wanted, maps, strict=True):
+                found[f"stage{index + 1}"] = features
         if OUTPUT in self.parts and hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT returns tokens
             found[OUTPUT] = self.network.forward_intermediates(
                 images, indices=1, norm=self.final_norm, output_fmt="NCHW", intermediates_only=True
             )[0]
         elif OUTPUT in self.parts:
             last = self.network.forward_features(images)
-            channels_last = str(getattr(self.network, "output_fmt", "")).endswith("NHWC")
-            found[OUTPUT] = last.permute(0, 3, 1, 2) if channels_last and last.ndim == 4 else last
+            if str(getattr(self.network, "output_fmt", "")).endswith("NHWC") and last.ndim == 4:
+                last = last.permute(0, 3, 1, 2)
+            found[OUTPUT] = last
         return found
 
 
-def _staged(network: Any) -> int:
+def _stages_of_timm(network: Any) -> int:
     """Return the number of stages that timm describes."""
-    info = getattr(network, "feature_info", None) if hasattr(network, "forward_intermediates") else None
-    return len(info or ())
+    if not hasattr(network, "forward_intermediates"):
+        return 0
+    return len(getattr(network, "feature_info", None) or ())
+
+
+def stated_stride(network: object) -> int | None:
+    """Return a network's attribute `stride`, pixels per cell; None if it is missing or no integer (a convolution's)."""
+    stride = getattr(network, "stride", None)
+    return stride if isinstance(stride, int) else None
 
 
 def blank(network: nn.Module, size: Sequence[int]) -> Tensor:

@@ -11,7 +11,7 @@ from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
 from .description import Network
 from .extractor import FeatureExtractor
-from .networks import LAYER_OF_STAGE, folded_copy, named_blocks, stage_of
+from .resnet import LAYER_OF_STAGE, folded_copy, named_blocks, stage_of
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
 Modulation = Callable[[Tensor], Tensor]

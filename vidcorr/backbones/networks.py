@@ -1,7 +1,5 @@
-"""Networks by name, for modules to train and benchmarks to evaluate; ResNets and the features of their stages."""
+"""Networks by name, for modules to train and benchmarks to evaluate."""
 
-import copy
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -10,13 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import near
-from ..functional.device import M, shared_copy
+from ..functional.device import shared_copy
 from .checkpoints import SUFFIXES
 from .description import RANDOM_WEIGHTS, Network, architecture_name
-from .extractor import Dilated, FeatureExtractor, describe_output
+from .extractor import describe_output
+from .resnet import remove_strides
 from .torchvision_models import build_torchvision
 from .trust import allow, import_named, reason
 from .video import VideoEncoder
@@ -54,8 +52,10 @@ def full_name(name: str) -> tuple[str, bool]:
         >>> full_name("torchvision:resnet18")
         ('torchvision:resnet18', False)
     """
-    spec = SHORT_NAMES[name].partition("@")[0] if name in SHORT_NAMES else name
-    return spec, name in SHORT_NAMES and spec.startswith("timm:")
+    if name not in SHORT_NAMES:
+        return name, False
+    spec, _, _ = SHORT_NAMES[name].partition("@")
+    return spec, spec.startswith("timm:")
 
 
 def split_view(text: str) -> tuple[str, str]:
@@ -134,16 +134,17 @@ def named_network(spec: str, pretrained: bool = False) -> tuple[Any, Network]:
     spec, is_pretrained = full_name(spec)
     pretrained = pretrained or is_pretrained
     library, separator, name = spec.partition(":")
-    seed: int | None = torch.initial_seed()
     if not separator:
         import torchvision
 
-        known = {name: f"torchvision:{name}" for name in torchvision.models.list_models()}
-        known |= {name: name for name in ("raw_colour", *SHORT_NAMES)}
-        meant = "".join(f"; did you mean {known[name]}?" for name in get_close_matches(spec, known, 1))
+        names = torchvision.models.list_models()
+        meant = ""
+        for close in get_close_matches(spec, [*names, "raw_colour", *SHORT_NAMES], 1):
+            meant = f"; did you mean {'torchvision:' if close in names else ''}{close}?"
         raise ValueError(f"backbone {spec!r}: write timm:NAME, torchvision:NAME or package.module:callable{meant}")
     network: Any
     origin = f"weights of {library}" if pretrained else RANDOM_WEIGHTS
+    seed = None if pretrained else torch.initial_seed()
     if library == "timm":
         network = _timm(name, pretrained)
     elif library == "torchvision":
@@ -152,18 +153,22 @@ def named_network(spec: str, pretrained: bool = False) -> tuple[Any, Network]:
     elif library == "transformers":
         from .transformers_models import from_transformers
 
-        network, origin = from_transformers(name), f"weights of {library}"
+        network = from_transformers(name)
+        origin = f"weights of {library}"
+        seed = None
     elif pretrained:
         raise ValueError(f"backbone {spec}: pretrained=True needs a timm: or torchvision: name")
     else:
         state = torch.get_rng_state()
-        network, origin = imported(library, name), f"weights of {spec}"  # random or loaded: only the callable knows
-        seed = None if torch.equal(state, torch.get_rng_state()) else seed
+        network = imported(library, name)
+        origin = f"weights of {spec}"  # random or loaded: only the callable knows
+        if torch.equal(state, torch.get_rng_state()):  # it drew no numbers
+            seed = None
     described = Network(
         name=architecture_name(spec.rpartition(":")[2]),
         weights=origin,
         spec=spec,
-        seed=None if origin == f"weights of {library}" else seed,
+        seed=seed,
         loaded=origin != RANDOM_WEIGHTS,
     )
     if isinstance(network, nn.Module):
@@ -238,131 +243,6 @@ def pooled_width(network: nn.Module) -> int:
             f"example by network.{called[-1]} = torch.nn.Identity()"
         )
     return output.shape[1]
-
-
-LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
-NATURAL_STRIDE = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
-SIAMFC_DILATION = {"res4": 2, "res5": 4}
-
-
-def is_resnet(network: nn.Module) -> bool:
-    """Return whether a network has a ResNet's parts under the names that torchvision and timm both use."""
-    return all(hasattr(network, part) for part in ("conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values()))
-
-
-def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
-    """Return the blocks of a ResNet in order, `res2.b1` and so on → module."""
-    layers = {stage: network.get_submodule(layer).children() for stage, layer in LAYER_OF_STAGE.items()}
-    return {f"{stage}.b{n}": block for stage, layer in layers.items() for n, block in enumerate(layer, start=1)}
-
-
-def stage_of(block: str) -> str:
-    """Return the stage of a block: `res4.b1` → `res4`."""
-    return block.partition(".")[0]
-
-
-def folded_copy(network: M) -> M:
-    """Return a copy with every BatchNorm folded into the convolution before it: the same maps to rounding, faster.
-
-    The copy does not share weights: make a new copy after training. It is channels last. The blocks of torchvision,
-    timm and this project register a BatchNorm right after its convolution.
-    """
-    fast = copy.deepcopy(network)
-    for module in list(fast.modules()):
-        for (first, convolution), (second, norm) in itertools.pairwise(list(module.named_children())):
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, first, fuse_conv_bn_eval(convolution, norm))
-                setattr(module, second, nn.Identity())
-    return fast.to(memory_format=torch.channels_last)
-
-
-class ResNetExtractor(FeatureExtractor):
-    """A view of the stages of a ResNet.
-
-    It changes strides and dilations of the network, so pass a copy (`shared_copy`).
-
-    Args:
-        network: a ResNet in torchvision's or timm's naming, taken over by this view.
-        normalise: applied to RGB in [0, 1] first.
-        stage: `res2 … res5`, a block (`res4.b1`), or a list of names.
-        stride: pixels per cell at most; strides of later stages are removed. None keeps the network's strides.
-        dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
-            (VFS, section 4.2, as in SiamFC's evaluation). "released": as in the released code of VFS: half the dilation
-            in the first block of a stage, and in blocks of two 3×3 convolutions (ResNet-18 and 34) none in the second.
-
-    Raises:
-        ValueError: if a stage does not exist, or if `stride` cannot be reached by removing strides.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        normalise: nn.Module,
-        stage: str | list[str] = "res4",
-        stride: int | None = None,
-        dilated: Dilated = False,
-    ) -> None:
-        blocks = named_blocks(network)
-        super().__init__(stage, [*dict.fromkeys(map(stage_of, blocks)), *blocks], "this ResNet")
-        if stride is not None and stride not in NATURAL_STRIDE.values():
-            raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
-        coarsest = 8 if dilated else stride or NATURAL_STRIDE["res5"]
-        for name, layer in LAYER_OF_STAGE.items():
-            if NATURAL_STRIDE[name] > coarsest:
-                remove_strides(network.get_submodule(layer))
-        self.dilated = dilated
-        if dilated:
-            for name, dilation in SIAMFC_DILATION.items():
-                for index, block in enumerate(network.get_submodule(LAYER_OF_STAGE[name]).children()):
-                    released = dilated == "released"
-                    _dilate(block, dilation // 2 if released and index == 0 else dilation, only_first=released)
-        self.normalise = normalise
-        self.stem = nn.Sequential(*_stem(network))
-        last = max(n for n, name in enumerate(blocks) if {name, stage_of(name)} & {*self.parts})
-        needed = list(blocks.items())[: last + 1]
-        self.blocks = nn.ModuleDict({name.replace(".", "_"): block for name, block in needed})  # a key holds no dot
-        self.set_strides({part: min(NATURAL_STRIDE[stage_of(part)], coarsest) for part in self.parts})
-        self.eval()
-
-    def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the maps of `parts` by name."""
-        found: dict[str, Tensor] = {}
-        x = self.stem(self.normalise(images))
-        for key, block in self.blocks.items():
-            x = block(x)
-            found |= {part: x for part in (key.partition("_")[0], key.replace("_", ".")) if part in self.parts}
-        return found
-
-    folded = folded_copy
-
-
-def resnet_maps(network: nn.Module, images: Tensor) -> Tensor:
-    """Return the last map of a ResNet, before its pooling: normalised `(N, 3, H, W)` → `(N, C, h, w)`."""
-    x = images
-    for part in (*_stem(network), *map(network.get_submodule, LAYER_OF_STAGE.values())):
-        x = part(x)
-    return x
-
-
-def _stem(network: nn.Module) -> list[nn.Module]:
-    activation = "relu" if hasattr(network, "relu") else "act1"  # timm's name
-    return [network.get_submodule(name) for name in ("conv1", "bn1", activation, "maxpool")]
-
-
-def remove_strides(blocks: nn.Module) -> None:
-    """Set the strides of a stage's convolutions and poolings to 1, in place; timm's blurred poolings too."""
-    for module in blocks.modules():
-        if isinstance(stride := getattr(module, "stride", None), int | tuple):
-            module.stride = 1 if isinstance(stride, int) else (1,) * len(stride)  # type: ignore[assignment]
-            if isinstance(module, nn.AvgPool2d):
-                module.kernel_size, module.padding = 1, 0
-
-
-def _dilate(block: nn.Module, dilation: int, only_first: bool) -> None:
-    convolutions = [m for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
-    for module in convolutions[:1] if only_first else convolutions:
-        module.dilation = module.padding = (dilation, dilation)
-        module._reversed_padding_repeated_twice = [dilation] * 4  # used by padding modes other than zeros
 
 
 def crw_resnet18() -> nn.Module:

@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from ..functional.device import device_of, held_networks, on_device, to_device
 from .description import Network
-from .extractor import IMAGENET_MEAN, IMAGENET_STD, describe_output
+from .extractor import IMAGENET_MEAN, IMAGENET_STD, describe_output, stated_stride
 
 Upsampling = Literal["trilinear", "cubic"]
 Layout = Literal["CTHW", "TCHW"]
@@ -96,8 +96,12 @@ class Clips:
                 raise ValueError(f"{name} must be {' or '.join(get_args(known))}, got {value!r}")
         if tubelet < 1 or window < 1 or window % tubelet:
             raise ValueError(f"tubelets of {tubelet} frames do not divide a window of {window}")
-        self.net, self.window, self.tubelet, self.layout = net, window, tubelet, layout
-        self.mean, self.std = mean, std
+        self.net = net
+        self.window = window
+        self.tubelet = tubelet
+        self.layout = layout
+        self.mean = mean
+        self.std = std
         self.stride = stated_stride(net)
         self._weights = upsampling_weights(window // tubelet, window, upsampling)
 
@@ -114,19 +118,22 @@ class Clips:
             ValueError: for an unexpected shape of the network's output.
         """
         frames = iter(frames)
-        while clip := list(islice(frames, self.window)):
+        for first in frames:
+            clip = [first, *islice(frames, self.window - 1)]
             yield from self._encoded(torch.stack(clip))
 
     @torch.no_grad()
     def _encoded(self, clip: Tensor) -> Tensor:
         """Return the maps `(T, C, h, w)` of the frames `(T, 3, H, W)` of a window."""
-        frames, height = len(clip), clip.shape[2]
+        frames, _, height, _ = clip.shape
         if self.mean is not None:
             mean, std = to_device([self.mean, self.std], clip.device).view(2, 3, 1, 1)
             clip = (clip - mean) / std
         if frames < self.window:
             clip = torch.cat([clip, clip.new_zeros(self.window - frames, *clip.shape[1:])])
-        maps = as_tensor(self.net((clip.transpose(0, 1) if self.layout == "CTHW" else clip)[None]))
+        if self.layout == "CTHW":
+            clip = clip.transpose(0, 1)
+        maps = as_tensor(self.net(clip[None]))
         tubelets = self._weights.shape[1]
         if maps.ndim != 5 or len(maps) != 1 or maps.shape[2] != tubelets:
             raise ValueError(f"Clips: expected a map (1, C, {tubelets}, h, w), got {tuple(maps.shape)}")
@@ -167,12 +174,6 @@ class Recurrent:
             yield features
 
 
-def stated_stride(network: object) -> int | None:
-    """Return a network's attribute `stride`, pixels per cell; None if it is missing or no integer (a convolution's)."""
-    stride = getattr(network, "stride", None)
-    return stride if isinstance(stride, int) else None
-
-
 class VideoNetwork(nn.Module):
     """A video encoder as the network of a module such as `FrozenEncoder`; its weights are registered.
 
@@ -211,9 +212,11 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
         rule: see `Clips`.
     """
     unit = torch.eye(inputs, dtype=torch.float64)[None, None]
+    size = (outputs, inputs)
+    if rule == "trilinear":
+        return interpolate(unit, size, mode="bilinear")[0, 0].float()
     # antialiasing changes nothing where places are added, but it is by Keys' kernel with a = −0.5
-    mode, antialias = ("bilinear", False) if rule == "trilinear" else ("bicubic", True)
-    return interpolate(unit, (outputs, inputs), mode=mode, antialias=antialias)[0, 0].float()
+    return interpolate(unit, size, mode="bicubic", antialias=True)[0, 0].float()
 
 
 def as_tensor(array: object) -> Tensor:

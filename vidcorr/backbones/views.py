@@ -9,7 +9,7 @@ from torch import nn
 from ..functional.device import device_of, shared_copy
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, MapExtractor, Normalise, RawColour, refuse_options
 from .liir_encoder import LiirEncoder, LiirExtractor
-from .networks import ResNetExtractor, is_resnet
+from .resnet import ResNetExtractor, is_resnet
 from .torchvision_models import MapOfTorchvision, last_map_of
 from .trust import LIBRARIES
 from .vit import ViTExtractor, is_vit

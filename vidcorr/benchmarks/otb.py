@@ -12,7 +12,7 @@ from torch import nn
 
 from ..backbones import build_encoder
 from ..backbones.extractor import Dilated
-from ..backbones.networks import is_resnet
+from ..backbones.resnet import is_resnet
 from ..datasets import BoxSequence, Otb
 from ..datasets.otb import Version
 from ..functional import TrackingProtocol

@@ -1,0 +1,147 @@
+"""ResNets of torchvision and timm: the views of their stages, dilations and folded BatchNorms."""
+
+import copy
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..functional.device import M
+from .extractor import Dilated, FeatureExtractor
+
+LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
+NATURAL_STRIDE = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
+SIAMFC_DILATION = {"res4": 2, "res5": 4}
+
+
+def is_resnet(network: nn.Module) -> bool:
+    """Return whether a network has a ResNet's parts under the names that torchvision and timm both use."""
+    return all(hasattr(network, part) for part in ("conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values()))
+
+
+def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the blocks of a ResNet in order, `res2.b1` and so on → module."""
+    blocks: dict[str, nn.Module] = {}
+    for stage, layer in LAYER_OF_STAGE.items():
+        for number, block in enumerate(network.get_submodule(layer).children(), start=1):
+            blocks[f"{stage}.b{number}"] = block
+    return blocks
+
+
+def stage_of(block: str) -> str:
+    """Return the stage of a block: `res4.b1` → `res4`."""
+    return block.partition(".")[0]
+
+
+def folded_copy(network: M) -> M:
+    """Return a copy with every BatchNorm folded into the convolution before it: the same maps to rounding, faster.
+
+    The copy does not share weights: make a new copy after training. It is channels last. The blocks of torchvision,
+    timm and this project register a BatchNorm right after its convolution.
+    """
+    fast = copy.deepcopy(network)
+    for module in list(fast.modules()):
+        for (first, convolution), (second, norm) in itertools.pairwise(list(module.named_children())):
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, first, fuse_conv_bn_eval(convolution, norm))
+                setattr(module, second, nn.Identity())
+    return fast.to(memory_format=torch.channels_last)
+
+
+class ResNetExtractor(FeatureExtractor):
+    """A view of the stages of a ResNet.
+
+    It changes strides and dilations of the network, so pass a copy (`shared_copy`).
+
+    Args:
+        network: a ResNet in torchvision's or timm's naming, taken over by this view.
+        normalise: applied to RGB in [0, 1] first.
+        stage: `res2 … res5`, a block (`res4.b1`), or a list of names.
+        stride: pixels per cell at most; strides of later stages are removed. None keeps the network's strides.
+        dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
+            (VFS, section 4.2, as in SiamFC's evaluation). "released": as in the released code of VFS: half the dilation
+            in the first block of a stage, and in blocks of two 3×3 convolutions (ResNet-18 and 34) none in the second.
+
+    Raises:
+        ValueError: if a stage does not exist, or if `stride` cannot be reached by removing strides.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        normalise: nn.Module,
+        stage: str | list[str] = "res4",
+        stride: int | None = None,
+        dilated: Dilated = False,
+    ) -> None:
+        blocks = named_blocks(network)
+        super().__init__(stage, [*dict.fromkeys(map(stage_of, blocks)), *blocks], "this ResNet")
+        if stride is not None and stride not in NATURAL_STRIDE.values():
+            raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
+        coarsest = 8 if dilated else stride or NATURAL_STRIDE["res5"]
+        for name, layer in LAYER_OF_STAGE.items():
+            if NATURAL_STRIDE[name] > coarsest:
+                remove_strides(network.get_submodule(layer))
+        self.dilated = dilated
+        if dilated:
+            released = dilated == "released"
+            for name, dilation in SIAMFC_DILATION.items():
+                for index, block in enumerate(network.get_submodule(LAYER_OF_STAGE[name]).children()):
+                    halved = released and index == 0
+                    _dilate(block, dilation // 2 if halved else dilation, only_first=released)
+        self.normalise = normalise
+        self.stem = nn.Sequential(*_stem(network))
+        last = max(n for n, name in enumerate(blocks) if name in self.parts or stage_of(name) in self.parts)
+        self.blocks = nn.ModuleDict()
+        for name in list(blocks)[: last + 1]:
+            self.blocks[name.replace(".", "_")] = blocks[name]  # a key holds no dot
+        self.set_strides({part: min(NATURAL_STRIDE[stage_of(part)], coarsest) for part in self.parts})
+        self.eval()
+
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the maps of `parts` by name."""
+        found: dict[str, Tensor] = {}
+        x = self.stem(self.normalise(images))
+        for key, block in self.blocks.items():
+            x = block(x)
+            name = key.replace("_", ".")
+            for part in (stage_of(name), name):
+                if part in self.parts:
+                    found[part] = x
+        return found
+
+    folded = folded_copy
+
+
+def resnet_maps(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the last map of a ResNet, before its pooling: normalised `(N, 3, H, W)` → `(N, C, h, w)`."""
+    x = images
+    for part in (*_stem(network), *map(network.get_submodule, LAYER_OF_STAGE.values())):
+        x = part(x)
+    return x
+
+
+def _stem(network: nn.Module) -> list[nn.Module]:
+    activation = "relu" if hasattr(network, "relu") else "act1"  # timm's name
+    return [network.get_submodule(name) for name in ("conv1", "bn1", activation, "maxpool")]
+
+
+def remove_strides(blocks: nn.Module) -> None:
+    """Set the strides of a stage's convolutions and poolings to 1, in place; timm's blurred poolings too."""
+    for module in blocks.modules():
+        stride = getattr(module, "stride", None)
+        if isinstance(stride, int | tuple):
+            module.stride = 1 if isinstance(stride, int) else (1,) * len(stride)  # type: ignore[assignment]
+            if isinstance(module, nn.AvgPool2d):
+                module.kernel_size = 1
+                module.padding = 0
+
+
+def _dilate(block: nn.Module, dilation: int, only_first: bool) -> None:
+    convolutions = [m for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+    if only_first:
+        del convolutions[1:]
+    for module in convolutions:
+        module.dilation = module.padding = (dilation, dilation)
+        module._reversed_padding_repeated_twice = [dilation] * 4  # used by padding modes other than zeros
