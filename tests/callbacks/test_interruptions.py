@@ -41,6 +41,7 @@ def test_the_line_names_one_checkpoint(given):
     assert resume_command(["fit", *given, "--x=1"], "a b.ckpt") == "vidcorr fit --x=1 --ckpt_path 'a b.ckpt'"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mistake",
     [

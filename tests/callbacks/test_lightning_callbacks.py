@@ -29,6 +29,7 @@ def size_of(batch):
     return len(batch["clip"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", of_lightning.__all__)
 def test_a_callback_of_lightning_trains_or_is_refused_before_the_first_step(
     name, video_folder, tmp_path, monkeypatch, caplog, capsys

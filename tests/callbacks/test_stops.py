@@ -38,6 +38,7 @@ def resumed(folder, method, accumulated, stops, **options):
     return ended and done == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stops",
     [

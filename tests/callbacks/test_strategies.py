@@ -11,6 +11,7 @@ TRAINS = ("ddp", "ddp_fork", "ddp_notebook", "single_device")
 """Strategies that a machine without an accelerator has."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in TRAINS])
 def test_a_strategy_that_this_machine_lacks_is_refused_in_one_line(name, video_folder, tmp_path):
     assert refusal(*words("VFSSimSiam", video_folder, tmp_path, f"--trainer.strategy={name}", "--trainer.devices=2"))

@@ -84,6 +84,7 @@ def test_the_scores_of_a_training_are_those_of_frozen_copies(trained, davis_root
     assert validated[SCORE] == pytest.approx(scores[6], abs=1e-7)  # Lightning keeps scores in float32
 
 
+@pytest.mark.slow
 def test_a_training_with_the_benchmark_is_the_training_without_it(trained, tmp_path):
     weights = trained[2].state_dict()
     alone, *_ = train(folder=tmp_path)

@@ -75,6 +75,7 @@ def test_a_probe_needs_nothing_but_its_own_checkpoint(kind, options, tmp_path):
     assert torch.equal(view(images), expected(images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [VFSSimSiam, VFSMoCo])
 def test_training_may_begin_with_a_checkpoint(kind, tmp_path):
     first, start = made("simsiam"), tmp_path / "start.ckpt"

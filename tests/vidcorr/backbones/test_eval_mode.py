@@ -73,6 +73,7 @@ def state(encoder):
     return [weights_digest(network) for network in networks_of(encoder)], modes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_train_mode_changes_nothing_in_results_nor_in_the_network(name, kind):
     video = torch.randint(0, 256, (5, 3, 64, 64), dtype=torch.uint8)

@@ -46,6 +46,7 @@ def test_cached_weights_of_torchvision_need_no_network(cache, monkeypatch):
     torch.testing.assert_close(found.conv1.weight, network.conv1.weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SHORT_NAMES if name != "vidcorr-r18"])
 def test_a_short_name_has_weights_a_stage_and_a_place_in_the_guide(name):
     spec, _, stage = SHORT_NAMES[name].partition("@")

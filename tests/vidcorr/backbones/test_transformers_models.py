@@ -16,6 +16,7 @@ def frames(golden):
     return torch.from_numpy(golden("video_encoders/frames")["video"]).float() / 255
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["vjepa2", "videomae"])
 def test_other_sizes_than_the_trained_one_equal_the_notebook(family, frames, golden):
     numbers = golden(f"video_encoders/{family}")

@@ -35,6 +35,7 @@ def patches(extractor, images):
     return found[0], features
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [TINY, "timm:vit_small_patch14_reg4_dinov2", "timm:vit_small_patch16_dinov3"])
 def test_overlapping_patches_are_those_of_a_shifted_image(spec):
     network = build_network(spec)

@@ -51,6 +51,7 @@ def test_all_methods_are_among_them():
     assert methods <= ARGUMENTS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_a_checkpoint_gives_the_features_of_its_module(name, tmp_path):
     module = made(name).eval()

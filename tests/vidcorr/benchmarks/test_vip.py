@@ -46,6 +46,7 @@ def test_miou_is_that_of_the_predictions_on_disk(root, run):
     assert 0.1 < scores["mIoU"] < 1
 
 
+@pytest.mark.slow
 def test_pooled_scores_are_stated_without_each_video_for_their_intervals(run):
     """Of two videos, the score without one is the other's own."""
     result = Result.load(run[1])

@@ -63,6 +63,7 @@ def test_a_benchmark_and_the_command_score_masks_alike(sparse, tmp_path, rules):
     assert 0 < scores[benchmark.score_names[0]] < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rules", ["davis-2017", "davis-2016", "naf", "vost", "youtube-vos"])
 def test_written_masks_score_to_the_last_bit_as_the_frames_did(davis_root, tmp_path, rules):
     folders, alone = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}, rules == "davis-2016"

@@ -52,6 +52,7 @@ def test_scores_are_those_of_the_predictions_on_disk(root, run):
     assert 0 < scores["Overall"] < 1
 
 
+@pytest.mark.slow
 def test_an_object_is_its_annotation_where_it_enters_and_nowhere_before(run):
     benchmark, _, folder = run
     assert any(start for sequence in benchmark.sequences for start in sequence.starts.values())

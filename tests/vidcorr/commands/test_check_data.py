@@ -59,6 +59,7 @@ def test_unusable_videos_are_named_and_the_others_are_listed_with_their_labels(t
     assert not (tmp_path / "out/clean.txt").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["jhmdb_wave.avi", "hmdb51_golf.avi", "mmaction2_part0.mp4", "intel_asl_milk.mkv", "sthsthv2_166766.mp4"]
 )

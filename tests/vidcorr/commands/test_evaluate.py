@@ -74,6 +74,7 @@ def test_a_network_that_cannot_be_built_is_told_before_any_work(network, davis, 
     assert not evaluated
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_command(davis, tmp_path, monkeypatch, evaluated):
     def full(self, folder):
         raise OSError(28, "No space left on device", str(folder / "results.json"))

@@ -113,6 +113,7 @@ def test_names_stand_beside_the_rows_and_heads_above_the_columns():
     assert widths[0] < 20 < widths[1] < margin - 4
 
 
+@pytest.mark.slow
 def test_stages_are_rows_and_frames_without_annotation_are_grey(davis, tmp_path):
     on, folder = davis
     two = tmp_path / "two"

@@ -54,6 +54,7 @@ def test_scores_are_those_of_each_protocol_alone(swept, davis_root):
         assert benchmark.protocol.digest() == one.stage.protocol.shared
 
 
+@pytest.mark.slow
 def test_what_a_sweep_writes(swept):
     text = (swept / "sweep.md").read_text()
     assert all(f"## {field}" in text for field in ("radius", "topk", "temperature"))

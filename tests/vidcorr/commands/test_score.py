@@ -231,6 +231,7 @@ def test_a_bad_prediction_is_named(davis_root, davis_run, tmp_path, file, spoil,
     assert "mine/synthetic-000" in said
 
 
+@pytest.mark.slow
 def test_workers_change_no_digit_and_a_bad_sequence_is_named(tmp_path):
     """Five sequences, of which longer ones come later in the alphabet, and predictions one pixel off."""
     for times, name in enumerate("abcde", start=1):

@@ -70,6 +70,7 @@ def lay_out(rules, case, root):
     return arguments | {"keep_ends": not wanted.get("skip", True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rules", "case"), CASES)
 def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_path):
     expected = official(rules)[case]

@@ -19,6 +19,7 @@ from vidcorr.videos.files import DataError, partial_path
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
 
+@pytest.mark.slow
 def test_a_list_its_labels_its_failures_and_a_second_run(tmp_path, capsys):
     write_video(tmp_path / "in/a/1.mp4", 8)
     write_video(tmp_path / "in/b/1.avi", 8, video=1)

@@ -136,6 +136,7 @@ def test_geoaware(name):
         np.testing.assert_allclose(scores["point"], Case("geoaware.npz", "c0_kpt")["weighted"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_geoaware_flip():
     case, partners = Case("geoaware_flip.npz", "mutual", "mask"), np.load(FOLDER / "partners.npz")
     protocol = MatchingProtocol.named("geoaware").with_changes(flip="mutual")

@@ -331,6 +331,7 @@ WRAPPED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRAPPED)
 def test_names_of_training_code_are_taken_off(name, converted):
     network = build_network("torchvision:resnet18")

@@ -25,6 +25,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [getattr(synthetic, name) for name in synthetic.__all__ if name.startswith("write_")])
 def test_the_same_arguments_give_the_same_bytes(tmp_path: Path, write: Callable[..., Path]) -> None:
     first, again, other = (
