@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import isnan
 
 from .records import Record
 from .statistics import HOW
 from .tables import Cell, Table
-from .text_tables import LATEX, markdown_table, percent
+from .text_tables import latex_text, markdown_table, percent
 
 HEADS = {
     "J&F-Mean": "J&F",
@@ -75,23 +74,26 @@ def paper_table(table: Table, names: Mapping[str, str], intervals: bool = False,
     """
     columns = _columns(table)
     rows = _named_rows(table, names)
-    best = {column.head: _best(table, column.head) for column in columns}
+
     lines = []
     for name, row in rows.items():
-        cells = [_text(row.get(column.head), best[column.head], intervals) for column in columns]
-        lines.append([name, *cells])
+        line = [name]
+        for column in columns:
+            line.append(_text(row.get(column.head), table.best.get(column.head), intervals))
+        lines.append(line)
     caption = _caption(table, intervals)
     if format == "md":
-        heads = [f"{column.block} {HEADS.get(column.score, column.score)}" for column in columns]
-        return f"{caption}\n\n{markdown_table(['', *heads], lines, first_right=1)}"
+        heads = [""]
+        for column in columns:
+            heads.append(f"{column.block} {HEADS.get(column.score, column.score)}")
+        return f"{caption}\n\n{markdown_table(heads, lines, first_right=1)}"
     return _latex(columns, lines, caption)
 
 
 def _records(table: Table) -> Iterator[Record]:
     """Yield all records of a table."""
-    for row in table.rows.values():
-        for cell in row.values():
-            yield from cell.records
+    for cell in table.cells:
+        yield from cell.records
 
 
 def _columns(table: Table) -> list[_Column]:
@@ -115,7 +117,7 @@ def _columns(table: Table) -> list[_Column]:
 
 def _features(record: Record) -> str:
     """Return stage and stride of a record in words."""
-    words = [record.stage.layer] if record.stage.layer else []
+    words = list(filter(None, [record.stage.layer]))
     if record.stage.stride is not None:
         words.append(f"stride {record.stage.stride}")
     return ", ".join(words)
@@ -127,7 +129,9 @@ def _named_rows(table: Table, names: Mapping[str, str]) -> dict[str, Mapping[str
     all_features = set(map(_features, _records(table)))
     rows: dict[str, Mapping[str, Cell]] = {}
     for full_name, row in table.rows.items():
-        records = [record for cell in row.values() for record in cell.records]
+        records: list[Record] = []
+        for cell in row.values():
+            records += cell.records
         known = {full_name}
         printed = full_name
         if records:
@@ -149,26 +153,14 @@ def _named_rows(table: Table, names: Mapping[str, str]) -> dict[str, Mapping[str
     return rows
 
 
-def _best(table: Table, head: str) -> str:
-    """Return the largest mean of a column as text; empty for a single score and for decays."""
-    means = [row[head].mean for row in table.rows.values() if head in row and not isnan(row[head].mean)]
-    is_decay = head.partition(" (")[0].endswith("Decay")
-    return percent(max(means)) if len(means) > 1 and not is_decay else ""
-
-
-def _text(cell: Cell | None, best: str, intervals: bool) -> str:
+def _text(cell: Cell | None, best: str | None, intervals: bool) -> str:
     """Return a cell: mean ± deviation over seeds [interval]; the best mean in bold, as Markdown."""
     if cell is None:
         return DASH
     text = percent(cell.mean)
     if text == best:
         text = f"**{text}**"
-    if len(cell.scores) > 1:
-        text += f" ± {percent(cell.deviation)}"
-    ends = cell.interval if intervals and cell.records else None
-    if ends is not None:
-        text += f" [{percent(ends[0])}, {percent(ends[1])}]"
-    return text
+    return cell.with_uncertainty(text, intervals)
 
 
 def _caption(table: Table, intervals: bool) -> str:
@@ -176,12 +168,11 @@ def _caption(table: Table, intervals: bool) -> str:
     said: dict[tuple[str, str], None] = {}
     counts = set()
     features = set()
-    for row in table.rows.values():
-        for cell in row.values():
-            counts.add(len(cell.records))
-            for record in cell.records:
-                features.add(_features(record))
-                said[_data(record), record.stage.protocol.shared_name or "no protocol"] = None
+    for cell in table.cells:
+        counts.add(len(cell.records))
+        for record in cell.records:
+            features.add(_features(record))
+            said[_data(record), record.stage.protocol.shared_name or "no protocol"] = None
     sentences = ["Scores in per cent."]
     sentences += [f"{data}: protocol {protocol}." for data, protocol in said]
     shared = next(iter(features), "")
@@ -211,41 +202,27 @@ def _latex(columns: list[_Column], lines: list[list[str]], caption: str) -> str:
     rules = []
     first = 2
     for block, count in blocks.items():
-        over.append(rf"\multicolumn{{{count}}}{{c}}{{{_escaped(block)}}}")
+        over.append(rf"\multicolumn{{{count}}}{{c}}{{{latex_text(block)}}}")
         rules.append(rf"\cmidrule(lr){{{first}-{first + count - 1}}}")
         first += count
     heads = []
     for column in columns:
         short = HEADS.get(column.score, column.score)
-        heads.append(LATEX_HEADS.get(column.score, _escaped(short)))
-    body = [" & ".join([_escaped(name), *map(_latex_cell, cells)]) for name, *cells in lines]
-    parts = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\begin{{tabular}}{{l{'c' * len(columns)}}}",
-        r"\toprule",
-        rf" & {' & '.join(over)} \\",
-        " ".join(rules),
-        rf" & {' & '.join(heads)} \\",
-        r"\midrule",
-        *(rf"{line} \\" for line in body),
-        r"\bottomrule",
-        r"\end{tabular}",
-        rf"\caption{{{_escaped(caption)}}}",
-        r"\end{table}",
-    ]
+        heads.append(LATEX_HEADS.get(column.score, latex_text(short)))
+    begin = rf"\begin{{tabular}}{{l{'c' * len(columns)}}}"
+    parts = [r"\begin{table}", r"\centering", begin, r"\toprule"]
+    parts += [rf" & {' & '.join(over)} \\", " ".join(rules), rf" & {' & '.join(heads)} \\", r"\midrule"]
+    for name, *cells in lines:
+        line = " & ".join([latex_text(name), *map(_latex_cell, cells)])
+        parts.append(rf"{line} \\")
+    parts += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{latex_text(caption)}}}", r"\end{table}"]
     return "\n".join(parts) + "\n"
-
-
-def _escaped(text: str) -> str:
-    """Return text with LaTeX's letters escaped."""
-    return "".join(LATEX.get(letter, letter) for letter in text)
 
 
 def _latex_cell(text: str) -> str:
     """Return a cell of Markdown as LaTeX."""
     before, bold, after = text.partition("**")
     if not bold:
-        return _escaped(text)
+        return latex_text(text)
     inside, _, after = after.partition("**")
-    return rf"{_escaped(before)}\textbf{{{_escaped(inside)}}}{_escaped(after)}"
+    return rf"{latex_text(before)}\textbf{{{latex_text(inside)}}}{latex_text(after)}"

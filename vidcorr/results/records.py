@@ -5,10 +5,10 @@ to the network and are part of the row's name.
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,7 +74,9 @@ class Record:
     @property
     def value(self) -> float:
         """The score, a fraction."""
-        return self.result.scores[self.key] if self.key in self.result.scores else mean_score(self.videos)
+        if self.key in self.result.scores:
+            return self.result.scores[self.key]
+        return mean_score(self.videos)
 
     @property
     def seed(self) -> int | None:
@@ -85,29 +87,38 @@ class Record:
     def name(self) -> str:
         """Name of the row: the user's, else the network without its seed; with the stage if the result has several."""
         layers = {stage.layer for stage in self.result.stages.values()}
-        layer = self.stage.layer if len(layers) > 1 else ""
-        return ", ".join(filter(None, (self.row or self.result.network.row, layer)))
+        parts = [self.row or self.result.network.row]
+        if len(layers) > 1:
+            parts.append(self.stage.layer)
+        return ", ".join(filter(None, parts))
 
     @property
-    def brought(self) -> str:
-        """Stride and normalisation that the network brought, in words."""
-        stride = "" if self.stage.stride is None else f"stride {self.stage.stride}"
-        normalised = self.stage.normalised_by and f"normalised by {self.stage.normalised_by}"
-        return ", ".join(filter(None, (stride, normalised)))
+    def stride_and_normalisation(self) -> str:
+        """Stride and normalisation of the network's features, in words; empty if the network declares neither."""
+        parts = []
+        if self.stage.stride is not None:
+            parts.append(f"stride {self.stage.stride}")
+        if self.stage.normalised_by:
+            parts.append(f"normalised by {self.stage.normalised_by}")
+        return ", ".join(parts)
 
     @cached_property
     def column(self) -> Column:
         """Column of the score."""
-        result, protocol = self.result, self.stage.protocol
-        names = " ".join(sorted({row.name for row in result.rows}))
+        result = self.result
+        protocol = self.stage.protocol
         stated = f"{protocol.shared_name or protocol.name} {protocol.shared or protocol.digest}".strip()
         number = f"{len(result.sequences) or '?'} sequences"
-        return Column(
-            benchmark=result.benchmark,
-            score=result.stage_of(self.key)[1],
-            conditions=", ".join(filter(None, (stated, *_data_in_words(result), number))),
-            names=hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:8] if names else "",
-        )
+        conditions = ", ".join(filter(None, (stated, *_data_in_words(result), number)))
+        return Column(result.benchmark, result.stage_of(self.key)[1], conditions, _digest_of_names(result))
+
+
+def _digest_of_names(result: Result) -> str:
+    """Return a digest of the names of sequences and objects; empty if the result has no rows."""
+    names = " ".join(sorted({row.name for row in result.rows}))
+    if not names:
+        return ""
+    return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def records_of(result: Result, row: str = "", scores: Sequence[str] = (), place: Path = Path()) -> list[Record]:
@@ -120,12 +131,20 @@ def records_of(result: Result, row: str = "", scores: Sequence[str] = (), place:
             sequence only is averaged.
         place: folder of the result.
     """
-    wanted = list(scores) or [result.stage_of(key)[1] for key in list(result.scores)[:1]]
-    keys = [key for key in result.scores if {key, result.stage_of(key)[1]} & set(wanted)]
+    wanted = list(scores)
+    keys = []
+    for key in result.scores:
+        _, score = result.stage_of(key)
+        if not wanted:
+            wanted = [score]
+        if key in wanted or score in wanted:
+            keys.append(key)
     if not keys:
         stages = dict.fromkeys(entry.stage for entry in result.rows)
-        columns = [f"{stage}/{score}".removeprefix("/") for stage in stages for score in wanted]
-        keys = [key for key in columns if result.values(key)]
+        for stage, score in product(stages, wanted):
+            key = f"{stage}/{score}".removeprefix("/")
+            if result.values(key):
+                keys.append(key)
     return [Record(result, key, row, place) for key in keys]
 
 
@@ -134,44 +153,60 @@ def score_of(result: Result, score: str = "", place: Path = Path()) -> list[Reco
 
     Args:
         result: the result.
-        score: see `records_of`; by default the first score of the benchmark.
+        score: key with or without a stage; empty: the first score of the benchmark.
         place: folder of the result, for the message.
 
     Raises:
         ValueError: if the result lacks the score.
     """
-    if records := records_of(result, scores=[score] if score else [], place=place):
+    wanted = [score] if score else []
+    records = records_of(result, scores=wanted, place=place)
+    if records:
         return records
     known = dict.fromkeys(result.stage_of(key)[1] for key in result.scores)
     raise ValueError(f"{place}: has no score {score!r}; it has {', '.join(known)}")
 
 
-def told_apart(columns: Iterable[Column]) -> dict[Column, Column]:
+def uniquely_titled(columns: Iterable[Column]) -> dict[Column, Column]:
     """Return column → column with its own title: conditions include the digest of the names if only these differ."""
-    columns = list(dict.fromkeys(columns))
-    titles = Counter(title for title, _ in {(column.title, column.names) for column in columns})
-    apart = {column: column for column in columns}
+    columns = list(columns)
+    names: dict[str, set[str]] = {}
     for column in columns:
-        if titles[column.title] > 1:
-            names = column.names or "of unknown names"
-            apart[column] = column._replace(conditions=f"{column.conditions} {names}")
-    return apart
+        names.setdefault(column.title, set()).add(column.names)
+    titled = {}
+    for column in columns:
+        titled[column] = column
+        if len(names[column.title]) > 1:
+            own_names = column.names or "of unknown names"
+            titled[column] = column._replace(conditions=f"{column.conditions} {own_names}")
+    return titled
 
 
 def _data_in_words(result: Result) -> list[str]:
     """Return split, subset, rules and other facts of the data that scores depend on."""
     data = result.data
-    split, rules = data.get("split"), data.get("rules")
-    if isinstance(rules, dict):
-        rules = " ".join(str(value) for key, value in rules.items() if key not in ("source", "digest"))
-        if rules in (f"davis-{data.get('year')}", result.benchmark.replace("_", "-")):
-            rules = None  # said already
-    said = [data.get("year"), f"split {split}" if isinstance(split, int) else split, data.get("subset"), rules]
+    split = data.get("split")
+    if isinstance(split, int):
+        split = f"split {split}"
+    facts = [data.get("year"), split, data.get("subset"), _rules_in_words(result)]
     if data.get("resolution") != "480p":
-        said.append(data.get("resolution"))
+        facts.append(data.get("resolution"))
     if data.get("holdout") is not None:
-        said.append(f"holdout {data['holdout']}, {data.get('unseen')} unseen")
-    return [str(value) for value in said if value is not None] + [SWITCHES[key] for key in SWITCHES if data.get(key)]
+        facts.append(f"holdout {data['holdout']}, {data.get('unseen')} unseen")
+    for switch, name in SWITCHES.items():
+        if data.get(switch):
+            facts.append(name)
+    return [str(fact) for fact in facts if fact is not None]
+
+
+def _rules_in_words(result: Result) -> object:
+    """Return the rules of the data set; None if benchmark and year name them already."""
+    rules = result.data.get("rules")
+    if not isinstance(rules, dict):
+        return rules
+    words = " ".join(str(value) for key, value in rules.items() if key not in ("source", "digest"))
+    known = (f"davis-{result.data.get('year')}", result.benchmark.replace("_", "-"))
+    return None if words in known else words
 
 
 def results_below(folder: Path) -> dict[Path, Result]:
@@ -180,7 +215,9 @@ def results_below(folder: Path) -> dict[Path, Result]:
     Raises:
         ValueError: if no results.json is found, or a file is damaged.
     """
-    files = [folder] if folder.name == RESULTS_FILE and folder.is_file() else sorted(folder.rglob(RESULTS_FILE))
+    files = sorted(folder.rglob(RESULTS_FILE))
+    if folder.name == RESULTS_FILE and folder.is_file():
+        files = [folder]
     if not files:
         raise ValueError(f"{folder}: no results.json of a benchmark in or below it")
     return {file.parent: Result.load(file) for file in files}

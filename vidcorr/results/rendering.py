@@ -19,24 +19,35 @@ def render(table: Table, format: str = "md") -> str:
         format: `md`, `csv` or `tex` (LaTeX with booktabs).
     """
     if format == "csv":
-        cells = ((name, head, row[head]) for name, row in table.rows.items() for head in table.heads if head in row)
-        return csv_of_records([{"row": name, "column": head, **_fields(cell)} for name, head, cell in cells])
-    head, lines = ["", *table.heads], text_rows(table, bold=True)
+        return csv_of_records(_csv_records(table))
+    head = ["", *table.heads]
+    lines = text_rows(table, bold=True)
     if format == "md":
-        return markdown_table(head, lines, first_right=1) + "".join(f"\n{note}\n" for note in table_footnotes(table))
-    return latex_table(head, lines) + "".join(f"% {note}\n" for note in table_footnotes(table))
+        text = markdown_table(head, lines, first_right=1)
+        note_form = "\n{}\n"
+    else:
+        text = latex_table(head, lines)
+        note_form = "% {}\n"
+    return text + "".join(map(note_form.format, table_footnotes(table)))
+
+
+def _csv_records(table: Table) -> list[dict[str, object]]:
+    """Return a record per cell, row by row, in the order of the table's heads."""
+    records = []
+    for name, row in table.rows.items():
+        for head in table.heads:
+            if head in row:
+                records.append({"row": name, "column": head, **_fields(row[head])})
+    return records
 
 
 def _fields(cell: Cell) -> dict[str, object]:
-    low, high = cell.interval or (None, None)
+    """Return the quantities of a cell by the names of their CSV columns; None for a missing quantity."""
+    fields: dict[str, object] = {"conditions": "; ".join(cell.conditions), "mean": cell.mean}
+    fields["deviation"] = None if isnan(cell.deviation) else cell.deviation
+    fields["low"], fields["high"] = cell.interval or (None, None)
     difference = cell.difference or (None, None, None, None)
-    return {
-        "conditions": "; ".join(dict.fromkeys(record.column.conditions for record in cell.records)),
-        "mean": cell.mean,
-        "deviation": None if isnan(cell.deviation) else cell.deviation,
-        "low": low,
-        "high": high,
-        **dict(zip(("difference", "difference low", "difference high", "p"), difference, strict=False)),
-        "seeds": " ".join("?" if record.seed is None else str(record.seed) for record in cell.records),
-        "scores": " ".join(map(str, cell.scores)),
-    }
+    fields |= zip(("difference", "difference low", "difference high", "p"), difference, strict=False)
+    fields["seeds"] = " ".join("?" if record.seed is None else str(record.seed) for record in cell.records)
+    fields["scores"] = " ".join(map(str, cell.scores))
+    return fields

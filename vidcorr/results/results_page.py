@@ -223,7 +223,7 @@ def _code(text: str) -> str:
 
 def _features(record: Record) -> str:
     """Return the feature map of a row and what the network brought: its stride and normalisation."""
-    parts = [record.stage.layer, record.brought]
+    parts = [record.stage.layer, record.stride_and_normalisation]
     return ", ".join(part for part in parts if part) or "–"
 
 

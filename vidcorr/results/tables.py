@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
+from itertools import chain
 from math import isnan, nan
 from statistics import fmean, stdev
 
-from .records import Column, Record, told_apart
+from .records import Column, Record, uniquely_titled
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, HOW, Difference, Sample, difference, interval
-from .text_tables import html_table, percent
+from .text_tables import bracketed, html_table, percent
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,14 @@ class Cell:
     @property
     def scores(self) -> tuple[float, ...]:
         """Scores of the seeds, or the published score."""
-        return tuple(record.value for record in self.records) if self.published is None else (self.published,)
+        if self.published is not None:
+            return (self.published,)
+        return tuple(record.value for record in self.records)
+
+    @property
+    def conditions(self) -> list[str]:
+        """Different conditions of the scores, as heads of columns state them."""
+        return list(dict.fromkeys(record.column.conditions for record in self.records))
 
     @property
     def mean(self) -> float:
@@ -47,19 +55,36 @@ class Cell:
     @cached_property
     def runs(self) -> list[Sample]:
         """The score as a sample of sequences, per seed; empty if a result has no values by sequence."""
-        samples = [record.result.sample(record.key) for record in self.records]
-        return [] if None in samples else [sample for sample in samples if sample is not None]
+        samples = []
+        for record in self.records:
+            sample = record.result.sample(record.key)
+            if sample is None:
+                return []
+            samples.append(sample)
+        return samples
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval, or None, see `statistics.interval`."""
+        """Ends of the 95 % interval; None without values by sequence, or with fewer than four sequences."""
         return interval(self.runs, self.records[0].column.score) if self.runs else None
+
+    def with_uncertainty(self, text: str, intervals: bool = True) -> str:
+        """Return the text of the mean, followed by the deviation over several seeds and by the interval.
+
+        Args:
+            text: the mean, for example in bold.
+            intervals: False leaves the interval out.
+        """
+        if len(self.scores) > 1:
+            text += f" ± {percent(self.deviation)}"
+        return text + bracketed(self.interval) if intervals else text
 
     def against(self, base: "Cell | None") -> "Cell":
         """Return the cell with its difference from the base row's cell if all scores of both are comparable."""
         if base is None or not self.runs or not base.runs:
             return self
-        if len({record.column for record in (*self.records, *base.records)}) > 1:
+        columns = {record.column for record in (*self.records, *base.records)}
+        if len(columns) > 1:
             return self
         return replace(self, difference=difference(self.runs, base.runs, (self.trained, base.trained)))
 
@@ -83,23 +108,37 @@ class Table:
 
     def _repr_html_(self) -> str:
         """Return the table for a notebook."""
-        notes = "".join(f"<p>{escape(note)}</p>" for note in table_footnotes(self))
-        return html_table(["", *self.heads], text_rows(self, bold=True)) + notes
+        text = html_table(["", *self.heads], text_rows(self, bold=True))
+        for note in table_footnotes(self):
+            text += f"<p>{escape(note)}</p>"
+        return text
 
     @property
     def heads(self) -> tuple[str, ...]:
         """Heads of the columns."""
-        return tuple(head for block in self.blocks.values() for head in block)
+        return tuple(chain.from_iterable(self.blocks.values()))
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells, row by row."""
+        cells: list[Cell] = []
+        for row in self.rows.values():
+            cells += row.values()
+        return cells
 
     @cached_property
     def best(self) -> dict[str, str]:
         """Head of a column with several scores → the largest mean as text; columns of decays have no best."""
-        found = {}
-        for head in self.heads:
-            means = [row[head].mean for row in self.rows.values() if head in row and not isnan(row[head].mean)]
-            if len(means) > 1 and not head.partition(" (")[0].endswith("Decay"):
-                found[head] = f"{100 * max(means):.1f}"
-        return found
+        means: dict[str, list[float]] = {}
+        for row in self.rows.values():
+            for head, cell in row.items():
+                if not isnan(cell.mean):
+                    means.setdefault(head, []).append(cell.mean)
+        best = {}
+        for head, known in means.items():
+            if len(known) > 1 and not head.partition(" (")[0].endswith("Decay"):
+                best[head] = percent(max(known))
+        return best
 
     def with_differences(self, base: str) -> "Table":
         """Return the table with the differences of all rows from a base row.
@@ -110,15 +149,17 @@ class Table:
         Raises:
             ValueError: if the name does not match exactly one row.
         """
-        begun = [name for name in self.rows if name.partition(", stride ")[0] == base]
-        matches = [name for name in self.rows if name == base] or begun or [name for name in self.rows if base in name]
+        matches = [base]
+        if base not in self.rows:
+            without_stride = [name for name in self.rows if name.partition(", stride ")[0] == base]
+            matches = without_stride or [name for name in self.rows if base in name]
         if len(matches) != 1:
             raise ValueError(f"base {base!r} names {len(matches) or 'no'} rows; the rows are {'; '.join(self.rows)}")
         cells = self.rows[matches[0]]
-        rows = {
-            name: row if row is cells else {head: cell.against(cells.get(head)) for head, cell in row.items()}
-            for name, row in self.rows.items()
-        }
+        rows = {**self.rows}
+        for name, row in self.rows.items():
+            if row is not cells:
+                rows[name] = {head: cell.against(cells.get(head)) for head, cell in row.items()}
         return Table(self.blocks, rows, matches[0])
 
 
@@ -129,29 +170,37 @@ def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
     several stages in a column. Results that are not seeds of the same row
     get separate rows, and the folder becomes part of the row's name.
     """
-    differ = len({record.brought for record in records} - {""}) > 1
+    settings = {record.stride_and_normalisation for record in records} - {""}
     layers: dict[tuple[str, Column], set[str]] = {}
     for record in records:
         layers.setdefault((record.name, record.column), set()).add(record.stage.layer)
     of_stages = {name for (name, _), found in layers.items() if len(found) > 1}
     rows: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        layer = record.stage.layer if record.name in of_stages else ""
-        name = ", ".join(filter(None, (record.name, layer, record.brought if differ else "")))
+        parts = [record.name]
+        if record.name in of_stages:
+            parts.append(record.stage.layer)
+        if len(settings) > 1:
+            parts.append(record.stride_and_normalisation)
+        name = ", ".join(filter(None, parts))
         key: tuple[str, ...] = (name,)
         if not record.row:
             network = record.result.network
             # trainings by an unknown recipe are no seeds of each other; random weights are, of their network
-            recipe = network.recipe or (f"seed {network.seed}" if network.loaded else "")
+            recipe = network.recipe
+            if network.loaded and not recipe:
+                recipe = f"seed {network.seed}"
             key = (name, recipe)
             seeds = [other.seed for other in rows.get(key, ()) if other.column == record.column]
             if seeds and (record.seed is None or record.seed in seeds or None in seeds):
                 key = (name, recipe, str(record.place))
         rows.setdefault(key, []).append(record)
     taken = Counter(name for name, *_ in rows)
-    return {
-        name if taken[name] == 1 else f"{name} ({members[0].place})": members for (name, *_), members in rows.items()
-    }
+    named = {}
+    for (name, *_), members in rows.items():
+        row_name = name if taken[name] == 1 else f"{name} ({members[0].place})"
+        named[row_name] = members
+    return named
 
 
 def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
@@ -162,7 +211,7 @@ def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
         trained: whether the rows stand for trainings; by default True for a row with several seeds or with a history.
     """
     records = list(records)
-    columns = told_apart(record.column for record in records)
+    columns = uniquely_titled(record.column for record in records)
     blocks: dict[str, dict[str, str]] = {}
     for column in columns.values():
         blocks.setdefault(column.title, {})[column.head] = column.score
@@ -188,12 +237,16 @@ def text_rows(table: Table, heads: Iterable[str] | None = None, bold: bool = Fal
     """
     shown = table.heads if heads is None else list(heads)
     best = table.best if bold else {}
-    return [[name, *(_text(row.get(head), best.get(head)) for head in shown)] for name, row in table.rows.items()]
+    lines = []
+    for name, row in table.rows.items():
+        cells = [_text(row.get(head), best.get(head)) for head in shown]
+        lines.append([name, *cells])
+    return lines
 
 
 def table_footnotes(table: Table) -> list[str]:
     """Return a paragraph that explains the cells of a table; nothing if all cells are plain scores."""
-    cells = [cell for row in table.rows.values() for cell in row.values()]
+    cells = table.cells
     tested = [cell.difference for cell in cells if cell.difference is not None]
     sentences = ["Per cent."]
     if any(len(cell.scores) > 1 for cell in cells):
@@ -205,7 +258,8 @@ def table_footnotes(table: Table) -> list[str]:
         sentences.append(f"After “;”: difference from {table.base}, {paired}, each row tested by itself.")
         if any(change.p is not None for change in tested):
             sentences.append(ABOUT_WEIGHTS)
-        if lacks := sorted({change.lacks for change in tested} - {""}):
+        lacks = sorted({change.lacks for change in tested} - {""})
+        if lacks:
             sentences.append(f"A difference without an interval is not tested: {' or '.join(lacks)}.")
     elif table.base and any(row for name, row in table.rows.items() if name != table.base):
         sentences.append(f"No row can be paired with {table.base}: same protocol, same sequences, values of each.")
@@ -218,10 +272,7 @@ def _text(cell: Cell | None, best: str | None = None) -> str:
     text = percent(cell.mean)
     if text == best:
         text = f"**{text}**"
-    if len(cell.scores) > 1:
-        text += f" ± {percent(cell.deviation)}"
-    if (ends := cell.interval) is not None:
-        text += f" [{percent(ends[0])}, {percent(ends[1])}]"
+    text = cell.with_uncertainty(text)
     if cell.difference is not None:
         text += f"; {cell.difference.figures}"
     return text.replace("-", "−")
