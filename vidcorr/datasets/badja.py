@@ -6,6 +6,7 @@ from itertools import compress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..videos.files import DataError, plain_name, read_json, require_folder
 from ..videos.folders import list_data
@@ -44,21 +45,31 @@ class Badja(Reader[PointSequence]):
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser()
         annotations = require_folder(self.root / "joint_annotations", "clone BADJA's repository")
-        files = sorted(path for path in list_data(annotations) if path.suffix == ".json")
-        files = [path for path in files if path.stem not in WITHOUT_FRAMES]
+        files = [path for path in sorted(list_data(annotations)) if _is_clip(path)]
         if not files:
             raise DataError(f"{annotations}: holds no <clip>.json; clone BADJA's repository")
         self._sequences = tuple(_clip(self.root, file) for file in files)
+
+
+def _is_clip(file: Path) -> bool:
+    return file.suffix == ".json" and file.stem not in WITHOUT_FRAMES
 
 
 def _clip(root: Path, file: Path) -> PointSequence:
     content = read_json(file)
     numbers = list(BADJA_JOINTS)
     try:
-        images = [str(entry["image_path"]) for entry in content]
-        segmentations = [str(entry["segmentation_path"]) for entry in content]
-        positions = np.array([np.array(entry["joints"], np.float64)[numbers] for entry in content])
-        visible = np.array([np.array(entry["visibility"], bool)[numbers] for entry in content])
+        images: list[str] = []
+        segmentations: list[str] = []
+        joints: list[NDArray[np.float64]] = []
+        visibility: list[NDArray[np.bool_]] = []
+        for entry in content:
+            images.append(str(entry["image_path"]))
+            segmentations.append(str(entry["segmentation_path"]))
+            joints.append(np.array(entry["joints"], np.float64)[numbers])
+            visibility.append(np.array(entry["visibility"], bool)[numbers])
+        positions = np.array(joints)
+        visible = np.array(visibility)
         if positions.shape != (len(content), len(numbers), 2) or visible.shape != positions.shape[:2]:
             raise ValueError("joints and visibility have other shapes")
     except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -159,10 +159,12 @@ class MaskSequence(FrameSequence):
             raise DataError(
                 f"{frames[0].parent}: {len(frames) - begin} frames from the first object on; needs at least 2"
             )
-        return cls(
-            frames=tuple(frames[begin:]),
-            masks={t - begin: masks[t] for t in sorted(masks) if t >= begin},
-            starts={number: starts[number] - begin for number in sorted(starts)},
-            earlier=tuple(masks[t] for t in sorted(masks) if t < begin),
-            **fields,
-        )
+        earlier: list[Path] = []
+        later: dict[int, Path] = {}
+        for t, mask in sorted(masks.items()):
+            if t < begin:
+                earlier.append(mask)
+            else:
+                later[t - begin] = mask
+        entries = {number: start - begin for number, start in sorted(starts.items())}
+        return cls(frames=tuple(frames[begin:]), masks=later, starts=entries, earlier=tuple(earlier), **fields)

@@ -100,8 +100,9 @@ class PointSequence(FrameSequence):
     def stored_frames(self) -> NDArray[Any]:
         """Return all frames as stored: uint8 (T, H, W, 3), or JPEG bytes (T,) padded to the longest."""
         if self.jpegs is not None:
-            return np.array([bytes(jpeg) for jpeg in self.jpegs()])
-        return np.stack([self.frame(t).permute(1, 2, 0).numpy() for t in range(self.num_frames)])
+            return np.array(list(map(bytes, self.jpegs())))
+        frames = [self.frame(t).permute(1, 2, 0).numpy() for t in range(self.num_frames)]
+        return np.stack(frames)
 
 
 class TapVid(Reader[PointSequence]):
@@ -179,7 +180,8 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
         shard = "" if root == file or file.stem.startswith("tapvid_") else f"{file.stem}-"
         content = {f"{shard}{number:03d}": element for number, element in enumerate(content)}
     for name, element in content.items():
-        yield _from_element(file, str(name) if isinstance(name, str | int) else "", element)
+        plain = str(name) if isinstance(name, str | int) else ""
+        yield _from_element(file, plain, element)
 
 
 @lru_cache(maxsize=1)
@@ -194,8 +196,9 @@ def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] 
     `again` returns the frames when they are used, so that they need not stay in memory.
     """
     where = f"{file}, {plain_name(name, file)}"
-    if not isinstance(element, dict) or not set(ENTRY_KEYS) <= set(element):
-        lacking = [key for key in ENTRY_KEYS if not isinstance(element, dict) or key not in element]
+    keys = set(element) if isinstance(element, dict) else set()
+    lacking = [key for key in ENTRY_KEYS if key not in keys]
+    if lacking:
         raise DataError(f"{where}: has no {', '.join(lacking)}; a video of TAP-Vid is a dictionary with all three")
     video = element["video"]
     points = element["points"]
@@ -295,13 +298,18 @@ class _VideoFrames:
     def _decode(self) -> Generator[NDArray[np.uint8]]:
         wanted = frozenset(self.indices)
         with open_video(self.path, table=False) as video:
-            yield from (image for index, image in enumerate(video.frames()) if index in wanted)
+            for index, image in enumerate(video.frames()):
+                if index in wanted:
+                    yield image
 
 
 def _from_csv(file: Path) -> PointSequence:
     """Read a user's video with the CSV next to it."""
-    beside = [path for path in list_data(file.parent) if file.stem in (path.name, path.stem)]
-    videos = [path for path in beside if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES]
+    videos: list[Path] = []
+    for path in list_data(file.parent):
+        has_its_name = file.stem in (path.name, path.stem)
+        if has_its_name and (path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES):
+            videos.append(path)
     if len(videos) != 1:
         raise DataError(
             f"{file}: {len(videos)} videos of the same name; expected one, {file.stem}.mp4 or a folder of frames "
@@ -317,10 +325,12 @@ def _from_csv(file: Path) -> PointSequence:
                 "1 if the point is hidden"
             )
     images = _VideoFrames(videos[0], frames)
-    values = np.array([[rows[track, frame] for frame in frames] for track in names])
+    cells = [rows[track, frame] for track, frame in product(names, frames)]
+    values = np.array(cells).reshape(len(names), len(frames), 3)
     positions = values[..., :2] / np.array(images.size[::-1])
     hidden = values[..., 2] == 1
     _check_positions(f"{file}, {file.stem}", positions, hidden, images.size)
+    is_folder = videos[0].is_dir()
     return PointSequence(
         name=file.stem,
         size=images.size,
@@ -329,7 +339,7 @@ def _from_csv(file: Path) -> PointSequence:
         images=images,
         tracks=names,
         sources=(file,),
-        videos=list_images(videos[0]) if videos[0].is_dir() else (videos[0],),
+        videos=list_images(videos[0]) if is_folder else (videos[0],),
     )
 
 
@@ -352,18 +362,23 @@ def read_track_table(file: Path) -> dict[tuple[str, int], tuple[float, float, in
     if not (is_predicted or columns == sorted(COLUMNS)) or len(lines) < 2:
         raise DataError(f"{file}, line 1: expected the columns {','.join(COLUMNS)}, then a line per point and frame")
     table = as_table(file, lines)
-    to_raster = 0.5 if is_predicted else 0.0
+    name_column = "track"
+    expected = ",".join(COLUMNS)
+    to_raster = 0.0
+    if is_predicted:
+        name_column = "name"
+        expected = ",".join(PREDICTED)
+        to_raster = 0.5
     rows: dict[tuple[str, int], tuple[float, float, int]] = {}
     for number, cells in table.lines:
         row = dict(zip(table.columns, cells, strict=True))
-        name = row["name" if is_predicted else "track"]
+        name = row[name_column]
         frame = frame_number(row["frame"])
         hidden = HIDDEN.get(row["occluded"].lower())
         x = _position(row["x"])
         y = _position(row["y"])
         is_lost = hidden == 0 and not math.isfinite(x + y)
         if frame is None or hidden is None or is_lost or any(map(math.isinf, (x, y))):
-            expected = ",".join(PREDICTED if is_predicted else COLUMNS)
             raise DataError(f"{file}, line {number}: expected {expected}: numbers, and occluded 0 or 1")
         if (name, frame) in rows:
             raise DataError(f"{file}, line {number}: track {name} has two lines for frame {row['frame']}")

@@ -67,7 +67,8 @@ class PartSequence(MaskSequence):
         """Return all annotated instances of frame `t`: int32 ids (H, W), and id → class."""
         parts = read_parts(self.masks[t], self.size)
         instances = part_instances(parts, read_mask(self.humans[t], self.size))
-        return torch.from_numpy(instances), {i: i % NUM_PARTS for i in np.unique(instances).tolist() if i}
+        classes = {instance: instance % NUM_PARTS for instance in np.unique(instances).tolist() if instance}
+        return torch.from_numpy(instances), classes
 
     def followed(self, instances: Tensor) -> Tensor:
         """Convert the ids of `instances` to the ids of `mask`: uint8 (H, W)."""

@@ -127,11 +127,12 @@ class Vos(Reader[MaskSequence]):
             place = "any mask" if self.annotations is None else "the first frame's mask"
             raise DataError(f"{path}: no object in {place}; there is nothing to follow")
         scored = self.annotations == "dense" or any(is_scored(t, shown, starts) for t in shown)
-        merged = {1: min(starts.values())} if self.one_object else starts
+        if self.one_object:
+            starts = {1: min(starts.values())}
         return MaskSequence.from_first_object(
             frames,
             masks,
-            merged,
+            starts,
             size=size,
             name=f"{name}_{folder}" if folder else name,
             folder=folder,
@@ -159,7 +160,8 @@ class Vos(Reader[MaskSequence]):
     def _masks(self, path: Path, frames: tuple[Path, ...]) -> dict[int, Path]:
         """Return frame index → mask in a folder: all masks, or the first alone if `annotations` is "first"."""
         remedy = 'complete them, or say annotations="first" or "entering" to propagate without a score'
-        masks = match_masks(path, frames, remedy if self.annotations == "dense" else None)
+        is_complete = self.annotations == "dense"
+        masks = match_masks(path, frames, remedy if is_complete else None)
         if not masks:
             raise DataError(f"{path}: holds no masks; expected indexed png files named after their frames")
         if self.annotations is not None and 0 not in masks:
@@ -217,9 +219,11 @@ class Davis(Vos):
         size_tolerance: int = 0,
     ) -> None:
         require_one_of((2016, 2017), year=year)
-        folders_of_lists = [str(year), resolution] if year == 2016 else [str(year)]
-        self.lists = tuple(f"ImageSets/{folder}/{{}}.txt" for folder in folders_of_lists)
-        annotations = annotations or ("first" if str(split).startswith("test") else "dense")
+        self.lists = (f"ImageSets/{year}/{{}}.txt",)
+        if year == 2016:
+            self.lists = (*self.lists, f"ImageSets/{resolution}/{{}}.txt")
+        if not annotations:
+            annotations = "first" if str(split).startswith("test") else "dense"
         folders = f"JPEGImages/{resolution}", f"Annotations/{resolution}"
         super().__init__(root, split, *folders, year == 2016, size_tolerance, annotations)
 
@@ -253,5 +257,8 @@ def first_appearances(values: Mapping[int, Iterable[int]]) -> dict[int, int]:
 
 def is_scored(t: int, values: Mapping[int, Iterable[int]], starts: Mapping[int, int]) -> bool:
     """Return True if the mask of frame t can be scored: it shows an earlier object, or no object enters."""
-    is_later = t > min(starts.values())
-    return is_later and (t not in starts.values() or any(starts.get(value, t) < t for value in values[t]))
+    if t <= min(starts.values()):
+        return False
+    if t not in starts.values():
+        return True
+    return any(starts.get(value, t) < t for value in values[t])

@@ -93,11 +93,15 @@ class YoutubeVos(Reader[MaskSequence]):
         number = {number_in_name(frame): t for t, frame in enumerate(frames)}
         if not objects:
             raise DataError(f"{self.folder / 'meta.json'}: video {name} has no object with frames; remove it")
-        for i, (_, start) in objects.items():
+        starts: dict[int, int] = {}
+        categories: dict[int, str] = {}
+        for i, (category, start) in objects.items():
             if number.get(start) not in masks:
                 path = folder / f"{start:05d}.png"
                 raise DataError(f"{path}: no such mask, but object {i} starts here by meta.json; unpack it again")
-        starts = {i: number[start] for i, (_, start) in objects.items()}
+            starts[i] = number[start]
+            if category:
+                categories[i] = category
         size = check_masks(masks, frames)
         values = ids_by_value(masks.values())
         check_introductions(masks, starts, values, f"correct it, or take the object out of {self.folder / 'meta.json'}")
@@ -116,7 +120,7 @@ class YoutubeVos(Reader[MaskSequence]):
             sources=(self.folder / "meta.json",),
             ground_truth=self.split in ("train", "holdout"),
             values=values,
-            categories={i: category for i, (category, _) in objects.items() if category},
+            categories=categories,
             reported=tuple(reported),
         )
 
@@ -158,6 +162,10 @@ def _objects_of(video: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
     return objects
 
 
+def _categories(objects: Objects) -> set[str]:
+    return {category for category, _ in objects.values()}
+
+
 def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
     """Return the frame folders that belong to the default hold-out split of a YouTube-VOS.
 
@@ -188,14 +196,14 @@ def _hold_out(videos: Mapping[str, Objects], fraction: float, unseen: int) -> tu
     rank = partial(hashed_rank, 0)
     categories: set[str] = set()
     for objects in videos.values():
-        categories.update(category for category, _ in objects.values())
+        categories |= _categories(objects)
     ranked = sorted(categories, key=rank)
     if not 0 <= unseen < len(ranked):
         return (), frozenset()
     hidden = frozenset(ranked[:unseen])
     others: list[str] = []
     for name, objects in videos.items():
-        if not any(category in hidden for category, _ in objects.values()):
+        if not hidden & _categories(objects):
             others.append(name)
     others.sort(key=rank)
     kept = others[round(fraction * len(others)) :]

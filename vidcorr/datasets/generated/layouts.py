@@ -16,7 +16,7 @@ import numpy as np
 from ..badja import BADJA_JOINTS
 from ..jhmdb import JOINTS
 from ..vip import NUM_PARTS
-from .writers import Scenes, boxes_of, generate, write_frames, write_masks, write_mp4, write_text
+from .writers import Scenes, boxes_of, generate, numbered, write_frames, write_masks, write_mp4, write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,7 +63,7 @@ def write_davis(root: str | Path, count: int, **scenes: Any) -> Path:
     of = Scenes(**scenes)
 
     def write(folder: Path) -> None:
-        names = [f"synthetic-{i:03d}" for i in range(count)]
+        names = numbered("synthetic-{:03d}", range(count))
         for name, (video, masks) in zip(names, of.rendered(count), strict=True):
             write_frames(folder / "JPEGImages" / "480p" / name, video)
             write_masks(folder / "Annotations" / "480p" / name, dict(enumerate(masks)))
@@ -87,26 +87,28 @@ def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int 
     def write(folder: Path) -> None:
         entries: dict[str, dict[str, Any]] = {"train": {}, "valid": {}}
         for i, (video, masks) in enumerate(of.rendered(count + valid)):
-            split, name = "train" if i < count else "valid", f"{of.first + i:010x}"
+            split = "train" if i < count else "valid"
+            name = f"{of.first + i:010x}"
             draws = np.random.default_rng([of.seed, of.first + i])
             objects: dict[str, dict[str, Any]] = {}
             shown = np.zeros_like(masks)
             for number in range(1, of.sprites[1] + 1):
-                begin, category = int(draws.integers(0, frames // 2 + 1)), int(draws.integers(CATEGORIES))
+                begin = int(draws.integers(0, frames // 2 + 1))
+                category = int(draws.integers(CATEGORIES))
                 if number > 1:  # the first sprite is there from the start
                     masks[:begin][masks[:begin] == number] = 0
                 seen = [t for t in fifth if (masks[t] == number).any()]
                 if seen:
                     until = frames if split == "train" else seen[0] + 1
                     shown[:until][masks[:until] == number] = number
-                    objects[str(number)] = {"frames": [f"{t:05d}" for t in seen]}
+                    objects[str(number)] = {"frames": numbered("{:05d}", seen)}
                     if split == "train":
                         objects[str(number)] |= {"category": f"kind {category}"}
             entries[split][name] = {"objects": objects}
             annotated = [t for t in fifth if split == "train" or shown[t].any()]
             write_masks(folder / split / "Annotations" / name, {t: shown[t] for t in annotated})
             write_frames(folder / f"{split}_all_frames" / "JPEGImages" / name, video)
-            write_frames(folder / split / "JPEGImages" / name, video[::5], (f"{t:05d}.jpg" for t in fifth))
+            write_frames(folder / split / "JPEGImages" / name, video[::5], numbered("{:05d}.jpg", fifth))
         for split, videos in entries.items():
             write_text(folder / split / "meta.json", [json.dumps({"videos": videos}, indent=1)])
 
@@ -125,12 +127,14 @@ def write_otb(root: str | Path, count: int, **scenes: Any) -> Path:
     def write(folder: Path) -> None:
         for i, (video, masks) in enumerate(of.rendered(count)):
             sequence_folder = folder / f"Synthetic{i:03d}"
-            write_frames(sequence_folder / "img", video, (f"{t + 1:04d}.jpg" for t in range(of.frames)))
+            write_frames(sequence_folder / "img", video, numbered("{:04d}.jpg", range(1, of.frames + 1)))
             *_, behind, front = np.unique(masks[0]).tolist()
-            targets = {".1": front, ".2": behind} if i % 3 == 2 and behind else {"": front}
+            targets = {"": front}
+            if i % 3 == 2 and behind:
+                targets = {".1": front, ".2": behind}
             for suffix, number in targets.items():
-                lines = [SEPARATORS[i % 3].join(str(int(x)) for x in box) for box in boxes_of(masks, number)]
-                write_text(sequence_folder / f"groundtruth_rect{suffix}.txt", lines)
+                boxes = boxes_of(masks, number).astype(int)
+                write_text(sequence_folder / f"groundtruth_rect{suffix}.txt", _lines(boxes, SEPARATORS[i % 3]))
 
     return generate(root, "otb", of, write, count=count)
 
@@ -141,18 +145,20 @@ def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) ->
     Other arguments and errors as in `write_videos`.
     """
     of = Scenes(**scenes)
-    names = {"train": [f"GOT-10k_Train_{i + 1:06d}" for i in range(count)]}
+    names = {"train": numbered("GOT-10k_Train_{:06d}", range(1, count + 1))}
     if valid:
-        names["val"] = [f"GOT-10k_Val_{i + 1:06d}" for i in range(valid)]
+        names["val"] = numbered("GOT-10k_Val_{:06d}", range(1, valid + 1))
 
     def write(folder: Path) -> None:
-        folders = [folder / split / name for split, members in names.items() for name in members]
+        folders: list[Path] = []
+        for split, members in names.items():
+            folders += [folder / split / name for name in members]
         for sequence_folder, (video, masks) in zip(folders, of.rendered(count + valid), strict=True):
-            write_frames(sequence_folder, video, (f"{t + 1:08d}.jpg" for t in range(of.frames)))
+            write_frames(sequence_folder, video, numbered("{:08d}.jpg", range(1, of.frames + 1)))
             front = masks[0].max()
-            boxes, seen = boxes_of(masks, front), (masks == front).any((1, 2))
-            write_text(sequence_folder / "groundtruth.txt", (",".join(f"{x:.4f}" for x in box) for box in boxes))
-            write_text(sequence_folder / "cover.label", (str(8 * is_seen) for is_seen in seen.tolist()))
+            cover = 8 * (masks == front).any((1, 2)).astype(int)
+            write_text(sequence_folder / "groundtruth.txt", _lines(boxes_of(masks, front), ",", "{:.4f}"))
+            write_text(sequence_folder / "cover.label", numbered("{}", cover.tolist()))
         for split, members in names.items():
             write_text(folder / split / "list.txt", members)
 
@@ -162,7 +168,7 @@ def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) ->
 def write_tap_vid(root: str | Path, count: int, frames: int = 24, tracks: int = 24, **scenes: Any) -> Path:
     """Write `count` videos with exact tracks as `root/tapvid_davis.pkl`, in the layout of TAP-Vid-DAVIS.
 
-    The tracks start in turn on the background and on the sprites, see `video_tracks`.
+    The tracks start in turn on the background and on the sprites.
 
     Args:
         tracks: tracks per video.
@@ -197,7 +203,8 @@ def write_jhmdb(root: str | Path, count: int, frames: int = 40, **scenes: Any) -
             action = ACTIONS[i % len(ACTIONS)]
             clip = f"synthetic_{action}_{i}"
             lists[action].append(f"{clip}.avi 2")
-            write_frames(folder / "Rename_Images" / action / clip, video, (f"{t + 1:05d}.png" for t in range(frames)))
+            images = folder / "Rename_Images" / action / clip
+            write_frames(images, video, numbered("{:05d}.png", range(1, frames + 1)))
             joints, _ = of.tracks(i, masks, len(JOINTS), of_layers=(1,))
             path = folder / "joint_positions" / action / clip / "joint_positions.mat"
             path.parent.mkdir(parents=True)
@@ -216,12 +223,13 @@ def write_vip(root: str | Path, count: int, frames: int = 10, **scenes: Any) -> 
     Arguments and errors as in `write_videos`.
     """
     of = Scenes(frames=(frames - 1) * VIP_STEP + 1, **{"size": (240, 320), "sprites": (4, 4)} | scenes)
-    stems = [f"{1 + 25 * t:012d}" for t in range(frames)]
+    stems = numbered("{:012d}", range(1, 25 * frames, 25))
 
     def write(folder: Path) -> None:
-        base, names = folder / "VIP_Fine", [f"videos{i + 1}" for i in range(count)]
+        base = folder / "VIP_Fine"
+        names = numbered("videos{}", range(1, count + 1))
         for name, (video, sprites) in zip(names, of.rendered(count), strict=True):
-            write_frames(base / "Images" / name, video[::VIP_STEP], (f"{stem}.jpg" for stem in stems))
+            write_frames(base / "Images" / name, video[::VIP_STEP], [f"{stem}.jpg" for stem in stems])
             ids = PARTS_OF_SPRITES[sprites[::VIP_STEP]]
             for kind, masks in {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}.items():
                 write_masks(base / "Annotations" / kind / name, dict(zip(stems, masks, strict=True)))
@@ -241,17 +249,21 @@ def write_badja(root: str | Path, count: int, frames: int = 24, **scenes: Any) -
     def write(folder: Path) -> None:
         for i, (video, masks) in enumerate(of.rendered(count)):
             name = f"synthetic-{i:03d}"
-            images, annotations = f"extra_videos/{name}/rgb", f"extra_videos/{name}/segmentations"
+            images = f"extra_videos/{name}/rgb"
+            annotations = f"extra_videos/{name}/segmentations"
             if i % 2 == 0:
-                images, annotations = (f"DAVIS/{kind}/Full-Resolution/{name}" for kind in ("JPEGImages", "Annotations"))
+                images = f"DAVIS/JPEGImages/Full-Resolution/{name}"
+                annotations = f"DAVIS/Annotations/Full-Resolution/{name}"
             write_frames(folder / images, video)
             pictures = np.repeat(255 * masks[..., None], 3, axis=-1)
-            write_frames(folder / annotations, pictures, (f"{t:05d}.png" for t in range(frames)))
+            write_frames(folder / annotations, pictures, numbered("{:05d}.png", range(frames)))
             points, hidden = of.tracks(i, masks, len(numbers), of_layers=(1,))
             entries = []
             for t in range(frames):
-                joints, visible = np.zeros((max(numbers) + 1, 2), int), np.zeros(max(numbers) + 1, bool)
-                joints[numbers], visible[numbers] = np.floor(points[:, t, ::-1] + 0.5), ~hidden[:, t]
+                joints = np.zeros((max(numbers) + 1, 2), int)
+                joints[numbers] = np.floor(points[:, t, ::-1] + 0.5)
+                visible = np.zeros(max(numbers) + 1, bool)
+                visible[numbers] = ~hidden[:, t]
                 paths = {"image_path": f"{images}/{t:05d}.jpg", "segmentation_path": f"{annotations}/{t:05d}.png"}
                 entries.append({**paths, "joints": joints.tolist(), "visibility": visible.tolist()})
             write_text(folder / "joint_annotations" / f"{name}.json", [json.dumps(entries)])
@@ -279,23 +291,27 @@ def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, 
         listed: list[str] = []
         for i, (video, masks) in enumerate(of.rendered(count)):
             category = f"scene{i:03d}"
-            stems = [f"{category}_{t:03d}" for t in frames]
-            write_frames(folder / "JPEGImages" / category, video[frames], (f"{stem}.jpg" for stem in stems))
+            stems = numbered(category + "_{:03d}", frames)
+            write_frames(folder / "JPEGImages" / category, video[frames], numbered(category + "_{:03d}.jpg", frames))
             tracks, hidden = of.tracks(i, masks, min(points, POINT_IDS))
-            at, visible = np.floor(tracks[:, frames] + 0.5).astype(int), ~hidden[:, frames]
+            at = np.floor(tracks[:, frames] + 0.5).astype(int)
+            visible = ~hidden[:, frames]
             inside = np.asarray(((at >= 0) & (at < sides)).all(axis=-1))
             boxes = [_box(masks[t]) for t in frames]
             for view, stem in enumerate(stems):
-                places = {n: at[n, view].tolist() for n in np.flatnonzero(visible[:, view]).tolist()}
+                places: dict[str, list[int] | None] = dict.fromkeys(numbered("{}", range(POINT_IDS)))
+                for number in np.flatnonzero(visible[:, view]).tolist():
+                    places[str(number)] = at[number, view].tolist()
                 content: dict[str, Any] = {"filename": f"{stem}.jpg", "category": category, "bndbox": boxes[view]}
-                content["kps"] = {str(n): places.get(n) for n in range(POINT_IDS)}
+                content["kps"] = places
                 write_text(folder / "ImageAnnotation" / category / f"{stem}.json", [json.dumps(content)])
             for one, other in combinations(range(views), 2):
                 name = f"{len(listed):06d}-{stems[one]}-{stems[other]}:{category}"
                 listed.append(name)
                 both = np.flatnonzero(visible[:, one] & visible[:, other])
                 content = {"filename": name, "category": category, "mirror": 0, "scale_variation": 0}
-                content |= {"viewpoint_variation": min(other - one - 1, 2), "kps_ids": [str(n) for n in both]}
+                content["viewpoint_variation"] = min(other - one - 1, 2)
+                content["kps_ids"] = numbered("{}", both.tolist())
                 for side, view in (("src", one), ("trg", other)):
                     content |= {f"{side}_imname": f"{stems[view]}.jpg", f"{side}_imsize": [*sides.tolist(), 3]}
                     content |= {f"{side}_bndbox": boxes[view], f"{side}_kps": at[both, view].tolist()}
@@ -310,4 +326,14 @@ def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, 
 def _box(mask: NDArray[np.uint8]) -> list[int]:
     """Return x0, y0, x1, y1 of all sprites, or of the picture without any."""
     x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
-    return [x, y, x + width, y + height] if width else [0, 0, mask.shape[1], mask.shape[0]]
+    if not width:
+        return [0, 0, mask.shape[1], mask.shape[0]]
+    return [x, y, x + width, y + height]
+
+
+def _lines(boxes: NDArray[Any], separator: str, pattern: str = "{}") -> list[str]:
+    """Return a line of text per box; `pattern` formats a number."""
+    lines: list[str] = []
+    for box in boxes.tolist():
+        lines.append(separator.join(map(pattern.format, box)))
+    return lines

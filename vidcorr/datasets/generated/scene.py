@@ -63,9 +63,12 @@ class Layer:
 
     def matrix(self, t: float) -> NDArray[np.float64]:
         """Return the map (3, 3) from pixels of the texture to pixels of frame t; centres at integers."""
-        scale, half = np.exp(self.growth(t)), (len(self.texture) - 1) / 2
-        cosine, sine = scale * np.cos(self.turn(t)), scale * np.sin(self.turn(t))
-        x, y = (middle + wave(t) for middle, wave in zip(self.middle, self.path, strict=True))
+        scale = np.exp(self.growth(t))
+        half = (len(self.texture) - 1) / 2
+        cosine = scale * np.cos(self.turn(t))
+        sine = scale * np.sin(self.turn(t))
+        x = self.middle[0] + self.path[0](t)
+        y = self.middle[1] + self.path[1](t)
         about_centre = np.array([[cosine, -sine, x], [sine, cosine, y], [0, 0, 1]])
         return about_centre @ np.array([[1, 0, -half], [0, 1, -half], [0, 0, 1]])
 
@@ -120,33 +123,27 @@ def draw_video(
     height, width = size
     middle = ((width - 1) / 2, (height - 1) / 2)
     count = int(rng.integers(sprites[0], sprites[1] + 1))
-    colours, periods = _palette(rng), rng.permutation(np.geomspace(*PERIODS, count + 1))
+    colours = _palette(rng)
+    periods = rng.permutation(np.geomspace(*PERIODS, count + 1))
     ground = _texture(rng, 2 * max(size), colours, periods[0])  # covers the frame wherever it moves
-    background = Layer(
-        texture=np.dstack([ground, np.ones(ground.shape[:2], np.float32)]),
-        middle=middle,
-        path=(Wave.draw(rng, 0.18 * width, 50, 100), Wave.draw(rng, 0.18 * height, 50, 100)),
-        turn=Wave.draw(rng, 0.2, 40, 90),
-        growth=Wave.draw(rng, 0.1, 40, 90),
-    )
-    layers = [background]
+    opaque = np.ones(ground.shape[:2], np.float32)
+    path_x = Wave.draw(rng, 0.18 * width, 50, 100)
+    path_y = Wave.draw(rng, 0.18 * height, 50, 100)
+    turn = Wave.draw(rng, 0.2, 40, 90)
+    growth = Wave.draw(rng, 0.1, 40, 90)
+    layers = [Layer(np.dstack([ground, opaque]), middle, (path_x, path_y), turn, growth)]
     diameters = rng.uniform(*DIAMETERS, count) * min(size)
     phases = _phases_apart(rng, diameters, REACH * np.array([width, height]))
     for number, (diameter, (phase_x, phase_y)) in enumerate(zip(diameters, phases, strict=True), start=1):
         shape = _blob(rng, diameter)
         plain = 255 * np.array([number & 1, number >> 1 & 1, number >> 2 & 1])
         texture = camouflage * _texture(rng, len(shape), colours, periods[number]) + (1 - camouflage) * plain
-        sprite = Layer(
-            texture=np.dstack([texture, shape]).astype(np.float32),
-            middle=middle,
-            path=(
-                Wave(REACH * width, rng.uniform(90, 180), phase_x),
-                Wave(REACH * height, rng.uniform(90, 180), phase_y),
-            ),
-            turn=Wave.draw(rng, 0.6, 25, 60),
-            growth=Wave.draw(rng, 0.3, 25, 60),
-        )
-        layers.append(sprite)
+        texture = np.dstack([texture, shape]).astype(np.float32)
+        path_x = Wave(REACH * width, rng.uniform(90, 180), phase_x)
+        path_y = Wave(REACH * height, rng.uniform(90, 180), phase_y)
+        turn = Wave.draw(rng, 0.6, 25, 60)
+        growth = Wave.draw(rng, 0.3, 25, 60)
+        layers.append(Layer(texture, middle, (path_x, path_y), turn, growth))
     return layers, Wave.draw(rng, 0.15, 30, 80)
 
 
@@ -176,9 +173,11 @@ def _texture(rng: Generator, side: int, colours: NDArray[np.float32], period: fl
     Returns:
         (side, side, 3) float32 RGB in 0..255.
     """
-    angle, stretch = rng.uniform(0, np.pi), rng.uniform(1, STRETCH)
+    angle = rng.uniform(0, np.pi)
+    stretch = rng.uniform(1, STRETCH)
     x, y = np.meshgrid(np.fft.rfftfreq(side), np.fft.fftfreq(side))
-    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    along = x * np.cos(angle) + y * np.sin(angle)
+    across = y * np.cos(angle) - x * np.sin(angle)
     frequency = period * np.hypot(stretch * along, across)
     passed = np.exp(-((rng.uniform(*REGULARITY) * (frequency - 1)) ** 2))
     noise = np.fft.irfft2(passed * np.fft.rfft2(rng.normal(size=(side, side))), s=(side, side))
@@ -228,16 +227,22 @@ def video_tracks(
     length, height, width = masks.shape
     layers, _ = draw_video(seed, index, (height, width), sprites)
     rng = np.random.default_rng([seed, index, 16])  # another stream than the scene's
-    maps = [np.stack([layer.matrix(t) for t in range(length)]) for layer in layers]
-    tracks, hidden = [], []
+    maps: list[NDArray[np.float64]] = []
+    for layer in layers:
+        matrices = [layer.matrix(t) for t in range(length)]
+        maps.append(np.stack(matrices))
+    numbers = of_layers or range(len(layers))
+    tracks = []
+    hidden = []
     for i in range(count):
-        number = of_layers[i % len(of_layers)] if of_layers else i % len(layers)
+        number = numbers[i % len(numbers)]
         seen = np.flatnonzero((masks == number).any((1, 2)))
         if not len(seen):
             continue
         start = int(rng.choice(seen))
         y, x = rng.choice(np.argwhere(masks[start] == number))
-        track = (maps[number] @ np.linalg.solve(maps[number][start], [x, y, 1.0]))[:, :2]
+        point = np.linalg.solve(maps[number][start], [x, y, 1.0])  # in pixels of the texture
+        track = (maps[number] @ point)[:, :2]
         columns, rows = np.floor(track + 0.5).astype(int).T
         inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
         shown = masks[range(length), rows.clip(0, height - 1), columns.clip(0, width - 1)] == number

@@ -38,7 +38,7 @@ class Scenes:
         frames: frames per video.
         size: (height, width), pixels; mp4 files lose an odd last row or column.
         sprites: fewest and most sprites per video.
-        camouflage: see `render_video`; below 1 the sprites are easier to distinguish from the background.
+        camouflage: 1 draws sprites and background in the same colours; below 1 the sprites are easier to distinguish.
     """
 
     seed: int = 0
@@ -59,7 +59,14 @@ class Scenes:
     def tracks(
         self, index: int, masks: NDArray[np.uint8], count: int, of_layers: tuple[int, ...] = ()
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return exact tracks through video `index`, whose masks are given: see `video_tracks`."""
+        """Return exact tracks (N, T, 2) through video `index`, x, y in pixels, and where they are hidden, (N, T) bool.
+
+        Args:
+            index: index of the video.
+            masks: (T, H, W), of the video.
+            count: number of tracks; a track on a layer that is never visible is left out.
+            of_layers: numbers of layers that the tracks start on in turn; 0 is the background. By default all.
+        """
         return video_tracks(self.seed, self.first + index, masks, self.sprites, count, of_layers)
 
 
@@ -110,7 +117,8 @@ def write_mp4(path: Path, video: NDArray[np.uint8], rate: int = 24) -> None:
 def write_frames(folder: Path, video: NDArray[np.uint8], names: Iterable[str] | None = None) -> None:
     """Write (T, H, W, 3) uint8 RGB as images, by default 00000.jpg, 00001.jpg, …"""
     folder.mkdir(parents=True, exist_ok=True)
-    names = names if names is not None else (f"{t:05d}.jpg" for t in range(len(video)))
+    if names is None:
+        names = numbered("{:05d}.jpg", range(len(video)))
     for name, image in zip(names, video, strict=True):
         options = [cv2.IMWRITE_JPEG_QUALITY, 93] if name.endswith(".jpg") else []
         if not cv2.imwrite(str(folder / name), image[..., ::-1], options):
@@ -122,7 +130,13 @@ def write_masks(folder: Path, masks: Mapping[int, NDArray[np.uint8]] | Mapping[s
     folder.mkdir(parents=True)
     palette = davis_palette()
     for key, mask in masks.items():
-        write_ids(folder / (f"{key:05d}.png" if isinstance(key, int) else f"{key}.png"), mask, palette)
+        stem = f"{key:05d}" if isinstance(key, int) else key
+        write_ids(folder / f"{stem}.png", mask, palette)
+
+
+def numbered(pattern: str, numbers: Iterable[int]) -> list[str]:
+    """Return names with numbers in the place of `{}`: `frame-{:03d}` gives frame-000, frame-001, …"""
+    return [pattern.format(number) for number in numbers]
 
 
 def write_text(path: Path, lines: Iterable[str]) -> None:
@@ -139,5 +153,7 @@ def boxes_of(masks: NDArray[np.uint8], number: int) -> NDArray[np.float64]:
     boxes = np.zeros((len(masks), 4))
     for t, mask in enumerate(masks):
         x, y, width, height = cv2.boundingRect((mask == number).astype(np.uint8))
-        boxes[t] = (x + 1, y + 1, width, height) if width else boxes[t - 1]
+        boxes[t] = boxes[t - 1]
+        if width:
+            boxes[t] = (x + 1, y + 1, width, height)
     return boxes
