@@ -13,7 +13,7 @@ from vidcorr.backbones import build_feature_extractor
 from vidcorr.functional import PropagationProtocol
 from vidcorr.functional.device import random_state_kept
 from vidcorr.results.pictures import Picture, clip_sheet, feature_sheet, match_sheet, write_picture
-from vidcorr.tracking.frame_encoder import frame_features, view_for
+from vidcorr.tracking.frame_encoder import extractor_under, frame_features
 from vidcorr.videos.files import require_at_least
 
 from .run_folder import log_picture, run_folder
@@ -67,7 +67,7 @@ class TrainingPictures(pl.Callback):
         self._clip = None
         self._drawn = None
         with random_state_kept():
-            view_for(build_feature_extractor(pl_module, self.stage, self.stride), self.protocol)
+            extractor_under(build_feature_extractor(pl_module, self.stage, self.stride), self.protocol)
 
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int, dataloader_idx: int = 0

@@ -18,7 +18,7 @@ from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.datasets import Davis
 from vidcorr.functional import PropagationProtocol, decode_masks, encode_masks
 from vidcorr.metrics import boundary_score, jaccard, object_outlines
-from vidcorr.tracking.frame_encoder import view_for
+from vidcorr.tracking.frame_encoder import extractor_under
 
 WHAT = "DAVIS frame at 480p, {}"
 
@@ -45,7 +45,7 @@ def main() -> None:
     torch.manual_seed(0)
     protocol, sequence = PropagationProtocol.named("vfs"), Davis(real_folder() / "davis")[0]
     extractor = build_feature_extractor("torchvision:resnet18")
-    view, network, last = view_for(extractor, protocol), plain_backbone(extractor), protocol.context + 1
+    view, network, last = extractor_under(extractor, protocol), plain_backbone(extractor), protocol.context + 1
     images = [sequence.frame(t)[None].float() / 255 for t in range(last + 1)]
     features = torch.cat([view(image) for image in images])
     first = encode_masks(sequence.mask(0), sequence.objects, features.shape[2:], protocol)

@@ -120,12 +120,12 @@ class JointScorer(Scorer):
             sequence: a clip.
             first: x, y `(K, 2)` of the annotated joints in frame 0, pixels.
         """
-        view = self.tracker.view(sequence.size)
-        for t, tracked in enumerate(self.tracker.track_points(sequence.read(), first, view)):
+        sizes = self.tracker.sizes(sequence.size)
+        for t, tracked in enumerate(self.tracker.track_points(sequence.read(), first, sizes)):
             joints = tracked.decoded
             if t == 0:
                 pairs = zip(tracked.labels, self.tracker.protocols, strict=True)
-                joints = [PointCoding(view).reread(first, labels, protocol) for labels, protocol in pairs]
+                joints = [PointCoding(sizes).reread(first, labels, protocol) for labels, protocol in pairs]
             yield tracked.frame, joints
 
     def _curves(self, prediction: Tensor, sequence: KeypointSequence) -> dict[str, Curve]:

@@ -171,9 +171,9 @@ class MaskTracker(Scorer):
             writer: the files of the run; None writes nothing.
             kind: folder of its files, if a benchmark follows it in several ways.
         """
-        view = self.tracker.view(sequence.size)
+        sizes = self.tracker.sizes(sequence.size)
         with _files_of(sequence, writer, kind) as files:
-            tracked_frames = self.tracker.track_masks(annotated_frames(sequence, frames), sequence.starts, view)
+            tracked_frames = self.tracker.track_masks(annotated_frames(sequence, frames), sequence.starts, sizes)
             for t, tracked in enumerate(tracked_frames):
                 truth = None
                 if scores is not None and t in sequence.masks:

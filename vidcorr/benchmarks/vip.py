@@ -141,7 +141,7 @@ class PartScorer(MaskTracker):
             sequence, frames = at_size_of_data(whole_sequence, self.tracker.protocols[0])
             scores: ClassScores | InstanceScores = ClassScores(sequence, len(self.outputs))
             if parts == "instance":
-                scores = InstanceScores(sequence, len(self.outputs), self.tracker.view(sequence.size).covered)
+                scores = InstanceScores(sequence, len(self.outputs), self.tracker.sizes(sequence.size).covered)
             self.follow(sequence, frames, scores, writer, parts)
             for of_output, found in zip(counts, scores.counts, strict=True):
                 of_output[parts] = found

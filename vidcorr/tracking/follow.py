@@ -2,12 +2,11 @@
 
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,15 +20,13 @@ from ..functional import PointProtocol, PropagationProtocol, TrackingProtocol
 from ..functional.propagation.coding import Size
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream, PromptedVideo
-from .frame_encoder import Stopwatch, View, stride_of
+from .frame_encoder import Stopwatch, stride_of
+from .frame_sizes import FrameSizes
 from .label_tracker import LabelTracker
 from .point_tracker import PointTracker
 from .siamfc_tracker import SiamFCTracker, at_extractor
 
 AnyProtocol = PropagationProtocol | TrackingProtocol | PointProtocol
-
-Follow = Callable[[Iterator[Tensor], NDArray[Any]], Iterator[tuple[Tensor, Any]]]
-"""Frames and labels of the first frame, see `Prompt.labels` → frames and results, see `follow`."""
 
 SHORT_SIDE = 480
 DEFAULT = "vidcorr"
@@ -100,8 +97,8 @@ def follow(
     if isinstance(rules, PointProtocol):
         raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
     with eval_mode(extractor):
-        follow_from = follower(extractor, type(prompt), rules, size, short_side, Stopwatch())
-    return _computed_in_eval_mode(extractor, follow_from(chain([first], frames), prompt.labels))
+        follower = follower_of(extractor, type(prompt), rules, size, short_side, Stopwatch())
+    return _computed_in_eval_mode(extractor, follower.follow(chain([first], frames), prompt.labels))
 
 
 def rules_for(
@@ -173,17 +170,17 @@ def follow_prompted(
 
     Faulty arguments raise before the first frame is asked for.
     """
-    stream, labels = video.frames, video.prompt.labels
+    stream = video.frames
     with eval_mode(extractor):
         if isinstance(rules, PointProtocol):
-            view = View.of(extractor, stream.size, rules, short_side)
-            found = _follow_queries(PointTracker(extractor, rules, watch), video, view)
+            sizes = FrameSizes.of(extractor, stream.size, rules, short_side)
+            found = _follow_queries(PointTracker(extractor, rules, watch), video, sizes)
         else:
-            follow_from = follower(extractor, type(video.prompt), rules, stream.size, short_side, watch)
+            follower = follower_of(extractor, type(video.prompt), rules, stream.size, short_side, watch)
             if video.start == 0:
-                found = follow_from(stream.forwards(), labels)
+                found = follower.follow(stream.forwards(), video.prompt.labels)
             else:
-                found = _both_directions(video, follow_from, watch)
+                found = _both_directions(video, follower, watch)
     return _computed_in_eval_mode(extractor, found)
 
 
@@ -197,36 +194,124 @@ def _computed_in_eval_mode(extractor: nn.Module, found: Iterator[tuple[Tensor, A
         yield item
 
 
-def follower(
+class Follower(Protocol):
+    """A tracker for prompts of a kind."""
+
+    def follow(self, frames: Iterator[Tensor], labels: NDArray[Any]) -> Iterator[tuple[Tensor, Any]]:
+        """Yield frames, uint8 `(3, H, W)`, and their results, from the labels of the first frame."""
+        ...
+
+
+class MaskFollower:
+    """Follows masks by label propagation.
+
+    Args:
+        tracker: the tracker.
+        sizes: sizes of the frames.
+    """
+
+    def __init__(self, tracker: LabelTracker, sizes: FrameSizes) -> None:
+        self.tracker = tracker
+        self.sizes = sizes
+
+    @torch.no_grad()
+    def follow(self, frames: Iterator[Tensor], labels: NDArray[np.uint8]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield frames and ids `(H, W)` uint8, from the ids of the first frame."""
+        objects = np.unique(labels[labels > 0]).tolist()
+        annotated = zip(frames, chain([torch.from_numpy(labels)], repeat(None)), strict=False)
+        tracked_frames = self.tracker.track_masks(annotated, dict.fromkeys(objects, 0), self.sizes)
+        for t, tracked in enumerate(tracked_frames):
+            if t == 0:
+                has_cells = tracked.labels[0][1:].flatten(1).any(1).tolist()
+                lost = [str(number) for number, followed in zip(objects, has_cells, strict=True) if not followed]
+                if lost:
+                    stride = self.tracker.protocols[0].feature_stride
+                    warnings.warn(
+                        f"object {', '.join(lost)} is too small for feature cells of {stride} px and is not followed; "
+                        "take a larger short_side or a smaller stride",
+                        stacklevel=2,
+                    )
+            yield tracked.frame, tracked.decoded[0]
+
+
+class HeatmapFollower:
+    """Follows points by label propagation of heat-maps.
+
+    Args:
+        tracker: the tracker.
+        sizes: sizes of the frames.
+    """
+
+    def __init__(self, tracker: LabelTracker, sizes: FrameSizes) -> None:
+        self.tracker = tracker
+        self.sizes = sizes
+
+    @torch.no_grad()
+    def follow(self, frames: Iterator[Tensor], labels: NDArray[np.float64]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield frames and x, y, score `(K, 3)`, from the points `(K, 2)` of the first frame."""
+        first_peaks = torch.ones(len(labels))
+        for t, tracked in enumerate(self.tracker.track_points(frames, torch.from_numpy(labels), self.sizes)):
+            peaks = tracked.labels[0].flatten(1).amax(1)
+            points = tracked.decoded[0].double()
+            if t == 0:
+                first_peaks = peaks.clamp_min(1e-12)
+            else:
+                points[peaks <= 0] = torch.nan
+            scores = (peaks / first_peaks).double()
+            yield tracked.frame, torch.cat([points, scores[:, None]], dim=1)
+
+
+class BoxFollower:
+    """Follows boxes by SiamFC.
+
+    Args:
+        tracker: the tracker, which counts pixels from one.
+    """
+
+    def __init__(self, tracker: SiamFCTracker) -> None:
+        self.tracker = tracker
+
+    def follow(
+        self, frames: Iterator[Tensor], labels: NDArray[np.float64]
+    ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
+        """Yield frames and boxes `(N, 4)`, from the boxes of the first frame."""
+        corner = np.array([1.0, 1.0, 0.0, 0.0])
+        for frame, boxes in self.tracker.track(frames, labels + corner):
+            yield frame, boxes - corner
+
+
+def follower_of(
     extractor: nn.Module,
     kind: type[Prompt],
     rules: PropagationProtocol | TrackingProtocol,
     size: Size,
     short_side: int | None,
     watch: Stopwatch,
-) -> Follow:
-    """Return the function that follows prompts of a kind in frames of size (height, width).
+) -> Follower:
+    """Return the follower of prompts of a kind in frames of size (height, width).
 
     Raises:
         ValueError: if the extractor does not suit the protocol.
     """
     if isinstance(rules, TrackingProtocol):
-        return partial(follow_boxes, SiamFCTracker(extractor, rules, watch))
+        return BoxFollower(SiamFCTracker(extractor, rules, watch))
     tracker = LabelTracker(extractor, rules, watch)
-    by_labels = follow_masks if kind is MaskPrompt else follow_points_by_heatmaps
-    return partial(by_labels, tracker, tracker.view(size, short_side))
+    sizes = tracker.sizes(size, short_side)
+    return MaskFollower(tracker, sizes) if kind is MaskPrompt else HeatmapFollower(tracker, sizes)
 
 
-def _both_directions(video: PromptedVideo, follow_from: Follow, watch: Stopwatch) -> Iterator[tuple[Tensor, Any]]:
+def _both_directions(video: PromptedVideo, follower: Follower, watch: Stopwatch) -> Iterator[tuple[Tensor, Any]]:
     """Follow a prompt backwards to the first frame, then yield the frames in order with their results.
 
     Raises:
         Stopped: if a signal asks for it, after the current frame.
     """
-    stream, start, labels = video.frames, video.start, video.prompt.labels
+    stream = video.frames
+    start = video.start
+    labels = video.prompt.labels
     earlier = list[tuple[bytes, tuple[int, ...], Any]]()  # packed, as memory holds the masks of all frames
     with signals.ProgressReport(f"{stream.name}, backwards", start, "frames") as progress:
-        for done, (_, found) in enumerate(follow_from(stream.backwards(start), labels)):
+        for done, (_, found) in enumerate(follower.follow(stream.backwards(start), labels)):
             if done:  # the prompt's frame belongs to the pass forwards
                 with watch("write"):
                     array = np.asarray(found)
@@ -237,49 +322,7 @@ def _both_directions(video: PromptedVideo, follow_from: Follow, watch: Stopwatch
         for frame, (packed, shape, dtype) in zip(frames, reversed(earlier), strict=False):
             array = np.frombuffer(bytearray(zlib.decompress(packed)), dtype).reshape(shape)
             yield frame, torch.from_numpy(array)
-    yield from follow_from(stream.forwards(start), labels)
-
-
-@torch.no_grad()
-def follow_masks(
-    tracker: LabelTracker, view: View, frames: Iterator[Tensor], ids: NDArray[np.uint8]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield frames and ids `(H, W)` uint8, from the ids of the first frame."""
-    objects = np.unique(ids[ids > 0]).tolist()
-    annotated = zip(frames, chain([torch.from_numpy(ids)], repeat(None)), strict=False)
-    for t, tracked in enumerate(tracker.track_masks(annotated, dict.fromkeys(objects, 0), view)):
-        if t == 0:
-            followed = tracked.labels[0][1:].flatten(1).any(1).tolist()
-            if lost := [str(number) for number, held in zip(objects, followed, strict=True) if not held]:
-                warnings.warn(
-                    f"object {', '.join(lost)} is too small for feature cells of {tracker.protocols[0].feature_stride} "
-                    "px and is not followed; take a larger short_side or a smaller stride",
-                    stacklevel=2,
-                )
-        yield tracked.frame, tracked.decoded[0]
-
-
-@torch.no_grad()
-def follow_points_by_heatmaps(
-    tracker: LabelTracker, view: View, frames: Iterator[Tensor], points: NDArray[np.float64]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield frames and x, y, score `(K, 3)`, from the points `(K, 2)` of the first frame."""
-    peaks = torch.ones(len(points))
-    for t, tracked in enumerate(tracker.track_points(frames, torch.from_numpy(points), view)):
-        heights, positions = tracked.labels[0].flatten(1).amax(1), tracked.decoded[0].double()
-        if t == 0:
-            peaks = heights.clamp_min(1e-12)
-        else:
-            positions[heights <= 0] = torch.nan
-        yield tracked.frame, torch.cat([positions, (heights / peaks)[:, None].double()], dim=1)
-
-
-def follow_boxes(
-    tracker: SiamFCTracker, frames: Iterator[Tensor], boxes: NDArray[np.float64]
-) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
-    """Yield frames and boxes `(N, 4)`, from the boxes of the first frame."""
-    corner = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one
-    return ((frame, found - corner) for frame, found in tracker.track(frames, boxes + corner))
+    yield from follower.follow(stream.forwards(start), labels)
 
 
 class FollowedPoints(NamedTuple):
@@ -300,22 +343,26 @@ class FollowedPoints(NamedTuple):
     @property
     def now(self) -> Tensor:
         """The points of this frame: x, y, similarity and occlusion (0 or 1), `(K, 4)`."""
-        return torch.stack([*self.points[:, self.t].T, self.similarity[:, self.t], self.occluded[:, self.t]], 1)
+        x, y = self.points[:, self.t].T
+        return torch.stack([x, y, self.similarity[:, self.t], self.occluded[:, self.t]], 1)
 
 
-def _follow_queries(tracker: PointTracker, video: PromptedVideo, view: View) -> Iterator[tuple[Tensor, FollowedPoints]]:
+def _follow_queries(
+    tracker: PointTracker, video: PromptedVideo, sizes: FrameSizes
+) -> Iterator[tuple[Tensor, FollowedPoints]]:
     """Track points by a point protocol, then yield the frames with them."""
     stream = video.frames
     with tracker.watch("decode"):
         count = sum(1 for _ in stream)
     scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocols[0].scored_size
     positions = (torch.from_numpy(video.prompt.labels) + 0.5) / scale
-    queries = torch.cat([torch.full((len(positions), 1), video.start, dtype=torch.float64), positions.flip(1)], dim=1)
+    starts = torch.full((len(positions), 1), video.start, dtype=torch.float64)
+    queries = torch.cat([starts, positions.flip(1)], dim=1)
 
     def frames_from(first: int) -> Iterator[Tensor]:
-        return map(view.reduce, stream.forwards(first))
+        return map(sizes.reduce, stream.forwards(first))
 
-    (tracks,) = tracker.track(frames_from, count, view.seen, queries.numpy(), video.start > 0)
+    (tracks,) = tracker.track(frames_from, count, sizes.reduced, queries.numpy(), video.start > 0)
     positions = tracks.points * scale - 0.5
     for t, frame in enumerate(stream):
         yield frame, FollowedPoints(t, positions, tracks.occluded, tracks.similarity)

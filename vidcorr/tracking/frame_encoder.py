@@ -5,15 +5,13 @@ import warnings
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice, product
-from typing import Any, Self, TypeVar
+from itertools import islice
+from typing import Any, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..backbones.extractor import FeatureExtractor, Normalise
+from ..backbones.extractor import FeatureExtractor, Normalise, stated_stride
 from ..backbones.video import VideoEncoder
 from ..functional import MatchingProtocol, PointProtocol, PropagationProtocol
 from ..functional.device import PendingCopy, computing_in, device_of, shared_copy, to_device
@@ -54,7 +52,8 @@ class Stopwatch:
     @contextmanager
     def __call__(self, work: str, device: torch.device | None = None) -> Iterator[None]:
         """Count the time of a block on a device, without the time of blocks inside it; None is the CPU."""
-        outer, self._work = self._work, work
+        outer = self._work
+        self._work = work
         try:
             first = _moment(device)
             yield
@@ -144,78 +143,13 @@ def adapt_to_network(protocol: P, extractor: nn.Module, stride: int | None) -> P
         protocol = protocol.brought_by_features(feature_stride=stride)
     if normalises(extractor):
         return protocol
-    return protocol.with_changes(**{field: None for field in ("rgb_mean", "rgb_std") if hasattr(protocol, field)})
+    unused = {field: None for field in ("rgb_mean", "rgb_std") if hasattr(protocol, field)}
+    return protocol.with_changes(**unused)
 
 
 def normalises(extractor: nn.Module) -> bool:
     """Return whether an extractor declares its normalisation of RGB; a video encoder does so by its arguments."""
     return isinstance(extractor, VideoEncoder) or any(isinstance(part, Normalise) for part in extractor.modules())
-
-
-@dataclass(frozen=True)
-class View:
-    """Sizes of a video's frames and of the input of the network, (H, W).
-
-    Attributes:
-        own: size of the original frames, pixels.
-        seen: size of reduced frames, before the protocol's sizing.
-        covered: size that the feature map covers, padding included, in pixels of the reduced frame.
-        covered_of_own: the same in pixels of the original frame.
-    """
-
-    own: Size
-    seen: Size
-    covered: Size
-    covered_of_own: Size
-
-    @classmethod
-    def of(cls, extractor: nn.Module, size: Size, protocol: NetworkInput, short_side: int | None = None) -> Self:
-        """Return the view of an extractor under a protocol.
-
-        Args:
-            extractor: see `build_feature_extractor`.
-            size: (H, W) of the frames, pixels.
-            protocol: the sizing; a protocol with an input size ignores `short_side`.
-            short_side: short side to which larger frames are reduced, pixels; None keeps the original size.
-
-        Raises:
-            ValueError: if short_side is below 1.
-        """
-        if short_side is not None and short_side < 1:
-            raise ValueError(f"short_side must be at least 1 px, or null for the frames' own size; got {short_side}")
-        free = protocol.input_size is None
-        factor = min(1.0, short_side / min(size)) if short_side is not None and free else 1.0
-        seen = round(size[0] * factor), round(size[1] * factor)
-        covered = covered_size(seen, protocol, getattr(extractor, "multiple", 1))
-        of_own = round(covered[0] * size[0] / seen[0]), round(covered[1] * size[1] / seen[1])
-        return cls(size, seen, covered, of_own)
-
-    def reduce(self, frame: Tensor) -> Tensor:
-        """Resize a frame, uint8 `(3, H, W)`, to `seen`."""
-        import cv2
-
-        if self.seen == self.own:
-            return frame
-        image = cv2.resize(frame.permute(1, 2, 0).numpy(), self.seen[::-1], interpolation=cv2.INTER_AREA)
-        return torch.from_numpy(image).permute(2, 0, 1)
-
-    def reduce_ids(self, ids: Tensor) -> Tensor:
-        """Resize ids `(H, W)` to `covered`: nearest pixel, background in the padding."""
-        if self.seen != self.own:
-            ids = F.interpolate(ids[None, None], self.seen, mode="nearest-exact")[0, 0]
-        return F.pad(ids, (0, self.covered[1] - self.seen[1], 0, self.covered[0] - self.seen[0]))
-
-    def reduce_points(self, points: Tensor) -> Tensor:
-        """Convert x, y `(K, 2)` from original to reduced pixels; 0 is the centre of the first pixel."""
-        return points if self.seen == self.own else (points + 0.5) * self._factor - 0.5
-
-    def restore_points(self, points: Tensor) -> Tensor:
-        """Convert x, y `(K, 2)` from reduced to original pixels."""
-        return points if self.seen == self.own else (points + 0.5) / to_device(self._factor, points.device) - 0.5
-
-    @property
-    def _factor(self) -> Tensor:
-        return torch.tensor([self.seen[1] / self.own[1], self.seen[0] / self.own[0]], dtype=torch.float64)
 
 
 class FrameEncoder:
@@ -224,8 +158,8 @@ class FrameEncoder:
     The trackers see these maps only.
 
     Args:
-        extractor: see `build_feature_extractor`; folded if possible, see `view_for`. Or a video encoder, such as
-            `Clips`: a call of `encode` is then a whole video.
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)` or a list of maps; its BatchNorms are
+            folded if possible. Or a video encoder, such as `Clips`: a call of `encode` is then a whole video.
         rules: size, padding, normalisation and precision of the network's input.
         stopwatch: counts the seconds of "backbone".
 
@@ -240,8 +174,10 @@ class FrameEncoder:
         self.device = device_of(extractor)
         self.multiple: int = getattr(extractor, "multiple", 1)
         self.in_order = isinstance(extractor, VideoEncoder)
-        self._view: Any = extractor if self.in_order else view_for(extractor, rules)
-        self._rules, self._watch, self.constant = rules, stopwatch, False
+        self.constant = False
+        self._network: Any = extractor if self.in_order else extractor_under(extractor, rules)
+        self._rules = rules
+        self._watch = stopwatch
         self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
 
     def __call__(self, frames: Sequence[Tensor]) -> list[Maps]:
@@ -252,9 +188,10 @@ class FrameEncoder:
         """
         stacked = torch.stack(list(frames)) if len(frames) > 1 else frames[0][None]
         with self._watch("backbone", self.device), computing_in(self._rules.backbone_precision, self.device):
-            output = self._view(fit_input(stacked, self._rules, self.multiple, self.device))
-            maps = [batch.float() for batch in ([output] if isinstance(output, Tensor) else output)]
-        return [[batch[index] for batch in maps] for index in range(len(frames))]
+            output = self._network(fit_input(stacked, self._rules, self.multiple, self.device))
+            batches = [output] if isinstance(output, Tensor) else output
+            frames_of_maps = [batch.float().unbind() for batch in batches]
+        return [list(maps) for maps in zip(*frames_of_maps, strict=True)]
 
     def frames_at_once(self, size: Size) -> int:
         """Return the number of frames of size (H, W) in a pass: several on a GPU, 1 on a CPU.
@@ -294,15 +231,17 @@ class FrameEncoder:
             return
         frames = iter(frames)
         waiting: Iterable[tuple[T, Maps]] = ()
-        while chunk := list(islice(frames, at_once)):
-            begun = zip(chunk, self._begin([image(frame) for frame in chunk]), strict=True)
+        for first in frames:
+            chunk = [first, *islice(frames, at_once - 1)]
+            begun = self._begin([image(frame) for frame in chunk])
             yield from waiting
-            waiting = begun
+            waiting = zip(chunk, begun, strict=True)
         yield from waiting
 
     def _encode_video(self, frames: Iterable[T], image: Callable[[T], Any]) -> Iterator[tuple[T, Maps]]:
         """Yield frames and maps of a video encoder; it reads a window of frames ahead."""
-        encoder, ahead = self._view, deque[T]()
+        encoder = self._network
+        ahead = deque[T]()
 
         def images() -> Iterator[Tensor]:
             for frame in frames:
@@ -315,8 +254,9 @@ class FrameEncoder:
                 output = next(encoded, None)
             if output is None:
                 return
-            stride, expected = getattr(encoder, "stride", None), getattr(self._rules, "feature_stride", None)
-            if isinstance(stride, int) and expected not in (None, stride):
+            stride = stated_stride(encoder)
+            expected = getattr(self._rules, "feature_stride", None)
+            if stride is not None and expected not in (None, stride):
                 raise ValueError(
                     f"{type(encoder).__name__}: its maps have {stride} px per cell, protocol {self._rules.name!r} "
                     f"{expected}; set changes to {{feature_stride: {stride}}}"
@@ -331,7 +271,8 @@ class FrameEncoder:
         current = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            result, done = self(frames), torch.cuda.Event()
+            result = self(frames)
+            done = torch.cuda.Event()
             done.record(self._stream)
 
         def handed_over() -> Iterator[Maps]:
@@ -355,7 +296,7 @@ def frame_features(extractor: nn.Module, frames: Tensor, protocol: NetworkInput)
     """Return the features by which a tracker follows the frames, and the size that their map covers.
 
     Args:
-        extractor: see `build_feature_extractor`; of several maps the last is taken.
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`, or a list of maps, whose last is taken.
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
         protocol: size, padding, normalisation and precision of the network's input.
 
@@ -368,28 +309,34 @@ def frame_features(extractor: nn.Module, frames: Tensor, protocol: NetworkInput)
     return torch.stack(maps), covered_size((height, width), protocol, getattr(extractor, "multiple", 1))
 
 
-def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
-    """Return a view of the extractor with the protocol's RGB normalisation and with folded BatchNorms.
+def extractor_under(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
+    """Return the extractor with the protocol's RGB normalisation and with folded BatchNorms.
 
-    The extractor stays unchanged. A folded view copies the weights.
+    The given extractor stays unchanged. With folded BatchNorms the result copies the weights, otherwise it shares them.
 
     Args:
-        extractor: see `build_feature_extractor`.
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)` or a list of maps.
         protocol: its `rgb_mean` and `rgb_std` replace the constants of every `Normalise` of the extractor; an extractor
             without `Normalise` gets RGB in [0, 1]. `position_embedding` and `final_norm` act on transformers.
     """
-    view: Any = extractor
-    own_rules = protocol.position_embedding == "network" and protocol.final_norm
-    if isinstance(extractor, FeatureExtractor) and not own_rules:  # of a transformer
-        view = shared_copy(extractor)
-        view.positions = protocol.position_embedding
-        view.final_norm = protocol.final_norm
-    constants = {"mean": protocol.rgb_mean, "std": protocol.rgb_std}
-    if wanted := {name: constant for name, constant in constants.items() if constant is not None}:
-        view = shared_copy(view)
-        for module, (name, constant) in product(view.modules(), wanted.items()):
+    adapted: Any = extractor
+    is_default = protocol.position_embedding == "network" and protocol.final_norm
+    if isinstance(extractor, FeatureExtractor) and not is_default:  # of a transformer
+        adapted = shared_copy(extractor)
+        adapted.positions = protocol.position_embedding
+        adapted.final_norm = protocol.final_norm
+    if protocol.rgb_mean is not None or protocol.rgb_std is not None:
+        adapted = shared_copy(adapted)
+        for module in adapted.modules():
             if isinstance(module, Normalise):
-                own: Tensor = getattr(module, name)
-                setattr(module, name, to_device(torch.tensor(constant, dtype=own.dtype), own.device).view(-1, 1, 1))
-    folded: nn.Module = view.folded() if hasattr(view, "folded") else view
+                module.mean = _in_form_of(module.mean, protocol.rgb_mean)
+                module.std = _in_form_of(module.std, protocol.rgb_std)
+    folded: nn.Module = adapted.folded() if hasattr(adapted, "folded") else adapted
     return folded
+
+
+def _in_form_of(buffer: Tensor, constant: Sequence[float] | None) -> Tensor:
+    """Return a constant of the RGB channels with a buffer's type, device and shape; the buffer itself for None."""
+    if constant is None:
+        return buffer
+    return to_device(torch.tensor(constant, dtype=buffer.dtype), buffer.device).view(-1, 1, 1)

@@ -3,7 +3,8 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain, groupby, repeat
+from operator import attrgetter
 from typing import NamedTuple, Self
 
 import torch
@@ -22,7 +23,8 @@ from ..functional import (
 from ..functional.device import PendingCopy, to_device
 from ..functional.propagation.coding import Size
 from ..functional.propagation.search import shared_finders
-from .frame_encoder import FrameEncoder, Maps, Stopwatch, View, adapt_to_network, maps_of
+from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, maps_of
+from .frame_sizes import FrameSizes
 
 
 class TrackedFrame(NamedTuple):
@@ -50,35 +52,38 @@ class MaskCoding:
 
     Attributes:
         starts: object id → index of the frame with its first mask, in the order of the channels.
-        view: sizes of the video.
+        sizes: sizes of the frames.
         work: name of the decoding in the stopwatch's sums.
     """
 
     starts: Mapping[int, int]
-    view: View
+    sizes: FrameSizes
     work = "decode masks"
 
     def encode(self, t: int, given: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
         """Return `(1 + objects, h, w)`, background first; after frame 0 only channels of starting objects are set."""
-        labels = encode_masks(self.view.reduce_ids(given), list(self.starts), grid, protocol)
+        labels = encode_masks(self.sizes.reduce_ids(given), list(self.starts), grid, protocol)
         return labels * self._starting(t) if t else labels
 
     def decode(self, t: int, given: Tensor | None, labels: Tensor, protocol: PropagationProtocol) -> Tensor:
         """Return ids `(H, W)` uint8; starting objects have their given mask, unless the protocol decodes it too."""
-        objects, view = list(self.starts), self.view
+        objects = list(self.starts)
+        sizes = self.sizes
         if given is None or protocol.first_frame == "decoded":
-            return decode_masks(labels, objects, protocol, view.covered_of_own, view.own)
+            return decode_masks(labels, objects, protocol, sizes.covered_of_original, sizes.original)
         ids = to_device(given, labels.device)
         if t == 0:
             return ids
         before = labels * to_device(~self._starting(t), labels.device)
-        mask = decode_masks(before, objects, protocol, view.covered_of_own, view.own)
+        mask = decode_masks(before, objects, protocol, sizes.covered_of_original, sizes.original)
         starting = [number for number, start in self.starts.items() if start == t]
-        return torch.where(torch.isin(ids, to_device(starting, ids.device).to(ids.dtype)), ids, mask)
+        is_given = torch.isin(ids, to_device(starting, ids.device).to(ids.dtype))
+        return torch.where(is_given, ids, mask)
 
     def _starting(self, t: int) -> Tensor:
         """Return True for the channels of objects that start in frame `t`, bool `(1 + objects, 1, 1)`."""
-        return torch.tensor([False, *(start == t for start in self.starts.values())])[:, None, None]
+        starts = torch.tensor([-1, *self.starts.values()])  # the background starts in no frame
+        return (starts == t)[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -86,23 +91,23 @@ class PointCoding:
     """Points as heat-maps, with a Gaussian by the protocol.
 
     Attributes:
-        view: sizes of the video.
+        sizes: sizes of the frames.
     """
 
-    view: View
+    sizes: FrameSizes
     work = "decode points"
 
     def encode(self, t: int, given: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
         """Return the heat-maps `(K, h, w)` of points x, y `(K, 2)` in pixels of the frame."""
-        seen = self.view.reduce_points(given)
-        return encode_keypoints(seen, self.view.covered, grid, protocol)
+        seen = self.sizes.reduce_points(given)
+        return encode_keypoints(seen, self.sizes.covered, grid, protocol)
 
     def decode(self, t: int, given: Tensor | None, labels: Tensor, protocol: PropagationProtocol) -> Tensor:
         """Return points x, y `(K, 2)` in pixels of the frame: the given points, else the peaks of the heat-maps."""
         if given is not None:
             return to_device(given, labels.device)
-        found = decode_keypoints(labels, self.view.covered, protocol)
-        return self.view.restore_points(found)
+        found = decode_keypoints(labels, self.sizes.covered, protocol)
+        return self.sizes.restore_points(found)
 
     def reread(self, points: Tensor, heatmaps: Tensor, protocol: PropagationProtocol) -> Tensor:
         """Return given points as decoded from their heat-maps, x, y `(K, 2)`.
@@ -110,12 +115,26 @@ class PointCoding:
         Gaussians in pixels are drawn at the input's size first, as VFS's code does for frame 0.
         """
         if protocol.keypoint_unit == "pixel":
-            heatmaps = self.encode(0, points, self.view.covered, protocol)
+            heatmaps = self.encode(0, points, self.sizes.covered, protocol)
         return self.decode(0, None, heatmaps, protocol)
 
 
 LabelCoding = MaskCoding | PointCoding
 """Conversion of a frame's annotation to labels on the feature grid, and back."""
+
+
+class Output(NamedTuple):
+    """A feature map under a protocol, for which the tracker propagates labels.
+
+    Attributes:
+        map_index: index of the map among the extractor's maps.
+        stage: name of the map; empty for a single map.
+        protocol: the protocol at the map's stride.
+    """
+
+    map_index: int
+    stage: str
+    protocol: PropagationProtocol
 
 
 class LabelTracker:
@@ -124,9 +143,10 @@ class LabelTracker:
     The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
 
     Args:
-        extractor: see `build_feature_extractor`; it may give several maps a frame.
-        protocol: a protocol, or several that see frames alike: they share the features, and the matches if possible,
-            see `shared_finders`. The stride of a map replaces the protocol's; the protocol's name shows the change.
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`, or a list of several maps.
+        protocol: a protocol, or several that see frames alike: they share the features, and also the matches if they
+            differ only after the matching. The stride of a map replaces the protocol's; the protocol's name shows the
+            change.
         stopwatch: counts the seconds of "decode", "backbone", "propagate", "decode masks" and "decode points".
 
     Attributes:
@@ -144,63 +164,72 @@ class LabelTracker:
         protocol: PropagationProtocol | Sequence[PropagationProtocol],
         stopwatch: Stopwatch | None = None,
     ) -> None:
-        self._maps = maps_of(extractor)
         chosen = [protocol] if isinstance(protocol, PropagationProtocol) else list(protocol)
         if len({rules.values_of("pass") for rules in chosen}) > 1:
             raise ValueError(
                 "protocols with other input sizes or rules for masks cannot share a pass of the network: run them apart"
             )
-        self._of_map = [[adapt_to_network(rules, extractor, stride) for rules in chosen] for _, stride in self._maps]
-        self.protocols = [rules for of_map in self._of_map for rules in of_map]
-        self._map_indices = [index for index, of_map in enumerate(self._of_map) for _ in of_map]
-        self.stages = [stage for stage, _ in self._maps for _ in chosen]
+        self._outputs: list[Output] = []
+        for index, (stage, stride) in enumerate(maps_of(extractor)):
+            for rules in chosen:
+                self._outputs.append(Output(index, stage, adapt_to_network(rules, extractor, stride)))
+        self.stages = [output.stage for output in self._outputs]
+        self.protocols = [output.protocol for output in self._outputs]
         self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, self.protocols[0], self.watch)
         self.device = self.encoder.device
         self.extractor = extractor
 
-    def view(self, size: Size, short_side: int | None = None) -> View:
-        """Return the sizes at which the network sees frames of size (H, W); see `View.of`."""
-        return View.of(self.extractor, size, self.protocols[0], short_side)
+    def sizes(self, size: Size, short_side: int | None = None) -> FrameSizes:
+        """Return the sizes at which the network sees frames of size (H, W).
+
+        Args:
+            size: (H, W) of the frames, pixels.
+            short_side: short side to which larger frames are reduced, pixels; None keeps the original size.
+
+        Raises:
+            ValueError: if short_side is below 1.
+        """
+        return FrameSizes.of(self.extractor, size, self.protocols[0], short_side)
 
     def track_masks(
         self,
         frames: Iterable[tuple[Tensor, Tensor | None]],
         starts: Mapping[int, int],
-        view: View,
+        sizes: FrameSizes,
     ) -> Iterator[TrackedFrame]:
         """Follow objects through a video.
 
         Args:
             frames: uint8 RGB `(3, H, W)`, with ids `(H, W)` uint8 if objects start in the frame, else None.
             starts: object id → index of the frame in which it starts.
-            view: see `view`.
+            sizes: result of `sizes` for the size of the frames.
 
         Returns:
             Iterator of the frames with labels and masks. In the frame in which an object starts, its mask is the given
             mask, unless the protocol decodes the first mask too.
         """
-        return self.track(frames, MaskCoding(dict(sorted(starts.items())), view), view)
+        return self.track(frames, MaskCoding(dict(sorted(starts.items())), sizes), sizes)
 
-    def track_points(self, frames: Iterable[Tensor], points: Tensor, view: View) -> Iterator[TrackedFrame]:
+    def track_points(self, frames: Iterable[Tensor], points: Tensor, sizes: FrameSizes) -> Iterator[TrackedFrame]:
         """Follow points through a video.
 
         Args:
             frames: uint8 RGB `(3, H, W)`.
             points: x, y `(K, 2)` in frame 0, pixels; 0 is the centre of the first pixel.
-            view: see `view`.
+            sizes: result of `sizes` for the size of the frames.
 
         Returns:
             Iterator of the frames with heat-maps and points; frame 0 has the given points.
         """
-        return self.track(zip(frames, chain([points], repeat(None)), strict=False), PointCoding(view), view)
+        return self.track(zip(frames, chain([points], repeat(None)), strict=False), PointCoding(sizes), sizes)
 
     @torch.no_grad()
     def track(
         self,
         frames: Iterable[tuple[Tensor, Tensor | None]],
         coding: LabelCoding,
-        view: View,
+        sizes: FrameSizes,
     ) -> Iterator[TrackedFrame]:
         """Propagate labels through a video of any length; memory holds the protocol's window, never the video.
 
@@ -210,7 +239,7 @@ class LabelTracker:
             frames: uint8 RGB `(3, H, W)`, all of equal size, with their annotation or None; the first must have an
                 annotation.
             coding: converts annotations to labels and back.
-            view: see `view`.
+            sizes: result of `sizes` for the size of the frames.
 
         Yields:
             The frames with their labels.
@@ -219,22 +248,23 @@ class LabelTracker:
             ValueError: if the first frame has no annotation, or labels are not finite.
             Stopped: between two frames, if a signal asks for it.
         """
-        per_pass = self.encoder.frames_at_once(view.seen)
+        per_pass = self.encoder.frames_at_once(sizes.reduced)
         propagators: list[LabelPropagator] = []
         in_transit: deque[tuple[Tensor, list[PendingCopy], list[PendingCopy]]] = deque()
         read = self.watch.timed("decode", frames)
-        encoded = self.encoder.encode(read, per_pass, image=lambda annotated: view.reduce(annotated[0]))
+        encoded = self.encoder.encode(read, per_pass, image=lambda annotated: sizes.reduce(annotated[0]))
         for t, ((frame, given), maps) in enumerate(encoded):
             signals.check()
-            features = [maps[index] for index in self._map_indices]
-            entering: list[Tensor | None] = [None] * len(features)
+            labels: list[Tensor] = []
             with self.watch("propagate", self.device):
                 if t == 0:
-                    propagators = self._begin(given, coding, maps, view)
-                elif given is not None:
-                    entering = [*self._encode(t, given, coding, features)]
-                steps = zip(propagators, features, entering, strict=True)
-                labels = [propagator.step(found, new) for propagator, found, new in steps]
+                    propagators = self._begin(given, coding, maps)
+                for output, propagator in zip(self._outputs, propagators, strict=True):
+                    features = maps[output.map_index]
+                    starting = None
+                    if t > 0 and given is not None:
+                        starting = coding.encode(t, given, grid_of(features), output.protocol)
+                    labels.append(propagator.step(features, starting))
             with self.watch(coding.work, self.device):
                 pairs = zip(labels, self.protocols, strict=True)
                 decoded = [coding.decode(t, given, soft, protocol) for soft, protocol in pairs]
@@ -246,17 +276,21 @@ class LabelTracker:
         for propagator in propagators:
             propagator.check_finite()
 
-    def _begin(self, given: Tensor | None, coding: LabelCoding, maps: Maps, view: View) -> list[LabelPropagator]:
+    def _begin(self, given: Tensor | None, coding: LabelCoding, maps: Maps) -> list[LabelPropagator]:
         """Check the maps of frame 0, and return a propagator per output with the labels of frame 0."""
         if given is None:
             raise ValueError("the first frame gives no annotation: there is nothing to follow")
-        for features, (stage, _) in zip(maps, self._maps, strict=True):
+        for features, (stage, _) in zip(maps, maps_of(self.extractor), strict=True):
             check_map(features, stage or "the extractor")
-        first_labels = self._encode(0, given, coding, [maps[index] for index in self._map_indices])
-        finders = [finder for of_map in self._of_map for finder in shared_finders(of_map)]
-        return [LabelPropagator(*begin) for begin in zip(first_labels, self.protocols, finders, strict=True)]
+        propagators: list[LabelPropagator] = []
+        for index, outputs in groupby(self._outputs, key=attrgetter("map_index")):
+            protocols = [output.protocol for output in outputs]
+            for protocol, finder in zip(protocols, shared_finders(protocols), strict=True):
+                labels = coding.encode(0, given, grid_of(maps[index]), protocol)
+                propagators.append(LabelPropagator(labels, protocol, finder))
+        return propagators
 
-    def _encode(self, t: int, given: Tensor, coding: LabelCoding, features: Sequence[Tensor]) -> list[Tensor]:
-        """Return the labels of frame `t`'s annotation on the grid of each output."""
-        grids = [(found.shape[-2], found.shape[-1]) for found in features]
-        return [coding.encode(t, given, grid, rules) for grid, rules in zip(grids, self.protocols, strict=True)]
+
+def grid_of(features: Tensor) -> Size:
+    """Return (height, width) in cells of a map `(…, h, w)`."""
+    return features.shape[-2], features.shape[-1]

@@ -32,7 +32,8 @@ from ..videos.palettes import davis_palette
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream, PromptedVideo, prompted_sections
 from .follow import SHORT_SIDE, AnyProtocol, FollowedPoints, follow_prompted, rules_for
-from .frame_encoder import LOWER, Stopwatch, View
+from .frame_encoder import LOWER, Stopwatch
+from .frame_sizes import FrameSizes
 from .record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceWriter, fixed
 
 RECORD = "prediction.json"
@@ -161,7 +162,7 @@ def _conditions(
         **Provenance.now().model_dump(mode="json"),
     }
     if not isinstance(rules, TrackingProtocol):
-        content["seen_at"] = list(View.of(extractor, stream.size, rules, short_side).seen)
+        content["seen_at"] = list(FrameSizes.of(extractor, stream.size, rules, short_side).reduced)
     return content
 
 

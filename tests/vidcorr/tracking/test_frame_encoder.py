@@ -11,7 +11,8 @@ from vidcorr.backbones import build_encoder, build_feature_extractor
 from vidcorr.backbones.upsampling import UpsampledExtractor, build_upsampler
 from vidcorr.functional import MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking import frame_encoder
-from vidcorr.tracking.frame_encoder import FrameEncoder, Stopwatch, View, view_for
+from vidcorr.tracking.frame_encoder import FrameEncoder, Stopwatch, extractor_under
+from vidcorr.tracking.frame_sizes import FrameSizes
 
 VFS = PropagationProtocol.named("vfs")
 
@@ -21,7 +22,7 @@ def test_dinos_positions_reach_the_view_and_nothing_else():
     """Their interpolation is held to a golden file in the test of transformers."""
     extractor, images = build_feature_extractor("timm:vit_tiny_patch16_224", "block1"), torch.rand(1, 3, 64, 96)
     before, dino = extractor(images), PropagationProtocol.named("dino")
-    seen, own = (view_for(extractor, rules) for rules in (dino, dino.with_changes(position_embedding="network")))
+    seen, own = (extractor_under(extractor, rules) for rules in (dino, dino.with_changes(position_embedding="network")))
     assert not torch.allclose(own(images), seen(images), atol=1e-3)
     own.positions = "dino"
     assert torch.equal(own(images), seen(images))
@@ -47,8 +48,8 @@ def test_features_before_the_final_norm_are_those_of_the_last_block(upsample):
         raw, normed = (maps.repeat_interleave(2, 2).repeat_interleave(2, 3) for maps in (raw, normed))
     for rules in (VFS, PointProtocol.named("fomo"), MatchingProtocol.named("dift").network_input()):
         before = rules.with_changes(final_norm=False)
-        torch.testing.assert_close(view_for(extractor, before)(images), raw, atol=1e-4, rtol=1e-4)
-        assert torch.equal(view_for(extractor, rules)(images), normed)
+        torch.testing.assert_close(extractor_under(extractor, before)(images), raw, atol=1e-4, rtol=1e-4)
+        assert torch.equal(extractor_under(extractor, rules)(images), normed)
     assert torch.equal(extractor(images), normed)
 
 
@@ -58,7 +59,7 @@ def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
     image, mean = torch.rand(1, 3, 32, 32), torch.tensor([0.5, 0.25, 0.125]).view(3, 1, 1)
     before = extractor(image)
     same_to_the_network = extractor.normalise.mean + (image - mean) / 0.5 * extractor.normalise.std
-    view = view_for(extractor, protocol)
+    view = extractor_under(extractor, protocol)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in view.modules())
     assert torch.allclose(view(image), extractor(same_to_the_network), atol=1e-5)
     assert torch.equal(extractor(image), before)
@@ -99,8 +100,8 @@ def test_maps_of_the_second_stream_may_be_used_at_once():
 
 def test_large_frames_are_reduced_and_points_come_back_to_their_places():
     """Not where the protocol has a size of its own."""
-    view = View.of(nn.Identity(), (80, 120), VFS, 40)
-    assert (view.seen, view.covered, view.covered_of_own) == ((40, 60), (40, 60), (80, 120))
+    view = FrameSizes.of(nn.Identity(), (80, 120), VFS, 40)
+    assert (view.reduced, view.covered, view.covered_of_original) == ((40, 60), (40, 60), (80, 120))
     frame = torch.zeros(3, 80, 120, dtype=torch.uint8)
     frame[:, :2, :2] = 200
     assert view.reduce(frame)[:, 0, 0].tolist() == [200] * 3  # an area average, not a sample
@@ -108,8 +109,8 @@ def test_large_frames_are_reduced_and_points_come_back_to_their_places():
     assert view.reduce_points(corner).tolist() == [[-0.5, -0.5], [59.5, 39.5]]
     torch.testing.assert_close(view.restore_points(view.reduce_points(corner)), corner)
     own = VFS.with_changes(input_size=(32, 32))
-    assert View.of(nn.Identity(), (80, 120), own, 40).seen == (80, 120)
-    refused(ValueError, "short_side must be at least 1 px", View.of, nn.Identity(), (80, 120), VFS, 0)
+    assert FrameSizes.of(nn.Identity(), (80, 120), own, 40).reduced == (80, 120)
+    refused(ValueError, "short_side must be at least 1 px", FrameSizes.of, nn.Identity(), (80, 120), VFS, 0)
 
 
 def test_each_kind_is_charged_with_its_own_time(monkeypatch):

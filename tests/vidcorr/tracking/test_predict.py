@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,7 +109,7 @@ def files(out):
 
 def test_passes_that_are_interrupted_begin_again_and_say_so(at, folder, colour, tmp_path, monkeypatch, capsys):
     """Without being asked to overwrite; nothing of the first attempt is left."""
-    follower, done, options = follow_module.follower, [], {"overlay": False}
+    follower_of, done, options = follow_module.follower_of, [], {"overlay": False}
 
     def predict(out):
         with signals.deferred():
@@ -118,15 +119,15 @@ def test_passes_that_are_interrupted_begin_again_and_say_so(at, folder, colour, 
 
     def ending_follower(*args):
         def follow(frames, labels):
-            for found in follower(*args)(frames, labels):
+            for found in follower_of(*args).follow(frames, labels):
                 done.append(found)
                 if len(done) == 9:
                     os.kill(os.getpid(), signal.SIGTERM)
                 yield found
 
-        return follow
+        return SimpleNamespace(follow=follow)
 
-    monkeypatch.setattr(follow_module, "follower", ending_follower)
+    monkeypatch.setattr(follow_module, "follower_of", ending_follower)
     with pytest.raises(signals.Stopped):
         predict(tmp_path / "out")
     monkeypatch.undo()
