@@ -118,6 +118,11 @@ def maps_of(extractor: nn.Module) -> list[tuple[str, int | None]]:
     return list(zip(names, strides, strict=True))
 
 
+def grid_of(features: Tensor) -> Size:
+    """Return (height, width) in cells of a map `(…, h, w)`."""
+    return features.shape[-2], features.shape[-1]
+
+
 def stride_of(extractor: nn.Module) -> int | None:
     """Return the stride of an extractor with a single map; None for a video encoder that has not encoded yet.
 

@@ -14,7 +14,7 @@ from ..functional import MatchingProtocol, match_keypoints
 from ..functional.matching import bias_directions, prepare_picture
 from ..functional.propagation.coding import Size
 from ..videos.images import read_image, require_size
-from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, maps_of
+from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, grid_of, maps_of
 
 KEPT_OF_PICTURES = 2 * 2**30
 """Bytes of a category's features in memory; those of further pictures are computed whenever a pair needs them."""
@@ -41,7 +41,9 @@ class KeypointMatcher:
     def __init__(self, extractor: nn.Module, protocol: MatchingProtocol, stopwatch: Stopwatch | None = None) -> None:
         maps = maps_of(extractor)
         self.stages = [stage for stage, _ in maps]
-        step = math.lcm(getattr(extractor, "multiple", 1), *(stride or 1 for _, stride in maps))
+        step: int = getattr(extractor, "multiple", 1)
+        for _, stride in maps:
+            step = math.lcm(step, stride or 1)
         sides = tuple(max(1, round(side / step)) * step for side in protocol.input_sides)
         size = sides if isinstance(protocol.input_size, tuple) else sides[0]
         if "input_size" in protocol.changes and size != protocol.input_size:
@@ -83,16 +85,18 @@ class KeypointMatcher:
             self._kept = {}
         source = self._features(pair, 0)
         target = self._features(pair, 1)
-        mirrored = self._features(pair, 0, mirrored=True) if self.protocols[0].flip != "off" else [None] * len(source)
+        mirrored: Sequence[Tensor | None] = [None] * len(source)
+        if self.protocols[0].flip != "off":
+            mirrored = self._features(pair, 0, mirrored=True)
         points = torch.from_numpy(pair.points[0])
-        sizes = pair.sizes
         rows = None if partners is None else torch.tensor(partners)
         by_map = zip(source, target, self.protocols, mirrored, self._bias, strict=True)
+        matched = []
         with self.watch("match", self.encoder.device):
-            return [
-                match_keypoints(one, other, points, sizes[0], sizes[1], protocol, turned, rows, bias).cpu().numpy()
-                for one, other, protocol, turned, bias in by_map
-            ]
+            for one, other, protocol, turned, bias in by_map:
+                found = match_keypoints(one, other, points, *pair.sizes, protocol, turned, rows, bias)
+                matched.append(found.cpu().numpy())
+        return matched
 
     def picture(self, pair: MatchPair, which: int) -> Tensor:
         """Read the source (0) or target (1) of a pair: uint8 RGB `(3, H, W)`.
@@ -110,11 +114,14 @@ class KeypointMatcher:
         if key in self._kept:
             return self._kept[key]
         image = prepare_picture(self.picture(pair, which), self.protocols[0])
-        _, maps = next(self.encoder.encode([image.flip(2) if mirrored else image]))
-        self.grids = [(features.shape[1], features.shape[2]) for features in maps]
-        if not all(features.isfinite().all() for features in maps):
-            raise ValueError(f"{key[0].name}: its features are not finite")
-        self._room -= sum(features.nbytes for features in maps)
+        if mirrored:
+            image = image.flip(2)
+        _, maps = next(self.encoder.encode([image]))
+        self.grids = list(map(grid_of, maps))
+        for features in maps:
+            if not features.isfinite().all():
+                raise ValueError(f"{key[0].name}: its features are not finite")
+            self._room -= features.nbytes
         if self._room >= 0:
             self._kept[key] = maps
         return maps

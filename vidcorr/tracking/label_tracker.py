@@ -23,7 +23,7 @@ from ..functional import (
 from ..functional.device import PendingCopy, to_device
 from ..functional.propagation.coding import Size
 from ..functional.propagation.search import shared_finders
-from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, maps_of
+from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, grid_of, maps_of
 from .frame_sizes import FrameSizes
 
 
@@ -289,8 +289,3 @@ class LabelTracker:
                 labels = coding.encode(0, given, grid_of(maps[index]), protocol)
                 propagators.append(LabelPropagator(labels, protocol, finder))
         return propagators
-
-
-def grid_of(features: Tensor) -> Size:
-    """Return (height, width) in cells of a map `(…, h, w)`."""
-    return features.shape[-2], features.shape[-1]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .. import signals
 from ..functional import PointProtocol, PointTracks, track_points
 from ..functional.propagation.coding import Size, input_sizes, truncated_resize
-from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, maps_of
+from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, grid_of, maps_of
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
 """Index of a frame → the video from that frame on, uint8 RGB `(3, H, W)`, all of equal size."""
@@ -79,22 +79,17 @@ class PointTracker:
             video = _resized(video, first_size)
             size = first_size
         features = _Features(self, video, size)
-        self.grids = [(maps.shape[1], maps.shape[2]) for maps in features.maps(0)]
-        seen, padded = input_sizes(size, self.protocols[0], self.encoder.multiple)
+        self.grids = list(map(grid_of, features.maps(0)))
+        resized, padded = input_sizes(size, self.protocols[0], self.encoder.multiple)
+        starts = torch.as_tensor(queries, dtype=torch.float64)
         tracks = []
         for index, protocol in enumerate(self.protocols):
-            side = protocol.scored_size
+            height = protocol.scored_size * (padded[0] / resized[0])
+            width = protocol.scored_size * (padded[1] / resized[1])
+            maps = features.of(index)
             with self.watch("track", self.device):
-                tracks.append(
-                    track_points(
-                        features.of(index),
-                        frames,
-                        torch.as_tensor(queries, dtype=torch.float64),
-                        protocol,
-                        (side * (padded[0] / seen[0]), side * (padded[1] / seen[1])),
-                        both_directions=both_directions,
-                    )
-                )
+                found = track_points(maps, frames, starts, protocol, (height, width), both_directions=both_directions)
+            tracks.append(found)
         return tracks
 
 
@@ -137,7 +132,7 @@ class _Features:
             maps = self._recent[self._next] = next(self._run)
             self._recent.pop(self._next - BLOCK, None)
             if self._room > 0 and self._next not in self._kept:
-                self._room -= sum(item.numel() * item.element_size() for item in maps)
+                self._room -= sum(features.nbytes for features in maps)
                 if self._room >= 0:
                     self._kept[self._next] = maps
             self._next += 1

@@ -45,16 +45,16 @@ def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride:
     """Return the extractor of a module that follows a prompt.
 
     Args:
-        module: see `build_encoder`.
+        module: a LightningModule with `feature_extractor`, the path of its checkpoint, or a network's name.
         prompt: a box is followed by the dilated res5, if the encoder has it and neither the call nor the module names a
             stage or stride.
-        stage: see `FeatureExtractor`.
-        stride: pixels per feature cell.
+        stage: name of the features' stage; None is the module's default.
+        stride: pixels per feature cell; None is the module's default.
     """
     encoder = build_encoder(module)
     own = getattr(module, "hparams", {})
     named = [stage, stride, own.get("stage"), own.get("stride")]
-    if isinstance(prompt, BoxPrompt) and all(index is None for index in named):
+    if isinstance(prompt, BoxPrompt) and named == [None] * len(named):
         try:
             return encoder.feature_extractor("res5", dilated=True)
         except ValueError:
@@ -103,18 +103,21 @@ def predict_video(
         Stopped: if a signal asks for it, after the current frame. The files then hold the frames so far, and `complete`
             in prediction.json is false. The same call begins again.
     """
-    began, watch, folder = time.perf_counter(), Stopwatch(), Path(output_dir)
+    began = time.perf_counter()
+    watch = Stopwatch()
+    folder = Path(output_dir)
     interrupted = check_folder(folder, overwrite)
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
     if min(stream.size) < 2:  # H.264 has even sizes
         raise DataError(f"{stream.path}: has frames of {pixels(stream.size)}; expected at least 2 × 2 px")
-    sections = prompted_sections(stream, [prompt] if isinstance(prompt, Prompt) else prompt)
+    prompts = [prompt] if isinstance(prompt, Prompt) else prompt
+    sections = prompted_sections(stream, prompts)
     rules = rules_for(extractor, sections[0].prompt, protocol, changes)
     advice = f"{stream.path}: lower short_side, or {LOWER}"
     with out_of_memory_advice(advice):
-        found = follow_prompted(extractor, sections[0], rules, short_side, watch)
+        first = follow_prompted(extractor, sections[0], rules, short_side, watch)
     others = (follow_prompted(extractor, section, rules, short_side, watch) for section in sections[1:])
-    found = chain(found, chain.from_iterable(others))
+    found = chain(first, chain.from_iterable(others))
     if interrupted:
         print(f"{folder}: holds an interrupted prediction, which now begins again")
     with FolderLock(folder, "name another output folder"):
@@ -234,35 +237,40 @@ def open_record(
     """
     prompt = prompts[0]
     stems = map(stream.stem, itertools.count())
-    numbers = (f"{index:05d}" for index in stream.part)
-    objects = list(dict.fromkeys(name for each in prompts for name in each.objects))
-    names = [str(name) for name in objects]
+    numbers = map("{:05d}".format, stream.part)
+    objects = list(dict.fromkeys(chain.from_iterable(each.objects for each in prompts)))
+    names = list(map(str, objects))
+    distinct = distinct_colours(len(names))
     file: PredictionFile
     draw: Draw
     if isinstance(prompt, MaskPrompt):
         colours = prompt.palette.copy()
         if np.array_equal(colours, davis_palette()):  # the user painted no colours
-            ids = [int(each) for each in objects]
-            colours[ids] = distinct_colours(len(names))
+            colours[list(map(int, objects))] = distinct
         file = IndexedMasks(folder / "masks", stems, palette=prompt.palette)
         draw = partial(overlay_masks, colours=colours, labelled=True)
     elif isinstance(prompt, BoxPrompt):
-        shown = names if len(names) > 1 or names[0] else []
-        columns = ("frame", *(["name"] if shown else []), "x", "y", "width", "height")
-        file = PredictionTable(folder / "boxes.csv", numbers, partial(_number_rows, shown, (2, 2, 2, 2)), columns)
-        draw = partial(draw_boxes, colours=distinct_colours(len(names)), labels=shown)
+        columns = ["frame", "name", "x", "y", "width", "height"]
+        if names == [""]:  # a single box without a name
+            names = []
+            columns.remove("name")
+        file = PredictionTable(folder / "boxes.csv", numbers, partial(_number_rows, names, (2, 2, 2, 2)), columns)
+        draw = partial(draw_boxes, colours=distinct, labels=names)
     else:
-        queried = isinstance(rules, PointProtocol)
-        digits = (3, 3, 4, 0) if queried else (2, 2, 4)
-        columns = ("frame", "name", "x", "y", "score", "occluded")[: 2 + len(digits)]
+        columns = ["frame", "name", "x", "y", "score"]
+        digits: tuple[int, ...] = (2, 2, 4)
+        draw = partial(draw_points, names=names, colours=distinct)
+        if isinstance(rules, PointProtocol):
+            columns.append("occluded")
+            digits = (3, 3, 4, 0)
+            draw = _draw_followed
         file = PredictionTable(folder / "points.csv", numbers, partial(_number_rows, names, digits), columns)
-        draw = _draw_followed if queried else partial(draw_points, names=names, colours=distinct_colours(len(names)))
     film = Mp4Writer(folder / "overlay.mp4", stream.frame_rate, crf="23") if overlay else None
     return SequenceWriter(0, draw, [file], video=film)
 
 
 def _draw_followed(frame: Tensor, found: FollowedPoints) -> Picture:
-    """Draw the points with the last part of their tracks; see `overlay_tracks`."""
+    """Draw the points with the last part of their tracks."""
     points = found.points.numpy() + 0.5
     return overlay_tracks(frame, points, np.asarray(found.occluded), found.t, distinct_colours(len(points)))
 
@@ -270,8 +278,13 @@ def _draw_followed(frame: Tensor, found: FollowedPoints) -> Picture:
 def _number_rows(names: Sequence[str], digits: Sequence[int], stem: str, found: object) -> list[list[str]]:
     """Return a line per box or point, with its name if it has any; NaN is empty."""
     rows = []
-    numbers = np.asarray(found.now if isinstance(found, FollowedPoints) else found, np.float64)
-    for name, values in zip([[name] for name in names] or [[]], numbers.tolist(), strict=True):
-        texts = (fixed([value], places)[0] for value, places in zip(values, digits, strict=True))
-        rows.append([stem, *name, *texts])
+    if isinstance(found, FollowedPoints):
+        found = found.now
+    numbers = np.asarray(found, np.float64).tolist()
+    labels = [[name] for name in names] or [[]]
+    for label, values in zip(labels, numbers, strict=True):
+        row = [stem, *label]
+        for value, places in zip(values, digits, strict=True):
+            row += fixed([value], places)
+        rows.append(row)
     return rows

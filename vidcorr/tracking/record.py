@@ -60,8 +60,12 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
     ) -> None:
         self.sheet: Picture | None = None
         self.written = 0
-        self._predictions, self._overlay, self._animation, self._video = predictions, overlay, animation, video
-        self._draw, self._draw_animation = draw, draw_animation or draw
+        self._predictions = predictions
+        self._overlay = overlay
+        self._animation = animation
+        self._video = video
+        self._draw = draw
+        self._draw_animation = draw_animation or draw
         self._chosen = evenly_spaced(num_frames, OVERLAY_FRAMES) if overlay else []
         self._pictures: list[Picture] = []
 
@@ -219,12 +223,14 @@ class IndexedMasks:
         palette: NDArray[np.uint8] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._stems = folder, iter(stems)
+        self._folder = folder
+        self._stems = iter(stems)
         self._palette = davis_palette() if palette is None else palette
 
     def add(self, found: Tensor) -> None:
         """Write the ids `(H, W)` uint8 of the next frame."""
-        if (stem := next(self._stems)) is not None:
+        stem = next(self._stems)
+        if stem is not None:
             write_ids(self._folder / f"{stem}.png", found.numpy(), self._palette)
 
     def close(self) -> None:
@@ -251,7 +257,9 @@ class PredictionTable:
         line_end: str = "\r\n",
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._stems, self._rows = path, iter(stems), rows
+        self._path = path
+        self._stems = iter(stems)
+        self._rows = rows
         self._lines: list[Sequence[str]] = [columns] if columns else []
         self._line_end = line_end
 

@@ -91,7 +91,8 @@ class SiamFCTracker:
         if isinstance(extractor, VideoEncoder):
             raise ValueError("SiamFC encodes single crops, which a video encoder cannot; give an image encoder")
         self.protocol = at_extractor(protocol or TrackingProtocol(), extractor)
-        self.protocols, self.stages = [self.protocol], [""]  # of each map, as other trackers have them
+        self.protocols = [self.protocol]  # of each map, as other trackers have them
+        self.stages = [""]
         self.extractor: Any = extractor.folded() if isinstance(extractor, CropExtractor) else extractor
         self.watch = stopwatch or Stopwatch()
         self.device = device_of(extractor)
@@ -156,14 +157,14 @@ class SiamFCTracker:
         Raises:
             ValueError: if a response is not finite.
         """
-        protocol, factors = self.protocol, self.protocol.factors
+        protocol = self.protocol
         responses = self.responses(tracks, frame)
         with self.watch("respond", self.device):
             best, peak, finite = PendingCopy(self._peaks(responses)).wait().tolist()  # the one wait for the device
         if not all(finite):
             raise ValueError("tracking: the response is not finite; has the network diverged?")
         width = responses.shape[-1]
-        for track, scale, index in zip(tracks, factors[best], peak, strict=True):
+        for track, scale, index in zip(tracks, protocol.factors[best], peak, strict=True):
             offset = np.array(divmod(index, width)) - (width - 1) / 2
             in_crop = offset * protocol.stride / protocol.upsampling
             track.target[:2] += in_crop * track.side / protocol.exemplar_size * scale
@@ -177,25 +178,28 @@ class SiamFCTracker:
 
         Bicubic up-sampling is linear and separable, so two matrix products compute it.
         """
-        raw, protocol = self.correlate(tracks, frame), self.protocol
+        raw = self.correlate(tracks, frame)
         with self.watch("respond", self.device):
             cells = raw.shape[-1]
-            matrix = bicubic_weights(cells, (protocol.response_size or cells) * protocol.upsampling, self.device)
+            size = self.protocol.response_size or cells
+            matrix = bicubic_weights(cells, size * self.protocol.upsampling, self.device)
             return matrix @ raw @ matrix.T
 
     def correlate(self, tracks: Sequence[Track], frame: Image) -> Tensor:
         """Correlate the targets with the regions around their last positions: (N, scales, n, n)."""
-        size, exemplar, scales = self.protocol.instance_size, self.protocol.exemplar_size, self.protocol.factors
+        size = self.protocol.instance_size
+        scales = self.protocol.factors
+        crops = []
         with self.watch("crop"):  # of all targets at the smallest scale, then at the next: (scales · N, S, S, 3)
-            crops = np.stack(
-                [
-                    square_crop(frame, (track.target[0], track.target[1]), track.side * size / exemplar * factor, size)
-                    for factor, track in product(scales, tracks)
-                ]
-            )
-        search = self._features(crops, self.extractor)
+            for scale, track in product(scales, tracks):
+                y, x = track.target[:2]
+                side = track.side * size / self.protocol.exemplar_size * scale
+                crops.append(square_crop(frame, (y, x), side, size))
+            stacked = np.stack(crops)
+        search = self._features(stacked, self.extractor)
+        exemplars = [track.exemplar for track in tracks]
         with self.watch("respond", self.device):
-            raw = siamese_correlation(torch.stack([track.exemplar for track in tracks]), search)
+            raw = siamese_correlation(torch.stack(exemplars), search)
             return raw.reshape(len(scales), len(tracks), *raw.shape[-2:]).transpose(0, 1)
 
     def _features(self, crops: Image, look: Any) -> Tensor:
@@ -206,15 +210,16 @@ class SiamFCTracker:
 
     def _peaks(self, responses: Tensor) -> Tensor:
         """Return the targets' best scales, best peaks, and 1 if all responses are finite: integers (3, N)."""
-        protocol, middle = self.protocol, self.protocol.scales // 2
+        protocol = self.protocol
         penalty = responses.new_full((protocol.scales,), protocol.scale_penalty)
-        penalty[middle] = 1
+        penalty[protocol.scales // 2] = 1
         peaks = responses.amax((-2, -1))
         if protocol.penalty_lowers:
             penalty = torch.where(peaks < 0, 2 - penalty, penalty)
         best = (peaks * penalty).argmax(1)
         chosen = responses[torch.arange(len(responses), device=best.device), best].flatten(1)
-        low, high = chosen.amin(1, keepdim=True), chosen.amax(1, keepdim=True)  # `aminmax` takes 15 times as long
+        low = chosen.amin(1, keepdim=True)  # `aminmax` takes 15 times as long
+        high = chosen.amax(1, keepdim=True)
         # the response above its minimum sums to 1 - influence, as the window, of sum 1, does to influence
         total = chosen.sum(1, keepdim=True, dtype=torch.float64) - chosen.shape[1] * low.double()
         flat = high - low <= FLAT * torch.maximum(high.abs(), low.abs())
