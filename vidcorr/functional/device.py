@@ -205,7 +205,7 @@ def on_device(encoder: E, device: torch.device | str | None = None) -> E:
     Raises:
         torch.OutOfMemoryError: if the device has no room for the copy.
     """
-    device = gpu_or_cpu() if device is None else torch.device(device)
+    device = torch.device(gpu_or_cpu() if device is None else device)
     if isinstance(encoder, nn.Module):
         return cast(E, _copied(encoder, device))
     networks = held_networks(encoder)
@@ -215,8 +215,10 @@ def on_device(encoder: E, device: torch.device | str | None = None) -> E:
     twin = copy.copy(encoder)
     for name, network in networks.items():
         value = getattr(encoder, name)
-        bound = isinstance(value, MethodType)
-        setattr(twin, name, MethodType(value.__func__, copies[network]) if bound else copies[network])
+        copied: object = copies[network]
+        if isinstance(value, MethodType):
+            copied = MethodType(value.__func__, copied)
+        setattr(twin, name, copied)
     return twin
 
 
@@ -225,14 +227,22 @@ def held_networks(encoder: object) -> dict[str, nn.Module]:
 
     An attribute may hold a module or a bound method of a module.
     """
-    owners = {name: getattr(value, "__self__", value) for name, value in vars(encoder).items()}
-    return {name: owner for name, owner in owners.items() if isinstance(owner, nn.Module)}
+    networks: dict[str, nn.Module] = {}
+    for name, value in vars(encoder).items():
+        owner = getattr(value, "__self__", value)
+        if isinstance(owner, nn.Module):
+            networks[name] = owner
+    return networks
 
 
 def device_of(encoder: object) -> torch.device:
     """Return the device of the parameters and buffers of an extractor or video encoder; the CPU if it has none."""
     networks = [encoder] if isinstance(encoder, nn.Module) else held_networks(encoder).values()
-    return next((tensor.device for network in networks for tensor in _tensors(network)), torch.device("cpu"))
+    for network in networks:
+        tensors = _tensors(network)
+        if tensors:
+            return tensors[0].device
+    return torch.device("cpu")
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:
@@ -243,7 +253,8 @@ def _copied(network: nn.Module, device: torch.device) -> nn.Module:
     """Return a copy of a module in eval mode on a device."""
     tensors = _tensors(network)
     moved = {id(tensor): _moved(tensor, device) for tensor in tensors}
-    if not any(part.training for part in network.modules()) and all(moved[id(tensor)] is tensor for tensor in tensors):
+    is_training = any(part.training for part in network.modules())
+    if not is_training and all(moved[id(tensor)] is tensor for tensor in tensors):
         return network
     return copy.deepcopy(network, moved).eval()
 

@@ -117,8 +117,9 @@ class EvaluationProtocol:
                 raise self._error("benchmark", f"one of {', '.join(known)}")
             named_values = None
         elif named_values is None or named_values["name"] != source:
-            values = {field.name: getattr(self, field.name) for field in self.value_fields()}
-            unchanged = {field: value for field, value in values.items() if field not in claimed}
+            unchanged = self._values()
+            for field in claimed:
+                del unchanged[field]
             named_values = {"name": source, **unchanged}
         object.__setattr__(self, "benchmark", benchmark)
         object.__setattr__(self, "named_values", named_values)
@@ -192,8 +193,10 @@ class EvaluationProtocol:
         base, texts = cls._split(name)
         if base not in sources:
             raise ValueError(f"unknown protocol {base!r}: expected one of {', '.join(sources)}")
-        types_of = {field.name: field.type for field in cls.value_fields()}
-        in_name = {field: _read(text, types_of[field]) for field, text in texts.items()}
+        in_name: dict[str, Any] = {}
+        for field in cls.value_fields():
+            if field.name in texts:
+                in_name[field.name] = _read(texts[field.name], field.type)
         values = sources[base].values
         for known in (benchmark, *like):
             if known in values:
@@ -245,13 +248,19 @@ class EvaluationProtocol:
     def changes(self) -> dict[str, Any]:
         """Field → value, for the fields that differ from the values that the source's name stands for; sorted."""
         named = self._named()
-        values = {field.name: getattr(self, field.name) for field in self.value_fields()}
-        return {field: values[field] for field in sorted(values) if field not in named or named[field] != values[field]}
+        changes: dict[str, Any] = {}
+        for field, value in sorted(self._values().items()):
+            if field not in named or named[field] != value:
+                changes[field] = value
+        return changes
 
     def fields(self) -> dict[str, Any]:
         """Return name, benchmark and all values as plain JSON types, for results.json."""
-        values = {field.name: getattr(self, field.name) for field in self.value_fields()}
-        return json.loads(json.dumps({"name": self.name, "benchmark": self.benchmark, **values}))
+        return json.loads(json.dumps({"name": self.name, "benchmark": self.benchmark, **self._values()}))
+
+    def _values(self) -> dict[str, Any]:
+        """Return field → value, without the name and its benchmark."""
+        return {field.name: getattr(self, field.name) for field in self.value_fields()}
 
     def values_of(self, *parts: str) -> tuple[Any, ...]:
         """Return the values of the fields that the named parts of an evaluation use."""
@@ -277,7 +286,8 @@ class EvaluationProtocol:
         """
         named = self._named()
         set_by_network = self.fields_with("set_by", "features", "network")
-        return dataclasses.replace(self, **{field: named[field] for field in set_by_network if field in named})
+        values_of_source = {field: named[field] for field in set_by_network if field in named}
+        return dataclasses.replace(self, **values_of_source)
 
     def digest(self) -> str:
         """Return the first 12 hexadecimal digits of a SHA-256: equal if and only if protocols are equal (1 == 1.0).
@@ -353,14 +363,18 @@ def _as_value(text: str) -> Any:
 
 def _read(text: str, kind: Any) -> Any:
     """Return the value of a text in a name, of the annotation's type if possible."""
-    readings = (_as_value(text), text, tuple(map(_as_value, text.split(",") if text else ())))
-    return next((value for value in readings if not _misfit(value, kind)), readings[0])
+    parts = text.split(",") if text else []
+    readings = (_as_value(text), text, tuple(map(_as_value, parts)))
+    for value in readings:
+        if not _misfit(value, kind):
+            return value
+    return readings[0]
 
 
 def _as_plain_type(value: Any) -> Any:
     """Lists (of YAML and JSON) and ranges become tuples; numpy's numbers become Python's."""
     if isinstance(value, list | tuple | range):
-        return tuple(_as_plain_type(item) for item in value)
+        return tuple(map(_as_plain_type, value))
     if isinstance(value, np.generic):
         return value.item()
     return value
@@ -375,7 +389,10 @@ def _misfit(value: Any, kind: Any) -> str:
         _adapter(kind).validate_python(value)
     except ValidationError as error:
         lengths = {"too_long": "of another length", "missing": "of another length"}
-        expected = [lengths.get(item["type"], item["msg"].removeprefix("Input should be ")) for item in error.errors()]
+        expected: list[str] = []
+        for item in error.errors():
+            message = item["msg"].removeprefix("Input should be ")
+            expected.append(lengths.get(item["type"], message))
         if types.NoneType in get_args(kind):
             expected.append("None")
         return " or ".join(dict.fromkeys(expected))

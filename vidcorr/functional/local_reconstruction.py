@@ -77,8 +77,11 @@ def reconstruct_locally(
         )
     exact = torch.promote_types(query.dtype, torch.float32)
     with torch.autocast(query.device.type, enabled=False):
-        maps = (map.to(exact) for map in (query.movedim(1, -1), channels_last(references), channels_last(values)))
-        colours, logsumexp, compactness = _LocalReconstruction.apply(*maps, radius, border, prior)
+        queries = query.movedim(1, -1).to(exact)
+        keys = channels_last(references).to(exact)
+        colours_of_keys = channels_last(values).to(exact)
+        reconstructed = _LocalReconstruction.apply(queries, keys, colours_of_keys, radius, border, prior)
+        colours, logsumexp, compactness = reconstructed
     return LocalReconstruction(colours.movedim(-1, 1), logsumexp, compactness)
 
 
@@ -293,8 +296,9 @@ def check_features(query: Tensor, references: Tensor, radius: int, border: str) 
     Raises:
         ValueError: if they do not.
     """
-    wanted = (len(query), references.shape[1], *query.shape[1:]) if query.ndim == 4 and references.ndim == 5 else None
-    if references.shape != wanted or not query.is_floating_point():
+    fits = query.ndim == 4 and references.ndim == 5
+    fits = fits and references.shape == (len(query), references.shape[1], *query.shape[1:])
+    if not fits or not query.is_floating_point():
         raise ValueError(
             "expected float features, query (B, C, h, w) and references (B, R, C, h, w), "
             f"got {query.dtype} {tuple(query.shape)} and {tuple(references.shape)}"

@@ -114,7 +114,8 @@ def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sa
 
 
 def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor, fast: bool) -> Tensor:
-    return mean.add_(weighted_sums(weights, keys) if fast else torch.mm(weights, keys))
+    sums = weighted_sums(weights, keys) if fast else torch.mm(weights, keys)
+    return mean.add_(sums)
 
 
 def _slices(length: int, size: int) -> Iterator[slice]:

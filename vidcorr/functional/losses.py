@@ -41,10 +41,8 @@ def simsiam_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
         tensor(1.5000)
     """
     if not (p1.shape == z1.shape == p2.shape == z2.shape) or p1.ndim != 3:
-        raise ValueError(
-            "simsiam_loss: expected four tensors of equal shape (B, n/2, D), "
-            f"got {[tuple(tensor.shape) for tensor in (p1, z1, p2, z2)]}"
-        )
+        shapes = [tuple(tensor.shape) for tensor in (p1, z1, p2, z2)]
+        raise ValueError(f"simsiam_loss: expected four tensors of equal shape (B, n/2, D), got {shapes}")
     return 2 - _mean_similarity(p1, z2) - _mean_similarity(p2, z1)
 
 

@@ -123,8 +123,7 @@ def mutual_distance(first: Tensor, second: Tensor) -> float:
         least, row = distances.min(0)
         best_row = torch.where(least < best, row + begin, best_row)
         best = torch.minimum(least, best)
-    values = torch.cat([item[0] for item in nearest])
-    chosen = torch.cat([item[1] for item in nearest])
+    values, chosen = map(torch.cat, zip(*nearest, strict=True))
     mutual = best_row[chosen] == torch.arange(len(cells), device=cells.device)
     return float(values[mutual].mean())
 
@@ -190,7 +189,7 @@ def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingP
             similarities = F.interpolate(similarities[None], grid, mode="bilinear", align_corners=False)[0]
         positions.append(_decode(similarities.div_(lengths.clamp(min=1e-12)), protocol))
     cell = torch.tensor([frame[1] / grid[1], frame[0] / grid[0]], dtype=torch.float64, device=target.device)
-    of_cell, of_pixel = ANSWERS[protocol.answer] if not upsampled else (0.0, 0.0)
+    of_cell, of_pixel = (0.0, 0.0) if upsampled else ANSWERS[protocol.answer]
     return (torch.cat(positions) + of_cell) * cell + of_pixel
 
 

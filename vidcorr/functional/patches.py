@@ -69,10 +69,12 @@ def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
     Returns:
         `(N, C, H, W)`.
     """
-    axes, on_device = [], to_device(boxes, images.device)
+    axes = []
+    on_device = to_device(boxes, images.device)
     fine = torch.promote_types(images.dtype, torch.float32)  # bfloat16 cannot tell neighbouring positions apart
     for axis, size in ((0, images.shape[2]), (1, images.shape[3])):
-        start, length = on_device[:, axis, None], on_device[:, axis + 2, None]
+        start = on_device[:, axis, None]
+        length = on_device[:, axis + 2, None]
         position = (torch.arange(size, device=images.device, dtype=fine) + 0.5) * length / size - 0.5
         position = start + position.clamp(min=0).minimum(length - 1)
         axes.append((2 * position + 1) / size - 1)  # −1 and 1 are the image's outer edges

@@ -109,10 +109,11 @@ def displaced_position(position: Tensor, kind: Displacement, displacements: Tens
     Args:
         position: `(C, h, w)`.
         kind: "shift" or "shuffle".
-        displacements: of `drawn_displacements`, for N frames.
+        displacements: of N frames: shifts `(N, 2)` in cells, or orders of the cells `(N, h · w)`.
     """
-    displace = shifted_position if kind == "shift" else shuffled_position
-    return displace(position, displacements)
+    if kind == "shift":
+        return shifted_position(position, displacements)
+    return shuffled_position(position, displacements)
 
 
 def _waves(size: int, frequency: Tensor) -> Tensor:

@@ -37,7 +37,9 @@ def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
     exemplar = exemplar.to(real)
     search = search.to(real)
     learns = torch.is_grad_enabled() and (exemplar.requires_grad or search.requires_grad)
-    return (_by_spectra if learns or search.is_cuda else _by_rows)(exemplar, search)
+    if learns or search.is_cuda:
+        return _by_spectra(exemplar, search)
+    return _by_rows(exemplar, search)
 
 
 def _by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
@@ -50,7 +52,8 @@ def _by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
     columns = search.shape[-1] - width + 1
     kernels = exemplar.transpose(1, 2).unsqueeze(3)
     with torch.autocast(search.device.type, enabled=False):
-        of_rows = torch.stack([conv2d(search[n::count], kernels[n]) for n in range(count)], dim=1).flatten(0, 1)
+        of_exemplars = [conv2d(search[n::count], kernels[n]) for n in range(count)]
+        of_rows = torch.stack(of_exemplars, dim=1).flatten(0, 1)
     # the response of the exemplar's row y lies y cells below the response of its row 0
     maps, channels, row, column = of_rows.stride()
     diagonals = of_rows.as_strided((len(search), height, rows, columns), (maps, channels + row, row, column))

@@ -52,7 +52,9 @@ class TrackingJob:
 
     def __post_init__(self) -> None:
         self.starts = self.queries[:, 0].round().long()
-        self.device = self.features(int(self.starts[0])).device if len(self.starts) else torch.device("cpu")
+        self.device = torch.device("cpu")
+        if len(self.starts):
+            self.device = self.features(int(self.starts[0])).device
         self.origins = to_device(self.queries[:, [2, 1]].double(), self.device)
         self.positions = self.origins[:, None].repeat(1, self.frames, 1)
         self.similarity = torch.ones(len(self.queries), self.frames, dtype=torch.float32, device=self.device)
@@ -101,16 +103,14 @@ class TrackingJob:
         """Return the positions of descriptors `(N, C)` in a frame's features: x, y `(N, 2)` in cells."""
         protocol = self.protocol
         temperature = protocol.temperature or math.sqrt(len(features))
-        positions = [
-            decode_positions(
-                similarity_maps(part, features, protocol.feature_normalisation == "l2"),
-                protocol.decoding,
-                temperature,
-                protocol.decoding_radius,
-                protocol.topk,
+        normalise = protocol.feature_normalisation == "l2"
+        at_once = max(1, self.workspace // (16 * features[0].numel()))
+        positions: list[Tensor] = []
+        for part in descriptors.split(at_once):
+            maps = similarity_maps(part, features, normalise)
+            positions.append(
+                decode_positions(maps, protocol.decoding, temperature, protocol.decoding_radius, protocol.topk)
             )
-            for part in descriptors.split(max(1, self.workspace // (16 * features[0].numel())))
-        ]
         return torch.cat(positions)
 
     def compare(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:

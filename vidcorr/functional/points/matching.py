@@ -126,10 +126,9 @@ def best_pixels(
     if heatmaps.device.type != "cpu" or not fits or (rows + 1) * (columns + 1) <= 2 * QUADS:
         return _of_enlarged(heatmaps, height, width, topk, workspace)
     # a quarter of a square lies inside the map at a corner: even QUADS of these have more than topk pixels
-    parts = [_of_quads(part, side, topk) for part in heatmaps.split(max(1, workspace // (32 * QUADS * side**2)))]
-    values = torch.cat([of_part[0] for of_part in parts])
-    centres = torch.cat([of_part[1] for of_part in parts])
-    sure = torch.cat([of_part[2] for of_part in parts])
+    at_once = max(1, workspace // (32 * QUADS * side**2))
+    of_parts = [_of_quads(part, side, topk) for part in heatmaps.split(at_once)]
+    values, centres, sure = map(torch.cat, zip(*of_parts, strict=True))
     if not sure.all():
         rest = ~sure
         values[rest], centres[rest] = _of_enlarged(heatmaps[rest], height, width, topk, workspace)
@@ -141,8 +140,7 @@ def _of_enlarged(heatmaps: Tensor, height: int, width: int, topk: int, workspace
     for part in heatmaps.split(max(1, workspace // (8 * height * width))):
         enlarged = F.interpolate(part[None], (height, width), mode="bilinear", align_corners=False)
         best.append(enlarged[0].flatten(1).topk(topk, dim=1))
-    values = torch.cat([item[0] for item in best])
-    choice = torch.cat([item[1] for item in best])
+    values, choice = map(torch.cat, zip(*best, strict=True))
     return values, cell_centres(height, width, heatmaps.device)[choice]
 
 
@@ -157,8 +155,9 @@ def _of_quads(heatmaps: Tensor, side: int, topk: int) -> tuple[Tensor, Tensor, T
     x = choice[:, :-1] % (columns + 1)
     corner = y * (columns + 2) + x
     table = padded.flatten(1)
-    above = torch.stack([table.gather(1, corner + column) for column in (0, 1)], dim=2)
-    below = torch.stack([table.gather(1, corner + columns + 2 + column) for column in (0, 1)], dim=2)
+    next_row = corner + columns + 2
+    above = torch.stack([table.gather(1, corner), table.gather(1, corner + 1)], dim=2)
+    below = torch.stack([table.gather(1, next_row), table.gather(1, next_row + 1)], dim=2)
     inner = torch.arange(side, dtype=torch.float32, device=device) + 0.5
     part = inner / side
     left = above[:, :, [0]] * (1 - part) + below[:, :, [0]] * part

@@ -159,7 +159,8 @@ def track_directly(job: TrackingJob) -> None:
             if job.wants_cycle:
                 maps[start] = features
         for t in range(job.frames):
-            wanted = queries[starts != t if job.both_directions else starts < t]
+            looks_for = starts != t if job.both_directions else starts < t
+            wanted = queries[looks_for]
             if not len(wanted):
                 continue
             features = job.features(t)
@@ -286,7 +287,8 @@ def beyond_anchors(distances: Tensor, anchors: Tensor) -> Tensor:
 def _anchor_distances(job: TrackingJob, queries: Tensor, anchors: Tensor) -> Tensor:
     """Return the distances of `compare_with_anchors`, `(n, T, T)` cells, anchors by frames."""
     rows = job.rows(queries)
-    descriptors = torch.stack([job.sample(job.features(t), job.positions[rows, t]) for t in range(job.frames)], dim=1)
+    samples = [job.sample(job.features(t), job.positions[rows, t]) for t in range(job.frames)]
+    descriptors = torch.stack(samples, dim=1)
     distances = job.misses.new_full((len(queries), job.frames, job.frames), torch.nan)
     for t in anchors.any(0).nonzero()[:, 0].tolist():
         features = job.features(t)

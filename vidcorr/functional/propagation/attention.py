@@ -160,7 +160,8 @@ class LocalAttention:
         height, width = keys.shape[:2]
         used = len(wanted.used)
         plan = tiles((height, width), self.neighbourhood, used, budget, slide=True, large=few_kernels(keys))
-        buffer = keys.new_empty(max((tile.products for tile in plan if tile.slides), default=0) * used)
+        most_products = max((tile.products for tile in plan if tile.slides), default=0)
+        buffer = keys.new_empty(most_products * used)
         matches = []
         for tile in plan:
             frame = tile.frame_size
@@ -168,7 +169,9 @@ class LocalAttention:
             maxima = keys.new_full((math.prod(frame) * tile.queries + 1,), -torch.inf)
             maxima_on_map = maxima[:-1].view(*frame, tile.queries)[tile.inner]
             products = tile_products(tile, query, tile.keys_of(keys, wanted.used), buffer, maxima_on_map)
-            addresses = None if self.neighbourhood.reach is None else self._addresses_of(tile, wanted.topk, keys)
+            addresses = None
+            if self.neighbourhood.reach is not None:
+                addresses = self._addresses_of(tile, wanted.topk, keys)
             matches.append(Block(tile, products, maxima).best_matches(addresses, wanted, keys))
         values = query.new_empty(height, width, matches[0][0].shape[1])
         indices = wanted.listed.new_empty(values.shape)
@@ -207,8 +210,7 @@ class LocalAttention:
             maxima.masked_fill_(self._columns_beyond[strips.start : strips.stop], -torch.inf)
             block = Block(strip, products_of_strips, maxima.flatten(1), strips)
             matches.append(block.best_matches(addresses, wanted, keys))
-        values = torch.cat([values for values, _ in matches])
-        indices = torch.cat([indices for _, indices in matches])
+        values, indices = map(torch.cat, zip(*matches, strict=True))
         return grid.from_queries(values[None, None])[0], grid.from_queries(indices[None, None])[0]
 
     def _average_by_tiles(

@@ -198,7 +198,8 @@ def tiles(
         if reach is None:
             return height * width * references * rows * columns
         keys = min(rows + 2 * reach, height) * min(columns + 2 * reach, width)
-        return keys * references * (min(rows, 2 * reach + 1) if slide else rows) * columns
+        query_rows = min(rows, 2 * reach + 1) if slide else rows
+        return keys * references * query_rows * columns
 
     rows = height if slide else min(height, TILE)
     columns = min(width, TILE)
@@ -210,11 +211,12 @@ def tiles(
             rows = math.ceil(rows / 2)
         else:
             columns = math.ceil(columns / 2)
-    return tuple(
-        Tile((down, across), map_size, neighbourhood, slide and reach is not None and len(down) > 2 * reach + 1)
-        for across in _split(width, columns)
-        for down in _split(height, rows)
-    )
+    plan: list[Tile] = []
+    for across in _split(width, columns):
+        for down in _split(height, rows):
+            slides = slide and reach is not None and len(down) > 2 * reach + 1
+            plan.append(Tile((down, across), map_size, neighbourhood, slides))
+    return tuple(plan)
 
 
 def _split(length: int, size: int) -> list[range]:

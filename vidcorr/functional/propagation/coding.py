@@ -251,9 +251,8 @@ def decode_masks(
     else:
         winner = upsampled_argmax(labels.float(), covered, floor, protocol.decoding_filter)
     ids = to_device(torch.tensor([0, *objects], dtype=torch.uint8), labels.device)[winner.long()]
-    if size is None:
-        return ids
-    return ids[: size[0], : size[1]]
+    height, width = size or covered
+    return ids[:height, :width]
 
 
 def encode_keypoints(

@@ -121,7 +121,9 @@ def _weights_of_all(
     frames = reference_frames(protocol, last)
     slots = [keys.slot(frame) for frame in frames]
     weighting = weighting_of(protocol, prior)
-    of_points = [keys.attention.weights_at(query, keys.maps, slots, (y, x), weighting) for y, x in points.tolist()]
+    of_points: list[Tensor] = []
+    for y, x in points.tolist():
+        of_points.append(keys.attention.weights_at(query, keys.maps, slots, (y, x), weighting))
     weights = torch.stack(of_points)  # (N, h, w, different slots)
     different = sorted(set(slots))
     return {frame: weights[..., different.index(keys.slot(frame))] for frame in set(frames)}
@@ -145,5 +147,7 @@ def _weights_of_best(
         of_slots = table.view(len(points), height, width, slots)
         for frame in set(search.searched(last, 0)[source]):
             of_frame = of_slots[..., keys.slot(frame)]
-            weights[frame] = weights[frame] + of_frame if frame in weights else of_frame
+            if frame in weights:
+                of_frame = weights[frame] + of_frame
+            weights[frame] = of_frame
     return weights

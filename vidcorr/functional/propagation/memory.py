@@ -47,6 +47,11 @@ class _Search(ctypes.Structure):
         *_members(ctypes.c_void_p, "values indices"),
     )
 
+    def point_at(self, **tensors: Tensor) -> None:
+        """Set members to the addresses of tensors, which must stay in memory during the search."""
+        for name, tensor in tensors.items():
+            setattr(self, name, tensor.data_ptr())
+
 
 def kernel(variant: str | None = None) -> Any:
     """Return the kernel that setup.py compiled: address of a `_Search`, first and last row → number of dot products.
@@ -149,7 +154,8 @@ class KeyMemory(FrameMemory):
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells."""
-        return self.attention.best_matches(query, self.maps, [self.slot(frame) for frame in frames], topk)
+        slots = [self.slot(frame) for frame in frames]
+        return self.attention.best_matches(query, self.maps, slots, topk)
 
 
 class SketchedMemory(KeyMemory):
@@ -170,8 +176,9 @@ class SketchedMemory(KeyMemory):
         height, width, _ = like.shape
         reach = attention.neighbourhood.reach
         # columns of the neighbourhood to either side, 0, 1, … rows away
-        sides = attention.neighbourhood.kept[reach:].sum(1) // 2 if reach is not None else [width] * height
-        self._half_widths = torch.as_tensor(sides, dtype=torch.long)
+        self._half_widths = torch.full((height,), width)
+        if reach is not None:
+            self._half_widths = torch.as_tensor(attention.neighbourhood.kept[reach:].sum(1) // 2, dtype=torch.long)
         self._chunks = FIRST_CHUNKS
         self._largest = 0.0  # norm of a key
         self._allocate(like)
@@ -183,7 +190,9 @@ class SketchedMemory(KeyMemory):
             norms = item.square().sum(2).sqrt()
             self._largest = max(self._largest, float(norms.nan_to_num(0.0, posinf=torch.inf).amax()))
             searched, sketches = self._latest
-            self._keep(self.slot(frame), sketches if searched is item else self._sketch(item))
+            if searched is not item:
+                sketches = self._sketch(item)
+            self._keep(self.slot(frame), sketches)
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells.
@@ -199,27 +208,14 @@ class SketchedMemory(KeyMemory):
         used_slots, counts = torch.tensor(sorted(listed.items())).T.contiguous()
         values = query.new_empty(height, width, topk)
         indices = torch.empty(height, width, topk, dtype=torch.long)
-        arguments = _Search(
-            height=height,
-            width=width,
-            slots=slots,
-            channels=channels,
-            chunks=self._chunks,
-            pitch=self._sketches.shape[3],
-            reach=len(self._half_widths) - 1,
-            topk=topk,
-            used=len(listed),
-            query=query.data_ptr(),
-            keys=self.maps.data_ptr(),
-            query_sketches=sketches.data_ptr(),
-            key_sketches=self._sketches.data_ptr(),
-            half_widths=self._half_widths.data_ptr(),
-            used_slots=used_slots.data_ptr(),
-            counts=counts.data_ptr(),
-            margin=4 * channels * 2.0**-24 * self._largest,
-            values=values.data_ptr(),
-            indices=indices.data_ptr(),
-        )
+        arguments = _Search(height=height, width=width, slots=slots, channels=channels, topk=topk, used=len(listed))
+        arguments.chunks = self._chunks
+        arguments.pitch = self._sketches.shape[3]
+        arguments.reach = len(self._half_widths) - 1
+        arguments.margin = 4 * channels * 2.0**-24 * self._largest
+        arguments.point_at(query=query, keys=self.maps, query_sketches=sketches, key_sketches=self._sketches)
+        arguments.point_at(half_widths=self._half_widths, used_slots=used_slots, counts=counts)
+        arguments.point_at(values=values, indices=indices)
         products_of_query = _run(arguments, height) / (height * width)
         most = TOO_MANY if len(frames) < topk else MANY
         if products_of_query > most and self._chunks * CHUNK < channels:  # else most features are equal

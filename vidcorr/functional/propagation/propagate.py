@@ -167,8 +167,9 @@ class LabelPropagator:
         elif not self._starting:
             average = self._average_of_best(query, protocol.topk)
         else:
-            parts = self._starting.items()
-            averages = [self._average_of_best(query, protocol.topk, start) * channels for start, channels in parts]
+            averages: list[Tensor] = []
+            for start, channels in self._starting.items():
+                averages.append(self._average_of_best(query, protocol.topk, start) * channels)
             average = torch.stack(averages).sum(0)
         labels = average.permute(2, 0, 1).contiguous()
         if protocol.normalise_labels and protocol.normalise_by == "labels":
@@ -249,7 +250,8 @@ def average_of_matches(
         (h, w, L).
     """
     average = torch.zeros_like(labels[0][:, :, 0])
-    parts = weights_of_matches([values.to(average.dtype) for values, _ in matches], topk, temperature)
+    products = [values.to(average.dtype) for values, _ in matches]
+    parts = weights_of_matches(products, topk, temperature)
     for table, (_, cells), part in zip(labels, matches, parts, strict=True):
         rows = F.embedding_bag(cells.flatten(0, 1), table.flatten(0, 2), per_sample_weights=part, mode="sum")
         average += rows.view_as(average)
@@ -270,7 +272,8 @@ def weights_of_matches(products: Sequence[Tensor], topk: int, temperature: float
     logits = torch.cat(list(products), dim=2).flatten(0, 1)
     top, choice = logits.topk(min(topk, logits.shape[1]), dim=1)
     weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))
-    return weights.split([of_source.shape[2] for of_source in products], 1)
+    counts = [of_source.shape[2] for of_source in products]
+    return weights.split(counts, 1)
 
 
 def _harden(labels: Tensor, stride: int) -> Tensor:

@@ -25,13 +25,17 @@ def reference_frames(protocol: PropagationProtocol, frame: int, start: int = 0) 
         start: first frame of the context, and the first index returned: 0, or the start frame of an object.
     """
     if protocol.references is not None:
-        chosen = {r if r >= 0 else frame + r for r in protocol.references}
-        return sorted(f for f in chosen if 0 <= f < frame)
-    window = range(frame - protocol.context, frame)
+        chosen: set[int] = set()
+        for reference in protocol.references:
+            index = reference if reference >= 0 else frame + reference
+            if 0 <= index < frame:
+                chosen.add(index)
+        return sorted(chosen)
+    oldest = frame - protocol.context
     if protocol.repeat_first == "padding":
-        return [start] + [max(f, start) for f in window]
+        return [start] + [max(recent, start) for recent in range(oldest, frame)]
     first_recent = 1 if protocol.repeat_first == "never" else 0
-    return [0] + [f for f in window if f >= first_recent]
+    return [0, *range(max(oldest, first_recent), frame)]
 
 
 def compared(features: Tensor, protocol: PropagationProtocol) -> Tensor:
@@ -125,20 +129,23 @@ class CorrespondenceSearch:
         count = topk + 1 if ties else self._topk
         while True:
             if (start, count) not in self._found:
-                self._found[start, count] = {
-                    source: self.keys[source].best_matches(query, frames, count)
-                    for source, frames in self.searched(frame, start).items()
-                }
+                found: dict[int, FoundMatches] = {}
+                for source, frames in self.searched(frame, start).items():
+                    found[source] = self.keys[source].best_matches(query, frames, count)
+                self._found[start, count] = found
             matches = self._found[start, count]
             if not ties:
                 return matches, topk
-            products = torch.cat([values for values, _ in matches.values()], dim=2)
+            of_sources = [values for values, _ in matches.values()]
+            products = torch.cat(of_sources, dim=2)
             top = products.topk(min(topk, products.shape[2]), dim=2).values
             last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
-            full = [values for values, _ in matches.values() if values.shape[2] == count]
+            full = [values for values in of_sources if values.shape[2] == count]
             none_missing = [~(values.amin(2, keepdim=True) >= last).any() for values in full]
             if not full or PendingCopy(torch.stack(none_missing).all()).wait():  # the one wait of a frame
-                tied = {at: (v.masked_fill(v < last, -torch.inf), cells) for at, (v, cells) in matches.items()}
+                tied: dict[int, FoundMatches] = {}
+                for source, (values, cells) in matches.items():
+                    tied[source] = values.masked_fill(values < last, -torch.inf), cells
                 return tied, count
             count *= 2  # all matches found are tied with the last of the top-k: there may be more
 
@@ -153,8 +160,10 @@ def shared_finders(protocols: Sequence[PropagationProtocol]) -> list[Corresponde
     groups: dict[tuple[object, ...], list[PropagationProtocol]] = {}
     keys: list[tuple[object, ...]] = []
     for index, protocol in enumerate(protocols):
-        alone = protocol.topk is None or protocol.topk_ties == "kept"
-        keys.append((index,) if alone else tuple(getattr(protocol, name) for name in matched))
-        groups.setdefault(keys[-1], []).append(protocol)
+        key: tuple[object, ...] = tuple(getattr(protocol, name) for name in matched)
+        if protocol.topk is None or protocol.topk_ties == "kept":
+            key = (index,)
+        keys.append(key)
+        groups.setdefault(key, []).append(protocol)
     finders = {key: CorrespondenceSearch(group) for key, group in groups.items()}
     return [finders[key] for key in keys]
