@@ -92,10 +92,11 @@ class TargetPairs(ReplacingDataset):
         pair = draw_pair(np.flatnonzero(usable), MAX_GAP, generator)
         if pair is None:
             raise DataError(f"{folder}: no usable boxes within {MAX_GAP} frames; take it out of list.txt")
-        chosen = zip(pair, (EXEMPLAR, SEARCH), strict=True)
-        crops = (training_crop(read_image(frames[t]), boxes[t], size, generator) for t, size in chosen)
-        exemplar, search = (torch.from_numpy(crop).permute(2, 0, 1).contiguous() for crop in crops)
-        return {"exemplar": exemplar, "search": search, "video_index": item}
+        sample: dict[str, Any] = {"video_index": item}
+        for name, t, size in zip(("exemplar", "search"), pair, (EXEMPLAR, SEARCH), strict=True):
+            crop = training_crop(read_image(frames[t]), boxes[t], size, generator)
+            sample[name] = torch.from_numpy(crop).permute(2, 0, 1).contiguous()
+        return sample
 
 
 def usable_boxes(

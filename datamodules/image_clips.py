@@ -47,7 +47,7 @@ class ImageClipDataModule(VideoDataModule):
             with optional labels.
         views: T, views of an image in a clip.
         size: side of the views, pixels.
-        augmentation: crops, flips and colours of every view, see `Augmentation`.
+        augmentation: random crops, flips and colours of every view.
         batch_size: images per rank.
         num_workers: decoding processes per rank; by default the usable cores, at most 8.
         validation_fraction: fraction of the images kept for validation, at least one image unless 0.

@@ -60,8 +60,11 @@ def resize_center_crop(images: Sequence[np.ndarray], generator: torch.Generator,
     from PIL import Image
     from torchvision.transforms.v2 import functional
 
-    resized = (functional.resize(Image.fromarray(image), [resize]) for image in images)
-    return torch.stack([functional.pil_to_tensor(functional.center_crop(image, [size])) for image in resized])
+    cropped: list[Tensor] = []
+    for image in images:
+        resized = functional.resize(Image.fromarray(image), [resize])
+        cropped.append(functional.pil_to_tensor(functional.center_crop(resized, [size])))
+    return torch.stack(cropped)
 
 
 def _read_photo(path: Path, generator: torch.Generator | None) -> np.ndarray:
@@ -184,7 +187,7 @@ class VideoFrameDataModule(LabelledDataModule):
     class are held out; clips cut from the same video may fall on both sides.
 
     Args:
-        source: folder with a folder per class, or a .txt or .csv list with labels, see `list_videos`.
+        source: folder with a folder per class, or a .txt or .csv list with a path and a class number per line.
         validation_fraction: fraction of a class's videos kept for validation, at least one.
         kwargs: arguments of `LabelledDataModule`, without `source`.
 

@@ -48,12 +48,12 @@ class VideoDataModule(SampledDataModule):
     workers are a function of (seed, epoch, sample), draws on the device of (seed, epoch, batch, rank).
 
     Args:
-        source: folder that is searched for video files and folders of frames, or a .txt or .csv list with optional
-            labels, see `vidcorr.videos.source.list_videos`.
+        source: folder that is searched for video files and folders of frames, or a .txt or .csv list: a path per line,
+            with an optional class number after a space, a tab or a comma.
         frames: T, frames in a clip.
-        sampling: the frames of a clip, see `FrameSampling`: by default one from every of T equal segments.
+        sampling: the frames of a clip: by default one from every of T equal segments, else T at a fixed interval.
         size: side of the frames, pixels.
-        augmentation: crops, flips and colours, see `Augmentation`.
+        augmentation: random crops, flips and colours of every frame.
         batch_size: clips per rank.
         num_workers: decoding processes per rank; by default the usable cores, at most 8.
         validation_fraction: fraction of the videos kept for validation, at least one video unless 0.
@@ -138,7 +138,9 @@ class VideoDataModule(SampledDataModule):
 
     def _without_holdout(self, videos: tuple[VideoEntry, ...]) -> tuple[VideoEntry, ...]:
         """Leave out the videos of YouTube-VOS's hold-out split, or refuse a list that names them."""
-        held_out = frozenset() if self.include_holdout else held_out_among(entry.path for entry in videos)
+        held_out: frozenset[Path] = frozenset()
+        if not self.include_holdout:
+            held_out = held_out_among(entry.path for entry in videos)
         if held_out and self.source.is_file():
             raise DataError(
                 f"{self.source}: {len(held_out)} of {len(videos)} videos belong to YouTube-VOS's hold-out split, such "

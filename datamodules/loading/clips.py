@@ -149,13 +149,15 @@ class ClipDataset(ReplacingDataset):
         """Decode and crop a clip of a video."""
         with open_video(self.path(item), self._timeout) as video:
             indices, frames, missing = draw_frames(video, self._sampling, generator)
-        return {
+        sample: Sample = {
             "clip": self._transform(frames, generator),
             "video_index": int(self.indices[item]),
             "frame_index": indices,
             "redrawn": [missing] if missing else [],
-            **({} if self._labels is None else {"label": int(self._labels[item])}),
         }
+        if self._labels is not None:
+            sample["label"] = int(self._labels[item])
+        return sample
 
 
 def draw_frames(
@@ -212,7 +214,7 @@ class SkippedVideos(pl.Callback):
         source: the videos, for the warning.
 
     Attributes:
-        counts: see above.
+        counts: path → number of replacements so far.
     """
 
     def __init__(self, counts: Counter[str] | None = None, max_unusable: float = 1.0, source: str = "") -> None:

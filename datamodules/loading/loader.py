@@ -58,7 +58,8 @@ class SteadyLoader(DataLoader[BatchT]):
 
     def _batches(self) -> Iterator[Any]:
         in_main = threading.current_thread() is threading.main_thread()
-        before, on_child = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS), signal.getsignal(signal.SIGCHLD)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        on_child = signal.getsignal(signal.SIGCHLD)
         others = set(active_children())
         try:
             batches = super().__iter__()
@@ -191,8 +192,8 @@ class SampledDataModule(pl.LightningDataModule):
     Attributes:
         training: training samples.
         held_out: validation samples, or None.
-        max_unusable: see `SkippedVideos`.
-        skipped: see `SkippedVideos`.
+        max_unusable: fraction of replaced samples above which a warning says what to do.
+        skipped: path → number of replacements.
 
     Raises:
         ValueError: if the batch size is below 1, or the number of workers below 0.
@@ -213,7 +214,7 @@ class SampledDataModule(pl.LightningDataModule):
         self._place: dict[str, int] | None = None  # place in the data to resume from
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place in the data, see `ResumableLoader`."""
+        """Return the place in the data, from which a resumed run continues."""
         return {} if self._loader is None else self._loader.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -250,7 +251,7 @@ class SampledDataModule(pl.LightningDataModule):
         return loader
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of the held-out samples, see `FixedSampler`; without any, a loader of an `EmptyBatch`."""
+        """Return a loader of the held-out samples, in their order; without any, of an `EmptyBatch`."""
         if self.held_out is None:
             return empty_loader()
         sampler = FixedSampler(cast(Sized, self.held_out))

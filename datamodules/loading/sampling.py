@@ -97,11 +97,15 @@ class FrameSampling:
 
     def _choices(self) -> tuple[list[int], list[float]]:
         given = self.interval
-        intervals = [] if given is None else [given] if isinstance(given, int) else list(given)
+        intervals: list[int] = []
+        if isinstance(given, int):
+            intervals = [given]
+        elif given is not None:
+            intervals = list(given)
         return intervals, self.weights or [1.0] * len(intervals)
 
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
-        """Draw the indices of n frames, see `distant_indices` and `continuous_indices`."""
+        """Draw the indices of n frames: one from every of n equal segments, or n frames at one of the intervals."""
         intervals, weights = self._choices()
         if not intervals:
             return distant_indices(num_frames, n, generator)
@@ -301,7 +305,8 @@ class ColourAugmentation:
         Returns:
             The same shape and range.
         """
-        draws, frames = self.draw(len(frames), generator), frames.clone()
+        draws = self.draw(len(frames), generator)
+        frames = frames.clone()
         for turn in range(4):
             for kind, adjust in enumerate(_ADJUSTMENTS):
                 chosen = draws.jitter & (draws.order[:, turn] == kind)

@@ -45,14 +45,11 @@ class Badja(Reader[PointSequence]):
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser()
         annotations = require_folder(self.root / "joint_annotations", "clone BADJA's repository")
-        files = [path for path in sorted(list_data(annotations)) if _is_clip(path)]
+        files = sorted(path for path in list_data(annotations) if path.suffix == ".json")
+        files = [path for path in files if path.stem not in WITHOUT_FRAMES]
         if not files:
             raise DataError(f"{annotations}: holds no <clip>.json; clone BADJA's repository")
         self._sequences = tuple(_clip(self.root, file) for file in files)
-
-
-def _is_clip(file: Path) -> bool:
-    return file.suffix == ".json" and file.stem not in WITHOUT_FRAMES
 
 
 def _clip(root: Path, file: Path) -> PointSequence:

@@ -157,17 +157,11 @@ def match_scores(
     """
     found: dict[str, float] = {}
     for draw, names in draws.items():
-        categories: list[str] = []
-        counts: list[int] = []
-        right: list[Any] = []
-        for name in names:
-            if name in pairs:
-                category, points, correct = pairs[name]
-                categories.append(category)
-                counts.append(points)
-                right.append(correct)
-        by_threshold = np.array(right, int).reshape(-1, len(protocol.thresholds))
-        of_draw = averages(by_threshold, np.array(counts), categories)
+        known = [pairs[name] for name in names if name in pairs]
+        categories = [category for category, _, _ in known]
+        counts = np.array([points for _, points, _ in known])
+        right = np.array([correct for _, _, correct in known], int).reshape(-1, len(protocol.thresholds))
+        of_draw = averages(right, counts, categories)
         thresholds = protocol.thresholds if draw == "" else protocol.thresholds[:1]
         for place, threshold in enumerate(thresholds):
             found[score_key(threshold, draw)] = float(of_draw[protocol.average][place])

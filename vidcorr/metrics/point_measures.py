@@ -259,11 +259,8 @@ def returns_scores(videos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     events = _present(videos, "returns")
     if not events:
         return {}
-    lengths: list[NDArray[np.int64]] = []
-    values: list[NDArray[np.float64]] = []
-    for lengths_of_video, values_of_video in events:
-        lengths.append(np.array(lengths_of_video, np.int64))
-        values.append(np.array(values_of_video, np.float64).reshape(-1, len(DISTANCES)))
+    lengths = [np.array(of_video, np.int64) for of_video, _ in events]
+    values = [np.array(of_video, np.float64).reshape(-1, len(DISTANCES)) for _, of_video in events]
     return redetection_scores(np.concatenate(lengths), np.concatenate(values))
 
 

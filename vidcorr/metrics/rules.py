@@ -36,9 +36,7 @@ class YoutubeVosRules(MergingRules):
 
     def plan(self, video: Video) -> Plan:
         """Return object → annotated frames after its first."""
-        starts = video.starts
-        if starts is None:
-            starts = self._found_starts(video)
+        starts = self._found_starts(video) if video.starts is None else video.starts
         plan: dict[int, Sequence[str | None]] = {}
         for number, start in sorted(starts.items()):
             stems = video.stems[start + 1 :]

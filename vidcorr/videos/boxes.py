@@ -68,7 +68,7 @@ def read_boxes(path: Path, stems: Sequence[str] | None = None) -> NDArray[np.flo
     if len({row.name for row in table}) > 1:
         raise DataError(f"{path}: holds boxes of several targets; give a file for each")
     table = in_time_order(path, table)
-    frames = [row.frame for row in table if row.frame is not None]
+    frames = _frames_of(table)
     if frames and stems is not None:
         require_all_frames(path, frames, stems)
     boxes = np.array([row.values for row in table], dtype=np.float64).reshape(-1, 4)
@@ -85,7 +85,12 @@ def box_frames(path: Path) -> list[str] | None:
     if not _has_heading(lines):
         return None
     rows = in_time_order(path, read_box_table(path, lines))
-    return [row.frame for row in rows if row.frame is not None] or None
+    return _frames_of(rows) or None
+
+
+def _frames_of(rows: Sequence[PromptRow]) -> list[str]:
+    """Return the frames that the rows of a table name."""
+    return [row.frame for row in rows if row.frame is not None]
 
 
 def _has_heading(lines: Sequence[Line]) -> bool:
@@ -102,7 +107,7 @@ def in_time_order(path: Path, rows: list[PromptRow]) -> list[PromptRow]:
     Raises:
         DataError: if two rows are for the same frame.
     """
-    frames = [row.frame for row in rows if row.frame is not None]
+    frames = _frames_of(rows)
     if not frames:
         return rows
     return [rows[place] for place in frames_in_order(path, frames)]
@@ -129,7 +134,7 @@ def read_numbers(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:
         words = re.split(r"[,;\s]+", text.strip(",;"))
         if len(words) != len(columns) or not all(map(is_number, words)):
             raise DataError(f"{path}: line {number} is {text[:80]!r}; expected {', '.join(columns)}")
-        rows.append([float(word) for word in words])
+        rows.append(list(map(float, words)))
     return np.array(rows, dtype=np.float64).reshape(-1, len(columns))
 
 

@@ -107,11 +107,11 @@ def film_stream(container: InputContainer) -> VideoStream:
 
 
 def read_header(container: InputContainer) -> tuple[int, float, float]:
-    """Return what the header says of the film, see `film_stream`.
+    """Return what the header says of the film, the video stream that FFmpeg shows.
 
     Returns:
-        The number of frames, else duration times rate, at least 1 and often wrong, see `VideoFile.num_frames`; frames
-        per second; and seconds, 0 if unknown.
+        The number of frames, or duration times rate without it, at least 1 and often wrong; frames per second; and
+        seconds, 0 if unknown.
     """
     stream = film_stream(container)
     rate = float(stream.average_rate or stream.guessed_rate or 0)
@@ -200,13 +200,16 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
                 has_times &= not packet.size  # an empty packet ends the stream
             elif has_times:
                 times.append(packet.pts)
-                keys += [packet.pts] if starts_afresh(packet) else []
+                if starts_afresh(packet):
+                    keys.append(packet.pts)
     except av.FFmpegError:  # the end is cut off, and an index with it
         return None, count
-    index = {time: i for i, time in enumerate(sorted(times))}
+    in_order = sorted(times)
+    index = {time: i for i, time in enumerate(in_order)}
     if not has_times or not keys or keys[0] != times[0] or len(index) < len(times):
         return None, count
-    return FrameTable(sorted(times), sorted(index[time] for time in keys)), len(times)
+    key_frames = sorted(map(index.__getitem__, keys))
+    return FrameTable(in_order, key_frames), len(times)
 
 
 def starts_afresh(packet: av.Packet) -> bool:
@@ -249,4 +252,8 @@ def upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     is_transposed = abs(a) + abs(d) < abs(b) + abs(c)
     to_right, to_bottom = (c, b) if is_transposed else (a, d)
     shown = image.swapaxes(0, 1) if is_transposed else image
-    return np.ascontiguousarray(shown[:: -1 if to_bottom < 0 else 1, :: -1 if to_right < 0 else 1])
+    if to_bottom < 0:
+        shown = shown[::-1]
+    if to_right < 0:
+        shown = shown[:, ::-1]
+    return np.ascontiguousarray(shown)

@@ -39,7 +39,7 @@ _SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to w
 class VideoFile(AbstractContextManager["VideoFile"]):
     """An open video file; a context manager.
 
-    Of several video streams it reads the film, see `film_stream`. All frames have the size of the first frame: a frame
+    Of several video streams it reads the film, which FFmpeg shows. All frames have the size of the first frame: a frame
     of another size is an error.
 
     Args:
@@ -276,7 +276,10 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     def _decode_group(self, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
         """Decode from the key frame at this time until all wanted times are decoded."""
-        codec, last, missing, beyond = self._stream.codec_context, max(wanted), len(wanted), 0
+        codec = self._stream.codec_context
+        last = max(wanted)
+        missing = len(wanted)
+        beyond = 0  # key frames after the last wanted time
         for packet in self._packets_from(key):
             beyond += packet.is_keyframe and packet.pts is not None and packet.pts > last
             if packet.pts is None or beyond > 1:  # frames shown just before a key frame may follow it
@@ -303,19 +306,22 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     def _read_from_start(self, wanted: set[int]) -> dict[int, np.ndarray]:
         """Decode frames by index; indices beyond the end give the last frame."""
-        last, frames = max(wanted), {}
+        frames = {}
+        last = max(wanted)
         for index, frame in self._indexed(0):
             if index in wanted:
                 frames[index] = self.to_rgb(frame)
             if index == last:
-                self._end_time = frame.time if last + 1 == self.num_frames else self._end_time
+                if last + 1 == self.num_frames:
+                    self._end_time = frame.time
                 return frames
         frames[index] = self.to_rgb(frame)
         return frames
 
 
 def _decoded(packets: Iterable["av.Packet"]) -> Iterator["av.VideoFrame"]:
-    return (frame for packet in packets for frame in packet.decode())
+    for packet in packets:
+        yield from packet.decode()
 
 
 @lru_cache(64)

@@ -339,8 +339,11 @@ def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
     Args:
         records: column → value; a column that a record lacks is empty.
     """
-    columns = list(dict.fromkeys(column for record in records for column in record))
-    return csv_text([columns, *([record.get(column) for column in columns] for record in records)])
+    columns: dict[str, None] = {}
+    for record in records:
+        columns |= dict.fromkeys(record)
+    rows = [map(record.get, columns) for record in records]
+    return csv_text([columns, *rows])
 
 
 class FolderInUse(OSError):

@@ -41,7 +41,8 @@ class Mp4Writer:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._container = av.open(f"file:{path}", "w", format="mp4", options={"fflags": "+bitexact"})
         self._reformat = reformatter()  # PyAV's own conversion takes a thread for each core of the machine
-        rate, options = Fraction(rate).limit_denominator(1001), options | {"x264-params": parameters}
+        rate = Fraction(rate).limit_denominator(1001)
+        options = options | {"x264-params": parameters}
         self._stream: Any = self._container.add_stream("libx264", rate=rate, options=options)
         self._codec = self._stream.codec_context
         self._codec.thread_count = 1
@@ -52,16 +53,17 @@ class Mp4Writer:
         """Append a frame, uint8 RGB `(H, W, 3)`, without an odd last row or column, as H.264 needs even sizes."""
         import av
 
-        height, width = (length - length % 2 for length in image.shape[:2])
+        height = image.shape[0] // 2 * 2
+        width = image.shape[1] // 2 * 2
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="rgb24")
         self.encode(self._reformat(frame, format="yuv420p"))
 
     def encode(self, frame: "av.VideoFrame") -> None:
         """Append a frame in yuv420p; the first frame sets the size and the colour space."""
         if not self._codec.is_open:
-            self._codec.width, self._codec.height, self._codec.pix_fmt = frame.width, frame.height, "yuv420p"
-            self._codec.colorspace, self._codec.color_range = frame.colorspace, frame.color_range
-            self._codec.color_primaries, self._codec.color_trc = frame.color_primaries, frame.color_trc
+            self._codec.pix_fmt = "yuv420p"
+            for name in ("width", "height", "colorspace", "color_range", "color_primaries", "color_trc"):
+                setattr(self._codec, name, getattr(frame, name))
         self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:

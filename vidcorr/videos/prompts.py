@@ -70,7 +70,10 @@ class Prompt(ABC):
 
     def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
-        return {"kind": self.kind, "source": self.source, **({"frame": self.frame} if self.frame else {})}
+        entry: dict[str, Any] = {"kind": self.kind, "source": self.source}
+        if self.frame:
+            entry["frame"] = self.frame
+        return entry
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -181,8 +184,9 @@ class BoxPrompt(Prompt):
 
     def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
-        boxes = dict(zip(self.objects, self.labels.tolist(), strict=True))
-        return super().metadata() | ({"box": boxes[""]} if self.objects == ("",) else {"boxes": boxes})
+        if self.objects == ("",):
+            return super().metadata() | {"box": self.labels[0].tolist()}
+        return super().metadata() | {"boxes": dict(zip(self.objects, self.labels.tolist(), strict=True))}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -106,7 +106,7 @@ def open_video(path: str | os.PathLike[str], timeout: float = 60.0, table: bool 
     Args:
         path: video file, or folder that directly holds the frames.
         timeout: seconds allowed for opening or reading a file.
-        table: see `VideoFile`; `frames` needs no table.
+        table: read the times of all frames first, which `read` needs to seek; `frames` needs no table.
 
     Raises:
         DataError: if the path is neither.
@@ -165,7 +165,7 @@ def list_images_of(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:
         paths += [Path(folder, name) for name in files if is_photo(name)]
     if not paths:
         raise DataError(f"{root}: no images here; expected {' '.join(PHOTO_SUFFIXES)} files")
-    return tuple(VideoEntry(path) for path in sorted(paths, key=lambda path: natural_order(path.as_posix())))
+    return tuple(_in_natural_order(paths))
 
 
 def _list_of(path: Path, things: str) -> Path:
@@ -197,10 +197,11 @@ def _require_frames(source: Path, folders: Sequence[Path]) -> None:
         reason = ""
         if len(patterns) > max(1, len(files) // 4):
             reason = f"names of {len(patterns)} patterns, such as {files[0].name} and {files[-1].name}"
-        elif any(map(WORDNET_NAME.fullmatch, (file.stem for file in files[:1]))):
+        elif files and WORDNET_NAME.fullmatch(files[0].stem):
             reason = f"ImageNet's names, such as {files[0].name}"
         else:
-            sizes = {_size_or_none(file) for file in files[:: max(1, len(files) // 6)]} - {None}
+            looked_at = files[:: max(1, len(files) // 6)]
+            sizes = set(map(_size_or_none, looked_at)) - {None}
             if len(sizes) > 2:
                 reason = f"images of {len(sizes)} or more sizes"
         if reason:
@@ -237,7 +238,11 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
     for path in paths:
         if strict and path.is_dir():
             FrameFolder(path)
-    return [VideoEntry(path) for path in sorted(paths, key=lambda path: natural_order(path.as_posix()))]
+    return _in_natural_order(paths)
+
+
+def _in_natural_order(paths: Sequence[Path]) -> list[VideoEntry]:
+    return list(map(VideoEntry, sorted(paths, key=lambda path: natural_order(path.as_posix()))))
 
 
 def _refuse_folders_beside_frames(paths: Sequence[Path]) -> None:
@@ -264,7 +269,8 @@ def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
     seen: set[str] = set()
     for folder, folders, files in os.walk(root, onerror=warn, followlinks=True):
         folders[:] = sorted(filter(is_data, folders))
-        if (place := os.path.realpath(folder)) in seen:
+        place = os.path.realpath(folder)
+        if place in seen:
             folders.clear()
             continue
         seen.add(place)

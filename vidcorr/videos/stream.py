@@ -135,7 +135,7 @@ class FrameStream:
             return next(video.frames(index), None) is not None
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Iterate over the frames in time order; see `forwards`."""
+        """Iterate over the frames in time order."""
         return self.forwards()
 
     def forwards(self, t: int = 0) -> Generator[Tensor]:
@@ -186,10 +186,11 @@ def placed(prompt: PromptT, video: FrameStream) -> PromptT:
     """
     frame = video.part.start if prompt.frame is None else video.index_of(prompt.frame)
     if frame not in video.part:
-        until, step = "its end" if video.end is None else f"frame {video.end - 1}", video.part.step
+        until = "its end" if video.end is None else f"frame {video.end - 1}"
+        every = f", one frame in {video.part.step}" if video.part.step > 1 else ""
         raise DataError(
             f"{prompt.source}: frame {frame} is not in the part of the video from frame {video.part.start} to "
-            f"{until}" + (f", one frame in {step}" if step > 1 else "")
+            f"{until}{every}"
         )
     if frame != video.part.start and not video.holds(frame):
         raise DataError(f"{prompt.source}: frame {frame} lies beyond the end of the video")
@@ -203,7 +204,7 @@ class PromptedVideo:
 
     Attributes:
         frames: the video.
-        prompt: the prompt, see `placed`.
+        prompt: the prompt, with the index of its frame and the points of its grid, checked against the video.
         start: index of the prompt's frame in the stream.
 
     Raises:
@@ -211,7 +212,8 @@ class PromptedVideo:
     """
 
     def __init__(self, frames: FrameStream, prompt: Prompt) -> None:
-        self.frames, self.prompt = frames, placed(prompt, frames)
+        self.frames = frames
+        self.prompt = placed(prompt, frames)
         self.start = frames.part.index(int(self.prompt.frame or 0))
 
 

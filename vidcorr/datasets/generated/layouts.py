@@ -333,7 +333,4 @@ def _box(mask: NDArray[np.uint8]) -> list[int]:
 
 def _lines(boxes: NDArray[Any], separator: str, pattern: str = "{}") -> list[str]:
     """Return a line of text per box; `pattern` formats a number."""
-    lines: list[str] = []
-    for box in boxes.tolist():
-        lines.append(separator.join(map(pattern.format, box)))
-    return lines
+    return [separator.join(map(pattern.format, box)) for box in boxes.tolist()]

@@ -121,9 +121,7 @@ def _weights_of_all(
     frames = reference_frames(protocol, last)
     slots = [keys.slot(frame) for frame in frames]
     weighting = weighting_of(protocol, prior)
-    of_points: list[Tensor] = []
-    for y, x in points.tolist():
-        of_points.append(keys.attention.weights_at(query, keys.maps, slots, (y, x), weighting))
+    of_points = [keys.attention.weights_at(query, keys.maps, slots, (y, x), weighting) for y, x in points.tolist()]
     weights = torch.stack(of_points)  # (N, h, w, different slots)
     different = sorted(set(slots))
     return {frame: weights[..., different.index(keys.slot(frame))] for frame in set(frames)}
