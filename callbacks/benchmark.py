@@ -24,7 +24,6 @@ from vidcorr.backbones import check_features
 from vidcorr.backbones.eval_mode import networks_of
 from vidcorr.backbones.video import VideoEncoder
 from vidcorr.benchmarks.base import Benchmark
-from vidcorr.benchmarks.otb import OtbBenchmark
 from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks
 from vidcorr.benchmarks.run import Run
 from vidcorr.results.result import Evaluated, Network, Result
@@ -175,8 +174,8 @@ class BenchmarkCallback(Planned, pl.Callback):
         """Refuse, before any training, a module without features, and a training on scored videos."""
         features = self.benchmark.extractor(pl_module)
         maker = type(self.benchmark).extractor
-        if maker in (Benchmark.extractor, OtbBenchmark.extractor):  # else a benchmark with features of another kind
-            check_features(features, on_grid=maker is Benchmark.extractor)
+        if maker.__module__.startswith("vidcorr."):  # a user's own extractor may give features of another kind
+            check_features(features, on_grid=self.benchmark.features_on_grid)
         data = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, VideoDataModule) and not data.include_holdout:
             self.benchmark.refuse_training_on({Path(entry.path).stem for entry in data.videos})

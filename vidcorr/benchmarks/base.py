@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -58,6 +59,8 @@ class Benchmark(ABC):
     """The scores are no means over the values of the rows, but ratios of sums, or means over groups of rows."""
     text_columns: ClassVar[tuple[str, ...]] = ()
     """Text columns of the rows, in addition to Stage and Sequence."""
+    features_on_grid: ClassVar[bool] = True
+    """Feature maps have a cell per `stride` pixels of the frame; False: of crops, whose maps may have any size."""
     recorded: ClassVar[tuple[str, ...]] = ()
     """Arguments that results.json states."""
     animations_show: ClassVar[str] = ""
@@ -82,7 +85,8 @@ class Benchmark(ABC):
         if self.limit_sequences is not None and self.limit_sequences < 1:
             raise ValueError(f"{type(self).__name__}: limit_sequences is {self.limit_sequences}, it must be at least 1")
         self._complete(name=self.name or self.default_name)
-        if (kind := self.protocol_kind) is not None:
+        kind = self.protocol_kind
+        if kind is not None:
             self._complete(protocol=kind.named(self.protocol, self.default_name, self.protocols_like, self.changes))
         elif self.changes and self.protocol is None:
             raise ValueError(f"{type(self).__name__}: has no protocol, so it takes no changes")
@@ -142,6 +146,10 @@ class Benchmark(ABC):
         """Return the facts of the data that the scores depend on: the arguments named in `recorded`."""
         return {name: getattr(self, name) for name in self.recorded}
 
+    def counts_of(self, rows: Sequence[Row], name: str) -> list[Any]:
+        """Return the counts of a name in each row, in the order in which scores sum rows."""
+        return [row.counts[name] for row in self.in_order(rows)]
+
     def facts_of_rows(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
         """Return facts about the rows of a run, for the result; by default none.
 
@@ -178,8 +186,10 @@ class Benchmark(ABC):
     @property
     def score_keys(self) -> tuple[str, ...]:
         """Keys of all scores that may be logged, known before any work; empty if the class declares none."""
-        stages = self.stage if isinstance(self.stage, list) else [""]
-        return tuple("/".join(filter(None, (self.name, s, key))) for s in stages for key in self.score_names)
+        prefixes = [self.name]
+        if isinstance(self.stage, list):
+            prefixes = [f"{self.name}/{stage}" for stage in self.stage]
+        return tuple(map("/".join, product(prefixes, self.score_names)))
 
     @cached_property
     def data_set(self) -> Sequence[Any]:
@@ -249,7 +259,9 @@ class Benchmark(ABC):
         Returns:
             A result per protocol.
         """
-        passes = [protocols] if self.shares_passes else [[protocol] for protocol in protocols]
+        passes = [[protocol] for protocol in protocols]
+        if self.shares_passes:
+            passes = [list(protocols)]
         results: list[Result] = []
         with random_state_kept():
             features, described = self._features_of(network, name, shared)
@@ -264,8 +276,11 @@ class Benchmark(ABC):
             encoder = spec.build()
             extractor = spec.extractor(encoder, self)
             if spec.is_named:
-                extractor, name = on_device(extractor), name or spec.row
-            return extractor, name if isinstance(name, Network) else Network.of(encoder, name)
+                extractor = on_device(extractor)
+                name = name or spec.row
+            if not isinstance(name, Network):
+                name = Network.of(encoder, name)
+            return extractor, name
 
     def run(
         self,

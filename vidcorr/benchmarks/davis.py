@@ -66,4 +66,5 @@ class DavisBenchmark(MaskBenchmark):
         return super().data() | {"year": self._year(self.data_set)}
 
     def _year(self, videos: Sequence[MaskSequence]) -> int:
-        return 2016 if videos and all(sequence.values for sequence in videos) else self.year
+        has_one_object = all(sequence.values for sequence in videos)
+        return 2016 if videos and has_one_object else self.year

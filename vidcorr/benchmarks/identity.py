@@ -62,11 +62,12 @@ def identity_of(benchmark: Benchmark) -> dict[str, Any]:
         arguments[item.name] = repr(value) if path is None else str(path)
         if path is not None and path.is_file():
             files.append(path)
+    files += benchmark.sources()
     return {
         "benchmark": f"{kind.__module__}.{kind.__qualname__}",
         "rules_version": benchmark.rules_version,
         "arguments": arguments,
-        "data": data_digest(benchmark.sequences, [*files, *benchmark.sources()]),
+        "data": data_digest(benchmark.sequences, files),
         "code": code_of(kind.__mro__),
     }
 
@@ -202,8 +203,10 @@ def code_of(parts: Iterable[object]) -> dict[str, str]:
     seen = set[str]()
     while waiting:
         name = waiting.pop()
-        file = _file_of(name) if name not in seen else None
+        if name in seen:
+            continue
         seen.add(name)
+        file = _file_of(name)
         if file is None or not _is_users(name, file):
             continue
         code[name] = file_digest(file)
@@ -215,8 +218,7 @@ def _file_of(module: str) -> Path | None:
     """Return the file of a module, without importing anything; None for built-in and unknown modules."""
     loaded = sys.modules.get(module)
     if loaded is not None:
-        file = getattr(loaded, "__file__", None)
-        return Path(file) if file and Path(file).is_file() else None
+        return _existing(getattr(loaded, "__file__", None))
     package, *parts = module.split(".")
     try:
         spec = importlib.util.find_spec(package)
@@ -225,7 +227,7 @@ def _file_of(module: str) -> Path | None:
     if spec is None:
         return None
     if not parts:
-        return Path(spec.origin) if spec.origin and Path(spec.origin).is_file() else None
+        return _existing(spec.origin)
     for place in spec.submodule_search_locations or ():
         path = Path(place).joinpath(*parts)
         for file in (path.with_suffix(".py"), path / "__init__.py"):
@@ -234,12 +236,19 @@ def _file_of(module: str) -> Path | None:
     return None
 
 
+def _existing(path: str | None) -> Path | None:
+    """Return a path if it is that of a file, else None."""
+    if path and Path(path).is_file():
+        return Path(path)
+    return None
+
+
 def _is_users(module: str, file: Path) -> bool:
     """Return whether a module is neither part of this project nor installed."""
     if module.partition(".")[0] in OURS:
         return False
     installed = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return not any(file.resolve().is_relative_to(place) for place in installed)
+    return not any(map(file.resolve().is_relative_to, installed))
 
 
 def _imports_of(module: str, file: Path) -> list[str]:
@@ -285,12 +294,15 @@ def _compiled(part: object) -> dict[str, str]:
         if function.__qualname__ in code:
             continue
         code[function.__qualname__] = text_digest(_text_of(function.__code__), 16)
-        called = [function.__globals__.get(name) for name in function.__code__.co_names]
-        waiting += [other for other in called if inspect.isfunction(other) and other.__module__ == NOTEBOOK]
+        for called in map(function.__globals__.get, function.__code__.co_names):
+            if inspect.isfunction(called) and called.__module__ == NOTEBOOK:
+                waiting.append(called)
     return code
 
 
-def _text_of(code: CodeType) -> str:
-    """Return instructions, names and constants of compiled code as text."""
-    constants = [_text_of(item) if isinstance(item, CodeType) else repr(item) for item in code.co_consts]
+def _text_of(code: object) -> str:
+    """Return instructions, names and constants of compiled code as text; a constant as it is written."""
+    if not isinstance(code, CodeType):
+        return repr(code)
+    constants = [_text_of(item) for item in code.co_consts]
     return f"{code.co_code!r} {code.co_names} {constants}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,11 +77,11 @@ class JhmdbBenchmark(Benchmark):
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return PCK at every threshold: joints are counted over all clips before they are divided."""
-        return pck_scores([row.counts["joints"] for row in self.in_order(rows)])
+        return pck_scores(self.counts_of(rows, "joints"))
 
     def charts(self, rows: Sequence[Row]) -> list[Chart]:
         """Return a chart of PCK by joint."""
-        of_joints = pck_of_joints([row.counts["joints"] for row in self.in_order(rows)])
+        of_joints = pck_of_joints(self.counts_of(rows, "joints"))
         bars: dict[str, Curve] = {}
         for threshold, fractions in zip(CURVE_THRESHOLDS, of_joints.tolist(), strict=False):
             bars[f"PCK@{threshold:g}"] = range(len(JOINTS)), fractions
@@ -104,7 +105,7 @@ class JointScorer(Scorer):
                 if files is not None:
                     files.add(frame, joints, truth=annotated[len(found)])
                 found.append(joints)
-            predictions = [torch.stack(of_output) for of_output in zip(*found, strict=True)]
+            predictions = list(map(torch.stack, zip(*found, strict=True)))
             if files is not None:
                 files.close(self._curves(predictions[-1], sequence))
         for output, prediction in zip(self.outputs, predictions, strict=True):
@@ -124,8 +125,8 @@ class JointScorer(Scorer):
         for t, tracked in enumerate(self.tracker.track_points(sequence.read(), first, sizes)):
             joints = tracked.decoded
             if t == 0:
-                pairs = zip(tracked.labels, self.tracker.protocols, strict=True)
-                joints = [PointCoding(sizes).reread(first, labels, protocol) for labels, protocol in pairs]
+                reread = partial(PointCoding(sizes).reread, first)
+                joints = list(map(reread, tracked.labels, self.tracker.protocols))
             yield tracked.frame, joints
 
     def _curves(self, prediction: Tensor, sequence: KeypointSequence) -> dict[str, Curve]:
@@ -155,4 +156,7 @@ def _files_of(sequence: KeypointSequence, writer: RunWriter | None) -> Iterator[
 
 
 def _rows(stem: str, joints: Tensor) -> list[list[str]]:
-    return [[stem, name, *fixed(position, 3)] for name, position in zip(JOINTS, joints.tolist(), strict=True)]
+    rows: list[list[str]] = []
+    for name, position in zip(JOINTS, joints.tolist(), strict=True):
+        rows.append([stem, name, *fixed(position, 3)])
+    return rows

@@ -86,7 +86,9 @@ class MaskBenchmark(Benchmark):
         """
         videos: Sequence[MaskSequence] = self.read()
         rules = self.rules_for(self.protocol, videos)
-        for video in videos if rules.inner_only else ():
+        if not rules.inner_only:
+            return videos
+        for video in videos:
             if video.ground_truth and len(video.masks) < 3:
                 raise DataError(
                     f"{video.masks[0].parent}: {len(video.masks)} masks, but by rules {rules.name} neither the "
@@ -117,8 +119,11 @@ class MaskBenchmark(Benchmark):
         """Return (video, object) → the values that the rules measured, sorted by name."""
         objects: dict[tuple[str, Object], Values] = {}
         for row in self.in_order(rows):
-            measured = {column: value for column, value in row.values.items() if column not in self.text_columns}
-            objects[row.video, row.object] = {column: float(value) for column, value in measured.items()}
+            values: Values = {}
+            for column, value in row.values.items():
+                if column not in self.text_columns:
+                    values[column] = float(value)
+            objects[row.video, row.object] = values
         return objects
 
     def packed(self) -> dict[Path, Path]:
@@ -204,7 +209,8 @@ def _files_of(sequence: MaskSequence, writer: RunWriter | None, kind: str) -> It
         for _ in range(len(stems) - sequence.num_frames):
             masks.add(nothing)
         predictions.append(masks)
-    name, frames = sequence.name, sequence.num_frames
+    name = sequence.name
+    frames = sequence.num_frames
     with writer.sequence(name, frames, overlay_masks, predictions, kind=kind, draw_animation=_overlay_small) as files:
         yield files
 
@@ -238,7 +244,7 @@ class ObjectScorer(MaskTracker):
         A sequence is scored if an object has masks after its first.
         """
         sequence, frames = at_size_of_data(sequence, self.tracker.protocols[0])
-        is_followed = any(start < max(sequence.masks) for start in sequence.starts.values())
+        is_followed = bool(sequence.starts) and min(sequence.starts.values()) < max(sequence.masks)
         if not sequence.ground_truth or not is_followed:
             self.follow(sequence, frames, None, writer)
             return
@@ -295,12 +301,12 @@ class ObjectScores:
         self.pool = pool
         self.objects: list[dict[Object, Values]] = []
         self.pending: deque[Future[None]] = deque()
-        self.stems = {t: sequence.masks[t].stem for t in sorted(sequence.masks)}
-        masks = [sequence.masks[t] for t in self.stems]
-        files = {path.stem: path for path in (*sequence.earlier, *masks)}
+        masks = dict(sorted(sequence.masks.items()))
+        self.stems = {t: path.stem for t, path in masks.items()}
+        files = {path.stem: path for path in (*sequence.earlier, *masks.values())}
         stems = list(files)
         starts = {number: stems.index(self.stems[t]) for number, t in sequence.starts.items()}
-        folder = masks[0].parent
+        folder = next(iter(masks.values())).parent
 
         def annotation(stem: str) -> Ids:
             return sequence.read_ids(files[stem]).numpy()
@@ -332,7 +338,7 @@ class ObjectScores:
 
     def _score(self, file: Path, truth: Ids, masks: Sequence[Tensor]) -> None:
         with errors_at(file):
-            self.scorer.add(file.stem, truth, *(mask.numpy() for mask in masks))
+            self.scorer.add(file.stem, truth, *map(Tensor.numpy, masks))
 
     def finish(self) -> dict[str, Curve]:
         """Complete `objects`; return J and F by frame, means over objects, of the last output."""
@@ -343,8 +349,11 @@ class ObjectScores:
         for measure in ("J", "F"):
             if measure in self.scorer.rules.measures:
                 means = self.scorer.frame_means(measure)
-                frames = [t for t, stem in self.stems.items() if stem in means]
-                curves[measure] = frames, [means[self.stems[t]] for t in frames]
+                mean_of_frame: dict[int, float] = {}
+                for t, stem in self.stems.items():
+                    if stem in means:
+                        mean_of_frame[t] = means[stem]
+                curves[measure] = list(mean_of_frame), list(mean_of_frame.values())
         return curves
 
 
@@ -357,9 +366,12 @@ def annotated_frames(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iterat
     """
     begins = set(sequence.starts.values())
     for t, frame in enumerate(frames):
-        mask = sequence.mask(t) if t in begins else None
-        if mask is not None and (absent := set(sequence.entering(t)) - set(object_ids(mask.numpy()))):
-            raise DataError(f"{sequence.masks[t]}: lacks object {min(absent)}, which starts here by the data set")
+        mask = None
+        if t in begins:
+            mask = sequence.mask(t)
+            absent = set(sequence.entering(t)) - set(object_ids(mask.numpy()))
+            if absent:
+                raise DataError(f"{sequence.masks[t]}: lacks object {min(absent)}, which starts here by the data set")
         yield frame, mask
 
 

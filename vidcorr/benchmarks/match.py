@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -89,7 +90,10 @@ class MatchBenchmark(Benchmark):
         found: dict[str, list[MatchPair]] = {}
         for pair in self.read_pairs():
             found.setdefault(pair.category, []).append(pair)
-        return [PairsOfCategory(name, count_pictures(pairs), pairs) for name, pairs in sorted(found.items())]
+        categories: list[PairsOfCategory] = []
+        for name, pairs in sorted(found.items()):
+            categories.append(PairsOfCategory(name, count_pictures(pairs), pairs))
+        return categories
 
     def read_pairs(self) -> list[MatchPair]:
         """Read the pairs, sorted by name."""
@@ -97,8 +101,7 @@ class MatchBenchmark(Benchmark):
 
     def sources(self) -> Sequence[Path]:
         """Return the annotations of single pictures, which name the points that a flip may exchange."""
-        pairs = [pair for category in self.sequences for pair in category.pairs]
-        return [file for file in image_annotations(self.root, pairs) if file.is_file()]
+        return list(filter(Path.is_file, image_annotations(self.root, self.pairs)))
 
     def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "PairScorer":
         """Return the scorer of a run."""
@@ -119,16 +122,19 @@ class MatchBenchmark(Benchmark):
     @cached_property
     def pairs(self) -> list[MatchPair]:
         """The pairs of all categories of a run."""
-        return [pair for category in self.sequences for pair in category.pairs]
+        return list(chain.from_iterable(category.pairs for category in self.sequences))
 
     @cached_property
     def draws(self) -> dict[str, list[str]]:
         """The names of the pairs over which scores are averaged: "" for all, and per level of difficulty."""
         protocol: Any = self.protocol
+        names = [pair.name for pair in self.pairs]
         categories = [pair.category for pair in self.pairs]
         difficulties = [pair.difficulty for pair in self.pairs]
-        drawn = draws(categories, difficulties, protocol)
-        return {draw: [self.pairs[index].name for index in indices] for draw, indices in drawn.items()}
+        names_of_draws: dict[str, list[str]] = {}
+        for draw, indices in draws(categories, difficulties, protocol).items():
+            names_of_draws[draw] = [names[index] for index in indices]
+        return names_of_draws
 
     @cached_property
     def used_pairs(self) -> list[MatchPair]:
@@ -152,15 +158,24 @@ class MatchBenchmark(Benchmark):
         """Return per_category.csv of each stage: pairs, points, and the scores of a category's pairs."""
         tables: dict[str, str] = {}
         for stage in result.stages:
-            rows = [row for row in result.rows if row.stage == stage]
-            lines: list[dict[str, Any]] = []
-            for category in dict.fromkeys(row.video for row in rows):
-                own = [row for row in rows if row.video == category]
-                points = sum(int(row.values["Points"]) for row in own)
-                known = {key: score for key, score in self.scores(own).items() if not math.isnan(score)}
-                lines.append({"Category": category, "Pairs": len(own), "Points": points, **known})
+            rows_of_category: dict[str, list[Row]] = {}
+            for row in result.rows:
+                if row.stage == stage:
+                    rows_of_category.setdefault(row.video, []).append(row)
+            lines = [self._line(category, rows) for category, rows in rows_of_category.items()]
             tables[f"{stage}/per_category.csv".removeprefix("/")] = csv_of_records(lines)
         return tables
+
+    def _line(self, category: str, rows: Sequence[Row]) -> dict[str, Any]:
+        """Return the line of a category in per_category.csv; a score without pairs is left out."""
+        points = 0
+        for row in rows:
+            points += int(row.values["Points"])
+        line: dict[str, Any] = {"Category": category, "Pairs": len(rows), "Points": points}
+        for key, score in self.scores(rows).items():
+            if not math.isnan(score):
+                line[key] = score
+        return line
 
 
 @dataclass(frozen=True)
@@ -206,7 +221,8 @@ class PairScorer(Scorer):
     def __init__(self, extractor: nn.Module, protocols: Sequence[MatchingProtocol], benchmark: MatchBenchmark) -> None:
         super().__init__(extractor, protocols, KeypointMatcher(extractor, protocols[0]))
         self.benchmark = benchmark.under(protocols[0])
-        self._shown = shown_ids(benchmark.root, benchmark.pairs) if self.tracker.protocols[0].flip != "off" else {}
+        flips = self.tracker.protocols[0].flip != "off"
+        self._shown = shown_ids(benchmark.root, benchmark.pairs) if flips else {}
 
     def score(self, sequence: PairsOfCategory, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
         """Match and score the pairs of a category: a row per pair."""
@@ -262,7 +278,7 @@ def row_of_pair(pair: MatchPair, correct: NDArray[np.bool_], output: Output) -> 
 
 def count_pictures(pairs: Iterable[MatchPair]) -> int:
     """Return the number of different pictures of pairs."""
-    return len({file for pair in pairs for file in pair.files})
+    return len(set(chain.from_iterable(pair.files for pair in pairs)))
 
 
 def digest_of(pairs: Iterable[MatchPair]) -> str:

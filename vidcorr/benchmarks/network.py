@@ -85,10 +85,11 @@ class NetworkSpec:
             return replace(network)  # without the cached identity: the weights may have changed since
         if isinstance(network, str | Path):
             return cls.read(str(network))
-        name = getattr(network, "__name__", "")
         if isinstance(network, type) or not isinstance(network, nn.Module | VideoEncoder):
-            of_type = f"an object of type {type(network).__name__}"
-            given = f"{name} itself: give what {name}() returns" if name else of_type
+            given = f"an object of type {type(network).__name__}"
+            name = getattr(network, "__name__", "")
+            if name:
+                given = f"{name} itself: give what {name}() returns"
             raise TypeError(f"network: expected a module, a checkpoint or a name, got {given}")
         return cls(Network.of(network).row, network)
 
@@ -130,8 +131,9 @@ class NetworkSpec:
         """Return the features of an encoder: by stage and stride, or the `Benchmark`'s choice if both are None."""
         if is_extractor(encoder):
             return encoder
-        chosen = self.stage is not None or self.stride is not None
-        return encoder.feature_extractor(self.stage, self.stride) if chosen else benchmark.extractor(encoder)
+        if self.stage is None and self.stride is None:
+            return benchmark.extractor(encoder)
+        return encoder.feature_extractor(self.stage, self.stride)
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
@@ -181,14 +183,16 @@ def _identity_of_parts(network: object, code: Sequence[object]) -> dict[str, Any
         code: further modules, classes and functions of the user.
     """
     networks = {"": network} if isinstance(network, nn.Module) else held_networks(network)
-    modules = [part for held in networks.values() for _, part in held.named_modules()]
+    objects = dict.fromkeys([network])
+    for held in networks.values():
+        objects.update(dict.fromkeys(held.modules()))
     of_torch = vars(nn.Module())
     parts = []
     users = list(code)
-    for part in dict.fromkeys([network, *modules]):
+    for part in objects:
         own = {name: value for name, value in vars(part).items() if name not in of_torch}
         text = re.sub(r"(<(built-in )?function [\w.]+) at 0x\w+", r"\1", repr(own))
         parts.append([f"{type(part).__module__}.{type(part).__qualname__}", text])
         users += type(part).__mro__
-        users += [value for value in own.values() if inspect.isroutine(value)]
+        users += filter(inspect.isroutine, own.values())
     return {"parts": parts, "weights": weights_digest(network), "code": code_of(users)}

@@ -57,6 +57,7 @@ class OtbBenchmark(Benchmark):
     protocol_kind = TrackingProtocol
     score_names = ("success", "precision@20px", "success@0.5")
     ranked_by = ("success",)
+    features_on_grid = False
     recorded = ("version",)
     animations_show = "red: the box that was tracked; white: the annotation"
 
@@ -67,7 +68,8 @@ class OtbBenchmark(Benchmark):
     protocol: str | TrackingProtocol = "vfs"
 
     def __post_init__(self) -> None:
-        if of_features := (self.changes or {}).keys() & {"stride", "dilated"}:
+        of_features = (self.changes or {}).keys() & {"stride", "dilated"}
+        if of_features:
             field = min(of_features)
             raise ValueError(f"OtbBenchmark: {field} is an argument of the benchmark; set it there, not in changes")
         if self.stride is not None and self.dilated:
@@ -84,9 +86,13 @@ class OtbBenchmark(Benchmark):
         """Return the feature extractor of an encoder, with SiamFC's dilations by `dilated`."""
         built = build_encoder(encoder)
         of_resnet = any(map(is_resnet, built.modules()))
-        dilated = (of_resnet and self.stride is None) if self.dilated is None else self.dilated
-        stage = self.stage or ("res5" if of_resnet else None)
-        view: nn.Module = built.feature_extractor(stage, self.stride, dilated=dilated)
+        stage = self.stage
+        dilated = self.dilated
+        if of_resnet:
+            stage = stage or "res5"
+        if dilated is None:
+            dilated = of_resnet and self.stride is None
+        view: nn.Module = built.feature_extractor(stage or None, self.stride, dilated=dilated)
         return view
 
     def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "BoxScorer":
@@ -95,11 +101,11 @@ class OtbBenchmark(Benchmark):
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return success and precision, means over the sequences."""
-        return one_pass_scores([row.counts["curves"] for row in self.in_order(rows)])
+        return one_pass_scores(self.counts_of(rows, "curves"))
 
     def charts(self, rows: Sequence[Row]) -> list[Chart]:
         """Return the curves over all sequences."""
-        success, precision = mean_curves([row.counts["curves"] for row in self.in_order(rows)])
+        success, precision = mean_curves(self.counts_of(rows, "curves"))
         overlaps = OVERLAPS.tolist()
         errors = ERRORS.tolist()
         return [

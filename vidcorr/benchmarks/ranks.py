@@ -11,8 +11,10 @@ import torch.distributed as dist
 
 from .. import signals
 
-SHORTEST_LIMIT, PATIENCE = timedelta(hours=4), 4
-"""A finished rank waits for the others at least the limit, or PATIENCE times as long as its sequences took."""
+SHORTEST_LIMIT = timedelta(hours=4)
+"""A finished rank waits for the others at least this long."""
+PATIENCE = 4
+"""A finished rank waits for the others up to PATIENCE times as long as its sequences took."""
 EXCHANGE = timedelta(minutes=30)
 """Limit of messages between ranks after all have finished; the messages are small."""
 
@@ -63,8 +65,9 @@ class Ranks(AbstractContextManager["Ranks"]):
         try:
             yield
         except RuntimeError as error:
-            late = "monitoredBarrier in" in str(error)
-            reason = "another rank hangs, or takes far longer than this one" if late else "connection closed by peer"
+            reason = "connection closed by peer"
+            if "monitoredBarrier in" in str(error):
+                reason = "another rank hangs, or takes far longer than this one"
             raise LostRank(
                 f"rank {self.rank} of {self.size}: {reason}: read the last lines of the other ranks; one may be "
                 "out of memory"
@@ -103,8 +106,9 @@ class Ranks(AbstractContextManager["Ranks"]):
         stopped_by = error.number if isinstance(error, signals.Stopped) else None
         message = None if error is None else f"{type(error).__name__}: {error}"
         ends = self.gather((stopped_by, message))
-        if stops := [number for number, _ in ends if number]:
-            raise signals.Stopped(stops[0]) from error
+        for number, _ in ends:
+            if number:
+                raise signals.Stopped(number) from error
         for rank, (_, message) in enumerate(ends):
             if message is not None:
                 raise BenchmarkError(f"rank {rank} of {self.size}: {message}") from error

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -62,21 +63,18 @@ def outputs_of(extractor: nn.Module, tracker: Any, protocols: Sequence[Any]) -> 
     """
     layers = _as_list(getattr(extractor, "stage", None))
     strides = _as_list(getattr(extractor, "stride", None))
-    stages = [""] if tracker is None else tracker.stages
-    protocols_of_outputs = [None] * len(stages) if tracker is None else tracker.protocols
+    if len(strides) != len(layers):
+        strides = strides[:1] * len(layers)
+    stages = [""]
+    protocols_of_outputs = [None]
+    if tracker is not None:
+        stages = tracker.stages
+        protocols_of_outputs = tracker.protocols
     outputs: list[Output] = []
     for stage, protocol in zip(stages, protocols_of_outputs, strict=True):
         number_of_map, place = divmod(len(outputs), len(protocols))
-        one_stride = len(strides) != len(layers)
-        outputs.append(
-            Output(
-                stage=stage,
-                layer=layers[number_of_map] or "",
-                stride=strides[0] if one_stride else strides[number_of_map],
-                protocol=protocol,
-                place=place,
-            )
-        )
+        layer = layers[number_of_map] or ""
+        outputs.append(Output(stage, layer, strides[number_of_map], protocol, place))
     return outputs
 
 
@@ -119,12 +117,8 @@ class Scorer(ABC):
         """Return the features and the protocol of an output, for the result."""
         protocol = Protocol() if output.protocol is None else Protocol.of(output.protocol)
         is_declared = self.tracker is None or normalises(self.extractor)
-        return Stage(
-            layer=output.layer,
-            stride=output.stride,
-            normalised_by="" if is_declared else "itself",
-            protocol=protocol,
-        )
+        normalised_by = "" if is_declared else "itself"
+        return Stage(layer=output.layer, stride=output.stride, normalised_by=normalised_by, protocol=protocol)
 
     def facts(self) -> dict[str, Any]:
         """Return what the scores depend on beside the data, for the result.
@@ -132,7 +126,9 @@ class Scorer(ABC):
         `constant_features` is True if the first frame of a video had equal features in all cells.
         """
         encoder = getattr(self.tracker, "encoder", None)
-        return {"constant_features": True} if isinstance(encoder, FrameEncoder) and encoder.constant else {}
+        if isinstance(encoder, FrameEncoder) and encoder.constant:
+            return {"constant_features": True}
+        return {}
 
 
 class Run(NamedTuple):
@@ -158,28 +154,13 @@ def run(
     past: Sequence[Evaluated] = (),
     at: tuple[int, int] | None = None,
 ) -> Run:
-    """Score the features of a network in one pass over the frames.
-
-    Args:
-        benchmark: the benchmark.
-        extractor: the features of a network, or a video encoder. Its weights, buffers and modes stay as they are.
-        network: description of the network, for the result; the digest of the weights is added.
-        protocols: protocols of the pass; a single one if there is a folder.
-        folder: folder of results, predictions and pictures; None writes nothing.
-        shared: share the sequences among the ranks of the process group; every rank must call it.
-        past: earlier evaluations of the same training, for the result.
-        at: epochs and optimiser steps of the training so far; None outside a training.
-
-    Returns:
-        The results and the pictures for a logger.
-    """
+    """Score a network on a benchmark: the work of `Benchmark.run`, with its arguments."""
     began = time.perf_counter()
-    results: list[Result] = []
     with Ranks(shared) as ranks, random_state_kept(), eval_mode(extractor), torch.inference_mode():
         with ranks.together():
             if folder is not None and ranks.rank == 0:
                 require_writable(folder)
-            network = network.model_copy(update={"digest": weights_digest(extractor)})
+            digest = weights_digest(extractor)
             with out_of_memory_advice(f"{benchmark.name}: {LOWER}"):
                 scorer = benchmark.scorer(extractor, protocols)
             writer = None
@@ -194,22 +175,25 @@ def run(
         with ranks.together():
             seconds = round(time.perf_counter() - began, 2)
             judges = [benchmark.under(protocol) for protocol in protocols]
+            results: list[Result] = []
             for place, judge in enumerate(judges):
                 stages: dict[str, Stage] = {}
                 rows: dict[str, list[Row]] = {}
-                for number, output in enumerate(scorer.outputs):
+                for output, *of_output in zip(scorer.outputs, *rows_of_ranks, strict=True):
                     if output.place == place:
                         stages[output.stage] = scorer.stage_of(output)
-                        rows[output.stage] = judge.in_order([row for own in rows_of_ranks for row in own[number]])
+                        rows[output.stage] = judge.in_order(list(chain.from_iterable(of_output)))
                 scores = scores_of_stages(judge, rows)
-                history = [*past, Evaluated(epoch=at[0], step=at[1], scores=scores)] if at else past
+                history = list(past)
+                if at is not None:
+                    history.append(Evaluated(epoch=at[0], step=at[1], scores=scores))
                 result = Result(
                     benchmark=benchmark.name,
-                    network=network,
+                    network=network.model_copy(update={"digest": digest}),
                     scores=scores,
                     without=jackknife_of_stages(judge, rows),
                     stages=stages,
-                    rows=[row for of_stage in rows.values() for row in of_stage],
+                    rows=list(chain.from_iterable(rows.values())),
                     sequences=[sequence.name for sequence in benchmark.sequences],
                     limit_sequences=benchmark.limit_sequences,
                     data=benchmark.data() | scorer.facts() | judge.facts_of_rows(rows),
@@ -223,14 +207,26 @@ def run(
                 )
                 results.append(result)
             if ranks.rank == 0:
-                if len(results) == 1:
-                    results[0].print()
-                for judge, result in zip(judges, results, strict=True):
-                    for remark in judge.remarks(result):
-                        log.warning("%s: %s", benchmark.name, remark)
-                if writer is not None:
-                    writer.finish(results[0], judges[0].tables(results[0]), benchmark.packed())
-    return Run(results, {} if writer is None else writer.pictures)
+                _report(judges, results, writer)
+    pictures = {} if writer is None else writer.pictures
+    return Run(results, pictures)
+
+
+def _report(judges: Sequence[Benchmark], results: Sequence[Result], writer: RunWriter | None) -> None:
+    """Print the scores, log the warnings about results, and write the files of the run.
+
+    Args:
+        judges: the benchmark under each protocol.
+        results: the result of each protocol; with a writer a single one.
+        writer: the files of the run; None writes nothing.
+    """
+    if len(results) == 1:
+        results[0].print()
+    for judge, result in zip(judges, results, strict=True):
+        for remark in judge.remarks(result):
+            log.warning("%s: %s", judge.name, remark)
+    if writer is not None:
+        writer.finish(results[0], judges[0].tables(results[0]), judges[0].packed())
 
 
 def _share(benchmark: Benchmark, ranks: Ranks) -> Iterator[Any]:
@@ -273,9 +269,9 @@ def scores_of_stages(benchmark: Benchmark, rows: Mapping[str, Sequence[Row]]) ->
     """
     found: dict[str, float] = {}
     for stage, of_stage in rows.items():
-        scores = benchmark.scores(of_stage) if of_stage else {}
-        for key, score in scores.items():
-            found[f"{stage}/{key}" if stage else key] = score
+        if of_stage:
+            for key, score in benchmark.scores(of_stage).items():
+                found[f"{stage}/{key}".removeprefix("/")] = score
     return found
 
 
@@ -290,5 +286,5 @@ def jackknife_of_stages(benchmark: Benchmark, rows: Mapping[str, Sequence[Row]])
     if benchmark.pooled:
         for stage, of_stage in rows.items():
             for key, scores in leave_one_out(of_stage, benchmark.scores).items():
-                found[f"{stage}/{key}" if stage else key] = scores
+                found[f"{stage}/{key}".removeprefix("/")] = scores
     return found

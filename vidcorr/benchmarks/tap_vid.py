@@ -90,9 +90,11 @@ class TapVidBenchmark(Benchmark):
 
     def data(self) -> dict[str, Any]:
         """Return the facts of the data, with the name of a released set that is known by its videos."""
+        data = super().data()
         names = sorted(sequence.name for sequence in self.data_set)
-        is_davis = names == sorted(DAVIS_VIDEOS.split())
-        return super().data() | ({"set": "davis"} if is_davis else {})
+        if names == sorted(DAVIS_VIDEOS.split()):
+            data["set"] = "davis"
+        return data
 
     def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "TrackScorer":
         """Return the scorer of a run."""
@@ -100,13 +102,12 @@ class TapVidBenchmark(Benchmark):
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the means over videos; a mean leaves out videos in which the measure is 0/0."""
-        ordered = self.in_order(rows)
-        means = track_scores([row.counts for row in ordered])
+        means = track_scores([row.counts for row in self.in_order(rows)])
         scores: dict[str, float] = {}
         for key in (AREA_PCK, *SCORES):
             if key in means:
                 scores[key] = means[key]
-        limits = tapvid_scores(row.counts["limit"] for row in ordered)
+        limits = tapvid_scores(self.counts_of(rows, "limit"))
         return scores | {LIMIT: limits["average_pts_within_thresh"]}
 
     def in_order(self, rows: Sequence[Row]) -> list[Row]:
@@ -127,7 +128,7 @@ class TapVidBenchmark(Benchmark):
         for stage in result.stages:
             of_stage: dict[str, Sequence[str]] = undefined[stage] if stage else undefined
             if of_stage:
-                videos = sorted({video for names in of_stage.values() for video in names})
+                videos = sorted(set().union(*of_stage.values()))
                 said = "videos with nothing to score (0/0) are left out of those means"
                 remarks.append(f"{', '.join(of_stage)}: {said}: {', '.join(videos)}")
         return remarks
@@ -140,10 +141,12 @@ class TapVidBenchmark(Benchmark):
             counts = np.array(row.counts["over_time"], np.int64)
             total[:, : counts.shape[1]] += counts
         frames = np.flatnonzero(total[0])
+        if not len(frames):
+            return []
         curves: dict[str, Curve] = {}
         for threshold, within in zip(PIXEL_THRESHOLDS, total[1:], strict=True):
             curves[f"within {threshold} px"] = frames.tolist(), (within[frames] / total[0, frames]).tolist()
-        return [Chart("Error over time", "frames from the query", "visible points", curves)] if len(frames) else []
+        return [Chart("Error over time", "frames from the query", "visible points", curves)]
 
     def tables(self, result: Result) -> dict[str, str]:
         """Return per_track.csv of each stage: the scores of all queries, the worst of a video first; 0/0 is empty."""
@@ -200,7 +203,7 @@ class TrackScorer(Scorer):
         super().__init__(extractor, protocols, PointTracker(extractor, protocols[0]))
         self.protocol: PointProtocol = self.tracker.protocols[-1]
         self._with_areas = all(sequence.masks for sequence in benchmark.sequences)
-        self._positions = {sequence.name: position for position, sequence in enumerate(benchmark.sequences)}
+        self._names = [sequence.name for sequence in benchmark.sequences]
 
     def score(self, sequence: PointSequence, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
         """Track and score the points of a video."""
@@ -251,7 +254,7 @@ class TrackScorer(Scorer):
         since = np.abs(np.arange(sequence.num_frames) - queries.frames).astype(int)
         errors = np.linalg.norm(points - queries.tracks, axis=-1)
         over_time = counts_over_time(since[scored], errors[scored], sequence.num_frames)
-        position = self._positions[sequence.name]
+        position = self._names.index(sequence.name)
         return counts | {"limit": limit.tolist(), "over_time": over_time.tolist(), "position": position}
 
     def _row(self, sequence: PointSequence, counts: dict[str, Any], output: Output) -> Row:
@@ -305,10 +308,9 @@ class TrackScorer(Scorer):
     def facts(self) -> dict[str, Any]:
         """Return the feature grid, and whether features were constant."""
         side = self.protocol.scored_size
-        grids = [
-            f"{rows} x {columns} cells of {side / rows:g} x {side / columns:g} px"
-            for rows, columns in self.tracker.grids
-        ]
+        grids: list[str] = []
+        for rows, columns in self.tracker.grids:
+            grids.append(f"{rows} x {columns} cells of {side / rows:g} x {side / columns:g} px")
         return super().facts() | {"grid": grids[0] if len(grids) == 1 else grids}
 
 
@@ -333,8 +335,10 @@ def write_prediction(folder: Path, sequence: PointSequence, queries: PointQuerie
 
 def counts_over_time(since: NDArray[np.int64], errors: NDArray[np.float64], frames: int) -> NDArray[np.int64]:
     """Count scored points by frames from their query, and the points within the five thresholds: (6, frames)."""
-    near = [np.full(len(errors), True), *(errors < threshold for threshold in PIXEL_THRESHOLDS)]
-    return np.stack([np.bincount(since[each], minlength=frames) for each in near])
+    counts = [np.bincount(since, minlength=frames)]
+    for threshold in PIXEL_THRESHOLDS:
+        counts.append(np.bincount(since[errors < threshold], minlength=frames))
+    return np.stack(counts)
 
 
 def nearest_centres(tracks: NDArray[Any], grid: tuple[int, int], side: int) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,12 +102,19 @@ class VipBenchmark(Benchmark):
     @property
     def score_names(self) -> tuple[str, ...]:
         """Return the scores of the followed parts."""
-        return tuple(name for part, names in SCORES_OF_PARTS.items() if part in self.parts for name in names)
+        names: list[str] = []
+        for part, names_of_part in SCORES_OF_PARTS.items():
+            if part in self.parts:
+                names += names_of_part
+        return tuple(names)
 
     def read(self) -> Sequence[PartVideo]:
         """Open the data set, once per kind of labels."""
         readers = [Vip(self.root, self.split, parts) for parts in self.parts]
-        return [PartVideo(dict(zip(self.parts, video, strict=True))) for video in zip(*readers, strict=True)]
+        videos: list[PartVideo] = []
+        for sequences in zip(*readers, strict=True):
+            videos.append(PartVideo(dict(zip(self.parts, sequences, strict=True))))
+        return videos
 
     def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "PartScorer":
         """Return the scorer of a run."""
@@ -114,21 +122,23 @@ class VipBenchmark(Benchmark):
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return IoU of the classes and AP of the instances, for the followed kinds of labels."""
-        ordered = self.in_order(rows)
         scores: dict[str, float] = {}
         if "semantic" in self.parts:
-            scores |= iou_scores([row.counts["semantic"] for row in ordered])
+            scores |= iou_scores(self.counts_of(rows, "semantic"))
         if "instance" in self.parts:
-            frames = [frame for row in ordered for frame in row.counts["instance"]]
+            frames = list(chain.from_iterable(self.counts_of(rows, "instance")))
             for key, value in ap_scores(frames, self.one_to_one).items():
                 scores[key.replace("AP", AP)] = value
         return scores
 
     def data(self) -> dict[str, Any]:
         """Return the split and the definition of AP."""
-        ranking = RANKING + ("; one detection at most is right for an instance" if self.one_to_one else "")
-        instances = {AP: ranking, "one_to_one": self.one_to_one} if "instance" in self.parts else {}
-        return super().data() | instances
+        if "instance" not in self.parts:
+            return super().data()
+        ranking = RANKING
+        if self.one_to_one:
+            ranking += "; one detection at most is right for an instance"
+        return super().data() | {AP: ranking, "one_to_one": self.one_to_one}
 
 
 class PartScorer(MaskTracker):
@@ -160,7 +170,7 @@ class ClassScores:
 
     def __init__(self, sequence: PartSequence, outputs: int) -> None:
         self.sequence = sequence
-        self.areas = [torch.zeros(4, CLASSES, dtype=torch.int64) for _ in range(outputs)]
+        self.areas = torch.zeros(outputs, 4, CLASSES, dtype=torch.int64)
         self.over_frames: list[float] = []
 
     def add(self, t: int, tracked: TrackedFrame) -> Tensor:
@@ -186,7 +196,8 @@ class ClassScores:
     @property
     def counts(self) -> list[Any]:
         """Per output, the (4, C) areas of the classes."""
-        return [areas.tolist() for areas in self.areas]
+        counts: list[Any] = self.areas.tolist()
+        return counts
 
 
 class InstanceScores:

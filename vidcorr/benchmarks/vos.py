@@ -82,17 +82,22 @@ class VosBenchmark(MaskBenchmark):
     @cached_property
     def unseen_names(self) -> Collection[str]:
         """The names in the file `unseen`."""
+        if self.unseen is None:
+            return ()
         remedy = "give the data set's list of unseen names"
-        return () if self.unseen is None else set(read_names(Path(self.unseen).expanduser(), remedy))
+        return set(read_names(Path(self.unseen).expanduser(), remedy))
 
     def read(self) -> Sequence[MaskSequence]:
         """Open the folders and the lists."""
-        known, _ = self.videos, self.unseen_names
+        known = self.videos
+        _ = self.unseen_names  # a faulty list is refused here
         videos = Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
         rules = self.rules_for(self.protocol)
-        if rules.needs_meta and (lacking := [one for one in videos if one.video not in known]):
-            raise DataError(f"{self.meta}: has no video {lacking[0].video}")
-        return videos if rules.objects_enter else [_of_first_mask(video) for video in videos]
+        if rules.needs_meta:
+            for sequence in videos:
+                if sequence.video not in known:
+                    raise DataError(f"{self.meta}: has no video {sequence.video}")
+        return videos if rules.objects_enter else list(map(_of_first_mask, videos))
 
 
 def _of_first_mask(video: MaskSequence) -> MaskSequence:

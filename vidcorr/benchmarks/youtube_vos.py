@@ -71,7 +71,8 @@ class YoutubeVosBenchmark(MaskBenchmark):
     def refuse_training_on(self, videos: set[str]) -> None:
         """Refuse to train on scored hold-out videos; see `Benchmark`."""
         scored = [sequence.name for sequence in self.sequences]
-        if self.split == "holdout" and (both := sorted(videos.intersection(scored))):
+        both = sorted(videos.intersection(scored))
+        if self.split == "holdout" and both:
             raise ValueError(
                 f"{self.name}: {len(both)} of the {len(scored)} sequences that it holds out are trained on, "
                 f"such as {both[0]}: training leaves out those of the default holdout and unseen, in the layout "
@@ -97,5 +98,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
 
     def data(self) -> dict[str, Any]:
         """Return split and hold-out."""
-        held_out = {"holdout": self.holdout, "unseen": self.unseen}
-        return super().data() | (held_out if self.split == "holdout" else {})
+        data = super().data()
+        if self.split == "holdout":
+            data |= {"holdout": self.holdout, "unseen": self.unseen}
+        return data
