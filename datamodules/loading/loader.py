@@ -39,9 +39,9 @@ BatchT = TypeVar("BatchT")
 class SteadyLoader(DataLoader[BatchT]):
     """A loader that survives signals and dead workers without breaking an optimiser step.
 
-    SIGTERM and SIGINT come to the whole process group; they wait until the workers have left the group, see
-    `start_worker`. A worker's death is noticed within 5 seconds, and only while the loader waits for a batch: torch's
-    SIGCHLD handler would raise the error at any point of an optimiser step.
+    Signals to the group are blocked until each worker has its own group. A worker's death is noticed within 5 seconds,
+    and only while the loader waits for a batch: torch's SIGCHLD handler would raise the error at any point of an
+    optimiser step.
     """
 
     _workers: tuple[Any, ...] = ()
@@ -93,9 +93,8 @@ def start_worker(worker: int) -> None:
 class ResumableLoader(SteadyLoader[BatchT]):
     """A loader over a `ClipSampler`; its state is the number of batches taken in the epoch.
 
-    Every iteration is the next epoch, with or without a Trainer, see `ClipSampler.begin_pass`. Batches that were
-    prefetched but not used do not count, so a run that resumes from the state starts at the next batch, for any number
-    of workers.
+    Every iteration is the next epoch, with or without a Trainer. Batches that were prefetched but not used do not
+    count, so a run that resumes from the state starts at the next batch, for any number of workers.
 
     Attributes:
         source: the data, for messages.
@@ -136,7 +135,7 @@ class ResumableLoader(SteadyLoader[BatchT]):
 
     @property
     def key_epoch(self) -> int:
-        """The epoch in the keys of the newest pass's draws, see `ClipSampler.key_epoch`."""
+        """The epoch in the keys of the newest pass's draws; it counts repetitions above all epochs."""
         return self.sampler.key_epoch if isinstance(self.sampler, ClipSampler) else 0
 
     def state_dict(self) -> dict[str, int]:

@@ -73,8 +73,8 @@ def _clip(root: Path, file: Path) -> PointSequence:
         raise DataError(
             f"{file}: expected a list of frames with image_path, segmentation_path, joints and visibility of 37 joints"
         ) from error
-    frames = tuple(_existing(root, file, name) for name in images)
-    masks = tuple(_existing(root, file, name) for name in segmentations)
+    frames = tuple(_annotated_file(root, file, name) for name in images)
+    masks = tuple(_annotated_file(root, file, name) for name in segmentations)
     size = image_size(frames[0])
     points = (positions[..., ::-1] + 0.5) / size[::-1]  # the annotation names pixels
     inside = ((points >= 0) & (points <= 1)).all(-1)
@@ -94,7 +94,7 @@ def _clip(root: Path, file: Path) -> PointSequence:
     )
 
 
-def _existing(root: Path, file: Path, named: str) -> Path:
+def _annotated_file(root: Path, file: Path, named: str) -> Path:
     """Return the path of a file from an annotation; it must lie below the root."""
     path = PurePosixPath(named)
     if path.is_absolute() or ".." in path.parts:

@@ -133,7 +133,7 @@ def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]
             points = tuple(np.array(numbers, np.float64).reshape(2, 2, -1).swapaxes(1, 2))
         except (ValueError, IndexError) as error:
             raise DataError(f"{file}: line {index + 2} is not a pair of {kind} ({error})") from error
-        files = (_below(root, file, row[0]), _below(root, file, row[1]))
+        files = (_picture_path(root, file, row[0]), _picture_path(root, file, row[1]))
         name = f"{index:06d}-{files[0].stem}-{files[1].stem}:{category}"
         ids = tuple(range(len(points[0])))
         sizes = tuple(map(size_of, files))
@@ -141,7 +141,7 @@ def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]
     return pairs
 
 
-def _below(root: Path, file: Path, named: str) -> Path:
+def _picture_path(root: Path, file: Path, named: str) -> Path:
     """Return the path of a picture, named from the root or from the folder above."""
     parts = [plain_name(part, file) for part in PurePosixPath(named).parts]
     for path in (root.joinpath(*parts), root.joinpath(*parts[1:])):

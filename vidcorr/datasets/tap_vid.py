@@ -108,9 +108,9 @@ class PointSequence(FrameSequence):
 class TapVid(Reader[PointSequence]):
     """The videos of a TAP-Vid set, with their tracks.
 
-    Reads the released pickles of TAP-Vid-DAVIS, RGB-Stacking, Kinetics and RoboTAP without executing them, see
-    `read_pickle`; the output of `vidcorr unpickle`; or a folder of videos (files, or folders of frames) beside CSVs of
-    the same names. Memory holds a pickle; of the other forms a frame is read when it is used.
+    Reads the released pickles of TAP-Vid-DAVIS, RGB-Stacking, Kinetics and RoboTAP without executing them; the output
+    of `vidcorr unpickle`; or a folder of videos (files, or folders of frames) beside CSVs of the same names. A pickle
+    is loaded whole; other layouts read frames on demand.
 
     Videos without a name in a released set are called by their number, `007`, and in a shard by shard and number,
     `0003_of_0010-007`. A CSV has exactly the columns `track,frame,x,y,occluded`: x and y in raster pixels of the video
@@ -197,17 +197,17 @@ def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] 
     """
     where = f"{file}, {plain_name(name, file)}"
     keys = set(element) if isinstance(element, dict) else set()
-    lacking = [key for key in ENTRY_KEYS if key not in keys]
-    if lacking:
-        raise DataError(f"{where}: has no {', '.join(lacking)}; a video of TAP-Vid is a dictionary with all three")
+    missing = [key for key in ENTRY_KEYS if key not in keys]
+    if missing:
+        raise DataError(f"{where}: has no {', '.join(missing)}; a video of TAP-Vid is a dictionary with all three")
     video = element["video"]
     points = element["points"]
     occluded = element["occluded"]
     tracks, count = occluded.shape if _is_array(occluded, "b", 2) else (0, 0)
     if not tracks or not count or not _is_array(points, "f", 3) or points.shape != (tracks, count, 2):
         raise DataError(
-            f"{where}: occluded is {_told(occluded)}, points {_told(points)}; expected (tracks, frames) bool, True "
-            "where hidden, and (tracks, frames, 2) float"
+            f"{where}: occluded is {_shape_and_type(occluded)}, points {_shape_and_type(points)}; expected (tracks, "
+            "frames) bool, True where hidden, and (tracks, frames, 2) float"
         )
     frames, length, size = _frames(where, video, again or (lambda: video))
     if length != count:
@@ -225,7 +225,7 @@ def _is_array(value: object, kind: str, axes: int) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == kind and value.ndim == axes
 
 
-def _told(value: object) -> str:
+def _shape_and_type(value: object) -> str:
     return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
@@ -251,7 +251,8 @@ def _frames(where: str, video: Any, kept: Callable[[], Any]) -> tuple[dict[str, 
     is_list = isinstance(video, list) and all(isinstance(item, bytes) for item in video)
     if not (is_list or _is_array(video, "S", 1)) or not len(video):
         raise DataError(
-            f"{where}: video is {_told(video)}; expected (frames, height, width, 3) uint8, or JPEG bytes of each frame"
+            f"{where}: video is {_shape_and_type(video)}; expected (frames, height, width, 3) uint8, or JPEG bytes of "
+            "each frame"
         )
     for t in range(len(video)):
         jpeg = bytes(video[t])

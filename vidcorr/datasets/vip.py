@@ -38,7 +38,7 @@ class PartSequence(MaskSequence):
 
     Args:
         humans: frame index → PNG of the persons' ids, which may change from frame to frame.
-        first: ids of the objects in the first frame, as in `instances`.
+        first: ids of the objects in the first frame: 20 times the person's number, plus the class.
     """
 
     humans: Mapping[int, Path] = field(default_factory=dict)

@@ -35,9 +35,8 @@ class Vos(Reader[MaskSequence]):
     "JPEGImages_24fps", "Annotations_6fps")`) and, in other folders, of DAVIS.
 
     Masks are indexed or 8-bit grey PNGs: 0 is background, 255 beside other ids is void (scored as background, as by
-    DAVIS's official code). Ids may have gaps. If all masks of a video hold only 0 and 255, its object is number 1, see
-    `ids_by_value`. An object starts with the first mask that shows it; frames before a video's first object are left
-    out.
+    DAVIS's official code). Ids may have gaps. If all masks of a video hold only 0 and 255, its object is number 1. An
+    object starts with the first mask that shows it; frames before a video's first object are left out.
 
     If `<masks>/<video>` holds folders, every folder holds the binary masks of an object and becomes a sequence with
     object 1; objects may overlap (SA-V).

@@ -276,8 +276,8 @@ class EvaluationProtocol:
         source = self.sources().get(self.source)
         if source is None:
             return {}
-        said = {"code": source.code, "note": source.note, "inferred": source.inferred.get(self.benchmark or "", "")}
-        return {key: text for key, text in said.items() if text}
+        texts = {"code": source.code, "note": source.note, "inferred": source.inferred.get(self.benchmark or "", "")}
+        return {key: text for key, text in texts.items() if text}
 
     def shared(self) -> Self:
         """Return the part that two networks must share to be compared, with the source's values where a network sets.

@@ -146,7 +146,7 @@ class PropagationProtocol(NetworkInput):
         label_feedback: "soft" labels, or "hard": the argmax at input size, sampled as by "strided".
         label_rescaling: min-max of the up-sampled channels over the image before the argmax.
         label_rescaling_floor: rescale only channels with a maximum above this, so that the trace of an object that
-            has left is not amplified; 0 rescales all channels that are not empty. See `decode_masks`.
+            has left is not amplified; 0 rescales all channels that are not empty.
         decoding_size: take the argmax at the "annotation" size, or at the "input" size (feature map times stride),
             then resize it by nearest pixel.
         decoding_filter: up-sampling of soft labels to that size: "bilinear" (align_corners False),

@@ -73,15 +73,14 @@ class Neighbourhood:
 class Tile:
     """A rectangle of queries of a map and the keys around it.
 
-    Keys are numbered in the frame, which may extend beyond the map; without a reach the frame is the map. If the tile
-    `slides`, a row of keys meets the 2 · reach + 1 query rows around it; otherwise it meets all query rows. A block
-    holds a number for each key and each query that its row meets: (frame rows, frame columns, …, queries).
+    Keys are numbered in the frame, which may extend beyond the map; without a reach the frame is the map. A block holds
+    a number for each key and each query that its row meets: (frame rows, frame columns, …, queries).
 
     Attributes:
         at: rows and columns of the queries.
         map_size: number of rows and columns of the map.
         neighbourhood: keys of a query.
-        slides: see above.
+        slides: a row of keys meets the 2 · reach + 1 query rows around it; otherwise it meets all query rows.
     """
 
     at: Area

@@ -38,7 +38,8 @@ class PCK(RowMetric):
 
     Args:
         thresholds: fractions of the person's size.
-        counting: the joints that count, by the rules of `keypoint_distances`.
+        counting: the joints that count: "prediction-visible" (VFS): predicted x > 0; "crw": predicted x ≥ 0, without
+            frame 0; "ground-truth": annotated inside the image, without frame 0.
         kwargs: arguments of torchmetrics.Metric, for example `process_group`.
 
     Example:

@@ -83,7 +83,8 @@ def pck_counts(
         prediction: (T, K, 2) x, y in pixels, zero-based; negative or NaN for a joint that was not found.
         target: (T, K, 2) x, y in pixels, zero-based; NaN for a joint not annotated.
         thresholds: A fractions of the person's size.
-        counting: the joints that count, by the rules of `keypoint_distances`.
+        counting: the joints that count: "prediction-visible" (VFS): predicted x > 0; "crw": predicted x ≥ 0, without
+            frame 0; "ground-truth": annotated inside the image, without frame 0.
         size: (H, W) of the image, needed by "ground-truth".
 
     Returns:
@@ -110,7 +111,7 @@ def pck_of_joints(videos: Sequence[Any]) -> Tensor:
     Raises:
         ValueError: if the videos differ in the number of joints.
     """
-    counts = _total(videos)
+    counts = _summed_counts(videos)
     return counts[1:] / counts[0]
 
 
@@ -130,13 +131,13 @@ def pck_scores(videos: Sequence[Any], thresholds: Sequence[float] = PCK_THRESHOL
     keys = [f"PCK@{threshold:g}" for threshold in thresholds]
     if not videos:
         return dict.fromkeys(keys, math.nan)
-    counts = _total(videos)
+    counts = _summed_counts(videos)
     seen = counts[:, counts[0] > 0]
     means = (seen[1:] / seen[0]).mean(dim=1).tolist()  # a mean of nothing is NaN
     return dict(zip(keys, means, strict=True))
 
 
-def _total(videos: Sequence[Any]) -> Tensor:
+def _summed_counts(videos: Sequence[Any]) -> Tensor:
     """Return the sum of the counts of some videos, (1 + A, K) float64."""
     joints = sorted({len(counts[0]) for counts in videos})
     if len(joints) > 1:

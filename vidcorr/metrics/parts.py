@@ -106,8 +106,8 @@ def match_instances(
     wrong = {kind for kind in (*classes.values(), *target_classes.values()) if not 0 < kind < IGNORED}
     if wrong:
         raise ValueError(f"classes of instances must be 1 to {IGNORED - 1}, got {sorted(wrong)}")
-    ids, kinds, index = _compact(predicted, classes)
-    _, target_kinds, target_index = _compact(wanted, target_classes)
+    ids, kinds, index = _instances(predicted, classes)
+    _, target_kinds, target_index = _instances(wanted, target_classes)
     n = len(kinds) + 1
     m = len(target_kinds) + 1
     pairs = index.astype(np.int64).ravel() * m + target_index.ravel()
@@ -204,7 +204,7 @@ def ap_of_classes(frames: Sequence[Any], one_to_one: bool = False) -> dict[int, 
     return found
 
 
-def _compact(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], NDArray[np.int64], NDArray[np.int32]]:
+def _instances(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], NDArray[np.int64], NDArray[np.int32]]:
     """Return the ids with a class, their classes, and the map with their index from 1 on, 0 elsewhere."""
     known = sorted(number for number in classes if number >= 0)
     top = max(int(ids.max(initial=0)), *known, 0)

@@ -238,13 +238,13 @@ def track_scores(videos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         Key → mean. `median_error` is in pixels of the raster, all others are fractions.
     """
     scores: dict[str, float] = {}
-    areas = _present(videos, "area")
+    areas = _measure_of(videos, "area")
     if areas:
         fractions = [correct / counted for correct, counted in areas if counted]
         scores[AREA_PCK] = mean_of_defined(fractions)
     scores |= tapvid_scores([measures["tracks"] for measures in videos])
     for key in ("survival", "median_error"):
-        values = _present(videos, key)
+        values = _measure_of(videos, key)
         if values:
             scores[key] = mean_of_defined(values)
     return scores
@@ -256,7 +256,7 @@ def returns_scores(videos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     Args:
         videos: the measures of each video, from `track_measures`.
     """
-    events = _present(videos, "returns")
+    events = _measure_of(videos, "returns")
     if not events:
         return {}
     lengths = [np.array(of_video, np.int64) for of_video, _ in events]
@@ -264,6 +264,6 @@ def returns_scores(videos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return redetection_scores(np.concatenate(lengths), np.concatenate(values))
 
 
-def _present(videos: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
+def _measure_of(videos: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
     """Return a measure of the videos that have it."""
     return [measures[key] for measures in videos if key in measures]

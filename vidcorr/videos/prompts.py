@@ -54,7 +54,7 @@ class Prompt(ABC):
     @classmethod
     @abstractmethod
     def of(cls, given: object) -> Self:
-        """Build a prompt from a file or a value, see the class.
+        """Build a prompt from a file or a value, in any form that the class describes.
 
         Raises:
             DataError: if the value is not a prompt of this class, or a file names several frames.

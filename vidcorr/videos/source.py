@@ -149,7 +149,8 @@ def list_images_of(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:
     """List the single images of a source, for example of a folder per class, without opening them.
 
     Args:
-        source: folder, searched for images of any depth; or a list file, as in `list_videos`.
+        source: folder, searched for images of any depth; or a list (.txt, .csv) with a path per line, absolute or
+            relative to the list, and an optional class number.
 
     Returns:
         The images: of a folder in natural order of their paths, of a list in its order.

@@ -138,12 +138,12 @@ def draw_video(
         shape = _blob(rng, diameter)
         plain = 255 * np.array([number & 1, number >> 1 & 1, number >> 2 & 1])
         texture = camouflage * _texture(rng, len(shape), colours, periods[number]) + (1 - camouflage) * plain
-        texture = np.dstack([texture, shape]).astype(np.float32)
+        sprite = np.dstack([texture, shape]).astype(np.float32)
         path_x = Wave(REACH * width, rng.uniform(90, 180), phase_x)
         path_y = Wave(REACH * height, rng.uniform(90, 180), phase_y)
         turn = Wave.draw(rng, 0.6, 25, 60)
         growth = Wave.draw(rng, 0.3, 25, 60)
-        layers.append(Layer(texture, middle, (path_x, path_y), turn, growth))
+        layers.append(Layer(sprite, middle, (path_x, path_y), turn, growth))
     return layers, Wave.draw(rng, 0.15, 30, 80)
 
 

@@ -125,7 +125,7 @@ class LocalAttention:
         Returns:
             (h, w, L).
         """
-        used, weighting = _counted(references, weighting, keys.device, values.dtype)
+        used, weighting = _distinct_references(references, weighting, keys.device, values.dtype)
         by_rows = few_kernels(keys) and self.neighbourhood.reach is not None
         average = self._average_by_rows if by_rows else self._average_by_tiles
         return average(query, keys, values, used, weighting)
@@ -145,7 +145,7 @@ class LocalAttention:
         Returns:
             (h, w, U), U different references in the order of their indices; 0 outside the neighbourhood.
         """
-        used, weighting = _counted(references, weighting, keys.device, query.dtype)
+        used, weighting = _distinct_references(references, weighting, keys.device, query.dtype)
         height, width = keys.shape[:2]
         y, x = cell
         tile = Tile((range(y, y + 1), range(x, x + 1)), (height, width), self.neighbourhood)
@@ -314,7 +314,7 @@ def few_kernels(keys: Tensor) -> bool:
     return keys.device.type != "cpu"
 
 
-def _counted(
+def _distinct_references(
     references: Sequence[int], weighting: Weighting, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Weighting]:
     """Return the different references, sorted, and the weighting with the logarithm of how often each is listed."""
