@@ -75,7 +75,9 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
             message = str(error).strip().splitlines()[-1].partition(": ")[2]
         if "Union subtypes" in message:  # of the parser, around the reason of a class that refused its arguments
             message = refusal_of_parser(str(error)).reason
-        said = printable(message) + ("" if _is_ours(error) else " (--debug shows where)")
+        said = printable(message)
+        if not _is_ours(error):
+            said += " (--debug shows where)"
     else:
         return None
     rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK", "0")

@@ -39,7 +39,7 @@ class _Requests:
         depth: number of nested blocks of `handled`.
         deferring: number of these blocks that let a signal wait.
         interrupts: number of Ctrl-C so far; the second ends the process at once.
-        forward: see `handled`.
+        forward: called with SIGTERM's number, to notify the other processes of the run.
     """
 
     received: int | None = None
@@ -161,8 +161,11 @@ class ProgressReport(AbstractContextManager["ProgressReport"]):
         self._drawn = done  # items at the newest line
         self._began = time.monotonic()
         self._redraws = sys.stderr.isatty() and not silent
-        self._every = math.inf if silent else _REFRESH if self._redraws else every
-        self._due = self._began + (self._every if silent else min(self._every, _FIRST))
+        self._every = _REFRESH if self._redraws else every
+        self._due = self._began + min(self._every, _FIRST)
+        if silent:
+            self._every = math.inf
+            self._due = math.inf
 
     def clear(self, *_: object) -> None:
         """Clear the line on the terminal before other output; the next `advance` draws it again."""
@@ -198,16 +201,20 @@ class ProgressReport(AbstractContextManager["ProgressReport"]):
     def _draw(self, now: float, note: Callable[[], str]) -> None:
         self._drawn = self.done
         rate = (self.done - self._first) / max(now - self._began, 1e-9)
-        count = f"{self.done}/{self.total}" if self.total else f"{self.done}"
+        count = f"{self.done}"
+        bar = ""
+        if self.total:
+            count += f"/{self.total}"
+            full = round(_CELLS * self.done / self.total)
+            bar = f"{'━' * full}{'·' * (_CELLS - full)} "
         parts = [f"{self.name}: {count} {self.unit}"]
         if rate:
             parts.append(f"{rate:.2f} {self.unit}/s" if rate >= 0.1 else f"{1 / rate:.0f} s per item")
         if rate and self.total:
-            parts.append(f"{timedelta(seconds=round((self.total - self.done) / rate))} left")
+            left = timedelta(seconds=round((self.total - self.done) / rate))
+            parts.append(f"{left} left")
         line = ", ".join(filter(None, [*parts, note()]))
         if not self._redraws:
             print(line, file=sys.stderr, flush=True)
             return
-        full = round(_CELLS * self.done / self.total) if self.total else 0
-        bar = f"{'━' * full}{'·' * (_CELLS - full)} " if self.total else ""
         print(f"{_CLEAR}{bar}{line}", file=sys.stderr, flush=True, end="")

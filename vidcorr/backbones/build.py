@@ -129,9 +129,11 @@ def weights_digest(module: object) -> str:
 
     For a video encoder that is not a module, digest the networks that it holds.
     """
-    states = [network.state_dict().values() for network in networks_of(module)]
-    weights = [tensor.detach() for state in states for tensor in state if isinstance(tensor, torch.Tensor)]
-    digest = hashlib.blake2b("; ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in weights).encode())
+    weights: list[torch.Tensor] = []
+    for network in networks_of(module):
+        weights += [tensor.detach() for tensor in network.state_dict().values() if isinstance(tensor, torch.Tensor)]
+    forms = "; ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in weights)
+    digest = hashlib.blake2b(forms.encode())
     contents = [tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in weights]
     for device, of_device in groupby(contents, key=attrgetter("device")):
         parts = list(of_device)

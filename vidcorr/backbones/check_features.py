@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..functional.device import computing_in, device_of, random_state_kept
 from .eval_mode import eval_mode
-from .extractor import OWN_EXTRACTOR, PROBE, measured_stride, require_map
+from .extractor import OWN_EXTRACTOR, PROBE, as_list, measured_stride, require_map
 from .trust import reason
 from .video import VideoEncoder
 
@@ -28,7 +28,8 @@ def check_features(extractor: nn.Module | VideoEncoder, on_grid: bool = True) ->
     """
     kind = type(extractor).__name__
     multiple: int = getattr(extractor, "multiple", 1)
-    height, width = (side + -side % multiple for side in PROBE)
+    height = PROBE[0] + -PROBE[0] % multiple
+    width = PROBE[1] + -PROBE[1] % multiple
     try:
         with eval_mode(extractor), torch.no_grad(), random_state_kept():
             output = _features_of(extractor, (height, width))
@@ -37,13 +38,13 @@ def check_features(extractor: nn.Module | VideoEncoder, on_grid: bool = True) ->
     except Exception as error:  # of any type: the code is the user's
         told = f"{type(error).__name__}: {reason(error)}"
         raise ValueError(f"{kind}: fails on a blank frame of {height} x {width}: {told}") from error
-    maps = output if isinstance(output, list) else [output]
+    maps = as_list(output)
     if not on_grid:
         for features in maps:
             require_map(features, kind)
         return
     stride: Any = getattr(extractor, "stride", None)
-    strides = stride if isinstance(stride, list) else [stride]
+    strides = as_list(stride)
     if not all(isinstance(pixels, int) for pixels in strides) or len(strides) != len(maps):
         for features in maps:
             require_map(features, kind)

@@ -51,9 +51,10 @@ class Network(BaseModel):
         path = path_to_network(module)
         spec = spec_of(module)
         known = architecture_name(spec.rpartition(":")[2] or path[-1])
-        of_network = next((part.described for part in path if is_described(part)), None)
+        of_network = _described_by(path)
         upsampling = getattr(module, "upsampling", "")
-        upsampling = upsampling if isinstance(upsampling, str) else ""  # a user's module may hold an upsampler there
+        if not isinstance(upsampling, str):  # a user's module may hold an upsampler there
+            upsampling = ""
         if upsampling:
             known += f" upsampled by {upsampling}"
         steps = getattr(module, "global_step", 0)  # of a LightningModule: 0 without a Trainer
@@ -102,9 +103,16 @@ def path_to_network(module: Any) -> list[Any]:
 
 def spec_of(module: object) -> str:
     """Return the name by which `build_network` made the network in a module; empty for a network without a name."""
-    path = path_to_network(module)
-    specs: list[str] = [part.described.spec for part in path if is_described(part)]
-    return specs[0] if specs else ""
+    described = _described_by(path_to_network(module))
+    return described.spec if described else ""
+
+
+def _described_by(path: list[Any]) -> Network | None:
+    """Return the description that the outermost module with a description holds."""
+    for part in path:
+        if is_described(part):
+            return part.described
+    return None
 
 
 def architecture_name(network: str | object) -> str:

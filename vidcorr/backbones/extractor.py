@@ -64,6 +64,11 @@ def refuse_options(network: str, options: Mapping[str, Any]) -> None:
         raise ValueError(f"{network}: has no option {', '.join(given)}; {UNDILATED}")
 
 
+def as_list(value: Any) -> list[Any]:
+    """Return a list unchanged, and any other value as a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
 def describe_output(output: object) -> str:
     """Return the shape of a tensor, or the type of anything else, for a message."""
     return str(tuple(output.shape)) if isinstance(output, Tensor) else type(output).__name__

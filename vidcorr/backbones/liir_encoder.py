@@ -17,10 +17,11 @@ Position = Literal["1dape", "2dape", "2dspe", "none"]
 Modulation = Callable[[Tensor], Tensor]
 """Position map `(C, h, w)` → maps of N frames, `(N, C, h, w)`."""
 
-STRIDES = {
-    **{f"{stage}{block}": 2 if stage == "res2" else 4 for stage in LAYER_OF_STAGE for block in ("", ".b1", ".b2")},
-    "affinity": 4,
-}
+STRIDES = {"res2": 2, "res2.b1": 2, "res2.b2": 2}
+"""Name of a stage or block → pixels per cell."""
+for _stage_name in ("res3", "res4", "res5"):
+    STRIDES |= {_stage_name: 4, f"{_stage_name}.b1": 4, f"{_stage_name}.b2": 4}
+STRIDES["affinity"] = 4
 
 
 class PositionMap(nn.Module):
@@ -37,11 +38,13 @@ class PositionMap(nn.Module):
 
     def __init__(self, kind: Position, channels: int = 64, size: int = 128) -> None:
         super().__init__()
-        self.kind, self.channels = kind, channels
+        self.kind = kind
+        self.channels = channels
         if kind == "1dape":
             self.places = nn.Parameter(torch.zeros(channels, size, size))
         elif kind == "2dape":
-            self.columns, self.rows = (nn.Parameter(torch.zeros(channels // 2, size)) for _ in range(2))
+            self.columns = nn.Parameter(torch.zeros(channels // 2, size))
+            self.rows = nn.Parameter(torch.zeros(channels // 2, size))
 
     def forward(self, size: tuple[int, int]) -> Tensor | None:
         """Return the map at a size (h, w): `(C, h, w)`, or None for the kind "none"."""
@@ -52,7 +55,8 @@ class PositionMap(nn.Module):
         if self.kind == "1dape":
             return resized_position(self.places, size)
         side = self.rows.shape[1]
-        columns, rows = self.columns[:, None].expand(-1, side, -1), self.rows[:, :, None].expand(-1, -1, side)
+        columns = self.columns[:, None].expand(-1, side, -1)
+        rows = self.rows[:, :, None].expand(-1, -1, side)
         return resized_position(torch.cat([columns, rows]), size)
 
 
@@ -64,7 +68,7 @@ class LiirEncoder(nn.Module):
     Paper: Liir, section 3.3, following MAST (Lai et al., CVPR 2020).
 
     Args:
-        position: kind of the position map, see `PositionMap`.
+        position: kind of the position map: "1dape", "2dape" (learned), "2dspe" (sines) or "none".
         position_size: height and width of a learned map in cells; 128 for frames of 256 px.
         affinity_dim: channels of the compared features: 64 in the public code, 256 in the paper (section 3.3).
         stages: 4; 3 leaves out the last stage.
@@ -148,13 +152,18 @@ class LiirExtractor(FeatureExtractor):
     multiple = 4
 
     def __init__(self, encoder: LiirEncoder, stage: str | list[str] = "affinity", stride: int | None = None) -> None:
-        super().__init__(stage, [name for name in STRIDES if encoder.layer4 or not name.startswith("res5")], "Liir")
+        known = [name for name in STRIDES if encoder.layer4 or not name.startswith("res5")]
+        super().__init__(stage, known, "Liir")
         self.encoder = encoder
+        self.pooled_by: dict[str, int] = {}
+        strides = {}
         for name in self.parts:
-            if stride is not None and stride % STRIDES[name]:
-                raise ValueError(f"stride {stride}: not a multiple of {STRIDES[name]}, the stride of Liir's {name}")
-        self.pooled_by = {name: (stride or STRIDES[name]) // STRIDES[name] for name in self.parts}
-        self.set_strides({name: stride or STRIDES[name] for name in self.parts})
+            own = STRIDES[name]
+            if stride is not None and stride % own:
+                raise ValueError(f"stride {stride}: not a multiple of {own}, the stride of Liir's {name}")
+            strides[name] = stride or own
+            self.pooled_by[name] = strides[name] // own
+        self.set_strides(strides)
         self.eval()
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
@@ -163,7 +172,9 @@ class LiirExtractor(FeatureExtractor):
         found: dict[str, Tensor] = {}
         for name, block in named_blocks(self.encoder).items():
             x = block(x)
-            found |= {part: x for part in (stage_of(name), name) if part in self.parts}
+            for part in (stage_of(name), name):
+                if part in self.parts:
+                    found[part] = x
         if "affinity" in self.parts:
             found["affinity"] = self.encoder.affinity(x)
         for name, by in self.pooled_by.items():

@@ -67,7 +67,9 @@ def vidcorr_r18() -> nn.Module:
     """
     with torch.device("meta"):  # draws no random weights
         network = ShortResNet18()
-    stored = load_file(WEIGHTS)
-    weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
+    weights = load_file(WEIGHTS)
+    for name, tensor in weights.items():
+        if tensor.is_floating_point():
+            weights[name] = tensor.float()
     network.load_state_dict(weights, assign=True)
     return network

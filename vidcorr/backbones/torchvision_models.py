@@ -27,10 +27,12 @@ def build_torchvision(name: str, weights: bool) -> nn.Module:
 
     if name not in models.list_models():
         raise ValueError(f"backbone torchvision:{name}: Unknown model {name}{near(name, models.list_models())}")
-    is_resnet = models.get_model_builder(name).__module__.endswith("models.resnet")
-    options: dict[str, Any] = {"zero_init_residual": True} if is_resnet else {}
-    chosen = models.get_model_weights(name).DEFAULT if weights else None
     module = models.get_model_builder(name).__module__
+    is_resnet = module.endswith("models.resnet")
+    options: dict[str, Any] = {}
+    if is_resnet:
+        options["zero_init_residual"] = True
+    chosen = models.get_model_weights(name).DEFAULT if weights else None
     if module.startswith(("torchvision.models.detection", "torchvision.models.segmentation")):
         options["weights_backbone"] = None  # which it would download
     network: nn.Module = models.get_model(name, weights=chosen, **options)

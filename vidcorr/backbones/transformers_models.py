@@ -61,7 +61,8 @@ class VJepa2(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        self.model, self.stride = model, int(model.config.patch_size)
+        self.model = model
+        self.stride = int(model.config.patch_size)
         for layer in model.encoder.layer:  # bound methods: a copy of the network gets copies of them
             layer.attention.get_position_ids = types.MethodType(_positions, layer.attention)
 
@@ -78,7 +79,8 @@ def _positions(attention: Any, tokens: Tensor, masks: Any = None) -> tuple[Tenso
     """Return time, row and column of all tokens; it replaces a method of V-JEPA 2's attention."""
     height, width = attention.map_size
     tubelets = tokens.shape[1] // (height * width)
-    rows, columns = (_places_on_grid(attention.grid_size, cells, tokens.device) for cells in (height, width))
+    rows = _places_on_grid(attention.grid_size, height, tokens.device)
+    columns = _places_on_grid(attention.grid_size, width, tokens.device)
     time = torch.arange(tubelets, device=tokens.device, dtype=rows.dtype)
     return (
         time.repeat_interleave(height * width),
@@ -100,17 +102,22 @@ class VideoMae(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         config = model.config
-        self.model, self.stride, self.tubelet = model, int(config.patch_size), int(config.tubelet_size)
+        self.model = model
+        self.stride = int(config.patch_size)
+        self.tubelet = int(config.tubelet_size)
         grid = config.image_size // config.patch_size
         table = model.embeddings.position_embeddings.detach()
-        self.register_buffer("table", table.view(-1, grid, grid, table.shape[-1]).permute(0, 3, 1, 2), persistent=False)
+        planes = table.view(-1, grid, grid, table.shape[-1]).permute(0, 3, 1, 2)
+        self.register_buffer("table", planes, persistent=False)
 
     table: Tensor
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return the maps of the tubelets."""
         size = clip.shape[3] // self.stride, clip.shape[4] // self.stride
-        planes = F.interpolate(self.table, size=size, mode="bicubic") if size != self.table.shape[2:] else self.table
+        planes = self.table
+        if size != planes.shape[2:]:
+            planes = F.interpolate(planes, size=size, mode="bicubic")
         embeddings = self.model.embeddings
         embeddings.position_embeddings = planes.permute(0, 2, 3, 1).flatten(0, 2)[None]
         embeddings.patch_embeddings.image_size = clip.shape[3:]

@@ -86,9 +86,10 @@ def named_code(model: Mapping[str, Any]) -> Iterator[str]:
     nested = arguments.get(RECIPE)
     if isinstance(nested, Mapping):
         yield from named_code(nested)
-    for argument in ("upsample", *(() if nested else NETWORK_ARGUMENTS)):
+    for argument in ("upsample", *NETWORK_ARGUMENTS):
         value = arguments.get(argument)
-        if isinstance(value, str) and ":" in value:
+        is_replaced = nested and argument in NETWORK_ARGUMENTS  # by the nested encoder
+        if isinstance(value, str) and ":" in value and not is_replaced:
             yield value
 
 
@@ -103,12 +104,15 @@ def _is_trusted(package: str) -> bool:
         return False
     if found is None:
         return False
-    files = [*(found.submodule_search_locations or ()), *([found.origin] if found.has_location else ())]
-    places = [Path(str(file)).resolve() for file in files]
+    files = list(found.submodule_search_locations or ())
+    if found.has_location:
+        files.append(str(found.origin))
     installed = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return bool(places) and all(
-        place.is_relative_to(Path.cwd()) and not any(map(place.is_relative_to, installed)) for place in places
-    )
+    for file in files:
+        place = Path(file).resolve()
+        if not place.is_relative_to(Path.cwd()) or any(map(place.is_relative_to, installed)):
+            return False
+    return bool(files)
 
 
 def check_names(class_path: object, arguments: object, source: str | Path) -> dict[str, Any]:
@@ -127,18 +131,19 @@ def check_names(class_path: object, arguments: object, source: str | Path) -> di
     """
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
         raise ValueError(f"{source}: is damaged: it names no class with arguments")
-    if refused := set(outside_code({"class_path": class_path, "init_args": arguments})) - _allowed:
-        named = sorted(refused)
-        advice = f"call vidcorr.backbones.trust.allow({', '.join(map(repr, named))}) first"
+    refused = sorted(set(outside_code({"class_path": class_path, "init_args": arguments})) - _allowed)
+    if refused:
+        advice = f"call vidcorr.backbones.trust.allow({', '.join(map(repr, refused))}) first"
         if errors.command_line_runs():
-            advice = "add " + " ".join(f"--allow {name}" for name in named)
+            advice = "add --allow " + " --allow ".join(refused)
         raise ValueError(
             f"{source}: names code from outside this project and the working directory; if you trust it, {advice}"
         )
     given = {str(name): value for name, value in arguments.items() if not str(name).startswith("_")}  # Lightning's own
-    for name in NETWORK_ARGUMENTS if given.get(RECIPE) is None else ():
+    for name in NETWORK_ARGUMENTS:
         spec = given.get(name)
-        if isinstance(spec, str) and ":" not in spec and spec != "raw_colour":
+        is_file = isinstance(spec, str) and ":" not in spec and spec != "raw_colour"
+        if is_file and given.get(RECIPE) is None:
             raise ValueError(f"{source}: names another file as its encoder, {spec}; a checkpoint must hold its encoder")
     return given
 

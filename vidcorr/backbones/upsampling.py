@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from ..functional.device import shared_copy
-from .extractor import PROBE, FeatureExtractor, Normalise, blank, describe_output
+from .extractor import PROBE, FeatureExtractor, Normalise, as_list, blank, describe_output
 from .trust import INTERPOLATIONS, LIBRARIES, allow, import_named
 
 Upsample = Callable[[Tensor, Tensor], Tensor]
@@ -70,13 +70,14 @@ class UpsampledExtractor(FeatureExtractor):
         super().__init__(inner.stage, inner.parts, "the encoder")
         self.parts = self.stages  # the encoder's view has combined them
         self._parts_of = {name: [name] for name in self.stages}
-        self.inner, self.multiple = inner, inner.multiple
+        self.inner = inner
+        self.multiple = inner.multiple
         self.upsampler = shared_copy(upsampler) if isinstance(upsampler, nn.Module) else upsampler
         self._factors: dict[str, int] = {}  # of the stages, known once an image was probed
         self.eval()
         with torch.inference_mode():
             self.maps(blank(self, PROBE))
-        coarse = dict(zip(self.stages, [inner.stride] if isinstance(inner.stride, int) else inner.stride, strict=True))
+        coarse = dict(zip(self.stages, as_list(inner.stride), strict=True))
         for name, factor in self._factors.items():
             if coarse[name] % factor:
                 raise ValueError(f"upsampling {factor} times: {factor} does not divide cells of {coarse[name]} px")
@@ -102,13 +103,14 @@ class UpsampledExtractor(FeatureExtractor):
         """Return the encoder's maps of the stages."""
         self.inner.positions = self.positions
         self.inner.final_norm = self.final_norm
-        maps = self.inner(images)
-        return [maps] if isinstance(maps, Tensor) else maps
+        return as_list(self.inner(images))
 
     def _as_the_network_sees(self, images: Tensor) -> Tensor:
         """Return images normalised, if the encoder normalises, and padded to whole cells."""
-        normalise = next((module for module in self.inner.modules() if isinstance(module, Normalise)), None)
-        images = images if normalise is None else normalise(images)
+        for module in self.inner.modules():
+            if isinstance(module, Normalise):
+                images = module(images)
+                break
         return pad(images, (0, -images.shape[3] % self.multiple, 0, -images.shape[2] % self.multiple))
 
     def folded(self) -> "UpsampledExtractor":
@@ -129,7 +131,9 @@ class UpsampledEncoder(nn.Module):
 
     def __init__(self, encoder: nn.Module, upsampler: Upsample, spec: str) -> None:
         super().__init__()
-        self.encoder, self.upsampler, self.upsampling = encoder, upsampler, spec
+        self.encoder = encoder
+        self.upsampler = upsampler
+        self.upsampling = spec
 
     def feature_extractor(self, stage: str | list[str] | None = None, stride: int | None = None, **options: Any) -> Any:
         """Return an upsampled view of the encoder; `stride` is the stride before the upsampling."""

@@ -25,8 +25,8 @@ class ViTExtractor(FeatureExtractor):
     applied to all maps (as in DINO's evaluation) unless `final_norm` is False (as in Probe3D's and OmniProbe's); class
     and register tokens are left out.
 
-    `positions` chooses the interpolation of the position embedding: "network": timm's, with antialiasing; "dino": see
-    `dino_positions`.
+    `positions` chooses the interpolation of the position embedding: "network": timm's, with antialiasing; "dino": plain
+    bicubic, by a scale factor, as in DINO's code.
 
     A stride below the patch makes patches overlap (DINO-Tracker, Tumanyan et al., ECCV 2024): the convolution over
     patches moves by the stride. The image is padded by zeros, the mean colour, so that a patch stays centred on its
@@ -58,8 +58,8 @@ class ViTExtractor(FeatureExtractor):
         convolution: Any = getattr(network.patch_embed, "proj", None)
         movable = isinstance(convolution, nn.Conv2d) and convolution.kernel_size == (patch, patch)
         if step != patch and (patch % step or not movable):
-            allowed = [n for n in range(1, patch + 1) if patch % n == 0 and (movable or n == patch)]
-            raise ValueError(f"stride {step}: patches of {patch} px allow {', '.join(map(str, allowed))}")
+            divisors = [str(n) for n in range(1, patch + 1) if patch % n == 0]
+            raise ValueError(f"stride {step}: patches of {patch} px allow {', '.join(divisors) if movable else patch}")
         if step != patch:
             convolution.stride = (step, step)
             network.patch_embed.patch_size = (step, step)  # what timm pads to
@@ -74,18 +74,21 @@ class ViTExtractor(FeatureExtractor):
         """Return the maps of `parts` by name."""
         wanted = sorted(int(name.removeprefix("block")) - 1 for name in self.parts)
         step = self.multiple
-        below, right = (-side % step for side in images.shape[2:])
-        around = self.patch - step
-        left, after = around // 2, around - around // 2
+        height, width = images.shape[2:]
+        before = (self.patch - step) // 2
+        after = self.patch - step - before
         # timm pads too, but takes a hybrid's grid for smaller than it then is
-        images = pad(self.normalise(images), (left, right + after, left, below + after))
+        sides = (before, after + -width % step, before, after + -height % step)
+        images = pad(self.normalise(images), sides)
         size = ((images.shape[2] - self.patch) // step + 1, (images.shape[3] - self.patch) // step + 1)
         with self._interpolated(size):
             tokens = self.network.forward_intermediates(
                 images, indices=wanted, norm=self.final_norm, stop_early=True, output_fmt="NLC", intermediates_only=True
             )
-        maps = (of_block.transpose(1, 2).unflatten(2, size) for of_block in tokens)
-        return {f"block{index + 1}": features for index, features in zip(wanted, maps, strict=True)}
+        maps = {}
+        for index, of_block in zip(wanted, tokens, strict=True):
+            maps[f"block{index + 1}"] = of_block.transpose(1, 2).unflatten(2, size)
+        return maps
 
     @contextmanager
     def _interpolated(self, size: tuple[int, int]) -> Iterator[None]:
@@ -98,11 +101,13 @@ class ViTExtractor(FeatureExtractor):
             return
         prefix = embedding.shape[1] - grid[0] * grid[1]
         resized = dino_positions(embedding, tuple(grid), size, prefix)
-        network._parameters["pos_embed"], network.patch_embed.grid_size = resized, size
+        network._parameters["pos_embed"] = resized
+        network.patch_embed.grid_size = size
         try:
             yield
         finally:
-            network._parameters["pos_embed"], network.patch_embed.grid_size = embedding, grid
+            network._parameters["pos_embed"] = embedding
+            network.patch_embed.grid_size = grid
 
 
 def dino_positions(embedding: Tensor, grid: tuple[int, int], size: tuple[int, int], prefix: int = 1) -> Tensor:
@@ -122,7 +127,7 @@ def dino_positions(embedding: Tensor, grid: tuple[int, int], size: tuple[int, in
         `(1, prefix + size[0] · size[1], C)`.
     """
     patches = embedding[:, prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
-    scale = tuple((wanted + 0.1) / known for wanted, known in zip(size, grid, strict=True))
+    scale = ((size[0] + 0.1) / grid[0], (size[1] + 0.1) / grid[1])
     resized = interpolate(patches.float(), scale_factor=scale, mode="bicubic", recompute_scale_factor=False)
     rows = resized.to(embedding.dtype).permute(0, 2, 3, 1).flatten(1, 2)
     return torch.cat([embedding[:, :prefix], rows], dim=1)

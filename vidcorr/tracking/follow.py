@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -194,14 +194,6 @@ def _computed_in_eval_mode(extractor: nn.Module, found: Iterator[tuple[Tensor, A
         yield item
 
 
-class Follower(Protocol):
-    """A tracker for prompts of a kind."""
-
-    def follow(self, frames: Iterator[Tensor], labels: NDArray[Any]) -> Iterator[tuple[Tensor, Any]]:
-        """Yield frames, uint8 `(3, H, W)`, and their results, from the labels of the first frame."""
-        ...
-
-
 class MaskFollower:
     """Follows masks by label propagation.
 
@@ -278,6 +270,9 @@ class BoxFollower:
         corner = np.array([1.0, 1.0, 0.0, 0.0])
         for frame, boxes in self.tracker.track(frames, labels + corner):
             yield frame, boxes - corner
+
+
+Follower = MaskFollower | HeatmapFollower | BoxFollower
 
 
 def follower_of(

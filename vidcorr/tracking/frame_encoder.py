@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..backbones.extractor import FeatureExtractor, Normalise, stated_stride
+from ..backbones.extractor import FeatureExtractor, Normalise, as_list, stated_stride
 from ..backbones.video import VideoEncoder
 from ..functional import MatchingProtocol, PointProtocol, PropagationProtocol
 from ..functional.device import PendingCopy, computing_in, device_of, shared_copy, to_device
@@ -109,7 +109,7 @@ def maps_of(extractor: nn.Module) -> list[tuple[str, int | None]]:
         ValueError: if the extractor does not name all strides.
     """
     stride: Any = getattr(extractor, "stride", None)
-    strides = stride if isinstance(stride, list) else [stride]
+    strides = as_list(stride)
     unknown_yet = stride is None and isinstance(extractor, VideoEncoder)
     if not unknown_yet and not all(isinstance(item, int) for item in strides):
         raise ValueError(f"tracking needs the stride of each feature map of {type(extractor).__name__}, got {stride}")

@@ -80,7 +80,9 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
         """
         for file, item in zip(self._predictions, cycle(found), strict=False):
             file.add(item)
-        drawn = (found[-1],) if beside is None else (found[-1], beside)
+        drawn = [found[-1]]
+        if beside is not None:
+            drawn.append(beside)
         if self.written in self._chosen or self._video is not None:
             picture = self._draw(frame, *drawn)
             if self.written in self._chosen:
@@ -88,8 +90,8 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
             if self._video is not None:
                 self._video.add(picture)
         if self._animation is not None and self.written in self._animation.chosen:
-            true = None if truth is None else self._draw_animation(frame, truth)
-            self._animation.add(self._draw_animation(frame, *drawn), true)
+            annotated = None if truth is None else self._draw_animation(frame, truth)
+            self._animation.add(self._draw_animation(frame, *drawn), annotated)
         self.written += 1
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
