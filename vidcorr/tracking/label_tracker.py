@@ -193,10 +193,7 @@ class LabelTracker:
         return FrameSizes.of(self.extractor, size, self.protocols[0], short_side)
 
     def track_masks(
-        self,
-        frames: Iterable[tuple[Tensor, Tensor | None]],
-        starts: Mapping[int, int],
-        sizes: FrameSizes,
+        self, frames: Iterable[tuple[Tensor, Tensor | None]], starts: Mapping[int, int], sizes: FrameSizes
     ) -> Iterator[TrackedFrame]:
         """Follow objects through a video.
 
@@ -226,10 +223,7 @@ class LabelTracker:
 
     @torch.no_grad()
     def track(
-        self,
-        frames: Iterable[tuple[Tensor, Tensor | None]],
-        coding: LabelCoding,
-        sizes: FrameSizes,
+        self, frames: Iterable[tuple[Tensor, Tensor | None]], coding: LabelCoding, sizes: FrameSizes
     ) -> Iterator[TrackedFrame]:
         """Propagate labels through a video of any length; memory holds the protocol's window, never the video.
 

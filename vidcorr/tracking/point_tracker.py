@@ -51,12 +51,7 @@ class PointTracker:
 
     @torch.no_grad()
     def track(
-        self,
-        video: FramesFrom,
-        frames: int,
-        size: Size,
-        queries: NDArray[Any],
-        both_directions: bool = True,
+        self, video: FramesFrom, frames: int, size: Size, queries: NDArray[Any], both_directions: bool = True
     ) -> list[PointTracks]:
         """Follow points through a video.
 

@@ -17,13 +17,7 @@ from ..backbones import build_encoder
 from ..functional import PointProtocol, TrackingProtocol
 from ..functional.device import out_of_memory_advice
 from ..results.pictures import Picture
-from ..results.pictures.overlays import (
-    distinct_colours,
-    draw_boxes,
-    draw_points,
-    overlay_masks,
-    overlay_tracks,
-)
+from ..results.pictures.overlays import distinct_colours, draw_boxes, draw_points, overlay_masks, overlay_tracks
 from ..results.result import Provenance
 from ..videos.files import DataError, FolderLock, remove, write_atomically
 from ..videos.images import pixels

@@ -218,12 +218,7 @@ class IndexedMasks:
         palette: `(256, 3)` RGB by id; None is DAVIS's.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        stems: Iterable[str | None],
-        palette: NDArray[np.uint8] | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, stems: Iterable[str | None], palette: NDArray[np.uint8] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._stems = iter(stems)

@@ -244,10 +244,7 @@ def _dinov2(state: State, spec: str | None) -> Converted:
 
 RESNET = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight")
 """Names of weights that every ResNet of a library has."""
-NOT_NEEDED = {
-    r"(fc|head|heads|classifier)\..+": "classifier",
-    "mask_token": "stands for masked patches in training",
-}
+NOT_NEEDED = {r"(fc|head|heads|classifier)\..+": "classifier", "mask_token": "stands for masked patches in training"}
 """Pattern of a library's weights that our network may lack → reason."""
 PREFIX = re.compile(r"((encoder|backbone|module|model|base_encoder|student_backbone|backbone\.0)\.)*")
 """Prefixes that training code adds to the names of a network's weights."""
