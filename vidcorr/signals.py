@@ -209,7 +209,8 @@ class ProgressReport(AbstractContextManager["ProgressReport"]):
             bar = f"{'━' * full}{'·' * (_CELLS - full)} "
         parts = [f"{self.name}: {count} {self.unit}"]
         if rate:
-            parts.append(f"{rate:.2f} {self.unit}/s" if rate >= 0.1 else f"{1 / rate:.0f} s per item")
+            is_slow = rate < 0.1
+            parts.append(f"{1 / rate:.0f} s per item" if is_slow else f"{rate:.2f} {self.unit}/s")
         if rate and self.total:
             left = timedelta(seconds=round((self.total - self.done) / rate))
             parts.append(f"{left} left")

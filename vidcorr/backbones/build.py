@@ -12,12 +12,12 @@ from torch import nn
 from ..functional.device import PendingCopy
 from .checkpoints import SUFFIXES, encoder_from_checkpoint, method_of
 from .description import Network, path_to_network, spec_of
-from .encoders import Encoder, NamedEncoder, encoder_by_name, recipe_of_encoder, usual_normalisation
+from .encoders import Encoder, NamedEncoder, encoder_by_name, from_recipe, recipe_of_encoder, usual_normalisation
 from .eval_mode import networks_of
 from .extractor import FeatureExtractor
 from .liir_encoder import LiirEncoder
 from .networks import named_network
-from .trust import import_path, make, pass_gate
+from .trust import import_path
 from .upsampling import UpsampledEncoder, build_upsampler
 from .video import VideoEncoder, VideoNetwork
 from .views import StageNames, gives_extractors
@@ -32,10 +32,11 @@ def build_encoder(
     """Build the encoder of a module, a checkpoint or a name.
 
     Args:
-        spec: see `build_feature_extractor`.
+        spec: a module; the path of a checkpoint; or a name: `timm:NAME`, `torchvision:NAME`, `package.module:callable`,
+            a short name such as `vidcorr-r18`, or `raw_colour`.
         pretrained: load the library's weights, for names of timm and torchvision.
         recipe: class and arguments of an encoder, from `encoder_hparams`: build this with fresh weights instead.
-        upsample: upsampler of the features, see `build_upsampler`.
+        upsample: upsampler of the features: `bilinear:2`, `nearest:2` or `package.module:callable`; None: none.
 
     Returns:
         An `nn.Module` with a method `feature_extractor(stage, stride)`.
@@ -46,7 +47,7 @@ def build_encoder(
     if upsample is not None:
         return UpsampledEncoder(build_encoder(spec, pretrained, recipe), build_upsampler(upsample), upsample)
     if recipe is not None:
-        return make(pass_gate(recipe.get("class_path"), recipe.get("init_args", {}), "encoder"), "encoder")
+        return from_recipe(recipe)
     if gives_extractors(spec):
         return spec
     if isinstance(spec, Path) or (isinstance(spec, str) and spec.endswith(SUFFIXES)):
@@ -103,10 +104,10 @@ def build_feature_extractor(
             `torchvision:NAME`; `package.module:callable`; or `raw_colour`, the baseline without training. An object
             with `encode` (see `VideoEncoder`), or a callable that returns it, is a video encoder, returned with its
             networks in eval mode.
-        stage: a name or a list of names, see `FeatureExtractor`; None takes res4 of a ResNet, the last block of a ViT.
+        stage: a name, or a list of names for several maps; None takes res4 of a ResNet, the last block of a ViT.
         stride: pixels per cell, before the upsampling; None takes 8 for a ResNet and the patch of a ViT.
         pretrained: load the library's weights, for names of timm and torchvision.
-        upsample: `bilinear:2`, `nearest:2` or `package.module:callable`, see `build_upsampler`.
+        upsample: upsampler of the features: `bilinear:2`, `nearest:2` or `package.module:callable`; None: none.
 
     Returns:
         A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.

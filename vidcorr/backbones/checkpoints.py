@@ -92,7 +92,7 @@ def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
     """Return the class and arguments that a checkpoint names.
 
     Raises:
-        ValueError: as `check_metadata`, and if the gate refuses the names, see `pass_gate`.
+        ValueError: if it is no checkpoint of ours, lacks a part, or names code that is not allowed.
     """
     check_metadata(checkpoint, source)
     # Lightning leaves out an empty dict

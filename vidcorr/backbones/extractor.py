@@ -22,7 +22,7 @@ PositionRule = Literal["network", "dino"]
 MIN_CELLS = 4
 """Least height and width of a map in cells; a smaller output is a pooled feature."""
 Dilated = bool | Literal["released"]
-"""SiamFC's dilations in place of the strides of res4 and res5, see `ResNetExtractor`."""
+"""SiamFC's dilations in place of the strides of res4 and res5; "released": as in the released code of VFS."""
 
 PROBE = (256, 320)
 """Height and width of the blank image for measuring strides; not square, and no network's default size."""
@@ -235,10 +235,9 @@ def measured_stride(output: object, name: str, stated: int | None = None, size: 
     stride = stated or max(round(size[0] / height), 1)
     for side, cells in zip(size, (height, width), strict=True):
         if cells not in (side // stride, -(-side // stride)):
-            raise ValueError(
-                f"{name}: {height} x {width} cells for a {size[0]} x {size[1]} image are not those of stride {stride}: "
-                "cut its padding or pad its convolutions"
-            )
+            found = f"{height} x {width} cells for a {size[0]} x {size[1]} image"
+            remedy = "cut its padding or pad its convolutions"
+            raise ValueError(f"{name}: {found} are not those of stride {stride}: {remedy}")
     return stride
 
 
@@ -298,7 +297,7 @@ class MapExtractor(FeatureExtractor):
             raise
         except Exception as error:  # of any type: the code is the user's or the library's
             if self.normalise is None:
-                told = f"fails on a blank image (1, 3, {PROBE[0]}, {PROBE[1]}): {type(error).__name__}: {reason(error)}"
+                told = f"fails on a blank image {(1, 3, *PROBE)}: {type(error).__name__}: {reason(error)}"
                 raise ValueError(f"{kind}: {told}; mend its forward, {OWN_EXTRACTOR}") from error
             if not self._takes_its_own_size():
                 raise

@@ -92,9 +92,9 @@ class ResNetExtractor(FeatureExtractor):
                     _dilate(block, dilation // 2 if halved else dilation, only_first=released)
         self.normalise = normalise
         self.stem = nn.Sequential(*_stem(network))
-        last = max(n for n, name in enumerate(blocks) if name in self.parts or stage_of(name) in self.parts)
+        wanted = [index for index, name in enumerate(blocks) if name in self.parts or stage_of(name) in self.parts]
         self.blocks = nn.ModuleDict()
-        for name in list(blocks)[: last + 1]:
+        for name in list(blocks)[: max(wanted) + 1]:
             self.blocks[name.replace(".", "_")] = blocks[name]  # a key holds no dot
         self.set_strides({part: min(NATURAL_STRIDE[stage_of(part)], coarsest) for part in self.parts})
         self.eval()

@@ -14,7 +14,7 @@ from .extractor import PROBE, FeatureExtractor, Normalise, as_list, blank, descr
 from .trust import INTERPOLATIONS, LIBRARIES, allow, import_named
 
 Upsample = Callable[[Tensor, Tensor], Tensor]
-"""A frame and its features → upsampled features, see `build_upsampler`; a function or a module."""
+"""A frame `(1, 3, H, W)` and its features `(1, C, h, w)` → features `(1, C', k h, k w)`; a function or a module."""
 
 
 def build_upsampler(spec: str) -> Upsample:
@@ -111,10 +111,11 @@ class UpsampledExtractor(FeatureExtractor):
             if isinstance(module, Normalise):
                 images = module(images)
                 break
-        return pad(images, (0, -images.shape[3] % self.multiple, 0, -images.shape[2] % self.multiple))
+        height, width = images.shape[2:]
+        return pad(images, (0, -width % self.multiple, 0, -height % self.multiple))
 
     def folded(self) -> "UpsampledExtractor":
-        """Return a view over the encoder's folded view, see `FeatureExtractor`."""
+        """Return a view with the encoder's BatchNorms folded into its convolutions."""
         view = shared_copy(self)
         view.inner = self.inner.folded()
         return view

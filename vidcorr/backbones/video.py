@@ -1,6 +1,6 @@
 """Video encoders: frames in, a feature map per frame out, with clips or a state inside.
 
-A video encoder has `stage`, `stride` (see `FeatureExtractor`) and `encode(frames)`. A call of `encode` processes a
+A video encoder has `stage`, `stride` (pixels per cell) and `encode(frames)`. A call of `encode` processes a
 whole video.
 """
 
@@ -162,7 +162,14 @@ class Recurrent:
         self.stride = stated_stride(step)
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Yield the maps of a video's frames, see `Clips.encode`."""
+        """Yield the maps `(C, h, w)` of a video's frames, in order.
+
+        Args:
+            frames: float RGB `(3, H, W)` in [0, 1], of equal size.
+
+        Raises:
+            ValueError: for an unexpected shape of a map.
+        """
         state = None
         for frame in frames:
             with torch.no_grad():
@@ -193,7 +200,7 @@ class VideoNetwork(nn.Module):
         self.network = nn.ModuleList(networks) if len(networks) > 1 else next(iter(networks), None)
 
     def feature_extractor(self, stage: object = None, stride: int | None = None, **options: object) -> Any:
-        """Return the encoder with its networks in eval mode, see `on_device`.
+        """Return the encoder with its networks in eval mode, on the device of their weights.
 
         Raises:
             ValueError: for a stage, a stride or an option.
@@ -209,7 +216,7 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
     Args:
         inputs: number of places.
         outputs: number of places after the up-sampling.
-        rule: see `Clips`.
+        rule: "trilinear": as in torch; "cubic": Keys' kernel with a = −0.5.
     """
     unit = torch.eye(inputs, dtype=torch.float64)[None, None]
     size = (outputs, inputs)

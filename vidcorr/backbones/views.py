@@ -30,7 +30,7 @@ def extractor_of(
     Args:
         network: a ResNet, a ViT or another network of timm; Liir's encoder; or a module that maps RGB in [0, 1] to
             `(N, C, h, w)` and normalises by itself.
-        stage: a name, a combination (`block9+block12`, see `FeatureExtractor`), or a list of names.
+        stage: a name; a combination (`block9+block12`), whose maps are concatenated; or a list of names.
         stride: pixels per cell.
         mean: mean of RGB in [0, 1]; a module that normalises by itself ignores it.
         std: standard deviation of RGB in [0, 1]; a module that normalises by itself ignores it.

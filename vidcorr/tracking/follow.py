@@ -50,11 +50,12 @@ def follow(
     to yield its frames with the points. The network computes in eval mode; between two frames it has its own mode.
 
     Args:
-        extractor: see `build_feature_extractor`; it gives a single map.
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a single map `(N, C, h, w)`, with its `stride`.
         video: a file, a folder of frames, a `FrameStream` of a part; or frames, uint8 RGB `(3, H, W)`, of equal size,
             whose first has the prompt.
         prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)`.
-        protocol: see `rules_for`.
+        protocol: a protocol or its name. None is `vidcorr`, label propagation; for masks by Liir's features `liir`; for
+            a box VFS's tracker. Points also have point protocols (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`).
         changes: fields of the protocol to change; of `TrackingProtocol` for a box. The protocol's name then shows them.
         short_side: short side to which larger frames are reduced, pixels; None keeps the original size. A protocol with
             an input size ignores it, and so does a box.
@@ -107,13 +108,13 @@ def rules_for(
     """Return the protocol that follows prompts of a kind, at the extractor's stride.
 
     Args:
-        extractor: see `follow`; Liir's changes the default for masks to `liir`.
+        extractor: gives a single map, with its `stride`; Liir's changes the default for masks to `liir`.
         prompt: a prompt of the kind.
         protocol: a protocol, or a name: of a propagation protocol, for points also of a point protocol (`fomo`,
             `tapir-matching`, `gmrw-chained`, `fgvc`, and `vidcorr-points` for `vidcorr`'s). None is `vidcorr`, label
             propagation, for a box VFS's tracker. A propagation protocol by name keeps the video's proportions and, for
             points, draws Gaussians of half a feature cell.
-        changes: see `follow`.
+        changes: fields of the protocol to change; of `TrackingProtocol` for a box. The protocol's name shows them.
 
     Raises:
         ValueError: for an unknown protocol or field, an extractor with several maps, or a protocol's name for a box.
@@ -166,7 +167,14 @@ def _point_protocol(extractor: nn.Module, name: str | None) -> PropagationProtoc
 def follow_prompted(
     extractor: nn.Module, video: PromptedVideo, rules: AnyProtocol, short_side: int | None, watch: Stopwatch
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Follow a prompt of any frame by the protocol of `rules_for`; see `follow`.
+    """Yield the frames of a video, in order, with their results: ids, boxes or points.
+
+    Args:
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a single map `(N, C, h, w)`.
+        video: the frames, and a prompt of any of them, which is followed backwards and forwards.
+        rules: result of `rules_for`.
+        short_side: short side to which larger frames are reduced, pixels; None keeps the original size.
+        watch: counts the seconds by kind of work.
 
     Faulty arguments raise before the first frame is asked for.
     """
@@ -339,7 +347,8 @@ class FollowedPoints(NamedTuple):
     def now(self) -> Tensor:
         """The points of this frame: x, y, similarity and occlusion (0 or 1), `(K, 4)`."""
         x, y = self.points[:, self.t].T
-        return torch.stack([x, y, self.similarity[:, self.t], self.occluded[:, self.t]], 1)
+        similarity = self.similarity[:, self.t]
+        return torch.stack([x, y, similarity, self.occluded[:, self.t]], 1)
 
 
 def _follow_queries(

@@ -203,9 +203,10 @@ class FrameEncoder:
 
         On a CPU a second frame in a pass only costs cache, and delays the results of the first.
         """
+        if self.device.type != "cuda":
+            return 1
         (height, width), _ = input_sizes(size, self._rules, self.multiple)
-        wanted = max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
-        return wanted if self.device.type == "cuda" else 1
+        return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
 
     def encode(
         self, frames: Iterable[T], at_once: int = 1, image: Callable[[T], Any] = lambda frame: frame
@@ -293,7 +294,10 @@ class FrameEncoder:
 def is_constant(features: Tensor) -> bool:
     """Return whether all cells of a map `(C, h, w)`, at least two, have equal features."""
     cells = features.flatten(1)
-    return cells.shape[1] > 1 and bool(PendingCopy((cells == cells[:, :1]).all()).wait())
+    if cells.shape[1] < 2:
+        return False
+    all_equal = (cells == cells[:, :1]).all()
+    return bool(PendingCopy(all_equal).wait())
 
 
 @torch.no_grad()

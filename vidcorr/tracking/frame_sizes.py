@@ -64,7 +64,9 @@ class FrameSizes:
         """Resize ids `(H, W)` to `covered`: nearest pixel, background in the padding."""
         if self.reduced != self.original:
             ids = F.interpolate(ids[None, None], self.reduced, mode="nearest-exact")[0, 0]
-        return F.pad(ids, (0, self.covered[1] - self.reduced[1], 0, self.covered[0] - self.reduced[0]))
+        below = self.covered[0] - self.reduced[0]
+        right = self.covered[1] - self.reduced[1]
+        return F.pad(ids, (0, right, 0, below))
 
     def reduce_points(self, points: Tensor) -> Tensor:
         """Convert x, y `(K, 2)` from original to reduced pixels; 0 is the centre of the first pixel."""

@@ -60,8 +60,11 @@ class KeypointMatcher:
         self._bias: list[Tensor | None] = [None] * len(maps)
         if protocol.debiased:
             black = torch.zeros(3, *protocol.input_sides, dtype=torch.uint8)
-            found = next(self.encoder.encode([black]))[1] if self.encoder.in_order else self.encoder([black])[0]
-            self._bias = [bias_directions(features, protocol.debiased) for features in found]
+            if self.encoder.in_order:
+                _, maps_of_black = next(self.encoder.encode([black]))
+            else:
+                (maps_of_black,) = self.encoder([black])
+            self._bias = [bias_directions(features, protocol.debiased) for features in maps_of_black]
 
     @torch.no_grad()
     def match(self, pair: MatchPair, partners: Sequence[int] | None = None) -> list[NDArray[np.float64]]:
@@ -88,13 +91,14 @@ class KeypointMatcher:
         mirrored: Sequence[Tensor | None] = [None] * len(source)
         if self.protocols[0].flip != "off":
             mirrored = self._features(pair, 0, mirrored=True)
+        sizes = pair.sizes
         points = torch.from_numpy(pair.points[0])
         rows = None if partners is None else torch.tensor(partners)
         by_map = zip(source, target, self.protocols, mirrored, self._bias, strict=True)
         matched = []
         with self.watch("match", self.encoder.device):
             for one, other, protocol, turned, bias in by_map:
-                found = match_keypoints(one, other, points, *pair.sizes, protocol, turned, rows, bias)
+                found = match_keypoints(one, other, points, sizes[0], sizes[1], protocol, turned, rows, bias)
                 matched.append(found.cpu().numpy())
         return matched
 

@@ -43,7 +43,7 @@ class TrackedFrame(NamedTuple):
     @classmethod
     def arrived(cls, frame: Tensor, labels: Iterable[PendingCopy], decoded: Iterable[PendingCopy]) -> Self:
         """Wait until the copies of the results are on the CPU."""
-        return cls(frame, [copy.wait() for copy in labels], [copy.wait() for copy in decoded])
+        return cls(frame, list(map(PendingCopy.wait, labels)), list(map(PendingCopy.wait, decoded)))
 
 
 @dataclass(frozen=True)

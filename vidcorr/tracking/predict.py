@@ -75,14 +75,16 @@ def predict_video(
     corner of the first pixel, in `points.csv` its centre, as in the prompts.
 
     Args:
-        extractor: see `build_feature_extractor`; for a box see `SiamFCTracker`.
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a single map `(N, C, h, w)`, with its `stride`.
         video: a file, a folder of frames, or a `FrameStream` of a part of a video.
         prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)`, of any frame. With several prompts of one
             kind, each frame is followed from the prompt of the nearest frame.
         output_dir: folder of the files.
-        protocol: a name, see `rules_for`.
-        changes: see `follow`.
-        short_side: see `follow`.
+        protocol: a name: of a propagation protocol, for points also of a point protocol. None is `vidcorr`, for a box
+            VFS's tracker.
+        changes: fields of the protocol to change; the protocol's name then shows them.
+        short_side: short side to which larger frames are reduced, pixels; None keeps the original size. A protocol with
+            an input size ignores it, and so does a box.
         overlay: write `overlay.mp4`.
         overwrite: replace an earlier prediction in the folder.
         metadata: further entries of prediction.json.
@@ -232,7 +234,9 @@ def open_record(
     prompt = prompts[0]
     stems = map(stream.stem, itertools.count())
     numbers = map("{:05d}".format, stream.part)
-    objects = list(dict.fromkeys(chain.from_iterable(each.objects for each in prompts)))
+    objects: dict[Any, None] = {}  # in order
+    for each in prompts:
+        objects |= dict.fromkeys(each.objects)
     names = list(map(str, objects))
     distinct = distinct_colours(len(names))
     file: PredictionFile

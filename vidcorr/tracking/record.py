@@ -4,6 +4,7 @@ import logging
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,13 @@ Draw = Callable[..., Picture]
 """Frame, uint8 `(3, H, W)`, with its results (and further ones to draw beside them) → image `(H, W, 3)`."""
 
 
+@dataclass(eq=False)
 class SequenceWriter(AbstractContextManager["SequenceWriter"]):
     """The files of a sequence: predictions, overlays, animation; without further arguments it writes no file.
 
     Use it as a context: if tracking fails, the video still plays up to the last frame.
 
-    Args:
+    Attributes:
         num_frames: number of frames of the sequence.
         draw: draws results over a frame.
         predictions: a file per map of the extractor; for a single map also several.
@@ -42,31 +44,22 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
         animation: animation in the report, drawn for the last map.
         draw_animation: draws the frames of the animation; None is `draw`.
         video: video of all frames, drawn for the last map.
-
-    Attributes:
         sheet: the image of `overlay`, after `close`.
         written: number of frames so far.
     """
 
-    def __init__(
-        self,
-        num_frames: int,
-        draw: Draw,
-        predictions: "Sequence[PredictionFile]" = (),
-        overlay: Path | None = None,
-        animation: SequenceAnimation | None = None,
-        draw_animation: Draw | None = None,
-        video: Mp4Writer | None = None,
-    ) -> None:
-        self.sheet: Picture | None = None
-        self.written = 0
-        self._predictions = predictions
-        self._overlay = overlay
-        self._animation = animation
-        self._video = video
-        self._draw = draw
-        self._draw_animation = draw_animation or draw
-        self._chosen = evenly_spaced(num_frames, OVERLAY_FRAMES) if overlay else []
+    num_frames: int
+    draw: Draw
+    predictions: "Sequence[PredictionFile]" = ()
+    overlay: Path | None = None
+    animation: SequenceAnimation | None = None
+    draw_animation: Draw | None = None
+    video: Mp4Writer | None = None
+    sheet: Picture | None = field(default=None, init=False)
+    written: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._chosen = evenly_spaced(self.num_frames, OVERLAY_FRAMES) if self.overlay else []
         self._pictures: list[Picture] = []
 
     def add(self, frame: Tensor, found: Sequence[Any], beside: Any = None, truth: Any = None) -> None:
@@ -78,20 +71,21 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
             beside: further argument of `draw`, for example the annotation.
             truth: ground truth, for the animation.
         """
-        for file, item in zip(self._predictions, cycle(found), strict=False):
+        for file, item in zip(self.predictions, cycle(found), strict=False):
             file.add(item)
         drawn = [found[-1]]
         if beside is not None:
             drawn.append(beside)
-        if self.written in self._chosen or self._video is not None:
-            picture = self._draw(frame, *drawn)
+        if self.written in self._chosen or self.video is not None:
+            picture = self.draw(frame, *drawn)
             if self.written in self._chosen:
                 self._pictures.append(picture)
-            if self._video is not None:
-                self._video.add(picture)
-        if self._animation is not None and self.written in self._animation.chosen:
-            annotated = None if truth is None else self._draw_animation(frame, truth)
-            self._animation.add(self._draw_animation(frame, *drawn), annotated)
+            if self.video is not None:
+                self.video.add(picture)
+        if self.animation is not None and self.written in self.animation.chosen:
+            draw = self.draw_animation or self.draw
+            annotated = None if truth is None else draw(frame, truth)
+            self.animation.add(draw(frame, *drawn), annotated)
         self.written += 1
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
@@ -100,17 +94,17 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
         Args:
             curves: measures over the frames, for the animation.
         """
-        for file in self._predictions:
+        for file in self.predictions:
             file.close()
-        if self._animation is not None:
-            self._animation.close(curves)
-        if self._overlay is not None and self._pictures:
+        if self.animation is not None:
+            self.animation.close(curves)
+        if self.overlay is not None and self._pictures:
             self.sheet = contact_sheet(self._pictures, columns=len(self._pictures))
-            write_picture(self._overlay, self.sheet)
+            write_picture(self.overlay, self.sheet)
 
     def __exit__(self, *_: object) -> None:
-        if self._video is not None:
-            self._video.close()
+        if self.video is not None:
+            self.video.close()
 
 
 class RunWriter:

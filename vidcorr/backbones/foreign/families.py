@@ -159,12 +159,8 @@ def _vfs(state: State, spec: str | None) -> Converted:
     layers = {name.rpartition(".")[0] for name in heads}
     if layers != VFS_HEADS:
         return frozen(spec, backbone, benchmark, dict.fromkeys(heads, "head of another form than VFSSimSiam's"))
-    arguments = {
-        "backbone": spec,
-        "projector_dim": len(state["projector.0.weight"]),
-        "predictor_dim": len(state["predictor.0.weight"]),
-    }
-    return Converted("lightning_modules.vfs_simsiam.VFSSimSiam", arguments, state, benchmark)
+    widths = {f"{head}_dim": len(state[f"{head}.0.weight"]) for head in ("projector", "predictor")}
+    return Converted("lightning_modules.vfs_simsiam.VFSSimSiam", {"backbone": spec, **widths}, state, benchmark)
 
 
 LIIR_BENCHMARK = "davis --protocol liir-reference --stage affinity"
@@ -228,16 +224,13 @@ def _dinov2(state: State, spec: str | None) -> Converted:
         elif "register_tokens" in state:
             kind = f"reg{state['register_tokens'].shape[1]}_dinov2"
         spec = f"timm:vit_{size}_patch{patch}_{kind}"
-    used = dict(state)
-    unused: dict[str, str] = {}
-    if third and not biased:
-        unused = dict.fromkeys(biases, "all zeros, which this network of timm leaves out")
-        for name in biases:
-            del used[name]
+    zeros = biases if third and not biased else []
+    unused = dict.fromkeys(zeros, "all zeros, which this network of timm leaves out")
+    used = {name: tensor for name, tensor in state.items() if name not in unused}
+    used["mask_token"] = torch.empty(0)  # by which timm recognises these files
     with torch.device("meta"):
         network: Any = build_network(spec)
     library: Any = eva if third else vision_transformer
-    used["mask_token"] = torch.empty(0)  # by which timm recognises these files
     weights = library.checkpoint_filter_fn(used, network)
     return frozen(spec, weights, OWN_CHOICE, unused)
 

@@ -1,5 +1,6 @@
 """The backbone of a checkpoint as safetensors that torchvision or timm load."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,8 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
     load = _loading_code(network, named, output)
     header = {"method": method, "vidcorr": version("vidcorr"), "architecture": named}
     if not isinstance(network, LiirEncoder):  # Liir takes Lab
-        mean = IMAGENET_MEAN  # as views of a method
-        std = IMAGENET_STD
+        mean: Sequence[float] = IMAGENET_MEAN  # as views of a method
+        std: Sequence[float] = IMAGENET_STD
         for part in reversed(path):  # the outermost encoder counts
             if isinstance(part, Encoder):
                 mean = part.mean
