@@ -27,6 +27,7 @@ COMMANDS = [
     "crop",
     "decoding",
     "matching --repeats 3",
+    "trackers --repeats 3",
     "training_step --repeats 3 --only VFSSimSiam VFSMoCo Liir",
 ]
 OF_REAL_VIDEOS = ("davis_stages", "score", "decoding")
