@@ -255,9 +255,10 @@ class MaskScorer:
             found = object_outlines(ids, numbers)
             for number in numbers:
                 self.measured[place][number, stem] = self.rules.measure(found[number], target[number])
-            if _is_shown(found):
+            if any(outline.area for outline in found.values()):
                 self._found[place] = True
-            if _is_shown(target) and not self._found[place]:
+            shows_object = any(outline.area for outline in target.values())
+            if shows_object and not self._found[place]:
                 self._others[place].append(set(np.unique(ids).tolist()) - {0, 255})
 
     def _refuse_unknown(self, ids: Ids, label: str) -> None:
@@ -324,11 +325,6 @@ class MaskScorer:
             values = [self.measured[-1][number, stem][place] for number in numbers]
             means[stem] = float(np.mean(values))
         return means
-
-
-def _is_shown(outlines: Mapping[int, Outline]) -> bool:
-    """Return True if a frame shows a pixel of any object."""
-    return any(outline.area for outline in outlines.values())
 
 
 def require_text_order(stems: Sequence[str], rules: str) -> None:
