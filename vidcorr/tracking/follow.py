@@ -169,16 +169,17 @@ def follow_prompted(
 ) -> Iterator[tuple[Tensor, Any]]:
     """Yield the frames of a video, in order, with their results: ids, boxes or points.
 
+    Faulty arguments raise before the first frame is asked for.
+
     Args:
         extractor: float RGB `(N, 3, H, W)` in [0, 1] → a single map `(N, C, h, w)`.
         video: the frames, and a prompt of any of them, which is followed backwards and forwards.
         rules: result of `rules_for`.
         short_side: short side to which larger frames are reduced, pixels; None keeps the original size.
         watch: counts the seconds by kind of work.
-
-    Faulty arguments raise before the first frame is asked for.
     """
     stream = video.frames
+    found: Iterator[tuple[Tensor, Any]]
     with eval_mode(extractor):
         if isinstance(rules, PointProtocol):
             sizes = FrameSizes.of(extractor, stream.size, rules, short_side)
