@@ -11,6 +11,7 @@ from callbacks import class_words
 from cli import run_command
 from tests.helpers.parsed import Parsed
 from vidcorr.backbones.trust import pass_gate
+from vidcorr.experiments.study import read_study
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "configs/README.md", *(ROOT / "docs").glob("*.md")])
@@ -140,14 +141,91 @@ def test_each_fenced_command_is_one_that_is_there(path, words, monkeypatch):
     elif program in ("vidcorr", "cli.py", "python", "python3"):
         command, *arguments = words[2:] if program.startswith("python") else words[1:]
         if command not in ("fit", "validate", "--version", "--help"):
-            parse = ArgumentParser.parse_args
-
-            def stop(self, args=None, namespace=None):
-                parse(self, args, namespace)
-                raise Understood
-
-            monkeypatch.setattr(ArgumentParser, "parse_args", stop)
-            with pytest.raises(Understood):
-                run_command([command, *arguments])
+            understand([command, *arguments], monkeypatch)
     else:
         assert program in NOT_RUN, " ".join(words)
+
+
+def understand(words, monkeypatch):
+    """Let a tool parse its arguments, and stop where it would begin."""
+    parse = ArgumentParser.parse_args
+
+    def stop(self, args=None, namespace=None):
+        parse(self, args, namespace)
+        raise Understood
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ArgumentParser, "parse_args", stop)
+        with pytest.raises(Understood):
+            run_command(words)
+
+
+ITEMS = {
+    "VFS": [f"Table {number}" for number in (*range(1, 9), "A.1")],
+    "Liir": [f"Table {number}" for number in (*range(1, 6), "A.1", "C.1")],
+}
+"""Tables and figures of the papers, arXiv 2103.17263 and 2203.14333; appendix B's table is lost in the public text."""
+ITEMS["VFS"] += [f"Figure {number}" for number in (*range(1, 6), "B.1", "B.2", "B.3", "B.4", "B.5")]
+ITEMS["Liir"] += [f"Figure {number}" for number in (*range(1, 8), "D.1", "D.2", "D.3", "D.4", "D.5")]
+ITEMS["Liir"].append("Appendix B")
+SYSTEMS = {
+    "VFS": ["without negatives", "with negatives", "SimSiam", "MoCo on images", "contrastive random walk"],
+    "Liir": ["Liir", "MAST's objective"],
+}
+
+
+def rows_of_paper(name):
+    """Return the rows of a paper's table in docs/parity.md: the items of each, and its commands or reason."""
+    text = (ROOT / "docs/parity.md").read_text()
+    table = re.search(rf"^\| {name} \| command.*\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)[1]
+    rows = []
+    for line in table.splitlines():
+        items, _, entry = line.strip("| ").partition(" | ")
+        rows.append((items.split(", "), entry))
+    return rows
+
+
+def commands_of_entry(entry):
+    """Return the words of each command of vidcorr in a cell."""
+    found = re.findall(r"`(vidcorr [^`]+)`", entry)
+    return [shlex.split(command)[1:] for command in found]
+
+
+PAPERS = [(name, items, entry) for name in ITEMS for items, entry in rows_of_paper(name)]
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_each_system_table_and_figure_of_the_papers_has_one_row(name):
+    rows = rows_of_paper(name)
+    assert sorted(item for items, _ in rows for item in items) == sorted(ITEMS[name] + SYSTEMS[name])
+    for items, entry in rows:
+        reason = "none: " in entry or "`heat_map_sheet`" in entry
+        assert commands_of_entry(entry) or reason, items
+
+
+@pytest.mark.parametrize(("name", "items", "entry"), PAPERS, ids=[items[0] for _, items, _ in PAPERS])
+def test_the_tools_of_the_papers_items_take_their_arguments(name, items, entry, monkeypatch):
+    """A study is read and its lines are made; the rows of `reproduce` are in its study; other tools are parsed."""
+    for command, *arguments in commands_of_entry(entry):
+        if command == "fit":
+            continue  # parsed by test_each_is_parsed
+        understand([command, *arguments], monkeypatch)
+        if command == "study":
+            source = read_study(arguments[0])
+            assert source.source.startswith(name)
+            assert source.lines(Path("studies"))
+        if command == "reproduce":
+            rows = arguments[: arguments.index("--on")]
+            assert set(rows) <= {row.name for row in read_study("studies/published.yaml").rows}
+
+
+COMMANDS_OF_PAPERS = [words for *_, entry in PAPERS for words in commands_of_entry(entry)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", [words[1] for words in COMMANDS_OF_PAPERS if words[0] == "study"])
+def test_each_training_of_a_papers_study_is_parsed(study):
+    for line in read_study(study).lines(Path("studies")):
+        for step in line:
+            if step.words[0] == "fit":
+                Parsed(with_data_here(step.words))
