@@ -10,15 +10,18 @@ from html import escape
 from importlib.resources import files
 from math import log10
 
-WIDTH, HEIGHT = 760, 470
+WIDTH = 760
+HEIGHT = 470
 LEFT, RIGHT, TOP, BOTTOM = 46, 742, 14, 418
 """Edges of the plot, in pixels of the drawing."""
 WITHOUT_MASKS = 90
 """Horizontal position of the methods that use no masks."""
-FIRST_DECADE, LAST_DECADE = 4, 6
+FIRST_DECADE = 4
+LAST_DECADE = 6
 DECADES_FROM, DECADES_TO = 330, 700
 """Horizontal positions of 10 ** FIRST_DECADE and 10 ** LAST_DECADE masks."""
-LOWEST, HIGHEST = 0.30, 0.85
+LOWEST = 0.30
+HIGHEST = 0.85
 LABEL_HEIGHT = 14
 LAST_LABEL_RIGHT = 540
 """Points beyond this position have their label on the left."""
@@ -48,8 +51,9 @@ def annotated_scores() -> list[AnnotatedScore]:
     text = (files(__package__) / "annotations.csv").read_text("utf-8")
     scores = []
     for row in csv.DictReader(text.splitlines()):
-        known = AnnotatedScore(row["name"], row["network"], row["training"], int(row["masks"]), float(row["score"]))
-        scores.append(known)
+        masks = int(row["masks"])
+        score = float(row["score"])
+        scores.append(AnnotatedScore(row["name"], row["network"], row["training"], masks, score))
     return scores
 
 
@@ -71,8 +75,11 @@ def annotations_chart(scores: Sequence[AnnotatedScore]) -> str:
         parts.append(f'<text x="{x:.1f}" y="{BOTTOM + 20}" text-anchor="middle">{label}</text>')
     middle = (LEFT + RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{BOTTOM + 42}" text-anchor="middle">annotated masks in the training</text>')
-    for masks in dict.fromkeys(score.masks for score in scores):
-        parts += _points([score for score in scores if score.masks == masks])
+    positions: dict[int, list[AnnotatedScore]] = {}
+    for score in scores:
+        positions.setdefault(score.masks, []).append(score)
+    for of_position in positions.values():
+        parts += _points(of_position)
     parts.append("</svg>")
     return "".join(parts)
 

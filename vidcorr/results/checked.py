@@ -19,12 +19,16 @@ def plain(value: object) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, float):  # also numpy's
         return None if math.isnan(value) else float(value)
-    return value if value is None or isinstance(value, str | bool | int) else str(value)
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    return str(value)
 
 
 def _number(value: object) -> Any:
     """Return a number as JSON gives it back, and `math.nan` itself for None or NaN, so that equal results are equal."""
-    return math.nan if value is None or value != value else plain(value)
+    if value is None or value != value:
+        return math.nan
+    return plain(value)
 
 
 def as_tuple(value: object) -> Any:
@@ -50,6 +54,12 @@ class Exact(BaseModel):
 def first_mistake(error: ValidationError) -> str:
     """Return the field and the message of the first unknown key, else of the first mistake, as a single line."""
     mistakes = error.errors()
-    first = next((mistake for mistake in mistakes if mistake["type"] == "extra_forbidden"), mistakes[0])
-    message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-    return ": ".join([*filter(None, [".".join(map(str, first["loc"]))]), message])
+    first = mistakes[0]
+    message = first["msg"].removeprefix("Value error, ")
+    for mistake in mistakes:
+        if mistake["type"] == "extra_forbidden":
+            first = mistake
+            message = "unknown key"
+            break
+    field = ".".join(map(str, first["loc"]))
+    return ": ".join(filter(None, [field, message]))

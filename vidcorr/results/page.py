@@ -22,6 +22,7 @@ from .pictures.overlays import TRUTH_SUFFIX, Curve, plain_curves
 from .published import published_beside
 from .result import Result, Row
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference
+from .text_tables import bracketed
 
 BEFORE = "before training"
 """Name of the result before the first step."""
@@ -85,29 +86,31 @@ def write_report(
     main = result.main_scores()
     intervals = {}
     for key in main:
-        ends = result.interval(key)
-        if ends is not None:
-            intervals[key] = f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
+        ends = bracketed(result.interval(key))
+        if ends:
+            intervals[key] = ends.strip()
     compared = _before_training(folder, result)
     for name, other in beside.items():
         compared[name] = _loaded(name, other)
     others = [_beside(result, name, other, main) for name, other in compared.items()]
-    content = {
-        "result": result.model_dump(exclude={"rows", "without"}),
-        "network": str(result.network),
-        "command": shlex.join(result.provenance.command),
-        "main": main,
-        "intervals": intervals,
-        "how": f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences.",
-        "compared": f"Differences are this run minus the other, paired by sequence. {ABOUT_WEIGHTS}" if others else "",
-        "others": others,
-        "published": _published(result),
-        "animations": _animations(folder, result),
-        "rows": result.records(),
-    }
+    about_differences = ""
+    if others:
+        about_differences = f"Differences are this run minus the other, paired by sequence. {ABOUT_WEIGHTS}"
+    content: Json = {"result": result.model_dump(exclude={"rows", "without"})}
+    content["network"] = str(result.network)
+    content["command"] = shlex.join(result.provenance.command)
+    content["main"] = main
+    content["intervals"] = intervals
+    content["how"] = f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences."
+    content["compared"] = about_differences
+    content["others"] = others
+    content["published"] = _published(result)
+    content["animations"] = _animations(folder, result)
+    content["rows"] = result.records()
     text = json.dumps(plain(content), allow_nan=False).replace("<", "\\u003c")  # no text ends the script element
     path = folder / "report.html"
-    write_atomically(path, (files(__package__) / "page.html").read_text("utf-8").replace("DATA", text, 1))
+    template = (files(__package__) / "page.html").read_text("utf-8")
+    write_atomically(path, template.replace("DATA", text, 1))
     return path
 
 
@@ -116,7 +119,8 @@ def _published(result: Result) -> list[Json]:
     if not result.on_test_set:
         return []
     rows = []
-    for digest in dict.fromkeys(protocol.digest for protocol in result.protocols):
+    digests = [protocol.digest for protocol in result.protocols]
+    for digest in dict.fromkeys(digests):
         for paper in published_beside(result.benchmark, digest):
             rows.append({"name": f"{paper.name} ({paper.source})", "scores": dict(paper.scores)})
     return rows
@@ -141,7 +145,9 @@ def _before_training(folder: Path, result: Result) -> dict[str, Result]:
     if first is None or len(result.history) < 2 or result.history[0].step:
         return {}
     before = Result.load(first)
-    return {BEFORE: before} if before.history[-1:] == result.history[:1] else {}
+    if before.history[-1:] != result.history[:1]:
+        return {}
+    return {BEFORE: before}
 
 
 def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -> Json:
@@ -156,10 +162,11 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
     differences = {}
     if is_comparable:
         differences = {key: _difference(result, other, key) for key in compared}
+    protocols = ", ".join(protocol.name for protocol in other.protocols)
     return {
         "name": name,
         "scores": other.scores,
-        "protocols": ", ".join(protocol.name for protocol in other.protocols) or "none",
+        "protocols": protocols or "none",
         "same": is_comparable,
         "differences": differences,
         "history": [past.model_dump() for past in other.history],
@@ -174,13 +181,18 @@ def _shared_digests(result: Result) -> list[str]:
 
 def _difference(result: Result, other: Result, key: str) -> str:
     """Return the difference of two results in a score, in words."""
-    sequences = {row.name for row in result.rows}
+    change = None
     sample = result.sample(key)
     other_sample = other.sample(key)
-    if sequences != {row.name for row in other.rows} or sample is None or other_sample is None:
+    if _row_names(result) == _row_names(other) and sample is not None and other_sample is not None:
+        change = difference([sample], [other_sample])
+    if change is None:
         return "other sequences"
-    change = difference([sample], [other_sample])
-    return "other sequences" if change is None else change.in_points
+    return change.in_points
+
+
+def _row_names(result: Result) -> set[str]:
+    return {row.name for row in result.rows}
 
 
 def _animations(folder: Path, result: Result) -> list[Json]:
@@ -200,7 +212,9 @@ def _animations(folder: Path, result: Result) -> list[Json]:
         of_objects = []
         for number, score in sorted(objects.get(name, {}).items()):
             of_objects.append((number, palette[number % 256], score))
-        animation["name"] = f"{name} ({kind})" if kind else name
+        animation["name"] = name
+        if kind:
+            animation["name"] += f" ({kind})"
         animation["score"] = scores.get(name)
         animation["objects"] = of_objects
         animation["images"] = []
@@ -233,7 +247,9 @@ def scores_by_sequence(result: Result) -> tuple[dict[str, float], dict[str, dict
         if row.stage != result.rows[-1].stage:
             continue
         ranked = _ranked_values(result, row)
-        name = row.name if row.name in result.sequences else row.video  # an object may be followed by itself
+        name = row.video
+        if row.name in result.sequences:  # an object may be followed by itself
+            name = row.name
         values.setdefault(name, []).extend(ranked)
         if ranked and row.object.isdecimal() and name == row.video:
             objects.setdefault(name, {})[int(row.object)] = fmean(ranked)

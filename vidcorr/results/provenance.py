@@ -36,14 +36,11 @@ class Provenance(Exact):
 
             compiled = kernel() is not None
             if torch.cuda.is_available():
-                gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-        file = Path("/proc/cpuinfo")
-        lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
-        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+                gpus = list(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
         machine = {
             "system": platform.platform(),
             "python": platform.python_version(),
-            "processor": next(filter(None, names), "") or platform.processor() or platform.machine(),
+            "processor": _linux_processor() or platform.processor() or platform.machine(),
             "cores": os.cpu_count(),
             "compiled_search": compiled,
             "gpus": gpus,
@@ -56,3 +53,15 @@ class Provenance(Exact):
                 versions[package] = "not installed"
         date = datetime.now().astimezone().isoformat(timespec="seconds")
         return cls(date=date, command=tuple(sys.argv), machine=machine, versions=versions)
+
+
+def _linux_processor() -> str:
+    """Return the name of the processor from /proc/cpuinfo; empty where the file does not exist or names none."""
+    file = Path("/proc/cpuinfo")
+    if not file.is_file():
+        return ""
+    for line in file.read_text(errors="replace").splitlines():
+        key, _, name = line.partition(":")
+        if key.startswith("model name") and name.strip():
+            return name.strip()
+    return ""

@@ -76,10 +76,16 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
         functional.TrackingProtocol,
         functional.MatchingProtocol,
     )
-    source = name.partition("+")[0]
-    of_benchmark = [kind for kind in kinds if any(benchmark in known.values for known in kind.sources().values())]
-    of_source = [kind for kind in kinds if source in kind.sources()]  # for a benchmark under a new name
-    kind = (of_benchmark or of_source or kinds)[0]
+    source, _, _ = name.partition("+")
+    of_benchmark = []
+    of_source = []  # for a benchmark under a new name
+    for kind in kinds:
+        sources = kind.sources()
+        if any(benchmark in known.values for known in sources.values()):
+            of_benchmark.append(kind)
+        if source in sources:
+            of_source.append(kind)
+    kind = [*of_benchmark, *of_source, *kinds][0]
     return kind.named(name, benchmark, (kind.default_benchmark,))
 
 
@@ -130,7 +136,7 @@ def _read(row: dict[str, str]) -> Published:
 
 def _read_all() -> tuple[Published, ...]:
     text = (files(__package__) / "published.csv").read_text("utf-8")
-    return tuple(_read(row) for row in csv.DictReader(text.splitlines()))
+    return tuple(map(_read, csv.DictReader(text.splitlines())))
 
 
 PUBLISHED = _read_all()

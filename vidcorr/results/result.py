@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from statistics import fmean
@@ -18,7 +18,7 @@ from .checked import Exact, Facts, Items, Json, Score, Value, first_mistake, pla
 from .provenance import Provenance
 from .published import TEST_SETS
 from .statistics import Sample, interval
-from .text_tables import html_table, percent, print_table
+from .text_tables import bracketed, html_table, percent, print_table
 
 if TYPE_CHECKING:
     from ..functional.evaluation_protocol import EvaluationProtocol
@@ -96,6 +96,11 @@ class Row(Exact):
         return f"{self.video}_{self.object}" if self.object else self.video
 
 
+def videos_of(rows: Iterable[Row]) -> list[str]:
+    """Return the different videos of rows, in their order."""
+    return list(dict.fromkeys(row.video for row in rows))
+
+
 def leave_one_out(
     rows: Sequence[Row], scores: Callable[[Sequence[Row]], Mapping[str, float]]
 ) -> dict[str, dict[str, float]]:
@@ -106,7 +111,7 @@ def leave_one_out(
         scores: computes the scores of some rows, for example `Benchmark.scores`.
     """
     found: dict[str, dict[str, float]] = {}
-    for left_out in dict.fromkeys(row.video for row in rows):
+    for left_out in videos_of(rows):
         others = [row for row in rows if row.video != left_out]
         if others:
             for name, score in scores(others).items():
@@ -187,10 +192,9 @@ class Result(Exact):
     def __repr__(self) -> str:
         scores = []
         for key in self.main_scores():
-            ends = self.interval(key)
-            shown = f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" if ends else ""
-            scores.append(f"{key} {100 * self.scores[key]:.1f}{shown}")
-        return f"Result({self.benchmark}, {self.network}, {len(self.sequences)} sequences: {', '.join(scores)})"
+            scores.append(f"{key} {100 * self.scores[key]:.1f}{bracketed(self.interval(key))}")
+        measured = ", ".join(scores)
+        return f"Result({self.benchmark}, {self.network}, {len(self.sequences)} sequences: {measured})"
 
     def _repr_html_(self) -> str:
         """Return the scores for a notebook."""
@@ -205,14 +209,20 @@ class Result(Exact):
             stage, name = self.stage_of(key)
             lines.setdefault(f"{self.benchmark} {stage}".rstrip(), {})[name] = score
             columns[name] = None
-        cells = [[line, *(percent(scores.get(name)) for name in columns)] for line, scores in lines.items()]
+        cells = []
+        for line, scores in lines.items():
+            cells.append([line, *map(percent, map(scores.get, columns))])
         return ["", *columns], cells
 
     def print(self) -> None:
         """Print the network, the feature grid if known, and a line of scores per stage."""
         grids = self.data.get("grid", [])
-        shown = ", ".join([grids] if isinstance(grids, str) else grids)
-        print(f"{self.benchmark}: {self.network}{'; ' if shown else ''}{shown}")
+        if not isinstance(grids, str):
+            grids = ", ".join(grids)
+        about = f"{self.benchmark}: {self.network}"
+        if grids:
+            about += f"; {grids}"
+        print(about)
         if not self.scores:
             print("no ground truth, nothing to score")
             return
@@ -239,7 +249,8 @@ class Result(Exact):
         about = json.dumps(plain(self.model_dump(exclude={"rows"})), indent=1, allow_nan=False)
         lines = []
         for row in self.rows:
-            content = plain(row.model_dump(exclude=set() if row.counts else {"counts"}))
+            excluded = set() if row.counts else {"counts"}
+            content = plain(row.model_dump(exclude=excluded))
             lines.append("\n  " + json.dumps(content, allow_nan=False))
         rows = ",".join(lines)
         return about.removesuffix("\n}") + f',\n "rows": [{rows}]\n}}\n'
@@ -252,7 +263,9 @@ class Result(Exact):
             ValueError: if the file is not a result, or is damaged; the message names the file and the field.
         """
         path = Path(path)
-        file = path if path.name == RESULTS_FILE else path / RESULTS_FILE
+        file = path / RESULTS_FILE
+        if path.name == RESULTS_FILE:
+            file = path
         try:
             return cls.model_validate(json.loads(file.read_text(encoding="utf-8")))
         except ValidationError as error:
@@ -267,9 +280,12 @@ class Result(Exact):
         several = any(row.stage for row in self.rows)
         lines: list[Json] = []
         for row in self.rows:
-            if row.values:
-                stage = {"Stage": row.stage} if several else {}
-                lines.append({**stage, "Sequence": row.name, **plain(row.values)})
+            if not row.values:
+                continue
+            line = {"Sequence": row.name, **plain(row.values)}
+            if several:
+                line = {"Stage": row.stage, **line}
+            lines.append(line)
         return lines
 
     # What readers ask
@@ -291,7 +307,9 @@ class Result(Exact):
     def main_scores(self) -> list[str]:
         """Return the keys of at most three scores: first the first, then scores that rank sequences, then others."""
         ranking = [key for key in self.scores if key.rpartition("/")[2] in self.shown.ranked_by]
-        return list(dict.fromkeys([*list(self.scores)[:1], *ranking, *self.scores]))[:3]
+        first = list(self.scores)[:1]
+        by_importance = dict.fromkeys([*first, *ranking, *self.scores])
+        return list(by_importance)[:3]
 
     def stage_of(self, key: str) -> tuple[str, str]:
         """Split the key of a score into the names of stage and score: `res4/J-Mean` into `res4` and `J-Mean`."""
@@ -312,24 +330,35 @@ class Result(Exact):
         videos: dict[str, list[float]] = {}
         for row in self.rows:
             if row.stage == stage:
-                cells = [row.values.get(column) for column in columns]
-                numbers = [cell for cell in cells if isinstance(cell, int | float)]
+                numbers = [cell for cell in map(row.values.get, columns) if isinstance(cell, int | float)]
                 if len(numbers) < len(columns):
                     return {}
                 videos.setdefault(row.video, []).append(fmean(numbers))
         return videos
 
     def interval(self, key: str) -> tuple[float, float] | None:
-        """Compute the 95 % interval of a score over sequences, see `statistics.interval`; None without a `sample`."""
+        """Compute the 95 % interval of a score over sequences.
+
+        Args:
+            key: a key of `scores`.
+
+        Returns:
+            Lower and upper end; None with fewer than four sequences, or without values by sequence.
+        """
         sample = self.sample(key)
-        return interval([sample], self.stage_of(key)[1]) if sample else None
+        if sample is None:
+            return None
+        _, score = self.stage_of(key)
+        return interval([sample], score)
 
     def sample(self, key: str) -> Sample | None:
         """Return a score as a sample of sequences; None if the result has no values by sequence for it."""
         if key in self.without:
             return Sample(self.scores[key], self.without[key], self.network.seed)
         values = self.values(key)
-        return Sample.of_means(values, self.network.seed) if values else None
+        if not values:
+            return None
+        return Sample.of_means(values, self.network.seed)
 
 
 def has_result(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from html import escape
 from importlib.resources import files
-from itertools import combinations
+from itertools import chain, combinations
 from math import isnan
 from pathlib import Path
 from urllib.parse import quote
@@ -70,8 +70,10 @@ def write_results_page(records: Sequence[Record], folder: str | Path) -> Path:
     parts = [_contents(sections)]
     for number, ((benchmark, digest), of_section) in enumerate(sections.items(), start=1):
         parts.append(_section(number, benchmark, digest, of_section, doubled, folder))
-    for benchmark in dict.fromkeys(benchmark for benchmark, _ in sections):
-        used = {digest for name, digest in sections if name == benchmark}
+    digests: dict[str, set[str]] = {}
+    for benchmark, digest in sections:
+        digests.setdefault(benchmark, set()).add(digest)
+    for benchmark, used in digests.items():
         parts.append(_other_protocols(benchmark, used))
     parts.append(_figure())
     template = (files(__package__) / "results_page.html").read_text("utf-8")
@@ -125,7 +127,9 @@ def _section(
     """Return the section of a benchmark and protocol, with a table for each set of data and sequences."""
     protocol = records[0].stage.protocol
     name = protocol.shared_name or protocol.name
-    title = f"{benchmark}: {name}" if name else f"{benchmark}, no protocol"
+    title = f"{benchmark}, no protocol"
+    if name:
+        title = f"{benchmark}: {name}"
     parts = [f'<section id="section-{number}"><h2>{escape(title)}</h2>']
     if digest:
         parts.append(f'<p class="note">protocol digest <code>{escape(digest)}</code></p>')
@@ -140,8 +144,10 @@ def _section(
         if is_whole:
             rows += published
             published = []
-        names = f" · names {column.names}" if column.names else ""
-        parts.append(f"<h3>{escape(column.conditions + names)}</h3>{_table(rows)}")
+        heading = column.conditions
+        if column.names:
+            heading += f" · names {column.names}"
+        parts.append(f"<h3>{escape(heading)}</h3>{_table(rows)}")
     if published:
         parts.append(f"<h3>published, whole test set: other data than above</h3>{_table(published)}")
     parts.append("</section>")
@@ -150,10 +156,12 @@ def _section(
 
 def _protocol_facts(records: Sequence[Record]) -> str:
     """Return the fields and the source of a section's protocols, folded."""
-    protocols = {record.stage.protocol.digest: record.stage.protocol for record in records}
     facts = []
-    for protocol in protocols.values():
-        if protocol.name:
+    told = set()
+    for record in records:
+        protocol = record.stage.protocol
+        if protocol.name and protocol.digest not in told:
+            told.add(protocol.digest)
             facts.append(f"<p>{escape(protocol.name)} · digest <code>{escape(protocol.digest)}</code></p>")
             facts.append(_facts_table(protocol.fields))
     source = records[0].result.protocol_source
@@ -175,26 +183,24 @@ def _measured_rows(records: Sequence[Record], doubled: set[str], folder: Path) -
     """Return the rows of comparable results: a network over its seeds."""
     rows = []
     for name, cells in tabulate(records).rows.items():
-        by_score = {cell.records[0].column.score: cell for cell in cells.values()}
-        members: dict[Path, Record] = {}
-        for cell in by_score.values():
-            for record in cell.records:
-                members.setdefault(record.place, record)
-        runs = list(members.values())
-        shown = escape(name)
-        if runs[0].name in doubled:
-            shown += f' <span class="badge warn">{OTHER_WEIGHTS}</span>'
-        content = {"network": shown}
+        content = {"network": escape(name)}
         values = {}
-        for score, cell in by_score.items():
+        members: dict[Path, Record] = {}
+        for cell in cells.values():
+            score = cell.records[0].column.score
             content[score] = _score(cell)
             if not isnan(cell.mean):
                 values[score] = cell.mean
-        content["seeds"] = _lines("–" if run.seed is None else str(run.seed) for run in runs)
-        content["weights"] = _lines(_code(run.result.network.digest or "unknown") for run in runs)
+            for record in cell.records:
+                members.setdefault(record.place, record)
+        runs = list(members.values())
+        if runs[0].name in doubled:
+            content["network"] += f' <span class="badge warn">{OTHER_WEIGHTS}</span>'
+        content["seeds"] = _lines(map(_seed, runs))
+        content["weights"] = _lines(map(_weights, runs))
         content["stage, stride"] = escape(_features(runs[0]))
-        content[RULES_OR_SOURCE] = _lines(escape(_rules(run)) for run in runs)
-        content["date"] = _lines(_date(run) for run in runs)
+        content[RULES_OR_SOURCE] = _lines(map(_rules, runs))
+        content["date"] = _lines(map(_date, runs))
         content["command"] = _commands(runs)
         content["run"] = _lines(_link(run, folder) for run in runs)
         rows.append(Row(content, values))
@@ -203,12 +209,7 @@ def _measured_rows(records: Sequence[Record], doubled: set[str], folder: Path) -
 
 def _score(cell: Cell) -> str:
     """Return a score with its spread over seeds and its interval."""
-    text = f"<b>{percent(cell.mean)}</b>"
-    if len(cell.scores) > 1:
-        text += f" ± {percent(cell.deviation)}"
-    ends = cell.interval
-    if ends is not None:
-        text += f" [{percent(ends[0])}, {percent(ends[1])}]"
+    text = cell.with_uncertainty(f"<b>{percent(cell.mean)}</b>")
     return text.replace("-", "−")
 
 
@@ -221,10 +222,18 @@ def _code(text: str) -> str:
     return f"<code>{escape(text)}</code>"
 
 
+def _seed(record: Record) -> str:
+    return "–" if record.seed is None else str(record.seed)
+
+
+def _weights(record: Record) -> str:
+    return _code(record.result.network.digest or "unknown")
+
+
 def _features(record: Record) -> str:
     """Return the feature map of a row and what the network brought: its stride and normalisation."""
     parts = [record.stage.layer, record.stride_and_normalisation]
-    return ", ".join(part for part in parts if part) or "–"
+    return ", ".join(filter(None, parts)) or "–"
 
 
 def _rules(record: Record) -> str:
@@ -238,7 +247,7 @@ def _rules(record: Record) -> str:
     version = record.result.provenance.versions.get("vidcorr", "")
     if version:
         parts.append(f"vidcorr {version}")
-    return " ".join(parts) or "–"
+    return escape(" ".join(parts) or "–")
 
 
 def _date(record: Record) -> str:
@@ -249,7 +258,7 @@ def _date(record: Record) -> str:
 
 def _commands(runs: Sequence[Record]) -> str:
     """Return the commands of a row's runs, folded if there are several."""
-    commands = list(dict.fromkeys(_command(run) for run in runs))
+    commands = list(dict.fromkeys(map(_command, runs)))
     if len(commands) == 1:
         return commands[0]
     return f"<details><summary>{len(commands)} commands</summary>{''.join(commands)}</details>"
@@ -299,11 +308,13 @@ def _published_row(published: Published) -> Row:
     for score, value in published.scores.items():
         content[score] = f"<b>{percent(value)}</b>"
     stride = _known_protocol(published.protocol, published.benchmark).fields.get("feature_stride")
-    content["stage, stride"] = f"stride {escape(str(stride))}" if stride else "–"
+    content["stage, stride"] = "–"
+    if stride:
+        content["stage, stride"] = f"stride {escape(str(stride))}"
     content["weights"] = escape(published.weights)
-    source = escape(f"{published.source}; {published.stated}")
-    doubt = f'<span class="doubt">doubt: {escape(published.doubt)}</span>' if published.doubt else ""
-    content[RULES_OR_SOURCE] = f"{source}{doubt}"
+    content[RULES_OR_SOURCE] = escape(f"{published.source}; {published.stated}")
+    if published.doubt:
+        content[RULES_OR_SOURCE] += f'<span class="doubt">doubt: {escape(published.doubt)}</span>'
     return Row(content, dict(published.scores), is_published=True)
 
 
@@ -317,24 +328,24 @@ KINDS = {"weights": "some", RULES_OR_SOURCE: "long"}
 
 def _table(rows: Sequence[Row]) -> str:
     """Return a table with a column for every score and detail of its rows, in the order of the first row."""
-    used = list(dict.fromkeys(head for row in rows for head in row.cells))
+    used = dict.fromkeys(chain.from_iterable(row.cells for row in rows))
     scores = [head for head in used if head not in ("network", *DETAILS)]
-    heads = ["network", *scores, *(head for head in DETAILS if head in used)]
+    details = [head for head in DETAILS if head in used]
+    heads = ["network", *scores, *details]
     titles = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
-    lines = []
+    lines = ""
     for row in rows:
-        cells = []
+        cells = ""
         for head in heads:
-            kind = f' class="{KINDS[head]}"' if head in KINDS else ""
+            attributes = ""
             if head in scores:
-                kind = ' class="score"'
-            value = ""
-            if head in scores:
-                value = f' data-value="{row.values.get(head, "")}"'
-            cells.append(f"<td{kind}{value}>{row.cells.get(head, '')}</td>")
+                attributes = f' class="score" data-value="{row.values.get(head, "")}"'
+            elif head in KINDS:
+                attributes = f' class="{KINDS[head]}"'
+            cells += f"<td{attributes}>{row.cells.get(head, '')}</td>"
         kind = ' class="published"' if row.is_published else ""
-        lines.append(f"<tr{kind}>{''.join(cells)}</tr>")
-    body = f"<thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody>"
+        lines += f"<tr{kind}>{cells}</tr>"
+    body = f"<thead><tr>{titles}</tr></thead><tbody>{lines}</tbody>"
     return f'<div class="scroll" tabindex="0"><table class="rows">{body}</table></div>'
 
 

@@ -23,13 +23,16 @@ finds a difference that the test of independent seeds mostly misses.
 
 from collections.abc import Mapping, Sequence
 from math import isfinite, isnan, nan, sqrt
+from operator import sub
 from statistics import fmean, pvariance, variance
 from typing import NamedTuple
 
 ScoresBySequence = Mapping[str, Sequence[float]]
 """Sequence → scores of its objects, in [0, 1]; NaN if undefined."""
-FEWEST_SEEDS, FEWEST_SEQUENCES = 3, 4
-"""Fewest seeds for a statement about the training behind a score, and fewest sequences for an interval."""
+FEWEST_SEEDS = 3
+"""Fewest seeds for a statement about the training behind a score."""
+FEWEST_SEQUENCES = 4
+"""Fewest sequences for an interval."""
 HOW = "Student's, jackknife over sequences; the objects of a sequence stay together"
 """Method of the intervals, printed under tables."""
 ABOUT_WEIGHTS = "The p of rows with one run is about these weights, not about how they were trained."
@@ -59,11 +62,11 @@ class Sample(NamedTuple):
         known = {name: list(filter(isfinite, values)) for name, values in videos.items()}
         total = sum(map(sum, known.values()))
         objects = sum(map(len, known.values()))
-        without = {}
+        without = dict.fromkeys(videos, nan)
         for name, values in known.items():
             others = objects - len(values)
-            is_defined = bool(values) and others > 0
-            without[name] = (total - sum(values)) / others if is_defined else nan
+            if values and others > 0:
+                without[name] = (total - sum(values)) / others
         return cls(mean_score(videos), without, seed)
 
 
@@ -90,12 +93,15 @@ class Difference(NamedTuple):
         mean = f"{100 * self.mean:+.1f}"
         if self.low is None or self.high is None:
             return mean
-        return f"{mean} [{100 * self.low:+.1f}, {100 * self.high:+.1f}], p {self.p:.2g}"
+        ends = f"{100 * self.low:+.1f}, {100 * self.high:+.1f}"
+        return f"{mean} [{ends}], p {self.p:.2g}"
 
     @property
     def in_points(self) -> str:
         """The figures, and the reason why the test is missing."""
-        return f"{self.figures} ({self.lacks}: not tested)" if self.lacks else self.figures
+        if not self.lacks:
+            return self.figures
+        return f"{self.figures} ({self.lacks}: not tested)"
 
 
 def interval(runs: Sequence[Sample], score: str = "") -> tuple[float, float] | None:
@@ -112,7 +118,7 @@ def interval(runs: Sequence[Sample], score: str = "") -> tuple[float, float] | N
     variances = _over_sequences(runs)
     if variances is None or variances[1] + 1 < FEWEST_SEQUENCES:
         return None
-    scores = [run.score for run in runs]
+    scores = _scores(runs)
     parts = [variances]
     if len(runs) >= FEWEST_SEEDS:
         parts.append(_over_seeds(scores))
@@ -146,8 +152,8 @@ def difference(
     variances = _over_sequences(first, second)
     if variances is None:
         return None
-    of_first = [run.score for run in first]
-    of_second = [run.score for run in second]
+    of_first = _scores(first)
+    of_second = _scores(second)
     mean = fmean(of_first) - fmean(of_second)
     of_trainings = []
     if trained[0]:
@@ -159,8 +165,12 @@ def difference(
     if variances[1] + 1 < FEWEST_SEQUENCES:
         return Difference(mean, lacks=f"fewer than {FEWEST_SEQUENCES} sequences")
     if pairs:
-        of_trainings = [[one.score - other.score for one, other in pairs]]
+        of_trainings = [list(map(sub, of_first, of_second))]
     return Difference(*_students(mean, [variances, *map(_over_seeds, of_trainings)]))
+
+
+def _scores(runs: Sequence[Sample]) -> list[float]:
+    return [run.score for run in runs]
 
 
 def _pairs(first: Sequence[Sample], second: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
@@ -171,7 +181,9 @@ def _pairs(first: Sequence[Sample], second: Sequence[Sample]) -> list[tuple[Samp
     for seed, run in ours.items():
         if seed is not None and seed in theirs:
             pairs.append((run, theirs[seed]))
-    return pairs if len(pairs) >= FEWEST_SEEDS else []
+    if len(pairs) < FEWEST_SEEDS:
+        return []
+    return pairs
 
 
 def _students(mean: float, parts: Sequence[tuple[float, int]]) -> tuple[float, float, float, float]:
@@ -193,7 +205,8 @@ def _students(mean: float, parts: Sequence[tuple[float, int]]) -> tuple[float, f
     freedom = total**2 / squares
     error = sqrt(total)
     half = float(stdtrit(freedom, 0.975)) * error
-    return mean, mean - half, mean + half, float(2 * stdtr(freedom, -abs(mean) / error))
+    p = 2 * stdtr(freedom, -abs(mean) / error)
+    return mean, mean - half, mean + half, float(p)
 
 
 def _over_seeds(scores: Sequence[float]) -> tuple[float, int]:
@@ -217,7 +230,9 @@ def _over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> t
     if len(known) < 2:
         return None
     spread = (len(known) - 1) * pvariance(known)
-    return (spread if spread > 1e-24 else 0.0), len(known) - 1  # equal values differ by rounding
+    if spread <= 1e-24:  # equal values differ by rounding
+        spread = 0.0
+    return spread, len(known) - 1
 
 
 def _mean_without(runs: Sequence[Sample], name: str) -> float:
@@ -235,4 +250,6 @@ def mean_score(videos: ScoresBySequence) -> float:
     known = []
     for values in videos.values():
         known += [value for value in values if not isnan(value)]
-    return fmean(known) if known else nan
+    if not known:
+        return nan
+    return fmean(known)
