@@ -32,7 +32,7 @@ def bracketed(ends: tuple[float, float] | None) -> str:
 
 def latex_text(text: str) -> str:
     """Return text with LaTeX's letters escaped."""
-    return text.translate(str.maketrans(LATEX))
+    return "".join(LATEX.get(letter, letter) for letter in text)
 
 
 def _one_line(cell: str) -> str:
