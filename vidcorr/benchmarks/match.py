@@ -128,12 +128,11 @@ class MatchBenchmark(Benchmark):
     def draws(self) -> dict[str, list[str]]:
         """The names of the pairs over which scores are averaged: "" for all, and per level of difficulty."""
         protocol: Any = self.protocol
-        names = [pair.name for pair in self.pairs]
         categories = [pair.category for pair in self.pairs]
         difficulties = [pair.difficulty for pair in self.pairs]
         names_of_draws: dict[str, list[str]] = {}
         for draw, indices in draws(categories, difficulties, protocol).items():
-            names_of_draws[draw] = [names[index] for index in indices]
+            names_of_draws[draw] = [self.pairs[index].name for index in indices]
         return names_of_draws
 
     @cached_property

@@ -57,7 +57,7 @@ class CommandLine:
 
     def names_in(self, section: str) -> bool:
         """Return whether a config or flag sets anything of a section, such as `model`."""
-        return any(name == section or name.startswith(f"{section}.") for name, _ in self.options)
+        return any(name.partition(".")[0] == section for name, _ in self.options)
 
     @property
     def config_words(self) -> list[str]:
@@ -101,8 +101,7 @@ def read_command_line(args: Sequence[str]) -> CommandLine:
     command = args[0]
     of_fit = argparse.Namespace(every=None, before=False)
     given, flags = own_flags(command).parse_known_args(args[1:], of_fit)
-    contents = [read_yaml(name) for name in given.config]
-    return CommandLine(command, contents, given, flags)
+    return CommandLine(command, list(map(read_yaml, given.config)), given, flags)
 
 
 def own_flags(command: str) -> argparse.ArgumentParser:
@@ -140,4 +139,6 @@ def _of_words(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     for word, following in zip(words, [*words, ""][1:], strict=True):
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
-            yield name.replace(".init_args", ""), value if equals else following
+            if not equals:
+                value = following
+            yield name.replace(".init_args", ""), value

@@ -88,10 +88,11 @@ def _count_values(node: Node | None, counted: dict[int, float]) -> float:
         return 1
     if id(node) not in counted:
         counted[id(node)] = math.inf
-        parts = node.value
-        if node.id == "mapping":
-            parts = [value for _, value in parts]
-        counted[id(node)] = 1 + sum(_count_values(part, counted) for part in parts)
+        total = 1.0
+        for part in node.value:
+            value = part[1] if node.id == "mapping" else part
+            total += _count_values(value, counted)
+        counted[id(node)] = total
     return counted[id(node)]
 
 
@@ -166,7 +167,9 @@ class Configured:
 
     def without_changes(self) -> Configured:
         """Return the benchmark without the changes of its protocol."""
-        return replace(self, arguments={key: value for key, value in self.arguments.items() if key != "changes"})
+        arguments = dict(self.arguments)
+        arguments.pop("changes", None)
+        return replace(self, arguments=arguments)
 
     def build(self, **changes: object) -> Benchmark:
         """Return the benchmark.
@@ -208,7 +211,7 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
         UsageError: for an unknown name, or a config that cannot be read or names no benchmark.
         ValueError: for a missing folder.
     """
-    return [_read_benchmark(text) for text in texts]
+    return list(map(_read_benchmark, texts))
 
 
 def _read_benchmark(text: str) -> Configured:
@@ -272,8 +275,10 @@ def callback_entries(flags: argparse.Namespace) -> list[ConfigArguments]:
         raise UsageError("--stride: a single stride here; vidcorr evaluate takes several")
     configured = read_on(flags.on)
     common: ConfigArguments = {}
-    if flags.stage:
-        common["stage"] = flags.stage[0] if len(flags.stage) == 1 else flags.stage
+    if len(flags.stage) == 1:
+        common["stage"] = flags.stage[0]
+    elif flags.stage:
+        common["stage"] = flags.stage
     if flags.stride:
         common["stride"] = flags.stride[0]
     if flags.limit:
@@ -283,7 +288,8 @@ def callback_entries(flags: argparse.Namespace) -> list[ConfigArguments]:
         schedule["every_n_epochs"] = flags.every
     if flags.before:
         schedule["before_training"] = True
-    choices = choose_protocols([each.kind for each in configured], flags.protocol, read_changes(flags.change))
+    kinds = [each.kind for each in configured]
+    choices = choose_protocols(kinds, flags.protocol, read_changes(flags.change))
     entries = []
     for each, choice in zip(configured, choices, strict=True):
         for arguments in choice.arguments(each):
@@ -343,13 +349,11 @@ def read_value(text: str, option: str) -> Any:
 
 def views_of(networks: Sequence[NetworkSpec], stages: Sequence[str], strides: Sequence[int]) -> list[NetworkSpec]:
     """Return the networks at every stage and stride; without stages or strides they keep their own."""
-    views: dict[str, Sequence[Any]] = {"stage": stages, "stride": strides}
-    given = {name: values for name, values in views.items() if values}
-    found: list[NetworkSpec] = []
+    views: list[NetworkSpec] = []
     for network in networks:
-        for choice in product(*given.values()):
-            found.append(replace(network, **dict(zip(given, choice, strict=True))))
-    return found
+        for stage, stride in product(stages or [network.stage], strides or [network.stride]):
+            views.append(replace(network, stage=stage, stride=stride))
+    return views
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

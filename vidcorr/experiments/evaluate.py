@@ -7,10 +7,11 @@ import functools
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
 from io import StringIO
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def evaluate(
     """
     specs = with_unique_rows(map(NetworkSpec.of, networks))
     read_now = [replace(benchmark) for benchmark in benchmarks]  # data in memory may be older than the files
-    jobs = [Job(spec, benchmark, benchmark.protocol) for spec in specs for benchmark in read_now]
+    jobs = [Job(spec, benchmark, benchmark.protocol) for spec, benchmark in product(specs, read_now)]
     return run_jobs(jobs, output, base)
 
 
@@ -119,8 +120,9 @@ def with_unique_rows(networks: Iterable[NetworkSpec]) -> list[NetworkSpec]:
     unique = []
     for alike in taken.values():
         for number, network in enumerate(alike, start=1):
-            is_second = number > 1 and not network.is_named
-            unique.append(replace(network, name=f"{network.name} ({number})") if is_second else network)
+            if number > 1 and not network.is_named:
+                network = replace(network, name=f"{network.name} ({number})")
+            unique.append(network)
     return unique
 
 
@@ -145,7 +147,7 @@ def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
         results = runner.run(jobs)
         table = table_of(results, base)
         if rank == 0:
-            places = {runner.place(job) for job in jobs}
+            places = set(map(runner.place, jobs))
             show(table, results, places, Path(output), base, runner.elsewhere)
             write_pages(results, runner.place)
     runner.raise_failures(len(jobs))
@@ -207,28 +209,39 @@ class Runner:
         """
         with Ranks() as ranks:
             with ranks.together():
-                different = list({job.folder: job for job in jobs}.values())
-            folders_of_ranks = set(ranks.gather(tuple(job.folder for job in different)))
-            if len(folders_of_ranks) > 1:
+                different = {job.folder: job for job in jobs}
+            folders_of_ranks = ranks.gather(tuple(different))
+            if len(set(folders_of_ranks)) > 1:
                 raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
-            done = {job.folder for job in different if self.holds(job)}
-            done = ranks.gather(done)[0]  # the first rank decides
-            missing = [job for job in different if job.folder not in done]
+            missing = dict(different)
+            done: list[Job] = []
+            for folder in ranks.gather(self._done(different))[0]:  # the first rank decides
+                done.append(missing.pop(folder))
             with ranks.together():
-                self._check(missing)
-            passes = passes_of(missing)
-            self._say_reused([job for job in different if job.folder in done])
+                self._check(missing.values())
+            passes = passes_of(list(missing.values()))
+            self._say_reused(done)
             if len(different) > 1:
                 reused = f", {len(done)} are done" if done else ""
                 print(f"{len(different)} jobs{reused}; {len(passes)} passes over the videos", flush=True)
             for number, jobs_of_pass in enumerate(passes, start=1):
                 self._run_pass(ranks, jobs_of_pass, f"[{number}/{len(passes)}]")
-        self.elsewhere = [job for job in different if not self.holds(job) and job not in self.failures]
+        done_now = self._done(different)
+        self.elsewhere = []
+        for folder, job in different.items():
+            if folder not in done_now and job not in self.failures:
+                self.elsewhere.append(job)
         return {job: Result.load(self.place(job)) for job in jobs if self.holds(job)}
+
+    def _done(self, jobs: Mapping[str, Job]) -> list[str]:
+        """Return the folders of the jobs that are done."""
+        return [folder for folder, job in jobs.items() if self.holds(job)]
 
     def _say_reused(self, jobs: Sequence[Job]) -> None:
         """Print which results are reused, and when they were made."""
-        dates = {job: Result.load(self.place(job)).provenance.date or "an unknown date" for job in jobs}
+        dates: dict[Job, str] = {}
+        for job in jobs:
+            dates[job] = Result.load(self.place(job)).provenance.date or "an unknown date"
         if len(jobs) <= MOST_LINES:
             for job, date in dates.items():
                 print(f"{job.title}: reused, made on {date}", flush=True)
@@ -248,7 +261,7 @@ class Runner:
             lines = "; ".join(f"{job.title}: {error}" for job, error in self.failures.items())
             raise ValueError(f"{len(self.failures)} of {jobs} jobs failed: {lines}")
 
-    def _check(self, jobs: Sequence[Job]) -> None:
+    def _check(self, jobs: Iterable[Job]) -> None:
         """Build all networks and features once, to report mistakes before any work.
 
         Raises:
@@ -288,7 +301,7 @@ class Runner:
             except Exception as error:  # of any type: the other jobs still run
                 if isinstance(error, LostRank) or (isinstance(error, OSError) and error.errno in DISK):
                     raise
-                self.failures |= {job: _line(error) for job in jobs}
+                self.failures |= dict.fromkeys(jobs, _line(error))
                 print(f"{_title(jobs)} failed: {_line(error)}", flush=True)
             else:
                 print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
@@ -351,7 +364,9 @@ def _matches(job: Job) -> tuple[str, ...]:
 
 def _title(jobs: Sequence[Job]) -> str:
     """Return the title of the first job, and the number of the others."""
-    return jobs[0].title + (f" and {len(jobs) - 1} more protocols" if len(jobs) > 1 else "")
+    if len(jobs) == 1:
+        return jobs[0].title
+    return f"{jobs[0].title} and {len(jobs) - 1} more protocols"
 
 
 def _line(error: BaseException) -> str:

@@ -224,7 +224,7 @@ def figure_of(
     found = _results_of(results)
     configured = _benchmark_of(found, on)
     of_name = {sequence.name: sequence for sequence in configured.build().data_set}
-    chosen = sequences or _first_shared(result for _, _, result in found)
+    chosen = sequences or _first_shared(found)
     methods = _methods_of(found)
     blocks: list[FigureBlock] = []
     for name in chosen:
@@ -266,7 +266,7 @@ def _block(drawing: Drawing, methods: Sequence[Method], frames: Sequence[int]) -
     rows: dict[str, list[Picture]] = {}
     for method in methods:
         rows[method.name] = [drawing.found(method, t) for t in frames]
-    rows[TRUTH] = [drawing.truth(t) for t in frames]
+    rows[TRUTH] = list(map(drawing.truth, frames))
     heads = [f"frame {t}" for t in frames]
     heads[0] = f"{name}, {heads[0]}"
     return FigureBlock(heads, rows)
@@ -279,13 +279,16 @@ def _results_of(texts: Sequence[str | Path]) -> list[tuple[str, Path, Result]]:
         ValueError: if the results are of several benchmarks.
     """
     found: list[tuple[str, Path, Result]] = []
+    benchmarks: set[str] = set()
     for text in texts:
         name, results = results_in(text)
         for folder, result in last_evaluations(results).items():
             found.append((name, folder, result))
-    benchmarks = sorted({result.benchmark for _, _, result in found})
+            benchmarks.add(result.benchmark)
     if len(benchmarks) > 1:
-        raise ValueError(f"figure: results of {', '.join(benchmarks)}; a figure shows one benchmark: name its folders")
+        raise ValueError(
+            f"figure: results of {', '.join(sorted(benchmarks))}; a figure shows one benchmark: name its folders"
+        )
     return found
 
 
@@ -302,24 +305,29 @@ def _methods_of(found: Sequence[tuple[str, Path, Result]]) -> list[Method]:
     methods: list[Method] = []
     for name, folder, result in found:
         for key, stage in result.stages.items():
-            words = [name or str(result.network), key if len(result.stages) > 1 else ""]
-            methods.append(Method(", ".join(filter(None, words)), folder / key, stage.protocol.fields))
+            row = name or str(result.network)
+            if key and len(result.stages) > 1:
+                row = f"{row}, {key}"
+            methods.append(Method(row, folder / key, stage.protocol.fields))
     names = [method.name for method in methods]
     unique: list[Method] = []
     for method in methods:
-        is_repeated = names.count(method.name) > 1 or method.name == TRUTH
-        unique.append(replace(method, name=f"{method.name} ({method.folder})") if is_repeated else method)
+        if names.count(method.name) > 1 or method.name == TRUTH:
+            method = replace(method, name=f"{method.name} ({method.folder})")
+        unique.append(method)
     return unique
 
 
-def _first_shared(results: Iterable[Result]) -> list[str]:
+def _first_shared(found: Sequence[tuple[str, Path, Result]]) -> list[str]:
     """Return the first sequences that all results have.
 
     Raises:
         ValueError: if they share none.
     """
-    first, *others = results
-    shared = [name for name in first.sequences if all(name in other.sequences for other in others)]
+    _, _, first = found[0]
+    shared = list(first.sequences)
+    for _, _, result in found:
+        shared = [name for name in shared if name in result.sequences]
     if not shared:
         raise ValueError("figure: the results have no sequence in common; evaluate them on the same data")
     return shared[:SHOWN]
@@ -328,7 +336,9 @@ def _first_shared(results: Iterable[Result]) -> list[str]:
 def _few(names: Iterable[object]) -> str:
     """Return the first few names."""
     texts = list(map(str, names))
-    return ", ".join(texts[:5]) + (", …" if len(texts) > 5 else "")
+    if len(texts) > 5:
+        texts[5:] = ["…"]
+    return ", ".join(texts)
 
 
 def _grey(sequence: FrameSequence, t: int) -> Picture:

@@ -72,8 +72,10 @@ def named_grid(
         ValueError: for an unknown name, or a source without values for the benchmark.
     """
     if list(names) == ["all"]:
-        known = kind.sources().items()
-        names = [name for name, source in known if {benchmark, *like} & source.values.keys()]
+        names = []
+        for name, source in kind.sources().items():
+            if not source.values.keys().isdisjoint((benchmark, *like)):
+                names.append(name)
     return [kind.named(name, benchmark, like) for name in dict.fromkeys(names)]
 
 

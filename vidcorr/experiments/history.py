@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..results.result import Result
+from ..results.result import Protocol, Result
 from .table import last_evaluations, results_in
 
 
@@ -43,20 +43,9 @@ def _rows(name: str, place: Path, result: Result, scores: Sequence[str]) -> list
             stage, score = result.stage_of(key)
             if scores and score not in scores:
                 continue
-            protocol = result.stages[stage].protocol if stage in result.stages else None
-            rows.append(
-                {
-                    "row": name,
-                    "seed": result.network.seed,
-                    "benchmark": result.benchmark,
-                    "protocol": protocol.name if protocol else "",
-                    "digest": protocol.digest if protocol else "",
-                    "stage": stage,
-                    "score": score,
-                    "epoch": past.epoch,
-                    "step": past.step,
-                    "value": value,
-                    "folder": str(place),
-                }
-            )
+            protocol = result.stages[stage].protocol if stage in result.stages else Protocol()
+            training = {"row": name, "seed": result.network.seed}
+            column = {"benchmark": result.benchmark, "protocol": protocol.name, "digest": protocol.digest}
+            found = {"stage": stage, "score": score, "epoch": past.epoch, "step": past.step, "value": value}
+            rows.append(training | column | found | {"folder": str(place)})
     return rows

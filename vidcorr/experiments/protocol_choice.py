@@ -52,8 +52,10 @@ class ProtocolChoice:
 
 def _default_of(kind: type, argument: str) -> object:
     """Return the default of a dataclass's argument; None without such an argument."""
-    defaults = {field.name: field.default for field in fields(kind)}
-    return defaults.get(argument)
+    for field in fields(kind):
+        if field.name == argument:
+            return field.default
+    return None
 
 
 def choose_protocols(
@@ -81,9 +83,10 @@ def choose_protocols(
         fit = [name for name in dict.fromkeys(names) if _has_values(protocols, name, data)]
         for name in fit:
             protocols.named(name, data[0], data[1:])  # a wrong field in the name
-        has = _field_names(protocols)
-        taken = {field: value for field, value in changes.items() if field in has}
-        choices.append(ProtocolChoice(fit, taken, [] if fit else names))
+        known_fields = _field_names(protocols)
+        taken = {field: value for field, value in changes.items() if field in known_fields}
+        refused = [] if fit else names
+        choices.append(ProtocolChoice(fit, taken, refused))
         with_protocol[kind] = protocols
     _refuse_unused(with_protocol, choices, names, changes)
     return choices
@@ -92,7 +95,7 @@ def choose_protocols(
 def _has_values(protocols: type[EvaluationProtocol], name: str, benchmarks: Sequence[str]) -> bool:
     """Return whether the source of a named protocol defines values for any of the benchmarks."""
     source = protocols.sources().get(name.partition("+")[0])
-    return source is not None and any(benchmark in source.values for benchmark in benchmarks)
+    return source is not None and not source.values.keys().isdisjoint(benchmarks)
 
 
 def _field_names(protocols: type[EvaluationProtocol]) -> list[str]:
@@ -140,13 +143,12 @@ def protocols_of(
         ValueError: for a name or a field that fits no benchmark, or a wrong field in a name.
     """
     found: list[list[Any]] = []
-    choices = choose_protocols([type(benchmark) for benchmark in benchmarks], names, changes)
+    choices = choose_protocols(list(map(type, benchmarks)), names, changes)
     for benchmark, choice in zip(benchmarks, choices, strict=True):
         default = benchmark.protocol
         if choice.names:
-            like = benchmark.protocols_like
-            changes_of = choice.changes
-            chosen = [type(default).named(name, benchmark.default_name, like, changes_of) for name in choice.names]
+            data = (benchmark.default_name, benchmark.protocols_like, choice.changes)
+            chosen = [type(default).named(name, *data) for name in choice.names]
         elif default is None:
             chosen = [None]
         else:

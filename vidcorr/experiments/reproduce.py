@@ -85,15 +85,17 @@ def listed(study: Study, rows: Sequence[StudyRow], evaluations: Sequence[str]) -
     for row in rows:
         for evaluation in evaluations:
             for score, number in study.printed(row, evaluation).items():
+                printed = str(number)
                 known = published_of(study, row, evaluation, score)
-                doubt = known.doubt if known else ""
-                printed = f"{number} ?" if doubt else str(number)
+                if known and known.doubt:
+                    printed = f"{number} ?"
+                    doubts.setdefault(known.doubt, {})[f"{row.name} {evaluation}"] = None
                 protocol = protocol_of(row, evaluation)
                 lines.append([row.name, evaluation, score or "the first", printed, protocol, weights_of(row)])
-                if doubt:
-                    doubts.setdefault(doubt, {})[f"{row.name} {evaluation}"] = None
-    notes = [f"? {', '.join(names)}: {doubt}\n" for doubt, names in doubts.items()]
-    return text_table(LIST, lines) + "".join(notes)
+    text = text_table(LIST, lines)
+    for doubt, names in doubts.items():
+        text += f"? {', '.join(names)}: {doubt}\n"
+    return text
 
 
 def weights_of(row: StudyRow) -> str:
@@ -113,7 +115,9 @@ def not_repeated(study: Study) -> str:
     for published in PUBLISHED:
         if published not in repeated:
             score, number = next(iter(published.scores.items()))
-            printed = f"{100 * number:.6g} ?" if published.doubt else f"{100 * number:.6g}"
+            printed = f"{100 * number:.6g}"
+            if published.doubt:
+                printed += " ?"
             lines.append([published.name, published.benchmark, score, printed, published.protocol, published.weights])
     return text_table(LIST, lines)
 
@@ -139,7 +143,9 @@ def jobs_of(
         strides: strides of the features.
     """
     own = protocol_of(row, evaluation)
-    names = protocols or ([own] if own else [])
+    names = protocols
+    if own and not protocols:
+        names = [own]
     (chosen,) = protocols_of([benchmark], names, changes)
     network = NetworkSpec.read(row.model[0], "--pretrained" in row.model)
     views = views_of([network], stages, strides)
@@ -196,12 +202,14 @@ def verdict(row: str, benchmark: str, record: Record, printed: float) -> tuple[l
     digits = len(str(printed).partition(".")[2])
     difference = 100 * record.value - printed
     is_missed = not abs(difference) <= 0.5 * 10**-digits + 1e-9  # also for NaN
-    remark = "" if is_missed else "as printed"
+    remarks: list[str] = []
+    if not is_missed:
+        remarks.append("as printed")
     if not record.result.on_test_set:
-        conditions = f"not the whole test set ({record.column.conditions})"
-        remark = f"{remark}; {conditions}" if remark else conditions
+        remarks.append(f"not the whole test set ({record.column.conditions})")
     here = f"{100 * record.value:.{digits}f}"
-    return [row, benchmark, record.column.score, str(printed), here, f"{difference:+.{digits}f}", remark], is_missed
+    off = f"{difference:+.{digits}f}"
+    return [row, benchmark, record.column.score, str(printed), here, off, "; ".join(remarks)], is_missed
 
 
 def moving_fields(job: Job, record: Record, runner: Runner, printed: float) -> list[list[str]]:

@@ -18,6 +18,8 @@ from .configured import find_config
 
 CHECKPOINT = "lightning_logs/run/checkpoints/last.ckpt"
 """Last checkpoint in the folder of a training."""
+SEEDED = ("--seed_everything", "{seed}")
+"""Words that seed a training."""
 MAIN = ""
 """Stands for the first shown score of an evaluation."""
 
@@ -106,7 +108,7 @@ class Command(NamedTuple):
         found = [folder for folder in self.output.glob("*") if has_result(folder)]
         if len(found) > 1:
             raise ValueError(f"two results of {self.row!r} for seed {self.seed} in {self.output}: remove the old one")
-        return found[0] if found else None
+        return next(iter(found), None)
 
 
 class _Chain(NamedTuple):
@@ -180,12 +182,12 @@ class Study(BaseModel, extra="forbid"):
         """Refuse published numbers of scores that the table does not show."""
         for name, printed in row.published.items():
             shown = self.scores.get(name, ())
-            unknown = [score for score in printed if score not in (MAIN, *shown)]
-            if unknown:
-                known = ", ".join(shown) or "none"
-                raise ValueError(
-                    f"row {row.name!r}: published has {name} {unknown[0]}, which `scores` does not name ({known})"
-                )
+            for score in printed:
+                if score not in (MAIN, *shown):
+                    known = ", ".join(shown) or "none"
+                    raise ValueError(
+                        f"row {row.name!r}: published has {name} {score}, which `scores` does not name ({known})"
+                    )
 
     def row(self, name: str) -> StudyRow:
         """Return a row by name.
@@ -193,10 +195,12 @@ class Study(BaseModel, extra="forbid"):
         Raises:
             ValueError: if no row has this name.
         """
+        names = []
         for row in self.rows:
             if row.name == name:
                 return row
-        raise ValueError(f"there is no row {name!r}; the rows are {', '.join(row.name for row in self.rows)}")
+            names.append(row.name)
+        raise ValueError(f"there is no row {name!r}; the rows are {', '.join(names)}")
 
     def printed(self, row: StudyRow, evaluation: str) -> dict[str, float]:
         """Return score → published number of a row in per cent; the score `MAIN` if the study names no scores."""
@@ -216,10 +220,13 @@ class Study(BaseModel, extra="forbid"):
         lines: dict[Path, list[Command]] = {}
         for row in self.rows:
             is_frozen = row.model and not (row.then or self.then)
-            for seed in self.seeds[:1] if is_frozen else self.seeds:
+            seeds = self.seeds[:1] if is_frozen else self.seeds
+            for seed in seeds:
                 chain = self._chain(row, seed, output)
                 line = lines.setdefault(chain.line, [])
-                line += [training for training in chain.trainings if training not in line]
+                for training in chain.trainings:
+                    if training not in line:
+                        line.append(training)
                 line += self._evaluations(row, seed, chain, output)
         return list(lines.values())
 
@@ -227,20 +234,18 @@ class Study(BaseModel, extra="forbid"):
         """Return the trainings of a row for a seed."""
         first = self.row(row.of) if row.of else row
         trainings = []
-        if first.model:
-            words = network = first.model
-        else:
-            given = (*(first.train or self.train), *first.flags, "--seed_everything", "{seed}")
-            words = tuple(word.replace("{seed}", str(seed)) for word in given)
+        words = first.model
+        network = first.model
+        if not first.model:
+            words = _filled((*(first.train or self.train), *first.flags, *SEEDED), "{seed}", str(seed))
         folder = line = output / slug(first.name) / f"seed-{seed}-{digest_of(words)}"
         if not first.model:
             trainings.append(_training(first.name, seed, words, folder))
             network = (str(folder / CHECKPOINT),)
         then = row.then or first.then or self.then
         if then:
-            given = (*then, "--seed_everything", "{seed}")
-            pattern = tuple(word.replace("{seed}", str(seed)) for word in given)
-            words = tuple(word.replace("{checkpoint}", network[0]) for word in pattern)
+            pattern = _filled((*then, *SEEDED), "{seed}", str(seed))
+            words = _filled(pattern, "{checkpoint}", network[0])
             if "--pretrained" in network:
                 words += ("--model.pretrained", "true")
             folder = folder.with_name(f"{folder.name}-then-{digest_of(pattern)}")
@@ -261,6 +266,11 @@ class Study(BaseModel, extra="forbid"):
             words = ("evaluate", *chain.network, *arguments, "--output", str(place))
             commands.append(Command(words, row.name, seed, name, place, needs))
         return commands
+
+
+def _filled(words: Sequence[str], mark: str, value: str) -> tuple[str, ...]:
+    """Return words with a value in place of a mark, such as `{seed}`."""
+    return tuple(word.replace(mark, value) for word in words)
 
 
 def _training(row: str, seed: int, words: Sequence[str], folder: Path) -> Command:

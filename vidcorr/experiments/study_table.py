@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 
@@ -33,8 +35,8 @@ def study_table(study: Study, output: Path) -> Table:
     results = _results(study, output)
     if not results:
         raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
-    rows: Rows = {row.name: {} for row in study.rows}
-    chosen: dict[str, set[str]] = {row.name: set() for row in study.rows}
+    rows: Rows = defaultdict(dict)
+    chosen: dict[str, set[str]] = defaultdict(set)
     heads: list[str] = []
     for evaluation in study.evaluate:
         for score in study.scores.get(evaluation, (MAIN,)):
@@ -49,8 +51,10 @@ def study_table(study: Study, output: Path) -> Table:
                         chosen[row.name].add(records[0].stage.layer)
             if _add_published(study, evaluation, score, f"{head}, paper", rows):
                 heads.append(f"{head}, paper")
-    named = {_name_with_stage(row, chosen[row.name]): rows[row.name] for row in study.rows}
-    table = Table({study.title: {head: head for head in heads}}, named)
+    named: Rows = {}
+    for row in study.rows:
+        named[_name_with_stage(row, chosen[row.name])] = rows[row.name]
+    table = Table({study.title: dict(zip(heads, heads, strict=True))}, named)
     base = study.row(study.base) if study.base else study.rows[0]
     return table.with_differences(_name_with_stage(base, chosen[base.name]))
 
@@ -90,7 +94,7 @@ def _records(row: StudyRow, score: str, results: ResultsByPlace) -> list[Record]
         for record in score_of(result, score, place):
             by_stage.setdefault(record.stage.layer, []).append(record)
     if len(by_stage) < 2:
-        return [record for records in by_stage.values() for record in records]
+        return list(chain.from_iterable(by_stage.values()))
     if not row.best_stage_by:
         place = next(iter(results))
         raise ValueError(f"{place}: has the stages {', '.join(by_stage)}; give the row {row.name!r} a best_stage_by")
@@ -119,4 +123,6 @@ def _add_published(study: Study, evaluation: str, score: str, head: str, rows: R
 
 def _name_with_stage(row: StudyRow, stages: Sequence[str] | set[str]) -> str:
     """Return the name of a row, with the stages that its rule has chosen."""
-    return f"{row.name} ({', '.join(sorted(stages))})" if stages else row.name
+    if not stages:
+        return row.name
+    return f"{row.name} ({', '.join(sorted(stages))})"

@@ -13,6 +13,7 @@ from ..results.result import RESULTS_FILE, Result, has_result
 from ..results.tables import Table, table_footnotes, tabulate, text_rows
 from ..results.text_tables import markdown_table
 from ..videos.files import write_atomically
+from .table import main_keys
 
 if TYPE_CHECKING:
     from .evaluate import Job
@@ -37,8 +38,7 @@ def _records(results: Mapping[Job, Result]) -> list[Record]:
 
 
 def _main_records(result: Result, row: str, place: Path = Path()) -> list[Record]:
-    scores = [result.stage_of(key)[1] for key in result.main_scores()]
-    return records_of(result, row, scores, place)
+    return records_of(result, row, main_keys(result), place)
 
 
 def _tabulate(records: Sequence[Record], results: Mapping[Job, Result], base: str) -> Table:
@@ -73,15 +73,19 @@ def show(
         elsewhere: jobs that another process runs; they are named below the table.
     """
     earlier, notes = _earlier_records(output, places, _records(results))
-    notes += [f"Not in the table, because it runs elsewhere: {job.title}" for job in elsewhere]
-    whole = _tabulate([*_records(results), *earlier], results, base) if earlier else table
+    for job in elsewhere:
+        notes.append(f"Not in the table, because it runs elsewhere: {job.title}")
+    whole = table
+    closing = str(output / "table.md")
+    if earlier:
+        whole = _tabulate([*_records(results), *earlier], results, base)
+        closing += " has the earlier results of the folder too"
     if whole.rows:
         write_atomically(output / "table.md", _markdown(whole, notes))
         write_atomically(output / "table.csv", render(whole, "csv"))
     print(_markdown(table, notes))
     if whole.rows:
-        with_earlier = " has the earlier results of the folder too" if earlier else ""
-        print(f"{output / 'table.md'}{with_earlier}")
+        print(closing)
 
 
 def _earlier_records(
@@ -102,7 +106,8 @@ def _earlier_records(
     shown = set(map(_cell_of, records))
     found = []
     notes = []
-    for place in sorted(file.parent for file in output.glob(f"*/{RESULTS_FILE}")):
+    for file in sorted(output.glob(f"*/{RESULTS_FILE}")):
+        place = file.parent
         if place in places or not has_result(place):
             continue
         try:
@@ -139,7 +144,8 @@ def _markdown(table: Table, notes: Sequence[str]) -> str:
     for title, block in table.blocks.items():
         rows = [row for row in text_rows(table, block) if any(row[1:])]
         parts.append(f"## {title}\n\n{markdown_table(['', *block.values()], rows, first_right=1)}")
-    parts += [f"{note}\n" for note in (*table_footnotes(table), *notes)]
+    for note in (*table_footnotes(table), *notes):
+        parts.append(f"{note}\n")
     return "\n".join(parts)
 
 

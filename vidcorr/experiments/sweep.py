@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -51,9 +52,7 @@ def sweep(
     _require_score(benchmark, score)
     with process_group() as rank:
         runner = Runner(output, pages=False)
-        jobs = []
-        for network in networks:
-            jobs += [Job(network, benchmark, protocol) for protocol in protocols]
+        jobs = [Job(network, benchmark, protocol) for network, protocol in product(networks, protocols)]
         results = runner.run(jobs)
         runner.raise_failures(len(jobs))
         if len(results) < len(jobs):
@@ -61,7 +60,9 @@ def sweep(
             for job in runner.elsewhere:
                 print(f"running elsewhere: {job.title}")
             return
-        records = {job: score_of(result, score, runner.place(job))[0] for job, result in results.items()}
+        records: dict[Job, Record] = {}
+        for job, result in results.items():
+            records[job] = score_of(result, score, runner.place(job))[0]
         scored = dict(sorted(records.items(), key=lambda pair: from_best(pair[1].value)))
         if rank == 0:
             effects = effects_of(scored, (*fields, "stage", "stride"))
@@ -109,8 +110,7 @@ def effects_of(scored: Scored, fields: Collection[str]) -> Effects:
             of_field.setdefault(json.dumps(value).strip('"'), []).append(score)
         if len(of_field) > 1:
             effects[field] = of_field
-    largest_first = sorted(effects, key=lambda field: _effect_size(effects[field]), reverse=True)
-    return {field: effects[field] for field in largest_first}
+    return dict(sorted(effects.items(), key=lambda pair: _effect_size(pair[1]), reverse=True))
 
 
 def _value_order(pair: tuple[Any, float]) -> tuple[bool, bool, Any]:
@@ -135,14 +135,17 @@ def grid_markdown(scored: Scored, score: str, effects: Effects) -> str:
     """
     rows = []
     for job, record in list(scored.items())[:TOP]:
-        features = [str(value or "") for value in features_of(record).values()]
+        protocol = [job.protocol.name, job.protocol.digest()]
+        features = [record.stage.layer, str(record.stage.stride or "")]
         scores = [percent(record.value), _ends(record.result.interval(record.key))]
-        rows.append([job.protocol.name, job.protocol.digest(), *features, *scores])
+        rows.append(protocol + features + scores)
     head = ["protocol", "digest", "stage", "stride", "all sequences", "95 % interval"]
     title = f"## Best {len(rows)} of {len(scored)} protocols, {score}"
     parts = [f"{title}\n\n{markdown_table(head, rows, first_right=4)}"]
     for field, values in effects.items():
-        lines = [[value, percent(fmean(found)), percent(max(found))] for value, found in values.items()]
+        lines = []
+        for value, found in values.items():
+            lines.append([value, percent(fmean(found)), percent(max(found))])
         parts.append(f"## {field}\n\n{markdown_table(['value', 'mean', 'best'], lines)}")
     return "\n".join(parts)
 
@@ -168,20 +171,24 @@ def choice_markdown(scored: Scored, base: PropagationProtocol) -> str:
     best = scored[job]
     reported = _over(best, for_report)
     features = features_of(best)
+    chosen = f"{best.stage.protocol.shared_name}, stage {features['stage']}, stride {features['stride']}"
+    text = f"## Chosen on some sequences, reported on others\n\n{chosen}:\n"
+    text += f"{percent(chosen_by[job].score)} where it was chosen, {percent(reported.score)}"
     ends = _ends(interval([reported]))
-    with_ends = f" ({ends})" if ends else ""
-    text = (
-        "## Chosen on some sequences, reported on others\n\n"
-        f"{best.stage.protocol.shared_name}, stage {features['stage']}, stride {features['stride']}:\n"
-        f"{percent(chosen_by[job].score)} where it was chosen, {percent(reported.score)}{with_ends} on the others"
-    )
-    of_base = [record for other, record in scored.items() if (other.network, other.protocol) == (job.network, base)]
-    if of_base:
-        gain = difference([reported], [_over(of_base[0], for_report)])
-        if gain is not None:
-            text += f"; over the base protocol {gain.in_points}"
-    pooled = " These are means over the sequences, unlike the score." if best.key in best.result.without else ""
-    return f"{text}.{pooled}\n"
+    if ends:
+        text += f" ({ends})"
+    text += " on the others"
+    gain = None
+    for other, record in scored.items():
+        if other.network == job.network and other.protocol == base:
+            gain = difference([reported], [_over(record, for_report)])
+            break
+    if gain is not None:
+        text += f"; over the base protocol {gain.in_points}"
+    text += "."
+    if best.key in best.result.without:
+        text += " These are means over the sequences, unlike the score."
+    return f"{text}\n"
 
 
 def _over(record: Record, names: Sequence[str]) -> Sample:

@@ -65,9 +65,13 @@ def gather_records(folders: Sequence[str | Path], scores: Sequence[str] = (), se
         results |= below
     records = _records(results, scores, several)
     if not records:
-        known = sorted({result.stage_of(key)[1] for result in results.values() for key in result.scores})
+        known: set[str] = set()
+        for result in results.values():
+            for key in result.scores:
+                _, score = result.stage_of(key)
+                known.add(score)
         wanted = " or ".join(scores) or "a score"
-        raise ValueError(f"table: no result has {wanted}; the results have {', '.join(known) or 'none'}")
+        raise ValueError(f"table: no result has {wanted}; the results have {', '.join(sorted(known)) or 'none'}")
     return records
 
 
@@ -100,9 +104,16 @@ def _records(results: Mapping[tuple[str, Path], Result], scores: Sequence[str], 
     """Return the records of results by the user's name and folder."""
     records = []
     for (name, place), result in results.items():
-        main = [result.stage_of(key)[1] for key in result.main_scores()] if several else []
-        records += records_of(result, name, scores or main, place)
+        shown = scores
+        if several and not scores:
+            shown = main_keys(result)
+        records += records_of(result, name, shown, place)
     return records
+
+
+def main_keys(result: Result) -> list[str]:
+    """Return the main scores of a result without their stages."""
+    return [result.stage_of(key)[1] for key in result.main_scores()]
 
 
 def last_evaluations(results: Mapping[Path, Result]) -> dict[Path, Result]:
@@ -113,8 +124,10 @@ def last_evaluations(results: Mapping[Path, Result]) -> dict[Path, Result]:
 
     last: dict[object, Path] = {}
     for place in sorted(results, key=steps):
-        is_training = bool(results[place].history)
-        last[(place.parent, results[place].benchmark) if is_training else place] = place
+        training: object = place
+        if results[place].history:
+            training = (place.parent, results[place].benchmark)
+        last[training] = place
     return {place: result for place, result in results.items() if place in last.values()}
 
 
@@ -125,17 +138,17 @@ def _refuse_repeated(text: str, records: Sequence[Record]) -> None:
         first = places.setdefault((record.name, record.stage.stride, record.column, record.seed), record.place)
         if first != record.place:
             of_seed = "" if record.seed is None else f" of seed {record.seed}"
-            twice = (
-                f"two results{of_seed} of {record.column.benchmark} by the same protocol, {first} and {record.place}"
-            )
+            column = f"{record.column.benchmark} by the same protocol"
+            twice = f"two results{of_seed} of {column}, {first} and {record.place}"
             raise ValueError(f"table: {text} holds {twice}; name a single folder")
 
 
 def _named(text: str) -> tuple[str, Path]:
     """Split `NAME=FOLDER`; the path of an existing folder may contain `=`."""
     name, equals, folder = text.partition("=")
-    is_path = not equals or "/" in name or Path(text).exists()
-    return ("", Path(text)) if is_path else (name, Path(folder))
+    if not equals or "/" in name or Path(text).exists():
+        return "", Path(text)
+    return name, Path(folder)
 
 
 def _with_published(table: Table) -> Table:
