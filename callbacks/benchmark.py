@@ -148,11 +148,10 @@ class BenchmarkCallback(Planned, pl.Callback):
         for schedule in trainer.lr_scheduler_configs:
             follows = schedule.reduce_on_plateau and str(schedule.monitor).startswith(f"{self.name}/")
             if follows and (schedule.interval != "epoch" or schedule.frequency % period):
-                raise ValueError(
-                    f"{type(schedule.scheduler).__name__} follows {schedule.monitor} every {schedule.frequency} "
-                    f"{schedule.interval}(s), but {self.name} runs every {period} epoch(s): set frequency to {period} "
-                    'and interval to "epoch" in configure_optimizers'
-                )
+                follower = f"{type(schedule.scheduler).__name__} follows {schedule.monitor}"
+                steps = f"every {schedule.frequency} {schedule.interval}(s)"
+                remedy = f'set frequency to {period} and interval to "epoch" in configure_optimizers'
+                raise ValueError(f"{follower} {steps}, but {self.name} runs every {period} epoch(s): {remedy}")
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -319,7 +318,8 @@ def _averages(trainer: pl.Trainer) -> bool:
 
 def epochs_completed(trainer: pl.Trainer) -> int:
     """Return the number of epochs that were trained to their end; Lightning also counts one that `max_steps` cuts."""
-    batches, epochs = trainer.fit_loop.epoch_loop.batch_progress, trainer.fit_loop.epoch_progress
+    batches = trainer.fit_loop.epoch_loop.batch_progress
+    epochs = trainer.fit_loop.epoch_progress
     whole = batches.is_last_batch or batches.current.ready >= trainer.num_training_batches
     return epochs.current.started - (not whole)  # type: ignore[attr-defined]
 
@@ -352,9 +352,13 @@ def _network(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
     """Return the description of a module in training or validation; a training has the seed of Lightning."""
     network = Network.of(pl_module)
     kind = type(pl_module).__name__
-    known: dict[str, Any] = {"name": kind if network.name == kind else f"{kind}, {network.name}"}
+    name = kind
+    if network.name != kind:
+        name = f"{kind}, {network.name}"
+    known: dict[str, Any] = {"name": name}
     if trainer.state.fn == "fit":
-        known["seed"] = int(os.environ["PL_GLOBAL_SEED"]) if "PL_GLOBAL_SEED" in os.environ else None
+        seed = os.environ.get("PL_GLOBAL_SEED")
+        known["seed"] = None if seed is None else int(seed)
         known["recipe"] = recipe_of(trainer)
     elif trainer.ckpt_path:
         weights = ", ".join(filter(None, (network.weights, str(trainer.ckpt_path))))

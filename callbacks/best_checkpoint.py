@@ -123,9 +123,16 @@ class BestCheckpoint(Checkpoint):
 
     def _keep(self, scores: dict[str, float]) -> None:
         ranked = sorted(scores.items(), key=self._rank)
-        self._scores = dict(ranked[: None if self.save_top_k < 0 else self.save_top_k])
-        self.best_model_path = f"{self.dirpath}/{next(iter(self._scores))}" if self._scores else ""
+        if self.save_top_k >= 0:
+            ranked = ranked[: self.save_top_k]
+        self._scores = dict(ranked)
+        self.best_model_path = ""
+        if ranked:
+            best, _ = ranked[0]
+            self.best_model_path = f"{self.dirpath}/{best}"
 
     def _rank(self, item: tuple[str, float]) -> tuple[bool, float]:
         """Return the key that sorts the best score first and NaN last."""
-        return math.isnan(item[1]), -item[1] if self.mode == "max" else item[1]
+        _, score = item
+        cost = -score if self.mode == "max" else score
+        return math.isnan(score), cost

@@ -117,5 +117,6 @@ def _flags_of_benchmark(trainer: pl.Trainer, line: CommandLine) -> dict[str, Any
     if benchmarks:
         return flags_of(benchmarks[-1].benchmark)
     model = trainer.lightning_module
-    suited = model.suited_benchmark if isinstance(model, CorrespondenceModule) else None
-    return {"on": f"{suited}=FOLDER"} if suited else {}
+    if isinstance(model, CorrespondenceModule) and model.suited_benchmark:
+        return {"on": f"{model.suited_benchmark}=FOLDER"}
+    return {}

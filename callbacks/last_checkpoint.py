@@ -144,7 +144,8 @@ class LastCheckpoint(Checkpoint):
         """Continue where the checkpoint was written, with batches of its size."""
         self._saved_step = trainer.global_step
         self._steps_before = trainer.global_step
-        resumed, self._resumed = self._resumed, None
+        resumed = self._resumed
+        self._resumed = None
         self._compare_batches(trainer, resumed)
         if resumed is None:
             return
@@ -387,5 +388,6 @@ def _restore_last_step(trainer: pl.Trainer, checkpoint: dict[str, Any], kept: di
 
 def _flush(trainer: pl.Trainer) -> None:
     """Write the buffers of the loggers; TensorBoard's thread would do so within two minutes."""
-    for logger in trainer.loggers if trainer.is_global_zero else ():
-        logger.save()
+    if trainer.is_global_zero:
+        for logger in trainer.loggers:
+            logger.save()

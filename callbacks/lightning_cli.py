@@ -97,7 +97,8 @@ def make_trainer(
     """
     if precision == "auto":
         asks_for_gpu = accelerator in ("auto", "gpu", "cuda")  # without one, Lightning refuses the last two
-        chosen, reason = fastest_precision(gpu_or_cpu().type if asks_for_gpu else str(accelerator))
+        device = gpu_or_cpu().type if asks_for_gpu else str(accelerator)
+        chosen, reason = fastest_precision(device)
         precision = MIXED[chosen]
         rank_zero_info(f"precision auto: {precision} ({reason})")
     try:
@@ -151,7 +152,8 @@ class VidcorrCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str]) -> None:
-        self.args, self.command = args, args[0]
+        self.args = args
+        self.command = args[0]
         self.parsers: list[LightningArgumentParser] = []
         options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
         files: list[tuple[Path, Any]] = []
@@ -176,7 +178,9 @@ class VidcorrCLI(LightningCLI):
             known = list(vars(own_flags(self.command).parse_args([])))
             if parsers:
                 known += parsers[self.command].get_defaults(skip_validation=True).keys()
-            classes = [*SHORT_NAMES, *(name for home in HOMES for name in import_module(home).__all__)]
+            classes = list(SHORT_NAMES)
+            for package in map(import_module, HOMES):
+                classes += package.__all__
             raise UsageError(explain(str(error), args, known, classes, files)) from error
 
     def words(self) -> list[str]:
@@ -221,14 +225,17 @@ class VidcorrCLI(LightningCLI):
         callbacks = list(given) if isinstance(given, list) else [given]
         if self.command == "validate" and not has_batches and not benchmarks_among(callbacks):
             raise ValueError("nothing to measure: add --on davis=FOLDER, or another benchmark")
-        wanted: dict[type[pl.Callback], tuple[type[pl.Callback], bool]] = {
-            LearningRateMonitor: (LearningRateMonitor, fits and trainer.logger is not False),
-            LastCheckpoint: (LastCheckpoint, fits and trainer.enable_checkpointing is not False),
-            Throughput: (Throughput, fits),
-            ProgressBar: (RunProgress, trainer.enable_progress_bar is not False and has_batches),
-        }
-        for kind, (added, is_wanted) in wanted.items():
-            if is_wanted and not any(isinstance(callback, kind) for callback in callbacks):
+        defaults: dict[type[pl.Callback], type[pl.Callback]] = {}  # kind → the callback that is added
+        if fits and trainer.logger is not False:
+            defaults[LearningRateMonitor] = LearningRateMonitor
+        if fits and trainer.enable_checkpointing is not False:
+            defaults[LastCheckpoint] = LastCheckpoint
+        if fits:
+            defaults[Throughput] = Throughput
+        if trainer.enable_progress_bar is not False and has_batches:
+            defaults[ProgressBar] = RunProgress
+        for kind, added in defaults.items():
+            if not any(isinstance(callback, kind) for callback in callbacks):
                 callbacks.append(added())
         if "spawn" in str(trainer.strategy):
             raise ValueError(f"trainer.strategy {trainer.strategy}: copies of callbacks fail; use ddp or ddp_fork")
@@ -267,8 +274,9 @@ class VidcorrCLI(LightningCLI):
         except BaseException:
             callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
             saved = [callback.best_model_path for callback in callbacks if isinstance(callback, LastCheckpoint)]
-            if path := next(filter(None, saved), None):
-                rank_zero_info(f"resume: {resume_command(self.args, path)}")
+            paths = list(filter(None, saved))
+            if paths:
+                rank_zero_info(f"resume: {resume_command(self.args, paths[0])}")
             elif is_new and self.trainer.is_global_zero and self.trainer.global_step == 0:
                 remove_unused(folder)
             raise

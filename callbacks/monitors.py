@@ -203,8 +203,12 @@ class RunProgress(ProgressBar):
             loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
 
             def values() -> str:  # called only when the line is drawn: reading a value waits for the device
-                logged = {name: value for name, value in trainer.progress_bar_metrics.items() if name != "train/loss"}
-                shown = ({} if loss is None else {"loss": loss}) | logged
+                shown: dict[str, Any] = {}
+                if loss is not None:
+                    shown["loss"] = loss
+                for name, value in trainer.progress_bar_metrics.items():
+                    if name != "train/loss":
+                        shown[name] = value
                 return ", ".join(f"{name} {as_number(value):.4g}" for name, value in shown.items())
 
             self._newest = values

@@ -315,9 +315,13 @@ def _names(trainer: pl.Trainer, indices: Tensor | None) -> str:
     if indices is None:
         return "not known"
     videos = getattr(trainer.datamodule, "videos", None)  # type: ignore[attr-defined]
-    names = [str(videos[index].path) if videos else f"index {index}" for index in indices.tolist()]
-    more = f" and {len(names) - MOST_VIDEOS} more" if len(names) > MOST_VIDEOS else ""
-    return ", ".join(names[:MOST_VIDEOS]) + more
+    names = []
+    for index in indices.tolist():
+        names.append(str(videos[index].path) if videos else f"index {index}")
+    listed = ", ".join(names[:MOST_VIDEOS])
+    if len(names) > MOST_VIDEOS:
+        listed += f" and {len(names) - MOST_VIDEOS} more"
+    return listed
 
 
 def is_stopping(trainer: pl.Trainer) -> bool:

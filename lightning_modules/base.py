@@ -185,7 +185,9 @@ class CorrespondenceModule(ExtractorModule):
         self.log("train/loss", outputs["loss"], prog_bar=shows, batch_size=size, sync_dist=True)
         scalars: dict[str, Tensor | float] = {}
         for name, value in outputs.items():
-            is_scalar = value.ndim == 0 if isinstance(value, Tensor) else isinstance(value, int | float)
+            is_scalar = isinstance(value, int | float)
+            if isinstance(value, Tensor):
+                is_scalar = value.ndim == 0
             if is_scalar and name != "loss":
                 scalars[f"train/{name}"] = value
         self.log_dict(scalars, batch_size=size, sync_dist=True)
@@ -283,7 +285,8 @@ class CorrespondenceModule(ExtractorModule):
             weight_decay: weight decay of every parameter, biases and norms included (as in the VFS code).
         """
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        lr, steps = scaled_lr(base_lr, self.global_batch()), self.total_steps()
+        lr = scaled_lr(base_lr, self.global_batch())
+        steps = self.total_steps()
         optimizer = SGD(parameters, lr, self.hparams["momentum"], weight_decay=weight_decay)
         return scheduled(optimizer, LambdaLR(optimizer, lambda step: cosine_factor(step, steps)))
 
@@ -293,30 +296,34 @@ class CorrespondenceModule(ExtractorModule):
         Args:
             more: further numbers of the key, for example the rank.
         """
-        key = (self.hparams["seed"], *(self._batch_position if self.training else ()), *more)
-        return keyed_generator(*key)
+        position = self._batch_position if self.training else ()
+        return keyed_generator(self.hparams["seed"], *position, *more)
 
     def plan(self) -> dict[str, str]:
         """Return the rows of the plan that is printed before training, name → text."""
-        trainer, steps = self.trainer, self.total_steps()
+        trainer = self.trainer
+        steps = self.total_steps()
         accumulated = trainer.accumulate_grad_batches
-        step = samples_of_step(self.global_batch() // accumulated, accumulated, trainer.num_training_batches)
-        rates = [f"{group['lr']:.6g}" for group in trainer.optimizers[0].param_groups]
-        base_lr = self.hparams.get("base_lr")  # `lr_find` suggests a rate, which must not be taken for this
-        scaling = f", base_lr {base_lr:.6g} × {self.global_batch()} / 256" if base_lr else ""
-        place = f"step {trainer.global_step}" if trainer.global_step else "the start"
+        clips = samples_of_step(self.global_batch() // accumulated, accumulated, trainer.num_training_batches)
+        devices = f"{self.samples_per_device()} per device × {trainer.world_size} device(s)"
         backbone = self.hparams.get("backbone") or type(self.backbone).__name__
-        compiled = ", backbone compiled" if self.hparams.get("compile") else ""
-        return {
-            "method": type(self).__name__,
-            "backbone": f"{backbone}, {millions(self.backbone)} of {millions(self)} M parameters",
-            "global batch": f"{step} {self.samples} = {self.samples_per_device()} per device × "
-            f"{trainer.world_size} device(s) × {accumulated} accumulated",
-            "learning rate": f"{', '.join(rates)} at {place}{scaling}",
-            "length": f"{steps} steps" + ("" if steps == trainer.max_steps else f" in {trainer.max_epochs} epochs"),
-            "BatchNorm": _batch_norm(self, trainer.world_size),
-            "precision": f"{trainer.precision}{compiled}",
-        }
+        rates = [f"{group['lr']:.6g}" for group in trainer.optimizers[0].param_groups]
+        place = f"step {trainer.global_step}" if trainer.global_step else "the start"
+        plan = {"method": type(self).__name__}
+        plan["backbone"] = f"{backbone}, {millions(self.backbone)} of {millions(self)} M parameters"
+        plan["global batch"] = f"{clips} {self.samples} = {devices} × {accumulated} accumulated"
+        plan["learning rate"] = f"{', '.join(rates)} at {place}"
+        base_lr = self.hparams.get("base_lr")  # `lr_find` suggests a rate, which must not be taken for this
+        if base_lr:
+            plan["learning rate"] += f", base_lr {base_lr:.6g} × {self.global_batch()} / 256"
+        plan["length"] = f"{steps} steps"
+        if steps != trainer.max_steps:
+            plan["length"] += f" in {trainer.max_epochs} epochs"
+        plan["BatchNorm"] = _batch_norm(self, trainer.world_size)
+        plan["precision"] = str(trainer.precision)
+        if self.hparams.get("compile"):
+            plan["precision"] += ", backbone compiled"
+        return plan
 
     def compiled_networks(self) -> list[nn.Module]:
         """Return the networks that the hyper-parameter `compile` compiles."""
@@ -355,7 +362,9 @@ class CorrespondenceModule(ExtractorModule):
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Planned):
                 name, text = callback.plan_row()
-                plan[name] = f"{plan[name]}; {text}" if name in plan else text
+                if name in plan:
+                    text = f"{plan[name]}; {text}"
+                plan[name] = text
         width = max(map(len, plan))
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
 

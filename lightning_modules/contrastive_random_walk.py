@@ -18,7 +18,8 @@ from vidcorr.videos.files import require_at_least
 from .base import Batch, CorrespondenceModule
 from .schedules import scheduled
 
-MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+MEAN = (0.4914, 0.4822, 0.4465)
+STD = (0.2023, 0.1994, 0.2010)
 """CIFAR-10's normalisation, used by the public code in training; its evaluation and our extractors use ImageNet's."""
 
 

@@ -56,7 +56,8 @@ class FrozenEncoder(ExtractorModule):
 
     def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the encoder; None is this module's stage or stride, see `CorrespondenceModule`."""
-        stage, stride = stage or self.hparams["stage"], stride or self.hparams["stride"]
+        stage = stage or self.hparams["stage"]
+        stride = stride or self.hparams["stride"]
         view = self.encoder.feature_extractor(stage, stride, **options)
         return view if self.upsampler is None else UpsampledExtractor(view, self.upsampler)
 

@@ -11,7 +11,9 @@ class Head(nn.Sequential):
 
     def forward(self, features: Tensor) -> Tensor:
         """Pool a map, and apply the layers."""
-        pooled: Tensor = super().forward(features.mean((2, 3)) if features.ndim == 4 else features)
+        if features.ndim == 4:
+            features = features.mean((2, 3))
+        pooled: Tensor = super().forward(features)
         return pooled
 
 

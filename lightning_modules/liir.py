@@ -101,7 +101,8 @@ class Liir(MomentumMethod):
         self.save_hyperparameters()
         self.check_choices()
         require_at_least(0, radius=radius)
-        bank, self.schedule = _given(BankSettings, bank), _given(LiirSchedule, schedule)
+        bank = _given(BankSettings, bank)
+        self.schedule = _given(LiirSchedule, schedule)
         self.prior = None if prior is None else _given(CompactnessPrior, prior)
         if self.prior is not None and self.prior.components > (2 * radius + 1) ** 2:
             raise ValueError(f"prior: {self.prior.components} components do not fit a window of radius {radius}")
@@ -193,7 +194,9 @@ class Liir(MomentumMethod):
             features = self.backbone(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
             references = features[:, :-1]
             takes_gradient = self.warming_up or self.hparams["reference_gradient"]
-            return features[:, -1], references if takes_gradient else references.detach()
+            if not takes_gradient:
+                references = references.detach()
+            return features[:, -1], references
         query = self.backbone(seen[:, -1])
         frames = seen[:, :-1].to(query.dtype)
         with torch.no_grad():
@@ -228,7 +231,9 @@ class Liir(MomentumMethod):
             encoder = self.backbone
         features = without_statistics(encoder, frames, displace)
         cells = self.bank.drawn_cells(videos, features[0, 0].numel(), generator)
-        return self.bank.keys_of(features, None if cells is None else own_rows(cells, len(frames)))
+        if cells is not None:
+            cells = own_rows(cells, len(frames))
+        return self.bank.keys_of(features, cells)
 
     def copies_of_backbone(self) -> list[nn.Module]:
         """Return the encoder and its moving average, if there is one."""
@@ -288,31 +293,38 @@ class Liir(MomentumMethod):
 
     def plan(self) -> dict[str, str]:
         """Return the plan, with the values of both phases."""
-        rows, settings, trainer, pairs = super().plan(), self.schedule, self.trainer, self.global_batch()
-        position = self.hparams["position"]
-        epochs, batches = settings.warmup_epochs, int(trainer.num_training_batches)
+        plan = super().plan()
+        settings = self.schedule
+        trainer = self.trainer
+        batches = int(trainer.num_training_batches)
+        epochs = settings.warmup_epochs
         warmup_steps = settings.steps(epochs, batches)
         ends_before = epochs > 0 and self.total_steps() <= warmup_steps
-        later = f", from epoch {epochs} on" if epochs else ""
+        if epochs and self.target_encoder is not None:
+            momentum = self.hparams["encoder_momentum"]
+            plan["momentum encoder"] = average_row(momentum, warmup_steps)
+            if ends_before:
+                plan["momentum encoder"] = f"average with m = {momentum:g}, for the second phase"
+        position = self.hparams["position"]
+        plan["backbone"] = f"ResNet-18, stride 4, position {position}, {millions(self.backbone)} M parameters"
+        clips = f"{self.global_batch()} clips"
+        rate = f"{settings.lr:.6g}"
+        begin = ""
+        if epochs:
+            clips = f"{self.global_batch() * settings.warmup_accumulation} clips, then {clips}"
+            rate = f"{settings.warmup_lr:.6g}, then {rate}"
+            begin = f", from epoch {epochs} on"
+        plan["global batch"] = clips
+        plan["learning rate"] = rate
+        limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
+        plan["length"] = ", at most ".join(f"{limit} {unit}" for unit, limit in limits.items() if limit != -1)
         phases = f"{epochs} epochs within videos, then all"
         if ends_before:
             phases = f"{epochs} epochs within videos; the second phase never begins in this run"
-        if epochs and self.target_encoder is not None:
-            momentum = self.hparams["encoder_momentum"]
-            row = f"average with m = {momentum:g}, for the second phase"
-            rows["momentum encoder"] = row if ends_before else average_row(momentum, warmup_steps)
-        warmup_batch = f"{pairs * settings.warmup_accumulation} clips, then " if epochs else ""
-        warmup_lr = f"{settings.warmup_lr:.6g}, then " if epochs else ""
-        limits = ((trainer.max_epochs, "epochs"), (trainer.max_steps, "steps"))
-        return rows | {
-            "backbone": f"ResNet-18, stride 4, position {position}, {millions(self.backbone)} M parameters",
-            "global batch": f"{warmup_batch}{pairs} clips",
-            "learning rate": f"{warmup_lr}{settings.lr:.6g}",
-            "length": ", at most ".join(f"{limit} {unit}" for limit, unit in limits if limit != -1),
-            "phases": f"{phases}; {batches} batches an epoch",
-            "negatives": f"{self.bank}{later}" if self.bank is not None else "none",
-            "compactness": f"{self.prior}{later}" if self.prior else "none",
-        }
+        plan["phases"] = f"{phases}; {batches} batches an epoch"
+        plan["negatives"] = "none" if self.bank is None else f"{self.bank}{begin}"
+        plan["compactness"] = "none" if self.prior is None else f"{self.prior}{begin}"
+        return plan
 
 
 def _given(kind: type[Settings], fields: Settings | Mapping[str, Any]) -> Settings:

@@ -121,7 +121,8 @@ class LinearProbe(CorrespondenceModule):
         settings = self.hparams
         if settings["protocol"] == "simsiam":
             return self.sgd_with_cosine(self.base_lr, 0.0)
-        lr, steps = scaled_lr(self.base_lr, self.global_batch()), self.total_steps()
+        lr = scaled_lr(self.base_lr, self.global_batch())
+        steps = self.total_steps()
         optimizer = SGD(self.classifier.parameters(), lr, settings["momentum"], weight_decay=settings["weight_decay"])
         return scheduled(optimizer, MultiStepLR(optimizer, [round(0.6 * steps), round(0.8 * steps)]))
 
@@ -136,7 +137,9 @@ class LinearProbe(CorrespondenceModule):
 
 @torch.no_grad()
 def _scale_gradient(parameter: nn.Parameter, weight_decay: float) -> None:
-    gradient, length = cast(Tensor, parameter.grad), parameter.norm()
-    ratio = LARC_TRUST * length / (gradient.norm() + weight_decay * length).clamp_min(torch.finfo(length.dtype).tiny)
+    gradient = cast(Tensor, parameter.grad)
+    length = parameter.norm()
+    tiny = torch.finfo(length.dtype).tiny
+    ratio = LARC_TRUST * length / (gradient.norm() + weight_decay * length).clamp_min(tiny)
     # a parameter of norm 0 gives no scale: its gradient stays unscaled
     gradient.add_(parameter, alpha=weight_decay).mul_(torch.where(length > 0, ratio, 1.0))

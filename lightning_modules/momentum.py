@@ -181,11 +181,13 @@ class MomentumMethod(CorrespondenceModule):
             The tensors of `step` without `keys`, and `queue_age`: optimiser steps since the oldest key entered.
         """
         outputs = super().training_step(batch, batch_index)
-        if (keys := outputs.pop("keys", None)) is None:
+        keys = outputs.pop("keys", None)
+        if keys is None:
             return outputs
         per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
         outputs["queue_age"] = (self._queue.video_ids >= 0).sum() / per_step
-        self._pending.append((keys.flatten(0, 1), gather(videos_of(batch)).repeat_interleave(keys.shape[1])))
+        videos = gather(videos_of(batch)).repeat_interleave(keys.shape[1])
+        self._pending.append((keys.flatten(0, 1), videos))
         return outputs
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -194,8 +196,9 @@ class MomentumMethod(CorrespondenceModule):
         if self.target_encoder is not None:
             move_average(self.target_encoder, self.encoder, self.hparams["encoder_momentum"])
         if self._pending:
-            keys, video_ids = (torch.cat(parts)[-len(self._queue) :] for parts in zip(*self._pending, strict=True))
-            self._queue.enqueue(keys, video_ids)
+            keys, video_ids = map(torch.cat, zip(*self._pending, strict=True))
+            size = len(self._queue)
+            self._queue.enqueue(keys[-size:], video_ids[-size:])
         self._pending.clear()
 
     def on_fit_start(self) -> None:
@@ -228,5 +231,7 @@ def average_row(momentum: float, steps: int) -> str:
         steps: optimiser steps within which the average should leave its start.
     """
     kept = momentum**steps
-    advice = f"; {kept:.0%} of it is still its start after {steps} steps: lower encoder_momentum" if kept > 0.05 else ""
+    advice = ""
+    if kept > 0.05:
+        advice = f"; {kept:.0%} of it is still its start after {steps} steps: lower encoder_momentum"
     return f"average with m = {momentum:g}{advice}"

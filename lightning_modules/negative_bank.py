@@ -66,10 +66,14 @@ class NegativeBank(KeyQueue):
     """
 
     def __init__(self, settings: BankSettings, width: int, side: int, radius: int, border: Border) -> None:
-        shared, frames = settings.negatives == "shared", settings.frames
+        shared = settings.negatives == "shared"
+        frames = settings.frames
         keys = frames * settings.points if shared else frames
         super().__init__(keys, width if shared else (side, side, width), seed=None)
-        self.points, self.kind, self.radius, self.border = settings.points, settings.negatives, radius, border
+        self.points = settings.points
+        self.kind = settings.negatives
+        self.radius = radius
+        self.border = border
 
     def drawn_cells(self, videos: int, cells: int, generator: torch.Generator) -> Tensor | None:
         """Draw the cells of new frames that "shared" stores: `(videos, points)` long; None for the other kinds.

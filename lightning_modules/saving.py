@@ -86,7 +86,8 @@ class SavedModule(pl.LightningModule):
 def _networks(own: Mapping[str, Any], saved: Mapping[str, Any]) -> str:
     """Name both networks if a checkpoint is of another network, which says more than a list of weights."""
     for name in NETWORK_ARGUMENTS:
-        ours, theirs = str(own.get(name)), str(saved.get(name))
+        ours = str(own.get(name))
+        theirs = str(saved.get(name))
         # the path of a checkpoint says nothing: the same file may lie elsewhere
         is_path = ours.endswith(SUFFIXES) or theirs.endswith(SUFFIXES)
         if own.get(name) and saved.get(name) and ours != theirs and not is_path:

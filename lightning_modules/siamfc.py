@@ -112,7 +112,8 @@ class SiamFC(CorrespondenceModule):
 
         Source: SiamFC (Bertinetto et al., 2016), section 3.1.
         """
-        settings, trainer = self.hparams, self.trainer
+        settings = self.hparams
+        trainer = self.trainer
         optimizer = Adam([p for p in self.parameters() if p.requires_grad], lr=settings["lr"])
         by_epoch = (trainer.max_epochs or 0) > 0 and trainer.max_steps == -1
         total = int(trainer.max_epochs) if by_epoch else self.total_steps()  # type: ignore[arg-type]

@@ -351,7 +351,9 @@ def views_of(networks: Sequence[NetworkSpec], stages: Sequence[str], strides: Se
     """Return the networks at every stage and stride; without stages or strides they keep their own."""
     views: list[NetworkSpec] = []
     for network in networks:
-        for stage, stride in product(stages or [network.stage], strides or [network.stride]):
+        stages_of_network: Sequence[str | None] = stages or [network.stage]
+        strides_of_network: Sequence[int | None] = strides or [network.stride]
+        for stage, stride in product(stages_of_network, strides_of_network):
             views.append(replace(network, stage=stage, stride=stride))
     return views
 
