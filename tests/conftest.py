@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.helpers import references
+from vidcorr import signals
 
 
 @pytest.fixture(scope="session")
@@ -36,11 +37,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True)
 def _repeatable() -> Iterator[None]:
-    """Each test starts from the same random state and leaves the number of threads as it was."""
+    """Each test starts from the same random state, and leaves neither a signal nor another number of threads."""
     threads = torch.get_num_threads()
     torch.manual_seed(0)
     yield
     torch.set_num_threads(threads)
+    signals.forget()
     os.environ.pop("PL_GLOBAL_SEED", None)
 
 
