@@ -69,11 +69,22 @@ def run(words):
     main([*words, *SHORT.get(words[0], []), *(demo if "configs/demo.yaml" in words else [])])
 
 
-MARKED = [document for document in DOCUMENTS if blocks(document)]
+LONG = {"docs/datasets.md": pytest.mark.exhaustive}
+"""Documents whose commands are long and are run by other tests, on smaller data."""
+
+
+def marked():
+    """Return a case for each document with marked blocks."""
+    cases = []
+    for document in DOCUMENTS:
+        name = str(document.relative_to(ROOT))
+        if blocks(document):
+            cases.append(pytest.param(document, id=name, marks=LONG.get(name, ())))
+    return cases
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", MARKED, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("document", marked())
 def test_marked_blocks_run(document, checkout, monkeypatch, caplog):
     monkeypatch.chdir(checkout)
     monkeypatch.syspath_prepend(str(checkout))

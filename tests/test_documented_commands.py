@@ -217,15 +217,3 @@ def test_the_tools_of_the_papers_items_take_their_arguments(name, items, entry, 
         if command == "reproduce":
             rows = arguments[: arguments.index("--on")]
             assert set(rows) <= {row.name for row in read_study("studies/published.yaml").rows}
-
-
-COMMANDS_OF_PAPERS = [words for *_, entry in PAPERS for words in commands_of_entry(entry)]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("study", [words[1] for words in COMMANDS_OF_PAPERS if words[0] == "study"])
-def test_each_training_of_a_papers_study_is_parsed(study):
-    for line in read_study(study).lines(Path("studies")):
-        for step in line:
-            if step.words[0] == "fit":
-                Parsed(with_data_here(step.words))

@@ -101,7 +101,7 @@ def test_two_ranks_killed_at_random(video_folder, tmp_path):
     expect_the_same(folders[1], folders[0])
 
 
-@pytest.mark.parametrize("group", [False, True])
+@pytest.mark.parametrize("group", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 def test_preemption_of_one_rank_ends_all(group, video_folder, tmp_path):
     blow = strike("SIGTERM", 3, rank=1, group=group)
     more = ["--trainer.devices=2", "--trainer.strategy=ddp"]

@@ -42,9 +42,9 @@ def test_its_scores_on_generated_videos_are_the_stored_scores(tmp_path):
 
 
 @pytest.mark.slow
-def test_its_scores_on_two_sequences_are_the_stored_scores(real_data):
-    found = scores_by_sequence(real_data("davis"), HALF_SIZE, limit=2)
-    assert len(found) == 2
+def test_its_scores_on_a_sequence_are_the_stored_scores(real_data):
+    found = scores_by_sequence(real_data("davis"), HALF_SIZE, limit=1)
+    assert len(found) == 1
     assert found == pytest.approx({name: SCORES["240p"][name] for name in found}, abs=TOLERANCE)
 
 

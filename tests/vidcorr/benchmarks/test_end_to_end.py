@@ -74,7 +74,7 @@ def test_dinos_script(golden, real_data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", ["resized", "native"])
+@pytest.mark.parametrize("data", ["resized", pytest.param("native", marks=pytest.mark.exhaustive)])
 @torch.no_grad()
 def test_cropmaes_script(golden, real_data, tmp_path, data):
     """Data and truth at 480 × 880, as the script's default, or both as DAVIS has them."""

@@ -169,6 +169,7 @@ def test_a_real_study_of_two_rows_and_two_benchmarks(davis_root, video_folder, t
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_real_study_of_two_steps(video_folder, tmp_path, capfd, monkeypatch):
     """An encoder, then SiamFC on its checkpoint, scored on boxes."""
