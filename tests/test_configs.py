@@ -28,13 +28,8 @@ def names(built):
     return {type(callback).__name__ for callback in built.trainer.callbacks}
 
 
-FAST = ("demo.yaml", "siamfc_r18.yaml", "linear_probe_moco.yaml", "data/kinetics.yaml")
-"""Configs of several kinds; the others are built in the slow tier."""
-
-
-@pytest.mark.parametrize(
-    "config", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in EVERY]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("config", EVERY)
 def test_builds(config):
     given = content(config)
     model = [] if "model" in given else ["--model=raw_colour"]
@@ -80,6 +75,7 @@ def test_no_two_pieces_set_the_same_value():
                 assert not shared, f"{one} and {other} both set {shared}: their order would matter"
 
 
+@pytest.mark.slow
 def test_the_order_of_pieces_does_not_matter():
     pieces, seen = ["vfs_moco_r18.yaml", "trainer/gpus.yaml", "monitor.yaml", "pictures.yaml"], []
     for order in (pieces, pieces[::-1]):  # each pair in both orders
@@ -91,6 +87,7 @@ def test_the_order_of_pieces_does_not_matter():
     assert [entry.class_path.rpartition(".")[2] for entry in entries] == ["CollapseMonitor", "TrainingPictures"]
 
 
+@pytest.mark.slow
 def test_every_fit_has_what_a_resume_needs_once(tmp_path):
     own = ["--trainer.callbacks+=LastCheckpoint", "--trainer.callbacks.every_n_steps=3", "--on", f"davis={tmp_path}"]
     built = Built(["fit", "--model=raw_colour", *ON_ANY_MACHINE, *own])

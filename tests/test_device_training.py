@@ -40,15 +40,15 @@ STEPS = {
     "LinearProbe": (lambda: LinearProbe(**TINY, num_classes=5), {"image": CLIP[:, 0], "label": torch.arange(4)}, 0),
 }
 """Name → module, batch, and waits of a step."""
-LONG = {"VFSSimSiam, ViT", "Liir, first phase", "Liir, shuffled", "Liir, shared"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "precision"),
     [
-        *(pytest.param(name, "32-true", marks=[pytest.mark.slow] if name in LONG else []) for name in STEPS),
+        *((name, "32-true") for name in STEPS),
         ("VFSMoCo", "bf16-mixed"),
-        pytest.param("Liir, second", "bf16-mixed", marks=pytest.mark.slow),
+        ("Liir, second", "bf16-mixed"),
     ],
 )
 def test_steps_stay_on_the_device(name, precision):
@@ -87,6 +87,7 @@ def two_ranks():
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["VFSMoCo", "Liir, second", "Liir, shared"])
 @pytest.mark.usefixtures("two_ranks")
 def test_two_ranks_gather_on_the_device(name):

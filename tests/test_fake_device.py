@@ -44,6 +44,7 @@ def test_what_waits_raises_on_the_fake_device(waiting):
         waiting(torch.zeros(3, device=gpu.device), torch.zeros(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(SOURCES) - WAITING))
 def test_propagation_never_waits(name):
     protocol = PropagationProtocol.named(name, next(iter(SOURCES[name].values)))
@@ -64,10 +65,17 @@ KERNELS = {
     ("liir", 4): 220,  # 15,774 with the tiles of a CPU
 }
 """Protocol and stride → most kernels of a frame of DAVIS at 480p, on a GPU of 24 GiB."""
+IN_CI = (("vfs", 8), ("liir", 4))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "stride"), KERNELS)
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [
+        pytest.param(*case, marks=() if case in (("vfs", 8), ("liir", 4)) else pytest.mark.exhaustive)
+        for case in KERNELS
+    ],
+)
 def test_a_frame_takes_few_kernels_and_waits_once_where_ties_are_kept(name, stride):
     """Count a frame whose references are all there."""
     height, width, channels = 480 // stride, -(-854 // stride), 64 if name == "liir" else 256
@@ -86,13 +94,12 @@ def liirs(position):
     return Liir(position=position, position_size=32, bank={"frames": 0}).feature_extractor(["res3", "affinity"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "arguments"),
     [
         (build_feature_extractor, (R18, ["res3", "res4"], 8)),
-        pytest.param(
-            build_feature_extractor, ("timm:vit_tiny_patch16_224", "block2+block4", 8), marks=pytest.mark.slow
-        ),
+        (build_feature_extractor, ("timm:vit_tiny_patch16_224", "block2+block4", 8)),
         (build_feature_extractor, ("tests.helpers.encoders:Blocky",)),
         (build_feature_extractor, ("raw_colour", None, 8)),
         (SiamFC(R18).feature_extractor, ()),
@@ -135,12 +142,13 @@ def reads_of(benchmark, extractor, out):
     return gpu.reads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "precision"),
     [
         ("jhmdb", "float32"),
         ("davis", "bfloat16"),
-        *(pytest.param(name, "float32", marks=pytest.mark.slow) for name in ("davis", "youtube_vos", "vos", "vip")),
+        *((name, "float32") for name in ("davis", "youtube_vos", "vos", "vip")),
     ],
 )
 def test_benchmarks_read_only_what_they_write(name, precision, tmp_path, monkeypatch):
@@ -156,15 +164,12 @@ def test_benchmarks_read_only_what_they_write(name, precision, tmp_path, monkeyp
     assert reads_of(benchmark, extractor, tmp_path / "out") == 9 * 2 + 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "changes", "more"),
     [
-        *(
-            pytest.param(name, {}, 0, marks=[pytest.mark.slow] if name != "vidcorr" else [])
-            for name in PointProtocol.sources()
-        ),
-        # which frames are anchors
-        pytest.param("vidcorr", {"occlusion": "similarity+anchors"}, 1, marks=pytest.mark.slow),
+        *((name, {}, 0) for name in PointProtocol.sources()),
+        ("vidcorr", {"occlusion": "similarity+anchors"}, 1),  # which frames are anchors
     ],
 )
 def test_points_are_read_once_a_video(name, changes, more, tmp_path):

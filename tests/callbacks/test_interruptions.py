@@ -65,6 +65,7 @@ def test_a_refused_run_leaves_no_folder(mistake, video_folder, davis_root, tmp_p
     assert not [*tmp_path.rglob("lightning_logs")]
 
 
+@pytest.mark.slow
 def test_a_missing_stage_is_told_before_videos_are_generated(davis_root, tmp_path):
     data = flags("data", "SyntheticVideoDataModule", root=tmp_path / "made", videos=2)
     line = refusal("fit", *TINY, *data, *BRIEF, "--trainer.logger=false", *davis(davis_root, stage="res9"))

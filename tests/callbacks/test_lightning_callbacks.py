@@ -87,6 +87,7 @@ def test_an_average_of_weights_leaves_the_queue_alone(make, use_buffers, tmp_pat
             assert torch.equal(value, of_averaged), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", ["mine", "./mine/../mine", "link"])
 def test_two_spellings_of_a_folder_are_one_folder(spelling, video_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

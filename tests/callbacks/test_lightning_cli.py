@@ -69,6 +69,7 @@ def test_a_file_of_the_working_directory_wins_over_the_projects(tmp_path, monkey
     assert parsed("fit", MOCO[0], "--config=configs/data/clips.yaml").data.init_args.source == "data/jhmdb_clips"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -109,6 +110,7 @@ def test_a_network_and_data_of_the_users_own_by_their_module():
     assert config.data.class_path == "tests.helpers.training.InMemory"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--config={}", "--config {}", "-c {}"])
 def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkeypatch, flag):
     monkeypatch.setattr(trust, "_allowed", set())

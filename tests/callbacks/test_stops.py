@@ -102,6 +102,7 @@ def test_every_kill(method, accumulated, tmp_path):
         expect_equal(content(folder), content(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "stop"),
     [
@@ -143,6 +144,7 @@ class Ending(pl.Callback):
 AVERAGE = EMAWeightAveraging(use_buffers=True, decay=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "accumulated", "options"),
     [
@@ -232,6 +234,7 @@ def plateau(optimizer):
     return {"scheduler": lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=1.0), "monitor": "val/loss"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", [warm_up, plateau])
 @pytest.mark.parametrize("stop", [Stop("step", 1), Stop("step", 4)])
 def test_a_users_schedule_and_callbacks_resume(schedule, stop, tmp_path, monkeypatch):
@@ -252,6 +255,7 @@ def test_another_batch_size_is_refused(tmp_path):
         go("VFSSimSiam", tmp_path, 1, start=tmp_path / LAST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("batch", "kept", "place"),
     [

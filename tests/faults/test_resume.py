@@ -30,7 +30,9 @@ def expect_the_same(folder, whole):
     assert places[0] == places[1]  # of Lightning's own counters, some differ where nothing depends on them
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=pytest.mark.exhaustive if name == "Liir" else ()) for name in METHODS]
+)
 def test_a_run_that_is_killed_twice(method, whole, video_folder, tmp_path):
     first, second = sorted(random.Random(method).sample(range(3, 14 if method != "Liir" else 12), 2))
     for number, step in enumerate((first, second)):

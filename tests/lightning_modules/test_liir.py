@@ -337,8 +337,9 @@ def test_settings_are_saved_as_plain_types_and_read_again(tmp_path):
     assert (again.schedule, again.prior) == (module.schedule, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("negatives", ["per_query", "same_place", "shared"])
-@pytest.mark.parametrize("precision", [pytest.param("bf16-mixed", marks=pytest.mark.slow), "32-true"])
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
 def test_the_bank_holds_the_features_own_type_and_the_loss_is_equal_to_the_bit(negatives, precision, tmp_path):
     """Three steps beside a bank in float32, which the test sets back; and again from a checkpoint."""
 

@@ -96,6 +96,7 @@ def test_a_users_extractor_states_its_stride_alone():
     assert (view.stage, view.dilated, view.folded().backbone) == (None, False, extractor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [False, True])
 def test_both_forms_learn_to_track_on_targets_of_videos(shared, tmp_path):
     """The released form has a convolution for exemplars and one for search regions; the appendix has one for both."""

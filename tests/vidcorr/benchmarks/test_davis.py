@@ -19,6 +19,7 @@ from vidcorr.benchmarks.masks import ObjectScorer
 from vidcorr.commands.score_masks import score
 
 
+@pytest.mark.slow
 def test_files_name_what_the_scores_depend_on(davis_run):
     benchmark, scores, folder = davis_run
     results = Result.load(folder)

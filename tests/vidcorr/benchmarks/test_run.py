@@ -137,6 +137,7 @@ def state(network):
     return [weights_digest(held) for held in networks_of(network)], [part.training for part in parts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IN_MEMORY)
 def test_a_network_in_train_mode_is_scored_in_eval_mode_and_stays_as_it_was(name, davis_root):
     benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)

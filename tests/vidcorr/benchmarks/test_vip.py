@@ -57,6 +57,7 @@ def test_pooled_scores_are_stated_without_each_video_for_their_intervals(run):
     assert result.sample("mIoU").without == result.without["mIoU"]
 
 
+@pytest.mark.slow
 def test_ap_ranks_instances_by_their_mean_label(root, run):
     scores, folder = run
     tracker, metric = LabelTracker(colour(), VipBenchmark(root, changes=SMALL).protocol), InstanceAP()

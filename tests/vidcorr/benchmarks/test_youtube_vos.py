@@ -98,6 +98,7 @@ def test_training_on_what_it_holds_out_is_refused(root, tmp_path):
     callback.on_fit_start(SimpleNamespace(datamodule=others), FrozenEncoder("raw_colour"))
 
 
+@pytest.mark.slow
 def test_files_say_what_was_held_out(run):
     benchmark, _, folder = run
     stated = Result.load(folder).data

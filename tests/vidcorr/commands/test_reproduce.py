@@ -108,6 +108,7 @@ def accuracy_of_calling_all_visible(path):
     return 100 * np.mean(of_videos)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["raw_colour", "tests.helpers.encoders:TinyResNet"])
 def test_calling_all_points_visible_has_an_accuracy_of_the_annotation_alone(network, tmp_path, capsys):
     root = write_tap_vid(tmp_path / "points", 2, frames=6, tracks=9, size=(64, 64))

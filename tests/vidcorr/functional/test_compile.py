@@ -71,16 +71,13 @@ def test_every_public_function_has_a_case():
     assert set(CASES) == set(FUNCTIONS)
 
 
-QUICK = ("simsiam_loss", "local_affinity", "compactness_loss", "encode_masks")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in FUNCTIONS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_it_is_traced(name):
     compare(name, "eager")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_it_is_compiled(name):

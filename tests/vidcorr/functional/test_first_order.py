@@ -73,6 +73,7 @@ def test_a_second_derivative_is_refused_and_the_first_stays(case):
     refused(RuntimeError, "has no second derivative", torch.autograd.grad, penalty, x)
 
 
+@pytest.mark.slow
 def test_functional_derivatives_are_refused():
     x = random(2, 2, 4)
 

@@ -167,6 +167,7 @@ def on_rank(rank):
     return told
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_number_of_ranks(tmp_path):
     expected = results(filled(range(SEQUENCES)))
     assert 0.1 < float.fromhex(expected[0]["J&F-Mean"]) < 0.9

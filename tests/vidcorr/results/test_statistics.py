@@ -108,6 +108,7 @@ def trainings(generator, shared, seeds=(5, 5), effect=0.0, sequences=30):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shared", "effect"), [(0.02, 0.012), (0.02, 0.0), (0.0, 0.0)])
 def test_rows_that_share_seeds_are_compared_in_pairs(shared, effect):
     """Seeds whose spread of 2 points both rows share hide no difference of 1.2 points, and make none."""

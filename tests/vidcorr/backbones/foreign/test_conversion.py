@@ -59,9 +59,8 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind.endswith("r50") else kind for kind in KINDS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_real_keys_find_their_places(kind, converted, tmp_path):
     kept, channels, stride, unused, benchmark = KINDS[kind]
     state = random_state(kind)

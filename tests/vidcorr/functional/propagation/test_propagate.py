@@ -62,7 +62,14 @@ def work_like(monkeypatch, gpu, workspace):
     monkeypatch.setattr(attention, "workspace_of", lambda device: workspace)
 
 
-@pytest.mark.parametrize(("masked", "repeat_first"), [(True, "in_window"), (False, "padding"), (True, "never")])
+@pytest.mark.parametrize(
+    ("masked", "repeat_first"),
+    [
+        (False, "padding"),
+        pytest.param(True, "in_window", marks=pytest.mark.slow),
+        pytest.param(True, "never", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize(
     "fields",
     [
@@ -132,6 +139,7 @@ def test_the_windows_of_a_gpu_compute_few_products_within_their_memory(monkeypat
     assert extra <= workspace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["liir", "liir-reference"])
 def test_the_windows_of_a_gpu_give_the_same(name, monkeypatch):
     """The prior, the normalisation, the border; in several groups of tiles."""

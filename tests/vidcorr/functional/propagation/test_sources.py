@@ -104,6 +104,7 @@ def test_masks_of_the_original_codes(golden, file, case, name, benchmark):
 UPSAMPLERS = [(name, case) for name in ("loftup", "naf", "raysup") for case in ("c0", "c1", "c2", "tie")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "case"), UPSAMPLERS)
 @pytest.mark.usefixtures("each_search")
 def test_masks_of_feature_upsamplers(golden, name, case):
