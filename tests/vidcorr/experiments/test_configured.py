@@ -47,6 +47,12 @@ every_n_epochs: 2
     assert (time_order.root, time_order.stage) == (str(tmp_path), ["res3"])
 
 
+def test_a_benchmark_by_its_class_writes_for_the_server_of_youtube_vos(tmp_path):
+    by_class, by_config = read_on([f"vidcorr:YoutubeVosBenchmark={tmp_path}", f"youtube_vos={tmp_path}"])
+    assert by_class.build().split == "valid"
+    assert by_config.build().split == "holdout"
+
+
 class TimeOrder(DavisBenchmark):
     """A user's own benchmark."""
 
