@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache, partial
 from operator import attrgetter
 from pathlib import Path
@@ -30,6 +31,8 @@ KEPT_MASKS = 2**26
 """Bytes of annotations that a process caches, since rules and scores both read them."""
 Scored = tuple[str, dict[Object, Values]]
 """A video and the values of its objects."""
+Entries = Mapping[str, Mapping[str, Any]]
+"""Video → its entry in the metadata file of the data set."""
 
 
 class MaskFolder(NamedTuple):
@@ -55,9 +58,10 @@ def flat_scores(result: Result) -> dict[str, float]:
         scores["median_error"] = result.data["median_error"]
     for row in result.rows:
         for key, value in row.values.items():
-            if key != "Queries" and not isinstance(value, str):
-                parts = [key.removesuffix("-Mean"), row.video, row.object]
-                scores["/".join(filter(None, parts))] = value
+            if key == "Queries" or isinstance(value, str):
+                continue
+            place = (key.removesuffix("-Mean"), row.video, row.object)
+            scores["/".join(filter(None, place))] = value
     return scores
 
 
@@ -101,26 +105,11 @@ def score(
     if isinstance(rules, str):
         require_one_of(RULES, rules=rules)
         rules = RULES[rules]
-    truth = require_folder(Path(truth).expanduser(), "name the folder that holds the annotations")
-    truth = truth / "Annotations" if (truth / "Annotations").is_dir() else truth
+    truth = _annotations_in(Path(truth).expanduser())
     predictions = require_folder(Path(predictions).expanduser(), "name the folder that holds the predictions")
-    if rules.needs_meta and meta is None:
-        raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give meta, a file")
-    entries = read_videos(Path(meta)) if meta is not None else {}
-    names = videos or sorted(entries if rules.needs_meta else list_folders(truth))
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(f"videos names {', '.join(twice[:5])} more than once: their rows would count twice")
-    for name in names:
-        require_folder(truth / name, "the truth lacks this video")
-        if rules.needs_meta and name not in entries:
-            raise DataError(f"{meta}: has no video {name}")
+    entries = _entries_of(meta, rules)
+    names = _names_of(videos, truth, entries, meta, rules)
     missing = _missing_videos(truth, predictions, names, rules, allow_missing)
-    rows: list[Row] = []
-    if rules.missing_video == "counted as 0":
-        nothing = rules.summarise(np.zeros((0, len(rules.measures))))
-        for name in missing:
-            rows += rows_of_objects(name, dict.fromkeys(entries[name]["objects"], nothing))
     folders: list[MaskFolder] = []
     for name in names:
         if name not in missing:
@@ -128,29 +117,82 @@ def score(
     _note_ignored(predictions, names, folders)
     optional = allow_missing and not rules.folder_per_object  # where each folder is there for an object
     work = partial(_score_folder, rules, entries, keep_ends, optional)
-    enough = 1 + sum(len(masks.truth) for masks in folders) // MASKS_PER_PROCESS
-    for video, objects in _results(work, folders, workers or min(usable_cores(), enough)):
+    rows = _rows_of_missing(missing, entries, rules)
+    for video, objects in _results(work, folders, workers):
         rows += rows_of_objects(video, objects)
-    scored = {row.video for row in rows}
-    if not scored:
+    if not rows:
         raise DataError(f"{predictions}: holds no video of {truth}; expected {predictions}/VIDEO/FRAME.png")
+    rows.sort(key=attrgetter("name"))
+    scored = {row.video for row in rows}.difference(missing)
     data = {
         "rules": rules.stated(),
         "keep_ends": keep_ends,
-        "missing_videos": [name for name in names if name not in scored or name in missing],
+        "missing_videos": [name for name in names if name not in scored],
         "truth": truth,
     }
-    rows.sort(key=attrgetter("name"))
-
-    def scores_of(some: Sequence[Row]) -> dict[str, float]:
-        objects: dict[tuple[str, Object], Values] = {}
-        for row in some:
-            objects[row.video, row.object] = {column: float(value) for column, value in row.values.items()}
-        return rules.table(objects, entries, set(unseen))
-
+    scores_of = partial(_scores_of, rules, entries, set(unseen))
     with errors_at(meta):
         without = leave_one_out(rows, scores_of) if rules.pooled else {}
         return result_of(rules.name, predictions, rows, scores_of(rows), data, without)
+
+
+def _annotations_in(truth: Path) -> Path:
+    """Return the folder of the annotated videos, which may be `Annotations` in the root of a data set."""
+    require_folder(truth, "name the folder that holds the annotations")
+    inside = truth / "Annotations"
+    return inside if inside.is_dir() else truth
+
+
+def _entries_of(meta: str | Path | None, rules: Rules) -> Entries:
+    """Read the metadata file; empty without one.
+
+    Raises:
+        ValueError: if the rules need the file.
+    """
+    if meta is not None:
+        return read_videos(Path(meta))
+    if rules.needs_meta:
+        raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give meta, a file")
+    return {}
+
+
+def _names_of(
+    videos: Sequence[str] | None, truth: Path, entries: Entries, meta: str | Path | None, rules: Rules
+) -> Sequence[str]:
+    """Return the videos to score: those that are named, else all of the metadata or of the truth.
+
+    Raises:
+        ValueError: for a video that is named twice.
+        DataError: for a video without a folder of annotations, or without the metadata that the rules need.
+    """
+    known = entries if rules.needs_meta else list_folders(truth)
+    names = videos or sorted(known)
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"videos names {', '.join(twice[:5])} more than once: their rows would count twice")
+    for name in names:
+        require_folder(truth / name, "the truth lacks this video")
+        if rules.needs_meta and name not in entries:
+            raise DataError(f"{meta}: has no video {name}")
+    return names
+
+
+def _rows_of_missing(missing: Sequence[str], entries: Entries, rules: Rules) -> list[Row]:
+    """Return rows of zeros for the objects of videos without predictions, if the rules count such videos."""
+    rows: list[Row] = []
+    if rules.missing_video == "counted as 0":
+        nothing = rules.summarise(np.zeros((0, len(rules.measures))))
+        for name in missing:
+            rows += rows_of_objects(name, dict.fromkeys(entries[name]["objects"], nothing))
+    return rows
+
+
+def _scores_of(rules: Rules, entries: Entries, unseen: Collection[str], rows: Sequence[Row]) -> dict[str, float]:
+    """Return the scores of the data set, by the rules, from rows of its objects."""
+    objects: dict[tuple[str, Object], Values] = {}
+    for row in rows:
+        objects[row.video, row.object] = {column: float(value) for column, value in row.values.items()}
+    return rules.table(objects, entries, unseen)
 
 
 def _missing_videos(
@@ -179,7 +221,10 @@ def _missing_videos(
 
 def rows_of_objects(video: str, objects: Mapping[Any, Values]) -> list[Row]:
     """Return a row per object of a video, from object → values."""
-    return [Row(video=video, object=str(number), values=values) for number, values in objects.items()]
+    rows: list[Row] = []
+    for number, values in objects.items():
+        rows.append(Row(video=video, object=str(number), values=values))
+    return rows
 
 
 def result_of(
@@ -254,9 +299,14 @@ def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterat
         yield MaskFolder(video, name, masks, predictions / video / name)
 
 
-def _results(work: Callable[[MaskFolder], Scored], folders: Sequence[MaskFolder], workers: int) -> Iterator[Scored]:
+def _results(
+    work: Callable[[MaskFolder], Scored], folders: Sequence[MaskFolder], workers: int | None
+) -> Iterator[Scored]:
     """Yield the values of the folders, longest first; a folder's error ends the scoring."""
-    folders = sorted(folders, key=lambda masks: -len(masks.truth))
+    folders = sorted(folders, key=_number_of_masks, reverse=True)
+    if not workers:
+        enough = 1 + sum(map(_number_of_masks, folders)) // MASKS_PER_PROCESS
+        workers = min(usable_cores(), enough)
     if min(workers, len(folders)) <= 1:
         yield from map(work, folders)
         return
@@ -268,58 +318,72 @@ def _results(work: Callable[[MaskFolder], Scored], folders: Sequence[MaskFolder]
         yield outcome
 
 
-def _score_folder(
-    rules: Rules, entries: Mapping[str, Any], keep_ends: bool, optional: bool, masks: MaskFolder
-) -> Scored:
+def _number_of_masks(folder: MaskFolder) -> int:
+    return len(folder.truth)
+
+
+class _MaskReader:
+    """Reads the masks of a folder with the ids of its video.
+
+    Args:
+        paths: all masks of the video.
+        one_object: they lie in a folder of one object; then 1 is every pixel of the object.
+        has_void: 255 is void beside ids.
+    """
+
+    def __init__(self, paths: Iterable[Path], one_object: bool, has_void: bool) -> None:
+        self.files = {path.stem: path for path in paths}
+        self.one_object = one_object
+        self.values: Mapping[int, int] = {}  # pixel value → object id
+        if not one_object:
+            self.values = ids_by_value(self.files.values(), has_void)
+
+    def read(self, stem: str) -> Ids:
+        """Read a mask.
+
+        Raises:
+            DataError: if the mask is damaged or holds no ids, or two objects in a folder of one.
+        """
+        path = self.files[stem]
+        if not self.one_object:
+            return read_ids(path, self.values, self.files.values())
+        ids = read_mask(path)
+        if len(np.unique(ids[ids > 0])) > 1:
+            raise DataError(f"{path}: holds more than one object; with a folder per object each mask holds one")
+        return (ids > 0).astype(np.uint8)
+
+    def errors(self, stem: str) -> AbstractContextManager[None]:
+        """Return a context whose errors name the mask."""
+        return errors_at(self.files[stem])
+
+
+def _score_folder(rules: Rules, entries: Entries, keep_ends: bool, optional: bool, masks: MaskFolder) -> Scored:
     """Return the values of a folder's objects; none for a folder without objects if `optional`."""
-    files = {path.stem: path for path in masks.truth}
-    predictions = {path.stem: path for path in list_images(masks.predictions)}
-    folder = masks.truth[0].parent
     one_object = bool(masks.object)
-    true_ids = {} if one_object else ids_by_value(files.values(), rules.has_void)
-    predicted_ids = {} if one_object else ids_by_value(predictions.values(), rules.has_void)
+    annotations = _MaskReader(masks.truth, one_object, rules.has_void)
+    predictions = _MaskReader(list_images(masks.predictions), one_object, rules.has_void)
+    folder = masks.truth[0].parent
     height, width = image_size(masks.truth[0])
 
     @lru_cache(max(1, KEPT_MASKS // (height * width)))
     def annotation(stem: str) -> Ids:
-        if stem not in files:
+        if stem not in annotations.files:
             raise DataError(f"{folder / stem}.png: the metadata names this frame, but it has no annotation")
-        return _read(files[stem], one_object, true_ids, files.values())
+        return annotations.read(stem)
 
     with errors_at(folder):
-        video = Video(masks.video, list(files), annotation, entries.get(masks.video, {}), keep_ends)
+        video = Video(masks.video, list(annotations.files), annotation, entries.get(masks.video, {}), keep_ends)
         scorer = MaskScorer(rules, video)
     if not scorer.plan and not optional:
         remedy = "" if rules.folder_per_object else "; allow_missing leaves such videos out"
         raise DataError(f"{folder}: rules {rules.name} score no object here{remedy}")
     required = rules.required(video, scorer.plan)
-    missing = [stem for stem in required if stem not in predictions]
+    missing = [stem for stem in required if stem not in predictions.files]
     if missing:
         count = f"{len(missing)} of {len(required)}"
         raise DataError(f"{masks.predictions / missing[0]}.png: a predicted mask is missing ({count})")
     with errors_at(masks.predictions):
-        objects = scorer.score(
-            lambda stem: _read(predictions[stem], one_object, predicted_ids, predictions.values()),
-            lambda stem: errors_at(predictions[stem]),
-        )
-    return masks.video, {masks.object or number: values for number, values in objects.items()}
-
-
-def _read(path: Path, one_object: bool, values: Mapping[int, int], masks: Iterable[Path]) -> Ids:
-    """Read a mask with the ids of its video; with a folder per object, 1 for every pixel of the object.
-
-    Args:
-        path: the mask.
-        one_object: the mask lies in a folder of one object.
-        values: pixel value → object id of the video.
-        masks: all masks of the video.
-
-    Raises:
-        DataError: if the mask is damaged or holds no ids, or two objects in a folder of one.
-    """
-    if not one_object:
-        return read_ids(path, values, masks)
-    ids = read_mask(path)
-    if len(np.unique(ids[ids > 0])) > 1:
-        raise DataError(f"{path}: holds more than one object; with a folder per object each mask holds one")
-    return (ids > 0).astype(np.uint8)
+        objects = scorer.score(predictions.read, predictions.errors)
+    if one_object:
+        objects = {masks.object: values for values in objects.values()}
+    return masks.video, objects
