@@ -1,7 +1,6 @@
 """Human pose propagation on JHMDB: 15 joints as heat-maps, scored by the percentage of correct keypoints."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from ..results.pictures import overlay_joints
 from ..results.pictures.overlays import Curve
 from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker, PointCoding
-from ..tracking.record import PredictionTable, RunWriter, SequenceWriter, fixed
+from ..tracking.record import PredictionTable, RunWriter, files_with_tables, fixed
 from .base import Benchmark
 from .run import Output, Scorer
 
@@ -100,7 +99,8 @@ class JointScorer(Scorer):
         """Track and score a clip; its row counts the joints."""
         annotated = torch.from_numpy(sequence.points)
         found: list[list[Tensor]] = []
-        with _files_of(sequence, writer) as files:
+        table = partial(PredictionTable, rows=_rows, columns=("frame", "joint", "x", "y"))
+        with files_with_tables(writer, sequence, overlay_joints, ".csv", table) as files:
             for frame, joints in self._tracked(sequence, annotated[0]):
                 if files is not None:
                     files.add(frame, joints, truth=annotated[len(found)])
@@ -138,21 +138,6 @@ class JointScorer(Scorer):
             near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)
             curves[f"PCK@{threshold:g}"] = range(sequence.num_frames), near.nanmean(1).tolist()
         return curves
-
-
-@contextmanager
-def _files_of(sequence: KeypointSequence, writer: RunWriter | None) -> Iterator[SequenceWriter | None]:
-    """Open the files of a clip, a table of joints per output; None without a writer."""
-    if writer is None:
-        yield None
-        return
-    stems = [frame.stem for frame in sequence.frames]
-    columns = ("frame", "joint", "x", "y")
-    tables = []
-    for folder in writer.prediction_folders():
-        tables.append(PredictionTable(folder / f"{sequence.name}.csv", stems, _rows, columns))
-    with writer.sequence(sequence.name, sequence.num_frames, overlay_joints, tables) as files:
-        yield files
 
 
 def _rows(stem: str, joints: Tensor) -> list[list[str]]:

@@ -1,8 +1,8 @@
 """Object tracking on OTB by SiamFC, scored by one-pass evaluation."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou, mean_curves, one_p
 from ..results.page import Chart
 from ..results.pictures import overlay_boxes
 from ..results.result import Row
-from ..tracking.record import PredictionTable, RunWriter, SequenceWriter, fixed
+from ..tracking.record import PredictionTable, RunWriter, files_with_tables, fixed
 from ..tracking.siamfc_tracker import SiamFCTracker
 from .base import Benchmark
 from .run import Output, Scorer
@@ -133,7 +133,8 @@ class BoxScorer(Scorer):
     def score(self, sequence: BoxSequence, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
         """Track and score a sequence; its row has the curves."""
         found: list[NDArray[np.float64]] = []
-        with _files_of(sequence, writer, self.video) as files:
+        table = partial(PredictionTable, rows=_rows, line_end="\n")
+        with files_with_tables(writer, sequence, overlay_boxes, ".txt", table, self.video) as files:
             for frame, (box,) in self.tracker.track(sequence.read(), sequence.boxes[:1]):
                 if files is not None:
                     with self.watch("draw"):
@@ -151,20 +152,6 @@ class BoxScorer(Scorer):
     def facts(self) -> dict[str, Any]:
         """Return the dilations of the network and the number of frames."""
         return {"dilated": self.tracker.protocol.dilated, "frames_of_rank_0": self.frames}
-
-
-@contextmanager
-def _files_of(sequence: BoxSequence, writer: RunWriter | None, video: bool) -> Iterator[SequenceWriter | None]:
-    """Open the files of a sequence, with its boxes as text; None without a writer."""
-    if writer is None:
-        yield None
-        return
-    stems = [frame.stem for frame in sequence.frames]
-    tables = []
-    for folder in writer.prediction_folders():
-        tables.append(PredictionTable(folder / f"{sequence.name}.txt", stems, _rows, line_end="\n"))
-    with writer.sequence(sequence.name, sequence.num_frames, overlay_boxes, tables, video=video) as files:
-        yield files
 
 
 def _rows(stem: str, box: NDArray[np.float64]) -> list[list[str]]:

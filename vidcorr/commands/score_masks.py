@@ -384,6 +384,7 @@ def _score_folder(rules: Rules, entries: Entries, keep_ends: bool, optional: boo
         raise DataError(f"{masks.predictions / missing[0]}.png: a predicted mask is missing ({count})")
     with errors_at(masks.predictions):
         objects = scorer.score(predictions.read, predictions.errors)
-    if one_object:
-        objects = {masks.object: values for values in objects.values()}
-    return masks.video, objects
+    named: dict[Object, Values] = {}
+    for number, values in objects.items():
+        named[masks.object or number] = values
+    return masks.video, named

@@ -27,12 +27,12 @@ from ..results.pictures.overlays import (
     overlay_tracks,
     reduced,
 )
+from ..results.records import last_evaluations, results_in
 from ..results.result import Result
 from ..videos.boxes import read_boxes
 from ..videos.files import DataError, read_text
 from ..videos.mask_files import VOID, read_mask
 from .configured import Configured, read_on
-from .table import last_evaluations, results_in
 
 COLUMNS = 5
 """Frames of a sequence where the user names none."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..results.records import last_evaluations, results_in
 from ..results.result import Protocol, Result
-from .table import last_evaluations, results_in
 
 
 def history_rows(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> list[dict[str, Any]]:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..results.page import write_report
-from ..results.records import Record, records_of
+from ..results.records import Record, main_keys, records_of
 from ..results.rendering import render
 from ..results.result import RESULTS_FILE, Result, has_result
 from ..results.tables import Table, table_footnotes, tabulate, text_rows
 from ..results.text_tables import markdown_table
 from ..videos.files import write_atomically
-from .table import main_keys
 
 if TYPE_CHECKING:
     from .evaluate import Job

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..results.published import published_beside
-from ..results.records import Column, Record, records_of, results_below
+from ..results.records import Column, Record, last_evaluations, main_keys, records_of, results_in
 from ..results.result import Result
 from ..results.tables import Cell, Table, tabulate
 
@@ -90,16 +90,6 @@ def gather_last_records(folders: Sequence[str | Path], scores: Sequence[str] = (
     return [record for record in records if record.place in last]
 
 
-def results_in(text: str | Path) -> tuple[str, dict[Path, Result]]:
-    """Read the results of `FOLDER` or `NAME=FOLDER`; return the name, or an empty text, and folder → result.
-
-    Raises:
-        ValueError: if the folder holds no results, or a file is damaged.
-    """
-    name, folder = _named(str(text))
-    return name, results_below(folder)
-
-
 def _records(results: Mapping[tuple[str, Path], Result], scores: Sequence[str], several: bool = False) -> list[Record]:
     """Return the records of results by the user's name and folder."""
     records = []
@@ -109,26 +99,6 @@ def _records(results: Mapping[tuple[str, Path], Result], scores: Sequence[str], 
             shown = main_keys(result)
         records += records_of(result, name, shown, place)
     return records
-
-
-def main_keys(result: Result) -> list[str]:
-    """Return the main scores of a result without their stages."""
-    return [result.stage_of(key)[1] for key in result.main_scores()]
-
-
-def last_evaluations(results: Mapping[Path, Result]) -> dict[Path, Result]:
-    """Return the last evaluation of each training, whose evaluations lie side by side, and all other results."""
-
-    def steps(place: Path) -> int:
-        return max((past.step for past in results[place].history), default=0)
-
-    last: dict[object, Path] = {}
-    for place in sorted(results, key=steps):
-        training: object = place
-        if results[place].history:
-            training = (place.parent, results[place].benchmark)
-        last[training] = place
-    return {place: result for place, result in results.items() if place in last.values()}
 
 
 def _refuse_repeated(text: str, records: Sequence[Record]) -> None:
@@ -141,14 +111,6 @@ def _refuse_repeated(text: str, records: Sequence[Record]) -> None:
             column = f"{record.column.benchmark} by the same protocol"
             twice = f"two results{of_seed} of {column}, {first} and {record.place}"
             raise ValueError(f"table: {text} holds {twice}; name a single folder")
-
-
-def _named(text: str) -> tuple[str, Path]:
-    """Split `NAME=FOLDER`; the path of an existing folder may contain `=`."""
-    name, equals, folder = text.partition("=")
-    if not equals or "/" in name or Path(text).exists():
-        return "", Path(text)
-    return name, Path(folder)
 
 
 def _with_published(table: Table) -> Table:

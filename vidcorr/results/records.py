@@ -5,7 +5,7 @@ to the network and are part of the row's name.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -221,3 +221,37 @@ def results_below(folder: Path) -> dict[Path, Result]:
     if not files:
         raise ValueError(f"{folder}: no results.json of a benchmark in or below it")
     return {file.parent: Result.load(file) for file in files}
+
+
+def results_in(text: str | Path) -> tuple[str, dict[Path, Result]]:
+    """Read the results of `FOLDER` or `NAME=FOLDER`; return the name, or an empty text, and folder → result.
+
+    The path of an existing folder may contain `=`.
+
+    Raises:
+        ValueError: if the folder holds no results, or a file is damaged.
+    """
+    name, equals, folder = str(text).partition("=")
+    if not equals or "/" in name or Path(text).exists():
+        return "", results_below(Path(text))
+    return name, results_below(Path(folder))
+
+
+def last_evaluations(results: Mapping[Path, Result]) -> dict[Path, Result]:
+    """Return the last evaluation of each training, whose evaluations lie side by side, and all other results."""
+
+    def steps(place: Path) -> int:
+        return max((past.step for past in results[place].history), default=0)
+
+    last: dict[object, Path] = {}
+    for place in sorted(results, key=steps):
+        training: object = place
+        if results[place].history:
+            training = (place.parent, results[place].benchmark)
+        last[training] = place
+    return {place: result for place, result in results.items() if place in last.values()}
+
+
+def main_keys(result: Result) -> list[str]:
+    """Return the main scores of a result without their stages."""
+    return [result.stage_of(key)[1] for key in result.main_scores()]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..datasets.records import FrameSequence
 from ..results.page import write_report
 from ..results.pictures.overlays import Curve, Picture, SequenceAnimation, contact_sheet, evenly_spaced, write_picture
 from ..results.result import Result
@@ -265,6 +266,36 @@ class PredictionTable:
 
 PredictionFile = IndexedMasks | PredictionTable
 """Files that take results frame by frame."""
+
+
+@contextmanager
+def files_with_tables(
+    writer: RunWriter | None,
+    sequence: FrameSequence,
+    draw: Draw,
+    suffix: str,
+    table: Callable[[Path, list[str]], PredictionTable],
+    video: bool = False,
+) -> Iterator[SequenceWriter | None]:
+    """Open the files of a sequence during the block, with a table per output; None without a writer.
+
+    Args:
+        writer: the files of the run.
+        sequence: the sequence.
+        draw: draws results over a frame.
+        suffix: ending of the tables, which bear the name of the sequence.
+        table: path and names of the frames → the table.
+        video: also write an overlay of every frame.
+    """
+    if writer is None:
+        yield None
+        return
+    stems = [frame.stem for frame in sequence.frames]
+    tables = []
+    for folder in writer.prediction_folders():
+        tables.append(table(folder / f"{sequence.name}{suffix}", stems))
+    with writer.sequence(sequence.name, sequence.num_frames, draw, tables, video=video) as files:
+        yield files
 
 
 def fixed(values: Iterable[float], digits: int) -> list[str]:

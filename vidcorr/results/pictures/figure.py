@@ -74,12 +74,13 @@ def _drawn_block(block: FigureBlock, width: int, margin: int, columns: int, font
     return np.array(sheet)
 
 
-def write_figure(path: Path, picture: Picture) -> None:
+def write_figure(path: str | Path, picture: Picture) -> None:
     """Write a figure as PNG or PDF, by the suffix of its file, making its folder.
 
     Raises:
         ValueError: for another suffix.
     """
+    path = Path(path)
     require_figure_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(path) as temporary:

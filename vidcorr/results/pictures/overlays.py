@@ -297,8 +297,9 @@ def as_pictures(frames: Tensor) -> list[Picture]:
     return list(frames.permute(0, 2, 3, 1).cpu().contiguous().numpy())
 
 
-def write_picture(path: Path, picture: Picture) -> None:
+def write_picture(path: str | Path, picture: Picture) -> None:
     """Write a PNG, making its folder."""
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(path)
 
