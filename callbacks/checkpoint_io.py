@@ -42,7 +42,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ValueError: if it holds a value that could not be read back; the message has its key.
         """
         content: dict[str, Any] = plain(dict(checkpoint))
-        self._folders.add(resolved_path(path).rpartition("/")[0])
+        self._folders.add(resolved_path(path).rpartition("/")[0])  # in which `remove_checkpoint` may remove files
         if "://" in str(path):
             return super().save_checkpoint(content, path, storage_options)
         path = Path(path)

@@ -139,13 +139,16 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
     Returns:
         The pair, or None if no frames are close enough.
     """
+    # number of later frames that each frame can be paired with; all pairs are numbered, by their earlier frame
     partners = np.searchsorted(frames, frames + max_gap) - np.arange(len(frames)) - 1
     ends = np.cumsum(partners)
     if not len(frames) or not ends[-1]:
         return None
-    drawn = int(torch.randint(int(ends[-1]), (), generator=generator))
-    first = int(np.searchsorted(ends, drawn, side="right"))
-    return int(frames[first]), int(frames[first + 1 + drawn - int(ends[first] - partners[first])])
+    pair = int(torch.randint(int(ends[-1]), (), generator=generator))
+    first = int(np.searchsorted(ends, pair, side="right"))
+    first_pair = int(ends[first] - partners[first])
+    second = first + 1 + pair - first_pair
+    return int(frames[first]), int(frames[second])
 
 
 def training_crop(

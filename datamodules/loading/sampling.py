@@ -370,7 +370,7 @@ def gaussian_blur(frames: Tensor, sigma: Tensor, radius: int) -> Tensor:
     """Blur frames (N, 3, H, W) with sigma (N, 1, 1, 1) per frame: kernel of 2 · radius + 1, mirrored borders."""
     count, _, height, width = frames.shape
     offsets = torch.arange(-radius, radius + 1, dtype=frames.dtype, device=frames.device)
-    kernel = torch.softmax(-(offsets**2) / (2 * sigma.view(count, 1) ** 2), dim=1)
+    kernel = torch.softmax(-(offsets**2) / (2 * sigma.view(count, 1) ** 2), dim=1)  # Gaussians of sum 1
     kernel = kernel.repeat_interleave(3, dim=0)[:, None, None]  # (3N, 1, 1, K)
     planes = F.pad(frames, [radius] * 4, mode="reflect").view(1, 3 * count, height + 2 * radius, width + 2 * radius)
     planes = F.conv2d(planes, kernel, groups=3 * count)

@@ -143,7 +143,8 @@ class NetworkSpec:
         seed. The user's code counts by its source.
         """
         view = {"stage": self.stage, "stride": self.stride, "upsampling": self.upsample}
-        code: list[object] = [(self.upsample or "").partition(":")[0]]
+        upsampler_module, _, _ = (self.upsample or "").partition(":")
+        code: list[object] = [upsampler_module]  # what the user's code may define: modules, classes, functions
         if not self.is_named:
             return view | _identity_of_parts(self.spec, code)
         if self.spec.endswith(SUFFIXES) and Path(self.spec).is_file():

@@ -121,9 +121,10 @@ class Scorer(ABC):
         return Stage(layer=output.layer, stride=output.stride, normalised_by=normalised_by, protocol=protocol)
 
     def facts(self) -> dict[str, Any]:
-        """Return what the scores depend on beside the data, for the result.
+        """Return entries for the result's `data` beside those of the data set; a subclass adds its own.
 
-        `constant_features` is True if the first frame of a video had equal features in all cells.
+        `constant_features` is True if the first frame of a video had equal features in all cells, so that its scores
+        are chance.
         """
         encoder = getattr(self.tracker, "encoder", None)
         if isinstance(encoder, FrameEncoder) and encoder.constant:

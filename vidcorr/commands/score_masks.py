@@ -58,7 +58,7 @@ def flat_scores(result: Result) -> dict[str, float]:
         scores["median_error"] = result.data["median_error"]
     for row in result.rows:
         for key, value in row.values.items():
-            if key == "Queries" or isinstance(value, str):
+            if key == "Queries" or isinstance(value, str):  # numbers of points, and names: no scores
                 continue
             place = (key.removesuffix("-Mean"), row.video, row.object)
             scores["/".join(filter(None, place))] = value

@@ -143,6 +143,9 @@ class Vos(Reader[MaskSequence]):
     def _ids_by_value(self, folder: str, masks: Mapping[int, Path], shown: Mapping[int, set[int]]) -> dict[int, int]:
         """Return pixel value → object id of a video; other values are the ids.
 
+        With a folder per object, every value but 0 is object 1; with `one_object`, every value but 0 and void. In masks
+        of only 0 and 255, 255 is no void but object 1.
+
         Args:
             folder: name of the folder of an object; empty for masks of a video.
             masks: frame index → mask.
@@ -150,9 +153,11 @@ class Vos(Reader[MaskSequence]):
         """
         if folder:
             return dict.fromkeys(range(1, VOID + 1), 1)
-        ids = dict.fromkeys(range(1, VOID), 1) if self.one_object else {}
+        ids: dict[int, int] = {}
+        if self.one_object:
+            ids = dict.fromkeys(range(1, VOID), 1)
         has_ids = any(values - {VOID} for values in shown.values())
-        if not has_ids:
+        if not has_ids:  # 255 is void all the same if a later mask has ids
             ids |= ids_by_value(masks[t] for t in sorted(masks))
         return ids
 

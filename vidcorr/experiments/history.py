@@ -36,7 +36,14 @@ def history_rows(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> l
 
 
 def _rows(name: str, place: Path, result: Result, scores: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the rows of a result."""
+    """Return the rows of a training: its evaluations on the way, from the history of its last result.
+
+    Args:
+        name: name of the training.
+        place: folder of the result.
+        result: result of the last evaluation.
+        scores: keys without a stage; empty: all scores.
+    """
     rows = []
     for past in result.history:
         for key, value in past.scores.items():
@@ -46,6 +53,6 @@ def _rows(name: str, place: Path, result: Result, scores: Sequence[str]) -> list
             protocol = result.stages[stage].protocol if stage in result.stages else Protocol()
             training = {"row": name, "seed": result.network.seed}
             column = {"benchmark": result.benchmark, "protocol": protocol.name, "digest": protocol.digest}
-            found = {"stage": stage, "score": score, "epoch": past.epoch, "step": past.step, "value": value}
-            rows.append(training | column | found | {"folder": str(place)})
+            measured = {"stage": stage, "score": score, "epoch": past.epoch, "step": past.step, "value": value}
+            rows.append(training | column | measured | {"folder": str(place)})
     return rows

@@ -209,9 +209,10 @@ class Study(BaseModel, extra="forbid"):
         return {score or main: number for score, number in numbers.items()}
 
     def lines(self, output: Path) -> list[list[Command]]:
-        """Return a list of commands per first training or frozen network, with all its evaluations.
+        """Return the commands in lines: a first training or frozen network, and all that builds on it.
 
-        The lists do not depend on each other, so a scheduler may run them in any order or together.
+        Rows with the same first training share a line, and the training stands in it once. The lines do not depend on
+        each other, so a scheduler may run them in any order or together.
 
         Args:
             output: folder of the runs and results. Names of folders in it end with a digest of the arguments: other
@@ -219,8 +220,10 @@ class Study(BaseModel, extra="forbid"):
         """
         lines: dict[Path, list[Command]] = {}
         for row in self.rows:
-            is_frozen = row.model and not (row.then or self.then)
-            seeds = self.seeds[:1] if is_frozen else self.seeds
+            seeds = self.seeds
+            is_trained = not row.model or row.then or self.then
+            if not is_trained:  # the network is the same for all seeds
+                seeds = seeds[:1]
             for seed in seeds:
                 chain = self._chain(row, seed, output)
                 line = lines.setdefault(chain.line, [])

@@ -102,10 +102,16 @@ def _records(results: Mapping[tuple[str, Path], Result], scores: Sequence[str], 
 
 
 def _refuse_repeated(text: str, records: Sequence[Record]) -> None:
-    """Refuse a named folder with two results of a seed for the same column."""
+    """Refuse a named folder with two results of a seed for the same column.
+
+    Args:
+        text: the folder, as the user names it.
+        records: scores of the results below it.
+    """
     places: dict[tuple[object, ...], Path] = {}
     for record in records:
-        first = places.setdefault((record.name, record.stage.stride, record.column, record.seed), record.place)
+        cell_and_seed = (record.name, record.stage.stride, record.column, record.seed)
+        first = places.setdefault(cell_and_seed, record.place)
         if first != record.place:
             of_seed = "" if record.seed is None else f" of seed {record.seed}"
             column = f"{record.column.benchmark} by the same protocol"

@@ -110,22 +110,32 @@ def bias_directions(features: Tensor, components: int) -> Tensor:
 
 
 def mutual_distance(first: Tensor, second: Tensor) -> float:
-    """Return the mean distance, on the unit sphere, of mutual nearest neighbours of two maps `(C, h, w)`."""
+    """Return the mean distance of the features of mutual nearest neighbours: how badly two pictures match.
+
+    `match_points` compares the source and its mirror image with the target by it, and takes the better one.
+
+    Args:
+        first: features `(C, h, w)`.
+        second: features `(C, h', w')`.
+
+    Returns:
+        Distance between features of unit length, in [0, 2].
+    """
     cells = F.normalize(first, dim=0).flatten(1).T
     others = F.normalize(second, dim=0).flatten(1).T
-    nearest = []
-    best = others.new_full((len(others),), torch.inf)
-    best_row = others.new_zeros(len(others), dtype=torch.long)
+    nearest_others = []
+    least = others.new_full((len(others),), torch.inf)  # distance of each other cell to its nearest cell so far
+    nearest_cell = others.new_zeros(len(others), dtype=torch.long)
     chunk = max(1, POINTS_WORKSPACE // (4 * len(others)))
     for begin in range(0, len(cells), chunk):
         distances = torch.cdist(cells[begin : begin + chunk], others)
-        nearest.append(distances.min(1))
-        least, row = distances.min(0)
-        best_row = torch.where(least < best, row + begin, best_row)
-        best = torch.minimum(least, best)
-    values, chosen = map(torch.cat, zip(*nearest, strict=True))
-    mutual = best_row[chosen] == torch.arange(len(cells), device=cells.device)
-    return float(values[mutual].mean())
+        nearest_others.append(distances.min(1))
+        least_in_chunk, row = distances.min(0)
+        nearest_cell = torch.where(least_in_chunk < least, row + begin, nearest_cell)
+        least = torch.minimum(least_in_chunk, least)
+    values, nearest_other = map(torch.cat, zip(*nearest_others, strict=True))
+    is_mutual = nearest_cell[nearest_other] == torch.arange(len(cells), device=cells.device)
+    return float(values[is_mutual].mean())
 
 
 def frame_size(size: Size, protocol: MatchingProtocol) -> Size:

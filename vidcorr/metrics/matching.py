@@ -131,7 +131,7 @@ def averages(right: NDArray[Any], counts: NDArray[Any], categories: Sequence[str
     right = right[known]
     counts = counts[known, None]
     names = np.asarray(categories)[known]
-    of_class = np.unique(names)[:, None] == names
+    of_class = np.unique(names)[:, None] == names  # (categories, pairs)
     per_class = of_class @ right / (of_class @ counts)
     weights = of_class.sum(1)
     return {

@@ -53,20 +53,20 @@ class Outline:
         h, w = self.edge.shape
         framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)
         framed[r : r + h, r : r + w] = self.edge
-        if self.radius != r:
+        if self.radius != r:  # a fraction
             import cv2
 
             return np.asarray(cv2.dilate(framed, _shifted_disk(self.radius)))
         width = w + 2 * r
         bits = int.from_bytes(np.packbits(framed).tobytes(), "big")
         near = 0
-        wide = bits
+        widened = bits  # the edge, and its pixels shifted by up to `reach` columns to both sides
         reach = 0
         for y in range(r, -1, -1):  # the rows of the disk, from the outermost and shortest
             while reach < math.isqrt(r * r - y * y):
                 reach += 1
-                wide |= bits << reach | bits >> reach
-            near |= wide << y * width | wide >> y * width
+                widened |= bits << reach | bits >> reach
+            near |= widened << y * width | widened >> y * width  # y rows up and down
         content = np.frombuffer(near.to_bytes((framed.size + 7) // 8, "big"), np.uint8)
         return np.unpackbits(content, count=framed.size).reshape(framed.shape)
 
@@ -148,11 +148,22 @@ def sobel_outline(outline: Outline) -> Outline:
 
 
 def shared_pixels(a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_b: Outline) -> int:
-    """Count the pixels of an image that are 1 in two crops of outlines; b may be `near`, which is larger."""
+    """Count the pixels of an image that are 1 in two crops, by the rectangle in which the crops overlap.
+
+    Args:
+        a: `mask` or `edge` of an outline, which begins at the outline's first pixel.
+        of_a: the outline.
+        b: `mask`, `edge` or `near` of an outline; `near` has a margin on all sides.
+        of_b: the outline.
+
+    Raises:
+        ValueError: for outlines in images of two sizes.
+    """
     if of_a.shape != of_b.shape:
         raise ValueError(f"prediction and target differ in size: {of_a.shape} and {of_b.shape}")
     margin = (len(b) - len(of_b.mask)) // 2
-    y, x = of_b.top - margin - of_a.top, of_b.left - margin - of_a.left
+    y = of_b.top - margin - of_a.top  # first pixel of b, counted from the first pixel of a
+    x = of_b.left - margin - of_a.left
     part_of_a = a[max(y, 0) : max(y + b.shape[0], 0), max(x, 0) : max(x + b.shape[1], 0)]
     part_of_b = b[max(-y, 0) : max(a.shape[0] - y, 0), max(-x, 0) : max(a.shape[1] - x, 0)]
     return int(np.count_nonzero(part_of_a & part_of_b))

@@ -97,21 +97,26 @@ def _records(table: Table) -> Iterator[Record]:
 
 
 def _columns(table: Table) -> list[_Column]:
-    """Return the columns; a benchmark with several protocols or sets shows them over its columns."""
-    of_head: dict[str, Record] = {}
+    """Return a column per score of the table.
+
+    Over the columns of a benchmark stands its name, or the title with protocol and data if the table has several.
+    """
+    benchmarks: dict[str, str] = {}  # head of a column → benchmark
     for record in _records(table):
-        of_head.setdefault(record.column.head, record)
-    titles: dict[str, set[str]] = {}
-    for block, scores in table.blocks.items():
+        benchmarks.setdefault(record.column.head, record.column.benchmark)
+    titles: dict[str, set[str]] = {}  # benchmark → titles of its blocks
+    for title, scores in table.blocks.items():
         for head in scores:
-            if head in of_head:
-                titles.setdefault(of_head[head].column.benchmark, set()).add(block)
+            if head in benchmarks:
+                titles.setdefault(benchmarks[head], set()).add(title)
     columns = []
-    for block, scores in table.blocks.items():
+    for title, scores in table.blocks.items():
         for head, score in scores.items():
-            benchmark = of_head[head].column.benchmark if head in of_head else block.partition(" ")[0]
+            benchmark = benchmarks.get(head)
+            if benchmark is None:  # the head has a digest of names too, to tell sets of sequences apart
+                benchmark, _, _ = title.partition(" ")
             is_only = len(titles.get(benchmark, ())) < 2
-            columns.append(_Column(head, benchmark if is_only else block, score))
+            columns.append(_Column(head, benchmark if is_only else title, score))
     return columns
 
 

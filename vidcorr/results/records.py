@@ -104,13 +104,17 @@ class Record:
 
     @cached_property
     def column(self) -> Column:
-        """Column of the score."""
+        """Column of the score; scores with equal columns are comparable."""
         result = self.result
         protocol = self.stage.protocol
-        stated = f"{protocol.shared_name or protocol.name} {protocol.shared or protocol.digest}".strip()
+        # without the fields that the network sets, in which comparable scores may differ
+        protocol_name = protocol.shared_name or protocol.name
+        protocol_digest = protocol.shared or protocol.digest
+        in_words = f"{protocol_name} {protocol_digest}".strip()
         number = f"{len(result.sequences) or '?'} sequences"
-        conditions = ", ".join(filter(None, (stated, *_data_in_words(result), number)))
-        return Column(result.benchmark, result.stage_of(self.key)[1], conditions, _digest_of_names(result))
+        conditions = ", ".join(filter(None, (in_words, *_data_in_words(result), number)))
+        _, score = result.stage_of(self.key)
+        return Column(result.benchmark, score, conditions, _digest_of_names(result))
 
 
 def _digest_of_names(result: Result) -> str:
@@ -200,9 +204,9 @@ def _data_in_words(result: Result) -> list[str]:
 
 
 def _rules_in_words(result: Result) -> object:
-    """Return the rules of the data set; None if benchmark and year name them already."""
+    """Return the rules of the data set in words; None without rules, or if benchmark and year name them already."""
     rules = result.data.get("rules")
-    if not isinstance(rules, dict):
+    if not isinstance(rules, dict):  # None, or already a name
         return rules
     words = " ".join(str(value) for key, value in rules.items() if key not in ("source", "digest"))
     known = (f"davis-{result.data.get('year')}", result.benchmark.replace("_", "-"))

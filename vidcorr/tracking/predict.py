@@ -274,12 +274,21 @@ def _draw_followed(frame: Tensor, found: FollowedPoints) -> Picture:
 
 
 def _number_rows(names: Sequence[str], digits: Sequence[int], stem: str, found: object) -> list[list[str]]:
-    """Return a line per box or point, with its name if it has any; NaN is empty."""
+    """Return the lines of a frame in a table of boxes or points, a line per box or point; NaN is empty.
+
+    Args:
+        names: names of the boxes or points; none for a single box without a name, whose line has no name.
+        digits: digits after the point, by column of numbers.
+        stem: the frame, first in every line.
+        found: boxes or points, `(N, columns of numbers)`.
+    """
     rows = []
     if isinstance(found, FollowedPoints):
         found = found.now
     numbers = np.asarray(found, np.float64).tolist()
-    labels = [[name] for name in names] or [[]]
+    labels = [[name] for name in names]
+    if not labels:
+        labels = [[]]
     for label, values in zip(labels, numbers, strict=True):
         row = [stem, *label]
         for value, places in zip(values, digits, strict=True):

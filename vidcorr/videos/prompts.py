@@ -116,7 +116,8 @@ class MaskPrompt(Prompt):
                 raise DataError(f"mask: expected (H, W) integer ids of 0 to 255, got {array.shape} {array.dtype}")
             ids = array.astype(np.uint8)
         refuse_large_void(source, ids)
-        if has_palette and not object_ids(ids):
+        only_void = not object_ids(ids)
+        if has_palette and only_void:  # 255 alone becomes object 1, and takes its colour along
             palette[1] = palette[VOID]
         ids = without_void(ids)
         return cls(source=source, objects=object_ids(ids), labels=ids, palette=palette)

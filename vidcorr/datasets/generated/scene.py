@@ -227,22 +227,22 @@ def video_tracks(
     length, height, width = masks.shape
     layers, _ = draw_video(seed, index, (height, width), sprites)
     rng = np.random.default_rng([seed, index, 16])  # another stream than the scene's
-    maps: list[NDArray[np.float64]] = []
+    motions: list[NDArray[np.float64]] = []  # of a layer: matrices from texture to frame, one a frame
     for layer in layers:
         matrices = [layer.matrix(t) for t in range(length)]
-        maps.append(np.stack(matrices))
+        motions.append(np.stack(matrices))
     numbers = of_layers or range(len(layers))
     tracks = []
     hidden = []
     for i in range(count):
         number = numbers[i % len(numbers)]
-        seen = np.flatnonzero((masks == number).any((1, 2)))
-        if not len(seen):
+        frames_with_layer = np.flatnonzero((masks == number).any((1, 2)))
+        if not len(frames_with_layer):
             continue
-        start = int(rng.choice(seen))
+        start = int(rng.choice(frames_with_layer))
         y, x = rng.choice(np.argwhere(masks[start] == number))
-        point = np.linalg.solve(maps[number][start], [x, y, 1.0])  # in pixels of the texture
-        track = (maps[number] @ point)[:, :2]
+        point = np.linalg.solve(motions[number][start], [x, y, 1.0])  # in pixels of the texture
+        track = (motions[number] @ point)[:, :2]
         columns, rows = np.floor(track + 0.5).astype(int).T
         inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
         shown = masks[range(length), rows.clip(0, height - 1), columns.clip(0, width - 1)] == number

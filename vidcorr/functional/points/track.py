@@ -270,7 +270,8 @@ def compare_with_anchors(job: TrackingJob) -> None:
         rows = job.rows(queries)
         anchors = tracked & (PendingCopy(job.similarity[rows]).wait() >= job.protocol.anchor_similarity)
         distances = _anchor_distances(job, queries, anchors)
-        job.doubtful[rows] = job.rows(tracked) & beyond_anchors(distances, job.rows(anchors))
+        is_beyond = beyond_anchors(distances, to_device(anchors, job.device))
+        job.doubtful[rows] = to_device(tracked, job.device) & is_beyond
 
 
 def beyond_anchors(distances: Tensor, anchors: Tensor) -> Tensor:
@@ -285,15 +286,27 @@ def beyond_anchors(distances: Tensor, anchors: Tensor) -> Tensor:
 
 
 def _anchor_distances(job: TrackingJob, queries: Tensor, anchors: Tensor) -> Tensor:
-    """Return the distances of `compare_with_anchors`, `(n, T, T)` cells, anchors by frames."""
+    """Match each track's feature of every frame in its anchors, and measure how far from the track the match lies.
+
+    A frame whose matches lie far from the track in most anchors has lost the point.
+
+    Args:
+        job: the tracked queries.
+        queries: long `(n,)`, indices of the queries.
+        anchors: bool `(n, T)`, frames that are anchors of a query.
+
+    Returns:
+        `(n, T, T)` cells, anchors by frames; NaN in rows of frames that are no anchor.
+    """
     rows = job.rows(queries)
     samples = [job.sample(job.features(t), job.positions[rows, t]) for t in range(job.frames)]
-    descriptors = torch.stack(samples, dim=1)
+    descriptors = torch.stack(samples, dim=1)  # (n, T, C)
     distances = job.misses.new_full((len(queries), job.frames, job.frames), torch.nan)
-    for t in anchors.any(0).nonzero()[:, 0].tolist():
-        features = job.features(t)
-        here = job.rows(anchors[:, t].nonzero()[:, 0])
-        found = job.match(descriptors[here].flatten(0, 1), features)
-        in_anchor = job.to_cells(job.positions[rows[here], t], features)
-        distances[here, t] = (found.unflatten(0, (-1, job.frames)) - in_anchor[:, None]).norm(dim=-1).to(distances)
+    for anchor in anchors.any(0).nonzero()[:, 0].tolist():
+        features = job.features(anchor)
+        chosen = to_device(anchors[:, anchor].nonzero()[:, 0], job.device)  # which of the n queries have this anchor
+        matched = job.match(descriptors[chosen].flatten(0, 1), features).unflatten(0, (-1, job.frames))
+        track_in_anchor = job.to_cells(job.positions[rows[chosen], anchor], features)
+        offsets = matched - track_in_anchor[:, None]  # (chosen, T, 2)
+        distances[chosen, anchor] = offsets.norm(dim=-1).to(distances)
     return distances

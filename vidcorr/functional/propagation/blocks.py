@@ -22,21 +22,21 @@ class WantedKeys(NamedTuple):
     Attributes:
         used: the different slots, in order.
         listed: the slots as listed, repetitions included.
-        copies: position in `used` of every listed slot.
+        places: index in `used` of every listed slot.
         topk: number of matches.
     """
 
     used: Tensor
     listed: Tensor
-    copies: Tensor
+    places: Tensor
     topk: int
 
     @classmethod
     def of(cls, references: Sequence[int], topk: int, device: torch.device) -> "WantedKeys":
         """Return the slots on a device."""
         used = sorted(set(references))
-        copies = [used.index(slot) for slot in references]
-        return cls(to_device(used, device), to_device(references, device), to_device(copies, device), topk)
+        places = [used.index(slot) for slot in references]
+        return cls(to_device(used, device), to_device(references, device), to_device(places, device), topk)
 
 
 class BestCells(NamedTuple):
@@ -72,24 +72,28 @@ class Block(NamedTuple):
     def best_matches(self, addresses: Tensor | None, wanted: WantedKeys, keys: Tensor) -> FoundMatches:
         """Return the top-k products of the queries, and the indices of their keys on the map.
 
+        All top-k products lie at the top-k cells by the maximum over the references, so only products at these cells
+        are compared.
+
         Args:
             addresses: addresses of the queries' neighbourhoods in the maxima, (queries of the tile, n); None if the
                 neighbourhoods contain all keys.
-            wanted: the references.
-            keys: (h, w, S, C).
+            wanted: the references, and the number of matches.
+            keys: (h, w, S, C), of which only the shape is used.
 
         Returns:
             (…, queries of the tile, k), in the form of `LocalAttention.best_matches`.
         """
         best = self._best_cells(addresses, wanted.topk)
-        outside = best.maxima == -torch.inf
-        first = self._first_products(best, len(wanted.used)).masked_fill_(outside, 0)
-        candidates = first[..., None] + wanted.copies * self.tile.queries  # (…, queries, cells, references)
+        is_outside = best.maxima == -torch.inf
+        first = self._first_products(best, len(wanted.used)).masked_fill_(is_outside, 0)
+        # (…, queries, cells, listed references): products with neighbouring references are `queries` numbers apart
+        candidates = first[..., None] + wanted.places * self.tile.queries
         products = self.products.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
-        products.masked_fill_(outside[..., None], -torch.inf)
-        top, choice = _largest(products.flatten(-2), wanted.topk)
-        cell = choice // len(wanted.copies)
-        slot = wanted.listed[choice % len(wanted.copies)]
+        products.masked_fill_(is_outside[..., None], -torch.inf)
+        top, choice = _largest(products.flatten(-2), wanted.topk)  # indices into cells by listed references
+        cell = choice // len(wanted.listed)
+        slot = wanted.listed[choice % len(wanted.listed)]
         y, x = self._places(best.cell)
         y = y.gather(-1, cell)
         x = x.gather(-1, cell)

@@ -208,10 +208,10 @@ def _strided(mask: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
         rows = torch.arange(grid[0], device=mask.device) * mask.shape[0] // grid[0]
         columns = torch.arange(grid[1], device=mask.device) * mask.shape[1] // grid[1]
         return mask[rows[:, None], columns]
-    stride = protocol.feature_stride
-    sampled = mask[::stride, ::stride]
+    sampled = mask[:: protocol.feature_stride, :: protocol.feature_stride]
     if sampled.shape != tuple(grid):  # features of another stride than the protocol's
-        sampled = mask[:: -(-mask.shape[0] // grid[0]), :: -(-mask.shape[1] // grid[1])]
+        row_stride = math.ceil(mask.shape[0] / grid[0])
+        sampled = mask[::row_stride, :: math.ceil(mask.shape[1] / grid[1])]
     if sampled.shape != tuple(grid):
         raise ValueError(
             f"no stride samples a mask of {mask.shape[0]} x {mask.shape[1]} at {grid[0]} x {grid[1]} points; "

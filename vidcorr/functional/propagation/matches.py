@@ -122,9 +122,12 @@ def _weights_of_all(
     slots = [keys.slot(frame) for frame in frames]
     weighting = weighting_of(protocol, prior)
     of_points = [keys.attention.weights_at(query, keys.maps, slots, (y, x), weighting) for y, x in points.tolist()]
-    weights = torch.stack(of_points)  # (N, h, w, different slots)
+    weights = torch.stack(of_points)  # (N, h, w, different slots in order)
     different = sorted(set(slots))
-    return {frame: weights[..., different.index(keys.slot(frame))] for frame in set(frames)}
+    of_frames: dict[int, Tensor] = {}
+    for frame, slot in zip(frames, slots, strict=True):
+        of_frames[frame] = weights[..., different.index(slot)]
+    return of_frames
 
 
 def _weights_of_best(

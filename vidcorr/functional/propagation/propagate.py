@@ -128,6 +128,7 @@ class LabelPropagator:
             labels = self._enter(labels, entering)
             fed_back = self._enter(fed_back, entering)
         if protocol.entering == "own-context" and (self.frame == 0 or entering is not None):
+            # from now on these channels take labels only from frames since this one
             starting = labels if entering is None else entering
             self._starting[self.frame] = (starting > 0).flatten(1).any(1).to(labels)
         self._finite.append(labels.isfinite().all())

@@ -68,14 +68,17 @@ class CorrespondenceSearch:
 
     def __init__(self, protocols: Sequence[PropagationProtocol]) -> None:
         self.keys: dict[int, KeyMemory] = {}
-        self._protocol = protocols[0]
+        self._protocol = protocols[0]  # the others match alike, apart from the top-k
         self._topk = max(protocol.topk or 0 for protocol in protocols)
-        self._nearby = LocalAttention(Neighbourhood(self._protocol.radius_in_cells, self._protocol.neighbourhood))
-        self._anywhere = LocalAttention(Neighbourhood(None))
-        self._everywhere = looks_everywhere(self._protocol)
+        self._in_neighbourhood = LocalAttention(
+            Neighbourhood(self._protocol.radius_in_cells, self._protocol.neighbourhood)
+        )
+        self._on_whole_map = LocalAttention(Neighbourhood(None))
+        self._first_lasts_apart = looks_everywhere(self._protocol)
         self._new_memory = KeyMemory if self._protocol.topk is None else KeyMemory.fastest
-        self._written = self._searched = -1  # the latest frame
-        self._found: dict[tuple[int, int], dict[int, FoundMatches]] = {}
+        self._last_written = -1
+        self._last_searched = -1
+        self._found: dict[tuple[int, int], dict[int, FoundMatches]] = {}  # of this frame: start, count → matches
 
     def write(self, frame: int, features: Tensor, starts: bool) -> None:
         """Store the features (h, w, C) of a frame; a repeated call does nothing.
@@ -85,20 +88,20 @@ class CorrespondenceSearch:
             features: (h, w, C).
             starts: objects start in the frame, as in frame 0.
         """
-        if frame == self._written:
+        if frame == self._last_written:
             return
-        self._written = frame
+        self._last_written = frame
         protocol = self._protocol
         if not self.keys:
-            lasting: Sequence[int] = () if self._everywhere else (0,)
+            lasting: Sequence[int] = () if self._first_lasts_apart else (0,)
             recent = protocol.context
             if protocol.references is not None:
                 lasting = [f for f in protocol.references if f >= 0]
                 recent = max(0, -min(protocol.references))
-            self.keys[NEARBY] = self._new_memory(lasting, recent, features, self._nearby)
-        lasts_apart = self._everywhere or (frame > 0 and protocol.entering == "own-context")
+            self.keys[NEARBY] = self._new_memory(lasting, recent, features, self._in_neighbourhood)
+        lasts_apart = self._first_lasts_apart or (frame > 0 and protocol.entering == "own-context")
         if starts and lasts_apart:
-            self.keys[frame] = self._new_memory((frame,), 0, features, self._anywhere)
+            self.keys[frame] = self._new_memory((frame,), 0, features, self._on_whole_map)
             self.keys[frame].write(frame, features)
         self.keys[NEARBY].write(frame, features)
 
@@ -122,8 +125,8 @@ class CorrespondenceSearch:
         The number is `topk` over all keys together. If ties are kept, matches equal to the last of the top-k count too,
         and smaller products are −inf. `start`: 0, or the start frame of an object, whose context begins there.
         """
-        if frame != self._searched:
-            self._searched = frame
+        if frame != self._last_searched:
+            self._last_searched = frame
             self._found = {}
         ties = self._protocol.topk_ties == "kept"
         count = topk + 1 if ties else self._topk

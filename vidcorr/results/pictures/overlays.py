@@ -151,8 +151,10 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
     Returns:
         uint8 RGB `(H, W, 3)`.
     """
-    picture, places, found = as_picture(frame), points.round().int().tolist(), (points >= 0).all(1).tolist()
-    for colour, (a, b) in zip(DAVIS_COLOURS[1:].tolist(), LIMBS, strict=False):
+    picture = as_picture(frame)
+    places = points.round().int().tolist()
+    found = (points >= 0).all(1).tolist()
+    for colour, (a, b) in zip(DAVIS_COLOURS[1:].tolist(), LIMBS, strict=False):  # there are more colours than limbs
         if found[a] and found[b]:
             cv2.line(picture, places[a], places[b], colour, 2, cv2.LINE_AA)
     for place, shown in zip(places, found, strict=True):
