@@ -2,10 +2,14 @@
 
 import json
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import yaml
+from jsonargparse import get_loader
 from pytorch_lightning.utilities import rank_zero_info
 
 from vidcorr.backbones.checkpoints import read_content, saved_model
@@ -20,6 +24,21 @@ from .run_folder import newest_checkpoint
 
 LIBRARIES_OF_NETWORKS = ("timm", "torchvision", "transformers")
 """Libraries before the colon of a network's name."""
+OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+"""A class by its module: `my_method:VICReg`."""
+CLASS_OPTION = re.compile(r"(.*\.)?class_path|model|data|trainer\.\w+\+?")
+"""Options of LightningCLI whose value may be a class."""
+
+
+class QuotingDumper(yaml.SafeDumper):
+    """Write YAML with quoted texts, which no loader reads as numbers."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Return a text in double quotes."""
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style='"')
+
+
+QuotingDumper.add_representer(str, QuotingDumper.represent_str)
 
 
 def class_words(section: str, name: str | None) -> list[str]:
@@ -42,14 +61,104 @@ def class_words(section: str, name: str | None) -> list[str]:
                 words.append(f"--model.{key}={value}")
         return words
     if not name.startswith("{") and ("." in name or ":" in name):
-        module, _, attribute = name.replace(":", ".").rpartition(".")
-        try:
-            import_named(module, attribute, f"--{section} {name}")
-        except ValueError as error:
-            form = f"a class of your own is module:Class: --{section} my_module:MyClass"
-            raise UsageError(f"{error}; {form}") from error
-        name = f"{module}.{attribute}"
+        name = _import_path(name, f"--{section} {name}", f"--{section} my_module:MyClass")
     return [f"--{section}={name}"]
+
+
+def config_words(configs: Sequence[tuple[Path, dict[str, Any]]]) -> list[str]:
+    """Return the words for configs; classes by `module:Class` become `module.Class`, which the parser reads.
+
+    Args:
+        configs: path and content of each config.
+
+    Raises:
+        UsageError: if a class with its module cannot be imported.
+    """
+    words = []
+    for path, content in configs:
+        read = _with_import_paths(content, "", str(path))
+        words.append(f"--config={path}" if read == content else f"--config={_dumped(read)}")
+    return words
+
+
+def flag_words(words: Sequence[str]) -> list[str]:
+    """Return flags for LightningCLI; classes by `module:Class` become `module.Class`, which the parser reads.
+
+    Args:
+        words: `--NAME=VALUE`, or `--NAME` and `VALUE`. A value may be a class or YAML in braces or brackets.
+
+    Raises:
+        UsageError: if a class with its module cannot be imported.
+    """
+    made = []
+    name = ""
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if not word.startswith("--"):
+            made.append(_value_word(word, name))
+        elif equals:
+            name = flag[2:]
+            made.append(f"{flag}={_value_word(value, name)}")
+        else:
+            name = flag[2:]
+            made.append(word)
+    return made
+
+
+def _value_word(value: str, name: str) -> str:
+    """Return the value of the flag `--NAME` with the import paths of its classes."""
+    content: Any = value
+    if value.startswith(("{", "[")):
+        try:
+            content = get_loader("yaml")(value)
+        except yaml.YAMLError:
+            return value  # the parser refuses it
+    read = _with_import_paths(content, name, f"--{name}")
+    if read == content:
+        return value
+    return read if isinstance(read, str) else _dumped(read)
+
+
+def _with_import_paths(content: Any, key: str, where: str) -> Any:
+    """Return a value in which each class by `module:Class` is `module.Class`.
+
+    Args:
+        content: a config, or the value of an option.
+        key: name of the option with dots, such as `trainer.callbacks+`; empty for a config.
+        where: the config or the flag, for messages.
+
+    Raises:
+        UsageError: if a class cannot be imported.
+    """
+    if isinstance(content, dict):
+        return {name: _with_import_paths(part, f"{key}.{name}".lstrip("."), where) for name, part in content.items()}
+    if isinstance(content, list):
+        return [_with_import_paths(part, key, where) for part in content]
+    if isinstance(content, str) and CLASS_OPTION.fullmatch(key) and OWN_CLASS.fullmatch(content):
+        what = where if where == f"--{key}" else f"{where}: {key}"
+        return _import_path(content, f"{what} {content}", "class_path: my_module:MyClass")
+    return content
+
+
+def _import_path(name: str, what: str, example: str) -> str:
+    """Return `module.Class` for `module:Class` or `module.Class`.
+
+    Raises:
+        UsageError: if the class cannot be imported; begins with `what` and ends with an example of the form.
+    """
+    module, _, attribute = name.replace(":", ".").rpartition(".")
+    try:
+        import_named(module, attribute, what)
+    except ValueError as error:
+        raise UsageError(f"{error}; a class of your own is module:Class: {example}") from error
+    return f"{module}.{attribute}"
+
+
+def _dumped(content: Any) -> str:
+    """Return a value in one line of YAML."""
+    return yaml.dump(
+        content, Dumper=QuotingDumper, default_flow_style=True, sort_keys=False, width=float("inf")
+    ).strip()
 
 
 def _is_network(name: str) -> bool:
@@ -117,7 +226,7 @@ def _config_of_run(path: Path, line: CommandLine) -> str:
     trainer = content.get("trainer") or {}
     entries = trainer.get("callbacks") or []
     trainer["callbacks"] = [entry for entry in entries if not _is_of_on(entry)]
-    return f"--config={json.dumps(content)}"
+    return f"--config={_dumped(content)}"
 
 
 def _is_of_on(entry: dict[str, Any]) -> bool:

@@ -26,7 +26,7 @@ from vidcorr.errors import UsageError, explain
 from vidcorr.experiments.command_line import own_flags, read_command_line
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 
-from .class_words import class_words, resumed
+from .class_words import class_words, config_words, flag_words, resumed
 from .closing_lines import benchmarks_among, resume_command, summary
 from .last_checkpoint import LastCheckpoint
 from .monitors import RunProgress, Throughput
@@ -188,7 +188,8 @@ class VidcorrCLI(LightningCLI):
         line = self.line
         before, after = resumed(line)
         classes = class_words("model", line.given.model) + class_words("data", line.given.data)
-        return [*before, *line.config_words, *classes, *line.flags, *line.benchmark_words, *after]
+        configs = config_words(line.configs)
+        return [*before, *configs, *flag_words([*classes, *line.flags]), *line.benchmark_words, *after]
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shlex
 from contextlib import suppress
 from pathlib import Path
@@ -9,10 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from pytorch_lightning import Callback
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
 from callbacks.benchmark import recipe_of
-from callbacks.class_words import resumed
+from callbacks.class_words import config_words, resumed
 from callbacks.closing_lines import next_command
 from callbacks.lightning_cli import SaveConfig, _is_of_interest, make_trainer
 from lightning_modules import VFSSimSiam
@@ -22,6 +24,7 @@ from tests.helpers.words import RAW_COLOUR, SMALL, TINY, davis
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.errors import UsageError
 from vidcorr.experiments.command_line import read_command_line
 from vidcorr.experiments.configured import CONFIGS
 from vidcorr.functional.device import fastest_precision
@@ -43,7 +46,7 @@ def test_configs_come_first_and_flags_keep_their_order(tmp_path):
     file = config_file(tmp_path / "a.yaml", "{model: {class_path: Liir, init_args: {lr: 1}}, trainer: {max_steps: 3}}")
     words = f"fit --x 1 -c {file.removeprefix('--config=')} --on a=1 b=2 --data.box -1 --config data/clips.yaml --y"
     line = read_command_line(shlex.split(words))
-    assert line.config_words == [file, f"--config={CONFIGS / 'data/clips.yaml'}"]
+    assert config_words(line.configs) == [file, f"--config={CONFIGS / 'data/clips.yaml'}"]
     assert line.flags == ["--x", "1", "--data.box", "-1", "--y"]
     assert line.given.on == ["a=1", "b=2"]
     assert {("model.lr", 1), ("trainer.max_steps", 3), ("data.box", "-1"), ("y", "")} <= set(line.options)
@@ -101,6 +104,50 @@ def test_a_method_of_the_users_own_by_its_module(spelling):
     model = parsed("fit", "--model", spelling, f"--model.backbone={NETWORK}").model
     assert model.class_path == f"{__name__}.Mine"
     assert model.init_args.backbone == NETWORK
+
+
+class Mark(Callback):
+    """A user's own callback."""
+
+    def __init__(self, limit: float = 1.0, label: str = "") -> None:
+        self.limit = limit
+        self.label = label
+
+
+OWN = f"""
+model: {{class_path: '{__name__}:Mine', init_args: {{backbone: '{NETWORK}', base_lr: 1e-3}}}}
+data: {{class_path: 'tests.helpers.training:InMemory', init_args: {{videos: 3, batch_size: 2}}}}
+trainer:
+  callbacks+: [{{class_path: '{__name__}:Mark', init_args: {{limit: .inf, label: '1e-3'}}}}]
+"""
+
+
+FLAGS = f"""
+--model '{{class_path: {__name__}:Mine}}' --model.backbone={NETWORK} --model.base_lr=1e-3
+--data.class_path tests.helpers.training:InMemory --data.videos=3 --data.batch_size=2
+--trainer.callbacks+={__name__}:Mark --trainer.callbacks.limit=.inf --trainer.callbacks.label=1e-3
+"""
+
+
+@pytest.mark.parametrize("words", [["FILE"], shlex.split(FLAGS)], ids=["config", "flags"])
+def test_a_config_and_a_flag_name_classes_of_the_users_own_by_their_module(tmp_path, words):
+    file = config_file(tmp_path / "own.yaml", OWN)
+    config = parsed("fit", *(file if word == "FILE" else word for word in words))
+    assert config.model.class_path == f"{__name__}.Mine"
+    assert (config.model.init_args.backbone, config.model.init_args.base_lr) == (NETWORK, 1e-3)
+    assert config.data.class_path == "tests.helpers.training.InMemory"
+    assert config.data.init_args.videos == 3
+    [mark] = config.trainer.callbacks
+    assert mark.class_path == f"{__name__}.Mark"
+    assert mark.init_args.limit == float("inf")
+    assert mark.init_args.label == "1e-3"
+
+
+def test_a_class_of_a_config_that_cannot_be_imported_names_file_key_and_form(tmp_path):
+    file = config_file(tmp_path / "own.yaml", "trainer: {callbacks+: [{class_path: 'nowhere:Mark'}]}")
+    key = re.escape("own.yaml: trainer.callbacks+.class_path nowhere:Mark: cannot import it")
+    form = "a class of your own is module:Class: class_path: my_module:MyClass$"
+    refused(UsageError, f"{key} .*; {form}", Parsed, ["fit", *MOCO, file])
 
 
 def test_a_network_and_data_of_the_users_own_by_their_module():

@@ -65,9 +65,12 @@ def allow_named(given: object) -> None:
 
     Args:
         given: words of a command line, and contents of its configs; every name in their text is allowed
-            (`--model=my_methods.Mine`, `my_networks:small`, also within JSON).
+            (`--model=my_methods.Mine`, `my_networks:small`, also within JSON). A class is `module:Class` in the words
+            and `module.Class` in a file.
     """
-    allow(*re.findall(r"[\w.]+(?::[\w.]+)?", str(given)))
+    names = re.findall(r"[\w.]+(?::[\w.]+)?", str(given))
+    allow(*names)
+    allow(*(name.replace(":", ".") for name in names))
 
 
 def outside_code(model: Mapping[str, Any]) -> list[str]:

@@ -60,11 +60,6 @@ class CommandLine:
         return any(name.partition(".")[0] == section for name, _ in self.options)
 
     @property
-    def config_words(self) -> list[str]:
-        """Words for the configs."""
-        return [f"--config={path}" for path, _ in self.configs]
-
-    @property
     def benchmark_words(self) -> list[str]:
         """Words that append the benchmarks of `--on` to `trainer.callbacks`, and in a `fit` a `BestCheckpoint`.
 
@@ -81,7 +76,7 @@ class CommandLine:
     def _keeps_best(self) -> bool:
         """True if the user has named a `BestCheckpoint`, or wants no checkpoints."""
         for name, value in self.options:
-            if name.startswith("trainer.callbacks") and str(value).rpartition(".")[2] == BEST:
+            if name.startswith("trainer.callbacks") and str(value).replace(":", ".").rpartition(".")[2] == BEST:
                 return True
         return self.value("trainer.enable_checkpointing") in (False, "false", "False")
 
