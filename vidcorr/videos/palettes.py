@@ -40,6 +40,7 @@ def davis_palette() -> NDArray[np.uint8]:
 def known_palettes() -> tuple[NDArray[np.uint8], ...]:
     """Return the palettes of DAVIS's files, PASCAL VOC and YouTube-VOS: (N, 3) uint8 RGB.
 
+    A mask saved as RGB in one of these palettes gets its ids back by them.
     DAVIS's files have 191 in place of VOC's 192, and greys of their index from 22 on.
     """
     voc = davis_palette()
