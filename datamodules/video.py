@@ -205,7 +205,7 @@ class VideoDataModule(SampledDataModule):
                     return video.num_frames
             except DataError as error:
                 self.skipped[self.videos[index].path.as_posix()] += 1
-                warnings.warn(f"left out: {error}", stacklevel=2)
+                warnings.warn(f"left out: {error}", stacklevel=1)  # the caller is a thread pool
                 return 0
 
         with ThreadPoolExecutor(max(self.num_workers, 1)) as pool:

@@ -254,5 +254,5 @@ def _enter(lines: Iterable[str], counts: Counter[str], event: str) -> None:
     for line in lines:
         path = line.partition(": ")[0]
         if path not in counts:
-            warnings.warn(f"{event}: {line}", stacklevel=3)
+            warnings.warn(f"{event}: {line}", stacklevel=2)  # not a line of Lightning, which calls the caller
         counts[path] += 1

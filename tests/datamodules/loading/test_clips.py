@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from datamodules.loading import clips
 from datamodules.loading.clips import SkippedVideos, draw_frames
 from datamodules.loading.sampling import continuous_indices, seeded_generator
 from tests.helpers.numbered_videos import read_number, write_video
@@ -73,8 +74,9 @@ def test_redrawn_clips_are_told_and_each_event_counted() -> None:
     counts: Counter[str] = Counter()
     books = SkippedVideos(counts)
     enter(books, failures=3 * ["a.mp4: broken"], video_index=torch.zeros(3))
-    with pytest.warns(UserWarning, match="resampled from the existing frames: b.avi: 9 frames expected"):
+    with pytest.warns(UserWarning, match="resampled from the existing frames: b.avi: 9 frames expected") as told:
         enter(books, failures=[], redrawn=["b.avi: 9 frames expected, 7 can be decoded"], video_index=torch.zeros(2))
+    assert told[0].filename == clips.__file__  # no file of Lightning
     module = Mock(device="cpu")
     books.on_train_epoch_end(Mock(), module)
     assert counts == {"a.mp4": 3}
