@@ -57,8 +57,9 @@ def folder(tmp_path, davis_root):
     return home
 
 
-def test_measures_by_a_config_of_its_own(vidcorr, folder):
-    words = ["--model=raw_colour", "--on", "davis=davis", *SMALL]
+def test_measures_the_users_own_network_by_a_config_of_its_own(vidcorr, folder):
+    shutil.copy(ROOT / "tests/helpers/encoders.py", folder / "my_networks.py")
+    words = ["--model=my_networks:TinyResNet", "--on", "davis=davis", *SMALL]
     said = run(vidcorr, "validate", *words, cwd=folder)
     assert "J&F-Mean" in said
     assert list(folder.rglob("results.json"))
@@ -71,6 +72,7 @@ def test_follows_a_mask(vidcorr, folder):
     assert (folder / "out/prediction.json").is_file()
 
 
+@pytest.mark.exhaustive
 def test_the_demo_trains_the_users_own_method_and_backbone(vidcorr, folder):
     shutil.copy(ROOT / "tests/helpers/encoders.py", folder / "my_networks.py")
     (folder / "my_method.py").write_text(

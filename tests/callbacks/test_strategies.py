@@ -8,7 +8,9 @@ from tests.helpers.words import refusal
 
 NAMES = [name for name in StrategyRegistry.available_strategies() if "find_unused_parameters" not in name]
 TRAINS = ("ddp", "ddp_fork", "ddp_notebook", "single_device")
-"""Strategies that a machine without an accelerator has; Lightning makes `ddp_notebook` of the class of `ddp_fork`."""
+"""Strategies that a machine without an accelerator has."""
+ELSEWHERE = ("ddp", "ddp_notebook")
+"""Strategies of other tests in this tier: ranks of `ddp` that are stopped or lost; `ddp_notebook` forks as `ddp_fork`."""
 
 
 @pytest.mark.slow
@@ -21,7 +23,7 @@ def test_a_strategy_that_this_machine_lacks_is_refused_in_one_line(name, video_f
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.exhaustive if name == "ddp_notebook" else ()) for name in TRAINS],
+    [pytest.param(name, marks=pytest.mark.exhaustive if name in ELSEWHERE else ()) for name in TRAINS],
 )
 def test_a_strategy_trains(name, video_folder, tmp_path):
     more = [f"--trainer.strategy={name}", f"--trainer.devices={1 if name == 'single_device' else 2}"]

@@ -81,9 +81,9 @@ def test_boxes_are_repeated_score_by_score(tmp_path, capsys):
     root = write_otb(tmp_path / "otb", 2, frames=4, size=(64, 64))
     config = tmp_path / "boxes.yaml"
     config.write_text(json.dumps({"class_path": "OtbBenchmark", "init_args": {"root": str(root), "version": None}}))
-    scores = OtbBenchmark(root, version=None).evaluate("untrained").scores
+    scores = OtbBenchmark(root, version=None).evaluate("timm:test_resnet").scores
     printed = {"precision@20px": round(100 * scores["precision@20px"], 1), "success": 99.0}
-    row = {"name": "mine", "model": "untrained", "published": {"boxes": printed}}
+    row = {"name": "mine", "model": "timm:test_resnet", "published": {"boxes": printed}}
     study = {"title": "one row", "seeds": [0], "evaluate": {"boxes": f"--on {config}"}, "rows": [row]}
     study["scores"] = {"boxes": list(printed)}
     (tmp_path / "study.yaml").write_text(json.dumps(study))
