@@ -369,24 +369,6 @@ class CorrespondenceModule(ExtractorModule):
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
 
 
-def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
-    """Split a clip in time into the two views of VFS, the first and the last half (VFS, section 3.2).
-
-    Args:
-        clip: `(B, n, …)`, frames in time order.
-
-    Returns:
-        Two tensors `(B, n/2, …)`.
-
-    Raises:
-        ValueError: if n is odd.
-    """
-    if clip.shape[1] % 2:
-        raise ValueError(f"a clip of {clip.shape[1]} frames cannot be split into two views: use an even number")
-    first, second = torch.chunk(clip, 2, dim=1)
-    return first, second
-
-
 def millions(module: nn.Module) -> str:
     """Return the number of parameters of a module, in millions."""
     return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.3g}"

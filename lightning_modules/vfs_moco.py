@@ -12,7 +12,8 @@ from torch.nn.functional import normalize
 from vidcorr.backbones import pooled_width
 from vidcorr.functional.losses import info_nce_loss, pair_similarities
 
-from .base import Batch, split_views
+from .base import Batch
+from .clip_views import split_views
 from .distributed import own_rows
 from .heads import mlp
 from .momentum import KeyQueue, MomentumMethod, videos_of

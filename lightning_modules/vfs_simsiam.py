@@ -8,7 +8,8 @@ from torch import Tensor
 from vidcorr.backbones import pooled_width
 from vidcorr.functional.losses import simsiam_loss
 
-from .base import Batch, CorrespondenceModule, split_views
+from .base import Batch, CorrespondenceModule
+from .clip_views import split_views
 from .heads import mlp
 from .shuffle_bn import batch_norm_groups
 

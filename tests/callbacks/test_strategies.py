@@ -10,7 +10,7 @@ NAMES = [name for name in StrategyRegistry.available_strategies() if "find_unuse
 TRAINS = ("ddp", "ddp_fork", "ddp_notebook", "single_device")
 """Strategies that a machine without an accelerator has."""
 ELSEWHERE = ("ddp", "ddp_notebook")
-"""Strategies of other tests in this tier: ranks of `ddp` that are stopped or lost; `ddp_notebook` forks as `ddp_fork`."""
+"""Strategies that other tests in this tier train with, and `ddp_notebook`, which forks as `ddp_fork` does."""
 
 
 @pytest.mark.slow
