@@ -102,8 +102,10 @@ def _columns(table: Table) -> list[_Column]:
     Over the columns of a benchmark stands its name, or the title with protocol and data if the table has several.
     """
     benchmarks: dict[str, str] = {}  # head of a column → benchmark
-    for record in _records(table):
-        benchmarks.setdefault(record.column.head, record.column.benchmark)
+    for row in table.rows.values():
+        for head, cell in row.items():
+            for record in cell.records:
+                benchmarks[head] = record.column.benchmark
     titles: dict[str, set[str]] = {}  # benchmark → titles of its blocks
     for title, scores in table.blocks.items():
         for head in scores:
@@ -113,7 +115,7 @@ def _columns(table: Table) -> list[_Column]:
     for title, scores in table.blocks.items():
         for head, score in scores.items():
             benchmark = benchmarks.get(head)
-            if benchmark is None:  # the head has a digest of names too, to tell sets of sequences apart
+            if benchmark is None:  # a column of published numbers alone
                 benchmark, _, _ = title.partition(" ")
             is_only = len(titles.get(benchmark, ())) < 2
             columns.append(_Column(head, benchmark if is_only else title, score))

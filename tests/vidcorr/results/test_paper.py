@@ -4,11 +4,13 @@ import pytest
 
 from cli import main
 from tests.helpers.refusal import refused
-from tests.helpers.runs import write_results
+from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import refusal
 from vidcorr.experiments.table import gather_results
 from vidcorr.results.paper import paper_table
-from vidcorr.results.result import Protocol, Stage
+from vidcorr.results.records import records_of
+from vidcorr.results.result import Network, Protocol, Row, Stage
+from vidcorr.results.tables import tabulate
 
 SCORES = {"J&F-Mean": 0.66, "J-Mean": 0.6, "F-Mean": 0.72}
 VFS = Protocol(name="vfs", digest="d1", shared_name="vfs", shared="d1")
@@ -95,3 +97,15 @@ def test_mistakes(tmp_path):
     assert "belong to --paper" in refusal("table", tmp_path, "--intervals")
     assert "write SPEC=NAME" in refusal("table", tmp_path, "--paper", "--name", "A")
     assert "prints Markdown or LaTeX" in refusal("table", tmp_path, "--paper", "--format", "csv")
+
+
+def test_sets_of_sequences_of_one_size_have_different_heads():
+    records = []
+    for name, sequences in (("a", ["x", "y"]), ("b", ["z", "w"])):
+        rows = [Row(video=video, values={"J&F-Mean": 0.5}) for video in sequences]
+        scores = {"J&F-Mean": 0.5}
+        records += records_of(davis_result(scores, network=Network(name=name), rows=rows, sequences=sequences))
+    _, _, head, *_ = paper_table(tabulate(records), {}).splitlines()
+    first, second = head.strip("| ").split(" | ")
+    assert first != second
+    assert first.startswith("davis (2 sequences ")
