@@ -230,7 +230,7 @@ class BenchmarkCallback(Planned, pl.Callback):
         callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         averaging: list[pl.Callback] = []
         others: list[pl.Callback] = []
-        places: list[int] = []  # of the benchmarks among the others
+        places: list[int] = []  # positions of the benchmarks in `others`
         for callback in callbacks:
             if isinstance(callback, WeightAveraging):
                 averaging.append(callback)
@@ -239,7 +239,7 @@ class BenchmarkCallback(Planned, pl.Callback):
                 places.append(len(others))
             others.append(callback)
         place = places[-1] + 1 if before else places[0]
-        # in a new list: Lightning is walking through this one
+        # a new list, because Lightning iterates over the present one
         trainer.callbacks = [*others[:place], *averaging, *others[place:]]  # type: ignore[attr-defined]
 
     def _run(self, trainer: pl.Trainer, pl_module: pl.LightningModule, at: int) -> dict[str, float]:

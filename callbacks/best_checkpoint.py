@@ -118,7 +118,7 @@ class BestCheckpoint(Checkpoint):
             for worse in before - self._scores.keys():
                 trainer.strategy.remove_checkpoint(f"{self.dirpath}/{worse}")
 
-    on_train_epoch_end = on_validation_end  # of a fit without validation
+    on_train_epoch_end = on_validation_end  # for a fit without validation
     on_train_end = on_validation_end  # the benchmark may run after the last step
 
     def _keep(self, scores: dict[str, float]) -> None:

@@ -32,7 +32,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def __init__(self) -> None:
         super().__init__()
-        self._folders: set[str] = set()  # that this run has written checkpoints to
+        self._folders: set[str] = set()  # folders to which this run has written checkpoints
 
     def save_checkpoint(self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint; Lightning handles addresses such as `s3://…`.
@@ -103,7 +103,7 @@ def plain(value: Any, key: str = "") -> Any:
     if value is None or type(value) in PLAIN:
         return value
     if type(value) in (dict, OrderedDict, Counter):
-        made = copy.copy(value)  # with the attributes that a state dict has
+        made = copy.copy(value)  # a copy keeps the attributes of a state dict
         made.clear()
         for name, part in value.items():
             made[plain(name, key)] = plain(part, f"{key}.{name}".lstrip("."))

@@ -83,7 +83,7 @@ class LastCheckpoint(Checkpoint):
             callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
             # callback_connector.py:240 puts all checkpoints last, in the user's order, and so `Safeguards` before them
             last = [self, *(callback for callback in callbacks if isinstance(callback, Safeguards))]
-            # in a new list: Lightning may be walking through this one
+            # a new list, because Lightning may iterate over the present one
             trainer.callbacks = [callback for callback in callbacks if callback not in last] + last  # type: ignore[attr-defined]
 
     def on_load_checkpoint(
@@ -137,7 +137,7 @@ class LastCheckpoint(Checkpoint):
         self._kept_step = None
         self._weights = None
         self.best_model_path = ""
-        if trainer.should_stop:  # by Lightning's Timer, which also counts the time before the resumption
+        if trainer.should_stop:  # set by Lightning's Timer, which also counts the time before the resumption
             rank_zero_warn("trainer.max_time has passed, with the time before the resumption: give a longer one")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

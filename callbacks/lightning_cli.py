@@ -96,7 +96,7 @@ def make_trainer(
         ValueError: for an argument that Lightning refuses.
     """
     if precision == "auto":
-        asks_for_gpu = accelerator in ("auto", "gpu", "cuda")  # without one, Lightning refuses the last two
+        asks_for_gpu = accelerator in ("auto", "gpu", "cuda")  # without a GPU, Lightning refuses "gpu" and "cuda"
         device = gpu_or_cpu().type if asks_for_gpu else str(accelerator)
         chosen, reason = fastest_precision(device)
         precision = MIXED[chosen]
@@ -134,7 +134,7 @@ class SaveConfig(SaveConfigCallback):
         if self.already_saved or (stage != "fit" and not trainer.loggers):
             return
         self.already_saved = True
-        folder = run_folder(trainer)  # on every rank: the ranks ask the first
+        folder = run_folder(trainer)  # called on every rank, because ranks get the folder from the first
         if trainer.is_global_zero:
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / self.config_filename

@@ -37,7 +37,7 @@ REFUSED: dict[type[pl.Callback], str] = {
     LearningRateFinder: "its trial steps fill queues and move schedules; set the rate of the method, model.base_lr",
     ModelPruning: "pruned weights have other names, which no command reads; prune after the training",
 }
-"""Callbacks of Lightning that would train something else than the plan says → what to do instead."""
+"""Callbacks of Lightning whose training would differ from the plan → what to do instead."""
 
 
 class StepOutcome(IntEnum):
@@ -100,16 +100,16 @@ class Safeguards(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._ranks: Ranks | None = None  # of a fit; outside a fit, a save needs no agreement
+        self._ranks: Ranks | None = None  # set during a fit; other saves need no agreement of the ranks
         self._losses: list[StepLoss] = []
         self._videos: Tensor | None = None
         self._agreed_at = -1  # last batch on which the ranks agreed, counted over all epochs
         self.stopping = False  # all ranks have agreed to stop after the step is logged
-        self._requeues = False  # and to queue the job again
+        self._requeues = False  # the ranks have also agreed to queue the job again
         self._held = ExitStack()  # the handlers of signals and the locks of folders, until the run ends
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Install `AtomicCheckpointIO`; refuse what would train something else than the plan says.
+        """Install `AtomicCheckpointIO`; refuse settings with which the training would differ from the plan.
 
         Raises:
             ValueError: for another number of ranks than torchrun has started.

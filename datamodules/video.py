@@ -178,7 +178,7 @@ class VideoDataModule(SampledDataModule):
         if self.held_out is not None and int(batch["video_index"][0]) in self.held_out.indices:
             return None
         loader = self._loader
-        if loader is None:  # of the user's own
+        if loader is None:  # the user has given an own loader
             self._converted += 1
             return 0, self._converted - 1
         loader.converted += 1

@@ -339,7 +339,7 @@ class CorrespondenceModule(ExtractorModule):
     def on_fit_start(self) -> None:
         """Compile the networks if `compile` is set; on a CPU keep memory between steps."""
         if self.hparams.get("compile"):
-            # in place: names in checkpoints stay, and extractors, which are copies, are not compiled
+            # compiled in place, so names in checkpoints stay; extractors are copies and are not compiled
             for network in self.compiled_networks():
                 network.compile(**self.compile_options)
         if self.device.type == "cpu":

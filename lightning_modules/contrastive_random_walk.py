@@ -41,7 +41,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         nodes: "patches": patches of a frame, averaged over their feature map; "cells": cells of a frame's feature map.
         patch_size: side of a patch, pixels.
         patch_stride: pixels from one patch to the next.
-        patch_area: least and largest fraction of a patch that its random resized crop takes in training.
+        patch_area: smallest and largest fraction of a patch that its random resized crop takes in training.
         temperature: τ.
         edge_dropout: probability that an edge is dropped in training.
         lr: learning rate of Adam; × 0.3 after 20, 30 and 40 epochs. Not scaled with the batch.

@@ -14,7 +14,7 @@ def gather(tensor: Tensor) -> Tensor:
         return tensor
     tensor = tensor.contiguous()
     parts = [torch.empty_like(tensor) for _ in range(ranks)]
-    # as bytes: gloo knows no bfloat16
+    # sent as bytes, because gloo knows no bfloat16
     dist.all_gather([part.view(torch.uint8) for part in parts], tensor.view(torch.uint8))
     return torch.cat(parts)
 

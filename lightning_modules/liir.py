@@ -271,10 +271,10 @@ class Liir(MomentumMethod):
             self.bank.store_as(TYPES.get(self.trainer.precision, torch.float32))
 
     def on_train_batch_start(self, batch: object, batch_index: int) -> None:
-        """Accumulate batches by the phase.
+        """Set the number of accumulated batches: `warmup_accumulation` in the first phase, then 1.
 
-        Lightning's GradientAccumulationScheduler sets the number only at the start of an epoch, and misses a run that
-        resumes within an epoch.
+        Lightning's GradientAccumulationScheduler sets it only at the start of an epoch, so a run that resumes within an
+        epoch would have a wrong number.
         """
         self.trainer.accumulate_grad_batches = self.schedule.warmup_accumulation if self.warming_up else 1
 

@@ -18,13 +18,13 @@ class SampleMean(Metric):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.add_state("sums", torch.zeros(2), dist_reduce_fx="sum")  # of the loss, and of samples
+        self.add_state("sums", torch.zeros(2), dist_reduce_fx="sum")  # sum of the loss, number of samples
 
     def update(self, mean: Tensor, samples: int) -> None:
         """Add a batch.
 
         Args:
-            mean: scalar, of the batch.
+            mean: scalar, the mean of the batch.
             samples: number of samples in the batch.
         """
         mean = mean.detach().float()

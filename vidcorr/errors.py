@@ -23,7 +23,7 @@ ROOM = "the network alone does not fit: end other processes on this GPU, or take
 OUR_PACKAGES = ("callbacks", "cli", "datamodules", "lightning_modules", "vidcorr")
 
 
-_commands: list[str] = []  # that run in this process, the innermost last
+_commands: list[str] = []  # commands that run in this process, the innermost last
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
     if isinstance(error, KeyboardInterrupt):
         print(": ".join(["vidcorr: interrupted", *map(str, error.args)]), file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130
-    if isinstance(error, BrokenPipeError) and _stdout_is_closed():  # as by `vidcorr … | head`
+    if isinstance(error, BrokenPipeError) and _stdout_is_closed():  # for example by `vidcorr … | head`
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (Python flushes it when it ends)
         return 141
     number = signals.cause_of(error)
@@ -65,7 +65,7 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
     if isinstance(error, UsageError):
         print(f"vidcorr: {error}", file=sys.stderr)
         return 2
-    if "OutOfMemoryError" in kinds:  # of a device; with advice where a benchmark or a prediction ran
+    if "OutOfMemoryError" in kinds:  # a device's memory; a benchmark or a prediction has added its advice
         advice = TRAINING_ADVICE if command == "fit" else ROOM
         said = message if error.__cause__ else f"{message.partition(' GPU ')[0].rstrip('.')}; {advice}"
     elif "DistError" in kinds or (signals.LOST_RANK.search(message) and not _of_ours(type(error))):
@@ -73,7 +73,7 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
     elif isinstance(error, ValueError | OSError) or "MisconfigurationException" in kinds or _of_ours(type(error)):
         if "\nOriginal Traceback" in str(error):  # raised in a worker of the loader: the last line names it
             message = str(error).strip().splitlines()[-1].partition(": ")[2]
-        if "Union subtypes" in message:  # of the parser, around the reason of a class that refused its arguments
+        if "Union subtypes" in message:  # the parser has wrapped the error of a class that refused its arguments
             message = refusal_of_parser(str(error)).reason
         said = printable(message)
         if not _is_ours(error):

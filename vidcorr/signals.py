@@ -126,7 +126,7 @@ deferred = partial(handled, defer=True)
 
 _REFRESH = 0.5  # seconds between drawings of the line
 _FIRST = 5.0  # seconds until the first line without a terminal
-_CELLS = 20  # of the bar
+_CELLS = 20  # cells of the bar
 _CLEAR = "\r\x1b[K"
 
 

@@ -72,7 +72,7 @@ class ReplacingDataset(Dataset[Sample]):
         """
 
     def draws(self, key: Key, attempt: int) -> torch.Generator:
-        """Return the generator of all draws of an attempt at a sample."""
+        """Return the random generator for a sample; each attempt to read the sample has its own generator."""
         return seeded_generator(self.seed, *key, attempt)
 
     def __getitem__(self, key: Key | int) -> Sample:

@@ -209,7 +209,7 @@ class SampledDataModule(pl.LightningDataModule):
         require_at_least(0, num_workers=self.num_workers)
         self.source, self.batch_size, self.seed = source, batch_size, seed
         self.skipped: Counter[str] = Counter()
-        self._loader: ResumableLoader[Any] | None = None  # of the newest fit
+        self._loader: ResumableLoader[Any] | None = None  # loader of the newest fit
         self._place: dict[str, int] | None = None  # place in the data to resume from
 
     def state_dict(self) -> dict[str, Any]:
@@ -275,7 +275,7 @@ class SampledDataModule(pl.LightningDataModule):
         watches = [callback for callback in callbacks if isinstance(callback, SkippedVideos)]
         if any(watch.counts is self.skipped for watch in watches):
             return
-        for watch in watches:  # of a fit with another DataModule
+        for watch in watches:  # left by a fit with another DataModule
             callbacks.remove(watch)
         callbacks.append(SkippedVideos(self.skipped, self.max_unusable, str(self.source)))
 

@@ -18,7 +18,7 @@ Box = tuple[int, int, int, int]
 """Top, left, height and width of a crop, pixels."""
 
 _ATTEMPTS = 10
-_SPREAD = (0.4, 0.4, 0.4, 0.1)  # of the factors of brightness, contrast and saturation, and of the hue's shift
+_SPREAD = (0.4, 0.4, 0.4, 0.1)  # spread of the factors of brightness, contrast and saturation, and of the hue's shift
 _JITTERED, _GREYED, _BLURRED = 0.8, 0.2, 0.5  # fractions of the frames
 _GREY = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue
 
@@ -159,7 +159,7 @@ def random_crops(
         height: height of the frame, pixels.
         width: width of the frame, pixels.
         count: number of boxes.
-        area: least and largest fraction of the frame's area, in (0, 1].
+        area: smallest and largest fraction of the frame's area, in (0, 1].
         generator: source of the draws; their number does not depend on the size of the frame.
 
     Returns:
@@ -202,7 +202,7 @@ def random_resized_crop(
         frames: T arrays (H, W, 3) uint8.
         generator: source of the draws.
         size: side of the resized crops, pixels.
-        area: least and largest fraction of the frame's area.
+        area: smallest and largest fraction of the frame's area.
         flip: probability of a horizontal flip.
 
     Returns:
@@ -273,7 +273,7 @@ class ColourAugmentation:
     Source: the public code of VFS, after MoCo v2.
 
     Args:
-        sigma: least and largest standard deviation of the blur, pixels; the kernel ends at three times the largest.
+        sigma: smallest and largest standard deviation of the blur, pixels; the kernel ends at three times the largest.
     """
 
     def __init__(self, sigma: tuple[float, float] = (0.1, 2.0)) -> None:

@@ -35,7 +35,7 @@ def check_features(extractor: nn.Module | VideoEncoder, on_grid: bool = True) ->
             output = _features_of(extractor, (height, width))
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # of any type: the code is the user's
+    except Exception as error:  # any type, because the code is the user's
         told = f"{type(error).__name__}: {reason(error)}"
         raise ValueError(f"{kind}: fails on a blank frame of {height} x {width}: {told}") from error
     maps = as_list(output)

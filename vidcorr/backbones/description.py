@@ -57,7 +57,7 @@ class Network(BaseModel):
             upsampling = ""
         if upsampling:
             known += f" upsampled by {upsampling}"
-        steps = getattr(module, "global_step", 0)  # of a LightningModule: 0 without a Trainer
+        steps = getattr(module, "global_step", 0)  # a LightningModule has it, and 0 without a Trainer
         origins = [getattr(part, "weights_origin", None) for part in path]
         loaded = next((origin for origin in origins if isinstance(origin, str)), "")
         weights = loaded

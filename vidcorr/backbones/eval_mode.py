@@ -34,7 +34,7 @@ def eval_mode(encoder: object) -> Iterator[None]:
             network.eval()
         yield
     finally:
-        # by `train`, which a user may have overridden; parents come before their parts
+        # calls `train`, which a user may have overridden; parents come before their parts
         for part, was_training in modes.items():
             if part.training != was_training:
                 part.train(was_training)

@@ -250,7 +250,7 @@ class MapExtractor(FeatureExtractor):
     `feature_info` as `stage1 … stageN` (ConvNeXt, Swin, EfficientNet, …).
 
     Args:
-        network: the module, taken over by this view.
+        network: the module. It is not copied and may be changed: pass a copy (`shared_copy`) to keep yours.
         stage: a name or several names; None is `features`.
         stride: None, or the stride of the stage.
         normalise: applied to RGB first, for a network of timm; None for a user's module.
@@ -295,7 +295,7 @@ class MapExtractor(FeatureExtractor):
                 return self.maps(blank(self, PROBE))
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # of any type: the code is the user's or the library's
+        except Exception as error:  # any type, because the code is the user's or a library's
             if self.normalise is None:
                 told = f"fails on a blank image {(1, 3, *PROBE)}: {type(error).__name__}: {reason(error)}"
                 raise ValueError(f"{kind}: {told}; mend its forward, {OWN_EXTRACTOR}") from error

@@ -141,7 +141,7 @@ class LiirExtractor(FeatureExtractor):
     """A view of the stages of Liir's encoder, for images of any size.
 
     Args:
-        encoder: taken over by this view: pass a copy (`shared_copy`).
+        encoder: the network. It is not copied and may be changed: pass a copy (`shared_copy`) to keep yours.
         stage: `affinity` (64 channels, the features that Liir compares), `res2 … res5`, a block (`res4.b1`), or a list.
         stride: pixels per cell; maps of a finer stride are averaged. None is the stride of the stage.
 

@@ -182,7 +182,7 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
 
     if not timm.is_model(name):
         raise ValueError(f"backbone timm:{name}: timm has no such model{near(name, timm.list_models())}")
-    options: dict[str, Any] = {}  # for images of any size
+    options: dict[str, Any] = {}  # options with which the network takes images of any size
     file = timm.models.model_entrypoint(name).__module__.removeprefix("timm.models.")
     if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
         options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches

@@ -55,7 +55,8 @@ class ResNetExtractor(FeatureExtractor):
     It changes strides and dilations of the network, so pass a copy (`shared_copy`).
 
     Args:
-        network: a ResNet in torchvision's or timm's naming, taken over by this view.
+        network: a ResNet in torchvision's or timm's naming. It is not copied and is changed: pass a copy
+            (`shared_copy`) to keep yours.
         normalise: applied to RGB in [0, 1] first.
         stage: `res2 … res5`, a block (`res4.b1`), or a list of names.
         stride: pixels per cell at most; strides of later stages are removed. None keeps the network's strides.

@@ -34,7 +34,7 @@ def build_torchvision(name: str, weights: bool) -> nn.Module:
         options["zero_init_residual"] = True
     chosen = models.get_model_weights(name).DEFAULT if weights else None
     if module.startswith(("torchvision.models.detection", "torchvision.models.segmentation")):
-        options["weights_backbone"] = None  # which it would download
+        options["weights_backbone"] = None  # torchvision would download them
     network: nn.Module = models.get_model(name, weights=chosen, **options)
     if not is_resnet and last_map_of(network) is None:
         raise ValueError(
@@ -64,7 +64,7 @@ class MapOfTorchvision(nn.Module):
     """The last map of a network of torchvision before its pooling.
 
     Args:
-        network: taken over: a hook stays on its last map.
+        network: the network, which is not copied: a hook stays on its last map.
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -91,7 +91,7 @@ def named_code(model: Mapping[str, Any]) -> Iterator[str]:
         yield from named_code(nested)
     for argument in ("upsample", *NETWORK_ARGUMENTS):
         value = arguments.get(argument)
-        is_replaced = nested and argument in NETWORK_ARGUMENTS  # by the nested encoder
+        is_replaced = nested and argument in NETWORK_ARGUMENTS  # the nested encoder replaces it
         if isinstance(value, str) and ":" in value and not is_replaced:
             yield value
 
@@ -102,7 +102,7 @@ def _is_trusted(package: str) -> bool:
         return True
     _search_working_directory()
     try:
-        found = importlib.util.find_spec(package)  # of a package without dots: imports nothing
+        found = importlib.util.find_spec(package)  # imports nothing, as the package has no dots
     except (ImportError, ValueError):
         return False
     if found is None:
@@ -180,7 +180,7 @@ def make(recipe: Recipe, source: str | Path) -> nn.Module:
     try:
         # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
         return contextvars.Context().run(recipe.kind, **recipe.arguments)
-    except Exception as error:  # of any type: the arguments in the file are at fault
+    except Exception as error:  # any type, because the arguments in the file are at fault
         raise ValueError(f"{source}: {recipe.kind.__name__} cannot be made: {reason(error)}") from error
 
 

@@ -73,7 +73,7 @@ class UpsampledExtractor(FeatureExtractor):
         self.inner = inner
         self.multiple = inner.multiple
         self.upsampler = shared_copy(upsampler) if isinstance(upsampler, nn.Module) else upsampler
-        self._factors: dict[str, int] = {}  # of the stages, known once an image was probed
+        self._factors: dict[str, int] = {}  # stage → factor, known once an image was probed
         self.eval()
         with torch.inference_mode():
             self.maps(blank(self, PROBE))

@@ -33,7 +33,8 @@ class ViTExtractor(FeatureExtractor):
     cell; the original code leaves that border out.
 
     Args:
-        network: a transformer from `build_network("timm:…")`, taken over by this view.
+        network: a transformer from `build_network("timm:…")`. It is not copied and is changed: pass a copy
+            (`shared_copy`) to keep yours.
         normalise: applied to RGB in [0, 1] first.
         stage: `block1 … blockN`, or a list; None is the last block.
         stride: None for the patch, or a divisor of it.
@@ -53,7 +54,7 @@ class ViTExtractor(FeatureExtractor):
         depth = len(network.blocks)
         known = [f"block{number}" for number in range(1, depth + 1)]
         super().__init__(stage or f"block{depth}", known, "this transformer")
-        patch: int = network.patch_embed.feat_ratio()  # of a hybrid: with the convolutions before
+        patch: int = network.patch_embed.feat_ratio()  # includes the convolutions of a hybrid
         step = stride or patch
         convolution: Any = getattr(network.patch_embed, "proj", None)
         movable = isinstance(convolution, nn.Conv2d) and convolution.kernel_size == (patch, patch)

@@ -130,7 +130,7 @@ class JointScorer(Scorer):
             yield tracked.frame, joints
 
     def _curves(self, prediction: Tensor, sequence: KeypointSequence) -> dict[str, Curve]:
-        """Return the fraction of joints within the thresholds, by frame, of the last output."""
+        """Return the curves of the last output: the fraction of joints within each threshold, frame by frame."""
         counting = self.tracker.protocols[-1].keypoint_counting
         distances = keypoint_distances(prediction, sequence.points, counting, sequence.size)
         curves: dict[str, Curve] = {}

@@ -147,7 +147,7 @@ class FrameScores(Protocol):
         ...
 
     def finish(self) -> dict[str, Curve]:
-        """End the scoring; return measures by frame, of the last output."""
+        """End the scoring; return the measures of the last output, frame by frame."""
         ...
 
 
@@ -341,7 +341,7 @@ class ObjectScores:
             self.scorer.add(file.stem, truth, *map(Tensor.numpy, masks))
 
     def finish(self) -> dict[str, Curve]:
-        """Complete `objects`; return J and F by frame, means over objects, of the last output."""
+        """Complete `objects`; return J and F of the last output, frame by frame, averaged over objects."""
         for frame in self.pending:
             frame.result()
         self.objects = self.scorer.finish()

@@ -82,7 +82,7 @@ class NetworkSpec:
             TypeError: for another object; a class or a function stands for no network.
         """
         if isinstance(network, NetworkSpec):
-            return replace(network)  # without the cached identity: the weights may have changed since
+            return replace(network)  # a copy without the cached identity, because the weights may have changed since
         if isinstance(network, str | Path):
             return cls.read(str(network))
         if isinstance(network, type) or not isinstance(network, nn.Module | VideoEncoder):

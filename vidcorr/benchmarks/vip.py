@@ -186,7 +186,7 @@ class ClassScores:
             except ValueError as error:
                 raise ValueError(f"{self.sequence.masks[t]}: {error}") from error
             areas += found
-        self.over_frames.append((found[0] / found[1]).nanmean().item())  # of the last output
+        self.over_frames.append((found[0] / found[1]).nanmean().item())  # found[0]: intersection, found[1]: union
         return truth
 
     def finish(self) -> dict[str, Curve]:

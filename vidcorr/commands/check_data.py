@@ -49,7 +49,7 @@ def check_data(
     """
     clean = Path(output).expanduser() / "clean.txt"
     clean.parent.mkdir(parents=True, exist_ok=True)
-    clean.unlink(missing_ok=True)  # of an earlier run
+    clean.unlink(missing_ok=True)  # left by an earlier run
     entries = list_videos(source, strict=False)
     paths = dict.fromkeys(os.path.abspath(entry.path) for entry in entries)
     found: dict[str, Frames | DataError] = {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError
 from ..experiments.configured import positive, read_changes
 
-if TYPE_CHECKING:  # with numpy, which a mistake need not wait for
+if TYPE_CHECKING:  # it imports numpy, which would delay the message of a mistake
     from ..videos.prompts import Prompt
 
 OWN_NETWORK = "vidcorr-r18"

@@ -61,7 +61,7 @@ def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
     with open_video(video, timeout=600.0) as opened:
         indices = sorted(set(frames))
         images = opened.read(indices)
-        if indices[-1] >= opened.num_frames:  # which is exact now
+        if indices[-1] >= opened.num_frames:  # num_frames is exact after reading
             raise DataError(f"{video}: has no frame {indices[-1]}")
         stems = opened.stems
     height, width = images[0].shape[:2]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # with pydantic, which the help need not wait for
+if TYPE_CHECKING:  # it imports pydantic, which would delay the help
     from ..results.tables import Table
 
 FORMATS = {"md": "md", "csv": "csv", "tex": "tex", "latex": "tex"}

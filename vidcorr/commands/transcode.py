@@ -155,7 +155,7 @@ def _run(form: OutputFormat, job: tuple[Path, Path]) -> bool:
                 raise DataError(video.truncation)
     except (DataError, OSError):
         raise
-    except Exception as error:  # of the encoder: it concerns this video alone
+    except Exception as error:  # an error of the encoder concerns this video alone
         raise DecodingError(source, f"cannot be encoded: {error}") from error
     return True
 

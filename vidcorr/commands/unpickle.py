@@ -11,7 +11,7 @@ import numpy as np
 
 from ..videos.files import DataError, partial_path, unfinished
 
-if TYPE_CHECKING:  # with torch, which the help need not wait for
+if TYPE_CHECKING:  # it imports torch, which would delay the help
     from ..datasets.tap_vid import PointSequence
 
 

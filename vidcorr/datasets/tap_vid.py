@@ -61,7 +61,7 @@ class PointSequence(FrameSequence):
         jpegs: returns the JPEGs of all frames, if they are stored as JPEGs.
         tracks: names of the points; numbers if the data set has no names.
         masks: masks of the object under the points, a file per frame, above 0 on the object; empty if unknown.
-        videos: video file, or frames, that `images` decodes; empty if `sources` holds the frames.
+        videos: video file or frames that `images` decodes; empty without `images`.
     """
 
     frames: tuple[Path, ...] = ()

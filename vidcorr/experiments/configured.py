@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError, explain, near
 from .protocol_choice import choose_protocols
 
-if TYPE_CHECKING:  # with torch, which a mistake need not wait for
+if TYPE_CHECKING:  # it imports torch, which would delay the message of a mistake
     from yaml import Node  # type: ignore[import-untyped]
 
     from ..benchmarks.base import Benchmark

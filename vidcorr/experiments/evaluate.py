@@ -298,7 +298,7 @@ class Runner:
             try:
                 with ranks.together():
                     self._evaluate(jobs, writes=ranks.rank == 0)
-            except Exception as error:  # of any type: the other jobs still run
+            except Exception as error:  # any type, because the other jobs still run
                 if isinstance(error, LostRank) or (isinstance(error, OSError) and error.errno in DISK):
                     raise
                 self.failures |= dict.fromkeys(jobs, _line(error))

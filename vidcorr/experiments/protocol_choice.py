@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import near
 
-if TYPE_CHECKING:  # with torch, which a mistake need not wait for
+if TYPE_CHECKING:  # it imports torch, which would delay the message of a mistake
     from ..benchmarks.base import Benchmark
     from ..functional.evaluation_protocol import EvaluationProtocol
     from .configured import Configured

@@ -18,7 +18,7 @@ def to_device(values: Any, device: torch.device) -> Tensor:
     tensor = torch.as_tensor(values)
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=device.type == "cuda")  # to the CPU it would return before the copy is there
+    return tensor.to(device, non_blocking=device.type == "cuda")  # a copy to the CPU would return incomplete
 
 
 def gpu_or_cpu() -> torch.device:
@@ -78,7 +78,7 @@ def out_of_memory_advice(advice: str) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         if isinstance(error.__cause__, torch.OutOfMemoryError):
             raise
-        needed = str(error).partition(" GPU ")[0].rstrip(".")  # without the allocator's statistics
+        needed = str(error).partition(" GPU ")[0].rstrip(".")  # drops the allocator's statistics
         raise torch.OutOfMemoryError(f"{needed}; {advice}") from error
 
 
@@ -91,7 +91,7 @@ class PendingCopy:
 
     def __init__(self, tensor: Tensor) -> None:
         gpu = tensor.device.type == "cuda"
-        self._tensor = tensor.to("cpu", non_blocking=gpu)  # in pinned memory, not to be read yet
+        self._tensor = tensor.to("cpu", non_blocking=gpu)  # in pinned memory; read it only after `wait`
         self._copied = torch.cuda.Event() if gpu else None
         if self._copied is not None:
             self._copied.record(torch.cuda.current_stream(tensor.device))

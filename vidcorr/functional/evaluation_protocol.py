@@ -63,8 +63,8 @@ class EvaluationProtocol:
     between fields.
 
     A protocol's name is made from its values: a source, and every field that differs from the source's values for
-    `benchmark`. So `dataclasses.replace(vfs, topk=5)` is named `vfs+topk=5`. A user's own name stands for the values
-    that it was given with.
+    `benchmark`. So `dataclasses.replace(vfs, topk=5)` is named `vfs+topk=5`. A user's own name stands for
+    the values in the call that set the name.
 
     Attributes:
         name: name of a source or a user's own name, followed by `+field=value` for every changed field. As an

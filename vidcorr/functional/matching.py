@@ -256,7 +256,7 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
     """
     _, height, width = features.shape
     squares = features.new_zeros(2 * height + 1, 2 * width + 1, dtype=torch.float32)  # nothing follows the last cell
-    for part in features.float().split(64):  # channels that stay in the cache
+    for part in features.float().split(64):  # 64 channels fit into the CPU's cache
         wide = part[:, :, :-1] + part[:, :, 1:]
         tall = part[:, :-1] + part[:, 1:]
         squares[:-1:2, :-1:2] += part.square().sum(0)

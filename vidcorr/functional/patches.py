@@ -9,7 +9,7 @@ from torch.nn.functional import grid_sample
 from .device import to_device
 
 RATIOS = (3 / 4, 4 / 3)
-"""Least and largest width / height of a random crop."""
+"""Smallest and largest ratio of width to height of a random crop."""
 
 
 def grid_patches(images: Tensor, size: int, stride: int) -> Tensor:
@@ -37,7 +37,7 @@ def random_patch_boxes(count: int, side: int, area: tuple[float, float], generat
     Args:
         count: number of boxes.
         side: side of the image, pixels.
-        area: least and largest fraction of the area.
+        area: smallest and largest fraction of the area.
         generator: on the CPU.
 
     Returns:

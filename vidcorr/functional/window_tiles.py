@@ -173,7 +173,7 @@ class Tile:
         """The frame's cells in the neighbourhood of each query, (queries of the tile, cells)."""
         rows, columns = self.size
         width = self.frame_size[1]
-        corner = np.arange(rows)[:, None] * width + np.arange(columns)  # of each query's square
+        corner = np.arange(rows)[:, None] * width + np.arange(columns)  # upper left cell of each query's square
         kept = self.neighbourhood.kept
         square = np.arange(len(kept))[:, None] * width + np.arange(len(kept))
         return corner.reshape(-1, 1) + square[kept]  # torch.compile traces this, and no np.ravel_multi_index

@@ -77,7 +77,7 @@ def draws(
 ) -> dict[str, list[int]]:
     """Return the pairs over which scores are averaged: "" for all, and per level of difficulty, `viewpoint=1`.
 
-    A draw may repeat a pair ("sample"). Probe3D's levels of `viewpoint` are draws of their own.
+    With `pairs="sample"` a pair may be drawn several times. Probe3D draws pairs anew for each level of `viewpoint`.
 
     Args:
         categories: category per pair, in the sorted order of the list.

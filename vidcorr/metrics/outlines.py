@@ -108,7 +108,7 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
 
 
 def jaccard(prediction: Outline, target: Outline) -> float:
-    """Compute J of two masks of an image; two empty masks are equal."""
+    """Compute J of two masks of an image; two empty masks score 1."""
     shared = shared_pixels(prediction.mask, prediction, target.mask, target)
     union = prediction.area + target.area - shared
     return shared / union if union else 1.0

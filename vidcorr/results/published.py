@@ -78,7 +78,7 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
     )
     source, _, _ = name.partition("+")
     of_benchmark = []
-    of_source = []  # for a benchmark under a new name
+    of_source = []  # used for a benchmark under a new name
     for kind in kinds:
         sources = kind.sources()
         if any(benchmark in known.values for known in sources.values()):

@@ -269,7 +269,7 @@ def _command(record: Record) -> str:
     command = record.result.provenance.command
     if not command:
         return "–"
-    program = Path(command[0]).name  # without the folder of the environment, which a stranger lacks
+    program = Path(command[0]).name  # drops the folder of the environment, which other machines lack
     text = shlex.join([program, *command[1:]])
     return f'<div class="command">{_code(text)}<button type="button">copy</button></div>'
 

@@ -193,7 +193,7 @@ def _students(mean: float, parts: Sequence[tuple[float, int]]) -> tuple[float, f
         mean: the mean.
         parts: independent parts of its variance, with their degrees of freedom.
     """
-    from scipy.special import stdtr, stdtrit  # with numpy, most of the start of a tool's `--help`
+    from scipy.special import stdtr, stdtrit  # here, because scipy would delay a tool's `--help`
 
     total = 0.0
     squares = 0.0  # over the degrees of freedom

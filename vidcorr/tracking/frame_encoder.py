@@ -32,7 +32,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self._seconds: dict[str, float] = defaultdict(float)
         self._marks: list[tuple[str, str, Any, Any]] = []  # work, the work around it, begin and end
-        self._work = ""  # of the current block
+        self._work = ""  # name of the work in the current block
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -330,7 +330,7 @@ def extractor_under(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     """
     adapted: Any = extractor
     is_default = protocol.position_embedding == "network" and protocol.final_norm
-    if isinstance(extractor, FeatureExtractor) and not is_default:  # of a transformer
+    if isinstance(extractor, FeatureExtractor) and not is_default:  # only transformers accept other values
         adapted = shared_copy(extractor)
         adapted.positions = protocol.position_embedding
         adapted.final_norm = protocol.final_norm

@@ -234,7 +234,7 @@ def open_record(
     prompt = prompts[0]
     stems = map(stream.stem, itertools.count())
     numbers = map("{:05d}".format, stream.part)
-    objects: dict[Any, None] = {}  # in order
+    objects: dict[Any, None] = {}  # a set that keeps its order
     for each in prompts:
         objects |= dict.fromkeys(each.objects)
     names = list(map(str, objects))

@@ -198,7 +198,7 @@ class RunWriter:
         try:
             write_report(self.folder, result=result)
         except Exception as error:  # no flaw of the page may take the scores away
-            (self.folder / "report.html").unlink(missing_ok=True)  # of an earlier run
+            (self.folder / "report.html").unlink(missing_ok=True)  # left by an earlier run
             log.warning("%s: report.html could not be written: %s", result.benchmark, error)
         result.save(self.folder)
         log.info("%s: results are in %s", result.benchmark, self.folder)

@@ -91,7 +91,7 @@ class SiamFCTracker:
         if isinstance(extractor, VideoEncoder):
             raise ValueError("SiamFC encodes single crops, which a video encoder cannot; give an image encoder")
         self.protocol = at_extractor(protocol or TrackingProtocol(), extractor)
-        self.protocols = [self.protocol]  # of each map, as other trackers have them
+        self.protocols = [self.protocol]  # one per map, as in other trackers
         self.stages = [""]
         self.extractor: Any = extractor.folded() if isinstance(extractor, CropExtractor) else extractor
         self.watch = stopwatch or Stopwatch()
@@ -190,7 +190,7 @@ class SiamFCTracker:
         size = self.protocol.instance_size
         scales = self.protocol.factors
         crops = []
-        with self.watch("crop"):  # of all targets at the smallest scale, then at the next: (scales · N, S, S, 3)
+        with self.watch("crop"):  # (scales · N, S, S, 3): all targets at the smallest scale, then at the next
             for scale, track in product(scales, tracks):
                 y, x = track.target[:2]
                 side = track.side * size / self.protocol.exemplar_size * scale

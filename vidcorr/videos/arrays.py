@@ -14,7 +14,7 @@ NAMES = {
     ("numpy", "dtype"),
     ("numpy", "ndarray"),
     *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),  # in protocol 5
+    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),  # for pickles of protocol 5
 }
 """All that an array's pickle names; numpy 2 renamed `core`."""
 
@@ -53,5 +53,5 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
-    except Exception as error:  # as above
+    except Exception as error:  # a damaged file makes numpy fail in every way
         raise DataError(f"{path}: not an .npz file of numpy.savez, or damaged ({error})") from error

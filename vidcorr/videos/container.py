@@ -66,7 +66,7 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         raise DecodingError(path, "is not a video of a known format") from error
     except (av.error.InvalidDataError, av.error.OSError) as error:
         raise DecodingError(path, "has no complete header: cut off, damaged or no video; copy it again") from error
-    except OSError as error:  # of the path
+    except OSError as error:  # the path cannot be opened
         raise DecodingError(path, f"cannot be read ({error.strerror or error})") from error
     if not films(container):
         only = ", only a cover picture" if container.streams.video else ""

@@ -68,7 +68,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         with self._in_time():
             self._open()
             codec = self._stream.codec_context
-            self._size = (codec.height, codec.width)  # by the header, until a frame disagrees
+            self._size = (codec.height, codec.width)  # size in the header, until a frame disagrees
             self._is_first_size_known = False
             self._claimed, self.frame_rate, self._duration = read_header(self._container)
             self.num_frames = self._claimed

@@ -274,7 +274,7 @@ def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
-    except OSError as error:  # which names the temporary path, or no file if a write fails
+    except OSError as error:  # it names the temporary path, or no file if a write fails
         if error.errno is None or error.filename not in (None, str(temporary)):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error

@@ -129,7 +129,7 @@ def _serve(function: Callable[[Any], Any], timeout: float, pipe: Connection, oth
             try:
                 outcome = function(item)
             except DataError as error:
-                outcome = DataError(str(error))  # without the traceback, which keeps frames in memory
+                outcome = DataError(str(error))  # a copy without the traceback, which would keep frames in memory
             except OSError as error:  # a plain error, as libraries' errors may not pickle
                 outcome = OSError(error.errno, error.strerror or str(error), error.filename)
             except Exception:

@@ -141,7 +141,7 @@ def convert(
     except ValueError as error:
         raise ValueError(f"{foreign}: taken for {family}: {error}") from error
     recipe = pass_gate(converted.class_path, converted.init_args | normalisation, foreign)
-    batches: State = {}  # of the BatchNorms: torch before 0.4.1 did not save their number, which is not used
+    batches: State = {}  # numbers of batches that BatchNorms lack in files of torch before 0.4.1; they are not used
     for name in converted.state:
         if name.endswith("running_mean"):
             norm = name.removesuffix("running_mean")

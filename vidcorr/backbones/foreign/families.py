@@ -201,7 +201,7 @@ def _dino(state: State, spec: str | None) -> Converted:
         return frozen(spec or resnet_of(state), state)
     if spec is None:
         size, patch = _transformer_size(state, largest=768)
-        # of timm's weights of this form, `.dino` were trained with ImageNet's mean and deviation, as these
+        # timm's `.dino` weights have this architecture and, as this file, ImageNet's mean and deviation
         spec = f"timm:vit_{size}_patch{patch}_224.dino"
     return frozen(spec, state, "davis_dino")
 
@@ -227,7 +227,7 @@ def _dinov2(state: State, spec: str | None) -> Converted:
     zeros = biases if third and not biased else []
     unused = dict.fromkeys(zeros, "all zeros, which this network of timm leaves out")
     used = {name: tensor for name, tensor in state.items() if name not in unused}
-    used["mask_token"] = torch.empty(0)  # by which timm recognises these files
+    used["mask_token"] = torch.empty(0)  # timm recognises these files by this key
     with torch.device("meta"):
         network: Any = build_network(spec)
     library: Any = eva if third else vision_transformer

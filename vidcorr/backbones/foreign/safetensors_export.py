@@ -46,7 +46,7 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
     load = _loading_code(network, named, output)
     header = {"method": method, "vidcorr": version("vidcorr"), "architecture": named}
     if not isinstance(network, LiirEncoder):  # Liir takes Lab
-        mean: Sequence[float] = IMAGENET_MEAN  # as views of a method
+        mean: Sequence[float] = IMAGENET_MEAN  # the mean that views of a method use
         std: Sequence[float] = IMAGENET_STD
         for part in reversed(path):  # the outermost encoder counts
             if isinstance(part, Encoder):

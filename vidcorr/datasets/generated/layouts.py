@@ -209,7 +209,7 @@ def write_jhmdb(root: str | Path, count: int, frames: int = 40, **scenes: Any) -
             path = folder / "joint_positions" / action / clip / "joint_positions.mat"
             path.parent.mkdir(parents=True)
             savemat(path, {"pos_img": joints.transpose(2, 0, 1) + 1})
-            path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(116) + path.read_bytes()[116:])  # without scipy's date
+            path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(116) + path.read_bytes()[116:])  # scipy's header holds a date
         for action, lines in lists.items():
             write_text(folder / f"splits/{action}_test_split1.txt", lines)
 

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     Generator = np.random.Generator
 
 DIAMETERS = 0.2, 0.42
-"""Least and largest diameter of a sprite, of the frame's shorter side."""
+"""Smallest and largest diameter of a sprite, as fractions of the frame's shorter side."""
 REACH = 0.32
 """Sprites swing up to this fraction of the frame from its centre, along either axis."""
 PERIODS = 5.0, 24.0
-"""Of textures, across their elements: from the finest to the coarsest layer of a video, pixels."""
+"""Width of a texture's elements in pixels: in the finest and in the coarsest layer of a video."""
 STRETCH = 3.0
-"""Largest length of a texture's elements, of their width."""
+"""Largest ratio of length to width of a texture's elements."""
 REGULARITY = 1.0, 4.0
-"""Sharpness of the band of frequencies of a texture: from stains to stripes or dots."""
+"""Sharpness of a texture's frequency band: low gives stains, high gives stripes or dots."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ def video_tracks(
             continue
         start = int(rng.choice(frames_with_layer))
         y, x = rng.choice(np.argwhere(masks[start] == number))
-        point = np.linalg.solve(motions[number][start], [x, y, 1.0])  # in pixels of the texture
+        point = np.linalg.solve(motions[number][start], [x, y, 1.0])  # the point in pixels of the texture
         track = (motions[number] @ point)[:, :2]
         columns, rows = np.floor(track + 0.5).astype(int).T
         inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)

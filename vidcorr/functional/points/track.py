@@ -85,7 +85,7 @@ class CheckedFeatures:
     def __init__(self, features: Features) -> None:
         self._features = features
         self._checked: set[int] = set()
-        self._finite: dict[int, Tensor] = {}  # on a GPU, frame index → scalar bool
+        self._finite: dict[int, Tensor] = {}  # frame index → scalar bool on the GPU
 
     def __call__(self, t: int) -> Tensor:
         """Return the features of frame `t`, `(C, h, w)`.
@@ -224,7 +224,7 @@ def flow(job: TrackingJob, here: Tensor, there: Tensor, positions: Tensor) -> Te
     corners, weights = bilinear_corners(positions, height, width)
     cells = corners.flatten()
     where = torch.arange(corners.numel(), device=corners.device).view(corners.shape)
-    if cells.device.type == "cpu":  # on a GPU the number of different cells would cost a wait
+    if cells.device.type == "cpu":  # a GPU would wait for the number of different cells
         cells, where = corners.unique(return_inverse=True)
     found = job.match(here.flatten(1)[:, cells].T, there)
     displacement = found - cell_centres(height, width, here.device)[cells]
@@ -281,7 +281,7 @@ def beyond_anchors(distances: Tensor, anchors: Tensor) -> Tensor:
         distances: `(N, T, T)`, anchors by frames; NaN in rows of frames that are no anchor.
         anchors: bool `(N, T)`.
     """
-    medians = distances.nanmedian(dim=1).values  # of an even number the lower of the two middle values
+    medians = distances.nanmedian(dim=1).values  # for an even number, the lower of the two middle values
     return medians > medians.masked_fill(~anchors, -torch.inf).amax(dim=1, keepdim=True)
 
 

@@ -168,7 +168,7 @@ def tile_products(tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor, best:
         products = key_products(keys[i].flatten(0, 1), queries[rows_met].flatten(0, 1)).view(columns, references, -1)
         stop = start + products.shape[2]
         block[i, :, :, start:stop] = products
-        best[i, :, start:stop] = products.amax(1)  # while the row is still in the cache
+        best[i, :, start:stop] = products.amax(1)  # the row is still in the CPU's cache
     return block
 
 

@@ -25,11 +25,11 @@ from .blocks import FoundMatches
 SWITCH = "VIDCORR_NATIVE"
 """Environment variable that turns the native kernel off if it is 0."""
 CHUNK = 32  # numbers of a sketch that lie side by side in memory; the C++ file has it too
-FIRST_CHUNKS = 2  # of a sketch: a single chunk is faster to multiply, but rules out fewer keys
+FIRST_CHUNKS = 2  # chunks of a sketch; one chunk would be faster to multiply, but rule out fewer keys
 MOST_MATCHES = 64  # the kernel looks through the matches of a query one by one
 MANY = 1000  # dot products a query, above which sketches twice as long are worth their time
 TOO_MANY = 3000  # the same while there are fewer references than matches, and so little to rule keys out by
-ROWS = 8  # of queries that the kernel takes together
+ROWS = 8  # rows of queries that the kernel takes together
 
 
 def _members(kind: type, names: str) -> list[tuple[str, type]]:

@@ -96,9 +96,9 @@ class LabelPropagator:
         self.frame = 0
         self._first_labels = first_labels
         self._finder = finder or CorrespondenceSearch([protocol])
-        self._labels: dict[int, FrameMemory] = {}  # beside the finder's keys
+        self._labels: dict[int, FrameMemory] = {}  # frame index → labels, in the layout of the finder's keys
         self._starting: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
-        self._finite: list[Tensor] = []  # of the frames that are not checked yet
+        self._finite: list[Tensor] = []  # scalar bool per frame that is not checked yet
         self._checked = 0
 
     @torch.no_grad()

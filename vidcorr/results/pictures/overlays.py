@@ -226,7 +226,7 @@ def _strokes(picture: Picture, colour: Colour) -> tuple[tuple[Colour, int], tupl
 
 def _pixels(points: NDArray[Any], picture: Picture) -> list[tuple[int, int]]:
     """Return x, y `(N, 2)` as integer pixels for OpenCV; non-finite and far points lie outside the image."""
-    limit = 4 * max(picture.shape)  # OpenCV draws in 32 bits
+    limit = 4 * max(picture.shape)  # OpenCV's coordinates have 32 bits
     pixels = np.clip(np.nan_to_num(points, nan=-limit), -limit, limit).round().astype(int)
     return [(x, y) for x, y in pixels.tolist()]
 
