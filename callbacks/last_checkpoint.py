@@ -2,7 +2,7 @@
 
 The rule: a state is saved only where Lightning resumes exactly. That is between two optimiser steps, if the second one
 neither ends the epoch nor precedes a validation, or between two epochs, after all hooks of the first. A stop (SIGTERM,
-Ctrl-C; see `Safeguards`) finishes the step, saves if the state is such, and ends with status 143 or 130. The loader's
+Ctrl-C) finishes the step, saves if the state is such, and ends with status 143 or 130. The loader's
 place in the data is the number of batches that were trained on (`SampledDataModule`).
 
 A run that ends within an epoch (`max_steps`, `max_time`, any `trainer.should_stop`) keeps the state of its last step,

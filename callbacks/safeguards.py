@@ -89,8 +89,8 @@ class Safeguards(pl.Callback):
     - **SIGTERM** (preemption, `docker stop`, torchrun) and **Ctrl-C**: the optimiser step is finished, `LastCheckpoint`
       saves it, and the process ends with status 143 or 130; a second Ctrl-C ends it at once. Lightning's handler talks
       to the other ranks from within the signal, which can block them for good; here the ranks agree after every step.
-      `validate` finishes its frame. **SLURM's requeue signal** (USR1 by default, see `SLURMEnvironment`) stops the
-      run in the same way, with status 138, and queues the job again.
+      `validate` finishes its frame. **SLURM's requeue signal** (USR1 by default) stops the run in the same way, with
+      status 138, and queues the job again.
     - **A non-finite loss** stops the run with the step and the videos of its batch. A single CPU process checks before
       the weights change. A loss on a GPU is checked a step later, so no step waits; loss and weights are checked before
       every save, so nothing replaces a good checkpoint.

@@ -135,7 +135,7 @@ def command_line() -> str:
     sys.path.insert(0, str(ROOT))  # here, because MkDocs restores the path after loading this file
     from cli import RUNS, overview, tools
 
-    os.environ["COLUMNS"] = "80"  # of what argparse writes
+    os.environ["COLUMNS"] = "80"  # width of argparse's help
     shown = {"": overview()}
     for command, file in tools().items():
         text = io.StringIO()

@@ -51,7 +51,7 @@ class ExtractorModule(SavedModule):
 
     @abstractmethod
     def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
-        """Return a view of the network for benchmarks, see `CorrespondenceModule.feature_extractor`."""
+        """Return a view for benchmarks: RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`; None is the default choice."""
 
     def predict_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Return `features`, `(B, T, C, h, w)`, of the frames of `clip`."""
@@ -97,7 +97,7 @@ class CorrespondenceModule(ExtractorModule):
         self._is_held_in_eval = False  # the backbone, because it does not learn
 
     def network_to_train(self, spec: str) -> nn.Module:
-        """Return the network of a spec, see `trainable_network`; store its name as hyper-parameter `backbone`.
+        """Build a network by its name, or of a checkpoint to start from; store its name as hyper-parameter `backbone`.
 
         A checkpoint to start from is thus not needed again: the module's checkpoints hold the weights. A user's own
         module takes RGB in [0, 1] in training too.

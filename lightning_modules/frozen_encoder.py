@@ -15,8 +15,8 @@ class FrozenEncoder(ExtractorModule):
     """A backbone by name, checkpoint or import path, for `validate`, and for features by `Trainer.predict`.
 
     Args:
-        spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or `raw_colour`
-            (see `build_feature_extractor`).
+        spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or `raw_colour`,
+            the baseline without training.
         stage: stage of the features, unless a benchmark names another.
         stride: pixels per feature cell before the upsampling, unless a benchmark names another.
         pretrained: load the library's weights, for names of timm and torchvision.
@@ -55,7 +55,7 @@ class FrozenEncoder(ExtractorModule):
         self.hparams.update(encoder_hparams(self.encoder, "spec"))
 
     def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
-        """Return a view of the encoder; None is this module's stage or stride, see `CorrespondenceModule`."""
+        """Return a view of the encoder for benchmarks; None is this module's stage or stride."""
         stage = stage or self.hparams["stage"]
         stride = stride or self.hparams["stride"]
         view = self.encoder.feature_extractor(stage, stride, **options)

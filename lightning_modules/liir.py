@@ -49,21 +49,23 @@ class Liir(MomentumMethod):
     Paper: Liir (Li et al., CVPR 2022); MAST is of Lai et al., CVPR 2020.
 
     Args:
-        position: kind of the map that is added to the features of the first layer, see `PositionMap`.
+        position: map that is added to the features of the first layer. "1dape": a free parameter per cell and channel;
+            "2dape": learned embeddings of row and column; "2dspe": the same with fixed sines; "none": zero.
         position_size: height and width of a learned map in cells; half the frames' size.
         affinity_dim: channels of the compared features: 64 in the public code and its weights, 256 in the paper
             (section 3.3).
-        bank: the negatives, see `BankSettings`; a dict of its fields, as checkpoints hold it, does too.
-        prior: the compactness prior in training, see `compact_affinity`; None leaves it out.
+        bank: number, kind and encoder of the negatives; a `BankSettings`, or a dict of its fields, as in checkpoints.
+        prior: the compactness prior in training, which replaces each window's affinities by a few Gaussian peaks
+            (Eq. 7); None leaves it out.
         compactness_weight: weight of the compactness loss.
-        schedule: the two phases, see `LiirSchedule`.
+        schedule: length, learning rate and batches per optimiser step of the two phases.
         reference_encoder: encoder of the references in the second phase. "learned": the encoder that learns; the paper
             updates the position map by query and references alike (section 3.2). "average": its moving average, without
             gradient. The public code averages only references of its stride-8 branch, which is not evaluated.
         reference_gradient: False cuts the gradient through learned references in the second phase: a control.
         encoder_momentum: m of the moving average.
         radius: radius of the window, in cells of 4 px.
-        border: "exclude" leaves cells outside the map out; "zero": see `local_affinity`.
+        border: "exclude" leaves cells outside the map out; "zero" gives them dot product 0, as in the public code.
         seed: seed of the dropped channels, displacements and sampled cells.
         compile: compile the encoder with torch.compile when training starts.
         stages: residual stages of the encoder, 3 or 4.
@@ -212,7 +214,7 @@ class Liir(MomentumMethod):
             generator: on the CPU, in the same state on all ranks.
 
         Returns:
-            The keys of this rank's frames, see `NegativeBank.keys_of`.
+            The keys of this rank's frames: `(B, points, C)` for "shared" negatives, otherwise `(B, 1, h, w, C)`.
         """
         if self.bank is None:
             raise ValueError("bank.frames is 0: there is no bank of negatives to make keys for")
@@ -244,7 +246,7 @@ class Liir(MomentumMethod):
         return [self.backbone]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam; the learning rate depends on the samples seen (section 3.3), see `LiirSchedule`."""
+        """Adam; the learning rate depends on the phase and the samples seen (section 3.3)."""
         optimizer = Adam(self.backbone.parameters(), self.schedule.warmup_lr, betas=(0.9, 0.999))
         clips = self.global_batch()
         batches = self.trainer.num_training_batches

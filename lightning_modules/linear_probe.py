@@ -30,8 +30,8 @@ class LinearProbe(CorrespondenceModule):
     Table 5. SimSiam's appendix has a LARS rate of 0.02 for a batch of 256; its code later took 0.1.
 
     Args:
-        backbone: a checkpoint, `torchvision:NAME`, `timm:NAME`, `package.module:callable` or `raw_colour`
-            (see `build_feature_extractor`).
+        backbone: a checkpoint, `torchvision:NAME`, `timm:NAME`, `package.module:callable` or `raw_colour`,
+            the baseline without training.
         num_classes: number of classes of the data.
         stage: stage of the pooled features; None is the network's default.
         stride: pixels per feature cell; 32 keeps a ResNet's strides, None is the network's default.

@@ -62,7 +62,7 @@ class NegativeBank(KeyQueue):
         width: channels of a feature map.
         side: height and width of the feature maps of training, in cells.
         radius: radius of the window of "same_place", in cells.
-        border: see `same_place_logsumexp`.
+        border: "exclude" leaves cells outside the map out; "zero" gives them dot product 0, as in the public code.
     """
 
     def __init__(self, settings: BankSettings, width: int, side: int, radius: int, border: Border) -> None:

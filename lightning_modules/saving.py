@@ -35,7 +35,7 @@ class SavedModule(pl.LightningModule):
                 `hparams_file` do not exist: a checkpoint holds its arguments and loads strictly, as data.
 
         Raises:
-            ValueError: if the file cannot be loaded, see `module_from_checkpoint`, or holds another class.
+            ValueError: if the file is missing or damaged, names code that is not allowed, or holds another class.
         """
         module = module_from_checkpoint(checkpoint_path, **overrides)
         if not isinstance(module, cls):

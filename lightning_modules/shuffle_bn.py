@@ -65,7 +65,8 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
         frames: `(B, m, 3, H, W)`, the videos of this rank.
         groups: number of groups per rank, in the order of the videos; it must divide B.
         generator: generator of the shuffle, on the CPU.
-        encode: encodes videos by these groups, see `batch_norm_groups`.
+        encode: frames `(B, m, 3, H, W)` → embeddings `(B, m, D)`; its BatchNorms must normalise each group separately,
+            as within `batch_norm_groups`.
 
     Returns:
         `(ranks · B, m, D)`: the embeddings of all ranks, in the order of ranks and videos.

@@ -35,7 +35,8 @@ class VFSMoCo(MomentumMethod):
         queue_size: K, number of negatives.
         temperature: τ.
         encoder_momentum: m of the moving average.
-        groups: BatchNorm groups of a device's batch, of at least 2 videos each; None: see `groups_on_this_rank`.
+        groups: BatchNorm groups of a device's batch, of at least 2 videos each. None: 1 with several devices; on a
+            single device the largest of 4, 2 and 1 that leaves 2 videos per group.
         base_lr: learning rate for a global batch of 256 videos, scaled linearly.
         momentum: momentum of SGD.
         weight_decay: weight decay of SGD.

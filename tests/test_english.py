@@ -32,6 +32,8 @@ AVOIDED = {
     r"(?<!of )\bwhole numbers?\b": "integer",
     r"\bor not at all\b|\ball of it or nothing\b": "atomically",
     r"[a-z)`]\.  [a-z]": "one space after a full stop",
+    r"\S  # of ": "begin with the noun: what of it?",
+    r"\bsee `": "explain it where it stands, in ten words",
 }
 
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def site(tmp_path_factory):
     """The site, built where vidcorr is not installed; mkdocs.yml makes warnings errors."""
     for name in ("mkdocs", "material", "mkdocstrings_handlers"):
-        pytest.importorskip(name, reason="the extra `docs` is not installed, see `make docs`")
+        pytest.importorskip(name, reason="the extra `docs` is not installed: run `make docs`")
     folder = tmp_path_factory.mktemp("site")
     script = "import sys; sys.path.append(sys.argv.pop(1)); from mkdocs.__main__ import cli; cli()"
     words = [sys.executable, "-I", "-S", "-c", script, get_paths()["purelib"]]  # without the .pth of `pip install -e`

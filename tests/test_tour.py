@@ -23,7 +23,7 @@ def test_it_is_stored_as_it_ran():
 
 SHORT = {"videos=24": "videos=4", "repeat=4": "repeat=2", "max_epochs=3": "max_epochs=1"}
 SHORT |= {"every_n_epochs=3": "every_n_epochs=1", "frames_per_video=16": "frames_per_video=8"}
-"""What the notebook says → what a quick run of it says."""
+"""Text of the notebook → text of its quick run."""
 
 
 def run(notebook, folder):

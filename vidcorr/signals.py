@@ -192,7 +192,7 @@ class ProgressReport(AbstractContextManager["ProgressReport"]):
         """Clear the line on the terminal; without one, write the last line, unless it has been written.
 
         Args:
-            note: as for `advance`.
+            note: returns text for the end of the line, for example the loss.
         """
         self.clear()
         if not (self._redraws or math.isinf(self._every) or self._drawn == self.done):

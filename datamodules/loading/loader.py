@@ -86,7 +86,7 @@ def start_worker(worker: int) -> None:
         signal.signal(number, signal.SIG_DFL)
     for requeue in REQUEUE:  # SLURM signals all processes of a job
         signal.signal(requeue, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends a worker that hangs, see `ClipDataset`
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # `ClipDataset` sets an alarm, which ends a worker that hangs
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 

@@ -96,7 +96,7 @@ def propagate(query, references, labels, protocol, chunk=500):
     _, h, w = query.shape
     keys = references.permute(0, 2, 3, 1).flatten(0, 2)  # (R h w, C)
     labels = labels.permute(1, 0, 2, 3).flatten(1)  # (L, R h w)
-    y, x = torch.arange(h).repeat_interleave(w), torch.arange(w).repeat(h)  # of each cell
+    y, x = torch.arange(h).repeat_interleave(w), torch.arange(w).repeat(h)  # y and x of each cell
     out = []
     for cells in torch.arange(h * w).split(chunk):
         near = protocol["neighbourhood"](y[:, None] - y[cells], x[:, None] - x[cells])  # (h w, chunk)

@@ -210,7 +210,7 @@ def test_averaged_weights_are_scored_in_any_order(order, tmp_path):
         benchmark, _, _ = watched(tmp_path, *(parts[part] for part in order), best, **options)
         paths = list((tmp_path / name).glob("*.ckpt"))
         states = [torch.load(path, weights_only=True) for path in paths]
-        for saved in states:  # of the average
+        for saved in states:  # states of the average
             assert benchmark.history[saved["global_step"]]["counted/score"] == score_of(saved["state_dict"])
         trained = [saved for saved in states if saved["state_dict"].keys() & saved["current_model_state"].keys()]
         assert any(score_of(saved["state_dict"]) != score_of(saved["current_model_state"]) for saved in trained)
@@ -231,7 +231,7 @@ def test_buffers_of_the_first_rank_are_read_and_each_ranks_own_restored(monkeypa
     with first_ranks_buffers(features, 2):
         assert all((buffer == 7).all() for buffer in features.buffers())
         assert (module.backbone.bn1.running_mean == 7).all()
-        assert not any((buffer == 7).any() for buffer in module.projector.buffers())  # of no feature
+        assert not any((buffer == 7).any() for buffer in module.projector.buffers())  # BatchNorms that no feature uses
     assert all(torch.equal(buffer, before[name]) for name, buffer in module.named_buffers())
     with first_ranks_buffers(features, 1):
         assert all(torch.equal(buffer, before[name]) for name, buffer in module.named_buffers())

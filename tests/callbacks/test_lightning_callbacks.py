@@ -43,7 +43,7 @@ def test_a_callback_of_lightning_trains_or_is_refused_before_the_first_step(
     words += flags("trainer.callbacks+", name, **ARGUMENTS.get(name, {}))
     if getattr(of_lightning, name) in REFUSED:
         assert refusal("fit", *words).startswith(f"vidcorr: {name}: ")
-        assert "global batch" not in caplog.text  # of the plan, which comes before the first step
+        assert "global batch" not in caplog.text  # a row of the plan, which comes before the first step
         return
     main(["fit", *words])
     (path,) = (tmp_path / "mine").glob("lightning_logs/version_0/checkpoints/last.ckpt")

@@ -362,7 +362,7 @@ def test_the_next_command_evaluates_as_the_run_did(davis_root, tmp_path):
     again = Built(["validate", *TINY, *shlex.split(command(*davis(davis_root, stage="res4", every_n_epochs=3)))[4:]])
     (benchmark,) = [each.benchmark for each in again.trainer.callbacks if isinstance(each, BenchmarkCallback)]
     assert (benchmark.root, benchmark.stage, benchmark.protocol.radius) == (str(davis_root), "res4", SMALL["radius"])
-    assert command(*davis(davis_root, f"{__name__}.TimeOrder")) is None  # of no config
+    assert command(*davis(davis_root, f"{__name__}.TimeOrder")) is None  # no config names it
 
 
 # Precision

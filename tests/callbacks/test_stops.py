@@ -151,7 +151,7 @@ AVERAGE = EMAWeightAveraging(use_buffers=True, decay=0.5)
         pytest.param({"max_time": {"microseconds": 1}}, 1, {}, marks=pytest.mark.slow),
         (Ending(batch=1), 1, {}),
         pytest.param(Ending(batch=4), 1, {"limit_val_batches": 0}, marks=pytest.mark.slow),
-        (Ending(batch=4), 1, {"val_check_interval": 2}),  # which a validation follows in any run
+        (Ending(batch=4), 1, {"val_check_interval": 2}),  # a validation follows this batch in any run
         (Ending(validation=2), 1, {"val_check_interval": 2}),
         (Ending(validation=2), 2, {"val_check_interval": 1}),  # between two accumulated batches
         (Ending(batch=3), 2, {}),

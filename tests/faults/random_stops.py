@@ -75,7 +75,7 @@ def draw(generator: random.Random) -> Blow:
         ranks=ranks,
         signal=kind,
         place=place,
-        step=step - (place == "step" and STATUS[kind] != 0),  # of the steps before it
+        step=step - (place == "step" and STATUS[kind] != 0),  # a signal within step n comes after n − 1 steps
         rank=generator.randrange(ranks),
         group=generator.random() < 0.5,
         interval=STATUS[kind] == 0 and generator.random() < 0.5,

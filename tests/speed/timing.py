@@ -76,7 +76,7 @@ def compare(
         plain: name → a way that ours replaces.
         ours: is compared.
         rounds: of all ways.
-        unit: see `report`.
+        unit: number of items of a run; a row of the table shows the time of one.
         memory: print the peak of what a way allocates.
     """
     ways = {**plain, "vidcorr": ours}

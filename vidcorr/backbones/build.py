@@ -102,8 +102,8 @@ def build_feature_extractor(
     Args:
         spec: a LightningModule with `feature_extractor`, or the path of its checkpoint; `timm:NAME`;
             `torchvision:NAME`; `package.module:callable`; or `raw_colour`, the baseline without training. An object
-            with `encode` (see `VideoEncoder`), or a callable that returns it, is a video encoder, returned with its
-            networks in eval mode.
+            with `encode` (frames of a video → a map per frame), or a callable that returns it, is a video encoder,
+            returned with its networks in eval mode.
         stage: a name, or a list of names for several maps; None takes res4 of a ResNet, the last block of a ViT.
         stride: pixels per cell, before the upsampling; None takes 8 for a ResNet and the patch of a ViT.
         pretrained: load the library's weights, for names of timm and torchvision.

@@ -110,7 +110,7 @@ class NamedEncoder(Encoder):
         return made | {name: value for name, value in optional.items() if value is not None}
 
     def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
-        """Return a view of the network; None is the encoder's default, see the class."""
+        """Return a view of the network; None is the default stage or stride of this encoder."""
         view = super().feature_extractor(stage or self.default_stage, stride or self.default_stride, **options)
         return view if self.upsampler is None else UpsampledExtractor(view, self.upsampler)
 

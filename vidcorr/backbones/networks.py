@@ -100,7 +100,7 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     """Build a network by its name, without its classifier.
 
     `timm:NAME` and `torchvision:NAME` take a name of that library, `transformers:NAME` a name of its hub or a folder;
-    `package.module:callable` is imported and called without arguments; a short name (`vidcorr-r18`, see `SHORT_NAMES`)
+    `package.module:callable` is imported and called without arguments; a short name (`vidcorr-r18`, `dino-b8`, …)
     has its trained weights. Residual blocks of the ResNets start at zero (SimSiam, section 4).
 
     Args:

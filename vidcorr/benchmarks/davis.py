@@ -32,8 +32,10 @@ class DavisBenchmark(MaskBenchmark):
             states 2016.
         split: list under ImageSets/<year>, or the path of a list; None is every sequence.
         resolution: folder under JPEGImages and Annotations.
-        annotations: see `Davis`.
-        size_tolerance: see `Davis`.
+        annotations: "dense": every frame has ground truth; "first": only the first frame has a mask, nothing is
+            scored; "entering": masks introduce objects, nothing is scored; None: "first" for the test splits, else
+            "dense".
+        size_tolerance: largest difference of a mask and its frame in height and width, pixels.
         protocol: a protocol, or the name of a protocol with values for DAVIS (`vfs`, `crw`, `dino`, …).
 
     Raises:

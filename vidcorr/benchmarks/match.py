@@ -40,14 +40,14 @@ class MatchBenchmark(Benchmark):
     """Score key points matched without training on SPair-71k.
 
     Logs, as fractions, `spair/PCK@0.1` in the average that the protocol's code prints first; all four averages
-    `spair/PCK@0.1-image`, `-point`, `-class` and `-weighted` (see `MatchingProtocol.average`); and the first by
+    `spair/PCK@0.1-image`, `-point`, `-class` and `-weighted` (classes weighted by their pairs); and the first by
     difficulty: `spair/PCK@0.1-viewpoint-2`. Every picture is encoded once. Files: results.json, per_sequence.csv (a row
     per pair), per_category.csv, `predictions/<category>.json`.
 
     Paper: Min et al., SPair-71k (2019).
 
     Args:
-        root: see `read_spair`.
+        root: SPair-71k's folder, which holds Layout, PairAnnotation and JPEGImages.
         protocol: name of a protocol (`dift`, `sd-dino`, `geoaware`, `insid3`, `probe3d`) or a protocol.
         split: trn, val or test.
 
@@ -179,9 +179,14 @@ class MatchBenchmark(Benchmark):
 
 @dataclass(frozen=True)
 class PfPascalBenchmark(MatchBenchmark):
-    """Score key points matched without training on PF-PASCAL; see `MatchBenchmark`, and `read_pf` for `root`.
+    """Score key points matched without training on PF-PASCAL: the scores and files of `MatchBenchmark`.
 
     Paper: Ham et al., Proposal Flow (TPAMI 2018).
+
+    Args:
+        root: folder of the list of pairs, and of the pictures, whose paths start at it or at the folder above.
+        protocol: name of a protocol (`dift`, `sd-dino`, `geoaware`, …) or a protocol.
+        split: start of the list's name, `<split>_pairs_pf_pascal.csv` or `<split>_pairs.csv`.
     """
 
     default_name = "pf_pascal"
@@ -196,9 +201,14 @@ class PfPascalBenchmark(MatchBenchmark):
 
 @dataclass(frozen=True)
 class PfWillowBenchmark(PfPascalBenchmark):
-    """Score key points matched without training on PF-WILLOW; see `MatchBenchmark`, and `read_pf` for `root`.
+    """Score key points matched without training on PF-WILLOW: the scores and files of `MatchBenchmark`.
 
     Paper: Ham et al., Proposal Flow (CVPR 2016).
+
+    Args:
+        root: folder of the list of pairs, and of the pictures, whose paths start at it or at the folder above.
+        protocol: name of a protocol (`vidcorr`, …) or a protocol.
+        split: start of the list's name, `<split>_pairs_pf.csv` or `<split>_pairs.csv`.
     """
 
     default_name = "pf_willow"

@@ -36,13 +36,14 @@ class NetworkSpec:
 
     Attributes:
         name: name in tables, without the upsampling.
-        spec: see `build_feature_extractor`; a module, an extractor or a video encoder stands for itself.
+        spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable` or `raw_colour`. A module, an
+            extractor or a video encoder stands for itself.
         stage: name of the features. None is the benchmark's choice: res4 of a ResNet and the last block of a ViT for
             label propagation, SiamFC's dilated res5 for tracking.
         stride: pixels per feature cell; None is the benchmark's choice.
         pretrained: load the weights of timm or torchvision.
         seed: seed of random weights.
-        upsample: upsampler of the features, see `build_upsampler`; None: none.
+        upsample: upsampler of the features: `bilinear:2`, `nearest:2` or `package.module:callable`; None: none.
     """
 
     name: str
@@ -55,12 +56,13 @@ class NetworkSpec:
 
     @classmethod
     def read(cls, text: str, pretrained: bool = False, seed: int = 0) -> NetworkSpec:
-        """Read `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`, see `read_spec`; SPEC may be the baseline `untrained`.
+        """Read a network from the command line.
 
         Args:
-            text: the text.
+            text: `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`. SPEC is a checkpoint, `timm:NAME`, `torchvision:NAME`,
+                `package.module:callable`, a short name such as `dino-b8`, or a baseline, `untrained` or `raw_colour`.
             pretrained: load the library's weights, for names of timm and torchvision.
-            seed: see the class.
+            seed: seed of random weights.
 
         Raises:
             ValueError: if the stride is not a number.
@@ -76,7 +78,10 @@ class NetworkSpec:
 
     @classmethod
     def of(cls, network: NetworkLike) -> NetworkSpec:
-        """Return the spec of a network in any form; see `NetworkLike`.
+        """Return the spec of a network.
+
+        Args:
+            network: a spec, a text of `read`, the path of a checkpoint, a module, an extractor or a video encoder.
 
         Raises:
             TypeError: for another object; a class or a function stands for no network.
@@ -114,7 +119,7 @@ class NetworkSpec:
         return self.spec, self.pretrained, self.seed, self.upsample
 
     def build(self) -> Any:
-        """Return the encoder, see `build_encoder`; an extractor or a video encoder stands for itself.
+        """Return the encoder, with a method `feature_extractor`; an extractor or a video encoder stands for itself.
 
         Raises:
             ValueError: if it cannot be built.

@@ -40,8 +40,10 @@ class OtbBenchmark(Benchmark):
 
     Args:
         root: folder with the sequences' folders.
-        version: see `Otb`; None is every sequence in root.
-        dilated: SiamFC's dilations, see `ResNetExtractor`; None is True for a ResNet without a given stride.
+        version: "tb100" (OTB-100, also called OTB-2015), "tb50" or "otb2013"; None is every sequence in root.
+        dilated: SiamFC's dilations: res4 and res5 lose their strides, and their 3×3 convolutions get dilation 2 and 4;
+            "released": as in the released code of VFS, with half the dilation in the first block of a stage. None is
+            True for a ResNet without a given stride.
         video: write overlay videos.
         protocol: a protocol, or the name of a protocol with values for OTB.
 

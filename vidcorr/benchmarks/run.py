@@ -155,7 +155,18 @@ def run(
     past: Sequence[Evaluated] = (),
     at: tuple[int, int] | None = None,
 ) -> Run:
-    """Score a network on a benchmark: the work of `Benchmark.run`, with its arguments."""
+    """Score the features of a network on a benchmark, in one pass over the frames.
+
+    Args:
+        benchmark: reads the sequences, scores them, and computes scores of the rows.
+        extractor: the features of a network, as `benchmark.extractor` returns them; or a video encoder.
+        network: description of the network, for the result; the digest of the weights is added.
+        protocols: protocols of the pass; a single one if there is a folder.
+        folder: folder of results, predictions and pictures; None writes nothing.
+        shared: share the sequences among the ranks of the process group; every rank must call it.
+        past: earlier evaluations of the same training, for the result.
+        at: epochs and optimiser steps of the training so far; None outside a training.
+    """
     began = time.perf_counter()
     with Ranks(shared) as ranks, random_state_kept(), eval_mode(extractor), torch.inference_mode():
         with ranks.together():

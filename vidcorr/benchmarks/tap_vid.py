@@ -64,7 +64,8 @@ class TapVidBenchmark(Benchmark):
     Paper: Doersch et al., TAP-Vid (NeurIPS 2022).
 
     Args:
-        root: see `TapVid`.
+        root: a released pickle or the folder of its shards; a folder written by `vidcorr unpickle`; or a folder of
+            videos beside CSVs of the same names (`track,frame,x,y,occluded`).
         protocol: name of a protocol (`fomo`, `omniprobe`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) or a
             protocol.
 
@@ -165,14 +166,15 @@ class BadjaBenchmark(TapVidBenchmark):
     """Track the joints of BADJA's animals without training, and score them by PCK and TAP-Vid's metrics.
 
     Logs, as fractions, the scores of `TapVidBenchmark`: `badja/average_pts_within_thresh`, …; and
-    `badja/PCK@0.2`: joints within 0.2 times the square root of the animal's area (see `area_counts`). A joint is
-    followed from the first frame in which it is visible. Files as for `TapVidBenchmark`.
+    `badja/PCK@0.2`: joints within 0.2 times the square root of the animal's area in the frame. A joint is
+    followed from the first frame in which it is visible. It writes the files of `TapVidBenchmark`.
 
     Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018).
 
     Args:
-        root: BADJA's folder, see `Badja`.
-        protocol: see `TapVidBenchmark`.
+        root: BADJA's folder, which holds joint_annotations, DAVIS and extra_videos.
+        protocol: name of a protocol (`fomo`, `omniprobe`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) or a
+            protocol.
 
     Raises:
         DataError: when the data are first read, with the name of the file.

@@ -247,7 +247,7 @@ def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covere
         labels: `(1 + objects, h, w)`, background first.
         mask: `(H, W)` ids.
         objects: ids of the channels from 1 on.
-        covered: size that the labels cover, see `covered_size`.
+        covered: (H', W'), size that the labels cover in pixels of the frame, its padding included.
 
     Returns:
         Object → score, for objects with a pixel.

@@ -28,11 +28,13 @@ class VosBenchmark(MaskBenchmark):
 
     Args:
         root: folder that holds the two folders.
-        split: name or path of a list of videos, see `Vos`; None is every video.
+        split: path of a list with a name per line, relative to root or absolute, or the name without `.txt` of a list
+            in root or `root/ImageSets`; None is every video.
         frames: folder of the frames in root, with a folder per video.
         masks: folder of the masks.
         one_object: merge all ids into a single object, as in DAVIS-2016.
-        size_tolerance: pixels by which a mask may differ from its frame, see `Vos`.
+        size_tolerance: largest difference of a mask and its frame in height and width, pixels; the mask is resized to
+            the frame by nearest pixel.
         rules: the data set's scoring rules, as in `vidcorr score`: "youtube-vos", "davis-2017", "davis-2016", "lvos",
             "vost", "sa-v", "mose-v2" or "vos-benchmark" (MOSE).
         meta: the data set's metadata file, for the rules of LVOS and MOSEv2.
@@ -67,7 +69,7 @@ class VosBenchmark(MaskBenchmark):
 
     @property
     def score_names(self) -> tuple[str, ...]:
-        """Return the scores of the rules; see `Benchmark`."""
+        """Return the names of the scores that the rules give, without the benchmark's name."""
         return self.rules_for(self.protocol).score_names
 
     def data_rules(self, videos: Sequence[MaskSequence] = ()) -> Rules:

@@ -29,10 +29,10 @@ class YoutubeVosBenchmark(MaskBenchmark):
 
     Args:
         root: folder that holds train and valid.
-        split: "holdout", "train", "valid" or "test", see `YoutubeVos`.
+        split: "holdout", a part of "train" that is scored here; "train"; or "valid" or "test", which a server scores.
         all_frames: follow the objects through every frame; predictions are still reported for every fifth frame.
-        holdout: see `YoutubeVos`.
-        unseen: see `YoutubeVos`.
+        holdout: fraction of the training videos without unseen categories that is held out.
+        unseen: number of held-out categories.
         protocol: a protocol, or the name of a protocol for YouTube-VOS. VFS defines no values for it, so this project
             chose the values of the default.
 
@@ -69,7 +69,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
         return cast(YoutubeVos, self.data_set).unseen_categories
 
     def refuse_training_on(self, videos: set[str]) -> None:
-        """Refuse to train on scored hold-out videos; see `Benchmark`."""
+        """Refuse a training on videos, given by their names, if one of them is scored."""
         scored = [sequence.name for sequence in self.sequences]
         both = sorted(videos.intersection(scored))
         if self.split == "holdout" and both:

@@ -35,7 +35,8 @@ def check_data(
     """Check the videos of a source in parallel, and write clean.txt, a list of the usable videos with their labels.
 
     Args:
-        source: see `list_videos`; a list may name missing files.
+        source: folder of videos, searched with its subfolders; or a list (.txt, .csv) with a path per line, which may
+            name missing files.
         output: folder of clean.txt.
         workers: processes; by default the usable cores.
         min_frames: smallest usable number of frames.

@@ -59,7 +59,8 @@ def transcode(
     and no frame refers to a B-frame, so that `VideoFile` can skip B-frames.
 
     Args:
-        source: see `list_videos`; missing files of a list fail.
+        source: folder of videos, searched with its subfolders; or a list (.txt, .csv) with a path per line, whose
+            missing files fail.
         destination: folder, new or from an earlier run with the same format.
         form: format of the outputs.
         workers: processes; by default the usable cores.

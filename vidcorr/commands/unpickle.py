@@ -21,7 +21,7 @@ def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
     JPEG frames keep their bytes, padded with zeros to the longest of a video. Memory holds one file of the set.
 
     Args:
-        source: see `TapVid`.
+        source: pickle of a released set (TAP-Vid-DAVIS, RGB-Stacking, Kinetics, RoboTAP), or the folder of its shards.
         destination: folder without .npz files.
 
     Returns:

@@ -145,7 +145,7 @@ class MaskSequence(FrameSequence):
     ) -> Self:
         """Return the part of a video from its first object on.
 
-        Masks before that frame stay in `earlier`: they help to tell whether 255 is void.
+        Masks before that frame stay in `earlier`: they show whether 255 is void.
 
         Args:
             frames: all frames of the video.

@@ -45,7 +45,11 @@ def find_config(name: str, flag: str = "--config") -> Path:
 
 
 def read_yaml(name: str, flag: str = "--config") -> tuple[Path, dict[str, Any]]:
-    """Return the path and the content of a config, see `find_config`.
+    """Return the path and the content of a config.
+
+    Args:
+        name: a path, or the name of a config of the project: `data/kinetics.yaml`.
+        flag: flag that names the config, for messages.
 
     Raises:
         UsageError: if the file is missing, or is not YAML with names of options.

@@ -135,9 +135,9 @@ def protocols_of(
 
     Args:
         benchmarks: the benchmarks.
-        names: named protocols, see `choose_protocols`. If no name fits, a benchmark keeps its default and prints a
-            line.
-        changes: new values of fields, see `choose_protocols`.
+        names: named protocols. A benchmark takes the protocols with values for it. If no name fits, it keeps its
+            default and prints a line.
+        changes: new values of fields; a benchmark takes the fields that its protocol has.
 
     Raises:
         ValueError: for a name or a field that fits no benchmark, or a wrong field in a name.

@@ -258,7 +258,7 @@ def test_a_dead_worker_is_noticed_within_seconds(kind):
     sampler = ClipSampler(data, 2) if kind == "training" else FixedSampler(data)
     loader = (ResumableLoader if kind == "training" else SteadyLoader)(
         data, 2, sampler=sampler, num_workers=1, persistent_workers=True, worker_init_fn=start_worker, timeout=2
-    )  # of 2 s, not torch's 5, between its looks at the workers
+    )  # the loader looks at the workers every 2 s; torch's default is 5
     assert len(list(loader)) == 2
     if kind == "training":
         sampler.set_epoch(1)

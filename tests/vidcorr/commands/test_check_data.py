@@ -37,7 +37,7 @@ def test_unusable_videos_are_named_and_the_others_are_listed_with_their_labels(t
     (videos / "broken.mp4").write_bytes(b"no video")
     avi = write_video(videos / "cut.avi", 30).read_bytes()
     (videos / "cut.avi").write_bytes(avi[:-40])
-    (videos / "piped.avi").write_bytes(avi[:4] + b"\xff" * 4 + avi[8:])  # of unknown size
+    (videos / "piped.avi").write_bytes(avi[:4] + b"\xff" * 4 + avi[8:])  # the header states no size
     write_folder(videos / "one", 1)
     source.write_text("".join(f"videos/{name} {label}\n" for label, name in enumerate([*GOOD, *BAD])))
     words = [str(source), "--output", str(tmp_path / "out"), "--workers", "2"]

@@ -69,7 +69,7 @@ def test_loss_by_hand_and_its_gradient():
     window[0, 5] = torch.tensor([0.1, 0.4])
     window.requires_grad_()
     loss = compactness_loss(window, 1, CompactnessPrior(components=1))
-    near, corner = 20 * 0.5**4, 20 * 0.5**8  # of the Gaussian; the peak is 20 there, and 18 in the affinity
+    near, corner = 20 * 0.5**4, 20 * 0.5**8  # values of the Gaussian; its peak is 20, that of the affinity 18
     terms = [2 - 0.5, (2 - near) ** 2 / 2, *3 * [near - 0.5], *4 * [corner**2 / 2]]
     assert loss.item() == pytest.approx(sum(terms) / 18, rel=1e-5)
     loss.backward()
@@ -97,7 +97,7 @@ def test_liir_frame_by_frame(name):
         compact = compact_affinity(affinity, 3, threshold=0.1)
         values = torch.stack([fed[f] for f in chosen])[None]
         labels = reconstruct(compact, values, 3)[0]
-        mass = reconstruct(compact, torch.ones_like(values), 3)[0]  # of the weights on the map
+        mass = reconstruct(compact, torch.ones_like(values), 3)[0]  # sum of the weights on the map
         assert (mass - 1).abs().max() > 0.1
         if name == "liir-reference":
             labels[1:] *= 1.05

@@ -65,7 +65,7 @@ def test_networks_of_video_encoders_are_copied_and_in_eval_mode(bound):
     assert device_of(moved) == META
     assert weights_digest(encoder) == weights_digest(network)
     assert devices(network) == {"cpu"}
-    assert build_encoder(encoder).network is network  # which a Trainer moves
+    assert build_encoder(encoder).network is network  # not a copy, so that a Trainer moves it
 
 
 def test_a_recurrent_network_gives_the_same_maps_in_any_company():

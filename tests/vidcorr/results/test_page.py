@@ -46,7 +46,7 @@ def test_the_page_needs_nothing_else_and_holds_the_run(davis_run):
     assert content["result"]["stages"][""]["protocol"]["digest"] == benchmark.protocol.digest()
     assert content["result"]["protocol_source"]["code"].startswith("xvjiarui/VFS @ 8e055cc")
     assert content["main"] == ["J&F-Mean", "J-Mean", "F-Mean"]
-    assert (content["intervals"], content["others"]) == ({}, [])  # of three sequences; nothing stands beside it
+    assert (content["intervals"], content["others"]) == ({}, [])  # three sequences give no interval
     assert [len(animation["images"]) for animation in content["animations"]] == [2, 2, 2]
     ranks = [animation["score"] for animation in content["animations"]]
     assert ranks == sorted(ranks)

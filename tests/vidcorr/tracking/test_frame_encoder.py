@@ -126,7 +126,7 @@ def test_each_kind_is_charged_with_its_own_time(monkeypatch):
     for _ in watch.timed("decode", (wait(2, item) for item in "ab")):
         with watch("score"):
             wait(0.564)
-        wait(100)  # of nobody's
+        wait(100)  # outside any named work, so it is not counted
     assert watch.rounded() == {"decode": 4, "score": 1.13}
     with watch("track"):
         wait(1)

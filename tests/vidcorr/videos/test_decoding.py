@@ -258,7 +258,7 @@ def test_a_frame_of_another_size_than_the_first_is_named(tmp_path, name):
     with VideoFile(path) as video:
         refused(
             DecodingError, message.replace("10", "1[0-2]"), video.read, [11, 12]
-        )  # of one size, but not of the first
+        )  # equal sizes, but not the first frame's
         assert refused(DecodingError, message, lambda: list(video.frames()))
 
         def check() -> None:  # as `check-data` does

@@ -38,7 +38,7 @@ def write_videos(root: str | Path, count: int, **scenes: Any) -> Path:
     Args:
         root: folder to make. An earlier generated folder is kept if its arguments are the same, else replaced.
         count: number of videos.
-        scenes: arguments of `Scenes`.
+        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
 
     Returns:
         root.
@@ -58,7 +58,15 @@ def write_videos(root: str | Path, count: int, **scenes: Any) -> Path:
 def write_davis(root: str | Path, count: int, **scenes: Any) -> Path:
     """Write `count` sequences in DAVIS-2017's layout: JPEG frames, indexed PNG masks, ImageSets/2017/val.txt.
 
-    The folders are called 480p for every size. Arguments and errors as in `write_videos`.
+    The folders are called 480p for every size.
+
+    Args:
+        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
+        count: number of sequences.
+        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
+
+    Raises:
+        DataError: if root holds files that were not generated.
     """
     of = Scenes(**scenes)
 
@@ -79,7 +87,15 @@ def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int 
     `<split>/JPEGImages`, all frames are in `<split>_all_frames/JPEGImages`. Training masks hold all objects; validation
     masks hold entering objects only, and the validation's meta.json has no categories.
 
-    Other arguments and errors as in `write_videos`.
+    Args:
+        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
+        count: number of training videos.
+        valid: number of validation videos.
+        frames: frames per video.
+        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
+
+    Raises:
+        DataError: if root holds files that were not generated.
     """
     of = Scenes(frames=frames, **scenes)
     fifth = range(0, frames, 5)
@@ -119,7 +135,15 @@ def write_otb(root: str | Path, count: int, **scenes: Any) -> Path:
     """Write `count` videos in OTB's layout, for `Otb(root, version=None)`; the target is the frontmost sprite.
 
     As in OTB, commas, tabs or spaces separate the numbers in groundtruth_rect.txt. Every third video has two targets.
-    Arguments and errors as in `write_videos`; videos have at least two sprites.
+    Videos have at least two sprites.
+
+    Args:
+        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
+        count: number of videos.
+        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
+
+    Raises:
+        DataError: if root holds files that were not generated.
     """
     of = Scenes(**scenes)
     of = replace(of, sprites=(max(of.sprites[0], 2), max(of.sprites[1], 2)))
@@ -142,7 +166,14 @@ def write_otb(root: str | Path, count: int, **scenes: Any) -> Path:
 def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) -> Path:
     """Write `count` training and `valid` validation videos in GOT-10k's layout; the target is the frontmost sprite.
 
-    Other arguments and errors as in `write_videos`.
+    Args:
+        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
+        count: number of training videos.
+        valid: number of validation videos.
+        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
+
+    Raises:
+        DataError: if root holds files that were not generated.
     """
     of = Scenes(**scenes)
     names = {"train": numbered("GOT-10k_Train_{:06d}", range(1, count + 1))}
@@ -171,9 +202,14 @@ def write_tap_vid(root: str | Path, count: int, frames: int = 24, tracks: int = 
     The tracks start in turn on the background and on the sprites.
 
     Args:
+        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
+        count: number of videos.
+        frames: frames per video.
         tracks: tracks per video.
+        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
 
-    Other arguments and errors as in `write_videos`.
+    Raises:
+        DataError: if root holds files that were not generated.
     """
     of = Scenes(frames=frames, **scenes)
 
@@ -191,7 +227,14 @@ def write_tap_vid(root: str | Path, count: int, frames: int = 24, tracks: int = 
 def write_jhmdb(root: str | Path, count: int, frames: int = 40, **scenes: Any) -> Path:
     """Write `count` clips in JHMDB's layout, all in the test part of split 1; the joints are points of a single sprite.
 
-    Arguments and errors as in `write_videos`.
+    Args:
+        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
+        count: number of clips.
+        frames: frames per clip.
+        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
+
+    Raises:
+        DataError: if root holds files that were not generated.
     """
     from scipy.io import savemat
 
@@ -220,7 +263,15 @@ def write_vip(root: str | Path, count: int, frames: int = 10, **scenes: Any) -> 
     """Write `count` videos in VIP_Fine's layout, all in the list val; the sprites are parts of two persons.
 
     `root` gets a folder VIP_Fine. Frames are called 000000000001, 000000000026, … as in VIP, with a distance of 25.
-    Arguments and errors as in `write_videos`.
+
+    Args:
+        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
+        count: number of videos.
+        frames: frames per video.
+        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
+
+    Raises:
+        DataError: if root holds files that were not generated.
     """
     of = Scenes(frames=(frames - 1) * VIP_STEP + 1, **{"size": (240, 320), "sprites": (4, 4)} | scenes)
     stems = numbered("{:012d}", range(1, 25 * frames, 25))
@@ -241,7 +292,16 @@ def write_vip(root: str | Path, count: int, frames: int = 10, **scenes: Any) -> 
 def write_badja(root: str | Path, count: int, frames: int = 24, **scenes: Any) -> Path:
     """Write `count` clips in BADJA's layout; the animal is a single sprite, its joints are exact tracks on it.
 
-    Even clips lie in `DAVIS`, odd clips in `extra_videos`. Arguments and errors as in `write_videos`.
+    Even clips lie in `DAVIS`, odd clips in `extra_videos`.
+
+    Args:
+        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
+        count: number of clips.
+        frames: frames per clip.
+        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
+
+    Raises:
+        DataError: if root holds files that were not generated.
     """
     of = Scenes(frames=frames, **{"sprites": (1, 1)} | scenes)
     numbers = list(BADJA_JOINTS)
@@ -278,10 +338,14 @@ def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, 
     0 for neighbouring views, 1 for the next, then 2; the box is that of all sprites.
 
     Args:
+        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
+        count: number of scenes.
         views: pictures of a scene, evenly over its frames.
         points: key points of a scene, at most 30.
+        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
 
-    Other arguments and errors as in `write_videos`.
+    Raises:
+        DataError: if root holds files that were not generated.
     """
     of = Scenes(**{"size": (240, 320)} | scenes)
     frames = np.linspace(0, of.frames - 1, views).round().astype(int).tolist()

@@ -227,7 +227,7 @@ def video_tracks(
     length, height, width = masks.shape
     layers, _ = draw_video(seed, index, (height, width), sprites)
     rng = np.random.default_rng([seed, index, 16])  # another stream than the scene's
-    motions: list[NDArray[np.float64]] = []  # of a layer: matrices from texture to frame, one a frame
+    motions: list[NDArray[np.float64]] = []  # layer → (T, 3, 3), matrices from texture to frame
     for layer in layers:
         matrices = [layer.matrix(t) for t in range(length)]
         motions.append(np.stack(matrices))

@@ -78,7 +78,7 @@ class CorrespondenceSearch:
         self._new_memory = KeyMemory if self._protocol.topk is None else KeyMemory.fastest
         self._last_written = -1
         self._last_searched = -1
-        self._found: dict[tuple[int, int], dict[int, FoundMatches]] = {}  # of this frame: start, count → matches
+        self._found: dict[tuple[int, int], dict[int, FoundMatches]] = {}  # in this frame: (start, count) → matches
 
     def write(self, frame: int, features: Tensor, starts: bool) -> None:
         """Store the features (h, w, C) of a frame; a repeated call does nothing.

@@ -92,7 +92,7 @@ def feature_sheet(
 
     Args:
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
-        features: `(T, C, h, w)`, see `vidcorr.tracking.frame_encoder.frame_features`.
+        features: `(T, C, h, w)` of the frames, for example from `vidcorr.tracking.frame_encoder.frame_features`.
         covered: size that the feature map covers, in pixels of the frame; None is the frame.
         names: names of the frames; by default their indices.
         width: width of a picture, pixels.
@@ -132,8 +132,8 @@ def match_sheet(
 
     Args:
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
-        features: `(T, C, h, w)`, see `vidcorr.tracking.frame_encoder.frame_features`.
-        protocol: references, neighbourhood, top-k, temperature, border and mixture, as in `propagate_labels`.
+        features: `(T, C, h, w)` of the frames, for example from `vidcorr.tracking.frame_encoder.frame_features`.
+        protocol: references, neighbourhood, top-k, temperature, border and mixture of the matches.
         points: long `(N, 2)`, y and x in feature cells; None is a grid of nine.
         covered: size that the feature map covers, in pixels of the frame; None is the frame.
         names: names of the frames; by default their indices.
@@ -186,10 +186,10 @@ def heat_map_sheet(
     mixture is not normalised, so its sum may exceed 1. Sources: VFS, Figure 3; Liir, Figures 3d, 4b and 5.
 
     Args:
-        features: `(T, C, h, w)`, as `vidcorr.tracking.frame_encoder.frame_features` returns them.
+        features: `(T, C, h, w)` of the frames, for example from `vidcorr.tracking.frame_encoder.frame_features`.
         point: y and x in feature cells.
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
-        protocol: references, neighbourhood, top-k, temperature, border and mixture, as in `propagate_labels`.
+        protocol: references, neighbourhood, top-k, temperature, border and mixture of the matches.
         covered: size that the feature map covers, in pixels of the frame; None is the frame.
         names: names of the frames; by default their indices.
         width: width of a frame, pixels.

@@ -49,7 +49,7 @@ def test_queries_tracks_and_scores_are_its_own(golden, case):
         np.testing.assert_allclose(queries.points, video["queries"], atol=1e-4)
         frames = len(video.features)
         tracks = track_points(video.features.__getitem__, frames, torch.from_numpy(video["queries"]), rules)
-        others = np.arange(frames) != video["queries"][:, :1]  # of its own frame a query is known, and not scored
+        others = np.arange(frames) != video["queries"][:, :1]  # a query is known in its own frame, which is not scored
         np.testing.assert_allclose(tracks.points.numpy()[others], video["tracks"][others], atol=1e-3)
         assert not tracks.occluded.any()
         assert not video["pred_occluded"].any()
