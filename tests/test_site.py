@@ -54,6 +54,11 @@ def test_the_command_line_has_every_tool(site):
     assert [word for word in tools() if f"usage: vidcorr {word}" not in text] == []
 
 
+def test_the_page_of_stored_results_is_linked_where_make_docs_writes_it(site):
+    assert 'href="results/measured/results.html"' in (site / "results.html").read_text("utf-8")
+    assert "--page site/results/measured\n" in (ROOT / "Makefile").read_text()
+
+
 def test_a_table_is_sorted_by_the_column_that_is_clicked(site, tmp_path):
     with chromium(tmp_path) as browser:
         browser.get((site / "published.html").as_uri())
