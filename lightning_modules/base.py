@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 import torch
+from pytorch_lightning.callbacks import BatchSizeFinder
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from vidcorr.videos.empty_batch import empty_loader
 from .first_batch import check_images
 from .freed_memory import keep_freed_memory
 from .heads import single_values_named
+from .plan_text import batch_norm_text, millions
 from .sample_mean import SampleMean
 from .saving import SavedModule
 from .schedules import SampleLR, continue_schedule, cosine_factor, samples_of_step, scaled_lr, scheduled
@@ -34,8 +36,6 @@ Batch = dict[str, Any]
 
 A loader without held-out videos gives an empty batch, so that Lightning runs the validation hooks; modules skip it.
 """
-
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class Planned(ABC):
@@ -93,6 +93,7 @@ class CorrespondenceModule(ExtractorModule):
         self.normalise: nn.Module = Normalise()
         self.validation_loss = SampleMean()
         self._batch_position = (0, 0)  # epoch and batch, the key of random draws
+        self._batch_of_rate: int | None = None  # the global batch that the learning rate was scaled for
         self._has_checked_batch = False
         self._is_held_in_eval = False  # the backbone, because it does not learn
 
@@ -249,6 +250,24 @@ class CorrespondenceModule(ExtractorModule):
         """Return the number of samples per optimiser step over all devices and accumulated batches."""
         return self.samples_per_device() * self.trainer.world_size * self.trainer.accumulate_grad_batches
 
+    def rate_of_batch(self, base_lr: float) -> float:
+        """Return a learning rate scaled with the global batch, which is not to change any more.
+
+        Args:
+            base_lr: learning rate for a global batch of 256.
+        """
+        self._batch_of_rate = self.global_batch()
+        return scaled_lr(base_lr, self._batch_of_rate)
+
+    def _refuse_a_batch_that_was_found(self) -> None:
+        """Refuse to train at the rate of another batch: a search for one in `fit` comes after the optimiser."""
+        searches = any(isinstance(callback, BatchSizeFinder) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
+        if searches and self._batch_of_rate not in (None, self.global_batch()):
+            raise ValueError(
+                f"BatchSizeFinder found a global batch of {self.global_batch()}, and the learning rate was scaled for "
+                f"{self._batch_of_rate}: set batch_size={self.samples_per_device()}, without the callback"
+            )
+
     def samples_per_device(self) -> int:
         """Return the number of samples that a device sees at a time."""
         self.trainer.fit_loop.setup_data()
@@ -285,7 +304,7 @@ class CorrespondenceModule(ExtractorModule):
             weight_decay: weight decay of every parameter, biases and norms included (as in the VFS code).
         """
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        lr = scaled_lr(base_lr, self.global_batch())
+        lr = self.rate_of_batch(base_lr)
         steps = self.total_steps()
         optimizer = SGD(parameters, lr, self.hparams["momentum"], weight_decay=weight_decay)
         return scheduled(optimizer, LambdaLR(optimizer, lambda step: cosine_factor(step, steps)))
@@ -319,7 +338,7 @@ class CorrespondenceModule(ExtractorModule):
         plan["length"] = f"{steps} steps"
         if steps != trainer.max_steps:
             plan["length"] += f" in {trainer.max_epochs} epochs"
-        plan["BatchNorm"] = _batch_norm(self, trainer.world_size)
+        plan["BatchNorm"] = batch_norm_text(self, self.backbone, trainer.world_size)
         plan["precision"] = str(trainer.precision)
         if self.hparams.get("compile"):
             plan["precision"] += ", backbone compiled"
@@ -350,7 +369,12 @@ class CorrespondenceModule(ExtractorModule):
         self._has_checked_batch = False
 
     def on_train_start(self) -> None:
-        """Print the plan."""
+        """Print the plan.
+
+        Raises:
+            ValueError: if `BatchSizeFinder` has changed the batch since the learning rate was set.
+        """
+        self._refuse_a_batch_that_was_found()
         self._has_checked_batch = False  # the sanity check has seen a batch of another loader
         network: Any = path_to_network(self)[-1]
         learns = any(parameter.requires_grad for parameter in network.parameters())
@@ -367,20 +391,3 @@ class CorrespondenceModule(ExtractorModule):
                 plan[name] = text
         width = max(map(len, plan))
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
-
-
-def millions(module: nn.Module) -> str:
-    """Return the number of parameters of a module, in millions."""
-    return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.3g}"
-
-
-def _batch_norm(module: CorrespondenceModule, devices: int) -> str:
-    """Describe which frames share BatchNorm statistics."""
-    kinds = {type(layer).__name__ for layer in module.modules() if isinstance(layer, BATCH_NORMS)}
-    if not kinds:
-        return "none"
-    if not any(parameter.requires_grad for parameter in module.backbone.parameters()):
-        return "frozen"
-    if "SyncBatchNorm" in kinds:
-        return f"SyncBatchNorm: one group over {devices} device(s)"
-    return f"{', '.join(sorted(kinds))}: statistics per device"

@@ -25,10 +25,11 @@ from vidcorr.functional.reconstruction import positive_mass, reconstruction_loss
 from vidcorr.functional.window_tiles import Border
 from vidcorr.videos.files import require_at_least
 
-from .base import Batch, millions
+from .base import Batch
 from .distributed import gather, own_rows
 from .momentum import MomentumMethod, average_row, videos_of, without_statistics
 from .negative_bank import BankSettings, EncodedBy, NegativeBank
+from .plan_text import millions
 from .schedules import LiirSchedule, SampleLR, scheduled
 
 Settings = TypeVar("Settings")

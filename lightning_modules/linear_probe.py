@@ -14,7 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from vidcorr.backbones import build_encoder, encoder_hparams, require_name
 
 from .base import Batch, CorrespondenceModule
-from .schedules import scaled_lr, scheduled
+from .schedules import scheduled
 
 LARC_TRUST = 0.001
 
@@ -121,7 +121,7 @@ class LinearProbe(CorrespondenceModule):
         settings = self.hparams
         if settings["protocol"] == "simsiam":
             return self.sgd_with_cosine(self.base_lr, 0.0)
-        lr = scaled_lr(self.base_lr, self.global_batch())
+        lr = self.rate_of_batch(self.base_lr)
         steps = self.total_steps()
         optimizer = SGD(self.classifier.parameters(), lr, settings["momentum"], weight_decay=settings["weight_decay"])
         return scheduled(optimizer, MultiStepLR(optimizer, [round(0.6 * steps), round(0.8 * steps)]))

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import BatchSizeFinder
 from pytorch_lightning.tuner import Tuner
 from pytorch_lightning.utilities import CombinedLoader
 from torch import nn
@@ -10,7 +11,8 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset, Sequenti
 import lightning_modules
 from callbacks import LastCheckpoint, Safeguards
 from lightning_modules import ContrastiveRandomWalk, FrozenEncoder, LinearProbe, SiamFC, VFSSimSiam
-from lightning_modules.base import SampleMean, _batch_norm, keyed_generator
+from lightning_modules.base import SampleMean, keyed_generator
+from lightning_modules.plan_text import batch_norm_text
 from lightning_modules.schedules import cosine_factor
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
@@ -95,6 +97,14 @@ def test_lightnings_tuner_sets_the_batch_of_the_data_and_the_plan_states_the_sca
     assert f"{rate * 4 / 256:.6g} at the start, base_lr {rate:.6g} × 4 / 256" in caplog.text
 
 
+def test_a_batch_that_is_found_in_fit_does_not_train_at_the_rate_of_another(tmp_path):
+    held = InMemory(8, 2, frames=2, size=32)
+    finder = BatchSizeFinder(init_val=4, max_trials=1, steps_per_trial=1)
+    trainer = quiet_trainer(max_steps=2, callbacks=[finder], default_root_dir=tmp_path, enable_checkpointing=True)
+    line = r"found a global batch of 4, and the learning rate was scaled for 2: set batch_size=4"
+    refused(ValueError, line, trainer.fit, VFSSimSiam(**TINY), datamodule=held)
+
+
 def test_golden_cosine(golden):
     numbers = golden("lr_schedules")
     for case in ("c0", "c2"):
@@ -110,7 +120,7 @@ def test_what_is_frozen_stays_with_its_statistics(run, learning):
     kind, arguments, _ = RUNS[run]
     module = kind(**arguments).train()
     assert not any(part.training for part in module.backbone.modules())
-    assert _batch_norm(module, devices=1) == "frozen"
+    assert batch_norm_text(module, module.backbone, devices=1) == "frozen"
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     assert any("running_mean" in name for name in before)
     quiet_trainer(max_steps=3).fit(module, data(run))
