@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..videos.files import unfinished
-from .trust import Recipe, check_names, make, pass_gate, reason
+from .trust import RESTORE, Recipe, check_names, make, pass_gate, reason
 
 SUFFIXES = (".ckpt", ".pt", ".pth")
 METADATA_KEY = "vidcorr"
@@ -80,7 +80,7 @@ def check_metadata(checkpoint: object, source: str | Path) -> None:
     if not isinstance(checkpoint, dict) or METADATA_KEY not in checkpoint:
         raise ValueError(f"{source}: not a checkpoint of vidcorr; {convert_line(source)}")
     if not isinstance(checkpoint[METADATA_KEY], dict) or not isinstance(checkpoint.get("state_dict"), dict):
-        raise ValueError(f"{source}: is damaged: it lacks its weights or their description")
+        raise ValueError(f"{source}: is damaged: it lacks its weights or their description; {RESTORE}")
 
 
 def convert_line(source: str | Path) -> str:
@@ -148,7 +148,8 @@ def encoder_from_checkpoint(path: str | Path) -> Any:
         for ours, theirs in prefixes:
             state[ours + name.removeprefix(theirs)] = tensor
         if not prefixes and name.partition(".")[0] not in saved["others"]:
-            raise ValueError(f"{path}: is damaged: it does not say which part has the weights {name}")
+            said = f"is damaged: it does not say which part has the weights {name}"
+            raise ValueError(f"{path}: {said}; {RESTORE}")
     load_weights(encoder, state, path)
     encoder.weights_origin = f"weights of {Path(path).name}"
     return encoder.eval()
@@ -179,7 +180,7 @@ def saved_encoder_of(checkpoint: Any, source: str | Path) -> dict[str, Any] | No
     if isinstance(saved, dict) and isinstance(saved.get("weights"), dict) and isinstance(saved.get("others"), list):
         parts = [*saved["weights"], *saved["weights"].values(), *saved["others"]]
     if not parts or not all(isinstance(part, str) for part in parts):
-        raise ValueError(f"{source}: is damaged: it lacks the description of its encoder")
+        raise ValueError(f"{source}: is damaged: it lacks the description of its encoder; {RESTORE}")
     return saved
 
 

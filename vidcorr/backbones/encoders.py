@@ -86,7 +86,7 @@ class NamedEncoder(Encoder):
     ) -> None:
         network, described = built or _network_of(spec, arguments)
         if not isinstance(network, nn.Module) or isinstance(network, VideoEncoder):
-            raise ValueError(f"{spec}: a video encoder is no encoder of images")
+            raise ValueError(f"{spec}: a video encoder cannot encode single images; name an encoder of images")
         usual_mean, usual_std = usual_normalisation(network)
         super().__init__(network, mean or usual_mean, std or usual_std)
         self.described = described

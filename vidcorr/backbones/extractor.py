@@ -148,7 +148,8 @@ class FeatureExtractor(nn.Module, ABC):
             ValueError: if the images are not float RGB of four dimensions.
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-            raise ValueError(f"expected float RGB (N, 3, H, W) in [0, 1], got {images.dtype} {tuple(images.shape)}")
+            given = f"{images.dtype} {tuple(images.shape)}"
+            raise ValueError(f"images must be float RGB (N, 3, H, W) in [0, 1], got {given}")
         found = self.maps(images)
         maps = []
         for name in self.stages:

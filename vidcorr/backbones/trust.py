@@ -28,6 +28,8 @@ NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
 RECIPE = "encoder"
 """The argument that holds a nested class and its arguments."""
+RESTORE = "copy it again, or take an earlier checkpoint"
+"""Remedy for a damaged checkpoint."""
 TORCH_ADVICE = re.compile(
     r"Weights only load failed|weights_only|torch\.serialization|torch\.load|trusted source|file an issue"
     r"|see(ing)? this error|This can happen if"
@@ -133,7 +135,7 @@ def check_names(class_path: object, arguments: object, source: str | Path) -> di
         ValueError: one line with all names that the user would have to allow.
     """
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
-        raise ValueError(f"{source}: is damaged: it names no class with arguments")
+        raise ValueError(f"{source}: is damaged: it names no class with arguments; {RESTORE}")
     refused = sorted(set(outside_code({"class_path": class_path, "init_args": arguments})) - _allowed)
     if refused:
         advice = f"call vidcorr.backbones.trust.allow({', '.join(map(repr, refused))}) first"
@@ -167,7 +169,7 @@ def pass_gate(class_path: object, arguments: object, source: str | Path) -> Reci
     package, _, name = path.rpartition(".")
     kind = import_named(package, name, f"{source}: its class {path}")
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise ValueError(f"{source}: its class {path} is not a torch.nn.Module")
+        raise ValueError(f"{source}: its class {path} is not a torch.nn.Module; {RESTORE}")
     return Recipe(kind, path, given)
 
 

@@ -95,7 +95,9 @@ class Clips:
             if value not in get_args(known):
                 raise ValueError(f"{name} must be {' or '.join(get_args(known))}, got {value!r}")
         if tubelet < 1 or window < 1 or window % tubelet:
-            raise ValueError(f"tubelets of {tubelet} frames do not divide a window of {window}")
+            raise ValueError(
+                f"window must be a multiple of tubelet, got a window of {window} and tubelets of {tubelet}"
+            )
         self.net = net
         self.window = window
         self.tubelet = tubelet

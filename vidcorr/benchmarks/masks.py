@@ -27,7 +27,7 @@ from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks, RunWriter, SequenceWriter
 from ..videos.files import DataError, errors_at
-from ..videos.images import read_ahead
+from ..videos.images import AGAIN, read_ahead
 from ..videos.mask_files import object_ids
 from .base import Benchmark
 from .run import Output, Scorer
@@ -371,7 +371,8 @@ def annotated_frames(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iterat
             mask = sequence.mask(t)
             absent = set(sequence.entering(t)) - set(object_ids(mask.numpy()))
             if absent:
-                raise DataError(f"{sequence.masks[t]}: lacks object {min(absent)}, which starts here by the data set")
+                lacking = f"lacks object {min(absent)}, which starts here by the data set's metadata"
+                raise DataError(f"{sequence.masks[t]}: {lacking}; {AGAIN}")
         yield frame, mask
 
 

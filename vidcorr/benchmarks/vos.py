@@ -98,7 +98,7 @@ class VosBenchmark(MaskBenchmark):
         if rules.needs_meta:
             for sequence in videos:
                 if sequence.video not in known:
-                    raise DataError(f"{self.meta}: has no video {sequence.video}")
+                    raise DataError(f"{self.meta}: has no video {sequence.video}; give the metadata file of this split")
         return videos if rules.objects_enter else list(map(_of_first_mask, videos))
 
 

@@ -62,7 +62,7 @@ def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
         indices = sorted(set(frames))
         images = opened.read(indices)
         if indices[-1] >= opened.num_frames:  # num_frames is exact after reading
-            raise DataError(f"{video}: has no frame {indices[-1]}")
+            raise DataError(f"{video}: has no frame {indices[-1]}; its last frame is {opened.num_frames - 1}")
         stems = opened.stems
     height, width = images[0].shape[:2]
     embedded = [

@@ -37,7 +37,8 @@ def command(args: Sequence[str]) -> None:
         return
     second = find_protocols(flags.other, flags.benchmark)
     if not first.keys() & second.keys():
-        raise ValueError(f"{flags.name} is for {', '.join(first)}, {flags.other} for {', '.join(second)}")
+        kinds_of_both = f"{flags.name} is for {', '.join(first)}, {flags.other} for {', '.join(second)}"
+        raise ValueError(f"{kinds_of_both}: they cannot be compared; name two protocols of one kind")
     for kind in first.keys() & second.keys():
         print("\n".join(differences(first[kind], second[kind])))
 

@@ -173,7 +173,7 @@ def _names_of(
     for name in names:
         require_folder(truth / name, "the truth lacks this video")
         if rules.needs_meta and name not in entries:
-            raise DataError(f"{meta}: has no video {name}")
+            raise DataError(f"{meta}: has no video {name}; give the metadata file of this split")
     return names
 
 
@@ -295,7 +295,7 @@ def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterat
     for name in objects:
         masks = list_images(truth / video / name)
         if not masks:
-            raise DataError(f"{truth / video / name}: holds no masks")
+            raise DataError(f"{truth / video / name}: holds no masks; expected png files named after their frames")
         yield MaskFolder(video, name, masks, predictions / video / name)
 
 

@@ -132,7 +132,9 @@ def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]
                 numbers = np.reshape(row[2:42], (4, 10)).tolist()
             points = tuple(np.array(numbers, np.float64).reshape(2, 2, -1).swapaxes(1, 2))
         except (ValueError, IndexError) as error:
-            raise DataError(f"{file}: line {index + 2} is not a pair of {kind} ({error})") from error
+            raise DataError(
+                f"{file}: line {index + 2} is not a pair of {kind} ({error}); get the file again"
+            ) from error
         files = (_picture_path(root, file, row[0]), _picture_path(root, file, row[1]))
         name = f"{index:06d}-{files[0].stem}-{files[1].stem}:{category}"
         ids = tuple(range(len(points[0])))

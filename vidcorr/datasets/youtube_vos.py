@@ -71,8 +71,8 @@ class YoutubeVos(Reader[MaskSequence]):
             names, self.unseen_categories = _hold_out(self._videos, holdout, unseen)
             if not names:
                 raise DataError(
-                    f"{self.folder / 'meta.json'}: {len(self._videos)} videos of which {unseen} categories and a "
-                    f"fraction of {holdout:g} cannot be held out; lower unseen, or raise holdout"
+                    f"{self.folder / 'meta.json'}: has too few videos or categories ({len(self._videos)} videos) to "
+                    f"hold out {unseen} categories and a fraction of {holdout:g}; lower unseen, or raise holdout"
                 )
         frames = self._all_frames(folder) if all_frames else self.folder / "JPEGImages"
         require_sequences(frames, names, self.folder / "meta.json")

@@ -66,7 +66,9 @@ def protocol_of(row: StudyRow, evaluation: str) -> str:
     """
     arguments = row.arguments_of(evaluation)
     if arguments and (arguments[0], len(arguments)) != ("--protocol", 2):
-        raise ValueError(f"row {row.name!r}: {' '.join(arguments)}: a row to reproduce names its protocol alone")
+        raise ValueError(
+            f"row {row.name!r}: {' '.join(arguments)}: a row to reproduce may have --protocol alone; leave out the rest"
+        )
     return "".join(arguments[1:])
 
 

@@ -176,7 +176,7 @@ class Study(BaseModel, extra="forbid"):
         """Refuse names of evaluations that the study lacks."""
         for name in names:
             if name not in self.evaluate:
-                raise ValueError(f"{owner}: there is no evaluation {name!r} ({', '.join(self.evaluate)})")
+                raise ValueError(f"{owner}: there is no evaluation {name!r}; the study has {', '.join(self.evaluate)}")
 
     def _check_published(self, row: StudyRow) -> None:
         """Refuse published numbers of scores that the table does not show."""

@@ -354,7 +354,7 @@ class RegionBoundary(RowMetric):
             predicted, wanted = as_pair(prediction, target)
             frames = {f"{t:06d}": t for t in range(len(wanted))}
             if len(frames) < 3:
-                raise ValueError("no frame is scored")
+                raise ValueError("no frame is scored, as the first and the last are left out; give at least 3 frames")
             scorer = MaskScorer(self.rules, Video(name, list(frames), lambda stem: wanted[frames[stem]]))
             if not scorer.plan:
                 raise ValueError("no object to score")

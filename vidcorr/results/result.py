@@ -270,10 +270,12 @@ class Result(Exact):
             return cls.model_validate(json.loads(file.read_text(encoding="utf-8")))
         except ValidationError as error:
             raise ValueError(
-                f"{file}: is not a results.json of a benchmark, or damaged ({first_mistake(error)})"
+                f"{file}: is not a results.json of a benchmark, or damaged ({first_mistake(error)}); evaluate again"
             ) from error
         except (OSError, ValueError, RecursionError) as error:
-            raise ValueError(f"{file}: is not a results.json of a benchmark, or damaged ({error})") from error
+            raise ValueError(
+                f"{file}: is not a results.json of a benchmark, or damaged ({error}); evaluate again"
+            ) from error
 
     def records(self) -> list[Json]:
         """Return the lines of per_sequence.csv: rows with values; an undefined value is None."""

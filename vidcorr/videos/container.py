@@ -63,7 +63,7 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         path.stat()
         container = av.open(f"file:{path}", "r", timeout=timeout, options={"format_whitelist": _DEMUXERS}, **tags)
     except av.error.ArgumentError as error:
-        raise DecodingError(path, "is not a video of a known format") from error
+        raise DecodingError(path, "is not a video of a known format; transcode it, for example by ffmpeg") from error
     except (av.error.InvalidDataError, av.error.OSError) as error:
         raise DecodingError(path, "has no complete header: cut off, damaged or no video; copy it again") from error
     except OSError as error:  # the path cannot be opened

@@ -143,8 +143,8 @@ def refuse_large_void(source: object, ids: NDArray[np.uint8]) -> None:
     of_objects = int(counts[1:VOID].sum())
     if 0 < of_objects < counts[VOID]:
         raise DataError(
-            f"{source}: 255 has {counts[VOID]} pixels, all ids together {of_objects}; beside ids 255 is void: give an "
-            "object an id of 1 to 254, and resize masks by nearest pixel"
+            f"{source}: value 255 means void (not scored), but has {counts[VOID]} pixels, more than the {of_objects} "
+            "of all objects; if 255 is an object, give it an id of 1 to 254; resize masks by nearest pixel"
         )
 
 

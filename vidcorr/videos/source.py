@@ -326,13 +326,13 @@ def _require_video(path: Path) -> None:
     if path.is_dir():
         FrameFolder(path)
     elif not _is_video(path.name):
-        raise DataError(f"{path} is not a video by its name; known are {' '.join(sorted(VIDEO_SUFFIXES))}")
+        raise DataError(f"{path} is not a video by its name; known suffixes are {' '.join(sorted(VIDEO_SUFFIXES))}")
 
 
 def _require_image(path: Path) -> None:
     """Refuse a path that is not an image by its name."""
     if not is_photo(path.name):
-        raise DataError(f"{path} is not an image by its name; known are {' '.join(PHOTO_SUFFIXES)}")
+        raise DataError(f"{path} is not an image by its name; known suffixes are {' '.join(PHOTO_SUFFIXES)}")
 
 
 def _is_video(name: str) -> bool:

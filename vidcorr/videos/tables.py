@@ -100,7 +100,7 @@ def read_lines(path: Path) -> list[Line]:
             if any(cells):
                 lines.append(Line(reader.line_num, cells))
     except csv.Error as error:
-        raise DataError(f"{path}: is not a CSV file ({error})") from error
+        raise DataError(f"{path}: is not a CSV file ({error}); save it as CSV in UTF-8") from error
     return lines
 
 

@@ -245,7 +245,7 @@ def test_a_void_that_outweighs_the_ids_is_refused(tmp_path):
     root = write_davis(tmp_path / "davis", 1, frames=3, size=IDS.shape)
     rewrite(root, lambda _: indexed(ids, VOC))
     masks = root / "Annotations/480p"
-    said = "255 has .* pixels, all ids together 96; beside ids 255 is void"
+    said = "value 255 means void .* has .* pixels, more than the 96 of all objects"
     for read in (Davis, lambda _: score(masks, masks)):
         assert "00000.png" in refused(DataError, said, read, root)
     assert "00000.png" in refused(DataError, said, MaskPrompt.of, next(masks.rglob("00000.png")))

@@ -137,7 +137,7 @@ def convert(
             if name in about:
                 normalisation[name] = tuple(map(float, about[name].split(",")))
     except KeyError as error:
-        raise ValueError(f"{foreign}: taken for {family}, it lacks {error}") from error
+        raise ValueError(f"{foreign}: taken for {family}, it lacks {error}; name another family by --kind") from error
     except ValueError as error:
         raise ValueError(f"{foreign}: taken for {family}: {error}") from error
     recipe = pass_gate(converted.class_path, converted.init_args | normalisation, foreign)

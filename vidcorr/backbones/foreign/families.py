@@ -74,7 +74,8 @@ class Family:
             elif not name:
                 unknown.append(key)
             elif name in renamed:
-                raise ValueError(f"two tensors of the file, one of them {key}, would both become {name}")
+                said = f"two tensors of the file, one of them {key}, would both become {name}"
+                raise ValueError(f"{said}; remove one, or name another family by --kind")
             else:
                 renamed[name] = tensor
         if unknown:
