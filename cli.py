@@ -39,7 +39,7 @@ def main(args: Sequence[str] | None = None) -> None:
     if sys.path[:1] != [str(HOME)]:
         sys.path.insert(0, str(HOME))
     if str(Path.cwd()) not in sys.path and "" not in sys.path:
-        sys.path.append(str(Path.cwd()))  # last, for the user's `module:callable`
+        sys.path.append(str(Path.cwd()))  # finds the user's modules; at the end, to hide no other module
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be UTF-8
     errors = import_module("vidcorr.errors")

@@ -256,7 +256,7 @@ class BenchmarkCallback(Planned, pl.Callback):
         fitting = trainer.state.fn == "fit"
         step = trainer.global_step
         self._tried = step
-        earlier = [run for run in self._runs if run.step < step]  # also those before a resumption
+        earlier = [run for run in self._runs if run.step < step]  # runs before a resumption count too
         folder: Path | None = None
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             name = EPOCH_FOLDER.format(trainer.current_epoch, step)

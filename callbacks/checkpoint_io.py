@@ -38,8 +38,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint; Lightning handles addresses such as `s3://…`.
 
         Raises:
-            OSError: if it cannot be written, for example on a full disk; an earlier file is kept.
-            ValueError: if it holds a value that could not be read back; the message has its key.
+            OSError: if the file cannot be written, for example on a full disk; an earlier file is kept.
+            ValueError: if the checkpoint holds a value that could not be read back; the message names its key.
         """
         content: dict[str, Any] = plain(dict(checkpoint))
         self._folders.add(resolved_path(path).rpartition("/")[0])  # in which `remove_checkpoint` may remove files

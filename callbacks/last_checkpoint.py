@@ -64,7 +64,7 @@ class LastCheckpoint(Checkpoint):
         self._resumed: dict[str, Any] | None = None  # the note of the checkpoint
         self._between_epochs = False  # the checkpoint is from there
         self._resumable = False  # Lightning could resume from the current state
-        self._saved_step = 0  # at first the step at which the run began or resumed
+        self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
         self._logged_steps = 0  # before the resumption
         self._steps_before = 0  # optimiser steps before the newest batch
         self._kept_step: int | None = None  # step of the kept state of a run that ends within an epoch
@@ -278,7 +278,7 @@ class LastCheckpoint(Checkpoint):
             self._stop_waits = True
 
     def _keep(self, trainer: pl.Trainer) -> None:
-        """Keep the state of a step with which the run ends within an epoch, before the hooks of its end change it."""
+        """Save the state if the run ends within an epoch after this step, because the closing hooks would change it."""
         ends = _reaches_limit(trainer) or _stops_early(trainer)
         within_epoch = not ends_epoch(trainer, trainer.fit_loop.batch_idx + 1)
         if ends and within_epoch and not trainer.fast_dev_run:  # type: ignore[attr-defined]

@@ -44,7 +44,7 @@ def check_images(batch: object, images: Mapping[str, str]) -> None:
             raise ValueError(f"{name} has shape {tuple(tensor.shape)}, which is empty: {wanted}")
         extremes = torch.stack(torch.aminmax(tensor.detach().float()))
         low, high = PendingCopy(extremes).wait().tolist()
-        if not (low >= -SLACK and high <= 1 + SLACK):  # also for NaN
+        if not (low >= -SLACK and high <= 1 + SLACK):  # written so that NaN is refused too
             raise ValueError(
                 f"{name} holds values from {low:.4g} to {high:.4g}: {wanted}; the method normalises them itself"
             )

@@ -338,7 +338,7 @@ def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
     """Return the encoder of a checkpoint.
 
     Raises:
-        ValueError: if it is no encoder of Liir, or of other arguments than the given one.
+        ValueError: if the checkpoint's encoder is not Liir's, or its arguments differ from those of `encoder`.
     """
     found: Any = path_to_network(encoder_from_checkpoint(path))[-1]
     arguments = found.arguments if isinstance(found, LiirEncoder) else type(found).__name__

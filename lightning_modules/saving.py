@@ -61,7 +61,7 @@ class SavedModule(pl.LightningModule):
         """Check that a checkpoint is ours and fits this module.
 
         Raises:
-            ValueError: if it is not.
+            ValueError: if the checkpoint is of another project, or does not fit.
 
         Warns:
             If its weights fit but it names another network: strides or padding may differ.

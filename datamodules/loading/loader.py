@@ -157,7 +157,7 @@ class ResumableLoader(SteadyLoader[BatchT]):
         """Return the batches to leave out at the start of an epoch.
 
         Raises:
-            DataError: if they were taken from other samples, or in another order.
+            DataError: if the resumed run took its batches from other samples, or in another order.
         """
         state = self._resume
         if state is None or state["epoch"] != epoch:

@@ -320,7 +320,7 @@ class ColourAugmentation:
 def _replace(frames: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor], parameter: Tensor) -> None:
     index = chosen.nonzero()[:, 0]
     if len(index):
-        values = parameter[index].to(frames, non_blocking=True)[:, None, None, None]  # no wait for a GPU
+        values = parameter[index].to(frames, non_blocking=True)[:, None, None, None]  # the CPU does not wait
         index = index.to(frames.device, non_blocking=True)
         frames.index_copy_(0, index, change(frames.index_select(0, index), values))
 

@@ -28,7 +28,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
         whole: read all tensors, and check the file's sums, which torch does not; False: leave the tensors in the file.
 
     Raises:
-        ValueError: if it is missing or damaged, or holds other types.
+        ValueError: if the file is missing or damaged, or holds other types.
     """
     path = Path(path)
     if not path.is_file():
@@ -75,7 +75,7 @@ def check_metadata(checkpoint: object, source: str | Path) -> None:
         source: the file, for messages.
 
     Raises:
-        ValueError: if it has no metadata of this project, or lacks a part.
+        ValueError: if the checkpoint has no metadata of this project, or lacks a part.
     """
     if not isinstance(checkpoint, dict) or METADATA_KEY not in checkpoint:
         raise ValueError(f"{source}: not a checkpoint of vidcorr; {convert_line(source)}")
@@ -92,7 +92,7 @@ def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
     """Return the class and arguments that a checkpoint names.
 
     Raises:
-        ValueError: if it is no checkpoint of ours, lacks a part, or names code that is not allowed.
+        ValueError: if the content is no checkpoint of ours, lacks a part, or names code that is not allowed.
     """
     check_metadata(checkpoint, source)
     # Lightning leaves out an empty dict
@@ -207,7 +207,7 @@ def saved_model(path: str | Path) -> Recipe | None:
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: if it is damaged or of another project, or names code that is not allowed.
+        ValueError: if the file is damaged or of another project, or names code that is not allowed.
     """
     path = str(path)
     if not Path(path).is_file():

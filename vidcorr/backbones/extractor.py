@@ -227,7 +227,7 @@ def measured_stride(output: object, name: str, stated: int | None = None, size: 
         size: height and width of the image, pixels.
 
     Raises:
-        ValueError: if it is not a map of at least 4 × 4 cells, or has another number of rows or columns than its
+        ValueError: if `output` is not a map of at least 4 × 4 cells, or has another number of rows or columns than its
             stride gives: cells would not lie where the stride places them.
     """
     features = require_map(output, name)

@@ -210,7 +210,7 @@ def imported(module: str, name: str) -> nn.Module:
     """Import the user's callable, and call it without arguments.
 
     Raises:
-        ValueError: if it cannot be imported, or does not return a module or a video encoder.
+        ValueError: if the callable cannot be imported, or does not return a module or a video encoder.
     """
     spec = f"{module}:{name}"
     built = import_named(module, name, f"backbone {spec}")

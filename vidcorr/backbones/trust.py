@@ -211,7 +211,7 @@ def import_named(module: str, name: str, what: str) -> Any:
 
 def _search_working_directory() -> None:
     if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())  # last, to hide nothing; the installed command does not have it
+        sys.path.append(os.getcwd())  # at the end, to hide no other module; the installed command lacks the folder
 
 
 def reason(error: Exception) -> str:

@@ -122,7 +122,7 @@ class NetworkSpec:
         """Return the encoder, with a method `feature_extractor`; an extractor or a video encoder stands for itself.
 
         Raises:
-            ValueError: if it cannot be built.
+            ValueError: if the encoder cannot be built.
         """
         if is_extractor(self.spec):
             if self.upsample:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SECONDS = 3600.0
 """Time limit of a video."""
-_RGB = 0  # AVCOL_SPC_RGB, which no encoder takes for yuv420p
+_RGB = 0  # FFmpeg's AVCOL_SPC_RGB; encoders refuse it for yuv420p
 
 
 @dataclass(frozen=True)

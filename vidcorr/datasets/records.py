@@ -130,7 +130,7 @@ class MaskSequence(FrameSequence):
 
         Raises:
             DecodingError: if the file is missing, truncated or no image.
-            DataError: if it holds no ids, or its 255 may be void or an object.
+            DataError: if the mask holds no ids, or its 255 may be void or an object.
         """
         masks = (*self.earlier, *self.masks.values())
         return torch.from_numpy(read_ids(path, self.values, masks, self.size))

@@ -34,7 +34,8 @@ class PartSequence(MaskSequence):
     """A video of people with annotated parts in every frame.
 
     With `humans`, an object is a class of a person in the first frame; `mask` numbers the objects from 1 in the order
-    of `first`, and `instances` gives all annotated instances, including later ones. Without, `mask` gives the classes.
+    of `first`, and `instances` gives all annotated instances, including later ones. Without `humans`, `mask` gives the
+    classes.
 
     Args:
         humans: frame index → PNG of the persons' ids, which may change from frame to frame.
@@ -56,7 +57,7 @@ class PartSequence(MaskSequence):
 
         Raises:
             DecodingError: if the file is missing, truncated or no image.
-            DataError: if it holds a value that is no class.
+            DataError: if the mask holds a value that is no class.
         """
         if self.humans:
             instances, _ = self.instances(t)

@@ -152,7 +152,7 @@ class Configured:
         """The class.
 
         Raises:
-            ValueError: if it cannot be imported, is not a benchmark, or does not take the arguments.
+            ValueError: if the class cannot be imported, is not a benchmark, or does not take the arguments.
         """
         from ..backbones.trust import import_named
         from ..benchmarks.base import Benchmark
@@ -343,7 +343,7 @@ def read_value(text: str, option: str) -> Any:
     """Read a value in YAML as in a config, where 1e-3 is a number.
 
     Raises:
-        UsageError: if it cannot be read; the message begins with the option.
+        UsageError: if the text is not YAML; the message begins with the option.
     """
     try:
         return _loaded(text)

@@ -62,7 +62,7 @@ class Drawing(ABC):
 
     Args:
         sequence: the sequence.
-        kind: folder of its predictions below a stage, if a benchmark follows it in several ways.
+        kind: folder of the predictions below a stage, if a benchmark follows a sequence in several ways; else empty.
     """
 
     def __init__(self, sequence: Any, kind: str = "") -> None:
@@ -90,7 +90,7 @@ class Drawing(ABC):
         """Return a file of predictions.
 
         Raises:
-            DataError: if it does not exist.
+            DataError: if the file does not exist.
         """
         path = method.folder / self.kind / "predictions" / name
         if not path.is_file():
@@ -322,7 +322,7 @@ def _first_shared(found: Sequence[tuple[str, Path, Result]]) -> list[str]:
     """Return the first sequences that all results have.
 
     Raises:
-        ValueError: if they share none.
+        ValueError: if the results share no sequence.
     """
     _, _, first = found[0]
     shared = list(first.sequences)

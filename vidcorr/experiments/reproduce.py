@@ -203,7 +203,7 @@ def verdict(row: str, benchmark: str, record: Record, printed: float) -> tuple[l
     """
     digits = len(str(printed).partition(".")[2])
     difference = 100 * record.value - printed
-    is_missed = not abs(difference) <= 0.5 * 10**-digits + 1e-9  # also for NaN
+    is_missed = not abs(difference) <= 0.5 * 10**-digits + 1e-9  # written so that NaN is missed too
     remarks: list[str] = []
     if not is_missed:
         remarks.append("as printed")

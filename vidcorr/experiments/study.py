@@ -298,7 +298,7 @@ def read_study(name: str, flag: str = "--study") -> Study:
 
     Raises:
         UsageError: if the file is missing.
-        ValueError: if it is not YAML; for an unknown or missing key, a value of the wrong type, a reference to an
+        ValueError: if the file is not YAML; for an unknown or missing key, a value of the wrong type, a reference to an
             unknown row, or a repeated name; the message names the file.
     """
     path = find_config(name, flag)

@@ -126,7 +126,7 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
         if prior.width == "moments":
             if logits is None:
                 around = nearest * windows[..., None, :]
-            else:  # only their ratios count: 1 at the peak
+            else:  # only ratios count, so the peak is 1
                 outside = logits < torch.finfo(logits.dtype).min / 4
                 relative = (logits[..., None, :] - highest[..., None]).clamp_(-80, 0).exp_()
                 around = nearest * relative.masked_fill_(outside[..., None, :], 0)

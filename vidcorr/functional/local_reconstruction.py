@@ -294,7 +294,7 @@ def check_features(query: Tensor, references: Tensor, radius: int, border: str) 
     """Check that features fit each other and that radius and border are valid.
 
     Raises:
-        ValueError: if they do not.
+        ValueError: if the shapes do not fit, or radius or border is out of range.
     """
     fits = query.ndim == 4 and references.ndim == 5
     fits = fits and references.shape == (len(query), references.shape[1], *query.shape[1:])

@@ -45,7 +45,7 @@ def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
 def _by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
     """Correlate by a convolution whose output channels are the exemplar's rows, then sum along diagonals.
 
-    A convolution with the exemplar itself would have a single output channel, which leaves its units idle.
+    A convolution with the exemplar itself would have a single output channel, and leave most units of a processor idle.
     """
     count, _, height, width = exemplar.shape
     rows = search.shape[-2] - height + 1

@@ -17,7 +17,7 @@ def plain(value: object) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, float):  # also numpy's
+    if isinstance(value, float):  # numpy's float64 included
         return None if math.isnan(value) else float(value)
     if value is None or isinstance(value, str | bool | int):
         return value

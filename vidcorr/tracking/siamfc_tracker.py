@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 from .. import signals
 from ..backbones.extractor import Dilated
 from ..backbones.video import VideoEncoder
-from ..functional import TrackingProtocol as TrackingProtocol  # also in callbacks
+from ..functional import TrackingProtocol
 from ..functional.device import PendingCopy, computing_in, device_of, to_device
 from ..functional.siamese import siamese_correlation
 from ..videos.boxes import centred, context_side, one_based, square_crop

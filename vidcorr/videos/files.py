@@ -123,7 +123,7 @@ def read_text(path: str | os.PathLike[str], errors: str = "strict") -> str:
         errors: "strict", or "surrogateescape" for file names in any encoding.
 
     Raises:
-        DataError: if it cannot be read or has another encoding.
+        DataError: if the file cannot be read or has another encoding.
     """
     content = read_bytes(path)
     encoding = _encoding(content)
@@ -165,7 +165,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file in UTF-8 or UTF-16.
 
     Raises:
-        DataError: if it cannot be read or is not JSON.
+        DataError: if the file cannot be read or is not JSON.
     """
     text = read_text(path)
     try:
@@ -290,7 +290,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         content: bytes, or text, encoded as UTF-8 with its line ends; surrogates of file names become their bytes.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if the file cannot be written.
     """
     data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     with unfinished(path) as temporary:

@@ -95,8 +95,8 @@ def read_mask_image(path: Path) -> MaskImage:
 
     Raises:
         DecodingError: if the file is damaged or cannot be decoded.
-        DataError: if it is a JPEG, an orientation tag turns it, its edges are smoothed, no pixel is background, or two
-            unknown colours are equally bright.
+        DataError: if the file is a JPEG, an orientation tag turns it, its edges are smoothed, no pixel is background, or
+            two unknown colours are equally bright.
     """
     content = read_bytes(path)
     with open_image(path, content, formats=None) as image:
@@ -156,7 +156,7 @@ def covered(path: Path) -> NDArray[np.bool_]:
 
     Raises:
         DecodingError: if the file is missing, damaged or no image.
-        DataError: if it is a JPEG, or an orientation tag turns it.
+        DataError: if the file is a JPEG, or an orientation tag turns it.
     """
     with open_image(path, read_whole(path)) as image:
         image.load()

@@ -173,7 +173,7 @@ def _list_of(path: Path, things: str) -> Path:
     """Return the path of a list file, if it is one.
 
     Raises:
-        DataError: if it does not exist, or has another suffix.
+        DataError: if the path does not exist, or has another suffix.
     """
     if not path.exists():
         raise DataError(f"{path}: no such folder or list file; {PAGES}")

@@ -105,7 +105,7 @@ class FrameStream:
             name: name of the value in an error.
 
         Raises:
-            DataError: if it is neither.
+            DataError: if `frame` is neither a number nor a stem.
         """
         text = str(frame).strip()
         number = frame_number(text)

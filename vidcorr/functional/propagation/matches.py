@@ -122,7 +122,7 @@ def _weights_of_all(
     slots = [keys.slot(frame) for frame in frames]
     weighting = weighting_of(protocol, prior)
     of_points = [keys.attention.weights_at(query, keys.maps, slots, (y, x), weighting) for y, x in points.tolist()]
-    weights = torch.stack(of_points)  # (N, h, w, different slots in order)
+    weights = torch.stack(of_points)  # (N, h, w, slots); the last axis is sorted, without repeated slots
     different = sorted(set(slots))
     of_frames: dict[int, Tensor] = {}
     for frame, slot in zip(frames, slots, strict=True):
