@@ -231,7 +231,7 @@ class CorrespondenceModule(ExtractorModule):
         return view
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
-        """Return the encoder by which benchmarks see the module, in terms of the library, for checkpoints.
+        """Return the encoder that a checkpoint stores for benchmarks, described by classes of the library.
 
         Returns:
             `class_path`, `init_args` and `weights` as `saved_encoder_of` gives them; None for a module with features

@@ -57,7 +57,7 @@ def command(args: Sequence[str]) -> None:
         print(render(table, FORMATS[flags.format]), end="")
         return
     if flags.format == "csv" or flags.base:
-        raise ValueError("table --paper: prints Markdown or LaTeX, without --base")
+        raise ValueError("table --paper: prints Markdown or LaTeX, without --base; leave out --base, or --format csv")
 
     from ..results.paper import paper_table
 

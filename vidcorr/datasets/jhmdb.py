@@ -11,7 +11,7 @@ import numpy as np
 
 from ..videos.files import DataError, list_lines, plain_name, require_folder, require_one_of, require_sequences
 from ..videos.folders import is_data
-from ..videos.images import image_size
+from ..videos.images import AGAIN, image_size
 from ..videos.mask_videos import list_frames
 from .records import FrameSequence, Reader
 
@@ -113,6 +113,8 @@ def read_joints(path: Path) -> NDArray[np.float64]:
     except Exception as error:  # a damaged file makes scipy's reader fail in every way
         raise DataError(f"{path}: not a readable .mat file ({error}); unpack joint_positions.zip again") from error
     if joints.shape[:2] != (2, len(JOINTS)) or joints.ndim > 3 or not np.isfinite(joints).all():
-        raise DataError(f"{path}: pos_img is {joints.shape}; expected 2 × {len(JOINTS)} × frames of finite numbers")
+        raise DataError(
+            f"{path}: pos_img is {joints.shape}; expected 2 × {len(JOINTS)} × frames of finite numbers; {AGAIN}"
+        )
     joints = joints.reshape(2, len(JOINTS), -1)  # MATLAB drops a last axis of 1
     return np.ascontiguousarray(joints.transpose(2, 1, 0), dtype=np.float64) - 1

@@ -149,7 +149,9 @@ def read_meta(path: Path) -> dict[str, Objects]:
     try:
         videos = {name: _objects_of(video) for name, video in content["videos"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not a YouTube-VOS meta.json ({type(error).__name__}: {error})") from error
+        raise DataError(
+            f"{path}: not a YouTube-VOS meta.json ({type(error).__name__}: {error}); get the file again"
+        ) from error
     return {plain_name(name, path): objects for name, objects in videos.items()}
 
 

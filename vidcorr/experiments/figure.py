@@ -35,9 +35,9 @@ from ..videos.mask_files import VOID, read_mask
 from .configured import Configured, read_on
 
 COLUMNS = 5
-"""Frames of a sequence where the user names none."""
+"""Number of frames drawn per sequence, unless the user names frames."""
 SHOWN = 2
-"""Sequences where the user names none."""
+"""Number of sequences drawn, unless the user names sequences."""
 TRUTH = "truth"
 """Name of the last row."""
 

@@ -221,7 +221,10 @@ class MaskScorer:
         try:
             self.plan = rules.plan(video)
         except (KeyError, TypeError) as error:
-            raise ValueError(f"the metadata do not fit: {type(error).__name__}: {error}") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(
+                f"the metadata do not fit the rules {rules.name} ({reason}); give the data set's own file as meta"
+            ) from error
         self.objects: dict[str, list[int]] = {}
         for number, stems in self.plan.items():
             for stem in stems:

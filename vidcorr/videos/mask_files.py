@@ -95,8 +95,8 @@ def read_mask_image(path: Path) -> MaskImage:
 
     Raises:
         DecodingError: if the file is damaged or cannot be decoded.
-        DataError: if the file is a JPEG, an orientation tag turns it, its edges are smoothed, no pixel is background, or
-            two unknown colours are equally bright.
+        DataError: if the file is a JPEG, an orientation tag turns it, its edges are smoothed, no pixel is background,
+            or two unknown colours are equally bright.
     """
     content = read_bytes(path)
     with open_image(path, content, formats=None) as image:
