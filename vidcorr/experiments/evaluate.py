@@ -149,7 +149,7 @@ def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
         if rank == 0:
             places = set(map(runner.place, jobs))
             show(table, results, places, Path(output), base, runner.elsewhere)
-            write_pages(results, runner.place)
+            write_pages(results, runner.place, base)
     runner.raise_failures(len(jobs))
     return table
 

@@ -148,17 +148,25 @@ def _markdown(table: Table, notes: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
-def write_pages(results: Mapping[Job, Result], place_of: Callable[[Job], Path]) -> None:
+def write_pages(results: Mapping[Job, Result], place_of: Callable[[Job], Path], base: str = "") -> None:
     """Write the pages of results again, with comparisons to all other results of the same benchmark.
+
+    The other results have the names of the table's rows, and the base network comes first: a page begins with the
+    differences from it.
 
     Args:
         results: job → its result.
         place_of: returns the folder of a job.
+        base: name of the base network, or empty.
     """
     for job, result in results.items():
         others = {}
-        for each, other in results.items():
-            if each != job and other.benchmark == result.benchmark:
-                others[each.title] = other
+        for each, other in sorted(results.items(), key=lambda found: found[0].network.name != base):
+            if each == job or other.benchmark != result.benchmark:
+                continue
+            name = each.network.row
+            if name in others or name == job.network.row:  # a network by several protocols
+                name = each.title
+            others[name] = other
         if others and (place_of(job) / "report.html").is_file():
             write_report(place_of(job), others, result)

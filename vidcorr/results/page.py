@@ -21,7 +21,7 @@ from .checked import Json, plain
 from .pictures.overlays import TRUTH_SUFFIX, Curve, plain_curves
 from .published import published_beside
 from .result import Result, Row
-from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference
+from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, Difference, difference
 from .text_tables import bracketed
 
 BEFORE = "before training"
@@ -96,6 +96,9 @@ def write_report(
     about_differences = ""
     if others:
         about_differences = f"Differences are this run minus the other, paired by sequence. {ABOUT_WEIGHTS}"
+        untested = dict.fromkeys(reason for other in others for reason in other["untested"])
+        if untested:
+            about_differences += f" A difference without an interval is not tested: {' or '.join(untested)}."
     content: Json = {"result": result.model_dump(exclude={"rows", "without"})}
     content["network"] = str(result.network)
     content["command"] = shlex.join(result.provenance.command)
@@ -160,8 +163,15 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
         raise ValueError(f"{name}: is a result of {other.benchmark}, but the report is of {result.benchmark}")
     is_comparable = _shared_digests(result) == _shared_digests(other)
     differences = {}
-    if is_comparable:
-        differences = {key: _difference(result, other, key) for key in compared}
+    untested = []
+    for key in compared if is_comparable else ():
+        change = _difference(result, other, key)
+        if change is None:
+            differences[key] = "other sequences"
+            continue
+        differences[key] = change.figures
+        if change.lacks:
+            untested.append(change.lacks)
     protocols = ", ".join(protocol.name for protocol in other.protocols)
     return {
         "name": name,
@@ -169,6 +179,7 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
         "protocols": protocols or "none",
         "same": is_comparable,
         "differences": differences,
+        "untested": untested,
         "history": [past.model_dump() for past in other.history],
         "charts": other.shown.charts,
     }
@@ -179,16 +190,13 @@ def _shared_digests(result: Result) -> list[str]:
     return [protocol.shared or protocol.digest for protocol in result.protocols]
 
 
-def _difference(result: Result, other: Result, key: str) -> str:
-    """Return the difference of two results in a score, in words."""
-    change = None
+def _difference(result: Result, other: Result, key: str) -> Difference | None:
+    """Return the difference of two results in a score; None if they have other sequences."""
     sample = result.sample(key)
     other_sample = other.sample(key)
-    if _row_names(result) == _row_names(other) and sample is not None and other_sample is not None:
-        change = difference([sample], [other_sample])
-    if change is None:
-        return "other sequences"
-    return change.in_points
+    if _row_names(result) != _row_names(other) or sample is None or other_sample is None:
+        return None
+    return difference([sample], [other_sample])
 
 
 def _row_names(result: Result) -> set[str]:

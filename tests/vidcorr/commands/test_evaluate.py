@@ -1,6 +1,7 @@
 """`vidcorr evaluate`: networks × benchmarks in one table, each result once in a store, whatever stops or fails."""
 
 import csv
+import json
 from dataclasses import replace
 
 import pytest
@@ -197,6 +198,20 @@ def test_the_base_is_a_row_of_its_own_where_no_network_is_it(davis_root, tmp_pat
     main(["evaluate", *words, "--output", str(tmp_path)])
     rows = table_of(tmp_path)
     assert [row["difference"] != "" for row in rows.values()] == [True, False]
+
+
+@pytest.mark.slow
+def test_a_page_begins_with_the_base_and_names_rows_as_the_table_does(davis, tmp_path):
+    evaluate([BLOCKY, TINY, "raw_colour"], [davis], tmp_path, base="raw_colour")
+    for folder, result in results_below(tmp_path).items():
+        text = (folder / "report.html").read_text()
+        content = json.loads(text.partition('id="data">')[2].partition("</script>")[0])
+        names = [other["name"] for other in content["others"]]
+        assert sorted([*names, result.network.name]) == sorted([BLOCKY, TINY, "raw_colour"])
+        if result.network.name != "raw_colour":
+            assert names[0] == "raw_colour"
+        assert all(value.count("+") + value.count("-") == 1 for value in content["others"][0]["differences"].values())
+        assert "not tested: fewer than 4 sequences" in content["compared"]
 
 
 @pytest.mark.slow
