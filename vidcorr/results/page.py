@@ -196,6 +196,8 @@ def _difference(result: Result, other: Result, key: str) -> Difference | None:
     other_sample = other.sample(key)
     if _row_names(result) != _row_names(other) or sample is None or other_sample is None:
         return None
+    if len(result.sequences) == 1:
+        return Difference(sample.score - other_sample.score, lacks=f"fewer than {FEWEST_SEQUENCES} sequences")
     return difference([sample], [other_sample])
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -210,7 +211,8 @@ def test_a_page_begins_with_the_base_and_names_rows_as_the_table_does(davis, tmp
         assert sorted([*names, result.network.name]) == sorted([BLOCKY, TINY, "raw_colour"])
         if result.network.name != "raw_colour":
             assert names[0] == "raw_colour"
-        assert all(value.count("+") + value.count("-") == 1 for value in content["others"][0]["differences"].values())
+        for figures in content["others"][0]["differences"].values():
+            assert re.fullmatch(r"[+-]\d+\.\d", figures)
         assert "not tested: fewer than 4 sequences" in content["compared"]
 
 
