@@ -69,8 +69,12 @@ def check_data(
     if not usable:
         path, reason = next(iter(unusable.items()))
         raise DataError(f"{source}: none of {len(paths)} videos can be used; the first is {path}: {reason}")
-    listed = [(os.path.abspath(entry.path), entry.label) for entry in entries]
-    write_atomically(clean, "".join(f"{list_line(*line)}\n" for line in listed if line[0] in usable))
+    lines: list[str] = []
+    for entry in entries:
+        path = os.path.abspath(entry.path)
+        if path in usable:
+            lines.append(f"{list_line(path, entry.label)}\n")
+    write_atomically(clean, "".join(lines))
     return usable, unusable
 
 
@@ -78,11 +82,14 @@ def _frames(path: str) -> Frames:
     """Read a video; runs in a separate process."""
     with open_video(path) as video:
         last = video.num_frames - 1
-        frame = video.read([round(part * last / 4) for part in range(5)])[0]
+        evenly = [round(part * last / 4) for part in range(5)]
+        first, *_ = video.read(evenly)
         video.require_one_size()
-        if problem := video.truncation or _cut_avi(path):
+        problem = video.truncation or _cut_avi(path)
+        if problem:
             raise DataError(problem)
-        return Frames(video.num_frames, frame.shape[1], frame.shape[0])  # the number is exact, as the end has been read
+        height, width, _ = first.shape
+        return Frames(video.num_frames, width, height)  # the number is exact, as the end has been read
 
 
 def _cut_avi(path: str) -> str:
@@ -103,8 +110,11 @@ def content_digest(videos: Mapping[str, Frames]) -> str:
 
     It does not change when videos are moved, reordered or encoded again.
     """
-    lines = sorted(f"{Path(path).stem} {number} {width} {height}" for path, (number, width, height) in videos.items())
-    return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
+    lines: list[str] = []
+    for path, frames in videos.items():
+        lines.append(f"{Path(path).stem} {frames.number} {frames.width} {frames.height}")
+    text = "\n".join(sorted(lines))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def command(args: Sequence[str]) -> None:
@@ -123,7 +133,8 @@ def command(args: Sequence[str]) -> None:
     usable, unusable = check_data(**vars(flags))
     for path, reason in unusable.items():
         print(f"{path}: {reason}")
-    [((width, height), _)] = Counter((video.width, video.height) for video in usable.values()).most_common(1)
+    sizes = Counter((video.width, video.height) for video in usable.values())
+    [((width, height), _)] = sizes.most_common(1)
     frames = sum(video.number for video in usable.values())
     print(f"{len(usable)} videos, {frames} frames, most of {width} × {height} px")
     print(f"digest {content_digest(usable)} of names, frames and sizes")

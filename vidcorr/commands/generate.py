@@ -1,27 +1,43 @@
 """Generate small videos with exact ground truth in the layouts of the benchmarks: no download is needed."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from ..videos.files import require_one_of
 
-SMALL = (64, 64)
-LAYOUTS: dict[str, dict[str, Any]] = {
-    "badja": {"count": 2, "frames": 6, "size": SMALL},
-    "davis": {"count": 2, "frames": 6, "size": SMALL},
-    "got10k": {"count": 2, "frames": 8},
-    "jhmdb": {"count": 2, "frames": 6},
-    "otb": {"count": 2, "frames": 8},
-    "tap_vid": {"count": 2, "frames": 8, "size": SMALL},
-    "videos": {"count": 6, "frames": 8, "size": SMALL},
-    "vip": {"count": 2, "frames": 4},
-    "youtube_vos": {"count": 8, "frames": 11, "size": SMALL},
+SMALL = {"size": (64, 64)}
+
+
+class Layout(NamedTuple):
+    """A small data set.
+
+    Attributes:
+        config: config of its benchmark; empty without a benchmark.
+        count: number of videos.
+        frames: frames per video.
+        scenes: further arguments of its writer, the height and width of frames.
+    """
+
+    config: str
+    count: int
+    frames: int
+    scenes: Mapping[str, tuple[int, int]] = {}
+
+
+LAYOUTS = {
+    "badja": Layout("badja", 2, 6, SMALL),
+    "davis": Layout("davis", 2, 6, SMALL),
+    "got10k": Layout("", 2, 8),
+    "jhmdb": Layout("jhmdb", 2, 6),
+    "otb": Layout("otb_all", 2, 8),
+    "tap_vid": Layout("tap_vid", 2, 8, SMALL),
+    "videos": Layout("", 6, 8, SMALL),
+    "vip": Layout("vip", 2, 4),
+    "youtube_vos": Layout("youtube_vos", 8, 11, SMALL),
 }
-"""Name of a layout, and of its folder → arguments of its writer; `videos` are mp4 files for training."""
-CONFIGS_OF = {"got10k": None, "videos": None, "otb": "otb_all"}
-"""Layout → config of the benchmark, where the names differ; None without a benchmark."""
+"""Name of a layout, and of its folder → its data set; `videos` are mp4 files for training."""
 
 
 def command(args: Sequence[str]) -> None:
@@ -40,8 +56,13 @@ def command(args: Sequence[str]) -> None:
         require_one_of(LAYOUTS, layout=name)
     from ..datasets import generated  # imports torch, which the help need not wait for
 
-    names = flags.layouts or LAYOUTS
-    made = [getattr(generated, f"write_{name}")(flags.folder / name, **LAYOUTS[name]) for name in names]
-    configs = {path: CONFIGS_OF.get(path.name, path.name) for path in made}
-    sets = " ".join(f"{config}={path}" for path, config in configs.items() if config)
-    print(f"{len(made)} data sets in {flags.folder}" + (f"; vidcorr evaluate raw_colour --on {sets}" if sets else ""))
+    names = dict.fromkeys(flags.layouts or LAYOUTS)
+    on: list[str] = []
+    for name in names:
+        layout = LAYOUTS[name]
+        write = getattr(generated, f"write_{name}")
+        folder = write(flags.folder / name, layout.count, frames=layout.frames, **layout.scenes)
+        if layout.config:
+            on.append(f"{layout.config}={folder}")
+    print(f"{len(names)} data sets in {flags.folder}", end="")
+    print(f"; vidcorr evaluate raw_colour --on {' '.join(on)}" if on else "")

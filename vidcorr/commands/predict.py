@@ -45,8 +45,18 @@ def command(args: Sequence[str]) -> None:
     if len(kinds) != 1:
         named = " and ".join(f"--{kind}" for kind in kinds) or "none"
         raise UsageError(f"predict: say what to follow by one of --mask, --box and --points, got {named}")
-    changes = read_changes(flags.change)
+    _predict(flags, kinds[0], read_changes(flags.change), args)
 
+
+def _predict(flags: argparse.Namespace, kind: str, changes: dict[str, Any], args: Sequence[str]) -> None:
+    """Follow the prompts of a kind through the video, and print the files.
+
+    Args:
+        flags: values of the flags.
+        kind: "mask", "box" or "points".
+        changes: changed fields of the protocol.
+        args: the words of the command line, which name the user's classes.
+    """
     gc.disable()  # saves a tenth of the CPU time until the first frame
     from .. import signals
     from ..backbones.trust import allow_named
@@ -59,7 +69,7 @@ def command(args: Sequence[str]) -> None:
     gc.enable()
     allow_named(args)
     with signals.handled():
-        prompts = read_prompts(kinds[0], getattr(flags, kinds[0]))
+        prompts = read_prompts(kind, getattr(flags, kind))
         video = FrameStream(flags.video, flags.frame_rate, flags.start, flags.end, flags.every)
         spec = replace(NetworkSpec.read(flags.model, flags.pretrained), upsample=flags.upsample)
         encoder = spec.build()
@@ -67,12 +77,8 @@ def command(args: Sequence[str]) -> None:
         stride = flags.stride or spec.stride
         extractor = on_device(extractor_for(encoder, prompts[0], stage, stride))
         network = Network.of(encoder)
-        metadata = {
-            "model": flags.model,
-            "checkpoint": spec.spec if Path(spec.spec).is_file() else None,
-            "spec": spec.spec,
-            "weights": network.weights,
-        }
+        checkpoint = spec.spec if Path(spec.spec).is_file() else None
+        metadata = {"model": flags.model, "checkpoint": checkpoint, "spec": spec.spec, "weights": network.weights}
         with signals.deferred():
             content = predict_video(
                 extractor,
@@ -143,13 +149,15 @@ def read_prompts(kind: str, texts: Sequence[str]) -> list[Prompt]:
     whole: list[str] = []
     numbers_of_frame: dict[str, list[str]] = {}
     for text in texts:
-        value, at, frame = text.rpartition("@") if "@" in text else (text, "", "")
+        before, at, frame = text.rpartition("@")
+        value = before if at else text
         is_file = Path(text).exists() or Path(value).suffix.lower() in (".csv", ".txt")
         if kind == "mask" or is_file:
             whole.append(text)
         else:
-            numbers_of_frame.setdefault(at + frame.strip(), []).append(value)
-    for frame, values in numbers_of_frame.items():
-        whole.append(";".join(values) + frame)
+            at_frame = f"@{frame.strip()}" if at else ""
+            numbers_of_frame.setdefault(at_frame, []).append(value)
+    for at_frame, values in numbers_of_frame.items():
+        whole.append(";".join(values) + at_frame)
     arguments: list[dict[str, Any]] = [{kind: text} for text in whole]
     return [read_prompt(**each) for each in arguments]

@@ -65,10 +65,10 @@ def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
             raise DataError(f"{video}: has no frame {indices[-1]}; its last frame is {opened.num_frames - 1}")
         stems = opened.stems
     height, width = images[0].shape[:2]
-    embedded = [
-        {"number": index, "label": stems[index] if stems else str(index), "image": _data_uri(image)}
-        for index, image in zip(indices, images, strict=True)
-    ]
+    embedded = []
+    for index, image in zip(indices, images, strict=True):
+        label = stems[index] if stems else str(index)
+        embedded.append({"number": index, "label": label, "image": _data_uri(image)})
     values = {
         "title": html.escape(video.name),
         "video": _script(shlex.quote(str(video))),
@@ -77,7 +77,8 @@ def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
         "height": str(height),
         "palette": _script(davis_palette().tolist()),
     }
-    page = re.sub(r"\{\{(\w+)\}\}", lambda name: values[name[1]], PAGE.read_text(encoding="utf-8"))
+    template = PAGE.read_text(encoding="utf-8")
+    page = re.sub(r"\{\{(\w+)\}\}", lambda name: values[name[1]], template)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, page)
     return output

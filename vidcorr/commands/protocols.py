@@ -24,23 +24,32 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--benchmark", help="benchmark of the values (default: the first that the source has)")
     flags = parser.parse_args(list(args))
     if flags.name is None:
-        parts = []
-        for kind, protocols in kinds().items():
-            sources = protocols.sources().items()
-            lines = [f"  {name:16} {', '.join(source.values)}\n{'':19}{source.code}" for name, source in sources]
-            parts.append("\n".join([f"{kind}:", *lines]))
-        print("\n\n".join(parts))
+        print("\n\n".join(lists_of_kinds()))
         return
     first = find_protocols(flags.name, flags.benchmark)
     if flags.other is None:
-        print("\n\n".join("\n".join(description(protocol)) for protocol in first.values()))
+        texts = ["\n".join(description(protocol)) for protocol in first.values()]
+        print("\n\n".join(texts))
         return
     second = find_protocols(flags.other, flags.benchmark)
-    if not first.keys() & second.keys():
+    shared = first.keys() & second.keys()
+    if not shared:
         kinds_of_both = f"{flags.name} is for {', '.join(first)}, {flags.other} for {', '.join(second)}"
         raise ValueError(f"{kinds_of_both}: they cannot be compared; name two protocols of one kind")
-    for kind in first.keys() & second.keys():
+    for kind in shared:
         print("\n".join(differences(first[kind], second[kind])))
+
+
+def lists_of_kinds() -> list[str]:
+    """Return a list of the named protocols per kind of labels, with their benchmarks and sources."""
+    lists: list[str] = []
+    for kind, protocols in kinds().items():
+        lines = [f"{kind}:"]
+        for name, source in protocols.sources().items():
+            lines.append(f"  {name:16} {', '.join(source.values)}")
+            lines.append(f"{'':19}{source.code}")
+        lists.append("\n".join(lines))
+    return lists
 
 
 def kinds() -> dict[str, type[EvaluationProtocol]]:
@@ -76,7 +85,9 @@ def find_protocols(name: str, benchmark: str | None) -> dict[str, EvaluationProt
         except ValueError as error:  # another kind may have the name and its changed fields
             refusal = refusal or str(error)
     if not named:
-        known = [source for protocols in kinds().values() for source in protocols.sources()]
+        known: list[str] = []
+        for protocols in kinds().values():
+            known += protocols.sources()
         advice = near(base, known) or "; vidcorr protocols lists them"
         raise ValueError(refusal or f"there is no protocol {base}{advice}")
     return named

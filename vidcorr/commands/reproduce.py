@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..experiments.configured import common_flags, read_changes, read_on
 
 if TYPE_CHECKING:  # pydantic, which a mistake need not wait for
+    from ..experiments.evaluate import Job
     from ..experiments.study import StudyRow
 
 
@@ -38,7 +39,7 @@ def command(args: Sequence[str]) -> None:
             print("\nother published rows (a question mark: a doubt, which published.csv states)\n")
             print(not_repeated(study), end="")
         return
-    wanted = []
+    wanted: list[str] = []
     for entry in configured:
         wanted += evaluations_of(study, entry.name)
     if not any(name in row.published for row in rows for name in wanted):
@@ -50,18 +51,17 @@ def command(args: Sequence[str]) -> None:
         raise ValueError(f"{path} is missing: download {missing[0].download}, then: vidcorr convert FILE {path}")
     if missing:
         print(f"left out for want of weights:\n{listed(study, missing, wanted)}", flush=True)
+    present = [row for row in rows if row not in missing]
     allow_named(args)
-    jobs = {}
+    views = (flags.protocol, changes, flags.stage, flags.stride)
+    jobs: dict[Job, PrintedScores] = {}
     for entry in configured:
         benchmark = entry.build(limit_sequences=flags.limit)
         for evaluation in evaluations_of(study, entry.name):
-            for row in rows:
-                if row in missing or evaluation not in row.published:
-                    continue
-                printed = PrintedScores(row.name, study.printed(row, evaluation))
-                views = (flags.protocol, changes, flags.stage, flags.stride)
-                for job in jobs_of(row, evaluation, benchmark, *views):
-                    jobs[job] = printed
+            for row in present:
+                if evaluation in row.published:
+                    printed = PrintedScores(row.name, study.printed(row, evaluation))
+                    jobs |= dict.fromkeys(jobs_of(row, evaluation, benchmark, *views), printed)
     repeat(jobs, flags.output, fields=not flags.no_fields)
 
 

@@ -33,7 +33,9 @@ def command(args: Sequence[str]) -> None:
     result = _scored(flags)
     result.print()
     if flags.json is not None:
-        scores = {name: None if math.isnan(value) else value for name, value in flat_scores(result).items()}
+        scores: dict[str, float | None] = {}
+        for name, value in flat_scores(result).items():
+            scores[name] = None if math.isnan(value) else value
         write_atomically(flags.json, json.dumps(scores, indent=1) + "\n")
     if flags.output is not None:
         result.save(flags.output)
@@ -84,11 +86,14 @@ def _scored(flags: argparse.Namespace) -> Result:
         return score_tracks(flags.truth, flags.predictions, flags.tracks)
     from . import score_masks
 
+    videos = None
+    if flags.list is not None:
+        videos = read_names(flags.list, "name a file with one video per line")
     return score_masks.score(
         flags.truth,
         flags.predictions,
         flags.rules or DEFAULT_RULES,
-        videos=read_names(flags.list, "name a file with one video per line") if flags.list else None,
+        videos=videos,
         meta=flags.meta,
         unseen=_unseen(flags),
         keep_ends=flags.keep_ends,
@@ -134,8 +139,12 @@ def _flag(name: str) -> str:
 
 def _unseen(flags: argparse.Namespace) -> set[str]:
     """Return unseen videos or categories: names, names in files, and categories that --trained-meta lacks."""
-    words = [read_names(Path(word), "") if Path(word).is_file() else [word] for word in flags.unseen]
-    names = {name for listed in words for name in listed}
+    names: set[str] = set()
+    for word in flags.unseen:
+        if Path(word).is_file():
+            names.update(read_names(Path(word), ""))
+        else:
+            names.add(word)
     if flags.meta is None and (names or flags.trained_meta):
         raise ValueError("score: --trained-meta and --unseen need --meta, which gives each object's video and category")
     if flags.rules != "youtube-vos" or flags.meta is None:
@@ -152,4 +161,8 @@ def _unseen(flags: argparse.Namespace) -> set[str]:
 
 
 def _categories(meta: Path) -> set[str]:
-    return {str(thing.get("category")) for video in read_videos(meta).values() for thing in video["objects"].values()}
+    """Return the categories of all objects in a metadata file."""
+    categories: set[str] = set()
+    for video in read_videos(meta).values():
+        categories.update(str(entry.get("category")) for entry in video["objects"].values())
+    return categories

@@ -60,28 +60,33 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each video")
     rows: list[Row] = []
     is_badja = (Path(truth).expanduser() / "joint_annotations").is_dir()
-    for sequence in Badja(truth) if is_badja else TapVid(truth):
+    reader = Badja if is_badja else TapVid
+    for sequence in reader(truth):
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         tracks, occluded = _predicted(folder, sequence, queries, query_mode)
         areas = None
         if sequence.masks:
             areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
-        pixel = sequence.size[1] / RASTER, sequence.size[0] / RASTER
+        height, width = sequence.size
+        pixel = width / RASTER, height / RASTER
         with errors_at(sequence.name):
             counts = track_measures(queries, occluded, tracks, query_mode, pixel=pixel, areas=areas, further=True)
         values = {"Queries": len(queries), **track_scores([counts])}
         rows.append(Row(video=sequence.name, values=values, counts=counts))
-
-    def of_returns(some: Sequence[Row]) -> dict[str, float]:
-        return returns_scores([row.counts for row in some])
-
     scores = track_scores([row.counts for row in rows])
-    in_pixels = {key: scores.pop(key) for key in ("median_error",) if key in scores}
-    returns = of_returns(rows)
+    data: dict[str, Any] = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth}
+    if "median_error" in scores:
+        data["median_error"] = scores.pop("median_error")  # pixels, not a fraction
+    returns = _returns_of(rows)
+    data["redetection"] = returns
     scores["AJ_RD"] = returns["AJ_RD"]
-    without = {"AJ_RD": leave_one_out(rows, of_returns).get("AJ_RD", {})}
-    data = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth, **in_pixels, "redetection": returns}
+    without = {"AJ_RD": leave_one_out(rows, _returns_of).get("AJ_RD", {})}
     return result_of("tap_vid", predictions, rows, scores, data, without)
+
+
+def _returns_of(rows: Sequence[Row]) -> dict[str, float]:
+    """Return the scores of points that come back, from rows of videos."""
+    return returns_scores([row.counts for row in rows])
 
 
 def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:
@@ -105,13 +110,15 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
     data = {"rules": {"name": rules, "source": BOX_SOURCES[rules]}, "truth": truth}
     if rules == "otb":
         rows = _otb_rows(Path(truth).expanduser(), folder)
-        return result_of("otb", predictions, rows, one_pass_scores([row.counts["curves"] for row in rows]), data)
+        scores = one_pass_scores([row.counts["curves"] for row in rows])
+        return result_of("otb", predictions, rows, scores, data)
     rows = _got10k_rows(Path(truth).expanduser(), folder)
+    return result_of("got10k", predictions, rows, _overlaps_of(rows), data, leave_one_out(rows, _overlaps_of))
 
-    def scores_of(some: Sequence[Row]) -> dict[str, float]:
-        return overlap_scores([row.counts["overlaps"] for row in some])
 
-    return result_of("got10k", predictions, rows, scores_of(rows), data, leave_one_out(rows, scores_of))
+def _overlaps_of(rows: Sequence[Row]) -> dict[str, float]:
+    """Return GOT-10k's scores from rows of sequences."""
+    return overlap_scores([row.counts["overlaps"] for row in rows])
 
 
 def _otb_rows(truth: Path, folder: Path) -> list[Row]:
@@ -162,9 +169,12 @@ def _box_file(folder: Path, name: str) -> Path:
     Raises:
         DataError: if there are none, or several.
     """
-    names = dict.fromkeys((name, re.sub("-([0-9]+)$", r".\1", name)))  # GOT-10k's toolkit writes Jogging.1.txt
-    places = [place for each in names for place in (f"{each}/boxes.csv", f"{each}.txt", f"{each}.csv")]
-    files = [folder / place for place in places if (folder / place).is_file()]
+    by_toolkit = re.sub("-([0-9]+)$", r".\1", name)  # GOT-10k's toolkit writes Jogging.1.txt
+    files: list[Path] = []
+    for each, ending in product(dict.fromkeys((name, by_toolkit)), ("/boxes.csv", ".txt", ".csv")):
+        file = folder / f"{each}{ending}"
+        if file.is_file():
+            files.append(file)
     if not files:
         raise DataError(f"{folder / name}.txt: no such file; every sequence needs a file of boxes")
     if len(files) > 1:
@@ -186,23 +196,30 @@ def _predicted(
     """Return the predicted tracks (N, T, 2) in pixels of 256 × 256, and their occlusion (N, T)."""
     archive = folder / f"{sequence.name}.npz"
     table = folder / sequence.name / "points.csv"
-    if not table.is_file():
-        try:
-            with np.load(archive, allow_pickle=False) as arrays:
-                tracks = arrays["tracks"]
-                occluded = arrays["occluded"]
-            queries.check(tracks, occluded)
-        except (KeyError, ValueError, OSError) as error:
-            needed = f"needs arrays tracks and occluded of {query_mode} queries"
-            raise DataError(f"{archive}: {needed} (or {table}): {error}") from error
-        return tracks, occluded
-    if query_mode != "first":
-        raise DataError(f"{table}: strided queries need an .npz; a CSV holds one track for each name")
+    if table.is_file():
+        if query_mode != "first":
+            raise DataError(f"{table}: strided queries need an .npz; a CSV holds one track for each name")
+        return _tracks_of_table(table, sequence, [sequence.tracks[index] for index in queries.track])
+    try:
+        with np.load(archive, allow_pickle=False) as arrays:
+            tracks = arrays["tracks"]
+            occluded = arrays["occluded"]
+        queries.check(tracks, occluded)
+    except (KeyError, ValueError, OSError) as error:
+        needed = f"needs arrays tracks and occluded of {query_mode} queries"
+        raise DataError(f"{archive}: {needed} (or {table}): {error}") from error
+    return tracks, occluded
+
+
+def _tracks_of_table(
+    table: Path, sequence: PointSequence, names: Sequence[str]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read the tracks of these names, and their occlusion, from a table with pixels of the video."""
     points = read_track_table(table)
     frames = sorted({frame for _, frame in points})
-    names = [sequence.tracks[index] for index in queries.track]
     lines = list(product(names, frames))
     if len(frames) != sequence.num_frames or not points.keys() >= set(lines):
         raise DataError(f"{table}: expected a line for each of {sequence.num_frames} frames and {len(names)} tracks")
     values = np.array([points[line] for line in lines], float).reshape(len(names), sequence.num_frames, 3)
-    return values[..., :2] * (RASTER / np.array(sequence.size[::-1])), values[..., 2] == 1
+    pixel = RASTER / np.array(sequence.size[::-1])
+    return values[..., :2] * pixel, values[..., 2] == 1

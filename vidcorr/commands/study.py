@@ -54,7 +54,9 @@ def _shell_line(step: Command) -> str:
 def run_line(line: Sequence[Command]) -> Command | None:
     """Run the commands of a line that have no result; return the first that fails, after which none runs, or None."""
     missing = [step for step in line if step.evaluation and step.result is None]
-    needed = {folder for step in missing for folder in step.needs}
+    needed: set[Path] = set()
+    for step in missing:
+        needed.update(step.needs)
     for step in line:
         is_needed = step in missing if step.evaluation else step.output in needed
         if is_needed and _run(step.words) != 0:

@@ -16,6 +16,18 @@ FORMATS = {"md": "md", "csv": "csv", "tex": "tex", "latex": "tex"}
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr table`; a user's mistake raises ValueError or OSError."""
+    flags = _parser().parse_args(list(args))
+    if (flags.name or flags.intervals) and not flags.paper:
+        raise ValueError("table: --name and --intervals belong to --paper; without it, NAME=FOLDER names a row")
+    if flags.history:
+        _print_history(flags)
+    elif flags.page is not None:
+        _write_page(flags)
+    else:
+        _print_table(flags)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vidcorr table", description=__doc__)
     folders = "folder of results, or a folder above; with NAME=, its seeds and folders of the same NAME are a row"
     parser.add_argument("folders", nargs="+", metavar="[NAME=]FOLDER", help=folders)
@@ -35,21 +47,22 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--study", metavar="FILE", help=study)
     page = "write the results beside published ones as a page, DIR/results.html, instead of a printed table"
     parser.add_argument("--page", metavar="DIR", help=page)
-    flags = parser.parse_args(list(args))
-    if (flags.name or flags.intervals) and not flags.paper:
-        raise ValueError("table: --name and --intervals belong to --paper; without it, NAME=FOLDER names a row")
-    if flags.history:
-        if flags.paper or flags.study or flags.base or flags.published or flags.page:
-            raise ValueError("table --history: prints CSV; it takes folders and --score only")
+    return parser
 
-        from ..experiments.history import history_rows
-        from ..videos.files import csv_of_records
 
-        print(csv_of_records(history_rows(flags.folders, flags.score)), end="")
-        return
-    if flags.page is not None:
-        _write_page(flags)
-        return
+def _print_history(flags: argparse.Namespace) -> None:
+    """Print the scores of all evaluations within trainings."""
+    if flags.paper or flags.study or flags.base or flags.published or flags.page:
+        raise ValueError("table --history: prints CSV; it takes folders and --score only")
+
+    from ..experiments.history import history_rows
+    from ..videos.files import csv_of_records
+
+    print(csv_of_records(history_rows(flags.folders, flags.score)), end="")
+
+
+def _print_table(flags: argparse.Namespace) -> None:
+    """Print the table of a study or of results in folders."""
     table = _study(flags) if flags.study else _gathered(flags)
     if not flags.paper:
         from ..results.rendering import render

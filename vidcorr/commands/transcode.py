@@ -73,11 +73,13 @@ def transcode(
         OSError: if the destination cannot be written.
     """
     form = form or OutputFormat()
-    source, destination = Path(source).expanduser(), Path(destination).expanduser()
+    source = Path(source).expanduser()
+    destination = Path(destination).expanduser()
     entries = list_videos(source, strict=False)
     outputs = plan(source, entries, destination)
     _claim(destination, form)
-    written, failed = 0, dict[Path, str]()
+    written = 0
+    failed: dict[Path, str] = {}
     try:
         with closing(in_processes(partial(_run, form), list(outputs.items()), workers, SECONDS, "transcode")) as jobs:
             for (path, _), outcome in jobs:
@@ -89,12 +91,13 @@ def transcode(
         for output in outputs.values():
             remove(partial_path(output))
     if source.is_file():
-        lines = [
-            list_line(os.path.join(".", os.path.relpath(outputs[path], destination)), entry.label)
-            for entry in entries
-            if (path := _absolute(entry.path)) not in failed
-        ]
-        write_atomically(destination / source.name, "".join(f"{line}\n" for line in lines))
+        lines: list[str] = []
+        for entry in entries:
+            path = _absolute(entry.path)
+            if path not in failed:
+                relative = os.path.join(".", os.path.relpath(outputs[path], destination))
+                lines.append(f"{list_line(relative, entry.label)}\n")
+        write_atomically(destination / source.name, "".join(lines))
     return written, failed
 
 
@@ -167,7 +170,8 @@ def write_video(video: OpenedVideo, path: Path, form: OutputFormat) -> None:
     options = {"crf": str(form.crf), "preset": "veryfast", "tune": "fastdecode"}
     with closing(Mp4Writer(path, rate, form.key_interval, "b-pyramid=none", **options)) as writer:
         for count, frame in enumerate(_resized(video, form.short_side)):
-            frame.pts, frame.time_base = count, 1 / rate
+            frame.pts = count
+            frame.time_base = 1 / rate
             frame.pict_type = 0  # the encoder chooses, not the source
             writer.encode(frame)
 
@@ -176,14 +180,20 @@ def _resized(video: OpenedVideo, short_side: int) -> Iterator["av.VideoFrame"]:
     """Iterate over all frames in yuv420p, scaled down to a short side; the first frame sets the size, which is even."""
     from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
-    reformat, size = reformatter(), list[int]()
+    reformat = reformatter()
+    size: tuple[int, int] | None = None
     options: dict[str, Any] = {"interpolation": Interpolation.BICUBIC, "dst_color_range": ColorRange.MPEG}
     for frame in _upright(video):
-        sides = frame.width, frame.height
-        scale = min(1.0, short_side / min(sides))
-        size = size or [2 * max(1, min(round(side * scale / 2), side // 2)) for side in sides]
+        if size is None:
+            scale = min(1.0, short_side / min(frame.width, frame.height))
+            size = _even(frame.width, scale), _even(frame.height, scale)
         of_rgb = {"dst_colorspace": Colorspace.ITU601} if frame.colorspace == _RGB else {}
         yield reformat(frame, *size, "yuv420p", **options, **of_rgb)
+
+
+def _even(side: int, scale: float) -> int:
+    """Return a scaled side in even pixels, at least 2 and never enlarged."""
+    return 2 * max(1, min(round(side * scale / 2), side // 2))
 
 
 def _upright(video: OpenedVideo) -> Iterator["av.VideoFrame"]:
@@ -192,8 +202,9 @@ def _upright(video: OpenedVideo) -> Iterator["av.VideoFrame"]:
 
     if isinstance(video, VideoFile):
         for frame in video.decode():
-            is_turned = "DISPLAYMATRIX" in frame.side_data
-            yield av.VideoFrame.from_ndarray(video.to_rgb(frame), format="rgb24") if is_turned else frame
+            if "DISPLAYMATRIX" in frame.side_data:
+                frame = av.VideoFrame.from_ndarray(video.to_rgb(frame), format="rgb24")
+            yield frame
         return
     size = None
     for index, image in enumerate(video.frames()):

@@ -5,14 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..videos.files import DataError, partial_path, unfinished
-
-if TYPE_CHECKING:  # it imports torch, which would delay the help
-    from ..datasets.tap_vid import PointSequence
 
 
 def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
@@ -35,15 +31,16 @@ def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
 
     folder = Path(destination)
     folder.mkdir(parents=True, exist_ok=True)
-    if present := sorted(folder.glob("*.npz")):
+    present = sorted(folder.glob("*.npz"))
+    if present:
         raise DataError(f"{folder}: holds {present[0].name} already; name an empty folder")
-    return [_write(sequence, folder / f"{sequence.name}.npz") for sequence in read_sets(Path(source).expanduser())]
-
-
-def _write(sequence: PointSequence, path: Path) -> Path:
-    with unfinished(path, partial_path(path)) as temporary, temporary.open("wb") as file:
-        np.savez(file, video=sequence.stored_frames(), points=sequence.points, occluded=sequence.occluded)
-    return path
+    written: list[Path] = []
+    for sequence in read_sets(Path(source).expanduser()):
+        path = folder / f"{sequence.name}.npz"
+        with unfinished(path, partial_path(path)) as temporary, temporary.open("wb") as file:
+            np.savez(file, video=sequence.stored_frames(), points=sequence.points, occluded=sequence.occluded)
+        written.append(path)
+    return written
 
 
 def command(args: Sequence[str]) -> None:
