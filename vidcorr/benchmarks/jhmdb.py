@@ -15,7 +15,7 @@ from ..functional import PropagationProtocol
 from ..metrics.keypoints import keypoint_distances, pck_counts, pck_of_joints, pck_scores
 from ..results.page import Chart
 from ..results.pictures import overlay_joints
-from ..results.pictures.overlays import Curve
+from ..results.pictures.animations import Curve
 from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker, PointCoding
 from ..tracking.record import PredictionTable, RunWriter, files_with_tables, fixed

@@ -22,7 +22,7 @@ from ..functional.propagation.coding import Size, resize_images
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
 from ..results.pictures import Picture, overlay_masks
-from ..results.pictures.overlays import Curve, reduced
+from ..results.pictures.animations import Curve, reduced
 from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks, RunWriter, SequenceWriter

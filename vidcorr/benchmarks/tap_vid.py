@@ -27,7 +27,8 @@ from ..metrics.point_tracking import (
     undefined_measures,
 )
 from ..results.page import Chart
-from ..results.pictures.overlays import Curve, SequenceAnimation, distinct_colours, overlay_tracks
+from ..results.pictures.animations import Curve, SequenceAnimation
+from ..results.pictures.overlays import distinct_colours, overlay_tracks
 from ..results.result import Result, Row
 from ..tracking.point_tracker import PointTracker
 from ..tracking.record import RunWriter, SequenceWriter

@@ -15,7 +15,7 @@ from ..datasets.vip import PartSequence
 from ..functional import PropagationProtocol
 from ..functional.propagation.coding import Size
 from ..metrics.parts import ap_scores, class_areas, iou_scores, match_instances
-from ..results.pictures.overlays import Curve
+from ..results.pictures.animations import Curve
 from ..results.result import Row
 from ..tracking.label_tracker import TrackedFrame
 from ..tracking.record import RunWriter

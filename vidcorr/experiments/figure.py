@@ -15,6 +15,7 @@ from ..benchmarks.vip import PartVideo
 from ..datasets import BoxSequence, FrameSequence, KeypointSequence, MaskSequence, PointSequence
 from ..datasets.jhmdb import JOINTS
 from ..errors import near
+from ..results.pictures.animations import reduced
 from ..results.pictures.figure import FigureBlock
 from ..results.pictures.overlays import (
     Picture,
@@ -25,7 +26,6 @@ from ..results.pictures.overlays import (
     overlay_joints,
     overlay_masks,
     overlay_tracks,
-    reduced,
 )
 from ..results.records import last_evaluations, results_in
 from ..results.result import Result

@@ -18,7 +18,7 @@ from typing import Literal
 from ..videos.files import write_atomically
 from ..videos.palettes import davis_palette
 from .checked import Json, plain
-from .pictures.overlays import TRUTH_SUFFIX, Curve, plain_curves
+from .pictures.animations import TRUTH_SUFFIX, Curve, plain_curves
 from .published import published_beside
 from .result import Result, Row
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, Difference, difference

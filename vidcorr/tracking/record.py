@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ..datasets.records import FrameSequence
 from ..results.page import write_report
-from ..results.pictures.overlays import Curve, Picture, SequenceAnimation, contact_sheet, evenly_spaced, write_picture
+from ..results.pictures.animations import Curve, SequenceAnimation
+from ..results.pictures.overlays import Picture, contact_sheet, evenly_spaced, write_picture
 from ..results.result import Result
 from ..videos.files import csv_text, write_atomically, write_ids
 from ..videos.mp4 import Mp4Writer

@@ -22,7 +22,7 @@ from vidcorr.backbones import build_feature_extractor
 from vidcorr.metrics import boundary_accuracy, region_similarity
 from vidcorr.results.page import Chart, scores_by_sequence, write_report
 from vidcorr.results.pictures import overlay_masks
-from vidcorr.results.pictures.overlays import reduced
+from vidcorr.results.pictures.animations import reduced
 from vidcorr.results.result import Evaluated, Result, Row, Shown
 from vidcorr.tracking import record
 

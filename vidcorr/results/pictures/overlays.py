@@ -1,29 +1,30 @@
-"""Frames with labels drawn over them: masks, boxes, points, joints, tracks; contact sheets, and animations of these."""
+"""Frames with labels drawn over them: masks, boxes, points, joints and tracks; contact sheets of them."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ...videos.files import write_atomically
 from ...videos.palettes import davis_palette
 
 Picture = NDArray[np.uint8]
 """An image for people, `(H, W, 3)` uint8 RGB."""
 Colour = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""
+Label = tuple[str, Sequence[int], Colour]
+"""Text, its place x, y in pixels, and its colour."""
 
 DAVIS_COLOURS = davis_palette()
-DARK, LIGHT = (0, 0, 0), (255, 255, 255)
-TRUTH, FOUND = LIGHT, (230, 40, 40)
+DARK: Colour = (0, 0, 0)
+LIGHT: Colour = (255, 255, 255)
+TRUTH = LIGHT
+FOUND: Colour = (230, 40, 40)
 
 DISTINCT_COLOURS: list[Colour] = [
     (230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (240, 50, 230), (70, 240, 240),
@@ -68,17 +69,21 @@ def overlay_masks(
     Returns:
         uint8 RGB `(H, W, 3)`.
     """
-    picture, ids = as_picture(frame), mask.cpu().numpy()
+    picture = as_picture(frame)
+    ids = mask.cpu().numpy()
     inside = ids > 0
     tints = colours.astype(np.float32)[ids[inside]]
     picture[inside] = (0.55 * picture[inside] + 0.45 * tints).round().astype(np.uint8)
-    labels = []
+    labels: list[Label] = []
     for number in np.unique(ids[inside]).tolist():
-        outline, _ = cv2.findContours((ids == number).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        for colour, width in _strokes(picture, colours[number].tolist()):
+        of_object = (ids == number).astype(np.uint8)
+        outline, _ = cv2.findContours(of_object, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        bright = colours[number].tolist()
+        for colour, width in _strokes(picture, bright):
             cv2.drawContours(picture, outline, -1, colour, width, cv2.LINE_AA)
         largest = max(outline, key=cv2.contourArea)[:, 0]
-        labels.append((str(number), largest[largest[:, 1].argmin()], colours[number].tolist()))
+        top = largest[largest[:, 1].argmin()]
+        labels.append((str(number), top, bright))
     return _labelled(picture, labels) if labelled else picture
 
 
@@ -95,13 +100,17 @@ def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Seq
     Returns:
         uint8 RGB `(H, W, 3)`.
     """
-    picture, boxes = as_picture(frame), np.asarray(boxes)
-    first, last = (_pixels(corner, picture) for corner in (boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - 1))
-    finite = np.flatnonzero(np.isfinite(boxes).all(1)).tolist()
-    for index in finite:
+    picture = as_picture(frame)
+    boxes = np.asarray(boxes)
+    first = _pixels(boxes[:, :2], picture)
+    last = _pixels(boxes[:, :2] + boxes[:, 2:] - 1, picture)
+    texts: list[Label] = []
+    for index in np.flatnonzero(np.isfinite(boxes).all(1)).tolist():
         for colour, width in _strokes(picture, colours[index]):
             cv2.rectangle(picture, first[index], last[index], colour, width, cv2.LINE_AA)
-    return _labelled(picture, [(labels[k], first[k], colours[k]) for k in finite] if labels else [])
+        if labels:
+            texts.append((labels[index], first[index], colours[index]))
+    return _labelled(picture, texts)
 
 
 def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.float64] | None = None) -> Picture:
@@ -115,8 +124,13 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
     Returns:
         uint8 RGB `(H, W, 3)`.
     """
-    boxes = [found] if truth is None else [truth, found]
-    return draw_boxes(frame, np.stack(boxes) - (1, 1, 0, 0), (TRUTH, FOUND)[-len(boxes) :])
+    boxes = [found]
+    colours = [FOUND]
+    if truth is not None:
+        boxes = [truth, found]
+        colours = [TRUTH, FOUND]
+    zero_based = np.stack(boxes) - (1, 1, 0, 0)
+    return draw_boxes(frame, zero_based, colours)
 
 
 def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Sequence[Colour]) -> Picture:
@@ -134,11 +148,12 @@ def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Seq
     picture = as_picture(frame)
     unit = thickness_of(picture)
     places = _pixels(found.numpy()[:, :2], picture)
-    shown = np.flatnonzero(~found[:, 0].isnan().numpy()).tolist()
-    for index in shown:
+    labels: list[Label] = []
+    for index in np.flatnonzero(~found[:, 0].isnan().numpy()).tolist():
         for radius, colour in ((unit + 2, DARK), (unit + 1, LIGHT), (unit, colours[index])):
             cv2.circle(picture, places[index], radius, colour, -1, cv2.LINE_AA)
-    return _labelled(picture, [(names[index], places[index], LIGHT) for index in shown])
+        labels.append((names[index], places[index], LIGHT))
+    return _labelled(picture, labels)
 
 
 def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
@@ -189,15 +204,8 @@ def overlay_tracks(
         uint8 RGB `(H, W, 3)`.
     """
     picture = as_picture(frame)
-    mean, unit = picture.reshape(-1, 3).mean(0), thickness_of(picture)
-    tails = slice(max(0, t - TAIL), t + 1)
-    for track, hidden, colour in zip(points[:, tails] - 0.5, occluded[:, tails], colours, strict=True):
-        places = _pixels(track, picture)
-        far = np.abs(np.diff(places, axis=0)).max(1, initial=0) > JUMP * max(picture.shape)
-        for step in np.flatnonzero(~far & ~hidden[1:] & ~hidden[:-1]).tolist():
-            age = (len(places) - 2 - step) / TAIL  # the end of a tail is faint
-            faded = ((1 - 0.8 * age) * np.array(colour) + 0.8 * age * mean).round().tolist()
-            cv2.line(picture, places[step], places[step + 1], faded, unit, cv2.LINE_AA)
+    unit = thickness_of(picture)
+    _draw_tails(picture, points, occluded, t, colours)
     places = _pixels(points[:, t] - 0.5, picture)
     if truth is not None and truth_occluded is not None:
         true = _pixels(truth[:, t] - 0.5, picture)
@@ -212,6 +220,24 @@ def overlay_tracks(
     return picture
 
 
+def _draw_tails(
+    picture: Picture, points: NDArray[np.float64], occluded: NDArray[np.bool_], t: int, colours: Sequence[Colour]
+) -> None:
+    """Draw the last steps of the tracks into an image; the arguments are those of `overlay_tracks`."""
+    unit = thickness_of(picture)
+    mean = picture.reshape(-1, 3).mean(0)
+    tails = slice(max(0, t - TAIL), t + 1)
+    for track, hidden, colour in zip(points[:, tails] - 0.5, occluded[:, tails], colours, strict=True):
+        places = _pixels(track, picture)
+        lengths = np.abs(np.diff(places, axis=0)).max(1, initial=0)
+        is_near = lengths <= JUMP * max(picture.shape)
+        for step in np.flatnonzero(is_near & ~hidden[1:] & ~hidden[:-1]).tolist():
+            age = (len(places) - 2 - step) / TAIL  # the end of a tail is faint
+            faint = 0.8 * age
+            faded = (1 - faint) * np.array(colour) + faint * mean
+            cv2.line(picture, places[step], places[step + 1], faded.round().tolist(), unit, cv2.LINE_AA)
+
+
 def thickness_of(picture: Picture) -> int:
     """Return the width of lines in an image, pixels: 2 at 240p, 4 at 480p, 9 at 1080p."""
     return max(2, round(min(picture.shape[:2]) / 120))
@@ -221,27 +247,33 @@ def _strokes(picture: Picture, colour: Colour) -> tuple[tuple[Colour, int], tupl
     """Return (colour, width) of a wide dark stroke and of the bright stroke on it."""
     unit = thickness_of(picture)
     bright = max(2, round(0.7 * unit))
-    return (DARK, bright + 2 * max(1, round(unit / 4))), (colour, bright)
+    edge = max(1, round(unit / 4))
+    return (DARK, bright + 2 * edge), (colour, bright)
 
 
 def _pixels(points: NDArray[Any], picture: Picture) -> list[tuple[int, int]]:
     """Return x, y `(N, 2)` as integer pixels for OpenCV; non-finite and far points lie outside the image."""
     limit = 4 * max(picture.shape)  # OpenCV's coordinates have 32 bits
-    pixels = np.clip(np.nan_to_num(points, nan=-limit), -limit, limit).round().astype(int)
+    finite = np.nan_to_num(points, nan=-limit)
+    pixels = np.clip(finite, -limit, limit).round().astype(int)
     return [(x, y) for x, y in pixels.tolist()]
 
 
-def _labelled(picture: Picture, labels: Iterable[tuple[str, Sequence[int], Colour]]) -> Picture:
+def _labelled(picture: Picture, labels: Iterable[Label]) -> Picture:
     """Write texts with dark outlines, above and to the right of their places, shifted to stay inside the image."""
-    unit, image = thickness_of(picture), Image.fromarray(picture)
+    unit = thickness_of(picture)
+    edge = max(1, unit // 3)
+    height, width, _ = picture.shape
+    image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    style: dict[str, Any] = {"font": ImageFont.load_default(size=3.5 * unit + 2), "anchor": "ls"}
+    style: dict[str, Any] = {"font": ImageFont.load_default(size=3.5 * unit + 2), "anchor": "ls", "stroke_width": edge}
     for text, (x, y), colour in labels:
-        at, width = (int(x) + 2 * unit, int(y) - 2 * unit), max(1, unit // 3)
-        _, top, right, bottom = draw.textbbox(at, text, stroke_width=width, **style)
-        left = max(width, at[0] - max(0, right - picture.shape[1]))
-        line = at[1] + max(0, -top) - max(0, bottom - picture.shape[0])
-        draw.text((left, line), text, fill=tuple(colour), stroke_width=width, stroke_fill=DARK, **style)
+        left = int(x) + 2 * unit
+        line = int(y) - 2 * unit
+        _, top, right, bottom = draw.textbbox((left, line), text, **style)
+        left = max(edge, left - max(0, right - width))
+        line += max(0, -top) - max(0, bottom - height)
+        draw.text((left, line), text, fill=tuple(colour), stroke_fill=DARK, **style)
     return np.array(image)
 
 
@@ -260,9 +292,12 @@ def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, g
     pictures = [resized(picture, width) for picture in pictures]
     height = max(picture.shape[0] for picture in pictures)
     rows = -(-len(pictures) // columns)
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    size = (rows * (height + gap) - gap, columns * (width + gap) - gap, 3)
+    sheet = np.full(size, 255, np.uint8)
     for index, picture in enumerate(pictures):
-        y, x = index // columns * (height + gap), index % columns * (width + gap)
+        row, column = divmod(index, columns)
+        y = row * (height + gap)
+        x = column * (width + gap)
         sheet[y : y + picture.shape[0], x : x + width] = picture
     return sheet
 
@@ -308,77 +343,11 @@ def write_picture(path: str | Path, picture: Picture) -> None:
 
 def evenly_spaced(length: int, count: int) -> list[int]:
     """Return at most `count` different frame indices from the first to the last of `length` frames."""
-    return sorted({round(index * (length - 1) / max(count - 1, 1)) for index in range(count)})
+    step = max(count - 1, 1)
+    return sorted({round(index * (length - 1) / step) for index in range(count)})
 
 
 def resized(picture: Picture, width: int) -> Picture:
     """Resize an image to another width, its aspect kept."""
     height = round(picture.shape[0] * width / picture.shape[1])
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
-
-
-FRAMES, COLUMNS, WIDTH = 32, 8, 320
-TRUTH_SUFFIX = ".truth.webp"
-"""Suffix of the image with the ground truth."""
-
-Curve = tuple[Sequence[float], Sequence[float]]
-"""Positions along the axis, and the values at them; an unknown value is NaN."""
-
-
-class SequenceAnimation:
-    """Up to 32 frames of a sequence, side by side in an image that the report plays, and its curves.
-
-    Files: `animations/[<kind>/]<sequence>.webp`, `.json` next to it, and `.truth.webp` with the ground truth if any
-    frame has it; frames without ground truth are grey in it.
-
-    Args:
-        folder: folder of the run.
-        sequence: name of the sequence.
-        num_frames: number of frames of the sequence; the frames shown are evenly spaced.
-        kind: subfolder, if a sequence is followed in several ways.
-
-    Attributes:
-        chosen: numbers of the frames shown; `add` takes these frames.
-    """
-
-    def __init__(self, folder: Path, sequence: str, num_frames: int, kind: str = "") -> None:
-        self._path = folder / "animations" / kind / f"{sequence}.webp"
-        self.chosen = evenly_spaced(num_frames, FRAMES)
-        columns = min(COLUMNS, num_frames)
-        self._metadata = {"sequence": sequence, "kind": kind, "columns": columns, "frames": self.chosen}
-        self._pictures: list[Picture] = []
-        self._truths: list[Picture | None] = []
-
-    def add(self, picture: Picture, truth: Picture | None = None) -> None:
-        """Add the next chosen frame, uint8 `(H, W, 3)`, and its ground truth; None if unknown."""
-        self._pictures.append(resized(picture, WIDTH))
-        self._truths.append(None if truth is None else resized(truth, WIDTH))
-
-    def close(self, curves: Mapping[str, Curve] | None = None) -> None:
-        """Write the image, and the curves over all frames of the sequence."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        images = {".webp": self._pictures}
-        if any(truth is not None for truth in self._truths):
-            unknown = np.full_like(self._pictures[0], 128)
-            images[TRUTH_SUFFIX] = [unknown if truth is None else truth for truth in self._truths]
-        for suffix, pictures in images.items():
-            sheet = contact_sheet(pictures, columns=min(COLUMNS, len(pictures)), width=WIDTH, gap=0)
-            Image.fromarray(sheet).save(self._path.with_suffix(suffix), quality=70, method=2)
-        size = [WIDTH, self._pictures[0].shape[0]]
-        metadata = self._metadata | {"size": size, "curves": plain_curves(curves or {})}
-        write_atomically(self._path.with_suffix(".json"), json.dumps(metadata) + "\n")
-
-
-def reduced(frame: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a frame, uint8 `(3, H, W)`, and its ids `(H, W)`, resized to an animation's width: faster to draw."""
-    size = (round(frame.shape[1] * WIDTH / frame.shape[2]), WIDTH)
-    small = F.interpolate(frame[None].cpu(), size, mode="bilinear", antialias=True)[0]
-    return small, F.interpolate(mask[None, None].cpu(), size, mode="nearest-exact")[0, 0]
-
-
-def plain_curves(curves: Mapping[str, Curve]) -> dict[str, list[list[float | None]]]:
-    """Return curves for JSON, with null for NaN."""
-    return {
-        name: [[None if value != value else round(float(value), 4) for value in values] for values in curve]
-        for name, curve in curves.items()
-    }

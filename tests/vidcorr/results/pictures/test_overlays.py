@@ -1,6 +1,5 @@
-"""Labels drawn over frames: masks, boxes, tracks; animations and overlay videos."""
+"""Labels drawn over frames: masks, boxes, tracks; overlay videos."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from PIL import Image
 
 from vidcorr.results.pictures import overlay_masks, write_picture
 from vidcorr.results.pictures.figure import write_figure
-from vidcorr.results.pictures.overlays import SequenceAnimation, draw_boxes, overlay_tracks
+from vidcorr.results.pictures.overlays import draw_boxes, overlay_tracks
 from vidcorr.videos.mp4 import Mp4Writer
 
 GREY = torch.full((3, 120, 160), 128, dtype=torch.uint8)
@@ -73,20 +72,6 @@ def test_a_hidden_point_has_a_cross_and_no_tail():
 def test_points_that_are_not_finite_or_far_away_are_not_drawn():
     assert not (drawn([(np.nan, np.nan)]) != 60).any()
     assert not (drawn([(1e9, -1e9)]) != 60).any()
-
-
-def test_a_long_sequence_is_shown_in_part(tmp_path):
-    animation = SequenceAnimation(tmp_path, "walk", 100, "semantic")
-    wanted = animation.chosen
-    assert (len(wanted), wanted[0], wanted[-1]) == (32, 0, 99)
-    for _ in wanted:
-        animation.add(np.zeros((120, 160, 3), np.uint8))
-    animation.close({"mIoU": (range(2), [0.5, float("nan")])})
-    assert Image.open(tmp_path / "animations/semantic/walk.webp").size == (8 * 320, 4 * 240)
-    assert not (tmp_path / "animations/semantic/walk.truth.webp").exists()
-    assert json.loads((tmp_path / "animations/semantic/walk.json").read_text())["curves"] == {
-        "mIoU": [[0, 1], [0.5, None]]
-    }
 
 
 def test_equal_pictures_give_equal_bytes(tmp_path):

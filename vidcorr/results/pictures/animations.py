@@ -1,0 +1,89 @@
+"""Animations of tracked sequences: frames side by side in an image that the report plays, and curves below them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ...videos.files import write_atomically
+from .overlays import Picture, contact_sheet, evenly_spaced, resized
+
+FRAMES = 32
+"""Most frames of an animation."""
+COLUMNS = 8
+"""Most frames side by side in its image."""
+WIDTH = 320
+"""Width of its frames, pixels."""
+TRUTH_SUFFIX = ".truth.webp"
+"""Suffix of the image with the ground truth."""
+
+Curve = tuple[Sequence[float], Sequence[float]]
+"""Positions along the axis, and the values at them; an unknown value is NaN."""
+
+
+class SequenceAnimation:
+    """Up to 32 frames of a sequence, side by side in an image that the report plays, and its curves.
+
+    Files: `animations/[<kind>/]<sequence>.webp`, `.json` next to it, and `.truth.webp` with the ground truth if any
+    frame has it; frames without ground truth are grey in it.
+
+    Args:
+        folder: folder of the run.
+        sequence: name of the sequence.
+        num_frames: number of frames of the sequence; the frames shown are evenly spaced.
+        kind: subfolder, if a sequence is followed in several ways.
+
+    Attributes:
+        chosen: numbers of the frames shown; `add` takes these frames.
+    """
+
+    def __init__(self, folder: Path, sequence: str, num_frames: int, kind: str = "") -> None:
+        self._path = folder / "animations" / kind / f"{sequence}.webp"
+        self.chosen = evenly_spaced(num_frames, FRAMES)
+        columns = min(COLUMNS, num_frames)
+        self._metadata = {"sequence": sequence, "kind": kind, "columns": columns, "frames": self.chosen}
+        self._pictures: list[Picture] = []
+        self._truths: list[Picture | None] = []
+
+    def add(self, picture: Picture, truth: Picture | None = None) -> None:
+        """Add the next chosen frame, uint8 `(H, W, 3)`, and its ground truth; None if unknown."""
+        self._pictures.append(resized(picture, WIDTH))
+        self._truths.append(None if truth is None else resized(truth, WIDTH))
+
+    def close(self, curves: Mapping[str, Curve] | None = None) -> None:
+        """Write the image, and the curves over all frames of the sequence."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._write(".webp", self._pictures)
+        if any(truth is not None for truth in self._truths):
+            unknown = np.full_like(self._pictures[0], 128)
+            self._write(TRUTH_SUFFIX, [unknown if truth is None else truth for truth in self._truths])
+        size = [WIDTH, self._pictures[0].shape[0]]
+        metadata = self._metadata | {"size": size, "curves": plain_curves(curves or {})}
+        write_atomically(self._path.with_suffix(".json"), json.dumps(metadata) + "\n")
+
+    def _write(self, suffix: str, pictures: Sequence[Picture]) -> None:
+        sheet = contact_sheet(pictures, columns=min(COLUMNS, len(pictures)), width=WIDTH, gap=0)
+        Image.fromarray(sheet).save(self._path.with_suffix(suffix), quality=70, method=2)
+
+
+def reduced(frame: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a frame, uint8 `(3, H, W)`, and its ids `(H, W)`, resized to an animation's width: faster to draw."""
+    size = (round(frame.shape[1] * WIDTH / frame.shape[2]), WIDTH)
+    small = F.interpolate(frame[None].cpu(), size, mode="bilinear", antialias=True)[0]
+    return small, F.interpolate(mask[None, None].cpu(), size, mode="nearest-exact")[0, 0]
+
+
+def plain_curves(curves: Mapping[str, Curve]) -> dict[str, list[list[float | None]]]:
+    """Return curves for JSON, with null for NaN."""
+    plain: dict[str, list[list[float | None]]] = {}
+    for name, curve in curves.items():
+        plain[name] = [list(map(_plain, values)) for values in curve]
+    return plain
+
+
+def _plain(value: float) -> float | None:
+    return None if value != value else round(float(value), 4)
