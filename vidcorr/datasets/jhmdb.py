@@ -63,27 +63,30 @@ class Jhmdb(Reader[KeypointSequence]):
         self.root = Path(root).expanduser()
         self.split = split
         self.subset = subset
-        self._sequences = tuple(self._sequence(action, clip) for action, clip in self._clips())
-
-    def _clips(self) -> list[tuple[str, str]]:
         require_folder(self.root / "Rename_Images", "give the folder of JHMDB's unpacked Rename_Images.tar.gz")
         require_folder(self.root / "joint_positions", "unpack JHMDB's joint_positions.zip")
-        ending = f"_test_split{self.split}.txt"
-        lists = [path for path in sorted((self.root / "splits").glob(f"*{ending}")) if is_data(path.name)]
-        if not lists:
+        ending = f"_test_split{split}.txt"
+        files = sorted((self.root / "splits").glob(f"*{ending}"))
+        self._lists = tuple(path for path in files if is_data(path.name))
+        if not self._lists:
             raise DataError(f"{self.root / 'splits'}: no *{ending}; unpack JHMDB's splits.zip")
-        self._lists = tuple(lists)
-        clips = []
-        for path in lists:
+        self._sequences = tuple(self._sequence(action, clip) for action, clip in self._clips(ending))
+
+    def _clips(self, ending: str) -> list[tuple[str, str]]:
+        """Return actions and names of the clips in the lists, whose names are an action and `ending`."""
+        clips: list[tuple[str, str]] = []
+        for path in self._lists:
             for number, line in list_lines(path):
                 match = re.fullmatch(r"(.*?)(?:\.avi)?\s+([12])", line)
                 if not match:
                     raise DataError(f"{path}, line {number}: {line!r:.120}; expected a clip's name and 1 or 2")
                 if match[2] == SUBSETS[self.subset]:
-                    clips.append((path.name.removesuffix(ending), plain_name(match[1], path)))
+                    action = path.name.removesuffix(ending)
+                    clips.append((action, plain_name(match[1], path)))
+        first = self._lists[0]
         if not clips:
-            raise DataError(f"{lists[0]}: no clip of the {self.subset} subset in the lists of split {self.split}")
-        require_sequences(self.root / "Rename_Images", map("/".join, clips), lists[0].parent)
+            raise DataError(f"{first}: no clip of the {self.subset} subset in the lists of split {self.split}")
+        require_sequences(self.root / "Rename_Images", map("/".join, clips), first.parent)
         return list(dict.fromkeys(clips))
 
     def _sequence(self, action: str, clip: str) -> KeypointSequence:
@@ -107,7 +110,8 @@ def read_joints(path: Path) -> NDArray[np.float64]:
     from scipy.io import loadmat
 
     try:
-        joints = loadmat(str(path), variable_names=["pos_img"])["pos_img"].astype(np.float64)
+        content = loadmat(str(path), variable_names=["pos_img"])
+        joints = content["pos_img"].astype(np.float64)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # a damaged file makes scipy's reader fail in every way

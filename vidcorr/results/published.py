@@ -6,13 +6,13 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..functional.evaluation_protocol import EvaluationProtocol
 
 
-TEST_SETS: dict[str, dict[str, Any]] = {
+TEST_SETS: dict[str, dict[str, int | str]] = {
     "davis": {"sequences": 30, "year": 2017, "split": "val", "resolution": "480p"},
     "davis_2016": {"sequences": 20, "year": 2016, "split": "val", "resolution": "480p"},
     "jhmdb": {"sequences": 268, "split": 1, "subset": "test"},

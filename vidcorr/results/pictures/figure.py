@@ -45,11 +45,12 @@ def method_figure(blocks: Sequence[FigureBlock], width: int = 320) -> Picture:
         ValueError: if a row has another number of frames than its block has heads.
     """
     font = ImageFont.load_default(size=FONT_SIZE)
-    names = [name for block in blocks for name in block.rows]
-    margin = GAP + max(round(font.getlength(name)) for name in names) + 2 * GAP
+    widths: list[int] = []
+    for block in blocks:
+        widths += [round(font.getlength(name)) for name in block.rows]
+    margin = max(widths) + 3 * GAP
     columns = max(len(block.heads) for block in blocks)
-    parts = [_drawn_block(block, width, margin, columns, font) for block in blocks]
-    return np.concatenate(parts)
+    return np.concatenate([_drawn_block(block, width, margin, columns, font) for block in blocks])
 
 
 def _drawn_block(block: FigureBlock, width: int, margin: int, columns: int, font: Font) -> Picture:
@@ -57,19 +58,24 @@ def _drawn_block(block: FigureBlock, width: int, margin: int, columns: int, font
     for name, frames in block.rows.items():
         if len(frames) != len(block.heads):
             raise ValueError(f"row {name}: {len(frames)} frames, but {len(block.heads)} heads")
-    rows = {name: [resized(frame, width) for frame in frames] for name, frames in block.rows.items()}
+    rows: list[list[Picture]] = []
+    heights: list[int] = []
+    for frames in block.rows.values():
+        sized = [resized(frame, width) for frame in frames]
+        rows.append(sized)
+        heights.append(max(len(frame) for frame in sized))
     line = 2 * FONT_SIZE
-    heights = [max(frame.shape[0] for frame in frames) for frames in rows.values()]
     height = line + sum(heights) + GAP * len(heights)
+    lefts = [margin + column * (width + GAP) for column in range(columns)]
     sheet = Image.new("RGB", (margin + columns * (width + GAP), height), "white")
     draw = ImageDraw.Draw(sheet)
-    for column, head in enumerate(block.heads):
-        draw.text((margin + column * (width + GAP), line - GAP), head, fill="black", font=font, anchor="ls")
+    for left, head in zip(lefts, block.heads, strict=False):  # a block may have fewer columns
+        draw.text((left, line - GAP), head, fill="black", font=font, anchor="ls")
     top = line
-    for (name, frames), tallest in zip(rows.items(), heights, strict=True):
+    for name, sized, tallest in zip(block.rows, rows, heights, strict=True):
         draw.text((GAP, top + tallest / 2), name, fill="black", font=font, anchor="lm")
-        for column, frame in enumerate(frames):
-            sheet.paste(Image.fromarray(frame), (margin + column * (width + GAP), top))
+        for left, frame in zip(lefts, sized, strict=False):
+            sheet.paste(Image.fromarray(frame), (left, top))
         top += tallest + GAP
     return np.array(sheet)
 

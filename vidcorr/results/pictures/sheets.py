@@ -1,5 +1,6 @@
 """Pictures of training and evaluation: clips, features and matches."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,15 +36,20 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
     Raises:
         ValueError: for another shape.
     """
-    length, even = clip.shape[1], clip.shape[1] % 2 == 0
-    panels = []
-    for index, frames in enumerate(clip[:rows]):
-        for column, picture in enumerate(as_pictures(frames)):
-            text = str(column if frame_index is None else int(frame_index[index, column]))
-            colour = HALVES[2 * column // length] if even else NEUTRAL
-            panels.append(captioned(resized(picture, width), text, colour))
+    length = clip.shape[1]
+    if frame_index is None:
+        frame_index = torch.arange(length).expand(len(clip), -1)
+    text = "frame numbers"
+    colours = [NEUTRAL] * length
+    if length % 2 == 0:
+        text = "frame numbers; orange: second half"  # fits above two frames
+        colours = [HALVES[2 * column // length] for column in range(length)]
+    panels: list[Picture] = []
+    for frames, numbers in zip(clip[:rows], frame_index[:rows].tolist(), strict=True):
+        for picture, number, colour in zip(as_pictures(frames), numbers, colours, strict=True):
+            panels.append(captioned(resized(picture, width), str(int(number)), colour))
     sheet = contact_sheet(panels, columns=length, width=width)
-    return captioned(sheet, "frame numbers" + ("; orange: second half" if even else ""))  # fits above two frames
+    return captioned(sheet, text)
 
 
 def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:
@@ -74,10 +80,13 @@ def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:
     axes = vectors.flip(1)[:, :3]
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
     values = F.pad(cells @ (axes * largest.sign()), (0, 3 - axes.shape[1]))
-    ordered, cut = values.sort(0).values, len(values) // 100
-    low, span = ordered[cut], ordered[len(values) - 1 - cut] - ordered[cut]
+    ordered = values.sort(0).values
+    cut = len(values) // 100
+    low = ordered[cut]
+    span = ordered[len(values) - 1 - cut] - low
     varies = span > 1e-6 * span.max().clamp_min(1e-6)
-    colours = torch.where(varies, (values - low) / span.where(varies, 1.0), 0.5).clamp(0, 1)
+    scaled = (values - low) / span.where(varies, 1.0)
+    colours = torch.where(varies, scaled, 0.5).clamp(0, 1)
     return colours.float().view(frames, height, width, 3).permute(0, 3, 1, 2)
 
 
@@ -106,12 +115,16 @@ def feature_sheet(
     height, right = frames.shape[-2:]
     colours = F.interpolate(principal_colours(features), covered or (height, right), mode="bilinear")
     colours = colours[:, :, :height, :right].cpu()
-    pictures = frames.cpu() if frames.is_floating_point() else frames.cpu().float() / 255
-    grey = pictures.float().mean(1, keepdim=True)
-    names = names or [f"frame {index}" for index in range(len(frames))]
-    pairs = zip(as_pictures(frames), as_pictures(0.85 * colours + 0.15 * grey), strict=True)
-    stacked = [np.concatenate([resized(item, width) for item in pair]) for pair in pairs]
-    panels = [captioned(picture, name) for picture, name in zip(stacked, names, strict=True)]
+    values = frames.cpu().float()
+    if not frames.is_floating_point():
+        values = values / 255
+    grey = values.mean(1, keepdim=True)
+    names = names or _numbered(frames)
+    tinted = as_pictures(0.85 * colours + 0.15 * grey)
+    panels: list[Picture] = []
+    for frame, components, name in zip(as_pictures(frames), tinted, names, strict=True):
+        both = np.concatenate([resized(frame, width), resized(components, width)])
+        panels.append(captioned(both, name))
     return contact_sheet(panels, columns=len(panels), width=width)
 
 
@@ -145,27 +158,45 @@ def match_sheet(
     Raises:
         ValueError: for fewer than two frames or a point outside the map.
     """
-    height, right = frames.shape[-2:]
-    grid, query = (features.shape[-2], features.shape[-1]), len(frames) - 1
-    if points is None:  # away from the border
-        points = torch.cartesian_prod(*(((torch.arange(3) + 0.5) * side / 3).long() for side in grid))
+    query = len(frames) - 1
+    names = names or _numbered(frames)
+    if points is None:
+        points = torch.cartesian_prod(_thirds(features.shape[-2]), _thirds(features.shape[-1]))
     matches = Matches(*(item.cpu() for item in matches_of_cells(features, points, protocol)))
-    names = names or [f"frame {index}" for index in range(len(frames))]
-    cell = torch.tensor(covered or (height, right)) / torch.tensor(grid) * width / right
-    starts, ends = ((points.cpu() + 0.5) * cell).numpy(), ((matches.cells + 0.5) * cell).numpy()
+    cell = _cell_size(frames, features, covered, width)
+    starts = ((points.cpu() + 0.5) * cell).numpy()
+    ends = ((matches.cells + 0.5) * cell).numpy()
     fractions = torch.zeros(len(frames)).index_add_(0, matches.frames.flatten(), matches.weights.flatten().float())
     fractions /= fractions.sum()
     heaviest = fractions.argsort(descending=True)[:MOST_REFERENCES].tolist()
     shown = sorted(index for index in heaviest if fractions[index] > 0)
-    pictures = [resized(picture, width) for picture in as_pictures(frames[[query, *shown]])]
-    pale = [_pale(image) for image in pictures]
+    pale_query, *pale_references = [_pale(resized(image, width)) for image in as_pictures(frames[[query, *shown]])]
     colours = distinct_colours(len(points))
-    panels = [captioned(_ringed(pale[0], starts, colours, -1), f"{names[query]}: the points")]
-    for index, picture in zip(shown, pale[1:], strict=True):
+    panels = [captioned(_ringed(pale_query, starts, colours, -1), f"{names[query]}: the points")]
+    for index, picture in zip(shown, pale_references, strict=True):
         weights = torch.where(matches.frames == index, matches.weights, 0).numpy()
-        drawn = _ringed(_with_matches(picture, starts, ends, weights, colours), starts, colours, 1)
-        panels.append(captioned(drawn, f"{names[index]}: {100 * fractions[index]:.0f} % of the weights"))
-    return contact_sheet(panels, columns=len(panels) if len(panels) < 4 else -(-len(panels) // 2), width=width)
+        picture = _with_matches(picture, starts, ends, weights, colours)
+        picture = _ringed(picture, starts, colours, 1)
+        panels.append(captioned(picture, f"{names[index]}: {100 * fractions[index]:.0f} % of the weights"))
+    columns = len(panels)
+    if columns > 3:
+        columns = math.ceil(columns / 2)  # two rows
+    return contact_sheet(panels, columns=columns, width=width)
+
+
+def _thirds(side: int) -> Tensor:
+    """Return three cells along a side of a map, each in the middle of a third."""
+    return ((torch.arange(3) + 0.5) * side / 3).long()
+
+
+def _cell_size(frames: Tensor, features: Tensor, covered: Size | None, width: int) -> Tensor:
+    """Return height and width of a feature cell, in pixels of frames that are drawn with a width."""
+    height, right = frames.shape[-2:]
+    return torch.tensor(covered or (height, right)) / torch.tensor(features.shape[-2:]) * width / right
+
+
+def _numbered(frames: Tensor) -> list[str]:
+    return [f"frame {index}" for index in range(len(frames))]
 
 
 def heat_map_sheet(
@@ -203,34 +234,32 @@ def heat_map_sheet(
     """
     if len(frames) != len(features):
         raise ValueError(f"expected a feature map per frame, got {len(features)} maps and {len(frames)} frames")
-    names = names or [f"frame {index}" for index in range(len(frames))]
+    names = names or _numbered(frames)
     query = len(frames) - 1
-    grid = torch.tensor(features.shape[-2:])
-    size = covered or (frames.shape[-2], frames.shape[-1])
     points = torch.as_tensor(point).cpu().reshape(1, 2)
     with_prior = affinity_of_cells(features, points, protocol)
     rows = {"": with_prior.weights[0]}
     if protocol.mixture_components is not None:
         without_prior = affinity_of_cells(features, points, protocol, prior=False)
         rows = {", with the prior": with_prior.weights[0], ", without": without_prior.weights[0]}
-    heaviest = with_prior.weights[0].sum((1, 2)).topk(min(most, len(with_prior.frames))).indices
+    count = min(most, len(with_prior.frames))
+    heaviest = with_prior.weights[0].sum((1, 2)).topk(count).indices
     shown = sorted(heaviest.tolist())
-    cell = torch.tensor(size) / grid * width / frames.shape[-1]
-    place = ((points + 0.5) * cell).numpy()
+    place = ((points + 0.5) * _cell_size(frames, features, covered, width)).numpy()
+    height, right = frames.shape[-2:]
     small = [_pale(resized(picture, width)) for picture in as_pictures(frames)]
     asked = _ringed(small[query], place, distinct_colours(1), -1)
     panels = []
     for text, weights in rows.items():
         panels.append(captioned(asked, f"{names[query]}{text}"))
-        largest = float(weights.max())
+        largest = max(float(weights.max()), 1e-12)
         for index in shown:
-            heat = F.interpolate(weights[None, None, index].float().cpu(), size, mode="bilinear")[0, 0]
-            inside = heat[: frames.shape[-2], : frames.shape[-1]] / max(largest, 1e-12)
+            of_frame = weights[index]
+            heat = F.interpolate(of_frame[None, None].float().cpu(), covered or (height, right), mode="bilinear")[0, 0]
             number = with_prior.frames[index]
-            mass = float(weights[index].sum())
-            peak = float(weights[index].max())
-            caption = f"{names[number]}: weight {mass:.2f}, largest {peak:.3f}"
-            panels.append(captioned(_heated(small[number], inside), caption))
+            picture = _heated(small[number], heat[:height, :right] / largest)
+            caption = f"{names[number]}: weight {of_frame.sum():.2f}, largest {of_frame.max():.3f}"
+            panels.append(captioned(picture, caption))
     return contact_sheet(panels, columns=1 + len(shown), width=width)
 
 
@@ -262,11 +291,13 @@ def _with_matches(
     picture: Picture, starts: NDArray[Any], ends: NDArray[Any], weights: NDArray[Any], colours: Sequence[Colour]
 ) -> Picture:
     """Draw light matches first, so that the heavy ones lie on top."""
-    for point, match in zip(*np.unravel_index(weights.argsort(axis=None), weights.shape), strict=True):
+    points, matches = np.unravel_index(weights.argsort(axis=None), weights.shape)
+    for point, match in zip(points, matches, strict=True):
         weight = float(weights[point, match])
         if weight < 0.005:
             continue
-        (y0, x0), (y, x) = starts[point].tolist(), ends[point, match].tolist()
+        y0, x0 = starts[point].tolist()
+        y, x = ends[point, match].tolist()
         drawn = picture.copy()
         cv2.line(drawn, _pixel(x0, y0), _pixel(x, y), colours[point], 1, cv2.LINE_AA)
         cv2.circle(drawn, _pixel(x, y), round(2 + 6 * weight**0.5), colours[point], -1, cv2.LINE_AA)
