@@ -15,13 +15,13 @@ class Layout(NamedTuple):
 
     Attributes:
         config: config of its benchmark; empty without a benchmark.
-        count: number of videos.
+        videos: number of videos.
         frames: frames per video.
         scenes: further arguments of its writer, the height and width of frames.
     """
 
     config: str
-    count: int
+    videos: int
     frames: int
     scenes: Mapping[str, tuple[int, int]] = {}
 
@@ -61,7 +61,7 @@ def command(args: Sequence[str]) -> None:
     for name in names:
         layout = LAYOUTS[name]
         write = getattr(generated, f"write_{name}")
-        folder = write(flags.folder / name, layout.count, frames=layout.frames, **layout.scenes)
+        folder = write(flags.folder / name, layout.videos, frames=layout.frames, **layout.scenes)
         if layout.config:
             on.append(f"{layout.config}={folder}")
     print(f"{len(names)} data sets in {flags.folder}", end="")
