@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import yaml
+import yaml  # type: ignore[import-untyped]
 from jsonargparse import get_loader
 from pytorch_lightning.utilities import rank_zero_info
 
