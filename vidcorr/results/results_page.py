@@ -209,8 +209,11 @@ def _measured_rows(records: Sequence[Record], doubled: set[str], folder: Path) -
 
 def _score(cell: Cell) -> str:
     """Return a score with its spread over seeds and its interval."""
-    text = cell.with_uncertainty(f"<b>{percent(cell.mean)}</b>")
-    return text.replace("-", "−")
+    text = cell.with_uncertainty(f"<b>{percent(cell.mean)}</b>").replace("-", "−")
+    score, bracket, interval = text.partition("[")
+    if not bracket:
+        return text
+    return f'{score}<span class="interval">[{interval}</span>'
 
 
 def _lines(texts: Iterable[str]) -> str:
@@ -257,11 +260,10 @@ def _date(record: Record) -> str:
 
 
 def _commands(runs: Sequence[Record]) -> str:
-    """Return the commands of a row's runs, folded if there are several."""
+    """Return the commands of a row's runs, folded."""
     commands = list(dict.fromkeys(map(_command, runs)))
-    if len(commands) == 1:
-        return commands[0]
-    return f"<details><summary>{len(commands)} commands</summary>{''.join(commands)}</details>"
+    count = "show" if len(commands) == 1 else f"show {len(commands)}"
+    return f"<details><summary>{count}</summary>{''.join(commands)}</details>"
 
 
 def _command(record: Record) -> str:
@@ -322,7 +324,7 @@ DETAILS = ("seeds", "weights", "stage, stride", RULES_OR_SOURCE, "date", "comman
 """Headings after the scores, in order; a table has those that a row uses."""
 
 
-KINDS = {"weights": "some", RULES_OR_SOURCE: "long"}
+KINDS = {"weights": "some", "run": "some", RULES_OR_SOURCE: "long"}
 """Heading → class that sets the least width of its cells."""
 
 
@@ -332,7 +334,10 @@ def _table(rows: Sequence[Row]) -> str:
     scores = [head for head in used if head not in ("network", *DETAILS)]
     details = [head for head in DETAILS if head in used]
     heads = ["network", *scores, *details]
-    titles = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
+    titles = ""
+    for head in heads:
+        breakable = escape(head).replace("_", "_<wbr>")
+        titles += f'<th scope="col">{breakable}</th>'
     lines = ""
     for row in rows:
         cells = ""

@@ -63,7 +63,7 @@ def test_a_row_holds_what_a_stranger_checks(tmp_path, write_page):
     texts.append('href="../a/report.html"')
     for text in texts:
         assert text in row
-    assert re.search(r"55\.0</b> \[\d+\.\d, \d+\.\d\]", row)
+    assert re.search(r'55\.0</b> <span class="interval">\[\d+\.\d, \d+\.\d\]</span>', row)
 
 
 def test_other_digests_and_other_data_are_other_tables(tmp_path, write_page):
@@ -195,9 +195,17 @@ def test_a_browser_sorts_filters_and_copies(tmp_path, monkeypatch, write_page):
         browser.find_element("id", "filter").send_keys("vidcorr middle")
         shown = "return document.querySelectorAll('.rows tbody tr:not([hidden])').length"
         assert browser.execute_script(shown) == 1
+        (fold,) = [each for each in browser.find_elements("css selector", "td summary") if each.is_displayed()]
+        fold.click()
         (button,) = [each for each in browser.find_elements("tag name", "button") if each.is_displayed()]
         button.click()
         browser.execute_async_script("setTimeout(arguments[0], 200)")
         assert button.text == "copied"
+        fold.click()
+        browser.set_window_size(1280, 900)
+        overflowing = (
+            "return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
+        )
+        assert browser.execute_script(overflowing) == 0
         as_phone(browser)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
