@@ -121,9 +121,11 @@ def _refuse_idle(flags: argparse.Namespace) -> None:
     name = flags.rules or DEFAULT_RULES
     if name not in RULES:
         return  # refused with the names of the rules when the masks are scored
+    without_ends = [rules.name for rules in RULES.values() if rules.inner_only]
+    with_meta = [rules.name for rules in RULES.values() if rules.needs_meta or rules.name == "youtube-vos"]
     users = {
-        "keep_ends": [rules.name for rules in RULES.values() if rules.inner_only],
-        "meta": [rules.name for rules in RULES.values() if rules.needs_meta or rules.name == "youtube-vos"],
+        "keep_ends": without_ends,
+        "meta": with_meta,
         "unseen": ["youtube-vos", "lvos", "lvos-2023"],
         "trained_meta": ["youtube-vos"],
     }

@@ -16,7 +16,7 @@ import numpy as np
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
 from ..results.provenance import Provenance
-from ..results.result import Network, Result, Row, leave_one_out
+from ..results.result import Network, Result, Row, leave_one_out, videos_of
 from ..videos.files import DataError, errors_at, read_videos, require_folder, require_one_of
 from ..videos.folders import list_folders, list_images
 from ..videos.images import image_size
@@ -191,7 +191,8 @@ def _scores_of(rules: Rules, entries: Entries, unseen: Collection[str], rows: Se
     """Return the scores of the data set, by the rules, from rows of its objects."""
     objects: dict[tuple[str, Object], Values] = {}
     for row in rows:
-        objects[row.video, row.object] = {column: float(value) for column, value in row.values.items()}
+        values = {column: float(value) for column, value in row.values.items()}
+        objects[row.video, row.object] = values
     return rules.table(objects, entries, unseen)
 
 
@@ -251,7 +252,7 @@ def result_of(
         scores=scores,
         without=without or {},
         rows=rows,
-        sequences=list(dict.fromkeys(row.video for row in rows)),
+        sequences=videos_of(rows),
         data=data,
         provenance=Provenance.now(),
     )

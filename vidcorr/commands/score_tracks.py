@@ -220,6 +220,6 @@ def _tracks_of_table(
     lines = list(product(names, frames))
     if len(frames) != sequence.num_frames or not points.keys() >= set(lines):
         raise DataError(f"{table}: expected a line for each of {sequence.num_frames} frames and {len(names)} tracks")
-    values = np.array([points[line] for line in lines], float).reshape(len(names), sequence.num_frames, 3)
+    values = np.array([points[line] for line in lines], float).reshape(len(names), len(frames), 3)
     pixel = RASTER / np.array(sequence.size[::-1])
     return values[..., :2] * pixel, values[..., 2] == 1

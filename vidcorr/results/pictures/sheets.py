@@ -247,6 +247,7 @@ def heat_map_sheet(
     shown = sorted(heaviest.tolist())
     place = ((points + 0.5) * _cell_size(frames, features, covered, width)).numpy()
     height, right = frames.shape[-2:]
+    size = covered or (height, right)
     small = [_pale(resized(picture, width)) for picture in as_pictures(frames)]
     asked = _ringed(small[query], place, distinct_colours(1), -1)
     panels = []
@@ -255,7 +256,7 @@ def heat_map_sheet(
         largest = max(float(weights.max()), 1e-12)
         for index in shown:
             of_frame = weights[index]
-            heat = F.interpolate(of_frame[None, None].float().cpu(), covered or (height, right), mode="bilinear")[0, 0]
+            heat = F.interpolate(of_frame[None, None].float().cpu(), size, mode="bilinear")[0, 0]
             number = with_prior.frames[index]
             picture = _heated(small[number], heat[:height, :right] / largest)
             caption = f"{names[number]}: weight {of_frame.sum():.2f}, largest {of_frame.max():.3f}"
@@ -298,9 +299,11 @@ def _with_matches(
             continue
         y0, x0 = starts[point].tolist()
         y, x = ends[point, match].tolist()
+        cell = _pixel(x, y)
+        radius = round(2 + 6 * weight**0.5)
         drawn = picture.copy()
-        cv2.line(drawn, _pixel(x0, y0), _pixel(x, y), colours[point], 1, cv2.LINE_AA)
-        cv2.circle(drawn, _pixel(x, y), round(2 + 6 * weight**0.5), colours[point], -1, cv2.LINE_AA)
+        cv2.line(drawn, _pixel(x0, y0), cell, colours[point], 1, cv2.LINE_AA)
+        cv2.circle(drawn, cell, radius, colours[point], -1, cv2.LINE_AA)
         opacity = min(1.0, 0.4 + weight)
         picture = np.asarray(cv2.addWeighted(drawn, opacity, picture, 1 - opacity, 0), np.uint8)
     return picture
