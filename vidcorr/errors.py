@@ -191,6 +191,8 @@ def explain(
         reason = "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)"
     elif reason.startswith("Expected "):
         reason = f"expected {reason.removeprefix('Expected ')}, got {value!r}"
+    if reason.endswith("not correspond to a subclass of LightningModule"):
+        hint = "; a network is --model NAME, or in a config class_path: FrozenEncoder with init_args: {spec: NAME}"
     if "not correspond to a subclass" in reason and "lightning.pytorch" in sys.modules:
         hint = "; vidcorr works with pytorch_lightning, whose classes are not those of lightning.pytorch"
     option = name.rpartition(".")[2]
