@@ -26,7 +26,7 @@ LIBRARIES_OF_NETWORKS = ("timm", "torchvision", "transformers")
 """Libraries before the colon of a network's name."""
 OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 """A class by its module: `my_method:VICReg`."""
-CLASS_OPTION = re.compile(r"(.*\.)?class_path|model|data|trainer\.\w+\+?")
+CLASS_OPTION = re.compile(r"(.*\.)?class_path|model|data|trainer\.(callbacks|logger|plugins|profiler|strategy)\+?")
 """Options of LightningCLI whose value may be a class."""
 
 

@@ -246,8 +246,7 @@ def write_jhmdb(root: str | Path, count: int, frames: int = 40, **scenes: Any) -
             action = ACTIONS[i % len(ACTIONS)]
             clip = f"synthetic_{action}_{i}"
             lists[action].append(f"{clip}.avi 2")
-            images = folder / "Rename_Images" / action / clip
-            write_frames(images, video, numbered("{:05d}.png", range(1, frames + 1)))
+            write_frames(folder / "Rename_Images" / action / clip, video, numbered("{:05d}.png", range(1, frames + 1)))
             joints, _ = of.tracks(i, masks, len(JOINTS), of_layers=(1,))
             path = folder / "joint_positions" / action / clip / "joint_positions.mat"
             path.parent.mkdir(parents=True)
