@@ -24,5 +24,6 @@ def _enter(rank: int, size: int, folder: str, limit: int, work: Callable[..., An
     cv2.setNumThreads(0)
     store, timeout = f"file://{folder}/store", timedelta(seconds=limit)
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=size, timeout=timeout)
+    dist.barrier()  # a rank that ends its work at once would otherwise close the other's half-made connection
     Path(folder, f"rank{rank}.json").write_text(json.dumps(work(rank, *arguments)))
     dist.destroy_process_group()
