@@ -1,6 +1,7 @@
 """Fixtures that every test may use: reference numbers, real videos and small synthetic sets."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,20 @@ def golden() -> Callable[[str], dict[str, np.ndarray]]:
 def real_data() -> Callable[[str], Path]:
     """`real_data(NAME)`: a file or folder of the real videos; it skips the test where that is missing."""
     return references.real_data
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave every N-th case of a sweep marked `sampled(N)` in the fast tests; the other cases are slow tests."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        marker = item.get_closest_marker("sampled")
+        if marker is None:
+            continue
+        sweep = item.nodeid.partition("[")[0]
+        if seen[sweep] % marker.args[0] != 0:
+            item.add_marker(pytest.mark.slow)
+        seen[sweep] += 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

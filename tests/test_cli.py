@@ -55,6 +55,7 @@ def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_r
     assert plain["vidcorr"]["class_path"] == "lightning_modules.vfs_simsiam.VFSSimSiam"
 
 
+@pytest.mark.slow
 def test_a_mistake_that_shows_in_the_first_step_is_one_line(video_folder, davis_root, tmp_path):
     assert "clip of 3 frames" in refusal(*arguments(video_folder, davis_root, tmp_path), "--data.frames=3")
 
@@ -70,6 +71,7 @@ def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(video_folder, tmp_path
     assert b"bad\xff.mp4: has no complete header" in printed.getvalue()
 
 
+@pytest.mark.slow
 def test_debug_shows_the_traceback(tmp_path):
     with pytest.raises(ValueError, match="torchvision:resnet18"):
         main(["validate", "--model=FrozenEncoder", "--model.spec=resnet18", "--debug"])

@@ -5,6 +5,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("callbacks", "datamodules", "lightning_modules", "vidcorr", "tests")
 CODE = [ROOT / "cli.py", *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]
@@ -45,6 +47,7 @@ def docstrings(path):
     return [(value.lineno, value.value.strip()) for value in values if isinstance(value.value, str)]
 
 
+@pytest.mark.slow
 def test_docstrings_open_with_a_verb_or_a_noun():
     assert not [
         f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
@@ -84,6 +87,7 @@ def test_the_help_of_each_flag_says_what_it_gives():
     ] == []
 
 
+@pytest.mark.slow
 def test_words_that_stay_out():
     faults = []
     for path in {*CODE, *DOCUMENTS} - {Path(__file__).resolve()}:  # this file names the words

@@ -117,6 +117,7 @@ def test_extractors_stay_on_the_device(make, arguments):
                 assert {maps.device.type for maps in tree_leaves(encode(images))} == {"cuda"}
 
 
+@pytest.mark.slow
 def test_colours_are_augmented_without_a_wait():
     with fake_gpu() as gpu:
         frames = torch.rand(8, 3, 64, 64, device=gpu.device)

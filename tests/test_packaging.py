@@ -75,6 +75,7 @@ def imported(heavy, lines):
     return [line for line in done.stdout.splitlines() if line.startswith("imported: ")]
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
     lines = ["--help", "--version", "fti", "study studies/vfs_small.yaml", "protocols", "protocols vfs"]
     lines += [f"{tool} --help" for tool in tools()]

@@ -178,6 +178,7 @@ class OnPlateau(VFSSimSiam):
         return {"optimizer": optimizer, "lr_scheduler": chosen}
 
 
+@pytest.mark.slow
 def test_what_reads_a_score_between_two_runs_is_refused_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     kept = {"dirpath": tmp_path / "kept", "monitor": "counted/score"}
@@ -246,6 +247,7 @@ def test_a_network_without_features_is_refused_before_training(davis_root, tmp_p
     refused(ValueError, "Sequential: ", benchmark.on_fit_start, SimpleNamespace(datamodule=None), Flat())
 
 
+@pytest.mark.slow
 def test_a_network_without_a_name_of_its_own_is_named_once(davis_root, tmp_path):
     class Mine(pl.LightningModule):
         def __init__(self):

@@ -53,6 +53,7 @@ def test_configs_come_first_and_flags_keep_their_order(tmp_path):
     assert (line.value("model.lr"), line.value("data.source"), line.value("z")) == (1, "data/jhmdb_clips", None)
 
 
+@pytest.mark.slow
 def test_a_flag_wins_over_a_file_wherever_it_stands(tmp_path):
     file = config_file(tmp_path / "a.yaml", "trainer: {max_steps: 3, max_epochs: 4}")
     other = config_file(tmp_path / "b.yaml", "trainer: {max_epochs: 5, callbacks+: [{class_path: LastCheckpoint}]}")
@@ -64,6 +65,7 @@ def test_a_flag_wins_over_a_file_wherever_it_stands(tmp_path):
     assert trainer.callbacks[1].init_args.every_n_steps == 7
 
 
+@pytest.mark.slow
 def test_a_file_of_the_working_directory_wins_over_the_projects(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     config_file(tmp_path / "data/clips.yaml", "data: {class_path: VideoDataModule, init_args: {source: mine}}")
@@ -325,6 +327,7 @@ def test_one_callback_without_a_list_as_lightnings_own_command_line_takes_it(dav
     assert len(benchmarks_of(Built([*words, "--on", f"davis={davis_root}"]))) == 1
 
 
+@pytest.mark.slow
 def test_several_protocols_have_names_of_their_own(davis_root):
     words = ["validate", *RAW_COLOUR, "--on", f"davis={davis_root}", "--protocol", "vfs", "crw", "--stage", "a", "b"]
     found = [callback.benchmark for callback in benchmarks_of(Built([*words, "--stride", "4"]))]
@@ -332,6 +335,7 @@ def test_several_protocols_have_names_of_their_own(davis_root):
     assert all((each.stage, each.stride) == (["a", "b"], 4) for each in found)
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_follows_the_first_benchmark(davis_root, tmp_path):
     on = ["--on", f"davis_2016={davis_root}", f"davis={davis_root}"]
     built = Built(["fit", *TINY, f"--trainer.default_root_dir={tmp_path}", *on])
@@ -385,6 +389,7 @@ def test_precision_auto_is_what_the_cpu_says_it_has(has, monkeypatch):
     fastest_precision.cache_clear()
 
 
+@pytest.mark.slow
 def test_validate_measures_a_module_on_data_without_a_benchmark(tmp_path):
     words = ["--model=LinearProbe", f"--model.backbone={NETWORK}", "--model.num_classes=3", "--data=LabelledDataModule"]
     folders = [f"--data.source={tmp_path}", f"--trainer.default_root_dir={tmp_path}"]

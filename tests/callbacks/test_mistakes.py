@@ -93,6 +93,7 @@ IMPOSSIBLE = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("words", MISUNDERSTOOD)
 def test_words_that_cannot_be_understood(words, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -101,6 +102,7 @@ def test_words_that_cannot_be_understood(words, capsys):
     assert capsys.readouterr().err == f"vidcorr: {MISUNDERSTOOD[words]}\n"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("words", IMPOSSIBLE)
 def test_what_cannot_be_done(words):
     line = refusal(*shlex.split(words))
@@ -165,6 +167,7 @@ def test_a_trainer_of_the_package_lightning(callback):
     refused(ValueError, "lightning.pytorch: import pytorch_lightning", callback.setup, trainer, None, "fit")
 
 
+@pytest.mark.slow
 def test_a_network_that_is_not_there_is_told_without_the_parser(davis_root):
     line = refusal("validate", "--model=timm:resnet1", f"--on=davis={davis_root}")
     assert line.startswith("vidcorr: backbone timm:resnet1: timm has no such model; did you mean")

@@ -50,6 +50,7 @@ def test_what_saves_comes_after_all_others_and_what_ends_the_run_last(tmp_path):
     assert isinstance(trainer.strategy.checkpoint_io, AtomicCheckpointIO)
 
 
+@pytest.mark.slow
 def test_an_average_of_weights_is_resumed_exactly(tmp_path):
     def run(folder, **options):
         return go("VFSMoCo", folder, more=[EMAWeightAveraging(use_buffers=True, decay=0.5)], **options)
@@ -118,6 +119,7 @@ def strike_once(number, batch):
     return LambdaCallback(on_before_backward=strike)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["", "3"])
 def test_slurms_signal_saves_the_step_and_queues_the_job_again(task, tmp_path, monkeypatch):
     called = tmp_path / "called"

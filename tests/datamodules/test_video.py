@@ -86,6 +86,7 @@ def test_the_batch(videos):
             assert (frames.diff() > 0).all()
 
 
+@pytest.mark.slow
 def test_draws_are_a_function_of_seed_and_epoch_for_any_number_of_workers(videos):
     first, second = (batches(make(videos), epoch) for epoch in (0, 1))
     assert same(first, batches(make(videos)))
@@ -157,6 +158,7 @@ def test_a_broken_video_is_replaced_counted_and_named(videos, tmp_path):
     assert run.callback_metrics["data/skipped_videos"] == failures
 
 
+@pytest.mark.slow
 def test_a_video_of_changing_size_is_replaced_and_named_once(videos, tmp_path):
     for i in range(4):
         (tmp_path / f"{i}.mp4").symlink_to(videos / f"{i}.mp4")
@@ -240,6 +242,7 @@ def test_colours_are_those_of_their_batch_in_a_datamodule_that_holds_ours(videos
         assert torch.equal(expected["clip"], got["clip"])
 
 
+@pytest.mark.slow
 def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(videos, tmp_path):
     def save_within_an_epoch(trainer, module, outputs, batch, number):
         if (trainer.current_epoch, number) == (1, 1):
@@ -272,6 +275,7 @@ def test_overfit_batches_repeats_the_same_batches(videos):
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
 def test_intervals_are_drawn_with_the_released_statistics_over_pairs():
     """Before any training: what Liir's configuration draws, and what the public code's list of pairs holds."""
     config = yaml.safe_load((Path(__file__).parents[2] / "configs/data/youtube_vos_train.yaml").read_text())

@@ -72,6 +72,7 @@ def test_a_key_has_one_stream_of_its_own():
     assert keyed_generator(0, 1, 2).initial_seed() == 2187946392326065592  # published runs drew by these
 
 
+@pytest.mark.slow
 def test_a_network_that_was_trained_here_is_not_called_random():
     module = VFSSimSiam(backbone="torchvision:resnet18", projector_dim=8, predictor_dim=4)
     assert Network.of(module.feature_extractor("res4")).weights == "random weights"
@@ -97,6 +98,7 @@ def test_lightnings_tuner_sets_the_batch_of_the_data_and_the_plan_states_the_sca
     assert f"{rate * 4 / 256:.6g} at the start, base_lr {rate:.6g} × 4 / 256" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_found_in_fit_does_not_train_at_the_rate_of_another(tmp_path):
     held = InMemory(8, 2, frames=2, size=32)
     finder = BatchSizeFinder(init_val=4, max_trials=1, steps_per_trial=1)

@@ -113,6 +113,7 @@ def moving(*numbers):
     return items
 
 
+@pytest.mark.slow
 def test_it_trains_decays_and_its_checkpoint_gives_features(tmp_path):
     module = ContrastiveRandomWalk(**TINY)
     rates = []

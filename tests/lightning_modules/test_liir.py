@@ -87,6 +87,7 @@ def by_equations(module, batch, dropped):
     return F.smooth_l1_loss(20 * found, 20 * colours[:, -1]), compactness
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "options",
     [
@@ -218,6 +219,7 @@ def test_frames_that_do_not_fit_the_bank_are_refused():
                    module.step, clips(2))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_validation_averages_both_dropped_channels_whatever_the_seed():
     batch = clips(3)
     values = [tiny_liir(**OFF, seed=seed).eval().step(batch)["loss"] for seed in range(4)]
@@ -245,6 +247,7 @@ def test_golden_learning_rates(golden):
         assert found == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_both_phases_in_one_run():
     """8 clips an epoch by 2: two batches a step in the first of two epochs, then one."""
     module = tiny_liir(schedule={"warmup_epochs": 1, "warmup_decay_samples": 10, "decay_samples": 10})
@@ -323,6 +326,7 @@ def test_bad_choices_are_refused_before_the_epochs_that_do_without_them(options,
     assert refused(ValueError, message, Liir, **options)
 
 
+@pytest.mark.slow
 def test_settings_are_saved_as_plain_types_and_read_again(tmp_path):
     """The paper's 256 channels, scaled down; a checkpoint names no dataclass."""
     settings = {"bank": BankSettings(frames=6), "schedule": LiirSchedule(lr=1e-5), "prior": None}

@@ -39,6 +39,7 @@ def test_contract(spec, channels, stride):
     assert maps.shape == (2, channels, -(-70 // stride), -(-102 // stride))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("spec", "stage", "stride", "message"),
     [
@@ -154,6 +155,7 @@ def test_nothing_is_written_onto_foreign_modules():
     assert Network.of(network) == Network(name="ResNet")  # it may have been trained since
 
 
+@pytest.mark.slow
 def test_the_digest_of_weights_follows_the_weights():
     digests = set()
     for seed in (0, 1, 1):

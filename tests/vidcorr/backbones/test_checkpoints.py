@@ -195,6 +195,7 @@ def load_that_of(backbone):
     own.on_load_checkpoint(checkpoint)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_backbone_says_so():
     message = r"does not fit VFSSimSiam: .*; it is of torchvision:resnet34, this model of torchvision:resnet18"
     assert refused(ValueError, message, load_that_of, "torchvision:resnet34")

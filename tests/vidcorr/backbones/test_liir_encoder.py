@@ -51,6 +51,7 @@ def test_a_coarser_stride_is_the_mean_of_cells():
     torch.testing.assert_close(coarse, nn.functional.avg_pool2d(fine, 2))
 
 
+@pytest.mark.slow
 def test_folded_batch_norms_change_nothing():
     view = LiirExtractor(randomised(), ["res4", "affinity"])
     folded = view.folded()

@@ -37,6 +37,7 @@ def test_missing_weights_are_named(spec):
     assert said.endswith(f"vidcorr convert FILE OUT.ckpt --architecture {spec}")
 
 
+@pytest.mark.slow
 def test_cached_weights_of_torchvision_need_no_network(cache, monkeypatch):
     file = cache / "hub/checkpoints/resnet18-f37072fd.pth"
     file.parent.mkdir(parents=True)

@@ -30,6 +30,7 @@ def test_other_sizes_than_the_trained_one_equal_the_notebook(family, frames, gol
     assert encoder.stride == 8
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_there_or_of_another_kind_is_one_line(tmp_path):
     message = r"backbone transformers:.*nowhere: cannot be loaded"
     refused(ValueError, message, build_feature_extractor, f"transformers:{tmp_path / 'nowhere'}")

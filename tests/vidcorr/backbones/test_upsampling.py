@@ -49,6 +49,7 @@ def test_a_users_function_sees_the_frame_as_the_network_did():
     torch.testing.assert_close(found, torch.cat([guided(images[i : i + 1], plain[i : i + 1]) for i in range(2)]))
 
 
+@pytest.mark.slow
 def test_a_users_module_is_kept_in_checkpoints(tmp_path):
     module = FrozenEncoder("timm:vit_tiny_patch16_224", upsample="tests.helpers.encoders:Doubling")
     images = torch.rand(1, 3, 96, 128)

@@ -52,6 +52,7 @@ def test_overlapping_patches_are_those_of_a_shifted_image(spec):
     assert extractor(images[..., :-3, :-5]).shape[2:] == (10, 12)
 
 
+@pytest.mark.slow
 def test_blocks_are_concatenated():
     network, images = build_network(TINY), torch.rand(1, 3, 64, 96)
     stages = ["block9+block12", "block9"]

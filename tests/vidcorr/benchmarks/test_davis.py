@@ -32,6 +32,7 @@ def test_files_name_what_the_scores_depend_on(davis_run):
     assert overlays == ["synthetic-000.png", "synthetic-001.png", "synthetic-002.png"]
 
 
+@pytest.mark.slow
 def test_a_protocol_with_its_own_scoring_is_scored_by_it(davis_root, tmp_path):
     """The masks of a run under `naf` have the scores that `vidcorr score --rules naf` gives them."""
     changes = {name: value for name, value in SMALL.items() if name != "input_size"}
@@ -43,6 +44,7 @@ def test_a_protocol_with_its_own_scoring_is_scored_by_it(davis_root, tmp_path):
     assert Result.load(tmp_path).data["rules"]["name"] == "naf"
 
 
+@pytest.mark.slow
 def test_several_stages_are_declared_and_scored_apart_and_equal_each_alone(davis_root, tmp_path):
     module = FrozenEncoder("tests.helpers.encoders:TinyResNet")
     together = DavisBenchmark(davis_root, changes=SMALL, stage=["res3", "res4"], stride=8, limit_sequences=1)

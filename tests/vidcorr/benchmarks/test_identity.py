@@ -130,6 +130,7 @@ def key(kind, arguments):
     return json.dumps(kind(**arguments).identity(), sort_keys=True)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", [*benchmark_classes(), pytest.param("a table of points", id="table")], ids=str)
 def test_each_annotation_counts_by_its_bytes_and_each_frame_by_its_size(kind, tmp_path):
     write = table_of_points
@@ -324,6 +325,7 @@ def test_in_a_notebook_the_compiled_functions_count(monkeypatch):
     assert len(run(factor=1)) == 2
 
 
+@pytest.mark.slow
 def test_each_reuse_is_said_with_its_date_and_changed_annotations_are_scored_anew(tmp_path, capsys):
     generated.write_davis(tmp_path / "data", 1, **SMALL)
     benchmark = DavisBenchmark(tmp_path / "data", changes={"context": 1, "radius": 2})

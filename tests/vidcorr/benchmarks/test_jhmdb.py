@@ -73,6 +73,7 @@ def test_joints_and_scores_are_those_of_the_plain_chain(root, tmp_path):
     assert 0.1 < scores["PCK@0.1"] < scores["PCK@0.5"] <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("counting", ["crw", "ground-truth"])
 def test_joints_are_counted_as_the_protocol_says(root, tmp_path, counting):
     crw = PropagationProtocol.named("crw").with_changes(input_size=(320, 320), context=2, radius=6)

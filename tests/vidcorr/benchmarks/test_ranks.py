@@ -55,6 +55,7 @@ def test_every_benchmark_scores_the_same_over_two_ranks(tmp_path, kind):
     assert tables[0] == tables[1]
 
 
+@pytest.mark.slow
 def test_outside_a_trainer_a_rank_evaluates_alone(davis_root, tmp_path):
     torch.set_num_threads(1)
     alone = benchmark_ranks.evaluate(str(davis_root))

@@ -33,6 +33,7 @@ def run(root, tmp_path_factory):
     return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour", stride=8), folder).scores, folder
 
 
+@pytest.mark.slow
 def test_written_predictions_have_the_digits_of_the_scores(root, run):
     """`vidcorr score` equals the official function on its own cases, see the test of the command."""
     _, scores, folder = run

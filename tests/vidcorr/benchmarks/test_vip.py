@@ -79,6 +79,7 @@ def test_ap_ranks_instances_by_their_mean_label(root, run):
     assert 0 < scores["AP-unofficial"] < 1
 
 
+@pytest.mark.slow
 def test_files_do_not_promise_equality_of_ap(run):
     folder = run[1]
     assert Result.load(folder).data["AP-unofficial"].endswith("equality with other reports is not promised")

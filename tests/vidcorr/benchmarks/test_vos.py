@@ -40,6 +40,7 @@ def sparse(tmp_path_factory):
     return root / "mine"
 
 
+@pytest.mark.slow
 def test_davis_scores_as_the_davis_benchmark_scores_it(davis_root):
     folders = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
     benchmark = VosBenchmark(davis_root, **folders, rules="davis-2017", changes=SMALL)

@@ -25,6 +25,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 def test_unusable_videos_are_named_and_the_others_are_listed_with_their_labels(tmp_path, capsys):
     videos, source = tmp_path / "videos", tmp_path / "list.txt"
     write_video(videos / "good 1.mp4", 30)

@@ -259,6 +259,7 @@ class MeanFeatures(Benchmark):
         return {"mean": sum(row.values["mean"] for row in rows) / len(rows)}
 
 
+@pytest.mark.slow
 def test_a_benchmark_without_a_protocol_is_evaluated_as_others_are(davis_root, tmp_path):
     benchmark = MeanFeatures(str(davis_root))
     davis = DavisBenchmark(davis_root)

@@ -58,6 +58,7 @@ def by_loops(way, query, maps, excluded):
     return sums.log()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("budget", [1, 1 << 14, 1 << 30])
 @pytest.mark.parametrize("way", WAYS)
 def test_equals_double_loops_whatever_the_chunks(monkeypatch, way, budget):

@@ -162,6 +162,7 @@ def test_every_benchmark_writes_one(name, tmp_path):
 # Mistakes and malice
 
 
+@pytest.mark.slow
 def test_a_page_that_cannot_be_written_takes_nothing_away(davis_root, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(record, "write_report", Mock(side_effect=RuntimeError("no template")))
     benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)

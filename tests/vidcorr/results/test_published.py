@@ -30,6 +30,7 @@ PROTOCOLS = {
 """Beginning of a source → the protocols of its rows."""
 
 
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.name}, {row.benchmark}")
 def test_a_row_has_the_protocol_and_the_size_that_its_source_states(row):
     (allowed,) = (names for source, names in PROTOCOLS.items() if row.source.startswith(source))
@@ -58,6 +59,7 @@ KINDS = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.name}, {row.benchmark}")
 def test_a_row_has_scores_that_its_benchmark_gives(row):
     kind = KINDS[row.benchmark]

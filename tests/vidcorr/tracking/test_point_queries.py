@@ -24,6 +24,7 @@ def video(tmp_path_factory):
     return folder
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", PointProtocol.sources())
 def test_points_are_those_of_the_tracking_functions(video, colour, name):
     points = {"a": (30, 20), "b": (40.25, 33.5)}

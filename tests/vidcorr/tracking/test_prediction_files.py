@@ -22,6 +22,7 @@ from vidcorr.tracking.record import SequenceWriter
 from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
 
+@pytest.mark.slow
 def test_masks_are_those_of_the_benchmark(davis_root, tmp_path):
     colour = build_feature_extractor("raw_colour")
     DavisBenchmark(davis_root, limit_sequences=1).evaluate(colour, tmp_path / "benchmark")

@@ -49,6 +49,7 @@ def test_golden_boxes(golden):
     assert np.abs(boxes - expected["convfc_boxes"]).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_targets_tracked_together_are_those_tracked_alone(golden):
     expected = golden("siamfc_tracking")
     frames = expected["frames"][:8]

@@ -77,6 +77,7 @@ def test_any_frame_of_any_codec(tmp_path, name, codec, options, seeks):
             assert (video._read_by_seeking([number]) is not None) == seeks
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("path", files("clips", pytest.mark.slow))
 def test_real_videos_decode_as_in_order(path):
     expected = in_order(path)
@@ -90,6 +91,7 @@ def test_real_videos_decode_as_in_order(path):
             np.testing.assert_array_equal(frame, expected[pick])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("path", files("clips_odd"))
 def test_odd_files_give_frames_or_one_line(path):

@@ -149,6 +149,7 @@ SMOOTHED = [
 SMOOTHED.remove("BOX 300")  # a box that grows takes the nearest pixel
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("name", SMOOTHED)
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P"])
 def test_smoothed_edges_are_refused(name, mode, tmp_path):

@@ -79,6 +79,7 @@ def test_real_keys_find_their_places(kind, converted, tmp_path):
     assert extractor(torch.rand(1, 3, 32, 64)).shape == (1, channels, 32 // stride, 64 // stride)
 
 
+@pytest.mark.slow
 def test_unknown_missing_and_misshapen_weights_are_named(converted, tmp_path):
     state = random_state("crw_r18")
     lacking = {name: value for name, value in state.items() if name != "encoder.model.layer2.1.bn2.bias"}
@@ -127,6 +128,7 @@ def test_vfs_to_torchvision_and_back_gives_the_same_features(tmp_path):
             torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_heads_of_another_form_are_left_out_by_name(converted):
     state = random_state("vfs_r18")
     shorter = {name: state[name] for name in state if "fcs.6" not in name and "fcs.7" not in name}
@@ -136,6 +138,7 @@ def test_heads_of_another_form_are_left_out_by_name(converted):
     assert "head of another form" in account(report)
 
 
+@pytest.mark.slow
 def test_crw_pads_by_reflection(converted):
     network, images = reflecting_resnet18(), torch.rand(1, 3, 48, 64)
     state = {f"encoder.model.{name}": value for name, value in network.state_dict().items()}
@@ -150,6 +153,7 @@ def test_crw_pads_by_reflection(converted):
     refused(ValueError, "this ResNet has res2, res3", module.feature_extractor, "res5")
 
 
+@pytest.mark.slow
 def test_mast_gives_the_features_of_its_network(converted):
     network, images = Mast().eval(), torch.rand(1, 3, 32, 48)
     enliven(network)
@@ -170,6 +174,7 @@ def test_moco_takes_the_query_encoder_of_a_whole_checkpoint():
     assert converted.unused["encoder_k.conv1.weight"] == "moving average"
 
 
+@pytest.mark.slow
 def test_dino_is_the_teacher_with_its_own_normalisation(converted):
     network = build_network("timm:vit_tiny_patch16_224")
     teacher = {f"backbone.{name}": value for name, value in network.state_dict().items()}
@@ -226,6 +231,7 @@ def of_dinov2(network, third=False):
     return state | {"mask_token": torch.rand(1, state["cls_token"].shape[2])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("prefix", "spec"), [("module.backbone.", None), ("encoder.", "torchvision:resnet18")])
 def test_a_known_prefix_is_taken_off_and_named(prefix, spec, converted):
     network = lively_resnet18()

@@ -92,6 +92,7 @@ def test_mistakes_are_named(vfs, tmp_path):
     assert not (tmp_path / "out.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_the_file_says_what_it_is(vfs, tmp_path, capsys):
     main(["export", str(vfs), str(tmp_path / "out.safetensors")])
     load = capsys.readouterr().out.strip()

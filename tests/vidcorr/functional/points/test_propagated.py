@@ -35,6 +35,7 @@ def one_by_one(features, queries, rules):
     return tracks
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("changes", [{}, {"context": 1}, {"context": 3, "matches": 2, "radius": None}])
 def test_equal_to_a_propagation_for_each_query(features, changes, monkeypatch):
     centres = cell_centres(CELLS, CELLS) * CELL

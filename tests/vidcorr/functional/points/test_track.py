@@ -223,6 +223,7 @@ def doubtful_frames(features, track, similarity, begin, rules):
     return torch.tensor([t in errors and errors[t] > limit for t in range(FRAMES)])
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("both_directions", [True, False])
 @pytest.mark.parametrize("workspace", [1, 64 * 2**20])
 def test_anchors_are_those_of_a_loop(noisy, both_directions, workspace, monkeypatch):

@@ -104,6 +104,7 @@ def sizes_for(name):
 EVERY = [(name, benchmark) for name, source in PropagationProtocol.sources().items() for benchmark in source.values]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("name", "benchmark"), EVERY)
 def test_every_protocol_takes_masks_of_every_size(name, benchmark):
     """A cell's label is the id of an object that the mask has near the cell's place."""

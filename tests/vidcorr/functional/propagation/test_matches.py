@@ -17,6 +17,7 @@ def protocol_of(name, **changes):
     return rules.with_changes(**smaller, **PLAIN, **changes)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", PropagationProtocol.sources())
 @pytest.mark.usefixtures("each_search")
 def test_the_weighted_labels_of_the_cells_are_what_is_propagated(name):

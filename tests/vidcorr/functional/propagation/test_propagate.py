@@ -62,6 +62,7 @@ def work_like(monkeypatch, gpu, workspace):
     monkeypatch.setattr(attention, "workspace_of", lambda device: workspace)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("masked", "repeat_first"),
     [

@@ -69,6 +69,7 @@ def late_objects(draw, frames):
     return first, entering
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("radius", [None, 1.5, 3.0])
 @pytest.mark.parametrize(
     "rules",

@@ -73,6 +73,7 @@ FAMILY = (("rsp_davis", "rsp"), ("dino_davis", "dino"), ("dift_davis", "dift-sd"
 CATMAE = (("s16", "catmae-16"), ("s8", "catmae-8"), ("c1", "catmae-16"))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("file", "case", "name", "benchmark"),
     [
@@ -164,6 +165,7 @@ def test_hvc_follows_objects_that_enter_later(golden, case):
     assert (masks != this.tensor("masks")).float().mean() <= 1e-4
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("file", "case", "name"),
     [
