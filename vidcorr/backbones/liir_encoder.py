@@ -11,7 +11,7 @@ from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
 from .description import Network
 from .extractor import FeatureExtractor
-from .resnet import LAYER_OF_STAGE, folded_copy, named_blocks, stage_of
+from .resnet import LAYER_OF_STAGE, folded_copy, named_blocks, parts_ended_by
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
 Modulation = Callable[[Tensor], Tensor]
@@ -170,11 +170,12 @@ class LiirExtractor(FeatureExtractor):
         """Return the maps of `parts` by name."""
         x = self.encoder.stem(normalised_lab(images))
         found: dict[str, Tensor] = {}
-        for name, block in named_blocks(self.encoder).items():
+        blocks = named_blocks(self.encoder)
+        ended_by = parts_ended_by(blocks, self.parts)
+        for name, block in blocks.items():
             x = block(x)
-            for part in (stage_of(name), name):
-                if part in self.parts:
-                    found[part] = x
+            for part in ended_by.get(name, ()):
+                found[part] = x
         if "affinity" in self.parts:
             found["affinity"] = self.encoder.affinity(x)
         for name, by in self.pooled_by.items():

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,28 @@ def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
 def stage_of(block: str) -> str:
     """Return the stage of a block: `res4.b1` → `res4`."""
     return block.partition(".")[0]
+
+
+def parts_ended_by(blocks: Iterable[str], parts: Collection[str]) -> dict[str, list[str]]:
+    """Return block → the parts whose map is its output: a stage ends with its last block.
+
+    Args:
+        blocks: names of the network's blocks, in order.
+        parts: names of stages and blocks; others are left out.
+
+    Example:
+        >>> parts_ended_by(["res2.b1", "res2.b2", "res3.b1"], ["res2", "res3.b1"])
+        {'res2.b2': ['res2'], 'res3.b1': ['res3.b1']}
+    """
+    last_block: dict[str, str] = {}
+    for block in blocks:
+        last_block[stage_of(block)] = block
+        last_block[block] = block
+    ended_by: dict[str, list[str]] = {}
+    for part, block in last_block.items():
+        if part in parts:
+            ended_by.setdefault(block, []).append(part)
+    return ended_by
 
 
 def folded_copy(network: M) -> M:
@@ -93,9 +116,10 @@ class ResNetExtractor(FeatureExtractor):
                     _dilate(block, dilation // 2 if halved else dilation, only_first=released)
         self.normalise = normalise
         self.stem = nn.Sequential(*_stem(network))
-        wanted = [index for index, name in enumerate(blocks) if name in self.parts or stage_of(name) in self.parts]
+        self._ended_by = parts_ended_by(blocks, self.parts)
+        last = max(map(list(blocks).index, self._ended_by))
         self.blocks = nn.ModuleDict()
-        for name in list(blocks)[: max(wanted) + 1]:
+        for name in list(blocks)[: last + 1]:
             self.blocks[name.replace(".", "_")] = blocks[name]  # a key holds no dot
         self.set_strides({part: min(NATURAL_STRIDE[stage_of(part)], coarsest) for part in self.parts})
         self.eval()
@@ -106,10 +130,8 @@ class ResNetExtractor(FeatureExtractor):
         x = self.stem(self.normalise(images))
         for key, block in self.blocks.items():
             x = block(x)
-            name = key.replace("_", ".")
-            for part in (stage_of(name), name):
-                if part in self.parts:
-                    found[part] = x
+            for part in self._ended_by.get(key.replace("_", "."), ()):
+                found[part] = x
         return found
 
     folded = folded_copy

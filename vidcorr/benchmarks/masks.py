@@ -21,8 +21,8 @@ from ..functional import PropagationProtocol
 from ..functional.propagation.coding import Size, resize_images
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
-from ..results.pictures import Picture, overlay_masks
-from ..results.pictures.animations import Curve, reduced
+from ..results.pictures import overlay_masks
+from ..results.pictures.animations import Curve, overlay_masks_small
 from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks, RunWriter, SequenceWriter
@@ -211,7 +211,9 @@ def _files_of(sequence: MaskSequence, writer: RunWriter | None, kind: str) -> It
         predictions.append(masks)
     name = sequence.name
     frames = sequence.num_frames
-    with writer.sequence(name, frames, overlay_masks, predictions, kind=kind, draw_animation=_overlay_small) as files:
+    with writer.sequence(
+        name, frames, overlay_masks, predictions, kind=kind, draw_animation=overlay_masks_small
+    ) as files:
         yield files
 
 
@@ -261,10 +263,6 @@ class ObjectScorer(MaskTracker):
     def facts(self) -> dict[str, Any]:
         """Return the scoring rules, and whether features were constant."""
         return {"rules": self.rules.stated(), **super().facts()}
-
-
-def _overlay_small(frame: Tensor, mask: Tensor) -> Picture:
-    return overlay_masks(*reduced(frame, mask))
 
 
 def predicted_stems(sequence: MaskSequence) -> list[str | None]:

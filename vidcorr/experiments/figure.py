@@ -15,7 +15,7 @@ from ..benchmarks.vip import PartVideo
 from ..datasets import BoxSequence, FrameSequence, KeypointSequence, MaskSequence, PointSequence
 from ..datasets.jhmdb import JOINTS
 from ..errors import near
-from ..results.pictures.animations import reduced
+from ..results.pictures.animations import overlay_masks_small
 from ..results.pictures.figure import FigureBlock
 from ..results.pictures.overlays import (
     Picture,
@@ -24,7 +24,6 @@ from ..results.pictures.overlays import (
     evenly_spaced,
     overlay_boxes,
     overlay_joints,
-    overlay_masks,
     overlay_tracks,
 )
 from ..results.records import last_evaluations, results_in
@@ -129,7 +128,7 @@ class Masks(Drawing):
 
     def _drawn(self, t: int, ids: torch.Tensor) -> Picture:
         without_void = ids.where(ids != VOID, 0)
-        return overlay_masks(*reduced(self.sequence.frame(t), without_void))
+        return overlay_masks_small(self.sequence.frame(t), without_void)
 
 
 class Joints(Drawing):

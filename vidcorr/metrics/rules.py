@@ -297,19 +297,17 @@ class SaVRules(VosBenchmarkRules):
     folder_per_object = True
 
 
-RULES: dict[str, Rules] = {
-    rules.name: rules
-    for rules in (
-        DavisRules("davis-2017"),
-        DavisRules("davis-2016", merged=True),
-        YoutubeVosRules("youtube-vos"),
-        LvosRules("lvos"),
-        LvosRules("lvos-2023", drops_ends=False),
-        VostRules("vost"),
-        SaVRules("sa-v"),
-        MoseV2Rules("mose-v2"),
-        VosBenchmarkRules("vos-benchmark"),
-        NafRules("naf"),
-    )
-}
-"""Named rules."""
+KNOWN_RULES = (
+    DavisRules("davis-2017"),
+    DavisRules("davis-2016", merged=True),
+    YoutubeVosRules("youtube-vos"),
+    LvosRules("lvos"),
+    LvosRules("lvos-2023", drops_ends=False),
+    VostRules("vost"),
+    SaVRules("sa-v"),
+    MoseV2Rules("mose-v2"),
+    VosBenchmarkRules("vos-benchmark"),
+    NafRules("naf"),
+)
+RULES: dict[str, Rules] = {rules.name: rules for rules in KNOWN_RULES}
+"""Name → rules."""

@@ -147,19 +147,17 @@ def _conditions(
 ) -> dict[str, Any]:
     """Return the content of prediction.json before the first frame: the conditions of the prediction."""
     prompts = [section.prompt.metadata() for section in sections]
-    content = {
-        "video": str(stream.path),
-        "prompt": prompts[0] if len(prompts) == 1 else prompts,
-        **metadata,
-        "stage": getattr(extractor, "stage", None),
-        "stride": getattr(extractor, "stride", None),
-        "protocol": {"digest": rules.digest(), **rules.fields()},
-        "size": list(stream.size),
-        "frame_rate": stream.frame_rate,
-        "part": {"start": stream.part.start, "end": stream.end, "every": stream.part.step},
-        "complete": False,
-        **Provenance.now().model_dump(mode="json"),
-    }
+    content: dict[str, Any] = {"video": str(stream.path)}
+    content["prompt"] = prompts[0] if len(prompts) == 1 else prompts
+    content |= metadata
+    content["stage"] = getattr(extractor, "stage", None)
+    content["stride"] = getattr(extractor, "stride", None)
+    content["protocol"] = {"digest": rules.digest(), **rules.fields()}
+    content["size"] = list(stream.size)
+    content["frame_rate"] = stream.frame_rate
+    content["part"] = {"start": stream.part.start, "end": stream.end, "every": stream.part.step}
+    content["complete"] = False
+    content |= Provenance.now().model_dump(mode="json")
     if not isinstance(rules, TrackingProtocol):
         content["seen_at"] = list(FrameSizes.of(extractor, stream.size, rules, short_side).reduced)
     return content

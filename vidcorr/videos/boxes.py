@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Sequence
+from itertools import product, starmap
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 BOX = ("x", "y", "width", "height")
 _CORNERS = (("x", "y"), ("left", "top"), ("xmin", "ymin"), ("x_min", "y_min"), ("x1", "y1"))
 _SIZES = (("width", "height"), ("w", "h"))
-SIZE_FORMS = tuple((*corner, *sides) for corner in _CORNERS for sides in _SIZES)
+SIZE_FORMS = tuple(starmap(add, product(_CORNERS, _SIZES)))
 """Columns of boxes as the upper left corner and the size."""
 CORNER_FORMS = (
     ("x1", "y1", "x2", "y2"),

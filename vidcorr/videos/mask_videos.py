@@ -187,7 +187,8 @@ def read_ids(
     mask = decode_mask(path, size)
     if mask.form == "palette":
         _refuse_colours_among_ids(path, masks)
-    if VOID not in values and not object_ids(mask.ids) and (mask.ids == VOID).any():
+    has_white = VOID not in values and bool((mask.ids == VOID).any())
+    if has_white and not object_ids(mask.ids):
         values = _meaning_of_white(path, tuple(masks), values)
     return renumbered(mask.ids, values)
 

@@ -21,8 +21,7 @@ from vidcorr import DavisBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.metrics import boundary_accuracy, region_similarity
 from vidcorr.results.page import Chart, scores_by_sequence, write_report
-from vidcorr.results.pictures import overlay_masks
-from vidcorr.results.pictures.animations import reduced
+from vidcorr.results.pictures.animations import overlay_masks_small
 from vidcorr.results.result import Evaluated, Result, Row, Shown
 from vidcorr.tracking import record
 
@@ -69,7 +68,7 @@ def test_animations_hold_predictions_truth_and_curves(davis_run):
         sheet = np.asarray(Image.open(folder / "animations" / f"{sequence.name}.{suffix}").convert("RGB")).astype(int)
         assert sheet.shape == (height, width * sequence.num_frames, 3)
         for t, mask in enumerate(masks):
-            expected = overlay_masks(*reduced(sequence.frame(t), mask))
+            expected = overlay_masks_small(sequence.frame(t), mask)
             assert np.abs(sheet[:, t * width : (t + 1) * width] - expected).mean() < 12  # what the compression loses
     for name, measure in (("J", region_similarity), ("F", boundary_accuracy)):
         places, values = animation["curves"][name]

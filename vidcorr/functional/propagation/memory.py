@@ -38,7 +38,7 @@ def _members(kind: type, names: str) -> list[tuple[str, type]]:
 
 
 class _Search(ctypes.Structure):
-    """Arguments of the kernel, in the order of `Search` in screened_search.cpp."""
+    """Arguments of the kernel, in the order of `Search` in screened_search.cpp; `c_void_p`: address of a tensor."""
 
     _fields_ = (
         *_members(ctypes.c_int64, "height width slots channels chunks pitch reach topk used"),
@@ -46,11 +46,6 @@ class _Search(ctypes.Structure):
         *_members(ctypes.c_double, "margin"),
         *_members(ctypes.c_void_p, "values indices"),
     )
-
-    def point_at(self, **tensors: Tensor) -> None:
-        """Set members to the addresses of tensors, which must stay in memory during the search."""
-        for name, tensor in tensors.items():
-            setattr(self, name, tensor.data_ptr())
 
 
 def kernel(variant: str | None = None) -> Any:
@@ -97,18 +92,21 @@ class FrameMemory:
         height, width, depth = like.shape
         slots = len(self.lasting) + recent
         self.maps = like.new_zeros(height, width, slots, depth)
-        self._frames: list[int | None] = [None] * slots
+        self._frames: list[int | None] = [None] * slots  # of each slot
 
-    def write(self, frame: int, item: Tensor) -> None:
-        """Take the map (h, w, D) of a frame, if it can become a reference."""
-        if self.takes(frame):
-            place = self._place(frame)
-            self.maps[:, :, place] = item
-            self._frames[place] = frame
-
-    def takes(self, frame: int) -> bool:
-        """Return whether a frame can become a reference."""
-        return frame in self.lasting or self.recent > 0
+    def write(self, frame: int, item: Tensor) -> int | None:
+        """Store the map (h, w, D) of a frame; return its slot, None if the frame can never become a reference."""
+        if frame in self.lasting:
+            slot = self.lasting.index(frame)
+        elif self.recent:
+            # count from the first frame that is not lasting, so that slots fill up in order
+            first = 1 if self.lasting == [0] else 0
+            slot = len(self.lasting) + (frame - first) % self.recent
+        else:
+            return None
+        self.maps[:, :, slot] = item
+        self._frames[slot] = frame
+        return slot
 
     def slot(self, frame: int) -> int:
         """Return the index of a frame on the third axis.
@@ -116,19 +114,10 @@ class FrameMemory:
         Raises:
             ValueError: if the memory does not hold the frame.
         """
-        place = self._place(frame) if self.takes(frame) else None
-        if place is None or self._frames[place] != frame:
+        if frame not in self._frames:
             held = sorted(number for number in self._frames if number is not None)
             raise ValueError(f"frame {frame} is not in the memory, which holds the frames {held}")
-        return place
-
-    def _place(self, frame: int) -> int:
-        """Return the index that a frame takes on the third axis."""
-        if frame in self.lasting:
-            return self.lasting.index(frame)
-        # count from the first frame that is not lasting, so that slots fill up in order
-        first = 1 if self.lasting == [0] else 0
-        return len(self.lasting) + (frame - first) % self.recent
+        return self._frames.index(frame)
 
 
 class KeyMemory(FrameMemory):
@@ -183,16 +172,17 @@ class SketchedMemory(KeyMemory):
         self._largest = 0.0  # norm of a key
         self._allocate(like)
 
-    def write(self, frame: int, item: Tensor) -> None:
-        """Take the features (h, w, C) of a frame, if it can become a reference."""
-        super().write(frame, item)
-        if self.takes(frame):
+    def write(self, frame: int, item: Tensor) -> int | None:
+        """Store the features (h, w, C) of a frame; return its slot, None if it can never become a reference."""
+        slot = super().write(frame, item)
+        if slot is not None:
             norms = item.square().sum(2).sqrt()
             self._largest = max(self._largest, float(norms.nan_to_num(0.0, posinf=torch.inf).amax()))
             searched, sketches = self._latest
             if searched is not item:
                 sketches = self._sketch(item)
-            self._keep(self.slot(frame), sketches)
+            self._keep(slot, sketches)
+        return slot
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells.
@@ -208,14 +198,27 @@ class SketchedMemory(KeyMemory):
         used_slots, counts = torch.tensor(sorted(listed.items())).T.contiguous()
         values = query.new_empty(height, width, topk)
         indices = torch.empty(height, width, topk, dtype=torch.long)
-        arguments = _Search(height=height, width=width, slots=slots, channels=channels, topk=topk, used=len(listed))
-        arguments.chunks = self._chunks
-        arguments.pitch = self._sketches.shape[3]
-        arguments.reach = len(self._half_widths) - 1
-        arguments.margin = 4 * channels * 2.0**-24 * self._largest
-        arguments.point_at(query=query, keys=self.maps, query_sketches=sketches, key_sketches=self._sketches)
-        arguments.point_at(half_widths=self._half_widths, used_slots=used_slots, counts=counts)
-        arguments.point_at(values=values, indices=indices)
+        arguments = _Search(
+            height=height,
+            width=width,
+            slots=slots,
+            channels=channels,
+            chunks=self._chunks,
+            pitch=self._sketches.shape[3],
+            reach=len(self._half_widths) - 1,
+            topk=topk,
+            used=len(listed),
+            query=query.data_ptr(),
+            keys=self.maps.data_ptr(),
+            query_sketches=sketches.data_ptr(),
+            key_sketches=self._sketches.data_ptr(),
+            half_widths=self._half_widths.data_ptr(),
+            used_slots=used_slots.data_ptr(),
+            counts=counts.data_ptr(),
+            margin=4 * channels * 2.0**-24 * self._largest,
+            values=values.data_ptr(),
+            indices=indices.data_ptr(),
+        )
         products_of_query = _run(arguments, height) / (height * width)
         most = TOO_MANY if len(frames) < topk else MANY
         if products_of_query > most and self._chunks * CHUNK < channels:  # else most features are equal

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...videos.files import write_atomically
-from .overlays import Picture, contact_sheet, evenly_spaced, resized
+from .overlays import Picture, contact_sheet, evenly_spaced, overlay_masks, resized
 
 FRAMES = 32
 """Most frames of an animation."""
@@ -70,11 +70,12 @@ class SequenceAnimation:
         Image.fromarray(sheet).save(self._path.with_suffix(suffix), quality=70, method=2)
 
 
-def reduced(frame: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a frame, uint8 `(3, H, W)`, and its ids `(H, W)`, resized to an animation's width: faster to draw."""
+def overlay_masks_small(frame: Tensor, mask: Tensor) -> Picture:
+    """Draw a frame, uint8 `(3, H, W)`, with its ids `(H, W)` at the width of an animation: faster than to reduce it."""
     size = (round(frame.shape[1] * WIDTH / frame.shape[2]), WIDTH)
     small = F.interpolate(frame[None].cpu(), size, mode="bilinear", antialias=True)[0]
-    return small, F.interpolate(mask[None, None].cpu(), size, mode="nearest-exact")[0, 0]
+    ids = F.interpolate(mask[None, None].cpu(), size, mode="nearest-exact")[0, 0]
+    return overlay_masks(small, ids)
 
 
 def plain_curves(curves: Mapping[str, Curve]) -> dict[str, list[list[float | None]]]:
