@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from vidcorr.backbones.checkpoints import read_content, saved_model
 from vidcorr.backbones.networks import SHORT_NAMES, read_spec, split_view
-from vidcorr.backbones.trust import import_named
+from vidcorr.backbones.trust import FailedImport, import_named
 from vidcorr.errors import UsageError
 from vidcorr.experiments.command_line import BEST, CommandLine
 from vidcorr.experiments.configured import read_yaml
@@ -24,8 +24,8 @@ from .run_folder import newest_checkpoint
 
 LIBRARIES_OF_NETWORKS = ("timm", "torchvision", "transformers")
 """Libraries before the colon of a network's name."""
-OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-"""A class by its module: `my_method:VICReg`."""
+OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*[.:][A-Za-z_]\w*")
+"""A class by its module: `my_method:VICReg` or `my_method.VICReg`."""
 CLASS_OPTION = re.compile(r"(.*\.)?class_path|model|data|trainer\.(callbacks|logger|plugins|profiler|strategy)\+?")
 """Options of LightningCLI whose value may be a class."""
 
@@ -149,6 +149,8 @@ def _import_path(name: str, what: str, example: str) -> str:
     module, _, attribute = name.replace(":", ".").rpartition(".")
     try:
         import_named(module, attribute, what)
+    except FailedImport as error:
+        raise UsageError(str(error)) from error
     except ValueError as error:
         raise UsageError(f"{error}; a class of your own is module:Class: {example}") from error
     return f"{module}.{attribute}"

@@ -156,7 +156,7 @@ def test_classes_of_the_package_lightning(tmp_path, monkeypatch, capsys):
         main(["fit", "--model=theirs.Method"])
     said = capsys.readouterr().err
     for name in ("lightning", "lightning.pytorch", "theirs"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+        sys.modules.pop(name, None)  # monkeypatch would put these modules back after the test
     assert said.count("\n") == 1
     assert "vidcorr works with pytorch_lightning, whose classes are not those of lightning.pytorch" in said
 
@@ -176,3 +176,33 @@ def test_a_network_that_is_not_there_is_told_without_the_parser(davis_root):
 def test_a_strategy_whose_checkpoints_are_folders():
     trainer = SimpleNamespace(strategy=ModelParallelStrategy())
     refused(ValueError, "^LastCheckpoint: ModelParallelStrategy", LastCheckpoint().setup, trainer, None, "fit")
+
+
+WHERE = {
+    "model": "model: {{class_path: '{0}'}}",
+    "data": "data: {{class_path: '{0}'}}",
+    "trainer.logger": "trainer: {{logger: [{{class_path: '{0}'}}]}}",
+    "trainer.callbacks": "trainer: {{callbacks: [{{class_path: '{0}'}}]}}",
+    "trainer.callbacks.init_args.benchmark": (
+        "trainer: {{callbacks: [{{class_path: BenchmarkCallback, init_args: {{benchmark: {{class_path: '{0}'}}}}}}]}}"
+    ),
+}
+"""Key of a class in a config → the config."""
+
+
+@pytest.mark.parametrize("spelling", ["broken:Own", "broken.Own"])
+@pytest.mark.parametrize("where", WHERE)
+def test_a_config_whose_class_is_in_a_broken_module_names_file_key_and_reason(
+    where, spelling, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken", raising=False)
+    (tmp_path / "broken.py").write_text("import not_there")
+    file = tmp_path / "mine.yaml"
+    file.write_text(WHERE[where].format(spelling))
+    with pytest.raises(SystemExit) as ended:
+        main(["fit", f"--config={file}"])
+    assert ended.value.code == 2
+    place = f"{tmp_path}/broken.py:1"
+    reason = f"its module fails on import: ModuleNotFoundError: No module named 'not_there' ({place})"
+    assert capsys.readouterr().err == f"vidcorr: {file}: {where}.class_path {spelling}: {reason}\n"

@@ -1,5 +1,6 @@
 """Networks by name, for modules to train and benchmarks to evaluate."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -210,10 +211,14 @@ def imported(module: str, name: str) -> nn.Module:
     """Import the user's callable, and call it without arguments.
 
     Raises:
-        ValueError: if the callable cannot be imported, or does not return a module or a video encoder.
+        ValueError: if the callable cannot be imported, needs arguments, or does not return a module or a video encoder.
     """
     spec = f"{module}:{name}"
     built = import_named(module, name, f"backbone {spec}")
+    try:
+        inspect.signature(built).bind()
+    except TypeError as error:
+        raise ValueError(f"backbone {spec}: expected a callable without arguments: {error}") from error
     network: nn.Module = built()
     allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
     if not isinstance(network, nn.Module | VideoEncoder):

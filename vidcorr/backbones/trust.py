@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import sysconfig
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,6 +52,10 @@ class Recipe(NamedTuple):
     kind: type[nn.Module]
     class_path: str
     arguments: dict[str, Any]
+
+
+class FailedImport(ValueError):
+    """Error for a module of the user's own that fails while it is imported, in one line with the place."""
 
 
 def allow(*names: str) -> None:
@@ -195,18 +200,56 @@ def import_named(module: str, name: str, what: str) -> Any:
     """Import a name that the user gave; the module may lie in the working directory.
 
     Args:
-        module: the module.
+        module: the module, or a class in a module that holds the name.
         name: a name in it.
         what: what the name stands for, the start of the message.
 
     Raises:
-        ValueError: if the module does not exist, does not have the name, or importing it fails.
+        FailedImport: if the module, or a module that it needs, fails while it is imported.
+        ValueError: if the module does not exist or does not have the name.
     """
     _search_working_directory()
     try:
-        return getattr(importlib.import_module(module), name)
+        holder = _module_or_class(module)
+        return getattr(holder, name)
+    except FailedImport as error:
+        raise FailedImport(f"{what}: {error}") from error.__cause__
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"{what}: cannot import it ({error}); run from its folder, or set PYTHONPATH") from error
+
+
+def _module_or_class(name: str) -> Any:
+    """Import a module, or a class in a module.
+
+    Raises:
+        FailedImport: if code of a module raises an error while it is imported.
+        ImportError: if there is no such module.
+    """
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:  # any type, because the module is the user's own
+        outer, _, nested = name.rpartition(".")
+        if isinstance(error, ModuleNotFoundError) and error.name == name and outer:
+            kind = getattr(importlib.import_module(outer), nested, None)
+            if isinstance(kind, type):
+                return kind
+        place = _place_in_module(error, name)
+        if place is None:
+            raise
+        told = error.msg if isinstance(error, SyntaxError) else reason(error)
+        raise FailedImport(f"its module fails on import: {type(error).__name__}: {told} ({place})") from error
+
+
+def _place_in_module(error: BaseException, module: str) -> str | None:
+    """Return file and line of the imported code that raised an error; None if the import machinery raised it."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename or module}:{error.lineno or 1}"
+    place = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if file not in (__file__, importlib.__file__) and not file.startswith("<frozen importlib"):
+            place = f"{file}:{line}"
+    return place
 
 
 def _search_working_directory() -> None:
@@ -214,7 +257,7 @@ def _search_working_directory() -> None:
         sys.path.append(os.getcwd())  # at the end, to hide no other module; the installed command lacks the folder
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Return the first words of an error on one line, for a message, without torch's advice to trust the file."""
     text = str(error).replace("WeightsUnpickler error: ", "\n")
     sentences = re.split(r"(?<=[.:])\s|\n", text)

@@ -64,7 +64,7 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         container = av.open(f"file:{path}", "r", timeout=timeout, options={"format_whitelist": _DEMUXERS}, **tags)
     except av.error.ArgumentError as error:
         raise DecodingError(path, "is not a video of a known format; transcode it, for example by ffmpeg") from error
-    except (av.error.InvalidDataError, av.error.OSError) as error:
+    except (av.error.InvalidDataError, av.error.EOFError, av.error.OSError) as error:
         raise DecodingError(path, "has no complete header: cut off, damaged or no video; copy it again") from error
     except OSError as error:  # the path cannot be opened
         raise DecodingError(path, f"cannot be read ({error.strerror or error})") from error

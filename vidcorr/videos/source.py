@@ -4,7 +4,8 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ import numpy as np
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .files import PAGES, DataError, list_lines
-from .folders import PHOTO_SUFFIXES, is_data, is_image_name, is_photo, list_images, natural_order
+from .folders import IMAGE_SUFFIXES, PHOTO_SUFFIXES, is_data, is_image_name, is_photo, list_images, natural_order
 from .images import image_size, read_image, require_size
 
 FRAME_RATE = 24.0
 """Frames per second of a folder of images, and of a video file without a rate."""
 WORDNET_NAME = re.compile(r"n[0-9]{8}_[0-9]+")
+UNREAD_VIDEOS = (".apng", ".avif", ".dv", ".gif", ".mj2", ".ogm", ".rm", ".rmvb", ".swf")
+"""Suffixes of moving pictures that are not read: a source warns of them."""
 FOLDERS_LOOKED_AT = 32
 """Folders of images in which a few headers are read, to tell frames of videos from separate images."""
 
@@ -131,7 +134,7 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
         DataError: if there is no video, or a line names a missing file or no video; the message quotes three lines.
 
     Warns:
-        About folders that cannot be listed, and about files with the suffix of an unreadable kind of video.
+        About folders that cannot be listed, and about videos and frames of kinds that are not read, such as GIF.
 
     Example:
         A line `clips/my dog.mp4 3` is the file `my dog.mp4` with class 3.
@@ -227,19 +230,39 @@ def hashed_rank(seed: int, name: str) -> bytes:
 
 def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
     paths: list[Path] = []
+    unread: Counter[str] = Counter()
     for folder, files in _folders(root):
         videos = [Path(folder, name) for name in files if _is_video(name)]
         if not videos and any(map(is_image_name, files)):
             videos = [Path(folder)]
         paths += videos
+        unread += _unread_kinds(files, is_video=bool(videos))
+    told = ", ".join(f"{count} {suffix}" for suffix, count in sorted(unread.items()))
     if not paths:
         kinds = " ".join(sorted(VIDEO_SUFFIXES))
-        raise DataError(f"{root}: no videos here; expected {kinds} files or folders of jpg or png frames")
+        found = f" but {told}" if told else ""
+        raise DataError(f"{root}: no videos here{found}; expected {kinds} files or folders of jpg or png frames")
+    if told:
+        warnings.warn(f"{root}: {told} left out, not read here; transcode them, for example by ffmpeg", stacklevel=4)
     _refuse_folders_beside_frames(paths)
     for path in paths:
         if strict and path.is_dir():
             FrameFolder(path)
     return _in_natural_order(paths)
+
+
+def _unread_kinds(files: Iterable[str], is_video: bool) -> Counter[str]:
+    """Count the files of a folder that may be videos or frames but are not read, by their suffix.
+
+    Args:
+        files: names.
+        is_video: the folder is a video or holds video files, so that its pictures may be thumbnails.
+    """
+    kinds = set(UNREAD_VIDEOS)
+    if not is_video:
+        kinds |= set(PHOTO_SUFFIXES) - IMAGE_SUFFIXES
+    suffixes = [os.path.splitext(name)[1].lower() for name in files if is_data(name)]
+    return Counter(suffix for suffix in suffixes if suffix in kinds)
 
 
 def _in_natural_order(paths: Sequence[Path]) -> list[VideoEntry]:

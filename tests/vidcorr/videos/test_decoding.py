@@ -287,6 +287,15 @@ def test_the_film_is_read_not_a_picture_before_it(tmp_path, suffix, is_cover):
         assert [read_number(frame) for frame in video.read([19, 0])] == [19, 0]
 
 
+def test_a_header_without_frames_is_one_line(tmp_path):
+    path = tmp_path / "none.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        container.start_encoding()
+    assert refused(DecodingError, "none.mkv: has no complete header: cut off, damaged or no video", VideoFile, path)
+
+
 def test_a_song_with_a_cover_has_no_video(tmp_path):
     path = write_song(tmp_path / "song.mp4")
     assert refused(DecodingError, "song.mp4: has no video stream, only a cover picture$", VideoFile, path)

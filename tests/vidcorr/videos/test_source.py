@@ -25,6 +25,18 @@ def test_a_folder_is_searched_in_natural_order(tmp_path):
     assert all(entry.label is None for entry in entries)
 
 
+def test_kinds_that_are_not_read_are_counted_and_thumbnails_are_not(tmp_path, recwarn):
+    for name in ("a/x.gif", "a/Y.GIF", "b/1.webp", "b/2.webp", "b/3.webp", "c/film.webp", "c/.x.gif", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    told = "2 .gif, 4 .webp"
+    assert refused(DataError, f"no videos here but {told}; expected", list_videos, tmp_path)
+    (tmp_path / "c/film.mp4").touch()  # film.webp is its thumbnail
+    assert names(tmp_path, list_videos(tmp_path)) == ["c/film.mp4"]
+    (line,) = (str(warning.message) for warning in recwarn)
+    assert line == f"{tmp_path}: 2 .gif, 3 .webp left out, not read here; transcode them, for example by ffmpeg"
+
+
 def test_the_order_by_hashes_is_for_ever():
     """It decides which videos are held out."""
     assert hashed_rank(3, "a/b.mp4").hex().startswith("6aa946b960d35f60")
