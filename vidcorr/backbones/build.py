@@ -78,8 +78,9 @@ def encoder_hparams(encoder: nn.Module, argument: str) -> dict[str, Any]:
     elif not _name_suffices(encoder):
         recipe = recipe_of_encoder(encoder)
     known: dict[str, Any] = {"encoder": recipe, "pretrained": False}
-    if hparams is None and spec_of(encoder):
-        known[argument] = spec_of(encoder)
+    spec = spec_of(encoder)
+    if hparams is None and spec:
+        known[argument] = spec
     return known
 
 

@@ -49,9 +49,9 @@ class Network(BaseModel):
             name: the user's name, in place of architecture and weights.
         """
         path = path_to_network(module)
-        spec = spec_of(module)
-        known = architecture_name(spec.rpartition(":")[2] or path[-1])
         of_network = _described_by(path)
+        spec = of_network.spec if of_network else ""
+        known = architecture_name(spec.rpartition(":")[2] or path[-1])
         upsampling = getattr(module, "upsampling", "")
         if not isinstance(upsampling, str):  # a user's module may hold an upsampler there
             upsampling = ""
@@ -79,11 +79,6 @@ class Network(BaseModel):
         return self.row if self.loaded or self.seed is None else f"{self.row}, seed {self.seed}"
 
 
-def is_described(part: object) -> bool:
-    """Return whether a module of ours knows its named network: an encoder, a view or a method."""
-    return isinstance(getattr(part, "described", None), Network)
-
-
 def path_to_network(module: Any) -> list[Any]:
     """Return the chain of wrapped modules, down to the network that was made by its name, or the innermost module."""
     from torch import nn  # a stored result is read without torch
@@ -97,7 +92,7 @@ def path_to_network(module: Any) -> list[Any]:
         if inner is None:
             return path
         path.append(inner)
-        if is_described(part):  # parts of the named network are its own
+        if _described_by([part]):  # parts of the named network are its own
             return path
 
 
@@ -108,10 +103,11 @@ def spec_of(module: object) -> str:
 
 
 def _described_by(path: list[Any]) -> Network | None:
-    """Return the description that the outermost module with a description holds."""
+    """Return the description that the outermost module with one holds: an encoder, a view or a method of ours."""
     for part in path:
-        if is_described(part):
-            return part.described
+        described = getattr(part, "described", None)
+        if isinstance(described, Network):
+            return described
     return None
 
 

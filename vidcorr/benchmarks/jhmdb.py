@@ -17,10 +17,11 @@ from ..results.page import Chart
 from ..results.pictures import overlay_joints
 from ..results.pictures.animations import Curve
 from ..results.result import Row
+from ..tracking.frame_encoder import Output
 from ..tracking.label_tracker import LabelTracker, PointCoding
 from ..tracking.record import PredictionTable, RunWriter, files_with_tables, fixed
 from .base import Benchmark
-from .run import Output, Scorer
+from .run import Scorer
 
 CURVE_THRESHOLDS = (0.1, 0.2)
 """Thresholds in the report, the first thresholds of the metric."""
@@ -72,7 +73,7 @@ class JhmdbBenchmark(Benchmark):
 
     def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "JointScorer":
         """Return the scorer of a run."""
-        return JointScorer(extractor, protocols)
+        return JointScorer(extractor, LabelTracker(extractor, protocols))
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return PCK at every threshold: joints are counted over all clips before they are divided."""
@@ -91,9 +92,6 @@ class JointScorer(Scorer):
     """Propagates the joints of clips and scores them by PCK."""
 
     tracker: LabelTracker
-
-    def __init__(self, extractor: nn.Module, protocols: Sequence[PropagationProtocol]) -> None:
-        super().__init__(extractor, protocols, LabelTracker(extractor, protocols))
 
     def score(self, sequence: KeypointSequence, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
         """Track and score a clip; its row counts the joints."""

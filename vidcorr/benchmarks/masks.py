@@ -24,13 +24,14 @@ from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
 from ..results.pictures import overlay_masks
 from ..results.pictures.animations import Curve, overlay_masks_small
 from ..results.result import Row
+from ..tracking.frame_encoder import Output
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks, RunWriter, SequenceWriter
 from ..videos.files import DataError, errors_at
 from ..videos.images import AGAIN, read_ahead
 from ..videos.mask_files import object_ids
 from .base import Benchmark
-from .run import Output, Scorer
+from .run import Scorer
 
 JPEG_QUALITY = 75
 """Pillow's default, with which the scripts of CatMAE and RSP save resized frames."""
@@ -99,7 +100,7 @@ class MaskBenchmark(Benchmark):
     def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "ObjectScorer":
         """Return the scorer of a run; the protocols of a pass have the same rules."""
         rules = self.rules_for(protocols[0], self.data_set)
-        return ObjectScorer(extractor, protocols, rules, self)
+        return ObjectScorer(extractor, LabelTracker(extractor, protocols), rules, self)
 
     def columns_of(self, sequence: MaskSequence, number: int) -> dict[str, Any]:
         """Return further columns of an object's row; by default none."""
@@ -155,9 +156,6 @@ class MaskTracker(Scorer):
     """Propagates the masks of sequences, and feeds the frames to scores and files."""
 
     tracker: LabelTracker
-
-    def __init__(self, extractor: nn.Module, protocols: Sequence[PropagationProtocol]) -> None:
-        super().__init__(extractor, protocols, LabelTracker(extractor, protocols))
 
     def follow(
         self,
@@ -224,19 +222,13 @@ class ObjectScorer(MaskTracker):
 
     Args:
         extractor: the features of a network.
-        protocols: protocols that see frames alike.
+        tracker: propagates the masks.
         rules: scoring rules of the data set.
         benchmark: its metadata, and further columns of the rows.
     """
 
-    def __init__(
-        self,
-        extractor: nn.Module,
-        protocols: Sequence[PropagationProtocol],
-        rules: Rules,
-        benchmark: MaskBenchmark,
-    ) -> None:
-        super().__init__(extractor, protocols)
+    def __init__(self, extractor: nn.Module, tracker: LabelTracker, rules: Rules, benchmark: MaskBenchmark) -> None:
+        super().__init__(extractor, tracker)
         self.rules = rules
         self.benchmark = benchmark
 

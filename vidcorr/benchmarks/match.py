@@ -19,12 +19,13 @@ from ..datasets.spair import MatchPair, image_annotations, partner_rows, read_pf
 from ..functional import MatchingProtocol
 from ..metrics.matching import correct_points, draws, match_scores, reference_length, score_key, score_keys
 from ..results.result import Result, Row
+from ..tracking.frame_encoder import Output
 from ..tracking.keypoint_matcher import KeypointMatcher
 from ..tracking.record import RunWriter
 from ..videos.digests import text_digest
 from ..videos.files import csv_of_records, write_atomically
 from .base import Benchmark
-from .run import Output, Scorer
+from .run import Scorer
 
 
 class PairsOfCategory(NamedTuple):
@@ -228,7 +229,7 @@ class PairScorer(Scorer):
     tracker: KeypointMatcher
 
     def __init__(self, extractor: nn.Module, protocols: Sequence[MatchingProtocol], benchmark: MatchBenchmark) -> None:
-        super().__init__(extractor, protocols, KeypointMatcher(extractor, protocols[0]))
+        super().__init__(extractor, KeypointMatcher(extractor, protocols[0]))
         self.benchmark = benchmark.under(protocols[0])
         flips = self.tracker.protocols[0].flip != "off"
         self._shown = shown_ids(benchmark.root, benchmark.pairs) if flips else {}

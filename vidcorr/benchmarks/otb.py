@@ -20,10 +20,11 @@ from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou, mean_curves, one_p
 from ..results.page import Chart
 from ..results.pictures import overlay_boxes
 from ..results.result import Row
+from ..tracking.frame_encoder import Output
 from ..tracking.record import PredictionTable, RunWriter, files_with_tables, fixed
 from ..tracking.siamfc_tracker import SiamFCTracker
 from .base import Benchmark
-from .run import Output, Scorer
+from .run import Scorer
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class BoxScorer(Scorer):
     tracker: SiamFCTracker
 
     def __init__(self, extractor: nn.Module, protocols: Sequence[TrackingProtocol], video: bool) -> None:
-        super().__init__(extractor, protocols, SiamFCTracker(extractor, protocols[0]))
+        super().__init__(extractor, SiamFCTracker(extractor, protocols[0]))
         self.video = video
         self.frames = 0
 

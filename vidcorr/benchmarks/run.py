@@ -7,7 +7,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -23,7 +22,7 @@ from ..functional.device import out_of_memory_advice, random_state_kept
 from ..results.pictures import Picture
 from ..results.provenance import Provenance
 from ..results.result import Evaluated, Network, Protocol, Result, Row, Stage, leave_one_out, require_writable
-from ..tracking.frame_encoder import LOWER, FrameEncoder, Stopwatch, normalises
+from ..tracking.frame_encoder import LOWER, FrameEncoder, Output, Stopwatch, first_map, normalises
 from ..tracking.record import RunWriter
 from ..videos.files import DataError
 from .ranks import Ranks, distribute
@@ -34,71 +33,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class Output:
-    """A scored output of a run: a feature map of the network under a protocol.
-
-    Attributes:
-        stage: name of the map in keys and folders; empty if the network gives a single map.
-        layer: name of the network's layer that gives the map; empty if the network does not name it.
-        stride: pixels per cell of the map; None if the network does not declare it.
-        protocol: the protocol at these features; None for a benchmark without protocols.
-        place: index of the protocol among the protocols of the run.
-    """
-
-    stage: str = ""
-    layer: str = ""
-    stride: int | None = None
-    protocol: Any = None
-    place: int = 0
-
-
-def outputs_of(extractor: nn.Module, tracker: Any, protocols: Sequence[Any]) -> list[Output]:
-    """Return the outputs of a run: all protocols of the first map, then those of the next.
-
-    Args:
-        extractor: the features of a network; `stage` and `stride` are a value, or a list with a value per map.
-        tracker: its `stages` and `protocols` have an item per output; None for a benchmark that tracks nothing.
-        protocols: the protocols of the run.
-    """
-    layers = _as_list(getattr(extractor, "stage", None))
-    strides = _as_list(getattr(extractor, "stride", None))
-    if len(strides) != len(layers):
-        strides = strides[:1] * len(layers)
-    stages = [""]
-    protocols_of_outputs = [None]
-    if tracker is not None:
-        stages = tracker.stages
-        protocols_of_outputs = tracker.protocols
-    outputs: list[Output] = []
-    for stage, protocol in zip(stages, protocols_of_outputs, strict=True):
-        number_of_map, place = divmod(len(outputs), len(protocols))
-        layer = layers[number_of_map] or ""
-        outputs.append(Output(stage, layer, strides[number_of_map], protocol, place))
-    return outputs
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
 class Scorer(ABC):
     """Tracks and scores the sequences of a run, one after another, on one rank.
 
     Args:
         extractor: the features of a network, in eval mode.
-        protocols: the protocols of the run; (None,) for a benchmark without protocols.
         tracker: propagates labels, points or boxes; None if the benchmark tracks nothing.
 
     Attributes:
-        outputs: the feature maps under the protocols; a single one for a benchmark that tracks nothing.
+        outputs: the tracker's feature maps under its protocols; a single map if nothing is tracked.
         watch: seconds by kind of work.
     """
 
-    def __init__(self, extractor: nn.Module, protocols: Sequence[Any] = (None,), tracker: Any = None) -> None:
+    def __init__(self, extractor: nn.Module, tracker: Any = None) -> None:
         self.extractor = extractor
         self.tracker = tracker
-        self.outputs = outputs_of(extractor, tracker, protocols)
+        self.outputs: list[Output] = tracker.outputs if tracker else [first_map(extractor)]
         self.watch: Stopwatch = tracker.watch if tracker else Stopwatch()
 
     @abstractmethod
@@ -186,6 +136,7 @@ def run(
         rows_of_ranks = ranks.gather(list(own_rows.values()))
         with ranks.together():
             seconds = round(time.perf_counter() - began, 2)
+            network = network.model_copy(update={"digest": digest})
             judges = [benchmark.under(protocol) for protocol in protocols]
             results: list[Result] = []
             for place, judge in enumerate(judges):
@@ -199,16 +150,18 @@ def run(
                 history = list(past)
                 if at is not None:
                     history.append(Evaluated(epoch=at[0], step=at[1], scores=scores))
+                facts = benchmark.data() | scorer.facts() | judge.facts_of_rows(rows)
+                of_all_stages = list(chain.from_iterable(rows.values()))
                 result = Result(
                     benchmark=benchmark.name,
-                    network=network.model_copy(update={"digest": digest}),
+                    network=network,
                     scores=scores,
                     without=jackknife_of_stages(judge, rows),
                     stages=stages,
-                    rows=list(chain.from_iterable(rows.values())),
+                    rows=of_all_stages,
                     sequences=[sequence.name for sequence in benchmark.sequences],
                     limit_sequences=benchmark.limit_sequences,
-                    data=benchmark.data() | scorer.facts() | judge.facts_of_rows(rows),
+                    data=facts,
                     protocol_source=judge.source_of_protocol(),
                     seconds=seconds,
                     seconds_of=scorer.watch.rounded(),

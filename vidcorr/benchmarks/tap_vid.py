@@ -30,11 +30,12 @@ from ..results.page import Chart
 from ..results.pictures.animations import Curve, SequenceAnimation
 from ..results.pictures.overlays import distinct_colours, overlay_tracks
 from ..results.result import Result, Row
+from ..tracking.frame_encoder import Output
 from ..tracking.point_tracker import PointTracker
 from ..tracking.record import RunWriter, SequenceWriter
 from ..videos.files import csv_text
 from .base import Benchmark
-from .run import Output, Scorer
+from .run import Scorer
 
 DRAWN = 40
 """Number of tracks in a picture, evenly spaced among all."""
@@ -203,7 +204,7 @@ class TrackScorer(Scorer):
     tracker: PointTracker
 
     def __init__(self, extractor: nn.Module, protocols: Sequence[PointProtocol], benchmark: TapVidBenchmark) -> None:
-        super().__init__(extractor, protocols, PointTracker(extractor, protocols[0]))
+        super().__init__(extractor, PointTracker(extractor, protocols[0]))
         self.protocol: PointProtocol = self.tracker.protocols[-1]
         self._with_areas = all(sequence.masks for sequence in benchmark.sequences)
         self._names = [sequence.name for sequence in benchmark.sequences]

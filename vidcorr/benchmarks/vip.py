@@ -17,11 +17,11 @@ from ..functional.propagation.coding import Size
 from ..metrics.parts import ap_scores, class_areas, iou_scores, match_instances
 from ..results.pictures.animations import Curve
 from ..results.result import Row
-from ..tracking.label_tracker import TrackedFrame
+from ..tracking.frame_encoder import Output
+from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import RunWriter
 from .base import Benchmark
 from .masks import ANIMATIONS_SHOW, MaskTracker, at_size_of_data
-from .run import Output
 
 Parts = Literal["semantic", "instance"]
 CLASSES = 20
@@ -118,7 +118,7 @@ class VipBenchmark(Benchmark):
 
     def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "PartScorer":
         """Return the scorer of a run."""
-        return PartScorer(extractor, protocols)
+        return PartScorer(extractor, LabelTracker(extractor, protocols))
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return IoU of the classes and AP of the instances, for the followed kinds of labels."""

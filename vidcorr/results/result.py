@@ -18,7 +18,7 @@ from .checked import Exact, Facts, Items, Json, Score, Value, first_mistake, pla
 from .provenance import Provenance
 from .published import TEST_SETS
 from .statistics import Sample, interval
-from .text_tables import bracketed, html_table, percent, print_table
+from .text_tables import bracketed, html_table, percent, text_table
 
 if TYPE_CHECKING:
     from ..functional.evaluation_protocol import EvaluationProtocol
@@ -227,7 +227,7 @@ class Result(Exact):
             print("no ground truth, nothing to score")
             return
         head, lines = self.score_table()
-        print_table(head, lines)
+        print(text_table(head, lines, pad=str.rjust), end="")
 
     # Files
 

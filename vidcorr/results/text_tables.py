@@ -65,18 +65,14 @@ def latex_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}", ""])
 
 
-def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; all columns but the first are right-aligned."""
-    print(_padded_table(head, rows, str.rjust), end="")
+def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], pad: Callable[[str, int], str] = str.ljust) -> str:
+    """Return a table for a terminal; each line ends with a line break.
 
-
-def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table with left-aligned columns, for a terminal; each line ends with a line break."""
-    return _padded_table(head, rows, str.ljust)
-
-
-def _padded_table(head: Sequence[str], rows: Sequence[Sequence[str]], pad: Callable[[str, int], str]) -> str:
-    """Return a table for a terminal: the first column is left-aligned, `pad` aligns the others."""
+    Args:
+        head: heads of the columns.
+        rows: cells of the rows.
+        pad: aligns all columns but the first, which is left-aligned: `str.ljust` or `str.rjust`.
+    """
     lines = [list(map(_one_line, line)) for line in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ""

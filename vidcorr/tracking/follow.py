@@ -21,8 +21,7 @@ from ..functional.propagation.coding import Size
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream, PromptedVideo
 from .frame_encoder import Stopwatch, stride_of
-from .frame_sizes import FrameSizes
-from .label_tracker import LabelTracker
+from .label_tracker import FrameSizes, LabelTracker
 from .point_tracker import PointTracker
 from .siamfc_tracker import SiamFCTracker, at_extractor
 

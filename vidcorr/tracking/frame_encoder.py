@@ -5,6 +5,7 @@ import warnings
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -100,10 +101,43 @@ LOWER = "set the protocol's changes to a smaller input_size or to backbone_preci
 P = TypeVar("P", PropagationProtocol, PointProtocol, MatchingProtocol)
 
 
-def maps_of(extractor: nn.Module) -> list[tuple[str, int | None]]:
-    """Return name and stride of the feature maps of an extractor, in their order.
+@dataclass(frozen=True, eq=False)
+class Output:
+    """An output of a network in a run: a feature map under a protocol.
 
-    A single map has an empty name. Strides are pixels per cell; None for a video encoder that has not encoded yet.
+    Attributes:
+        stage: name of the map in keys and folders; empty if the network gives a single map.
+        layer: name of the network's layer that gives the map; empty if the network does not name it.
+        stride: pixels per cell of the map; None if unknown, for a video encoder that has not encoded yet.
+        map_index: index of the map among the network's maps.
+        protocol: the protocol at the map's stride; None if nothing is tracked.
+        place: index of the protocol among the protocols of the run.
+    """
+
+    stage: str = ""
+    layer: str = ""
+    stride: int | None = None
+    map_index: int = 0
+    protocol: Any = None
+    place: int = 0
+
+
+def outputs_of(extractor: nn.Module, protocols: Sequence[P]) -> list[Output]:
+    """Return the outputs of an extractor: the first map under all protocols, then the next map.
+
+    Raises:
+        ValueError: if the extractor does not name all strides, or a protocol's name changes the stride to another one.
+    """
+    outputs: list[Output] = []
+    for feature_map in maps_of(extractor):
+        for place, protocol in enumerate(protocols):
+            adapted = adapt_to_network(protocol, extractor, feature_map.stride)
+            outputs.append(replace(feature_map, protocol=adapted, place=place))
+    return outputs
+
+
+def maps_of(extractor: nn.Module) -> list[Output]:
+    """Return the feature maps of an extractor in their order, under no protocol yet.
 
     Raises:
         ValueError: if the extractor does not name all strides.
@@ -113,9 +147,18 @@ def maps_of(extractor: nn.Module) -> list[tuple[str, int | None]]:
     unknown_yet = stride is None and isinstance(extractor, VideoEncoder)
     if not unknown_yet and not all(isinstance(item, int) for item in strides):
         raise ValueError(f"tracking needs the stride of each feature map of {type(extractor).__name__}, got {stride}")
-    stages: Any = getattr(extractor, "stage", None)
-    names = stages if isinstance(stages, list) else [""] * len(strides)
-    return list(zip(names, strides, strict=True))
+    layer: Any = getattr(extractor, "stage", None)
+    if not isinstance(layer, list):
+        return [Output("", layer or "", stride, index) for index, stride in enumerate(strides)]
+    named = zip(layer, strides, strict=True)
+    return [Output(name, name, stride, index) for index, (name, stride) in enumerate(named)]
+
+
+def first_map(extractor: nn.Module) -> Output:
+    """Return the first map of an extractor under no protocol; its stride may be unknown."""
+    layer, *_ = as_list(getattr(extractor, "stage", None))
+    stride, *_ = as_list(getattr(extractor, "stride", None))
+    return Output("", layer or "", stride)
 
 
 def grid_of(features: Tensor) -> Size:
@@ -132,7 +175,7 @@ def stride_of(extractor: nn.Module) -> int | None:
     maps = maps_of(extractor)
     if len(maps) > 1:
         raise ValueError(f"tracking needs one map of features, got {len(maps)}; name one stage")
-    return maps[0][1]
+    return maps[0].stride
 
 
 def adapt_to_network(protocol: P, extractor: nn.Module, stride: int | None) -> P:

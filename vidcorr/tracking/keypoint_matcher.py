@@ -14,7 +14,7 @@ from ..functional import MatchingProtocol, match_keypoints
 from ..functional.matching import bias_directions, prepare_picture
 from ..functional.propagation.coding import Size
 from ..videos.images import read_image, require_size
-from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, grid_of, maps_of
+from .frame_encoder import FrameEncoder, Maps, Stopwatch, grid_of, maps_of, outputs_of
 
 KEPT_OF_PICTURES = 2 * 2**30
 """Bytes of a category's features in memory; those of further pictures are computed whenever a pair needs them."""
@@ -30,7 +30,7 @@ class KeypointMatcher:
         stopwatch: counts the seconds of "decode", "backbone" and "match".
 
     Attributes:
-        stages: names of the maps; a single map has an empty name.
+        outputs: an output per map.
         protocols: protocols of the maps.
         grids: (height, width) in cells of the maps.
 
@@ -39,25 +39,24 @@ class KeypointMatcher:
     """
 
     def __init__(self, extractor: nn.Module, protocol: MatchingProtocol, stopwatch: Stopwatch | None = None) -> None:
-        maps = maps_of(extractor)
-        self.stages = [stage for stage, _ in maps]
         step: int = getattr(extractor, "multiple", 1)
-        for _, stride in maps:
-            step = math.lcm(step, stride or 1)
+        for feature_map in maps_of(extractor):
+            step = math.lcm(step, feature_map.stride or 1)
         sides = tuple(max(1, round(side / step)) * step for side in protocol.input_sides)
         size = sides if isinstance(protocol.input_size, tuple) else sides[0]
         if "input_size" in protocol.changes and size != protocol.input_size:
             text = f"input_size must be a multiple of the network's {step} px; {size} is the nearest"
             raise ValueError(f"protocol {protocol.name!r}: {text}")
         protocol = protocol.with_changes(input_size=size)
-        self.protocols = [adapt_to_network(protocol, extractor, stride) for _, stride in maps]
+        self.outputs = outputs_of(extractor, [protocol])
+        self.protocols: list[MatchingProtocol] = [output.protocol for output in self.outputs]
         self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, self.protocols[0].network_input(), self.watch)
         self.grids: list[Size] = []
         self._category = ""
         self._room = 0
         self._kept = dict[tuple[Path, bool], Maps]()
-        self._bias: list[Tensor | None] = [None] * len(maps)
+        self._bias: list[Tensor | None] = [None] * len(self.outputs)
         if protocol.debiased:
             black = torch.zeros(3, *protocol.input_sides, dtype=torch.uint8)
             if self.encoder.in_order:

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import NamedTuple, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import signals
@@ -21,10 +22,85 @@ from ..functional import (
     encode_masks,
 )
 from ..functional.device import PendingCopy, to_device
-from ..functional.propagation.coding import Size
+from ..functional.propagation.coding import NetworkInput, Size, covered_size
 from ..functional.propagation.search import shared_finders
-from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, grid_of, maps_of
-from .frame_sizes import FrameSizes
+from .frame_encoder import FrameEncoder, Maps, Stopwatch, grid_of, outputs_of
+
+
+@dataclass(frozen=True)
+class FrameSizes:
+    """Sizes of a video's frames and of the input of the network, (H, W).
+
+    Attributes:
+        original: size of the original frames, pixels.
+        reduced: size of reduced frames, before the protocol's sizing.
+        covered: size that the feature map covers, padding included, in pixels of the reduced frame.
+        covered_of_original: the same in pixels of the original frame.
+    """
+
+    original: Size
+    reduced: Size
+    covered: Size
+    covered_of_original: Size
+
+    @classmethod
+    def of(cls, extractor: nn.Module, size: Size, protocol: NetworkInput, short_side: int | None = None) -> Self:
+        """Return the sizes for an extractor under a protocol.
+
+        Args:
+            extractor: its attribute `multiple`, if it has one, divides the sides of the network's input.
+            size: (H, W) of the frames, pixels.
+            protocol: the sizing; a protocol with an input size ignores `short_side`.
+            short_side: short side to which larger frames are reduced, pixels; None keeps the original size.
+
+        Raises:
+            ValueError: if short_side is below 1.
+        """
+        if short_side is not None and short_side < 1:
+            raise ValueError(f"short_side must be at least 1 px, or null for the frames' own size; got {short_side}")
+        factor = 1.0
+        if short_side is not None and protocol.input_size is None:
+            factor = min(1.0, short_side / min(size))
+        reduced = round(size[0] * factor), round(size[1] * factor)
+        covered = covered_size(reduced, protocol, getattr(extractor, "multiple", 1))
+        height = round(covered[0] * size[0] / reduced[0])
+        width = round(covered[1] * size[1] / reduced[1])
+        return cls(size, reduced, covered, (height, width))
+
+    def reduce(self, frame: Tensor) -> Tensor:
+        """Resize a frame, uint8 `(3, H, W)`, to `reduced`."""
+        import cv2
+
+        if self.reduced == self.original:
+            return frame
+        image = cv2.resize(frame.permute(1, 2, 0).numpy(), self.reduced[::-1], interpolation=cv2.INTER_AREA)
+        return torch.from_numpy(image).permute(2, 0, 1)
+
+    def reduce_ids(self, ids: Tensor) -> Tensor:
+        """Resize ids `(H, W)` to `covered`: nearest pixel, background in the padding."""
+        if self.reduced != self.original:
+            ids = F.interpolate(ids[None, None], self.reduced, mode="nearest-exact")[0, 0]
+        below = self.covered[0] - self.reduced[0]
+        right = self.covered[1] - self.reduced[1]
+        return F.pad(ids, (0, right, 0, below))
+
+    def reduce_points(self, points: Tensor) -> Tensor:
+        """Convert x, y `(K, 2)` from original to reduced pixels; 0 is the centre of the first pixel."""
+        if self.reduced == self.original:
+            return points
+        return (points + 0.5) * self._factor - 0.5
+
+    def restore_points(self, points: Tensor) -> Tensor:
+        """Convert x, y `(K, 2)` from reduced to original pixels."""
+        if self.reduced == self.original:
+            return points
+        return (points + 0.5) / to_device(self._factor, points.device) - 0.5
+
+    @property
+    def _factor(self) -> Tensor:
+        across = self.reduced[1] / self.original[1]
+        down = self.reduced[0] / self.original[0]
+        return torch.tensor([across, down], dtype=torch.float64)
 
 
 class TrackedFrame(NamedTuple):
@@ -123,20 +199,6 @@ LabelCoding = MaskCoding | PointCoding
 """Conversion of a frame's annotation to labels on the feature grid, and back."""
 
 
-class Output(NamedTuple):
-    """A feature map under a protocol, for which the tracker propagates labels.
-
-    Attributes:
-        map_index: index of the map among the extractor's maps.
-        stage: name of the map; empty for a single map.
-        protocol: the protocol at the map's stride.
-    """
-
-    map_index: int
-    stage: str
-    protocol: PropagationProtocol
-
-
 class LabelTracker:
     """An extractor with its protocols; propagates labels through any number of videos.
 
@@ -150,7 +212,7 @@ class LabelTracker:
         stopwatch: counts the seconds of "decode", "backbone", "propagate", "decode masks" and "decode points".
 
     Attributes:
-        stages: name of the map of each output, an output per map and protocol; empty for a single map.
+        outputs: an output per map and protocol.
         protocols: protocol of each output.
         device: device of the extractor.
 
@@ -169,12 +231,8 @@ class LabelTracker:
             raise ValueError(
                 "protocols with other input sizes or rules for masks cannot share a pass of the network: run them apart"
             )
-        self._outputs: list[Output] = []
-        for index, (stage, stride) in enumerate(maps_of(extractor)):
-            for rules in chosen:
-                self._outputs.append(Output(index, stage, adapt_to_network(rules, extractor, stride)))
-        self.stages = [output.stage for output in self._outputs]
-        self.protocols = [output.protocol for output in self._outputs]
+        self.outputs = outputs_of(extractor, chosen)
+        self.protocols: list[PropagationProtocol] = [output.protocol for output in self.outputs]
         self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, self.protocols[0], self.watch)
         self.device = self.encoder.device
@@ -253,7 +311,7 @@ class LabelTracker:
             with self.watch("propagate", self.device):
                 if t == 0:
                     propagators = self._begin(given, coding, maps)
-                for output, propagator in zip(self._outputs, propagators, strict=True):
+                for output, propagator in zip(self.outputs, propagators, strict=True):
                     features = maps[output.map_index]
                     starting = None
                     if t > 0 and given is not None:
@@ -274,10 +332,10 @@ class LabelTracker:
         """Check the maps of frame 0, and return a propagator per output with the labels of frame 0."""
         if given is None:
             raise ValueError("the first frame gives no annotation: there is nothing to follow")
-        for features, (stage, _) in zip(maps, maps_of(self.extractor), strict=True):
-            check_map(features, stage or "the extractor")
         propagators: list[LabelPropagator] = []
-        for index, outputs in groupby(self._outputs, key=attrgetter("map_index")):
+        for index, of_map in groupby(self.outputs, key=attrgetter("map_index")):
+            outputs = list(of_map)
+            check_map(maps[index], outputs[0].stage or "the extractor")
             protocols = [output.protocol for output in outputs]
             for protocol, finder in zip(protocols, shared_finders(protocols), strict=True):
                 labels = coding.encode(0, given, grid_of(maps[index]), protocol)

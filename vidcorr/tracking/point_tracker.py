@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .. import signals
 from ..functional import PointProtocol, PointTracks, track_points
 from ..functional.propagation.coding import Size, input_sizes, truncated_resize
-from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, grid_of, maps_of
+from .frame_encoder import FrameEncoder, Maps, Stopwatch, grid_of, outputs_of
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
 """Index of a frame → the video from that frame on, uint8 RGB `(3, H, W)`, all of equal size."""
@@ -32,7 +32,7 @@ class PointTracker:
         stopwatch: counts the seconds of "decode", "backbone" and "track".
 
     Attributes:
-        stages: names of the maps; a single map has an empty name.
+        outputs: an output per map.
         protocols: protocols of the maps.
         grids: (height, width) in cells of the maps, of the last video.
 
@@ -41,9 +41,8 @@ class PointTracker:
     """
 
     def __init__(self, extractor: nn.Module, protocol: PointProtocol, stopwatch: Stopwatch | None = None) -> None:
-        maps = maps_of(extractor)
-        self.stages = [stage for stage, _ in maps]
-        self.protocols = [adapt_to_network(protocol, extractor, stride) for _, stride in maps]
+        self.outputs = outputs_of(extractor, [protocol])
+        self.protocols: list[PointProtocol] = [output.protocol for output in self.outputs]
         self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, protocol, self.watch)
         self.device = self.encoder.device

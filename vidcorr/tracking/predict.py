@@ -27,7 +27,7 @@ from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream, PromptedVideo, prompted_sections
 from .follow import SHORT_SIDE, AnyProtocol, FollowedPoints, follow_prompted, rules_for
 from .frame_encoder import LOWER, Stopwatch
-from .frame_sizes import FrameSizes
+from .label_tracker import FrameSizes
 from .record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceWriter, fixed
 
 RECORD = "prediction.json"

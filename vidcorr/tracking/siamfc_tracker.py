@@ -19,7 +19,7 @@ from ..functional import TrackingProtocol
 from ..functional.device import PendingCopy, computing_in, device_of, to_device
 from ..functional.siamese import siamese_correlation
 from ..videos.boxes import centred, context_side, one_based, square_crop
-from .frame_encoder import Stopwatch, stride_of
+from .frame_encoder import Stopwatch, first_map, stride_of
 
 Image = NDArray[np.uint8]
 """A frame, (H, W, 3) uint8 RGB."""
@@ -81,6 +81,9 @@ class SiamFCTracker:
         protocol: sizes, scales and penalties; the extractor's stride and dilation replace the protocol's.
         stopwatch: counts the seconds of "decode", "crop", "backbone" and "respond".
 
+    Attributes:
+        outputs: the only map.
+
     Raises:
         ValueError: if the extractor gives several maps.
     """
@@ -91,8 +94,7 @@ class SiamFCTracker:
         if isinstance(extractor, VideoEncoder):
             raise ValueError("SiamFC encodes single crops, which a video encoder cannot; give an image encoder")
         self.protocol = at_extractor(protocol or TrackingProtocol(), extractor)
-        self.protocols = [self.protocol]  # one per map, as in other trackers
-        self.stages = [""]
+        self.outputs = [dataclasses.replace(first_map(extractor), protocol=self.protocol)]
         self.extractor: Any = extractor.folded() if isinstance(extractor, CropExtractor) else extractor
         self.watch = stopwatch or Stopwatch()
         self.device = device_of(extractor)

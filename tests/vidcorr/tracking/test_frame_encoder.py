@@ -12,7 +12,7 @@ from vidcorr.backbones.upsampling import UpsampledExtractor, build_upsampler
 from vidcorr.functional import MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking import frame_encoder
 from vidcorr.tracking.frame_encoder import FrameEncoder, Stopwatch, extractor_under
-from vidcorr.tracking.frame_sizes import FrameSizes
+from vidcorr.tracking.label_tracker import FrameSizes
 
 VFS = PropagationProtocol.named("vfs")
 

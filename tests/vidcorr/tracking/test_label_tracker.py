@@ -11,8 +11,7 @@ from vidcorr import DavisBenchmark, YoutubeVosBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.functional import PropagationProtocol, decode_masks, encode_masks
 from vidcorr.tracking.frame_encoder import FrameEncoder
-from vidcorr.tracking.frame_sizes import FrameSizes
-from vidcorr.tracking.label_tracker import LabelTracker, PointCoding
+from vidcorr.tracking.label_tracker import FrameSizes, LabelTracker, PointCoding
 
 NEAREST = {"topk": 1, "radius": None}
 
