@@ -71,7 +71,8 @@ class EvaluationProtocol:
             argument, `name` may hold changes too; the values decide.
         benchmark: benchmark whose values the name of a source stands for. The default is `first_benchmark` for a
             source, and None for a user's own name.
-        named_values: values of a user's own name, kept by `dataclasses.replace`; None: the source's.
+        named_values: values that `source` stands for, and `source` under "name". As an argument, those of a user's own
+            name, which `dataclasses.replace` keeps.
 
     Raises:
         ValueError: for a value of another type or out of range, a name that changes an unknown field, or a benchmark
@@ -80,8 +81,8 @@ class EvaluationProtocol:
 
     name: str
     benchmark: str | None = dataclasses.field(default=None, kw_only=True, compare=False, metadata=NAMING)
-    named_values: Mapping[str, Any] | None = dataclasses.field(
-        default=None, kw_only=True, compare=False, repr=False, metadata=NAMING
+    named_values: Mapping[str, Any] = dataclasses.field(
+        default_factory=dict, kw_only=True, compare=False, repr=False, metadata=NAMING
     )
 
     kind: ClassVar[str] = ""
@@ -115,8 +116,11 @@ class EvaluationProtocol:
             known = self.sources()[source].values
             if benchmark not in known:
                 raise self._error("benchmark", f"one of {', '.join(known)}")
-            named_values = None
-        elif named_values is None or named_values["name"] != source:
+            named_values = {"name": source}
+            for field in self.value_fields():
+                value = known[benchmark].get(field.name, field.default)
+                named_values[field.name] = _as_plain_type(value)
+        elif named_values.get("name") != source:
             unchanged = self._values()
             for field in claimed:
                 del unchanged[field]
@@ -241,13 +245,12 @@ class EvaluationProtocol:
     @property
     def source(self) -> str:
         """The name without its changes: a key of `sources()`, or a user's own name."""
-        source, _ = self._split(self.name)
-        return source
+        return str(self.named_values["name"])
 
     @property
     def changes(self) -> dict[str, Any]:
         """Field → value, for the fields that differ from the values that the source's name stands for; sorted."""
-        named = self._named()
+        named = self.named_values
         changes: dict[str, Any] = {}
         for field, value in sorted(self._values().items()):
             if field not in named or named[field] != value:
@@ -284,7 +287,7 @@ class EvaluationProtocol:
 
         `vfs+feature_stride=16` becomes `vfs`.
         """
-        named = self._named()
+        named = self.named_values
         set_by_network = self.fields_with("set_by", "features", "network")
         values_of_source = {field: named[field] for field in set_by_network if field in named}
         return dataclasses.replace(self, **values_of_source)
@@ -315,15 +318,6 @@ class EvaluationProtocol:
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         """Return field → (whether its value fits the other fields, the condition in words)."""
         return {}
-
-    def _named(self) -> Mapping[str, Any]:
-        """Return field → value that the source's name stands for; fields that a user's name changes are left out."""
-        if self.named_values is not None:
-            return self.named_values
-        assert self.benchmark is not None
-        defaults = {field.name: field.default for field in self.value_fields()}
-        stated = self.sources()[self.source].values[self.benchmark]
-        return defaults | {field: _as_plain_type(value) for field, value in stated.items()}
 
     @classmethod
     def _split(cls, name: str) -> tuple[str, dict[str, str]]:
