@@ -27,7 +27,10 @@ def real_data() -> Callable[[str], Path]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave every N-th case of a sweep marked `sampled(N)` in the fast tests; the other cases are slow tests."""
+    """Leave every N-th case of a sweep marked `sampled(N)` where it is; the other cases are slow tests.
+
+    `sampled(N, "exhaustive")` makes them exhaustive tests.
+    """
     seen: Counter[str] = Counter()
     for item in items:
         marker = item.get_closest_marker("sampled")
@@ -35,7 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         sweep = item.nodeid.partition("[")[0]
         if seen[sweep] % marker.args[0] != 0:
-            item.add_marker(pytest.mark.slow)
+            tier = marker.args[1] if len(marker.args) > 1 else "slow"
+            item.add_marker(tier)
         seen[sweep] += 1
 
 

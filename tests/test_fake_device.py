@@ -165,6 +165,7 @@ def test_benchmarks_read_only_what_they_write(name, precision, tmp_path, monkeyp
     assert reads_of(benchmark, extractor, tmp_path / "out") == 9 * 2 + 3
 
 
+@pytest.mark.sampled(3, "exhaustive")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "changes", "more"),

@@ -57,6 +57,7 @@ def folder(tmp_path, davis_root):
     return home
 
 
+@pytest.mark.exhaustive
 def test_measures_the_users_own_network_by_a_config_of_its_own(vidcorr, folder):
     shutil.copy(ROOT / "tests/helpers/encoders.py", folder / "my_networks.py")
     words = ["--model=my_networks:TinyResNet", "--on", "davis=davis", *SMALL]

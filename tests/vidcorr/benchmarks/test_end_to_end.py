@@ -73,6 +73,7 @@ def test_dinos_script(golden, real_data, tmp_path):
     check_scores(scores, content["table"])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("data", ["resized", pytest.param("native", marks=pytest.mark.exhaustive)])
 @torch.no_grad()

@@ -119,6 +119,7 @@ def test_the_documented_example_is_a_study(folder, capsys):
     assert [[step[1] for step in line] for line in printed(capsys)] == [["fit", "evaluate"]] * 6
 
 
+@pytest.mark.sampled(2, "exhaustive")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [path.stem for path in STUDIES])
 def test_every_training_of_a_shipped_study_is_understood(name, monkeypatch, tmp_path):

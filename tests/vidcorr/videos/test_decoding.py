@@ -77,7 +77,7 @@ def test_any_frame_of_any_codec(tmp_path, name, codec, options, seeks):
             assert (video._read_by_seeking([number]) is not None) == seeks
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(3, "exhaustive")
 @pytest.mark.parametrize("path", files("clips", pytest.mark.slow))
 def test_real_videos_decode_as_in_order(path):
     expected = in_order(path)
