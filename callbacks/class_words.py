@@ -205,7 +205,6 @@ def resumed(line: CommandLine) -> tuple[list[str], list[str]]:
         root = Path(line.value("trainer.default_root_dir") or "runs").expanduser()
         path = _newest(line, root)
         after = [f"--ckpt_path={path or 'null'}", f"--trainer.default_root_dir={root}"]
-    given = str(line.value("model", "model.class_path") or "")
     if path in (None, "null"):
         return before, after
     of_run = Path(path).parent.parent / "config.yaml"
@@ -214,6 +213,7 @@ def resumed(line: CommandLine) -> tuple[list[str], list[str]]:
         rank_zero_info(f"the run continues by {of_run}")
         before = [_config_of_run(of_run, line)]
     saved = saved_model(path)
+    given = str(line.value("model", "model.class_path") or "")
     if saved is not None and _last_name(given) in ("", _last_name(saved.class_path)):
         model = {"class_path": saved.class_path, "init_args": dict(saved.arguments)}
         before.insert(0, "--config=" + json.dumps({"model": model}))
@@ -224,7 +224,7 @@ def _config_of_run(path: Path, line: CommandLine) -> str:
     """Return the word for the `config.yaml` of a run that continues; benchmarks of `--on` replace those of the run."""
     if not line.given.on:
         return f"--config={path}"
-    _, content = read_yaml(str(path))
+    content = read_yaml(path)
     trainer = content.get("trainer") or {}
     entries = trainer.get("callbacks") or []
     trainer["callbacks"] = [entry for entry in entries if not _is_of_on(entry)]

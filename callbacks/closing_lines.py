@@ -31,8 +31,9 @@ def summary(trainer: pl.Trainer, line: CommandLine) -> list[str]:
     """
     lines: list[str] = []
     benchmarks = benchmarks_among(trainer.callbacks)  # type: ignore[attr-defined]
-    for benchmark in benchmarks:
-        lines += _change_of(benchmark)
+    if line.command == "fit":
+        for benchmark in benchmarks:
+            lines += _change_of(benchmark)
     if not benchmarks:
         scores = []
         for key, value in trainer.callback_metrics.items():

@@ -194,10 +194,11 @@ class Safeguards(pl.Callback):
     on_train_end = on_train_epoch_start
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Skip validation in a run that has to stop."""
-        if trainer.state.fn != "fit":
+        """Skip validation in a fit that has to stop; outside a fit, install the signal handlers."""
+        if trainer.state.fn == "fit":
+            self._leave_if_stopping()
+        else:
             self.on_train_start(trainer, pl_module)
-        self._leave_if_stopping()
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *args: Any

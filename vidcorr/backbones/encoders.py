@@ -12,7 +12,7 @@ from .extractor import IMAGENET_MEAN, IMAGENET_STD, Dilated, FeatureExtractor, R
 from .liir_encoder import LiirEncoder
 from .networks import named_network
 from .trust import import_path, make, pass_gate
-from .upsampling import UpsampledExtractor, build_upsampler
+from .upsampling import Upsample, UpsampledExtractor, build_upsampler
 from .video import VideoEncoder, VideoNetwork
 from .views import StageNames, extractor_of
 
@@ -21,13 +21,16 @@ Recipe = dict[str, Any]
 
 
 class Encoder(nn.Module):
-    """A raw network and the RGB normalisation of its training.
+    """A raw network, the RGB normalisation of its training, and defaults for its views.
 
     Args:
         network: a ResNet, a ViT or another network of timm, Liir's encoder, or a module that maps RGB in [0, 1] to a
             map and normalises by itself.
         mean: mean of RGB in [0, 1].
         std: standard deviation of RGB in [0, 1].
+        stage: stage of a view that names none; None is the network's default.
+        stride: stride of a view that names none; None is the network's default.
+        upsampler: result of `build_upsampler`; None: none.
 
     Attributes:
         described: description of the network; None for a network without a name.
@@ -38,23 +41,34 @@ class Encoder(nn.Module):
     weights_origin: str | None = None
 
     def __init__(
-        self, network: nn.Module, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+        self,
+        network: nn.Module,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        stage: str | None = None,
+        stride: int | None = None,
+        upsampler: Upsample | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.mean = tuple(mean)
         self.std = tuple(std)
+        self.default_stage = stage
+        self.default_stride = stride
+        self.upsampler = upsampler
 
     def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
-        """Return a view of the network at a stage and a stride, in eval mode; None is the network's default."""
+        """Return a view of the network, in eval mode; None is the default stage or stride of this encoder."""
+        stage = stage or self.default_stage
+        stride = stride or self.default_stride
         view = extractor_of(self.network, stage, stride, self.mean, self.std, **options)
         if self.described is not None:
             view.described = Network.of(self)
-        return view
+        return view if self.upsampler is None else UpsampledExtractor(view, self.upsampler)
 
 
 class NamedEncoder(Encoder):
-    """An encoder by its network's name, with defaults for the view.
+    """An encoder by its network's name.
 
     Args:
         spec: a name for `build_network`, or `raw_colour`.
@@ -88,12 +102,10 @@ class NamedEncoder(Encoder):
         if not isinstance(network, nn.Module) or isinstance(network, VideoEncoder):
             raise ValueError(f"{spec}: a video encoder cannot encode single images; name an encoder of images")
         usual_mean, usual_std = usual_normalisation(network)
-        super().__init__(network, mean or usual_mean, std or usual_std)
+        upsampler = build_upsampler(upsample) if upsample else None
+        super().__init__(network, mean or usual_mean, std or usual_std, stage, stride, upsampler)
         self.described = described
-        self.default_stage = stage
-        self.default_stride = stride
         self.upsampling = upsample or ""
-        self.upsampler = build_upsampler(upsample) if upsample else None
         self._spec = described.spec if described else spec
         self._arguments = arguments
 
@@ -108,11 +120,6 @@ class NamedEncoder(Encoder):
             "upsample": self.upsampling or None,
         }
         return made | {name: value for name, value in optional.items() if value is not None}
-
-    def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
-        """Return a view of the network; None is the default stage or stride of this encoder."""
-        view = super().feature_extractor(stage or self.default_stage, stride or self.default_stride, **options)
-        return view if self.upsampler is None else UpsampledExtractor(view, self.upsampler)
 
 
 def usual_normalisation(network: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -142,10 +142,10 @@ def run(
             for place, judge in enumerate(judges):
                 stages: dict[str, Stage] = {}
                 rows: dict[str, list[Row]] = {}
-                for output, *of_output in zip(scorer.outputs, *rows_of_ranks, strict=True):
+                for output, *of_ranks in zip(scorer.outputs, *rows_of_ranks, strict=True):
                     if output.place == place:
                         stages[output.stage] = scorer.stage_of(output)
-                        rows[output.stage] = judge.in_order(list(chain.from_iterable(of_output)))
+                        rows[output.stage] = judge.in_order(list(chain.from_iterable(of_ranks)))
                 scores = scores_of_stages(judge, rows)
                 history = list(past)
                 if at is not None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .configured import add_flags, callback_entries, positive, read_yaml
+from .configured import add_flags, callback_entries, find_config, positive, read_yaml
 
 BEST = "BestCheckpoint"
 """The callback that `--on` adds to a `fit`."""
@@ -96,7 +96,9 @@ def read_command_line(args: Sequence[str]) -> CommandLine:
     command = args[0]
     of_fit = argparse.Namespace(every=None, before=False)
     given, flags = own_flags(command).parse_known_args(args[1:], of_fit)
-    return CommandLine(command, list(map(read_yaml, given.config)), given, flags)
+    paths = list(map(find_config, given.config))
+    configs = [(path, read_yaml(path)) for path in paths]
+    return CommandLine(command, configs, given, flags)
 
 
 def own_flags(command: str) -> argparse.ArgumentParser:

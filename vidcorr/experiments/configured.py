@@ -44,24 +44,23 @@ def find_config(name: str, flag: str = "--config") -> Path:
     raise UsageError(f"{flag}: there is no file {name}{near(name, known)}")
 
 
-def read_yaml(name: str, flag: str = "--config") -> tuple[Path, dict[str, Any]]:
-    """Return the path and the content of a config.
+def read_yaml(path: Path, flag: str = "--config") -> dict[str, Any]:
+    """Return the content of a config.
 
     Args:
-        name: a path, or the name of a config of the project: `data/kinetics.yaml`.
+        path: the file, as `find_config` returns it.
         flag: flag that names the config, for messages.
 
     Raises:
-        UsageError: if the file is missing, or is not YAML with names of options.
+        UsageError: if the file is not YAML with names of options.
     """
-    path = find_config(name, flag)
     try:
         content = _loaded(path.read_text("utf-8")) or {}
     except Exception as error:  # the type depends on the parser's loader
         raise UsageError(f"{flag}: {path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{flag}: {path} holds no options, such as trainer: {{max_steps: 9}}")
-    return path, content
+    return content
 
 
 def _loaded(text: str) -> Any:
@@ -241,9 +240,11 @@ def _read_benchmark(text: str) -> Configured:
 
 def _content_of(name: str, flag: str) -> ConfigArguments:
     """Return the config of a benchmark's name; a class alone is a config without arguments."""
-    known = {path.stem: str(path) for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
-    if name in known or name.endswith((".yaml", ".yml")):
-        _, content = read_yaml(known.get(name, name), flag)
+    known = {path.stem: path for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
+    if name in known:
+        content = read_yaml(known[name], flag)
+    elif name.endswith((".yaml", ".yml")):
+        content = read_yaml(find_config(name, flag), flag)
     elif ":" in name or "." in name:
         content = {"class_path": name}
     else:

@@ -32,8 +32,9 @@ class ProtocolChoice:
         """Return the arguments of a benchmark for each protocol: `protocol` and `changes`, and a `name` for several."""
         own = configured.arguments
         if not self.names:
-            default = own.get("protocol") or _default_of(configured.kind, "protocol")
-            self.say_kept(own.get("name") or configured.kind.default_name, default)
+            if self.refused:
+                default = own.get("protocol") or _default_of(configured.kind, "protocol")
+                self.say_kept(own.get("name") or configured.kind.default_name, default)
             changes = (own.get("changes") or {}) | self.changes
             return [{"changes": changes or None}]
         found: list[dict[str, Any]] = []
@@ -45,9 +46,8 @@ class ProtocolChoice:
         return found
 
     def say_kept(self, benchmark: str, protocol: object) -> None:
-        """Print that a benchmark keeps its protocol, if named protocols have no values for it."""
-        if self.refused:
-            print(f"{benchmark} keeps its protocol, {protocol}: {', '.join(self.refused)} has no values for it")
+        """Print that a benchmark keeps its protocol, because the refused protocols have no values for it."""
+        print(f"{benchmark} keeps its protocol, {protocol}: {', '.join(self.refused)} has no values for it")
 
 
 def _default_of(kind: type, argument: str) -> object:
@@ -83,7 +83,7 @@ def choose_protocols(
         fit = [name for name in dict.fromkeys(names) if _has_values(protocols, name, data)]
         for name in fit:
             protocols.named(name, data[0], data[1:])  # a wrong field in the name
-        known_fields = _field_names(protocols)
+        known_fields = [field.name for field in protocols.value_fields()]
         taken = {field: value for field, value in changes.items() if field in known_fields}
         refused = [] if fit else names
         choices.append(ProtocolChoice(fit, taken, refused))
@@ -96,10 +96,6 @@ def _has_values(protocols: type[EvaluationProtocol], name: str, benchmarks: Sequ
     """Return whether the source of a named protocol defines values for any of the benchmarks."""
     source = protocols.sources().get(name.partition("+")[0])
     return source is not None and not source.values.keys().isdisjoint(benchmarks)
-
-
-def _field_names(protocols: type[EvaluationProtocol]) -> list[str]:
-    return [field.name for field in protocols.value_fields()]
 
 
 def _refuse_unused(
@@ -123,7 +119,7 @@ def _refuse_unused(
             if not protocols_of_kind:
                 raise ValueError(f"--change {field}: no benchmark here has a protocol")
             kind, protocols = next(iter(protocols_of_kind.items()))
-            known_fields = _field_names(protocols)
+            known_fields = [field.name for field in protocols.value_fields()]
             hint = near(field, known_fields) or f"; it has {', '.join(known_fields)}"
             raise ValueError(f"--change {field}: the protocol of {kind.default_name} has no field {field!r}{hint}")
 
@@ -152,7 +148,8 @@ def protocols_of(
         elif default is None:
             chosen = [None]
         else:
-            choice.say_kept(benchmark.name, default.name)
+            if choice.refused:
+                choice.say_kept(benchmark.name, default.name)
             chosen = [default.with_changes(**choice.changes)]
         found.append(list(dict.fromkeys(chosen)))
     return found

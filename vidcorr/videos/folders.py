@@ -81,14 +81,15 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     """
     if not os.path.isdir(folder):
         return ()
-    files = [Path(folder, name) for name in sorted(filter(is_image_name, os.listdir(folder)))]
-    files.sort(key=_order_of_file)
+    names = sorted(filter(is_image_name, os.listdir(folder)))
+    order = {file: natural_order(file.stem) for file in map(Path(folder).joinpath, names)}
+    files = sorted(order, key=order.__getitem__)
     for before, after in pairwise(files):
         if before.stem == after.stem:
             raise DataError(
                 f"{folder}: {before.name} and {after.name} have the same stem; remove one or move it elsewhere"
             )
-        if natural_order(before.stem) == natural_order(after.stem):
+        if order[before] == order[after]:
             kinds = sorted({before.suffix.lower(), after.suffix.lower()})
             several = f" of several kinds ({', '.join(kinds)})" if len(kinds) > 1 else ""
             raise DataError(
@@ -97,11 +98,6 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
             )
     _refuse_decimals(folder, files)
     return tuple(files)
-
-
-def _order_of_file(path: Path) -> list[Any]:
-    """Return the sorting key of a frame or mask."""
-    return natural_order(path.stem)
 
 
 def _refuse_decimals(folder: str | os.PathLike[str], files: Sequence[Path]) -> None:

@@ -24,8 +24,11 @@ GREY = 0.466327
 """Padding colour: RGB of Lab lightness 50, which Liir's normalisation makes 0 and others nearly so."""
 
 
+@functools.lru_cache(maxsize=64)
 def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> tuple[Size, Size]:
     """Return the height and width of an image as the network sees it, without and with padding.
+
+    The result is kept, because all frames of a video have one size.
 
     Args:
         size: (H, W) of the image.
