@@ -122,8 +122,8 @@ class EvaluationProtocol:
                 named_values[field.name] = _as_plain_type(value)
         elif named_values.get("name") != source:
             unchanged = self._values()
-            for field in claimed:
-                del unchanged[field]
+            for changed in claimed:
+                del unchanged[changed]
             named_values = {"name": source, **unchanged}
         object.__setattr__(self, "benchmark", benchmark)
         object.__setattr__(self, "named_values", named_values)
