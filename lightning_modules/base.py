@@ -15,10 +15,9 @@ from torch.utils.data import DataLoader
 
 from vidcorr.backbones import Normalise, extractor_of, normalises_itself, trainable_network
 from vidcorr.backbones.description import Network, path_to_network
-from vidcorr.backbones.encoders import NamedEncoder
+from vidcorr.backbones.encoders import NamedEncoder, StageNames
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.trust import import_path
-from vidcorr.backbones.views import StageNames
 from vidcorr.functional.generators import keyed_generator
 from vidcorr.functional.ranks import world_size_and_rank
 from vidcorr.videos.empty_batch import empty_loader

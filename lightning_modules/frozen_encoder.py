@@ -5,8 +5,7 @@ from typing import Any
 from torch import nn
 
 from vidcorr.backbones import UpsampledExtractor, build_encoder, build_upsampler, encoder_hparams, require_name
-from vidcorr.backbones.encoders import NamedEncoder, recipe_of_encoder
-from vidcorr.backbones.views import StageNames
+from vidcorr.backbones.encoders import NamedEncoder, StageNames, recipe_of_encoder
 
 from .base import ExtractorModule
 

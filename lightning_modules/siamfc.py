@@ -10,10 +10,9 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from vidcorr.backbones import build_encoder, encoder_hparams, require_name
-from vidcorr.backbones.encoders import NamedEncoder, SiameseEncoder, map_width, siamese_view
+from vidcorr.backbones.encoders import NamedEncoder, SiameseEncoder, StageNames, map_width, siamese_view
 from vidcorr.backbones.extractor import Dilated, refuse_options
 from vidcorr.backbones.trust import import_path
-from vidcorr.backbones.views import StageNames
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
 
 from .base import Batch, CorrespondenceModule

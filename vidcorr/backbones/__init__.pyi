@@ -12,7 +12,12 @@ from .checkpoints import (
     module_from_checkpoint as module_from_checkpoint,
 )
 from .description import Network as Network
-from .encoders import NamedEncoder as NamedEncoder, SiameseEncoder as SiameseEncoder
+from .encoders import (
+    NamedEncoder as NamedEncoder,
+    SiameseEncoder as SiameseEncoder,
+    extractor_of as extractor_of,
+    normalises_itself as normalises_itself,
+)
 from .extractor import FeatureExtractor as FeatureExtractor, Normalise as Normalise, RawColour as RawColour
 from .liir_encoder import LiirEncoder as LiirEncoder, LiirExtractor as LiirExtractor, PositionMap as PositionMap
 from .networks import (
@@ -24,4 +29,3 @@ from .networks import (
 from .own_encoder import vidcorr_r18 as vidcorr_r18
 from .upsampling import UpsampledExtractor as UpsampledExtractor, build_upsampler as build_upsampler
 from .video import CLIP_FAMILIES as CLIP_FAMILIES, Clips as Clips, Recurrent as Recurrent, VideoEncoder as VideoEncoder
-from .views import extractor_of as extractor_of, normalises_itself as normalises_itself

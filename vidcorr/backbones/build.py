@@ -12,7 +12,16 @@ from torch import nn
 from ..functional.device import PendingCopy
 from .checkpoints import SUFFIXES, encoder_from_checkpoint, method_of
 from .description import Network, path_to_network, spec_of
-from .encoders import Encoder, NamedEncoder, encoder_by_name, from_recipe, recipe_of_encoder, usual_normalisation
+from .encoders import (
+    Encoder,
+    NamedEncoder,
+    StageNames,
+    encoder_by_name,
+    from_recipe,
+    gives_extractors,
+    recipe_of_encoder,
+    usual_normalisation,
+)
 from .eval_mode import networks_of
 from .extractor import FeatureExtractor
 from .liir_encoder import LiirEncoder
@@ -20,7 +29,6 @@ from .networks import named_network
 from .trust import import_path
 from .upsampling import UpsampledEncoder, build_upsampler
 from .video import VideoEncoder, VideoNetwork
-from .views import StageNames, gives_extractors
 
 
 def build_encoder(
