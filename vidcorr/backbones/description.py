@@ -50,7 +50,9 @@ class Network(BaseModel):
         """
         path = path_to_network(module)
         of_network = _described_by(path)
-        spec = of_network.spec if of_network else ""
+        spec = ""
+        if of_network is not None:
+            spec = of_network.spec
         known = architecture_name(spec.rpartition(":")[2] or path[-1])
         upsampling = getattr(module, "upsampling", "")
         if not isinstance(upsampling, str):  # a user's module may hold an upsampler there

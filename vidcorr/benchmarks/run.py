@@ -48,8 +48,11 @@ class Scorer(ABC):
     def __init__(self, extractor: nn.Module, tracker: Any = None) -> None:
         self.extractor = extractor
         self.tracker = tracker
-        self.outputs: list[Output] = tracker.outputs if tracker else [first_map(extractor)]
-        self.watch: Stopwatch = tracker.watch if tracker else Stopwatch()
+        self.outputs = [first_map(extractor)]
+        self.watch = Stopwatch()
+        if tracker is not None:
+            self.outputs = tracker.outputs
+            self.watch = tracker.watch
 
     @abstractmethod
     def score(self, sequence: Any, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:

@@ -147,11 +147,16 @@ def maps_of(extractor: nn.Module) -> list[Output]:
     unknown_yet = stride is None and isinstance(extractor, VideoEncoder)
     if not unknown_yet and not all(isinstance(item, int) for item in strides):
         raise ValueError(f"tracking needs the stride of each feature map of {type(extractor).__name__}, got {stride}")
-    layer: Any = getattr(extractor, "stage", None)
-    if not isinstance(layer, list):
-        return [Output("", layer or "", stride, index) for index, stride in enumerate(strides)]
-    named = zip(layer, strides, strict=True)
-    return [Output(name, name, stride, index) for index, (name, stride) in enumerate(named)]
+    stage: Any = getattr(extractor, "stage", None)
+    names = [""] * len(strides)
+    layers = [stage or ""] * len(strides)
+    if isinstance(stage, list):
+        names = stage
+        layers = stage
+    maps: list[Output] = []
+    for name, layer, stride_of_map in zip(names, layers, strides, strict=True):
+        maps.append(Output(name, layer, stride_of_map, map_index=len(maps)))
+    return maps
 
 
 def first_map(extractor: nn.Module) -> Output:

@@ -198,27 +198,20 @@ class SketchedMemory(KeyMemory):
         used_slots, counts = torch.tensor(sorted(listed.items())).T.contiguous()
         values = query.new_empty(height, width, topk)
         indices = torch.empty(height, width, topk, dtype=torch.long)
-        arguments = _Search(
-            height=height,
-            width=width,
-            slots=slots,
-            channels=channels,
-            chunks=self._chunks,
-            pitch=self._sketches.shape[3],
-            reach=len(self._half_widths) - 1,
-            topk=topk,
-            used=len(listed),
-            query=query.data_ptr(),
-            keys=self.maps.data_ptr(),
-            query_sketches=sketches.data_ptr(),
-            key_sketches=self._sketches.data_ptr(),
-            half_widths=self._half_widths.data_ptr(),
-            used_slots=used_slots.data_ptr(),
-            counts=counts.data_ptr(),
-            margin=4 * channels * 2.0**-24 * self._largest,
-            values=values.data_ptr(),
-            indices=indices.data_ptr(),
-        )
+        arguments = _Search(height=height, width=width, slots=slots, channels=channels, topk=topk, used=len(listed))
+        arguments.chunks = self._chunks
+        arguments.pitch = self._sketches.shape[3]
+        arguments.reach = len(self._half_widths) - 1
+        arguments.margin = 4 * channels * 2.0**-24 * self._largest
+        arguments.query = query.data_ptr()
+        arguments.keys = self.maps.data_ptr()
+        arguments.query_sketches = sketches.data_ptr()
+        arguments.key_sketches = self._sketches.data_ptr()
+        arguments.half_widths = self._half_widths.data_ptr()
+        arguments.used_slots = used_slots.data_ptr()
+        arguments.counts = counts.data_ptr()
+        arguments.values = values.data_ptr()
+        arguments.indices = indices.data_ptr()
         products_of_query = _run(arguments, height) / (height * width)
         most = TOO_MANY if len(frames) < topk else MANY
         if products_of_query > most and self._chunks * CHUNK < channels:  # else most features are equal
