@@ -16,9 +16,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from ..videos.files import write_atomically
-from ..videos.palettes import davis_palette
 from .checked import Json, plain
 from .pictures.animations import TRUTH_SUFFIX, Curve, plain_curves
+from .pictures.overlays import DAVIS_COLOURS
 from .published import published_beside
 from .result import Result, Row
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, Difference, difference
@@ -211,7 +211,7 @@ def _animations(folder: Path, result: Result) -> list[Json]:
     Only the worst and best sequences have images.
     """
     scores, objects = scores_by_sequence(result)
-    palette = davis_palette().tolist()
+    palette = DAVIS_COLOURS.tolist()
     animations: list[tuple[Json, Path]] = []
     for path in sorted((folder / "animations").rglob("*.json")):
         animation = json.loads(path.read_text("utf-8"))  # the fields of a `SequenceAnimation`

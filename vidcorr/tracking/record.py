@@ -16,11 +16,10 @@ from torch import Tensor
 from ..datasets.records import FrameSequence
 from ..results.page import write_report
 from ..results.pictures.animations import Curve, SequenceAnimation
-from ..results.pictures.overlays import Picture, contact_sheet, evenly_spaced, write_picture
+from ..results.pictures.overlays import DAVIS_COLOURS, Picture, contact_sheet, evenly_spaced, write_picture
 from ..results.result import Result
 from ..videos.files import csv_text, write_atomically, write_ids
 from ..videos.mp4 import Mp4Writer
-from ..videos.palettes import davis_palette
 
 log = logging.getLogger(__name__)
 
@@ -211,14 +210,14 @@ class IndexedMasks:
     Args:
         folder: folder of the files; made if missing.
         stems: names of the frames' files, without suffix; None for a frame without a file.
-        palette: `(256, 3)` RGB by id; None is DAVIS's.
+        palette: `(256, 3)` RGB by id.
     """
 
-    def __init__(self, folder: Path, stems: Iterable[str | None], palette: NDArray[np.uint8] | None = None) -> None:
+    def __init__(self, folder: Path, stems: Iterable[str | None], palette: NDArray[np.uint8] = DAVIS_COLOURS) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._stems = iter(stems)
-        self._palette = davis_palette() if palette is None else palette
+        self._palette = palette
 
     def add(self, found: Tensor) -> None:
         """Write the ids `(H, W)` uint8 of the next frame."""
