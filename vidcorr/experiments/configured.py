@@ -214,28 +214,26 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
         UsageError: for an unknown name, or a config that cannot be read or names no benchmark.
         ValueError: for a missing folder.
     """
-    return list(map(_read_benchmark, texts))
-
-
-def _read_benchmark(text: str) -> Configured:
-    """Read one benchmark of `read_on`."""
-    flag = f"--on {text}"
-    name, _, root = text.partition("=")
-    content = _content_of(name, flag)
-    arguments: ConfigArguments = content.get("init_args") or {}
-    remedy = "" if root else f"; write {name}=FOLDER"
-    root = root or str(arguments.get("root", ""))
-    if root:
-        if not Path(root).expanduser().exists():
-            raise ValueError(f"{flag}: {root}: no such folder{remedy}")
-        for key, value in arguments.items():
-            if isinstance(value, str):
-                arguments[key] = value.replace("{root}", root)
-        arguments["root"] = root
-    schedule = {key: content[key] for key in KEYS[2:] if key in content}
-    path = str(content["class_path"]).replace(":", ".")
-    class_path = path if "." in path else f"vidcorr.{path}"
-    return Configured(flag, class_path, arguments, schedule)
+    found: list[Configured] = []
+    for text in texts:
+        flag = f"--on {text}"
+        name, _, root = text.partition("=")
+        content = _content_of(name, flag)
+        arguments: ConfigArguments = content.get("init_args") or {}
+        remedy = "" if root else f"; write {name}=FOLDER"
+        root = root or str(arguments.get("root", ""))
+        if root:
+            if not Path(root).expanduser().exists():
+                raise ValueError(f"{flag}: {root}: no such folder{remedy}")
+            for key, value in arguments.items():
+                if isinstance(value, str):
+                    arguments[key] = value.replace("{root}", root)
+            arguments["root"] = root
+        schedule = {key: content[key] for key in KEYS[2:] if key in content}
+        path = str(content["class_path"]).replace(":", ".")
+        class_path = path if "." in path else f"vidcorr.{path}"
+        found.append(Configured(flag, class_path, arguments, schedule))
+    return found
 
 
 def _content_of(name: str, flag: str) -> ConfigArguments:
