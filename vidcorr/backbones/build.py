@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..functional.device import PendingCopy
+from ..functional.device import PendingCopy, require_weights
 from .checkpoints import SUFFIXES, encoder_from_checkpoint, method_of
 from .description import Network, path_to_network, spec_of
 from .encoders import (
@@ -138,13 +138,17 @@ def weights_digest(module: object) -> str:
     """Return the first 12 hexadecimal digits of a digest of all weights in order: types, shapes and numbers, no names.
 
     For a video encoder that is not a module, digest the networks that it holds.
+
+    Raises:
+        ValueError: if a network has no weights yet.
     """
     weights: list[torch.Tensor] = []
     for network in networks_of(module):
+        require_weights(network)
         weights += [tensor.detach() for tensor in network.state_dict().values() if isinstance(tensor, torch.Tensor)]
     forms = "; ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in weights)
     digest = hashlib.blake2b(forms.encode())
-    contents = [tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in weights]
+    contents = [_bytes_of(tensor) for tensor in weights]
     for device, of_device in groupby(contents, key=attrgetter("device")):
         parts = list(of_device)
         if device.type != "cpu":
@@ -152,6 +156,22 @@ def weights_digest(module: object) -> str:
         for part in parts:
             digest.update(part.numpy().data)
     return digest.hexdigest()[:12]
+
+
+def _bytes_of(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the numbers of a tensor of any layout as bytes.
+
+    Raises:
+        ValueError: for a tensor on the meta device, which has no numbers.
+    """
+    if tensor.is_meta:
+        raise ValueError("the network lies on the meta device, without values: load its weights first")
+    if tensor.layout is not torch.strided:
+        tensor = tensor.to_dense()
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    plain = tensor.resolve_conj().resolve_neg()
+    return plain.contiguous().reshape(-1).view(torch.uint8)
 
 
 def require_name(backbone: object) -> None:

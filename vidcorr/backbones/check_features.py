@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from ..functional.device import computing_in, device_of, random_state_kept
 from .eval_mode import eval_mode
-from .extractor import OWN_EXTRACTOR, PROBE, as_list, measured_stride, require_map
+from .extractor import as_list, features_by
+from .outputs import OWN_EXTRACTOR, PROBE, measured_stride, require_map
 from .trust import reason
 from .video import VideoEncoder
 
@@ -31,7 +32,7 @@ def check_features(extractor: nn.Module | VideoEncoder, on_grid: bool = True) ->
     height = PROBE[0] + -PROBE[0] % multiple
     width = PROBE[1] + -PROBE[1] % multiple
     try:
-        with eval_mode(extractor), torch.no_grad(), random_state_kept():
+        with eval_mode(extractor), torch.inference_mode(False), torch.no_grad(), random_state_kept():
             output = _features_of(extractor, (height, width))
     except torch.OutOfMemoryError:
         raise
@@ -61,7 +62,7 @@ def _features_of(extractor: nn.Module | VideoEncoder, size: tuple[int, int]) -> 
     device = device_of(extractor)
     with computing_in("float32", device):
         if not isinstance(extractor, VideoEncoder):
-            return extractor(torch.zeros(1, 3, *size, device=device))
+            return features_by(extractor, torch.zeros(1, 3, *size, device=device))
         first = next(iter(extractor.encode(repeat(torch.zeros(3, *size, device=device), 2))), None)
     if isinstance(first, list):
         return [features[None] for features in first]

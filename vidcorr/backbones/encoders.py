@@ -6,9 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
 
 from ..functional.device import device_of, shared_copy
 from .description import Network
+from .eval_mode import on_trial
 from .extractor import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -30,6 +33,8 @@ from .vit import ViTExtractor, is_vit
 
 StageNames = str | list[str] | None
 """Stage of a view: a name, a list of names for several maps, or None for the default."""
+WRAPPERS = (nn.DataParallel, DistributedDataParallel, AveragedModel)
+"""Modules around a network, which they hold as `module`."""
 Recipe = dict[str, Any]
 """`class_path` of a class of this library and its `init_args`, plain types."""
 
@@ -59,6 +64,8 @@ def extractor_of(
     Raises:
         ValueError: if the network has no such stage, stride or option.
     """
+    while isinstance(network, WRAPPERS):
+        network = network.module
     if isinstance(network, RawColour):
         return RawColour(stage or "colour", stride).to(device_of(network)).eval()
     normalise = Normalise(mean, std)
@@ -349,7 +356,7 @@ def siamese_view(
 
 def map_width(view: nn.Module) -> int:
     """Return the number of channels of a view's map, by a pass of a blank 64 × 64 image."""
-    with torch.inference_mode():
+    with on_trial(view):
         return int(view(torch.zeros(1, 3, 64, 64)).shape[1])
 
 

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from types import MethodType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from ..functional.module_copies import functions_of
 
 
 @contextmanager
@@ -15,6 +18,7 @@ def eval_mode(encoder: object) -> Iterator[None]:
     """Set all networks of an encoder to eval mode during a block, and restore the mode of every submodule.
 
     BatchNorm then takes its running statistics and does not update them, so weights and buffers stay as they were.
+    Networks that functions in attributes and hooks name (`net.forward = lambda x: net.layer3(x)`) are set too.
 
     Args:
         encoder: a module, an extractor, or a video encoder that is not a module.
@@ -28,6 +32,8 @@ def eval_mode(encoder: object) -> Iterator[None]:
         (True, False)
     """
     networks = networks_of(encoder)
+    for network in list(networks):
+        networks += _named_in_functions(network)
     modes = {part: part.training for network in networks for part in network.modules()}
     try:
         for network in networks:
@@ -40,6 +46,13 @@ def eval_mode(encoder: object) -> Iterator[None]:
                 part.train(was_training)
         for part, was_training in modes.items():
             part.training = was_training
+
+
+@contextmanager
+def on_trial(network: nn.Module) -> Iterator[None]:
+    """Set a network to eval mode, without gradients, for a pass of a blank image; restore its mode."""
+    with eval_mode(network), torch.no_grad():
+        yield
 
 
 def networks_of(encoder: object) -> list[nn.Module]:
@@ -83,3 +96,15 @@ def _parts_of(item: Any) -> Iterable[object]:
         named_networks = [value for value in variables.globals.values() if isinstance(value, nn.Module)]
         return [*variables.nonlocals.values(), *named_networks]
     return vars(item).values() if hasattr(item, "__dict__") else ()
+
+
+def _named_in_functions(network: nn.Module) -> list[nn.Module]:
+    """Return the networks that functions in the attributes and hooks of a network name."""
+    found: list[nn.Module] = []
+    for part in network.modules():
+        for function in functions_of(part):
+            variables = inspect.getclosurevars(function)
+            for value in (*variables.nonlocals.values(), *variables.globals.values()):
+                if isinstance(value, nn.Module):
+                    found.append(value)
+    return found

@@ -4,7 +4,7 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any, Literal
 
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..functional.device import device_of
+from .eval_mode import on_trial
+from .outputs import OWN_EXTRACTOR, PROBE, measured_stride
 from .trust import reason
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -19,13 +21,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 PositionRule = Literal["network", "dino"]
 """Interpolation of a transformer's position embedding: with antialiasing to the new size, or as in DINO's code."""
-MIN_CELLS = 4
-"""Least height and width of a map in cells; a smaller output is a pooled feature."""
 Dilated = bool | Literal["released"]
 """SiamFC's dilations in place of the strides of res4 and res5; "released": as in the released code of VFS."""
 
-PROBE = (256, 320)
-"""Height and width of the blank image for measuring strides; not square, and no network's default size."""
 OUTPUT = "features"
 """Stage name of a network's last map."""
 UNDILATED = "dilations are for ResNets: set dilated to false, and stage to null or a stage of the network"
@@ -67,26 +65,6 @@ def refuse_options(network: str, options: Mapping[str, Any]) -> None:
 def as_list(value: Any) -> list[Any]:
     """Return a list unchanged, and any other value as a list of one."""
     return value if isinstance(value, list) else [value]
-
-
-def describe_output(output: object) -> str:
-    """Return the shape of a tensor, or the type of anything else, for a message."""
-    return str(tuple(output.shape)) if isinstance(output, Tensor) else type(output).__name__
-
-
-def check_map(features: Tensor, name: str) -> None:
-    """Refuse a map that is too coarse to distinguish positions.
-
-    Args:
-        features: `(…, h, w)`.
-        name: name of the network, for the message.
-
-    Raises:
-        ValueError: if the map has fewer than 4 × 4 cells.
-    """
-    height, width = features.shape[-2:]
-    if min(height, width) < MIN_CELLS:
-        raise ValueError(f"{name}: {height} x {width} cells, too few to distinguish positions: take a finer stage")
 
 
 class FeatureExtractor(nn.Module, ABC):
@@ -197,51 +175,6 @@ class RawColour(FeatureExtractor):
         return {"colour": nn.functional.avg_pool2d(images, self.cell, ceil_mode=True, count_include_pad=False)}
 
 
-OWN_EXTRACTOR = (
-    "or give the module a method feature_extractor(self, stage=None, stride=None) that returns "
-    "vidcorr.backbones.extractor_of(self.trunk, stage, stride)"
-)
-"""Remedy for a user's module whose output is no map, for example a classifier."""
-
-
-def require_map(output: object, name: str) -> Tensor:
-    """Return an output of a network, if it is a map.
-
-    Raises:
-        ValueError: for anything but a tensor `(N, C, h, w)`.
-    """
-    if isinstance(output, Tensor) and output.ndim == 4:
-        return output
-    remedy = "leave its pooling and its classifier out" if isinstance(output, Tensor) else "return the map itself"
-    got = describe_output(output)
-    raise ValueError(f"{name}: expected a map (N, C, h, w), got {got}: {remedy}, {OWN_EXTRACTOR}")
-
-
-def measured_stride(output: object, name: str, stated: int | None = None, size: tuple[int, int] = PROBE) -> int:
-    """Return the pixels per cell of a map of a blank image.
-
-    Args:
-        output: what the network returned for the image.
-        name: name of the network, for the message.
-        stated: the stride that the network states.
-        size: height and width of the image, pixels.
-
-    Raises:
-        ValueError: if `output` is not a map of at least 4 × 4 cells, or has another number of rows or columns than its
-            stride gives: cells would not lie where the stride places them.
-    """
-    features = require_map(output, name)
-    check_map(features, name)
-    height, width = features.shape[2:]
-    stride = stated or max(round(size[0] / height), 1)
-    for side, cells in zip(size, (height, width), strict=True):
-        if cells not in (side // stride, -(-side // stride)):
-            found = f"{height} x {width} cells for a {size[0]} x {size[1]} image"
-            remedy = "cut its padding or pad its convolutions"
-            raise ValueError(f"{name}: {found} are not those of stride {stride}: {remedy}")
-    return stride
-
-
 class MapExtractor(FeatureExtractor):
     """A view of a user's network that outputs a map, or of the stages of a network of timm.
 
@@ -292,7 +225,7 @@ class MapExtractor(FeatureExtractor):
             ValueError: if a user's module fails, or a network of timm takes images of a single size only.
         """
         try:
-            with torch.inference_mode():
+            with on_trial(self):
                 return self.maps(blank(self, PROBE))
         except torch.OutOfMemoryError:
             raise
@@ -307,7 +240,7 @@ class MapExtractor(FeatureExtractor):
     def _takes_its_own_size(self) -> bool:
         """Return whether the network takes an image of the size that timm states; if not, another error occurred."""
         try:
-            with torch.inference_mode():
+            with on_trial(self):
                 self.maps(blank(self, self.network.pretrained_cfg["input_size"][1:]))
         except Exception:  # any error, for example when the device is out of memory
             return False
@@ -316,8 +249,7 @@ class MapExtractor(FeatureExtractor):
     def maps(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps of `parts` by name."""
         if self.normalise is None:
-            weights = next(self.network.parameters(), images)
-            return {OUTPUT: self.network(images.to(weights.dtype))}
+            return {OUTPUT: self.network(images.to(type_of_input(self.network)))}
         images = self.normalise(images)
         wanted = sorted(int(name.removeprefix("stage")) - 1 for name in self.parts if name != OUTPUT)
         found: dict[str, Tensor] = {}
@@ -344,6 +276,37 @@ def _stages_of_timm(network: Any) -> int:
     if not hasattr(network, "forward_intermediates"):
         return 0
     return len(getattr(network, "feature_info", None) or ())
+
+
+def type_of_input(network: nn.Module) -> torch.dtype:
+    """Return the type in which a network takes images: that of its weights, float32 if it normalises them as ours do.
+
+    Our own networks convert images after the normalisation, which keeps all digits of RGB.
+    """
+    if isinstance(network, FeatureExtractor) or any(isinstance(part, Normalise) for part in network.modules()):
+        return torch.float32
+    for weights in network.parameters():
+        if weights.is_floating_point():
+            return weights.dtype
+    return torch.float32
+
+
+def features_by(network: nn.Module, images: Tensor, look: Callable[[Tensor], Any] | None = None) -> Any:
+    """Return the output of a network for images, without gradients, in the type of the network's weights.
+
+    Tensors that the network keeps, for example a table of positions, stay of use in training: they are no inference
+    tensors.
+
+    Args:
+        network: an extractor, or an encoder of crops.
+        images: float RGB `(N, 3, H, W)` in [0, 1].
+        look: the method of the network to call; None calls the network.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        images = images.to(type_of_input(network))
+        if images.is_inference():
+            images = images.clone()
+        return (look or network)(images)
 
 
 def stated_stride(network: object) -> int | None:

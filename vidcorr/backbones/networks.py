@@ -14,7 +14,8 @@ from ..errors import near
 from ..functional.device import shared_copy
 from .checkpoints import SUFFIXES
 from .description import RANDOM_WEIGHTS, Network, architecture_name
-from .extractor import describe_output
+from .eval_mode import on_trial
+from .outputs import describe_output
 from .resnet import remove_strides
 from .torchvision_models import build_torchvision
 from .trust import allow, import_named, reason
@@ -237,7 +238,7 @@ def pooled_width(network: nn.Module) -> int:
     for name, part in probe.named_modules():
         if next(part.children(), None) is None:
             part.register_forward_hook(lambda module, inputs, output, name=name: called.append(name))
-    with torch.inference_mode():
+    with on_trial(probe):
         output = probe(torch.zeros(1, 3, 64, 64))
     kind = type(network).__name__
     if not isinstance(output, Tensor) or output.ndim not in (2, 4):

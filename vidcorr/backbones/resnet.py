@@ -1,6 +1,5 @@
 """ResNets of torchvision and timm: the views of their stages, dilations and folded BatchNorms."""
 
-import copy
 import itertools
 from collections.abc import Collection, Iterable
 
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..functional.device import M
+from ..functional.module_copies import M, copied_over, functions_of
 from .extractor import Dilated, FeatureExtractor
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
@@ -63,13 +62,25 @@ def folded_copy(network: M) -> M:
     The copy does not share weights: make a new copy after training. It is channels last. The blocks of torchvision,
     timm and this project register a BatchNorm right after its convolution.
     """
-    fast = copy.deepcopy(network)
+    fast = copied_over(network, {})
     for module in list(fast.modules()):
         for (first, convolution), (second, norm) in itertools.pairwise(list(module.named_children())):
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            if _can_be_folded(convolution, norm):
                 setattr(module, first, fuse_conv_bn_eval(convolution, norm))
                 setattr(module, second, nn.Identity())
     return fast.to(memory_format=torch.channels_last)
+
+
+def _can_be_folded(convolution: nn.Module, norm: nn.Module) -> bool:
+    """Return whether a convolution with its own weight is followed by a BatchNorm with statistics, both unhooked.
+
+    Under `weight_norm`, `spectral_norm`, pruning or LoRA, a convolution computes its weight at each call.
+    """
+    if type(convolution) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d or norm.running_mean is None:
+        return False
+    has_own_weight = "weight" in dict(convolution.named_parameters(recurse=False))
+    is_hooked = any(True for part in (convolution, norm) for _ in functions_of(part))
+    return has_own_weight and not is_hooked
 
 
 class ResNetExtractor(FeatureExtractor):

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from ..functional.device import shared_copy
-from .extractor import PROBE, FeatureExtractor, Normalise, as_list, blank, describe_output
+from .eval_mode import on_trial
+from .extractor import FeatureExtractor, Normalise, as_list, blank
+from .outputs import PROBE, describe_output
 from .trust import INTERPOLATIONS, LIBRARIES, allow, import_named
 
 Upsample = Callable[[Tensor, Tensor], Tensor]
@@ -75,7 +77,7 @@ class UpsampledExtractor(FeatureExtractor):
         self.upsampler = shared_copy(upsampler) if isinstance(upsampler, nn.Module) else upsampler
         self._factors: dict[str, int] = {}  # stage → factor, known once an image was probed
         self.eval()
-        with torch.inference_mode():
+        with on_trial(self):
             self.maps(blank(self, PROBE))
         coarse = dict(zip(self.stages, as_list(inner.stride), strict=True))
         for name, factor in self._factors.items():

@@ -15,7 +15,8 @@ from torch.nn.functional import interpolate
 
 from ..functional.device import device_of, held_networks, on_device, to_device
 from .description import Network
-from .extractor import IMAGENET_MEAN, IMAGENET_STD, describe_output, stated_stride
+from .extractor import IMAGENET_MEAN, IMAGENET_STD, stated_stride
+from .outputs import describe_output
 
 Upsampling = Literal["trilinear", "cubic"]
 Layout = Literal["CTHW", "TCHW"]

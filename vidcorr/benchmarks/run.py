@@ -22,8 +22,9 @@ from ..functional.device import out_of_memory_advice, random_state_kept
 from ..results.pictures import Picture
 from ..results.provenance import Provenance
 from ..results.result import Evaluated, Network, Protocol, Result, Row, Stage, leave_one_out, require_writable
-from ..tracking.frame_encoder import LOWER, FrameEncoder, Output, Stopwatch, first_map, normalises
+from ..tracking.frame_encoder import LOWER, FrameEncoder, Output, first_map, normalises
 from ..tracking.record import RunWriter
+from ..tracking.stopwatch import Stopwatch
 from ..videos.files import DataError
 from .ranks import Ranks, distribute
 

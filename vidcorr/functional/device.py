@@ -11,6 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
+from torch.nn.parameter import is_lazy
+
+from .module_copies import M, copied_over
 
 
 def to_device(values: Any, device: torch.device) -> Tensor:
@@ -172,7 +175,6 @@ def _as_image(rows: Tensor) -> Tensor:
 
 
 E = TypeVar("E")
-M = TypeVar("M", bound=nn.Module)
 
 
 def shared_copy(module: M) -> M:
@@ -187,7 +189,7 @@ def shared_copy(module: M) -> M:
     Returns:
         The copy.
     """
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in _tensors(module)})
+    return copied_over(module, {id(tensor): tensor for tensor in _tensors(module)})
 
 
 def on_device(encoder: E, device: torch.device | str | None = None) -> E:
@@ -246,7 +248,21 @@ def device_of(encoder: object) -> torch.device:
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:
+    require_weights(network)
     return [*network.parameters(), *network.buffers()]
+
+
+def require_weights(network: nn.Module) -> None:
+    """Refuse a network with lazy layers that have not seen an image yet.
+
+    Raises:
+        ValueError: one line with the remedy.
+    """
+    if any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
+        raise ValueError(
+            f"{type(network).__name__}: its lazy layers have no weights yet: call the network on an image first, "
+            "network(torch.zeros(1, 3, 64, 64))"
+        )
 
 
 def _copied(network: nn.Module, device: torch.device) -> nn.Module:
@@ -256,7 +272,7 @@ def _copied(network: nn.Module, device: torch.device) -> nn.Module:
     is_training = any(part.training for part in network.modules())
     if not is_training and all(moved[id(tensor)] is tensor for tensor in tensors):
         return network
-    return copy.deepcopy(network, moved).eval()
+    return copied_over(network, moved).eval()
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:

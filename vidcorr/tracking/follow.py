@@ -20,10 +20,11 @@ from ..functional import PointProtocol, PropagationProtocol, TrackingProtocol
 from ..functional.propagation.coding import Size
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream, PromptedVideo
-from .frame_encoder import Stopwatch, stride_of
+from .frame_encoder import stride_of
 from .label_tracker import FrameSizes, LabelTracker
 from .point_tracker import PointTracker
 from .siamfc_tracker import SiamFCTracker, at_extractor
+from .stopwatch import Stopwatch
 
 AnyProtocol = PropagationProtocol | TrackingProtocol | PointProtocol
 

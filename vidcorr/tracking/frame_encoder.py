@@ -1,10 +1,8 @@
 """The encoding of a video by a network under a protocol: feature maps, sizes, passes over the frames, seconds."""
 
-import time
 import warnings
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -12,81 +10,22 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..backbones.extractor import FeatureExtractor, Normalise, as_list, stated_stride
+from ..backbones.eval_mode import eval_mode
+from ..backbones.extractor import (
+    FeatureExtractor,
+    Normalise,
+    as_list,
+    features_by,
+    stated_stride,
+)
+from ..backbones.outputs import require_map, require_stride
 from ..backbones.video import VideoEncoder
 from ..functional import MatchingProtocol, PointProtocol, PropagationProtocol
 from ..functional.device import PendingCopy, computing_in, device_of, shared_copy, to_device
 from ..functional.propagation.coding import NetworkInput, Size, covered_size, fit_input, input_sizes
+from .stopwatch import Stopwatch
 
 T = TypeVar("T")
-
-MARKS = 1000
-"""Measured blocks whose times are not yet added up; events of a GPU are read together."""
-
-
-class Stopwatch:
-    """Seconds by kind of work.
-
-    A GPU records events in its queue, and their times are read with the sums: no block waits for the GPU.
-    """
-
-    def __init__(self) -> None:
-        self._seconds: dict[str, float] = defaultdict(float)
-        self._marks: list[tuple[str, str, Any, Any]] = []  # work, the work around it, begin and end
-        self._work = ""  # name of the work in the current block
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Kind of work → seconds so far; waits until a GPU has reached the last event."""
-        for work, outer, first, last in self._marks:
-            if isinstance(last, float):
-                spent = last - first
-            else:  # events of a GPU
-                last.synchronize()
-                spent = first.elapsed_time(last) / 1000
-            self._seconds[work] += spent
-            if outer:
-                self._seconds[outer] -= spent
-        self._marks.clear()
-        return self._seconds
-
-    @contextmanager
-    def __call__(self, work: str, device: torch.device | None = None) -> Iterator[None]:
-        """Count the time of a block on a device, without the time of blocks inside it; None is the CPU."""
-        outer = self._work
-        self._work = work
-        try:
-            first = _moment(device)
-            yield
-            self._marks.append((work, outer, first, _moment(device)))
-        finally:
-            self._work = outer
-        if len(self._marks) > MARKS:
-            _ = self.seconds
-
-    def timed(self, work: str, items: Iterable[T]) -> Iterator[T]:
-        """Yield the items, and count the time to get them."""
-        iterator = iter(items)
-        while True:
-            with self(work):
-                item = next(iterator, None)
-            if item is None:
-                return
-            yield item
-
-    def rounded(self) -> dict[str, float]:
-        """Return the seconds to two digits, for results."""
-        return {work: round(value, 2) for work, value in self.seconds.items()}
-
-
-def _moment(device: torch.device | None) -> Any:
-    """Return the time in seconds; on a GPU an event in its queue."""
-    if device is None or device.type != "cuda":
-        return time.perf_counter()
-    event = torch.cuda.Event(enable_timing=True)
-    event.record(torch.cuda.current_stream(device))
-    return event
-
 
 Maps = list[Tensor]
 """Features of a frame, a tensor `(C, h, w)` float32 per map of the extractor."""
@@ -153,6 +92,11 @@ def maps_of(extractor: nn.Module) -> list[Output]:
     if isinstance(stage, list):
         names = stage
         layers = stage
+    elif len(strides) > 1:
+        raise ValueError(
+            f"{type(extractor).__name__}: has {len(strides)} strides, one per map: set its attribute stage to a list "
+            "of as many names"
+        )
     maps: list[Output] = []
     for name, layer, stride_of_map in zip(names, layers, strides, strict=True):
         maps.append(Output(name, layer, stride_of_map, map_index=len(maps)))
@@ -208,7 +152,8 @@ def normalises(extractor: nn.Module) -> bool:
 class FrameEncoder:
     """An extractor under a protocol; gives the maps of a video's frames, in order.
 
-    The trackers see these maps only.
+    The trackers see these maps only. The first output of an extractor of images is checked: a map per stride, whose
+    cells are those of the stride.
 
     Args:
         extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)` or a list of maps; its BatchNorms are
@@ -228,6 +173,9 @@ class FrameEncoder:
         self.multiple: int = getattr(extractor, "multiple", 1)
         self.in_order = isinstance(extractor, VideoEncoder)
         self.constant = False
+        self._kind = type(extractor).__name__
+        self._strides = as_list(getattr(extractor, "stride", None))
+        self._is_checked = False
         self._network: Any = extractor if self.in_order else extractor_under(extractor, rules)
         self._rules = rules
         self._watch = stopwatch
@@ -241,10 +189,27 @@ class FrameEncoder:
         """
         stacked = torch.stack(list(frames)) if len(frames) > 1 else frames[0][None]
         with self._watch("backbone", self.device), computing_in(self._rules.backbone_precision, self.device):
-            output = self._network(fit_input(stacked, self._rules, self.multiple, self.device))
-            batches = [output] if isinstance(output, Tensor) else output
+            images = fit_input(stacked, self._rules, self.multiple, self.device)
+            output = features_by(self._network, images)
+            batches = list(output) if isinstance(output, list | tuple) else [output]
+            if not self._is_checked:
+                self._check(batches, (images.shape[2], images.shape[3]))
             frames_of_maps = [batch.float().unbind() for batch in batches]
         return [list(maps) for maps in zip(*frames_of_maps, strict=True)]
+
+    def _check(self, maps: Sequence[object], size: Size) -> None:
+        """Refuse a first output that is not a map per stride of the extractor, with the cells that the stride gives.
+
+        Raises:
+            ValueError: one line with the remedy.
+        """
+        if len(maps) != len(self._strides):
+            raise ValueError(f"{self._kind}: gives {len(maps)} map(s), but its attribute stride is {self._strides}")
+        for output, stride in zip(maps, self._strides, strict=True):
+            features = require_map(output, self._kind)
+            if isinstance(stride, int):
+                require_stride(features, self._kind, stride, size)
+        self._is_checked = True
 
     def frames_at_once(self, size: Size) -> int:
         """Return the number of frames of size (H, W) in a pass: several on a GPU, 1 on a CPU.
@@ -304,7 +269,12 @@ class FrameEncoder:
 
         encoded = iter(encoder.encode(images()))
         while True:
-            with self._watch("backbone", self.device), computing_in(self._rules.backbone_precision, self.device):
+            with (
+                self._watch("backbone", self.device),
+                computing_in(self._rules.backbone_precision, self.device),
+                torch.inference_mode(False),  # as `features_by`
+                torch.no_grad(),
+            ):
                 output = next(encoded, None)
             if output is None:
                 return
@@ -350,7 +320,7 @@ def is_constant(features: Tensor) -> bool:
 
 @torch.no_grad()
 def frame_features(extractor: nn.Module, frames: Tensor, protocol: NetworkInput) -> tuple[Tensor, Size]:
-    """Return the features by which a tracker follows the frames, and the size that their map covers.
+    """Return the features by which a tracker follows the frames, in eval mode, and the size that their map covers.
 
     Args:
         extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`, or a list of maps, whose last is taken.
@@ -360,8 +330,9 @@ def frame_features(extractor: nn.Module, frames: Tensor, protocol: NetworkInput)
     Returns:
         Float32 `(T, C, h, w)` on the extractor's device, and `covered_size` of a frame.
     """
-    encoder = FrameEncoder(extractor, protocol, Stopwatch())
-    maps = [of_frame[-1] for _, of_frame in encoder.encode(frames)]
+    with eval_mode(extractor):
+        encoder = FrameEncoder(extractor, protocol, Stopwatch())
+        maps = [of_frame[-1] for _, of_frame in encoder.encode(frames)]
     height, width = frames.shape[-2:]
     return torch.stack(maps), covered_size((height, width), protocol, getattr(extractor, "multiple", 1))
 

@@ -14,7 +14,8 @@ from ..functional import MatchingProtocol, match_keypoints
 from ..functional.matching import bias_directions, prepare_picture
 from ..functional.propagation.coding import Size
 from ..videos.images import read_image, require_size
-from .frame_encoder import FrameEncoder, Maps, Stopwatch, grid_of, maps_of, outputs_of
+from .frame_encoder import FrameEncoder, Maps, grid_of, maps_of, outputs_of
+from .stopwatch import Stopwatch
 
 KEPT_OF_PICTURES = 2 * 2**30
 """Bytes of a category's features in memory; those of further pictures are computed whenever a pair needs them."""

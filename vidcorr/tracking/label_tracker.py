@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import signals
-from ..backbones.extractor import check_map
+from ..backbones.outputs import check_map
 from ..functional import (
     LabelPropagator,
     PropagationProtocol,
@@ -24,7 +24,8 @@ from ..functional import (
 from ..functional.device import PendingCopy, to_device
 from ..functional.propagation.coding import NetworkInput, Size, covered_size
 from ..functional.propagation.search import shared_finders
-from .frame_encoder import FrameEncoder, Maps, Stopwatch, grid_of, outputs_of
+from .frame_encoder import FrameEncoder, Maps, grid_of, outputs_of
+from .stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)

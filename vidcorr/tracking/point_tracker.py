@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from .. import signals
 from ..functional import PointProtocol, PointTracks, track_points
 from ..functional.propagation.coding import Size, input_sizes, truncated_resize
-from .frame_encoder import FrameEncoder, Maps, Stopwatch, grid_of, outputs_of
+from .frame_encoder import FrameEncoder, Maps, grid_of, outputs_of
+from .stopwatch import Stopwatch
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
 """Index of a frame → the video from that frame on, uint8 RGB `(3, H, W)`, all of equal size."""

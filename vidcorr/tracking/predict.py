@@ -26,9 +26,10 @@ from ..videos.palettes import davis_palette
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream, PromptedVideo, prompted_sections
 from .follow import SHORT_SIDE, AnyProtocol, FollowedPoints, follow_prompted, rules_for
-from .frame_encoder import LOWER, Stopwatch
+from .frame_encoder import LOWER
 from .label_tracker import FrameSizes
 from .record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceWriter, fixed
+from .stopwatch import Stopwatch
 
 RECORD = "prediction.json"
 OUTPUTS = (RECORD, "masks", "boxes.csv", "points.csv", "overlay.mp4")

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from .. import signals
-from ..backbones.extractor import Dilated
+from ..backbones.extractor import Dilated, features_by
 from ..backbones.video import VideoEncoder
 from ..functional import TrackingProtocol
 from ..functional.device import PendingCopy, computing_in, device_of, to_device
 from ..functional.siamese import siamese_correlation
 from ..videos.boxes import centred, context_side, one_based, square_crop
-from .frame_encoder import Stopwatch, first_map, stride_of
+from .frame_encoder import first_map, stride_of
+from .stopwatch import Stopwatch
 
 Image = NDArray[np.uint8]
 """A frame, (H, W, 3) uint8 RGB."""
@@ -207,7 +208,7 @@ class SiamFCTracker:
     def _features(self, crops: Image, look: Any) -> Tensor:
         with self.watch("backbone", self.device), computing_in(self.protocol.precision, self.device):
             images = to_device(torch.from_numpy(crops), self.device).permute(0, 3, 1, 2)
-            features: Tensor = look(images.float().div_(255))
+            features: Tensor = features_by(self.extractor, images.float().div_(255), look)
         return features.float()
 
     def _peaks(self, responses: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, prune, weight_norm
 
-from tests.helpers.foreign import enliven
+from tests.helpers.foreign import enliven, features, lively_resnet18
 from vidcorr.backbones import build_feature_extractor, build_network, extractor_of
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -84,3 +85,31 @@ def test_a_view_shares_the_tensors_and_changes_nothing():
     assert extractor.stem[0].weight is network.conv1.weight
     network.conv1.weight.zero_()
     assert extractor.stem[0].weight.abs().sum() == 0
+
+
+def _hooked(layer):
+    layer.register_forward_hook(lambda module, inputs, output: output + 1)
+    return layer
+
+
+WITHOUT_STATISTICS = nn.BatchNorm2d(64, track_running_stats=False)
+COMPUTED = {
+    "weight_norm": lambda net: weight_norm(net.layer1[0].conv1),
+    "spectral_norm": lambda net: parametrizations.spectral_norm(net.layer2[0].conv1),
+    "pruned": lambda net: prune.l1_unstructured(net.layer1[0].conv2, "weight", 0.5),
+    "hook on a convolution": lambda net: _hooked(net.layer1[0].conv1),
+    "hook on a norm": lambda net: _hooked(net.layer1[0].bn1),
+    "statistics of the batch": lambda net: net.layer1[0].register_module("bn1", WITHOUT_STATISTICS),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*")
+@pytest.mark.parametrize("name", COMPUTED)
+def test_a_layer_that_computes_its_weight_or_is_hooked_is_not_folded(name):
+    network = lively_resnet18()
+    COMPUTED[name](network)
+    images = torch.rand(1, 3, 64, 64)
+    view = extractor_of(network, "res3")
+    plain = features(network, images, 2)
+    torch.testing.assert_close(view(images), plain, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(view.folded()(images), plain, atol=1e-3, rtol=1e-3)

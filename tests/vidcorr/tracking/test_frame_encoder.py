@@ -10,9 +10,10 @@ from tests.helpers.refusal import refused
 from vidcorr.backbones import build_encoder, build_feature_extractor
 from vidcorr.backbones.upsampling import UpsampledExtractor, build_upsampler
 from vidcorr.functional import MatchingProtocol, PointProtocol, PropagationProtocol
-from vidcorr.tracking import frame_encoder
-from vidcorr.tracking.frame_encoder import FrameEncoder, Stopwatch, extractor_under
+from vidcorr.tracking import stopwatch
+from vidcorr.tracking.frame_encoder import FrameEncoder, extractor_under
 from vidcorr.tracking.label_tracker import FrameSizes
+from vidcorr.tracking.stopwatch import Stopwatch
 
 VFS = PropagationProtocol.named("vfs")
 
@@ -121,7 +122,7 @@ def test_each_kind_is_charged_with_its_own_time(monkeypatch):
         now += seconds
         return item
 
-    monkeypatch.setattr(frame_encoder, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: now))
     watch = Stopwatch()
     for _ in watch.timed("decode", (wait(2, item) for item in "ab")):
         with watch("score"):

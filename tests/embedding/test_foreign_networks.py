@@ -1,0 +1,123 @@
+"""Networks of somebody's making, of any type and with any output: scored as in plain torch, or refused in a line."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet18
+
+from tests.helpers.plain_davis import plain_davis
+from tests.helpers.refusal import refused
+from vidcorr import DavisBenchmark, MaskPrompt, follow
+from vidcorr.backbones import extractor_of
+
+
+def plain(width=16):
+    return nn.Sequential(nn.Conv2d(3, width, 8, 8), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 1))
+
+
+def stated(network, stride=8):
+    network.stride = stride
+    return network
+
+
+@pytest.fixture(scope="module")
+def benchmark(davis_root):
+    return DavisBenchmark(davis_root, changes={"radius": 3, "context": 2}, limit_sequences=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("stride", [None, 8])
+def test_a_network_computes_in_the_type_of_its_weights(dtype, stride, benchmark, davis_root):
+    network = plain().to(dtype)
+    if stride:
+        network.stride = stride
+    trunk = copy.deepcopy(network).eval()
+    score = benchmark.evaluate(network).scores["J&F-Mean"]
+    expected = plain_davis(davis_root, lambda images: trunk(images.to(dtype)).float(), 3, 2, 1)
+    assert score == pytest.approx(expected, abs=1e-3 if dtype is torch.float64 else 2e-2)
+
+
+class Positions(nn.Module):
+    """Keeps a table of positions for each size."""
+
+    stride = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.Conv2d(3, 8, 8, 8)
+        self.tables = {}
+
+    def forward(self, images):
+        features = self.cells(images)
+        size = features.shape[2:]
+        if size not in self.tables:
+            self.tables[size] = torch.linspace(1, 2, size[1]).expand(size)
+        return features * self.tables[size]
+
+
+class Gradients(Positions):
+    """Its features are gradients."""
+
+    def forward(self, images):
+        with torch.enable_grad():
+            images = images.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.cells(images).square().sum(), images)
+        return self.cells(gradient)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [Positions, Gradients])
+def test_what_a_network_keeps_or_differentiates_is_no_inference_tensor(make, benchmark, davis_root):
+    network = make()
+    with torch.inference_mode():  # as in Lightning's validation
+        score = benchmark.evaluate(network).scores["J&F-Mean"]
+    assert score == pytest.approx(plain_davis(davis_root, network, 3, 2, 1), abs=1e-3)
+    network(torch.rand(1, 3, 64, 64)).sum().backward()
+
+
+class Output(nn.Module):
+    """Returns something else than a map."""
+
+    stride = 8
+
+    def __init__(self, change) -> None:
+        super().__init__()
+        self.cells = nn.Conv2d(3, 8, 8, 8)
+        self.change = change
+
+    def forward(self, images):
+        return self.change(self.cells(images))
+
+
+WRONG = {
+    "tokens": (lambda x: x.flatten(2).mT, r"expected a map \(N, C, h, w\), got \(1, 48, 8\)"),
+    "a dictionary": (lambda x: {"out": x}, "got dict: return the map itself"),
+    "logits": (lambda x: x.mean((2, 3)), r"got \(1, 8\): leave its pooling and its classifier out"),
+    "complex": (lambda x: x + 0j, r"got complex \(1, 8, 6, 8\)"),
+    "channels last": (lambda x: x.permute(0, 2, 3, 1), "8 x 8 cells for a 48 x 64 image are not those of stride 8"),
+    "two maps": (lambda x: [x, x], r"gives 2 map\(s\), but its attribute stride is \[8\]"),
+    "a coarser map": (lambda x: x[..., ::2, ::2], "3 x 4 cells for a 48 x 64 image are not those of stride 8"),
+}
+FRAMES = torch.zeros(3, 3, 48, 64, dtype=torch.uint8)
+PROMPT = MaskPrompt.of(torch.ones(48, 64, dtype=torch.uint8).numpy())
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_anything_but_the_map_of_the_stated_stride_is_refused_at_the_first_frame(name):
+    change, message = WRONG[name]
+    refused(ValueError, message, lambda: list(follow(Output(change), FRAMES, PROMPT)))
+
+
+def test_several_maps_need_names():
+    network = stated(Output(lambda x: (x, x.relu())), [8, 8])
+    message = "Output: has 2 strides, one per map: set its attribute stage to a list of as many names"
+    refused(ValueError, message, lambda: list(follow(network, FRAMES, PROMPT)))
+
+
+def test_a_resnet_with_a_finer_stem_is_refused():
+    network = resnet18()
+    network.conv1.stride = (1, 1)
+    refused(ValueError, "are not those of stride 8", lambda: list(follow(extractor_of(network), FRAMES, PROMPT)))

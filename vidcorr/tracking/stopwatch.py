@@ -1,0 +1,78 @@
+"""Seconds by kind of work, on the CPU and in the queue of a GPU."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+MARKS = 1000
+"""Measured blocks whose times are not yet added up; events of a GPU are read together."""
+
+
+class Stopwatch:
+    """Seconds by kind of work.
+
+    A GPU records events in its queue, and their times are read with the sums: no block waits for the GPU.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._marks: list[tuple[str, str, Any, Any]] = []  # work, the work around it, begin and end
+        self._work = ""  # name of the work in the current block
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Kind of work → seconds so far; waits until a GPU has reached the last event."""
+        for work, outer, first, last in self._marks:
+            if isinstance(last, float):
+                spent = last - first
+            else:  # events of a GPU
+                last.synchronize()
+                spent = first.elapsed_time(last) / 1000
+            self._seconds[work] += spent
+            if outer:
+                self._seconds[outer] -= spent
+        self._marks.clear()
+        return self._seconds
+
+    @contextmanager
+    def __call__(self, work: str, device: torch.device | None = None) -> Iterator[None]:
+        """Count the time of a block on a device, without the time of blocks inside it; None is the CPU."""
+        outer = self._work
+        self._work = work
+        try:
+            first = _moment(device)
+            yield
+            self._marks.append((work, outer, first, _moment(device)))
+        finally:
+            self._work = outer
+        if len(self._marks) > MARKS:
+            _ = self.seconds
+
+    def timed(self, work: str, items: Iterable[T]) -> Iterator[T]:
+        """Yield the items, and count the time to get them."""
+        iterator = iter(items)
+        while True:
+            with self(work):
+                item = next(iterator, None)
+            if item is None:
+                return
+            yield item
+
+    def rounded(self) -> dict[str, float]:
+        """Return the seconds to two digits, for results."""
+        return {work: round(value, 2) for work, value in self.seconds.items()}
+
+
+def _moment(device: torch.device | None) -> Any:
+    """Return the time in seconds; on a GPU an event in its queue."""
+    if device is None or device.type != "cuda":
+        return time.perf_counter()
+    event = torch.cuda.Event(enable_timing=True)
+    event.record(torch.cuda.current_stream(device))
+    return event
