@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint, GradientAccumulationScheduler, WeightAveraging
+from pytorch_lightning.callbacks import Checkpoint, WeightAveraging
 from pytorch_lightning.strategies import ModelParallelStrategy
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from vidcorr.videos.files import require_at_least
 
+from .resumption import continue_callbacks
 from .run_folder import LAST, checkpoint_folder, hide_logs, require_pytorch_lightning
 from .safeguards import STOP_ERRORS, Safeguards, TrainingStopped, accumulates, ends_epoch, is_stopping
 
@@ -62,6 +63,7 @@ class LastCheckpoint(Checkpoint):
         """Path of the checkpoint, by Lightning's name for it; empty until the run has written it."""
         self._note: dict[str, Any] = {}  # sizes of the batches of the run, whether it has ended
         self._resumed: dict[str, Any] | None = None  # the note of the checkpoint
+        self._states: dict[str, Any] = {}  # of the callbacks in the checkpoint
         self._between_epochs = False  # the checkpoint is from there
         self._resumable = False  # Lightning could resume from the current state
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
@@ -97,6 +99,7 @@ class LastCheckpoint(Checkpoint):
                 f"{trainer.ckpt_path} holds weights only, no state of a training: start from them by --model.backbone"
             )
         self._resumed = checkpoint.get("resume", {})
+        self._states = checkpoint.get("callbacks", {})
         if self._resumed.get("within_step"):
             raise ValueError(
                 f"{trainer.ckpt_path} was written within an optimiser step, between two accumulated batches: no run "
@@ -153,10 +156,8 @@ class LastCheckpoint(Checkpoint):
         hide_logs(trainer, self._logged_steps + bool(resumed.get("run_ended")))
         if self._between_epochs:  # else training_epoch_loop.py:191 keeps the counts of the epoch that has ended
             trainer.fit_loop.epoch_loop.restarting = False
-            return
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, GradientAccumulationScheduler):  # fit_loop.py:447 skips this hook within an epoch
-                callback.on_train_epoch_start(trainer)
+        continue_callbacks(trainer, pl_module, self._states, within_epoch=not self._between_epochs)
+        self._states = {}
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the end of the previous epoch, after all of its hooks."""

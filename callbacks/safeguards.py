@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import BaseFinetuning, BatchSizeFinder, LearningRateFinder, ModelPruning
+from pytorch_lightning.callbacks import (
+    BackboneFinetuning,
+    BaseFinetuning,
+    BatchSizeFinder,
+    LearningRateFinder,
+    ModelPruning,
+)
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_info
@@ -32,7 +38,9 @@ MOST_VIDEOS = 32
 STOP_ERRORS = (signals.Stopped, SIGTERMException)
 """Our exception for a stop by a signal, and Lightning's for a signal that arrives before our handlers are installed."""
 REFUSED: dict[type[pl.Callback], str] = {
-    BaseFinetuning: "is a base class; use BackboneFinetuning, or your own subclass",
+    BaseFinetuning: "is a base class; use your own subclass",
+    BackboneFinetuning: "the schedule of the learning rate does not follow the parameters that it adds; for a frozen "
+    "backbone take LinearProbe or SiamFC",
     BatchSizeFinder: "the learning rate is scaled with the batch before the search; set data.batch_size",
     LearningRateFinder: "its trial steps fill queues and move schedules; set the rate of the method, model.base_lr",
     ModelPruning: "pruned weights have other names, which no command reads; prune after the training",

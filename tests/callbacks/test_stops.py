@@ -7,7 +7,12 @@ tests/faults/test_resume.py.
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, GradientAccumulationScheduler
+from pytorch_lightning.callbacks import (
+    EarlyStopping,
+    EMAWeightAveraging,
+    GradientAccumulationScheduler,
+    StochasticWeightAveraging,
+)
 from torch.optim import lr_scheduler
 
 from callbacks import BenchmarkCallback, BestCheckpoint
@@ -121,6 +126,29 @@ def test_every_kill(method, accumulated, tmp_path):
 )
 def test_limits_and_intervals_of_lightning(options, stop, tmp_path):
     assert resumed(tmp_path, "VFSSimSiam", 1, [stop], **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["cos", "linear"])
+@pytest.mark.parametrize(
+    "stops",
+    [
+        [Stop("step", 1)],  # before the average begins
+        [Stop("epoch_end", 0)],
+        [Stop("step", 4)],  # in its first epoch
+        [Stop("validation", 1), Stop("step", 7)],
+        [Stop("validated", 1)],  # between two of its epochs
+        [Stop("epoch_end", 2)],  # before the pass for BatchNorm
+    ],
+    ids=lambda stops: ", ".join(f"{stop.hook} {stop.number}" for stop in stops),
+)
+def test_an_average_over_epochs_resumes(stops, strategy, tmp_path):
+    average = StochasticWeightAveraging(0.01, swa_epoch_start=2, annealing_epochs=3, annealing_strategy=strategy)
+    assert resumed(tmp_path, "VFSSimSiam", 1, stops, more=[average])
+    states = [torch.load(tmp_path / part / LAST, weights_only=True)["callbacks"] for part in ("parts", "whole")]
+    one, other = (state[average.state_key] for state in states)
+    assert one["scheduler_state"] is not None
+    assert differences(one, other) == []
 
 
 class Ending(pl.Callback):
