@@ -84,17 +84,13 @@ class Benchmark(ABC):
     def __post_init__(self) -> None:
         if self.limit_sequences is not None and self.limit_sequences < 1:
             raise ValueError(f"{type(self).__name__}: limit_sequences is {self.limit_sequences}, it must be at least 1")
-        self._complete(name=self.name or self.default_name)
+        object.__setattr__(self, "name", self.name or self.default_name)
         kind = self.protocol_kind
         if kind is not None:
-            self._complete(protocol=kind.named(self.protocol, self.default_name, self.protocols_like, self.changes))
+            protocol = kind.named(self.protocol, self.default_name, self.protocols_like, self.changes)
+            object.__setattr__(self, "protocol", protocol)
         elif self.changes and self.protocol is None:
             raise ValueError(f"{type(self).__name__}: has no protocol, so it takes no changes")
-
-    def _complete(self, **values: object) -> None:
-        """Replace arguments by what they stand for, while the benchmark is made."""
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
 
     # For subclasses
 

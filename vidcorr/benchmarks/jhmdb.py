@@ -19,7 +19,7 @@ from ..results.pictures.animations import Curve
 from ..results.result import Row
 from ..tracking.frame_encoder import Output
 from ..tracking.label_tracker import LabelTracker, PointCoding
-from ..tracking.record import PredictionTable, RunWriter, files_with_tables, fixed
+from ..tracking.record import PredictionTable, RunWriter, files_of, fixed
 from .base import Benchmark
 from .run import Scorer
 
@@ -97,8 +97,7 @@ class JointScorer(Scorer):
         """Track and score a clip; its row counts the joints."""
         annotated = torch.from_numpy(sequence.points)
         found: list[list[Tensor]] = []
-        table = partial(PredictionTable, rows=_rows, columns=("frame", "joint", "x", "y"))
-        with files_with_tables(writer, sequence, overlay_joints, ".csv", table) as files:
+        with files_of(writer, sequence, overlay_joints, partial(_table_of, sequence)) as files:
             for frame, joints in self._tracked(sequence, annotated[0]):
                 if files is not None:
                     files.add(frame, joints, truth=annotated[len(found)])
@@ -136,6 +135,12 @@ class JointScorer(Scorer):
             near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)
             curves[f"PCK@{threshold:g}"] = range(sequence.num_frames), near.nanmean(1).tolist()
         return curves
+
+
+def _table_of(sequence: KeypointSequence, folder: Path) -> PredictionTable:
+    """Return the table of a clip's joints in a folder of predictions."""
+    stems = [frame.stem for frame in sequence.frames]
+    return PredictionTable(folder / f"{sequence.name}.csv", stems, _rows, columns=("frame", "joint", "x", "y"))
 
 
 def _rows(stem: str, joints: Tensor) -> list[list[str]]:

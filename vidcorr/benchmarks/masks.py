@@ -5,9 +5,8 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -26,7 +25,7 @@ from ..results.pictures.animations import Curve, overlay_masks_small
 from ..results.result import Row
 from ..tracking.frame_encoder import Output
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
-from ..tracking.record import IndexedMasks, RunWriter, SequenceWriter
+from ..tracking.record import IndexedMasks, RunWriter, files_of
 from ..videos.files import DataError, errors_at
 from ..videos.images import AGAIN, read_ahead
 from ..videos.mask_files import object_ids
@@ -175,7 +174,8 @@ class MaskTracker(Scorer):
             kind: folder of its files, if a benchmark follows it in several ways.
         """
         sizes = self.tracker.sizes(sequence.size)
-        with _files_of(sequence, writer, kind) as files:
+        masks = partial(_predicted_masks, sequence)
+        with files_of(writer, sequence, overlay_masks, masks, kind=kind, draw_animation=overlay_masks_small) as files:
             tracked_frames = self.tracker.track_masks(annotated_frames(sequence, frames), sequence.starts, sizes)
             for t, tracked in enumerate(tracked_frames):
                 truth = None
@@ -193,26 +193,14 @@ class MaskTracker(Scorer):
                 files.close(curves)
 
 
-@contextmanager
-def _files_of(sequence: MaskSequence, writer: RunWriter | None, kind: str) -> Iterator[SequenceWriter | None]:
-    """Open the files of a sequence, with empty masks for the frames before its first object; None without a writer."""
-    if writer is None:
-        yield None
-        return
+def _predicted_masks(sequence: MaskSequence, folder: Path) -> IndexedMasks:
+    """Return the file of a sequence's masks, with empty masks for the frames before its first object."""
     stems = predicted_stems(sequence)
+    masks = IndexedMasks(folder / sequence.video / sequence.folder, stems)
     nothing = torch.zeros(sequence.size, dtype=torch.uint8)
-    predictions = []
-    for folder in writer.prediction_folders(kind):
-        masks = IndexedMasks(folder / sequence.video / sequence.folder, stems)
-        for _ in range(len(stems) - sequence.num_frames):
-            masks.add(nothing)
-        predictions.append(masks)
-    name = sequence.name
-    frames = sequence.num_frames
-    with writer.sequence(
-        name, frames, overlay_masks, predictions, kind=kind, draw_animation=overlay_masks_small
-    ) as files:
-        yield files
+    for _ in range(len(stems) - sequence.num_frames):
+        masks.add(nothing)
+    return masks
 
 
 class ObjectScorer(MaskTracker):

@@ -21,7 +21,7 @@ from ..results.page import Chart
 from ..results.pictures import overlay_boxes
 from ..results.result import Row
 from ..tracking.frame_encoder import Output
-from ..tracking.record import PredictionTable, RunWriter, files_with_tables, fixed
+from ..tracking.record import PredictionTable, RunWriter, files_of, fixed
 from ..tracking.siamfc_tracker import SiamFCTracker
 from .base import Benchmark
 from .run import Scorer
@@ -136,8 +136,8 @@ class BoxScorer(Scorer):
     def score(self, sequence: BoxSequence, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
         """Track and score a sequence; its row has the curves."""
         found: list[NDArray[np.float64]] = []
-        table = partial(PredictionTable, rows=_rows, line_end="\n")
-        with files_with_tables(writer, sequence, overlay_boxes, ".txt", table, self.video) as files:
+        table = partial(_table_of, sequence)
+        with files_of(writer, sequence, overlay_boxes, table, video=self.video) as files:
             for frame, (box,) in self.tracker.track(sequence.read(), sequence.boxes[:1]):
                 if files is not None:
                     with self.watch("draw"):
@@ -155,6 +155,12 @@ class BoxScorer(Scorer):
     def facts(self) -> dict[str, Any]:
         """Return the dilations of the network and the number of frames."""
         return {"dilated": self.tracker.protocol.dilated, "frames_of_rank_0": self.frames}
+
+
+def _table_of(sequence: BoxSequence, folder: Path) -> PredictionTable:
+    """Return the table of a sequence's boxes in a folder of predictions."""
+    stems = [frame.stem for frame in sequence.frames]
+    return PredictionTable(folder / f"{sequence.name}.txt", stems, _rows, line_end="\n")
 
 
 def _rows(stem: str, box: NDArray[np.float64]) -> list[list[str]]:

@@ -123,7 +123,7 @@ def run(
     """
     began = time.perf_counter()
     with Ranks(shared) as ranks, random_state_kept(), eval_mode(extractor), torch.inference_mode():
-        with ranks.together():
+        with ranks.together():  # each rank tracks and scores its share of the sequences
             if folder is not None and ranks.rank == 0:
                 require_writable(folder)
             digest = weights_digest(extractor)
@@ -138,7 +138,7 @@ def run(
                     for output, row in scorer.score(sequence, writer):
                         own_rows[output].append(row)
         rows_of_ranks = ranks.gather(list(own_rows.values()))
-        with ranks.together():
+        with ranks.together():  # from the rows of all ranks each rank makes the same results
             seconds = round(time.perf_counter() - began, 2)
             network = network.model_copy(update={"digest": digest})
             judges = [benchmark.under(protocol) for protocol in protocols]

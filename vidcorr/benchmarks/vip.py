@@ -96,7 +96,7 @@ class VipBenchmark(Benchmark):
     def __post_init__(self) -> None:
         if not self.parts or not set(self.parts) <= {"semantic", "instance"}:
             raise ValueError(f"VipBenchmark: parts is {self.parts!r}; name 'semantic', 'instance' or both in a list")
-        self._complete(parts=tuple(self.parts))
+        object.__setattr__(self, "parts", tuple(self.parts))
         super().__post_init__()
 
     @property

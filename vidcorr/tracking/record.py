@@ -136,43 +136,6 @@ class RunWriter:
             return []
         return [self.folder / stage / kind / "predictions" for stage in self.stages]
 
-    @contextmanager
-    def sequence(
-        self,
-        name: str,
-        num_frames: int,
-        draw: "Draw",
-        predictions: "Sequence[PredictionFile]" = (),
-        *,
-        kind: str = "",
-        draw_animation: "Draw | None" = None,
-        video: bool = False,
-    ) -> Iterator["SequenceWriter"]:
-        """Open the files of a sequence during the block.
-
-        Args:
-            name: name of the sequence.
-            num_frames: its number of frames.
-            draw: draws results over a frame.
-            predictions: files in `prediction_folders`.
-            kind: folder of the files, if a benchmark follows the sequence in several ways.
-            draw_animation: draws the frames of the animation; None is `draw`.
-            video: also write an overlay of every frame.
-        """
-        overlays = self.folder / self.stages[-1] / kind / "overlays"
-        writer = SequenceWriter(
-            num_frames,
-            draw,
-            predictions,
-            overlay=overlays / f"{name}.png",
-            animation=SequenceAnimation(self.folder, name, num_frames, kind),
-            draw_animation=draw_animation,
-            video=Mp4Writer(overlays / f"{name}.mp4", 30, crf="23") if video else None,
-        )
-        with writer:
-            yield writer
-        self.keep_picture(f"{kind}/{name}" if kind else name, writer.sheet)
-
     def keep_picture(self, name: str, picture: Picture | None) -> None:
         """Keep an overlay for the logger, of the first few sequences."""
         if picture is not None and len(self.pictures) < MAX_PICTURES:
@@ -269,33 +232,45 @@ PredictionFile = IndexedMasks | PredictionTable
 
 
 @contextmanager
-def files_with_tables(
+def files_of(
     writer: RunWriter | None,
     sequence: FrameSequence,
     draw: Draw,
-    suffix: str,
-    table: Callable[[Path, list[str]], PredictionTable],
+    prediction: Callable[[Path], PredictionFile],
+    *,
+    kind: str = "",
+    draw_animation: Draw | None = None,
     video: bool = False,
 ) -> Iterator[SequenceWriter | None]:
-    """Open the files of a sequence during the block, with a table per output; None without a writer.
+    """Open the files of a sequence during the block; None without a writer.
 
     Args:
         writer: the files of the run.
         sequence: the sequence.
         draw: draws results over a frame.
-        suffix: ending of the tables, which bear the name of the sequence.
-        table: path and names of the frames → the table.
+        prediction: folder of an output's predictions → the sequence's file in it.
+        kind: folder of the files, if a benchmark follows the sequence in several ways.
+        draw_animation: draws the frames of the animation; None is `draw`.
         video: also write an overlay of every frame.
     """
     if writer is None:
         yield None
         return
-    stems = [frame.stem for frame in sequence.frames]
-    tables = []
-    for folder in writer.prediction_folders():
-        tables.append(table(folder / f"{sequence.name}{suffix}", stems))
-    with writer.sequence(sequence.name, sequence.num_frames, draw, tables, video=video) as files:
+    name = sequence.name
+    frames = sequence.num_frames
+    overlays = writer.folder / writer.stages[-1] / kind / "overlays"
+    files = SequenceWriter(
+        frames,
+        draw,
+        predictions=list(map(prediction, writer.prediction_folders(kind))),
+        overlay=overlays / f"{name}.png",
+        animation=SequenceAnimation(writer.folder, name, frames, kind),
+        draw_animation=draw_animation,
+        video=Mp4Writer(overlays / f"{name}.mp4", 30, crf="23") if video else None,
+    )
+    with files:
         yield files
+    writer.keep_picture(f"{kind}/{name}" if kind else name, files.sheet)
 
 
 def fixed(values: Iterable[float], digits: int) -> list[str]:

@@ -23,6 +23,8 @@ MOST_COLOURS = 32
 """Largest number of colours of a painted mask without the background; more colours mean smoothed edges."""
 MODES = ("P", "L", "1", "LA", "RGB", "RGBA", "I;16", "I;16B", "I")
 """Pillow's modes of images that can hold a mask."""
+PLAIN_MODES = ("P", "L", "1")
+"""Modes of indexed, 8-bit grey and 1-bit images, which hold ids whatever their pixels."""
 OPAQUE = 128
 """Smallest alpha of a pixel that is not transparent."""
 FEWEST_LEVELS = 4
@@ -126,11 +128,6 @@ def check_mask_mode(path: Path, image: Image.Image) -> None:
         raise DataError(f"{path}: mask of mode {image.mode}; {EXPECTED}")
     if "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1:
         raise DataError(f"{path}: an orientation tag (EXIF) turns this mask; save it upright, without the tag")
-
-
-def is_plain(image: Image.Image) -> bool:
-    """Return True if an opened image is indexed, 8-bit grey or 1-bit, so that ids are known without decoding."""
-    return image.mode in ("P", "L", "1")
 
 
 def pixel_counts(ids: NDArray[np.uint8]) -> NDArray[np.int64]:

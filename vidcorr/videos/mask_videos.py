@@ -12,7 +12,7 @@ import numpy as np
 from .files import DataError
 from .folders import list_folders, list_images
 from .images import image_size, open_image, pixels, require_size
-from .mask_files import VOID, check_mask_mode, decode_mask, is_plain, object_ids, pixel_counts, read_mask
+from .mask_files import PLAIN_MODES, VOID, check_mask_mode, decode_mask, object_ids, pixel_counts, read_mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,7 +98,7 @@ def check_masks(
         with open_image(mask) as image:
             check_mask_mode(mask, image)
             size = image.height, image.width
-            must_decode = not is_plain(image)
+            must_decode = image.mode not in PLAIN_MODES
         expected = image_size(frames[t]) if t else first
         require_size(frames[t], expected, first)
         if max(abs(size[0] - expected[0]), abs(size[1] - expected[1])) > tolerance:

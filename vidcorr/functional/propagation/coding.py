@@ -113,8 +113,9 @@ def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
         >>> covered_size((480, 854), any_size, multiple=16)
         (480, 864)
     """
-    seen, padded = input_sizes(size, rules, multiple)
-    return round(size[0] * padded[0] / seen[0]), round(size[1] * padded[1] / seen[1])
+    height, width = size
+    seen, padded = input_sizes((height, width), rules, multiple)
+    return round(height * padded[0] / seen[0]), round(width * padded[1] / seen[1])
 
 
 def resize_images(images: Tensor, size: Size, method: str) -> Tensor:
