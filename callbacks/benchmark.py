@@ -307,8 +307,10 @@ def _every(epochs: int) -> str:
 
 
 def _validates(trainer: pl.Trainer) -> bool:
-    """Return whether a fit has passes of validation."""
-    return trainer.enable_validation and sum(trainer.num_val_batches) > 0
+    """Return whether a fit has passes of validation; Lightning counts their batches only at the first pass."""
+    batches = trainer.num_val_batches
+    is_counted = bool(batches)
+    return trainer.enable_validation and (not is_counted or sum(batches) > 0)
 
 
 def _averages(trainer: pl.Trainer) -> bool:

@@ -111,11 +111,10 @@ def watched(folder, *callbacks, every=1, epochs=4, validation=EMPTY, module=None
         default_root_dir=folder,
         callbacks=[*given[:place], benchmark, *given[place:]],
         max_epochs=epochs,
-        num_sanity_val_steps=0,
         log_every_n_steps=1,
         logger=logger,
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in given),
-        **options,
+        **{"num_sanity_val_steps": 0} | options,
     )
     trainer.fit(module or VFSSimSiam(**TINY, base_lr=3), loader(8, 4, frames=2, size=32), validation)
     return benchmark, logger, trainer
@@ -149,6 +148,26 @@ def test_without_validation_it_runs_at_the_end_of_the_training_epoch(kind, tmp_p
         assert benchmark.history[saved["global_step"]]["counted/score"] == score_of(saved["state_dict"])
     assert len(list((tmp_path / "kept").glob("*.ckpt"))) == 2
     assert len(list((tmp_path / "best").glob("*.ckpt"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({}, [2, 4, 6, 8]),
+        ({"every": 3}, [6, 8]),
+        ({"check_val_every_n_epoch": 2}, [4, 8]),
+        ({"check_val_every_n_epoch": 2, "every": 3}, [8]),
+        ({"check_val_every_n_epoch": 3}, [6, 8]),
+        ({"check_val_every_n_epoch": 9}, [8]),
+        ({"check_val_every_n_epoch": None, "val_check_interval": 3}, [3, 6, 8]),
+        ({"val_check_interval": 0.5, "every": 2}, [3, 4, 7, 8]),
+        ({"num_sanity_val_steps": -1, "check_val_every_n_epoch": 2}, [4, 8]),
+    ],
+)
+def test_in_a_fit_with_validation_it_runs_in_its_passes_alone_and_at_the_end(options, steps, tmp_path):
+    benchmark, logger, _ = watched(tmp_path, **options)
+    assert list(benchmark.history) == steps
+    assert len(logger.scores["counted/score"]) == len(steps)
 
 
 @pytest.mark.parametrize("options", [{}, {"val_check_interval": 1}, {"max_steps": 3, "limit_val_batches": 0}])
