@@ -72,9 +72,9 @@ def _print_table(flags: argparse.Namespace) -> None:
     if flags.format == "csv" or flags.base:
         raise ValueError("table --paper: prints Markdown or LaTeX, without --base; leave out --base, or --format csv")
 
-    from ..results.paper import paper_table
+    from ..results.paper import paper_table, read_names
 
-    print(paper_table(table, _names(flags.name), flags.intervals, FORMATS[flags.format]), end="")
+    print(paper_table(table, read_names(flags.name, table), flags.intervals, FORMATS[flags.format]), end="")
 
 
 def _write_page(flags: argparse.Namespace) -> None:
@@ -104,18 +104,3 @@ def _gathered(flags: argparse.Namespace) -> Table:
     from ..experiments.table import gather_results
 
     return gather_results(flags.folders, flags.score, flags.published, flags.base, several=flags.paper)
-
-
-def _names(texts: Sequence[str]) -> dict[str, str]:
-    """Read texts `SPEC=NAME`; the last `=` separates, since a spec may contain one.
-
-    Raises:
-        ValueError: for a text without `=`.
-    """
-    names = {}
-    for text in texts:
-        spec, equals, name = text.rpartition("=")
-        if not equals or not spec or not name:
-            raise ValueError(f"--name {text}: write SPEC=NAME, as --name last.ckpt=Ours")
-        names[spec] = name
-    return names

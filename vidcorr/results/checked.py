@@ -12,12 +12,18 @@ Json = dict[str, Any]
 
 
 def plain(value: object) -> Any:
-    """Return a value as JSON gives it back: lists for tuples, text for paths, None for NaN."""
+    """Return a value as JSON gives it back: lists for tuples, text for paths, None for NaN.
+
+    Raises:
+        ValueError: for an infinite number, which JSON lacks.
+    """
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, float):  # numpy's float64 included
+        if math.isinf(value):
+            raise ValueError("is infinite: give a finite number, or NaN if it is undefined")
         return None if math.isnan(value) else float(value)
     if value is None or isinstance(value, str | bool | int):
         return value
@@ -41,6 +47,7 @@ Score = Annotated[float, BeforeValidator(_number)]
 Value = Annotated[bool | int | float | str, BeforeValidator(_number)]
 """A cell of a row; NaN for an undefined number."""
 Facts = Annotated[Json, BeforeValidator(plain)]
+Seconds = Annotated[float, BeforeValidator(plain)]
 Item = TypeVar("Item")
 Items = Annotated[Sequence[Item], BeforeValidator(as_tuple)]
 

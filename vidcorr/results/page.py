@@ -22,7 +22,7 @@ from .pictures.overlays import DAVIS_COLOURS
 from .published import published_beside
 from .result import Result, Row
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, Difference, difference
-from .text_tables import bracketed
+from .text_tables import bracketed, visible_texts
 
 BEFORE = "before training"
 """Name of the result before the first step."""
@@ -110,7 +110,9 @@ def write_report(
     content["published"] = _published(result)
     content["animations"] = _animations(folder, result)
     content["rows"] = result.records()
-    text = json.dumps(plain(content), allow_nan=False).replace("<", "\\u003c")  # no text ends the script element
+    text = json.dumps(visible_texts(plain(content)), allow_nan=False).replace(
+        "<", "\\u003c"
+    )  # no text ends the script element
     path = folder / "report.html"
     template = (files(__package__) / "page.html").read_text("utf-8")
     write_atomically(path, template.replace("DATA", text, 1))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .records import Record
 from .statistics import HOW
 from .tables import Cell, Table
-from .text_tables import latex_text, markdown_table, percent
+from .text_tables import latex_row, latex_text, markdown_table, one_line, percent
 
 HEADS = {
     "J&F-Mean": "J&F",
@@ -86,7 +86,7 @@ def paper_table(table: Table, names: Mapping[str, str], intervals: bool = False,
         heads = [""]
         for column in columns:
             heads.append(f"{column.block} {HEADS.get(column.score, column.score)}")
-        return f"{caption}\n\n{markdown_table(heads, lines, first_right=1)}"
+        return f"{one_line(caption)}\n\n{markdown_table(heads, lines, first_right=1)}"
     return _latex(columns, lines, caption)
 
 
@@ -136,19 +136,16 @@ def _named_rows(table: Table, names: Mapping[str, str]) -> dict[str, Mapping[str
     all_features = set(map(_features, _records(table)))
     rows: dict[str, Mapping[str, Cell]] = {}
     for full_name, row in table.rows.items():
-        records: list[Record] = []
-        for cell in row.values():
-            records += cell.records
-        known = {full_name}
         printed = full_name
-        if records:
-            network = records[0].result.network
-            printed = records[0].row or network.row
-            known |= {printed, network.name, network.row, network.spec}
-            features = ", ".join(dict.fromkeys(map(_features, records)))
-            if len(all_features) > 1 and features and features not in printed:
-                printed = f"{printed} ({features})"
-        for name in sorted(known & names.keys()):
+        for record in _records_of(row)[:1]:
+            printed = record.row or record.result.network.row
+        features = ", ".join(dict.fromkeys(map(_features, _records_of(row))))
+        if len(all_features) > 1 and features and features not in printed:
+            printed = f"{printed} ({features})"
+        given = sorted(_names_of(full_name, row) & names.keys())
+        if len({names[name] for name in given}) > 1:
+            raise ValueError(f"--name {' and --name '.join(given)}: both name the row {full_name}; give it one name")
+        for name in given:
             used.add(name)
             printed = names[name]
         if printed in rows:
@@ -158,6 +155,49 @@ def _named_rows(table: Table, names: Mapping[str, str]) -> dict[str, Mapping[str
     if unknown:
         raise ValueError(f"--name {unknown[0]}: no such row; the rows are {'; '.join(table.rows)}")
     return rows
+
+
+def _records_of(row: Mapping[str, Cell]) -> list[Record]:
+    """Return the records of a row; none for a published row."""
+    records: list[Record] = []
+    for cell in row.values():
+        records += cell.records
+    return records
+
+
+def _names_of(full_name: str, row: Mapping[str, Cell]) -> set[str]:
+    """Return the texts that name a row: its name, its network, or the name of a published row without its source."""
+    records = _records_of(row)
+    if not records:
+        return {full_name, full_name.partition(" [")[0]}
+    network = records[0].result.network
+    return {full_name, records[0].row or network.row, network.name, network.row, network.spec}
+
+
+def read_names(texts: Sequence[str], table: Table) -> dict[str, str]:
+    """Read texts `SPEC=NAME`, in which both parts may contain `=`: SPEC is a row of the table.
+
+    Args:
+        texts: the words of the command line.
+        table: the scores.
+
+    Raises:
+        ValueError: for a text without `=`, or two names of a row.
+    """
+    known: set[str] = set()
+    for full_name, row in table.rows.items():
+        known |= _names_of(full_name, row)
+    names: dict[str, str] = {}
+    for text in texts:
+        begun = [name for name in known if name and text.startswith(f"{name}=")]
+        spec = max(begun, key=len, default="") or text.rpartition("=")[0]
+        name = text.removeprefix(f"{spec}=")
+        if not spec or not name:
+            raise ValueError(f"--name {text}: write SPEC=NAME, as --name last.ckpt=Ours")
+        if spec in names:
+            raise ValueError(f"--name {spec}: is given twice; a row has one name")
+        names[spec] = name
+    return names
 
 
 def _text(cell: Cell | None, best: str | None, intervals: bool) -> str:
@@ -179,9 +219,10 @@ def _caption(table: Table, intervals: bool) -> str:
         counts.add(len(cell.records))
         for record in cell.records:
             features.add(_features(record))
-            said[_data(record), record.stage.protocol.shared_name or "no protocol"] = None
+            said[_data(record), record.stage.protocol.shared_name] = None
     sentences = ["Scores in per cent."]
-    sentences += [f"{data}: protocol {protocol}." for data, protocol in said]
+    for data, protocol in said:
+        sentences.append(f"{data}: protocol {protocol}." if protocol else f"{data}, no protocol.")
     shared = next(iter(features), "")
     if len(features) == 1 and shared:
         sentences.append(f"Features: {shared}.")
@@ -220,8 +261,7 @@ def _latex(columns: list[_Column], lines: list[list[str]], caption: str) -> str:
     parts = [r"\begin{table}", r"\centering", begin, r"\toprule"]
     parts += [rf" & {' & '.join(over)} \\", " ".join(rules), rf" & {' & '.join(heads)} \\", r"\midrule"]
     for name, *cells in lines:
-        line = " & ".join([latex_text(name), *map(_latex_cell, cells)])
-        parts.append(rf"{line} \\")
+        parts.append(latex_row([latex_text(name), *map(_latex_cell, cells)]))
     parts += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{latex_text(caption)}}}", r"\end{table}"]
     return "\n".join(parts) + "\n"
 

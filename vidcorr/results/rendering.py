@@ -4,7 +4,7 @@ from math import isnan
 
 from ..videos.files import csv_of_records
 from .tables import Cell, Table, table_footnotes, text_rows
-from .text_tables import latex_table, markdown_table
+from .text_tables import latex_table, markdown_table, one_line, visible
 
 
 def render(table: Table, format: str = "md") -> str:
@@ -28,7 +28,9 @@ def render(table: Table, format: str = "md") -> str:
     else:
         text = latex_table(head, lines)
         note_form = "% {}\n"
-    return text + "".join(map(note_form.format, table_footnotes(table)))
+    for note in table_footnotes(table):
+        text += note_form.format(one_line(note))
+    return text
 
 
 def _csv_records(table: Table) -> list[dict[str, object]]:
@@ -37,7 +39,7 @@ def _csv_records(table: Table) -> list[dict[str, object]]:
     for name, row in table.rows.items():
         for head in table.heads:
             if head in row:
-                records.append({"row": name, "column": head, **_fields(row[head])})
+                records.append({"row": visible(name), "column": visible(head), **_fields(row[head])})
     return records
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from html import escape
+from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Self
@@ -14,11 +14,11 @@ from pydantic import Field, ValidationError
 
 from ..backbones.description import Network as Network
 from ..videos.files import csv_of_records, write_atomically
-from .checked import Exact, Facts, Items, Json, Score, Value, first_mistake, plain
+from .checked import Exact, Facts, Items, Json, Score, Seconds, Value, first_mistake, plain
 from .provenance import Provenance
 from .published import TEST_SETS
 from .statistics import Sample, interval
-from .text_tables import bracketed, html_table, percent, text_table
+from .text_tables import bracketed, html_table, html_text, one_line, percent, text_table
 
 if TYPE_CHECKING:
     from ..functional.evaluation_protocol import EvaluationProtocol
@@ -181,8 +181,8 @@ class Result(Exact):
     limit_sequences: int | None = None
     data: Facts = Field(default={})
     protocol_source: dict[str, str] = Field(default={})
-    seconds: float = 0.0
-    seconds_of: dict[str, float] = Field(default={})
+    seconds: Seconds = 0.0
+    seconds_of: dict[str, Seconds] = Field(default={})
     ranks: int = 1
     history: Items[Evaluated] = ()
     shown: Shown = Shown()
@@ -199,7 +199,7 @@ class Result(Exact):
     def _repr_html_(self) -> str:
         """Return the scores for a notebook."""
         head, lines = self.score_table()
-        return f"<p>{escape(repr(self))}</p>{html_table(head, lines)}"
+        return f"<p>{html_text(repr(self))}</p>{html_table(head, lines)}"
 
     def score_table(self) -> tuple[list[str], list[list[str]]]:
         """Return heads and a line of scores per stage, in per cent."""
@@ -216,13 +216,13 @@ class Result(Exact):
 
     def print(self) -> None:
         """Print the network, the feature grid if known, and a line of scores per stage."""
-        grids = self.data.get("grid", [])
-        if not isinstance(grids, str):
-            grids = ", ".join(grids)
+        grids = self.data.get("grid", "")
+        if isinstance(grids, list):
+            grids = ", ".join(map(str, grids))
         about = f"{self.benchmark}: {self.network}"
         if grids:
             about += f"; {grids}"
-        print(about)
+        print(one_line(about))
         if not self.scores:
             print("no ground truth, nothing to score")
             return
@@ -266,11 +266,20 @@ class Result(Exact):
         file = path / RESULTS_FILE
         if path.name == RESULTS_FILE:
             file = path
+        content: object = None
         try:
-            return cls.model_validate(json.loads(file.read_text(encoding="utf-8")))
+            content = json.loads(file.read_text(encoding="utf-8"))
+            return cls.model_validate(content)
         except ValidationError as error:
+            mistake = first_mistake(error)
+            writer = _writer_of(content)
+            if writer not in ("", version("vidcorr")):
+                raise ValueError(
+                    f"{file}: was written by vidcorr {writer}, and this is {version('vidcorr')} ({mistake}); take the "
+                    "same version, or evaluate again"
+                ) from error
             raise ValueError(
-                f"{file}: is not a results.json of a benchmark, or damaged ({first_mistake(error)}); evaluate again"
+                f"{file}: is not a results.json of a benchmark, or damaged ({mistake}); evaluate again"
             ) from error
         except (OSError, ValueError, RecursionError) as error:
             raise ValueError(
@@ -361,6 +370,14 @@ class Result(Exact):
         if not values:
             return None
         return Sample.of_means(values, self.network.seed)
+
+
+def _writer_of(content: object) -> str:
+    """Return the version of vidcorr that wrote the content of a results.json; empty if it does not say so."""
+    found = content
+    for key in ("provenance", "versions", "vidcorr"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def has_result(folder: Path) -> bool:

@@ -8,7 +8,6 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from html import escape
 from importlib.resources import files
 from itertools import chain, combinations
 from math import isnan
@@ -22,7 +21,7 @@ from .records import Column, Record
 from .result import Network, Protocol
 from .statistics import HOW
 from .tables import Cell, tabulate
-from .text_tables import percent
+from .text_tables import html_text, percent
 
 PAGE = "results.html"
 RULES_OR_SOURCE = "rules, or source"
@@ -111,14 +110,14 @@ def _contents(sections: Iterable[tuple[str, str]]) -> str:
     """Return the head of the page: what it shows, links to the sections, the filter."""
     links = []
     for number, (benchmark, digest) in enumerate(sections, start=1):
-        links.append(f'<a href="#section-{number}">{escape(f"{benchmark} {digest}".strip())}</a>')
+        links.append(f'<a href="#section-{number}">{html_text(f"{benchmark} {digest}".strip())}</a>')
     about = (
         "Scores are in per cent. Rows of a table share benchmark, protocol, data and sequences. "
         f"[Low, high]: 95 % interval ({HOW}). Rows in italics are published numbers, not measured here; a row with a "
         "doubt may have another protocol or network. A click on a heading sorts."
     )
     field = '<input id="filter" type="search" placeholder="filter rows" aria-label="filter rows">'
-    return f'<p class="note">{escape(about)}</p><nav>{"".join(links)}</nav>{field}'
+    return f'<p class="note">{html_text(about)}</p><nav>{"".join(links)}</nav>{field}'
 
 
 def _section(
@@ -130,9 +129,9 @@ def _section(
     title = f"{benchmark}, no protocol"
     if name:
         title = f"{benchmark}: {name}"
-    parts = [f'<section id="section-{number}"><h2>{escape(title)}</h2>']
+    parts = [f'<section id="section-{number}"><h2>{html_text(title)}</h2>']
     if digest:
-        parts.append(f'<p class="note">protocol digest <code>{escape(digest)}</code></p>')
+        parts.append(f'<p class="note">protocol digest <code>{html_text(digest)}</code></p>')
     parts.append(_protocol_facts(records))
     tables: dict[Column, list[Record]] = {}
     for record in records:
@@ -147,7 +146,7 @@ def _section(
         heading = column.conditions
         if column.names:
             heading += f" · names {column.names}"
-        parts.append(f"<h3>{escape(heading)}</h3>{_table(rows)}")
+        parts.append(f"<h3>{html_text(heading)}</h3>{_table(rows)}")
     if published:
         parts.append(f"<h3>published, whole test set: other data than above</h3>{_table(published)}")
     parts.append("</section>")
@@ -162,7 +161,7 @@ def _protocol_facts(records: Sequence[Record]) -> str:
         protocol = record.stage.protocol
         if protocol.name and protocol.digest not in told:
             told.add(protocol.digest)
-            facts.append(f"<p>{escape(protocol.name)} · digest <code>{escape(protocol.digest)}</code></p>")
+            facts.append(f"<p>{html_text(protocol.name)} · digest <code>{html_text(protocol.digest)}</code></p>")
             facts.append(_facts_table(protocol.fields))
     source = records[0].result.protocol_source
     if source:
@@ -175,7 +174,7 @@ def _protocol_facts(records: Sequence[Record]) -> str:
 def _facts_table(facts: Mapping[str, object]) -> str:
     lines = []
     for name, value in facts.items():
-        lines.append(f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>")
+        lines.append(f"<tr><td>{html_text(name)}</td><td>{html_text(str(value))}</td></tr>")
     return f'<table class="facts">{"".join(lines)}</table>'
 
 
@@ -183,7 +182,7 @@ def _measured_rows(records: Sequence[Record], doubled: set[str], folder: Path) -
     """Return the rows of comparable results: a network over its seeds."""
     rows = []
     for name, cells in tabulate(records).rows.items():
-        content = {"network": escape(name)}
+        content = {"network": html_text(name)}
         values = {}
         members: dict[Path, Record] = {}
         for cell in cells.values():
@@ -198,7 +197,7 @@ def _measured_rows(records: Sequence[Record], doubled: set[str], folder: Path) -
             content["network"] += f' <span class="badge warn">{OTHER_WEIGHTS}</span>'
         content["seeds"] = _lines(map(_seed, runs))
         content["weights"] = _lines(map(_weights, runs))
-        content["stage, stride"] = escape(_features(runs[0]))
+        content["stage, stride"] = html_text(_features(runs[0]))
         content[RULES_OR_SOURCE] = _lines(map(_rules, runs))
         content["date"] = _lines(map(_date, runs))
         content["command"] = _commands(runs)
@@ -222,7 +221,7 @@ def _lines(texts: Iterable[str]) -> str:
 
 
 def _code(text: str) -> str:
-    return f"<code>{escape(text)}</code>"
+    return f"<code>{html_text(text)}</code>"
 
 
 def _seed(record: Record) -> str:
@@ -250,13 +249,13 @@ def _rules(record: Record) -> str:
     version = record.result.provenance.versions.get("vidcorr", "")
     if version:
         parts.append(f"vidcorr {version}")
-    return escape(" ".join(parts) or "–")
+    return html_text(" ".join(parts) or "–")
 
 
 def _date(record: Record) -> str:
     """Return the day of a result; the time appears when the pointer rests on it."""
     date = record.result.provenance.date
-    return f'<time title="{escape(date)}">{escape(date[:10])}</time>'
+    return f'<time title="{html_text(date)}">{html_text(date[:10])}</time>'
 
 
 def _commands(runs: Sequence[Record]) -> str:
@@ -280,10 +279,10 @@ def _link(record: Record, folder: Path) -> str:
     """Return a link to the run's own page, relative to the folder of this page; its folder without one."""
     report = record.place / "report.html"
     if not report.is_file():
-        return escape(record.place.name)
+        return html_text(record.place.name)
     relative = os.path.relpath(report.resolve(), folder.resolve())
     address = quote(os.fsencode(Path(relative).as_posix()))
-    return f'<a href="{address}">{escape(record.place.name)}</a>'
+    return f'<a href="{address}">{html_text(record.place.name)}</a>'
 
 
 def _published_rows(benchmark: str, digest: str) -> list[Row]:
@@ -306,17 +305,17 @@ def _published_row(published: Published) -> Row:
     badge = '<span class="badge">published</span>'
     if published.doubt:
         badge += ' <span class="badge warn">doubt</span>'
-    content = {"network": f"{escape(published.name)} {badge}"}
+    content = {"network": f"{html_text(published.name)} {badge}"}
     for score, value in published.scores.items():
         content[score] = f"<b>{percent(value)}</b>"
     stride = _known_protocol(published.protocol, published.benchmark).fields.get("feature_stride")
     content["stage, stride"] = "–"
     if stride:
-        content["stage, stride"] = f"stride {escape(str(stride))}"
-    content["weights"] = escape(published.weights)
-    content[RULES_OR_SOURCE] = escape(f"{published.source}; {published.stated}")
+        content["stage, stride"] = f"stride {html_text(str(stride))}"
+    content["weights"] = html_text(published.weights)
+    content[RULES_OR_SOURCE] = html_text(f"{published.source}; {published.stated}")
     if published.doubt:
-        content[RULES_OR_SOURCE] += f'<span class="doubt">doubt: {escape(published.doubt)}</span>'
+        content[RULES_OR_SOURCE] += f'<span class="doubt">doubt: {html_text(published.doubt)}</span>'
     return Row(content, dict(published.scores), is_published=True)
 
 
@@ -336,7 +335,7 @@ def _table(rows: Sequence[Row]) -> str:
     heads = ["network", *scores, *details]
     titles = ""
     for head in heads:
-        breakable = escape(head).replace("_", "_<wbr>")
+        breakable = html_text(head).replace("_", "_<wbr>")
         titles += f'<th scope="col">{breakable}</th>'
     lines = ""
     for row in rows:
@@ -364,10 +363,10 @@ def _other_protocols(benchmark: str, used: set[str]) -> str:
                 tables.setdefault(protocol.shared, (protocol.shared_name, []))[1].append(_published_row(published))
     if not tables:
         return ""
-    parts = [f"<section><h2>{escape(benchmark)}: published under other protocols</h2>"]
+    parts = [f"<section><h2>{html_text(benchmark)}: published under other protocols</h2>"]
     parts.append('<details class="others"><summary>not comparable with the results above</summary>')
     for digest, (name, rows) in tables.items():
-        parts.append(f"<h3>{escape(name)} · digest {_code(digest)}</h3>{_table(rows)}")
+        parts.append(f"<h3>{html_text(name)} · digest {_code(digest)}</h3>{_table(rows)}")
     parts.append("</details></section>")
     return "".join(parts)
 
@@ -380,4 +379,4 @@ def _figure() -> str:
         "violet: masks; orange: Liir. Protocols of the methods differ."
     )
     chart = annotations_chart(annotated_scores())
-    return f"<h2>Scores against annotations</h2><figure>{chart}<figcaption>{escape(about)}</figcaption></figure>"
+    return f"<h2>Scores against annotations</h2><figure>{chart}<figcaption>{html_text(about)}</figcaption></figure>"

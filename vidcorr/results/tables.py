@@ -4,14 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from html import escape
 from itertools import chain
 from math import isnan, nan
 from statistics import fmean, stdev
 
 from .records import Column, Record, uniquely_titled
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, HOW, Difference, Sample, difference, interval
-from .text_tables import bracketed, html_table, percent
+from .text_tables import bracketed, html_table, html_text, percent
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,10 @@ class Cell:
 
     @property
     def deviation(self) -> float:
-        """Standard deviation over the seeds, of a sample; NaN for a single score."""
-        return stdev(self.scores) if len(self.scores) > 1 else nan
+        """Standard deviation over the seeds, of a sample; NaN for a single score, or if a seed's score is undefined."""
+        if len(self.scores) < 2 or isnan(self.mean):
+            return nan
+        return stdev(self.scores)
 
     @cached_property
     def runs(self) -> list[Sample]:
@@ -75,7 +76,7 @@ class Cell:
             text: the mean, for example in bold.
             intervals: False leaves the interval out.
         """
-        if len(self.scores) > 1:
+        if not isnan(self.deviation):
             text += f" ± {percent(self.deviation)}"
         return text + bracketed(self.interval) if intervals else text
 
@@ -110,7 +111,7 @@ class Table:
         """Return the table for a notebook."""
         text = html_table(["", *self.heads], text_rows(self, bold=True))
         for note in table_footnotes(self):
-            text += f"<p>{escape(note)}</p>"
+            text += f"<p>{html_text(note)}</p>"
         return text
 
     @property

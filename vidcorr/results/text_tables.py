@@ -4,15 +4,44 @@ import re
 from collections.abc import Callable, Sequence
 from html import escape
 from math import isnan
+from typing import Any
 
 BOLD = re.compile(r"\*\*([\d.]+)\*\*")
+BOLD_HTML = r"<b>\1</b>"
 LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
     "±": r"$\pm$",
     "−": "$-$",
+    "×": r"$\times$",
+    "→": r"$\to$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
 }
+GREEK = {
+    "α": "alpha",
+    "β": "beta",
+    "γ": "gamma",
+    "δ": "delta",
+    "ε": "epsilon",
+    "θ": "theta",
+    "λ": "lambda",
+    "μ": "mu",
+    "π": "pi",
+    "ρ": "rho",
+    "σ": "sigma",
+    "τ": "tau",
+    "φ": "phi",
+    "ω": "omega",
+}
+"""Letter → its command in the mathematics of LaTeX."""
+MARKDOWN = re.compile(r"[`*<$]|~~|\\(?=[`*<$~|\\])")
+"""Texts with a meaning in Markdown, wherever they stand; a backslash has one before such a letter."""
+JOINERS = "\u200c\u200d\n\t"
+"""Unprintable letters that texts may hold: joiners of emoji and of Persian words; white space of HTML."""
 
 
 def percent(value: float | None) -> str:
@@ -30,21 +59,67 @@ def bracketed(ends: tuple[float, float] | None) -> str:
     return f" [{percent(low)}, {percent(high)}]"
 
 
+def visible(text: str) -> str:
+    """Return text with control letters, marks of direction and bytes that are no text as their codes (`\\x1b`).
+
+    A name in a stranger's result could otherwise move a terminal's cursor, or turn the words after it around.
+    """
+    if text.isprintable():
+        return text
+    shown = ""
+    for letter in text:
+        is_shown = letter.isprintable() or letter in JOINERS
+        shown += letter if is_shown else letter.encode("unicode_escape").decode()
+    return shown
+
+
+def visible_texts(value: Any) -> Any:
+    """Return plain values of JSON with all texts and keys `visible`."""
+    if isinstance(value, dict):
+        return {visible(key): visible_texts(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [visible_texts(item) for item in value]
+    return visible(value) if isinstance(value, str) else value
+
+
+def html_text(text: str) -> str:
+    """Return text for HTML: visible and escaped."""
+    return escape(visible(text))
+
+
+def one_line(text: str) -> str:
+    """Return text on a line, visible."""
+    return visible(" ".join(text.split()))
+
+
 def latex_text(text: str) -> str:
-    """Return text with LaTeX's letters escaped."""
-    return "".join(LATEX.get(letter, letter) for letter in text)
+    """Return text on a line with LaTeX's letters escaped, and Greek letters as mathematics."""
+    found = ""
+    for letter in one_line(text):
+        if letter in GREEK:
+            found += rf"$\{GREEK[letter]}$"
+        else:
+            found += LATEX.get(letter, letter)
+    return found
 
 
-def _one_line(cell: str) -> str:
-    return " ".join(cell.split())
+def latex_row(cells: Sequence[str]) -> str:
+    """Return a row of cells in LaTeX; a `[` or `*` at its start would be an argument of the row's end before it."""
+    line = " & ".join(cells) + r" \\"
+    return f"{{}}{line}" if line.startswith(("[", "*")) else line
+
+
+def _markdown_name(text: str) -> str:
+    """Return a name on a line whose letters mean nothing in Markdown."""
+    return _markdown_cell(MARKDOWN.sub(r"\\\g<0>", text))
 
 
 def _markdown_cell(cell: str) -> str:
-    return _one_line(cell).replace("|", r"\|")
+    return one_line(cell).replace("|", r"\|")
 
 
 def _latex_cell(cell: str) -> str:
-    return BOLD.sub(r"\\textbf{\1}", latex_text(_one_line(cell)))
+    return BOLD.sub(r"\\textbf{\1}", latex_text(cell))
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], first_right: int | None = None) -> str:
@@ -53,14 +128,17 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], first_rig
     if first_right is not None:
         rule[first_right:] = ["---:"] * len(rule[first_right:])
     text = ""
-    for line in (head, rule, *rows):
-        text += f"| {' | '.join(map(_markdown_cell, line))} |\n"
+    lines = [list(map(_markdown_name, head)), rule]
+    for name, *cells in rows:
+        lines.append([_markdown_name(name), *map(_markdown_cell, cells)])
+    for line in lines:
+        text += f"| {' | '.join(line)} |\n"
     return text
 
 
 def latex_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table as LaTeX with booktabs and escaped cells; all columns but the first are right-aligned."""
-    lines = [" & ".join(map(_latex_cell, line)) + r" \\" for line in (head, *rows)]
+    lines = [latex_row(list(map(_latex_cell, line))) for line in (head, *rows)]
     begin = rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}"
     return "\n".join([begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}", ""])
 
@@ -73,7 +151,7 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], pad: Callable
         rows: cells of the rows.
         pad: aligns all columns but the first, which is left-aligned: `str.ljust` or `str.rjust`.
     """
-    lines = [list(map(_one_line, line)) for line in (head, *rows)]
+    lines = [list(map(one_line, line)) for line in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ""
     for name, *cells in lines:
@@ -87,10 +165,13 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = _html_row("th", head)
     for row in rows:
         lines += _html_row("td", row)
-    return BOLD.sub(r"<b>\1</b>", f"<table>{lines}</table>")
+    return f"<table>{lines}</table>"
 
 
 def _html_row(tag: str, cells: Sequence[str]) -> str:
     """Return a row of a table in HTML; `tag` is `th` for heads, `td` for other cells."""
-    content = "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells)
+    name, *others = map(html_text, cells)
+    content = f"<{tag}>{name}</{tag}>"
+    for cell in others:
+        content += f"<{tag}>{BOLD.sub(BOLD_HTML, cell)}</{tag}>"
     return f"<tr>{content}</tr>"

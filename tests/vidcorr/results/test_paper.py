@@ -1,5 +1,7 @@
 """Tables as papers print them."""
 
+from dataclasses import replace
+
 import pytest
 
 from cli import main
@@ -10,7 +12,8 @@ from vidcorr.experiments.table import gather_results
 from vidcorr.results.paper import paper_table
 from vidcorr.results.records import records_of
 from vidcorr.results.result import Network, Protocol, Row, Stage
-from vidcorr.results.tables import tabulate
+from vidcorr.results.tables import Cell, tabulate
+from vidcorr.results.text_tables import latex_text
 
 SCORES = {"J&F-Mean": 0.66, "J-Mean": 0.6, "F-Mean": 0.72}
 VFS = Protocol(name="vfs", digest="d1", shared_name="vfs", shared="d1")
@@ -109,3 +112,34 @@ def test_sets_of_sequences_of_one_size_have_different_heads():
     first, second = head.strip("| ").split(" | ")
     assert first != second
     assert first.startswith("davis (2 sequences ")
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [("N", "Ours (tau=0.1)"), ("run=3/last.ckpt", "Ours"), ("run=3/last.ckpt", "k=3"), ("N", "100% & $O_2$ #1 ~x")],
+)
+def test_both_parts_of_a_name_may_hold_an_equals_sign(row, name, tmp_path, capsys):
+    write(tmp_path / "a", row)
+    write(tmp_path / "b", "run")
+    text = printed(tmp_path, "--name", f"{row}={name}", "--format", "tex", capsys=capsys)
+    assert f"\n{latex_text(name)} & " in text
+
+
+def test_names_may_be_exchanged_and_never_given_twice(tmp_path, capsys):
+    for name in "ABC":
+        write(tmp_path / name, name)
+    text = printed(tmp_path, "--name", "A=B", "--name", "B=A", capsys=capsys)
+    assert [line.split("|")[1].strip() for line in text.splitlines()[4:]] == ["B", "A", "C"]
+    assert "--name A: is given twice" in refusal("table", tmp_path, "--paper", "--name", "A=X", "--name", "A=Y")
+    table = gather_results([f"row={tmp_path / 'A'}"])
+    refused(ValueError, "--name A and --name row: both name the row row", paper_table, table, {"A": "X", "row": "Y"})
+
+
+def test_a_published_row_is_named_without_its_source():
+    ours = records_of(davis_result({"J&F-Mean": 0.5}, network=Network(name="N")))
+    table = tabulate(ours)
+    rows = dict(table.rows) | {
+        "VFS, ResNet-18 [VFS (arXiv 2103.17263), Table 7]": {table.heads[0]: Cell(published=0.6)}
+    }
+    text = paper_table(replace(table, rows=rows), {"VFS, ResNet-18": "VFS"})
+    assert "| VFS | **60.0** |" in text

@@ -48,7 +48,8 @@ def test_colours_are_the_projections_on_the_components():
 class HalfMap(nn.Module):
     """A map that covers more than the frame: sides must be a multiple of 16."""
 
-    multiple, stride = 16, 4
+    multiple = 16
+    stride = [8, 4]  # noqa: RUF012
 
     def forward(self, images):
         return [images[:, :1, ::8, ::8], nn.functional.avg_pool2d(images, 4)]
