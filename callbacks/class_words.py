@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,12 @@ LIBRARIES_OF_NETWORKS = ("timm", "torchvision", "transformers")
 """Libraries before the colon of a network's name."""
 OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*[.:][A-Za-z_]\w*")
 """A class by its module: `my_method:VICReg` or `my_method.VICReg`."""
+SECTIONS = {
+    "trainer": "{max_steps: 9}",
+    "model": "{class_path: VFSSimSiam}",
+    "data": "{class_path: VideoDataModule, init_args: {source: FOLDER}}",
+}
+"""Sections of a config → an example of their options."""
 CLASS_OPTION = re.compile(r"(.*\.)?class_path|model|data|trainer\.(callbacks|logger|plugins|profiler|strategy)\+?")
 """Options of LightningCLI whose value may be a class."""
 
@@ -72,13 +78,44 @@ def config_words(configs: Sequence[tuple[Path, dict[str, Any]]]) -> list[str]:
         configs: path and content of each config.
 
     Raises:
-        UsageError: if a class with its module cannot be imported.
+        UsageError: if a class with its module cannot be imported, or an option has no value of its form.
     """
     words = []
     for path, content in configs:
+        _refuse_forms(content, path)
         read = _with_import_paths(content, "", str(path))
         words.append(f"--config={path}" if read == content else f"--config={_dumped(read)}")
     return words
+
+
+def _refuse_forms(content: dict[str, Any], path: Path) -> None:
+    """Refuse sections and classes of a config whose form the parser passes over, or refuses without their name.
+
+    Raises:
+        UsageError: with file, key and the form.
+    """
+    for section in SECTIONS:
+        value = content.get(section)
+        is_class_or_file = isinstance(value, str) and (section != "trainer" or (path.parent / value).is_file())
+        if not isinstance(value, dict | None) and not is_class_or_file:
+            raise UsageError(f"{path}: {section}: expected options, such as {SECTIONS[section]}, got {value!r}")
+    for key, name, value in _class_values(content, ""):
+        if name == "class_path" and not isinstance(value, str):
+            raise UsageError(f"{path}: {key}class_path: expected the name of a class, got {value!r}")
+        if name == "init_args" and not isinstance(value, dict | None):
+            raise UsageError(f"{path}: {key}init_args: expected options, such as {{size: 256}}, got {value!r}")
+
+
+def _class_values(content: Any, key: str) -> Iterator[tuple[str, str, Any]]:
+    """Yield each `class_path` and `init_args` of a config: the key above it with a dot, its name and its value."""
+    if isinstance(content, list):
+        for part in content:
+            yield from _class_values(part, key)
+    elif isinstance(content, dict):
+        for name in {"class_path", "init_args"} & content.keys():
+            yield key, name, content[name]
+        for name, part in content.items():
+            yield from _class_values(part, f"{key}{name}.")
 
 
 def flag_words(words: Sequence[str]) -> list[str]:

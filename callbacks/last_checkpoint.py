@@ -63,7 +63,7 @@ class LastCheckpoint(Checkpoint):
         """Path of the checkpoint, by Lightning's name for it; empty until the run has written it."""
         self._note: dict[str, Any] = {}  # sizes of the batches of the run, whether it has ended
         self._resumed: dict[str, Any] | None = None  # the note of the checkpoint
-        self._states: dict[str, Any] = {}  # of the callbacks in the checkpoint
+        self._states: dict[str, Any] = {}  # states of the callbacks in the checkpoint
         self._between_epochs = False  # the checkpoint is from there
         self._resumable = False  # Lightning could resume from the current state
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
@@ -83,6 +83,8 @@ class LastCheckpoint(Checkpoint):
                 raise ValueError("LastCheckpoint: ModelParallelStrategy saves folders, which no command reads; use ddp")
             self.dirpath = checkpoint_folder(trainer, self.dirpath)
             callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+            if sum(isinstance(callback, LastCheckpoint) for callback in callbacks) > 1:
+                raise ValueError("trainer.callbacks: a run has a single LastCheckpoint; take the others out")
             # callback_connector.py:240 puts all checkpoints last, in the user's order, and so `Safeguards` before them
             last = [self, *(callback for callback in callbacks if isinstance(callback, Safeguards))]
             # a new list, because Lightning may iterate over the present one

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from argparse import ArgumentError
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from importlib import import_module
@@ -30,7 +30,7 @@ from .class_words import class_words, config_words, flag_words, resumed
 from .closing_lines import benchmarks_among, resume_command, summary
 from .last_checkpoint import LastCheckpoint
 from .monitors import RunProgress, Throughput
-from .run_folder import continued_logger, remove_unused, run_folder
+from .run_folder import continued_logger, missing_folders, remove_unused, run_folder
 from .safeguards import Safeguards, refuse_callbacks
 
 HOMES = ("lightning_modules", "datamodules", "callbacks", "vidcorr")
@@ -39,6 +39,15 @@ MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 """Data type → Lightning's precision."""
 DEFAULTS = {"default_root_dir": "runs", "enable_model_summary": False}
 """Defaults of the Trainer."""
+LEAST = {
+    "accumulate_grad_batches": 1,
+    "check_val_every_n_epoch": 1,
+    "gradient_clip_val": 0,
+    "log_every_n_steps": 0,
+    "num_nodes": 1,
+    "num_sanity_val_steps": -1,
+}
+"""Argument of the Trainer → its smallest value, for arguments that Lightning does not check."""
 NOISE = (
     "isinstance.treespec, LeafSpec|does not have many workers|is smaller than the logging interval"
     "|args parameter is intended to run from within Python|module.s. in eval mode at the start of training"
@@ -95,6 +104,7 @@ def make_trainer(
     Raises:
         ValueError: for an argument that Lightning refuses.
     """
+    _require_ranges(kwargs)
     if precision == "auto":
         asks_for_gpu = accelerator in ("auto", "gpu", "cuda")  # without a GPU, Lightning refuses "gpu" and "cuda"
         device = gpu_or_cpu().type if asks_for_gpu else str(accelerator)
@@ -108,8 +118,27 @@ def make_trainer(
         AssertionError,
         IndexError,
         ModuleNotFoundError,
+        RuntimeError,
     ) as error:  # Lightning checks some by their use
         raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _require_ranges(arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments of the Trainer that fail by their use, or would do nothing.
+
+    Raises:
+        ValueError: with the argument and its range.
+    """
+    for name, least in LEAST.items():
+        value = arguments.get(name)
+        if isinstance(value, int | float) and value < least:
+            raise ValueError(f"trainer.{name} must be at least {least}, got {value}")
+    for name in ("max_epochs", "max_steps"):
+        if arguments.get(name) == 0:
+            raise ValueError(f"trainer.{name} is 0, with which nothing is trained; set it to 1 or more")
+    interval = arguments.get("val_check_interval")
+    if isinstance(interval, int | float) and interval <= 0:
+        raise ValueError(f"trainer.val_check_interval must be above 0, got {interval}")
 
 
 def plain_words(value: Any) -> Any:
@@ -227,13 +256,14 @@ class VidcorrCLI(LightningCLI):
         if self.command == "validate" and not has_batches and not benchmarks_among(callbacks):
             raise ValueError("nothing to measure: add --on davis=FOLDER, or another benchmark")
         defaults: dict[type[pl.Callback], type[pl.Callback]] = {}  # kind → the callback that is added
-        if fits and trainer.logger is not False:
+        is_bare = bool(trainer.barebones)
+        if fits and trainer.logger is not False and not is_bare:
             defaults[LearningRateMonitor] = LearningRateMonitor
-        if fits and trainer.enable_checkpointing is not False:
+        if fits and trainer.enable_checkpointing is not False and not is_bare:
             defaults[LastCheckpoint] = LastCheckpoint
-        if fits:
+        if fits and not is_bare:
             defaults[Throughput] = Throughput
-        if trainer.enable_progress_bar is not False and has_batches:
+        if trainer.enable_progress_bar is not False and has_batches and not is_bare:
             defaults[ProgressBar] = RunProgress
         for kind, added in defaults.items():
             if not any(isinstance(callback, kind) for callback in callbacks):
@@ -241,7 +271,7 @@ class VidcorrCLI(LightningCLI):
         if "spawn" in str(trainer.strategy):
             raise ValueError(f"trainer.strategy {trainer.strategy}: copies of callbacks fail; use ddp or ddp_fork")
         path = self.config[self.command].ckpt_path
-        if fits and path and trainer.logger in (None, True):
+        if fits and path and trainer.logger in (None, True) and not is_bare:
             kwargs["logger"] = continued_logger(trainer.default_root_dir, path)
         if not has_batches:  # benchmarks show their progress themselves
             kwargs["enable_progress_bar"] = False
@@ -268,8 +298,7 @@ class VidcorrCLI(LightningCLI):
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """After a stop or an error, print the command that resumes, or remove the folder of a refused run."""
-        folder = Path(getattr(self.trainer.logger, "log_dir", None) or ".")
-        is_new = not folder.exists()
+        new_folders = missing_folders(self._own_folder())
         try:
             yield
         except BaseException:
@@ -278,9 +307,16 @@ class VidcorrCLI(LightningCLI):
             paths = list(filter(None, saved))
             if paths:
                 rank_zero_info(f"resume: {resume_command(self.args, paths[0])}")
-            elif is_new and self.trainer.is_global_zero and self.trainer.global_step == 0:
-                remove_unused(folder)
+            elif self.trainer.is_global_zero and self.trainer.global_step == 0:
+                remove_unused(new_folders)
             raise
+
+    def _own_folder(self) -> Path:
+        """Return the folder that the run makes: its logger's, or without a logger its checkpoints'."""
+        logger = self.trainer.logger
+        if logger is None:
+            return Path(self.trainer.default_root_dir, "checkpoints")
+        return Path(getattr(logger, "log_dir", None) or self.trainer.default_root_dir)
 
     def after_fit(self) -> None:
         """Print the closing lines."""

@@ -1,7 +1,6 @@
 """The folder of a run: its checkpoints, the one to resume from, and the loggers that write there."""
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from shutil import rmtree
 
@@ -41,13 +40,21 @@ def run_folder(trainer: pl.Trainer) -> Path:
     )
 
 
-def remove_unused(folder: Path) -> None:
-    """Remove the new folder of a refused run, unless it holds more than the files that begin a run."""
-    names = [path.name for path in folder.rglob("*") if path.is_file()]
-    if all(name.startswith(("config.yaml", "hparams.yaml", "events.out", LOCK)) for name in names):
-        rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # the parent holds other runs
-            folder.parent.rmdir()
+def missing_folders(folder: Path) -> list[Path]:
+    """Return a folder and the folders above it that do not exist, the deepest first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def remove_unused(folders: Sequence[Path]) -> None:
+    """Remove the new folders of a refused run, unless they hold more than the files that begin a run.
+
+    Args:
+        folders: those of `missing_folders` before the run.
+    """
+    for folder in folders:
+        names = [path.name for path in folder.rglob("*") if path.is_file()]
+        if all(name.startswith(("config.yaml", "hparams.yaml", "events.out", LOCK)) for name in names):
+            rmtree(folder, ignore_errors=True)
 
 
 def checkpoint_folder(trainer: pl.Trainer, dirpath: str | Path | None) -> str:

@@ -70,7 +70,7 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
         said = message if error.__cause__ else f"{message.partition(' GPU ')[0].rstrip('.')}; {advice}"
     elif "DistError" in kinds or (signals.LOST_RANK.search(message) and not _of_ours(type(error))):
         said = "another process of this run has ended, see its message; resume with --ckpt_path last"
-    elif isinstance(error, ValueError | OSError) or "MisconfigurationException" in kinds or _of_ours(type(error)):
+    elif isinstance(error, ValueError | OSError) or _of_ours(type(error)) or _is_refusal_of_lightning(error):
         if "\nOriginal Traceback" in str(error):  # raised in a worker of the loader: the last line names it
             message = str(error).strip().splitlines()[-1].partition(": ")[2]
         if "Union subtypes" in message:  # the parser has wrapped the error of a class that refused its arguments
@@ -107,10 +107,22 @@ def _of_ours(kind: type) -> bool:
 
 def _is_ours(error: BaseException) -> bool:
     """Return whether the message is for a user: an OSError, or an error that our code raised."""
+    return isinstance(error, OSError) or _package_of(error) in OUR_PACKAGES or _of_ours(type(error))
+
+
+def _package_of(error: BaseException) -> str:
+    """Return the package whose code raised an error; empty without a traceback."""
     package = ""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         package, _, _ = str(frame.f_globals.get("__name__")).partition(".")
-    return isinstance(error, OSError) or package in OUR_PACKAGES or _of_ours(type(error))
+    return package
+
+
+def _is_refusal_of_lightning(error: BaseException) -> bool:
+    """Return whether Lightning's own code refuses something: an error that it raises itself, with words for a user."""
+    if "MisconfigurationException" in [kind.__name__ for kind in type(error).__mro__]:
+        return True
+    return type(error) is RuntimeError and _package_of(error) in ("pytorch_lightning", "lightning_fabric")
 
 
 def _stdout_is_closed() -> bool:
@@ -163,7 +175,7 @@ def explain(
         words: the command line.
         known: names of the options.
         classes: names of the classes.
-        files: path and content of the configs; the first that sets the refused name is named, unless a flag does.
+        files: path and content of the configs; the last that sets the refused name is named, unless a flag does.
     """
     key, class_path, reason, value = refusal_of_parser(message)
     name = ""
@@ -178,8 +190,12 @@ def explain(
             hint = ""
     elif reason.startswith(NO_PATH):
         name = reason.removeprefix(NO_PATH).split()[0]
+        known_classes = list(classes)
         reason = f"no class {name!r}"
-        hint = near(name, classes) or "; a class of your own is module:Class"
+        hint = near(name, known_classes) or "; a class of your own is module:Class"
+        if name in known_classes:
+            reason = f"the class {name} is of another kind than this option takes"
+            hint = ""
     elif "does not accept option" in reason:
         name = _quoted(reason.partition("does not accept option")[2])
         hint = near(name, known)
@@ -195,8 +211,10 @@ def explain(
         hint = "; a network is --model NAME, or in a config class_path: FrozenEncoder with init_args: {spec: NAME}"
     if "not correspond to a subclass" in reason and "lightning.pytorch" in sys.modules:
         hint = "; vidcorr works with pytorch_lightning, whose classes are not those of lightning.pytorch"
-    option = name.rpartition(".")[2]
-    is_flag = any(word.startswith(f"--{key}.") and option in word for word in words)
+    option = (name or key).rpartition(".")[2]
+    of_key = (f"--{key}.", f"--{key}=", f"--{key}+")
+    sets_key = any(word == f"--{key}" or word.startswith(of_key) for word in words)
+    is_flag = sets_key and any(option in word for word in words)
     if option and not is_flag:
         key = ": ".join([*_files_with(option, files), *filter(None, [key])])
     return ": ".join(filter(None, (key, reason))) + hint
@@ -212,8 +230,8 @@ def _quoted(text: str) -> str:
 
 
 def _files_with(name: str, files: Iterable[tuple[Path, object]]) -> list[str]:
-    """Return the path of the first config that sets a name; empty if none does."""
-    for path, content in files:
+    """Return the path of the last config that sets a name; empty if none does."""
+    for path, content in reversed(list(files)):
         if _sets(content, name):
             return [str(path)]
     return []
@@ -246,7 +264,7 @@ def refusal_of_parser(message: str) -> Refusal:
         ('x', '', 'Expected int', 'many')
     """
     refusals = _refusals(message)
-    of_given_class = [one for one in refusals if one.class_path and not one.class_path.startswith("pytorch_lightning.")]
+    of_given_class = [one for one in refusals if one.class_path and one.class_path.rpartition(".")[2] not in BASES]
     refusals = of_given_class or refusals
     for refusal in refusals:
         if refusal.reason.startswith(NO_PATH) or not refusal.reason.startswith(PASSED_OVER):
@@ -255,11 +273,24 @@ def refusal_of_parser(message: str) -> Refusal:
     kinds: dict[str, None] = {}
     for refusal in refusals:
         if refusal.key == deepest.key and not refusal.reason.startswith("Expected a path "):
-            kinds[re.sub("Expected (an? )?", "", refusal.reason)] = None
+            kind = re.sub("^Expected (an? )?", "", refusal.reason)
+            kinds[re.sub("^Not a valid subclass of ", "a ", kind)] = None
     kinds.pop("NoneType", None)
     return deepest._replace(reason=f"Expected {' or '.join(kinds)}")
 
 
+BASES = frozenset(("Callback", "LightningDataModule", "LightningModule", "Logger", "Plugin", "Profiler", "Strategy"))
+"""Classes that the parser tries if the class of an option refuses its arguments."""
+LISTINGS = (
+    "Does not validate",
+    "Subtypes:",
+    "Errors:",
+    "Given value type:",
+    "Subclass types expect",
+    "a class path (str)",
+    "a dict with",
+)
+"""Beginnings of lines without a reason."""
 PASSED_OVER = ("Expected a ", "Expected an ", "Not a valid subclass ")
 """Beginnings of reasons that only name an accepted type."""
 
@@ -284,14 +315,14 @@ def _refusals(message: str) -> list[Refusal]:
             above.append((indent, "key", text.removeprefix("Parser key ").strip("\"':")))
         elif text.startswith("Problem with given class_path "):
             above.append((indent, "class", _quoted(text)))
-        elif text.startswith("Given value: "):
-            value = text.removeprefix("Given value: ")
+        elif text.startswith("Given value:"):
+            value = text.removeprefix("Given value:").strip()
             for index, refusal in enumerate(found):
                 if refusal.key == key and not refusal.value:
                     found[index] = refusal._replace(value=value)
-        elif text and not text.startswith(("Does not validate", "Subtypes:", "Errors:", "Given value type:")):
-            reason, _, value = text.partition(". Got value: ")
-            found.append(Refusal(key, class_path, _plain(reason), value))
+        elif text and not text.startswith(LISTINGS):
+            reason, _, value = text.partition(". Got value:")
+            found.append(Refusal(key, class_path, _plain(reason), value.strip()))
     return found
 
 

@@ -50,6 +50,9 @@ def test_the_line_names_one_checkpoint(given):
         ["fit", "source"],
         ["fit", "--ckpt_path=damaged.ckpt"],
         ["fit", "--trainer.callbacks+=BestCheckpoint", "--trainer.callbacks.monitor=davis/X"],
+        ["fit", "--trainer.logger=false", "--model.base_lr=-1"],
+        ["fit", "--trainer.logger=CSVLogger", "--trainer.logger.save_dir=mine/own", "--data.batch_size=999"],
+        ["fit", "--trainer.callbacks+=LastCheckpoint", "--trainer.callbacks+=LastCheckpoint"],
         ["validate", "stage"],
         ["validate", "root"],
     ],
@@ -62,7 +65,31 @@ def test_a_refused_run_leaves_no_folder(mistake, video_folder, davis_root, tmp_p
     benchmark = davis("nowhere" if "root" in more else davis_root, **({"stage": "res9"} if "stage" in more else {}))
     data = clips("nowhere" if "source" in more else video_folder) if command == "fit" else []
     refusal(command, *TINY, *data, *benchmark, *BRIEF, *(word for word in more if word.startswith("--")))
-    assert not [*tmp_path.rglob("lightning_logs")]
+    assert [path.name for path in tmp_path.iterdir()] == ["damaged.ckpt"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("logger", [[], ["--trainer.logger=false"]])
+def test_a_refused_run_leaves_a_folder_of_the_users_as_it_was(logger, video_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    refusal("fit", *TINY, *clips(video_folder, batch_size=999), *BRIEF, *logger)
+    assert [path.name for path in (tmp_path / "runs").iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.slow
+def test_a_score_that_early_stopping_does_not_find_is_one_line(video_folder, tmp_path):
+    stopping = flags("trainer.callbacks+", "EarlyStopping", monitor="nothing", check_on_train_epoch_end="true")
+    root = f"--trainer.default_root_dir={tmp_path}"
+    line = refusal("fit", *TINY, *clips(video_folder), *BRIEF, root, *stopping)
+    assert "Early stopping conditioned on metric `nothing` which is not available" in line
+
+
+@pytest.mark.slow
+def test_barebones_trains_without_our_callbacks(video_folder, tmp_path):
+    bare = ["--trainer.barebones=true", "--trainer.max_epochs=1", f"--trainer.default_root_dir={tmp_path}"]
+    main(["fit", *TINY, *clips(video_folder), *bare])
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
 @pytest.mark.slow

@@ -154,7 +154,7 @@ def test_a_class_of_a_config_that_cannot_be_imported_names_file_key_and_form(tmp
 
 def test_a_network_in_the_place_of_a_method_in_a_config_names_both_forms(tmp_path):
     file = config_file(tmp_path / "own.yaml", f"model: '{__name__}:network'")
-    message = "^model: .*; a network is --model NAME, or in a config class_path: FrozenEncoder"
+    message = "own.yaml: model: .*; a network is --model NAME, or in a config class_path: FrozenEncoder"
     refused(UsageError, message, Parsed, ["fit", MOCO[1], file])
 
 

@@ -76,6 +76,11 @@ MISUNDERSTOOD = {
     "predict a.mp4 --mask a.png --box 1,2,3,4": (
         "predict: say what to follow by one of --mask, --box and --points, got --mask and --box"
     ),
+    f"{FIT} --trainer.max_epochs=": "trainer.max_epochs: expected int, got ''",
+    f"{FIT} --data=VFSMoCo": "data: the class VFSMoCo is of another kind than this option takes",
+    f"{FIT} --trainer.callbacks+=StochasticWeightAveraging --trainer.callbacks.swa_lrs=x": (
+        "trainer.callbacks.swa_lrs: expected float or list, got 'x'"
+    ),
     f"{VALIDATE} --protocol crw": "--protocol: name a benchmark, as --on davis=/data/DAVIS",
     f"{VALIDATE} --on davis=. --stride 4 8": "--stride: a single stride here; vidcorr evaluate takes several",
 }
@@ -89,6 +94,17 @@ IMPOSSIBLE = {
     f"{VALIDATE} --on otb=. --change radius=3": "the protocol of otb has no field 'radius'; it has exemplar_size",
     f"{VALIDATE} --on nowhere:Benchmark=.": "a benchmark of your own is module:Class=FOLDER: cannot import it",
     f"{VALIDATE} --trainer.devices=-3 --on davis=.": "trainer: ",
+    f"{FIT} --trainer.max_steps=0": "trainer.max_steps is 0, with which nothing is trained",
+    f"{FIT} --trainer.max_epochs=0": "trainer.max_epochs is 0, with which nothing is trained",
+    f"{FIT} --trainer.val_check_interval=0": "trainer.val_check_interval must be above 0, got 0",
+    f"{FIT} --trainer.check_val_every_n_epoch=0": "trainer.check_val_every_n_epoch must be at least 1, got 0",
+    f"{FIT} --trainer.accumulate_grad_batches=0": "trainer.accumulate_grad_batches must be at least 1, got 0",
+    f"{FIT} --trainer.log_every_n_steps=-1": "trainer.log_every_n_steps must be at least 0, got -1",
+    f"{FIT} --trainer.gradient_clip_val=-1": "trainer.gradient_clip_val must be at least 0, got -1",
+    f"{FIT} --trainer.num_sanity_val_steps=-2": "trainer.num_sanity_val_steps must be at least -1, got -2",
+    f"{FIT} {' '.join(2 * ['--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=x'])}": (
+        "trainer: Found more than one stateful callback of type `EarlyStopping`"
+    ),
     f"{FIT} --trainer.logger=false": "fit needs data: add a file such as --config data/synthetic.yaml",
 }
 
@@ -121,6 +137,29 @@ def test_what_cannot_be_done(words):
         ("trainer: {max_epohcs: 3}", "Subcommand 'fit' does not accept option 'trainer.max_epohcs'; did you mean"),
         ("a: [", "cannot be read"),
         ("- a", "holds no options, such as trainer"),
+        ("# nothing", "holds no options, such as trainer"),
+        ("1: 2", "1 is no name of an option"),
+        ("trainer:\n\tmax_steps: 3", "cannot start any token"),
+        ("trainer:\n  max_steps: 3\n  max_steps: 4", "line 3: max_steps is set twice; keep one of them"),
+        ("trainer: {max_steps: 3}\ntrainer: {max_epochs: 3}", "line 2: trainer is set twice"),
+        ("x: &x {a: 1}\ny: [*x, {a: 1, 'a': 2}]", "line 2: a is set twice"),
+        ("trainer: {callbacks: 3}", "trainer.callbacks: expected list or a Callback, got '3'"),
+        ("trainer: {max_steps: three}", "trainer.max_steps: expected int, got 'three'"),
+        ("trainer: [1]", "trainer: expected options, such as {max_steps: 9}, got [1]"),
+        ("trainer: fast", "trainer: expected options, such as {max_steps: 9}, got 'fast'"),
+        (
+            "data: 3",
+            "data: expected options, such as {class_path: VideoDataModule, init_args: ",
+        ),
+        ("model: {class_path: null}", "model.class_path: expected the name of a class, got None"),
+        (
+            "model: {class_path: VFSMoCo, init_args: [1]}",
+            "model.init_args: expected options, such as {size: 256}",
+        ),
+        (
+            "trainer: {callbacks: [{class_path: 3}]}",
+            "callbacks.class_path: expected the name of a class, got 3",
+        ),
     ],
 )
 def test_a_mistake_in_a_file_names_the_file(text, message, tmp_path, capsys):

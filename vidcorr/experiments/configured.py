@@ -55,11 +55,14 @@ def read_yaml(path: Path, flag: str = "--config") -> dict[str, Any]:
         UsageError: if the file is not YAML with names of options.
     """
     try:
-        content = _loaded(path.read_text("utf-8")) or {}
+        content = _loaded(path.read_text("utf-8"))
     except Exception as error:  # the type depends on the parser's loader
         raise UsageError(f"{flag}: {path} cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not content:
         raise UsageError(f"{flag}: {path} holds no options, such as trainer: {{max_steps: 9}}")
+    for key in content:
+        if not isinstance(key, str):
+            raise UsageError(f"{flag}: {path}: {key!r} is no name of an option")
     return content
 
 
@@ -67,7 +70,7 @@ def _loaded(text: str) -> Any:
     """Return the value of a text in YAML, read as the parser reads it: 1e-3 is a number.
 
     Raises:
-        ValueError: if aliases make it too large.
+        ValueError: if aliases make it too large, or a mapping holds a key twice.
         Exception: of the parser's loader, for a text that is not YAML.
     """
     import yaml
@@ -76,7 +79,32 @@ def _loaded(text: str) -> Any:
     root = yaml.compose(text, yaml.SafeLoader)
     if _count_values(root, {}) > MOST_VALUES:
         raise ValueError(f"its aliases (*name) stand for over {MOST_VALUES} values; write them out")
+    _refuse_repeated_keys(root, set())
     return get_loader("yaml")(text)
+
+
+def _refuse_repeated_keys(node: Node | None, seen: set[int]) -> None:
+    """Refuse a mapping that holds a key twice, of which the parser would take the last value.
+
+    Args:
+        node: a node of a YAML text.
+        seen: identities of the nodes that were checked; an alias is the same node again.
+
+    Raises:
+        ValueError: with key and line.
+    """
+    if node is None or isinstance(node.value, str) or id(node) in seen:
+        return
+    seen.add(id(node))
+    keys: set[str] = set()
+    for part in node.value:
+        value = part
+        if node.id == "mapping":
+            key, value = part
+            if str(key.value) in keys:
+                raise ValueError(f"line {key.start_mark.line + 1}: {key.value} is set twice; keep one of them")
+            keys.add(str(key.value))
+        _refuse_repeated_keys(value, seen)
 
 
 def _count_values(node: Node | None, counted: dict[int, float]) -> float:
