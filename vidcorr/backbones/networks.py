@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import near
 from ..functional.device import shared_copy
-from .checkpoints import SUFFIXES
+from .checkpoints import SUFFIXES, convert_line
 from .description import RANDOM_WEIGHTS, Network, architecture_name
 from .eval_mode import on_trial
 from .outputs import describe_output
@@ -43,6 +43,8 @@ Weights of timm come from its cache, or over the network at first use.
 """
 FILE_SUFFIXES = (*SUFFIXES, ".safetensors")
 """Endings of the files that hold a network."""
+OTHER_FILES = (".safetensors", ".bin", ".tar", ".npz", ".pkl", ".onnx", ".yaml")
+"""Endings of files in place of which a name was expected."""
 
 
 def full_name(name: str) -> tuple[str, bool]:
@@ -137,6 +139,7 @@ def named_network(spec: str, pretrained: bool = False) -> tuple[Any, Network]:
     pretrained = pretrained or is_pretrained
     library, separator, name = spec.partition(":")
     if not separator:
+        refuse_file(spec)
         import torchvision
 
         names = torchvision.models.list_models()
@@ -177,6 +180,20 @@ def named_network(spec: str, pretrained: bool = False) -> tuple[Any, Network]:
         # Six times faster in bfloat16 on a CPU, and faster on recent GPUs; values and checkpoints are the same.
         network = network.to(memory_format=torch.channels_last)
     return network, described
+
+
+def refuse_file(text: str) -> None:
+    """Refuse a file or folder that is no checkpoint of ours, in place of a network's name.
+
+    Raises:
+        ValueError: one line with the remedy.
+    """
+    if Path(text).is_dir():
+        raise ValueError(f"{text}: is a folder: name a checkpoint in it")
+    if Path(text).is_file():
+        raise ValueError(f"{text}: no checkpoint of vidcorr; {convert_line(text)}")
+    if "/" in text or text.endswith(OTHER_FILES):
+        raise ValueError(f"{text}: no such file; a network is a checkpoint, timm:NAME, torchvision:NAME or module:name")
 
 
 def _timm(name: str, pretrained: bool) -> nn.Module:

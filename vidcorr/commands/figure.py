@@ -4,6 +4,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+WIDEST = 4096
+"""Limit of a frame's width in pixels: a wider figure does not fit into memory."""
+
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr figure`; a user's mistake raises UsageError, ValueError or OSError."""
@@ -22,6 +25,8 @@ def command(args: Sequence[str]) -> None:
     flags = parser.parse_args(list(args))
     if flags.width < 16:
         raise ValueError(f"--width {flags.width}: expected at least 16 pixels")
+    if flags.width > WIDEST:
+        raise ValueError(f"--width {flags.width}: expected at most {WIDEST} pixels")
 
     from ..experiments.figure import figure_of
     from ..results.pictures.figure import method_figure, require_figure_file, write_figure

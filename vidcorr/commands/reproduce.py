@@ -32,7 +32,7 @@ def command(args: Sequence[str]) -> None:
     from ..experiments.study import read_study
 
     study = read_study(flags.study)
-    rows = [study.row(name) for name in flags.rows] or list(study.rows)
+    rows = [study.row(name) for name in dict.fromkeys(flags.rows)] or list(study.rows)
     if not configured:
         print(listed(study, rows, list(study.evaluate)), end="")
         if not flags.rows:

@@ -5,6 +5,7 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,21 @@ class Masks(Drawing):
 
     def found(self, method: Method, t: int) -> Picture:
         place = Path(self.sequence.video, self.sequence.folder, f"{self.sequence.frames[t].stem}.png")
-        ids = read_mask(self.file(method, str(place)))
+        path = self.file(method, str(place))
+        ids = read_mask(path)
+        if ids.shape != self._size:
+            height, width = self._size
+            raise DataError(
+                f"{path}: a mask of {ids.shape[0]} x {ids.shape[1]} px, but annotations of {self.sequence.name} have "
+                f"{height} x {width}; name the data that were evaluated by --on"
+            )
         return self._drawn(t, torch.from_numpy(ids))
+
+    @cached_property
+    def _size(self) -> tuple[int, int]:
+        """(H, W) of the annotations, pixels."""
+        height, width = self.sequence.mask(min(self.sequence.masks)).shape
+        return height, width
 
     def truth(self, t: int) -> Picture:
         if t not in self.sequence.masks:

@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple, Self
 import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from ..errors import near
 from ..results.checked import first_mistake
 from ..results.result import has_result
 from ..videos.digests import text_digest
@@ -200,7 +201,8 @@ class Study(BaseModel, extra="forbid"):
             if row.name == name:
                 return row
             names.append(row.name)
-        raise ValueError(f"there is no row {name!r}; the rows are {', '.join(names)}")
+        meant = near(name, names) or ";"
+        raise ValueError(f"there is no row {name!r}{meant} the rows are {', '.join(names)}")
 
     def printed(self, row: StudyRow, evaluation: str) -> dict[str, float]:
         """Return score → published number of a row in per cent; the score `MAIN` if the study names no scores."""

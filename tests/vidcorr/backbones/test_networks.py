@@ -65,3 +65,13 @@ def test_a_short_name_has_weights_a_stage_and_a_place_in_the_guide(name):
 def test_a_module_in_place_of_a_name_is_refused(kind, options):
     message = "backbone: expected a name, got a Conv2d: .* my_module:my_network"
     assert refused(ValueError, message, kind, torch.nn.Conv2d(3, 4, 8, 8), **options)
+
+
+@pytest.mark.parametrize("name", ["net.safetensors", "net.pth.tar", "net.bin", "net.onnx", "net.yaml", "runs/net"])
+def test_a_file_in_place_of_a_name_is_told_with_its_remedy(name, tmp_path):
+    missing = tmp_path / name
+    refused(ValueError, f"{missing}: no such file; a network is a checkpoint, timm:NAME", build_network, str(missing))
+    missing.parent.mkdir(exist_ok=True)
+    missing.write_bytes(b"weights")
+    refused(ValueError, f"{missing}: no checkpoint of vidcorr; .*vidcorr convert", build_network, str(missing))
+    refused(ValueError, f"{tmp_path}: is a folder: name a checkpoint in it", build_network, str(tmp_path))

@@ -142,6 +142,7 @@ def test_each_mistake_is_one_line(davis, tmp_path):
     assert "--frames -1: synthetic-000" in refusal(*words, "--frames=-1")
     assert "figure.svg: a figure is written as .png or .pdf" in refusal(*words[:-1], "figure.svg")
     assert "--width 3: expected at least 16" in refusal(*words, "--width", "3")
+    assert "--width 99999: expected at most 4096" in refusal(*words, "--width", "99999")
     assert f"{tmp_path / 'none'}: no results.json" in refusal("figure", tmp_path / "none")
     other = write_results(tmp_path / "vip", {"mIoU": 0.5}, benchmark="vip")
     assert "figure: results of davis, vip; a figure shows one benchmark" in refusal("figure", other, *words[1:])
@@ -153,4 +154,18 @@ def test_each_mistake_is_one_line(davis, tmp_path):
     pairs = data_for("spair", tmp_path)
     read_on([f"spair={pairs}"])[0].build(changes={"input_size": 64}).evaluate("raw_colour", tmp_path / "pairs")
     assert "not pairs of images" in refusal("figure", tmp_path / "pairs", "--on", f"spair={pairs}")
+    assert not (tmp_path / "figure.png").exists()
+
+
+def test_predictions_of_another_size_than_the_annotations_are_refused(davis, tmp_path):
+    on, folder = davis
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    for path in (other / "predictions").rglob("*.png"):
+        mask = Image.open(path)
+        mask.resize((mask.width // 2, mask.height // 2), Image.Resampling.NEAREST).save(path)
+    words = ["--on", on, "--output", tmp_path / "figure.png"]
+    message = refusal("figure", folder, other, *words)
+    assert f"{other}/predictions/synthetic-000/00000.png: a mask of " in message
+    assert "name the data that were evaluated by --on" in message
     assert not (tmp_path / "figure.png").exists()

@@ -57,6 +57,13 @@ def test_without_data_the_rows_and_their_weights_are_a_table(capsys, tmp_path):
     assert message in refusal("reproduce", "--on", f"otb={tmp_path}")
 
 
+def test_an_unknown_row_is_told_with_the_nearest_and_a_repeated_row_is_one(capsys):
+    for given, meant in (("vfs-r81", "vfs-r18"), ("dino-s9", "dino-s8")):
+        assert f"there is no row '{given}'; did you mean {meant}? the rows are" in refusal("reproduce", given)
+    main(["reproduce", "dino-s8", "dino-s8"])
+    assert capsys.readouterr().out.count("dino-s8") == 1
+
+
 BENCHMARKS = dict.fromkeys(row.benchmark for row in PUBLISHED)
 
 
