@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
+from .precision import require_floats, require_samples
+
 SHARPNESS = 20
 """Factor on both sides of a smooth-L1 loss in the public code of MAST and Liir: only small differences are squared."""
 
@@ -70,6 +72,7 @@ def compact_affinity(
         ValueError: if the affinity does not consist of windows of this radius, or for invalid components, width or
             weights.
     """
+    require_floats("compact_affinity", affinity=affinity)
     side = 2 * radius + 1
     if affinity.ndim != 4 or affinity.shape[1] % side**2:
         raise ValueError(
@@ -97,6 +100,8 @@ def compactness_loss(affinity: Tensor, radius: int, prior: CompactnessPrior) -> 
     Returns:
         Scalar.
     """
+    require_floats("compactness_loss", affinity=affinity)
+    require_samples("compactness_loss", affinity)
     compact = compact_affinity(affinity, radius, **dataclasses.asdict(prior))
     return smooth_l1_loss(SHARPNESS * affinity, SHARPNESS * compact)
 
@@ -139,5 +144,6 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
     falloff = (-0.5 / variance)[..., None]
     rows = (dy * falloff).clamp_min(-80).exp()
     columns = (dx * falloff).clamp_min(-80).exp()  # exp of less than −80 is slow, and 0
-    mixture = ((rows * shares[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
+    with torch.autocast(windows.device.type, enabled=False):
+        mixture = ((rows * shares[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
     return torch.where(peaks[..., :1] > prior.threshold, mixture, windows)

@@ -13,6 +13,7 @@ from .compactness import SHARPNESS
 from .device import to_device
 from .local_reconstruction import channels_last, check_features, reconstruct_locally
 from .negatives import shared_logsumexp
+from .precision import require_floats, widened
 from .window_tiles import Border, Neighbourhood, TileGrid
 
 
@@ -31,17 +32,21 @@ def local_affinity(query: Tensor, references: Tensor, radius: int, border: Borde
 
     Returns:
         `(B, R · P · P, h, w)`, P = 2 · radius + 1, rows before columns; the sum over axis 1 is 1, cells outside the map
-        included.
+        included; float32 or finer, within autocast too.
 
     Raises:
+        TypeError: if an argument is no tensor of floats.
         ValueError: if the shapes do not fit, or the border is unknown.
     """
     check_features(query, references, radius, border)
+    query = widened(query)
+    references = widened(references)
     count = references.shape[1]
     grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
     queries = grid.queries(query.movedim(1, -1))
     keys = grid.frames(grid.pad(channels_last(references))).flatten(3)
-    products = queries @ keys.unflatten(3, (-1, query.shape[1])).mT
+    with torch.autocast(query.device.type, enabled=False):
+        products = queries @ keys.unflatten(3, (-1, query.shape[1])).mT
     products = products + grid.bias(slice(None), count, border, query)
     addresses = to_device(grid.addresses(count), query.device).expand(*products.shape[:3], -1, -1)
     logits = grid.from_queries(products.gather(4, addresses))
@@ -59,11 +64,13 @@ def reconstruct(affinity: Tensor, values: Tensor, radius: int) -> Tensor:
         radius: radius of the window, in cells.
 
     Returns:
-        `(B, V, h, w)`.
+        `(B, V, h, w)`, float32 or finer, within autocast too.
 
     Raises:
+        TypeError: if an argument is no tensor of floats.
         ValueError: if the shapes do not fit.
     """
+    require_floats("reconstruct", affinity=affinity, values=values)
     side = 2 * radius + 1
     wanted = (len(values), values.shape[1] * side**2, *values.shape[3:])
     if values.ndim != 5 or affinity.shape != wanted:
@@ -71,9 +78,11 @@ def reconstruct(affinity: Tensor, values: Tensor, radius: int) -> Tensor:
             f"reconstruct: values (B, R, V, h, w) {tuple(values.shape)} and radius {radius} need an affinity {wanted}, "
             f"got {tuple(affinity.shape)}"
         )
-    windows = F.unfold(values.flatten(0, 1), side, padding=radius)
+    windows = F.unfold(widened(values).flatten(0, 1), side, padding=radius)
     windows = windows.view(*values.shape[:3], side**2, *values.shape[3:])
-    return torch.einsum("brphw,brvphw->bvhw", affinity.unflatten(1, (-1, side**2)), windows)
+    weights = widened(affinity).to(windows.dtype).unflatten(1, (-1, side**2))
+    with torch.autocast(values.device.type, enabled=False):
+        return torch.einsum("brphw,brvphw->bvhw", weights, windows)
 
 
 def reconstruct_with_negatives(

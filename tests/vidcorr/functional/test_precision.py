@@ -1,0 +1,73 @@
+"""What public functions take: tensors of floats, computed in float32 or finer within autocast too."""
+
+import pytest
+import torch
+
+import vidcorr.functional
+from tests.helpers.refusal import refused
+from tests.vidcorr.functional.test_compile import CASES
+
+DIFFERENTIABLE = [
+    "rgb_to_lab",
+    "compact_affinity",
+    "compactness_loss",
+    "reconstruct_locally",
+    "contrastive_random_walk_loss",
+    "info_nce_loss",
+    "simsiam_loss",
+    "local_affinity",
+    "reconstruct",
+    "reconstruct_with_negatives",
+    "siamese_correlation",
+]
+"""Functions of tensors alone."""
+LOSSES = [name for name in DIFFERENTIABLE if name.endswith("loss")]
+
+
+def outputs(name, arguments):
+    found = getattr(vidcorr.functional, name)(*arguments)
+    return [each for each in (found if isinstance(found, tuple) else (found,)) if each is not None]
+
+
+def changed(name, change):
+    return [change(each) if isinstance(each, torch.Tensor) else each for each in CASES[name]]
+
+
+def test_every_function_of_tensors_is_listed():
+    others = {name for name in CASES if "keypoints" in name or "masks" in name}
+    assert set(CASES) - others - {"track_points", "propagate_labels"} == set(DIFFERENTIABLE)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_autocast_changes_nothing(name, dtype):
+    expected = outputs(name, CASES[name])
+    with torch.autocast("cpu", dtype):
+        found = outputs(name, CASES[name])
+    for mine, other in zip(found, expected, strict=True):
+        assert torch.equal(mine, other)
+
+
+@pytest.mark.parametrize("name", [name for name in DIFFERENTIABLE if name != "compact_affinity"])
+def test_half_precision_is_computed_in_float32(name):
+    halves = changed(name, lambda tensor: tensor.bfloat16())
+    widened = [each.float() if isinstance(each, torch.Tensor) else each for each in halves]
+    for mine, other in zip(outputs(name, halves), outputs(name, widened), strict=True):
+        if name != "compactness_loss":
+            assert mine.dtype == torch.float32
+        torch.testing.assert_close(mine.float(), other, atol=2e-2, rtol=2e-2)
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_anything_but_tensors_is_refused_in_a_line(name):
+    refused(TypeError, "is a ndarray: give a torch.Tensor of floats", outputs, name, changed(name, lambda x: x.numpy()))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_mean_of_an_empty_batch_is_refused(name):
+    first, *others = CASES[name]
+    empty = [first[:0]]
+    for each in others:
+        is_batch = isinstance(each, torch.Tensor) and len(each) == len(first)
+        empty.append(each[:0] if is_batch else each)
+    refused(ValueError, f"{name}: the batch is empty", outputs, name, empty)
