@@ -49,9 +49,12 @@ class Scorer(ABC):
     def __init__(self, extractor: nn.Module, tracker: Any = None) -> None:
         self.extractor = extractor
         self.tracker = tracker
-        self.outputs = [first_map(extractor)]
-        self.watch = Stopwatch()
-        if tracker is not None:
+        self.outputs: list[Output]
+        self.watch: Stopwatch
+        if tracker is None:
+            self.outputs = [first_map(extractor)]
+            self.watch = Stopwatch()
+        else:
             self.outputs = tracker.outputs
             self.watch = tracker.watch
 
