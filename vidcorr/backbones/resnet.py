@@ -65,13 +65,15 @@ def folded_copy(network: M) -> M:
     fast = copied_over(network, {})
     for module in list(fast.modules()):
         for (first, convolution), (second, norm) in itertools.pairwise(list(module.named_children())):
+            if not isinstance(convolution, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
+                continue
             if _can_be_folded(convolution, norm):
                 setattr(module, first, fuse_conv_bn_eval(convolution, norm))
                 setattr(module, second, nn.Identity())
     return fast.to(memory_format=torch.channels_last)
 
 
-def _can_be_folded(convolution: nn.Module, norm: nn.Module) -> bool:
+def _can_be_folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
     """Return whether a convolution with its own weight is followed by a BatchNorm with statistics, both unhooked.
 
     Under `weight_norm`, `spectral_norm`, pruning or LoRA, a convolution computes its weight at each call.
