@@ -26,6 +26,7 @@ from .text_tables import html_text, percent
 PAGE = "results.html"
 RULES_OR_SOURCE = "rules, or source"
 """Heading of the rules that scored a result, and of the source of a published row."""
+NO_COMMAND = "–"
 OTHER_WEIGHTS = "same name, other weights"
 """Mark of rows that claim a name which results with other weights claim too."""
 
@@ -182,7 +183,7 @@ def _measured_rows(records: Sequence[Record], doubled: set[str], folder: Path) -
     """Return the rows of comparable results: a network over its seeds."""
     rows = []
     for name, cells in tabulate(records).rows.items():
-        content = {"network": html_text(name)}
+        content = {"network": f'<span class="name">{html_text(name)}</span>'}
         values = {}
         members: dict[Path, Record] = {}
         for cell in cells.values():
@@ -259,8 +260,10 @@ def _date(record: Record) -> str:
 
 
 def _commands(runs: Sequence[Record]) -> str:
-    """Return the commands of a row's runs, folded."""
+    """Return the commands of a row's runs, folded; a dash if no run states its command."""
     commands = list(dict.fromkeys(map(_command, runs)))
+    if commands == [NO_COMMAND]:
+        return NO_COMMAND
     count = "show" if len(commands) == 1 else f"show {len(commands)}"
     return f"<details><summary>{count}</summary>{''.join(commands)}</details>"
 
@@ -269,7 +272,7 @@ def _command(record: Record) -> str:
     """Return the command of a result, with its program by name, and a button that copies it."""
     command = record.result.provenance.command
     if not command:
-        return "–"
+        return NO_COMMAND
     program = Path(command[0]).name  # drops the folder of the environment, which other machines lack
     text = shlex.join([program, *command[1:]])
     return f'<div class="command">{_code(text)}<button type="button">copy</button></div>'

@@ -178,11 +178,23 @@ def test_the_chart_has_the_scores_that_liir_prints():
     assert sorted(down, key=down.get) == sorted(down, key=lambda name: -scores[name].score)
 
 
+def test_a_row_without_a_command_has_a_dash_and_a_long_name_scrolls(tmp_path, write_page):
+    write(tmp_path / "a", "N" * 500)
+    write(tmp_path / "b", "told", provenance=Provenance(command=("vidcorr", "evaluate")))
+    long, told, *_ = tables(write_page())[0]
+    assert "<details>" not in long
+    assert "vidcorr evaluate" in told
+    assert f'<span class="name">{"N" * 500}</span>' in long
+
+
 @pytest.mark.slow
 def test_a_browser_sorts_filters_and_copies(tmp_path, monkeypatch, write_page):
     for name, score in (("low", 0.2), ("high", 0.9), ("middle", 0.5)):
         write(tmp_path / name, name, score, provenance=Provenance(command=("vidcorr", name)))
     write_hostile(tmp_path, monkeypatch)
+    write(tmp_path / "long", "N" * 500)
+    points = {"average_jaccard": 0.3, "average_pts_within_thresh": 0.4}
+    write_results(tmp_path / "points", points, benchmark="tap_vid", sequences=5)
     write_page()
     with chromium(tmp_path) as browser:
         browser.get((tmp_path / "page/results.html").as_uri())
@@ -202,6 +214,9 @@ def test_a_browser_sorts_filters_and_copies(tmp_path, monkeypatch, write_page):
         browser.execute_async_script("setTimeout(arguments[0], 200)")
         assert button.text == "copied"
         fold.click()
+        heights = "return Math.max(...[...document.querySelectorAll('.name')].map(e => e.clientHeight))"
+        assert browser.execute_script(heights) < 250
+        browser.execute_script("document.querySelectorAll('details.others').forEach(e => e.open = true)")
         browser.set_window_size(1280, 900)
         overflowing = (
             "return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
