@@ -29,6 +29,7 @@ from .plan_text import batch_norm_text, millions
 from .sample_mean import SampleMean
 from .saving import SavedModule
 from .schedules import SampleLR, continue_schedule, cosine_factor, samples_of_step, scaled_lr, scheduled
+from .step_outputs import named_outputs, require_gradient, scalars_of
 
 Batch = dict[str, Any]
 """A batch of a video DataModule: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …
@@ -170,7 +171,8 @@ class CorrespondenceModule(ExtractorModule):
         """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
 
         Raises:
-            ValueError: for a first batch of another form, or a batch too small for a BatchNorm.
+            ValueError: for a first batch of another form, a batch too small for a BatchNorm, or another form of what
+                `step` returns.
         """
         self.check_batch(batch)
         self._batch_position = (self.current_epoch, batch_index)
@@ -181,15 +183,11 @@ class CorrespondenceModule(ExtractorModule):
             schedule.count(size * ranks)
         self._hold_frozen_backbone()
         outputs = self._outputs_of_step(batch)
+        if self.automatic_optimization:
+            require_gradient(outputs["loss"], type(self).__name__)
         shows = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
         self.log("train/loss", outputs["loss"], prog_bar=shows, batch_size=size, sync_dist=True)
-        scalars: dict[str, Tensor | float] = {}
-        for name, value in outputs.items():
-            is_scalar = isinstance(value, int | float)
-            if isinstance(value, Tensor):
-                is_scalar = value.ndim == 0
-            if is_scalar and name != "loss":
-                scalars[f"train/{name}"] = value
+        scalars = {f"train/{name}": value for name, value in scalars_of(outputs).items()}
         self.log_dict(scalars, batch_size=size, sync_dist=True)
         return outputs
 
@@ -208,7 +206,7 @@ class CorrespondenceModule(ExtractorModule):
         """Return the outputs of `step`; a loss alone becomes a dict."""
         with single_values_named(self.samples_in(batch), self.samples):
             outputs = self.step(batch)
-        return {"loss": outputs} if isinstance(outputs, Tensor) else outputs
+        return named_outputs(outputs, type(self).__name__)
 
     def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the backbone for benchmarks; it shares the weights and does not change this module.
