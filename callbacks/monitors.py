@@ -110,11 +110,12 @@ class Throughput(pl.Callback):
     `VideoDataModule`'s) and `time/clips_per_second` (over all ranks). The first batch of the run and after a validation
     is left out: it waits for workers and the choice of kernels. The callback never waits for the device.
 
-    A warning with advice appears when waiting takes more than `SLOW` of the time twice in a row.
+    A warning with advice appears once, when waiting takes more than `SLOW` of the time twice in a row.
     """
 
     def __init__(self) -> None:
         self._slow_looks = 0
+        self._hinted = False
         self._since: float | None = None
         self._waited = 0.0
         self._batches = 0
@@ -152,7 +153,8 @@ class Throughput(pl.Callback):
 
     def _hint(self, fraction: float, workers: int) -> None:
         self._slow_looks = self._slow_looks + 1 if fraction > SLOW else 0
-        if self._slow_looks == 2:
+        if self._slow_looks == 2 and not self._hinted:
+            self._hinted = True
             rank_zero_warn(
                 f"{fraction:.0%} of the time goes into waiting for data: raise data.num_workers (now "
                 f"{workers}) up to the number of cores, or make the videos cheaper to "
