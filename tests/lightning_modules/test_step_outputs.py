@@ -1,4 +1,4 @@
-"""What `step` of a user's method may return, and the one line for another form."""
+"""Forms that `step` of a user's method may return, and the one line for another form."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ WRONG = {
     "a dict with nothing": lambda loss: {},
     r"a tensor of shape \(2,\)": lambda loss: loss.expand(2),
 }
-"""What the message says that a step returned → a form that is no loss."""
+"""Words of the message → a form that is no loss."""
 
 
 @pytest.mark.parametrize("got", WRONG)

@@ -10,9 +10,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from ..errors import printable
 from ..videos.files import DataError, write_atomically
 from ..videos.processes import in_processes
-from ..videos.source import list_line, list_videos, open_video
+from ..videos.source import fits_in_list, list_line, list_videos, open_video
 
 SECONDS = 125.0
 """Time limit of a video: to open it, and to decode its frames, `open_video` allows a minute each."""
@@ -64,6 +65,8 @@ def check_data(
             unusable[path] = str(outcome).removeprefix(f"{path}: ")
         elif outcome.number < min_frames:
             unusable[path] = f"{outcome.number} frame(s), fewer than {min_frames}"
+        elif not fits_in_list(path):
+            unusable[path] = "a line of a list cannot hold its name; rename it without line breaks and outer spaces"
         else:
             usable[path] = outcome
     if not usable:
@@ -132,7 +135,8 @@ def command(args: Sequence[str]) -> None:
     flags = parser.parse_args(list(args))
     usable, unusable = check_data(**vars(flags))
     for path, reason in unusable.items():
-        print(f"{path}: {reason}")
+        line = printable(f"{path}: {reason}").replace("\n", "\\n")
+        print(line)
     sizes = Counter((video.width, video.height) for video in usable.values())
     [((width, height), _)] = sizes.most_common(1)
     frames = sum(video.number for video in usable.values())

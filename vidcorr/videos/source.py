@@ -243,7 +243,7 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
         found = f" but {told}" if told else ""
         raise DataError(f"{root}: no videos here{found}; expected {kinds} files or folders of jpg or png frames")
     if told:
-        warnings.warn(f"{root}: {told} left out, not read here; transcode them, for example by ffmpeg", stacklevel=4)
+        warnings.warn(f"{root}: {told} left out, not read here; convert them, for example by ffmpeg", stacklevel=4)
     _refuse_folders_beside_frames(paths)
     for path in paths:
         if strict and path.is_dir():
@@ -324,6 +324,11 @@ def _list_file(path: Path, require: Callable[[Path], None] | None) -> list[Video
 def list_line(path: str, label: int | None) -> str:
     """Return a line of a list file for `list_videos`; start relative paths with `./`, as `#` starts a comment."""
     return path if label is None else f"{path} {label}"
+
+
+def fits_in_list(path: str) -> bool:
+    """Return whether a line of a list file can hold a path: it has no line break, and no space at its ends."""
+    return path.strip().splitlines() == [path]
 
 
 def _entry(line: str, folder: Path, require: Callable[[Path], None] | None) -> VideoEntry:

@@ -95,3 +95,15 @@ def test_videos_of_changing_size_and_songs_are_named(tmp_path):
         "middle.mkv": "frame 12 is 64 × 48 px, other frames 160 × 32 px; give frames of one size",
         "song.mp4": "has no video stream, only a cover picture",
     }
+
+
+def test_a_name_that_no_line_of_a_list_can_hold_is_told_and_left_out(tmp_path, capsys):
+    for name in ("good", "two\nlines", "outer ", "u2028\u2028x"):
+        write_folder(tmp_path / "videos" / name, 8)
+    words = [str(tmp_path / "videos"), "--output", str(tmp_path), "--workers", "1"]
+    refused(SystemExit, "3 of 4 videos cannot be used", command, words)
+    lines = capsys.readouterr().out.splitlines()
+    told = [line for line in lines if line.endswith("rename it without line breaks and outer spaces")]
+    assert [line.rpartition(": ")[0].rpartition("/")[2] for line in told] == ["outer ", "two\\nlines", "u2028\\u2028x"]
+    assert (tmp_path / "clean.txt").read_text() == f"{tmp_path / 'videos/good'}\n"
+    assert [entry.path.name for entry in list_videos(tmp_path / "clean.txt")] == ["good"]

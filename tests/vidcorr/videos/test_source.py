@@ -34,7 +34,7 @@ def test_kinds_that_are_not_read_are_counted_and_thumbnails_are_not(tmp_path, re
     (tmp_path / "c/film.mp4").touch()  # film.webp is its thumbnail
     assert names(tmp_path, list_videos(tmp_path)) == ["c/film.mp4"]
     (line,) = (str(warning.message) for warning in recwarn)
-    assert line == f"{tmp_path}: 2 .gif, 3 .webp left out, not read here; transcode them, for example by ffmpeg"
+    assert line == f"{tmp_path}: 2 .gif, 3 .webp left out, not read here; convert them, for example by ffmpeg"
 
 
 def test_the_order_by_hashes_is_for_ever():
