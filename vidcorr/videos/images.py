@@ -24,6 +24,11 @@ ItemT = TypeVar("ItemT")
 AGAIN = "copy or extract it again"
 KINDS = ("JPEG", "PNG")
 """Pillow's names of the formats of frames."""
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+GREY = 0
+"""Colour type of a PNG without colours and alpha."""
+DOUBLED_BYTE = 257
+"""Factor by which a byte becomes a value of 16 bits of equal brightness."""
 
 
 def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> NDArray[np.uint8]:
@@ -110,6 +115,35 @@ def open_image(
     except (OSError, SyntaxError, ValueError, IndexError, MemoryError) as error:  # all kinds, for damaged files
         reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         raise DecodingError(path, f"cannot be decoded as an image ({reason}); {AGAIN}") from error
+
+
+def refuse_lost_bits(path: object, content: bytes, image: NDArray[np.uint8], remedy: str) -> None:
+    """Refuse a PNG whose values the decoder has scaled to 8 bits, so that ids are no longer what was written.
+
+    In 2 or 4 bits, the id 1 of grey has become 85 or 17. In 16 bits per channel of colours, or of grey with alpha, the
+    lower 8 bits are lost; white and other doubled bytes keep their value.
+
+    Args:
+        path: the file, for the message.
+        content: its bytes.
+        image: (H, W) or (H, W, 4), as decoded.
+        remedy: end of the message.
+
+    Raises:
+        DataError: if values other than black and white may have changed.
+    """
+    import cv2
+
+    if not content.startswith(PNG_SIGNATURE):
+        return
+    depth, kind = content[24:26]
+    if kind == GREY and depth in (2, 4) and set(np.unique(image).tolist()) - {0, 255}:
+        raise DataError(f"{path}: grey of {depth} bits, whose values may be ids or scaled greys; {remedy}")
+    if kind == GREY or depth != 16:
+        return
+    wide = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if wide is None or (wide.astype(np.int64) % DOUBLED_BYTE).any():
+        raise DataError(f"{path}: 16 bits per channel, of which 8 would be lost; {remedy}")
 
 
 def read_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from .files import DataError, read_bytes
-from .images import KINDS, open_image, read_whole
+from .images import KINDS, open_image, read_whole, refuse_lost_bits
 from .palettes import davis_palette, ids_by_palette, packed
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ EXPECTED = "expected an indexed or 8-bit grey PNG whose values are object ids"
 PNG = "save it as an indexed or 8-bit grey PNG whose values are object ids"
 
 
+Colour = tuple[int, int, int]
+"""Red, green and blue."""
+
+
 @dataclass(frozen=True, eq=False)
 class MaskImage:
     """A decoded mask.
@@ -46,12 +50,15 @@ class MaskImage:
             colours of a known palette, or all black; "brightness" of an RGB image in other colours, whose ids number
             the colours from dark to light, so that they mean nothing in other images.
         has_palette: the image has a palette of its own.
+        is_reduced: this palette lists only colours that occur, as a program leaves it that counts the colours of a
+            picture; the order of such colours may mean nothing.
     """
 
     ids: NDArray[np.uint8]
     palette: NDArray[np.uint8]
     form: Literal["ids", "grey", "palette", "brightness"] = "ids"
     has_palette: bool = False
+    is_reduced: bool = False
 
 
 def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
@@ -62,7 +69,7 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
     - Indexed PNG: the indices. A transparent index is background.
     - Grey and 1-bit PNG, with or without alpha: the values; white is 255. Transparent pixels are background.
     - RGB or RGBA in the colours of DAVIS, PASCAL VOC or YouTube-VOS: the indices of the colours.
-    - 16-bit grey: the values, if they are at most 255.
+    - 16-bit grey: the values, if they are at most 255. 2-bit and 4-bit grey: black and white alone.
 
     Args:
         path: the PNG.
@@ -70,8 +77,8 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
 
     Raises:
         DecodingError: if the file is damaged or cannot be decoded.
-        DataError: if the file is a JPEG, an orientation tag turns it, its edges are smoothed, or its colours belong to
-            no known palette.
+        DataError: if the file is a JPEG, an orientation tag turns it, its edges are smoothed, its colours belong to no
+            known palette, or its values have two readings.
     """
     return decode_mask(path, size).ids
 
@@ -81,6 +88,8 @@ def decode_mask(path: Path, size: tuple[int, int] | None = None) -> MaskImage:
     mask = _decode(path, read_whole(path), KINDS)
     if mask.form == "brightness":
         raise DataError(f"{path}: the colours are not those of DAVIS, PASCAL VOC or YouTube-VOS; {PNG}")
+    if mask.is_reduced:
+        _refuse_another_order(path, mask)
     if size is None or size == mask.ids.shape:
         return mask
     from PIL import Image
@@ -172,10 +181,60 @@ def _decode(path: Path, content: bytes, formats: tuple[str, ...] | None) -> Mask
         if image.mode == "P":
             return _indexed(path, image)
         if image.mode in ("RGB", "RGBA"):
-            return _painted(path, np.array(image.convert("RGBA")))
+            rgba = np.array(image.convert("RGBA"))
+            refuse_lost_bits(path, content, rgba, PNG)
+            _refuse_unseen(path, rgba)
+            return _painted(path, rgba)
         levels = _grey_levels(path, image)
+        refuse_lost_bits(path, content, levels, PNG)
+        if image.mode == "LA":
+            _refuse_unseen(path, np.array(image))
     _refuse_smoothed(path, levels)
     return MaskImage(levels, davis_palette())
+
+
+def _refuse_unseen(path: Path, image: NDArray[np.uint8]) -> None:
+    """Refuse a mask with alpha in which nothing is both opaque and not black, though its pixels differ.
+
+    Its objects may be black, or half transparent. An image of a single colour is an empty mask.
+
+    Args:
+        path: the file, for the message.
+        image: (H, W, 2) or (H, W, 4), alpha last.
+    """
+    is_seen = (image[..., -1] >= OPAQUE) & image[..., :-1].any(axis=-1)
+    if not is_seen.any() and (image != image[0, 0]).any():
+        raise DataError(
+            f"{path}: holds nothing but black and transparent pixels, of which any may be the object; {PNG}"
+        )
+
+
+def colour_of_ids(mask: MaskImage) -> dict[int, Colour]:
+    """Return id → colour of the ids in a mask, without black, white and greys."""
+    colours: dict[int, Colour] = {}
+    for number in object_ids(mask.ids):
+        red, green, blue = mask.palette[number].tolist()
+        if not red == green == blue:
+            colours[number] = red, green, blue
+    return colours
+
+
+def _refuse_another_order(path: Path, mask: MaskImage) -> None:
+    """Refuse an indexed mask whose colours are those of a known palette in another order.
+
+    Programs that reduce an RGB mask to its colours number them anew. Indices and colours then name other objects.
+    """
+    indices = np.flatnonzero(pixel_counts(mask.ids))
+    colours = mask.palette[indices]
+    known = ids_by_palette(packed(colours))
+    is_grey = not np.ptp(colours, axis=1).any()
+    if known is None or is_grey or (known[0] == indices).all():
+        return
+    place = int((known[0] != indices).argmax())
+    raise DataError(
+        f"{path}: index {indices[place]} has the colour of id {known[0][place]} of DAVIS, PASCAL VOC or YouTube-VOS, "
+        "as if a program had sorted the colours; save it as RGB, or as an indexed PNG with the whole palette"
+    )
 
 
 def _grey_levels(path: Path, image: Image.Image) -> NDArray[np.uint8]:
@@ -185,6 +244,9 @@ def _grey_levels(path: Path, image: Image.Image) -> NDArray[np.uint8]:
         return np.where(alpha < OPAQUE, 0, levels).astype(np.uint8)
     if image.mode.startswith("I"):
         wide = np.array(image).astype(np.int64)
+        transparent = image.info.get("transparency")
+        if isinstance(transparent, int):
+            wide[wide == transparent] = 0
         if set(np.unique(wide).tolist()) == {0, 65535}:
             wide = np.where(wide > 0, VOID, 0)
         if wide.min(initial=0) < 0 or wide.max(initial=0) > VOID:
@@ -217,7 +279,9 @@ def _indexed(path: Path, image: Image.Image) -> MaskImage:
         _refuse_smoothed(path, colours[:, 0][indices])
     new_index = np.arange(256, dtype=np.uint8)
     new_index[transparent] = 0
-    return MaskImage(new_index[indices], colours, has_palette=True)
+    coloured = np.flatnonzero(colours[:count].any(axis=1))
+    is_reduced = not len(transparent) and np.isin(coloured, used).all()
+    return MaskImage(new_index[indices], colours, has_palette=True, is_reduced=bool(is_reduced))
 
 
 def _colour_table(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:

@@ -12,7 +12,18 @@ import numpy as np
 from .files import DataError
 from .folders import list_folders, list_images
 from .images import image_size, open_image, pixels, require_size
-from .mask_files import PLAIN_MODES, VOID, check_mask_mode, decode_mask, object_ids, pixel_counts, read_mask
+from .mask_files import (
+    PLAIN_MODES,
+    VOID,
+    Colour,
+    MaskImage,
+    check_mask_mode,
+    colour_of_ids,
+    decode_mask,
+    object_ids,
+    pixel_counts,
+    read_mask,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -185,11 +196,14 @@ def read_ids(
         DataError: if the mask holds no ids, or its 255 may be void or an object.
     """
     mask = decode_mask(path, size)
+    masks = tuple(masks)
     if mask.form == "palette":
         _refuse_colours_among_ids(path, masks)
+    if mask.is_reduced:
+        _refuse_other_colours(path, mask, masks)
     has_white = VOID not in values and bool((mask.ids == VOID).any())
     if has_white and not object_ids(mask.ids):
-        values = _meaning_of_white(path, tuple(masks), values)
+        values = _meaning_of_white(path, masks, values)
     return renumbered(mask.ids, values)
 
 
@@ -203,10 +217,45 @@ def _refuse_colours_among_ids(path: Path, masks: Iterable[Path]) -> None:
                 )
 
 
+def _refuse_other_colours(path: Path, mask: MaskImage, masks: tuple[Path, ...]) -> None:
+    """Refuse a mask with a reduced palette that disagrees with another one of its video about the colour of an id.
+
+    A program that reduces each picture to its colours numbers them anew in every frame.
+    """
+    other, colours = _first_reduced(masks, _times_of_change(masks))
+    ids = {colour: number for number, colour in colours.items()}
+    for number, colour in colour_of_ids(mask).items():
+        expected = ids.get(colour, number)
+        if colours.get(number, colour) != colour or expected != number:
+            raise DataError(
+                f"{path}: its palette gives the colour {colour} to id {number}, unlike that of {other}; save all masks "
+                "of the video with one palette"
+            )
+
+
+def _times_of_change(masks: Iterable[Path]) -> tuple[int, ...]:
+    """Return the times at which files changed, for functions that cache what they read."""
+    return tuple(mask.stat().st_mtime_ns for mask in masks)
+
+
+@lru_cache(maxsize=8)
+def _first_reduced(masks: tuple[Path, ...], changed: tuple[int, ...]) -> tuple[str, dict[int, Colour]]:
+    """Return the name of the first mask with a reduced palette, and its colours by id; empty without such a mask.
+
+    Args:
+        masks: the files.
+        changed: their times of change, so that a changed file is read again.
+    """
+    for path in masks:
+        mask = decode_mask(path)
+        if mask.is_reduced:
+            return path.name, colour_of_ids(mask)
+    return "", {}
+
+
 def _meaning_of_white(path: Path, masks: tuple[Path, ...], values: Mapping[int, int]) -> dict[int, int]:
     """Return pixel value → object id of a mask of 0 and 255 in a video with ids; empty if 255 is void."""
-    changed = tuple(mask.stat().st_mtime_ns for mask in masks)
-    found, has_void = _ids_and_void(masks, changed)
+    found, has_void = _ids_and_void(masks, _times_of_change(masks))
     if has_void or not found:
         return {}
     objects = {values.get(number, number) for number in found}

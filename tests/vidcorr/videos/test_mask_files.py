@@ -1,5 +1,7 @@
 """Masks: reading and writing ids, and the one check of the objects that masks introduce."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +9,13 @@ import pytest
 from PIL import Image
 
 from tests.helpers.refusal import refused
+from vidcorr.commands.score_masks import score
 from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.images import read_image
 from vidcorr.videos.mask_files import object_ids, read_mask, read_mask_image
 from vidcorr.videos.mask_videos import check_introductions, ids_by_value, renumbered
 from vidcorr.videos.palettes import davis_palette
+from vidcorr.videos.prompts import MaskPrompt
 
 
 def written(path: Path, *values: int) -> Path:
@@ -73,3 +77,110 @@ def test_a_png_with_a_flipped_bit_is_refused_or_has_the_same_pixels(tmp_path: Pa
         except DataError as error:
             refusals += "mask.png" in str(error)
     assert refusals > 55
+
+
+IDS = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 0]], np.uint8)
+
+
+def stored(path: Path, samples: np.ndarray, depth: int, kind: int, **chunks: bytes) -> Path:
+    """Write a PNG with samples (H, W) or (H, W, C) of `depth` bits as they are; `kind`: its colour type."""
+    rows = []
+    for row in samples.reshape(len(samples), -1).tolist():
+        bits = "".join(f"{value:0{depth}b}" for value in row)
+        bits += "0" * (-len(bits) % 8)
+        rows.append(b"\0" + int(bits, 2).to_bytes(len(bits) // 8, "big"))
+    height, width = samples.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, data in {"IHDR": header, **chunks, "IDAT": zlib.compress(b"".join(rows)), "IEND": b""}.items():
+        content += struct.pack(">I", len(data)) + name.encode() + data
+        content += struct.pack(">I", zlib.crc32(name.encode() + data))
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_indices_of_any_depth(depth: int, tmp_path: Path) -> None:
+    ids = np.minimum(IDS, 2**depth - 1)
+    palette = davis_palette()[: ids.max() + 1].tobytes()
+    assert read_mask(stored(tmp_path / "m.png", ids, depth, 3, PLTE=palette)).tolist() == ids.tolist()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_white_of_any_depth_is_255(depth: int, tmp_path: Path) -> None:
+    shape = (IDS > 0) * (2**depth - 1)
+    assert read_mask(stored(tmp_path / "m.png", shape, depth, 0)).tolist() == ((IDS > 0) * 255).tolist()
+
+
+@pytest.mark.parametrize("depth", [2, 4])
+def test_greys_of_2_and_4_bits_may_be_ids_or_scaled(depth: int, tmp_path: Path) -> None:
+    """Decoders scale them: the ids 1, 2, 3 become 17, 34, 51, and DAVIS's rules then score 48 missing objects as 1."""
+    path = stored(tmp_path / "m.png", IDS, depth, 0)
+    for read in (read_mask, MaskPrompt.of):
+        refused(DataError, rf"m\.png: grey of {depth} bits, whose values may be ids or scaled greys", read, path)
+
+
+def test_16_bits_per_channel_are_read_if_nothing_is_lost(tmp_path: Path) -> None:
+    """Pillow keeps the upper byte: ids below 256 would all become background."""
+    path = tmp_path / "m.png"
+    opaque = np.full(IDS.shape, 65535)
+    refused(DataError, "16 bits per channel", read_mask, stored(path, np.dstack([IDS.astype(int), opaque]), 16, 4))
+    colours = davis_palette()[IDS].astype(int)
+    refused(DataError, "16 bits per channel", read_mask, stored(path, colours, 16, 2))
+    assert read_mask(stored(path, colours * 257, 16, 2)).tolist() == IDS.tolist()
+    assert read_mask(stored(path, np.dstack([colours * 257, opaque]), 16, 6)).tolist() == IDS.tolist()
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_transparent_grey_is_background(depth: int, tmp_path: Path) -> None:
+    path = stored(tmp_path / "m.png", IDS, depth, 0, tRNS=struct.pack(">H", 2))
+    assert read_mask(path).tolist() == np.where(IDS == 2, 0, IDS).tolist()
+
+
+@pytest.mark.parametrize(("colour", "alpha"), [(0, 255), (1, 100), ("VOC", 100)])
+def test_objects_that_alpha_hides_are_refused(colour: object, alpha: int, tmp_path: Path) -> None:
+    """Black objects on a transparent ground, and half transparent objects, would be an empty mask."""
+    path = tmp_path / "m.png"
+    alphas = np.where(IDS, alpha, 0).astype(np.uint8)
+    layers = (davis_palette()[IDS], alphas) if colour == "VOC" else (IDS * np.uint8(colour), alphas)
+    Image.fromarray(np.dstack(layers)).save(path)
+    for read in (read_mask, MaskPrompt.of):
+        refused(DataError, r"m\.png: holds nothing but black and transparent pixels", read, path)
+    Image.fromarray(np.zeros((4, 4, 2), np.uint8)).save(path)
+    assert not read_mask(path).any()  # an empty layer
+
+
+def reduced(path: Path, ids: np.ndarray, colours: np.ndarray, order: list[int]) -> Path:
+    """Write ids in colours as a program that keeps only the colours that occur, in an order of its own."""
+    place = np.zeros(256, np.uint8)
+    place[order] = range(len(order))
+    image = Image.fromarray(place[ids])
+    image.putpalette(colours[order].ravel().tolist())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return path
+
+
+def test_colours_of_a_known_palette_in_another_order_are_refused(tmp_path: Path) -> None:
+    """Pillow's `quantize` of RGBA masks does this; by the indices, objects change places."""
+    path = tmp_path / "m.png"
+    said = r"m\.png: index 1 has the colour of id 2 of DAVIS"
+    refused(DataError, said, read_mask, reduced(path, IDS, davis_palette(), [0, 2, 1, 3]))
+    assert read_mask(reduced(path, IDS, davis_palette(), [0, 1, 2, 3])).tolist() == IDS.tolist()
+    assert read_mask(reduced(path, IDS, davis_palette(), [2, 1, 3, 0])).tolist() == IDS.tolist()
+    without = np.where(IDS == 1, 0, IDS)
+    refused(DataError, said, read_mask, reduced(path, without, davis_palette(), [0, 2, 3]))
+    Image.fromarray(davis_palette()[without]).save(path)
+    assert read_mask(path).tolist() == without.tolist()
+
+
+@pytest.mark.parametrize("rules", ["davis-2017", "youtube-vos", "vos-benchmark"])
+def test_palettes_that_change_within_a_video_are_refused(rules: str, tmp_path: Path) -> None:
+    colours = np.array([(0, 0, 0), (250, 20, 30), (20, 30, 250), (9, 200, 9)], np.uint8)
+    for t in range(4):
+        reduced(tmp_path / f"truth/v/{t}.png", IDS, colours, [0, 1, 2, 3])
+        reduced(tmp_path / f"same/v/{t}.png", IDS, colours, [0, 1, 2, 3])
+        reduced(tmp_path / f"mine/v/{t}.png", IDS, colours, [0, 2, 1, 3] if t == 2 else [0, 1, 2, 3])
+    assert next(iter(score(tmp_path / "truth", tmp_path / "same", rules).scores.values())) == 1
+    said = r"mine/v/2\.png: its palette gives the colour \(20, 30, 250\) to id 1, unlike that of 0\.png"
+    refused(DataError, said, score, tmp_path / "truth", tmp_path / "mine", rules)
