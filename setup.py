@@ -12,7 +12,7 @@ VARIANTS = {"avx512": ["-march=x86-64-v4"], "avx2": ["-march=x86-64-v3"]}
 
 
 class BuildWithConfigs(build_py):
-    """Copy `configs/` to `vidcorr/configs/`, where `vidcorr.experiments.configured` looks first."""
+    """Copy `configs/` to `vidcorr/configs/`, where `vidcorr.experiments.config_files` looks first."""
 
     def run(self) -> None:
         """Build, then copy; an editable install reads the checkout's own folder."""

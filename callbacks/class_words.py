@@ -17,7 +17,7 @@ from vidcorr.backbones.networks import SHORT_NAMES, read_spec, split_view
 from vidcorr.backbones.trust import FailedImport, import_named
 from vidcorr.errors import UsageError
 from vidcorr.experiments.command_line import BEST, CommandLine
-from vidcorr.experiments.configured import read_yaml
+from vidcorr.experiments.config_files import read_yaml
 
 from .benchmark import BenchmarkCallback
 from .run_folder import newest_checkpoint

@@ -26,7 +26,7 @@ from tests.helpers.training import EMPTY, TINY, Clips, loader, quiet_trainer, tr
 from tests.helpers.words import SMALL, clips, flags
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import extractor_of
-from vidcorr.experiments.configured import CONFIGS
+from vidcorr.experiments.config_files import CONFIGS
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.errors import UsageError
 from vidcorr.experiments.command_line import read_command_line
-from vidcorr.experiments.configured import CONFIGS
+from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.functional.device import fastest_precision
 
 NETWORK = "tests.helpers.encoders:TinyResNet"

@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .configured import add_flags, callback_entries, find_config, positive, read_yaml
+from .config_files import find_config, read_yaml
+from .configured import add_flags, callback_entries, positive
 
 BEST = "BestCheckpoint"
 """The callback that `--on` adds to a `fit`."""

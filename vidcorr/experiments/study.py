@@ -15,7 +15,7 @@ from ..results.checked import first_mistake
 from ..results.result import has_result
 from ..videos.digests import text_digest
 from ..videos.files import slug
-from .configured import find_config
+from .config_files import find_config
 
 CHECKPOINT = "lightning_logs/run/checkpoints/last.ckpt"
 """Last checkpoint in the folder of a training."""

@@ -12,7 +12,7 @@ from tests.helpers.encoders import saved_resnet
 from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark, OtbBenchmark
 from vidcorr.datasets.generated import write_otb, write_tap_vid
-from vidcorr.experiments.configured import CONFIGS
+from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.experiments.reproduce import published_of
 from vidcorr.experiments.study import read_study
 from vidcorr.functional import PropagationProtocol

@@ -12,7 +12,7 @@ from tests.helpers.runs import write_results
 from tests.helpers.words import NETWORK, TINY, clips, flags
 from vidcorr.commands import study as tool, table
 from vidcorr.datasets.generated import write_got10k, write_otb
-from vidcorr.experiments.configured import CONFIGS
+from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.experiments.study import read_study
 from vidcorr.results.records import results_below
 

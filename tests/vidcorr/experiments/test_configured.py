@@ -11,7 +11,8 @@ from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark, JhmdbBenchmark, TapVidBenchmark, YoutubeVosBenchmark
 from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.errors import UsageError
-from vidcorr.experiments.configured import read_changes, read_on, read_yaml, views_of
+from vidcorr.experiments.config_files import read_yaml
+from vidcorr.experiments.configured import read_changes, read_on, views_of
 from vidcorr.experiments.protocol_choice import protocols_of
 
 CLI = Path(__file__).resolve().parents[3] / "cli.py"

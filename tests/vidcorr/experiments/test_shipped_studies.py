@@ -2,7 +2,8 @@
 
 import pytest
 
-from vidcorr.experiments.configured import CONFIGS, read_on
+from vidcorr.experiments.config_files import CONFIGS
+from vidcorr.experiments.configured import read_on
 from vidcorr.experiments.study import read_study
 
 STUDIES = sorted((CONFIGS / "studies").glob("*.yaml"))

@@ -30,7 +30,7 @@ from vidcorr.backbones import build_network, module_from_checkpoint
 from vidcorr.backbones.foreign.conversion import account, convert, read_foreign
 from vidcorr.backbones.foreign.families import FAMILIES
 from vidcorr.backbones.foreign.safetensors_export import export
-from vidcorr.experiments.configured import find_config
+from vidcorr.experiments.config_files import find_config
 from vidcorr.functional.colour import normalised_lab
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
