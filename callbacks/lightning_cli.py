@@ -253,7 +253,8 @@ class VidcorrCLI(LightningCLI):
         has_batches = fits or self.datamodule is not None
         given = trainer.callbacks or []
         callbacks = list(given) if isinstance(given, list) else [given]
-        if self.command == "validate" and not has_batches and not benchmarks_among(callbacks):
+        measures = has_batches and trainer.limit_val_batches != 0
+        if self.command == "validate" and not measures and not benchmarks_among(callbacks):
             raise ValueError("nothing to measure: add --on davis=FOLDER, or another benchmark")
         defaults: dict[type[pl.Callback], type[pl.Callback]] = {}  # kind → the callback that is added
         is_bare = bool(trainer.barebones)

@@ -88,6 +88,7 @@ IMPOSSIBLE = {
     "validate --ckpt_path nowhere.ckpt": "ckpt_path: there is no file nowhere.ckpt",
     "validate --model=raw_colour@x/none": "raw_colour@x/none: the stride 'none' is not a number; write SPEC@STAGE",
     f"{VALIDATE} --trainer.logger=false": "nothing to measure: add --on davis=FOLDER",
+    f"{VALIDATE} --data=VideoDataModule --data.source=. --trainer.limit_val_batches=0": "nothing to measure: add --on",
     f"{VALIDATE} --on davis=nowhere": "--on davis=nowhere: nowhere: no such folder",
     f"{VALIDATE} --on davis=. --protocol fvs": "--protocol fvs: no benchmark here takes it; known are ",
     f"{VALIDATE} --on davis=. --change radus=3": "the protocol of davis has no field 'radus'; did you mean radius",
