@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from ..datasets import MaskSequence
 from ..functional import PropagationProtocol
-from ..functional.propagation.coding import Size, resize_images
+from ..functional.propagation.coding import Size
+from ..functional.propagation.resizing import resize_images
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
 from ..results.pictures import overlay_masks

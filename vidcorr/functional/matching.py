@@ -9,7 +9,8 @@ from torch import Tensor
 from .device import to_device
 from .matching_protocol import MatchingProtocol
 from .points.matching import POINTS_WORKSPACE, sample_features
-from .propagation.coding import Size, resize_images
+from .propagation.coding import Size
+from .propagation.resizing import resize_images
 
 PADDINGS: dict[str, dict[str, Any]] = {"black": {}, "white": {"value": 255}, "edge": {"mode": "replicate"}}
 """Arguments of `torch.nn.functional.pad`."""

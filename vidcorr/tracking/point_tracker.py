@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from .. import signals
 from ..functional import PointProtocol, PointTracks, track_points
-from ..functional.propagation.coding import Size, input_sizes, truncated_resize
+from ..functional.propagation.coding import Size, input_sizes
+from ..functional.propagation.resizing import truncated_resize
 from .frame_encoder import FrameEncoder, Maps, grid_of, outputs_of
 from .stopwatch import Stopwatch
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.helpers.refusal import refused
-from vidcorr.functional.propagation.coding import resize_ids
+from vidcorr.functional.propagation.resizing import resize_ids
 from vidcorr.metrics import InstanceAP, SemanticIoU, average_precision, class_areas
 from vidcorr.metrics.parts import AP_THRESHOLDS
 

@@ -18,7 +18,8 @@ from vidcorr.functional import (
     encode_masks,
     propagate_labels,
 )
-from vidcorr.functional.propagation.coding import covered_size, fit_input, resize_maps
+from vidcorr.functional.propagation.coding import covered_size, fit_input
+from vidcorr.functional.propagation.resizing import resize_maps
 
 
 class Case:

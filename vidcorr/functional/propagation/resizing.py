@@ -1,0 +1,104 @@
+"""Resizing of images, ids and maps, pixel for pixel as OpenCV, Pillow and torch do."""
+
+import functools
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..device import to_device
+from ..protocols import Filter, Nearest
+
+Size = tuple[int, int]
+
+
+def resize_images(images: Tensor, size: Size, method: str) -> Tensor:
+    """Resize images by OpenCV or Pillow, which round uint8 images to 8 bits again.
+
+    Args:
+        images: `(N, 3, H, W)` uint8, or float for "opencv-linear-float", on any device.
+        size: (H', W').
+        method: "opencv-linear", "opencv-linear-float", "pillow-nearest", "pillow-bicubic" or "pillow-lanczos".
+
+    Returns:
+        `(N, 3, H', W')` of the same type, on the CPU.
+    """
+    import cv2
+    from PIL import Image
+
+    resized = []
+    for image in images.cpu().permute(0, 2, 3, 1).contiguous().numpy():
+        if method.startswith("opencv-linear"):
+            resized.append(cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR))
+        else:
+            resampling = Image.Resampling[method.removeprefix("pillow-").upper()]
+            resized.append(np.asarray(Image.fromarray(image).resize(size[::-1], resampling)))
+    return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2)
+
+
+def truncated_resize(frame: Tensor, size: Size) -> Tensor:
+    """Resize a frame bilinearly without smoothing, on floats, and truncate it to 8 bits (OmniProbe's first resize).
+
+    Args:
+        frame: RGB `(3, H, W)` uint8.
+        size: (H', W').
+
+    Returns:
+        `(3, H', W')` uint8; a frame of this size stays as it is.
+    """
+    if tuple(frame.shape[-2:]) == tuple(size):
+        return frame
+    return F.interpolate(frame[None].float(), size=size, mode="bilinear", align_corners=False)[0].byte()
+
+
+@functools.lru_cache(maxsize=256)
+@torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
+def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
+    """Return the source index of all target indices along an axis.
+
+    Args:
+        source: source length.
+        target: target length.
+        rule: whose nearest pixel: "pillow", "opencv", "opencv-exact" or "torch-exact".
+
+    Returns:
+        Long (target,), on the CPU.
+    """
+    if rule == "torch-exact":
+        pixels = torch.arange(source, dtype=torch.float64)[None, None]
+        return F.interpolate(pixels, size=target, mode="nearest-exact")[0, 0].long()
+    if rule == "pillow":  # positions are summed up in double precision
+        step = source / target
+        positions = np.add.accumulate(np.array([step * 0.5] + [step] * (target - 1)))
+        return torch.from_numpy(positions.astype(np.int64).clip(max=source - 1))
+    import cv2
+
+    flag = cv2.INTER_NEAREST if rule == "opencv" else cv2.INTER_NEAREST_EXACT
+    index = cv2.resize(np.arange(source, dtype=np.float64)[None], (target, 1), interpolation=flag)
+    return torch.from_numpy(index[0].astype(np.int64))
+
+
+def resize_ids(ids: Tensor, size: tuple[int, int], rule: Nearest = "pillow") -> Tensor:
+    """Resize integer ids (H, W) to (H', W') by the nearest pixel."""
+    if tuple(ids.shape) == tuple(size):
+        return ids
+    rows = to_device(nearest_index(ids.shape[0], size[0], rule), ids.device)
+    columns = to_device(nearest_index(ids.shape[1], size[1], rule), ids.device)
+    return ids[rows[:, None], columns]
+
+
+def resize_maps(maps: Tensor, size: tuple[int, int], method: Filter = "bilinear") -> Tensor:
+    """Resize maps (L, h, w) to (L, H, W) without smoothing.
+
+    Args:
+        maps: float.
+        size: (H, W).
+        method: "bilinear": between pixel centres (torch's align_corners=False, OpenCV's INTER_LINEAR);
+            "bilinear-aligned": between corners (align_corners=True); "nearest": torch's.
+    """
+    if maps.shape[-2:] == tuple(size):
+        return maps
+    if method == "nearest":
+        return F.interpolate(maps[None], size=size, mode="nearest")[0]
+    return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=method == "bilinear-aligned")[0]
