@@ -16,7 +16,8 @@ class ClipSampler(DistributedSampler[Key]):
     """Sampler of (epoch, index) in an order that is a function of (seed, epoch).
 
     Global batch k holds the same samples for any number of ranks with the same global batch size. Samples that do not
-    fill a global batch are left out. Lightning keeps a `DistributedSampler` and calls its `set_epoch`.
+    fill a global batch are left out. Lightning keeps a `DistributedSampler` and calls its `set_epoch`. Every iteration
+    is the next epoch, in any DataLoader or BatchSampler.
 
     Args:
         dataset: anything with a length.
@@ -36,6 +37,7 @@ class ClipSampler(DistributedSampler[Key]):
         self._passes = 0
         self._is_driven = False  # somebody sets the epochs
         self._is_set = False  # somebody has set the epoch of the next pass
+        self._is_begun = False  # a loader of ours has chosen the epoch of the next pass
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next pass."""
@@ -64,6 +66,7 @@ class ClipSampler(DistributedSampler[Key]):
         if place is not None and place["epoch"] == self.epoch:
             self.repetition = place.get("repetition", 0)
         self._is_set = False
+        self._is_begun = True
         self._passes += 1
 
     @property
@@ -72,6 +75,9 @@ class ClipSampler(DistributedSampler[Key]):
         return self.epoch + (self.repetition << 32)
 
     def __iter__(self) -> Iterator[Key]:
+        if not self._is_begun:  # in a DataLoader or a BatchSampler of the user's
+            self.begin_pass()
+        self._is_begun = False
         ranks, rank = self.ranks()
         order = torch.randperm(self.num_samples, generator=seeded_generator(self.seed, self.key_epoch))
         share = order[rank::ranks]

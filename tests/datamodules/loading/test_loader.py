@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning.demos.boring_classes import BoringModel
 from pytorch_lightning.utilities import CombinedLoader
 from torch._utils import ExceptionWrapper
+from torch.utils.data import BatchSampler, DataLoader
 
 from datamodules.loading.clips import ClipDataset, ReplacingDataset, SkippedVideos
 from datamodules.loading.loader import (
@@ -96,6 +97,28 @@ def test_every_iteration_is_the_next_epoch_without_a_trainer():
     assert seen == [batches(make(12, 4), epoch) for epoch in range(3)]
     next(iter(loader))  # a pass that is left counts too
     assert [batch["key"].tolist() for batch in loader] == batches(make(12, 4), 5 - 1)
+
+
+def plain_loader(sampler):
+    return DataLoader(Echo(12), 4, sampler=sampler)
+
+
+def by_batches(sampler):
+    return DataLoader(Echo(12), batch_sampler=BatchSampler(sampler, 4, drop_last=True))
+
+
+def with_workers(sampler):
+    return DataLoader(Echo(12), 4, sampler=sampler, num_workers=1, persistent_workers=True)
+
+
+@pytest.mark.parametrize("loader_of", [plain_loader, by_batches, with_workers])
+def test_our_sampler_begins_the_next_epoch_in_a_users_loader_too(loader_of):
+    loader = loader_of(ClipSampler(Echo(12), 4))
+    seen = [[batch["key"].tolist() for batch in loader] for _ in range(3)]
+    assert seen == [batches(make(12, 4), epoch) for epoch in range(3)]
+    sampler = ClipSampler(Echo(12), 4)
+    sampler.set_epoch(5)
+    assert [batch["key"].tolist() for batch in loader_of(sampler)] == batches(make(12, 4), 5)
 
 
 @pytest.mark.parametrize(("taken", "left"), [(2, 1), (3, 0)])
