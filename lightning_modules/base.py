@@ -13,7 +13,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
-from vidcorr.backbones import Normalise, extractor_of, normalises_itself, trainable_network
+from vidcorr.backbones import Normalise, TypeOfWeights, extractor_of, normalises_itself, trainable_network
 from vidcorr.backbones.description import Network, path_to_network
 from vidcorr.backbones.encoders import NamedEncoder, StageNames
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
@@ -109,7 +109,7 @@ class CorrespondenceModule(ExtractorModule):
         network, self.described = trainable_network(spec)
         self.hparams["backbone"] = self.described.spec
         if normalises_itself(network):
-            self.normalise = nn.Identity()
+            self.normalise = TypeOfWeights()
         return network
 
     def check_choices(self) -> None:

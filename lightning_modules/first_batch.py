@@ -1,6 +1,7 @@
 """Checks of the first batch that a method gets, one line each."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,9 @@ def check_images(batch: object, images: Mapping[str, str]) -> None:
         tensor = batch[name]
         if not isinstance(tensor, Tensor):
             raise ValueError(f"{name} is a {type(tensor).__name__}: {wanted}")
+        if tensor.is_meta or tensor.layout is not torch.strided:
+            kind = "on the meta device" if tensor.is_meta else str(tensor.layout)
+            raise ValueError(f"{name} is {kind}: {wanted}, as a dense tensor with values")
         if tensor.dtype == torch.uint8:
             raise ValueError(
                 f"{name} is uint8: give float RGB in [0, 1], {name}.float() / 255; our DataModules convert their "
@@ -48,3 +52,27 @@ def check_images(batch: object, images: Mapping[str, str]) -> None:
             raise ValueError(
                 f"{name} holds values from {low:.4g} to {high:.4g}: {wanted}; the method normalises them itself"
             )
+
+
+def numbers_in(batch: Mapping[str, Any], name: str, samples: int, reason: str) -> Tensor:
+    """Return the number of each sample in a batch, for example of its video.
+
+    Args:
+        batch: what a loader gave.
+        name: name of the numbers: a tensor, an array or a list.
+        samples: B, samples in the batch.
+        reason: what the numbers are for, the end of the message.
+
+    Returns:
+        Long `(B,)`.
+
+    Raises:
+        ValueError: names what is wrong, and what to give.
+    """
+    if name not in batch:
+        raise ValueError(f"the batch needs {name}, (B,) long, {reason}")
+    numbers = torch.as_tensor(batch[name])
+    if numbers.shape != (samples,) or numbers.is_floating_point() or numbers.is_complex():
+        given = f"{numbers.dtype} {tuple(numbers.shape)}"
+        raise ValueError(f"{name} is {given} for {samples} samples: give (B,) long, {reason}")
+    return numbers.long()

@@ -14,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from vidcorr.backbones import build_encoder, encoder_hparams, require_name
 
 from .base import Batch, CorrespondenceModule
+from .first_batch import numbers_in
 from .schedules import scheduled
 
 LARC_TRUST = 0.001
@@ -90,14 +91,34 @@ class LinearProbe(CorrespondenceModule):
         """Compute the cross-entropy of `image` and `label`; return also `logits`."""
         self.check_batch(batch)
         logits = self(batch["image"])
-        return {"loss": cross_entropy(logits.float(), batch["label"]), "logits": logits.detach()}
+        return {"loss": cross_entropy(logits.float(), self._labels(batch)), "logits": logits.detach()}
+
+    def check_batch(self, batch: Batch) -> None:
+        """Check the images and the labels of the first batch.
+
+        Raises:
+            ValueError: names what is wrong, and what to give.
+        """
+        is_first = not self._has_checked_batch
+        super().check_batch(batch)
+        if is_first:
+            classes: int = self.hparams["num_classes"]
+            labels = self._labels(batch)
+            if not bool(((labels >= 0) & (labels < classes)).all()):
+                raise ValueError(
+                    f"label holds classes from {labels.min()} to {labels.max()}, but model.num_classes is {classes}"
+                )
+
+    def _labels(self, batch: Batch) -> Tensor:
+        """Return the classes of a batch's images, `(N,)` long."""
+        return numbers_in(batch, "label", self.samples_in(batch), "the class of each image").to(self.device)
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
         """Log `val/loss`, `val/top1` and `val/top5`, over the images of all ranks."""
         outputs = super().validation_step(batch, batch_index)
         if outputs is not None:
             for name, metric in (("val/top1", self.top1), ("val/top5", self.top5)):
-                metric(outputs["logits"], batch["label"])
+                metric(outputs["logits"], self._labels(batch))
                 self.log(name, metric, prog_bar=True, batch_size=self.samples_in(batch))
         return outputs
 

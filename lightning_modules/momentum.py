@@ -12,6 +12,7 @@ from vidcorr.functional.generators import keyed_generator
 
 from .base import Batch, CorrespondenceModule
 from .distributed import gather
+from .first_batch import numbers_in
 
 
 @torch.no_grad()
@@ -101,10 +102,9 @@ def videos_of(batch: Batch) -> Tensor:
     Raises:
         ValueError: if the batch does not state them.
     """
-    if "video_index" not in batch:
-        raise ValueError("the batch needs video_index, (B,) long, since keys of a sample's own video are no negatives")
-    videos: Tensor = batch["video_index"]
-    return videos
+    clip: Tensor = batch["clip"]
+    reason = "since keys of a sample's own video are no negatives"
+    return numbers_in(batch, "video_index", len(clip), reason).to(clip.device)
 
 
 class MomentumMethod(CorrespondenceModule):

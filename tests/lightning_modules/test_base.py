@@ -1,5 +1,6 @@
 """Base of the methods: clips that are refused, held-out data, draws, the golden cosine schedule."""
 
+import numpy as np
 import pytest
 import torch
 from pytorch_lightning.callbacks import BatchSizeFinder
@@ -179,6 +180,43 @@ def test_the_first_batch_is_checked(name):
     module = make()
     outputs = module.step(of_shapes(shapes))
     assert outputs["loss"].isfinite()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_images_of_any_float_type_train(name):
+    make, shapes = SEEN[name]
+    for dtype in (torch.float64, torch.float16, torch.bfloat16):
+        batch = of_shapes(shapes)
+        for image in shapes:
+            batch[image] = batch[image].to(dtype).requires_grad_()
+        assert make().step(batch)["loss"].isfinite(), dtype
+    dense = of_shapes(shapes)
+    first = next(iter(shapes))
+    refused(ValueError, f"{first} is torch.sparse_coo", make().step, dense | {first: dense[first].to_sparse()})
+    refused(ValueError, f"{first} is on the meta device", make().step, dense | {first: dense[first].to("meta")})
+
+
+NUMBERED = {"VFSMoCo": "video_index", "Liir": "video_index", "LinearProbe": "label"}
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_the_numbers_of_the_samples_are_checked(name):
+    make, shapes = SEEN[name]
+    numbers = NUMBERED[name]
+    for right in ([0, 1], np.array([0, 1]), torch.tensor([0, 1], dtype=torch.int32)):
+        assert make().step(of_shapes(shapes) | {numbers: right})["loss"].isfinite()
+    for wrong in (torch.rand(2), torch.arange(5), torch.zeros(2, 1, dtype=torch.long), [0.5, 1.5]):
+        message = rf"{numbers} is torch\..* for 2 samples: give \(B,\) long"
+        refused(ValueError, message, make().step, of_shapes(shapes) | {numbers: wrong})
+    missing = of_shapes(shapes)
+    del missing[numbers]
+    refused(ValueError, rf"the batch needs {numbers}, \(B,\) long", make().step, missing)
+
+
+def test_a_class_that_the_probe_lacks_is_refused():
+    make, shapes = SEEN["LinearProbe"]
+    message = "label holds classes from 0 to 99, but model.num_classes is 3"
+    refused(ValueError, message, make().step, of_shapes(shapes) | {"label": torch.tensor([0, 99])})
 
 
 def test_lists_are_refused_by_a_trainer_too():

@@ -18,7 +18,12 @@ from .encoders import (
     extractor_of as extractor_of,
     normalises_itself as normalises_itself,
 )
-from .extractor import FeatureExtractor as FeatureExtractor, Normalise as Normalise, RawColour as RawColour
+from .extractor import (
+    FeatureExtractor as FeatureExtractor,
+    Normalise as Normalise,
+    RawColour as RawColour,
+    TypeOfWeights as TypeOfWeights,
+)
 from .liir_encoder import LiirEncoder as LiirEncoder, LiirExtractor as LiirExtractor, PositionMap as PositionMap
 from .networks import (
     build_network as build_network,

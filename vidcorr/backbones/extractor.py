@@ -51,6 +51,20 @@ class Normalise(nn.Module):
         return normalised.to(self.mean.dtype).contiguous(memory_format=torch.channels_last)
 
 
+class TypeOfWeights(nn.Module):
+    """Give images the type of the module's weights; in the place of `Normalise` for a network that normalises RGB."""
+
+    like: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("like", torch.empty(0), persistent=False)  # changes its type with the module
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the images in the type of the buffer."""
+        return images.to(self.like.dtype)
+
+
 def refuse_options(network: str, options: Mapping[str, Any]) -> None:
     """Refuse options of `feature_extractor` that a network does not have; options set to False or None are ignored.
 

@@ -61,13 +61,13 @@ class RowMetric(Metric):
 
         Default names repeat over ranks, and `table` refuses them: name the sequences of several ranks.
         """
-        if not name:
-            self._unnamed += 1
-            name = f"sequence-{self._unnamed:04d}"
+        is_unnamed = not name
+        chosen = name or f"sequence-{self._unnamed + 1:04d}"
         try:
-            yield name
+            yield chosen
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+            raise ValueError(f"{chosen}: {error}") from error
+        self._unnamed += is_unnamed  # a refused sequence takes no number
 
     def add_row(self, name: str, numbers: ArrayLike) -> None:
         """Append the row of a sequence; an array of numbers is flattened."""

@@ -67,6 +67,13 @@ def test_sequences_without_a_name_are_numbered_also_by_forward():
 KINDS = (RegionBoundary, PCK, SemanticIoU, InstanceAP, TrackingSuccess, TapVidMetrics)
 
 
+def test_a_refused_sequence_takes_no_default_name():
+    metric, mask = RegionBoundary(), torch.ones(4, 8, 8, dtype=torch.bool)
+    refused(ValueError, "sequence-0001: ", metric.update, mask[:, :4], mask)
+    metric.update(mask, mask)
+    assert list(metric.table()) == ["sequence-0001"]
+
+
 def test_default_names_begin_again_after_reset():
     boxes = torch.tensor([[10.0, 10.0, 20.0, 30.0]] * 4)
     metric = TrackingSuccess()
