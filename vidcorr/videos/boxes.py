@@ -19,8 +19,10 @@ from .tables import (
     UNUSED_COLUMNS,
     Line,
     as_table,
+    data_lines,
     frames_in_order,
     is_number,
+    numbers_in,
     plain_column,
     read_lines,
     require_all_frames,
@@ -65,6 +67,7 @@ def read_boxes(path: Path, stems: Sequence[str] | None = None) -> NDArray[np.flo
     """
     lines = read_lines(path)
     if not _has_heading(lines):
+        _refuse_commented_heading(path)
         return read_numbers(path, BOX)
     table = read_box_table(path, lines)
     if len({row.name for row in table}) > 1:
@@ -75,6 +78,19 @@ def read_boxes(path: Path, stems: Sequence[str] | None = None) -> NDArray[np.flo
         require_all_frames(path, frames, stems)
     boxes = np.array([row.values for row in table], dtype=np.float64).reshape(-1, 4)
     return boxes + np.array([1.0, 1.0, 0.0, 0.0])
+
+
+def _refuse_commented_heading(path: Path) -> None:
+    """Refuse boxes below a comment that names columns: with a heading x and y count from 0, without one from 1."""
+    for text in read_text(path).splitlines():
+        if text.strip() and not text.lstrip().startswith("#"):
+            return
+        columns = list(map(_box_column, re.findall(r"[a-z_0-9]+", text.lower())))
+        if _box_form(columns):
+            raise DataError(
+                f"{path}: the columns are in a comment, {text.strip()[:40]!r}: take the # away if boxes count from 0, "
+                "or the line if they count from 1"
+            )
 
 
 def box_frames(path: Path) -> list[str] | None:
@@ -99,7 +115,7 @@ def _has_heading(lines: Sequence[Line]) -> bool:
     """Return True if the first line holds anything but numbers."""
     if not lines:
         return False
-    words = " ".join(lines[0].cells).split()
+    words = " ".join(cell.strip("[]()\"', ") for cell in lines[0].cells).split()
     return not all(map(is_number, words))
 
 
@@ -129,14 +145,14 @@ def read_numbers(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:
         DataError: naming the file that cannot be read, or the line without a number per column.
     """
     rows = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(data_lines(path), start=1):
         text = line.strip()
         if not text:
             continue
-        words = re.split(r"[,;\s]+", text.strip(",;"))
-        if len(words) != len(columns) or not all(map(is_number, words)):
+        numbers = numbers_in(text, len(columns))
+        if not numbers:
             raise DataError(f"{path}: line {number} is {text[:80]!r}; expected {', '.join(columns)}")
-        rows.append(list(map(float, words)))
+        rows.append(numbers)
     return np.array(rows, dtype=np.float64).reshape(-1, len(columns))
 
 
@@ -186,6 +202,11 @@ def read_box_table(path: Path, lines: Sequence[Line]) -> list[PromptRow]:
             raise DataError(f"{path}, line {line.number}: expected numbers below {','.join(form)}, got {cells!r:.80}")
         left, top, third, fourth = map(float, cells)
         if form in CORNER_FORMS:
+            if third < left or fourth < top:
+                raise DataError(
+                    f"{path}, line {line.number}: {form[2]},{form[3]} lie before {form[0]},{form[1]}: correct them, or "
+                    "name the columns x,y,width,height if they are sizes"
+                )
             third -= left
             fourth -= top
         rows.append(PromptRow([left, top, third, fourth], _cell(line, frame), _cell(line, name) or ""))
@@ -225,8 +246,9 @@ def read_prompt_rows(path: Path, columns: Sequence[str]) -> list[PromptRow]:
     if not lines:
         return []
     if len(columns) == len(BOX):
-        if all(map(is_number, lines[0].cells)):
-            return [PromptRow(lines[0].cells)]
+        if not _has_heading(lines):
+            first = next(filter(str.strip, data_lines(path)))
+            return [PromptRow(numbers_in(first, len(columns)) or lines[0].cells)]
         return read_box_table(path, lines)
     if not {"x", "y"} <= set(map(plain_column, lines[0].cells)):
         lines.insert(0, Line(0, ["name", *columns]))

@@ -348,4 +348,5 @@ def _with_frame(given: object) -> tuple[Any, str | None]:
     if not isinstance(given, str) or os.path.exists(given):
         return given, None
     value, _, frame = given.rpartition("@")
-    return (value, frame.strip()) if value else (given, None)
+    names_frame = bool(value) and os.sep not in frame
+    return (value, frame.strip()) if names_frame else (given, None)

@@ -7,11 +7,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from .files import DataError, read_text
-from .folders import natural_order
+from .folders import is_image_name, natural_order
 
 FRAME_COLUMNS = frozenset(
     {
@@ -81,12 +81,12 @@ def plain_column(text: str) -> str:
 def read_lines(path: Path) -> list[Line]:
     """Read the cells of a table without blank lines; its first line decides the separator: tab, `;`, `,` or spaces.
 
-    Below `;` or tabs, `1,5` is the number 1.5.
+    Below `;` or tabs, `1,5` is the number 1.5. Comments (`# …`) and `sep=;` above the table are skipped.
 
     Raises:
         DataError: if the file cannot be read, is in another encoding than UTF-8 and UTF-16, or is not a CSV file.
     """
-    texts = read_text(path).splitlines()
+    texts = data_lines(path)
     separator = _separator(texts)
     if separator == " ":
         return [Line(number, text.split()) for number, text in enumerate(texts, start=1) if text.strip()]
@@ -104,9 +104,46 @@ def read_lines(path: Path) -> list[Line]:
     return lines
 
 
+def data_lines(path: Path) -> list[str]:
+    """Return the lines of a text; comments and a spreadsheet's `sep=;` before the first other line are empty.
+
+    A line such as `#1,10,20` is no comment, since numbers follow its first cell.
+    """
+    texts = read_text(path).splitlines()
+    for place, text in enumerate(texts):
+        cells = re.split(r"[\t;,]", text)
+        is_comment = text.lstrip().startswith("#") and not any(map(is_number, cells[1:]))
+        is_separator = re.fullmatch(r"\s*sep=.\s*", text)
+        if is_comment or is_separator:
+            texts[place] = ""
+        elif text.strip():
+            break
+    return texts
+
+
+def numbers_in(text: str, count: int) -> list[float]:
+    """Return the numbers of a line without a heading; empty if it does not hold `count` of them.
+
+    Tabs, `;`, commas or spaces separate the numbers; a comma beside another separator is a decimal comma. Brackets,
+    quotes and a separator at the end are skipped.
+
+    Example:
+        >>> numbers_in("[1, 2.5]", 2), numbers_in("1;2,5;", 2), numbers_in("1,5;2,5", 4)
+        ([1.0, 2.5], [1.0, 2.5], [])
+    """
+    text = text.strip().strip("[]()").rstrip(",; \t")
+    for separator in (r"\t", ";", ",", r"\s+"):
+        words = [word.strip().strip("\"'") for word in re.split(separator, text)]
+        if separator != ",":
+            words = [_with_point(word.rstrip(",")) for word in words]
+        if len(words) == count and all(map(is_number, words)):
+            return list(map(float, words))
+    return []
+
+
 def _with_point(cell: str) -> str:
     """Return a cell with the decimal comma of a number as a point."""
-    return re.sub(r"^(-?[0-9]*),([0-9]+)$", r"\1.\2", cell)
+    return re.sub(r"^([+-]?[0-9]*),([0-9]+(?:[eE][+-]?[0-9]+)?)$", r"\1.\2", cell)
 
 
 def _separator(texts: Sequence[str]) -> str:
@@ -134,7 +171,9 @@ def as_table(path: Path, lines: Sequence[Line]) -> Table:
 
 
 def is_number(text: str) -> bool:
-    """Return True if a cell is a number, also `nan` and `inf`."""
+    """Return True if a cell is a number, also `nan` and `inf`, but not Python's `1_000`."""
+    if "_" in text:
+        return False
     try:
         float(text)
     except ValueError:
@@ -151,6 +190,17 @@ def frame_number(text: str) -> int | None:
     """
     match = re.fullmatch(r"([0-9]+)(?:\.0*)?", text.strip())
     return int(match[1]) if match else None
+
+
+def stem_in_cell(cell: str) -> str:
+    """Return the name of a frame without folders and without the suffix of an image.
+
+    Example:
+        >>> stem_in_cell("img/00007.JPG"), stem_in_cell(r"img\\7.png"), stem_in_cell("0.5")
+        ('00007', '7', '0.5')
+    """
+    name = PureWindowsPath(cell).name
+    return Path(name).stem if is_image_name(name) else name
 
 
 def frames_in_order(path: Path, frames: Sequence[str]) -> list[int]:
@@ -178,7 +228,7 @@ def require_all_frames(path: Path, frames: Sequence[str], stems: Sequence[str]) 
     Raises:
         DataError: naming the first frame that the table lacks.
     """
-    names = [Path(frame).stem for frame in frames]
+    names = list(map(stem_in_cell, frames))
     numbers = list(map(frame_number, names))
     are_numbers_of_names = None not in numbers and numbers == list(map(frame_number, stems))
     from_0 = list(range(len(stems)))

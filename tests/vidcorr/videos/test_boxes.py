@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.refusal import refused
 from vidcorr.videos.boxes import centred, context_side, one_based, read_boxes, read_numbers, square_crop
 from vidcorr.videos.files import DataError
+from vidcorr.videos.prompts import read_prompt
 
 
 def test_one_based_in_one_based_out() -> None:
@@ -73,3 +74,38 @@ def test_crops_of_any_size_and_place_are_whole() -> None:
         crop = square_crop(picture, tuple(draws.uniform(-30, 30, 2)), side, int(draws.integers(1, 40)))
         assert crop.min() >= picture.min()
     assert square_crop(picture, (2, 2), 1e30, 12).shape == (12, 12, 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "8;10;14;12\n10;10,5;14;12",
+        "8\t10\t14\t12\n10\t10,5\t14\t12",
+        "8 10 14 12\n10 10,5 14 12",
+        "8,10,14,12,\n10,10.5,14,12,",
+        "8,\t10,\t14,\t12\n10,\t10.5,\t14,\t12",
+        '"8","10","14","12"\n"10","10.5","14","12"',
+        "[8, 10, 14, 12]\n[10.0, 10.5, 14.0, 12.0]",
+        "# by a tracker\n\n8.0e0,1.0e1,14,12\n10,10.5,14,12",
+    ],
+)
+def test_lines_of_four_numbers_have_a_single_reading(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "boxes.txt"
+    path.write_text(text)
+    assert read_boxes(path).tolist() == [[8, 10, 14, 12], [10, 10.5, 14, 12]]
+    assert read_prompt(box=str(path)).labels.tolist() == [[8, 10, 14, 12]]
+
+
+@pytest.mark.parametrize("line", [",1,2,3,4", "1,,2,3,4", "1,5;2,5", "1,5 2,5", "1_0,2,3,4", "1,2,3,4,5,6,7,8"])
+def test_a_line_of_other_numbers_is_refused(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "boxes.txt"
+    path.write_text(f"1,2,3,4\n{line}\n")
+    refused(DataError, "boxes.txt: line 2 is", read_boxes, path)
+
+
+@pytest.mark.parametrize("comment", ["# x y w h", "#x,y,width,height", "# x1, y1, x2, y2"])
+def test_columns_in_a_comment_are_refused(comment: str, tmp_path: Path) -> None:
+    """`numpy.savetxt(header=…)` writes them; boxes count from 0 below columns, and from 1 without."""
+    path = tmp_path / "boxes.txt"
+    path.write_text(f"{comment}\n1,2,3,4\n")
+    refused(DataError, "boxes.txt: the columns are in a comment", read_boxes, path)

@@ -166,3 +166,9 @@ def test_a_prompt_that_cannot_be_placed_is_refused(stream, tmp_path):
     }
     for message, prompt in mistakes.items():
         assert refused(DataError, message, placed, prompt, stream)
+
+
+@pytest.mark.parametrize("flag", ["mask", "points", "box"])
+def test_a_missing_file_in_a_folder_with_an_at_sign_is_named_whole(flag, tmp_path):
+    path = tmp_path / "me@lab" / "first.csv"
+    refused(DataError, r"me@lab/first\.csv: ", read_prompt, **{flag: str(path)})
