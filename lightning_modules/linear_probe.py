@@ -93,7 +93,7 @@ class LinearProbe(CorrespondenceModule):
         logits = self(batch["image"])
         return {"loss": cross_entropy(logits.float(), self._labels(batch)), "logits": logits.detach()}
 
-    def check_batch(self, batch: Batch) -> None:
+    def check_batch(self, batch: object) -> None:
         """Check the images and the labels of the first batch.
 
         Raises:
@@ -101,7 +101,7 @@ class LinearProbe(CorrespondenceModule):
         """
         is_first = not self._has_checked_batch
         super().check_batch(batch)
-        if is_first:
+        if is_first and isinstance(batch, dict):
             classes: int = self.hparams["num_classes"]
             labels = self._labels(batch)
             if not bool(((labels >= 0) & (labels < classes)).all()):
