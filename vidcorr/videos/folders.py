@@ -19,10 +19,12 @@ LEFT_BY_PROGRAMS = frozenset(
     {
         "__macosx", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "@eadir", "@recycle",
         "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler", "system volume information",
-        "lost+found", "__pycache__",
+        "lost+found", "__pycache__", "@tmp", "picasa.ini", "network trash folder", "temporary items",
     }
 )  # fmt: skip
 """Files and folders that systems, file servers and archives leave behind, in small letters."""
+NUMBER_AT_END = re.compile(r"(|.*[^0-9.])(-?[0-9]+(?:[.][0-9]+)?)")
+"""Name that ends in a number: the part before it, and the number, negative only if it is the whole name."""
 
 
 def is_data(name: str) -> bool:
@@ -77,7 +79,7 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     Raises:
         DataError: naming two files of the same stem (`00000.jpg` and `00000.png`), or of the same number in other
             spellings (`1.png` and `01.png`), or names with decimal fractions of different lengths (`0.5.png` and
-            `0.25.png`), whose order has two readings.
+            `0.25.png`) or negative numbers, whose order has two readings.
     """
     if not os.path.isdir(folder):
         return ()
@@ -101,23 +103,24 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 
 def _refuse_decimals(folder: str | os.PathLike[str], files: Sequence[Path]) -> None:
-    """Refuse names that are decimal fractions, such as times in seconds, if their values have another order."""
-    stems = [file.stem for file in files]
-    are_decimals = all(re.fullmatch("[0-9]+[.][0-9]+", stem) for stem in stems)
-    if not are_decimals:
+    """Refuse names that end in decimal fractions or are negative numbers, if their values have another order."""
+    values: dict[Path, float] = {}
+    prefixes: set[str] = set()
+    for file in files:
+        match = NUMBER_AT_END.fullmatch(file.stem)
+        if match is None:
+            return
+        prefixes.add(match[1])
+        values[file] = float(match[2])
+    if len(prefixes) > 1:
         return
-    by_value = sorted(files, key=_value_of_name)
+    by_value = sorted(files, key=values.__getitem__)
     for file, expected in zip(files, by_value, strict=True):
         if file != expected:
             raise DataError(
-                f"{folder}: the order of {file.name} and {expected.name} is unclear; pad the digits after the point "
-                "with zeros to one length"
+                f"{folder}: the order of {file.name} and {expected.name} is unclear; number the frames from 0, or pad "
+                "the digits after the point with zeros to one length"
             )
-
-
-def _value_of_name(path: Path) -> float:
-    """Return the number that the stem of a file is."""
-    return float(path.stem)
 
 
 def natural_order(name: str) -> list[Any]:
@@ -127,7 +130,7 @@ def natural_order(name: str) -> list[Any]:
         >>> sorted(["10", "2", "img10", "img9"], key=natural_order)
         ['2', '10', 'img9', 'img10']
     """
-    parts: list[Any] = re.split("([0-9]+)", name)
+    parts: list[Any] = re.split(r"(\d+)", name)  # digits of any script
     for place in range(1, len(parts), 2):
         parts[place] = int(parts[place])
     return parts

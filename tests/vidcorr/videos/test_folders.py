@@ -18,7 +18,7 @@ from vidcorr.videos.palettes import davis_palette
 from vidcorr.videos.source import list_videos
 
 STRAY_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
-STRAY_FOLDERS = ("__MACOSX", "@eaDir", ".git", ".ipynb_checkpoints")
+STRAY_FOLDERS = ("__MACOSX", "@eaDir", "@tmp", ".git", ".ipynb_checkpoints")
 
 
 def test_each_reader_of_sequences_is_walked():
@@ -98,6 +98,8 @@ def test_names_without_zeros_score_alike_or_are_refused(rules, tmp_path):
         (("1.png", "01.png"), "are files of the same number"),
         (("1.png", "1.jpg"), "have the same stem"),
         (("0.5.png", "0.25.png", "0.75.png"), "order of .* is unclear"),
+        (("t0.5.png", "t0.25.png", "t0.75.png"), "order of .* is unclear"),
+        (("-2.png", "-1.png", "0.png", "1.png"), "order of .* is unclear"),
     ],
 )
 def test_an_order_with_two_readings_is_refused(names, message, tmp_path):
@@ -114,6 +116,10 @@ def test_an_order_with_two_readings_is_refused(names, message, tmp_path):
         ("frame_1_a.png", "frame_2_a.png", "frame_10_a.png"),
         ("08.png", "9.png", "010.png"),
         ("1.25.png", "1.50.png", "2.00.png"),
+        ("0.png", "0.5.png", "1.png"),
+        ("frame-1.png", "frame-2.png", "frame-10.png"),
+        ("v1.2_9.png", "v1.2_10.png"),
+        ("\u0662.png", "\u0661\u0660.png"),
     ],
 )
 def test_names_in_order(names, tmp_path):
