@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -55,7 +56,8 @@ def flat_scores(result: Result) -> dict[str, float]:
     """Return the scores of the data set, and of sequences or objects (`J/bike/1`), as a flat dictionary."""
     scores = dict(result.scores)
     if "median_error" in result.data:
-        scores["median_error"] = result.data["median_error"]
+        error = result.data["median_error"]
+        scores["median_error"] = math.nan if error is None else error
     for row in result.rows:
         for key, value in row.values.items():
             if key == "Queries" or isinstance(value, str):  # numbers of points, and names: no scores

@@ -208,7 +208,7 @@ def track_measures(
     Returns:
         `tracks`, the (N, 18) counts of `tapvid_counts`; with areas `area`, correct and counted points; with `further`
         `returns`, the lengths of absences (E,) and Jaccard indices (E, D) of the events, `survival` and
-        `median_error`. Plain lists and numbers.
+        `median_error`, NaN if a track is lost in most frames. Plain lists and numbers.
 
     Raises:
         ValueError: if the shapes or types do not fit together, or the mode is unknown.
@@ -221,7 +221,8 @@ def track_measures(
     if further and query_mode == "first":
         survival, error = track_survival(queries, tracks)
         measures["survival"] = mean_of_defined(survival)
-        measures["median_error"] = mean_of_defined(error)
+        mean_error = mean_of_defined(error)
+        measures["median_error"] = mean_error if np.isfinite(mean_error) else np.nan
     if further:
         events, values = redetection_events(queries.occluded, queries.tracks, as_array(occluded), as_array(tracks))
         measures["returns"] = [events[:, 2].tolist(), values.tolist()]
@@ -235,7 +236,8 @@ def track_scores(videos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         videos: the measures of each video, from `track_measures`, in the order in which they are summed.
 
     Returns:
-        Key → mean. `median_error` is in pixels of the raster, all others are fractions.
+        Key → mean. `median_error` is in pixels of the raster, NaN if it is so for a video with points; all others are
+        fractions.
     """
     scores: dict[str, float] = {}
     areas = _measure_of(videos, "area")
@@ -243,10 +245,11 @@ def track_scores(videos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         fractions = [correct / counted for correct, counted in areas if counted]
         scores[AREA_PCK] = mean_of_defined(fractions)
     scores |= tapvid_scores([measures["tracks"] for measures in videos])
-    for key in ("survival", "median_error"):
-        values = _measure_of(videos, key)
-        if values:
-            scores[key] = mean_of_defined(values)
+    survivals = np.array(_measure_of(videos, "survival"), np.float64)  # None, as rows hold NaN, becomes NaN
+    if len(survivals):
+        errors = np.array(_measure_of(videos, "median_error"), np.float64)[np.isfinite(survivals)]
+        scores["survival"] = mean_of_defined(survivals)
+        scores["median_error"] = float(errors.mean()) if len(errors) else float("nan")
     return scores
 
 

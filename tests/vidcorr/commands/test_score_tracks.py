@@ -129,5 +129,9 @@ def test_points_of_predict_are_truth_and_prediction(folder, colour, tmp_path):
 def test_tracks_that_are_not_finite_are_never_within_a_threshold(truth, tmp_path):
     for lost in (np.nan, np.inf):
         write_tracks(truth, tmp_path, "first", lambda q, lost=lost: (np.full_like(q.tracks, lost), ~q.occluded))
-        scores = score_tracks(truth, tmp_path).scores
+        result = score_tracks(truth, tmp_path)
+        scores = result.scores
         assert scores["average_pts_within_thresh"] == scores["average_jaccard"] == 0
+        command([str(truth), str(tmp_path), "--tracks", "first", "--json", str(tmp_path / "scores.json")])
+        assert json.loads((tmp_path / "scores.json").read_text())["median_error"] is None
+        assert result.data["median_error"] is None  # infinite, which results.json cannot hold
