@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -202,3 +202,19 @@ def _identity_of_parts(network: object, code: Sequence[object]) -> dict[str, Any
         users += type(part).__mro__
         users += filter(inspect.isroutine, own.values())
     return {"parts": parts, "weights": weights_digest(network), "code": code_of(users)}
+
+
+def with_unique_rows(networks: Iterable[NetworkSpec]) -> list[NetworkSpec]:
+    """Return the networks without repeats; different modules of one name get a number, since a row is a name."""
+    taken: dict[str, list[NetworkSpec]] = {}
+    for network in networks:
+        alike = taken.setdefault(network.row, [])
+        if network not in alike:
+            alike.append(network)
+    unique = []
+    for alike in taken.values():
+        for number, network in enumerate(alike, start=1):
+            if number > 1 and not network.is_named:
+                network = replace(network, name=f"{network.name} ({number})")
+            unique.append(network)
+    return unique

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import product
@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 
 from ..benchmarks.base import Benchmark
-from ..benchmarks.network import NetworkLike, NetworkSpec
+from ..benchmarks.network import NetworkLike, NetworkSpec, with_unique_rows
 from ..benchmarks.ranks import LostRank, Ranks
 from ..errors import ROOM
 from ..functional import PropagationProtocol
@@ -110,22 +110,6 @@ def evaluate(
     return run_jobs(jobs, output, base)
 
 
-def with_unique_rows(networks: Iterable[NetworkSpec]) -> list[NetworkSpec]:
-    """Return the networks without repeats; different modules of one name get a number, since a row is a name."""
-    taken: dict[str, list[NetworkSpec]] = {}
-    for network in networks:
-        alike = taken.setdefault(network.row, [])
-        if network not in alike:
-            alike.append(network)
-    unique = []
-    for alike in taken.values():
-        for number, network in enumerate(alike, start=1):
-            if number > 1 and not network.is_named:
-                network = replace(network, name=f"{network.name} ({number})")
-            unique.append(network)
-    return unique
-
-
 def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
     """Run jobs, print the table of their results, and write it with all earlier results of the folder.
 
@@ -144,7 +128,10 @@ def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
     """
     with process_group() as rank:
         runner = Runner(output)
-        results = runner.run(jobs)
+        try:
+            results = runner.run(jobs)
+        finally:
+            runner.take_back_an_empty_folder()
         table = table_of(results, base)
         if rank == 0:
             places = set(map(runner.place, jobs))
@@ -181,11 +168,18 @@ class Runner:
     def __init__(self, output: str | Path, pages: bool = True) -> None:
         self.output = Path(output)
         self.pages = pages
+        self._made_here = not self.output.exists()
         require_writable(self.output)
         self.failures: dict[Job, str] = {}
         self.elsewhere: list[Job] = []
         self._encoder: Any = None
         self._built: tuple[object, ...] = ()
+
+    def take_back_an_empty_folder(self) -> None:
+        """Remove the folder if it was made here and no job wrote a file."""
+        if self._made_here:
+            with suppress(OSError):  # the folder holds files, or another rank was first
+                self.output.rmdir()
 
     def place(self, job: Job) -> Path:
         """Return the folder of a job's result."""

@@ -67,7 +67,7 @@ class RowMetric(Metric):
             yield chosen
         except ValueError as error:
             raise ValueError(f"{chosen}: {error}") from error
-        self._unnamed += is_unnamed  # a refused sequence takes no number
+        self._unnamed += is_unnamed  # a refused sequence keeps the count
 
     def add_row(self, name: str, numbers: ArrayLike) -> None:
         """Append the row of a sequence; an array of numbers is flattened."""

@@ -373,7 +373,7 @@ class Result(Exact):
 
 
 def _writer_of(content: object) -> str:
-    """Return the version of vidcorr that wrote the content of a results.json; empty if it does not say so."""
+    """Return the version of vidcorr that wrote the content of a results.json; empty where the content names none."""
     found = content
     for key in ("provenance", "versions", "vidcorr"):
         found = found.get(key) if isinstance(found, dict) else None

@@ -74,6 +74,7 @@ def test_a_network_that_cannot_be_built_is_told_before_any_work(network, davis, 
     network = str(tmp_path / network) if network.endswith("pth") else network
     assert refused(ValueError, network.rpartition(":")[2], evaluate, ["raw_colour", network], [davis], tmp_path / "out")
     assert not evaluated
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

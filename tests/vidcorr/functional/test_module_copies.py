@@ -187,7 +187,7 @@ GLOBAL = plain()
 
 
 def test_networks_that_a_function_names_compute_in_eval_mode():
-    """As in a notebook, where a lambda finds the network among the global variables."""
+    """A lambda of a notebook finds its network among the global variables."""
     GLOBAL.train()
     around = nn.Identity()
     around.forward = lambda images: GLOBAL(images)

@@ -1,4 +1,4 @@
-"""What public functions take: tensors of floats, computed in float32 or finer within autocast too."""
+"""Tensors of floats that public functions take, computed in float32 or finer within autocast too."""
 
 import pytest
 import torch

@@ -92,7 +92,7 @@ class FrameMemory:
         height, width, depth = like.shape
         slots = len(self.lasting) + recent
         self.maps = like.new_zeros(height, width, slots, depth)
-        self._frames: list[int | None] = [None] * slots  # of each slot
+        self._frames: list[int | None] = [None] * slots  # frame of each slot
 
     def write(self, frame: int, item: Tensor) -> int | None:
         """Store the map (h, w, D) of a frame; return its slot, None if the frame can never become a reference."""
