@@ -18,7 +18,7 @@ from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
 from ..results.provenance import Provenance
 from ..results.result import Network, Result, Row, leave_one_out, videos_of
-from ..videos.files import DataError, errors_at, read_videos, require_folder, require_one_of
+from ..videos.files import DataError, errors_at, read_videos, require_folder, require_one_of, twin_of
 from ..videos.folders import list_folders, list_images
 from ..videos.images import image_size
 from ..videos.mask_files import read_mask
@@ -215,9 +215,10 @@ def _missing_videos(
                 "folders as TRUTH"
             )
     if missing and not allow_missing:
+        remedy = twin_of(predictions / missing[0]) or f"; with allow_missing such videos are {rules.missing_video}"
         raise DataError(
-            f"{predictions / missing[0]}: predictions lack {len(missing)} of {len(names)} videos; with allow_missing "
-            f"such videos are {rules.missing_video} (searched {predictions} for the folders of {truth})"
+            f"{predictions / missing[0]}: predictions lack {len(missing)} of {len(names)} videos{remedy} (searched "
+            f"{predictions} for the folders of {truth})"
         )
     return missing
 
@@ -383,8 +384,8 @@ def _score_folder(rules: Rules, entries: Entries, keep_ends: bool, optional: boo
     required = rules.required(video, scorer.plan)
     missing = [stem for stem in required if stem not in predictions.files]
     if missing:
-        count = f"{len(missing)} of {len(required)}"
-        raise DataError(f"{masks.predictions / missing[0]}.png: a predicted mask is missing ({count})")
+        path = masks.predictions / f"{missing[0]}.png"
+        raise DataError(f"{path}: a predicted mask is missing ({len(missing)} of {len(required)}){twin_of(path)}")
     with errors_at(masks.predictions):
         objects = scorer.score(predictions.read, predictions.errors)
     named: dict[Object, Values] = {}

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from io import StringIO
@@ -185,6 +186,19 @@ def require_folder(path: Path, remedy: str) -> Path:
     return path
 
 
+def twin_of(path: Path) -> str:
+    """Return a remark if a folder holds a missing name in another Unicode form, as macOS writes it; else nothing."""
+    if not path.parent.is_dir():
+        return ""
+    wanted = unicodedata.normalize("NFC", path.name)
+    for name in os.listdir(path.parent):
+        if name != path.name and unicodedata.normalize("NFC", name) == wanted:
+            return (
+                f"; {path.parent} holds this name in another Unicode form (NFC or NFD): rename it, as convmv --nfc does"
+            )
+    return ""
+
+
 def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> None:
     """Check that every sequence of a list has a folder.
 
@@ -194,7 +208,8 @@ def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> No
     missing = [root / name for name in names if not (root / name).is_dir()]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise DataError(f"{missing[0]}: no such folder{more}, listed in {listed_in}; unpack it or shorten the list")
+        remedy = twin_of(missing[0]) or "; unpack it or shorten the list"
+        raise DataError(f"{missing[0]}: no such folder{more}, listed in {listed_in}{remedy}")
 
 
 def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:

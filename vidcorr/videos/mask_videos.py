@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .files import DataError
+from .files import DataError, twin_of
 from .folders import list_folders, list_images
 from .images import image_size, open_image, pixels, require_size
 from .mask_files import (
@@ -72,7 +72,9 @@ def match_masks(folder: Path, frames: Sequence[Path], complete: str | None = Non
     masks: dict[int, Path] = {}
     for mask in list_images(folder):
         if mask.stem not in number:
-            raise DataError(f"{mask}: mask without its frame in {frames[0].parent}; add the frame or remove the mask")
+            frame = frames[0].with_name(mask.stem + frames[0].suffix)
+            remedy = twin_of(frame) or "; add the frame or remove the mask"
+            raise DataError(f"{mask}: mask without its frame in {frame.parent}{remedy}")
         masks[number[mask.stem]] = mask
     missing = [frame.name for t, frame in enumerate(frames) if t not in masks]
     if complete and missing:

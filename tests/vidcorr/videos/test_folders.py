@@ -9,7 +9,8 @@ import pytest
 from tests.helpers.readers import READERS
 from tests.helpers.refusal import refused
 from vidcorr.commands.score_masks import score
-from vidcorr.datasets import Vos
+from vidcorr.datasets import Davis, Vos
+from vidcorr.datasets.generated import write_davis
 from vidcorr.datasets.records import Reader
 from vidcorr.metrics.rules import RULES
 from vidcorr.videos.files import DataError, write_ids
@@ -147,3 +148,32 @@ def test_a_video_below_frames_is_refused_for_training(tmp_path):
         mask(tmp_path / "dog" / f"{t}.png", t)
         mask(tmp_path / "dog/masks" / f"{t}.png", t)
     refused(DataError, "dog: holds frames, and the video .*dog/masks lies below it", list_videos, tmp_path)
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize("place", ["folder", "mask", "predicted folder", "predicted mask"])
+def test_a_name_in_another_unicode_form_is_named_as_such(place, tmp_path):
+    """Both forms look the same, so that "no such folder" alone is a riddle."""
+    root = write_davis(tmp_path / "davis", 1, frames=3, size=(32, 32))
+    (name,) = (root / "ImageSets/2017/val.txt").read_text().split()
+    frames = root / "JPEGImages/480p"
+    truth = root / "Annotations/480p"
+    mine = shutil.copytree(truth, tmp_path / "mine")
+    frame = sorted((truth / name).iterdir())[1].name
+    if place == "folder":
+        (root / "ImageSets/2017/val.txt").write_text(f"{COMPOSED}\n")
+        for folder in (frames, truth):
+            (folder / name).rename(folder / DECOMPOSED)
+    if place == "mask":
+        (frames / name / frame).with_suffix(".jpg").rename(frames / name / f"{COMPOSED}1.jpg")
+        (truth / name / frame).rename(truth / name / f"{DECOMPOSED}1.png")
+    if place == "predicted folder":
+        (truth / name).rename(truth / COMPOSED)
+        (mine / name).rename(mine / DECOMPOSED)
+    if place == "predicted mask":
+        (truth / name / frame).rename(truth / name / f"00001{COMPOSED}.png")
+        (mine / name / frame).rename(mine / name / f"00001{DECOMPOSED}.png")
+    action = [score, truth, mine] if place.startswith("predicted") else [Davis, root]
+    refused(DataError, "another Unicode form .NFC or NFD.: rename it", *action)
