@@ -135,10 +135,14 @@ def _stdout_is_closed() -> bool:
 
 
 def printable(text: str) -> str:
-    """Escape the control characters of a text: names in a file could send commands to the terminal."""
+    """Escape the control characters of a text: names in a file could send commands to the terminal.
+
+    Bytes of a file name that are not UTF-8, which Python keeps as "\\udc80" to "\\udcff", stay as they are.
+    """
     shown = []
     for char in text:
-        if char.isprintable() or char == "\n":
+        is_byte = "\udc80" <= char <= "\udcff"
+        if char.isprintable() or char == "\n" or is_byte:
             shown.append(char)
         else:
             shown.append(ascii(char).strip("'"))
