@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 from torchmetrics.classification import MulticlassAccuracy
 
 from vidcorr.backbones import build_encoder, encoder_hparams, require_name
+from vidcorr.functional.device import PendingCopy
 
 from .base import Batch, CorrespondenceModule
 from .first_batch import numbers_in
@@ -103,11 +104,10 @@ class LinearProbe(CorrespondenceModule):
         super().check_batch(batch)
         if is_first and isinstance(batch, dict):
             classes: int = self.hparams["num_classes"]
-            labels = self._labels(batch)
-            if not bool(((labels >= 0) & (labels < classes)).all()):
-                raise ValueError(
-                    f"label holds classes from {labels.min()} to {labels.max()}, but model.num_classes is {classes}"
-                )
+            extremes = torch.stack(torch.aminmax(self._labels(batch)))
+            low, high = PendingCopy(extremes).wait().tolist()
+            if low < 0 or high >= classes:
+                raise ValueError(f"label holds classes from {low} to {high}, but model.num_classes is {classes}")
 
     def _labels(self, batch: Batch) -> Tensor:
         """Return the classes of a batch's images, `(N,)` long."""

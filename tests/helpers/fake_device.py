@@ -94,7 +94,10 @@ def forward_and_backward(function: Any, *inputs: Any) -> Any:
     with torch.no_grad():
         found = function.forward(context, *inputs)
         if any(context.needs_input_grad):
-            function.backward(context, *map(torch.ones_like, [found] if isinstance(found, Tensor) else found))
+            outputs = [found] if isinstance(found, Tensor) else list(found)
+            function.backward(context, *map(torch.ones_like, outputs))
+            for output in outputs:
+                output.requires_grad_(output.is_floating_point())
     return found
 
 
