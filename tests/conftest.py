@@ -25,23 +25,8 @@ def real_data() -> Callable[[str], Path]:
     return references.real_data
 
 
-FORKS = ("on_ranks", "ddp_fork")
-"""Words of a test file whose tests fork this process into ranks."""
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run files whose tests fork this process first, and sort sweeps into tiers.
-
-    A test with a device starts threads of autograd for it, after which torch refuses the backward pass of a fork.
-    """
-    files = {item.path for item in items}
-    forking = {path for path in files if path.suffix == ".py" and any(word in path.read_text() for word in FORKS)}
-    items.sort(key=lambda item: item.path not in forking)  # in each part the order stays
-    _sort_sweeps(items)
-
-
-def _sort_sweeps(items: list[pytest.Item]) -> None:
     """Leave every N-th case of a sweep marked `sampled(N)` where it is; the other cases are slow tests.
 
     `sampled(N, "exhaustive")` makes them exhaustive tests.
