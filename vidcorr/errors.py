@@ -134,19 +134,26 @@ def _stdout_is_closed() -> bool:
     return False
 
 
-def printable(text: str) -> str:
-    """Escape the control characters of a text: names in a file could send commands to the terminal.
+LINE_BREAK_AND_BYTES = "\n" + "".join(map(chr, range(0xDC80, 0xDD00)))
+"""Letters that a message may hold: line breaks, and bytes of a file name that are not UTF-8 (surrogates in Python)."""
 
-    Bytes of a file name that are not UTF-8, which Python keeps as "\\udc80" to "\\udcff", stay as they are.
+
+def printable(text: str, kept: str = LINE_BREAK_AND_BYTES) -> str:
+    """Replace the letters of a text that cannot be printed by their codes (`\\x1b`).
+
+    A name in a file could otherwise move a terminal's cursor, or turn the words after it around.
+
+    Args:
+        text: any text.
+        kept: unprintable letters that stay as they are.
     """
-    shown = []
-    for char in text:
-        is_byte = "\udc80" <= char <= "\udcff"
-        if char.isprintable() or char == "\n" or is_byte:
-            shown.append(char)
-        else:
-            shown.append(ascii(char).strip("'"))
-    return "".join(shown)
+    if text.isprintable():
+        return text
+    shown = ""
+    for letter in text:
+        is_shown = letter.isprintable() or letter in kept
+        shown += letter if is_shown else letter.encode("unicode_escape").decode()
+    return shown
 
 
 class Refusal(NamedTuple):

@@ -6,6 +6,8 @@ from html import escape
 from math import isnan
 from typing import Any
 
+from ..errors import printable
+
 BOLD = re.compile(r"\*\*([\d.]+)\*\*")
 BOLD_HTML = r"<b>\1</b>"
 LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
@@ -60,17 +62,8 @@ def bracketed(ends: tuple[float, float] | None) -> str:
 
 
 def visible(text: str) -> str:
-    """Return text with control letters, marks of direction and bytes that are no text as their codes (`\\x1b`).
-
-    A name in a stranger's result could otherwise move a terminal's cursor, or turn the words after it around.
-    """
-    if text.isprintable():
-        return text
-    shown = ""
-    for letter in text:
-        is_shown = letter.isprintable() or letter in JOINERS
-        shown += letter if is_shown else letter.encode("unicode_escape").decode()
-    return shown
+    """Return text of a table or page with control letters, marks of direction and bytes that are no text as codes."""
+    return printable(text, kept=JOINERS)
 
 
 def visible_texts(value: Any) -> Any:
