@@ -20,7 +20,7 @@ from ..metrics.point_measures import returns_scores, track_measures, track_score
 from ..metrics.point_tracking import QueryMode
 from ..results.result import Result, Row, leave_one_out
 from ..videos.boxes import box_frames, read_boxes
-from ..videos.files import DataError, errors_at, require_folder
+from ..videos.files import DataError, errors_at, require_folder, twin_of
 from ..videos.folders import list_folders
 from ..videos.images import image_size
 from .score_masks import result_of
@@ -176,7 +176,9 @@ def _box_file(folder: Path, name: str) -> Path:
         if file.is_file():
             files.append(file)
     if not files:
-        raise DataError(f"{folder / name}.txt: no such file; every sequence needs a file of boxes")
+        twins = [twin_of(folder / f"{name}{ending}") for ending in ("", ".txt", ".csv")]
+        remedy = next(filter(None, twins), "; every sequence needs a file of boxes")
+        raise DataError(f"{folder / name}.txt: no such file{remedy}")
     if len(files) > 1:
         raise DataError(f"{files[0]} and {files[1].name}: both hold boxes of {name}; remove one")
     return files[0]

@@ -182,20 +182,20 @@ def require_folder(path: Path, remedy: str) -> Path:
         DataError: with the remedy, if it is not a folder.
     """
     if not path.is_dir():
-        raise DataError(f"{path}: no such folder; {remedy}")
+        raise DataError(f"{path}: no such folder{twin_of(path) or '; ' + remedy}")
     return path
 
 
 def twin_of(path: Path) -> str:
     """Return a remark if a folder holds a missing name in another Unicode form, as macOS writes it; else nothing."""
-    if not path.parent.is_dir():
+    try:
+        names = os.listdir(path.parent)
+    except OSError:  # the folder is missing too, or cannot be listed
         return ""
     wanted = unicodedata.normalize("NFC", path.name)
-    for name in os.listdir(path.parent):
+    for name in names:
         if name != path.name and unicodedata.normalize("NFC", name) == wanted:
-            return (
-                f"; {path.parent} holds this name in another Unicode form (NFC or NFD): rename it, as convmv --nfc does"
-            )
+            return "; its folder holds this name in another Unicode form (NFC or NFD): rename it, as convmv --nfc does"
     return ""
 
 

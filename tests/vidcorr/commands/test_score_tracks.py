@@ -102,6 +102,15 @@ def test_a_box_that_is_no_number_is_a_failure_and_a_missing_file_a_mistake(tmp_p
         assert score_boxes(root, tmp_path).scores["success"] == pytest.approx(20 / 21 * 7 / 8)
 
 
+def test_boxes_under_a_name_in_another_unicode_form_are_named_as_such(tmp_path):
+    """The form of macOS looks the same, so that "no such file" alone is a riddle."""
+    root = write_otb(tmp_path / "otb", 1, frames=4, size=(32, 32))
+    (sequence,) = Otb(root, version=None)
+    (root / sequence.name).rename(root / "caf\u00e9")
+    np.savetxt(tmp_path / "cafe\u0301.txt", sequence.boxes, delimiter=",")
+    refused(DataError, "no such file; .* another Unicode form", score_boxes, root, tmp_path)
+
+
 def test_boxes_of_predict_are_truth_and_prediction(folder, colour, tmp_path):
     predict_video(colour, folder / "frames", BoxPrompt.of([20, 30, 24, 18]), tmp_path / "walk", overlay=False)
     assert score_boxes(tmp_path, tmp_path).scores["success"] == pytest.approx(20 / 21)  # no overlap is above 1

@@ -153,7 +153,7 @@ def test_a_video_below_frames_is_refused_for_training(tmp_path):
 COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 
 
-@pytest.mark.parametrize("place", ["folder", "mask", "predicted folder", "predicted mask"])
+@pytest.mark.parametrize("place", ["root", "folder", "mask", "predicted folder", "predicted mask"])
 def test_a_name_in_another_unicode_form_is_named_as_such(place, tmp_path):
     """Both forms look the same, so that "no such folder" alone is a riddle."""
     root = write_davis(tmp_path / "davis", 1, frames=3, size=(32, 32))
@@ -162,6 +162,8 @@ def test_a_name_in_another_unicode_form_is_named_as_such(place, tmp_path):
     truth = root / "Annotations/480p"
     mine = shutil.copytree(truth, tmp_path / "mine")
     frame = sorted((truth / name).iterdir())[1].name
+    if place == "root":
+        root = root.rename(tmp_path / DECOMPOSED).with_name(COMPOSED)
     if place == "folder":
         (root / "ImageSets/2017/val.txt").write_text(f"{COMPOSED}\n")
         for folder in (frames, truth):
