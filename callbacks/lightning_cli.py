@@ -257,14 +257,15 @@ class VidcorrCLI(LightningCLI):
         if self.command == "validate" and not measures and not benchmarks_among(callbacks):
             raise ValueError("nothing to measure: add --on davis=FOLDER, or another benchmark")
         defaults: dict[type[pl.Callback], type[pl.Callback]] = {}  # kind → the callback that is added
-        is_bare = bool(trainer.barebones)
-        if fits and trainer.logger is not False and not is_bare:
+        is_equipped = not trainer.barebones  # with barebones, Lightning takes neither logger nor checkpoints nor a bar
+        trains = fits and is_equipped
+        if trains and trainer.logger is not False:
             defaults[LearningRateMonitor] = LearningRateMonitor
-        if fits and trainer.enable_checkpointing is not False and not is_bare:
+        if trains and trainer.enable_checkpointing is not False:
             defaults[LastCheckpoint] = LastCheckpoint
-        if fits and not is_bare:
+        if trains:
             defaults[Throughput] = Throughput
-        if trainer.enable_progress_bar is not False and has_batches and not is_bare:
+        if is_equipped and trainer.enable_progress_bar is not False and has_batches:
             defaults[ProgressBar] = RunProgress
         for kind, added in defaults.items():
             if not any(isinstance(callback, kind) for callback in callbacks):
@@ -272,7 +273,7 @@ class VidcorrCLI(LightningCLI):
         if "spawn" in str(trainer.strategy):
             raise ValueError(f"trainer.strategy {trainer.strategy}: copies of callbacks fail; use ddp or ddp_fork")
         path = self.config[self.command].ckpt_path
-        if fits and path and trainer.logger in (None, True) and not is_bare:
+        if trains and path and trainer.logger in (None, True):
             kwargs["logger"] = continued_logger(trainer.default_root_dir, path)
         if not has_batches:  # benchmarks show their progress themselves
             kwargs["enable_progress_bar"] = False

@@ -54,7 +54,7 @@ def check_images(batch: object, images: Mapping[str, str]) -> None:
             )
 
 
-def numbers_in(batch: Mapping[str, Any], name: str, samples: int, reason: str) -> Tensor:
+def sample_numbers(batch: Mapping[str, Any], name: str, samples: int, reason: str) -> Tensor:
     """Return the number of each sample in a batch, for example of its video.
 
     Args:

@@ -15,7 +15,7 @@ from vidcorr.backbones import build_encoder, encoder_hparams, require_name
 from vidcorr.functional.device import PendingCopy
 
 from .base import Batch, CorrespondenceModule
-from .first_batch import numbers_in
+from .first_batch import sample_numbers
 from .schedules import scheduled
 
 LARC_TRUST = 0.001
@@ -111,7 +111,7 @@ class LinearProbe(CorrespondenceModule):
 
     def _labels(self, batch: Batch) -> Tensor:
         """Return the classes of a batch's images, `(N,)` long."""
-        return numbers_in(batch, "label", self.samples_in(batch), "the class of each image").to(self.device)
+        return sample_numbers(batch, "label", self.samples_in(batch), "the class of each image").to(self.device)
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
         """Log `val/loss`, `val/top1` and `val/top5`, over the images of all ranks."""

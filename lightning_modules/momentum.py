@@ -12,7 +12,7 @@ from vidcorr.functional.generators import keyed_generator
 
 from .base import Batch, CorrespondenceModule
 from .distributed import gather
-from .first_batch import numbers_in
+from .first_batch import sample_numbers
 
 
 @torch.no_grad()
@@ -104,7 +104,7 @@ def videos_of(batch: Batch) -> Tensor:
     """
     clip: Tensor = batch["clip"]
     reason = "since keys of a sample's own video are no negatives"
-    return numbers_in(batch, "video_index", len(clip), reason).to(clip.device)
+    return sample_numbers(batch, "video_index", len(clip), reason).to(clip.device)
 
 
 class MomentumMethod(CorrespondenceModule):

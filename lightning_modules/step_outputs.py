@@ -24,7 +24,7 @@ def named_outputs(returned: Any, method: str) -> dict[str, Any]:
     if "loss" not in outputs:
         got = f"a dict with {', '.join(map(str, outputs)) or 'nothing'}"
     elif not isinstance(loss, Tensor):
-        got = f"{type(loss).__name__}"
+        got = type(loss).__name__
     elif loss.numel() != 1:
         got = f"a tensor of shape {tuple(loss.shape)}"
     else:
