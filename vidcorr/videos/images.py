@@ -201,17 +201,19 @@ def reformatter() -> Callable[..., av.VideoFrame]:
 def read_ahead(items: Iterable[ItemT], ahead: int = 4) -> Generator[ItemT]:
     """Iterate over items that a thread prefetches, up to `ahead` of them.
 
-    An error in the thread is raised in place of its item. Closing waits until the thread has left `items`.
+    An error in the thread is raised in place of its item. Closing never waits for the thread: the garbage collector
+    may close the generator inside a thread that is just starting, and a wait there would stop the process for good. A
+    file that the items come from is therefore opened and closed by `items` itself, a generator.
     """
     source = iter(items)
     end = object()
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
         pending = deque(pool.submit(next, source, end) for _ in range(ahead))
-        try:
+        item = pending.popleft().result()
+        while item is not end:
+            pending.append(pool.submit(next, source, end))
+            yield cast("ItemT", item)
             item = pending.popleft().result()
-            while item is not end:
-                pending.append(pool.submit(next, source, end))
-                yield cast("ItemT", item)
-                item = pending.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

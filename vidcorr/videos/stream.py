@@ -6,7 +6,6 @@ import copy
 import sys
 import warnings
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from os import PathLike
@@ -144,14 +143,15 @@ class FrameStream:
         Raises:
             DecodingError: if a frame cannot be decoded, or its size differs from the first frame's.
         """
+        for image in read_ahead(self._images(t)):
+            yield self._checked(image, t)
+            t += 1
+
+    def _images(self, t: int) -> Generator[np.ndarray]:
+        """Iterate over the images `(H, W, 3)` of the frames from t on; the thread that reads ahead holds the file."""
         rest = self.part[t:]
-        with (
-            open_video(self.path, table=rest.start > 0) as video,  # stays open until the thread has left it
-            closing(read_ahead(islice(video.frames(rest.start, rest.step), len(rest)))) as images,
-        ):
-            for image in images:
-                yield self._checked(image, t)
-                t += 1
+        with open_video(self.path, table=rest.start > 0) as video:
+            yield from islice(video.frames(rest.start, rest.step), len(rest))
             if self.end is None and video.truncation:
                 warnings.warn(f"{self.path}: {video.truncation}", stacklevel=2)
 
