@@ -2,9 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# A worker per core, one thread each; a file's tests share their fixtures in one worker. In the order of their names:
-# after tests/test_fake_device.py a process can no longer fork ranks that train.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+# A worker per core, one thread each; a file's tests share their fixtures in one worker.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 # A process that may not keep what it compiles takes 10 s longer to import torch and Lightning.
 unexport PYTHONDONTWRITEBYTECODE
@@ -27,7 +26,7 @@ demo: setup  ## train some minutes on generated videos, score before and after
 	$(BIN)/python cli.py fit --config configs/demo.yaml
 
 test: setup  ## the fast tests
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" --timeout 120
 
 test-slow: setup  ## the tests that train or benchmark
 	$(PYTEST) -m "slow and not exhaustive"

@@ -20,6 +20,7 @@ from callbacks.benchmark import first_ranks_buffers
 from cli import main
 from lightning_modules import VFSSimSiam
 from tests.helpers.benchmark_data import data_for
+from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted
 from tests.helpers.training import EMPTY, TINY, Clips, loader, quiet_trainer, trainer_in
@@ -41,14 +42,17 @@ class Noted(Counted):
         return found
 
 
+def _fit_with_benchmark(rank, folder):
+    callback = BenchmarkCallback(Noted([], Path(folder)))
+    options = {"strategy": "ddp", "devices": 2, "default_root_dir": folder, "limit_val_batches": 0}
+    trainer = quiet_trainer(callbacks=[callback], max_steps=2, **options)
+    trainer.fit(VFSSimSiam(**TINY), DataLoader(Clips(8, 2, 32), batch_size=2))
+
+
 @pytest.mark.slow
 def test_all_ranks_score_the_first_ranks_buffers_after_the_last_step(tmp_path):
     """DDP copies buffers before a forward pass; after the last step there is none."""
-    torch.set_num_threads(1)
-    callback = BenchmarkCallback(Noted([], tmp_path))
-    options = {"strategy": "ddp_fork", "devices": 2, "default_root_dir": tmp_path, "limit_val_batches": 0}
-    trainer = quiet_trainer(callbacks=[callback], max_steps=2, **options)
-    trainer.fit(VFSSimSiam(**TINY), DataLoader(Clips(8, 2, 32), batch_size=2))
+    on_ranks(2, tmp_path, _fit_with_benchmark, str(tmp_path))
     scores = [(tmp_path / f"rank{rank}").read_text() for rank in range(2)]
     assert scores[0] == scores[1]
 

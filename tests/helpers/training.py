@@ -5,7 +5,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -78,9 +77,6 @@ class InMemory(SampledDataModule):
 
 def quiet_trainer(**options: Any) -> pl.Trainer:
     silent = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-    if options.get("strategy") == "ddp_fork":  # a forked process has none of its parent's threads
-        one_thread = LambdaCallback(setup=lambda *_, **__: torch.set_num_threads(1))
-        options["callbacks"] = [*options.get("callbacks", []), one_thread]
     return pl.Trainer(**({"enable_checkpointing": False, "devices": 1} | silent | options))
 
 

@@ -1,5 +1,7 @@
 """Liir: the step against the equations, each part alone, both phases in one run, resume, two ranks."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -269,38 +271,45 @@ def test_both_phases_in_one_run():
     assert sorted(module.bank.video_ids.tolist()) == list(range(2, 8))
 
 
+def _train_and_save(rank, folder, order=None):
+    """Three steps, in an order of the samples on one rank; without an order, as one of two ranks."""
+    told = {}
+
+    def before_batch(trainer, module, batch, number):
+        told["videos"] = batch["video_index"].tolist()
+        for part in module.modules():  # ranks must not differ from one process with all samples
+            if isinstance(part, nn.BatchNorm2d):
+                part.eval()
+
+    def before_step(trainer, module, optimizer):
+        told["gradients"] = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
+
+    def after_batch(trainer, module, outputs, *args):
+        told.update(loss=outputs["loss"], mass=outputs["negative_mass"], bank=module.bank.state_dict())
+        torch.save(told, Path(folder, f"{trainer.world_size}-{trainer.global_rank}-{trainer.global_step}.pt"))
+
+    hooks = {"on_train_batch_start": before_batch, "on_train_batch_end": after_batch}
+    record = LambdaCallback(**hooks, on_before_optimizer_step=before_step)
+    options = {"max_steps": 3, "callbacks": [record]}
+    data = Clips(12, 2, 16)
+    if order is None:
+        loader = DataLoader(data, batch_size=2)
+        trainer = quiet_trainer(devices=2, strategy="ddp", **options)
+    else:
+        loader = DataLoader(data, batch_size=4, sampler=order)
+        trainer = quiet_trainer(**options)
+    torch.manual_seed(0)
+    trainer.fit(tiny_liir(schedule={"lr": 1e-5, "warmup_lr": 1e-5}), loader)
+
+
 @pytest.mark.slow
 def test_two_ranks_are_one_rank_with_all_samples(tmp_path):
-    data = Clips(12, 2, 16)
-
-    def train(loader, **options):
-        told = {}
-
-        def before_batch(trainer, module, batch, number):
-            told["videos"] = batch["video_index"].tolist()
-            for part in module.modules():  # ranks must not differ from one process with all samples
-                if isinstance(part, nn.BatchNorm2d):
-                    part.eval()
-
-        def before_step(trainer, module, optimizer):
-            told["gradients"] = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
-
-        def after_batch(trainer, module, outputs, *args):
-            told.update(loss=outputs["loss"], mass=outputs["negative_mass"], bank=module.bank.state_dict())
-            torch.save(told, tmp_path / f"{trainer.world_size}-{trainer.global_rank}-{trainer.global_step}.pt")
-
-        hooks = {"on_train_batch_start": before_batch, "on_train_batch_end": after_batch}
-        record = LambdaCallback(**hooks, on_before_optimizer_step=before_step)
-        quiet_trainer(max_steps=3, callbacks=[record], **options).fit(
-            tiny_liir(schedule={"lr": 1e-5, "warmup_lr": 1e-5}), loader
-        )
-
     def saved(name, step):
         return torch.load(tmp_path / f"{name}-{step}.pt", weights_only=True)
 
-    train(DataLoader(data, batch_size=2), devices=2, strategy="ddp_fork")
+    on_ranks(2, tmp_path, _train_and_save, str(tmp_path))
     order = [video for step in (1, 2, 3) for rank in (0, 1) for video in saved(f"2-{rank}", step)["videos"]]
-    train(DataLoader(data, batch_size=4, sampler=order))
+    _train_and_save(0, str(tmp_path), order)
     for step in (1, 2, 3):
         one, rank0, rank1 = (saved(name, step) for name in ("1-0", "2-0", "2-1"))
         torch.testing.assert_close(rank0["bank"], rank1["bank"], rtol=0, atol=0)

@@ -3,12 +3,12 @@
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import LambdaCallback
 from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import LinearProbe
 from lightning_modules.linear_probe import _scale_gradient
+from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 
@@ -66,21 +66,19 @@ def test_another_number_of_classes_is_refused():
     assert refused(ValueError, "num_classes is 3, the data have 2", quiet_trainer(max_steps=1).fit, probe, data)
 
 
+def _loss_of_share(rank, *edges):
+    torch.manual_seed(0)
+    items = list(images(6).dataset)[edges[rank] : edges[rank + 1]]
+    probe = LinearProbe("raw_colour", 3, stage=None, stride=8)
+    torch.nn.init.normal_(probe.classifier.weight, std=3)  # losses that differ between images
+    ranks = len(edges) - 1
+    strategy = "ddp" if ranks > 1 else "auto"
+    trainer = quiet_trainer(devices=ranks, strategy=strategy, use_distributed_sampler=False)
+    trainer.validate(probe, DataLoader(items, batch_size=2), verbose=False)
+    return trainer.callback_metrics["val/loss"].item()
+
+
 def test_the_loss_of_ranks_with_unequal_numbers_is_that_of_all_images(tmp_path):
     """A mean of means would be off, and so would be Lightning's own, which divides by a rounded number of samples."""
-    items = list(images(6).dataset)  # in batches of 2: on two ranks the first has 5 of them, the second 1
-
-    def write(trainer, module):
-        loss = trainer.callback_metrics["val/loss"].item()
-        (tmp_path / f"{trainer.world_size}-{trainer.global_rank}.txt").write_text(repr(loss))
-
-    for devices, strategy, parts in ((1, "auto", [items]), (2, "ddp_fork", [items[:5], items[5:]])):
-        torch.manual_seed(0)
-        probe = LinearProbe("raw_colour", 3, stage=None, stride=8)
-        torch.nn.init.normal_(probe.classifier.weight, std=3)  # losses that differ between images
-        probe.val_dataloader = lambda probe=probe, parts=parts: DataLoader(parts[probe.global_rank], batch_size=2)
-        record = LambdaCallback(on_validation_end=write)
-        trainer = quiet_trainer(devices=devices, strategy=strategy, callbacks=[record], use_distributed_sampler=False)
-        trainer.validate(probe, verbose=False)
-    found = {path.stem: float(path.read_text()) for path in tmp_path.glob("*.txt")}
-    assert found == pytest.approx(dict.fromkeys(("1-0", "2-0", "2-1"), found["1-0"]), rel=1e-5)
+    losses = on_ranks(2, tmp_path, _loss_of_share, 0, 5, 6)
+    assert losses == pytest.approx([_loss_of_share(0, 0, 6)] * 2, rel=1e-5)

@@ -1,6 +1,7 @@
 """VFS with negatives: a step against a plain one, queue and average in training, two ranks."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from tests.helpers.plain_info_nce import plain_info_nce
+from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer, tiny_moco
 
@@ -71,18 +73,21 @@ def test_groups_that_do_not_fit_are_refused_and_one_group_is_warned_of():
         quiet_trainer(max_steps=1).fit(tiny_moco(groups=1), data)
 
 
-def test_two_ranks_hold_the_same_queue_after_every_step(tmp_path):
+def _fit_and_save(rank, folder):
     def save(trainer, module, *args):
         parts = {"queue": module.queue, "average": module.target_encoder, "learned": module.encoder}
         state = {name: part.state_dict() for name, part in parts.items()}
         state["gradients"] = [p.grad is not None for p in module.target_encoder.parameters()]
-        torch.save(state, tmp_path / f"{trainer.global_rank}-{trainer.global_step}.pt")
+        torch.save(state, Path(folder, f"{trainer.global_rank}-{trainer.global_step}.pt"))
 
-    module = tiny_moco(32)
-    trainer = quiet_trainer(
-        devices=2, strategy="ddp_fork", max_steps=3, callbacks=[LambdaCallback(on_train_batch_end=save)]
-    )
-    trainer.fit(module, loader(videos=24, batch_size=4))
+    torch.manual_seed(0)
+    record = LambdaCallback(on_train_batch_end=save)
+    trainer = quiet_trainer(devices=2, strategy="ddp", max_steps=3, callbacks=[record])
+    trainer.fit(tiny_moco(32), loader(videos=24, batch_size=4))
+
+
+def test_two_ranks_hold_the_same_queue_after_every_step(tmp_path):
+    on_ranks(2, tmp_path, _fit_and_save, str(tmp_path))
     for step in (1, 2, 3):
         one, other = (torch.load(tmp_path / f"{rank}-{step}.pt", weights_only=True) for rank in (0, 1))
         assert not any(one["gradients"] + other["gradients"])

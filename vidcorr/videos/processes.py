@@ -8,8 +8,9 @@ import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from itertools import islice
-from multiprocessing import Pipe, Process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, ForkServerProcess as Process
 from typing import Any, TypeVar
 
 from ..signals import ProgressReport
@@ -25,6 +26,17 @@ class CrashedError(DataError):
 
 STOPS = {signal.SIGINT, signal.SIGTERM}
 """Signals that end a run."""
+
+
+def server_context() -> ForkServerContext:
+    """Return the context in which this project starts processes: children of a server that runs no threads.
+
+    A fork of this process would copy locks that threads of torch, OpenMP or PyAV hold, and could stand still for good.
+    The server imports torch once. As always with a start by server, a script needs `if __name__ == "__main__":`.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "torch", "cv2", "av"])
+    return context
 
 
 def usable_cores() -> int:
@@ -90,8 +102,9 @@ def in_processes(
 
 
 def _start(function: Callable[[Any], Any], timeout: float) -> tuple[Connection, Process]:
-    pipe, end = Pipe()
-    process = Process(target=_serve, args=(function, timeout, end, pipe), daemon=True)
+    context = server_context()
+    pipe, end = context.Pipe()
+    process = context.Process(target=_serve, args=(function, timeout, end, pipe), daemon=True)
     process.start()
     end.close()  # held by the process alone: its death closes the pipe
     return pipe, process
@@ -120,7 +133,7 @@ def _serve(function: Callable[[Any], Any], timeout: float, pipe: Connection, oth
     other_end.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     for kind in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(kind, signal.SIG_DFL)  # not the parent's handler, which a fork inherits
+        signal.signal(kind, signal.SIG_DFL)
     cv2.setNumThreads(0)
     with suppress(EOFError):  # the parent has gone
         while True:

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -203,13 +204,17 @@ class Seen(BoringModel):
         (self.folder / f"seen{self.global_rank}.json").write_text(json.dumps(self.keys))
 
 
-@pytest.mark.slow
-def test_ranks_of_a_trainer_share_a_bare_loader_that_was_made_before_it(tmp_path):
+def _fit_bare_loader(rank, folder):
     module = SampledDataModule("source", 4, 0, 0)
     module.training = Echo(16)
     loader = module.train_dataloader()
-    trainer = quiet_trainer(max_epochs=2, devices=2, strategy="ddp_fork", limit_val_batches=0)
-    trainer.fit(Seen(tmp_path), loader)
+    trainer = quiet_trainer(max_epochs=2, devices=2, strategy="ddp", limit_val_batches=0)
+    trainer.fit(Seen(Path(folder)), loader)
+
+
+@pytest.mark.slow
+def test_ranks_of_a_trainer_share_a_bare_loader_that_was_made_before_it(tmp_path):
+    on_ranks(2, tmp_path, _fit_bare_loader, str(tmp_path))
     one, two = (json.loads((tmp_path / f"seen{rank}.json").read_text()) for rank in range(2))
     for epoch in range(2):
         drawn = [tuple(key) for part in (one, two) for keys in part[2 * epoch : 2 * epoch + 2] for key in keys]
@@ -319,7 +324,7 @@ def _load_under_fire():
 
 
 def test_a_signal_to_the_group_while_workers_start_reaches_this_process_only():
-    process = multiprocessing.get_context("fork").Process(target=_load_under_fire)
+    process = multiprocessing.get_context("forkserver").Process(target=_load_under_fire)
     process.start()
     process.join(60)
     assert process.exitcode == 0
