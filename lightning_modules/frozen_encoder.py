@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from vidcorr.backbones import UpsampledExtractor, build_encoder, build_upsampler, encoder_hparams, require_name
+from vidcorr.backbones import build_encoder, encoder_hparams, require_name
 from vidcorr.backbones.encoders import NamedEncoder, StageNames, recipe_of_encoder
 
 from .base import ExtractorModule
@@ -17,16 +17,14 @@ class FrozenEncoder(ExtractorModule):
         spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or `raw_colour`,
             the baseline without training.
         stage: stage of the features, unless a benchmark names another.
-        stride: pixels per feature cell before the upsampling, unless a benchmark names another.
+        stride: pixels per feature cell, unless a benchmark names another.
         pretrained: load the library's weights, for names of timm and torchvision.
         encoder: class and arguments of an encoder from a checkpoint; written into checkpoints of this module.
         mean: mean of RGB in [0, 1] in the network's training, in place of the library's value.
         std: standard deviation of RGB in [0, 1] in the network's training, in place of the library's value.
-        upsample: `bilinear:2`, `nearest:2` or `package.module:callable` of an upsampler of the features, see
-            `build_upsampler`.
 
     Raises:
-        ValueError: for an unknown spec or upsampler, or a mean for an encoder that normalises RGB itself.
+        ValueError: for an unknown spec, or a mean for an encoder that normalises RGB itself.
     """
 
     def __init__(
@@ -38,7 +36,6 @@ class FrozenEncoder(ExtractorModule):
         encoder: dict | None = None,
         mean: tuple[float, float, float] | None = None,
         std: tuple[float, float, float] | None = None,
-        upsample: str | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -49,16 +46,14 @@ class FrozenEncoder(ExtractorModule):
                 raise ValueError(f"{spec}: it normalises RGB itself; mean and std are for networks by name")
             self.encoder.mean = tuple(mean or self.encoder.mean)
             self.encoder.std = tuple(std or self.encoder.std)
-        self.upsampling = upsample
-        self.upsampler = build_upsampler(upsample) if upsample else None
         self.hparams.update(encoder_hparams(self.encoder, "spec"))
 
     def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the encoder for benchmarks; None is this module's stage or stride."""
         stage = stage or self.hparams["stage"]
         stride = stride or self.hparams["stride"]
-        view = self.encoder.feature_extractor(stage, stride, **options)
-        return view if self.upsampler is None else UpsampledExtractor(view, self.upsampler)
+        view: nn.Module = self.encoder.feature_extractor(stage, stride, **options)
+        return view
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
         """Return the encoder in terms of the library; None for one that checkpoints need a class for."""
@@ -67,9 +62,6 @@ class FrozenEncoder(ExtractorModule):
             return None
         weights = {"": "encoder."}
         given = {name: self.hparams[name] for name in ("stage", "stride") if self.hparams[name] is not None}
-        if self.upsampling:
-            given["upsample"] = self.upsampling
-            weights["upsampler."] = "upsampler."
         if given and not isinstance(self.encoder, NamedEncoder):
             return None
         return {"class_path": recipe["class_path"], "init_args": recipe["init_args"] | given, "weights": weights}

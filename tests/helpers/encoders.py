@@ -77,39 +77,6 @@ class TinyResNet(nn.Module):
         return torch.flatten(nn.functional.adaptive_avg_pool2d(x, 1), 1)
 
 
-class Doubling(nn.Module):
-    """An upsampler of features, as a user would write it: twice the cells, and the frame's mean colour beside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(()))
-
-    def forward(self, frame: Tensor, features: Tensor) -> Tensor:
-        fine = nn.functional.interpolate(features * self.scale, scale_factor=2.0)
-        return torch.cat([fine, nn.functional.adaptive_avg_pool2d(frame, fine.shape[2:])], dim=1)
-
-
-def not_a_multiple(frame: Tensor, features: Tensor) -> Tensor:
-    return nn.functional.interpolate(features, size=(19, 23))
-
-
-def of_fixed_size(frame: Tensor, features: Tensor) -> Tensor:
-    return nn.functional.interpolate(features, size=(64, 80))
-
-
-def guided(frame: Tensor, features: Tensor) -> Tensor:
-    """Joint bilateral upsampling, four times: each cell takes the features of its 3 x 3 neighbours of like colour."""
-    factor = 4
-    size = features.shape[2] * factor, features.shape[3] * factor
-    fine = nn.functional.adaptive_avg_pool2d(frame, size)
-    coarse = torch.cat([features, nn.functional.adaptive_avg_pool2d(frame, features.shape[2:])], dim=1)
-    patches = nn.functional.unfold(coarse, 3, padding=1).unflatten(1, (-1, 9)).unflatten(3, features.shape[2:])
-    patches = patches[0].repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-    difference = (patches[-3:] - fine[0][:, None]).square().sum(0)
-    weights = (-10 * difference).softmax(0)
-    return (patches[:-3] * weights).sum(1)[None]
-
-
 def clip_network(numbers: Mapping[str, Tensor], mixed: bool = True) -> Callable[[Tensor], Tensor]:
     """Return a clip network of section 4 of the README beside the golden numbers of encoders of video."""
 

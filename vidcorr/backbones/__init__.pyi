@@ -32,5 +32,4 @@ from .networks import (
     pooled_width as pooled_width,
 )
 from .own_encoder import vidcorr_r18 as vidcorr_r18
-from .upsampling import UpsampledExtractor as UpsampledExtractor, build_upsampler as build_upsampler
 from .video import CLIP_FAMILIES as CLIP_FAMILIES, Clips as Clips, Recurrent as Recurrent, VideoEncoder as VideoEncoder

@@ -27,7 +27,6 @@ from .extractor import FeatureExtractor
 from .liir_encoder import LiirEncoder
 from .networks import named_network
 from .trust import import_path
-from .upsampling import UpsampledEncoder, build_upsampler
 from .video import VideoEncoder, VideoNetwork
 
 
@@ -35,7 +34,6 @@ def build_encoder(
     spec: str | Path | nn.Module,
     pretrained: bool = False,
     recipe: dict | None = None,  # a bare `dict`: jsonargparse would parse a typed one
-    upsample: str | None = None,
 ) -> Any:
     """Build the encoder of a module, a checkpoint or a name.
 
@@ -44,7 +42,6 @@ def build_encoder(
             a short name such as `vidcorr-r18`, or `raw_colour`.
         pretrained: load the library's weights, for names of timm and torchvision.
         recipe: class and arguments of an encoder, from `encoder_hparams`: build this with fresh weights instead.
-        upsample: upsampler of the features: `bilinear:2`, `nearest:2` or `package.module:callable`; None: none.
 
     Returns:
         An `nn.Module` with a method `feature_extractor(stage, stride)`.
@@ -52,8 +49,6 @@ def build_encoder(
     Raises:
         ValueError: for an unknown form of spec.
     """
-    if upsample is not None:
-        return UpsampledEncoder(build_encoder(spec, pretrained, recipe), build_upsampler(upsample), upsample)
     if recipe is not None:
         return from_recipe(recipe)
     if gives_extractors(spec):
@@ -104,7 +99,6 @@ def build_feature_extractor(
     stage: StageNames = None,
     stride: int | None = None,
     pretrained: bool = False,
-    upsample: str | None = None,
 ) -> nn.Module:
     """Turn a module, a checkpoint or a name into a feature extractor.
 
@@ -114,9 +108,8 @@ def build_feature_extractor(
             with `encode` (frames of a video → a map per frame), or a callable that returns it, is a video encoder,
             returned with its networks in eval mode.
         stage: a name, or a list of names for several maps; None takes res4 of a ResNet, the last block of a ViT.
-        stride: pixels per cell, before the upsampling; None takes 8 for a ResNet and the patch of a ViT.
+        stride: pixels per cell; None takes 8 for a ResNet and the patch of a ViT.
         pretrained: load the library's weights, for names of timm and torchvision.
-        upsample: upsampler of the features: `bilinear:2`, `nearest:2` or `package.module:callable`; None: none.
 
     Returns:
         A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.
@@ -130,7 +123,7 @@ def build_feature_extractor(
         >>> extractor(torch.zeros(1, 3, 64, 96)).shape
         torch.Size([1, 256, 8, 12])
     """
-    extractor: nn.Module = build_encoder(spec, pretrained, upsample=upsample).feature_extractor(stage, stride)
+    extractor: nn.Module = build_encoder(spec, pretrained).feature_extractor(stage, stride)
     return extractor
 
 

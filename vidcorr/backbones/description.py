@@ -25,7 +25,6 @@ class Network(BaseModel):
         loaded: False only if the weights are known to be random.
         digest: digest of the weights; empty if the weights were not at hand.
         recipe: digest of all that made the weights but the seed. Networks of one name and recipe are seeds of a row.
-        upsampling: upsampler of the features, which `name` shows too; empty: none.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
@@ -37,7 +36,6 @@ class Network(BaseModel):
     loaded: bool = True
     digest: str = ""
     recipe: str = ""
-    upsampling: str = ""
 
     @classmethod
     def of(cls, module: object, name: str | None = None) -> Self:
@@ -54,11 +52,6 @@ class Network(BaseModel):
         if of_network is not None:
             spec = of_network.spec
         known = architecture_name(spec.rpartition(":")[2] or path[-1])
-        upsampling = getattr(module, "upsampling", "")
-        if not isinstance(upsampling, str):  # a user's module may hold an upsampler there
-            upsampling = ""
-        if upsampling:
-            known += f" upsampled by {upsampling}"
         steps = getattr(module, "global_step", 0)  # a LightningModule has it, and 0 without a Trainer
         origins = [getattr(part, "weights_origin", None) for part in path]
         loaded = next((origin for origin in origins if isinstance(origin, str)), "")
@@ -70,7 +63,7 @@ class Network(BaseModel):
             weights = of_network.weights
             seed = of_network.seed
         names = {"name": known, "weights": weights} if name is None else {"name": name}
-        return cls(**names, spec=spec, seed=seed, loaded=weights != RANDOM_WEIGHTS, upsampling=upsampling)
+        return cls(**names, spec=spec, seed=seed, loaded=weights != RANDOM_WEIGHTS)
 
     @property
     def row(self) -> str:

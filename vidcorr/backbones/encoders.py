@@ -27,7 +27,6 @@ from .networks import named_network
 from .resnet import ResNetExtractor, is_resnet
 from .torchvision_models import MapOfTorchvision, last_map_of
 from .trust import LIBRARIES, import_path, make, pass_gate
-from .upsampling import Upsample, UpsampledExtractor, build_upsampler
 from .video import VideoEncoder, VideoNetwork
 from .vit import ViTExtractor, is_vit
 
@@ -131,7 +130,6 @@ class Encoder(nn.Module):
         std: standard deviation of RGB in [0, 1].
         stage: stage of a view that names none; None is the network's default.
         stride: stride of a view that names none; None is the network's default.
-        upsampler: result of `build_upsampler`; None: none.
 
     Attributes:
         described: description of the network; None for a network without a name.
@@ -148,7 +146,6 @@ class Encoder(nn.Module):
         std: Sequence[float] = IMAGENET_STD,
         stage: str | None = None,
         stride: int | None = None,
-        upsampler: Upsample | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -156,7 +153,6 @@ class Encoder(nn.Module):
         self.std = tuple(std)
         self.default_stage = stage
         self.default_stride = stride
-        self.upsampler = upsampler
 
     def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the network, in eval mode; None is the default stage or stride of this encoder."""
@@ -165,7 +161,7 @@ class Encoder(nn.Module):
         view = extractor_of(self.network, stage, stride, self.mean, self.std, **options)
         if self.described is not None:
             view.described = Network.of(self)
-        return view if self.upsampler is None else UpsampledExtractor(view, self.upsampler)
+        return view
 
 
 class NamedEncoder(Encoder):
@@ -178,7 +174,6 @@ class NamedEncoder(Encoder):
         std: standard deviation of RGB in [0, 1] in the network's training; None is the library's.
         stage: stage of a view that names none; None is the network's default.
         stride: stride of a view that names none; None is the network's default.
-        upsample: upsampler of the features, as `bilinear:2` or `package.module:callable`; None: none.
         built: the network of the name and its description, if they are built already.
 
     Attributes:
@@ -196,17 +191,14 @@ class NamedEncoder(Encoder):
         std: Sequence[float] | None = None,
         stage: str | None = None,
         stride: int | None = None,
-        upsample: str | None = None,
         built: tuple[nn.Module, Network | None] | None = None,
     ) -> None:
         network, described = built or _network_of(spec, arguments)
         if not isinstance(network, nn.Module) or isinstance(network, VideoEncoder):
             raise ValueError(f"{spec}: a video encoder cannot encode single images; name an encoder of images")
         usual_mean, usual_std = usual_normalisation(network)
-        upsampler = build_upsampler(upsample) if upsample else None
-        super().__init__(network, mean or usual_mean, std or usual_std, stage, stride, upsampler)
+        super().__init__(network, mean or usual_mean, std or usual_std, stage, stride)
         self.described = described
-        self.upsampling = upsample or ""
         self._spec = described.spec if described else spec
         self._arguments = arguments
 
@@ -218,7 +210,6 @@ class NamedEncoder(Encoder):
             "arguments": self._arguments,
             "stage": self.default_stage,
             "stride": self.default_stride,
-            "upsample": self.upsampling or None,
         }
         return made | {name: value for name, value in optional.items() if value is not None}
 

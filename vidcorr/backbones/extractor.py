@@ -230,7 +230,9 @@ class MapExtractor(FeatureExtractor):
             if stride not in (None, strides[name]):
                 raise ValueError(f"{kind}: the stride of {name} is {strides[name]}, not {stride}; leave stride out")
         self.set_strides(strides)
-        self.multiple = max(strides.values()) if normalise is not None else 1  # some drop a last incomplete cell
+        self.multiple = getattr(network, "multiple", 1)
+        if normalise is not None:
+            self.multiple = max(strides.values())  # some drop a last incomplete cell
 
     def _probed(self, kind: str) -> dict[str, Any]:
         """Return the outputs for a blank image by name.

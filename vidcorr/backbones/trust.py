@@ -21,9 +21,7 @@ from torch import nn
 from .. import errors
 
 LIBRARIES = ("timm", "torchvision")
-INTERPOLATIONS = ("bilinear", "nearest")
-"""Upsamplers of this project."""
-TRUSTED = ("vidcorr", "lightning_modules", *LIBRARIES, "transformers", *INTERPOLATIONS)
+TRUSTED = ("vidcorr", "lightning_modules", *LIBRARIES, "transformers")
 """Names before a dot or a colon that every checkpoint may hold."""
 NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
@@ -90,16 +88,15 @@ def outside_code(model: Mapping[str, Any]) -> list[str]:
 
 
 def named_code(model: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the class of a model, its networks and upsampler, and those of its nested encoder."""
+    """Yield the class of a model, its networks, and those of its nested encoder."""
     yield str(model.get("class_path"))
     arguments = model.get("init_args") or {}
     nested = arguments.get(RECIPE)
     if isinstance(nested, Mapping):
         yield from named_code(nested)
-    for argument in ("upsample", *NETWORK_ARGUMENTS):
+    for argument in NETWORK_ARGUMENTS:
         value = arguments.get(argument)
-        is_replaced = nested and argument in NETWORK_ARGUMENTS  # the nested encoder replaces it
-        if isinstance(value, str) and ":" in value and not is_replaced:
+        if isinstance(value, str) and ":" in value and not nested:  # the nested encoder replaces it
             yield value
 
 

@@ -2,7 +2,7 @@
 
 - Data: the bytes of annotations, lists and metadata; name and size in bytes of each frame. A frame that is replaced by
   another of the same name and size goes unnoticed.
-- Code of the user: the bytes of the module that gives the network, the upsampler or the benchmark, and of the user's
+- Code of the user: the bytes of the module that gives the network or the benchmark, and of the user's
   modules that it imports. A module is the user's if it is neither installed nor part of this project.
 - Paths: the resolved path of each argument. A copy of the data in another folder is evaluated again, because equal
   names and sizes of frames do not prove equal frames.

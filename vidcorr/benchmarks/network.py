@@ -35,7 +35,7 @@ class NetworkSpec:
     """A frozen network and the choice of its features.
 
     Attributes:
-        name: name in tables, without the upsampling.
+        name: name in tables.
         spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable` or `raw_colour`. A module, an
             extractor or a video encoder stands for itself.
         stage: name of the features. None is the benchmark's choice: res4 of a ResNet and the last block of a ViT for
@@ -43,7 +43,6 @@ class NetworkSpec:
         stride: pixels per feature cell; None is the benchmark's choice.
         pretrained: load the weights of timm or torchvision.
         seed: seed of random weights.
-        upsample: upsampler of the features: `bilinear:2`, `nearest:2` or `package.module:callable`; None: none.
     """
 
     name: str
@@ -52,7 +51,6 @@ class NetworkSpec:
     stride: int | None = None
     pretrained: bool = False
     seed: int = 0
-    upsample: str | None = None
 
     @classmethod
     def read(cls, text: str, pretrained: bool = False, seed: int = 0) -> NetworkSpec:
@@ -100,8 +98,8 @@ class NetworkSpec:
 
     @property
     def row(self) -> str:
-        """Name in tables, with the upsampling."""
-        return f"{self.name} upsampled by {self.upsample}" if self.upsample else self.name
+        """Name in tables."""
+        return self.name
 
     @property
     def is_named(self) -> bool:
@@ -116,7 +114,7 @@ class NetworkSpec:
     @property
     def weights(self) -> tuple[object, ...]:
         """Arguments of `build`; specs with equal values share an encoder."""
-        return self.spec, self.pretrained, self.seed, self.upsample
+        return self.spec, self.pretrained, self.seed
 
     def build(self) -> Any:
         """Return the encoder, with a method `feature_extractor`; an extractor or a video encoder stands for itself.
@@ -125,12 +123,10 @@ class NetworkSpec:
             ValueError: if the encoder cannot be built.
         """
         if is_extractor(self.spec):
-            if self.upsample:
-                raise ValueError(f"{self.name}: an extractor cannot be upsampled; give its network")
             return self.spec
         if self.is_named:
             torch.manual_seed(self.seed)
-        return build_encoder(self.spec, self.pretrained, upsample=self.upsample)
+        return build_encoder(self.spec, self.pretrained)
 
     def extractor(self, encoder: Any, benchmark: Any) -> Any:
         """Return the features of an encoder: by stage and stride, or the `Benchmark`'s choice if both are None."""
@@ -147,9 +143,8 @@ class NetworkSpec:
         A checkpoint counts by its bytes, a module by its weights, classes and attributes, a name by itself and its
         seed. The user's code counts by its source.
         """
-        view = {"stage": self.stage, "stride": self.stride, "upsampling": self.upsample}
-        upsampler_module, _, _ = (self.upsample or "").partition(":")
-        code: list[object] = [upsampler_module]  # what the user's code may define: modules, classes, functions
+        view = {"stage": self.stage, "stride": self.stride}
+        code: list[object] = []  # what the user's code may define: modules, classes, functions
         if not self.is_named:
             return view | _identity_of_parts(self.spec, code)
         if self.spec.endswith(SUFFIXES) and Path(self.spec).is_file():

@@ -13,8 +13,6 @@ def command(args: Sequence[str]) -> None:
     named = "checkpoint, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, untrained, …"
     parser.add_argument("networks", nargs="*", metavar="NETWORK[@STAGE[/STRIDE]]", help=named)
     parser.add_argument("--base", default="", metavar="NETWORK", help="network to compare the others with")
-    upsampler = "upsampler of the features: bilinear:2, nearest:2 or my_module:my_upsampler"
-    parser.add_argument("--upsample", metavar="SPEC", help=upsampler)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of random weights (default: 0)")
     flags = parser.parse_args(list(args))
     names = list(flags.networks)
@@ -38,7 +36,7 @@ def command(args: Sequence[str]) -> None:
     for name in dict.fromkeys(names):
         network = NetworkSpec.read(name, flags.pretrained)
         seeds = flags.seeds if network.is_random else [network.seed]
-        networks += [replace(network, seed=seed, upsample=flags.upsample) for seed in seeds]
+        networks += [replace(network, seed=seed) for seed in seeds]
     jobs = []
     for network in views_of(networks, flags.stage, flags.stride):
         for benchmark, of_benchmark in zip(benchmarks, protocols, strict=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import gc
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +70,7 @@ def _predict(flags: argparse.Namespace, kind: str, changes: dict[str, Any], args
     with signals.handled():
         prompts = read_prompts(kind, getattr(flags, kind))
         video = FrameStream(flags.video, flags.frame_rate, flags.start, flags.end, flags.every)
-        spec = replace(NetworkSpec.read(flags.model, flags.pretrained), upsample=flags.upsample)
+        spec = NetworkSpec.read(flags.model, flags.pretrained)
         encoder = spec.build()
         stage = flags.stage or spec.stage
         stride = flags.stride or spec.stride
@@ -113,7 +112,6 @@ def _parser() -> argparse.ArgumentParser:
     named = f"checkpoint, dino-s16, timm:NAME, my_module:my_network, with @STAGE/STRIDE (default: {OWN_NETWORK})"
     add("--model", default=OWN_NETWORK, metavar="NETWORK", help=named)
     add("--pretrained", action="store_true", help="load the weights of timm or torchvision")
-    add("--upsample", metavar="SPEC", help="upsampler of the features, such as bilinear:2")
     add("--stage", help="stage of the features (default: the network's)")
     add("--stride", type=positive, metavar="PIXELS", help="pixels per feature cell (default: the network's)")
     add("--protocol", metavar="NAME", help="as `vidcorr protocols` lists them; boxes have one")

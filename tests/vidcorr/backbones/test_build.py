@@ -202,10 +202,3 @@ def test_a_compiled_network_is_known_by_the_network_inside():
     images = torch.rand(1, 3, 64, 64)
     views = [build_feature_extractor(each, "res4") for each in (network, torch.compile(network))]
     assert torch.equal(*(view(images) for view in views))
-
-
-def test_an_upsampler_in_a_users_module_is_no_name():
-    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1))
-    network.upsampling = torch.nn.Upsample(scale_factor=2)
-    assert Network.of(network).name == "Sequential"
-    assert Network.of(network).upsampling == ""

@@ -57,7 +57,6 @@ NETWORKS = {
     "extractor": lambda: lively(Trunk()),
     "view": lambda: extractor_of(lively(Trunk())),
     "resnet": lambda: lively(build_feature_extractor("torchvision:resnet18", "res2")),
-    "upsampled": lambda: lively(build_feature_extractor("torchvision:resnet18", "res3", upsample="bilinear:2")),
     "vit": lambda: build_feature_extractor("timm:vit_tiny_patch16_224", "block1"),
     "clips": lambda: Clips(clip_network(), window=4),
     "bound method": lambda: Recurrent(lively(Smoothed()).step),

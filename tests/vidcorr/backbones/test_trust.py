@@ -14,7 +14,6 @@ from vidcorr.errors import command_line
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
 PROBE = "lightning_modules.linear_probe.LinearProbe"
 CANARY = "tests.helpers.canary"
-RAW = {"class_path": FROZEN, "init_args": {"spec": "raw_colour"}}
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +35,6 @@ def _nothing_allowed(monkeypatch, tmp_path):
             rf"names code from outside .*trust\.allow\('{CANARY}:sing'\) first$",
         ),
         (FROZEN, {"spec": "/other/file.ckpt"}, "names another file as its encoder, /other/file.ckpt"),
-        (FROZEN, {"spec": "raw_colour", "upsample": "os:abort"}, r"allow\('os:abort'\) first$"),
-        (FROZEN, {"spec": "x", "upsample": "os:abort", "encoder": RAW}, r"allow\('os:abort'\) first$"),
         (f"{CANARY}.Song", {"backbone": "os:abort"}, rf"allow\('os:abort', '{CANARY}\.Song'\) first$"),  # all at once
         ("vidcorr.errors.UsageError", {}, "is not a torch.nn.Module"),
     ],

@@ -17,7 +17,7 @@ from vidcorr.backbones.checkpoints import write_checkpoint
 ARGUMENTS = METHODS | {
     "ContrastiveRandomWalk": {"backbone": NETWORK},
     "SiamFC": {"backbone": NETWORK},
-    "FrozenEncoder": {"spec": NETWORK, "stage": "res3", "upsample": "tests.helpers.encoders:Doubling"},
+    "FrozenEncoder": {"spec": NETWORK, "stage": "res3"},
     "raw_colour": {"spec": "raw_colour", "stride": 4},
     "timm": {"spec": "timm:vit_tiny_patch16_224", "stage": "block2", "mean": (0.1, 0.2, 0.3)},
 }
@@ -30,7 +30,7 @@ for name in ("pytorch_lightning", "lightning_fabric", "lightning", "lightning_mo
 import torch
 from vidcorr import DavisBenchmark, build_feature_extractor
 from vidcorr.backbones import trust, weights_digest
-trust.allow_named(["tests.helpers.encoders:TinyResNet", "tests.helpers.encoders:Doubling"])
+trust.allow_named(["tests.helpers.encoders:TinyResNet"])
 root, *paths = sys.argv[1:]
 for path in paths:
     extractor = build_feature_extractor(path)

@@ -4,7 +4,6 @@ import importlib
 import json
 import shutil
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -250,7 +249,7 @@ def users(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("mine", "pack", "upsampled")]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("mine", "pack")]:
         del sys.modules[name]
 
 
@@ -274,20 +273,17 @@ def test_the_source_of_a_users_network_counts_with_the_modules_that_it_imports(u
     assert not code_of(["torch", "timm", "vidcorr.backbones", "json", "sys", "nowhere"])
 
 
-def test_the_source_counts_for_a_module_in_memory_a_checkpoint_and_an_upsampler(users):
-    (users / "upsampled.py").write_text("def twice(frame, features): return features.repeat(1, 1, 2, 2)")
+def test_the_source_counts_for_a_module_in_memory_and_a_checkpoint(users):
     own = importlib.import_module("mine").Mine()
     saved_resnet(users / "foreign.ckpt")
     write_checkpoint(FrozenEncoder("mine:Mine"), users / "own.ckpt")
     kinds = {
         "memory": lambda: identity(NetworkSpec.of(own)),
         "checkpoint": lambda: identity(NetworkSpec.read(str(users / "own.ckpt"))),
-        "upsampler": lambda: identity(replace(NetworkSpec.read("raw_colour"), upsample="upsampled:twice")),
         "our own": lambda: identity(NetworkSpec.read(str(users / "foreign.ckpt"))),
     }
     before = {name: told() for name, told in kinds.items()}
-    for name in ("pack/sub/scale.py", "upsampled.py"):
-        (users / name).write_text((users / name).read_text() + "\n# other")
+    (users / "pack/sub/scale.py").write_text((users / "pack/sub/scale.py").read_text() + "\n# other")
     after = {name: told() for name, told in kinds.items()}
     assert [name for name in kinds if before[name] == after[name]] == ["our own"]
 

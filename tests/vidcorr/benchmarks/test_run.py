@@ -113,7 +113,6 @@ IN_MEMORY = {
     "module": Trunk,
     "extractor": Extractor,
     "fused extractor": resnet,
-    "upsampled extractor": lambda: resnet(upsample="bilinear:2"),
     "compiled module": lambda: torch.compile(Extractor(), backend="eager"),
     "video encoder": clips,
 }

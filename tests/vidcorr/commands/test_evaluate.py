@@ -221,16 +221,3 @@ def test_a_page_begins_with_the_base_and_names_rows_as_the_table_does(davis, tmp
 def test_a_base_with_several_strides_is_its_first_row(davis, tmp_path):
     networks = [replace(NetworkSpec.read("raw_colour"), stride=stride) for stride in (8, 4)]
     assert evaluate(networks, [davis], tmp_path, base="raw_colour").base == "raw_colour, stride 8"
-
-
-@pytest.mark.slow
-def test_upsampled_and_plain_rows_of_a_network_have_names_of_their_own_in_one_column(davis_root, tmp_path):
-    changes = {"radius": 48, "radius_unit": "pixel", "context": 2}
-    benchmark = DavisBenchmark(davis_root, changes=changes, limit_sequences=1)
-    kinds = (None, "nearest:2", "bilinear:2")
-    networks = [replace(NetworkSpec.read("raw_colour"), upsample=kind) for kind in kinds]
-    table = evaluate(networks, [benchmark], tmp_path)
-    names = ["raw_colour, stride 8", *(f"raw_colour upsampled by {kind}, stride 4" for kind in kinds[1:])]
-    assert list(table.rows) == names
-    assert all(len(row) == len(table.heads) for row in table.rows.values())
-    assert {result.network.upsampling for result in results_below(tmp_path).values()} == {"", *kinds[1:]}

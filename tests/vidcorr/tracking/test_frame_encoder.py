@@ -8,7 +8,6 @@ from torch import nn
 
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_encoder, build_feature_extractor
-from vidcorr.backbones.upsampling import UpsampledExtractor, build_upsampler
 from vidcorr.functional import MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking import stopwatch
 from vidcorr.tracking.frame_encoder import FrameEncoder, extractor_under
@@ -32,8 +31,7 @@ def test_dinos_positions_reach_the_view_and_nothing_else():
 
 @pytest.mark.slow
 @torch.no_grad()
-@pytest.mark.parametrize("upsample", [None, "nearest:2"])
-def test_features_before_the_final_norm_are_those_of_the_last_block(upsample):
+def test_features_before_the_final_norm_are_those_of_the_last_block():
     """For masks, points and pairs alike; the extractor itself stays as it is."""
     extractor = build_feature_extractor("timm:vit_tiny_patch16_224")
     network = extractor.network
@@ -44,9 +42,6 @@ def test_features_before_the_final_norm_are_those_of_the_last_block(upsample):
     normed = extractor(images)
     handle.remove()
     raw = tokens[0][:, network.num_prefix_tokens :].mT.unflatten(2, (4, 6))
-    if upsample is not None:
-        extractor = UpsampledExtractor(extractor, build_upsampler(upsample))
-        raw, normed = (maps.repeat_interleave(2, 2).repeat_interleave(2, 3) for maps in (raw, normed))
     for rules in (VFS, PointProtocol.named("fomo"), MatchingProtocol.named("dift").network_input()):
         before = rules.with_changes(final_norm=False)
         torch.testing.assert_close(extractor_under(extractor, before)(images), raw, atol=1e-4, rtol=1e-4)
