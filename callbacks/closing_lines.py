@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from lightning_modules.base import CorrespondenceModule
-from lightning_modules.saving import SavedModule
+from lightning_modules.parts.saving import SavedModule
 from vidcorr.backbones.trust import import_path, outside_code
 from vidcorr.experiments.command_line import CommandLine
 from vidcorr.experiments.configured import FLAGS, flags_of

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidcorr.functional.generators import seeded_generator
 from vidcorr.videos.files import DataError, require_at_least, require_folder
 from vidcorr.videos.folders import PHOTO_SUFFIXES, is_data, is_photo, list_folders
 from vidcorr.videos.images import read_photo
@@ -19,7 +18,7 @@ from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
 from .loading.clips import Key, ReplacingDataset, Transform, draw_frames
 from .loading.loader import SampledDataModule
-from .loading.sampling import random_resized_crop
+from .loading.sampling import random_resized_crop, seeded_generator
 
 Read = Callable[[Path, torch.Generator | None], np.ndarray]
 """(path, generator in training or None) → image (H, W, 3) uint8."""

@@ -13,7 +13,6 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
 from vidcorr.datasets.youtube_vos import held_out_among
-from vidcorr.functional.generators import seeded_generator
 from vidcorr.functional.ranks import world_size_and_rank
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
@@ -26,6 +25,7 @@ from .loading.sampling import (
     FrameSampling,
     centre_crop,
     random_resized_crop,
+    seeded_generator,
     whole_frame,
 )
 
@@ -70,6 +70,7 @@ class VideoDataModule(SampledDataModule):
     """
 
     max_unusable = 0.05
+    training: ClipDataset | None = None
     held_out: ClipDataset | None = None
     dataset: ClassVar[type[ClipDataset]] = ClipDataset
 
@@ -152,6 +153,15 @@ class VideoDataModule(SampledDataModule):
         if not kept:
             raise DataError(f"{self.source}: all videos are of YouTube-VOS's hold-out split; see data.include_holdout")
         return kept
+
+    def trained_videos(self) -> set[str]:
+        """Return the names, without suffix, of the training videos, which no benchmark may score.
+
+        Empty before `setup`, and if `include_holdout` allows to train on scored videos.
+        """
+        if self.training is None or self.include_holdout:
+            return set()
+        return {self.videos[index].path.stem for index in self.training.indices}
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Convert clips to float in [0, 1] on the device, and augment their colours in training.

@@ -18,24 +18,16 @@ from vidcorr.backbones.description import Network, path_to_network
 from vidcorr.backbones.encoders import NamedEncoder, StageNames
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.trust import import_path
-from vidcorr.functional.generators import keyed_generator
 from vidcorr.functional.ranks import world_size_and_rank
-from vidcorr.videos.empty_batch import empty_loader
 
-from .first_batch import check_images
 from .freed_memory import keep_freed_memory
-from .heads import single_values_named
-from .plan_text import batch_norm_text, millions
+from .parts.checks import Batch as Batch, check_images, named_outputs, require_gradient, scalars_of
+from .parts.distributed import keyed_generator
+from .parts.heads import single_values_named
+from .parts.plan import batch_norm_text, millions
+from .parts.saving import SavedModule
+from .parts.schedules import SampleLR, continue_schedule, cosine_factor, samples_of_step, scaled_lr, scheduled
 from .sample_mean import SampleMean
-from .saving import SavedModule
-from .schedules import SampleLR, continue_schedule, cosine_factor, samples_of_step, scaled_lr, scheduled
-from .step_outputs import named_outputs, require_gradient, scalars_of
-
-Batch = dict[str, Any]
-"""A batch of a video DataModule: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …
-
-A loader without held-out videos gives an empty batch, so that Lightning runs the validation hooks; modules skip it.
-"""
 
 
 class Planned(ABC):
@@ -59,8 +51,8 @@ class ExtractorModule(SavedModule):
         return {"features": self.feature_extractor()(clip.flatten(0, 1)).unflatten(0, clip.shape[:2])}
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of an `EmptyBatch`, for runs without held-out videos."""
-        return empty_loader()
+        """Return a loader of an empty batch, for runs without held-out videos: Lightning runs validation hooks."""
+        return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
 
 
 class CorrespondenceModule(ExtractorModule):

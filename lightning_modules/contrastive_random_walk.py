@@ -16,7 +16,7 @@ from vidcorr.functional.ranks import world_size_and_rank
 from vidcorr.videos.files import require_at_least
 
 from .base import Batch, CorrespondenceModule
-from .schedules import scheduled
+from .parts.schedules import scheduled
 
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)

@@ -25,19 +25,19 @@ from vidcorr.functional.reconstruction import positive_mass, reconstruction_loss
 from vidcorr.functional.window_tiles import Border
 from vidcorr.videos.files import require_at_least
 
-from .base import Batch
-from .distributed import gather, own_rows
-from .momentum import MomentumMethod, average_row, videos_of, without_statistics
-from .negative_bank import BankSettings, EncodedBy, NegativeBank
-from .plan_text import millions
-from .schedules import LiirSchedule, SampleLR, scheduled
+from .base import Batch, CorrespondenceModule
+from .parts.distributed import gather, own_rows
+from .parts.momentum import MomentumMethod, average_row, videos_of, without_statistics
+from .parts.negative_bank import BankSettings, EncodedBy, NegativeBank
+from .parts.plan import millions
+from .parts.schedules import LiirSchedule, SampleLR, scheduled
 
 Settings = TypeVar("Settings")
 TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """Type of the features under the Trainer's precision; otherwise float32."""
 
 
-class Liir(MomentumMethod):
+class Liir(MomentumMethod, CorrespondenceModule):
     """Locality-aware inter- and intra-video reconstruction.
 
     The last frame of a clip is the query, the earlier frames are its references. The encoder sees Lab without a or b;

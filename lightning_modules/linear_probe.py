@@ -15,8 +15,8 @@ from vidcorr.backbones import build_encoder, encoder_hparams, require_name
 from vidcorr.functional.device import PendingCopy
 
 from .base import Batch, CorrespondenceModule
-from .first_batch import sample_numbers
-from .schedules import scheduled
+from .parts.checks import sample_numbers
+from .parts.schedules import scheduled
 
 LARC_TRUST = 0.001
 

@@ -16,7 +16,7 @@ from vidcorr.backbones.trust import import_path
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
 
 from .base import Batch, CorrespondenceModule
-from .schedules import scheduled
+from .parts.schedules import scheduled
 
 LOSSES = {"focal": focal_loss, "balanced": balanced_loss}
 

@@ -12,15 +12,14 @@ from torch.nn.functional import normalize
 from vidcorr.backbones import pooled_width
 from vidcorr.functional.losses import info_nce_loss, pair_similarities
 
-from .base import Batch
-from .clip_views import split_views
-from .distributed import own_rows
-from .heads import mlp
-from .momentum import KeyQueue, MomentumMethod, videos_of
-from .shuffle_bn import batch_norm_groups, encode_shuffled, groups_on_this_rank
+from .base import Batch, CorrespondenceModule
+from .parts.distributed import own_rows
+from .parts.heads import mlp, split_views
+from .parts.momentum import KeyQueue, MomentumMethod, videos_of
+from .parts.shuffle_bn import batch_norm_groups, encode_shuffled, groups_on_this_rank
 
 
-class VFSMoCo(MomentumMethod):
+class VFSMoCo(MomentumMethod, CorrespondenceModule):
     """Video frame-level similarity learning with negatives from a queue.
 
     A clip's frames are split in time into two views. The encoder maps the first view to queries q; the momentum

@@ -9,9 +9,8 @@ from vidcorr.backbones import pooled_width
 from vidcorr.functional.losses import simsiam_loss
 
 from .base import Batch, CorrespondenceModule
-from .clip_views import split_views
-from .heads import mlp
-from .shuffle_bn import batch_norm_groups
+from .parts.heads import mlp, split_views
+from .parts.shuffle_bn import batch_norm_groups
 
 
 class VFSSimSiam(CorrespondenceModule):

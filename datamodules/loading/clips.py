@@ -18,9 +18,10 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate, get_worker_info
 
-from vidcorr.functional.generators import seeded_generator
 from vidcorr.videos.files import DataError
 from vidcorr.videos.source import OpenedVideo, VideoEntry, open_video
+
+from .sampling import seeded_generator
 
 Key = tuple[int, int]  # epoch, index of the sample in it
 Sample = dict[str, Any]

@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vidcorr.signals import REQUEUE
-from vidcorr.videos.empty_batch import empty_loader
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.processes import STOPS, usable_cores
 from vidcorr.videos.source import hashed_rank
@@ -250,9 +249,9 @@ class SampledDataModule(pl.LightningDataModule):
         return loader
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of the held-out samples, in their order; without any, of an `EmptyBatch`."""
+        """Return a loader of the held-out samples, in their order; without any, of one empty batch."""
         if self.held_out is None:
-            return empty_loader()
+            return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
         sampler = FixedSampler(cast(Sized, self.held_out))
         return SteadyLoader(self.held_out, sampler=sampler, **self._arguments())
 

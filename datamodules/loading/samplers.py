@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sized
 import torch
 from torch.utils.data.distributed import DistributedSampler
 
-from vidcorr.functional.generators import seeded_generator
 from vidcorr.functional.ranks import world_size_and_rank
 from vidcorr.videos.files import DataError
 
 from .clips import Key
+from .sampling import seeded_generator
 
 
 class ClipSampler(DistributedSampler[Key]):

@@ -1,5 +1,6 @@
 """Random draws for a clip: frames and crops in the workers, colours of a whole batch on the device."""
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidcorr.functional.generators import seeded_generator as seeded_generator
 from vidcorr.functional.patches import RATIOS
 from vidcorr.videos.files import require_one_of
 
@@ -21,6 +21,16 @@ _ATTEMPTS = 10
 _SPREAD = (0.4, 0.4, 0.4, 0.1)  # spread of the factors of brightness, contrast and saturation, and of the hue's shift
 _JITTERED, _GREYED, _BLURRED = 0.8, 0.2, 0.5  # fractions of the frames
 _GREY = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue
+
+
+def seeded_generator(*key: int) -> torch.Generator:
+    """Return a CPU generator for the draws of a loader, for example of the key (seed, epoch, sample index, attempt).
+
+    Its seed is a digest of the key, so neighbouring keys, (seed, epoch, 3) and (seed, epoch, 4), give unrelated
+    streams.
+    """
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
 
 
 def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tensor:

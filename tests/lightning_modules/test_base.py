@@ -12,9 +12,10 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset, Sequenti
 import lightning_modules
 from callbacks import LastCheckpoint, Safeguards
 from lightning_modules import ContrastiveRandomWalk, FrozenEncoder, LinearProbe, SiamFC, VFSSimSiam
-from lightning_modules.base import SampleMean, keyed_generator
-from lightning_modules.plan_text import batch_norm_text
-from lightning_modules.schedules import cosine_factor
+from lightning_modules.base import SampleMean
+from lightning_modules.parts.distributed import keyed_generator
+from lightning_modules.parts.plan import batch_norm_text
+from lightning_modules.parts.schedules import cosine_factor
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, Clips, InMemory, loader, quiet_trainer, tiny_liir, tiny_moco

@@ -6,7 +6,7 @@ import pytest
 import torch
 from pytorch_lightning.callbacks import LambdaCallback, StochasticWeightAveraging
 
-from lightning_modules.momentum import KeyQueue
+from lightning_modules.parts.momentum import KeyQueue
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer, tiny_liir, tiny_moco
 

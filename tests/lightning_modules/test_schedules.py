@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 
 from callbacks import LastCheckpoint, RunProgress, Safeguards
 from lightning_modules import VFSSimSiam
-from lightning_modules.schedules import LiirSchedule, cosine_factor, samples_of_step
+from lightning_modules.parts.schedules import LiirSchedule, cosine_factor, samples_of_step
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir, tiny_moco
 

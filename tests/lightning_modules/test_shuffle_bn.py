@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.heads import mlp
-from lightning_modules.shuffle_bn import batch_norm_groups, deal_videos, encode_shuffled, groups_on_this_rank
+from lightning_modules.parts.heads import mlp
+from lightning_modules.parts.shuffle_bn import batch_norm_groups, deal_videos, encode_shuffled, groups_on_this_rank
 from tests.helpers.encoders import TinyResNet
 from tests.helpers.ranks import on_ranks
 from vidcorr.backbones import build_network, pooled_width

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lightning_modules import VFSMoCo, VFSSimSiam
-from lightning_modules.schedules import scaled_lr
+from lightning_modules.parts.schedules import scaled_lr
 from tests.helpers.training import TINY, loader, quiet_trainer
 from vidcorr.functional.losses import simsiam_loss
 

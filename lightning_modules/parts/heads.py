@@ -1,9 +1,28 @@
-"""Projector and predictor of the siamese networks, and the batch that their BatchNorm needs."""
+"""Views of a clip, and projector and predictor of the siamese networks with the batch that their BatchNorm needs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
+
+
+def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
+    """Split a clip in time into the two views of VFS, the first and the last half (VFS, section 3.2).
+
+    Args:
+        clip: `(B, n, …)`, frames in time order.
+
+    Returns:
+        Two tensors `(B, n/2, …)`.
+
+    Raises:
+        ValueError: if n is odd.
+    """
+    if clip.shape[1] % 2:
+        raise ValueError(f"a clip of {clip.shape[1]} frames cannot be split into two views: use an even number")
+    first, second = torch.chunk(clip, 2, dim=1)
+    return first, second
 
 
 class Head(nn.Sequential):

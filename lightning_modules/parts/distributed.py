@@ -1,4 +1,4 @@
-"""Tensors gathered over the ranks of a distributed training."""
+"""What all ranks of a distributed training share: gathered tensors, and random draws."""
 
 import torch
 import torch.distributed as dist
@@ -28,3 +28,12 @@ def own_rows(gathered: Tensor, rows: int) -> Tensor:
     """
     first = world_size_and_rank()[1] * rows if len(gathered) > rows else 0
     return gathered[first : first + rows]
+
+
+def keyed_generator(*key: int) -> torch.Generator:
+    """Return a CPU generator for the draws of a method, for example of the key (seed, epoch, batch).
+
+    Its seed is Python's hash of the key. A negative part enters as a tuple, because `hash(-1) == hash(-2)`.
+    """
+    distinct = tuple(part if part >= 0 else (-part,) for part in key)
+    return torch.Generator().manual_seed(hash(distinct) % 2**63)

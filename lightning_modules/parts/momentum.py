@@ -8,11 +8,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
-from vidcorr.functional.generators import keyed_generator
-
-from .base import Batch, CorrespondenceModule
-from .distributed import gather
-from .first_batch import sample_numbers
+from .checks import Batch, sample_numbers
+from .distributed import gather, keyed_generator
+from .saving import SavedModule
 
 
 @torch.no_grad()
@@ -107,8 +105,8 @@ def videos_of(batch: Batch) -> Tensor:
     return sample_numbers(batch, "video_index", len(clip), reason).to(clip.device)
 
 
-class MomentumMethod(CorrespondenceModule):
-    """Base of the methods with a momentum encoder and a queue of its keys.
+class MomentumMethod(SavedModule):
+    """Mixin before `CorrespondenceModule` for methods with a momentum encoder and a queue of its keys.
 
     In training, `step` also returns `keys`, `(ranks · B, n, D)`: n keys per video of all ranks. At the end of an
     optimiser step, after all accumulated batches, the average moves and the keys enter the queue. So all ranks hold
@@ -138,9 +136,9 @@ class MomentumMethod(CorrespondenceModule):
 
     def plan(self) -> dict[str, str]:
         """Return the plan, with the size of the queue and the momentum of the average."""
-        rows = super().plan() | {"negatives": str(self._queue or "none")}
+        rows = super().plan() | {"negatives": str(self._queue or "none")}  # type: ignore[misc]
         if self.target_encoder is not None:
-            rows["momentum encoder"] = average_row(self.hparams["encoder_momentum"], self.total_steps())
+            rows["momentum encoder"] = average_row(self.hparams["encoder_momentum"], self.total_steps())  # type: ignore[operator]
         return rows
 
     @property

@@ -1,0 +1,1 @@
+"""What methods share: heads, moving average, negatives, BatchNorm groups, schedules, checks, plan, checkpoints."""
