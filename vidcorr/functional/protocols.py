@@ -268,13 +268,11 @@ class PointProtocol(NetworkInput):
         occlusion: "none": all points are predicted visible, so OA is the fraction of visible points, whatever the
             network, and AJ counts every hidden point as a false prediction; "similarity": hidden if the
             cosine with the query is below `similarity_threshold`; "cycle": hidden if tracking back misses by
-            `cycle_threshold` or more; "anchors": hidden if tracking to the frames that resemble the query misses by
-            more than tracking from these frames (DINO-Tracker); with "+": hidden if either
-            rule holds. Except for "none", a point outside the image is hidden.
+            `cycle_threshold` or more; with "+": hidden if either rule holds. Except for "none", a point outside the
+            image is hidden.
         similarity_threshold: cosine.
         cycle_threshold: pixels of the scored size. "chained": the error of the steps to and from a frame; otherwise
             the distance between the query and the match of the found position in the query's frame.
-        anchor_similarity: least cosine with the query that makes a frame an anchor, for "anchors".
         query_mode: "first": a query in the first visible frame of a track; "strided": in every `query_stride`-th frame
             in which it is visible.
         query_stride: frames from one set of queries to the next, for "strided".
@@ -297,10 +295,9 @@ class PointProtocol(NetworkInput):
     feature_normalisation: Literal["l2", "raw"] = "l2"
     decoding_radius: PositiveFloat = 5.0
     topk: PositiveInt = 5
-    occlusion: Literal["none", "similarity", "cycle", "similarity+cycle", "anchors", "similarity+anchors"] = "none"
+    occlusion: Literal["none", "similarity", "cycle", "similarity+cycle"] = "none"
     similarity_threshold: Cosine = 0.5
     cycle_threshold: PositiveFloat = 3.0
-    anchor_similarity: Cosine = 0.7
     query_mode: Literal["first", "strided"] = "first"
     query_stride: PositiveInt = 5
     scored_size: PositiveInt = 256

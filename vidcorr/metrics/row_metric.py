@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from operator import itemgetter
@@ -125,34 +124,6 @@ class RowMetric(Metric):
     def rows(self) -> list[dict[str, Any]]:
         """Return a line of scores per sequence, for a CSV."""
         return [{"Sequence": name, **self.scores({name: row})} for name, row in self.table().items()]
-
-    def plot(self, val: Mapping[str, float] | None = None, ax: Any = None) -> tuple[Any, Any]:
-        """Draw scores as bars, in per cent.
-
-        Args:
-            val: key → score; None draws the result of `compute`.
-            ax: axes of matplotlib to draw into; None makes a figure.
-
-        Returns:
-            Figure and axes of matplotlib.
-
-        Raises:
-            ModuleNotFoundError: without matplotlib.
-        """
-        try:
-            pyplot = importlib.import_module("matplotlib.pyplot")
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "plot draws with matplotlib, which is not installed: pip install matplotlib"
-            ) from error
-        scores = self.compute() if val is None else val
-        if ax is None:
-            _, ax = pyplot.subplots()
-        ax.bar(list(scores), [100 * score for score in scores.values()])
-        ax.tick_params(axis="x", labelrotation=90)
-        ax.set_ylabel("per cent")
-        ax.set_title(type(self).__name__)
-        return ax.figure, ax
 
     # States
 

@@ -20,7 +20,7 @@ def propagated(of):
 
 
 def points(name):
-    rules = PointProtocol.named(name).with_changes(occlusion="similarity+anchors")
+    rules = PointProtocol.named(name).with_changes(occlusion="similarity+cycle")
     tracks = functional.track_points(FEATURES.__getitem__, len(FEATURES), QUERIES, rules)
     return tracks.points, tracks.occluded, tracks.similarity
 

@@ -3,8 +3,6 @@
 import copy
 import math
 import pickle
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -92,36 +90,6 @@ def test_rows_keep_their_digits_whatever_the_type(dtype):
         metric.set_dtype(dtype).to(dtype)
         metric.half()
     assert results(metrics) == expected
-
-
-def test_scores_are_drawn_or_the_remedy_is_told(monkeypatch):
-    """Matplotlib is no dependency: a module of its name stands for it."""
-    drawn = {}
-
-    class Axes:
-        figure = "figure"
-
-        def bar(self, names, heights):
-            drawn.update(zip(names, heights, strict=True))
-
-        def __getattr__(self, name):
-            return lambda *_, **__: None
-
-    metrics = filled(range(2))
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
-    for metric in metrics:
-        refused(ModuleNotFoundError, "pip install matplotlib", metric.plot)
-    pyplot = SimpleNamespace(subplots=lambda: ("figure", Axes()))
-    monkeypatch.setitem(sys.modules, "matplotlib", SimpleNamespace(pyplot=pyplot))
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", pyplot)
-    for metric in metrics:
-        drawn.clear()
-        assert metric.plot()[0] == "figure"
-        assert drawn == {key: 100 * score for key, score in metric.compute().items()}
-    drawn.clear()
-    metric.plot({"own": 0.5}, ax=Axes())
-    assert drawn == {"own": 50}
 
 
 SEQUENCES = 17

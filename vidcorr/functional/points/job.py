@@ -39,7 +39,6 @@ class TrackingJob:
         positions: x, y `(N, T, 2)` float64 in pixels of the scored size.
         similarity: `(N, T)` cosine of the feature found with the query.
         misses: `(N, T)` error in pixels of tracking back, as the tracking defines it.
-        doubtful: `(N, T)` bool, hidden according to the anchors.
     """
 
     features: Features
@@ -59,11 +58,10 @@ class TrackingJob:
         self.positions = self.origins[:, None].repeat(1, self.frames, 1)
         self.similarity = torch.ones(len(self.queries), self.frames, dtype=torch.float32, device=self.device)
         self.misses = torch.zeros_like(self.similarity)
-        self.doubtful = torch.zeros_like(self.similarity, dtype=torch.bool)
 
     def collect(self) -> None:
         """Bring the results to the CPU."""
-        names = ("positions", "similarity", "misses", "doubtful")
+        names = ("positions", "similarity", "misses")
         arriving = [PendingCopy(getattr(self, name)) for name in names]
         for name, tensor in zip(names, arriving, strict=True):
             setattr(self, name, tensor.wait())

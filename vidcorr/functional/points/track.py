@@ -66,8 +66,6 @@ def track_points(
     job = TrackingJob(checked, frames, queries.cpu(), around, protocol, both_directions)
     if len(queries):
         TRACKINGS[protocol.tracking](job)
-        if "anchors" in protocol.occlusion:
-            compare_with_anchors(job)
     checked.require_finite()
     job.collect()
     occluded = _hidden(job, size or (side, side))
@@ -136,7 +134,7 @@ def _hidden(job: TrackingJob, size: tuple[int, int]) -> Tensor:
     if job.wants_cycle:
         hidden |= ~(job.misses < protocol.cycle_threshold)
     limits = torch.tensor([size[1], size[0]])
-    hidden |= job.doubtful | ((job.positions < 0) | (job.positions >= limits)).any(-1)
+    hidden |= ((job.positions < 0) | (job.positions >= limits)).any(-1)
     return hidden & (torch.arange(job.frames) != job.starts[:, None])
 
 
@@ -249,64 +247,3 @@ def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor
 
 
 TRACKINGS = {"direct": track_directly, "chained": track_by_chaining, "propagation": track_by_propagation}
-
-
-def compare_with_anchors(job: TrackingJob) -> None:
-    """Match all positions of a track with the track's anchors, and record frames with large errors as doubtful.
-
-    Anchors of a track are the query's frame and all frames with a cosine of at least `anchor_similarity` with the
-    query. For a frame and an anchor, the feature at the frame's position is matched in the anchor, and compared with
-    the track's position in the anchor. The error of a frame is the median of this distance over the anchors, in cells.
-    A frame is doubtful if its error is above the errors of all anchors. Memory holds two frames, and features and
-    distances of as many tracks as fit.
-
-    Source: DINO-Tracker (Tumanyan et al., ECCV 2024); AssafSinger94/dino-tracker, models/model_inference.py. The source
-    measures pixels of 854 x 476, also with square cells, and tracks the query's frame like any other.
-    """
-    channels = len(job.features(0))
-    at_once = max(1, job.workspace // (4 * job.frames * (channels + job.frames)))
-    for queries in torch.arange(len(job.queries)).split(at_once):
-        tracked = job.tracked(queries)
-        rows = job.rows(queries)
-        anchors = tracked & (PendingCopy(job.similarity[rows]).wait() >= job.protocol.anchor_similarity)
-        distances = _anchor_distances(job, queries, anchors)
-        is_beyond = beyond_anchors(distances, to_device(anchors, job.device))
-        job.doubtful[rows] = to_device(tracked, job.device) & is_beyond
-
-
-def beyond_anchors(distances: Tensor, anchors: Tensor) -> Tensor:
-    """Return a mask of the frames with larger errors than every anchor, bool `(N, T)`.
-
-    Args:
-        distances: `(N, T, T)`, anchors by frames; NaN in rows of frames that are no anchor.
-        anchors: bool `(N, T)`.
-    """
-    medians = distances.nanmedian(dim=1).values  # for an even number, the lower of the two middle values
-    return medians > medians.masked_fill(~anchors, -torch.inf).amax(dim=1, keepdim=True)
-
-
-def _anchor_distances(job: TrackingJob, queries: Tensor, anchors: Tensor) -> Tensor:
-    """Match each track's feature of every frame in its anchors, and measure how far from the track the match lies.
-
-    A frame whose matches lie far from the track in most anchors has lost the point.
-
-    Args:
-        job: the tracked queries.
-        queries: long `(n,)`, indices of the queries.
-        anchors: bool `(n, T)`, frames that are anchors of a query.
-
-    Returns:
-        `(n, T, T)` cells, anchors by frames; NaN in rows of frames that are no anchor.
-    """
-    rows = job.rows(queries)
-    samples = [job.sample(job.features(t), job.positions[rows, t]) for t in range(job.frames)]
-    descriptors = torch.stack(samples, dim=1)  # (n, T, C)
-    distances = job.misses.new_full((len(queries), job.frames, job.frames), torch.nan)
-    for anchor in anchors.any(0).nonzero()[:, 0].tolist():
-        features = job.features(anchor)
-        chosen = to_device(anchors[:, anchor].nonzero()[:, 0], job.device)  # which of the n queries have this anchor
-        matched = job.match(descriptors[chosen].flatten(0, 1), features).unflatten(0, (-1, job.frames))
-        track_in_anchor = job.to_cells(job.positions[rows[chosen], anchor], features)
-        offsets = matched - track_in_anchor[:, None]  # (chosen, T, 2)
-        distances[chosen, anchor] = offsets.norm(dim=-1).to(distances)
-    return distances

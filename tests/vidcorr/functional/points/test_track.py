@@ -1,4 +1,4 @@
-"""Points followed through videos of features whose motion is known; independence, occlusion, flow, anchors."""
+"""Points followed through videos of features whose motion is known; independence, occlusion, flow."""
 
 import gc
 import weakref
@@ -12,8 +12,7 @@ from tests.helpers.refusal import refused
 from vidcorr.functional import PointProtocol, track_points
 from vidcorr.functional.points import job as job_module, track
 from vidcorr.functional.points.job import TrackingJob
-from vidcorr.functional.points.matching import decode_positions, sample_features, similarity_maps
-from vidcorr.functional.points.track import beyond_anchors, bilinear_corners
+from vidcorr.functional.points.track import bilinear_corners
 
 FRAMES, CELLS, CELL = 6, 16, 8
 STEP = (1, -1)
@@ -185,61 +184,3 @@ def test_flow_is_computed_only_where_points_are_and_equals_the_dense_one():
     torch.testing.assert_close(found, look_up_flow(table, position))
     tracks = track_points(lambda t: features[t], 3, queries, rules)
     torch.testing.assert_close(tracks.points[0, 1].float(), ((position + found) * 8)[0])
-
-
-def test_the_rule_is_dino_trackers(peers):
-    peer = {key[9:]: torch.from_numpy(peers[key]) for key in peers if key.startswith("dino_occ_")}
-    anchor_threshold, threshold = peer["thresholds"].tolist()
-    anchors = peer["similarity"] >= anchor_threshold
-    distances = torch.full((1, len(anchors), len(anchors)), torch.nan)
-    distances[0, anchors] = (peer["anchor_predictions"] - peer["trajectory"][anchors][:, None]).norm(dim=-1)
-    doubtful = beyond_anchors(distances, anchors[None])[0]
-    assert torch.equal(doubtful | (peer["similarity"] < threshold), peer["occluded"])
-    assert 0 < doubtful.sum() < len(doubtful)
-
-
-@pytest.fixture(scope="module")
-def noisy():
-    generator = torch.Generator().manual_seed(0)
-    still = torch.randn(1, 6, CELLS, CELLS, generator=generator)
-    return still + 0.9 * torch.randn(FRAMES, 6, CELLS, CELLS, generator=generator)
-
-
-def doubtful_frames(features, track, similarity, begin, rules):
-    """Frames of one track from `begin` on whose error is above that of every anchor, by a loop."""
-
-    def place_of(t, descriptor):
-        scores = similarity_maps(descriptor[None], features[t])
-        return decode_positions(scores, rules.decoding, rules.temperature, rules.decoding_radius)[0]
-
-    frames = range(begin, FRAMES)
-    anchors = [t for t in frames if similarity[t] >= rules.anchor_similarity]
-    errors = {}
-    for t in frames:
-        descriptor = sample_features(features[t], (track[t] / CELL).float()[None])[0]
-        misses = [float((place_of(anchor, descriptor) - track[anchor] / CELL).norm()) for anchor in anchors]
-        errors[t] = sorted(misses)[(len(misses) - 1) // 2]
-    limit = max(errors[anchor] for anchor in anchors)
-    return torch.tensor([t in errors and errors[t] > limit for t in range(FRAMES)])
-
-
-@pytest.mark.sampled(4)
-@pytest.mark.parametrize("both_directions", [True, False])
-@pytest.mark.parametrize("workspace", [1, 64 * 2**20])
-def test_anchors_are_those_of_a_loop(noisy, both_directions, workspace, monkeypatch):
-    monkeypatch.setattr(TrackingJob, "workspace", workspace)
-    changes = {"occlusion": "similarity+anchors", "similarity_threshold": 0.3, "anchor_similarity": 0.75}
-    rules = protocol("tapir-matching", **changes)
-    positions = torch.rand(20, 2, generator=torch.Generator().manual_seed(2)) * CELLS * CELL
-    queries = torch.cat([torch.tensor([0.0, 3, 5, 1] * 5)[:, None], positions], dim=1).double()
-    tracks = track_points(noisy.__getitem__, FRAMES, queries, rules, both_directions=both_directions)
-    expected = torch.zeros(len(queries), FRAMES, dtype=torch.bool)
-    for number, start in enumerate(queries[:, 0].long().tolist()):
-        begin = 0 if both_directions else start
-        found = doubtful_frames(noisy, tracks.points[number], tracks.similarity[number], begin, rules)
-        expected[number] = found | (tracks.similarity[number] < 0.3)
-        expected[number, :begin] = True
-        expected[number, start] = False
-    assert torch.equal(tracks.occluded, expected)
-    by_anchors = expected & (tracks.similarity >= 0.3) & (torch.arange(FRAMES) >= queries[:, :1])
-    assert by_anchors.sum() > 3
