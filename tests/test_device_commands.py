@@ -145,8 +145,6 @@ def test_evaluate(davis, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("built")
-def test_sweep(davis, tmp_path):
-    """Two protocols in a pass, passes of several views."""
-    words = ["sweep", RESNET, "--vary", "topk=3,5", "--stride", "8", "4"]
-    of_pass = 2 * 2 * FRAMES + 3 + DIGEST
-    assert waits(davis, tmp_path, *words) == 2 * of_pass
+def test_two_protocols(davis, tmp_path):
+    words = ["evaluate", RESNET, "--protocol", "vfs", "vfs+topk=3"]
+    assert waits(davis, tmp_path, *words) == 2 * (OF_VIDEO + DIGEST)

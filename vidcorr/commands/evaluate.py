@@ -40,7 +40,7 @@ def command(args: Sequence[str]) -> None:
     jobs = []
     for network in views_of(networks, flags.stage, flags.stride):
         for benchmark, of_benchmark in zip(benchmarks, protocols, strict=True):
-            jobs += [Job(network, benchmark, protocol) for protocol in of_benchmark]
+            jobs += [Job(network, benchmark.under(protocol)) for protocol in of_benchmark]
     base = ""
     if flags.base:
         base = NetworkSpec.read(flags.base, flags.pretrained).name

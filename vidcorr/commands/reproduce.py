@@ -1,16 +1,10 @@
-"""Repeat published scores with public weights, and find the protocol fields that explain a difference."""
+"""Repeat published scores with public weights: `evaluate` by a row's network and protocol, the printed score beside."""
 
-from __future__ import annotations
-
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..experiments.configured import common_flags, read_changes, read_on
-
-if TYPE_CHECKING:  # pydantic, which a mistake need not wait for
-    from ..experiments.evaluate import Job
-    from ..experiments.study import StudyRow
+from ..experiments.configured import positive, read_on
 
 
 def command(args: Sequence[str]) -> None:
@@ -19,52 +13,32 @@ def command(args: Sequence[str]) -> None:
     Raises:
         ValueError: for a user's mistake, or if a row failed.
     """
-    parser = common_flags("vidcorr reproduce", __doc__, "reproduced")
+    parser = argparse.ArgumentParser(prog="vidcorr reproduce", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help="rows to repeat (default: all rows with weights)")
+    on = "benchmarks and their data, as davis=/data/DAVIS (default: list the rows)"
+    parser.add_argument("--on", nargs="+", action="extend", default=[], metavar="NAME=FOLDER", help=on)
+    parser.add_argument("--limit", type=positive, metavar="N", help="evaluate only the first N sequences")
     parser.add_argument("--study", default="studies/published.yaml", help="YAML file (default: %(default)s)")
-    parser.add_argument("--no-fields", action="store_true", help="do not search for fields that explain a difference")
+    parser.add_argument("--output", type=Path, default="reproduced", help="folder of results (default: %(default)s)")
+    code = "code outside vidcorr that checkpoints may name: package.module.Class or package.module:callable"
+    parser.add_argument("--allow", action="append", default=[], metavar="NAME", help=code)
     flags = parser.parse_args(list(args))
-    configured = read_on(flags.on)
-    changes = read_changes(flags.change)
+    benchmarks = read_on(flags.on)
 
     from ..backbones.trust import allow_named
-    from ..experiments.reproduce import PrintedScores, evaluations_of, jobs_of, listed, not_repeated, repeat
+    from ..experiments.reproduce import lacks_weights, listed, repeat
     from ..experiments.study import read_study
 
     study = read_study(flags.study)
     rows = [study.row(name) for name in dict.fromkeys(flags.rows)] or list(study.rows)
-    if not configured:
-        print(listed(study, rows, list(study.evaluate)), end="")
-        if not flags.rows:
-            print("\nother published rows (a question mark: a doubt, which published.csv states)\n")
-            print(not_repeated(study), end="")
+    if not benchmarks:
+        print(listed(study, rows), end="")
         return
-    wanted: list[str] = []
-    for entry in configured:
-        wanted += evaluations_of(study, entry.name)
-    if not any(name in row.published for row in rows for name in wanted):
-        names = " ".join(entry.name for entry in configured)
-        raise ValueError(f"--on {names}: no row has a printed score; rows have {', '.join(study.evaluate)}")
-    missing = [row for row in rows if _lacks_weights(row)]
+    missing = list(filter(lacks_weights, rows))
     if missing and flags.rows:
         path = missing[0].model[0]
         raise ValueError(f"{path} is missing: download {missing[0].download}, then: vidcorr convert FILE {path}")
     if missing:
-        print(f"left out for want of weights:\n{listed(study, missing, wanted)}", flush=True)
-    present = [row for row in rows if row not in missing]
+        print(f"left out for want of weights:\n{listed(study, missing)}", flush=True)
     allow_named(args)
-    views = (flags.protocol, changes, flags.stage, flags.stride)
-    jobs: dict[Job, PrintedScores] = {}
-    for entry in configured:
-        benchmark = entry.build(limit_sequences=flags.limit)
-        for evaluation in evaluations_of(study, entry.name):
-            for row in present:
-                if evaluation in row.published:
-                    printed = PrintedScores(row.name, study.printed(row, evaluation))
-                    jobs |= dict.fromkeys(jobs_of(row, evaluation, benchmark, *views), printed)
-    repeat(jobs, flags.output, fields=not flags.no_fields)
-
-
-def _lacks_weights(row: StudyRow) -> bool:
-    """Return whether the file of a row's weights is missing."""
-    return row.model[0].endswith(".ckpt") and not Path(row.model[0]).is_file()
+    repeat(study, [row for row in rows if row not in missing], benchmarks, flags.limit, flags.output)

@@ -19,9 +19,7 @@ def command(args: Sequence[str]) -> None:
     flags = _parser().parse_args(list(args))
     if (flags.name or flags.intervals) and not flags.paper:
         raise ValueError("table: --name and --intervals belong to --paper; without it, NAME=FOLDER names a row")
-    if flags.history:
-        _print_history(flags)
-    elif flags.page is not None:
+    if flags.page is not None:
         _write_page(flags)
     else:
         _print_table(flags)
@@ -41,24 +39,11 @@ def _parser() -> argparse.ArgumentParser:
     name = "with --paper: name to print for a network or row (may be repeated)"
     parser.add_argument("--name", action="append", default=[], metavar="SPEC=NAME", help=name)
     parser.add_argument("--intervals", action="store_true", help="with --paper: add 95 %% intervals")
-    history = "print the scores of all evaluations within trainings as CSV"
-    parser.add_argument("--history", action="store_true", help=history)
     study = "show the rows of this study, from the folder of its runs"
     parser.add_argument("--study", metavar="FILE", help=study)
     page = "write the results beside published ones as a page, DIR/results.html, instead of a printed table"
     parser.add_argument("--page", metavar="DIR", help=page)
     return parser
-
-
-def _print_history(flags: argparse.Namespace) -> None:
-    """Print the scores of all evaluations within trainings."""
-    if flags.paper or flags.study or flags.base or flags.published or flags.page:
-        raise ValueError("table --history: prints CSV; it takes folders and --score only")
-
-    from ..experiments.history import history_rows
-    from ..videos.files import csv_of_records
-
-    print(csv_of_records(history_rows(flags.folders, flags.score)), end="")
 
 
 def _print_table(flags: argparse.Namespace) -> None:

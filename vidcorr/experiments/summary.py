@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..results.page import write_report
 from ..results.records import Record, main_keys, records_of
 from ..results.rendering import render
-from ..results.result import RESULTS_FILE, Result, has_result
+from ..results.result import RESULTS_FILE, Result
 from ..results.tables import Table, table_footnotes, tabulate, text_rows
 from ..results.text_tables import markdown_table
 from ..videos.files import write_atomically
@@ -18,39 +18,29 @@ if TYPE_CHECKING:
     from .evaluate import Job
 
 
-def table_of(results: Mapping[Job, Result], base: str = "") -> Table:
-    """Return the table of results, with differences from the base network if it has results.
+def table_of(results: Mapping[Job, Result], base: str = "", earlier: Sequence[Record] = ()) -> Table:
+    """Return the table of the main scores of results, with differences from the first row of the base network.
 
     Args:
         results: job → its result.
-        base: name of the base network, or empty.
+        base: name of the base network; without results of it the table has no differences.
+        earlier: further records.
     """
-    return _tabulate(_records(results), results, base)
-
-
-def _records(results: Mapping[Job, Result]) -> list[Record]:
-    """Return the main scores of results, of every stage."""
-    records = []
+    records: list[Record] = []
+    base_rows = set()
     for job, result in results.items():
         records += _main_records(result, job.network.row)
-    return records
+        if base and job.network.name == base:
+            base_rows.add(job.network.row)
+    table = tabulate([*records, *earlier], trained=False)
+    for name, row in table.rows.items():  # a network with several strides has several rows
+        if any(record.row in base_rows for cell in row.values() for record in cell.records):
+            return table.with_differences(name)
+    return table
 
 
 def _main_records(result: Result, row: str, place: Path = Path()) -> list[Record]:
     return records_of(result, row, main_keys(result), place)
-
-
-def _tabulate(records: Sequence[Record], results: Mapping[Job, Result], base: str) -> Table:
-    """Return the table of records, with differences from the first row of the base network."""
-    table = tabulate(records, trained=False)
-    base_rows = {job.network.row for job in results if job.network.name == base}
-    if not base or not base_rows:
-        return table
-    for name, row in table.rows.items():  # a network with several strides has several rows
-        for cell in row.values():
-            if cell.records and cell.records[0].row in base_rows:
-                return table.with_differences(name)
-    return table
 
 
 def show(
@@ -71,25 +61,17 @@ def show(
         base: name of the base network, or empty.
         elsewhere: jobs that another process runs; they are named below the table.
     """
-    earlier, notes = _earlier_records(output, places, _records(results))
-    for job in elsewhere:
-        notes.append(f"Not in the table, because it runs elsewhere: {job.title}")
-    whole = table
-    closing = str(output / "table.md")
-    if earlier:
-        whole = _tabulate([*_records(results), *earlier], results, base)
-        closing += " has the earlier results of the folder too"
+    earlier, notes = _earlier_records(output, places, table)
+    notes += [f"Not in the table, because it runs elsewhere: {job.title}" for job in elsewhere]
+    print(_markdown(table, notes))
+    whole = table_of(results, base, earlier) if earlier else table
     if whole.rows:
         write_atomically(output / "table.md", _markdown(whole, notes))
         write_atomically(output / "table.csv", render(whole, "csv"))
-    print(_markdown(table, notes))
-    if whole.rows:
-        print(closing)
+        print(f"{output / 'table.md'}{' has the earlier results of the folder too' if earlier else ''}")
 
 
-def _earlier_records(
-    output: Path, places: Collection[Path], records: Sequence[Record]
-) -> tuple[list[Record], list[str]]:
+def _earlier_records(output: Path, places: Collection[Path], table: Table) -> tuple[list[Record], list[str]]:
     """Read the results of earlier commands in a folder.
 
     A result that this command, or a later one, has made again from other data or code is left out.
@@ -97,39 +79,33 @@ def _earlier_records(
     Args:
         output: the folder.
         places: folders of the results of this command.
-        records: main scores of this command.
+        table: the table of this command.
 
     Returns:
         The main scores of the results, and a note per result that is left out.
     """
-    shown = set(map(_cell_of, records))
-    found = []
+    shown = {_cell_of(record) for cell in table.cells for record in cell.records}
+    found: list[tuple[str, int, Path, Result]] = []
     notes = []
-    for file in sorted(output.glob(f"*/{RESULTS_FILE}")):
-        place = file.parent
-        if place in places or not has_result(place):
+    for file in output.glob(f"*/{RESULTS_FILE}"):
+        if file.parent in places or not file.stat().st_size:
             continue
         try:
-            found.append((place, Result.load(place)))
+            result = Result.load(file)
         except ValueError as error:
             notes.append(f"Left out: {error}")
+            continue
+        found.append((result.provenance.date, file.stat().st_mtime_ns, file.parent, result))
     earlier: list[Record] = []
-    for place, result in sorted(found, key=_age, reverse=True):
-        of_result = _main_records(result, result.network.row, place)
-        cells = set(map(_cell_of, of_result))
+    for date, _, place, result in sorted(found, key=lambda each: each[:2], reverse=True):
+        records = _main_records(result, result.network.row, place)
+        cells = set(map(_cell_of, records))
         if cells <= shown:
-            date = result.provenance.date
             notes.append(f"Left out: {place.name}, made on {date}; a later result has its row and column")
             continue
         shown |= cells
-        earlier += of_result
+        earlier += records
     return earlier, notes
-
-
-def _age(found: tuple[Path, Result]) -> tuple[str, int]:
-    """Return the date of a result, and the time of its file, which tells two results of one second apart."""
-    place, result = found
-    return result.provenance.date, (place / RESULTS_FILE).stat().st_mtime_ns
 
 
 def _cell_of(record: Record) -> tuple[object, ...]:

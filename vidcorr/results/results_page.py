@@ -15,7 +15,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..videos.files import write_atomically
-from .annotations_chart import annotated_scores, annotations_chart
 from .published import PUBLISHED, Published, protocol_named
 from .records import Column, Record
 from .result import Network, Protocol
@@ -75,7 +74,6 @@ def write_results_page(records: Sequence[Record], folder: str | Path) -> Path:
         digests.setdefault(benchmark, set()).add(digest)
     for benchmark, used in digests.items():
         parts.append(_other_protocols(benchmark, used))
-    parts.append(_figure())
     template = (files(__package__) / "results_page.html").read_text("utf-8")
     page = template.replace("CONTENT", "\n".join(parts), 1)
     folder.mkdir(parents=True, exist_ok=True)
@@ -372,14 +370,3 @@ def _other_protocols(benchmark: str, used: set[str]) -> str:
         parts.append(f"<h3>{html_text(name)} · digest {_code(digest)}</h3>{_table(rows)}")
     parts.append("</details></section>")
     return "".join(parts)
-
-
-def _figure() -> str:
-    """Return Figure 1 of Liir as a chart of published numbers."""
-    about = (
-        "J&F-Mean on DAVIS 2017 val over the masks used in training, the subject of Figure 1 of Liir. The papers' "
-        "numbers from Table 1 of Liir (arXiv 2203.14333), not measured here. Blue: no labels; green: image labels; "
-        "violet: masks; orange: Liir. Protocols of the methods differ."
-    )
-    chart = annotations_chart(annotated_scores())
-    return f"<h2>Scores against annotations</h2><figure>{chart}<figcaption>{html_text(about)}</figcaption></figure>"

@@ -63,17 +63,32 @@ def test_a_job_that_fails_is_named_and_the_others_are_done(davis, tmp_path, caps
 
     second = Failing(davis.root, changes=SMALL, limit_sequences=2, name="second")
 
-    message = "2 of 4 jobs failed: raw_colour on second by .*: RuntimeError: out of memory; .*Blocky on second by "
+    message = "2 failed: raw_colour on second by .*: RuntimeError: out of memory; .*Blocky on second by "
     refused(ValueError, message, evaluate, ["raw_colour", BLOCKY], [second, davis], tmp_path)
     assert list(table_of(tmp_path)) == ["raw_colour, stride 8", f"{BLOCKY}, stride 4, normalised by itself"]
 
 
-@pytest.mark.parametrize("network", [f"{TINY}@res9", "torchvision:resnet19", "nowhere.ckpt", "weights.pth"])
+@pytest.mark.parametrize("network", [f"{TINY}@res9", "torchvision:resnet19", "nowhere.ckpt"])
 def test_a_network_that_cannot_be_built_is_told_before_any_work(network, davis, tmp_path, evaluated):
-    (tmp_path / "weights.pth").write_bytes(b"")
-    network = str(tmp_path / network) if network.endswith("pth") else network
-    assert refused(ValueError, network.rpartition(":")[2], evaluate, ["raw_colour", network], [davis], tmp_path / "out")
-    assert not evaluated
+    assert refused(ValueError, network.rpartition(":")[2], evaluate, [network], [davis], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_other_networks_run_where_one_cannot_be_built(davis, tmp_path):
+    networks = ["nowhere.ckpt", "raw_colour"]
+    refused(ValueError, "1 failed: nowhere.ckpt on davis by", evaluate, networks, [davis], tmp_path)
+    assert list(table_of(tmp_path)) == ["raw_colour"]
+
+
+def test_one_benchmark_on_two_folders_is_refused_as_in_a_fit(tmp_path):
+    """Their scores would stand in one cell as if they were seeds."""
+    for number, name in enumerate(("clean", "blurred")):
+        write_davis(tmp_path / name, 1, frames=3, size=(32, 32 + number))
+    words = ("--on", f"davis={tmp_path / 'clean'}", f"davis={tmp_path / 'blurred'}", "--output", tmp_path / "out")
+    assert "two benchmarks are called davis" in refusal("evaluate", "raw_colour", *words)
+    both = [DavisBenchmark(tmp_path / name) for name in ("clean", "blurred")]
+    refused(ValueError, "two benchmarks are called davis", evaluate, ["raw_colour"], both, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -90,7 +105,7 @@ def test_a_full_disk_ends_the_command(davis, tmp_path, monkeypatch, evaluated):
 
 @pytest.mark.slow
 def test_a_job_that_another_process_runs_is_left_to_it(davis, tmp_path, capsys):
-    job = Job(NetworkSpec.read("raw_colour"), davis, davis.protocol)
+    job = Job(NetworkSpec.read("raw_colour"), davis)
     note = f"Not in the table, because it runs elsewhere: {job.title}"
     with held(Runner(tmp_path).place(job)):
         table = evaluate(["raw_colour", BLOCKY], [davis], tmp_path)
@@ -144,18 +159,6 @@ def test_a_result_that_data_made_anew_replace_has_no_second_row(tmp_path, capsys
     (tmp_path / "out/broken/results.json").write_text("{}")
     evaluate([BLOCKY], [davis], tmp_path / "out")
     assert "broken/results.json: is not a results.json" in capsys.readouterr().out
-
-
-@pytest.mark.slow
-def test_protocols_that_see_frames_alike_share_a_pass_and_leave_the_results_of_single_ones(davis, tmp_path, evaluated):
-    protocols = [davis.protocol.with_changes(topk=value) for value in (2, 5)]
-    jobs = [Job(NetworkSpec.read("raw_colour"), davis, protocol) for protocol in protocols]
-    shared = Runner(tmp_path / "shared").run(jobs)
-    assert evaluated == [[protocol.name for protocol in protocols]]
-    for job in jobs:
-        one, other = shared[job], Runner(tmp_path / "single").run([job])[job]
-        assert (one.scores, one.rows, one.stages) == (other.scores, other.rows, other.stages)
-        assert one.stages[""].protocol.digest == job.protocol.digest()
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Jobs: what their keys depend on, and which share a pass of the network."""
+"""Jobs: what their keys depend on."""
 
 import json
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tests.helpers.encoders import Blocky, saved_resnet
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
-from vidcorr import DavisBenchmark, TapVidBenchmark, VosBenchmark, evaluate
+from vidcorr import DavisBenchmark, VosBenchmark, evaluate
 from vidcorr.backbones import Clips
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.network import NetworkSpec
@@ -20,8 +20,7 @@ from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.benchmarks.run import Scorer
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_davis
-from vidcorr.experiments.evaluate import Job, passes_of
-from vidcorr.experiments.grid import read_grid
+from vidcorr.experiments.evaluate import Job
 from vidcorr.experiments.protocol_choice import protocols_of
 from vidcorr.functional import PropagationProtocol
 from vidcorr.results.result import Row
@@ -51,12 +50,12 @@ def test_what_the_command_line_names(text, expected, is_random):
 
 def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_root, tmp_path):
     def job(network=RAW, root=davis_root, protocol=VFS, **arguments):
-        return Job(network, DavisBenchmark(root, **arguments), protocol)
+        return Job(network, DavisBenchmark(root, protocol=protocol, **arguments))
 
     twin = tmp_path / "twin"
     twin.symlink_to(davis_root)
     first = job()
-    assert job(root=twin, changes={"topk": 5}, protocol=VFS.with_changes(topk=10)).key == first.key
+    assert job(root=twin, protocol="vfs+topk=10").key == first.key
     write_davis(tmp_path / "other", 3, frames=8, size=(64, 64))
     others = [
         job(protocol=VFS.with_changes(topk=7)),
@@ -84,7 +83,7 @@ def test_every_argument_and_the_version_of_the_rules_belong_to_the_key(davis_roo
     (tmp_path / "Annotations").symlink_to(davis_root / "Annotations")
 
     def key(benchmark):
-        return Job(RAW, benchmark, VFS).key
+        return Job(RAW, benchmark).key
 
     assert key(VosBenchmark(tmp_path, frames="Low", **folders)) != key(VosBenchmark(tmp_path, **folders))
     assert key(Own(davis_root, threshold=0.7)) != key(Own(davis_root)) != key(DavisBenchmark(davis_root))
@@ -98,10 +97,10 @@ def test_masks_of_davis_2016_change_no_benchmark_and_no_key(tmp_path):
     for path in (root / "Annotations").rglob("*.png"):
         Image.fromarray(np.where(read_mask(path) > 0, 255, 0).astype(np.uint8)).save(path)
     benchmark = DavisBenchmark(root, changes={"radius": 3})
-    told, key = repr(benchmark), Job(RAW, benchmark, VFS).key
+    told, key = repr(benchmark), Job(RAW, benchmark).key
     result = benchmark.evaluate("raw_colour")
     assert (result.data["year"], result.data["rules"]["name"]) == (2016, "davis-2016")
-    assert (repr(benchmark), Job(RAW, benchmark, VFS).key) == (told, key)
+    assert (repr(benchmark), Job(RAW, benchmark).key) == (told, key)
 
 
 def test_a_benchmark_with_a_constructor_of_its_own_is_refused():
@@ -118,13 +117,13 @@ def test_a_checkpoint_and_a_network_of_the_users_count_by_their_weights(davis_ro
     benchmark = DavisBenchmark(davis_root)
     for seed in (0, 0, 1):
         saved_resnet(tmp_path / f"{seed}.ckpt", seed)
-    keys = [Job(NetworkSpec.read(str(tmp_path / name)), benchmark, VFS).key for name in ("0.ckpt", "1.ckpt")]
+    keys = [Job(NetworkSpec.read(str(tmp_path / name)), benchmark).key for name in ("0.ckpt", "1.ckpt")]
     (tmp_path / "moved.ckpt").write_bytes((tmp_path / "0.ckpt").read_bytes())
-    assert Job(NetworkSpec.read(str(tmp_path / "moved.ckpt")), benchmark, VFS).key == keys[0] != keys[1]
+    assert Job(NetworkSpec.read(str(tmp_path / "moved.ckpt")), benchmark).key == keys[0] != keys[1]
     own = NetworkSpec.read(TINY)
-    before = Job(own, benchmark, VFS).key
-    assert Job(replace(own), benchmark, VFS).key == before
-    assert Job(replace(own, seed=1), benchmark, VFS).key != before  # its callable drew other weights
+    before = Job(own, benchmark).key
+    assert Job(replace(own), benchmark).key == before
+    assert Job(replace(own, seed=1), benchmark).key != before  # its callable drew other weights
 
 
 class Cells(nn.Module):
@@ -187,12 +186,6 @@ def test_stages_have_rows_of_their_own_in_the_table(tmp_path):
     assert seeds([TINY], [benchmark(["res3", "res4"])]) == each
 
 
-def test_all_benchmarks_are_checked_before_any_work(davis_root, tmp_path):
-    stages = [DavisBenchmark(davis_root, stage=stage) for stage in ("res9", "colour")]
-    refused(ValueError, "res9", evaluate, ["raw_colour"], stages, tmp_path)
-    assert not list(tmp_path.glob("raw*"))
-
-
 def test_ranks_with_different_networks_are_refused(davis_root, tmp_path, monkeypatch):
     monkeypatch.setattr(Ranks, "gather", lambda self, value: [value, ("another",)])
     refused(
@@ -203,33 +196,6 @@ def test_ranks_with_different_networks_are_refused(davis_root, tmp_path, monkeyp
         [DavisBenchmark(davis_root)],
         tmp_path,
     )
-
-
-@pytest.fixture
-def benchmark(davis_root):
-    return DavisBenchmark(davis_root)
-
-
-def test_a_pass_sees_frames_alike(benchmark):
-    grid = read_grid(VFS, ["input_size=null,240", "topk=5,10,15"])
-    jobs = [Job(network, benchmark, protocol) for protocol in grid for network in (RAW, NetworkSpec.read(LIBRARY))]
-    found = passes_of(jobs, at_once=2)
-    assert sorted(map(len, found)) == [1, 1, 1, 1, 2, 2, 2, 2]  # three protocols of each size and network, by twos
-    assert all(len({(job.network, job.protocol.input_size) for job in jobs}) == 1 for jobs in found)
-    assert {job for jobs in found for job in jobs} == set(jobs)
-    assert [jobs[0].network for jobs in found] == [RAW] * 4 + [NetworkSpec.read(LIBRARY)] * 4
-
-
-def test_jobs_of_other_features_data_or_kinds_have_passes_of_their_own(benchmark, davis_root):
-    points = TapVidBenchmark("anywhere")
-    vars(points)["data_set"] = ()
-    jobs = [
-        Job(RAW, benchmark, VFS),
-        Job(NetworkSpec.read("raw_colour@colour/16"), benchmark, VFS),
-        Job(RAW, DavisBenchmark(davis_root), VFS),
-        *(Job(RAW, points, points.protocol.with_changes(temperature=value)) for value in (0.1, 0.2)),
-    ]
-    assert [len(jobs) for jobs in passes_of(jobs)] == [1] * 5
 
 
 class MeanFeature(Scorer):

@@ -10,7 +10,6 @@ from tests.helpers.runs import davis_result, write_results
 from vidcorr.commands.table import command
 from vidcorr.experiments.table import gather_records
 from vidcorr.results import results_page
-from vidcorr.results.annotations_chart import annotated_scores, annotations_chart
 from vidcorr.results.provenance import Provenance
 from vidcorr.results.published import PUBLISHED, TEST_SETS, Published, protocol_named
 from vidcorr.results.result import Evaluated, Network, Protocol, Stage
@@ -162,20 +161,6 @@ def test_the_command_writes_the_page(tmp_path, capsys):
     for flags in (["--paper"], ["--base", "ours"], ["--format", "csv"]):
         with pytest.raises(ValueError, match="table --page: takes folders and --score only"):
             command([str(tmp_path / "a"), "--page", str(tmp_path / "site"), *flags])
-
-
-def test_the_chart_has_the_scores_that_liir_prints():
-    scores = {row.name: row for row in annotated_scores()}
-    printed = {row.name: row.scores["J&F-Mean"] for row in PUBLISHED if row.benchmark == "davis"}
-    assert scores["Liir"].score == printed["Liir, ResNet-18"]
-    assert scores["VFS"].score == printed["VFS, ResNet-18"]
-    assert (scores["STM"].masks, scores["STM"].score) == (164000, 0.818)
-    chart = annotations_chart(list(scores.values()))
-    places = re.findall(r'<circle class="\S+" cx="([\d.]+)" cy="([\d.]+)" r="5"><title>(\w+),', chart)
-    across = {name: float(x) for x, _, name in places}
-    down = {name: float(y) for _, y, name in places}
-    assert across["Liir"] < across["OSVOS"] < across["STM"] < across["FEELVOS"]
-    assert sorted(down, key=down.get) == sorted(down, key=lambda name: -scores[name].score)
 
 
 def test_a_row_without_a_command_has_a_dash_and_a_long_name_scrolls(tmp_path, write_page):
