@@ -9,6 +9,7 @@ from vidcorr.videos.images import read_photo
 from vidcorr.videos.source import VideoEntry, list_images_of
 
 from .loading.clips import ClipDataset, Sample
+from .loading.pairs import PairCrops
 from .loading.sampling import Augmentation
 from .video import VideoDataModule
 
@@ -48,6 +49,7 @@ class ImageClipDataModule(VideoDataModule):
         views: T, views of an image in a clip.
         size: side of the views, pixels.
         augmentation: random crops, flips and colours of every view.
+        pair: crops that the two views of a pair share, or of which one lies in the other; None: each has its own.
         batch_size: images per rank.
         num_workers: decoding processes per rank; by default the usable cores, at most 8.
         validation_fraction: fraction of the images kept for validation, at least one image unless 0.
@@ -66,6 +68,7 @@ class ImageClipDataModule(VideoDataModule):
         views: int = 2,
         size: int = 224,
         augmentation: Augmentation = MOCO_V2,
+        pair: PairCrops | None = None,
         batch_size: int = 32,
         num_workers: int | None = None,
         validation_fraction: float = 0.0,
@@ -74,7 +77,13 @@ class ImageClipDataModule(VideoDataModule):
     ) -> None:
         options: dict[str, Any] = {"batch_size": batch_size, "num_workers": num_workers, "seed": seed, "repeat": repeat}
         super().__init__(
-            source, views, size=size, augmentation=augmentation, validation_fraction=validation_fraction, **options
+            source,
+            views,
+            size=size,
+            augmentation=augmentation,
+            pair=pair,
+            validation_fraction=validation_fraction,
+            **options,
         )
 
     def list_source(self) -> tuple[VideoEntry, ...]:

@@ -19,6 +19,7 @@ from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
 from .loading.clips import ClipDataset, Sampling, Transform
 from .loading.loader import SampledDataModule
+from .loading.pairs import PairCrops
 from .loading.sampling import (
     Augmentation,
     ColourAugmentation,
@@ -54,6 +55,7 @@ class VideoDataModule(SampledDataModule):
         sampling: the frames of a clip: by default one from every of T equal segments, else T at a fixed interval.
         size: side of the frames, pixels.
         augmentation: random crops, flips and colours of every frame.
+        pair: crops that the two frames of a pair share, or of which one lies in the other; None: each has its own.
         batch_size: clips per rank.
         num_workers: decoding processes per rank; by default the usable cores, at most 8.
         validation_fraction: fraction of the videos kept for validation, at least one video unless 0.
@@ -81,6 +83,7 @@ class VideoDataModule(SampledDataModule):
         sampling: FrameSampling = FrameSampling(),
         size: int = 224,
         augmentation: Augmentation = Augmentation(),
+        pair: PairCrops | None = None,
         batch_size: int = 32,
         num_workers: int | None = None,
         validation_fraction: float = 0.02,
@@ -106,7 +109,8 @@ class VideoDataModule(SampledDataModule):
         self.sampling: Sampling = partial(sampling, n=frames)
         whole = augmentation.spatial == "whole"
         self.evaluation_transform: Transform = partial(whole_frame if whole else centre_crop, size=size)
-        random_crop = partial(random_resized_crop, size=size, area=augmentation.area, flip=augmentation.flip)
+        crop = pair or random_resized_crop
+        random_crop: Transform = partial(crop, size=size, area=augmentation.area, flip=augmentation.flip)
         self.transform = random_crop if augmentation.spatial is True else self.evaluation_transform
         self.colour = ColourAugmentation(sigma=augmentation.blur_sigma) if augmentation.colour else None
         self.videos: tuple[VideoEntry, ...] = ()

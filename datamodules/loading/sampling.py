@@ -82,23 +82,75 @@ def continuous_indices(num_frames: int, n: int, interval: int, generator: torch.
     return (start + interval * torch.arange(n)).clamp_(max=num_frames - 1)
 
 
+def gap_indices(num_frames: int, n: int, gap: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Draw n / 2 pairs of frames: a gap, uniform from the smallest to the largest that the video holds, then a start.
+
+    Source: SiamMAE in CropMAE's code, `sample_frames`, whose gaps are 4 to 47 frames.
+
+    Args:
+        num_frames: length of the video, at least 1.
+        n: frames wanted, an even number.
+        gap: smallest and largest gap, frames, both included.
+        generator: source of the draws.
+
+    Returns:
+        (n,) long, in [0, num_frames): first and second frame of each pair in turn.
+    """
+    pairs = []
+    for _ in range(n // 2):
+        low, high = min(gap[0], num_frames - 1), min(gap[1], num_frames - 1)
+        drawn = int(torch.randint(low, high + 1, (), generator=generator))
+        first = int(torch.randint(num_frames - drawn, (), generator=generator))
+        pairs += [first, first + drawn]
+    return torch.tensor(pairs)
+
+
+def fraction_indices(num_frames: int, n: int, fraction: float, generator: torch.Generator) -> Tensor:
+    """Draw n / 2 pairs of frames at a gap that is a fraction of the video's length; frame 0 is never the first.
+
+    Videos of at most 4 frames, or with a gap below 1, give frames that are independent of each other. Source:
+    Co-Settle's code.
+
+    Args:
+        num_frames: length of the video, at least 1.
+        n: frames wanted, an even number.
+        fraction: the gap as a fraction of the video's length, rounded down to frames.
+        generator: source of the draws.
+
+    Returns:
+        (n,) long, in [0, num_frames): first and second frame of each pair in turn.
+    """
+    gap = int(fraction * num_frames)
+    if num_frames <= 4 or gap < 1:
+        return torch.randint(num_frames, (n,), generator=generator)
+    first = torch.randint(1, num_frames - gap, (n // 2,), generator=generator)
+    return torch.stack([first, first + gap], dim=1).flatten()
+
+
 @dataclass(frozen=True)
 class FrameSampling:
-    """Choice of a clip's frames (VFS, Table 1).
+    """Choice of a clip's frames (VFS, Table 1), or of pairs of frames.
 
     Args:
         interval: distance of consecutive frames from a random start, "continuous" in VFS. From a list, an interval is
             drawn per clip. 0 repeats a frame. None takes a frame from each of equal segments, "distant" in VFS.
         weights: probabilities of the intervals; None for equal ones.
+        gap: pairs of frames at a gap from a smallest to a largest number, uniform (`gap_indices`, SiamMAE).
+        gap_fraction: pairs of frames at this fraction of the video's length (`fraction_indices`, Co-Settle).
 
     Raises:
-        ValueError: for an interval below 0, or weights that do not fit the intervals.
+        ValueError: for an interval below 0, weights that do not fit the intervals, or several of interval, gap and
+            gap_fraction.
     """
 
     interval: int | list[int] | None = None
     weights: list[float] | None = None
+    gap: tuple[int, int] | None = None
+    gap_fraction: float | None = None
 
     def __post_init__(self) -> None:
+        if sum(given is not None for given in (self.interval, self.gap, self.gap_fraction)) > 1:
+            raise ValueError(f"sampling: give one of interval, gap and gap_fraction, not {self}")
         intervals, weights = self._choices()
         if self.interval is not None and (not intervals or min(intervals) < 0):
             raise ValueError(f"interval must be 0 or more frames, got {self.interval}")
@@ -115,7 +167,11 @@ class FrameSampling:
         return intervals, self.weights or [1.0] * len(intervals)
 
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
-        """Draw the indices of n frames: one from every of n equal segments, or n frames at one of the intervals."""
+        """Draw the indices of n frames: one from every of n equal segments, at one of the intervals, or pairs."""
+        if self.gap is not None:
+            return gap_indices(num_frames, n, self.gap, generator)
+        if self.gap_fraction is not None:
+            return fraction_indices(num_frames, n, self.gap_fraction, generator)
         intervals, weights = self._choices()
         if not intervals:
             return distant_indices(num_frames, n, generator)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch.optim import Optimizer
+from torch import nn
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from vidcorr.videos.files import require_at_least
@@ -29,6 +30,21 @@ def cosine_factor(step: int, total_steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(step, total_steps) / total_steps))
 
 
+def warm_cosine_factor(step: int, total_steps: int, warmup_steps: float) -> float:
+    """Return the factor of the learning rate at a step: from 0 linearly to 1, then by a half cosine to 0.
+
+    Source: MAE (He et al., CVPR 2022), `util/lr_sched.py`.
+
+    Args:
+        step: optimiser steps before this one.
+        total_steps: length of the run, steps.
+        warmup_steps: length of the rise, steps.
+    """
+    if step < warmup_steps:
+        return step / warmup_steps
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / (total_steps - warmup_steps)))
+
+
 def step_factor(fraction: float, steps: Mapping[float, float]) -> float:
     """Return the factor of the learning rate after a fraction of the samples.
 
@@ -46,6 +62,30 @@ def step_factor(fraction: float, steps: Mapping[float, float]) -> float:
 def scheduled(optimizer: Optimizer, schedule: LRScheduler, interval: str = "step") -> OptimizerLRSchedulerConfig:
     """Return an optimiser and its schedule as `configure_optimizers` must return them; the rate is logged as `lr`."""
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval, "name": "lr"}}
+
+
+def adamw_with_warmup(
+    module: nn.Module, lr: float, weight_decay: float, total_steps: int, warmup: float
+) -> OptimizerLRSchedulerConfig:
+    """Return AdamW over the parameters that take a gradient, with a warm-up and a half cosine to 0, set by step.
+
+    Biases, norms and all else of one dimension have no weight decay; betas are 0.9 and 0.95.
+
+    Source: MAE (He et al., CVPR 2022), `main_pretrain.py`.
+
+    Args:
+        module: what learns.
+        lr: learning rate at the end of the warm-up.
+        weight_decay: weight decay.
+        total_steps: length of the run, optimiser steps.
+        warmup: length of the warm-up, fraction of the run.
+    """
+    learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    decayed = {"params": [parameter for parameter in learned if parameter.ndim > 1], "weight_decay": weight_decay}
+    free = {"params": [parameter for parameter in learned if parameter.ndim <= 1], "weight_decay": 0.0}
+    optimizer = AdamW([decayed, free], lr, betas=(0.9, 0.95))
+    warmup_steps = warmup * total_steps
+    return scheduled(optimizer, LambdaLR(optimizer, lambda step: warm_cosine_factor(step, total_steps, warmup_steps)))
 
 
 def continue_schedule(schedule: object) -> dict[str, str]:

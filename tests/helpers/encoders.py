@@ -77,6 +77,13 @@ class TinyResNet(nn.Module):
         return torch.flatten(nn.functional.adaptive_avg_pool2d(x, 1), 1)
 
 
+def tiny_vit(size: int = 32) -> nn.Module:
+    """Return a ViT of timm with patches of 8 px: the one of the golden numbers of SiamMAE and Co-Settle."""
+    from timm.models import VisionTransformer
+
+    return VisionTransformer(size, 8, num_classes=0, embed_dim=48, depth=2, num_heads=3, dynamic_img_size=True)
+
+
 def clip_network(numbers: Mapping[str, Tensor], mixed: bool = True) -> Callable[[Tensor], Tensor]:
     """Return a clip network of section 4 of the README beside the golden numbers of encoders of video."""
 

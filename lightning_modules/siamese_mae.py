@@ -1,0 +1,345 @@
+"""Siamese masked prediction: a picture, nearly all of it masked, is predicted from another view of the same scene."""
+
+from typing import Any, Literal
+
+import torch
+from einops import rearrange
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from vidcorr.backbones.vit import is_vit
+from vidcorr.functional.device import random_state_kept, to_device
+from vidcorr.functional.ranks import world_size_and_rank
+from vidcorr.videos.files import require_one_of
+
+from .base import Batch, CorrespondenceModule
+from .parts.schedules import adamw_with_warmup
+
+NORM_EPSILON = 1e-6
+
+
+def sine_cosine_positions(rows: int, columns: int, width: int) -> Tensor:
+    """Return the fixed position embedding of a grid and of its class token, whose position is zero.
+
+    The first half of the channels encodes the column, the second half the row, each as `[sin(p ω_k), cos(p ω_k)]` with
+    `ω_k = 10000^(−k / (width / 4))`.
+
+    Source: MAE (He et al., CVPR 2022), `models_mae.py`.
+
+    Args:
+        rows: rows of the grid.
+        columns: columns of the grid.
+        width: channels, a multiple of 4.
+
+    Returns:
+        `(1, 1 + rows · columns, width)`, float32, the class token first.
+    """
+    quarter = width // 4
+    frequencies = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    halves = []
+    for place in (column, row):
+        angle = place.flatten()[:, None] * frequencies
+        halves += [angle.sin(), angle.cos()]
+    cells = torch.cat(halves, dim=1).float()
+    return torch.cat([cells.new_zeros(1, width), cells])[None]
+
+
+def kept_patches(noise: Tensor, ratio: float) -> Tensor:
+    """Return the indices of the patches that a random mask leaves: those of the smallest noise, smallest first.
+
+    Args:
+        noise: `(B, N)` in [0, 1).
+        ratio: fraction of the patches that are masked.
+
+    Returns:
+        `(B, int(N · (1 − ratio)))` long.
+    """
+    count = int(noise.shape[1] * (1 - ratio))
+    return noise.argsort(dim=1)[:, :count]
+
+
+def patches_of(images: Tensor, side: int) -> Tensor:
+    """Cut images `(B, C, H, W)` into patches `(B, N, side · side · C)`: row, column, colour last."""
+    return rearrange(images, "b c (h p) (w q) -> b (h w) (p q c)", p=side, q=side)
+
+
+def normalised_patches(patches: Tensor) -> Tensor:
+    """Subtract from each patch `(…, n)` its mean, and divide by its deviation, of the unbiased variance plus 1e-6."""
+    variance = patches.var(dim=-1, keepdim=True)
+    return (patches - patches.mean(dim=-1, keepdim=True)) / (variance + 1e-6).sqrt()
+
+
+def masked_error(predicted: Tensor, target: Tensor, keep: Tensor) -> Tensor:
+    """Return the mean squared error over the masked patches of the whole batch.
+
+    Args:
+        predicted: `(B, N, n)`.
+        target: `(B, N, n)`.
+        keep: `(B, K)` long, the patches that are not masked.
+
+    Returns:
+        Scalar in float32 or finer.
+    """
+    exact = torch.promote_types(predicted.dtype, torch.float32)
+    error = (predicted.to(exact) - target.to(exact)).square().mean(dim=-1)
+    mask = torch.ones_like(error).scatter(1, keep, 0)
+    return (error * mask).sum() / mask.sum()
+
+
+class DecoderBlock(nn.Module):
+    """Cross-attention to a memory, self-attention and an MLP, each with a residual.
+
+    "post-norm": cross, MLP, self, each followed by its LayerNorm (CropMAE's code; the papers name cross, then self).
+    "pre-norm": cross, self, MLP, each after a LayerNorm; the memory has one of its own (ToBo's code).
+
+    Args:
+        width: channels.
+        heads: heads of both attentions.
+        hidden: hidden width of the MLP.
+        dropout: probability, also on the weights of the attentions.
+        order: "post-norm" or "pre-norm".
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float, order: str) -> None:
+        super().__init__()
+        self.is_pre_norm = order == "pre-norm"
+        self.cross_attention = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
+        self.self_attention = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width), nn.Dropout(dropout)
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.norm_cross = nn.LayerNorm(width, NORM_EPSILON)
+        self.norm_self = nn.LayerNorm(width, NORM_EPSILON)
+        self.norm_mlp = nn.LayerNorm(width, NORM_EPSILON)
+        if self.is_pre_norm:
+            self.norm_memory = nn.LayerNorm(width, NORM_EPSILON)
+
+    def forward(self, tokens: Tensor, memory: Tensor | None) -> Tensor:
+        """Return `(B, L, width)` of tokens `(B, L, width)` and a memory `(B, M, width)`; None skips the cross step."""
+        if not self.is_pre_norm:
+            if memory is not None:
+                tokens = self.norm_cross(tokens + self._attend(self.cross_attention, tokens, memory))
+            tokens = self.norm_mlp(tokens + self.mlp(tokens))
+            return self.norm_self(tokens + self._attend(self.self_attention, tokens, tokens))
+        if memory is not None:
+            memory = self.norm_memory(memory)
+            tokens = tokens + self._attend(self.cross_attention, self.norm_cross(tokens), memory)
+        normed = self.norm_self(tokens)
+        tokens = tokens + self._attend(self.self_attention, normed, normed)
+        return tokens + self.mlp(self.norm_mlp(tokens))
+
+    def _attend(self, attention: nn.Module, queries: Tensor, memory: Tensor) -> Tensor:
+        attended: Tensor = attention(queries, memory, memory, need_weights=False)[0]
+        return self.dropout(attended)
+
+
+class SiameseMAE(CorrespondenceModule):
+    """Siamese masked autoencoder: a ViT encodes both pictures of a pair; a decoder predicts the masked second one.
+
+    The first picture is seen whole, of the second a few patches. The encoder is shared. The decoder's queries are the
+    tokens of the second picture, with a learned token in place of each masked patch; its memory is the first picture.
+    The method depends on the pairs: two frames of a video and a mask ratio of 0.95 are SiamMAE; two crops of a picture
+    and 0.985 are CropMAE; a "pre-norm" decoder and `bottleneck` 1 add ToBo's branch, which predicts from the first
+    picture's class token alone. The DataModule makes the pairs (`data.sampling.gap`, `data.pair`).
+
+    Papers: SiamMAE (Gupta et al., NeurIPS 2023), arXiv 2305.14344; CropMAE (Eymaël et al., ECCV 2024), arXiv
+    2403.17823, whose code (alexandre-eymael/CropMAE, with a reproduction of SiamMAE) is followed where papers differ;
+    ToBo, arXiv 2507.06543. Deliberate differences: the learning rate of a step is set before it (CropMAE's code sets it
+    after the step, so its first step has the full rate), and positions of other sizes than the network's are those that
+    benchmarks interpolate.
+
+    Args:
+        backbone: a ViT of timm with a class token, `timm:NAME` or `package.module:callable`; or a checkpoint to start
+            from. A fresh network of timm starts as MAE's: Xavier weights and fixed sine-cosine positions. Positions
+            are never trained.
+        mask_ratio: fraction of the second picture's patches that are masked.
+        pairs_per_video: pairs in a clip of `2 · pairs_per_video` frames, "repeated sampling".
+        decoder: form of the decoder's blocks, see `DecoderBlock`; in "pre-norm" the memory has positions.
+        decoder_width: channels of the decoder.
+        decoder_depth: blocks of the decoder.
+        decoder_heads: heads of its attentions.
+        decoder_hidden: hidden width of its MLPs.
+        dropout: dropout in the decoder.
+        bottleneck: weight of ToBo's branch beside the prediction's 1; 0 leaves it out.
+        normalised_target: predict pixels normalised by patch.
+        base_lr: learning rate for a global batch of 256, scaled linearly.
+        rate_counts: what that batch counts: "pairs" (CropMAE) or "videos" (RSP, ToBo).
+        warmup: fraction of the run in which the rate rises; it then falls to 0 by a half cosine.
+        weight_decay: of all weights with more than one dimension, the class and mask token among them.
+        seed: seed of masks and dropout.
+
+    Raises:
+        ValueError: if the backbone is not such a ViT, or a word is unknown; in training, if a clip has another number
+            of frames.
+    """
+
+    suited_benchmark = "davis_240p"
+
+    def __init__(
+        self,
+        backbone: str = "timm:vit_small_patch16_224",
+        mask_ratio: float = 0.95,
+        pairs_per_video: int = 1,
+        decoder: Literal["post-norm", "pre-norm"] = "post-norm",
+        decoder_width: int = 256,
+        decoder_depth: int = 4,
+        decoder_heads: int = 8,
+        decoder_hidden: int = 2048,
+        dropout: float = 0.1,
+        bottleneck: float = 0.0,
+        normalised_target: bool = True,
+        base_lr: float = 1e-4,
+        rate_counts: Literal["pairs", "videos"] = "pairs",
+        warmup: float = 0.05,
+        weight_decay: float = 0.05,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        require_one_of(("post-norm", "pre-norm"), decoder=decoder)
+        require_one_of(("pairs", "videos"), rate_counts=rate_counts)
+        self.samples = rate_counts
+        self.backbone: Any = self.network_to_train(backbone)
+        if not (is_vit(self.backbone) and _has_class_position(self.backbone)):
+            kind = type(self.backbone).__name__
+            raise ValueError(f"SiameseMAE trains a ViT of timm with a class token and positions, not a {kind}")
+        self.patch: int = self.backbone.patch_embed.feat_ratio()
+        self.decoder_embed = nn.Linear(self.backbone.embed_dim, decoder_width)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_width))
+        blocks = [
+            DecoderBlock(decoder_width, decoder_heads, decoder_hidden, dropout, decoder) for _ in range(decoder_depth)
+        ]
+        self.decoder_blocks = nn.ModuleList(blocks)
+        self.decoder_norm = nn.LayerNorm(decoder_width, NORM_EPSILON)
+        self.decoder_pred = nn.Linear(decoder_width, 3 * self.patch**2)
+        if self.described is not None and not self.described.loaded:
+            _initialise_encoder(self.backbone)
+        self.backbone.pos_embed.requires_grad_(False)
+        nn.init.normal_(self.mask_token, std=0.02)
+        for part in (self.decoder_embed, self.decoder_blocks, self.decoder_pred):
+            part.apply(_initialise_linear)
+
+    def encode(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Encode patches of normalised images.
+
+        Args:
+            images: `(B, 3, H, W)`, normalised.
+            keep: `(B, K)` long, the patches that are seen; None for all.
+
+        Returns:
+            `(B, 1 + K, D)` after the final norm: the class token, then the patches in the order of `keep`.
+        """
+        network = self.backbone
+        tokens = network._pos_embed(network.patch_embed(images))
+        if keep is not None:
+            seen = tokens[:, 1:].gather(1, keep[..., None].expand(-1, -1, tokens.shape[2]))
+            tokens = torch.cat([tokens[:, :1], seen], dim=1)
+        encoded: Tensor = network.norm(network.blocks(network.norm_pre(tokens)))
+        return encoded
+
+    def decode(
+        self, memory: Tensor, visible: Tensor, keep: Tensor, grid: tuple[int, int], from_class: bool = False
+    ) -> Tensor:
+        """Predict the patches of the second picture.
+
+        Args:
+            memory: `(B, 1 + N, D)`, the first picture's tokens.
+            visible: `(B, 1 + K, D)`, the second picture's visible tokens.
+            keep: `(B, K)` long, their patches.
+            grid: rows and columns of the patches.
+            from_class: predict from the first picture's class token, in place of the second's, without a memory.
+
+        Returns:
+            `(B, N, 3 P²)`.
+        """
+        attended: Tensor | None = self.decoder_embed(memory)
+        seen = self.decoder_embed(visible)
+        batch, count = len(memory), grid[0] * grid[1]
+        patches = self.mask_token.to(seen.dtype).repeat(batch, count, 1)
+        patches = patches.scatter(1, keep[..., None].expand(-1, -1, seen.shape[2]), seen[:, 1:])
+        positions = sine_cosine_positions(*grid, seen.shape[2]).to(seen)
+        first_class = attended[:, :1]  # its position is zero
+        tokens = torch.cat([first_class if from_class else seen[:, :1], patches], dim=1) + positions
+        if self.hparams["decoder"] == "pre-norm":
+            attended = attended + positions
+        for block in self.decoder_blocks:
+            tokens = block(tokens, None if from_class else attended)
+        predicted: Tensor = self.decoder_pred(self.decoder_norm(tokens))
+        return predicted[:, 1:]
+
+    def losses(self, first: Tensor, second: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        """Return the loss of pairs, and its parts if there are two.
+
+        Args:
+            first: `(B, 3, H, W)`, normalised.
+            second: `(B, 3, H, W)`, normalised.
+            noise: `(B, N)` in [0, 1), which orders the patches of the second picture.
+        """
+        keep = kept_patches(noise, self.hparams["mask_ratio"])
+        grid = (second.shape[2] // self.patch, second.shape[3] // self.patch)
+        target = patches_of(second, self.patch)
+        if self.hparams["normalised_target"]:
+            target = normalised_patches(target)
+        memory, visible = self.encode(first), self.encode(second, keep)
+        loss = masked_error(self.decode(memory, visible, keep, grid), target, keep)
+        weight = self.hparams["bottleneck"]
+        if not weight:
+            return {"loss": loss}
+        bottleneck = masked_error(self.decode(memory, visible, keep, grid, from_class=True), target, keep)
+        parts = {"loss_patch": loss.detach(), "loss_bottleneck": bottleneck.detach()}
+        return {"loss": loss + weight * bottleneck} | parts
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute the loss; masks and dropout are functions of seed, epoch, batch and rank.
+
+        Raises:
+            ValueError: if a clip has another number of frames than `2 · pairs_per_video`.
+        """
+        pairs = self.hparams["pairs_per_video"]
+        clip = batch["clip"]
+        if clip.shape[1] != 2 * pairs:
+            raise ValueError(f"clips of {clip.shape[1]} frames do not hold {pairs} pair(s): set data.frames {2 * pairs}")
+        first, second = (self.normalise(view) for view in rearrange(clip, "b (r v) c h w -> v (b r) c h w", v=2))
+        rank = world_size_and_rank()[1]
+        patches = (first.shape[2] // self.patch) * (first.shape[3] // self.patch)
+        noise = torch.rand(len(first), patches, generator=self.generator(rank))
+        with random_state_kept():
+            torch.manual_seed(self.generator(rank, 1).initial_seed())  # of the dropout
+            return self.losses(first, second, to_device(noise, first.device))
+
+    def samples_per_device(self) -> int:
+        """Return the number of pairs, or of videos, that a device sees at a time, as `rate_counts` says."""
+        videos = super().samples_per_device()
+        return videos * self.hparams["pairs_per_video"] if self.hparams["rate_counts"] == "pairs" else videos
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW with betas 0.9 and 0.95, a linear warm-up and a half cosine to 0 by step."""
+        settings = self.hparams
+        lr = self.rate_of_batch(settings["base_lr"])
+        return adamw_with_warmup(self, lr, settings["weight_decay"], self.total_steps(), settings["warmup"])
+
+
+def _has_class_position(network: Any) -> bool:
+    """Return whether a ViT has a class token, no other prefix token, and a position for each token."""
+    positions = getattr(network, "pos_embed", None)
+    rows, columns = network.patch_embed.grid_size
+    return positions is not None and network.num_prefix_tokens == 1 and positions.shape[1] == 1 + rows * columns
+
+
+@torch.no_grad()
+def _initialise_encoder(network: Any) -> None:
+    """Start a ViT of timm as MAE's code does."""
+    network.apply(_initialise_linear)
+    filters = network.patch_embed.proj.weight
+    filters.copy_(nn.init.xavier_uniform_(torch.empty(len(filters), filters[0].numel())).view(filters.shape))
+    nn.init.normal_(network.cls_token, std=0.02)
+    network.pos_embed.copy_(sine_cosine_positions(*network.patch_embed.grid_size, network.embed_dim))
+
+
+def _initialise_linear(module: nn.Module) -> None:
+    """Start a linear layer, those of an attention among them, by Xavier's uniform weights and bias 0."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)
