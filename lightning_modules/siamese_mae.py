@@ -300,7 +300,9 @@ class SiameseMAE(CorrespondenceModule):
         pairs = self.hparams["pairs_per_video"]
         clip = batch["clip"]
         if clip.shape[1] != 2 * pairs:
-            raise ValueError(f"clips of {clip.shape[1]} frames do not hold {pairs} pair(s): set data.frames {2 * pairs}")
+            raise ValueError(
+                f"clips of {clip.shape[1]} frames do not hold {pairs} pair(s): set data.frames {2 * pairs}"
+            )
         first, second = (self.normalise(view) for view in rearrange(clip, "b (r v) c h w -> v (b r) c h w", v=2))
         rank = world_size_and_rank()[1]
         patches = (first.shape[2] // self.patch) * (first.shape[3] // self.patch)

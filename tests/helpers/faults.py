@@ -21,6 +21,11 @@ METHODS = {
     "VFSMoCo": {"projection_dim": 8, "queue_size": 24, "backbone": NETWORK},
     "Liir": {"position_size": 16, "radius": 2, "bank": {"frames": 6, "points": 2}, "schedule": {"warmup_epochs": 1}},
 }
+VIEWED = {
+    "SiameseMAE": {"backbone": "tests.helpers.encoders:tiny_vit", "decoder_width": 32, "decoder_depth": 1},
+    "CoSettle": {"backbone": "tests.helpers.encoders:tiny_vit"},
+}
+"""Methods whose own tests stop and resume them."""
 
 
 class Curve(pl.Callback):
@@ -153,7 +158,11 @@ def words(
     ]
     quiet = {"log_every_n_steps": 1, "enable_progress_bar": "false", "enable_model_summary": "false"}
     return [
-        *("fit", *flags("model", method, **METHODS[method]), *flags("data", "VideoDataModule", source=source, **given)),
+        *(
+            "fit",
+            *flags("model", method, **(METHODS | VIEWED)[method]),
+            *flags("data", "VideoDataModule", source=source, **given),
+        ),
         *flags("trainer", callbacks=json.dumps(listed), accelerator="cpu", max_epochs=3, default_root_dir=folder),
         *(*flags("trainer", **quiet), *more),
     ]

@@ -5,7 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from datamodules.loading.pairs import PairCrops, resized_crop
+from datamodules.loading.sampling import FrameSampling, seeded_generator
 from lightning_modules import SiameseMAE
+from lightning_modules.parts.schedules import warm_cosine_factor
 from lightning_modules.siamese_mae import (
     DecoderBlock,
     kept_patches,
@@ -14,8 +17,11 @@ from lightning_modules.siamese_mae import (
     patches_of,
     sine_cosine_positions,
 )
-from tests.helpers.encoders import tiny_vit
+from tests.helpers.faults import curve, differences, last, run, strike, words
 from tests.helpers.refusal import refused
+from tests.helpers.training import loader, quiet_trainer
+from vidcorr.backbones.checkpoints import encoder_from_checkpoint, write_checkpoint
+from vidcorr.backbones.encoders import NamedEncoder
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 STORED = {"rtol": 0, "atol": 2e-7}
@@ -221,3 +227,172 @@ def test_the_bottleneck_branch_is_the_golden_one(golden, monkeypatch):
 
 def test_the_number_of_kept_patches_is_cut_not_rounded():
     assert kept_patches(torch.rand(1, 100), 0.9).shape == (1, 9)
+
+
+IMAGENET = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 1, 3, 1, 1)
+KINDS = {"GlobalToLocal": "global-to-local", "LocalToGlobal": "local-to-global"}
+
+
+def normalised(views):
+    return (torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2) / 255 - IMAGENET[0]) / IMAGENET[1]
+
+
+def grey_levels(ours, golden):
+    return float((ours - torch.from_numpy(golden)).mul(IMAGENET[1]).abs().max()) * 255
+
+
+@pytest.mark.parametrize("length", [2, 3, 4, 5, 10, 40, 48, 49, 50, 300])
+def test_pairs_of_frames_have_the_golden_gaps(golden, length):
+    theirs = golden("siamese_mae/data")[f"pairs/n{length}"].reshape(-1, 2)
+    sampling = FrameSampling(gap=(4, 47))
+    ours = torch.stack([sampling(length, 4, seeded_generator(seed)) for seed in range(400)]).view(-1, 2).numpy()
+    for pairs in (theirs, ours):
+        gaps = pairs[:, 1] - pairs[:, 0]
+        assert pairs.min() >= 0
+        assert pairs.max() < length
+        assert gaps.min() >= min(4, length - 1)
+        assert gaps.max() <= min(47, length - 1)
+    few = min(47, length - 1) - min(4, length - 1) + 1
+    assert len(np.unique(ours[:, 1] - ours[:, 0])) == few
+    if few == 1:  # then every start occurs, in both
+        assert set(ours[:, 0]) == set(theirs[:, 0])
+
+
+@pytest.mark.parametrize("case", range(5))
+def test_crops_of_one_picture_are_the_golden_ones(golden, case):
+    numbers = {name.partition("/")[2]: a for name, a in golden("siamese_mae/data").items() if f"crops{case}/" in name}
+    picture, size = numbers["picture"].transpose(1, 2, 0), int(numbers["size"])
+    boxes = [tuple(box) for box in numbers["boxes"].tolist()]
+    flips = numbers["flips"].astype(bool).tolist()
+    kind = KINDS.get(str(numbers["strategy"]))
+    if kind is not None:
+        views = PairCrops(kind).views(picture, picture, size, boxes, flips)
+    else:  # RandomViews and SameViews, the same crop and flip without the order
+        views = [resized_crop(picture, box, size) for box in (boxes[0], boxes[-1])]
+        views = [view[:, ::-1] if flip else view for view, flip in zip(views, flips, strict=True)]
+    allowed = 0.001 if numbers["decoded_as"] == "pil" else 2.5  # torchvision's uint8 kernel, twice
+    assert grey_levels(normalised(views), numbers["out"]) < allowed
+
+
+@pytest.mark.parametrize("case", range(2))
+def test_the_crop_of_two_frames_is_the_golden_one(golden, case):
+    numbers = golden("siamese_mae/data")
+    first, second = numbers[f"pair{case}/frames"].transpose(0, 2, 3, 1)
+    flip = bool(numbers[f"pair{case}/flip"])
+    box = tuple(numbers[f"pair{case}/box"].tolist())
+    views = PairCrops("shared").views(first, second, 32, (box, box), (flip, not flip))
+    assert grey_levels(normalised(views), numbers[f"pair{case}/out"]) < 1.01  # from tensors, once
+
+
+def test_a_clip_holds_pairs_of_crops():
+    generator, frames = seeded_generator(3), list(np.random.default_rng(0).integers(0, 256, (4, 60, 80, 3), np.uint8))
+    frames[1] = frames[0]
+    for kind in ("shared", "global-to-local", "local-to-global"):
+        views = PairCrops(kind)(frames, generator, 16, area=(0.5, 1), flip=0.5)
+        assert views.shape == (4, 3, 16, 16)
+        assert views.dtype == torch.uint8
+        assert torch.equal(views[0], views[1]) == (kind == "shared")
+
+
+def test_the_rate_of_each_step_is_the_golden_one(golden):
+    numbers = golden("siamese_mae/data")
+    base_lr, batch, epochs, warmup, iterations = numbers["schedule/params"].tolist()
+    steps = int(epochs * iterations)
+    warm = warmup / epochs * steps
+    rates = [base_lr * batch / 256 * warm_cosine_factor(step, steps, warm) for step in range(steps)]
+    np.testing.assert_allclose(rates, numbers["schedule/before_step"], rtol=0, atol=1e-12)
+    lagging = numbers["schedule/accum1"]  # CropMAE's order: the rate of the step before, and the full one at first
+    np.testing.assert_allclose(rates[:-1], lagging[1:], rtol=0, atol=1e-12)
+    assert lagging[0] == base_lr * batch / 256
+
+
+def test_a_fresh_network_starts_as_in_mae():
+    module = SiameseMAE("timm:vit_tiny_patch16_224")
+    network = module.backbone
+    assert torch.equal(network.pos_embed, sine_cosine_positions(14, 14, 192))
+    assert not network.pos_embed.requires_grad
+    bounds = {
+        network.patch_embed.proj.weight: 192 + 768,
+        network.blocks[0].attn.qkv.weight: 192 + 3 * 192,
+        module.decoder_blocks[0].cross_attention.in_proj_weight: 256 + 3 * 256,
+        module.decoder_blocks[0].cross_attention.out_proj.weight: 256 + 256,
+        module.decoder_pred.weight: 256 + 768,
+    }
+    for weight, sides in bounds.items():
+        assert weight.abs().max().item() == pytest.approx((6 / sides) ** 0.5, rel=1e-3)
+    for token in (network.cls_token, module.mask_token):
+        assert token.std().item() == pytest.approx(0.02, rel=0.25)
+    assert module.decoder_blocks[0].cross_attention.in_proj_bias.abs().max() == 0
+
+
+def test_masks_and_dropout_are_functions_of_seed_epoch_and_batch():
+    module, batch = SiameseMAE(**TINY), {"clip": torch.rand(2, 2, 3, 32, 32)}
+    state = torch.get_rng_state()
+    first = module.step(batch)["loss"]
+    assert torch.equal(state, torch.get_rng_state())  # the dropout leaves the global state alone
+    torch.rand(7)
+    assert torch.equal(module.step(batch)["loss"], first)
+    module._batch_position = (0, 1)
+    assert not torch.equal(module.step(batch)["loss"], first)
+    module._batch_position = (0, 0)
+    module.decoder_blocks.eval()
+    assert not torch.equal(module.step(batch)["loss"], first)
+
+
+def test_each_pair_of_a_clip_is_predicted_and_other_clips_are_refused():
+    clip = torch.rand(3, 4, 3, 32, 32)
+    module = SiameseMAE(**TINY, pairs_per_video=2).eval()
+    seen = []
+    module.encode, encode = lambda *args: seen.append(args[0]) or encode(*args), module.encode
+    module.step({"clip": clip})
+    for images, frames in zip(seen, (clip[:, ::2], clip[:, 1::2]), strict=True):
+        torch.testing.assert_close(images, module.normalise(frames.flatten(0, 1)))
+    refused(
+        ValueError,
+        r"clips of 4 frames do not hold 1 pair\(s\): set data.frames 2",
+        SiameseMAE(**TINY).step,
+        {"clip": clip},
+    )
+
+
+@pytest.mark.parametrize(("counts", "batch"), [("pairs", 8), ("videos", 4)])
+def test_the_rate_counts_pairs_or_videos_and_the_first_step_has_rate_0(counts, batch, caplog):
+    module, rates = SiameseMAE(**TINY, pairs_per_video=2, rate_counts=counts, warmup=0.25), []
+    module.on_before_optimizer_step = lambda optimizer: rates.append(optimizer.param_groups[0]["lr"])
+    with caplog.at_level("INFO"):
+        quiet_trainer(max_epochs=2).fit(module, loader(16, 4, frames=4, size=32))
+    peak = 1e-4 * batch / 256
+    np.testing.assert_allclose(rates, [peak * warm_cosine_factor(step, 8, 2) for step in range(8)])
+    assert rates[0] == 0
+    assert f"{batch} {counts} = {batch} per device" in caplog.text
+
+
+def test_other_networks_are_refused():
+    for backbone in ("torchvision:resnet18", "timm:vit_tiny_patch16_dinov3_qkvb"):
+        refused(ValueError, "trains a ViT of timm with a class token and positions", SiameseMAE, backbone)
+
+
+def test_its_checkpoint_is_an_encoder_of_the_library(tmp_path):
+    module = SiameseMAE(**TINY)
+    write_checkpoint(module, tmp_path / "mae.ckpt")
+    encoder, images = encoder_from_checkpoint(tmp_path / "mae.ckpt"), torch.rand(1, 3, 40, 56)
+    assert isinstance(encoder, NamedEncoder)
+    view = encoder.feature_extractor("block1", 4)
+    assert view(images).shape == (1, 48, 10, 14)
+    tokens = module.encode(module.normalise(images[..., :32, :32]))[:, 1:]
+    features = encoder.feature_extractor()(images[..., :32, :32])
+    torch.testing.assert_close(features.flatten(2).mT, tokens)
+
+
+@pytest.mark.slow
+def test_200_steps_stopped_and_resumed_are_the_uninterrupted_ones(video_folder, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    length = "--trainer.max_epochs=40"
+    for folder, callbacks, status in ((whole, (), 0), (parts, (strike("SIGKILL", 97),), -9)):
+        folder.mkdir()
+        run(words("SiameseMAE", video_folder, folder, length, callbacks=callbacks), folder, status)
+    run(words("SiameseMAE", video_folder, parts, length, "--ckpt_path=last"), parts)
+    assert len(curve(whole)) == 200
+    assert curve(parts) == curve(whole)
+    assert differences(last(parts)["state_dict"], last(whole)["state_dict"]) == []
+    assert differences(last(parts)["optimizer_states"], last(whole)["optimizer_states"]) == []
