@@ -226,16 +226,6 @@ def test_setup_comes_before_the_loader():
     assert refused(DataError, r"^source: call setup\('fit'\) of SampledDataModule before", module.train_dataloader)
 
 
-def test_a_foreign_validation_step_learns_why_its_batch_is_empty():
-    class Foreign(BoringModel):
-        def validation_step(self, batch, batch_idx):
-            return batch["clip"].mean()
-
-    module = SampledDataModule("source", 4, 0, 0)
-    message = "the validation batch has no clip, because no videos are held out: set data.validation_fraction"
-    assert refused(DataError, message, quiet_trainer().validate, Foreign(), datamodule=module, verbose=False)
-
-
 def test_an_item_that_failed_is_not_tried_again_while_others_are_left():
     class MostlyBroken(ReplacingDataset):
         def read(self, item, generator):
