@@ -1,14 +1,13 @@
 from .benchmark import BenchmarkCallback as BenchmarkCallback
-from .best_checkpoint import BestCheckpoint as BestCheckpoint
-from .checkpoint_io import AtomicCheckpointIO as AtomicCheckpointIO
-from .last_checkpoint import LastCheckpoint as LastCheckpoint
-from .monitors import (
-    CollapseMonitor as CollapseMonitor,
-    RunProgress as RunProgress,
-    Throughput as Throughput,
-)
-from .safeguards import (
-    Safeguards as Safeguards,
+from .checkpoints import (
+    AtomicCheckpointIO as AtomicCheckpointIO,
+    BestCheckpoint as BestCheckpoint,
+    LastCheckpoint as LastCheckpoint,
     TrainingStopped as TrainingStopped,
 )
-from .training_pictures import TrainingPictures as TrainingPictures
+from .monitors import (
+    CollapseMonitor as CollapseMonitor,
+    Throughput as Throughput,
+)
+from .pictures import TrainingPictures as TrainingPictures
+from .stops import Stops as Stops

@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch.distributed as dist
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging, WeightAveraging
 from pytorch_lightning.cli import SaveConfigCallback
 from torch import Tensor, nn
 
-from datamodules.video import VideoDataModule
 from lightning_modules.base import Planned
+from lightning_modules.parts.loops import epochs_completed, logged_step
 from vidcorr.backbones import check_features
 from vidcorr.backbones.eval_mode import networks_of
 from vidcorr.backbones.video import VideoEncoder
@@ -30,7 +30,7 @@ from vidcorr.results.result import Evaluated, Network, Result
 from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import require_at_least
 
-from .run_folder import log_picture, log_scores, logged_step, require_pytorch_lightning, run_folder
+from .run_folder import log_picture, log_scores, require_pytorch_lightning, run_folder
 
 OF_A_RUN = ("callbacks", "default_root_dir", "logger", "enable_progress_bar", "enable_model_summary")
 """Arguments of the Trainer that no weights depend on."""
@@ -40,15 +40,29 @@ EPOCH_FOLDER = "epoch={:03d}-step={:06d}"
 """Name of the folder of a benchmark's results after an epoch (from 0) and a number of steps."""
 
 
+class FollowsRuns:
+    """Mark of a callback that takes a benchmark's score only right after its run."""
+
+
+@runtime_checkable
+class KnowsVideos(Protocol):
+    """A DataModule that knows the names of the videos it trains on, which no benchmark may score."""
+
+    def trained_videos(self) -> set[str]:
+        """Return the names, without a file's extension; empty if the user allows scored videos."""
+
+
 class BenchmarkCallback(Planned, pl.Callback):
-    """Runs a benchmark in validation: every few epochs of `fit`, after its last step, and in `validate`.
+    """Run a benchmark in validation: every few epochs of `fit`, after its last step, and in `validate`.
 
     In a `fit` without a pass of validation it runs at the end of the training epoch. It runs in each pass of validation
     of its epochs; an epoch without a pass is left out, so with `check_val_every_n_epoch=3` and `every_n_epochs=2` it
     runs every 6 epochs.
 
-    Its files go to `benchmarks/<name>/` in the folder of the run. An error ends `validate` with its message; `fit` logs
-    it and continues. In Lightning's `fast_dev_run` it takes as many sequences as batches and writes nothing.
+    Its files go to `benchmarks/<name>/epoch=…-step=…/` in the folder of the run, in `validate` by epoch and step of the
+    checkpoint. An error ends `validate` with its message, and a `fit` in which a ModelCheckpoint, an EarlyStopping or a
+    schedule monitors a score of the benchmark; another `fit` logs it and continues, and `BestCheckpoint` skips the
+    epoch. In Lightning's `fast_dev_run` it takes as many sequences as batches and writes nothing.
 
     Args:
         benchmark: the benchmark.
@@ -73,6 +87,7 @@ class BenchmarkCallback(Planned, pl.Callback):
         self.folder: Path | None = None
         self._runs: list[Evaluated] = []
         self._tried: int | None = None  # optimiser step of the last run
+        self._place: tuple[int, int] | None = None  # epoch and step of the checkpoint
 
     @property
     def name(self) -> str:
@@ -97,17 +112,20 @@ class BenchmarkCallback(Planned, pl.Callback):
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         for other in callbacks:
             if isinstance(other, BenchmarkCallback) and other is not self and other.name == self.name:
-                raise ValueError(
-                    f"two benchmarks are called {self.name}: their scores would be logged as one; give one another name"
-                )
+                raise ValueError(f"two benchmarks are called {self.name}: give one another name")
+            if isinstance(other, WeightAveraging | StochasticWeightAveraging):
+                raise ValueError(f"{type(other).__name__} beside {self.name}: which weights are scored is not defined")
         if stage == "validate" and trainer.limit_val_batches == 0:
             raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
+        self._place = None
         if stage == "fit":
             self._runs = []  # an earlier fit of a notebook filled them
             self._tried = None
             for other in callbacks:
-                if isinstance(other, ModelCheckpoint | EarlyStopping):
+                if isinstance(other, ModelCheckpoint | EarlyStopping) and not isinstance(other, FollowsRuns):
                     self._refuse_stale_scores(trainer, other)
+                if isinstance(other, ModelCheckpoint | EarlyStopping):
+                    self._refuse_worst(type(other).__name__, other.monitor, other.mode)
         with Ranks() as ranks, ranks.together():
             _ = self.benchmark.sequences
 
@@ -116,42 +134,65 @@ class BenchmarkCallback(Planned, pl.Callback):
         start = "before the first step, " if self.before_training else ""
         return "benchmarks", f"{self.name} {start}{_every(self.every_n_epochs)}, then at the end"
 
+    def _follows(self, monitor: object) -> bool:
+        return str(monitor).startswith(f"{self.name}/")
+
+    def _refuse_worst(self, who: str, monitor: str | None, mode: str) -> None:
+        """Refuse what would keep the worst of scores of which more is better; `min` is Lightning's default.
+
+        Raises:
+            ValueError: with the score.
+        """
+        errors = [f"{self.name}/{name}" for name in self.benchmark.less_is_better]
+        if self._follows(monitor) and mode == "min" and monitor not in errors:
+            raise ValueError(f'{who} has mode "min" for {monitor}, of which more is better: set mode to "max"')
+
     def _refuse_stale_scores(self, trainer: pl.Trainer, other: ModelCheckpoint | EarlyStopping) -> None:
         """Refuse a callback that would read a score of this benchmark between two of its runs.
 
         Raises:
             ValueError: with the remedy.
         """
-        if not str(other.monitor).startswith(f"{self.name}/"):
+        if not self._follows(other.monitor):
             return
         validated = trainer.check_val_every_n_epoch or 1
         period = math.lcm(self.every_n_epochs, validated)
         looks = validated
+        advice = f"set every_n_epochs of {self.name} to 1"
+        by_step = False
         if isinstance(other, ModelCheckpoint):
             looks = math.lcm(other.every_n_epochs or 1, validated)
-        by_step = isinstance(other, ModelCheckpoint) and not other.every_n_epochs
+            advice = f"set its every_n_epochs to {period}, or use BestCheckpoint in its place"
+            by_step = not other.every_n_epochs
         if by_step or looks % period:
             when = "every few steps" if by_step else _every(looks)
             runs = f"{self.name} runs {_every(period)}"
-            advice = f"set every_n_epochs of {self.name} to 1"
-            if isinstance(other, ModelCheckpoint):
-                advice = f"set its every_n_epochs to {period}, or use BestCheckpoint in its place"
             raise ValueError(f"{type(other).__name__} checks {self.name} {when}, but {runs}: {advice}")
 
-    def _refuse_stale_schedules(self, trainer: pl.Trainer) -> None:
-        """Refuse a ReduceLROnPlateau that would follow a score of this benchmark between two of its runs.
+    def _refuse_schedules(self, trainer: pl.Trainer) -> None:
+        """Refuse a ReduceLROnPlateau that would follow a score of this benchmark between two of its runs, or upwards.
 
         Raises:
             ValueError: with the remedy.
         """
         period = math.lcm(self.every_n_epochs, trainer.check_val_every_n_epoch or 1)
         for schedule in trainer.lr_scheduler_configs:
-            follows = schedule.reduce_on_plateau and str(schedule.monitor).startswith(f"{self.name}/")
-            if follows and (schedule.interval != "epoch" or schedule.frequency % period):
-                follower = f"{type(schedule.scheduler).__name__} follows {schedule.monitor}"
+            if not schedule.reduce_on_plateau or not self._follows(schedule.monitor):
+                continue
+            follower = type(schedule.scheduler).__name__
+            self._refuse_worst(follower, schedule.monitor, schedule.scheduler.mode)  # type: ignore[union-attr]
+            if schedule.interval != "epoch" or schedule.frequency % period:
                 steps = f"every {schedule.frequency} {schedule.interval}(s)"
                 remedy = f'set frequency to {period} and interval to "epoch" in configure_optimizers'
-                raise ValueError(f"{follower} {steps}, but {self.name} runs every {period} epoch(s): {remedy}")
+                raise ValueError(f"{follower} follows {schedule.monitor} {steps}: {remedy}")
+
+    def _is_monitored(self, trainer: pl.Trainer) -> bool:
+        """Return whether a missing score would leave an old one to a callback or a schedule."""
+        monitors = [schedule.monitor for schedule in trainer.lr_scheduler_configs]
+        for other in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(other, ModelCheckpoint | EarlyStopping) and not isinstance(other, FollowsRuns):
+                monitors.append(other.monitor)
+        return any(map(self._follows, monitors))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -164,7 +205,8 @@ class BenchmarkCallback(Planned, pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Restore the scores of the resumed run."""
+        """Restore the scores of the resumed run, and take the place of the checkpoint in its training."""
+        self._place = (checkpoint["epoch"], checkpoint["global_step"])
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         self._runs = [Evaluated(**run) for run in state.get("runs", [])]
         self._tried = state.get("tried")
@@ -176,24 +218,15 @@ class BenchmarkCallback(Planned, pl.Callback):
         if maker.__module__.startswith("vidcorr."):  # a user's own extractor may give features of another kind
             check_features(features, on_grid=self.benchmark.features_on_grid)
         data = trainer.datamodule  # type: ignore[attr-defined]
-        if isinstance(data, VideoDataModule) and not data.include_holdout:
-            self.benchmark.refuse_training_on({Path(entry.path).stem for entry in data.videos})
+        if isinstance(data, KnowsVideos):
+            self.benchmark.refuse_training_on(data.trained_videos())
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run before training if `before_training` is set; not when a run is resumed."""
-        self._refuse_stale_schedules(trainer)
-        if not _validates(trainer) and _averages(trainer):
-            raise ValueError(
-                f"{self.name} would score weights before their averaging, which needs a pass of validation: leave "
-                "trainer.limit_val_batches=0 out, or give a loader for validation"
-            )
+        self._refuse_schedules(trainer)
         if self.before_training and trainer.global_step == 0:
             scores = self._run(trainer, pl_module, trainer.global_step)
             log_scores(trainer, scores)
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Let WeightAveraging put the trained weights back only after this benchmark has scored the average."""
-        self._move(trainer, before=True)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run every `every_n_epochs` epochs, and after the last epoch."""
@@ -206,7 +239,6 @@ class BenchmarkCallback(Planned, pl.Callback):
         if not _validates(trainer) and self._is_due(trainer):
             scores = self._run(trainer, pl_module, logged_step(trainer) - 1)  # Lightning has counted the last batch
             pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
-        self._move(trainer, before=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run after the last step if the training ends within an epoch; Lightning logs only within its loops."""
@@ -218,29 +250,6 @@ class BenchmarkCallback(Planned, pl.Callback):
         """Return whether the benchmark runs in the current epoch of a fit."""
         epoch = trainer.current_epoch + 1
         return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
-
-    def _move(self, trainer: pl.Trainer, before: bool) -> None:
-        """Move all benchmarks before or behind WeightAveraging, if there is one, in the order of the hooks.
-
-        WeightAveraging holds the averaged weights in the module during a pass of validation, up to its own hook at the
-        end, and at the end of the training from its hook on.
-        """
-        if not _averages(trainer):
-            return
-        callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        averaging: list[pl.Callback] = []
-        others: list[pl.Callback] = []
-        places: list[int] = []  # positions of the benchmarks in `others`
-        for callback in callbacks:
-            if isinstance(callback, WeightAveraging):
-                averaging.append(callback)
-                continue
-            if isinstance(callback, BenchmarkCallback):
-                places.append(len(others))
-            others.append(callback)
-        place = places[-1] + 1 if before else places[0]
-        # a new list, because Lightning iterates over the present one
-        trainer.callbacks = [*others[:place], *averaging, *others[place:]]  # type: ignore[attr-defined]
 
     def _run(self, trainer: pl.Trainer, pl_module: pl.LightningModule, at: int) -> dict[str, float]:
         """Run the benchmark and keep its result.
@@ -254,18 +263,19 @@ class BenchmarkCallback(Planned, pl.Callback):
             Logged key → score; empty if the benchmark failed in a fit.
         """
         fitting = trainer.state.fn == "fit"
-        step = trainer.global_step
+        epoch, step = trainer.current_epoch, trainer.global_step
+        if self._place is not None and not fitting:
+            epoch, step = self._place
         self._tried = step
-        earlier = [run for run in self._runs if run.step < step]  # runs before a resumption count too
+        earlier = [run for run in self._runs if fitting and run.step < step]  # runs before a resumption count too
         folder: Path | None = None
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            name = EPOCH_FOLDER.format(trainer.current_epoch, step)
-            folder = run_folder(trainer) / "benchmarks" / self.name / name
-        epoch = epochs_completed(trainer) if step else 0
+            folder = run_folder(trainer) / "benchmarks" / self.name / EPOCH_FOLDER.format(epoch, step)
+        completed = epochs_completed(trainer) if fitting and step else 0
         try:
-            run = self._evaluate(trainer, pl_module, folder, earlier, epoch)
+            run = self._evaluate(trainer, pl_module, folder, earlier, (completed, step))
         except Exception as error:
-            if not fitting or isinstance(error, LostRank):
+            if not fitting or isinstance(error, LostRank) or self._is_monitored(trainer):
                 raise
             unforeseen = not isinstance(error, BenchmarkError)
             log.error("%s failed; the training continues: %s", self.name, error, exc_info=unforeseen)
@@ -275,7 +285,7 @@ class BenchmarkCallback(Planned, pl.Callback):
         if trainer.is_global_zero:
             for name, picture in run.pictures.items():
                 log_picture(trainer, f"{self.name}/{name}", picture, at)
-        self._runs = [*earlier, Evaluated(epoch=epoch, step=step, scores=self.result.scores)]
+        self._runs = [*earlier, Evaluated(epoch=completed, step=step, scores=self.result.scores)]
         return self.history[step]
 
     def _evaluate(
@@ -284,9 +294,9 @@ class BenchmarkCallback(Planned, pl.Callback):
         pl_module: pl.LightningModule,
         folder: Path | None,
         earlier: list[Evaluated],
-        epoch: int,
+        at: tuple[int, int],
     ) -> Run:
-        """Run the benchmark on the module; `earlier`: the runs of this training so far, `epoch`: epochs completed."""
+        """Run the benchmark on the module; `earlier`: the runs of this training so far, `at`: epochs and steps."""
         benchmark = self.benchmark
         batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
         if batches:
@@ -297,7 +307,6 @@ class BenchmarkCallback(Planned, pl.Callback):
         if trainer.state.fn != "fit":
             return benchmark.run(features, network, protocols, folder, shared=True)
         with first_ranks_buffers(features, trainer.world_size):
-            at = (epoch, trainer.global_step)
             return benchmark.run(features, network, protocols, folder, shared=True, past=earlier, at=at)
 
 
@@ -311,19 +320,6 @@ def _validates(trainer: pl.Trainer) -> bool:
     batches = trainer.num_val_batches
     is_counted = bool(batches)
     return trainer.enable_validation and (not is_counted or sum(batches) > 0)
-
-
-def _averages(trainer: pl.Trainer) -> bool:
-    """Return whether a callback averages the weights."""
-    return any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks)  # type: ignore[attr-defined]
-
-
-def epochs_completed(trainer: pl.Trainer) -> int:
-    """Return the number of epochs that were trained to their end; Lightning also counts one that `max_steps` cuts."""
-    batches = trainer.fit_loop.epoch_loop.batch_progress
-    epochs = trainer.fit_loop.epoch_progress
-    whole = batches.is_last_batch or batches.current.ready >= trainer.num_training_batches
-    return epochs.current.started - (not whole)  # type: ignore[attr-defined]
 
 
 @contextmanager

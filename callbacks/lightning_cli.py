@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from jsonargparse import Namespace
 from pytorch_lightning.accelerators import Accelerator
-from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.model_helpers import is_overridden
@@ -26,12 +26,12 @@ from vidcorr.errors import UsageError, explain
 from vidcorr.experiments.command_line import own_flags, read_command_line
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 
+from .checkpoints import LastCheckpoint
 from .class_words import class_words, config_words, flag_words, resumed
 from .closing_lines import benchmarks_among, resume_command, summary
-from .last_checkpoint import LastCheckpoint
-from .monitors import RunProgress, Throughput
+from .monitors import Throughput
 from .run_folder import continued_logger, missing_folders, remove_unused, run_folder
-from .safeguards import Safeguards, refuse_callbacks
+from .stops import Stops
 
 HOMES = ("lightning_modules", "datamodules", "callbacks", "vidcorr")
 """Packages whose public classes a command line names without a path."""
@@ -51,7 +51,7 @@ LEAST = {
 NOISE = (
     "isinstance.treespec, LeafSpec|does not have many workers|is smaller than the logging interval"
     "|args parameter is intended to run from within Python|module.s. in eval mode at the start of training"
-    "|callbacks used to create the checkpoint need to be provided"
+    "|callbacks used to create the checkpoint need to be provided|exists and is not empty"
 )
 """Warnings of Lightning without use on the command line."""
 
@@ -197,7 +197,7 @@ class VidcorrCLI(LightningCLI):
                 trainer_class=make_trainer,
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
-                trainer_defaults={"callbacks": Safeguards(), **DEFAULTS},
+                trainer_defaults={"callbacks": Stops(), **DEFAULTS},
                 save_config_callback=SaveConfig,
                 parser_kwargs=options | {name: dict(options) for name in self.subcommands()},
                 args=[self.command, *self.words()],
@@ -266,7 +266,7 @@ class VidcorrCLI(LightningCLI):
         if trains:
             defaults[Throughput] = Throughput
         if is_equipped and trainer.enable_progress_bar is not False and has_batches:
-            defaults[ProgressBar] = RunProgress
+            defaults[ProgressBar] = TQDMProgressBar
         for kind, added in defaults.items():
             if not any(isinstance(callback, kind) for callback in callbacks):
                 callbacks.append(added())
@@ -283,7 +283,6 @@ class VidcorrCLI(LightningCLI):
         """Refuse a training without data, and benchmarks of features that the model lacks."""
         if self.datamodule is None and not is_overridden("train_dataloader", self.model, pl.LightningModule):
             raise ValueError("fit needs data: add a file such as --config data/synthetic.yaml, or --data CLASS")
-        refuse_callbacks(self.trainer)
         for callback in benchmarks_among(self.trainer.callbacks):  # type: ignore[attr-defined]
             callback.benchmark.extractor(self.model)  # before data are generated or read
 

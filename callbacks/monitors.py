@@ -1,23 +1,16 @@
-"""Monitors of a training: collapse and negatives, its speed, and its progress."""
+"""Monitors of a training: collapse and negatives, and its speed."""
 
-import math
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from datamodules.loading.loader import ResumableLoader
-from lightning_modules.base import CorrespondenceModule
-from vidcorr.functional.device import PendingCopy
-from vidcorr.signals import ProgressReport
+from lightning_modules.parts.loops import accumulates
 from vidcorr.videos.files import require_at_least
-
-from .safeguards import accumulates
 
 MOST_EMBEDDINGS = 1024
 """Number of embeddings of a step that are measured."""
@@ -102,6 +95,14 @@ class CollapseMonitor(pl.Callback):
             )
 
 
+@runtime_checkable
+class TimedLoader(Protocol):
+    """A loader that counts the seconds for which it was waited."""
+
+    waited: float
+    num_workers: int
+
+
 class Throughput(pl.Callback):
     """Log the speed of training since the last log, or since the last validation.
 
@@ -127,7 +128,7 @@ class Throughput(pl.Callback):
         now = time.perf_counter()
         step = trainer.global_step
         loader = trainer.train_dataloader
-        waited = loader.waited if isinstance(loader, ResumableLoader) else 0.0
+        waited = loader.waited if isinstance(loader, TimedLoader) else 0.0
         if self._since is not None:
             self._batches += 1
             if accumulates(trainer) or not trainer.log_every_n_steps or step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
@@ -137,7 +138,7 @@ class Throughput(pl.Callback):
             size = getattr(loader, "batch_size", None)
             if size is not None:
                 values["time/clips_per_second"] = size * self._batches * trainer.world_size / seconds
-            if isinstance(loader, ResumableLoader):
+            if isinstance(loader, TimedLoader):
                 values["time/data"] = (waited - self._waited) / seconds
                 self._hint(values["time/data"], loader.num_workers)
             pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
@@ -160,82 +161,3 @@ class Throughput(pl.Callback):
                 f"{workers}) up to the number of cores, or make the videos cheaper to "
                 "decode: vidcorr transcode SOURCE DESTINATION"
             )
-
-
-def as_number(value: Tensor | float) -> float:
-    """Return a scalar as a number; for a tensor of a device this waits."""
-    return float(PendingCopy(value).wait()) if isinstance(value, Tensor) else float(value)
-
-
-class RunProgress(ProgressBar):
-    """Show a single bar for an entire `fit`: optimiser steps, rate, remaining time, loss; without a terminal, lines.
-
-    Values that a module logs with `prog_bar=True` follow the loss.
-
-    Validation and benchmarks count into the rate, hence into the remaining time. Benchmarks show separate bars.
-
-    Args:
-        every: seconds between lines without a terminal; the first comes within 5.
-    """
-
-    def __init__(self, every: float = 30.0) -> None:
-        super().__init__()
-        self.every = every
-        self._silent = False
-        self._report = ProgressReport("", None, silent=True)
-        self._newest: Callable[[], str] = str  # values of the newest step
-
-    def disable(self) -> None:
-        """Show nothing (Lightning calls it on all ranks but the first)."""
-        self._silent = True
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the bar at the progress of the run."""
-        steps = trainer.estimated_stepping_batches
-        if isinstance(pl_module, CorrespondenceModule):
-            steps = pl_module.total_steps()
-        total = None if math.isinf(steps) else int(steps)
-        self._report = ProgressReport("training", total, "steps", trainer.global_step, self.every, self._silent)
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: object, batch_idx: int
-    ) -> None:
-        """Count the optimiser's steps."""
-        if trainer.global_step != self._report.done:
-            loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-
-            def values() -> str:  # called only when the line is drawn: reading a value waits for the device
-                shown: dict[str, Any] = {}
-                if loss is not None:
-                    shown["loss"] = loss
-                for name, value in trainer.progress_bar_metrics.items():
-                    if name != "train/loss":
-                        shown[name] = value
-                return ", ".join(f"{name} {as_number(value):.4g}" for name, value in shown.items())
-
-            self._newest = values
-            self._report.advance(values, trainer.global_step)
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the bar in `validate`; a benchmark alone has a stand-in batch and a separate bar."""
-        self._report.clear()
-        if trainer.state.fn == "validate":
-            batches = sum(trainer.num_val_batches)
-            total = None if math.isinf(batches) else int(batches)
-            silent = self._silent or batches <= 1
-            self._report = ProgressReport("validating", total, "batches", 0, self.every, silent)
-
-    def on_validation_batch_end(self, trainer: pl.Trainer, *_: object, **__: object) -> None:
-        """Count the batches."""
-        if trainer.state.fn == "validate":
-            self._report.advance()
-
-    def on_train_end(self, *_: object, **__: object) -> None:
-        """Show the last step without a terminal; remove the bar on one."""
-        self._report.finish(self._newest)
-
-    def on_validation_end(self, *_: object, **__: object) -> None:
-        """Remove the bar before other output, such as the message of an error."""
-        self._report.clear()
-
-    on_exception = on_validation_end

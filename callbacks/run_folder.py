@@ -80,7 +80,7 @@ def continued_logger(root: str | Path, path: str | Path) -> TensorBoardLogger | 
     """
     run = Path(path).resolve().parent.parent
     logger = TensorBoardLogger(root)
-    if Path(path).name != LAST or Path(logger.root_dir).resolve() != run.parent:
+    if not Path(path).name.startswith("last") or Path(logger.root_dir).resolve() != run.parent:
         return None
     return TensorBoardLogger(root, version=run.name)
 
@@ -100,19 +100,10 @@ def newest_checkpoint(root: Path, folders: Iterable[str] = ()) -> Path | None:
 
     Lightning's `ckpt_path="last"` searches only the folder of the new run, which is empty.
     """
-    paths = [*root.glob(f"checkpoints/{LAST}"), *root.glob(f"*/*/checkpoints/{LAST}")]
+    paths = [*root.glob("checkpoints/last*.ckpt"), *root.glob("*/*/checkpoints/last*.ckpt")]
     further = [Path(folder).expanduser() / LAST for folder in folders]
     paths += [path for path in further if path.is_file()]
     return max(paths, key=lambda path: path.stat().st_mtime_ns, default=None)
-
-
-def logged_step(trainer: pl.Trainer) -> int:
-    """Return the step at which Lightning logs within its loops: the number of batches that stepped, from 0.
-
-    After the last batch of an epoch, until its end is logged, it is one more.
-    """
-    counts = trainer.fit_loop.epoch_loop.state_dict()["state_dict"]
-    return int(counts["_batches_that_stepped"])
 
 
 def log_scores(trainer: pl.Trainer, scores: Mapping[str, float]) -> None:

@@ -16,7 +16,7 @@ ON_ANY_MACHINE = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer
 BENCHMARKS = sorted(path.stem for path in (CONFIGS / "benchmarks").glob("*.yaml"))
 OTHER = ("studies", "benchmarks")
 EVERY = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml") if path.parent.name not in OTHER)
-FIT = {"LearningRateMonitor", "LastCheckpoint", "Throughput", "Safeguards"}
+FIT = {"LearningRateMonitor", "LastCheckpoint", "Throughput", "Stops"}
 
 
 @cache

@@ -1,15 +1,12 @@
-"""Signals of long work: requests to stop it, by SIGTERM or Ctrl-C, after the current unit, and its progress."""
+"""Requests to stop long work, by SIGTERM or Ctrl-C, after its current unit."""
 
-import math
 import os
 import re
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
+from contextlib import contextmanager
 from functools import partial
 
 LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
@@ -122,100 +119,3 @@ def handled(
 
 deferred = partial(handled, defer=True)
 """`handled`, in which a signal waits until the block calls `check`."""
-
-
-_REFRESH = 0.5  # seconds between drawings of the line
-_FIRST = 5.0  # seconds until the first line without a terminal
-_CELLS = 20  # cells of the bar
-_CLEAR = "\r\x1b[K"
-
-
-class ProgressReport(AbstractContextManager["ProgressReport"]):
-    """Report the progress of long work, its rate and the remaining time; a context manager.
-
-    The rate is the average since the start, including pauses, for example a benchmark within a training.
-
-    Args:
-        name: name of the work.
-        total: number of items; None if unknown.
-        unit: unit of the items, plural.
-        done: items that an earlier run has done.
-        every: seconds between lines without a terminal.
-        silent: report nothing, as on ranks other than the first.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        total: int | None,
-        unit: str = "items",
-        done: int = 0,
-        every: float = 30.0,
-        silent: bool = False,
-    ) -> None:
-        self.name = name
-        self.total = total
-        self.unit = unit
-        self.done = done
-        self._first = done
-        self._drawn = done  # items at the newest line
-        self._began = time.monotonic()
-        self._redraws = sys.stderr.isatty() and not silent
-        self._every = _REFRESH if self._redraws else every
-        self._due = self._began + min(self._every, _FIRST)
-        if silent:
-            self._every = math.inf
-            self._due = math.inf
-
-    def clear(self, *_: object) -> None:
-        """Clear the line on the terminal before other output; the next `advance` draws it again."""
-        if self._redraws:
-            print(_CLEAR, end="", file=sys.stderr, flush=True)
-
-    __exit__ = clear
-
-    def advance(self, note: Callable[[], str] = str, to: int | None = None) -> None:
-        """Count an item, or set the number of items done.
-
-        Args:
-            note: returns text for the end of the line, for example the loss; called only when the line is drawn.
-            to: items done so far.
-        """
-        self.done = self.done + 1 if to is None else to
-        now = time.monotonic()
-        if now < self._due:
-            return
-        self._due = now + self._every
-        self._draw(now, note)
-
-    def finish(self, note: Callable[[], str] = str) -> None:
-        """Clear the line on the terminal; without one, write the last line, unless it has been written.
-
-        Args:
-            note: returns text for the end of the line, for example the loss.
-        """
-        self.clear()
-        if not (self._redraws or math.isinf(self._every) or self._drawn == self.done):
-            self._draw(time.monotonic(), note)
-
-    def _draw(self, now: float, note: Callable[[], str]) -> None:
-        self._drawn = self.done
-        rate = (self.done - self._first) / max(now - self._began, 1e-9)
-        count = f"{self.done}"
-        bar = ""
-        if self.total:
-            count += f"/{self.total}"
-            full = round(_CELLS * self.done / self.total)
-            bar = f"{'━' * full}{'·' * (_CELLS - full)} "
-        parts = [f"{self.name}: {count} {self.unit}"]
-        if rate:
-            is_slow = rate < 0.1
-            parts.append(f"{1 / rate:.0f} s per item" if is_slow else f"{rate:.2f} {self.unit}/s")
-        if rate and self.total:
-            left = timedelta(seconds=round((self.total - self.done) / rate))
-            parts.append(f"{left} left")
-        line = ", ".join(filter(None, [*parts, note()]))
-        if not self._redraws:
-            print(line, file=sys.stderr, flush=True)
-            return
-        print(f"{_CLEAR}{bar}{line}", file=sys.stderr, flush=True, end="")

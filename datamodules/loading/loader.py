@@ -219,7 +219,7 @@ class SampledDataModule(pl.LightningDataModule):
         """Keep the place in the data for the next loader.
 
         Lightning restores a DataModule before it asks for loaders, but a loader only if nothing has asked for it
-        before (fit_loop.py:552 of 2.6.6), and a schedule that needs the number of steps asks.
+        before, and a schedule that needs the number of steps asks.
         """
         self._place = state_dict
 

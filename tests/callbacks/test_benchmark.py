@@ -11,7 +11,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
-from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import (
+    Checkpoint,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+)
 from pytorch_lightning.loggers import Logger
 from torch.utils.data import DataLoader
 
@@ -23,10 +29,11 @@ from tests.helpers.benchmark_data import data_for
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted
-from tests.helpers.training import EMPTY, TINY, Clips, loader, quiet_trainer, trainer_in
+from tests.helpers.training import EMPTY, TINY, Clips, fit_in, loader, quiet_trainer, trainer_in
 from tests.helpers.words import SMALL, clips, flags
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import extractor_of
+from vidcorr.benchmarks.ranks import BenchmarkError
 from vidcorr.experiments.config_files import CONFIGS
 
 
@@ -106,18 +113,16 @@ def score_of(state: dict[str, torch.Tensor]) -> float:
     return float(sum(value.double().sum() for value in state.values()))
 
 
-def watched(folder, *callbacks, every=1, epochs=4, validation=EMPTY, module=None, **options):
+def watched(folder, *callbacks, every=1, epochs=4, validation=EMPTY, module=None, benchmark=None, **options):
     """Fit two steps an epoch with a benchmark; return it, the logger and the trainer."""
-    benchmark, logger = BenchmarkCallback(Shown([]), every), Logged()
-    given = [callback for callback in callbacks if callback != "benchmark"]
-    place = callbacks.index("benchmark") if "benchmark" in callbacks else 0
+    benchmark, logger = BenchmarkCallback(benchmark or Shown([]), every), Logged()
     trainer = quiet_trainer(
         default_root_dir=folder,
-        callbacks=[*given[:place], benchmark, *given[place:]],
+        callbacks=[benchmark, *callbacks],
         max_epochs=epochs,
         log_every_n_steps=1,
         logger=logger,
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in given),
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         **{"num_sanity_val_steps": 0} | options,
     )
     trainer.fit(module or VFSSimSiam(**TINY, base_lr=3), loader(8, 4, frames=2, size=32), validation)
@@ -135,7 +140,7 @@ class WithoutValidation(VFSSimSiam):
 def test_without_validation_it_runs_at_the_end_of_the_training_epoch(kind, tmp_path):
     best = ModelCheckpoint(tmp_path / "kept", monitor="counted/score", mode="max", every_n_epochs=2, save_top_k=-1)
     ours = BestCheckpoint("counted/score", dirpath=tmp_path / "best")
-    stopping = EarlyStopping("counted/score", patience=9)
+    stopping = EarlyStopping("counted/score", mode="max", patience=9)
     if kind == "limit_val_batches":
         options = {"limit_val_batches": 0}
     else:
@@ -194,9 +199,13 @@ class OnPlateau(VFSSimSiam):
 
     frequency = 1
 
+    def __init__(self, mode="max", **options):
+        super().__init__(**options)
+        self.mode = mode
+
     def configure_optimizers(self):
         optimizer = torch.optim.SGD(self.parameters(), 0.1)
-        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max")
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, self.mode)
         chosen = {"scheduler": schedule, "monitor": "counted/score", "frequency": self.frequency}
         return {"optimizer": optimizer, "lr_scheduler": chosen}
 
@@ -204,9 +213,9 @@ class OnPlateau(VFSSimSiam):
 @pytest.mark.slow
 def test_what_reads_a_score_between_two_runs_is_refused_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    kept = {"dirpath": tmp_path / "kept", "monitor": "counted/score"}
-    stops = EarlyStopping("counted/score")
-    assert stale(EarlyStopping("counted/score", patience=9), check_val_every_n_epoch=2) is None
+    kept = {"dirpath": tmp_path / "kept", "monitor": "counted/score", "mode": "max"}
+    stops = EarlyStopping("counted/score", mode="max")
+    assert stale(EarlyStopping("counted/score", mode="max", patience=9), check_val_every_n_epoch=2) is None
     assert stale(ModelCheckpoint(every_n_epochs=2, **kept)) is None
     assert stale(ModelCheckpoint(every_n_epochs=4, **kept)) is None
     assert stale(EarlyStopping("val/loss", strict=False)) is None
@@ -218,32 +227,78 @@ def test_what_reads_a_score_between_two_runs_is_refused_and_nothing_else(tmp_pat
     )
     assert "checks counted every few steps" in stale(ModelCheckpoint(every_n_train_steps=2, **kept), every=1)
     module = OnPlateau(**TINY)
-    assert "ReduceLROnPlateau follows counted/score every 1 epoch(s), but counted runs every 2" in stale(module=module)
+    assert "ReduceLROnPlateau follows counted/score every 1 epoch(s): set frequency to 2" in stale(module=module)
     module.frequency = 2
     assert stale(module=module) is None
     assert stale(every=1, module=OnPlateau(**TINY)) is None
 
 
-@pytest.mark.parametrize("order", [("benchmark", "average"), ("average", "benchmark")])
-def test_averaged_weights_are_scored_in_any_order(order, tmp_path):
-    """EMA holds the average in the module while it validates, and from the end of the training on."""
+@pytest.mark.parametrize("average", [EMAWeightAveraging(decay=0.5), StochasticWeightAveraging(0.1)], ids=type)
+def test_an_average_of_weights_beside_a_benchmark_is_refused(average, tmp_path):
+    line = f"{type(average).__name__} beside counted: which weights are scored is not defined"
+    assert refused(ValueError, line, watched, tmp_path, average)
 
-    def run(name, **options):
-        parts = {"average": EMAWeightAveraging(decay=0.5), "benchmark": "benchmark"}
-        best = BestCheckpoint("counted/score", dirpath=tmp_path / name, save_top_k=-1)
-        benchmark, _, _ = watched(tmp_path, *(parts[part] for part in order), best, **options)
-        paths = list((tmp_path / name).glob("*.ckpt"))
-        states = [torch.load(path, weights_only=True) for path in paths]
-        for saved in states:  # states of the average
-            assert benchmark.history[saved["global_step"]]["counted/score"] == score_of(saved["state_dict"])
-        trained = [saved for saved in states if saved["state_dict"].keys() & saved["current_model_state"].keys()]
-        assert any(score_of(saved["state_dict"]) != score_of(saved["current_model_state"]) for saved in trained)
-        return benchmark
 
-    assert list(run("whole", epochs=2).history) == [2, 4]
-    assert list(run("within", epochs=2, max_steps=3).history) == [2, 3]
-    message = "would score weights before their averaging, which needs a pass of validation"
-    refused(ValueError, message, run, "none", limit_val_batches=0)
+@pytest.mark.parametrize(
+    ("callback", "module"),
+    [
+        (ModelCheckpoint(monitor="counted/score"), None),  # min is Lightning's default
+        (EarlyStopping("counted/score"), None),
+        (None, OnPlateau(**TINY, mode="min")),
+    ],
+    ids=["ModelCheckpoint", "EarlyStopping", "ReduceLROnPlateau"],
+)
+def test_keeping_the_worst_of_scores_of_which_more_is_better_is_refused(callback, module, tmp_path):
+    who = type(callback).__name__ if callback else "ReduceLROnPlateau"
+    line = f'{who} has mode "min" for counted/score, of which more is better: set mode to "max"'
+    assert refused(ValueError, line, watched, tmp_path, *([callback] if callback else []), module=module)
+
+
+@dataclass(frozen=True)
+class FailsTwice(Shown):
+    """Fails after the second and third epoch."""
+
+    def run(self, network: Any, *args: Any, **options: Any) -> Any:
+        found = super().run(network, *args, **options)
+        if len(self.events) in (2, 3):
+            raise BenchmarkError("no room")
+        return found
+
+
+@pytest.mark.parametrize("who", ["nobody", "BestCheckpoint", "ModelCheckpoint", "ReduceLROnPlateau"])
+def test_a_score_that_is_missing_is_taken_from_no_earlier_epoch(who, tmp_path):
+    """The fit goes on only if nobody but `BestCheckpoint` waits for the score."""
+    watchers = {
+        "BestCheckpoint": BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best"),
+        "ModelCheckpoint": ModelCheckpoint(tmp_path / "kept", monitor="counted/score", mode="max", save_top_k=-1),
+    }
+    callbacks = [watchers[who]] if who in watchers else []
+    module = OnPlateau(**TINY) if who == "ReduceLROnPlateau" else None
+
+    def run():
+        return watched(tmp_path, *callbacks, module=module, benchmark=FailsTwice([]))
+
+    if who in ("ModelCheckpoint", "ReduceLROnPlateau"):
+        assert refused(BenchmarkError, "no room", run)
+        assert len([*tmp_path.glob("kept/*.ckpt")]) == (who == "ModelCheckpoint")
+        return
+    benchmark, _, _ = run()
+    assert list(benchmark.history) == [2, 8]
+    assert len([*tmp_path.glob("best/*.ckpt")]) == (2 if who == "BestCheckpoint" else 0)
+
+
+def test_validating_a_list_of_checkpoints_writes_a_folder_for_each(tmp_path):
+    """Named by epoch and step of the checkpoint."""
+    module = VFSSimSiam(**TINY)
+    benchmark = BenchmarkCallback(Counted([]))
+    best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
+    fit_in(tmp_path / "fit", BenchmarkCallback(Counted([])), best, max_epochs=2)
+    trainer = trainer_in(tmp_path, benchmark)
+    folders = []
+    for path in sorted((tmp_path / "best").glob("*.ckpt")):
+        trainer.validate(module, EMPTY, ckpt_path=path, verbose=False, weights_only=True)
+        folders.append(benchmark.folder.name)
+    assert folders == ["epoch=000-step=000002", "epoch=001-step=000004"]
 
 
 def test_buffers_of_the_first_rank_are_read_and_each_ranks_own_restored(monkeypatch):

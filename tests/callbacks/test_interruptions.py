@@ -26,9 +26,9 @@ def test_the_line_at_a_stop_resumes_the_run(video_folder, tmp_path, caplog):
     with pytest.raises(SystemExit) as stopped:
         main(["fit", *words])
     assert stopped.value.code == 143
-    kept, ended, line = caplog.messages[-3:]
-    place, _, path = kept.partition(" Saved: ")
-    assert (place, path.endswith("/checkpoints/last.ckpt")) == ("Stopped after step 2.", True)
+    ended, kept, line = caplog.messages[-3:]
+    place, _, path = kept.partition(": ")
+    assert (place, path.endswith("/checkpoints/last.ckpt")) == ("ended in step 2; saved after step 2", True)
     assert ended == "stopped by SIGTERM"
     assert line.startswith("resume: vidcorr fit ")
     main(shlex.split(line)[2:])

@@ -6,8 +6,8 @@ import torch
 from pytorch_lightning import callbacks as of_lightning
 from pytorch_lightning.callbacks import EMAWeightAveraging
 
-from callbacks import LastCheckpoint, Safeguards
-from callbacks.safeguards import REFUSED
+from callbacks import LastCheckpoint, Stops
+from callbacks.stops import REFUSED
 from cli import main
 from tests.helpers.training import loader, quiet_trainer, tiny_liir, tiny_moco
 from tests.helpers.words import TINY, clips, flags, refusal
@@ -70,7 +70,7 @@ def test_an_average_of_weights_leaves_the_queue_alone(make, use_buffers, tmp_pat
         torch.manual_seed(0)
         module = make()
         trainer = quiet_trainer(
-            callbacks=[*callbacks, LastCheckpoint(dirpath=tmp_path / str(len(callbacks))), Safeguards()],
+            callbacks=[*callbacks, LastCheckpoint(dirpath=tmp_path / str(len(callbacks))), Stops()],
             max_steps=3,
             enable_checkpointing=True,
             default_root_dir=tmp_path,
@@ -109,6 +109,6 @@ class KeepsTwo(pl.Callback):
 
 def test_a_checkpoint_of_this_run_is_removed_by_any_spelling(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    trainer = quiet_trainer(callbacks=[KeepsTwo(), Safeguards()], max_steps=1)
+    trainer = quiet_trainer(callbacks=[KeepsTwo(), Stops()], max_steps=1)
     trainer.fit(tiny_moco(), loader(8, 4, frames=2, size=16))
     assert not (tmp_path / "here/a.ckpt").exists()

@@ -1,7 +1,6 @@
-"""Spread of embeddings on cases with known answers; warnings; speeds by a clock; the bar of a training."""
+"""Spread of embeddings on cases with known answers; warnings; speeds by a clock."""
 
 import math
-import re
 import warnings
 from types import SimpleNamespace
 
@@ -11,13 +10,13 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from callbacks import CollapseMonitor, LastCheckpoint, RunProgress, Throughput
+from callbacks import CollapseMonitor, LastCheckpoint, Throughput
 from callbacks.monitors import embedding_spread
 from datamodules.loading.loader import ResumableLoader
 from datamodules.loading.samplers import ClipSampler
-from lightning_modules import VFSMoCo, VFSSimSiam
+from lightning_modules import VFSMoCo
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, Clips, Tiny, loader, quiet_trainer
+from tests.helpers.training import Clips, Tiny, loader, quiet_trainer
 
 
 def test_spread_is_one_on_the_sphere_and_zero_in_a_point():
@@ -164,17 +163,3 @@ def test_data_that_are_slow_now_and_then_are_told_once(recwarn):
     for fraction in (0.9, 0.1, 0.9, 0.8, 0.1, 0.9, 0.9):
         monitor._hint(fraction, 0)
     assert [str(warning.message)[:3] for warning in recwarn] == ["80%"]
-
-
-def test_lines_count_optimiser_steps_with_the_loss_and_what_a_module_logs_for_the_bar(tmp_path, capsys):
-    class Own(VFSSimSiam):
-        def step(self, batch):
-            self.log("agreement", 0.25, prog_bar=True)
-            return super().step(batch)
-
-    options = {"default_root_dir": tmp_path, "max_epochs": 2, "accumulate_grad_batches": 2}
-    trainer = quiet_trainer(**options, enable_progress_bar=True, callbacks=[RunProgress(every=1e-6)])
-    trainer.fit(Own(**TINY), loader(16, 4, size=32))
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("training: ")]
-    assert [line.split(" steps")[0] for line in lines] == [f"training: {step}/4" for step in range(1, 5)]
-    assert all(re.search(r"loss -?[\d.]+, agreement 0.25$", line) for line in lines)

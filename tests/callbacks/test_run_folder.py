@@ -1,23 +1,16 @@
 """Checkpoints are written as a unit, and the newest is found; loggers that continue; a run's end."""
 
-import errno
 import os
 import time
-from collections import OrderedDict
-from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks import AtomicCheckpointIO, LastCheckpoint, Safeguards, TrainingStopped
 from callbacks.run_folder import continued_logger, newest_checkpoint
 from cli import main
-from tests.helpers.refusal import refused
-from tests.helpers.spoiled import Training, fit
 from tests.helpers.stops import Stop, go
 from tests.helpers.words import RAW_COLOUR, davis
 
@@ -84,59 +77,3 @@ def test_a_validation_without_a_logger_leaves_an_earlier_config_alone(davis_root
     main([*words, *davis(davis_root, limit_sequences=1)])
     assert (tmp_path / "runs/config.yaml").read_text() == "a fit's"
     assert list((tmp_path / "runs/benchmarks").rglob("results.json"))
-
-
-def test_non_finite_weights_are_not_saved(tmp_path):
-    module = Training()
-    module.weight = float("inf")
-    with pytest.raises(TrainingStopped, match=r"step 6: 1 of 4 weights hold .* \(net\.conv\.weight, …\)"):
-        fit(tmp_path, module, [Safeguards(), LastCheckpoint(4, tmp_path)])
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 5  # before the epoch's last step
-
-
-def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypatch):
-    path = tmp_path / "x.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"a": 1}, path)
-
-    def full(content, file):
-        file.write(b"half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match=r"x\.ckpt could not be written: No space left on device; the one before"):
-        AtomicCheckpointIO().save_checkpoint({"a": 2}, path)
-    monkeypatch.undo()
-    assert AtomicCheckpointIO().load_checkpoint(path, weights_only=True) == {"a": 1}
-    assert os.listdir(tmp_path) == ["x.ckpt"]
-
-
-def test_what_is_written_can_be_read_back(tmp_path):
-    """A schedule over an array makes its rates numpy's; other types are refused by their key."""
-    content = {"lr_schedulers": [{"base_lrs": [np.float64(0.5)], "steps": np.int64(3)}], "names": OrderedDict(a=None)}
-    AtomicCheckpointIO().save_checkpoint(content, tmp_path / "a.ckpt")
-    read = AtomicCheckpointIO().load_checkpoint(tmp_path / "a.ckpt")
-    assert read == {"lr_schedulers": [{"base_lrs": [0.5], "steps": 3}], "names": OrderedDict(a=None)}
-    for value in (tmp_path, timedelta(1), {1}, slice(2), range(2), np.zeros(2)):
-        message = rf"^callbacks\.Mine\.0 is a {type(value).__name__}, which no checkpoint can hold"
-        content = {"callbacks": {"Mine": [value]}}
-        refused(ValueError, message, AtomicCheckpointIO().save_checkpoint, content, tmp_path / "b.ckpt")
-    assert os.listdir(tmp_path) == ["a.ckpt"]
-
-
-def test_no_path_of_a_checkpoint_is_followed(tmp_path):
-    """Lightning's callbacks remove files by names that come from the checkpoint that a run resumes from."""
-    kept, other, files = tmp_path / "kept", tmp_path / "other", AtomicCheckpointIO()
-    files.save_checkpoint({}, kept / "ours.ckpt")
-    (kept / "folder.ckpt").mkdir()
-    (kept / "notes.txt").write_text("a user's")
-    other.mkdir()
-    (other / "notes.ckpt").write_text("a user's")
-    (kept / "linked.ckpt").symlink_to(other / "notes.ckpt")
-    before = {*tmp_path.rglob("*")}
-    names = [kept / name for name in ("folder.ckpt", "linked.ckpt", "notes.txt", "../other/notes.ckpt")]
-    addresses = [f"{prefix}{other}" for prefix in ("local://", "file://", "simplecache::file://")]
-    for path in [other, other / "notes.ckpt", *names, *addresses]:
-        files.remove_checkpoint(path)
-        assert {*tmp_path.rglob("*")} == before
-    files.remove_checkpoint(kept / "ours.ckpt")
-    assert before - {*tmp_path.rglob("*")} == {kept / "ours.ckpt"}

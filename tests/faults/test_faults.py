@@ -9,7 +9,7 @@ import shutil
 import pytest
 import torch
 
-from callbacks import LastCheckpoint, Safeguards, TrainingStopped
+from callbacks import LastCheckpoint, Stops, TrainingStopped
 from callbacks.run_folder import newest_checkpoint
 from tests.helpers.faults import harm, last, run, run_script, words
 from tests.helpers.spoiled import Training, fit, the_line
@@ -34,7 +34,7 @@ def test_bad_losses_stop_before_the_weights_change(value, tmp_path):
     module = Training()
     module.loss = value
     with pytest.raises(TrainingStopped, match=r"step 3 \(epoch 0, batch 3\): .*: index 5, index 9"):
-        fit(tmp_path, module, [Safeguards(), LastCheckpoint(3)])
+        fit(tmp_path, module, [Stops(), LastCheckpoint(3)])
     assert module.net.conv.weight.isfinite().all()
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
 

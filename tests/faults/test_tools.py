@@ -12,7 +12,7 @@ from PIL import Image
 
 import cli
 from vidcorr.commands import study
-from vidcorr.signals import ProgressReport
+from vidcorr.progress import ProgressReport
 from vidcorr.videos.files import LOCK
 
 SWEEP = "sweep raw_colour --on davis={davis} --vary input_size=48,64 --limit 2 --output {out}"

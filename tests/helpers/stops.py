@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
 
-from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped
+from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
 from lightning_modules import VFSSimSiam
 from tests.helpers.faults import differences
 from tests.helpers.training import InMemory, quiet_trainer, tiny_liir, tiny_moco
@@ -132,6 +132,7 @@ def go(
     every: int = 2,
     more: Sequence[pl.Callback] = (),
     every_n_epochs: int = 1,
+    scored: bool = True,
     **options: Any,
 ) -> tuple[list[Any], bool]:
     """Train, and return what happened and whether the run finished.
@@ -146,12 +147,16 @@ def go(
         every: of `LastCheckpoint`.
         more: callbacks.
         every_n_epochs: of the benchmark.
+        scored: have the benchmark, and keep the best checkpoint.
         options: of the Trainer.
     """
     events: list[Any] = []
-    benchmark = BenchmarkCallback(Counted(events), every_n_epochs, before_training=True)
-    callbacks = [striker(stop, kill), benchmark, Events(events), *deepcopy(more)]
-    callbacks += [BestCheckpoint("counted/score", dirpath=folder / "best"), LastCheckpoint(every, folder), Safeguards()]
+    callbacks = [striker(stop, kill)]
+    if scored:
+        callbacks.append(BenchmarkCallback(Counted(events), every_n_epochs, before_training=True))
+    callbacks += [Events(events), *deepcopy(more), LastCheckpoint(every, folder), Stops()]
+    if scored:
+        callbacks.append(BestCheckpoint("counted/score", dirpath=folder / "best"))
     data = InMemory(BATCHES * BATCH_SIZE, BATCH_SIZE, 2, 16)
     settings = {"max_epochs": EPOCHS, "accumulate_grad_batches": 1 if method == "Liir" else accumulated} | options
     trainer = quiet_trainer(
@@ -164,9 +169,14 @@ def go(
     return events, True
 
 
+def newest(folder: Path) -> Path:
+    """Return the newest `last.ckpt` of a folder; a run that does not resume from it writes `last-v1.ckpt`."""
+    return max(folder.glob("last*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+
+
 def content(folder: Path) -> dict[str, Any]:
-    """Return the content of a `last.ckpt` that has to agree: counters as they are read, and no names of files."""
-    found = torch.load(folder / "last.ckpt", weights_only=True)
+    """Return the content of the newest `last.ckpt` that has to agree: counters as they are read, no names of files."""
+    found = torch.load(newest(folder), weights_only=True)
     counters = found["loops"]["fit_loop"]
     epochs, batches = counters["epoch_progress"]["current"], counters["epoch_loop.batch_progress"]
     logged = counters["epoch_loop.state_dict"]["_batches_that_stepped"]
@@ -179,7 +189,7 @@ def content(folder: Path) -> dict[str, Any]:
         "ended": found["resume"]["run_ended"],
     }
     state = {key: found[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step")}
-    state |= {"place": place, "benchmarks": found["benchmarks"]}
+    state |= {"place": place, "benchmarks": found.get("benchmarks")}
     return state
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
 
 import lightning_modules
-from callbacks import LastCheckpoint, Safeguards
+from callbacks import LastCheckpoint, Stops
 from lightning_modules import ContrastiveRandomWalk, FrozenEncoder, LinearProbe, SiamFC, VFSSimSiam
 from lightning_modules.base import SampleMean
 from lightning_modules.parts.distributed import keyed_generator
@@ -87,7 +87,7 @@ def test_a_network_that_was_trained_here_is_not_called_random():
 def test_lightnings_tuner_sets_the_batch_of_the_data_and_the_plan_states_the_scaled_rate(tmp_path, caplog):
     """`BatchSizeFinder` writes `batch_size` of whatever has it; `lr_find` suggests a rate, but `base_lr` is scaled."""
     caplog.set_level("INFO")
-    module, guards = VFSSimSiam(**TINY), [LastCheckpoint(dirpath=tmp_path), Safeguards()]
+    module, guards = VFSSimSiam(**TINY), [LastCheckpoint(dirpath=tmp_path), Stops()]
     held = InMemory(8, 2, frames=2, size=32)
     trainer = quiet_trainer(max_steps=2, callbacks=guards, default_root_dir=tmp_path, enable_checkpointing=True)
     tuner = Tuner(trainer)

@@ -1,20 +1,50 @@
-"""Progress of long work on stderr."""
+"""Requests to stop, by signals."""
 
-from types import SimpleNamespace
+import os
+import signal
+
+import pytest
 
 from vidcorr import signals
 
 
-def test_the_first_line_of_a_report_without_a_terminal_comes_soon(capsys, monkeypatch):
-    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
-    monkeypatch.setattr(signals, "time", clock)
-    for silent in (False, True):
-        report = signals.ProgressReport("work", 100, silent=silent)
-        for _ in range(100):
-            clock.now += 1
-            report.advance()
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.partition(" items")[0] for line in lines] == [f"work: {n}/100" for n in (5, 35, 65, 95)]
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_without_deferral_a_signal_ends_at_once(number, status):
+    with pytest.raises(signals.Stopped) as stopped, signals.handled():
+        send(number)
+    assert stopped.value.code == status
+
+
+def test_a_second_interrupt_ends_at_once_and_a_second_sigterm_does_not(capsys):
+    with signals.deferred():
+        send(signal.SIGTERM)
+        send(signal.SIGTERM)
+
+    def interrupted_twice():
+        with signals.deferred():
+            send(signal.SIGINT)
+            assert "press Ctrl-C again" in capsys.readouterr().err
+            send(signal.SIGINT)
+            pytest.fail("still running")
+
+    with pytest.raises(signals.Stopped):
+        interrupted_twice()
+
+
+def test_sigterm_is_passed_on_once():
+    told = []
+    with signals.deferred(told.append):
+        send(signal.SIGINT)
+        send(signal.SIGTERM)
+        send(signal.SIGTERM)
+    assert told == []  # the terminal has told all processes of the Ctrl-C
+    with signals.deferred(told.append):
+        send(signal.SIGTERM)
+    assert told == [signal.SIGTERM]
 
 
 def test_a_command_forgets_the_signal_of_an_earlier_command():

@@ -124,6 +124,9 @@ class Benchmark(ABC):
         """Every score that the benchmark may give, without its name and stage; empty: not declared."""
         return ()
 
+    less_is_better: ClassVar[tuple[str, ...]] = ()
+    """Score names of which less is better, such as errors; of the others more is."""
+
     @property
     def ranked_by(self) -> tuple[str, ...]:
         """Columns of the rows; their mean ranks the sequences in the report."""

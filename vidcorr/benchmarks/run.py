@@ -7,7 +7,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +18,7 @@ from .. import signals
 from ..backbones import weights_digest
 from ..backbones.eval_mode import eval_mode
 from ..functional.device import out_of_memory_advice, random_state_kept
+from ..progress import ProgressReport
 from ..results.pictures import Picture
 from ..results.provenance import Provenance
 from ..results.result import Evaluated, Network, Protocol, Result, Row, Stage, leave_one_out, require_writable
@@ -211,13 +211,11 @@ def _share(benchmark: Benchmark, ranks: Ranks) -> Iterator[Any]:
     frames = [sequence.num_frames for sequence in sequences]
     indices = distribute(frames, ranks.size)[ranks.rank]
     total = sum(frames[index] for index in indices)
-    done = 0
-    with signals.ProgressReport(benchmark.name, total, "frames", silent=ranks.rank != 0) as progress:
+    with ProgressReport(benchmark.name, total, "frames", silent=ranks.rank != 0) as progress:
         for index in indices:
             signals.check()
             yield sequences[index]
-            done += frames[index]
-            progress.advance(partial(str, sequences[index].name), to=done)
+            progress.advance(frames[index], sequences[index].name)
 
 
 @contextmanager

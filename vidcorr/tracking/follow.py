@@ -18,6 +18,7 @@ from ..backbones import LiirExtractor
 from ..backbones.eval_mode import eval_mode
 from ..functional import PointProtocol, PropagationProtocol, TrackingProtocol
 from ..functional.propagation.coding import Size
+from ..progress import ProgressReport
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream, PromptedVideo
 from .frame_encoder import stride_of
@@ -314,7 +315,7 @@ def _both_directions(video: PromptedVideo, follower: Follower, watch: Stopwatch)
     start = video.start
     labels = video.prompt.labels
     earlier = list[tuple[bytes, tuple[int, ...], Any]]()  # packed, as memory holds the masks of all frames
-    with signals.ProgressReport(f"{stream.name}, backwards", start, "frames") as progress:
+    with ProgressReport(f"{stream.name}, backwards", start, "frames") as progress:
         for done, (_, found) in enumerate(follower.follow(stream.backwards(start), labels)):
             if done:  # the prompt's frame belongs to the pass forwards
                 with watch("write"):

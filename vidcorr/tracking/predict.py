@@ -16,6 +16,7 @@ from .. import signals
 from ..backbones import build_encoder
 from ..functional import PointProtocol, TrackingProtocol
 from ..functional.device import out_of_memory_advice
+from ..progress import ProgressReport
 from ..results.pictures import Picture
 from ..results.pictures.overlays import distinct_colours, draw_boxes, draw_points, overlay_masks, overlay_tracks
 from ..results.result import Provenance
@@ -168,7 +169,7 @@ def _write(
     record: SequenceWriter, found: Iterator[tuple[Tensor, Any]], folder: Path, stream: FrameStream, watch: Stopwatch
 ) -> int:
     """Write the results, frame by frame, and return the number of frames; a signal keeps the frames so far."""
-    with record, signals.ProgressReport(stream.name, stream.num_frames, "frames") as progress:
+    with record, ProgressReport(stream.name, stream.num_frames, "frames") as progress:
         try:
             for frame, results in found:
                 with watch("write"):

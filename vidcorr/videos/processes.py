@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess as Process
 from typing import Any, TypeVar
 
-from ..signals import ProgressReport
+from ..progress import ProgressReport
 from .files import DataError
 
 WorkT = TypeVar("WorkT")

@@ -1,4 +1,4 @@
-"""A run ends in order on a signal, a non-finite loss, a folder in use."""
+"""A run ends in order: on a signal, a non-finite loss, a lost rank; and callbacks that training cannot have."""
 
 import errno
 import logging
@@ -8,7 +8,6 @@ import signal
 import subprocess
 from contextlib import ExitStack
 from enum import IntEnum
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import pytorch_lightning as pl
@@ -18,25 +17,21 @@ from pytorch_lightning.callbacks import (
     BatchSizeFinder,
     LearningRateFinder,
     ModelPruning,
+    StochasticWeightAveraging,
 )
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_info
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
+from lightning_modules.parts.loops import accumulates
 from vidcorr import signals
 from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.functional.device import PendingCopy
-from vidcorr.videos.files import FolderLock
 
-from .checkpoint_io import AtomicCheckpointIO
-from .run_folder import resolved_path
+from .checkpoints import LastCheckpoint, TrainingStopped, use_atomic_files
 
 log = logging.getLogger(__name__)
 MOST_VIDEOS = 32
-STOP_ERRORS = (signals.Stopped, SIGTERMException)
-"""Our exception for a stop by a signal, and Lightning's for a signal that arrives before our handlers are installed."""
 REFUSED: dict[type[pl.Callback], str] = {
     BaseFinetuning: "is a base class; use your own subclass",
     BackboneFinetuning: "the schedule of the learning rate does not follow the parameters that it adds; for a frozen "
@@ -44,6 +39,7 @@ REFUSED: dict[type[pl.Callback], str] = {
     BatchSizeFinder: "the learning rate is scaled with the batch before the search; set data.batch_size",
     LearningRateFinder: "its trial steps fill queues and move schedules; set the rate of the method, model.base_lr",
     ModelPruning: "pruned weights have other names, which no command reads; prune after the training",
+    StochasticWeightAveraging: "it does not resume where it was stopped; take EMAWeightAveraging",
 }
 """Callbacks of Lightning whose training would differ from the plan → what to do instead."""
 
@@ -71,27 +67,7 @@ class StepLoss(NamedTuple):
     videos: Tensor | None
 
 
-class TrainingStopped(RuntimeError):
-    """Error for a training whose loss or weights are not finite; all ranks raise it, and nothing is saved."""
-
-
-def accumulates(trainer: pl.Trainer) -> bool:
-    """Return whether the optimiser's next step needs further batches."""
-    batches = trainer.fit_loop.batch_idx + 1
-    return batches % trainer.accumulate_grad_batches != 0 and not ends_epoch(trainer, batches)
-
-
-def ends_epoch(trainer: pl.Trainer, batch: int) -> bool:
-    """Return whether a batch of the epoch, counted from 1, is its last.
-
-    If the length of the epoch is unknown, its last batch is known only after it has arrived.
-    """
-    loop = trainer.fit_loop
-    known_as_last = batch == loop.batch_idx + 1 and loop.epoch_loop.batch_progress.is_last_batch
-    return known_as_last or batch >= trainer.num_training_batches
-
-
-class Safeguards(pl.Callback):
+class Stops(pl.Callback):
     """End a run cleanly, a training at the same step on all ranks; the command line always adds it.
 
     - **SIGTERM** (preemption, `docker stop`, torchrun) and **Ctrl-C**: the optimiser step is finished, `LastCheckpoint`
@@ -103,48 +79,36 @@ class Safeguards(pl.Callback):
       the weights change. A loss on a GPU is checked a step later, so no step waits; loss and weights are checked before
       every save, so nothing replaces a good checkpoint.
     - **A lost rank**, killed or hanging, ends the other ranks, and they end it.
-    - **Files**: checkpoints are written atomically and read as data (`AtomicCheckpointIO`), and two runs never share a
-      folder.
+
+    Raises:
+        ValueError: for a callback of `REFUSED`; for another number of ranks than torchrun has started.
     """
 
     def __init__(self) -> None:
         self._ranks: Ranks | None = None  # set during a fit; other saves need no agreement of the ranks
         self._losses: list[StepLoss] = []
         self._videos: Tensor | None = None
-        self._agreed_at = -1  # last batch on which the ranks agreed, counted over all epochs
-        self.stopping = False  # all ranks have agreed to stop after the step is logged
-        self._requeues = False  # the ranks have also agreed to queue the job again
-        self._held = ExitStack()  # the handlers of signals and the locks of folders, until the run ends
+        self._outcome = StepOutcome.GOOD  # what all ranks have agreed on
+        self._handlers = ExitStack()  # of signals, until the run ends
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Install `AtomicCheckpointIO`; refuse settings with which the training would differ from the plan.
-
-        Raises:
-            ValueError: for another number of ranks than torchrun has started.
-        """
+        """Refuse what would train otherwise than planned, and let checkpoints be written atomically."""
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if type(callback) in REFUSED:
+                raise ValueError(f"{type(callback).__name__}: {REFUSED[type(callback)]}")
         started = int(os.environ["WORLD_SIZE"]) if TorchElasticEnvironment.detect() else trainer.world_size
         if started != trainer.world_size:  # Lightning checks the tasks of SLURM itself
             raise ValueError(
                 f"torchrun has started {started} processes, but this run uses {trainer.world_size}, so each "
                 "would train alone: set trainer.devices to the processes per machine, and trainer.num_nodes"
             )
-        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
-            trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+        use_atomic_files(trainer)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lock the folders against other runs."""
+        """Let the ranks of the fit agree on stops."""
         self._ranks = Ranks()
         self._losses.clear()
-        self._agreed_at = -1
-        self.stopping = False
-        self._requeues = False
-        with self._ranks.together():
-            if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-                given = [getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks]
-                folders = {resolved_path(folder) for folder in given if folder}
-                for folder in sorted(folders):
-                    if "://" not in folder:
-                        self._held.enter_context(FolderLock(Path(folder)))
+        self._outcome = StepOutcome.GOOD
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Install the signal handlers, which Lightning restores when the fit ends."""
@@ -152,13 +116,13 @@ class Safeguards(pl.Callback):
         requeue: list[int] = []
         if SLURMEnvironment.detect():  # Lightning handles its signal, unless the user has turned requeueing off
             requeue = [number for number in signals.REQUEUE if signal.getsignal(number) != signal.SIG_DFL]
-        self._held.enter_context(signals.deferred(forward=forward, more=requeue))
+        self._handlers.enter_context(signals.deferred(forward=forward, more=requeue))
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Stop if the ranks have agreed to stop; record the videos of the batch."""
-        self._leave_if_stopping()
+        self._leave_if_stopping(trainer)
         self._videos = batch.get("video_index") if isinstance(batch, dict) else None
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
@@ -175,36 +139,32 @@ class Safeguards(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Agree over all ranks whether to continue; the step is logged before a stop."""
-        self.agree(trainer)
-
-    def agree(self, trainer: pl.Trainer) -> None:
-        """Agree over all ranks, once per batch, whether the run has to stop; sets `stopping`.
+        """Agree over all ranks whether to continue; a step is saved and logged before a stop.
 
         Raises:
             TrainingStopped: on all ranks, if the loss of any rank is not finite.
         """
-        batch = trainer.fit_loop.total_batch_idx
-        if batch == self._agreed_at:
-            return
-        self._agreed_at = batch
         bad = self._bad_loss(trainer, wait=False)
         worst = self._worst(StepOutcome.NOT_FINITE if bad else _requested())
         if worst == StepOutcome.NOT_FINITE:
             self._stop(bad)
-        if not accumulates(trainer):  # no stop with a part of the gradients
-            self._stop_if(worst)
+        if worst != StepOutcome.GOOD and not accumulates(trainer):  # no stop with a part of the gradients
+            self._outcome = worst
+            for saver in _savers(trainer):
+                saver.ask()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop if the ranks have agreed to stop."""
-        self._leave_if_stopping()
+        self._leave_if_stopping(trainer)
 
-    on_train_end = on_train_epoch_start
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """End with the status of a signal that came in the last step, once the end of the run is saved."""
+        self._leave_if_stopping(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Skip validation in a fit that has to stop; outside a fit, install the signal handlers."""
         if trainer.state.fn == "fit":
-            self._leave_if_stopping()
+            self._leave_if_stopping(trainer)
         else:
             self.on_train_start(trainer, pl_module)
 
@@ -217,7 +177,7 @@ class Safeguards(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Agree over all ranks whether to continue."""
-        self._stop_if(self._worst(_requested()))
+        self._outcome = max(self._outcome, self._worst(_requested()))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -233,22 +193,26 @@ class Safeguards(pl.Callback):
             self._stop(bad)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Report a stop by a signal, name the folder on a full disk, and release the locks of the folders."""
+        """Let the newest step be saved, report a signal, queue the job again; name the folder on a full disk."""
         if isinstance(exception, OSError) and exception.errno == errno.ENOSPC and exception.filename is None:
             exception.filename = trainer.default_root_dir
         launcher = trainer.strategy.launcher
         if isinstance(exception, LostRank) and launcher is not None:
             launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
+        if trainer.state.fn == "fit":
+            for saver in _savers(trainer):
+                saver.rescue(trainer, exception)
         number = None if isinstance(exception, LostRank) else signals.cause_of(exception)
         if number:
             rank_zero_info(f"stopped by {(signals.NAMES | signals.REQUEUE)[number]}")
-            if trainer.is_global_zero and (self._requeues or number in signals.REQUEUE):
+            requeues = self._outcome == StepOutcome.REQUEUE_REQUESTED or number in signals.REQUEUE
+            if trainer.is_global_zero and requeues:
                 requeue_job()
-        self._held.close()
+        self._handlers.close()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Release the locks of the folders."""
-        self._held.close()
+        """Restore the signal handlers."""
+        self._handlers.close()
         if self._ranks is not None:
             self._ranks.close()
             self._ranks = None
@@ -265,34 +229,27 @@ class Safeguards(pl.Callback):
             del self._losses[0]
         return None
 
-    def _stop_if(self, outcome: int) -> None:
-        if outcome != StepOutcome.GOOD:
-            self.stopping = True
-            self._requeues = outcome == StepOutcome.REQUEUE_REQUESTED
-
-    def _leave_if_stopping(self) -> None:
-        if self.stopping:
-            of_another_rank = signal.SIGUSR1 if self._requeues else signal.SIGTERM
+    def _leave_if_stopping(self, trainer: pl.Trainer) -> None:
+        if self._outcome != StepOutcome.GOOD:
+            for saver in _savers(trainer):
+                saver.keep(trainer)
+            of_another_rank = signal.SIGTERM
+            if self._outcome == StepOutcome.REQUEUE_REQUESTED:
+                of_another_rank = signal.SIGUSR1
             raise signals.Stopped(signals.requests.received or of_another_rank)
 
-    def _worst(self, outcome: int) -> int:
+    def _worst(self, outcome: StepOutcome) -> StepOutcome:
         """Return the worst outcome of all ranks in a fit; outside a fit, the given outcome."""
-        return outcome if self._ranks is None else self._ranks.largest(outcome)
+        return outcome if self._ranks is None else StepOutcome(self._ranks.largest(outcome))
 
     def _stop(self, reason: str | None) -> NoReturn:
         reasons = [reason] if self._ranks is None else self._ranks.gather(reason)
         raise TrainingStopped(next(text for text in reasons if text))
 
 
-def refuse_callbacks(trainer: pl.Trainer) -> None:
-    """Refuse the callbacks of `REFUSED`.
-
-    Raises:
-        ValueError: with the callback, and what to do instead.
-    """
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if type(callback) in REFUSED:
-            raise ValueError(f"{type(callback).__name__}: {REFUSED[type(callback)]}")
+def _savers(trainer: pl.Trainer) -> list[LastCheckpoint]:
+    """Return the run's `LastCheckpoint`, or none."""
+    return [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
 
 
 def _requested() -> StepOutcome:
@@ -309,14 +266,11 @@ def requeue_job() -> None:
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     try:
-        done = subprocess.run(["scontrol", "requeue", job], check=False).returncode == 0
-    except OSError as error:
-        log.error("job %s is not queued again: scontrol: %s", job, error.strerror)
+        subprocess.run(["scontrol", "requeue", job], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        log.error("job %s is not queued again: %s", job, error)
         return
-    if done:
-        rank_zero_info(f"job {job} is queued again")
-    else:
-        log.error("job %s is not queued again: scontrol requeue failed", job)
+    rank_zero_info(f"job {job} is queued again")
 
 
 def _names(trainer: pl.Trainer, indices: Tensor | None) -> str:
@@ -324,18 +278,6 @@ def _names(trainer: pl.Trainer, indices: Tensor | None) -> str:
     if indices is None:
         return "not known"
     videos = getattr(trainer.datamodule, "videos", None)  # type: ignore[attr-defined]
-    names = []
-    for index in indices.tolist():
-        names.append(str(videos[index].path) if videos else f"index {index}")
-    listed = ", ".join(names[:MOST_VIDEOS])
-    if len(names) > MOST_VIDEOS:
-        listed += f" and {len(names) - MOST_VIDEOS} more"
-    return listed
-
-
-def is_stopping(trainer: pl.Trainer) -> bool:
-    """Return whether the ranks have agreed, after the newest batch, that the run stops."""
-    guards = [callback for callback in trainer.callbacks if isinstance(callback, Safeguards)]  # type: ignore[attr-defined]
-    for guard in guards:
-        guard.agree(trainer)
-    return any(guard.stopping for guard in guards)
+    names = [str(videos[index].path) if videos else f"index {index}" for index in indices.tolist()]
+    more = f" and {len(names) - MOST_VIDEOS} more" if len(names) > MOST_VIDEOS else ""
+    return ", ".join(names[:MOST_VIDEOS]) + more

@@ -1,0 +1,504 @@
+"""A training that is stopped anywhere, any number of times, resumes as if it had not been, to the last bit.
+
+What is stopped and resumed here are trainings of nine tiny batches in this process; real signals and kills are in
+tests/faults/test_resume.py.
+"""
+
+import errno
+import os
+from collections import OrderedDict
+from datetime import timedelta
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import (
+    EarlyStopping,
+    EMAWeightAveraging,
+    GradientAccumulationScheduler,
+    LambdaCallback,
+)
+from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.optim import lr_scheduler
+
+from callbacks import AtomicCheckpointIO, BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
+from lightning_modules import VFSMoCo, VFSSimSiam
+from tests.helpers.faults import differences
+from tests.helpers.refusal import refused
+from tests.helpers.spoiled import Training, fit
+from tests.helpers.stops import (
+    BATCHES,
+    EPOCHS,
+    Counted,
+    Stop,
+    content,
+    expect_equal,
+    go,
+    joined,
+    make,
+    positions,
+)
+from tests.helpers.training import InMemory, quiet_trainer
+
+METHODS = ("VFSSimSiam", "VFSMoCo", "Liir")
+EXHAUSTIVE = [pytest.mark.exhaustive, pytest.mark.timeout(3600)]
+LAST = "last.ckpt"
+
+
+def combinations(slow):
+    """Return each method with 1 and 2 accumulated batches; those that are not in `slow` are left to `exhaustive`."""
+    pairs = [(method, accumulated) for method in METHODS for accumulated in (1, 2)]
+    return [pair if pair in slow else pytest.param(*pair, marks=EXHAUSTIVE) for pair in pairs]
+
+
+def resumed(folder, method, accumulated, stops, **options):
+    """Stop a run by SIGTERM at each of some positions in turn, let it end; return whether all is as if it had not."""
+    whole, _ = go(method, folder / "whole", accumulated, **options)
+    done, ended, last = [], False, folder / "parts" / LAST
+    for stop in [*stops, None]:
+        more, ended = go(method, folder / "parts", accumulated, last if last.exists() else None, stop, **options)
+        done = joined(done, more, whole, repeats=accumulated)
+    expect_equal(content(folder / "parts"), content(folder / "whole"))
+    return ended and done == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "stops",
+    [
+        [Stop("step", BATCHES - 1), Stop("step", BATCHES)],  # an epoch's last batch, and once more
+        [Stop("validation", 0), Stop("epoch_end", 1)],
+        [Stop("validated", 1), Stop("validation", 2)],
+        [Stop("step", 0), Stop("step", 4), Stop("step", 5), Stop("validated", 2)],
+    ],
+    ids=lambda stops: ", ".join(f"{stop.hook} {stop.number}" for stop in stops),
+)
+def test_a_run_stopped_again_and_again_is_the_uninterrupted_run(stops, tmp_path):
+    assert resumed(tmp_path, "VFSMoCo", 2, stops)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "accumulated"), combinations(slow=[]))
+def test_every_pair_of_stops(method, accumulated, tmp_path):
+    """Stop at one position, then at another, then let it end.
+
+    What a run does after its last stop is a function of the file that it left there. So the file of each pair is
+    compared, all of it, with the one that a single stop at the second position leaves, and the end is run from that.
+    """
+    whole, _ = go(method, tmp_path / "whole", accumulated, every=100)
+    before = {}
+    for number, stop in enumerate(positions()):
+        folder = tmp_path / str(number)
+        begun, ended = go(method, folder, accumulated, stop=stop, every=100)
+        assert not ended
+        kept = (folder / LAST).exists()
+        before[stop] = (begun, content(folder) if kept else None)
+        rest, ended = go(method, tmp_path / "end", accumulated, folder / LAST if kept else None, every=100)
+        assert ended
+        assert joined(begun, rest, whole, repeats=accumulated) == whole, stop
+        expect_equal(content(tmp_path / "end"), content(tmp_path / "whole"))
+    kinds = [event[0] for event in whole]
+    assert kinds.count("benchmark") == kinds.count("validated") + 1 == EPOCHS + 1
+    for number, first in enumerate(positions()):
+        for second in positions()[number + 1 :]:
+            (begun, file), (events, expected) = before[first], before[second]
+            if file is None or file["place"] == expected["place"]:  # nothing is there yet, or nothing new
+                continue
+            start = tmp_path / str(number) / LAST
+            more, _ = go(method, tmp_path / "pair", accumulated, start, second, every=100)
+            assert joined(begun, more, whole, repeats=accumulated) == events, (first, second)
+            expect_equal(content(tmp_path / "pair"), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "accumulated"), combinations(slow=[("VFSSimSiam", 1)]))
+def test_every_kill(method, accumulated, tmp_path):
+    """A kill repeats the steps since the last file, and changes nothing."""
+    whole, _ = go(method, tmp_path / "whole", accumulated)
+    for number, stop in enumerate(positions()):
+        folder = tmp_path / str(number)
+        begun, ended = go(method, folder, accumulated, stop=stop, kill=True)
+        assert not ended
+        start = folder / LAST
+        rest, ended = go(method, folder, accumulated, start if start.exists() else None)
+        assert ended
+        assert joined(begun, rest, whole) == whole, stop
+        expect_equal(content(folder), content(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "stop"),
+    [
+        ({"max_steps": 7, "max_epochs": -1}, Stop("step", 2)),  # the last batch of an epoch
+        ({"max_steps": 7, "max_epochs": -1}, Stop("epoch_end", 0)),
+        ({"max_steps": 7, "max_epochs": -1}, Stop("step", 6)),  # the last step of the run, within an epoch
+        ({"max_steps": 6, "max_epochs": -1}, Stop("step", 5)),  # and at the end of one
+        ({"max_steps": 6, "max_epochs": -1}, Stop("validation", 1)),
+        ({"val_check_interval": 2}, Stop("step", 1)),
+        ({"val_check_interval": 2}, Stop("step", 4)),
+        ({"limit_val_batches": 0}, Stop("step", 5)),
+        ({"check_val_every_n_epoch": 2}, Stop("step", 5)),
+        ({"check_val_every_n_epoch": 2}, Stop("step", 2)),
+        ({"more": [GradientAccumulationScheduler({0: 1, 1: 2})]}, Stop("step", 4)),
+    ],
+)
+def test_limits_and_intervals_of_lightning(options, stop, tmp_path):
+    assert resumed(tmp_path, "VFSSimSiam", 1, [stop], **options)
+
+
+class Ending(pl.Callback):
+    """A user's callback that ends the run, at a batch counted over all epochs, or at a number of validations."""
+
+    def __init__(self, batch=None, validation=None):
+        self.batch = batch
+        self.validation = validation
+        self.validations = 0
+
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.fit_loop.total_batch_idx == self.batch:
+            trainer.should_stop = True
+
+    def on_validation_end(self, trainer, *args):
+        self.validations += 1
+        if self.validations == self.validation:
+            trainer.should_stop = True
+
+
+AVERAGE = EMAWeightAveraging(use_buffers=True, decay=0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("ending", "accumulated", "options"),
+    [
+        ({"max_time": {"microseconds": 1}}, 1, {}),
+        (Ending(batch=4), 1, {"limit_val_batches": 0}),
+        (Ending(batch=4), 1, {"val_check_interval": 2}),  # a validation follows this batch in any run
+        (Ending(validation=2), 1, {"val_check_interval": 2}),
+        (Ending(validation=2), 2, {"val_check_interval": 1}),  # between two accumulated batches
+        (Ending(batch=3), 2, {}),
+        (Ending(batch=5), 1, {}),  # the last of an epoch
+        (Ending(batch=1), 1, {"min_steps": 4}),
+        ({"max_steps": 2}, 1, {"val_check_interval": 2}),
+        ({"max_steps": 4}, 1, {"val_check_interval": 4, "check_val_every_n_epoch": None}),
+        ({"max_steps": 4}, 1, {"more": [AVERAGE], "scored": False}),
+        (Ending(batch=2), 1, {"more": [AVERAGE], "scored": False}),
+    ],
+)
+def test_a_run_that_ends_early_resumes_within_its_epoch(ending, accumulated, options, tmp_path, monkeypatch):
+    # the rate of a schedule would depend on the length of the run
+    monkeypatch.setattr(VFSMoCo, "configure_optimizers", lambda module: torch.optim.SGD(module.parameters(), 0.1))
+    callbacks = [*options.get("more", ()), EarlyStopping("train/loss", patience=99)]
+    options = {"every": 100} | options | {"more": callbacks}
+    shorter = options | (ending if isinstance(ending, dict) else {"more": [ending, *callbacks]})
+    whole, _ = go("VFSMoCo", tmp_path / "whole", accumulated, **options)
+    begun, _ = go("VFSMoCo", tmp_path / "parts", accumulated, **shorter)
+    assert [path.name for path in (tmp_path / "parts").glob(".*.ckpt")] == []
+    rest, _ = go("VFSMoCo", tmp_path / "parts", accumulated, tmp_path / "parts" / LAST, **options)
+    steps = [[event for event in events if isinstance(event[0], int)] for events in (begun, rest, whole)]
+    assert steps[0]
+    assert steps[1]
+    assert steps[0] + steps[1] == steps[2]
+    validated = [event for event in begun if event[0] == "validated"]
+    once = [event for event in whole if event[0] == "validated" and event not in validated]
+    assert [event for event in rest if event[0] == "validated"] == once
+    one, other = content(tmp_path / "parts"), content(tmp_path / "whole")
+    expect_equal(one, other)
+    files = [torch.load(tmp_path / part / LAST, weights_only=True) for part in ("parts", "whole")]
+    for name in ("epoch", "averaging_state", "current_model_state"):
+        assert differences(files[0].get(name), files[1].get(name)) == []
+
+
+def test_a_run_that_came_to_its_end_is_not_repeated_and_can_be_made_longer(tmp_path):
+    options = {"max_steps": 4, "max_epochs": -1}
+    begun, _ = go("VFSSimSiam", tmp_path, **options)
+    assert go("VFSSimSiam", tmp_path, start=tmp_path / LAST, **options) == ([], True)
+    rest, _ = go("VFSSimSiam", tmp_path, start=tmp_path / LAST, max_steps=9, max_epochs=-1)
+    steps = [event[:3] for event in begun + rest if isinstance(event[0], int)]
+    assert steps == [(step // BATCHES, step % BATCHES, step + 1) for step in range(9)]
+
+
+class Patience(pl.Callback):
+    """A user's callback with a state whose numbers change their sign and type."""
+
+    best: float = -1
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, *args):
+        self.best = max(self.best, float(outputs["loss"]))
+
+    def state_dict(self):
+        return {"best": self.best, "worst": float("inf")}
+
+    def load_state_dict(self, state_dict):
+        self.best = state_dict["best"]
+
+
+def warm_up(optimizer):
+    parts = [lr_scheduler.LinearLR(optimizer, 0.1, total_iters=4), lr_scheduler.ExponentialLR(optimizer, 0.9)]
+    return {"scheduler": lr_scheduler.SequentialLR(optimizer, parts, milestones=[4]), "interval": "step"}
+
+
+def plateau(optimizer):
+    return {"scheduler": lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=1.0), "monitor": "val/loss"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", [warm_up, plateau])
+@pytest.mark.parametrize("stop", [Stop("step", 1), Stop("step", 4)])
+def test_a_users_schedule_and_callbacks_resume(schedule, stop, tmp_path, monkeypatch):
+    def optimizer(module):
+        optimizer = torch.optim.SGD(module.parameters(), 0.1, momentum=0.9)
+        return {"optimizer": optimizer, "lr_scheduler": schedule(optimizer)}
+
+    monkeypatch.setattr(VFSSimSiam, "configure_optimizers", optimizer)
+    callbacks = [Patience(), EarlyStopping("val/loss", patience=9)]
+    assert resumed(tmp_path, "VFSSimSiam", 1, [stop], more=callbacks)
+    rates = torch.load(tmp_path / "parts" / LAST, weights_only=True)["optimizer_states"][0]["param_groups"][0]
+    assert rates["lr"] != rates["initial_lr"] if schedule is warm_up else rates["lr"] < 0.1
+
+
+def test_another_batch_size_is_refused(tmp_path):
+    go("VFSSimSiam", tmp_path, 2, stop=Stop("step", 1))
+    with pytest.raises(ValueError, match=r"batches of 4 samples × 2 accumulated, this run has 4 samples × 1"):
+        go("VFSSimSiam", tmp_path, 1, start=tmp_path / LAST)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("batch", "kept", "place"),
+    [
+        (3, 2, "ended in step 2; saved after step 2"),
+        (4, 2, "ended in step 3; saved after step 2"),
+        (5, 3, "ended in step 4; saved after step 3"),
+    ],
+    ids=["first of a window", "its last", "an epoch's last"],
+)
+def test_an_error_in_a_users_callback_keeps_the_last_complete_step(batch, kept, place, tmp_path, caplog):
+    class Fail(pl.Callback):
+        def on_train_batch_end(self, trainer, *args):
+            if trainer.fit_loop.epoch_loop.batch_progress.total.ready == batch + 1:
+                raise RuntimeError("a mistake of the user's")
+
+    whole, _ = go("VFSMoCo", tmp_path / "whole", 2)
+    caplog.set_level("INFO")
+    refused(RuntimeError, "a mistake", go, "VFSMoCo", tmp_path / "parts", 2, more=[Fail()], every=100)
+    said = f"{place}: {tmp_path}/parts/{LAST}"
+    assert [line for line in caplog.messages if "saved" in line or LAST in line] == [said]
+    # the weights may be beyond it, but not all callbacks have seen a later step
+    assert torch.load(tmp_path / "parts" / LAST, weights_only=True)["global_step"] == kept
+    rest, _ = go("VFSMoCo", tmp_path / "parts", 2, start=tmp_path / "parts" / LAST, every=100)
+    assert rest == whole[-len(rest) :]
+    expect_equal(content(tmp_path / "parts"), content(tmp_path / "whole"))
+
+
+def test_a_file_from_within_a_window_is_refused(tmp_path):
+    class Save(pl.Callback):
+        def on_train_batch_end(self, trainer, *args):
+            trainer.save_checkpoint(tmp_path / f"{args[-1]}.ckpt")
+
+    go("VFSSimSiam", tmp_path, 2, more=[Save()])
+    with pytest.raises(ValueError, match=r"0\.ckpt was written within an optimiser step"):
+        go("VFSSimSiam", tmp_path, 2, start=tmp_path / "0.ckpt")
+    assert go("VFSSimSiam", tmp_path, 2, start=tmp_path / "1.ckpt")[1]
+
+
+class Declared(Counted):
+    default_name = "declared"
+    score_names = ("score", "other")
+
+
+def test_two_best_checkpoints_never_share_files(tmp_path):
+    again = BestCheckpoint("declared/score", dirpath=tmp_path / "best")  # `go` keeps the best of another score there
+    go("VFSSimSiam", tmp_path, more=[BenchmarkCallback(Declared([])), again], max_epochs=1)
+    names = [path.name for path in sorted((tmp_path / "best").glob("*.ckpt"))]
+    assert names == ["best-epoch=000-step=000003-v1.ckpt", "best-epoch=000-step=000003.ckpt"]
+
+
+def test_a_misspelt_monitor_is_refused_before_any_work(tmp_path):
+    events = []
+    with pytest.raises(ValueError, match=r"no benchmark logs declared/scoer; they log declared/score, declared/other"):
+        go(
+            "VFSSimSiam",
+            tmp_path,
+            more=[BenchmarkCallback(Declared(events)), BestCheckpoint("declared/scoer", dirpath=tmp_path / "b")],
+        )
+    assert events == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        ({}, "max_steps or max_epochs is reached"),
+        ({"max_time": {"microseconds": 1}}, "max_time, which counts earlier runs, has passed"),
+    ],
+)
+def test_a_run_with_nothing_to_train_says_why(limit, reason, tmp_path, caplog):
+    caplog.set_level("INFO")
+    begun, _ = go("VFSSimSiam", tmp_path, **limit)
+    step = max(event[2] for event in begun if isinstance(event[0], int))
+    assert go("VFSSimSiam", tmp_path, start=tmp_path / LAST, **limit) == ([], True)
+    assert caplog.messages[-1] == f"nothing to train after step {step} of {tmp_path}/{LAST}: {reason}"
+
+
+def test_runs_in_one_folder_keep_their_files_and_last_resumes_the_newest(tmp_path):
+    def run(**options):
+        trainer = quiet_trainer(
+            callbacks=[LastCheckpoint(dirpath=tmp_path), Stops()], enable_checkpointing=True, default_root_dir=tmp_path
+        )
+        trainer.fit_loop.epoch_loop.max_steps = options.pop("steps")
+        trainer.fit(make("VFSSimSiam", 1), datamodule=InMemory(12, 4, 2, 16), weights_only=True, **options)
+
+    for steps in (2, 3):
+        run(steps=steps)
+    assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["last-v1.ckpt", LAST]
+    first = (tmp_path / LAST).read_bytes()
+    run(steps=5, ckpt_path="last")
+    assert torch.load(tmp_path / "last-v1.ckpt", weights_only=True)["global_step"] == 5
+    assert (tmp_path / LAST).read_bytes() == first
+
+
+def test_a_fast_run_for_development_leaves_no_checkpoint(tmp_path):
+    go("VFSSimSiam", tmp_path, fast_dev_run=True)
+    assert not [*tmp_path.rglob("*.ckpt")]
+
+
+def test_only_the_best_of_the_own_folder_are_taken_over(tmp_path):
+    """The names come from the file that the run resumes from: it may be another's."""
+    for name in ("run/best.ckpt", "run/good.ckpt", "run/notes.txt", "other/better.ckpt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    names = ["run/../other/better.ckpt", "other/better.ckpt", "run/notes.txt", "run/gone.ckpt"]
+    scores = {str(tmp_path / name): torch.tensor(0.9) for name in names}
+    scores |= {f"{tmp_path}/run/good.ckpt": torch.tensor(0.4), f"{tmp_path}/run/best.ckpt": torch.tensor(0.5)}
+    best = BestCheckpoint("counted/score", save_top_k=2, dirpath=tmp_path / "run")
+    best.load_state_dict({"monitor": "counted/score", "best_k_models": scores})
+    assert best.best_model_path == f"{tmp_path}/run/best.ckpt"
+    assert best.kth_best_model_path == f"{tmp_path}/run/good.ckpt"
+    assert float(best.best_model_score) == 0.5
+    assert len(best.best_k_models) == 2
+
+
+@pytest.mark.slow
+def test_an_average_of_weights_is_resumed_exactly(tmp_path):
+    def run(folder, **options):
+        return go("VFSMoCo", folder, more=[AVERAGE], scored=False, **options)
+
+    whole, ended = run(tmp_path / "whole")
+    assert ended
+    begun, _ = run(tmp_path / "parts", stop=Stop("step", 4))
+    rest, _ = run(tmp_path / "parts", start=tmp_path / "parts/last.ckpt")
+    assert joined(begun, rest, whole) == whole
+
+
+class TwoOptimisers(pl.LightningModule):
+    """A network in two parts, each with its optimiser, in manual optimisation: two optimiser steps a batch."""
+
+    automatic_optimization = False
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.parts = torch.nn.ModuleList([torch.nn.Linear(4, 4), torch.nn.Linear(4, 1)])
+
+    def training_step(self, batch, batch_index):
+        loss = self.parts[1](self.parts[0](batch["clip"].flatten(1)[:, :4])).square().mean()
+        self.log("loss", loss)
+        for optimizer in self.optimizers():
+            optimizer.zero_grad()
+        self.manual_backward(loss)
+        for optimizer in self.optimizers():
+            optimizer.step()
+        return loss
+
+    def configure_optimizers(self):
+        return [torch.optim.SGD(part.parameters(), 0.1) for part in self.parts]
+
+
+def read_events(folder):
+    """Read the event files of a folder in the order of their writing: one process numbers its files, 9 before 10."""
+    for file in folder.glob("events.*"):
+        stem, _, number = file.name.rpartition(".")
+        file.rename(file.with_name(f"{stem}.{int(number):06d}"))
+    return EventAccumulator(str(folder)).Reload()
+
+
+@pytest.mark.parametrize("stop", [3, 5, 6])
+def test_two_optimisers_resume_with_one_curve(stop, tmp_path):
+    def run(version, *more, path=None):
+        logger = TensorBoardLogger(tmp_path, version=version)
+        callbacks = [*more, LastCheckpoint(4, tmp_path / str(version)), Stops()]
+        options = {"max_epochs": 3, "log_every_n_steps": 1, "enable_checkpointing": True}
+        trainer = quiet_trainer(**options | {"logger": logger}, callbacks=callbacks)
+        trainer.fit(TwoOptimisers(), datamodule=InMemory(12, 4, 2, 16), ckpt_path=path, weights_only=True)
+
+    def kill(trainer, *_):
+        if trainer.fit_loop.total_batch_idx == stop:
+            raise TrainingStopped("killed")
+
+    run(0)
+    with pytest.raises(TrainingStopped):
+        run(1, LambdaCallback(on_train_batch_end=kill))
+    run(1, path=tmp_path / "1/last.ckpt")
+    curves = [read_events(tmp_path / f"lightning_logs/version_{version}") for version in (0, 1)]
+    whole, resumed = [[(event.step, event.value) for event in curve.Scalars("loss")] for curve in curves]
+    assert [step for step, _ in whole] == list(range(9))
+    assert resumed == whole
+
+
+def test_non_finite_weights_are_not_saved(tmp_path):
+    module = Training()
+    module.weight = float("inf")
+    with pytest.raises(TrainingStopped, match=r"step 6: 1 of 4 weights hold .* \(net\.conv\.weight, …\)"):
+        fit(tmp_path, module, [Stops(), LastCheckpoint(4, tmp_path)])
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 5  # before the epoch's last step
+
+
+def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "x.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"a": 1}, path)
+
+    def full(content, file):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match=r"x\.ckpt could not be written: No space left on device; an earlier file"):
+        AtomicCheckpointIO().save_checkpoint({"a": 2}, path)
+    monkeypatch.undo()
+    assert AtomicCheckpointIO().load_checkpoint(path, weights_only=True) == {"a": 1}
+    assert os.listdir(tmp_path) == ["x.ckpt"]
+
+
+def test_what_is_written_can_be_read_back(tmp_path):
+    """A schedule over an array makes its rates numpy's; other types are refused by their key."""
+    content = {"lr_schedulers": [{"base_lrs": [np.float64(0.5)], "steps": np.int64(3)}], "names": OrderedDict(a=None)}
+    AtomicCheckpointIO().save_checkpoint(content, tmp_path / "a.ckpt")
+    read = AtomicCheckpointIO().load_checkpoint(tmp_path / "a.ckpt")
+    assert read == {"lr_schedulers": [{"base_lrs": [0.5], "steps": 3}], "names": OrderedDict(a=None)}
+    for value in (tmp_path, timedelta(1), {1}, slice(2), range(2), np.zeros(2)):
+        message = rf"^callbacks\.Mine\.0 is a {type(value).__name__}, which no checkpoint can hold"
+        content = {"callbacks": {"Mine": [value]}}
+        refused(ValueError, message, AtomicCheckpointIO().save_checkpoint, content, tmp_path / "b.ckpt")
+    assert os.listdir(tmp_path) == ["a.ckpt"]
+
+
+def test_no_path_of_a_checkpoint_is_followed(tmp_path):
+    """Lightning's callbacks remove files by names that come from the checkpoint that a run resumes from."""
+    kept, other, files = tmp_path / "kept", tmp_path / "other", AtomicCheckpointIO()
+    files.save_checkpoint({}, kept / "ours.ckpt")
+    (kept / "folder.ckpt").mkdir()
+    (kept / "notes.txt").write_text("a user's")
+    other.mkdir()
+    (other / "notes.ckpt").write_text("a user's")
+    (kept / "linked.ckpt").symlink_to(other / "notes.ckpt")
+    before = {*tmp_path.rglob("*")}
+    names = [kept / name for name in ("folder.ckpt", "linked.ckpt", "notes.txt", "../other/notes.ckpt")]
+    addresses = [f"{prefix}{other}" for prefix in ("local://", "file://", "simplecache::file://")]
+    for path in [other, other / "notes.ckpt", *names, *addresses]:
+        files.remove_checkpoint(path)
+        assert {*tmp_path.rglob("*")} == before
+    files.remove_checkpoint(kept / "ours.ckpt")
+    assert before - {*tmp_path.rglob("*")} == {kept / "ours.ckpt"}

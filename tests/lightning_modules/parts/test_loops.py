@@ -1,0 +1,77 @@
+"""What `loops` reads and writes of Lightning: it fails here first when a release changes it.
+
+That a training resumes exactly is tested in tests/callbacks/test_checkpoints.py.
+"""
+
+import pytorch_lightning as pl
+import torch
+
+from lightning_modules import VFSSimSiam
+from lightning_modules.parts.loops import closes, epochs_completed, logged_step, read_place, resume_place
+from tests.helpers.training import TINY, loader, quiet_trainer
+
+EPOCHS = {  # hook and step → epochs ready, completed, started, processed; batches the same; logged steps
+    ("on_train_epoch_start", 0): ((1, 0, 0, 0), (0, 0, 0, 0), 0),
+    ("on_train_batch_end", 1): ((1, 0, 1, 0), (1, 0, 1, 1), 0),
+    ("on_train_batch_end", 2): ((1, 0, 1, 0), (2, 1, 2, 2), 1),
+    ("on_validation_end", 2): ((1, 0, 1, 0), (2, 2, 2, 2), 1),
+    ("on_train_epoch_start", 2): ((2, 1, 1, 1), (2, 2, 2, 2), 2),
+    ("on_train_batch_end", 3): ((2, 1, 2, 1), (1, 0, 1, 1), 2),
+    ("on_train_end", 3): ((2, 2, 2, 2), (1, 1, 1, 1), 3),
+}
+HOOKS = dict.fromkeys(hook for hook, _ in EPOCHS)
+
+
+class Places(pl.Callback):
+    """Notes the counters in a checkpoint of each hook, and what `loops` says there."""
+
+    def __init__(self, folder):
+        self.path = folder / "a.ckpt"
+        self.seen = {}
+        self.said = {}
+        self.restarts = []
+
+    def note(self, trainer, hook):
+        trainer.save_checkpoint(self.path)
+        saved = torch.load(self.path, weights_only=True)
+        loops = saved["loops"]["fit_loop"]
+        epochs = tuple(loops["epoch_progress"]["current"].values())
+        batches = tuple(loops["epoch_loop.batch_progress"]["current"].values())
+        place = (hook, trainer.global_step)
+        self.seen[place] = (epochs, batches, loops["epoch_loop.state_dict"]["_batches_that_stepped"])
+        self.said[place] = (closes(trainer, trainer.fit_loop.batch_idx + 1), read_place(saved), logged_step(trainer))
+
+    def on_train_start(self, trainer, *args):
+        self.restarts.append(trainer.fit_loop.epoch_loop.restarting)
+        resume_place(trainer, between_epochs=True)
+        self.restarts.append(trainer.fit_loop.epoch_loop.restarting)
+
+
+def noting(hook):
+    return lambda self, trainer, *args: self.note(trainer, hook)
+
+
+for name in HOOKS:
+    setattr(Places, name, noting(name))
+
+
+def test_the_counters_of_the_loops_are_those_that_resuming_relies_on(tmp_path):
+    def run(steps, path=None):
+        places = Places(tmp_path)
+        trainer = quiet_trainer(
+            callbacks=[places], max_steps=steps, num_sanity_val_steps=0, default_root_dir=tmp_path, max_epochs=3
+        )
+        data = loader(8, 4, frames=2, size=32)
+        trainer.fit(VFSSimSiam(**TINY), data, loader(4, 4, frames=2, size=32), ckpt_path=path, weights_only=True)
+        return places, trainer
+
+    places, trainer = run(3)
+    assert places.seen == EPOCHS
+    assert places.said["on_train_batch_end", 1] == (False, (False, 1), 0)
+    assert places.said["on_train_batch_end", 2] == (True, (False, 2), 1)
+    assert places.said["on_train_epoch_start", 2] == (True, (True, 2), 2)
+    assert places.said["on_train_end", 3] == (False, (True, 3), 3)
+    assert epochs_completed(trainer) == 1
+    assert places.restarts == [False, False]
+    again, _ = run(4, places.path)
+    assert again.restarts == [True, False]
