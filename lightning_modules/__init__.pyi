@@ -1,4 +1,5 @@
 from .contrastive_random_walk import ContrastiveRandomWalk as ContrastiveRandomWalk
+from .cosettle import CoSettle as CoSettle
 from .frozen_encoder import FrozenEncoder as FrozenEncoder
 from .liir import Liir as Liir
 from .linear_probe import LinearProbe as LinearProbe

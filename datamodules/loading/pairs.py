@@ -62,12 +62,16 @@ class PairCrops:
         """
         views: list[np.ndarray] = []
         for pair in zip(frames[::2], frames[1::2], strict=True):
-            whole = [resized_crop(frame, (0, 0, *frame.shape[:2]), size) for frame in pair] if self.squeezed else pair
-            (box,) = random_crops(*whole[0].shape[:2], 1, area, generator)
+            first, second = (self.squeeze(frame, size) for frame in pair)
+            (box,) = random_crops(*first.shape[:2], 1, area, generator)
             (inner,) = random_crops(size, size, 1, self.local_area, generator)
             flips = (torch.rand(2, generator=generator) < flip).tolist()
-            views += self.views(whole[0], whole[1], size, (box, inner), (flips[0], flips[1]))
+            views += self.views(first, second, size, (box, inner), (flips[0], flips[1]))
         return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous()
+
+    def squeeze(self, frame: np.ndarray, size: int) -> np.ndarray:
+        """Return a frame as it is cropped: squeezed into a square if that is set."""
+        return resized_crop(frame, (0, 0, *frame.shape[:2]), size) if self.squeezed else frame
 
     def views(
         self, first: np.ndarray, second: np.ndarray, size: int, boxes: tuple[Box, Box], flips: tuple[bool, bool]

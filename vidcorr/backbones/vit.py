@@ -101,14 +101,27 @@ class ViTExtractor(FeatureExtractor):
             yield
             return
         prefix = embedding.shape[1] - grid[0] * grid[1]
-        resized = dino_positions(embedding, tuple(grid), size, prefix)
-        network._parameters["pos_embed"] = resized
-        network.patch_embed.grid_size = size
-        try:
+        with positions_set(network, dino_positions(embedding, tuple(grid), size, prefix), size):
             yield
-        finally:
-            network._parameters["pos_embed"] = embedding
-            network.patch_embed.grid_size = grid
+
+
+@contextmanager
+def positions_set(network: Any, embedding: Tensor, grid: tuple[int, int]) -> Iterator[None]:
+    """Give a ViT of timm another position embedding for the length of a block.
+
+    Args:
+        network: the ViT.
+        embedding: `(1, prefix + grid[0] · grid[1], C)`.
+        grid: its rows and columns.
+    """
+    own, own_grid = network.pos_embed, network.patch_embed.grid_size
+    network._parameters["pos_embed"] = embedding
+    network.patch_embed.grid_size = grid
+    try:
+        yield
+    finally:
+        network._parameters["pos_embed"] = own
+        network.patch_embed.grid_size = own_grid
 
 
 def dino_positions(embedding: Tensor, grid: tuple[int, int], size: tuple[int, int], prefix: int = 1) -> Tensor:
@@ -129,6 +142,7 @@ def dino_positions(embedding: Tensor, grid: tuple[int, int], size: tuple[int, in
     """
     patches = embedding[:, prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
     scale = ((size[0] + 0.1) / grid[0], (size[1] + 0.1) / grid[1])
-    resized = interpolate(patches.float(), scale_factor=scale, mode="bicubic", recompute_scale_factor=False)
+    exact = patches.to(torch.promote_types(patches.dtype, torch.float32))
+    resized = interpolate(exact, scale_factor=scale, mode="bicubic", recompute_scale_factor=False)
     rows = resized.to(embedding.dtype).permute(0, 2, 3, 1).flatten(1, 2)
     return torch.cat([embedding[:, :prefix], rows], dim=1)

@@ -1,0 +1,323 @@
+"""Co-Settle: a light projection on a frozen image encoder learns correspondence from pairs of frames."""
+
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, cosine_similarity, cross_entropy, interpolate, kl_div, mse_loss, normalize
+
+from vidcorr.backbones import build_encoder, encoder_hparams, require_name
+from vidcorr.backbones.encoders import StageNames, map_width
+from vidcorr.backbones.extractor import FeatureExtractor
+from vidcorr.backbones.vit import ViTExtractor, positions_set
+from vidcorr.functional.device import shared_copy
+from vidcorr.functional.ranks import world_size_and_rank
+from vidcorr.videos.files import require_one_of
+
+from .base import Batch, CorrespondenceModule
+from .parts.schedules import adamw_with_warmup
+
+EPSILON = 1e-6
+"""Added to the probabilities of a walk before the logarithm, as in the released code."""
+
+
+def augmented_positions(positions: Tensor, stretch: float, corner: tuple[int, int]) -> Tensor:
+    """Cut a piece of the original size out of a stretched position embedding.
+
+    Source: Co-Settle, section 3 ("positional encoding augmentation"); plain bicubic, without anti-aliasing.
+
+    Args:
+        positions: `(1, h, w, d)`.
+        stretch: α: the embedding is resized to `int((1 + α) h) × int((1 + α) w)` cells.
+        corner: row and column of the piece, at most the difference of both sizes.
+
+    Returns:
+        `(1, h, w, d)`.
+    """
+    height, width = positions.shape[1:3]
+    size = stretched_size((height, width), stretch)
+    exact = positions.permute(0, 3, 1, 2).to(torch.promote_types(positions.dtype, torch.float32))
+    stretched = interpolate(exact, size=size, mode="bicubic", align_corners=False)
+    row, column = corner
+    piece = stretched[:, :, row : row + height, column : column + width]
+    return piece.permute(0, 2, 3, 1).to(positions.dtype)
+
+
+def stretched_size(size: tuple[int, int], stretch: float) -> tuple[int, int]:
+    """Return the rows and columns of a stretched position embedding."""
+    return int((1 + stretch) * size[0]), int((1 + stretch) * size[1])
+
+
+def transitions(nodes: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return the transition matrices of a walk from a frame to a later one, and of the way back.
+
+    A step has the softmax of dot products / temperature.
+
+    Args:
+        nodes: `(B, 3, n, d)`: of the earlier frame, the later one, and the earlier one as the walk returns.
+        temperature: τ.
+
+    Returns:
+        Two matrices `(B, n, n)`, float32 or finer; their rows sum to 1.
+    """
+    nodes = nodes.to(torch.promote_types(nodes.dtype, torch.float32))
+    first, second, last = nodes.unbind(1)
+    there = (first @ second.mT / temperature).softmax(-1)
+    back = (second @ last.mT / temperature).softmax(-1)
+    return there, back
+
+
+def cycle_loss(walk: Tensor) -> Tensor:
+    """Return the mean cross-entropy of walks `(B, n, n)` that should end where they began."""
+    batch, count = walk.shape[:2]
+    starts = torch.arange(count, device=walk.device).repeat(batch)
+    return cross_entropy((walk + EPSILON).log().flatten(0, 1), starts)
+
+
+def separability_loss(projected: Tensor, frozen: Tensor, divergence: str) -> Tensor:
+    """Return how far projected tokens are from frozen ones, as distributions over their channels.
+
+    Args:
+        projected: p̂, `(B, 3, N, d)` of unit length.
+        frozen: ẑ, the same.
+        divergence: "forward": KL(ẑ ‖ p̂), of the released code; "reverse": KL(p̂ ‖ ẑ), the paper's Eq. 3. Both are
+            sums over encodings, tokens and channels, divided by B. "mse": mean squared error, the code's alternative.
+
+    Returns:
+        Scalar in float32 or finer.
+    """
+    exact = torch.promote_types(projected.dtype, torch.float32)
+    projected, frozen = projected.to(exact), frozen.to(exact)
+    if divergence == "mse":
+        return mse_loss(projected, frozen)
+    target, given = (frozen, projected) if divergence == "forward" else (projected, frozen)
+    return kl_div(given.log_softmax(-1), target.log_softmax(-1), reduction="batchmean", log_target=True)
+
+
+def projection_head(width: int, layers: int) -> nn.Sequential:
+    """Return the projection g of tokens `(…, width)`: a linear layer, tanh and LayerNorm.
+
+    With two or three layers (the paper's Table 5b, no gain) tanh stands between them, not before the LayerNorm.
+    """
+    parts: list[nn.Module] = [nn.Linear(width, width)]
+    for _ in range(layers - 1):
+        parts += [nn.Tanh(), nn.Linear(width, width)]
+    if layers == 1:
+        parts.append(nn.Tanh())
+    return nn.Sequential(*parts, nn.LayerNorm(width))
+
+
+class ProjectedExtractor(FeatureExtractor):
+    """A view of an encoder whose cells are projected; it shares all weights.
+
+    Args:
+        inner: the view of the encoder.
+        head: the projection of its cells.
+    """
+
+    def __init__(self, inner: Any, head: nn.Module) -> None:
+        super().__init__(inner.stage, inner.parts, "the encoder")
+        self.inner = inner
+        self.head = shared_copy(head)
+        self.stride = inner.stride
+        self.multiple = inner.multiple
+        self.described = inner.described
+        self.eval()
+
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the projected map, under the rules of this view for positions and the final norm."""
+        self.inner.positions = self.positions
+        self.inner.final_norm = self.final_norm
+        features: Tensor = self.inner(images)
+        return {str(self.stage): self.head(features.movedim(1, -1)).movedim(-1, 1)}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the projected map `(N, C, h, w)` of float RGB `(N, 3, H, W)` in [0, 1]."""
+        return self.maps(images)[str(self.stage)]
+
+    def folded(self) -> "ProjectedExtractor":
+        """Return a view with the encoder's BatchNorms folded into its convolutions."""
+        return ProjectedExtractor(self.inner.folded(), self.head)
+
+
+class CoSettle(CorrespondenceModule):
+    """A projection of a frozen encoder's features, trained so that walks between two frames return.
+
+    The earlier frame, the later one, and the earlier one under a changed position embedding are encoded without
+    gradient and projected. A walk over cells goes from the first to the second and to the third; it should end where it
+    began. The projected tokens stay near the frozen ones, as distributions over channels ("separability").
+
+    An encoder without a position embedding (a ResNet, `vidcorr-r18`; also a ViT with rotary positions) has no third
+    encoding: the walk returns to the first one, whose separability counts twice, so that λ keeps its scale. Nothing
+    then hinders the walk from using what padding tells of the position, as far as the frozen features hold it.
+
+    Paper: Co-Settle (CVPR 2026), arXiv 2603.26597; the released code (yafeng19/Co-Settle) is followed where the paper
+    differs. Deliberate difference: RGB is normalised as the encoder's own training did, not always as ImageNet's. Data:
+    `data.sampling.gap_fraction`, `data.pair` (see `configs/cosettle.yaml`).
+
+    Args:
+        backbone: the frozen encoder: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, a short
+            name, or `raw_colour`.
+        stage: stage of the projected features; None is the network's default.
+        stride: pixels per cell in training; None is the network's default.
+        pretrained: load the library's weights, for names of timm and torchvision.
+        layers: linear layers of the projection, 1 to 3.
+        start: the projection's first weights: "xavier" (released for MAE, MoCo v3) or "normal", truncated, of deviation
+            0.02 (DINO, iBOT, BLIP, I-JEPA).
+        temperature: τ of the walk.
+        stretch: α of the changed position embedding; 0 keeps the embedding.
+        separability: λ, weight of the separability. Its sum over tokens grows with the size of the map: 3 belongs to
+            14 × 14 cells.
+        divergence: its form, see `separability_loss`: "forward" (released), "reverse" (the paper's) or "mse".
+        window: side of the squares of cells that are averaged to a node of the walk.
+        base_lr: learning rate for a global batch of 256 videos, scaled linearly.
+        warmup: fraction of the run in which the rate rises; it then falls to 0 by a half cosine.
+        weight_decay: of the linear weights.
+        seed: seed of the changed position embeddings; ranks draw their own.
+        encoder: recipe for the encoder without its checkpoint; the module writes it into its own checkpoints.
+
+    Raises:
+        ValueError: if the backbone or a word is unknown.
+    """
+
+    suited_benchmark = "davis_240p"
+
+    def __init__(
+        self,
+        backbone: str,
+        stage: str | None = None,
+        stride: int | None = None,
+        pretrained: bool = False,
+        layers: int = 1,
+        start: Literal["xavier", "normal"] = "xavier",
+        temperature: float = 0.03,
+        stretch: float = 10.0,
+        separability: float = 3.0,
+        divergence: Literal["forward", "reverse", "mse"] = "forward",
+        window: int = 2,
+        base_lr: float = 1e-4,
+        warmup: float = 0.2,
+        weight_decay: float = 0.05,
+        seed: int = 0,
+        encoder: dict | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        require_one_of(("xavier", "normal"), start=start)
+        require_one_of(("forward", "reverse", "mse"), divergence=divergence)
+        require_name(backbone)
+        self.backbone: Any = build_encoder(backbone, pretrained, encoder).requires_grad_(False).eval()
+        self.hparams.update(encoder_hparams(self.backbone, "backbone"))
+        self.projection = projection_head(map_width(self.frozen_view()), layers)
+        for part in self.projection:
+            if isinstance(part, nn.Linear):
+                if start == "xavier":
+                    nn.init.xavier_uniform_(part.weight)
+                else:
+                    nn.init.trunc_normal_(part.weight, std=0.02)
+                nn.init.zeros_(part.bias)
+
+    def frozen_view(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> Any:
+        """Return a view of the frozen encoder; None is this module's stage or stride."""
+        stage = stage or self.hparams["stage"]
+        return self.backbone.feature_extractor(stage, stride or self.hparams["stride"], **options)
+
+    @torch.no_grad()
+    def encode(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return the frozen maps of both frames, and of the first under a changed position embedding.
+
+        Args:
+            first: the earlier frames, `(B, 3, H, W)` in [0, 1].
+            second: the later frames.
+
+        Returns:
+            `(B, 3, d, h, w)`.
+        """
+        view = self.frozen_view()
+        frozen_first, frozen_second = view(first), view(second)
+        returned = frozen_first
+        if self.hparams["stretch"] and isinstance(view, ViTExtractor) and view.network.pos_embed is not None:
+            size = tuple(frozen_first.shape[2:])
+            with positions_set(view.network, self.changed_positions(view.network, size), size):
+                returned = view(first)
+        return torch.stack([frozen_first, frozen_second, returned], dim=1)
+
+    def changed_positions(self, network: Any, size: tuple[int, int]) -> Tensor:
+        """Return a position embedding `(1, prefix + h · w, d)` of a drawn piece, as the network holds it for a grid.
+
+        Args:
+            network: a ViT of timm.
+            size: h and w, rows and columns of the grid.
+        """
+        from timm.layers import resample_abs_pos_embed
+
+        embedding = network.pos_embed
+        grid = list(network.patch_embed.grid_size)
+        prefix = embedding.shape[1] - grid[0] * grid[1]
+        of_size = resample_abs_pos_embed(embedding, list(size), grid, prefix)
+        generator = self.generator(world_size_and_rank()[1])
+        whole = stretched_size(size, self.hparams["stretch"])
+        row, column = (
+            int(torch.randint(all_cells - cells + 1, (), generator=generator))
+            for all_cells, cells in zip(whole, size, strict=True)
+        )
+        patches = of_size[:, prefix:].unflatten(1, size)
+        piece = augmented_positions(patches, self.hparams["stretch"], (row, column))
+        return torch.cat([of_size[:, :prefix], piece.flatten(1, 2)], dim=1)
+
+    def losses(self, frozen: Tensor) -> dict[str, Tensor]:
+        """Return the loss and its parts.
+
+        Args:
+            frozen: frozen maps `(B, 3, d, h, w)`: of the earlier frame, the later one, the earlier one again.
+
+        Returns:
+            `loss`; `cycle` and `separability`, its parts; `accuracy`, the fraction of walks that most likely return;
+            `identity`, the cosine of all transition matrices and the identity.
+        """
+        settings = self.hparams
+        projected = normalize(self.projection(frozen.movedim(2, -1)), dim=-1)  # B x 3 x h x w x d
+        frozen_unit = normalize(frozen.movedim(2, -1), dim=-1)
+        with torch.autocast(frozen.device.type, enabled=False):
+            pooled = avg_pool2d(projected.flatten(0, 1).movedim(-1, 1), settings["window"])
+            nodes = pooled.flatten(2).mT.unflatten(0, projected.shape[:2])
+            there, back = transitions(nodes, settings["temperature"])
+            walk = there @ back
+            cycle = cycle_loss(walk)
+            apart = separability_loss(projected.flatten(2, 3), frozen_unit.flatten(2, 3), settings["divergence"])
+        with torch.no_grad():
+            count = walk.shape[1]
+            returned = walk.argmax(-1) == torch.arange(count, device=walk.device)
+            identity = torch.eye(count, dtype=walk.dtype, device=walk.device).expand_as(walk)
+            cosine = cosine_similarity(walk.flatten(), identity.flatten(), dim=0)
+        parts = {"cycle": cycle.detach(), "separability": apart.detach()}
+        parts |= {"accuracy": returned.float().mean(), "identity": cosine}
+        return {"loss": cycle + settings["separability"] * apart} | parts
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute the loss of pairs of frames, the first and the last of each clip."""
+        clip = batch["clip"]
+        return self.losses(self.encode(clip[:, 0], clip[:, -1]))
+
+    def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
+        """Return a view of the projected features.
+
+        Args:
+            stage: None or this module's stage.
+            stride: pixels per cell; None is this module's.
+            options: further options of the encoder's views.
+
+        Raises:
+            ValueError: for another stage.
+        """
+        if stage not in (None, self.hparams["stage"]):
+            own = self.hparams["stage"] or "the encoder's default"
+            raise ValueError(f"CoSettle: its projection was trained on {own}, not on stage {stage}")
+        return ProjectedExtractor(self.frozen_view(stage, stride, **options), self.projection)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW with betas 0.9 and 0.95, a linear warm-up and a half cosine to 0 by step."""
+        settings = self.hparams
+        lr = self.rate_of_batch(settings["base_lr"])
+        return adamw_with_warmup(self, lr, settings["weight_decay"], self.total_steps(), settings["warmup"])

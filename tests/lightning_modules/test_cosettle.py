@@ -1,0 +1,300 @@
+"""Co-Settle: each stage against the golden numbers, draws of positions, encoders of other kinds, and resuming."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import avg_pool2d, normalize
+
+from datamodules.loading.pairs import PairCrops
+from datamodules.loading.sampling import FrameSampling, seeded_generator
+from lightning_modules import CoSettle
+from lightning_modules.cosettle import (
+    augmented_positions,
+    cycle_loss,
+    projection_head,
+    separability_loss,
+    stretched_size,
+    transitions,
+)
+from lightning_modules.parts.schedules import warm_cosine_factor
+from tests.helpers.faults import curve, differences, last, run, strike, words
+from tests.helpers.refusal import refused
+from tests.helpers.training import loader, quiet_trainer
+from vidcorr.backbones import build_encoder
+from vidcorr.backbones.checkpoints import write_checkpoint
+
+EXACT = {"rtol": 0, "atol": 1e-10}
+VIT = "tests.helpers.encoders:tiny_vit"
+LINEAR, NORM = "adapter.adapter.adapter_linear", "adapter.adapter.adapter_layer_norm1"
+OURS = {f"{LINEAR}.": "projection.0.", f"{NORM}.": "projection.2."}
+
+
+def tensor(numbers, name):
+    found = torch.from_numpy(numbers[name])
+    return found.double() if found.is_floating_point() else found
+
+
+def expect(ours, numbers, name):
+    torch.testing.assert_close(ours, tensor(numbers, name), **EXACT, msg=lambda text: f"{name}: {text}")
+
+
+def ours_of(name):
+    """Return our name of a weight."""
+    for theirs, ours in OURS.items():
+        if name.startswith(theirs):
+            return ours + name.removeprefix(theirs)
+    return f"backbone.network.{name}"
+
+
+@pytest.fixture(params=["mae", "dino"])
+def case(request, golden, monkeypatch):
+    """A golden network: its numbers and the module in float64 with its weights, and pictures as they are."""
+    prefix = f"{request.param}/"
+    everything = golden("cosettle/method").items()
+    numbers = {name.removeprefix(prefix): array for name, array in everything if name.startswith(prefix)}
+    size, patch = numbers["config"][:2].tolist()
+    temperature, stretch, weight = numbers["params"].tolist()
+    options = {"temperature": temperature, "stretch": stretch, "separability": weight}
+    divergence = "forward" if request.param == "mae" else "mse"
+    module = CoSettle(VIT, **options, divergence=divergence).double()
+    network = module.backbone.network
+    network.patch_embed.grid_size = (size // patch, size // patch)
+    network.pos_embed = nn.Parameter(tensor(numbers, "w/pos_embed"), requires_grad=False)
+    weights = {ours_of(name[2:]): tensor(numbers, name) for name in numbers if name.startswith("w/")}
+    module.load_state_dict(weights)
+    view_of = module.backbone.feature_extractor
+
+    def of_normalised(*args, **options):
+        view = view_of(*args, **options)
+        view.normalise = nn.Identity()
+        return view
+
+    monkeypatch.setattr(module.backbone, "feature_extractor", of_normalised)
+    draw(module, monkeypatch, numbers["offsets"])
+    return module, numbers
+
+
+def draw(module, monkeypatch, offsets):
+    """Hand over the golden row and column of the piece, in this order."""
+    left = offsets.tolist()
+    monkeypatch.setattr("lightning_modules.cosettle.torch.randint", lambda *_, **__: torch.tensor(left.pop(0)))
+
+
+def maps(tokens):
+    """Return tokens `(…, N, d)` of a square as maps `(…, d, h, w)`."""
+    side = int(tokens.shape[-2] ** 0.5)
+    return tokens.mT.unflatten(-1, (side, side))
+
+
+def test_every_stage_is_the_golden_one(case):
+    module, numbers = case
+    frozen = module.encode(tensor(numbers, "imgs1")[:, 1], tensor(numbers, "imgs2")[:, 1])
+    for index, name in enumerate(("z1", "z2", "z1_aug")):
+        expect(frozen[:, index].flatten(2).mT, numbers, name)
+        expect(module.projection(frozen[:, index].flatten(2).mT), numbers, name.replace("z", "p"))
+    projected = normalize(module.projection(frozen.flatten(3).mT), dim=-1)
+    expect(projected, numbers, "p_unit")
+    expect(normalize(frozen.flatten(3).mT, dim=-1), numbers, "z_unit")
+    pooled = avg_pool2d(maps(projected).flatten(0, 1), 2).flatten(2).mT.unflatten(0, (-1, 3))
+    expect(pooled, numbers, "pooled")
+    there, back = transitions(pooled, module.hparams["temperature"])
+    expect(there, numbers, "A12")
+    expect(back, numbers, "A21")
+    expect((there @ back + 1e-6).log().flatten(0, 1), numbers, "logits")
+    found = module.losses(frozen)
+    expect(found["cycle"], numbers, "cycle_loss")
+    expect(found["separability"], numbers, "reg_loss")
+    identity = numbers["sim_identity"].item()  # the code's identity is float32, and so is its norm
+    assert found["identity"].item() == pytest.approx(identity, abs=2e-8)
+    assert found["accuracy"].item() == numbers["cycle_acc"].item()
+    expect(separability_loss(tensor(numbers, "p_unit"), tensor(numbers, "z_unit"), "forward"), numbers, "reg_kl")
+    expect(separability_loss(tensor(numbers, "p_unit"), tensor(numbers, "z_unit"), "mse"), numbers, "reg_mse")
+    expect(found["loss"], numbers, "loss")
+    found["loss"].backward()
+    named = dict(module.named_parameters())
+    learned = {name.removeprefix("grad/") for name in numbers if name.startswith("grad/")}
+    assert {ours_of(name) for name in learned} == {name for name, weight in named.items() if weight.requires_grad}
+    for name in learned:
+        expect(named[ours_of(name)].grad, numbers, f"grad/{name}")
+
+
+def test_the_changed_positions_are_the_golden_ones(case):
+    module, numbers = case
+    size = (int(numbers["pos_aug"].shape[1] ** 0.5),) * 2
+    network = module.backbone.network
+    changed = module.changed_positions(network, size)
+    expect(changed[:, 1:], numbers, "pos_aug")
+    assert torch.equal(changed[:, :1], network.pos_embed[:, :1])
+
+
+def test_features_of_a_larger_picture_are_the_golden_ones(case):
+    module, numbers = case
+    image = tensor(numbers, "eval_image")
+    for view, name in ((module.frozen_view(), "eval_features_plain"), (module.feature_extractor(), "eval_features")):
+        view.positions = "dino"
+        cells = view(image).flatten(2).mT
+        expect(cells, numbers | {name: numbers[name][:, -cells.shape[1] :]}, name)  # DINO's has a class token
+
+
+@pytest.mark.parametrize("case", ["mae"], indirect=True)
+def test_four_steps_are_the_golden_ones(case, monkeypatch):
+    module, numbers = case
+    monkeypatch.setattr(module, "rate_of_batch", lambda base_lr: float(numbers["steps/base_lr"]))
+    monkeypatch.setattr(module, "total_steps", lambda: 10)
+    configured = module.configure_optimizers()
+    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    named = dict(module.named_parameters())
+    decayed = [named[ours_of(str(name))] for name in numbers["steps/decayed"]]
+    assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in decayed]
+    draw(module, monkeypatch, numbers["steps/offsets"].flatten())
+    for loss, lr in zip(numbers["steps/loss"], numbers["steps/lr"], strict=True):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(lr, abs=1e-12)
+        optimizer.zero_grad()
+        found = module.losses(module.encode(tensor(numbers, "imgs1")[:, 1], tensor(numbers, "imgs2")[:, 1]))["loss"]
+        assert found.item() == pytest.approx(loss, abs=1e-10)
+        found.backward()
+        optimizer.step()
+        schedule.step()
+    for name in (name for name in numbers if name.startswith("steps/after/")):
+        expect(named[ours_of(name.removeprefix("steps/after/"))].detach(), numbers, name)
+
+
+@pytest.mark.parametrize(("kind", "layers"), [("linear", 1), ("mlp2", 2), ("mlp3", 3)])
+def test_projections_are_the_golden_ones(golden, kind, layers):
+    numbers = {k.partition(f"{kind}/")[2]: a for k, a in golden("cosettle/parts").items() if f"projection/{kind}/" in k}
+    head = projection_head(48, layers).double()
+    parts = [part for part in head if not isinstance(part, nn.Tanh)]
+    for number, part in enumerate(parts[:-1], start=1):
+        name = f"w/adapter.adapter_linear{number if layers > 1 else ''}"
+        part.load_state_dict({key: tensor(numbers, f"{name}.{key}") for key in ("weight", "bias")})
+    name = "w/adapter.adapter_layer_norm1"
+    parts[-1].load_state_dict({key: tensor(numbers, f"{name}.{key}") for key in ("weight", "bias")})
+    x = tensor(numbers, "x").requires_grad_()
+    y = head(x)
+    expect(y, numbers, "y")
+    (y * tensor(numbers, "upstream")).sum().backward()
+    expect(x.grad, numbers, "grad_x")
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_losses_and_gradients_are_the_golden_ones(golden, number):
+    numbers = golden("cosettle/parts")
+    temperature, weight = numbers[f"loss{number}/params"].tolist()
+    p = tensor(numbers, "loss/p").requires_grad_()
+    unit, frozen = normalize(p, dim=-1), normalize(tensor(numbers, "loss/z"), dim=-1)
+    pooled = avg_pool2d(maps(unit).flatten(0, 1), 2).flatten(2).mT.unflatten(0, (-1, 3))
+    there, back = transitions(pooled, temperature)
+    cycle, kl = cycle_loss(there @ back), separability_loss(unit, frozen, "forward")
+    for ours, name in ((there, "A12"), (back, "A21"), (cycle, "cycle"), (kl, "kl")):
+        expect(ours.detach(), numbers, f"loss{number}/{name}")
+    expect(separability_loss(unit, frozen, "mse").detach(), numbers, f"loss{number}/mse")
+    (cycle + weight * kl).backward()
+    stored = torch.from_numpy(numbers[f"loss{number}/grad_p"])
+    torch.testing.assert_close(p.grad.float(), stored, rtol=0, atol=1e-7)
+
+
+def test_the_papers_direction_of_the_divergence():
+    """Against the sum that its Eq. 3 writes down."""
+    p, z = normalize(torch.rand(2, 3, 5, 7, dtype=torch.float64), dim=-1), torch.rand(2, 3, 5, 7, dtype=torch.float64)
+    one, other = p.softmax(-1), z.softmax(-1)
+    torch.testing.assert_close(separability_loss(p, z, "reverse"), (one * (one / other).log()).sum() / 2)
+    torch.testing.assert_close(separability_loss(p, z, "forward"), (other * (other / one).log()).sum() / 2)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_pieces_of_stretched_positions_are_the_golden_ones(golden, number):
+    numbers = {k.partition("/")[2]: a for k, a in golden("cosettle/parts").items() if k.startswith(f"pea{number}/")}
+    positions = tensor(numbers, "pos")
+    side = int(positions.shape[1] ** 0.5)
+    stretch, grid = float(numbers["alpha"]), positions.unflatten(1, (side, side))
+    size = stretched_size((side, side), stretch)
+    assert size == (int(numbers["upsampled_size"]),) * 2
+    assert size[0] - side + 1 == int(numbers["offset_bound_exclusive"])
+    for corner, wanted in zip(numbers["offsets"].tolist(), tensor(numbers, "out"), strict=True):
+        torch.testing.assert_close(augmented_positions(grid, stretch, corner).flatten(1, 2)[0], wanted, **EXACT)
+
+
+@pytest.mark.parametrize("length", [1, 2, 4, 5, 6, 7, 13, 14, 20, 40, 300])
+def test_pairs_of_frames_follow_the_golden_rule(golden, length):
+    theirs = golden("cosettle/data")[f"frames/n{length}"]
+    sampling = FrameSampling(gap_fraction=0.15)
+    ours = torch.stack([sampling(length, 2, seeded_generator(seed)) for seed in range(400)]).numpy()
+    for pairs in (theirs, ours):
+        if length <= 6:
+            assert pairs.min() >= 0
+            assert pairs.max() < length
+        else:
+            assert set(pairs[:, 1] - pairs[:, 0]) == {int(0.15 * length)}
+            assert pairs[:, 0].min() >= 1
+            assert pairs[:, 1].max() < length
+    if length <= 20:
+        assert {tuple(pair) for pair in theirs} <= {tuple(pair) for pair in ours}
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_crops_are_the_golden_ones_rounded_to_grey_levels(golden, number):
+    numbers = golden("cosettle/data")
+    frames, flip = numbers[f"aug{number}/frames"], bool(numbers[f"aug{number}/flip"])
+    box = tuple(numbers[f"aug{number}/crop"].tolist())
+    crops = PairCrops("shared", bicubic=True, squeezed=True)
+    squeezed = [crops.squeeze(frame, 224) for frame in frames]
+    theirs = numbers[f"aug{number}/resized224_s"] * 255
+    np.testing.assert_allclose(np.stack(squeezed)[:, ::7, ::7].transpose(0, 3, 1, 2), theirs, rtol=0, atol=1e-4)
+    views = crops.views(*squeezed, 224, (box, box), (flip, flip))
+    ours = torch.from_numpy(np.stack(views))[:, ::7, ::7].permute(0, 3, 1, 2)
+    mean, std = (torch.tensor(n).view(3, 1, 1) for n in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    theirs = (torch.from_numpy(numbers[f"aug{number}/out_s"]) * std + mean).clamp(0, 1) * 255
+    assert (ours - theirs).abs().max() < 1.01  # Pillow rounds after each direction
+
+
+def test_the_rate_of_each_step_is_the_golden_one(golden):
+    numbers = golden("cosettle/data")
+    base_lr, batch, epochs, warmup, iterations = numbers["schedule/params"].tolist()
+    steps = int(epochs * iterations)
+    rates = [base_lr * batch / 256 * warm_cosine_factor(step, steps, warmup / epochs * steps) for step in range(steps)]
+    np.testing.assert_allclose(rates, numbers["schedule/lr"], rtol=0, atol=1e-12)
+
+
+def test_positions_are_drawn_by_seed_epoch_and_batch_for_vits_alone():
+    module, clip = CoSettle(VIT), torch.rand(2, 2, 3, 48, 48)
+    frozen = module.encode(clip[:, 0], clip[:, 1])
+    assert torch.equal(module.encode(clip[:, 0], clip[:, 1]), frozen)
+    assert not torch.allclose(frozen[:, 0], frozen[:, 2], atol=1e-3)
+    module._batch_position = (0, 1)
+    assert not torch.equal(module.encode(clip[:, 0], clip[:, 1]), frozen)
+    unchanged = CoSettle(VIT, stretch=0).encode(clip[:, 0], clip[:, 1])
+    assert torch.equal(unchanged[:, 0], unchanged[:, 2])
+    of_resnet = CoSettle("vidcorr-r18").encode(clip[:, 0], clip[:, 1])
+    assert of_resnet.shape == (2, 3, 256, 6, 6)
+    assert torch.equal(of_resnet[:, 0], of_resnet[:, 2])
+
+
+@pytest.mark.parametrize("backbone", [VIT, "vidcorr-r18"])
+def test_its_checkpoint_gives_the_projected_features(backbone, tmp_path):
+    module = CoSettle(backbone)
+    frozen = {name: weight.clone() for name, weight in module.backbone.state_dict().items()}
+    quiet_trainer(max_epochs=2).fit(module, loader(8, 4, frames=2, size=32))
+    assert all(torch.equal(weight, frozen[name]) for name, weight in module.backbone.state_dict().items())
+    write_checkpoint(module, tmp_path / "last.ckpt")
+    images = torch.rand(1, 3, 40, 56)
+    view = build_encoder(tmp_path / "last.ckpt").feature_extractor()
+    cells = module.backbone.feature_extractor()(images).movedim(1, -1)
+    torch.testing.assert_close(view(images), module.projection(cells).movedim(-1, 1))
+    torch.testing.assert_close(view.folded()(images), view(images), rtol=1e-3, atol=1e-4)
+    assert view.stride == 8
+    refused(ValueError, "not on stage res3", module.feature_extractor, "res3")
+
+
+@pytest.mark.slow
+def test_200_steps_stopped_and_resumed_are_the_uninterrupted_ones(video_folder, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    length = "--trainer.max_epochs=40"
+    for folder, callbacks, status in ((whole, (), 0), (parts, (strike("SIGKILL", 97),), -9)):
+        folder.mkdir()
+        run(words("CoSettle", video_folder, folder, length, callbacks=callbacks), folder, status)
+    run(words("CoSettle", video_folder, parts, length, "--ckpt_path=last"), parts)
+    assert len(curve(whole)) == 200
+    assert curve(parts) == curve(whole)
+    assert differences(last(parts)["state_dict"], last(whole)["state_dict"]) == []
+    assert differences(last(parts)["optimizer_states"], last(whole)["optimizer_states"]) == []
