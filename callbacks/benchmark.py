@@ -18,7 +18,6 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Stochast
 from pytorch_lightning.cli import SaveConfigCallback
 from torch import Tensor, nn
 
-from lightning_modules.base import Planned
 from lightning_modules.parts.loops import epochs_completed, logged_step
 from vidcorr.backbones import check_features
 from vidcorr.backbones.eval_mode import networks_of
@@ -52,7 +51,7 @@ class KnowsVideos(Protocol):
         """Return the names, without a file's extension; empty if the user allows scored videos."""
 
 
-class BenchmarkCallback(Planned, pl.Callback):
+class BenchmarkCallback(pl.Callback):
     """Run a benchmark in validation: every few epochs of `fit`, after its last step, and in `validate`.
 
     In a `fit` without a pass of validation it runs at the end of the training epoch. It runs in each pass of validation

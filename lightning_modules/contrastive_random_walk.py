@@ -13,7 +13,6 @@ from vidcorr.backbones.resnet import LAYER_OF_STAGE, is_resnet, resnet_maps
 from vidcorr.functional.losses import contrastive_random_walk_loss, drop_edges
 from vidcorr.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
 from vidcorr.functional.ranks import world_size_and_rank
-from vidcorr.videos.files import require_at_least
 
 from .base import Batch, CorrespondenceModule
 from .parts.schedules import scheduled
@@ -49,8 +48,8 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         compile: compile the backbone with torch.compile when training starts.
 
     Raises:
-        ValueError: if the backbone is not a ResNet, the kind of nodes is unknown, or a number is out of range; in
-            training, if clips have fewer than 3 frames, frames are smaller than a patch or have a single node.
+        ValueError: if the backbone is not a ResNet; in training, if clips have fewer than 3 frames, or frames a single
+            node.
     """
 
     suited_benchmark = "davis_crw"
@@ -71,12 +70,6 @@ class ContrastiveRandomWalk(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.check_choices()
-        require_at_least(1, embedding_dim=embedding_dim, patch_size=patch_size, patch_stride=patch_stride)
-        if not 0 < patch_area[0] <= patch_area[1] <= 1:
-            raise ValueError(f"patch_area must be two ascending fractions in (0, 1], got {patch_area}")
-        if not 0 <= edge_dropout < 1:
-            raise ValueError(f"edge_dropout must be a probability in [0, 1), got {edge_dropout}")
         self.backbone = self.network_to_train(backbone)
         if not is_resnet(self.backbone):
             raise ValueError(f"ContrastiveRandomWalk trains a ResNet; the backbone is a {type(self.backbone).__name__}")
@@ -94,8 +87,6 @@ class ContrastiveRandomWalk(CorrespondenceModule):
     def patches(self, images: Tensor) -> Tensor:
         """Cut frames `(B · T, 3, H, W)` into patches `(B · T · N, 3, P, P)`, cropped at random in training."""
         size = self.hparams["patch_size"]
-        if min(images.shape[2:]) < size:
-            raise ValueError(f"patch_size {size} is larger than the frames, {images.shape[2]} x {images.shape[3]}")
         patches = grid_patches(images, size, self.hparams["patch_stride"]).flatten(0, 1)
         if not self.training:
             return patches

@@ -7,10 +7,10 @@ from torch import nn
 from vidcorr.backbones import build_encoder, encoder_hparams, require_name
 from vidcorr.backbones.encoders import NamedEncoder, StageNames, recipe_of_encoder
 
-from .base import ExtractorModule
+from .parts.saving import SavedModule
 
 
-class FrozenEncoder(ExtractorModule):
+class FrozenEncoder(SavedModule):
     """A backbone by name, checkpoint or import path, for `validate`, and for features by `Trainer.predict`.
 
     Args:

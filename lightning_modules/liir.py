@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -23,21 +23,21 @@ from vidcorr.functional.position import Displacement, displaced_position, drawn_
 from vidcorr.functional.ranks import world_size_and_rank
 from vidcorr.functional.reconstruction import positive_mass, reconstruction_loss
 from vidcorr.functional.window_tiles import Border
-from vidcorr.videos.files import require_at_least
+from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
 from .parts.distributed import gather, own_rows
-from .parts.momentum import MomentumMethod, average_row, videos_of, without_statistics
+from .parts.momentum import MomentumMethod, videos_of, without_statistics
 from .parts.negative_bank import BankSettings, EncodedBy, NegativeBank
-from .parts.plan import millions
-from .parts.schedules import LiirSchedule, SampleLR, scheduled
+from .parts.phases import LiirSchedule, TwoPhaseMethod
+from .parts.plan import average_text, millions
 
 Settings = TypeVar("Settings")
 TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """Type of the features under the Trainer's precision; otherwise float32."""
 
 
-class Liir(MomentumMethod, CorrespondenceModule):
+class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
     """Locality-aware inter- and intra-video reconstruction.
 
     The last frame of a clip is the query, the earlier frames are its references. The encoder sees Lab without a or b;
@@ -102,8 +102,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.check_choices()
-        require_at_least(0, radius=radius)
+        require_one_of(get_args(Position), position=position)
+        require_one_of(get_args(EncodedBy), reference_encoder=reference_encoder)
         bank = _given(BankSettings, bank)
         self.schedule = _given(LiirSchedule, schedule)
         self.prior = None if prior is None else _given(CompactnessPrior, prior)
@@ -130,11 +130,6 @@ class Liir(MomentumMethod, CorrespondenceModule):
             "init_args": arguments,
             "weights": {"network.": "backbone."},
         }
-
-    @property
-    def warming_up(self) -> bool:
-        """True in the first phase."""
-        return self.current_epoch < self.schedule.warmup_epochs
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the objective with a or b dropped at random, equal on all ranks; in validation the mean of both.
@@ -217,8 +212,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         Returns:
             The keys of this rank's frames: `(B, points, C)` for "shared" negatives, otherwise `(B, 1, h, w, C)`.
         """
-        if self.bank is None:
-            raise ValueError("bank.frames is 0: there is no bank of negatives to make keys for")
+        bank: Any = self.bank
         kind: Displacement = self.hparams["bank"]["modulation"]
         ranks, _ = world_size_and_rank()
         videos = ranks * len(frames)  # every rank draws for all ranks, and takes its own rows
@@ -233,10 +227,11 @@ class Liir(MomentumMethod, CorrespondenceModule):
         if self.hparams["bank"]["encoder"] == "learned":
             encoder = self.backbone
         features = without_statistics(encoder, frames, displace)
-        cells = self.bank.drawn_cells(videos, features[0, 0].numel(), generator)
+        cells = bank.drawn_cells(videos, features[0, 0].numel(), generator)
         if cells is not None:
             cells = own_rows(cells, len(frames))
-        return self.bank.keys_of(features, cells)
+        keys: Tensor = bank.keys_of(features, cells)
+        return keys
 
     def copies_of_backbone(self) -> list[nn.Module]:
         """Return the encoder and its moving average, if there is one."""
@@ -248,83 +243,26 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam; the learning rate depends on the phase and the samples seen (section 3.3)."""
-        optimizer = Adam(self.backbone.parameters(), self.schedule.warmup_lr, betas=(0.9, 0.999))
-        clips = self.global_batch()
-        batches = self.trainer.num_training_batches
-        if batches == float("inf"):
-            raise ValueError(
-                "Liir's schedule needs the number of batches in an epoch, and the loader has no length: set "
-                "trainer.limit_train_batches to a number"
-            )
-        samples = clips * int(batches)
-        return scheduled(optimizer, SampleLR(optimizer, lambda seen: self.schedule.factor(seen, samples)))
+        return self.scheduled_by_phase(Adam(self.backbone.parameters(), self.schedule.warmup_lr, betas=(0.9, 0.999)))
 
     def on_fit_start(self) -> None:
-        """Refuse the trainer's accumulation.
-
-        Raises:
-            ValueError: names the argument to use instead.
-        """
-        if self.trainer.accumulate_grad_batches != 1:
-            raise ValueError(
-                "trainer.accumulate_grad_batches: leave it out; Liir accumulates by model.schedule.warmup_accumulation"
-            )
+        """Store the bank in the features' own type: half the memory, and no bit is lost."""
         super().on_fit_start()
-        if self.bank is not None:  # the features' own type: half the memory, and no bit is lost
+        if self.bank is not None:
             self.bank.store_as(TYPES.get(self.trainer.precision, torch.float32))
 
-    def on_train_batch_start(self, batch: object, batch_index: int) -> None:
-        """Set the number of accumulated batches: `warmup_accumulation` in the first phase, then 1.
-
-        Lightning's GradientAccumulationScheduler sets it only at the start of an epoch, so a run that resumes within an
-        epoch would have a wrong number.
-        """
-        self.trainer.accumulate_grad_batches = self.schedule.warmup_accumulation if self.warming_up else 1
-
-    def on_fit_end(self) -> None:
-        """Restore the trainer's accumulation."""
-        super().on_fit_end()
-        self.trainer.accumulate_grad_batches = 1
-
-    def total_steps(self) -> int:
-        """Return the number of optimiser steps of the run; the first phase accumulates batches."""
-        trainer = self.trainer
-        if trainer.max_epochs in (None, -1):
-            return super().total_steps()
-        steps = self.schedule.steps(trainer.max_epochs, int(trainer.num_training_batches))
-        return steps if trainer.max_steps == -1 else min(steps, trainer.max_steps)
-
-    def plan(self) -> dict[str, str]:
-        """Return the plan, with the values of both phases."""
-        plan = super().plan()
-        settings = self.schedule
-        trainer = self.trainer
-        batches = int(trainer.num_training_batches)
-        epochs = settings.warmup_epochs
-        warmup_steps = settings.steps(epochs, batches)
-        ends_before = epochs > 0 and self.total_steps() <= warmup_steps
+    def plan_rows(self) -> dict[str, str]:
+        """Return the rows of the plan, with the values of both phases."""
+        epochs = self.schedule.warmup_epochs
+        begin = f", from epoch {epochs} on" if epochs else ""
+        plan = super().plan_rows() | self.rows_of_phases()
         if epochs and self.target_encoder is not None:
-            momentum = self.hparams["encoder_momentum"]
-            plan["momentum encoder"] = average_row(momentum, warmup_steps)
-            if ends_before:
+            momentum = self.momentum_of_average()
+            plan["momentum encoder"] = average_text(momentum, self.first_phase_steps())
+            if self.ends_in_first_phase():
                 plan["momentum encoder"] = f"average with m = {momentum:g}, for the second phase"
         position = self.hparams["position"]
         plan["backbone"] = f"ResNet-18, stride 4, position {position}, {millions(self.backbone)} M parameters"
-        clips = f"{self.global_batch()} clips"
-        rate = f"{settings.lr:.6g}"
-        begin = ""
-        if epochs:
-            clips = f"{self.global_batch() * settings.warmup_accumulation} clips, then {clips}"
-            rate = f"{settings.warmup_lr:.6g}, then {rate}"
-            begin = f", from epoch {epochs} on"
-        plan["global batch"] = clips
-        plan["learning rate"] = rate
-        limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
-        plan["length"] = ", at most ".join(f"{limit} {unit}" for unit, limit in limits.items() if limit != -1)
-        phases = f"{epochs} epochs within videos, then all"
-        if ends_before:
-            phases = f"{epochs} epochs within videos; the second phase never begins in this run"
-        plan["phases"] = f"{phases}; {batches} batches an epoch"
         plan["negatives"] = "none" if self.bank is None else f"{self.bank}{begin}"
         plan["compactness"] = "none" if self.prior is None else f"{self.prior}{begin}"
         return plan

@@ -12,13 +12,14 @@ from torch.optim.lr_scheduler import MultiStepLR
 from torchmetrics.classification import MulticlassAccuracy
 
 from vidcorr.backbones import build_encoder, encoder_hparams, require_name
-from vidcorr.functional.device import PendingCopy
 
 from .base import Batch, CorrespondenceModule
 from .parts.checks import sample_numbers
 from .parts.schedules import scheduled
 
 LARC_TRUST = 0.001
+RATES = {"moco": 30.0, "simsiam": 0.1}
+"""Default learning rate for a global batch of 256, by protocol."""
 
 
 class LinearProbe(CorrespondenceModule):
@@ -67,8 +68,8 @@ class LinearProbe(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.check_choices()
-        self.base_lr = base_lr if base_lr is not None else {"moco": 30.0, "simsiam": 0.1}[protocol]
+        rate_of_protocol = RATES[protocol]
+        self.base_lr = rate_of_protocol if base_lr is None else base_lr
         require_name(backbone)
         built = build_encoder(backbone, pretrained, encoder)
         self.hparams.update(encoder_hparams(built, "backbone"))
@@ -94,24 +95,19 @@ class LinearProbe(CorrespondenceModule):
         logits = self(batch["image"])
         return {"loss": cross_entropy(logits.float(), self._labels(batch)), "logits": logits.detach()}
 
-    def check_batch(self, batch: object) -> None:
-        """Check the images and the labels of the first batch.
-
-        Raises:
-            ValueError: names what is wrong, and what to give.
-        """
+    def check_batch(self, batch: Batch) -> None:
+        """Check the images of the first batch, and that its labels are classes of the probe."""
         is_first = not self._has_checked_batch
         super().check_batch(batch)
-        if is_first and isinstance(batch, dict):
+        if is_first:
+            labels = self._labels(batch)
             classes: int = self.hparams["num_classes"]
-            extremes = torch.stack(torch.aminmax(self._labels(batch)))
-            low, high = PendingCopy(extremes).wait().tolist()
-            if low < 0 or high >= classes:
-                raise ValueError(f"label holds classes from {low} to {high}, but model.num_classes is {classes}")
+            if not ((labels >= 0) & (labels < classes)).all():
+                raise ValueError(f"labels must be from 0 to {classes - 1}, model.num_classes - 1")
 
     def _labels(self, batch: Batch) -> Tensor:
         """Return the classes of a batch's images, `(N,)` long."""
-        return sample_numbers(batch, "label", self.samples_in(batch), "the class of each image").to(self.device)
+        return sample_numbers(batch, "label", self.samples_in(batch)).to(self.device)
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
         """Log `val/loss`, `val/top1` and `val/top5`, over the images of all ranks."""

@@ -14,6 +14,7 @@ from vidcorr.backbones.encoders import NamedEncoder, SiameseEncoder, StageNames,
 from vidcorr.backbones.extractor import Dilated, refuse_options
 from vidcorr.backbones.trust import import_path
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
+from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
 from .parts.schedules import scheduled
@@ -77,7 +78,7 @@ class SiamFC(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.check_choices()
+        require_one_of(("random", "identity"), start=start)
         require_name(backbone)
         built = build_encoder(backbone, pretrained, encoder)
         self.hparams.update(encoder_hparams(built, "backbone"))

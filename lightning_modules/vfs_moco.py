@@ -4,7 +4,6 @@ import copy
 from functools import partial
 
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -77,15 +76,25 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return queries of a view: `(B, n/2, 3, H, W)` in [0, 1] → unit vectors `(B, n/2, D)`."""
-        return self._embed(self.encoder, frames)
+        return self.embed(self.encoder, frames)
 
     @torch.no_grad()
     def keys(self, frames: Tensor) -> Tensor:
         """Encode a view by the momentum encoder; in training, return keys of all ranks, `(ranks · B, n/2, D)`."""
-        encode = partial(self._embed, self.target_encoder)
+        encode = partial(self.embed, self.target_encoder)
         if not self.training:
             return encode(frames)
-        return encode_shuffled(frames, self._groups(frames), self.step_generator(), encode)
+        return encode_shuffled(frames, self.groups(len(frames)), self.step_generator(), encode)
+
+    def embed(self, encoder: nn.Module, frames: Tensor) -> Tensor:
+        """Return unit vectors of frames `(B, m, 3, H, W)` by an encoder, in its BatchNorm groups: `(B, m, D)`."""
+        with batch_norm_groups(encoder, self.groups(len(frames)) if self.training else 1):
+            embeddings = encoder(self.normalise(frames.flatten(0, 1))).float()
+        return normalize(embeddings, dim=1).unflatten(0, frames.shape[:2])
+
+    def groups(self, videos: int) -> int:
+        """Return the number of BatchNorm groups of a device's batch."""
+        return groups_on_this_rank(self.hparams["groups"], videos)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss (VFS, Eq. 4); return also `embeddings`, `keys` and the similarities of pairs."""
@@ -105,23 +114,20 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         return self.sgd_with_cosine(self.hparams["base_lr"], self.hparams["weight_decay"])
 
     def on_train_start(self) -> None:
-        """Refuse a BatchNorm that is synchronised over ranks, and warn if all videos are normalised together.
-
-        Raises:
-            ValueError: names the flag.
-        """
-        if any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):  # all videos would be one group
-            raise ValueError("trainer.sync_batchnorm=true: it would undo Shuffle BN of VFSMoCo; leave it out")
+        """Refuse SyncBatchNorm, which would undo Shuffle BN: all videos would be one group."""
+        if any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):
+            raise ValueError("trainer.sync_batchnorm=true would undo Shuffle BN of VFSMoCo")
         super().on_train_start()
-        if groups_on_this_rank(self.hparams["groups"], self.samples_per_device()) * self.trainer.world_size == 1:
-            rank_zero_warn("VFSMoCo: one BatchNorm group gives the positives away: set model.groups to 2 or more")
 
-    def plan(self) -> dict[str, str]:
-        """Return the plan, with the groups of Shuffle BN."""
+    def plan_rows(self) -> dict[str, str]:
+        """Return the rows of the plan, with the groups of Shuffle BN."""
         videos = self.samples_per_device()
-        groups = groups_on_this_rank(self.hparams["groups"], videos)
+        groups = self.groups(videos)
         over_all = groups * self.trainer.world_size
-        return super().plan() | {"BatchNorm": f"Shuffle BN: {over_all} group(s) of {videos // groups} videos"}
+        text = f"Shuffle BN: {over_all} group(s) of {videos // groups} videos"
+        if over_all == 1:
+            text += ": it gives the positives away, set model.groups to 2 or more"
+        return super().plan_rows() | {"BatchNorm": text}
 
     def copies_of_backbone(self) -> list[nn.Module]:
         """Return the backbone and its moving average."""
@@ -130,11 +136,3 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
     def compiled_networks(self) -> list[nn.Module]:
         """Return the backbone and its moving average."""
         return self.copies_of_backbone()
-
-    def _embed(self, encoder: nn.Module, frames: Tensor) -> Tensor:
-        with batch_norm_groups(encoder, self._groups(frames)):
-            embeddings = encoder(self.normalise(frames.flatten(0, 1))).float()
-        return normalize(embeddings, dim=1).unflatten(0, frames.shape[:2])
-
-    def _groups(self, frames: Tensor) -> int:
-        return groups_on_this_rank(self.hparams["groups"], len(frames)) if self.training else 1

@@ -1,7 +1,4 @@
-"""Views of a clip, and projector and predictor of the siamese networks with the batch that their BatchNorm needs."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""Views of a clip, and projector and predictor of the siamese networks."""
 
 import torch
 from torch import Tensor, nn
@@ -59,22 +56,3 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> Head:
         if index != last:
             layers.append(nn.ReLU(inplace=True))
     return Head(*layers)
-
-
-@contextmanager
-def single_values_named(size: int, samples: str) -> Iterator[None]:
-    """Name the batch size that is needed, in place of torch's "Expected more than 1 value per channel".
-
-    Args:
-        size: samples per device.
-        samples: noun for the samples.
-    """
-    try:
-        yield
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise ValueError(
-            f"data.batch_size {size}: BatchNorm sees a single value per channel; give at least {2 * size} {samples} "
-            "per device, or larger frames"
-        ) from error

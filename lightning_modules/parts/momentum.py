@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from .checks import Batch, sample_numbers
 from .distributed import gather, keyed_generator
+from .plan import average_text
 from .saving import SavedModule
 
 
@@ -95,14 +96,9 @@ class KeyQueue(nn.Module):
 
 
 def videos_of(batch: Batch) -> Tensor:
-    """Return the videos of a batch's samples, `(B,)` long.
-
-    Raises:
-        ValueError: if the batch does not state them.
-    """
+    """Return the videos of a batch's samples, `(B,)` long."""
     clip: Tensor = batch["clip"]
-    reason = "since keys of a sample's own video are no negatives"
-    return sample_numbers(batch, "video_index", len(clip), reason).to(clip.device)
+    return sample_numbers(batch, "video_index", len(clip)).to(clip.device)
 
 
 class MomentumMethod(SavedModule):
@@ -119,26 +115,34 @@ class MomentumMethod(SavedModule):
         target_encoder: its moving average, without gradient, or None.
     """
 
+    backbone: nn.Module
     target_encoder: nn.Module | None
 
     def __init__(self) -> None:
         super().__init__()
-        self._pending: list[tuple[Tensor, Tensor]] = []  # keys (N, D) and video ids (N,) of accumulated batches
+        self._batch_of_step = 0  # batches of the present optimiser step so far
+        self._pending: list[tuple[Tensor, Tensor]] = []  # their keys (N, D) and video ids (N,)
 
     @property
     def encoder(self) -> nn.Module:
         """The network that learns and that the momentum encoder averages."""
         return self.backbone
 
+    def momentum_of_average(self) -> float:
+        """Return m of the next move of the average; override it for a schedule."""
+        momentum: float = self.hparams["encoder_momentum"]
+        return momentum
+
     def step_generator(self) -> torch.Generator:
         """Return a CPU generator of (seed, optimiser step, batch of the step), in the same state on all ranks."""
-        return keyed_generator(self.hparams["seed"], self.global_step, len(self._pending))
+        return keyed_generator(self.hparams["seed"], self.global_step, self._batch_of_step)
 
-    def plan(self) -> dict[str, str]:
-        """Return the plan, with the size of the queue and the momentum of the average."""
-        rows = super().plan() | {"negatives": str(self._queue or "none")}  # type: ignore[misc]
+    def plan_rows(self) -> dict[str, str]:
+        """Return the size of the queue and the momentum of the average."""
+        rows = {"negatives": str(self._queue or "none")}
         if self.target_encoder is not None:
-            rows["momentum encoder"] = average_row(self.hparams["encoder_momentum"], self.total_steps())  # type: ignore[operator]
+            steps = self.trainer.estimated_stepping_batches
+            rows["momentum encoder"] = average_text(self.momentum_of_average(), steps)
         return rows
 
     @property
@@ -146,18 +150,17 @@ class MomentumMethod(SavedModule):
         """The method's queue; None if it has none."""
         return next((part for part in self.children() if isinstance(part, KeyQueue)), None)
 
+    def _queue_tensors(self) -> dict[str, Tensor]:
+        """Return the buffers of the queue by their names in the module."""
+        tensors: dict[str, Tensor] = {}
+        for child, part in self.named_children():
+            if isinstance(part, KeyQueue):
+                tensors |= {f"{child}.{name}": tensor for name, tensor in part.named_buffers()}
+        return tensors
+
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
         return list(self._queue_tensors())
-
-    def _queue_tensors(self) -> dict[str, Tensor]:
-        """Return the buffers of the queue by their names in the module."""
-        tensors = {}
-        for child, part in self.named_children():
-            if part is self._queue:
-                for name, tensor in part.named_buffers():
-                    tensors[f"{child}.{name}"] = tensor
-        return tensors
 
     def named_buffers(self, *args: Any, **options: Any) -> Iterator[tuple[str, Tensor]]:
         """Yield the buffers without the queue, whose keys and slots no average of weights may mix."""
@@ -169,35 +172,34 @@ class MomentumMethod(SavedModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the queue of the training beside the averaged weights of a callback."""
         super().on_save_checkpoint(checkpoint)
-        for name, tensor in self._queue_tensors().items():
-            checkpoint["state_dict"][name] = tensor
+        checkpoint["state_dict"] |= self._queue_tensors()
 
-    def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
+    def training_step(self, batch: Batch, batch_index: int) -> Any:
         """Compute and log the loss of a batch; keep its keys for the end of the optimiser step.
 
         Returns:
             The tensors of `step` without `keys`, and `queue_age`: optimiser steps since the oldest key entered.
         """
-        outputs = super().training_step(batch, batch_index)
+        outputs: Any = super().training_step(batch, batch_index)
+        self._batch_of_step += 1
         keys = outputs.pop("keys", None)
-        if keys is None:
-            return outputs
-        per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
-        outputs["queue_age"] = (self._queue.video_ids >= 0).sum() / per_step
-        videos = gather(videos_of(batch)).repeat_interleave(keys.shape[1])
-        self._pending.append((keys.flatten(0, 1), videos))
+        if keys is not None:
+            per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
+            outputs["queue_age"] = (self._queue.video_ids >= 0).sum() / per_step
+            videos = gather(videos_of(batch)).repeat_interleave(keys.shape[1])
+            self._pending.append((keys.flatten(0, 1), videos))
         return outputs
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take an optimiser step, then move the average and fill the queue."""
         super().optimizer_step(*args, **kwargs)
         if self.target_encoder is not None:
-            move_average(self.target_encoder, self.encoder, self.hparams["encoder_momentum"])
+            move_average(self.target_encoder, self.encoder, self.momentum_of_average())
         if self._pending:
             keys, video_ids = map(torch.cat, zip(*self._pending, strict=True))
             size = len(self._queue)
             self._queue.enqueue(keys[-size:], video_ids[-size:])
-        self._pending.clear()
+        self._begin_step()
 
     def on_fit_start(self) -> None:
         """Drop pending keys of an interrupted run.
@@ -206,11 +208,12 @@ class MomentumMethod(SavedModule):
             ValueError: for parameters in half precision, in which most updates of the average would round to nothing.
         """
         if self.trainer.precision in ("bf16-true", "16-true"):
-            mixed = self.trainer.precision.replace("true", "mixed")
-            raise ValueError(
-                f"trainer.precision={self.trainer.precision}: the moving average needs float32; take {mixed}"
-            )
+            raise ValueError(f"trainer.precision={self.trainer.precision}: the moving average needs float32")
         super().on_fit_start()
+        self._begin_step()
+
+    def _begin_step(self) -> None:
+        self._batch_of_step = 0
         self._pending.clear()
 
 
@@ -219,17 +222,3 @@ def without_statistics(module: nn.Module, *args: object, **options: object) -> T
     copies = {name: buffer.clone() for name, buffer in module.named_buffers()}
     result: Tensor = functional_call(module, copies, args, options)
     return result
-
-
-def average_row(momentum: float, steps: int) -> str:
-    """Return the plan's row on a moving average, with a warning if it hardly moves from its start.
-
-    Args:
-        momentum: m of the moving average.
-        steps: optimiser steps within which the average should leave its start.
-    """
-    kept = momentum**steps
-    advice = ""
-    if kept > 0.05:
-        advice = f"; {kept:.0%} of it is still its start after {steps} steps: lower encoder_momentum"
-    return f"average with m = {momentum:g}{advice}"

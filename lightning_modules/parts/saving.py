@@ -1,12 +1,14 @@
-"""A module's part in its checkpoints: what it writes into them, and its checks when it takes one back."""
+"""What checkpoints and benchmarks need of a module: what it writes and takes back, and its features."""
 
-from collections.abc import Mapping
+from abc import abstractmethod
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from vidcorr.backbones.checkpoints import (
     METADATA_KEY,
@@ -15,14 +17,30 @@ from vidcorr.backbones.checkpoints import (
     load_weights,
     module_from_checkpoint,
 )
+from vidcorr.backbones.encoders import StageNames
 from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path
+
+from .checks import Batch
 
 
 class SavedModule(pl.LightningModule):
-    """Base of all modules that checkpoints of this project hold."""
+    """Base of all modules of this project: checkpoints that are read as data, and features for benchmarks."""
 
     weights_origin: str | None = None
     """Source of the weights, "weights of FILE", once they are loaded."""
+
+    @abstractmethod
+    def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
+        """Return a view for benchmarks: RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`; None is the default choice."""
+
+    def predict_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
+        """Return `features`, `(B, T, C, h, w)`, of the frames of `clip`."""
+        clip: Tensor = batch["clip"]
+        return {"features": self.feature_extractor()(clip.flatten(0, 1)).unflatten(0, clip.shape[:2])}
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return a loader of an empty batch, for runs without held-out videos: Lightning runs validation hooks."""
+        return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: str | Path, map_location: Any = None, **overrides: Any) -> Any:  # type: ignore[override]
@@ -64,7 +82,7 @@ class SavedModule(pl.LightningModule):
             ValueError: if the checkpoint is of another project, or does not fit.
 
         Warns:
-            If its weights fit but it names another network: strides or padding may differ.
+            If it names another network: strides or padding may differ, although the weights fit.
         """
         try:
             trainer = self.trainer
@@ -72,24 +90,13 @@ class SavedModule(pl.LightningModule):
             trainer = None
         source = str((trainer and trainer.ckpt_path) or "the checkpoint")
         check_metadata(checkpoint, source)
-        networks = _networks(self.hparams, checkpoint.get("hyper_parameters", {}))
-        try:
-            load_weights(self, checkpoint["state_dict"], source)
-        except ValueError as error:
-            raise ValueError(f"{error}{networks}") from error
-        if networks:
-            rank_zero_warn(f"{source}: its weights fit, but its strides or padding may be others{networks}")
+        saved = checkpoint.get("hyper_parameters", {})
+        for name in NETWORK_ARGUMENTS:
+            ours = str(self.hparams.get(name))
+            theirs = str(saved.get(name))
+            is_path = ours.endswith(SUFFIXES) or theirs.endswith(SUFFIXES)  # the same file may lie elsewhere
+            if name in self.hparams and name in saved and ours != theirs and not is_path:
+                rank_zero_warn(f"{source}: is of {theirs[:80]}, this model of {ours}: set model.{name}")
+        load_weights(self, checkpoint["state_dict"], source)
         if trainer is None or trainer.state.fn != "fit":  # a resumed training counts its own steps
             self.weights_origin = f"weights of {Path(source).name}"
-
-
-def _networks(own: Mapping[str, Any], saved: Mapping[str, Any]) -> str:
-    """Name both networks if a checkpoint is of another network, which says more than a list of weights."""
-    for name in NETWORK_ARGUMENTS:
-        ours = str(own.get(name))
-        theirs = str(saved.get(name))
-        # the path of a checkpoint says nothing: the same file may lie elsewhere
-        is_path = ours.endswith(SUFFIXES) or theirs.endswith(SUFFIXES)
-        if own.get(name) and saved.get(name) and ours != theirs and not is_path:
-            return f"; it is of {theirs[:80]}, this model of {ours}: say --model.{name} {theirs[:80]}"
-    return ""

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from lightning_modules import Liir
 from lightning_modules.parts.distributed import gather
 from lightning_modules.parts.negative_bank import BankSettings
-from lightning_modules.parts.schedules import LIIR_STEPS, LIIR_WARMUP_STEPS, LiirSchedule, step_factor
+from lightning_modules.parts.phases import LIIR_STEPS, LIIR_WARMUP_STEPS, LiirSchedule, step_factor
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import Clips, quiet_trainer, tiny_liir
