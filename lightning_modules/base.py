@@ -9,7 +9,6 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics import MeanMetric
 
 from vidcorr.backbones import Normalise, TypeOfWeights, extractor_of, normalises_itself, trainable_network
 from vidcorr.backbones.description import Network, path_to_network
@@ -18,7 +17,7 @@ from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.trust import import_path
 
 from .parts.checks import Batch as Batch, check_images, scalars_of
-from .parts.distributed import keyed_generator
+from .parts.distributed import SampleMean, keyed_generator
 from .parts.plan import print_plan
 from .parts.saving import SavedModule
 from .parts.schedules import continue_schedule, cosine_factor, samples_per_step, scaled_lr, scheduled
@@ -52,7 +51,7 @@ class CorrespondenceModule(SavedModule):
     def __init__(self) -> None:
         super().__init__()
         self.normalise: nn.Module = Normalise()
-        self.validation_loss = MeanMetric(nan_strategy="disable")
+        self.validation_loss = SampleMean()
         self._batch_position = (0, 0)  # epoch and batch, the key of random draws
         self._batch_of_rate: int | None = None  # the global batch that the learning rate was scaled for
         self._has_checked_batch = False

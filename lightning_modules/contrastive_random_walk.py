@@ -106,7 +106,6 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         Raises:
             ValueError: for clips of fewer than 3 frames or with a single node per frame: their loss is always 0.
         """
-        self.check_batch(batch)
         nodes = self(batch["clip"])  # B x D x T x N
         frames, count = nodes.shape[2:]
         if frames < 3 or count < 2:

@@ -137,7 +137,6 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         Raises:
             ValueError: for clips of a single frame.
         """
-        self.check_batch(batch)
         frames = batch["clip"].shape[1]
         if frames < 2:
             raise ValueError(f"clips of {frames} frame: Liir needs a query and at least one reference; set data.frames")

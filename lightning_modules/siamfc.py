@@ -100,7 +100,6 @@ class SiamFC(CorrespondenceModule):
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss of pairs from `Got10kDataModule`; also return `response`, `(N, 1, n, n)`."""
-        self.check_batch(batch)
         response = self(batch["exemplar"], batch["search"]).float()
         radius = self.hparams["positive_radius"] / self.stride
         labels = response_labels(response.shape[-2:], radius, device=response.device)

@@ -98,7 +98,6 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss (VFS, Eq. 4); return also `embeddings`, `keys` and the similarities of pairs."""
-        self.check_batch(batch)
         view1, view2 = split_views(batch["clip"])
         q = self(view1)  # B x n/2 x D
         keys = self.keys(view2)  # ranks·B x n/2 x D

@@ -63,7 +63,6 @@ class VFSSimSiam(CorrespondenceModule):
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss (Eq. 5); BatchNorm statistics are separate for the two views, as in SimSiam."""
-        self.check_batch(batch)
         views = torch.cat(split_views(batch["clip"]))
         with batch_norm_groups(self, 2 if self.training else 1):
             p, z = self(views)

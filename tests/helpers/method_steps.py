@@ -1,6 +1,6 @@
-"""Three optimiser steps of every method, with fixed seeds, data and networks."""
+"""A tiny form of every method with a batch for it, and three optimiser steps with fixed seeds, data and networks."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -8,14 +8,58 @@ from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+import lightning_modules
 from lightning_modules import Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from tests.helpers.training import Clips, quiet_trainer
 
+METHODS = sorted(set(lightning_modules.__all__) - {"FrozenEncoder"})
+"""Every method that trains; `TINY` has an entry for each."""
 BACKBONE = "tests.helpers.encoders:TinyResNet"
 MOCO = {"backbone": BACKBONE, "projection_dim": 8, "queue_size": 48, "base_lr": 5.0, "encoder_momentum": 0.9}
 LIIR = {"position_size": 16, "bank": {"frames": 6, "points": 2}, "radius": 2, "prior": {"threshold": 0.02}}
 SHUFFLED = {"schedule": {"warmup_epochs": 1}, "bank": {"frames": 6, "points": 2, "modulation": "shuffle"}}
 MAST = {"position": "none", "bank": {"frames": 0}, "prior": None, "schedule": {"warmup_epochs": 0}}
+VIT = "tests.helpers.encoders:tiny_vit"
+DECODER = {"decoder_width": 32, "decoder_depth": 1, "decoder_heads": 4, "decoder_hidden": 64}
+
+
+CLIP = {"clip": (2, 3, 32, 32)}
+
+
+class Tiny(NamedTuple):
+    """Arguments of a small method, and the shape of each image of a sample."""
+
+    arguments: dict[str, Any]
+    images: dict[str, tuple[int, ...]] = CLIP
+
+
+TINY = {
+    "VFSSimSiam": Tiny({"backbone": BACKBONE, "projector_dim": 16, "predictor_dim": 8}),
+    "VFSMoCo": Tiny({"backbone": BACKBONE, "projection_dim": 8, "queue_size": 24}),
+    "Liir": Tiny(
+        {"position_size": 16, "radius": 2, "bank": {"frames": 6, "points": 2}, "schedule": {"warmup_epochs": 0}}
+    ),
+    "ContrastiveRandomWalk": Tiny(
+        {"backbone": BACKBONE, "patch_size": 16, "patch_stride": 16}, {"clip": (3, 3, 32, 32)}
+    ),
+    "SiameseMAE": Tiny({"backbone": VIT} | DECODER),
+    "SiamFC": Tiny({"backbone": BACKBONE}, {"exemplar": (3, 120, 120), "search": (3, 239, 239)}),
+    "LinearProbe": Tiny({"backbone": BACKBONE, "num_classes": 3}, {"image": (3, 64, 64)}),
+}
+
+
+def tiny(name: str) -> Any:
+    """Return a small method with seeded weights."""
+    torch.manual_seed(0)
+    return getattr(lightning_modules, name)(**TINY[name].arguments)
+
+
+def tiny_batch(name: str, samples: int = 2) -> dict[str, Tensor]:
+    """Return noise for a small method: images, videos and classes."""
+    images = {image: torch.rand(samples, *shape) for image, shape in TINY[name].images.items()}
+    return images | {"video_index": torch.arange(samples), "label": torch.arange(samples) % 3}
+
+
 RUNS: dict[str, tuple[type[pl.LightningModule], dict[str, Any], dict[str, Any]]] = {
     "simsiam": (VFSSimSiam, {"backbone": BACKBONE, "projector_dim": 16, "predictor_dim": 8, "base_lr": 5.0}, {}),
     "moco": (VFSMoCo, MOCO, {}),

@@ -1,29 +1,25 @@
 """Base of the methods: clips that are refused, held-out data, draws, the golden cosine schedule."""
 
+import re
+from datetime import timedelta
+
 import numpy as np
 import pytest
 import torch
 from pytorch_lightning.callbacks import BatchSizeFinder
 from pytorch_lightning.tuner import Tuner
-from pytorch_lightning.utilities import CombinedLoader
-from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
 
-import lightning_modules
 from callbacks import LastCheckpoint, Stops
-from lightning_modules import ContrastiveRandomWalk, FrozenEncoder, LinearProbe, SiamFC, VFSSimSiam
-from lightning_modules.base import SampleMean
-from lightning_modules.parts.distributed import keyed_generator
+from lightning_modules import FrozenEncoder, VFSSimSiam
+from lightning_modules.base import CorrespondenceModule
+from lightning_modules.parts.distributed import SampleMean, keyed_generator
 from lightning_modules.parts.plan import batch_norm_text
 from lightning_modules.parts.schedules import cosine_factor
-from tests.helpers.method_steps import RUNS, data
+from tests.helpers.method_steps import METHODS, RUNS, TINY as TINY_METHODS, data, tiny, tiny_batch
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, Clips, InMemory, loader, quiet_trainer, tiny_liir, tiny_moco
+from tests.helpers.training import TINY, Clips, InMemory, loader, quiet_trainer, tiny_moco
 from vidcorr.backbones import Network
-
-
-def test_odd_clip_is_refused():
-    assert refused(ValueError, "clip of 3 frames", VFSSimSiam(**TINY).step, {"clip": torch.rand(2, 3, 3, 32, 32)})
 
 
 def test_validation_skips_the_empty_batch_and_logs_the_loss_of_a_real_one():
@@ -34,24 +30,18 @@ def test_validation_skips_the_empty_batch_and_logs_the_loss_of_a_real_one():
     assert 0 <= scores["val/loss"] <= 4
 
 
-def test_bytes_of_a_loader_of_ones_own_are_refused():
-    clips = [{"clip": torch.zeros(2, 3, 32, 32, dtype=torch.uint8), "video_index": i} for i in range(4)]
-    for module in (VFSSimSiam(**TINY), tiny_liir()):  # Liir has a hook of its own
-        message, data = r"clip is uint8: give float RGB in \[0, 1\]", DataLoader(clips, batch_size=4)
-        assert refused(ValueError, message, quiet_trainer(max_steps=1).fit, module, data)
-
-
-@pytest.mark.parametrize("sanity_steps", [0, 1])
-@pytest.mark.parametrize("bytes_in", ["training", "validation"])
+@pytest.mark.parametrize(("bytes_in", "sanity_steps"), [("training", 1), ("validation", 0)])
 def test_bytes_of_either_loader_are_refused_although_the_other_is_right(bytes_in, sanity_steps):
     clips = [{"clip": torch.zeros(2, 3, 32, 32, dtype=torch.uint8), "video_index": i} for i in range(4)]
     loaders = {"training": loader(4, 4, size=32), "validation": loader(4, 4, size=32)}
     loaders[bytes_in] = DataLoader(clips, batch_size=4)
     trainer = quiet_trainer(max_epochs=1, num_sanity_val_steps=sanity_steps)
-    assert refused(ValueError, "clip is uint8", trainer.fit, VFSSimSiam(**TINY), *loaders.values())
+    assert refused(
+        ValueError, "clip must be float RGB .* got torch.uint8", trainer.fit, VFSSimSiam(**TINY), *loaders.values()
+    )
 
 
-def test_batches_count_by_their_samples_whatever_the_mode():
+def test_the_loss_of_validation_counts_samples_whatever_the_mode_and_hides_no_nan():
     mean = SampleMean()
     with torch.inference_mode():
         mean.update(torch.tensor(1.0), 4)
@@ -61,7 +51,8 @@ def test_batches_count_by_their_samples_whatever_the_mode():
     mean.update(torch.tensor(3.0), 1)
     mean.update(torch.tensor(5.0), 3)
     assert mean.compute() == 4.5
-    assert not mean.state_dict()
+    mean.update(torch.tensor(torch.nan), 1)
+    assert mean.compute().isnan()
 
 
 def test_a_key_has_one_stream_of_its_own():
@@ -105,7 +96,7 @@ def test_a_batch_that_is_found_in_fit_does_not_train_at_the_rate_of_another(tmp_
     held = InMemory(8, 2, frames=2, size=32)
     finder = BatchSizeFinder(init_val=4, max_trials=1, steps_per_trial=1)
     trainer = quiet_trainer(max_steps=2, callbacks=[finder], default_root_dir=tmp_path, enable_checkpointing=True)
-    line = r"found a global batch of 4, and the learning rate was scaled for 2: set batch_size=4"
+    line = "scaled for a global batch of 2, which is now 4: set batch_size, without BatchSizeFinder"
     refused(ValueError, line, trainer.fit, VFSSimSiam(**TINY), datamodule=held)
 
 
@@ -139,99 +130,53 @@ def test_trainer_predict_gives_features():
     assert [tuple(batch["features"].shape) for batch in found] == [(2, 4, 3, 4, 4)] * 2
 
 
-SEEN = {
-    "VFSSimSiam": (lambda: VFSSimSiam(**TINY), {"clip": (2, 2, 3, 32, 32)}),
-    "VFSMoCo": (tiny_moco, {"clip": (2, 2, 3, 32, 32)}),
-    "Liir": (tiny_liir, {"clip": (2, 2, 3, 16, 16)}),
-    "ContrastiveRandomWalk": (
-        lambda: ContrastiveRandomWalk(TINY["backbone"], patch_size=16, patch_stride=16),
-        {"clip": (2, 3, 3, 32, 32)},
-    ),
-    "SiamFC": (lambda: SiamFC(TINY["backbone"]), {"exemplar": (2, 3, 120, 120), "search": (2, 3, 239, 239)}),
-    "LinearProbe": (lambda: LinearProbe(TINY["backbone"], 3), {"image": (2, 3, 64, 64)}),
-}
-METHODS = sorted(set(lightning_modules.__all__) - {"FrozenEncoder"})
-
-
-def of_shapes(shapes):
-    batch = {name: torch.rand(shape) for name, shape in shapes.items()}
-    return batch | {"video_index": torch.arange(2), "label": torch.arange(2)}
-
-
 @pytest.mark.parametrize("name", METHODS)
 def test_the_first_batch_is_checked(name):
-    make, shapes = SEEN[name]
-    first = next(iter(shapes))
+    first, *_ = TINY_METHODS[name].images
     wrong = {
-        "bytes": (lambda x: (x * 255).byte(), rf"{first} is uint8: give float RGB in \[0, 1\]"),
-        "to 255": (lambda x: x * 255, rf"{first} holds values from .* to 25.*: give float RGB .* in \[0, 1\]"),
-        "normalised": (lambda x: (x - 0.45) / 0.22, rf"{first} holds values from -2"),
-        "nan": (lambda x: x * torch.nan, rf"{first} holds values from nan"),
-        "grey": (lambda x: x[..., :1, :, :], rf"{first} has shape .*: give float RGB \(B, "),
-        "time last": (lambda x: x.flip(0).transpose(0, -3), rf"{first} has shape"),
-        "numpy": (lambda x: x.numpy(), rf"{first} is a ndarray"),
-        "one less axis": (lambda x: x[0], rf"{first} has shape"),
+        "got torch.uint8": lambda x: (x * 255).byte(),
+        "got values from -2": lambda x: (x - 0.45) / 0.22,
+        "got values from nan": lambda x: x * torch.nan,
+        r"got shape \(2, .*": lambda x: x[..., :1, :, :],
+        r"got shape \(.*": lambda x: x[0],
     }
-    for change, message in wrong.values():
-        batch = of_shapes(shapes)
-        batch[first] = change(batch[first])
-        assert refused(ValueError, message, make().step, batch)
-    assert refused(ValueError, f"the batch has no {first}, only video_index", make().step, {"video_index": 0})
-    assert refused(ValueError, "the batch is a list: give a dict with", make().step, [torch.rand(2)])
-    module = make()
-    outputs = module.step(of_shapes(shapes))
-    assert outputs["loss"].isfinite()
+    batch = tiny_batch(name)
+    module = tiny(name)
+    for message, change in wrong.items():
+        wrong_batch = batch | {first: change(batch[first])}
+        refused(ValueError, f"{first} must be .* {message}", module.check_batch, wrong_batch)
+    refused(ValueError, f"the batch is a dict without {first}", module.check_batch, {"video_index": 0})
+    refused(ValueError, f"the batch is a list without {first}", module.check_batch, [torch.rand(2)])
+    module.check_batch(batch)
+    assert module.step(batch)["loss"].isfinite()
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_images_of_any_float_type_train(name):
-    make, shapes = SEEN[name]
-    for dtype in (torch.float64, torch.float16, torch.bfloat16):
-        batch = of_shapes(shapes)
-        for image in shapes:
-            batch[image] = batch[image].to(dtype).requires_grad_()
-        assert make().step(batch)["loss"].isfinite(), dtype
-    dense = of_shapes(shapes)
-    first = next(iter(shapes))
-    refused(ValueError, f"{first} is torch.sparse_coo", make().step, dense | {first: dense[first].to_sparse()})
-    refused(ValueError, f"{first} is on the meta device", make().step, dense | {first: dense[first].to("meta")})
+def test_images_of_other_float_types_train(name):
+    batch = tiny_batch(name)
+    for image in TINY_METHODS[name].images:
+        batch[image] = batch[image].bfloat16().requires_grad_()
+    assert tiny(name).step(batch)["loss"].isfinite()
 
 
-NUMBERED = {"VFSMoCo": "video_index", "Liir": "video_index", "LinearProbe": "label"}
-
-
-@pytest.mark.parametrize("name", NUMBERED)
-def test_the_numbers_of_the_samples_are_checked(name):
-    make, shapes = SEEN[name]
-    numbers = NUMBERED[name]
-    for right in ([0, 1], np.array([0, 1]), torch.tensor([0, 1], dtype=torch.int32)):
-        assert make().step(of_shapes(shapes) | {numbers: right})["loss"].isfinite()
-    for wrong in (torch.rand(2), torch.arange(5), torch.zeros(2, 1, dtype=torch.long), [0.5, 1.5]):
-        message = rf"{numbers} is torch\..* for 2 samples: give \(B,\) long"
-        refused(ValueError, message, make().step, of_shapes(shapes) | {numbers: wrong})
-    missing = of_shapes(shapes)
-    del missing[numbers]
-    refused(ValueError, rf"the batch needs {numbers}, \(B,\) long", make().step, missing)
+@pytest.mark.parametrize(("name", "numbers"), [("VFSMoCo", "video_index"), ("LinearProbe", "label")])
+def test_the_numbers_of_the_samples_are_checked(name, numbers):
+    batch = tiny_batch(name)
+    assert tiny(name).step(batch | {numbers: np.array([0, 1], np.int32)})["loss"].isfinite()
+    for wrong in (torch.arange(5), torch.zeros(2, 1, dtype=torch.long), [0.5, 1.5]):
+        refused(ValueError, rf"{numbers} must be \(2,\) long, got", tiny(name).step, batch | {numbers: wrong})
 
 
 def test_a_class_that_the_probe_lacks_is_refused():
-    make, shapes = SEEN["LinearProbe"]
-    message = "label holds classes from 0 to 99, but model.num_classes is 3"
-    refused(ValueError, message, make().step, of_shapes(shapes) | {"label": torch.tensor([0, 99])})
+    batch = tiny_batch("LinearProbe") | {"label": torch.tensor([0, 99])}
+    refused(ValueError, "labels must be from 0 to 2", tiny("LinearProbe").check_batch, batch)
 
 
-def test_lists_are_refused_by_a_trainer_too():
-    rows = DataLoader([(torch.rand(2, 3, 32, 32), i) for i in range(4)], batch_size=4)
-    for module in (VFSSimSiam(**TINY), tiny_liir()):
-        assert refused(
-            ValueError, "the batch is a list: give a dict with clip", quiet_trainer(max_steps=1).fit, module, rows
-        )
-
-
-@pytest.mark.parametrize(("make", "frames"), [(lambda: VFSSimSiam(**TINY), 1), (tiny_moco, 1), (tiny_liir, 1)])
-def test_clips_of_one_frame_are_refused(make, frames):
-    batch = {"clip": torch.rand(2, frames, 3, 32, 32), "video_index": torch.arange(2)}
-    assert refused(ValueError, r"a clip of 1 frames cannot be split|clips of 1 frame: Liir needs", make().step, batch)
+@pytest.mark.parametrize("name", ["VFSSimSiam", "Liir"])
+def test_clips_of_one_frame_are_refused(name):
+    batch = tiny_batch(name)
+    batch["clip"] = batch["clip"][:, :1]
+    refused(ValueError, "a clip of 1 frames cannot be split|clips of 1 frame: Liir needs", tiny(name).step, batch)
 
 
 class Streamed(IterableDataset):
@@ -241,33 +186,40 @@ class Streamed(IterableDataset):
         yield from (Clips(64, 2, 32)[number] for number in range(64))
 
 
-@pytest.mark.parametrize("kind", ["VFSSimSiam", "Liir"])
-def test_loaders_of_other_kinds_train_or_say_what_is_missing(kind):
-    make, fit = SEEN[kind][0], lambda module, loader, **options: quiet_trainer(**options).fit(module, loader)
-    clips = Clips(8, 2, 32 if kind == "VFSSimSiam" else 16)
+def test_a_loader_with_a_batch_sampler_trains():
+    clips = Clips(8, 2, 32)
     by_batch = DataLoader(clips, batch_sampler=BatchSampler(SequentialSampler(clips), 4, drop_last=True))
-    module = make()
-    fit(module, by_batch, max_steps=2)
+    module = tiny("VFSSimSiam")
+    quiet_trainer(max_steps=2).fit(module, by_batch)
     assert module.samples_per_device() == 4
-    pair = CombinedLoader({"a": DataLoader(clips, 4), "b": DataLoader(clips, 4)}, "min_size")
-    assert refused(ValueError, f"{kind} trains on a single loader, not on 2", fit, make(), pair, max_steps=2)
+
+
+@pytest.mark.parametrize("name", ["VFSSimSiam", "Liir"])
+def test_a_schedule_needs_the_length_of_an_epoch(name):
     endless = DataLoader(Streamed(), batch_size=4)
-    missing = "the loader has none: set trainer.max_steps" if kind == "VFSSimSiam" else "the loader has no length: set"
-    assert refused(ValueError, missing, fit, make(), endless, max_epochs=1)
+    message = "needs the run's length: set trainer.max_steps|the loader has no length"
+    refused(ValueError, message, quiet_trainer(max_epochs=1).fit, tiny(name), endless)
+
+
+class Constant(VFSSimSiam):
+    """A method whose rate needs no length of the run."""
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), 1e-3)
+
+
+def test_a_constant_rate_trains_until_its_time_is_over(caplog):
+    caplog.set_level("INFO")
+    trainer = quiet_trainer(max_epochs=-1, max_time=timedelta(milliseconds=1))
+    trainer.fit(Constant(**TINY), loader(8, 4, frames=2, size=32))
+    assert trainer.global_step > 0
+    assert re.search("length +until trainer.max_time", caplog.text)
 
 
 def test_an_endless_loader_trains_a_number_of_steps():
     module = VFSSimSiam(**TINY)
     quiet_trainer(max_steps=2).fit(module, DataLoader(Streamed(), batch_size=4))
     assert module.trainer.global_step == 2
-
-
-@pytest.mark.parametrize("name", [*(name for name in METHODS if name != "Liir"), "FrozenEncoder"])
-def test_a_module_in_place_of_a_name_is_refused(name):
-    kind = getattr(lightning_modules, name)
-    more = {"num_classes": 3} if name == "LinearProbe" else {}
-    message = "backbone: expected a name, got a Conv2d: .* my_module:my_network"
-    assert refused(ValueError, message, kind, nn.Conv2d(3, 4, 3), **more)
 
 
 @pytest.mark.parametrize("make", [lambda: VFSSimSiam(**TINY), tiny_moco])
@@ -284,27 +236,33 @@ def test_a_backbone_frozen_after_construction_keeps_its_statistics(make):
     assert any(not torch.equal(buffer, copies[0][name]) for name, buffer in module.backbone.named_buffers())
 
 
-class TwoTerms(VFSSimSiam):
-    """Returns terms of its loss, a number, keys of several values; or the loss alone."""
+class Returns(CorrespondenceModule):
+    """A method whose step returns a form of its loss."""
 
-    alone = False
+    def __init__(self, form):
+        super().__init__()
+        self.form = form
+        self.backbone = self.network_to_train(TINY["backbone"])
 
     def step(self, batch):
-        loss = super().step(batch)["loss"]
-        if self.alone:
-            return loss
-        return {"loss": loss + 1, "first": loss, "second": torch.ones(()), "rate": 0.5, "rows": torch.ones(3)}
+        maps = self.backbone(self.normalise(batch["clip"].flatten(0, 1)))
+        return self.form(maps.square().mean())
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.01)
 
 
-def test_each_scalar_of_a_step_is_logged_and_a_bare_tensor_is_a_loss():
-    trainer = quiet_trainer(max_steps=1, log_every_n_steps=1)
-    trainer.fit(TwoTerms(**TINY), loader(4, 4, frames=2, size=32))
-    logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    assert set(logged) == {"train/loss", "train/first", "train/second", "train/rate"}
-    assert (logged["train/second"], logged["train/rate"]) == (1.0, 0.5)
-    assert logged["train/loss"] == pytest.approx(logged["train/first"] + 1)
-    alone = TwoTerms(**TINY)
-    alone.alone = True
+def test_every_number_of_a_step_is_logged_and_nothing_else():
+    others = {"int": 3, "true": True, "single": np.float32(2.5), "long": np.int64(4), "tensor": torch.tensor(5)}
+    rest = {"map": torch.zeros(2), "one": torch.zeros(1), "text": "x", "part": {"x": 1.0}, "none": None}
     trainer = quiet_trainer(max_steps=1)
-    trainer.fit(alone, loader(4, 4, frames=2, size=32), loader(4, 4, frames=2, size=32))
+    trainer.fit(Returns(lambda loss: {"loss": loss} | others | rest), loader(4, 2, frames=2, size=32))
+    logged = {name.removeprefix("train/"): float(value) for name, value in trainer.callback_metrics.items()}
+    assert logged.pop("loss") > 0
+    assert logged == {"int": 3, "true": 1, "single": 2.5, "long": 4, "tensor": 5}
+
+
+def test_a_bare_tensor_is_a_loss():
+    trainer = quiet_trainer(max_steps=1)
+    trainer.fit(Returns(lambda loss: loss), loader(4, 4, frames=2, size=32), loader(4, 4, frames=2, size=32))
     assert {"train/loss", "val/loss"} <= set(trainer.callback_metrics)

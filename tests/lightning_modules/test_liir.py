@@ -324,7 +324,7 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"border": "wrap"}, "border must be .exclude. or .zero., got .wrap."),
+        ({"reference_encoder": "bank"}, "reference_encoder must be one of .learned., .average., got .bank."),
         ({"bank": {"encoder": "bank"}}, "encoder must be one of .learned., .average., got .bank."),
         ({"schedule": {"warmup_accumulation": 0}}, "warmup_accumulation must be at least 1, got 0"),
         ({"bank": {"negatives": "none"}}, "negatives must be one of .per_query., .same_place., .shared., got .none."),

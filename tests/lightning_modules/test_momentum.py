@@ -1,22 +1,17 @@
 """The momentum encoder against the closed form of its average; the queue against a plain deque."""
 
 from collections import deque
+from copy import deepcopy
+from itertools import pairwise
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import LambdaCallback, StochasticWeightAveraging
+from pytorch_lightning.callbacks import LambdaCallback
 
-from lightning_modules.parts.momentum import KeyQueue
+from lightning_modules import VFSSimSiam
+from lightning_modules.parts.momentum import KeyQueue, MomentumMethod
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer, tiny_liir, tiny_moco
-
-
-def test_an_average_in_half_precision_is_refused():
-    message, trainer = (
-        "bf16-true: the moving average needs float32; take bf16-mixed",
-        quiet_trainer(precision="bf16-true"),
-    )
-    assert refused(ValueError, message, trainer.fit, tiny_moco(), loader(videos=8, batch_size=4))
 
 
 @pytest.mark.slow
@@ -49,11 +44,37 @@ def test_training_averages_in_float32_and_keeps_statistics_apart(method):
         torch.testing.assert_close(queue.keys.norm(dim=1), torch.ones(32), rtol=0, atol=1e-6)
 
 
-def test_stochastic_weight_averaging_goes_through_its_pass_without_steps():
-    module, trainer = tiny_moco(32), quiet_trainer(max_epochs=2, callbacks=[StochasticWeightAveraging(0.01)])
-    trainer.fit(module, loader(videos=8, batch_size=4))
-    assert trainer.state.finished
-    assert all(parameter.isfinite().all() for parameter in module.parameters())
+def test_an_average_in_half_precision_is_refused():
+    trainer = quiet_trainer(precision="bf16-true")
+    refused(ValueError, "the moving average needs float32", trainer.fit, tiny_moco(), loader(videos=8, batch_size=4))
+
+
+class Keyless(MomentumMethod, VFSSimSiam):
+    """A user's method with an average whose momentum changes (BYOL), and without keys."""
+
+    def __init__(self):
+        super().__init__()
+        self.hparams["seed"] = 0
+        self.target_encoder = deepcopy(self.backbone).requires_grad_(False)
+        self.draws = []
+
+    def momentum_of_average(self):
+        return 0.0 if self.global_step == 2 else 1.0
+
+    def step(self, batch):
+        self.draws.append(int(self.step_generator().initial_seed()))
+        return super().step(batch)
+
+
+def test_each_accumulated_batch_has_draws_of_its_own_and_the_momentum_is_a_hook():
+    module = Keyless()
+    weights = [module.target_encoder.conv1.weight.clone()]
+    keep = LambdaCallback(on_train_batch_end=lambda *_: weights.append(module.target_encoder.conv1.weight.clone()))
+    trainer = quiet_trainer(max_steps=4, accumulate_grad_batches=2, callbacks=[keep])
+    trainer.fit(module, loader(videos=32, batch_size=4, frames=2, size=32))
+    assert len(set(module.draws)) == len(module.draws) == 8
+    moved = [not torch.equal(before, after) for before, after in pairwise(weights)]
+    assert moved == [False] * 5 + [True, False, False]  # in the third step
 
 
 def test_queue_equals_a_plain_loop():
