@@ -22,9 +22,8 @@ from lightning_modules.parts.loops import epochs_completed, logged_step
 from vidcorr.backbones import check_features
 from vidcorr.backbones.eval_mode import networks_of
 from vidcorr.backbones.video import VideoEncoder
-from vidcorr.benchmarks.base import Benchmark
+from vidcorr.benchmarks.base import Benchmark, Run
 from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks
-from vidcorr.benchmarks.run import Run
 from vidcorr.results.result import Evaluated, Network, Result
 from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import require_at_least
@@ -92,6 +91,11 @@ class BenchmarkCallback(pl.Callback):
     def name(self) -> str:
         """Name of the benchmark."""
         return self.benchmark.name
+
+    @property
+    def score_keys(self) -> list[str]:
+        """Keys of all scores that may be logged; empty if the benchmark declares none."""
+        return [f"{self.name}/{score}" for score in self.benchmark.score_names]
 
     @property
     def history(self) -> dict[int, dict[str, float]]:
@@ -215,10 +219,26 @@ class BenchmarkCallback(pl.Callback):
         features = self.benchmark.extractor(pl_module)
         maker = type(self.benchmark).extractor
         if maker.__module__.startswith("vidcorr."):  # a user's own extractor may give features of another kind
-            check_features(features, on_grid=self.benchmark.features_on_grid)
+            check_features(features, on_grid=getattr(self.benchmark.protocol, "features_on_grid", True))
         data = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, KnowsVideos):
-            self.benchmark.refuse_training_on(data.trained_videos())
+            self._refuse_held_out(data.trained_videos())
+
+    def _refuse_held_out(self, trained: set[str]) -> None:
+        """Refuse a training on videos, given by their names, that the benchmark holds out.
+
+        Raises:
+            ValueError: naming a video.
+        """
+        held_out = self.benchmark.held_out()
+        both = sorted(trained.intersection(held_out))
+        if both:
+            raise ValueError(
+                f"{self.name}: {len(both)} of the {len(held_out)} sequences that it holds out are trained on, "
+                f"such as {both[0]}: training leaves out those of the default holdout and unseen, in the layout "
+                "of YouTube-VOS; take the others out of data.source, or set include_holdout of the data to train on "
+                "them"
+            )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run before training if `before_training` is set; not when a run is resumed."""
@@ -279,7 +299,7 @@ class BenchmarkCallback(pl.Callback):
             unforeseen = not isinstance(error, BenchmarkError)
             log.error("%s failed; the training continues: %s", self.name, error, exc_info=unforeseen)
             return {}
-        self.result = run.results[0]
+        self.result = run.result
         self.folder = folder
         if trainer.is_global_zero:
             for name, picture in run.pictures.items():
@@ -302,11 +322,10 @@ class BenchmarkCallback(pl.Callback):
             benchmark = replace(benchmark, limit_sequences=min(batches, benchmark.limit_sequences or batches))
         network = _network(trainer, pl_module)
         features = benchmark.extractor(pl_module)
-        protocols = [benchmark.protocol]
         if trainer.state.fn != "fit":
-            return benchmark.run(features, network, protocols, folder, shared=True)
+            return benchmark.run(features, network, folder, shared=True)
         with first_ranks_buffers(features, trainer.world_size):
-            return benchmark.run(features, network, protocols, folder, shared=True, past=earlier, at=at)
+            return benchmark.run(features, network, folder, shared=True, past=earlier, at=at)
 
 
 def _every(epochs: int) -> str:

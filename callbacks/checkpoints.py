@@ -315,7 +315,7 @@ class BestCheckpoint(FollowsRuns, ModelCheckpoint):
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         benchmarks = {callback.name: callback for callback in callbacks if isinstance(callback, BenchmarkCallback)}
         if self.monitor is None:
-            declared = [key for callback in benchmarks.values() for key in callback.benchmark.score_keys]
+            declared = [key for callback in benchmarks.values() for key in callback.score_keys]
             if not declared:
                 raise ValueError("BestCheckpoint: no benchmark among the callbacks declares a score; set monitor")
             self.monitor = declared[0]
@@ -366,10 +366,10 @@ def benchmark_of(monitor: str, benchmarks: Mapping[str, BenchmarkCallback]) -> B
         ValueError: if there is none.
     """
     for name, callback in benchmarks.items():
-        known = callback.benchmark.score_keys  # empty: a user's benchmark that declares none
+        known = callback.score_keys  # empty: a user's benchmark that declares none
         if monitor in known or (not known and monitor.startswith(f"{name}/")):
             return callback
-    declared = [key for callback in benchmarks.values() for key in callback.benchmark.score_keys]
+    declared = [key for callback in benchmarks.values() for key in callback.score_keys]
     raise ValueError(f"BestCheckpoint: no benchmark logs {monitor}; they log {', '.join(declared) or 'nothing'}")
 
 

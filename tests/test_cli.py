@@ -50,7 +50,7 @@ def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_r
     assert capsys.readouterr().out.count("J&F-Mean") == 1  # the checkpoint has the scores of its training too
     (pasted,) = (tmp_path / "pasted").rglob("results.json")
     pasted = json.loads(pasted.read_text())
-    assert (pasted["scores"], pasted["stages"]) == (last["scores"], last["stages"])
+    assert (pasted["scores"], pasted["stage"]) == (last["scores"], last["stage"])
     plain = torch.load(checkpoint, weights_only=True)
     assert plain["vidcorr"]["class_path"] == "lightning_modules.vfs_simsiam.VFSSimSiam"
 

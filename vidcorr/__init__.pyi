@@ -9,7 +9,6 @@ from .benchmarks.match import (
 )
 from .benchmarks.otb import OtbBenchmark as OtbBenchmark
 from .benchmarks.ranks import BenchmarkError as BenchmarkError
-from .benchmarks.run import Scorer as Scorer
 from .benchmarks.tap_vid import BadjaBenchmark as BadjaBenchmark, TapVidBenchmark as TapVidBenchmark
 from .benchmarks.vip import VipBenchmark as VipBenchmark
 from .benchmarks.vos import VosBenchmark as VosBenchmark

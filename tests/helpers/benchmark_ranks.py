@@ -30,17 +30,10 @@ SMALL = {"radius": 3, "context": 2}
 class FailsOnLast(DavisBenchmark):
     """A benchmark of which one rank cannot read one of its sequences."""
 
-    def scorer(self, extractor, protocols):
-        scorer = super().scorer(extractor, protocols)
-        score = scorer.score
-
-        def act_and_score(sequence, writer):
-            if dist.get_rank() == dist.get_world_size() - 1:
-                self.act(sequence)
-            return score(sequence, writer)
-
-        scorer.score = act_and_score
-        return scorer
+    def score(self, sequence, tracker, output):
+        if dist.get_rank() == dist.get_world_size() - 1:
+            self.act(sequence)
+        return super().score(sequence, tracker, output)
 
     def act(self, sequence):
         """Act before a sequence, on the last rank."""
@@ -57,10 +50,10 @@ class KilledOnLast(FailsOnLast):
 class HangsOnLast(FailsOnLast):
     """A benchmark of which one rank stops for good while it follows a sequence; the others wait for seconds."""
 
-    def scorer(self, extractor, protocols):
+    def tracker(self, extractor):
         ranks.SHORTEST_LIMIT = timedelta(seconds=3)
         ranks.PATIENCE = 0
-        return super().scorer(extractor, protocols)
+        return super().tracker(extractor)
 
     def act(self, sequence):
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -76,8 +69,8 @@ class Late(FailsOnLast):
 class OfClips(DavisBenchmark):
     """A benchmark whose extractor encodes clips."""
 
-    def scorer(self, extractor, protocols):
-        return super().scorer(clips_over(extractor), protocols)
+    def tracker(self, extractor):
+        return super().tracker(clips_over(extractor))
 
 
 KINDS = {

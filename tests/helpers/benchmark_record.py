@@ -71,7 +71,7 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     """Name of each run, and the call that writes its files into a folder."""
     torch.manual_seed(0)
     resnet = build_encoder("torchvision:resnet18")
-    both, raw = resnet.feature_extractor(["res3", "res4"], 8), build_feature_extractor("raw_colour")
+    res3, raw = resnet.feature_extractor("res3", 8), build_feature_extractor("raw_colour")
     davis, youtube_vos, tap_vid = (root / name for name in ("davis", "youtube_vos", "tap_vid"))
     folders = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
     entering = {"split": None, "annotations": "entering", "size_tolerance": 1, "limit_sequences": 1}
@@ -99,7 +99,7 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
         if not name.endswith("otb"):
             yield f"{name}/raw_colour", partial(evaluate, make, raw, "raw_colour")
         if name in ("davis", "jhmdb", "vip", "tap_vid", "badja"):
-            yield f"{name}/two_stages", partial(evaluate, make, both, "two_stages")
+            yield f"{name}/res3", partial(evaluate, make, res3, "two_stages")
     clip = min((davis / "JPEGImages" / "480p").iterdir())
     mask = MaskPrompt.of(davis / "Annotations" / "480p" / clip.name / "00000.png")
     ys, xs = np.nonzero(mask.labels)

@@ -26,7 +26,7 @@ def write_results(
 
     Args:
         folder: where it goes.
-        scores: by key; the stages are those of the keys.
+        scores: by name.
         network: its name in tables.
         digest: of the protocol `vfs`; "": no protocol.
         sequences: how many.
@@ -44,7 +44,7 @@ def write_results(
     fields = {key: about.pop(key) for key in list(about) if key in Result.model_fields}
     content = {
         "network": Network(name=network, seed=about.pop("network_seed", None), recipe=about.pop("recipe", "")),
-        "stages": {key.rpartition("/")[0]: Stage(layer=key.rpartition("/")[0], protocol=protocol) for key in scores},
+        "stage": Stage(protocol=protocol),
         "sequences": [str(number) for number in range(sequences)],
         "rows": rows,
         "shown": Shown(ranked_by=list(columns)),

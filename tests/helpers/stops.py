@@ -17,8 +17,7 @@ from lightning_modules import VFSSimSiam
 from tests.helpers.faults import differences
 from tests.helpers.training import InMemory, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr import Result, signals
-from vidcorr.benchmarks.base import Benchmark
-from vidcorr.benchmarks.run import Run
+from vidcorr.benchmarks.base import Benchmark, Run
 from vidcorr.results.result import Network
 
 EPOCHS, BATCHES, BATCH_SIZE = 3, 3, 4
@@ -68,7 +67,7 @@ class Counted(Benchmark):
     """A benchmark whose score is a function of the weights; it can be stopped."""
 
     default_name = "counted"
-    scorer = None  # only `run` is called
+    score = None  # only `run` is called
     scores = None
 
     events: list[Any]
@@ -83,7 +82,7 @@ class Counted(Benchmark):
         signals.check()
         score = float(sum(parameter.double().sum() for parameter in network.state_dict().values()))
         self.events.append(("benchmark", score.hex()))
-        return Run([Result(benchmark="counted", network=Network(name="counted"), scores={"score": score})], {})
+        return Run(Result(benchmark="counted", network=Network(name="counted"), scores={"score": score}), {})
 
 
 class Events(pl.Callback):

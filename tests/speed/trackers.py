@@ -91,7 +91,7 @@ def compare_siamfc(given: argparse.Namespace) -> None:
     crops = torch.rand(protocol.scales, 3, protocol.instance_size, protocol.instance_size)
     compare(
         "SiamFC frame, one target, against its backbone's passes alone",
-        {"plain": lambda: tracker.extractor(crops)},
+        {"plain": lambda: tracker._network(crops)},
         lambda: tracker.step([track], frame),
         given.repeats,
     )

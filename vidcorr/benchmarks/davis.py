@@ -9,6 +9,8 @@ from ..datasets import Davis, MaskSequence
 from ..functional import PropagationProtocol
 from ..metrics.rules import RULES
 from ..metrics.scoring import Rules
+from ..results.result import Row
+from ..tracking.label_tracker import LabelTracker
 from .masks import MaskBenchmark
 
 
@@ -44,8 +46,6 @@ class DavisBenchmark(MaskBenchmark):
     """
 
     default_name = "davis"
-    score_names = RULES["davis-2017"].score_names
-    recorded = ("year", "split", "resolution")
 
     root: str | Path
     year: Literal[2016, 2017] = 2017
@@ -63,9 +63,10 @@ class DavisBenchmark(MaskBenchmark):
         """Return the rules of the year; masks of a single white object make it DAVIS-2016."""
         return RULES[f"davis-{self._year(videos)}"]
 
-    def data(self) -> dict[str, Any]:
-        """Return year, split and resolution."""
-        return super().data() | {"year": self._year(self.data_set)}
+    def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
+        """Return year, split, resolution and rules."""
+        facts = {"year": self._year(self.sequences), "split": self.split, "resolution": self.resolution}
+        return facts | super().facts(rows, tracker)
 
     def _year(self, videos: Sequence[MaskSequence]) -> int:
         has_one_object = all(sequence.values for sequence in videos)

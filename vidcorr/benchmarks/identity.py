@@ -18,6 +18,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from dataclasses import fields, is_dataclass
+from importlib.metadata import version
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -62,10 +63,9 @@ def identity_of(benchmark: Benchmark) -> dict[str, Any]:
         arguments[item.name] = repr(value) if path is None else str(path)
         if path is not None and path.is_file():
             files.append(path)
-    files += benchmark.sources()
     return {
         "benchmark": f"{kind.__module__}.{kind.__qualname__}",
-        "rules_version": benchmark.rules_version,
+        "version": version("vidcorr"),
         "arguments": arguments,
         "data": data_digest(benchmark.sequences, files),
         "code": code_of(kind.__mro__),

@@ -1,6 +1,6 @@
 """Human pose propagation on JHMDB: 15 joints as heat-maps, scored by the percentage of correct keypoints."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,12 @@ from ..results.page import Chart
 from ..results.pictures import overlay_joints
 from ..results.pictures.animations import Curve
 from ..results.result import Row
-from ..tracking.frame_encoder import Output
 from ..tracking.label_tracker import LabelTracker, PointCoding
-from ..tracking.record import PredictionTable, RunWriter, files_of, fixed
-from .base import Benchmark
-from .run import Scorer
+from ..tracking.record import PredictionTable, fixed
+from .base import Benchmark, counts_of
+from .output import Output
 
+CAPTION = "propagated joints; those of the first frame are its annotation as read from the heat-maps, up to 1 px away"
 CURVE_THRESHOLDS = (0.1, 0.2)
 """Thresholds in the report, the first thresholds of the metric."""
 
@@ -53,14 +53,8 @@ class JhmdbBenchmark(Benchmark):
     default_name = "jhmdb"
     score_names = ("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
     protocols_like = ("jhmdb",)
-    ranked_by = ("PCK@0.1",)
     protocol_kind = PropagationProtocol
-    shares_passes = True
     pooled = True
-    recorded = ("split", "subset")
-    animations_show = (
-        "propagated joints; those of the first frame are its annotation as read from the heat-maps, up to 1 px away"
-    )
 
     root: str | Path
     split: Literal[1, 2, 3] = 1
@@ -71,70 +65,52 @@ class JhmdbBenchmark(Benchmark):
         """Open the data set."""
         return Jhmdb(self.root, self.split, self.subset)
 
-    def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "JointScorer":
-        """Return the scorer of a run."""
-        return JointScorer(extractor, LabelTracker(extractor, protocols))
+    def tracker(self, extractor: nn.Module) -> LabelTracker:
+        """Return the propagation of heat-maps under the protocol."""
+        return LabelTracker(extractor, self.protocol)
+
+    def score(self, sequence: KeypointSequence, tracker: LabelTracker, output: Output) -> list[Row]:
+        """Propagate the joints of a clip, write and score them; its row counts the joints.
+
+        Frame 0 has the joints read back from its heat-maps, as in VFS.
+        """
+        annotated = torch.from_numpy(sequence.points)
+        sizes = tracker.sizes(sequence.size)
+        protocol = tracker.protocol
+        found: list[Tensor] = []
+        table = partial(_table_of, sequence)
+        with output.sequence(sequence, overlay_joints, table, caption=CAPTION) as files:
+            for t, tracked in enumerate(tracker.track_points(sequence.read(), annotated[0], sizes)):
+                joints = tracked.decoded
+                if t == 0:
+                    joints = PointCoding(sizes).reread(annotated[0], tracked.labels, protocol)
+                files.add(tracked.frame, [joints], truth=annotated[t])
+                found.append(joints)
+            prediction = torch.stack(found)
+            distances = keypoint_distances(prediction, sequence.points, protocol.keypoint_counting, sequence.size)
+            curves: dict[str, Curve] = {}
+            for threshold in CURVE_THRESHOLDS:
+                near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)
+                curves[f"PCK@{threshold:g}"] = range(sequence.num_frames), near.nanmean(1).tolist()
+            files.close(curves)
+        counts = pck_counts(prediction, annotated, counting=protocol.keypoint_counting, size=sequence.size).tolist()
+        return [Row(video=sequence.name, values=pck_scores([counts]), counts={"joints": counts})]
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return PCK at every threshold: joints are counted over all clips before they are divided."""
-        return pck_scores(self.counts_of(rows, "joints"))
+        return pck_scores(counts_of(rows, "joints"))
+
+    def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
+        """Return split and subset."""
+        return {"split": self.split, "subset": self.subset}
 
     def charts(self, rows: Sequence[Row]) -> list[Chart]:
         """Return a chart of PCK by joint."""
-        of_joints = pck_of_joints(self.counts_of(rows, "joints"))
+        of_joints = pck_of_joints(counts_of(rows, "joints"))
         bars: dict[str, Curve] = {}
         for threshold, fractions in zip(CURVE_THRESHOLDS, of_joints.tolist(), strict=False):
             bars[f"PCK@{threshold:g}"] = range(len(JOINTS)), fractions
         return [Chart("Each joint", "joint", ", ".join(bars), bars, JOINTS, "bars")]
-
-
-class JointScorer(Scorer):
-    """Propagates the joints of clips and scores them by PCK."""
-
-    tracker: LabelTracker
-
-    def score(self, sequence: KeypointSequence, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
-        """Track and score a clip; its row counts the joints."""
-        annotated = torch.from_numpy(sequence.points)
-        found: list[list[Tensor]] = []
-        with files_of(writer, sequence, overlay_joints, partial(_table_of, sequence)) as files:
-            for frame, joints in self._tracked(sequence, annotated[0]):
-                if files is not None:
-                    files.add(frame, joints, truth=annotated[len(found)])
-                found.append(joints)
-            predictions = list(map(torch.stack, zip(*found, strict=True)))
-            if files is not None:
-                files.close(self._curves(predictions[-1], sequence))
-        for output, prediction in zip(self.outputs, predictions, strict=True):
-            counting = output.protocol.keypoint_counting
-            counts = pck_counts(prediction, annotated, counting=counting, size=sequence.size).tolist()
-            values = pck_scores([counts])
-            yield output, Row(video=sequence.name, stage=output.stage, values=values, counts={"joints": counts})
-
-    def _tracked(self, sequence: KeypointSequence, first: Tensor) -> Iterator[tuple[Tensor, list[Tensor]]]:
-        """Yield frames with the joints of each output; frame 0 has the joints read back from its heat-maps, as in VFS.
-
-        Args:
-            sequence: a clip.
-            first: x, y `(K, 2)` of the annotated joints in frame 0, pixels.
-        """
-        sizes = self.tracker.sizes(sequence.size)
-        for t, tracked in enumerate(self.tracker.track_points(sequence.read(), first, sizes)):
-            joints = tracked.decoded
-            if t == 0:
-                reread = partial(PointCoding(sizes).reread, first)
-                joints = list(map(reread, tracked.labels, self.tracker.protocols))
-            yield tracked.frame, joints
-
-    def _curves(self, prediction: Tensor, sequence: KeypointSequence) -> dict[str, Curve]:
-        """Return the curves of the last output: the fraction of joints within each threshold, frame by frame."""
-        counting = self.tracker.protocols[-1].keypoint_counting
-        distances = keypoint_distances(prediction, sequence.points, counting, sequence.size)
-        curves: dict[str, Curve] = {}
-        for threshold in CURVE_THRESHOLDS:
-            near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)
-            curves[f"PCK@{threshold:g}"] = range(sequence.num_frames), near.nanmean(1).tolist()
-        return curves
 
 
 def _table_of(sequence: KeypointSequence, folder: Path) -> PredictionTable:

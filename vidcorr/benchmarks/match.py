@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -19,13 +19,11 @@ from ..datasets.spair import MatchPair, image_annotations, partner_rows, read_pf
 from ..functional import MatchingProtocol
 from ..metrics.matching import correct_points, draws, match_scores, reference_length, score_key, score_keys
 from ..results.result import Result, Row
-from ..tracking.frame_encoder import Output
 from ..tracking.keypoint_matcher import KeypointMatcher
-from ..tracking.record import RunWriter
 from ..videos.digests import text_digest
-from ..videos.files import csv_of_records, write_atomically
+from ..videos.files import csv_of_records
 from .base import Benchmark
-from .run import Scorer
+from .output import Output
 
 
 class PairsOfCategory(NamedTuple):
@@ -34,6 +32,7 @@ class PairsOfCategory(NamedTuple):
     name: str
     num_frames: int
     pairs: list[MatchPair]
+    sources: list[Path]
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,6 @@ class MatchBenchmark(Benchmark):
     protocol_kind = MatchingProtocol
     protocols_like = ()
     pooled = True
-    recorded: ClassVar[tuple[str, ...]] = ("split",)
     levels: ClassVar[tuple[str, ...]] = (
         *("viewpoint=0", "viewpoint=1", "viewpoint=2"),
         *("scale=0", "scale=1", "scale=2"),
@@ -69,7 +67,6 @@ class MatchBenchmark(Benchmark):
         *("occlusion=0", "occlusion=1", "occlusion=2", "occlusion=3"),
     )
     """Levels of difficulty that the data state."""
-    text_columns = ("Points", "Viewpoint", "Scale", "Truncation", "Occlusion")
 
     root: str | Path
     protocol: str | MatchingProtocol = "dift"
@@ -81,11 +78,6 @@ class MatchBenchmark(Benchmark):
         rules: Any = self.protocol
         return score_keys(rules, self.levels)
 
-    @property
-    def ranked_by(self) -> tuple[str, ...]:
-        """The PCK at the first threshold."""
-        return self.score_names[:1]
-
     def read(self) -> Sequence[PairsOfCategory]:
         """Open the data set."""
         found: dict[str, list[MatchPair]] = {}
@@ -93,32 +85,46 @@ class MatchBenchmark(Benchmark):
             found.setdefault(pair.category, []).append(pair)
         categories: list[PairsOfCategory] = []
         for name, pairs in sorted(found.items()):
-            categories.append(PairsOfCategory(name, count_pictures(pairs), pairs))
+            sources = list(filter(Path.is_file, image_annotations(self.root, pairs)))  # a flip exchanges their points
+            categories.append(PairsOfCategory(name, count_pictures(pairs), pairs, sources))
         return categories
 
     def read_pairs(self) -> list[MatchPair]:
         """Read the pairs, sorted by name."""
         return read_spair(self.root, self.split)
 
-    def sources(self) -> Sequence[Path]:
-        """Return the annotations of single pictures, which name the points that a flip may exchange."""
-        return list(filter(Path.is_file, image_annotations(self.root, self.pairs)))
+    def tracker(self, extractor: nn.Module) -> KeypointMatcher:
+        """Return the matcher of key points under the protocol."""
+        return KeypointMatcher(extractor, self.protocol)
 
-    def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "PairScorer":
-        """Return the scorer of a run."""
-        return PairScorer(extractor, protocols, self)
+    @cached_property
+    def shown(self) -> dict[str, Any]:
+        """Category → the key points of its pictures, which a protocol with a flip exchanges; empty without a flip."""
+        return shown_ids(self.root, self.pairs) if self.protocol.flip != "off" else {}
+
+    def score(self, sequence: PairsOfCategory, tracker: KeypointMatcher, output: Output) -> list[Row]:
+        """Match and score the pairs of a category: a row per pair."""
+        rows: list[Row] = []
+        written: dict[str, Any] = {}
+        for pair in self.used_pairs:
+            if pair.category != sequence.name:
+                continue
+            signals.check()
+            partners = partner_rows(pair, self.shown[pair.category]) if self.shown else None
+            points = tracker.match(pair, partners)
+            correct = correct_points_of(pair, points, tracker.protocol)
+            written[pair.name] = {"points": points.round(3).tolist(), "correct": correct.tolist()}
+            rows.append(row_of_pair(pair, correct, tracker.protocol))
+        output.table(f"predictions/{sequence.name}.json", json.dumps(written) + "\n")
+        return rows
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return PCK by the averages and draws of the protocol; the list of pairs gives the draws."""
         protocol: Any = self.protocol
         measured: dict[str, list[Any]] = {}
-        for row in self.in_order(rows):
+        for row in sorted(rows, key=attrgetter("object")):
             measured[row.object] = [row.video, row.values["Points"], row.counts["correct"]]
         return match_scores(measured, self.draws, protocol)
-
-    def in_order(self, rows: Sequence[Row]) -> list[Row]:
-        """Return rows by the name of their pair."""
-        return sorted(super().in_order(rows), key=attrgetter("object"))
 
     @cached_property
     def pairs(self) -> list[MatchPair]:
@@ -142,29 +148,27 @@ class MatchBenchmark(Benchmark):
         used = set().union(*self.draws.values())
         return [pair for pair in self.pairs if pair.name in used]
 
-    def facts_of_rows(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
-        """Return the numbers and the digest of the pairs."""
-        protocol: Any = self.protocol
+    def facts(self, rows: Sequence[Row], tracker: KeypointMatcher) -> dict[str, Any]:
+        """Return split and feature grid; the numbers and the digest of the pairs."""
+        height, width = tracker.grid
         facts = {
+            "split": self.split,
+            "grid": f"{height} x {width}",
             "pairs": len(self.used_pairs),
             "pictures": count_pictures(self.used_pairs),
             "pair_list": digest_of(self.used_pairs),
         }
-        if protocol.pairs == "subset":
+        if self.protocol.pairs == "subset":
             facts["drawn_by"] = "this project: the list is sorted before the seeded draw"
         return facts
 
-    def tables(self, result: Result) -> dict[str, str]:
-        """Return per_category.csv of each stage: pairs, points, and the scores of a category's pairs."""
-        tables: dict[str, str] = {}
-        for stage in result.stages:
-            rows_of_category: dict[str, list[Row]] = {}
-            for row in result.rows:
-                if row.stage == stage:
-                    rows_of_category.setdefault(row.video, []).append(row)
-            lines = [self._line(category, rows) for category, rows in rows_of_category.items()]
-            tables[f"{stage}/per_category.csv".removeprefix("/")] = csv_of_records(lines)
-        return tables
+    def finish(self, result: Result, output: Output) -> None:
+        """Write per_category.csv: pairs, points, and the scores of a category's pairs."""
+        rows_of_category: dict[str, list[Row]] = {}
+        for row in result.rows:
+            rows_of_category.setdefault(row.video, []).append(row)
+        lines = [self._line(category, rows) for category, rows in rows_of_category.items()]
+        output.table("per_category.csv", csv_of_records(lines))
 
     def _line(self, category: str, rows: Sequence[Row]) -> dict[str, Any]:
         """Return the line of a category in per_category.csv; a score without pairs is left out."""
@@ -217,45 +221,6 @@ class PfWillowBenchmark(PfPascalBenchmark):
     protocol: str | MatchingProtocol = "vidcorr"
 
 
-class PairScorer(Scorer):
-    """Matches and scores the pairs of the categories, separately for every map of the extractor.
-
-    Args:
-        extractor: the features of a network.
-        protocols: a single protocol.
-        benchmark: the data set.
-    """
-
-    tracker: KeypointMatcher
-
-    def __init__(self, extractor: nn.Module, protocols: Sequence[MatchingProtocol], benchmark: MatchBenchmark) -> None:
-        super().__init__(extractor, KeypointMatcher(extractor, protocols[0]))
-        self.benchmark = benchmark.under(protocols[0])
-        flips = self.tracker.protocols[0].flip != "off"
-        self._shown = shown_ids(benchmark.root, benchmark.pairs) if flips else {}
-
-    def score(self, sequence: PairsOfCategory, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
-        """Match and score the pairs of a category: a row per pair."""
-        pairs = [pair for pair in self.benchmark.used_pairs if pair.category == sequence.name]
-        written: list[dict[str, Any]] = [{} for _ in self.outputs]
-        for pair in pairs:
-            signals.check()
-            partners = partner_rows(pair, self._shown[pair.category]) if self._shown else None
-            found = self.tracker.match(pair, partners)
-            for output, content, points in zip(self.outputs, written, found, strict=True):
-                correct = correct_points_of(pair, points, output.protocol)
-                content[pair.name] = {"points": points.round(3).tolist(), "correct": correct.tolist()}
-                yield output, row_of_pair(pair, correct, output)
-        if writer is not None:
-            for folder, content in zip(writer.prediction_folders(), written, strict=False):
-                folder.mkdir(parents=True, exist_ok=True)
-                write_atomically(folder / f"{sequence.name}.json", json.dumps(content) + "\n")
-
-    def facts(self) -> dict[str, Any]:
-        """Return the feature grid."""
-        return super().facts() | {"grid": [f"{rows} x {columns}" for rows, columns in self.tracker.grids]}
-
-
 def correct_points_of(pair: MatchPair, points: NDArray[np.float64], protocol: MatchingProtocol) -> NDArray[np.bool_]:
     """Return which matched points of a pair are correct, `(N, A)`.
 
@@ -268,22 +233,22 @@ def correct_points_of(pair: MatchPair, points: NDArray[np.float64], protocol: Ma
     return correct_points(points, pair.points[1], length, pair.sizes[1], protocol)
 
 
-def row_of_pair(pair: MatchPair, correct: NDArray[np.bool_], output: Output) -> Row:
+def row_of_pair(pair: MatchPair, correct: NDArray[np.bool_], protocol: MatchingProtocol) -> Row:
     """Return the row of a pair: number and fractions of its points, and its difficulty.
 
     Args:
         pair: a pair.
         correct: `(N, A)`: is point n correct at threshold a?
-        output: its protocol has the thresholds.
+        protocol: its thresholds.
     """
     count = len(correct)
     right = correct.sum(0).tolist()
     values: dict[str, Any] = {"Points": count}
-    for threshold, number in zip(output.protocol.thresholds, right, strict=True):
+    for threshold, number in zip(protocol.thresholds, right, strict=True):
         values[score_key(threshold)] = number / count if count else math.nan
     for kind, level in pair.difficulty.items():
         values[kind.title()] = level
-    return Row(video=pair.category, object=pair.name, stage=output.stage, values=values, counts={"correct": right})
+    return Row(video=pair.category, object=pair.name, values=values, counts={"correct": right})
 
 
 def count_pictures(pairs: Iterable[MatchPair]) -> int:

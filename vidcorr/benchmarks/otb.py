@@ -1,6 +1,6 @@
 """Object tracking on OTB by SiamFC, scored by one-pass evaluation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,11 +20,12 @@ from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou, mean_curves, one_p
 from ..results.page import Chart
 from ..results.pictures import overlay_boxes
 from ..results.result import Row
-from ..tracking.frame_encoder import Output
-from ..tracking.record import PredictionTable, RunWriter, files_of, fixed
+from ..tracking.record import PredictionTable, fixed
 from ..tracking.siamfc_tracker import SiamFCTracker
-from .base import Benchmark
-from .run import Scorer
+from .base import Benchmark, counts_of
+from .output import Output
+
+CAPTION = "red: the box that was tracked; white: the annotation"
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,6 @@ class OtbBenchmark(Benchmark):
     default_name = "otb"
     protocol_kind = TrackingProtocol
     score_names = ("success", "precision@20px", "success@0.5")
-    ranked_by = ("success",)
-    features_on_grid = False
-    recorded = ("version",)
-    animations_show = "red: the box that was tracked; white: the annotation"
 
     root: str | Path
     version: Version | None = "tb100"
@@ -98,63 +95,42 @@ class OtbBenchmark(Benchmark):
         view: nn.Module = built.feature_extractor(stage or None, self.stride, dilated=dilated)
         return view
 
-    def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "BoxScorer":
-        """Return the scorer of a run."""
-        return BoxScorer(extractor, protocols, self.video)
+    def tracker(self, extractor: nn.Module) -> SiamFCTracker:
+        """Return SiamFC's tracker under the protocol."""
+        return SiamFCTracker(extractor, self.protocol)
+
+    def score(self, sequence: BoxSequence, tracker: SiamFCTracker, output: Output) -> list[Row]:
+        """Track the target of a sequence, write and score its boxes; its row has the curves."""
+        found: list[NDArray[np.float64]] = []
+        table = partial(_table_of, sequence)
+        with output.sequence(sequence, overlay_boxes, table, video=self.video, caption=CAPTION) as files:
+            for t, (frame, (box,)) in enumerate(tracker.track(sequence.read(), sequence.boxes[:1])):
+                with tracker.watch("draw"):
+                    files.add(frame, [box], sequence.boxes[t])
+                found.append(box)
+            boxes = np.stack(found)
+            overlap = box_iou(boxes, sequence.boxes).tolist()
+            files.close({"overlap": (range(len(boxes)), overlap)})
+        curves = one_pass_curves(boxes, sequence.boxes).tolist()
+        return [Row(video=sequence.name, values=one_pass_scores([curves]), counts={"curves": curves})]
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return success and precision, means over the sequences."""
-        return one_pass_scores(self.counts_of(rows, "curves"))
+        return one_pass_scores(counts_of(rows, "curves"))
+
+    def facts(self, rows: Sequence[Row], tracker: SiamFCTracker) -> dict[str, Any]:
+        """Return the version of the data and the dilations of the network."""
+        return {"version": self.version, "dilated": tracker.protocol.dilated}
 
     def charts(self, rows: Sequence[Row]) -> list[Chart]:
         """Return the curves over all sequences."""
-        success, precision = mean_curves(self.counts_of(rows, "curves"))
+        success, precision = mean_curves(counts_of(rows, "curves"))
         overlaps = OVERLAPS.tolist()
         errors = ERRORS.tolist()
         return [
             Chart("Success", "overlap threshold", "success rate", {"success": (overlaps, success.tolist())}),
             Chart("Precision", "location error (px)", "precision", {"precision": (errors, precision.tolist())}),
         ]
-
-
-class BoxScorer(Scorer):
-    """Tracks the targets of sequences and scores their boxes.
-
-    Args:
-        extractor: the features of a network.
-        protocols: a single protocol.
-        video: write overlay videos.
-    """
-
-    tracker: SiamFCTracker
-
-    def __init__(self, extractor: nn.Module, protocols: Sequence[TrackingProtocol], video: bool) -> None:
-        super().__init__(extractor, SiamFCTracker(extractor, protocols[0]))
-        self.video = video
-        self.frames = 0
-
-    def score(self, sequence: BoxSequence, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
-        """Track and score a sequence; its row has the curves."""
-        found: list[NDArray[np.float64]] = []
-        table = partial(_table_of, sequence)
-        with files_of(writer, sequence, overlay_boxes, table, video=self.video) as files:
-            for frame, (box,) in self.tracker.track(sequence.read(), sequence.boxes[:1]):
-                if files is not None:
-                    with self.watch("draw"):
-                        files.add(frame, [box], sequence.boxes[len(found)])
-                found.append(box)
-            boxes = np.stack(found)
-            if files is not None:
-                overlap = box_iou(boxes, sequence.boxes).tolist()
-                files.close({"overlap": (range(len(boxes)), overlap)})
-        self.frames += len(boxes) - 1  # the first box is given
-        curves = one_pass_curves(boxes, sequence.boxes).tolist()
-        values = one_pass_scores([curves])
-        yield self.outputs[0], Row(video=sequence.name, values=values, counts={"curves": curves})
-
-    def facts(self) -> dict[str, Any]:
-        """Return the dilations of the network and the number of frames."""
-        return {"dilated": self.tracker.protocol.dilated, "frames_of_rank_0": self.frames}
 
 
 def _table_of(sequence: BoxSequence, folder: Path) -> PredictionTable:

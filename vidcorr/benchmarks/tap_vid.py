@@ -1,9 +1,11 @@
 """Point tracking on TAP-Vid by the features of an extractor."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +29,13 @@ from ..metrics.point_tracking import (
     undefined_measures,
 )
 from ..results.page import Chart
-from ..results.pictures.animations import Curve, SequenceAnimation
+from ..results.pictures.animations import Curve
 from ..results.pictures.overlays import distinct_colours, overlay_tracks
 from ..results.result import Result, Row
-from ..tracking.frame_encoder import Output
 from ..tracking.point_tracker import PointTracker
-from ..tracking.record import RunWriter, SequenceWriter
 from ..videos.files import csv_text
 from .base import Benchmark
-from .run import Scorer
+from .output import Output
 
 DRAWN = 40
 """Number of tracks in a picture, evenly spaced among all."""
@@ -48,6 +48,9 @@ SCORES: tuple[str, ...] = ("average_jaccard", "average_pts_within_thresh", "occl
 
 LIMIT = "grid_limit"
 """`average_pts_within_thresh` of the true tracks, moved to the nearest cell centres: the limit of an argmax."""
+
+CAPTION = "tracks that were found; a cross where a point is said to be hidden; white, the truth"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,6 @@ class TapVidBenchmark(Benchmark):
     protocol_kind = PointProtocol
     protocols_like = ("tap_vid",)
     score_names = (*SCORES, LIMIT)
-    ranked_by = ("average_pts_within_thresh",)
-    text_columns = ("Queries",)
-    animations_show = "tracks that were found; a cross where a point is said to be hidden; white, the truth"
 
     root: str | Path
     protocol: str | PointProtocol = "vidcorr"
@@ -91,50 +91,100 @@ class TapVidBenchmark(Benchmark):
         """Open the data set."""
         return TapVid(self.root)
 
-    def data(self) -> dict[str, Any]:
-        """Return the facts of the data, with the name of a released set that is known by its videos."""
-        data = super().data()
-        names = sorted(sequence.name for sequence in self.data_set)
-        if names == sorted(DAVIS_VIDEOS.split()):
-            data["set"] = "davis"
-        return data
+    def tracker(self, extractor: nn.Module) -> PointTracker:
+        """Return the tracker of points under the protocol."""
+        return PointTracker(extractor, self.protocol)
 
-    def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "TrackScorer":
-        """Return the scorer of a run."""
-        return TrackScorer(extractor, protocols, self.under(protocols[0]))
+    @cached_property
+    def with_areas(self) -> bool:
+        """True if all videos have masks: scores relative to the object's area are added."""
+        return all(sequence.masks for sequence in self.sequences)
+
+    def score(self, sequence: PointSequence, tracker: PointTracker, output: Output) -> list[Row]:
+        """Track and score the points of a video: a row.
+
+        Its counts are the measures of `track_measures`; `limit`, the (18,) counts of the true tracks moved to the
+        nearest cell centres; `over_time`, (6, frames) of `counts_over_time`; `position` of the video in the data set.
+        """
+        protocol = tracker.protocol
+        mode = protocol.query_mode
+        side = protocol.scored_size
+        queries = sample_queries(sequence.occluded, sequence.points * side, mode, protocol.query_stride)
+        found = tracker.track(
+            lambda first: map(sequence.frame, range(first, sequence.num_frames)),
+            sequence.num_frames,
+            sequence.size,
+            queries.points,
+            both_directions=mode == "strided",
+        )
+        height, width = sequence.size
+        pixel = width / side, height / side  # pixels of the frame per pixel of the raster
+        areas = None
+        if self.with_areas:
+            areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
+        points = found.points.numpy()
+        counts = track_measures(queries, found.occluded.numpy(), points, mode, pixel=pixel, areas=areas)
+        nearest = nearest_centres(queries.tracks, tracker.grid, side)
+        limit = tapvid_counts(queries, queries.occluded, nearest, mode).sum(axis=0)
+        scored = scored_points(queries, mode)
+        since = np.abs(np.arange(sequence.num_frames) - queries.frames).astype(int)
+        errors = np.linalg.norm(points - queries.tracks, axis=-1)
+        over_time = counts_over_time(since[scored], errors[scored], sequence.num_frames)
+        position = self.positions[sequence.name]
+        counts |= {"limit": limit.tolist(), "over_time": over_time.tolist(), "position": position}
+        if output.folder is not None:
+            write_prediction(output.folder / "predictions", sequence, queries, found)
+            if len(queries):
+                draw(output, sequence, Drawn(queries, found, errors, scored, pixel, side))
+        own = track_scores([counts])
+        values: dict[str, Any] = {"Queries": len(counts["tracks"])}
+        for key in (*METRICS, AREA_PCK):
+            if key in own:
+                values[key] = own[key]
+        return [Row(video=sequence.name, values=values, counts=counts)]
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Name of a video → its position in the data set."""
+        return {sequence.name: position for position, sequence in enumerate(self.sequences)}
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
-        """Return the means over videos; a mean leaves out videos in which the measure is 0/0."""
-        means = track_scores([row.counts for row in self.in_order(rows)])
+        """Return the means over videos; a mean leaves out videos in which the measure is 0/0.
+
+        In the order of the data set: a mean then equals the official code's to the last digit.
+        """
+        rows = sorted(rows, key=lambda row: row.counts["position"])
+        means = track_scores([row.counts for row in rows])
         scores: dict[str, float] = {}
         for key in (AREA_PCK, *SCORES):
             if key in means:
                 scores[key] = means[key]
-        limits = tapvid_scores(self.counts_of(rows, "limit"))
+        limits = tapvid_scores([row.counts["limit"] for row in rows])
         return scores | {LIMIT: limits["average_pts_within_thresh"]}
 
-    def in_order(self, rows: Sequence[Row]) -> list[Row]:
-        """Return rows in the order of the data set: a mean then equals the official code's to the last digit."""
-        return sorted(super().in_order(rows), key=lambda row: row.counts["position"])
+    def facts(self, rows: Sequence[Row], tracker: PointTracker) -> dict[str, Any]:
+        """Return the videos in which measures are 0/0, the feature grid, and the name of a released set."""
+        undefined = undefined_measures({row.video: row.counts["tracks"] for row in rows})
+        height, width = tracker.grid
+        side = tracker.protocol.scored_size
+        grid = f"{height} x {width} cells of {side / height:g} x {side / width:g} px"
+        facts: dict[str, Any] = {"undefined": undefined, "grid": grid}
+        names = sorted(sequence.name for sequence in self.sequences)
+        if names == sorted(DAVIS_VIDEOS.split()):
+            facts["set"] = "davis"
+        return facts
 
-    def facts_of_rows(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
-        """Return the videos in which measures are 0/0; with several stages, by stage."""
-        found: dict[str, Any] = {}
-        for stage, of_stage in rows.items():
-            found[stage] = undefined_measures({row.video: row.counts["tracks"] for row in of_stage})
-        return {"undefined": found.get("", found)}
-
-    def remarks(self, result: Result) -> list[str]:
-        """Return a warning for each stage with measures that are 0/0 in some videos."""
-        undefined = result.data["undefined"]
-        remarks: list[str] = []
-        for stage in result.stages:
-            of_stage: dict[str, Sequence[str]] = undefined[stage] if stage else undefined
-            if of_stage:
-                videos = sorted(set().union(*of_stage.values()))
-                said = "videos with nothing to score (0/0) are left out of those means"
-                remarks.append(f"{', '.join(of_stage)}: {said}: {', '.join(videos)}")
-        return remarks
+    def finish(self, result: Result, output: Output) -> None:
+        """Warn of measures that are 0/0 in some videos, and write per_track.csv: a video's worst query first."""
+        undefined: dict[str, Sequence[str]] = result.data["undefined"]
+        if undefined:
+            videos = ", ".join(sorted(set().union(*undefined.values())))
+            said = "videos with nothing to score (0/0) are left out of those means"
+            log.warning("%s: %s: %s: %s", self.name, ", ".join(undefined), said, videos)
+        lines: list[list[Any]] = [["Sequence", "Query", *METRICS]]
+        for row in result.rows:
+            lines += lines_of_tracks(row.video, row.counts["tracks"])
+        output.table("per_track.csv", csv_text(lines))
 
     def charts(self, rows: Sequence[Row]) -> list[Chart]:
         """Return a chart of visible points within the thresholds by frames from their query."""
@@ -150,17 +200,6 @@ class TapVidBenchmark(Benchmark):
         for threshold, within in zip(PIXEL_THRESHOLDS, total[1:], strict=True):
             curves[f"within {threshold} px"] = frames.tolist(), (within[frames] / total[0, frames]).tolist()
         return [Chart("Error over time", "frames from the query", "visible points", curves)]
-
-    def tables(self, result: Result) -> dict[str, str]:
-        """Return per_track.csv of each stage: the scores of all queries, the worst of a video first; 0/0 is empty."""
-        tables: dict[str, str] = {}
-        for stage in result.stages:
-            lines: list[list[Any]] = [["Sequence", "Query", *METRICS]]
-            for row in result.rows:
-                if row.stage == stage:
-                    lines += lines_of_tracks(row.video, row.counts["tracks"])
-            tables[f"{stage}/per_track.csv".removeprefix("/")] = csv_text(lines)
-        return tables
 
 
 @dataclass(frozen=True)
@@ -191,131 +230,51 @@ class BadjaBenchmark(TapVidBenchmark):
         return Badja(self.root)
 
 
-class TrackScorer(Scorer):
-    """Tracks and scores the queries of videos, separately for every map of the extractor.
+class Drawn(NamedTuple):
+    """Tracks of a video to draw.
 
-    Args:
-        extractor: the features of a network.
-        protocols: a single protocol.
-        benchmark: the data set, under this protocol. If all its videos have masks, scores relative to the object's
-            area are added.
+    Attributes:
+        queries: queries and annotation, pixels of the raster.
+        found: predicted tracks, pixels of the raster.
+        errors: distances from the annotation `(N, T)`, pixels of the raster.
+        scored: True for visible points of frames that count, `(N, T)`.
+        pixel: x and y, pixels of a frame per pixel of the raster.
+        side: side of the raster, pixels.
     """
 
-    tracker: PointTracker
+    queries: PointQueries
+    found: PointTracks
+    errors: NDArray[np.float64]
+    scored: NDArray[np.bool_]
+    pixel: tuple[float, float]
+    side: int
 
-    def __init__(self, extractor: nn.Module, protocols: Sequence[PointProtocol], benchmark: TapVidBenchmark) -> None:
-        super().__init__(extractor, PointTracker(extractor, protocols[0]))
-        self.protocol: PointProtocol = self.tracker.protocols[-1]
-        self._with_areas = all(sequence.masks for sequence in benchmark.sequences)
-        self._names = [sequence.name for sequence in benchmark.sequences]
 
-    def score(self, sequence: PointSequence, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
-        """Track and score the points of a video."""
-        protocol = self.protocol
-        on_raster = sequence.points * protocol.scored_size
-        queries = sample_queries(sequence.occluded, on_raster, protocol.query_mode, protocol.query_stride)
-        found = self.tracker.track(
-            lambda first: map(sequence.frame, range(first, sequence.num_frames)),
-            sequence.num_frames,
-            sequence.size,
-            queries.points,
-            both_directions=protocol.query_mode == "strided",
-        )
-        for output, tracks, grid in zip(self.outputs, found, self.tracker.grids, strict=True):
-            counts = self._counts(sequence, queries, tracks, grid)
-            yield output, self._row(sequence, counts, output)
-        if writer is not None:
-            for folder, tracks in zip(writer.prediction_folders(), found, strict=False):
-                write_prediction(folder, sequence, queries, tracks)
-            if len(queries):
-                self._draw(writer, sequence, queries, found[-1])
+def draw(output: Output, sequence: PointSequence, drawn: Drawn) -> None:
+    """Animate the tracks in pixels of the frame; and the worst tracks with their ground truth."""
+    queries = drawn.queries
+    chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
+    limited = np.where(drawn.scored, np.minimum(drawn.errors, drawn.side), 0)
+    mean = limited.sum(1) / drawn.scored.sum(1).clip(1)
+    worst = np.sort(np.argsort(-mean, kind="stable")[:WORST_SHOWN])
+    points = drawn.found.points.numpy() * drawn.pixel
+    occluded = drawn.found.occluded.numpy()
+    curves = over_frames(drawn.errors, drawn.scored)
 
-    def _counts(
-        self, sequence: PointSequence, queries: PointQueries, tracks: PointTracks, grid: tuple[int, int]
-    ) -> dict[str, Any]:
-        """Return the counts of a video's row.
+    def record(kind: str, shown: NDArray[np.int64], truth: NDArray[np.float64] | None) -> None:
+        colours = distinct_colours(len(shown))
 
-        Args:
-            sequence: the video.
-            queries: queries and annotation, pixels of the raster.
-            tracks: predicted tracks, pixels of the raster.
-            grid: (height, width) of the feature map in cells.
+        def overlay(frame: Tensor, t: int) -> NDArray[np.uint8]:
+            hidden = queries.occluded[shown]
+            return overlay_tracks(frame, points[shown], occluded[shown], t, colours, truth, hidden)
 
-        Returns:
-            The measures of `track_measures`; `limit`, the (18,) counts of the true tracks moved to the nearest cell
-            centres; `over_time`, (6, frames) of `counts_over_time`; `position` of the video in the data set.
-        """
-        mode = self.protocol.query_mode
-        areas = None
-        if self._with_areas:
-            areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
-        pixel = self._pixel(sequence)
-        points = tracks.points.numpy()
-        counts = track_measures(queries, tracks.occluded.numpy(), points, mode, pixel=pixel, areas=areas)
-        nearest = nearest_centres(queries.tracks, grid, self.protocol.scored_size)
-        limit = tapvid_counts(queries, queries.occluded, nearest, mode).sum(axis=0)
-        scored = scored_points(queries, mode)
-        since = np.abs(np.arange(sequence.num_frames) - queries.frames).astype(int)
-        errors = np.linalg.norm(points - queries.tracks, axis=-1)
-        over_time = counts_over_time(since[scored], errors[scored], sequence.num_frames)
-        position = self._names.index(sequence.name)
-        return counts | {"limit": limit.tolist(), "over_time": over_time.tolist(), "position": position}
+        with output.sequence(sequence, overlay, kind=kind, overlay=not kind, caption=CAPTION) as files:
+            for t in range(sequence.num_frames):
+                files.add(sequence.frame(t), [t])
+            files.close(curves)
 
-    def _row(self, sequence: PointSequence, counts: dict[str, Any], output: Output) -> Row:
-        own = track_scores([counts])
-        values: dict[str, Any] = {"Queries": len(counts["tracks"])}
-        for key in (*METRICS, AREA_PCK):
-            if key in own:
-                values[key] = own[key]
-        return Row(video=sequence.name, stage=output.stage, values=values, counts=counts)
-
-    def _pixel(self, sequence: PointSequence) -> tuple[float, float]:
-        """Return x and y, pixels of a video's frame per pixel of the raster."""
-        height, width = sequence.size
-        return width / self.protocol.scored_size, height / self.protocol.scored_size
-
-    def _draw(self, writer: RunWriter, sequence: PointSequence, queries: PointQueries, tracks: PointTracks) -> None:
-        """Animate the tracks of the last map, in pixels of the frame; and the worst tracks with their ground truth."""
-        points = tracks.points.numpy()
-        occluded = tracks.occluded.numpy()
-        errors = np.linalg.norm(points - queries.tracks, axis=-1)
-        scored = scored_points(queries, self.protocol.query_mode)
-        pixel = self._pixel(sequence)
-        chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
-        limited = np.where(scored, np.minimum(errors, self.protocol.scored_size), 0)
-        mean = limited.sum(1) / scored.sum(1).clip(1)
-        worst = np.sort(np.argsort(-mean, kind="stable")[:WORST_SHOWN])
-        own_points = points * pixel
-        truth_of_worst = queries.tracks[worst] * pixel
-        frames = sequence.num_frames
-
-        def record(kind: str, shown: NDArray[np.int64], truth: NDArray[np.float64] | None) -> SequenceWriter:
-            colours = distinct_colours(len(shown))
-
-            def draw(frame: Tensor, t: int) -> NDArray[np.uint8]:
-                hidden = queries.occluded[shown]
-                return overlay_tracks(frame, own_points[shown], occluded[shown], t, colours, truth, hidden)
-
-            overlay = None if kind else writer.folder / "overlays" / f"{sequence.name}.png"
-            animation = SequenceAnimation(writer.folder, sequence.name, frames, kind)
-            return SequenceWriter(frames, draw, overlay=overlay, animation=animation)
-
-        with record("", chosen, None) as all_tracks, record("worst tracks", worst, truth_of_worst) as worst_tracks:
-            for t in range(frames):
-                frame = sequence.frame(t)
-                for each in (all_tracks, worst_tracks):
-                    each.add(frame, [t])
-            for each in (all_tracks, worst_tracks):
-                each.close(over_frames(errors, scored))
-        writer.keep_picture(sequence.name, all_tracks.sheet)
-
-    def facts(self) -> dict[str, Any]:
-        """Return the feature grid, and whether features were constant."""
-        side = self.protocol.scored_size
-        grids: list[str] = []
-        for rows, columns in self.tracker.grids:
-            grids.append(f"{rows} x {columns} cells of {side / rows:g} x {side / columns:g} px")
-        return super().facts() | {"grid": grids[0] if len(grids) == 1 else grids}
+    record("", chosen, None)
+    record("worst tracks", worst, queries.tracks[worst] * drawn.pixel)
 
 
 def scored_points(queries: PointQueries, query_mode: QueryMode) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """Human parts in video on VIP: mean IoU of the classes, AP of the instances."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,11 +17,10 @@ from ..functional.propagation.coding import Size
 from ..metrics.parts import ap_scores, class_areas, iou_scores, match_instances
 from ..results.pictures.animations import Curve
 from ..results.result import Row
-from ..tracking.frame_encoder import Output
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
-from ..tracking.record import RunWriter
-from .base import Benchmark
-from .masks import ANIMATIONS_SHOW, MaskTracker, at_size_of_data
+from .base import Benchmark, counts_of
+from .masks import annotated_frames, at_size_of_data, mask_files
+from .output import Output
 
 Parts = Literal["semantic", "instance"]
 CLASSES = 20
@@ -81,11 +80,7 @@ class VipBenchmark(Benchmark):
     default_name = "vip"
     protocol_kind = PropagationProtocol
     protocols_like = ("vip",)
-    shares_passes = True
     pooled = True
-    ranked_by = ("mIoU",)
-    recorded = ("split",)
-    animations_show = ANIMATIONS_SHOW
 
     root: str | Path
     split: str = "val"
@@ -116,48 +111,50 @@ class VipBenchmark(Benchmark):
             videos.append(PartVideo(dict(zip(self.parts, sequences, strict=True))))
         return videos
 
-    def scorer(self, extractor: nn.Module, protocols: Sequence[Any]) -> "PartScorer":
-        """Return the scorer of a run."""
-        return PartScorer(extractor, LabelTracker(extractor, protocols))
+    def tracker(self, extractor: nn.Module) -> LabelTracker:
+        """Return the propagation of labels under the protocol."""
+        return LabelTracker(extractor, self.protocol)
+
+    def score(self, video: PartVideo, tracker: LabelTracker, output: Output) -> list[Row]:
+        """Propagate the parts of a video once per kind of labels, write and score them: a row with the counts."""
+        counts: dict[str, Any] = {}
+        for parts, whole_sequence in video.sequences.items():
+            sequence, frames = at_size_of_data(whole_sequence, self.protocol)
+            sizes = tracker.sizes(sequence.size)
+            scorer: ClassScores | InstanceScores = ClassScores(sequence)
+            if parts == "instance":
+                scorer = InstanceScores(sequence, sizes.covered)
+            followed = tracker.track_masks(annotated_frames(sequence, frames), sequence.starts, sizes)
+            with mask_files(output, sequence, parts) as files:
+                for t, tracked in enumerate(followed):
+                    with tracker.watch("score"):
+                        truth = scorer.add(t, tracked)
+                    with tracker.watch("write"):
+                        files.add(tracked.frame, [tracked.decoded], truth=truth)
+                files.close(scorer.curves())
+            counts[parts] = scorer.counts()
+        values = iou_scores([counts["semantic"]]) if "semantic" in counts else {}
+        return [Row(video=video.name, values=values, counts=counts)]
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return IoU of the classes and AP of the instances, for the followed kinds of labels."""
         scores: dict[str, float] = {}
         if "semantic" in self.parts:
-            scores |= iou_scores(self.counts_of(rows, "semantic"))
+            scores |= iou_scores(counts_of(rows, "semantic"))
         if "instance" in self.parts:
-            frames = list(chain.from_iterable(self.counts_of(rows, "instance")))
+            frames = list(chain.from_iterable(counts_of(rows, "instance")))
             for key, value in ap_scores(frames, self.one_to_one).items():
                 scores[key.replace("AP", AP)] = value
         return scores
 
-    def data(self) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
         """Return the split and the definition of AP."""
         if "instance" not in self.parts:
-            return super().data()
+            return {"split": self.split}
         ranking = RANKING
         if self.one_to_one:
             ranking += "; one detection at most is right for an instance"
-        return super().data() | {AP: ranking, "one_to_one": self.one_to_one}
-
-
-class PartScorer(MaskTracker):
-    """Follows a video once per kind of labels: areas of the classes, matches of the instances."""
-
-    def score(self, video: PartVideo, writer: RunWriter | None) -> Iterator[tuple[Output, Row]]:
-        """Track and score a video: a row, with counts for each kind of labels."""
-        counts: list[dict[str, Any]] = [{} for _ in self.outputs]
-        for parts, whole_sequence in video.sequences.items():
-            sequence, frames = at_size_of_data(whole_sequence, self.tracker.protocols[0])
-            scores: ClassScores | InstanceScores = ClassScores(sequence, len(self.outputs))
-            if parts == "instance":
-                scores = InstanceScores(sequence, len(self.outputs), self.tracker.sizes(sequence.size).covered)
-            self.follow(sequence, frames, scores, writer, parts)
-            for of_output, found in zip(counts, scores.counts, strict=True):
-                of_output[parts] = found
-        for output, of_output in zip(self.outputs, counts, strict=True):
-            values = iou_scores([of_output["semantic"]]) if "semantic" in of_output else {}
-            yield output, Row(video=video.name, stage=output.stage, values=values, counts=of_output)
+        return {"split": self.split, AP: ranking, "one_to_one": self.one_to_one}
 
 
 class ClassScores:
@@ -165,12 +162,11 @@ class ClassScores:
 
     Args:
         sequence: a sequence of classes.
-        outputs: number of predictions of each frame.
     """
 
-    def __init__(self, sequence: PartSequence, outputs: int) -> None:
+    def __init__(self, sequence: PartSequence) -> None:
         self.sequence = sequence
-        self.areas = torch.zeros(outputs, 4, CLASSES, dtype=torch.int64)
+        self.areas = torch.zeros(4, CLASSES, dtype=torch.int64)
         self.over_frames: list[float] = []
 
     def add(self, t: int, tracked: TrackedFrame) -> Tensor:
@@ -180,24 +176,22 @@ class ClassScores:
             ValueError: if a value is not a class; the message names the file.
         """
         truth = self.sequence.mask(t)
-        for areas, mask in zip(self.areas, tracked.decoded, strict=True):
-            try:
-                found = class_areas(mask, truth, CLASSES)
-            except ValueError as error:
-                raise ValueError(f"{self.sequence.masks[t]}: {error}") from error
-            areas += found
-        self.over_frames.append((found[0] / found[1]).nanmean().item())  # found[0]: intersection, found[1]: union
+        try:
+            found = class_areas(tracked.decoded, truth, CLASSES)
+        except ValueError as error:
+            raise ValueError(f"{self.sequence.masks[t]}: {error}") from error
+        self.areas += found
+        intersections, unions, *_ = found
+        self.over_frames.append((intersections / unions).nanmean().item())
         return truth
 
-    def finish(self) -> dict[str, Curve]:
+    def curves(self) -> dict[str, Curve]:
         """Return mIoU by frame."""
         return {"mIoU": (range(len(self.over_frames)), self.over_frames)}
 
-    @property
-    def counts(self) -> list[Any]:
-        """Per output, the (4, C) areas of the classes."""
-        counts: list[Any] = self.areas.tolist()
-        return counts
+    def counts(self) -> Any:
+        """Return the (4, C) areas of the classes."""
+        return self.areas.tolist()
 
 
 class InstanceScores:
@@ -205,39 +199,35 @@ class InstanceScores:
 
     Args:
         sequence: a sequence of instances.
-        outputs: number of predictions of each frame.
         covered: size that the labels cover, (H, W).
-
-    Attributes:
-        counts: per output, the detections and annotated classes of each frame.
     """
 
-    def __init__(self, sequence: PartSequence, outputs: int, covered: Size) -> None:
+    def __init__(self, sequence: PartSequence, covered: Size) -> None:
         self.sequence = sequence
         self.covered = covered
-        self.counts: list[list[Any]] = [[] for _ in range(outputs)]
+        self.of_frames: list[Any] = []
 
     def add(self, t: int, tracked: TrackedFrame) -> Tensor:
         """Match the instances of frame `t`; return its annotation.
 
         Raises:
-            ValueError: if an instance has no class; the message names the sequence.
+            ValueError: if an instance has no class.
         """
-        target, target_classes = self.sequence.instances(t)
+        sequence = self.sequence
+        target, target_classes = sequence.instances(t)
         if t > 0:
-            for frames, labels, mask in zip(self.counts, tracked.labels, tracked.decoded, strict=True):
-                scores = instance_scores(labels, mask, self.sequence.objects, self.covered)
-                try:
-                    found = match_instances(mask, target, self.sequence.classes, scores, target_classes)
-                except ValueError as error:
-                    raise ValueError(f"{self.sequence.name}: {error}") from error
-                detections, annotated = found
-                frames.append([detections.tolist(), annotated.tolist()])
-        return self.sequence.followed(target)
+            scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, self.covered)
+            detections, annotated = match_instances(tracked.decoded, target, sequence.classes, scores, target_classes)
+            self.of_frames.append([detections.tolist(), annotated.tolist()])
+        return sequence.followed(target)
 
-    def finish(self) -> dict[str, Curve]:
+    def curves(self) -> dict[str, Curve]:
         """Return no measure by frame."""
         return {}
+
+    def counts(self) -> Any:
+        """Return the detections and annotated classes of each frame."""
+        return self.of_frames
 
 
 def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covered: Size) -> dict[int, float]:

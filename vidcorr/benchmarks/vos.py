@@ -10,6 +10,8 @@ from ..datasets import MaskSequence, Vos
 from ..functional import PropagationProtocol
 from ..metrics.rules import RULES
 from ..metrics.scoring import Rules
+from ..results.result import Row
+from ..tracking.label_tracker import LabelTracker
 from ..videos.files import DataError, read_names, read_videos
 from .masks import MaskBenchmark
 
@@ -47,7 +49,6 @@ class VosBenchmark(MaskBenchmark):
     """
 
     default_name = "vos"
-    recorded = ("split", "one_object")
 
     root: str | Path
     split: str | None = None
@@ -66,11 +67,6 @@ class VosBenchmark(MaskBenchmark):
             remedy = "; give these their metadata file, meta" if self.rules in RULES else ""
             raise ValueError(f"VosBenchmark: rules {self.rules!r}: expected one of {', '.join(offered)}{remedy}")
         super().__post_init__()
-
-    @property
-    def score_names(self) -> tuple[str, ...]:
-        """Return the names of the scores that the rules give, without the benchmark's name."""
-        return self.rules_for(self.protocol).score_names
 
     def data_rules(self, videos: Sequence[MaskSequence] = ()) -> Rules:
         """Return the rules of the argument."""
@@ -94,12 +90,16 @@ class VosBenchmark(MaskBenchmark):
         known = self.videos
         _ = self.unseen_names  # a faulty list is refused here
         videos = Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
-        rules = self.rules_for(self.protocol)
+        rules = self.rules_for()
         if rules.needs_meta:
             for sequence in videos:
                 if sequence.video not in known:
                     raise DataError(f"{self.meta}: has no video {sequence.video}; give the metadata file of this split")
         return videos if rules.objects_enter else list(map(_of_first_mask, videos))
+
+    def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
+        """Return split, merging of objects and rules."""
+        return {"split": self.split, "one_object": self.one_object} | super().facts(rows, tracker)
 
 
 def _of_first_mask(video: MaskSequence) -> MaskSequence:

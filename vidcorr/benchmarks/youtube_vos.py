@@ -2,15 +2,17 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from ..datasets import MaskSequence, YoutubeVos
 from ..functional import PropagationProtocol
 from ..metrics.rules import RULES
 from ..metrics.scoring import Rules
 from ..results.result import Row
-from .masks import MaskBenchmark
+from ..tracking.label_tracker import LabelTracker
+from .masks import MaskBenchmark, values_of_objects
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,6 @@ class YoutubeVosBenchmark(MaskBenchmark):
     default_name = "youtube_vos"
     score_names = ("Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen")
     protocols_like = ("youtube_vos",)
-    text_columns = ("Category", "Unseen")
-    recorded = ("split", "all_frames")
     archive = "Annotations"
 
     root: str | Path
@@ -59,26 +59,23 @@ class YoutubeVosBenchmark(MaskBenchmark):
         """Return the rules of YouTube-VOS."""
         return RULES["youtube-vos"]
 
+    @cached_property
+    def reader(self) -> YoutubeVos:
+        """The whole data set, read once."""
+        return YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen)
+
     def read(self) -> YoutubeVos:
         """Open the data set."""
-        return YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen)
+        return self.reader
 
     @property
     def unseen_names(self) -> Collection[str]:
         """The categories that training has not seen."""
-        return cast(YoutubeVos, self.data_set).unseen_categories
+        return self.reader.unseen_categories
 
-    def refuse_training_on(self, videos: set[str]) -> None:
-        """Refuse a training on videos, given by their names, if one of them is scored."""
-        scored = [sequence.name for sequence in self.sequences]
-        both = sorted(videos.intersection(scored))
-        if self.split == "holdout" and both:
-            raise ValueError(
-                f"{self.name}: {len(both)} of the {len(scored)} sequences that it holds out are trained on, "
-                f"such as {both[0]}: training leaves out those of the default holdout and unseen, in the layout "
-                "of YouTube-VOS; take the others out of data.source, or set include_holdout of the data to train on "
-                "them"
-            )
+    def held_out(self) -> Collection[str]:
+        """Return the names of the sequences that are held out of the training split."""
+        return [sequence.name for sequence in self.sequences] if self.split == "holdout" else ()
 
     def columns_of(self, sequence: MaskSequence, number: int) -> dict[str, Any]:
         """Return an object's category, and whether training has not seen it."""
@@ -94,11 +91,11 @@ class YoutubeVosBenchmark(MaskBenchmark):
             videos.setdefault(row.video, {"objects": {}})["objects"][row.object] = {"category": category}
             if row.values["Unseen"]:
                 unseen.add(category)
-        return self.rules_for(self.protocol).table(self.values_of_objects(rows), videos, unseen)
+        return self.scoring_rules.table(values_of_objects(rows), videos, unseen)
 
-    def data(self) -> dict[str, Any]:
-        """Return split and hold-out."""
-        data = super().data()
+    def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
+        """Return split, hold-out and rules."""
+        facts: dict[str, Any] = {"split": self.split, "all_frames": self.all_frames}
         if self.split == "holdout":
-            data |= {"holdout": self.holdout, "unseen": self.unseen}
-        return data
+            facts |= {"holdout": self.holdout, "unseen": self.unseen}
+        return facts | super().facts(rows, tracker)

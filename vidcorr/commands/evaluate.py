@@ -30,7 +30,7 @@ def command(args: Sequence[str]) -> None:
     from ..experiments.evaluate import Job, run_jobs
 
     allow_named(args)
-    benchmarks = [benchmark.build(limit_sequences=flags.limit) for benchmark in configured]
+    benchmarks = [one.build(limit_sequences=flags.limit) for benchmark in configured for one in benchmark.by_stage()]
     protocols = protocols_of(benchmarks, flags.protocol, changes)
     networks: list[NetworkSpec] = []
     for name in dict.fromkeys(names):

@@ -92,6 +92,25 @@ class Configured:
         arguments.pop("changes", None)
         return replace(self, arguments=arguments)
 
+    def by_stage(self, stages: Sequence[str] = ()) -> list[Configured]:
+        """Return a benchmark per stage, named `davis/res3`; of one stage, or none, the benchmark under its own name.
+
+        Args:
+            stages: the stages; empty: those of the config.
+        """
+        own = self.arguments.get("stage")
+        wanted = stages or own
+        if isinstance(wanted, str) or not wanted:
+            return [self]
+        name = self.arguments.get("name") or self.kind.default_name
+        found: list[Configured] = []
+        for stage in wanted:
+            arguments = self.arguments | {"stage": stage}
+            if len(wanted) > 1:
+                arguments["name"] = f"{name}/{stage}"
+            found.append(replace(self, arguments=arguments))
+        return found
+
     def build(self, **changes: object) -> Benchmark:
         """Return the benchmark.
 
@@ -194,12 +213,10 @@ def callback_entries(flags: argparse.Namespace) -> list[ConfigArguments]:
         return []
     if len(flags.stride) > 1:
         raise UsageError("--stride: a single stride here; vidcorr evaluate takes several")
-    configured = read_on(flags.on)
+    configured: list[Configured] = []
+    for each in read_on(flags.on):
+        configured += each.by_stage(flags.stage)
     common: ConfigArguments = {}
-    if len(flags.stage) == 1:
-        common["stage"] = flags.stage[0]
-    elif flags.stage:
-        common["stage"] = flags.stage
     if flags.stride:
         common["stride"] = flags.stride[0]
     if flags.limit:
@@ -238,7 +255,7 @@ def flags_of(benchmark: Benchmark) -> dict[str, Any]:
 
 def _comparable(benchmark: Benchmark) -> Benchmark:
     """Return a benchmark without what no score depends on, or its protocol says too."""
-    return replace(benchmark, changes=None, predictions=True)
+    return replace(benchmark, changes=None)
 
 
 def read_changes(texts: Iterable[str]) -> ConfigArguments:

@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 
 from ..benchmarks.base import Benchmark
+from ..benchmarks.identity import identity_of
 from ..benchmarks.network import NetworkLike, NetworkSpec, with_unique_rows
 from ..benchmarks.ranks import LostRank, Ranks
 from ..errors import ROOM
@@ -66,7 +67,7 @@ class Job:
         """Digest of network, view, user's code, benchmark, data and protocol."""
         protocol = self.benchmark.protocol
         digest = protocol.digest() if protocol else None
-        content = {"network": self.network.identity, "protocol": digest, **self.benchmark.identity()}
+        content = {"network": self.network.identity, "protocol": digest, **identity_of(self.benchmark)}
         return text_digest(json.dumps(content, sort_keys=True))
 
     @property
@@ -268,7 +269,7 @@ class Runner:
             encoder = self._encoder_of(job.network)
             extractor = on_device(job.network.extractor(encoder, job.benchmark))
         name = Network.of(encoder, job.network.row)
-        job.benchmark.run(extractor, name, [job.benchmark.protocol], self.place(job), shared=True)
+        job.benchmark.run(extractor, name, self.place(job), shared=True)
 
 
 def _refuse_equal_columns(jobs: Iterable[Job]) -> None:

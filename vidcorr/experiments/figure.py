@@ -4,7 +4,7 @@ import csv
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -236,7 +236,7 @@ def figure_of(
     """
     found = _results_of(results)
     configured = _benchmark_of(found, on)
-    of_name = {sequence.name: sequence for sequence in configured.build().data_set}
+    of_name = {sequence.name: sequence for sequence in configured.build().sequences}
     chosen = sequences or _first_shared(found)
     methods = _methods_of(found)
     blocks: list[FigureBlock] = []
@@ -309,19 +309,16 @@ def _benchmark_of(found: Sequence[tuple[str, Path, Result]], on: str) -> Configu
     """Return the benchmark, with the split and other arguments that the results state."""
     _, _, first = found[0]
     (configured,) = read_on([on or first.benchmark])
-    stated = {name: first.data[name] for name in configured.kind.recorded if name in first.data}
+    arguments = [field.name for field in fields(configured.kind)]
+    stated = {name: first.data[name] for name in arguments if name in first.data}
     return replace(configured, arguments=configured.arguments | stated)
 
 
 def _methods_of(found: Sequence[tuple[str, Path, Result]]) -> list[Method]:
-    """Return the rows, a row for each stage; equal names get their folders."""
+    """Return the rows; equal names get their folders."""
     methods: list[Method] = []
     for name, folder, result in found:
-        for key, stage in result.stages.items():
-            row = name or str(result.network)
-            if key and len(result.stages) > 1:
-                row = f"{row}, {key}"
-            methods.append(Method(row, folder / key, stage.protocol.fields))
+        methods.append(Method(name or str(result.network), folder, result.stage.protocol.fields))
     names = [method.name for method in methods]
     unique: list[Method] = []
     for method in methods:

@@ -101,7 +101,7 @@ def repeat(
         for job, result in runner.run(list(printed)).items():
             row_name, scores = printed[job]
             for score, number in scores.items():
-                lines.append(compared(row_name, score_of(result, score)[0], number))
+                lines.append(compared(row_name, score_of(result, score), number))
         print(f"\n{text_table(COMPARED, lines)}", flush=True)
     runner.raise_failures()
 

@@ -82,8 +82,7 @@ def _main_score(results: dict[tuple[str, str], ResultsByPlace], evaluation: str)
     for (_, name), of_row in results.items():
         if name == evaluation:
             result = next(iter(of_row.values()))
-            _, score = result.stage_of(next(iter(result.scores), ""))
-            return score
+            return next(iter(result.scores), "")
     return ""
 
 
@@ -91,8 +90,8 @@ def _records(row: StudyRow, score: str, results: ResultsByPlace) -> list[Record]
     """Return the records of a score, one per seed; of several stages, those of the row's best stage."""
     by_stage: dict[str, list[Record]] = {}
     for place, result in results.items():
-        for record in score_of(result, score, place):
-            by_stage.setdefault(record.stage.layer, []).append(record)
+        record = score_of(result, score, place)
+        by_stage.setdefault(record.stage.layer, []).append(record)
     if len(by_stage) < 2:
         return list(chain.from_iterable(by_stage.values()))
     if not row.best_stage_by:
@@ -105,8 +104,8 @@ def _best_stage(row: StudyRow, results: ResultsByPlace) -> str:
     """Return the stage with the highest mean of the row's choosing score over the seeds."""
     values: dict[str, list[float]] = {}
     for place, result in results.items():
-        for record in score_of(result, row.best_stage_by, place):
-            values.setdefault(record.stage.layer, []).append(record.value)
+        record = score_of(result, row.best_stage_by, place)
+        values.setdefault(record.stage.layer, []).append(record.value)
     return min(values, key=lambda stage: from_best(fmean(values[stage])))
 
 

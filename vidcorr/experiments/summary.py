@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..results.page import write_report
-from ..results.records import Record, main_keys, records_of
+from ..results.records import Record, records_of
 from ..results.rendering import render
 from ..results.result import RESULTS_FILE, Result
 from ..results.tables import Table, table_footnotes, tabulate, text_rows
@@ -40,7 +40,7 @@ def table_of(results: Mapping[Job, Result], base: str = "", earlier: Sequence[Re
 
 
 def _main_records(result: Result, row: str, place: Path = Path()) -> list[Record]:
-    return records_of(result, row, main_keys(result), place)
+    return records_of(result, row, result.main_scores(), place)
 
 
 def show(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..results.published import published_beside
-from ..results.records import Column, Record, last_evaluations, main_keys, records_of, results_in
+from ..results.records import Column, Record, last_evaluations, records_of, results_in
 from ..results.result import Result
 from ..results.tables import Cell, Table, tabulate
 
@@ -19,7 +19,7 @@ def gather_results(
 ) -> Table:
     """Make a table of the results in folders.
 
-    A row is a network, and a stage if a result has several, over its seeds. The scores of a column share benchmark,
+    A row is a network over its seeds. The scores of a column share benchmark,
     protocol (by its digest), sequences and split. Results that are not seeds of the same row get separate rows, with
     their folders in the names.
 
@@ -27,7 +27,7 @@ def gather_results(
         folders: folders of benchmark results, or folders above. `NAME=FOLDER` names the row; results with different
             seeds below it, and several folders with the same name, are seeds of the row. Of a training, the last
             evaluation counts.
-        scores: keys without a stage, for example `J&F-Mean`; by default the first score of every benchmark.
+        scores: names, for example `J&F-Mean`; by default the first score of every benchmark.
         published: add published scores for the same benchmark, sequences and protocol.
         base: base row for differences, or empty.
         several: show up to three main scores of every benchmark instead of its first, if `scores` is empty.
@@ -47,7 +47,7 @@ def gather_records(folders: Sequence[str | Path], scores: Sequence[str] = (), se
 
     Args:
         folders: folders of benchmark results, or folders above. `NAME=FOLDER` names the row.
-        scores: keys without a stage; by default the first score of every benchmark.
+        scores: names; by default the first score of every benchmark.
         several: up to three main scores of every benchmark instead of its first, if `scores` is empty.
 
     Raises:
@@ -68,8 +68,7 @@ def gather_records(folders: Sequence[str | Path], scores: Sequence[str] = (), se
         known: set[str] = set()
         for result in results.values():
             for key in result.scores:
-                _, score = result.stage_of(key)
-                known.add(score)
+                known.add(key)
         wanted = " or ".join(scores) or "a score"
         raise ValueError(f"table: no result has {wanted}; the results have {', '.join(sorted(known)) or 'none'}")
     return records
@@ -80,7 +79,7 @@ def gather_last_records(folders: Sequence[str | Path], scores: Sequence[str] = (
 
     Args:
         folders: folders of benchmark results, or folders above. `NAME=FOLDER` names the row.
-        scores: keys without a stage, in place of the main scores.
+        scores: names, in place of the main scores.
 
     Raises:
         ValueError: as `gather_records`.
@@ -96,7 +95,7 @@ def _records(results: Mapping[tuple[str, Path], Result], scores: Sequence[str], 
     for (name, place), result in results.items():
         shown = scores
         if several and not scores:
-            shown = main_keys(result)
+            shown = result.main_scores()
         records += records_of(result, name, shown, place)
     return records
 

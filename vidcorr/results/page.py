@@ -120,14 +120,12 @@ def write_report(
 
 
 def _published(result: Result) -> list[Json]:
-    """Return the published rows of the result's protocols, if the result covers the whole test set."""
+    """Return the published rows of the result's protocol, if the result covers the whole test set."""
     if not result.on_test_set:
         return []
     rows = []
-    digests = [protocol.digest for protocol in result.protocols]
-    for digest in dict.fromkeys(digests):
-        for paper in published_beside(result.benchmark, digest):
-            rows.append({"name": f"{paper.name} ({paper.source})", "scores": dict(paper.scores)})
+    for paper in published_beside(result.benchmark, result.stage.protocol.digest):
+        rows.append({"name": f"{paper.name} ({paper.source})", "scores": dict(paper.scores)})
     return rows
 
 
@@ -163,7 +161,7 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
     """
     if other.benchmark != result.benchmark:
         raise ValueError(f"{name}: is a result of {other.benchmark}, but the report is of {result.benchmark}")
-    is_comparable = _shared_digests(result) == _shared_digests(other)
+    is_comparable = _shared_digest(result) == _shared_digest(other)
     differences = {}
     untested = []
     for key in compared if is_comparable else ():
@@ -174,11 +172,10 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
         differences[key] = change.figures
         if change.lacks:
             untested.append(change.lacks)
-    protocols = ", ".join(protocol.name for protocol in other.protocols)
     return {
         "name": name,
         "scores": other.scores,
-        "protocols": protocols or "none",
+        "protocol": other.stage.protocol.name or "none",
         "same": is_comparable,
         "differences": differences,
         "untested": untested,
@@ -187,9 +184,10 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
     }
 
 
-def _shared_digests(result: Result) -> list[str]:
-    """Return the digests of a result's protocols, without the fields that a network sets."""
-    return [protocol.shared or protocol.digest for protocol in result.protocols]
+def _shared_digest(result: Result) -> str:
+    """Return the digest of a result's protocol, without the fields that a network sets."""
+    protocol = result.stage.protocol
+    return protocol.shared or protocol.digest
 
 
 def _difference(result: Result, other: Result, key: str) -> Difference | None:
@@ -251,13 +249,11 @@ def _lowest_score_first(pair: tuple[Json, Path]) -> tuple[bool, float]:
 def scores_by_sequence(result: Result) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
     """Return sequence → score, and sequence → object → score for rows of numbered objects.
 
-    A score is the mean over the columns of `Shown.ranked_by`, in the rows of the last stage.
+    A score is the mean over the columns of `Shown.ranked_by`.
     """
     values: dict[str, list[float]] = {}
     objects: dict[str, dict[int, float]] = {}
     for row in result.rows:
-        if row.stage != result.rows[-1].stage:
-            continue
         ranked = _ranked_values(result, row)
         name = row.video
         if row.name in result.sequences:  # an object may be followed by itself

@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ class Column(NamedTuple):
 
     Attributes:
         benchmark: name of the benchmark.
-        score: key of the score, without the stage.
+        score: name of the score.
         conditions: protocol without fields that the network sets, with its digest; data and number of sequences.
         names: digest of the names of sequences and objects; empty if the result has no rows.
     """
@@ -64,7 +63,7 @@ class Record:
     @property
     def stage(self) -> Stage:
         """Scored features and their protocol."""
-        return self.result.stages.get(self.result.stage_of(self.key)[0], Stage())
+        return self.result.stage
 
     @cached_property
     def videos(self) -> ScoresBySequence:
@@ -85,12 +84,8 @@ class Record:
 
     @property
     def name(self) -> str:
-        """Name of the row: the user's, else the network without its seed; with the stage if the result has several."""
-        layers = {stage.layer for stage in self.result.stages.values()}
-        parts = [self.row or self.result.network.row]
-        if len(layers) > 1:
-            parts.append(self.stage.layer)
-        return ", ".join(filter(None, parts))
+        """Name of the row: the user's, else the network without its seed."""
+        return self.row or self.result.network.row
 
     @property
     def stride_and_normalisation(self) -> str:
@@ -113,8 +108,7 @@ class Record:
         in_words = f"{protocol_name} {protocol_digest}".strip()
         number = f"{len(result.sequences) or '?'} sequences"
         conditions = ", ".join(filter(None, (in_words, *_data_in_words(result), number)))
-        _, score = result.stage_of(self.key)
-        return Column(result.benchmark, score, conditions, _digest_of_names(result))
+        return Column(result.benchmark, self.key, conditions, _digest_of_names(result))
 
 
 def _digest_of_names(result: Result) -> str:
@@ -131,33 +125,23 @@ def records_of(result: Result, row: str = "", scores: Sequence[str] = (), place:
     Args:
         result: the result.
         row: the user's name for the row, or empty.
-        scores: keys with or without a stage; by default the first score of the benchmark. A score that exists per
-            sequence only is averaged.
+        scores: names of scores; by default the first of the benchmark. A score that exists per sequence only is
+            averaged.
         place: folder of the result.
     """
-    wanted = list(scores)
-    keys = []
-    for key in result.scores:
-        _, score = result.stage_of(key)
-        if not wanted:
-            wanted = [score]
-        if key in wanted or score in wanted:
-            keys.append(key)
+    wanted = scores or list(result.scores)[:1]
+    keys = [key for key in result.scores if key in wanted]
     if not keys:
-        stages = dict.fromkeys(entry.stage for entry in result.rows)
-        for stage, score in product(stages, wanted):
-            key = f"{stage}/{score}".removeprefix("/")
-            if result.values(key):
-                keys.append(key)
+        keys = [key for key in wanted if result.values(key)]
     return [Record(result, key, row, place) for key in keys]
 
 
-def score_of(result: Result, score: str = "", place: Path = Path()) -> list[Record]:
-    """Return a single score of a result, with a record per stage.
+def score_of(result: Result, score: str = "", place: Path = Path()) -> Record:
+    """Return a single score of a result.
 
     Args:
         result: the result.
-        score: key with or without a stage; empty: the first score of the benchmark.
+        score: name of the score; empty: the first score of the benchmark.
         place: folder of the result, for the message.
 
     Raises:
@@ -166,9 +150,8 @@ def score_of(result: Result, score: str = "", place: Path = Path()) -> list[Reco
     wanted = [score] if score else []
     records = records_of(result, scores=wanted, place=place)
     if records:
-        return records
-    known = dict.fromkeys(result.stage_of(key)[1] for key in result.scores)
-    raise ValueError(f"{place}: has no score {score!r}; it has {', '.join(known)}")
+        return records[0]
+    raise ValueError(f"{place}: has no score {score!r}; it has {', '.join(result.scores)}")
 
 
 def uniquely_titled(columns: Iterable[Column]) -> dict[Column, Column]:
@@ -254,8 +237,3 @@ def last_evaluations(results: Mapping[Path, Result]) -> dict[Path, Result]:
             training = (place.parent, results[place].benchmark)
         last[training] = place
     return {place: result for place, result in results.items() if place in last.values()}
-
-
-def main_keys(result: Result) -> list[str]:
-    """Return the main scores of a result without their stages."""
-    return [result.stage_of(key)[1] for key in result.main_scores()]

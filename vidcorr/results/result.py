@@ -27,7 +27,7 @@ RESULTS_FILE = "results.json"
 
 
 class Protocol(Exact):
-    """The protocol of a stage.
+    """The protocol of a result.
 
     Attributes:
         name: name of the protocol, followed by `+field=value` for every changed field.
@@ -78,7 +78,6 @@ class Row(Exact):
     Attributes:
         video: name of the sequence.
         object: name or number of the object; empty for values of the whole sequence.
-        stage: key in the result's stages.
         values: column → value; scores are fractions.
         counts: name → numbers of which the benchmark computes its scores, where these are no means of the values:
             counts, areas, curves.
@@ -86,7 +85,6 @@ class Row(Exact):
 
     video: str
     object: str = ""
-    stage: str = ""
     values: Mapping[str, Value] = Field(default={})
     counts: Facts = Field(default={})
 
@@ -107,7 +105,7 @@ def leave_one_out(
     """Return score → sequence → score of all the other sequences, for a jackknife.
 
     Args:
-        rows: rows of a stage.
+        rows: the rows.
         scores: computes the scores of some rows, for example `Benchmark.scores`.
     """
     found: dict[str, dict[str, float]] = {}
@@ -131,12 +129,14 @@ class Shown(Exact):
     """Content of report.html beside the scores.
 
     Attributes:
+        headline: names of the scores that tables show, at most three.
         ranked_by: columns of the rows; the mean over these columns ranks the sequences.
         animations: caption of the animations.
         charts: charts over all sequences, each as `Chart.plain` returns it.
         text_columns: columns of the rows that hold no fractions.
     """
 
+    headline: Items[str] = ()
     ranked_by: Items[str] = ()
     animations: str = ""
     charts: Items[Facts] = ()
@@ -153,10 +153,10 @@ class Result(Exact):
     Attributes:
         benchmark: name of the benchmark.
         network: the evaluated network.
-        scores: key → fraction; keys of several stages begin with the stage, for example `res4/J&F-Mean`.
+        scores: name → fraction.
         without: score that is no mean over the rows, as an IoU over all pixels → sequence → score of all the others.
-        stages: name → features and protocol; a single stage has the empty name.
-        rows: values of the sequences, or of their objects, for all stages.
+        stage: the features and the protocol.
+        rows: values of the sequences, or of their objects.
         sequences: names of the evaluated sequences.
         limit_sequences: limit on the number of sequences, if set.
         data: other facts that the scores depend on: year, split, rules, …
@@ -176,7 +176,7 @@ class Result(Exact):
     network: Network
     scores: dict[str, Score]
     without: dict[str, dict[str, Score]] = Field(default={})
-    stages: dict[str, Stage] = Field(default={})
+    stage: Stage = Stage()
     sequences: Items[str] = ()
     limit_sequences: int | None = None
     data: Facts = Field(default={})
@@ -202,26 +202,15 @@ class Result(Exact):
         return f"<p>{html_text(repr(self))}</p>{html_table(head, lines)}"
 
     def score_table(self) -> tuple[list[str], list[list[str]]]:
-        """Return heads and a line of scores per stage, in per cent."""
-        lines: dict[str, dict[str, float]] = {}
-        columns: dict[str, None] = {}
-        for key, score in self.scores.items():
-            stage, name = self.stage_of(key)
-            lines.setdefault(f"{self.benchmark} {stage}".rstrip(), {})[name] = score
-            columns[name] = None
-        cells = []
-        for line, scores in lines.items():
-            cells.append([line, *map(percent, map(scores.get, columns))])
-        return ["", *columns], cells
+        """Return heads and a line of scores, in per cent."""
+        return ["", *self.scores], [[self.benchmark, *map(percent, self.scores.values())]]
 
     def print(self) -> None:
-        """Print the network, the feature grid if known, and a line of scores per stage."""
-        grids = self.data.get("grid", "")
-        if isinstance(grids, list):
-            grids = ", ".join(map(str, grids))
+        """Print the network, the feature grid if known, and the scores."""
         about = f"{self.benchmark}: {self.network}"
-        if grids:
-            about += f"; {grids}"
+        grid = self.data.get("grid")
+        if grid:
+            about += f"; {grid}"
         print(one_line(about))
         if not self.scores:
             print("no ground truth, nothing to score")
@@ -288,23 +277,9 @@ class Result(Exact):
 
     def records(self) -> list[Json]:
         """Return the lines of per_sequence.csv: rows with values; an undefined value is None."""
-        several = any(row.stage for row in self.rows)
-        lines: list[Json] = []
-        for row in self.rows:
-            if not row.values:
-                continue
-            line = {"Sequence": row.name, **plain(row.values)}
-            if several:
-                line = {"Stage": row.stage, **line}
-            lines.append(line)
-        return lines
+        return [{"Sequence": row.name, **plain(row.values)} for row in self.rows if row.values]
 
     # What readers ask
-
-    @property
-    def protocols(self) -> list[Protocol]:
-        """The protocols of the stages."""
-        return [stage.protocol for stage in self.stages.values() if stage.protocol.name]
 
     @property
     def on_test_set(self) -> bool:
@@ -316,16 +291,9 @@ class Result(Exact):
         return all(facts.get(key) == value for key, value in wanted.items())
 
     def main_scores(self) -> list[str]:
-        """Return the keys of at most three scores: first the first, then scores that rank sequences, then others."""
-        ranking = [key for key in self.scores if key.rpartition("/")[2] in self.shown.ranked_by]
-        first = list(self.scores)[:1]
-        by_importance = dict.fromkeys([*first, *ranking, *self.scores])
-        return list(by_importance)[:3]
-
-    def stage_of(self, key: str) -> tuple[str, str]:
-        """Split the key of a score into the names of stage and score: `res4/J-Mean` into `res4` and `J-Mean`."""
-        stage, _, score = key.rpartition("/")
-        return stage, score
+        """Return the names of at most three scores, as the benchmark declares them."""
+        declared = [name for name in self.shown.headline if name in self.scores]
+        return declared or list(self.scores)[:3]
 
     def values(self, key: str) -> dict[str, list[float]]:
         """Return the single values behind a score: video → values of its objects.
@@ -336,15 +304,13 @@ class Result(Exact):
         Returns:
             An empty dictionary if the rows lack a column of the score.
         """
-        stage, score = self.stage_of(key)
-        columns = MEANS_OF.get(score, (score,))
+        columns = MEANS_OF.get(key, (key,))
         videos: dict[str, list[float]] = {}
         for row in self.rows:
-            if row.stage == stage:
-                numbers = [cell for cell in map(row.values.get, columns) if isinstance(cell, int | float)]
-                if len(numbers) < len(columns):
-                    return {}
-                videos.setdefault(row.video, []).append(fmean(numbers))
+            numbers = [cell for cell in map(row.values.get, columns) if isinstance(cell, int | float)]
+            if len(numbers) < len(columns):
+                return {}
+            videos.setdefault(row.video, []).append(fmean(numbers))
         return videos
 
     def interval(self, key: str) -> tuple[float, float] | None:
@@ -359,8 +325,7 @@ class Result(Exact):
         sample = self.sample(key)
         if sample is None:
             return None
-        _, score = self.stage_of(key)
-        return interval([sample], score)
+        return interval([sample], key)
 
     def sample(self, key: str) -> Sample | None:
         """Return a score as a sample of sequences; None if the result has no values by sequence for it."""

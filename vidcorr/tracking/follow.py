@@ -224,16 +224,16 @@ class MaskFollower:
         tracked_frames = self.tracker.track_masks(annotated, dict.fromkeys(objects, 0), self.sizes)
         for t, tracked in enumerate(tracked_frames):
             if t == 0:
-                has_cells = tracked.labels[0][1:].flatten(1).any(1).tolist()
+                has_cells = tracked.labels[1:].flatten(1).any(1).tolist()
                 lost = [str(number) for number, followed in zip(objects, has_cells, strict=True) if not followed]
                 if lost:
-                    stride = self.tracker.protocols[0].feature_stride
+                    stride = self.tracker.protocol.feature_stride
                     warnings.warn(
                         f"object {', '.join(lost)} is too small for feature cells of {stride} px and is not followed; "
                         "take a larger short_side or a smaller stride",
                         stacklevel=2,
                     )
-            yield tracked.frame, tracked.decoded[0]
+            yield tracked.frame, tracked.decoded
 
 
 class HeatmapFollower:
@@ -253,8 +253,8 @@ class HeatmapFollower:
         """Yield frames and x, y, score `(K, 3)`, from the points `(K, 2)` of the first frame."""
         first_peaks = torch.ones(len(labels))
         for t, tracked in enumerate(self.tracker.track_points(frames, torch.from_numpy(labels), self.sizes)):
-            peaks = tracked.labels[0].flatten(1).amax(1)
-            points = tracked.decoded[0].double()
+            peaks = tracked.labels.flatten(1).amax(1)
+            points = tracked.decoded.double()
             if t == 0:
                 first_peaks = peaks.clamp_min(1e-12)
             else:
@@ -360,7 +360,7 @@ def _follow_queries(
     stream = video.frames
     with tracker.watch("decode"):
         count = sum(1 for _ in stream)
-    scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocols[0].scored_size
+    scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocol.scored_size
     positions = (torch.from_numpy(video.prompt.labels) + 0.5) / scale
     starts = torch.full((len(positions), 1), video.start, dtype=torch.float64)
     queries = torch.cat([starts, positions.flip(1)], dim=1)
@@ -368,7 +368,7 @@ def _follow_queries(
     def frames_from(first: int) -> Iterator[Tensor]:
         return map(sizes.reduce, stream.forwards(first))
 
-    (tracks,) = tracker.track(frames_from, count, sizes.reduced, queries.numpy(), video.start > 0)
+    tracks = tracker.track(frames_from, count, sizes.reduced, queries.numpy(), video.start > 0)
     positions = tracks.points * scale - 0.5
     for t, frame in enumerate(stream):
         yield frame, FollowedPoints(t, positions, tracks.occluded, tracks.similarity)

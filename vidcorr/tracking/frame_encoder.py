@@ -3,7 +3,6 @@
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -27,9 +26,6 @@ from .stopwatch import Stopwatch
 
 T = TypeVar("T")
 
-Maps = list[Tensor]
-"""Features of a frame, a tensor `(C, h, w)` float32 per map of the extractor."""
-
 PIXELS_AT_ONCE = 8 * 480 * 854
 """Pixels in a pass of the network on a GPU: 8 frames of DAVIS."""
 MOST_AT_ONCE = 16
@@ -40,102 +36,38 @@ LOWER = "set the protocol's changes to a smaller input_size or to backbone_preci
 P = TypeVar("P", PropagationProtocol, PointProtocol, MatchingProtocol)
 
 
-@dataclass(frozen=True, eq=False)
-class Output:
-    """An output of a network in a run: a feature map under a protocol.
-
-    Attributes:
-        stage: name of the map in keys and folders; empty if the network gives a single map.
-        layer: name of the network's layer that gives the map; empty if the network does not name it.
-        stride: pixels per cell of the map; None if unknown, for a video encoder that has not encoded yet.
-        map_index: index of the map among the network's maps.
-        protocol: the protocol at the map's stride; None if nothing is tracked.
-        place: index of the protocol among the protocols of the run.
-    """
-
-    stage: str = ""
-    layer: str = ""
-    stride: int | None = None
-    map_index: int = 0
-    protocol: Any = None
-    place: int = 0
-
-
-def outputs_of(extractor: nn.Module, protocols: Sequence[P]) -> list[Output]:
-    """Return the outputs of an extractor: the first map under all protocols, then the next map.
-
-    Raises:
-        ValueError: if the extractor does not name all strides, or a protocol's name changes the stride to another one.
-    """
-    outputs: list[Output] = []
-    for feature_map in maps_of(extractor):
-        for place, protocol in enumerate(protocols):
-            adapted = adapt_to_network(protocol, extractor, feature_map.stride)
-            outputs.append(replace(feature_map, protocol=adapted, place=place))
-    return outputs
-
-
-def maps_of(extractor: nn.Module) -> list[Output]:
-    """Return the feature maps of an extractor in their order, under no protocol yet.
-
-    Raises:
-        ValueError: if the extractor does not name all strides.
-    """
-    stride: Any = getattr(extractor, "stride", None)
-    strides = as_list(stride)
-    unknown_yet = stride is None and isinstance(extractor, VideoEncoder)
-    if not unknown_yet and not all(isinstance(item, int) for item in strides):
-        raise ValueError(f"tracking needs the stride of each feature map of {type(extractor).__name__}, got {stride}")
-    stage: Any = getattr(extractor, "stage", None)
-    names = [""] * len(strides)
-    layers = [stage or ""] * len(strides)
-    if isinstance(stage, list):
-        names = stage
-        layers = stage
-    elif len(strides) > 1:
-        raise ValueError(
-            f"{type(extractor).__name__}: has {len(strides)} strides, one per map: set its attribute stage to a list "
-            "of as many names"
-        )
-    maps: list[Output] = []
-    for name, layer, stride_of_map in zip(names, layers, strides, strict=True):
-        maps.append(Output(name, layer, stride_of_map, map_index=len(maps)))
-    return maps
-
-
-def first_map(extractor: nn.Module) -> Output:
-    """Return the first map of an extractor under no protocol; its stride may be unknown."""
-    layer, *_ = as_list(getattr(extractor, "stage", None))
-    stride, *_ = as_list(getattr(extractor, "stride", None))
-    return Output("", layer or "", stride)
-
-
 def grid_of(features: Tensor) -> Size:
     """Return (height, width) in cells of a map `(…, h, w)`."""
     return features.shape[-2], features.shape[-1]
 
 
 def stride_of(extractor: nn.Module) -> int | None:
-    """Return the stride of an extractor with a single map; None for a video encoder that has not encoded yet.
+    """Return the stride of an extractor; None for a video encoder that has not encoded yet.
 
     Raises:
         ValueError: if the extractor gives several maps, or does not name its stride.
     """
-    maps = maps_of(extractor)
-    if len(maps) > 1:
-        raise ValueError(f"tracking needs one map of features, got {len(maps)}; name one stage")
-    return maps[0].stride
+    stride: Any = getattr(extractor, "stride", None)
+    strides = as_list(stride)
+    if len(strides) > 1:
+        raise ValueError(f"tracking needs one map of features, got {len(strides)}; name one stage")
+    is_unknown_yet = stride is None and isinstance(extractor, VideoEncoder)
+    if not is_unknown_yet and not isinstance(strides[0], int):
+        raise ValueError(f"tracking needs the stride of the map of {type(extractor).__name__}, got {stride}")
+    return strides[0]
 
 
-def adapt_to_network(protocol: P, extractor: nn.Module, stride: int | None) -> P:
+def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
     """Return the protocol with the fields that the network sets; the protocol's name shows the changes.
 
     The network sets the stride; and the normalisation if it has no `Normalise` module: it then takes RGB in [0, 1], and
     mean and deviation of the protocol do not apply.
 
     Raises:
-        ValueError: if the protocol's name changes the stride to another one.
+        ValueError: if the extractor gives several maps or does not name its stride, or the protocol's name changes the
+            stride to another one.
     """
+    stride = stride_of(extractor)
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
     if normalises(extractor):
@@ -149,15 +81,40 @@ def normalises(extractor: nn.Module) -> bool:
     return isinstance(extractor, VideoEncoder) or any(isinstance(part, Normalise) for part in extractor.modules())
 
 
-class FrameEncoder:
-    """An extractor under a protocol; gives the maps of a video's frames, in order.
-
-    The trackers see these maps only. The first output of an extractor of images is checked: a map per stride, whose
-    cells are those of the stride.
+class Tracker:
+    """The features of a network under a protocol, and the time that they take: the base of all trackers.
 
     Args:
-        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)` or a list of maps; its BatchNorms are
-            folded if possible. Or a video encoder, such as `Clips`: a call of `encode` is then a whole video.
+        extractor: the features of a network.
+        protocol: the protocol with the stride of the features; None if nothing is tracked.
+        stopwatch: counts the seconds by kind of work.
+
+    Attributes:
+        encoder: gives the features of frames; None if nothing is tracked.
+    """
+
+    encoder: "FrameEncoder | None" = None
+
+    def __init__(self, extractor: nn.Module, protocol: Any = None, stopwatch: Stopwatch | None = None) -> None:
+        self.extractor: Any = extractor
+        self.protocol = protocol
+        self.watch = stopwatch or Stopwatch()
+
+    @property
+    def constant(self) -> bool:
+        """True once the first frame of a video had equal features in all cells, so that its scores are chance."""
+        return self.encoder is not None and self.encoder.constant
+
+
+class FrameEncoder:
+    """An extractor under a protocol; gives the features of a video's frames, in order.
+
+    The trackers see these features only. The first output of an extractor of images is checked: a map with the cells
+    of its stride.
+
+    Args:
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`; its BatchNorms are folded if possible. Or
+            a video encoder, such as `Clips`: a call of `encode` is then a whole video.
         rules: size, padding, normalisation and precision of the network's input.
         stopwatch: counts the seconds of "backbone".
 
@@ -174,15 +131,15 @@ class FrameEncoder:
         self.in_order = isinstance(extractor, VideoEncoder)
         self.constant = False
         self._kind = type(extractor).__name__
-        self._strides = as_list(getattr(extractor, "stride", None))
+        (self._stride,) = as_list(getattr(extractor, "stride", None))
         self._is_checked = False
         self._network: Any = extractor if self.in_order else extractor_under(extractor, rules)
         self._rules = rules
         self._watch = stopwatch
         self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
 
-    def __call__(self, frames: Sequence[Tensor]) -> list[Maps]:
-        """Return the maps, frame by frame.
+    def __call__(self, frames: Sequence[Tensor]) -> list[Tensor]:
+        """Return the features, frame by frame: `(C, h, w)` float32.
 
         Args:
             frames: uint8 RGB `(3, H, W)`, of equal size.
@@ -190,26 +147,13 @@ class FrameEncoder:
         stacked = torch.stack(list(frames)) if len(frames) > 1 else frames[0][None]
         with self._watch("backbone", self.device), computing_in(self._rules.backbone_precision, self.device):
             images = fit_input(stacked, self._rules, self.multiple, self.device)
-            output = features_by(self._network, images)
-            batches = list(output) if isinstance(output, list | tuple) else [output]
+            (output,) = as_list(features_by(self._network, images))
             if not self._is_checked:
-                self._check(batches, (images.shape[2], images.shape[3]))
-            frames_of_maps = [batch.float().unbind() for batch in batches]
-        return [list(maps) for maps in zip(*frames_of_maps, strict=True)]
-
-    def _check(self, maps: Sequence[object], size: Size) -> None:
-        """Refuse a first output that is not a map per stride of the extractor, with the cells that the stride gives.
-
-        Raises:
-            ValueError: one line with the remedy.
-        """
-        if len(maps) != len(self._strides):
-            raise ValueError(f"{self._kind}: gives {len(maps)} map(s), but its attribute stride is {self._strides}")
-        for output, stride in zip(maps, self._strides, strict=True):
-            features = require_map(output, self._kind)
-            if isinstance(stride, int):
-                require_stride(features, self._kind, stride, size)
-        self._is_checked = True
+                features = require_map(output, self._kind)
+                if isinstance(self._stride, int):
+                    require_stride(features, self._kind, self._stride, (images.shape[2], images.shape[3]))
+                self._is_checked = True
+            return list(output.float().unbind())
 
     def frames_at_once(self, size: Size) -> int:
         """Return the number of frames of size (H, W) in a pass: several on a GPU, 1 on a CPU.
@@ -223,33 +167,35 @@ class FrameEncoder:
 
     def encode(
         self, frames: Iterable[T], at_once: int = 1, image: Callable[[T], Any] = lambda frame: frame
-    ) -> Iterator[tuple[T, Maps]]:
-        """Yield the frames of a video with their maps.
+    ) -> Iterator[tuple[T, Tensor]]:
+        """Yield the frames of a video with their features `(C, h, w)`.
 
         Args:
             frames: uint8 RGB `(3, H, W)`, of equal size; or any items of which `image` gives such a frame.
-            at_once: frames in a pass of the network. With several, the next pass starts before the maps of the current
-                pass are used, so that a GPU never waits; it reads `at_once` frames ahead.
+            at_once: frames in a pass of the network. With several, the next pass starts before the features of the
+                current pass are used, so that a GPU never waits; it reads `at_once` frames ahead.
             image: item of `frames` → the frame to encode.
 
         Warns:
             Once, if the first frame of a video has equal features in all cells.
         """
         encoded = self._encode_video(frames, image) if self.in_order else self._encode_images(frames, at_once, image)
-        for t, (frame, maps) in enumerate(encoded):
-            if t == 0 and not self.constant and any(map(is_constant, maps)):
+        for t, (frame, features) in enumerate(encoded):
+            if t == 0 and not self.constant and is_constant(features):
                 self.constant = True
                 warnings.warn("all cells of the first frame have the same features: scores are chance", stacklevel=2)
-            yield frame, maps
+            yield frame, features
 
-    def _encode_images(self, frames: Iterable[T], at_once: int, image: Callable[[T], Any]) -> Iterator[tuple[T, Maps]]:
-        """Yield frames and maps of an image encoder."""
-        if at_once == 1:  # nothing overlaps: yield a frame's maps before the next frame is read
+    def _encode_images(
+        self, frames: Iterable[T], at_once: int, image: Callable[[T], Any]
+    ) -> Iterator[tuple[T, Tensor]]:
+        """Yield frames and features of an image encoder."""
+        if at_once == 1:  # nothing overlaps: yield a frame's features before the next frame is read
             for frame in frames:
                 yield frame, self([image(frame)])[0]
             return
         frames = iter(frames)
-        waiting: Iterable[tuple[T, Maps]] = ()
+        waiting: Iterable[tuple[T, Tensor]] = ()
         for first in frames:
             chunk = [first, *islice(frames, at_once - 1)]
             begun = self._begin([image(frame) for frame in chunk])
@@ -257,8 +203,8 @@ class FrameEncoder:
             waiting = zip(chunk, begun, strict=True)
         yield from waiting
 
-    def _encode_video(self, frames: Iterable[T], image: Callable[[T], Any]) -> Iterator[tuple[T, Maps]]:
-        """Yield frames and maps of a video encoder; it reads a window of frames ahead."""
+    def _encode_video(self, frames: Iterable[T], image: Callable[[T], Any]) -> Iterator[tuple[T, Tensor]]:
+        """Yield frames and features of a video encoder; it reads a window of frames ahead."""
         encoder = self._network
         ahead = deque[T]()
 
@@ -285,11 +231,11 @@ class FrameEncoder:
                     f"{type(encoder).__name__}: its maps have {stride} px per cell, protocol {self._rules.name!r} "
                     f"{expected}; set changes to {{feature_stride: {stride}}}"
                 )
-            maps = [output] if isinstance(output, Tensor) else output
-            yield ahead.popleft(), [to_device(features.float(), self.device) for features in maps]
+            (features,) = as_list(output)
+            yield ahead.popleft(), to_device(features.float(), self.device)
 
-    def _begin(self, frames: Sequence[Tensor]) -> Iterable[Maps]:
-        """Start a pass, on a GPU in parallel with the current stream; iterating over the maps waits for them."""
+    def _begin(self, frames: Sequence[Tensor]) -> Iterable[Tensor]:
+        """Start a pass, on a GPU in parallel with the current stream; iterating over the features waits for them."""
         if self._stream is None:
             return self(frames)
         current = torch.cuda.current_stream(self.device)
@@ -299,12 +245,11 @@ class FrameEncoder:
             done = torch.cuda.Event()
             done.record(self._stream)
 
-        def handed_over() -> Iterator[Maps]:
+        def handed_over() -> Iterator[Tensor]:
             current.wait_event(done)  # the stream waits, the CPU does not
-            for maps in result:
-                for features in maps:
-                    features.record_stream(current)  # frees their memory only after that stream has used them
-                yield maps
+            for features in result:
+                features.record_stream(current)  # frees their memory only after that stream has used them
+                yield features
 
         return handed_over()
 
@@ -323,7 +268,7 @@ def frame_features(extractor: nn.Module, frames: Tensor, protocol: NetworkInput)
     """Return the features by which a tracker follows the frames, in eval mode, and the size that their map covers.
 
     Args:
-        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`, or a list of maps, whose last is taken.
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
         protocol: size, padding, normalisation and precision of the network's input.
 
@@ -332,9 +277,9 @@ def frame_features(extractor: nn.Module, frames: Tensor, protocol: NetworkInput)
     """
     with eval_mode(extractor):
         encoder = FrameEncoder(extractor, protocol, Stopwatch())
-        maps = [of_frame[-1] for _, of_frame in encoder.encode(frames)]
+        features = [of_frame for _, of_frame in encoder.encode(frames)]
     height, width = frames.shape[-2:]
-    return torch.stack(maps), covered_size((height, width), protocol, getattr(extractor, "multiple", 1))
+    return torch.stack(features), covered_size((height, width), protocol, getattr(extractor, "multiple", 1))
 
 
 def extractor_under(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
@@ -343,7 +288,7 @@ def extractor_under(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     The given extractor stays unchanged. With folded BatchNorms the result copies the weights, otherwise it shares them.
 
     Args:
-        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)` or a list of maps.
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
         protocol: its `rgb_mean` and `rgb_std` replace the constants of every `Normalise` of the extractor; an extractor
             without `Normalise` gets RGB in [0, 1]. `position_embedding` and `final_norm` act on transformers.
     """

@@ -14,60 +14,59 @@ from ..functional import MatchingProtocol, match_keypoints
 from ..functional.matching import bias_directions, prepare_picture
 from ..functional.propagation.coding import Size
 from ..videos.images import read_image, require_size
-from .frame_encoder import FrameEncoder, Maps, grid_of, maps_of, outputs_of
+from .frame_encoder import FrameEncoder, Tracker, adapt_to_network, grid_of, stride_of
 from .stopwatch import Stopwatch
 
 KEPT_OF_PICTURES = 2 * 2**30
 """Bytes of a category's features in memory; those of further pictures are computed whenever a pair needs them."""
 
 
-class KeypointMatcher:
+class KeypointMatcher(Tracker):
     """An extractor with a matching protocol; matches the pairs of any number of sets of pictures.
 
     Args:
-        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`, or a list of several maps.
-        protocol: the protocol. The stride of a map replaces the protocol's, and `input_size` becomes the nearest
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
+        protocol: the protocol. The stride of the map replaces the protocol's, and `input_size` becomes the nearest
             multiple of the network's stride and patch; the protocol's name shows the changes.
         stopwatch: counts the seconds of "decode", "backbone" and "match".
 
     Attributes:
-        outputs: an output per map.
-        protocols: protocols of the maps.
-        grids: (height, width) in cells of the maps.
+        protocol: the protocol at the stride of the map.
+        grid: (height, width) in cells of the map, of the last picture.
 
     Raises:
-        ValueError: if the extractor does not name its stride, or an `input_size` of the user's is not a multiple.
+        ValueError: if the extractor does not name its stride or gives several maps, or an `input_size` of the user's is
+            not a multiple.
     """
 
+    encoder: FrameEncoder
+    protocol: MatchingProtocol
+
     def __init__(self, extractor: nn.Module, protocol: MatchingProtocol, stopwatch: Stopwatch | None = None) -> None:
-        step: int = getattr(extractor, "multiple", 1)
-        for feature_map in maps_of(extractor):
-            step = math.lcm(step, feature_map.stride or 1)
+        step = math.lcm(getattr(extractor, "multiple", 1), stride_of(extractor) or 1)
         sides = tuple(max(1, round(side / step)) * step for side in protocol.input_sides)
         size = sides if isinstance(protocol.input_size, tuple) else sides[0]
         if "input_size" in protocol.changes and size != protocol.input_size:
             text = f"input_size must be a multiple of the network's {step} px; {size} is the nearest"
             raise ValueError(f"protocol {protocol.name!r}: {text}")
         protocol = protocol.with_changes(input_size=size)
-        self.outputs = outputs_of(extractor, [protocol])
-        self.protocols: list[MatchingProtocol] = [output.protocol for output in self.outputs]
-        self.watch = stopwatch or Stopwatch()
-        self.encoder = FrameEncoder(extractor, self.protocols[0].network_input(), self.watch)
-        self.grids: list[Size] = []
+        super().__init__(extractor, adapt_to_network(protocol, extractor), stopwatch)
+        self.encoder = FrameEncoder(extractor, self.protocol.network_input(), self.watch)
+        self.grid: Size = (0, 0)
         self._category = ""
         self._room = 0
-        self._kept = dict[tuple[Path, bool], Maps]()
-        self._bias: list[Tensor | None] = [None] * len(self.outputs)
+        self._kept: dict[tuple[Path, bool], Tensor] = {}
+        self._bias: Tensor | None = None
         if protocol.debiased:
             black = torch.zeros(3, *protocol.input_sides, dtype=torch.uint8)
             if self.encoder.in_order:
-                _, maps_of_black = next(self.encoder.encode([black]))
+                _, features_of_black = next(self.encoder.encode([black]))
             else:
-                (maps_of_black,) = self.encoder([black])
-            self._bias = [bias_directions(features, protocol.debiased) for features in maps_of_black]
+                (features_of_black,) = self.encoder([black])
+            self._bias = bias_directions(features_of_black, protocol.debiased)
 
     @torch.no_grad()
-    def match(self, pair: MatchPair, partners: Sequence[int] | None = None) -> list[NDArray[np.float64]]:
+    def match(self, pair: MatchPair, partners: Sequence[int] | None = None) -> NDArray[np.float64]:
         """Match the key points of a pair. The features of a picture are kept for the next pairs of the category.
 
         Args:
@@ -76,7 +75,7 @@ class KeypointMatcher:
                 if the partner is not visible in both pictures.
 
         Returns:
-            Points of the target by map, x, y `(N, 2)` in pixels.
+            Points of the target, x, y `(N, 2)` in pixels.
 
         Raises:
             DecodingError: if a picture cannot be decoded or has another size than the pair says.
@@ -88,19 +87,15 @@ class KeypointMatcher:
             self._kept = {}
         source = self._features(pair, 0)
         target = self._features(pair, 1)
-        mirrored: Sequence[Tensor | None] = [None] * len(source)
-        if self.protocols[0].flip != "off":
-            mirrored = self._features(pair, 0, mirrored=True)
+        mirrored = self._features(pair, 0, mirrored=True) if self.protocol.flip != "off" else None
         sizes = pair.sizes
         points = torch.from_numpy(pair.points[0])
         rows = None if partners is None else torch.tensor(partners)
-        by_map = zip(source, target, self.protocols, mirrored, self._bias, strict=True)
-        matched = []
         with self.watch("match", self.encoder.device):
-            for one, other, protocol, turned, bias in by_map:
-                found = match_keypoints(one, other, points, sizes[0], sizes[1], protocol, turned, rows, bias)
-                matched.append(found.cpu().numpy())
-        return matched
+            found = match_keypoints(
+                source, target, points, sizes[0], sizes[1], self.protocol, mirrored, rows, self._bias
+            )
+            return found.cpu().numpy()
 
     def picture(self, pair: MatchPair, which: int) -> Tensor:
         """Read the source (0) or target (1) of a pair: uint8 RGB `(3, H, W)`.
@@ -112,20 +107,19 @@ class KeypointMatcher:
         require_size(pair.files[which], image.shape, pair.sizes[which])
         return torch.from_numpy(image).permute(2, 0, 1)
 
-    def _features(self, pair: MatchPair, which: int, mirrored: bool = False) -> Maps:
+    def _features(self, pair: MatchPair, which: int, mirrored: bool = False) -> Tensor:
         """Return the features of a picture; encode it, as a video of its own, unless they are kept."""
         key = pair.files[which], mirrored
         if key in self._kept:
             return self._kept[key]
-        image = prepare_picture(self.picture(pair, which), self.protocols[0])
+        image = prepare_picture(self.picture(pair, which), self.protocol)
         if mirrored:
             image = image.flip(2)
-        _, maps = next(self.encoder.encode([image]))
-        self.grids = list(map(grid_of, maps))
-        for features in maps:
-            if not features.isfinite().all():
-                raise ValueError(f"{key[0].name}: its features are not finite")
-            self._room -= features.nbytes
+        _, features = next(self.encoder.encode([image]))
+        self.grid = grid_of(features)
+        if not features.isfinite().all():
+            raise ValueError(f"{key[0].name}: its features are not finite")
+        self._room -= features.nbytes
         if self._room >= 0:
-            self._kept[key] = maps
-        return maps
+            self._kept[key] = features
+        return features

@@ -1,10 +1,9 @@
 """Propagation of annotated masks or points to every frame of a video by the features of a network."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, groupby, repeat
-from operator import attrgetter
+from itertools import chain, repeat
 from typing import NamedTuple, Self
 
 import torch
@@ -23,8 +22,7 @@ from ..functional import (
 )
 from ..functional.device import PendingCopy, to_device
 from ..functional.propagation.coding import NetworkInput, Size, covered_size
-from ..functional.propagation.search import shared_finders
-from .frame_encoder import FrameEncoder, Maps, grid_of, outputs_of
+from .frame_encoder import FrameEncoder, Tracker, adapt_to_network, grid_of
 from .stopwatch import Stopwatch
 
 
@@ -105,22 +103,22 @@ class FrameSizes:
 
 
 class TrackedFrame(NamedTuple):
-    """A frame with its results on the CPU; labels and decoded labels have a tensor per output of the tracker.
+    """A frame with its results on the CPU.
 
     Attributes:
         frame: the input frame, uint8 RGB `(3, H, W)`.
         labels: soft labels `(L, h, w)`: masks with the background first, or heat-maps of points.
-        decoded: masks as uint8 ids `(H, W)`; or points, x, y `(K, 2)` in pixels of the frame, (−1, −1): not found.
+        decoded: a mask as uint8 ids `(H, W)`; or points, x, y `(K, 2)` in pixels of the frame, (−1, −1): not found.
     """
 
     frame: Tensor
-    labels: list[Tensor]
-    decoded: list[Tensor]
+    labels: Tensor
+    decoded: Tensor
 
     @classmethod
-    def arrived(cls, frame: Tensor, labels: Iterable[PendingCopy], decoded: Iterable[PendingCopy]) -> Self:
+    def arrived(cls, frame: Tensor, labels: PendingCopy, decoded: PendingCopy) -> Self:
         """Wait until the copies of the results are on the CPU."""
-        return cls(frame, list(map(PendingCopy.wait, labels)), list(map(PendingCopy.wait, decoded)))
+        return cls(frame, labels.wait(), decoded.wait())
 
 
 @dataclass(frozen=True)
@@ -200,44 +198,31 @@ LabelCoding = MaskCoding | PointCoding
 """Conversion of a frame's annotation to labels on the feature grid, and back."""
 
 
-class LabelTracker:
-    """An extractor with its protocols; propagates labels through any number of videos.
+class LabelTracker(Tracker):
+    """An extractor with its protocol; propagates labels through any number of videos.
 
     The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
 
     Args:
-        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`, or a list of several maps.
-        protocol: a protocol, or several that see frames alike: they share the features, and also the matches if they
-            differ only after the matching. The stride of a map replaces the protocol's; the protocol's name shows the
-            change.
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
+        protocol: the protocol. The stride of the map replaces the protocol's; the protocol's name shows the change.
         stopwatch: counts the seconds of "decode", "backbone", "propagate", "decode masks" and "decode points".
 
     Attributes:
-        outputs: an output per map and protocol.
-        protocols: protocol of each output.
+        protocol: the protocol at the stride of the map.
         device: device of the extractor.
 
     Raises:
-        ValueError: if the extractor does not name its stride, or several protocols see frames differently.
+        ValueError: if the extractor does not name its stride, or gives several maps.
     """
 
-    def __init__(
-        self,
-        extractor: nn.Module,
-        protocol: PropagationProtocol | Sequence[PropagationProtocol],
-        stopwatch: Stopwatch | None = None,
-    ) -> None:
-        chosen = [protocol] if isinstance(protocol, PropagationProtocol) else list(protocol)
-        if len({rules.values_of("pass") for rules in chosen}) > 1:
-            raise ValueError(
-                "protocols with other input sizes or rules for masks cannot share a pass of the network: run them apart"
-            )
-        self.outputs = outputs_of(extractor, chosen)
-        self.protocols: list[PropagationProtocol] = [output.protocol for output in self.outputs]
-        self.watch = stopwatch or Stopwatch()
-        self.encoder = FrameEncoder(extractor, self.protocols[0], self.watch)
+    encoder: FrameEncoder
+    protocol: PropagationProtocol
+
+    def __init__(self, extractor: nn.Module, protocol: PropagationProtocol, stopwatch: Stopwatch | None = None) -> None:
+        super().__init__(extractor, adapt_to_network(protocol, extractor), stopwatch)
+        self.encoder = FrameEncoder(extractor, self.protocol, self.watch)
         self.device = self.encoder.device
-        self.extractor = extractor
 
     def sizes(self, size: Size, short_side: int | None = None) -> FrameSizes:
         """Return the sizes at which the network sees frames of size (H, W).
@@ -249,7 +234,7 @@ class LabelTracker:
         Raises:
             ValueError: if short_side is below 1.
         """
-        return FrameSizes.of(self.extractor, size, self.protocols[0], short_side)
+        return FrameSizes.of(self.extractor, size, self.protocol, short_side)
 
     def track_masks(
         self, frames: Iterable[tuple[Tensor, Tensor | None]], starts: Mapping[int, int], sizes: FrameSizes
@@ -302,43 +287,28 @@ class LabelTracker:
             Stopped: between two frames, if a signal asks for it.
         """
         per_pass = self.encoder.frames_at_once(sizes.reduced)
-        propagators: list[LabelPropagator] = []
-        in_transit: deque[tuple[Tensor, list[PendingCopy], list[PendingCopy]]] = deque()
+        protocol = self.protocol
+        propagator: LabelPropagator | None = None
+        in_transit: deque[tuple[Tensor, PendingCopy, PendingCopy]] = deque()
         read = self.watch.timed("decode", frames)
         encoded = self.encoder.encode(read, per_pass, image=lambda annotated: sizes.reduce(annotated[0]))
-        for t, ((frame, given), maps) in enumerate(encoded):
+        for t, ((frame, given), features) in enumerate(encoded):
             signals.check()
-            labels: list[Tensor] = []
             with self.watch("propagate", self.device):
-                if t == 0:
-                    propagators = self._begin(given, coding, maps)
-                for output, propagator in zip(self.outputs, propagators, strict=True):
-                    features = maps[output.map_index]
+                starting = None if given is None else coding.encode(t, given, grid_of(features), protocol)
+                if propagator is None:
+                    if starting is None:
+                        raise ValueError("the first frame gives no annotation: there is nothing to follow")
+                    check_map(features, getattr(self.extractor, "stage", None) or "the extractor")
+                    propagator = LabelPropagator(starting, protocol)
                     starting = None
-                    if t > 0 and given is not None:
-                        starting = coding.encode(t, given, grid_of(features), output.protocol)
-                    labels.append(propagator.step(features, starting))
+                labels = propagator.step(features, starting)
             with self.watch(coding.work, self.device):
-                pairs = zip(labels, self.protocols, strict=True)
-                decoded = [coding.decode(t, given, soft, protocol) for soft, protocol in pairs]
-            in_transit.append((frame, list(map(PendingCopy, labels)), list(map(PendingCopy, decoded))))
+                decoded = coding.decode(t, given, labels, protocol)
+            in_transit.append((frame, PendingCopy(labels), PendingCopy(decoded)))
             if len(in_transit) == per_pass:
                 yield TrackedFrame.arrived(*in_transit.popleft())
         while in_transit:
             yield TrackedFrame.arrived(*in_transit.popleft())
-        for propagator in propagators:
+        if propagator is not None:
             propagator.check_finite()
-
-    def _begin(self, given: Tensor | None, coding: LabelCoding, maps: Maps) -> list[LabelPropagator]:
-        """Check the maps of frame 0, and return a propagator per output with the labels of frame 0."""
-        if given is None:
-            raise ValueError("the first frame gives no annotation: there is nothing to follow")
-        propagators: list[LabelPropagator] = []
-        for index, of_map in groupby(self.outputs, key=attrgetter("map_index")):
-            outputs = list(of_map)
-            check_map(maps[index], outputs[0].stage or "the extractor")
-            protocols = [output.protocol for output in outputs]
-            for protocol, finder in zip(protocols, shared_finders(protocols), strict=True):
-                labels = coding.encode(0, given, grid_of(maps[index]), protocol)
-                propagators.append(LabelPropagator(labels, protocol, finder))
-        return propagators

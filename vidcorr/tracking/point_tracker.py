@@ -11,7 +11,7 @@ from .. import signals
 from ..functional import PointProtocol, PointTracks, track_points
 from ..functional.propagation.coding import Size, input_sizes
 from ..functional.propagation.resizing import truncated_resize
-from .frame_encoder import FrameEncoder, Maps, grid_of, outputs_of
+from .frame_encoder import FrameEncoder, Tracker, adapt_to_network, grid_of
 from .stopwatch import Stopwatch
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
@@ -23,37 +23,37 @@ BLOCK = 8
 """Frames that are encoded together to follow a video backwards, since decoding goes forwards."""
 
 
-class PointTracker:
+class PointTracker(Tracker):
     """An extractor with a point protocol; follows points through any number of videos.
 
     The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
 
     Args:
-        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`, or a list of several maps.
-        protocol: the protocol. The stride of a map replaces the protocol's; the protocol's name shows the change.
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
+        protocol: the protocol. The stride of the map replaces the protocol's; the protocol's name shows the change.
         stopwatch: counts the seconds of "decode", "backbone" and "track".
 
     Attributes:
-        outputs: an output per map.
-        protocols: protocols of the maps.
-        grids: (height, width) in cells of the maps, of the last video.
+        protocol: the protocol at the stride of the map.
+        grid: (height, width) in cells of the map, of the last video.
 
     Raises:
-        ValueError: if the extractor does not name its stride.
+        ValueError: if the extractor does not name its stride, or gives several maps.
     """
 
+    encoder: FrameEncoder
+    protocol: PointProtocol
+
     def __init__(self, extractor: nn.Module, protocol: PointProtocol, stopwatch: Stopwatch | None = None) -> None:
-        self.outputs = outputs_of(extractor, [protocol])
-        self.protocols: list[PointProtocol] = [output.protocol for output in self.outputs]
-        self.watch = stopwatch or Stopwatch()
-        self.encoder = FrameEncoder(extractor, protocol, self.watch)
+        super().__init__(extractor, adapt_to_network(protocol, extractor), stopwatch)
+        self.encoder = FrameEncoder(extractor, self.protocol, self.watch)
         self.device = self.encoder.device
-        self.grids: list[tuple[int, int]] = []
+        self.grid: Size = (0, 0)
 
     @torch.no_grad()
     def track(
         self, video: FramesFrom, frames: int, size: Size, queries: NDArray[Any], both_directions: bool = True
-    ) -> list[PointTracks]:
+    ) -> PointTracks:
         """Follow points through a video.
 
         Args:
@@ -64,29 +64,24 @@ class PointTracker:
             both_directions: also follow points back from their query to frame 0.
 
         Returns:
-            Tracks by map, in pixels of the scored size.
+            Tracks in pixels of the scored size.
 
         Raises:
             ValueError: if the features of a frame are not finite.
             Stopped: between two frames, if a signal asks for it.
         """
-        first_size = self.protocols[0].first_size
-        if first_size is not None:
-            video = _resized(video, first_size)
-            size = first_size
+        protocol = self.protocol
+        if protocol.first_size is not None:
+            video = _resized(video, protocol.first_size)
+            size = protocol.first_size
         features = _Features(self, video, size)
-        self.grids = list(map(grid_of, features.maps(0)))
-        resized, padded = input_sizes(size, self.protocols[0], self.encoder.multiple)
+        self.grid = grid_of(features.of(0))
+        resized, padded = input_sizes(size, protocol, self.encoder.multiple)
+        height = protocol.scored_size * (padded[0] / resized[0])
+        width = protocol.scored_size * (padded[1] / resized[1])
         starts = torch.as_tensor(queries, dtype=torch.float64)
-        tracks = []
-        for index, protocol in enumerate(self.protocols):
-            height = protocol.scored_size * (padded[0] / resized[0])
-            width = protocol.scored_size * (padded[1] / resized[1])
-            maps = features.of(index)
-            with self.watch("track", self.device):
-                found = track_points(maps, frames, starts, protocol, (height, width), both_directions=both_directions)
-            tracks.append(found)
-        return tracks
+        with self.watch("track", self.device):
+            return track_points(features.of, frames, starts, protocol, (height, width), both_directions=both_directions)
 
 
 def _resized(video: FramesFrom, size: Size) -> FramesFrom:
@@ -105,18 +100,14 @@ class _Features:
         self._encoder = tracker.encoder
         self._watch = tracker.watch
         self._video = video
-        self._kept: dict[int, Maps] = {}
-        self._recent: dict[int, Maps] = {}
+        self._kept: dict[int, Tensor] = {}
+        self._recent: dict[int, Tensor] = {}
         self._room = KEPT_FEATURES
         self._run = self._encoded(0, self._encoder.frames_at_once(size))
         self._next = 0  # next frame of the run
 
-    def of(self, index: int) -> Callable[[int], Tensor]:
-        """Return frame index → features `(C, h, w)` of map `index`."""
-        return lambda t: self.maps(t)[index]
-
-    def maps(self, t: int) -> Maps:
-        """Return the maps of frame `t`."""
+    def of(self, t: int) -> Tensor:
+        """Return the features `(C, h, w)` of frame `t`."""
         signals.check()
         if t in self._kept:
             return self._kept[t]
@@ -125,15 +116,15 @@ class _Features:
             self._recent.clear()
             self._run = self._encoded(self._next)
         while self._next <= t:
-            maps = self._recent[self._next] = next(self._run)
+            features = self._recent[self._next] = next(self._run)
             self._recent.pop(self._next - BLOCK, None)
             if self._room > 0 and self._next not in self._kept:
-                self._room -= sum(features.nbytes for features in maps)
+                self._room -= features.nbytes
                 if self._room >= 0:
-                    self._kept[self._next] = maps
+                    self._kept[self._next] = features
             self._next += 1
         return self._recent[t]
 
-    def _encoded(self, first: int, at_once: int = 1) -> Iterator[Maps]:
+    def _encoded(self, first: int, at_once: int = 1) -> Iterator[Tensor]:
         encoded = self._encoder.encode(self._watch.timed("decode", self._video(first)), at_once)
-        return (maps for _, maps in encoded)
+        return (features for _, features in encoded)

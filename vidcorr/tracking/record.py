@@ -1,9 +1,7 @@
-"""Files of a run: of each sequence while it is tracked, then tables, archive, page and results.json."""
+"""The files of a video while it is tracked: predictions, overlays, animation."""
 
-import logging
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -13,19 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..datasets.records import FrameSequence
-from ..results.page import write_report
 from ..results.pictures.animations import Curve, SequenceAnimation
 from ..results.pictures.overlays import DAVIS_COLOURS, Picture, contact_sheet, evenly_spaced, write_picture
-from ..results.result import Result
 from ..videos.files import csv_text, write_atomically, write_ids
 from ..videos.mp4 import Mp4Writer
 
-log = logging.getLogger(__name__)
-
 OVERLAY_FRAMES = 5
-MAX_PICTURES = 8
-"""Number of sequences with overlays in the logger."""
 
 Draw = Callable[..., Picture]
 """Frame, uint8 `(3, H, W)`, with its results (and further ones to draw beside them) → image `(H, W, 3)`."""
@@ -108,65 +99,6 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
             self.video.close()
 
 
-class RunWriter:
-    """The files of a run, as a rank writes them.
-
-    Args:
-        folder: folder of the run.
-        stages: names of the feature maps; several have a folder each.
-        predictions: write the predictions, if the benchmark has files for them.
-
-    Attributes:
-        pictures: name → overlay of the first few sequences, for a logger.
-    """
-
-    def __init__(self, folder: Path, stages: Sequence[str], predictions: bool = True) -> None:
-        self.folder = folder
-        self.stages = list(stages)
-        self.predictions = predictions
-        self.pictures: dict[str, Picture] = {}
-
-    def prediction_folders(self, kind: str = "") -> list[Path]:
-        """Return a folder of predictions per feature map; none if the run writes no predictions.
-
-        Args:
-            kind: folder of the files, if a benchmark follows a sequence in several ways.
-        """
-        if not self.predictions:
-            return []
-        return [self.folder / stage / kind / "predictions" for stage in self.stages]
-
-    def keep_picture(self, name: str, picture: Picture | None) -> None:
-        """Keep an overlay for the logger, of the first few sequences."""
-        if picture is not None and len(self.pictures) < MAX_PICTURES:
-            self.pictures[name] = picture
-
-    def finish(self, result: Result, tables: Mapping[str, str], packed: Mapping[Path, Path]) -> None:
-        """Write the files of all ranks, results.json last; the first rank calls it.
-
-        Args:
-            result: the finished result.
-            tables: path in the folder → text of a table.
-            packed: file in a folder of predictions → its place in predictions.zip; an earlier run may have left other
-                files there. Empty: no archive.
-        """
-        for path, text in tables.items():
-            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.folder / path, text)
-        if packed:
-            for predictions in self.prediction_folders():
-                with zipfile.ZipFile(predictions.with_suffix(".zip"), "w", zipfile.ZIP_STORED) as archive:
-                    for file in sorted(packed):
-                        archive.write(predictions / file, packed[file])
-        try:
-            write_report(self.folder, result=result)
-        except Exception as error:  # no flaw of the page may take the scores away
-            (self.folder / "report.html").unlink(missing_ok=True)  # left by an earlier run
-            log.warning("%s: report.html could not be written: %s", result.benchmark, error)
-        result.save(self.folder)
-        log.info("%s: results are in %s", result.benchmark, self.folder)
-
-
 class IndexedMasks:
     """Masks as indexed PNGs, `<folder>/<stem>.png`.
 
@@ -229,48 +161,6 @@ class PredictionTable:
 
 PredictionFile = IndexedMasks | PredictionTable
 """Files that take results frame by frame."""
-
-
-@contextmanager
-def files_of(
-    writer: RunWriter | None,
-    sequence: FrameSequence,
-    draw: Draw,
-    prediction: Callable[[Path], PredictionFile],
-    *,
-    kind: str = "",
-    draw_animation: Draw | None = None,
-    video: bool = False,
-) -> Iterator[SequenceWriter | None]:
-    """Open the files of a sequence during the block; None without a writer.
-
-    Args:
-        writer: the files of the run.
-        sequence: the sequence.
-        draw: draws results over a frame.
-        prediction: folder of an output's predictions → the sequence's file in it.
-        kind: folder of the files, if a benchmark follows the sequence in several ways.
-        draw_animation: draws the frames of the animation; None is `draw`.
-        video: also write an overlay of every frame.
-    """
-    if writer is None:
-        yield None
-        return
-    name = sequence.name
-    frames = sequence.num_frames
-    overlays = writer.folder / writer.stages[-1] / kind / "overlays"
-    files = SequenceWriter(
-        frames,
-        draw,
-        predictions=list(map(prediction, writer.prediction_folders(kind))),
-        overlay=overlays / f"{name}.png",
-        animation=SequenceAnimation(writer.folder, name, frames, kind),
-        draw_animation=draw_animation,
-        video=Mp4Writer(overlays / f"{name}.mp4", 30, crf="23") if video else None,
-    )
-    with files:
-        yield files
-    writer.keep_picture(f"{kind}/{name}" if kind else name, files.sheet)
 
 
 def fixed(values: Iterable[float], digits: int) -> list[str]:

@@ -19,7 +19,7 @@ from ..functional import TrackingProtocol
 from ..functional.device import PendingCopy, computing_in, device_of, to_device
 from ..functional.siamese import siamese_correlation
 from ..videos.boxes import centred, context_side, one_based, square_crop
-from .frame_encoder import first_map, stride_of
+from .frame_encoder import Tracker, stride_of
 from .stopwatch import Stopwatch
 
 Image = NDArray[np.uint8]
@@ -71,7 +71,7 @@ def at_extractor(protocol: TrackingProtocol, extractor: nn.Module) -> TrackingPr
     return protocol.at_features(stride or protocol.stride, getattr(extractor, "dilated", False))
 
 
-class SiamFCTracker:
+class SiamFCTracker(Tracker):
     """Tracker of the targets of a video; a pass of the backbone covers all targets and scales of a frame.
 
     The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
@@ -82,22 +82,19 @@ class SiamFCTracker:
         protocol: sizes, scales and penalties; the extractor's stride and dilation replace the protocol's.
         stopwatch: counts the seconds of "decode", "crop", "backbone" and "respond".
 
-    Attributes:
-        outputs: the only map.
-
     Raises:
         ValueError: if the extractor gives several maps.
     """
+
+    protocol: TrackingProtocol
 
     def __init__(
         self, extractor: nn.Module, protocol: TrackingProtocol | None = None, stopwatch: Stopwatch | None = None
     ) -> None:
         if isinstance(extractor, VideoEncoder):
             raise ValueError("SiamFC encodes single crops, which a video encoder cannot; give an image encoder")
-        self.protocol = at_extractor(protocol or TrackingProtocol(), extractor)
-        self.outputs = [dataclasses.replace(first_map(extractor), protocol=self.protocol)]
-        self.extractor: Any = extractor.folded() if isinstance(extractor, CropExtractor) else extractor
-        self.watch = stopwatch or Stopwatch()
+        super().__init__(extractor, at_extractor(protocol or TrackingProtocol(), extractor), stopwatch)
+        self._network: Any = extractor.folded() if isinstance(extractor, CropExtractor) else extractor
         self.device = device_of(extractor)
 
     @torch.no_grad()
@@ -144,7 +141,7 @@ class SiamFCTracker:
         side = context_side(target[2], target[3], protocol.context)
         with self.watch("crop"):
             crop = square_crop(frame, (target[0], target[1]), side, protocol.exemplar_size)
-        look = getattr(self.extractor, "exemplar", self.extractor)
+        look = getattr(self._network, "exemplar", self.extractor)
         return Track(target, side, self._features(crop[None], look)[0])
 
     def step(self, tracks: Sequence[Track], frame: Image) -> NDArray[np.float64]:
@@ -199,7 +196,7 @@ class SiamFCTracker:
                 side = track.side * size / self.protocol.exemplar_size * scale
                 crops.append(square_crop(frame, (y, x), side, size))
             stacked = np.stack(crops)
-        search = self._features(stacked, self.extractor)
+        search = self._features(stacked, self._network)
         exemplars = [track.exemplar for track in tracks]
         with self.watch("respond", self.device):
             raw = siamese_correlation(torch.stack(exemplars), search)
@@ -208,7 +205,7 @@ class SiamFCTracker:
     def _features(self, crops: Image, look: Any) -> Tensor:
         with self.watch("backbone", self.device), computing_in(self.protocol.precision, self.device):
             images = to_device(torch.from_numpy(crops), self.device).permute(0, 3, 1, 2)
-            features: Tensor = features_by(self.extractor, images.float().div_(255), look)
+            features: Tensor = features_by(self._network, images.float().div_(255), look)
         return features.float()
 
     def _peaks(self, responses: Tensor) -> Tensor:

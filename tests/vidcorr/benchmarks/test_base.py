@@ -27,7 +27,7 @@ MASKS = "Annotations/480p/synthetic-001"
 
 
 class Untouched(DavisBenchmark):
-    def scorer(self, extractor, protocols):
+    def score(self, sequence, tracker, output):
         raise AssertionError("work has begun")
 
 
@@ -120,25 +120,13 @@ def test_a_network_is_found_by_name_file_module_or_extractor(davis_root, vfs):
     assert saved.network.name == str(vfs)
 
 
-def test_several_protocols_in_a_pass_give_a_result_each(davis_root):
-    davis = DavisBenchmark(davis_root, changes=SMALL, stage=["res3", "res4"], stride=8, limit_sequences=1)
-    protocols = [davis.protocol, davis.protocol.with_changes(topk=3)]
-    network = build_encoder("tests.helpers.encoders:TinyResNet")
-    together = davis.evaluate_protocols(network, protocols)
-    for result, protocol in zip(together, protocols, strict=True):
-        alone = replace(davis, protocol=protocol).evaluate(network)
-        assert (result.scores, result.rows, result.stages) == (alone.scores, alone.rows, alone.stages)
-    assert list(together[0].stages) == ["res3", "res4"]
-    assert together[0].scores != together[1].scores
-
-
 def test_a_change_that_the_features_would_drop_is_refused(davis_root, tmp_path):
     coarse = DavisBenchmark(davis_root, changes={"feature_stride": 4})
     refused(ValueError, "feature_stride 8: leave the change out", coarse.evaluate, "raw_colour")
     assert coarse.evaluate("raw_colour@colour/4").scores
     otb = OtbBenchmark(write_otb(tmp_path / "otb", 1, frames=3, size=(48, 64)), None)
-    changed = [otb.protocol.with_changes(stride=4)]
-    refused(ValueError, "stride 8: leave the change out", otb.evaluate_protocols, "raw_colour", changed)
+    changed = replace(otb, protocol=otb.protocol.with_changes(stride=4))
+    refused(ValueError, "stride 8: leave the change out", changed.evaluate, "raw_colour")
     refused(ValueError, "NoProtocol: has no protocol", NoProtocol, changes={"topk": 5})
 
 
@@ -149,7 +137,7 @@ class NoProtocol(Benchmark):
     def read(self):
         return []
 
-    def scorer(self, extractor, protocols):
+    def score(self, sequence, tracker, output):
         raise NotImplementedError
 
     def scores(self, rows):
@@ -165,7 +153,7 @@ def test_a_window_in_pixels_is_one_choice_for_features_of_any_stride(davis_root)
         result = davis.evaluate(network)
         in_cells = DavisBenchmark(davis_root, changes={"radius": cells, "context": 2}, limit_sequences=1)
         assert result.scores == in_cells.evaluate(network).scores
-        conditions.add(result.stages[""].protocol.shared)
+        conditions.add(result.stage.protocol.shared)
     assert len(conditions) == 1
 
 

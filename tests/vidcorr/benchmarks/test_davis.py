@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from callbacks import BenchmarkCallback, BestCheckpoint
-from lightning_modules import FrozenEncoder, VFSSimSiam
+from lightning_modules import VFSSimSiam
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
@@ -15,7 +15,6 @@ from tests.helpers.training import EMPTY, TINY, fit_in, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import RawColour, build_feature_extractor
-from vidcorr.benchmarks.masks import ObjectScorer
 from vidcorr.commands.score_masks import score
 
 
@@ -23,8 +22,8 @@ from vidcorr.commands.score_masks import score
 def test_files_name_what_the_scores_depend_on(davis_run):
     benchmark, scores, folder = davis_run
     results = Result.load(folder)
-    assert results.protocols[0].name == "vfs+context=2+radius=3"
-    assert results.protocols[0].digest == benchmark.protocol.digest()
+    assert results.stage.protocol.name == "vfs+context=2+radius=3"
+    assert results.stage.protocol.digest == benchmark.protocol.digest()
     assert len(results.sequences) == 3
     assert set(results.seconds_of) >= {"decode", "backbone", "propagate", "decode masks", "score"}
     assert np.mean([float(row["J-Mean"]) for row in rows_of(folder)]) == pytest.approx(scores["J-Mean"])
@@ -45,40 +44,6 @@ def test_a_protocol_with_its_own_scoring_is_scored_by_it(davis_root, tmp_path):
 
 
 @pytest.mark.slow
-def test_several_stages_are_declared_and_scored_apart_and_equal_each_alone(davis_root, tmp_path):
-    module = FrozenEncoder("tests.helpers.encoders:TinyResNet")
-    together = DavisBenchmark(davis_root, changes=SMALL, stage=["res3", "res4"], stride=8, limit_sequences=1)
-    declared = together.score_keys
-    assert {"davis/res3/J&F-Mean", "davis/res4/J&F-Mean"} < set(declared)
-    scores = together.evaluate(module, tmp_path).scores
-    assert {f"davis/{key}" for key in scores} == set(declared)
-    alone = DavisBenchmark(davis_root, changes=SMALL, stage="res4", stride=8, limit_sequences=1)
-    expected = alone.evaluate(module.feature_extractor("res4", 8)).scores
-    assert {f"res4/{key}": value for key, value in expected.items()}.items() <= scores.items()
-    assert (tmp_path / "res3" / "predictions" / "synthetic-000" / "00003.png").is_file()
-    results = Result.load(tmp_path)
-    assert (len(results.sequences), results.limit_sequences) == (1, 1)
-
-
-@pytest.mark.slow
-def test_fit_runs_it_every_n_epochs_keeps_the_best_and_validate_repeats_its_score(davis_root, tmp_path):
-    of_res4 = DavisBenchmark(davis_root, changes=SMALL, stage="res4", stride=8)
-    benchmark = BenchmarkCallback(of_res4, every_n_epochs=2)
-    fit_in(tmp_path, benchmark, BestCheckpoint(save_top_k=-1, dirpath=tmp_path), max_epochs=4)
-    runs = sorted(path.parent for path in (tmp_path / "benchmarks" / "davis").glob("*/results.json"))
-    checkpoints = sorted(tmp_path.glob("*.ckpt"))
-    assert [run.name for run in runs] == ["epoch=001-step=000004", "epoch=003-step=000008"]
-    assert [path.name for path in checkpoints] == [f"best-{run.name}.ckpt" for run in runs]
-    for run, checkpoint in zip(runs, checkpoints, strict=True):
-        at_that_step = Result.load(run).scores
-        again = BenchmarkCallback(of_res4)
-        arguments = {"ckpt_path": checkpoint, "verbose": False}
-        (scores,) = trainer_in(tmp_path / "again", again).validate(VFSSimSiam(**TINY), EMPTY, **arguments)
-        assert again.result.scores == at_that_step
-        assert scores["davis/J&F-Mean"] == pytest.approx(at_that_step["J&F-Mean"])
-
-
-@pytest.mark.slow
 def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path, capsys):
     short = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
     benchmark = BenchmarkCallback(short, every_n_epochs=5, before_training=True)
@@ -90,7 +55,7 @@ def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path
 
 
 def test_a_failure_ends_validate_and_not_fit(davis_root, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(ObjectScorer, "score", Mock(side_effect=ValueError("synthetic-000: broken")))
+    monkeypatch.setattr(DavisBenchmark, "score", Mock(side_effect=ValueError("synthetic-000: broken")))
     run = trainer_in(tmp_path, BenchmarkCallback(DavisBenchmark(davis_root)))
     refused(ValueError, "synthetic-000: broken", run.validate, VFSSimSiam(**TINY), EMPTY, verbose=False)
     benchmark = BenchmarkCallback(DavisBenchmark(davis_root, stage="res4"))

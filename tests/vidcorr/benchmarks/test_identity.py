@@ -15,7 +15,7 @@ from tests.helpers.benchmark_data import benchmark_classes
 from tests.helpers.encoders import saved_resnet
 from vidcorr import DavisBenchmark, evaluate
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.benchmarks.identity import code_of, data_digest
+from vidcorr.benchmarks.identity import code_of, data_digest, identity_of
 from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.datasets import generated
 from vidcorr.datasets.generated.writers import write_frames, write_mp4
@@ -126,7 +126,7 @@ UNUSED = {
 
 
 def key(kind, arguments):
-    return json.dumps(kind(**arguments).identity(), sort_keys=True)
+    return json.dumps(identity_of(kind(**arguments)), sort_keys=True)
 
 
 @pytest.mark.sampled(3)

@@ -84,5 +84,5 @@ def test_joints_are_counted_as_the_protocol_says(root, tmp_path, counting):
         metric.update(read_joints(tmp_path, clip), clip.points, name=clip.name, size=clip.size)
     assert scores == pytest.approx(metric.compute(), abs=1e-3)
     results = Result.load(tmp_path)
-    assert results.protocols[0].fields["keypoint_counting"] == counting
+    assert results.stage.protocol.fields["keypoint_counting"] == counting
     assert (results.data["split"], results.data["subset"]) == (1, "test")

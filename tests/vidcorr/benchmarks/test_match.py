@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vidcorr import MatchBenchmark, PfWillowBenchmark, Result
 from vidcorr.backbones import build_feature_extractor
+from vidcorr.benchmarks.identity import identity_of
 from vidcorr.datasets.generated import write_spair
 from vidcorr.functional import MatchingProtocol
 from vidcorr.metrics.matching import AVERAGES, match_scores, score_keys
@@ -104,7 +105,7 @@ def test_features_out_of_memory_are_computed_again(root, monkeypatch):
 
 def test_input_size_becomes_a_multiple_of_the_stride(root):
     result = MatchBenchmark(root=root, protocol="sd-dino", changes={"thresholds": [0.1]}).evaluate(Odd())
-    assert result.stages[""].protocol.name == "sd-dino+feature_stride=52+input_size=832+thresholds=0.1"
+    assert result.stage.protocol.name == "sd-dino+feature_stride=52+input_size=832+thresholds=0.1"
     with pytest.raises(ValueError, match="multiple of the network's 52 px; 104 is the nearest"):
         MatchBenchmark(root=root, protocol="sd-dino", changes={"input_size": 100}).evaluate(Odd())
 
@@ -136,7 +137,7 @@ def test_subset_is_ours_and_repeatable(root):
     assert first.data["pairs"] < 12
     assert first.data["pair_list"] == second.data["pair_list"]
     assert "this project" in first.data["drawn_by"]
-    assert benchmark.identity() == MatchBenchmark(root=root).identity()
+    assert identity_of(benchmark) == identity_of(MatchBenchmark(root=root))
 
 
 def test_other_data_sets_need_values_of_their_own(root):

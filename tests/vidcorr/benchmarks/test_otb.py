@@ -31,8 +31,8 @@ def test_files_and_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
     scores = benchmark.evaluate(colour(), tmp_path).scores
     results = Result.load(tmp_path)
     assert scores == score_boxes(root, tmp_path / "predictions").scores == results.scores
-    assert results.protocols[0].name == "vfs+dilated=false"
-    assert results.protocols[0].digest == benchmark.protocol.with_changes(dilated=False).digest()
+    assert results.stage.protocol.name == "vfs+dilated=false"
+    assert results.stage.protocol.digest == benchmark.protocol.with_changes(dilated=False).digest()
     assert set(results.seconds_of) == {"decode", "crop", "backbone", "respond", "draw"}
     rows = rows_of(tmp_path)
     assert [row["Sequence"] for row in rows] == ["Synthetic000", "Synthetic001", "Synthetic002-1", "Synthetic002-2"]
@@ -49,12 +49,12 @@ def test_results_tell_the_features_that_were_tracked(root, tmp_path):
     for number, extractor in enumerate([encoder.feature_extractor("res4", 8), benchmark.extractor(encoder)]):
         benchmark.evaluate(extractor, tmp_path / str(number))
     found = [Result.load(tmp_path / name) for name in ("0", "1")]
-    assert [(f.stages[""].layer, f.stages[""].stride, f.data["dilated"]) for f in found] == [
+    assert [(f.stage.layer, f.stage.stride, f.data["dilated"]) for f in found] == [
         ("res4", 8, False),
         ("res5", 8, True),
     ]
     benchmark.evaluate(build_encoder("raw_colour").feature_extractor(None, 4), tmp_path / "fine")
-    assert Result.load(tmp_path / "fine").protocols[0].fields["stride"] == 4
+    assert Result.load(tmp_path / "fine").stage.protocol.fields["stride"] == 4
 
 
 def test_raw_colour_is_tracked_by_its_only_stage(root, tmp_path):

@@ -13,8 +13,8 @@ from tests.helpers.encoders import saved_resnet
 from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
-from vidcorr import Benchmark, DavisBenchmark, Result, Row, Scorer
-from vidcorr.backbones import Clips, build_encoder, build_feature_extractor, weights_digest
+from vidcorr import Benchmark, DavisBenchmark, Result, Row
+from vidcorr.backbones import Clips, build_feature_extractor, weights_digest
 from vidcorr.backbones.eval_mode import networks_of
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_spair
@@ -72,16 +72,10 @@ def test_a_stored_result_is_scored_again_without_a_network(kind, tmp_path):
     assert hash(benchmark) == hash(kind(**arguments))
 
 
-def test_rows_of_several_stages_are_scored_stage_by_stage(davis_root):
-    benchmark = DavisBenchmark(davis_root, changes=SMALL, stage=["res2", "res3"], stride=8, limit_sequences=1)
-    assert isinstance(hash(benchmark), int)
+def test_a_row_that_comes_twice_is_refused(davis_root):
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
     result = benchmark.evaluate("tests.helpers.encoders:TinyResNet")
-    for stage in result.stages:
-        scores = benchmark.scores([row for row in result.rows if row.stage == stage])
-        assert {f"{stage}/{key}": score for key, score in scores.items()}.items() <= result.scores.items()
-    refused(ValueError, "rows of several stages; score each stage by itself", benchmark.scores, result.rows)
-    twice = [row for row in result.rows if row.stage == "res2"] * 2
-    refused(ValueError, "scored more than once: synthetic-000", benchmark.scores, twice)
+    refused(ValueError, "scored more than once: synthetic-000", benchmark.scores, result.rows * 2)
 
 
 class Trunk(nn.Sequential):
@@ -167,17 +161,9 @@ def test_a_network_by_name_leaves_the_random_state(name, davis_root, tmp_path):
     assert torch.equal(torch.random.get_rng_state(), random_state)
 
 
-class Brightness(Scorer):
-    """A user's scorer: the mean feature of a first frame."""
-
-    def score(self, sequence, writer):
-        mean = self.extractor(sequence.frame(0)[None].float() / 255).mean().item()
-        yield self.outputs[0], Row(video=sequence.name, values={"mean": mean})
-
-
 @dataclass(frozen=True)
 class BrightnessBenchmark(Benchmark):
-    """A user's benchmark: a reader, a scorer, and the meaning of rows."""
+    """A user's benchmark: a reader, a row per sequence (the mean feature of a first frame), the meaning of rows."""
 
     default_name = "brightness"
     score_names = ("mean",)
@@ -187,14 +173,15 @@ class BrightnessBenchmark(Benchmark):
     def read(self):
         return Davis(self.root)
 
-    def scorer(self, extractor, protocols):
-        return Brightness(extractor)
+    def score(self, sequence, tracker, output):
+        mean = tracker.extractor(sequence.frame(0)[None].float() / 255).mean().item()
+        return [Row(video=sequence.name, values={"mean": mean})]
 
     def scores(self, rows):
         return {"mean": sum(row.values["mean"] for row in rows) / len(rows)}
 
 
-def test_a_benchmark_of_a_user_is_a_reader_a_scorer_and_scores(davis_root, tmp_path):
+def test_a_benchmark_of_a_user_is_a_reader_rows_and_scores(davis_root, tmp_path):
     benchmark = BrightnessBenchmark(str(davis_root))
     result = benchmark.evaluate("raw_colour", tmp_path)
     assert Result.load(tmp_path) == result
@@ -202,16 +189,3 @@ def test_a_benchmark_of_a_user_is_a_reader_a_scorer_and_scores(davis_root, tmp_p
     assert [row.video for row in result.rows] == [sequence.name for sequence in benchmark.sequences]
     without = replace(benchmark, limit_sequences=1).evaluate("raw_colour").scores["mean"]
     assert without == result.rows[0].values["mean"]
-
-
-def test_several_protocols_are_outputs_of_one_pass(davis_root):
-    davis = DavisBenchmark(davis_root, changes=SMALL, stage=["res2", "res3"], limit_sequences=1)
-    protocols = [davis.protocol, davis.protocol.with_changes(topk=3)]
-    extractor = davis.extractor(build_encoder("tests.helpers.encoders:TinyResNet"))
-    scorer = davis.scorer(extractor, protocols)
-    found = [(each.stage, each.layer, each.stride, each.protocol.topk, each.place) for each in scorer.outputs]
-    topk = davis.protocol.topk
-    first, second = extractor.stride
-    of_first = [("res2", "res2", first, topk, 0), ("res2", "res2", first, 3, 1)]
-    assert found == [*of_first, ("res3", "res3", second, topk, 0), ("res3", "res3", second, 3, 1)]
-    assert first < second

@@ -110,4 +110,4 @@ def test_ap_may_count_one_detection_for_an_instance(root):
     several = VipBenchmark(root, parts=["instance"])
     assert several.scores([row])["AP-unofficial@0.5"] == 2
     assert benchmark.scores([row])["AP-unofficial@0.5"] == 1
-    assert "one detection at most" in benchmark.data()["AP-unofficial"]
+    assert "one detection at most" in benchmark.facts([], None)["AP-unofficial"]

@@ -58,7 +58,7 @@ def test_scores_equal_each_benchmark_alone_and_are_not_computed_twice(davis, tmp
 @pytest.mark.slow
 def test_a_job_that_fails_is_named_and_the_others_are_done(davis, tmp_path, capsys):
     class Failing(DavisBenchmark):
-        def scorer(self, *args):
+        def score(self, *args):
             raise RuntimeError("out of\nmemory")
 
     second = Failing(davis.root, changes=SMALL, limit_sequences=2, name="second")

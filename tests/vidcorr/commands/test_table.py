@@ -38,13 +38,11 @@ def test_digests_and_data_are_never_mixed(tmp_path):
     assert found == {"A": {0: 0.5, 3: 0.3}, "B": {1: 0.6}, "C": {2: 0.7}, "D": {0: 0.8}, "F": {4: 0.9}, "G": {5: 0.1}}
 
 
-def test_rows_of_one_name_are_told_apart_and_stages_are_rows(tmp_path):
+def test_rows_of_one_name_are_told_apart(tmp_path):
     for run in (0, 1):
-        write(tmp_path / f"run{run}", "A", {"res4/J&F-Mean": run / 10, "res5/J&F-Mean": run / 5, "res4/J-Mean": 1})
+        write(tmp_path / f"run{run}", "A", {"J&F-Mean": run / 10, "J-Mean": 1})
     rows = gather_results([tmp_path / "run0", tmp_path], ["J&F-Mean"]).rows
-    assert sorted(name.replace(str(tmp_path), "") for name in rows) == [
-        "A, res4 (/run0)", "A, res4 (/run1)", "A, res5 (/run0)", "A, res5 (/run1)"
-    ]  # fmt: skip
+    assert sorted(name.replace(str(tmp_path), "") for name in rows) == ["A (/run0)", "A (/run1)"]
 
 
 SCORES = {"a": [0.5, 0.7], "b": [0.4], "c": [0.9], "d": [0.625]}
@@ -136,21 +134,13 @@ def test_networks_of_two_strides_share_a_column_and_their_rows_name_the_strides(
     vfs = PropagationProtocol.named("vfs", "davis")
     for name, stride, gain in (("resnet", 8, 0.0), ("vit", 16, 0.1)):
         protocol = Protocol.of(vfs.brought_by_features(feature_stride=stride))
-        stages = {"": Stage(layer="last", stride=stride, protocol=protocol)}
-        write(tmp_path / name, name, {"J-Mean": 0.625 + gain}, shifted(gain), stages=stages)
+        stage = Stage(layer="last", stride=stride, protocol=protocol)
+        write(tmp_path / name, name, {"J-Mean": 0.625 + gain}, shifted(gain), stage=stage)
     table = gather_results([tmp_path], base="resnet")
     (head,) = table.heads
     assert head == f"davis J-Mean (vfs {vfs.digest()}, 8 sequences)"
     assert list(table.rows) == ["resnet, stride 8", "vit, stride 16"]
     assert table.rows["vit, stride 16"][head].difference.mean == pytest.approx(0.1)
-
-
-def test_protocols_of_a_sweep_are_columns(tmp_path):
-    stages = {name: Stage(protocol=Protocol(name=name, digest=f"d{name}")) for name in ("vfs", "crw")}
-    write(tmp_path / "a", "A", {"vfs/J-Mean": 0.1, "crw/J-Mean": 0.2}, stages=stages)
-    table = gather_results([tmp_path])
-    assert [head.split("(")[1].split()[0] for head in table.heads] == ["vfs", "crw"]
-    assert list(table.rows) == ["A"]
 
 
 def test_the_three_formats(tmp_path, capsys):

@@ -42,7 +42,7 @@ def test_the_page_needs_nothing_else_and_holds_the_run(davis_run):
     source, content = (folder / "report.html").read_text(), content_of(folder / "report.html")
     assert not re.search(r"(?:src|href)=|@import|url\((?!data:)", source)
     assert content["result"]["scores"] == pytest.approx(scores)
-    assert content["result"]["stages"][""]["protocol"]["digest"] == benchmark.protocol.digest()
+    assert content["result"]["stage"]["protocol"]["digest"] == benchmark.protocol.digest()
     assert content["result"]["protocol_source"]["code"].startswith("xvjiarui/VFS @ 8e055cc")
     assert content["main"] == ["J&F-Mean", "J-Mean", "F-Mean"]
     assert (content["intervals"], content["others"]) == ({}, [])  # three sequences give no interval
@@ -77,13 +77,10 @@ def test_animations_hold_predictions_truth_and_curves(davis_run):
         assert values == pytest.approx(torch.stack(of_objects).mean(0).tolist(), abs=1e-4)
 
 
-def test_sequences_and_objects_have_the_means_of_the_last_stage():
+def test_sequences_and_objects_have_the_means_of_the_ranking_columns():
     nan = float("nan")
-    values = [("res3", "1", 0.9, 0.9), ("res4", "1", 0.2, 0.4), ("res4", "12", 0.6, nan), ("res4", "x", 0.1, 0.1)]
-    rows = [
-        Row(video="bike", object=number, stage=stage, values={"J-Mean": j, "F-Mean": f})
-        for stage, number, j, f in values
-    ]
+    values = [("1", 0.2, 0.4), ("12", 0.6, nan), ("x", 0.1, 0.1)]
+    rows = [Row(video="bike", object=number, values={"J-Mean": j, "F-Mean": f}) for number, j, f in values]
     shown = Shown(ranked_by=["J-Mean", "F-Mean"])
     scores, objects = scores_by_sequence(davis_result(rows=rows, sequences=["bike"], shown=shown))
     assert scores == {"bike": pytest.approx(1.4 / 5)}

@@ -24,8 +24,8 @@ def write(folder, name, shift=0.0, stride=8, layer="", **more):
     videos = {str(n): [0.6 + shift + 0.01 * n] for n in range(8)}
     columns = {"J-Mean": videos, "F-Mean": {video: [value + 0.1 for value in videos[video]] for video in videos}}
     scores = {key: value + shift for key, value in SCORES.items()}
-    stages = {"": Stage(layer=layer, stride=stride, protocol=VFS)}
-    write_results(folder, scores, **{"network": name, "sequences": 8, "videos": columns, "stages": stages} | more)
+    stage = Stage(layer=layer, stride=stride, protocol=VFS)
+    write_results(folder, scores, **{"network": name, "sequences": 8, "videos": columns, "stage": stage} | more)
 
 
 def printed(folder, *words, capsys):
@@ -82,7 +82,7 @@ def test_latex(format, tmp_path, capsys):
 def test_several_protocols_stand_over_their_columns(tmp_path):
     write(tmp_path / "a", "A")
     crw = Protocol(name="crw", digest="d2", shared_name="crw", shared="d2")
-    write(tmp_path / "b", "A", stages={"": Stage(stride=8, protocol=crw)})
+    write(tmp_path / "b", "A", stage=Stage(stride=8, protocol=crw))
     table = gather_results([tmp_path], ["J-Mean"])
     text = paper_table(table, {})
     head = text.splitlines()[2]

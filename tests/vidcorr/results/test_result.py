@@ -23,7 +23,7 @@ FULL = Result(
     benchmark="davis",
     network=Network(name="ResNet-18", weights="random weights", seed=3, loaded=False, digest="ab"),
     scores={"res4/J-Mean": 0.1 + 0.2, "res4/J-Decay": math.nan},
-    stages={"res4": Stage(layer="res4", stride=8, protocol=PROTOCOL)},
+    stage=Stage(layer="res4", stride=8, protocol=PROTOCOL),
     sequences=["bike", "dog\udcff"],
     data={"split": "val", "rules": {"name": "davis-2017"}, "undefined": float("nan")},
     seconds=1.5,
@@ -123,7 +123,7 @@ DAMAGED = {
     "deep": (b"[" * 50000, "recursion"),
     "a score as text": (changed(scores={"J": "0.5"}), "scores.J"),
     "an unknown field": (changed(scorez={}), "scorez"),
-    "a digest as a number": (changed(stages={"": {"protocol": {"digest": 5}}}), "protocol.digest"),
+    "a digest as a number": (changed(stage={"protocol": {"digest": 5}}), "protocol.digest"),
     "a row without a video": (changed(rows=[{"values": {}}]), "rows.0.video"),
 }
 

@@ -26,9 +26,9 @@ def write(folder, name, score=0.5, weights="", stage=None, rules=None, **more):
         facts["rules"] = rules
     network = Network(name=name, digest=weights, seed=more.pop("seed", None), recipe=more.pop("recipe", ""))
     protocol = Protocol.of(protocol_named("vfs", "davis"))
-    stages = {"": stage or Stage(stride=8, protocol=protocol)}
+    stage = stage or Stage(stride=8, protocol=protocol)
     sequences = [str(number) for number in range(DAVIS["sequences"])]
-    fields = {"network": network, "stages": stages, "sequences": sequences, "data": facts}
+    fields = {"network": network, "stage": stage, "sequences": sequences, "data": facts}
     davis_result({"J&F-Mean": score}, **fields | more).save(folder)
 
 

@@ -25,17 +25,16 @@ def test_a_still_point_stays_in_the_centre_of_its_cell():
         return iter([next(video(0))] * (FRAMES - first))
 
     extractor = build_feature_extractor("raw_colour", stride=8)
-    (tracks,) = PointTracker(extractor, RULES).track(still, FRAMES, SIZE, QUERIES)
+    tracks = PointTracker(extractor, RULES).track(still, FRAMES, SIZE, QUERIES)
     cells = torch.tensor([[28.0, 20], [12, 44]], dtype=torch.float64)
     torch.testing.assert_close(tracks.points, cells[:, None].expand(-1, FRAMES, -1))
 
 
-def test_each_map_has_its_protocol_and_grid():
-    extractor = build_feature_extractor("torchvision:resnet18", stage=["res2", "res3"], stride=8)
-    tracker = PointTracker(extractor, RULES)
-    assert [protocol.feature_stride for protocol in tracker.protocols] == [4, 8]
-    assert len(tracker.track(video, 3, SIZE, QUERIES)) == 2
-    assert tracker.grids == [(16, 16), (8, 8)]
+def test_the_protocol_and_the_grid_are_those_of_the_map():
+    tracker = PointTracker(build_feature_extractor("torchvision:resnet18", stage="res2"), RULES)
+    assert tracker.protocol.feature_stride == 4
+    tracker.track(video, 3, SIZE, QUERIES)
+    assert tracker.grid == (16, 16)
     assert {"decode", "backbone", "track"} <= tracker.watch.seconds.keys()
 
 
