@@ -101,6 +101,7 @@ def test_liir_protocol(tmp_path):
 @pytest.mark.parametrize(("depth", "blocks"), [(18, [2, 2]), (50, [6, 3])])
 def test_vfs_figures_4_and_5(depth, blocks, tmp_path):
     built = build(f"vfs_simsiam_r{depth} data/kinetics")
-    stages = benchmark_of(f"davis_blocks_r{depth}", tmp_path).stage
+    (configured,) = read_on([f"davis_blocks_r{depth}={tmp_path}"])
+    stages = [each.build().stage for each in configured.by_stage()]
     assert stages == [f"res{4 + part}.b{block + 1}" for part, count in enumerate(blocks) for block in range(count)]
     assert len(built.model.feature_extractor(stages).stages) == sum(blocks)

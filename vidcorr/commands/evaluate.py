@@ -27,7 +27,7 @@ def command(args: Sequence[str]) -> None:
 
     from ..backbones.trust import allow_named
     from ..benchmarks.network import NetworkSpec
-    from ..experiments.evaluate import Job, run_jobs
+    from ..experiments.evaluate import Job, run_jobs, under
 
     allow_named(args)
     benchmarks = [one.build(limit_sequences=flags.limit) for benchmark in configured for one in benchmark.by_stage()]
@@ -40,7 +40,7 @@ def command(args: Sequence[str]) -> None:
     jobs = []
     for network in views_of(networks, flags.stage, flags.stride):
         for benchmark, of_benchmark in zip(benchmarks, protocols, strict=True):
-            jobs += [Job(network, benchmark.under(protocol)) for protocol in of_benchmark]
+            jobs += [Job(network, under(benchmark, protocol)) for protocol in of_benchmark]
     base = ""
     if flags.base:
         base = NetworkSpec.read(flags.base, flags.pretrained).name

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from io import StringIO
 from itertools import product
 from pathlib import Path
@@ -272,6 +272,14 @@ class Runner:
         job.benchmark.run(extractor, name, self.place(job), shared=True)
 
 
+def under(benchmark: Benchmark, protocol: Any) -> Benchmark:
+    """Return the benchmark with another protocol; it reads the data again."""
+    if protocol == benchmark.protocol:
+        return benchmark
+    values: dict[str, Any] = {"protocol": protocol, "changes": None}
+    return replace(benchmark, **values)
+
+
 def _refuse_equal_columns(jobs: Iterable[Job]) -> None:
     """Refuse benchmarks of one name on several data: their scores would stand in one cell of the table.
 
@@ -282,10 +290,9 @@ def _refuse_equal_columns(jobs: Iterable[Job]) -> None:
     for job in jobs:
         network = job.network
         benchmark = job.benchmark
-        features = [network.stage, network.stride, benchmark.stage, benchmark.stride]
-        facts = repr([benchmark.data(), benchmark.limit_sequences, features])
-        protocol = benchmark.protocol.digest() if benchmark.protocol else ""
-        other = cells.setdefault((network.row, benchmark.name, protocol, facts), job)
+        arguments = {field.name: getattr(benchmark, field.name) for field in fields(benchmark) if field.name != "root"}
+        cell = (network.row, repr([network.stage, network.stride, arguments]))
+        other = cells.setdefault(cell, job)
         if other is not job:
             raise ValueError(
                 f"two benchmarks are called {benchmark.name}: their scores would be one row; give one another name"

@@ -98,18 +98,11 @@ class Command(NamedTuple):
     needs: tuple[Path, ...] = ()
 
     @property
-    def result(self) -> Path | None:
-        """Folder with the result of an evaluation; None if it is not done.
-
-        Raises:
-            ValueError: for two results, as data or rules have changed since the first.
-        """
+    def results(self) -> list[Path]:
+        """Folders with the results of an evaluation, one per stage; empty if it is not done."""
         if not self.evaluation:
-            return None
-        found = [folder for folder in self.output.glob("*") if has_result(folder)]
-        if len(found) > 1:
-            raise ValueError(f"two results of {self.row!r} for seed {self.seed} in {self.output}: remove the old one")
-        return next(iter(found), None)
+            return []
+        return sorted(folder for folder in self.output.glob("*") if has_result(folder))
 
 
 class _Chain(NamedTuple):

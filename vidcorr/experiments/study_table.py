@@ -67,13 +67,17 @@ def _results(study: Study, output: Path) -> dict[tuple[str, str], ResultsByPlace
     found: dict[tuple[str, str], ResultsByPlace] = {}
     for line in study.lines(output):
         for step in line:
-            place = step.result
-            if place is None:
-                continue
-            result = Result.load(place)
-            network = result.network.model_copy(update={"seed": step.seed})
-            seeded = result.model_copy(update={"network": network})
-            found.setdefault((step.row, step.evaluation), {})[place] = seeded
+            stages: set[str] = set()
+            for place in step.results:
+                result = Result.load(place)
+                if result.stage.layer in stages:
+                    raise ValueError(
+                        f"two results of {step.row!r} for seed {step.seed} in {step.output}: remove the old one"
+                    )
+                stages.add(result.stage.layer)
+                network = result.network.model_copy(update={"seed": step.seed})
+                seeded = result.model_copy(update={"network": network})
+                found.setdefault((step.row, step.evaluation), {})[place] = seeded
     return found
 
 

@@ -1,6 +1,7 @@
 """Masks in which objects start: an object that is not in its mask, and an id that no mask introduces."""
 
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -12,11 +13,10 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result, TapVidBenchmark
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.benchmarks.masks import ObjectScores, annotated_frames
+from vidcorr.benchmarks import masks
+from vidcorr.benchmarks.masks import annotated_frames, score_frame
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_tap_vid
-from vidcorr.metrics.rules import RULES
-from vidcorr.tracking.label_tracker import TrackedFrame
 from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.mask_files import read_mask
 from vidcorr.videos.palettes import davis_palette
@@ -77,12 +77,21 @@ def test_constant_features_are_told(davis_root, tmp_path, kind):
 
 def test_scoring_never_waits_with_more_than_a_few_frames(davis_root, monkeypatch):
     """A network that is faster than the scores does not fill the memory."""
-    monkeypatch.setattr("vidcorr.benchmarks.masks.MOST_PENDING", 2)
-    sequence = Davis(davis_root)[0]
-    with ThreadPoolExecutor(1) as pool:
-        scores = ObjectScores(sequence, RULES["davis-2017"], {}, 1, pool)
-        for t in range(sequence.num_frames):
-            scores.add(t, TrackedFrame(sequence.frame(t), [], [sequence.mask(t)]))
-            assert len(scores.pending) <= 2
-        scores.finish()
-    assert {values["J-Mean"] for values in scores.objects[0].values()} == {1}
+    submit, futures, most = ThreadPoolExecutor.submit, [], []
+
+    def counting(pool, function, *arguments):
+        future = submit(pool, function, *arguments)
+        if function is slowly:
+            futures.append(future)
+            most.append(sum(not each.done() for each in futures))
+        return future
+
+    def slowly(*arguments):
+        time.sleep(0.05)
+        return score_frame(*arguments)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", counting)
+    monkeypatch.setattr(masks, "MOST_PENDING", 2)
+    monkeypatch.setattr(masks, "score_frame", slowly)
+    DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1).evaluate("raw_colour")
+    assert max(most) == 2

@@ -90,7 +90,7 @@ AVERAGES_OF_THREE = {"": 0.375, "-class": 0.375, "-image": 0.5, "-point": 3 / 7,
 
 def test_perfect_features_find_every_point(root, monkeypatch):
     benchmark = MatchBenchmark(root=root, protocol="dift", changes=SMALL)
-    monkeypatch.setattr(keypoint_matcher.KeypointMatcher, "match", lambda self, pair, partners: [pair.points[1]])
+    monkeypatch.setattr(keypoint_matcher.KeypointMatcher, "match", lambda self, pair, partners: pair.points[1])
     scores = benchmark.evaluate(Colours()).scores
     assert all(scores[f"PCK@0.1-{kind}"] == 1 for kind in AVERAGES)
 

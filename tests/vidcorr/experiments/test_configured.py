@@ -40,12 +40,12 @@ init_args: {{root: {tmp_path}, split: holdout, stage: res4}}
 every_n_epochs: 2
 """)
     first, second = read_on([str(config), f"{__name__}.TimeOrder={tmp_path}"])
-    youtube_vos, time_order = first.build(limit_sequences=3), second.build(stage=["res3"])
+    youtube_vos, time_order = first.build(limit_sequences=3), second.build(stage="res3")
     assert isinstance(youtube_vos, YoutubeVosBenchmark)
     assert (youtube_vos.root, youtube_vos.stage, youtube_vos.limit_sequences) == (str(tmp_path), "res4", 3)
     assert (first.schedule, second.schedule) == ({"every_n_epochs": 2}, {})
     assert isinstance(time_order, TimeOrder)
-    assert (time_order.root, time_order.stage) == (str(tmp_path), ["res3"])
+    assert (time_order.root, time_order.stage) == (str(tmp_path), "res3")
 
 
 def test_a_benchmark_by_its_class_writes_for_the_server_of_youtube_vos(tmp_path):

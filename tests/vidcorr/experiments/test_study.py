@@ -12,6 +12,7 @@ from tests.helpers.runs import write_results
 from vidcorr.experiments.study import read_study
 from vidcorr.experiments.study_table import study_table
 from vidcorr.results.rendering import render
+from vidcorr.results.result import Protocol, Stage
 
 CONTENT = {
     "title": "a trial",
@@ -201,12 +202,13 @@ def test_two_results_of_a_row_and_seed_are_refused(output):
     refused(ValueError, "two results of 'base' for seed 1 in .*: remove the old one", table_of, output)
 
 
-def leave_scores(folder, row, evaluation, seed, scores, benchmark="otb"):
+def leave_scores(folder, row, evaluation, seed, scores, benchmark="otb", stage=""):
     """Write a result of an evaluation."""
     lines = read_study(str(folder / "study.yaml")).lines(folder)
     steps = [step for line in lines for step in line]
     (place,) = (step.output for step in steps if (step.row, step.seed, step.evaluation) == (row, seed, evaluation))
-    write_results(place / "network", scores, digest="d1", benchmark=benchmark)
+    of_stage = Stage(layer=stage, protocol=Protocol(name="vfs", digest="d1"))
+    write_results(place / f"network{stage}", scores, benchmark=benchmark, stage=of_stage)
 
 
 def test_each_column_names_its_score_beside_the_papers_number_of_the_same_score(tmp_path):
@@ -236,10 +238,8 @@ def test_the_best_stage_is_chosen_by_the_rule_of_the_row(tmp_path):
     for seed in (0, 1):
         leave_scores(tmp_path, "last", "davis", seed, {"J&F-Mean": 0.4, "J-Mean": 0.6}, "davis")
         stages = {"res4.b1": (0.5, 0.3), "res4.b2": (0.4 + 0.15 * seed, 0.9)}  # means 0.5 and 0.475
-        scores = {}
         for stage, (both, region) in stages.items():
-            scores |= {f"{stage}/J&F-Mean": both, f"{stage}/J-Mean": region}
-        leave_scores(tmp_path, "best", "davis", seed, scores, "davis")
+            leave_scores(tmp_path, "best", "davis", seed, {"J&F-Mean": both, "J-Mean": region}, "davis", stage)
     table, _ = table_of(tmp_path)
     assert list(table.rows) == ["last", "best (res4.b1)"]
     best = table.rows["best (res4.b1)"]

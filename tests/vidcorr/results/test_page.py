@@ -117,7 +117,7 @@ def test_named_runs_stand_beside_it_with_intervals_and_tests(davis_run, tmp_path
     assert (other["name"], other["scores"]["J&F-Mean"], other["same"]) == ("other", 0.7, False)
     assert set(same["differences"]) == set(content["intervals"])
     assert all(text.startswith("+0.0 [+0.0, +0.0]") for text in same["differences"].values())
-    assert (other["protocols"], other["differences"]) == ("vfs", {})
+    assert (other["protocol"], other["differences"]) == ("vfs", {})
     otb = Result.load(write_results(tmp_path / "otb", {"J&F-Mean": 0.7}, benchmark="otb"))
     refused(ValueError, "b: is a result of otb, but the report is of davis", write_report, own, {"b": otb})
 

@@ -22,17 +22,17 @@ PROTOCOL = Protocol(name="vfs", digest="d1", fields={"radius": 12, "sizes": (480
 FULL = Result(
     benchmark="davis",
     network=Network(name="ResNet-18", weights="random weights", seed=3, loaded=False, digest="ab"),
-    scores={"res4/J-Mean": 0.1 + 0.2, "res4/J-Decay": math.nan},
+    scores={"J-Mean": 0.1 + 0.2, "J-Decay": math.nan},
     stage=Stage(layer="res4", stride=8, protocol=PROTOCOL),
     sequences=["bike", "dog\udcff"],
     data={"split": "val", "rules": {"name": "davis-2017"}, "undefined": float("nan")},
     seconds=1.5,
-    history=[Evaluated(epoch=1, step=4, scores={"res4/J-Mean": math.nan})],
+    history=[Evaluated(epoch=1, step=4, scores={"J-Mean": math.nan})],
     shown=Shown(ranked_by=["J-Mean"], charts=[{"title": "t", "span": (0.0, 1.0)}]),
     provenance=Provenance.now(),
     rows=[
-        Row(video="bike", object="1", stage="res4", values={"J-Mean": 0.2, "Category": "=x", "Unseen": True}),
-        Row(video="dog\udcff", object="1", stage="res4", values={"J-Mean": math.nan, "Category": "", "Unseen": False}),
+        Row(video="bike", object="1", values={"J-Mean": 0.2, "Category": "=x", "Unseen": True}),
+        Row(video="dog\udcff", object="1", values={"J-Mean": math.nan, "Category": "", "Unseen": False}),
     ],
 )
 
@@ -46,8 +46,8 @@ def test_a_saved_result_is_read_back_equal(tmp_path):
     assert "NaN" not in text
     json.loads(text, parse_constant=pytest.fail)
     rows = list(csv.reader((tmp_path / "run" / "per_sequence.csv").open(errors="surrogateescape", newline="")))
-    assert rows[:2] == [["Stage", "Sequence", "J-Mean", "Category", "Unseen"], ["res4", "bike_1", "0.2", "=x", "True"]]
-    assert rows[2][1:3] == ["dog\udcff_1", ""]
+    assert rows[:2] == [["Sequence", "J-Mean", "Category", "Unseen"], ["bike_1", "0.2", "=x", "True"]]
+    assert rows[2][:2] == ["dog\udcff_1", ""]
 
 
 def test_results_are_written_last_and_hold_the_rows(tmp_path, monkeypatch):
@@ -65,8 +65,8 @@ def test_results_are_written_last_and_hold_the_rows(tmp_path, monkeypatch):
 
 
 def test_values_of_objects_are_those_of_their_video():
-    assert FULL.values("res4/J-Mean") == {"bike": [0.2], "dog\udcff": [pytest.approx(math.nan, nan_ok=True)]}
-    assert FULL.values("res4/F-Mean") == FULL.values("J-Mean") == FULL.values("res4/Category") == {}
+    assert FULL.values("J-Mean") == {"bike": [0.2], "dog\udcff": [pytest.approx(math.nan, nan_ok=True)]}
+    assert FULL.values("F-Mean") == FULL.values("Category") == {}
     j_and_f = {"bike": [0.5, 0.7], "two_dogs": [0.9, 0.7], "two": [0.1, 0.1]}
     rows = [Row(video=video, object="1", values={"J-Mean": j, "F-Mean": f}) for video, (j, f) in j_and_f.items()]
     rows[-1] = rows[-1].model_copy(update={"object": "dogs_2"})  # its name is that of the second of two dogs

@@ -35,7 +35,7 @@ def test_points_are_those_of_the_tracking_functions(video, colour, name):
     assert all((frame == own).all() for (frame, _), own in zip(found, frames, strict=True))
     queries = np.array([[0, 20.5 * 256 / 64, 30.5 * 256 / 96], [0, 34 * 256 / 64, 40.75 * 256 / 96]])
     rules = PointProtocol.named(name, "tap_vid")
-    tracks = PointTracker(colour, rules).track(lambda t: iter(frames[t:]), 5, (64, 96), queries, False)[0]
+    tracks = PointTracker(colour, rules).track(lambda t: iter(frames[t:]), 5, (64, 96), queries, False)
     expected = tracks.points * torch.tensor([96, 64]) / 256 - 0.5
     torch.testing.assert_close(found[0][1].points, expected, atol=1e-6, rtol=0)
     assert (found[0][1].occluded == tracks.occluded).all()

@@ -58,7 +58,7 @@ def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(at_once
         monkeypatch.setattr(FrameEncoder, "frames_at_once", lambda self, size, kept=kept: at_once if kept else 1)
         monkeypatch.setattr(point_tracker, "KEPT_FEATURES", kept)
         tracker = PointTracker(extractor, RULES.with_changes(tracking="chained"))
-        (tracks[kept],) = tracker.track(counted, FRAMES, SIZE, QUERIES)
+        tracks[kept] = tracker.track(counted, FRAMES, SIZE, QUERIES)
         assert torch.equal(tracks[kept].points, tracks[10**9].points)
         assert torch.equal(tracks[kept].occluded, tracks[10**9].occluded)
     assert begun[10**9] == [0]
