@@ -45,7 +45,7 @@ class Noted(Counted):
 
     def run(self, network: Any, *args: Any, **options: Any) -> Any:
         found = super().run(network, *args, **options)
-        (self.folder / f"rank{dist.get_rank()}").write_text(found.results[0].scores["score"].hex())
+        (self.folder / f"rank{dist.get_rank()}").write_text(found.result.scores["score"].hex())
         return found
 
 
