@@ -159,5 +159,5 @@ class Throughput(pl.Callback):
             rank_zero_warn(
                 f"{fraction:.0%} of the time goes into waiting for data: raise data.num_workers (now "
                 f"{workers}) up to the number of cores, or make the videos cheaper to "
-                "decode: vidcorr transcode SOURCE DESTINATION"
+                "decode (docs/troubleshooting.md)"
             )

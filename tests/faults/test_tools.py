@@ -19,7 +19,6 @@ SWEEP = "sweep raw_colour --on davis={davis} --vary input_size=48,64 --limit 2 -
 EVALUATE = "evaluate raw_colour --on davis={davis} --limit 2 --output {out}"
 # words of the command line; items done when the signal comes, and left for the second call; file of a finished run
 CASES = {
-    "transcode": ("transcode {videos} {out} --workers 1 --short-side 32", 2, 6, "00005.mp4"),
     "check-data": ("check-data {videos} --output {out} --workers 1", 2, 6, "clean.txt"),
     "sweep": (SWEEP, 3, 2, "sweep.md"),  # the second of two passes begins anew
     "evaluate": (EVALUATE, 1, 2, "table.csv"),  # begins anew

@@ -48,14 +48,14 @@ def in_order(path: str, indices: list[int]) -> list[np.ndarray]:
         return [frame.to_ndarray(format="rgb24") for number, frame in frames if number in indices]
 
 
-def encode(source: Path, destination: Path, interval: int, size: tuple[int, int], count: int = 0) -> None:
+def encode(source: Path, destination: Path, interval: int, size: tuple[int, int], count: int = 0, **more: str) -> None:
     """Encode a video anew, forwards and backwards until it has `count` frames, with a key frame in `interval`."""
     width, height = size
     with av.open(str(source)) as old:
         frames = [frame.reformat(width, height, "yuv420p") for frame in old.decode(video=0)]
     destination.parent.mkdir(exist_ok=True)
     with av.open(str(destination), "w") as new:
-        options = {"g": str(interval), "crf": "23", "sc_threshold": "0"}
+        options = {"g": str(interval), "crf": "23", "sc_threshold": "0", **more}
         stream = new.add_stream("libx264", rate=30, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number, frame in enumerate(islice(cycle(frames + frames[::-1]), count or len(frames))):

@@ -63,7 +63,7 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         path.stat()
         container = av.open(f"file:{path}", "r", timeout=timeout, options={"format_whitelist": _DEMUXERS}, **tags)
     except av.error.ArgumentError as error:
-        raise DecodingError(path, "is not a video of a known format; transcode it, for example by ffmpeg") from error
+        raise DecodingError(path, "is not a video of a known format") from error
     except (av.error.InvalidDataError, av.error.EOFError, av.error.OSError) as error:
         raise DecodingError(path, "has no complete header: cut off, damaged or no video; copy it again") from error
     except OSError as error:  # the path cannot be opened
@@ -73,7 +73,7 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         raise DecodingError(path, f"has no video stream{only}")
     codec = film_stream(container).codec_context
     if codec is None:
-        raise DecodingError(path, "has an unknown codec; transcode it, for example by ffmpeg")
+        raise DecodingError(path, "has an unknown codec")
     codec.thread_count = 1  # the workers are the parallelism
     codec.options = {"max_pixels": str(MOST_PIXELS)}
     return container

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ...videos.files import DataError, remove, unfinished, write_ids
-from ...videos.markers import Marker
+from ...videos.files import DataError, remove, unfinished, write_atomically, write_ids
+from ...videos.folders import list_data
 from ...videos.mp4 import Mp4Writer
 from ...videos.palettes import davis_palette
 from .scene import render_video, video_tracks
@@ -91,18 +91,18 @@ def generate(root: str | Path, kind: str, of: Scenes, write: Callable[[Path], No
     """
     root = Path(root).expanduser()
     content = {"kind": kind, "generation": GENERATION, **asdict(of), **parameters}
-    marker = Marker("generated here", MARKER, json.dumps(content, sort_keys=True, indent=1))
-    maker = marker.maker(root)
-    if maker == "stranger":
-        raise marker.stranger(root)
-    if maker == "this":
+    parameters_of = json.dumps(content, sort_keys=True, indent=1)
+    was_generated = (root / MARKER).is_file()
+    if was_generated and (root / MARKER).read_text(encoding="utf-8", errors="replace") == parameters_of:
         return root
+    if not was_generated and root.is_dir() and list_data(root):
+        raise DataError(f"{root}: holds files that were not generated here; give another folder or empty it")
     root.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(root) as folder:
         folder.mkdir()
         write(folder)
-        marker.write(folder)
-        if maker == "other":
+        write_atomically(folder / MARKER, parameters_of)
+        if was_generated:
             remove(root)
     return root
 

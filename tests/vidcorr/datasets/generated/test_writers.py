@@ -60,10 +60,11 @@ def test_finished_folder_is_reused_and_replaced_when_the_arguments_change(tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["videos"]
 
 
-def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "holiday.mp4").write_bytes(b"")
-    refused(DataError, "not generated here", write_videos, tmp_path, 1, **SMALL)
-    assert (tmp_path / "holiday.mp4").exists()
+@pytest.mark.parametrize("name", ["holiday.mp4", ".git"])
+def test_a_folder_that_is_not_ours_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("mine")
+    refused((DataError, OSError), str(tmp_path), write_videos, tmp_path, 1, **SMALL)
+    assert (tmp_path / name).read_text() == "mine"
 
 
 def test_same_arguments_same_video_and_fewer_frames_a_prefix() -> None:
