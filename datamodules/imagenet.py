@@ -164,7 +164,7 @@ def images_of_classes(folder: Path) -> dict[str, list[Path]]:
     Raises:
         DataError: if the folder is missing or holds no folders, or a class has no image.
     """
-    require_folder(folder, "expected train and val, with a folder per class")
+    require_folder(folder)
     classes: dict[str, list[Path]] = {}
     for name in sorted(list_folders(folder)):
         images: list[Path] = []

@@ -24,7 +24,7 @@ from vidcorr.datasets.generated import (
     write_youtube_vos,
 )
 from vidcorr.datasets.otb import VERSIONS
-from vidcorr.videos.mask_files import read_mask
+from vidcorr.videos.masks import read_mask
 
 SMALL = (64, 64)
 

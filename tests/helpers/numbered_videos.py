@@ -49,8 +49,8 @@ def write_video(
     return path
 
 
-def write_folder(path: Path, count: int, video: int = 0, suffix: str = ".png", digits: int = 0) -> Path:
-    """Writes `count` numbered frames as pictures 0, 1, 2, ...; `digits` pads the names with zeros."""
-    names = [f"{i:0{digits}d}{suffix}" for i in range(count)]
+def write_folder(path: Path, count: int, video: int = 0, suffix: str = ".png") -> Path:
+    """Writes `count` numbered frames as pictures 00, 01, 02, ..."""
+    names = [f"{i:02d}{suffix}" for i in range(count)]
     write_frames(path, np.stack([numbered_frame(i, video) for i in range(count)]), names)
     return path

@@ -15,6 +15,7 @@ from vidcorr.datasets.generated import (
     write_got10k,
     write_jhmdb,
     write_otb,
+    write_tap_vid,
     write_vip,
     write_youtube_vos,
 )
@@ -25,14 +26,6 @@ from vidcorr.videos.source import FrameFolder, list_videos
 FRAMES = 12
 """Frames of a video: more than ten, so that names without zeros have another order as text."""
 Contents = list[Any]
-
-
-def write_tracked(root: Path) -> Path:
-    """Write a folder of frames, `walk`, beside a table of a point in every frame."""
-    write_frames(root / "walk", np.arange(FRAMES * 32 * 32 * 3).astype(np.uint8).reshape(FRAMES, 32, 32, 3))
-    lines = [f"nose,{t},{t + 1},5,0" for t in range(FRAMES)]
-    (root / "walk.csv").write_text("\n".join(["track,frame,x,y,occluded", *lines]))
-    return root
 
 
 def write_classes(root: Path) -> Path:
@@ -86,7 +79,7 @@ READERS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], Contents]]] = 
         lambda root: contents(root, partial(Otb, version=None)),
     ),
     "Badja": (lambda root: write_badja(root, 1, frames=FRAMES, size=SIZE), lambda root: contents(root, Badja)),
-    "TapVid": (write_tracked, lambda root: contents(root, TapVid)),
+    "TapVid": (lambda root: write_tap_vid(root, 1, frames=FRAMES, size=SIZE), lambda root: contents(root, TapVid)),
     "GOT-10k": (lambda root: write_got10k(root, 2, frames=FRAMES, size=SIZE), of_got10k),
     "training videos": (lambda root: write_davis(root, 2, frames=FRAMES, size=SIZE) / "JPEGImages", of_videos),
     "classes of images": (write_classes, lambda root: [images_of_classes(root)]),

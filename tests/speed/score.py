@@ -18,7 +18,7 @@ import numpy as np
 
 from tests.helpers.plain_masks import plain_score
 from tests.speed.timing import compare, flags, real_folder
-from vidcorr.commands.score_masks import score
+from vidcorr.scoring.masks import score
 
 Means = tuple[float, float]
 

@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python -m tests.speed.storage
 
 A clip of VIDCORR_DATA, encoded anew with a key frame in 250 and looped to 10 s, stands for a download. A worker opens
-the video, decodes n distant frames, and crops and flips them to 224 x 224. The table calls the download plain; a small video has the options of
-docs/datasets.md, by PyAV's libraries.
+the video, decodes n distant frames, and crops and flips them to 224 x 224. The table calls the download
+plain; a small video has the options of docs/datasets.md, by PyAV's libraries.
 """
 
 import tempfile

@@ -28,8 +28,8 @@ from ..results.result import Result, Row
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.record import IndexedMasks, SequenceWriter
 from ..videos.files import DataError, errors_at
-from ..videos.images import AGAIN, read_ahead
-from ..videos.mask_files import object_ids
+from ..videos.images import read_ahead
+from ..videos.masks import object_ids
 from .base import Benchmark, in_order
 from .output import Output
 
@@ -275,7 +275,7 @@ def annotated_frames(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iterat
             absent = set(sequence.entering(t)) - set(object_ids(mask.numpy()))
             if absent:
                 lacking = f"lacks object {min(absent)}, which starts here by the data set's metadata"
-                raise DataError(f"{sequence.masks[t]}: {lacking}; {AGAIN}")
+                raise DataError(f"{sequence.masks[t]}: {lacking}")
         yield frame, mask
 
 

@@ -82,8 +82,7 @@ class VosBenchmark(MaskBenchmark):
         """The names in the file `unseen`."""
         if self.unseen is None:
             return ()
-        remedy = "give the data set's list of unseen names"
-        return set(read_names(Path(self.unseen).expanduser(), remedy))
+        return set(read_names(Path(self.unseen).expanduser()))
 
     def read(self) -> Sequence[MaskSequence]:
         """Open the folders and the lists."""

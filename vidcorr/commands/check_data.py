@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..errors import printable
 from ..videos.files import DataError, write_atomically
 from ..videos.processes import in_processes
-from ..videos.source import fits_in_list, list_line, list_videos, open_video
+from ..videos.source import list_line, list_videos, open_video
 
 SECONDS = 125.0
 """Time limit of a video: to open it, and to decode its frames, `open_video` allows a minute each."""
@@ -36,8 +36,8 @@ def check_data(
     """Check the videos of a source in parallel, and write clean.txt, a list of the usable videos with their labels.
 
     Args:
-        source: folder of videos, searched with its subfolders; or a list (.txt, .csv) with a path per line, which may
-            name missing files.
+        source: folder of videos, searched with its subfolders; or a list (.txt) with a path per line, which may name
+            missing files.
         output: folder of clean.txt.
         workers: processes; by default the usable cores.
         min_frames: smallest usable number of frames.
@@ -65,8 +65,6 @@ def check_data(
             unusable[path] = str(outcome).removeprefix(f"{path}: ")
         elif outcome.number < min_frames:
             unusable[path] = f"{outcome.number} frame(s), fewer than {min_frames}"
-        elif not fits_in_list(path):
-            unusable[path] = "a line of a list cannot hold its name; rename it without line breaks and outer spaces"
         else:
             usable[path] = outcome
     if not usable:
@@ -99,13 +97,11 @@ def _cut_avi(path: str) -> str:
     """Return the problem of an AVI file below the size in its header: its frames do not show the cut."""
     if os.path.isdir(path):
         return ""
-    size = os.path.getsize(path)
     with open(path, "rb") as file:
         head = file.read(8)
-    whole = int.from_bytes(head[4:], "little")
-    if head[:4] == b"RIFF" and size < whole < 2**32 - 1:  # a writer to a pipe knows no size
-        return f"ends early: {size} of {whole} bytes; copy it again"
-    return ""
+    size = int.from_bytes(head[4:], "little")
+    is_cut = head[:4] == b"RIFF" and os.path.getsize(path) < size < 2**32 - 1  # a writer to a pipe knows no size
+    return "ends early: the header says a larger size" if is_cut else ""
 
 
 def content_digest(videos: Mapping[str, Frames]) -> str:
@@ -128,15 +124,14 @@ def command(args: Sequence[str]) -> None:
         ValueError, OSError: for a user's mistake, one line.
     """
     parser = argparse.ArgumentParser(prog="vidcorr check-data", description=__doc__)
-    parser.add_argument("source", metavar="SOURCE", help="folder of videos, or a .txt or .csv list of them")
+    parser.add_argument("source", metavar="SOURCE", help="folder of videos, or a .txt list of them")
     parser.add_argument("--output", type=Path, default=Path("checked"), help="folder of clean.txt (default: checked)")
     parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")
     parser.add_argument("--min-frames", type=int, default=8, help="smallest usable number of frames (default: 8)")
     flags = parser.parse_args(list(args))
     usable, unusable = check_data(**vars(flags))
     for path, reason in unusable.items():
-        line = printable(f"{path}: {reason}").replace("\n", "\\n")
-        print(line)
+        print(printable(f"{path}: {reason}"))
     sizes = Counter((video.width, video.height) for video in usable.values())
     [((width, height), _)] = sizes.most_common(1)
     frames = sum(video.number for video in usable.values())

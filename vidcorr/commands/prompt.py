@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..videos.files import DataError, write_atomically
-from ..videos.palettes import davis_palette
+from ..videos.masks import davis_palette
 from ..videos.source import open_video
 
 PAGE = Path(__file__).with_suffix(".html")
@@ -42,9 +42,8 @@ def command(args: Sequence[str]) -> None:
 def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
     """Write the page of a video: a single file that needs neither a server nor a network.
 
-    The page saves what is drawn in the frame that it shows, for `--mask`, `--box` and `--points`: a mask
-    as an indexed PNG at the frame's size, boxes as CSV with (0, 0) at the corner of the first pixel, points as CSV
-    with (0, 0) at its centre.
+    The page shows the command for what is drawn in its frame: a mask, saved as an indexed PNG at the frame's size;
+    boxes, with (0, 0) at the corner of the first pixel; or points, saved as CSV with (0, 0) at its centre.
 
     Args:
         video: file or folder of frames.

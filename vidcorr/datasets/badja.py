@@ -44,11 +44,11 @@ class Badja(Reader[PointSequence]):
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser()
-        annotations = require_folder(self.root / "joint_annotations", "clone BADJA's repository")
+        annotations = require_folder(self.root / "joint_annotations")
         files = sorted(path for path in list_data(annotations) if path.suffix == ".json")
         files = [path for path in files if path.stem not in WITHOUT_FRAMES]
         if not files:
-            raise DataError(f"{annotations}: holds no <clip>.json; clone BADJA's repository")
+            raise DataError(f"{annotations}: holds no <clip>.json")
         self._sequences = tuple(_clip(self.root, file) for file in files)
 
 
@@ -100,8 +100,5 @@ def _annotated_file(root: Path, file: Path, named: str) -> Path:
     if path.is_absolute() or ".." in path.parts:
         raise DataError(f"{file}: names {named!r:.80}, which lies outside {root}")
     if not (root / path).is_file():
-        raise DataError(
-            f"{root / path}: no such file; unpack DAVIS-2017 trainval Full-Resolution as DAVIS/ and BADJA's "
-            "extra_videos.zip next to joint_annotations"
-        )
+        raise DataError(f"{root / path}: no such file, named in {file}")
     return root / path

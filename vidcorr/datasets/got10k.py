@@ -20,9 +20,9 @@ def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
     Raises:
         DataError: if the list or a listed folder is missing, or the boxes of the first sequence cannot be read.
     """
-    folder = require_folder(root / subset, f"give the folder that holds GOT-10k's {subset}")
+    folder = require_folder(root / subset)
     path = folder / "list.txt"
-    names = read_names(path, "it names the sequences; unpack GOT-10k again")
+    names = read_names(path)
     require_sequences(folder, names, path)
     read_boxes(folder / names[0] / "groundtruth.txt")
     return tuple(folder / name for name in names)
@@ -35,11 +35,11 @@ def read_annotation(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64]
         DataError: if the numbers of frames, boxes and visible parts differ, or a file cannot be read.
     """
     frames = list_images(folder)
-    boxes = read_boxes(folder / "groundtruth.txt", [frame.stem for frame in frames])
+    boxes = read_boxes(folder / "groundtruth.txt")
     if not frames or len(frames) != len(boxes):
-        raise DataError(f"{folder}: {len(boxes)} boxes for {len(frames)} frames; unpack the sequence again")
+        raise DataError(f"{folder}: {len(boxes)} boxes for {len(frames)} frames")
     path = folder / "cover.label"
-    visible = read_numbers(path, ("the visible part",))[:, 0] if path.is_file() else None
+    visible = read_numbers(path, "the visible part")[:, 0] if path.is_file() else None
     if visible is not None and len(visible) != len(boxes):
-        raise DataError(f"{path}: {len(visible)} visible parts for {len(boxes)} boxes; unpack the sequence again")
+        raise DataError(f"{path}: {len(visible)} visible parts for {len(boxes)} boxes")
     return frames, boxes, visible

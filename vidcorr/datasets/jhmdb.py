@@ -11,8 +11,8 @@ import numpy as np
 
 from ..videos.files import DataError, list_lines, plain_name, require_folder, require_one_of, require_sequences
 from ..videos.folders import is_data
-from ..videos.images import AGAIN, image_size
-from ..videos.mask_videos import list_frames
+from ..videos.images import image_size
+from ..videos.masks import list_frames
 from .records import FrameSequence, Reader
 
 if TYPE_CHECKING:
@@ -63,13 +63,13 @@ class Jhmdb(Reader[KeypointSequence]):
         self.root = Path(root).expanduser()
         self.split = split
         self.subset = subset
-        require_folder(self.root / "Rename_Images", "give the folder of JHMDB's unpacked Rename_Images.tar.gz")
-        require_folder(self.root / "joint_positions", "unpack JHMDB's joint_positions.zip")
+        require_folder(self.root / "Rename_Images")
+        require_folder(self.root / "joint_positions")
         ending = f"_test_split{split}.txt"
         files = sorted((self.root / "splits").glob(f"*{ending}"))
         self._lists = tuple(path for path in files if is_data(path.name))
         if not self._lists:
-            raise DataError(f"{self.root / 'splits'}: no *{ending}; unpack JHMDB's splits.zip")
+            raise DataError(f"{self.root / 'splits'}: no *{ending}")
         self._sequences = tuple(self._sequence(action, clip) for action, clip in self._clips(ending))
 
     def _clips(self, ending: str) -> list[tuple[str, str]]:
@@ -95,7 +95,7 @@ class Jhmdb(Reader[KeypointSequence]):
         path = self.root / "joint_positions" / action / clip / "joint_positions.mat"
         points = read_joints(path)
         if len(points) > len(frames):
-            raise DataError(f"{path}: joints of {len(points)} frames, {folder} holds {len(frames)}; unpack it again")
+            raise DataError(f"{path}: joints of {len(points)} frames, {folder} holds {len(frames)}")
         frames = frames[: len(points)]
         size = image_size(frames[0])
         return KeypointSequence(name=clip, frames=frames, size=size, points=points, sources=(path, *self._lists))
@@ -115,10 +115,8 @@ def read_joints(path: Path) -> NDArray[np.float64]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # a damaged file makes scipy's reader fail in every way
-        raise DataError(f"{path}: not a readable .mat file ({error}); unpack joint_positions.zip again") from error
+        raise DataError(f"{path}: not a readable .mat file ({error})") from error
     if joints.shape[:2] != (2, len(JOINTS)) or joints.ndim > 3 or not np.isfinite(joints).all():
-        raise DataError(
-            f"{path}: pos_img is {joints.shape}; expected 2 × {len(JOINTS)} × frames of finite numbers; {AGAIN}"
-        )
+        raise DataError(f"{path}: pos_img is {joints.shape}; expected 2 × {len(JOINTS)} × frames of finite numbers")
     joints = joints.reshape(2, len(JOINTS), -1)  # MATLAB drops a last axis of 1
     return np.ascontiguousarray(joints.transpose(2, 1, 0), dtype=np.float64) - 1

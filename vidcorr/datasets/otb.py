@@ -88,7 +88,7 @@ class Otb(Reader[BoxSequence]):
         self.root = Path(root).expanduser()
         self.version = version
         require_one_of((*VERSIONS, None), version=version)
-        require_folder(self.root, "give the folder that holds OTB's sequences")
+        require_folder(self.root)
         targets = _targets(self.root)
         names = sorted(targets) if version is None else VERSIONS[version]
         if not names:
@@ -114,7 +114,7 @@ def _targets(root: Path) -> dict[str, Path]:
                 target = f"{name}-{match[1]}" if match[1] else name
                 of_folder[plain_name(target, root)] = path
         if (folder / "img").is_dir() and not of_folder:
-            raise DataError(f"{folder}: no groundtruth_rect.txt with boxes; unpack the sequence again")
+            raise DataError(f"{folder}: no groundtruth_rect.txt with boxes")
         files |= of_folder
     return files
 
@@ -128,7 +128,7 @@ def _sequence(name: str, path: Path) -> BoxSequence:
     if len(frames) != len(boxes) or len(boxes) < 2:
         raise DataError(
             f"{path}: {len(boxes)} boxes for {len(frames)} frames in {path.parent / 'img'}; both must be equal and at "
-            "least 2: unpack the sequence again"
+            "least 2"
         )
     if not np.isfinite(boxes[0]).all() or boxes[0, 2:].min() <= 0:
         raise DataError(f"{path}: the first box is {boxes[0].tolist()}; it must have a width and a height")

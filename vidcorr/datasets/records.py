@@ -13,11 +13,11 @@ from torch import Tensor
 
 from ..videos.files import DataError, plain_name
 from ..videos.images import read_ahead, read_image, require_size
-from ..videos.mask_videos import read_ids
+from ..videos.masks import read_ids
 
 S = TypeVar("S", bound="FrameSequence")
 
-FRAME_FIELDS = ("frames", "videos", "files")
+FRAME_FIELDS = ("frames", "files")
 """Fields of a sequence that name files of frames; the identity of a result has their names and sizes."""
 
 

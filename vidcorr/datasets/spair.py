@@ -62,9 +62,9 @@ def read_spair(root: str | Path, split: str = "test") -> list[MatchPair]:
         DataError: one line naming the file: a missing folder or file, or one of another form.
     """
     root = Path(root).expanduser()
-    folder = require_folder(root / "PairAnnotation" / split, "give SPair-71k's folder, which holds PairAnnotation")
+    folder = require_folder(root / "PairAnnotation" / split)
     listed_in = root / "Layout" / "large" / f"{split}.txt"
-    names = sorted(read_names(listed_in, "give SPair-71k's Layout/large"))
+    names = sorted(read_names(listed_in))
     return [_spair_pair(root, folder / f"{name}.json", name, listed_in) for name in names]
 
 
@@ -93,7 +93,7 @@ def _spair_pair(root: Path, file: Path, name: str, listed_in: Path) -> MatchPair
     except DataError:
         raise
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DataError(f"{file}: is not a pair of SPair-71k ({error}); get the file again") from error
+        raise DataError(f"{file}: is not a pair of SPair-71k ({error})") from error
     return MatchPair(
         name, category, tuple(files), tuple(sizes), tuple(points), ids, box, levels, sources=(listed_in, file)
     )
@@ -132,9 +132,7 @@ def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]
                 numbers = np.reshape(row[2:42], (4, 10)).tolist()
             points = tuple(np.array(numbers, np.float64).reshape(2, 2, -1).swapaxes(1, 2))
         except (ValueError, IndexError) as error:
-            raise DataError(
-                f"{file}: line {index + 2} is not a pair of {kind} ({error}); get the file again"
-            ) from error
+            raise DataError(f"{file}: line {index + 2} is not a pair of {kind} ({error})") from error
         files = (_picture_path(root, file, row[0]), _picture_path(root, file, row[1]))
         name = f"{index:06d}-{files[0].stem}-{files[1].stem}:{category}"
         ids = tuple(range(len(points[0])))
@@ -149,7 +147,7 @@ def _picture_path(root: Path, file: Path, named: str) -> Path:
     for path in (root.joinpath(*parts), root.joinpath(*parts[1:])):
         if path.is_file():
             return path
-    raise DataError(f"{path}: no such file; put the pictures next to {file.name}")
+    raise DataError(f"{path}: no such file, named in {file.name}")
 
 
 def shown_ids(root: str | Path, pairs: Sequence[MatchPair]) -> dict[str, set[int]]:

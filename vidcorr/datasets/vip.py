@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from ..videos.files import DataError, find_list, read_names, require_folder, require_one_of, require_sequences
-from ..videos.mask_files import VOID, object_ids, read_mask
-from ..videos.mask_videos import check_masks, list_frames, match_masks
+from ..videos.masks import VOID, check_masks, list_frames, match_masks, object_ids, read_mask
 from .records import MaskSequence, Reader
 
 if TYPE_CHECKING:
@@ -112,10 +111,10 @@ class Vip(Reader[PartSequence]):
         self._sequences = tuple(self._sequence(name) for name in self._names())
 
     def _names(self) -> tuple[str, ...]:
-        images = require_folder(self.root / "Images", "unpack VIP_Fine's Images, and give VIP_Fine or its folder")
-        require_folder(self.root / "Annotations" / "Category_ids", "unpack VIP_Fine's Annotations")
+        images = require_folder(self.root / "Images")
+        require_folder(self.root / "Annotations" / "Category_ids")
         path = find_list(self.root, self.split, ["lists/{}_videos.txt"])
-        names = read_names(path, "unpack VIP_Fine's lists, or give the path of a list file", _PATHS)
+        names = read_names(path, _PATHS)
         require_sequences(images, names, path)
         self._lists = (path,)
         return names
@@ -148,7 +147,7 @@ class Vip(Reader[PartSequence]):
 
     def _masks(self, frames: tuple[Path, ...], kind: str) -> tuple[dict[int, Path], tuple[int, int]]:
         folder = self.root / "Annotations" / kind / frames[0].parent.name
-        masks = match_masks(folder, frames, "unpack VIP_Fine's Annotations again")
+        masks = match_masks(folder, frames, complete=True)
         return masks, check_masks(masks, frames)
 
 

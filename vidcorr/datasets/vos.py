@@ -7,16 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..videos.files import PAGES, DataError, find_list, read_names, require_folder, require_one_of, require_sequences
+from ..videos.files import DataError, find_list, read_names, require_folder, require_one_of, require_sequences
 from ..videos.folders import list_folders
-from ..videos.mask_files import VOID, object_ids, read_mask
-from ..videos.mask_videos import (
+from ..videos.masks import (
+    VOID,
     check_masks,
     ids_by_value,
     list_frames,
     mask_folders,
     match_masks,
+    object_ids,
     read_ids,
+    read_mask,
     refuse_large_void,
 )
 from .records import MaskSequence, Reader
@@ -78,22 +80,20 @@ class Vos(Reader[MaskSequence]):
         annotations: Annotations | None = None,
     ) -> None:
         require_one_of((None, *get_args(Annotations)), annotations=annotations)
-        self.root = require_folder(Path(root).expanduser(), f"give the folder that holds frames and masks; {PAGES}")
+        self.root = require_folder(Path(root).expanduser())
         self.split = split
         self.one_object = one_object
         self.size_tolerance = size_tolerance
         self.annotations = annotations
-        remedy = "name the folders of frames and masks as they are called here"
-        self.frames = require_folder(self.root / frames, remedy)
-        self.masks = require_folder(self.root / masks, remedy)
+        self.frames = require_folder(self.root / frames)
+        self.masks = require_folder(self.root / masks)
         if split is None:
             listed_in = self.masks
             names = labelled_names(self.masks)
             self._lists: tuple[Path, ...] = ()
         else:
             listed_in = find_list(self.root, split, self.lists)
-            remedy = "give a name or path of an existing list, or leave split out to take every folder of masks"
-            names = read_names(listed_in, remedy, PATHS)
+            names = read_names(listed_in, PATHS)
             self._lists = (listed_in,)
         require_sequences(self.frames, names, listed_in)
         require_sequences(self.masks, names, listed_in)
@@ -111,7 +111,7 @@ class Vos(Reader[MaskSequence]):
         frames = list_frames(self.frames / name)
         path = self.masks / name / folder
         masks = self._masks(path, frames)
-        size = check_masks(masks, frames, self.size_tolerance, "take both at one size, or raise size_tolerance")
+        size = check_masks(masks, frames, self.size_tolerance)
         shown = self._shown(masks)
         if folder and max(map(len, shown.values())) > 1:
             raise DataError(f"{path}: holds more than one object; in a folder per object, a mask holds a single object")
@@ -163,9 +163,7 @@ class Vos(Reader[MaskSequence]):
 
     def _masks(self, path: Path, frames: tuple[Path, ...]) -> dict[int, Path]:
         """Return frame index → mask in a folder: all masks, or the first alone if `annotations` is "first"."""
-        remedy = 'complete them, or say annotations="first" or "entering" to propagate without a score'
-        is_complete = self.annotations == "dense"
-        masks = match_masks(path, frames, remedy if is_complete else None)
+        masks = match_masks(path, frames, complete=self.annotations == "dense")
         if not masks:
             raise DataError(f"{path}: holds no masks; expected indexed png files named after their frames")
         if self.annotations is not None and 0 not in masks:

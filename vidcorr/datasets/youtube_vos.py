@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ..videos.files import DataError, plain_name, read_json, require_folder, require_one_of, require_sequences
 from ..videos.folders import list_images
-from ..videos.mask_videos import check_introductions, check_masks, ids_by_value, list_frames, match_masks
+from ..videos.masks import check_introductions, check_masks, ids_by_value, list_frames, match_masks
 from ..videos.source import hashed_rank
 from .records import MaskSequence, Reader
 
@@ -63,7 +63,7 @@ class YoutubeVos(Reader[MaskSequence]):
         self.root = Path(root).expanduser()
         self.split = split
         folder = "train" if split == "holdout" else split
-        self.folder = require_folder(self.root / folder, "give the folder that holds train and valid")
+        self.folder = require_folder(self.root / folder)
         self._videos = read_meta(self.folder / "meta.json")
         names = tuple(sorted(self._videos))
         self.unseen_categories: frozenset[str] = frozenset()
@@ -82,7 +82,7 @@ class YoutubeVos(Reader[MaskSequence]):
     def _all_frames(self, folder: str) -> Path:
         folders = [self.root / f"{folder}_all_frames", self.root / "all_frames" / f"{folder}_all_frames"]
         existing = next(filter(Path.is_dir, folders), folders[0])
-        return require_folder(existing / "JPEGImages", "unpack it, or set all_frames to False")
+        return require_folder(existing / "JPEGImages")
 
     def _sequence(self, name: str, root: Path) -> MaskSequence:
         """Return a video with the frames of the folder `root/name`."""
@@ -98,13 +98,13 @@ class YoutubeVos(Reader[MaskSequence]):
         for i, (category, start) in objects.items():
             if number.get(start) not in masks:
                 path = folder / f"{start:05d}.png"
-                raise DataError(f"{path}: no such mask, but object {i} starts here by meta.json; unpack it again")
+                raise DataError(f"{path}: no such mask, but object {i} starts here by meta.json")
             starts[i] = number[start]
             if category:
                 categories[i] = category
         size = check_masks(masks, frames)
         values = ids_by_value(masks.values())
-        check_introductions(masks, starts, values, f"correct it, or take the object out of {self.folder / 'meta.json'}")
+        check_introductions(masks, starts, values)
         begin = min(starts.values())
         reported: list[int] = []
         for image in list_images(self.folder / "JPEGImages" / name):
@@ -132,7 +132,7 @@ def number_in_name(image: Path) -> int:
         DataError: if the name is not a number.
     """
     if not re.fullmatch("[0-9]+", image.stem):
-        raise DataError(f"{image}: its name is not a frame number; remove it")
+        raise DataError(f"{image}: its name is not a frame number")
     return int(image.stem)
 
 
@@ -149,9 +149,7 @@ def read_meta(path: Path) -> dict[str, Objects]:
     try:
         videos = {name: _objects_of(video) for name, video in content["videos"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path}: not a YouTube-VOS meta.json ({type(error).__name__}: {error}); get the file again"
-        ) from error
+        raise DataError(f"{path}: not a YouTube-VOS meta.json ({type(error).__name__}: {error})") from error
     return {plain_name(name, path): objects for name, objects in videos.items()}
 
 

@@ -31,7 +31,7 @@ from ..results.records import last_evaluations, results_in
 from ..results.result import Result
 from ..videos.boxes import read_boxes
 from ..videos.files import DataError, read_text
-from ..videos.mask_files import VOID, read_mask
+from ..videos.masks import VOID, read_mask
 from .configured import Configured, read_on
 
 COLUMNS = 5

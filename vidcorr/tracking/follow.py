@@ -1,9 +1,7 @@
 """Follow a user's prompt through a video: masks, boxes or points, frame after frame."""
 
 import warnings
-import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,14 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .. import signals
 from ..backbones import LiirExtractor
 from ..backbones.eval_mode import eval_mode
 from ..functional import PointProtocol, PropagationProtocol, TrackingProtocol
-from ..functional.propagation.coding import Size
-from ..progress import ProgressReport
+from ..videos.files import DataError
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
-from ..videos.stream import FrameStream, PromptedVideo
+from ..videos.stream import FrameStream
 from .frame_encoder import stride_of
 from .label_tracker import FrameSizes, LabelTracker
 from .point_tracker import PointTracker
@@ -43,8 +39,9 @@ def follow(
     protocol: str | AnyProtocol | None = None,
     changes: dict[str, Any] | None = None,
     short_side: int | None = SHORT_SIDE,
+    watch: Stopwatch | None = None,
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Follow a prompt through a video, forwards and backwards from its frame; memory holds the protocol's window.
+    """Follow a prompt through a video from its first frame on; memory holds the protocol's window.
 
     Points are followed by Gaussian heat-maps, like joints on JHMDB, or by a point protocol, independently of each
     other; boxes by SiamFC's tracker. A point protocol reads the video three times: to count its frames, to track, and
@@ -52,23 +49,24 @@ def follow(
 
     Args:
         extractor: float RGB `(N, 3, H, W)` in [0, 1] → a single map `(N, C, h, w)`, with its `stride`.
-        video: a file, a folder of frames, a `FrameStream` of a part; or frames, uint8 RGB `(3, H, W)`, of equal size,
-            whose first has the prompt.
-        prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)`.
+        video: a file, a folder of frames, a `FrameStream` of a part; or frames, uint8 RGB `(3, H, W)`, of equal size.
+        prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame.
         protocol: a protocol or its name. None is `vidcorr`, label propagation; for masks by Liir's features `liir`; for
             a box VFS's tracker. Points also have point protocols (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`).
         changes: fields of the protocol to change; of `TrackingProtocol` for a box. The protocol's name then shows them.
         short_side: short side to which larger frames are reduced, pixels; None keeps the original size. A protocol with
             an input size ignores it, and so does a box.
+        watch: counts the seconds by kind of work.
 
     Returns:
         Iterator of frame `(3, H, W)` uint8, in order, and its results in pixels of the frame: ids `(H, W)` uint8; boxes
-        left, top, width, height `(N, 4)`, which may leave the frame; points x, y, score `(K, 3)`, the score the peak of
-        the heat-map as a fraction of its first peak, x and y NaN for an empty heat-map; or `FollowedPoints`.
+        left, top, width, height, score `(N, 5)`, which may leave the frame, the score SiamFC's response, NaN in the
+        first frame; points x, y, score `(K, 3)`, the score the peak of the heat-map as a fraction of its first peak,
+        x and y NaN for an empty heat-map; or `FollowedPoints`.
 
     Raises:
         TypeError: for a prompt's file or array itself.
-        DataError: if the prompt does not fit its frame, or a frame cannot be read.
+        DataError: if the prompt does not fit the first frame, or a frame cannot be read.
         ValueError: for an unknown protocol or field, an extractor with several maps, or short_side below 1.
 
     Example:
@@ -82,25 +80,37 @@ def follow(
     """
     if not isinstance(prompt, Prompt):
         raise TypeError(f"prompt: expected MaskPrompt.of(…), BoxPrompt.of(…) or PointPrompt.of(…), got {prompt!r:.60}")
-    if isinstance(video, str | Path | FrameStream):
-        prompted = PromptedVideo(video if isinstance(video, FrameStream) else FrameStream(video), prompt)
-        rules = rules_for(extractor, prompted.prompt, protocol, changes)
-        return follow_prompted(extractor, prompted, rules, short_side, Stopwatch())
+    if isinstance(video, str | Path):
+        video = FrameStream(video)
+    stream = video if isinstance(video, FrameStream) else None
     frames = iter(video)
-    first = next(frames, None)
-    if first is None:
-        raise ValueError("the video has no frame")
-    if first.ndim != 3 or first.shape[0] != 3 or first.dtype != torch.uint8:
-        raise ValueError(f"expected frames as uint8 RGB (3, H, W), got {first.dtype} {tuple(first.shape)}")
-    size = (first.shape[1], first.shape[2])
-    prompt = prompt.placed(size)
+    if stream is not None:
+        size = stream.size
+        if prompt.frame not in (None, stream.start):
+            raise DataError(f"{prompt.source}: holds frame {prompt.frame}, the video starts with frame {stream.start}")
+    else:
+        first = next(frames, None)
+        if first is None or first.ndim != 3 or first.shape[0] != 3 or first.dtype != torch.uint8:
+            raise ValueError("expected frames as uint8 RGB (3, H, W)")
+        size = (first.shape[1], first.shape[2])
+        frames = chain([first], frames)
     prompt.check(size)
     rules = rules_for(extractor, prompt, protocol, changes)
-    if isinstance(rules, PointProtocol):
-        raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
+    watch = watch or Stopwatch()
+    found: Iterator[tuple[Tensor, Any]]
     with eval_mode(extractor):
-        follower = follower_of(extractor, type(prompt), rules, size, short_side, Stopwatch())
-    return _computed_in_eval_mode(extractor, follower.follow(chain([first], frames), prompt.labels))
+        if isinstance(rules, TrackingProtocol):
+            found = _follow_boxes(SiamFCTracker(extractor, rules, watch), frames, prompt.labels)
+        elif isinstance(rules, PointProtocol):
+            if stream is None:
+                raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
+            sizes = FrameSizes.of(extractor, size, rules, short_side)
+            found = _follow_queries(PointTracker(extractor, rules, watch), stream, prompt.labels, sizes)
+        else:
+            tracker = LabelTracker(extractor, rules, watch)
+            follower = _follow_masks if isinstance(prompt, MaskPrompt) else _follow_heatmaps
+            found = follower(tracker, tracker.sizes(size, short_side), frames, prompt.labels)
+    return _computed_in_eval_mode(extractor, found)
 
 
 def rules_for(
@@ -165,35 +175,6 @@ def _point_protocol(extractor: nn.Module, name: str | None) -> PropagationProtoc
     return rules.with_changes(keypoint_sigma=stride / 2)
 
 
-def follow_prompted(
-    extractor: nn.Module, video: PromptedVideo, rules: AnyProtocol, short_side: int | None, watch: Stopwatch
-) -> Iterator[tuple[Tensor, Any]]:
-    """Yield the frames of a video, in order, with their results: ids, boxes or points.
-
-    Faulty arguments raise before the first frame is asked for.
-
-    Args:
-        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a single map `(N, C, h, w)`.
-        video: the frames, and a prompt of any of them, which is followed backwards and forwards.
-        rules: result of `rules_for`.
-        short_side: short side to which larger frames are reduced, pixels; None keeps the original size.
-        watch: counts the seconds by kind of work.
-    """
-    stream = video.frames
-    found: Iterator[tuple[Tensor, Any]]
-    with eval_mode(extractor):
-        if isinstance(rules, PointProtocol):
-            sizes = FrameSizes.of(extractor, stream.size, rules, short_side)
-            found = _follow_queries(PointTracker(extractor, rules, watch), video, sizes)
-        else:
-            follower = follower_of(extractor, type(video.prompt), rules, stream.size, short_side, watch)
-            if video.start == 0:
-                found = follower.follow(stream.forwards(), video.prompt.labels)
-            else:
-                found = _both_directions(video, follower, watch)
-    return _computed_in_eval_mode(extractor, found)
-
-
 def _computed_in_eval_mode(extractor: nn.Module, found: Iterator[tuple[Tensor, Any]]) -> Iterator[tuple[Tensor, Any]]:
     """Yield frames and results; each is computed in eval mode, and the caller sees the extractor in its own mode."""
     while True:
@@ -204,130 +185,51 @@ def _computed_in_eval_mode(extractor: nn.Module, found: Iterator[tuple[Tensor, A
         yield item
 
 
-class MaskFollower:
-    """Follows masks by label propagation.
-
-    Args:
-        tracker: the tracker.
-        sizes: sizes of the frames.
-    """
-
-    def __init__(self, tracker: LabelTracker, sizes: FrameSizes) -> None:
-        self.tracker = tracker
-        self.sizes = sizes
-
-    @torch.no_grad()
-    def follow(self, frames: Iterator[Tensor], labels: NDArray[np.uint8]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield frames and ids `(H, W)` uint8, from the ids of the first frame."""
-        objects = np.unique(labels[labels > 0]).tolist()
-        annotated = zip(frames, chain([torch.from_numpy(labels)], repeat(None)), strict=False)
-        tracked_frames = self.tracker.track_masks(annotated, dict.fromkeys(objects, 0), self.sizes)
-        for t, tracked in enumerate(tracked_frames):
-            if t == 0:
-                has_cells = tracked.labels[1:].flatten(1).any(1).tolist()
-                lost = [str(number) for number, followed in zip(objects, has_cells, strict=True) if not followed]
-                if lost:
-                    stride = self.tracker.protocol.feature_stride
-                    warnings.warn(
-                        f"object {', '.join(lost)} is too small for feature cells of {stride} px and is not followed; "
-                        "take a larger short_side or a smaller stride",
-                        stacklevel=2,
-                    )
-            yield tracked.frame, tracked.decoded
+@torch.no_grad()
+def _follow_masks(
+    tracker: LabelTracker, sizes: FrameSizes, frames: Iterator[Tensor], labels: NDArray[np.uint8]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield frames and ids `(H, W)` uint8 by label propagation, from the ids of the first frame."""
+    objects = np.unique(labels[labels > 0]).tolist()
+    annotated = zip(frames, chain([torch.from_numpy(labels)], repeat(None)), strict=False)
+    for t, tracked in enumerate(tracker.track_masks(annotated, dict.fromkeys(objects, 0), sizes)):
+        if t == 0:
+            has_cells = tracked.labels[1:].flatten(1).any(1).tolist()
+            lost = [str(number) for number, followed in zip(objects, has_cells, strict=True) if not followed]
+            if lost:
+                stride = tracker.protocol.feature_stride
+                warnings.warn(
+                    f"object {', '.join(lost)} is too small for feature cells of {stride} px and is not followed",
+                    stacklevel=2,
+                )
+        yield tracked.frame, tracked.decoded
 
 
-class HeatmapFollower:
-    """Follows points by label propagation of heat-maps.
-
-    Args:
-        tracker: the tracker.
-        sizes: sizes of the frames.
-    """
-
-    def __init__(self, tracker: LabelTracker, sizes: FrameSizes) -> None:
-        self.tracker = tracker
-        self.sizes = sizes
-
-    @torch.no_grad()
-    def follow(self, frames: Iterator[Tensor], labels: NDArray[np.float64]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield frames and x, y, score `(K, 3)`, from the points `(K, 2)` of the first frame."""
-        first_peaks = torch.ones(len(labels))
-        for t, tracked in enumerate(self.tracker.track_points(frames, torch.from_numpy(labels), self.sizes)):
-            peaks = tracked.labels.flatten(1).amax(1)
-            points = tracked.decoded.double()
-            if t == 0:
-                first_peaks = peaks.clamp_min(1e-12)
-            else:
-                points[peaks <= 0] = torch.nan
-            scores = (peaks / first_peaks).double()
-            yield tracked.frame, torch.cat([points, scores[:, None]], dim=1)
+@torch.no_grad()
+def _follow_heatmaps(
+    tracker: LabelTracker, sizes: FrameSizes, frames: Iterator[Tensor], labels: NDArray[np.float64]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield frames and x, y, score `(K, 3)` by heat-maps, from the points `(K, 2)` of the first frame."""
+    first_peaks = torch.ones(len(labels))
+    for t, tracked in enumerate(tracker.track_points(frames, torch.from_numpy(labels), sizes)):
+        peaks = tracked.labels.flatten(1).amax(1)
+        points = tracked.decoded.double()
+        if t == 0:
+            first_peaks = peaks.clamp_min(1e-12)
+        else:
+            points[peaks <= 0] = torch.nan
+        scores = (peaks / first_peaks).double()
+        yield tracked.frame, torch.cat([points, scores[:, None]], dim=1)
 
 
-class BoxFollower:
-    """Follows boxes by SiamFC.
-
-    Args:
-        tracker: the tracker, which counts pixels from one.
-    """
-
-    def __init__(self, tracker: SiamFCTracker) -> None:
-        self.tracker = tracker
-
-    def follow(
-        self, frames: Iterator[Tensor], labels: NDArray[np.float64]
-    ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
-        """Yield frames and boxes `(N, 4)`, from the boxes of the first frame."""
-        corner = np.array([1.0, 1.0, 0.0, 0.0])
-        for frame, boxes in self.tracker.track(frames, labels + corner):
-            yield frame, boxes - corner
-
-
-Follower = MaskFollower | HeatmapFollower | BoxFollower
-
-
-def follower_of(
-    extractor: nn.Module,
-    kind: type[Prompt],
-    rules: PropagationProtocol | TrackingProtocol,
-    size: Size,
-    short_side: int | None,
-    watch: Stopwatch,
-) -> Follower:
-    """Return the follower of prompts of a kind in frames of size (height, width).
-
-    Raises:
-        ValueError: if the extractor does not suit the protocol.
-    """
-    if isinstance(rules, TrackingProtocol):
-        return BoxFollower(SiamFCTracker(extractor, rules, watch))
-    tracker = LabelTracker(extractor, rules, watch)
-    sizes = tracker.sizes(size, short_side)
-    return MaskFollower(tracker, sizes) if kind is MaskPrompt else HeatmapFollower(tracker, sizes)
-
-
-def _both_directions(video: PromptedVideo, follower: Follower, watch: Stopwatch) -> Iterator[tuple[Tensor, Any]]:
-    """Follow a prompt backwards to the first frame, then yield the frames in order with their results.
-
-    Raises:
-        Stopped: if a signal asks for it, after the current frame.
-    """
-    stream = video.frames
-    start = video.start
-    labels = video.prompt.labels
-    earlier = list[tuple[bytes, tuple[int, ...], Any]]()  # packed, as memory holds the masks of all frames
-    with ProgressReport(f"{stream.name}, backwards", start, "frames") as progress:
-        for done, (_, found) in enumerate(follower.follow(stream.backwards(start), labels)):
-            if done:  # the prompt's frame belongs to the pass forwards
-                with watch("write"):
-                    array = np.asarray(found)
-                    earlier.append((zlib.compress(array.tobytes(), level=1), array.shape, array.dtype))
-                progress.advance()
-                signals.check()
-    with closing(stream.forwards()) as frames:
-        for frame, (packed, shape, dtype) in zip(frames, reversed(earlier), strict=False):
-            array = np.frombuffer(bytearray(zlib.decompress(packed)), dtype).reshape(shape)
-            yield frame, torch.from_numpy(array)
-    yield from follower.follow(stream.forwards(start), labels)
+def _follow_boxes(
+    tracker: SiamFCTracker, frames: Iterator[Tensor], labels: NDArray[np.float64]
+) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
+    """Yield frames and x, y, width, height, response `(N, 5)` by SiamFC, from the boxes `(N, 4)` of the first frame."""
+    corner = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one
+    for frame, boxes in tracker.track(frames, labels + corner):
+        responses = [track.response for track in tracker.tracks]
+        yield frame, np.column_stack([boxes - corner, responses])
 
 
 class FollowedPoints(NamedTuple):
@@ -354,21 +256,20 @@ class FollowedPoints(NamedTuple):
 
 
 def _follow_queries(
-    tracker: PointTracker, video: PromptedVideo, sizes: FrameSizes
+    tracker: PointTracker, stream: FrameStream, labels: NDArray[np.float64], sizes: FrameSizes
 ) -> Iterator[tuple[Tensor, FollowedPoints]]:
     """Track points by a point protocol, then yield the frames with them."""
-    stream = video.frames
     with tracker.watch("decode"):
         count = sum(1 for _ in stream)
     scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocol.scored_size
-    positions = (torch.from_numpy(video.prompt.labels) + 0.5) / scale
-    starts = torch.full((len(positions), 1), video.start, dtype=torch.float64)
+    positions = (torch.from_numpy(labels) + 0.5) / scale
+    starts = torch.zeros((len(positions), 1), dtype=torch.float64)
     queries = torch.cat([starts, positions.flip(1)], dim=1)
 
     def frames_from(first: int) -> Iterator[Tensor]:
         return map(sizes.reduce, stream.forwards(first))
 
-    tracks = tracker.track(frames_from, count, sizes.reduced, queries.numpy(), video.start > 0)
+    tracks = tracker.track(frames_from, count, sizes.reduced, queries.numpy(), both_directions=False)
     positions = tracks.points * scale - 0.5
     for t, frame in enumerate(stream):
         yield frame, FollowedPoints(t, positions, tracks.occluded, tracks.similarity)

@@ -1,6 +1,7 @@
 """SiamFC tracking: correlate a target's first appearance with a search region, at a few scales."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import product
@@ -37,11 +38,13 @@ class Track:
         target: zero-based centre y, x, height, width, pixels.
         side: side of the exemplar's square, pixels; scaled with the target.
         exemplar: features of the first frame, (C, a, a).
+        response: largest response in the last frame, at the chosen scale; NaN before the second frame.
     """
 
     target: NDArray[np.float64]
     side: float
     exemplar: Tensor
+    response: float = math.nan
 
 
 @runtime_checkable
@@ -82,6 +85,9 @@ class SiamFCTracker(Tracker):
         protocol: sizes, scales and penalties; the extractor's stride and dilation replace the protocol's.
         stopwatch: counts the seconds of "decode", "crop", "backbone" and "respond".
 
+    Attributes:
+        tracks: the targets of the last video.
+
     Raises:
         ValueError: if the extractor gives several maps.
     """
@@ -96,6 +102,7 @@ class SiamFCTracker(Tracker):
         super().__init__(extractor, at_extractor(protocol or TrackingProtocol(), extractor), stopwatch)
         self._network: Any = extractor.folded() if isinstance(extractor, CropExtractor) else extractor
         self.device = device_of(extractor)
+        self.tracks: list[Track] = []
 
     @torch.no_grad()
     def track(
@@ -114,14 +121,14 @@ class SiamFCTracker(Tracker):
             ValueError: if a box has no area, or a response is not finite.
             Stopped: between two frames, if a signal asks for it.
         """
-        tracks: list[Track] | None = None
+        self.tracks = []
         for frame in self.watch.timed("decode", frames):
             signals.check()
             image = np.ascontiguousarray(frame.permute(1, 2, 0).numpy())
-            if tracks is None:
-                tracks = [self.start(image, box) for box in boxes]
+            if self.tracks:
+                boxes = self.step(self.tracks, image)
             else:
-                boxes = self.step(tracks, image)
+                self.tracks = [self.start(image, box) for box in boxes]
             yield frame, boxes
 
     def start(self, frame: Image, box: NDArray[np.float64]) -> Track:
@@ -160,11 +167,13 @@ class SiamFCTracker(Tracker):
         protocol = self.protocol
         responses = self.responses(tracks, frame)
         with self.watch("respond", self.device):
-            best, peak, finite = PendingCopy(self._peaks(responses)).wait().tolist()  # the one wait for the device
-        if not all(finite):
+            found = PendingCopy(self._peaks(responses)).wait().numpy()  # the one wait for the device
+        best, peak, finite = found[:3].astype(np.int64)
+        if not finite.all():
             raise ValueError("tracking: the response is not finite; has the network diverged?")
         width = responses.shape[-1]
-        for track, scale, index in zip(tracks, protocol.factors[best], peak, strict=True):
+        for track, scale, index, response in zip(tracks, protocol.factors[best], peak.tolist(), found[3], strict=True):
+            track.response = float(response)
             offset = np.array(divmod(index, width)) - (width - 1) / 2
             in_crop = offset * protocol.stride / protocol.upsampling
             track.target[:2] += in_crop * track.side / protocol.exemplar_size * scale
@@ -209,7 +218,11 @@ class SiamFCTracker(Tracker):
         return features.float()
 
     def _peaks(self, responses: Tensor) -> Tensor:
-        """Return the targets' best scales, best peaks, and 1 if all responses are finite: integers (3, N)."""
+        """Return the targets' best scales, places of their peaks, 1 if all responses are finite, and the responses.
+
+        Returns:
+            (4, N) float64.
+        """
         protocol = self.protocol
         penalty = responses.new_full((protocol.scales,), protocol.scale_penalty)
         penalty[protocol.scales // 2] = 1
@@ -226,7 +239,8 @@ class SiamFCTracker(Tracker):
         window = cosine_window(responses.shape[-1], responses.device)
         weight = torch.where(flat, 0, (1 - protocol.window_influence) / (total + 1e-16))
         peak = torch.addcmul(protocol.window_influence * window, weight, chosen).argmax(1)
-        return torch.stack([best, peak, peaks.isfinite().all(1).long()])
+        finite = peaks.isfinite().all(1)
+        return torch.stack([best.double(), peak.double(), finite.double(), high[:, 0].double()])
 
 
 @lru_cache(maxsize=8)

@@ -41,9 +41,7 @@ def read_pickle(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise DataError(f"{path}: refused: {' '.join(str(error).split())}") from error
     except Exception as error:  # a damaged file makes the instructions fail in every way
-        raise DataError(
-            f"{path}: not a pickle of plain data, or damaged ({type(error).__name__}); copy it again"
-        ) from error
+        raise DataError(f"{path}: not a pickle of plain data, or damaged ({type(error).__name__})") from error
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
@@ -56,4 +54,4 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
     except Exception as error:  # a damaged file makes numpy fail in every way
-        raise DataError(f"{path}: not an .npz file of numpy.savez, or damaged ({error}); copy it again") from error
+        raise DataError(f"{path}: not an .npz file of numpy.savez, or damaged ({error})") from error

@@ -65,7 +65,7 @@ def open_container(path: Path, timeout: float) -> InputContainer:
     except av.error.ArgumentError as error:
         raise DecodingError(path, "is not a video of a known format") from error
     except (av.error.InvalidDataError, av.error.EOFError, av.error.OSError) as error:
-        raise DecodingError(path, "has no complete header: cut off, damaged or no video; copy it again") from error
+        raise DecodingError(path, "has no complete header: cut off, damaged or no video") from error
     except OSError as error:  # the path cannot be opened
         raise DecodingError(path, f"cannot be read ({error.strerror or error})") from error
     if not films(container):

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
-from itertools import chain, dropwhile, islice
+from itertools import chain, dropwhile
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,7 +98,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             missing = self._duration - (last_time - start * base)
             if missing <= (few + 1) / self.frame_rate:
                 return ""
-        return f"ends early: {self.num_frames} of {self._claimed} frames; copy it again"
+        return f"ends early: {self.num_frames} of {self._claimed} frames"
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Decode frames by index.
@@ -126,12 +126,11 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         last = max(frames)
         return [frames[min(i, last)] for i in indices]
 
-    def frames(self, start: int = 0, every: int = 1) -> Iterator[np.ndarray]:
+    def frames(self, start: int = 0) -> Iterator[np.ndarray]:
         """Decode the frames in time order, lazily; the timeout holds per frame.
 
         Args:
             start: index of the first frame.
-            every: convert frames `start`, `start + every`, … only.
 
         Yields:
             (H, W, 3) uint8 RGB; nothing if the video ends before `start`.
@@ -140,7 +139,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             DecodingError: if a frame cannot be decoded or differs in size from the first frame, or the video has no
                 frame.
         """
-        return map(self.to_rgb, islice(self.decode(start), 0, None, every))
+        return map(self.to_rgb, self.decode(start))
 
     def decode(self, start: int = 0) -> Iterator["av.VideoFrame"]:
         """Decode the frames from index `start` on, neither rotated nor converted; errors as in `frames`."""

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from io import StringIO
@@ -21,12 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LOCK = ".in-use"
-PAGES = "docs/datasets.md names the official page of each data set"
-"""End of the message about a missing data set."""
 
 
 class DataError(ValueError):
-    """Error for invalid user data; the message is a single line with path, problem and remedy."""
+    """Error for invalid user data; the message is a single line with path and problem."""
 
 
 class DecodingError(DataError):
@@ -99,7 +96,7 @@ def plain_name(name: str, listed_in: object) -> str:
         shown = ascii(name if len(name) <= 80 else f"{name[:77]}...")
         raise DataError(
             f"{listed_in}: {shown} is not the plain name of a file or folder (no separators, '..', control characters "
-            "or absolute paths); correct the entry or get the file again"
+            "or absolute paths)"
         )
     return name
 
@@ -117,7 +114,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def read_text(path: str | os.PathLike[str], errors: str = "strict") -> str:
-    """Read a text in UTF-8, with or without a byte order mark, or in UTF-16, as PowerShell writes it.
+    """Read a text in UTF-8.
 
     Args:
         path: the file.
@@ -126,44 +123,24 @@ def read_text(path: str | os.PathLike[str], errors: str = "strict") -> str:
     Raises:
         DataError: if the file cannot be read or has another encoding.
     """
-    content = read_bytes(path)
-    encoding = _encoding(content)
     try:
-        return content.decode(encoding, errors if encoding == "utf-8-sig" else "strict")
+        return read_bytes(path).decode("utf-8-sig", errors)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not text in UTF-8 ({error.reason}); save it as UTF-8") from error
-
-
-def _encoding(content: bytes) -> str:
-    """Return the encoding of a text by its byte order mark; without a mark, zero bytes mean UTF-16."""
-    if content.startswith((b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")):
-        return "utf-32"
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    first = content[:2]
-    if len(content) % 2 == 0 and len(first) == 2 and first.count(0) == 1:
-        return "utf-16-be" if first[0] == 0 else "utf-16-le"
-    return "utf-8-sig"
+        raise DataError(f"{path}: not text in UTF-8 ({error.reason})") from error
 
 
 def list_lines(path: Path, errors: str = "strict") -> list[tuple[int, str]]:
-    """Return the lines of a list file with their numbers from 1, without blank lines and comments (`# …`).
-
-    All lists are read by this function: of sequences, of clips, and of training videos.
-
-    Args:
-        path: the file.
-        errors: "strict", or "surrogateescape" for file names in any encoding.
+    """Return the lines of a list file with their numbers from 1, without blank lines.
 
     Raises:
-        DataError: if the file cannot be read or is not text in UTF-8 or UTF-16.
+        DataError: as `read_text`.
     """
     lines = enumerate(map(str.strip, read_text(path, errors).splitlines()), start=1)
-    return [(number, line) for number, line in lines if line and not line.startswith("#")]
+    return [(number, line) for number, line in lines if line]
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file in UTF-8 or UTF-16.
+    """Read a JSON file in UTF-8.
 
     Raises:
         DataError: if the file cannot be read or is not JSON.
@@ -172,31 +149,18 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not JSON ({error}); get the file again") from error
+        raise DataError(f"{path}: is not JSON ({error})") from error
 
 
-def require_folder(path: Path, remedy: str) -> Path:
+def require_folder(path: Path) -> Path:
     """Return `path` if it is a folder.
 
     Raises:
-        DataError: with the remedy, if it is not a folder.
+        DataError: if it is not a folder.
     """
     if not path.is_dir():
-        raise DataError(f"{path}: no such folder{twin_of(path) or '; ' + remedy}")
+        raise DataError(f"{path}: no such folder")
     return path
-
-
-def twin_of(path: Path) -> str:
-    """Return a remark if a folder holds a missing name in another Unicode form, as macOS writes it; else nothing."""
-    try:
-        names = os.listdir(path.parent)
-    except OSError:  # the folder is missing too, or cannot be listed
-        return ""
-    wanted = unicodedata.normalize("NFC", path.name)
-    for name in names:
-        if name != path.name and unicodedata.normalize("NFC", name) == wanted:
-            return "; its folder holds this name in another Unicode form (NFC or NFD): rename it, as convmv --nfc does"
-    return ""
 
 
 def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> None:
@@ -208,8 +172,7 @@ def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> No
     missing = [root / name for name in names if not (root / name).is_dir()]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        remedy = twin_of(missing[0]) or "; unpack it or shorten the list"
-        raise DataError(f"{missing[0]}: no such folder{more}, listed in {listed_in}{remedy}")
+        raise DataError(f"{missing[0]}: no such folder{more}, listed in {listed_in}")
 
 
 def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
@@ -228,29 +191,22 @@ def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
     return next((path for path in paths if path.is_file()), paths[0])
 
 
-def read_names(path: Path, remedy: str, line_form: str = "(.*)") -> tuple[str, ...]:
-    """Return the names of a list file, without repeats.
-
-    A line is a name, also as the path of a folder, `./dog/`. Blank lines and comments (`# …`) are left out.
+def read_names(path: Path, line_form: str = "(.*)") -> tuple[str, ...]:
+    """Return the names of a list file, a name per line, without repeats.
 
     Args:
-        path: the file, in UTF-8 or UTF-16.
-        remedy: remedy in the message about a missing file.
+        path: the file, in UTF-8.
         line_form: regular expression of lines with more than a name; its first group is the name.
 
     Raises:
         DataError: if the file is missing or empty, has another encoding, or a name is no plain file name.
     """
-    if not path.exists() or path.is_dir():
-        raise DataError(f"{path}: no such list; {remedy}")
     names: list[str] = []
     for _, line in list_lines(path):
         match = re.fullmatch(line_form, line)
-        name = match[1] if match else line
-        name = name.removeprefix("./").rstrip("/\\")
-        names.append(plain_name(name, path))
+        names.append(plain_name(match[1] if match else line, path))
     if not names:
-        raise DataError(f"{path}: the list is empty; put one sequence name on each line")
+        raise DataError(f"{path}: the list is empty")
     return tuple(dict.fromkeys(names))
 
 

@@ -21,14 +21,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 ItemT = TypeVar("ItemT")
-AGAIN = "copy or extract it again"
 KINDS = ("JPEG", "PNG")
 """Pillow's names of the formats of frames."""
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-GREY = 0
-"""Colour type of a PNG without colours and alpha."""
-DOUBLED_BYTE = 257
-"""Factor by which a byte becomes a value of 16 bits of equal brightness."""
 
 
 def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> NDArray[np.uint8]:
@@ -53,27 +47,23 @@ def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> ND
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
-        raise DecodingError(path, f"cannot be decoded as an image ({error.err or error.msg}); {AGAIN}") from error
+        raise DecodingError(path, f"cannot be decoded as an image ({error.err or error.msg})") from error
     if image is None:
-        raise DecodingError(path, f"cannot be decoded as an image; {AGAIN}")
+        raise DecodingError(path, "cannot be decoded as an image, or is truncated")
     return np.asarray(image, dtype=np.uint8)
 
 
 def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> bytes:
-    """Read the bytes of a JPEG or PNG, and check that nothing is missing or damaged before it is decoded.
-
-    OpenCV 4 fills the missing part of a truncated JPEG with grey, and the decoders ignore the checksums of a PNG.
+    """Read the bytes of a JPEG or PNG, and check the checksums of a PNG, which the decoders ignore.
 
     Args:
         path: the file.
         content: check these bytes instead; `path` names them in errors.
 
     Raises:
-        DecodingError: if the file is missing, truncated, damaged, no JPEG or PNG, or exceeds Pillow's limit on pixels.
+        DecodingError: if the file is missing, damaged, no JPEG or PNG, or exceeds Pillow's limit on pixels.
     """
     content = read_bytes(path) if content is None else content
-    if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content:
-        raise DecodingError(path, f"truncated JPEG; {AGAIN}")
     with open_image(path, content) as image:
         image.verify()
     return content
@@ -111,39 +101,10 @@ def open_image(
     except Image.DecompressionBombError as error:
         raise DecodingError(path, f"too large to decode ({error})") from error
     except UnidentifiedImageError as error:
-        raise DecodingError(path, f"cannot be decoded as an image (of no known format); {AGAIN}") from error
+        raise DecodingError(path, "cannot be decoded as an image (of no known format)") from error
     except (OSError, SyntaxError, ValueError, IndexError, MemoryError) as error:  # all kinds, for damaged files
         reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-        raise DecodingError(path, f"cannot be decoded as an image ({reason}); {AGAIN}") from error
-
-
-def refuse_lost_bits(path: object, content: bytes, image: NDArray[np.uint8], remedy: str) -> None:
-    """Refuse a PNG whose values the decoder has scaled to 8 bits, so that ids are no longer what was written.
-
-    In 2 or 4 bits, the id 1 of grey has become 85 or 17. In 16 bits per channel of colours, or of grey with alpha, the
-    lower 8 bits are lost; white and other doubled bytes keep their value.
-
-    Args:
-        path: the file, for the message.
-        content: its bytes.
-        image: (H, W) or (H, W, 4), as decoded.
-        remedy: end of the message.
-
-    Raises:
-        DataError: if values other than black and white may have changed.
-    """
-    import cv2
-
-    if not content.startswith(PNG_SIGNATURE):
-        return
-    depth, kind = content[24:26]
-    if kind == GREY and depth in (2, 4) and set(np.unique(image).tolist()) - {0, 255}:
-        raise DataError(f"{path}: grey of {depth} bits, whose values may be ids or scaled greys; {remedy}")
-    if kind == GREY or depth != 16:
-        return
-    wide = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if wide is None or (wide.astype(np.int64) % DOUBLED_BYTE).any():
-        raise DataError(f"{path}: 16 bits per channel, of which 8 would be lost; {remedy}")
+        raise DecodingError(path, f"cannot be decoded as an image ({reason})") from error
 
 
 def read_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -174,7 +135,7 @@ def require_size(where: object, shape: Sequence[int], others: Sequence[int], ind
     """
     if tuple(shape[:2]) != tuple(others[:2]):
         named = "" if index is None else f"frame {index} "
-        raise DecodingError(where, f"{named}is {pixels(shape)}, other frames {pixels(others)}; give frames of one size")
+        raise DecodingError(where, f"{named}is {pixels(shape)}, other frames {pixels(others)}")
 
 
 def image_size(path: str | os.PathLike[str], content: bytes | None = None) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
@@ -11,17 +12,15 @@ from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess as Process
+from types import ModuleType
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 from ..progress import ProgressReport
 from .files import DataError
 
 WorkT = TypeVar("WorkT")
 ResultT = TypeVar("ResultT")
-
-
-class CrashedError(DataError):
-    """The process of an item died: a library crashed, or the system was short of memory."""
 
 
 STOPS = {signal.SIGINT, signal.SIGTERM}
@@ -58,7 +57,7 @@ def in_processes(
     killed a process, and wait for a process that hangs.
 
     Args:
-        function: function at the top level of a module, or a partial of it; a DataError fails the item.
+        function: function at the top level of a module that can be imported; a DataError fails the item.
         items: arguments of the function.
         workers: number of processes; None: the usable cores.
         timeout: seconds per item; 0 sets no limit.
@@ -102,10 +101,12 @@ def in_processes(
 
 
 def _start(function: Callable[[Any], Any], timeout: float) -> tuple[Connection, Process]:
+    """Start a process; it does not import the main module, whose statements would begin the run again."""
     context = server_context()
     pipe, end = context.Pipe()
-    process = context.Process(target=_serve, args=(function, timeout, end, pipe), daemon=True)
-    process.start()
+    process = context.Process(target=_serve, args=(function, timeout, end), daemon=True)
+    with patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+        process.start()
     end.close()  # held by the process alone: its death closes the pipe
     return pipe, process
 
@@ -121,19 +122,16 @@ def _receive(pipe: Connection, process: Process, timeout: float) -> Any:
         if code == -signal.SIGALRM:
             return DataError(f"not done within {timeout:g} s")
         how = signal.strsignal(-code) if code < 0 else f"exit status {code}"
-        return CrashedError(f"crashed the process that read it ({how})")
+        return DataError(f"crashed the process that read it ({how})")
     if isinstance(outcome, OSError | RuntimeError):
         raise outcome
     return outcome
 
 
-def _serve(function: Callable[[Any], Any], timeout: float, pipe: Connection, other_end: Connection) -> None:
+def _serve(function: Callable[[Any], Any], timeout: float, pipe: Connection) -> None:
     import cv2
 
-    other_end.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
-    for kind in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(kind, signal.SIG_DFL)
     cv2.setNumThreads(0)
     with suppress(EOFError):  # the parent has gone
         while True:

@@ -15,7 +15,7 @@ from tests.helpers.training import EMPTY, TINY, fit_in, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import RawColour, build_feature_extractor
-from vidcorr.commands.score_masks import score
+from vidcorr.scoring.masks import score
 
 
 @pytest.mark.slow

@@ -20,8 +20,7 @@ from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.datasets import generated
 from vidcorr.datasets.generated.writers import write_frames, write_mp4
 from vidcorr.videos.files import DataError, write_ids
-from vidcorr.videos.mask_files import read_mask
-from vidcorr.videos.palettes import davis_palette
+from vidcorr.videos.masks import davis_palette, read_mask
 
 SMALL = {"frames": 3, "size": (48, 48)}
 FRAMES = (".jpg", ".mp4")

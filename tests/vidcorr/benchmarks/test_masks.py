@@ -18,8 +18,7 @@ from vidcorr.benchmarks.masks import annotated_frames, score_frame
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_tap_vid
 from vidcorr.videos.files import DataError, write_ids
-from vidcorr.videos.mask_files import read_mask
-from vidcorr.videos.palettes import davis_palette
+from vidcorr.videos.masks import davis_palette, read_mask
 
 
 def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root):

@@ -11,8 +11,8 @@ from tests.helpers.runs import rows_of
 from tests.helpers.training import TINY, fit_in, trainer_in
 from vidcorr import OtbBenchmark, Result
 from vidcorr.backbones import build_encoder
-from vidcorr.commands.score_tracks import score_boxes
 from vidcorr.datasets.generated import write_otb
+from vidcorr.scoring.tracks import score_boxes
 from vidcorr.videos.decoding import VideoFile
 
 

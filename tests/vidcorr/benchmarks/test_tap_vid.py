@@ -12,10 +12,10 @@ from tests.helpers.runs import rows_of
 from tests.helpers.tap_vid import official_scores, write_golden_tracks
 from vidcorr import BadjaBenchmark, Result, TapVidBenchmark
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.commands.score_tracks import score_tracks
 from vidcorr.datasets.generated import write_badja, write_tap_vid
 from vidcorr.datasets.tap_vid import DAVIS_VIDEOS
 from vidcorr.metrics.point_tracking import METRICS
+from vidcorr.scoring.tracks import score_tracks
 
 DELTA = "average_pts_within_thresh"
 

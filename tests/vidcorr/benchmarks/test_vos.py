@@ -11,10 +11,10 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result, VosBenchmark
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.commands.score_masks import score
 from vidcorr.datasets.generated import write_youtube_vos
+from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError
-from vidcorr.videos.mask_files import read_mask
+from vidcorr.videos.masks import read_mask
 
 
 def colour():

@@ -19,9 +19,9 @@ from tests.helpers.training import TINY, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import Result, YoutubeVosBenchmark
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.commands.score_masks import score
 from vidcorr.datasets import YoutubeVos
 from vidcorr.datasets.generated import write_youtube_vos
+from vidcorr.scoring.masks import score
 from vidcorr.videos.source import VideoEntry
 
 HOLDOUT = {"split": "holdout", "holdout": 0.5, "unseen": 1}

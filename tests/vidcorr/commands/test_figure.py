@@ -16,7 +16,7 @@ from vidcorr.experiments.configured import read_on
 from vidcorr.experiments.figure import Joints, Masks, drawing_of, figure_of
 from vidcorr.results.pictures.figure import FigureBlock, method_figure
 from vidcorr.videos.files import write_ids
-from vidcorr.videos.palettes import davis_palette
+from vidcorr.videos.masks import davis_palette
 
 TRACKED = sorted(WRITERS.keys() - {"spair", "otb"})
 """Configs that follow something through videos; otb_all is otb without its list of a hundred sequences."""

@@ -1,4 +1,4 @@
-"""`vidcorr predict`: prompts of every form, several prompts, stops, and what is refused in one line."""
+"""`vidcorr predict`: flags, stops, and what is refused in one line."""
 
 import csv
 import json
@@ -18,8 +18,7 @@ from tests.helpers.sprite import FRAMES
 from tests.helpers.words import refusal
 from vidcorr import FrameStream, MaskPrompt, predict_video
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.commands.predict import read_prompts
-from vidcorr.tracking.record import SequenceWriter
+from vidcorr.tracking.predict import PredictionFiles
 
 
 @pytest.fixture
@@ -66,47 +65,26 @@ def test_a_mask_is_followed_as_by_the_function(run, folder, colour, tmp_path, ca
     assert f"{FRAMES} frames, " in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_points_and_boxes_are_text_or_files(run, tmp_path):
-    (tmp_path / "points.csv").write_text("1,40,30\nnose,50,20\n")
-    text = rows_of(run("--points", "40,30;nose=50,20", out="text") / "points.csv")
-    assert text == rows_of(run("--points", str(tmp_path / "points.csv"), out="file") / "points.csv")
-    assert [row["name"] for row in text[:2]] == ["1", "nose"]
-    assert len(rows_of(run("--points", "grid:2", "--end=1", out="grid") / "points.csv")) == 4
-    (tmp_path / "boxes.csv").write_text("name,x,y,width,height\na,20,20,24,24\nb,5,6,12,12\n")
-    text = rows_of(run("--box", "a=20,20,24,24;b=5,6,12,12", out="one") / "boxes.csv")
-    assert text == rows_of(run("--box", "a=20,20,24,24", "--box", "b=5,6,12,12", out="two") / "boxes.csv")
-    assert text == rows_of(run("--box", str(tmp_path / "boxes.csv"), out="table") / "boxes.csv")
-
-
-def test_flags_reach_the_prediction(run):
-    words = ["--start=2", "--end=8", "--every=2", "--no-overlay", "--protocol=crw", "--change", "radius=3", "topk=4"]
-    out = run("--points", "40,30@4", *words)
+def test_flags_reach_the_prediction(run, tmp_path):
+    words = ["--start=2", "--end=6", "--no-overlay", "--protocol=crw", "--change", "radius=3", "--change", "topk=4"]
+    out = run("--points", "40,30", "50,20", *words)
     content = json.loads((out / "prediction.json").read_text())
-    assert [row["frame"] for row in rows_of(out / "points.csv")] == ["00002", "00004", "00006"]
+    assert [row["frame"] for row in rows_of(out / "points.csv")[::2]] == ["00002", "00003", "00004", "00005"]
     assert content["protocol"]["name"].startswith("crw")
     assert (content["protocol"]["radius"], content["protocol"]["topk"]) == (3, 4)
     assert (content["stride"], content["complete"], (out / "overlay.mp4").exists()) == (4, True, False)
-    assert "holds a prediction" in refusal("predict", content["video"], "--points=4,3", f"--output={out}")
-    assert json.loads((run("--points=4,3", "--overwrite") / "prediction.json").read_text())["prompt"]["points"]
+    assert "holds prediction.json" in refusal("predict", content["video"], "--points=4,3", f"--output={out}")
+    (tmp_path / "p.csv").write_text("frame,point,x,y\n2,nose,40,30\n")
+    again = run(f"--points={tmp_path / 'p.csv'}", "--start=2", "--end=3", "--overwrite")
+    assert json.loads((again / "prediction.json").read_text())["prompt"]["points"] == {"nose": [40, 30]}
 
 
 @pytest.mark.slow
-def test_each_frame_is_followed_from_the_nearest_of_several_prompts(run, scene, tmp_path):
-    for frame in (1, 6):
-        Image.fromarray(scene[1][frame] * np.uint8(frame)).save(tmp_path / f"{frame}.png")
-    words = [f"--mask={tmp_path / f'{frame}.png'}@{frame}" for frame in (6, 1)]
-    together = masks_of(run(*words))
-    early = masks_of(run(words[1], "--end=4", out="early"))
-    late = masks_of(run(words[0], "--start=4", out="late"))
-    assert len(together) == FRAMES
-    assert all(map(np.array_equal, together, early + late))
-    prompts = json.loads((tmp_path / "out" / "prediction.json").read_text())["prompt"]
-    assert [prompt["frame"] for prompt in prompts] == [1, 6]
-    boxes = rows_of(run("--box=20,20,24,24", "--box=30,20,24,24@6", out="boxes") / "boxes.csv")
-    assert [boxes[t]["x"] for t in (0, 6)] == ["20.00", "30.00"]
-    points = rows_of(run("--points=20,20", "--points=30,20@6", "--protocol=fomo", out="points") / "points.csv")
-    assert [points[t]["x"] for t in (0, 6)] == ["20.000", "30.000"]
+def test_a_box_and_random_weights_are_told(folder, tmp_path, capsys):
+    words = ["predict", str(folder / "clip.mp4"), "--model=torchvision:resnet18", "--box=4,4,9,9", "--box=9,9,20,20"]
+    main([*words, "--end=2", f"--output={tmp_path / 'out'}"])
+    assert "ResNet-18, random weights\n" in capsys.readouterr().out
+    assert [row["box"] for row in rows_of(tmp_path / "out" / "boxes.csv")] == ["1", "2", "1", "2"]
 
 
 def test_a_checkpoint_is_a_network(folder, tmp_path):
@@ -120,39 +98,34 @@ def test_a_checkpoint_is_a_network(folder, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
-def test_a_stop_keeps_whole_frames_and_the_next_run_starts_over(run, monkeypatch, capsys, name, status):
-    add = SequenceWriter.add
+def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch, name, status):
+    add = PredictionFiles.add
 
-    def add_and_stop(record, *args):
-        add(record, *args)
-        if record.written == 3:
+    def add_and_stop(files, *args):
+        add(files, *args)
+        if files.written == 3:
             os.kill(os.getpid(), getattr(signal, name))
 
-    with monkeypatch.context() as patched:
-        patched.setattr(SequenceWriter, "add", add_and_stop)
-        with pytest.raises(SystemExit) as stopped:
-            run("--points=40,30")
+    monkeypatch.setattr(PredictionFiles, "add", add_and_stop)
+    with pytest.raises(SystemExit) as stopped:
+        run("--points=40,30")
     assert stopped.value.code == status
-    assert "the same command starts over" in capsys.readouterr().out
-    out = run("--points=40,30")
-    assert "an interrupted prediction, which now begins again" in capsys.readouterr().out
-    assert len(rows_of(out / "points.csv")) == FRAMES
+    assert len(rows_of(tmp_path / "out" / "points.csv")) == 3
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--mask=nowhere.png"], "nowhere.png: "),
-        (["--box=1,2,3"], "expected 4 numbers, x,y,width,height"),
-        (["--points=1,2,3"], "expected 2 numbers, x,y"),
+        (["--box=1,2,3"], "expected x,y,width,height"),
+        (["--points=1,2,3"], "expected x,y"),
+        (["--points=grid:4"], "expected x,y"),
+        (["--box=1,2,9,9", "--mask=first.png"], "one of --mask, --box and --points, got --mask and --box"),
         (["--points=nowhere.csv"], "nowhere.csv: "),
-        (["--points=999,20"], "lies outside frame 0 of 130 × 96"),
-        (["--points=1,2", "--every=0"], "expected an integer of at least 1, got '0'"),
+        (["--points=999,20"], "lies outside the frame of 130 × 96"),
         (["--points=1,2", "--short-side=0"], "expected an integer of at least 1, got '0'"),
         (["--points=1,2", "--protocol=nobody"], "unknown protocol 'nobody'"),
         (["--points=1,2", "--change", "radius"], "--change radius: write FIELD=VALUE"),
-        (["--points=1,2", "--points=a=1,2;b=3,4@6"], "name the same points in each frame, not 1 and a, b"),
-        (["--box=a=1,2,9,9", "--box=a=1,2,9,9@0"], "two prompts for frame 0; name all objects of a frame in one"),
     ],
 )
 def test_mistakes_are_one_line(folder, tmp_path, words, message, capsys):
@@ -160,8 +133,3 @@ def test_mistakes_are_one_line(folder, tmp_path, words, message, capsys):
         main(["predict", str(folder / "clip.mp4"), "--model=raw_colour", f"--output={tmp_path / 'out'}", *words])
     assert message in f"{ended.value.code} {capsys.readouterr().err}"
     assert not (tmp_path / "out").exists()
-
-
-def test_texts_of_one_frame_are_one_prompt():
-    prompts = read_prompts("box", ["1,2,3,4@7", "a=5,6,7,8", "9,9,9,9@7", "b=1,1,1,1"])
-    assert [(prompt.frame, prompt.objects) for prompt in prompts] == [("7", ("1", "2")), (None, ("a", "b"))]

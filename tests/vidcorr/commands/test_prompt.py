@@ -18,7 +18,7 @@ from tests.helpers.refusal import refused
 from vidcorr.commands.prompt import write_page
 from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.videos.files import DataError
-from vidcorr.videos.prompts import BoxPrompt, PointPrompt, read_prompt
+from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
 SIZE = 96, 160
 """Height and width of the frames, pixels."""
@@ -138,21 +138,21 @@ def test_from_drawing_on_a_frame_to_its_prompt(video: Path, tmp_path: Path, brow
 
     hand.press("#save-mask")
     command = browser.find_element("id", "command").text
-    assert "--mask mask.png@2" in command
+    assert "--mask mask.png --start 2" in command
     expected = np.zeros(SIZE, np.uint8)
     expected[22:72, 24:64], expected[30:80, 90:130] = 1, 2
-    prompt: Any = read_prompt(mask=f"{saved(tmp_path, 'mask.png')}@2")
-    assert (prompt.frame, prompt.objects) == ("2", (1, 2))
+    prompt = MaskPrompt.of(saved(tmp_path, "mask.png"))
+    assert prompt.objects == (1, 2)
     assert (prompt.labels != expected).mean() < 0.01
 
-    hand.press("#save-box")
-    boxes = BoxPrompt.of(saved(tmp_path, "boxes.csv"))
-    assert boxes.objects == ("object 1", "object 2")
+    hand.press("#show-boxes")
+    words = browser.find_element("id", "command").text.split()
+    boxes = BoxPrompt.of(words[words.index("--box") + 1 : words.index("--start")])
     assert boxes.labels[1] == pytest.approx((90, 30, 40, 50), abs=0.5)
 
     hand.press("#save-points")
     points = PointPrompt.of(saved(tmp_path, "points.csv"))
-    assert points.objects == ("nose",)
+    assert (points.objects, points.frame) == (("nose",), 2)
     assert points.labels == pytest.approx(np.array([[34, 44]]), abs=0.5)
 
     hand.press("#undo")

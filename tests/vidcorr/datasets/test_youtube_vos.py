@@ -14,8 +14,7 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets import YoutubeVos
 from vidcorr.datasets.generated import write_youtube_vos
 from vidcorr.videos.files import DataError, write_ids
-from vidcorr.videos.mask_files import read_mask
-from vidcorr.videos.palettes import davis_palette
+from vidcorr.videos.masks import davis_palette, read_mask
 
 SIZE = (48, 64)
 

@@ -23,7 +23,7 @@ from vidcorr.experiments.evaluate import Job
 from vidcorr.experiments.protocol_choice import protocols_of
 from vidcorr.functional import PropagationProtocol
 from vidcorr.results.result import Row
-from vidcorr.videos.mask_files import read_mask
+from vidcorr.videos.masks import read_mask
 
 VFS = PropagationProtocol.named("vfs")
 RAW = NetworkSpec.read("raw_colour")

@@ -1,168 +1,184 @@
-"""A prompt of any frame, parts of a video: found as a plain run from that prompt finds it."""
+"""`predict_video`: what is followed in a video, the files with it, and what is refused."""
 
 import csv
-import itertools
 import json
 import os
 import signal
-from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from cli import main
+from lightning_modules import FrozenEncoder
+from tests.helpers.encoders import clips
+from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
-from tests.helpers.sprite import FRAMES, bounds, tensors
-from tests.helpers.words import refusal
-from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, follow, predict_video, signals
-from vidcorr.metrics import region_similarity
-from vidcorr.tracking import follow as follow_module
+from tests.helpers.sprite import FRAMES, RATE, bounds, tensors
+from vidcorr import BoxPrompt, DavisBenchmark, FrameStream, MaskPrompt, PointPrompt, follow, predict_video, signals
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.functional import PropagationProtocol
+from vidcorr.tracking.predict import PredictionFiles, extractor_for
 from vidcorr.videos.files import DataError, FolderInUse, FolderLock
-from vidcorr.videos.prompts import read_prompt
 
 
-@pytest.fixture
-def at(scene):
-    """Make a mask prompt of a frame."""
-    return lambda frame, number=1: replace(MaskPrompt.of(scene[1][frame] * np.uint8(number)), frame=frame)
-
-
-def found_masks(folder, names=None):
-    files = sorted((folder / "masks").iterdir())
-    assert names is None or [path.stem for path in files] == names
-    return np.stack([np.array(Image.open(path)) for path in files])
-
-
-def found_rows(path, columns):
-    """Return the numbers of a table, (T, K, columns), and the names of its K objects."""
-    rows = list(csv.DictReader(path.open()))
-    names = list(dict.fromkeys(row["name"] for row in rows))
-    numbers = [[float(row[key] or "nan") for key in columns] for row in rows]
-    return np.array(numbers).reshape(-1, len(names), len(columns)), names
-
-
-def plain(colour, frames, t, prompt):
-    """Return what is found from frame t on to either end, in the order of the frames."""
-    back, on = (
-        [np.asarray(found) for _, found in follow(colour, part, prompt)]
-        for part in (frames[: t + 1].flip(0), frames[t:])
-    )
-    return np.stack(back[:0:-1] + on)
-
-
-def test_a_mask_in_the_middle_is_propagated_both_ways(scene, folder, colour, tmp_path, at):
-    video, masks = scene
-    content = predict_video(colour, folder / "frames", at(6), tmp_path)
-    found = found_masks(tmp_path, [f"{t:03d}" for t in range(FRAMES)])
-    assert np.array_equal(found, plain(colour, tensors(video), 6, MaskPrompt.of(masks[6])))
-    scores = region_similarity(torch.from_numpy(found) == 1, torch.from_numpy(masks) == 1)
-    assert scores.min() > 0.6
-    assert (content["frames"], content["complete"], content["prompt"]["frame"]) == (FRAMES, True, 6)
-    assert FrameStream(tmp_path / "overlay.mp4").num_frames == FRAMES
-
-
-def test_a_part_of_a_video_is_followed_as_a_video_of_its_own(scene, folder, colour, tmp_path, at):
-    part = FrameStream(folder / "clip.mp4", start=1, end=9, every=2)
-    content = predict_video(colour, part, at(5), tmp_path, overlay=False)
-    found = found_masks(tmp_path, ["00001", "00003", "00005", "00007"])
-    frames = torch.stack(list(FrameStream(folder / "clip.mp4")))[1:9:2]
-    assert np.array_equal(found, plain(colour, frames, 2, MaskPrompt.of(scene[1][5])))
-    assert content["part"] == {"start": 1, "end": 9, "every": 2}
-    assert content["frame_rate"] == 6
-    message = "frame 4 is not in the part of the video from frame 1 to .*, one frame in 2"
-    refused(DataError, message, predict_video, colour, part, at(4), tmp_path / "other")
+def rows_of(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.mark.slow
-def test_boxes_and_points_of_a_later_frame_are_followed_both_ways(scene, folder, colour, tmp_path):
-    """Several boxes are each followed as one alone."""
-    frames, middle = tensors(scene[0]), bounds(scene[1][6]).tolist()
-    prompt = read_prompt(box=[f"sprite={','.join(map(str, middle))}", "4,5,20,22@6"])
-    predict_video(colour, folder / "frames", prompt, tmp_path / "boxes", overlay=False)
-    boxes, names = found_rows(tmp_path / "boxes" / "boxes.csv", ("x", "y", "width", "height"))
-    assert names == ["sprite", "1"]
-    alone = [plain(colour, frames, 6, BoxPrompt.of(box)) for box in (middle, [4, 5, 20, 22])]
-    np.testing.assert_allclose(boxes, np.concatenate(alone, 1), atol=0.006, rtol=0)
-    (tmp_path / "p.csv").write_text("frame,name,x,y\n7,b,60,50\n7,a,44,31\n")
-    prompt = read_prompt(points=str(tmp_path / "p.csv"))
-    predict_video(colour, folder / "frames", prompt, tmp_path / "points", overlay=False)
-    points, names = found_rows(tmp_path / "points" / "points.csv", ("x", "y", "score"))
-    assert names == ["b", "a"]
-    expected = plain(colour, frames, 7, PointPrompt.of({"b": (60, 50), "a": (44, 31)}))
-    np.testing.assert_allclose(points, expected, atol=0.006, rtol=0)
+def test_masks_are_those_of_the_benchmark(davis_root, tmp_path):
+    colour = build_feature_extractor("raw_colour")
+    DavisBenchmark(davis_root, limit_sequences=1).evaluate(colour, tmp_path / "benchmark")
+    (expected,) = (tmp_path / "benchmark" / "predictions").iterdir()
+    frames = davis_root / "JPEGImages" / "480p" / expected.name
+    first = davis_root / "Annotations" / "480p" / expected.name / "00000.png"
+    predict_video(colour, frames, MaskPrompt.of(first), tmp_path / "ours", "vfs", overlay=False)
+    assert torch.equal(read_masks(tmp_path / "ours" / "masks"), read_masks(expected))
 
 
-def test_queried_points_of_a_later_frame_start_at_their_prompt(folder, colour):
-    prompt = replace(PointPrompt.of({"a": (44, 31), "b": (60, 50)}), frame=7)
-    *_, (_, last) = follow(colour, folder / "clip.mp4", prompt, "fomo")
-    assert last.points[:, 7].tolist() == [[44, 31], [60, 50]]
-    assert last.points.shape == (2, FRAMES, 2)
+def test_masks_are_indexed_pngs_in_the_prompts_palette(folder, colour, tmp_path, scene):
+    palette = np.random.default_rng(0).integers(0, 256, (256, 3)).astype(np.uint8)
+    palette[0] = 0
+    mask = Image.fromarray(scene[1][0] * np.uint8(17))
+    mask.putpalette(palette.ravel().tolist())
+    mask.save(tmp_path / "mask.png")
+    content = predict_video(colour, folder / "frames", MaskPrompt.of(tmp_path / "mask.png"), tmp_path / "out")
+    files = sorted((tmp_path / "out" / "masks").iterdir())
+    assert [path.stem for path in files] == [f"{t:03d}" for t in range(FRAMES)]
+    for path in files:
+        image = Image.open(path)
+        assert (image.mode, image.size) == ("P", (130, 96))
+        assert set(np.unique(np.array(image))) == {0, 17}
+        assert image.getpalette()[17 * 3 : 17 * 3 + 3] == palette[17].tolist()
+    record = json.loads((tmp_path / "out" / "prediction.json").read_text())
+    assert record == content
+    expected = PropagationProtocol.named("vidcorr").with_changes(feature_stride=4)
+    assert record["protocol"] == {"digest": expected.digest(), **expected.fields()}
+    assert (record["frames"], record["size"], record["complete"]) == (FRAMES, [96, 130], True)
+    assert record["prompt"] == {"kind": "mask", "source": str(tmp_path / "mask.png"), "objects": [17]}
+    assert set(record["seconds_of"]) == {"decode", "backbone", "propagate", "decode masks", "write"}
+    stream = FrameStream(tmp_path / "out" / "overlay.mp4")
+    assert (stream.size, stream.num_frames) == ((96, 130), FRAMES)
 
 
-def files(out):
-    found = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in sorted(found.items()) if name != "prediction.json"}
+def test_a_part_of_a_video_is_followed_as_a_video_of_its_own(scene, folder, colour, tmp_path):
+    prompt = MaskPrompt.of(scene[1][3])
+    content = predict_video(colour, FrameStream(folder / "clip.mp4", 3, 9), prompt, tmp_path, overlay=False)
+    files = sorted((tmp_path / "masks").iterdir())
+    assert [path.stem for path in files] == [f"{t:05d}" for t in range(3, 9)]
+    frames = torch.stack(list(FrameStream(folder / "clip.mp4")))[3:9]
+    assert torch.equal(read_masks(tmp_path / "masks"), torch.stack([ids for _, ids in follow(colour, frames, prompt)]))
+    assert (content["part"], content["frame_rate"]) == ({"start": 3, "end": 9}, RATE)
 
 
-def test_passes_that_are_interrupted_begin_again_and_say_so(at, folder, colour, tmp_path, monkeypatch, capsys):
-    """Without being asked to overwrite; nothing of the first attempt is left."""
-    follower_of, done, options = follow_module.follower_of, [], {"overlay": False}
+def test_boxes_have_scores_and_one_that_is_lost_is_named(scene, folder, colour, tmp_path, monkeypatch):
+    box = bounds(scene[1][0]).tolist()
+    found = [boxes for _, boxes in follow(colour, tensors(scene[0]), BoxPrompt.of([box, box]))]
+    assert np.isnan(found[0][:, 4]).all()
+    assert (np.stack(found)[1:, :, 4] > 0).all()
 
-    def predict(out):
+    def fading(*_):
+        for t, boxes in enumerate(found):
+            fade = 0.05 if t >= 6 else 1.0
+            yield torch.from_numpy(scene[0][t]).permute(2, 0, 1), boxes * np.array([1, 1, 1, 1, fade])
+
+    monkeypatch.setattr("vidcorr.tracking.predict.follow", fading)
+    content = predict_video(colour, folder / "frames", BoxPrompt.of([box, box]), tmp_path, overlay=False)
+    rows = rows_of(tmp_path / "boxes.csv")
+    assert list(rows[0]) == ["frame", "box", "x", "y", "width", "height", "score"]
+    numbers = np.array([[float(row[key] or "nan") for key in list(row)[2:]] for row in rows]).reshape(FRAMES, 2, 5)
+    np.testing.assert_allclose(numbers[:6], np.stack(found)[:6], atol=1e-4)
+    assert content["lost"] == {"1": "00005", "2": "00005"}
+
+
+def test_points_are_a_table_that_is_a_prompt_again(folder, colour, tmp_path):
+    prompt = PointPrompt.of({"a": (44, 31), "b": (60, 50)})
+    predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "out", overlay=False)
+    table = tmp_path / "out" / "points.csv"
+    lines = table.read_text().splitlines()
+    assert lines[0] == "frame,point,x,y,score"
+    expected = [points for _, points in follow(colour, folder / "clip.mp4", prompt)]
+    numbers = [[float(row[key] or "nan") for key in ("x", "y", "score")] for row in rows_of(table)]
+    np.testing.assert_allclose(np.reshape(numbers, (FRAMES, 2, 3)), np.stack(expected), atol=1e-4)
+    (tmp_path / "p.csv").write_text("\n".join([lines[0], *lines[9:11]]))
+    again = PointPrompt.of(tmp_path / "p.csv")
+    assert (again.objects, again.frame) == (("a", "b"), 4)
+    stream = FrameStream(folder / "clip.mp4", 4)
+    predict_video(colour, stream, again, tmp_path / "again", "fomo", overlay=False)
+    assert rows_of(tmp_path / "again" / "points.csv")[0]["occluded"] == "0.0000"
+    message = "holds frame 4, the video starts with frame 0"
+    refused(DataError, message, predict_video, colour, folder / "clip.mp4", again, tmp_path / "other")
+
+
+def test_an_earlier_prediction_is_not_mixed_with_a_new_one(folder, colour, tmp_path):
+    prompt = MaskPrompt.of(folder / "masks" / "first.png")
+    predict_video(colour, folder / "frames", prompt, tmp_path)
+    (tmp_path / "mine.txt").write_text("kept")
+    asked = colour, folder / "clip.mp4", prompt, tmp_path
+    refused(ValueError, r"holds prediction\.json", predict_video, *asked)
+    predict_video(*asked, overwrite=True)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".in-use", "masks", "mine.txt", "overlay.mp4", "prediction.json"]
+    assert not (tmp_path / "masks" / "000.png").exists()
+    (tmp_path / "prediction.json").unlink()
+    refused(ValueError, r"holds masks but no prediction\.json", predict_video, *asked, overwrite=True)
+    assert (tmp_path / "masks" / "00000.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"protocol": "nobody"}, "unknown protocol 'nobody'"),
+        ({"changes": {"radius": "far"}}, "radius must be a valid number or None, got .far."),
+        ({"short_side": -4}, "short_side must be at least 1 px, .* got -4"),
+        ({"prompt": BoxPrompt.of([0, 0, 200, 10])}, "outside the frame"),
+        ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "protocol": "vfs"}, "is for masks and points"),
+        (
+            {"prompt": BoxPrompt.of([0, 0, 20, 10]), "extractor": clips()},
+            "encodes single crops, which a video encoder cannot",
+        ),
+    ],
+)
+def test_a_users_mistake_leaves_no_files(folder, colour, tmp_path, arguments, message):
+    given = {"extractor": colour, "prompt": MaskPrompt.of(folder / "masks" / "first.png")} | arguments
+    refused(ValueError, message, predict_video, video=folder / "clip.mp4", output_dir=tmp_path / "out", **given)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_box_is_followed_by_the_stage_that_the_module_names():
+    prompt, spec = BoxPrompt.of([0, 0, 20, 10]), "tests.helpers.encoders:TinyResNet"
+    assert extractor_for(FrozenEncoder(spec), prompt).stage == "res5"
+    assert extractor_for(FrozenEncoder(spec, stage="res3"), prompt).stage == "res3"
+    found = extractor_for(FrozenEncoder(spec, stride=4), prompt)
+    assert (found.stage, found.stride) == ("res4", 4)
+
+
+def test_a_signal_leaves_what_is_complete(folder, colour, tmp_path, monkeypatch):
+    add, prompt = PredictionFiles.add, PointPrompt.of([[40, 30]])
+    predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "alone")
+
+    def add_and_stop(files, *args):
+        add(files, *args)
+        if files.written == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def stopped():
         with signals.deferred():
-            return predict_video(colour, folder / "clip.mp4", at(6, 4), out, **options)
+            predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "out")
 
-    predict(tmp_path / "all")
-
-    def ending_follower(*args):
-        def follow(frames, labels):
-            for found in follower_of(*args).follow(frames, labels):
-                done.append(found)
-                if len(done) == 9:
-                    os.kill(os.getpid(), signal.SIGTERM)
-                yield found
-
-        return SimpleNamespace(follow=follow)
-
-    monkeypatch.setattr(follow_module, "follower_of", ending_follower)
-    with pytest.raises(signals.Stopped):
-        predict(tmp_path / "out")
-    monkeypatch.undo()
-    told = capsys.readouterr().out
-    assert f"{tmp_path / 'out'}: interrupted; the same command starts over" in told
+    monkeypatch.setattr(PredictionFiles, "add", add_and_stop)
+    with pytest.raises(signals.Stopped) as error:
+        stopped()
+    assert error.value.code == 143
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["complete"] is False
-    assert predict(tmp_path / "out")["complete"]
-    assert "holds an interrupted prediction, which now begins again" in capsys.readouterr().out
-    assert files(tmp_path / "out") == files(tmp_path / "all")
+    lines = (tmp_path / "out" / "points.csv").read_text().splitlines()
+    assert lines == (tmp_path / "alone" / "points.csv").read_text().splitlines()[:4]
+    assert FrameStream(tmp_path / "out" / "overlay.mp4").num_frames == 3
 
 
-def test_by_the_command_line(folder, scene, tmp_path):
-    Image.fromarray(scene[1][5]).save(tmp_path / "five.png")
-    words = ["predict", str(folder / "clip.mp4"), "--model=raw_colour", f"--output={tmp_path / 'out'}"]
-    mask = f"--mask={tmp_path / 'five.png'}@5"
-    main([*words, mask, "--start=2", "--end=8", "--stride=4", "--no-overlay"])
-    assert [path.stem for path in sorted((tmp_path / "out" / "masks").iterdir())] == [f"{t:05d}" for t in range(2, 8)]
-    assert not (tmp_path / "out" / "overlay.mp4").exists()
-    for more, message in (
-        (["--box=1,2,3,4@9", "--end=5"], "frame 9 is not in the part of the video from frame 0 to frame 4"),
-        (["--box=1,2,3,4@77"], "frame 77 lies beyond the end of the video"),
-        (["--box=a=1,2,3,4;a=5,6,7,8"], "two boxes have the same name"),
-    ):
-        assert message in refusal(*words[:-1], f"--output={tmp_path / 'other'}", *more)
-
-
-@pytest.mark.slow
-def test_random_weights_are_told(folder, tmp_path, capsys):
-    words = ["predict", str(folder / "clip.mp4"), "--model=torchvision:resnet18", "--box=4,4,9,9"]
-    main([*words, "--end=2", f"--output={tmp_path / 'out'}"])
-    assert "ResNet-18, random weights\n" in capsys.readouterr().out
-    assert json.loads((tmp_path / "out" / "prediction.json").read_text())["weights"] == "random weights"
-
-
-def test_mistakes_with_files_are_one_line_that_names_them(scene, colour, tmp_path):
+def test_frames_that_are_too_small_are_one_line_that_names_the_video(colour, tmp_path):
     for side, message in (
         (1, "has frames of 1 × 1 px; expected at least 2 × 2 px"),
         (2, "too few to distinguish positions"),
@@ -173,15 +189,6 @@ def test_mistakes_with_files_are_one_line_that_names_them(scene, colour, tmp_pat
         mask = MaskPrompt.of(np.ones((side, side), np.uint8))
         line = rf"^{tmp_path}/{side}: .*{message}"
         refused(ValueError, line, predict_video, colour, tmp_path / str(side), mask, tmp_path / "out", overlay=False)
-    (tmp_path / "file").write_text("mine")
-    line = rf"^{tmp_path}/file: is a file; the output must be a folder$"
-    refused(ValueError, line, predict_video, colour, tmp_path / "2", mask, tmp_path / "file")
-    assert (tmp_path / "file").read_text() == "mine"
-
-
-@pytest.mark.parametrize("text", ["grid:0", "grid:", "grid:999", "grid:2x2"])
-def test_a_grid_of_no_points_or_too_many_is_refused(text):
-    assert refused(DataError, f"points {text}: expected grid:N", read_prompt, points=text)
 
 
 def test_two_predictions_never_share_a_folder(folder, colour, tmp_path):
@@ -189,15 +196,3 @@ def test_two_predictions_never_share_a_folder(folder, colour, tmp_path):
     with FolderLock(tmp_path), pytest.raises(FolderInUse, match=r"in use by another run.*name another output folder"):
         predict_video(colour, folder / "frames", first, tmp_path)
     assert not (tmp_path / "masks").exists()
-
-
-def test_results_of_a_generator_can_be_changed_in_place(scene, colour):
-    video, masks = scene
-    frames = tensors(video)
-    for frame, ids in itertools.islice(follow(colour, frames, MaskPrompt.of(masks[0])), 3):
-        ids[ids == 1] = 2
-        frame.add_(1)
-        assert not (ids == 1).any()
-    for _, points in itertools.islice(follow(colour, frames, PointPrompt.of([(60, 40)])), 3):
-        points[:, :2] = 7
-        assert (points[:, :2] == 7).all()

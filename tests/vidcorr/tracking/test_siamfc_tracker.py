@@ -67,7 +67,7 @@ def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers, found
     tracker = SiamFCTracker(nn.Identity(), TrackingProtocol(penalty_lowers=lowers))
     responses = torch.full((1, 3, 4, 4), -20.0)
     responses[:, :, 1, 2] = torch.tensor([-10.0, -10.0, -11.0])
-    best, place, _ = tracker._peaks(responses).tolist()
+    best, place, *_ = tracker._peaks(responses).tolist()
     assert (best, place) == ([found], [6])
     best = tracker._peaks(responses + 21)[0].tolist()
     assert best == [1]

@@ -26,7 +26,7 @@ from vidcorr.videos.files import (
     write_atomically,
 )
 from vidcorr.videos.images import image_size, read_image
-from vidcorr.videos.mask_files import read_mask
+from vidcorr.videos.masks import read_mask
 
 HOSTILE = ["../outside", "/etc/passwd", "a/b", "a\\b", "..", "nul\x00byte", "line\tbreak", "C:windows", "x" * 300]
 

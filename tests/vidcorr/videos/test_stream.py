@@ -1,4 +1,6 @@
-"""A video from its start to its end."""
+"""A video, or a part of it, from its start to its end."""
+
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,38 +13,62 @@ from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DataError
 from vidcorr.videos.stream import FrameStream
 
-VIDEO = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3)).astype(np.uint8)
+FRAMES = 30
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("frames") / "clip.v1"
-    write_frames(path, VIDEO, [f"f{t}.png" for t in range(len(VIDEO))])
-    return path
+@pytest.fixture(scope="module", params=["short.mp4", "long_groups.mkv", "no_table.avi", "frames"])
+def video(request, tmp_path_factory):
+    """Videos that can be sought in, one that cannot, and a folder, each with what it shows."""
+    path = tmp_path_factory.mktemp("videos") / request.param
+    pictures = np.random.default_rng(0).integers(0, 256, (FRAMES, 32, 48, 3), dtype=np.uint8)
+    if request.param == "frames":
+        write_frames(path, pictures, [f"p{t:03d}.png" for t in range(FRAMES)])
+    elif request.param == "short.mp4":
+        write_mp4(path, pictures, rate=10)
+    else:
+        codec = {"codec": "mpeg4"} if path.suffix == ".avi" else {"options": {"g": "12", "bf": "2"}}
+        write_video(path, FRAMES, **codec)
+    stream = FrameStream(path)
+    return path, np.stack([frame.numpy() for frame in stream])
 
 
-def test_the_frames_of_a_folder_and_a_file_in_order_again_and_again(folder, tmp_path):
-    write_mp4(tmp_path / "clip.mp4", VIDEO, rate=10)
+@pytest.mark.parametrize(("start", "end"), [(0, None), (7, None), (13, 25), (29, None), (0, 1)])
+def test_the_frames_of_a_part_are_those_of_the_video(video, start, end):
+    path, pictures = video
+    stream = FrameStream(path, start, end)
+    expected = pictures[start:end]
+    assert stream.num_frames == len(expected)
+    assert np.array_equal(np.stack([frame.numpy() for frame in stream]), expected)
+    middle = len(expected) // 2
+    assert np.array_equal(np.stack([frame.numpy() for frame in stream.forwards(middle)]), expected[middle:])
+    assert stream.stem(0) == (f"p{start:03d}" if path.is_dir() else f"{start:05d}")
+
+
+def test_a_part_beyond_the_video_is_refused(video):
+    path, _ = video
+    for part in ((900, None), (4, 4), (-2, None)):
+        refused(DataError, "none of", FrameStream, path, *part)
+
+
+def test_a_folder_and_a_file_are_read_again_and_again(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (8, 48, 64, 3)).astype(np.uint8)
+    write_frames(tmp_path / "clip.v1", pictures, [f"f{t}.png" for t in range(8)])
+    write_mp4(tmp_path / "clip.mp4", pictures, rate=10)
     with VideoFile(tmp_path / "clip.mp4") as video:
-        decoded = video.read(range(12))
-    for path, expected, *told in (
-        (folder, VIDEO, 24, "clip.v1", "f10"),
-        (tmp_path / "clip.mp4", decoded, 10, "clip", "00010"),
-    ):
-        stream = FrameStream(path)
-        assert [stream.frame_rate, stream.name, stream.stem(10)] == told
-        assert (stream.size, stream.num_frames) == ((48, 64), 12)
+        decoded = video.read(range(8))
+    for name, expected, *told in (("clip.v1", pictures, 24, "clip.v1"), ("clip.mp4", decoded, 10, "clip")):
+        stream = FrameStream(tmp_path / name)
+        assert [stream.frame_rate, stream.name, stream.size, stream.num_frames] == [*told, (48, 64), 8]
         for _ in range(2):
             assert np.array_equal(torch.stack(list(stream)).permute(0, 2, 3, 1), expected)
 
 
-def test_what_cannot_be_read_is_named(folder, tmp_path):
-    assert refused(DataError, "frame_rate must be above 0 .*, got -1", FrameStream, folder, frame_rate=-1)
+def test_what_cannot_be_read_is_named(tmp_path):
     assert refused(DataError, r"nowhere\.mp4: no such video", FrameStream, tmp_path / "nowhere.mp4")
     (tmp_path / "text.mp4").write_text("no video")
     assert refused(DataError, r"text\.mp4", FrameStream, tmp_path / "text.mp4")
-    write_frames(tmp_path / "odd", VIDEO[:2], ["0.png", "1.png"])
-    write_frames(tmp_path / "odd", VIDEO[:1, :32], ["2.png"])
+    write_frames(tmp_path / "odd", np.zeros((2, 48, 64, 3), np.uint8), ["0.png", "1.png"])
+    write_frames(tmp_path / "odd", np.zeros((1, 32, 64, 3), np.uint8), ["2.png"])
     refused(DataError, "frame 2 is 64 × 32 px, other frames 64 × 48", lambda: list(FrameStream(tmp_path / "odd")))
 
 
@@ -52,3 +78,10 @@ def test_a_file_that_lacks_its_end_is_told(tmp_path):
     (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
     with pytest.warns(UserWarning, match=r"cut\.mkv: ends early: \d+ of 60 frames"):
         assert 0 < len(list(FrameStream(tmp_path / "cut.mkv"))) < 54
+
+
+def test_a_frame_that_no_seek_finds_is_decoded_from_the_start(tmp_path, monkeypatch):
+    with VideoFile(write_video(tmp_path / "clip.mkv", FRAMES, options={"g": "6"})) as video:
+        expected = [frame.tobytes() for frame in video.frames()][20:]
+        monkeypatch.setattr(VideoFile, "_packets_from", Mock(side_effect=LookupError("no such key frame")))
+        assert [frame.tobytes() for frame in video.frames(20)] == expected

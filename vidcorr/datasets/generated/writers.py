@@ -14,8 +14,8 @@ import numpy as np
 
 from ...videos.files import DataError, remove, unfinished, write_atomically, write_ids
 from ...videos.folders import list_data
+from ...videos.masks import davis_palette
 from ...videos.mp4 import Mp4Writer
-from ...videos.palettes import davis_palette
 from .scene import render_video, video_tracks
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ...videos.palettes import davis_palette
+from ...videos.masks import davis_palette
 
 Picture = NDArray[np.uint8]
 """An image for people, `(H, W, 3)` uint8 RGB."""

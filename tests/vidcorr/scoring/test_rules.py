@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.flat_scores import flat_scores
 from tests.helpers.references import GOLDEN, golden
 from tests.helpers.refusal import refused
+from vidcorr import Result
 from vidcorr.commands.score import command
-from vidcorr.commands.score_masks import flat_scores, score
-from vidcorr.commands.score_tracks import score_boxes
 from vidcorr.datasets.generated import write_got10k
 from vidcorr.metrics.outlines import object_outlines
 from vidcorr.metrics.rules import RULES as KNOWN
+from vidcorr.scoring.masks import score
+from vidcorr.scoring.tracks import score_boxes
 from vidcorr.videos.files import DataError
 
 RULES = {"lvos": "lvos", "lvos-2023": "lvos", "vost": "vost", "sa-v": "sav", "mose-v2": "mose"}
@@ -60,7 +62,7 @@ def lay_out(rules, case, root):
         shutil.rmtree(victim) if victim.is_dir() else victim.unlink()
     for path, key in wanted.get("put", {}).items():
         write(arrays[key], root / "mine" / path)
-    arguments = {"truth": root / "truth", "predictions": root / "mine", "rules": rules, "workers": 1}
+    arguments = {"truth": root / "truth", "predictions": root / "mine", "rules": rules}
     meta = "meta" if rules == "mose-v2" else f"meta_{wanted.get('meta')}"
     if meta in arrays:
         (root / "meta.json").write_text(str(arrays[meta]))
@@ -76,7 +78,7 @@ def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_pa
     expected = official(rules)[case]
     arguments = lay_out(rules, case, tmp_path)
     if case == "missing_video":
-        refused(DataError, "allow_missing", score, **arguments)
+        refused(DataError, "no such folder of predictions", score, **arguments)
     if case == "missing_video" and "error" in expected:  # ours leaves the video out
         assert score(**arguments, allow_missing=True).data["missing_videos"] == wanted_without(rules, case)
         return
@@ -100,16 +102,13 @@ def test_the_help_names_all_rules(capsys):
 
 @pytest.mark.parametrize(("name", "case"), [("naf", "c0"), ("naf", "c1"), ("naf", "c2"), ("raysup", "c0"),
                                             ("raysup", "c1"), ("raysup", "c2")])  # fmt: skip
-def test_naf_scores_as_the_scorers_of_feature_upsamplers(golden, tmp_path, capsys, name, case):
+def test_naf_scores_as_the_scorers_of_feature_upsamplers(golden, tmp_path, name, case):
     """Objects that enter later count, and one that is away in truth and prediction has J = 1 and F = 0."""
     arrays = golden(f"protocols/protocol_{name}_davis")
     for folder, key in (("truth", "gt"), ("mine", "masks")):
         for t, mask in enumerate(arrays[f"{case}_{key}"]):
             write(mask, tmp_path / folder / "video" / f"{t:05d}.png")
-    command(
-        [str(tmp_path / "truth"), str(tmp_path / "mine"), "--rules", "naf", "--json", str(tmp_path / "scores.json")]
-    )
-    found = json.loads((tmp_path / "scores.json").read_text())
+    found = score(tmp_path / "truth", tmp_path / "mine", "naf").scores
     keys = ("J&F-Mean", *(f"{measure}-{value}" for measure in "JF" for value in ("Mean", "Recall", "Decay")))
     np.testing.assert_allclose([found[key] for key in keys], arrays[f"{case}_table"], rtol=0, atol=1e-9)
 
@@ -143,15 +142,15 @@ def test_without_predictions_of_any_video_all_count_as_0(tmp_path):
     assert len(found.data["missing_videos"]) == len(found.sequences)
 
 
-def test_the_command_writes_one_flat_object(tmp_path, capsys):
+def test_the_command_reads_lists_and_writes_results(tmp_path, capsys):
     arguments = lay_out("lvos", "all_seen", tmp_path)
     (tmp_path / "unseen.txt").write_text("nobody\n")
     command(
         [str(arguments["truth"]), str(arguments["predictions"]), "--rules", "lvos", "--meta", str(arguments["meta"]),
-         "--unseen", str(tmp_path / "unseen.txt"), "--json", str(tmp_path / "out" / "scores.json")]
+         "--unseen", str(tmp_path / "unseen.txt"), "--output", str(tmp_path / "out")]
     )  # fmt: skip
-    written = json.loads((tmp_path / "out" / "scores.json").read_text())
-    assert written["J-unseen-Mean"] is None
+    written = flat_scores(Result.load(tmp_path / "out"))
+    assert np.isnan(written["J-unseen-Mean"])
     assert written["J/4u66zU73/4"] == pytest.approx(0.5521757777688178, abs=1e-9)
     assert "J-seen-Mean" in capsys.readouterr().out
 
@@ -218,7 +217,7 @@ def test_a_video_without_objects_is_left_out_as_by_vos_benchmark_or_refused(tmp_
     for t in range(1, 5):
         Image.fromarray(np.zeros((33, 21), np.uint8)).save(tmp_path / "truth" / "video1" / f"{t:05d}.png")
     words = (tmp_path / "truth", tmp_path / "mine", "vos-benchmark")
-    refused(DataError, "video1: rules vos-benchmark score no object here; allow_missing leaves", score, *words)
+    refused(DataError, "video1: rules vos-benchmark score no object here", score, *words)
     found = score(*words, allow_missing=True)
     assert found.data["missing_videos"] == ["video1"]
     of_videos = [value for key, value in vos_benchmark("inner").items() if key[:8] in ("J/video0", "J/video2")]
@@ -232,8 +231,8 @@ def test_a_video_without_objects_is_left_out_as_by_vos_benchmark_or_refused(tmp_
 
 def test_boxes_score_as_got10k_printed(tmp_path):
     truth, mine = write_boxes(tmp_path, seed=1)
-    command([str(truth), str(mine), "--boxes", "got-10k", "--json", str(tmp_path / "scores.json")])
-    scores = json.loads((tmp_path / "scores.json").read_text())
+    command([str(truth), str(mine), "--boxes", "got-10k", "--output", str(tmp_path / "out")])
+    scores = Result.load(tmp_path / "out").scores
     assert {key: scores[key] for key in GOT10K} == pytest.approx(GOT10K, abs=1e-12)
 
 

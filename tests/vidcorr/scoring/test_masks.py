@@ -1,9 +1,7 @@
 """`vidcorr score`: masks on disk against masks on disk, by the rules of DAVIS and YouTube-VOS."""
 
 import json
-import os
 import shutil
-import signal
 from itertools import product
 from pathlib import Path
 
@@ -14,11 +12,9 @@ from scipy import stats
 from tests.helpers.plain_masks import plain_score
 from tests.helpers.refusal import refused
 from vidcorr.commands.score import command
-from vidcorr.commands.score_masks import flat_scores, score
-from vidcorr.metrics.rules import RULES
+from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError, write_ids
-from vidcorr.videos.mask_files import read_mask
-from vidcorr.videos.palettes import davis_palette
+from vidcorr.videos.masks import davis_palette, read_mask
 
 
 def write_masks(folder, *masks):
@@ -90,7 +86,7 @@ def write_video(folder, truth, mine, name="a"):
 def test_first_and_last_frame_in_and_out_by_hand(tmp_path):
     """J of the frames is 1, 1/2, 1 and 0."""
     folders = write_video(tmp_path, "1100 1100 1100 1100", "1100 1000 1100 0011")
-    for flag, expected in {"--workers=1": 0.75, "--keep-ends": 0.625, "--rules=youtube-vos": 0.5}.items():
+    for flag, expected in {"--rules=davis-2017": 0.75, "--keep-ends": 0.625, "--rules=youtube-vos": 0.5}.items():
         command([*folders, flag, "--output", str(tmp_path)])
         results = json.loads((tmp_path / "results.json").read_text())
         assert results["scores"]["J-Mean"] == pytest.approx(expected)
@@ -140,7 +136,7 @@ def test_masks_of_0_and_255_score_as_masks_of_0_and_1_on_either_side(tmp_path, r
 def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path, rules):
     write_masks(tmp_path / "truth" / "b", "1100", "1100", "1100")
     folders = write_video(tmp_path, "1100 1100 1100", "1100 1000 1100")
-    assert refused(DataError, "mine/b: predictions lack 1 of 2 videos; with allow_missing", score, *folders, rules)
+    assert refused(DataError, r"mine/b: no such folder of predictions \(1 of 2", score, *folders, rules)
     found = score(*folders, rules, allow_missing=True)
     assert (found.sequences, found.data["missing_videos"]) == (("a",), ["b"])
 
@@ -152,14 +148,6 @@ def test_predictions_without_an_id_of_the_video_are_refused_and_lost_objects_are
     assert score(*folders, "davis-2016").scores["J-Mean"] == 1
     lost = write_video(tmp_path / "lost", "1100 1100 1100 1100 1100", "1100 0000 0300 0000 0000")
     assert score(*lost, "vost").scores["J-Mean"] == 0
-
-
-def test_frames_and_videos_that_are_not_scored_are_named(tmp_path, caplog):
-    folders = write_video(tmp_path, "1100 1100 1100", "1100 1000 1100 1100 1100")
-    write_masks(tmp_path / "mine" / "cat", "1100")
-    score(*folders)
-    assert "mine: not scored, the truth lacks them: cat" in caplog.text
-    assert "mine/a/00003.png: no annotation of this frame; predicted masks not scored: 2" in caplog.text
 
 
 META = {"a": {"1": "dog", "2": "emu"}, "b": {"7": "dog"}}
@@ -188,7 +176,8 @@ def test_seen_and_unseen_categories_by_hand(tmp_path, categories):
     trained = write_meta(tmp_path / "train.json", {"c": {"1": "dog", "2": "cat"}})
     write_masks(tmp_path / "truth" / "not_listed", "1100", "1100")
     (tmp_path / "names.txt").write_text("a\nb\n")
-    for flags in (["--trained-meta", trained], ["--unseen", "emu"]):
+    (tmp_path / "unseen.txt").write_text("emu\n")
+    for flags in (["--trained-meta", trained], ["--unseen", str(tmp_path / "unseen.txt")]):
         command([*categories, "--list", str(tmp_path / "names.txt"), *flags])
         results = json.loads((tmp_path / "results.json").read_text())
         scores = results["scores"]
@@ -200,14 +189,15 @@ def test_seen_and_unseen_categories_by_hand(tmp_path, categories):
 
 def test_mistakes_with_categories_are_one_line(tmp_path, categories):
     partial = write_meta(tmp_path / "partial.json", {"a": META["a"]})
+    for name in ("emu", "yak"):
+        (tmp_path / name).write_text(f"{name}\n")
     for flags, message in (
-        ([], "--meta needs --trained-meta or --unseen"),
-        (["--unseen", "yak"], "--unseen yak: .* lacks this category; it has dog, emu"),
-        (["--meta", partial, "--unseen", "emu"], "partial.json: gives no category for object 7 of b"),
+        ([], "--trained-meta or --unseen must name unseen categories"),
+        (["--unseen", str(tmp_path / "yak")], "must name unseen categories"),
+        (["--meta", partial, "--unseen", str(tmp_path / "emu")], "partial.json: gives no category for object 7 of b"),
         (["--trained-meta", str(tmp_path / "nowhere.json")], "nowhere.json"),
     ):
         assert refused(ValueError, message, command, [*categories, *flags])
-    assert refused(ValueError, "need --meta", command, [*categories[:4], "--unseen", "emu"])
 
 
 def blank(size, value=0):
@@ -221,7 +211,7 @@ def blank(size, value=0):
         ("00002.png", lambda path: path.write_bytes(b"no picture"), "00002.png"),
         ("00002.png", blank((64, 32)), "00002.png: is 32 × 64 px, the annotation 64 × 64"),
         ("00003.png", blank((64, 64), 9), "00003.png: the prediction holds id 9; the video has the objects 1"),
-        ("", shutil.rmtree, "predictions lack 1 of 3 videos; with allow_missing such videos are left out"),
+        ("", shutil.rmtree, r"no such folder of predictions \(1 of 3 are missing\); expected .*/mine/VIDEO/FRAME.png"),
     ],
 )
 def test_a_bad_prediction_is_named(davis_root, davis_run, tmp_path, file, spoil, message):
@@ -231,29 +221,12 @@ def test_a_bad_prediction_is_named(davis_root, davis_run, tmp_path, file, spoil,
     assert "mine/synthetic-000" in said
 
 
-@pytest.mark.slow
-def test_workers_change_no_digit_and_a_bad_sequence_is_named(tmp_path):
-    """Five sequences, of which longer ones come later in the alphabet, and predictions one pixel off."""
-    for times, name in enumerate("abcde", start=1):
-        folders = write_video(tmp_path, "11000 11100 01110 00110 " * times, "11000 01100 00110 00110 " * times, name)
-    metrics = [score(*folders, workers=workers) for workers in (1, 2)]
-    assert flat_scores(metrics[0]) == flat_scores(metrics[1])
+def test_of_several_bad_folders_one_is_named(tmp_path):
+    for name in "abcde":
+        folders = write_video(tmp_path, "11000 11100 01110 00110", "11000 01100 00110 00110", name)
     for name in "bda":
         (tmp_path / "mine" / name / "00001.png").write_bytes(b"no picture")
-    for workers in (1, 2):
-        assert refused(DataError, r"mine/[bda]/00001\.png: ", score, *folders, workers=workers)
-
-
-class Deadly(type(RULES["davis-2017"])):
-    def plan(self, video):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_killed_process_names_the_folder_and_the_remedy(tmp_path):
-    for name in "ra":  # names that the message of the crash contains
-        folders = write_video(tmp_path, "1100 1100", "1100 1100", name)
-    said = r"/mine/[ra]: crashed .*\(Killed\); workers=1 needs less memory"
-    assert refused(DataError, said, score, *folders, Deadly("deadly"), workers=2)
+    assert refused(DataError, r"mine/[bda]/00001\.png: ", score, *folders)
 
 
 def test_a_score_over_groups_of_objects_has_an_interval_over_the_videos(tmp_path):
@@ -286,43 +259,12 @@ def test_a_wrong_folder_and_unknown_rules_are_named(tmp_path):
     assert refused(ValueError, "rules must be one of 'davis-2017'", score, tmp_path, tmp_path, "davis")
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        ("--boxes --rules mose-v2 --keep-ends", "--rules is for masks and does nothing with --boxes"),
-        ("--boxes --keep-ends", "--keep-ends is for masks"),
-        ("--tracks first --list FILE", "--list is for masks and does nothing with --tracks"),
-        ("--boxes --workers 2", "--workers is for masks"),
-        ("--boxes --tracks first", "--boxes and --tracks exclude each other"),
-        ("--rules youtube-vos --keep-ends", "--keep-ends does nothing by rules youtube-vos; it is for davis-2017"),
-        ("--meta FILE", "--meta does nothing by rules davis-2017; it is for youtube-vos, lvos"),
-        ("--rules mose-v2 --meta FILE --unseen a", "--unseen does nothing by rules mose-v2; it is for youtube-vos"),
-        ("--rules lvos --meta FILE --trained-meta FILE", "--trained-meta does nothing by rules lvos"),
-    ],
-)
-def test_flags_that_do_nothing_are_refused(flags, message, tmp_path):
-    words = [str(tmp_path), str(tmp_path), *flags.replace("FILE", str(tmp_path / "file")).split()]
-    assert refused(ValueError, f"score: {message}", command, words)
-
-
-def test_a_folder_of_an_object_that_the_truth_lacks_is_named(tmp_path, caplog):
-    for number in ("000", "001"):
-        write_masks(tmp_path / "truth" / "a" / number, "1100", "1100", "1100")
-        write_masks(tmp_path / "mine" / "a" / number, "1100", "1100", "1100")
-    write_masks(tmp_path / "mine" / "a" / "002", "1100")
-    assert score(tmp_path / "truth", tmp_path / "mine", "sa-v").scores["J"] == 1
-    assert "mine: not scored, the truth lacks these folders of objects: a/002" in caplog.text
-
-
 def test_a_folder_above_the_videos_is_named(tmp_path):
     """`score DAVIS mine` takes Annotations, where 480p holds the videos."""
     write_masks(tmp_path / "DAVIS" / "Annotations" / "480p" / "a", "1100", "1100", "1100")
     write_masks(tmp_path / "mine" / "a", "1100", "1100", "1100")
-    said = r"Annotations/480p: holds folders \(a\), no masks; give the folder that holds the videos' folders as TRUTH"
-    assert refused(DataError, said, score, tmp_path / "DAVIS", tmp_path / "mine")
-    write_masks(tmp_path / "DAVIS" / "Annotations" / "b", "1100", "1100", "1100")
-    shutil.rmtree(tmp_path / "DAVIS" / "Annotations" / "480p")
-    said = r"mine/b: predictions lack 1 of 1 videos; .* \(searched .*/mine for the folders of .*/DAVIS/Annotations\)"
+    write_masks(tmp_path / "mine" / "480p", "1100")
+    said = r"Annotations/480p: holds folders \(a\), no masks; expected .*/Annotations/VIDEO/FRAME\.png"
     assert refused(DataError, said, score, tmp_path / "DAVIS", tmp_path / "mine")
 
 

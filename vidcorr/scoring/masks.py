@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import lru_cache, partial
 from operator import attrgetter
@@ -18,18 +17,14 @@ from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
 from ..results.provenance import Provenance
 from ..results.result import Network, Result, Row, leave_one_out, videos_of
-from ..videos.files import DataError, errors_at, read_videos, require_folder, require_one_of, twin_of
+from ..videos.files import DataError, errors_at, read_videos, require_folder, require_one_of
 from ..videos.folders import list_folders, list_images
 from ..videos.images import image_size
-from ..videos.mask_files import read_mask
-from ..videos.mask_videos import ids_by_value, mask_folders, read_ids
-from ..videos.processes import CrashedError, in_processes, usable_cores
+from ..videos.masks import ids_by_value, mask_folders, read_ids, read_mask
+from ..videos.processes import usable_cores
 
-log = logging.getLogger(__name__)
-MASKS_PER_PROCESS = 400
-"""Masks per process: scoring them takes as long as starting a process."""
 KEPT_MASKS = 2**26
-"""Bytes of annotations that a process caches, since rules and scores both read them."""
+"""Bytes of a folder's annotations that are cached, since rules and scores both read them."""
 Scored = tuple[str, dict[Object, Values]]
 """A video and the values of its objects."""
 Entries = Mapping[str, Mapping[str, Any]]
@@ -52,21 +47,6 @@ class MaskFolder(NamedTuple):
     predictions: Path
 
 
-def flat_scores(result: Result) -> dict[str, float]:
-    """Return the scores of the data set, and of sequences or objects (`J/bike/1`), as a flat dictionary."""
-    scores = dict(result.scores)
-    if "median_error" in result.data:
-        error = result.data["median_error"]
-        scores["median_error"] = math.nan if error is None else error
-    for row in result.rows:
-        for key, value in row.values.items():
-            if key == "Queries" or isinstance(value, str):  # numbers of points, and names: no scores
-                continue
-            place = (key.removesuffix("-Mean"), row.video, row.object)
-            scores["/".join(filter(None, place))] = value
-    return scores
-
-
 def score(
     truth: str | Path,
     predictions: str | Path,
@@ -77,7 +57,6 @@ def score(
     unseen: Collection[str] = (),
     keep_ends: bool = False,
     allow_missing: bool = False,
-    workers: int | None = None,
 ) -> Result:
     """Score masks on disk.
 
@@ -92,8 +71,6 @@ def score(
         keep_ends: count the first and the last frame too.
         allow_missing: count videos without predictions as 0 where the official code does (MOSEv2), else leave them
             out, as videos without an object to score.
-        workers: number of processes; by default a process per core, or fewer for few masks. The scores do not depend on
-            it.
 
     Raises:
         DataError: for a missing or damaged mask, a mask of another size, or a video without an object to score; the
@@ -108,20 +85,25 @@ def score(
         require_one_of(RULES, rules=rules)
         rules = RULES[rules]
     truth = _annotations_in(Path(truth).expanduser())
-    predictions = require_folder(Path(predictions).expanduser(), "name the folder that holds the predictions")
+    predictions = require_folder(Path(predictions).expanduser())
     entries = _entries_of(meta, rules)
     names = _names_of(videos, truth, entries, meta, rules)
-    missing = _missing_videos(truth, predictions, names, rules, allow_missing)
+    missing = [name for name in names if not (predictions / name).is_dir()]
+    if missing and not allow_missing:
+        raise DataError(
+            f"{predictions / missing[0]}: no such folder of predictions ({len(missing)} of {len(names)} are missing); "
+            f"expected {predictions}/VIDEO/FRAME.png"
+        )
     folders: list[MaskFolder] = []
     for name in names:
         if name not in missing:
             folders += _folders(truth, predictions, name, rules)
-    _note_ignored(predictions, names, folders)
     optional = allow_missing and not rules.folder_per_object  # where each folder is there for an object
     work = partial(_score_folder, rules, entries, keep_ends, optional)
     rows = _rows_of_missing(missing, entries, rules)
-    for video, objects in _results(work, folders, workers):
-        rows += rows_of_objects(video, objects)
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for video, objects in list(pool.map(work, folders)):
+            rows += rows_of_objects(video, objects)
     if not rows:
         raise DataError(f"{predictions}: holds no video of {truth}; expected {predictions}/VIDEO/FRAME.png")
     rows.sort(key=attrgetter("name"))
@@ -140,7 +122,7 @@ def score(
 
 def _annotations_in(truth: Path) -> Path:
     """Return the folder of the annotated videos, which may be `Annotations` in the root of a data set."""
-    require_folder(truth, "name the folder that holds the annotations")
+    require_folder(truth)
     inside = truth / "Annotations"
     return inside if inside.is_dir() else truth
 
@@ -173,9 +155,9 @@ def _names_of(
     if twice:
         raise ValueError(f"videos names {', '.join(twice[:5])} more than once: their rows would count twice")
     for name in names:
-        require_folder(truth / name, "the truth lacks this video")
+        require_folder(truth / name)
         if rules.needs_meta and name not in entries:
-            raise DataError(f"{meta}: has no video {name}; give the metadata file of this split")
+            raise DataError(f"{meta}: has no video {name}")
     return names
 
 
@@ -196,31 +178,6 @@ def _scores_of(rules: Rules, entries: Entries, unseen: Collection[str], rows: Se
         values = {column: float(value) for column, value in row.values.items()}
         objects[row.video, row.object] = values
     return rules.table(objects, entries, unseen)
-
-
-def _missing_videos(
-    truth: Path, predictions: Path, names: Sequence[str], rules: Rules, allow_missing: bool
-) -> list[str]:
-    """Return the videos without a folder of predictions.
-
-    Raises:
-        DataError: if videos are missing and not allowed to be, or a folder of the truth holds videos, not masks.
-    """
-    missing = [name for name in names if not (predictions / name).is_dir()]
-    for name in missing:
-        inside = list_folders(truth / name)
-        if not rules.folder_per_object and inside and not list_images(truth / name):
-            raise DataError(
-                f"{truth / name}: holds folders ({inside[0]}), no masks; give the folder that holds the videos' "
-                "folders as TRUTH"
-            )
-    if missing and not allow_missing:
-        remedy = twin_of(predictions / missing[0]) or f"; with allow_missing such videos are {rules.missing_video}"
-        raise DataError(
-            f"{predictions / missing[0]}: predictions lack {len(missing)} of {len(names)} videos{remedy} (searched "
-            f"{predictions} for the folders of {truth})"
-        )
-    return missing
 
 
 def rows_of_objects(video: str, objects: Mapping[Any, Values]) -> list[Row]:
@@ -261,29 +218,6 @@ def result_of(
     )
 
 
-def _note_ignored(predictions: Path, names: Collection[str], folders: Sequence[MaskFolder]) -> None:
-    """Name predicted videos, objects and frames that have no annotation and are not scored."""
-    videos = sorted(set(list_folders(predictions)) - set(names))
-    if videos:
-        log.warning("%s: not scored, the truth lacks them: %s", predictions, ", ".join(videos[:10]))
-    objects: dict[str, None] = {}
-    frames: list[Path] = []
-    scored = {folder.predictions for folder in folders}
-    for folder in folders:
-        annotated = {path.stem for path in folder.truth}
-        frames += [path for path in list_images(folder.predictions) if path.stem not in annotated]
-        video = folder.predictions.parent
-        if folder.object and video.is_dir():
-            for name in list_folders(video):
-                if video / name not in scored:
-                    objects[f"{folder.video}/{name}"] = None
-    if objects:
-        listed = ", ".join(list(objects)[:10])
-        log.warning("%s: not scored, the truth lacks these folders of objects: %s", predictions, listed)
-    if frames:
-        log.warning("%s: no annotation of this frame; predicted masks not scored: %d", frames[0], len(frames))
-
-
 def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterator[MaskFolder]:
     """Yield the folders of a video: a single folder, or a folder per object.
 
@@ -293,37 +227,14 @@ def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterat
     objects = mask_folders(truth / video)
     if not rules.folder_per_object and objects != [""]:
         raise DataError(
-            f"{truth / video}: holds folders ({objects[0]}), no masks; rules sa-v score a folder per object; else give "
-            "the folder that holds the videos' folders as TRUTH"
+            f"{truth / video}: holds folders ({objects[0]}), no masks; expected {truth}/VIDEO/FRAME.png, by rules sa-v "
+            "also a folder per object"
         )
     for name in objects:
         masks = list_images(truth / video / name)
         if not masks:
-            raise DataError(f"{truth / video / name}: holds no masks; expected png files named after their frames")
+            raise DataError(f"{truth / video / name}: holds no masks")
         yield MaskFolder(video, name, masks, predictions / video / name)
-
-
-def _results(
-    work: Callable[[MaskFolder], Scored], folders: Sequence[MaskFolder], workers: int | None
-) -> Iterator[Scored]:
-    """Yield the values of the folders, longest first; a folder's error ends the scoring."""
-    folders = sorted(folders, key=_number_of_masks, reverse=True)
-    if not workers:
-        enough = 1 + sum(map(_number_of_masks, folders)) // MASKS_PER_PROCESS
-        workers = min(usable_cores(), enough)
-    if min(workers, len(folders)) <= 1:
-        yield from map(work, folders)
-        return
-    for masks, outcome in in_processes(work, folders, workers, timeout=0, title="folders"):
-        if isinstance(outcome, CrashedError):
-            raise DataError(f"{masks.predictions}: {outcome}; workers=1 needs less memory")
-        if isinstance(outcome, DataError):
-            raise outcome
-        yield outcome
-
-
-def _number_of_masks(folder: MaskFolder) -> int:
-    return len(folder.truth)
 
 
 class _MaskReader:
@@ -353,7 +264,7 @@ class _MaskReader:
             return read_ids(path, self.values, self.files.values())
         ids = read_mask(path)
         if len(np.unique(ids[ids > 0])) > 1:
-            raise DataError(f"{path}: holds more than one object; with a folder per object each mask holds one")
+            raise DataError(f"{path}: holds more than one object, in a folder of one")
         return (ids > 0).astype(np.uint8)
 
     def errors(self, stem: str) -> AbstractContextManager[None]:
@@ -379,13 +290,12 @@ def _score_folder(rules: Rules, entries: Entries, keep_ends: bool, optional: boo
         video = Video(masks.video, list(annotations.files), annotation, entries.get(masks.video, {}), keep_ends)
         scorer = MaskScorer(rules, video)
     if not scorer.plan and not optional:
-        remedy = "" if rules.folder_per_object else "; allow_missing leaves such videos out"
-        raise DataError(f"{folder}: rules {rules.name} score no object here{remedy}")
+        raise DataError(f"{folder}: rules {rules.name} score no object here")
     required = rules.required(video, scorer.plan)
     missing = [stem for stem in required if stem not in predictions.files]
     if missing:
         path = masks.predictions / f"{missing[0]}.png"
-        raise DataError(f"{path}: a predicted mask is missing ({len(missing)} of {len(required)}){twin_of(path)}")
+        raise DataError(f"{path}: a predicted mask is missing ({len(missing)} of {len(required)})")
     with errors_at(masks.predictions):
         objects = scorer.score(predictions.read, predictions.errors)
     named: dict[Object, Values] = {}

@@ -1,0 +1,101 @@
+"""`vidcorr score --tracks` and `--boxes`: what other methods write, by the official rules."""
+
+import numpy as np
+import pytest
+
+from tests.helpers.refusal import refused
+from tests.helpers.tap_vid import official_scores, write_golden_tracks
+from vidcorr import Result
+from vidcorr.commands.score import command
+from vidcorr.datasets import Otb, TapVid
+from vidcorr.datasets.generated import write_otb
+from vidcorr.metrics import PointQueries, sample_queries, track_survival
+from vidcorr.scoring.tracks import score_boxes, score_tracks
+from vidcorr.videos.files import DataError
+
+
+@pytest.fixture
+def truth(tmp_path):
+    """Return the file of the golden tracks."""
+    return write_golden_tracks(tmp_path / "truth", "exact.pkl")
+
+
+def write_tracks(truth, folder, mode, predict):
+    """Write an .npz per video of what `predict` makes of the queries: tracks and their occlusion."""
+    for sequence in TapVid(truth):
+        queries = sample_queries(sequence.occluded, sequence.points * 256.0, mode)
+        tracks, occluded = predict(queries)
+        np.savez(folder / f"{sequence.name}.npz", tracks=tracks, occluded=occluded)
+
+
+@pytest.mark.parametrize("mode", ["first", "strided"])
+def test_npz_files_score_as_the_official_code_scores_them(truth, tmp_path, mode):
+    """Points that stay where their query is, always visible: `static_visible` of the expected scores."""
+
+    def static(queries):
+        return np.broadcast_to(queries.points[:, None, :0:-1], queries.tracks.shape), np.zeros_like(queries.occluded)
+
+    write_tracks(truth, tmp_path, mode, static)
+    found = score_tracks(truth, tmp_path, mode)
+    official = official_scores()["exact.pkl"][mode]["static_visible"]
+    for key, value in official.items():
+        assert found.scores[key] == pytest.approx(value["mean"], abs=1e-9), key
+        of_videos = {row.name: row.values[key] for row in found.rows}
+        assert of_videos == pytest.approx(value["per_video"], abs=1e-9, nan_ok=True), key
+    assert "AJ_RD" in found.scores
+
+
+def test_a_missing_or_foreign_file_is_named(truth, tmp_path):
+    refused(DataError, r"\.npz: ", score_tracks, truth, tmp_path)
+    for sequence in TapVid(truth):
+        np.savez(tmp_path / f"{sequence.name}.npz", points=np.zeros(3))
+    refused(DataError, r"\.npz: has no arrays tracks and occluded", score_tracks, truth, tmp_path)
+
+
+def test_survival_and_median_error_by_hand():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 256, (7, 12, 2))
+    predicted = truth + rng.normal(0, 7, truth.shape)
+    hidden = rng.random((7, 12)) < 0.3
+    starts = rng.integers(0, 6, 7)
+    queries = PointQueries(np.stack([starts, np.zeros(7), np.zeros(7)], 1), truth, hidden, np.arange(7))
+    survival, error = track_survival(queries, predicted)
+    for k, start in enumerate(starts):
+        distance, seen = np.hypot(*(predicted - truth)[k, start:].T), ~hidden[k, start:]
+        lost = [t for t in range(12 - start) if seen[t] and distance[t] > 16]
+        assert survival[k] == min(lost, default=12 - start) / (12 - start)
+        assert error[k] == pytest.approx(np.median(distance[seen]))
+    assert 0 < survival.mean() < 1
+
+
+def test_a_box_that_is_no_number_is_a_failure_and_a_missing_file_a_mistake(tmp_path):
+    root = write_otb(tmp_path / "otb", 1, frames=8, size=(64, 64))
+    (sequence,) = Otb(root, version=None)
+    assert refused(DataError, rf"{sequence.name}\.txt: cannot be read", score_boxes, root, tmp_path)
+    for spoiled in (np.nan, np.inf, -3.0):
+        boxes = sequence.boxes.copy()
+        boxes[4, 3] = spoiled
+        np.savetxt(tmp_path / f"{sequence.name}.txt", boxes, delimiter=",")
+        assert score_boxes(root, tmp_path).scores["success"] == pytest.approx(20 / 21 * 7 / 8)
+
+
+def test_the_names_of_got10ks_toolkit_are_found(tmp_path):
+    root = write_otb(tmp_path / "otb", 1, frames=6, size=(32, 32))
+    (folder,) = (path for path in root.iterdir() if path.is_dir())
+    boxes = (folder / "groundtruth_rect.txt").read_bytes()
+    (folder / "groundtruth_rect.txt").unlink()
+    for number in (1, 2):
+        (folder / f"groundtruth_rect.{number}.txt").write_bytes(boxes)
+        (tmp_path / f"{folder.name}.{number}.txt").write_bytes(boxes)
+    assert score_boxes(root, tmp_path).scores["success"] == pytest.approx(20 / 21)
+
+
+def test_tracks_that_are_not_finite_are_never_within_a_threshold(truth, tmp_path):
+    for lost in (np.nan, np.inf):
+        write_tracks(truth, tmp_path, "first", lambda q, lost=lost: (np.full_like(q.tracks, lost), ~q.occluded))
+        result = score_tracks(truth, tmp_path)
+        scores = result.scores
+        assert scores["average_pts_within_thresh"] == scores["average_jaccard"] == 0
+        command([str(truth), str(tmp_path), "--tracks", "first", "--output", str(tmp_path / "out")])
+        assert Result.load(tmp_path / "out").data["median_error"] is None
+        assert result.data["median_error"] is None  # infinite, which results.json cannot hold

@@ -1,0 +1,261 @@
+"""Masks: the two forms that are read, all others refused, and the meaning of 255 in a video."""
+
+import shutil
+import struct
+import zlib
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from tests.helpers.refusal import refused
+from vidcorr.datasets import Davis, Vip, Vos, YoutubeVos
+from vidcorr.datasets.generated import write_davis, write_vip, write_youtube_vos
+from vidcorr.scoring.masks import score
+from vidcorr.videos.files import DataError, write_ids
+from vidcorr.videos.images import read_image
+from vidcorr.videos.masks import (
+    check_introductions,
+    davis_palette,
+    ids_by_value,
+    object_ids,
+    read_mask,
+    renumbered,
+)
+from vidcorr.videos.prompts import MaskPrompt
+
+IDS = np.zeros((24, 32), np.uint8)
+IDS[2:10, 2:14], IDS[8:20, 16:30], IDS[14:22, 2:10] = 1, 2, 9
+SHAPE = (IDS > 0).astype(np.uint8) * 255
+COLOURS = davis_palette()
+
+
+def indexed(ids: np.ndarray, palette: np.ndarray = COLOURS) -> Image.Image:
+    image = Image.fromarray(ids)
+    image.putpalette(palette.ravel().tolist())
+    return image
+
+
+def written(path: Path, *values: int) -> Path:
+    write_ids(path, np.array([values, values], np.uint8), COLOURS)
+    return path
+
+
+def test_ids_are_written_and_read(tmp_path: Path) -> None:
+    path = written(tmp_path / "mask.png", 0, 3, 254, 255)
+    assert read_mask(path).tolist() == [[0, 3, 254, 255]] * 2
+    assert Image.open(path).mode == "P"
+    assert object_ids(read_mask(path)) == (3, 254)
+    assert [file.name for file in tmp_path.iterdir()] == ["mask.png"]  # nothing unfinished is left
+
+
+@pytest.mark.parametrize("form", [indexed, Image.fromarray])
+def test_indexed_and_grey_masks_hold_ids_for_readers_and_prompts(form, tmp_path):
+    form(IDS).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), IDS)
+    np.testing.assert_array_equal(MaskPrompt.of(tmp_path / "mask.png").labels, IDS)
+    half = read_mask(tmp_path / "mask.png", (12, 16))
+    np.testing.assert_array_equal(half, np.array(Image.fromarray(IDS).resize((16, 12), Image.Resampling.NEAREST)))
+    form(SHAPE).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(MaskPrompt.of(tmp_path / "mask.png").labels, SHAPE // 255)
+
+
+def stored(path: Path, samples: np.ndarray, depth: int, kind: int, **chunks: bytes) -> Path:
+    """Write a PNG with samples (H, W) of `depth` bits as they are; `kind`: its colour type."""
+    rows = []
+    for row in samples.tolist():
+        bits = "".join(f"{value:0{depth}b}" for value in row)
+        bits += "0" * (-len(bits) % 8)
+        rows.append(b"\0" + int(bits, 2).to_bytes(len(bits) // 8, "big"))
+    header = struct.pack(">IIBBBBB", *samples.shape[::-1], depth, kind, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, data in {"IHDR": header, **chunks, "IDAT": zlib.compress(b"".join(rows)), "IEND": b""}.items():
+        content += struct.pack(">I", len(data)) + name.encode() + data
+        content += struct.pack(">I", zlib.crc32(name.encode() + data))
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_indices_of_any_depth(depth: int, tmp_path: Path) -> None:
+    ids = np.minimum(IDS, 2**depth - 1)
+    palette = COLOURS[: ids.max() + 1].tobytes()
+    assert read_mask(stored(tmp_path / "m.png", ids, depth, 3, PLTE=palette)).tolist() == ids.tolist()
+
+
+WHITE_GROUND = COLOURS.copy()
+WHITE_GROUND[0], WHITE_GROUND[1] = 255, 0
+OTHER_FORMS = {
+    "JPEG": lambda path: Image.fromarray(SHAPE).save(path, format="JPEG"),
+    "1 bit": lambda path: Image.fromarray(SHAPE).convert("1").save(path),
+    "grey of 4 bits": lambda path: stored(path, IDS, 4, 0),
+    "grey of 16 bits": lambda path: Image.fromarray(IDS.astype(np.uint16)).save(path),
+    "grey with alpha": lambda path: Image.fromarray(SHAPE).convert("LA").save(path),
+    "grey with a transparent value": lambda path: stored(path, IDS, 8, 0, tRNS=struct.pack(">H", 2)),
+    "RGB in the colours of DAVIS": lambda path: Image.fromarray(COLOURS[IDS]).save(path),
+    "RGBA": lambda path: Image.fromarray(SHAPE).convert("RGBA").save(path),
+    "a transparent index": lambda path: indexed(IDS).save(path, transparency=1),
+    "background at another index": lambda path: indexed(1 - SHAPE // 255, WHITE_GROUND).save(path),
+}  # fmt: skip
+"""Form that is refused → what writes it."""
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_every_other_form_is_refused(form, tmp_path):
+    OTHER_FORMS[form](tmp_path / "mask.png")
+    for read in (read_mask, MaskPrompt.of):
+        refused(DataError, r"mask\.png: not an indexed or 8-bit grey mask", read, tmp_path / "mask.png")
+
+
+SETS = {
+    "Davis": (partial(write_davis, count=1, frames=4, size=(48, 64), sprites=(2, 2)), Davis),
+    "Vos": (
+        partial(write_davis, count=1, frames=4, size=(48, 64), sprites=(2, 2)),
+        partial(Vos, frames="JPEGImages/480p", masks="Annotations/480p"),
+    ),
+    "YoutubeVos": (
+        partial(write_youtube_vos, count=1, valid=1, frames=11, size=(48, 64)),
+        partial(YoutubeVos, split="train"),
+    ),
+    "Vip": (partial(write_vip, count=1, frames=4, size=(48, 64)), Vip),
+}
+"""Reader of masks → what writes its data set, and the reader."""
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_each_reader_reads_grey_ids_and_refuses_colours(name, tmp_path):
+    write, read = SETS[name]
+    root = write(tmp_path / "data")
+
+    def ids():
+        return [[sequence.mask(t).tolist() for t in sorted(sequence.masks)] for sequence in read(root)]
+
+    before = ids()
+    for path in root.rglob("*.png"):
+        Image.fromarray(np.array(Image.open(path))).save(path)
+    assert ids() == before
+    for path in root.rglob("*.png"):
+        Image.fromarray(COLOURS[np.array(Image.open(path))]).save(path)
+    refused(DataError, r"\.png: not an indexed or 8-bit grey mask", ids)
+
+
+@pytest.mark.parametrize("read", [read_mask, read_image])
+def test_a_png_with_a_flipped_bit_is_refused_or_has_the_same_pixels(tmp_path: Path, read) -> None:
+    """Pillow and OpenCV decode a third of such files to other pixels without a word."""
+    write_ids(tmp_path / "mask.png", IDS.repeat(2, 0), COLOURS)
+    sound, expected = (tmp_path / "mask.png").read_bytes(), read(tmp_path / "mask.png")
+    generator, refusals = np.random.default_rng(0), 0
+    for bit in generator.integers(8 * len(sound), size=60).tolist():
+        damaged = bytearray(sound)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "mask.png").write_bytes(damaged)
+        try:
+            assert np.array_equal(read(tmp_path / "mask.png"), expected)
+        except DataError as error:
+            refusals += "mask.png" in str(error)
+    assert refusals > 55
+
+
+def test_every_object_is_in_the_mask_that_introduces_it(tmp_path: Path) -> None:
+    masks = {0: written(tmp_path / "0.png", 0, 1, 2), 5: written(tmp_path / "5.png", 1, 0, 255)}
+    check_introductions(masks, {1: 0, 2: 0}, {})
+    check_introductions(masks, {1: 5}, {})
+    for starts, told in (
+        ({1: 0, 3: 5}, r"5\.png: object 3 starts here, but no pixel"),
+        ({1: 0, 7: 0, 4: 0}, r"0\.png: object 4, 7 starts here"),
+        ({255: 5}, "object 255 starts here"),
+    ):
+        refused(DataError, told, check_introductions, masks, starts, {})
+
+
+def test_255_is_the_object_of_a_video_that_has_no_other_id(tmp_path: Path) -> None:
+    empty, white, both = (written(tmp_path / f"{n}.png", *ids) for n, ids in enumerate(([0, 0], [0, 255], [2, 255])))
+    assert ids_by_value([empty, white]) == {255: 1}
+    assert ids_by_value([empty, white, both]) == ids_by_value([empty]) == {}
+    assert renumbered(read_mask(white), {255: 1}).tolist() == [[0, 1]] * 2
+    check_introductions({0: white}, {1: 0}, {255: 1})
+    refused(DataError, "object 1 starts here", check_introductions, {0: white}, {1: 0}, {})
+
+
+def smoothed(name: str) -> Image.Image:
+    """Return a white disc with smoothed edges."""
+    disc = np.zeros((96, 128), np.uint8)
+    cv2.circle(disc, (60, 50), 30, 255, -1)
+    image = Image.fromarray(disc)
+    kind, _, side = name.partition(" ")
+    if kind == "blur":
+        return image.filter(ImageFilter.GaussianBlur(int(side)))
+    if kind == "drawn":
+        drawn = np.zeros((96, 128), np.uint8)
+        cv2.circle(drawn, (60, 50), int(side), 255, -1, cv2.LINE_AA)
+        return Image.fromarray(drawn)
+    return image.resize((int(side) * 4 // 3, int(side)), Image.Resampling[kind])
+
+
+@pytest.mark.parametrize("name", ["BILINEAR 24", "BILINEAR 300", "LANCZOS 40", "BOX 40", "blur 1", "blur 4", "drawn 5"])
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_smoothed_edges_are_refused(name, mode, tmp_path):
+    path = tmp_path / "mask.png"
+    smoothed(name).convert(mode).save(path)
+    for read in (read_mask, MaskPrompt.of):
+        assert str(path) in refused(DataError, "its edges are smoothed", read, path)
+    smoothed("NEAREST 40").convert(mode).save(path)
+    assert MaskPrompt.of(path).objects == (1,)
+
+
+def test_ids_that_touch_are_not_smoothed(tmp_path):
+    """Grey ids above 32 of objects side by side, a thin object, and VOST's void around an object."""
+    ids = np.zeros((32, 48), np.uint8)
+    ids[4:28, 4:20], ids[4:28, 20:40], ids[10:12, 4:40], ids[2:4, 4:40], ids[:, 45] = 60, 120, 200, 90, 33
+    Image.fromarray(ids).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), ids)
+    ids = np.zeros((32, 48), np.uint8)
+    ids[3:9, 3:9] = 255
+    ids[4:8, 4:8] = 40
+    Image.fromarray(ids).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), ids)
+
+
+def video(folder: Path, *masks: np.ndarray) -> Path:
+    """Write a video's masks, and return the folder of videos."""
+    folder.mkdir(parents=True)
+    for t, ids in enumerate(masks):
+        indexed(ids.astype(np.uint8)).save(folder / f"{t:05d}.png")
+    return folder.parent
+
+
+@pytest.mark.parametrize("rules", ["davis-2017", "youtube-vos", "vos-benchmark"])
+def test_a_white_mask_among_ids_is_refused_where_no_mask_has_void(rules, tmp_path):
+    """255 may be void or the object, which gives another score."""
+    one = SHAPE // 255
+    truth = video(tmp_path / "truth/a", one, one, one, one)
+    mixed = video(tmp_path / "mine/a", one, one, SHAPE, one)
+    said = r"a/00002\.png: holds only 0 and 255, other masks of the video ids"
+    refused(DataError, said, score, truth, mixed, rules)
+    shutil.copytree(mixed, tmp_path / "Annotations")
+    shutil.copytree(mixed, tmp_path / "JPEGImages")
+    refused(DataError, r"00002\.png: holds only 0 and 255", Vos, tmp_path)
+
+
+def test_void_beside_ids_stays_void(tmp_path):
+    """Frames of void alone are void if other frames hold void beside ids, as in VOST."""
+    ids = np.where(IDS == 9, 255, IDS)
+    truth = video(tmp_path / "truth/a", ids, ids, np.where(ids == 255, 255, 0), ids)
+    rows = score(truth, video(tmp_path / "mine/a", IDS, IDS, IDS, IDS), "youtube-vos").rows
+    assert [row.object for row in rows] == ["1", "2"]
+    assert [row.values["J-Mean"] for row in rows] == pytest.approx([2 / 3, 2 / 3])
+
+
+def test_a_void_that_outweighs_the_ids_is_refused(tmp_path):
+    ids = np.where(IDS == 1, 1, np.where(IDS, 255, 0)).astype(np.uint8)
+    root = write_davis(tmp_path / "davis", 1, frames=3, size=IDS.shape)
+    for path in root.rglob("*.png"):
+        indexed(ids).save(path)
+    masks = root / "Annotations/480p"
+    said = "value 255 means void .* has .* pixels, more than the 96 of all objects"
+    for read in (Davis, lambda _: score(masks, masks)):
+        assert "00000.png" in refused(DataError, said, read, root)
+    assert "array" in refused(DataError, said, MaskPrompt.of, ids)

@@ -1,0 +1,1 @@
+"""People's predictions on disk, scored by the rules of the data sets."""

@@ -1,0 +1,166 @@
+"""Score point tracks by the rules of TAP-Vid, PointOdyssey and BADJA, and boxes by the rules of OTB or GOT-10k."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import metrics
+from ..datasets import Badja, Otb, PointSequence, TapVid
+from ..datasets.got10k import list_sequences, read_annotation
+from ..metrics.box_tracking import got10k_overlaps, one_pass_curves, one_pass_scores, overlap_scores
+from ..metrics.point_measures import returns_scores, track_measures, track_scores
+from ..metrics.point_tracking import QueryMode
+from ..results.result import Result, Row, leave_one_out
+from ..videos.arrays import read_npz
+from ..videos.boxes import read_boxes
+from ..videos.files import DataError, errors_at, require_folder
+from ..videos.images import image_size
+from .masks import result_of
+
+RASTER = 256.0
+"""Side of TAP-Vid's square raster; distances are in its pixels."""
+
+TAP_VID = {
+    "name": "tap-vid",
+    "source": "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py, tapnet/tapnextpp/metrics/aj_rd.py; "
+    "survival, median error: aharley/pips2 @ 0e0b69d, test_on_pod.py; PCK: aharley/pips, test_on_badja.py",
+}
+BoxRules = Literal["otb", "got-10k"]
+BOX_SOURCES: dict[BoxRules, str] = {
+    "otb": "got-10k/toolkit @ 956e728, ExperimentOTB, one-pass evaluation",
+    "got-10k": "got-10k/toolkit @ 62b8fa0, ExperimentGOT10k",
+}
+
+
+def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMode = "first") -> Result:
+    """Score point tracks on disk.
+
+    The scores are means over videos of TAP-Vid's metrics, and AJ_RD over all videos together. Queries "first" add
+    PointOdyssey's survival (with the median error in pixels in `data`) and, for BADJA, PCK.
+
+    Args:
+        truth: a data set of `TapVid` or `Badja`.
+        predictions: folder with `<video>.npz`: `tracks` (N, T, 2), x and y in raster pixels of a 256 × 256 image, and
+            `occluded` (N, T) bool, for the queries of `sample_queries` in their order.
+        query_mode: "first" or "strided".
+
+    Raises:
+        DataError: for a missing or wrong file; the message names it.
+    """
+    folder = require_folder(Path(predictions).expanduser())
+    rows: list[Row] = []
+    is_badja = (Path(truth).expanduser() / "joint_annotations").is_dir()
+    reader = Badja if is_badja else TapVid
+    for sequence in reader(truth):
+        queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
+        tracks, occluded = _predicted(folder, sequence, queries)
+        areas = None
+        if sequence.masks:
+            areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
+        height, width = sequence.size
+        pixel = width / RASTER, height / RASTER
+        with errors_at(sequence.name):
+            counts = track_measures(queries, occluded, tracks, query_mode, pixel=pixel, areas=areas, further=True)
+        values = {"Queries": len(queries), **track_scores([counts])}
+        rows.append(Row(video=sequence.name, values=values, counts=counts))
+    scores = track_scores([row.counts for row in rows])
+    data: dict[str, Any] = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth}
+    if "median_error" in scores:
+        data["median_error"] = scores.pop("median_error")  # pixels, not a fraction
+    returns = _returns_of(rows)
+    data["redetection"] = returns
+    scores["AJ_RD"] = returns["AJ_RD"]
+    without = {"AJ_RD": leave_one_out(rows, _returns_of).get("AJ_RD", {})}
+    return result_of("tap_vid", predictions, rows, scores, data, without)
+
+
+def _returns_of(rows: Sequence[Row]) -> dict[str, float]:
+    """Return the scores of points that come back, from rows of videos."""
+    return returns_scores([row.counts for row in rows])
+
+
+def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:
+    """Score boxes on disk.
+
+    OTB's one-pass evaluation gives success and precision, means over the sequences. GOT-10k's rules give the average
+    overlap `AO` and the success rates `SR@0.5` and `SR@0.75`, over the frames of all sequences together.
+
+    Args:
+        truth: OTB's folder, of which all sequences on disk are scored; or GOT-10k's `val`, a folder with list.txt.
+        predictions: folder with files `<sequence>.txt`, or for a second target `<sequence>.2.txt`: lines of x, y,
+            width, height per frame, one-based. For GOT-10k `<sequence>/<sequence>_001.txt` and further repetitions.
+        rules: "otb" or "got-10k".
+
+    Raises:
+        DataError: for a missing or wrong file; the message names it.
+    """
+    folder = require_folder(Path(predictions).expanduser())
+    data = {"rules": {"name": rules, "source": BOX_SOURCES[rules]}, "truth": truth}
+    if rules == "otb":
+        rows = _otb_rows(Path(truth).expanduser(), folder)
+        scores = one_pass_scores([row.counts["curves"] for row in rows])
+        return result_of("otb", predictions, rows, scores, data)
+    rows = _got10k_rows(Path(truth).expanduser(), folder)
+    return result_of("got10k", predictions, rows, _overlaps_of(rows), data, leave_one_out(rows, _overlaps_of))
+
+
+def _overlaps_of(rows: Sequence[Row]) -> dict[str, float]:
+    """Return GOT-10k's scores from rows of sequences."""
+    return overlap_scores([row.counts["overlaps"] for row in rows])
+
+
+def _otb_rows(truth: Path, folder: Path) -> list[Row]:
+    rows: list[Row] = []
+    for sequence in Otb(truth, version=None):
+        file = folder / f"{sequence.name}.txt"
+        if not file.is_file():
+            file = folder / re.sub("-([0-9]+)[.]txt$", r".\1.txt", file.name)  # of GOT-10k's toolkit
+        boxes = _predicted_boxes(file, sequence.boxes)
+        with errors_at(sequence.name):
+            curves = one_pass_curves(boxes, sequence.boxes).tolist()
+        rows.append(Row(video=sequence.name, values=one_pass_scores([curves]), counts={"curves": curves}))
+    return rows
+
+
+def _got10k_rows(truth: Path, folder: Path) -> list[Row]:
+    rows: list[Row] = []
+    for sequence in sorted(list_sequences(truth.parent, truth.name)):
+        name = sequence.name
+        frames, target, cover = read_annotation(sequence)
+        if cover is None:
+            raise DataError(f"{sequence / 'cover.label'}: no such file")
+        files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [folder / name / f"{name}_001.txt"]
+        size = image_size(frames[0])
+        overlaps: list[float] = []
+        for file in files:
+            boxes = _predicted_boxes(file, target)
+            overlaps += got10k_overlaps(boxes, target, size, cover).tolist()
+        rows.append(Row(video=name, values=overlap_scores([overlaps]), counts={"overlaps": overlaps}))
+    return rows
+
+
+def _predicted_boxes(path: Path, target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Read predicted boxes (T, 4) of a target."""
+    boxes = read_boxes(path)
+    if boxes.shape != target.shape:
+        raise DataError(f"{path}: {len(boxes)} boxes for {len(target)} frames")
+    return boxes
+
+
+def _predicted(
+    folder: Path, sequence: PointSequence, queries: metrics.PointQueries
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the predicted tracks (N, T, 2) in pixels of 256 × 256, and their occlusion (N, T)."""
+    path = folder / f"{sequence.name}.npz"
+    arrays = read_npz(path)
+    with errors_at(path):
+        if not {"tracks", "occluded"} <= arrays.keys():
+            raise ValueError("has no arrays tracks and occluded")
+        queries.check(arrays["tracks"], arrays["occluded"])
+    return arrays["tracks"], arrays["occluded"]

@@ -1,0 +1,327 @@
+"""Masks of object ids: the one reader, and the meaning of their values, which all masks of a video decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .files import DataError
+from .folders import list_folders, list_images
+from .images import image_size, open_image, pixels, read_whole, require_size
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+VOID = 255
+"""Pixel value of void; scored as background, as by DAVIS's official code in the semi-supervised task."""
+GREY_8 = b"\x08\x00"
+"""Bit depth and colour type of an 8-bit grey PNG."""
+MOST_PLAIN_IDS = 32
+"""Masks whose ids go no higher are not searched for smoothed edges."""
+
+
+def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Decode a mask: (H, W) uint8 ids, the indices of an indexed PNG or the values of an 8-bit grey PNG.
+
+    The one reader of masks, of annotations, predictions and prompts alike. 0 is the background, black in a palette.
+
+    Args:
+        path: the PNG.
+        size: (height, width) of the result, resized by nearest pixel; None: as stored.
+
+    Raises:
+        DecodingError: if the file is damaged or cannot be decoded.
+        DataError: if it is no indexed or 8-bit grey PNG, has transparency, or its edges are smoothed.
+    """
+    ids, _ = decode_mask(path)
+    if size is None or size == ids.shape:
+        return ids
+    from PIL import Image
+
+    resized = Image.fromarray(ids).resize((size[1], size[0]), Image.Resampling.NEAREST)
+    return np.array(resized, dtype=np.uint8)
+
+
+def decode_mask(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Decode a mask as `read_mask`: ids (H, W) uint8 and their palette, (256, 3) uint8 RGB, for greys DAVIS's."""
+    content = read_whole(path)
+    with open_image(path, content) as image:
+        _require_form(path, image, content[24:26])
+        ids = np.array(image, dtype=np.uint8)
+        palette = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+        if image.mode == "P":
+            listed = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
+            palette[: len(listed)] = listed
+    if not np.ptp(palette, axis=1).any():
+        _refuse_smoothed(path, ids)
+        palette = davis_palette()
+    return ids, palette
+
+
+def _require_form(path: Path, image: Image.Image, header: bytes) -> None:
+    """Refuse an image in any form but the two of masks; `header` holds the bit depth and colour type of a PNG."""
+    is_form = image.format == "PNG" and "transparency" not in image.info
+    if image.mode == "P":
+        is_form &= (image.getpalette() or [])[:3] == [0, 0, 0]
+    else:
+        is_form &= image.mode == "L" and header == GREY_8
+    if not is_form:
+        raise DataError(f"{path}: not an indexed or 8-bit grey mask (a PNG of ids, 0 black, nothing transparent)")
+
+
+def _refuse_smoothed(path: Path, ids: NDArray[np.uint8]) -> None:
+    """Refuse a grey mask whose edges were smoothed: most of its values lie between a lower and a higher neighbour."""
+    import cv2
+
+    counts = pixel_counts(ids)
+    present = np.flatnonzero(counts[1:VOID]) + 1
+    if not len(present) or present[-1] <= MOST_PLAIN_IDS:
+        return
+    neighbourhood = np.ones((3, 3), np.uint8)
+    is_higher = ids > cv2.erode(ids, neighbourhood)
+    is_lower = ids < cv2.dilate(ids, neighbourhood)
+    between = np.bincount(ids[is_higher & is_lower], minlength=256)
+    most_pixels = between[present].sum() > counts[present].sum() / 2
+    most_values = (between[present] > counts[present] / 2).mean() > 0.5
+    if most_pixels or (most_values and len(present) > 3):
+        raise DataError(f"{path}: its edges are smoothed, so that its values are no ids; resize masks by nearest pixel")
+
+
+def davis_palette() -> NDArray[np.uint8]:
+    """Return the palette of PASCAL VOC, whose first colours are those of DAVIS: (256, 3) uint8 RGB.
+
+    Bits 0, 1 and 2 of an index go to red, green and blue from the highest bit down, then bits 3, 4 and 5, and so on.
+
+    Example:
+        >>> davis_palette()[:4].tolist()
+        [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
+    """
+    index = np.arange(256)[:, None]
+    channel = np.arange(3)[None]
+    palette = np.zeros((256, 3), np.uint8)
+    for level in range(3):
+        bits = (index >> (3 * level + channel)) & 1
+        palette += (bits << (7 - level)).astype(np.uint8)
+    return palette
+
+
+def pixel_counts(ids: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the number of pixels of each value, (256,); a tenth of the time of `np.unique`."""
+    import cv2
+
+    return np.asarray(cv2.calcHist([ids], [0], None, [256], [0, 256])).ravel().astype(np.int64)
+
+
+def object_ids(ids: NDArray[np.uint8]) -> tuple[int, ...]:
+    """Return the object ids that occur in a mask, ascending, without background and void.
+
+    Example:
+        >>> object_ids(np.array([[0, 2], [255, 1]], np.uint8))
+        (1, 2)
+    """
+    values = np.flatnonzero(pixel_counts(ids)).tolist()
+    return tuple(value for value in values if 0 < value < VOID)
+
+
+def list_frames(folder: Path) -> tuple[Path, ...]:
+    """Return the frames of a sequence, as `list_images`.
+
+    Raises:
+        DataError: if there are fewer than two, or their order is unclear.
+    """
+    frames = list_images(folder)
+    if len(frames) < 2:
+        raise DataError(f"{folder}: {len(frames)} frames; a sequence needs at least 2")
+    return frames
+
+
+def mask_folders(folder: Path) -> list[str]:
+    """Return the names of the folders in a video's folder of masks, a folder per object; [""] if it holds the masks.
+
+    Raises:
+        DataError: if the folder holds both masks and folders.
+    """
+    folders = list_folders(folder) if folder.is_dir() else []
+    masks = list_images(folder)
+    if folders and masks:
+        raise DataError(f"{folder}: holds both the mask {masks[0].name} and the folder {folders[0]}")
+    return folders or [""]
+
+
+def match_masks(folder: Path, frames: Sequence[Path], complete: bool = False) -> dict[int, Path]:
+    """Return frame index → mask for a folder of masks named after their frames.
+
+    Args:
+        folder: folder of the masks.
+        frames: all frames of the video in time order.
+        complete: every frame needs a mask.
+
+    Raises:
+        DataError: if a mask has no frame, or with `complete` a frame has no mask.
+    """
+    number = {frame.stem: t for t, frame in enumerate(frames)}
+    masks: dict[int, Path] = {}
+    for mask in list_images(folder):
+        if mask.stem not in number:
+            raise DataError(f"{mask}: mask without its frame in {frames[0].parent}")
+        masks[number[mask.stem]] = mask
+    missing = [frame.name for t, frame in enumerate(frames) if t not in masks]
+    if complete and missing:
+        raise DataError(f"{folder}: {len(masks)} masks for {len(frames)} frames, the first without one is {missing[0]}")
+    return masks
+
+
+def check_masks(masks: Mapping[int, Path], frames: tuple[Path, ...], tolerance: int = 0) -> tuple[int, int]:
+    """Check by headers that masks have their form and the size of their frames, which must be equal for all.
+
+    Args:
+        masks: frame index → mask.
+        frames: all frames in time order.
+        tolerance: largest difference of height and of width, pixels.
+
+    Returns:
+        (height, width) of the frames, pixels.
+
+    Raises:
+        DataError: naming the first mask that fails the check, or the frame.
+    """
+    first = image_size(frames[0])
+    for t, mask in masks.items():
+        with open_image(mask) as image, mask.open("rb") as file:
+            _require_form(mask, image, file.read(26)[24:])
+            size = image.height, image.width
+        expected = image_size(frames[t]) if t else first
+        require_size(frames[t], expected, first)
+        if max(abs(size[0] - expected[0]), abs(size[1] - expected[1])) > tolerance:
+            raise DataError(f"{mask}: mask is {pixels(size)}, its frame {frames[t].name} {pixels(expected)}")
+    return first
+
+
+def ids_by_value(masks: Iterable[Path], has_void: bool = True) -> dict[int, int]:
+    """Return pixel value → object id of a video's masks; empty if the values are the ids.
+
+    The rule for truth and predictions alike: where all masks of a video hold only 0 and 255, 255 is its object, with id
+    1. Beside other ids 255 is void. Masks are read up to the first that holds another id.
+
+    Args:
+        masks: all masks of the video.
+        has_void: 255 is void beside ids; False: an ordinary id, by the rules of some data sets.
+
+    Raises:
+        DataError: if a mask is damaged or holds no ids, or its void outweighs the first ids.
+    """
+    has_white = False
+    for mask in masks:
+        ids = read_mask(mask)
+        if object_ids(ids):
+            if has_void:
+                refuse_large_void(mask, ids)
+            return {}
+        has_white = has_white or bool((ids == VOID).any())
+    return {VOID: 1} if has_white else {}
+
+
+def refuse_large_void(source: object, ids: NDArray[np.uint8]) -> None:
+    """Refuse a mask that introduces objects if 255 has more pixels than all ids: it is an object then, not void.
+
+    Args:
+        source: the mask, for the message.
+        ids: (H, W) uint8.
+    """
+    counts = pixel_counts(ids)
+    of_objects = int(counts[1:VOID].sum())
+    if 0 < of_objects < counts[VOID]:
+        raise DataError(
+            f"{source}: value 255 means void (not scored), but has {counts[VOID]} pixels, more than the {of_objects} "
+            "of all objects; if 255 is an object, give it an id of 1 to 254"
+        )
+
+
+def renumbered(ids: NDArray[np.uint8], values: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Return a mask with other ids.
+
+    Args:
+        ids: (H, W).
+        values: pixel value → object id; other values stay.
+
+    Example:
+        >>> renumbered(np.array([[0, 255]], np.uint8), {255: 1}).tolist()
+        [[0, 1]]
+    """
+    if not values:
+        return ids
+    table = np.arange(256, dtype=np.uint8)
+    table[list(values)] = list(values.values())
+    return table[ids]
+
+
+def read_ids(
+    path: Path, values: Mapping[int, int], masks: Iterable[Path], size: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """Read a mask of a video with the video's ids, (H, W) uint8.
+
+    A mask of 0 and 255 alone, in a video with ids, is void if other masks of the video hold void beside ids.
+
+    Args:
+        path: the mask.
+        values: pixel value → object id of the video, by `ids_by_value`.
+        masks: all masks of the video.
+        size: (height, width) of the result, resized by nearest pixel; None: as stored.
+
+    Raises:
+        DecodingError: if the file is damaged or cannot be decoded.
+        DataError: if the mask holds no ids, or its 255 may be void or an object.
+    """
+    ids = read_mask(path, size)
+    is_white = VOID not in values and not object_ids(ids) and bool((ids == VOID).any())
+    if is_white and _is_void_unknown(masks):
+        raise DataError(f"{path}: holds only 0 and 255, other masks of the video ids: 255 may be void or an object")
+    return renumbered(ids, values)
+
+
+def _is_void_unknown(masks: Iterable[Path]) -> bool:
+    """Return True if masks of a video hold ids, but none holds 255 beside ids."""
+    has_ids = False
+    for mask in masks:
+        ids = read_mask(mask)
+        if object_ids(ids):
+            if (ids == VOID).any():
+                return False
+            has_ids = True
+    return has_ids
+
+
+def without_void(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the ids of a prompt's mask (H, W): 255 becomes object 1 if it is alone, else background.
+
+    Example:
+        >>> without_void(np.array([[0, 255]], np.uint8)).tolist(), without_void(np.array([[2, 255]], np.uint8)).tolist()
+        ([[0, 1]], [[2, 0]])
+    """
+    return renumbered(ids, {VOID: 0 if object_ids(ids) else 1})
+
+
+def check_introductions(masks: Mapping[int, Path], starts: Mapping[int, int], values: Mapping[int, int]) -> None:
+    """Check that the mask that introduces an object shows it.
+
+    An object without a pixel cannot be followed, and would score 1.0 while it stays absent.
+
+    Args:
+        masks: frame index → mask.
+        starts: object id → index of the first frame of the object.
+        values: pixel value → object id; other values stay.
+
+    Raises:
+        DataError: naming the mask and the missing ids.
+    """
+    for t in sorted(set(starts.values())):
+        starting = {i for i, start in starts.items() if start == t}
+        shown = object_ids(read_ids(masks[t], values, masks.values()))
+        missing = sorted(starting.difference(shown))
+        if missing:
+            names = ", ".join(map(str, missing))
+            raise DataError(f"{masks[t]}: object {names} starts here, but no pixel of this mask holds it")
