@@ -100,8 +100,8 @@ def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos:
     assert data.classes == ["9", "10"]
     pairs = samples(data.training)
     assert sorted((path.parent.name, label) for path, label in pairs) == [("sit", 1)] * 5 + [("walk", 0)] * 5
-    (videos / "plain.csv").write_text("\n".join(lines))
-    plain = VideoFrameDataModule(videos / "plain.csv")
+    (videos / "plain.txt").write_text("\n".join(lines))
+    plain = VideoFrameDataModule(videos / "plain.txt")
     refused(DataError, "the list has no labels; add a class number to each line", plain.setup, "fit")
 
 

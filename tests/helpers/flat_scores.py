@@ -1,16 +1,11 @@
 """The scores of a result as the official codes print them: a flat dictionary."""
 
-import math
-
 from vidcorr import Result
 
 
 def flat_scores(result: Result) -> dict[str, float]:
     """Return the scores of the data set, and of sequences or objects (`J/bike/1`)."""
     scores = dict(result.scores)
-    if "median_error" in result.data:
-        error = result.data["median_error"]
-        scores["median_error"] = math.nan if error is None else error
     for row in result.rows:
         for key, value in row.values.items():
             if key == "Queries" or isinstance(value, str):  # numbers of points, and names: no scores

@@ -1,4 +1,4 @@
-"""Score point tracks by the rules of TAP-Vid, PointOdyssey and BADJA, and boxes by the rules of OTB or GOT-10k."""
+"""Score point tracks by the rules of TAP-Vid, BADJA, and boxes by the rules of OTB or GOT-10k."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .. import metrics
 from ..datasets import Badja, Otb, PointSequence, TapVid
 from ..datasets.got10k import list_sequences, read_annotation
 from ..metrics.box_tracking import got10k_overlaps, one_pass_curves, one_pass_scores, overlap_scores
-from ..metrics.point_measures import returns_scores, track_measures, track_scores
+from ..metrics.point_measures import track_measures, track_scores
 from ..metrics.point_tracking import QueryMode
 from ..results.result import Result, Row, leave_one_out
 from ..videos.arrays import read_npz
@@ -28,8 +28,7 @@ RASTER = 256.0
 
 TAP_VID = {
     "name": "tap-vid",
-    "source": "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py, tapnet/tapnextpp/metrics/aj_rd.py; "
-    "survival, median error: aharley/pips2 @ 0e0b69d, test_on_pod.py; PCK: aharley/pips, test_on_badja.py",
+    "source": "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py; PCK: aharley/pips, test_on_badja.py",
 }
 BoxRules = Literal["otb", "got-10k"]
 BOX_SOURCES: dict[BoxRules, str] = {
@@ -41,8 +40,7 @@ BOX_SOURCES: dict[BoxRules, str] = {
 def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMode = "first") -> Result:
     """Score point tracks on disk.
 
-    The scores are means over videos of TAP-Vid's metrics, and AJ_RD over all videos together. Queries "first" add
-    PointOdyssey's survival (with the median error in pixels in `data`) and, for BADJA, PCK.
+    The scores are means over videos of TAP-Vid's metrics; for BADJA queries "first" add PCK.
 
     Args:
         truth: a data set of `TapVid` or `Badja`.
@@ -66,23 +64,12 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
         height, width = sequence.size
         pixel = width / RASTER, height / RASTER
         with errors_at(sequence.name):
-            counts = track_measures(queries, occluded, tracks, query_mode, pixel=pixel, areas=areas, further=True)
+            counts = track_measures(queries, occluded, tracks, query_mode, pixel=pixel, areas=areas)
         values = {"Queries": len(queries), **track_scores([counts])}
         rows.append(Row(video=sequence.name, values=values, counts=counts))
     scores = track_scores([row.counts for row in rows])
     data: dict[str, Any] = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth}
-    if "median_error" in scores:
-        data["median_error"] = scores.pop("median_error")  # pixels, not a fraction
-    returns = _returns_of(rows)
-    data["redetection"] = returns
-    scores["AJ_RD"] = returns["AJ_RD"]
-    without = {"AJ_RD": leave_one_out(rows, _returns_of).get("AJ_RD", {})}
-    return result_of("tap_vid", predictions, rows, scores, data, without)
-
-
-def _returns_of(rows: Sequence[Row]) -> dict[str, float]:
-    """Return the scores of points that come back, from rows of videos."""
-    return returns_scores([row.counts for row in rows])
+    return result_of("tap_vid", predictions, rows, scores, data)
 
 
 def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:

@@ -44,7 +44,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         num_frames: number of images, at least 2.
 
     Raises:
-        DataError: if the folder holds fewer than two images, or `list_images` refuses it.
+        DataError: if the folder holds fewer than two images or names of several patterns, or `list_images` refuses it.
     """
 
     frame_rate = FRAME_RATE
@@ -57,6 +57,8 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         self.num_frames = len(self._files)
         if self.num_frames < 2:
             raise DataError(f"{path}: {self.num_frames} frame(s); a folder of frames needs at least 2")
+        if len({re.sub("[0-9]+", "#", stem) for stem in self.stems}) > 1:
+            raise DataError(f"{path}: names of several patterns: separate images, not the frames of a video")
 
     def __exit__(self, *error: object) -> None:
         return None
