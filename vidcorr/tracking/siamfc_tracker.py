@@ -148,7 +148,7 @@ class SiamFCTracker(Tracker):
         side = context_side(target[2], target[3], protocol.context)
         with self.watch("crop"):
             crop = square_crop(frame, (target[0], target[1]), side, protocol.exemplar_size)
-        look = getattr(self._network, "exemplar", self.extractor)
+        look = getattr(self._network, "exemplar", self._network)
         return Track(target, side, self._features(crop[None], look)[0])
 
     def step(self, tracks: Sequence[Track], frame: Image) -> NDArray[np.float64]:
