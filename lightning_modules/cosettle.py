@@ -1,5 +1,6 @@
 """Co-Settle: a light projection on a frozen image encoder learns correspondence from pairs of frames."""
 
+from collections import OrderedDict
 from typing import Any, Literal
 
 import torch
@@ -100,12 +101,14 @@ def projection_head(width: int, layers: int) -> nn.Sequential:
 
     With two or three layers (the paper's Table 5b, no gain) tanh stands between them, not before the LayerNorm.
     """
-    parts: list[nn.Module] = [nn.Linear(width, width)]
-    for _ in range(layers - 1):
-        parts += [nn.Tanh(), nn.Linear(width, width)]
+    parts: dict[str, nn.Module] = {}
+    for number in range(1, layers + 1):
+        if number > 1:
+            parts[f"tanh{number}"] = nn.Tanh()
+        parts["linear" if layers == 1 else f"linear{number}"] = nn.Linear(width, width)
     if layers == 1:
-        parts.append(nn.Tanh())
-    return nn.Sequential(*parts, nn.LayerNorm(width))
+        parts["tanh"] = nn.Tanh()
+    return nn.Sequential(OrderedDict(parts | {"norm": nn.LayerNorm(width)}))
 
 
 class ProjectedExtractor(FeatureExtractor):

@@ -43,6 +43,7 @@ TINY = {
         {"backbone": BACKBONE, "patch_size": 16, "patch_stride": 16}, {"clip": (3, 3, 32, 32)}
     ),
     "SiameseMAE": Tiny({"backbone": VIT} | DECODER),
+    "CoSettle": Tiny({"backbone": VIT}),
     "SiamFC": Tiny({"backbone": BACKBONE}, {"exemplar": (3, 120, 120), "search": (3, 239, 239)}),
     "LinearProbe": Tiny({"backbone": BACKBONE, "num_classes": 3}, {"image": (3, 64, 64)}),
 }

@@ -27,7 +27,7 @@ from vidcorr.backbones.checkpoints import write_checkpoint
 EXACT = {"rtol": 0, "atol": 1e-10}
 VIT = "tests.helpers.encoders:tiny_vit"
 LINEAR, NORM = "adapter.adapter.adapter_linear", "adapter.adapter.adapter_layer_norm1"
-OURS = {f"{LINEAR}.": "projection.0.", f"{NORM}.": "projection.2."}
+OURS = {f"{LINEAR}.": "projection.linear.", f"{NORM}.": "projection.norm."}
 
 
 def tensor(numbers, name):
