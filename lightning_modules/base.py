@@ -43,7 +43,7 @@ class CorrespondenceModule(SavedModule):
     """Training on several GPUs takes BatchNorm statistics over all GPUs (SyncBatchNorm)."""
     suited_benchmark: ClassVar[str | None] = "davis"
     """Benchmark suggested after a run without benchmarks; None if no benchmark evaluates the module."""
-    samples: ClassVar[str] = "videos"
+    samples: str = "videos"
     """Noun for the samples of a batch, in the plan that is printed before training."""
     images: ClassVar[Mapping[str, str]] = {"clip": "B, T, 3, H, W"}
     """Images of a batch and their axes, float RGB in [0, 1]; the first batch is checked."""

@@ -201,12 +201,13 @@ class SiameseMAE(CorrespondenceModule):
         require_one_of(("post-norm", "pre-norm"), decoder=decoder)
         require_one_of(("pairs", "videos"), rate_counts=rate_counts)
         self.samples = rate_counts
-        self.backbone: Any = self.network_to_train(backbone)
-        if not (is_vit(self.backbone) and _has_class_position(self.backbone)):
-            kind = type(self.backbone).__name__
+        network: Any = self.network_to_train(backbone)
+        if not (is_vit(network) and _has_class_position(network)):
+            kind = type(network).__name__
             raise ValueError(f"SiameseMAE trains a ViT of timm with a class token and positions, not a {kind}")
-        self.patch: int = self.backbone.patch_embed.feat_ratio()
-        self.decoder_embed = nn.Linear(self.backbone.embed_dim, decoder_width)
+        self.backbone: Any = network
+        self.patch: int = network.patch_embed.feat_ratio()
+        self.decoder_embed = nn.Linear(network.embed_dim, decoder_width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_width))
         blocks = [
             DecoderBlock(decoder_width, decoder_heads, decoder_hidden, dropout, decoder) for _ in range(decoder_depth)
@@ -215,8 +216,8 @@ class SiameseMAE(CorrespondenceModule):
         self.decoder_norm = nn.LayerNorm(decoder_width, NORM_EPSILON)
         self.decoder_pred = nn.Linear(decoder_width, 3 * self.patch**2)
         if self.described is not None and not self.described.loaded:
-            _initialise_encoder(self.backbone)
-        self.backbone.pos_embed.requires_grad_(False)
+            _initialise_encoder(network)
+        network.pos_embed.requires_grad_(False)
         nn.init.normal_(self.mask_token, std=0.02)
         for part in (self.decoder_embed, self.decoder_blocks, self.decoder_pred):
             part.apply(_initialise_linear)
@@ -254,7 +255,7 @@ class SiameseMAE(CorrespondenceModule):
         Returns:
             `(B, N, 3 P²)`.
         """
-        attended: Tensor | None = self.decoder_embed(memory)
+        attended = self.decoder_embed(memory)
         seen = self.decoder_embed(visible)
         batch, count = len(memory), grid[0] * grid[1]
         patches = self.mask_token.to(seen.dtype).repeat(batch, count, 1)
@@ -337,7 +338,8 @@ def _initialise_encoder(network: Any) -> None:
     filters = network.patch_embed.proj.weight
     filters.copy_(nn.init.xavier_uniform_(torch.empty(len(filters), filters[0].numel())).view(filters.shape))
     nn.init.normal_(network.cls_token, std=0.02)
-    network.pos_embed.copy_(sine_cosine_positions(*network.patch_embed.grid_size, network.embed_dim))
+    rows, columns = network.patch_embed.grid_size
+    network.pos_embed.copy_(sine_cosine_positions(rows, columns, network.embed_dim))
 
 
 def _initialise_linear(module: nn.Module) -> None:

@@ -63,7 +63,8 @@ class PairCrops:
         views: list[np.ndarray] = []
         for pair in zip(frames[::2], frames[1::2], strict=True):
             first, second = (self.squeeze(frame, size) for frame in pair)
-            (box,) = random_crops(*first.shape[:2], 1, area, generator)
+            height, width = first.shape[:2]
+            (box,) = random_crops(height, width, 1, area, generator)
             (inner,) = random_crops(size, size, 1, self.local_area, generator)
             flips = (torch.rand(2, generator=generator) < flip).tolist()
             views += self.views(first, second, size, (box, inner), (flips[0], flips[1]))
@@ -71,7 +72,8 @@ class PairCrops:
 
     def squeeze(self, frame: np.ndarray, size: int) -> np.ndarray:
         """Return a frame as it is cropped: squeezed into a square if that is set."""
-        return resized_crop(frame, (0, 0, *frame.shape[:2]), size) if self.squeezed else frame
+        height, width = frame.shape[:2]
+        return resized_crop(frame, (0, 0, height, width), size) if self.squeezed else frame
 
     def views(
         self, first: np.ndarray, second: np.ndarray, size: int, boxes: tuple[Box, Box], flips: tuple[bool, bool]
