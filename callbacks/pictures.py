@@ -10,8 +10,8 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.functional import PropagationProtocol
 from vidcorr.functional.device import random_state_kept
+from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import Picture, clip_sheet, feature_sheet, match_sheet, write_picture
 from vidcorr.tracking.frame_encoder import extractor_under, frame_features
 from vidcorr.videos.files import require_at_least

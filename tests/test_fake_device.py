@@ -13,7 +13,8 @@ from lightning_modules import Liir, SiamFC
 from tests.helpers.fake_device import Waits, fake_gpu, moved
 from vidcorr.backbones import build_encoder, build_feature_extractor
 from vidcorr.datasets.generated import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
-from vidcorr.functional import LabelPropagator, PointProtocol, PropagationProtocol
+from vidcorr.functional import LabelPropagator
+from vidcorr.protocols import PointProtocol, PropagationProtocol
 from vidcorr.tracking import frame_encoder
 
 R18 = "torchvision:resnet18"

@@ -12,7 +12,8 @@ from PIL import Image
 
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.functional import PropagationProtocol, propagate_labels
+from vidcorr.functional import propagate_labels
+from vidcorr.protocols import PropagationProtocol
 
 FILE = Path(__file__).parents[1] / "docs" / "reference" / "davis.py"
 REFERENCE = SimpleNamespace(**runpy.run_path(str(FILE)))

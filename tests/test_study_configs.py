@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.parsed import Built
 from vidcorr.experiments.configured import read_on
-from vidcorr.functional import PropagationProtocol
+from vidcorr.protocols import PropagationProtocol
 
 pytestmark = pytest.mark.slow
 GPUS = 8

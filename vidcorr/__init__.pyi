@@ -14,7 +14,7 @@ from .benchmarks.vip import VipBenchmark as VipBenchmark
 from .benchmarks.vos import VosBenchmark as VosBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark as YoutubeVosBenchmark
 from .experiments.evaluate import evaluate as evaluate
-from .functional import (
+from .protocols import (
     MatchingProtocol as MatchingProtocol,
     PointProtocol as PointProtocol,
     PropagationProtocol as PropagationProtocol,

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vidcorr.functional import MatchingProtocol, match_keypoints
+from vidcorr.functional import match_keypoints
 from vidcorr.metrics.matching import draws
+from vidcorr.protocols import MatchingProtocol
 
 FOLDER = Path(__file__).parents[1] / "golden" / "match"
 

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidcorr.functional import PropagationProtocol
 from vidcorr.functional.propagation.search import reference_frames
+from vidcorr.protocols import PropagationProtocol
 
 
 def dense_mask(height: int, width: int, radius: float, neighbourhood: str, queries: int | None = None) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidcorr.functional import PropagationProtocol, propagate_labels
+from vidcorr.functional import propagate_labels
+from vidcorr.protocols import PropagationProtocol
 
 
 def protocol(**fields: Any) -> PropagationProtocol:

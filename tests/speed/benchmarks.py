@@ -18,7 +18,7 @@ from tests.speed.timing import flags, in_words, now
 from vidcorr import Result
 from vidcorr.backbones import build_encoder, build_feature_extractor
 from vidcorr.datasets.generated import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
-from vidcorr.functional import PointProtocol
+from vidcorr.protocols import PointProtocol
 
 
 def runs(at: Path, small: bool) -> dict[str, Any]:

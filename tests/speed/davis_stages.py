@@ -16,8 +16,9 @@ from tests.speed.timing import compare, flags, real_folder, report, row
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.datasets import Davis
-from vidcorr.functional import PropagationProtocol, decode_masks, encode_masks
+from vidcorr.functional import decode_masks, encode_masks
 from vidcorr.metrics import boundary_score, jaccard, object_outlines
+from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import extractor_under
 
 WHAT = "DAVIS frame at 480p, {}"

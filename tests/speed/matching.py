@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.speed.timing import DEVICE, compare, flags
-from vidcorr.functional import MatchingProtocol, match_keypoints
+from vidcorr.functional import match_keypoints
+from vidcorr.protocols import MatchingProtocol
 
 SIZE, POINTS = (375, 500), 20
 

@@ -15,7 +15,8 @@ from torch.nn.functional import avg_pool2d, normalize
 from tests.helpers.memory import peak_of
 from tests.helpers.plain_propagation import dense_attention, dense_mask, plain_propagation
 from tests.speed.timing import Times, compare, flags, interleave, report
-from vidcorr.functional import LabelPropagator, PropagationProtocol, propagate_labels
+from vidcorr.functional import LabelPropagator, propagate_labels
+from vidcorr.protocols import PropagationProtocol
 
 
 def video(frames: int, channels: int, size: tuple[int, int], device: str) -> Tensor:

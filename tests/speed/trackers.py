@@ -19,8 +19,9 @@ from tests.helpers.plain_propagation import plain_propagation
 from tests.speed.propagation import video
 from tests.speed.timing import compare, flags
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.functional import PointProtocol, PropagationProtocol, propagate_labels, track_points
+from vidcorr.functional import propagate_labels, track_points
 from vidcorr.functional.points.matching import cell_centres, sample_features
+from vidcorr.protocols import PointProtocol, PropagationProtocol
 from vidcorr.tracking.siamfc_tracker import SiamFCTracker
 
 POINTS = 20

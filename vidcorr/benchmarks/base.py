@@ -21,8 +21,8 @@ from ..backbones import build_feature_extractor, weights_digest
 from ..backbones.eval_mode import eval_mode
 from ..backbones.extractor import as_list
 from ..functional.device import on_device, out_of_memory_advice, random_state_kept
-from ..functional.evaluation_protocol import EvaluationProtocol
 from ..progress import ProgressReport
+from ..protocols import EvaluationProtocol
 from ..results.page import Chart
 from ..results.pictures import Picture
 from ..results.provenance import Provenance

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ..datasets import Jhmdb, KeypointSequence
 from ..datasets.jhmdb import JOINTS
-from ..functional import PropagationProtocol
 from ..metrics.keypoints import keypoint_distances, pck_counts, pck_of_joints, pck_scores
+from ..protocols import PropagationProtocol
 from ..results.page import Chart
 from ..results.pictures import overlay_joints
 from ..results.pictures.animations import Curve

@@ -17,11 +17,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..datasets import MaskSequence
-from ..functional import PropagationProtocol
 from ..functional.propagation.coding import Size
 from ..functional.propagation.resizing import resize_images
 from ..metrics.rules import RULES
 from ..metrics.scoring import MaskScorer, Object, Rules, Values, Video
+from ..protocols import PropagationProtocol
 from ..results.pictures import overlay_masks
 from ..results.pictures.animations import Curve, overlay_masks_small
 from ..results.result import Result, Row

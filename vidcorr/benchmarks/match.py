@@ -16,8 +16,8 @@ from torch import nn
 
 from .. import signals
 from ..datasets.spair import MatchPair, image_annotations, partner_rows, read_pf, read_spair, shown_ids
-from ..functional import MatchingProtocol
 from ..metrics.matching import correct_points, draws, match_scores, reference_length, score_key, score_keys
+from ..protocols import MatchingProtocol
 from ..results.result import Result, Row
 from ..tracking.keypoint_matcher import KeypointMatcher
 from ..videos.digests import text_digest

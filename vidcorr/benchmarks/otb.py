@@ -15,8 +15,8 @@ from ..backbones.extractor import Dilated
 from ..backbones.resnet import is_resnet
 from ..datasets import BoxSequence, Otb
 from ..datasets.otb import Version
-from ..functional import TrackingProtocol
 from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou, mean_curves, one_pass_curves, one_pass_scores
+from ..protocols import TrackingProtocol
 from ..results.page import Chart
 from ..results.pictures import overlay_boxes
 from ..results.result import Row

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..datasets import Badja, PointSequence, TapVid
 from ..datasets.tap_vid import DAVIS_VIDEOS
-from ..functional import PointProtocol, PointTracks
+from ..functional import PointTracks
 from ..metrics.point_measures import AREA_PCK, track_measures, track_scores
 from ..metrics.point_tracking import (
     METRICS,
@@ -28,6 +28,7 @@ from ..metrics.point_tracking import (
     tapvid_scores,
     undefined_measures,
 )
+from ..protocols import PointProtocol
 from ..results.page import Chart
 from ..results.pictures.animations import Curve
 from ..results.pictures.overlays import distinct_colours, overlay_tracks

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from ..datasets import Vip
 from ..datasets.vip import PartSequence
-from ..functional import PropagationProtocol
 from ..functional.propagation.coding import Size
 from ..metrics.parts import ap_scores, class_areas, iou_scores, match_instances
+from ..protocols import PropagationProtocol
 from ..results.pictures.animations import Curve
 from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker, TrackedFrame

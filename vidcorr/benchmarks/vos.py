@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets import MaskSequence, Vos
-from ..functional import PropagationProtocol
 from ..metrics.rules import RULES
 from ..metrics.scoring import Rules
+from ..protocols import PropagationProtocol
 from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker
 from ..videos.files import DataError, read_names, read_videos

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..datasets import MaskSequence, YoutubeVos
-from ..functional import PropagationProtocol
 from ..metrics.rules import RULES
 from ..metrics.scoring import Rules
+from ..protocols import PropagationProtocol
 from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker
 from .masks import MaskBenchmark, values_of_objects

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import near
 
 if TYPE_CHECKING:
-    from ..functional.evaluation_protocol import EvaluationProtocol
+    from ..protocols import EvaluationProtocol
 
 
 def command(args: Sequence[str]) -> None:
@@ -54,7 +54,7 @@ def lists_of_kinds() -> list[str]:
 
 def kinds() -> dict[str, type[EvaluationProtocol]]:
     """Return kind of labels → class of protocols."""
-    from ..functional import MatchingProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
+    from ..protocols import MatchingProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 
     return {
         "masks and joints": PropagationProtocol,

@@ -10,7 +10,7 @@ from ..errors import near
 
 if TYPE_CHECKING:  # it imports torch, which would delay the message of a mistake
     from ..benchmarks.base import Benchmark
-    from ..functional.evaluation_protocol import EvaluationProtocol
+    from ..protocols import EvaluationProtocol
     from .configured import Configured
 
 

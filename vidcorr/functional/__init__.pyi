@@ -1,3 +1,5 @@
+import vidcorr.protocols
+
 from .colour import rgb_to_lab as rgb_to_lab
 from .compactness import (
     CompactnessPrior as CompactnessPrior,
@@ -11,7 +13,6 @@ from .losses import (
     simsiam_loss as simsiam_loss,
 )
 from .matching import match_keypoints as match_keypoints
-from .matching_protocol import MatchingProtocol as MatchingProtocol
 from .points.track import PointTracks as PointTracks, track_points as track_points
 from .propagation.coding import (
     decode_keypoints as decode_keypoints,
@@ -20,14 +21,11 @@ from .propagation.coding import (
     encode_masks as encode_masks,
 )
 from .propagation.propagate import LabelPropagator as LabelPropagator, propagate_labels as propagate_labels
-from .protocols import (
-    PointProtocol as PointProtocol,
-    PropagationProtocol as PropagationProtocol,
-)
 from .reconstruction import (
     local_affinity as local_affinity,
     reconstruct as reconstruct,
     reconstruct_with_negatives as reconstruct_with_negatives,
 )
 from .siamese import siamese_correlation as siamese_correlation
-from .tracking_protocol import TrackingProtocol as TrackingProtocol
+
+PropagationProtocol = vidcorr.protocols.PropagationProtocol

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..protocols import MatchingProtocol
 from .device import to_device
-from .matching_protocol import MatchingProtocol
 from .points.matching import POINTS_WORKSPACE, sample_features
 from .propagation.coding import Size
 from .propagation.resizing import resize_images

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..functional import MatchingProtocol
+from ..protocols import MatchingProtocol
 
 AVERAGES = ("image", "point", "class", "weighted")
 """Names of the averages; `MatchingProtocol.average` defines them."""

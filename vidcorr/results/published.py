@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..functional.evaluation_protocol import EvaluationProtocol
+    from ..protocols import EvaluationProtocol
 
 
 TEST_SETS: dict[str, dict[str, int | str]] = {
@@ -68,13 +68,13 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
     Raises:
         ValueError: for an unknown name, or a source without values for the benchmark.
     """
-    from .. import functional  # late: `table --help` is fast
+    from .. import protocols  # late: `table --help` is fast
 
     kinds: tuple[type[EvaluationProtocol], ...] = (
-        functional.PropagationProtocol,
-        functional.PointProtocol,
-        functional.TrackingProtocol,
-        functional.MatchingProtocol,
+        protocols.PropagationProtocol,
+        protocols.PointProtocol,
+        protocols.TrackingProtocol,
+        protocols.MatchingProtocol,
     )
     source, _, _ = name.partition("+")
     of_benchmark = []

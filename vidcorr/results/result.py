@@ -21,7 +21,7 @@ from .statistics import Sample, interval
 from .text_tables import bracketed, html_table, html_text, one_line, percent, text_table
 
 if TYPE_CHECKING:
-    from ..functional.evaluation_protocol import EvaluationProtocol
+    from ..protocols import EvaluationProtocol
 
 RESULTS_FILE = "results.json"
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..backbones import LiirExtractor
 from ..backbones.eval_mode import eval_mode
-from ..functional import PointProtocol, PropagationProtocol, TrackingProtocol
+from ..protocols import PointProtocol, PropagationProtocol, TrackingProtocol
 from ..videos.files import DataError
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream

@@ -19,9 +19,9 @@ from ..backbones.extractor import (
 )
 from ..backbones.outputs import require_map, require_stride
 from ..backbones.video import VideoEncoder
-from ..functional import MatchingProtocol, PointProtocol, PropagationProtocol
 from ..functional.device import PendingCopy, computing_in, device_of, shared_copy, to_device
 from ..functional.propagation.coding import NetworkInput, Size, covered_size, fit_input, input_sizes
+from ..protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 from .stopwatch import Stopwatch
 
 T = TypeVar("T")

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..datasets.spair import MatchPair
-from ..functional import MatchingProtocol, match_keypoints
+from ..functional import match_keypoints
 from ..functional.matching import bias_directions, prepare_picture
 from ..functional.propagation.coding import Size
+from ..protocols import MatchingProtocol
 from ..videos.images import read_image, require_size
 from .frame_encoder import FrameEncoder, Tracker, adapt_to_network, grid_of, stride_of
 from .stopwatch import Stopwatch

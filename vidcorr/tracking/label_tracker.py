@@ -12,16 +12,10 @@ from torch import Tensor, nn
 
 from .. import signals
 from ..backbones.outputs import check_map
-from ..functional import (
-    LabelPropagator,
-    PropagationProtocol,
-    decode_keypoints,
-    decode_masks,
-    encode_keypoints,
-    encode_masks,
-)
+from ..functional import LabelPropagator, decode_keypoints, decode_masks, encode_keypoints, encode_masks
 from ..functional.device import PendingCopy, to_device
 from ..functional.propagation.coding import NetworkInput, Size, covered_size
+from ..protocols import PropagationProtocol
 from .frame_encoder import FrameEncoder, Tracker, adapt_to_network, grid_of
 from .stopwatch import Stopwatch
 

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .. import signals
-from ..functional import PointProtocol, PointTracks, track_points
+from ..functional import PointTracks, track_points
 from ..functional.propagation.coding import Size, input_sizes
 from ..functional.propagation.resizing import truncated_resize
+from ..protocols import PointProtocol
 from .frame_encoder import FrameEncoder, Tracker, adapt_to_network, grid_of
 from .stopwatch import Stopwatch
 

@@ -16,9 +16,9 @@ from torch.nn.functional import interpolate
 from .. import signals
 from ..backbones.extractor import Dilated, features_by
 from ..backbones.video import VideoEncoder
-from ..functional import TrackingProtocol
 from ..functional.device import PendingCopy, computing_in, device_of, to_device
 from ..functional.siamese import siamese_correlation
+from ..protocols import TrackingProtocol
 from ..videos.boxes import centred, context_side, one_based, square_crop
 from .frame_encoder import Tracker, stride_of
 from .stopwatch import Stopwatch

@@ -17,8 +17,8 @@ from vidcorr.backbones import Normalise, extractor_of
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.benchmarks.masks import at_size_of_data, saved_at
 from vidcorr.datasets import Davis
-from vidcorr.functional import PropagationProtocol
 from vidcorr.functional.propagation.coding import fit_input
+from vidcorr.protocols import PropagationProtocol
 
 SCORES = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 

@@ -15,8 +15,8 @@ from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets import Jhmdb
 from vidcorr.datasets.generated import write_jhmdb
 from vidcorr.datasets.jhmdb import JOINTS
-from vidcorr.functional import PropagationProtocol
 from vidcorr.metrics import PCK
+from vidcorr.protocols import PropagationProtocol
 
 SMALL = {"radius": 6, "context": 2}
 

@@ -14,8 +14,8 @@ from vidcorr import MatchBenchmark, PfWillowBenchmark, Result
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.benchmarks.identity import identity_of
 from vidcorr.datasets.generated import write_spair
-from vidcorr.functional import MatchingProtocol
 from vidcorr.metrics.matching import AVERAGES, match_scores, score_keys
+from vidcorr.protocols import MatchingProtocol
 from vidcorr.results.result import Row, leave_one_out
 from vidcorr.tracking import keypoint_matcher
 

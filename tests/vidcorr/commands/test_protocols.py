@@ -12,7 +12,7 @@ def shown(capsys, *words):
 
 
 def test_it_lists_every_name(capsys):
-    from vidcorr.functional import MatchingProtocol, PointProtocol, PropagationProtocol
+    from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 
     names = {line.split()[0] for line in shown(capsys) if line.startswith("  ") and line[2] != " "}
     kinds = PropagationProtocol, PointProtocol, MatchingProtocol

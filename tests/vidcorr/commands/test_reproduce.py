@@ -15,7 +15,7 @@ from vidcorr.datasets.generated import write_otb, write_tap_vid
 from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.experiments.reproduce import published_of
 from vidcorr.experiments.study import read_study
-from vidcorr.functional import PropagationProtocol
+from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.published import PUBLISHED
 
 SHIPPED = "studies/published.yaml"

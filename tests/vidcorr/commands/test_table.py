@@ -8,7 +8,7 @@ from cli import main
 from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import refusal
 from vidcorr.experiments.table import gather_results
-from vidcorr.functional import PropagationProtocol
+from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.published import PUBLISHED, TEST_SETS, published_beside
 from vidcorr.results.rendering import render
 from vidcorr.results.result import Evaluated, Network, Protocol, Result, Stage

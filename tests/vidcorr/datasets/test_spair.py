@@ -8,9 +8,9 @@ import torch
 from tests.helpers.matching import FOLDER
 from vidcorr.datasets.generated import write_spair
 from vidcorr.datasets.spair import partner_rows, read_pf, read_spair, shown_ids
-from vidcorr.functional import MatchingProtocol
 from vidcorr.functional.matching import frame_points
 from vidcorr.metrics.matching import reference_length
+from vidcorr.protocols import MatchingProtocol
 from vidcorr.videos.files import DataError
 
 READER = FOLDER / "reader"

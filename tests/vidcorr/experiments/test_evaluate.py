@@ -21,7 +21,7 @@ from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.evaluate import Job
 from vidcorr.experiments.protocol_choice import protocols_of
-from vidcorr.functional import PropagationProtocol
+from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.result import Row
 from vidcorr.videos.masks import read_mask
 

@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from tests.helpers.refusal import refused
 from vidcorr.functional import (
     CompactnessPrior,
-    PropagationProtocol,
     compact_affinity,
     compactness_loss,
     encode_masks,
@@ -17,6 +16,7 @@ from vidcorr.functional import (
 from vidcorr.functional.propagation.attention import LocalAttention, Weighting
 from vidcorr.functional.propagation.search import reference_frames
 from vidcorr.functional.window_tiles import Neighbourhood
+from vidcorr.protocols import PropagationProtocol
 
 
 def liir_labels(case, radius, compact):

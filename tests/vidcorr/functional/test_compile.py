@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 
 import vidcorr.functional
-from vidcorr.functional import MatchingProtocol, PointProtocol, PropagationProtocol, local_affinity
+from vidcorr.functional import local_affinity
 from vidcorr.functional.compactness import CompactnessPrior
+from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 
 torch.manual_seed(0)  # a near tie of two places may go either way once it is compiled
 MASKS = PropagationProtocol("own", 2, 4, 0.1, 2)

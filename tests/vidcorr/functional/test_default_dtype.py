@@ -5,10 +5,11 @@ import torch
 
 from tests.helpers.propagation import protocol, run
 from vidcorr import functional
-from vidcorr.functional import PointProtocol, PropagationProtocol, encode_masks
+from vidcorr.functional import encode_masks
 from vidcorr.functional.patches import crop_and_resize, random_patch_boxes
 from vidcorr.functional.position import sinusoidal_position
 from vidcorr.functional.siamese import response_labels
+from vidcorr.protocols import PointProtocol, PropagationProtocol
 
 FEATURES = torch.randn(4, 16, 12, 17, generator=torch.Generator().manual_seed(0))
 MASK = torch.arange(4).repeat_interleave(24 * 34).view(96, 34).repeat(1, 4)

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from tests.helpers.matching import FOLDER, Case, fused
-from vidcorr.functional import MatchingProtocol, match_keypoints
+from vidcorr.functional import match_keypoints
 from vidcorr.functional.matching import (
     bias_directions,
     frame_points,
@@ -17,6 +17,7 @@ from vidcorr.functional.matching import (
     upsampled_norms,
 )
 from vidcorr.metrics.matching import averages, correct_points, reference_length
+from vidcorr.protocols import MatchingProtocol
 
 
 def correct_of(case, predicted, protocol, length=None):

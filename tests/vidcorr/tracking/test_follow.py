@@ -12,8 +12,8 @@ from torch import nn
 from tests.helpers.sprite import FRAMES, bounds, tensors
 from vidcorr import BoxPrompt, MaskPrompt, PointPrompt, follow
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.functional import PointProtocol, PropagationProtocol
 from vidcorr.metrics import box_iou, region_similarity
+from vidcorr.protocols import PointProtocol, PropagationProtocol
 from vidcorr.tracking.follow import rules_for
 
 

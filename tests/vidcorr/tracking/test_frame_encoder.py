@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_encoder, build_feature_extractor
-from vidcorr.functional import MatchingProtocol, PointProtocol, PropagationProtocol
+from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking import stopwatch
 from vidcorr.tracking.frame_encoder import FrameEncoder, extractor_under
 from vidcorr.tracking.label_tracker import FrameSizes

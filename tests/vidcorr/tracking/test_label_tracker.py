@@ -9,7 +9,8 @@ from tests.helpers.refusal import refused
 from tests.helpers.still_videos import Patches, write_still_davis
 from vidcorr import DavisBenchmark, YoutubeVosBenchmark
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.functional import PropagationProtocol, decode_masks, encode_masks
+from vidcorr.functional import decode_masks, encode_masks
+from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.tracking.label_tracker import FrameSizes, LabelTracker, PointCoding
 

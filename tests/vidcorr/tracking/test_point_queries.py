@@ -8,7 +8,7 @@ import torch
 
 from vidcorr import FrameStream, follow, predict_video
 from vidcorr.datasets.generated.writers import write_frames
-from vidcorr.functional import PointProtocol
+from vidcorr.protocols import PointProtocol
 from vidcorr.tracking.point_tracker import PointTracker
 from vidcorr.videos.prompts import PointPrompt
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vidcorr.backbones import Clips, build_feature_extractor
-from vidcorr.functional import PointProtocol
+from vidcorr.protocols import PointProtocol
 from vidcorr.tracking import point_tracker
 from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.tracking.point_tracker import PointTracker

@@ -17,7 +17,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.sprite import FRAMES, RATE, bounds, tensors
 from vidcorr import BoxPrompt, DavisBenchmark, FrameStream, MaskPrompt, PointPrompt, follow, predict_video, signals
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.functional import PropagationProtocol
+from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.predict import PredictionFiles, extractor_for
 from vidcorr.videos.files import DataError, FolderInUse, FolderLock
 

@@ -11,7 +11,7 @@ from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import Clips, Recurrent, build_feature_extractor
 from vidcorr.datasets.generated.writers import write_frames, write_masks
-from vidcorr.functional import PropagationProtocol
+from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.label_tracker import LabelTracker
 
 CHANGES = {"feature_stride": 8, "input_size": None}

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...protocols import PointProtocol
 from ..device import PendingCopy, to_device
-from ..protocols import PointProtocol
 from .matching import POINTS_WORKSPACE, decode_positions, sample_features, similarity_maps
 
 KEPT_MAPS = 256 * 2**20

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...protocols import PointProtocol
 from ..device import PendingCopy, to_device
-from ..protocols import PointProtocol
 from .job import Features, TrackingJob
 from .matching import cell_centres
 from .propagated import track_by_propagation

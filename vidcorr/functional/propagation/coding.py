@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...protocols.masks import Filter, PropagationProtocol
+from ...protocols.network_input import NetworkInput
 from ..device import to_device
-from ..protocols import Filter, NetworkInput, PropagationProtocol
 from .resizing import Size, resize_ids, resize_images, resize_maps
 
 ROUNDINGS: dict[str, Callable[[Fraction], int]] = {"nearest": round, "floor": math.floor, "ceil": math.ceil}

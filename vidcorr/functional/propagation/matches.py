@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...protocols import PropagationProtocol
 from ..device import computing_in
-from ..protocols import PropagationProtocol
 from .propagate import weighting_of, weights_of_matches
 from .search import NEARBY, CorrespondenceSearch, compared, reference_frames
 

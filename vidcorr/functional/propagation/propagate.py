@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...protocols import PropagationProtocol
 from ..compactness import CompactnessPrior
 from ..device import PendingCopy, computing_in, to_device
-from ..protocols import PropagationProtocol
 from .attention import Weighting
 from .blocks import FoundMatches
 from .coding import upsampled_argmax

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...protocols.masks import Filter, Nearest
 from ..device import to_device
-from ..protocols import Filter, Nearest
 
 Size = tuple[int, int]
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ...protocols import PropagationProtocol
 from ..device import PendingCopy
-from ..protocols import PropagationProtocol
 from ..window_tiles import Neighbourhood
 from .attention import LocalAttention
 from .blocks import FoundMatches

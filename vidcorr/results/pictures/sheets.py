@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...functional import PropagationProtocol
 from ...functional.propagation.coding import Size
 from ...functional.propagation.matches import Matches, affinity_of_cells, matches_of_cells
+from ...protocols import PropagationProtocol
 from .overlays import LIGHT, Colour, Picture, as_pictures, captioned, contact_sheet, distinct_colours, resized
 
 HALVES = ((31, 119, 180), (214, 108, 14))

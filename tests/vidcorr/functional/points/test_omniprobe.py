@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F
 
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
-from vidcorr.functional import PointProtocol, track_points
+from vidcorr.functional import track_points
 from vidcorr.functional.propagation.coding import fit_input
 from vidcorr.functional.propagation.resizing import truncated_resize
 from vidcorr.metrics import tapvid_metrics
 from vidcorr.metrics.point_tracking import sample_queries
+from vidcorr.protocols import PointProtocol
 
 RULES = PointProtocol.named("omniprobe")
 CASES = ["c0", "c1", "c2", "c3", "tie"]

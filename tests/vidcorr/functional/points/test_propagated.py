@@ -4,10 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vidcorr.functional import PointProtocol, track_points
+from vidcorr.functional import track_points
 from vidcorr.functional.points import propagated
 from vidcorr.functional.points.matching import cell_centres
 from vidcorr.functional.propagation.propagate import LabelPropagator
+from vidcorr.protocols import PointProtocol
 
 FRAMES, CELLS, CELL = 9, 12, 8
 

@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from tests.helpers.refusal import refused
-from vidcorr.functional import PointProtocol, track_points
+from vidcorr.functional import track_points
 from vidcorr.functional.points import job as job_module, track
 from vidcorr.functional.points.job import TrackingJob
 from vidcorr.functional.points.track import bilinear_corners
+from vidcorr.protocols import PointProtocol
 
 FRAMES, CELLS, CELL = 6, 16, 8
 STEP = (1, -1)

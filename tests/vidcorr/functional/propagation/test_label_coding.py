@@ -9,8 +9,9 @@ import torch
 from tests.helpers.plain_masks import plain_decode
 from tests.helpers.propagation import protocol
 from tests.helpers.refusal import refused
-from vidcorr.functional import PropagationProtocol, decode_keypoints, decode_masks, encode_keypoints, encode_masks
+from vidcorr.functional import decode_keypoints, decode_masks, encode_keypoints, encode_masks
 from vidcorr.functional.propagation.coding import covered_size, input_sizes
+from vidcorr.protocols import PropagationProtocol
 
 
 def test_strided_labels_are_those_of_liir(golden):

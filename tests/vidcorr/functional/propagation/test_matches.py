@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from tests.helpers.refusal import refused
-from vidcorr.functional import PropagationProtocol, compact_affinity, local_affinity, propagate_labels
+from vidcorr.functional import compact_affinity, local_affinity, propagate_labels
 from vidcorr.functional.propagation.matches import affinity_of_cells, matches_of_cells
+from vidcorr.protocols import PropagationProtocol
 
 POINTS = torch.tensor([[0, 0], [3, 4], [6, 8], [2, 7]])
 PLAIN = {"normalise_labels": False, "foreground_gain": 1.0, "label_feedback": "soft"}

@@ -11,13 +11,14 @@ from tests.helpers.memory import peak_of
 from tests.helpers.plain_propagation import plain_propagation
 from tests.helpers.propagation import one_hot, protocol, run, video
 from tests.helpers.refusal import refused
-from vidcorr.functional import LabelPropagator, PropagationProtocol, decode_masks, encode_masks, propagate_labels
+from vidcorr.functional import LabelPropagator, decode_masks, encode_masks, propagate_labels
 from vidcorr.functional.device import computing_in
 from vidcorr.functional.propagation import attention
 from vidcorr.functional.propagation.attention import WORKSPACE, LocalAttention, Weighting
 from vidcorr.functional.propagation.memory import SWITCH
 from vidcorr.functional.propagation.search import CorrespondenceSearch, reference_frames, shared_finders
 from vidcorr.functional.window_tiles import Neighbourhood
+from vidcorr.protocols import PropagationProtocol
 
 
 @pytest.mark.parametrize(

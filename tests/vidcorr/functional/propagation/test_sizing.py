@@ -9,10 +9,10 @@ from PIL import Image
 
 from tests.helpers.network_input import check_input
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
-from vidcorr.functional import PropagationProtocol
 from vidcorr.functional.colour import normalised_lab
 from vidcorr.functional.propagation.coding import GREY, NetworkInput, fit_input, input_sizes
 from vidcorr.functional.propagation.resizing import nearest_index, resize_ids, resize_maps
+from vidcorr.protocols import PropagationProtocol
 
 
 def rules(**fields):

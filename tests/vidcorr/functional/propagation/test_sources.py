@@ -10,16 +10,10 @@ import torch.nn.functional as F
 
 from vidcorr.backbones import Normalise
 from vidcorr.commands import protocols
-from vidcorr.functional import (
-    PropagationProtocol,
-    decode_keypoints,
-    decode_masks,
-    encode_keypoints,
-    encode_masks,
-    propagate_labels,
-)
+from vidcorr.functional import decode_keypoints, decode_masks, encode_keypoints, encode_masks, propagate_labels
 from vidcorr.functional.propagation.coding import covered_size, fit_input
 from vidcorr.functional.propagation.resizing import resize_maps
+from vidcorr.protocols import PropagationProtocol
 
 
 class Case:

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from tests.helpers.refusal import refused
-from vidcorr.functional import PropagationProtocol
 from vidcorr.functional.propagation.matches import affinity_of_cells
+from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import clip_sheet, feature_sheet, heat_map_sheet, match_sheet, principal_colours
 from vidcorr.results.pictures.overlays import DISTINCT_COLOURS
 from vidcorr.results.pictures.sheets import HALVES, NEUTRAL

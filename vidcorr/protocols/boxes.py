@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .evaluation_protocol import (
+from .base import (
     SET_BY_FEATURES,
     SET_BY_NETWORK,
     EvaluationProtocol,

@@ -6,13 +6,13 @@ Without torch, so that protocols are listed at once.
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from .evaluation_protocol import (
+from .base import (
     SET_BY_FEATURES,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
 )
-from .protocols import NetworkInput, NetworkView
+from .network_input import NetworkInput, NetworkView
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from tests.helpers.propagation import protocol
 from tests.helpers.refusal import refused
 from vidcorr import SiamFCTracker, TrackingProtocol
 from vidcorr.backbones import RawColour
-from vidcorr.functional import PointProtocol, PropagationProtocol
+from vidcorr.protocols import PointProtocol, PropagationProtocol
 from vidcorr.tracking.siamfc_tracker import Track
 
 DIGESTS = {

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.helpers.refusal import refused
-from vidcorr.functional import PointProtocol, PropagationProtocol, TrackingProtocol
-from vidcorr.functional.evaluation_protocol import EvaluationProtocol, PositiveInt, Range, Source
+from vidcorr.protocols import PointProtocol, PropagationProtocol, TrackingProtocol
+from vidcorr.protocols.base import EvaluationProtocol, PositiveInt, Range, Source
 
 PAPER = Source(code="lab/code @ 0123abc: eval.py", values={"first": {}, "second": {"side": 5, "window": (3.0, 4.0)}})
 VFS = PropagationProtocol.named("vfs")

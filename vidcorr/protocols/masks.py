@@ -1,4 +1,4 @@
-"""The protocols of label propagation and point tracking: every number and rule that affects a score.
+"""The protocols of label propagation, of masks and joints: every number and rule that affects a score.
 
 Without torch, so that protocols are listed at once.
 """
@@ -8,18 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from .evaluation_protocol import (
-    SET_BY_FEATURES,
-    SET_BY_NETWORK,
-    Cosine,
-    EvaluationProtocol,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    Range,
-    UnitInterval,
-)
+from .base import SET_BY_FEATURES, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Range, UnitInterval
+from .network_input import IN_A_PASS, NetworkInput
 
 Filter = Literal["bilinear", "bilinear-aligned", "nearest"]
 """Filters for maps: between pixel centres, between corners (align_corners), or the nearest cell."""
@@ -29,74 +19,8 @@ Nearest = Literal["pillow", "opencv", "opencv-exact", "torch-exact"]
 INTER_NEAREST_EXACT, torch's "nearest-exact". The last two take the pixel under the centre; they differ if the centre
 lies between two pixels."""
 
-IN_A_PASS: Mapping[str, str] = {"part": "pass"}
-"""Metadata of a field that protocols must share to share a pass over the frames: network's input, data, scoring."""
 AFTER_MATCHING: Mapping[str, str] = {"part": "after matching"}
 """Metadata of a field that is used after features are matched: weights of matches, coding of labels."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkView(EvaluationProtocol):
-    """Fields that say how a network sees an image of the right size, and which of its features are taken.
-
-    Attributes:
-        position_embedding: resize a transformer's absolute position embedding as the "network" does (timm: bicubic,
-            smoothed before shrinking), or as "dino" does: plain bicubic, by the scale factor (cells + 0.1) / cells.
-        final_norm: apply the final norm of a transformer to its features; False: the features before it, as Probe3D
-            and OmniProbe take them. It acts on transformers of timm; other networks give what they give.
-        rgb_mean: mean of the RGB normalisation; None: the network's.
-        rgb_std: standard deviation of the RGB normalisation; None: the network's.
-        backbone_precision: precision of the network's products. "bfloat16" (by autocast) is twice as fast on a CPU that
-            supports it; it moves features by a few thousandths, and scores a little. "tf32" lets a GPU round the
-            factors to 10 bits; "float32" does not. "auto" is replaced by the faster of float32 and bfloat16 on this
-            machine, also in the name and the digest.
-    """
-
-    position_embedding: Literal["network", "dino"] = field(default="network", metadata=IN_A_PASS)
-    final_norm: bool = field(default=True, metadata=IN_A_PASS)
-    rgb_mean: tuple[float, float, float] | None = field(default=None, metadata={**IN_A_PASS, **SET_BY_NETWORK})
-    rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = field(
-        default=None, metadata={**IN_A_PASS, **SET_BY_NETWORK}
-    )
-    backbone_precision: Literal["float32", "tf32", "bfloat16", "auto"] = field(default="float32", metadata=IN_A_PASS)
-
-    def __post_init__(self) -> None:
-        if self.backbone_precision == "auto":
-            import torch
-
-            from .device import fastest_precision
-
-            fastest, _ = fastest_precision("cuda" if torch.cuda.is_available() else "cpu")
-            object.__setattr__(self, "backbone_precision", "bfloat16" if fastest == "bfloat16" else "float32")
-        super().__post_init__()
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkInput(NetworkView):
-    """Fields that turn a frame into the network's input.
-
-    Attributes:
-        input_size: (height, width) in pixels; a single number: length of the side `input_side`, aspect kept; None: the
-            size of the frame.
-        input_side: the side of length `input_size`.
-        input_multiple: round the other side to a multiple of this number of pixels; without `input_size`, both sides.
-            "network": the multiple that the network needs, for example a transformer's patch.
-        input_rounding: round to the nearest multiple, down ("floor") or up ("ceil").
-        input_padding: after resizing, pad at the right and below with grey to a multiple of this.
-        input_filter: "bilinear": torch, on floats, without smoothing; "bilinear-antialias": torch, on floats,
-            smoothed before shrinking; "opencv-linear": OpenCV's INTER_LINEAR on 8 bits, without smoothing;
-            "opencv-linear-float": on floats (2.5e-5 from "bilinear");
-            "pillow-bicubic", "pillow-lanczos": Pillow on 8 bits, smoothed before shrinking.
-    """
-
-    input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = field(default=None, metadata=IN_A_PASS)
-    input_side: Literal["short", "long"] = field(default="short", metadata=IN_A_PASS)
-    input_multiple: PositiveInt | Literal["network"] = field(default=1, metadata=IN_A_PASS)
-    input_rounding: Literal["nearest", "floor", "ceil"] = field(default="nearest", metadata=IN_A_PASS)
-    input_padding: PositiveInt = field(default=1, metadata=IN_A_PASS)
-    input_filter: Literal[
-        "bilinear", "bilinear-antialias", "opencv-linear", "opencv-linear-float", "pillow-bicubic", "pillow-lanczos"
-    ] = field(default="bilinear", metadata=IN_A_PASS)
 
 
 @dataclass(frozen=True)
@@ -245,86 +169,3 @@ class PropagationProtocol(NetworkInput):
         )
         conditions["topk_ties"] = self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk"
         return conditions
-
-
-@dataclass(frozen=True)
-class PointProtocol(NetworkInput):
-    """Every number and rule that affects a point-tracking score.
-
-    Named protocols (`fomo`, `omniprobe`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) are data, in
-    protocols.yaml. All coordinates are raster coordinates: the first pixel's centre is at 0.5, the first cell's centre
-    at half a cell, and sizes are converted by multiplication alone.
-
-    Attributes:
-        tracking: "direct": match every frame with the query's frame; "chained": match from frame to frame, forward and
-            backward from the query; "propagation": propagate a heat-map by label propagation.
-        decoding: similarity map to position: "argmax": centre of the best cell; "soft_argmax": mean of the cells
-            around it, weighted by the softmax; "expectation": the same over all cells; "topk": over the best `topk`.
-            After propagation, "topk" takes the mean of the best pixels of the up-sampled heat-map.
-        temperature: divides the similarities before the softmax; None: the square root of the number of channels.
-        feature_normalisation: "l2": similarities are cosines; "raw": dot products.
-        decoding_radius: radius of "soft_argmax", cells; the distance is strictly below it.
-        topk: cells of "topk", or pixels for "propagation".
-        occlusion: "none": all points are predicted visible, so OA is the fraction of visible points, whatever the
-            network, and AJ counts every hidden point as a false prediction; "similarity": hidden if the
-            cosine with the query is below `similarity_threshold`; "cycle": hidden if tracking back misses by
-            `cycle_threshold` or more; with "+": hidden if either rule holds. Except for "none", a point outside the
-            image is hidden.
-        similarity_threshold: cosine.
-        cycle_threshold: pixels of the scored size. "chained": the error of the steps to and from a frame; otherwise
-            the distance between the query and the match of the found position in the query's frame.
-        query_mode: "first": a query in the first visible frame of a track; "strided": in every `query_stride`-th frame
-            in which it is visible.
-        query_stride: frames from one set of queries to the next, for "strided".
-        scored_size: height and width of the frame in which distances are measured, pixels.
-        feature_stride: pixels per feature cell.
-        context: preceding frames in addition to the query's, for "propagation".
-        matches: matches kept per cell over all reference frames, for "propagation".
-        radius: radius of the searched neighbourhood, cells, for "propagation"; None: everywhere.
-        sigma: standard deviation of a point's heat-map, pixels of the scored size, for "propagation".
-        first_size: (height, width) to which frames are resized before `input_size`: by torch's bilinear filter on
-            floats, without smoothing, and truncated to 8 bits (OmniProbe). None: no first resize.
-
-    Raises:
-        ValueError: for a value out of range.
-    """
-
-    tracking: Literal["direct", "chained", "propagation"]
-    decoding: Literal["argmax", "soft_argmax", "expectation", "topk"]
-    temperature: PositiveFloat | None = 0.05
-    feature_normalisation: Literal["l2", "raw"] = "l2"
-    decoding_radius: PositiveFloat = 5.0
-    topk: PositiveInt = 5
-    occlusion: Literal["none", "similarity", "cycle", "similarity+cycle"] = "none"
-    similarity_threshold: Cosine = 0.5
-    cycle_threshold: PositiveFloat = 3.0
-    query_mode: Literal["first", "strided"] = "first"
-    query_stride: PositiveInt = 5
-    scored_size: PositiveInt = 256
-    feature_stride: PositiveInt = field(default=8, metadata=SET_BY_FEATURES)
-    context: PositiveInt = 5
-    matches: PositiveInt = 10
-    radius: PositiveFloat | None = 15.0
-    sigma: PositiveFloat = 6.0
-    first_size: tuple[PositiveInt, PositiveInt] | None = field(default=None, metadata=IN_A_PASS)
-
-    kind: ClassVar[str] = "points"
-    default_benchmark: ClassVar[str] = "tap_vid"
-
-    def propagation(self) -> PropagationProtocol:
-        """Return the protocol that propagates the heat-maps, for "propagation"."""
-        return PropagationProtocol(
-            name="points",
-            context=self.context,
-            topk=self.matches,
-            temperature=self.temperature,  # type: ignore[arg-type]  # propagation has a number
-            radius=self.radius,
-            feature_normalisation=self.feature_normalisation,
-        )
-
-    def _conditions(self) -> dict[str, tuple[bool, str]]:
-        propagated = self.tracking == "propagation"
-        return {
-            "temperature": (self.temperature is not None or not propagated, "a number for propagation"),
-            "decoding": (self.decoding == "topk" or not propagated, "'topk' for propagation"),
-        }

@@ -1,0 +1,5 @@
+from .base import EvaluationProtocol as EvaluationProtocol
+from .boxes import TrackingProtocol as TrackingProtocol
+from .masks import PropagationProtocol as PropagationProtocol
+from .pairs import MatchingProtocol as MatchingProtocol
+from .points import PointProtocol as PointProtocol

@@ -1,0 +1,67 @@
+"""Fields of protocols that say how a network sees an image.
+
+Without torch, so that protocols are listed at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .base import SET_BY_NETWORK, EvaluationProtocol, PositiveFloat, PositiveInt
+
+IN_A_PASS: Mapping[str, str] = {"part": "pass"}
+"""Metadata of a field that protocols must share to share a pass over the frames: network's input, data, scoring."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkView(EvaluationProtocol):
+    """Fields that say how a network sees an image of the right size, and which of its features are taken.
+
+    Attributes:
+        position_embedding: resize a transformer's absolute position embedding as the "network" does (timm: bicubic,
+            smoothed before shrinking), or as "dino" does: plain bicubic, by the scale factor (cells + 0.1) / cells.
+        final_norm: apply the final norm of a transformer to its features; False: the features before it, as Probe3D
+            and OmniProbe take them. It acts on transformers of timm; other networks give what they give.
+        rgb_mean: mean of the RGB normalisation; None: the network's.
+        rgb_std: standard deviation of the RGB normalisation; None: the network's.
+        backbone_precision: precision of the network's products. "bfloat16" (by autocast) is twice as fast on a CPU that
+            supports it; it moves features by a few thousandths, and scores a little. "tf32" lets a GPU round the
+            factors to 10 bits; "float32" does not. A run replaces "auto" by the faster of float32 and bfloat16 on its
+            device, also in the name and the digest of the result's protocol.
+    """
+
+    position_embedding: Literal["network", "dino"] = field(default="network", metadata=IN_A_PASS)
+    final_norm: bool = field(default=True, metadata=IN_A_PASS)
+    rgb_mean: tuple[float, float, float] | None = field(default=None, metadata={**IN_A_PASS, **SET_BY_NETWORK})
+    rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = field(
+        default=None, metadata={**IN_A_PASS, **SET_BY_NETWORK}
+    )
+    backbone_precision: Literal["float32", "tf32", "bfloat16", "auto"] = field(default="float32", metadata=IN_A_PASS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkInput(NetworkView):
+    """Fields that turn a frame into the network's input.
+
+    Attributes:
+        input_size: (height, width) in pixels; a single number: length of the side `input_side`, aspect kept; None: the
+            size of the frame.
+        input_side: the side of length `input_size`.
+        input_multiple: round the other side to a multiple of this number of pixels; without `input_size`, both sides.
+            "network": the multiple that the network needs, for example a transformer's patch.
+        input_rounding: round to the nearest multiple, down ("floor") or up ("ceil").
+        input_padding: after resizing, pad at the right and below with grey to a multiple of this.
+        input_filter: "bilinear": torch, on floats, without smoothing; "bilinear-antialias": torch, on floats,
+            smoothed before shrinking; "opencv-linear": OpenCV's INTER_LINEAR on 8 bits, without smoothing;
+            "opencv-linear-float": on floats (2.5e-5 from "bilinear");
+            "pillow-bicubic", "pillow-lanczos": Pillow on 8 bits, smoothed before shrinking.
+    """
+
+    input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = field(default=None, metadata=IN_A_PASS)
+    input_side: Literal["short", "long"] = field(default="short", metadata=IN_A_PASS)
+    input_multiple: PositiveInt | Literal["network"] = field(default=1, metadata=IN_A_PASS)
+    input_rounding: Literal["nearest", "floor", "ceil"] = field(default="nearest", metadata=IN_A_PASS)
+    input_padding: PositiveInt = field(default=1, metadata=IN_A_PASS)
+    input_filter: Literal[
+        "bilinear", "bilinear-antialias", "opencv-linear", "opencv-linear-float", "pillow-bicubic", "pillow-lanczos"
+    ] = field(default="bilinear", metadata=IN_A_PASS)

@@ -1,0 +1,94 @@
+"""The protocols of point tracking: every number and rule that affects a score.
+
+Without torch, so that protocols are listed at once.
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from .base import SET_BY_FEATURES, Cosine, PositiveFloat, PositiveInt
+from .masks import PropagationProtocol
+from .network_input import IN_A_PASS, NetworkInput
+
+
+@dataclass(frozen=True)
+class PointProtocol(NetworkInput):
+    """Every number and rule that affects a point-tracking score.
+
+    Named protocols (`fomo`, `omniprobe`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) are data, in
+    protocols.yaml. All coordinates are raster coordinates: the first pixel's centre is at 0.5, the first cell's centre
+    at half a cell, and sizes are converted by multiplication alone.
+
+    Attributes:
+        tracking: "direct": match every frame with the query's frame; "chained": match from frame to frame, forward and
+            backward from the query; "propagation": propagate a heat-map by label propagation.
+        decoding: similarity map to position: "argmax": centre of the best cell; "soft_argmax": mean of the cells
+            around it, weighted by the softmax; "expectation": the same over all cells; "topk": over the best `topk`.
+            After propagation, "topk" takes the mean of the best pixels of the up-sampled heat-map.
+        temperature: divides the similarities before the softmax; None: the square root of the number of channels.
+        feature_normalisation: "l2": similarities are cosines; "raw": dot products.
+        decoding_radius: radius of "soft_argmax", cells; the distance is strictly below it.
+        topk: cells of "topk", or pixels for "propagation".
+        occlusion: "none": all points are predicted visible, so OA is the fraction of visible points, whatever the
+            network, and AJ counts every hidden point as a false prediction; "similarity": hidden if the
+            cosine with the query is below `similarity_threshold`; "cycle": hidden if tracking back misses by
+            `cycle_threshold` or more; with "+": hidden if either rule holds. Except for "none", a point outside the
+            image is hidden.
+        similarity_threshold: cosine.
+        cycle_threshold: pixels of the scored size. "chained": the error of the steps to and from a frame; otherwise
+            the distance between the query and the match of the found position in the query's frame.
+        query_mode: "first": a query in the first visible frame of a track; "strided": in every `query_stride`-th frame
+            in which it is visible.
+        query_stride: frames from one set of queries to the next, for "strided".
+        scored_size: height and width of the frame in which distances are measured, pixels.
+        feature_stride: pixels per feature cell.
+        context: preceding frames in addition to the query's, for "propagation".
+        matches: matches kept per cell over all reference frames, for "propagation".
+        radius: radius of the searched neighbourhood, cells, for "propagation"; None: everywhere.
+        sigma: standard deviation of a point's heat-map, pixels of the scored size, for "propagation".
+        first_size: (height, width) to which frames are resized before `input_size`: by torch's bilinear filter on
+            floats, without smoothing, and truncated to 8 bits (OmniProbe). None: no first resize.
+
+    Raises:
+        ValueError: for a value out of range.
+    """
+
+    tracking: Literal["direct", "chained", "propagation"]
+    decoding: Literal["argmax", "soft_argmax", "expectation", "topk"]
+    temperature: PositiveFloat | None = 0.05
+    feature_normalisation: Literal["l2", "raw"] = "l2"
+    decoding_radius: PositiveFloat = 5.0
+    topk: PositiveInt = 5
+    occlusion: Literal["none", "similarity", "cycle", "similarity+cycle"] = "none"
+    similarity_threshold: Cosine = 0.5
+    cycle_threshold: PositiveFloat = 3.0
+    query_mode: Literal["first", "strided"] = "first"
+    query_stride: PositiveInt = 5
+    scored_size: PositiveInt = 256
+    feature_stride: PositiveInt = field(default=8, metadata=SET_BY_FEATURES)
+    context: PositiveInt = 5
+    matches: PositiveInt = 10
+    radius: PositiveFloat | None = 15.0
+    sigma: PositiveFloat = 6.0
+    first_size: tuple[PositiveInt, PositiveInt] | None = field(default=None, metadata=IN_A_PASS)
+
+    kind: ClassVar[str] = "points"
+    default_benchmark: ClassVar[str] = "tap_vid"
+
+    def propagation(self) -> PropagationProtocol:
+        """Return the protocol that propagates the heat-maps, for "propagation"."""
+        return PropagationProtocol(
+            name="points",
+            context=self.context,
+            topk=self.matches,
+            temperature=self.temperature,  # type: ignore[arg-type]  # propagation has a number
+            radius=self.radius,
+            feature_normalisation=self.feature_normalisation,
+        )
+
+    def _conditions(self) -> dict[str, tuple[bool, str]]:
+        propagated = self.tracking == "propagation"
+        return {
+            "temperature": (self.temperature is not None or not propagated, "a number for propagation"),
+            "decoding": (self.decoding == "topk" or not propagated, "'topk' for propagation"),
+        }
