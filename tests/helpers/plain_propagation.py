@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidcorr.functional.propagation.search import reference_frames
 from vidcorr.protocols import PropagationProtocol
 
 
@@ -60,7 +59,7 @@ def plain_propagation(
     unmasked = features[0, 0].numel() if everywhere else 0
     labels = [first_labels.to(dtype)]
     for frame in range(1, len(features)):
-        chosen = reference_frames(protocol, frame)
+        chosen = protocol.reference_frames(frame)
         keys = features[chosen].transpose(0, 1).flatten(1)
         values = torch.stack([labels[f] for f in chosen]).transpose(0, 1).flatten(1)
         found = dense_attention(

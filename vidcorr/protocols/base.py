@@ -137,15 +137,9 @@ class EvaluationProtocol:
 
     @classmethod
     @functools.cache
-    def fields_with(cls, key: str, *wanted: str) -> tuple[str, ...]:
-        """Return the names of the fields whose metadata hold one of the wanted texts under a key.
-
-        Args:
-            key: "set_by" (who sets the field besides the protocol: "features" or "network"), or "part" (the part of an
-                evaluation that uses the field).
-            wanted: texts.
-        """
-        return tuple(field.name for field in cls.value_fields() if field.metadata.get(key) in wanted)
+    def fields_set_by(cls, *setters: str) -> tuple[str, ...]:
+        """Return the names of the fields that features or networks set too; `setters`: "features", "network"."""
+        return tuple(field.name for field in cls.value_fields() if field.metadata.get("set_by") in setters)
 
     @classmethod
     @functools.cache
@@ -265,10 +259,6 @@ class EvaluationProtocol:
         """Return field → value, without the name and its benchmark."""
         return {field.name: getattr(self, field.name) for field in self.value_fields()}
 
-    def values_of(self, *parts: str) -> tuple[Any, ...]:
-        """Return the values of the fields that the named parts of an evaluation use."""
-        return tuple(getattr(self, name) for name in self.fields_with("part", *parts))
-
     def origin(self) -> dict[str, str]:
         """Return the source of this protocol, for results and reports.
 
@@ -288,7 +278,7 @@ class EvaluationProtocol:
         `vfs+feature_stride=16` becomes `vfs`.
         """
         named = self.named_values
-        set_by_network = self.fields_with("set_by", "features", "network")
+        set_by_network = self.fields_set_by("features", "network")
         values_of_source = {field: named[field] for field in set_by_network if field in named}
         return dataclasses.replace(self, **values_of_source)
 

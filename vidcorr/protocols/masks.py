@@ -4,12 +4,11 @@ Without torch, so that protocols are listed at once.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from .base import SET_BY_FEATURES, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Range, UnitInterval
-from .network_input import IN_A_PASS, NetworkInput
+from .network_input import NetworkInput
 
 Filter = Literal["bilinear", "bilinear-aligned", "nearest"]
 """Filters for maps: between pixel centres, between corners (align_corners), or the nearest cell."""
@@ -18,9 +17,6 @@ Nearest = Literal["pillow", "opencv", "opencv-exact", "torch-exact"]
 """Rules for the nearest pixel: Pillow's NEAREST, OpenCV's INTER_NEAREST (the pixel at or before the corner) and
 INTER_NEAREST_EXACT, torch's "nearest-exact". The last two take the pixel under the centre; they differ if the centre
 lies between two pixels."""
-
-AFTER_MATCHING: Mapping[str, str] = {"part": "after matching"}
-"""Metadata of a field that is used after features are matched: weights of matches, coding of labels."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +86,8 @@ class PropagationProtocol(NetworkInput):
     """
 
     context: NonNegativeInt
-    topk: PositiveInt | None = field(metadata=AFTER_MATCHING)
-    temperature: PositiveFloat = field(metadata=AFTER_MATCHING)
+    topk: PositiveInt | None
+    temperature: PositiveFloat
     radius: NonNegativeFloat | None
     neighbourhood: Literal["circle", "disc", "square"] = "circle"
     first_frame_masked: bool = True
@@ -102,35 +98,31 @@ class PropagationProtocol(NetworkInput):
     mixture_width: Literal["fixed", "moments"] = "fixed"
     mixture_weights: Literal["softmax", "mass"] = "softmax"
     topk_ties: Literal["cut", "kept"] = "cut"
-    normalise_labels: bool = field(default=False, metadata=AFTER_MATCHING)
-    normalise_by: Literal["labels", "weights"] = field(default="labels", metadata=AFTER_MATCHING)
-    foreground_gain: PositiveFloat = field(default=1.0, metadata=AFTER_MATCHING)
+    normalise_labels: bool = False
+    normalise_by: Literal["labels", "weights"] = "labels"
+    foreground_gain: PositiveFloat = 1.0
     border: Literal["exclude", "zero"] = "exclude"
     feature_normalisation: Literal["l2", "raw"] = "l2"
     feature_stride: PositiveInt = field(default=8, metadata=SET_BY_FEATURES)
     precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
     entering: Literal["overwrite", "own-context"] = "overwrite"
-    label_encoding: Literal["nearest", "nearest-exact", "bilinear", "bilinear-aligned", "strided"] = field(
-        default="nearest", metadata=AFTER_MATCHING
-    )
-    label_size: Literal["annotation", "input"] = field(default="annotation", metadata=AFTER_MATCHING)
-    label_feedback: Literal["soft", "hard"] = field(default="soft", metadata=AFTER_MATCHING)
-    label_rescaling: bool = field(default=True, metadata=AFTER_MATCHING)
-    label_rescaling_floor: Annotated[float, Range(ge=0, lt=1)] = field(default=0.0, metadata=AFTER_MATCHING)
-    decoding_size: Literal["annotation", "input"] = field(default="annotation", metadata=AFTER_MATCHING)
-    decoding_filter: Filter = field(default="bilinear", metadata=AFTER_MATCHING)
-    decoding_nearest: Nearest = field(default="pillow", metadata=AFTER_MATCHING)
-    first_frame: Literal["given", "decoded"] = field(default="given", metadata=AFTER_MATCHING)
-    scoring: Literal["benchmark", "naf"] = field(default="benchmark", metadata=IN_A_PASS)
-    keypoint_sigma: PositiveFloat = field(default=4.0, metadata=AFTER_MATCHING)
-    keypoint_unit: Literal["pixel", "cell"] = field(default="pixel", metadata=AFTER_MATCHING)
-    keypoint_topk: PositiveInt = field(default=5, metadata=AFTER_MATCHING)
-    keypoint_grid: Literal["input", "feature"] = field(default="input", metadata=AFTER_MATCHING)
-    keypoint_counting: Literal["prediction-visible", "crw", "ground-truth"] = field(
-        default="prediction-visible", metadata=AFTER_MATCHING
-    )
+    label_encoding: Literal["nearest", "nearest-exact", "bilinear", "bilinear-aligned", "strided"] = "nearest"
+    label_size: Literal["annotation", "input"] = "annotation"
+    label_feedback: Literal["soft", "hard"] = "soft"
+    label_rescaling: bool = True
+    label_rescaling_floor: Annotated[float, Range(ge=0, lt=1)] = 0.0
+    decoding_size: Literal["annotation", "input"] = "annotation"
+    decoding_filter: Filter = "bilinear"
+    decoding_nearest: Nearest = "pillow"
+    first_frame: Literal["given", "decoded"] = "given"
+    scoring: Literal["benchmark", "naf"] = "benchmark"
+    keypoint_sigma: PositiveFloat = 4.0
+    keypoint_unit: Literal["pixel", "cell"] = "pixel"
+    keypoint_topk: PositiveInt = 5
+    keypoint_grid: Literal["input", "feature"] = "input"
+    keypoint_counting: Literal["prediction-visible", "crw", "ground-truth"] = "prediction-visible"
     radius_unit: Literal["cell", "pixel"] = "cell"
-    resized_data: tuple[PositiveInt, PositiveInt] | None = field(default=None, metadata=IN_A_PASS)
+    resized_data: tuple[PositiveInt, PositiveInt] | None = None
 
     kind: ClassVar[str] = "propagation"
 
@@ -140,6 +132,37 @@ class PropagationProtocol(NetworkInput):
         if self.radius is None or self.radius_unit == "cell":
             return self.radius
         return self.radius / self.feature_stride
+
+    def reference_frames(self, frame: int, start: int = 0) -> list[int]:
+        """Return the indices of the reference frames of a frame; a repeated index counts twice.
+
+        A subclass with another memory overrides this method and `kept_frames`.
+
+        Args:
+            frame: index of the frame.
+            start: first frame of the context, and the first index returned: 0, or the start frame of an object.
+        """
+        if self.references is not None:
+            chosen: set[int] = set()
+            for reference in self.references:
+                index = reference if reference >= 0 else frame + reference
+                if 0 <= index < frame:
+                    chosen.add(index)
+            return sorted(chosen)
+        oldest = frame - self.context
+        if self.repeat_first == "padding":
+            return [start] + [max(recent, start) for recent in range(oldest, frame)]
+        first_recent = 1 if self.repeat_first == "never" else 0
+        return [0, *range(max(oldest, first_recent), frame)]
+
+    def kept_frames(self) -> tuple[tuple[int, ...], int]:
+        """Return the frames that are kept to the end, and the number of latest frames that are kept beside them.
+
+        They must include every frame that `reference_frames` returns.
+        """
+        if self.references is None:
+            return (0,), self.context
+        return tuple(frame for frame in self.references if frame >= 0), max(0, -min(self.references))
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         padded = self.repeat_first == "padding" and self.references is None

@@ -3,14 +3,10 @@
 Without torch, so that protocols are listed at once.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from .base import SET_BY_NETWORK, EvaluationProtocol, PositiveFloat, PositiveInt
-
-IN_A_PASS: Mapping[str, str] = {"part": "pass"}
-"""Metadata of a field that protocols must share to share a pass over the frames: network's input, data, scoring."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +26,11 @@ class NetworkView(EvaluationProtocol):
             device, also in the name and the digest of the result's protocol.
     """
 
-    position_embedding: Literal["network", "dino"] = field(default="network", metadata=IN_A_PASS)
-    final_norm: bool = field(default=True, metadata=IN_A_PASS)
-    rgb_mean: tuple[float, float, float] | None = field(default=None, metadata={**IN_A_PASS, **SET_BY_NETWORK})
-    rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = field(
-        default=None, metadata={**IN_A_PASS, **SET_BY_NETWORK}
-    )
-    backbone_precision: Literal["float32", "tf32", "bfloat16", "auto"] = field(default="float32", metadata=IN_A_PASS)
+    position_embedding: Literal["network", "dino"] = "network"
+    final_norm: bool = True
+    rgb_mean: tuple[float, float, float] | None = field(default=None, metadata=SET_BY_NETWORK)
+    rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = field(default=None, metadata=SET_BY_NETWORK)
+    backbone_precision: Literal["float32", "tf32", "bfloat16", "auto"] = "float32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +51,11 @@ class NetworkInput(NetworkView):
             "pillow-bicubic", "pillow-lanczos": Pillow on 8 bits, smoothed before shrinking.
     """
 
-    input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = field(default=None, metadata=IN_A_PASS)
-    input_side: Literal["short", "long"] = field(default="short", metadata=IN_A_PASS)
-    input_multiple: PositiveInt | Literal["network"] = field(default=1, metadata=IN_A_PASS)
-    input_rounding: Literal["nearest", "floor", "ceil"] = field(default="nearest", metadata=IN_A_PASS)
-    input_padding: PositiveInt = field(default=1, metadata=IN_A_PASS)
+    input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
+    input_side: Literal["short", "long"] = "short"
+    input_multiple: PositiveInt | Literal["network"] = 1
+    input_rounding: Literal["nearest", "floor", "ceil"] = "nearest"
+    input_padding: PositiveInt = 1
     input_filter: Literal[
         "bilinear", "bilinear-antialias", "opencv-linear", "opencv-linear-float", "pillow-bicubic", "pillow-lanczos"
-    ] = field(default="bilinear", metadata=IN_A_PASS)
+    ] = "bilinear"

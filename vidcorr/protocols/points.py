@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from .base import SET_BY_FEATURES, Cosine, PositiveFloat, PositiveInt
 from .masks import PropagationProtocol
-from .network_input import IN_A_PASS, NetworkInput
+from .network_input import NetworkInput
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class PointProtocol(NetworkInput):
     matches: PositiveInt = 10
     radius: PositiveFloat | None = 15.0
     sigma: PositiveFloat = 6.0
-    first_size: tuple[PositiveInt, PositiveInt] | None = field(default=None, metadata=IN_A_PASS)
+    first_size: tuple[PositiveInt, PositiveInt] | None = None
 
     kind: ClassVar[str] = "points"
     default_benchmark: ClassVar[str] = "tap_vid"

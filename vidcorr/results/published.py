@@ -113,7 +113,7 @@ def published_row(benchmark: str, protocol: str, percent: float, score: str = ""
         score: key of the score; empty: the row's first.
     """
     wanted = protocol_named(protocol, benchmark)
-    of_features = {field: getattr(wanted, field) for field in wanted.fields_with("set_by", "features")}
+    of_features = {field: getattr(wanted, field) for field in wanted.fields_set_by("features")}
     for row in PUBLISHED:
         if row.benchmark != benchmark:
             continue

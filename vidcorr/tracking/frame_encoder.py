@@ -19,7 +19,7 @@ from ..backbones.extractor import (
 )
 from ..backbones.outputs import require_map, require_stride
 from ..backbones.video import VideoEncoder
-from ..functional.device import PendingCopy, computing_in, device_of, shared_copy, to_device
+from ..functional.device import PendingCopy, computing_in, device_of, fastest_precision, shared_copy, to_device
 from ..functional.propagation.coding import NetworkInput, Size, covered_size, fit_input, input_sizes
 from ..protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 from .stopwatch import Stopwatch
@@ -60,8 +60,8 @@ def stride_of(extractor: nn.Module) -> int | None:
 def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
     """Return the protocol with the fields that the network sets; the protocol's name shows the changes.
 
-    The network sets the stride; and the normalisation if it has no `Normalise` module: it then takes RGB in [0, 1], and
-    mean and deviation of the protocol do not apply.
+    The network sets the stride; the precision, if it is "auto", by its device; and the normalisation if it has no
+    `Normalise` module: it then takes RGB in [0, 1], and mean and deviation of the protocol do not apply.
 
     Raises:
         ValueError: if the extractor gives several maps or does not name its stride, or the protocol's name changes the
@@ -70,6 +70,9 @@ def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
     stride = stride_of(extractor)
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
+    if protocol.backbone_precision == "auto":
+        fastest, _ = fastest_precision(device_of(extractor).type)
+        protocol = protocol.with_changes(backbone_precision="bfloat16" if fastest == "bfloat16" else "float32")
     if normalises(extractor):
         return protocol
     unused = {field: None for field in ("rgb_mean", "rgb_std") if hasattr(protocol, field)}

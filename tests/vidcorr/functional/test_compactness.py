@@ -14,7 +14,6 @@ from vidcorr.functional import (
     reconstruct,
 )
 from vidcorr.functional.propagation.attention import LocalAttention, Weighting
-from vidcorr.functional.propagation.search import reference_frames
 from vidcorr.functional.window_tiles import Neighbourhood
 from vidcorr.protocols import PropagationProtocol
 
@@ -92,7 +91,7 @@ def test_liir_frame_by_frame(name):
         first = torch.rand(3, 10, 11) ** 8
     fed, expected = [first], [first]
     for frame in range(1, len(features)):
-        chosen = reference_frames(of, frame)
+        chosen = of.reference_frames(frame)
         affinity = local_affinity(features[frame, None], features[None, chosen], 3, of.border)
         compact = compact_affinity(affinity, 3, threshold=0.1)
         values = torch.stack([fed[f] for f in chosen])[None]

@@ -143,19 +143,6 @@ def test_two_networks_share_a_protocol_but_for_stride_and_normalisation():
     assert boxes.at_features(16).shared() == boxes.at_features(8, dilated="released").shared() == boxes
 
 
-def test_the_parts_of_an_evaluation_are_metadata_of_the_fields():
-    vfs = PropagationProtocol.named("vfs")
-    pass_fields = set(PropagationProtocol.fields_with("part", "pass"))
-    assert pass_fields - {field for field in pass_fields if field.startswith("input_")} == {
-        "position_embedding", "final_norm", "rgb_mean", "rgb_std", "backbone_precision", "scoring", "resized_data"
-    }  # fmt: skip
-    assert vfs.with_changes(topk=3, radius=2).values_of("pass") == vfs.values_of("pass")
-    assert vfs.with_changes(input_size=9).values_of("pass") != vfs.values_of("pass")
-    assert set(PropagationProtocol.fields_with("set_by", "features")) == {"feature_stride"}
-    assert {"label_size", "topk", "keypoint_sigma"} < set(PropagationProtocol.fields_with("part", "after matching"))
-    assert not {"radius", "precision", "input_size"} & set(PropagationProtocol.fields_with("part", "after matching"))
-
-
 def test_a_mistake_in_a_name_is_one_line():
     mistakes = {
         "paper+sid=4": "protocol 'paper+sid=4': a protocol has no field 'sid'; did you mean side?",

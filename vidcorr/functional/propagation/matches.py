@@ -8,7 +8,7 @@ from torch import Tensor
 from ...protocols import PropagationProtocol
 from ..device import computing_in
 from .propagate import weighting_of, weights_of_matches
-from .search import NEARBY, CorrespondenceSearch, compared, reference_frames
+from .search import NEARBY, CorrespondenceSearch, compared
 
 
 class CellAffinity(NamedTuple):
@@ -66,8 +66,8 @@ def affinity_of_cells(
             f"expected 2 frames or more, and points on the map of {height} x {width} cells; got {last + 1} frame(s), "
             f"points {points.tolist()}"
         )
-    frames = sorted(set(reference_frames(protocol, last)))
-    search = CorrespondenceSearch([protocol])
+    frames = sorted(set(protocol.reference_frames(last)))
+    search = CorrespondenceSearch(protocol)
     with computing_in("float32", features.device):
         for frame in frames:
             search.write(frame, compared(features[frame], protocol), starts=frame == 0)
@@ -118,7 +118,7 @@ def _weights_of_all(
 ) -> dict[int, Tensor]:
     """Return reference frame → weights (N, h, w), of an average over all neighbours."""
     keys = search.keys[NEARBY]
-    frames = reference_frames(protocol, last)
+    frames = protocol.reference_frames(last)
     slots = [keys.slot(frame) for frame in frames]
     weighting = weighting_of(protocol, prior)
     of_points = [keys.attention.weights_at(query, keys.maps, slots, (y, x), weighting) for y, x in points.tolist()]

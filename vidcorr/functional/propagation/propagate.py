@@ -14,7 +14,7 @@ from .attention import Weighting
 from .blocks import FoundMatches
 from .coding import upsampled_argmax
 from .memory import FrameMemory
-from .search import NEARBY, CorrespondenceSearch, compared, reference_frames
+from .search import NEARBY, CorrespondenceSearch, compared
 
 CHECKED_TOGETHER = 32
 """Number of frames checked together on a GPU, because a check waits for the device."""
@@ -73,8 +73,6 @@ class LabelPropagator:
     Args:
         first_labels: (L, h, w) float, the labels of frame 0.
         protocol: every number that affects the result.
-        finder: a search that propagators of the same features share; None makes a new
-            one.
 
     Attributes:
         frame: index of the frame that the next step takes.
@@ -83,9 +81,7 @@ class LabelPropagator:
         ValueError: for labels that are not (L, h, w) float with 1 to 255 channels.
     """
 
-    def __init__(
-        self, first_labels: Tensor, protocol: PropagationProtocol, finder: CorrespondenceSearch | None = None
-    ) -> None:
+    def __init__(self, first_labels: Tensor, protocol: PropagationProtocol) -> None:
         if first_labels.ndim != 3 or not first_labels.is_floating_point():
             raise ValueError(
                 f"first_labels must be (L, h, w) float, got {tuple(first_labels.shape)} {first_labels.dtype}"
@@ -95,8 +91,8 @@ class LabelPropagator:
         self.protocol = protocol
         self.frame = 0
         self._first_labels = first_labels
-        self._finder = finder or CorrespondenceSearch([protocol])
-        self._labels: dict[int, FrameMemory] = {}  # frame index → labels, in the layout of the finder's keys
+        self._search = CorrespondenceSearch(protocol)
+        self._labels: dict[int, FrameMemory] = {}  # frame index → labels, in the layout of the search's keys
         self._starting: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
         self._finite: list[Tensor] = []  # scalar bool per frame that is not checked yet
         self._checked = 0
@@ -134,9 +130,9 @@ class LabelPropagator:
         self._finite.append(labels.isfinite().all())
         if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:
             self.check_finite()
-        self._finder.write(self.frame, query, starts=self.frame == 0 or self.frame in self._starting)
+        self._search.write(self.frame, query, starts=self.frame == 0 or self.frame in self._starting)
         fed_back = fed_back.permute(1, 2, 0)
-        for index, keys in self._finder.keys.items():
+        for index, keys in self._search.keys.items():
             if index not in self._labels:
                 self._labels[index] = FrameMemory(keys.lasting, keys.recent, fed_back)
             self._labels[index].write(self.frame, fed_back)
@@ -181,14 +177,14 @@ class LabelPropagator:
 
     def _average_of_best(self, query: Tensor, topk: int, start: int = 0) -> Tensor:
         """Average labels (h, w, L) by the softmax over the best matches in references since `start`."""
-        matches, topk = self._finder.find(query, self.frame, start, topk)
+        matches, topk = self._search.find(query, self.frame, start, topk)
         tables = [self._labels[source].maps for source in matches]
         return average_of_matches(tables, list(matches.values()), topk, self.protocol.temperature)
 
     def _average_of_all(self, query: Tensor) -> Tensor:
         """Average labels (h, w, L) by the softmax over all neighbours, or by Liir's mixture (Eq. 7)."""
-        keys = self._finder.keys[NEARBY]
-        slots = [keys.slot(frame) for frame in reference_frames(self.protocol, self.frame)]
+        keys = self._search.keys[NEARBY]
+        slots = [keys.slot(frame) for frame in self.protocol.reference_frames(self.frame)]
         labels = self._labels[NEARBY].maps
         return keys.attention.average(query, keys.maps, labels, slots, weighting_of(self.protocol))
 
@@ -202,7 +198,7 @@ class LabelPropagator:
 
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
         shape = self._first_labels.shape
-        channels = self._finder.keys[NEARBY].maps.shape[3] if self._finder.keys else "C"
+        channels = self._search.keys[NEARBY].maps.shape[3] if self._search.keys else "C"
         if features.ndim != 3 or features.shape[1:] != shape[1:] or channels not in ("C", len(features)):
             raise ValueError(
                 f"features of frame {self.frame} must be ({channels}, {shape[1]}, {shape[2]}) like the labels and the "

@@ -1,6 +1,4 @@
-"""Reference frames of a protocol, and the search for the best matches in them."""
-
-from collections.abc import Sequence
+"""The search for the best matches in the reference frames of a protocol."""
 
 import torch
 from torch import Tensor
@@ -14,28 +12,6 @@ from .memory import KeyMemory
 
 NEARBY = -1
 """Index of the memory of frames that are searched in the neighbourhood."""
-
-
-def reference_frames(protocol: PropagationProtocol, frame: int, start: int = 0) -> list[int]:
-    """Return the indices of the reference frames of `frame`; a repeated index counts twice.
-
-    Args:
-        protocol: the rules.
-        frame: index of the frame.
-        start: first frame of the context, and the first index returned: 0, or the start frame of an object.
-    """
-    if protocol.references is not None:
-        chosen: set[int] = set()
-        for reference in protocol.references:
-            index = reference if reference >= 0 else frame + reference
-            if 0 <= index < frame:
-                chosen.add(index)
-        return sorted(chosen)
-    oldest = frame - protocol.context
-    if protocol.repeat_first == "padding":
-        return [start] + [max(recent, start) for recent in range(oldest, frame)]
-    first_recent = 1 if protocol.repeat_first == "never" else 0
-    return [0, *range(max(oldest, first_recent), frame)]
 
 
 def compared(features: Tensor, protocol: PropagationProtocol) -> Tensor:
@@ -55,51 +31,35 @@ def looks_everywhere(protocol: PropagationProtocol) -> bool:
 class CorrespondenceSearch:
     """Finds the best matches of a video's frames in their reference frames.
 
-    Propagators of a group, whose protocols differ only after the matching, can share a finder. The first propagator to
-    take a frame searches with the group's largest top-k; the others choose among its matches. All propagators must take
-    a frame before any takes the next frame.
-
     Args:
-        protocols: the group, protocols that match alike.
+        protocol: says which frames are references, and where and how they are searched.
 
     Attributes:
         keys: `NEARBY`, or a start frame that is searched everywhere and kept to the end → features.
     """
 
-    def __init__(self, protocols: Sequence[PropagationProtocol]) -> None:
+    def __init__(self, protocol: PropagationProtocol) -> None:
         self.keys: dict[int, KeyMemory] = {}
-        self._protocol = protocols[0]  # the others match alike, apart from the top-k
-        self._topk = max(protocol.topk or 0 for protocol in protocols)
-        self._in_neighbourhood = LocalAttention(
-            Neighbourhood(self._protocol.radius_in_cells, self._protocol.neighbourhood)
-        )
+        self._protocol = protocol
+        self._in_neighbourhood = LocalAttention(Neighbourhood(protocol.radius_in_cells, protocol.neighbourhood))
         self._on_whole_map = LocalAttention(Neighbourhood(None))
-        self._first_lasts_apart = looks_everywhere(self._protocol)
-        self._new_memory = KeyMemory if self._protocol.topk is None else KeyMemory.fastest
-        self._last_written = -1
-        self._last_searched = -1
-        self._found: dict[tuple[int, int], dict[int, FoundMatches]] = {}  # in this frame: (start, count) → matches
+        self._first_lasts_apart = looks_everywhere(protocol)
+        self._new_memory = KeyMemory if protocol.topk is None else KeyMemory.fastest
 
     def write(self, frame: int, features: Tensor, starts: bool) -> None:
-        """Store the features (h, w, C) of a frame; a repeated call does nothing.
+        """Store the features (h, w, C) of a frame.
 
         Args:
             frame: index of the frame.
             features: (h, w, C).
             starts: objects start in the frame, as in frame 0.
         """
-        if frame == self._last_written:
-            return
-        self._last_written = frame
-        protocol = self._protocol
         if not self.keys:
-            lasting: Sequence[int] = () if self._first_lasts_apart else (0,)
-            recent = protocol.context
-            if protocol.references is not None:
-                lasting = [f for f in protocol.references if f >= 0]
-                recent = max(0, -min(protocol.references))
+            lasting, recent = self._protocol.kept_frames()
+            if self._first_lasts_apart:
+                lasting = ()
             self.keys[NEARBY] = self._new_memory(lasting, recent, features, self._in_neighbourhood)
-        lasts_apart = self._first_lasts_apart or (frame > 0 and protocol.entering == "own-context")
+        lasts_apart = self._first_lasts_apart or (frame > 0 and self._protocol.entering == "own-context")
         if starts and lasts_apart:
             self.keys[frame] = self._new_memory((frame,), 0, features, self._on_whole_map)
             self.keys[frame].write(frame, features)
@@ -112,7 +72,7 @@ class CorrespondenceSearch:
             frame: index of the frame.
             start: 0, or the start frame of an object, whose context begins there.
         """
-        frames = reference_frames(self._protocol, frame, start)
+        frames = self._protocol.reference_frames(frame, start)
         if start not in self.keys:
             return {NEARBY: frames}
         if frames[1:]:
@@ -125,18 +85,12 @@ class CorrespondenceSearch:
         The number is `topk` over all keys together. If ties are kept, matches equal to the last of the top-k count too,
         and smaller products are −inf. `start`: 0, or the start frame of an object, whose context begins there.
         """
-        if frame != self._last_searched:
-            self._last_searched = frame
-            self._found = {}
         ties = self._protocol.topk_ties == "kept"
-        count = topk + 1 if ties else self._topk
+        count = topk + 1 if ties else topk
         while True:
-            if (start, count) not in self._found:
-                found: dict[int, FoundMatches] = {}
-                for source, frames in self.searched(frame, start).items():
-                    found[source] = self.keys[source].best_matches(query, frames, count)
-                self._found[start, count] = found
-            matches = self._found[start, count]
+            matches: dict[int, FoundMatches] = {}
+            for source, frames in self.searched(frame, start).items():
+                matches[source] = self.keys[source].best_matches(query, frames, count)
             if not ties:
                 return matches, topk
             of_sources = [values for values, _ in matches.values()]
@@ -151,22 +105,3 @@ class CorrespondenceSearch:
                     tied[source] = values.masked_fill(values < last, -torch.inf), cells
                 return tied, count
             count *= 2  # all matches found are tied with the last of the top-k: there may be more
-
-
-def shared_finders(protocols: Sequence[PropagationProtocol]) -> list[CorrespondenceSearch]:
-    """Return a finder per protocol; protocols that differ only in top-k, temperature or coding of labels share it.
-
-    A protocol without a top-k, or that keeps ties, needs all matches and never shares.
-    """
-    after = PropagationProtocol.fields_with("part", "after matching")
-    matched = [field.name for field in PropagationProtocol.value_fields() if field.name not in after]
-    groups: dict[tuple[object, ...], list[PropagationProtocol]] = {}
-    keys: list[tuple[object, ...]] = []
-    for index, protocol in enumerate(protocols):
-        key: tuple[object, ...] = tuple(getattr(protocol, name) for name in matched)
-        if protocol.topk is None or protocol.topk_ties == "kept":
-            key = (index,)
-        keys.append(key)
-        groups.setdefault(key, []).append(protocol)
-    finders = {key: CorrespondenceSearch(group) for key, group in groups.items()}
-    return [finders[key] for key in keys]

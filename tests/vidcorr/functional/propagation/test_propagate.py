@@ -11,12 +11,11 @@ from tests.helpers.memory import peak_of
 from tests.helpers.plain_propagation import plain_propagation
 from tests.helpers.propagation import one_hot, protocol, run, video
 from tests.helpers.refusal import refused
-from vidcorr.functional import LabelPropagator, decode_masks, encode_masks, propagate_labels
+from vidcorr.functional import decode_masks, encode_masks, propagate_labels
 from vidcorr.functional.device import computing_in
 from vidcorr.functional.propagation import attention
 from vidcorr.functional.propagation.attention import WORKSPACE, LocalAttention, Weighting
 from vidcorr.functional.propagation.memory import SWITCH
-from vidcorr.functional.propagation.search import CorrespondenceSearch, reference_frames, shared_finders
 from vidcorr.functional.window_tiles import Neighbourhood
 from vidcorr.protocols import PropagationProtocol
 
@@ -250,44 +249,8 @@ def test_bad_input():
         assert refused(ValueError, words, call)
 
 
-def variants(base):
-    return [base.with_changes(topk=topk, temperature=temperature) for topk in (1, 5, 12) for temperature in (0.05, 0.2)]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"first_frame_masked": False, "repeat_first": "padding"},
-        {"references": (0, -2, -1), "label_feedback": "hard"},
-        {"feature_normalisation": "raw", "temperature": 3.0, "precision": "float64"},
-    ],
-    ids=str,
-)
-def test_propagators_that_share_a_finder_equal_lone_ones(changes):
-    protocols = variants(protocol(**changes))
-    features, first, entering = video(9, 16), one_hot(3), {4: one_hot(3)}
-    expected = [list(propagate_labels(features, first, each, entering)) for each in protocols]
-    finder = CorrespondenceSearch(protocols)
-    together = [LabelPropagator(first, each, finder) for each in protocols]
-    for t, frame in enumerate(features):
-        for propagator, alone in zip(together, expected, strict=True):
-            torch.testing.assert_close(propagator.step(frame, entering.get(t)), alone[t])
-
-
-def test_protocols_that_match_alike_share_a_finder():
-    base = protocol()
-    several = [*variants(base), base.with_changes(radius=5), base.with_changes(label_encoding="bilinear")]
-    finders = shared_finders(several)
-    assert len({id(finder) for finder in finders}) == 2
-    assert [finder is finders[0] for finder in finders] == [True] * 6 + [False, True]
-    ties, liir = base.with_changes(topk_ties="kept"), PropagationProtocol.named("liir", "davis")
-    every = shared_finders([ties, ties.with_changes(topk=3), liir, liir])  # these need every match
-    assert len({id(finder) for finder in every}) == 4
-
-
 def test_liirs_references_are_those_of_the_public_code(golden):
     rule = golden("liir_mast")["ref_index_rule0"]
     liir = PropagationProtocol.named("liir")
     for number, row in enumerate(rule):
-        assert reference_frames(liir, number + 1) == [frame for frame in row.tolist() if frame >= 0]
+        assert liir.reference_frames(number + 1) == [frame for frame in row.tolist() if frame >= 0]
