@@ -49,13 +49,13 @@ def main() -> None:
     view, network, last = extractor_under(extractor, protocol), plain_backbone(extractor), protocol.context + 1
     images = [sequence.frame(t)[None].float() / 255 for t in range(last + 1)]
     features = torch.cat([view(image) for image in images])
-    first = encode_masks(sequence.mask(0), sequence.objects, features.shape[2:], protocol)
+    first = encode_masks(sequence.read_mask(0), sequence.objects, features.shape[2:], protocol)
     propagate, agreement, labels = time_step(features, first, protocol, given.part, given.repeats)
 
     def decode() -> Tensor:
         return decode_masks(labels, sequence.objects, protocol, sequence.size)
 
-    prediction, target = decode(), sequence.mask(last)
+    prediction, target = decode(), sequence.read_mask(last)
 
     def score() -> list[tuple[float, float]]:
         pairs = [object_outlines(item, sequence.objects) for item in (prediction, target)]

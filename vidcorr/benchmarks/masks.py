@@ -20,12 +20,12 @@ from ..datasets import MaskSequence
 from ..functional.propagation.coding import Size
 from ..functional.propagation.resizing import resize_images
 from ..metrics.rules import RULES
-from ..metrics.scoring import MaskScorer, Object, Rules, Values, Video
+from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
 from ..protocols import PropagationProtocol
 from ..results.pictures import overlay_masks
 from ..results.pictures.animations import Curve, overlay_masks_small
 from ..results.result import Result, Row
-from ..tracking.label_tracker import LabelTracker
+from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks, SequenceWriter
 from ..videos.files import DataError, errors_at
 from ..videos.images import read_ahead
@@ -97,11 +97,11 @@ class MaskBenchmark(Benchmark):
         videos: Sequence[MaskSequence] = super().sequences
         rules = self.rules_for(videos)
         for video in videos if rules.inner_only else ():
-            if video.ground_truth and len(video.masks) < 3:
-                raise DataError(
-                    f"{video.masks[0].parent}: {len(video.masks)} masks, but by rules {rules.name} neither the "
-                    "first nor the last is scored; take the video out of the list"
-                )
+            number = len(video.annotated)
+            if video.ground_truth and number < 3:
+                folder = video.annotation(video.begin).parent
+                unscored = f"by rules {rules.name} neither the first nor the last is scored"
+                raise DataError(f"{folder}: {number} masks, but {unscored}; take the video out of the list")
         return videos
 
     def tracker(self, extractor: nn.Module) -> LabelTracker:
@@ -116,27 +116,21 @@ class MaskBenchmark(Benchmark):
         """
         sequence, frames = at_size_of_data(sequence, self.protocol)
         scorer = self._scorer_of(sequence)
-        tracked_frames = tracker.track_masks(
-            annotated_frames(sequence, frames), sequence.starts, tracker.sizes(sequence.size)
-        )
-        with (
-            mask_files(output, sequence) as files,
-            ThreadPoolExecutor(max_workers=1) as pool,
-        ):
-            pending: deque[Future[None]] = deque()
-            if scorer is not None:
-                nothing = torch.zeros(sequence.size, dtype=torch.uint8)
-                for path in sequence.earlier:  # nothing is predicted before the first object
-                    pending.append(pool.submit(score_frame, scorer, path, sequence.read_ids(path), nothing))
-            for t, tracked in enumerate(tracked_frames):
+        tracked_frames = follow_masks(sequence, frames, tracker)
+        nothing = torch.zeros(sequence.size, dtype=torch.uint8)
+        pending: deque[Future[None]] = deque()
+        with mask_files(output, sequence) as files, ThreadPoolExecutor(max_workers=1) as pool:
+            for t in sequence.annotated if scorer is not None else ():
+                if t < sequence.begin:  # nothing is predicted before the first object
+                    pending.append(pool.submit(score_frame, scorer, sequence, t, sequence.read_mask(t), nothing))
+            for t, tracked in enumerate(tracked_frames, start=sequence.begin):
                 truth = None
-                if scorer is not None and t in sequence.masks:
+                if scorer is not None and t in sequence.annotated:
                     with tracker.watch("score"):
-                        file = sequence.masks[t]
-                        truth = sequence.read_ids(file)
+                        truth = sequence.read_mask(t)
                         while len(pending) >= MOST_PENDING:
                             pending.popleft().result()
-                        pending.append(pool.submit(score_frame, scorer, file, truth, tracked.decoded))
+                        pending.append(pool.submit(score_frame, scorer, sequence, t, truth, tracked.decoded))
                 with tracker.watch("write"):
                     files.add(tracked.frame, [tracked.decoded], truth=truth)
             for scored in pending:
@@ -156,23 +150,23 @@ class MaskBenchmark(Benchmark):
         Raises:
             DataError: if the rules leave nothing to score, or count a frame without a mask.
         """
-        is_followed = bool(sequence.starts) and min(sequence.starts.values()) < max(sequence.masks)
-        if not sequence.ground_truth or not is_followed:
+        if not sequence.ground_truth or sequence.begin >= sequence.annotated[-1]:
             return None
-        masks = dict(sorted(sequence.masks.items()))
-        files = {path.stem: path for path in (*sequence.earlier, *masks.values())}
-        stems = list(files)
-        starts = {number: stems.index(masks[t].stem) for number, t in sequence.starts.items()}
-        folder = next(iter(masks.values())).parent
-        meta = self.videos.get(sequence.video, {})
-        video = Video(sequence.video, stems, lambda stem: sequence.read_ids(files[stem]).numpy(), meta, starts=starts)
+        number_of = {sequence.frames[t].stem: t for t in sequence.annotated}
+        stems = list(number_of)
+        starts = {number: stems.index(sequence.frames[t].stem) for number, t in sequence.starts.items()}
+        folder = sequence.annotation(sequence.begin).parent
+
+        def annotation(stem: str) -> Ids:
+            return sequence.read_mask(number_of[stem]).numpy()
+
+        video = Video(sequence.video, stems, annotation, self.videos.get(sequence.video, {}), starts=starts)
         with errors_at(folder):
             scorer = MaskScorer(self.scoring_rules, video)
         if not scorer.plan:
-            raise DataError(
-                f"{folder}: rules {self.scoring_rules.name} score no object here; take the video out of the list"
-            )
-        without_mask = sorted(scorer.objects.keys() - files.keys())
+            name = self.scoring_rules.name
+            raise DataError(f"{folder}: rules {name} score no object here; take the video out of the list")
+        without_mask = sorted(scorer.objects.keys() - number_of.keys())
         if without_mask:
             raise DataError(f"{folder}: the metadata counts frame {without_mask[0]}, which has no mask")
         return scorer
@@ -211,41 +205,59 @@ def values_of_objects(rows: Sequence[Row]) -> dict[tuple[str, Object], Values]:
     return objects
 
 
-def score_frame(scorer: MaskScorer, file: Path, truth: Tensor, predicted: Tensor) -> None:
-    """Score a frame by the ids `(H, W)` of its annotation and its prediction.
+def score_frame(scorer: MaskScorer, sequence: MaskSequence, t: int, truth: Tensor, predicted: Tensor) -> None:
+    """Score frame `t` by the ids `(H, W)` of its annotation and its prediction.
 
     Raises:
         DataError: if the annotation holds an unknown id, and the rules refuse it.
     """
-    with errors_at(file):
-        scorer.add(file.stem, truth.numpy(), predicted.numpy())
+    with errors_at(sequence.annotation(t)):
+        scorer.add(sequence.frames[t].stem, truth.numpy(), predicted.numpy())
 
 
 def curves_of(scorer: MaskScorer, sequence: MaskSequence) -> dict[str, Curve]:
-    """Return J and F by frame, averaged over objects, for the animations."""
+    """Return J and F by followed frame, averaged over objects, for the animations."""
     curves: dict[str, Curve] = {}
     for measure in ("J", "F"):
-        if measure in scorer.rules.measures:
-            means = scorer.frame_means(measure)
-            scored = [t for t in sorted(sequence.masks) if sequence.masks[t].stem in means]
-            curves[measure] = scored, [means[sequence.masks[t].stem] for t in scored]
+        if measure not in scorer.rules.measures:
+            continue
+        means = scorer.frame_means(measure)
+        places: list[int] = []
+        values: list[float] = []
+        for t in sequence.annotated:
+            stem = sequence.frames[t].stem
+            if t >= sequence.begin and stem in means:
+                places.append(t - sequence.begin)
+                values.append(means[stem])
+        curves[measure] = places, values
     return curves
+
+
+def follow_masks(sequence: MaskSequence, frames: Iterator[Tensor], tracker: LabelTracker) -> Iterator[TrackedFrame]:
+    """Propagate the masks of a sequence to its frames from the first object on."""
+    starts = {number: t - sequence.begin for number, t in sequence.starts.items()}
+    return tracker.track_masks(annotated_frames(sequence, frames), starts, tracker.sizes(sequence.size))
 
 
 def mask_files(output: Output, sequence: MaskSequence, kind: str = "") -> AbstractContextManager[SequenceWriter]:
     """Open the files of a sequence's masks; `kind`: folder of the files, if a benchmark follows it in several ways."""
-    predicted = partial(predicted_masks, sequence)
     return output.sequence(
-        sequence, overlay_masks, predicted, kind=kind, draw_animation=overlay_masks_small, caption=CAPTION
+        sequence,
+        overlay_masks,
+        partial(predicted_masks, sequence),
+        frames=sequence.num_frames - sequence.begin,
+        kind=kind,
+        draw_animation=overlay_masks_small,
+        caption=CAPTION,
     )
 
 
 def predicted_masks(sequence: MaskSequence, folder: Path) -> IndexedMasks:
-    """Return the file of a sequence's masks, with empty masks for the frames before its first object."""
+    """Return the file of a sequence's masks, with empty masks for the annotated frames before its first object."""
     stems = predicted_stems(sequence)
     masks = IndexedMasks(folder / sequence.video / sequence.folder, stems)
     nothing = torch.zeros(sequence.size, dtype=torch.uint8)
-    for _ in range(len(stems) - sequence.num_frames):
+    for _ in range(len(stems) - (sequence.num_frames - sequence.begin)):
         masks.add(nothing)
     return masks
 
@@ -253,38 +265,41 @@ def predicted_masks(sequence: MaskSequence, folder: Path) -> IndexedMasks:
 def predicted_stems(sequence: MaskSequence) -> list[str | None]:
     """Return the stem of each frame's predicted mask, None for a frame that the benchmark does not report.
 
-    If it reports all frames, the frames before the first object come first: their predictions are empty.
+    The frames from the first object on; if the benchmark reports all frames, the annotated frames before it come first.
     """
+    followed = range(sequence.begin, sequence.num_frames)
     if sequence.reported is None:
-        return [path.stem for path in (*sequence.earlier, *sequence.frames)]
-    return [path.stem if t in sequence.reported else None for t, path in enumerate(sequence.frames)]
+        earlier = [t for t in sequence.annotated if t < sequence.begin]
+        return [sequence.frames[t].stem for t in (*earlier, *followed)]
+    return [sequence.frames[t].stem if t in sequence.reported else None for t in followed]
 
 
 def annotated_frames(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield the frames of a sequence; a frame in which objects start has its mask, any other None.
+    """Yield the frames of a sequence from the first object on; one in which objects start has its mask, others None.
 
     Raises:
         DataError: if a mask lacks an object that starts in it: the metric would count two empty masks as a perfect
             match.
     """
-    begins = set(sequence.starts.values())
-    for t, frame in enumerate(frames):
+    for t, frame in enumerate(frames, start=sequence.begin):
         mask = None
-        if t in begins:
-            mask = sequence.mask(t)
-            absent = set(sequence.entering(t)) - set(object_ids(mask.numpy()))
+        entering = set(sequence.entering(t))
+        if entering:
+            mask = sequence.read_mask(t)
+            absent = entering - set(object_ids(mask.numpy()))
             if absent:
                 lacking = f"lacks object {min(absent)}, which starts here by the data set's metadata"
-                raise DataError(f"{sequence.masks[t]}: {lacking}")
+                raise DataError(f"{sequence.annotation(t)}: {lacking}")
         yield frame, mask
 
 
 def at_size_of_data(sequence: SequenceT, protocol: PropagationProtocol) -> tuple[SequenceT, Iterator[Tensor]]:
-    """Return a sequence and its frames, masks and frames at the size of a protocol's `resized_data`."""
+    """Return a sequence, and its frames from the first object on, at the size of a protocol's `resized_data`."""
     size = protocol.resized_data
     if size is None or size == sequence.size:
-        return sequence, sequence.read()
-    frames = read_ahead(saved_at(sequence.frame(t), size) for t in range(sequence.num_frames))
+        return sequence, sequence.read(sequence.begin)
+    followed = range(sequence.begin, sequence.num_frames)
+    frames = read_ahead(saved_at(sequence.frame(t), size) for t in followed)
     return replace(sequence, size=size), frames
 
 

@@ -19,7 +19,7 @@ from ..results.pictures.animations import Curve
 from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from .base import Benchmark, counts_of
-from .masks import annotated_frames, at_size_of_data, mask_files
+from .masks import at_size_of_data, follow_masks, mask_files
 from .output import Output
 
 Parts = Literal["semantic", "instance"]
@@ -120,13 +120,11 @@ class VipBenchmark(Benchmark):
         counts: dict[str, Any] = {}
         for parts, whole_sequence in video.sequences.items():
             sequence, frames = at_size_of_data(whole_sequence, self.protocol)
-            sizes = tracker.sizes(sequence.size)
             scorer: ClassScores | InstanceScores = ClassScores(sequence)
             if parts == "instance":
-                scorer = InstanceScores(sequence, sizes.covered)
-            followed = tracker.track_masks(annotated_frames(sequence, frames), sequence.starts, sizes)
+                scorer = InstanceScores(sequence, tracker.sizes(sequence.size).covered)
             with mask_files(output, sequence, parts) as files:
-                for t, tracked in enumerate(followed):
+                for t, tracked in enumerate(follow_masks(sequence, frames, tracker)):
                     with tracker.watch("score"):
                         truth = scorer.add(t, tracked)
                     with tracker.watch("write"):
@@ -175,11 +173,11 @@ class ClassScores:
         Raises:
             ValueError: if a value is not a class; the message names the file.
         """
-        truth = self.sequence.mask(t)
+        truth = self.sequence.read_mask(t)
         try:
             found = class_areas(tracked.decoded, truth, CLASSES)
         except ValueError as error:
-            raise ValueError(f"{self.sequence.masks[t]}: {error}") from error
+            raise ValueError(f"{self.sequence.annotation(t)}: {error}") from error
         self.areas += found
         intersections, unions, *_ = found
         self.over_frames.append((intersections / unions).nanmean().item())

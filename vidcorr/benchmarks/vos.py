@@ -103,4 +103,5 @@ class VosBenchmark(MaskBenchmark):
 
 def _of_first_mask(video: MaskSequence) -> MaskSequence:
     """Return a video with only the objects of its first mask."""
-    return replace(video, starts={number: 0 for number, start in video.starts.items() if start == 0})
+    first = video.begin
+    return replace(video, starts={number: first for number, start in video.starts.items() if start == first})

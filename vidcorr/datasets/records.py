@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar, overload
+from typing import TypeVar, overload
 
 import numpy as np
 import torch
@@ -76,35 +76,46 @@ class FrameSequence:
         cv2.split(image, list(planes))  # in place
         return torch.from_numpy(planes)
 
-    def read(self, ahead: int = 4) -> Generator[Tensor]:
-        """Iterate over all frames in time order; a thread decodes up to `ahead` frames before they are used."""
-        return read_ahead(map(self.frame, range(self.num_frames)), ahead)
+    def read(self, first: int = 0, ahead: int = 4) -> Generator[Tensor]:
+        """Iterate over the frames from `first` on; a thread decodes up to `ahead` frames before they are used."""
+        return read_ahead(map(self.frame, range(first, self.num_frames)), ahead)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MaskSequence(FrameSequence):
-    """A video with objects in indexed masks.
+    """A video with objects in masks, of which some frames have one.
+
+    Frames have their numbers in the video, from 0 on, also before the first object. A subclass whose masks are no image
+    files overrides `annotated` and `read_mask`.
 
     Args:
-        masks: frame index → file of the mask, in a form that `read_mask` reads.
-        starts: object id → index of the frame that introduces it; 0 for all objects of DAVIS.
+        masks: number of a frame → file of its mask.
+        starts: object id → number of the frame that introduces it; 0 for all objects of DAVIS.
         ground_truth: the masks are ground truth; False: they only introduce objects.
         categories: object id → category; empty without categories.
-        reported: indices of the frames with predictions in the benchmark; None: all.
+        reported: numbers of the frames with predictions in the benchmark; None: the frames from the first object on,
+            and earlier annotated frames.
         values: pixel value → object id, if files do not hold the ids (DAVIS-2016: {255: 1}).
         folder: folder with the masks of a single object, inside the video's folder of masks (SA-V). Its sequence is
             called `<video>_<folder>`; objects may overlap.
-        earlier: masks before the first object; `frames` leaves out their frames.
+
+    Raises:
+        DataError: for fewer than two frames from the first object on.
     """
 
-    masks: Mapping[int, Path]
+    masks: Mapping[int, Path] = field(default_factory=dict)
     starts: Mapping[int, int]
     ground_truth: bool = True
     categories: Mapping[int, str] = field(default_factory=dict)
     reported: tuple[int, ...] | None = None
     values: Mapping[int, int] = field(default_factory=dict)
     folder: str = ""
-    earlier: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        followed = self.num_frames - self.begin
+        if followed < 2:
+            raise DataError(f"{self.frames[0].parent}: {followed} frames from the first object on; needs at least 2")
 
     @property
     def video(self) -> str:
@@ -116,57 +127,30 @@ class MaskSequence(FrameSequence):
         """Object ids, ascending."""
         return tuple(sorted(self.starts))
 
-    def mask(self, t: int) -> Tensor:
-        """Read the mask of frame index `t`: uint8 ids (H, W), 0 = background, 255 = void.
+    @property
+    def begin(self) -> int:
+        """Number of the frame with the first object; nothing is followed before it."""
+        return min(self.starts.values())
 
-        Raises:
-            DecodingError: if the file is missing, truncated or no image.
-            KeyError: if frame `t` has no mask.
-        """
-        return self.read_ids(self.masks[t])
+    @property
+    def annotated(self) -> tuple[int, ...]:
+        """Numbers of the frames with a mask, ascending."""
+        return tuple(sorted(self.masks))
 
-    def read_ids(self, path: Path) -> Tensor:
-        """Read a mask of the video: uint8 ids (H, W), 0 = background, 255 = void.
+    def read_mask(self, t: int) -> Tensor:
+        """Read the mask of frame `t`: uint8 ids (H, W), 0 = background, 255 = void.
 
         Raises:
             DecodingError: if the file is missing, truncated or no image.
             DataError: if the mask holds no ids, or its 255 may be void or an object.
+            KeyError: if frame `t` has no mask.
         """
-        masks = (*self.earlier, *self.masks.values())
-        return torch.from_numpy(read_ids(path, self.values, masks, self.size))
+        return torch.from_numpy(read_ids(self.masks[t], self.values, self.masks.values(), self.size))
+
+    def annotation(self, t: int) -> Path:
+        """Return the file that messages about the mask of frame `t` name."""
+        return self.masks.get(t, self.frames[t])
 
     def entering(self, t: int) -> tuple[int, ...]:
         """Return the ids of the objects that enter in frame `t`."""
         return tuple(i for i in self.objects if self.starts[i] == t)
-
-    @classmethod
-    def from_first_object(
-        cls, frames: Sequence[Path], masks: Mapping[int, Path], starts: Mapping[int, int], **fields: Any
-    ) -> Self:
-        """Return the part of a video from its first object on.
-
-        Masks before that frame stay in `earlier`: they show whether 255 is void.
-
-        Args:
-            frames: all frames of the video.
-            masks: frame index → mask.
-            starts: object id → index of the frame that introduces it.
-            fields: the other fields; their frame indices count from the first object on.
-
-        Raises:
-            DataError: if fewer than two frames are left.
-        """
-        begin = min(starts.values())
-        if len(frames) - begin < 2:
-            raise DataError(
-                f"{frames[0].parent}: {len(frames) - begin} frames from the first object on; needs at least 2"
-            )
-        earlier: list[Path] = []
-        later: dict[int, Path] = {}
-        for t, mask in sorted(masks.items()):
-            if t < begin:
-                earlier.append(mask)
-            else:
-                later[t - begin] = mask
-        entries = {number: start - begin for number, start in sorted(starts.items())}
-        return cls(frames=tuple(frames[begin:]), masks=later, starts=entries, earlier=tuple(earlier), **fields)

@@ -32,9 +32,9 @@ _PATHS = r"(?:(?:\./)?/?(?:VIP_Fine/)?Images/)?([^/]+)/?"  # lines of a list: pa
 class PartSequence(MaskSequence):
     """A video of people with annotated parts in every frame.
 
-    With `humans`, an object is a class of a person in the first frame; `mask` numbers the objects from 1 in the order
-    of `first`, and `instances` gives all annotated instances, including later ones. Without `humans`, `mask` gives the
-    classes.
+    With `humans`, an object is a class of a person in the first frame; `read_mask` numbers the objects from 1 in the
+    order of `first`, and `instances` gives all annotated instances, including later ones. Without `humans`, `read_mask`
+    gives the classes.
 
     Args:
         humans: frame index → PNG of the persons' ids, which may change from frame to frame.
@@ -49,8 +49,8 @@ class PartSequence(MaskSequence):
         """Object id → class number, with `humans`."""
         return {number: instance % NUM_PARTS for number, instance in enumerate(self.first, start=1)}
 
-    def mask(self, t: int) -> Tensor:
-        """Read the mask of frame index `t`: uint8 (H, W), classes, or with `humans` numbers of objects.
+    def read_mask(self, t: int) -> Tensor:
+        """Read the mask of frame `t`: uint8 (H, W), classes, or with `humans` numbers of objects.
 
         Instances that the first frame lacks become 0.
 
@@ -71,7 +71,7 @@ class PartSequence(MaskSequence):
         return torch.from_numpy(instances), classes
 
     def followed(self, instances: Tensor) -> Tensor:
-        """Convert the ids of `instances` to the ids of `mask`: uint8 (H, W)."""
+        """Convert the ids of `instances` to the ids of `read_mask`: uint8 (H, W)."""
         table = np.zeros(VOID * NUM_PARTS, dtype=np.uint8)
         table[list(self.first)] = self.objects
         return torch.from_numpy(table[instances.numpy()])

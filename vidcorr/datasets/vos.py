@@ -128,10 +128,10 @@ class Vos(Reader[MaskSequence]):
         scored = self.annotations == "dense" or any(is_scored(t, shown, starts) for t in shown)
         if self.one_object:
             starts = {1: min(starts.values())}
-        return MaskSequence.from_first_object(
-            frames,
-            masks,
-            starts,
+        return MaskSequence(
+            frames=frames,
+            masks=masks,
+            starts=dict(sorted(starts.items())),
             size=size,
             name=f"{name}_{folder}" if folder else name,
             folder=folder,

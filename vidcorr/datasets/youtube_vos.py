@@ -110,11 +110,11 @@ class YoutubeVos(Reader[MaskSequence]):
         for image in list_images(self.folder / "JPEGImages" / name):
             t = number.get(number_in_name(image), -1)
             if t >= begin:
-                reported.append(t - begin)
-        return MaskSequence.from_first_object(
-            frames,
-            masks,
-            starts,
+                reported.append(t)
+        return MaskSequence(
+            frames=frames,
+            masks=masks,
+            starts=dict(sorted(starts.items())),
             size=size,
             name=name,
             sources=(self.folder / "meta.json",),

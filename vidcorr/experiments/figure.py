@@ -115,7 +115,7 @@ class Masks(Drawing):
     @property
     def predicted(self) -> Sequence[int]:
         reported: Sequence[int] | None = self.sequence.reported
-        return range(self.sequence.num_frames) if reported is None else reported
+        return range(self.sequence.begin, self.sequence.num_frames) if reported is None else reported
 
     def found(self, method: Method, t: int) -> Picture:
         place = Path(self.sequence.video, self.sequence.folder, f"{self.sequence.frames[t].stem}.png")
@@ -132,13 +132,13 @@ class Masks(Drawing):
     @cached_property
     def _size(self) -> tuple[int, int]:
         """(H, W) of the annotations, pixels."""
-        height, width = self.sequence.mask(min(self.sequence.masks)).shape
+        height, width = self.sequence.read_mask(self.sequence.annotated[0]).shape
         return height, width
 
     def truth(self, t: int) -> Picture:
-        if t not in self.sequence.masks:
+        if t not in self.sequence.annotated:
             return _grey(self.sequence, t)
-        return self._drawn(t, self.sequence.mask(t))
+        return self._drawn(t, self.sequence.read_mask(t))
 
     def _drawn(self, t: int, ids: torch.Tensor) -> Picture:
         without_void = ids.where(ids != VOID, 0)

@@ -94,8 +94,8 @@ def test_masks_are_those_of_a_copy_on_disk(tmp_path):
     protocol = PropagationProtocol.named("rsp").with_changes(resized_data=(48, 88))
     resized, frames = at_size_of_data(sequence, protocol)
     assert [frame.shape for frame in frames] == [(3, 48, 88)] * sequence.num_frames
-    mask = Image.fromarray(sequence.mask(0).numpy()).resize((88, 48), Image.Resampling.NEAREST)
-    np.testing.assert_array_equal(resized.mask(0), np.asarray(mask))
+    mask = Image.fromarray(sequence.read_mask(0).numpy()).resize((88, 48), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(resized.read_mask(0), np.asarray(mask))
     assert (resized.size, resized.name, resized.objects) == ((48, 88), sequence.name, sequence.objects)
     for size in (None, sequence.size):
         same, frames = at_size_of_data(sequence, protocol.with_changes(resized_data=size))

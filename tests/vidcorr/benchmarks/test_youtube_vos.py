@@ -60,7 +60,7 @@ def test_an_object_is_its_annotation_where_it_enters_and_nowhere_before(run):
         masks = read_masks(folder / "predictions" / sequence.name)
         for number, start in sequence.starts.items():
             assert not (masks[:start] == number).any()
-            assert torch.equal(masks[start] == number, sequence.mask(start) == number)
+            assert torch.equal(masks[start] == number, sequence.read_mask(start) == number)
 
 
 @pytest.mark.slow

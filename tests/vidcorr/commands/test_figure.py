@@ -38,7 +38,7 @@ def write_truth(drawing, folder):
     if isinstance(drawing, Masks):
         for t in set(drawing.predicted) & set(sequence.masks):
             path = predictions / sequence.video / sequence.folder / f"{sequence.frames[t].stem}.png"
-            write_ids(path, sequence.mask(t).numpy(), davis_palette())
+            write_ids(path, sequence.read_mask(t).numpy(), davis_palette())
     elif isinstance(drawing, Joints):
         path = predictions / f"{sequence.name}.csv"
         rows = [["frame", "joint", "x", "y"]]

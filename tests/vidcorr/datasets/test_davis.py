@@ -37,7 +37,7 @@ def test_reads_what_was_written(root: Path) -> None:
         assert frame.dtype == torch.uint8
         assert frame.shape == (3, 64, 80)
         assert (frame.permute(1, 2, 0).numpy().mean(-1) - video[t].mean(-1)).std() < 8  # brightness, after JPEG
-        assert np.array_equal(sequence.mask(t).numpy(), masks[t])
+        assert np.array_equal(sequence.read_mask(t).numpy(), masks[t])
 
 
 def test_real_sequences(real_data: Callable[[str], Path]) -> None:
@@ -51,7 +51,7 @@ def test_real_sequences(real_data: Callable[[str], Path]) -> None:
     with Image.open(dog.frames[7]) as image:
         assert (dog.frame(7).permute(1, 2, 0).numpy().astype(int) - np.asarray(image)).std() < 1
     with Image.open(dog.masks[7]) as image:
-        assert np.array_equal(dog.mask(7).numpy(), np.asarray(image))
+        assert np.array_equal(dog.read_mask(7).numpy(), np.asarray(image))
 
 
 def test_real_objects_that_enter_later(real_data: Callable[[str], Path]) -> None:
@@ -61,8 +61,8 @@ def test_real_objects_that_enter_later(real_data: Callable[[str], Path]) -> None
     assert (bike.objects, dict(bike.starts)) == ((1, 2), {1: 0, 2: 0})
     assert dict(judo.starts) == {1: 0, 2: 5, 3: 8, 4: 13}
     assert [judo.entering(t) for t in (0, 5, 6)] == [(1,), (2,), ()]
-    assert judo.mask(5).shape == judo.size == (480, 854)
-    assert judo.mask(5).unique().tolist() == [0, 2]
+    assert judo.read_mask(5).shape == judo.size == (480, 854)
+    assert judo.read_mask(5).unique().tolist() == [0, 2]
     assert not judo.ground_truth
 
 
@@ -72,17 +72,17 @@ def test_black_and_white_masks_are_object_one(root: Path) -> None:
         Image.fromarray(np.where(ids == 1, 255, 0).astype(np.uint8)).save(mask_path(root, t))
     sequence = Davis(root)[0]
     assert sequence.objects == (1,)
-    assert sequence.mask(3).unique().tolist() == [0, 1]
+    assert sequence.read_mask(3).unique().tolist() == [0, 1]
 
 
 def test_2016_merges_objects_and_its_original_list_has_paths(root: Path) -> None:
-    several = Davis(root)[1].mask(0)
+    several = Davis(root)[1].read_mask(0)
     line = "/JPEGImages/480p/synthetic-001/0000{0}.jpg /Annotations/480p/synthetic-001/0000{0}.png\n"
     (root / "ImageSets" / "480p").mkdir()
     (root / "ImageSets" / "480p" / "val.txt").write_text("".join(map(line.format, range(5))))
     (merged,) = Davis(root, year=2016)
     assert (merged.name, merged.objects) == ("synthetic-001", (1,))
-    assert torch.equal(merged.mask(0), (several > 0).to(torch.uint8))
+    assert torch.equal(merged.read_mask(0), (several > 0).to(torch.uint8))
 
 
 def test_test_split_has_no_ground_truth(root: Path) -> None:

@@ -37,7 +37,7 @@ def test_semantic_parts(root: Path) -> None:
     assert sequence.objects == tuple(k for k in np.unique(ids[0] % 20).tolist() if k)
     assert dict(sequence.starts) == dict.fromkeys(sequence.objects, 0)
     for t in range(3):
-        assert np.array_equal(sequence.mask(t).numpy(), ids[3 * t] % 20)
+        assert np.array_equal(sequence.read_mask(t).numpy(), ids[3 * t] % 20)
 
 
 def test_instance_parts(root: Path) -> None:
@@ -47,7 +47,7 @@ def test_instance_parts(root: Path) -> None:
     assert sequence.objects == tuple(range(1, len(pairs) + 1))
     assert [sequence.classes[i] for i in sequence.objects] == [part for _, part in pairs]
     for i, (person, part) in enumerate(pairs, start=1):
-        assert np.array_equal(sequence.mask(2).numpy() == i, ids[6] == person * 20 + part)
+        assert np.array_equal(sequence.read_mask(2).numpy() == i, ids[6] == person * 20 + part)
     instances, classes = sequence.instances(2)
     assert np.array_equal(instances.numpy(), ids[6])
     assert classes == {k: k % 20 for k in np.unique(ids[6]).tolist() if k}
@@ -60,15 +60,15 @@ def test_instances_that_enter_later_are_annotated_and_not_followed(root: Path) -
     instances, classes = sequence.instances(1)
     assert instances[0, :4].tolist() == [145, 145, 145, 0]
     assert classes[145] == PARTS.index("dress")
-    assert sequence.mask(1)[0, :3].tolist() == [0, 0, 0]
+    assert sequence.read_mask(1)[0, :3].tolist() == [0, 0, 0]
 
 
 def test_void_is_kept_for_classes_and_no_instance(root: Path) -> None:
     change(root, "Category_ids", "000000000001", 0, 255)
-    assert (Vip(root)[0].mask(0)[0] == 255).all()
+    assert (Vip(root)[0].read_mask(0)[0] == 255).all()
     assert 255 not in Vip(root)[0].objects
     sequence = Vip(root, parts="instance")[0]
-    assert not sequence.mask(0)[0].any()
+    assert not sequence.read_mask(0)[0].any()
 
 
 def test_root_may_be_vip_fine_and_lists_may_hold_paths(root: Path) -> None:

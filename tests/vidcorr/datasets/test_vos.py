@@ -37,14 +37,14 @@ def test_objects_enter_with_their_first_mask(root: Path) -> None:
         values[:, t] = (0, 7, 7, 9, 7)[t]
         change(mask_path(root, t), values)
     sequence = Vos(root, **DAVIS)[0]
-    assert [frame.stem for frame in sequence.frames] == ["00001", "00002", "00003", "00004"]
-    assert (sequence.objects, dict(sequence.starts)) == ((7, 9), {7: 0, 9: 2})
-    assert sequence.entering(2) == (9,)
+    assert [frame.stem for frame in sequence.frames] == ["00000", "00001", "00002", "00003", "00004"]
+    assert (sequence.objects, dict(sequence.starts), sequence.begin) == ((7, 9), {7: 1, 9: 3}, 1)
+    assert sequence.entering(3) == (9,)
     assert sequence.ground_truth
-    assert sorted(sequence.masks) == [0, 1, 2, 3]
+    assert sequence.annotated == (0, 1, 2, 3, 4)
     merged = Vos(root, **DAVIS, one_object=True)[0]
-    assert (merged.objects, dict(merged.starts)) == ((1,), {1: 0})
-    assert np.unique(merged.mask(3)).tolist() == [0, 1]
+    assert (merged.objects, dict(merged.starts)) == ((1,), {1: 1})
+    assert np.unique(merged.read_mask(4)).tolist() == [0, 1]
 
 
 def test_sparse_masks_of_youtube_vos(tmp_path: Path) -> None:

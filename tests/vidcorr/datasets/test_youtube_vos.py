@@ -33,7 +33,7 @@ def test_train_gives_all_objects_on_every_fifth_frame(root: Path) -> None:
     masks = [read_mask(root / "train" / "Annotations" / sequence.name / f"{t:05d}.png") for t in range(0, 21, 5)]
     assert (sequence.num_frames, sequence.ground_truth) == (5, True)
     assert list(sequence.masks) == [0, 1, 2, 3, 4]
-    assert all(np.array_equal(sequence.mask(t).numpy(), mask) for t, mask in enumerate(masks))
+    assert all(np.array_equal(sequence.read_mask(t).numpy(), mask) for t, mask in enumerate(masks))
     for number in sequence.objects:
         assert sequence.starts[number] == min(t for t, mask in enumerate(masks) if (mask == number).any())
 
@@ -44,7 +44,7 @@ def test_valid_masks_introduce_objects_where_they_start(root: Path) -> None:
         assert not sequence.ground_truth
         assert set(sequence.masks) == set(sequence.starts.values())
         for t in sequence.masks:
-            assert set(sequence.mask(t).unique().tolist()) - {0} == set(sequence.entering(t))
+            assert set(sequence.read_mask(t).unique().tolist()) - {0} == set(sequence.entering(t))
         late += sum(start > 0 for start in sequence.starts.values())
     assert late > 0
 
@@ -128,9 +128,9 @@ def test_a_list_that_names_a_scored_video_is_refused(many: Path, tmp_path: Path)
 
 def test_255_alone_is_object_1_of_the_metadata(tmp_path: Path) -> None:
     root = write_youtube_vos(tmp_path / "ytvos", 1, valid=1, frames=6, size=SIZE, sprites=(1, 1))
-    expected = YoutubeVos(root)[0].mask(0)
+    expected = YoutubeVos(root)[0].read_mask(0)
     for path in (root / "valid" / "Annotations").rglob("*.png"):
         write_ids(path, read_mask(path) * 255, davis_palette())
     (sequence,) = YoutubeVos(root)
     assert sequence.objects == (1,)
-    assert sequence.mask(0).equal(expected)
+    assert sequence.read_mask(0).equal(expected)

@@ -63,7 +63,7 @@ def test_animations_hold_predictions_truth_and_curves(davis_run):
     width, height = animation["size"]
     assert animation["frames"] == list(range(sequence.num_frames))
     predicted = read_masks(folder / "predictions" / sequence.name)
-    truth = [sequence.mask(t) for t in range(sequence.num_frames)]
+    truth = [sequence.read_mask(t) for t in range(sequence.num_frames)]
     for suffix, masks in (("webp", predicted), ("truth.webp", truth)):
         sheet = np.asarray(Image.open(folder / "animations" / f"{sequence.name}.{suffix}").convert("RGB")).astype(int)
         assert sheet.shape == (height, width * sequence.num_frames, 3)

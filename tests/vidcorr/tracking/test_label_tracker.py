@@ -122,7 +122,7 @@ def test_what_was_padded_is_cut_again(tmp_path, side, changes, size):
     benchmark = DavisBenchmark(write_still_davis(tmp_path / "davis", size), changes=NEAREST | changes)
     benchmark.evaluate(extractor, tmp_path / "out")
     (sequence,) = benchmark.sequences
-    mask, whole = sequence.mask(0), tuple(-(-length // side) * side for length in size)
+    mask, whole = sequence.read_mask(0), tuple(-(-length // side) * side for length in size)
     padded = F.pad(mask, (0, whole[1] - size[1], 0, whole[0] - size[0]))
     labels = encode_masks(padded, sequence.objects, (whole[0] // side, whole[1] // side), benchmark.protocol)
     expected = decode_masks(labels, sequence.objects, benchmark.protocol, whole, size)

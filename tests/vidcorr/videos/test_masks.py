@@ -131,7 +131,7 @@ def test_each_reader_reads_grey_ids_and_refuses_colours(name, tmp_path):
     root = write(tmp_path / "data")
 
     def ids():
-        return [[sequence.mask(t).tolist() for t in sorted(sequence.masks)] for sequence in read(root)]
+        return [[sequence.read_mask(t).tolist() for t in sorted(sequence.masks)] for sequence in read(root)]
 
     before = ids()
     for path in root.rglob("*.png"):
