@@ -14,7 +14,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess as Process
 from types import ModuleType
 from typing import Any, TypeVar
-from unittest.mock import patch
 
 from ..progress import ProgressReport
 from .files import DataError
@@ -105,8 +104,12 @@ def _start(function: Callable[[Any], Any], timeout: float) -> tuple[Connection, 
     context = server_context()
     pipe, end = context.Pipe()
     process = context.Process(target=_serve, args=(function, timeout, end), daemon=True)
-    with patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
         process.start()
+    finally:
+        sys.modules["__main__"] = main
     end.close()  # held by the process alone: its death closes the pipe
     return pipe, process
 

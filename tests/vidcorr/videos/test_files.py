@@ -10,7 +10,6 @@ from unittest.mock import Mock
 
 import pytest
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Davis, Jhmdb, Vip, YoutubeVos
@@ -64,14 +63,6 @@ def test_readers_refuse_names_that_lead_elsewhere(tmp_path: Path, dataset: str) 
     (root / listed).parent.mkdir(exist_ok=True)
     (root / listed).write_text(line("../outside"))
     assert refused(DataError, "is not the plain name", read, root).isprintable()
-
-
-def test_a_text_that_grows_is_refused_by_the_name_of_its_picture(tmp_path: Path) -> None:
-    text = PngInfo()
-    text.add_text("key", "x" * 2**21, zip=True)
-    Image.new("L", (16, 16)).save(tmp_path / "text.png", pnginfo=text)
-    for read in (read_image, read_mask, image_size):
-        assert refused(DecodingError, r"text\.png: cannot be decoded as an image", read, tmp_path / "text.png")
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])
