@@ -52,7 +52,7 @@ def plain(folder: Path) -> Means:
 
 def ours(folder: Path, rules: str) -> Means:
     """Score by `vidcorr score` in one process."""
-    scores = score(folder / "truth", folder / "mine", rules, workers=1).scores
+    scores = score(folder / "truth", folder / "mine", rules).scores
     return scores.get("J", scores.get("J-Mean", 0.0)), scores.get("F", scores.get("F-Mean", 0.0))
 
 

@@ -84,9 +84,13 @@ def score(
     if isinstance(rules, str):
         require_one_of(RULES, rules=rules)
         rules = RULES[rules]
-    truth = _annotations_in(Path(truth).expanduser())
+    truth = require_folder(Path(truth).expanduser())
+    if (truth / "Annotations").is_dir():
+        truth /= "Annotations"
     predictions = require_folder(Path(predictions).expanduser())
-    entries = _entries_of(meta, rules)
+    if rules.needs_meta and meta is None:
+        raise ValueError(f"rules {rules.name} need the data set's metadata: give meta, a file")
+    entries: Entries = {} if meta is None else read_videos(Path(meta))
     names = _names_of(videos, truth, entries, meta, rules)
     missing = [name for name in names if not (predictions / name).is_dir()]
     if missing and not allow_missing:
@@ -118,26 +122,6 @@ def score(
     with errors_at(meta):
         without = leave_one_out(rows, scores_of) if rules.pooled else {}
         return result_of(rules.name, predictions, rows, scores_of(rows), data, without)
-
-
-def _annotations_in(truth: Path) -> Path:
-    """Return the folder of the annotated videos, which may be `Annotations` in the root of a data set."""
-    require_folder(truth)
-    inside = truth / "Annotations"
-    return inside if inside.is_dir() else truth
-
-
-def _entries_of(meta: str | Path | None, rules: Rules) -> Entries:
-    """Read the metadata file; empty without one.
-
-    Raises:
-        ValueError: if the rules need the file.
-    """
-    if meta is not None:
-        return read_videos(Path(meta))
-    if rules.needs_meta:
-        raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give meta, a file")
-    return {}
 
 
 def _names_of(
@@ -194,7 +178,7 @@ def result_of(
     rows: Sequence[Row],
     scores: dict[str, float],
     data: dict[str, Any],
-    without: dict[str, dict[str, float]] | None = None,
+    without: dict[str, dict[str, float]],
 ) -> Result:
     """Return the result of predictions on disk, with their folder as the name of the network.
 
@@ -210,7 +194,7 @@ def result_of(
         benchmark=benchmark,
         network=Network(name=str(predictions)),
         scores=scores,
-        without=without or {},
+        without=without,
         rows=rows,
         sequences=videos_of(rows),
         data=data,

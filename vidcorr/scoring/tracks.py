@@ -69,7 +69,7 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
         rows.append(Row(video=sequence.name, values=values, counts=counts))
     scores = track_scores([row.counts for row in rows])
     data: dict[str, Any] = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth}
-    return result_of("tap_vid", predictions, rows, scores, data)
+    return result_of("tap_vid", predictions, rows, scores, data, {})
 
 
 def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:
@@ -92,7 +92,7 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
     if rules == "otb":
         rows = _otb_rows(Path(truth).expanduser(), folder)
         scores = one_pass_scores([row.counts["curves"] for row in rows])
-        return result_of("otb", predictions, rows, scores, data)
+        return result_of("otb", predictions, rows, scores, data, {})
     rows = _got10k_rows(Path(truth).expanduser(), folder)
     return result_of("got10k", predictions, rows, _overlaps_of(rows), data, leave_one_out(rows, _overlaps_of))
 
