@@ -19,8 +19,7 @@ from pytorch_lightning.cli import SaveConfigCallback
 from torch import Tensor, nn
 
 from lightning_modules.parts.loops import epochs_completed, logged_step
-from vidcorr.backbones import check_features
-from vidcorr.backbones.eval_mode import networks_of
+from vidcorr.backbones.extractor import networks_of
 from vidcorr.backbones.video import VideoEncoder
 from vidcorr.benchmarks.base import Benchmark, Run
 from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks
@@ -216,10 +215,7 @@ class BenchmarkCallback(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse, before any training, a module without features, and a training on scored videos."""
-        features = self.benchmark.extractor(pl_module)
-        maker = type(self.benchmark).extractor
-        if maker.__module__.startswith("vidcorr."):  # a user's own extractor may give features of another kind
-            check_features(features, on_grid=getattr(self.benchmark.protocol, "features_on_grid", True))
+        self.benchmark.extractor(pl_module)
         data = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, KnowsVideos):
             self._refuse_held_out(data.trained_videos())

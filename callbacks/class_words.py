@@ -13,7 +13,7 @@ from jsonargparse import get_loader
 from pytorch_lightning.utilities import rank_zero_info
 
 from vidcorr.backbones.checkpoints import read_content, saved_model
-from vidcorr.backbones.networks import SHORT_NAMES, read_spec, split_view
+from vidcorr.backbones.names import SHORT_NAMES, read_spec, split_view
 from vidcorr.backbones.trust import FailedImport, import_named
 from vidcorr.errors import UsageError
 from vidcorr.experiments.command_line import BEST, CommandLine

@@ -20,7 +20,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from vidcorr import signals
-from vidcorr.backbones.networks import SHORT_NAMES
+from vidcorr.backbones.names import SHORT_NAMES
 from vidcorr.backbones.trust import allow_named
 from vidcorr.errors import UsageError, explain
 from vidcorr.experiments.command_line import own_flags, read_command_line

@@ -4,8 +4,9 @@ from typing import Any
 
 from torch import nn
 
-from vidcorr.backbones import build_encoder, encoder_hparams, require_name
-from vidcorr.backbones.encoders import NamedEncoder, StageNames, recipe_of_encoder
+from vidcorr.backbones import Encoder, FeatureExtractor, Network, build_encoder, encoder_hparams, require_name
+from vidcorr.backbones.encoder import StageNames, recipe_of_encoder
+from vidcorr.backbones.names import is_checkpoint
 
 from .parts.saving import SavedModule
 
@@ -42,10 +43,11 @@ class FrozenEncoder(SavedModule):
         require_name(spec)
         self.encoder = build_encoder(spec, pretrained, encoder)
         if mean or std:
-            if not isinstance(self.encoder, NamedEncoder) or self.encoder.weights_origin:
+            if not isinstance(self.encoder, Encoder) or is_checkpoint(spec):
                 raise ValueError(f"{spec}: it normalises RGB itself; mean and std are for networks by name")
             self.encoder.mean = tuple(mean or self.encoder.mean)
             self.encoder.std = tuple(std or self.encoder.std)
+        self.described = Network.of(self.encoder)
         self.hparams.update(encoder_hparams(self.encoder, "spec"))
 
     def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
@@ -53,6 +55,8 @@ class FrozenEncoder(SavedModule):
         stage = stage or self.hparams["stage"]
         stride = stride or self.hparams["stride"]
         view: nn.Module = self.encoder.feature_extractor(stage, stride, **options)
+        if isinstance(view, FeatureExtractor):
+            view.described = self.described
         return view
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
@@ -62,7 +66,7 @@ class FrozenEncoder(SavedModule):
             return None
         weights = {"": "encoder."}
         given = {name: self.hparams[name] for name in ("stage", "stride") if self.hparams[name] is not None}
-        if given and not isinstance(self.encoder, NamedEncoder):
+        if given and not isinstance(self.encoder, Encoder):
             return None
         return {"class_path": recipe["class_path"], "init_args": recipe["init_args"] | given, "weights": weights}
 

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from vidcorr.backbones import LiirEncoder, encoder_from_checkpoint
-from vidcorr.backbones.description import path_to_network
-from vidcorr.backbones.encoders import NamedEncoder
 from vidcorr.backbones.liir_encoder import Position
 from vidcorr.backbones.trust import import_path
 from vidcorr.functional.colour import drop_channel, normalised_lab
@@ -124,11 +122,10 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         """Return the encoder in terms of the library; None for a subclass with features of its own."""
         if type(self).feature_extractor is not Liir.feature_extractor:
             return None
-        arguments = {"spec": LiirEncoder.architecture, "arguments": self.backbone.arguments}
         return {
-            "class_path": import_path(NamedEncoder),
-            "init_args": arguments,
-            "weights": {"network.": "backbone."},
+            "class_path": import_path(LiirEncoder),
+            "init_args": self.backbone.arguments,
+            "weights": {"": "backbone."},
         }
 
     def step(self, batch: Batch) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 from torchmetrics.classification import MulticlassAccuracy
 
-from vidcorr.backbones import build_encoder, encoder_hparams, require_name
+from vidcorr.backbones import Network, build_encoder, encoder_hparams, require_name
 
 from .base import Batch, CorrespondenceModule
 from .parts.checks import sample_numbers
@@ -72,6 +72,7 @@ class LinearProbe(CorrespondenceModule):
         self.base_lr = rate_of_protocol if base_lr is None else base_lr
         require_name(backbone)
         built = build_encoder(backbone, pretrained, encoder)
+        self.described = Network.of(built)
         self.hparams.update(encoder_hparams(built, "backbone"))
         self.backbone = built.feature_extractor(stage, stride).requires_grad_(False).eval()
         self.classifier = nn.Linear(self.features(torch.zeros(1, 3, 64, 64)).shape[1], num_classes)

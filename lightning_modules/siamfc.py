@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from vidcorr.backbones import build_encoder, encoder_hparams, require_name
-from vidcorr.backbones.encoders import NamedEncoder, SiameseEncoder, StageNames, map_width, siamese_view
+from vidcorr.backbones import Encoder, Network, SiameseEncoder, build_encoder, encoder_hparams, require_name
+from vidcorr.backbones.encoder import StageNames, map_width, siamese_view
 from vidcorr.backbones.extractor import Dilated, refuse_options
 from vidcorr.backbones.trust import import_path
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
@@ -81,6 +81,7 @@ class SiamFC(CorrespondenceModule):
         require_one_of(("random", "identity"), start=start)
         require_name(backbone)
         built = build_encoder(backbone, pretrained, encoder)
+        self.described = Network.of(built)
         self.hparams.update(encoder_hparams(built, "backbone"))
         self.backbone = built.feature_extractor(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride = int(self.backbone.stride)  # type: ignore[arg-type]
@@ -138,15 +139,17 @@ class SiamFC(CorrespondenceModule):
             ValueError: for another stage, stride or dilation.
         """
         refuse_options("SiamFC", options)
-        return siamese_view(self.backbone, self.exemplar_conv, self.search_conv, (stage, stride, dilated))
+        view = siamese_view(self.backbone, self.exemplar_conv, self.search_conv, (stage, stride, dilated))
+        view.described = self.described
+        return view
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
         """Return the tracker's features in terms of the library; None if checkpoints need a class for them."""
         recipe = self.hparams["encoder"] or {
-            "class_path": import_path(NamedEncoder),
+            "class_path": import_path(Encoder),
             "init_args": {"spec": self.hparams["backbone"]},
         }
-        of_library = recipe["class_path"] in (import_path(NamedEncoder), import_path(SiameseEncoder))
+        of_library = recipe["class_path"] in (import_path(Encoder), import_path(SiameseEncoder))
         if not of_library or type(self).feature_extractor is not SiamFC.feature_extractor:
             return None
         arguments = {name: self.hparams[name] for name in ("stage", "stride", "dilated")}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..videos.files import unfinished
+from .description import Network
 from .trust import RESTORE, Recipe, check_names, make, pass_gate, reason
 
 SUFFIXES = (".ckpt", ".pt", ".pth")
@@ -117,7 +118,7 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
     recipe = recipe_of(checkpoint, path)
     module: Any = make(recipe._replace(arguments=recipe.arguments | overrides), path)
     load_weights(module, checkpoint["state_dict"], path)
-    module.weights_origin = f"weights of {Path(path).name}"
+    module.described = Network.of(module).with_weights_of(path)
     return module.eval()
 
 
@@ -151,7 +152,7 @@ def encoder_from_checkpoint(path: str | Path) -> Any:
             said = f"is damaged: it does not say which part has the weights {name}"
             raise ValueError(f"{path}: {said}; {RESTORE}")
     load_weights(encoder, state, path)
-    encoder.weights_origin = f"weights of {Path(path).name}"
+    encoder.described = Network.of(encoder).with_weights_of(path)
     return encoder.eval()
 
 

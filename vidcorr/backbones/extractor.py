@@ -1,19 +1,18 @@
-"""The extractor interface of benchmarks: images in, feature maps out; and extractors of any network that gives maps.
+"""The extractor interface of benchmarks: images in, a feature map out; extractors of any network that gives maps.
 
 `resnet`, `vit` and `liir_encoder` have the other extractors.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ..functional.device import device_of
-from .eval_mode import on_trial
-from .outputs import OWN_EXTRACTOR, PROBE, measured_stride
+from ..functional.device import device_of, random_state_kept
 from .trust import reason
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -27,6 +26,10 @@ Dilated = bool | Literal["released"]
 OUTPUT = "features"
 """Stage name of a network's last map."""
 UNDILATED = "dilations are for ResNets: set dilated to false, and stage to null or a stage of the network"
+MIN_CELLS = 4
+"""Least height and width of a map in cells; a smaller output is a pooled feature."""
+PROBE = (256, 320)
+"""Height and width of the blank image for measuring strides; not square, and no network's default size."""
 
 
 class Normalise(nn.Module):
@@ -189,83 +192,103 @@ class RawColour(FeatureExtractor):
         return {"colour": nn.functional.avg_pool2d(images, self.cell, ceil_mode=True, count_include_pad=False)}
 
 
-class MapExtractor(FeatureExtractor):
-    """A view of a user's network that outputs a map, or of the stages of a network of timm.
+class ProbedExtractor(FeatureExtractor):
+    """Base of views whose strides are measured on a blank image."""
 
-    A user's module maps float RGB `(N, 3, H, W)` in [0, 1] to `(N, C, h, w)` and has a single stage, `features`. Its
-    stride is that of a map of a blank image whose sides differ, or its attribute `stride`. A
-    network of timm has `features`, its last map before the pooling (`forward_features`), and the stages of its
-    `feature_info` as `stage1 … stageN` (ConvNeXt, Swin, EfficientNet, …).
+    def measure(self, kind: str, wanted: int | None, stated: int | None = None) -> None:
+        """Set the strides of all stages by a pass of a blank image.
+
+        Args:
+            kind: name of the network, for messages.
+            wanted: the stride that the caller asks for; None takes the network's.
+            stated: the stride that the network states; None measures it.
+
+        Raises:
+            ValueError: if the network fails, its output is not a map of at least 4 × 4 cells of its stride, or its
+                stride is not the wanted one.
+        """
+        image = torch.zeros(1, 3, *PROBE, device=device_of(self))
+        try:
+            with eval_mode(self), random_state_kept():
+                outputs = features_by(self, image, self.maps)
+        except torch.OutOfMemoryError:
+            raise
+        except (AssertionError, RuntimeError) as error:  # of the user's code, or of a network for one size
+            raise ValueError(f"{kind}: fails on a blank image {(1, 3, *PROBE)}: {reason(error)}") from error
+        strides = {}
+        for name, output in outputs.items():
+            features = require_map(output, kind)
+            check_map(features, kind)
+            strides[name] = stated or max(round(PROBE[0] / features.shape[2]), 1)
+            require_stride(features, kind, strides[name], PROBE)
+            if wanted not in (None, strides[name]):
+                raise ValueError(f"{kind}: the stride of {name} is {strides[name]}, not {wanted}; leave stride out")
+        self.set_strides(strides)
+
+
+class MapExtractor(ProbedExtractor):
+    """A view of a user's module, which maps float RGB `(N, 3, H, W)` in [0, 1] to `(N, C, h, w)`: `features`.
+
+    Its stride is its attribute `stride`, or that of a map of a blank image whose sides differ; its attribute
+    `multiple`, if it has one, divides the sides of its images.
 
     Args:
-        network: the module. It is not copied and may be changed: pass a copy (`shared_copy`) to keep yours.
-        stage: a name or several names; None is `features`.
-        stride: None, or the stride of the stage.
-        normalise: applied to RGB first, for a network of timm; None for a user's module.
+        network: the module. It is not copied: it is put into eval mode for each pass, and put back.
+        stage: None or `features`.
+        stride: None, or the stride of the map.
 
     Raises:
-        ValueError: if a stage does not exist or its stride differs, the network's output is not a map of at least 4 × 4
-            cells, or the network takes images of a single size only.
+        ValueError: for another stage or stride, or if the output is not a map of at least 4 × 4 cells.
+    """
+
+    def __init__(self, network: nn.Module, stage: str | list[str] | None = None, stride: int | None = None) -> None:
+        kind = type(network).__name__
+        super().__init__(stage or OUTPUT, [OUTPUT], kind)
+        self.network = network
+        self.training = False
+        self.multiple = getattr(network, "multiple", 1)
+        self.measure(kind, stride, stated_stride(network))
+
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the map by its name."""
+        with eval_mode(self.network):
+            return {OUTPUT: self.network(images.to(type_of_input(self.network)))}
+
+
+class LibraryExtractor(ProbedExtractor):
+    """A view of a network of timm or torchvision that is neither a ResNet nor a transformer with blocks.
+
+    `features` is the last map before the pooling; timm's networks also have the stages of their `feature_info` as
+    `stage1 … stageN` (ConvNeXt, Swin, EfficientNet, …).
+
+    Args:
+        network: of timm, or `MapOfTorchvision`. It is not copied: pass a copy (`shared_copy`) to keep yours.
+        normalise: applied to RGB in [0, 1] first.
+        stage: a name or several names; None is `features`.
+        stride: None, or the stride of the stage.
+
+    Raises:
+        ValueError: if a stage does not exist or its stride differs, or the network takes images of one size only.
     """
 
     def __init__(
         self,
         network: nn.Module,
+        normalise: nn.Module,
         stage: str | list[str] | None = None,
         stride: int | None = None,
-        normalise: nn.Module | None = None,
     ) -> None:
         kind = type(network).__name__
-        known = [OUTPUT]
-        if normalise is not None:
-            known += [f"stage{number}" for number in range(1, _stages_of_timm(network) + 1)]
-        super().__init__(stage or OUTPUT, known, kind)
+        stages = len(getattr(network, "feature_info", None) or ()) if hasattr(network, "forward_intermediates") else 0
+        super().__init__(stage or OUTPUT, [OUTPUT, *(f"stage{number + 1}" for number in range(stages))], kind)
         self.network: Any = network
         self.normalise = normalise
         self.eval()
-        strides = {}
-        for name, output in self._probed(kind).items():
-            named = kind if self.normalise is None else f"{kind}, {name}"
-            strides[name] = measured_stride(output, named, stated_stride(network))
-            if stride not in (None, strides[name]):
-                raise ValueError(f"{kind}: the stride of {name} is {strides[name]}, not {stride}; leave stride out")
-        self.set_strides(strides)
-        self.multiple = getattr(network, "multiple", 1)
-        if normalise is not None:
-            self.multiple = max(strides.values())  # some drop a last incomplete cell
-
-    def _probed(self, kind: str) -> dict[str, Any]:
-        """Return the outputs for a blank image by name.
-
-        Raises:
-            ValueError: if a user's module fails, or a network of timm takes images of a single size only.
-        """
-        try:
-            with on_trial(self):
-                return self.maps(blank(self, PROBE))
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # any type, because the code is the user's or a library's
-            if self.normalise is None:
-                told = f"fails on a blank image {(1, 3, *PROBE)}: {type(error).__name__}: {reason(error)}"
-                raise ValueError(f"{kind}: {told}; mend its forward, {OWN_EXTRACTOR}") from error
-            if not self._takes_its_own_size():
-                raise
-            raise ValueError(f"{kind}: {reason(error)}; videos need a network for images of any size") from error
-
-    def _takes_its_own_size(self) -> bool:
-        """Return whether the network takes an image of the size that timm states; if not, another error occurred."""
-        try:
-            with on_trial(self):
-                self.maps(blank(self, self.network.pretrained_cfg["input_size"][1:]))
-        except Exception:  # any error, for example when the device is out of memory
-            return False
-        return True
+        self.measure(kind, stride)
+        self.multiple = max(as_list(self.stride))  # some drop a last incomplete cell
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps of `parts` by name."""
-        if self.normalise is None:
-            return {OUTPUT: self.network(images.to(type_of_input(self.network)))}
         images = self.normalise(images)
         wanted = sorted(int(name.removeprefix("stage")) - 1 for name in self.parts if name != OUTPUT)
         found: dict[str, Tensor] = {}
@@ -275,23 +298,60 @@ class MapExtractor(FeatureExtractor):
             )
             for index, features in zip(wanted, maps, strict=True):
                 found[f"stage{index + 1}"] = features
-        if OUTPUT in self.parts and hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT returns tokens
-            found[OUTPUT] = self.network.forward_intermediates(
-                images, indices=1, norm=self.final_norm, output_fmt="NCHW", intermediates_only=True
-            )[0]
-        elif OUTPUT in self.parts:
-            last = self.network.forward_features(images)
-            if str(getattr(self.network, "output_fmt", "")).endswith("NHWC") and last.ndim == 4:
-                last = last.permute(0, 3, 1, 2)
-            found[OUTPUT] = last
+        if OUTPUT in self.parts:
+            found[OUTPUT] = self._last_map(images)
         return found
 
+    def _last_map(self, images: Tensor) -> Tensor:
+        """Return the last map before the pooling."""
+        if hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT returns tokens
+            maps: list[Tensor] = self.network.forward_intermediates(
+                images, indices=1, norm=self.final_norm, output_fmt="NCHW", intermediates_only=True
+            )
+            return maps[0]
+        last: Tensor = self.network.forward_features(images)
+        if str(getattr(self.network, "output_fmt", "")).endswith("NHWC") and last.ndim == 4:
+            last = last.permute(0, 3, 1, 2)
+        return last
 
-def _stages_of_timm(network: Any) -> int:
-    """Return the number of stages that timm describes."""
-    if not hasattr(network, "forward_intermediates"):
-        return 0
-    return len(getattr(network, "feature_info", None) or ())
+
+LAST_MAPS = ("permute", "features", "trunk_output", "layers", "conv5", "blocks", "Mixed_7c", "inception5b")
+"""Children with the last map before the pooling, in the order of search: Swin's `permute` gives channels first."""
+
+
+def last_map_of(network: nn.Module) -> nn.Module | None:
+    """Return the child of a network of torchvision whose output is its last map; None without such a child."""
+    for name in LAST_MAPS:
+        child = getattr(network, name, None)
+        if isinstance(child, nn.ModuleList):
+            return child[-1]
+        if isinstance(child, nn.Module):
+            return child
+    return None
+
+
+class MapOfTorchvision(nn.Module):
+    """The last map of a network of torchvision before its pooling.
+
+    Args:
+        network: the network.
+        part: its child with the last map.
+    """
+
+    def __init__(self, network: nn.Module, part: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.part = part
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return the map `(N, C, h, w)` of normalised RGB `(N, 3, H, W)`."""
+        found: list[Tensor] = []
+        handle = self.part.register_forward_hook(lambda module, inputs, output: found.append(output))
+        try:
+            self.network(images)
+        finally:
+            handle.remove()
+        return found[0]
 
 
 def type_of_input(network: nn.Module) -> torch.dtype:
@@ -331,6 +391,106 @@ def stated_stride(network: object) -> int | None:
     return stride if isinstance(stride, int) else None
 
 
-def blank(network: nn.Module, size: Sequence[int]) -> Tensor:
-    """Return a blank image `(1, 3, H, W)` on the device of a network."""
-    return torch.zeros(1, 3, *size, device=device_of(network))
+@contextmanager
+def eval_mode(encoder: object) -> Iterator[None]:
+    """Set all networks of an encoder to eval mode during a block, and restore the mode of every submodule.
+
+    BatchNorm then takes its running statistics and does not update them, so weights and buffers stay as they were.
+
+    Args:
+        encoder: a module, an extractor, or a video encoder that is not a module.
+
+    Example:
+        >>> network = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout().eval())
+        >>> with eval_mode(network):
+        ...     print(network[0].training)
+        False
+        >>> network[0].training, network[1].training
+        (True, False)
+    """
+    networks = networks_of(encoder)
+    modes = {part: part.training for network in networks for part in network.modules()}
+    try:
+        for network in networks:
+            network.eval()
+        yield
+    finally:
+        # calls `train`, which a user may have overridden; parents come before their parts
+        for part, was_training in modes.items():
+            if part.training != was_training:
+                part.train(was_training)
+        for part, was_training in modes.items():
+            part.training = was_training
+
+
+def networks_of(encoder: object) -> list[nn.Module]:
+    """Return the networks of an encoder: itself, if it is a module, else those that its attributes hold.
+
+    An attribute of a video encoder may be a module, a module's bound method, a function with modules among its outer
+    variables, or another video encoder.
+    """
+    if isinstance(encoder, nn.Module):
+        return [encoder]
+    found: dict[nn.Module, None] = {}
+    for value in getattr(encoder, "__dict__", {}).values():
+        outer = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
+        for held in (value, getattr(value, "__self__", None), *outer):
+            if isinstance(held, nn.Module) or hasattr(held, "encode"):
+                found.update(dict.fromkeys(networks_of(held)))
+    return list(found)
+
+
+def describe_output(output: object) -> str:
+    """Return the shape of a tensor, or the type of anything else, for a message."""
+    if not isinstance(output, Tensor):
+        return type(output).__name__
+    return f"{'complex ' if output.is_complex() else ''}{tuple(output.shape)}"
+
+
+def check_map(features: Tensor, name: str) -> None:
+    """Refuse a map that is too coarse to distinguish positions.
+
+    Args:
+        features: `(…, h, w)`.
+        name: name of the network, for the message.
+
+    Raises:
+        ValueError: if the map has fewer than 4 × 4 cells.
+    """
+    height, width = features.shape[-2:]
+    if min(height, width) < MIN_CELLS:
+        raise ValueError(f"{name}: {height} x {width} cells, too few to distinguish positions: take a finer stage")
+
+
+def require_map(output: object, name: str) -> Tensor:
+    """Return an output of a network, if it is a map.
+
+    Raises:
+        ValueError: for anything but a tensor `(N, C, h, w)` of real numbers.
+    """
+    if isinstance(output, Tensor) and output.ndim == 4 and not output.is_complex():
+        return output
+    raise ValueError(
+        f"{name}: expected a map (N, C, h, w), got {describe_output(output)}: leave pooling and classifier out, or give "
+        "it a method feature_extractor(stage, stride) that returns vidcorr.backbones.extractor_of(self.trunk)"
+    )
+
+
+def require_stride(features: Tensor, name: str, stride: int, size: tuple[int, int]) -> None:
+    """Refuse a map with other cells than its stride gives: they would not lie where the stride places them.
+
+    Args:
+        features: `(N, C, h, w)`.
+        name: name of the network, for the message.
+        stride: pixels per cell.
+        size: height and width of the image, pixels.
+
+    Raises:
+        ValueError: naming both sizes.
+    """
+    height, width = features.shape[2:]
+    for side, cells in zip(size, (height, width), strict=True):
+        if cells not in (side // stride, -(-side // stride)):
+            found = f"{height} x {width} cells for a {size[0]} x {size[1]} image"
+            remedy = "cut its padding or pad its convolutions"
+            raise ValueError(f"{name}: {found} are not those of stride {stride}: {remedy}")

@@ -1,16 +1,16 @@
 """Liir's encoder: a ResNet-18 of stride 4 with a position map."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..functional.colour import normalised_lab
-from ..functional.device import to_device
+from ..functional.device import shared_copy, to_device
 from ..functional.position import resized_position, sinusoidal_position
 from .description import Network
-from .extractor import FeatureExtractor
+from .extractor import FeatureExtractor, refuse_options
 from .resnet import LAYER_OF_STAGE, folded_copy, named_blocks, parts_ended_by
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
@@ -80,8 +80,7 @@ class LiirEncoder(nn.Module):
         ValueError: for another number of stages.
     """
 
-    architecture = "vidcorr.backbones:LiirEncoder"
-    described = Network(name="LiirEncoder", spec=architecture)
+    described = Network(name="LiirEncoder", spec="vidcorr.backbones:LiirEncoder")
 
     def __init__(
         self, position: Position = "1dape", position_size: int = 128, affinity_dim: int = 64, stages: int = 4
@@ -135,6 +134,19 @@ class LiirEncoder(nn.Module):
             x = self.get_submodule(layer)(x)
         features: Tensor = self.affinity(x)
         return features
+
+    def feature_extractor(
+        self, stage: str | list[str] | None = None, stride: int | None = None, **options: Any
+    ) -> "LiirExtractor":
+        """Return a view that shares the weights; None is `affinity` and its stride.
+
+        Raises:
+            ValueError: for an unknown stage or stride, or an option, which Liir's encoder does not have.
+        """
+        refuse_options("LiirEncoder", options)
+        view = LiirExtractor(shared_copy(self), stage or "affinity", stride)
+        view.described = self.described
+        return view
 
 
 class LiirExtractor(FeatureExtractor):

@@ -1,18 +1,21 @@
-"""ResNets of torchvision and timm: the views of their stages, dilations and folded BatchNorms."""
+"""ResNets: views of their stages, dilations, folded BatchNorms; the package's own one, and CRW's."""
 
 import itertools
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..functional.module_copies import M, copied_over, functions_of
+from ..functional.device import M, copied_over, functions_of
 from .extractor import Dilated, FeatureExtractor
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 NATURAL_STRIDE = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
 SIAMFC_DILATION = {"res4": 2, "res5": 4}
+WEIGHTS = Path(__file__).parent / "weights" / "vidcorr-r18.safetensors"
 
 
 def is_resnet(network: nn.Module) -> bool:
@@ -181,3 +184,106 @@ def _dilate(block: nn.Module, dilation: int, only_first: bool) -> None:
     for module in convolutions:
         module.dilation = module.padding = (dilation, dilation)
         module._reversed_padding_repeated_twice = [dilation] * 4  # used by padding modes other than zeros
+
+
+class BasicBlock(nn.Module):
+    """Two 3 × 3 convolutions with a shortcut, under torchvision's names.
+
+    Args:
+        channels: channels of the input.
+        width: channels of the output.
+        stride: stride of the first convolution, and of the shortcut.
+    """
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample: nn.Module = nn.Identity()
+        if stride != 1 or channels != width:
+            shortcut = nn.Conv2d(channels, width, 1, stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `(N, width, h / stride, w / stride)` of `(N, channels, h, w)`."""
+        residual = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        residual += self.downsample(x)
+        activated: Tensor = self.relu(residual)
+        return activated
+
+
+class ShortResNet18(nn.Module):
+    """ResNet-18 up to res4, under torchvision's names; `layer4` is empty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.layer1 = nn.Sequential(BasicBlock(64, 64, 1), BasicBlock(64, 64, 1))
+        self.layer2 = nn.Sequential(BasicBlock(64, 128, 2), BasicBlock(128, 128, 1))
+        self.layer3 = nn.Sequential(BasicBlock(128, 256, 2), BasicBlock(256, 256, 1))
+        self.layer4 = nn.Sequential()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return pooled features `(N, 256)` of normalised RGB `(N, 3, H, W)`."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        for layer in (self.layer1, self.layer2, self.layer3):
+            x = layer(x)
+        return x.mean((2, 3))
+
+
+def vidcorr_r18() -> nn.Module:
+    """Return the encoder that comes with this project: a ResNet-18 that ends with res4, trained by VFS with negatives.
+
+    Its card is `weights/vidcorr-r18.md`. It takes RGB normalised as ImageNet's. The file holds float16.
+    """
+    with torch.device("meta"):  # draws no random weights
+        network = ShortResNet18()
+    weights = load_file(WEIGHTS)
+    for name, tensor in weights.items():
+        if tensor.is_floating_point():
+            weights[name] = tensor.float()
+    network.load_state_dict(weights, assign=True)
+    return network
+
+
+def crw_resnet18() -> nn.Module:
+    """Return CRW's encoder: a ResNet-18 that ends with res4, with convolutions that pad by reflection.
+
+    Source: videowalk, `model_type` scratch. The extractor removes the stride of res4 (stride 8).
+    """
+    from torchvision.models import resnet18
+
+    network = resnet18(zero_init_residual=True)
+    network.fc = nn.Identity()
+    network.layer4 = nn.Sequential()
+    return _reflecting(network)
+
+
+def crw_training_resnet18() -> nn.Module:
+    """Return the network that CRW trains: ResNet-18 at stride 8 up to res5, padding by reflection.
+
+    The convolutions of res4 and res5 have stride 1 and no dilation. Residual blocks start as in torchvision, not at
+    zero.
+
+    Source: videowalk, `model_type` scratch.
+    """
+    from torchvision.models import resnet18
+
+    network = resnet18()
+    network.fc = nn.Identity()
+    for layer in (network.layer3, network.layer4):
+        remove_strides(layer)
+    return _reflecting(network)
+
+
+def _reflecting(network: nn.Module) -> nn.Module:
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
+            module.padding_mode = "reflect"
+    return network

@@ -1,4 +1,4 @@
-"""Video encoders: frames in, a feature map per frame out, with clips or a state inside.
+"""Video encoders: frames in, a feature map per frame out, with clips or a state inside; V-JEPA 2 by name.
 
 A video encoder has `stage`, `stride` (pixels per cell) and `encode(frames)`. A call of `encode` processes a
 whole video.
@@ -15,8 +15,8 @@ from torch.nn.functional import interpolate
 
 from ..functional.device import device_of, held_networks, on_device, to_device
 from .description import Network
-from .extractor import IMAGENET_MEAN, IMAGENET_STD, stated_stride
-from .outputs import describe_output
+from .extractor import IMAGENET_MEAN, IMAGENET_STD, describe_output, stated_stride
+from .trust import reason
 
 Upsampling = Literal["trilinear", "cubic"]
 Layout = Literal["CTHW", "TCHW"]
@@ -189,15 +189,12 @@ class VideoNetwork(nn.Module):
 
     Args:
         encoder: frames → maps, as `Clips` and `Recurrent`.
-
-    Attributes:
-        described: description of the network; None for an encoder without a name.
+        described: description of an encoder that was built by name.
     """
 
-    described: Network | None = None
-
-    def __init__(self, encoder: VideoEncoder) -> None:
+    def __init__(self, encoder: VideoEncoder, described: Network | None = None) -> None:
         super().__init__()
+        self.described = described or Network.of(encoder)
         self.encoder_of_video = encoder
         networks = list(dict.fromkeys(held_networks(encoder).values()))
         self.network = nn.ModuleList(networks) if len(networks) > 1 else next(iter(networks), None)
@@ -242,3 +239,98 @@ def as_tensor(array: object) -> Tensor:
     if hasattr(array, "__dlpack__"):
         return torch.from_dlpack(array)
     raise ValueError(f"an encoder must return a tensor or an array, got {describe_output(array)}")
+
+
+OTHER_FIELDS = {"image_size", "use_SiLU", "wide_SiLU", "use_sdpa", "uniform_power", "is_causal", "enc_hidden_size"}
+"""Fields of released configurations of V-JEPA 2 that the library does not read."""
+
+
+def from_transformers(name: str) -> Clips:
+    """Load V-JEPA 2 from the hub of the library `transformers` (an extra), or from a local folder, as a video encoder.
+
+    Weights come from safetensors only, and no code of the hub runs. Windows have 16 frames, as in RVM's notebook,
+    although it was trained on 64.
+
+    Args:
+        name: name on the hub, or path of a folder with config.json and model.safetensors.
+
+    Raises:
+        ValueError: without the extra; for a model of another kind, a configuration with unknown fields, or a model that
+            cannot be loaded.
+    """
+    try:
+        from transformers import AutoModel, PretrainedConfig, VJEPA2Config
+    except ImportError as error:
+        raise ValueError(f"backbone transformers:{name}: needs pip install 'vidcorr[transformers]'") from error
+    try:
+        fields, _ = PretrainedConfig.get_config_dict(name)
+        kind = fields.get("model_type")
+        if kind != VJEPA2Config.model_type:
+            raise ValueError(f"a {kind}; only {VJEPA2Config.model_type} is read by name")
+        unknown = fields.keys() - VJEPA2Config().to_dict().keys() - OTHER_FIELDS - {"architectures", "torch_dtype"}
+        unknown = {field for field in unknown if not field.startswith("_")}
+        if unknown:
+            raise ValueError(f"its configuration has fields that are not known here: {', '.join(sorted(unknown))}")
+        model = AutoModel.from_pretrained(name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"backbone transformers:{name}: cannot be loaded: {reason(error)}") from error
+    return Clips(VJepa2(model.eval()), tubelet=model.config.tubelet_size, **CLIP_FAMILIES["v-jepa-2"])
+
+
+class VJepa2(nn.Module):
+    """V-JEPA 2's encoder, without its predictor, at any size: `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`.
+
+    The library counts positions as if all tubelets had the trained grid: at another size it mixes rows, columns and
+    time, without an error. Here rows and columns of the map cover the trained grid evenly.
+    Source: google-deepmind/representations4d, `rvm_evaluation_demo.ipynb`, cells 56 and 57.
+
+    Args:
+        model: `VJEPA2Model`, whose attention layers are replaced.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.stride = int(model.config.patch_size)
+        for layer in model.encoder.layer:
+            layer.attention = _on_any_grid(layer.attention)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Return the maps of the tubelets."""
+        size = clip.shape[3] // self.stride, clip.shape[4] // self.stride
+        for layer in self.model.encoder.layer:
+            layer.attention.map_size = size
+        tokens = self.model(pixel_values_videos=clip, skip_predictor=True).last_hidden_state
+        return tokens.unflatten(1, (-1, *size)).permute(0, 4, 1, 2, 3)
+
+
+def _on_any_grid(attention: Any) -> nn.Module:
+    """Return a layer of attention with the same weights, whose positions cover the trained grid evenly."""
+
+    class AnyGrid(type(attention)):  # type: ignore[misc]
+        """Attention of the library, with other positions."""
+
+        map_size: tuple[int, int]
+
+        def get_position_ids(self, x: Tensor, masks: object = None) -> tuple[Tensor, Tensor, Tensor]:
+            """Return time, row and column of all tokens."""
+            height, width = self.map_size
+            tubelets = x.shape[1] // (height * width)
+            rows = _places_on_grid(self.grid_size, height, x.device)
+            columns = _places_on_grid(self.grid_size, width, x.device)
+            time = torch.arange(tubelets, device=x.device, dtype=rows.dtype)
+            return (
+                time.repeat_interleave(height * width),
+                rows.repeat_interleave(width).repeat(tubelets),
+                columns.repeat(height * tubelets),
+            )
+
+    layer = AnyGrid(attention.config, attention.hidden_size, attention.num_attention_heads)
+    layer.load_state_dict(attention.state_dict())
+    return layer.train(attention.training)
+
+
+def _places_on_grid(grid: int, cells: int, device: torch.device) -> Tensor:
+    """Return the positions of cells on a trained grid: 0 … grid − 1, resized bilinearly."""
+    places = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * grid / cells - 0.5
+    return places.clamp(0, grid - 1)

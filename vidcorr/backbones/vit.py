@@ -50,7 +50,10 @@ class ViTExtractor(FeatureExtractor):
         kind = type(network).__name__
         if getattr(network.patch_embed, "strict_img_size", False):
             height, width = network.patch_embed.img_size
-            raise ValueError(f"{kind}: takes images of {height} x {width} px only; take a transformer of any size")
+            raise ValueError(
+                f"{kind}: takes images of {height} x {width} px only; make it with dynamic_img_size=True, or name it as "
+                "timm:NAME"
+            )
         depth = len(network.blocks)
         known = [f"block{number}" for number in range(1, depth + 1)]
         super().__init__(stage or f"block{depth}", known, "this transformer")

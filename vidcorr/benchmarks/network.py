@@ -16,8 +16,8 @@ from torch import nn
 from ..backbones import Network, build_encoder, weights_digest
 from ..backbones.checkpoints import SUFFIXES, read_content, recipe_of, saved_encoder_of
 from ..backbones.description import RANDOM_WEIGHTS
-from ..backbones.encoders import gives_extractors
-from ..backbones.networks import read_spec
+from ..backbones.encoder import gives_extractors
+from ..backbones.names import read_spec
 from ..backbones.trust import named_code
 from ..backbones.video import VideoEncoder
 from ..functional.device import held_networks

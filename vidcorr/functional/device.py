@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any, TypeVar, cast
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 from torch.nn.parameter import is_lazy
 
-from .module_copies import M, copied_over
+M = TypeVar("M", bound=nn.Module)
 
 
 def to_device(values: Any, device: torch.device) -> Tensor:
@@ -183,13 +183,54 @@ def shared_copy(module: M) -> M:
     Changes to strides, dilations or the training flag of the copy do not affect `module`. Changes to the weights of
     `module` affect the copy.
 
-    Args:
-        module: any module.
-
-    Returns:
-        The copy.
+    Raises:
+        ValueError: as `copied_over`.
     """
     return copied_over(module, {id(tensor): tensor for tensor in _tensors(module)})
+
+
+def copied_over(module: M, tensors: dict[int, Any]) -> M:
+    """Return new module objects over given tensors, as `copy.deepcopy`.
+
+    A computed tensor among the attributes, such as a kept activation or a weight under `weight_norm`, is copied without
+    its graph.
+
+    Args:
+        module: any module.
+        tensors: `id` of a tensor in it → the tensor of the copy; other tensors are copied.
+
+    Raises:
+        ValueError: if an attribute of the module cannot be copied, for example a lock or an open file, or a function in
+            an attribute or a hook keeps a part of the module, which a copy of the module would not have.
+    """
+    kind = type(module).__name__
+    memo = dict(tensors)
+    for part in module.modules():
+        for value in vars(part).values():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+        if any(map(_keeps_parts, functions_of(part))):
+            raise ValueError(f"{kind}: a function in an attribute or hook of it keeps a module; make it a method")
+    try:
+        return copy.deepcopy(module, memo)
+    except (TypeError, RuntimeError, AttributeError) as error:
+        raise ValueError(f"{kind}: holds what copy.deepcopy cannot copy: {error}") from error
+
+
+def functions_of(module: nn.Module) -> Iterator[FunctionType]:
+    """Yield the functions in the attributes and hooks of a module, without those of its parts."""
+    attributes = vars(module)
+    places = [attributes, *(value for value in attributes.values() if isinstance(value, dict))]
+    for place in places:
+        for value in place.values():
+            if isinstance(value, FunctionType):
+                yield value
+
+
+def _keeps_parts(function: FunctionType) -> bool:
+    """Return whether an outer variable or a default of a function is a module or a container."""
+    kept = [*(cell.cell_contents for cell in function.__closure__ or ()), *(function.__defaults__ or ())]
+    return any(isinstance(value, nn.Module | list | dict) for value in kept)
 
 
 def on_device(encoder: E, device: torch.device | str | None = None) -> E:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..backbones import LiirExtractor
-from ..backbones.eval_mode import eval_mode
+from ..backbones.extractor import eval_mode
 from ..protocols import PointProtocol, PropagationProtocol, TrackingProtocol
 from ..videos.files import DataError
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt

@@ -9,15 +9,16 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..backbones.eval_mode import eval_mode
 from ..backbones.extractor import (
     FeatureExtractor,
     Normalise,
     as_list,
+    eval_mode,
     features_by,
+    require_map,
+    require_stride,
     stated_stride,
 )
-from ..backbones.outputs import require_map, require_stride
 from ..backbones.video import VideoEncoder
 from ..functional.device import PendingCopy, computing_in, device_of, fastest_precision, shared_copy, to_device
 from ..functional.propagation.coding import NetworkInput, Size, covered_size, fit_input, input_sizes

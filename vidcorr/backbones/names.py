@@ -1,9 +1,10 @@
-"""Networks by name, for modules to train and benchmarks to evaluate."""
+"""Networks by name: text to an encoder or a feature extractor, for modules to train and benchmarks to evaluate."""
 
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import near
-from ..functional.device import shared_copy
-from .checkpoints import SUFFIXES, convert_line
+from .checkpoints import SUFFIXES, convert_line, encoder_from_checkpoint, method_of
 from .description import RANDOM_WEIGHTS, Network, architecture_name
-from .eval_mode import on_trial
-from .outputs import describe_output
-from .resnet import remove_strides
-from .torchvision_models import build_torchvision
+from .encoder import Encoder, StageNames, from_recipe, gives_extractors
+from .extractor import RawColour, describe_output, eval_mode, last_map_of
 from .trust import allow, import_named, reason
-from .video import VideoEncoder
+from .video import VideoEncoder, VideoNetwork, from_transformers
 
 SHORT_NAMES = {
     "vidcorr-r18": "vidcorr.backbones:vidcorr_r18@res4",  # ours, in the package: weights/vidcorr-r18.md is its card
@@ -41,10 +39,80 @@ SHORT_NAMES = {
 
 Weights of timm come from its cache, or over the network at first use.
 """
-FILE_SUFFIXES = (*SUFFIXES, ".safetensors")
-"""Endings of the files that hold a network."""
-OTHER_FILES = (".safetensors", ".bin", ".tar", ".npz", ".pkl", ".onnx", ".yaml")
-"""Endings of files in place of which a name was expected."""
+FAMILIES = "convnext, densenet, efficientnet, maxvit, mnasnet, mobilenet, regnet, resnet, swin, vgg, …"
+"""Networks of torchvision that give maps, for a message."""
+CLASSIFIERS = ("fc", "classifier", "heads", "head")
+"""Names of the classifiers of torchvision's networks."""
+
+
+def build_encoder(spec: str | Path | nn.Module, pretrained: bool = False, recipe: dict | None = None) -> Any:
+    """Build the encoder of a module, a checkpoint or a name.
+
+    Args:
+        spec: a module; the path of a checkpoint; or a name: `timm:NAME`, `torchvision:NAME`, `package.module:callable`,
+            a short name such as `vidcorr-r18`, or `raw_colour`.
+        pretrained: load the library's weights, for names of timm and torchvision.
+        recipe: class and arguments of an encoder, from `encoder_hparams`: build this with fresh weights instead.
+
+    Returns:
+        An `nn.Module` with a method `feature_extractor(stage, stride)`.
+
+    Raises:
+        ValueError: for an unknown form of spec.
+    """
+    if recipe is not None:
+        return from_recipe(recipe)
+    if gives_extractors(spec):
+        return spec
+    if is_checkpoint(spec):
+        return encoder_from_checkpoint(spec)  # type: ignore[arg-type]
+    network: Any = spec
+    described: Network | None = None
+    if isinstance(spec, str):
+        network, described = named_network(spec, pretrained)
+    if gives_extractors(network):
+        return network
+    if isinstance(network, VideoEncoder):
+        return VideoNetwork(network, described)
+    return Encoder(network, described=described)
+
+
+def build_feature_extractor(
+    spec: str | Path | nn.Module,
+    stage: StageNames = None,
+    stride: int | None = None,
+    pretrained: bool = False,
+) -> nn.Module:
+    """Turn a module, a checkpoint or a name into a feature extractor.
+
+    Args:
+        spec: a LightningModule with `feature_extractor`, or the path of its checkpoint; `timm:NAME`;
+            `torchvision:NAME`; `package.module:callable`; or `raw_colour`, the baseline without training. An object
+            with `encode` (frames of a video → a map per frame), or a callable that returns it, is a video encoder,
+            returned with its networks in eval mode.
+        stage: a name, or a list of names for several maps; None takes res4 of a ResNet, the last block of a ViT.
+        stride: pixels per cell; None takes 8 for a ResNet and the patch of a ViT.
+        pretrained: load the library's weights, for names of timm and torchvision.
+
+    Returns:
+        A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.
+
+    Raises:
+        ValueError: for an unknown form of spec, or a stage or stride that the network does not have.
+
+    Example:
+        >>> import torch
+        >>> extractor = build_feature_extractor("torchvision:resnet18", stage="res4", stride=8)
+        >>> extractor(torch.zeros(1, 3, 64, 96)).shape
+        torch.Size([1, 256, 8, 12])
+    """
+    extractor: nn.Module = build_encoder(spec, pretrained).feature_extractor(stage, stride)
+    return extractor
+
+
+def is_checkpoint(spec: object) -> bool:
+    """Return whether a spec is the path of a checkpoint."""
+    return isinstance(spec, Path) or (isinstance(spec, str) and spec.endswith(SUFFIXES))
 
 
 def full_name(name: str) -> tuple[str, bool]:
@@ -64,10 +132,10 @@ def full_name(name: str) -> tuple[str, bool]:
 
 def split_view(text: str) -> tuple[str, str]:
     """Split `SPEC@STAGE/STRIDE` into SPEC and `STAGE/STRIDE`; an `@` in the path of a file belongs to the path."""
-    if text.endswith(FILE_SUFFIXES) or Path(text).exists():
+    if text.endswith(SUFFIXES) or Path(text).exists():
         return text, ""
     path, _, view = text.rpartition("@")
-    if path.endswith(FILE_SUFFIXES) or Path(path).is_file():
+    if path.endswith(SUFFIXES) or Path(path).is_file():
         return path, view
     spec, _, view = text.partition("@")
     return spec, view
@@ -100,7 +168,7 @@ def read_spec(text: str) -> dict[str, Any]:
     }
 
 
-def build_network(spec: str, pretrained: bool = False) -> nn.Module:
+def build_network(spec: str, pretrained: bool = False) -> Any:
     """Build a network by its name, without its classifier.
 
     `timm:NAME` and `torchvision:NAME` take a name of that library, `transformers:NAME` a name of its hub or a folder;
@@ -135,29 +203,21 @@ def named_network(spec: str, pretrained: bool = False) -> tuple[Any, Network]:
     Raises:
         ValueError: if the name has no prefix or the library does not know it.
     """
+    if spec == "raw_colour":
+        return RawColour(), Network(name="raw colour", spec=spec)
     spec, is_pretrained = full_name(spec)
     pretrained = pretrained or is_pretrained
     library, separator, name = spec.partition(":")
     if not separator:
-        refuse_file(spec)
-        import torchvision
-
-        names = torchvision.models.list_models()
-        meant = ""
-        for close in get_close_matches(spec, [*names, "raw_colour", *SHORT_NAMES], 1):
-            meant = f"; did you mean {'torchvision:' if close in names else ''}{close}?"
-        raise ValueError(f"backbone {spec!r}: write timm:NAME, torchvision:NAME or package.module:callable{meant}")
+        raise ValueError(_unknown(spec))
     network: Any
     origin = f"weights of {library}" if pretrained else RANDOM_WEIGHTS
     seed = None if pretrained else torch.initial_seed()
     if library == "timm":
         network = _timm(name, pretrained)
     elif library == "torchvision":
-        with _weights_of(spec, pretrained):
-            network = build_torchvision(name, pretrained)
+        network = _torchvision(name, pretrained)
     elif library == "transformers":
-        from .transformers_models import from_transformers
-
         network = from_transformers(name)
         origin = f"weights of {library}"
         seed = None
@@ -182,26 +242,28 @@ def named_network(spec: str, pretrained: bool = False) -> tuple[Any, Network]:
     return network, described
 
 
-def refuse_file(text: str) -> None:
-    """Refuse a file or folder that is no checkpoint of ours, in place of a network's name.
+def _unknown(spec: str) -> str:
+    """Return the message for a text that names neither a network nor a checkpoint."""
+    if Path(spec).is_file():
+        return f"{spec}: no checkpoint of vidcorr; {convert_line(spec)}"
+    if "/" in spec:
+        return f"{spec}: no checkpoint ({', '.join(SUFFIXES)}) of this name"
+    import torchvision
 
-    Raises:
-        ValueError: one line with the remedy.
-    """
-    if Path(text).is_dir():
-        raise ValueError(f"{text}: is a folder: name a checkpoint in it")
-    if Path(text).is_file():
-        raise ValueError(f"{text}: no checkpoint of vidcorr; {convert_line(text)}")
-    if "/" in text or text.endswith(OTHER_FILES):
-        raise ValueError(f"{text}: no such file; a network is a checkpoint, timm:NAME, torchvision:NAME or module:name")
+    names = torchvision.models.list_models()
+    meant = ""
+    for close in get_close_matches(spec, [*names, "raw_colour", *SHORT_NAMES], 1):
+        meant = f"; did you mean {'torchvision:' if close in names else ''}{close}?"
+    return f"backbone {spec!r}: write timm:NAME, torchvision:NAME or package.module:callable{meant}"
 
 
 def _timm(name: str, pretrained: bool) -> nn.Module:
+    """Build a network of timm, with the options by which it takes images of any size."""
     import timm
 
     if not timm.is_model(name):
         raise ValueError(f"backbone timm:{name}: timm has no such model{near(name, timm.list_models())}")
-    options: dict[str, Any] = {}  # options with which the network takes images of any size
+    options: dict[str, Any] = {}
     file = timm.models.model_entrypoint(name).__module__.removeprefix("timm.models.")
     if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
         options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
@@ -209,6 +271,40 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
         options = {"dynamic_img_size": True}
     with _weights_of(f"timm:{name}", pretrained):
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+
+
+def _torchvision(name: str, pretrained: bool) -> nn.Module:
+    """Build a network of torchvision, with an identity in place of its classifier.
+
+    Raises:
+        ValueError: for an unknown name, or a network that neither pools a map nor is a ResNet (transformers, detectors,
+            segmentation, flow, video).
+    """
+    from torchvision import models
+
+    if name not in models.list_models():
+        raise ValueError(f"backbone torchvision:{name}: Unknown model {name}{near(name, models.list_models())}")
+    module = models.get_model_builder(name).__module__
+    is_resnet = module.endswith("models.resnet")
+    options: dict[str, Any] = {}
+    if is_resnet:
+        options["zero_init_residual"] = True
+    if module.startswith(("torchvision.models.detection", "torchvision.models.segmentation")):
+        options["weights_backbone"] = None  # torchvision would download them
+    with _weights_of(f"torchvision:{name}", pretrained):
+        chosen = models.get_model_weights(name).DEFAULT if pretrained else None
+        network: nn.Module = models.get_model(name, weights=chosen, **options)
+    if not is_resnet and last_map_of(network) is None:
+        raise ValueError(
+            f"backbone torchvision:{name}: gives no map of an image; {FAMILIES} do, and transformers of timm:NAME"
+        )
+    children = dict(network.named_children())
+    for classifier in CLASSIFIERS:
+        if classifier in children:
+            # SqueezeNet's classifier pools; without it, the map would be flattened
+            pools = any(isinstance(part, nn.AdaptiveAvgPool2d) for part in children[classifier].modules())
+            network.set_submodule(classifier, nn.AdaptiveAvgPool2d(1) if pools else nn.Identity())
+    return network
 
 
 @contextmanager
@@ -225,7 +321,7 @@ def _weights_of(spec: str, pretrained: bool) -> Iterator[None]:
         ) from error
 
 
-def imported(module: str, name: str) -> nn.Module:
+def imported(module: str, name: str) -> Any:
     """Import the user's callable, and call it without arguments.
 
     Raises:
@@ -237,11 +333,44 @@ def imported(module: str, name: str) -> nn.Module:
         inspect.signature(built).bind()
     except TypeError as error:
         raise ValueError(f"backbone {spec}: expected a callable without arguments: {error}") from error
-    network: nn.Module = built()
+    network = built()
     allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
     if not isinstance(network, nn.Module | VideoEncoder):
         raise ValueError(f"backbone {spec}: expected a module or a video encoder, got a {type(network).__name__}")
     return network
+
+
+def require_name(backbone: object) -> None:
+    """Refuse a module in place of a name, by which a checkpoint makes the network again.
+
+    Raises:
+        ValueError: one line that names the form to write.
+    """
+    if not isinstance(backbone, str):
+        kind = type(backbone).__name__
+        raise ValueError(f"backbone: expected a name such as my_module:my_network, got a {kind}")
+
+
+def trainable_network(spec: str) -> tuple[nn.Module, Network]:
+    """Build the network that a method trains: fresh, or with the weights of a checkpoint.
+
+    Args:
+        spec: a name for `build_network`; or a checkpoint of ours, for example from `vidcorr convert`.
+
+    Returns:
+        The network, and its description, whose `spec` makes the network again.
+
+    Raises:
+        ValueError: for an unknown form of spec, or a checkpoint with a part of a network.
+    """
+    require_name(spec)
+    if not is_checkpoint(spec):
+        return named_network(spec)
+    encoder = encoder_from_checkpoint(spec)
+    if not isinstance(encoder, Encoder) or not encoder.described.spec:
+        raise ValueError(f"{spec}: {method_of(spec)} has no full network to train")
+    trainable: nn.Module = encoder.network.requires_grad_(True).train()
+    return trainable, encoder.described
 
 
 def pooled_width(network: nn.Module) -> int:
@@ -250,17 +379,20 @@ def pooled_width(network: nn.Module) -> int:
     Raises:
         ValueError: if the network's output is neither `(N, C, h, w)` nor `(N, C)`, or it ends with a linear layer.
     """
-    probe = shared_copy(network).eval()
     called: list[str] = []
-    for name, part in probe.named_modules():
+    hooks = []
+    for name, part in network.named_modules():
         if next(part.children(), None) is None:
-            part.register_forward_hook(lambda module, inputs, output, name=name: called.append(name))
-    with on_trial(probe):
-        output = probe(torch.zeros(1, 3, 64, 64))
+            hook = partial(_note_name, called, name)
+            hooks.append(part.register_forward_hook(hook))
+    with eval_mode(network), torch.no_grad():
+        output = network(torch.zeros(1, 3, 64, 64))
+    for handle in hooks:
+        handle.remove()
     kind = type(network).__name__
     if not isinstance(output, Tensor) or output.ndim not in (2, 4):
         raise ValueError(f"{kind}: expected a map (N, C, h, w), got {describe_output(output)}")
-    if output.ndim == 2 and called and isinstance(probe.get_submodule(called[-1]), nn.Linear):
+    if output.ndim == 2 and called and isinstance(network.get_submodule(called[-1]), nn.Linear):
         raise ValueError(
             f"{kind}: ends with the linear layer {called[-1]}, as a classifier does: return the features before, for "
             f"example by network.{called[-1]} = torch.nn.Identity()"
@@ -268,35 +400,6 @@ def pooled_width(network: nn.Module) -> int:
     return output.shape[1]
 
 
-def crw_resnet18() -> nn.Module:
-    """Return CRW's encoder: a ResNet-18 that ends with res4, with convolutions that pad by reflection.
-
-    Source: videowalk, `model_type` scratch. The extractor removes the stride of res4 (stride 8).
-    """
-    network = build_network("torchvision:resnet18")
-    network.layer4 = nn.Sequential()
-    return _reflecting(network)
-
-
-def crw_training_resnet18() -> nn.Module:
-    """Return the network that CRW trains: ResNet-18 at stride 8 up to res5, padding by reflection.
-
-    The convolutions of res4 and res5 have stride 1 and no dilation. Residual blocks start as in torchvision, not at
-    zero.
-
-    Source: videowalk, `model_type` scratch.
-    """
-    from torchvision.models import resnet18
-
-    network = resnet18()
-    network.fc = nn.Identity()
-    for layer in (network.layer3, network.layer4):
-        remove_strides(layer)
-    return _reflecting(network)
-
-
-def _reflecting(network: nn.Module) -> nn.Module:
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
-            module.padding_mode = "reflect"
-    return network
+def _note_name(called: list[str], name: str, *_: object) -> None:
+    """Note that a layer was called, as a forward hook."""
+    called.append(name)

@@ -1,7 +1,9 @@
-"""Views of networks in memory, and encoders: networks that give views, built by name or from a checkpoint's recipe."""
+"""Encoders: networks that give views of their stages, `feature_extractor(stage, stride)`; views of raw networks."""
 
-import inspect
+import hashlib
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -9,25 +11,26 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from ..functional.device import device_of, shared_copy
+from ..functional.device import PendingCopy, device_of, shared_copy
 from .description import Network
-from .eval_mode import on_trial
 from .extractor import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Dilated,
     FeatureExtractor,
+    LibraryExtractor,
     MapExtractor,
+    MapOfTorchvision,
     Normalise,
     RawColour,
+    eval_mode,
+    last_map_of,
+    networks_of,
     refuse_options,
 )
-from .liir_encoder import LiirEncoder, LiirExtractor
-from .networks import named_network
+from .liir_encoder import LiirEncoder
 from .resnet import ResNetExtractor, is_resnet
-from .torchvision_models import MapOfTorchvision, last_map_of
 from .trust import LIBRARIES, import_path, make, pass_gate
-from .video import VideoEncoder, VideoNetwork
 from .vit import ViTExtractor, is_vit
 
 StageNames = str | list[str] | None
@@ -45,16 +48,19 @@ def extractor_of(
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     **options: Any,
-) -> FeatureExtractor:
+) -> Any:
     """Return a view of a raw network that shares its weights and changes nothing in it.
 
+    A ResNet, a ViT or another network of a library gets RGB normalised by `mean` and `std`, ImageNet's by default, also
+    as the trunk of your module: give the values of its training. Another module normalises by itself.
+
     Args:
-        network: a ResNet, a ViT or another network of timm; Liir's encoder; or a module that maps RGB in [0, 1] to
-            `(N, C, h, w)` and normalises by itself.
+        network: a ResNet, a ViT or another network of timm or torchvision; Liir's encoder; or a module that maps RGB
+            in [0, 1] to `(N, C, h, w)`.
         stage: a name; a combination (`block9+block12`), whose maps are concatenated; or a list of names.
         stride: pixels per cell.
-        mean: mean of RGB in [0, 1]; a module that normalises by itself ignores it.
-        std: standard deviation of RGB in [0, 1]; a module that normalises by itself ignores it.
+        mean: mean of RGB in [0, 1] in the network's training.
+        std: standard deviation of RGB in [0, 1] in the network's training.
         options: further options of the network's extractor, for example `dilated` of `ResNetExtractor`.
 
     Returns:
@@ -63,51 +69,42 @@ def extractor_of(
     Raises:
         ValueError: if the network has no such stage, stride or option.
     """
+    network = getattr(network, "_orig_mod", network)  # of torch.compile
     while isinstance(network, WRAPPERS):
         network = network.module
     if isinstance(network, RawColour):
         return RawColour(stage or "colour", stride).to(device_of(network)).eval()
     normalise = Normalise(mean, std)
-    view = shared_copy(network)
     beside = next(network.parameters(), normalise.mean)  # its device, and bfloat16 under Lightning's bf16-true
     normalise.to(beside, non_blocking=True)
-    if is_resnet(view):
+    if is_resnet(network):
         default_stride = None if options.get("dilated") else 8
-        return ResNetExtractor(view, normalise, stage or "res4", stride or default_stride, **options)
+        return ResNetExtractor(
+            shared_copy(network), normalise, stage or "res4", stride or default_stride, **options
+        )
+    if isinstance(network, LiirEncoder):
+        return network.feature_extractor(stage, stride, **options)
     refuse_options(type(network).__name__, options)
-    if isinstance(view, LiirEncoder):
-        return LiirExtractor(view, stage or "affinity", stride)
-    if is_vit(view):
-        return ViTExtractor(view, normalise, stage, stride)
-    if _library_of(view) == "torchvision" and last_map_of(view) is not None:
-        extractor = MapExtractor(MapOfTorchvision(view), stage, stride, normalise)
-        if extractor.stride not in (8, 16, 32):
-            kind = type(view).__name__
-            raise ValueError(f"{kind}: its convolutions lack padding, so its cells are not evenly spaced; take another")
-        return extractor
-    of_timm = _library_of(view) == "timm" and hasattr(view, "forward_features")
-    return MapExtractor(view, stage, stride, normalise if of_timm else None)
+    if is_vit(network):
+        return ViTExtractor(shared_copy(network), normalise, stage, stride)
+    library = _library_of(network)
+    if library == "timm" and hasattr(network, "forward_features"):
+        return LibraryExtractor(shared_copy(network), normalise, stage, stride)
+    view = shared_copy(network) if library == "torchvision" else network
+    last = last_map_of(view) if library == "torchvision" else None
+    if last is None:
+        return MapExtractor(network, stage, stride)
+    extractor = LibraryExtractor(MapOfTorchvision(view, last), normalise, stage, stride)
+    if extractor.stride not in (8, 16, 32):
+        kind = type(network).__name__
+        raise ValueError(f"{kind}: its convolutions lack padding, so its cells are not evenly spaced; take another")
+    return extractor
 
 
 def gives_extractors(module: object) -> bool:
-    """Return whether a module has a method `feature_extractor(stage, stride)`.
-
-    A network in an attribute of this name is no such method.
-
-    Raises:
-        ValueError: for a method that does not take stage and stride.
-    """
+    """Return whether a module has a method `feature_extractor`; a network in an attribute of this name is none."""
     method = getattr(module, "feature_extractor", None)
-    if isinstance(method, nn.Module) or not callable(method):
-        return False
-    try:
-        inspect.signature(method).bind(None, None)
-    except TypeError as error:
-        kind = type(module).__name__
-        raise ValueError(
-            f"{kind}.feature_extractor: {error}; benchmarks call it as feature_extractor(stage, stride)"
-        ) from error
-    return True
+    return callable(method) and not isinstance(method, nn.Module)
 
 
 def normalises_itself(network: nn.Module) -> bool:
@@ -121,63 +118,15 @@ def _library_of(network: nn.Module) -> str:
 
 
 class Encoder(nn.Module):
-    """A raw network, the RGB normalisation of its training, and defaults for its views.
+    """A network, the RGB normalisation of its training, and defaults for its views.
 
     Args:
-        network: a ResNet, a ViT or another network of timm, Liir's encoder, or a module that maps RGB in [0, 1] to a
-            map and normalises by itself.
-        mean: mean of RGB in [0, 1].
-        std: standard deviation of RGB in [0, 1].
-        stage: stage of a view that names none; None is the network's default.
-        stride: stride of a view that names none; None is the network's default.
-
-    Attributes:
-        described: description of the network; None for a network without a name.
-        weights_origin: source of weights that were loaded later, "weights of FILE"; None otherwise.
-    """
-
-    described: Network | None = None
-    weights_origin: str | None = None
-
-    def __init__(
-        self,
-        network: nn.Module,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
-        stage: str | None = None,
-        stride: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.mean = tuple(mean)
-        self.std = tuple(std)
-        self.default_stage = stage
-        self.default_stride = stride
-
-    def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
-        """Return a view of the network, in eval mode; None is the default stage or stride of this encoder."""
-        stage = stage or self.default_stage
-        stride = stride or self.default_stride
-        view = extractor_of(self.network, stage, stride, self.mean, self.std, **options)
-        if self.described is not None:
-            view.described = Network.of(self)
-        return view
-
-
-class NamedEncoder(Encoder):
-    """An encoder by its network's name.
-
-    Args:
-        spec: a name for `build_network`, or `raw_colour`.
-        arguments: arguments of `LiirEncoder`, if the spec names it.
+        spec: a name for `build_network`, or a module that `extractor_of` takes.
         mean: mean of RGB in [0, 1] in the network's training; None is the library's.
         std: standard deviation of RGB in [0, 1] in the network's training; None is the library's.
         stage: stage of a view that names none; None is the network's default.
         stride: stride of a view that names none; None is the network's default.
-        built: the network of the name and its description, if they are built already.
-
-    Attributes:
-        arguments: arguments that make the encoder again, without its weights.
+        described: description of a module that was built by name; None for a module without a name.
 
     Raises:
         ValueError: for an unknown name or a video encoder.
@@ -185,32 +134,42 @@ class NamedEncoder(Encoder):
 
     def __init__(
         self,
-        spec: str,
-        arguments: dict[str, Any] | None = None,
+        spec: str | nn.Module,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         stage: str | None = None,
         stride: int | None = None,
-        built: tuple[nn.Module, Network | None] | None = None,
+        described: Network | None = None,
     ) -> None:
-        network, described = built or _network_of(spec, arguments)
-        if not isinstance(network, nn.Module) or isinstance(network, VideoEncoder):
-            raise ValueError(f"{spec}: a video encoder cannot encode single images; name an encoder of images")
+        super().__init__()
+        network: Any = spec
+        if isinstance(spec, str):
+            from .names import named_network
+
+            network, described = named_network(spec)
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"{type(network).__name__}: a video encoder cannot encode single images")
         usual_mean, usual_std = usual_normalisation(network)
-        super().__init__(network, mean or usual_mean, std or usual_std, stage, stride)
-        self.described = described
-        self._spec = described.spec if described else spec
-        self._arguments = arguments
+        self.network = network
+        self.mean = tuple(mean or usual_mean)
+        self.std = tuple(std or usual_std)
+        self.default_stage = stage
+        self.default_stride = stride
+        self.described = described or Network.of(network)
+
+    def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> Any:
+        """Return a view of the network, in eval mode; None is the default stage or stride of this encoder."""
+        stage = stage or self.default_stage
+        stride = stride or self.default_stride
+        view = extractor_of(self.network, stage, stride, self.mean, self.std, **options)
+        view.described = self.described
+        return view
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Arguments that make the encoder again, without its weights."""
-        made = {"spec": self._spec, "mean": list(self.mean), "std": list(self.std)}
-        optional = {
-            "arguments": self._arguments,
-            "stage": self.default_stage,
-            "stride": self.default_stride,
-        }
+        """Arguments that make an encoder by name again, without its weights."""
+        made = {"spec": self.described.spec, "mean": list(self.mean), "std": list(self.std)}
+        optional = {"stage": self.default_stage, "stride": self.default_stride}
         return made | {name: value for name, value in optional.items() if value is not None}
 
 
@@ -218,28 +177,6 @@ def usual_normalisation(network: nn.Module) -> tuple[tuple[float, ...], tuple[fl
     """Return mean and deviation of RGB in [0, 1] in a network's training: timm's record, else ImageNet's."""
     record: Any = getattr(network, "pretrained_cfg", None) or {}
     return tuple(record.get("mean", IMAGENET_MEAN)), tuple(record.get("std", IMAGENET_STD))
-
-
-def _network_of(
-    spec: str, arguments: dict[str, Any] | None = None, pretrained: bool = False
-) -> tuple[Any, Network | None]:
-    """Return a network by its name, and its description; the baseline of raw colour has none."""
-    if spec == "raw_colour":
-        return RawColour(), None
-    if spec == LiirEncoder.architecture and arguments is not None:
-        return LiirEncoder(**arguments), LiirEncoder.described
-    return named_network(spec, pretrained)
-
-
-def encoder_by_name(spec: str, pretrained: bool = False) -> Any:
-    """Return the encoder of a named network: a `NamedEncoder`, or a `VideoNetwork` for a video encoder."""
-    network, described = _network_of(spec, pretrained=pretrained)
-    if isinstance(network, VideoEncoder):
-        video = VideoNetwork(network)
-        if isinstance(network, nn.Module):
-            video.described = described
-        return video
-    return NamedEncoder(spec, built=(network, described))
 
 
 class SiameseExtractor(nn.Module):
@@ -289,14 +226,13 @@ class SiameseEncoder(nn.Module):
         dilated: SiamFC's dilations in place of the strides of res4 and res5.
     """
 
-    weights_origin: str | None = None
-
     def __init__(
         self, encoder: Recipe, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
     ) -> None:
         super().__init__()
         self.arguments = {"encoder": encoder, "stage": stage, "stride": stride, "dilated": dilated}
         self.backbone: Any = from_recipe(encoder).feature_extractor(stage, stride, dilated=dilated)
+        self.described = Network.of(self.backbone)
         width = map_width(self.backbone)
         self.exemplar_conv = nn.Conv2d(width, width, 1)
         self.search_conv = nn.Conv2d(width, width, 1)
@@ -317,7 +253,7 @@ class SiameseEncoder(nn.Module):
         """
         refuse_options("SiamFC", options)
         view = siamese_view(self.backbone, self.exemplar_conv, self.search_conv, (stage, stride, dilated))
-        view.described = Network.of(self)
+        view.described = self.described
         return view
 
 
@@ -347,14 +283,15 @@ def siamese_view(
 
 def map_width(view: nn.Module) -> int:
     """Return the number of channels of a view's map, by a pass of a blank 64 × 64 image."""
-    with on_trial(view):
+    with eval_mode(view), torch.no_grad():
         return int(view(torch.zeros(1, 3, 64, 64)).shape[1])
 
 
 def recipe_of_encoder(encoder: object) -> Recipe | None:
-    """Return the recipe of an encoder of this library, without its weights; None for another module."""
-    if isinstance(encoder, NamedEncoder | SiameseEncoder):
-        return {"class_path": import_path(type(encoder)), "init_args": encoder.arguments}
+    """Return the recipe of an encoder of this library, without its weights; None for another, or without a name."""
+    is_named = isinstance(encoder, Encoder) and bool(encoder.described.spec)
+    if is_named or isinstance(encoder, LiirEncoder | SiameseEncoder):
+        return {"class_path": import_path(type(encoder)), "init_args": encoder.arguments}  # type: ignore[union-attr]
     return None
 
 
@@ -365,3 +302,55 @@ def from_recipe(recipe: Recipe, source: str = "encoder") -> Any:
         ValueError: if the recipe names code that is not allowed, or its class refuses the arguments.
     """
     return make(pass_gate(recipe.get("class_path"), recipe.get("init_args", {}), source), source)
+
+
+def encoder_hparams(encoder: nn.Module, argument: str) -> dict[str, Any]:
+    """Return the hyper-parameters that make a checkpoint self-contained: the encoder's recipe and `pretrained=False`.
+
+    Args:
+        encoder: result of `build_encoder`.
+        argument: name of the hyper-parameter with the encoder's spec.
+
+    Returns:
+        `encoder`: its recipe, None if the name is enough; `pretrained`: False, because the checkpoint has the weights;
+        and the spec of a named network, where a short name would load its trained weights again.
+    """
+    known: dict[str, Any] = {"encoder": None, "pretrained": False}
+    hparams = getattr(encoder, "hparams", None)  # a LightningModule's
+    if hparams is not None:
+        arguments = {name: value for name, value in hparams.items() if not name.startswith("_")}
+        known["encoder"] = {"class_path": import_path(type(encoder)), "init_args": arguments}
+        return known
+    if not _name_suffices(encoder):
+        known["encoder"] = recipe_of_encoder(encoder)
+    spec = Network.of(encoder).spec
+    if spec:
+        known[argument] = spec
+    return known
+
+
+def _name_suffices(encoder: object) -> bool:
+    """Return whether `build_encoder` makes an encoder again from its network's name alone."""
+    if not isinstance(encoder, Encoder) or encoder.arguments.keys() - {"spec", "mean", "std"}:
+        return False
+    return (encoder.mean, encoder.std) == usual_normalisation(encoder.network)
+
+
+def weights_digest(module: object) -> str:
+    """Return the first 12 hexadecimal digits of a digest of all weights in order: types, shapes and numbers, no names.
+
+    For a video encoder that is not a module, digest the networks that it holds.
+    """
+    weights: list[Tensor] = []
+    for network in networks_of(module):
+        weights += [tensor.detach() for tensor in network.state_dict().values() if isinstance(tensor, Tensor)]
+    forms = "; ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in weights)
+    digest = hashlib.blake2b(forms.encode())
+    contents = [tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in weights]
+    for device, of_device in groupby(contents, key=attrgetter("device")):
+        parts = list(of_device)
+        if device.type != "cpu":
+            parts = [PendingCopy(torch.cat(parts)).wait()]  # one copy, not one for each weight
+        for part in parts:
+            digest.update(part.numpy().data)
+    return digest.hexdigest()[:12]
