@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from vidcorr.backbones.checkpoints import read_content, saved_model
 from vidcorr.backbones.names import SHORT_NAMES, read_spec, split_view
-from vidcorr.backbones.trust import FailedImport, import_named
+from vidcorr.backbones.trust import import_named
 from vidcorr.errors import UsageError
 from vidcorr.experiments.command_line import BEST, CommandLine
 from vidcorr.experiments.config_files import read_yaml
@@ -186,8 +186,6 @@ def _import_path(name: str, what: str, example: str) -> str:
     module, _, attribute = name.replace(":", ".").rpartition(".")
     try:
         import_named(module, attribute, what)
-    except FailedImport as error:
-        raise UsageError(str(error)) from error
     except ValueError as error:
         raise UsageError(f"{error}; a class of your own is module:Class: {example}") from error
     return f"{module}.{attribute}"

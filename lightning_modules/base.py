@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 
-from vidcorr.backbones import Normalise, TypeOfWeights, extractor_of, normalises_itself, trainable_network
-from vidcorr.backbones.description import Network, path_to_network
-from vidcorr.backbones.encoders import NamedEncoder, StageNames
+from vidcorr.backbones import Encoder, Normalise, TypeOfWeights, extractor_of, normalises_itself, trainable_network
+from vidcorr.backbones.encoder import StageNames
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.trust import import_path
 
@@ -35,8 +34,6 @@ class CorrespondenceModule(SavedModule):
     """
 
     backbone: nn.Module
-    described: Network | None = None
-    """Description of the backbone; None for a backbone without a name."""
     compile_options: ClassVar[dict[str, Any]] = {}
     """Arguments of `torch.compile`, used if the hyper-parameter `compile` is set."""
     synchronises_batch_norm: ClassVar[bool] = False
@@ -237,8 +234,7 @@ class CorrespondenceModule(SavedModule):
     def on_train_start(self) -> None:
         """Print the plan."""
         self._has_checked_batch = False  # the sanity check has seen a batch of another loader
-        network: Any = path_to_network(self)[-1]
-        learns = any(parameter.requires_grad for parameter in network.parameters())
+        learns = any(parameter.requires_grad for parameter in self.backbone.parameters())
         if learns and self.described is not None:
             trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}
             self.described = self.described.model_copy(update=trained)
@@ -266,7 +262,7 @@ class CorrespondenceModule(SavedModule):
             ValueError: if the backbone has no such stage, stride or option.
         """
         view = extractor_of(self.backbone, stage, stride, **options).to(self.device)
-        view.described = Network.of(self) if self.weights_origin else self.described
+        view.described = self.described
         return view
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
@@ -280,7 +276,7 @@ class CorrespondenceModule(SavedModule):
             return None
         arguments = {"spec": self.described.spec, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
         return {
-            "class_path": import_path(NamedEncoder),
+            "class_path": import_path(Encoder),
             "init_args": arguments,
             "weights": {"network.": "backbone."},
         }

@@ -110,6 +110,7 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         plain = {"bank": asdict(bank), "prior": self.prior and asdict(self.prior), "schedule": asdict(self.schedule)}
         self.save_hyperparameters(plain)  # checkpoints and loggers hold plain types
         self.backbone: LiirEncoder = LiirEncoder(position, position_size, affinity_dim, stages)
+        self.described = self.backbone.described
         if start is not None:
             self.backbone.load_state_dict(_encoder_like(self.backbone, start).state_dict())
             self.hparams["start"] = None  # checkpoints of this run hold the weights
@@ -274,7 +275,7 @@ def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
     Raises:
         ValueError: if the checkpoint's encoder is not Liir's, or its arguments differ from those of `encoder`.
     """
-    found: Any = path_to_network(encoder_from_checkpoint(path))[-1]
+    found = encoder_from_checkpoint(path)
     arguments = found.arguments if isinstance(found, LiirEncoder) else type(found).__name__
     if arguments != encoder.arguments:
         raise ValueError(f"model.start {path}: its encoder is {arguments}, this run's is {encoder.arguments}")

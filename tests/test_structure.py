@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("callbacks", "datamodules", "lightning_modules", "vidcorr")
-LAZY = ("vidcorr.backbones.networks", "vidcorr.backbones.transformers_models")
+LAZY = ("vidcorr.backbones.encoder", "vidcorr.backbones.names")
 """A module that imports another within a function, which may close a circle."""
 
 

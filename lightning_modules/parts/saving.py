@@ -10,6 +10,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from vidcorr.backbones import Network
 from vidcorr.backbones.checkpoints import (
     METADATA_KEY,
     SUFFIXES,
@@ -26,8 +27,8 @@ from .checks import Batch
 class SavedModule(pl.LightningModule):
     """Base of all modules of this project: checkpoints that are read as data, and features for benchmarks."""
 
-    weights_origin: str | None = None
-    """Source of the weights, "weights of FILE", once they are loaded."""
+    described: Network | None = None
+    """Description of the network; None for a network without a name."""
 
     @abstractmethod
     def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
@@ -99,4 +100,4 @@ class SavedModule(pl.LightningModule):
                 rank_zero_warn(f"{source}: is of {theirs[:80]}, this model of {ours}: set model.{name}")
         load_weights(self, checkpoint["state_dict"], source)
         if trainer is None or trainer.state.fn != "fit":  # a resumed training counts its own steps
-            self.weights_origin = f"weights of {Path(source).name}"
+            self.described = Network.of(self).with_weights_of(source)

@@ -20,8 +20,8 @@ from lightning_modules.siamese_mae import (
 from tests.helpers.faults import curve, differences, last, run, strike, words
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer
+from vidcorr.backbones import Encoder
 from vidcorr.backbones.checkpoints import encoder_from_checkpoint, write_checkpoint
-from vidcorr.backbones.encoders import NamedEncoder
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 STORED = {"rtol": 0, "atol": 2e-7}
@@ -376,7 +376,7 @@ def test_its_checkpoint_is_an_encoder_of_the_library(tmp_path):
     module = SiameseMAE(**TINY)
     write_checkpoint(module, tmp_path / "mae.ckpt")
     encoder, images = encoder_from_checkpoint(tmp_path / "mae.ckpt"), torch.rand(1, 3, 40, 56)
-    assert isinstance(encoder, NamedEncoder)
+    assert isinstance(encoder, Encoder)
     view = encoder.feature_extractor("block1", 4)
     assert view(images).shape == (1, 48, 10, 14)
     tokens = module.encode(module.normalise(images[..., :32, :32]))[:, 1:]

@@ -1,6 +1,5 @@
 """Checkpoints of this project: written, read as data, and made into the module that they hold."""
 
-import re
 import shlex
 import zipfile
 from collections.abc import Mapping
@@ -13,12 +12,10 @@ from torch import Tensor, nn
 
 from ..videos.files import unfinished
 from .description import Network
-from .trust import RESTORE, Recipe, check_names, make, pass_gate, reason
+from .trust import Recipe, check_names, make, pass_gate, reason
 
 SUFFIXES = (".ckpt", ".pt", ".pth")
 METADATA_KEY = "vidcorr"
-ARCHIVE = b"PK\x03\x04"
-"""First bytes of a file of `torch.save`, which is a zip archive."""
 
 
 def read_content(path: str | Path, whole: bool = True) -> Any:
@@ -45,27 +42,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
     except PermissionError:
         raise
     except Exception as error:  # torch raises errors of many types for a senseless file
-        raise ValueError(f"{path}: {_fault_of_file(path, error)}") from error
-
-
-def _fault_of_file(path: Path, error: Exception) -> str:
-    """Say why a file cannot be read, with the remedy."""
-    again = "copy it again, or name an earlier checkpoint"
-    if path.stat().st_size == 0:
-        return f"is empty: {again}"
-    with path.open("rb") as file:
-        is_archive = file.read(len(ARCHIVE)) == ARCHIVE
-    if is_archive and not zipfile.is_zipfile(path):
-        return f"incomplete, its end is missing: {again}"
-    if is_archive and isinstance(error, OSError | ValueError | zipfile.BadZipFile):
-        return f"damaged, {reason(error)}: {again}"
-    if "TorchScript" in str(error):
-        return "is a TorchScript archive, which holds code: save its state_dict with torch.save"
-    forbidden = re.search(r"GLOBAL (\S+)", str(error))
-    if forbidden is not None:
-        found = f"it holds {forbidden[1]}, which is neither a tensor nor a plain type and is not run"
-        return f"damaged or foreign: {found}; {convert_line(path)}"
-    return f"damaged or foreign: {reason(error)}; {convert_line(path)}"
+        raise ValueError(f"{path}: damaged or foreign: {reason(error)}; {convert_line(path)}") from error
 
 
 def check_metadata(checkpoint: object, source: str | Path) -> None:
@@ -81,7 +58,7 @@ def check_metadata(checkpoint: object, source: str | Path) -> None:
     if not isinstance(checkpoint, dict) or METADATA_KEY not in checkpoint:
         raise ValueError(f"{source}: not a checkpoint of vidcorr; {convert_line(source)}")
     if not isinstance(checkpoint[METADATA_KEY], dict) or not isinstance(checkpoint.get("state_dict"), dict):
-        raise ValueError(f"{source}: is damaged: it lacks its weights or their description; {RESTORE}")
+        raise ValueError(f"{source}: is damaged: it lacks its weights or their description")
 
 
 def convert_line(source: str | Path) -> str:
@@ -150,7 +127,7 @@ def encoder_from_checkpoint(path: str | Path) -> Any:
             state[ours + name.removeprefix(theirs)] = tensor
         if not prefixes and name.partition(".")[0] not in saved["others"]:
             said = f"is damaged: it does not say which part has the weights {name}"
-            raise ValueError(f"{path}: {said}; {RESTORE}")
+            raise ValueError(f"{path}: {said}")
     load_weights(encoder, state, path)
     encoder.described = Network.of(encoder).with_weights_of(path)
     return encoder.eval()
@@ -181,7 +158,7 @@ def saved_encoder_of(checkpoint: Any, source: str | Path) -> dict[str, Any] | No
     if isinstance(saved, dict) and isinstance(saved.get("weights"), dict) and isinstance(saved.get("others"), list):
         parts = [*saved["weights"], *saved["weights"].values(), *saved["others"]]
     if not parts or not all(isinstance(part, str) for part in parts):
-        raise ValueError(f"{source}: is damaged: it lacks the description of its encoder; {RESTORE}")
+        raise ValueError(f"{source}: is damaged: it lacks the description of its encoder")
     return saved
 
 

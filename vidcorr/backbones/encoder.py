@@ -79,9 +79,7 @@ def extractor_of(
     normalise.to(beside, non_blocking=True)
     if is_resnet(network):
         default_stride = None if options.get("dilated") else 8
-        return ResNetExtractor(
-            shared_copy(network), normalise, stage or "res4", stride or default_stride, **options
-        )
+        return ResNetExtractor(shared_copy(network), normalise, stage or "res4", stride or default_stride, **options)
     if isinstance(network, LiirEncoder):
         return network.feature_extractor(stage, stride, **options)
     refuse_options(type(network).__name__, options)

@@ -471,8 +471,8 @@ def require_map(output: object, name: str) -> Tensor:
     if isinstance(output, Tensor) and output.ndim == 4 and not output.is_complex():
         return output
     raise ValueError(
-        f"{name}: expected a map (N, C, h, w), got {describe_output(output)}: leave pooling and classifier out, or give "
-        "it a method feature_extractor(stage, stride) that returns vidcorr.backbones.extractor_of(self.trunk)"
+        f"{name}: expected a map (N, C, h, w), got {describe_output(output)}: leave pooling and classifier out, or "
+        "give it a method feature_extractor(stage, stride) that returns vidcorr.backbones.extractor_of(self.trunk)"
     )
 
 

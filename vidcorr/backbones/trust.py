@@ -1,8 +1,8 @@
 """The gate for the code that a checkpoint names.
 
-A checkpoint is data, but names a class and networks to make. It may name this project, timm, torchvision, transformers,
-and modules below the working directory, which are the user's own. A module of another installed package is imported
-only if the user has named it: on the command line, by a call in this process, or by `allow`.
+A checkpoint is data, but names a class and networks to make. It may name the packages of `TRUSTED`, modules of the
+working directory, which are the user's own, and what the user has named: on the command line, by a call in this
+process, or by `allow`. Nothing else is imported.
 """
 
 import contextvars
@@ -10,8 +10,6 @@ import importlib.util
 import os
 import re
 import sys
-import sysconfig
-import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,8 +25,6 @@ NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
 RECIPE = "encoder"
 """The argument that holds a nested class and its arguments."""
-RESTORE = "copy it again, or take an earlier checkpoint"
-"""Remedy for a damaged checkpoint."""
 TORCH_ADVICE = re.compile(
     r"Weights only load failed|weights_only|torch\.serialization|torch\.load|trusted source|file an issue"
     r"|see(ing)? this error|This can happen if"
@@ -50,10 +46,6 @@ class Recipe(NamedTuple):
     kind: type[nn.Module]
     class_path: str
     arguments: dict[str, Any]
-
-
-class FailedImport(ValueError):
-    """Error for a module of the user's own that fails while it is imported, in one line with the place."""
 
 
 def allow(*names: str) -> None:
@@ -105,21 +97,11 @@ def _is_trusted(package: str) -> bool:
     if package in TRUSTED:
         return True
     _search_working_directory()
-    try:
-        found = importlib.util.find_spec(package)  # imports nothing, as the package has no dots
-    except (ImportError, ValueError):
+    found = importlib.util.find_spec(package) if package.isidentifier() else None  # imports nothing without dots
+    if found is None or not found.has_location:
         return False
-    if found is None:
-        return False
-    files = list(found.submodule_search_locations or ())
-    if found.has_location:
-        files.append(str(found.origin))
-    installed = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    for file in files:
-        place = Path(file).resolve()
-        if not place.is_relative_to(Path.cwd()) or any(map(place.is_relative_to, installed)):
-            return False
-    return bool(files)
+    file = Path(str(found.origin)).resolve()
+    return file.is_relative_to(Path.cwd()) and not file.is_relative_to(sys.prefix)
 
 
 def check_names(class_path: object, arguments: object, source: str | Path) -> dict[str, Any]:
@@ -137,7 +119,7 @@ def check_names(class_path: object, arguments: object, source: str | Path) -> di
         ValueError: one line with all names that the user would have to allow.
     """
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
-        raise ValueError(f"{source}: is damaged: it names no class with arguments; {RESTORE}")
+        raise ValueError(f"{source}: is damaged: it names no class with arguments")
     refused = sorted(set(outside_code({"class_path": class_path, "init_args": arguments})) - _allowed)
     if refused:
         advice = f"call vidcorr.backbones.trust.allow({', '.join(map(repr, refused))}) first"
@@ -171,7 +153,7 @@ def pass_gate(class_path: object, arguments: object, source: str | Path) -> Reci
     package, _, name = path.rpartition(".")
     kind = import_named(package, name, f"{source}: its class {path}")
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise ValueError(f"{source}: its class {path} is not a torch.nn.Module; {RESTORE}")
+        raise ValueError(f"{source}: its class {path} is not a torch.nn.Module")
     return Recipe(kind, path, given)
 
 
@@ -197,56 +179,18 @@ def import_named(module: str, name: str, what: str) -> Any:
     """Import a name that the user gave; the module may lie in the working directory.
 
     Args:
-        module: the module, or a class in a module that holds the name.
+        module: the module.
         name: a name in it.
         what: what the name stands for, the start of the message.
 
     Raises:
-        FailedImport: if the module, or a module that it needs, fails while it is imported.
         ValueError: if the module does not exist or does not have the name.
     """
     _search_working_directory()
     try:
-        holder = _module_or_class(module)
-        return getattr(holder, name)
-    except FailedImport as error:
-        raise FailedImport(f"{what}: {error}") from error.__cause__
+        return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"{what}: cannot import it ({error}); run from its folder, or set PYTHONPATH") from error
-
-
-def _module_or_class(name: str) -> Any:
-    """Import a module, or a class in a module.
-
-    Raises:
-        FailedImport: if code of a module raises an error while it is imported.
-        ImportError: if there is no such module.
-    """
-    try:
-        return importlib.import_module(name)
-    except (Exception, SystemExit) as error:  # any type, because the module is the user's own
-        outer, _, nested = name.rpartition(".")
-        if isinstance(error, ModuleNotFoundError) and error.name == name and outer:
-            kind = getattr(importlib.import_module(outer), nested, None)
-            if isinstance(kind, type):
-                return kind
-        place = _place_in_module(error, name)
-        if place is None:
-            raise
-        told = error.msg if isinstance(error, SyntaxError) else reason(error)
-        raise FailedImport(f"its module fails on import: {type(error).__name__}: {told} ({place})") from error
-
-
-def _place_in_module(error: BaseException, module: str) -> str | None:
-    """Return file and line of the imported code that raised an error; None if the import machinery raised it."""
-    if isinstance(error, SyntaxError):
-        return f"{error.filename or module}:{error.lineno or 1}"
-    place = None
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        file = frame.f_code.co_filename
-        if file not in (__file__, importlib.__file__) and not file.startswith("<frozen importlib"):
-            place = f"{file}:{line}"
-    return place
 
 
 def _search_working_directory() -> None:

@@ -51,7 +51,7 @@ class ViTExtractor(FeatureExtractor):
         if getattr(network.patch_embed, "strict_img_size", False):
             height, width = network.patch_embed.img_size
             raise ValueError(
-                f"{kind}: takes images of {height} x {width} px only; make it with dynamic_img_size=True, or name it as "
+                f"{kind}: takes images of {height} x {width} px only; make it with dynamic_img_size=True, or name it "
                 "timm:NAME"
             )
         depth = len(network.blocks)

@@ -18,7 +18,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr.backbones import build_feature_extractor, module_from_checkpoint
 from vidcorr.backbones.checkpoints import read_content, saved_model, write_checkpoint
-from vidcorr.backbones.networks import read_spec
+from vidcorr.backbones.names import read_spec
 
 
 def made(run):

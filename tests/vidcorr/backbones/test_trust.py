@@ -1,6 +1,5 @@
 """The gate: a file has nothing made but classes of this project, and what the command line names."""
 
-import re
 import sys
 
 import pytest
@@ -72,46 +71,8 @@ def test_advice_on_the_command_line_names_flags():
     assert refused(ValueError, r"allow\('os:abort'\) first$", pass_gate, FROZEN, {"spec": "os:abort"}, "a.ckpt")
 
 
-FAULTY = {
-    "import not_there": "ModuleNotFoundError: No module named 'not_there'",
-    "def f(:": "SyntaxError: invalid syntax",
-    "if True:\n\tx = 1\n        y = 2": "TabError: inconsistent use of tabs and spaces in indentation",
-    "\0": "SyntaxError: source code string cannot contain null bytes",
-    "undefined": "NameError: name 'undefined' is not defined",
-    "1 / 0": "ZeroDivisionError: division by zero",
-    "import os; os.nothing": "AttributeError: module 'os' has no attribute 'nothing'",
-    "raise ImportError('first\\nsecond')": "ImportError: first second",
-    "raise ValueError('mine')": "ValueError: mine",
-    "import sys; sys.exit(3)": "SystemExit: 3",
-}
-"""Text of a module of the user's own → the reason of the failure of its import."""
-
-
-@pytest.mark.parametrize("place", ["faulty", "package.faulty"])
-@pytest.mark.parametrize("text", FAULTY)
-def test_a_module_that_fails_on_import_is_one_line_with_reason_and_place(text, place, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in ("package", "package.faulty", "faulty"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    (tmp_path / "package").mkdir()
-    file = tmp_path / f"{place.replace('.', '/')}.py"
-    file.write_text(text)
-    line = refused(trust.FailedImport, "^mine: its module fails on import: ", trust.import_named, place, "Own", "mine")
-    assert FAULTY[text] in line
-    assert re.search(r"\(\S+:\d\)$", line)
-    assert str(file) in line or text == "\0"  # Python names no file for it
-
-
-def test_a_class_within_a_class_is_named_by_its_module():
-    assert trust.import_named(f"{__name__}.Outer", "Inner", "mine") is Outer.Inner
-    missing = f"^mine: cannot import it .No module named '{re.escape(__name__)}.Nowhere'.*; run from its folder"
-    refused(ValueError, missing, trust.import_named, f"{__name__}.Nowhere", "Inner", "mine")
+def test_a_name_that_is_not_there_is_one_line():
     absent = "^mine: cannot import it .module 'torch' has no attribute 'Absent'.; run from its folder"
     refused(ValueError, absent, trust.import_named, "torch", "Absent", "mine")  # torch has a `__getattr__` of its own
-
-
-class Outer:
-    """A class of the user's own that holds another."""
-
-    class Inner:
-        """The other."""
+    missing = "^mine: cannot import it .No module named 'nowhere'"
+    refused(ValueError, missing, trust.import_named, "nowhere", "Absent", "mine")

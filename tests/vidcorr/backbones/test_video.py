@@ -1,5 +1,6 @@
 """Encoders of video against the public notebook's numbers: windows, padding, up-sampling in time, states."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from lightning_modules import FrozenEncoder
 from tests.helpers.encoders import clip_network
+from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.backbones import CLIP_FAMILIES, Clips, Recurrent, build_feature_extractor
 from vidcorr.backbones.video import upsampling_weights
@@ -140,3 +142,32 @@ def test_a_callable_may_give_an_encoder_of_video():
     refused(ValueError, message, build_feature_extractor, made, "res4")
     frozen = FrozenEncoder("tests.vidcorr.backbones.test_video:recurrent")
     assert isinstance(frozen.feature_extractor(), Recurrent)
+
+
+@pytest.mark.slow
+def test_v_jepa_2_by_name_at_other_sizes_than_the_trained_one_equals_the_notebook(golden):
+    """A tiny model with random weights."""
+    pytest.importorskip("transformers", reason="the extra transformers is not installed")
+    frames = torch.from_numpy(golden("video_encoders/frames")["video"]).float() / 255
+    numbers = golden("video_encoders/vjepa2")
+    encoder = build_feature_extractor(f"transformers:{GOLDEN}/video_encoders/vjepa2_tiny")
+    wide = {f"wide_T{length}": frames[:length, :, :40] for length in (5, 16, 17, 31)}
+    for name, video in (wide | {"square_T17": frames[:17, :, :, :48]}).items():
+        found = torch.stack(list(encoder.encode(iter(video)))).permute(0, 2, 3, 1).numpy()
+        np.testing.assert_allclose(found, numbers[name], rtol=0, atol=2e-5)
+    assert abs(numbers["wide_T5"] - numbers["wide_plain_library_T5"]).max() > 1  # the library's own positions
+    assert encoder.stride == 8
+
+
+def test_other_models_by_name_are_one_line(tmp_path):
+    pytest.importorskip("transformers", reason="the extra transformers is not installed")
+    refused(ValueError, "cannot be loaded", build_feature_extractor, f"transformers:{tmp_path / 'nowhere'}")
+    config = json.loads((GOLDEN / "video_encoders/vjepa2_tiny/config.json").read_text())
+    others = {
+        "a dinov2; only vjepa2 is read by name": config | {"model_type": "dinov2"},
+        "fields that are not known here: interpolate_rope, use_rope_interleave": config
+        | {"interpolate_rope": True, "use_rope_interleave": True},  # V-JEPA 2.1
+    }
+    for message, fields in others.items():
+        (tmp_path / "config.json").write_text(json.dumps(fields))
+        refused(ValueError, message, build_feature_extractor, f"transformers:{tmp_path}")

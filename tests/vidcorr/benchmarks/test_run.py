@@ -15,7 +15,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import Benchmark, DavisBenchmark, Result, Row
 from vidcorr.backbones import Clips, build_feature_extractor, weights_digest
-from vidcorr.backbones.eval_mode import networks_of
+from vidcorr.backbones.extractor import networks_of
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_spair
 

@@ -1,9 +1,20 @@
-"""Copies that nobody waits for until they are used."""
+"""Copies of modules over shared tensors, on other devices too; copies that nobody waits for until they are used."""
+
+import threading
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import parametrizations, prune, weight_norm
 
-from vidcorr.functional.device import PendingCopy, to_device
+from tests.helpers.encoders import Smoothed
+from tests.helpers.foreign import enliven
+from tests.helpers.refusal import refused
+from vidcorr.backbones import Clips, Recurrent, build_encoder, build_feature_extractor, weights_digest
+from vidcorr.functional.device import PendingCopy, device_of, on_device, shared_copy, to_device
+
+IMAGES = torch.rand(1, 3, 64, 64)
+META = torch.device("meta")
 
 
 @pytest.mark.gpu
@@ -14,3 +25,79 @@ def test_there_and_back_through_pinned_memory():
     arriving = PendingCopy(there * 2)
     assert arriving._tensor.is_pinned()
     assert torch.equal(arriving.wait(), tensor * 2)
+
+
+class Keeping(nn.Sequential):
+    """Keeps its last map, with the graph."""
+
+    def forward(self, images):
+        self.last = super().forward(images)
+        return self.last
+
+
+CHANGES = {
+    "kept activation": lambda layer: layer,
+    "weight_norm": weight_norm,
+    "parametrised weight_norm": parametrizations.weight_norm,
+    "pruned": lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*")
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_copy_after_a_step_of_training_computes_the_same_over_the_same_tensors(name):
+    network = Keeping(CHANGES[name](nn.Conv2d(3, 4, 8, 8)), nn.BatchNorm2d(4))
+    enliven(network)
+    network.train()(torch.rand(2, 3, 64, 64)).sum().backward()
+    copied = shared_copy(network).eval()
+    assert network.training
+    assert [id(tensor) for tensor in copied.parameters()] == [id(tensor) for tensor in network.parameters()]
+    torch.testing.assert_close(copied(IMAGES), network.eval()(IMAGES))
+
+
+def test_what_cannot_be_copied_is_refused_in_one_sentence():
+    network = nn.Sequential(nn.Conv2d(3, 4, 8, 8))
+    network.lock = threading.Lock()
+    refused(
+        ValueError,
+        "Sequential: holds what copy.deepcopy cannot copy: .*lock",
+        shared_copy,
+        network,
+    )
+    hooked = nn.Sequential(nn.Conv2d(3, 4, 8, 8))
+    hooked[0].register_forward_hook(lambda module, inputs, output: setattr(hooked, "kept", output))
+    refused(ValueError, "Sequential: a function in an attribute or hook of it keeps a module", shared_copy, hooked)
+
+
+def devices(module):
+    return {tensor.device.type for tensor in (*module.parameters(), *module.buffers())}
+
+
+@pytest.mark.parametrize("spec", ["torchvision:resnet18", "timm:vit_tiny_patch16_224"])
+def test_an_extractor_is_copied_to_another_device_and_the_original_stays(spec):
+    encoder = build_encoder(spec)
+    view = encoder.feature_extractor()
+    before = view(IMAGES)
+    copied = on_device(view, META)
+    assert not devices(copied) - {"meta"}
+    assert not devices(encoder) - {"cpu"}
+    assert torch.equal(view(IMAGES), before)
+    assert torch.equal(encoder.feature_extractor()(IMAGES), before)
+    assert on_device(view, "cpu") is view
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_networks_of_video_encoders_are_copied_and_in_eval_mode(bound):
+    network = Smoothed()
+    encoder = Recurrent(network.step) if bound else Clips(network, window=2, tubelet=1)
+    found = build_feature_extractor(encoder)
+    assert type(found) is type(encoder)
+    assert network.training
+    held = found.step.__self__ if bound else found.net
+    assert not held.norm.training
+    assert held.cells.weight is network.cells.weight
+    moved = on_device(encoder, META)
+    assert device_of(moved) == META
+    assert weights_digest(encoder) == weights_digest(network)
+    assert devices(network) == {"cpu"}
+    assert build_encoder(encoder).network is network  # not a copy, so that a Trainer moves it

@@ -121,7 +121,7 @@ def convert(
         raise ValueError(f"{output}: would replace the foreign checkpoint itself; give another name")
     weights, about = read_foreign(foreign)
     spec = architecture or about.get("architecture")
-    if spec == LiirEncoder.architecture:
+    if spec == LiirEncoder.described.spec:
         raise ValueError(
             f"{foreign}: Liir's encoder without its arguments; use the checkpoint that it was exported from"
         )

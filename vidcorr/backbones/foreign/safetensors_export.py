@@ -1,6 +1,5 @@
 """The backbone of a checkpoint as safetensors that torchvision or timm load."""
 
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ...videos.files import unfinished
-from .. import FeatureExtractor, LiirEncoder
+from .. import LiirEncoder
 from ..checkpoints import encoder_from_checkpoint, method_of
-from ..description import path_to_network, spec_of
-from ..encoders import Encoder
-from ..extractor import IMAGENET_MEAN, IMAGENET_STD
+from ..description import Network
+from ..encoder import Encoder
 
 
 def export(checkpoint: str | Path, output: str | Path) -> str:
@@ -37,23 +35,15 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
         raise ValueError(f"{output}: the name must end with .safetensors")
     method = method_of(checkpoint)
     module = encoder_from_checkpoint(checkpoint)
-    path = path_to_network(module)
-    network: Any = path[-1]
-    named = spec_of(module)
-    if isinstance(network, FeatureExtractor) or not named:
-        held = "a view of its encoder" if named else "no network that has a name"
-        raise ValueError(f"{checkpoint}: {method} holds {held}; export the encoder's own checkpoint")
+    network: Any = getattr(module, "network", module)
+    named = Network.of(module).spec
+    if not named or not isinstance(module, Encoder | LiirEncoder):
+        raise ValueError(f"{checkpoint}: {method} holds no whole network with a name; export the encoder's own file")
     load = _loading_code(network, named, output)
     header = {"method": method, "vidcorr": version("vidcorr"), "architecture": named}
     if not isinstance(network, LiirEncoder):  # Liir takes Lab
-        mean: Sequence[float] = IMAGENET_MEAN  # the mean that views of a method use
-        std: Sequence[float] = IMAGENET_STD
-        for part in reversed(path):  # the outermost encoder counts
-            if isinstance(part, Encoder):
-                mean = part.mean
-                std = part.std
-        header["mean"] = ", ".join(map(str, mean))
-        header["std"] = ", ".join(map(str, std))
+        header["mean"] = ", ".join(map(str, module.mean))
+        header["std"] = ", ".join(map(str, module.std))
     output.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(output) as temporary:
         tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}

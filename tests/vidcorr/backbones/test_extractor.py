@@ -1,0 +1,196 @@
+"""Extractors of any network: a user's own is neither copied nor changed, and what is no map is refused."""
+
+import functools
+import threading
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from tests.helpers.encoders import Smoothed, clips
+from tests.helpers.foreign import enliven
+from tests.helpers.refusal import refused
+from vidcorr import BoxPrompt, MaskPrompt, follow
+from vidcorr.backbones import Recurrent, build_encoder, build_feature_extractor, extractor_of, weights_digest
+from vidcorr.backbones.extractor import eval_mode, networks_of
+
+IMAGES = torch.rand(1, 3, 256, 320)
+PROMPTS = {"mask": MaskPrompt.of(np.pad(np.ones((16, 16), np.uint8), 24)), "box": BoxPrompt.of("20,20,24,24")}
+
+
+class Trunk(nn.Sequential):
+    """A user's extractor: a map of stride 8, with statistics of batches and Dropout."""
+
+    stride = 8
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 8, 8, 8), nn.BatchNorm2d(8), nn.Dropout(0.5))
+
+
+class Classifier(nn.Module):
+    """A user's module with a network of the name of our method; `change` acts on its map."""
+
+    def __init__(self, change=lambda features: features.mean((2, 3))) -> None:
+        super().__init__()
+        self.feature_extractor = Trunk()
+        self.change = change
+
+    def forward(self, images):
+        return self.change(self.feature_extractor(images))
+
+
+class OwnMethod(nn.Module):
+    """The remedy: a method of our name, over the trunk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = Trunk()
+
+    def feature_extractor(self, stage=None, stride=None):
+        return extractor_of(self.trunk, stage, stride)
+
+
+class Exotic(nn.Module):
+    """Gives the output of a layer, which a lambda keeps; holds what cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Trunk()
+        self.lock = threading.Lock()
+        self.net[1].register_forward_hook(lambda module, inputs, output: setattr(self, "kept", output))
+
+    def forward(self, images):
+        self.net(images)
+        return self.kept
+
+
+NETWORKS = {
+    "exotic": Exotic,
+    "average of weights": lambda: AveragedModel(Trunk()),
+    "traced by fx": lambda: torch.fx.symbolic_trace(Trunk()),
+    "compiled": lambda: torch.compile(Trunk(), backend="eager"),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_view_of_a_network_in_training_computes_as_the_network_in_eval_mode(name):
+    network = NETWORKS[name]()
+    enliven(network)
+    network.train()(torch.rand(2, 3, 64, 64)).sum().backward()
+    before = weights_digest(network)
+    found = build_feature_extractor(network)(IMAGES)
+    assert all(part.training for part in network.modules())
+    assert weights_digest(network) == before
+    with torch.no_grad():
+        torch.testing.assert_close(found, network.eval()(IMAGES))
+
+
+def in_a_closure():
+    network = Smoothed()
+    return Recurrent(lambda frame, state: network.step(frame, state))
+
+
+ENCODERS = {
+    "extractor": Trunk,
+    "view": lambda: extractor_of(Trunk()),
+    "resnet": lambda: build_feature_extractor("torchvision:resnet18", "res2"),
+    "clips": clips,
+    "bound method": lambda: Recurrent(Smoothed().step),
+    "closure": in_a_closure,
+}
+
+
+def state(encoder):
+    modes = [part.training for network in networks_of(encoder) for part in network.modules()]
+    return [weights_digest(network) for network in networks_of(encoder)], modes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kind"), [*((name, "mask") for name in ENCODERS), ("extractor", "box")])
+def test_train_mode_changes_nothing_in_results_nor_in_the_network(name, kind):
+    video = torch.randint(0, 256, (5, 3, 64, 64), dtype=torch.uint8)
+    encoder = ENCODERS[name]()
+    for network in networks_of(encoder):
+        enliven(network)
+        network.eval()
+    expected = [np.asarray(found) for _, found in follow(encoder, video, PROMPTS[kind])]
+    for network in networks_of(encoder):
+        network.train()
+        next(network.children()).eval()  # a mode of its own
+    before = state(encoder)
+    assert any(before[1])
+    results = follow(encoder, video, PROMPTS[kind])
+    for (_, found), wanted in zip(results, expected, strict=True):
+        assert state(encoder) == before  # between two frames too
+        np.testing.assert_array_equal(np.asarray(found), wanted)
+    assert state(encoder) == before
+
+
+def test_a_train_method_of_the_users_is_called_both_ways_and_modes_come_back_after_an_error():
+    class Averaged(nn.Linear):
+        """A layer that swaps weights for evaluation, as averaged weights are."""
+
+        def __init__(self) -> None:
+            super().__init__(2, 2)
+            self.other = nn.Parameter(torch.zeros(2, 2))
+
+        def train(self, mode=True):
+            if mode != self.training:
+                self.weight, self.other = self.other, self.weight
+            return super().train(mode)
+
+    layer = Averaged()
+    own = layer.weight.clone()
+    network = nn.Sequential(layer, nn.Dropout().eval())
+    with eval_mode(network):
+        assert layer.weight.abs().sum() == 0
+    with pytest.raises(RuntimeError), eval_mode(network):
+        network(torch.zeros(1))
+    assert torch.equal(layer.weight, own)
+    assert [part.training for part in network.modules()] == [True, True, False]
+
+
+MAP = r"expected a map \(N, C, h, w\), got "
+REMEDY = r"feature_extractor\(stage, stride\) that returns .*extractor_of\(self\.trunk\)"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda features: features.mean((2, 3)), rf"Classifier: {MAP}\(1, 8\): leave pooling .*{REMEDY}"),
+        (lambda features: {"map": features}, rf"Classifier: {MAP}dict"),
+        (lambda features: features + 0j, rf"Classifier: {MAP}complex \(1, 8, 32, 40\)"),
+        (lambda features: features.reshape(1, 8, 28, 28), "Classifier: fails on a blank image .*: shape"),
+        (lambda features: nn.functional.pad(features, (1, 1, 1, 1)), "34 x 42 cells .* not those of stride 8"),
+        (lambda features: features[..., :2, :2], "2 x 2 cells, too few to distinguish positions"),
+    ],
+)
+def test_a_users_module_without_a_map_is_refused(change, message):
+    """An attribute `feature_extractor` that is a network is not taken for our method."""
+    assert refused(ValueError, message, build_feature_extractor, Classifier(change))
+
+
+def test_a_method_of_our_name_a_stated_stride_and_a_multiple_are_taken():
+    extractor = build_feature_extractor(OwnMethod())
+    assert extractor(torch.zeros(1, 3, 32, 48)).shape == (1, 8, 4, 6)
+    assert extractor.stride == 8
+    assert build_feature_extractor("tests.helpers.encoders:Patches").stride == 24
+    network = Classifier(functools.partial(nn.functional.interpolate, scale_factor=2.0))
+    network.multiple = 8
+    doubled = build_feature_extractor(network)
+    assert (doubled.stride, doubled.multiple) == (4, 8)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error: launch")])
+def test_an_error_of_the_device_keeps_its_words(error, monkeypatch):
+    encoder = build_encoder("timm:convnext_atto")
+
+    def fail(*images):
+        raise error
+
+    monkeypatch.setattr(timm.models.ConvNeXt, "forward_features", fail)
+    kind = torch.OutOfMemoryError if isinstance(error, torch.OutOfMemoryError) else ValueError
+    assert refused(kind, str(error), encoder.feature_extractor)

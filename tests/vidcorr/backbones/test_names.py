@@ -1,0 +1,214 @@
+"""Networks by name: short names and their weights, stages, maps, refusals."""
+
+import urllib.error
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import timm
+import torch
+import torchvision
+from torchvision.models import get_model_builder, list_models
+
+from lightning_modules import LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
+from tests.helpers.refusal import refused
+from vidcorr.backbones import build_encoder, build_feature_extractor, build_network, pooled_width
+from vidcorr.backbones.names import SHORT_NAMES
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    """Empty caches without a network."""
+
+    def no_network(request, *_):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "urlopen", no_network)
+    return tmp_path
+
+
+@pytest.mark.parametrize("spec", ["timm:vit_small_patch16_224.dino", "timm:resnet18", "torchvision:resnet18"])
+def test_missing_weights_are_named(spec):
+    said = refused(
+        ValueError, f"backbone {spec}: its weights cannot be downloaded", build_network, spec, pretrained=True
+    )
+    assert said.endswith(f"vidcorr convert FILE OUT.ckpt --architecture {spec}")
+
+
+@pytest.mark.slow
+def test_cached_weights_of_torchvision_need_no_network(cache, monkeypatch):
+    file = cache / "hub/checkpoints/resnet18-f37072fd.pth"
+    file.parent.mkdir(parents=True)
+    network = torchvision.models.resnet18()
+    torch.save(network.state_dict(), file)
+    found = build_network("torchvision:resnet18", pretrained=True)
+    torch.testing.assert_close(found.conv1.weight, network.conv1.weight)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in SHORT_NAMES if name != "vidcorr-r18"])
+def test_a_short_name_has_weights_a_stage_and_a_place_in_the_guide(name):
+    spec, _, stage = SHORT_NAMES[name].partition("@")
+    assert spec.removeprefix("timm:") in timm.list_models(pretrained=True)
+    with torch.device("meta"):
+        extractor = build_feature_extractor(spec, stage)
+    size = name.rpartition("-")[2]
+    assert extractor.stride == (8 if size.startswith("r") else int(size[1:]))
+    assert f"`{name}`" in (Path(__file__).resolve().parents[3] / "docs/models.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [(VFSSimSiam, {}), (VFSMoCo, {}), (SiamFC, {}), (LinearProbe, {"num_classes": 2})]
+)
+def test_a_module_in_place_of_a_name_is_refused(kind, options):
+    message = "backbone: expected a name such as my_module:my_network, got a Conv2d"
+    assert refused(ValueError, message, kind, torch.nn.Conv2d(3, 4, 8, 8), **options)
+
+
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
+WITH_MAPS = {
+    "alexnet": (256, 32),
+    "convnext_tiny": (768, 32),
+    "densenet121": (1024, 32),
+    "efficientnet_b0": (1280, 32),
+    "mnasnet0_5": (1280, 32),
+    "mobilenet_v2": (1280, 32),
+    "mobilenet_v3_small": (576, 32),
+    "regnet_y_400mf": (440, 32),
+    "shufflenet_v2_x0_5": (1024, 32),
+    "squeezenet1_1": (512, 16),
+    "swin_t": (768, 32),
+    "vgg11": (512, 32),
+}
+"""Name → channels and stride of the last map, as the papers state them."""
+UNPADDED = ("alexnet", "squeezenet1_1")  # their maps lack cells at the border
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WITH_MAPS)
+def test_networks_of_torchvision_give_their_last_map(name):
+    spec = f"torchvision:{name}"
+    channels, stride = WITH_MAPS[name]
+    if name in UNPADDED:
+        assert refused(ValueError, "its convolutions lack padding", build_feature_extractor, spec)
+        return
+    extractor = build_feature_extractor(spec)
+    assert extractor.stride == stride
+    with torch.no_grad():
+        assert extractor(torch.rand(1, 3, 256, 192)).shape == (1, channels, 256 // stride, 192 // stride)
+
+
+def test_a_map_is_that_of_the_library():
+    network = build_network("torchvision:mobilenet_v3_small").eval()
+    extractor = build_feature_extractor("torchvision:mobilenet_v3_small")
+    extractor.network.network.load_state_dict(network.state_dict())
+    images = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        assert torch.equal(extractor(images), network.features(extractor.normalise(images)))
+    assert pooled_width(network) == 576
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vit_b_16", "fcn_resnet50", "fasterrcnn_resnet50_fpn", "raft_small", "r3d_18"])
+def test_others_are_refused_in_a_line(name):
+    assert refused(ValueError, f"torchvision:{name}: gives no map", build_network, f"torchvision:{name}")
+
+
+def test_every_family_of_the_library_is_known():
+    """A family is a file of torchvision; a new one must be added to a list of this test."""
+    files = {get_model_builder(name).__module__.removeprefix("torchvision.models.") for name in list_models()}
+    images = {file for file in files if "." not in file}
+    tried = {get_model_builder(name).__module__.removeprefix("torchvision.models.") for name in WITH_MAPS}
+    assert images - tried == {"resnet", "vision_transformer", "maxvit", "googlenet", "inception"}
+
+
+def test_a_network_that_ends_with_a_classifier_does_not_train():
+    message = r"ends with the linear layer fc, as a classifier does: .* network\.fc = torch\.nn\.Identity\(\)"
+    assert refused(ValueError, message, VFSSimSiam, "torchvision.models:resnet18")
+
+
+SPECS = [
+    ("torchvision:resnet18", 256, 8),
+    ("timm:resnet26d", 1024, 8),  # average-pooled shortcuts
+    ("timm:resnetblur18", 256, 8),  # strides in its blurred poolings
+    ("timm:vit_tiny_patch16_224", 192, 16),
+    ("raw_colour", 3, 8),
+]
+
+
+@pytest.mark.parametrize(("spec", "channels", "stride"), SPECS)
+def test_contract(spec, channels, stride):
+    extractor = build_feature_extractor(spec)
+    assert extractor.stride == stride
+    assert not extractor.training
+    maps = extractor(torch.rand(2, 3, 70, 102))
+    assert maps.shape == (2, channels, -(-70 // stride), -(-102 // stride))
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize(
+    ("spec", "stage", "stride", "message"),
+    [
+        ("resnet18", None, None, "write timm:NAME, torchvision:NAME or"),
+        ("timm:resnet_18", None, None, "timm has no such model; did you mean .*resnet"),
+        ("torchvision:resnet_18", None, None, "Unknown model resnet_18"),
+        ("nowhere:encoder", None, None, "cannot import"),
+        ("torchvision:resnet18", "res4", 5, "strides can be"),
+        ("timm:vit_tiny_patch16_224", None, 12, "patches of 16 px allow 1, 2, 4, 8, 16"),
+        (
+            "torchvision:vit_b_16",
+            None,
+            None,
+            "gives no map of an image; convnext, .* do, and transformers of timm:NAME",
+        ),
+        (
+            "timm:convit_tiny",
+            None,
+            None,
+            "ConVit: takes images of 224 x 224 px only; make it with dynamic",
+        ),
+        ("timm:convnext_atto", "stage5", None, r"stage 'stage5': ConvNeXt has features, stage1, .*, stage4; null"),
+        ("timm:convnext_atto", "stage1+stage2", None, r"its parts have strides \[4, 8\]"),
+        ("tests.helpers.encoders:Unpadded", None, None, "cells for a 256 x 320 image are not those of stride"),
+        ("timm:coat_tiny", None, None, "CoaT: fails on a blank image"),
+        ("raw_color", None, None, r"backbone 'raw_color': write timm:NAME, .*; did you mean raw_colour\?"),
+    ],
+)
+def test_mistakes_are_named(spec, stage, stride, message):
+    assert refused(ValueError, message, build_feature_extractor, spec, stage, stride)
+
+
+@pytest.mark.parametrize(
+    ("spec", "widths", "strides"),
+    [
+        ("timm:convnext_atto", [40, 80, 160, 320], [4, 8, 16, 32]),
+        ("timm:efficientnet_b0", [16, 24, 40, 112, 320], [2, 4, 8, 16, 32]),
+    ],
+)
+def test_staged_networks_offer_their_stages_and_the_map_before_their_pooling(spec, widths, strides):
+    encoder, names = build_encoder(spec), [f"stage{number}" for number in range(1, len(widths) + 1)]
+    encoder.mean = (0.1, 0.2, 0.3)
+    extractor, images = encoder.feature_extractor(names), torch.rand(1, 3, 160, 192)
+    maps = extractor(images)
+    alone = encoder.feature_extractor(names[1])(images)
+    last = encoder.feature_extractor()(images)
+    assert (extractor.stride, extractor.multiple) == (strides, max(strides))
+    expected = [(1, width, 160 // stride, 192 // stride) for width, stride in zip(widths, strides, strict=True)]
+    assert [tuple(one.shape) for one in maps] == expected
+    torch.testing.assert_close(alone, maps[1])
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (encoder.mean, encoder.std))
+    torch.testing.assert_close(last, encoder.network.eval().forward_features((images - mean) / std))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [("naflexvit_base_patch16_radio_v3", 768), ("vit_base_patch16_radio_v3", 768), ("samvit_base_patch16", 256)],
+)
+def test_transformers_of_other_forms_give_a_map(name, channels):
+    extractor = build_encoder(f"timm:{name}").feature_extractor()
+    assert extractor(torch.rand(1, 3, 96, 128)).shape == (1, channels, 6, 8)
