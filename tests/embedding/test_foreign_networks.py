@@ -94,8 +94,8 @@ class Output(nn.Module):
 
 WRONG = {
     "tokens": (lambda x: x.flatten(2).mT, r"expected a map \(N, C, h, w\), got \(1, 48, 8\)"),
-    "a dictionary": (lambda x: {"out": x}, "got dict: return the map itself"),
-    "logits": (lambda x: x.mean((2, 3)), r"got \(1, 8\): leave its pooling and its classifier out"),
+    "a dictionary": (lambda x: {"out": x}, "got dict: leave pooling"),
+    "logits": (lambda x: x.mean((2, 3)), r"got \(1, 8\): leave pooling and classifier out"),
     "complex": (lambda x: x + 0j, r"got complex \(1, 8, 6, 8\)"),
     "channels last": (lambda x: x.permute(0, 2, 3, 1), "8 x 8 cells for a 48 x 64 image are not those of stride 8"),
     "two maps": (lambda x: [x, x], r"gives 2 map\(s\), but its attribute stride is \[8\]"),

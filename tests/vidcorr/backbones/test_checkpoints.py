@@ -153,15 +153,12 @@ def test_a_damaged_file_is_one_line(tmp_path):
     refused(ValueError, r"a\.ckpt: no such checkpoint", read_content, path)
     torch.save({"a": torch.rand(300)}, path)
     whole = path.read_bytes()
-    copy_again = r"a\.ckpt: (is empty|incomplete, .*|damaged, .*): copy it again, or name an earlier checkpoint"
     foreign = r"a\.ckpt: damaged or foreign: .*; weights of another project"
     flipped = bytes(byte ^ (place == len(whole) // 2) for place, byte in enumerate(whole))  # a bit of a weight
-    contents = dict.fromkeys((flipped, whole[:400], whole[:-30], b""), copy_again)
-    contents |= dict.fromkeys((b"<html>404</html>", b"\x80\x02}q\x01h\x05."), foreign)
-    for content, message in contents.items():
+    for content in (flipped, whole[:400], whole[:-30], b"", b"<html>404</html>", b"\x80\x02}q\x01h\x05."):
         path.write_bytes(content)
         for whole_file in {True, content == flipped}:  # the sums of a part are not checked
-            line = refused(ValueError, message, read_content, path, whole=whole_file)
+            line = refused(ValueError, foreign, read_content, path, whole=whole_file)
             assert "weights_only" not in line
 
 

@@ -17,6 +17,7 @@ from vidcorr.backbones.checkpoints import write_checkpoint
 ARGUMENTS = METHODS | {
     "ContrastiveRandomWalk": {"backbone": NETWORK},
     "SiamFC": {"backbone": NETWORK},
+    "SiameseMAE": {"backbone": "timm:vit_tiny_patch16_224", "decoder_width": 8, "decoder_depth": 1, "decoder_heads": 2},
     "FrozenEncoder": {"spec": NETWORK, "stage": "res3"},
     "raw_colour": {"spec": "raw_colour", "stride": 4},
     "timm": {"spec": "timm:vit_tiny_patch16_224", "stage": "block2", "mean": (0.1, 0.2, 0.3)},
