@@ -5,7 +5,6 @@ import sys
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from cli import main
 from lightning_modules import FrozenEncoder, VFSSimSiam
@@ -126,9 +125,3 @@ def test_lightnings_own_loading_takes_the_same_way(tmp_path):
     refused(ValueError, "holds FrozenEncoder, not VFSSimSiam", VFSSimSiam.load_from_checkpoint, path)
     with pytest.raises(ValueError, match=r"a\.ckpt: FrozenEncoder cannot be made: .*'strict'"):
         FrozenEncoder.load_from_checkpoint(path, strict=False)
-
-
-@pytest.mark.parametrize("metadata", [{"architecture": "os:abort"}, {"architecture": "raw_colour", "mean": "a, b"}])
-def test_metadata_of_a_safetensors_file_are_a_name_of_a_library_and_numbers(metadata, tmp_path):
-    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", metadata)
-    assert "a.safetensors: " in refusal("convert", tmp_path / "a.safetensors", "out.ckpt")

@@ -32,3 +32,7 @@ from .resnet import (
     vidcorr_r18 as vidcorr_r18,
 )
 from .video import CLIP_FAMILIES as CLIP_FAMILIES, Clips as Clips, Recurrent as Recurrent, VideoEncoder as VideoEncoder
+from .vit import (
+    vit_base_patch16_reg4 as vit_base_patch16_reg4,
+    vit_small_patch16_reg4 as vit_small_patch16_reg4,
+)

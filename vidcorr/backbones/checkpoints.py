@@ -1,5 +1,6 @@
 """Checkpoints of this project: written, read as data, and made into the module that they hold."""
 
+import json
 import shlex
 import zipfile
 from collections.abc import Mapping
@@ -12,9 +13,11 @@ from torch import Tensor, nn
 
 from ..videos.files import unfinished
 from .description import Network
+from .hub import local_file
 from .trust import Recipe, check_names, make, pass_gate, reason
 
-SUFFIXES = (".ckpt", ".pt", ".pth")
+SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
+"""Endings of checkpoints: of `torch.save`, and safetensors from `vidcorr export`."""
 METADATA_KEY = "vidcorr"
 
 
@@ -91,6 +94,7 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
         ValueError: if the file is missing, damaged or of another project, names code that is not allowed, or does not
             fit its class.
     """
+    path = local_file(path)
     checkpoint = read_content(path)
     recipe = recipe_of(checkpoint, path)
     module: Any = make(recipe._replace(arguments=recipe.arguments | overrides), path)
@@ -106,7 +110,8 @@ def encoder_from_checkpoint(path: str | Path) -> Any:
     module's own class is needed. For a module with features of its own, the module itself is loaded.
 
     Args:
-        path: a checkpoint written by this project.
+        path: a checkpoint written by this project, a file from `vidcorr export`, or an address on the hub
+            (`hf://OWNER/NAME/FILE`).
 
     Returns:
         A module on the CPU, in eval mode, with a method `feature_extractor(stage, stride)`.
@@ -115,6 +120,9 @@ def encoder_from_checkpoint(path: str | Path) -> Any:
         ValueError: if the file is missing, damaged or of another project, names code that is not allowed, does not fit
             its encoder, or has no features.
     """
+    path = local_file(path)
+    if path.suffix == ".safetensors":
+        return _exported_encoder(path)
     checkpoint = read_content(path)
     saved = saved_encoder_of(checkpoint, path)
     if saved is None:
@@ -129,6 +137,25 @@ def encoder_from_checkpoint(path: str | Path) -> Any:
             said = f"is damaged: it does not say which part has the weights {name}"
             raise ValueError(f"{path}: {said}")
     load_weights(encoder, state, path)
+    encoder.described = Network.of(encoder).with_weights_of(path)
+    return encoder.eval()
+
+
+def _exported_encoder(path: Path) -> Any:
+    """Load the encoder of a file of `vidcorr export`; its metadata hold class and arguments, which pass the gate."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+        saved = json.loads(about.get(METADATA_KEY, "{}"))
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read: {reason(error)}") from error
+    if not isinstance(saved, dict) or "encoder" not in saved:
+        raise ValueError(f"{path}: not from vidcorr export; {convert_line(path)}")
+    encoder: Any = make(pass_gate(saved["encoder"].get("class_path"), saved["encoder"].get("init_args"), path), path)
+    load_weights(getattr(encoder, "network", encoder), state, path)
     encoder.described = Network.of(encoder).with_weights_of(path)
     return encoder.eval()
 
@@ -168,7 +195,7 @@ def method_of(path: str | Path) -> str:
     Raises:
         ValueError: if the file is damaged or of another project.
     """
-    checkpoint = read_content(path, whole=False)
+    checkpoint = read_content(local_file(path), whole=False)
     check_metadata(checkpoint, path)
     return str(checkpoint[METADATA_KEY].get("class_path")).rpartition(".")[2]
 

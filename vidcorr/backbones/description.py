@@ -8,6 +8,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from .hub import source_of
+
 RANDOM_WEIGHTS = "random weights"
 """Source of weights that a library has drawn."""
 
@@ -52,7 +54,7 @@ class Network(BaseModel):
 
     def with_weights_of(self, source: str | Path) -> Self:
         """Return the description of the network with the weights of a file."""
-        update: dict[str, Any] = {"weights": f"weights of {Path(source).name}", "seed": None, "loaded": True}
+        update: dict[str, Any] = {"weights": f"weights of {source_of(source)}", "seed": None, "loaded": True}
         return self.model_copy(update=update)
 
     @property

@@ -16,6 +16,7 @@ from .checkpoints import SUFFIXES, convert_line, encoder_from_checkpoint, method
 from .description import RANDOM_WEIGHTS, Network, architecture_name
 from .encoder import Encoder, StageNames, from_recipe, gives_extractors
 from .extractor import RawColour, describe_output, eval_mode, last_map_of
+from .hub import local_file, on_hub
 from .trust import allow, import_named, reason
 from .video import VideoEncoder, VideoNetwork, from_transformers
 
@@ -111,8 +112,8 @@ def build_feature_extractor(
 
 
 def is_checkpoint(spec: object) -> bool:
-    """Return whether a spec is the path of a checkpoint."""
-    return isinstance(spec, Path) or (isinstance(spec, str) and spec.endswith(SUFFIXES))
+    """Return whether a spec is the path of a checkpoint, or its address on the hub."""
+    return isinstance(spec, Path) or (isinstance(spec, str) and (spec.endswith(SUFFIXES) or on_hub(spec)))
 
 
 def full_name(name: str) -> tuple[str, bool]:
@@ -146,7 +147,7 @@ def read_spec(text: str) -> dict[str, Any]:
 
     Args:
         text: `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`; SPEC is a spec of `build_feature_extractor`, or a short name
-            that implies trained weights and a stage.
+            that implies trained weights and a stage. A file on the hub becomes its path in the cache.
 
     Returns:
         Arguments of `FrozenEncoder`: spec, stage, stride and pretrained; None is its default.
@@ -158,6 +159,8 @@ def read_spec(text: str) -> dict[str, Any]:
     stage, _, stride = view.partition("/")
     if stride and not stride.isdecimal():
         raise ValueError(f"{text}: the stride {stride!r} is not a number; write SPEC@STAGE/STRIDE")
+    if on_hub(given):
+        given = str(local_file(given))
     spec, pretrained = full_name(given)
     default_stage = SHORT_NAMES.get(given, "").partition("@")[2]
     return {

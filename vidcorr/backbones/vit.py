@@ -127,6 +127,23 @@ def positions_set(network: Any, embedding: Tensor, grid: tuple[int, int]) -> Ite
         network.patch_embed.grid_size = own_grid
 
 
+def vit_small_patch16_reg4() -> nn.Module:
+    """Return T-CoRe's ViT-S/16: DINOv2's transformer with four registers, for patches of 16 px and 224 px."""
+    return _with_registers("small")
+
+
+def vit_base_patch16_reg4() -> nn.Module:
+    """Return T-CoRe's ViT-B/16, as `vit_small_patch16_reg4`."""
+    return _with_registers("base")
+
+
+def _with_registers(size: str) -> nn.Module:
+    import timm
+
+    sizes = {"img_size": 224, "patch_size": 16, "dynamic_img_size": True, "dynamic_img_pad": True}
+    return timm.create_model(f"vit_{size}_patch14_reg4_dinov2", num_classes=0, **sizes)
+
+
 def dino_positions(embedding: Tensor, grid: tuple[int, int], size: tuple[int, int], prefix: int = 1) -> Tensor:
     """Interpolate a position embedding as in DINO's code: plain bicubic, by a scale factor.
 

@@ -4,9 +4,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-KINDS = ("auto", "vfs", "crw", "liir", "mast", "moco", "dino", "dinov2", "lightly", "torchvision", "timm")
-"""Families of foreign checkpoints, listed here because `--help` does not import the converters."""
-
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr convert`.
@@ -17,13 +14,15 @@ def command(args: Sequence[str]) -> None:
     Raises:
         ValueError: for a user's mistake, one line.
     """
+    families = "vfs crw liir mast moco rsp tobo catmae cropmae tcore dino dinov2 lightly torchvision timm"
+    kinds = ["auto", *families.split()]  # those of families.yaml; `--help` does not import the converters
     parser = argparse.ArgumentParser(prog="vidcorr convert", description=__doc__)
     parser.add_argument("foreign", type=Path, metavar="FOREIGN", help="checkpoint of another project")
     parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write, .ckpt")
-    parser.add_argument("--kind", default="auto", choices=KINDS, help="family of the checkpoint (default: by its keys)")
+    parser.add_argument("--kind", default="auto", choices=kinds, help="family of the checkpoint (default: by its keys)")
     parser.add_argument("--architecture", metavar="SPEC", help="torchvision:NAME or timm:NAME, if keys do not show it")
     flags = parser.parse_args(list(args))
 
-    from ..backbones.foreign.conversion import account, convert
+    from ..backbones.convert import account, convert
 
     print(f"{flags.foreign}\n{account(convert(**vars(flags)))}")

@@ -1,8 +1,18 @@
-"""Write the backbone of a checkpoint as safetensors that torchvision or timm load."""
+"""Write the backbone of a checkpoint as safetensors, and a model card beside it: a folder to upload to a hub."""
+
+from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..results.result import Result
+
+CARD = "README.md"
+HEAD = "---\nlibrary_name: vidcorr\n"
+"""First lines of a card, in the hub's form."""
 
 
 def command(args: Sequence[str]) -> None:
@@ -16,12 +26,73 @@ def command(args: Sequence[str]) -> None:
     """
     parser = argparse.ArgumentParser(prog="vidcorr export", description=__doc__)
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="any checkpoint of this project")
-    parser.add_argument("output", type=Path, metavar="OUT", help="file to write, .safetensors")
+    parser.add_argument(
+        "output", type=Path, metavar="OUT", help="file to write, .safetensors; its folder gets the card"
+    )
     parser.add_argument("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
     flags = parser.parse_args(list(args))
 
-    from ..backbones.foreign.safetensors_export import export
+    from ..backbones.export import export
     from ..backbones.trust import allow_named
+    from ..videos.files import write_atomically
 
     allow_named(args)
-    print(export(flags.checkpoint, flags.output))
+    card = flags.output.parent / CARD
+    if card.is_file() and not card.read_text("utf-8").startswith(HEAD):
+        raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into a folder of its own")
+    load = export(flags.checkpoint, flags.output)
+    write_atomically(card, card_of(flags.checkpoint, flags.output.name, load))
+    print(f"{load}\n# card: {card}; upload both: hf upload OWNER/NAME {flags.output.parent}")
+
+
+def card_of(checkpoint: Path, file: str, load: str) -> str:
+    """Return the model card of a checkpoint's network: method, data, steps, and scores with their protocols.
+
+    Data and scores come from the run's folder, two above the checkpoint, if they are there.
+
+    Args:
+        checkpoint: the checkpoint.
+        file: name of the exported file.
+        load: the Python that loads it.
+    """
+    from ..backbones.checkpoints import method_of, read_content
+
+    content = read_content(checkpoint, whole=False)
+    arguments = content.get("hyper_parameters", {})
+    run = checkpoint.resolve().parent.parent
+    lines = [HEAD + "---", f"# {file}", "", f"Method: {method_of(checkpoint)}, {_plainly(arguments)}.", ""]
+    lines += [f"Training: {content['global_step']} steps, {content['epoch']} epochs. Data: {_data_of(run)}.", ""]
+    lines += ["| benchmark | protocol | score | value |", "|---|---|---|---|"]
+    for result in _results_of(run, content["global_step"]):
+        protocol = ", ".join(stage.protocol.name for stage in result.stages.values())
+        for name, value in result.scores.items():
+            lines.append(f"| {result.benchmark} | {protocol} | {name} | {100 * value:.1f} |")
+    lines += ["", "Licence: to be chosen by the owner.", "", "```python", load, "```", ""]
+    return "\n".join(lines)
+
+
+def _plainly(arguments: dict[str, Any]) -> str:
+    """Return the arguments of a method that are words or numbers."""
+    plain = {name: value for name, value in arguments.items() if isinstance(value, str | int | float)}
+    return ", ".join(f"{name}={value}" for name, value in plain.items() if not name.startswith("_"))
+
+
+def _data_of(run: Path) -> str:
+    """Return class and source of the data of a run, from its config.yaml."""
+    import yaml  # type: ignore[import-untyped]
+
+    config = run / "config.yaml"
+    content = yaml.safe_load(config.read_text("utf-8")) if config.is_file() else {}
+    data = content.get("data") or {}
+    source = data.get("init_args", {}).get("source", "")
+    return " ".join(filter(None, (str(data.get("class_path", "not recorded")).rpartition(".")[2], str(source))))
+
+
+def _results_of(run: Path, step: int) -> Iterator[Result]:
+    """Yield the results of a run's benchmarks at a step."""
+    from ..results.result import Result
+
+    for file in sorted(run.glob("benchmarks/**/results.json")):
+        result = Result.load(file.parent)
+        if result.history and result.history[-1].step == step:
+            yield result

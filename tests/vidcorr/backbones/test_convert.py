@@ -26,10 +26,19 @@ from tests.helpers.foreign import (
 )
 from tests.helpers.refusal import refused
 from tests.helpers.words import davis, flags
-from vidcorr.backbones import build_network, module_from_checkpoint
-from vidcorr.backbones.foreign.conversion import account, convert, read_foreign
-from vidcorr.backbones.foreign.families import FAMILIES
-from vidcorr.backbones.foreign.safetensors_export import export
+from vidcorr.backbones import build_encoder, build_network, module_from_checkpoint
+from vidcorr.backbones.convert import (
+    FAMILIES,
+    MAKERS,
+    account,
+    convert,
+    family_of,
+    frozen_by_table,
+    read_foreign,
+    renamed_by,
+)
+from vidcorr.backbones.export import export
+from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.experiments.config_files import find_config
 from vidcorr.functional.colour import normalised_lab
 
@@ -118,8 +127,7 @@ def test_vfs_to_torchvision_and_back_gives_the_same_features(tmp_path):
     convert(foreign, tmp_path / "vfs.ckpt")
     exported = tmp_path / "vfs.safetensors"
     export(tmp_path / "vfs.ckpt", exported)
-    convert(exported, tmp_path / "again.ckpt")
-    modules = [module_from_checkpoint(tmp_path / name).double() for name in ("vfs.ckpt", "again.ckpt")]
+    modules = [module_from_checkpoint(tmp_path / "vfs.ckpt").double(), build_encoder(exported).double()]
     network.double()  # so that the order of sums does not matter
     for number, stage in enumerate(("res2", "res3", "res4", "res5"), start=1):
         expected = features(network, images, number)
@@ -167,11 +175,12 @@ def test_moco_takes_the_query_encoder_of_a_whole_checkpoint():
     whole = {f"encoder_q.{name}": value for name, value in state.items()}
     whole |= {f"encoder_k.{name}": -value for name, value in state.items()}
     whole |= {"queue": torch.rand(128, 64), "queue_ptr": torch.zeros(1)}
-    converted = FAMILIES["moco"].convert(whole, None)
-    assert converted.init_args == {"spec": "torchvision:resnet18"}
-    assert all(converted.state[f"encoder.network.{name}"] is whole[f"encoder_q.{name}"] for name in state)
-    assert converted.unused["queue_ptr"] == "negatives"
-    assert converted.unused["encoder_k.conv1.weight"] == "moving average"
+    assert family_of(whole, None, "x") == "moco"
+    renamed, unused = renamed_by(FAMILIES["moco"], whole)
+    assert renamed.keys() == state.keys()
+    assert all(renamed[name] is whole[f"encoder_q.{name}"] for name in state)
+    assert unused["queue_ptr"] == "negatives"
+    assert unused["encoder_k.conv1.weight"] == "moving average"
 
 
 @pytest.mark.slow
@@ -188,10 +197,14 @@ def test_dino_is_the_teacher_with_its_own_normalisation(converted):
     torch.testing.assert_close(module.encoder.network.state_dict(), network.state_dict(), rtol=0, atol=0)
 
 
+def made_by(family, state):
+    return MAKERS.get(family, frozen_by_table)(state, None, FAMILIES[family])
+
+
 @pytest.mark.parametrize(("width", "size", "patch"), [(384, "small", 16), (768, "base", 8)])
 def test_dinos_transformers_have_names_with_imagenets_normalisation(width, size, patch):
     state = {"patch_embed.proj.weight": torch.empty(width, 3, patch, patch), "cls_token": torch.empty(1, 1, width)}
-    spec = FAMILIES["dino"].convert(state, None).init_args["spec"]
+    spec = made_by("dino", state).init_args["spec"]
     assert spec == f"timm:vit_{size}_patch{patch}_224.dino"
     assert timm.get_pretrained_cfg(spec.removeprefix("timm:")).mean == (0.485, 0.456, 0.406)
 
@@ -257,7 +270,7 @@ def test_a_network_keeps_a_prefix_of_its_own_and_an_unknown_prefix_is_named(conv
 def test_a_bare_transformer_needs_its_name(converted):
     network = build_network("timm:vit_tiny_patch16_224")
     content = network.state_dict() | {"head.weight": torch.rand(10, 192)}
-    refused(ValueError, "name its kind: dino, or timm with architecture", converted, content)
+    refused(ValueError, "of no known family, .* name one by --kind .*, a network by --architecture", converted, content)
     refused(ValueError, "name its architecture", converted, content, "timm")
     report, module = converted(content, "timm", "timm:vit_tiny_patch16_224")
     assert report["unused"] == {"head.weight": "classifier"}
@@ -271,11 +284,11 @@ def test_a_bare_transformer_needs_its_name(converted):
         ({"state_dict": {"a": torch.zeros(1)}, "vidcorr": {"class_path": "x"}}, "already a checkpoint of vidcorr"),
         (
             {"stem.weight": torch.zeros(1)},
-            r"of no known family \(vfs, crw, .*\), such as stem\.weight; load them in a function",
+            r"of no known family, such as stem\.weight; name one by --kind",
         ),
         (
             {"model": {"a": torch.zeros(1)}, "lr": Fraction(1, 3)},
-            r"weights_only=False\), torch.*fractions\.Fraction",
+            r"cannot be read as weights: .*fractions\.Fraction",
         ),
     ],
 )
@@ -289,20 +302,22 @@ def test_damaged_missing_and_misnamed_files(tmp_path):
         torch.save({"a": torch.zeros(3000)}, tmp_path / f"{name}.pth", _use_new_zipfile_serialization=new)
         (tmp_path / f"{name}_cut.pth").write_bytes((tmp_path / f"{name}.pth").read_bytes()[:length])
     for foreign, output, message in [
-        ("page.pth", "ours.ckpt", r"page\.pth: cannot be read; is the download complete, and not a web page"),
+        ("page.pth", "ours.ckpt", r"page\.pth: cannot be read as weights"),
         ("whole_cut.pth", "ours.ckpt", r"whole_cut\.pth: cannot be read"),
         ("old_cut.pth", "ours.ckpt", r"old_cut\.pth: cannot be read"),
-        ("whole.pth", "whole.pth", "would replace the foreign checkpoint"),
+        ("whole.pth", "whole.pth", r"ends with \.ckpt"),
         ("nowhere.pth", "ours.ckpt", "no such file"),
         ("whole.pth", "ours.bin", r"ends with \.ckpt"),
     ]:
         assert refused(ValueError, message, convert, tmp_path / foreign, tmp_path / output)
 
 
-def test_what_official_files_hold_beside_weights_is_read(tmp_path):
-    beside = {"args": argparse.Namespace(lr=0.1, name="x"), "best": np.float64(0.5), "flag": np.bool_(True)}
+def test_a_namespace_beside_the_weights_is_read_and_nothing_else(tmp_path):
+    beside = {"args": argparse.Namespace(lr=0.1, name="x"), "epoch": 3}
     state, _ = read_foreign(write(tmp_path / "foreign.pth", {"module.a": torch.ones(1)}, **beside))
     assert list(state) == ["a"]
+    write(tmp_path / "foreign.pth", {"a": torch.ones(1)}, best=np.float64(0.5))
+    refused(ValueError, "cannot be read as weights", read_foreign, tmp_path / "foreign.pth")
 
 
 def test_safetensors_are_read(tmp_path):
@@ -364,3 +379,85 @@ def test_of_several_entries_it_says_which_was_taken(entries, taken, converted):
     (other,) = set(entries) - {taken}
     assert f"weights of {taken}; the file also holds {other}" in account(report)
     assert torch.equal(module.encoder.network.conv1.weight, content[taken]["conv1.weight"])
+
+
+def layer(name, *shape):
+    return {f"{name}.weight": torch.rand(*shape), f"{name}.bias": torch.rand(shape[0])}
+
+
+def of_torch(number):
+    """A block of CropMAE's and CatMAE's decoders, of width 8."""
+    block = f"decoder_blocks.{number}"
+    parts = {}
+    for attention in ("multihead_attn", "self_attn"):
+        parts |= {
+            f"{block}.{attention}.in_proj_weight": torch.rand(24, 8),
+            f"{block}.{attention}.in_proj_bias": torch.rand(24),
+        }
+        parts |= layer(f"{block}.{attention}.out_proj", 8, 8)
+    return parts | layer(f"{block}.linear1", 32, 8) | layer(f"{block}.linear2", 8, 32) | layer(f"{block}.norm1", 8)
+
+
+def pre_norm(number):
+    """A block of RSP's and ToBo's decoders, of width 8."""
+    block = f"decoder_blocks.{number}"
+    parts = layer(f"{block}.cattn.q", 8, 8) | layer(f"{block}.cattn.kv", 16, 8) | layer(f"{block}.attn.qkv", 24, 8)
+    return parts | layer(f"{block}.mlp2.fc1", 32, 8) | layer(f"{block}.norm1", 8) | layer(f"{block}.norm_kv1", 8)
+
+
+SHARED = {"mask_token": torch.rand(1, 1, 8), "decoder_pos_embed": torch.rand(1, 197, 8)} | layer("decoder_norm", 8)
+OF_MAE = layer("decoder_embed_mae", 8, 192) | pre_norm(0)
+OF_LATENT = layer("to_prior.0", 384, 192) | layer("to_posterior.2", 384, 192) | layer("decoder_embed_stoch", 8, 384)
+DECODERS = {
+    "cropmae": (layer("decoder_embed", 8, 192) | of_torch(0), "cropmae"),
+    "catmae": (
+        layer("decoder_embed", 8, 192) | of_torch(0) | {"decoder_frame_info": torch.rand(2, 1, 1, 8)},
+        "catmae-16",
+    ),
+    "tobo": (OF_MAE, "cropmae"),
+    "rsp": (OF_MAE | OF_LATENT, "rsp"),
+}
+"""Family → keys of its decoder, as its code names them, and the protocol of its evaluation."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", DECODERS)
+def test_the_encoder_of_siamese_masked_prediction_is_taken_without_its_decoder(family, converted):
+    network = build_network("timm:vit_tiny_patch16_224")
+    decoder, protocol = DECODERS[family]
+    state = network.state_dict() | SHARED | decoder | layer("decoder_pred", 768, 8)
+    content = {"model": state, "optimizer": {"lr": 1e-4}, "epoch": 3, "scaler": {}, "args": argparse.Namespace(lr=1e-4)}
+    report, module = converted(content, "auto", "timm:vit_tiny_patch16_224")
+    assert report["family"] == family
+    assert set(report["unused"]) == state.keys() - network.state_dict().keys()
+    assert report["measure"].endswith(f"--on davis=FOLDER --protocol {protocol}")
+    images = torch.rand(1, 3, 224, 224)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    tokens = network.eval().forward_features((images - mean) / std)[:, 1:]  # ImageNet's, not the 0.5 of timm's name
+    torch.testing.assert_close(module.feature_extractor()(images).flatten(2).mT, tokens)
+
+
+@pytest.mark.parametrize(("width", "patch", "spec"), [(384, 16, "small_patch16"), (768, 16, "base_patch16")])
+def test_their_transformers_are_known_by_their_shapes(width, patch, spec):
+    state = {"patch_embed.proj.weight": torch.empty(width, 3, patch, patch), "cls_token": torch.empty(1, 1, width)}
+    arguments = made_by("cropmae", state).init_args
+    assert arguments == {"spec": f"timm:vit_{spec}_224", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    assert timm.is_model(arguments["spec"].removeprefix("timm:"))
+
+
+@pytest.mark.slow
+def test_t_core_is_dinov2s_transformer_with_registers_and_patches_of_16(converted):
+    network = build_network("vidcorr.backbones:vit_small_patch16_reg4")
+    for name, parameter in network.named_parameters():
+        if "ls" in name or "token" in name:
+            parameter.uniform_(0.5, 1.5)
+    state = {f"backbone.{name}": tensor for name, tensor in of_dinov2(network).items()}
+    state |= layer("dino_head.mlp.0", 8, 384) | {"dino_head.last_layer.weight_g": torch.rand(8, 1)}
+    report, module = converted({"teacher": state})
+    assert report["family"] == "tcore"
+    assert report["init_args"] == {"spec": "vidcorr.backbones:vit_small_patch16_reg4"}
+    assert set(report["unused"].values()) == {"head", "stands for masked patches in training"}
+    images = torch.rand(1, 3, 96, 128)
+    expected = build_encoder(network).feature_extractor()(images)
+    torch.testing.assert_close(module.feature_extractor()(images), expected)
+    assert expected.shape == (1, 384, 6, 8)

@@ -1,0 +1,114 @@
+"""Weights out: what torchvision, timm and this project load has the features of the module that it came from."""
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from cli import main
+from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
+from tests.helpers.foreign import features
+from tests.helpers.refusal import refused
+from vidcorr.backbones import Network, build_encoder, build_feature_extractor, build_network, trainable_network
+from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.export import export
+
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_a_library_loads_it_and_has_the_same_features(library, tmp_path):
+    module = VFSSimSiam(f"{library}:resnet18", projector_dim=8, predictor_dim=4)
+    write_checkpoint(module, tmp_path / "vfs.ckpt")
+    names = {}
+    exec(export(tmp_path / "vfs.ckpt", tmp_path / "out.safetensors"), names)
+    network = names["network"].eval().double()
+    assert type(network).__module__.startswith(library)
+    if library == "timm":
+        network.relu = network.act1
+    images = torch.rand(1, 3, 32, 32).double()
+    reference = module.eval().double()
+    for number, stage in ((3, "res4"), (4, "res5")):
+        expected = reference.feature_extractor(stage, 32).double()(images)
+        torch.testing.assert_close(features(network, images, number), expected, rtol=1e-6, atol=1e-6)
+
+
+MODULES = {
+    "a network of torchvision": lambda: VFSSimSiam(projector_dim=8, predictor_dim=4),
+    "another normalisation than the library's": lambda: VFSSimSiam(
+        "timm:vit_tiny_patch16_224", projector_dim=8, predictor_dim=4
+    ),
+    "padding by reflection": lambda: FrozenEncoder("vidcorr.backbones:crw_resnet18", stage="res3"),
+    "Liir with its arguments": lambda: Liir(position="2dape", position_size=8, bank={"frames": 0}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODULES)
+def test_a_file_is_read_again_by_itself(name, tmp_path):
+    module, images = MODULES[name]().eval(), torch.rand(1, 3, 224, 224)
+    write_checkpoint(module, tmp_path / "own.ckpt")
+    export(tmp_path / "own.ckpt", tmp_path / "own.safetensors")
+    found, expected = build_feature_extractor(tmp_path / "own.safetensors"), module.feature_extractor()
+    assert torch.equal(found(images), expected(images))
+    assert (found.stage, found.stride) == (expected.stage, expected.stride)
+    assert Network.of(found).weights == "weights of own.safetensors"
+    assert Network.of(found).spec == Network.of(module).spec
+    if not isinstance(module, Liir):
+        assert trainable_network(str(tmp_path / "own.safetensors"))[0].training
+
+
+def test_a_file_of_others_or_with_code_of_others_is_refused(tmp_path):
+    path = tmp_path / "a.safetensors"
+    attack = '{"encoder": {"class_path": "vidcorr.backbones.encoder.Encoder", "init_args": {"spec": "os:abort"}}}'
+    for metadata, message in [
+        ({}, "not from vidcorr export; .*vidcorr convert"),
+        ({"vidcorr": "{"}, "cannot be read"),
+        ({"vidcorr": attack}, "names code from outside"),
+        ({"vidcorr": attack.replace("os:abort", "torchvision:resnet18")}, "does not fit ResNet"),
+    ]:
+        save_file({"a": torch.zeros(1)}, path, metadata)
+        assert refused(ValueError, message, build_encoder, path)
+    path.write_bytes(path.read_bytes()[:-3])
+    refused(ValueError, "cannot be read", build_encoder, path)
+
+
+@pytest.mark.slow
+def test_mistakes_are_named(vfs, tmp_path):
+    write_checkpoint(LinearProbe(str(vfs), 2, stage="res3", stride=8), tmp_path / "part.ckpt")
+    for source, output, message in [
+        ("part.ckpt", "out.safetensors", "holds no whole network with a name"),
+        ("part.ckpt", "out.bin", r"must end with \.safetensors"),
+    ]:
+        refused(ValueError, message, export, tmp_path / source, tmp_path / output)
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_the_command_writes_a_card_beside_the_file(vfs, tmp_path, capsys):
+    output = tmp_path / "hub" / "out.safetensors"
+    for _ in range(2):  # a card of ours may be replaced
+        main(["export", str(vfs), str(output)])
+    assert load_file(output).keys() == build_network("torchvision:resnet18").state_dict().keys()
+    with safe_open(output, "pt") as file:
+        load = file.metadata()["load"]
+    assert load in capsys.readouterr().out
+    card = (output.parent / "README.md").read_text()
+    for told in (
+        "Method: VFSSimSiam",
+        "backbone=torchvision:resnet18",
+        "Training: 0 steps",
+        "Licence: to be chosen",
+        load,
+    ):
+        assert told in card
+    (output.parent / "README.md").write_text("my notes")
+    refused(ValueError, "is no model card of vidcorr", main_export, vfs, output)
+    assert (output.parent / "README.md").read_text() == "my notes"
+
+
+def main_export(checkpoint, output):
+    from vidcorr.commands.export import command
+
+    command([str(checkpoint), str(output)])

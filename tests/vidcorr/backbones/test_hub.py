@@ -1,0 +1,104 @@
+"""Checkpoints on the hub, by a server on loopback that speaks the few requests; offline they are one line."""
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import huggingface_hub
+import pytest
+import torch
+
+from tests.helpers.encoders import saved_resnet
+from tests.helpers.refusal import refused
+from vidcorr.backbones import Network, build_encoder, build_feature_extractor
+from vidcorr.backbones.hub import local_file, source_of
+from vidcorr.benchmarks.network import NetworkSpec
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A server with the repository `me/vfs`; its files, and the paths that were asked for."""
+    files = {}
+    asked = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            if self.path.partition("?")[0].startswith("/api/models/me/vfs"):
+                siblings = [{"rfilename": name} for name in files]
+                self.send(json.dumps({"id": "me/vfs", "sha": REVISION, "siblings": siblings}).encode())
+            else:
+                name = self.path.partition("/resolve/")[2].partition("/")[2]
+                self.send(files.get(name))
+
+        do_HEAD = do_GET
+
+        def send(self, content):
+            self.send_response(200 if content is not None else 404)
+            content = content or b""
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("X-Repo-Commit", REVISION)
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+        def log_message(self, *_):
+            """Print nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    for name in ("ENDPOINT", "HF_ENDPOINT"):
+        monkeypatch.setattr(huggingface_hub.constants, name, address, raising=False)
+    monkeypatch.setattr(
+        huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    yield files, asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_checkpoint_is_downloaded_once_and_named_with_its_revision(hub, tmp_path, monkeypatch):
+    files, asked = hub
+    saved_resnet(tmp_path / "resnet.ckpt")
+    files["runs/last.ckpt"] = (tmp_path / "resnet.ckpt").read_bytes()
+    files["README.md"] = b"card"
+    weights = f"weights of hf://me/vfs/runs/last.ckpt at {REVISION[:12]}"
+    for address in ("hf://me/vfs/runs/last.ckpt", "hf://me/vfs"):
+        encoder = build_encoder(address)
+        assert Network.of(encoder).weights == weights
+    images = torch.rand(1, 3, 64, 64)
+    expected = build_feature_extractor(tmp_path / "resnet.ckpt")(images)
+    spec = NetworkSpec.read("hf://me/vfs@res4/8")
+    assert (spec.name, spec.stage, spec.stride) == ("hf://me/vfs@res4/8", "res4", 8)
+    assert torch.equal(spec.build().feature_extractor(spec.stage, spec.stride)(images), expected)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    asked.clear()
+    assert Network.of(build_encoder("hf://me/vfs/runs/last.ckpt")).weights == weights
+    assert not asked
+
+
+def test_what_is_not_there_is_one_line(hub, monkeypatch):
+    files, _ = hub
+    files |= {"a.ckpt": b"a", "b.safetensors": b"b"}
+    refused(
+        ValueError,
+        r"hf://me/vfs: holds 2 files of weights \(a\.ckpt, b\.safetensors\); name one",
+        local_file,
+        "hf://me/vfs",
+    )
+    refused(ValueError, "hf://me/vfs/c.ckpt: ", local_file, "hf://me/vfs/c.ckpt")
+    refused(ValueError, "hf://me: write hf://OWNER/NAME/FILE", local_file, "hf://me")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    for address in ("hf://me/vfs/c.ckpt", "hf://me/vfs"):
+        assert "\n" not in refused(ValueError, f"{address}: ", local_file, address)
+
+
+def test_a_file_elsewhere_has_its_own_name(tmp_path):
+    assert source_of(tmp_path / "snapshots" / "a" / "last.ckpt") == "last.ckpt"

@@ -1,0 +1,381 @@
+"""Checkpoints of other projects to ours; no code in a file runs. `families.yaml` is the table of families."""
+
+import argparse
+import functools
+import re
+import shlex
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import yaml  # type: ignore[import-untyped]
+from torch import Tensor
+
+from .checkpoints import METADATA_KEY, load_weights, write_checkpoint
+from .extractor import IMAGENET_MEAN, IMAGENET_STD
+from .names import build_network
+from .trust import allow, make, pass_gate, reason
+
+State = dict[str, Tensor]
+ENTRIES = ("state_dict", "teacher", "model")
+"""Entries with the weights in official files: mm-style, MoCo and MAST; DINO and T-CoRe; CRW and the MAE family."""
+FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
+SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge_plus", 1536: "giant"}
+"""Width of a vision transformer → timm's word for its size."""
+PREFIX = re.compile(r"((encoder|backbone|module|model|base_encoder|student_backbone|backbone\.0)\.)*")
+"""Prefixes that training code adds to the names of a network's weights."""
+NOT_NEEDED = {r"(fc|head|heads|classifier)\..+": "classifier", "mask_token": "stands for masked patches in training"}
+"""Pattern of a library's weights that our network may lack → reason."""
+
+
+class Made(NamedTuple):
+    """Foreign weights as a module of ours.
+
+    Attributes:
+        class_path: import path of its class.
+        init_args: arguments of its constructor.
+        state: the weights under its names.
+        unused: key → reason to leave it out, beside those of the table.
+    """
+
+    class_path: str
+    init_args: dict[str, Any]
+    state: State
+    unused: Mapping[str, str] = {}
+
+
+def read_foreign(path: str | Path) -> tuple[State, str]:
+    """Read a `.safetensors` file or a file of `torch.save`, of tensors, plain types and `argparse.Namespace`.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Original name → tensor, without DataParallel's `module.` and torch.compile's `_orig_mod.`; and which entry was
+        taken, if the file holds weights in several.
+
+    Raises:
+        ValueError: if the file is missing or damaged, holds other types, or no weights.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            content: Any = load_file(path)
+        else:
+            with torch.serialization.safe_globals([argparse.Namespace]):
+                content = torch.load(path, "cpu", weights_only=True)
+    except Exception as error:  # torch raises errors of many types for a senseless file
+        raise ValueError(f"{path}: cannot be read as weights: {reason(error)}") from error
+    entries: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
+    if METADATA_KEY in entries:
+        raise ValueError(f"{path}: already a checkpoint of vidcorr, no conversion is needed")
+    place = next((name for name in ENTRIES if is_state(entries.get(name))), "")
+    state: Mapping[str, Any] = entries[place] if place else entries
+    if not state or not is_state(state):
+        held = ", ".join(map(str, entries)) or type(content).__name__
+        raise ValueError(f"{path}: no weights under {', '.join(ENTRIES)} or at the top; it holds {held}")
+    others = [str(name) for name, value in entries.items() if name != place and is_state(value) and len(value)]
+    taken = f"weights of {place}; the file also holds {', '.join(others)}" if place and others else ""
+    weights = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
+    if all(name.startswith("module.") for name in weights):
+        weights = without_prefix(weights, "module.")
+    return weights, taken
+
+
+def is_state(content: object) -> bool:
+    """Return whether a value is a mapping of names to tensors."""
+    return isinstance(content, Mapping) and all(isinstance(value, Tensor) for value in content.values())
+
+
+def without_prefix(state: Mapping[str, Tensor], prefix: str) -> State:
+    """Return the weights whose names begin with a prefix, under the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def convert(
+    foreign: str | Path, output: str | Path, kind: str = "auto", architecture: str | None = None
+) -> dict[str, Any]:
+    """Convert a foreign checkpoint to one of ours.
+
+    Every tensor of the file is mapped, or a rule states why it is not needed. Every tensor of our module is found in
+    the file.
+
+    Args:
+        foreign: `.safetensors`, or a file of `torch.save`.
+        output: the checkpoint to write, `.ckpt`.
+        kind: a family of `FAMILIES`, or "auto" to choose by the keys.
+        architecture: `torchvision:NAME` or `timm:NAME`, if the keys do not determine it.
+
+    Returns:
+        `family`; `class_path` and `init_args` of the module; `unused`: foreign key → reason to leave it out; `note`;
+        and `measure`, the command closest to the source's evaluation.
+
+    Raises:
+        ValueError: if the family is unknown, no rule covers a key, or a weight is missing or has another shape.
+    """
+    output = Path(output)
+    if output.suffix != ".ckpt" or output.resolve() == Path(foreign).resolve():
+        raise ValueError(f"{output}: the name of the checkpoint to write ends with .ckpt")
+    weights, taken = read_foreign(foreign)
+    if architecture is not None:
+        allow(architecture)
+    family = family_of(weights, architecture, foreign) if kind == "auto" else kind
+    entry = FAMILIES[family]
+    try:
+        renamed, unused = renamed_by(entry, weights)
+        made = MAKERS.get(family, frozen_by_table)(renamed, architecture, entry)
+    except KeyError as error:
+        raise ValueError(f"{foreign}: taken for {family}, it lacks {error}; name another family by --kind") from error
+    except ValueError as error:
+        raise ValueError(f"{foreign}: taken for {family}: {error}") from error
+    recipe = pass_gate(made.class_path, made.init_args, foreign)
+    batches: State = {}  # numbers of batches that BatchNorms lack in files of torch before 0.4.1; they are not used
+    for name in made.state:
+        if name.endswith("running_mean"):
+            norm = name.removesuffix("running_mean")
+            batches[f"{norm}num_batches_tracked"] = torch.zeros((), dtype=torch.long)
+    module = make(recipe, foreign)
+    load_weights(module, batches | made.state, f"{foreign}, taken for {family} {made.init_args}")
+    write_checkpoint(module, output)
+    benchmark, _, flags = _benchmark_of(entry, made).partition(" ")
+    measure = f"vidcorr validate --ckpt_path {shlex.quote(str(output))} --on {benchmark}=FOLDER {flags}"
+    return {
+        "family": family,
+        "class_path": made.class_path,
+        "init_args": recipe.arguments,
+        "unused": unused | dict(made.unused),
+        "note": "; ".join(filter(None, (taken, entry.get("note", "")))),
+        "measure": measure.strip(),
+    }
+
+
+def account(report: Mapping[str, Any]) -> str:
+    """Return a result of `convert` as printed lines."""
+    arguments = ", ".join(f"{name}={value}" for name, value in report["init_args"].items())
+    kind = report["class_path"].rpartition(".")[2]
+    rows = [("family", report["family"]), ("made", f"{kind}({arguments})")]
+    for why, count in Counter(report["unused"].values()).items():
+        rows.append(("not used", f"{why}: {count} tensors"))
+    rows.append(("note", report["note"]))
+    rows.append(("measure", report["measure"]))
+    return "\n".join(f"  {name:<10}  {text}" for name, text in rows if text)
+
+
+def family_of(state: State, spec: str | None, source: str | Path) -> str:
+    """Return the name of the weights' family, by their keys.
+
+    Args:
+        state: foreign weights.
+        spec: name of the network, if known; its library decides if the keys do not.
+        source: the file, for messages.
+
+    Raises:
+        ValueError: if neither keys nor name decide.
+    """
+    for name, entry in FAMILIES.items():
+        signs = entry.get("signs", ())
+        if signs and all(any(re.fullmatch(sign, key) for key in state) for sign in signs):
+            return name
+    if spec is not None:
+        return "timm" if spec.startswith("timm:") else "torchvision"
+    held = ", ".join(list(state)[:4])
+    raise ValueError(
+        f"{source}: weights of no known family, such as {held}; name one by --kind ({', '.join(FAMILIES)}), a network "
+        "by --architecture, or load them in a function of yours and name the network my_module:my_network"
+    )
+
+
+def renamed_by(entry: Mapping[str, Any], state: State) -> tuple[State, dict[str, str]]:
+    """Return the weights under the names of a family's table, and key → reason for those left out.
+
+    Raises:
+        ValueError: if no rule covers a key, or two keys get the same name.
+    """
+    renamed: State = {}
+    unused: dict[str, str] = {}
+    unknown: list[str] = []
+    for key, tensor in state.items():
+        why = _by_first_rule(entry.get("left_out", {}), key)
+        name = _by_first_rule(entry["names"], key)
+        if why:
+            unused[key] = why
+        elif not name:
+            unknown.append(key)
+        elif name in renamed:
+            raise ValueError(f"two tensors, one of them {key}, would both become {name}; name a family by --kind")
+        else:
+            renamed[name] = tensor
+    if unknown:
+        raise ValueError(f"no rule covers {len(unknown)} tensors, such as {', '.join(sorted(unknown)[:3])}")
+    return renamed, unused
+
+
+def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
+    """Return the target of the first rule whose pattern matches a key; None if no rule does."""
+    for pattern, target in rules.items():
+        match = re.fullmatch(pattern, key)
+        if match:
+            return match.expand(target)
+    return None
+
+
+def frozen(spec: str, state: State, entry: Mapping[str, Any], unused: Mapping[str, str] = {}) -> Made:
+    """Return a `FrozenEncoder` around the network of a name, with ImageNet's normalisation if the family says so."""
+    weights = {f"encoder.network.{name}": tensor for name, tensor in state.items()}
+    arguments: dict[str, Any] = {"spec": spec}
+    if entry.get("imagenet"):
+        arguments |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    return Made(FROZEN, arguments, weights, unused)
+
+
+def frozen_by_table(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
+    """Make a network by the family's architecture; a ResNet is known by its shapes."""
+    is_vit = "patch_embed.proj.weight" in state
+    if spec is None and entry.get("architecture") and (is_vit or "{" not in entry["architecture"]):
+        spec = entry["architecture"].format(**_transformer(state) if is_vit else {})
+    return frozen(spec or resnet_of(state), state, entry)
+
+
+def _transformer(state: State) -> dict[str, Any]:
+    """Return timm's word for a vision transformer's size, and the side of its patches in pixels.
+
+    Raises:
+        ValueError: for a width that no family has.
+    """
+    width, _, patch, _ = state["patch_embed.proj.weight"].shape
+    if width not in SIZES:
+        raise ValueError(f"no transformer of the family has width {width}; name it by --architecture timm:NAME")
+    return {"size": SIZES[width], "patch": patch}
+
+
+def resnet_of(state: State) -> str:
+    """Return the name of torchvision's ResNet with the names and shapes nearest to the weights'."""
+    from torchvision.models import get_model_builder, list_models
+
+    shapes = {(name, tensor.shape) for name, tensor in state.items()}
+    found: dict[str, int] = {}
+    for name in list_models():
+        if get_model_builder(name).__module__ == "torchvision.models.resnet":
+            own = {(key, tensor.shape) for key, tensor in _weights_of(f"torchvision:{name}").items()}
+            found[name] = len(own ^ shapes)
+    return f"torchvision:{min(found, key=found.__getitem__)}"
+
+
+@functools.cache
+def _weights_of(spec: str) -> Mapping[str, Tensor]:
+    """Return the names of a network's weights, with tensors on the meta device."""
+    with torch.device("meta"):
+        return build_network(spec).state_dict()
+
+
+VFS_HEADS = {*(f"projector.{layer}" for layer in (0, 1, 3, 4, 6, 7)), *(f"predictor.{layer}" for layer in (0, 1, 3))}
+"""Layers with weights in the heads of `VFSSimSiam`."""
+
+
+def _vfs(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
+    backbone = without_prefix(state, "backbone.")
+    heads = [name for name in state if not name.startswith("backbone.")]
+    spec = spec or resnet_of(backbone)
+    if {name.rpartition(".")[0] for name in heads} != VFS_HEADS:
+        return frozen(spec, backbone, entry, dict.fromkeys(heads, "head of another form than VFSSimSiam's"))
+    widths = {f"{head}_dim": len(state[f"{head}.0.weight"]) for head in ("projector", "predictor")}
+    return Made("lightning_modules.vfs_simsiam.VFSSimSiam", {"backbone": spec, **widths}, state)
+
+
+def _liir(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
+    arguments: dict[str, Any] = dict(entry["arguments"])
+    if "backbone.position.places" in state:
+        places = state["backbone.position.places"][0]
+        state = state | {"backbone.position.places": places}
+        arguments["position_size"] = places.shape[-1]
+    return Made("lightning_modules.liir.Liir", arguments, state)
+
+
+def _dinov2(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
+    """Convert DINOv2, DINOv3 and T-CoRe by timm's functions; tensors that timm leaves out are listed here."""
+    from timm.models import eva, vision_transformer
+
+    third = "storage_tokens" in state
+    biases = [name for name in state if name.endswith("attn.qkv.bias")]
+    biased = False
+    for name in biases:  # some models have no bias, and the bias of the keys is always zero
+        queries, _, values = state[name].tensor_split(3)
+        biased |= bool(queries.any()) or bool(values.any())
+    if spec is None:
+        form = _transformer(state)
+        kind = "dinov2"
+        if third:
+            kind = "dinov3_qkvb" if biased else "dinov3"
+        elif "register_tokens" in state:
+            kind = f"reg{state['register_tokens'].shape[1]}_dinov2"
+        spec = f"timm:vit_{form['size']}_patch{form['patch']}_{kind}"
+        if form["patch"] == 16 and kind == "reg4_dinov2":
+            spec = f"vidcorr.backbones:vit_{form['size']}_patch16_reg4"  # T-CoRe's
+    zeros = biases if third and not biased else []
+    unused = dict.fromkeys(zeros, "all zeros, which this network of timm leaves out")
+    used = {name: tensor for name, tensor in state.items() if name not in unused}
+    used["mask_token"] = torch.empty(0)  # timm recognises these files by this key
+    with torch.device("meta"):
+        network: Any = build_network(spec)
+    library: Any = eva if third else vision_transformer
+    return frozen(spec, library.checkpoint_filter_fn(used, network), entry, unused)
+
+
+def _of_library(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
+    """Take weights under the names of torchvision or timm or with a `PREFIX`, with or without the classifier."""
+    names = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight") if spec is None else tuple(_weights_of(spec))
+    wanted = [name for name in names if not name.endswith("num_batches_tracked")]
+    prefix = ""
+    for key in sorted(state):
+        found = key.removesuffix(wanted[0])
+        if key.endswith(wanted[0]) and PREFIX.fullmatch(found) and all(found + name in state for name in wanted):
+            prefix = found
+            break
+    unused = {name: f"without the prefix {prefix}" for name in state if not name.startswith(prefix)}
+    state = without_prefix(state, prefix)
+    if spec is None and "conv1.weight" not in state:
+        raise ValueError("the keys do not show the network; name its architecture, such as timm:resnet18.a1_in1k")
+    spec = spec or resnet_of(state)
+    used: State = {}
+    for name, tensor in state.items():
+        why = _by_first_rule(NOT_NEEDED, name)
+        if name in _weights_of(spec) or why is None:
+            used[name] = tensor
+        else:
+            unused[prefix + name] = why
+    return frozen(spec, used, entry, unused)
+
+
+def _benchmark_of(entry: Mapping[str, Any], made: Made) -> str:
+    """Return the benchmark for `--on` and the flags closest to the source's evaluation."""
+    patches = next((tensor for name, tensor in made.state.items() if name.endswith("patch_embed.proj.weight")), None)
+    spec: str = made.init_args.get("backbone") or made.init_args.get("spec", "")
+    default = "davis"
+    if patches is not None:
+        default = entry.get("vit_benchmark", "davis --protocol vidcorr")
+    elif spec.endswith("resnet50"):
+        default = entry.get("r50_benchmark", default)
+    chosen: str = entry.get("benchmark", default)
+    return chosen if patches is None else chosen.format(patch=patches.shape[-1])
+
+
+Maker = Callable[[State, str | None, Mapping[str, Any]], Made]
+MAKERS: dict[str, Maker] = {
+    "vfs": _vfs,
+    "liir": _liir,
+    "mast": _liir,
+    "tcore": _dinov2,
+    "dinov2": _dinov2,
+    "torchvision": _of_library,
+    "lightly": _of_library,
+    "timm": _of_library,
+}
+"""Family → (weights under the table's names, the network's name if known, the family's entry) → the module."""
+FAMILIES: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("families.yaml").read_text("utf-8"))
+"""Name → family, in the order of trial."""

@@ -1,1 +1,0 @@
-"""Conversion of other projects' checkpoints to our modules, and export of ours."""
