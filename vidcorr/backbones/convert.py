@@ -24,10 +24,6 @@ ENTRIES = ("state_dict", "teacher", "model")
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
 SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge_plus", 1536: "giant"}
 """Width of a vision transformer → timm's word for its size."""
-PREFIX = re.compile(r"((encoder|backbone|module|model|base_encoder|student_backbone|backbone\.0)\.)*")
-"""Prefixes that training code adds to the names of a network's weights."""
-NOT_NEEDED = {r"(fc|head|heads|classifier)\..+": "classifier", "mask_token": "stands for masked patches in training"}
-"""Pattern of a library's weights that our network may lack → reason."""
 
 
 class Made(NamedTuple):
@@ -172,7 +168,7 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
 
     Args:
         state: foreign weights.
-        spec: name of the network, if known; its library decides if the keys do not.
+        spec: name of the network, if known; its names are expected if the keys show no family.
         source: the file, for messages.
 
     Raises:
@@ -183,7 +179,7 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
         if signs and all(any(re.fullmatch(sign, key) for key in state) for sign in signs):
             return name
     if spec is not None:
-        return "timm" if spec.startswith("timm:") else "torchvision"
+        return "named"
     held = ", ".join(list(state)[:4])
     raise ValueError(
         f"{source}: weights of no known family, such as {held}; name one by --kind ({', '.join(FAMILIES)}), a network "
@@ -327,29 +323,14 @@ def _dinov2(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
     return frozen(spec, library.checkpoint_filter_fn(used, network), entry, unused)
 
 
-def _of_library(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
-    """Take weights under the names of torchvision or timm or with a `PREFIX`, with or without the classifier."""
-    names = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight") if spec is None else tuple(_weights_of(spec))
-    wanted = [name for name in names if not name.endswith("num_batches_tracked")]
-    prefix = ""
-    for key in sorted(state):
-        found = key.removesuffix(wanted[0])
-        if key.endswith(wanted[0]) and PREFIX.fullmatch(found) and all(found + name in state for name in wanted):
-            prefix = found
-            break
-    unused = {name: f"without the prefix {prefix}" for name in state if not name.startswith(prefix)}
-    state = without_prefix(state, prefix)
-    if spec is None and "conv1.weight" not in state:
-        raise ValueError("the keys do not show the network; name its architecture, such as timm:resnet18.a1_in1k")
-    spec = spec or resnet_of(state)
-    used: State = {}
-    for name, tensor in state.items():
-        why = _by_first_rule(NOT_NEEDED, name)
-        if name in _weights_of(spec) or why is None:
-            used[name] = tensor
-        else:
-            unused[prefix + name] = why
-    return frozen(spec, used, entry, unused)
+def _named(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
+    """Take weights under the names of a network of a library, with or without its classifier."""
+    if spec is None:
+        raise ValueError("the keys do not show the network: name it by --architecture, such as timm:resnet18.a1_in1k")
+    ours = _weights_of(spec)
+    classifier = [name for name in state if name not in ours and re.fullmatch(r"(fc|heads?|classifier)\..+", name)]
+    used = {name: tensor for name, tensor in state.items() if name not in classifier}
+    return frozen(spec, used, entry, dict.fromkeys(classifier, "classifier"))
 
 
 def _benchmark_of(entry: Mapping[str, Any], made: Made) -> str:
@@ -372,9 +353,7 @@ MAKERS: dict[str, Maker] = {
     "mast": _liir,
     "tcore": _dinov2,
     "dinov2": _dinov2,
-    "torchvision": _of_library,
-    "lightly": _of_library,
-    "timm": _of_library,
+    "named": _named,
 }
 """Family → (weights under the table's names, the network's name if known, the family's entry) → the module."""
 FAMILIES: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("families.yaml").read_text("utf-8"))
