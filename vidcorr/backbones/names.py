@@ -1,9 +1,9 @@
 """Networks by name: text to an encoder or a feature extractor, for modules to train and benchmarks to evaluate."""
 
 import inspect
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import near
-from .checkpoints import SUFFIXES, convert_line, encoder_from_checkpoint, method_of
+from .checkpoints import SUFFIXES, convert_line, encoder_from_checkpoint, load_weights, method_of, read_content
 from .description import RANDOM_WEIGHTS, Network, architecture_name
 from .encoder import Encoder, StageNames, from_recipe, gives_extractors
 from .extractor import RawColour, describe_output, eval_mode, last_map_of
 from .hub import local_file, on_hub
-from .trust import allow, import_named, reason
+from .trust import Recipe, allow, import_named, import_path, make, reason
 from .video import VideoEncoder, VideoNetwork, from_transformers
 
 SHORT_NAMES = {
@@ -40,6 +39,8 @@ SHORT_NAMES = {
 
 Weights of timm come from its cache, or over the network at first use.
 """
+OWN_CHECKPOINT = re.compile(r"[\w.]+:\w+=.+")
+"""A checkpoint of a user's own LightningModule: `package.module:Class=FILE`."""
 FAMILIES = "convnext, densenet, efficientnet, maxvit, mnasnet, mobilenet, regnet, resnet, swin, vgg, …"
 """Networks of torchvision that give maps, for a message."""
 CLASSIFIERS = ("fc", "classifier", "heads", "head")
@@ -50,8 +51,9 @@ def build_encoder(spec: str | Path | nn.Module, pretrained: bool = False, recipe
     """Build the encoder of a module, a checkpoint or a name.
 
     Args:
-        spec: a module; the path of a checkpoint; or a name: `timm:NAME`, `torchvision:NAME`, `package.module:callable`,
-            a short name such as `vidcorr-r18`, or `raw_colour`.
+        spec: a module; the path of a checkpoint, or its address on the hub (`hf://OWNER/NAME/FILE`); the checkpoint of
+            a LightningModule of yours, `package.module:Class=FILE`; or a name: `timm:NAME`, `torchvision:NAME`,
+            `package.module:callable`, a short name such as `vidcorr-r18`, or `raw_colour`.
         pretrained: load the library's weights, for names of timm and torchvision.
         recipe: class and arguments of an encoder, from `encoder_hparams`: build this with fresh weights instead.
 
@@ -65,17 +67,19 @@ def build_encoder(spec: str | Path | nn.Module, pretrained: bool = False, recipe
         return from_recipe(recipe)
     if gives_extractors(spec):
         return spec
-    if is_checkpoint(spec):
-        return encoder_from_checkpoint(spec)  # type: ignore[arg-type]
     network: Any = spec
     described: Network | None = None
-    if isinstance(spec, str):
+    if isinstance(spec, str) and OWN_CHECKPOINT.fullmatch(spec):
+        network = own_module(spec)
+    elif is_checkpoint(spec):
+        return encoder_from_checkpoint(spec)  # type: ignore[arg-type]
+    elif isinstance(spec, str):
         network, described = named_network(spec, pretrained)
     if gives_extractors(network):
         return network
     if isinstance(network, VideoEncoder):
         return VideoNetwork(network, described)
-    return Encoder(network, described=described)
+    return Encoder(network, described=described or getattr(network, "described", None))
 
 
 def build_feature_extractor(
@@ -109,6 +113,29 @@ def build_feature_extractor(
     """
     extractor: nn.Module = build_encoder(spec, pretrained).feature_extractor(stage, stride)
     return extractor
+
+
+def own_module(spec: str) -> nn.Module:
+    """Load a checkpoint of a user's own LightningModule: its class, with the saved hyper-parameters and weights.
+
+    Args:
+        spec: `package.module:Class=FILE`.
+
+    Raises:
+        ValueError: if the class cannot be imported, the file is damaged, or one does not fit the other.
+    """
+    module, name, file = spec.replace("=", ":", 1).split(":", 2)
+    kind = import_named(module, name, spec)
+    path = local_file(file)
+    content = read_content(path)
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+        raise ValueError(f"{path}: holds no state_dict, as a checkpoint of Lightning does")
+    saved = content.get("hyper_parameters", {})
+    arguments = {name: value for name, value in saved.items() if not name.startswith("_")}  # without Lightning's own
+    made: Any = make(Recipe(kind, import_path(kind), arguments), path)
+    load_weights(made, content["state_dict"], path)
+    made.described = Network.of(made).with_weights_of(path)
+    return made.eval()
 
 
 def is_checkpoint(spec: object) -> bool:
@@ -212,7 +239,12 @@ def named_network(spec: str, pretrained: bool = False) -> tuple[Any, Network]:
     pretrained = pretrained or is_pretrained
     library, separator, name = spec.partition(":")
     if not separator:
-        raise ValueError(_unknown(spec))
+        if Path(spec).is_file():
+            raise ValueError(f"{spec}: no checkpoint of vidcorr; {convert_line(spec)}")
+        raise ValueError(
+            f"backbone {spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write timm:NAME, "
+            "torchvision:NAME or package.module:callable"
+        )
     network: Any
     origin = f"weights of {library}" if pretrained else RANDOM_WEIGHTS
     seed = None if pretrained else torch.initial_seed()
@@ -245,27 +277,12 @@ def named_network(spec: str, pretrained: bool = False) -> tuple[Any, Network]:
     return network, described
 
 
-def _unknown(spec: str) -> str:
-    """Return the message for a text that names neither a network nor a checkpoint."""
-    if Path(spec).is_file():
-        return f"{spec}: no checkpoint of vidcorr; {convert_line(spec)}"
-    if "/" in spec:
-        return f"{spec}: no checkpoint ({', '.join(SUFFIXES)}) of this name"
-    import torchvision
-
-    names = torchvision.models.list_models()
-    meant = ""
-    for close in get_close_matches(spec, [*names, "raw_colour", *SHORT_NAMES], 1):
-        meant = f"; did you mean {'torchvision:' if close in names else ''}{close}?"
-    return f"backbone {spec!r}: write timm:NAME, torchvision:NAME or package.module:callable{meant}"
-
-
 def _timm(name: str, pretrained: bool) -> nn.Module:
     """Build a network of timm, with the options by which it takes images of any size."""
     import timm
 
     if not timm.is_model(name):
-        raise ValueError(f"backbone timm:{name}: timm has no such model{near(name, timm.list_models())}")
+        raise ValueError(f"backbone timm:{name}: timm has no such model")
     options: dict[str, Any] = {}
     file = timm.models.model_entrypoint(name).__module__.removeprefix("timm.models.")
     if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
@@ -286,7 +303,7 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
     from torchvision import models
 
     if name not in models.list_models():
-        raise ValueError(f"backbone torchvision:{name}: Unknown model {name}{near(name, models.list_models())}")
+        raise ValueError(f"backbone torchvision:{name}: unknown model")
     module = models.get_model_builder(name).__module__
     is_resnet = module.endswith("models.resnet")
     options: dict[str, Any] = {}
