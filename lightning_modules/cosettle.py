@@ -8,8 +8,8 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cosine_similarity, cross_entropy, interpolate, kl_div, mse_loss, normalize
 
-from vidcorr.backbones import build_encoder, encoder_hparams, require_name
-from vidcorr.backbones.encoders import StageNames, map_width
+from vidcorr.backbones import Network, build_encoder, encoder_hparams, require_name
+from vidcorr.backbones.encoder import StageNames, map_width
 from vidcorr.backbones.extractor import FeatureExtractor
 from vidcorr.backbones.vit import ViTExtractor, positions_set
 from vidcorr.functional.device import shared_copy
@@ -211,6 +211,7 @@ class CoSettle(CorrespondenceModule):
         require_one_of(("forward", "reverse", "mse"), divergence=divergence)
         require_name(backbone)
         self.backbone: Any = build_encoder(backbone, pretrained, encoder).requires_grad_(False).eval()
+        self.described = Network.of(self.backbone)
         self.hparams.update(encoder_hparams(self.backbone, "backbone"))
         self.projection = projection_head(map_width(self.frozen_view()), layers)
         for part in self.projection:

@@ -18,7 +18,7 @@ from vidcorr.backbones.checkpoints import (
     load_weights,
     module_from_checkpoint,
 )
-from vidcorr.backbones.encoders import StageNames
+from vidcorr.backbones.encoder import StageNames
 from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path
 
 from .checks import Batch

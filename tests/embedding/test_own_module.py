@@ -105,6 +105,4 @@ def test_its_checkpoint_is_a_network_by_its_class_and_file(trained, davis_root, 
     assert Network.of(build_encoder(name)).weights == "weights of last.ckpt"
     view = FrozenEncoder(name).feature_extractor()  # as `validate --model` makes it, without a validation_step
     assert torch.equal(view(torch.ones(1, 3, 32, 32)), module.feature_extractor()(torch.ones(1, 3, 32, 32)))
-    refused(
-        ValueError, "cannot be made", build_encoder, f"torch.nn:Linear={tmp_path / 'last.ckpt'}"
-    )
+    refused(ValueError, "cannot be made", build_encoder, f"torch.nn:Linear={tmp_path / 'last.ckpt'}")

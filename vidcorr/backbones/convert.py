@@ -14,9 +14,10 @@ import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
 from .checkpoints import METADATA_KEY, load_weights, write_checkpoint
+from .encoder import Encoder
 from .extractor import IMAGENET_MEAN, IMAGENET_STD
 from .names import build_network
-from .trust import allow, make, pass_gate, reason
+from .trust import allow, import_path, make, pass_gate, reason
 
 State = dict[str, Tensor]
 ENTRIES = ("state_dict", "teacher", "model")
@@ -293,6 +294,13 @@ def _liir(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
     return Made("lightning_modules.liir.Liir", arguments, state)
 
 
+def _cosettle(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
+    spec = spec or entry["architecture"].format(**_transformer(without_prefix(state, "backbone.network.")))
+    arguments = {"spec": spec, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
+    encoder = {"class_path": import_path(Encoder), "init_args": arguments}
+    return Made("lightning_modules.cosettle.CoSettle", {"backbone": spec, "encoder": encoder}, state)
+
+
 def _dinov2(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
     """Convert DINOv2, DINOv3 and T-CoRe by timm's functions; tensors that timm leaves out are listed here."""
     from timm.models import eva, vision_transformer
@@ -351,6 +359,7 @@ MAKERS: dict[str, Maker] = {
     "vfs": _vfs,
     "liir": _liir,
     "mast": _liir,
+    "cosettle": _cosettle,
     "tcore": _dinov2,
     "dinov2": _dinov2,
     "named": _named,

@@ -1,5 +1,6 @@
 """Checkpoints on the Hugging Face hub: `hf://OWNER/NAME/FILE`, or `hf://OWNER/NAME` with one file of weights."""
 
+import os
 from pathlib import Path
 
 HUB = "hf://"
@@ -23,20 +24,21 @@ def local_file(path: str | Path) -> Path:
     """
     if not on_hub(path):
         return Path(path)
-    from huggingface_hub import hf_hub_download, list_repo_files
+    from huggingface_hub import HfApi
 
     owner, _, rest = str(path).removeprefix(HUB).removeprefix("hf:/").partition("/")
     name, _, file = rest.partition("/")
     if not owner or not name:
         raise ValueError(f"{path}: write {HUB}OWNER/NAME/FILE or {HUB}OWNER/NAME")
     repository = f"{owner}/{name}"
+    hub = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
     try:
         if not file:
-            files = [each for each in list_repo_files(repository) if each.endswith(WEIGHTS)]
+            files = [each for each in hub.list_repo_files(repository) if each.endswith(WEIGHTS)]
             if len(files) != 1:
                 raise ValueError(f"holds {len(files)} files of weights ({', '.join(files[:5])}); name one of them")
             file = files[0]
-        return Path(hf_hub_download(repository, file))
+        return Path(hub.hf_hub_download(repository, file))
     except (OSError, ValueError) as error:
         told = " ".join(str(error).split())
         raise ValueError(f"{path}: {told[:300]}") from error

@@ -10,9 +10,10 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from cli import main
-from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
+from lightning_modules import CoSettle, FrozenEncoder, Liir, LinearProbe, VFSSimSiam
 from tests.helpers.encoders import Wrapped
 from tests.helpers.foreign import (
     Mast,
@@ -93,7 +94,10 @@ def test_unknown_missing_and_misshapen_weights_are_named(converted, tmp_path):
     state = random_state("crw_r18")
     lacking = {name: value for name, value in state.items() if name != "encoder.model.layer2.1.bn2.bias"}
     for spoiled, message in [
-        (state | {"teleporter.weight": torch.zeros(1)}, r"taken for crw: no rule covers .*: teleporter\.weight"),
+        (
+            state | {"teleporter.weight": torch.zeros(1)},
+            r"taken for crw: no rule covers 1 tensors, such as teleporter\.weight",
+        ),
         (lacking, r'Missing key.*: "encoder\.network\.layer2\.1\.bn2\.bias"\.$'),
         (
             state | {"encoder.model.conv1.weight": torch.zeros(64, 1, 7, 7)},
@@ -432,6 +436,25 @@ def test_the_encoder_of_siamese_masked_prediction_is_taken_without_its_decoder(f
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     tokens = network.eval().forward_features((images - mean) / std)[:, 1:]  # ImageNet's, not the 0.5 of timm's name
     torch.testing.assert_close(module.feature_extractor()(images).flatten(2).mT, tokens)
+
+
+@pytest.mark.slow
+def test_co_settle_is_a_projection_on_a_frozen_transformer(converted):
+    network = build_network("timm:vit_tiny_patch16_224")
+    head = nn.Sequential(nn.Linear(192, 192), nn.Tanh(), nn.LayerNorm(192))
+    nn.init.normal_(head[2].weight)
+    state = network.state_dict()
+    for name, part in (("linear", head[0]), ("layer_norm1", head[2])):
+        state |= {f"adapter.adapter.adapter_{name}.{key}": tensor for key, tensor in part.state_dict().items()}
+    content = {"model": state, "args": argparse.Namespace(alpha=10)}
+    report, module = converted(content, "auto", "timm:vit_tiny_patch16_224")
+    assert report["family"] == "cosettle"
+    assert not report["unused"]
+    assert type(module) is CoSettle
+    images = torch.rand(1, 3, 224, 224)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    tokens = network.eval().forward_features((images - mean) / std)[:, 1:]
+    torch.testing.assert_close(module.feature_extractor()(images).flatten(2).mT, head(tokens))
 
 
 @pytest.mark.parametrize(("width", "patch", "spec"), [(384, 16, "small_patch16"), (768, 16, "base_patch16")])
