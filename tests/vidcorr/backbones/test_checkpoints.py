@@ -26,7 +26,7 @@ def made(run):
     return kind(**arguments)
 
 
-@pytest.mark.parametrize("view", ["", "@res4", "@res4.b1/8"])
+@pytest.mark.parametrize("view", ["", "@res4.b1/8"])
 def test_an_at_sign_in_the_path_of_a_file_belongs_to_the_path(view, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("me@lab", "a@b@c/d@e"):
@@ -76,18 +76,17 @@ def test_a_probe_needs_nothing_but_its_own_checkpoint(kind, options, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [VFSSimSiam, VFSMoCo])
-def test_training_may_begin_with_a_checkpoint(kind, tmp_path):
+def test_training_may_begin_with_a_checkpoint(tmp_path):
     first, start = made("simsiam"), tmp_path / "start.ckpt"
     write_checkpoint(first, start)
-    module = kind(str(start))
+    module = VFSMoCo(str(start))
     assert torch.equal(module.backbone.conv1.weight, first.backbone.conv1.weight)
     assert module.backbone.training
     write_checkpoint(module, tmp_path / "own.ckpt")
     start.unlink()
     assert torch.equal(module_from_checkpoint(tmp_path / "own.ckpt").backbone.conv1.weight, first.backbone.conv1.weight)
     write_checkpoint(made("liir"), tmp_path / "liir.ckpt")
-    refused(ValueError, "Liir has no full network", kind, str(tmp_path / "liir.ckpt"))
+    refused(ValueError, "Liir has no full network", VFSMoCo, str(tmp_path / "liir.ckpt"))
 
 
 def changed(path, **changes):
@@ -98,14 +97,9 @@ def changed(path, **changes):
     return path
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"class_path": "lightning_modules.VFSMoCo"}, "VFSMoCo cannot be made: .* unexpected keyword argument 'p"),
-        ({"class_path": "lightning_modules.Liir"}, "Liir cannot be made"),
-    ],
-)
-def test_checkpoints_that_do_not_load_say_why(changes, message, tmp_path):
+def test_a_checkpoint_that_does_not_load_says_why(tmp_path):
+    changes = {"class_path": "lightning_modules.VFSMoCo"}
+    message = "VFSMoCo cannot be made: .* unexpected keyword argument 'p"
     assert refused(ValueError, message, module_from_checkpoint, changed(tmp_path / "x.ckpt", **changes))
     alone = changed(tmp_path / "alone.ckpt", encoder=None, **changes)  # the class is then all that tells of features
     assert refused(ValueError, message, build_feature_extractor, alone)
@@ -113,11 +107,8 @@ def test_checkpoints_that_do_not_load_say_why(changes, message, tmp_path):
 
 ENCODER_FAULTS = {
     "is damaged: it lacks the description of its encoder": [
-        {"weights": {1: "backbone."}},
         {"weights": {"network.": 3}},
         {"weights": {}, "others": []},
-        {"others": 5},
-        {"others": [None]},
         {"others": "backbone"},
     ],
     "is damaged: it names no class with arguments": [{"class_path": None}, {"init_args": [1]}],
@@ -137,8 +128,7 @@ def test_a_senseless_description_of_the_encoder_is_one_line(tmp_path):
             assert refused(ValueError, message, build_feature_extractor, path)
 
 
-@pytest.mark.parametrize("new", [True, False])
-@pytest.mark.parametrize("named", [print, subprocess.Popen])
+@pytest.mark.parametrize(("named", "new"), [(print, True), (subprocess.Popen, False)])
 def test_no_code_of_a_file_runs(named, new, tmp_path):
     class Attack:
         def __reduce__(self):
