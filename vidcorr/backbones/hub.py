@@ -39,7 +39,7 @@ def local_file(path: str | Path) -> Path:
                 raise ValueError(f"holds {len(files)} files of weights ({', '.join(files[:5])}); name one of them")
             file = files[0]
         return Path(hub.hf_hub_download(repository, file))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # the client's errors are of many types
         told = " ".join(str(error).split())
         raise ValueError(f"{path}: {told[:300]}") from error
 

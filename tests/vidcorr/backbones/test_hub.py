@@ -5,9 +5,9 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import huggingface_hub
 import pytest
 import torch
+from huggingface_hub import constants
 
 from tests.helpers.encoders import saved_resnet
 from tests.helpers.refusal import refused
@@ -27,9 +27,9 @@ def hub(tmp_path, monkeypatch):
     class Server(BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append(self.path)
-            if self.path.partition("?")[0].startswith("/api/models/me/vfs"):
-                siblings = [{"rfilename": name} for name in files]
-                self.send(json.dumps({"id": "me/vfs", "sha": REVISION, "siblings": siblings}).encode())
+            if self.path.startswith("/api/models/me/vfs/tree/"):
+                listed = [{"type": "file", "path": name, "size": 1, "oid": "0"} for name in files]
+                self.send(json.dumps(listed).encode())
             else:
                 name = self.path.partition("/resolve/")[2].partition("/")[2]
                 self.send(files.get(name))
@@ -38,6 +38,8 @@ def hub(tmp_path, monkeypatch):
 
         def send(self, content):
             self.send_response(200 if content is not None else 404)
+            if content is None:
+                self.send_header("X-Error-Code", "EntryNotFound")
             content = content or b""
             self.send_header("Content-Length", str(len(content)))
             self.send_header("X-Repo-Commit", REVISION)
@@ -52,8 +54,8 @@ def hub(tmp_path, monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     yield files, asked
     server.shutdown()
     server.server_close()
@@ -73,7 +75,7 @@ def test_a_checkpoint_is_downloaded_once_and_named_with_its_revision(hub, tmp_pa
     spec = NetworkSpec.read("hf://me/vfs@res4/8")
     assert (spec.name, spec.stage, spec.stride) == ("hf://me/vfs@res4/8", "res4", 8)
     assert torch.equal(spec.build().feature_extractor(spec.stage, spec.stride)(images), expected)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     asked.clear()
     assert Network.of(build_encoder("hf://me/vfs/runs/last.ckpt")).weights == weights
     assert not asked
@@ -90,7 +92,7 @@ def test_what_is_not_there_is_one_line(hub, monkeypatch):
     )
     refused(ValueError, "hf://me/vfs/c.ckpt: ", local_file, "hf://me/vfs/c.ckpt")
     refused(ValueError, "hf://me: write hf://OWNER/NAME/FILE", local_file, "hf://me")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens
     for address in ("hf://me/vfs/c.ckpt", "hf://me/vfs"):
         assert "\n" not in refused(ValueError, f"{address}: ", local_file, address)
 
