@@ -11,7 +11,6 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 
 from vidcorr.backbones import Encoder, Normalise, TypeOfWeights, extractor_of, normalises_itself, trainable_network
-from vidcorr.backbones.encoder import StageNames
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.trust import import_path
 
@@ -246,7 +245,7 @@ class CorrespondenceModule(SavedModule):
 
     # Views for benchmarks
 
-    def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
+    def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the backbone for benchmarks; it shares the weights and does not change this module.
 
         Args:

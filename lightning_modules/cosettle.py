@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cosine_similarity, cross_entropy, interpolate, kl_div, mse_loss, normalize
 
 from vidcorr.backbones import Network, build_encoder, encoder_hparams, require_name
-from vidcorr.backbones.encoder import StageNames, map_width
+from vidcorr.backbones.encoder import map_width
 from vidcorr.backbones.extractor import FeatureExtractor
 from vidcorr.backbones.vit import ViTExtractor, positions_set
 from vidcorr.functional.device import shared_copy
@@ -222,7 +222,7 @@ class CoSettle(CorrespondenceModule):
                     nn.init.trunc_normal_(part.weight, std=0.02)
                 nn.init.zeros_(part.bias)
 
-    def frozen_view(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> Any:
+    def frozen_view(self, stage: str | None = None, stride: int | None = None, **options: Any) -> Any:
         """Return a view of the frozen encoder; None is this module's stage or stride."""
         stage = stage or self.hparams["stage"]
         return self.backbone.feature_extractor(stage, stride or self.hparams["stride"], **options)
@@ -304,7 +304,7 @@ class CoSettle(CorrespondenceModule):
         clip = batch["clip"]
         return self.losses(self.encode(clip[:, 0], clip[:, -1]))
 
-    def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
+    def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the projected features.
 
         Args:

@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from vidcorr.backbones import Encoder, FeatureExtractor, Network, build_encoder, encoder_hparams, require_name
-from vidcorr.backbones.encoder import StageNames, recipe_of_encoder
+from vidcorr.backbones.encoder import recipe_of_encoder
 from vidcorr.backbones.names import is_checkpoint
 
 from .parts.saving import SavedModule
@@ -50,7 +50,7 @@ class FrozenEncoder(SavedModule):
         self.described = Network.of(self.encoder)
         self.hparams.update(encoder_hparams(self.encoder, "spec"))
 
-    def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
+    def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the encoder for benchmarks; None is this module's stage or stride."""
         stage = stage or self.hparams["stage"]
         stride = stride or self.hparams["stride"]

@@ -10,7 +10,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from vidcorr.backbones import Encoder, Network, SiameseEncoder, build_encoder, encoder_hparams, require_name
-from vidcorr.backbones.encoder import StageNames, map_width, siamese_view
+from vidcorr.backbones.encoder import map_width, siamese_view
 from vidcorr.backbones.extractor import Dilated, refuse_options
 from vidcorr.backbones.trust import import_path
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
@@ -122,7 +122,7 @@ class SiamFC(CorrespondenceModule):
         return scheduled(optimizer, schedule, "epoch" if by_epoch else "step")
 
     def feature_extractor(
-        self, stage: StageNames = None, stride: int | None = None, *, dilated: Dilated = False, **options: Any
+        self, stage: str | None = None, stride: int | None = None, *, dilated: Dilated = False, **options: Any
     ) -> nn.Module:
         """Return the features that the tracker correlates.
 

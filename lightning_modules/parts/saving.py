@@ -18,7 +18,6 @@ from vidcorr.backbones.checkpoints import (
     load_weights,
     module_from_checkpoint,
 )
-from vidcorr.backbones.encoder import StageNames
 from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path
 
 from .checks import Batch
@@ -31,7 +30,7 @@ class SavedModule(pl.LightningModule):
     """Description of the network; None for a network without a name."""
 
     @abstractmethod
-    def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
+    def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view for benchmarks: RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`; None is the default choice."""
 
     def predict_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:

@@ -33,8 +33,6 @@ from .resnet import ResNetExtractor, is_resnet
 from .trust import LIBRARIES, import_path, make, pass_gate
 from .vit import ViTExtractor, is_vit
 
-StageNames = str | list[str] | None
-"""Stage of a view: a name, a list of names for several maps, or None for the default."""
 WRAPPERS = (nn.DataParallel, DistributedDataParallel, AveragedModel)
 """Modules around a network, which they hold as `module`."""
 Recipe = dict[str, Any]
@@ -43,7 +41,7 @@ Recipe = dict[str, Any]
 
 def extractor_of(
     network: nn.Module,
-    stage: StageNames = None,
+    stage: str | None = None,
     stride: int | None = None,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
@@ -57,7 +55,7 @@ def extractor_of(
     Args:
         network: a ResNet, a ViT or another network of timm or torchvision; Liir's encoder; or a module that maps RGB
             in [0, 1] to `(N, C, h, w)`.
-        stage: a name; a combination (`block9+block12`), whose maps are concatenated; or a list of names.
+        stage: a name; or a combination (`block9+block12`), whose maps are concatenated.
         stride: pixels per cell.
         mean: mean of RGB in [0, 1] in the network's training.
         std: standard deviation of RGB in [0, 1] in the network's training.
@@ -155,7 +153,7 @@ class Encoder(nn.Module):
         self.default_stride = stride
         self.described = described or Network.of(network)
 
-    def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> Any:
+    def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> Any:
         """Return a view of the network, in eval mode; None is the default stage or stride of this encoder."""
         stage = stage or self.default_stage
         stride = stride or self.default_stride
@@ -236,7 +234,7 @@ class SiameseEncoder(nn.Module):
         self.search_conv = nn.Conv2d(width, width, 1)
 
     def feature_extractor(
-        self, stage: StageNames = None, stride: int | None = None, *, dilated: Dilated = False, **options: Any
+        self, stage: str | None = None, stride: int | None = None, *, dilated: Dilated = False, **options: Any
     ) -> nn.Module:
         """Return the features that the tracker correlates, as a `SiameseExtractor` that shares the weights.
 
@@ -259,7 +257,7 @@ def siamese_view(
     backbone: nn.Module,
     exemplar_conv: nn.Module,
     search_conv: nn.Module,
-    wanted: tuple[StageNames, int | None, Dilated],
+    wanted: tuple[str | None, int | None, Dilated],
 ) -> SiameseExtractor:
     """Return a `SiameseExtractor` that shares the weights, in eval mode.
 

@@ -6,7 +6,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -79,28 +78,18 @@ def refuse_options(network: str, options: Mapping[str, Any]) -> None:
         raise ValueError(f"{network}: has no option {', '.join(given)}; {UNDILATED}")
 
 
-def as_list(value: Any) -> list[Any]:
-    """Return a list unchanged, and any other value as a list of one."""
-    return value if isinstance(value, list) else [value]
-
-
 class FeatureExtractor(nn.Module, ABC):
-    """Maps float RGB `(N, 3, H, W)` in [0, 1] to feature maps.
-
-    `stage` is a name, and the result a map `(N, C, h, w)`; or a list of names, and the result a list of maps from a
-    single pass. `block9+block12` concatenates the maps of stages along the channels; their strides must be equal.
-    `stride` is the number of pixels per cell, in the form of `stage`.
+    """Maps float RGB `(N, 3, H, W)` in [0, 1] to a feature map `(N, C, h, w)`.
 
     Args:
-        stage: names, as above.
+        stage: a name; `block9+block12` concatenates the maps of stages along the channels, whose strides must be equal.
         known: names of the network's single stages.
         network: name of the network in messages.
 
     Attributes:
         stage: the argument.
-        stages: the argument as a list.
         parts: names of the single stages, without repetitions.
-        stride: pixels per cell; a list if `stage` is a list.
+        stride: pixels per cell.
         multiple: divisor of the sides of an image; benchmarks pad to it, and cut the result.
         positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
         final_norm: apply a transformer's final norm to its maps, set by a protocol; other networks ignore it.
@@ -111,19 +100,17 @@ class FeatureExtractor(nn.Module, ABC):
         ValueError: if the network has no such stage.
     """
 
-    stride: int | list[int]
+    stride: int
     dilated: Dilated = False
     multiple: int = 1
     positions: PositionRule = "network"
     final_norm: bool = True
     described: Any = None
 
-    def __init__(self, stage: str | list[str], known: Collection[str], network: str) -> None:
+    def __init__(self, stage: str, known: Collection[str], network: str) -> None:
         super().__init__()
         self.stage = stage
-        self.stages = [stage] if isinstance(stage, str) else stage
-        self._parts_of = {name: name.split("+") for name in self.stages}
-        self.parts = list(dict.fromkeys(chain.from_iterable(self._parts_of.values())))
+        self.parts = list(dict.fromkeys(stage.split("+")))
         for part in self.parts:
             if part not in known:
                 raise ValueError(f"stage {part!r}: {network} has {', '.join(known)}; null is its default")
@@ -136,8 +123,8 @@ class FeatureExtractor(nn.Module, ABC):
     def maps(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps of `parts` from a single pass, by name."""
 
-    def forward(self, images: Tensor) -> Tensor | list[Tensor]:
-        """Return a map, or a list of maps if `stage` is a list.
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the map.
 
         Raises:
             ValueError: if the images are not float RGB of four dimensions.
@@ -146,11 +133,8 @@ class FeatureExtractor(nn.Module, ABC):
             given = f"{images.dtype} {tuple(images.shape)}"
             raise ValueError(f"images must be float RGB (N, 3, H, W) in [0, 1], got {given}")
         found = self.maps(images)
-        maps = []
-        for name in self.stages:
-            parts = [found[part] for part in self._parts_of[name]]
-            maps.append(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
-        return maps[0] if isinstance(self.stage, str) else maps
+        parts = [found[part] for part in self.parts]
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
     def set_strides(self, strides: Mapping[str, int]) -> None:
         """Set `stride` from the strides of `parts`.
@@ -158,13 +142,10 @@ class FeatureExtractor(nn.Module, ABC):
         Raises:
             ValueError: if a stage combines parts of different strides.
         """
-        of_stages = []
-        for name in self.stages:
-            of_parts = {strides[part] for part in self._parts_of[name]}
-            if len(of_parts) > 1:
-                raise ValueError(f"stage {name!r}: its parts have strides {sorted(of_parts)}; name a list of them")
-            of_stages.append(of_parts.pop())
-        self.stride = of_stages[0] if isinstance(self.stage, str) else of_stages
+        of_parts = {strides[part] for part in self.parts}
+        if len(of_parts) > 1:
+            raise ValueError(f"stage {self.stage!r}: its parts have strides {sorted(of_parts)}")
+        self.stride = of_parts.pop()
 
 
 class RawColour(FeatureExtractor):
@@ -180,7 +161,7 @@ class RawColour(FeatureExtractor):
         ValueError: for another stage.
     """
 
-    def __init__(self, stage: str | list[str] = "colour", stride: int | None = None) -> None:
+    def __init__(self, stage: str = "colour", stride: int | None = None) -> None:
         super().__init__(stage, ["colour"], "raw colour")
         self.cell = stride or 8
         self.set_strides({"colour": self.cell})
@@ -241,7 +222,7 @@ class MapExtractor(ProbedExtractor):
         ValueError: for another stage or stride, or if the output is not a map of at least 4 × 4 cells.
     """
 
-    def __init__(self, network: nn.Module, stage: str | list[str] | None = None, stride: int | None = None) -> None:
+    def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
         kind = type(network).__name__
         super().__init__(stage or OUTPUT, [OUTPUT], kind)
         self.network = network
@@ -264,7 +245,7 @@ class LibraryExtractor(ProbedExtractor):
     Args:
         network: of timm, or `MapOfTorchvision`. It is not copied: pass a copy (`shared_copy`) to keep yours.
         normalise: applied to RGB in [0, 1] first.
-        stage: a name or several names; None is `features`.
+        stage: a name; None is `features`.
         stride: None, or the stride of the stage.
 
     Raises:
@@ -275,7 +256,7 @@ class LibraryExtractor(ProbedExtractor):
         self,
         network: nn.Module,
         normalise: nn.Module,
-        stage: str | list[str] | None = None,
+        stage: str | None = None,
         stride: int | None = None,
     ) -> None:
         kind = type(network).__name__
@@ -285,7 +266,7 @@ class LibraryExtractor(ProbedExtractor):
         self.normalise = normalise
         self.eval()
         self.measure(kind, stride)
-        self.multiple = max(as_list(self.stride))  # some drop a last incomplete cell
+        self.multiple = self.stride  # some drop a last incomplete cell
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps of `parts` by name."""

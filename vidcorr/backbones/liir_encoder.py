@@ -135,9 +135,7 @@ class LiirEncoder(nn.Module):
         features: Tensor = self.affinity(x)
         return features
 
-    def feature_extractor(
-        self, stage: str | list[str] | None = None, stride: int | None = None, **options: Any
-    ) -> "LiirExtractor":
+    def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> "LiirExtractor":
         """Return a view that shares the weights; None is `affinity` and its stride.
 
         Raises:
@@ -154,7 +152,7 @@ class LiirExtractor(FeatureExtractor):
 
     Args:
         encoder: the network. It is not copied and may be changed: pass a copy (`shared_copy`) to keep yours.
-        stage: `affinity` (64 channels, the features that Liir compares), `res2 … res5`, a block (`res4.b1`), or a list.
+        stage: `affinity` (64 channels, the features that Liir compares), `res2 … res5`, or a block (`res4.b1`).
         stride: pixels per cell; maps of a finer stride are averaged. None is the stride of the stage.
 
     Raises:
@@ -163,7 +161,7 @@ class LiirExtractor(FeatureExtractor):
 
     multiple = 4
 
-    def __init__(self, encoder: LiirEncoder, stage: str | list[str] = "affinity", stride: int | None = None) -> None:
+    def __init__(self, encoder: LiirEncoder, stage: str = "affinity", stride: int | None = None) -> None:
         known = [name for name in STRIDES if encoder.layer4 or not name.startswith("res5")]
         super().__init__(stage, known, "Liir")
         self.encoder = encoder

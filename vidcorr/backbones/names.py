@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .checkpoints import SUFFIXES, convert_line, encoder_from_checkpoint, load_weights, method_of, read_content
 from .description import RANDOM_WEIGHTS, Network, architecture_name
-from .encoder import Encoder, StageNames, from_recipe, gives_extractors
+from .encoder import Encoder, from_recipe, gives_extractors
 from .extractor import RawColour, describe_output, eval_mode, last_map_of
 from .hub import local_file, on_hub
 from .trust import Recipe, allow, import_named, import_path, make, reason
@@ -84,7 +84,7 @@ def build_encoder(spec: str | Path | nn.Module, pretrained: bool = False, recipe
 
 def build_feature_extractor(
     spec: str | Path | nn.Module,
-    stage: StageNames = None,
+    stage: str | None = None,
     stride: int | None = None,
     pretrained: bool = False,
 ) -> nn.Module:
@@ -95,7 +95,7 @@ def build_feature_extractor(
             `torchvision:NAME`; `package.module:callable`; or `raw_colour`, the baseline without training. An object
             with `encode` (frames of a video → a map per frame), or a callable that returns it, is a video encoder,
             returned with its networks in eval mode.
-        stage: a name, or a list of names for several maps; None takes res4 of a ResNet, the last block of a ViT.
+        stage: a name; None takes res4 of a ResNet, the last block of a ViT.
         stride: pixels per cell; None takes 8 for a ResNet and the patch of a ViT.
         pretrained: load the library's weights, for names of timm and torchvision.
 

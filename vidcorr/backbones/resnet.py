@@ -97,7 +97,7 @@ class ResNetExtractor(FeatureExtractor):
         network: a ResNet in torchvision's or timm's naming. It is not copied and is changed: pass a copy
             (`shared_copy`) to keep yours.
         normalise: applied to RGB in [0, 1] first.
-        stage: `res2 … res5`, a block (`res4.b1`), or a list of names.
+        stage: `res2 … res5`, or a block (`res4.b1`).
         stride: pixels per cell at most; strides of later stages are removed. None keeps the network's strides.
         dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
             (VFS, section 4.2, as in SiamFC's evaluation). "released": as in the released code of VFS: half the dilation
@@ -111,7 +111,7 @@ class ResNetExtractor(FeatureExtractor):
         self,
         network: nn.Module,
         normalise: nn.Module,
-        stage: str | list[str] = "res4",
+        stage: str = "res4",
         stride: int | None = None,
         dilated: Dilated = False,
     ) -> None:

@@ -36,7 +36,7 @@ class ViTExtractor(FeatureExtractor):
         network: a transformer from `build_network("timm:…")`. It is not copied and is changed: pass a copy
             (`shared_copy`) to keep yours.
         normalise: applied to RGB in [0, 1] first.
-        stage: `block1 … blockN`, or a list; None is the last block.
+        stage: `block1 … blockN`; None is the last block.
         stride: None for the patch, or a divisor of it.
 
     Raises:
@@ -44,9 +44,7 @@ class ViTExtractor(FeatureExtractor):
             single size only.
     """
 
-    def __init__(
-        self, network: Any, normalise: nn.Module, stage: str | list[str] | None = None, stride: int | None = None
-    ) -> None:
+    def __init__(self, network: Any, normalise: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
         kind = type(network).__name__
         if getattr(network.patch_embed, "strict_img_size", False):
             height, width = network.patch_embed.img_size
