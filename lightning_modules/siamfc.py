@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from vidcorr.backbones import Encoder, Network, SiameseEncoder, build_encoder, encoder_hparams, require_name
-from vidcorr.backbones.encoder import map_width, siamese_view
+from vidcorr.backbones import FeatureExtractor, Network, build_encoder, encoder_hparams, require_name
+from vidcorr.backbones.encoder import map_width
 from vidcorr.backbones.extractor import Dilated, refuse_options
-from vidcorr.backbones.trust import import_path
+from vidcorr.functional.device import shared_copy
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
 from vidcorr.videos.files import require_one_of
 
@@ -20,6 +20,41 @@ from .base import Batch, CorrespondenceModule
 from .parts.schedules import scheduled
 
 LOSSES = {"focal": focal_loss, "balanced": balanced_loss}
+
+
+class SiameseExtractor(nn.Module):
+    """Extractor of search-region features, with `exemplar` for the exemplars' features.
+
+    Attributes:
+        stride: pixels per cell.
+        described: description of the network.
+    """
+
+    described: Network | None = None
+
+    def __init__(self, backbone: nn.Module, exemplar_conv: nn.Module, search_conv: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.exemplar_conv = exemplar_conv
+        self.search_conv = search_conv
+        self.stride: Any = backbone.stride
+        self.stage: Any = getattr(backbone, "stage", None)  # a user's view may have a stride alone
+        self.dilated: Dilated = getattr(backbone, "dilated", False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features of search regions: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`."""
+        features: Tensor = self.search_conv(self.backbone(images))
+        return features
+
+    def exemplar(self, crops: Tensor) -> Tensor:
+        """Return features of exemplar crops, float RGB in [0, 1]: `(N, 3, a, a)` → `(N, C, h, w)`."""
+        features: Tensor = self.exemplar_conv(self.backbone(crops))
+        return features
+
+    def folded(self) -> "SiameseExtractor":
+        """Return a copy with the backbone's BatchNorms folded into its convolutions, if the backbone can fold them."""
+        fast = self.backbone.folded() if isinstance(self.backbone, FeatureExtractor) else self.backbone
+        return SiameseExtractor(fast, self.exemplar_conv, self.search_conv)
 
 
 class SiamFC(CorrespondenceModule):
@@ -139,23 +174,10 @@ class SiamFC(CorrespondenceModule):
             ValueError: for another stage, stride or dilation.
         """
         refuse_options("SiamFC", options)
-        view = siamese_view(self.backbone, self.exemplar_conv, self.search_conv, (stage, stride, dilated))
+        view = SiameseExtractor(self.backbone, self.exemplar_conv, self.search_conv)
+        made = view.stage, view.stride, view.dilated
+        wanted = stage or view.stage, stride or view.stride, dilated or view.dilated
+        if wanted != made:
+            raise ValueError(f"SiamFC was trained at (stage, stride, dilated) {made}; for others take its encoder")
         view.described = self.described
-        return view
-
-    def encoder_in_checkpoint(self) -> dict[str, Any] | None:
-        """Return the tracker's features in terms of the library; None if checkpoints need a class for them."""
-        recipe = self.hparams["encoder"] or {
-            "class_path": import_path(Encoder),
-            "init_args": {"spec": self.hparams["backbone"]},
-        }
-        of_library = recipe["class_path"] in (import_path(Encoder), import_path(SiameseEncoder))
-        if not of_library or type(self).feature_extractor is not SiamFC.feature_extractor:
-            return None
-        arguments = {name: self.hparams[name] for name in ("stage", "stride", "dilated")}
-        parts = ("backbone.", "exemplar_conv.", "search_conv.")
-        return {
-            "class_path": import_path(SiameseEncoder),
-            "init_args": {"encoder": recipe} | arguments,
-            "weights": {part: part for part in parts},
-        }
+        return shared_copy(view).eval()

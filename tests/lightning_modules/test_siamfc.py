@@ -9,10 +9,10 @@ from torch.utils.data import DataLoader
 
 from datamodules import Got10kDataModule
 from lightning_modules import SiamFC
+from lightning_modules.siamfc import SiameseExtractor
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.backbones.encoder import SiameseExtractor
 from vidcorr.datasets.generated import write_got10k
 from vidcorr.functional import siamese_correlation
 from vidcorr.functional.siamese import focal_loss, response_labels

@@ -5,7 +5,6 @@ from .checkpoints import (
 from .description import Network as Network
 from .encoder import (
     Encoder as Encoder,
-    SiameseEncoder as SiameseEncoder,
     encoder_hparams as encoder_hparams,
     extractor_of as extractor_of,
     normalises_itself as normalises_itself,

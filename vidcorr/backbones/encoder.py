@@ -16,21 +16,17 @@ from .description import Network
 from .extractor import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    Dilated,
-    FeatureExtractor,
-    LibraryExtractor,
     MapExtractor,
-    MapOfTorchvision,
     Normalise,
     RawColour,
+    TimmExtractor,
     eval_mode,
-    last_map_of,
     networks_of,
     refuse_options,
 )
 from .liir_encoder import LiirEncoder
 from .resnet import ResNetExtractor, is_resnet
-from .trust import LIBRARIES, import_path, make, pass_gate
+from .trust import import_path, make, pass_gate
 from .vit import ViTExtractor, is_vit
 
 WRAPPERS = (nn.DataParallel, DistributedDataParallel, AveragedModel)
@@ -49,11 +45,11 @@ def extractor_of(
 ) -> Any:
     """Return a view of a raw network that shares its weights and changes nothing in it.
 
-    A ResNet, a ViT or another network of a library gets RGB normalised by `mean` and `std`, ImageNet's by default, also
+    A ResNet, a ViT or another network of timm gets RGB normalised by `mean` and `std`, ImageNet's by default, also
     as the trunk of your module: give the values of its training. Another module normalises by itself.
 
     Args:
-        network: a ResNet, a ViT or another network of timm or torchvision; Liir's encoder; or a module that maps RGB
+        network: a ResNet, a ViT or another network of timm; Liir's encoder; or a module that maps RGB
             in [0, 1] to `(N, C, h, w)`.
         stage: a name; or a combination (`block9+block12`), whose maps are concatenated.
         stride: pixels per cell.
@@ -83,18 +79,9 @@ def extractor_of(
     refuse_options(type(network).__name__, options)
     if is_vit(network):
         return ViTExtractor(shared_copy(network), normalise, stage, stride)
-    library = _library_of(network)
-    if library == "timm" and hasattr(network, "forward_features"):
-        return LibraryExtractor(shared_copy(network), normalise, stage, stride)
-    view = shared_copy(network) if library == "torchvision" else network
-    last = last_map_of(view) if library == "torchvision" else None
-    if last is None:
-        return MapExtractor(network, stage, stride)
-    extractor = LibraryExtractor(MapOfTorchvision(view, last), normalise, stage, stride)
-    if extractor.stride not in (8, 16, 32):
-        kind = type(network).__name__
-        raise ValueError(f"{kind}: its convolutions lack padding, so its cells are not evenly spaced; take another")
-    return extractor
+    if _is_of_timm(network) and hasattr(network, "forward_features"):
+        return TimmExtractor(shared_copy(network), normalise, stage, stride)
+    return MapExtractor(network, stage, stride)
 
 
 def gives_extractors(module: object) -> bool:
@@ -104,13 +91,12 @@ def gives_extractors(module: object) -> bool:
 
 
 def normalises_itself(network: nn.Module) -> bool:
-    """Return True for a user's own module, which takes RGB in [0, 1]; ResNets and networks of libraries do not."""
-    return not (_library_of(network) or is_resnet(network) or is_vit(network))
+    """Return True for a user's own module, which takes RGB in [0, 1]; ResNets and networks of timm do not."""
+    return not (_is_of_timm(network) or is_resnet(network) or is_vit(network))
 
 
-def _library_of(network: nn.Module) -> str:
-    packages = [base.__module__.partition(".")[0] for base in type(network).__mro__]
-    return next((package for package in packages if package in LIBRARIES), "")
+def _is_of_timm(network: nn.Module) -> bool:
+    return any(base.__module__.startswith("timm.") for base in type(network).__mro__)
 
 
 class Encoder(nn.Module):
@@ -175,108 +161,6 @@ def usual_normalisation(network: nn.Module) -> tuple[tuple[float, ...], tuple[fl
     return tuple(record.get("mean", IMAGENET_MEAN)), tuple(record.get("std", IMAGENET_STD))
 
 
-class SiameseExtractor(nn.Module):
-    """Extractor of search-region features, with `exemplar` for the exemplars' features.
-
-    Attributes:
-        stride: pixels per cell.
-        described: description of the encoder that gave this view; None: that of its backbone.
-    """
-
-    described: Network | None = None
-
-    def __init__(self, backbone: nn.Module, exemplar_conv: nn.Module, search_conv: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.exemplar_conv = exemplar_conv
-        self.search_conv = search_conv
-        self.stride: Any = backbone.stride
-        self.stage: Any = getattr(backbone, "stage", None)  # a user's view may have a stride alone
-        self.dilated: Dilated = getattr(backbone, "dilated", False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features of search regions: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`."""
-        features: Tensor = self.search_conv(self.backbone(images))
-        return features
-
-    def exemplar(self, crops: Tensor) -> Tensor:
-        """Return features of exemplar crops, float RGB in [0, 1]: `(N, 3, a, a)` → `(N, C, h, w)`."""
-        features: Tensor = self.exemplar_conv(self.backbone(crops))
-        return features
-
-    def folded(self) -> "SiameseExtractor":
-        """Return a copy with the backbone's BatchNorms folded into its convolutions, if the backbone can fold them."""
-        fast = self.backbone.folded() if isinstance(self.backbone, FeatureExtractor) else self.backbone
-        return SiameseExtractor(fast, self.exemplar_conv, self.search_conv)
-
-
-class SiameseEncoder(nn.Module):
-    """A frozen view and a 1 × 1 convolution each for exemplars and search regions: what SiamFC's fine-tune trains.
-
-    Paper: VFS (Xu and Wang, ICCV 2021), section 4.2.
-
-    Args:
-        encoder: recipe of the encoder.
-        stage: stage of the correlated features; None is the network's default.
-        stride: pixels per feature cell, if `dilated` is False.
-        dilated: SiamFC's dilations in place of the strides of res4 and res5.
-    """
-
-    def __init__(
-        self, encoder: Recipe, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
-    ) -> None:
-        super().__init__()
-        self.arguments = {"encoder": encoder, "stage": stage, "stride": stride, "dilated": dilated}
-        self.backbone: Any = from_recipe(encoder).feature_extractor(stage, stride, dilated=dilated)
-        self.described = Network.of(self.backbone)
-        width = map_width(self.backbone)
-        self.exemplar_conv = nn.Conv2d(width, width, 1)
-        self.search_conv = nn.Conv2d(width, width, 1)
-
-    def feature_extractor(
-        self, stage: str | None = None, stride: int | None = None, *, dilated: Dilated = False, **options: Any
-    ) -> nn.Module:
-        """Return the features that the tracker correlates, as a `SiameseExtractor` that shares the weights.
-
-        Args:
-            stage: None or the trained stage.
-            stride: None or the trained stride.
-            dilated: False or the trained dilation.
-            options: options of other encoders, which are refused.
-
-        Raises:
-            ValueError: for another stage, stride or dilation.
-        """
-        refuse_options("SiamFC", options)
-        view = siamese_view(self.backbone, self.exemplar_conv, self.search_conv, (stage, stride, dilated))
-        view.described = self.described
-        return view
-
-
-def siamese_view(
-    backbone: nn.Module,
-    exemplar_conv: nn.Module,
-    search_conv: nn.Module,
-    wanted: tuple[str | None, int | None, Dilated],
-) -> SiameseExtractor:
-    """Return a `SiameseExtractor` that shares the weights, in eval mode.
-
-    Args:
-        backbone: the frozen view.
-        exemplar_conv: convolution for exemplars.
-        search_conv: convolution for search regions.
-        wanted: stage, stride and dilation that a caller asks for; None and False take the trained values.
-
-    Raises:
-        ValueError: for other values than the trained values.
-    """
-    view = SiameseExtractor(backbone, exemplar_conv, search_conv)
-    made = view.stage, view.stride, view.dilated
-    if tuple(asked or own for asked, own in zip(wanted, made, strict=True)) != made:
-        raise ValueError(f"SiamFC was trained at (stage, stride, dilated) {made}; for others take its encoder")
-    return shared_copy(view).eval()
-
-
 def map_width(view: nn.Module) -> int:
     """Return the number of channels of a view's map, by a pass of a blank 64 × 64 image."""
     with eval_mode(view), torch.no_grad():
@@ -286,7 +170,7 @@ def map_width(view: nn.Module) -> int:
 def recipe_of_encoder(encoder: object) -> Recipe | None:
     """Return the recipe of an encoder of this library, without its weights; None for another, or without a name."""
     is_named = isinstance(encoder, Encoder) and bool(encoder.described.spec)
-    if is_named or isinstance(encoder, LiirEncoder | SiameseEncoder):
+    if is_named or isinstance(encoder, LiirEncoder):
         return {"class_path": import_path(type(encoder)), "init_args": encoder.arguments}  # type: ignore[union-attr]
     return None
 

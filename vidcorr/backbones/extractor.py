@@ -236,14 +236,14 @@ class MapExtractor(ProbedExtractor):
             return {OUTPUT: self.network(images.to(type_of_input(self.network)))}
 
 
-class LibraryExtractor(ProbedExtractor):
-    """A view of a network of timm or torchvision that is neither a ResNet nor a transformer with blocks.
+class TimmExtractor(ProbedExtractor):
+    """A view of a network of timm that is neither a ResNet nor a transformer with blocks.
 
-    `features` is the last map before the pooling; timm's networks also have the stages of their `feature_info` as
-    `stage1 … stageN` (ConvNeXt, Swin, EfficientNet, …).
+    `features` is the last map before the pooling; most also have the stages of their `feature_info`, `stage1 … stageN`
+    (ConvNeXt, Swin, EfficientNet, …).
 
     Args:
-        network: of timm, or `MapOfTorchvision`. It is not copied: pass a copy (`shared_copy`) to keep yours.
+        network: of timm. It is not copied: pass a copy (`shared_copy`) to keep yours.
         normalise: applied to RGB in [0, 1] first.
         stage: a name; None is `features`.
         stride: None, or the stride of the stage.
@@ -294,45 +294,6 @@ class LibraryExtractor(ProbedExtractor):
         if str(getattr(self.network, "output_fmt", "")).endswith("NHWC") and last.ndim == 4:
             last = last.permute(0, 3, 1, 2)
         return last
-
-
-LAST_MAPS = ("permute", "features", "trunk_output", "layers", "conv5", "blocks", "Mixed_7c", "inception5b")
-"""Children with the last map before the pooling, in the order of search: Swin's `permute` gives channels first."""
-
-
-def last_map_of(network: nn.Module) -> nn.Module | None:
-    """Return the child of a network of torchvision whose output is its last map; None without such a child."""
-    for name in LAST_MAPS:
-        child = getattr(network, name, None)
-        if isinstance(child, nn.ModuleList):
-            return child[-1]
-        if isinstance(child, nn.Module):
-            return child
-    return None
-
-
-class MapOfTorchvision(nn.Module):
-    """The last map of a network of torchvision before its pooling.
-
-    Args:
-        network: the network.
-        part: its child with the last map.
-    """
-
-    def __init__(self, network: nn.Module, part: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.part = part
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """Return the map `(N, C, h, w)` of normalised RGB `(N, 3, H, W)`."""
-        found: list[Tensor] = []
-        handle = self.part.register_forward_hook(lambda module, inputs, output: found.append(output))
-        try:
-            self.network(images)
-        finally:
-            handle.remove()
-        return found[0]
 
 
 def type_of_input(network: nn.Module) -> torch.dtype:

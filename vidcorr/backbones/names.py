@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .checkpoints import SUFFIXES, convert_line, encoder_from_checkpoint, load_weights, method_of, read_content
 from .description import RANDOM_WEIGHTS, Network, architecture_name
 from .encoder import Encoder, from_recipe, gives_extractors
-from .extractor import RawColour, describe_output, eval_mode, last_map_of
+from .extractor import RawColour, describe_output, eval_mode
 from .hub import local_file, on_hub
 from .trust import Recipe, allow, import_named, import_path, make, reason
 from .video import VideoEncoder, VideoNetwork, from_transformers
@@ -41,10 +41,6 @@ Weights of timm come from its cache, or over the network at first use.
 """
 OWN_CHECKPOINT = re.compile(r"[\w.]+:\w+=.+")
 """A checkpoint of a user's own LightningModule: `package.module:Class=FILE`."""
-FAMILIES = "convnext, densenet, efficientnet, maxvit, mnasnet, mobilenet, regnet, resnet, swin, vgg, …"
-"""Networks of torchvision that give maps, for a message."""
-CLASSIFIERS = ("fc", "classifier", "heads", "head")
-"""Names of the classifiers of torchvision's networks."""
 
 
 def build_encoder(spec: str | Path | nn.Module, pretrained: bool = False, recipe: dict | None = None) -> Any:
@@ -294,36 +290,19 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
 
 
 def _torchvision(name: str, pretrained: bool) -> nn.Module:
-    """Build a network of torchvision, with an identity in place of its classifier.
+    """Build a ResNet of torchvision, with an identity in place of its classifier.
 
     Raises:
-        ValueError: for an unknown name, or a network that neither pools a map nor is a ResNet (transformers, detectors,
-            segmentation, flow, video).
+        ValueError: for an unknown name, or a network that is no ResNet.
     """
     from torchvision import models
 
-    if name not in models.list_models():
-        raise ValueError(f"backbone torchvision:{name}: unknown model")
-    module = models.get_model_builder(name).__module__
-    is_resnet = module.endswith("models.resnet")
-    options: dict[str, Any] = {}
-    if is_resnet:
-        options["zero_init_residual"] = True
-    if module.startswith(("torchvision.models.detection", "torchvision.models.segmentation")):
-        options["weights_backbone"] = None  # torchvision would download them
+    if models.get_model_builder(name).__module__ != "torchvision.models.resnet":
+        raise ValueError(f"backbone torchvision:{name}: no ResNet; timm:NAME has other networks")
+    chosen = models.get_model_weights(name).DEFAULT if pretrained else None
     with _weights_of(f"torchvision:{name}", pretrained):
-        chosen = models.get_model_weights(name).DEFAULT if pretrained else None
-        network: nn.Module = models.get_model(name, weights=chosen, **options)
-    if not is_resnet and last_map_of(network) is None:
-        raise ValueError(
-            f"backbone torchvision:{name}: gives no map of an image; {FAMILIES} do, and transformers of timm:NAME"
-        )
-    children = dict(network.named_children())
-    for classifier in CLASSIFIERS:
-        if classifier in children:
-            # SqueezeNet's classifier pools; without it, the map would be flattened
-            pools = any(isinstance(part, nn.AdaptiveAvgPool2d) for part in children[classifier].modules())
-            network.set_submodule(classifier, nn.AdaptiveAvgPool2d(1) if pools else nn.Identity())
+        network = models.get_model(name, weights=chosen, zero_init_residual=True)
+    network.fc = nn.Identity()
     return network
 
 

@@ -18,8 +18,7 @@ from torch import nn
 
 from .. import errors
 
-LIBRARIES = ("timm", "torchvision")
-TRUSTED = ("vidcorr", "lightning_modules", *LIBRARIES, "transformers")
+TRUSTED = ("vidcorr", "lightning_modules", "timm", "torchvision", "transformers")
 """Names before a dot or a colon that every checkpoint may hold."""
 NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
