@@ -249,8 +249,7 @@ class CorrespondenceModule(SavedModule):
         """Return a view of the backbone for benchmarks; it shares the weights and does not change this module.
 
         Args:
-            stage: `res2 … res5`, a block (`res4.b1`), or a list of names for several maps in a single pass; None is
-                the network's default.
+            stage: `res2 … res5`, or a block (`res4.b1`); None is the network's default.
             stride: pixels per cell, reached by removing strides; None is the network's default, 8 for a ResNet.
             options: further options of the backbone's extractor, for example `dilated` of `ResNetExtractor`.
 

@@ -18,8 +18,7 @@ from torch import nn
 
 from .. import signals
 from ..backbones import build_feature_extractor, weights_digest
-from ..backbones.eval_mode import eval_mode
-from ..backbones.extractor import as_list
+from ..backbones.extractor import eval_mode
 from ..functional.device import on_device, out_of_memory_advice, random_state_kept
 from ..progress import ProgressReport
 from ..protocols import EvaluationProtocol
@@ -314,13 +313,11 @@ def text_columns(rows: Sequence[Row]) -> list[str]:
 def stage_of(tracker: Tracker) -> Stage:
     """Return the features and the protocol of a tracker, for the result."""
     extractor = tracker.extractor
-    layer, *_ = as_list(getattr(extractor, "stage", None))
-    stride, *_ = as_list(getattr(extractor, "stride", None))
     protocol = tracker.protocol
     is_declared = protocol is None or normalises(extractor)
     return Stage(
-        layer=layer or "",
-        stride=stride,
+        layer=getattr(extractor, "stage", None) or "",
+        stride=getattr(extractor, "stride", None),
         normalised_by="" if is_declared else "itself",
         protocol=Protocol() if protocol is None else Protocol.of(protocol),
     )

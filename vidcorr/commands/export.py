@@ -64,7 +64,7 @@ def card_of(checkpoint: Path, file: str, load: str) -> str:
     lines += [f"Training: {content['global_step']} steps, {content['epoch']} epochs. Data: {_data_of(run)}.", ""]
     lines += ["| benchmark | protocol | score | value |", "|---|---|---|---|"]
     for result in _results_of(run, content["global_step"]):
-        protocol = ", ".join(stage.protocol.name for stage in result.stages.values())
+        protocol = result.stage.protocol.name
         for name, value in result.scores.items():
             lines.append(f"| {result.benchmark} | {protocol} | {name} | {100 * value:.1f} |")
     lines += ["", "Licence: to be chosen by the owner.", "", "```python", load, "```", ""]

@@ -69,7 +69,6 @@ class TrackingProtocol(EvaluationProtocol):
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
 
     kind: ClassVar[str] = "boxes"
-    features_on_grid: ClassVar[bool] = False  # features of crops, whose maps may have any size
     default_benchmark: ClassVar[str] = "otb"
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from ..backbones.extractor import (
     FeatureExtractor,
     Normalise,
-    as_list,
     eval_mode,
     features_by,
     require_map,
@@ -46,16 +45,13 @@ def stride_of(extractor: nn.Module) -> int | None:
     """Return the stride of an extractor; None for a video encoder that has not encoded yet.
 
     Raises:
-        ValueError: if the extractor gives several maps, or does not name its stride.
+        ValueError: if the extractor does not name its stride.
     """
     stride: Any = getattr(extractor, "stride", None)
-    strides = as_list(stride)
-    if len(strides) > 1:
-        raise ValueError(f"tracking needs one map of features, got {len(strides)}; name one stage")
     is_unknown_yet = stride is None and isinstance(extractor, VideoEncoder)
-    if not is_unknown_yet and not isinstance(strides[0], int):
+    if not is_unknown_yet and not isinstance(stride, int):
         raise ValueError(f"tracking needs the stride of the map of {type(extractor).__name__}, got {stride}")
-    return strides[0]
+    return stride  # type: ignore[no-any-return]
 
 
 def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
@@ -65,8 +61,7 @@ def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
     `Normalise` module: it then takes RGB in [0, 1], and mean and deviation of the protocol do not apply.
 
     Raises:
-        ValueError: if the extractor gives several maps or does not name its stride, or the protocol's name changes the
-            stride to another one.
+        ValueError: if the extractor does not name its stride, or the protocol's name changes it to another one.
     """
     stride = stride_of(extractor)
     if stride is not None:
@@ -135,7 +130,7 @@ class FrameEncoder:
         self.in_order = isinstance(extractor, VideoEncoder)
         self.constant = False
         self._kind = type(extractor).__name__
-        (self._stride,) = as_list(getattr(extractor, "stride", None))
+        self._stride: Any = getattr(extractor, "stride", None)
         self._is_checked = False
         self._network: Any = extractor if self.in_order else extractor_under(extractor, rules)
         self._rules = rules
@@ -151,7 +146,7 @@ class FrameEncoder:
         stacked = torch.stack(list(frames)) if len(frames) > 1 else frames[0][None]
         with self._watch("backbone", self.device), computing_in(self._rules.backbone_precision, self.device):
             images = fit_input(stacked, self._rules, self.multiple, self.device)
-            (output,) = as_list(features_by(self._network, images))
+            output = features_by(self._network, images)
             if not self._is_checked:
                 features = require_map(output, self._kind)
                 if isinstance(self._stride, int):
@@ -235,8 +230,7 @@ class FrameEncoder:
                     f"{type(encoder).__name__}: its maps have {stride} px per cell, protocol {self._rules.name!r} "
                     f"{expected}; set changes to {{feature_stride: {stride}}}"
                 )
-            (features,) = as_list(output)
-            yield ahead.popleft(), to_device(features.float(), self.device)
+            yield ahead.popleft(), to_device(output.float(), self.device)
 
     def _begin(self, frames: Sequence[Tensor]) -> Iterable[Tensor]:
         """Start a pass, on a GPU in parallel with the current stream; iterating over the features waits for them."""

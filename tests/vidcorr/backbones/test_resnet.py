@@ -1,4 +1,4 @@
-"""ResNets seen at a stage: strides removed, dilated, folded; stages of one pass; views that share tensors."""
+"""ResNets seen at a stage: strides removed, dilated, folded; views that share tensors."""
 
 import copy
 
@@ -50,19 +50,6 @@ def test_folding_changes_only_the_rounding(spec):
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
     left = sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     assert left == (1 if spec == "timm:resnet26d" else 0)  # the norm after a stem of several convolutions stays
-
-
-def test_several_stages_come_from_one_pass_and_equal_each_alone():
-    network, images = build_network("torchvision:resnet18"), torch.rand(1, 3, 64, 96)
-    stages = ["res5", "res3", "res4.b1", "res4"]
-    extractor = extractor_of(network, stages, 8)
-    runs = []
-    extractor.stem.register_forward_hook(lambda *_: runs.append(1))
-    together = extractor(images)
-    alone = [extractor_of(network, stage, 8)(images) for stage in stages]
-    assert extractor.stride == [8, 8, 8, 8]
-    assert len(runs) == 1
-    assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
 
 
 def test_raw_colour_is_the_mean_of_each_cell():
