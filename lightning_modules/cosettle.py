@@ -318,7 +318,9 @@ class CoSettle(CorrespondenceModule):
         if stage not in (None, self.hparams["stage"]):
             own = self.hparams["stage"] or "the encoder's default"
             raise ValueError(f"CoSettle: its projection was trained on {own}, not on stage {stage}")
-        return ProjectedExtractor(self.frozen_view(stage, stride, **options), self.projection)
+        view = ProjectedExtractor(self.frozen_view(stage, stride, **options), self.projection)
+        view.described = self.described
+        return view
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with betas 0.9 and 0.95, a linear warm-up and a half cosine to 0 by step."""
