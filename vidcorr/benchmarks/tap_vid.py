@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from ..datasets import Badja, PointSequence, TapVid
 from ..datasets.tap_vid import DAVIS_VIDEOS
 from ..functional import PointTracks
-from ..metrics.point_measures import AREA_PCK, track_measures, track_scores
 from ..metrics.point_tracking import (
+    AREA_PCK,
     METRICS,
     PIXEL_THRESHOLDS,
     WITHIN,
@@ -26,6 +26,8 @@ from ..metrics.point_tracking import (
     sample_queries,
     tapvid_counts,
     tapvid_scores,
+    track_measures,
+    track_scores,
     undefined_measures,
 )
 from ..protocols import PointProtocol

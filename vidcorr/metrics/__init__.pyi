@@ -25,14 +25,9 @@ from .parts import (
     class_areas as class_areas,
     match_instances as match_instances,
 )
-from .point_measures import (
-    area_counts as area_counts,
-    redetection_events as redetection_events,
-    redetection_scores as redetection_scores,
-    track_survival as track_survival,
-)
 from .point_tracking import (
     PointQueries as PointQueries,
+    area_counts as area_counts,
     sample_queries as sample_queries,
     tapvid_metrics as tapvid_metrics,
 )

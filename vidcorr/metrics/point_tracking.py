@@ -1,7 +1,7 @@
-"""Point tracking by TAP-Vid's rules: query samplers, metrics per video and per track, and their mean over videos."""
+"""Point tracking by the rules of TAP-Vid and BADJA: query samplers, metrics per video and track, means over videos."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import Any, Literal, get_args
@@ -23,6 +23,12 @@ METRICS = ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy",
 """Keys of the official code."""
 
 COUNTS = 3 + 3 * len(PIXEL_THRESHOLDS)
+
+FRACTION = 0.2
+"""BADJA's PCK counts points within this fraction of the square root of the object's area."""
+
+AREA_PCK = f"PCK@{FRACTION:g}"
+"""Key of BADJA's PCK."""
 
 Array = Tensor | NDArray[Any]
 
@@ -271,6 +277,92 @@ def fractions_of(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     for i, key in enumerate(WITHIN):
         fractions[key] = points[..., i]
     return fractions
+
+
+def area_counts(queries: PointQueries, tracks: Array, areas: Array, query_mode: QueryMode = "first") -> tuple[int, int]:
+    """Count the annotated visible points within a fifth of the square root of the object's area, and all of them.
+
+    All points of all scored frames have equal weight; `tapvid_metrics` scores the same frames.
+    Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018); the count follows aharley/pips, test_on_badja.py.
+    Difference: pips resizes frames to 320 x 512 px first, which changes their aspect ratio, and follows only joints
+    that are visible in the first frame.
+
+    Args:
+        queries: queries and annotation in pixels of the frames.
+        tracks: (N, T, 2) predicted x, y in pixels of the frames; NaN is never correct.
+        areas: (T,) pixels of the object by frame.
+        query_mode: "first" or "strided".
+
+    Returns:
+        Number of correct points, and number of points that count.
+
+    Raises:
+        ValueError: if the shapes do not fit together or the mode is unknown.
+
+    Example:
+        >>> track = np.array([[[8.0, 8.0], [9.0, 8.0], [10.0, 8.0]]])
+        >>> queries = sample_queries(np.zeros((1, 3), bool), track)
+        >>> area_counts(queries, track + [3.0, 0.0], np.array([100.0, 100.0, 400.0]))
+        (1, 2)
+    """
+    predicted, area = as_array(tracks), as_array(areas)
+    queries.check(predicted, queries.occluded)
+    if area.shape != queries.occluded.shape[1:]:
+        raise ValueError(f"expected the area in each of {queries.occluded.shape[1]} frames, got {area.shape}")
+    counted = ~queries.occluded & queries.scored(query_mode)
+    distance = np.linalg.norm(predicted.astype(np.float64) - queries.tracks, axis=-1)
+    correct = counted & (distance < FRACTION * np.sqrt(area.astype(np.float64)))
+    return int(correct.sum()), int(counted.sum())
+
+
+def track_measures(
+    queries: PointQueries,
+    occluded: Array,
+    tracks: Array,
+    query_mode: QueryMode = "first",
+    *,
+    pixel: tuple[float, float] = (1.0, 1.0),
+    areas: Array | None = None,
+) -> dict[str, Any]:
+    """Measure the tracks of a video: TAP-Vid's counts, and with areas those of BADJA's PCK.
+
+    Args:
+        queries: queries and annotation, in pixels of the raster.
+        occluded: (N, T) bool, predicted.
+        tracks: (N, T, 2) predicted x, y in pixels of the raster.
+        query_mode: "first" or "strided".
+        pixel: x and y, pixels of the frame per pixel of the raster.
+        areas: (T,) area of the object by frame, pixels of the frame; adds the counts of BADJA's PCK.
+
+    Returns:
+        `tracks`, the (N, 18) counts of `tapvid_counts`; with areas `area`, correct and counted points. Plain lists.
+
+    Raises:
+        ValueError: if the shapes or types do not fit together, or the mode is unknown.
+    """
+    counts = tapvid_counts(queries, occluded, tracks, query_mode)
+    measures: dict[str, Any] = {"tracks": counts.tolist()}
+    if areas is not None:
+        at_own_size = replace(queries, tracks=queries.tracks * pixel)
+        measures["area"] = list(area_counts(at_own_size, as_array(tracks) * pixel, areas, query_mode))
+    return measures
+
+
+def track_scores(videos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the means over videos: TAP-Vid's metrics, and BADJA's PCK if videos have areas.
+
+    Args:
+        videos: the measures of each video, from `track_measures`, in the order in which they are summed.
+
+    Returns:
+        Key → fraction.
+    """
+    scores: dict[str, float] = {}
+    areas = [measures["area"] for measures in videos if "area" in measures]
+    if areas:
+        fractions = [correct / counted for correct, counted in areas if counted]
+        scores[AREA_PCK] = mean_of_defined(fractions)
+    return scores | tapvid_scores([measures["tracks"] for measures in videos])
 
 
 def mean_of_defined(values: Iterable[float]) -> float:

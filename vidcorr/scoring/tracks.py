@@ -14,8 +14,7 @@ from .. import metrics
 from ..datasets import Badja, Otb, PointSequence, TapVid
 from ..datasets.got10k import list_sequences, read_annotation
 from ..metrics.box_tracking import got10k_overlaps, one_pass_curves, one_pass_scores, overlap_scores
-from ..metrics.point_measures import track_measures, track_scores
-from ..metrics.point_tracking import QueryMode
+from ..metrics.point_tracking import QueryMode, track_measures, track_scores
 from ..results.result import Result, Row, leave_one_out
 from ..videos.arrays import read_npz
 from ..videos.boxes import read_boxes

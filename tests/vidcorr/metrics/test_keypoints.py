@@ -9,7 +9,7 @@ import torch
 
 from tests.helpers.refusal import refused
 from vidcorr.metrics import PCK, PointQueries, area_counts, keypoint_distances, sample_queries
-from vidcorr.metrics.point_measures import track_measures, track_scores
+from vidcorr.metrics.point_tracking import track_measures, track_scores
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
