@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vidcorr.results.result import Network, Protocol, Provenance, Result, Row, Shown, Stage
+from vidcorr.results.result import Network, Protocol, Provenance, Result, Row, Stage
 
 
 def davis_result(scores: Mapping[str, float] | None = None, **fields: Any) -> Result:
@@ -47,7 +47,6 @@ def write_results(
         "stage": Stage(protocol=protocol),
         "sequences": [str(number) for number in range(sequences)],
         "rows": rows,
-        "shown": Shown(ranked_by=list(columns)),
         "data": about,
         "provenance": Provenance(**provenance),
     }

@@ -22,17 +22,14 @@ from ..backbones.extractor import eval_mode
 from ..functional.device import on_device, out_of_memory_advice, random_state_kept
 from ..progress import ProgressReport
 from ..protocols import EvaluationProtocol
-from ..results.page import Chart
 from ..results.pictures import Picture
 from ..results.provenance import Provenance
 from ..results.result import (
-    MEANS_OF,
     Evaluated,
     Network,
     Protocol,
     Result,
     Row,
-    Shown,
     Stage,
     leave_one_out,
     require_writable,
@@ -159,10 +156,6 @@ class Benchmark(ABC):
         """Return the facts that the scores of a run depend on, besides network and protocol, for the result."""
         return {}
 
-    def charts(self, rows: Sequence[Row]) -> Sequence[Chart]:
-        """Return charts over all sequences for the report; by default none."""
-        return ()
-
     def finish(self, result: Result, output: Output) -> None:  # noqa: B027  # most benchmarks write none
         """Write further files of a run, and warn about its result; on the first rank, before results.json."""
 
@@ -270,7 +263,7 @@ class Benchmark(ABC):
                     seconds_of=tracker.watch.rounded(),
                     ranks=ranks.size,
                     history=history,
-                    shown=self._shown(rows, output),
+                    headline=self.score_names[:3],
                     provenance=Provenance.now(),
                 )
                 if ranks.rank == 0:
@@ -278,36 +271,6 @@ class Benchmark(ABC):
                     self.finish(result, output)
                     output.finish(result)
         return Run(result, output.pictures)
-
-    def _shown(self, rows: Sequence[Row], output: Output) -> Shown:
-        """Return the content of report.html beside the scores."""
-        charts = self.charts(rows) if rows else ()
-        return Shown(
-            headline=self.score_names[:3],
-            ranked_by=ranking_columns(self.score_names, rows),
-            animations=output.caption,
-            charts=[chart.plain() for chart in charts],
-            text_columns=text_columns(rows),
-        )
-
-
-def ranking_columns(score_names: Sequence[str], rows: Sequence[Row]) -> list[str]:
-    """Return the columns whose mean ranks the sequences: of the first score that is a mean of columns, else J and F."""
-    known = set().union(*(row.values for row in rows))
-    for columns in (*(MEANS_OF.get(name, (name,)) for name in score_names), ("J-Mean", "F-Mean")):
-        if known.issuperset(columns):
-            return list(columns)
-    return []
-
-
-def text_columns(rows: Sequence[Row]) -> list[str]:
-    """Return the columns that hold no fractions: texts, truth values and counts."""
-    found: dict[str, None] = {}
-    for row in rows:
-        for name, value in row.values.items():
-            if not isinstance(value, float):
-                found[name] = None
-    return list(found)
 
 
 def stage_of(tracker: Tracker) -> Stage:

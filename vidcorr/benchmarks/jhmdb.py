@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from ..datasets import Jhmdb, KeypointSequence
 from ..datasets.jhmdb import JOINTS
-from ..metrics.keypoints import keypoint_distances, pck_counts, pck_of_joints, pck_scores
+from ..metrics.keypoints import keypoint_distances, pck_counts, pck_scores
 from ..protocols import PropagationProtocol
-from ..results.page import Chart
 from ..results.pictures import overlay_joints
 from ..results.pictures.animations import Curve
 from ..results.result import Row
@@ -103,14 +102,6 @@ class JhmdbBenchmark(Benchmark):
     def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
         """Return split and subset."""
         return {"split": self.split, "subset": self.subset}
-
-    def charts(self, rows: Sequence[Row]) -> list[Chart]:
-        """Return a chart of PCK by joint."""
-        of_joints = pck_of_joints(counts_of(rows, "joints"))
-        bars: dict[str, Curve] = {}
-        for threshold, fractions in zip(CURVE_THRESHOLDS, of_joints.tolist(), strict=False):
-            bars[f"PCK@{threshold:g}"] = range(len(JOINTS)), fractions
-        return [Chart("Each joint", "joint", ", ".join(bars), bars, JOINTS, "bars")]
 
 
 def _table_of(sequence: KeypointSequence, folder: Path) -> PredictionTable:

@@ -15,9 +15,8 @@ from ..backbones.extractor import Dilated
 from ..backbones.resnet import is_resnet
 from ..datasets import BoxSequence, Otb
 from ..datasets.otb import Version
-from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou, mean_curves, one_pass_curves, one_pass_scores
+from ..metrics.box_tracking import box_iou, one_pass_curves, one_pass_scores
 from ..protocols import TrackingProtocol
-from ..results.page import Chart
 from ..results.pictures import overlay_boxes
 from ..results.result import Row
 from ..tracking.record import PredictionTable, fixed
@@ -121,16 +120,6 @@ class OtbBenchmark(Benchmark):
     def facts(self, rows: Sequence[Row], tracker: SiamFCTracker) -> dict[str, Any]:
         """Return the version of the data and the dilations of the network."""
         return {"version": self.version, "dilated": tracker.protocol.dilated}
-
-    def charts(self, rows: Sequence[Row]) -> list[Chart]:
-        """Return the curves over all sequences."""
-        success, precision = mean_curves(counts_of(rows, "curves"))
-        overlaps = OVERLAPS.tolist()
-        errors = ERRORS.tolist()
-        return [
-            Chart("Success", "overlap threshold", "success rate", {"success": (overlaps, success.tolist())}),
-            Chart("Precision", "location error (px)", "precision", {"precision": (errors, precision.tolist())}),
-        ]
 
 
 def _table_of(sequence: BoxSequence, folder: Path) -> PredictionTable:

@@ -29,13 +29,11 @@ class Output:
 
     Attributes:
         pictures: name → overlay of the first few sequences, for a logger.
-        caption: caption of the animations in the report.
     """
 
     def __init__(self, folder: str | Path | None) -> None:
         self.folder = None if folder is None else Path(folder)
         self.pictures: dict[str, Picture] = {}
-        self.caption = ""
 
     @contextmanager
     def sequence(
@@ -68,7 +66,6 @@ class Output:
         if self.folder is None:
             yield SequenceWriter(frames, draw)
             return
-        self.caption = caption
         name = sequence.name
         overlays = self.folder / kind / "overlays"
         files = SequenceWriter(
@@ -76,7 +73,7 @@ class Output:
             draw,
             predictions=[] if prediction is None else [prediction(self.folder / kind / "predictions")],
             overlay=overlays / f"{name}.png" if overlay else None,
-            animation=SequenceAnimation(self.folder, name, frames, kind),
+            animation=SequenceAnimation(self.folder, name, frames, kind, caption),
             draw_animation=draw_animation,
             video=Mp4Writer(overlays / f"{name}.mp4", 30, crf="23") if video else None,
         )

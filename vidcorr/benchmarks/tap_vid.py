@@ -31,7 +31,6 @@ from ..metrics.point_tracking import (
     undefined_measures,
 )
 from ..protocols import PointProtocol
-from ..results.page import Chart
 from ..results.pictures.animations import Curve
 from ..results.pictures.overlays import distinct_colours, overlay_tracks
 from ..results.result import Result, Row
@@ -188,21 +187,6 @@ class TapVidBenchmark(Benchmark):
         for row in result.rows:
             lines += lines_of_tracks(row.video, row.counts["tracks"])
         output.table("per_track.csv", csv_text(lines))
-
-    def charts(self, rows: Sequence[Row]) -> list[Chart]:
-        """Return a chart of visible points within the thresholds by frames from their query."""
-        longest = max(len(row.counts["over_time"][0]) for row in rows)
-        total = np.zeros((1 + len(PIXEL_THRESHOLDS), longest), np.int64)
-        for row in rows:
-            counts = np.array(row.counts["over_time"], np.int64)
-            total[:, : counts.shape[1]] += counts
-        frames = np.flatnonzero(total[0])
-        if not len(frames):
-            return []
-        curves: dict[str, Curve] = {}
-        for threshold, within in zip(PIXEL_THRESHOLDS, total[1:], strict=True):
-            curves[f"within {threshold} px"] = frames.tolist(), (within[frames] / total[0, frames]).tolist()
-        return [Chart("Error over time", "frames from the query", "visible points", curves)]
 
 
 @dataclass(frozen=True)

@@ -1,358 +1,118 @@
-"""Frames of a benchmark with the predictions of several results: rows of methods, and the truth."""
+"""Frames of a benchmark with the masks of several results: rows of methods and the truth, columns of frames."""
 
-import csv
-import io
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 
-from ..benchmarks.vip import PartVideo
-from ..datasets import BoxSequence, FrameSequence, KeypointSequence, MaskSequence, PointSequence
-from ..datasets.jhmdb import JOINTS
-from ..errors import near
+from ..datasets import MaskSequence
 from ..results.pictures.animations import overlay_masks_small
-from ..results.pictures.figure import FigureBlock
-from ..results.pictures.overlays import (
-    Picture,
-    as_picture,
-    distinct_colours,
-    evenly_spaced,
-    overlay_boxes,
-    overlay_joints,
-    overlay_tracks,
-)
+from ..results.pictures.overlays import Picture, as_picture, contact_sheet, evenly_spaced
 from ..results.records import last_evaluations, results_in
 from ..results.result import Result
-from ..videos.boxes import read_boxes
-from ..videos.files import DataError, read_text
 from ..videos.masks import VOID, read_mask
-from .configured import Configured, read_on
+from .configured import read_on
 
+Rows = dict[str, tuple[Path, Result]]
+"""Name of a row → folder and result."""
 COLUMNS = 5
-"""Number of frames drawn per sequence, unless the user names frames."""
+"""Number of frames of a sequence, unless the user names frames."""
 SHOWN = 2
-"""Number of sequences drawn, unless the user names sequences."""
-TRUTH = "truth"
-"""Name of the last row."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """A row of the figure.
-
-    Attributes:
-        name: text beside the row.
-        folder: folder of the stage, which holds `predictions`.
-        fields: fields of the protocol.
-    """
-
-    name: str
-    folder: Path
-    fields: Mapping[str, Any]
-
-
-class Drawing(ABC):
-    """Draws a sequence's predictions and truth.
-
-    Args:
-        sequence: the sequence.
-        kind: folder of the predictions below a stage, if a benchmark follows a sequence in several ways; else empty.
-    """
-
-    def __init__(self, sequence: Any, kind: str = "") -> None:
-        self.sequence = sequence
-        self.kind = kind
-
-    @property
-    def predicted(self) -> Sequence[int]:
-        """Indices of the frames with predictions."""
-        return range(self.sequence.num_frames)
-
-    @abstractmethod
-    def found(self, method: Method, t: int) -> Picture:
-        """Draw the prediction of frame `t`.
-
-        Raises:
-            DataError: if the result lacks it; names the file.
-        """
-
-    @abstractmethod
-    def truth(self, t: int) -> Picture:
-        """Draw the annotation of frame `t`; a frame without one is grey."""
-
-    def file(self, method: Method, name: str) -> Path:
-        """Return a file of predictions.
-
-        Raises:
-            DataError: if the file does not exist.
-        """
-        path = method.folder / self.kind / "predictions" / name
-        if not path.is_file():
-            raise DataError(
-                f"{path}: no such file; {method.name} has no prediction of it: evaluate it again, with predictions "
-                "and this sequence"
-            )
-        return path
-
-    def require_frames(self, path: Path, count: int) -> None:
-        """Raise DataError if a file has predictions of another number of frames than the sequence."""
-        if count != self.sequence.num_frames:
-            raise DataError(
-                f"{path}: predictions of {count} frames, but {self.sequence.name} has {self.sequence.num_frames}; "
-                "name the data that were evaluated by --on"
-            )
-
-
-class Masks(Drawing):
-    """Masks of objects, or of parts."""
-
-    @property
-    def predicted(self) -> Sequence[int]:
-        reported: Sequence[int] | None = self.sequence.reported
-        return range(self.sequence.begin, self.sequence.num_frames) if reported is None else reported
-
-    def found(self, method: Method, t: int) -> Picture:
-        place = Path(self.sequence.video, self.sequence.folder, f"{self.sequence.frames[t].stem}.png")
-        path = self.file(method, str(place))
-        ids = read_mask(path)
-        if ids.shape != self._size:
-            height, width = self._size
-            raise DataError(
-                f"{path}: a mask of {ids.shape[0]} x {ids.shape[1]} px, but annotations of {self.sequence.name} have "
-                f"{height} x {width}; name the data that were evaluated by --on"
-            )
-        return self._drawn(t, torch.from_numpy(ids))
-
-    @cached_property
-    def _size(self) -> tuple[int, int]:
-        """(H, W) of the annotations, pixels."""
-        height, width = self.sequence.read_mask(self.sequence.annotated[0]).shape
-        return height, width
-
-    def truth(self, t: int) -> Picture:
-        if t not in self.sequence.annotated:
-            return _grey(self.sequence, t)
-        return self._drawn(t, self.sequence.read_mask(t))
-
-    def _drawn(self, t: int, ids: torch.Tensor) -> Picture:
-        without_void = ids.where(ids != VOID, 0)
-        return overlay_masks_small(self.sequence.frame(t), without_void)
-
-
-class Joints(Drawing):
-    """Joints of a person."""
-
-    def found(self, method: Method, t: int) -> Picture:
-        path = self.file(method, f"{self.sequence.name}.csv")
-        places: dict[tuple[str, str], tuple[float, float]] = {}
-        for row in csv.DictReader(io.StringIO(read_text(path))):
-            places[row["frame"], row["joint"]] = float(row["x"] or "nan"), float(row["y"] or "nan")
-        self.require_frames(path, len(places) // len(JOINTS))
-        stem = self.sequence.frames[t].stem
-        points = [places.get((stem, joint), (-1.0, -1.0)) for joint in JOINTS]
-        return self._drawn(t, np.array(points))
-
-    def truth(self, t: int) -> Picture:
-        return self._drawn(t, self.sequence.points[t])
-
-    def _drawn(self, t: int, points: Any) -> Picture:
-        known = np.nan_to_num(points, nan=-1.0)
-        return overlay_joints(self.sequence.frame(t), torch.from_numpy(known))
-
-
-class Boxes(Drawing):
-    """The box of a target."""
-
-    def found(self, method: Method, t: int) -> Picture:
-        path = self.file(method, f"{self.sequence.name}.txt")
-        boxes = read_boxes(path)
-        self.require_frames(path, len(boxes))
-        return overlay_boxes(self.sequence.frame(t), boxes[t])
-
-    def truth(self, t: int) -> Picture:
-        return overlay_boxes(self.sequence.frame(t), self.sequence.boxes[t])
-
-
-class Points(Drawing):
-    """Tracks of points, from the first query of each; a cross is hidden."""
-
-    def found(self, method: Method, t: int) -> Picture:
-        path = self.file(method, f"{self.sequence.name}.npz")
-        with np.load(path, allow_pickle=False) as arrays:
-            tracks = arrays["tracks"]
-            occluded = arrays["occluded"]
-            queries = arrays["query_points"]
-            of_annotation = arrays["trackgroup"]
-        self.require_frames(path, tracks.shape[1])
-        points, first_query = np.unique(of_annotation, return_index=True)
-        pixel = np.array(self.sequence.size[::-1]) / float(method.fields.get("scored_size", 256))
-        starts = queries[first_query, 0]
-        return self._drawn(t, tracks[first_query] * pixel, occluded[first_query], starts, points)
-
-    def truth(self, t: int) -> Picture:
-        sequence = self.sequence
-        tracks = sequence.points * np.array(sequence.size[::-1])
-        starts = (~sequence.occluded).argmax(axis=1)
-        return self._drawn(t, tracks, sequence.occluded, starts, np.arange(len(tracks)))
-
-    def _drawn(self, t: int, tracks: Any, occluded: Any, starts: Any, points: Any) -> Picture:
-        """Draw the tracks that have begun; `points`: their indices in the annotation, by which colours are chosen."""
-        begun = np.flatnonzero(starts <= t)
-        palette = distinct_colours(len(self.sequence.points))
-        colours = [palette[index] for index in points[begun].tolist()]
-        return overlay_tracks(self.sequence.frame(t), tracks[begun], occluded[begun], t, colours)
-
-
-DRAWINGS: dict[type[FrameSequence], type[Drawing]] = {
-    MaskSequence: Masks,
-    KeypointSequence: Joints,
-    BoxSequence: Boxes,
-    PointSequence: Points,
-}
-"""Kind of sequence → how it is drawn."""
+"""Number of sequences, unless the user names sequences."""
+FONT_SIZE = 16
 
 
 def figure_of(
     results: Sequence[str | Path], sequences: Sequence[str] = (), frames: Sequence[int] = (), on: str = ""
-) -> list[FigureBlock]:
-    """Draw the predictions of results: a block per sequence, a row per method and the truth, a column per frame.
+) -> Picture:
+    """Draw the masks of results: blocks of sequences, a row per result and the truth, a column per frame.
 
     Args:
-        results: folders of results, or folders above; `NAME=FOLDER` names the row. A result with several stages has a
-            row for each.
-        sequences: names of sequences; empty: the first two that all results have.
+        results: folders of results, or folders above; `NAME=FOLDER` names the row.
+        sequences: names of sequences; empty: the first two.
         frames: indices of frames, from 0; empty: five, evenly spaced.
-        on: `NAME=FOLDER` of the benchmark with its data; empty: the benchmark of the results, in its config's folder.
+        on: `NAME=FOLDER` of the benchmark with its data, which chooses among the results; empty: the benchmark of the
+            results, in its config's folder.
+
+    Returns:
+        uint8 `(H, W, 3)`.
 
     Raises:
-        ValueError: naming the result, sequence or frame that does not fit.
+        ValueError: for results of several benchmarks, or sequences without masks.
         DataError: for data or predictions that are missing or faulty.
     """
-    found = _results_of(results)
-    configured = _benchmark_of(found, on)
-    of_name = {sequence.name: sequence for sequence in configured.build().sequences}
-    chosen = sequences or _first_shared(found)
-    methods = _methods_of(found)
-    blocks: list[FigureBlock] = []
-    for name in chosen:
-        if name not in of_name:
-            meant = near(name, of_name) or ";"
-            raise ValueError(
-                f"--sequences {name}: {configured.text} has no such sequence{meant} it has {_few(of_name)}"
-            )
-        blocks.append(_block(drawing_of(of_name[name]), methods, frames))
-    return blocks
+    rows = _rows(results, on.partition("=")[0])
+    _, first = next(iter(rows.values()))
+    (configured,) = read_on([on or first.data_set])
+    known = [field.name for field in fields(configured.kind)]
+    stated = {name: value for name, value in first.data.items() if name in known}
+    benchmark = replace(configured, arguments=configured.arguments | stated).build()
+    found = {sequence.name: sequence for sequence in benchmark.sequences}
+    blocks = [_block(found[name], rows, frames) for name in sequences or first.sequences[:SHOWN]]
+    return np.concatenate(blocks)
 
 
-def drawing_of(sequence: Any) -> Drawing:
-    """Return what draws a sequence of a benchmark.
-
-    Raises:
-        ValueError: for pairs of images, or a sequence of another kind.
-    """
-    kind = ""
-    if isinstance(sequence, PartVideo):
-        kind, sequence = next(iter(sequence.sequences.items()))
-    for sort, drawing in DRAWINGS.items():
-        if isinstance(sequence, sort):
-            return drawing(sequence, kind)
-    raise ValueError(f"{sequence.name}: a figure shows masks, joints, parts, boxes and points, not pairs of images")
-
-
-def _block(drawing: Drawing, methods: Sequence[Method], frames: Sequence[int]) -> FigureBlock:
-    """Draw the rows of a sequence."""
-    name = drawing.sequence.name
-    length = drawing.sequence.num_frames
-    if not frames:
-        frames = [drawing.predicted[index] for index in evenly_spaced(len(drawing.predicted), COLUMNS)]
-    for t in frames:
-        if not 0 <= t < length:
-            raise ValueError(f"--frames {t}: {name} has {length} frames, 0 to {length - 1}")
-        if t not in drawing.predicted:
-            raise ValueError(f"--frames {t}: {name} has predictions of frames {_few(drawing.predicted)} only")
-    rows: dict[str, list[Picture]] = {}
-    for method in methods:
-        rows[method.name] = [drawing.found(method, t) for t in frames]
-    rows[TRUTH] = list(map(drawing.truth, frames))
-    heads = [f"frame {t}" for t in frames]
-    heads[0] = f"{name}, {heads[0]}"
-    return FigureBlock(heads, rows)
-
-
-def _results_of(texts: Sequence[str | Path]) -> list[tuple[str, Path, Result]]:
-    """Return name, folder and result of the rows.
-
-    Raises:
-        ValueError: if the results are of several benchmarks.
-    """
+def _rows(results: Sequence[str | Path], benchmark: str) -> Rows:
+    """Return the rows; names of results by different protocols state their protocols, equal names their folders."""
     found: list[tuple[str, Path, Result]] = []
-    benchmarks: set[str] = set()
-    for text in texts:
-        name, results = results_in(text)
-        for folder, result in last_evaluations(results).items():
-            found.append((name, folder, result))
-            benchmarks.add(result.benchmark)
-    if len(benchmarks) > 1:
+    for text in results:
+        name, of_text = results_in(text)
+        for folder, result in last_evaluations(of_text).items():
+            if benchmark in ("", result.benchmark):
+                found.append((name or str(result.network), folder, result))
+    benchmarks = {result.benchmark for _, _, result in found}
+    if len(benchmarks) != 1:
         raise ValueError(
-            f"figure: results of {', '.join(sorted(benchmarks))}; a figure shows one benchmark: name its folders"
+            f"figure: results of {', '.join(sorted(benchmarks)) or 'no such benchmark'}; choose one by --on"
         )
-    return found
-
-
-def _benchmark_of(found: Sequence[tuple[str, Path, Result]], on: str) -> Configured:
-    """Return the benchmark, with the split and other arguments that the results state."""
-    _, _, first = found[0]
-    (configured,) = read_on([on or first.benchmark])
-    arguments = [field.name for field in fields(configured.kind)]
-    stated = {name: first.data[name] for name in arguments if name in first.data}
-    return replace(configured, arguments=configured.arguments | stated)
-
-
-def _methods_of(found: Sequence[tuple[str, Path, Result]]) -> list[Method]:
-    """Return the rows; equal names get their folders."""
-    methods: list[Method] = []
+    protocols = {result.stage.protocol.name for _, _, result in found}
+    names = [name for name, _, _ in found]
+    rows: Rows = {}
     for name, folder, result in found:
-        methods.append(Method(name or str(result.network), folder, result.stage.protocol.fields))
-    names = [method.name for method in methods]
-    unique: list[Method] = []
-    for method in methods:
-        if names.count(method.name) > 1 or method.name == TRUTH:
-            method = replace(method, name=f"{method.name} ({method.folder})")
-        unique.append(method)
-    return unique
+        title = f"{name}\n{result.stage.protocol.name}" if len(protocols) > 1 else name
+        rows[f"{title}\n{folder}" if names.count(name) > 1 else title] = folder, result
+    if len(protocols) > 1:
+        print(f"figure: the results have different protocols: {', '.join(sorted(protocols))}")
+    return rows
 
 
-def _first_shared(found: Sequence[tuple[str, Path, Result]]) -> list[str]:
-    """Return the first sequences that all results have.
+def _block(sequence: Any, rows: Rows, frames: Sequence[int]) -> Picture:
+    """Draw a sequence, with the names of the rows on the left and the numbers of frames above."""
+    if not isinstance(sequence, MaskSequence):
+        raise ValueError(f"{sequence.name}: a figure shows masks; pictures of other labels are in the result's folder")
+    scored = list(range(sequence.begin, sequence.num_frames) if sequence.reported is None else sequence.reported)
+    columns = frames or [scored[index] for index in evenly_spaced(len(scored), COLUMNS)]
+    pictures: list[Picture] = []
+    for folder, _ in rows.values():
+        for t in columns:
+            place = Path(sequence.video, sequence.folder, f"{sequence.frames[t].stem}.png")
+            pictures.append(_drawn(sequence, t, torch.from_numpy(read_mask(folder / "predictions" / place))))
+    for t in columns:
+        grey = as_picture(sequence.frame(t)).mean(2, keepdims=True).repeat(3, 2).astype(np.uint8)
+        pictures.append(_drawn(sequence, t, sequence.read_mask(t)) if t in sequence.annotated else grey)
+    sheet = contact_sheet(pictures, columns=len(columns))
+    names = [*rows, "truth"]
+    font = ImageFont.load_default(size=FONT_SIZE)
+    draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    margin = round(max(draw.textbbox((0, 0), name, font=font)[2] for name in names)) + FONT_SIZE
+    picture = Image.new("RGB", (margin + sheet.shape[1], 2 * FONT_SIZE + sheet.shape[0]), "white")
+    picture.paste(Image.fromarray(sheet), (margin, 2 * FONT_SIZE))
+    draw = ImageDraw.Draw(picture)
+    for column, t in enumerate(columns):
+        head = f"frame {t}" if column else f"{sequence.name}, frame {t}"
+        left = margin + column * sheet.shape[1] / len(columns)
+        draw.text((left, FONT_SIZE), head, fill="black", font=font, anchor="lm")
+    for row, name in enumerate(names):
+        middle = 2 * FONT_SIZE + (row + 0.5) * sheet.shape[0] / len(names)
+        draw.multiline_text((FONT_SIZE / 2, middle), name, fill="black", font=font, anchor="lm")
+    return np.array(picture)
 
-    Raises:
-        ValueError: if the results share no sequence.
-    """
-    _, _, first = found[0]
-    shared = list(first.sequences)
-    for _, _, result in found:
-        shared = [name for name in shared if name in result.sequences]
-    if not shared:
-        raise ValueError("figure: the results have no sequence in common; evaluate them on the same data")
-    return shared[:SHOWN]
 
-
-def _few(names: Iterable[object]) -> str:
-    """Return the first few names."""
-    texts = list(map(str, names))
-    if len(texts) > 5:
-        texts[5:] = ["…"]
-    return ", ".join(texts)
-
-
-def _grey(sequence: FrameSequence, t: int) -> Picture:
-    """Return a frame without colour."""
-    picture = as_picture(sequence.frame(t))
-    grey = picture.mean(axis=2, keepdims=True).round().astype(np.uint8)
-    return np.repeat(grey, 3, axis=2)
+def _drawn(sequence: MaskSequence, t: int, ids: torch.Tensor) -> Picture:
+    if ids.shape != sequence.read_mask(sequence.annotated[0]).shape:
+        raise ValueError(f"{sequence.name}: a mask has another size than the annotation; name the scored data by --on")
+    return overlay_masks_small(sequence.frame(t), ids.where(ids != VOID, 0))

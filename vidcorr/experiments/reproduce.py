@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..benchmarks.network import NetworkSpec
+from ..results.formats import grid
 from ..results.published import Published, published_row
 from ..results.records import Record, score_of
-from ..results.text_tables import text_table
 from .configured import Configured
 from .evaluate import Job, Runner, process_group
 from .study import Study, StudyRow
@@ -52,7 +52,7 @@ def listed(study: Study, rows: Sequence[StudyRow]) -> str:
                 printed = f"{number} ?" if doubt else str(number)
                 facts = [score or "the first", printed, protocol_of(row, evaluation), weights_of(row)]
                 lines.append([row.name, evaluation, *facts])
-    text = text_table(LIST, lines)
+    text = grid("text", LIST, lines, right=len(LIST))
     for doubt, names in doubts.items():
         text += f"? {', '.join(names)}: {doubt}\n"
     return text
@@ -102,7 +102,7 @@ def repeat(
             row_name, scores = printed[job]
             for score, number in scores.items():
                 lines.append(compared(row_name, score_of(result, score), number))
-        print(f"\n{text_table(COMPARED, lines)}", flush=True)
+        print(f"\n{grid('text', COMPARED, lines, right=len(COMPARED))}", flush=True)
     runner.raise_failures()
 
 

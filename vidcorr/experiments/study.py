@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
-import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
-from ..errors import near
 from ..results.checked import first_mistake
 from ..results.result import has_result
 from ..videos.digests import text_digest
 from ..videos.files import slug
-from .config_files import find_config
+from .config_files import find_config, read_yaml
 
 CHECKPOINT = "lightning_logs/run/checkpoints/last.ckpt"
 """Last checkpoint in the folder of a training."""
 SEEDED = ("--seed_everything", "{seed}")
 """Words that seed a training."""
-MAIN = ""
+FIRST = ""
 """Stands for the first shown score of an evaluation."""
 
 
@@ -32,7 +30,7 @@ def _split(value: object) -> object:
 
 def _by_score(value: object) -> object:
     """Return score → number for a number alone, which belongs to the evaluation's first score."""
-    return {MAIN: value} if isinstance(value, int | float) else value
+    return {FIRST: value} if isinstance(value, int | float) else value
 
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
@@ -99,10 +97,10 @@ class Command(NamedTuple):
 
     @property
     def results(self) -> list[Path]:
-        """Folders with the results of an evaluation, one per stage; empty if it is not done."""
+        """Folders with results of an evaluation; none if it is not done, several if it has several stages."""
         if not self.evaluation:
             return []
-        return sorted(folder for folder in self.output.glob("*") if has_result(folder))
+        return [folder for folder in sorted(self.output.glob("*")) if has_result(folder)]
 
 
 class _Chain(NamedTuple):
@@ -177,7 +175,7 @@ class Study(BaseModel, extra="forbid"):
         for name, printed in row.published.items():
             shown = self.scores.get(name, ())
             for score in printed:
-                if score not in (MAIN, *shown):
+                if score not in (FIRST, *shown):
                     known = ", ".join(shown) or "none"
                     raise ValueError(
                         f"row {row.name!r}: published has {name} {score}, which `scores` does not name ({known})"
@@ -194,14 +192,13 @@ class Study(BaseModel, extra="forbid"):
             if row.name == name:
                 return row
             names.append(row.name)
-        meant = near(name, names) or ";"
-        raise ValueError(f"there is no row {name!r}{meant} the rows are {', '.join(names)}")
+        raise ValueError(f"there is no row {name!r}; the rows are {', '.join(names)}")
 
     def printed(self, row: StudyRow, evaluation: str) -> dict[str, float]:
-        """Return score → published number of a row in per cent; the score `MAIN` if the study names no scores."""
-        main = self.scores.get(evaluation, (MAIN,))[0]
+        """Return score → published number of a row in per cent; the score `FIRST` if the study names no scores."""
+        first = self.scores.get(evaluation, (FIRST,))[0]
         numbers = row.published.get(evaluation, {})
-        return {score or main: number for score, number in numbers.items()}
+        return {score or first: number for score, number in numbers.items()}
 
     def lines(self, output: Path) -> list[list[Command]]:
         """Return the commands in lines: a first training or frozen network, and all that builds on it.
@@ -292,14 +289,12 @@ def read_study(name: str, flag: str = "--study") -> Study:
         flag: flag that names the study, for messages.
 
     Raises:
-        UsageError: if the file is missing.
-        ValueError: if the file is not YAML; for an unknown or missing key, a value of the wrong type, a reference to an
+        UsageError: if the file is missing, is not YAML, or holds a key twice.
+        ValueError: for an unknown or missing key, a value of the wrong type, a reference to an
             unknown row, or a repeated name; the message names the file.
     """
     path = find_config(name, flag)
     try:
-        return Study.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+        return Study.model_validate(read_yaml(path, flag))
     except ValidationError as error:
         raise ValueError(f"{path}: {first_mistake(error)}") from error

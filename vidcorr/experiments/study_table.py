@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from statistics import fmean
 
-from ..results.records import Record, score_of
+from ..results.records import Column, Record, records_of, score_of
 from ..results.result import Result
 from ..results.statistics import from_best
-from ..results.tables import Cell, Table
-from .study import MAIN, Study, StudyRow
+from ..results.tables import PAPER, Cell, Table
+from .study import FIRST, Study, StudyRow
 
-Rows = dict[str, dict[str, Cell]]
-"""Row → head of a column → cell."""
+Results = dict[tuple[str, str], dict[Path, Result]]
+"""Row and evaluation → folder → result, with the seed of the study."""
 
 
-def study_table(study: Study, output: Path) -> Table:
+def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table:
     """Make the table of a study from its results in a folder.
 
     A row is a training over its seeds. A column is a score of an evaluation, and its head names both: `otb success`.
@@ -27,105 +25,86 @@ def study_table(study: Study, output: Path) -> Table:
     Args:
         study: the study.
         output: folder of its runs and results.
+        scores: scores of each evaluation that has them, in place of the study's.
 
     Raises:
-        ValueError: if the folder has no results; if a result is damaged, lacks a score of the study, or has several
-            stages in a row without `best_stage_by`.
+        ValueError: if the folder has no results; if a result is damaged or lacks a score of the study, if a row has two
+            results of a seed, or several stages without `best_stage_by`.
     """
     results = _results(study, output)
     if not results:
         raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
-    rows: Rows = defaultdict(dict)
-    chosen: dict[str, set[str]] = defaultdict(set)
-    heads: list[str] = []
+    rows: dict[str, dict[str, Cell]] = {row.name: {} for row in study.rows}
+    names = {row.name: row.name for row in study.rows}
+    columns: dict[str, Column] = {}
     for evaluation in study.evaluate:
-        for score in study.scores.get(evaluation, (MAIN,)):
-            head = f"{evaluation} {score or _main_score(results, evaluation)}".rstrip()
-            heads.append(head)
+        of_evaluation: list[Result] = []
+        for row in study.rows:
+            of_evaluation += results.get((row.name, evaluation), {}).values()
+        first = next((score for result in of_evaluation for score in result.scores), FIRST)
+        shown = study.scores.get(evaluation, (first,))
+        if scores:
+            shown = [score for score in scores if any(records_of(result, scores=[score]) for result in of_evaluation)]
+        for score in shown:
+            measured = Column(evaluation, score, "")
+            head = f"{evaluation} {score}".rstrip()
             for row in study.rows:
                 records = _records(row, score, results.get((row.name, evaluation), {}))
                 if records:
                     is_trained = not row.model or bool(row.then or study.then)
                     rows[row.name][head] = Cell(tuple(records), trained=is_trained)
+                    columns[head] = measured
                     if row.best_stage_by:
-                        chosen[row.name].add(records[0].stage.layer)
-            if _add_published(study, evaluation, score, f"{head}, paper", rows):
-                heads.append(f"{head}, paper")
-    named: Rows = {}
-    for row in study.rows:
-        named[_name_with_stage(row, chosen[row.name])] = rows[row.name]
-    table = Table({study.title: dict(zip(heads, heads, strict=True))}, named)
+                        names[row.name] = f"{row.name} ({records[0].stage.layer})"
+            for row in study.rows:
+                printed = study.printed(row, evaluation)
+                number = printed.get(FIRST if score == first and FIRST in printed else score)
+                if number is not None:
+                    rows[row.name][f"{head}, {PAPER}"] = Cell(published=number / 100)
+                    columns[f"{head}, {PAPER}"] = measured._replace(conditions=PAPER)
+    table = Table(columns, {names[name]: row for name, row in rows.items()})
     base = study.row(study.base) if study.base else study.rows[0]
-    return table.with_differences(_name_with_stage(base, chosen[base.name]))
+    return table.with_differences(names[base.name])
 
 
-ResultsByPlace = dict[Path, Result]
-
-
-def _results(study: Study, output: Path) -> dict[tuple[str, str], ResultsByPlace]:
-    """Return (row, evaluation) → folder → result, with the seed of the study."""
-    found: dict[tuple[str, str], ResultsByPlace] = {}
+def _results(study: Study, output: Path) -> Results:
+    found: Results = {}
     for line in study.lines(output):
         for step in line:
-            stages: set[str] = set()
             for place in step.results:
                 result = Result.load(place)
-                if result.stage.layer in stages:
-                    raise ValueError(
-                        f"two results of {step.row!r} for seed {step.seed} in {step.output}: remove the old one"
-                    )
-                stages.add(result.stage.layer)
                 network = result.network.model_copy(update={"seed": step.seed})
                 seeded = result.model_copy(update={"network": network})
                 found.setdefault((step.row, step.evaluation), {})[place] = seeded
     return found
 
 
-def _main_score(results: dict[tuple[str, str], ResultsByPlace], evaluation: str) -> str:
-    """Return the key of the first score of an evaluation; empty if it has no result."""
-    for (_, name), of_row in results.items():
-        if name == evaluation:
-            result = next(iter(of_row.values()))
-            return next(iter(result.scores), "")
-    return ""
-
-
-def _records(row: StudyRow, score: str, results: ResultsByPlace) -> list[Record]:
+def _records(row: StudyRow, score: str, results: dict[Path, Result]) -> list[Record]:
     """Return the records of a score, one per seed; of several stages, those of the row's best stage."""
-    by_stage: dict[str, list[Record]] = {}
-    for place, result in results.items():
-        record = score_of(result, score, place)
-        by_stage.setdefault(record.stage.layer, []).append(record)
+    by_stage = _by_stage(score, results)
     if len(by_stage) < 2:
-        return list(chain.from_iterable(by_stage.values()))
-    if not row.best_stage_by:
+        records = next(iter(by_stage.values()), [])
+    elif len(set(map(len, by_stage.values()))) > 1:
+        raise ValueError(f"row {row.name!r}: some seeds lack stages of {', '.join(by_stage)}; run the study again")
+    elif row.best_stage_by:
+        choosing = _by_stage(row.best_stage_by, results)
+        means = {stage: fmean(record.value for record in found) for stage, found in choosing.items()}
+        records = by_stage[min(means, key=lambda stage: from_best(means[stage]))]
+    else:
         place = next(iter(results))
         raise ValueError(f"{place}: has the stages {', '.join(by_stage)}; give the row {row.name!r} a best_stage_by")
-    return by_stage[_best_stage(row, results)]
+    seeds = [record.seed for record in records]
+    for record in records:
+        if seeds.count(record.seed) > 1:
+            raise ValueError(
+                f"two results of {row.name!r} for seed {record.seed} in {record.place.parent}: remove the old one"
+            )
+    return records
 
 
-def _best_stage(row: StudyRow, results: ResultsByPlace) -> str:
-    """Return the stage with the highest mean of the row's choosing score over the seeds."""
-    values: dict[str, list[float]] = {}
+def _by_stage(score: str, results: dict[Path, Result]) -> dict[str, list[Record]]:
+    """Return stage → records of a score, one per seed."""
+    by_stage: dict[str, list[Record]] = {}
     for place, result in results.items():
-        record = score_of(result, row.best_stage_by, place)
-        values.setdefault(record.stage.layer, []).append(record.value)
-    return min(values, key=lambda stage: from_best(fmean(values[stage])))
-
-
-def _add_published(study: Study, evaluation: str, score: str, head: str, rows: Rows) -> bool:
-    """Add the paper's numbers of a score to the rows; return whether there is one."""
-    is_found = False
-    for row in study.rows:
-        number = study.printed(row, evaluation).get(score)
-        if number is not None:
-            rows[row.name][head] = Cell(published=number / 100)
-            is_found = True
-    return is_found
-
-
-def _name_with_stage(row: StudyRow, stages: Sequence[str] | set[str]) -> str:
-    """Return the name of a row, with the stages that its rule has chosen."""
-    if not stages:
-        return row.name
-    return f"{row.name} ({', '.join(sorted(stages))})"
+        by_stage.setdefault(result.stage.layer, []).append(score_of(result, score, place))
+    return by_stage

@@ -6,12 +6,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..results.formats import grid
 from ..results.page import write_report
 from ..results.records import Record, records_of
-from ..results.rendering import render
 from ..results.result import RESULTS_FILE, Result
-from ..results.tables import Table, table_footnotes, tabulate, text_rows
-from ..results.text_tables import markdown_table
+from ..results.tables import Table, footnotes, render, tabulate, text_rows
 from ..videos.files import write_atomically
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def _earlier_records(output: Path, places: Collection[Path], table: Table) -> tu
     Returns:
         The main scores of the results, and a note per result that is left out.
     """
-    shown = {_cell_of(record) for cell in table.cells for record in cell.records}
+    shown = set(map(_cell_of, table.records))
     found: list[tuple[str, int, Path, Result]] = []
     notes = []
     for file in output.glob(f"*/{RESULTS_FILE}"):
@@ -116,10 +115,11 @@ def _cell_of(record: Record) -> tuple[object, ...]:
 def _markdown(table: Table, notes: Sequence[str]) -> str:
     """Return a table per benchmark and protocol as Markdown, with notes below."""
     parts = []
-    for title, block in table.blocks.items():
+    for title in dict.fromkeys(column.title for column in table.columns.values()):
+        block = {head: column.score for head, column in table.columns.items() if column.title == title}
         rows = [row for row in text_rows(table, block) if any(row[1:])]
-        parts.append(f"## {title}\n\n{markdown_table(['', *block.values()], rows, first_right=1)}")
-    for note in (*table_footnotes(table), *notes):
+        parts.append(f"## {title}\n\n{grid('md', ['', *block.values()], rows)}")
+    for note in (*footnotes(table), *notes):
         parts.append(f"{note}\n")
     return "\n".join(parts)
 

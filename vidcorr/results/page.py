@@ -7,54 +7,26 @@ import json
 import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from importlib.resources import files
 from math import isnan
 from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType
-from typing import Literal
 
 from ..videos.files import write_atomically
+from .charts import charts_of
 from .checked import Json, plain
-from .pictures.animations import TRUTH_SUFFIX, Curve, plain_curves
+from .formats import bracketed, visible_texts
+from .pictures.animations import TRUTH_SUFFIX
 from .pictures.overlays import DAVIS_COLOURS
 from .published import published_beside
-from .result import Result, Row
+from .result import MEANS_OF, Result, Row
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, Difference, difference
-from .text_tables import bracketed, visible_texts
 
 BEFORE = "before training"
 """Name of the result before the first step."""
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""
-
-
-@dataclass(frozen=True)
-class Chart:
-    """Curves or bars over one axis.
-
-    Attributes:
-        title: title of the chart.
-        x: name of the x axis, or of the bars.
-        y: name of the measure, a fraction shown in per cent.
-        curves: name → curve; the x of a bar is the index of its label.
-        labels: labels of the bars.
-        kind: "lines" or "bars".
-        span: range of the y axis; None fits the range to the values.
-    """
-
-    title: str
-    x: str
-    y: str
-    curves: Mapping[str, Curve]
-    labels: Sequence[str] = ()
-    kind: Literal["lines", "bars"] = "lines"
-    span: tuple[float, float] | None = (0.0, 1.0)
-
-    def plain(self) -> Json:
-        """Return the chart as JSON, for `Shown.charts`."""
-        return asdict(self) | {"curves": plain_curves(self.curves)}
 
 
 def write_report(
@@ -77,46 +49,69 @@ def write_report(
         Path of the page.
 
     Raises:
-        TypeError: if `beside` holds neither results nor paths.
         ValueError: if a folder holds no result or a damaged file, or if a result of `beside` belongs to another
             benchmark.
     """
     folder = Path(folder)
     result = result or Result.load(folder)
-    main = result.main_scores()
-    intervals = {}
-    for key in main:
-        ends = bracketed(result.interval(key))
-        if ends:
-            intervals[key] = ends.strip()
-    compared = _before_training(folder, result)
+    others = _before_training(folder, result)
     for name, other in beside.items():
-        compared[name] = _loaded(name, other)
-    others = [_beside(result, name, other, main) for name, other in compared.items()]
-    about_differences = ""
-    if others:
-        about_differences = f"Differences are this run minus the other, paired by sequence. {ABOUT_WEIGHTS}"
-        untested = dict.fromkeys(reason for other in others for reason in other["untested"])
-        if untested:
-            about_differences += f" A difference without an interval is not tested: {' or '.join(untested)}."
-    content: Json = {"result": result.model_dump(exclude={"rows", "without"})}
-    content["network"] = str(result.network)
-    content["command"] = shlex.join(result.provenance.command)
-    content["main"] = main
-    content["intervals"] = intervals
-    content["how"] = f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences."
-    content["compared"] = about_differences
-    content["others"] = others
-    content["published"] = _published(result)
-    content["animations"] = _animations(folder, result)
-    content["rows"] = result.records()
-    text = json.dumps(visible_texts(plain(content)), allow_nan=False).replace(
-        "<", "\\u003c"
-    )  # no text ends the script element
+        others[name] = other if isinstance(other, Result) else Result.load(other)
+    main = result.main_scores()
+    compared = [_beside(result, name, other, main) for name, other in others.items()]
+    intervals = {key: bracketed(result.interval(key)).strip() for key in main}
+    content = {
+        "result": result.model_dump(exclude={"rows", "without"}),
+        "network": str(result.network),
+        "command": shlex.join(result.provenance.command),
+        "main": main,
+        "intervals": {key: ends for key, ends in intervals.items() if ends},
+        "how": f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences.",
+        "compared": _about(compared),
+        "others": compared,
+        "published": _published(result),
+        "charts": [chart.plain() for chart in charts_of(result.rows)],
+        "ranked_by": ranking_columns(result),
+        "texts": text_columns(result.rows),
+        "animations": _animations(folder, result),
+        "rows": result.records(),
+    }
+    text = json.dumps(visible_texts(plain(content)), allow_nan=False)
+    text = text.replace("<", "\\u003c")  # no text ends the script element
     path = folder / "report.html"
     template = (files(__package__) / "page.html").read_text("utf-8")
     write_atomically(path, template.replace("DATA", text, 1))
     return path
+
+
+def _about(compared: Sequence[Json]) -> str:
+    """Return what the differences from other results mean; an empty text without other results."""
+    if not compared:
+        return ""
+    about = f"Differences are this run minus the other, paired by sequence. {ABOUT_WEIGHTS}"
+    untested = dict.fromkeys(reason for other in compared for reason in other["untested"])
+    if untested:
+        about += f" A difference without an interval is not tested: {' or '.join(untested)}."
+    return about
+
+
+def ranking_columns(result: Result) -> list[str]:
+    """Return the columns whose mean ranks the sequences: of the first score that is a mean of columns, else J and F."""
+    known = set().union(*(row.values for row in result.rows))
+    for columns in (*(MEANS_OF.get(name, (name,)) for name in result.scores), ("J-Mean", "F-Mean")):
+        if known.issuperset(columns):
+            return list(columns)
+    return []
+
+
+def text_columns(rows: Sequence[Row]) -> list[str]:
+    """Return the columns that hold no fractions: texts, truth values and counts."""
+    found: dict[str, None] = {}
+    for row in rows:
+        for name, value in row.values.items():
+            if not isinstance(value, float):
+                found[name] = None
+    return list(found)
 
 
 def _published(result: Result) -> list[Json]:
@@ -124,22 +119,9 @@ def _published(result: Result) -> list[Json]:
     if not result.on_test_set:
         return []
     rows = []
-    for paper in published_beside(result.benchmark, result.stage.protocol.digest):
+    for paper in published_beside(result.data_set, result.stage.protocol.digest):
         rows.append({"name": f"{paper.name} ({paper.source})", "scores": dict(paper.scores)})
     return rows
-
-
-def _loaded(name: str, other: object) -> Result:
-    """Return a result, read if a path is given.
-
-    Raises:
-        TypeError: for another object.
-    """
-    if isinstance(other, Result):
-        return other
-    if isinstance(other, str | Path):
-        return Result.load(other)
-    raise TypeError(f"write_report: {name} must be a Result or the folder of one, got {type(other).__name__}")
 
 
 def _before_training(folder: Path, result: Result) -> dict[str, Result]:
@@ -180,7 +162,7 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
         "differences": differences,
         "untested": untested,
         "history": [past.model_dump() for past in other.history],
-        "charts": other.shown.charts,
+        "charts": [chart.plain() for chart in charts_of(other.rows)],
     }
 
 
@@ -196,8 +178,6 @@ def _difference(result: Result, other: Result, key: str) -> Difference | None:
     other_sample = other.sample(key)
     if _row_names(result) != _row_names(other) or sample is None or other_sample is None:
         return None
-    if len(result.sequences) == 1:
-        return Difference(sample.score - other_sample.score, lacks=f"fewer than {FEWEST_SEQUENCES} sequences")
     return difference([sample], [other_sample])
 
 
@@ -249,27 +229,17 @@ def _lowest_score_first(pair: tuple[Json, Path]) -> tuple[bool, float]:
 def scores_by_sequence(result: Result) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
     """Return sequence → score, and sequence → object → score for rows of numbered objects.
 
-    A score is the mean over the columns of `Shown.ranked_by`.
+    A score is the mean over the `ranking_columns`.
     """
+    columns = ranking_columns(result)
     values: dict[str, list[float]] = {}
     objects: dict[str, dict[int, float]] = {}
     for row in result.rows:
-        ranked = _ranked_values(result, row)
-        name = row.video
-        if row.name in result.sequences:  # an object may be followed by itself
-            name = row.name
+        cells = map(row.values.get, columns)
+        ranked = [cell for cell in cells if isinstance(cell, int | float) and not isnan(cell)]
+        name = row.name if row.name in result.sequences else row.video  # an object may be followed by itself
         values.setdefault(name, []).extend(ranked)
         if ranked and row.object.isdecimal() and name == row.video:
             objects.setdefault(name, {})[int(row.object)] = fmean(ranked)
     scores = {name: fmean(ranked) for name, ranked in values.items() if ranked}
     return scores, objects
-
-
-def _ranked_values(result: Result, row: Row) -> list[float]:
-    """Return the defined values of a row in the columns that rank sequences."""
-    ranked = []
-    for column in result.shown.ranked_by:
-        cell = row.values.get(column)
-        if isinstance(cell, int | float) and not isnan(cell):
-            ranked.append(cell)
-    return ranked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,7 @@ def published_beside(benchmark: str, digest: str) -> list[Published]:
         digest: digest of the result's protocol.
     """
     rows = []
-    for row in PUBLISHED:
+    for row in published_rows():
         if not row.doubt and row.benchmark == benchmark and row.evaluated_by().digest() == digest:
             rows.append(row)
     return rows
@@ -114,7 +115,7 @@ def published_row(benchmark: str, protocol: str, percent: float, score: str = ""
     """
     wanted = protocol_named(protocol, benchmark)
     of_features = {field: getattr(wanted, field) for field in wanted.fields_set_by("features")}
-    for row in PUBLISHED:
+    for row in published_rows():
         if row.benchmark != benchmark:
             continue
         number = row.scores.get(score or next(iter(row.scores)))
@@ -126,22 +127,17 @@ def published_row(benchmark: str, protocol: str, percent: float, score: str = ""
     return None
 
 
-def _read(row: dict[str, str]) -> Published:
-    scores = {}
-    for pair in row.pop("scores").split():
-        key, _, value = pair.partition("=")
-        scores[key] = float(value)
-    return Published(scores=scores, **row)
+@cache
+def published_rows() -> tuple[Published, ...]:
+    """Return the rows of published.csv, by method.
 
-
-def _read_all() -> tuple[Published, ...]:
+    RSP, RVM and DIFT have named protocols but no row, because their repositories print no scores. Table 8 of VFS
+    fine-tunes for OTB; the frozen rows are from the ablation of frames, Table 4 (n = 8).
+    """
     text = (files(__package__) / "published.csv").read_text("utf-8")
-    return tuple(map(_read, csv.DictReader(text.splitlines())))
-
-
-PUBLISHED = _read_all()
-"""The rows of published.csv, by method.
-
-RSP, RVM and DIFT have named protocols but no row, because their repositories print no scores. Table 8 of VFS fine-tunes
-for OTB; the frozen rows are from the ablation of frames, Table 4 (n = 8).
-"""
+    rows = []
+    for row in csv.DictReader(text.splitlines()):
+        pairs = [pair.split("=") for pair in row.pop("scores").split()]
+        scores = {key: float(value) for key, value in pairs}
+        rows.append(Published(scores=scores, **row))
+    return tuple(rows)

@@ -22,16 +22,18 @@ class Column(NamedTuple):
     """Properties that comparable scores share.
 
     Attributes:
-        benchmark: name of the benchmark.
+        benchmark: name of the benchmark's data set.
         score: name of the score.
-        conditions: protocol without fields that the network sets, with its digest; data and number of sequences.
+        conditions: protocol without fields that the network sets; data and number of sequences.
+        protocol: digest of the protocol without these fields.
         names: digest of the names of sequences and objects; empty if the result has no rows.
     """
 
     benchmark: str
     score: str
     conditions: str
-    names: str
+    protocol: str = ""
+    names: str = ""
 
     @property
     def title(self) -> str:
@@ -105,10 +107,9 @@ class Record:
         # without the fields that the network sets, in which comparable scores may differ
         protocol_name = protocol.shared_name or protocol.name
         protocol_digest = protocol.shared or protocol.digest
-        in_words = f"{protocol_name} {protocol_digest}".strip()
         number = f"{len(result.sequences) or '?'} sequences"
-        conditions = ", ".join(filter(None, (in_words, *_data_in_words(result), number)))
-        return Column(result.benchmark, self.key, conditions, _digest_of_names(result))
+        conditions = ", ".join(filter(None, (protocol_name, *_data_in_words(result), number)))
+        return Column(result.data_set, self.key, conditions, protocol_digest, _digest_of_names(result))
 
 
 def _digest_of_names(result: Result) -> str:
@@ -155,17 +156,21 @@ def score_of(result: Result, score: str = "", place: Path = Path()) -> Record:
 
 
 def uniquely_titled(columns: Iterable[Column]) -> dict[Column, Column]:
-    """Return column → column with its own title: conditions include the digest of the names if only these differ."""
+    """Return column → column with its own title: conditions include the digests in which equal titles differ."""
     columns = list(columns)
-    names: dict[str, set[str]] = {}
+    alike: dict[str, set[Column]] = {}
     for column in columns:
-        names.setdefault(column.title, set()).add(column.names)
+        alike.setdefault(column.title, set()).add(column)
     titled = {}
     for column in columns:
-        titled[column] = column
-        if len(names[column.title]) > 1:
-            own_names = column.names or "of unknown names"
-            titled[column] = column._replace(conditions=f"{column.conditions} {own_names}")
+        protocols = {other.protocol for other in alike[column.title]}
+        names = {other.names for other in alike[column.title]}
+        digests = [column.conditions]
+        if len(protocols) > 1:
+            digests.append(column.protocol or "no protocol")
+        if len(names) > 1:
+            digests.append(column.names or "of unknown names")
+        titled[column] = column._replace(conditions=" ".join(digests))
     return titled
 
 

@@ -15,10 +15,10 @@ from pydantic import Field, ValidationError
 from ..backbones.description import Network as Network
 from ..videos.files import csv_of_records, write_atomically
 from .checked import Exact, Facts, Items, Json, Score, Seconds, Value, first_mistake, plain
+from .formats import bracketed, grid, html_text, one_line, percent
 from .provenance import Provenance
 from .published import TEST_SETS
 from .statistics import Sample, interval
-from .text_tables import bracketed, html_table, html_text, one_line, percent, text_table
 
 if TYPE_CHECKING:
     from ..protocols import EvaluationProtocol
@@ -125,24 +125,6 @@ class Evaluated(Exact):
     scores: dict[str, Score]
 
 
-class Shown(Exact):
-    """Content of report.html beside the scores.
-
-    Attributes:
-        headline: names of the scores that tables show, at most three.
-        ranked_by: columns of the rows; the mean over these columns ranks the sequences.
-        animations: caption of the animations.
-        charts: charts over all sequences, each as `Chart.plain` returns it.
-        text_columns: columns of the rows that hold no fractions.
-    """
-
-    headline: Items[str] = ()
-    ranked_by: Items[str] = ()
-    animations: str = ""
-    charts: Items[Facts] = ()
-    text_columns: Items[str] = ()
-
-
 MEANS_OF = {"J&F-Mean": ("J-Mean", "F-Mean")}
 """Score → columns of the rows; the score is their mean. A score that is not listed has a column of its name."""
 
@@ -165,7 +147,7 @@ class Result(Exact):
         seconds_of: kind of work → seconds of the first rank.
         ranks: number of processes.
         history: all evaluations of the training, this result last; empty outside a training.
-        shown: charts and pictures of `report.html`.
+        headline: names of the scores that tables show, at most three; empty: the first three.
         provenance: date, command, machine and versions.
 
     Raises:
@@ -185,7 +167,7 @@ class Result(Exact):
     seconds_of: dict[str, Seconds] = Field(default={})
     ranks: int = 1
     history: Items[Evaluated] = ()
-    shown: Shown = Shown()
+    headline: Items[str] = ()
     provenance: Provenance = Field(default_factory=Provenance)
     rows: Items[Row] = ()
 
@@ -199,7 +181,7 @@ class Result(Exact):
     def _repr_html_(self) -> str:
         """Return the scores for a notebook."""
         head, lines = self.score_table()
-        return f"<p>{html_text(repr(self))}</p>{html_table(head, lines)}"
+        return f"<p>{html_text(repr(self))}</p>{grid('html', head, lines)}"
 
     def score_table(self) -> tuple[list[str], list[list[str]]]:
         """Return heads and a line of scores, in per cent."""
@@ -208,15 +190,14 @@ class Result(Exact):
     def print(self) -> None:
         """Print the network, the feature grid if known, and the scores."""
         about = f"{self.benchmark}: {self.network}"
-        grid = self.data.get("grid")
-        if grid:
-            about += f"; {grid}"
+        if self.data.get("grid"):
+            about += f"; {self.data['grid']}"
         print(one_line(about))
         if not self.scores:
             print("no ground truth, nothing to score")
             return
         head, lines = self.score_table()
-        print(text_table(head, lines, pad=str.rjust), end="")
+        print(grid("text", head, lines), end="")
 
     # Files
 
@@ -282,9 +263,14 @@ class Result(Exact):
     # What readers ask
 
     @property
+    def data_set(self) -> str:
+        """Name of the benchmark without what tells it from other views of the same data: `davis` of `davis/res3`."""
+        return self.benchmark.partition("/")[0]
+
+    @property
     def on_test_set(self) -> bool:
         """True if the result states the facts of a test set in `TEST_SETS`, and covers it."""
-        wanted = TEST_SETS.get(self.benchmark)
+        wanted = TEST_SETS.get(self.data_set)
         if wanted is None or self.limit_sequences is not None:
             return False
         facts = self.data | {"sequences": len(self.sequences)}
@@ -292,7 +278,7 @@ class Result(Exact):
 
     def main_scores(self) -> list[str]:
         """Return the names of at most three scores, as the benchmark declares them."""
-        declared = [name for name in self.shown.headline if name in self.scores]
+        declared = [name for name in self.headline if name in self.scores]
         return declared or list(self.scores)[:3]
 
     def values(self, key: str) -> dict[str, list[float]]:

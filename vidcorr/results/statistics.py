@@ -88,20 +88,17 @@ class Difference(NamedTuple):
     lacks: str = ""
 
     @property
-    def figures(self) -> str:
-        """Difference in percentage points, with interval and p if it was tested."""
-        mean = f"{100 * self.mean:+.1f}"
-        if self.low is None or self.high is None:
-            return mean
-        ends = f"{100 * self.low:+.1f}, {100 * self.high:+.1f}"
-        return f"{mean} [{ends}], p {self.p:.2g}"
+    def points(self) -> str:
+        """Difference in percentage points."""
+        return f"{100 * self.mean:+.1f}"
 
     @property
-    def in_points(self) -> str:
-        """The figures, and the reason why the test is missing."""
-        if not self.lacks:
-            return self.figures
-        return f"{self.figures} ({self.lacks}: not tested)"
+    def figures(self) -> str:
+        """Difference in percentage points, with interval and p if it was tested."""
+        if self.low is None or self.high is None:
+            return self.points
+        ends = f"{100 * self.low:+.1f}, {100 * self.high:+.1f}"
+        return f"{self.points} [{ends}], p {self.p:.2g}"
 
 
 def interval(runs: Sequence[Sample], score: str = "") -> tuple[float, float] | None:
@@ -110,7 +107,8 @@ def interval(runs: Sequence[Sample], score: str = "") -> tuple[float, float] | N
     Args:
         runs: a network, or the seeds of a training. With three seeds or more the interval covers the variation over
             seeds too.
-        score: name of the score. The interval is cut to [0, 1] unless the score is a decay.
+        score: name of the score. The interval is cut to the score's range: [0, 1], [0, ∞) of an AP (released codes
+            match several detections to an instance), none of a decay.
 
     Returns:
         Lower and upper end; None with fewer than four sequences, or if the sequences of the runs differ.
@@ -125,6 +123,8 @@ def interval(runs: Sequence[Sample], score: str = "") -> tuple[float, float] | N
     _, low, high, _ = _students(fmean(scores), parts)
     if score.endswith("Decay"):
         return low, high
+    if score.startswith("AP"):
+        return max(low, 0.0), high
     return max(low, 0.0), min(high, 1.0)
 
 
@@ -141,8 +141,7 @@ def difference(
 
     Returns:
         Difference of the scores, its 95 % interval and p. Interval and p are None if a training has fewer than three
-        seeds, or with fewer than four sequences. The whole result is None with fewer than two sequences, or if the
-        sequences of the runs differ.
+        seeds, or with fewer than four sequences. The whole result is None if the sequences of the runs differ.
     """
     pairs: list[tuple[Sample, Sample]] = []
     if all(trained):
@@ -162,6 +161,8 @@ def difference(
         of_trainings.append(of_second)
     if min(map(len, of_trainings), default=FEWEST_SEEDS) < FEWEST_SEEDS:
         return Difference(mean, lacks=f"fewer than {FEWEST_SEEDS} seeds")
+    if variances[1] < 1:
+        return Difference(mean, lacks="one sequence")
     if variances[1] + 1 < FEWEST_SEQUENCES:
         return Difference(mean, lacks=f"fewer than {FEWEST_SEQUENCES} sequences")
     if pairs:
@@ -215,7 +216,10 @@ def _over_seeds(scores: Sequence[float]) -> tuple[float, int]:
 
 
 def _over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> tuple[float, int] | None:
-    """Return the jackknife variance of a score or a paired difference over sequences, and its degrees of freedom."""
+    """Return the jackknife variance of a score or a paired difference over sequences, and its degrees of freedom.
+
+    The degrees are 0 with one sequence, −1 without any. None if the sequences of the runs differ.
+    """
     names = first[0].without.keys()
     for run in (*first, *second):
         if run.without.keys() != names:
@@ -228,7 +232,7 @@ def _over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> t
         means.append(mean)
     known = list(filter(isfinite, means))
     if len(known) < 2:
-        return None
+        return 0.0, min(len(names), 1) - 1
     spread = (len(known) - 1) * pvariance(known)
     if spread <= 1e-24:  # equal values differ by rounding
         spread = 0.0

@@ -4,13 +4,40 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
 from math import isnan, nan
 from statistics import fmean, stdev
+from typing import Literal
 
+from ..videos.files import csv_of_records
+from .formats import bracketed, grid, html_text, latex_text, one_line, percent, visible
 from .records import Column, Record, uniquely_titled
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, HOW, Difference, Sample, difference, interval
-from .text_tables import bracketed, html_table, html_text, percent
+
+SHORT = {
+    "J&F-Mean": "𝒥&ℱ",
+    "J-Mean": "𝒥",
+    "F-Mean": "ℱ",
+    "PCK@0.1": "PCK@.1",
+    "PCK@0.2": "PCK@.2",
+    "precision@20px": "Prec.",
+    "success": "Succ.",
+    "average_jaccard": "AJ",
+    "average_pts_within_thresh": "δ avg",
+    "occlusion_accuracy": "OA",
+}
+"""Score → head of its column in a paper; other scores keep their keys."""
+DATA_SETS = {
+    "davis": "DAVIS-2017 val",
+    "davis_2016": "DAVIS-2016 val",
+    "jhmdb": "JHMDB split 1",
+    "vip": "VIP val",
+    "otb": "OTB-100",
+    "tap_vid": "TAP-Vid-DAVIS",
+    "spair": "SPair-71k test",
+}
+"""Benchmark → name of its whole test set."""
+PAPER = "paper"
+"""Conditions of a column of printed numbers, beside the measured scores."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +62,6 @@ class Cell:
         if self.published is not None:
             return (self.published,)
         return tuple(record.value for record in self.records)
-
-    @property
-    def conditions(self) -> list[str]:
-        """Different conditions of the scores, as heads of columns state them."""
-        return list(dict.fromkeys(record.column.conditions for record in self.records))
 
     @property
     def mean(self) -> float:
@@ -69,25 +91,32 @@ class Cell:
         """Ends of the 95 % interval; None without values by sequence, or with fewer than four sequences."""
         return interval(self.runs, self.records[0].column.score) if self.runs else None
 
-    def with_uncertainty(self, text: str, intervals: bool = True) -> str:
-        """Return the text of the mean, followed by the deviation over several seeds and by the interval.
+    def text(self, best: str | None = None, intervals: bool = True) -> str:
+        """Return the mean in per cent ± deviation over several seeds [interval]; difference.
 
         Args:
-            text: the mean, for example in bold.
-            intervals: False leaves the interval out.
+            best: text of the column's largest mean, which is printed in bold.
+            intervals: False leaves the intervals out.
         """
+        text = percent(self.mean)
+        if text == best:
+            text = f"**{text}**"
         if not isnan(self.deviation):
             text += f" ± {percent(self.deviation)}"
-        return text + bracketed(self.interval) if intervals else text
+        if intervals:
+            text += bracketed(self.interval)
+        if self.difference is not None:
+            text += f"; {self.difference.figures if intervals else self.difference.points}"
+        return text.replace("-", "−")
 
     def against(self, base: "Cell | None") -> "Cell":
         """Return the cell with its difference from the base row's cell if all scores of both are comparable."""
-        if base is None or not self.runs or not base.runs:
-            return self
-        columns = {record.column for record in (*self.records, *base.records)}
-        if len(columns) > 1:
-            return self
-        return replace(self, difference=difference(self.runs, base.runs, (self.trained, base.trained)))
+        found = None
+        if base is not None and self.runs and base.runs:
+            columns = {record.column for record in (*self.records, *base.records)}
+            if len(columns) == 1:
+                found = difference(self.runs, base.runs, (self.trained, base.trained))
+        return replace(self, difference=found)
 
 
 @dataclass(frozen=True, repr=False)
@@ -95,12 +124,12 @@ class Table:
     """Scores by row and column.
 
     Attributes:
-        blocks: title → head of a column → its score; the columns of a block differ in the score alone.
+        columns: head → what the scores of the column share.
         rows: name → head → cell; rows without a score in a column have no cell.
         base: name of the base row for differences, or empty.
     """
 
-    blocks: Mapping[str, Mapping[str, str]]
+    columns: Mapping[str, Column]
     rows: Mapping[str, Mapping[str, Cell]]
     base: str = ""
 
@@ -109,15 +138,13 @@ class Table:
 
     def _repr_html_(self) -> str:
         """Return the table for a notebook."""
-        text = html_table(["", *self.heads], text_rows(self, bold=True))
-        for note in table_footnotes(self):
-            text += f"<p>{html_text(note)}</p>"
-        return text
+        notes = "".join(f"<p>{html_text(note)}</p>" for note in footnotes(self))
+        return grid("html", ["", *self.heads], text_rows(self)) + notes
 
     @property
     def heads(self) -> tuple[str, ...]:
         """Heads of the columns."""
-        return tuple(chain.from_iterable(self.blocks.values()))
+        return tuple(self.columns)
 
     @property
     def cells(self) -> list[Cell]:
@@ -127,41 +154,68 @@ class Table:
             cells += row.values()
         return cells
 
+    @property
+    def records(self) -> list[Record]:
+        """All records, row by row."""
+        return [record for cell in self.cells for record in cell.records]
+
     @cached_property
     def best(self) -> dict[str, str]:
         """Head of a column with several scores → the largest mean as text; columns of decays have no best."""
-        means: dict[str, list[float]] = {}
-        for row in self.rows.values():
-            for head, cell in row.items():
-                if not isnan(cell.mean):
-                    means.setdefault(head, []).append(cell.mean)
         best = {}
-        for head, known in means.items():
-            if len(known) > 1 and not head.partition(" (")[0].endswith("Decay"):
-                best[head] = percent(max(known))
+        for head, column in self.columns.items():
+            cells = [row[head] for row in self.rows.values() if head in row]
+            means = [cell.mean for cell in cells if not isnan(cell.mean)]
+            if len(means) > 1 and not column.score.endswith("Decay"):
+                best[head] = percent(max(means))
         return best
 
-    def with_differences(self, base: str) -> "Table":
-        """Return the table with the differences of all rows from a base row.
+    def matches(self, text: str) -> list[str]:
+        """Return the rows of a name, with or without its stride, or of a part of their names."""
+        if text in self.rows:
+            return [text]
+        without_stride = [name for name in self.rows if name.partition(", stride ")[0] == text]
+        return without_stride or [name for name in self.rows if text in name]
+
+    def row_named(self, text: str, flag: str) -> str:
+        """Return the name of a row.
 
         Args:
-            base: name of the base row, with or without its stride, or a unique part of its name.
+            text: the name, with or without its stride, or a unique part of it.
+            flag: what names the row, for the message.
 
         Raises:
-            ValueError: if the name does not match exactly one row.
+            ValueError: if the text does not name exactly one row.
         """
-        matches = [base]
-        if base not in self.rows:
-            without_stride = [name for name in self.rows if name.partition(", stride ")[0] == base]
-            matches = without_stride or [name for name in self.rows if base in name]
-        if len(matches) != 1:
-            raise ValueError(f"base {base!r} names {len(matches) or 'no'} rows; the rows are {'; '.join(self.rows)}")
-        cells = self.rows[matches[0]]
-        rows = {**self.rows}
+        rows = self.matches(text)
+        if len(rows) != 1:
+            raise ValueError(f"{flag} {text!r} names {len(rows) or 'no'} rows; the rows are {'; '.join(self.rows)}")
+        return rows[0]
+
+    def with_differences(self, base: str) -> "Table":
+        """Return the table with the differences of all rows from a base row, named as in `row_named`."""
+        name_of_base = self.row_named(base, "base")
+        cells = {head: replace(cell, difference=None) for head, cell in self.rows[name_of_base].items()}
+        rows: dict[str, Mapping[str, Cell]] = {}
         for name, row in self.rows.items():
-            if row is not cells:
-                rows[name] = {head: cell.against(cells.get(head)) for head, cell in row.items()}
-        return Table(self.blocks, rows, matches[0])
+            rows[name] = {head: cell.against(cells.get(head)) for head, cell in row.items()}
+        rows[name_of_base] = cells
+        return Table(self.columns, rows, name_of_base)
+
+    def renamed(self, names: Mapping[str, str]) -> "Table":
+        """Return the table with other names of rows.
+
+        Args:
+            names: row, as `row_named` finds it → new name.
+
+        Raises:
+            ValueError: for an unknown row, or if two rows would have one name.
+        """
+        new = {self.row_named(text, "--name"): name for text, name in names.items()}
+        rows = {new.get(name, name): row for name, row in self.rows.items()}
+        if len(rows) < len(self.rows) or len(new) < len(names):
+            raise ValueError(f"--name {' --name '.join(names)}: each row needs one name of its own")
+        return Table(self.columns, rows, new.get(self.base, self.base))
 
 
 def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
@@ -212,40 +266,41 @@ def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
         trained: whether the rows stand for trainings; by default True for a row with several seeds or with a history.
     """
     records = list(records)
-    columns = uniquely_titled(record.column for record in records)
-    blocks: dict[str, dict[str, str]] = {}
-    for column in columns.values():
-        blocks.setdefault(column.title, {})[column.head] = column.score
+    titled = uniquely_titled(record.column for record in records)
+    titles = list(dict.fromkeys(column.title for column in titled.values()))
+    ordered = sorted(titled.values(), key=lambda column: titles.index(column.title))
     rows: dict[str, dict[str, Cell]] = {}
     for name, members in by_row(records).items():
         cells: dict[str, list[Record]] = {}
         for record in members:
-            cells.setdefault(columns[record.column].head, []).append(record)
+            cells.setdefault(titled[record.column].head, []).append(record)
         rows[name] = {}
         for head, seeds in cells.items():
             is_training = len(seeds) > 1 or bool(seeds[0].result.history)
             rows[name][head] = Cell(tuple(seeds), is_training if trained is None else trained)
-    return Table(blocks, rows)
+    return Table({column.head: column for column in ordered}, rows)
 
 
-def text_rows(table: Table, heads: Iterable[str] | None = None, bold: bool = False) -> list[list[str]]:
-    """Return the rows of a table as texts, with the row's name first; `table_footnotes` explains the cells.
+def text_rows(
+    table: Table, heads: Iterable[str] | None = None, empty: str = "", intervals: bool = True
+) -> list[list[str]]:
+    """Return the rows of a table as texts, with the row's name first; `footnotes` explains the cells.
 
     Args:
         table: the scores.
         heads: heads of the columns; None: all columns.
-        bold: put `**` around the best mean of a column.
+        empty: text of a missing cell.
+        intervals: False leaves the intervals out.
     """
     shown = table.heads if heads is None else list(heads)
-    best = table.best if bold else {}
     lines = []
     for name, row in table.rows.items():
-        cells = [_text(row.get(head), best.get(head)) for head in shown]
+        cells = [row[head].text(table.best.get(head), intervals) if head in row else empty for head in shown]
         lines.append([name, *cells])
     return lines
 
 
-def table_footnotes(table: Table) -> list[str]:
+def footnotes(table: Table) -> list[str]:
     """Return a paragraph that explains the cells of a table; nothing if all cells are plain scores."""
     cells = table.cells
     tested = [cell.difference for cell in cells if cell.difference is not None]
@@ -267,13 +322,100 @@ def table_footnotes(table: Table) -> list[str]:
     return [" ".join(sentences)] if len(sentences) > 1 else []
 
 
-def _text(cell: Cell | None, best: str | None = None) -> str:
-    if cell is None:
-        return ""
-    text = percent(cell.mean)
-    if text == best:
-        text = f"**{text}**"
-    text = cell.with_uncertainty(text)
-    if cell.difference is not None:
-        text += f"; {cell.difference.figures}"
-    return text.replace("-", "−")
+def render(table: Table, format: Literal["md", "csv", "tex"] = "md") -> str:
+    """Return a table of scores as text.
+
+    Markdown and LaTeX print per cent: mean and standard deviation over the seeds, the best mean of a column in
+    bold, 95 % interval over sequences, and difference from the base row. CSV has a line per cell, with the same
+    quantities as fractions, and the score of each seed.
+
+    Args:
+        table: the scores.
+        format: `md`, `csv` or `tex` (LaTeX with booktabs).
+    """
+    if format == "csv":
+        return csv_of_records(_csv_records(table))
+    text = grid(format, ["", *table.heads], text_rows(table))
+    for note in footnotes(table):
+        text += f"\n{one_line(note)}\n" if format == "md" else f"% {one_line(note)}\n"
+    return text
+
+
+def _csv_records(table: Table) -> list[dict[str, object]]:
+    """Return a record per cell, row by row, in the order of the table's heads."""
+    records = []
+    for name, row in table.rows.items():
+        for head in table.heads:
+            if head in row:
+                records.append({"row": visible(name), "column": visible(head), **_fields(row[head])})
+    return records
+
+
+def _fields(cell: Cell) -> dict[str, object]:
+    """Return the quantities of a cell by the names of their CSV columns; None for a missing quantity."""
+    columns = [record.column for record in cell.records]
+    fields: dict[str, object] = {"conditions": "; ".join(dict.fromkeys(column.conditions for column in columns))}
+    fields["protocol"] = "; ".join(dict.fromkeys(column.protocol for column in columns))
+    fields["mean"] = cell.mean
+    fields["deviation"] = None if isnan(cell.deviation) else cell.deviation
+    fields["low"], fields["high"] = cell.interval or (None, None)
+    change = cell.difference or (None, None, None, None)
+    fields |= zip(("difference", "difference low", "difference high", "p"), change, strict=False)
+    fields["seeds"] = " ".join("?" if record.seed is None else str(record.seed) for record in cell.records)
+    fields["scores"] = " ".join(map(str, cell.scores))
+    return fields
+
+
+def render_as_in_papers(table: Table, format: Literal["md", "tex"] = "md", intervals: bool = False) -> str:
+    """Return a table as a paper prints it: short heads, with protocol, data, features and seeds in the caption.
+
+    Over the columns of a benchmark stands its name, or its title with protocol and data if it has several.
+
+    Args:
+        table: the scores.
+        format: `md`, or `tex` for LaTeX with booktabs.
+        intervals: add 95 % intervals over sequences.
+    """
+    titles: dict[str, set[str]] = {}
+    for column in table.columns.values():
+        if column.conditions != PAPER:
+            titles.setdefault(column.benchmark, set()).add(column.title)
+    over = []
+    heads = []
+    for column in table.columns.values():
+        over.append(column.title if len(titles.get(column.benchmark, ())) > 1 else column.benchmark)
+        short = SHORT.get(column.score, column.score)
+        heads.append(f"{short}, {PAPER}" if column.conditions == PAPER else short)
+    rows = text_rows(table, empty="–", intervals=intervals)
+    caption = one_line(_caption(table, intervals))
+    if format == "md":
+        full = [f"{title} {head}" for title, head in zip(over, heads, strict=True)]
+        return f"{caption}\n\n{grid('md', ['', *full], rows)}"
+    begin = "\\begin{table}\n\\centering\n"
+    return f"{begin}{grid('tex', ['', *heads], rows, over=over)}\\caption{{{latex_text(caption)}}}\n\\end{{table}}\n"
+
+
+def _caption(table: Table, intervals: bool) -> str:
+    """Return the caption: protocol and data of each benchmark, features, seeds."""
+    said: dict[str, None] = {}
+    features: set[str] = set()
+    for record in table.records:
+        result = record.result
+        data = f"{record.column.benchmark}, {len(result.sequences) or '?'} sequences"
+        if result.on_test_set:
+            data = f"{record.column.benchmark} is {DATA_SETS[record.column.benchmark]}"
+        protocol = record.stage.protocol.shared_name
+        said[f"{data}: protocol {protocol}." if protocol else f"{data}, no protocol."] = None
+        stride = f"stride {record.stage.stride}" if record.stage.stride is not None else ""
+        features.add(", ".join(filter(None, [record.stage.layer, stride])))
+    sentences = ["Scores in per cent.", *said]
+    shared = next(iter(features), "")
+    if len(features) == 1 and shared:
+        sentences.append(f"Features: {shared}.")
+    if any(len(cell.records) > 1 for cell in table.cells):
+        sentences.append("Mean ± standard deviation over seeds.")
+    if table.base and any(cell.difference is not None for cell in table.cells):
+        sentences.append(f"After “;”: difference from {table.base}.")
+    if intervals:
+        sentences.append(f"Brackets: 95 % intervals ({HOW}).")
+    return " ".join(sentences)

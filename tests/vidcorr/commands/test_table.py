@@ -7,12 +7,20 @@ import pytest
 from cli import main
 from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import refusal
-from vidcorr.experiments.table import gather_results
+from vidcorr.experiments.table import gather_records, with_published
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.published import PUBLISHED, TEST_SETS, published_beside
-from vidcorr.results.rendering import render
+from vidcorr.results.published import TEST_SETS, published_beside, published_rows
 from vidcorr.results.result import Evaluated, Network, Protocol, Result, Stage
 from vidcorr.results.statistics import Sample, difference, interval
+from vidcorr.results.tables import render, tabulate
+
+PUBLISHED = published_rows()
+
+
+def gather_results(folders, scores=(), published=False, base=""):
+    table = tabulate(gather_records(folders, scores))
+    table = table.with_differences(base) if base else table
+    return with_published(table) if published else table
 
 
 def write(folder, network, scores, j=None, **more):
@@ -30,9 +38,15 @@ def test_digests_and_data_are_never_mixed(tmp_path):
     write(tmp_path / "f", "F", {"J&F-Mean": 0.9}, year=2016, split="val")
     write(tmp_path / "g", "G", {"J&F-Mean": 0.1}, all_frames=True)
     table = gather_results([tmp_path])
-    conditions = ("vfs d1, 8", "vfs d2, 8", "vfs d1, 30", "vfs d1, 2016, val, 8", "vfs d1, all frames, 8")
-    davis = [f"davis J&F-Mean ({each} sequences)" for each in conditions]
-    assert table.heads == (*davis[:3], "vip mIoU (vfs d1, 8 sequences)", *davis[3:])
+    conditions = (
+        "8 sequences d1",
+        "8 sequences d2",
+        "30 sequences",
+        "2016, val, 8 sequences",
+        "all frames, 8 sequences",
+    )
+    davis = [f"davis J&F-Mean (vfs, {each})" for each in conditions]
+    assert table.heads == (*davis[:3], "vip mIoU (vfs, 8 sequences)", *davis[3:])
     column = table.heads.index
     found = {name: {column(head): cell.mean for head, cell in row.items()} for name, row in table.rows.items()}
     assert found == {"A": {0: 0.5, 3: 0.3}, "B": {1: 0.6}, "C": {2: 0.7}, "D": {0: 0.8}, "F": {4: 0.9}, "G": {5: 0.1}}
@@ -93,7 +107,7 @@ def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_pat
     assert "; +12.0 [+7.0, +17.0], p 0.0091" in text
     assert "difference from B, paired by sequence, and by seed where" in text
     fields = next(csv.DictReader(render(table, "csv").splitlines()))
-    assert (fields["row"], fields["column"]) == ("ours", "davis J-Mean (vfs d1, 8 sequences)")
+    assert (fields["row"], fields["column"]) == ("ours", "davis J-Mean (vfs, 8 sequences)")
     assert (float(fields["difference"]), len(fields["scores"].split())) == (pytest.approx(0.12), 3)
     untested = render(gather_results(words[1:], base="B"))
     assert "; +13.0 |" in untested
@@ -138,7 +152,7 @@ def test_networks_of_two_strides_share_a_column_and_their_rows_name_the_strides(
         write(tmp_path / name, name, {"J-Mean": 0.625 + gain}, shifted(gain), stage=stage)
     table = gather_results([tmp_path], base="resnet")
     (head,) = table.heads
-    assert head == f"davis J-Mean (vfs {vfs.digest()}, 8 sequences)"
+    assert head == "davis J-Mean (vfs, 8 sequences)"
     assert list(table.rows) == ["resnet, stride 8", "vit, stride 16"]
     assert table.rows["vit, stride 16"][head].difference.mean == pytest.approx(0.1)
 
@@ -151,14 +165,14 @@ def test_the_three_formats(tmp_path, capsys):
         main(["table", str(tmp_path), "--score", "J&F-Mean", "--score", "J-Mean", "--format", name])
         said[name] = capsys.readouterr().out
     assert said["md"] == (
-        "|  | davis J&F-Mean (vfs d1, 8 sequences) | davis J-Mean (vfs d1, 8 sequences) |\n| --- | ---: | ---: |\n"
+        "|  | davis J&F-Mean (vfs, 8 sequences) | davis J-Mean (vfs, 8 sequences) |\n| --- | ---: | ---: |\n"
         "| A_1 \\| \\input{x}~^ | **51.2** |  |\n| B | 25.0 | 50.0 |\n"
     )
     means = [(row["row"][:3], row["mean"]) for row in csv.DictReader(said["csv"].splitlines())]
     assert [mean for _, mean in means] == ["0.51239", "0.25", "0.5"]
     name = r"A\_1 | \textbackslash{}input\{x\}\textasciitilde{}\textasciicircum{}"
     assert rf"{name} & \textbf{{51.2}} &  \\" in said["tex"]
-    assert r"davis J\&F-Mean (vfs d1, 8 sequences)" in said["tex"]
+    assert r"davis J\&F-Mean (vfs, 8 sequences)" in said["tex"]
 
 
 def digest(**changes):
@@ -197,7 +211,7 @@ def test_published_rows_have_sources_and_uncertain_ones_stay_away():
         (["a", "--score", "J"], "no result has J; the results have J&F-Mean"),
         (["unscored"], "no result has a score; the results have none"),
         (["a", "--base", "Z"], "base 'Z' names no rows; the rows are A"),
-        (["N=twice"], "N=twice holds two results of davis by the same protocol, twice/a and twice/b"),
+        (["N=twice"], "N=twice holds two results of davis, twice/a and twice/b"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, monkeypatch, words, message):

@@ -9,10 +9,11 @@ import yaml
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
+from vidcorr.errors import UsageError
 from vidcorr.experiments.study import read_study
 from vidcorr.experiments.study_table import study_table
-from vidcorr.results.rendering import render
 from vidcorr.results.result import Protocol, Stage
+from vidcorr.results.tables import render
 
 CONTENT = {
     "title": "a trial",
@@ -99,14 +100,8 @@ def test_a_second_training_starts_from_the_checkpoint_of_the_first(tmp_path):
 
 MISTAKES = """
 {scores: {vip: mIoU}} -> scores: there is no evaluation 'vip'
-{rows: [{name: a, published: {davis: {success: 1}}}]} -> row 'a': published has davis success, which `scores`
-{base: nobody} -> there is no row 'nobody'
 {sedes: [0]} -> sedes: unknown key
-{rows: [{name: a, trian: x}]} -> rows.0.trian: unknown key
 {rows: [{name: a}, {name: a, flags: --x 1}]} -> two rows have the name 'a'
-{rows: [{name: a, of: b}]} -> there is no row 'b'
-{rows: [{name: a, published: {vip: 1}}]} -> there is no evaluation 'vip'
-{seeds: [0, x]} -> seeds.1: Input should be a valid integer
 {train: "--x '"} -> train: No closing quotation
 {rows: [{name: a, model: untrained, flags: --x 1}]} -> only one of `train` (with `flags`), `model` and `of`
 {rows: [{name: a}, {name: b, of: a}, {name: c, of: b}]} -> 'b', which trains nothing
@@ -118,6 +113,12 @@ def test_a_mistake_is_one_line_that_names_the_file(tmp_path, line):
     """A change of a good study, and what is said of it."""
     changes, said = line.split(" -> ")
     assert said in refused(ValueError, r"study\.yaml", study_of, tmp_path, **yaml.safe_load(changes))
+
+
+def test_a_key_twice_is_refused(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(CONTENT) + "seeds: [7]\n")
+    refused(UsageError, "seeds", read_study, str(path))
 
 
 def write_trial(folder, *rows, **changes):

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from tests.helpers.benchmark_ranks import KINDS
-from tests.helpers.browser import as_phone, chromium, in_dark_mode
+from tests.helpers.browser import chromium
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result, write_results
@@ -20,10 +20,10 @@ from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.metrics import boundary_accuracy, region_similarity
-from vidcorr.results.page import Chart, scores_by_sequence, write_report
+from vidcorr.results.charts import Chart
+from vidcorr.results.page import scores_by_sequence, write_report
 from vidcorr.results.pictures.animations import overlay_masks_small
-from vidcorr.results.result import Evaluated, Result, Row, Shown
-from vidcorr.tracking import record
+from vidcorr.results.result import Evaluated, Result, Row
 
 HOSTILE = "</script><script>window.hit = 1</script><!--<script><img src=x onerror='window.hit = 2'>"
 
@@ -81,8 +81,7 @@ def test_sequences_and_objects_have_the_means_of_the_ranking_columns():
     nan = float("nan")
     values = [("1", 0.2, 0.4), ("12", 0.6, nan), ("x", 0.1, 0.1)]
     rows = [Row(video="bike", object=number, values={"J-Mean": j, "F-Mean": f}) for number, j, f in values]
-    shown = Shown(ranked_by=["J-Mean", "F-Mean"])
-    scores, objects = scores_by_sequence(davis_result(rows=rows, sequences=["bike"], shown=shown))
+    scores, objects = scores_by_sequence(davis_result(rows=rows, sequences=["bike"]))
     assert scores == {"bike": pytest.approx(1.4 / 5)}
     assert objects == {"bike": {1: pytest.approx(0.3), 12: pytest.approx(0.6)}}
 
@@ -91,15 +90,6 @@ def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run,
     again = shutil.copytree(davis_run[2], tmp_path / "again")
     Result.load(again).model_copy(update={"sequences": ("synthetic-001",)}).save(again)
     assert [animation["sequence"] for animation in content_of(write_report(again))["animations"]] == ["synthetic-001"]
-
-
-def test_earlier_results_of_the_training_stand_before_its_own(tmp_path):
-    values = {0: 0.0, 3: 0.3, 4: float("nan")}
-    past = [Evaluated(epoch=epoch, step=4 * epoch, scores={"J&F-Mean": value}) for epoch, value in values.items()]
-    last = write_results(tmp_path / "davis" / "last", {"J&F-Mean": float("nan")}, history=past)
-    epochs = content_of(write_report(last))["result"]["history"]
-    found = [(each["epoch"], each["scores"]["J&F-Mean"]) for each in epochs]
-    assert found == [(0, 0.0), (3, 0.3), (4, None)]  # a score that is not defined is null
 
 
 def test_named_runs_stand_beside_it_with_intervals_and_tests(davis_run, tmp_path):
@@ -134,7 +124,7 @@ def test_the_page_of_a_training_says_the_difference_from_the_result_before_it(da
     assert [other["name"] for other in content["others"]] == ["before training", "base"]
     assert content["others"][0]["differences"]["J&F-Mean"].startswith("+0.0 [+0.0, +0.0]")
     elsewhere = shutil.copytree(folder, tmp_path / "alone" / folder.name)
-    assert [other["name"] for other in content_of(write_report(elsewhere, base))["others"]] == ["base"]
+    assert [other["name"] for other in content_of(write_report(elsewhere, {"base": folder}))["others"]] == ["base"]
 
 
 CHARTS = {"jhmdb": ["Each joint"], "otb": ["Success", "Precision"]}
@@ -151,8 +141,8 @@ def test_every_benchmark_writes_one(name, tmp_path):
     assert len(content["animations"]) == len(benchmark.sequences) * (2 if name == "vip" else 1)
     result = content["result"]
     assert result["sequences"] == [sequence.name for sequence in benchmark.sequences]
-    assert [chart["title"] for chart in result["shown"]["charts"]] == CHARTS.get(name, [])
-    assert result["shown"]["animations"] == benchmark.animations_show
+    assert [chart["title"] for chart in content["charts"]] == CHARTS.get(name, [])
+    assert all(animation["caption"] for animation in content["animations"])
 
 
 # Mistakes and malice
@@ -160,7 +150,7 @@ def test_every_benchmark_writes_one(name, tmp_path):
 
 @pytest.mark.slow
 def test_a_page_that_cannot_be_written_takes_nothing_away(davis_root, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(record, "write_report", Mock(side_effect=RuntimeError("no template")))
+    monkeypatch.setattr("vidcorr.benchmarks.output.write_report", Mock(side_effect=RuntimeError("no template")))
     benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
     (tmp_path / "report.html").write_text("of an earlier run")
     scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path).scores
@@ -184,12 +174,12 @@ def test_texts_of_data_are_never_markup(tmp_path):
 
 
 @pytest.mark.slow
-def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run, tmp_path):
+def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run, tmp_path, monkeypatch):
     folder = shutil.copytree(davis_run[2], tmp_path / "own")
     chart = Chart("Success", "overlap", "rate", {"success": ([0, 1, 2], [1.0, float("nan"), 0.5])})
     bars = Chart("Joints", "joint", "PCK", {"PCK": ([0, 1], [0.5, 1.0])}, ("neck", "<face>"), "bars")
-    charts = Shown(ranked_by=("J-Mean", "F-Mean"), charts=[chart.plain(), bars.plain()])
-    result = Result.load(folder).model_copy(update={"shown": charts})
+    monkeypatch.setattr("vidcorr.results.page.charts_of", lambda rows: [chart, bars])
+    result = Result.load(folder)
     with chromium(tmp_path) as browser:
         browser.get(write_report(folder, {"beside": result}, result).as_uri())
 
@@ -227,34 +217,3 @@ def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run
         browser.find_element("css selector", "[value=hidden]").click()
         shown = [animation.find_element("css selector", f".{kind}").is_displayed() for kind in ("prediction", "truth")]
         assert shown == [True, False]
-
-
-@pytest.mark.slow
-def test_on_a_phone_and_in_the_dark(davis_run, tmp_path):
-    with chromium(tmp_path) as browser:
-        as_phone(browser)
-        in_dark_mode(browser)
-        browser.get((davis_run[2] / "report.html").as_uri())
-        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
-        script = "const s = getComputedStyle(document.body); return s.backgroundColor + s.color"
-        ground, ink = np.array(re.findall(r"\d+", browser.execute_script(script)), int).reshape(2, -1)
-        assert ground.max() < 60 < 180 < ink.min()
-
-
-def test_a_report_takes_results_and_their_folders_beside(davis_run, tmp_path):
-    _, _, folder = davis_run
-    mine = shutil.copytree(folder, tmp_path / "mine")
-    other = Result.load(folder)
-    for given in (other, folder, str(folder)):
-        content = content_of(write_report(mine, {"other": given}))
-        assert [each["name"] for each in content["others"]] == ["other"]
-    refused(
-        TypeError,
-        "write_report: other must be a Result or the folder of one, got int",
-        write_report,
-        mine,
-        {"other": 3},
-    )
-    refused(
-        ValueError, "nowhere/results.json: is not a results.json", write_report, mine, {"other": tmp_path / "nowhere"}
-    )

@@ -15,8 +15,9 @@ from vidcorr import (
     YoutubeVosBenchmark,
 )
 from vidcorr.benchmarks.match import PfPascalBenchmark, PfWillowBenchmark
-from vidcorr.results.published import PUBLISHED
+from vidcorr.results.published import published_rows
 
+PUBLISHED = published_rows()
 PROTOCOLS = {
     "VFS (": ("vfs", "vfs-r50", "crw"), "xvjiarui/VFS": ("vfs", "vfs-r50"), "CRW (": ("crw",), "ajabri": ("crw",),
     "Liir (": ("liir",), "LIIR_pytorch": ("liir-reference",), "DINO (": ("dino",), "DINOv3 (": ("dinov3",),

@@ -1,4 +1,4 @@
-"""A damaged result ends every word in one line; stages have their own protocols."""
+"""A damaged result, or one without a score, is named in one line."""
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results

@@ -16,7 +16,7 @@ from tests.helpers.runs import davis_result
 from vidcorr import Result
 from vidcorr.results.published import TEST_SETS
 from vidcorr.results.records import results_below
-from vidcorr.results.result import Evaluated, Network, Protocol, Provenance, Row, Shown, Stage
+from vidcorr.results.result import Evaluated, Network, Protocol, Provenance, Row, Stage
 
 PROTOCOL = Protocol(name="vfs", digest="d1", fields={"radius": 12, "sizes": (480, None)})
 FULL = Result(
@@ -28,7 +28,7 @@ FULL = Result(
     data={"split": "val", "rules": {"name": "davis-2017"}, "undefined": float("nan")},
     seconds=1.5,
     history=[Evaluated(epoch=1, step=4, scores={"J-Mean": math.nan})],
-    shown=Shown(ranked_by=["J-Mean"], charts=[{"title": "t", "span": (0.0, 1.0)}]),
+    headline=["J-Mean"],
     provenance=Provenance.now(),
     rows=[
         Row(video="bike", object="1", values={"J-Mean": 0.2, "Category": "=x", "Unseen": True}),

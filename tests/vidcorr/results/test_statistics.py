@@ -7,10 +7,9 @@ from scipy import stats
 from tests.helpers.runs import davis_result
 from vidcorr.metrics.keypoints import pck_counts, pck_scores
 from vidcorr.results.records import records_of
-from vidcorr.results.rendering import render
 from vidcorr.results.result import Network, Result, Row, leave_one_out
 from vidcorr.results.statistics import Sample, difference, from_best, interval
-from vidcorr.results.tables import tabulate
+from vidcorr.results.tables import render, tabulate
 
 
 def by_name(values, seed=None):
@@ -43,11 +42,15 @@ def test_an_interval_needs_four_sequences_and_stays_where_its_score_is():
     far = [0.0, 1.0, 0.9, 0.1]
     assert interval([by_name(far[:3])]) is None
     assert interval([by_name(far)], "J-Mean") == (0, 1)
+    above = interval([by_name([1.1, 1.3, 1.2, 1.25])], "AP-unofficial@0.1")  # it may count more than all instances
+    assert above[0] < 1.2125 < above[1]
     low, high = interval([by_name(far)], "J-Decay")
     assert low < 0
     assert high > 1
     few = difference([by_name([0.5, 0.6, 0.9])], [by_name([0.4, 0.5, 0.9])])
-    assert few.in_points == "+6.7 (fewer than 4 sequences: not tested)"
+    assert (few.figures, few.lacks) == ("+6.7", "fewer than 4 sequences")
+    one = difference([by_name([0.5])], [by_name([0.4])])
+    assert (one.figures, one.lacks) == ("+10.0", "one sequence")
 
 
 def test_undefined_scores_are_never_the_best():
@@ -81,7 +84,7 @@ def test_below_three_seeds_nothing_is_tested_and_said_in_words():
     base = [by_name([0.1, 0.2, 0.6, 0.2])]
     found = difference(runs[:2], base, trained=(True, False))
     assert found[1:4] == (None, None, None)
-    assert found.in_points == "+32.5 (fewer than 3 seeds: not tested)"
+    assert (found.figures, found.lacks) == ("+32.5", "fewer than 3 seeds")
     tested = difference(runs, base, trained=(True, False))
     assert tested.low < tested.mean < tested.high
     assert 0 < tested.p < 0.05

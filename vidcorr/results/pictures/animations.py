@@ -36,16 +36,18 @@ class SequenceAnimation:
         sequence: name of the sequence.
         num_frames: number of frames of the sequence; the frames shown are evenly spaced.
         kind: subfolder, if a sequence is followed in several ways.
+        caption: what the drawings show.
 
     Attributes:
         chosen: numbers of the frames shown; `add` takes these frames.
     """
 
-    def __init__(self, folder: Path, sequence: str, num_frames: int, kind: str = "") -> None:
+    def __init__(self, folder: Path, sequence: str, num_frames: int, kind: str = "", caption: str = "") -> None:
         self._path = folder / "animations" / kind / f"{sequence}.webp"
         self.chosen = evenly_spaced(num_frames, FRAMES)
         columns = min(COLUMNS, num_frames)
-        self._metadata = {"sequence": sequence, "kind": kind, "columns": columns, "frames": self.chosen}
+        about = {"sequence": sequence, "kind": kind, "caption": caption}
+        self._metadata = {**about, "columns": columns, "frames": self.chosen}
         self._pictures: list[Picture] = []
         self._truths: list[Picture | None] = []
 

@@ -172,7 +172,9 @@ def match_sheet(
     shown = sorted(index for index in heaviest if fractions[index] > 0)
     pale_query, *pale_references = [_pale(resized(image, width)) for image in as_pictures(frames[[query, *shown]])]
     colours = distinct_colours(len(points))
-    panels = [captioned(_ringed(pale_query, starts, colours, -1), f"{names[query]}: the points")]
+    panels = [
+        captioned(_ringed(pale_query, starts, colours, -1), f"{names[query]}: the points; lines to their matches")
+    ]
     for index, picture in zip(shown, pale_references, strict=True):
         weights = torch.where(matches.frames == index, matches.weights, 0).numpy()
         picture = _with_matches(picture, starts, ends, weights, colours)
