@@ -291,7 +291,7 @@ def _refuse_equal_columns(jobs: Iterable[Job]) -> None:
         network = job.network
         benchmark = job.benchmark
         arguments = {field.name: getattr(benchmark, field.name) for field in fields(benchmark) if field.name != "root"}
-        cell = (network.row, repr([network.stage, network.stride, arguments]))
+        cell = (network.row, repr([network.seed, network.stage, network.stride, arguments]))
         other = cells.setdefault(cell, job)
         if other is not job:
             raise ValueError(

@@ -29,8 +29,8 @@ def davis(tmp_path_factory):
 
 def row_of(picture, row, rows):
     """Return a row of the pictures of a block, without the names beside."""
-    height = (len(picture) - 32) // rows
-    return picture[32 + row * (height + 1) :][: height - 8, -1000:].astype(int)
+    height = (len(picture) - 32 - 4 * (rows - 1)) // rows
+    return picture[32 + row * (height + 4) :][:height, -1000:].astype(int)
 
 
 def test_a_prediction_that_equals_the_truth_is_drawn_as_the_truth(davis, tmp_path):
