@@ -24,7 +24,7 @@ def test_one_shows_all_its_benchmarks_and_where_each_value_comes_from(capsys):
     lines = shown(capsys, "vfs")
     heads = lines[0].split("  ")
     assert [head.split()[1] for head in heads if head.strip()] == ["davis", "vip", "jhmdb"]
-    fields = {line.split()[0]: line for line in lines if line}
+    fields = {line.split()[0]: line for line in lines[: lines.index("")]}
     assert fields["context"].split()[1:] == ["20", "8", "4"]
     assert fields["border"].split()[1:] == ["exclude", "*"] * 3
     assert "vfs, code: xvjiarui/VFS @ " in "\n".join(lines)
