@@ -153,10 +153,10 @@ class LiirExtractor(FeatureExtractor):
     Args:
         encoder: the network. It is not copied and may be changed: pass a copy (`shared_copy`) to keep yours.
         stage: `affinity` (64 channels, the features that Liir compares), `res2 … res5`, or a block (`res4.b1`).
-        stride: pixels per cell; maps of a finer stride are averaged. None is the stride of the stage.
+        stride: None, or the stride of the stage.
 
     Raises:
-        ValueError: if a stage does not exist or the stride is not a multiple of the stage's.
+        ValueError: if a stage does not exist or has another stride.
     """
 
     multiple = 4
@@ -165,15 +165,9 @@ class LiirExtractor(FeatureExtractor):
         known = [name for name in STRIDES if encoder.layer4 or not name.startswith("res5")]
         super().__init__(stage, known, "Liir")
         self.encoder = encoder
-        self.pooled_by: dict[str, int] = {}
-        strides = {}
-        for name in self.parts:
-            own = STRIDES[name]
-            if stride is not None and stride % own:
-                raise ValueError(f"stride {stride}: not a multiple of {own}, the stride of Liir's {name}")
-            strides[name] = stride or own
-            self.pooled_by[name] = strides[name] // own
-        self.set_strides(strides)
+        self.set_strides({name: STRIDES[name] for name in self.parts})
+        if stride not in (None, self.stride):
+            raise ValueError(f"stride {stride}: Liir's {stage} has {self.stride}; leave stride out")
         self.eval()
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
@@ -188,9 +182,6 @@ class LiirExtractor(FeatureExtractor):
                 found[part] = x
         if "affinity" in self.parts:
             found["affinity"] = self.encoder.affinity(x)
-        for name, by in self.pooled_by.items():
-            if by > 1:  # cells at the right and lower border may be cut
-                found[name] = nn.functional.avg_pool2d(found[name], by, ceil_mode=True, count_include_pad=False)
         return found
 
     folded = folded_copy

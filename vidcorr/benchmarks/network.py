@@ -147,6 +147,8 @@ class NetworkSpec:
         code: list[object] = []  # what the user's code may define: modules, classes, functions
         if not self.is_named:
             return view | _identity_of_parts(self.spec, code)
+        if self.spec.endswith(".safetensors") and Path(self.spec).is_file():
+            return view | {"sha256": file_digest(self.spec), "code": code_of(code)}
         if self.spec.endswith(SUFFIXES) and Path(self.spec).is_file():
             content = read_content(self.spec, whole=False)
             model: Any = saved_encoder_of(content, self.spec)

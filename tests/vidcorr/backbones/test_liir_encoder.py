@@ -8,7 +8,6 @@ from lightning_modules import Liir
 from tests.helpers.foreign import enliven
 from vidcorr.backbones import LiirEncoder, LiirExtractor, PositionMap, build_feature_extractor
 from vidcorr.functional.colour import normalised_lab
-from vidcorr.functional.device import shared_copy
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -43,12 +42,6 @@ def test_view_of_a_module_shares_weights_and_sees_all_of_lab():
     assert (view.stage, view.stride, view.multiple) == ("affinity", 4, 4)
     module.train()
     assert not any(part.training for part in view.modules())
-
-
-def test_a_coarser_stride_is_the_mean_of_cells():
-    encoder, images = randomised(), torch.rand(1, 3, 40, 32)
-    fine, coarse = (LiirExtractor(shared_copy(encoder), "affinity", stride)(images) for stride in (4, 8))
-    torch.testing.assert_close(coarse, nn.functional.avg_pool2d(fine, 2))
 
 
 @pytest.mark.slow
