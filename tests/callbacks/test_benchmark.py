@@ -318,11 +318,17 @@ def test_buffers_of_the_first_rank_are_read_and_each_ranks_own_restored(monkeypa
 
 def test_a_network_without_features_is_refused_before_training(davis_root, tmp_path):
     class Flat(pl.LightningModule):
-        def feature_extractor(self, stage=None, stride=None):
-            return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(4))
+        def forward(self, images):
+            return images.flatten(1)
 
     benchmark = BenchmarkCallback(DavisBenchmark(davis_root))
-    refused(ValueError, "Sequential: ", benchmark.on_fit_start, SimpleNamespace(datamodule=None), Flat())
+    refused(
+        ValueError,
+        r"Flat: expected a map \(N, C, h, w\)",
+        benchmark.on_fit_start,
+        SimpleNamespace(datamodule=None),
+        Flat(),
+    )
 
 
 @pytest.mark.slow

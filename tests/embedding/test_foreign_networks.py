@@ -98,7 +98,7 @@ WRONG = {
     "logits": (lambda x: x.mean((2, 3)), r"got \(1, 8\): leave pooling and classifier out"),
     "complex": (lambda x: x + 0j, r"got complex \(1, 8, 6, 8\)"),
     "channels last": (lambda x: x.permute(0, 2, 3, 1), "8 x 8 cells for a 48 x 64 image are not those of stride 8"),
-    "two maps": (lambda x: [x, x], r"gives 2 map\(s\), but its attribute stride is \[8\]"),
+    "two maps": (lambda x: [x, x], "got list: leave pooling"),
     "a coarser map": (lambda x: x[..., ::2, ::2], "3 x 4 cells for a 48 x 64 image are not those of stride 8"),
 }
 FRAMES = torch.zeros(3, 3, 48, 64, dtype=torch.uint8)
@@ -111,9 +111,9 @@ def test_anything_but_the_map_of_the_stated_stride_is_refused_at_the_first_frame
     refused(ValueError, message, lambda: list(follow(Output(change), FRAMES, PROMPT)))
 
 
-def test_several_maps_need_names():
+def test_a_list_of_strides_is_refused():
     network = stated(Output(lambda x: (x, x.relu())), [8, 8])
-    message = "Output: has 2 strides, one per map: set its attribute stage to a list of as many names"
+    message = r"tracking needs the stride of the map of Output, got \[8, 8\]"
     refused(ValueError, message, lambda: list(follow(network, FRAMES, PROMPT)))
 
 
