@@ -74,15 +74,14 @@ class JhmdbBenchmark(Benchmark):
         Frame 0 has the joints read back from its heat-maps, as in VFS.
         """
         annotated = torch.from_numpy(sequence.points)
-        sizes = tracker.sizes(sequence.size)
         protocol = tracker.protocol
         found: list[Tensor] = []
         table = partial(_table_of, sequence)
         with output.sequence(sequence, overlay_joints, table, caption=CAPTION) as files:
-            for t, tracked in enumerate(tracker.track_points(sequence.read(), annotated[0], sizes)):
+            for t, tracked in enumerate(tracker.track_points(sequence.read(), annotated[0], sequence.size)):
                 joints = tracked.decoded
                 if t == 0:
-                    joints = PointCoding(sizes).reread(annotated[0], tracked.labels, protocol)
+                    joints = PointCoding(tracker.covered(sequence.size)).reread(annotated[0], tracked.labels, protocol)
                 files.add(tracked.frame, [joints], truth=annotated[t])
                 found.append(joints)
             prediction = torch.stack(found)

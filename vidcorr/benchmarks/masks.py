@@ -236,7 +236,7 @@ def curves_of(scorer: MaskScorer, sequence: MaskSequence) -> dict[str, Curve]:
 def follow_masks(sequence: MaskSequence, frames: Iterator[Tensor], tracker: LabelTracker) -> Iterator[TrackedFrame]:
     """Propagate the masks of a sequence to its frames from the first object on."""
     starts = {number: t - sequence.begin for number, t in sequence.starts.items()}
-    return tracker.track_masks(annotated_frames(sequence, frames), starts, tracker.sizes(sequence.size))
+    return tracker.track_masks(annotated_frames(sequence, frames), starts, sequence.size)
 
 
 def mask_files(output: Output, sequence: MaskSequence, kind: str = "") -> AbstractContextManager[SequenceWriter]:

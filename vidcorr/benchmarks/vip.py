@@ -122,7 +122,7 @@ class VipBenchmark(Benchmark):
             sequence, frames = at_size_of_data(whole_sequence, self.protocol)
             scorer: ClassScores | InstanceScores = ClassScores(sequence)
             if parts == "instance":
-                scorer = InstanceScores(sequence, tracker.sizes(sequence.size).covered)
+                scorer = InstanceScores(sequence, tracker.covered(sequence.size))
             with mask_files(output, sequence, parts) as files:
                 for t, tracked in enumerate(follow_masks(sequence, frames, tracker)):
                     with tracker.watch("score"):

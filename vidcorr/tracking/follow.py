@@ -1,24 +1,30 @@
 """Follow a user's prompt through a video: masks, boxes or points, frame after frame."""
 
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..backbones import LiirExtractor
 from ..backbones.extractor import eval_mode
+from ..functional import decode_masks
+from ..functional.propagation.coding import Size
 from ..protocols import PointProtocol, PropagationProtocol, TrackingProtocol
+from ..protocols.network_input import NetworkInput
 from ..videos.files import DataError
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream
 from .frame_encoder import stride_of
-from .label_tracker import FrameSizes, LabelTracker
+from .label_tracker import LabelTracker
 from .point_tracker import PointTracker
 from .siamfc_tracker import SiamFCTracker, at_extractor
 from .stopwatch import Stopwatch
@@ -104,12 +110,12 @@ def follow(
         elif isinstance(rules, PointProtocol):
             if stream is None:
                 raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
-            sizes = FrameSizes.of(extractor, size, rules, short_side)
-            found = _follow_queries(PointTracker(extractor, rules, watch), stream, prompt.labels, sizes)
+            reduction = Reduction.of(size, rules, short_side)
+            found = _follow_queries(PointTracker(extractor, rules, watch), stream, prompt.labels, reduction)
         else:
             tracker = LabelTracker(extractor, rules, watch)
             follower = _follow_masks if isinstance(prompt, MaskPrompt) else _follow_heatmaps
-            found = follower(tracker, tracker.sizes(size, short_side), frames, prompt.labels)
+            found = follower(tracker, Reduction.of(size, rules, short_side), frames, prompt.labels)
     return _computed_in_eval_mode(extractor, found)
 
 
@@ -185,14 +191,80 @@ def _computed_in_eval_mode(extractor: nn.Module, found: Iterator[tuple[Tensor, A
         yield item
 
 
+@dataclass(frozen=True)
+class Reduction:
+    """The reduction of large frames before they are followed; sizes are (H, W) in pixels.
+
+    Attributes:
+        size: size of the frames.
+        reduced: size of the reduced frames.
+    """
+
+    size: Size
+    reduced: Size
+
+    @classmethod
+    def of(cls, size: Size, protocol: NetworkInput, short_side: int | None) -> Self:
+        """Return the reduction to a short side; None, and a protocol with an input size, reduce nothing.
+
+        Raises:
+            ValueError: if short_side is below 1.
+        """
+        if short_side is not None and short_side < 1:
+            raise ValueError(f"short_side must be at least 1 px, or null for the frames' own size; got {short_side}")
+        factor = 1.0
+        if short_side is not None and protocol.input_size is None:
+            factor = min(1.0, short_side / min(size))
+        return cls(size, (round(size[0] * factor), round(size[1] * factor)))
+
+    def frame(self, frame: Tensor) -> Tensor:
+        """Reduce a frame, uint8 `(3, H, W)`, by the mean over areas."""
+        import cv2
+
+        if self.reduced == self.size:
+            return frame
+        image = cv2.resize(frame.permute(1, 2, 0).numpy(), self.reduced[::-1], interpolation=cv2.INTER_AREA)
+        return torch.from_numpy(image).permute(2, 0, 1)
+
+    def ids(self, ids: Tensor) -> Tensor:
+        """Reduce ids `(H, W)` by the nearest pixel."""
+        if self.reduced == self.size:
+            return ids
+        return F.interpolate(ids[None, None], self.reduced, mode="nearest-exact")[0, 0]
+
+    def points(self, points: Tensor) -> Tensor:
+        """Convert x, y `(K, 2)` to pixels of reduced frames; 0 is the centre of the first pixel."""
+        return points if self.reduced == self.size else (points + 0.5) * self._factor - 0.5
+
+    def restored(self, points: Tensor) -> Tensor:
+        """Convert x, y `(K, 2)` from pixels of reduced frames."""
+        return points if self.reduced == self.size else (points + 0.5) / self._factor - 0.5
+
+    @property
+    def _factor(self) -> Tensor:
+        across = self.reduced[1] / self.size[1]
+        down = self.reduced[0] / self.size[0]
+        return torch.tensor([across, down], dtype=torch.float64)
+
+
 @torch.no_grad()
 def _follow_masks(
-    tracker: LabelTracker, sizes: FrameSizes, frames: Iterator[Tensor], labels: NDArray[np.uint8]
+    tracker: LabelTracker, reduction: Reduction, frames: Iterator[Tensor], labels: NDArray[np.uint8]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and ids `(H, W)` uint8 by label propagation, from the ids of the first frame."""
     objects = np.unique(labels[labels > 0]).tolist()
-    annotated = zip(frames, chain([torch.from_numpy(labels)], repeat(None)), strict=False)
-    for t, tracked in enumerate(tracker.track_masks(annotated, dict.fromkeys(objects, 0), sizes)):
+    given = torch.from_numpy(labels)
+    originals: deque[Tensor] = deque()
+    annotated = zip(_reduced(frames, reduction, originals), chain([reduction.ids(given)], repeat(None)), strict=False)
+    covered = tracker.covered(reduction.reduced)
+    height = round(covered[0] * reduction.size[0] / reduction.reduced[0])
+    width = round(covered[1] * reduction.size[1] / reduction.reduced[1])
+    for t, tracked in enumerate(tracker.track_masks(annotated, dict.fromkeys(objects, 0), reduction.reduced)):
+        mask = tracked.decoded
+        if reduction.reduced != reduction.size:  # decoded again, at the size of the frame
+            mask = decode_masks(tracked.labels, objects, tracker.protocol, (height, width), reduction.size)
+            if t == 0 and tracker.protocol.first_frame == "given":
+                mask = given
         if t == 0:
             has_cells = tracked.labels[1:].flatten(1).any(1).tolist()
             lost = [str(number) for number, followed in zip(objects, has_cells, strict=True) if not followed]
@@ -202,24 +274,34 @@ def _follow_masks(
                     f"object {', '.join(lost)} is too small for feature cells of {stride} px and is not followed",
                     stacklevel=2,
                 )
-        yield tracked.frame, tracked.decoded
+        yield originals.popleft(), mask
+
+
+def _reduced(frames: Iterable[Tensor], reduction: Reduction, originals: deque[Tensor]) -> Iterator[Tensor]:
+    """Yield reduced frames, and keep the originals of those under way."""
+    for frame in frames:
+        originals.append(frame)
+        yield reduction.frame(frame)
 
 
 @torch.no_grad()
 def _follow_heatmaps(
-    tracker: LabelTracker, sizes: FrameSizes, frames: Iterator[Tensor], labels: NDArray[np.float64]
+    tracker: LabelTracker, reduction: Reduction, frames: Iterator[Tensor], labels: NDArray[np.float64]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and x, y, score `(K, 3)` by heat-maps, from the points `(K, 2)` of the first frame."""
     first_peaks = torch.ones(len(labels))
-    for t, tracked in enumerate(tracker.track_points(frames, torch.from_numpy(labels), sizes)):
+    given = torch.from_numpy(labels)
+    originals: deque[Tensor] = deque()
+    reduced = _reduced(frames, reduction, originals)
+    for t, tracked in enumerate(tracker.track_points(reduced, reduction.points(given), reduction.reduced)):
         peaks = tracked.labels.flatten(1).amax(1)
-        points = tracked.decoded.double()
+        points = given.double() if t == 0 else reduction.restored(tracked.decoded).double()
         if t == 0:
             first_peaks = peaks.clamp_min(1e-12)
         else:
             points[peaks <= 0] = torch.nan
         scores = (peaks / first_peaks).double()
-        yield tracked.frame, torch.cat([points, scores[:, None]], dim=1)
+        yield originals.popleft(), torch.cat([points, scores[:, None]], dim=1)
 
 
 def _follow_boxes(
@@ -256,7 +338,7 @@ class FollowedPoints(NamedTuple):
 
 
 def _follow_queries(
-    tracker: PointTracker, stream: FrameStream, labels: NDArray[np.float64], sizes: FrameSizes
+    tracker: PointTracker, stream: FrameStream, labels: NDArray[np.float64], reduction: Reduction
 ) -> Iterator[tuple[Tensor, FollowedPoints]]:
     """Track points by a point protocol, then yield the frames with them."""
     with tracker.watch("decode"):
@@ -267,9 +349,9 @@ def _follow_queries(
     queries = torch.cat([starts, positions.flip(1)], dim=1)
 
     def frames_from(first: int) -> Iterator[Tensor]:
-        return map(sizes.reduce, stream.forwards(first))
+        return map(reduction.frame, stream.forwards(first))
 
-    tracks = tracker.track(frames_from, count, sizes.reduced, queries.numpy(), both_directions=False)
+    tracks = tracker.track(frames_from, count, reduction.reduced, queries.numpy(), both_directions=False)
     positions = tracks.points * scale - 0.5
     for t, frame in enumerate(stream):
         yield frame, FollowedPoints(t, positions, tracks.occluded, tracks.similarity)

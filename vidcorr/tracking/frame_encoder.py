@@ -165,39 +165,38 @@ class FrameEncoder:
         return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
 
     def encode(
-        self, frames: Iterable[T], at_once: int = 1, image: Callable[[T], Any] = lambda frame: frame
+        self, frames: Iterable[T], image: Callable[[T], Any] = lambda frame: frame, ahead: bool = True
     ) -> Iterator[tuple[T, Tensor]]:
         """Yield the frames of a video with their features `(C, h, w)`.
 
         Args:
             frames: uint8 RGB `(3, H, W)`, of equal size; or any items of which `image` gives such a frame.
-            at_once: frames in a pass of the network. With several, the next pass starts before the features of the
-                current pass are used, so that a GPU never waits; it reads `at_once` frames ahead.
             image: item of `frames` → the frame to encode.
+            ahead: on a GPU encode several frames in a pass, and start the next pass before the features of the current
+                pass are used, so that a GPU never waits.
 
         Warns:
             Once, if the first frame of a video has equal features in all cells.
         """
-        encoded = self._encode_video(frames, image) if self.in_order else self._encode_images(frames, at_once, image)
+        encoded = self._encode_video(frames, image) if self.in_order else self._encode_images(frames, image, ahead)
         for t, (frame, features) in enumerate(encoded):
             if t == 0 and not self.constant and is_constant(features):
                 self.constant = True
                 warnings.warn("all cells of the first frame have the same features: scores are chance", stacklevel=2)
             yield frame, features
 
-    def _encode_images(
-        self, frames: Iterable[T], at_once: int, image: Callable[[T], Any]
-    ) -> Iterator[tuple[T, Tensor]]:
+    def _encode_images(self, frames: Iterable[T], image: Callable[[T], Any], ahead: bool) -> Iterator[tuple[T, Tensor]]:
         """Yield frames and features of an image encoder."""
-        if at_once == 1:  # nothing overlaps: yield a frame's features before the next frame is read
-            for frame in frames:
-                yield frame, self([image(frame)])[0]
-            return
-        frames = iter(frames)
         waiting: Iterable[tuple[T, Tensor]] = ()
+        frames = iter(frames)
         for first in frames:
+            picture = image(first)
+            at_once = self.frames_at_once((picture.shape[1], picture.shape[2])) if ahead else 1
+            if at_once == 1:  # nothing overlaps: yield a frame's features before the next frame is read
+                yield first, self([picture])[0]
+                continue
             chunk = [first, *islice(frames, at_once - 1)]
-            begun = self._begin([image(frame) for frame in chunk])
+            begun = self._begin([picture, *map(image, chunk[1:])])
             yield from waiting
             waiting = zip(chunk, begun, strict=True)
         yield from waiting

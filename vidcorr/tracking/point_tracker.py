@@ -75,7 +75,7 @@ class PointTracker(Tracker):
         if protocol.first_size is not None:
             video = _resized(video, protocol.first_size)
             size = protocol.first_size
-        features = _Features(self, video, size)
+        features = _Features(self, video)
         self.grid = grid_of(features.of(0))
         resized, padded = input_sizes(size, protocol, self.encoder.multiple)
         height = protocol.scored_size * (padded[0] / resized[0])
@@ -97,14 +97,14 @@ def _resized(video: FramesFrom, size: Size) -> FramesFrom:
 class _Features:
     """Features of a video's frames; keeps the first frames that fit into memory, and the last few."""
 
-    def __init__(self, tracker: PointTracker, video: FramesFrom, size: Size) -> None:
+    def __init__(self, tracker: PointTracker, video: FramesFrom) -> None:
         self._encoder = tracker.encoder
         self._watch = tracker.watch
         self._video = video
         self._kept: dict[int, Tensor] = {}
         self._recent: dict[int, Tensor] = {}
         self._room = KEPT_FEATURES
-        self._run = self._encoded(0, self._encoder.frames_at_once(size))
+        self._run = self._encoded(0, ahead=True)
         self._next = 0  # next frame of the run
 
     def of(self, t: int) -> Tensor:
@@ -115,7 +115,7 @@ class _Features:
         if t not in self._recent and t < self._next:  # a video encoder starts at frame 0, an image encoder near t
             self._next = 0 if self._encoder.in_order else max(0, t - BLOCK + 1)
             self._recent.clear()
-            self._run = self._encoded(self._next)
+            self._run = self._encoded(self._next, ahead=False)
         while self._next <= t:
             features = self._recent[self._next] = next(self._run)
             self._recent.pop(self._next - BLOCK, None)
@@ -126,6 +126,6 @@ class _Features:
             self._next += 1
         return self._recent[t]
 
-    def _encoded(self, first: int, at_once: int = 1) -> Iterator[Tensor]:
-        encoded = self._encoder.encode(self._watch.timed("decode", self._video(first)), at_once)
+    def _encoded(self, first: int, ahead: bool) -> Iterator[Tensor]:
+        encoded = self._encoder.encode(self._watch.timed("decode", self._video(first)), ahead=ahead)
         return (features for _, features in encoded)

@@ -63,9 +63,7 @@ def test_ap_ranks_instances_by_their_mean_label(root, run):
     tracker, metric = LabelTracker(colour(), VipBenchmark(root, changes=SMALL).protocol), InstanceAP()
     for video in Vip(root, parts="instance"):
         with torch.inference_mode():
-            tracked = tracker.track_masks(
-                annotated_frames(video, video.read()), video.starts, tracker.sizes(video.size)
-            )
+            tracked = tracker.track_masks(annotated_frames(video, video.read()), video.starts, video.size)
             for t, prediction in enumerate(tracked):
                 labels, mask = prediction.labels[0], prediction.decoded[0]
                 assert torch.equal(read_masks(folder / "instance/predictions" / video.name)[t], mask)

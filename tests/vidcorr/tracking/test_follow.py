@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from tests.helpers.refusal import refused
 from tests.helpers.sprite import FRAMES, bounds, tensors
 from vidcorr import BoxPrompt, MaskPrompt, PointPrompt, follow
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.metrics import box_iou, region_similarity
 from vidcorr.protocols import PointProtocol, PropagationProtocol
-from vidcorr.tracking.follow import rules_for
+from vidcorr.tracking.follow import Reduction, rules_for
 
 
 def test_a_plain_sprite_is_followed(scene):
@@ -131,3 +132,18 @@ def test_results_of_a_generator_can_be_changed_in_place(scene, colour):
     for _, points in itertools.islice(follow(colour, frames, PointPrompt.of([(60, 40)])), 3):
         points[:, :2] = 7
         assert (points[:, :2] == 7).all()
+
+
+def test_large_frames_are_reduced_and_points_come_back_to_their_places():
+    """Not where the protocol has a size of its own."""
+    vfs = PropagationProtocol.named("vfs")
+    reduction = Reduction.of((80, 120), vfs, 40)
+    assert reduction.reduced == (40, 60)
+    frame = torch.zeros(3, 80, 120, dtype=torch.uint8)
+    frame[:, :2, :2] = 200
+    assert reduction.frame(frame)[:, 0, 0].tolist() == [200] * 3  # an area average, not a sample
+    corner = torch.tensor([[-0.5, -0.5], [119.5, 79.5]], dtype=torch.float64)
+    assert reduction.points(corner).tolist() == [[-0.5, -0.5], [59.5, 39.5]]
+    torch.testing.assert_close(reduction.restored(reduction.points(corner)), corner)
+    assert Reduction.of((80, 120), vfs.with_changes(input_size=(32, 32)), 40).reduced == (80, 120)
+    refused(ValueError, "short_side must be at least 1 px", Reduction.of, (80, 120), vfs, 0)

@@ -6,12 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests.helpers.refusal import refused
 from vidcorr.backbones import build_encoder, build_feature_extractor
 from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking import stopwatch
 from vidcorr.tracking.frame_encoder import FrameEncoder, extractor_under
-from vidcorr.tracking.label_tracker import FrameSizes
 from vidcorr.tracking.stopwatch import Stopwatch
 
 VFS = PropagationProtocol.named("vfs")
@@ -72,14 +70,17 @@ def test_a_pass_of_several_frames_is_started_while_the_one_before_is_used(at_onc
     done = []
 
     class Logged(FrameEncoder):
+        def frames_at_once(self, size):
+            return at_once
+
         def __call__(self, frames):
-            done.append(f"encode {frames}")
-            return [[frame] for frame in frames]
+            done.append(f"encode {[int(frame[0, 0, 0]) for frame in frames]}")
+            return frames
 
     encoder = Logged(nn.Identity(), VFS, Stopwatch())
-    encoder.constant = True  # nothing to look at: the maps are numbers here
-    for _, (number,) in encoder.encode(iter(range(3)), at_once):
-        done.append(f"use {number}")
+    encoder.constant = True
+    for frame, _ in encoder.encode(torch.full((3, 8, 8), number) for number in range(3)):
+        done.append(f"use {int(frame[0, 0, 0])}")
     assert done == order
 
 
@@ -90,23 +91,8 @@ def test_maps_of_the_second_stream_may_be_used_at_once():
     encoder = FrameEncoder(extractor, VFS, Stopwatch())
     frames = torch.randint(256, (40, 3, 256, 256), dtype=torch.uint8)
     with torch.inference_mode():
-        for frame, (found,) in encoder.encode(frames, 4):  # memory goes to later passes
-            torch.testing.assert_close(found, encoder([frame])[0][0], atol=1e-3, rtol=1e-3)
-
-
-def test_large_frames_are_reduced_and_points_come_back_to_their_places():
-    """Not where the protocol has a size of its own."""
-    view = FrameSizes.of(nn.Identity(), (80, 120), VFS, 40)
-    assert (view.reduced, view.covered, view.covered_of_original) == ((40, 60), (40, 60), (80, 120))
-    frame = torch.zeros(3, 80, 120, dtype=torch.uint8)
-    frame[:, :2, :2] = 200
-    assert view.reduce(frame)[:, 0, 0].tolist() == [200] * 3  # an area average, not a sample
-    corner = torch.tensor([[-0.5, -0.5], [119.5, 79.5]], dtype=torch.float64)
-    assert view.reduce_points(corner).tolist() == [[-0.5, -0.5], [59.5, 39.5]]
-    torch.testing.assert_close(view.restore_points(view.reduce_points(corner)), corner)
-    own = VFS.with_changes(input_size=(32, 32))
-    assert FrameSizes.of(nn.Identity(), (80, 120), own, 40).reduced == (80, 120)
-    refused(ValueError, "short_side must be at least 1 px", FrameSizes.of, nn.Identity(), (80, 120), VFS, 0)
+        for frame, found in encoder.encode(frames):  # memory goes to later passes
+            torch.testing.assert_close(found, encoder([frame])[0], atol=1e-3, rtol=1e-3)
 
 
 def test_each_kind_is_charged_with_its_own_time(monkeypatch):

@@ -12,7 +12,7 @@ from vidcorr.backbones import build_feature_extractor
 from vidcorr.functional import decode_masks, encode_masks
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
-from vidcorr.tracking.label_tracker import FrameSizes, LabelTracker, PointCoding
+from vidcorr.tracking.label_tracker import LabelTracker, PointCoding
 
 NEAREST = {"topk": 1, "radius": None}
 
@@ -34,7 +34,7 @@ def test_the_backbone_runs_in_the_protocols_precision_whatever_surrounds_it(prec
     tracker = LabelTracker(extractor, protocol)
     frames = [(torch.randint(256, (3, 32, 40), dtype=torch.uint8), None if t else halves(32, 40)) for t in range(3)]
     with torch.autocast("cpu", torch.bfloat16, enabled=around):
-        labels = [frame.labels for frame in tracker.track_masks(frames, {1: 0}, tracker.sizes((32, 40)))]
+        labels = [frame.labels for frame in tracker.track_masks(frames, {1: 0}, (32, 40))]
     assert types == [getattr(torch, precision)] * 3
     assert {each.dtype for each in labels} == {torch.float32}
     image = frames[0][0][None].float() / 255
@@ -55,7 +55,7 @@ def test_frames_in_chunks_give_the_same_labels_and_masks(at_once, size, monkeypa
         monkeypatch.setattr(FrameEncoder, "frames_at_once", lambda self, size, number=number: number)
         tracker = LabelTracker(extractor, protocol)
         annotated = zip(frames, given, strict=True)
-        runs.append(list(tracker.track_masks(annotated, {1: 0, 2: 2}, tracker.sizes(size))))
+        runs.append(list(tracker.track_masks(annotated, {1: 0, 2: 2}, size)))
     assert torch.equal(runs[0][0].decoded, given[0])
     assert torch.equal(runs[0][2].decoded == 2, second == 2)
     for one, other in zip(*runs, strict=True):
@@ -68,7 +68,7 @@ def test_a_video_whose_first_frame_gives_nothing_is_refused():
     tracker = LabelTracker(Patches(8), PropagationProtocol("own", 1, 1, 1.0, None))
     frames = [(torch.zeros(3, 32, 32, dtype=torch.uint8), None)]
     with pytest.raises(ValueError, match="the first frame gives no annotation"):
-        next(tracker.track_masks(frames, {1: 0}, tracker.sizes((32, 32))))
+        next(tracker.track_masks(frames, {1: 0}, (32, 32)))
 
 
 @pytest.mark.parametrize("first_frame", ["given", "decoded"])
@@ -81,7 +81,7 @@ def test_the_protocol_says_how_masks_are_coded(first_frame, label_size):
     protocol = PropagationProtocol("x", 2, 5, 0.1, 3, first_frame=first_frame, **sizes)
     tracker = LabelTracker(build_feature_extractor("raw_colour"), protocol)
     annotated = zip(frames, [ids, None], strict=True)
-    first, _ = tracker.track_masks(annotated, {1: 0}, tracker.sizes((48, 64)))
+    first, _ = tracker.track_masks(annotated, {1: 0}, (48, 64))
     labels = encode_masks(ids, [1], (5, 10), protocol)
     torch.testing.assert_close(first.labels, labels)
     decoded = decode_masks(labels, [1], protocol, (48, 64), (48, 64))
@@ -90,18 +90,15 @@ def test_the_protocol_says_how_masks_are_coded(first_frame, label_size):
 
 
 @pytest.mark.parametrize("name", ["vfs", "crw"])
-@pytest.mark.parametrize("short_side", [None, 160])
-def test_points_come_back_to_their_cell(name, short_side):
+def test_points_come_back_to_their_cell(name):
     protocol = PropagationProtocol.named(name, "jhmdb").with_changes(input_size=None)
-    view = FrameSizes.of(torch.nn.Identity(), (320, 320), protocol, short_side)
     points = torch.tensor([[80.0, 40.0], [250.0, 300.0]], dtype=torch.float64)
-    coding, grid = PointCoding(view), (view.covered[0] // 8, view.covered[1] // 8)
-    heatmaps = coding.encode(0, points, grid, protocol)
-    assert heatmaps.shape == (2, *grid)
-    pixel = 320 / view.reduced[0]
-    assert (coding.decode(0, None, heatmaps, protocol) - points).abs().max() <= 8 * pixel
+    coding = PointCoding((320, 320))
+    heatmaps = coding.encode(0, points, (40, 40), protocol)
+    assert heatmaps.shape == (2, 40, 40)
+    assert (coding.decode(0, None, heatmaps, (320, 320), protocol) - points).abs().max() <= 8
     reread = coding.reread(points, heatmaps, protocol)
-    assert (reread - points).abs().max() <= (pixel if name == "vfs" else 8 * pixel)
+    assert (reread - points).abs().max() <= (1 if name == "vfs" else 8)
 
 
 def test_a_map_of_too_few_cells_is_refused(davis_root):

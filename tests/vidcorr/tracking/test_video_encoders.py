@@ -53,7 +53,7 @@ def test_davis_end_to_end_equals_the_notebook(case, golden, tmp_path):
     rules = PropagationProtocol.named("rvm", "davis").with_changes(**CHANGES)
     tracker = LabelTracker(encoder, rules)
     given = [(frame, torch.from_numpy(truth[0]) if t == 0 else None) for t, frame in enumerate(frames)]
-    tracked = list(tracker.track_masks(given, {1: 0, 2: 0}, tracker.sizes((96, 160))))
+    tracked = list(tracker.track_masks(given, {1: 0, 2: 0}, (96, 160)))
     labels = torch.stack([frame.labels[0] for frame in tracked]).numpy()
     off = np.abs(labels - numbers[f"{name}_soft"]).max(axis=1)
     assert (off < 2e-5).mean() > 0.98
@@ -78,7 +78,7 @@ def test_another_stride_than_the_protocols_is_named(golden):
     mask[20:40, 20:40] = 1
     frames = [(torch.zeros(3, 64, 64, dtype=torch.uint8), mask if t == 0 else None) for t in range(3)]
     with pytest.raises(ValueError, match=r"8 px per cell.*feature_stride: 8"):
-        list(tracker.track_masks(frames, {1: 0}, tracker.sizes((64, 64))))
+        list(tracker.track_masks(frames, {1: 0}, (64, 64)))
 
 
 @pytest.mark.slow
