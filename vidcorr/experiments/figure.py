@@ -62,21 +62,24 @@ def _rows(results: Sequence[str | Path], benchmark: str) -> Rows:
     for text in results:
         name, of_text = results_in(text)
         for folder, result in last_evaluations(of_text).items():
-            if benchmark in ("", result.benchmark):
+            if benchmark in ("", result.data_set):
                 found.append((name or str(result.network), folder, result))
-    benchmarks = {result.benchmark for _, _, result in found}
+    benchmarks = {result.data_set for _, _, result in found}
     if len(benchmarks) != 1:
-        raise ValueError(
-            f"figure: results of {', '.join(sorted(benchmarks)) or 'no such benchmark'}; choose one by --on"
-        )
-    protocols = {result.stage.protocol.name for _, _, result in found}
+        known = ", ".join(sorted(benchmarks)) or "another benchmark"
+        raise ValueError(f"figure: results of {known}; choose one by --on")
+    protocols = {result.stage.protocol.shared_name for _, _, result in found}
+    if len(protocols) > 1:
+        print(f"figure: the results have different protocols: {', '.join(sorted(protocols))}")
     names = [name for name, _, _ in found]
     rows: Rows = {}
     for name, folder, result in found:
-        title = f"{name}\n{result.stage.protocol.name}" if len(protocols) > 1 else name
-        rows[f"{title}\n{folder}" if names.count(name) > 1 else title] = folder, result
-    if len(protocols) > 1:
-        print(f"figure: the results have different protocols: {', '.join(sorted(protocols))}")
+        lines = [name]
+        if len(protocols) > 1:
+            lines.append(result.stage.protocol.shared_name)
+        if names.count(name) > 1:
+            lines.append(str(folder))
+        rows["\n".join(lines)] = folder, result
     return rows
 
 

@@ -51,7 +51,7 @@ def test_different_protocols_are_said_in_the_picture_and_the_log(davis, tmp_path
     _, on, folder = davis
     other = shutil.copytree(folder, tmp_path / "other")
     result = Result.load(other)
-    stage = result.stage.model_copy(update={"protocol": Protocol(name="dino", digest="d")})
+    stage = result.stage.model_copy(update={"protocol": Protocol(name="dino", digest="d", shared_name="dino")})
     result.model_copy(update={"stage": stage}).save(other)
     alike = figure_of([f"A={folder}", f"B={folder}"], (), (), on)
     assert capsys.readouterr().out == ""
