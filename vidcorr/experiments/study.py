@@ -148,7 +148,6 @@ class Study(BaseModel, extra="forbid"):
     @model_validator(mode="after")
     def _check(self) -> Self:
         """Refuse repeated names, unknown references and keys that exclude each other."""
-        self._check_evaluations("scores", self.scores)
         names = [row.name for row in self.rows]
         for row in self.rows:
             if names.count(row.name) > 1:
@@ -158,28 +157,15 @@ class Study(BaseModel, extra="forbid"):
                 raise ValueError(f"row {row.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
             if row.of and (self.row(row.of).of or (self.row(row.of).model and not row.then)):
                 raise ValueError(f"row {row.name!r}: `of` names {row.of!r}, which trains nothing")
-            self._check_evaluations(f"row {row.name!r}", [*row.evaluate, *row.published])
-            self._check_published(row)
+            for name in (*self.scores, *row.evaluate, *row.published):
+                if name not in self.evaluate:
+                    raise ValueError(f"there is no evaluation {name!r}; the study has {', '.join(self.evaluate)}")
+            for name, printed in row.published.items():
+                if not printed.keys() <= {FIRST, *self.scores.get(name, ())}:
+                    raise ValueError(f"row {row.name!r}: published has {name} scores that `scores` does not name")
         if self.base:
             self.row(self.base)
         return self
-
-    def _check_evaluations(self, owner: str, names: Sequence[str] | dict[str, Words]) -> None:
-        """Refuse names of evaluations that the study lacks."""
-        for name in names:
-            if name not in self.evaluate:
-                raise ValueError(f"{owner}: there is no evaluation {name!r}; the study has {', '.join(self.evaluate)}")
-
-    def _check_published(self, row: StudyRow) -> None:
-        """Refuse published numbers of scores that the table does not show."""
-        for name, printed in row.published.items():
-            shown = self.scores.get(name, ())
-            for score in printed:
-                if score not in (FIRST, *shown):
-                    known = ", ".join(shown) or "none"
-                    raise ValueError(
-                        f"row {row.name!r}: published has {name} {score}, which `scores` does not name ({known})"
-                    )
 
     def row(self, name: str) -> StudyRow:
         """Return a row by name.
@@ -187,12 +173,10 @@ class Study(BaseModel, extra="forbid"):
         Raises:
             ValueError: if no row has this name.
         """
-        names = []
-        for row in self.rows:
-            if row.name == name:
-                return row
-            names.append(row.name)
-        raise ValueError(f"there is no row {name!r}; the rows are {', '.join(names)}")
+        rows = {row.name: row for row in self.rows}
+        if name not in rows:
+            raise ValueError(f"there is no row {name!r}; the rows are {', '.join(rows)}")
+        return rows[name]
 
     def printed(self, row: StudyRow, evaluation: str) -> dict[str, float]:
         """Return score → published number of a row in per cent; the score `FIRST` if the study names no scores."""

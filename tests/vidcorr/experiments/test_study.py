@@ -99,7 +99,7 @@ def test_a_second_training_starts_from_the_checkpoint_of_the_first(tmp_path):
 
 
 MISTAKES = """
-{scores: {vip: mIoU}} -> scores: there is no evaluation 'vip'
+{scores: {vip: mIoU}} -> there is no evaluation 'vip'
 {sedes: [0]} -> sedes: unknown key
 {rows: [{name: a}, {name: a, flags: --x 1}]} -> two rows have the name 'a'
 {train: "--x '"} -> train: No closing quotation
