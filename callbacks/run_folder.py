@@ -1,18 +1,13 @@
 """The folder of a run: its checkpoints, the one to resume from, and the loggers that write there."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from shutil import rmtree
 
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-
-from vidcorr.videos.files import LOCK
-
-LAST = "last.ckpt"
 
 
 def require_pytorch_lightning(trainer: object) -> None:
@@ -40,23 +35,6 @@ def run_folder(trainer: pl.Trainer) -> Path:
     )
 
 
-def missing_folders(folder: Path) -> list[Path]:
-    """Return a folder and the folders above it that do not exist, the deepest first."""
-    return [path for path in (folder, *folder.parents) if not path.exists()]
-
-
-def remove_unused(folders: Sequence[Path]) -> None:
-    """Remove the new folders of a refused run, unless they hold more than the files that begin a run.
-
-    Args:
-        folders: those of `missing_folders` before the run.
-    """
-    for folder in folders:
-        names = [path.name for path in folder.rglob("*") if path.is_file()]
-        if all(name.startswith(("config.yaml", "hparams.yaml", "events.out", LOCK)) for name in names):
-            rmtree(folder, ignore_errors=True)
-
-
 def checkpoint_folder(trainer: pl.Trainer, dirpath: str | Path | None) -> str:
     """Return the folder of a callback's checkpoints: `dirpath`, else `checkpoints/` in the folder of the run."""
     if dirpath is None:
@@ -69,22 +47,6 @@ def resolved_path(path: str | Path) -> str:
     return str(path) if "://" in str(path) else str(Path(path).expanduser().resolve())
 
 
-def continued_logger(root: str | Path, path: str | Path) -> TensorBoardLogger | None:
-    """Return Lightning's default logger for a run that resumes: it continues in the folder of the `last.ckpt`.
-
-    `BestCheckpoint` compares only files in its folder.
-
-    Args:
-        root: `default_root_dir` of the new run.
-        path: checkpoint to resume from; for another file than the `last.ckpt` of a run in `root` there is no logger.
-    """
-    run = Path(path).resolve().parent.parent
-    logger = TensorBoardLogger(root)
-    if not Path(path).name.startswith("last") or Path(logger.root_dir).resolve() != run.parent:
-        return None
-    return TensorBoardLogger(root, version=run.name)
-
-
 def hide_logs(trainer: pl.Trainer, step: int) -> None:
     """Hide from TensorBoard what earlier runs in the folder logged from a step on, as its own `purge_step` does."""
     if not trainer.is_global_zero:
@@ -93,17 +55,6 @@ def hide_logs(trainer: pl.Trainer, step: int) -> None:
         if isinstance(logger, TensorBoardLogger):
             start = SessionLog(status=SessionLog.START)
             logger.experiment.file_writer.add_event(Event(step=step, session_log=start))
-
-
-def newest_checkpoint(root: Path, folders: Iterable[str] = ()) -> Path | None:
-    """Return the `last.ckpt` that was written last, of the runs below a folder and in further folders of checkpoints.
-
-    Lightning's `ckpt_path="last"` searches only the folder of the new run, which is empty.
-    """
-    paths = [*root.glob("checkpoints/last*.ckpt"), *root.glob("*/*/checkpoints/last*.ckpt")]
-    further = [Path(folder).expanduser() / LAST for folder in folders]
-    paths += [path for path in further if path.is_file()]
-    return max(paths, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def log_scores(trainer: pl.Trainer, scores: Mapping[str, float]) -> None:

@@ -137,7 +137,7 @@ def published() -> str:
 def command_line() -> str:
     """Return the page of the command line: what `vidcorr --help` shows, and `vidcorr COMMAND --help` of each tool."""
     sys.path.insert(0, str(ROOT))  # here, because MkDocs restores the path after loading this file
-    from cli import RUNS, overview, tools
+    from vidcorr.commands import RUNS, overview, tools
 
     os.environ["COLUMNS"] = "80"  # width of argparse's help
     shown = {"": overview()}

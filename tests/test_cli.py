@@ -1,20 +1,33 @@
-"""The door: from files on disk to scores, by command line alone, on one node and on two."""
+"""`fit` and `validate` by command line alone: what wins, how a run continues, what `--on` adds, what is refused."""
 
-import io
 import json
+import logging
 import os
 import re
 import shlex
-import shutil
-import sys
 from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from pytorch_lightning import Callback
 
-from cli import main
+from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
+from callbacks.benchmark import recipe_of
+from cli import SaveConfig, is_of_interest, last_checkpoint, main, make_trainer, words_for_parser
+from lightning_modules import VFSSimSiam
+from tests.helpers.benchmark_data import data_for
 from tests.helpers.nodes import run_on_nodes
-from tests.helpers.words import TINY, clips, davis, flags, refusal
+from tests.helpers.parsed import Built, Parsed
+from tests.helpers.refusal import refused
+from tests.helpers.words import NETWORK, RAW_COLOUR, TINY, clips, davis, flags, refusal
+from vidcorr.backbones import trust
+from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.datasets.generated import write_davis, write_got10k
+from vidcorr.experiments.config_files import CONFIGS
+from vidcorr.functional.device import fastest_precision
 
 CONFIG = """
 class_path: DavisBenchmark
@@ -32,7 +45,7 @@ def arguments(videos, root, run):
 @pytest.mark.slow
 def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_root, tmp_path, capsys, monkeypatch):
     main(arguments(video_folder, davis_root, tmp_path))
-    *_, said, report, next_command = capsys.readouterr().out.splitlines()
+    *_, said, report, saved, next_command = capsys.readouterr().out.splitlines()
     run = tmp_path / "lightning_logs" / "version_0"
     before, results = sorted((run / "benchmarks" / "davis").glob("*/results.json"))
     assert (run / "config.yaml").is_file()
@@ -43,8 +56,8 @@ def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_r
     assert re.fullmatch(rf"davis/J&F-Mean {shown[0]:.1f} % at step 0, {shown[1]:.1f} % at step \d+", said)
     assert report == f"report: {results.with_name('report.html')}"
     assert results.with_name("report.html").is_file()
-    said, command = next_command.split("; next: vidcorr ")
-    assert said == f"checkpoint: {checkpoint}"
+    assert saved == f"checkpoint: {checkpoint}"
+    _, command = next_command.split("next: vidcorr ")
     monkeypatch.chdir(tmp_path)
     main([*shlex.split(command), *flags("trainer", accelerator="cpu", default_root_dir="pasted")])
     assert capsys.readouterr().out.count("J&F-Mean") == 1  # the checkpoint has the scores of its training too
@@ -55,35 +68,390 @@ def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_r
     assert plain["vidcorr"]["class_path"] == "lightning_modules.vfs_simsiam.VFSSimSiam"
 
 
+# The words
+
+
+def config_file(path, text):
+    path.write_text(text)
+    return f"--config={path}"
+
+
+def parsed(command, *words):
+    return Parsed([command, *words]).config[command]
+
+
+MOCO = ["--config=vfs_moco_r18.yaml", "--config=data/clips.yaml"]
+
+
+def test_configs_by_name_and_words_from_left_to_right(tmp_path, monkeypatch):
+    file = config_file(tmp_path / "a.yaml", "{trainer: {max_steps: 3, max_epochs: 4}}")
+    trainer = parsed("fit", *MOCO, "--trainer.max_steps=9", *file.split("="), "--trainer.max_epochs", "5").trainer
+    assert (trainer.max_steps, trainer.max_epochs) == (3, 5)
+    (tmp_path / "data").mkdir()
+    config_file(tmp_path / "data/clips.yaml", "data: {class_path: VideoDataModule, init_args: {source: mine}}")
+    monkeypatch.chdir(tmp_path)
+    assert parsed("fit", *MOCO).data.init_args.source == "mine"
+    assert words_for_parser("fit", ["-c", "configs/data/clips.yaml"]) == [f"--config={CONFIGS / 'data/clips.yaml'}"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("dino-b8 --model.stage block9", ("timm:vit_base_patch8_224.dino", True, "block9", None)),
+        ("torchvision:resnet18@res3/8", ("torchvision:resnet18", False, "res3", 8)),
+        ("last.ckpt", ("last.ckpt", False, None, None)),
+        ("my_module:my_network", ("my_module:my_network", False, None, None)),
+    ],
+)
+def test_a_model_is_any_network_that_evaluate_takes(words, expected):
+    model = parsed("validate", "--model", *words.split()).model
+    given = model.init_args
+    assert model.class_path.endswith("FrozenEncoder")
+    assert (given.spec, given.pretrained, given.stage, given.stride) == expected
+
+
+class Mine(VFSSimSiam):
+    """A user's own method."""
+
+
+class Mark(Callback):
+    """A user's own callback."""
+
+    def __init__(self, label: str = "") -> None:
+        self.label = label
+
+
+def test_classes_of_the_users_own_by_their_dotted_paths(tmp_path):
+    own = f"""
+    model: {{class_path: {__name__}.Mine, init_args: {{backbone: '{NETWORK}'}}}}
+    data: {{class_path: tests.helpers.training.InMemory, init_args: {{videos: 3, batch_size: 2}}}}
+    trainer: {{callbacks+: [{{class_path: {__name__}.Mark, init_args: {{label: '1e-3'}}}}]}}
+    """
+    config = parsed("fit", config_file(tmp_path / "own.yaml", own))
+    assert (config.model.class_path, config.model.init_args.backbone) == (f"{__name__}.Mine", NETWORK)
+    assert (config.data.class_path, config.data.init_args.videos) == ("tests.helpers.training.InMemory", 3)
+    [mark] = config.trainer.callbacks
+    assert (mark.class_path, mark.init_args.label) == (f"{__name__}.Mark", "1e-3")
+    assert parsed("fit", "--model", f"{__name__}.Mine", f"--model.backbone={NETWORK}").model.class_path.endswith("Mine")
+
+
+def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkeypatch):
+    monkeypatch.setattr(trust, "_allowed", set())
+    file = config_file(tmp_path / "a.yaml", "model: {class_path: mine.Method, init_args: {names: [a:b, {deep: c:d}]}}")
+    words = ["fit", f"--model={__name__}.Mine", "--model.backbone=e:f", "--allow", "g:h"]
+    with suppress(Exception):
+        Parsed([*words, "--data.annotations", file.partition("=")[2]])
+    assert "mine.Method" not in trust._allowed  # a file of data names nothing
+    with suppress(Exception):
+        Parsed([*words, *file.split("=")])
+    assert {"e:f", "g:h", "mine.Method", "a:b", "c:d"} <= trust._allowed
+
+
+def test_one_seed_for_all_unless_one_is_set_by_hand():
+    config = parsed("fit", *MOCO, "--data.seed=1", "--seed_everything=7")
+    assert (config.seed_everything, config.model.init_args.seed, config.data.init_args.seed) == (7, 7, 1)
+
+
 @pytest.mark.slow
-def test_a_mistake_that_shows_in_the_first_step_is_one_line(video_folder, davis_root, tmp_path):
-    assert "clip of 3 frames" in refusal(*arguments(video_folder, davis_root, tmp_path), "--data.frames=3")
+def test_trainings_that_differ_in_seeds_and_folders_have_one_recipe(tmp_path):
+    def recipe(*more):
+        config = parsed("fit", *MOCO, "--data.source=clips", *more)
+        return recipe_of(SimpleNamespace(callbacks=[SaveConfig(None, config)]))
+
+    first = recipe("--seed_everything=0")
+    assert first
+    assert first == recipe("--seed_everything=1", f"--trainer.default_root_dir={tmp_path}", "--data.seed=-5")
+    assert first != recipe("--model.base_lr=0.5")
+    assert recipe_of(SimpleNamespace(callbacks=[])) == ""  # a Trainer of the user's own
 
 
-def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(video_folder, tmp_path, monkeypatch):
-    source, printed = tmp_path / "videos", io.BytesIO()
-    shutil.copytree(video_folder, source)
-    (source / os.fsdecode(b"bad\xff.mp4")).write_bytes(b"no video")
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, "utf-8", errors="strict"))
+# Refusals
+
+MISUNDERSTOOD = {
+    "fit": "required: fit.model",
+    "fit --model dino-b9": 'key "model": .*dino-b9',
+    "fit --modle x": "unrecognized arguments: --modle x",
+    "fit --model nowhere.Model": "'nowhere.Model': No module named 'nowhere'",
+    "fit --model=VFSSimSiam --model.lr 0.1": "VFSSimSiam': Option 'lr' is not accepted",
+    "fit --model=VFSSimSiam --data=VideoDataModule": "VideoDataModule': the following arguments are required: source",
+    "fit --model=VFSSimSiam --trainer.max_epochs=many": 'key "trainer.max_epochs": .*int',
+    "fit --model=VFSSimSiam --trainer.max_epoch 3": "unrecognized arguments: --trainer.max_epoch 3",
+    "fit --model=VFSSimSiam --config=kinetics.yaml": "--config: there is no file kinetics.yaml",
+    "fit --model=VFSSimSiam --config=mine.yaml": "callbacks.*: .*'callbacks.LastCheckpoint': .*every",
+    "validate --model=raw_colour --on davis=. --limit 0": "--limit: expected an integer of at least 1, got '0'",
+    "validate --model=raw_colour --protocol crw": "--protocol: name a benchmark",
+    "validate --model=raw_colour --every 2": "--every and --before say when a fit runs the benchmarks",
+}
+IMPOSSIBLE = {
+    "validate --ckpt_path nowhere.ckpt": "ckpt_path: there is no file nowhere.ckpt",
+    "validate --ckpt_path last": "--ckpt_path last: no last.ckpt below runs",
+    "validate --model=raw_colour --trainer.logger=false": "nothing to measure: add --on davis=FOLDER",
+    "validate --model=raw_colour --on davis=. --on davis=..": "two benchmarks are called davis, by --on davis=. and",
+    "validate --model=raw_colour --on nowhere.Benchmark=.": "nowhere.Benchmark cannot be imported",
+    "validate --model=timm:resnet1 --on davis=.": "timm:resnet1: timm has no such model",
+    "fit --model=VFSSimSiam --on davis=. --trainer.barebones=true": "leave --on out",
+    "fit --model=VFSSimSiam --trainer.strategy=ddp_fork": "a fork of a process with threads stands still; use ddp",
+    "fit --model=VFSSimSiam --trainer.strategy=ddp_spawn": "copies of callbacks fail; use ddp",
+}
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("words", MISUNDERSTOOD)
+def test_words_that_cannot_be_understood(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    last = "{class_path: LastCheckpoint, init_args: {every: 1}}"
+    config_file(tmp_path / "mine.yaml", f"trainer: {{callbacks+: [{last}]}}")
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(words))
+    assert ended.value.code == 2
+    assert re.fullmatch(f"vidcorr: .*{MISUNDERSTOOD[words]}.*\n", capsys.readouterr().err)
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("words", IMPOSSIBLE)
+def test_what_cannot_be_done(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert IMPOSSIBLE[words] in refusal(*shlex.split(words))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("--data.frames=3", "clip of 3 frames"),
+        ("--stage=res9", "res9"),
+    ],
+)
+def test_a_mistake_is_told_before_a_benchmark_has_run(mistake, message, video_folder, davis_root, tmp_path):
+    assert message in refusal(*arguments(video_folder, davis_root, tmp_path), mistake)
+    assert not list(tmp_path.rglob("results.json"))
+
+
+def test_lost_ranks_are_told_of_lightnings_messages():
+    path = "lightning_fabric/strategies/launchers/subprocess_script.py"
+    told = ["[rank: 1] Child process with PID 7 terminated with code -9. Forcefully", "GPU available: False"]
+    records = [logging.LogRecord("name", logging.INFO, path, 1, text, None, None) for text in told]
+    assert [is_of_interest(record) for record in records] == [True, False]
+
+
+# The checkpoint
+
+
+def checkpoint(path, step=1):
+    """Write a `last.ckpt` of a run of VFSSimSiam."""
+    write_checkpoint(VFSSimSiam(NETWORK, 4, 5), Path(path))
+    os.utime(path, (step, step))
+    return str(path)
+
+
+def test_flags_win_over_the_model_of_a_checkpoint(tmp_path):
+    words = [f"--ckpt_path={checkpoint(tmp_path / 'a.ckpt')}", f"--allow={NETWORK}"]
+    model = parsed("validate", *words).model
+    assert model.class_path.endswith("VFSSimSiam")
+    assert (model.init_args.projector_dim, model.init_args.predictor_dim) == (4, 5)
+    assert parsed("validate", "--model.projector_dim=8", *words).model.init_args.projector_dim == 8
+
+
+def test_last_is_the_newest_of_one_training_and_never_of_several(tmp_path):
+    runs = {name: tmp_path / "runs" / name for name in ("logs/version_0", "W&B/deeper/id", ".")}
+    paths = [checkpoint(run / "checkpoints/last.ckpt", step) for step, run in enumerate(runs.values(), start=1)]
+    (runs["logs/version_0"] / "checkpoints/last-v1.ckpt").write_bytes(b"older")
+    os.utime(runs["logs/version_0"] / "checkpoints/last-v1.ckpt", (1, 1))
+    assert last_checkpoint(tmp_path / "runs") == paths[-1]
+    assert last_checkpoint(tmp_path / "nowhere") is None
+    words = words_for_parser("fit", ["--ckpt_path=last", f"--trainer.default_root_dir={tmp_path}/nowhere"])
+    assert words == 2 * [f"--trainer.default_root_dir={tmp_path}/nowhere"]
+    (runs["W&B/deeper/id"] / "config.yaml").write_text("model: {class_path: VFSMoCo}")
+    message = f"holds different trainings; name the checkpoint of one: {paths[2]}, {paths[1]}"
+    refused(ValueError, re.escape(message), last_checkpoint, tmp_path / "runs")
+
+
+@pytest.mark.slow
+def test_a_run_continues_with_what_it_was(video_folder, tmp_path, monkeypatch, caplog):
+    """Its config comes first and flags after it; what its state would replace is refused; a new run is a new run."""
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+    brief = flags("trainer", max_epochs=1, limit_val_batches=0, enable_progress_bar="false")
+    logger = flags("trainer.logger", "TensorBoardLogger", save_dir="runs/mine", version="named")
+    first = ["fit", *TINY, *clips(video_folder), *brief, *logger, "--trainer.callbacks+=CollapseMonitor"]
+    main(first)
+    (last,) = tmp_path.rglob("last.ckpt")
+    steps = torch.load(last, weights_only=True)["global_step"]
+    for lr in (["--ckpt_path=last"], [f"--ckpt_path={last}"]):
+        assert re.search(r"resumes with lr .* \(now .*begin anew", refusal("fit", *lr, "--model.base_lr=9"))
+    main(["fit", "--ckpt_path=last", "--trainer.max_epochs=2"])
+    assert torch.load(last, weights_only=True)["global_step"] == 2 * steps
+    config = last.parents[1] / "config.yaml"
+    text = config.read_text()
+    assert "ckpt_path: null" in text
+    assert text.count("class_path: callbacks.CollapseMonitor") == 1
+    main([*first, "--trainer.max_epochs=3", "--ckpt_path=last"])  # the same words again, as a study or SLURM gives them
+    assert config.read_text() == text.replace("max_epochs: 2", "max_epochs: 3")
+    caplog.clear()
+    main(["fit", f"--config={config}", "--trainer.default_root_dir=new", "--trainer.logger=false"])
+    assert "resuming" not in caplog.text
+    assert torch.load("new/checkpoints/last.ckpt", weights_only=True)["global_step"] == 3 * steps
+
+
+@pytest.mark.slow
+def test_the_line_at_a_stop_resumes_the_run(video_folder, tmp_path, caplog):
+    caplog.set_level("INFO")
+    blow = flags("trainer.callbacks+", "tests.helpers.faults.Strike", name="SIGTERM", step=2, place="end")
+    brief = ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"]
+    words = [*TINY, *clips(video_folder, repeat=2), *brief, f"--trainer.default_root_dir={tmp_path}/my runs", *blow]
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", *words])
+    assert stopped.value.code == 143
+    line = caplog.messages[-1]
+    assert line.startswith("resume: vidcorr fit ")
+    main(shlex.split(line)[2:])
+    assert [path.name for path in (tmp_path / "my runs/lightning_logs").iterdir()] == ["version_0"]
+    (path,) = tmp_path.rglob("last.ckpt")
+    assert torch.load(path, weights_only=True)["global_step"] == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["fast_dev_run", "barebones"])
+def test_a_trial_leaves_no_checkpoint(option, video_folder, tmp_path):
+    words = flags("trainer", max_epochs=1, default_root_dir=tmp_path, **{option: "true"})
+    main(["fit", *TINY, *clips(video_folder), *words])
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+# `--on`
+
+
+def benchmarks_of(built):
+    return [callback for callback in built.trainer.callbacks if isinstance(callback, BenchmarkCallback)]
+
+
+def test_on_adds_benchmarks_as_their_configs_describe_them(davis_root, tmp_path):
+    other = write_davis(tmp_path / "other", 1, frames=3, size=(64, 64))
+    on = ["--on", f"davis={davis_root}", "--on", f"davis_2016={other}", "--change", "radius=5", "--change", "topk=3"]
+    root = f"--trainer.default_root_dir={tmp_path}"
+    built = Built(["fit", *TINY, root, *on, "--limit=2", "--trainer.callbacks+=CollapseMonitor"])
+    first, second = benchmarks_of(built)
+    assert (first.every_n_epochs, second.every_n_epochs) == (10, 10)
+    assert first.benchmark.protocol.name == second.benchmark.protocol.name == "vfs+radius=5+topk=3"
+    assert [each.benchmark.root for each in (first, second)] == [str(davis_root), str(other)]
+    assert first.benchmark.limit_sequences == 2
+    (best,) = [callback for callback in built.trainer.callbacks if isinstance(callback, BestCheckpoint)]
+    best.setup(built.trainer, built.model, "fit")
+    assert best.monitor == "davis/J&F-Mean"
+    kinds = [entry.class_path.rpartition(".")[2] for entry in built.config.fit.trainer.callbacks]
+    assert kinds == ["CollapseMonitor", "BenchmarkCallback", "BenchmarkCallback", "BestCheckpoint"]
+
+
+def test_the_printed_config_holds_the_benchmarks(capsys):
     with pytest.raises(SystemExit):
-        main(["check-data", str(source), "--output", str(tmp_path / "checked"), "--workers", "1"])
-    sys.stdout.flush()
-    assert b"bad\xff.mp4: has no complete header" in printed.getvalue()
+        Parsed(["fit", *TINY, "--on", "davis=.", "--stage", "res3", "--print_config"])
+    assert "'on':\n- davis=.\n" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_debug_shows_the_traceback(tmp_path):
-    with pytest.raises(ValueError, match="torchvision:resnet18"):
-        main(["validate", "--model=FrozenEncoder", "--model.spec=resnet18", "--debug"])
+def test_a_run_that_continues_by_its_config_has_its_benchmarks_once(davis_root, tmp_path, monkeypatch):
+    """Its config.yaml holds the benchmarks of `--on` as callbacks."""
+    monkeypatch.chdir(tmp_path)
+    checkpoint("runs/checkpoints/last.ckpt")
+    on = ["--on", f"davis={davis_root}", "--protocol", "vfs", "crw", "--change", "radius=5", "--every=3", "--before"]
+    first = Built(["fit", *TINY, *on])
+    (saving,) = [callback for callback in first.trainer.callbacks if isinstance(callback, SaveConfig)]
+    Path("runs/config.yaml").write_text(saving.parser.dump(saving.config, skip_unset=False))
+    for words in ([], [*TINY, *on]):
+        again = Built(["fit", *words, "--ckpt_path=last"])
+        kinds = [type(callback) for callback in again.trainer.callbacks]
+        assert kinds == [type(callback) for callback in first.trainer.callbacks]
+        assert [each.benchmark for each in benchmarks_of(again)] == [each.benchmark for each in benchmarks_of(first)]
+        assert [(each.every_n_epochs, each.before_training) for each in benchmarks_of(again)] == [(3, True), (3, True)]
+        assert [each.name for each in benchmarks_of(again)] == ["davis/vfs", "davis/crw"]
+    more = Built(["fit", "--ckpt_path=last", "--on", f"davis={davis_root}"])
+    assert [each.name for each in benchmarks_of(more)] == ["davis/vfs", "davis/crw", "davis"]
 
 
-def test_debug_reaches_the_ranks_that_lightning_starts(monkeypatch):
-    """They run the arguments of the process again."""
-    seen, words = [], ["vidcorr", "fit", "--debug", "--seed_everything=1"]
-    monkeypatch.setattr("cli.run_command", lambda args: seen.append((list(args), list(sys.argv))))
-    monkeypatch.setattr(sys, "argv", words)
-    main()
-    assert seen == [(["fit", "--seed_everything=1"], words)]
+@pytest.mark.slow
+def test_one_callback_without_a_list_as_lightnings_own_command_line_takes_it(davis_root):
+    words = ["fit", *TINY, "--trainer.callbacks", "LastCheckpoint", "--trainer.callbacks.every_n_steps", "7"]
+    built = Built([*words, "--on", f"davis={davis_root}"])
+    (last,) = [callback for callback in built.trainer.callbacks if isinstance(callback, LastCheckpoint)]
+    assert (last.every_n_steps, len(benchmarks_of(built))) == (7, 1)
+
+
+@pytest.mark.slow
+def test_a_validation_without_a_logger_leaves_an_earlier_config_alone(davis_root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/config.yaml").write_text("a fit's")
+    words = ["validate", *RAW_COLOUR, "--trainer.logger=false"]
+    main([*words, *davis(davis_root, limit_sequences=1)])
+    assert (tmp_path / "runs/config.yaml").read_text() == "a fit's"
+    assert list((tmp_path / "runs/benchmarks").rglob("results.json"))
+
+
+@pytest.mark.slow
+def test_validate_measures_a_module_on_data_without_a_benchmark(tmp_path):
+    words = ["--model=LinearProbe", f"--model.backbone={NETWORK}", "--model.num_classes=3", "--data=LabelledDataModule"]
+    folders = [f"--data.source={tmp_path}", f"--trainer.default_root_dir={tmp_path}"]
+    assert Built(["validate", *words, *folders]).datamodule is not None
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_precision_auto_is_what_the_cpu_says_it_has(has, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    fastest_precision.cache_clear()
+    trainer = make_trainer(precision="auto", accelerator="cpu", logger=False, enable_checkpointing=False)
+    assert trainer.precision == ("bf16-mixed" if has else "32-true")
+    fastest_precision.cache_clear()
+
+
+# The lines after a run
+
+METHODS = {
+    "VFSSimSiam": TINY,
+    "VFSMoCo": flags("model", "VFSMoCo", backbone=NETWORK, projection_dim=4, queue_size=16),
+    "ContrastiveRandomWalk": flags("model", "ContrastiveRandomWalk", backbone=NETWORK, embedding_dim=8, nodes="cells"),
+    "Liir": [
+        *flags("model", "Liir", position_size=32, radius=2),
+        *flags("model.schedule", warmup_epochs=0),
+        *flags("model.bank", frames=6, points=2),
+    ],
+    "SiamFC": flags("model", "SiamFC", backbone=NETWORK, dilated="false"),
+    "LinearProbe": flags("model", "LinearProbe", backbone="vidcorr-r18", stage="res4", num_classes=2),
+}
+"""Method → flags of a small one."""
+
+
+def data_of(method, videos, folder):
+    """Return the flags of small data for a method."""
+    if method == "SiamFC":
+        root = write_got10k(folder / "got10k", 2, frames=4)
+        return flags("data", "Got10kDataModule", root=root, batch_size=2, num_workers=0)
+    if method == "LinearProbe":
+        names = sorted(path.name for path in videos.glob("*.mp4"))
+        listed = folder / "list.txt"
+        listed.write_text("".join(f"{videos / name} {index % 2}\n" for index, name in enumerate(names)))
+        data = {"source": listed, "size": 32, "batch_size": 2, "num_workers": 0, "validation_fraction": 0.34}
+        return flags("data", "VideoFrameDataModule", **data)
+    return clips(videos, frames=4, size=64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_the_next_command_runs_as_it_is_printed(method, video_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    trainer = flags("trainer", accelerator="cpu", max_steps=1, limit_val_batches=1, enable_progress_bar="false")
+    main(["fit", *METHODS[method], *data_of(method, video_folder, tmp_path), *trainer])
+    line = capsys.readouterr().out.splitlines()[-1]
+    if method == "LinearProbe":  # no benchmark evaluates a classifier
+        assert line.startswith("checkpoint: ")
+        return
+    command = line.removeprefix("next: vidcorr ")
+    config = re.search(r"--on (\w+)=FOLDER", command)[1]
+    data = data_for(config, tmp_path / "data")
+    words = shlex.split(command.replace("FOLDER", str(data)))
+    main([*words, "--limit=1", "--trainer.accelerator=cpu"])
+    assert list(tmp_path.glob(f"runs/**/benchmarks/{config.partition('_')[0]}/*/results.json"))
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import yaml
 
 from tests.helpers.parsed import Built, Parsed
 from vidcorr.benchmarks.base import Benchmark
-from vidcorr.experiments.configured import read_on
+from vidcorr.experiments.benchmark_choice import read_on
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ON_ANY_MACHINE = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto"]

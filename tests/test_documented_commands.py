@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from callbacks import class_words
-from cli import run_command
+import cli
 from tests.helpers.parsed import Parsed
 from vidcorr.backbones.trust import pass_gate
+from vidcorr.commands import run_command
 from vidcorr.experiments.study import read_study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,7 +24,7 @@ PLACEHOLDERS = {"SEED": "0", "X": "last.ckpt", "…": "", "...": ""}
 @pytest.fixture(autouse=True)
 def _any_checkpoint(monkeypatch):
     """A checkpoint named in a document holds a VFSSimSiam; files of the documents' own are not looked for."""
-    monkeypatch.setattr(class_words, "saved_model", lambda path: pass_gate("lightning_modules.VFSSimSiam", {}, path))
+    monkeypatch.setattr(cli, "saved_model", lambda path: pass_gate("lightning_modules.VFSSimSiam", {}, path))
     monkeypatch.chdir(ROOT)
 
 

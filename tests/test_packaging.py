@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import tools
+from vidcorr.commands import tools
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -58,7 +58,7 @@ def test_every_public_name_is_there_and_documented_and_others_are_not(package):
 HEAVY = ("torch", "pytorch_lightning", "torchvision", "torchmetrics", "timm", "matplotlib", "jsonargparse")
 SCRIPT = """
 import shlex, sys
-from cli import main
+from vidcorr.commands import main
 for line in sys.stdin:
     try:
         main(shlex.split(line))
@@ -77,7 +77,8 @@ def imported(heavy, lines):
 
 @pytest.mark.slow
 def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
-    lines = ["--help", "--version", "fti", "study studies/vfs_small.yaml", "protocols", "protocols vfs"]
+    lines = ["--help", "fit --help", "validate -h", "--version", "fti"]
+    lines += ["study studies/vfs_small.yaml", "protocols", "protocols vfs"]
     lines += [f"{tool} --help" for tool in tools()]
     lines += [
         f"check-data {video_folder} --workers=1 --output={tmp_path / 'out'}",
@@ -102,7 +103,7 @@ def test_help_of_tools_waits_for_no_library_that_only_the_work_needs():
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_pipe_that_closes_early_ends_quietly(unbuffered):
     """`vidcorr --help | true`."""
-    command = [sys.executable, "cli.py", "--help"]
+    command = [sys.executable, "-m", "vidcorr", "--help"]
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -10,8 +10,8 @@ from sysconfig import get_paths
 
 import pytest
 
-from cli import tools
 from tests.helpers.browser import chromium
+from vidcorr.commands import tools
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,9 +1,6 @@
-"""`python -m vidcorr`: the console script `vidcorr`, by the `cli.py` beside this package."""
+"""`python -m vidcorr`: the console script `vidcorr`."""
 
-import runpy
-from pathlib import Path
-
-DOOR = Path(__file__).resolve().parents[1] / "cli.py"
+from .commands import main
 
 if __name__ == "__main__":
-    runpy.run_path(str(DOOR), run_name="__main__")
+    main()

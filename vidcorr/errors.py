@@ -1,16 +1,11 @@
 """Error messages and the exit status of a command; imports nothing heavy."""
 
-import inspect
 import os
-import pkgutil
-import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
-from pathlib import Path
-from typing import NamedTuple
 
 from . import signals
 
@@ -52,7 +47,7 @@ class Terminated(KeyboardInterrupt):
 def report(error: BaseException, command: str = "fit") -> str | int | None:
     """Return a command's exit status after an error, or a message (status 1); None for a bug: it gets a traceback."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    message = " ".join(str(error).split())
+    message = one_line(error)
     if isinstance(error, KeyboardInterrupt):
         print(": ".join(["vidcorr: interrupted", *map(str, error.args)]), file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130
@@ -73,8 +68,6 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
     elif isinstance(error, ValueError | OSError) or _of_ours(type(error)) or _is_refusal_of_lightning(error):
         if "\nOriginal Traceback" in str(error):  # raised in a worker of the loader: the last line names it
             message = str(error).strip().splitlines()[-1].partition(": ")[2]
-        if "Union subtypes" in message:  # the parser has wrapped the error of a class that refused its arguments
-            message = refusal_of_parser(str(error)).reason
         said = printable(message)
         if not _is_ours(error):
             said += " (--debug shows where)"
@@ -156,187 +149,25 @@ def printable(text: str, kept: str = LINE_BREAK_AND_BYTES) -> str:
     return shown
 
 
-class Refusal(NamedTuple):
-    """One reason why the parser refused its arguments.
+def one_line(error: BaseException) -> str:
+    """Return the message of an error in one line.
 
-    Attributes:
-        key: name of the option, with dots.
-        class_path: class whose argument it is; empty if none.
-        reason: the parser's words.
-        value: the value that was given, as text.
-    """
-
-    key: str
-    class_path: str
-    reason: str
-    value: str = ""
-
-
-def explain(
-    message: str,
-    words: Sequence[str] = (),
-    known: Iterable[str] = (),
-    classes: Iterable[str] = (),
-    files: Iterable[tuple[Path, object]] = (),
-) -> str:
-    """Explain in a line why the parser refused its arguments: its innermost reason, and a similar name.
-
-    Args:
-        message: message of jsonargparse or argparse.
-        words: the command line.
-        known: names of the options.
-        classes: names of the classes.
-        files: path and content of the configs; the last that sets the refused name is named, unless a flag does.
-    """
-    key, class_path, reason, value = refusal_of_parser(message)
-    name = ""
-    hint = ""
-    if reason.startswith("Option "):
-        name = _quoted(reason)
-        kind = pkgutil.resolve_name(class_path)
-        reason = f"{kind.__name__} has no option {name!r}"
-        hint = near(name, _parameters(kind))
-        if kind.__module__.startswith("pytorch_lightning.core"):  # the type of the key, as no class was named
-            reason = f"nothing names the class of {name!r}; add --{key} CLASS or a --config"
-            hint = ""
-    elif reason.startswith(NO_PATH):
-        name = reason.removeprefix(NO_PATH).split()[0]
-        known_classes = list(classes)
-        reason = f"no class {name!r}"
-        hint = near(name, known_classes) or "; a class of your own is module:Class"
-        if name in known_classes:
-            reason = f"the class {name} is of another kind than this option takes"
-            hint = ""
-    elif "does not accept option" in reason:
-        name = _quoted(reason.partition("does not accept option")[2])
-        hint = near(name, known)
-    elif reason.startswith(UNKNOWN):
-        flag, _, _ = reason.removeprefix(UNKNOWN).partition("=")
-        if flag.startswith("--"):
-            hint = near(flag.split()[0][2:], known, "--")
-    elif "are required: " in reason and reason.endswith(".model"):
-        reason = "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)"
-    elif reason.startswith("Expected "):
-        reason = f"expected {reason.removeprefix('Expected ')}, got {value!r}"
-    if reason.endswith("not correspond to a subclass of LightningModule"):
-        hint = "; a network is --model NAME, or in a config class_path: FrozenEncoder with init_args: {spec: NAME}"
-    if "not correspond to a subclass" in reason and "lightning.pytorch" in sys.modules:
-        hint = "; vidcorr works with pytorch_lightning, whose classes are not those of lightning.pytorch"
-    option = (name or key).rpartition(".")[2]
-    of_key = (f"--{key}.", f"--{key}=", f"--{key}+")
-    sets_key = any(word == f"--{key}" or word.startswith(of_key) for word in words)
-    is_flag = sets_key and any(option in word for word in words)
-    if option and not is_flag:
-        key = ": ".join([*_files_with(option, files), *filter(None, [key])])
-    return ": ".join(filter(None, (key, reason))) + hint
-
-
-NO_PATH = "Expected a dot import path string: "
-UNKNOWN = "unrecognized arguments: "
-
-
-def _quoted(text: str) -> str:
-    """Return what stands between the first two quotation marks."""
-    return text.split("'")[1]
-
-
-def _files_with(name: str, files: Iterable[tuple[Path, object]]) -> list[str]:
-    """Return the path of the last config that sets a name; empty if none does."""
-    for path, content in reversed(list(files)):
-        if _sets(content, name):
-            return [str(path)]
-    return []
-
-
-def _sets(content: object, name: str) -> bool:
-    """Return whether a name is a key, or the value of a class path, anywhere in the content of a config."""
-    if isinstance(content, dict):
-        return name in content or f"{name}+" in content or _sets(list(content.values()), name)
-    if isinstance(content, list):
-        return any(_sets(value, name) for value in content)
-    return isinstance(content, str) and content.rpartition(".")[2] == name
-
-
-def _parameters(kind: type) -> list[str]:
-    """Return the names of a class's arguments, with those that `**kwargs` may pass on."""
-    names: list[str] = []
-    for base in kind.__mro__:
-        if "__init__" in vars(base):
-            names += inspect.signature(vars(base)["__init__"]).parameters
-    return names
-
-
-def refusal_of_parser(message: str) -> Refusal:
-    """Return the innermost reason of a message of the parser, which lists the reasons of all accepted types.
+    jsonargparse lists the reasons for all types that an option accepts, indented below their option and class: the
+    innermost reasons are kept, with the lines above them.
 
     Example:
-        >>> message = "Parser key 'x':\\n  Errors:\\n    - Expected a <class 'int'>\\n  Given value: many"
-        >>> tuple(refusal_of_parser(message))
-        ('x', '', 'Expected int', 'many')
+        >>> one_line(ValueError("key:\n  Errors:\n    - no int\n    - no list\n  Given value: x"))
+        'key: Errors: no int; no list'
     """
-    refusals = _refusals(message)
-    of_given_class = [one for one in refusals if one.class_path and one.class_path.rpartition(".")[2] not in BASES]
-    refusals = of_given_class or refusals
-    for refusal in refusals:
-        if refusal.reason.startswith(NO_PATH) or not refusal.reason.startswith(PASSED_OVER):
-            return refusal
-    deepest = max(refusals, key=lambda refusal: refusal.key.count("."))
-    kinds: dict[str, None] = {}
-    for refusal in refusals:
-        if refusal.key == deepest.key and not refusal.reason.startswith("Expected a path "):
-            kind = re.sub("^Expected (an? )?", "", refusal.reason)
-            kinds[re.sub("^Not a valid subclass of ", "a ", kind)] = None
-    kinds.pop("NoneType", None)
-    return deepest._replace(reason=f"Expected {' or '.join(kinds)}")
-
-
-BASES = frozenset(("Callback", "LightningDataModule", "LightningModule", "Logger", "Plugin", "Profiler", "Strategy"))
-"""Classes that the parser tries if the class of an option refuses its arguments."""
-LISTINGS = (
-    "Does not validate",
-    "Subtypes:",
-    "Errors:",
-    "Given value type:",
-    "Subclass types expect",
-    "a class path (str)",
-    "a dict with",
-)
-"""Beginnings of lines without a reason."""
-PASSED_OVER = ("Expected a ", "Expected an ", "Not a valid subclass ")
-"""Beginnings of reasons that only name an accepted type."""
-
-
-def _refusals(message: str) -> list[Refusal]:
-    """Return all reasons of a message, whose lines are indented below their key and class."""
-    found: list[Refusal] = []
-    above: list[tuple[int, str, str]] = []  # indentation, "key" or "class", its name
-    for line in message.splitlines():
-        text = line.strip().removeprefix("- ")
-        indent = len(line) - len(line.lstrip())
-        while above and above[-1][0] >= indent and text:
-            above.pop()
-        key = ""
-        class_path = ""
-        for _, kind, name in above:
-            if kind == "class":
-                class_path = name
-            else:
-                key = f"{key}.{name}".lstrip(".")
-        if text.startswith("Parser key "):
-            above.append((indent, "key", text.removeprefix("Parser key ").strip("\"':")))
-        elif text.startswith("Problem with given class_path "):
-            above.append((indent, "class", _quoted(text)))
-        elif text.startswith("Given value:"):
-            value = text.removeprefix("Given value:").strip()
-            for index, refusal in enumerate(found):
-                if refusal.key == key and not refusal.value:
-                    found[index] = refusal._replace(value=value)
-        elif text and not text.startswith(LISTINGS):
-            reason, _, value = text.partition(". Got value:")
-            found.append(Refusal(key, class_path, _plain(reason), value.strip()))
-    return found
-
-
-def _plain(text: str) -> str:
-    """Return a reason with types by their names alone."""
-    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text).replace("typing.", "")
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    depths = [len(line) - len(line.lstrip()) for line in lines]
+    depth = max(depths, default=0)
+    if depth == 0:
+        return " ".join(map(str.strip, lines))
+    reasons = dict.fromkeys(line.strip(" -") for line, of_line in zip(lines, depths, strict=True) if of_line == depth)
+    above: list[str] = []
+    for line, of_line in reversed(list(zip(lines, depths, strict=True))[: depths.index(depth)]):
+        if of_line < depth:
+            above.insert(0, line.strip(" -"))
+            depth = of_line
+    return " ".join([*above, "; ".join(reasons)])

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import signal
+import sys
 import threading
 import time
 
@@ -109,8 +110,8 @@ time.sleep(60)
 @pytest.mark.slow
 def test_study_lets_its_training_save(tmp_path, monkeypatch, capsys):
     (tmp_path / "study.yaml").write_text(STUDY)
-    (tmp_path / "cli.py").write_text(TRAINING)
-    monkeypatch.setattr(study, "CLI", tmp_path / "cli.py")
+    (tmp_path / "training.py").write_text(TRAINING)
+    monkeypatch.setattr(study, "COMMAND", (sys.executable, str(tmp_path / "training.py")))
 
     def strike():
         until = time.monotonic() + 50

@@ -186,8 +186,7 @@ def run(command: list[str], folder: Path, status: int = 0) -> str:
         status: expected exit status (minus the signal that kills it).
     """
     context = multiprocessing.get_context("forkserver")
-    # imports take longer than all the rest, and are wanted once; `cli` itself imports what a word needs
-    context.set_forkserver_preload(["cli", "callbacks.lightning_cli"])
+    context.set_forkserver_preload(["cli"])  # imports take longer than all the rest, and are wanted once
     said = folder / "said.txt"
     process = context.Process(target=_main, args=(command, str(said)))
     process.start()

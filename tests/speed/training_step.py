@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from callbacks.lightning_cli import MIXED
+from cli import MIXED
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from tests.helpers.training import quiet_trainer
 from tests.speed.timing import Times, flags, now, report

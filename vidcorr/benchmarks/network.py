@@ -129,12 +129,12 @@ class NetworkSpec:
         return build_encoder(self.spec, self.pretrained)
 
     def extractor(self, encoder: Any, benchmark: Any) -> Any:
-        """Return the features of an encoder: by stage and stride, or the `Benchmark`'s choice if both are None."""
+        """Return the features of an encoder by stage and stride, or where they are None by those of the `Benchmark`."""
         if is_extractor(encoder):
             return encoder
         if self.stage is None and self.stride is None:
             return benchmark.extractor(encoder)
-        return encoder.feature_extractor(self.stage, self.stride)
+        return encoder.feature_extractor(self.stage or benchmark.stage, self.stride or benchmark.stride)
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:

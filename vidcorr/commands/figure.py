@@ -3,7 +3,8 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from ..experiments.benchmark_choice import add_list_flag
 
 
 def command(args: Sequence[str]) -> None:
@@ -11,11 +12,10 @@ def command(args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr figure", description=__doc__)
     folders = "folder of a result with predictions, or a folder above; NAME= names the row"
     parser.add_argument("results", nargs="+", metavar="[NAME=]RESULT", help=folders)
-    several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
     names = "sequences, a block of rows each (default: the first two)"
-    parser.add_argument("--sequences", **several, metavar="NAME", help=names)
+    add_list_flag(parser, "--sequences", "NAME", names)
     frames = "frames, a column each, counted from 0 (default: five, evenly spaced)"
-    parser.add_argument("--frames", **several, type=int, metavar="N", help=frames)
+    add_list_flag(parser, "--frames", "N", frames, int)
     on = "benchmark and folder of its data, as davis=FOLDER (default: the folder in the benchmark's config)"
     parser.add_argument("--on", default="", metavar="NAME[=FOLDER]", help=on)
     output = "file to write, .png or .pdf (default: figure.png)"

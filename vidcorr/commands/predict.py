@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..experiments.configured import positive, read_changes
+from ..experiments.benchmark_choice import add_list_flag, positive, read_changes
 
 OWN_NETWORK = "vidcorr-r18"
 """The network of a command that names none; it is part of the package."""
@@ -106,8 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--stage", help="stage of the features (default: the network's)")
     add("--stride", type=positive, metavar="PIXELS", help="pixels per feature cell (default: the network's)")
     add("--protocol", metavar="NAME", help="as `vidcorr protocols` lists them; boxes have one")
-    changes = "fields of the protocol, such as radius=18"
-    add("--change", action="extend", nargs="+", default=[], metavar="F=VALUE", help=changes)
+    add_list_flag(parser, "--change", "F=VALUE", "fields of the protocol, such as radius=18")
     add("--start", type=int, default=0, metavar="FRAME", help="first frame, counted from 0, which the prompt is for")
     add("--end", type=int, metavar="FRAME", help="frame after the last")
     sizes = "reduce larger frames to it (default: 480; none: keep their size)"

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..experiments.configured import positive, read_on
+from ..experiments.benchmark_choice import add_list_flag, positive, read_on
 
 
 def command(args: Sequence[str]) -> None:
@@ -16,12 +16,12 @@ def command(args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr reproduce", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help="rows to repeat (default: all rows with weights)")
     on = "benchmarks and their data, as davis=/data/DAVIS (default: list the rows)"
-    parser.add_argument("--on", nargs="+", action="extend", default=[], metavar="NAME=FOLDER", help=on)
+    add_list_flag(parser, "--on", "NAME=FOLDER", on)
     parser.add_argument("--limit", type=positive, metavar="N", help="evaluate only the first N sequences")
     parser.add_argument("--study", default="studies/published.yaml", help="YAML file (default: %(default)s)")
     parser.add_argument("--output", type=Path, default="reproduced", help="folder of results (default: %(default)s)")
     code = "code outside vidcorr that checkpoints may name: package.module.Class or package.module:callable"
-    parser.add_argument("--allow", action="append", default=[], metavar="NAME", help=code)
+    add_list_flag(parser, "--allow", "NAME", code)
     flags = parser.parse_args(list(args))
     benchmarks = read_on(flags.on)
 

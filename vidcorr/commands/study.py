@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # pydantic, which a mistake need not wait for
     from ..experiments.study import Command
 
-CLI = Path(__file__).resolve().parents[2] / "cli.py"
+COMMAND = (sys.executable, "-m", "vidcorr")
+"""Words that start vidcorr as a process."""
 
 
 def command(args: Sequence[str]) -> None:
@@ -67,7 +68,7 @@ def run_line(line: Sequence[Command]) -> Command | None:
 def _run(words: Sequence[str]) -> int:
     """Run a command of vidcorr as a process; return its status."""
     print(shlex.join(("vidcorr", *words)), flush=True)
-    process = subprocess.Popen([sys.executable, str(CLI), *words])
+    process = subprocess.Popen([*COMMAND, *words])
     try:
         return process.wait()
     except KeyboardInterrupt:

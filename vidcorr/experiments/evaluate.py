@@ -272,14 +272,6 @@ class Runner:
         job.benchmark.run(extractor, name, self.place(job), shared=True)
 
 
-def under(benchmark: Benchmark, protocol: Any) -> Benchmark:
-    """Return the benchmark with another protocol; it reads the data again."""
-    if protocol == benchmark.protocol:
-        return benchmark
-    values: dict[str, Any] = {"protocol": protocol, "changes": None}
-    return replace(benchmark, **values)
-
-
 def _refuse_equal_columns(jobs: Iterable[Job]) -> None:
     """Refuse benchmarks of one name on several data: their scores would stand in one cell of the table.
 

@@ -1,7 +1,7 @@
 """Frames of a benchmark with the masks of several results: rows of methods and the truth, columns of frames."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..results.pictures.overlays import Picture, as_picture, contact_sheet, even
 from ..results.records import last_evaluations, results_in
 from ..results.result import Result
 from ..videos.masks import VOID, read_mask
-from .configured import read_on
+from .benchmark_choice import read_on
 
 Rows = dict[str, tuple[Path, Result]]
 """Name of a row → folder and result."""
@@ -50,7 +50,7 @@ def figure_of(
     (configured,) = read_on([on or first.data_set])
     known = [field.name for field in fields(configured.kind)]
     stated = {name: value for name, value in first.data.items() if name in known}
-    benchmark = replace(configured, arguments=configured.arguments | stated).build()
+    benchmark = configured.with_arguments(**stated).build()
     found = {sequence.name: sequence for sequence in benchmark.sequences}
     blocks = [_block(found[name], rows, frames) for name in sequences or first.sequences[:SHOWN]]
     return np.concatenate(blocks)

@@ -9,7 +9,7 @@ from ..benchmarks.network import NetworkSpec
 from ..results.formats import grid
 from ..results.published import Published, published_row
 from ..results.records import Record, score_of
-from .configured import Configured
+from .benchmark_choice import BenchmarkChoice
 from .evaluate import Job, Runner, process_group
 from .study import Study, StudyRow
 
@@ -69,7 +69,7 @@ def weights_of(row: StudyRow) -> str:
 
 
 def repeat(
-    study: Study, rows: Sequence[StudyRow], benchmarks: Sequence[Configured], limit: int | None, output: Path
+    study: Study, rows: Sequence[StudyRow], benchmarks: Sequence[BenchmarkChoice], limit: int | None, output: Path
 ) -> None:
     """Score rows by their networks and protocols, and print the printed scores beside.
 
@@ -84,17 +84,16 @@ def repeat(
         ValueError: if no row has a printed score; or if a job failed, after all other jobs.
     """
     printed: dict[Job, tuple[str, Mapping[str, float]]] = {}
-    for configured in benchmarks:
+    for choice in benchmarks:
         for row in rows:
             for evaluation in row.published:
-                if config_of(study, evaluation) == configured.name:
+                if config_of(study, evaluation) == choice.config:
                     protocol = protocol_of(row, evaluation)
-                    own = configured.without_changes() if protocol else configured
-                    benchmark = own.build(limit_sequences=limit, protocol=protocol or None)
+                    benchmark = choice.under(protocol).with_arguments(limit_sequences=limit).build()
                     network = NetworkSpec.read(row.model[0], "--pretrained" in row.model)
                     printed[Job(network, benchmark)] = row.name, study.printed(row, evaluation)
     if not printed:
-        raise ValueError(f"no row has a printed score on {', '.join(each.name for each in benchmarks)}")
+        raise ValueError(f"no row has a printed score on {', '.join(each.config for each in benchmarks)}")
     with process_group():
         runner = Runner(output)
         lines = []

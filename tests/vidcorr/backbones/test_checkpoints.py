@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from callbacks.class_words import class_words
+from cli import words_for_parser
 from lightning_modules import FrozenEncoder, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
@@ -36,7 +36,8 @@ def test_an_at_sign_in_the_path_of_a_file_belongs_to_the_path(view, tmp_path, mo
         assert read_spec(path + view) == expected | {"pretrained": None}  # a file that is missing is named whole
         write_checkpoint(FrozenEncoder("raw_colour"), Path(path))
         assert read_spec(path + view) == expected | {"pretrained": None}
-        assert class_words("model", path + view)[:2] == ["--model=FrozenEncoder", f"--model.spec={path}"]
+        words = words_for_parser("validate", [f"--model={path}{view}"])
+        assert words[:2] == ["--model=FrozenEncoder", f"--model.spec={path}"]
     assert module_from_checkpoint("me@lab/last.ckpt")
     assert build_feature_extractor("me@lab/last.ckpt")
 

@@ -9,7 +9,7 @@ from tests.helpers.refusal import refused
 from vidcorr.commands.generate import LAYOUTS, command
 from vidcorr.datasets import Badja, Davis, Jhmdb, Otb, TapVid, Vip, YoutubeVos
 from vidcorr.datasets.got10k import list_sequences
-from vidcorr.experiments.configured import read_on
+from vidcorr.experiments.benchmark_choice import read_on
 from vidcorr.videos.source import list_videos
 
 READERS = {

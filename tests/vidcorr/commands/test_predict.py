@@ -125,7 +125,7 @@ def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch, name, status):
         (["--points=999,20"], "lies outside the frame of 130 × 96"),
         (["--points=1,2", "--short-side=0"], "expected an integer of at least 1, got '0'"),
         (["--points=1,2", "--protocol=nobody"], "unknown protocol 'nobody'"),
-        (["--points=1,2", "--change", "radius"], "--change radius: write FIELD=VALUE"),
+        (["--points=1,2", "--change", "radius"], "--change radius: write each field once, as FIELD=VALUE"),
     ],
 )
 def test_mistakes_are_one_line(folder, tmp_path, words, message, capsys):

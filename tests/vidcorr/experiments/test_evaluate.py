@@ -20,7 +20,6 @@ from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.evaluate import Job
-from vidcorr.experiments.protocol_choice import protocols_of
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.result import Row
 from vidcorr.videos.masks import read_mask
@@ -206,10 +205,6 @@ class MeanFeatures(Benchmark):
 @pytest.mark.slow
 def test_a_benchmark_without_a_protocol_is_evaluated_as_others_are(davis_root, tmp_path):
     benchmark = MeanFeatures(str(davis_root))
-    davis = DavisBenchmark(davis_root)
-    (none,), of_davis = protocols_of([benchmark, davis], ["crw"], {"topk": 3})
-    assert (none, [protocol.name for protocol in of_davis]) == (None, ["crw+topk=3"])
-    refused(ValueError, "^--protocol crw: no benchmark here takes it", protocols_of, [benchmark], ["crw"])
     for _ in range(2):  # scored, then read again
         table = evaluate(["raw_colour", "untrained"], [benchmark], tmp_path)
         assert sorted(table.rows) == ["raw_colour", "untrained ResNet-18"]

@@ -2,8 +2,8 @@
 
 import pytest
 
+from vidcorr.experiments.benchmark_choice import read_on
 from vidcorr.experiments.config_files import CONFIGS
-from vidcorr.experiments.configured import read_on
 from vidcorr.experiments.study import read_study
 
 STUDIES = sorted((CONFIGS / "studies").glob("*.yaml"))

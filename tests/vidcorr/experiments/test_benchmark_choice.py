@@ -1,0 +1,159 @@
+"""Benchmarks by name and folder; protocols, changes, stages and strides for them, several of which are several runs."""
+
+import resource
+import subprocess
+import sys
+from argparse import ArgumentParser
+
+import pytest
+
+from tests.helpers.refusal import refused
+from vidcorr import DavisBenchmark, YoutubeVosBenchmark
+from vidcorr.benchmarks.network import NetworkSpec
+from vidcorr.errors import UsageError
+from vidcorr.experiments.benchmark_choice import add_benchmark_flags, chosen_benchmarks, read_changes, read_on
+from vidcorr.experiments.config_files import CONFIGS
+
+
+def chosen(*words):
+    parser = ArgumentParser()
+    add_benchmark_flags(parser)
+    return chosen_benchmarks(parser.parse_args(list(map(str, words))))
+
+
+def test_every_config_of_a_benchmark_is_known_by_its_name(tmp_path):
+    names = [path.stem for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))]
+    found = read_on([f"{name}={tmp_path}" for name in names])
+    assert [each.config for each in found] == names
+    assert all(each.arguments["root"] == str(tmp_path) for each in found)
+
+
+def test_other_files_of_the_data_are_looked_for_beside_the_folder(tmp_path):
+    (tmp_path / "set/valid").mkdir(parents=True)
+    (lvos,) = read_on([f"lvos={tmp_path}/set/valid"])
+    assert lvos.arguments["meta"] == f"{tmp_path}/set/valid/valid_meta.json"
+    assert lvos.arguments["unseen"] == f"{tmp_path}/set/valid/../unseen_videos.txt"
+
+
+class TimeOrder(DavisBenchmark):
+    """A user's own benchmark."""
+
+    default_name = "time_order"
+
+
+def test_a_config_of_the_users_or_a_class(tmp_path):
+    config = tmp_path / "two.yaml"
+    arguments = f"{{root: {tmp_path}, split: holdout, stage: res4, limit_sequences: 3}}"
+    config.write_text(f"{{class_path: vidcorr.YoutubeVosBenchmark, init_args: {arguments}, every_n_epochs: 2}}")
+    first, second = chosen("--on", config, "--on", f"{__name__}.TimeOrder={tmp_path}")
+    youtube_vos, time_order = first.build(), second.build()
+    assert isinstance(youtube_vos, YoutubeVosBenchmark)
+    assert (youtube_vos.root, youtube_vos.stage, youtube_vos.limit_sequences) == (str(tmp_path), "res4", 3)
+    assert (first.schedule, second.schedule) == ({"every_n_epochs": 2}, {})
+    assert isinstance(time_order, TimeOrder)
+    assert (time_order.root, time_order.name) == (str(tmp_path), "time_order")
+
+
+def test_a_name_is_never_a_file_of_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks/davis.yaml").write_text("{class_path: DavisBenchmark, init_args: {protocol: crw}}")
+    monkeypatch.chdir(tmp_path)
+    (project,), (user,) = read_on(["davis=."]), read_on(["benchmarks/davis.yaml=."])
+    assert (project.arguments["protocol"], user.arguments["protocol"]) == ("vfs", "crw")
+
+
+def test_several_values_are_several_benchmarks_with_names_of_their_own():
+    several = ["--change", "radius=3,6", "--change", "topk=5", "--stage", "res3", "res4"]
+    found = [choice.build() for choice in chosen("--on", "davis=.", *several)]
+    assert {each.name: (each.protocol.name, each.stage) for each in found} == {
+        "davis/radius=3/res3": ("vfs+radius=3+topk=5", "res3"),
+        "davis/radius=6/res3": ("vfs+radius=6+topk=5", "res3"),
+        "davis/radius=3/res4": ("vfs+radius=3+topk=5", "res4"),
+        "davis/radius=6/res4": ("vfs+radius=6+topk=5", "res4"),
+    }
+    found = [choice.build() for choice in chosen("--on", "davis=.", "--protocol", "vfs", "crw", "--stride", 4, 8)]
+    assert [(each.name, each.stride) for each in found] == [
+        ("davis/vfs/stride4", 4),
+        ("davis/vfs/stride8", 8),
+        ("davis/crw/stride4", 4),
+        ("davis/crw/stride8", 8),
+    ]
+
+
+def test_a_list_of_stages_of_a_config_stays_beside_a_stride_and_goes_with_stages():
+    own = chosen("--on", "davis_blocks_r18=.", "--stride", 4)
+    assert [choice.arguments["name"] for choice in own] == [
+        f"davis/{stage}" for stage in ("res4.b1", "res4.b2", "res5.b1", "res5.b2")
+    ]
+    view = own[0].view(NetworkSpec.read("torchvision:resnet18@res3/8"))
+    assert (view.stage, view.stride) == ("res4.b1", 4)
+    (one,) = chosen("--on", "davis_blocks_r18=.", "--stage", "res4")
+    assert (one.name, one.build().stage) == ("davis", "res4")
+
+
+def test_two_benchmarks_of_one_name_are_refused(tmp_path):
+    for folder in (".", tmp_path):
+        message = r"^two benchmarks are called davis, by --on davis=\. and --on davis=.*: "
+        refused(ValueError, message, chosen, "--on", "davis=.", f"davis={folder}")
+
+
+def test_a_protocol_goes_to_the_benchmarks_of_its_kind(capsys):
+    on = ["--on", "davis=.", "jhmdb=.", "tap_vid=."]
+    found = [choice.build().protocol.name for choice in chosen(*on, "--protocol", "dino", "--change", "topk=7")]
+    assert found == ["dino+topk=7", "vfs+topk=7", "vidcorr+topk=7"]
+    kept = [f"{name} keeps its protocol: dino has no values for it" for name in ("jhmdb", "tap_vid")]
+    assert capsys.readouterr().out.splitlines() == kept
+    assert len(chosen(*on, "--protocol", "crw", "vfs", "fomo")) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--stage res3", "^--stage: name a benchmark, as --on davis=/data/DAVIS"),
+        ("--on davs=.", "^--on davs=.: there is no benchmark davs; there are badja, davis"),
+        ("--on davis=nowhere", "^--on davis=nowhere: nowhere: no such folder"),
+        ("--on my.Thing=.", "^--on my.Thing=.: my.Thing cannot be imported: No module named 'my'"),
+        ("--on callbacks.BestCheckpoint=.", "is not a Benchmark"),
+        ("--on davis=. --protocol dio", "^--protocol dio: no benchmark here takes it"),
+        ("--on davis=. --protocol dino+topq=7", "'dino\\+topq=7': a protocol has no field 'topq'"),
+        ("--on davis=. --change topq=7", "^--change topq: the protocols of these benchmarks have .*topk"),
+        ("--on davis=. --change topk=7 topk=8", "^--change topk=8: write each field once"),
+        ("--on davis=. --change topk", "^--change topk: write each field once, as FIELD=VALUE"),
+    ],
+)
+def test_what_cannot_be_chosen_is_one_line(words, message):
+    refused((UsageError, ValueError), message, lambda: [each.build() for each in chosen(*words.split())])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("every_n_epochs: 3", "this has every_n_epochs$"),
+        ("{class_path: DavisBenchmark, every_n_epoch: 3}", "this has class_path, every_n_epoch$"),
+        ("a: [", "cannot be read"),
+        ("{class_path: DavisBenchmark, init_args: {root: ., rot: y}}", "'rot' is not accepted"),
+    ],
+)
+def test_a_config_of_another_form_is_refused(text, message, tmp_path):
+    (tmp_path / "config.yaml").write_text(text)
+    refused((UsageError, ValueError), message, lambda: chosen("--on", tmp_path / "config.yaml")[0].build())
+
+
+def test_a_change_is_a_field_and_a_value():
+    assert read_changes(["topk=5", "temperature=1e-3", "references=[0, -1]"]) == {
+        "topk": 5,
+        "temperature": 0.001,
+        "references": [0, -1],
+    }
+
+
+@pytest.mark.parametrize("command", ["evaluate raw_colour", "reproduce"])
+def test_a_missing_folder_is_refused_without_torch(command):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    words = [sys.executable, "-X", "importtime", "-m", "vidcorr", *command.split(), "--on", "davis=/nowhere"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert "vidcorr: --on davis=/nowhere: /nowhere: no such folder" in ended.stderr
+    assert ended.returncode == 1
+    modules = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines() if line.startswith("import time")}
+    assert not modules & {"torch", "pytorch_lightning", "torchmetrics"}
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 4
