@@ -29,8 +29,8 @@ from callbacks.same_optimisers import SameOptimisers
 from lightning_modules.base import CorrespondenceModule
 from lightning_modules.parts.saving import SavedModule
 from vidcorr import signals
-from vidcorr.backbones.checkpoints import saved_model
-from vidcorr.backbones.names import FILE_SUFFIXES, SHORT_NAMES, read_spec, split_view
+from vidcorr.backbones.checkpoints import SUFFIXES, saved_model
+from vidcorr.backbones.names import SHORT_NAMES, read_spec, split_view
 from vidcorr.backbones.trust import allow_named, import_path, outside_code
 from vidcorr.commands import main
 from vidcorr.errors import UsageError, one_line
@@ -146,7 +146,7 @@ def _joined(args: Sequence[str]) -> Iterator[str]:
 def is_network(name: str) -> bool:
     """Return whether the value of `--model` is a network, as `vidcorr evaluate` takes it, and not a class."""
     spec, _ = split_view(name)
-    is_file = spec.endswith(FILE_SUFFIXES) or Path(spec).is_file()
+    is_file = spec.endswith(SUFFIXES) or Path(spec).is_file()
     is_named = spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec
     return (is_file or is_named) and not name.startswith("{")
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from callbacks import LastCheckpoint, Stops, TrainingStopped
-from callbacks.run_folder import newest_checkpoint
 from tests.helpers.faults import harm, last, run, run_script, words
 from tests.helpers.spoiled import Training, fit, the_line
 from vidcorr.videos.files import FolderInUse, FolderLock
@@ -88,4 +87,4 @@ def test_a_folder_in_use_is_refused(video_folder, tmp_path):
     assert f"{tmp_path}/checkpoints is in use by another run, whose files" in line
     lock.release()
     run([*command, "--trainer.max_epochs=1"], tmp_path)
-    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoints/last.ckpt"
+    assert (tmp_path / "checkpoints/last.ckpt").is_file()
