@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,11 @@ from ..backbones import Network, build_encoder, weights_digest
 from ..backbones.checkpoints import SUFFIXES, read_content, recipe_of, saved_encoder_of
 from ..backbones.description import RANDOM_WEIGHTS
 from ..backbones.encoder import gives_extractors
+from ..backbones.hub import local_file, on_hub
 from ..backbones.names import read_spec
-from ..backbones.trust import named_code
+from ..backbones.trust import TRUSTED, named_code
 from ..backbones.video import VideoEncoder
-from ..functional.device import held_networks
 from ..videos.digests import file_digest
-from .identity import code_of
 
 UNTRAINED = "untrained"
 """Name of a baseline: a ResNet-18 with random weights."""
@@ -137,34 +135,43 @@ class NetworkSpec:
         return encoder.feature_extractor(self.stage or benchmark.stage, self.stride or benchmark.stride)
 
     @functools.cached_property
-    def identity(self) -> dict[str, Any]:
-        """Identity of weights, view and user's code.
+    def file(self) -> Path | None:
+        """The checkpoint of a path, or of an address on the hub; None for other networks."""
+        if not self.is_named or not self.spec.endswith(SUFFIXES):
+            return None
+        path = Path(local_file(self.spec) if on_hub(self.spec) else self.spec)
+        return path if path.is_file() else None
 
-        A checkpoint counts by its bytes, a module by its weights, classes and attributes, a name by itself and its
-        seed. The user's code counts by its source.
-        """
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """The view and the weights: bytes of a checkpoint, digest of a module in memory, a name with its seed."""
         view = {"stage": self.stage, "stride": self.stride}
-        code: list[object] = []  # what the user's code may define: modules, classes, functions
         if not self.is_named:
-            return view | _identity_of_parts(self.spec, code)
-        if self.spec.endswith(".safetensors") and Path(self.spec).is_file():
-            return view | {"sha256": file_digest(self.spec), "code": code_of(code)}
-        if self.spec.endswith(SUFFIXES) and Path(self.spec).is_file():
-            content = read_content(self.spec, whole=False)
-            model: Any = saved_encoder_of(content, self.spec)
-            if model is None:
-                recipe = recipe_of(content, self.spec)
-                model = {"class_path": recipe.class_path, "init_args": recipe.arguments}
-            for name in named_code(model):
-                code.append(name.partition(":")[0] if ":" in name else name.rpartition(".")[0])
-            return view | {"sha256": file_digest(self.spec), "code": code_of(code)}
-        identity = view | {"spec": self.spec, "pretrained": self.pretrained}
-        if self.is_random:
-            identity["seed"] = self.seed
-        elif ":" in self.spec and not self.pretrained and not self.spec.startswith("transformers:"):
-            code.append(self.spec.partition(":")[0])
-            return identity | _identity_of_parts(self.build(), code)
-        return identity | {"code": code_of(code)}
+            return view | {"class": type(self.spec).__qualname__, "weights": weights_digest(self.spec)}
+        if self.file is not None:
+            return view | {"sha256": file_digest(self.file)}
+        return view | {"spec": self.spec, "pretrained": self.pretrained, "seed": self.seed}
+
+    @property
+    def is_reusable(self) -> bool:
+        """True if the identity settles the features: no code of the user makes them."""
+        if not self.is_named:
+            return False
+        if self.file is None:
+            return ":" not in self.spec or package_of(self.spec) in TRUSTED
+        if self.spec.endswith(".safetensors"):
+            return True
+        content = read_content(self.file, whole=False)
+        model: Any = saved_encoder_of(content, self.file)
+        if model is None:
+            recipe = recipe_of(content, self.file)
+            model = {"class_path": recipe.class_path, "init_args": recipe.arguments}
+        return {package_of(name) for name in named_code(model)} <= set(TRUSTED)
+
+
+def package_of(name: str) -> str:
+    """Return the package of `package.module:callable` or `package.module.Class`; the library of `timm:NAME`."""
+    return re.split("[.:]", name)[0]
 
 
 def is_extractor(network: object) -> bool:
@@ -173,32 +180,6 @@ def is_extractor(network: object) -> bool:
         return False
     stride = getattr(network, "stride", None)  # a tuple is that of a convolution
     return isinstance(network, VideoEncoder) or (isinstance(network, nn.Module) and isinstance(stride, int | list))
-
-
-def _identity_of_parts(network: object, code: Sequence[object]) -> dict[str, Any]:
-    """Return weights of an object, class and attributes of the object and of all modules in it, and the user's code.
-
-    Networks of equal weights may differ in attributes. An attribute with a memory address differs in every process;
-    named functions are written without one.
-
-    Args:
-        network: a module, an extractor or a video encoder.
-        code: further modules, classes and functions of the user.
-    """
-    networks = {"": network} if isinstance(network, nn.Module) else held_networks(network)
-    objects = dict.fromkeys([network])
-    for held in networks.values():
-        objects.update(dict.fromkeys(held.modules()))
-    of_torch = vars(nn.Module())
-    parts = []
-    users = list(code)
-    for part in objects:
-        own = {name: value for name, value in vars(part).items() if name not in of_torch}
-        text = re.sub(r"(<(built-in )?function [\w.]+) at 0x\w+", r"\1", repr(own))
-        parts.append([f"{type(part).__module__}.{type(part).__qualname__}", text])
-        users += type(part).__mro__
-        users += filter(inspect.isroutine, own.values())
-    return {"parts": parts, "weights": weights_digest(network), "code": code_of(users)}
 
 
 def with_unique_rows(networks: Iterable[NetworkSpec]) -> list[NetworkSpec]:

@@ -64,11 +64,18 @@ class Job:
 
     @functools.cached_property
     def key(self) -> str:
-        """Digest of network, view, user's code, benchmark, data and protocol."""
+        """Digest of network, view, benchmark, data and protocol."""
         protocol = self.benchmark.protocol
         digest = protocol.digest() if protocol else None
         content = {"network": self.network.identity, "protocol": digest, **identity_of(self.benchmark)}
         return text_digest(json.dumps(content, sort_keys=True))
+
+    @functools.cached_property
+    def is_reusable(self) -> bool:
+        """True if the key settles the scores: neither network, benchmark nor protocol is code of the user."""
+        kinds = (type(self.benchmark), type(self.benchmark.protocol))
+        ours = all(kind.__module__.startswith("vidcorr.") for kind in kinds if kind is not type(None))
+        return ours and self.network.is_reusable
 
     @property
     def folder(self) -> str:
@@ -175,7 +182,8 @@ class Runner:
                 _refuse_equal_columns(different.values())
             if len(set(ranks.gather(tuple(different)))) > 1:
                 raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
-            done = ranks.gather([folder for folder, job in different.items() if self.holds(job)])[0]
+            held = [folder for folder, job in different.items() if job.is_reusable and self.holds(job)]
+            done = ranks.gather(held)[0]
             _say_reused({different[folder]: self.output / folder for folder in done})
             missing = [job for folder, job in different.items() if folder not in done]
             with ranks.together():
@@ -261,7 +269,7 @@ class Runner:
         except FolderInUse:
             print(f"{job.title}: running elsewhere", flush=True)
             return False
-        return not self.holds(job)
+        return not (job.is_reusable and self.holds(job))
 
     def _evaluate(self, job: Job) -> None:
         """Score a job's network, and save the result."""

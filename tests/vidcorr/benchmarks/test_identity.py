@@ -1,22 +1,15 @@
-"""Identity of a result: each annotation, list and metadata file by its bytes, frames by size, the user's code."""
+"""Identity of a result: each annotation, list and metadata file by its bytes, frames by size."""
 
-import importlib
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
-import torch
 
 import vidcorr
-from lightning_modules import FrozenEncoder
 from tests.helpers.benchmark_data import benchmark_classes
-from tests.helpers.encoders import saved_resnet
 from vidcorr import DavisBenchmark, evaluate
-from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.benchmarks.identity import code_of, data_digest, identity_of
-from vidcorr.benchmarks.network import NetworkSpec
+from vidcorr.benchmarks.identity import data_digest, identity_of
 from vidcorr.datasets import generated
 from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.videos.files import DataError, write_ids
@@ -198,114 +191,6 @@ def test_values_of_a_users_own_sequences_count(tmp_path):
     (tmp_path / "labels.txt").write_text("2")
     others.append(digest())
     assert len({before, *others}) == 7
-
-
-NETWORK = """
-import torch
-from pack import colours
-
-class Mine(torch.nn.Module):
-    stride = 8
-
-    def forward(self, images):
-        return colours.mean(images)
-"""
-COLOURS = """
-import torch
-
-def mean(images):
-    from pack.sub import scale  # imported late
-    return torch.nn.functional.avg_pool2d(images, 8) * scale.FACTOR
-"""
-
-
-@pytest.fixture
-def users(tmp_path, monkeypatch):
-    """A user's module, and a package that it imports."""
-    (tmp_path / "pack/sub").mkdir(parents=True)
-    files = {
-        "mine.py": NETWORK,
-        "pack/__init__.py": "",
-        "pack/colours.py": COLOURS,
-        "pack/sub/__init__.py": "",
-        "pack/sub/scale.py": "FACTOR = 1",
-        "pack/unused.py": "",
-    }
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield tmp_path
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("mine", "pack")]:
-        del sys.modules[name]
-
-
-def identity(network):
-    return json.dumps(network.identity, sort_keys=True)
-
-
-def test_the_source_of_a_users_network_counts_with_the_modules_that_it_imports(users):
-    def named():
-        return identity(NetworkSpec.read("mine:Mine"))
-
-    before = named()
-    assert named() == before
-    for name in ("mine.py", "pack/__init__.py", "pack/colours.py", "pack/sub/__init__.py", "pack/sub/scale.py"):
-        content = (users / name).read_text()
-        (users / name).write_text(f"{content}\n# other")
-        assert named() != before, name
-        (users / name).write_text(content)
-    (users / "pack/unused.py").write_text("# other")
-    assert named() == before
-    assert not code_of(["torch", "timm", "vidcorr.backbones", "json", "sys", "nowhere"])
-
-
-def test_the_source_counts_for_a_module_in_memory_and_a_checkpoint(users):
-    own = importlib.import_module("mine").Mine()
-    saved_resnet(users / "foreign.ckpt")
-    write_checkpoint(FrozenEncoder("mine:Mine"), users / "own.ckpt")
-    kinds = {
-        "memory": lambda: identity(NetworkSpec.of(own)),
-        "checkpoint": lambda: identity(NetworkSpec.read(str(users / "own.ckpt"))),
-        "our own": lambda: identity(NetworkSpec.read(str(users / "foreign.ckpt"))),
-    }
-    before = {name: told() for name, told in kinds.items()}
-    (users / "pack/sub/scale.py").write_text((users / "pack/sub/scale.py").read_text() + "\n# other")
-    after = {name: told() for name, told in kinds.items()}
-    assert [name for name in kinds if before[name] == after[name]] == ["our own"]
-
-
-def test_the_source_of_a_users_benchmark_counts(users, davis_root):
-    text = "from vidcorr import DavisBenchmark\nfrom pack import colours\nclass Mine(DavisBenchmark): pass\n"
-    (users / "mine.py").write_text(text)
-    kind = importlib.import_module("mine").Mine
-    before = key(kind, {"root": davis_root})
-    for name in ("mine.py", "pack/colours.py"):
-        (users / name).write_text((users / name).read_text() + "\n# other")
-        assert key(kind, {"root": davis_root}) != before
-        before = key(kind, {"root": davis_root})
-
-
-CELL = """
-def helper(images):
-    return images * {factor}
-
-class Network(torch.nn.Module):
-    def forward(self, images):
-        return helper(images)
-"""
-
-
-def test_in_a_notebook_the_compiled_functions_count(monkeypatch):
-    def run(**values):
-        cell = {"__name__": "__main__", "torch": torch}
-        exec(CELL.format(**values), cell)
-        return code_of([cell["Network"]])
-
-    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
-    assert run(factor=1) == run(factor=1)
-    assert run(factor=1) != run(factor=2)
-    assert len(run(factor=1)) == 2
 
 
 @pytest.mark.slow

@@ -1,19 +1,19 @@
 """Jobs: what their keys depend on."""
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
-from tests.helpers.encoders import Blocky, saved_resnet
+from lightning_modules import FrozenEncoder
+from tests.helpers.encoders import saved_resnet
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, VosBenchmark, evaluate
-from vidcorr.backbones import Clips
+from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.benchmarks.ranks import Ranks
@@ -99,39 +99,19 @@ def test_masks_of_davis_2016_change_no_benchmark_and_no_key(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_checkpoint_and_a_network_of_the_users_count_by_their_weights(davis_root, tmp_path, monkeypatch):
+def test_a_checkpoint_counts_by_its_bytes_and_code_of_the_users_is_run_again(davis_root, tmp_path):
     benchmark = DavisBenchmark(davis_root)
     for seed in (0, 0, 1):
         saved_resnet(tmp_path / f"{seed}.ckpt", seed)
     keys = [Job(NetworkSpec.read(str(tmp_path / name)), benchmark).key for name in ("0.ckpt", "1.ckpt")]
     (tmp_path / "moved.ckpt").write_bytes((tmp_path / "0.ckpt").read_bytes())
     assert Job(NetworkSpec.read(str(tmp_path / "moved.ckpt")), benchmark).key == keys[0] != keys[1]
-    own = NetworkSpec.read(TINY)
-    before = Job(own, benchmark).key
-    assert Job(replace(own), benchmark).key == before
-    assert Job(replace(own, seed=1), benchmark).key != before  # its callable drew other weights
-
-
-class Cells(nn.Module):
-    """A user's network whose choice of cell is an attribute, neither printed nor a weight."""
-
-    def __init__(self, side: int = 8) -> None:
-        super().__init__()
-        self.side = side
-
-    def forward(self, images: Tensor) -> Tensor:
-        return nn.functional.avg_pool2d(images, self.side) * self.side
-
-
-def test_a_module_counts_by_its_weights_its_class_and_its_attributes():
-    def told(network):
-        return json.dumps(NetworkSpec.of(network).identity)
-
-    same_name = type("Cells", (nn.Module,), {"forward": Blocky.forward})
-    assert told(Cells(8)) == told(Cells(8))
-    assert len({told(network) for network in (Cells(8), Cells(4), same_name())}) == 3
-    clips = [Clips(Blocky().forward, window=window) for window in (2, 4)]
-    assert told(clips[0]) != told(clips[1])
+    write_checkpoint(FrozenEncoder(TINY), tmp_path / "own.ckpt")
+    named = ("raw_colour", "torchvision:resnet18", "dino-s16", "vidcorr-r18", str(tmp_path / "0.ckpt"))
+    assert all(Job(NetworkSpec.read(name), benchmark).is_reusable for name in named)
+    for network in (TINY, str(tmp_path / "own.ckpt"), nn.Conv2d(3, 2, 8, 8)):  # code of the user may have changed
+        assert not Job(NetworkSpec.of(network), benchmark).is_reusable
+    assert not Job(RAW, Own(davis_root)).is_reusable
 
 
 @pytest.mark.slow
