@@ -84,7 +84,7 @@ def test_a_value_that_is_no_class_names_the_annotation(tmp_path: Path) -> None:
         Image.fromarray(ids).save(path)
         said = rf"{path.name}: the annotation holds class 33; VIP has classes 0 to 19, and ignores 255"
         if number < 2:
-            refused(DataError, said, Vip(root)[0].mask, 2 - number)
-            refused(DataError, said, Vip(root, parts="instance")[0].mask, 2 - number)
+            refused(DataError, said, Vip(root)[0].read_mask, 2 - number)
+            refused(DataError, said, Vip(root, parts="instance")[0].read_mask, 2 - number)
         else:
             refused(DataError, said, Vip, root)
