@@ -306,7 +306,7 @@ def test_a_file_from_within_a_window_is_refused(tmp_path):
 
 
 class Declared(Counted):
-    default_name = "declared"
+    name = "declared"
     score_names = ("score", "other")
 
 

@@ -66,7 +66,7 @@ def striker(stop: Stop | None, kill: bool) -> pl.Callback:
 class Counted(Benchmark):
     """A benchmark whose score is a function of the weights; it can be stopped."""
 
-    default_name = "counted"
+    name = "counted"
     score = None  # only `run` is called
     scores = None
 

@@ -57,7 +57,7 @@ class Run(NamedTuple):
 class Benchmark(ABC):
     """A data set with its protocol and rules: a value, which no run changes.
 
-    A subclass is a frozen dataclass whose fields are its arguments. It defines `default_name`, `read`, `score` and
+    A subclass is a frozen dataclass whose fields are its arguments. It defines `name`, `read`, `score` and
     `scores`, and declares `score_names`. The sequences are distributed over the ranks by length; an error on any rank
     ends the benchmark on all ranks. A run leaves weights, buffers and modes of the network as they were, and torch's
     random state.
@@ -66,7 +66,7 @@ class Benchmark(ABC):
         limit_sequences: only the first N, for a quick check; the result records it.
         changes: fields of the protocol to change; the protocol's name then shows them.
         name: prefix of keys and name of folders, needed if two benchmarks of a class run together; by default
-            `default_name`.
+            the class's.
         stage: stage of the encoder; None is the encoder's default.
         stride: pixels per feature cell; None is the backbone's default, 8 for a ResNet and the patch of a ViT. The
             protocol's name shows a stride that differs from the protocol's.
@@ -75,11 +75,8 @@ class Benchmark(ABC):
         ValueError: for a number out of range; at the start of a run that could not give the right scores.
     """
 
-    default_name: ClassVar[str]
-    protocol_kind: ClassVar[type[EvaluationProtocol] | None] = None
+    protocol_class: ClassVar[type[EvaluationProtocol] | None] = None
     """Class of the protocols that the field `protocol` names; None without such a field."""
-    protocols_like: ClassVar[tuple[str, ...]] = ("davis",)
-    """Fallback benchmarks, for protocols without values for this benchmark."""
     pooled: ClassVar[bool] = False
     """The scores are no means over the values of the rows, but ratios of sums, or means over groups of rows."""
 
@@ -95,10 +92,10 @@ class Benchmark(ABC):
     def __post_init__(self) -> None:
         if self.limit_sequences is not None and self.limit_sequences < 1:
             raise ValueError(f"{type(self).__name__}: limit_sequences is {self.limit_sequences}, it must be at least 1")
-        object.__setattr__(self, "name", self.name or self.default_name)
-        kind = self.protocol_kind
-        if kind is not None:
-            protocol = kind.named(self.protocol, self.default_name, self.protocols_like, self.changes)
+        object.__setattr__(self, "name", self.name or type(self).name)
+        protocols = self.protocol_class
+        if protocols is not None:
+            protocol = protocols.named(self.protocol, values_for(type(self)), changes=self.changes)
             object.__setattr__(self, "protocol", protocol)
         elif self.changes and self.protocol is None:
             raise ValueError(f"{type(self).__name__}: has no protocol, so it takes no changes")
@@ -271,6 +268,21 @@ class Benchmark(ABC):
                     self.finish(result, output)
                     output.finish(result)
         return Run(result, output.pictures)
+
+
+def values_for(kind: type[Benchmark]) -> str:
+    """Return the benchmark whose values a class takes from named protocols.
+
+    It is the class's name or that of its nearest base for which any protocol has values, else the protocols' default.
+    """
+    assert kind.protocol_class is not None
+    sources = kind.protocol_class.sources().values()
+    known = set().union(*(source.values for source in sources))
+    for base in kind.__mro__:
+        name = vars(base).get("name")
+        if name in known:
+            return str(name)
+    return kind.protocol_class.default_benchmark
 
 
 def stage_of(tracker: Tracker) -> Stage:

@@ -45,7 +45,7 @@ class DavisBenchmark(MaskBenchmark):
         ValueError: if the protocol defines no values for this benchmark.
     """
 
-    default_name = "davis"
+    name = "davis"
 
     root: str | Path
     year: Literal[2016, 2017] = 2017

@@ -49,10 +49,9 @@ class JhmdbBenchmark(Benchmark):
         DataError: when the data are first read, with the name of the file.
     """
 
-    default_name = "jhmdb"
+    name = "jhmdb"
     score_names = ("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
-    protocols_like = ("jhmdb",)
-    protocol_kind = PropagationProtocol
+    protocol_class = PropagationProtocol
     pooled = True
 
     root: str | Path

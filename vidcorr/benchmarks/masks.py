@@ -48,7 +48,7 @@ class MaskBenchmark(Benchmark):
     A subclass has a field `protocol`: a protocol, or the name of a protocol with values for the benchmark.
     """
 
-    protocol_kind = PropagationProtocol
+    protocol_class = PropagationProtocol
     archive: ClassVar[str] = ""
     """Folder of the sequences inside predictions.zip; "" is its top (DAVIS)."""
 

@@ -56,9 +56,8 @@ class MatchBenchmark(Benchmark):
         ValueError: for an unknown protocol, changes out of range, or an input size that does not fit the network.
     """
 
-    default_name = "spair"
-    protocol_kind = MatchingProtocol
-    protocols_like = ()
+    name = "spair"
+    protocol_class = MatchingProtocol
     pooled = True
     levels: ClassVar[tuple[str, ...]] = (
         *("viewpoint=0", "viewpoint=1", "viewpoint=2"),
@@ -194,14 +193,14 @@ class PfPascalBenchmark(MatchBenchmark):
         split: start of the list's name, `<split>_pairs_pf_pascal.csv` or `<split>_pairs.csv`.
     """
 
-    default_name = "pf_pascal"
+    name = "pf_pascal"
     levels = ()
 
     protocol: str | MatchingProtocol = "sd-dino"
 
     def read_pairs(self) -> list[MatchPair]:
         """Read the pairs."""
-        return read_pf(self.root, self.default_name, self.split)
+        return read_pf(self.root, type(self).name, self.split)
 
 
 @dataclass(frozen=True)
@@ -216,7 +215,7 @@ class PfWillowBenchmark(PfPascalBenchmark):
         split: start of the list's name, `<split>_pairs_pf.csv` or `<split>_pairs.csv`.
     """
 
-    default_name = "pf_willow"
+    name = "pf_willow"
 
     protocol: str | MatchingProtocol = "vidcorr"
 

@@ -56,8 +56,8 @@ class OtbBenchmark(Benchmark):
         DataError: when the data are first read, with the name of the file.
     """
 
-    default_name = "otb"
-    protocol_kind = TrackingProtocol
+    name = "otb"
+    protocol_class = TrackingProtocol
     score_names = ("success", "precision@20px", "success@0.5")
 
     root: str | Path

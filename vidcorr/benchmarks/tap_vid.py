@@ -81,9 +81,8 @@ class TapVidBenchmark(Benchmark):
         ValueError: for an unknown protocol, or changes out of range.
     """
 
-    default_name = "tap_vid"
-    protocol_kind = PointProtocol
-    protocols_like = ("tap_vid",)
+    name = "tap_vid"
+    protocol_class = PointProtocol
     score_names = (*SCORES, LIMIT)
 
     root: str | Path
@@ -209,7 +208,7 @@ class BadjaBenchmark(TapVidBenchmark):
         ValueError: for an unknown protocol, or changes out of range.
     """
 
-    default_name = "badja"
+    name = "badja"
     score_names = ("PCK@0.2", *TapVidBenchmark.score_names)
 
     def read(self) -> Sequence[PointSequence]:

@@ -77,9 +77,8 @@ class VipBenchmark(Benchmark):
         ValueError: if `parts` is empty or has an unknown kind.
     """
 
-    default_name = "vip"
-    protocol_kind = PropagationProtocol
-    protocols_like = ("vip",)
+    name = "vip"
+    protocol_class = PropagationProtocol
     pooled = True
 
     root: str | Path

@@ -48,7 +48,7 @@ class VosBenchmark(MaskBenchmark):
         ValueError: if the protocol defines no values for this benchmark, or the rules need metadata.
     """
 
-    default_name = "vos"
+    name = "vos"
 
     root: str | Path
     split: str | None = None

@@ -43,9 +43,8 @@ class YoutubeVosBenchmark(MaskBenchmark):
         ValueError: at the start of `fit`, if the run would train on videos that the hold-out split scores.
     """
 
-    default_name = "youtube_vos"
+    name = "youtube_vos"
     score_names = ("Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen")
-    protocols_like = ("youtube_vos",)
     archive = "Annotations"
 
     root: str | Path

@@ -100,7 +100,7 @@ class BenchmarkChoice:
     @property
     def name(self) -> str:
         """Name of the benchmark: of its folder and its scores."""
-        return str(self.arguments.get("name") or self.kind.default_name)
+        return str(self.arguments.get("name") or self.kind.name)
 
     @cached_property
     def kind(self) -> type[Benchmark]:
@@ -254,7 +254,7 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
     """Return a benchmark per combination of the values that it takes."""
     own = choice.arguments
     names = _protocols_of(choice.kind, flags.protocol)
-    if flags.protocol and not names and choice.kind.protocol_kind is not None:
+    if flags.protocol and not names and choice.kind.protocol_class is not None:
         print(f"{choice.name} keeps its protocol: {', '.join(flags.protocol)} has no values for it")
     stages = flags.stage or _as_list(own.get("stage"))
     strides = flags.stride or _as_list(own.get("stride"))
@@ -289,21 +289,23 @@ def _as_list(value: Any) -> list[Any]:
 
 def _fields_of(kind: type[Benchmark]) -> list[str]:
     """Return the fields of a benchmark's protocol; none without a protocol."""
-    if kind.protocol_kind is None:
+    if kind.protocol_class is None:
         return []
-    return [field.name for field in kind.protocol_kind.value_fields()]
+    return [field.name for field in kind.protocol_class.value_fields()]
 
 
 def _protocols_of(kind: type[Benchmark], names: Sequence[str]) -> list[str]:
     """Return the named protocols with values for a benchmark, without duplicates."""
-    protocols = kind.protocol_kind
+    protocols = kind.protocol_class
     if protocols is None:
         return []
-    data = (kind.default_name, *kind.protocols_like)
+    from ..benchmarks.base import values_for
+
+    data = values_for(kind)
     found = []
     for name in dict.fromkeys(names):
         source = protocols.sources().get(name.partition("+")[0])
-        if source is not None and not source.values.keys().isdisjoint(data):
+        if source is not None and data in source.values:
             found.append(name)
     return found
 

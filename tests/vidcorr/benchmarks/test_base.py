@@ -132,7 +132,7 @@ def test_a_change_that_the_features_would_drop_is_refused(davis_root, tmp_path):
 
 @dataclass(frozen=True)
 class NoProtocol(Benchmark):
-    default_name = "none"
+    name = "none"
 
     def read(self):
         return []

@@ -165,7 +165,7 @@ def test_a_network_by_name_leaves_the_random_state(name, davis_root, tmp_path):
 class BrightnessBenchmark(Benchmark):
     """A user's benchmark: a reader, a row per sequence (the mean feature of a first frame), the meaning of rows."""
 
-    default_name = "brightness"
+    name = "brightness"
     score_names = ("mean",)
 
     root: str

@@ -38,7 +38,7 @@ def test_other_files_of_the_data_are_looked_for_beside_the_folder(tmp_path):
 class TimeOrder(DavisBenchmark):
     """A user's own benchmark."""
 
-    default_name = "time_order"
+    name = "time_order"
 
 
 def test_a_config_of_the_users_or_a_class(tmp_path):

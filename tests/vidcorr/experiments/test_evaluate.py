@@ -167,7 +167,7 @@ def test_ranks_with_different_networks_are_refused(davis_root, tmp_path, monkeyp
 class MeanFeatures(Benchmark):
     """A user's benchmark, without a protocol: means of the features of first frames."""
 
-    default_name = "means"
+    name = "means"
     root: str
 
     def read(self):

@@ -149,12 +149,12 @@ def test_an_extractor_that_normalises_nothing_gets_rgb_in_0_to_1_and_the_protoco
 
 def test_a_users_benchmark_under_a_new_name_works_with_defaults():
     class MyVideos(DavisBenchmark):
-        default_name = "my_videos"
+        name = "my_videos"
 
     class MyClips(YoutubeVosBenchmark):
-        default_name = "my_clips"
+        name = "my_clips"
 
     assert MyVideos("anywhere").protocol == PropagationProtocol.named("vfs", "davis")
     assert MyVideos("anywhere", protocol="dino").protocol.name == "dino"
     assert MyClips("anywhere").protocol == PropagationProtocol.named("vidcorr", "youtube_vos")
-    refused(ValueError, "'vfs' defines no values for 'my_clips'", MyClips, "anywhere", protocol="vfs")
+    refused(ValueError, "'vfs' defines no values for 'youtube_vos'", MyClips, "anywhere", protocol="vfs")
