@@ -33,7 +33,7 @@ def write_results(
         videos: column → sequence → values of its objects.
         about: other fields of the result, fields of its provenance, or facts of its data.
     """
-    protocol = Protocol(name="vfs", digest=digest) if digest else Protocol()
+    protocol = Protocol(name="vfs", digest=digest, shared_name="vfs", shared=digest) if digest else Protocol()
     columns = videos or {}
     rows = []
     for video, objects in next(iter(columns.values()), {}).items():

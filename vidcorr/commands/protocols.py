@@ -29,8 +29,8 @@ def command(args: Sequence[str]) -> None:
         return
     shown = named(flags.name, flags.benchmark)
     if flags.other is None:
-        for protocols in shown.values():
-            print(described(protocols))
+        for of_kind in shown.values():
+            print(described(of_kind))
         return
     others = named(flags.other, flags.benchmark)
     for kind in shown.keys() & others.keys():

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # it imports pydantic, which would delay the help
-    from ..results.tables import Table
+    from ..results.tables import Table, TableFormat
 
-FORMATS = {"md": "md", "csv": "csv", "tex": "tex", "latex": "tex"}
+FORMATS: dict[str, TableFormat] = {"md": "md", "csv": "csv", "tex": "tex", "latex": "tex"}
 """Format of the command line → format of `render`."""
 
 

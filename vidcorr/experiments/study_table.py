@@ -42,7 +42,7 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
         for row in study.rows:
             of_evaluation += results.get((row.name, evaluation), {}).values()
         first = next((score for result in of_evaluation for score in result.scores), FIRST)
-        shown = study.scores.get(evaluation, (first,))
+        shown: Sequence[str] = study.scores.get(evaluation, (first,))
         if scores:
             shown = [score for score in scores if any(records_of(result, scores=[score]) for result in of_evaluation)]
         for score in shown:

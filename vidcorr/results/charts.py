@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def charts_of(rows: Sequence[Row]) -> list[Chart]:
     return charts
 
 
-def _of_boxes(counts: Sequence[Json]) -> list[Chart]:
+def _of_boxes(counts: Sequence[Any]) -> list[Chart]:
     """Return OTB's curves of success and precision."""
     success, precision = mean_curves(counts)
     overlaps = OVERLAPS.tolist()
@@ -66,7 +66,7 @@ def _of_boxes(counts: Sequence[Json]) -> list[Chart]:
     ]
 
 
-def _of_joints(counts: Sequence[Json]) -> list[Chart]:
+def _of_joints(counts: Sequence[Any]) -> list[Chart]:
     """Return PCK by joint of JHMDB."""
     bars: dict[str, Curve] = {}
     for threshold, fractions in zip(JOINT_THRESHOLDS, pck_of_joints(counts).tolist(), strict=False):
@@ -74,7 +74,7 @@ def _of_joints(counts: Sequence[Json]) -> list[Chart]:
     return [Chart("Each joint", "joint", ", ".join(bars), bars, JOINTS, "bars")]
 
 
-def _of_points(counts: Sequence[Json]) -> list[Chart]:
+def _of_points(counts: Sequence[Any]) -> list[Chart]:
     """Return visible points within TAP-Vid's thresholds by frames from their query."""
     longest = max(len(count[0]) for count in counts)
     total = np.zeros((1 + len(PIXEL_THRESHOLDS), longest), np.int64)

@@ -143,7 +143,7 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
     """
     if other.benchmark != result.benchmark:
         raise ValueError(f"{name}: is a result of {other.benchmark}, but the report is of {result.benchmark}")
-    is_comparable = _shared_digest(result) == _shared_digest(other)
+    is_comparable = result.stage.protocol.shared == other.stage.protocol.shared
     differences = {}
     untested = []
     for key in compared if is_comparable else ():
@@ -164,12 +164,6 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
         "history": [past.model_dump() for past in other.history],
         "charts": [chart.plain() for chart in charts_of(other.rows)],
     }
-
-
-def _shared_digest(result: Result) -> str:
-    """Return the digest of a result's protocol, without the fields that a network sets."""
-    protocol = result.stage.protocol
-    return protocol.shared or protocol.digest
 
 
 def _difference(result: Result, other: Result, key: str) -> Difference | None:

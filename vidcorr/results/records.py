@@ -104,12 +104,9 @@ class Record:
         """Column of the score; scores with equal columns are comparable."""
         result = self.result
         protocol = self.stage.protocol
-        # without the fields that the network sets, in which comparable scores may differ
-        protocol_name = protocol.shared_name or protocol.name
-        protocol_digest = protocol.shared or protocol.digest
         number = f"{len(result.sequences) or '?'} sequences"
-        conditions = ", ".join(filter(None, (protocol_name, *_data_in_words(result), number)))
-        return Column(result.data_set, self.key, conditions, protocol_digest, _digest_of_names(result))
+        conditions = ", ".join(filter(None, (protocol.shared_name, *_data_in_words(result), number)))
+        return Column(result.data_set, self.key, conditions, protocol.shared, _digest_of_names(result))
 
 
 def _digest_of_names(result: Result) -> str:

@@ -83,7 +83,7 @@ def write_results_page(records: Sequence[Record], folder: str | Path) -> Path:
     folder = Path(folder)
     found: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        found.setdefault((record.column.benchmark, _shared_digest(record.stage.protocol)), []).append(record)
+        found.setdefault((record.column.benchmark, record.stage.protocol.shared), []).append(record)
     doubled = doubled_names(records)
     sections = []
     for (benchmark, digest), of_section in found.items():
@@ -122,11 +122,6 @@ def doubled_names(records: Iterable[Record]) -> set[str]:
     return doubled
 
 
-def _shared_digest(protocol: Protocol) -> str:
-    """Return the digest that comparable rows share; empty without a protocol."""
-    return protocol.shared or protocol.digest
-
-
 def _section(benchmark: str, digest: str, records: Sequence[Record], doubled: set[str]) -> Section:
     """Return the section of a benchmark and protocol, with a table for each set of data and sequences."""
     grouped: dict[Column, list[Record]] = {}
@@ -147,8 +142,7 @@ def _section(benchmark: str, digest: str, records: Sequence[Record], doubled: se
     if published:
         tables["published, whole test set: other data than above"] = published
     protocol = records[0].stage.protocol
-    name = protocol.shared_name or protocol.name
-    title = f"{benchmark}: {name}" if name else f"{benchmark}, no protocol"
+    title = f"{benchmark}: {protocol.shared_name}" if protocol.name else f"{benchmark}, no protocol"
     return Section(title, digest, list(protocols.values()), records[0].result.protocol_source, tables)
 
 

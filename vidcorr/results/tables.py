@@ -36,6 +36,7 @@ DATA_SETS = {
     "spair": "SPair-71k test",
 }
 """Benchmark → name of its whole test set."""
+TableFormat = Literal["md", "csv", "tex"]
 PAPER = "paper"
 """Conditions of a column of printed numbers, beside the measured scores."""
 
@@ -322,7 +323,7 @@ def footnotes(table: Table) -> list[str]:
     return [" ".join(sentences)] if len(sentences) > 1 else []
 
 
-def render(table: Table, format: Literal["md", "csv", "tex"] = "md") -> str:
+def render(table: Table, format: TableFormat = "md") -> str:
     """Return a table of scores as text.
 
     Markdown and LaTeX print per cent: mean and standard deviation over the seeds, the best mean of a column in
@@ -366,7 +367,7 @@ def _fields(cell: Cell) -> dict[str, object]:
     return fields
 
 
-def render_as_in_papers(table: Table, format: Literal["md", "tex"] = "md", intervals: bool = False) -> str:
+def render_as_in_papers(table: Table, format: TableFormat = "md", intervals: bool = False) -> str:
     """Return a table as a paper prints it: short heads, with protocol, data, features and seeds in the caption.
 
     Over the columns of a benchmark stands its name, or its title with protocol and data if it has several.

@@ -208,7 +208,7 @@ def leave_scores(folder, row, evaluation, seed, scores, benchmark="otb", stage="
     lines = read_study(str(folder / "study.yaml")).lines(folder)
     steps = [step for line in lines for step in line]
     (place,) = (step.output for step in steps if (step.row, step.seed, step.evaluation) == (row, seed, evaluation))
-    of_stage = Stage(layer=stage, protocol=Protocol(name="vfs", digest="d1"))
+    of_stage = Stage(layer=stage, protocol=Protocol(name="vfs", digest="d1", shared_name="vfs", shared="d1"))
     write_results(place / f"network{stage}", scores, benchmark=benchmark, stage=of_stage)
 
 

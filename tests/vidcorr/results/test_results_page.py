@@ -130,7 +130,7 @@ def test_of_a_training_the_last_evaluation_is_a_row(tmp_path):
 
 def write_hostile(folder, monkeypatch):
     """Write a result whose every text is markup, and make the published rows hostile too."""
-    protocol = Protocol(name=HOSTILE, digest=HOSTILE, fields={HOSTILE: HOSTILE})
+    protocol = Protocol(name=HOSTILE, digest=HOSTILE, shared_name=HOSTILE, shared=HOSTILE, fields={HOSTILE: HOSTILE})
     stage = Stage(layer=HOSTILE, stride=8, normalised_by=HOSTILE, protocol=protocol)
     provenance = Provenance(command=("vidcorr", HOSTILE), date=HOSTILE, versions={"vidcorr": HOSTILE})
     about = {"protocol_source": {"code": HOSTILE}, "provenance": provenance}
