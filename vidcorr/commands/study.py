@@ -54,7 +54,7 @@ def _shell_line(step: Command) -> str:
 
 def run_line(line: Sequence[Command]) -> Command | None:
     """Run the commands of a line that have no result; return the first that fails, after which none runs, or None."""
-    missing = [step for step in line if step.evaluation and not step.results]
+    missing = [step for step in line if step.evaluation and not step.is_done]
     needed: set[Path] = set()
     for step in missing:
         needed.update(step.needs)

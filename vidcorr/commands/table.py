@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..experiments.benchmark_choice import add_list_flag
+
 if TYPE_CHECKING:  # it imports pydantic, which would delay the help
     from ..results.tables import Table, TableFormat
 
@@ -41,14 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vidcorr table", description=__doc__)
     folders = "folder of results, or a folder above; with NAME=, its seeds and folders of the same NAME are a row"
     parser.add_argument("folders", nargs="+", metavar="[NAME=]FOLDER", help=folders)
-    parser.add_argument("--score", action="extend", nargs="+", default=[], metavar="KEY", help="scores, as J-Mean")
+    add_list_flag(parser, "--score", "KEY", "scores, as J-Mean")
     parser.add_argument("--base", default="", metavar="ROW", help="base row; other rows show their differences from it")
     parser.add_argument("--published", action="store_true", help="add published scores of the same data and protocol")
     parser.add_argument("--format", choices=FORMATS, default="md", help="format of the printed table (default: md)")
     paper = "as a paper prints it: short heads, protocol and features in the caption"
     parser.add_argument("--paper", action="store_true", help=paper)
-    name = "names to print for rows"
-    parser.add_argument("--name", action="extend", nargs="+", default=[], metavar="ROW=NAME", help=name)
+    add_list_flag(parser, "--name", "ROW=NAME", "names to print for rows")
     parser.add_argument("--intervals", action="store_true", help="with --paper: add 95 %% intervals")
     study = "show the rows of this study, from the folder of its runs"
     parser.add_argument("--study", metavar="FILE", help=study)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..results.checked import first_mistake
 from ..results.result import has_result
 from ..videos.digests import text_digest
 from ..videos.files import slug
+from .benchmark_choice import add_benchmark_flags, chosen_benchmarks
 from .config_files import find_config, read_yaml
 
 CHECKPOINT = "lightning_logs/run/checkpoints/last.ckpt"
@@ -101,6 +103,18 @@ class Command(NamedTuple):
         if not self.evaluation:
             return []
         return [folder for folder in sorted(self.output.glob("*")) if has_result(folder)]
+
+    @property
+    def is_done(self) -> bool:
+        """True if an evaluation has a result of each benchmark that its words choose.
+
+        Raises:
+            ValueError: if the folder of its data is missing.
+        """
+        parser = argparse.ArgumentParser()
+        add_benchmark_flags(parser)
+        flags, _ = parser.parse_known_args(self.words[1:])
+        return bool(self.results) and len(self.results) >= len(chosen_benchmarks(flags))
 
 
 class _Chain(NamedTuple):

@@ -138,7 +138,7 @@ def write_pages(results: Mapping[Job, Result], place_of: Callable[[Job], Path], 
     for job, result in results.items():
         others = {}
         for each, other in sorted(results.items(), key=lambda found: found[0].network.name != base):
-            if each == job or other.benchmark != result.benchmark:
+            if each == job or other.data_set != result.data_set:
                 continue
             name = each.network.row
             if name in others or name == job.network.row:  # a network by several protocols

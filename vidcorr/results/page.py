@@ -141,7 +141,7 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
     Raises:
         ValueError: if the results belong to different benchmarks.
     """
-    if other.benchmark != result.benchmark:
+    if other.data_set != result.data_set:
         raise ValueError(f"{name}: is a result of {other.benchmark}, but the report is of {result.benchmark}")
     is_comparable = result.stage.protocol.shared == other.stage.protocol.shared
     differences = {}

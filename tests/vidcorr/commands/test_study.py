@@ -30,6 +30,7 @@ rows: [{name: base}, {name: soft, of: base, evaluate: {davis: --change topk=5}},
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     (tmp_path / "study.yaml").write_text(STUDY)
+    (tmp_path / "DAVIS").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -72,6 +73,17 @@ def test_run_runs_what_has_no_result_and_names_what_failed(folder, called):
     calls.clear()
     tool.command(words)
     assert calls == []
+
+
+def test_an_evaluation_of_several_stages_is_done_with_all_of_them(folder, called):
+    """A stopped evaluation would choose the best block of those that it reached."""
+    calls, _ = called
+    stages = "evaluate: {davis: --on davis=DAVIS --stage res3 res4}"
+    (folder / "study.yaml").write_text(STUDY.replace("evaluate: {davis: --on davis=DAVIS}", stages, 1))
+    for _ in range(2):
+        calls.clear()
+        tool.command(["study.yaml", "--output", "out", "--run"])
+        assert ("evaluate", "base") in calls
 
 
 TWO_STEPS = """
