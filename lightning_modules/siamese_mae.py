@@ -255,10 +255,10 @@ class SiameseMAE(CorrespondenceModule):
         Returns:
             `(B, N, 3 P²)`.
         """
-        attended = self.decoder_embed(memory)
-        seen = self.decoder_embed(visible)
-        batch, count = len(memory), grid[0] * grid[1]
-        patches = self.mask_token.to(seen.dtype).repeat(batch, count, 1)
+        kind = self.mask_token.dtype  # under autocast finer than the layer's: positions are added without rounding
+        attended = self.decoder_embed(memory).to(kind)
+        seen = self.decoder_embed(visible).to(kind)
+        patches = self.mask_token.repeat(len(memory), grid[0] * grid[1], 1)
         patches = patches.scatter(1, keep[..., None].expand(-1, -1, seen.shape[2]), seen[:, 1:])
         positions = sine_cosine_positions(*grid, seen.shape[2]).to(seen)
         first_class = attended[:, :1]  # its position is zero

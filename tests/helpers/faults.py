@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cli import main
+from tests.helpers.method_steps import TINY
 from tests.helpers.words import NETWORK, flags
 
 METHODS = {
@@ -21,11 +22,6 @@ METHODS = {
     "VFSMoCo": {"projection_dim": 8, "queue_size": 24, "backbone": NETWORK},
     "Liir": {"position_size": 16, "radius": 2, "bank": {"frames": 6, "points": 2}, "schedule": {"warmup_epochs": 1}},
 }
-VIEWED = {
-    "SiameseMAE": {"backbone": "tests.helpers.encoders:tiny_vit", "decoder_width": 32, "decoder_depth": 1},
-    "CoSettle": {"backbone": "tests.helpers.encoders:tiny_vit"},
-}
-"""Methods whose own tests stop and resume them."""
 
 
 class Curve(pl.Callback):
@@ -150,6 +146,7 @@ def words(
     method: str, source: Path, folder: Path, *more: str, callbacks: tuple[Any, ...] = (), **data: Any
 ) -> list[str]:
     """Command of a run of three epochs of five steps over six videos that writes `last.ckpt` every second step."""
+    arguments = METHODS[method] if method in METHODS else TINY[method].arguments
     given = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "repeat": 2, "samples_per_epoch": 10} | data
     listed = [
         {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 2}},
@@ -160,7 +157,7 @@ def words(
     return [
         *(
             "fit",
-            *flags("model", method, **(METHODS | VIEWED)[method]),
+            *flags("model", method, **arguments),
             *flags("data", "VideoDataModule", source=source, **given),
         ),
         *flags("trainer", callbacks=json.dumps(listed), accelerator="cpu", max_epochs=3, default_root_dir=folder),
