@@ -187,7 +187,7 @@ class PredictionFiles(AbstractContextManager["PredictionFiles"]):
             (folder / "masks").mkdir()
             self._mask_colours = prompt.palette.copy()
             if np.array_equal(prompt.palette, davis_palette()):  # the user chose no colours
-                self._mask_colours[list(prompt.objects)] = self._colours
+                self._mask_colours[list(map(int, prompt.objects))] = self._colours
 
     def add(self, frame: Tensor, found: Any) -> None:
         """Write the results of the next frame, uint8 `(3, H, W)`, as `follow` gives them."""
