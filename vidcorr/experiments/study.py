@@ -6,8 +6,9 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
+import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from ..results.checked import first_mistake
@@ -287,12 +288,28 @@ def read_study(name: str, flag: str = "--study") -> Study:
         flag: flag that names the study, for messages.
 
     Raises:
-        UsageError: if the file is missing, is not YAML, or holds a key twice.
-        ValueError: for an unknown or missing key, a value of the wrong type, a reference to an
-            unknown row, or a repeated name; the message names the file.
+        UsageError: if the file is missing, or holds no options.
+        ValueError: if the file is not YAML; for a key twice, an unknown or missing key, a value of the wrong type, a
+            reference to an unknown row, or a repeated name; the message names the file.
     """
     path = find_config(name, flag)
     try:
+        _refuse_repeated_keys(yaml.compose(path.read_text("utf-8")))
         return Study.model_validate(read_yaml(path, flag))
     except ValidationError as error:
         raise ValueError(f"{path}: {first_mistake(error)}") from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def _refuse_repeated_keys(node: Any) -> None:
+    """Raise ValueError for a mapping with a key twice, of which YAML takes the last value."""
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        for key, value in node.value:
+            if keys.count(key.value) > 1:
+                raise ValueError(f"line {key.start_mark.line + 1}: {key.value} is set twice")
+            _refuse_repeated_keys(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated_keys(item)

@@ -180,7 +180,7 @@ def test_by_the_command_line(davis_root, tmp_path, capsys):
     ]
     main(["evaluate", *words, "--seeds", "3", "4", "--protocol", "crw", "--output", str(tmp_path / "out")])
     said = capsys.readouterr().out
-    assert "tap_vid keeps its protocol, vidcorr: crw has no values for it" in said
+    assert "tap_vid keeps its protocol: crw has no values for it" in said
     rows = table_of(tmp_path / "out")
     assert [name.partition(",")[0] for name in rows] == [BLOCKY, "raw_colour", "untrained ResNet-18"]
     assert rows["untrained ResNet-18, stride 8"]["seeds"] == "3 4"

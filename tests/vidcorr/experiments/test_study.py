@@ -9,7 +9,6 @@ import yaml
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
-from vidcorr.errors import UsageError
 from vidcorr.experiments.study import read_study
 from vidcorr.experiments.study_table import study_table
 from vidcorr.results.result import Protocol, Stage
@@ -118,7 +117,7 @@ def test_a_mistake_is_one_line_that_names_the_file(tmp_path, line):
 def test_a_key_twice_is_refused(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(CONTENT) + "seeds: [7]\n")
-    refused(UsageError, "seeds", read_study, str(path))
+    refused(ValueError, r"study\.yaml: line \d+: seeds is set twice", read_study, str(path))
 
 
 def write_trial(folder, *rows, **changes):
