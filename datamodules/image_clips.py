@@ -3,36 +3,15 @@
 import os
 from typing import Any, ClassVar
 
-import torch
-
-from vidcorr.videos.images import read_photo
 from vidcorr.videos.source import VideoEntry, list_images_of
 
-from .loading.clips import ClipDataset, Sample
+from .loading.clips import ClipDataset, ImageClips
 from .loading.pairs import PairCrops
 from .loading.sampling import Augmentation
 from .video import VideoDataModule
 
 MOCO_V2 = Augmentation(colour=True, blur_sigma=(0.1, 2.0))
 """Augmentation of MoCo v2 and SimSiam (appendix A): crops of area 0.2 to 1, flips, colours and blur."""
-
-
-class ImageClips(ClipDataset):
-    """Clips whose frames are views of one image, each cropped on its own."""
-
-    def read(self, item: int, generator: torch.Generator) -> Sample:
-        """Read an image and crop its views."""
-        indices = self._sampling(1, generator=generator)
-        image = read_photo(self.path(item))
-        sample: Sample = {
-            "clip": self._transform([image] * len(indices), generator),
-            "video_index": int(self.indices[item]),
-            "frame_index": indices,
-            "redrawn": [],
-        }
-        if self._labels is not None:
-            sample["label"] = int(self._labels[item])
-        return sample
 
 
 class ImageClipDataModule(VideoDataModule):

@@ -2,83 +2,18 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from vidcorr.videos.files import DataError, require_at_least, require_folder
 from vidcorr.videos.folders import PHOTO_SUFFIXES, is_data, is_photo, list_folders
-from vidcorr.videos.images import read_photo
-from vidcorr.videos.source import VideoEntry, list_videos, open_video
+from vidcorr.videos.source import VideoEntry, list_videos
 
-from .loading.clips import Key, ReplacingDataset, Transform, draw_frames
-from .loading.loader import SampledDataModule
-from .loading.sampling import random_resized_crop, seeded_generator
-
-Read = Callable[[Path, torch.Generator | None], np.ndarray]
-"""(path, generator in training or None) → image (H, W, 3) uint8."""
-LabelledPaths = Sequence[tuple[str | Path, int]]
-"""(path, class) pairs."""
-
-
-class LabelledImages(ReplacingDataset):
-    """Images with a class; draws are a function of (seed, epoch, index).
-
-    In training another image replaces an unusable image; in evaluation an unusable image ends the run.
-
-    Args:
-        samples: (path, class) pairs, at least one.
-        reader: reads an image.
-        transform: ([image], generator) → (1, 3, size, size) uint8.
-        seed: seed of all draws.
-        training: draw frames and replace unusable images.
-    """
-
-    def __init__(self, samples: LabelledPaths, reader: Read, transform: Transform, seed: int, training: bool) -> None:
-        paths, labels = zip(*samples, strict=True)
-        super().__init__(paths, len(paths), seed, replaces=training)
-        self.labels, self.reader, self.transform = np.array(labels), reader, transform
-
-    def draws(self, key: Key, attempt: int) -> torch.Generator:
-        """Return the generator of an attempt; the first attempt depends on (seed, epoch, index) only."""
-        return super().draws(key, attempt) if attempt else seeded_generator(self.seed, *key)
-
-    def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
-        """Read and transform an image."""
-        image = self.reader(self.path(item), generator if self.replaces else None)
-        return {"image": self.transform([image], generator)[0], "label": int(self.labels[item])}
-
-
-def resize_center_crop(images: Sequence[np.ndarray], generator: torch.Generator, resize: int, size: int) -> Tensor:
-    """Resize the short side and take the centre `size` × `size`, as in the usual evaluation on ImageNet."""
-    from PIL import Image
-    from torchvision.transforms.v2 import functional
-
-    cropped: list[Tensor] = []
-    for image in images:
-        resized = functional.resize(Image.fromarray(image), [resize])
-        cropped.append(functional.pil_to_tensor(functional.center_crop(resized, [size])))
-    return torch.stack(cropped)
-
-
-def _read_photo(path: Path, generator: torch.Generator | None) -> np.ndarray:
-    return read_photo(path)
-
-
-def read_frame(path: Path, generator: torch.Generator | None) -> np.ndarray:
-    """Read a random frame of a video, or the middle frame without a generator."""
-
-    def sample(num_frames: int, **draws: Any) -> Tensor:
-        return torch.tensor([num_frames // 2]) if generator is None else torch.randint(num_frames, (1,), **draws)
-
-    with open_video(path) as video:
-        _, (frame,), _ = draw_frames(video, sample, generator or torch.Generator())
-        return frame
+from .base import SampledDataModule
+from .loading.labelled import LabelledImages, LabelledPaths, Read, read_frame, read_image_file, resize_center_crop
+from .loading.sampling import random_resized_crop
 
 
 class LabelledDataModule(SampledDataModule):
@@ -146,7 +81,7 @@ class ImageFolderDataModule(LabelledDataModule):
             raise DataError(
                 f"{self.source}: the classes of train and val differ: {', '.join(only)} is in only one of them"
             )
-        self._use(self._labelled(training), self._labelled(held_out), _read_photo)
+        self._use(self._labelled(training), self._labelled(held_out), read_image_file)
 
     def _labelled(self, images: Mapping[str, Sequence[Path]]) -> list[tuple[Path, int]]:
         """Return (image, number of its class) pairs of class → images."""

@@ -8,21 +8,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pytorch_lightning.trainer.states import TrainerStatus
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
 from vidcorr.datasets.youtube_vos import held_out_among
-from vidcorr.functional.ranks import world_size_and_rank
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
+from .base import SampledDataModule
 from .loading.clips import ClipDataset, Sampling, Transform
-from .loading.loader import SampledDataModule
+from .loading.colour import ColourAugmentation
 from .loading.pairs import PairCrops
+from .loading.samplers import world_size_and_rank
 from .loading.sampling import (
     Augmentation,
-    ColourAugmentation,
     FrameSampling,
     centre_crop,
     random_resized_crop,
@@ -114,7 +113,6 @@ class VideoDataModule(SampledDataModule):
         self.transform = random_crop if augmentation.spatial is True else self.evaluation_transform
         self.colour = ColourAugmentation(sigma=augmentation.blur_sigma) if augmentation.colour else None
         self.videos: tuple[VideoEntry, ...] = ()
-        self._converted = 0  # batches of training of a loader of the user's own
 
     def setup(self, stage: str) -> None:
         """List the source and keep videos for validation."""
@@ -186,17 +184,15 @@ class VideoDataModule(SampledDataModule):
     def _place_in_training(self, batch: Batch) -> tuple[int, int] | None:
         """Return epoch and number of a batch of training; None for a batch of validation."""
         trainer = self.trainer
-        if trainer is not None and trainer.state.status == TrainerStatus.RUNNING:
+        if trainer is not None:
             number = trainer.fit_loop.epoch_loop.batch_progress.current.ready
             return (trainer.current_epoch, number) if trainer.training else None
         if self.held_out is not None and int(batch["video_index"][0]) in self.held_out.indices:
             return None
-        loader = self._loader
-        if loader is None:  # the user has given an own loader
-            self._converted += 1
-            return 0, self._converted - 1
-        loader.converted += 1
-        return loader.key_epoch, loader.converted - 1
+        if self._loader is None:
+            raise DataError("colours depend on the place in the data: take the loader of train_dataloader()")
+        epoch, taken = self._loader.place
+        return epoch, taken - 1
 
     def _split(self) -> tuple[list[int], list[int]]:
         """Return the indices of the training and validation videos; validation has the first hashed names."""

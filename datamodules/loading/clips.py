@@ -1,24 +1,25 @@
-"""Clips of a list of videos by (epoch, index), and the record of replaced videos."""
+"""What a worker of a loader runs: clips of a list of videos by (epoch, index)."""
 
 from __future__ import annotations
 
 import os
 import signal
-import warnings
+import threading
 from abc import abstractmethod
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from vidcorr.videos.files import DataError
+from vidcorr.videos.images import read_photo
+from vidcorr.videos.processes import STOPS
 from vidcorr.videos.source import OpenedVideo, VideoEntry, open_video
 
 from .sampling import seeded_generator
@@ -28,7 +29,6 @@ Sample = dict[str, Any]
 Sampling = Callable[..., Tensor]  # (number of frames, generator=)
 Transform = Callable[[Sequence[np.ndarray], torch.Generator], Tensor]
 ATTEMPTS = 10
-_FEWEST = 5  # replacements before a warning: a single bad video may come first
 
 
 class ReplacingDataset(Dataset[Sample]):
@@ -48,7 +48,6 @@ class ReplacingDataset(Dataset[Sample]):
     """
 
     def __init__(self, paths: Sequence[str | Path], length: int, seed: int, replaces: bool = True) -> None:
-        # an array, not a list of objects: workers are forks, and counting references would copy a long list's pages
         self._paths = np.array([os.fsencode(path) for path in paths])
         self.length, self.seed, self.replaces = length, seed, replaces
 
@@ -161,6 +160,24 @@ class ClipDataset(ReplacingDataset):
         return sample
 
 
+class ImageClips(ClipDataset):
+    """Clips whose frames are views of one image, each cropped on its own."""
+
+    def read(self, item: int, generator: torch.Generator) -> Sample:
+        """Read an image and crop its views."""
+        indices = self._sampling(1, generator=generator)
+        image = read_photo(self.path(item))
+        sample: Sample = {
+            "clip": self._transform([image] * len(indices), generator),
+            "video_index": int(self.indices[item]),
+            "frame_index": indices,
+            "redrawn": [],
+        }
+        if self._labels is not None:
+            sample["label"] = int(self._labels[item])
+        return sample
+
+
 def draw_frames(
     video: OpenedVideo, sampling: Sampling, generator: torch.Generator
 ) -> tuple[Tensor, list[np.ndarray], str | None]:
@@ -204,56 +221,23 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
     return batch | records
 
 
-class SkippedVideos(pl.Callback):
-    """Count and name replaced and resampled videos, and warn once when they are too many.
+def start_worker(worker: int) -> None:
+    """Keep OpenCV to a single thread, and put the worker into a new process group.
 
-    A batch names them in `failures` and `redrawn`, lines of `PATH: reason`.
-
-    Args:
-        counts: path → number of replacements, updated in place; None: a new counter.
-        max_unusable: fraction of replaced clips above which a warning says what to do.
-        source: the videos, for the warning.
-
-    Attributes:
-        counts: path → number of replacements so far.
+    Ctrl-C, SLURM and torchrun signal a whole process group; a worker that died first would break the step that is to be
+    finished and saved. The worker ends with the process that loads.
     """
+    import cv2
 
-    def __init__(self, counts: Counter[str] | None = None, max_unusable: float = 1.0, source: str = "") -> None:
-        self.counts: Counter[str] = Counter() if counts is None else counts
-        self._max_unusable, self._source = max_unusable, source
-        self._clips = self._replaced = 0
-        self._redrawn: Counter[str] = Counter()
-        self._warned = False
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
-    ) -> None:
-        """Record the replacements in a batch."""
-        if not isinstance(batch, dict):
-            return
-        failures = batch.get("failures", ())
-        _enter(failures, self.counts, "replaced by another video")
-        _enter(batch.get("redrawn", ()), self._redrawn, "resampled from the existing frames")
-        self._replaced += len(failures)
-        self._clips += len(failures) + len(batch.get("video_index", ()))
-        if self._replaced >= _FEWEST and self._replaced > self._max_unusable * self._clips and not self._warned:
-            self._warned = True
-            rank_zero_warn(
-                f"TOO MANY UNUSABLE VIDEOS: {self._replaced} of {self._clips} clips so far had to be replaced. Run "
-                f"`vidcorr check-data {self._source}`, which names them, and train on the clean.txt that it writes."
-            )
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log both counts since the process began, summed over the ranks."""
-        for name, counts in (("data/skipped_videos", self.counts), ("data/redrawn_clips", self._redrawn)):
-            total = torch.tensor(float(counts.total()), device=pl_module.device)
-            pl_module.log(name, total, sync_dist=True, reduce_fx="sum")
+    cv2.setNumThreads(0)
+    os.setpgrp()
+    for number in {*STOPS, signal.SIGALRM}:  # `ClipDataset` sets an alarm, which ends a worker that hangs
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # the server of processes blocks them
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _enter(lines: Iterable[str], counts: Counter[str], event: str) -> None:
-    """Count lines by path, and warn about the first line of a path."""
-    for line in lines:
-        path = line.partition(": ")[0]
-        if path not in counts:
-            warnings.warn(f"{event}: {line}", stacklevel=2)  # not a line of Lightning, which calls the caller
-        counts[path] += 1
+def _end_with_parent() -> None:
+    parent: Any = parent_process()
+    wait([parent.sentinel])
+    os._exit(1)

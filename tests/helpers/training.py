@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from datamodules.base import SampledDataModule
 from datamodules.loading.clips import Key
-from datamodules.loading.loader import SampledDataModule
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
 
 TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "projector_dim": 16, "predictor_dim": 8}

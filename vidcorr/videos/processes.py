@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess as Process
 from types import ModuleType
@@ -34,6 +34,10 @@ def server_context() -> ForkServerContext:
     """
     context = get_context("forkserver")
     context.set_forkserver_preload(["__main__", "torch", "cv2", "av"])
+    # a signal to the process group must not end the server: its children would be taken for dead
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOPS, *REQUEUE})
+    forkserver.ensure_running()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 
@@ -135,6 +139,7 @@ def _serve(function: Callable[[Any], Any], timeout: float, pipe: Connection) -> 
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # the server blocks them
     cv2.setNumThreads(0)
     with suppress(EOFError):  # the parent has gone
         while True:

@@ -1,0 +1,184 @@
+"""Base of the DataModules: loaders of training and held-out samples, and the record of replaced videos."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sized
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vidcorr.videos.files import DataError, require_at_least
+from vidcorr.videos.processes import server_context, usable_cores
+from vidcorr.videos.source import hashed_rank
+
+from .loading.clips import collate, start_worker
+from .loading.loader import ResumableLoader, SteadyLoader
+from .loading.samplers import ClipSampler, FixedSampler
+
+FEWEST = 5
+"""Replacements before a warning: a single bad video may come first."""
+
+
+class SampledDataModule(pl.LightningDataModule):
+    """Loaders over training and validation data sets with (epoch, index) keys; a subclass makes both in `setup`.
+
+    Args:
+        source: the data.
+        batch_size: samples per rank.
+        num_workers: decoding processes per rank; None: the usable cores, at most 8.
+        seed: seed of the order of training samples.
+
+    Attributes:
+        training: training samples.
+        held_out: validation samples, or None.
+        max_unusable: fraction of replaced samples above which a warning says what to do.
+        skipped: path → number of replacements.
+
+    Raises:
+        ValueError: if the batch size is below 1, or the number of workers below 0.
+    """
+
+    training: Dataset[Any] | None = None
+    held_out: Dataset[Any] | None = None
+    max_unusable: float = 1.0
+
+    def __init__(self, source: Path, batch_size: int, num_workers: int | None, seed: int) -> None:
+        super().__init__()
+        self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
+        require_at_least(1, batch_size=batch_size)
+        require_at_least(0, num_workers=self.num_workers)
+        self.source, self.batch_size, self.seed = source, batch_size, seed
+        self.skipped: Counter[str] = Counter()
+        self._watch = SkippedVideos(self)
+        self._loader: ResumableLoader[Any] | None = None  # loader of the newest fit
+        self._place: dict[str, int] | None = None  # place in the data to resume from
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the data, from which a resumed run continues."""
+        return {} if self._loader is None else self._loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the place in the data for the next loader.
+
+        Lightning restores a DataModule before it asks for loaders, but a loader only if nothing has asked for it
+        before, and a schedule that needs the number of steps asks.
+        """
+        self._place = state_dict
+
+    def train_dataloader(self) -> ResumableLoader[Any]:
+        """Return a loader over this rank's training samples, in an order that is a function of (seed, epoch).
+
+        Ranks come from torch.distributed when the loader is used, so the loader is right without this DataModule. If
+        this DataModule is given to the Trainer, the loader's state counts the batches that were trained on.
+
+        Raises:
+            DataError: before `setup`, or if the samples do not fill a batch on every rank.
+        """
+        if self.training is None:
+            raise DataError(f"{self.source}: call setup('fit') before train_dataloader()")
+        sampler = ClipSampler(cast(Sized, self.training), self.batch_size, seed=self.seed)
+        if not len(sampler):
+            raise DataError(
+                f"{self.source}: {sampler.num_samples} samples do not fill a batch of {self.batch_size} a rank"
+            )
+        loader: ResumableLoader[Any] = ResumableLoader(self.training, sampler=sampler, **self._arguments())
+        if self.trainer is not None:
+            if self._watch not in self.trainer.callbacks:  # type: ignore[attr-defined]
+                self.trainer.callbacks.append(self._watch)  # type: ignore[attr-defined]
+            progress = self.trainer.fit_loop.epoch_loop.batch_progress
+            loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]
+            if self._place is not None and self.trainer.ckpt_path:
+                loader.load_state_dict(self._place)
+        self._loader = loader
+        self._place = None
+        return loader
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return a loader of the held-out samples, in their order; without any, of one empty batch."""
+        if self.held_out is None:
+            return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
+        sampler = FixedSampler(cast(Sized, self.held_out))
+        return SteadyLoader(self.held_out, sampler=sampler, **self._arguments())
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Convert images from uint8 to float in [0, 1], on the device."""
+        for name, value in batch.items():
+            if isinstance(value, Tensor) and value.dtype == torch.uint8:
+                batch = batch | {name: value.float().div_(255)}
+        return batch
+
+    def hashed_rank(self, path: Path) -> bytes:
+        """Return the key by which held-out videos are chosen; it depends on the seed and the path from the source."""
+        root = self.source.parent if self.source.is_file() else self.source
+        return hashed_rank(self.seed, os.path.relpath(path, root))
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "batch_size": self.batch_size,
+            "num_workers": self.num_workers,
+            "collate_fn": collate,
+            "pin_memory": torch.cuda.is_available(),
+            "persistent_workers": self.num_workers > 0,
+            "worker_init_fn": start_worker,
+            "multiprocessing_context": server_context() if self.num_workers else None,
+            "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
+        }
+
+
+class SkippedVideos(pl.Callback):
+    """Count and name replaced and resampled videos of a DataModule, and warn once when they are too many.
+
+    A batch names them in `failures` and `redrawn`, lines of `PATH: reason`.
+
+    Args:
+        data: the DataModule; its `skipped` counts the replacements.
+    """
+
+    def __init__(self, data: SampledDataModule) -> None:
+        self.data = data
+        self.redrawn: Counter[str] = Counter()
+        self._clips = 0
+        self._replaced = 0
+        self._warned = False
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: dict[str, Any], batch_idx: int
+    ) -> None:
+        """Record the replacements in a batch."""
+        if trainer.datamodule is not self.data:  # type: ignore[attr-defined]  # a later fit has another
+            return
+        failures = batch["failures"]
+        count_lines(failures, self.data.skipped, "replaced by another video")
+        count_lines(batch["redrawn"], self.redrawn, "resampled from the existing frames")
+        self._replaced += len(failures)
+        self._clips += len(failures) + self.data.batch_size
+        too_many = self._replaced > max(FEWEST - 1, self.data.max_unusable * self._clips)
+        if too_many and not self._warned:
+            self._warned = True
+            rank_zero_warn(
+                f"TOO MANY UNUSABLE VIDEOS: {self._replaced} of {self._clips} clips so far had to be replaced: see "
+                f"`vidcorr check-data {self.data.source}`, and train on the clean.txt that it writes"
+            )
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log both counts since the process began, summed over the ranks."""
+        if trainer.datamodule is not self.data:  # type: ignore[attr-defined]
+            return
+        for name, counts in (("data/skipped_videos", self.data.skipped), ("data/redrawn_clips", self.redrawn)):
+            total = torch.tensor(float(counts.total()), device=pl_module.device)
+            pl_module.log(name, total, sync_dist=True, reduce_fx="sum")
+
+
+def count_lines(lines: Iterable[str], counts: Counter[str], event: str) -> None:
+    """Count lines of `PATH: reason` by path, and warn about the first line of a path."""
+    for line in lines:
+        path = line.partition(": ")[0]
+        if path not in counts:
+            warnings.warn(f"{event}: {line}", stacklevel=2)  # not a line of Lightning, which calls the caller
+        counts[path] += 1

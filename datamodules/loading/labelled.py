@@ -1,0 +1,75 @@
+"""Labelled images, and frames of labelled videos, for the linear probe."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidcorr.videos.images import read_photo
+from vidcorr.videos.source import open_video
+
+from .clips import Key, ReplacingDataset, Transform, draw_frames
+from .sampling import seeded_generator
+
+Read = Callable[[Path, torch.Generator | None], np.ndarray]
+"""(path, generator in training or None) → image (H, W, 3) uint8."""
+LabelledPaths = Sequence[tuple[str | Path, int]]
+"""(path, class) pairs."""
+
+
+class LabelledImages(ReplacingDataset):
+    """Images with a class; draws are a function of (seed, epoch, index).
+
+    In training another image replaces an unusable image; in evaluation an unusable image ends the run.
+
+    Args:
+        samples: (path, class) pairs, at least one.
+        reader: reads an image.
+        transform: ([image], generator) → (1, 3, size, size) uint8.
+        seed: seed of all draws.
+        training: draw frames and replace unusable images.
+    """
+
+    def __init__(self, samples: LabelledPaths, reader: Read, transform: Transform, seed: int, training: bool) -> None:
+        paths, labels = zip(*samples, strict=True)
+        super().__init__(paths, len(paths), seed, replaces=training)
+        self.labels, self.reader, self.transform = np.array(labels), reader, transform
+
+    def draws(self, key: Key, attempt: int) -> torch.Generator:
+        """Return the generator of an attempt; the first attempt depends on (seed, epoch, index) only."""
+        return super().draws(key, attempt) if attempt else seeded_generator(self.seed, *key)
+
+    def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
+        """Read and transform an image."""
+        image = self.reader(self.path(item), generator if self.replaces else None)
+        return {"image": self.transform([image], generator)[0], "label": int(self.labels[item])}
+
+
+def resize_center_crop(images: Sequence[np.ndarray], generator: torch.Generator, resize: int, size: int) -> Tensor:
+    """Resize the short side and take the centre `size` × `size`, as in the usual evaluation on ImageNet."""
+    from PIL import Image
+    from torchvision.transforms.v2 import functional
+
+    cropped: list[Tensor] = []
+    for image in images:
+        resized = functional.resize(Image.fromarray(image), [resize])
+        cropped.append(functional.pil_to_tensor(functional.center_crop(resized, [size])))
+    return torch.stack(cropped)
+
+
+def read_image_file(path: Path, generator: torch.Generator | None) -> np.ndarray:
+    return read_photo(path)
+
+
+def read_frame(path: Path, generator: torch.Generator | None) -> np.ndarray:
+    """Read a random frame of a video, or the middle frame without a generator."""
+
+    def sample(num_frames: int, **draws: Any) -> Tensor:
+        return torch.tensor([num_frames // 2]) if generator is None else torch.randint(num_frames, (1,), **draws)
+
+    with open_video(path) as video:
+        _, (frame,), _ = draw_frames(video, sample, generator or torch.Generator())
+        return frame

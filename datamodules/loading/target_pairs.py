@@ -1,0 +1,123 @@
+"""Pairs of crops around the target of a sequence, drawn as in the SiamFC code of VFS."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidcorr.datasets.got10k import read_annotation
+from vidcorr.videos.boxes import centred, context_side, square_crop
+from vidcorr.videos.files import DataError
+from vidcorr.videos.images import image_size, read_image
+
+from .clips import ReplacingDataset
+
+EXEMPLAR, INSTANCE = 120, 255
+"""Crop sides of SiamFC's tracker in VFS, pixels."""
+SEARCH = INSTANCE - 16
+"""Side of the search crops in training, pixels: an instance crop less the room for shifts of up to 4 px."""
+SHIFT, STRETCH = 4.0, 0.05
+MAX_GAP = 100
+"""The frames of a pair are fewer than this apart."""
+
+
+class TargetPairs(ReplacingDataset):
+    """Pairs of crops of a sequence.
+
+    Args:
+        folders: folders of the sequences.
+        length: pairs in an epoch; pair i comes from sequence i modulo the number of sequences.
+        seed: seed of all draws.
+    """
+
+    def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
+        """Draw two frames of a sequence and cut their crops."""
+        folder = self.path(item)
+        frames, boxes, visible = read_annotation(folder)
+        usable = usable_boxes(boxes, image_size(frames[0]), visible)
+        pair = draw_pair(np.flatnonzero(usable), MAX_GAP, generator)
+        if pair is None:
+            raise DataError(f"{folder}: no usable boxes within {MAX_GAP} frames; take it out of list.txt")
+        sample: dict[str, Any] = {"video_index": item}
+        for name, t, size in zip(("exemplar", "search"), pair, (EXEMPLAR, SEARCH), strict=True):
+            crop = training_crop(read_image(frames[t]), boxes[t], size, generator)
+            sample[name] = torch.from_numpy(crop).permute(2, 0, 1).contiguous()
+        return sample
+
+
+def usable_boxes(
+    boxes: NDArray[np.float64], size: tuple[int, int], cover: NDArray[np.float64] | None = None
+) -> NDArray[np.bool_]:
+    """Return a mask of the boxes that are usable for training: finite, in the image, of sensible size, not hidden.
+
+    Part of the box must lie in the image. Sides are 20 to 500 px and 1 to 50 % of the frame's sides; width / height is
+    between 1/4 and 4. The visible part (0 to 8), if known, is above 1 and above 0.3 of the sequence's maximum.
+    Source: SiamFC code of VFS, which does not check the position of the box.
+
+    Args:
+        boxes: (T, 4) x, y, width, height.
+        size: (height, width) of the frames, pixels.
+        cover: (T,) visible parts.
+
+    Returns:
+        (T,) bool.
+    """
+    sides = boxes[:, 2:]
+    fractions = sides / np.array(size[::-1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = sides[:, 0] / sides[:, 1]
+    good = ((sides >= 20) & (sides <= 500) & (fractions >= 0.01) & (fractions <= 0.5)).all(axis=1)
+    good &= (boxes[:, :2] < np.array(size[::-1]) + 1).all(axis=1) & (boxes[:, :2] + sides > 1).all(axis=1)
+    good &= (ratio >= 0.25) & (ratio <= 4) & np.isfinite(boxes).all(axis=1)
+    if cover is not None:
+        good &= cover > max(1.0, 0.3 * cover.max(initial=0.0))
+    return good
+
+
+def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generator) -> tuple[int, int] | None:
+    """Draw two frame indices, the earlier first, uniformly from all pairs less than `max_gap` apart.
+
+    Args:
+        frames: (n,) indices to choose from, ascending.
+        max_gap: frames.
+        generator: source of the draw.
+
+    Returns:
+        The pair, or None if no frames are close enough.
+    """
+    # number of later frames that each frame can be paired with; all pairs are numbered, by their earlier frame
+    partners = np.searchsorted(frames, frames + max_gap) - np.arange(len(frames)) - 1
+    ends = np.cumsum(partners)
+    if not len(frames) or not ends[-1]:
+        return None
+    pair = int(torch.randint(int(ends[-1]), (), generator=generator))
+    first = int(np.searchsorted(ends, pair, side="right"))
+    first_pair = int(ends[first] - partners[first])
+    second = first + 1 + pair - first_pair
+    return int(frames[first]), int(frames[second])
+
+
+def training_crop(
+    image: NDArray[np.uint8], box: NDArray[np.float64], size: int, generator: torch.Generator
+) -> NDArray[np.uint8]:
+    """Cut a crop at the tracker's scale, slightly shifted and stretched.
+
+    Args:
+        image: (H, W, 3) uint8.
+        box: one-based x, y, width, height.
+        size: side of the crop, pixels; the target has the same scale as in an exemplar of 120 px.
+        generator: source of the draws.
+
+    Returns:
+        (size, size, 3) uint8.
+    """
+    import cv2
+
+    draws = torch.rand(4, dtype=torch.float64, generator=generator).tolist()
+    y, x, height, width = centred(box).tolist()
+    zoom = 1 + STRETCH * (2 * draws[0] - 1)
+    pixel = context_side(height, width) / EXEMPLAR / zoom
+    shifted = (y + SHIFT * (2 * draws[1] - 1) * pixel, x + SHIFT * (2 * draws[2] - 1) * pixel)
+    methods = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_LANCZOS4)
+    return square_crop(image, shifted, size * pixel, size, methods[int(draws[3] * len(methods))])
