@@ -85,7 +85,7 @@ class SampledDataModule(pl.LightningDataModule):
         sampler = ClipSampler(cast(Sized, self.training), self.batch_size, seed=self.seed)
         if not len(sampler):
             raise DataError(
-                f"{self.source}: {sampler.num_samples} samples do not fill a batch of {self.batch_size} a rank"
+                f"{self.source}: {sampler.num_samples} samples do not fill a batch of {self.batch_size} on every rank"
             )
         loader: ResumableLoader[Any] = ResumableLoader(self.training, sampler=sampler, **self._arguments())
         if self.trainer is not None:

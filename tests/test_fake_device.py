@@ -8,7 +8,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 import vidcorr
-from datamodules.loading.sampling import ColourAugmentation
+from datamodules.loading.colour import ColourAugmentation
 from lightning_modules import Liir, SiamFC
 from tests.helpers.fake_device import Waits, fake_gpu, moved
 from vidcorr.backbones import build_encoder, build_feature_extractor

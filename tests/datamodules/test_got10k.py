@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from datamodules import Got10kDataModule
-from datamodules.got10k import TargetPairs, draw_pair, training_crop, usable_boxes
 from datamodules.loading.sampling import seeded_generator
+from datamodules.loading.target_pairs import TargetPairs, draw_pair, training_crop, usable_boxes
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated import write_got10k
 from vidcorr.datasets.got10k import list_sequences

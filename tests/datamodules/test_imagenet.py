@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
 from datamodules import ImageFolderDataModule, VideoFrameDataModule
-from datamodules.imagenet import LabelledImages
+from datamodules.loading.labelled import LabelledImages
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.videos.files import DataError

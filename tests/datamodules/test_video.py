@@ -13,7 +13,8 @@ from pytorch_lightning.demos.boring_classes import BoringModel
 
 from datamodules import VideoDataModule
 from datamodules.loading import Augmentation, FrameSampling
-from datamodules.loading.sampling import ColourAugmentation, seeded_generator
+from datamodules.loading.colour import ColourAugmentation
+from datamodules.loading.sampling import seeded_generator
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.odd_videos import write_resized
 from tests.helpers.refusal import refused
@@ -213,7 +214,8 @@ def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
     data = make(videos, **arguments)
     loader = data.train_dataloader()
     seen = []
-    for _ in range(2):
+    for epoch in range(2):
+        loader.sampler.set_epoch(epoch)
         for batch in loader:
             seen.append(data.on_after_batch_transfer(batch, 0))
     for (_, _, expected), got in zip(model.seen, seen, strict=True):

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torchvision.transforms import v2
 
-from datamodules.loading.sampling import ColourAugmentation, random_resized_crop, seeded_generator
+from datamodules.loading.colour import ColourAugmentation
+from datamodules.loading.sampling import random_resized_crop, seeded_generator
 from tests.speed.timing import DEVICE, compare, flags
 
 

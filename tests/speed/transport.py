@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datamodules.loading.loader import SteadyLoader, start_worker
+from datamodules.loading.clips import start_worker
+from datamodules.loading.loader import SteadyLoader
 from tests.speed.timing import flags
+from vidcorr.videos.processes import server_context
 
 CLIP = (8, 3, 224, 224)
 BATCH = 32
@@ -42,6 +44,7 @@ def throughput(workers: int, batches: int, pinned: bool) -> float:
         batch_size=BATCH,
         num_workers=workers,
         worker_init_fn=start_worker,
+        multiprocessing_context=server_context(),
         pin_memory=pinned,
     )
     received = iter(loader)

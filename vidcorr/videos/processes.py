@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from ..progress import ProgressReport
+from ..signals import REQUEUE
 from .files import DataError
 
 WorkT = TypeVar("WorkT")

@@ -1,31 +1,28 @@
 """Order and place: functions of (seed, epoch), the same for any number of workers, disjoint over ranks."""
 
 import json
-import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from pytorch_lightning.demos.boring_classes import BoringModel
-from pytorch_lightning.utilities import CombinedLoader
 from torch._utils import ExceptionWrapper
 from torch.utils.data import BatchSampler, DataLoader
 
-from datamodules.loading.clips import ClipDataset, ReplacingDataset, SkippedVideos
-from datamodules.loading.loader import (
-    ResumableLoader,
-    SampledDataModule,
-    SteadyLoader,
-    start_worker,
-)
+from datamodules.base import SampledDataModule
+from datamodules.loading.clips import ClipDataset, ReplacingDataset, start_worker
+from datamodules.loading.loader import ResumableLoader, SteadyLoader
 from datamodules.loading.samplers import ClipSampler, FixedSampler
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr.videos.files import DataError, DecodingError
+from vidcorr.videos.processes import server_context
 from vidcorr.videos.source import list_videos
 
 
@@ -64,7 +61,7 @@ def test_each_epoch_is_a_permutation_without_the_rest():
 
 def test_ranks_are_disjoint_and_make_the_same_global_batches():
     whole = batches(make(50, 8))
-    shares = [batches(make(50, 4, ranks=2, rank=rank)) for rank in range(2)]
+    shares = [batches(make(50, 4, ranks=(2, rank))) for rank in range(2)]
     assert len(shares[0]) == len(shares[1]) == len(whole) == 6
     for together, one, two in zip(whole, *shares, strict=True):
         assert sorted(one + two) == sorted(together)
@@ -92,14 +89,6 @@ def test_the_state_counts_batches_taken_and_leads_to_the_next(workers):
     assert batches(resumed, 4) == batches(make(), 4)
 
 
-def test_every_iteration_is_the_next_epoch_without_a_trainer():
-    loader = make(12, 4)
-    seen = [[batch["key"].tolist() for batch in loader] for _ in range(3)]
-    assert seen == [batches(make(12, 4), epoch) for epoch in range(3)]
-    next(iter(loader))  # a pass that is left counts too
-    assert [batch["key"].tolist() for batch in loader] == batches(make(12, 4), 5 - 1)
-
-
 def plain_loader(sampler):
     return DataLoader(Echo(12), 4, sampler=sampler)
 
@@ -108,67 +97,18 @@ def by_batches(sampler):
     return DataLoader(Echo(12), batch_sampler=BatchSampler(sampler, 4, drop_last=True))
 
 
-def with_workers(sampler):
-    return DataLoader(Echo(12), 4, sampler=sampler, num_workers=1, persistent_workers=True)
+def ours_with_workers(sampler):
+    return ResumableLoader(Echo(12), 4, sampler=sampler, num_workers=1, multiprocessing_context=server_context())
 
 
-@pytest.mark.parametrize("loader_of", [plain_loader, by_batches, with_workers])
-def test_our_sampler_begins_the_next_epoch_in_a_users_loader_too(loader_of):
-    loader = loader_of(ClipSampler(Echo(12), 4))
-    seen = [[batch["key"].tolist() for batch in loader] for _ in range(3)]
-    assert seen == [batches(make(12, 4), epoch) for epoch in range(3)]
+@pytest.mark.parametrize("loader_of", [plain_loader, by_batches, ours_with_workers])
+def test_a_pass_is_of_the_epoch_that_was_set_and_of_the_same_one_without(loader_of):
     sampler = ClipSampler(Echo(12), 4)
-    sampler.set_epoch(5)
-    assert [batch["key"].tolist() for batch in loader_of(sampler)] == batches(make(12, 4), 5)
-
-
-@pytest.mark.parametrize(("taken", "left"), [(2, 1), (3, 0)])
-def test_a_loop_of_ones_own_resumes_where_it_was(taken, left):
-    loader = make(12, 4)
-    passes = [iter(loader) for _ in range(2)]
-    whole = list(passes[0])
-    assert len(whole) == 3
-    rest = [next(passes[1])["key"].tolist() for _ in range(taken)]
-    resumed = make(12, 4)
-    resumed.load_state_dict(loader.state_dict())
-    expected = batches(make(12, 4), 1)
-    assert rest == expected[:taken]
-    after = [batch["key"].tolist() for batch in resumed]
-    assert after == (expected[taken:] if left else batches(make(12, 4), 2))
-
-
-def test_a_repetition_within_an_epoch_has_new_draws_and_resumes():
-    loader = make(12, 4)
-
-    def two_passes(epoch):
-        loader.sampler.set_epoch(epoch)
-        return [[batch["key"].tolist() for batch in loader] for _ in range(2)]
-
-    drawn = [keys for epoch in range(3) for keys in two_passes(epoch)]
-    flat = [str(keys) for keys in drawn]
-    assert len(set(flat)) == 6
-    assert drawn[2] == batches(make(12, 4), 1)  # the first pass is that of the epoch
-    loader.sampler.set_epoch(1)
-    list(loader)
-    iterator = iter(loader)
-    next(iterator)
-    resumed = make(12, 4)
-    resumed.load_state_dict(loader.state_dict())
-    assert batches(resumed, 1) == drawn[3][1:]
-
-
-def test_combined_loaders_draw_anew_when_the_shorter_one_begins_again():
-    long, short = make(20, 4), make(8, 4)
-    seen = []
-
-    class Model(BoringModel):
-        def training_step(self, batch, batch_idx):
-            seen.append(str(batch["short"]["key"].tolist()))
-            return self.layer.weight.sum()
-
-    loaders = CombinedLoader({"long": long, "short": short}, "max_size_cycle")
-    quiet_trainer(max_epochs=2, limit_val_batches=0).fit(Model(), loaders)
-    assert len(seen) == len(set(seen)) == 10
+    loader = loader_of(sampler)
+    for epoch in (0, 5):
+        sampler.set_epoch(epoch)
+        expected = batches(make(12, 4), epoch)
+        assert [[batch["key"].tolist() for batch in loader] for _ in range(2)] == [expected, expected]
 
 
 def _share(rank, ranks_of_test):
@@ -221,11 +161,6 @@ def test_ranks_of_a_trainer_share_a_bare_loader_that_was_made_before_it(tmp_path
         assert sorted(drawn) == [(epoch, index) for index in range(16)]
 
 
-def test_setup_comes_before_the_loader():
-    module = SampledDataModule("source", 4, 0, 0)
-    assert refused(DataError, r"^source: call setup\('fit'\) of SampledDataModule before", module.train_dataloader)
-
-
 def test_an_item_that_failed_is_not_tried_again_while_others_are_left():
     class MostlyBroken(ReplacingDataset):
         def read(self, item, generator):
@@ -244,18 +179,18 @@ def test_the_fixed_sampler_takes_each_sample_once_and_leaves_no_rank_empty():
     sampler.set_epoch(5)
     assert list(sampler) == [(0, 0), (0, 1), (0, 2)]
     for samples, ranks in ((3, 2), (7, 4), (8, 4), (4, 4)):
-        parts = [FixedSampler(Echo(samples), ranks=ranks, rank=rank) for rank in range(ranks)]
+        parts = [FixedSampler(Echo(samples), (ranks, rank)) for rank in range(ranks)]
         assert sorted(index for part in parts for _, index in part) == list(range(samples))
         assert [len(part) for part in parts] == [len(list(part)) for part in parts]
-    assert [list(FixedSampler(Echo(1), ranks=2, rank=rank)) for rank in range(2)] == [[(0, 0)], [(0, 0)]]
+    assert [list(FixedSampler(Echo(1), (2, rank))) for rank in range(2)] == [[(0, 0)], [(0, 0)]]
 
 
-@pytest.mark.parametrize(("length", "seed", "line"), [(14, 0, "samples 12, now 14"), (12, 1, "seed 0, now 1")])
-def test_a_place_in_another_order_is_refused(length, seed, line):
+@pytest.mark.parametrize(("length", "seed"), [(14, 0), (12, 1)])
+def test_a_place_in_another_order_is_refused(length, seed):
     state = make(12, 2).state_dict()
     other = make(length, 2, seed=seed)
     other.load_state_dict(state)
-    assert refused(DataError, rf"within an epoch of other data \({line}\)", next, iter(other))
+    assert refused(DataError, "within an epoch of other data", next, iter(other))
     other.load_state_dict(state | {"epoch": 7})
     assert len(list(other)) == length // 2  # from another epoch, other data are fine
 
@@ -269,22 +204,31 @@ class Deadly(Echo):
         return super().__getitem__(key)
 
 
+class Starved(Echo):
+    """Finds /dev/shm full, as torch says it."""
+
+    def __getitem__(self, key):
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+
+WORKERS = {"num_workers": 1, "worker_init_fn": start_worker, "multiprocessing_context": server_context()}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["training", "held out"])
-def test_a_dead_worker_is_noticed_within_seconds(kind):
+def test_a_full_shared_memory_is_one_line_with_the_ways_out():
+    loader = SteadyLoader(Starved(4), 2, **WORKERS)
+    refused(DataError, r"^/dev/shm is full .*--shm-size.*num_workers.*--ckpt_path last$", list, loader)
+
+
+@pytest.mark.slow
+def test_a_dead_worker_is_noticed_within_seconds():
     data = Deadly(4)
-    sampler = ClipSampler(data, 2) if kind == "training" else FixedSampler(data)
-    loader = (ResumableLoader if kind == "training" else SteadyLoader)(
-        data, 2, sampler=sampler, num_workers=1, persistent_workers=True, worker_init_fn=start_worker, timeout=2
-    )  # the loader looks at the workers every 2 s; torch's default is 5
+    sampler = ClipSampler(data, 2)
+    loader = ResumableLoader(data, 2, sampler=sampler, persistent_workers=True, timeout=2, **WORKERS)
     assert len(list(loader)) == 2
-    if kind == "training":
-        sampler.set_epoch(1)
-    else:  # the pass asks the workers of the one before to begin again
-        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+    sampler.set_epoch(1)
     began = time.monotonic()
-    message = r"a worker of the data loader died \(.*\), .*: lower data\.num_workers, and resume with --ckpt_path last"
-    refused(DataError, message, list, loader)
+    refused(DataError, r"a worker of the data loader died: .*num_workers.*--ckpt_path last$", list, loader)
     assert time.monotonic() - began < 15
 
 
@@ -293,31 +237,46 @@ def _hang(num_frames, generator):
 
 
 @pytest.mark.slow
-def test_a_worker_that_hangs_is_killed_and_not_called_dead(video_folder):
+def test_a_worker_that_hangs_is_killed(video_folder):
     data = ClipDataset(list_videos(video_folder), [0], _hang, None, length=1, timeout=0.2)
-    loader = SteadyLoader(data, 1, num_workers=1, worker_init_fn=start_worker)
-    assert refused(DataError, r"a sample took too long: a video hangs .* raise data\.timeout", list, loader)
+    refused(DataError, "a video hung longer than data.timeout allows", list, SteadyLoader(data, 1, **WORKERS))
 
 
-def _strike_the_group(worker):
-    if worker == 0:
-        os.killpg(os.getpgrp(), signal.SIGTERM)
-    start_worker(worker)
+STRUCK = """
+import os, signal
+from torch.utils.data import Dataset
+from datamodules.base import SampledDataModule
+from tests.datamodules.loading.test_loader import Echo
+
+received = []
+signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+signal.signal(signal.SIGUSR1, lambda number, frame: received.append(number))
+module = SampledDataModule("source", 4, 2, 0)
+module.training = Echo(40)
+batches = iter(module.train_dataloader())
+next(batches)
+for number in (signal.SIGTERM, signal.SIGUSR1):
+    os.killpg(os.getpgrp(), number)
+assert len(list(batches)) == 9
+assert received == [signal.SIGTERM, signal.SIGUSR1]
+print("whole", flush=True)
+batches = iter(module.train_dataloader())
+next(batches)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
-def _load_under_fire():
-    os.setsid()
-    received = []
-    signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
-    seen = batches(make(8, workers=2, worker_init_fn=_strike_the_group))
-    os._exit(0 if len(seen) == 2 and received == [signal.SIGTERM] else 1)
-
-
-def test_a_signal_to_the_group_while_workers_start_reaches_this_process_only():
-    process = multiprocessing.get_context("forkserver").Process(target=_load_under_fire)
-    process.start()
-    process.join(60)
-    assert process.exitcode == 0
+@pytest.mark.slow
+def test_signals_to_the_group_leave_the_workers_and_a_kill_takes_them_along(tmp_path):
+    """A pipe that the workers inherit tells when the last of them has ended."""
+    script = tmp_path / "struck.py"
+    script.write_text(STRUCK)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    struck = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
+    said, _ = struck.communicate(timeout=60)  # returns once nobody holds the pipe
+    assert (said, struck.returncode) == ("whole\n", -signal.SIGKILL)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -333,22 +292,10 @@ def test_loaders_of_a_datamodule_leave_the_global_generator_alone(workers):
     assert held_out[:, 1].tolist() == list(range(13))
 
 
-def test_a_trainer_counts_the_skipped_videos_of_its_newest_datamodule():
-    trainer = quiet_trainer()
-    for module in (SampledDataModule("first", 4, 0, 0), SampledDataModule("second", 4, 0, 0)):
-        module.training, module.trainer = Echo(13), trainer
-        for _ in range(2):
-            module.train_dataloader()
-        (watch,) = [callback for callback in trainer.callbacks if isinstance(callback, SkippedVideos)]
-        assert watch.counts is module.skipped
-
-
 def test_too_few_samples_for_a_batch_are_refused():
     module = SampledDataModule("source", 16, 0, 0)
     module.training = Echo(13)
-    assert refused(
-        DataError, r"^source: 13 samples an epoch do not fill a batch of 16 on 1 rank\(s\)", module.train_dataloader
-    )
+    assert refused(DataError, "^source: 13 samples do not fill a batch of 16 on every rank", module.train_dataloader)
 
 
 def test_a_dataloader_raises_an_error_of_its_worker_again() -> None:
