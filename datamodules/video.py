@@ -96,12 +96,8 @@ class VideoDataModule(SampledDataModule):
         require_at_least(1, frames=frames, size=size, repeat=repeat)
         if samples_per_epoch is not None:
             require_at_least(1, samples_per_epoch=samples_per_epoch)
-        for fits, expected in (
-            (timeout > 0, f"timeout must be above 0 seconds, got {timeout}"),
-            (0 <= validation_fraction < 1, f"validation_fraction must be in [0, 1), got {validation_fraction}"),
-        ):
-            if not fits:
-                raise ValueError(expected)
+        if not 0 <= validation_fraction < 1:
+            raise ValueError(f"validation_fraction must be in [0, 1), got {validation_fraction}")
         self.timeout = timeout
         self.validation_fraction, self.include_holdout = validation_fraction, include_holdout
         self.samples_per_epoch, self.repeat = samples_per_epoch, repeat

@@ -13,10 +13,10 @@ from vidcorr.backbones.encoder import map_width
 from vidcorr.backbones.extractor import FeatureExtractor
 from vidcorr.backbones.vit import ViTExtractor, positions_set
 from vidcorr.functional.device import shared_copy
-from vidcorr.functional.ranks import world_size_and_rank
 from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
+from .parts.distributed import world_size_and_rank
 from .parts.schedules import adamw_with_warmup
 
 EPSILON = 1e-6

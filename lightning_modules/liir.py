@@ -18,13 +18,12 @@ from vidcorr.functional.colour import drop_channel, normalised_lab
 from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.functional.local_reconstruction import reconstruct_locally
 from vidcorr.functional.position import Displacement, displaced_position, drawn_displacements
-from vidcorr.functional.ranks import world_size_and_rank
 from vidcorr.functional.reconstruction import positive_mass, reconstruction_loss
 from vidcorr.functional.window_tiles import Border
 from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
-from .parts.distributed import gather, own_rows
+from .parts.distributed import gather, own_rows, world_size_and_rank
 from .parts.momentum import MomentumMethod, videos_of, without_statistics
 from .parts.negative_bank import BankSettings, EncodedBy, NegativeBank
 from .parts.phases import LiirSchedule, TwoPhaseMethod

@@ -46,7 +46,7 @@ class LinearProbe(CorrespondenceModule):
         encoder: recipe for the encoder without its checkpoint; the module writes it into its own checkpoints.
 
     Raises:
-        ValueError: if the backbone is unknown; when training starts, if the data have another number of classes.
+        ValueError: if the backbone is unknown.
     """
 
     suited_benchmark = None
@@ -95,16 +95,6 @@ class LinearProbe(CorrespondenceModule):
         logits = self(batch["image"])
         return {"loss": cross_entropy(logits.float(), self._labels(batch)), "logits": logits.detach()}
 
-    def check_batch(self, batch: Batch) -> None:
-        """Check the images of the first batch, and that its labels are classes of the probe."""
-        is_first = not self._has_checked_batch
-        super().check_batch(batch)
-        if is_first:
-            labels = self._labels(batch)
-            classes: int = self.hparams["num_classes"]
-            if not ((labels >= 0) & (labels < classes)).all():
-                raise ValueError(f"labels must be from 0 to {classes - 1}, model.num_classes - 1")
-
     def _labels(self, batch: Batch) -> Tensor:
         """Return the classes of a batch's images, `(N,)` long."""
         return sample_numbers(batch, "label", self.samples_in(batch)).to(self.device)
@@ -117,15 +107,6 @@ class LinearProbe(CorrespondenceModule):
                 metric(outputs["logits"], self._labels(batch))
                 self.log(name, metric, prog_bar=True, batch_size=self.samples_in(batch))
         return outputs
-
-    def on_fit_start(self) -> None:
-        """Refuse data with another number of classes."""
-        super().on_fit_start()
-        classes = getattr(self.trainer.datamodule, "classes", None)  # type: ignore[attr-defined]
-        if classes is not None and len(classes) != self.hparams["num_classes"]:
-            raise ValueError(
-                f"model.num_classes is {self.hparams['num_classes']}, the data have {len(classes)} classes"
-            )
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Scale gradients to 0.001 of the norm of their parameter, which is LARS (SimSiam, appendix A)."""

@@ -26,12 +26,7 @@ def move_average(average: nn.Module, encoder: nn.Module, momentum: float) -> Non
         average: the moving average of the parameters, which starts as a copy of the encoder.
         encoder: the encoder that learns, of the same structure.
         momentum: m in [0, 1].
-
-    Raises:
-        ValueError: for a momentum outside [0, 1].
     """
-    if not 0 <= momentum <= 1:
-        raise ValueError(f"encoder_momentum must be in [0, 1], got {momentum}")
     torch._foreach_lerp_(list(average.parameters()), list(encoder.parameters()), 1 - momentum)
 
 

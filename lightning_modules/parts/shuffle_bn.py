@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from vidcorr.functional.device import to_device
-from vidcorr.functional.ranks import world_size_and_rank
 
-from .distributed import gather
+from .distributed import gather, world_size_and_rank
 
 Encode = Callable[[Tensor], Tensor]
 """Frames of videos `(B, m, 3, H, W)` → embeddings `(B, m, D)`."""

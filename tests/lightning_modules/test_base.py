@@ -167,11 +167,6 @@ def test_the_numbers_of_the_samples_are_checked(name, numbers):
         refused(ValueError, rf"{numbers} must be \(2,\) long, got", tiny(name).step, batch | {numbers: wrong})
 
 
-def test_a_class_that_the_probe_lacks_is_refused():
-    batch = tiny_batch("LinearProbe") | {"label": torch.tensor([0, 99])}
-    refused(ValueError, "labels must be from 0 to 2", tiny("LinearProbe").check_batch, batch)
-
-
 @pytest.mark.parametrize("name", ["VFSSimSiam", "Liir"])
 def test_clips_of_one_frame_are_refused(name):
     batch = tiny_batch(name)

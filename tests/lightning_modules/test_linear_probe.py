@@ -1,7 +1,6 @@
 """The linear probe: what it learns, the two protocols, its accuracy, its loss over ranks."""
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -9,7 +8,6 @@ from torch.utils.data import DataLoader
 from lightning_modules import LinearProbe
 from lightning_modules.linear_probe import _scale_gradient
 from tests.helpers.ranks import on_ranks
-from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 
 
@@ -57,13 +55,6 @@ def test_lars_scales_gradients_to_a_share_of_the_parameter():
     zero.grad = torch.ones(2)
     _scale_gradient(zero, 0.0)
     assert zero.grad.tolist() == [1, 1]
-
-
-def test_another_number_of_classes_is_refused():
-    data = pl.LightningDataModule()
-    data.classes, data.train_dataloader = ("a", "b"), lambda: images(12, classes=2)
-    probe = LinearProbe("raw_colour", 3, stage=None, stride=8)
-    assert refused(ValueError, "num_classes is 3, the data have 2", quiet_trainer(max_steps=1).fit, probe, data)
 
 
 def _loss_of_share(rank, *edges):

@@ -18,22 +18,13 @@ from datamodules.base import SampledDataModule
 from datamodules.loading.clips import ClipDataset, ReplacingDataset, start_worker
 from datamodules.loading.loader import ResumableLoader, SteadyLoader
 from datamodules.loading.samplers import ClipSampler, FixedSampler
+from tests.helpers.echo import Deadly, Echo, Starved, hang
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr.videos.files import DataError, DecodingError
 from vidcorr.videos.processes import server_context
 from vidcorr.videos.source import list_videos
-
-
-class Echo(ReplacingDataset):
-    """Gives back the keys."""
-
-    def __init__(self, length):
-        super().__init__([""] * length, length, seed=0)
-
-    def __getitem__(self, key):
-        return {"key": torch.tensor(key)}
 
 
 def make(length=50, batch_size=4, workers=0, worker_init_fn=None, **arguments):
@@ -195,22 +186,6 @@ def test_a_place_in_another_order_is_refused(length, seed):
     assert len(list(other)) == length // 2  # from another epoch, other data are fine
 
 
-class Deadly(Echo):
-    """Kills its worker at one sample of an epoch."""
-
-    def __getitem__(self, key):
-        if key == (1, 1):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().__getitem__(key)
-
-
-class Starved(Echo):
-    """Finds /dev/shm full, as torch says it."""
-
-    def __getitem__(self, key):
-        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
-
-
 WORKERS = {"num_workers": 1, "worker_init_fn": start_worker, "multiprocessing_context": server_context()}
 
 
@@ -232,13 +207,9 @@ def test_a_dead_worker_is_noticed_within_seconds():
     assert time.monotonic() - began < 15
 
 
-def _hang(num_frames, generator):
-    time.sleep(60)
-
-
 @pytest.mark.slow
 def test_a_worker_that_hangs_is_killed(video_folder):
-    data = ClipDataset(list_videos(video_folder), [0], _hang, None, length=1, timeout=0.2)
+    data = ClipDataset(list_videos(video_folder), [0], hang, None, length=1, timeout=0.2)
     refused(DataError, "a video hung longer than data.timeout allows", list, SteadyLoader(data, 1, **WORKERS))
 
 
@@ -246,7 +217,7 @@ STRUCK = """
 import os, signal
 from torch.utils.data import Dataset
 from datamodules.base import SampledDataModule
-from tests.datamodules.loading.test_loader import Echo
+from tests.helpers.echo import Echo
 
 received = []
 signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))

@@ -1,0 +1,43 @@
+"""Data sets of keys for tests of loaders; workers import this file, so it needs no Lightning."""
+
+import os
+import signal
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datamodules.loading.clips import Key, ReplacingDataset
+
+
+class Echo(ReplacingDataset):
+    """Gives back the keys."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__([""] * length, length, seed=0)
+
+    def __getitem__(self, key: Key | int) -> dict[str, Any]:
+        return {"key": torch.tensor(key)}
+
+
+class Deadly(Echo):
+    """Kills its worker at one sample of an epoch."""
+
+    def __getitem__(self, key: Key | int) -> dict[str, Any]:
+        if key == (1, 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(key)
+
+
+class Starved(Echo):
+    """Finds /dev/shm full, as torch says it."""
+
+    def __getitem__(self, key: Key | int) -> dict[str, Any]:
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+
+def hang(num_frames: int, generator: torch.Generator) -> Tensor:
+    """Sample frames for ever."""
+    time.sleep(60)
+    return torch.zeros(1)
