@@ -225,13 +225,14 @@ def start_worker(worker: int) -> None:
     """Keep OpenCV to a single thread, and put the worker into a new process group.
 
     Ctrl-C, SLURM and torchrun signal a whole process group; a worker that died first would break the step that is to be
-    finished and saved. The worker ends with the process that loads.
+    finished and saved. Earlier signals to the group are discarded. The worker ends with the process that loads.
     """
     import cv2
 
     cv2.setNumThreads(0)
     os.setpgrp()
-    for number in {*STOPS, signal.SIGALRM}:  # `ClipDataset` sets an alarm, which ends a worker that hangs
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)  # discards a signal to the group that came before
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # the server of processes blocks them
     threading.Thread(target=_end_with_parent, daemon=True).start()

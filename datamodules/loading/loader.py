@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from torch.utils.data import DataLoader
 
 from vidcorr.videos.files import DataError
+from vidcorr.videos.processes import without_main
 
 from .samplers import ClipSampler
 
@@ -18,7 +19,9 @@ class SteadyLoader(DataLoader[BatchT]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         try:
-            yield from super().__iter__()
+            with without_main():
+                batches = super().__iter__()
+            yield from batches
         except RuntimeError as error:
             reason = _reason(str(error))
             if reason is None:

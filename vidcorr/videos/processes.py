@@ -6,10 +6,10 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import islice
-from multiprocessing import forkserver, get_context
+from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess as Process
 from types import ModuleType
@@ -31,15 +31,28 @@ def server_context() -> ForkServerContext:
     """Return the context in which this project starts processes: children of a server that runs no threads.
 
     A fork of this process would copy locks that threads of torch, OpenMP or PyAV hold, and could stand still for good.
-    The server imports torch once. As always with a start by server, a script needs `if __name__ == "__main__":`.
+    The server imports torch once. Start its children within `without_main`.
     """
     context = get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "torch", "cv2", "av"])
-    # a signal to the process group must not end the server: its children would be taken for dead
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOPS, *REQUEUE})
+    context.set_forkserver_preload(["torch", "cv2", "av"])
+    # a signal to the process group must end neither the server nor the tracker: its children would be taken for dead
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, REQUEUE)
+    resource_tracker.ensure_running()  # it ignores the others, and unblocks them
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     forkserver.ensure_running()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
+
+
+@contextmanager
+def without_main() -> Iterator[None]:
+    """Hide the main module from the processes that start: they would import it, which begins the run again."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def usable_cores() -> int:
@@ -105,13 +118,16 @@ def in_processes(
 
 
 def _start(function: Callable[[Any], Any], timeout: float) -> tuple[Connection, Process]:
-    """Start a process; it does not import the main module, whose statements would begin the run again."""
     context = server_context()
     pipe, end = context.Pipe()
     process = context.Process(target=_serve, args=(function, timeout, end), daemon=True)
+<<<<<<< HEAD
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
+=======
+    with without_main():
+>>>>>>> d47daf08 (Workers of loaders: no main module, no signal to the group reaches server, tracker or a starting worker)
         process.start()
     finally:
         sys.modules["__main__"] = main

@@ -222,7 +222,7 @@ from tests.helpers.echo import Echo
 received = []
 signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
 signal.signal(signal.SIGUSR1, lambda number, frame: received.append(number))
-module = SampledDataModule("source", 4, 2, 0)
+module = SampledDataModule("source", 4, 2, 0)  # a script as people write it, without a guard of its statements
 module.training = Echo(40)
 batches = iter(module.train_dataloader())
 next(batches)
