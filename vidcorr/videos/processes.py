@@ -121,16 +121,8 @@ def _start(function: Callable[[Any], Any], timeout: float) -> tuple[Connection, 
     context = server_context()
     pipe, end = context.Pipe()
     process = context.Process(target=_serve, args=(function, timeout, end), daemon=True)
-<<<<<<< HEAD
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-=======
     with without_main():
->>>>>>> d47daf08 (Workers of loaders: no main module, no signal to the group reaches server, tracker or a starting worker)
         process.start()
-    finally:
-        sys.modules["__main__"] = main
     end.close()  # held by the process alone: its death closes the pipe
     return pipe, process
 
