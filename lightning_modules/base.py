@@ -33,8 +33,6 @@ class CorrespondenceModule(SavedModule):
     """
 
     backbone: nn.Module
-    compile_options: ClassVar[dict[str, Any]] = {}
-    """Arguments of `torch.compile`, used if the hyper-parameter `compile` is set."""
     synchronises_batch_norm: ClassVar[bool] = False
     """Training on several GPUs takes BatchNorm statistics over all GPUs (SyncBatchNorm)."""
     suited_benchmark: ClassVar[str | None] = "davis"
@@ -74,7 +72,7 @@ class CorrespondenceModule(SavedModule):
 
     def compiled_networks(self) -> list[nn.Module]:
         """Return the networks that the hyper-parameter `compile` compiles."""
-        return [self.backbone]
+        return self.copies_of_backbone()
 
     # One step
 
@@ -145,8 +143,7 @@ class CorrespondenceModule(SavedModule):
         """Return the number of samples that a device sees at a time."""
         self.trainer.fit_loop.setup_data()
         loader: Any = self.trainer.train_dataloader
-        size = loader.batch_size or loader.batch_sampler.batch_size
-        return int(size)
+        return int(loader.batch_size or loader.batch_sampler.batch_size)
 
     def global_batch(self) -> int:
         """Return the number of samples per optimiser step over all devices and accumulated batches."""
@@ -224,7 +221,7 @@ class CorrespondenceModule(SavedModule):
         if self.hparams.get("compile"):
             # compiled in place, so names in checkpoints stay; extractors are copies and are not compiled
             for network in self.compiled_networks():
-                network.compile(**self.compile_options)
+                network.compile()
 
     def on_validation_start(self) -> None:
         """Check the first batch of the pass: validation has a loader of its own."""

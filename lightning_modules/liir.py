@@ -114,7 +114,7 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
             self.backbone.load_state_dict(_encoder_like(self.backbone, start).state_dict())
             self.hparams["start"] = None  # checkpoints of this run hold the weights
         side = -(-position_size // 2)
-        self.bank = NegativeBank(bank, affinity_dim, side, radius // 2, border) if bank.frames else None
+        self.bank: Any = NegativeBank(bank, affinity_dim, side, radius // 2, border) if bank.frames else None
         averages = reference_encoder == "average" or (bank.encoder == "average" and bank.frames > 0)
         self.target_encoder = deepcopy(self.backbone).requires_grad_(False) if averages else None
 
@@ -208,7 +208,6 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         Returns:
             The keys of this rank's frames: `(B, points, C)` for "shared" negatives, otherwise `(B, 1, h, w, C)`.
         """
-        bank: Any = self.bank
         kind: Displacement = self.hparams["bank"]["modulation"]
         ranks, _ = world_size_and_rank()
         videos = ranks * len(frames)  # every rank draws for all ranks, and takes its own rows
@@ -223,10 +222,10 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         if self.hparams["bank"]["encoder"] == "learned":
             encoder = self.backbone
         features = without_statistics(encoder, frames, displace)
-        cells = bank.drawn_cells(videos, features[0, 0].numel(), generator)
+        cells = self.bank.drawn_cells(videos, features[0, 0].numel(), generator)
         if cells is not None:
             cells = own_rows(cells, len(frames))
-        keys: Tensor = bank.keys_of(features, cells)
+        keys: Tensor = self.bank.keys_of(features, cells)
         return keys
 
     def copies_of_backbone(self) -> list[nn.Module]:

@@ -131,7 +131,3 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
     def copies_of_backbone(self) -> list[nn.Module]:
         """Return the backbone and its moving average."""
         return [self.backbone, self.target_encoder.get_submodule("0")]
-
-    def compiled_networks(self) -> list[nn.Module]:
-        """Return the backbone and its moving average."""
-        return self.copies_of_backbone()

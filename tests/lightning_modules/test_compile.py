@@ -1,9 +1,10 @@
 """`compile`: the same training by compiled backbones, and nothing of it outside the run."""
 
+from functools import partial
+
 import pytest
 import torch
 
-from lightning_modules.base import CorrespondenceModule
 from tests.helpers.method_steps import RUNS
 from tests.helpers.training import loader, quiet_trainer
 from vidcorr.backbones.checkpoints import write_checkpoint
@@ -26,7 +27,7 @@ def eager(monkeypatch):
         graphs.append(graph)
         return graph.forward
 
-    monkeypatch.setattr(CorrespondenceModule, "compile_options", {"backend": backend})
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     yield graphs
     torch._dynamo.reset()
 
