@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from cli import main
 from tests.helpers.method_steps import TINY
-from tests.helpers.words import NETWORK, flags
+from tests.helpers.words import flags
 
 METHODS = {
-    "VFSSimSiam": {"projector_dim": 16, "predictor_dim": 8, "backbone": NETWORK},
-    "VFSMoCo": {"projection_dim": 8, "queue_size": 24, "backbone": NETWORK},
-    "Liir": {"position_size": 16, "radius": 2, "bank": {"frames": 6, "points": 2}, "schedule": {"warmup_epochs": 1}},
+    "VFSSimSiam": TINY["VFSSimSiam"].arguments,
+    "VFSMoCo": TINY["VFSMoCo"].arguments,
+    "Liir": TINY["Liir"].arguments | {"schedule": {"warmup_epochs": 1}},
 }
+"""Methods that every test of stops takes; `words` takes any."""
 
 
 class Curve(pl.Callback):
