@@ -67,7 +67,7 @@ def test_steps_stay_on_the_device(name, precision):
         )
         trainer.fit(module, datamodule=InMemory(batch))
     assert trainer.global_step == 2
-    of_first_batch = len(module.images) + ("label" in batch)  # the range of each
+    of_first_batch = len(module.images)  # the range of each
     assert gpu.reads == 2 * waits + 1 + of_first_batch
 
 
