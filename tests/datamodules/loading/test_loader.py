@@ -246,7 +246,7 @@ def test_signals_to_the_group_leave_the_workers_and_a_kill_takes_them_along(tmp_
     struck = subprocess.Popen(
         [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
     )
-    said, _ = struck.communicate(timeout=60)  # returns once nobody holds the pipe
+    said, _ = struck.communicate(timeout=300)  # returns once nobody holds the pipe
     assert (said, struck.returncode) == ("whole\n", -signal.SIGKILL)
 
 
