@@ -1,13 +1,9 @@
 """VideoDataModule: the batch, its draws, broken videos, validation, and exact resume under Lightning."""
 
 import warnings
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-import yaml
-from pytorch_lightning import LightningDataModule
 from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.demos.boring_classes import BoringModel
 
@@ -16,7 +12,6 @@ from datamodules.loading import Augmentation, FrameSampling
 from datamodules.loading.colour import ColourAugmentation
 from datamodules.loading.sampling import seeded_generator
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
-from tests.helpers.odd_videos import write_resized
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr.videos.files import DataError
@@ -159,41 +154,6 @@ def test_a_broken_video_is_replaced_counted_and_named(videos, tmp_path):
     assert run.callback_metrics["data/skipped_videos"] == failures
 
 
-@pytest.mark.slow
-def test_a_video_of_changing_size_is_replaced_and_named_once(videos, tmp_path):
-    for i in range(4):
-        (tmp_path / f"{i}.mp4").symlink_to(videos / f"{i}.mp4")
-    write_resized(tmp_path / "resized.mkv", [(20, (32, 160)), (20, (48, 64))])
-    for spatial in (True, False, "whole"):
-        model = Toy()
-        data = make(tmp_path, batch_size=5, augmentation=Augmentation(spatial=spatial))
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            quiet_trainer(max_epochs=3).fit(model, datamodule=data)
-        named = [str(w.message) for w in caught if "resized.mkv" in str(w.message)]
-        assert len(named) == 1
-        assert "is 64 × 48 px, other frames 160 × 32 px" in named[0]
-        assert all(4 not in batch["video_index"] for _, _, batch in model.seen)
-
-
-def test_what_can_be_known_before_training(videos, tmp_path):
-    refused(DataError, "no videos here", make, tmp_path)
-    write_video(tmp_path / "a.mp4", 3)
-    with pytest.raises(DataError, match=r"1 video.* leave none to train on; set data.validation_fraction to 0"):
-        make(tmp_path, validation_fraction=0.1)
-    for arguments in (
-        {"batch_size": 0}, {"validation_fraction": 1.0}, {"samples_per_epoch": 0},
-        {"validation_fraction": -0.5},
-    ):  # fmt: skip
-        refused(ValueError, "|".join(arguments), make, videos, **arguments)
-    for kind, arguments in (
-        (FrameSampling, {"interval": [2, -1]}), (FrameSampling, {"interval": [2, 5], "weights": [1.0]}),
-        (Augmentation, {"flip": 2.0}), (Augmentation, {"spatial": "Whole"}), (Augmentation, {"area": (0.5, 0.2)}),
-        (Augmentation, {"blur_sigma": (0.2, 0.1)}),
-    ):  # fmt: skip
-        refused(ValueError, "|".join(arguments), kind, **arguments)
-
-
 def test_on_the_device_clips_are_floats_and_colour_is_drawn_by_step(videos):
     plain, coloured = Toy(), Toy()
     quiet_trainer(max_epochs=2).fit(plain, datamodule=make(videos, validation_fraction=0.1))
@@ -223,25 +183,6 @@ def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
     (batch,) = data.val_dataloader()
     held_out = data.on_after_batch_transfer(batch, 0)["clip"]
     assert torch.equal(held_out, batch["clip"].float().div(255))  # no colours
-
-
-def test_colours_are_those_of_their_batch_in_a_datamodule_that_holds_ours(videos):
-    class Outer(LightningDataModule):
-        def __init__(self):
-            super().__init__()
-            self.inner = make(videos, augmentation=COLOUR)
-
-        def train_dataloader(self):
-            return self.inner.train_dataloader()
-
-        def on_after_batch_transfer(self, batch, dataloader_idx):
-            return self.inner.on_after_batch_transfer(batch, dataloader_idx)
-
-    inner, outer = Toy(), Toy()
-    quiet_trainer(max_epochs=2).fit(inner, datamodule=make(videos, augmentation=COLOUR))
-    quiet_trainer(max_epochs=2, limit_val_batches=0).fit(outer, datamodule=Outer())
-    for (_, _, expected), (_, _, got) in zip(inner.seen, outer.seen, strict=True):
-        assert torch.equal(expected["clip"], got["clip"])
 
 
 @pytest.mark.slow
@@ -277,14 +218,9 @@ def test_overfit_batches_repeats_the_same_batches(videos):
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.slow
-def test_intervals_are_drawn_with_the_released_statistics_over_pairs():
-    """Before any training: what Liir's configuration draws, and what the public code's list of pairs holds."""
-    config = yaml.safe_load((Path(__file__).parents[2] / "configs/data/youtube_vos_train.yaml").read_text())
-    arguments = config["data"]["init_args"]
-    assert arguments["sampling"] == {"interval": [2, 5, 8], "weights": [0.66, 0.25, 0.08]}
-    sampling = FrameSampling(**arguments["sampling"])
-    gaps = [int(sampling(100, 2, seeded_generator(0, i)).diff()) for i in range(4000)]
-    drawn = np.array([gaps.count(interval) for interval in (2, 5, 8)]) / len(gaps)
-    assert sum(drawn) == 1
-    assert np.abs(drawn - [0.66, 0.25, 0.08]).max() < 0.03
+def test_what_can_be_known_before_training(videos, tmp_path):
+    write_video(tmp_path / "a.mp4", 3)
+    refused(DataError, "1 video.* leave none to train on", make, tmp_path, validation_fraction=0.1)
+    refused(ValueError, "validation_fraction", make, videos, validation_fraction=-0.5)
+    refused(ValueError, "interval", FrameSampling, [2, -1])
+    refused(ValueError, "area", Augmentation, area=(0.5, 0.2))

@@ -151,14 +151,6 @@ def test_the_first_batch_is_checked(name):
     assert module.step(batch)["loss"].isfinite()
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_images_of_other_float_types_train(name):
-    batch = tiny_batch(name)
-    for image in TINY_METHODS[name].images:
-        batch[image] = batch[image].bfloat16().requires_grad_()
-    assert tiny(name).step(batch)["loss"].isfinite()
-
-
 @pytest.mark.parametrize(("name", "numbers"), [("VFSMoCo", "video_index"), ("LinearProbe", "label")])
 def test_the_numbers_of_the_samples_are_checked(name, numbers):
     batch = tiny_batch(name)
