@@ -38,23 +38,25 @@ def plan_of(module: Any) -> dict[str, str]:
     """Return the rows that every method has: name → text."""
     trainer = module.trainer
     settings = module.hparams
+    plan = {"method": type(module).__name__}
     backbone = settings.get("backbone") or type(module.backbone).__name__
+    plan["backbone"] = f"{backbone}, {millions(module.backbone)} of {millions(module)} M parameters"
+    samples = batch_text(trainer, module.global_batch())
     devices = f"{module.samples_per_device()} per device × {trainer.world_size} device(s)"
     accumulated = f"{trainer.accumulate_grad_batches} accumulated"
+    plan["global batch"] = f"{samples} {module.samples} = {devices} × {accumulated}"
     rates = ", ".join(f"{group['lr']:.6g}" for group in trainer.optimizers[0].param_groups)
     place = f"step {trainer.global_step}" if trainer.global_step else "the start"
+    plan["learning rate"] = f"{rates} at {place}"
     base_lr = settings.get("base_lr")  # `lr_find` suggests a rate, which must not be taken for this
-    scaled = f", base_lr {base_lr:.6g} × {module.global_batch()} / 256" if base_lr else ""
-    compiled = ", backbone compiled" if settings.get("compile") else ""
-    return {
-        "method": type(module).__name__,
-        "backbone": f"{backbone}, {millions(module.backbone)} of {millions(module)} M parameters",
-        "global batch": f"{batch_text(trainer, module.global_batch())} {module.samples} = {devices} × {accumulated}",
-        "learning rate": f"{rates} at {place}{scaled}",
-        "length": length_text(trainer),
-        "BatchNorm": batch_norm_text(module, module.backbone, trainer.world_size),
-        "precision": f"{trainer.precision}{compiled}",
-    }
+    if base_lr:
+        plan["learning rate"] += f", base_lr {base_lr:.6g} × {module.global_batch()} / 256"
+    plan["length"] = length_text(trainer)
+    plan["BatchNorm"] = batch_norm_text(module, module.backbone, trainer.world_size)
+    plan["precision"] = str(trainer.precision)
+    if settings.get("compile"):
+        plan["precision"] += ", backbone compiled"
+    return plan
 
 
 def batch_text(trainer: Trainer, samples: int) -> str:
