@@ -186,12 +186,13 @@ def test_a_place_in_another_order_is_refused(length, seed):
     assert len(list(other)) == length // 2  # from another epoch, other data are fine
 
 
-WORKERS = {"num_workers": 1, "worker_init_fn": start_worker, "multiprocessing_context": server_context()}
+def one_worker():
+    return {"num_workers": 1, "worker_init_fn": start_worker, "multiprocessing_context": server_context()}
 
 
 @pytest.mark.slow
 def test_a_full_shared_memory_is_one_line_with_the_ways_out():
-    loader = SteadyLoader(Starved(4), 2, **WORKERS)
+    loader = SteadyLoader(Starved(4), 2, **one_worker())
     refused(DataError, r"^/dev/shm is full .*--shm-size.*num_workers.*--ckpt_path last$", list, loader)
 
 
@@ -199,7 +200,7 @@ def test_a_full_shared_memory_is_one_line_with_the_ways_out():
 def test_a_dead_worker_is_noticed_within_seconds():
     data = Deadly(4)
     sampler = ClipSampler(data, 2)
-    loader = ResumableLoader(data, 2, sampler=sampler, persistent_workers=True, timeout=2, **WORKERS)
+    loader = ResumableLoader(data, 2, sampler=sampler, persistent_workers=True, timeout=2, **one_worker())
     assert len(list(loader)) == 2
     sampler.set_epoch(1)
     began = time.monotonic()
@@ -210,7 +211,7 @@ def test_a_dead_worker_is_noticed_within_seconds():
 @pytest.mark.slow
 def test_a_worker_that_hangs_is_killed(video_folder):
     data = ClipDataset(list_videos(video_folder), [0], hang, None, length=1, timeout=0.2)
-    refused(DataError, "a video hung longer than data.timeout allows", list, SteadyLoader(data, 1, **WORKERS))
+    refused(DataError, "a video hung longer than data.timeout allows", list, SteadyLoader(data, 1, **one_worker()))
 
 
 STRUCK = """
