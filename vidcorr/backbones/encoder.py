@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
 
 from ..functional.device import PendingCopy, device_of, shared_copy
 from .description import Network
@@ -29,8 +27,6 @@ from .resnet import ResNetExtractor, is_resnet
 from .trust import import_path, make, pass_gate
 from .vit import ViTExtractor, is_vit
 
-WRAPPERS = (nn.DataParallel, DistributedDataParallel, AveragedModel)
-"""Modules around a network, which they hold as `module`."""
 Recipe = dict[str, Any]
 """`class_path` of a class of this library and its `init_args`, plain types."""
 
@@ -64,8 +60,6 @@ def extractor_of(
         ValueError: if the network has no such stage, stride or option.
     """
     network = getattr(network, "_orig_mod", network)  # of torch.compile
-    while isinstance(network, WRAPPERS):
-        network = network.module
     if isinstance(network, RawColour):
         return RawColour(stage or "colour", stride).to(device_of(network)).eval()
     normalise = Normalise(mean, std)
