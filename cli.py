@@ -30,6 +30,7 @@ from lightning_modules.base import CorrespondenceModule
 from lightning_modules.parts.saving import SavedModule
 from vidcorr import signals
 from vidcorr.backbones.checkpoints import SUFFIXES, saved_model
+from vidcorr.backbones.hub import local_file, on_hub
 from vidcorr.backbones.names import SHORT_NAMES, read_spec, split_view
 from vidcorr.backbones.trust import allow_named, import_path, outside_code
 from vidcorr.commands import main
@@ -112,7 +113,7 @@ def words_for_parser(command: str, args: Sequence[str]) -> list[str]:
             spec = {name: part for name, part in read_spec(value).items() if part is not None}
             words += [f"--model.{name}={part}" for name, part in spec.items()]
         elif flag == "--ckpt_path":
-            checkpoint = value
+            checkpoint = str(local_file(value)) if on_hub(value) else value
         else:
             if flag == "--trainer.default_root_dir":
                 root = value

@@ -163,9 +163,8 @@ def map_width(view: nn.Module) -> int:
 
 def recipe_of_encoder(encoder: object) -> Recipe | None:
     """Return the recipe of an encoder of this library, without its weights; None for another, or without a name."""
-    is_named = isinstance(encoder, Encoder) and bool(encoder.described.spec)
-    if is_named or isinstance(encoder, LiirEncoder):
-        return {"class_path": import_path(type(encoder)), "init_args": encoder.arguments}  # type: ignore[union-attr]
+    if isinstance(encoder, Encoder | LiirEncoder) and encoder.described.spec:
+        return {"class_path": import_path(type(encoder)), "init_args": encoder.arguments}
     return None
 
 

@@ -138,7 +138,7 @@ def vit_base_patch16_reg4() -> nn.Module:
 def _with_registers(size: str) -> nn.Module:
     import timm
 
-    sizes = {"img_size": 224, "patch_size": 16, "dynamic_img_size": True, "dynamic_img_pad": True}
+    sizes: dict[str, Any] = {"img_size": 224, "patch_size": 16, "dynamic_img_size": True, "dynamic_img_pad": True}
     return timm.create_model(f"vit_{size}_patch14_reg4_dinov2", num_classes=0, **sizes)
 
 

@@ -51,7 +51,7 @@ def stride_of(extractor: nn.Module) -> int | None:
     is_unknown_yet = stride is None and isinstance(extractor, VideoEncoder)
     if not is_unknown_yet and not isinstance(stride, int):
         raise ValueError(f"tracking needs the stride of the map of {type(extractor).__name__}, got {stride}")
-    return stride  # type: ignore[no-any-return]
+    return stride
 
 
 def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
