@@ -1,36 +1,26 @@
 """The callback of a benchmark: when it runs in `fit` and `validate`, where its files and scores go, and its history."""
 
-import json
 import logging
 import math
-import os
 import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
-import torch.distributed as dist
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging, WeightAveraging
-from pytorch_lightning.cli import SaveConfigCallback
-from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from lightning_modules.parts.description import network_of
 from lightning_modules.parts.loops import epochs_completed, logged_step
-from vidcorr.backbones.extractor import networks_of
-from vidcorr.backbones.video import VideoEncoder
-from vidcorr.benchmarks.base import Benchmark, Run
-from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks
-from vidcorr.results.result import Evaluated, Network, Result
-from vidcorr.videos.digests import text_digest
+from vidcorr.benchmarks.base import Benchmark
+from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks, first_ranks_buffers
+from vidcorr.results.result import Evaluated, Result
 from vidcorr.videos.files import require_at_least
 
 from .run_folder import log_picture, log_scores, require_pytorch_lightning, run_folder
 
-OF_A_RUN = ("callbacks", "default_root_dir", "logger", "enable_progress_bar", "enable_model_summary")
-"""Arguments of the Trainer that no weights depend on."""
 log = logging.getLogger(__name__)
 
 EPOCH_FOLDER = "epoch={:03d}-step={:06d}"
@@ -47,6 +37,22 @@ class KnowsVideos(Protocol):
 
     def trained_videos(self) -> set[str]:
         """Return the names, without a file's extension; empty if the user allows scored videos."""
+
+
+class Follower(NamedTuple):
+    """A callback or schedule that monitors a score.
+
+    Attributes:
+        reader: the callback or schedule.
+        monitor: key of the score.
+        mode: `min` or `max`.
+        epochs: epochs between its looks; 0: it looks every few steps.
+    """
+
+    reader: object
+    monitor: str | None
+    mode: str
+    epochs: int
 
 
 class BenchmarkCallback(pl.Callback):
@@ -111,8 +117,7 @@ class BenchmarkCallback(pl.Callback):
             raise ValueError(f"{self.name} runs in validation: call trainer.validate in place of trainer.test")
         # every rank logs the same scores, so that Lightning's advice to average them over the ranks is idle
         warnings.filterwarnings("ignore", rf"It is recommended to use `self\.log\('{re.escape(self.name)}/")
-        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-        for other in callbacks:
+        for other in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(other, BenchmarkCallback) and other is not self and other.name == self.name:
                 raise ValueError(f"two benchmarks are called {self.name}: give one another name")
             if isinstance(other, WeightAveraging | StochasticWeightAveraging):
@@ -123,11 +128,6 @@ class BenchmarkCallback(pl.Callback):
         if stage == "fit":
             self._runs = []  # an earlier fit of a notebook filled them
             self._tried = None
-            for other in callbacks:
-                if isinstance(other, ModelCheckpoint | EarlyStopping) and not isinstance(other, FollowsRuns):
-                    self._refuse_stale_scores(trainer, other)
-                if isinstance(other, ModelCheckpoint | EarlyStopping):
-                    self._refuse_worst(type(other).__name__, other.monitor, other.mode)
         with Ranks() as ranks, ranks.together():
             _ = self.benchmark.sequences
 
@@ -136,65 +136,38 @@ class BenchmarkCallback(pl.Callback):
         start = "before the first step, " if self.before_training else ""
         return "benchmarks", f"{self.name} {start}{_every(self.every_n_epochs)}, then at the end"
 
-    def _follows(self, monitor: object) -> bool:
-        return str(monitor).startswith(f"{self.name}/")
-
-    def _refuse_worst(self, who: str, monitor: str | None, mode: str) -> None:
-        """Refuse what would keep the worst of scores of which more is better; `min` is Lightning's default.
-
-        Raises:
-            ValueError: with the score.
-        """
-        errors = [f"{self.name}/{name}" for name in self.benchmark.less_is_better]
-        if self._follows(monitor) and mode == "min" and monitor not in errors:
-            raise ValueError(f'{who} has mode "min" for {monitor}, of which more is better: set mode to "max"')
-
-    def _refuse_stale_scores(self, trainer: pl.Trainer, other: ModelCheckpoint | EarlyStopping) -> None:
-        """Refuse a callback that would read a score of this benchmark between two of its runs.
-
-        Raises:
-            ValueError: with the remedy.
-        """
-        if not self._follows(other.monitor):
-            return
+    def _followers(self, trainer: pl.Trainer) -> list[Follower]:
+        """Return the callbacks and schedules that monitor a score of this benchmark, but not right after its runs."""
         validated = trainer.check_val_every_n_epoch or 1
-        period = math.lcm(self.every_n_epochs, validated)
-        looks = validated
-        advice = f"set every_n_epochs of {self.name} to 1"
-        by_step = False
-        if isinstance(other, ModelCheckpoint):
-            looks = math.lcm(other.every_n_epochs or 1, validated)
-            advice = f"set its every_n_epochs to {period}, or use BestCheckpoint in its place"
-            by_step = not other.every_n_epochs
-        if by_step or looks % period:
-            when = "every few steps" if by_step else _every(looks)
-            runs = f"{self.name} runs {_every(period)}"
-            raise ValueError(f"{type(other).__name__} checks {self.name} {when}, but {runs}: {advice}")
+        found: list[Follower] = []
+        for other in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(other, ModelCheckpoint) and not isinstance(other, FollowsRuns):
+                looks = other.every_n_epochs and math.lcm(other.every_n_epochs, validated)
+                found.append(Follower(other, other.monitor, other.mode, looks or 0))
+            elif isinstance(other, EarlyStopping):
+                found.append(Follower(other, other.monitor, other.mode, validated))
+        for schedule in trainer.lr_scheduler_configs:
+            if isinstance(schedule.scheduler, ReduceLROnPlateau):
+                looks = schedule.frequency if schedule.interval == "epoch" else 0
+                found.append(Follower(schedule.scheduler, schedule.monitor, schedule.scheduler.mode, looks))
+        return [follower for follower in found if str(follower.monitor).startswith(f"{self.name}/")]
 
-    def _refuse_schedules(self, trainer: pl.Trainer) -> None:
-        """Refuse a ReduceLROnPlateau that would follow a score of this benchmark between two of its runs, or upwards.
+    def _refuse_followers(self, trainer: pl.Trainer) -> None:
+        """Refuse what would read a score between two runs, or keep the worst (`min` is Lightning's default).
 
         Raises:
             ValueError: with the remedy.
         """
         period = math.lcm(self.every_n_epochs, trainer.check_val_every_n_epoch or 1)
-        for schedule in trainer.lr_scheduler_configs:
-            if not schedule.reduce_on_plateau or not self._follows(schedule.monitor):
-                continue
-            follower = type(schedule.scheduler).__name__
-            self._refuse_worst(follower, schedule.monitor, schedule.scheduler.mode)  # type: ignore[union-attr]
-            if schedule.interval != "epoch" or schedule.frequency % period:
-                steps = f"every {schedule.frequency} {schedule.interval}(s)"
-                remedy = f'set frequency to {period} and interval to "epoch" in configure_optimizers'
-                raise ValueError(f"{follower} follows {schedule.monitor} {steps}: {remedy}")
-
-    def _is_monitored(self, trainer: pl.Trainer) -> bool:
-        """Return whether a missing score would leave an old one to a callback or a schedule."""
-        monitors = [schedule.monitor for schedule in trainer.lr_scheduler_configs]
-        for other in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(other, ModelCheckpoint | EarlyStopping) and not isinstance(other, FollowsRuns):
-                monitors.append(other.monitor)
-        return any(map(self._follows, monitors))
+        errors = [f"{self.name}/{name}" for name in self.benchmark.less_is_better]
+        for follower in self._followers(trainer):
+            what = f"{type(follower.reader).__name__} of {follower.monitor}"
+            if follower.mode == "min" and follower.monitor not in errors:
+                raise ValueError(f'{what} has mode "min", but more is better: set mode to "max"')
+            if not follower.epochs or follower.epochs % period:
+                looks = _every(follower.epochs) if follower.epochs else "every few steps"
+                runs = f"{self.name} runs {_every(period)}"
+                raise ValueError(f"{what} looks {looks}, but {runs}: let it look as often, or take BestCheckpoint")
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -214,31 +187,20 @@ class BenchmarkCallback(pl.Callback):
         self._tried = state.get("tried")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse, before any training, a module without features, and a training on scored videos."""
+        """Refuse, before any training, a module without features, stale scores, and a training on scored videos."""
+        self._refuse_followers(trainer)
         self.benchmark.extractor(pl_module)
         data = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, KnowsVideos):
-            self._refuse_held_out(data.trained_videos())
-
-    def _refuse_held_out(self, trained: set[str]) -> None:
-        """Refuse a training on videos, given by their names, that the benchmark holds out.
-
-        Raises:
-            ValueError: naming a video.
-        """
-        held_out = self.benchmark.held_out()
-        both = sorted(trained.intersection(held_out))
-        if both:
-            raise ValueError(
-                f"{self.name}: {len(both)} of the {len(held_out)} sequences that it holds out are trained on, "
-                f"such as {both[0]}: training leaves out those of the default holdout and unseen, in the layout "
-                "of YouTube-VOS; take the others out of data.source, or set include_holdout of the data to train on "
-                "them"
-            )
+            both = sorted(data.trained_videos().intersection(self.benchmark.held_out()))
+            if both:
+                raise ValueError(
+                    f"{self.name}: {len(both)} sequences that it holds out are trained on, such as {both[0]}: take them "
+                    "out of data.source, or set include_holdout of the data to train on them"
+                )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run before training if `before_training` is set; not when a run is resumed."""
-        self._refuse_schedules(trainer)
         if self.before_training and trainer.global_step == 0:
             scores = self._run(trainer, pl_module, trainer.global_step)
             log_scores(trainer, scores)
@@ -287,10 +249,18 @@ class BenchmarkCallback(pl.Callback):
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             folder = run_folder(trainer) / "benchmarks" / self.name / EPOCH_FOLDER.format(epoch, step)
         completed = epochs_completed(trainer) if fitting and step else 0
+        training: dict[str, Any] = {"past": earlier, "at": (completed, step)} if fitting else {}
+        benchmark = self.benchmark
+        batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
+        if batches:
+            benchmark = replace(benchmark, limit_sequences=min(batches, benchmark.limit_sequences or batches))
         try:
-            run = self._evaluate(trainer, pl_module, folder, earlier, (completed, step))
+            network = network_of(trainer, pl_module)
+            features = benchmark.extractor(pl_module)
+            with first_ranks_buffers(features, trainer.world_size):
+                run = benchmark.run(features, network, folder, shared=True, **training)
         except Exception as error:
-            if not fitting or isinstance(error, LostRank) or self._is_monitored(trainer):
+            if not fitting or isinstance(error, LostRank) or self._followers(trainer):
                 raise
             unforeseen = not isinstance(error, BenchmarkError)
             log.error("%s failed; the training continues: %s", self.name, error, exc_info=unforeseen)
@@ -303,26 +273,6 @@ class BenchmarkCallback(pl.Callback):
         self._runs = [*earlier, Evaluated(epoch=completed, step=step, scores=self.result.scores)]
         return self.history[step]
 
-    def _evaluate(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        folder: Path | None,
-        earlier: list[Evaluated],
-        at: tuple[int, int],
-    ) -> Run:
-        """Run the benchmark on the module; `earlier`: the runs of this training so far, `at`: epochs and steps."""
-        benchmark = self.benchmark
-        batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
-        if batches:
-            benchmark = replace(benchmark, limit_sequences=min(batches, benchmark.limit_sequences or batches))
-        network = _network(trainer, pl_module)
-        features = benchmark.extractor(pl_module)
-        if trainer.state.fn != "fit":
-            return benchmark.run(features, network, folder, shared=True)
-        with first_ranks_buffers(features, trainer.world_size):
-            return benchmark.run(features, network, folder, shared=True, past=earlier, at=at)
-
 
 def _every(epochs: int) -> str:
     """Return a number of epochs in words."""
@@ -334,60 +284,3 @@ def _validates(trainer: pl.Trainer) -> bool:
     batches = trainer.num_val_batches
     is_counted = bool(batches)
     return trainer.enable_validation and (not is_counted or sum(batches) > 0)
-
-
-@contextmanager
-def first_ranks_buffers(features: nn.Module | VideoEncoder, ranks: int) -> Iterator[None]:
-    """Give the buffers that an extractor reads the first rank's values during a block, and restore them.
-
-    DDP shares buffers only before a forward pass of training, and not at all with `broadcast_buffers=False`.
-
-    Args:
-        features: the extractor.
-        ranks: number of ranks; every rank must enter the block.
-    """
-    buffers: list[Tensor] = []
-    if ranks > 1:
-        for network in networks_of(features):
-            buffers += network.buffers()
-    own = [buffer.clone() for buffer in buffers]
-    try:
-        for buffer in buffers:
-            dist.broadcast(buffer, 0)
-        yield
-    finally:
-        for buffer, value in zip(buffers, own, strict=True):
-            buffer.copy_(value)
-
-
-def _network(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
-    """Return the description of a module in training or validation; a training has the seed of Lightning."""
-    network = Network.of(pl_module)
-    kind = type(pl_module).__name__
-    name = kind
-    if network.name != kind:
-        name = f"{kind}, {network.name}"
-    known: dict[str, Any] = {"name": name}
-    if trainer.state.fn == "fit":
-        seed = os.environ.get("PL_GLOBAL_SEED")
-        known["seed"] = None if seed is None else int(seed)
-        known["recipe"] = recipe_of(trainer)
-    elif trainer.ckpt_path:
-        weights = ", ".join(filter(None, (network.weights, str(trainer.ckpt_path))))
-        known |= {"weights": weights, "loaded": True}
-    return network.model_copy(update=known)
-
-
-def recipe_of(trainer: pl.Trainer) -> str:
-    """Return a digest of the command line's configuration of a training but its seeds and folders; "" without one."""
-    config: dict[str, Any] = {}
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, SaveConfigCallback):
-            config = callback.config.as_dict()
-    if not config:
-        return ""
-    for name in OF_A_RUN:
-        config["trainer"].pop(name, None)
-    parts = [config.get(part) for part in ("trainer", "model", "data")]
-    text = re.sub(r'"seed": -?\w+', "", json.dumps(parts, sort_keys=True, default=str))
-    return text_digest(text)

@@ -20,7 +20,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import GradientAccumulationScheduler, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from pytorch_lightning.strategies import ModelParallelStrategy
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
@@ -72,22 +71,26 @@ class LastCheckpoint(ModelCheckpoint):
         require_at_least(1, "LastCheckpoint", every_n_steps=every_n_steps)
         super().__init__(dirpath, save_last=True, save_top_k=0)
         self.every_n_steps = every_n_steps
+        self._resumed: dict[str, Any] | None = None  # the note of the checkpoint
+        self._place = (False, 0)  # whether the checkpoint is from between epochs, and its logged steps
+        self._locks = ExitStack()
+        self._begin(1)
+
+    def _begin(self, accumulated: int) -> None:
+        """Set the state at the start of a run."""
+        self.best_model_path = ""
+        # of the batches of the run: samples and accumulated batches; whether it has ended
+        self._note: dict[str, Any] = {"accumulated": accumulated, "batch": None, "run_ended": False}
         self._asked = False  # `Stops` ends the run after this step
         self._stop_waits = False  # a stop between accumulated batches, until their step is complete
         self._resumable = False  # Lightning could resume from the current state
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
-        self._note: dict[str, Any] = {}  # sizes of the batches of the run, whether it has ended
-        self._resumed: dict[str, Any] | None = None  # the note of the checkpoint
-        self._place = (False, 0)  # whether the checkpoint is from between epochs, and its logged steps
         self._weights: dict[str, Tensor] | None = None  # before WeightAveraging replaces them by their average
         self._flush_due = False
-        self._locks = ExitStack()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder, and install `AtomicCheckpointIO`."""
         require_pytorch_lightning(trainer)
-        if isinstance(trainer.strategy, ModelParallelStrategy):
-            raise ValueError("LastCheckpoint: ModelParallelStrategy saves folders, which no command reads; use ddp")
         use_atomic_files(trainer)
         self.dirpath = checkpoint_folder(trainer, self.dirpath)
         self.last_model_path = ""  # of an earlier fit
@@ -129,20 +132,13 @@ class LastCheckpoint(ModelCheckpoint):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lock the folders of checkpoints against other runs; note the accumulated batches before schedules do."""
-        self._note = {"accumulated": trainer.accumulate_grad_batches, "batch": None, "run_ended": False}
-        self._asked = False
-        self._stop_waits = False
-        self._resumable = False
-        self._flush_due = False
-        self._weights = None
-        self.best_model_path = ""
+        self._begin(trainer.accumulate_grad_batches)
         with Ranks() as ranks, ranks.together():
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 given = [getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks]
-                folders = {resolved_path(folder) for folder in given if folder}
+                folders = {resolved_path(folder) for folder in given if folder and "://" not in str(folder)}
                 for folder in sorted(folders):
-                    if "://" not in folder:
-                        self._locks.enter_context(FolderLock(Path(folder)))
+                    self._locks.enter_context(FolderLock(Path(folder)))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Continue where the checkpoint was written, with batches of its size.
@@ -235,10 +231,9 @@ class LastCheckpoint(ModelCheckpoint):
         if trainer.state.fn == "fit":
             self.rescue(trainer, exception)
             path = self.best_model_path or trainer.ckpt_path
-            if path:
-                rank_zero_info(f"ended in step {trainer.global_step}; saved after step {self._saved_step}: {path}")
-            elif trainer.global_step:
-                rank_zero_info(f"ended in step {trainer.global_step}; nothing is saved")
+            if path or trainer.global_step:
+                saved = f"saved after step {self._saved_step}: {path}" if path else "nothing is saved"
+                rank_zero_info(f"ended in step {trainer.global_step}; {saved}")
         _flush(trainer)
         self._locks.close()
 
@@ -404,10 +399,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # torch raises RuntimeError for some errors of the system
-            cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
-            if not isinstance(cause, OSError):
-                raise
-            raise OSError(f"{path} could not be written: {cause.strerror}; an earlier file is as it was") from error
+            raise OSError(f"{path} could not be written: {error.__context__ or error}") from error
         return None
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:

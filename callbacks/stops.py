@@ -1,6 +1,5 @@
 """A run ends in order: on a signal, a non-finite loss, a lost rank; and callbacks that training cannot have."""
 
-import errno
 import logging
 import math
 import os
@@ -31,7 +30,6 @@ from vidcorr.functional.device import PendingCopy
 from .checkpoints import LastCheckpoint, TrainingStopped, use_atomic_files
 
 log = logging.getLogger(__name__)
-MOST_VIDEOS = 32
 REFUSED: dict[type[pl.Callback], str] = {
     BaseFinetuning: "is a base class; use your own subclass",
     BackboneFinetuning: "the schedule of the learning rate does not follow the parameters that it adds; for a frozen "
@@ -193,9 +191,7 @@ class Stops(pl.Callback):
             self._stop(bad)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Let the newest step be saved, report a signal, queue the job again; name the folder on a full disk."""
-        if isinstance(exception, OSError) and exception.errno == errno.ENOSPC and exception.filename is None:
-            exception.filename = trainer.default_root_dir
+        """Let the newest step be saved, report a signal, and queue the job again."""
         launcher = trainer.strategy.launcher
         if isinstance(exception, LostRank) and launcher is not None:
             launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
@@ -278,6 +274,4 @@ def _names(trainer: pl.Trainer, indices: Tensor | None) -> str:
     if indices is None:
         return "not known"
     videos = getattr(trainer.datamodule, "videos", None)  # type: ignore[attr-defined]
-    names = [str(videos[index].path) if videos else f"index {index}" for index in indices.tolist()]
-    more = f" and {len(names) - MOST_VIDEOS} more" if len(names) > MOST_VIDEOS else ""
-    return ", ".join(names[:MOST_VIDEOS]) + more
+    return ", ".join(str(videos[index].path) if videos else f"index {index}" for index in indices.tolist())

@@ -3,7 +3,6 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from pytorch_lightning.loggers import Logger
 from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkCallback, BestCheckpoint
-from callbacks.benchmark import first_ranks_buffers
 from cli import main
 from lightning_modules import VFSSimSiam
 from tests.helpers.benchmark_data import data_for
@@ -33,7 +31,7 @@ from tests.helpers.training import EMPTY, TINY, Clips, fit_in, loader, quiet_tra
 from tests.helpers.words import SMALL, clips, flags
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import extractor_of
-from vidcorr.benchmarks.ranks import BenchmarkError
+from vidcorr.benchmarks.ranks import BenchmarkError, first_ranks_buffers
 from vidcorr.experiments.config_files import CONFIGS
 
 
@@ -220,14 +218,13 @@ def test_what_reads_a_score_between_two_runs_is_refused_and_nothing_else(tmp_pat
     assert stale(ModelCheckpoint(every_n_epochs=4, **kept)) is None
     assert stale(EarlyStopping("val/loss", strict=False)) is None
     assert stale(stops) == (
-        "EarlyStopping checks counted every epoch, but counted runs every 2 epochs: set every_n_epochs of counted to 1"
+        "EarlyStopping of counted/score looks every epoch, but counted runs every 2 epochs: let it look as often, or "
+        "take BestCheckpoint"
     )
-    assert "ModelCheckpoint checks counted every 3 epochs, but counted runs every 2" in stale(
-        ModelCheckpoint(every_n_epochs=3, **kept)
-    )
-    assert "checks counted every few steps" in stale(ModelCheckpoint(every_n_train_steps=2, **kept), every=1)
+    assert "looks every 3 epochs, but counted runs every 2" in stale(ModelCheckpoint(every_n_epochs=3, **kept))
+    assert "looks every few steps" in stale(ModelCheckpoint(every_n_train_steps=2, **kept), every=1)
     module = OnPlateau(**TINY)
-    assert "ReduceLROnPlateau follows counted/score every 1 epoch(s): set frequency to 2" in stale(module=module)
+    assert "ReduceLROnPlateau of counted/score looks every epoch, but counted runs every 2" in stale(module=module)
     module.frequency = 2
     assert stale(module=module) is None
     assert stale(every=1, module=OnPlateau(**TINY)) is None
@@ -250,7 +247,7 @@ def test_an_average_of_weights_beside_a_benchmark_is_refused(average, tmp_path):
 )
 def test_keeping_the_worst_of_scores_of_which_more_is_better_is_refused(callback, module, tmp_path):
     who = type(callback).__name__ if callback else "ReduceLROnPlateau"
-    line = f'{who} has mode "min" for counted/score, of which more is better: set mode to "max"'
+    line = f'{who} of counted/score has mode "min", but more is better: set mode to "max"'
     assert refused(ValueError, line, watched, tmp_path, *([callback] if callback else []), module=module)
 
 

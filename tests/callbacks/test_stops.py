@@ -1,6 +1,5 @@
 """Signals, SLURM and torchrun; losses and workers are in tests/faults, resuming in test_checkpoints.py."""
 
-import errno
 import os
 import signal
 
@@ -72,13 +71,3 @@ def test_processes_that_would_train_alone_are_refused(tmp_path, monkeypatch):
     trainer = quiet_trainer(callbacks=[Stops()], max_steps=1, default_root_dir=tmp_path)
     line = "torchrun has started 2 processes, but this run uses 1, so each would train alone: set trainer.devices"
     assert refused(ValueError, line, trainer.fit, make("VFSSimSiam", 1), DataLoader(Clips(4, 2, 16), batch_size=4))
-
-
-def test_a_full_disk_names_the_folder_of_the_run(tmp_path):
-    def fail(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a logger's writer does
-
-    callbacks = [LambdaCallback(on_train_batch_end=fail), Stops()]
-    trainer = quiet_trainer(callbacks=callbacks, max_steps=1, default_root_dir=tmp_path)
-    data = DataLoader(Clips(4, 2, 16), batch_size=4)
-    assert refused(OSError, rf"No space left on device: '{tmp_path}'", trainer.fit, make("VFSSimSiam", 1), data)

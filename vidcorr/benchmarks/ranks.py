@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from .. import signals
+from ..backbones.extractor import networks_of
 
 SHORTEST_LIMIT = timedelta(hours=4)
 """A finished rank waits for the others at least this long."""
@@ -120,6 +122,30 @@ class Ranks(AbstractContextManager["Ranks"]):
         self.group = None
 
     __exit__ = close
+
+
+@contextmanager
+def first_ranks_buffers(features: object, ranks: int) -> Iterator[None]:
+    """Give the buffers that an extractor reads the first rank's values during a block, and restore them.
+
+    DDP shares buffers only before a forward pass of training, and not at all with `broadcast_buffers=False`.
+
+    Args:
+        features: the extractor.
+        ranks: number of ranks; every rank must enter the block.
+    """
+    buffers: list[Tensor] = []
+    if ranks > 1:
+        for network in networks_of(features):
+            buffers += network.buffers()
+    own = [buffer.clone() for buffer in buffers]
+    try:
+        for buffer in buffers:
+            dist.broadcast(buffer, 0)
+        yield
+    finally:
+        for buffer, value in zip(buffers, own, strict=True):
+            buffer.copy_(value)
 
 
 def distribute(lengths: Sequence[int], size: int) -> list[list[int]]:
