@@ -195,8 +195,8 @@ class BenchmarkCallback(pl.Callback):
             both = sorted(data.trained_videos().intersection(self.benchmark.held_out()))
             if both:
                 raise ValueError(
-                    f"{self.name}: {len(both)} sequences that it holds out are trained on, such as {both[0]}: take them "
-                    "out of data.source, or set include_holdout of the data to train on them"
+                    f"{self.name}: {len(both)} sequences that it holds out are trained on, such as {both[0]}: take them"
+                    " out of data.source, or set include_holdout of the data to train on them"
                 )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -307,14 +307,20 @@ class BestCheckpoint(FollowsRuns, ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
         if stage != "fit":
             return
+        self.best_k_models = {}  # an earlier fit of a notebook filled them
+        self.best_model_path = ""
+        self._last_global_step_saved = 0
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-        benchmarks = {callback.name: callback for callback in callbacks if isinstance(callback, BenchmarkCallback)}
-        if self.monitor is None:
-            declared = [key for callback in benchmarks.values() for key in callback.score_keys]
-            if not declared:
-                raise ValueError("BestCheckpoint: no benchmark among the callbacks declares a score; set monitor")
-            self.monitor = declared[0]
-        self._benchmark = benchmark_of(self.monitor, benchmarks)
+        benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
+        known = {key: each for each in benchmarks for key in each.score_keys}
+        monitor = self.monitor or next(iter(known), "")
+        # a user's benchmark may declare no scores
+        silent = [each for each in benchmarks if not each.score_keys and monitor.startswith(f"{each.name}/")]
+        found = [known[monitor]] if monitor in known else silent
+        if not found:
+            raise ValueError(f"BestCheckpoint: no benchmark logs {monitor or 'a score'}; they log {', '.join(known)}")
+        self.monitor = monitor
+        self._benchmark = found[0]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the scores of existing files in the folder; the names come from a file that may be another's."""
@@ -348,24 +354,6 @@ class BestCheckpoint(FollowsRuns, ModelCheckpoint):
 
     def on_train_batch_end(self, *_: object) -> None:
         """Save nothing: benchmarks run between steps."""
-
-
-def benchmark_of(monitor: str, benchmarks: Mapping[str, BenchmarkCallback]) -> BenchmarkCallback:
-    """Return the benchmark that logs a score.
-
-    Args:
-        monitor: key of the score.
-        benchmarks: name → benchmark.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    for name, callback in benchmarks.items():
-        known = callback.score_keys  # empty: a user's benchmark that declares none
-        if monitor in known or (not known and monitor.startswith(f"{name}/")):
-            return callback
-    declared = [key for callback in benchmarks.values() for key in callback.score_keys]
-    raise ValueError(f"BestCheckpoint: no benchmark logs {monitor}; they log {', '.join(declared) or 'nothing'}")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

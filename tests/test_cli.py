@@ -15,7 +15,7 @@ import torch
 from pytorch_lightning import Callback
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
-from callbacks.benchmark import recipe_of
+from lightning_modules.parts.description import recipe_of
 from cli import SaveConfig, is_of_interest, last_checkpoint, main, make_trainer, words_for_parser
 from lightning_modules import VFSSimSiam
 from tests.helpers.benchmark_data import data_for

@@ -17,10 +17,7 @@ from pytorch_lightning.callbacks import (
     EarlyStopping,
     EMAWeightAveraging,
     GradientAccumulationScheduler,
-    LambdaCallback,
 )
-from pytorch_lightning.loggers import TensorBoardLogger
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.optim import lr_scheduler
 
 from callbacks import AtomicCheckpointIO, BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
@@ -68,9 +65,7 @@ def resumed(folder, method, accumulated, stops, **options):
 @pytest.mark.parametrize(
     "stops",
     [
-        [Stop("step", BATCHES - 1), Stop("step", BATCHES)],  # an epoch's last batch, and once more
         [Stop("validation", 0), Stop("epoch_end", 1)],
-        [Stop("validated", 1), Stop("validation", 2)],
         [Stop("step", 0), Stop("step", 4), Stop("step", 5), Stop("validated", 2)],
     ],
     ids=lambda stops: ", ".join(f"{stop.hook} {stop.number}" for stop in stops),
@@ -132,16 +127,12 @@ def test_every_kill(method, accumulated, tmp_path):
 @pytest.mark.parametrize(
     ("options", "stop"),
     [
-        ({"max_steps": 7, "max_epochs": -1}, Stop("step", 2)),  # the last batch of an epoch
         ({"max_steps": 7, "max_epochs": -1}, Stop("epoch_end", 0)),
         ({"max_steps": 7, "max_epochs": -1}, Stop("step", 6)),  # the last step of the run, within an epoch
-        ({"max_steps": 6, "max_epochs": -1}, Stop("step", 5)),  # and at the end of one
         ({"max_steps": 6, "max_epochs": -1}, Stop("validation", 1)),
-        ({"val_check_interval": 2}, Stop("step", 1)),
         ({"val_check_interval": 2}, Stop("step", 4)),
         ({"limit_val_batches": 0}, Stop("step", 5)),
         ({"check_val_every_n_epoch": 2}, Stop("step", 5)),
-        ({"check_val_every_n_epoch": 2}, Stop("step", 2)),
         ({"more": [GradientAccumulationScheduler({0: 1, 1: 2})]}, Stop("step", 4)),
     ],
 )
@@ -179,12 +170,10 @@ AVERAGE = EMAWeightAveraging(use_buffers=True, decay=0.5)
         (Ending(batch=4), 1, {"val_check_interval": 2}),  # a validation follows this batch in any run
         (Ending(validation=2), 1, {"val_check_interval": 2}),
         (Ending(validation=2), 2, {"val_check_interval": 1}),  # between two accumulated batches
-        (Ending(batch=3), 2, {}),
         (Ending(batch=5), 1, {}),  # the last of an epoch
         (Ending(batch=1), 1, {"min_steps": 4}),
         ({"max_steps": 2}, 1, {"val_check_interval": 2}),
         ({"max_steps": 4}, 1, {"val_check_interval": 4, "check_val_every_n_epoch": None}),
-        ({"max_steps": 4}, 1, {"more": [AVERAGE], "scored": False}),
         (Ending(batch=2), 1, {"more": [AVERAGE], "scored": False}),
     ],
 )
@@ -246,8 +235,7 @@ def plateau(optimizer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("schedule", [warm_up, plateau])
-@pytest.mark.parametrize("stop", [Stop("step", 1), Stop("step", 4)])
+@pytest.mark.parametrize(("schedule", "stop"), [(warm_up, Stop("step", 4)), (plateau, Stop("step", 1))])
 def test_a_users_schedule_and_callbacks_resume(schedule, stop, tmp_path, monkeypatch):
     def optimizer(module):
         optimizer = torch.optim.SGD(module.parameters(), 0.1, momentum=0.9)
@@ -271,10 +259,9 @@ def test_another_batch_size_is_refused(tmp_path):
     ("batch", "kept", "place"),
     [
         (3, 2, "ended in step 2; saved after step 2"),
-        (4, 2, "ended in step 3; saved after step 2"),
         (5, 3, "ended in step 4; saved after step 3"),
     ],
-    ids=["first of a window", "its last", "an epoch's last"],
+    ids=["first of a window", "an epoch's last"],
 )
 def test_an_error_in_a_users_callback_keeps_the_last_complete_step(batch, kept, place, tmp_path, caplog):
     class Fail(pl.Callback):
@@ -393,59 +380,28 @@ def test_an_average_of_weights_is_resumed_exactly(tmp_path):
     assert joined(begun, rest, whole) == whole
 
 
-class TwoOptimisers(pl.LightningModule):
-    """A network in two parts, each with its optimiser, in manual optimisation: two optimiser steps a batch."""
+class TwoOptimisers(VFSSimSiam):
+    """Manual optimisation: two optimisers, two steps a batch."""
 
     automatic_optimization = False
 
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.parts = torch.nn.ModuleList([torch.nn.Linear(4, 4), torch.nn.Linear(4, 1)])
-
     def training_step(self, batch, batch_index):
-        loss = self.parts[1](self.parts[0](batch["clip"].flatten(1)[:, :4])).square().mean()
-        self.log("loss", loss)
+        outputs = super().training_step(batch, batch_index)
         for optimizer in self.optimizers():
             optimizer.zero_grad()
-        self.manual_backward(loss)
+        self.manual_backward(outputs["loss"])
         for optimizer in self.optimizers():
             optimizer.step()
-        return loss
+        return outputs
 
     def configure_optimizers(self):
-        return [torch.optim.SGD(part.parameters(), 0.1) for part in self.parts]
+        return [torch.optim.SGD(part.parameters(), 0.1, momentum=0.9) for part in (self.backbone, self.projector)]
 
 
-def read_events(folder):
-    """Read the event files of a folder in the order of their writing: one process numbers its files, 9 before 10."""
-    for file in folder.glob("events.*"):
-        stem, _, number = file.name.rpartition(".")
-        file.rename(file.with_name(f"{stem}.{int(number):06d}"))
-    return EventAccumulator(str(folder)).Reload()
-
-
-@pytest.mark.parametrize("stop", [3, 5, 6])
-def test_two_optimisers_resume_with_one_curve(stop, tmp_path):
-    def run(version, *more, path=None):
-        logger = TensorBoardLogger(tmp_path, version=version)
-        callbacks = [*more, LastCheckpoint(4, tmp_path / str(version)), Stops()]
-        options = {"max_epochs": 3, "log_every_n_steps": 1, "enable_checkpointing": True}
-        trainer = quiet_trainer(**options | {"logger": logger}, callbacks=callbacks)
-        trainer.fit(TwoOptimisers(), datamodule=InMemory(12, 4, 2, 16), ckpt_path=path, weights_only=True)
-
-    def kill(trainer, *_):
-        if trainer.fit_loop.total_batch_idx == stop:
-            raise TrainingStopped("killed")
-
-    run(0)
-    with pytest.raises(TrainingStopped):
-        run(1, LambdaCallback(on_train_batch_end=kill))
-    run(1, path=tmp_path / "1/last.ckpt")
-    curves = [read_events(tmp_path / f"lightning_logs/version_{version}") for version in (0, 1)]
-    whole, resumed = [[(event.step, event.value) for event in curve.Scalars("loss")] for curve in curves]
-    assert [step for step, _ in whole] == list(range(9))
-    assert resumed == whole
+@pytest.mark.parametrize("batch", [3, 5, 6])
+def test_two_optimisers_resume(batch, tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.helpers.stops.VFSSimSiam", TwoOptimisers)
+    assert resumed(tmp_path, "VFSSimSiam", 1, [Stop("step", batch)])
 
 
 def test_non_finite_weights_are_not_saved(tmp_path):

@@ -63,8 +63,9 @@ def test_the_config_of_a_run_with_a_timer_is_read_again(video_folder, tmp_path):
     main(["fit", f"--config={config}", root, "--trainer.max_steps=1"])
 
 
-@pytest.mark.parametrize("make", [tiny_moco, pytest.param(tiny_liir, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("use_buffers", [True, False])
+@pytest.mark.parametrize(
+    ("make", "use_buffers"), [(tiny_moco, False), pytest.param(tiny_liir, True, marks=pytest.mark.slow)]
+)
 def test_an_average_of_weights_leaves_the_queue_alone(make, use_buffers, tmp_path):
     def queue_after(*callbacks: pl.Callback):
         torch.manual_seed(0)
@@ -88,27 +89,11 @@ def test_an_average_of_weights_leaves_the_queue_alone(make, use_buffers, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spelling", ["mine", "./mine/../mine", "link"])
-def test_two_spellings_of_a_folder_are_one_folder(spelling, video_folder, tmp_path, monkeypatch):
+def test_two_spellings_of_a_folder_are_one_folder(video_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     (tmp_path / "link").symlink_to("mine")
-    words = [*TINY, *clips(video_folder), f"--trainer.default_root_dir={spelling}", "--trainer.max_steps=1"]
+    words = [*TINY, *clips(video_folder), "--trainer.default_root_dir=link", "--trainer.max_steps=1"]
     words += ["--trainer.enable_progress_bar=false", "--trainer.callbacks+=ModelCheckpoint"]
     main(["fit", *words])
     assert len([*(tmp_path / "mine").rglob("last.ckpt")]) == 1
-
-
-class KeepsTwo(pl.Callback):
-    """Removes, as Lightning does, a checkpoint that this run wrote by another spelling of its folder."""
-
-    def on_train_end(self, trainer, pl_module):
-        trainer.save_checkpoint("here/a.ckpt")
-        trainer.strategy.remove_checkpoint("here/../here/a.ckpt")
-
-
-def test_a_checkpoint_of_this_run_is_removed_by_any_spelling(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    trainer = quiet_trainer(callbacks=[KeepsTwo(), Stops()], max_steps=1)
-    trainer.fit(tiny_moco(), loader(8, 4, frames=2, size=16))
-    assert not (tmp_path / "here/a.ckpt").exists()

@@ -156,10 +156,3 @@ def test_one_hint_when_data_are_slow(clock):
     with pytest.warns(UserWarning, match=r"75% of the time goes into waiting .*num_workers \(now 0\)") as caught:
         fit(clock)
     assert sum("waiting for data" in str(warning.message) for warning in caught) == 1
-
-
-def test_data_that_are_slow_now_and_then_are_told_once(recwarn):
-    monitor = Throughput()
-    for fraction in (0.9, 0.1, 0.9, 0.8, 0.1, 0.9, 0.9):
-        monitor._hint(fraction, 0)
-    assert [str(warning.message)[:3] for warning in recwarn] == ["80%"]
