@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, NoReturn
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import (
     BackboneFinetuning,
-    BaseFinetuning,
     BatchSizeFinder,
     LearningRateFinder,
     ModelPruning,
@@ -31,7 +30,6 @@ from .checkpoints import LastCheckpoint, TrainingStopped, use_atomic_files
 
 log = logging.getLogger(__name__)
 REFUSED: dict[type[pl.Callback], str] = {
-    BaseFinetuning: "is a base class; use your own subclass",
     BackboneFinetuning: "the schedule of the learning rate does not follow the parameters that it adds; for a frozen "
     "backbone take LinearProbe or SiamFC",
     BatchSizeFinder: "the learning rate is scaled with the batch before the search; set data.batch_size",
