@@ -341,8 +341,10 @@ class BestCheckpoint(FollowsRuns, ModelCheckpoint):
         Raises:
             ValueError: if the benchmark did not give the score.
         """
+        if self._should_skip_saving_checkpoint(trainer):  # as in `validate`
+            return
         scores = self._benchmark.history.get(trainer.global_step)
-        if scores is None or self._should_skip_saving_checkpoint(trainer):
+        if scores is None:
             return
         if self.monitor not in scores:
             raise ValueError(f"BestCheckpoint(monitor={self.monitor!r}): the scores are {', '.join(scores)}")

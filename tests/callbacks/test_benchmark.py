@@ -286,7 +286,7 @@ def test_validating_a_list_of_checkpoints_writes_a_folder_for_each(tmp_path):
     benchmark = BenchmarkCallback(Counted([]))
     best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
     fit_in(tmp_path / "fit", BenchmarkCallback(Counted([])), best, max_epochs=2)
-    trainer = trainer_in(tmp_path, benchmark)
+    trainer = trainer_in(tmp_path, benchmark, BestCheckpoint())  # of the fit's config: does nothing
     folders = []
     for path in sorted((tmp_path / "best").glob("*.ckpt")):
         trainer.validate(module, EMPTY, ckpt_path=path, verbose=False, weights_only=True)
