@@ -15,9 +15,9 @@ import torch
 from pytorch_lightning import Callback
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
-from lightning_modules.parts.description import recipe_of
 from cli import SaveConfig, is_of_interest, last_checkpoint, main, make_trainer, words_for_parser
 from lightning_modules import VFSSimSiam
+from lightning_modules.parts.description import recipe_of
 from tests.helpers.benchmark_data import data_for
 from tests.helpers.nodes import run_on_nodes
 from tests.helpers.parsed import Built, Parsed

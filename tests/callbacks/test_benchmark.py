@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -319,7 +320,7 @@ def test_a_network_without_features_is_refused_before_training(davis_root, tmp_p
         ValueError,
         r"Flat: expected a map \(N, C, h, w\)",
         benchmark.on_fit_start,
-        SimpleNamespace(datamodule=None),
+        SimpleNamespace(datamodule=None, callbacks=[], lr_scheduler_configs=[], check_val_every_n_epoch=1),
         Flat(),
     )
 
