@@ -25,7 +25,6 @@ import lightning_modules
 import vidcorr
 from callbacks import BenchmarkCallback, LastCheckpoint, Stops, Throughput
 from callbacks.run_folder import run_folder
-from callbacks.same_optimisers import SameOptimisers
 from lightning_modules.base import CorrespondenceModule
 from lightning_modules.parts.saving import SavedModule
 from vidcorr import signals
@@ -358,8 +357,6 @@ class VidcorrCLI(LightningCLI):
         checkpoint = self.config[self.command].ckpt_path
         is_equipped = not trainer.barebones  # with barebones, Lightning takes neither logger nor checkpoints nor a bar
         defaults: list[type[pl.Callback]] = []
-        if fits:
-            defaults.append(SameOptimisers)
         if fits and is_equipped:
             defaults.append(Throughput)
         if fits and is_equipped and trainer.logger is not False:

@@ -63,7 +63,7 @@ class LastCheckpoint(ModelCheckpoint):
 
     Raises:
         ValueError: if `every_n_steps` is below 1; at the start of `fit`, if the checkpoint to resume from holds no
-            training, or was written within an optimiser step or with another batch size.
+            training, or was written within an optimiser step, with another batch size or another optimiser.
         FolderInUse: if another run writes checkpoints to a folder of this run.
     """
 
@@ -133,6 +133,8 @@ class LastCheckpoint(ModelCheckpoint):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lock the folders of checkpoints against other runs; note the accumulated batches before schedules do."""
         self._begin(trainer.accumulate_grad_batches)
+        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        self._note["optimisers"] = [_settings_of(group) for group in groups]  # before Lightning loads their state
         with Ranks() as ranks, ranks.together():
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 given = [getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks]
@@ -141,10 +143,10 @@ class LastCheckpoint(ModelCheckpoint):
                     self._locks.enter_context(FolderLock(Path(folder)))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Continue where the checkpoint was written, with batches of its size.
+        """Continue where the checkpoint was written, with batches of its size and its optimiser.
 
         Raises:
-            ValueError: for another size, with both.
+            ValueError: for others, with both.
         """
         self._saved_step = trainer.global_step
         resumed = self._resumed
@@ -158,6 +160,16 @@ class LastCheckpoint(ModelCheckpoint):
             raise ValueError(
                 f"{trainer.ckpt_path} was written with batches of {before} accumulated, this run has {now}: set "
                 "data.batch_size, trainer.devices and trainer.accumulate_grad_batches to the same product"
+            )
+        different: dict[str, None] = {}  # each once, in order
+        for old, new in zip(resumed.get("optimisers", ()), self._note["optimisers"], strict=False):
+            for name in old:
+                if old[name] != new.get(name):
+                    different[f"{name} {old[name]} (now {new.get(name)})"] = None
+        if different:
+            raise ValueError(
+                f"{trainer.ckpt_path} resumes with {', '.join(different)}: a resumed training keeps its optimiser; to "
+                "begin anew from the weights, give them to --model.backbone, without --ckpt_path"
             )
         between_epochs, logged_steps = self._place
         # Lightning counts logged steps from 0; a benchmark after the last step is logged with the number of steps
@@ -447,6 +459,13 @@ def plain(value: Any, key: str = "") -> Any:
         return type(value)(plain(part, f"{key}.{index}") for index, part in enumerate(value))
     kind = type(value).__qualname__
     raise ValueError(f"{key} is a {kind}, which no checkpoint can hold: make it a number, text, list, dict or tensor")
+
+
+def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers of a parameter group, with its rate before a schedule moves it."""
+    numbers = {name: value for name, value in group.items() if isinstance(value, int | float | tuple)}
+    numbers["lr"] = numbers.pop("initial_lr", numbers.get("lr"))
+    return numbers
 
 
 def _flush(trainer: pl.Trainer) -> None:

@@ -254,6 +254,14 @@ def test_another_batch_size_is_refused(tmp_path):
         go("VFSSimSiam", tmp_path, 1, start=tmp_path / LAST)
 
 
+def test_another_rate_is_refused(tmp_path, monkeypatch):
+    """Lightning would take the checkpoint's rate, and config.yaml would name another."""
+    go("VFSSimSiam", tmp_path, stop=Stop("step", 1))
+    monkeypatch.setattr(VFSSimSiam, "configure_optimizers", lambda self: torch.optim.SGD(self.parameters(), 0.125))
+    line = r"last\.ckpt resumes with lr .* \(now 0\.125\), .*: a resumed training keeps its optimiser"
+    refused(ValueError, line, go, "VFSSimSiam", tmp_path, start=tmp_path / LAST)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("batch", "kept", "place"),
