@@ -143,14 +143,27 @@ class LastCheckpoint(ModelCheckpoint):
                     self._locks.enter_context(FolderLock(Path(folder)))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Continue where the checkpoint was written, with batches of its size and its optimiser.
-
-        Raises:
-            ValueError: for others, with both.
-        """
+        """Continue where the checkpoint was written, with batches of its size and its optimiser."""
         self._saved_step = trainer.global_step
         resumed = self._resumed
         self._resumed = None
+        self._compare(trainer, resumed)
+        if resumed is None:
+            return
+        between_epochs, logged_steps = self._place
+        # Lightning counts logged steps from 0; a benchmark after the last step is logged with the number of steps
+        hide_logs(trainer, logged_steps + bool(resumed.get("run_ended")))
+        resume_place(trainer, between_epochs)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, GradientAccumulationScheduler) and not between_epochs:
+                callback.on_train_epoch_start(trainer)  # Lightning calls it at the start of epochs alone
+
+    def _compare(self, trainer: pl.Trainer, resumed: Mapping[str, Any] | None) -> None:
+        """Note the size of batches; refuse to resume with another, or with other settings of the optimisers.
+
+        Raises:
+            ValueError: with both.
+        """
         size = getattr(trainer.train_dataloader, "batch_size", None)
         self._note["batch"] = size and size * trainer.world_size
         if resumed is None:
@@ -171,13 +184,6 @@ class LastCheckpoint(ModelCheckpoint):
                 f"{trainer.ckpt_path} resumes with {', '.join(different)}: a resumed training keeps its optimiser; to "
                 "begin anew from the weights, give them to --model.backbone, without --ckpt_path"
             )
-        between_epochs, logged_steps = self._place
-        # Lightning counts logged steps from 0; a benchmark after the last step is logged with the number of steps
-        hide_logs(trainer, logged_steps + bool(resumed.get("run_ended")))
-        resume_place(trainer, between_epochs)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, GradientAccumulationScheduler) and not between_epochs:
-                callback.on_train_epoch_start(trainer)  # Lightning calls it at the start of epochs alone
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the end of the previous epoch, after all of its hooks."""
@@ -232,6 +238,7 @@ class LastCheckpoint(ModelCheckpoint):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say why a resumed run had nothing to train."""
         if self._resumed is not None:
+            self._compare(trainer, self._resumed)
             reason = "max_steps or max_epochs is reached"
             if trainer.should_stop:
                 reason = "max_time, which counts earlier runs, has passed"
