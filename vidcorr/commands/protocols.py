@@ -19,7 +19,6 @@ def command(args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr protocols", description=__doc__)
     parser.add_argument("name", nargs="?", help="protocol, with or without changed fields: vfs+radius=6")
     parser.add_argument("other", nargs="?", help="second protocol, to compare")
-    parser.add_argument("--benchmark", help="benchmark of the values (default: all that the source has)")
     flags = parser.parse_args(list(args))
     if flags.name is None:
         for kind, protocols in kinds().items():
@@ -27,16 +26,20 @@ def command(args: Sequence[str]) -> None:
             for name, source in protocols.sources().items():
                 print(f"  {name:16} {', '.join(source.values)}\n{'':19}{source.code}")
         return
-    shown = named(flags.name, flags.benchmark)
+    shown = named(flags.name)
     if flags.other is None:
         for of_kind in shown.values():
-            print(described(of_kind))
+            print(described(list(of_kind.values())))
         return
-    others = named(flags.other, flags.benchmark)
+    others = named(flags.other)
+    pairs = []
     for kind in shown.keys() & others.keys():
-        print(described([shown[kind][0], others[kind][0]], only_different=True))
-    if shown.keys().isdisjoint(others):
-        raise ValueError(f"{flags.name} is for {', '.join(shown)}, {flags.other} for {', '.join(others)}")
+        for benchmark in shown[kind].keys() & others[kind].keys():
+            pairs.append((shown[kind][benchmark], others[kind][benchmark]))
+    if not pairs:
+        raise ValueError(f"{flags.name} and {flags.other} have no benchmark in common")
+    for pair in pairs:
+        print(described(pair, only_different=True))
 
 
 def kinds() -> dict[str, type[EvaluationProtocol]]:
@@ -51,20 +54,19 @@ def kinds() -> dict[str, type[EvaluationProtocol]]:
     }
 
 
-def named(name: str, benchmark: str | None) -> dict[str, list[EvaluationProtocol]]:
-    """Return kind of labels → protocols of a name, for a benchmark, or for each that its source has.
+def named(name: str) -> dict[str, dict[str, EvaluationProtocol]]:
+    """Return kind of labels → benchmark → protocol of a name.
 
     Raises:
-        ValueError: for an unknown name, or a benchmark without values in the source.
+        ValueError: for an unknown name.
     """
-    found: dict[str, list[EvaluationProtocol]] = {}
+    found: dict[str, dict[str, EvaluationProtocol]] = {}
     refusal = f"there is no protocol {name}; vidcorr protocols lists them"
     for kind, protocols in kinds().items():
         source = protocols.sources().get(name.partition("+")[0])
         if source is not None:
-            benchmarks = [benchmark] if benchmark else source.values
             try:
-                found[kind] = [protocols.named(name, each) for each in benchmarks]
+                found[kind] = {benchmark: protocols.named(name, benchmark) for benchmark in source.values}
             except ValueError as error:  # another kind may have the changed fields
                 refusal = str(error)
     if not found:
@@ -84,7 +86,7 @@ def described(protocols: Sequence[EvaluationProtocol], only_different: bool = Fa
     rows = []
     for field in readable_fields(protocols[0]):
         values = [str(readable_fields(protocol)[field]) for protocol in protocols]
-        if not only_different or len(set(values)) > 1:
+        if not only_different or len({value.removesuffix(" *") for value in values}) > 1:
             rows.append([field, *values])
     heads = [f"{protocol.name}, {protocol.benchmark} ({protocol.digest()})" for protocol in protocols]
     text = grid("text", ["", *heads], rows, right=len(heads) + 1)

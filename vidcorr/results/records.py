@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .result import RESULTS_FILE, Result, Stage
-from .statistics import ScoresBySequence, mean_score
 
 SWITCHES = {"one_object": "one object", "all_frames": "all frames", "one_to_one": "one detection per instance"}
 """Switch of a benchmark that changes scores → its name in the head of a column."""
@@ -52,7 +51,7 @@ class Record:
 
     Attributes:
         result: result that contains the score.
-        key: key of the score. A score that exists per sequence only is averaged.
+        key: name of the score.
         row: the user's name for the row, or empty.
         place: folder of the result; empty for a result in memory.
     """
@@ -67,17 +66,10 @@ class Record:
         """Scored features and their protocol."""
         return self.result.stage
 
-    @cached_property
-    def videos(self) -> ScoresBySequence:
-        """Values of single sequences and objects; empty if the result has none for this score."""
-        return self.result.values(self.key)
-
     @property
     def value(self) -> float:
         """The score, a fraction."""
-        if self.key in self.result.scores:
-            return self.result.scores[self.key]
-        return mean_score(self.videos)
+        return self.result.scores[self.key]
 
     @property
     def seed(self) -> int | None:
@@ -123,15 +115,11 @@ def records_of(result: Result, row: str = "", scores: Sequence[str] = (), place:
     Args:
         result: the result.
         row: the user's name for the row, or empty.
-        scores: names of scores; by default the first of the benchmark. A score that exists per sequence only is
-            averaged.
+        scores: names of scores; by default the first of the benchmark.
         place: folder of the result.
     """
     wanted = scores or list(result.scores)[:1]
-    keys = [key for key in result.scores if key in wanted]
-    if not keys:
-        keys = [key for key in wanted if result.values(key)]
-    return [Record(result, key, row, place) for key in keys]
+    return [Record(result, key, row, place) for key in result.scores if key in wanted]
 
 
 def score_of(result: Result, score: str = "", place: Path = Path()) -> Record:
