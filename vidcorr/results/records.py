@@ -119,7 +119,7 @@ def records_of(result: Result, row: str = "", scores: Sequence[str] = (), place:
         place: folder of the result.
     """
     wanted = scores or list(result.scores)[:1]
-    return [Record(result, key, row, place) for key in result.scores if key in wanted]
+    return [Record(result, key, row, place) for key in wanted if key in result.scores]
 
 
 def score_of(result: Result, score: str = "", place: Path = Path()) -> Record:

@@ -6,11 +6,12 @@ import pytest
 
 from cli import main
 from tests.helpers.refusal import refused
-from tests.helpers.runs import write_results
+from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import refusal
 from vidcorr.experiments.study import read_study
 from vidcorr.experiments.table import gather_records
 from vidcorr.results.formats import latex_text
+from vidcorr.results.records import records_of
 from vidcorr.results.result import Protocol, Stage
 from vidcorr.results.tables import render_as_in_papers, tabulate
 
@@ -104,6 +105,12 @@ def test_a_study_has_its_own_names_heads_numbers_and_differences(tmp_path, capsy
     assert head == "|  | davis 𝒥 | davis ℱ |"  # the printed number is of another score
     assert base == "| base | 60.0; −10.0 | 72.0; −10.0 |"
     assert more == "| two components, more | **70.0** | **82.0** |"
+
+
+def test_the_scores_that_a_benchmark_names_are_the_columns():
+    result = davis_result(dict.fromkeys("abcd", 0.5), headline=["d", "a"])
+    table = tabulate(records_of(result, scores=result.main_scores()))
+    assert [column.score for column in table.columns.values()] == ["d", "a"]
 
 
 def test_mistakes(tmp_path):
