@@ -99,9 +99,9 @@ def average_text(momentum: float, steps: float) -> str:
 
     Args:
         momentum: m of the moving average.
-        steps: optimiser steps within which the average should leave its start.
+        steps: optimiser steps within which the average should leave its start; below 0 if their number is unknown.
     """
-    kept = momentum**steps
+    kept = momentum**steps if steps >= 0 else 0.0
     advice = ""
     if kept > 0.05:
         advice = f"; {kept:.0%} of it is still its start after {steps} steps: lower encoder_momentum"
