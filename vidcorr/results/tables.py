@@ -223,8 +223,8 @@ def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
     """Group records into rows: records with the same name from the user, or seeds of the same network and recipe.
 
     Names include stride and normalisation if the networks differ in either, and the stage if a row has scores of
-    several stages in a column. Results that are not seeds of the same row
-    get separate rows, and the folder becomes part of the row's name.
+    several stages in a column. Results that are not seeds of the same row get separate rows, and the folder becomes
+    part of the row's name.
     """
     settings = {record.stride_and_normalisation for record in records} - {""}
     layers: dict[tuple[str, Column], set[str]] = {}
