@@ -139,7 +139,7 @@ class MaskBenchmark(Benchmark):
         if scorer is None:
             return []
         rows: list[Row] = []
-        for number, values in scorer.finish()[0].items():
+        for number, values in scorer.finish().items():
             columns = self.columns_of(sequence, int(number))
             rows.append(Row(video=sequence.video, object=sequence.folder or str(number), values=values | columns))
         return rows

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .outlines import BOUND, Outline, boundary_score, jaccard, shared_pixels, sobel_outline
-from .scoring import DavisRules, MergingRules, ObjectValues, Plan, Rules, Values, Video, column, mean, new_numbers
+from .scoring import DavisRules, MergingRules, ObjectValues, Pair, Plan, Rules, Values, Video, column, mean, new_numbers
 
 STEP = 5
 """LVOS visits every fifth frame of an object's range."""
@@ -81,7 +81,7 @@ class VostRules(Rules):
     measures = ("J",)
     objects_enter = False
 
-    def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
+    def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
         """Return J."""
         return (jaccard(prediction, target),)
 
@@ -177,7 +177,7 @@ class MoseV2Rules(Rules):
         """Return all frames but the last: in the official code a missing frame shifts the frames after it."""
         return list(video.stems[:-1])
 
-    def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
+    def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
         """Return J, F_new, F, and 1 if the annotation has the object."""
         shared = shared_pixels(prediction.mask, prediction, target.mask, target)
         region = (shared + 1) / (prediction.area + target.area - shared + 1)
@@ -242,7 +242,7 @@ class NafRules(Rules):
         largest = max(int(video.truth(stem).max(initial=0)) for stem in video.stems)
         return video.plan_up_to(largest)
 
-    def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
+    def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
         """Return J, and F of the boundaries by Sobel's gradient."""
         region = jaccard(prediction, target)
         prediction_edge = sobel_outline(prediction)
@@ -272,9 +272,9 @@ class VosBenchmarkRules(Rules):
             numbers |= new_numbers(video.truth(stem), numbers)
         return dict.fromkeys(sorted(numbers - {0}), frames)
 
-    def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
+    def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
         """Return J, F, and 1 if either mask has a pixel."""
-        return *super().measure(prediction, target), float(bool(prediction.area or target.area))
+        return *super().measure(prediction, target, before), float(bool(prediction.area or target.area))
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
         """Return the means from the first frame on with a pixel in either mask."""

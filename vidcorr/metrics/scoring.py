@@ -23,6 +23,8 @@ Object = int | str
 Values = dict[str, float]
 ObjectValues = Mapping[tuple[str, Object], Values]
 """(video, object) → its values."""
+Pair = tuple[Outline, Outline]
+"""The predicted and the annotated object of a frame."""
 Plan = Mapping[int, Sequence[str | None]]
 """Number of an object → names of the frames that count; None is a frame that is never visited and counts 0."""
 
@@ -136,8 +138,15 @@ class Rules:
             frames |= dict.fromkeys(stems)
         return [stem for stem in frames if stem is not None]
 
-    def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
-        """Return the measures of an object in a frame."""
+    def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
+        """Return the measures of an object in a frame.
+
+        Args:
+            prediction: the predicted object.
+            target: the annotated object.
+            before: prediction and annotation of the object in the frame before that counts, for example for temporal
+                stability; None for its first frame.
+        """
         return jaccard(prediction, target), boundary_score(prediction, target)
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
@@ -194,12 +203,11 @@ class MaskScorer:
     Args:
         rules: rules of the data set.
         video: the annotation, from which the rules plan the scoring.
-        predictions: number of predictions of each frame, scored side by side.
 
     Attributes:
         plan: object → frames that count; empty if the rules leave nothing to score.
         objects: name of a frame that counts → the objects that count in it.
-        measured: per prediction, (object, name of a frame) → `Rules.measures`.
+        measured: (object, name of a frame) → `Rules.measures`.
 
     Raises:
         ValueError: for metadata that do not fit, or names of frames that the official code would sort otherwise.
@@ -209,11 +217,11 @@ class MaskScorer:
         >>> scorer = MaskScorer(DavisRules("davis-2017"), Video("bike", ["0", "1", "2"], lambda stem: ids))
         >>> for stem in ("0", "1", "2"):
         ...     scorer.add(stem, ids, ids)
-        >>> scorer.finish()[0][1]["J-Mean"]
+        >>> scorer.finish()[1]["J-Mean"]
         1.0
     """
 
-    def __init__(self, rules: Rules, video: Video, predictions: int = 1) -> None:
+    def __init__(self, rules: Rules, video: Video) -> None:
         self.rules = rules
         self.video = video
         if rules.sorts_as_text:
@@ -230,13 +238,13 @@ class MaskScorer:
             for stem in stems:
                 if stem is not None:
                     self.objects.setdefault(stem, []).append(number)
-        self.measured: list[dict[tuple[int, str], tuple[float, ...]]] = [{} for _ in range(predictions)]
-        # per prediction, the ids in frames that show an object, until an object of the video is found
-        self._others: list[list[set[int]]] = [[] for _ in range(predictions)]
-        self._found = [False] * predictions
+        self.measured: dict[tuple[int, str], tuple[float, ...]] = {}
+        self._before: dict[int, Pair] = {}
+        self._others: list[set[int]] = []  # the ids in frames that show an object, until an object is found
+        self._found = False
 
-    def add(self, stem: str, truth: Ids, *predictions: Ids) -> None:
-        """Score a frame if it counts; all are ids `(H, W)`.
+    def add(self, stem: str, truth: Ids, prediction: Ids) -> None:
+        """Score a frame if it counts, by ids `(H, W)`; frames come in time order.
 
         Raises:
             ValueError: for a prediction of another size, or an id that is no object of the video if the rules refuse
@@ -248,21 +256,22 @@ class MaskScorer:
         truth = self.rules.ids(truth)
         self._refuse_unknown(truth, "annotation")
         target = object_outlines(truth, numbers)
-        for place, prediction in enumerate(predictions):
-            ids = self.rules.ids(prediction)
-            if ids.shape != truth.shape:
-                size = f"{ids.shape[1]} × {ids.shape[0]} px"
-                expected = f"{truth.shape[1]} × {truth.shape[0]} px"
-                raise ValueError(f"is {size}, the annotation {expected}; save predictions at the annotation's size")
-            self._refuse_unknown(ids, "prediction")
-            found = object_outlines(ids, numbers)
-            for number in numbers:
-                self.measured[place][number, stem] = self.rules.measure(found[number], target[number])
-            if any(outline.area for outline in found.values()):
-                self._found[place] = True
-            shows_object = any(outline.area for outline in target.values())
-            if shows_object and not self._found[place]:
-                self._others[place].append(set(np.unique(ids).tolist()) - {0, 255})
+        ids = self.rules.ids(prediction)
+        if ids.shape != truth.shape:
+            size = f"{ids.shape[1]} × {ids.shape[0]} px"
+            expected = f"{truth.shape[1]} × {truth.shape[0]} px"
+            raise ValueError(f"is {size}, the annotation {expected}; save predictions at the annotation's size")
+        self._refuse_unknown(ids, "prediction")
+        found = object_outlines(ids, numbers)
+        for number in numbers:
+            pair = found[number], target[number]
+            self.measured[number, stem] = self.rules.measure(*pair, self._before.get(number))
+            self._before[number] = pair
+        if any(outline.area for outline in found.values()):
+            self._found = True
+        shows_object = any(outline.area for outline in target.values())
+        if shows_object and not self._found:
+            self._others.append(set(np.unique(ids).tolist()) - {0, 255})
 
     def _refuse_unknown(self, ids: Ids, label: str) -> None:
         """Refuse an id that is no object of the video, if the rules do; the objects are 1 to n."""
@@ -280,7 +289,7 @@ class MaskScorer:
         predicted: Callable[[str], Ids],
         named: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> dict[Object, Values]:
-        """Score all frames that count by a single prediction; return object → values.
+        """Score all frames that count; return object → values.
 
         Args:
             predicted: name of a frame → predicted ids `(H, W)`.
@@ -293,39 +302,34 @@ class MaskScorer:
         for stem in self.objects:
             with named(stem):
                 self.add(stem, self.video.truth(stem), predicted(stem))
-        (objects,) = self.finish()
-        return objects
+        return self.finish()
 
-    def finish(self) -> list[dict[Object, Values]]:
-        """Return object → values, per prediction, when all frames that count have been added.
+    def finish(self) -> dict[Object, Values]:
+        """Return object → values, when all frames that count have been added.
 
         Raises:
-            ValueError: if a prediction holds ids in most frames that show an object, and never an object's.
+            ValueError: if the prediction holds ids in most frames that show an object, and never an object's.
         """
-        for others, is_found in zip(self._others, self._found, strict=True):
-            frames_with_ids = sum(1 for ids in others if ids)
-            if not is_found and frames_with_ids > len(others) / 2:
-                predicted = ", ".join(map(str, sorted(set().union(*others))))
-                annotated = ", ".join(map(str, sorted(self.plan)))
-                raise ValueError(f"the predictions hold id {predicted}, the annotation {annotated}: none in common")
-        found: list[dict[Object, Values]] = []
-        for measured in self.measured:
-            values: dict[Object, Values] = {}
-            for number, stems in self.plan.items():
-                frames = np.zeros((len(stems), len(self.rules.measures)))
-                for place, stem in enumerate(stems):
-                    if stem is not None:
-                        frames[place] = measured[number, stem]
-                values[number] = self.rules.summarise(frames)
-            found.append(values)
-        return found
+        frames_with_ids = sum(1 for ids in self._others if ids)
+        if not self._found and frames_with_ids > len(self._others) / 2:
+            predicted = ", ".join(map(str, sorted(set().union(*self._others))))
+            annotated = ", ".join(map(str, sorted(self.plan)))
+            raise ValueError(f"the predictions hold id {predicted}, the annotation {annotated}: none in common")
+        values: dict[Object, Values] = {}
+        for number, stems in self.plan.items():
+            frames = np.zeros((len(stems), len(self.rules.measures)))
+            for place, stem in enumerate(stems):
+                if stem is not None:
+                    frames[place] = self.measured[number, stem]
+            values[number] = self.rules.summarise(frames)
+        return values
 
     def frame_means(self, measure: str) -> dict[str, float]:
-        """Return frame → mean of a measure over the objects that count in it, of the last prediction."""
+        """Return frame → mean of a measure over the objects that count in it."""
         place = self.rules.measures.index(measure)
         means: dict[str, float] = {}
         for stem, numbers in self.objects.items():
-            values = [self.measured[-1][number, stem][place] for number in numbers]
+            values = [self.measured[number, stem][place] for number in numbers]
             means[stem] = float(np.mean(values))
         return means
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result, TapVidBenchmark
@@ -17,6 +18,9 @@ from vidcorr.benchmarks import masks
 from vidcorr.benchmarks.masks import annotated_frames, score_frame
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_tap_vid
+from vidcorr.metrics import region_similarity
+from vidcorr.metrics.outlines import jaccard
+from vidcorr.metrics.scoring import DavisRules
 from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.masks import davis_palette, read_mask
 
@@ -94,3 +98,30 @@ def test_scoring_never_waits_with_more_than_a_few_frames(davis_root, monkeypatch
     monkeypatch.setattr(masks, "score_frame", slowly)
     DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1).evaluate("raw_colour")
     assert max(most) == 2
+
+
+class Stability(DavisRules):
+    """A user's rules: J, and how much a prediction overlaps the prediction before."""
+
+    measures = ("J", "T")
+
+    def measure(self, prediction, target, before):
+        return jaccard(prediction, target), jaccard(prediction, before[0]) if before else 1.0
+
+
+class StableBenchmark(DavisBenchmark):
+    name = "stable"
+    score_names = ("T-Mean", "J-Mean")
+
+    def data_rules(self, videos=()):
+        return Stability("stability")
+
+
+def test_a_users_rule_sees_the_frame_before_and_its_score_is_among_the_headlines(davis_root, tmp_path):
+    result = StableBenchmark(davis_root, changes=SMALL, limit_sequences=1).evaluate("raw_colour", tmp_path)
+    assert result.main_scores() == ["T-Mean", "J-Mean"]
+    predicted = read_masks(tmp_path / "predictions/synthetic-000")[1:-1]
+    for row in result.rows:
+        masks = predicted == int(row.object)
+        overlaps = region_similarity(masks[1:], masks[:-1]).tolist()
+        assert row.values["T-Mean"] == pytest.approx(sum([1.0, *overlaps]) / len(masks))

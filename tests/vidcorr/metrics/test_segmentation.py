@@ -51,7 +51,7 @@ def check_frames(prediction, target, expected):
         scorer.add(stem, target[t], prediction[t])
     assert list(scorer.plan) == list(range(1, len(expected) + 1))
     for number, of_object in enumerate(expected, start=1):
-        found = np.array([scorer.measured[0][number, stem] for stem in stems]).T
+        found = np.array([scorer.measured[number, stem] for stem in stems]).T
         np.testing.assert_allclose(found, of_object, rtol=0, atol=1e-12)
 
 

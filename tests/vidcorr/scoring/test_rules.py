@@ -118,7 +118,7 @@ def test_naf_measures_pairs_as_the_original(golden, case):
     """Shifted, empty and full masks, dots, holes, lines, noise, and masks along the picture's edge."""
     arrays = golden("protocols/protocol_raysup_davis")
     pairs = zip(arrays[f"{case}_pred"], arrays[f"{case}_gt"], strict=True)
-    found = [KNOWN["naf"].measure(*(object_outlines(mask, [1])[1] for mask in pair)) for pair in pairs]
+    found = [KNOWN["naf"].measure(*(object_outlines(mask, [1])[1] for mask in pair), None) for pair in pairs]
     np.testing.assert_allclose(np.array(found).T, arrays[f"{case}_JF_frames"][0], rtol=0, atol=1e-9)
 
 
