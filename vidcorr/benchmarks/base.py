@@ -201,7 +201,7 @@ class Benchmark(ABC):
                 extractor = spec.extractor(encoder, self)
                 if spec.is_named:
                     extractor = on_device(extractor)
-                    name = name or spec.row
+                    name = name or spec.name
                 described = name if isinstance(name, Network) else Network.of(encoder, name)
             return self.run(extractor, described, folder, shared=shared).result
 

@@ -84,10 +84,7 @@ def _parts(value: object) -> Iterator[str | bytes | Path]:
         yield value
     elif isinstance(value, np.ndarray | np.generic):
         yield f"{value.dtype} {value.shape}"
-        if value.dtype.hasobject:
-            yield from _parts(value.tolist())
-        else:
-            yield value.tobytes()
+        yield value.tobytes()
     elif isinstance(value, list | tuple) and not hasattr(value, "_asdict"):
         yield f"{len(value)} items"
         for item in value:

@@ -95,11 +95,6 @@ class NetworkSpec:
         return cls(Network.of(network).row, network)
 
     @property
-    def row(self) -> str:
-        """Name in tables."""
-        return self.name
-
-    @property
     def is_named(self) -> bool:
         """True for a name or path, False for an object in memory."""
         return isinstance(self.spec, str)
@@ -186,7 +181,7 @@ def with_unique_rows(networks: Iterable[NetworkSpec]) -> list[NetworkSpec]:
     """Return the networks without repeats; different modules of one name get a number, since a row is a name."""
     taken: dict[str, list[NetworkSpec]] = {}
     for network in networks:
-        alike = taken.setdefault(network.row, [])
+        alike = taken.setdefault(network.name, [])
         if network not in alike:
             alike.append(network)
     unique = []

@@ -53,7 +53,7 @@ class Job:
     @property
     def title(self) -> str:
         """Network, benchmark and protocol in words."""
-        words = [self.network.row]
+        words = [self.network.name]
         if self.network.stage and self.network.stage not in self.network.name:
             words.append(self.network.stage)
         if self.network.stride and str(self.network.stride) not in self.network.name:
@@ -80,7 +80,7 @@ class Job:
     @property
     def folder(self) -> str:
         """Name of the folder of the result."""
-        return f"{slug(self.network.row)[-LONGEST:]}-{slug(self.benchmark.name)}-{self.key}"
+        return f"{slug(self.network.name)[-LONGEST:]}-{slug(self.benchmark.name)}-{self.key}"
 
 
 def evaluate(
@@ -276,7 +276,7 @@ class Runner:
         with out_of_memory_advice(ROOM):
             encoder = self._encoder_of(job.network)
             extractor = on_device(job.network.extractor(encoder, job.benchmark))
-        name = Network.of(encoder, job.network.row)
+        name = Network.of(encoder, job.network.name)
         job.benchmark.run(extractor, name, self.place(job), shared=True)
 
 
@@ -291,7 +291,7 @@ def _refuse_equal_columns(jobs: Iterable[Job]) -> None:
         network = job.network
         benchmark = job.benchmark
         arguments = {field.name: getattr(benchmark, field.name) for field in fields(benchmark) if field.name != "root"}
-        cell = (network.row, repr([network.seed, network.stage, network.stride, arguments]))
+        cell = (network.name, repr([network.seed, network.stage, network.stride, arguments]))
         other = cells.setdefault(cell, job)
         if other is not job:
             raise ValueError(

@@ -28,9 +28,9 @@ def table_of(results: Mapping[Job, Result], base: str = "", earlier: Sequence[Re
     records: list[Record] = []
     base_rows = set()
     for job, result in results.items():
-        records += _main_records(result, job.network.row)
+        records += _main_records(result, job.network.name)
         if base and job.network.name == base:
-            base_rows.add(job.network.row)
+            base_rows.add(job.network.name)
     table = tabulate([*records, *earlier], trained=False)
     for name, row in table.rows.items():  # a network with several strides has several rows
         if any(record.row in base_rows for cell in row.values() for record in cell.records):
@@ -140,8 +140,8 @@ def write_pages(results: Mapping[Job, Result], place_of: Callable[[Job], Path], 
         for each, other in sorted(results.items(), key=lambda found: found[0].network.name != base):
             if each == job or other.data_set != result.data_set:
                 continue
-            name = each.network.row
-            if name in others or name == job.network.row:  # a network by several protocols
+            name = each.network.name
+            if name in others or name == job.network.name:  # a network by several protocols
                 name = each.title
             others[name] = other
         if others and (place_of(job) / "report.html").is_file():

@@ -9,7 +9,7 @@ import pytest
 import vidcorr
 from tests.helpers.benchmark_data import benchmark_classes
 from vidcorr import DavisBenchmark, evaluate
-from vidcorr.benchmarks.identity import data_digest, identity_of
+from vidcorr.benchmarks.identity import identity_of
 from vidcorr.datasets import generated
 from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.videos.files import DataError, write_ids
@@ -159,38 +159,6 @@ def test_a_missing_picture_is_named(tmp_path):
     path.unlink()
     with pytest.raises(DataError, match=f"{path.name}: cannot be read"):
         key(vidcorr.MatchBenchmark, arguments)
-
-
-class Clip:
-    """A video as a user may keep it: no dataclass."""
-
-    def __init__(self, frames, labels, note):
-        self.frames = frames
-        self.labels = labels
-        self.note = note
-
-
-def test_values_of_a_users_own_sequences_count(tmp_path):
-    write_frames(tmp_path, np.zeros((2, 8, 8, 3), np.uint8))
-    frames = sorted(tmp_path.glob("*.jpg"))
-    (tmp_path / "labels.txt").write_text("1")
-    known = {"frames": frames, "labels": {"file": tmp_path / "labels.txt", "ids": np.arange(3)}, "note": "a"}
-
-    def digest(**changed):
-        return data_digest([Clip(**known | changed)])
-
-    before = digest()
-    assert digest() == before
-    others = [
-        digest(frames=frames[:1]),
-        digest(frames=frames[::-1]),
-        digest(labels={"file": tmp_path / "labels.txt", "ids": np.arange(3.0)}),
-        digest(labels={"file": tmp_path / "labels.txt", "ids": np.array([0, 1, None])}),
-        digest(note="b"),
-    ]
-    (tmp_path / "labels.txt").write_text("2")
-    others.append(digest())
-    assert len({before, *others}) == 7
 
 
 @pytest.mark.slow
