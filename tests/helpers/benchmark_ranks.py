@@ -50,10 +50,10 @@ class KilledOnLast(FailsOnLast):
 class HangsOnLast(FailsOnLast):
     """A benchmark of which one rank stops for good while it follows a sequence; the others wait for seconds."""
 
-    def tracker(self, extractor):
+    def tracker(self, extractor, protocol):
         ranks.SHORTEST_LIMIT = timedelta(seconds=3)
         ranks.PATIENCE = 0
-        return super().tracker(extractor)
+        return super().tracker(extractor, protocol)
 
     def act(self, sequence):
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -69,8 +69,8 @@ class Late(FailsOnLast):
 class OfClips(DavisBenchmark):
     """A benchmark whose extractor encodes clips."""
 
-    def tracker(self, extractor):
-        return super().tracker(clips_over(extractor))
+    def tracker(self, extractor, protocol):
+        return super().tracker(clips_over(extractor), protocol)
 
 
 KINDS = {

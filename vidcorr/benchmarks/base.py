@@ -77,6 +77,8 @@ class Benchmark(ABC):
 
     protocol_class: ClassVar[type[EvaluationProtocol] | None] = None
     """Class of the protocols that the field `protocol` names; None without such a field."""
+    tracker: ClassVar[type[Tracker]] = Tracker
+    """What `score` follows sequences with, made of the extractor and the protocol."""
     pooled: ClassVar[bool] = False
     """The scores are no means over the values of the rows, but ratios of sums, or means over groups of rows."""
 
@@ -116,7 +118,7 @@ class Benchmark(ABC):
 
         Args:
             sequence: a sequence of `read`.
-            tracker: result of `tracker`.
+            tracker: the extractor under the protocol.
             output: writes the sequence's files, if the run has a folder.
         """
 
@@ -144,10 +146,6 @@ class Benchmark(ABC):
     def extractor(self, encoder: Any) -> nn.Module:
         """Return the feature extractor of an encoder, at the benchmark's stage and stride."""
         return build_feature_extractor(encoder, self.stage, self.stride)
-
-    def tracker(self, extractor: nn.Module) -> Tracker:
-        """Return the extractor under the protocol, as `score` uses it."""
-        return Tracker(extractor)
 
     def facts(self, rows: Sequence[Row], tracker: Any) -> dict[str, Any]:
         """Return the facts that the scores of a run depend on, besides network and protocol, for the result."""
@@ -232,7 +230,7 @@ class Benchmark(ABC):
                     require_writable(Path(folder))
                 digest = weights_digest(extractor)
                 with out_of_memory_advice(f"{self.name}: {LOWER}"):
-                    tracker = self.tracker(extractor)
+                    tracker = self.tracker(extractor, self.protocol)
                 output = Output(folder)
                 own_rows: list[Row] = []
                 for sequence in share_of(self, ranks):

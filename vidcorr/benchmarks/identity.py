@@ -65,12 +65,11 @@ def data_digest(sequences: Iterable[object], files: Iterable[Path] = ()) -> str:
     digest = hashlib.sha256()
     contents: dict[Path, str] = {}
     for part in _parts([list(files), list(sequences)]):
-        text = part
         if isinstance(part, Path):
             if part not in contents:
                 contents[part] = file_digest(part)
-            text = f"{part.name} {contents[part]}"
-        digest.update(text if isinstance(text, bytes) else str(text).encode("utf-8", "surrogateescape"))
+            part = f"{part.name} {contents[part]}"
+        digest.update(part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape"))
         digest.update(b"\0")
     return digest.hexdigest()[:16]
 
@@ -103,8 +102,10 @@ def _parts_of_fields(value: Any) -> Iterator[str | bytes | Path]:
         if name not in FRAME_FIELDS:
             yield from _parts(item)
             continue
-        for path in filter(lambda part: isinstance(part, Path), _parts(item)):
+        for part in _parts(item):
+            if not isinstance(part, Path):
+                continue
             try:
-                yield f"{Path(path).name} {Path(path).stat().st_size}"
+                yield f"{part.name} {part.stat().st_size}"
             except OSError as error:
-                raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+                raise DataError(f"{part}: cannot be read ({error.strerror or error})") from error

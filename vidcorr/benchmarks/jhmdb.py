@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..datasets import Jhmdb, KeypointSequence
 from ..datasets.jhmdb import JOINTS
@@ -52,6 +52,7 @@ class JhmdbBenchmark(Benchmark):
     name = "jhmdb"
     score_names = ("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
     protocol_class = PropagationProtocol
+    tracker = LabelTracker
     pooled = True
 
     root: str | Path
@@ -62,10 +63,6 @@ class JhmdbBenchmark(Benchmark):
     def read(self) -> Sequence[KeypointSequence]:
         """Open the data set."""
         return Jhmdb(self.root, self.split, self.subset)
-
-    def tracker(self, extractor: nn.Module) -> LabelTracker:
-        """Return the propagation of heat-maps under the protocol."""
-        return LabelTracker(extractor, self.protocol)
 
     def score(self, sequence: KeypointSequence, tracker: LabelTracker, output: Output) -> list[Row]:
         """Propagate the joints of a clip, write and score them; its row counts the joints.

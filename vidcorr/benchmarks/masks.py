@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..datasets import MaskSequence
 from ..functional.propagation.coding import Size
@@ -49,6 +49,7 @@ class MaskBenchmark(Benchmark):
     """
 
     protocol_class = PropagationProtocol
+    tracker = LabelTracker
     archive: ClassVar[str] = ""
     """Folder of the sequences inside predictions.zip; "" is its top (DAVIS)."""
 
@@ -104,24 +105,21 @@ class MaskBenchmark(Benchmark):
                 raise DataError(f"{folder}: {number} masks, but {unscored}; take the video out of the list")
         return videos
 
-    def tracker(self, extractor: nn.Module) -> LabelTracker:
-        """Return the propagation of labels under the protocol."""
-        return LabelTracker(extractor, self.protocol)
-
     def score(self, sequence: MaskSequence, tracker: LabelTracker, output: Output) -> list[Row]:
         """Propagate the masks of a sequence, write them, and score the annotated frames: a row per object.
 
         A thread scores frames while the network follows later frames. A sequence without ground truth, or without masks
         after the objects' first, has no rows.
         """
-        sequence, frames = at_size_of_data(sequence, self.protocol)
+        sequence, frames = at_size_of_data(sequence, tracker.protocol)
         scorer = self._scorer_of(sequence)
         tracked_frames = follow_masks(sequence, frames, tracker)
         nothing = torch.zeros(sequence.size, dtype=torch.uint8)
         pending: deque[Future[None]] = deque()
         with mask_files(output, sequence) as files, ThreadPoolExecutor(max_workers=1) as pool:
-            for t in sequence.annotated if scorer is not None else ():
-                if t < sequence.begin:  # nothing is predicted before the first object
+            if scorer is not None:
+                before = [t for t in sequence.annotated if t < sequence.begin]
+                for t in before:  # nothing is predicted before the first object
                     pending.append(pool.submit(score_frame, scorer, sequence, t, sequence.read_mask(t), nothing))
             for t, tracked in enumerate(tracked_frames, start=sequence.begin):
                 truth = None

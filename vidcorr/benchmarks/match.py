@@ -12,7 +12,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from .. import signals
 from ..datasets.spair import MatchPair, image_annotations, partner_rows, read_pf, read_spair, shown_ids
@@ -58,6 +57,7 @@ class MatchBenchmark(Benchmark):
 
     name = "spair"
     protocol_class = MatchingProtocol
+    tracker = KeypointMatcher
     pooled = True
     levels: ClassVar[tuple[str, ...]] = (
         *("viewpoint=0", "viewpoint=1", "viewpoint=2"),
@@ -92,14 +92,10 @@ class MatchBenchmark(Benchmark):
         """Read the pairs, sorted by name."""
         return read_spair(self.root, self.split)
 
-    def tracker(self, extractor: nn.Module) -> KeypointMatcher:
-        """Return the matcher of key points under the protocol."""
-        return KeypointMatcher(extractor, self.protocol)
-
     @cached_property
-    def shown(self) -> dict[str, Any]:
-        """Category → the key points of its pictures, which a protocol with a flip exchanges; empty without a flip."""
-        return shown_ids(self.root, self.pairs) if self.protocol.flip != "off" else {}
+    def shown(self) -> dict[str, set[int]]:
+        """Category → ids of the key points of its pictures, which a protocol with a flip exchanges."""
+        return shown_ids(self.root, self.pairs)
 
     def score(self, sequence: PairsOfCategory, tracker: KeypointMatcher, output: Output) -> list[Row]:
         """Match and score the pairs of a category: a row per pair."""
@@ -109,7 +105,7 @@ class MatchBenchmark(Benchmark):
             if pair.category != sequence.name:
                 continue
             signals.check()
-            partners = partner_rows(pair, self.shown[pair.category]) if self.shown else None
+            partners = partner_rows(pair, self.shown[pair.category]) if tracker.protocol.flip != "off" else None
             points = tracker.match(pair, partners)
             correct = correct_points_of(pair, points, tracker.protocol)
             written[pair.name] = {"points": points.round(3).tolist(), "correct": correct.tolist()}
@@ -157,7 +153,7 @@ class MatchBenchmark(Benchmark):
             "pictures": count_pictures(self.used_pairs),
             "pair_list": digest_of(self.used_pairs),
         }
-        if self.protocol.pairs == "subset":
+        if tracker.protocol.pairs == "subset":
             facts["drawn_by"] = "this project: the list is sorted before the seeded draw"
         return facts
 

@@ -58,6 +58,7 @@ class OtbBenchmark(Benchmark):
 
     name = "otb"
     protocol_class = TrackingProtocol
+    tracker = SiamFCTracker
     score_names = ("success", "precision@20px", "success@0.5")
 
     root: str | Path
@@ -93,10 +94,6 @@ class OtbBenchmark(Benchmark):
             dilated = of_resnet and self.stride is None
         view: nn.Module = built.feature_extractor(stage or None, self.stride, dilated=dilated)
         return view
-
-    def tracker(self, extractor: nn.Module) -> SiamFCTracker:
-        """Return SiamFC's tracker under the protocol."""
-        return SiamFCTracker(extractor, self.protocol)
 
     def score(self, sequence: BoxSequence, tracker: SiamFCTracker, output: Output) -> list[Row]:
         """Track the target of a sequence, write and score its boxes; its row has the curves."""

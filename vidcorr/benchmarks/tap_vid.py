@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..datasets import Badja, PointSequence, TapVid
 from ..datasets.tap_vid import DAVIS_VIDEOS
@@ -83,6 +83,7 @@ class TapVidBenchmark(Benchmark):
 
     name = "tap_vid"
     protocol_class = PointProtocol
+    tracker = PointTracker
     score_names = (*SCORES, LIMIT)
 
     root: str | Path
@@ -91,10 +92,6 @@ class TapVidBenchmark(Benchmark):
     def read(self) -> Sequence[PointSequence]:
         """Open the data set."""
         return TapVid(self.root)
-
-    def tracker(self, extractor: nn.Module) -> PointTracker:
-        """Return the tracker of points under the protocol."""
-        return PointTracker(extractor, self.protocol)
 
     @cached_property
     def with_areas(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..datasets import Vip
 from ..datasets.vip import PartSequence
@@ -79,6 +79,7 @@ class VipBenchmark(Benchmark):
 
     name = "vip"
     protocol_class = PropagationProtocol
+    tracker = LabelTracker
     pooled = True
 
     root: str | Path
@@ -110,15 +111,11 @@ class VipBenchmark(Benchmark):
             videos.append(PartVideo(dict(zip(self.parts, sequences, strict=True))))
         return videos
 
-    def tracker(self, extractor: nn.Module) -> LabelTracker:
-        """Return the propagation of labels under the protocol."""
-        return LabelTracker(extractor, self.protocol)
-
     def score(self, video: PartVideo, tracker: LabelTracker, output: Output) -> list[Row]:
         """Propagate the parts of a video once per kind of labels, write and score them: a row with the counts."""
         counts: dict[str, Any] = {}
         for parts, whole_sequence in video.sequences.items():
-            sequence, frames = at_size_of_data(whole_sequence, self.protocol)
+            sequence, frames = at_size_of_data(whole_sequence, tracker.protocol)
             scorer: ClassScores | InstanceScores = ClassScores(sequence)
             if parts == "instance":
                 scorer = InstanceScores(sequence, tracker.covered(sequence.size))

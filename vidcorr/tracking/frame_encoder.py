@@ -47,7 +47,7 @@ def stride_of(extractor: nn.Module) -> int | None:
     Raises:
         ValueError: if the extractor does not name its stride.
     """
-    stride: Any = getattr(extractor, "stride", None)
+    stride: int | None = getattr(extractor, "stride", None)
     is_unknown_yet = stride is None and isinstance(extractor, VideoEncoder)
     if not is_unknown_yet and not isinstance(stride, int):
         raise ValueError(f"tracking needs the stride of the map of {type(extractor).__name__}, got {stride}")

@@ -8,7 +8,7 @@ from torch import nn
 from tests.helpers.refusal import refused
 from tests.helpers.tracking import GoldenHead, GoldenNet
 from vidcorr import SiamFCTracker, TrackingProtocol
-from vidcorr.backbones import RawColour, build_encoder, build_feature_extractor
+from vidcorr.backbones import RawColour, build_encoder
 from vidcorr.tracking.siamfc_tracker import cosine_window
 from vidcorr.videos.boxes import centred
 
@@ -105,7 +105,5 @@ def test_a_target_may_leave_the_frame():
 
 
 def test_mistakes():
-    several = build_feature_extractor("tests.helpers.encoders:TinyResNet", stage=["res3", "res4"])
-    assert refused(ValueError, "name one stage", SiamFCTracker, several)
     start, frame = SiamFCTracker(RawColour()).start, np.zeros((9, 9, 3), np.uint8)
     assert refused(ValueError, r"box \[3.0, 3.0, 0.0, 5.0\]: it needs a width", start, frame, np.array([3.0, 3, 0, 5]))
