@@ -45,7 +45,7 @@ def there(spec, gpu):
     ("spec", "write", "make", "reads"),
     [
         (CLIPS, write_jhmdb, JhmdbBenchmark, OF_VIDEO + DIGEST),
-        (RECURRENT, write_tap_vid, TapVidBenchmark, 7),
+        (RECURRENT, write_tap_vid, TapVidBenchmark, 6),
     ],
 )
 def test_validate(spec, write, make, reads, tmp_path):
@@ -63,7 +63,7 @@ PREDICTIONS = {
     "a mask, in bfloat16": (RECURRENT, MaskPrompt.of, {"changes": LOW}, OF_VIDEO),
     "a box": (RESNET, lambda mask: BoxPrompt.of([8, 8, 30, 30]), {}, FRAMES - 1),
     "points by heat-maps": (VIT, lambda mask: POINT, {}, OF_VIDEO),
-    "points by matching": (CLIPS, lambda mask: POINT, {"protocol": "vidcorr-points"}, 6),
+    "points by matching": (CLIPS, lambda mask: POINT, {"protocol": "vidcorr-points"}, 5),
 }
 """Name → network, mask to prompt, arguments of `predict_video`, waits."""
 
