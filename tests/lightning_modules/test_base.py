@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 import torch
 from pytorch_lightning.callbacks import BatchSizeFinder
-from pytorch_lightning.tuner import Tuner
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
 
-from callbacks import LastCheckpoint, Stops
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.base import CorrespondenceModule
 from lightning_modules.parts.distributed import SampleMean, keyed_generator
@@ -72,23 +70,6 @@ def test_a_network_that_was_trained_here_is_not_called_random():
     quiet_trainer(max_steps=1).fit(module, loader(4, 2, size=32))
     described = Network.of(module.feature_extractor("res4"))
     assert (described.weights, described.seed, described.loaded) == ("trained by VFSSimSiam", None, True)
-
-
-@pytest.mark.slow
-def test_lightnings_tuner_sets_the_batch_of_the_data_and_the_plan_states_the_scaled_rate(tmp_path, caplog):
-    """`BatchSizeFinder` writes `batch_size` of whatever has it; `lr_find` suggests a rate, but `base_lr` is scaled."""
-    caplog.set_level("INFO")
-    module, guards = VFSSimSiam(**TINY), [LastCheckpoint(dirpath=tmp_path), Stops()]
-    held = InMemory(8, 2, frames=2, size=32)
-    trainer = quiet_trainer(max_steps=2, callbacks=guards, default_root_dir=tmp_path, enable_checkpointing=True)
-    tuner = Tuner(trainer)
-    tuner.scale_batch_size(module, datamodule=held, max_trials=1, steps_per_trial=1, init_val=4)
-    assert held.batch_size == 4
-    found = tuner.lr_find(module, datamodule=held, num_training=16, attr_name="base_lr")
-    assert module.hparams["base_lr"] == found.suggestion()
-    trainer.fit(module, datamodule=held)
-    rate = module.hparams["base_lr"]
-    assert f"{rate * 4 / 256:.6g} at the start, base_lr {rate:.6g} × 4 / 256" in caplog.text
 
 
 @pytest.mark.slow
