@@ -167,9 +167,8 @@ def last_checkpoint(root: Path) -> str | None:
         names = ", ".join(map(str, runs.values()))
         raise ValueError(f"--ckpt_path last: {root} holds different trainings; name the checkpoint of one: {names}")
     if not paths:
-        rank_zero_info(f"no last.ckpt below {root}")
+        rank_zero_info(f"no last.ckpt below {root}: starting a new run")
         return None
-    rank_zero_info(f"resuming from {paths[0]}")
     return str(paths[0])
 
 

@@ -107,6 +107,8 @@ class LastCheckpoint(ModelCheckpoint):
         self._resumed = checkpoint.get("resume", {})
         if self._resumed.get("within_step"):
             raise ValueError(f"{trainer.ckpt_path} was written within an optimiser step: name a last.ckpt")
+        place = f"step {checkpoint['global_step']}, epoch {checkpoint['epoch']}"
+        rank_zero_info(f"resuming from {trainer.ckpt_path}: {place}")
         self._place = read_place(checkpoint)
         folder, _, name = resolved_path(str(trainer.ckpt_path)).rpartition("/")
         if folder == self.dirpath and name.startswith(self.CHECKPOINT_NAME_LAST):
