@@ -24,8 +24,8 @@ import datamodules
 import lightning_modules
 import vidcorr
 from callbacks import BenchmarkCallback, LastCheckpoint, Stops, Throughput
-from callbacks.run_folder import run_folder
 from lightning_modules.base import CorrespondenceModule
+from lightning_modules.parts.run_folder import run_folder
 from lightning_modules.parts.saving import SavedModule
 from vidcorr import signals
 from vidcorr.backbones.checkpoints import SUFFIXES, saved_model

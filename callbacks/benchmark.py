@@ -14,12 +14,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_modules.parts.description import network_of
 from lightning_modules.parts.loops import epochs_completed, logged_step
+from lightning_modules.parts.run_folder import log_picture, log_scores, require_pytorch_lightning, run_folder
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks, first_ranks_buffers
 from vidcorr.results.result import Evaluated, Result
 from vidcorr.videos.files import require_at_least
-
-from .run_folder import log_picture, log_scores, require_pytorch_lightning, run_folder
 
 log = logging.getLogger(__name__)
 

@@ -33,12 +33,12 @@ from lightning_modules.parts.loops import (
     stay_within_epoch,
     stops_early,
 )
+from lightning_modules.parts.run_folder import checkpoint_folder, hide_logs, require_pytorch_lightning, resolved_path
 from vidcorr.backbones.checkpoints import read_content
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.videos.files import FolderLock, require_at_least, unfinished
 
 from .benchmark import BenchmarkCallback, FollowsRuns
-from .run_folder import checkpoint_folder, hide_logs, require_pytorch_lightning, resolved_path
 
 PLAIN = (bool, int, float, complex, str, bytes, Tensor, torch.nn.Parameter, torch.Size, torch.dtype, torch.device)
 """Types that `torch.load` reads as data, beside lists, tuples and dicts."""

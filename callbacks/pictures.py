@@ -9,14 +9,13 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
+from lightning_modules.parts.run_folder import log_picture, run_folder
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.functional.device import random_state_kept
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import Picture, clip_sheet, feature_sheet, match_sheet, write_picture
 from vidcorr.tracking.frame_encoder import extractor_under, frame_features
 from vidcorr.videos.files import require_at_least
-
-from .run_folder import log_picture, run_folder
 
 
 class TrainingPictures(pl.Callback):

@@ -1,4 +1,4 @@
-"""The folder of a run: its checkpoints, the one to resume from, and the loggers that write there."""
+"""The folder of a run, and the loggers that write there."""
 
 from collections.abc import Mapping
 from pathlib import Path
