@@ -125,8 +125,8 @@ class KillWorker(pl.Callback):
     def on_before_optimizer_step(self, trainer: pl.Trainer, *args: Any) -> None:
         if trainer.global_step == self.step:
             for worker in multiprocessing.active_children():
-                os.kill(worker.pid or 0, signal.SIGKILL)
-                os.waitid(os.P_PID, worker.pid or 0, os.WEXITED | os.WNOWAIT)
+                worker.kill()
+                worker.join()
 
 
 class SpoilFile(pl.Callback):
