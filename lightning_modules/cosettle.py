@@ -89,11 +89,15 @@ def separability_loss(projected: Tensor, frozen: Tensor, divergence: str) -> Ten
         Scalar in float32 or finer.
     """
     exact = torch.promote_types(projected.dtype, torch.float32)
-    projected, frozen = projected.to(exact), frozen.to(exact)
+    projected = projected.to(exact)
+    frozen = frozen.to(exact)
     if divergence == "mse":
         return mse_loss(projected, frozen)
-    target, given = (frozen, projected) if divergence == "forward" else (projected, frozen)
-    return kl_div(given.log_softmax(-1), target.log_softmax(-1), reduction="batchmean", log_target=True)
+    of_projected = projected.log_softmax(-1)
+    of_frozen = frozen.log_softmax(-1)
+    if divergence == "forward":
+        return kl_div(of_projected, of_frozen, reduction="batchmean", log_target=True)
+    return kl_div(of_frozen, of_projected, reduction="batchmean", log_target=True)
 
 
 def projection_head(width: int, layers: int) -> nn.Sequential:
@@ -239,7 +243,8 @@ class CoSettle(CorrespondenceModule):
             `(B, 3, d, h, w)`.
         """
         view = self.frozen_view()
-        frozen_first, frozen_second = view(first), view(second)
+        frozen_first = view(first)
+        frozen_second = view(second)
         returned = frozen_first
         if self.hparams["stretch"] and isinstance(view, ViTExtractor) and view.network.pos_embed is not None:
             size = tuple(frozen_first.shape[2:])
@@ -262,10 +267,8 @@ class CoSettle(CorrespondenceModule):
         of_size = resample_abs_pos_embed(embedding, list(size), grid, prefix)
         generator = self.generator(world_size_and_rank()[1])
         whole = stretched_size(size, self.hparams["stretch"])
-        row, column = (
-            int(torch.randint(all_cells - cells + 1, (), generator=generator))
-            for all_cells, cells in zip(whole, size, strict=True)
-        )
+        row = int(torch.randint(whole[0] - size[0] + 1, (), generator=generator))
+        column = int(torch.randint(whole[1] - size[1] + 1, (), generator=generator))
         patches = of_size[:, prefix:].unflatten(1, size)
         piece = augmented_positions(patches, self.hparams["stretch"], (row, column))
         return torch.cat([of_size[:, :prefix], piece.flatten(1, 2)], dim=1)

@@ -283,7 +283,8 @@ class SiameseMAE(CorrespondenceModule):
         target = patches_of(second, self.patch)
         if self.hparams["normalised_target"]:
             target = normalised_patches(target)
-        memory, visible = self.encode(first), self.encode(second, keep)
+        memory = self.encode(first)
+        visible = self.encode(second, keep)
         loss = masked_error(self.decode(memory, visible, keep, grid), target, keep)
         weight = self.hparams["bottleneck"]
         if not weight:
@@ -304,13 +305,13 @@ class SiameseMAE(CorrespondenceModule):
             raise ValueError(
                 f"clips of {clip.shape[1]} frames do not hold {pairs} pair(s): set data.frames {2 * pairs}"
             )
-        first, second = (self.normalise(view) for view in rearrange(clip, "b (r v) c h w -> v (b r) c h w", v=2))
+        first, second = rearrange(clip, "b (r v) c h w -> v (b r) c h w", v=2)
         rank = world_size_and_rank()[1]
         patches = (first.shape[2] // self.patch) * (first.shape[3] // self.patch)
         noise = torch.rand(len(first), patches, generator=self.generator(rank))
         with random_state_kept():
             torch.manual_seed(self.generator(rank, 1).initial_seed())  # of the dropout
-            return self.losses(first, second, to_device(noise, first.device))
+            return self.losses(self.normalise(first), self.normalise(second), to_device(noise, first.device))
 
     def samples_per_device(self) -> int:
         """Return the number of pairs, or of videos, that a device sees at a time, as `rate_counts` says."""

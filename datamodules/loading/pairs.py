@@ -61,13 +61,13 @@ class PairCrops:
             (T, 3, size, size) uint8.
         """
         views: list[np.ndarray] = []
-        for pair in zip(frames[::2], frames[1::2], strict=True):
-            first, second = (self.squeeze(frame, size) for frame in pair)
+        squeezed = [self.squeeze(frame, size) for frame in frames]
+        for first, second in zip(squeezed[::2], squeezed[1::2], strict=True):
             height, width = first.shape[:2]
             (box,) = random_crops(height, width, 1, area, generator)
             (inner,) = random_crops(size, size, 1, self.local_area, generator)
             flips = (torch.rand(2, generator=generator) < flip).tolist()
-            views += self.views(first, second, size, (box, inner), (flips[0], flips[1]))
+            views += self.views(first, second, size, [box, inner], flips)
         return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous()
 
     def squeeze(self, frame: np.ndarray, size: int) -> np.ndarray:
@@ -76,7 +76,7 @@ class PairCrops:
         return resized_crop(frame, (0, 0, height, width), size) if self.squeezed else frame
 
     def views(
-        self, first: np.ndarray, second: np.ndarray, size: int, boxes: tuple[Box, Box], flips: tuple[bool, bool]
+        self, first: np.ndarray, second: np.ndarray, size: int, boxes: Sequence[Box], flips: Sequence[bool]
     ) -> list[np.ndarray]:
         """Return the two views of a pair, (size, size, 3) uint8.
 
@@ -90,7 +90,7 @@ class PairCrops:
         outer = resized_crop(first, boxes[0], size, self.bicubic)
         if self.kind == "shared":
             pair = [outer, resized_crop(second, boxes[0], size, self.bicubic)]
-            flips = (flips[0], flips[0])
+            flips = [flips[0], flips[0]]
         else:
             pair = [outer, resized_crop(outer, boxes[1], size, self.bicubic)]
         if self.kind == "local-to-global":

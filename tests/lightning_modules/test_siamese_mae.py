@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from datamodules import VideoDataModule
 from datamodules.loading.pairs import PairCrops, resized_crop
 from datamodules.loading.sampling import FrameSampling, seeded_generator
 from lightning_modules import SiameseMAE
@@ -396,3 +397,18 @@ def test_200_steps_stopped_and_resumed_are_the_uninterrupted_ones(video_folder, 
     assert curve(parts) == curve(whole)
     assert differences(last(parts)["state_dict"], last(whole)["state_dict"]) == []
     assert differences(last(parts)["optimizer_states"], last(whole)["optimizer_states"]) == []
+
+
+def test_the_loader_gives_pairs(video_folder):
+    """Frames of one video at a gap, with one crop for both; the same frame twice, with a crop in a crop."""
+    options = {"frames": 4, "size": 16, "batch_size": 2, "num_workers": 0, "validation_fraction": 0}
+    shared = VideoDataModule(video_folder, sampling=FrameSampling(gap=(3, 3)), pair=PairCrops(), **options)
+    still = FrameSampling(interval=0)
+    nested = VideoDataModule(video_folder, sampling=still, pair=PairCrops("global-to-local"), **options)
+    for data in (shared, nested):
+        data.setup("fit")
+    batch = next(iter(shared.train_dataloader()))
+    assert set((batch["frame_index"][:, 1::2] - batch["frame_index"][:, ::2]).flatten().tolist()) == {3}
+    assert batch["clip"].shape == (2, 4, 3, 16, 16)
+    for pair in next(iter(nested.train_dataloader()))["clip"].flatten(0, 1).unflatten(0, (-1, 2)):
+        assert not torch.equal(pair[0], pair[1])
