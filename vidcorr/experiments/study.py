@@ -16,7 +16,7 @@ from ..results.result import has_result
 from ..videos.digests import text_digest
 from ..videos.files import slug
 from .benchmark_choice import add_benchmark_flags, chosen_benchmarks
-from .config_files import find_config, read_yaml
+from .config_files import find_config
 
 CHECKPOINT = "lightning_logs/run/checkpoints/last.ckpt"
 """Last checkpoint in the folder of a training."""
@@ -288,14 +288,15 @@ def read_study(name: str, flag: str = "--study") -> Study:
         flag: flag that names the study, for messages.
 
     Raises:
-        UsageError: if the file is missing, or holds no options.
+        UsageError: if the file is missing.
         ValueError: if the file is not YAML; for a key twice, an unknown or missing key, a value of the wrong type, a
             reference to an unknown row, or a repeated name; the message names the file.
     """
     path = find_config(name, flag)
     try:
-        _refuse_repeated_keys(yaml.compose(path.read_text("utf-8")))
-        return Study.model_validate(read_yaml(path, flag))
+        text = path.read_text("utf-8")
+        _refuse_repeated_keys(yaml.compose(text))
+        return Study.model_validate(yaml.safe_load(text))
     except ValidationError as error:
         raise ValueError(f"{path}: {first_mistake(error)}") from error
     except (ValueError, yaml.YAMLError) as error:
