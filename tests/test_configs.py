@@ -9,7 +9,6 @@ import yaml
 
 from tests.helpers.parsed import Built, Parsed
 from vidcorr.benchmarks.base import Benchmark
-from vidcorr.experiments.benchmark_choice import read_on
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ON_ANY_MACHINE = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto"]
@@ -43,11 +42,11 @@ def test_builds(config):
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_builds(name, tmp_path):
-    (configured,) = read_on([f"{name}={tmp_path}"])
-    benchmark = configured.build()
+    choice = chosen("--on", f"{name}={tmp_path}")[0]
+    benchmark = choice.build()
     assert isinstance(benchmark, Benchmark)
     assert type(benchmark).__name__ == content(f"benchmarks/{name}.yaml")["class_path"]
-    assert configured.schedule["every_n_epochs"] == (5 if name == "davis_liir" else 10)
+    assert choice.schedule["every_n_epochs"] == (5 if name == "davis_liir" else 10)
 
 
 def test_each_appends_its_callbacks_and_leaves_normalisation_to_the_method():

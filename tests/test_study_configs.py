@@ -4,12 +4,11 @@ Values stand here as the papers have them (VFS: arXiv 2103.17263; Liir: arXiv 22
 SimSiam: 2011.10566, appendix A), so that a config that drifts from them fails.
 """
 
-from argparse import ArgumentParser
-
 import pytest
 
 from tests.helpers.parsed import Built
-from vidcorr.experiments.benchmark_choice import add_benchmark_flags, chosen_benchmarks, read_on
+from tests.helpers.words import chosen
+from vidcorr.experiments.benchmark_choice import read_on
 from vidcorr.protocols import PropagationProtocol
 
 pytestmark = pytest.mark.slow
@@ -103,9 +102,6 @@ def test_liir_protocol(tmp_path):
 @pytest.mark.parametrize(("depth", "blocks"), [(18, [2, 2]), (50, [6, 3])])
 def test_vfs_figures_4_and_5(depth, blocks, tmp_path):
     built = build(f"vfs_simsiam_r{depth} data/kinetics")
-    parser = ArgumentParser()
-    add_benchmark_flags(parser)
-    flags = parser.parse_args(["--on", f"davis_blocks_r{depth}={tmp_path}"])
-    stages = [choice.build().stage for choice in chosen_benchmarks(flags)]
+    stages = [choice.build().stage for choice in chosen("--on", f"davis_blocks_r{depth}={tmp_path}")]
     assert stages == [f"res{4 + part}.b{block + 1}" for part, count in enumerate(blocks) for block in range(count)]
     assert len(built.model.feature_extractor(stages).stages) == sum(blocks)

@@ -3,9 +3,6 @@
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from difflib import get_close_matches
 
 from . import signals
 
@@ -16,24 +13,6 @@ TRAINING_ADVICE = (
 ROOM = "the network alone does not fit: end other processes on this GPU, or take a smaller network"
 """Advice after a device has run out of memory before any work."""
 OUR_PACKAGES = ("callbacks", "cli", "datamodules", "lightning_modules", "vidcorr")
-
-
-_commands: list[str] = []  # commands that run in this process, the innermost last
-
-
-@contextmanager
-def command_line(words: Sequence[str]) -> Iterator[None]:
-    """Mark a block as a run of the command line, so that advice names flags and not functions."""
-    _commands.append(" ".join(words))
-    try:
-        yield
-    finally:
-        _commands.pop()
-
-
-def command_line_runs() -> bool:
-    """Return whether the command line runs, rather than a user's Python program."""
-    return bool(_commands)
 
 
 class UsageError(Exception):
@@ -78,20 +57,6 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
     if rank == "0" or size == "1":
         return f"vidcorr: {said}"
     return f"vidcorr: rank {rank} of {size}: {said}"
-
-
-def near(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """Return "; did you mean …?" with the most similar known name; empty if no name is similar.
-
-    Args:
-        name: the unknown name.
-        known: the names that exist.
-        prefix: text before the suggested name, such as `--`.
-    """
-    names = list(known)
-    ending = [known_name for known_name in names if known_name.endswith(f"_{name}")]  # lr of base_lr
-    found = get_close_matches(name, names, 1) or ending
-    return f"; did you mean {prefix}{found[0]}?" if found else ""
 
 
 def _of_ours(kind: type) -> bool:

@@ -1,10 +1,12 @@
 """Words of command lines that several tests run, and the one line that a refused one ends with."""
 
 import json
+from argparse import ArgumentParser
 from typing import Any
 
 from cli import main
 from tests.helpers.refusal import refused
+from vidcorr.experiments.benchmark_choice import BenchmarkChoice, add_benchmark_flags, chosen_benchmarks
 
 SMALL = {"radius": 3, "context": 2}
 """Changes of a protocol for small frames."""
@@ -37,6 +39,13 @@ def davis(root: Any, kind: str = "DavisBenchmark", **arguments: Any) -> list[str
     of_callback = {"every_n_epochs", "before_training"} & arguments.keys()
     callback = flags("trainer.callbacks+", "BenchmarkCallback", **{name: arguments.pop(name) for name in of_callback})
     return [*callback, *flags("trainer.callbacks.benchmark", kind, root=root, changes=SMALL, **arguments)]
+
+
+def chosen(*words: Any) -> list[BenchmarkChoice]:
+    """Return the benchmarks that `--on` and its sisters choose."""
+    parser = ArgumentParser()
+    add_benchmark_flags(parser)
+    return chosen_benchmarks(parser.parse_args(list(map(str, words))))
 
 
 def refusal(*words: Any) -> str:

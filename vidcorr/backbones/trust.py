@@ -16,8 +16,6 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from .. import errors
-
 TRUSTED = ("vidcorr", "lightning_modules", "timm", "torchvision", "transformers")
 """Names before a dot or a colon that every checkpoint may hold."""
 NETWORK_ARGUMENTS = ("spec", "backbone")
@@ -121,11 +119,9 @@ def check_names(class_path: object, arguments: object, source: str | Path) -> di
         raise ValueError(f"{source}: is damaged: it names no class with arguments")
     refused = sorted(set(outside_code({"class_path": class_path, "init_args": arguments})) - _allowed)
     if refused:
-        advice = f"call vidcorr.backbones.trust.allow({', '.join(map(repr, refused))}) first"
-        if errors.command_line_runs():
-            advice = "add --allow " + " --allow ".join(refused)
         raise ValueError(
-            f"{source}: names code from outside this project and the working directory; if you trust it, {advice}"
+            f"{source}: names code from outside this project and the working directory; if you trust it, add --allow "
+            f"{' '.join(refused)} (in Python vidcorr.backbones.trust.allow)"
         )
     given = {str(name): value for name, value in arguments.items() if not str(name).startswith("_")}  # Lightning's own
     for name in NETWORK_ARGUMENTS:

@@ -47,8 +47,7 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be UTF-8
     errors.signals.forget()  # an earlier command of a notebook may have been stopped
     try:
-        with errors.command_line(words):
-            run_command(words)
+        run_command(words)
         sys.stdout.flush()  # here a closed pipe can still be reported
     except BaseException as error:
         status = None if "--debug" in given else errors.report(error, *words[:1])

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
@@ -175,7 +174,7 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
 
     Raises:
         UsageError: for a flag without `--on`, an unknown name, or a config that cannot be read.
-        ValueError: for a missing folder, a protocol or field that no benchmark takes, or two benchmarks of a name.
+        ValueError: for a protocol or field that no benchmark takes, or two benchmarks of a name.
     """
     if not flags.on:
         for name in ("protocol", "change", "stage", "stride", "limit"):
@@ -200,7 +199,7 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
 
 
 def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
-    """Read benchmarks and their data folders, without importing torch.
+    """Read benchmarks and their data folders, which a `fit` may yet generate; imports no torch.
 
     Args:
         texts: `NAME=FOLDER` or `NAME`. NAME is a config in the project's `configs/benchmarks/`, a file with the ending
@@ -209,7 +208,6 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
 
     Raises:
         UsageError: for an unknown name, or a config that cannot be read or names no benchmark.
-        ValueError: for a missing folder.
     """
     found: list[BenchmarkChoice] = []
     for text in texts:
@@ -219,8 +217,6 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
         arguments: dict[str, Any] = content.get("init_args") or {}
         root = root or str(arguments.get("root", ""))
         if root:
-            if not Path(root).expanduser().exists():
-                raise ValueError(f"{flag}: {root}: no such folder")
             for key, value in arguments.items():
                 if isinstance(value, str):
                     arguments[key] = value.replace("{root}", root)

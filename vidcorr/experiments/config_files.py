@@ -50,7 +50,22 @@ def read_yaml(path: Path, flag: str = "--config") -> dict[str, Any]:
 
 
 def yaml_value(text: str) -> Any:
-    """Return the value of a text in YAML, read as the parser reads it: 1e-3 is a number."""
+    """Return the value of a text in YAML, read as the parser reads it: 1e-3 is a number.
+
+    Raises:
+        ValueError: if a mapping holds a key twice, of which the parser would take the last value.
+    """
+    import yaml
     from jsonargparse import get_loader
 
+    nodes = [yaml.compose(text, yaml.SafeLoader)]
+    for node in nodes:  # the list grows by the values of mappings and lists
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value]
+            for key in keys:
+                if keys.count(key) > 1:
+                    raise ValueError(f"{key} is set twice")
+            nodes += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += node.value
     return get_loader("yaml")(text)

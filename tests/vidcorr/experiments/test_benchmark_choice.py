@@ -1,24 +1,14 @@
 """Benchmarks by name and folder; protocols, changes, stages and strides for them, several of which are several runs."""
 
-import resource
-import subprocess
-import sys
-from argparse import ArgumentParser
-
 import pytest
 
 from tests.helpers.refusal import refused
+from tests.helpers.words import chosen
 from vidcorr import DavisBenchmark, YoutubeVosBenchmark
 from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.errors import UsageError
-from vidcorr.experiments.benchmark_choice import add_benchmark_flags, chosen_benchmarks, read_changes, read_on
+from vidcorr.experiments.benchmark_choice import read_changes, read_on
 from vidcorr.experiments.config_files import CONFIGS
-
-
-def chosen(*words):
-    parser = ArgumentParser()
-    add_benchmark_flags(parser)
-    return chosen_benchmarks(parser.parse_args(list(map(str, words))))
 
 
 def test_every_config_of_a_benchmark_is_known_by_its_name(tmp_path):
@@ -111,7 +101,6 @@ def test_a_protocol_goes_to_the_benchmarks_of_its_kind(capsys):
     [
         ("--stage res3", "^--stage: name a benchmark, as --on davis=/data/DAVIS"),
         ("--on davs=.", "^--on davs=.: there is no benchmark davs; there are badja, davis"),
-        ("--on davis=nowhere", "^--on davis=nowhere: nowhere: no such folder"),
         ("--on my.Thing=.", "^--on my.Thing=.: my.Thing cannot be imported: No module named 'my'"),
         ("--on callbacks.BestCheckpoint=.", "is not a Benchmark"),
         ("--on davis=. --protocol dio", "^--protocol dio: no benchmark here takes it"),
@@ -131,6 +120,7 @@ def test_what_cannot_be_chosen_is_one_line(words, message):
         ("every_n_epochs: 3", "this has every_n_epochs$"),
         ("{class_path: DavisBenchmark, every_n_epoch: 3}", "this has class_path, every_n_epoch$"),
         ("a: [", "cannot be read"),
+        ("{class_path: DavisBenchmark, init_args: {root: ., root: x}}", "root is set twice"),
         ("{class_path: DavisBenchmark, init_args: {root: ., rot: y}}", "'rot' is not accepted"),
     ],
 )
@@ -145,15 +135,3 @@ def test_a_change_is_a_field_and_a_value():
         "temperature": 0.001,
         "references": [0, -1],
     }
-
-
-@pytest.mark.parametrize("command", ["evaluate raw_colour", "reproduce"])
-def test_a_missing_folder_is_refused_without_torch(command):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    words = [sys.executable, "-X", "importtime", "-m", "vidcorr", *command.split(), "--on", "davis=/nowhere"]
-    ended = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert "vidcorr: --on davis=/nowhere: /nowhere: no such folder" in ended.stderr
-    assert ended.returncode == 1
-    modules = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines() if line.startswith("import time")}
-    assert not modules & {"torch", "pytorch_lightning", "torchmetrics"}
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 4
