@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.helpers.parsed import Built, Parsed
+from tests.helpers.words import chosen
 from vidcorr.benchmarks.base import Benchmark
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

@@ -103,7 +103,22 @@ NOT_RUN = [
     "[",
     "exit",
 ]
-NOT_RUN += ["bash", "grep", "parallel", "sed", "tee", "pip", "uv", "git", "sbatch", "scontrol"]
+NOT_RUN += [
+    "find",
+    "while",
+    "done",
+    "ffmpeg",
+    "bash",
+    "grep",
+    "parallel",
+    "sed",
+    "tee",
+    "pip",
+    "uv",
+    "git",
+    "sbatch",
+    "scontrol",
+]
 """Programs in the documents that are neither run nor parsed here: the shell's, and those of a network or a cluster."""
 
 ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*=")

@@ -59,12 +59,16 @@ def yaml_value(text: str) -> Any:
     from jsonargparse import get_loader
 
     nodes = [yaml.compose(text, yaml.SafeLoader)]
+    checked = set()  # an alias is the same node again
     for node in nodes:  # the list grows by the values of mappings and lists
+        if id(node) in checked:
+            continue
+        checked.add(id(node))
         if isinstance(node, yaml.MappingNode):
             keys = [key.value for key, _ in node.value]
-            for key in keys:
-                if keys.count(key) > 1:
-                    raise ValueError(f"{key} is set twice")
+            repeated = [key for key in keys if keys.count(key) > 1]
+            if repeated:
+                raise ValueError(f"{repeated[0]} is set twice")
             nodes += [value for _, value in node.value]
         elif isinstance(node, yaml.SequenceNode):
             nodes += node.value
