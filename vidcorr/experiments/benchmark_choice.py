@@ -257,12 +257,13 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
     fields = _fields_of(choice.kind)
     taken = {field: values for field, values in changes.items() if field in fields}
     several_stages = len(stages) > 1
+    protocols: list[str | None] = [*names] or [None]
     found = []
-    for protocol, stage, stride, *values in product(names or [None], stages, strides, *taken.values()):
+    for protocol, stage, stride, *values in product(protocols, stages, strides, *taken.values()):
         changed = dict(zip(taken, values, strict=True))
         parts = [choice.name]
         if len(names) > 1:
-            parts.append(protocol)
+            parts.append(str(protocol))
         for field, value in changed.items():
             if len(taken[field]) > 1:
                 parts.append(f"{field}={value}")

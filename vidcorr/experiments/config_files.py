@@ -55,7 +55,7 @@ def yaml_value(text: str) -> Any:
     Raises:
         ValueError: if a mapping holds a key twice, of which the parser would take the last value.
     """
-    import yaml
+    import yaml  # type: ignore[import-untyped]
     from jsonargparse import get_loader
 
     nodes = [yaml.compose(text, yaml.SafeLoader)]
