@@ -223,19 +223,26 @@ class SaveConfig(SaveConfigCallback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Write nothing yet: a refused run leaves the file of the run before it."""
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the file of a fit."""
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
+        """Write the file of a fit, before the first batch: all callbacks have accepted the run."""
+        self._write(trainer)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the file of a `validate`."""
+        if trainer.state.fn != "fit" and trainer.loggers:
+            self._write(trainer)
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        """Write the file once; all ranks call it."""
+        if self.already_saved:
+            return
+        self.already_saved = True
         folder = run_folder(trainer)  # called on every rank, because ranks get the folder from the first
         if trainer.is_global_zero:
             folder.mkdir(parents=True, exist_ok=True)
             config = self.config.clone()
             config.ckpt_path = None
             self.parser.save(config, folder / self.config_filename, skip_unset=False, overwrite=True, multifile=False)
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the file of a `validate`."""
-        if trainer.state.fn != "fit" and trainer.loggers:
-            self.on_train_start(trainer, pl_module)
 
 
 class VidcorrCLI(LightningCLI):
