@@ -55,7 +55,7 @@ def test_every_public_name_is_there_and_documented_and_others_are_not(package):
     assert not hasattr(module, "Nothing")
 
 
-HEAVY = ("torch", "pytorch_lightning", "torchvision", "torchmetrics", "timm", "matplotlib", "jsonargparse")
+HEAVY = ("torch", "pytorch_lightning", "torchvision", "torchmetrics", "timm", "matplotlib")
 SCRIPT = """
 import shlex, sys
 from vidcorr.commands import main
