@@ -3,7 +3,6 @@
 import shutil
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from PIL import Image
 
 from callbacks import BenchmarkCallback
 from datamodules import VideoDataModule
-from lightning_modules import FrozenEncoder, VFSSimSiam
+from lightning_modules import VFSSimSiam
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
@@ -86,16 +85,15 @@ def test_training_on_what_it_holds_out_is_refused(root, tmp_path):
     arguments = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "validation_fraction": 0}
     copies = shutil.copytree(root / "train/JPEGImages", tmp_path / "copies")
     data = VideoDataModule(copies, **arguments)
-    callback = BenchmarkCallback(benchmark)
-    trainer, message = trainer_in(tmp_path, callback), named + r".*set include_holdout of the data"
+    trainer, message = trainer_in(tmp_path, BenchmarkCallback(benchmark)), named + r".*set include_holdout of the data"
     refused(ValueError, message, trainer.fit, VFSSimSiam(**TINY), datamodule=data)
     assert trainer.global_step == 0
     told = VideoDataModule(copies, include_holdout=True, **arguments)
     told.setup("fit")
-    callback.on_fit_start(SimpleNamespace(datamodule=told), FrozenEncoder("raw_colour"))
+    assert not told.trained_videos()
     others = VideoDataModule(copies, **arguments)
     others.videos = [VideoEntry(Path("elsewhere/another.mp4"))]
-    callback.on_fit_start(SimpleNamespace(datamodule=others), FrozenEncoder("raw_colour"))
+    assert others.trained_videos() == {"another"}
 
 
 @pytest.mark.slow
