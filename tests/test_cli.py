@@ -221,6 +221,7 @@ def test_what_cannot_be_done(words, tmp_path, monkeypatch):
     [
         ("--data.frames=3", "clip of 3 frames"),
         ("--stage=res9", "res9"),
+        ("--trainer.accumulate_grad_batches=9", "an epoch has only"),
     ],
 )
 def test_a_mistake_is_told_before_a_benchmark_has_run(mistake, message, video_folder, davis_root, tmp_path):
