@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..videos.files import read_names, read_videos
+from ..experiments.benchmark_choice import add_list_flag
+from ..videos.files import read_names, read_videos, write_atomically
 
 DEFAULT_RULES = "davis-2017"
 
@@ -20,10 +23,17 @@ def command(args: Sequence[str]) -> None:
     flags = _parser().parse_args(list(args))
     from ..results.result import require_writable
 
+    if flags.json is not None:
+        require_writable(flags.json.parent)
     if flags.output is not None:
         require_writable(flags.output)
     result = _scored(flags)
     result.print()
+    if flags.json is not None:
+        scores: dict[str, float | None] = {}
+        for name, value in flat_scores(result).items():
+            scores[name] = None if math.isnan(value) else value
+        write_atomically(flags.json, json.dumps(scores, indent=1) + "\n")
     if flags.output is not None:
         result.save(flags.output)
     left_out = result.data.get("missing_videos")
@@ -31,6 +41,17 @@ def command(args: Sequence[str]) -> None:
         from ..metrics.rules import RULES
 
         print(f"{RULES[flags.rules].missing_video}, for want of predictions or objects: {', '.join(left_out)}")
+
+
+def flat_scores(result: Result) -> dict[str, float]:
+    """Return the scores of the data set, and of sequences or objects (`J/bike/1`), as a flat dictionary."""
+    scores = dict(result.scores)
+    for row in result.rows:
+        for column, value in row.values.items():
+            if isinstance(value, float):
+                place = (column.removesuffix("-Mean"), row.video, row.object)
+                scores["/".join(filter(None, place))] = value
+    return scores
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,14 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     kind.add_argument("--boxes", nargs="?", const="otb", choices=["otb", "got-10k"], help=boxes)
     meta = 'metadata of lvos, of youtube-vos\'s categories, or of mose-v2: {"videos": {VIDEO: {"objects": {"1": {}}}}}'
     parser.add_argument("--meta", type=Path, metavar="FILE", help=meta)
-    unseen = "list of unseen videos (lvos) or categories (youtube-vos)"
-    parser.add_argument("--unseen", type=Path, metavar="FILE", help=unseen)
+    unseen = "unseen videos (lvos) or categories (youtube-vos), or files of their names"
+    add_list_flag(parser, "--unseen", "NAME", unseen)
     trained = "meta.json of YouTube-VOS's training set; others are unseen"
     parser.add_argument("--trained-meta", type=Path, metavar="FILE", help=trained)
     parser.add_argument("--list", type=Path, metavar="FILE", help="file of video names, one per line")
     parser.add_argument("--keep-ends", action="store_true", help="count the first and the last frame too")
     missing = "leave videos without predictions out (mose-v2: count them as 0)"
     parser.add_argument("--allow-missing", action="store_true", help=missing)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all scores to a flat JSON object")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write results.json and per_sequence.csv")
     return parser
 
@@ -85,8 +107,10 @@ def _scored(flags: argparse.Namespace) -> Result:
 
 
 def _unseen(flags: argparse.Namespace) -> set[str]:
-    """Return unseen videos or categories: names in a list, and categories that --trained-meta lacks."""
-    names = set() if flags.unseen is None else set(read_names(flags.unseen))
+    """Return unseen videos or categories: names, names in files, and categories that --trained-meta lacks."""
+    names: set[str] = set()
+    for name in flags.unseen:
+        names.update(read_names(Path(name)) if Path(name).is_file() else [name])
     if flags.rules != "youtube-vos" or flags.meta is None:
         return names
     known = _categories(flags.meta)

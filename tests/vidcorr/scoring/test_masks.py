@@ -177,7 +177,7 @@ def test_seen_and_unseen_categories_by_hand(tmp_path, categories):
     write_masks(tmp_path / "truth" / "not_listed", "1100", "1100")
     (tmp_path / "names.txt").write_text("a\nb\n")
     (tmp_path / "unseen.txt").write_text("emu\n")
-    for flags in (["--trained-meta", trained], ["--unseen", str(tmp_path / "unseen.txt")]):
+    for flags in (["--trained-meta", trained], ["--unseen", str(tmp_path / "unseen.txt")], ["--unseen", "emu"]):
         command([*categories, "--list", str(tmp_path / "names.txt"), *flags])
         results = json.loads((tmp_path / "results.json").read_text())
         scores = results["scores"]

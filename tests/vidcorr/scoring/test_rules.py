@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers.flat_scores import flat_scores
 from tests.helpers.references import GOLDEN, golden
 from tests.helpers.refusal import refused
 from vidcorr import Result
-from vidcorr.commands.score import command
+from vidcorr.commands.score import command, flat_scores
 from vidcorr.datasets.generated import write_got10k
 from vidcorr.metrics.outlines import object_outlines
 from vidcorr.metrics.rules import RULES as KNOWN
@@ -142,15 +141,15 @@ def test_without_predictions_of_any_video_all_count_as_0(tmp_path):
     assert len(found.data["missing_videos"]) == len(found.sequences)
 
 
-def test_the_command_reads_lists_and_writes_results(tmp_path, capsys):
+def test_the_command_writes_one_flat_object(tmp_path, capsys):
     arguments = lay_out("lvos", "all_seen", tmp_path)
     (tmp_path / "unseen.txt").write_text("nobody\n")
     command(
         [str(arguments["truth"]), str(arguments["predictions"]), "--rules", "lvos", "--meta", str(arguments["meta"]),
-         "--unseen", str(tmp_path / "unseen.txt"), "--output", str(tmp_path / "out")]
+         "--unseen", str(tmp_path / "unseen.txt"), "--json", str(tmp_path / "out" / "scores.json")]
     )  # fmt: skip
-    written = flat_scores(Result.load(tmp_path / "out"))
-    assert np.isnan(written["J-unseen-Mean"])
+    written = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert written["J-unseen-Mean"] is None
     assert written["J/4u66zU73/4"] == pytest.approx(0.5521757777688178, abs=1e-9)
     assert "J-seen-Mean" in capsys.readouterr().out
 
