@@ -237,12 +237,13 @@ class Benchmark(ABC):
                     with errors_of(self, sequence):
                         own_rows += self.score(sequence, tracker, output)
             rows = in_order(chain.from_iterable(ranks.gather(own_rows)), self.name)
+            has_constant = any(ranks.gather(tracker.constant))
             with ranks.together():  # from the rows of all ranks each rank makes the same result
                 scores = self.scores(rows) if rows else {}
                 history = list(past)
                 if at is not None:
                     history.append(Evaluated(epoch=at[0], step=at[1], scores=scores))
-                constant = {"constant_features": True} if tracker.constant else {}
+                constant = {"constant_features": True} if has_constant else {}
                 result = Result(
                     benchmark=self.name,
                     network=network.model_copy(update={"digest": digest}),

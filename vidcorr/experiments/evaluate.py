@@ -157,6 +157,7 @@ class Runner:
         self.output = Path(output)
         self.failures: dict[Job, str] = {}
         self.elsewhere: list[Job] = []
+        self._made: set[str] = set()  # folders of the results that this runner has made
         self._encoder: Any = None
         self._built: tuple[object, ...] = ()
 
@@ -182,7 +183,7 @@ class Runner:
                 _refuse_equal_columns(different.values())
             if len(set(ranks.gather(tuple(different)))) > 1:
                 raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
-            held = [folder for folder, job in different.items() if job.is_reusable and self.holds(job)]
+            held = [folder for folder, job in different.items() if self._reuses(job)]
             done = ranks.gather(held)[0]
             _say_reused({different[folder]: self.output / folder for folder in done})
             missing = [job for folder, job in different.items() if folder not in done]
@@ -194,13 +195,17 @@ class Runner:
                 if job not in self.failures:
                     self._run(job, ranks, f"[{number}/{len(missing)}]")
         for job in different.values():
-            if job not in self.failures and not self.holds(job):
+            if job not in self.failures and not self._is_done(job):
                 self.elsewhere.append(job)
-        return {job: Result.load(self.place(job)) for job in jobs if self.holds(job)}
+        return {job: Result.load(self.place(job)) for job in jobs if self._is_done(job)}
 
-    def holds(self, job: Job) -> bool:
-        """Return whether a job is done."""
-        return has_result(self.place(job))
+    def _reuses(self, job: Job) -> bool:
+        """Return whether the folder holds the result of a job, whoever has made it."""
+        return has_result(self.place(job)) and job.is_reusable
+
+    def _is_done(self, job: Job) -> bool:
+        """Return whether a job has a result: an earlier one of code of the user is not its result."""
+        return job.folder in self._made or self._reuses(job)
 
     def raise_failures(self) -> None:
         """Raise an error that names the failed jobs, if there are any.
@@ -260,6 +265,7 @@ class Runner:
                     raise
                 self._fail(job, _line(error))
             else:
+                self._made.add(job.folder)
                 print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
 
     def _lock(self, job: Job, locks: ExitStack) -> bool:
@@ -269,7 +275,7 @@ class Runner:
         except FolderInUse:
             print(f"{job.title}: running elsewhere", flush=True)
             return False
-        return not (job.is_reusable and self.holds(job))
+        return not self._reuses(job)
 
     def _evaluate(self, job: Job) -> None:
         """Score a job's network, and save the result."""

@@ -35,7 +35,8 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
 
     Raises:
         DecodingError: if the file is damaged or cannot be decoded.
-        DataError: if it is no indexed or 8-bit grey PNG, has transparency, or its edges are smoothed.
+        DataError: if it is no indexed or 8-bit grey PNG, has transparency, its edges are smoothed, or its palette has
+            DAVIS's colours in another order.
     """
     ids, _ = decode_mask(path)
     if size is None or size == ids.shape:
@@ -53,12 +54,12 @@ def decode_mask(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         _require_form(path, image, content[24:26])
         ids = np.array(image, dtype=np.uint8)
         palette = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-        if image.mode == "P":
-            listed = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
-            palette[: len(listed)] = listed
+        listed = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+        palette[: len(listed)] = listed
     if not np.ptp(palette, axis=1).any():
         _refuse_smoothed(path, ids)
-        palette = davis_palette()
+        return ids, davis_palette()
+    _refuse_sorted_colours(path, ids, listed)
     return ids, palette
 
 
@@ -89,6 +90,22 @@ def _refuse_smoothed(path: Path, ids: NDArray[np.uint8]) -> None:
     most_values = (between[present] > counts[present] / 2).mean() > 0.5
     if most_pixels or (most_values and len(present) > 3):
         raise DataError(f"{path}: its edges are smoothed, so that its values are no ids; resize masks by nearest pixel")
+
+
+def _refuse_sorted_colours(path: Path, ids: NDArray[np.uint8], listed: NDArray[np.uint8]) -> None:
+    """Refuse a palette of only the mask's colours in another order than DAVIS's: objects would change places.
+
+    Programs that reduce a mask in colours, as Pillow's `quantize`, number its colours anew.
+    """
+    places = np.flatnonzero(listed.any(axis=1)).tolist()
+    colours = listed[places].tolist()
+    davis = davis_palette().tolist()
+    is_reduced = set(places) <= set(object_ids(ids))
+    if not is_reduced or not all(colour in davis for colour in colours):
+        return
+    for place, colour in zip(places, colours, strict=True):
+        if davis[place] != colour:
+            raise DataError(f"{path}: index {place} has the colour of id {davis.index(colour)} of DAVIS")
 
 
 def davis_palette() -> NDArray[np.uint8]:

@@ -78,8 +78,10 @@ def test_a_network_that_cannot_be_built_is_told_before_any_work(network, davis, 
 
 @pytest.mark.slow
 def test_the_other_networks_run_where_one_cannot_be_built(davis, tmp_path):
-    networks = ["nowhere.ckpt", "raw_colour"]
-    refused(ValueError, "1 failed: nowhere.ckpt on davis by", evaluate, networks, [davis], tmp_path)
+    damaged = tmp_path / "damaged.ckpt"
+    damaged.write_bytes(b"no checkpoint")
+    networks = ["nowhere.ckpt", str(damaged), "raw_colour"]
+    refused(ValueError, "2 failed: nowhere.ckpt on davis by", evaluate, networks, [davis], tmp_path)
     assert list(table_of(tmp_path)) == ["raw_colour"]
 
 

@@ -19,7 +19,7 @@ from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_davis
-from vidcorr.experiments.evaluate import Job
+from vidcorr.experiments.evaluate import Job, Runner
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.result import Row
 from vidcorr.videos.masks import read_mask
@@ -189,3 +189,15 @@ def test_a_benchmark_without_a_protocol_is_evaluated_as_others_are(davis_root, t
         table = evaluate(["raw_colour", "untrained"], [benchmark], tmp_path)
         assert sorted(table.rows) == ["raw_colour", "untrained ResNet-18"]
     assert len(list(tmp_path.glob("*/results.json"))) == 2
+
+
+def test_an_earlier_score_is_no_score_of_code_that_now_fails(davis_root, tmp_path, monkeypatch):
+    def broken(*_):
+        raise ValueError("broken")
+
+    job = Job(RAW, MeanFeatures(str(davis_root), limit_sequences=1))
+    assert list(Runner(tmp_path).run([job])) == [job]
+    monkeypatch.setattr(MeanFeatures, "score", broken)
+    runner = Runner(tmp_path)
+    assert runner.run([job]) == {}
+    assert list(runner.failures) == [job]

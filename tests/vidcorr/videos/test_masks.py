@@ -125,6 +125,16 @@ SETS = {
 """Reader of masks → what writes its data set, and the reader."""
 
 
+def test_davis_colours_in_another_order_are_refused(tmp_path: Path) -> None:
+    """Pillow's `quantize` sorts the colours of a mask; by the indices, objects would change places."""
+    ids = np.where(IDS == 9, 0, IDS)
+    palette = COLOURS[:3]
+    indexed(ids, palette).save(tmp_path / "mask.png")
+    assert read_mask(tmp_path / "mask.png").tolist() == ids.tolist()
+    indexed(ids, palette[[0, 2, 1]]).save(tmp_path / "mask.png")
+    refused(DataError, r"mask\.png: index 1 has the colour of id 2 of DAVIS", read_mask, tmp_path / "mask.png")
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_each_reader_reads_grey_ids_and_refuses_colours(name, tmp_path):
     write, read = SETS[name]
