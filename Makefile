@@ -17,6 +17,7 @@ setup: .venv/ready  ## .venv with everything that the project needs
 
 # uv, not plain pip: it picks torch and torchvision from one and the same build.
 .venv/ready: pyproject.toml constraints.txt setup.py vidcorr/functional/propagation/screened_search.cpp
+	@echo "setup: the packages of constraints.txt into .venv, 6.4 GB with CUDA's torch; minutes, once"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e '.[transformers]' --group dev -c constraints.txt --config-settings editable_mode=compat

@@ -213,6 +213,16 @@ def make_trainer(
     return pl.Trainer(accelerator=accelerator, precision=precision, **kwargs)  # type: ignore[arg-type]
 
 
+class ShortLogInterval(pl.Callback):
+    """Log at least ten times in a run that is shorter than ten of Lightning's intervals."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Shorten the interval; the number of steps is known once the loaders are."""
+        steps = trainer.estimated_stepping_batches
+        if 0 < steps < 10 * trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            trainer.log_every_n_steps = max(1, int(steps) // 10)  # type: ignore[attr-defined]
+
+
 class SaveConfig(SaveConfigCallback):
     """Write `config.yaml` into the folder of the run, with any logger, once the run is no longer refused.
 
@@ -367,6 +377,8 @@ class VidcorrCLI(LightningCLI):
             defaults.append(Throughput)
         if fits and is_equipped and trainer.logger is not False:
             defaults.append(LearningRateMonitor)
+        if fits and is_equipped and trainer.log_every_n_steps is None:
+            defaults.append(ShortLogInterval)
         if fits and is_equipped and trainer.enable_checkpointing is not False:
             defaults.append(LastCheckpoint)
         added = [kind() for kind in defaults if not any(isinstance(callback, kind) for callback in given)]
@@ -448,7 +460,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def closing_lines(trainer: pl.Trainer, flags: Any) -> list[str]:
-    """Return the closing lines: scores, page of the last result, checkpoint and next command.
+    """Return the closing lines: scores, page of the last result, and the next command or else the checkpoint.
 
     Scores of benchmarks are in per cent; without a benchmark the lines have the method's `val/…` values.
 
@@ -472,10 +484,8 @@ def closing_lines(trainer: pl.Trainer, flags: Any) -> list[str]:
     paths = [getattr(callback, "best_model_path", "") for callback in trainer.checkpoint_callbacks]
     saved = list(filter(None, paths))  # `LastCheckpoint` comes after those that keep the best
     if fits and saved:
-        lines.append(f"checkpoint: {saved[0]}")
         command = next_command(trainer, flags, saved[0])
-        if command is not None:
-            lines.append(f"next: {command}")
+        lines.append(f"checkpoint: {saved[0]}" if command is None else f"next: {command}")
     return lines
 
 

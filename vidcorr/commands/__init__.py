@@ -23,6 +23,13 @@ RUNS = {
     "validate": "Measure a checkpoint, or any backbone, on benchmarks.",
 }
 """Command of Lightning's Trainer → line for `--help`."""
+GROUPS = {
+    "train": ("fit", "validate", "study"),
+    "score": ("evaluate", "score", "reproduce", "protocols"),
+    "look": ("predict", "table", "figure", "prompt"),
+    "data and weights": ("generate", "check-data", "unpickle", "convert", "export"),
+}
+"""Group of `--help` → its commands, those first that a newcomer needs first; other commands follow below "other"."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -109,11 +116,18 @@ def overview() -> str:
         text = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
         commands[command], _, _ = text.partition("\n")
     width = max(map(len, commands)) + 2
-    lines = [f"  {command:{width}}{text}" for command, text in commands.items()]
+    grouped = [command for group in GROUPS.values() for command in group]
+    other = [command for command in commands if command not in grouped]
+    lines: list[str] = []
+    for group, members in (GROUPS | {"other": other}).items():
+        if members:
+            lines += ["", f"{group}:"]
+        lines += [f"  {command:{width}}{commands[command]}" for command in members]
     return "\n".join(
         (
             "usage: vidcorr COMMAND [options]    (python cli.py COMMAND is the same)",
             "",
+            "Begin with generate, evaluate, table, fit and predict.",
             *lines,
             "",
             "vidcorr COMMAND --help shows the options of a command, vidcorr fit --model.help VFSSimSiam of a class.",

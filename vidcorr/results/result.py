@@ -176,7 +176,9 @@ class Result(Exact):
         for key in self.main_scores():
             scores.append(f"{key} {100 * self.scores[key]:.1f}{bracketed(self.interval(key))}")
         measured = ", ".join(scores)
-        return f"Result({self.benchmark}, {self.network}, {len(self.sequences)} sequences: {measured})"
+        return one_line(f"Result({self.benchmark}, {self.network}, {len(self.sequences)} sequences: {measured})")
+
+    __str__ = __repr__  # pydantic's prints all fields
 
     def _repr_html_(self) -> str:
         """Return the scores for a notebook."""

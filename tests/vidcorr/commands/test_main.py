@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.helpers.refusal import refused
-from vidcorr.commands import RUNS, main, tools
+from vidcorr.commands import RUNS, main, overview, tools
 from vidcorr.experiments.config_files import CONFIGS
 
 
@@ -19,6 +19,13 @@ def test_the_overview_names_every_word(words, capsys):
     shown = capsys.readouterr().out
     for word in (*RUNS, *tools()):
         assert re.search(rf"^  {word} +\S.*\.$", shown, re.MULTILINE), word
+
+
+def test_the_overview_lists_a_command_without_a_group(monkeypatch):
+    monkeypatch.setattr("vidcorr.commands.GROUPS", {"train": ("fit",)})
+    train, other = overview().split("\ntrain:\n")[1].split("\nother:\n")
+    assert train.startswith("  fit ")
+    assert "\n  evaluate " in other
 
 
 def test_the_help_of_a_run_shows_our_flags(capsys):

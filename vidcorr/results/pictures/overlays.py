@@ -39,6 +39,9 @@ LIMBS = (
 )  # fmt: skip
 """Pairs of JHMDB's joints, connected by a line."""
 
+SMALLEST_LABELLED = 160
+"""Shorter side of an image, pixels, below which labels would hide the objects and are left out."""
+
 TAIL = 12
 """Length of a track's tail, frames."""
 JUMP = 0.15
@@ -260,7 +263,12 @@ def _pixels(points: NDArray[Any], picture: Picture) -> list[tuple[int, int]]:
 
 
 def _labelled(picture: Picture, labels: Iterable[Label]) -> Picture:
-    """Write texts with dark outlines, above and to the right of their places, shifted to stay inside the image."""
+    """Write texts with dark outlines, above and to the right of their places, shifted to stay inside the image.
+
+    A small image gets no texts.
+    """
+    if min(picture.shape[:2]) < SMALLEST_LABELLED:
+        return picture
     unit = thickness_of(picture)
     edge = max(1, unit // 3)
     height, width, _ = picture.shape

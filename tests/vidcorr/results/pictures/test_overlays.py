@@ -11,13 +11,13 @@ from vidcorr.results.pictures import overlay_masks, write_picture
 from vidcorr.results.pictures.overlays import draw_boxes, overlay_tracks
 from vidcorr.videos.mp4 import Mp4Writer
 
-GREY = torch.full((3, 120, 160), 128, dtype=torch.uint8)
+GREY = torch.full((3, 180, 240), 128, dtype=torch.uint8)
 YELLOW = np.tile(np.array([255, 255, 0], np.uint8), (256, 1))
 RED_ONLY = np.array([1, 0, 0], np.uint8)
 
 
 def test_an_object_is_tinted_outlined_and_labelled():
-    mask = torch.zeros(120, 160, dtype=torch.uint8)
+    mask = torch.zeros(180, 240, dtype=torch.uint8)
     mask[50:90, 60:110] = 7
     drawn = overlay_masks(GREY, mask, YELLOW * RED_ONLY, labelled=True)
     assert drawn[70, 80].tolist() == [round(0.55 * 128 + 0.45 * 255), 70, 70]
@@ -25,6 +25,8 @@ def test_an_object_is_tinted_outlined_and_labelled():
     assert (drawn[45:95, 55:115].max(2) < 40).any()  # within a dark one
     assert (drawn[20:46, 50:100] != 128).any()
     assert (drawn[100:] == 128).all()
+    small = overlay_masks(GREY[:, :120], mask[:120], labelled=True)  # an image without room for letters
+    assert (small == overlay_masks(GREY[:, :120], mask[:120])).all()
 
 
 def test_boxes_may_leave_the_frame_or_be_lost():
