@@ -93,7 +93,7 @@ class LastCheckpoint(ModelCheckpoint):
         require_pytorch_lightning(trainer)
         use_atomic_files(trainer)
         self.dirpath = checkpoint_folder(trainer, self.dirpath)
-        self.last_model_path = ""  # of an earlier fit
+        self.last_model_path = ""  # an earlier fit's path goes
         super().setup(trainer, pl_module, stage)
 
     def on_load_checkpoint(

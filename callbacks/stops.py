@@ -85,7 +85,7 @@ class Stops(pl.Callback):
         self._losses: list[StepLoss] = []
         self._videos: Tensor | None = None
         self._outcome = StepOutcome.GOOD  # what all ranks have agreed on
-        self._handlers = ExitStack()  # of signals, until the run ends
+        self._handlers = ExitStack()  # handlers of signals, until the run ends
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Refuse what would train otherwise than planned, and let checkpoints be written atomically."""

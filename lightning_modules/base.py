@@ -123,7 +123,7 @@ class CorrespondenceModule(SavedModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
         """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks."""
-        if not batch:  # of a loader without held-out data
+        if not batch:  # the loader has no held-out data
             return None
         self.check_batch(batch)
         outputs = self._outputs_of_step(batch)

@@ -161,7 +161,7 @@ class CoSettle(CorrespondenceModule):
 
     Paper: Co-Settle (CVPR 2026), arXiv 2603.26597; the released code (yafeng19/Co-Settle) is followed where the paper
     differs. Deliberate difference: RGB is normalised as the encoder's own training did, not always as ImageNet's. Data:
-    `data.sampling.gap_fraction`, `data.pair` (see `configs/cosettle.yaml`).
+    `data.sampling.gap_fraction`, `data.pair`, as in `configs/cosettle.yaml`.
 
     Args:
         backbone: the frozen encoder: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, a short
@@ -176,7 +176,7 @@ class CoSettle(CorrespondenceModule):
         stretch: α of the changed position embedding; 0 keeps the embedding.
         separability: λ, weight of the separability. Its sum over tokens grows with the size of the map: 3 belongs to
             14 × 14 cells.
-        divergence: its form, see `separability_loss`: "forward" (released), "reverse" (the paper's) or "mse".
+        divergence: form of `separability_loss`: "forward" (released), "reverse" (the paper's) or "mse".
         window: side of the squares of cells that are averaged to a node of the walk.
         base_lr: learning rate for a global batch of 256 videos, scaled linearly.
         warmup: fraction of the run in which the rate rises; it then falls to 0 by a half cosine.

@@ -156,7 +156,7 @@ class SiameseMAE(CorrespondenceModule):
             are never trained.
         mask_ratio: fraction of the second picture's patches that are masked.
         pairs_per_video: pairs in a clip of `2 · pairs_per_video` frames, "repeated sampling".
-        decoder: form of the decoder's blocks, see `DecoderBlock`; in "pre-norm" the memory has positions.
+        decoder: form of the decoder's blocks, "post-norm" or "pre-norm"; in "pre-norm" the memory has positions.
         decoder_width: channels of the decoder.
         decoder_depth: blocks of the decoder.
         decoder_heads: heads of its attentions.
@@ -310,7 +310,7 @@ class SiameseMAE(CorrespondenceModule):
         patches = (first.shape[2] // self.patch) * (first.shape[3] // self.patch)
         noise = torch.rand(len(first), patches, generator=self.generator(rank))
         with random_state_kept():
-            torch.manual_seed(self.generator(rank, 1).initial_seed())  # of the dropout
+            torch.manual_seed(self.generator(rank, 1).initial_seed())  # seeds the dropout
             return self.losses(self.normalise(first), self.normalise(second), to_device(noise, first.device))
 
     def samples_per_device(self) -> int:

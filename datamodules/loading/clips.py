@@ -1,4 +1,4 @@
-"""What a worker of a loader runs: clips of a list of videos by (epoch, index)."""
+"""Data sets that the workers of a loader run: clips of a list of videos by (epoch, index)."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def _reason(message: str) -> str | None:
     if message.startswith("DataLoader worker"):
         return (
             "a worker of the data loader died: memory or /dev/shm ran out (lower data.num_workers), or a video hung "
-            "longer than data.timeout allows (see `vidcorr check-data SOURCE`)"
+            "longer than data.timeout allows (`vidcorr check-data SOURCE` finds it)"
         )
     return None
 

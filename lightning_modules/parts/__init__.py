@@ -1,1 +1,1 @@
-"""What methods share: heads, moving average, negatives, BatchNorm groups, schedules, checks, plan, checkpoints."""
+"""Parts that methods share: heads, moving average, negatives, BatchNorm groups, schedules, checks, plan, checkpoints."""

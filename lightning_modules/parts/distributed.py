@@ -1,4 +1,4 @@
-"""What all ranks of a distributed training share: gathered tensors, random draws, means over all samples."""
+"""Values that all ranks of a training share: gathered tensors, random draws, means over all samples."""
 
 from typing import Any
 

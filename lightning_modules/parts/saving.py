@@ -1,4 +1,4 @@
-"""What checkpoints and benchmarks need of a module: what it writes and takes back, and its features."""
+"""Base of the modules that checkpoints and benchmarks use: what they write and take back, and their features."""
 
 from abc import abstractmethod
 from importlib.metadata import version

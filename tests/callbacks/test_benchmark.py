@@ -261,7 +261,7 @@ class FailsTwice(Shown):
 
 @pytest.mark.parametrize("who", ["nobody", "BestCheckpoint", "ModelCheckpoint", "ReduceLROnPlateau"])
 def test_a_score_that_is_missing_is_taken_from_no_earlier_epoch(who, tmp_path):
-    """The fit goes on only if nobody but `BestCheckpoint` waits for the score."""
+    """The fit continues only if nobody but `BestCheckpoint` waits for the score."""
     watchers = {
         "BestCheckpoint": BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best"),
         "ModelCheckpoint": ModelCheckpoint(tmp_path / "kept", monitor="counted/score", mode="max", save_top_k=-1),
@@ -287,7 +287,7 @@ def test_validating_a_list_of_checkpoints_writes_a_folder_for_each(tmp_path):
     benchmark = BenchmarkCallback(Counted([]))
     best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
     fit_in(tmp_path / "fit", BenchmarkCallback(Counted([])), best, max_epochs=2)
-    trainer = trainer_in(tmp_path, benchmark, BestCheckpoint())  # of the fit's config: does nothing
+    trainer = trainer_in(tmp_path, benchmark, BestCheckpoint())  # the fit's config names it: does nothing
     folders = []
     for path in sorted((tmp_path / "best").glob("*.ckpt")):
         trainer.validate(module, EMPTY, ckpt_path=path, verbose=False, weights_only=True)

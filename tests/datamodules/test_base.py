@@ -1,4 +1,4 @@
-"""What is told of replaced and redrawn videos."""
+"""Warnings and counts of replaced and redrawn videos."""
 
 from types import SimpleNamespace
 

@@ -59,7 +59,7 @@ def extractor_of(
     Raises:
         ValueError: if the network has no such stage, stride or option.
     """
-    network = getattr(network, "_orig_mod", network)  # of torch.compile
+    network = getattr(network, "_orig_mod", network)  # torch.compile wraps it
     if isinstance(network, RawColour):
         return RawColour(stage or "colour", stride).to(device_of(network)).eval()
     normalise = Normalise(mean, std)

@@ -194,7 +194,7 @@ class ProbedExtractor(FeatureExtractor):
                 outputs = features_by(self, image, self.maps)
         except torch.OutOfMemoryError:
             raise
-        except (AssertionError, RuntimeError) as error:  # of the user's code, or of a network for one size
+        except (AssertionError, RuntimeError) as error:  # the user's code, or a network for one size
             raise ValueError(f"{kind}: fails on a blank image {(1, 3, *PROBE)}: {reason(error)}") from error
         strides = {}
         for name, output in outputs.items():

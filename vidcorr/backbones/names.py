@@ -293,7 +293,7 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
     """Build a ResNet of torchvision, with an identity in place of its classifier.
 
     Raises:
-        ValueError: for an unknown name, or a network that is no ResNet.
+        ValueError: for an unknown name, or a network other than a ResNet.
     """
     from torchvision import models
 

@@ -78,7 +78,7 @@ class Benchmark(ABC):
     protocol_class: ClassVar[type[EvaluationProtocol] | None] = None
     """Class of the protocols that the field `protocol` names; None without such a field."""
     tracker: ClassVar[type[Tracker]] = Tracker
-    """What `score` follows sequences with, made of the extractor and the protocol."""
+    """Class of the tracker that `score` gets, called with the extractor and the protocol."""
     pooled: ClassVar[bool] = False
     """The scores are no means over the values of the rows, but ratios of sums, or means over groups of rows."""
 

@@ -39,7 +39,7 @@ def command(args: Sequence[str]) -> None:
     allow_named(args)
     card = flags.output.parent / CARD
     if card.is_file() and not card.read_text("utf-8").startswith(HEAD):
-        raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into a folder of its own")
+        raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into another folder")
     load = export(flags.checkpoint, flags.output)
     write_atomically(card, card_of(flags.checkpoint, flags.output.name, load))
     print(f"{load}\n# card: {card}; upload both: hf upload OWNER/NAME {flags.output.parent}")

@@ -50,6 +50,9 @@ def figure_of(
     (configured,) = read_on([on or first.data_set])
     known = [field.name for field in fields(configured.kind)]
     stated = {name: value for name, value in first.data.items() if name in known}
+    rules = stated.get("rules")
+    if isinstance(rules, dict):  # a result states their source too
+        stated["rules"] = rules["name"]
     benchmark = configured.with_arguments(**stated).build()
     found = {sequence.name: sequence for sequence in benchmark.sequences}
     blocks = [_block(found[name], rows, frames) for name in sequences or first.sequences[:SHOWN]]

@@ -106,7 +106,7 @@ def _otb_rows(truth: Path, folder: Path) -> list[Row]:
     for sequence in Otb(truth, version=None):
         file = folder / f"{sequence.name}.txt"
         if not file.is_file():
-            file = folder / re.sub("-([0-9]+)[.]txt$", r".\1.txt", file.name)  # of GOT-10k's toolkit
+            file = folder / re.sub("-([0-9]+)[.]txt$", r".\1.txt", file.name)  # as GOT-10k's toolkit writes it
         boxes = _predicted_boxes(file, sequence.boxes)
         with errors_at(sequence.name):
             curves = one_pass_curves(boxes, sequence.boxes).tolist()

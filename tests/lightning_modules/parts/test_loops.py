@@ -1,4 +1,4 @@
-"""What `loops` reads and writes of Lightning: it fails here first when a release changes it.
+"""Counters of Lightning that `loops` reads and writes: it fails here first when a release changes it.
 
 That a training resumes exactly is tested in tests/callbacks/test_checkpoints.py.
 """
