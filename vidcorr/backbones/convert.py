@@ -223,7 +223,7 @@ def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
 
 
 def frozen(spec: str, state: State, entry: Mapping[str, Any], unused: Mapping[str, str] = {}) -> Made:
-    """Return a `FrozenEncoder` around the network of a name, with ImageNet's normalisation if the family's entry asks for it."""
+    """Return a `FrozenEncoder` around the network of a name, with ImageNet's normalisation if the entry asks for it."""
     weights = {f"encoder.network.{name}": tensor for name, tensor in state.items()}
     arguments: dict[str, Any] = {"spec": spec}
     if entry.get("imagenet"):

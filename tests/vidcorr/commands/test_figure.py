@@ -10,7 +10,7 @@ from cli import main
 from tests.helpers.benchmark_data import data_for
 from tests.helpers.runs import write_results
 from tests.helpers.words import SMALL, refusal
-from vidcorr import DavisBenchmark, Result
+from vidcorr import DavisBenchmark, Result, VosBenchmark
 from vidcorr.experiments.figure import figure_of
 from vidcorr.results.result import Protocol
 from vidcorr.videos.files import write_ids
@@ -45,6 +45,14 @@ def test_a_prediction_that_equals_the_truth_is_drawn_as_the_truth(davis, tmp_pat
     perfect, raw, truth = (row_of(picture, row, 3) for row in range(3))
     np.testing.assert_array_equal(perfect, truth)
     assert (raw != truth).any()
+
+
+def test_results_of_labelled_videos_are_drawn_by_their_rules(davis, tmp_path):
+    benchmark, _, _ = davis
+    named = {"frames": "JPEGImages/480p", "masks": "Annotations/480p", "rules": "davis-2017"}
+    videos = VosBenchmark(benchmark.root, **named, changes=SMALL)
+    videos.evaluate("raw_colour", tmp_path / "vos")
+    assert figure_of([tmp_path / "vos"], (), (), f"vos={benchmark.root}").shape[2] == 3
 
 
 def test_different_protocols_are_said_in_the_picture_and_the_log(davis, tmp_path, capsys):
