@@ -47,12 +47,11 @@ def test_a_prediction_that_equals_the_truth_is_drawn_as_the_truth(davis, tmp_pat
     assert (raw != truth).any()
 
 
-def test_results_of_labelled_videos_are_drawn_by_their_rules(davis, tmp_path):
-    benchmark, _, _ = davis
-    named = {"frames": "JPEGImages/480p", "masks": "Annotations/480p", "rules": "davis-2017"}
-    videos = VosBenchmark(benchmark.root, **named, changes=SMALL)
-    videos.evaluate("raw_colour", tmp_path / "vos")
-    assert figure_of([tmp_path / "vos"], (), (), f"vos={benchmark.root}").shape[2] == 3
+def test_results_of_labelled_videos_are_drawn(tmp_path):
+    """Their result states the source of the rules beside the rules' name."""
+    root = data_for("vos", tmp_path / "data")
+    VosBenchmark(root, changes=SMALL).evaluate("raw_colour", tmp_path / "vos")
+    assert figure_of([tmp_path / "vos"], (), (), f"vos={root}").shape[2] == 3
 
 
 def test_different_protocols_are_said_in_the_picture_and_the_log(davis, tmp_path, capsys):
