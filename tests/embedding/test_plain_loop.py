@@ -60,7 +60,8 @@ def test_a_network_learns_as_with_a_loss_that_is_written_by_hand(video_folder):
 def test_each_epoch_takes_all_videos_with_other_frames_and_crops(video_folder):
     _, loader = loader_of(video_folder)
     epochs = []
-    for _epoch in range(4):
+    for epoch in range(4):
+        loader.sampler.set_epoch(epoch)
         frames, crops = {}, {}
         for batch in loader:
             for video, indices, clip in zip(batch["video_index"], batch["frame_index"], batch["clip"], strict=True):
