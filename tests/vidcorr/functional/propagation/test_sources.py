@@ -122,8 +122,8 @@ def test_a_reader_sees_what_differs_from_dino(capsys):
     protocols.command(["naf", "dino"])
     shown = capsys.readouterr().out
     for words in (r"scoring +naf +benchmark", r"input_multiple +network +64", r"input_size +None \* +480",
-                  r"feature_stride +16 +8", r"radius +12 cells, 192 px +12 cells, 96 px",
-                  "note on naf: .* The window counts cells of the upsampled map"):  # fmt: skip
+                  r"feature_stride +16 +8 \*", r"radius +12 cells, 192 px +12 cells, 96 px",
+                  "naf, note: .* The window counts cells of the upsampled map"):  # fmt: skip
         assert re.search(words, shown), words
 
 
