@@ -472,7 +472,10 @@ def plain(value: Any, key: str = "") -> Any:
 
 def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
     """Return the numbers of a parameter group, with its rate before a schedule moves it."""
-    numbers = {name: value for name, value in group.items() if isinstance(value, int | float | tuple)}
+    numbers: dict[str, Any] = {}
+    for name, value in group.items():
+        if isinstance(value, int | float | tuple):
+            numbers[name] = value
     numbers["lr"] = numbers.pop("initial_lr", numbers.get("lr"))
     return numbers
 

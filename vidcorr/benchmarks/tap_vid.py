@@ -176,9 +176,9 @@ class TapVidBenchmark(Benchmark):
         """Warn of measures that are 0/0 in some videos, and write per_track.csv: a video's worst query first."""
         undefined: dict[str, Sequence[str]] = result.data["undefined"]
         if undefined:
-            videos = ", ".join(sorted(set().union(*undefined.values())))
+            videos = sorted({video for names in undefined.values() for video in names})
             said = "videos with nothing to score (0/0) are left out of those means"
-            log.warning("%s: %s: %s: %s", self.name, ", ".join(undefined), said, videos)
+            log.warning("%s: %s: %s: %s", result.benchmark, ", ".join(undefined), said, ", ".join(videos))
         lines: list[list[Any]] = [["Sequence", "Query", *METRICS]]
         for row in result.rows:
             lines += lines_of_tracks(row.video, row.counts["tracks"])
