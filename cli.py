@@ -83,7 +83,8 @@ def is_of_interest(record: logging.LogRecord) -> bool:
 def words_for_parser(command: str, args: Sequence[str]) -> list[str]:
     """Return the words for LightningCLI: files in place of names, and before all the run of `--ckpt_path`.
 
-    A run's `config.yaml` comes first, in a `fit` that resumes it; in `validate`, the checkpoint's model.
+    A run's `config.yaml` comes first in a `fit` that resumes it, unless the words name both model and data: then they
+    describe a whole run, with its own limits. Otherwise the checkpoint's model comes first.
 
     Args:
         command: `fit` or `validate`.
@@ -99,12 +100,15 @@ def words_for_parser(command: str, args: Sequence[str]) -> list[str]:
     if command == "fit" and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
         checkpoint = "last"  # SLURM runs the same words again
     words: list[str] = []
+    described: set[str] = set()
     for word in _joined(args):
         flag, _, value = word.partition("=")
+        described.add(flag)
         if flag in ("-c", "--config"):
             path = find_config(value)
             content = read_yaml(path)
             allow_named(content)
+            described.update(f"--{section}" for section in content)
             root = (content.get("trainer") or {}).get("default_root_dir", root)
             words.append(f"--config={path}")
         elif flag == "--model" and is_network(value):
@@ -125,7 +129,8 @@ def words_for_parser(command: str, args: Sequence[str]) -> list[str]:
         first = [f"--trainer.default_root_dir={root}"]
     if checkpoint in (None, "null"):
         return [*first, *words]
-    return [*_words_of_checkpoint(command, checkpoint), *first, *words, f"--ckpt_path={checkpoint}"]
+    continues = command == "fit" and not described.issuperset(("--model", "--data"))
+    return [*_words_of_checkpoint(checkpoint, continues), *first, *words, f"--ckpt_path={checkpoint}"]
 
 
 def _joined(args: Sequence[str]) -> Iterator[str]:
@@ -177,10 +182,10 @@ def _config_of(checkpoint: str | Path) -> Path:
     return Path(checkpoint).parent.parent / "config.yaml"
 
 
-def _words_of_checkpoint(command: str, checkpoint: str) -> list[str]:
-    """Return the words that describe a checkpoint: the config of its run in a `fit`, else its model."""
+def _words_of_checkpoint(checkpoint: str, continues: bool) -> list[str]:
+    """Return the words that describe a checkpoint: the config of the run that continues, else the model."""
     config = _config_of(checkpoint)
-    if command == "fit" and config.is_file():
+    if continues and config.is_file():
         rank_zero_info(f"the run continues by {config}")
         return [f"--config={config}"]
     saved = saved_model(checkpoint)

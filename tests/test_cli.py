@@ -270,6 +270,18 @@ def test_last_is_the_newest_of_one_training_and_never_of_several(tmp_path):
     refused(ValueError, re.escape(message), last_checkpoint, tmp_path / "runs")
 
 
+def test_the_config_of_a_run_comes_before_words_that_describe_no_run(tmp_path):
+    """A whole command line that is given again has its own limits, not those of the run before."""
+    path = checkpoint(tmp_path / "checkpoints/last.ckpt")
+    config = tmp_path / "config.yaml"
+    config.write_text("trainer: {max_steps: 5}")
+    resume = [f"--ckpt_path={path}", f"--allow={NETWORK}"]
+    for changes in (["--trainer.max_steps=9"], ["--model.base_lr=9"], [f"--config={CONFIGS / 'data/kinetics.yaml'}"]):
+        assert words_for_parser("fit", [*resume, *changes])[0] == f"--config={config}"
+    for data in (["--data", "VideoDataModule"], [f"--config={CONFIGS / 'data/kinetics.yaml'}"]):
+        assert f"--config={config}" not in words_for_parser("fit", [*resume, "--model=VFSSimSiam", *data])
+
+
 @pytest.mark.slow
 def test_a_run_continues_with_what_it_was(video_folder, tmp_path, monkeypatch, caplog):
     """Its config comes first and flags after it; what its state would replace is refused; a new run is a new run."""

@@ -92,8 +92,6 @@ def train(blow: Blow, folder: Path, data: Path, stopped: bool, resumed: bool = F
         callbacks = (harm("Ends", step=blow.step),)
     elif stopped and blow.signal == "max_steps":
         ends_at = [f"--trainer.max_steps={blow.step}"]
-    elif blow.signal == "max_steps":
-        ends_at = ["--trainer.max_steps=-1"]  # a resumed run goes by the config of the run before first
     elif stopped:
         callbacks = (strike(blow.signal, **about),)
     command = words(

@@ -146,7 +146,9 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
     is_comparable = result.stage.protocol.shared == other.stage.protocol.shared
     differences = {}
     untested = []
-    for key in compared if is_comparable else ():
+    if not is_comparable:
+        compared = ()
+    for key in compared:
         change = _difference(result, other, key)
         if change is None:
             differences[key] = "other sequences"
