@@ -49,6 +49,7 @@ NOISE = (
     "isinstance.treespec, LeafSpec|does not have many workers|is smaller than the logging interval"
     "|args parameter is intended to run from within Python|module.s. in eval mode at the start of training"
     "|callbacks used to create the checkpoint need to be provided|exists and is not empty"
+    "|no last checkpoint available"
 )
 """Warnings of Lightning without use on the command line."""
 
@@ -127,6 +128,8 @@ def words_for_parser(command: str, args: Sequence[str]) -> list[str]:
         if checkpoint is None and command == "validate":
             raise ValueError(f"--ckpt_path last: no last.ckpt below {root}")
         first = [f"--trainer.default_root_dir={root}"]
+        if checkpoint is None:
+            return [*first, *words, "--ckpt_path=last"]  # Lightning searches the folders of callbacks
     if checkpoint in (None, "null"):
         return [*first, *words]
     continues = command == "fit" and not described.issuperset(("--model", "--data"))

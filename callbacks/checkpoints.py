@@ -308,7 +308,8 @@ class BestCheckpoint(FollowsRuns, ModelCheckpoint):
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:
-        ValueError: at the start of `fit`, if no benchmark among the callbacks gives the score.
+        ValueError: at the start of `fit`, if no benchmark among the callbacks gives the score, or the worst would be
+            kept.
     """
 
     def __init__(
@@ -342,6 +343,9 @@ class BestCheckpoint(FollowsRuns, ModelCheckpoint):
             raise ValueError(f"BestCheckpoint: no benchmark logs {monitor or 'a score'}; they log {', '.join(known)}")
         self.monitor = monitor
         self._benchmark = found[0]
+        score = monitor.removeprefix(f"{self._benchmark.name}/")
+        if self.mode == "max" and score in self._benchmark.benchmark.less_is_better:
+            raise ValueError(f'BestCheckpoint of {monitor} has mode "max", but less is better: set mode to "min"')
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the scores of existing files in the folder; the names come from a file that may be another's."""

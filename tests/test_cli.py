@@ -264,7 +264,7 @@ def test_last_is_the_newest_of_one_training_and_never_of_several(tmp_path):
     assert last_checkpoint(tmp_path / "runs") == paths[-1]
     assert last_checkpoint(tmp_path / "nowhere") is None
     words = words_for_parser("fit", ["--ckpt_path=last", f"--trainer.default_root_dir={tmp_path}/nowhere"])
-    assert words == 2 * [f"--trainer.default_root_dir={tmp_path}/nowhere"]
+    assert words == [*2 * [f"--trainer.default_root_dir={tmp_path}/nowhere"], "--ckpt_path=last"]
     (runs["W&B/deeper/id"] / "config.yaml").write_text("model: {class_path: VFSMoCo}")
     message = f"holds different trainings; name the checkpoint of one: {paths[2]}, {paths[1]}"
     refused(ValueError, re.escape(message), last_checkpoint, tmp_path / "runs")
@@ -307,6 +307,19 @@ def test_a_run_continues_with_what_it_was(video_folder, tmp_path, monkeypatch, c
     main(["fit", f"--config={config}", "--trainer.default_root_dir=new", "--trainer.logger=false"])
     assert "resuming" not in caplog.text
     assert torch.load("new/checkpoints/last.ckpt", weights_only=True)["global_step"] == 3 * steps
+
+
+@pytest.mark.slow
+def test_last_is_found_in_the_folder_of_a_callback(video_folder, tmp_path):
+    place = ["--trainer.callbacks+=LastCheckpoint", f"--trainer.callbacks.dirpath={tmp_path}/elsewhere"]
+    brief = flags("trainer", limit_val_batches=0, enable_progress_bar="false", default_root_dir=tmp_path / "runs")
+    words = ["fit", *TINY, *clips(video_folder), *brief, *place, "--ckpt_path=last"]
+    steps = []
+    for epochs in (1, 2):
+        main([*words, f"--trainer.max_epochs={epochs}"])
+        (last,) = (tmp_path / "elsewhere").glob("*.ckpt")
+        steps.append(torch.load(last, weights_only=True)["global_step"])
+    assert steps[1] == 2 * steps[0]
 
 
 @pytest.mark.slow

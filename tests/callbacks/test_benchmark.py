@@ -21,7 +21,7 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.loggers import Logger
 from torch.utils.data import DataLoader
 
-from callbacks import BenchmarkCallback, BestCheckpoint
+from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
 from cli import main
 from lightning_modules import VFSSimSiam
 from tests.helpers.benchmark_data import data_for
@@ -279,6 +279,13 @@ def test_a_score_that_is_missing_is_taken_from_no_earlier_epoch(who, tmp_path):
     benchmark, _, _ = run()
     assert list(benchmark.history) == [2, 8]
     assert len([*tmp_path.glob("best/*.ckpt")]) == (2 if who == "BestCheckpoint" else 0)
+
+
+@pytest.mark.parametrize("callback", [LastCheckpoint(), BenchmarkCallback(Counted([]))])
+def test_a_trainer_of_the_package_lightning_is_refused(callback):
+    """Its ModelCheckpoint would be taken for none that reads an old score."""
+    trainer = type("Trainer", (), {"__module__": "lightning.pytorch.trainer.trainer"})()
+    refused(ValueError, "lightning.pytorch: import pytorch_lightning", callback.setup, trainer, None, "fit")
 
 
 def test_validating_a_list_of_checkpoints_writes_a_folder_for_each(tmp_path):

@@ -312,6 +312,15 @@ def test_two_best_checkpoints_never_share_files(tmp_path):
     assert names == ["best-epoch=000-step=000003-v1.ckpt", "best-epoch=000-step=000003.ckpt"]
 
 
+def test_the_best_of_an_error_is_the_least(tmp_path):
+    class Error(Declared):
+        less_is_better = ("score",)
+
+    best = BestCheckpoint(dirpath=tmp_path / "b")
+    line = 'BestCheckpoint of declared/score has mode "max", but less is better'
+    refused(ValueError, line, go, "VFSSimSiam", tmp_path, more=[BenchmarkCallback(Error([])), best])
+
+
 def test_a_misspelt_monitor_is_refused_before_any_work(tmp_path):
     events = []
     with pytest.raises(ValueError, match=r"no benchmark logs declared/scoer; they log declared/score, declared/other"):

@@ -53,6 +53,18 @@ def test_the_loss_of_validation_counts_samples_whatever_the_mode_and_hides_no_na
     assert mean.compute().isnan()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_in_bfloat16_has_nearly_the_loss_of_float32(name):
+    losses = []
+    for is_mixed in (False, True):
+        module = tiny(name)
+        batch = tiny_batch(name, samples=8)
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):
+            losses.append(float(module.step(batch)["loss"]))
+    assert 0 < abs(losses[1] - losses[0]) < 0.05 * losses[0]
+
+
 def test_a_key_has_one_stream_of_its_own():
     keys = [(0,), (1,), (0, 0, 3), (0, 0, 4), (0, 3, 0)]
     first, again = ([torch.rand(4, generator=keyed_generator(*key)) for key in keys] for _ in range(2))

@@ -163,10 +163,11 @@ class TapVidBenchmark(Benchmark):
     def facts(self, rows: Sequence[Row], tracker: PointTracker) -> dict[str, Any]:
         """Return the videos in which measures are 0/0, the feature grid, and the name of a released set."""
         undefined = undefined_measures({row.video: row.counts["tracks"] for row in rows})
+        facts: dict[str, Any] = {"undefined": undefined}
         height, width = tracker.grid
-        side = tracker.protocol.scored_size
-        grid = f"{height} x {width} cells of {side / height:g} x {side / width:g} px"
-        facts: dict[str, Any] = {"undefined": undefined, "grid": grid}
+        if height:  # a rank may have no video
+            side = tracker.protocol.scored_size
+            facts["grid"] = f"{height} x {width} cells of {side / height:g} x {side / width:g} px"
         names = sorted(sequence.name for sequence in self.sequences)
         if names == sorted(DAVIS_VIDEOS.split()):
             facts["set"] = "davis"

@@ -23,7 +23,7 @@ from ..benchmarks.identity import identity_of
 from ..benchmarks.network import NetworkLike, NetworkSpec, with_unique_rows
 from ..benchmarks.ranks import LostRank, Ranks
 from ..errors import ROOM
-from ..functional.device import on_device, out_of_memory_advice
+from ..functional.device import fastest_precision, gpu_or_cpu, on_device, out_of_memory_advice
 from ..results.result import Network, Result, has_result, require_writable
 from ..results.tables import Table
 from ..videos.digests import text_digest
@@ -64,10 +64,12 @@ class Job:
 
     @functools.cached_property
     def key(self) -> str:
-        """Digest of network, view, benchmark, data and protocol."""
+        """Digest of network, view, benchmark, data and protocol, with a precision that the device decides."""
         protocol = self.benchmark.protocol
         digest = protocol.digest() if protocol else None
         content = {"network": self.network.identity, "protocol": digest, **identity_of(self.benchmark)}
+        if getattr(protocol, "backbone_precision", None) == "auto":
+            content["precision"], _ = fastest_precision(gpu_or_cpu().type)
         return text_digest(json.dumps(content, sort_keys=True))
 
     @functools.cached_property

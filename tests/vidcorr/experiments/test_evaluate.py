@@ -87,6 +87,17 @@ def test_every_argument_belongs_to_the_key(davis_root, tmp_path):
     assert key(Own(davis_root, threshold=0.7)) != key(Own(davis_root)) != key(DavisBenchmark(davis_root))
 
 
+def test_a_precision_that_the_device_decides_belongs_to_the_key(davis_root, monkeypatch):
+    benchmark = DavisBenchmark(davis_root, changes={"backbone_precision": "auto"})
+    keys = set()
+    for fastest in ("float32", "bfloat16"):
+        monkeypatch.setattr(
+            "vidcorr.experiments.evaluate.fastest_precision", lambda device, fastest=fastest: (fastest, "")
+        )
+        keys.add(Job(RAW, benchmark).key)
+    assert len(keys) == 2
+
+
 def test_masks_of_davis_2016_change_no_benchmark_and_no_key(tmp_path):
     root = write_davis(tmp_path / "davis", 1, frames=4, size=(32, 32))
     for path in (root / "Annotations").rglob("*.png"):
