@@ -143,21 +143,32 @@ def encoder_from_checkpoint(path: str | Path) -> Any:
 
 def _exported_encoder(path: Path) -> Any:
     """Load the encoder of a file of `vidcorr export`; its metadata hold class and arguments, which pass the gate."""
+    from safetensors.torch import load_file
+
+    saved = exported_recipe(path)
+    encoder: Any = make(pass_gate(saved.get("class_path"), saved.get("init_args"), path), path)
+    load_weights(getattr(encoder, "network", encoder), load_file(path), path)
+    encoder.described = Network.of(encoder).with_weights_of(path)
+    return encoder.eval()
+
+
+def exported_recipe(path: Path) -> dict[str, Any]:
+    """Return `class_path` and `init_args` of the encoder in a file of `vidcorr export`.
+
+    Raises:
+        ValueError: if the file is damaged or of another project.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
-        saved = json.loads(about.get(METADATA_KEY, "{}"))
+            saved = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: cannot be read: {reason(error)}") from error
-    if not isinstance(saved, dict) or "encoder" not in saved:
+    if not isinstance(saved, dict) or not isinstance(saved.get("encoder"), dict):
         raise ValueError(f"{path}: not from vidcorr export; {convert_line(path)}")
-    encoder: Any = make(pass_gate(saved["encoder"].get("class_path"), saved["encoder"].get("init_args"), path), path)
-    load_weights(getattr(encoder, "network", encoder), state, path)
-    encoder.described = Network.of(encoder).with_weights_of(path)
-    return encoder.eval()
+    recipe: dict[str, Any] = saved["encoder"]
+    return recipe
 
 
 def saved_encoder_of(checkpoint: Any, source: str | Path) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ..backbones import Network, build_encoder, weights_digest
-from ..backbones.checkpoints import SUFFIXES, read_content, recipe_of, saved_encoder_of
+from ..backbones.checkpoints import SUFFIXES, exported_recipe, read_content, recipe_of, saved_encoder_of
 from ..backbones.description import RANDOM_WEIGHTS
 from ..backbones.encoder import gives_extractors
 from ..backbones.hub import local_file, on_hub
@@ -154,8 +154,9 @@ class NetworkSpec:
             return False
         if self.file is None:
             return ":" not in self.spec or package_of(self.spec) in TRUSTED
-        if self.spec.endswith(".safetensors"):
-            return True
+        if self.file.suffix == ".safetensors":
+            exported = exported_recipe(self.file)
+            return {package_of(name) for name in named_code(exported)} <= set(TRUSTED)
         content = read_content(self.file, whole=False)
         model: Any = saved_encoder_of(content, self.file)
         if model is None:

@@ -14,6 +14,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, VosBenchmark, evaluate
 from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.export import export
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.benchmarks.ranks import Ranks
@@ -120,7 +121,9 @@ def test_a_checkpoint_counts_by_its_bytes_and_code_of_the_users_is_run_again(dav
     write_checkpoint(FrozenEncoder(TINY), tmp_path / "own.ckpt")
     named = ("raw_colour", "torchvision:resnet18", "dino-s16", "vidcorr-r18", str(tmp_path / "0.ckpt"))
     assert all(Job(NetworkSpec.read(name), benchmark).is_reusable for name in named)
-    for network in (TINY, str(tmp_path / "own.ckpt"), nn.Conv2d(3, 2, 8, 8)):  # code of the user may have changed
+    export(tmp_path / "own.ckpt", tmp_path / "own.safetensors")
+    files = [str(tmp_path / name) for name in ("own.ckpt", "own.safetensors")]
+    for network in (TINY, *files, nn.Conv2d(3, 2, 8, 8)):  # code of the user may have changed
         assert not Job(NetworkSpec.of(network), benchmark).is_reusable
     assert not Job(RAW, Own(davis_root)).is_reusable
 
