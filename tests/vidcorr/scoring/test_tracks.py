@@ -5,6 +5,7 @@ import pytest
 
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import official_scores, write_golden_tracks
+from vidcorr.commands.score import command
 from vidcorr.datasets import Otb, TapVid
 from vidcorr.datasets.generated import write_otb
 from vidcorr.metrics import sample_queries
@@ -40,6 +41,12 @@ def test_npz_files_score_as_the_official_code_scores_them(truth, tmp_path, mode)
         assert found.scores[key] == pytest.approx(value["mean"], abs=1e-9), key
         of_videos = {row.name: row.values[key] for row in found.rows}
         assert of_videos == pytest.approx(value["per_video"], abs=1e-9, nan_ok=True), key
+
+
+@pytest.mark.parametrize("kind", [["--boxes"], ["--tracks", "first"]])
+def test_a_list_of_videos_is_not_left_out_in_silence(kind, tmp_path):
+    words = [str(tmp_path), str(tmp_path), *kind, "--list", str(tmp_path / "names.txt")]
+    refused(ValueError, "score: --list is for masks", command, words)
 
 
 def test_a_missing_or_foreign_file_is_named(truth, tmp_path):
