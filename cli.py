@@ -7,6 +7,7 @@ import shlex
 import warnings
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,9 @@ def make_trainer(
         precision: a precision of Lightning, or "auto": bfloat16 if the device has it, else float32 on a CPU and
             float16 on a GPU.
         **kwargs: other arguments of Lightning's Trainer.
+
+    Raises:
+        ValueError: for a strategy or accelerator that this machine lacks.
     """
     if precision == "auto":
         asks_for_gpu = accelerator in ("auto", "gpu", "cuda")  # without a GPU, Lightning refuses "gpu" and "cuda"
@@ -218,7 +222,10 @@ def make_trainer(
         chosen, reason = fastest_precision(device)
         precision = MIXED[chosen]
         rank_zero_info(f"precision auto: {precision} ({reason})")
-    return pl.Trainer(accelerator=accelerator, precision=precision, **kwargs)  # type: ignore[arg-type]
+    try:
+        return pl.Trainer(accelerator=accelerator, precision=precision, **kwargs)  # type: ignore[arg-type]
+    except (TypeError, ModuleNotFoundError) as error:  # of a strategy that this machine lacks
+        raise ValueError(f"trainer: {error}") from error
 
 
 class ShortLogInterval(pl.Callback):
@@ -339,6 +346,10 @@ class VidcorrCLI(LightningCLI):
                 if entry not in different:
                     different.append(entry)
             trainer.callbacks = different
+        for entry in _as_list(trainer.callbacks):
+            for name, value in (entry.get("init_args") or {}).items():
+                if isinstance(value, Enum):  # YAML cannot represent a member
+                    entry.init_args[name] = value.value
 
     def _entries_of_on(self) -> list[dict[str, Any]]:
         """Return entries of `trainer.callbacks` for the benchmarks of `--on`, and in a fit for a `BestCheckpoint`.
