@@ -16,12 +16,12 @@ from vidcorr.commands import study
 from vidcorr.progress import ProgressReport
 from vidcorr.videos.files import LOCK
 
-SWEEP = "sweep raw_colour --on davis={davis} --vary input_size=48,64 --limit 2 --output {out}"
+GRID = "evaluate raw_colour --on davis={davis} --change input_size=48,64 --limit 2 --output {out}"
 EVALUATE = "evaluate raw_colour --on davis={davis} --limit 2 --output {out}"
 # words of the command line; items done when the signal comes, and left for the second call; file of a finished run
 CASES = {
     "check-data": ("check-data {videos} --output {out} --workers 1", 2, 6, "clean.txt"),
-    "sweep": (SWEEP, 3, 2, "sweep.md"),  # the second of two passes begins anew
+    "grid": (GRID, 3, 2, "table.csv"),  # the second of two passes begins anew
     "evaluate": (EVALUATE, 1, 2, "table.csv"),  # begins anew
 }
 
