@@ -239,7 +239,8 @@ class BenchmarkCallback(pl.Callback):
             Logged key → score; empty if the benchmark failed in a fit.
         """
         fitting = trainer.state.fn == "fit"
-        epoch, step = trainer.current_epoch, trainer.global_step
+        epoch = trainer.current_epoch
+        step = trainer.global_step
         if self._place is not None and not fitting:
             epoch, step = self._place
         self._tried = step

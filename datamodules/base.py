@@ -53,7 +53,9 @@ class SampledDataModule(pl.LightningDataModule):
         self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
         require_at_least(1, batch_size=batch_size)
         require_at_least(0, num_workers=self.num_workers)
-        self.source, self.batch_size, self.seed = source, batch_size, seed
+        self.source = source
+        self.batch_size = batch_size
+        self.seed = seed
         self.skipped: Counter[str] = Counter()
         self._watch = SkippedVideos(self)
         self._loader: ResumableLoader[Any] | None = None  # loader of the newest fit

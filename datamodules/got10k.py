@@ -49,7 +49,8 @@ class Got10kDataModule(SampledDataModule):
     ) -> None:
         super().__init__(Path(root).expanduser() / "train", batch_size, num_workers, seed)
         require_at_least(1, repeat=repeat)
-        self.root, self.repeat = Path(root).expanduser(), repeat
+        self.root = Path(root).expanduser()
+        self.repeat = repeat
 
     def setup(self, stage: str) -> None:
         """List the sequences."""

@@ -48,7 +48,9 @@ class LabelledDataModule(SampledDataModule):
         require_at_least(1, size=size)
         if size > resize:
             raise ValueError(f"size {size} must be at most resize {resize}, the short side that it is cut from")
-        self.size, self.resize, self.area = size, resize, area
+        self.size = size
+        self.resize = resize
+        self.area = area
 
     def _use(self, training: LabelledPaths, held_out: LabelledPaths, reader: Read) -> None:
         crop = partial(random_resized_crop, size=self.size, area=self.area)

@@ -99,8 +99,10 @@ class VideoDataModule(SampledDataModule):
         if not 0 <= validation_fraction < 1:
             raise ValueError(f"validation_fraction must be in [0, 1), got {validation_fraction}")
         self.timeout = timeout
-        self.validation_fraction, self.include_holdout = validation_fraction, include_holdout
-        self.samples_per_epoch, self.repeat = samples_per_epoch, repeat
+        self.validation_fraction = validation_fraction
+        self.include_holdout = include_holdout
+        self.samples_per_epoch = samples_per_epoch
+        self.repeat = repeat
         self.sampling: Sampling = partial(sampling, n=frames)
         whole = augmentation.spatial == "whole"
         self.evaluation_transform: Transform = partial(whole_frame if whole else centre_crop, size=size)

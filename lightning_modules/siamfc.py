@@ -131,7 +131,8 @@ class SiamFC(CorrespondenceModule):
     def forward(self, exemplar: Tensor, search: Tensor) -> Tensor:
         """Return logits `(N, 1, n, n)` of float RGB crops `(N, 3, a, a)` and `(N, 3, b, b)` in [0, 1]."""
         with torch.no_grad():
-            z, x = self.backbone(exemplar), self.backbone(search)
+            z = self.backbone(exemplar)
+            x = self.backbone(search)
         return siamese_correlation(self.exemplar_conv(z), self.search_conv(x)) * self.hparams["response_scale"]
 
     def step(self, batch: Batch) -> dict[str, Tensor]:

@@ -49,7 +49,9 @@ class ReplacingDataset(Dataset[Sample]):
 
     def __init__(self, paths: Sequence[str | Path], length: int, seed: int, replaces: bool = True) -> None:
         self._paths = np.array([os.fsencode(path) for path in paths])
-        self.length, self.seed, self.replaces = length, seed, replaces
+        self.length = length
+        self.seed = seed
+        self.replaces = replaces
 
     def __len__(self) -> int:
         return self.length
@@ -127,7 +129,9 @@ class ClipDataset(ReplacingDataset):
         labels = [entries[index].label for index in indices]
         self._labels = None if None in labels else np.array(labels, dtype=np.int64)
         self._bounds = None if weights is None else np.cumsum(weights)
-        self._sampling, self._transform, self._timeout = sampling, transform, timeout
+        self._sampling = sampling
+        self._transform = transform
+        self._timeout = timeout
 
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
         """Return the video's index for a sample."""
@@ -197,7 +201,8 @@ def draw_frames(
     Raises:
         DecodingError: if a frame cannot be decoded.
     """
-    state, claimed = generator.get_state(), video.num_frames
+    state = generator.get_state()
+    claimed = video.num_frames
     indices = sampling(claimed, generator=generator)
     frames = video.read(indices.tolist())
     if int(indices.max()) < video.num_frames:

@@ -36,7 +36,9 @@ class LabelledImages(ReplacingDataset):
     def __init__(self, samples: LabelledPaths, reader: Read, transform: Transform, seed: int, training: bool) -> None:
         paths, labels = zip(*samples, strict=True)
         super().__init__(paths, len(paths), seed, replaces=training)
-        self.labels, self.reader, self.transform = np.array(labels), reader, transform
+        self.labels = np.array(labels)
+        self.reader = reader
+        self.transform = transform
 
     def draws(self, key: Key, attempt: int) -> torch.Generator:
         """Return the generator of an attempt; the first attempt depends on (seed, epoch, index) only."""

@@ -49,7 +49,8 @@ def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tens
         tensor([0, 1, 2, 3, 4, 5, 6, 7])
     """
     edges = -(-torch.arange(n + 1) * num_frames // n)  # first integer at or after each segment's start
-    first, count = edges[:-1], edges.diff()
+    first = edges[:-1]
+    count = edges.diff()
     offset = (torch.rand(n, dtype=torch.float64, generator=generator) * count).long()
     return torch.where(count > 0, first + offset, first - 1)
 
@@ -94,7 +95,8 @@ def gap_indices(num_frames: int, n: int, gap: tuple[int, int], generator: torch.
     """
     pairs = []
     for _ in range(n // 2):
-        low, high = min(gap[0], num_frames - 1), min(gap[1], num_frames - 1)
+        low = min(gap[0], num_frames - 1)
+        high = min(gap[1], num_frames - 1)
         drawn = int(torch.randint(low, high + 1, (), generator=generator))
         first = int(torch.randint(num_frames - drawn, (), generator=generator))
         pairs += [first, first + drawn]
@@ -199,7 +201,8 @@ class Augmentation:
     blur_sigma: tuple[float, float] = (0.1, 0.2)
 
     def __post_init__(self) -> None:
-        area, sigma = self.area, self.blur_sigma
+        area = self.area
+        sigma = self.blur_sigma
         require_one_of((True, False, "whole"), spatial=self.spatial)
         if not 0 < area[0] <= area[1] <= 1:
             raise ValueError(f"area must be two ascending fractions in (0, 1], got {area}")

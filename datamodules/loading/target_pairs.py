@@ -13,11 +13,13 @@ from vidcorr.videos.images import image_size, read_image
 
 from .clips import ReplacingDataset
 
-EXEMPLAR, INSTANCE = 120, 255
+EXEMPLAR = 120
+INSTANCE = 255
 """Crop sides of SiamFC's tracker in VFS, pixels."""
 SEARCH = INSTANCE - 16
 """Side of the search crops in training, pixels: an instance crop less the room for shifts of up to 4 px."""
-SHIFT, STRETCH = 4.0, 0.05
+SHIFT = 4.0
+STRETCH = 0.05
 MAX_GAP = 100
 """The frames of a pair are fewer than this apart."""
 

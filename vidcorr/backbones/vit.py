@@ -115,7 +115,8 @@ def positions_set(network: Any, embedding: Tensor, grid: tuple[int, int]) -> Ite
         embedding: `(1, prefix + grid[0] · grid[1], C)`.
         grid: its rows and columns.
     """
-    own, own_grid = network.pos_embed, network.patch_embed.grid_size
+    own = network.pos_embed
+    own_grid = network.patch_embed.grid_size
     network._parameters["pos_embed"] = embedding
     network.patch_embed.grid_size = grid
     try:

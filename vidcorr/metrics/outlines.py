@@ -93,7 +93,8 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
     for number in objects:
         bits = np.ascontiguousarray(ids == number).view(np.uint8)
         x, y, w, h = cv2.boundingRect(bits)
-        top, left = max(y - 1, 0), max(x - 1, 0)
+        top = max(y - 1, 0)
+        left = max(x - 1, 0)
         mask = bits[:0, :0]
         if w:
             mask = bits[top : y + h + 1, left : x + w + 1].copy()
@@ -138,8 +139,10 @@ def sobel_outline(outline: Outline) -> Outline:
         return outline
     height, width = outline.mask.shape
     rows, columns = outline.shape
-    above, left = min(outline.top, 1), min(outline.left, 1)
-    below, right = min(rows - outline.top - height, 1), min(columns - outline.left - width, 1)
+    above = min(outline.top, 1)
+    left = min(outline.left, 1)
+    below = min(rows - outline.top - height, 1)
+    right = min(columns - outline.left - width, 1)
     framed = np.pad(outline.mask, ((above, below), (left, right)))  # background around the crop, inside the picture
     across = cv2.Sobel(framed, cv2.CV_16S, 1, 0)
     down = cv2.Sobel(framed, cv2.CV_16S, 0, 1)

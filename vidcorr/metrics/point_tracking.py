@@ -113,7 +113,8 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
         (array([1., 0.]), array([0, 1]))
     """
     require_mode(query_mode)
-    hidden, positions = as_array(occluded), as_array(tracks)
+    hidden = as_array(occluded)
+    positions = as_array(tracks)
     if hidden.dtype != bool or positions.shape != (*hidden.shape, 2) or hidden.ndim != 2:
         raise ValueError(
             f"expected occluded (N, T) bool and tracks (N, T, 2), "
@@ -305,7 +306,8 @@ def area_counts(queries: PointQueries, tracks: Array, areas: Array, query_mode: 
         >>> area_counts(queries, track + [3.0, 0.0], np.array([100.0, 100.0, 400.0]))
         (1, 2)
     """
-    predicted, area = as_array(tracks), as_array(areas)
+    predicted = as_array(tracks)
+    area = as_array(areas)
     queries.check(predicted, queries.occluded)
     if area.shape != queries.occluded.shape[1:]:
         raise ValueError(f"expected the area in each of {queries.occluded.shape[1]} frames, got {area.shape}")
