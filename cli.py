@@ -110,7 +110,7 @@ def words_for_parser(command: str, args: Sequence[str]) -> list[str]:
             path = find_config(value)
             content = read_yaml(path)
             allow_named(content)
-            described.update(f"--{section}" for section in content)
+            described.update(f"--{section}" for section in content if section != "data" or names_videos(content))
             root = (content.get("trainer") or {}).get("default_root_dir", root)
             words.append(f"--config={path}")
         elif flag == "--model" and is_network(value):
@@ -150,6 +150,14 @@ def _joined(args: Sequence[str]) -> Iterator[str]:
             yield word
     if flag:
         yield flag
+
+
+def names_videos(content: dict[str, Any]) -> bool:
+    """Return whether a config's data are complete: the file of a method may say how clips are made, not of what."""
+    data = content["data"]
+    if not isinstance(data, dict) or str(data.get("class_path")).rpartition(".")[2] != "VideoDataModule":
+        return True
+    return "source" in (data.get("init_args") or {})
 
 
 def is_network(name: str) -> bool:
@@ -324,6 +332,9 @@ class VidcorrCLI(LightningCLI):
         once.
         """
         config = self.config[self.command]
+        arguments_of_data = (config.get("data") or {}).get("init_args") or {}
+        if self.command == "validate" and arguments_of_data.get("source") == "":
+            config.data = None  # the file of a method says how clips are made, not of which videos
         for section in ("model", "data"):
             arguments = (config.get(section) or {}).get("init_args") or {}
             if arguments.get("seed") == 0:

@@ -49,7 +49,7 @@ class VideoDataModule(SampledDataModule):
 
     Args:
         source: folder that is searched for video files and folders of frames, or a .txt or .csv list: a path per line,
-            with an optional class number after a space, a tab or a comma.
+            with an optional class number after a space, a tab or a comma. Empty: none yet, which `setup` refuses.
         frames: T, frames in a clip.
         sampling: the frames of a clip: by default one from every of T equal segments, else T at a fixed interval.
         size: side of the frames, pixels.
@@ -67,7 +67,7 @@ class VideoDataModule(SampledDataModule):
         timeout: seconds allowed for decoding a video.
 
     Raises:
-        DataError: from `setup`, if the source is not as described.
+        DataError: from `setup`, without a source, or if it is not as described.
     """
 
     max_unusable = 0.05
@@ -77,7 +77,7 @@ class VideoDataModule(SampledDataModule):
 
     def __init__(
         self,
-        source: str | os.PathLike[str],
+        source: str | os.PathLike[str] = "",
         frames: int = 8,
         sampling: FrameSampling = FrameSampling(),
         size: int = 224,
@@ -98,6 +98,7 @@ class VideoDataModule(SampledDataModule):
             require_at_least(1, samples_per_epoch=samples_per_epoch)
         if not 0 <= validation_fraction < 1:
             raise ValueError(f"validation_fraction must be in [0, 1), got {validation_fraction}")
+        self.has_source = bool(os.fspath(source))
         self.timeout = timeout
         self.validation_fraction = validation_fraction
         self.include_holdout = include_holdout
@@ -116,6 +117,8 @@ class VideoDataModule(SampledDataModule):
         """List the source and keep videos for validation."""
         if self.videos:
             return
+        if not self.has_source:
+            raise DataError("data.source: give a folder of videos")
         self.videos = self.list_source()
         training, validation = self._split()
         weights = self._count_frames(training) if self.samples_per_epoch else None

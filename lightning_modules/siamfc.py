@@ -78,8 +78,8 @@ class SiamFC(CorrespondenceModule):
         start: "random" (VFS), or "identity": the convolutions start as the identity, so the first response comes from
             the frozen features. Take it for budgets far below the paper's 50 epochs of GOT-10k, with a
             `response_scale` of 1e-4 or less, because the frozen response is large.
-        shared_convolution: one convolution for exemplars and search regions, the "additional linear layer" of VFS's
-            appendix; False: one for each, as in the released code, whose numbers the paper prints.
+        shared_convolution: one convolution for exemplars and search regions, the "additional 1 × 1 convolution" of
+            VFS's appendix; False: one for each, as in the released code, whose numbers the paper prints.
         response_scale: factor on the correlation, 1e-3 for ResNet-18 and 1e-5 for ResNet-50.
         positive_radius: radius of the label's positive cells, in pixels of the search crop.
         lr: learning rate of Adam in the first epoch.

@@ -29,6 +29,7 @@ from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.datasets.generated import write_davis, write_got10k
 from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.functional.device import fastest_precision
+from vidcorr.videos.files import DataError
 
 CONFIG = """
 class_path: DavisBenchmark
@@ -276,10 +277,19 @@ def test_the_config_of_a_run_comes_before_words_that_describe_no_run(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("trainer: {max_steps: 5}")
     resume = [f"--ckpt_path={path}", f"--allow={NETWORK}"]
-    for changes in (["--trainer.max_steps=9"], ["--model.base_lr=9"], [f"--config={CONFIGS / 'data/kinetics.yaml'}"]):
+    parts = [[f"--config={CONFIGS / name}"] for name in ("data/kinetics.yaml", "vfs_simsiam_r18.yaml")]
+    for changes in (["--trainer.max_steps=9"], ["--model.base_lr=9"], *parts):
         assert words_for_parser("fit", [*resume, *changes])[0] == f"--config={config}"
     for data in (["--data", "VideoDataModule"], [f"--config={CONFIGS / 'data/kinetics.yaml'}"]):
         assert f"--config={config}" not in words_for_parser("fit", [*resume, "--model=VFSSimSiam", *data])
+
+
+@pytest.mark.slow
+def test_a_methods_file_names_no_videos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Built(["validate", "--config=vfs_simsiam_r18.yaml", f"--on=davis={tmp_path}"]).datamodule is None
+    data = Built(["fit", "--config=vfs_simsiam_r18.yaml"]).datamodule
+    refused(DataError, "data.source: give a folder of videos", data.setup, "fit")
 
 
 @pytest.mark.slow

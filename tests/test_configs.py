@@ -67,12 +67,18 @@ def test_no_two_pieces_set_the_same_value():
     families = {"": [], "trainer": [], "data": []}
     for config in EVERY:
         families[Path(config).parent.as_posix().removeprefix(".")].append(config)
-    combine = [config for config in families[""] if "data" not in content(config)]  # the others are complete runs
+    combine = [config for config in families[""] if "data" not in content(config)]  # the others have their own data
     for first, second in combinations([combine, *list(families.values())[1:]], 2):
         for one in first:
             for other in second:
                 shared = set(leaves(content(one))) & set(leaves(content(other)))
                 assert not shared, f"{one} and {other} both set {shared}: their order would matter"
+
+
+def test_kinetics_leaves_clips_to_the_methods_file():
+    kinetics = set(leaves(content("data/kinetics.yaml")))
+    for config in (config for config in EVERY if config.startswith(("vfs_simsiam", "vfs_moco_r", "crw"))):
+        assert kinetics & set(leaves(content(config))) == {"data.class_path"}
 
 
 @pytest.mark.slow

@@ -173,9 +173,10 @@ ITEMS["VFS"] += [f"Figure {number}" for number in (*range(1, 6), "B.1", "B.2", "
 ITEMS["Liir"] += [f"Figure {number}" for number in (*range(1, 8), "D.1", "D.2", "D.3", "D.4", "D.5")]
 ITEMS["Liir"].append("Appendix B")
 SYSTEMS = {
-    "VFS": ["without negatives", "with negatives", "SimSiam", "MoCo on images", "contrastive random walk"],
+    "VFS": [f"{network} {kind} negatives" for network in ("ResNet-18", "ResNet-50") for kind in ("with", "without")],
     "Liir": ["Liir", "MAST's objective"],
 }
+SYSTEMS["VFS"] += ["SimSiam on images", "MoCo on images", "contrastive random walk"]
 
 
 def rows_of_paper(name):

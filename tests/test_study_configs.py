@@ -4,9 +4,13 @@ Values stand here as the papers have them (VFS: arXiv 2103.17263; Liir: arXiv 22
 SimSiam: 2011.10566, appendix A), so that a config that drifts from them fails.
 """
 
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 
-from tests.helpers.parsed import Built
+from tests.helpers.parsed import Built, Parsed
 from tests.helpers.words import chosen
 from vidcorr.experiments.benchmark_choice import read_on
 from vidcorr.protocols import PropagationProtocol
@@ -20,7 +24,7 @@ MOCO = {"model.encoder_momentum": 0.999, "model.temperature": 0.2, "model.queue_
 MOCO |= {"model.projection_dim": 128}
 # augmentation and sampling of the released recipe
 RELEASED = {"data.size": 224, "data.augmentation.area": (0.2, 1.0), "data.augmentation.flip": 0.5}
-RELEASED |= {"data.frames": 8, "data.repeat": 2, "data.sampling.interval": None}
+RELEASED |= {"data.sampling.interval": None}
 # Liir, section 3.3
 BANK = {"model.bank.frames": 1440, "model.bank.points": 4, "model.encoder_momentum": 0.999}
 LIIR = {"model.position": "1dape", "model.bank.modulation": "shift", "model.radius": 6}
@@ -29,16 +33,39 @@ LIIR |= {"model.schedule.warmup_epochs": 30, "trainer.max_epochs": 35}
 PAIRS = {"data.frames": 2, "data.size": 256, "data.augmentation.spatial": "whole", "data.samples_per_epoch": 69600}
 # VFS, appendix A: × 0.912 an epoch
 SIAMFC = {"model.lr": 1e-3, "model.last_lr": 1e-5, "model.stage": "res5"}
+# SimSiam, appendix A
+VIEWS = {"data.augmentation.colour": True, "data.augmentation.blur_sigma": (0.1, 2.0), "data.repeat": 1}
+# videowalk @ 047f3f4, README.md and code/utils/arguments.py
+WALK = {"data.sampling.interval": 4, "data.augmentation.area": (0.8, 0.95), "data.augmentation.flip": 0}
 LINEAR = {"model.num_classes": 1000, "model.weight_decay": 0}
 RECIPES = {
     "vfs_simsiam_r18 data/kinetics": VFS | RELEASED | {"model.projector_dim": 512, "model.predictor_dim": 128},
-    "vfs_simsiam_r50 data/kinetics": VFS | {"model.projector_dim": 2048, "model.predictor_dim": 512},
-    "vfs_moco_r18 data/kinetics": VFS | MOCO | {"model.backbone": "torchvision:resnet18"},
-    "vfs_moco_r50 data/kinetics": VFS | MOCO | {"model.backbone": "torchvision:resnet50"},
+    "vfs_simsiam_r50 data/kinetics": VFS | RELEASED | {"model.projector_dim": 2048, "model.predictor_dim": 512},
+    "vfs_moco_r18 data/kinetics": VFS | RELEASED | MOCO | {"model.backbone": "torchvision:resnet18"},
+    "vfs_moco_r50 data/kinetics": VFS | RELEASED | MOCO | {"model.backbone": "torchvision:resnet50"},
+    "vfs_simsiam_r50 data/images": VIEWS,
+    "crw_r18 data/kinetics": WALK,
+    "crw_r18 data/clips": {"data.frames": 4, "data.size": 112, "data.batch_size": 32, "data.repeat": 1},
+    "crw_r18 data/synthetic": {"data.frames": 4, "data.size": 112, "data.batch_size": 16, "data.repeat": 1},
     "liir data/youtube_vos_train": BANK | LIIR | PAIRS | {"data.batch_size": 12 // 2},  # two GPUs
     "linear_probe_moco": LINEAR | {"data.batch_size": 256 // GPUS, "trainer.max_epochs": 100},
     "linear_probe_simsiam": LINEAR | {"data.batch_size": 4096 // GPUS, "trainer.max_epochs": 90},
     "siamfc_r18 data/got10k": SIAMFC | {"trainer.max_epochs": 50, "data.batch_size": 8},
+}
+# Frames, epochs, passes over the list an epoch, global batch, side. VFS: section 4.1 (epochs, batch), Table 4 (n = 8),
+# Table 5 (n = 2); names of its released configurations, r18_nc_sgd_cos_100e_r2_1xNx8 and r50_nc_sgd_cos_100e_r5_1xNx2,
+# whose passes the configs with negatives share. CRW's README: 25 epochs, 20 clips of 4 frames of 256 px, 5 of a video.
+# Liir: section 3.3.
+TRAINED = {
+    "ResNet-18 without negatives": (8, 100, 2, 256, 224),
+    "ResNet-50 without negatives": (2, 100, 5, 256, 224),
+    "ResNet-18 with negatives": (2, 100, 2, 256, 224),
+    "ResNet-50 with negatives": (2, 100, 5, 256, 224),
+    "SimSiam on images": (2, 100, 1, 256, 224),
+    "MoCo on images": (2, 100, 1, 256, 224),
+    "contrastive random walk": (4, 25, 5, 20, 256),
+    "Liir": (2, 35, 1, 12, 256),
+    "MAST's objective": (2, 35, 1, 12, 256),
 }
 TABLE_A1 = {
     "davis": {"topk": 10, "context": 20, "radius": 12},
@@ -69,6 +96,20 @@ def test_a_recipe_has_the_values_of_its_paper(files):
     assert found == RECIPES[files]
 
 
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_command_of_parity_trains_what_the_paper_trains(name):
+    text = (Path(__file__).parents[1] / "docs/parity.md").read_text()
+    command = re.search(rf"^\| {name} \| `vidcorr (fit [^`]*)`", text, re.MULTILINE)[1]
+    config = Parsed(shlex.split(command)).config["fit"]
+    data = config.data.init_args
+    frames = data.get("frames") or data.views
+    batch = data.batch_size * int(config.trainer.devices)
+    trained = (frames, config.trainer.max_epochs, data.repeat, batch, data.size)
+    assert trained == TRAINED[name]
+    frames, epochs, passes, batch, size = trained
+    assert f"| {name} | {frames} | {epochs} × {passes} | {batch} | {size} |" in text
+
+
 @pytest.mark.parametrize(("name", "lr"), [("moco", 30), ("simsiam", 0.1)])
 def test_linear_protocols_have_their_learning_rate(name, lr):
     assert build(f"linear_probe_{name}").model.base_lr == lr
@@ -85,7 +126,7 @@ def test_vfs_table_3(interval):
 def test_vfs_table_a1(name, tmp_path):
     built, benchmark = build("vfs_simsiam_r18 data/kinetics"), benchmark_of(name, tmp_path)
     assert benchmark.protocol.name == "vfs"
-    assert built.model.feature_extractor(benchmark.stage).stages == ["res4"]  # section 4.2
+    assert built.model.feature_extractor(benchmark.stage).stage == "res4"  # section 4.2
     fields = benchmark.protocol.fields()
     assert {key: fields[key] for key in TABLE_A1[name]} == TABLE_A1[name]
     assert (fields["temperature"], fields["neighbourhood"], fields["feature_stride"]) == (0.07, "circle", 8)
@@ -104,4 +145,4 @@ def test_vfs_figures_4_and_5(depth, blocks, tmp_path):
     built = build(f"vfs_simsiam_r{depth} data/kinetics")
     stages = [choice.build().stage for choice in chosen("--on", f"davis_blocks_r{depth}={tmp_path}")]
     assert stages == [f"res{4 + part}.b{block + 1}" for part, count in enumerate(blocks) for block in range(count)]
-    assert len(built.model.feature_extractor(stages).stages) == sum(blocks)
+    assert [built.model.feature_extractor(stage).stage for stage in stages] == stages

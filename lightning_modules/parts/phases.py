@@ -154,7 +154,9 @@ class TwoPhaseMethod(SavedModule):
             rate = f"{settings.warmup_lr:.6g}, then {rate}"
         limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
         known = [f"{limit} {unit}" for unit, limit in limits.items() if limit != -1]
-        phases = f"{epochs} epochs within videos, then all"
+        if trainer.max_steps == -1 and trainer.max_epochs not in (None, -1):
+            known = [f"{self.steps_until(trainer.max_epochs)} steps in {trainer.max_epochs} epochs"]
+        phases = f"{epochs} epochs ({self.first_phase_steps()} steps) within videos, then all"
         if self.ends_in_first_phase():
             phases = f"{epochs} epochs within videos; the second phase never begins in this run"
         return {
@@ -164,11 +166,15 @@ class TwoPhaseMethod(SavedModule):
             "phases": f"{phases}; {batches} batches an epoch",
         }
 
+    def steps_until(self, epochs: int) -> int:
+        """Return the optimiser steps of a number of epochs."""
+        first = min(epochs, self.schedule.warmup_epochs)
+        steps_an_epoch = math.ceil(self.trainer.num_training_batches / self.schedule.warmup_accumulation)
+        return first * steps_an_epoch + (epochs - first) * int(self.trainer.num_training_batches)
+
     def first_phase_steps(self) -> int:
         """Return the optimiser steps of the first phase."""
-        return self.schedule.warmup_epochs * math.ceil(
-            self.trainer.num_training_batches / self.schedule.warmup_accumulation
-        )
+        return self.steps_until(self.schedule.warmup_epochs)
 
     def ends_in_first_phase(self) -> bool:
         """Return whether the run ends before the second phase begins."""

@@ -71,5 +71,6 @@ def test_liirs_plan_knows_its_phases(warmup, steps, begins, caplog):
     trainer = quiet_trainer(max_epochs=2)
     trainer.fit(module, loader(10, 2, frames=2, size=16))
     assert trainer.global_step == steps
+    assert f"{steps} steps in 2 epochs" in caplog.text
     assert ("the second phase never begins" in caplog.text) != begins
     assert "lower encoder_momentum" not in caplog.text or begins

@@ -28,6 +28,7 @@ from .names import (
 from .resnet import (
     crw_resnet18 as crw_resnet18,
     crw_training_resnet18 as crw_training_resnet18,
+    crw_training_resnet50 as crw_training_resnet50,
     vidcorr_r18 as vidcorr_r18,
 )
 from .video import CLIP_FAMILIES as CLIP_FAMILIES, Clips as Clips, Recurrent as Recurrent, VideoEncoder as VideoEncoder

@@ -275,10 +275,20 @@ def crw_training_resnet18() -> nn.Module:
     """
     from torchvision.models import resnet18
 
-    network = resnet18()
+    return _crw_training(resnet18())
+
+
+def crw_training_resnet50() -> nn.Module:
+    """Return the same of a ResNet-50, for the rows of CRW's ResNet-50 in VFS, Tables 7 and 8; CRW's code has none."""
+    from torchvision.models import resnet50
+
+    return _crw_training(resnet50())
+
+
+def _crw_training(network: nn.Module) -> nn.Module:
     network.fc = nn.Identity()
-    for layer in (network.layer3, network.layer4):
-        remove_strides(layer)
+    for layer in ("layer3", "layer4"):
+        remove_strides(network.get_submodule(layer))
     return _reflecting(network)
 
 

@@ -56,6 +56,8 @@ class StudyRow(BaseModel, extra="forbid"):
             highest mean over the seeds, on the sequences of the evaluation itself.
         published: evaluation → score → number of the paper in per cent, with the printed digits. A number alone is
             that of the first score.
+        beside: benchmark → score → number of the paper in per cent, of what the study does not evaluate.
+        base: name of the row that this row is compared with, in place of the study's.
         download: source of the weights of `model`, for `vidcorr reproduce`.
     """
 
@@ -68,6 +70,8 @@ class StudyRow(BaseModel, extra="forbid"):
     evaluate: dict[str, Words | None] = {}
     best_stage_by: str = ""
     published: dict[str, Printed] = {}
+    beside: dict[str, dict[str, float]] = {}
+    base: str = ""
     download: str = ""
 
     def arguments_of(self, evaluation: str) -> tuple[str, ...]:
@@ -172,6 +176,8 @@ class Study(BaseModel, extra="forbid"):
                 raise ValueError(f"row {row.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
             if row.of and (self.row(row.of).of or (self.row(row.of).model and not row.then)):
                 raise ValueError(f"row {row.name!r}: `of` names {row.of!r}, which trains nothing")
+            if row.base:
+                self.row(row.base)
             for name in (*self.scores, *row.evaluate, *row.published):
                 if name not in self.evaluate:
                     raise ValueError(f"there is no evaluation {name!r}; the study has {', '.join(self.evaluate)}")

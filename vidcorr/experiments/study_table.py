@@ -62,9 +62,16 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
                 if number is not None:
                     rows[row.name][f"{head}, {PAPER}"] = Cell(published=number / 100)
                     columns[f"{head}, {PAPER}"] = measured._replace(conditions=PAPER)
+    for row in study.rows:
+        for benchmark, numbers in row.beside.items():
+            for score, number in numbers.items():
+                head = f"{benchmark} {score}, {PAPER}"
+                rows[row.name][head] = Cell(published=number / 100)
+                columns[head] = Column(benchmark, score, PAPER)
     table = Table(columns, {names[name]: row for name, row in rows.items()})
     base = study.row(study.base) if study.base else study.rows[0]
-    return table.with_differences(names[base.name])
+    own_bases = {names[row.name]: names[row.base] for row in study.rows if row.base}
+    return table.with_differences(names[base.name], own_bases)
 
 
 def _results(study: Study, output: Path) -> Results:

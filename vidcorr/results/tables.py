@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isnan, nan
 from statistics import fmean, stdev
@@ -128,11 +128,13 @@ class Table:
         columns: head → what the scores of the column share.
         rows: name → head → cell; rows without a score in a column have no cell.
         base: name of the base row for differences, or empty.
+        own_bases: row → base row of its own.
     """
 
     columns: Mapping[str, Column]
     rows: Mapping[str, Mapping[str, Cell]]
     base: str = ""
+    own_bases: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Table({len(self.rows)} rows, {len(self.heads)} columns: {'; '.join(self.rows)})"
@@ -141,6 +143,14 @@ class Table:
         """Return the table for a notebook."""
         notes = "".join(f"<p>{html_text(note)}</p>" for note in footnotes(self))
         return grid("html", ["", *self.heads], text_rows(self)) + notes
+
+    @property
+    def bases_in_words(self) -> str:
+        """The base row, and the rows with another one."""
+        parts = [self.base]
+        for name, base in self.own_bases.items():
+            parts.append(f"of {name} from {base}")
+        return ", ".join(parts)
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -193,15 +203,22 @@ class Table:
             raise ValueError(f"{flag} {text!r} names {len(rows) or 'no'} rows; the rows are {'; '.join(self.rows)}")
         return rows[0]
 
-    def with_differences(self, base: str) -> "Table":
-        """Return the table with the differences of all rows from a base row, named as in `row_named`."""
+    def with_differences(self, base: str, own_bases: Mapping[str, str] = {}) -> "Table":
+        """Return the table with the differences of all rows from a base row, named as in `row_named`.
+
+        Args:
+            base: the base row.
+            own_bases: row → another base row, by their full names.
+        """
         name_of_base = self.row_named(base, "base")
         cells = {head: replace(cell, difference=None) for head, cell in self.rows[name_of_base].items()}
         rows: dict[str, Mapping[str, Cell]] = {}
         for name, row in self.rows.items():
-            rows[name] = {head: cell.against(cells.get(head)) for head, cell in row.items()}
-        rows[name_of_base] = cells
-        return Table(self.columns, rows, name_of_base)
+            base_cells = self.rows[own_bases[name]] if name in own_bases else cells
+            rows[name] = {head: cell.against(base_cells.get(head)) for head, cell in row.items()}
+        if name_of_base not in own_bases:
+            rows[name_of_base] = cells
+        return Table(self.columns, rows, name_of_base, own_bases)
 
     def renamed(self, names: Mapping[str, str]) -> "Table":
         """Return the table with other names of rows.
@@ -216,7 +233,8 @@ class Table:
         rows = {new.get(name, name): row for name, row in self.rows.items()}
         if len(rows) < len(self.rows) or len(new) < len(names):
             raise ValueError(f"--name {' --name '.join(names)}: each row needs one name of its own")
-        return Table(self.columns, rows, new.get(self.base, self.base))
+        own_bases = {new.get(name, name): new.get(base, base) for name, base in self.own_bases.items()}
+        return Table(self.columns, rows, new.get(self.base, self.base), own_bases)
 
 
 def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
@@ -312,7 +330,7 @@ def footnotes(table: Table) -> list[str]:
         sentences.append(f"[Low, high]: 95 % interval ({HOW}), over seeds too from {FEWEST_SEEDS} on.")
     if tested:
         paired = f"paired by sequence, and by seed where rows share {FEWEST_SEEDS} seeds or more"
-        sentences.append(f"After “;”: difference from {table.base}, {paired}, each row tested by itself.")
+        sentences.append(f"After “;”: difference from {table.bases_in_words}, {paired}, each row tested by itself.")
         if any(change.p is not None for change in tested):
             sentences.append(ABOUT_WEIGHTS)
         lacks = sorted({change.lacks for change in tested} - {""})
@@ -416,7 +434,7 @@ def _caption(table: Table, intervals: bool) -> str:
     if any(len(cell.records) > 1 for cell in table.cells):
         sentences.append("Mean ± standard deviation over seeds.")
     if table.base and any(cell.difference is not None for cell in table.cells):
-        sentences.append(f"After “;”: difference from {table.base}.")
+        sentences.append(f"After “;”: difference from {table.bases_in_words}.")
     if intervals:
         sentences.append(f"Brackets: 95 % intervals ({HOW}).")
     return " ".join(sentences)

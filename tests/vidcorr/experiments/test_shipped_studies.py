@@ -35,6 +35,12 @@ n = 2 with colour augmentation: 61.9 59.5 64.3 57.3 43.0
 n = 4 with colour augmentation: 62.9 60.5 65.3 58.4 43.8
 n = 8 with colour augmentation: 62.5 59.8 65.1 59.0 43.8
 """
+VFS_TABLE_5 = """
+R18 without negatives: 65.0 62.6 67.4 48.1 37.9 22.0
+R18 with negatives: 64.7 62.2 67.3 39.0 31.7 24.2
+R18 without negatives with colour augmentation: 61.9 59.5 64.3 57.3 43.0 31.8
+R18 with negatives with colour augmentation: 61.5 59.3 63.7 53.7 40.8 33.8
+"""
 VFS_TABLE_6 = """
 R18 without negatives: 65.0 62.6 67.4 48.1 37.9
 R50 without negatives: 68.9 66.5 71.3 69.5 47.4 34.6
@@ -55,6 +61,7 @@ VFS R18, best block: 67.9 65.0 70.8
 supervised R50: 66.0 63.7 68.4 39.5 59.2 78.3
 SimSiam R50: 66.3 64.5 68.2 35.0 58.4 77.5
 MoCo R50: 65.4 63.2 67.6 36.1 60.4 79.3
+CRW R50: 29.7 27.6 31.9 10.4 21.3 32.2
 VFS R50: 68.9 66.5 71.3 43.2 60.9 80.7
 VFS R50, best block: 69.4 66.7 72.0
 """
@@ -63,11 +70,21 @@ supervised R18: 61.4 43.0
 SimSiam R18: 58.8 42.9
 MoCo R18: 62.0 47.0
 VFS R18: 68.9 52.2
-VFS R18, decay 0.9: 68.9 52.2
+VFS R18, by the letter: 68.9 52.2
+CRW R18: 52.6 40.1
 supervised R50: 65.8 45.5
 SimSiam R50: 61.0 43.2
 MoCo R50: 63.7 46.5
+CRW R50: 4.9 4.8
 VFS R50: 73.9 52.5
+VFS R50, by the letter: 73.9 52.5
+"""
+LIIR_TABLES_1_AND_3 = """
+Liir: 72.1 69.7 81.4 74.5 85.9 41.2 22.1 60.7 81.5
+CRW: 68.3 65.5 78.6 71.0 82.9 38.6 59.3 80.3
+VFS: 66.7 64.0 69.4 39.9 60.5 79.5
+DINO, ViT-B/8: 71.4 67.9 74.9
+supervised: 62.9 60.6 69.9 65.2 73.8 31.9 12.6 53.8 74.6
 """
 LIIR_TABLE_4 = """
 baseline (MAST's objective): 65.3 35.2
@@ -90,30 +107,37 @@ compactness in training only: 71.5 40.8
 compactness in inference only: 70.8 40.3
 all: 72.1 41.2
 """
-LIIR_TABLE_A1 = """
-1 component in training, none in inference: 69.4 39.3
-1 component: 69.0 39.1
-1 component in training, 2 in inference: 69.6 39.4
-1 component in training, 3 in inference: 69.6 39.4
-2 components in training, none in inference: 71.5 40.8
-2 components in training, 1 in inference: 71.2 40.4
-4 points of 1440 frames: 72.1 41.2
-2 components in training, 3 in inference: 71.9 41.2
-3 components in training, none in inference: 71.3 40.7
-3 components in training, 1 in inference: 71.1 40.4
-3 components in training, 2 in inference: 71.7 40.9
-3 components: 71.6 40.8
+LIIR_TABLES_A1_AND_C1 = """
+A.1 #1: no compactness: 69.8 39.6
+A.1 #2: 1 component in training, none in inference: 69.4 39.3
+A.1 #3: 1 component: 69.0 39.1
+A.1 #4: 1 component in training, 2 in inference: 69.6 39.4
+A.1 #5: 1 component in training, 3 in inference: 69.6 39.4
+A.1 #6: 2 components in training, none in inference: 71.5 40.8
+A.1 #7: 2 components in training, 1 in inference: 71.2 40.4
+A.1 #8, C.1: 2 components, 4 points of 1440 frames: 72.1 41.2
+A.1 #9: 2 components in training, 3 in inference: 71.9 41.2
+A.1 #10: 3 components in training, none in inference: 71.3 40.7
+A.1 #11: 3 components in training, 1 in inference: 71.1 40.4
+A.1 #12: 3 components in training, 2 in inference: 71.7 40.9
+A.1 #13: 3 components: 71.6 40.8
+C.1: 1 point of 1440 frames: 70.4
+C.1: 2 points of 1440 frames: 71.4
+C.1: 12 points of 480 frames: 70.9
+C.1: 6 points of 960 frames: 71.7
 """
 TABLES = {
     "vfs_table2": VFS_TABLE_2,
     "vfs_table3": VFS_TABLE_3,
     "vfs_table4": VFS_TABLE_4,
-    "vfs_table5": VFS_TABLE_6,
+    "vfs_table5": VFS_TABLE_5,
+    "vfs_table6": VFS_TABLE_6,
     "vfs_table7": VFS_TABLE_7,
     "vfs_table8": VFS_TABLE_8,
+    "liir_table1": LIIR_TABLES_1_AND_3,
     "liir_table4": LIIR_TABLE_4,
     "liir_table5": LIIR_TABLE_5,
-    "liir_appendix": LIIR_TABLE_A1,
+    "liir_appendix": LIIR_TABLES_A1_AND_C1,
 }
 
 
@@ -123,6 +147,7 @@ def test_a_study_has_the_papers_numbers_in_all_columns(name):
     for line in TABLES[name].strip().splitlines():
         row, _, numbers = line.rpartition(": ")
         printed = [study.printed(study.row(row), evaluation).values() for evaluation in study.evaluate]
+        printed += [numbers.values() for numbers in study.row(row).beside.values()]
         assert [number for of_one in printed for number in of_one] == [float(number) for number in numbers.split()], row
 
 
@@ -140,7 +165,14 @@ def test_a_study_names_scores_that_its_benchmarks_have(path, tmp_path):
 
 
 def test_depths_are_compared_at_one_radius():
-    study = read_study("studies/vfs_table5.yaml")
+    study = read_study("studies/vfs_table6.yaml")
     assert not any(row.evaluate for row in study.rows)
     assert study.printed(study.row("R50 without negatives"), "davis")["J&F-Mean"] == 68.9
     assert study.printed(study.row("R50 without negatives"), "davis, radius 18") == {"J&F-Mean": 69.5}
+
+
+def test_each_depth_differs_from_the_same_training_of_the_other_depth():
+    study = read_study("studies/vfs_table6.yaml")
+    deep = [row for row in study.rows if row.name.startswith("R50")]
+    assert [row.base for row in deep] == [row.name.replace("R50", "R18") for row in deep]
+    assert len(deep) == 4

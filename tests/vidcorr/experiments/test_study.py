@@ -174,6 +174,18 @@ def test_each_row_has_its_seeds_their_range_and_its_difference(output):
     assert (last["column"], last["seeds"], float(last["scores"])) == ("davis J&F-Mean", "1", pytest.approx(0.6))
 
 
+def test_a_row_may_have_a_base_of_its_own_and_numbers_of_what_is_not_evaluated(output):
+    beside = {"imagenet": {"Acc@1": 22.0}}
+    write_trial(output, {"name": "other", "base": "better", "beside": beside})
+    leave_result(output, "other", 0, 0.4)
+    table, text = table_of(output)
+    assert table.rows["other"]["davis J&F-Mean"].difference.mean == pytest.approx(0.4 - 0.02 - 0.31 / 3)
+    assert table.rows["better"]["davis J&F-Mean"].difference.mean == pytest.approx(0.31 / 3)
+    assert "difference from base, of other from better, paired" in text
+    assert table.rows["other"]["imagenet Acc@1, paper"].mean == 0.22
+    refused(ValueError, "there is no row 'none'", write_trial, output, {"name": "other", "base": "none"})
+
+
 def test_a_model_that_is_not_trained_is_compared_with_every_seed(output):
     write_trial(output, {"name": "raw colour", "model": "untrained"}, base="raw colour")
     leave_result(output, "raw colour", 0, 0.0)

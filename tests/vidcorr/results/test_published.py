@@ -49,7 +49,7 @@ def test_a_row_has_the_protocol_and_the_size_that_its_source_states(row):
     else:
         (side,) = re.findall(r"(\d+) px(?! with)(?=,|$)", row.stated)
         assert protocol.input_size == int(side)
-    for number in re.findall(r"radius (?:12; the released configuration: )?(\d+); native", row.stated):
+    for number in re.findall(r"radius (\d+); native", row.stated):
         assert protocol.radius == int(number)
 
 

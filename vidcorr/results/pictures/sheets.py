@@ -216,7 +216,7 @@ def heat_map_sheet(
     The weights are the affinity with which `propagate_labels` averages the labels of the frames. A protocol with the
     compactness prior has two rows: with the prior (Liir, Eq. 7), and without, the softmax (Eq. 1) that it replaces. The
     brightest colour of a row is its largest weight. Captions state the sum and the largest weight of a reference; the
-    mixture is not normalised, so its sum may exceed 1. Sources: VFS, Figure 3; Liir, Figures 3d, 4b and 5.
+    mixture is not normalised, so its sum may exceed 1. Source: Liir, Figures 3d, 4b and 5.
 
     Args:
         features: `(T, C, h, w)` of the frames, for example from `vidcorr.tracking.frame_encoder.frame_features`.
