@@ -232,7 +232,7 @@ def make_trainer(
         rank_zero_info(f"precision auto: {precision} ({reason})")
     try:
         return pl.Trainer(accelerator=accelerator, precision=precision, **kwargs)  # type: ignore[arg-type]
-    except (TypeError, ModuleNotFoundError) as error:  # of a strategy that this machine lacks
+    except (TypeError, ModuleNotFoundError) as error:  # this machine lacks the strategy
         raise ValueError(f"trainer: {error}") from error
 
 

@@ -92,14 +92,14 @@ def test_a_frame_takes_few_kernels_and_waits_once_where_ties_are_kept(name, stri
 
 
 def liirs(position):
-    return Liir(position=position, position_size=32, bank={"frames": 0}).feature_extractor(["res3", "affinity"])
+    return Liir(position=position, position_size=32, bank={"frames": 0}).feature_extractor("affinity")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "arguments"),
     [
-        (build_feature_extractor, (R18, ["res3", "res4"], 8)),
+        (build_feature_extractor, (R18, "res4", 8)),
         (build_feature_extractor, ("timm:vit_tiny_patch16_224", "block2+block4", 8)),
         (build_feature_extractor, ("tests.helpers.encoders:Blocky",)),
         (build_feature_extractor, ("raw_colour", None, 8)),

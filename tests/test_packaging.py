@@ -82,7 +82,7 @@ def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
     lines += [f"{tool} --help" for tool in tools()]
     lines += [
         f"check-data {video_folder} --workers=1 --output={tmp_path / 'out'}",
-        f"score {davis_root}/Annotations/480p {davis_root}/Annotations/480p --workers=1 --output={tmp_path / 'scored'}",
+        f"score {davis_root}/Annotations/480p {davis_root}/Annotations/480p --output={tmp_path / 'scored'}",
     ]
     assert imported(HEAVY, lines) == [f"imported: by {line}" for line in lines]
     assert list((tmp_path / "out").iterdir())

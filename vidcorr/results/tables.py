@@ -128,7 +128,7 @@ class Table:
         columns: head → what the scores of the column share.
         rows: name → head → cell; rows without a score in a column have no cell.
         base: name of the base row for differences, or empty.
-        own_bases: row → base row of its own.
+        own_bases: row → its base row, where it differs from `base`.
     """
 
     columns: Mapping[str, Column]

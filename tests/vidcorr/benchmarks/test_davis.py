@@ -35,7 +35,7 @@ def test_files_name_what_the_scores_depend_on(davis_run):
 def test_a_protocol_with_its_own_scoring_is_scored_by_it(davis_root, tmp_path):
     """The masks of a run under `naf` have the scores that `vidcorr score --rules naf` gives them."""
     changes = {name: value for name, value in SMALL.items() if name != "input_size"}
-    benchmark = DavisBenchmark(davis_root, protocol="naf", changes=changes, predictions=True, limit_sequences=1)
+    benchmark = DavisBenchmark(davis_root, protocol="naf", changes=changes, limit_sequences=1)
     scores = benchmark.evaluate(RawColour(stride=4), tmp_path).scores
     files = davis_root / "Annotations" / "480p", tmp_path / "predictions"
     assert scores == score(*files, "naf", videos=["synthetic-000"]).scores

@@ -85,7 +85,7 @@ def test_a_network_that_diverged_is_not_scored(root, tmp_path):
 def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):
     kinds = [OtbBenchmark(root, None, limit_sequences=1, changes={"scales": n}) for n in (1, 3)]
     first, second = map(BenchmarkCallback, kinds)
-    line = "two benchmarks are called otb: their scores would be logged as one; give one another name"
+    line = "two benchmarks are called otb: give one another name"
     refused(ValueError, line, fit_in, tmp_path, first, second)
     named = BenchmarkCallback(OtbBenchmark(root, None, limit_sequences=1, name="otb_3"))
     best = BestCheckpoint("otb_3/success", dirpath=tmp_path / "best")

@@ -65,7 +65,7 @@ def test_ap_ranks_instances_by_their_mean_label(root, run):
         with torch.inference_mode():
             tracked = tracker.track_masks(annotated_frames(video, video.read()), video.starts, video.size)
             for t, prediction in enumerate(tracked):
-                labels, mask = prediction.labels[0], prediction.decoded[0]
+                labels, mask = prediction.labels, prediction.decoded
                 assert torch.equal(read_masks(folder / "instance/predictions" / video.name)[t], mask)
                 maps = torch.nn.functional.interpolate(labels[None], size=video.size, mode="bilinear")[0]
                 means = {i: float(maps[i][mask == i].mean()) for i in video.objects if (mask == i).any()}

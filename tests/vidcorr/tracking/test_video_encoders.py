@@ -54,11 +54,11 @@ def test_davis_end_to_end_equals_the_notebook(case, golden, tmp_path):
     tracker = LabelTracker(encoder, rules)
     given = [(frame, torch.from_numpy(truth[0]) if t == 0 else None) for t, frame in enumerate(frames)]
     tracked = list(tracker.track_masks(given, {1: 0, 2: 0}, (96, 160)))
-    labels = torch.stack([frame.labels[0] for frame in tracked]).numpy()
+    labels = torch.stack([frame.labels for frame in tracked]).numpy()
     off = np.abs(labels - numbers[f"{name}_soft"]).max(axis=1)
     assert (off < 2e-5).mean() > 0.98
     assert off.max() < 0.1
-    masks = np.stack([frame.decoded[0].numpy() for frame in tracked])
+    masks = np.stack([frame.decoded.numpy() for frame in tracked])
     assert (masks[1:] != numbers[f"{name}_masks"][1:]).mean() < 1e-4
     images = frames.permute(0, 2, 3, 1).numpy()
     write_frames(tmp_path / "JPEGImages/480p/toy", images, [f"{t:05d}.png" for t in range(len(images))])
