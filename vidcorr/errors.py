@@ -115,7 +115,7 @@ def printable(text: str, kept: str = LINE_BREAK_AND_BYTES) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of an error in one line.
+    r"""Return the message of an error in one line.
 
     jsonargparse lists the reasons for all types that an option accepts, indented below their option and class: the
     innermost reasons are kept, with the lines above them.

@@ -398,4 +398,8 @@ def test_every_config_runs_by_on(command, config, generated, video_folder, tmp_p
         main([command, *words, f"--trainer.default_root_dir={tmp_path}", *on])
     results = [path for path in tmp_path.rglob("results.json") if "step=000000" not in str(path) or command != "fit"]
     assert len(results) == len(chosen(*on))
-    assert all(Result.load(path.parent).scores for path in results)
+    for path in results:
+        scores = Result.load(path.parent).scores
+        assert scores
+        if config == "lvos":  # its rules visit every fifth frame
+            assert max(scores.values()) > 0

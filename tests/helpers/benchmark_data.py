@@ -24,6 +24,7 @@ from vidcorr.datasets.generated import (
     write_youtube_vos,
 )
 from vidcorr.datasets.otb import VERSIONS
+from vidcorr.metrics.rules import STEP
 from vidcorr.videos.masks import read_mask
 
 SMALL = (64, 64)
@@ -92,11 +93,17 @@ def _lvos(root: Path) -> Path:
     """Write the layout of LVOS: metadata in the split's folder, a list of unseen videos beside it."""
     valid = root / "valid"
     if not valid.is_dir():
-        _videos(valid)
+        generated = write_davis(root.with_name("lvos_davis"), 2, frames=12, size=SMALL)
+        for kind in ("JPEGImages", "Annotations"):
+            for file in (generated / kind / "480p").glob("*/*"):
+                target = valid / kind / file.parent.name / f"{int(file.stem):08d}{file.suffix}"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, target)
         videos = {}
         for video in sorted((valid / "Annotations").iterdir()):
             first, *_, last = sorted(video.iterdir())
-            entry = {"start": int(first.stem), "end": int(last.stem), "frame_nums": len(list(video.iterdir()))}
+            visited = range(int(first.stem), int(last.stem), STEP)
+            entry = {"start": visited.start, "end": visited.stop, "frame_nums": len(visited)}
             ids = np.unique(read_mask(first))[1:].tolist()
             videos[video.name] = {"objects": {str(number): {"frame_range": entry} for number in ids}}
         (valid / "valid_meta.json").write_text(json.dumps({"videos": videos}))
