@@ -43,18 +43,30 @@ class SavedModule(pl.LightningModule):
         return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: str | Path, map_location: Any = None, **overrides: Any) -> Any:  # type: ignore[override]
+    def load_from_checkpoint(  # type: ignore[override]
+        cls,
+        checkpoint_path: str | Path,
+        map_location: Any = None,
+        *,
+        strict: bool = True,
+        weights_only: bool = True,
+        **overrides: Any,
+    ) -> Any:
         """Load a checkpoint of this class; in place of Lightning's, which calls whatever the file names.
 
         Args:
             checkpoint_path: the file.
             map_location: device; None is the CPU.
-            overrides: arguments that override the saved arguments. Lightning's `strict`, `weights_only` and
-                `hparams_file` do not exist: a checkpoint holds its arguments and loads strictly, as data.
+            strict: as in Lightning; True is the only value.
+            weights_only: as in Lightning; True is the only value.
+            overrides: arguments that override the saved arguments.
 
         Raises:
-            ValueError: if the file is missing or damaged, names code that is not allowed, or holds another class.
+            ValueError: if the file is missing or damaged, names code that is not allowed, or holds another class; for
+                `strict` or `weights_only` that is not True.
         """
+        if not strict or not weights_only:
+            raise ValueError(f"{checkpoint_path}: is read whole and as data: leave strict and weights_only as they are")
         module = module_from_checkpoint(checkpoint_path, **overrides)
         if not isinstance(module, cls):
             raise ValueError(f"{checkpoint_path}: holds {type(module).__name__}, not {cls.__name__}")
