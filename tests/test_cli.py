@@ -176,7 +176,6 @@ MISUNDERSTOOD = {
     "fit --modle x": "unrecognized arguments: --modle x",
     "fit --model nowhere.Model": "'nowhere.Model': No module named 'nowhere'",
     "fit --model=VFSSimSiam --model.lr 0.1": "VFSSimSiam': Option 'lr' is not accepted",
-    "fit --model=VFSSimSiam --data=VideoDataModule": "VideoDataModule': the following arguments are required: source",
     "fit --model=VFSSimSiam --trainer.max_epochs=many": 'key "trainer.max_epochs": .*int',
     "fit --model=VFSSimSiam --trainer.max_epoch 3": "unrecognized arguments: --trainer.max_epoch 3",
     "fit --model=VFSSimSiam --config=kinetics.yaml": "--config: there is no file kinetics.yaml",
@@ -186,6 +185,7 @@ MISUNDERSTOOD = {
     "validate --model=raw_colour --every 2": "--every and --before say when a fit runs the benchmarks",
 }
 IMPOSSIBLE = {
+    "fit --model=VFSSimSiam --data=VideoDataModule": "data.source: give a folder of videos",
     "validate --ckpt_path nowhere.ckpt": "ckpt_path: there is no file nowhere.ckpt",
     "validate --ckpt_path last": "--ckpt_path last: no last.ckpt below runs",
     "validate --model=raw_colour --trainer.logger=false": "nothing to measure: add --on davis=FOLDER",

@@ -395,11 +395,13 @@ def test_every_config_runs_by_on(command, config, generated, video_folder, tmp_p
         words += flags("trainer", accelerator="cpu", max_steps=1, logger="false")
         if command == "fit":
             words += clips(video_folder, validation_fraction=0.3)
+        if config == "youtube_vos_val":  # it has no score that BestCheckpoint could follow
+            words += flags("trainer", enable_checkpointing="false")
         main([command, *words, f"--trainer.default_root_dir={tmp_path}", *on])
     results = [path for path in tmp_path.rglob("results.json") if "step=000000" not in str(path) or command != "fit"]
     assert len(results) == len(chosen(*on))
     for path in results:
         scores = Result.load(path.parent).scores
-        assert scores
+        assert scores or (path.parent / "predictions.zip").is_file()  # the truth of YouTube-VOS val is with its server
         if config == "lvos":  # its rules visit every fifth frame
             assert max(scores.values()) > 0

@@ -146,5 +146,6 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "vos": _videos,
     "vost": _videos,
     "youtube_vos": lambda root: write_youtube_vos(root, 6, frames=11, size=SMALL),
+    "youtube_vos_val": lambda root: write_youtube_vos(root, 1, frames=11, size=SMALL),
 }
 """Layout → writer of its data, in a folder."""
