@@ -541,10 +541,10 @@ def resume_command(args: Sequence[str], checkpoint: str) -> str:
 
 
 def next_command(trainer: pl.Trainer, flags: Any, checkpoint: str) -> str | None:
-    """Return the command that measures a checkpoint by the benchmarks of `--on`, or by the method's.
+    """Return the command that measures a checkpoint by the benchmarks of `--on`, of the run's config, or of the method.
 
-    FOLDER stands for the data of a run without `--on`. None if no benchmark suits the method, or the checkpoint of a
-    foreign module names no class.
+    FOLDER stands for the data of a run without benchmarks. None if no benchmark suits the method, or the checkpoint of
+    a foreign module names no class.
     """
     model = trainer.lightning_module
     if not isinstance(model, SavedModule):
@@ -556,6 +556,8 @@ def next_command(trainer: pl.Trainer, flags: Any, checkpoint: str) -> str | None
                 words += [f"--{name}", *map(str, flags[name])]
         if flags.limit:
             words += ["--limit", str(flags.limit)]
+    elif benchmarks_among(trainer.callbacks):  # type: ignore[attr-defined]
+        words += ["--config", str(run_folder(trainer) / "config.yaml")]
     elif isinstance(model, CorrespondenceModule) and model.suited_benchmark:
         words += ["--on", f"{model.suited_benchmark}=FOLDER"]
     else:
