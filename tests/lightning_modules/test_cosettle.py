@@ -18,7 +18,7 @@ from lightning_modules.cosettle import (
     transitions,
 )
 from lightning_modules.parts.schedules import warm_cosine_factor
-from tests.helpers.faults import curve, differences, last, run, strike, words
+from tests.helpers.faults import check_resumed_run_is_whole
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer
 from vidcorr.backbones import build_encoder
@@ -288,13 +288,4 @@ def test_its_checkpoint_gives_the_projected_features(backbone, tmp_path):
 
 @pytest.mark.slow
 def test_200_steps_stopped_and_resumed_are_the_uninterrupted_ones(video_folder, tmp_path):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    length = "--trainer.max_epochs=40"
-    for folder, callbacks, status in ((whole, (), 0), (parts, (strike("SIGKILL", 97),), -9)):
-        folder.mkdir()
-        run(words("CoSettle", video_folder, folder, length, callbacks=callbacks), folder, status)
-    run(words("CoSettle", video_folder, parts, length, "--ckpt_path=last"), parts)
-    assert len(curve(whole)) == 200
-    assert curve(parts) == curve(whole)
-    assert differences(last(parts)["state_dict"], last(whole)["state_dict"]) == []
-    assert differences(last(parts)["optimizer_states"], last(whole)["optimizer_states"]) == []
+    check_resumed_run_is_whole("CoSettle", video_folder, tmp_path)

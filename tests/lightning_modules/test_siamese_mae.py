@@ -18,7 +18,7 @@ from lightning_modules.siamese_mae import (
     patches_of,
     sine_cosine_positions,
 )
-from tests.helpers.faults import curve, differences, last, run, strike, words
+from tests.helpers.faults import check_resumed_run_is_whole
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer
 from vidcorr.backbones import Encoder
@@ -387,16 +387,7 @@ def test_its_checkpoint_is_an_encoder_of_the_library(tmp_path):
 
 @pytest.mark.slow
 def test_200_steps_stopped_and_resumed_are_the_uninterrupted_ones(video_folder, tmp_path):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    length = "--trainer.max_epochs=40"
-    for folder, callbacks, status in ((whole, (), 0), (parts, (strike("SIGKILL", 97),), -9)):
-        folder.mkdir()
-        run(words("SiameseMAE", video_folder, folder, length, callbacks=callbacks), folder, status)
-    run(words("SiameseMAE", video_folder, parts, length, "--ckpt_path=last"), parts)
-    assert len(curve(whole)) == 200
-    assert curve(parts) == curve(whole)
-    assert differences(last(parts)["state_dict"], last(whole)["state_dict"]) == []
-    assert differences(last(parts)["optimizer_states"], last(whole)["optimizer_states"]) == []
+    check_resumed_run_is_whole("SiameseMAE", video_folder, tmp_path)
 
 
 def test_the_loader_gives_pairs(video_folder):

@@ -55,8 +55,19 @@ def yaml_value(text: str) -> Any:
     Raises:
         ValueError: if a mapping holds a key twice, of which the parser would take the last value.
     """
-    import yaml  # type: ignore[import-untyped]
     from jsonargparse import get_loader
+
+    refuse_repeated_keys(text)
+    return get_loader("yaml")(text)
+
+
+def refuse_repeated_keys(text: str) -> None:
+    """Check that no mapping of a YAML text has a key twice, of which a parser takes the last value.
+
+    Raises:
+        ValueError: with the line and the key.
+    """
+    import yaml  # type: ignore[import-untyped]
 
     nodes = [yaml.compose(text, yaml.SafeLoader)]
     checked = set()  # an alias is the same node again
@@ -65,11 +76,11 @@ def yaml_value(text: str) -> Any:
             continue
         checked.add(id(node))
         if isinstance(node, yaml.MappingNode):
-            keys = [key.value for key, _ in node.value]
-            repeated = [key for key in keys if keys.count(key) > 1]
-            if repeated:
-                raise ValueError(f"{repeated[0]} is set twice")
-            nodes += [value for _, value in node.value]
+            keys: list[Any] = []
+            for key, value in node.value:
+                if key.value in keys:
+                    raise ValueError(f"line {key.start_mark.line + 1}: {key.value} is set twice")
+                keys.append(key.value)
+                nodes.append(value)
         elif isinstance(node, yaml.SequenceNode):
             nodes += node.value
-    return get_loader("yaml")(text)

@@ -6,7 +6,7 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
@@ -16,7 +16,7 @@ from ..results.result import has_result
 from ..videos.digests import text_digest
 from ..videos.files import slug
 from .benchmark_choice import add_benchmark_flags, chosen_benchmarks
-from .config_files import find_config
+from .config_files import find_config, refuse_repeated_keys
 
 CHECKPOINT = "lightning_logs/run/checkpoints/last.ckpt"
 """Last checkpoint in the folder of a training."""
@@ -301,22 +301,9 @@ def read_study(name: str, flag: str = "--study") -> Study:
     path = find_config(name, flag)
     try:
         text = path.read_text("utf-8")
-        _refuse_repeated_keys(yaml.compose(text))
+        refuse_repeated_keys(text)
         return Study.model_validate(yaml.safe_load(text))
     except ValidationError as error:
         raise ValueError(f"{path}: {first_mistake(error)}") from error
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
-
-
-def _refuse_repeated_keys(node: Any) -> None:
-    """Raise ValueError for a mapping with a key twice, of which YAML takes the last value."""
-    if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value]
-        for key, value in node.value:
-            if keys.count(key.value) > 1:
-                raise ValueError(f"line {key.start_mark.line + 1}: {key.value} is set twice")
-            _refuse_repeated_keys(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_repeated_keys(item)
