@@ -170,7 +170,8 @@ class LastCheckpoint(ModelCheckpoint):
         self._note["batch"] = size and size * trainer.world_size
         if resumed is None:
             return
-        before, now = [f"{note.get('batch')} samples × {note.get('accumulated')}" for note in (resumed, self._note)]
+        before = _batches_of(resumed)
+        now = _batches_of(self._note)
         if resumed.get("accumulated") is not None and before != now:
             raise ValueError(
                 f"{trainer.ckpt_path} was written with batches of {before} accumulated, this run has {now}: set "
@@ -472,6 +473,11 @@ def plain(value: Any, key: str = "") -> Any:
         return type(value)(plain(part, f"{key}.{index}") for index, part in enumerate(value))
     kind = type(value).__qualname__
     raise ValueError(f"{key} is a {kind}, which no checkpoint can hold: make it a number, text, list, dict or tensor")
+
+
+def _batches_of(note: Mapping[str, Any]) -> str:
+    """Return the samples of a batch and the number of accumulated batches, as text."""
+    return f"{note.get('batch')} samples × {note.get('accumulated')}"
 
 
 def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
