@@ -104,6 +104,17 @@ class Tracker:
         """True once the first frame of a video had equal features in all cells, so that its scores are chance."""
         return self.encoder is not None and self.encoder.constant
 
+    def features(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the map `(C, h, w)` of each frame on the extractor's device, without rules of a protocol.
+
+        Args:
+            frames: uint8 RGB `(3, H, W)`; the extractor sees it as float in [0, 1].
+        """
+        device = device_of(self.extractor)
+        for frame in frames:
+            image = to_device(frame, device).float() / 255
+            yield features_by(self.extractor, image[None])[0]
+
 
 class FrameEncoder:
     """An extractor under a protocol; gives the features of a video's frames, in order.

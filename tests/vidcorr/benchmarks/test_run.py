@@ -174,8 +174,8 @@ class BrightnessBenchmark(Benchmark):
         return Davis(self.root)
 
     def score(self, sequence, tracker, output):
-        mean = tracker.extractor(sequence.frame(0)[None].float() / 255).mean().item()
-        return [Row(video=sequence.name, values={"mean": mean})]
+        (features,) = tracker.features([sequence.frame(0)])
+        return [Row(video=sequence.name, values={"mean": features.mean().item()})]
 
     def scores(self, rows):
         return {"mean": sum(row.values["mean"] for row in rows) / len(rows)}

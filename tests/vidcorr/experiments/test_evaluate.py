@@ -188,9 +188,8 @@ class MeanFeatures(Benchmark):
         return Davis(self.root)
 
     def score(self, sequence, tracker, output):
-        first = next(iter(sequence.read()))
-        mean = tracker.extractor(first[None].float() / 255).mean().item()
-        return [Row(video=sequence.name, values={"mean": mean})]
+        first = next(tracker.features(sequence.read()))
+        return [Row(video=sequence.name, values={"mean": first.mean().item()})]
 
     def scores(self, rows):
         return {"mean": sum(row.values["mean"] for row in rows) / len(rows)}

