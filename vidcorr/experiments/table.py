@@ -1,24 +1,19 @@
 """Tables of results in folders, with a column per benchmark and protocol."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
-from ..results.published import published_beside
 from ..results.records import Record, last_evaluations, records_of, results_in
-from ..results.result import Result
-from ..results.tables import Cell, Table
 
 
-def gather_records(folders: Sequence[str | Path], scores: Sequence[str] = (), several: bool = False) -> list[Record]:
+def gather_records(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> list[Record]:
     """Return the scores of the results in folders.
 
     Args:
         folders: folders of benchmark results, or folders above. `NAME=FOLDER` names the row; results with different
             seeds below it, and several folders with the same name, are seeds of the row. Of a training in a named
             folder, the last evaluation counts.
-        scores: names, for example `J&F-Mean`; by default the first score of every benchmark.
-        several: up to three main scores of every benchmark instead of its first, if `scores` is empty.
+        scores: names, for example `J&F-Mean`; by default up to three main scores of every benchmark.
 
     Raises:
         ValueError: if a folder holds no results, a file is damaged, no result has any of the scores, or a named folder
@@ -30,7 +25,9 @@ def gather_records(folders: Sequence[str | Path], scores: Sequence[str] = (), se
         name, results = results_in(text)
         if name:
             results = last_evaluations(results)
-        of_folder = _records(name, results, scores, several)
+        of_folder: list[Record] = []
+        for place, result in results.items():
+            of_folder += records_of(result, name, scores or result.main_scores(), place)
         if name:
             _refuse_repeated(str(text), of_folder)
         records |= {(name, record.place, record.key): record for record in of_folder}
@@ -40,17 +37,6 @@ def gather_records(folders: Sequence[str | Path], scores: Sequence[str] = (), se
         wanted = " or ".join(scores) or "a score"
         raise ValueError(f"table: no result has {wanted}; the results have {', '.join(sorted(known)) or 'none'}")
     return list(records.values())
-
-
-def _records(name: str, results: Mapping[Path, Result], scores: Sequence[str], several: bool) -> list[Record]:
-    """Return the records of results by their folders."""
-    records: list[Record] = []
-    for place, result in results.items():
-        shown = scores
-        if several and not scores:
-            shown = result.main_scores()
-        records += records_of(result, name, shown, place)
-    return records
 
 
 def _refuse_repeated(text: str, records: Sequence[Record]) -> None:
@@ -74,17 +60,3 @@ def last_records(records: Sequence[Record]) -> list[Record]:
     """Return the records of the last evaluation of each training, and all other records."""
     last = last_evaluations({record.place: record.result for record in records})
     return [record for record in records if record.place in last]
-
-
-def with_published(table: Table) -> Table:
-    """Return the table with rows of published scores for the columns of complete test sets."""
-    rows = {name: dict(row) for name, row in table.rows.items()}
-    for head, column in table.columns.items():
-        cells = [row[head] for row in table.rows.values() if head in row]
-        records = [record for cell in cells for record in cell.records if record.result.on_test_set]
-        for digest in dict.fromkeys(record.stage.protocol.digest for record in records):
-            for published in published_beside(column.benchmark, digest):
-                if column.score in published.scores:
-                    row = rows.setdefault(f"{published.name} [{published.source}]", {})
-                    row[head] = Cell(published=published.scores[column.score])
-    return replace(table, rows=rows)

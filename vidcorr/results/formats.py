@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from html import escape
 from itertools import groupby
 from math import isnan
-from typing import Any, Literal
+from typing import Literal
 
 from ..errors import printable
 
-Format = Literal["text", "md", "tex", "html"]
+Format = Literal["text", "md", "tex"]
 BOLD = re.compile(r"\*\*([\d.]+)\*\*")
 GREEK = "alpha beta gamma delta epsilon theta lambda mu pi rho sigma tau phi omega"
 LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
@@ -29,8 +28,6 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 }
 """Letter → its form in LaTeX."""
 LATEX |= {letter: rf"$\{name}$" for letter, name in zip("αβγδεθλμπρστφω", GREEK.split(), strict=True)}
-MARKDOWN = re.compile(r"[`*<$]|~~|\\(?=[`*<$~|\\])")
-"""Texts with a meaning in Markdown, wherever they stand; a backslash has one before such a letter."""
 JOINERS = "\u200c\u200d\n\t"
 """Unprintable letters that texts may hold: joiners of emoji and of Persian words; white space of HTML."""
 
@@ -51,22 +48,8 @@ def bracketed(ends: tuple[float, float] | None) -> str:
 
 
 def visible(text: str) -> str:
-    """Return text of a table or page with control letters, marks of direction and bytes that are no text as codes."""
+    """Return text of a table with control letters, marks of direction and bytes that are no text as codes."""
     return printable(text, kept=JOINERS)
-
-
-def visible_texts(value: Any) -> Any:
-    """Return plain values of JSON with all texts and keys `visible`."""
-    if isinstance(value, dict):
-        return {visible(key): visible_texts(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [visible_texts(item) for item in value]
-    return visible(value) if isinstance(value, str) else value
-
-
-def html_text(text: str) -> str:
-    """Return text for HTML: visible and escaped."""
-    return escape(visible(text))
 
 
 def one_line(text: str) -> str:
@@ -79,18 +62,13 @@ def latex_text(text: str) -> str:
     return "".join(LATEX.get(letter, letter) for letter in one_line(text))
 
 
-def markdown_text(text: str) -> str:
-    """Return text on a line whose letters mean nothing in a table of Markdown."""
-    return one_line(MARKDOWN.sub(r"\\\g<0>", text)).replace("|", r"\|")
-
-
 def grid(
     format: Format, heads: Sequence[str], rows: Sequence[Sequence[str]], right: int = 1, over: Sequence[str] = ()
 ) -> str:
     """Return a table of texts, which are escaped.
 
     Args:
-        format: `text` for a terminal, `md`, `tex` (LaTeX with booktabs) or `html`.
+        format: `text` for a terminal, `md`, or `tex` (LaTeX with booktabs).
         heads: heads of the columns.
         rows: cells of the rows, the row's name first; `**` around a number in another cell makes it bold.
         right: columns from this index on are right-aligned; the others left-aligned.
@@ -100,12 +78,9 @@ def grid(
         return _terminal(heads, rows, right)
     if format == "md":
         rule = ["---"] * right + ["---:"] * (len(heads) - right)
-        lines = [list(map(markdown_text, heads)), rule]
-        for name, *cells in rows:
-            lines.append([markdown_text(name), *(one_line(cell).replace("|", r"\|") for cell in cells)])
+        lines = [heads, rule, *rows]
+        lines = [[one_line(cell).replace("|", r"\|") for cell in line] for line in lines]
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    if format == "html":
-        return f"<table>{_html_row('th', heads)}{''.join(_html_row('td', row) for row in rows)}</table>"
     columns = "l" * right + "r" * (len(heads) - right)
     parts = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", *_latex_titles(over)]
     parts += [_latex_row(heads), r"\midrule", *map(_latex_row, rows), r"\bottomrule", r"\end{tabular}", ""]
@@ -124,18 +99,9 @@ def _terminal(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int) -
     return text
 
 
-def _html_row(tag: str, cells: Sequence[str]) -> str:
-    """Return a row in HTML; `tag` is `th` for heads, `td` for other cells."""
-    name, *others = map(html_text, cells)
-    texts = [name, *(BOLD.sub(r"<b>\1</b>", cell) for cell in others)]
-    return "<tr>" + "".join(f"<{tag}>{text}</{tag}>" for text in texts) + "</tr>"
-
-
 def _latex_row(cells: Sequence[str]) -> str:
-    """Return a row in LaTeX; a `[` or `*` at its start would be an argument of the row's end before it."""
     name, *others = map(latex_text, cells)
-    line = " & ".join([name, *(BOLD.sub(r"\\textbf{\1}", cell) for cell in others)])
-    return f"{{}}{line} \\\\" if line.startswith(("[", "*")) else f"{line} \\\\"
+    return " & ".join([name, *(BOLD.sub(r"\\textbf{\1}", cell) for cell in others)]) + r" \\"
 
 
 def _latex_titles(over: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from ..videos.files import write_atomically
 from .charts import charts_of
 from .checked import Json, plain
-from .formats import bracketed, visible_texts
+from .formats import bracketed
 from .pictures.animations import TRUTH_SUFFIX
 from .pictures.overlays import DAVIS_COLOURS
 from .published import published_beside
@@ -76,7 +76,7 @@ def write_report(
         "animations": _animations(folder, result),
         "rows": result.records(),
     }
-    text = json.dumps(visible_texts(plain(content)), allow_nan=False)
+    text = json.dumps(plain(content), allow_nan=False)
     text = text.replace("<", "\\u003c")  # no text ends the script element
     path = folder / "report.html"
     template = (files(__package__) / "page.html").read_text("utf-8")

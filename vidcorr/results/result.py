@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 from ..backbones.description import Network as Network
 from ..videos.files import csv_of_records, write_atomically
 from .checked import Exact, Facts, Items, Json, Score, Seconds, Value, first_mistake, plain
-from .formats import bracketed, grid, html_text, one_line, percent
+from .formats import bracketed, grid, one_line, percent
 from .provenance import Provenance
 from .published import TEST_SETS
 from .statistics import Sample, interval
@@ -180,15 +180,6 @@ class Result(Exact):
 
     __str__ = __repr__  # pydantic's prints all fields
 
-    def _repr_html_(self) -> str:
-        """Return the scores for a notebook."""
-        head, lines = self.score_table()
-        return f"<p>{html_text(repr(self))}</p>{grid('html', head, lines)}"
-
-    def score_table(self) -> tuple[list[str], list[list[str]]]:
-        """Return heads and a line of scores, in per cent."""
-        return ["", *self.scores], [[self.benchmark, *map(percent, self.scores.values())]]
-
     def print(self) -> None:
         """Print the network, the feature grid if known, and the scores."""
         about = f"{self.benchmark}: {self.network}"
@@ -198,8 +189,8 @@ class Result(Exact):
         if not self.scores:
             print("no ground truth, nothing to score")
             return
-        head, lines = self.score_table()
-        print(grid("text", head, lines), end="")
+        line = [self.benchmark, *map(percent, self.scores.values())]
+        print(grid("text", ["", *self.scores], [line]), end="")
 
     # Files
 

@@ -9,15 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
-from itertools import combinations
 from pathlib import Path
 from urllib.parse import quote
 
 from ..videos.files import write_atomically
-from .formats import bracketed, percent, visible
+from .formats import bracketed, percent
 from .published import Published, protocol_named, published_rows
 from .records import Column, Record
-from .result import Network, Protocol
+from .result import Protocol
 from .statistics import HOW
 from .tables import Cell, tabulate
 
@@ -33,14 +32,12 @@ class PageRow:
         cells: score → cell.
         runs: a score of each run.
         published: the published row.
-        is_doubled: True if results with other weights have the same name.
     """
 
     name: str
     cells: Mapping[str, Cell]
     runs: Sequence[Record] = ()
     published: Published | None = None
-    is_doubled: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,12 +81,9 @@ def write_results_page(records: Sequence[Record], folder: str | Path) -> Path:
     found: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         found.setdefault((record.column.benchmark, record.stage.protocol.shared), []).append(record)
-    doubled = doubled_names(records)
-    sections = []
-    for (benchmark, digest), of_section in found.items():
-        sections.append(_section(benchmark, digest, of_section, doubled))
+    sections = [_section(benchmark, digest, of_section) for (benchmark, digest), of_section in found.items()]
     others = [_other_protocols(name, found) for name in dict.fromkeys(benchmark for benchmark, _ in found)]
-    environment = Environment(autoescape=True, finalize=_visible)
+    environment = Environment(autoescape=True)
     environment.filters |= {"percent": percent, "bracketed": bracketed, "rules": _rules, "command": _command}
     environment.filters |= {"features": _features, "address": partial(_address, folder=folder)}
     template = environment.from_string((files(__package__) / "results_page.html").read_text("utf-8"))
@@ -100,29 +94,7 @@ def write_results_page(records: Sequence[Record], folder: str | Path) -> Path:
     return path
 
 
-def _visible(value: object) -> object:
-    return visible(value) if type(value) is str else value  # markup is escaped already
-
-
-def doubled_names(records: Iterable[Record]) -> set[str]:
-    """Return the names that two results claim with different weights, for one seed or as different trainings.
-
-    Seeds of one recipe have different weights and share their name rightly.
-    """
-    networks: dict[str, set[Network]] = {}
-    for record in records:
-        if record.result.network.digest:
-            networks.setdefault(record.name, set()).add(record.result.network)
-    doubled = set()
-    for name, claiming in networks.items():
-        for first, second in combinations(claiming, 2):
-            are_seeds = first.recipe == second.recipe != "" and first.seed != second.seed
-            if first.digest != second.digest and not are_seeds:
-                doubled.add(name)
-    return doubled
-
-
-def _section(benchmark: str, digest: str, records: Sequence[Record], doubled: set[str]) -> Section:
+def _section(benchmark: str, digest: str, records: Sequence[Record]) -> Section:
     """Return the section of a benchmark and protocol, with a table for each set of data and sequences."""
     grouped: dict[Column, list[Record]] = {}
     protocols: dict[str, Protocol] = {}
@@ -134,7 +106,7 @@ def _section(benchmark: str, digest: str, records: Sequence[Record], doubled: se
     published = list(map(_published_row, beside))
     tables: dict[str, list[PageRow]] = {}
     for column, of_table in grouped.items():
-        rows = _measured_rows(of_table, doubled)
+        rows = _measured_rows(of_table)
         if all(record.result.on_test_set for record in of_table):
             rows += published
             published = []
@@ -146,7 +118,7 @@ def _section(benchmark: str, digest: str, records: Sequence[Record], doubled: se
     return Section(title, digest, list(protocols.values()), records[0].result.protocol_source, tables)
 
 
-def _measured_rows(records: Sequence[Record], doubled: set[str]) -> list[PageRow]:
+def _measured_rows(records: Sequence[Record]) -> list[PageRow]:
     """Return the rows of comparable results: a network over its seeds."""
     rows = []
     for name, row in tabulate(records).rows.items():
@@ -154,8 +126,7 @@ def _measured_rows(records: Sequence[Record], doubled: set[str]) -> list[PageRow
         runs: dict[Path, Record] = {}
         for cell in row.values():
             runs |= {record.place: record for record in cell.records}
-        first = next(iter(runs.values()))
-        rows.append(PageRow(name, cells, list(runs.values()), is_doubled=first.name in doubled))
+        rows.append(PageRow(name, cells, list(runs.values())))
     return rows
 
 

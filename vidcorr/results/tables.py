@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from typing import Literal
 
 from ..videos.files import csv_of_records
-from .formats import bracketed, grid, html_text, latex_text, one_line, percent, visible
+from .formats import bracketed, grid, latex_text, one_line, percent, visible
 from .records import Column, Record, uniquely_titled
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, HOW, Difference, Sample, difference, interval
 
@@ -26,16 +26,6 @@ SHORT = {
     "occlusion_accuracy": "OA",
 }
 """Score → head of its column in a paper; other scores keep their keys."""
-DATA_SETS = {
-    "davis": "DAVIS-2017 val",
-    "davis_2016": "DAVIS-2016 val",
-    "jhmdb": "JHMDB split 1",
-    "vip": "VIP val",
-    "otb": "OTB-100",
-    "tap_vid": "TAP-Vid-DAVIS",
-    "spair": "SPair-71k test",
-}
-"""Benchmark → name of its whole test set."""
 TableFormat = Literal["md", "csv", "tex"]
 PAPER = "paper"
 """Conditions of a column of printed numbers, beside the measured scores."""
@@ -139,11 +129,6 @@ class Table:
     def __repr__(self) -> str:
         return f"Table({len(self.rows)} rows, {len(self.heads)} columns: {'; '.join(self.rows)})"
 
-    def _repr_html_(self) -> str:
-        """Return the table for a notebook."""
-        notes = "".join(f"<p>{html_text(note)}</p>" for note in footnotes(self))
-        return grid("html", ["", *self.heads], text_rows(self)) + notes
-
     @property
     def bases_in_words(self) -> str:
         """The base row, and the rows with another one."""
@@ -181,27 +166,19 @@ class Table:
                 best[head] = percent(max(means))
         return best
 
-    def matches(self, text: str) -> list[str]:
-        """Return the rows of a name, with or without its stride, or of a part of their names."""
-        if text in self.rows:
-            return [text]
-        without_stride = [name for name in self.rows if name.partition(", stride ")[0] == text]
-        return without_stride or [name for name in self.rows if text in name]
-
-    def row_named(self, text: str, flag: str) -> str:
-        """Return the name of a row.
-
-        Args:
-            text: the name, with or without its stride, or a unique part of it.
-            flag: what names the row, for the message.
+    def row_named(self, text: str) -> str:
+        """Return the row of a name, with or without its stride, or of a unique part of its name.
 
         Raises:
             ValueError: if the text does not name exactly one row.
         """
-        rows = self.matches(text)
-        if len(rows) != 1:
-            raise ValueError(f"{flag} {text!r} names {len(rows) or 'no'} rows; the rows are {'; '.join(self.rows)}")
-        return rows[0]
+        if text in self.rows:
+            return text
+        without_stride = [name for name in self.rows if name.partition(", stride ")[0] == text]
+        found = without_stride or [name for name in self.rows if text in name]
+        if len(found) != 1:
+            raise ValueError(f"base {text!r} names {len(found) or 'no'} rows; the rows are {'; '.join(self.rows)}")
+        return found[0]
 
     def with_differences(self, base: str, own_bases: Mapping[str, str] = {}) -> "Table":
         """Return the table with the differences of all rows from a base row, named as in `row_named`.
@@ -210,7 +187,7 @@ class Table:
             base: the base row.
             own_bases: row → another base row, by their full names.
         """
-        name_of_base = self.row_named(base, "base")
+        name_of_base = self.row_named(base)
         cells = {head: replace(cell, difference=None) for head, cell in self.rows[name_of_base].items()}
         rows: dict[str, Mapping[str, Cell]] = {}
         for name, row in self.rows.items():
@@ -219,22 +196,6 @@ class Table:
         if name_of_base not in own_bases:
             rows[name_of_base] = cells
         return Table(self.columns, rows, name_of_base, own_bases)
-
-    def renamed(self, names: Mapping[str, str]) -> "Table":
-        """Return the table with other names of rows.
-
-        Args:
-            names: row, as `row_named` finds it → new name.
-
-        Raises:
-            ValueError: for an unknown row, or if two rows would have one name.
-        """
-        new = {self.row_named(text, "--name"): name for text, name in names.items()}
-        rows = {new.get(name, name): row for name, row in self.rows.items()}
-        if len(rows) < len(self.rows) or len(new) < len(names):
-            raise ValueError(f"--name {' --name '.join(names)}: each row needs one name of its own")
-        own_bases = {new.get(name, name): new.get(base, base) for name, base in self.own_bases.items()}
-        return Table(self.columns, rows, new.get(self.base, self.base), own_bases)
 
 
 def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
@@ -309,7 +270,7 @@ def text_rows(
         table: the scores.
         heads: heads of the columns; None: all columns.
         empty: text of a missing cell.
-        intervals: False leaves the intervals out.
+        intervals: False leaves intervals and p out.
     """
     shown = table.heads if heads is None else list(heads)
     lines = []
@@ -344,19 +305,18 @@ def footnotes(table: Table) -> list[str]:
 def render(table: Table, format: TableFormat = "md") -> str:
     """Return a table of scores as text.
 
-    Markdown and LaTeX print per cent: mean and standard deviation over the seeds, the best mean of a column in
-    bold, 95 % interval over sequences, and difference from the base row. CSV has a line per cell, with the same
-    quantities as fractions, and the score of each seed.
-
-    Args:
-        table: the scores.
-        format: `md`, `csv` or `tex` (LaTeX with booktabs).
+    Markdown prints per cent: mean and standard deviation over the seeds, the best mean of a column in bold, 95 %
+    interval over sequences, and difference from the base row. LaTeX (with booktabs) is as a paper prints it, without
+    intervals: short heads, with protocols and data in the caption. CSV has a line per cell, with the same quantities as
+    fractions, and the score of each seed.
     """
     if format == "csv":
         return csv_of_records(_csv_records(table))
-    text = grid(format, ["", *table.heads], text_rows(table))
+    if format == "tex":
+        return _in_latex(table)
+    text = grid("md", ["", *table.heads], text_rows(table))
     for note in footnotes(table):
-        text += f"\n{one_line(note)}\n" if format == "md" else f"% {one_line(note)}\n"
+        text += f"\n{one_line(note)}\n"
     return text
 
 
@@ -385,16 +345,8 @@ def _fields(cell: Cell) -> dict[str, object]:
     return fields
 
 
-def render_as_in_papers(table: Table, format: TableFormat = "md", intervals: bool = False) -> str:
-    """Return a table as a paper prints it: short heads, with protocol, data, features and seeds in the caption.
-
-    Over the columns of a benchmark stands its name, or its title with protocol and data if it has several.
-
-    Args:
-        table: the scores.
-        format: `md`, or `tex` for LaTeX with booktabs.
-        intervals: add 95 % intervals over sequences.
-    """
+def _in_latex(table: Table) -> str:
+    """Return a table in LaTeX; a benchmark's name, or its title if it has several, stands over its columns."""
     titles: dict[str, set[str]] = {}
     for column in table.columns.values():
         if column.conditions != PAPER:
@@ -405,36 +357,11 @@ def render_as_in_papers(table: Table, format: TableFormat = "md", intervals: boo
         over.append(column.title if len(titles.get(column.benchmark, ())) > 1 else column.benchmark)
         short = SHORT.get(column.score, column.score)
         heads.append(f"{short}, {PAPER}" if column.conditions == PAPER else short)
-    rows = text_rows(table, empty="–", intervals=intervals)
-    caption = one_line(_caption(table, intervals))
-    if format == "md":
-        full = [f"{title} {head}" for title, head in zip(over, heads, strict=True)]
-        return f"{caption}\n\n{grid('md', ['', *full], rows)}"
-    begin = "\\begin{table}\n\\centering\n"
-    return f"{begin}{grid('tex', ['', *heads], rows, over=over)}\\caption{{{latex_text(caption)}}}\n\\end{{table}}\n"
-
-
-def _caption(table: Table, intervals: bool) -> str:
-    """Return the caption: protocol and data of each benchmark, features, seeds."""
-    said: dict[str, None] = {}
-    features: set[str] = set()
-    for record in table.records:
-        result = record.result
-        data = f"{record.column.benchmark}, {len(result.sequences) or '?'} sequences"
-        if result.on_test_set:
-            data = f"{record.column.benchmark} is {DATA_SETS[record.column.benchmark]}"
-        protocol = record.stage.protocol.shared_name
-        said[f"{data}: protocol {protocol}." if protocol else f"{data}, no protocol."] = None
-        stride = f"stride {record.stage.stride}" if record.stage.stride is not None else ""
-        features.add(", ".join(filter(None, [record.stage.layer, stride])))
-    sentences = ["Scores in per cent.", *said]
-    shared = next(iter(features), "")
-    if len(features) == 1 and shared:
-        sentences.append(f"Features: {shared}.")
+    conditions = dict.fromkeys(record.column.title for record in table.records)
+    caption = " ".join(["Scores in per cent.", *(f"{title}." for title in conditions)])
     if any(len(cell.records) > 1 for cell in table.cells):
-        sentences.append("Mean ± standard deviation over seeds.")
-    if table.base and any(cell.difference is not None for cell in table.cells):
-        sentences.append(f"After “;”: difference from {table.bases_in_words}.")
-    if intervals:
-        sentences.append(f"Brackets: 95 % intervals ({HOW}).")
-    return " ".join(sentences)
+        caption += " Mean ± standard deviation over seeds."
+    if any(cell.difference is not None for cell in table.cells):
+        caption += f" After “;”: difference from {table.bases_in_words}."
+    rows = grid("tex", ["", *heads], text_rows(table, empty="–", intervals=False), over=over)
+    return f"\\begin{{table}}\n\\centering\n{rows}\\caption{{{latex_text(caption)}}}\n\\end{{table}}\n"

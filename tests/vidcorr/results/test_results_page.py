@@ -13,11 +13,10 @@ from vidcorr.results import results_page
 from vidcorr.results.provenance import Provenance
 from vidcorr.results.published import TEST_SETS, Published, protocol_named, published_rows
 from vidcorr.results.result import Evaluated, Network, Protocol, Stage
-from vidcorr.results.results_page import doubled_names, write_results_page
+from vidcorr.results.results_page import write_results_page
 
 HOSTILE = "<script>window.hit = 1</script><img src=x onerror='window.hit = 2'>\""
 DAVIS = TEST_SETS["davis"]
-OTHER_WEIGHTS = "same name, other weights"
 PUBLISHED = published_rows()
 
 
@@ -37,7 +36,7 @@ def write(folder, name, score=0.5, weights="", stage=None, rules=None, **more):
 @pytest.fixture
 def write_page(tmp_path):
     def page(*names):
-        records = gather_records([tmp_path / name for name in names] or [tmp_path], several=True)
+        records = gather_records([tmp_path / name for name in names] or [tmp_path])
         return write_results_page(records, tmp_path / "page").read_text()
 
     return page
@@ -97,24 +96,13 @@ def test_published_rows_do_not_join_a_part_of_the_test_set(tmp_path, write_page)
     assert all("published</span>" in row for row in published)
 
 
-def test_one_name_with_other_weights_is_shown_twice_and_marked(tmp_path, write_page):
-    write(tmp_path / "a", "N", 0.5, "aaaa")
-    write(tmp_path / "b", "N", 0.7, "bbbb")
-    write(tmp_path / "c", "M", 0.6, "cccc")
-    own = [row for row in tables(write_page())[0] if "published</span>" not in row]
-    assert [OTHER_WEIGHTS in row for row in own] == [True, True, False]
-    assert "aaaa" in own[0]
-    assert "bbbb" in own[1]
-
-
-def test_seeds_of_one_recipe_share_their_name_rightly(tmp_path, write_page):
+def test_seeds_of_one_recipe_are_a_row_and_other_weights_of_a_name_another(tmp_path, write_page):
     for seed in range(3):
         write(tmp_path / str(seed), "N", 0.5, f"weights{seed}", seed=seed, recipe="r")
-    assert doubled_names(gather_records([tmp_path])) == set()
-    row = tables(write_page())[0][0]
-    assert "0<br>1<br>2" in row
-    write(tmp_path / "again", "N", 0.5, "other", seed=0, recipe="r")
-    assert doubled_names(gather_records([tmp_path])) == {"N"}
+    write(tmp_path / "again", "N", 0.7, "other", seed=0, recipe="r")
+    seeds, again = [row for row in tables(write_page())[0] if "published</span>" not in row]
+    assert "0<br>1<br>2" in seeds
+    assert "other" in again
 
 
 def test_of_a_training_the_last_evaluation_is_a_row(tmp_path):
@@ -125,7 +113,6 @@ def test_of_a_training_the_last_evaluation_is_a_row(tmp_path):
     page = (tmp_path / "page/results.html").read_text()
     assert "weights20" in page
     assert "weights10" not in page
-    assert OTHER_WEIGHTS not in page
 
 
 def write_hostile(folder, monkeypatch):
