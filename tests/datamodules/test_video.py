@@ -105,7 +105,7 @@ def test_samples_per_epoch_draws_from_all_frames_of_videos_that_can_be_opened(tm
     assert same(seen, batches(data))
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"nothing")
-    with pytest.warns(UserWarning, match=r"left out: .*broken\.mp4: has no complete header") as told:
+    with pytest.warns(UserWarning, match=r"left out: .*broken\.mp4: cannot be opened as a video") as told:
         data = make(tmp_path, samples_per_epoch=8)
     assert told[0].filename.endswith("datamodules/video.py")  # no file of Python's thread pool
     assert not any(batch["failures"] for batch in batches(data))

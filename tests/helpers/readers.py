@@ -63,25 +63,25 @@ def of_got10k(root: Path) -> Contents:
 
 SIZE = (32, 32)
 READERS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], Contents]]] = {
-    "Davis": (lambda root: write_davis(root, 2, frames=FRAMES, size=SIZE), lambda root: contents(root, Davis)),
+    "Davis": (lambda root: write_davis(root, 1, frames=FRAMES, size=SIZE), lambda root: contents(root, Davis)),
     "Vos": (
-        lambda root: write_davis(root, 2, frames=FRAMES, size=SIZE),
+        lambda root: write_davis(root, 1, frames=FRAMES, size=SIZE),
         lambda root: contents(root, partial(Vos, frames="JPEGImages/480p", masks="Annotations/480p")),
     ),
     "YoutubeVos": (
-        lambda root: write_youtube_vos(root, 2, valid=2, frames=2 * FRAMES, size=SIZE),
+        lambda root: write_youtube_vos(root, 1, valid=1, frames=2 * FRAMES, size=SIZE),
         lambda root: contents(root, partial(YoutubeVos, split="train")),
     ),
     "Vip": (lambda root: write_vip(root, 1, frames=FRAMES, size=SIZE), lambda root: contents(root, Vip)),
-    "Jhmdb": (lambda root: write_jhmdb(root, 2, frames=FRAMES, size=SIZE), lambda root: contents(root, Jhmdb)),
+    "Jhmdb": (lambda root: write_jhmdb(root, 1, frames=FRAMES, size=SIZE), lambda root: contents(root, Jhmdb)),
     "Otb": (
-        lambda root: write_otb(root, 2, frames=FRAMES, size=SIZE),
+        lambda root: write_otb(root, 1, frames=FRAMES, size=SIZE),
         lambda root: contents(root, partial(Otb, version=None)),
     ),
     "Badja": (lambda root: write_badja(root, 1, frames=FRAMES, size=SIZE), lambda root: contents(root, Badja)),
     "TapVid": (lambda root: write_tap_vid(root, 1, frames=FRAMES, size=SIZE), lambda root: contents(root, TapVid)),
-    "GOT-10k": (lambda root: write_got10k(root, 2, frames=FRAMES, size=SIZE), of_got10k),
-    "training videos": (lambda root: write_davis(root, 2, frames=FRAMES, size=SIZE) / "JPEGImages", of_videos),
+    "GOT-10k": (lambda root: write_got10k(root, 1, frames=FRAMES, size=SIZE), of_got10k),
+    "training videos": (lambda root: write_davis(root, 1, frames=FRAMES, size=SIZE) / "JPEGImages", of_videos),
     "classes of images": (write_classes, lambda root: [images_of_classes(root)]),
 }
 """Reader → what writes a data set for it, and what it reads there."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..errors import printable
 from ..videos.files import DataError, write_atomically
 from ..videos.processes import in_processes
-from ..videos.source import list_line, list_videos, open_video
+from ..videos.source import list_videos, open_video
 
 SECONDS = 125.0
 """Time limit of a video: to open it, and to decode its frames, `open_video` allows a minute each."""
@@ -74,7 +74,8 @@ def check_data(
     for entry in entries:
         path = os.path.abspath(entry.path)
         if path in usable:
-            lines.append(f"{list_line(path, entry.label)}\n")
+            label = "" if entry.label is None else f" {entry.label}"
+            lines.append(f"{path}{label}\n")
     write_atomically(clean, "".join(lines))
     return usable, unusable
 
@@ -86,22 +87,8 @@ def _frames(path: str) -> Frames:
         evenly = [round(part * last / 4) for part in range(5)]
         first, *_ = video.read(evenly)
         video.require_one_size()
-        problem = video.truncation or _cut_avi(path)
-        if problem:
-            raise DataError(problem)
         height, width, _ = first.shape
         return Frames(video.num_frames, width, height)  # the number is exact, as the end has been read
-
-
-def _cut_avi(path: str) -> str:
-    """Return the problem of an AVI file below the size in its header: its frames do not show the cut."""
-    if os.path.isdir(path):
-        return ""
-    with open(path, "rb") as file:
-        head = file.read(8)
-    size = int.from_bytes(head[4:], "little")
-    is_cut = head[:4] == b"RIFF" and os.path.getsize(path) < size < 2**32 - 1  # a writer to a pipe knows no size
-    return "ends early: the header says a larger size" if is_cut else ""
 
 
 def content_digest(videos: Mapping[str, Frames]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ..videos.files import DataError, plain_name, read_json, require_folder, require_one_of, require_sequences
 from ..videos.folders import list_images
-from ..videos.masks import check_introductions, check_masks, ids_by_value, list_frames, match_masks
+from ..videos.masks import check_masks, ids_by_value, list_frames, match_masks
 from ..videos.source import hashed_rank
 from .records import MaskSequence, Reader
 
@@ -104,7 +104,6 @@ class YoutubeVos(Reader[MaskSequence]):
                 categories[i] = category
         size = check_masks(masks, frames)
         values = ids_by_value(masks.values())
-        check_introductions(masks, starts, values)
         begin = min(starts.values())
         reported: list[int] = []
         for image in list_images(self.folder / "JPEGImages" / name):

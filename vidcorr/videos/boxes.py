@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,11 +53,10 @@ def read_numbers(path: Path, columns: str) -> NDArray[np.float64]:
     rows: list[list[float]] = []
     for number, line in enumerate(map(str.strip, read_text(path).splitlines()), start=1):
         words = re.split(r"\s*,\s*|\s+", line)
-        try:
+        row: list[float] = []
+        with suppress(ValueError):
             row = list(map(float, words))
-        except ValueError:
-            row = []
-        if line and len(row) != count:
+        if line and (len(row) != count or "_" in line):
             raise DataError(f"{path}, line {number}: expected {columns}, got {line[:80]!r}")
         if line:
             rows.append(row)

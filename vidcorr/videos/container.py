@@ -51,29 +51,20 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         PyAV's container, with a video stream.
 
     Raises:
-        DecodingError: if the format does not belong to `VIDEO_SUFFIXES`, the file is cut off or damaged, has no video
-            stream besides cover pictures, or an unknown codec.
-        av.FFmpegError: if the file cannot be opened for another reason.
+        DecodingError: if the file cannot be opened, its format does not belong to `VIDEO_SUFFIXES`, or it has no video
+            stream besides cover pictures.
     """
     import av
 
     # Tags in other encodings than UTF-8 are an error before PyAV 19, which keeps them as surrogates.
     tags: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     try:
-        path.stat()
         container = av.open(f"file:{path}", "r", timeout=timeout, options={"format_whitelist": _DEMUXERS}, **tags)
-    except av.error.ArgumentError as error:
-        raise DecodingError(path, "is not a video of a known format") from error
-    except (av.error.InvalidDataError, av.error.EOFError, av.error.OSError) as error:
-        raise DecodingError(path, "has no complete header: cut off, damaged or no video") from error
-    except OSError as error:  # the path cannot be opened
-        raise DecodingError(path, f"cannot be read ({error.strerror or error})") from error
+    except (av.FFmpegError, OSError) as error:
+        raise DecodingError(path, f"cannot be opened as a video ({error.strerror})") from error
     if not films(container):
-        only = ", only a cover picture" if container.streams.video else ""
-        raise DecodingError(path, f"has no video stream{only}")
+        raise DecodingError(path, "has no video stream besides cover pictures")
     codec = film_stream(container).codec_context
-    if codec is None:
-        raise DecodingError(path, "has an unknown codec")
     codec.thread_count = 1  # the workers are the parallelism
     codec.options = {"max_pixels": str(MOST_PIXELS)}
     return container
@@ -106,20 +97,15 @@ def film_stream(container: InputContainer) -> VideoStream:
     return max(candidates, key=lambda film: film.frames)
 
 
-def read_header(container: InputContainer) -> tuple[int, float, float]:
-    """Return what the header says of the film, the video stream that FFmpeg shows.
+def read_header(container: InputContainer) -> tuple[int, float]:
+    """Return what the header says of the film: its number of frames, and frames per second, 0 if unknown.
 
-    Returns:
-        The number of frames, or duration times rate without it, at least 1 and often wrong; frames per second; and
-        seconds, 0 if unknown.
+    Without a number it is duration times rate. It is at least 1 and often wrong.
     """
     stream = film_stream(container)
     rate = float(stream.average_rate or stream.guessed_rate or 0)
-    if stream.duration and stream.time_base:
-        duration = stream.duration * float(stream.time_base)
-    else:
-        duration = (container.duration or 0) / 1e6
-    return max(stream.frames or round(duration * rate), 1), rate, duration
+    seconds = (container.duration or 0) / 1e6
+    return max(stream.frames or round(seconds * rate), 1), rate
 
 
 def can_seek(container: InputContainer, stream: VideoStream) -> bool:

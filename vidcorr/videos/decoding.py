@@ -7,10 +7,10 @@ at the last wanted frame. If decoded frames disagree with the table, the file is
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
-from itertools import chain, dropwhile
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,8 @@ from .images import reformatter, require_size
 
 if TYPE_CHECKING:
     import av
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 _SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to which no other frame refers
 
@@ -63,15 +65,15 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         self.path = Path(path)
         self._timeout = timeout
         self._reformat = reformatter()
-        self._end_time: float | None = None
+        self._is_end_known = False
         self._table: FrameTable | None = None
         with self._in_time():
-            self._open()
+            self._container = open_container(self.path, self._timeout)
+            self._stream = film_stream(self._container)
             codec = self._stream.codec_context
             self._size = (codec.height, codec.width)  # size in the header, until a frame disagrees
             self._is_first_size_known = False
-            self._claimed, self.frame_rate, self._duration = read_header(self._container)
-            self.num_frames = self._claimed
+            self.num_frames, self.frame_rate = read_header(self._container)
             if table and can_seek(self._container, self._stream):
                 self._table = FrameTable.from_index(self._stream)
             if table and self._table is None:
@@ -79,26 +81,6 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     def __exit__(self, *error: object) -> None:
         self._container.close()
-
-    @property
-    def truncation(self) -> str:
-        """Sentence on the missing end of a truncated file; empty for a complete file.
-
-        The estimate uses the packets read so far, so read the last frame first. A file is truncated if it lacks a tenth
-        of the header's frames and of its time: headers also count dropped frames.
-        """
-        few = max(2, self._claimed // 10)
-        if self._claimed - self.num_frames <= few:
-            return ""
-        start, base = self._stream.start_time or 0, float(self._stream.time_base or 0)
-        last_time = self._end_time
-        if last_time is None and self._table:
-            last_time = self._table.times[-1] * base
-        if last_time is not None and self.frame_rate:
-            missing = self._duration - (last_time - start * base)
-            if missing <= (few + 1) / self.frame_rate:
-                return ""
-        return f"ends early: {self.num_frames} of {self._claimed} frames"
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Decode frames by index.
@@ -139,14 +121,10 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             DecodingError: if a frame cannot be decoded or differs in size from the first frame, or the video has no
                 frame.
         """
-        return map(self.to_rgb, self.decode(start))
-
-    def decode(self, start: int = 0) -> Iterator["av.VideoFrame"]:
-        """Decode the frames from index `start` on, neither rotated nor converted; errors as in `frames`."""
         with self._in_time():
-            for index, frame in self._indexed(start):
+            for index, frame in self._indexed():
                 if index >= start:
-                    yield frame
+                    yield self.to_rgb(frame)
                 self._deadline = time.monotonic() + self._timeout
 
     def require_one_size(self) -> None:
@@ -181,11 +159,6 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                 reason = f"not decoded within {self._timeout:g} s"
             raise DecodingError(self.path, reason) from error
 
-    def _open(self) -> None:
-        self._container = open_container(self.path, self._timeout)
-        self._stream = film_stream(self._container)
-        self._is_fresh = True
-
     def _require_first_size(self, frame: "av.VideoFrame", index: int) -> None:
         """Refuse a frame, given with its index, whose size is not that of the first frame."""
         size = (frame.height, frame.width)
@@ -198,16 +171,9 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             self._is_first_size_known = True
         require_size(self.path, size, self._size, index)
 
-    def _reopen(self) -> None:
-        """Go back to the first packet; a seek would skip packets without a time, such as Matroska's before time 0."""
-        if not self._is_fresh:
-            self._container.close()
-            self._open()
-
-    def _packets(self) -> Iterator["av.Packet"]:
-        """Iterate over the following packets; raise `TimeoutError` after the time limit."""
-        self._is_fresh = False
-        for packet in self._container.demux(self._stream):
+    def _packets(self, container: "InputContainer", stream: "VideoStream") -> Iterator["av.Packet"]:
+        """Iterate over the following packets of the film; raise `TimeoutError` after the time limit."""
+        for packet in container.demux(stream):
             if time.monotonic() > self._deadline:
                 raise TimeoutError
             yield packet
@@ -216,7 +182,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         """Learn the frames' times, or at least their number, from all packets."""
         status = self.path.stat()
         self._table, count = _scanned(self.path, self._timeout, status.st_size, status.st_mtime_ns)
-        if self._end_time is None:  # else the end has been decoded, so the number is exact
+        if not self._is_end_known:
             self.num_frames = count or self.num_frames
 
     def _read_by_seeking(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
@@ -245,33 +211,14 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     def _packets_from(self, key: int) -> Iterator["av.Packet"]:
         """Return the packets from the key frame at this time on; raise `LookupError` if a seek does not find it."""
-        self._is_fresh = False
         self._container.seek(key, stream=self._stream)
-        packets = self._packets()
+        packets = self._packets(self._container, self._stream)
         first = next(packets)
         is_exact = self._table is not None and self._table.is_from_index
         is_there = first.pts == key or (first.pts is not None and first.pts < key and not is_exact)
         if not is_there or not starts_afresh(first):
             raise LookupError("the seek did not lead to the key frame")
         return chain([first], packets)
-
-    def _decoder_at(self, start: int) -> tuple[Iterator["av.VideoFrame"], int]:
-        """Return a decoder and the number of its first frame: `start` if a seek finds it, else 0."""
-        import av
-
-        if start and self._table is not None and start < len(self._table):
-            self._reopen()
-            due = self._table.times[start]
-            try:
-                decoded = _decoded(self._packets_from(self._table.times[self._table.key(start)]))
-                later = dropwhile(lambda frame: frame.pts is None or frame.pts < due, decoded)
-                first = next(later, None)
-                if first is not None and first.pts == due and not first.is_corrupt:
-                    return chain([first], later), start
-            except (av.FFmpegError, LookupError, ValueError):
-                pass
-        self._reopen()
-        return _decoded(self._packets()), 0
 
     def _decode_group(self, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
         """Decode from the key frame at this time until all wanted times are decoded."""
@@ -292,35 +239,35 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                 break
         yield from codec.decode(None)
 
-    def _indexed(self, start: int) -> Iterator[tuple[int, "av.VideoFrame"]]:
-        """Iterate over (index, frame) from `start` or earlier to the end, and note the end."""
-        frame = None
-        decoded, first = self._decoder_at(start)
-        for index, frame in enumerate(decoded, first):
-            self._require_first_size(frame, index)
-            yield index, frame
-        if frame is None:
+    def _indexed(self) -> Iterator[tuple[int, "av.VideoFrame"]]:
+        """Iterate over (index, frame) from the start to the end, and note the end.
+
+        It opens the file again: a seek to the start would skip packets without a time, such as Matroska's before time
+        0.
+        """
+        index = -1
+        with open_container(self.path, self._timeout) as container:
+            for packet in self._packets(container, film_stream(container)):
+                for frame in packet.decode():
+                    index += 1
+                    self._require_first_size(frame, index)
+                    yield index, frame
+        if index < 0:
             raise DecodingError(self.path, "no frame could be decoded")
-        self.num_frames, self._end_time = index + 1, frame.time
+        self.num_frames = index + 1
+        self._is_end_known = True
 
     def _read_from_start(self, wanted: set[int]) -> dict[int, np.ndarray]:
         """Decode frames by index; indices beyond the end give the last frame."""
         frames = {}
         last = max(wanted)
-        for index, frame in self._indexed(0):
+        for index, frame in self._indexed():
             if index in wanted:
                 frames[index] = self.to_rgb(frame)
             if index == last:
-                if last + 1 == self.num_frames:
-                    self._end_time = frame.time
                 return frames
         frames[index] = self.to_rgb(frame)
         return frames
-
-
-def _decoded(packets: Iterable["av.Packet"]) -> Iterator["av.VideoFrame"]:
-    for packet in packets:
-        yield from packet.decode()
 
 
 @lru_cache(64)

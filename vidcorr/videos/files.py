@@ -238,17 +238,13 @@ def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
         A path that does not exist yet, on the same file system.
 
     Raises:
-        OSError: if the path cannot be written or moved; it names `path`, also if the disk is full.
+        OSError: if the path cannot be written or moved.
     """
     temporary = temporary or partial_path(path, os.getpid())
     remove(temporary)
     try:
         yield temporary
         temporary.replace(path)
-    except OSError as error:  # it names the temporary path, or no file if a write fails
-        if error.errno is None or error.filename not in (None, str(temporary)):
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         remove(temporary)
 

@@ -68,7 +68,7 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     if not os.path.isdir(folder):
         return ()
     files = [Path(folder, name) for name in os.listdir(folder) if is_image_name(name)]
-    files.sort(key=lambda file: file.stem)
+    files.sort(key=lambda file: file.name)
     for file in files:
         if file.suffix != files[0].suffix:
             raise DataError(f"{folder}: files of two extensions ({files[0].name}, {file.name})")

@@ -320,25 +320,3 @@ def without_void(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
         ([[0, 1]], [[2, 0]])
     """
     return renumbered(ids, {VOID: 0 if object_ids(ids) else 1})
-
-
-def check_introductions(masks: Mapping[int, Path], starts: Mapping[int, int], values: Mapping[int, int]) -> None:
-    """Check that the mask that introduces an object shows it.
-
-    An object without a pixel cannot be followed, and would score 1.0 while it stays absent.
-
-    Args:
-        masks: frame index → mask.
-        starts: object id → index of the first frame of the object.
-        values: pixel value → object id; other values stay.
-
-    Raises:
-        DataError: naming the mask and the missing ids.
-    """
-    for t in sorted(set(starts.values())):
-        starting = {i for i, start in starts.items() if start == t}
-        shown = object_ids(read_ids(masks[t], values, masks.values()))
-        missing = sorted(starting.difference(shown))
-        if missing:
-            names = ", ".join(map(str, missing))
-            raise DataError(f"{masks[t]}: object {names} starts here, but no pixel of this mask holds it")

@@ -7,13 +7,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess as Process
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ..progress import ProgressReport
 from ..signals import REQUEUE
@@ -67,16 +67,16 @@ def in_processes(
     timeout: float,
     title: str = "items",
 ) -> Generator[tuple[WorkT, ResultT | DataError]]:
-    """Call a function with every item in a few processes; yield results as they are ready.
+    """Call a function with every item, each in a process of its own; yield results as they are ready.
 
-    An item fails if its process dies or exceeds the time limit; a new process replaces the old. The processes are
-    killed when the caller stops iterating (also by Ctrl-C). The pools of the standard library cannot tell the item that
-    killed a process, and wait for a process that hangs.
+    An item fails if its process dies or exceeds the time limit. The processes are killed when the caller stops
+    iterating (also by Ctrl-C). The pools of the standard library cannot tell the item that killed a process, and wait
+    for a process that hangs.
 
     Args:
         function: function at the top level of a module that can be imported; a DataError fails the item.
         items: arguments of the function.
-        workers: number of processes; None: the usable cores.
+        workers: number of processes at a time; None: the usable cores.
         timeout: seconds per item; 0 sets no limit.
         title: title of the progress on stderr.
 
@@ -89,38 +89,29 @@ def in_processes(
     """
     waiting = iter(items)
     count = max(workers or usable_cores(), 1)
-    idle: list[tuple[Connection, Process]] = []
     busy: dict[Connection, tuple[Process, WorkT]] = {}
     with ProgressReport(title, len(items)) as progress:
         try:
             while True:
                 for item in islice(waiting, count - len(busy)):
-                    pipe, process = idle.pop() if idle else _start(function, timeout)
+                    pipe, process = _start(function, item, timeout)
                     busy[pipe] = process, item
-                    pipe.send(item)
                 if not busy:
                     return
-                ready = wait(list(busy))
-                for pipe in list(filter(ready.__contains__, busy)):
-                    process, item = busy[pipe]
-                    outcome = _receive(pipe, process, timeout)
-                    del busy[pipe]
-                    if process.is_alive():
-                        idle.append((pipe, process))
-                    yield item, outcome
-                    progress.advance()
+                ready, *_ = wait(list(busy))
+                process, item = busy.pop(cast("Connection", ready))
+                yield item, _receive(cast("Connection", ready), process, timeout)
+                progress.advance()
         finally:
-            processes = [process for process, _ in busy.values()]
-            processes += [process for _, process in idle]
-            for process in processes:
+            for process, _ in busy.values():
                 process.kill()
                 process.join()
 
 
-def _start(function: Callable[[Any], Any], timeout: float) -> tuple[Connection, Process]:
+def _start(function: Callable[[Any], Any], item: Any, timeout: float) -> tuple[Connection, Process]:
     context = server_context()
-    pipe, end = context.Pipe()
-    process = context.Process(target=_serve, args=(function, timeout, end), daemon=True)
+    pipe, end = context.Pipe(duplex=False)
+    process = context.Process(target=_serve, args=(function, item, timeout, end), daemon=True)
     with without_main():
         process.start()
     end.close()  # held by the process alone: its death closes the pipe
@@ -129,38 +120,35 @@ def _start(function: Callable[[Any], Any], timeout: float) -> tuple[Connection, 
 
 def _receive(pipe: Connection, process: Process, timeout: float) -> Any:
     """Return the function's result or the item's error; raise an error that ends the run."""
-    try:
-        outcome = pipe.recv()
-    except EOFError:
-        pipe.close()
-        process.join()
-        code = process.exitcode or 0
-        if code == -signal.SIGALRM:
-            return DataError(f"not done within {timeout:g} s")
-        how = signal.strsignal(-code) if code < 0 else f"exit status {code}"
-        return DataError(f"crashed the process that read it ({how})")
+    with pipe:
+        try:
+            outcome = pipe.recv()
+        except EOFError:
+            process.join()
+            code = process.exitcode or 0
+            how = signal.strsignal(-code) if code < 0 else f"exit status {code}"
+            if code == -signal.SIGALRM:
+                how = f"not done within {timeout:g} s"
+            return DataError(f"stopped the process that read it ({how})")
+    process.join()
     if isinstance(outcome, OSError | RuntimeError):
         raise outcome
     return outcome
 
 
-def _serve(function: Callable[[Any], Any], timeout: float, pipe: Connection) -> None:
+def _serve(function: Callable[[Any], Any], item: Any, timeout: float, pipe: Connection) -> None:
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # the server blocks them
     cv2.setNumThreads(0)
-    with suppress(EOFError):  # the parent has gone
-        while True:
-            item = pipe.recv()
-            signal.setitimer(signal.ITIMER_REAL, timeout)  # the alarm ends the process; 0 sets none
-            try:
-                outcome = function(item)
-            except DataError as error:
-                outcome = DataError(str(error))  # a copy without the traceback, which would keep frames in memory
-            except OSError as error:  # a plain error, as libraries' errors may not pickle
-                outcome = OSError(error.errno, error.strerror or str(error), error.filename)
-            except Exception:
-                outcome = RuntimeError(traceback.format_exc())
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            pipe.send(outcome)
+    signal.setitimer(signal.ITIMER_REAL, timeout)  # the alarm ends the process; 0 sets none
+    try:
+        outcome = function(item)
+    except DataError as error:
+        outcome = DataError(str(error))
+    except OSError as error:  # a plain error, as libraries' errors may not pickle
+        outcome = OSError(error.errno, error.strerror or str(error), error.filename)
+    except Exception:
+        outcome = RuntimeError(traceback.format_exc())
+    pipe.send(outcome)

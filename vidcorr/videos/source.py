@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from .files import DataError, list_lines
 from .folders import PHOTO_SUFFIXES, is_data, is_image_name, is_photo, list_images, natural_order
 from .images import image_size, read_image, require_size
 
+_VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
 FRAME_RATE = 24.0
 """Frames per second of a folder of images, and of a video file without a rate."""
 
@@ -48,7 +49,6 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
     """
 
     frame_rate = FRAME_RATE
-    truncation = ""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -122,15 +122,20 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
         The videos: of a folder in natural order of their paths, of a list in its order.
 
     Raises:
-        DataError: if there is no video, or a line names a missing file or no video.
+        DataError: if there is no video, a line names a missing file or no video, or a video lies below frames.
 
     Example:
         A line `clips/my dog.mp4 3` is the file `my dog.mp4` with class 3.
     """
     root = Path(source).expanduser()
-    if root.is_dir():
-        return tuple(_list_folder(root, strict))
-    return tuple(_list_file(root, _require_video if strict else None))
+    entries = _videos_below(root) if root.is_dir() else _listed(root)
+    for entry in entries:
+        path = entry.path
+        if strict and path.is_dir():
+            FrameFolder(path)
+        elif strict and not (_is_video(path.name) and os.path.lexists(path)):
+            raise DataError(f"{root}: {path} is no folder of frames and no video file ({_VIDEOS})")
+    return tuple(entries)
 
 
 def list_images_of(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:
@@ -143,17 +148,21 @@ def list_images_of(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:
         The images: of a folder in natural order of their paths, of a list in its order.
 
     Raises:
-        DataError: if there is no image, or a line names a missing file or no image.
+        DataError: if there is no image, or a line names no image.
     """
     root = Path(source).expanduser()
-    if not root.is_dir():
-        return tuple(_list_file(root, _require_image))
-    paths: list[Path] = []
-    for folder, files in _folders(root):
-        paths += [Path(folder, name) for name in files if is_photo(name)]
-    if not paths:
-        raise DataError(f"{root}: no images here; expected {' '.join(PHOTO_SUFFIXES)} files")
-    return tuple(_in_natural_order(paths))
+    if root.is_dir():
+        paths: list[Path] = []
+        for folder, files in _folders(root):
+            paths += [Path(folder, name) for name in files if is_photo(name)]
+        entries = _in_natural_order(paths)
+    else:
+        entries = _listed(root)
+    others = [entry.path for entry in entries if not is_photo(entry.path.name)]
+    if others or not entries:
+        known = " ".join(PHOTO_SUFFIXES)
+        raise DataError(f"{root}: images are files of {known}, and here is {next(iter(others), 'none')}")
+    return tuple(entries)
 
 
 def hashed_rank(seed: int, name: str) -> bytes:
@@ -161,7 +170,7 @@ def hashed_rank(seed: int, name: str) -> bytes:
     return hashlib.blake2b(f"{seed} {name}".encode(errors="surrogateescape")).digest()
 
 
-def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
+def _videos_below(root: Path) -> list[VideoEntry]:
     paths: list[Path] = []
     for folder, files in _folders(root):
         videos = [Path(folder, name) for name in files if _is_video(name)]
@@ -169,31 +178,17 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
             videos = [Path(folder)]
         paths += videos
     if not paths:
-        raise DataError(
-            f"{root}: no videos here; expected {' '.join(sorted(VIDEO_SUFFIXES))} files or folders of frames"
-        )
-    _refuse_folders_beside_frames(paths)
+        raise DataError(f"{root}: no folders of frames and no video files here ({_VIDEOS})")
+    folders = {path for path in paths if path.is_dir()}
     for path in paths:
-        if strict and path.is_dir():
-            FrameFolder(path)
+        above = folders.intersection(path.parents)
+        if above:  # the video below may be masks or an old copy
+            raise DataError(f"{min(above)}: holds frames, and the video {path} lies below it")
     return _in_natural_order(paths)
 
 
 def _in_natural_order(paths: Sequence[Path]) -> list[VideoEntry]:
     return list(map(VideoEntry, sorted(paths, key=lambda path: natural_order(path.as_posix()))))
-
-
-def _refuse_folders_beside_frames(paths: Sequence[Path]) -> None:
-    """Refuse a folder that holds frames, and a video in a folder below: the latter may be masks or an old copy.
-
-    Raises:
-        DataError: naming the video below.
-    """
-    folders = {path for path in paths if path.is_dir()}
-    for path in paths:
-        for above in path.parents:
-            if above in folders and len(list_images(above)) > 1:
-                raise DataError(f"{above}: holds frames, and the video {path} lies below it")
 
 
 def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
@@ -213,18 +208,11 @@ def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
         yield folder, sorted(files)
 
 
-def _list_file(path: Path, require: Callable[[Path], None] | None) -> list[VideoEntry]:
-    """Read a list; `require` refuses a path, None takes every path."""
+def _listed(path: Path) -> list[VideoEntry]:
+    """Read a list file."""
     if path.suffix != ".txt":
         raise DataError(f"{path}: not a folder or a list (.txt) of paths")
-    entries: list[VideoEntry] = []
-    for number, line in list_lines(path, errors="surrogateescape"):
-        entry = _entry(line, path.parent)
-        if require is not None:
-            if not os.path.exists(entry.path):
-                raise DataError(f"{path}, line {number}: no such file {entry.path}")
-            require(entry.path)
-        entries.append(entry)
+    entries = [_entry(line, path.parent) for _, line in list_lines(path, errors="surrogateescape")]
     if not entries:
         raise DataError(f"{path}: the list is empty")
     labelled = sum(entry.label is not None for entry in entries)
@@ -239,25 +227,6 @@ def _entry(line: str, folder: Path) -> VideoEntry:
     if match is None or os.path.exists(folder / line):
         return VideoEntry(folder / line)
     return VideoEntry(folder / match[1], int(match[2]))
-
-
-def list_line(path: str, label: int | None) -> str:
-    """Return a line of a list file for `list_videos`."""
-    return path if label is None else f"{path} {label}"
-
-
-def _require_video(path: Path) -> None:
-    """Refuse a path that is neither a video by its name nor a folder of frames."""
-    if path.is_dir():
-        FrameFolder(path)
-    elif not _is_video(path.name):
-        raise DataError(f"{path}: is not a video by its name; known suffixes are {' '.join(sorted(VIDEO_SUFFIXES))}")
-
-
-def _require_image(path: Path) -> None:
-    """Refuse a path that is not an image by its name."""
-    if not is_photo(path.name):
-        raise DataError(f"{path}: is not an image by its name; known suffixes are {' '.join(PHOTO_SUFFIXES)}")
 
 
 def _is_video(name: str) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -39,8 +38,6 @@ class FrameStream:
         self.path = Path(path).expanduser()
         self.start = start
         self.end = end
-        if not self.path.exists():
-            raise DataError(f"{self.path}: no such video")
         with open_video(self.path, table=(start, end) != (0, None)) as video:
             self.size: tuple[int, int] = next(video.frames()).shape[:2]
             self.frame_rate = video.frame_rate or FRAME_RATE
@@ -60,10 +57,6 @@ class FrameStream:
         index = self.start + t
         return self._stems[index] if self._stems is not None else f"{index:05d}"
 
-    def __iter__(self) -> Iterator[Tensor]:
-        """Iterate over the frames in time order."""
-        return self.forwards()
-
     def forwards(self, t: int = 0) -> Generator[Tensor]:
         """Iterate over the frames from t on, uint8 RGB (3, H, W); a thread decodes a few frames ahead.
 
@@ -74,10 +67,10 @@ class FrameStream:
             require_size(self.path, image.shape, self.size, index)
             yield torch.from_numpy(image).permute(2, 0, 1)
 
+    __iter__ = forwards
+
     def _images(self, first: int) -> Generator[np.ndarray]:
         """Iterate over images `(H, W, 3)` from a frame on; the thread that reads ahead holds the file."""
-        with open_video(self.path, table=first > 0) as video:
+        with open_video(self.path, table=False) as video:
             count = None if self.end is None else self.end - first
             yield from islice(video.frames(first), count)
-            if self.end is None and video.truncation:
-                warnings.warn(f"{self.path}: {video.truncation}", stacklevel=2)

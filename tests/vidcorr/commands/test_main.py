@@ -55,7 +55,7 @@ def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(video_folder, tmp_path
     with pytest.raises(SystemExit):
         main(["check-data", str(source), "--output", str(tmp_path / "checked"), "--workers", "1"])
     sys.stdout.flush()
-    assert b"bad\xff.mp4: has no complete header" in printed.getvalue()
+    assert b"bad\xff.mp4: cannot be opened as a video" in printed.getvalue()
 
 
 def test_debug_shows_the_traceback(tmp_path):

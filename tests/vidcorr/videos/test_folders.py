@@ -44,25 +44,22 @@ def stray(root: Path) -> None:
                     shutil.copy(file, folder / name / path.name / file.name)
 
 
+WITHOUT_ORDER = ("Badja", "TapVid", "classes of images")
+"""Readers that do not order frames by their names."""
+
+
 @pytest.mark.parametrize("reader", READERS)
-def test_what_systems_leave_behind_is_no_data(reader, tmp_path):
+def test_what_systems_leave_behind_is_no_data_and_an_unclear_order_is_refused(reader, tmp_path):
     write, read = READERS[reader]
     root = write(tmp_path / "data")
     before = read(root)
     stray(root)
     assert read(root) == before
-
-
-UNPADDED = [name for name in READERS if name not in ("Badja", "TapVid", "classes of images")]
-"""Readers that order frames by their names."""
-
-
-@pytest.mark.parametrize("reader", UNPADDED)
-def test_frames_whose_order_as_text_and_by_number_differs_are_refused(reader, tmp_path):
-    write, read = READERS[reader]
-    root = write(tmp_path / "data")
+    if reader in WITHOUT_ORDER:
+        return
     for path in [*root.rglob("*.jpg"), *root.rglob("*.png")]:
-        path.rename(path.with_name(f"{int(path.stem)}{path.suffix}"))
+        if path.stem.isdigit():
+            path.rename(path.with_name(f"{int(path.stem)}{path.suffix}"))
     refused(DataError, "order of .* as text and by number differs", read, root)
 
 
@@ -76,10 +73,9 @@ def mask(path: Path, column: int) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("1.png", "1.jpg"), "two extensions"),
         (("1.png", "2.PNG"), "two extensions"),
-        (("9.png", "10.png"), r"10\.png and 9\.png as text and by number"),
-        (("img9.png", "img10.png"), "as text and by number differs"),
+        (("img9.png", "img10.png"), r"img10\.png and img9\.png as text and by number"),
+        (("a.png", "a-1.png"), "as text and by number differs"),
         (("t0.5.png", "t0.25.png", "t0.75.png"), "as text and by number differs"),
         (("-2.png", "-1.png", "0.png", "1.png"), "as text and by number differs"),
     ],
@@ -93,7 +89,6 @@ def test_an_order_with_two_readings_is_refused(names, message, tmp_path):
 @pytest.mark.parametrize(
     "names",
     [
-        ("09.png", "10.png"),
         ("img.png", "img1.png", "img2.png"),
         ("frame_01_a.png", "frame_02_a.png", "frame_10_a.png"),
         ("0.25.png", "0.5.png", "0.75.png"),

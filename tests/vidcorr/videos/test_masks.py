@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Davis, Vip, Vos, YoutubeVos
@@ -18,7 +18,6 @@ from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.images import read_image
 from vidcorr.videos.masks import (
-    check_introductions,
     davis_palette,
     ids_by_value,
     object_ids,
@@ -79,7 +78,7 @@ def stored(path: Path, samples: np.ndarray, depth: int, kind: int, **chunks: byt
     return path
 
 
-@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+@pytest.mark.parametrize("depth", [1, 4])
 def test_indices_of_any_depth(depth: int, tmp_path: Path) -> None:
     ids = np.minimum(IDS, 2**depth - 1)
     palette = COLOURS[: ids.max() + 1].tobytes()
@@ -93,10 +92,8 @@ OTHER_FORMS = {
     "1 bit": lambda path: Image.fromarray(SHAPE).convert("1").save(path),
     "grey of 4 bits": lambda path: stored(path, IDS, 4, 0),
     "grey of 16 bits": lambda path: Image.fromarray(IDS.astype(np.uint16)).save(path),
-    "grey with alpha": lambda path: Image.fromarray(SHAPE).convert("LA").save(path),
     "grey with a transparent value": lambda path: stored(path, IDS, 8, 0, tRNS=struct.pack(">H", 2)),
     "RGB in the colours of DAVIS": lambda path: Image.fromarray(COLOURS[IDS]).save(path),
-    "RGBA": lambda path: Image.fromarray(SHAPE).convert("RGBA").save(path),
     "a transparent index": lambda path: indexed(IDS).save(path, transparency=1),
     "background at another index": lambda path: indexed(1 - SHAPE // 255, WHITE_GROUND).save(path),
 }  # fmt: skip
@@ -112,10 +109,6 @@ def test_every_other_form_is_refused(form, tmp_path):
 
 SETS = {
     "Davis": (partial(write_davis, count=1, frames=4, size=(48, 64), sprites=(2, 2)), Davis),
-    "Vos": (
-        partial(write_davis, count=1, frames=4, size=(48, 64), sprites=(2, 2)),
-        partial(Vos, frames="JPEGImages/480p", masks="Annotations/480p"),
-    ),
     "YoutubeVos": (
         partial(write_youtube_vos, count=1, valid=1, frames=11, size=(48, 64)),
         partial(YoutubeVos, split="train"),
@@ -169,25 +162,11 @@ def test_a_png_with_a_flipped_bit_is_refused_or_has_the_same_pixels(tmp_path: Pa
     assert refusals > 55
 
 
-def test_every_object_is_in_the_mask_that_introduces_it(tmp_path: Path) -> None:
-    masks = {0: written(tmp_path / "0.png", 0, 1, 2), 5: written(tmp_path / "5.png", 1, 0, 255)}
-    check_introductions(masks, {1: 0, 2: 0}, {})
-    check_introductions(masks, {1: 5}, {})
-    for starts, told in (
-        ({1: 0, 3: 5}, r"5\.png: object 3 starts here, but no pixel"),
-        ({1: 0, 7: 0, 4: 0}, r"0\.png: object 4, 7 starts here"),
-        ({255: 5}, "object 255 starts here"),
-    ):
-        refused(DataError, told, check_introductions, masks, starts, {})
-
-
 def test_255_is_the_object_of_a_video_that_has_no_other_id(tmp_path: Path) -> None:
     empty, white, both = (written(tmp_path / f"{n}.png", *ids) for n, ids in enumerate(([0, 0], [0, 255], [2, 255])))
     assert ids_by_value([empty, white]) == {255: 1}
     assert ids_by_value([empty, white, both]) == ids_by_value([empty]) == {}
     assert renumbered(read_mask(white), {255: 1}).tolist() == [[0, 1]] * 2
-    check_introductions({0: white}, {1: 0}, {255: 1})
-    refused(DataError, "object 1 starts here", check_introductions, {0: white}, {1: 0}, {})
 
 
 def smoothed(name: str) -> Image.Image:
@@ -196,8 +175,6 @@ def smoothed(name: str) -> Image.Image:
     cv2.circle(disc, (60, 50), 30, 255, -1)
     image = Image.fromarray(disc)
     kind, _, side = name.partition(" ")
-    if kind == "blur":
-        return image.filter(ImageFilter.GaussianBlur(int(side)))
     if kind == "drawn":
         drawn = np.zeros((96, 128), np.uint8)
         cv2.circle(drawn, (60, 50), int(side), 255, -1, cv2.LINE_AA)
@@ -205,8 +182,7 @@ def smoothed(name: str) -> Image.Image:
     return image.resize((int(side) * 4 // 3, int(side)), Image.Resampling[kind])
 
 
-@pytest.mark.parametrize("name", ["BILINEAR 24", "BILINEAR 300", "LANCZOS 40", "BOX 40", "blur 1", "blur 4", "drawn 5"])
-@pytest.mark.parametrize("mode", ["L", "P"])
+@pytest.mark.parametrize(("name", "mode"), [("BILINEAR 24", "L"), ("LANCZOS 40", "P"), ("drawn 5", "L")])
 def test_smoothed_edges_are_refused(name, mode, tmp_path):
     path = tmp_path / "mask.png"
     smoothed(name).convert(mode).save(path)
@@ -237,14 +213,13 @@ def video(folder: Path, *masks: np.ndarray) -> Path:
     return folder.parent
 
 
-@pytest.mark.parametrize("rules", ["davis-2017", "youtube-vos", "vos-benchmark"])
-def test_a_white_mask_among_ids_is_refused_where_no_mask_has_void(rules, tmp_path):
+def test_a_white_mask_among_ids_is_refused_where_no_mask_has_void(tmp_path):
     """255 may be void or the object, which gives another score."""
     one = SHAPE // 255
     truth = video(tmp_path / "truth/a", one, one, one, one)
     mixed = video(tmp_path / "mine/a", one, one, SHAPE, one)
     said = r"a/00002\.png: holds only 0 and 255, other masks of the video ids"
-    refused(DataError, said, score, truth, mixed, rules)
+    refused(DataError, said, score, truth, mixed, "youtube-vos")
     shutil.copytree(mixed, tmp_path / "Annotations")
     shutil.copytree(mixed, tmp_path / "JPEGImages")
     refused(DataError, r"00002\.png: holds only 0 and 255", Vos, tmp_path)

@@ -41,32 +41,22 @@ def test_a_list_with_labels_and_spaces(tmp_path):
     assert [entry.label for entry in entries] == [7, 0, 12]
 
 
-def test_what_is_wrong_with_a_source(tmp_path):
-    assert refused(DataError, r"nowhere: not a folder or a list", list_videos, tmp_path / "nowhere")
-    assert refused(DataError, rf"{tmp_path}: no videos here", list_videos, tmp_path)
-    for name in ("a.mp4", "b.mp4", "a.pdf", "list.csv"):
-        (tmp_path / name).touch()
-    for name in ("a.mp4", "list.csv"):
-        assert refused(DataError, rf"{name}: not a folder or a list \(\.txt\)", list_videos, tmp_path / name)
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("\n", r"list\.txt: the list is empty"),
-        ("# comment\na.mp4\n", "line 1: no such file"),
-        ("a.mp4,3\n", "line 1: no such file"),
-        ('"a.mp4"\n', "line 1: no such file"),
-        ("a.mp4\t3\n", "line 1: no such file"),
-        ("a.mp4\na.pdf\n", r"a\.pdf: is not a video by its name"),
+        ("a.mp4,3\n", r"list\.txt: .*a\.mp4,3 is no folder of frames and no video file"),
+        ("a.mp4\na.pdf\n", r"a\.pdf is no folder"),
         ("a.mp4 1\nb.mp4\n", "1 of 2 lines have a label"),
     ],
 )
 def test_a_list_in_another_form_is_refused(text, message, tmp_path):
+    assert refused(DataError, rf"{tmp_path}: no folders of frames and no video files", list_videos, tmp_path)
     for name in ("a.mp4", "b.mp4", "a.pdf"):
         (tmp_path / name).touch()
     (tmp_path / "list.txt").write_text(text)
     assert refused(DataError, message, list_videos, tmp_path / "list.txt")
+    assert refused(DataError, r"a\.mp4: not a folder or a list \(\.txt\)", list_videos, tmp_path / "a.mp4")
 
 
 def test_what_is_wrong_with_a_folder_of_frames(tmp_path):
@@ -77,9 +67,8 @@ def test_what_is_wrong_with_a_folder_of_frames(tmp_path):
     refused(DataError, "one: files of two extensions", list_videos, tmp_path / "list.txt")
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_frames_of_a_folder_by_number(tmp_path, suffix):
-    folder = write_folder(tmp_path / "v", 12, suffix=suffix)
+def test_frames_of_a_folder_by_number(tmp_path):
+    folder = write_folder(tmp_path / "v", 12, suffix=".jpg")
     with open_video(folder) as video:
         assert isinstance(video, FrameFolder)
         assert video.num_frames == 12
@@ -118,4 +107,4 @@ def test_a_link_that_leads_to_itself_is_one_more_unusable_file(tmp_path):
         (tmp_path / loop).symlink_to(tmp_path / loop)
     entries = list_videos(tmp_path)
     assert names(tmp_path, entries) == ["a.mp4", "loop.mp4"]
-    refused(DecodingError, r"loop\.mp4: cannot be read \(Too many levels", open_video, entries[1].path)
+    refused(DecodingError, r"loop\.mp4: cannot be opened as a video \(Too many levels", open_video, entries[1].path)
