@@ -49,11 +49,12 @@ test-floor: setup $(FLOOR)/ready  ## fast tests with the oldest packages that py
 	$(FLOOR)/bin/python -m pip list --format freeze | grep -E '^(torch|torchvision|pytorch-lightning|timm|av|numpy|opencv)'
 	$(subst $(BIN),$(FLOOR)/bin,$(PYTEST)) -m "not slow" $(FLOOR_TESTS)
 
-speed: setup  ## each part against the method it replaces, in short form, one table; 3 minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.speed.all
+speed: setup  ## each part against the method it replaces, as a table in docs/speed.md; 3 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.speed
 
-gpu: setup  ## tests and times on a GPU, as a table in docs/speed.md
-	$(BIN)/python -m tests.speed.gpu
+gpu: setup  ## the tests that need a GPU, and the times on it
+	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python -m tests.speed propagation propagation_scale reconstruction info_nce training_steps
 
 lint: setup  ## style, format and the import rule
 	$(BIN)/ruff check .

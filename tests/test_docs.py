@@ -8,6 +8,7 @@ import csv
 import re
 import runpy
 import shlex
+from glob import glob
 from pathlib import Path
 
 import pytest
@@ -36,14 +37,9 @@ def blocks(document):
     return [(mark, text) for _, mark, text in BLOCK.findall(document.read_text())]
 
 
-def commands(text):
-    lines = text.replace("\\\n", " ").splitlines()
-    return [words for line in lines if (words := shlex.split(line, comments=True))]
-
-
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A folder as after `git clone` and `make demo`."""
+    """A folder as after `git clone` and `make demo`, with a user's videos and masks."""
     from vidcorr.datasets.generated import write_davis, write_videos
 
     folder = tmp_path_factory.mktemp("checkout")
@@ -51,15 +47,20 @@ def checkout(tmp_path_factory):
         (folder / name).symlink_to(ROOT / name)
     small = {"frames": 6, "size": (64, 64)}
     write_videos(folder / "demo/data/videos", 6, **small)
-    write_davis(folder / "demo/data/davis", 2, first=100, **small)
+    davis = write_davis(folder / "demo/data/davis", 2, first=100, **small)
+    (folder / "videos").mkdir()
+    for kind in ("JPEGImages", "Annotations"):
+        (folder / "videos" / kind).symlink_to(davis / kind / "480p")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        run(["python", "cli.py", "fit", "--config", "configs/demo.yaml"])
+        run("python cli.py fit --config configs/demo.yaml")
     return folder
 
 
-def run(words):
+def run(line):
     """One command of a document, in this process."""
+    written = shlex.split(line, comments=True)
+    words = [found for word in written for found in sorted(glob(word)) or [word]]
     if words[0] == "python" and words[1] != "cli.py":
         runpy.run_path(words[1], run_name="__main__")
         return
@@ -90,8 +91,8 @@ def test_marked_blocks_run(document, checkout, monkeypatch, caplog):
     monkeypatch.syspath_prepend(str(checkout))
     for mark, text in blocks(document):
         if mark == "run":
-            for words in commands(text):
-                run(words)
+            for line in text.replace("\\\n", " ").splitlines():
+                run(line)
         else:
             Path(mark.removeprefix("file=")).write_text(text)
     assert not [record.message for record in caplog.records if record.levelname == "ERROR"]  # benchmarks that failed
@@ -107,16 +108,11 @@ def test_what_a_document_points_to_exists():
     assert not missing
 
 
-@pytest.mark.slow
-def test_files_of_a_benchmark_run_hold_what_the_documents_say(davis_root, tmp_path):
-    from vidcorr import DavisBenchmark
-    from vidcorr.backbones import build_feature_extractor
-
-    run, extractor = tmp_path / "run", build_feature_extractor("raw_colour")
-    DavisBenchmark(davis_root, changes={"radius": 3}).evaluate(extractor, run)
+def test_files_of_a_benchmark_run_hold_what_the_documents_say(davis_run):
     text = (ROOT / "docs/library.md").read_text()
     files = re.findall(r"^\| `([\w./]+)` \|", text.partition("## Files of a benchmark run")[2], re.M)
-    assert {path.name for path in run.iterdir()} == {name.rstrip("/") for name in files}
+    _, _, folder = davis_run
+    assert {path.name for path in folder.iterdir()} == {name.rstrip("/") for name in files}
 
 
 def test_the_scores_of_the_readme_stand_in_the_results():

@@ -1,9 +1,7 @@
 """The root is flat, so its names must be ours alone; a command imports what it needs and no more."""
 
-import hashlib
 import importlib
 import json
-import os
 import subprocess
 import sys
 from importlib.metadata import entry_points, packages_distributions
@@ -56,7 +54,7 @@ def test_every_public_name_is_there_and_documented_and_others_are_not(package):
 
 
 HEAVY = ("torch", "pytorch_lightning", "torchvision", "torchmetrics", "timm", "matplotlib")
-SCRIPT = """
+SCRIPT = f"""
 import shlex, sys
 from vidcorr.commands import main
 for line in sys.stdin:
@@ -64,15 +62,8 @@ for line in sys.stdin:
         main(shlex.split(line))
     except SystemExit:
         pass
-    print("imported:", *[name for name in {heavy!r} if name in sys.modules], "by", line.strip())
+    print("imported:", *[name for name in {HEAVY} if name in sys.modules], "by", line.strip())
 """
-
-
-def imported(heavy, lines):
-    """Run command lines in one process; return for each of them what it has imported by then."""
-    run = [sys.executable, "-c", SCRIPT.format(heavy=heavy)]
-    done = subprocess.run(run, cwd=ROOT, input="\n".join(lines), capture_output=True, text=True, check=True)
-    return [line for line in done.stdout.splitlines() if line.startswith("imported: ")]
 
 
 @pytest.mark.slow
@@ -84,36 +75,19 @@ def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
         f"check-data {video_folder} --workers=1 --output={tmp_path / 'out'}",
         f"score {davis_root}/Annotations/480p {davis_root}/Annotations/480p --output={tmp_path / 'scored'}",
     ]
-    assert imported(HEAVY, lines) == [f"imported: by {line}" for line in lines]
+    run = [sys.executable, "-c", SCRIPT]
+    done = subprocess.run(run, cwd=ROOT, input="\n".join(lines), capture_output=True, text=True, check=True)
+    imported = [line for line in done.stdout.splitlines() if line.startswith("imported: ")]
+    assert imported == [f"imported: by {line}" for line in lines]
     assert list((tmp_path / "out").iterdir())
     results = json.loads((tmp_path / "scored/results.json").read_text())
     assert results["scores"]["J&F-Mean"] == 1
-    assert (results["provenance"]["machine"]["gpus"], results["provenance"]["machine"]["compiled_search"]) == (
-        [],
-        False,
-    )
 
 
-def test_help_of_tools_waits_for_no_library_that_only_the_work_needs():
-    """Each takes longer to import than the rest of what the help needs."""
-    lines = [f"{tool} --help" for tool in ("score", "table", "study", "figure")]
-    assert imported(("numpy", "pydantic"), lines) == [f"imported: by {line}" for line in lines]
-
-
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_pipe_that_closes_early_ends_quietly(unbuffered):
+def test_a_pipe_that_closes_early_ends_quietly():
     """`vidcorr --help | true`."""
     command = [sys.executable, "-m", "vidcorr", "--help"]
-    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait() == 141
-
-
-def test_the_licence_is_apaches_standard_text():
-    assert hashlib.md5((ROOT / "LICENSE").read_bytes()).hexdigest() == "3b83ef96387f14655fc854ddc3c6bd57"
-    assert 'license = "Apache-2.0"' in (ROOT / "pyproject.toml").read_text()
-    assert "license: Apache-2.0" in (ROOT / "CITATION.cff").read_text()

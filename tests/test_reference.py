@@ -1,22 +1,17 @@
 """docs/reference/davis.py, the evaluation in one plain file, and the engine give the same labels and scores."""
 
 import ast
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
+from tests.helpers.plain_davis import REFERENCE
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.functional import propagate_labels
-from vidcorr.protocols import PropagationProtocol
 
 FILE = Path(__file__).parents[1] / "docs" / "reference" / "davis.py"
-REFERENCE = SimpleNamespace(**runpy.run_path(str(FILE)))
 
 
 @pytest.fixture
@@ -43,29 +38,10 @@ def test_it_imports_torch_numpy_and_pillow_only_and_has_at_most_200_lines():
     assert len(text.splitlines()) <= 200
 
 
-@pytest.mark.parametrize("davis", [(6, 160, 208)], indirect=True)
-@pytest.mark.parametrize("protocol", ["vfs", "dino"])
-def test_labels_are_those_of_the_engine(protocol, davis):
-    rules = REFERENCE.PROTOCOLS[protocol] | {"short_side": None}
-    frames = sorted((davis / "JPEGImages" / "480p" / "dog").iterdir())
-    mask = np.array(Image.open(davis / "Annotations" / "480p" / "dog" / "00000.png"))
-    filters = torch.randn(32, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-
-    def encode(frame):
-        return torch.nn.functional.conv2d(frame, filters, stride=8, padding=4)
-
-    labels = [labels for labels, _ in REFERENCE.segment(frames, mask, encode, rules)]
-    features = torch.cat([encode(REFERENCE.read_frame(frame, rules)) for frame in frames])
-    ours = propagate_labels(features, labels[0], PropagationProtocol.named(protocol, benchmark="davis"))
-    torch.testing.assert_close(torch.stack(list(ours)), torch.stack(labels), rtol=0, atol=1e-5)
-    assert labels[-1].std() > 0.1
-
-
 @pytest.mark.parametrize(
     ("davis", "protocol"),
     [
         ((5, 160, 208), "vfs"),
-        pytest.param((4, 330, 520), "vfs", marks=pytest.mark.slow),
         pytest.param((3, 330, 520), "dino", marks=pytest.mark.slow),
     ],
     indirect=["davis"],

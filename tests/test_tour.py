@@ -26,29 +26,15 @@ SHORT |= {"every_n_epochs=3": "every_n_epochs=1", "frames_per_video=16": "frames
 """Text of the notebook → text of its quick run."""
 
 
-def run(notebook, folder):
-    """Run all cells in a folder."""
-    from nbclient import NotebookClient
-
-    place = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=500, kernel_name="python3", resources=place).execute()
-
-
 @pytest.mark.slow
 def test_its_cells_run(tmp_path):
+    from nbclient import NotebookClient
+
     notebook = nbformat.read(TOUR, as_version=4)
     cells = code_cells(notebook)
     for long, short in SHORT.items():
         assert sum(cell.source.count(long) for cell in cells) == 1, long
         for cell in cells:
             cell.source = cell.source.replace(long, short)
-    run(notebook, tmp_path)
-
-
-@pytest.mark.exhaustive
-@pytest.mark.slow
-def test_a_minute_of_training_gains(tmp_path):
-    notebook = nbformat.read(TOUR, as_version=4)
-    run(notebook, tmp_path)
-    before, after = code_cells(notebook)[2].outputs[-1]["data"]["text/plain"].strip("{}").split(", ")
-    assert float(after.split()[1]) > float(before.split()[1])
+    place = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=500, kernel_name="python3", resources=place).execute()

@@ -1,0 +1,77 @@
+"""Each part against the method that it replaces: the least time of either way, as a table.
+
+python -m tests.speed                       # all that docs/speed.md shows, 3 minutes
+python -m tests.speed matching --rounds 5   # parts by name
+"""
+
+import argparse
+import os
+import platform
+import re
+from collections.abc import Callable, Iterable
+from datetime import date
+from pathlib import Path
+
+import torch
+
+from tests.helpers.references import real_videos
+from tests.speed import files, kernels
+from tests.speed.training_step import training_steps
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "speed.md"
+OF_REAL_VIDEOS = (kernels.davis_frame, files.scores, files.decoding)
+IN_TABLE: tuple[Callable[[int], Iterable[str]], ...] = (
+    kernels.propagation,
+    kernels.davis_frame,
+    files.scores,
+    kernels.reconstruction,
+    kernels.info_nce,
+    files.crops,
+    files.colours,
+    files.decoding,
+    kernels.matching,
+    kernels.points,
+    kernels.joints,
+    kernels.siamfc,
+    training_steps,
+)
+PARTS = {part.__name__: part for part in (*IN_TABLE, kernels.propagation_scale, files.torchcodec)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)}; default: the table")
+    parser.add_argument("--rounds", type=int, default=3, help="repetitions of each way")
+    given = parser.parse_args()
+    parts = [PARTS[name] for name in given.parts] or IN_TABLE
+    missing = [part for part in parts if part in OF_REAL_VIDEOS and real_videos() is None]
+    lines = [conditions(), "", "| what | plain | vidcorr | ratio |", "|---|---|---|---|"]
+    print(*lines, sep="\n", flush=True)
+    for part in parts:
+        for line in [] if part in missing else part(given.rounds):
+            print(line, flush=True)
+            lines.append(line)
+    if missing:
+        print("skipped, needs real videos (VIDCORR_DATA):", *(part.__name__ for part in missing))
+    elif not given.parts:
+        PAGE.write_text(with_table(PAGE.read_text(), "\n".join(lines)))
+
+
+def with_table(page: str, table: str) -> str:
+    """Return the page with a table in place of its present table."""
+    begin, end = "<!-- make speed -->\n", "\n<!-- end of make speed -->"
+    before, _, rest = page.partition(begin)
+    return before + begin + table + end + rest.partition(end)[2]
+
+
+def conditions() -> str:
+    """Return the processor, the number of threads, torch's version and the date."""
+    model = re.search("model name.*: (.*)", Path("/proc/cpuinfo").read_text())
+    name = model[1] if model else platform.machine()
+    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
+    threads = f"{os.cpu_count()} cores, {torch.get_num_threads()} thread(s)"
+    return f"{gpu}{name}, {threads}, torch {torch.__version__}, {date.today()}:"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""Tensor work against the plain ways: a DAVIS frame, reconstruction, InfoNCE, matching of pictures, points, joints."""
+
+import copy
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tests.helpers.plain_info_nce import plain_info_nce
+from tests.helpers.plain_masks import plain_boundary_score, plain_decode, plain_region
+from tests.helpers.plain_propagation import dense_attention, dense_mask, plain_propagation
+from tests.speed.timing import DEVICE, compare, least, real_folder, row
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
+from vidcorr.datasets import Davis
+from vidcorr.functional import (
+    LabelPropagator,
+    decode_masks,
+    encode_masks,
+    info_nce_loss,
+    match_keypoints,
+    propagate_labels,
+    track_points,
+)
+from vidcorr.functional.points.matching import cell_centres, sample_features
+from vidcorr.functional.reconstruction import reconstruct_locally
+from vidcorr.metrics import boundary_score, jaccard, object_outlines
+from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
+from vidcorr.tracking.frame_encoder import extractor_under
+from vidcorr.tracking.siamfc_tracker import SiamFCTracker
+
+PART = 0.01
+"""Fraction of the queries that the dense method does; its time is scaled to all."""
+
+
+def video(frames: int, channels: int, size: tuple[int, int], device: str = "cpu") -> Tensor:
+    """Smooth random features that change a little from frame to frame, as those of a video do."""
+    generator = torch.Generator().manual_seed(0)
+    still = F.avg_pool2d(torch.randn(1, channels, *size, generator=generator), 3, 1, 1) * 3
+    return (still + torch.randn(frames, channels, *size, generator=generator) * 0.5).to(device)
+
+
+def time_step(
+    features: Tensor, first_labels: Tensor, protocol: PropagationProtocol, rounds: int
+) -> tuple[dict[str, float], Tensor]:
+    """Time the first step whose window is full: the last of context + 2 frames.
+
+    Args:
+        features: `(context + 2, C, h, w)`.
+        first_labels: `(L, h, w)`.
+        protocol: of propagation.
+        rounds: of both ways.
+
+    Returns:
+        The seconds, `plain` of the dense method, which gets its matrices ready-made; labels `(L, h, w)`.
+    """
+    height, width = features.shape[2:]
+    propagator = LabelPropagator(first_labels, protocol)
+    history = [propagator.step(frame) for frame in features[:-1]]
+    copies = [copy.deepcopy(propagator) for _ in range(rounds + 2)]  # a step changes what it finds
+    places = max(1, round(PART * height * width))
+    query = F.normalize(features[-1], dim=0).flatten(1)[:, :places]
+    keys = F.normalize(features[:-1], dim=1).transpose(0, 1).flatten(1)
+    values = torch.stack(history).transpose(0, 1).flatten(1)
+    radius = protocol.radius or max(height, width)
+    mask = dense_mask(height, width, radius, protocol.neighbourhood, places).to(features.device)
+
+    def dense() -> Tensor:
+        return dense_attention(query, keys, values, mask, protocol.topk, protocol.temperature)
+
+    def step() -> Tensor:
+        return copies.pop().step(features[-1])
+
+    times = least({"plain": dense, "vidcorr": step}, rounds)
+    times["plain"] *= height * width / places
+    labels = step()
+    errors = (labels.flatten(1)[:, :places] - dense()).abs().amax(0)
+    assert (errors <= 1e-5).float().mean() >= 0.98, "the labels differ"
+    return times, labels
+
+
+def propagation(rounds: int, sizes: tuple[tuple[int, ...], ...] = ((60, 107, 256, 20, 12),)) -> Iterator[str]:
+    """Compare a step of propagation with dense attention, by height, width, channels, context and radius."""
+    for height, width, channels, context, radius in sizes:
+        labels = torch.rand(3, height, width).softmax(0).to(DEVICE)
+        features = video(context + 2, channels, (height, width), DEVICE)
+        times, _ = time_step(features, labels, PropagationProtocol("speed", context, 10, 0.07, radius), rounds)
+        what = f"propagation, {height} × {width}, C {channels}, {context + 1} references, radius {radius}"
+        yield row(what, times["plain"], times["vidcorr"])
+
+
+def propagation_scale(rounds: int) -> Iterator[str]:
+    """Compare propagation over the size of the map, channels, references and radius; and a whole video under `dino`."""
+    sizes = [(h, w, 256, 20, 12) for h, w in ((30, 54), (85, 151), (120, 214))]
+    others = [(60, 107, *rest) for rest in ((64, 20, 12), (512, 20, 12), (256, 5, 12), (256, 20, 6), (256, 20, 18))]
+    yield from propagation(rounds, (*sizes, *others))
+    features, protocol = video(40, 384, (60, 107), DEVICE), PropagationProtocol.named("dino", "davis")
+    labels = torch.rand(3, 60, 107).softmax(0).to(DEVICE)
+    yield from compare(
+        "40 frames under dino, 60 × 107, C 384",
+        {"plain": lambda: plain_propagation(features, labels, protocol)},
+        lambda: list(propagate_labels(features, labels, protocol)),
+        rounds,
+    )
+
+
+class PlainNormalise(nn.Module):
+    """ImageNet's normalisation, memory left as it is."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        mean, std = (images.new_tensor(values).view(-1, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        return (images - mean) / std
+
+
+@torch.inference_mode()
+def davis_frame(rounds: int) -> list[str]:
+    """Compare one real frame under `vfs` by stages: the first whose window of references is full."""
+    torch.manual_seed(0)
+    protocol, sequence = PropagationProtocol.named("vfs"), Davis(real_folder() / "davis")[0]
+    extractor = build_feature_extractor("torchvision:resnet18")
+    view, last = extractor_under(extractor, protocol), protocol.context + 1
+    network = copy.deepcopy(extractor).to(memory_format=torch.contiguous_format)
+    network.normalise = PlainNormalise()
+    images = [sequence.frame(t)[None].float() / 255 for t in range(last + 1)]
+    features = torch.cat([view(image) for image in images])
+    first = encode_masks(sequence.read_mask(0), sequence.objects, features.shape[2:], protocol)
+    times, labels = time_step(features, first, protocol, rounds)
+
+    def decode() -> Tensor:
+        return decode_masks(labels, sequence.objects, protocol, sequence.size)
+
+    prediction, target = decode(), sequence.read_mask(last)
+
+    def score() -> list[tuple[float, float]]:
+        found, wanted = (object_outlines(mask, sequence.objects) for mask in (prediction, target))
+        pairs = zip(found.values(), wanted.values(), strict=True)
+        return [(jaccard(*pair), boundary_score(*pair)) for pair in pairs]
+
+    def plain_score() -> list[tuple[float, float]]:
+        pairs = [((prediction == i).numpy(), (target == i).numpy()) for i in sequence.objects]
+        return [(plain_region(*pair), plain_boundary_score(*pair)) for pair in pairs]
+
+    assert score() == plain_score(), "the scores differ"
+    backbone = {"plain": lambda: network(images[last]), "vidcorr": lambda: view(images[last])}
+    decoding = {"plain": lambda: plain_decode(labels, sequence.size), "vidcorr": decode}
+    stages = {
+        "backbone": least(backbone, rounds),
+        "propagate": times,
+        "decode masks": least(decoding, rounds),
+        "score": least({"plain": plain_score, "vidcorr": score}, rounds),
+    }
+    stages["sum"] = {name: sum(stage[name] for stage in stages.values()) for name in times}
+    return [row(f"DAVIS frame at 480p, {stage}", *seconds.values()) for stage, seconds in stages.items()]
+
+
+def by_shifts(query: Tensor, references: Tensor, values: Tensor, radius: int) -> Tensor:
+    """Reconstruct by one product of whole maps for each offset."""
+    height, width = query.shape[2:]
+    padded, colours = (F.pad(maps, (radius,) * 4) for maps in (references, values))
+    inside = F.pad(torch.ones_like(query[:1, :1], dtype=torch.bool), (radius,) * 4)
+    offsets = [(y, x) for y in range(2 * radius + 1) for x in range(2 * radius + 1)]
+    logits = []
+    for y, x in offsets:
+        product = (query[:, None] * padded[..., y : y + height, x : x + width]).sum(2)
+        logits.append(product.masked_fill(~inside[..., y : y + height, x : x + width], -torch.inf))
+    weights = torch.stack(logits, 2).flatten(1, 2).softmax(1).unflatten(1, (-1, len(offsets)))
+    windows = (colours[..., y : y + height, x : x + width] for y, x in offsets)
+    return sum(weights[:, :, n, None] * window for n, window in enumerate(windows)).sum(1)
+
+
+def reconstruction(rounds: int) -> list[str]:
+    """Compare Liir's reconstruction, forward and backward."""
+    query = torch.randn(2, 64, 64, 64, device=DEVICE).div_(2).requires_grad_()
+    references = torch.randn(2, 3, 64, 64, 64, device=DEVICE).div_(2).requires_grad_()
+    colours = torch.rand(2, 3, 1, 64, 64, device=DEVICE)
+    upstream = torch.randn(2, 1, 64, 64, device=DEVICE)
+
+    def gradients(form) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(form(query, references, colours, 6), (query, references), upstream)
+
+    return compare(
+        "reconstruction, forward and backward",
+        {"shifts": lambda: gradients(by_shifts)},
+        lambda: gradients(lambda *maps: reconstruct_locally(*maps).values),
+        rounds,
+    )
+
+
+def info_nce(rounds: int) -> Iterator[str]:
+    """Compare InfoNCE, forward and backward, with the form that stores all logits."""
+    videos, keys = 256, 65536
+    for width in (128, 512):
+        predicted, target = (F.normalize(torch.randn(videos, 1, width, device=DEVICE), dim=-1) for _ in range(2))
+        queue = F.normalize(torch.randn(keys, width, device=DEVICE), dim=-1)
+        predicted.requires_grad_()
+        yield from compare(
+            f"InfoNCE, K {keys}, B {videos}, d {width}",
+            {"plain": lambda: plain_info_nce(predicted, target, queue, 0.2).backward()},  # noqa: B023
+            lambda: info_nce_loss(predicted, target, queue, 0.2).backward(),  # noqa: B023
+            rounds,
+        )
+
+
+def matching(rounds: int) -> list[str]:
+    """Compare the 20 points of a pair of pictures under `dift` with a loop over the pixels of upsampled maps."""
+    size, count = (375, 500), 20
+    generator = torch.Generator().manual_seed(0)
+    source, target = torch.randn(2, 768, 60, 60, generator=generator).to(DEVICE)
+    points = torch.rand(count, 2, generator=generator) * torch.tensor([499.0, 374.0])
+    protocol = MatchingProtocol.named("dift")
+
+    def plain() -> list[int]:
+        maps = [F.interpolate(each[None], size, mode="bilinear")[0] for each in (source, target)]
+        first, second = (F.normalize(each, dim=0) for each in maps)
+        return [int((first[:, y, x] @ second.flatten(1)).argmax()) for x, y in points.long().tolist()]
+
+    return compare(
+        f"pair of pictures by dift, {count} points, 60 × 60 cells, C 768",
+        {"plain": plain},
+        lambda: match_keypoints(source, target, points, size, size, protocol),
+        rounds,
+    )
+
+
+def points(rounds: int) -> list[str]:
+    """Compare points under `fomo` with a loop over points and frames."""
+    frames, count = 24, 20
+    features, protocol = video(frames, 384, (32, 32)), PointProtocol.named("fomo")
+    side = protocol.scored_size
+    queries = torch.rand(count, 3, generator=torch.Generator().manual_seed(1)) * torch.tensor([0, side, side])
+    cell = side / 32
+
+    def plain() -> Tensor:
+        centres = cell_centres(32, 32) * cell
+        tracks = torch.empty(count, frames, 2, dtype=torch.float64)
+        for number, (start, y, x) in enumerate(queries.tolist()):
+            descriptor = sample_features(features[int(start)], torch.tensor([[x, y]]) / cell)
+            for t, frame in enumerate(features):
+                similarities = F.cosine_similarity(descriptor[0, :, None], frame.flatten(1), dim=0)
+                tracks[number, t] = centres[similarities.argmax()]
+        return tracks
+
+    return compare(
+        f"{count} points in {frames} frames under fomo, 32 × 32, C 384",
+        {"plain": plain},
+        lambda: track_points(features.__getitem__, frames, queries, protocol),
+        rounds,
+    )
+
+
+def joints(rounds: int) -> list[str]:
+    """Compare joints under `vfs` with dense attention."""
+    features, protocol = video(16, 256, (40, 40)), PropagationProtocol.named("vfs", "jhmdb")
+    labels = torch.rand(15, 40, 40, generator=torch.Generator().manual_seed(1))
+    return compare(
+        "15 joints through 16 frames under vfs, 40 × 40, C 256",
+        {"plain": lambda: plain_propagation(features, labels, protocol)},
+        lambda: list(propagate_labels(features, labels, protocol)),
+        rounds,
+    )
+
+
+@torch.inference_mode()
+def siamfc(rounds: int) -> list[str]:
+    """Compare a frame of SiamFC with the backbone's passes alone, which are a bound."""
+    tracker = SiamFCTracker(build_feature_extractor("torchvision:resnet18", "res4", 8))
+    frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    track = tracker.start(frame, np.array([300.0, 200.0, 60.0, 80.0]))
+    protocol = tracker.protocol
+    crops = torch.rand(protocol.scales, 3, protocol.instance_size, protocol.instance_size)
+    return compare(
+        "SiamFC frame, one target, against its backbone's passes alone",
+        {"plain": lambda: tracker._network(crops)},
+        lambda: tracker.step([track], frame),
+        rounds,
+    )
