@@ -29,8 +29,7 @@ from lightning_modules.base import CorrespondenceModule
 from lightning_modules.parts.run_folder import run_folder
 from lightning_modules.parts.saving import SavedModule
 from vidcorr import signals
-from vidcorr.backbones.checkpoints import SUFFIXES, saved_model
-from vidcorr.backbones.hub import local_file, on_hub
+from vidcorr.backbones.checkpoints import SUFFIXES, local_file, on_hub, saved_model
 from vidcorr.backbones.names import SHORT_NAMES, read_spec, split_view
 from vidcorr.backbones.trust import allow_named, import_path, outside_code
 from vidcorr.commands import main
@@ -203,8 +202,7 @@ def _words_of_checkpoint(checkpoint: str, continues: bool) -> list[str]:
     saved = saved_model(checkpoint)
     if saved is None:
         return []
-    model = {"class_path": saved.class_path, "init_args": dict(saved.arguments)}
-    return [f"--config={json.dumps({'model': model})}"]
+    return [f"--config={json.dumps({'model': saved})}"]
 
 
 # Trainer and config

@@ -8,8 +8,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cosine_similarity, cross_entropy, interpolate, kl_div, mse_loss, normalize
 
-from vidcorr.backbones import Network, build_encoder, encoder_hparams, require_name
-from vidcorr.backbones.encoder import map_width
+from vidcorr.backbones import Network, build_encoder, encoder_hparams, pooled_width, require_name
 from vidcorr.backbones.extractor import FeatureExtractor
 from vidcorr.backbones.vit import ViTExtractor, positions_set
 from vidcorr.functional.device import shared_copy
@@ -217,7 +216,7 @@ class CoSettle(CorrespondenceModule):
         self.backbone: Any = build_encoder(backbone, pretrained, encoder).requires_grad_(False).eval()
         self.described = Network.of(self.backbone)
         self.hparams.update(encoder_hparams(self.backbone, "backbone"))
-        self.projection = projection_head(map_width(self.frozen_view()), layers)
+        self.projection = projection_head(pooled_width(self.frozen_view()), layers)
         for part in self.projection:
             if isinstance(part, nn.Linear):
                 if start == "xavier":

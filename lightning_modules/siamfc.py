@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from vidcorr.backbones import FeatureExtractor, Network, build_encoder, encoder_hparams, require_name
-from vidcorr.backbones.encoder import map_width
+from vidcorr.backbones import FeatureExtractor, Network, build_encoder, encoder_hparams, pooled_width, require_name
 from vidcorr.backbones.extractor import Dilated, refuse_options
 from vidcorr.functional.device import shared_copy
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
@@ -120,7 +119,7 @@ class SiamFC(CorrespondenceModule):
         self.hparams.update(encoder_hparams(built, "backbone"))
         self.backbone = built.feature_extractor(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride = int(self.backbone.stride)  # type: ignore[arg-type]
-        width = map_width(self.backbone)
+        width = pooled_width(self.backbone)
         self.exemplar_conv = nn.Conv2d(width, width, 1)
         self.search_conv = self.exemplar_conv if shared_convolution else nn.Conv2d(width, width, 1)
         if start == "identity":

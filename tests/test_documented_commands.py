@@ -9,7 +9,6 @@ import pytest
 
 import cli
 from tests.helpers.parsed import Parsed
-from vidcorr.backbones.trust import pass_gate
 from vidcorr.commands import run_command
 from vidcorr.experiments.study import read_study
 
@@ -24,7 +23,9 @@ PLACEHOLDERS = {"SEED": "0", "X": "last.ckpt", "…": "", "...": ""}
 @pytest.fixture(autouse=True)
 def _any_checkpoint(monkeypatch):
     """A checkpoint named in a document holds a VFSSimSiam; files of the documents' own are not looked for."""
-    monkeypatch.setattr(cli, "saved_model", lambda path: pass_gate("lightning_modules.VFSSimSiam", {}, path))
+    monkeypatch.setattr(
+        cli, "saved_model", lambda path: {"class_path": "lightning_modules.VFSSimSiam", "init_args": {}}
+    )
     monkeypatch.chdir(ROOT)
 
 

@@ -1,6 +1,7 @@
 """Checkpoints of this project: written, read as data, and made into the module that they hold."""
 
 import json
+import os
 import shlex
 import zipfile
 from collections.abc import Mapping
@@ -13,12 +14,40 @@ from torch import Tensor, nn
 
 from ..videos.files import unfinished
 from .description import Network
-from .hub import local_file
-from .trust import Recipe, check_names, make, pass_gate, reason
+from .trust import Recipe, check_names, make, reason
 
 SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
 """Endings of checkpoints: of `torch.save`, and safetensors from `vidcorr export`."""
 METADATA_KEY = "vidcorr"
+HUB = "hf://"
+
+
+def on_hub(path: object) -> bool:
+    """Return whether a path is an address on the Hugging Face hub, `hf://OWNER/NAME/FILE`."""
+    return str(path).startswith((HUB, "hf:/"))  # `Path` takes one slash away
+
+
+def local_file(path: str | Path) -> Path:
+    """Return the path of a file; one on the hub is downloaded into the hub's cache, or found there without a network.
+
+    Args:
+        path: a path, or `hf://OWNER/NAME/FILE`.
+
+    Raises:
+        ValueError: one line, if the file is neither on the hub nor in the cache.
+    """
+    if not on_hub(path):
+        return Path(path)
+    from huggingface_hub import HfApi
+
+    owner, _, rest = str(path).removeprefix(HUB).removeprefix("hf:/").partition("/")
+    name, _, file = rest.partition("/")
+    if not file:
+        raise ValueError(f"{path}: write {HUB}OWNER/NAME/FILE")
+    try:
+        return Path(HfApi(endpoint=os.environ.get("HF_ENDPOINT")).hf_hub_download(f"{owner}/{name}", file))
+    except Exception as error:  # the client's errors are of many types
+        raise ValueError(f"{path}: {reason(error)}") from error
 
 
 def read_content(path: str | Path, whole: bool = True) -> Any:
@@ -45,7 +74,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
     except PermissionError:
         raise
     except Exception as error:  # torch raises errors of many types for a senseless file
-        raise ValueError(f"{path}: damaged or foreign: {reason(error)}; {convert_line(path)}") from error
+        raise ValueError(f"{path}: damaged or foreign: {reason(error)}") from error
 
 
 def check_metadata(checkpoint: object, source: str | Path) -> None:
@@ -59,14 +88,10 @@ def check_metadata(checkpoint: object, source: str | Path) -> None:
         ValueError: if the checkpoint has no metadata of this project, or lacks a part.
     """
     if not isinstance(checkpoint, dict) or METADATA_KEY not in checkpoint:
-        raise ValueError(f"{source}: not a checkpoint of vidcorr; {convert_line(source)}")
+        advice = f"weights of another project are converted first: vidcorr convert {shlex.quote(str(source))} OUT.ckpt"
+        raise ValueError(f"{source}: not a checkpoint of vidcorr; {advice}")
     if not isinstance(checkpoint[METADATA_KEY], dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise ValueError(f"{source}: is damaged: it lacks its weights or their description")
-
-
-def convert_line(source: str | Path) -> str:
-    """Return the advice for weights of another project, with the command."""
-    return f"weights of another project are converted first: vidcorr convert {shlex.quote(str(source))} OUT.ckpt"
 
 
 def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
@@ -76,8 +101,8 @@ def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
         ValueError: if the content is no checkpoint of ours, lacks a part, or names code that is not allowed.
     """
     check_metadata(checkpoint, source)
-    # Lightning leaves out an empty dict
-    return pass_gate(checkpoint[METADATA_KEY].get("class_path"), checkpoint.get("hyper_parameters", {}), source)
+    arguments = checkpoint.get("hyper_parameters", {})  # Lightning leaves out an empty dict
+    return check_names({"class_path": checkpoint[METADATA_KEY].get("class_path"), "init_args": arguments}, source)
 
 
 def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
@@ -96,8 +121,7 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
     """
     path = local_file(path)
     checkpoint = read_content(path)
-    recipe = recipe_of(checkpoint, path)
-    module: Any = make(recipe._replace(arguments=recipe.arguments | overrides), path)
+    module = make(recipe_of(checkpoint, path), path, **overrides)
     load_weights(module, checkpoint["state_dict"], path)
     module.described = Network.of(module).with_weights_of(path)
     return module.eval()
@@ -127,15 +151,14 @@ def encoder_from_checkpoint(path: str | Path) -> Any:
     saved = saved_encoder_of(checkpoint, path)
     if saved is None:
         return module_from_checkpoint(path)
-    encoder: Any = make(pass_gate(saved.get("class_path"), saved.get("init_args"), path), path)
+    encoder = make(saved, path)
     state: dict[str, Tensor] = {}
     for name, tensor in checkpoint["state_dict"].items():
         prefixes = [ours for ours in saved["weights"].items() if name.startswith(ours[1])]
         for ours, theirs in prefixes:
             state[ours + name.removeprefix(theirs)] = tensor
         if not prefixes and name.partition(".")[0] not in saved["others"]:
-            said = f"is damaged: it does not say which part has the weights {name}"
-            raise ValueError(f"{path}: {said}")
+            raise ValueError(f"{path}: is damaged: it does not say which part has the weights {name}")
     load_weights(encoder, state, path)
     encoder.described = Network.of(encoder).with_weights_of(path)
     return encoder.eval()
@@ -145,8 +168,7 @@ def _exported_encoder(path: Path) -> Any:
     """Load the encoder of a file of `vidcorr export`; its metadata hold class and arguments, which pass the gate."""
     from safetensors.torch import load_file
 
-    saved = exported_recipe(path)
-    encoder: Any = make(pass_gate(saved.get("class_path"), saved.get("init_args"), path), path)
+    encoder = make(exported_recipe(path), path)
     load_weights(getattr(encoder, "network", encoder), load_file(path), path)
     encoder.described = Network.of(encoder).with_weights_of(path)
     return encoder.eval()
@@ -162,12 +184,9 @@ def exported_recipe(path: Path) -> dict[str, Any]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            saved = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read: {reason(error)}") from error
-    if not isinstance(saved, dict) or not isinstance(saved.get("encoder"), dict):
-        raise ValueError(f"{path}: not from vidcorr export; {convert_line(path)}")
-    recipe: dict[str, Any] = saved["encoder"]
+            recipe: Recipe = json.loads(file.metadata()[METADATA_KEY])["encoder"]
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: not from vidcorr export: {reason(error)}") from error
     return recipe
 
 
@@ -186,9 +205,8 @@ def saved_encoder_of(checkpoint: Any, source: str | Path) -> dict[str, Any] | No
         ValueError: if the file is damaged or of another project, or names code that is not allowed, also by the class
             that it is resumed with.
     """
-    check_metadata(checkpoint, source)
+    recipe_of(checkpoint, source)
     metadata = checkpoint[METADATA_KEY]
-    check_names(metadata.get("class_path"), checkpoint.get("hyper_parameters", {}), source)
     saved = metadata.get("encoder")
     if saved is None:
         return None

@@ -17,13 +17,13 @@ from .checkpoints import METADATA_KEY, load_weights, write_checkpoint
 from .encoder import Encoder
 from .extractor import IMAGENET_MEAN, IMAGENET_STD
 from .names import build_network
-from .trust import allow, import_path, make, pass_gate, reason
+from .trust import allow, import_path, make, reason
 
 State = dict[str, Tensor]
 ENTRIES = ("state_dict", "teacher", "model")
 """Entries with the weights in official files: mm-style, MoCo and MAST; DINO and T-CoRe; CRW and the MAE family."""
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
-SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge_plus", 1536: "giant"}
+SIZES = {384: "small", 768: "base", 1024: "large"}
 """Width of a vision transformer → timm's word for its size."""
 
 
@@ -131,21 +131,15 @@ def convert(
         raise ValueError(f"{foreign}: taken for {family}, it lacks {error}; name another family by --kind") from error
     except ValueError as error:
         raise ValueError(f"{foreign}: taken for {family}: {error}") from error
-    recipe = pass_gate(made.class_path, made.init_args, foreign)
-    batches: State = {}  # numbers of batches that BatchNorms lack in files of torch before 0.4.1; they are not used
-    for name in made.state:
-        if name.endswith("running_mean"):
-            norm = name.removesuffix("running_mean")
-            batches[f"{norm}num_batches_tracked"] = torch.zeros((), dtype=torch.long)
-    module = make(recipe, foreign)
-    load_weights(module, batches | made.state, f"{foreign}, taken for {family} {made.init_args}")
+    module = make({"class_path": made.class_path, "init_args": made.init_args}, foreign)
+    load_weights(module, made.state, f"{foreign}, taken for {family} {made.init_args}")
     write_checkpoint(module, output)
-    benchmark, _, flags = _benchmark_of(entry, made).partition(" ")
+    benchmark, _, flags = entry.get("benchmark", "davis").partition(" ")
     measure = f"vidcorr validate --ckpt_path {shlex.quote(str(output))} --on {benchmark}=FOLDER {flags}"
     return {
         "family": family,
         "class_path": made.class_path,
-        "init_args": recipe.arguments,
+        "init_args": made.init_args,
         "unused": unused | dict(made.unused),
         "note": "; ".join(filter(None, (taken, entry.get("note", "")))),
         "measure": measure.strip(),
@@ -301,34 +295,15 @@ def _cosettle(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
     return Made("lightning_modules.cosettle.CoSettle", {"backbone": spec, "encoder": encoder}, state)
 
 
-def _dinov2(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
-    """Convert DINOv2, DINOv3 and T-CoRe by timm's functions; tensors that timm leaves out are listed here."""
-    from timm.models import eva, vision_transformer
+def _tcore(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
+    """Convert by timm's function for DINOv2, whose names T-CoRe has."""
+    from timm.models.vision_transformer import checkpoint_filter_fn
 
-    third = "storage_tokens" in state
-    biases = [name for name in state if name.endswith("attn.qkv.bias")]
-    biased = False
-    for name in biases:  # some models have no bias, and the bias of the keys is always zero
-        queries, _, values = state[name].tensor_split(3)
-        biased |= bool(queries.any()) or bool(values.any())
-    if spec is None:
-        form = _transformer(state)
-        kind = "dinov2"
-        if third:
-            kind = "dinov3_qkvb" if biased else "dinov3"
-        elif "register_tokens" in state:
-            kind = f"reg{state['register_tokens'].shape[1]}_dinov2"
-        spec = f"timm:vit_{form['size']}_patch{form['patch']}_{kind}"
-        if form["patch"] == 16 and kind == "reg4_dinov2":
-            spec = f"vidcorr.backbones:vit_{form['size']}_patch16_reg4"  # T-CoRe's
-    zeros = biases if third and not biased else []
-    unused = dict.fromkeys(zeros, "all zeros, which this network of timm leaves out")
-    used = {name: tensor for name, tensor in state.items() if name not in unused}
-    used["mask_token"] = torch.empty(0)  # timm recognises these files by this key
+    spec = spec or entry["architecture"].format(**_transformer(state))
+    known = state | {"mask_token": torch.empty(0)}  # timm recognises these files by this key
     with torch.device("meta"):
         network: Any = build_network(spec)
-    library: Any = eva if third else vision_transformer
-    return frozen(spec, library.checkpoint_filter_fn(used, network), entry, unused)
+    return frozen(spec, checkpoint_filter_fn(known, network), entry)
 
 
 def _named(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
@@ -341,27 +316,13 @@ def _named(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
     return frozen(spec, used, entry, dict.fromkeys(classifier, "classifier"))
 
 
-def _benchmark_of(entry: Mapping[str, Any], made: Made) -> str:
-    """Return the benchmark for `--on` and the flags closest to the source's evaluation."""
-    patches = next((tensor for name, tensor in made.state.items() if name.endswith("patch_embed.proj.weight")), None)
-    spec: str = made.init_args.get("backbone") or made.init_args.get("spec", "")
-    default = "davis"
-    if patches is not None:
-        default = entry.get("vit_benchmark", "davis --protocol vidcorr")
-    elif spec.endswith("resnet50"):
-        default = entry.get("r50_benchmark", default)
-    chosen: str = entry.get("benchmark", default)
-    return chosen if patches is None else chosen.format(patch=patches.shape[-1])
-
-
 Maker = Callable[[State, str | None, Mapping[str, Any]], Made]
 MAKERS: dict[str, Maker] = {
     "vfs": _vfs,
     "liir": _liir,
     "mast": _liir,
     "cosettle": _cosettle,
-    "tcore": _dinov2,
-    "dinov2": _dinov2,
+    "tcore": _tcore,
     "named": _named,
 }
 """Family → (weights under the table's names, the network's name if known, the family's entry) → the module."""

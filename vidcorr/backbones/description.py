@@ -8,8 +8,6 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from .hub import source_of
-
 RANDOM_WEIGHTS = "random weights"
 """Source of weights that a library has drawn."""
 
@@ -69,3 +67,21 @@ class Network(BaseModel):
 def architecture_name(name: str) -> str:
     """Return the name of an architecture for tables: "ResNet-18" for `resnet18`, "raw colour" for `RawColour`."""
     return "raw colour" if name in ("RawColour", "raw_colour") else re.sub(r"^resnet(\d+)$", r"ResNet-\1", name)
+
+
+def source_of(path: str | Path) -> str:
+    """Return what a file is called in results: its name; of a file of the hub's cache its address with the revision.
+
+    Example:
+        >>> source_of("runs/last.ckpt")
+        'last.ckpt'
+        >>> source_of("hub/models--me--vfs/snapshots/0123456789abcdef/last.ckpt")
+        'hf://me/vfs/last.ckpt at 0123456789ab'
+    """
+    path = Path(path)
+    for snapshots in path.parents:
+        if snapshots.name == "snapshots" and snapshots.parent.name.startswith("models--"):
+            repository = snapshots.parent.name.removeprefix("models--").replace("--", "/")
+            revision, *file = path.relative_to(snapshots).parts
+            return f"hf://{repository}/{'/'.join(file)} at {revision[:12]}"
+    return path.name

@@ -18,17 +18,13 @@ from .extractor import (
     Normalise,
     RawColour,
     TimmExtractor,
-    eval_mode,
     networks_of,
     refuse_options,
 )
 from .liir_encoder import LiirEncoder
 from .resnet import ResNetExtractor, is_resnet
-from .trust import import_path, make, pass_gate
+from .trust import Recipe, import_path, own_arguments
 from .vit import ViTExtractor, is_vit
-
-Recipe = dict[str, Any]
-"""`class_path` of a class of this library and its `init_args`, plain types."""
 
 
 def extractor_of(
@@ -155,26 +151,11 @@ def usual_normalisation(network: nn.Module) -> tuple[tuple[float, ...], tuple[fl
     return tuple(record.get("mean", IMAGENET_MEAN)), tuple(record.get("std", IMAGENET_STD))
 
 
-def map_width(view: nn.Module) -> int:
-    """Return the number of channels of a view's map, by a pass of a blank 64 × 64 image."""
-    with eval_mode(view), torch.no_grad():
-        return int(view(torch.zeros(1, 3, 64, 64)).shape[1])
-
-
 def recipe_of_encoder(encoder: object) -> Recipe | None:
     """Return the recipe of an encoder of this library, without its weights; None for another, or without a name."""
     if isinstance(encoder, Encoder | LiirEncoder) and encoder.described.spec:
         return {"class_path": import_path(type(encoder)), "init_args": encoder.arguments}
     return None
-
-
-def from_recipe(recipe: Recipe, source: str = "encoder") -> Any:
-    """Build the encoder of a recipe, with fresh weights.
-
-    Raises:
-        ValueError: if the recipe names code that is not allowed, or its class refuses the arguments.
-    """
-    return make(pass_gate(recipe.get("class_path"), recipe.get("init_args", {}), source), source)
 
 
 def encoder_hparams(encoder: nn.Module, argument: str) -> dict[str, Any]:
@@ -191,8 +172,7 @@ def encoder_hparams(encoder: nn.Module, argument: str) -> dict[str, Any]:
     known: dict[str, Any] = {"encoder": None, "pretrained": False}
     hparams = getattr(encoder, "hparams", None)  # a LightningModule's
     if hparams is not None:
-        arguments = {name: value for name, value in hparams.items() if not name.startswith("_")}
-        known["encoder"] = {"class_path": import_path(type(encoder)), "init_args": arguments}
+        known["encoder"] = {"class_path": import_path(type(encoder)), "init_args": own_arguments(hparams)}
         return known
     if not _name_suffices(encoder):
         known["encoder"] = recipe_of_encoder(encoder)

@@ -1,22 +1,16 @@
 """Networks by name: text to an encoder or a feature extractor, for modules to train and benchmarks to evaluate."""
 
-import inspect
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .checkpoints import SUFFIXES, convert_line, encoder_from_checkpoint, load_weights, method_of, read_content
+from .checkpoints import SUFFIXES, encoder_from_checkpoint, local_file, method_of, on_hub
 from .description import RANDOM_WEIGHTS, Network, architecture_name
-from .encoder import Encoder, from_recipe, gives_extractors
+from .encoder import Encoder, gives_extractors
 from .extractor import RawColour, describe_output, eval_mode
-from .hub import local_file, on_hub
-from .trust import Recipe, allow, import_named, import_path, make, reason
+from .trust import allow, import_named, make
 from .video import VideoEncoder, VideoNetwork, from_transformers
 
 SHORT_NAMES = {
@@ -39,17 +33,15 @@ SHORT_NAMES = {
 
 Weights of timm come from its cache, or over the network at first use.
 """
-OWN_CHECKPOINT = re.compile(r"[\w.]+:\w+=.+")
-"""A checkpoint of a user's own LightningModule: `package.module:Class=FILE`."""
 
 
 def build_encoder(spec: str | Path | nn.Module, pretrained: bool = False, recipe: dict | None = None) -> Any:
     """Build the encoder of a module, a checkpoint or a name.
 
     Args:
-        spec: a module; the path of a checkpoint, or its address on the hub (`hf://OWNER/NAME/FILE`); the checkpoint of
-            a LightningModule of yours, `package.module:Class=FILE`; or a name: `timm:NAME`, `torchvision:NAME`,
-            `package.module:callable`, a short name such as `vidcorr-r18`, or `raw_colour`.
+        spec: a module; the path of a checkpoint, or its address on the hub (`hf://OWNER/NAME/FILE`); or a name:
+            `timm:NAME`, `torchvision:NAME`, `package.module:callable`, a short name such as `vidcorr-r18`, or
+            `raw_colour`.
         pretrained: load the library's weights, for names of timm and torchvision.
         recipe: class and arguments of an encoder, from `encoder_hparams`: build this with fresh weights instead.
 
@@ -60,16 +52,14 @@ def build_encoder(spec: str | Path | nn.Module, pretrained: bool = False, recipe
         ValueError: for an unknown form of spec.
     """
     if recipe is not None:
-        return from_recipe(recipe)
+        return make(recipe, "encoder")
     if gives_extractors(spec):
         return spec
     network: Any = spec
     described: Network | None = None
-    if isinstance(spec, str) and OWN_CHECKPOINT.fullmatch(spec):
-        network = own_module(spec)
-    elif is_checkpoint(spec):
+    if is_checkpoint(spec):
         return encoder_from_checkpoint(spec)  # type: ignore[arg-type]
-    elif isinstance(spec, str):
+    if isinstance(spec, str):
         network, described = named_network(spec, pretrained)
     if gives_extractors(network):
         return network
@@ -109,29 +99,6 @@ def build_feature_extractor(
     """
     extractor: nn.Module = build_encoder(spec, pretrained).feature_extractor(stage, stride)
     return extractor
-
-
-def own_module(spec: str) -> nn.Module:
-    """Load a checkpoint of a user's own LightningModule: its class, with the saved hyper-parameters and weights.
-
-    Args:
-        spec: `package.module:Class=FILE`.
-
-    Raises:
-        ValueError: if the class cannot be imported, the file is damaged, or one does not fit the other.
-    """
-    module, name, file = spec.replace("=", ":", 1).split(":", 2)
-    kind = import_named(module, name, spec)
-    path = local_file(file)
-    content = read_content(path)
-    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
-        raise ValueError(f"{path}: holds no state_dict, as a checkpoint of Lightning does")
-    saved = content.get("hyper_parameters", {})
-    arguments = {name: value for name, value in saved.items() if not name.startswith("_")}  # without Lightning's own
-    made: Any = make(Recipe(kind, import_path(kind), arguments), path)
-    load_weights(made, content["state_dict"], path)
-    made.described = Network.of(made).with_weights_of(path)
-    return made.eval()
 
 
 def is_checkpoint(spec: object) -> bool:
@@ -180,8 +147,6 @@ def read_spec(text: str) -> dict[str, Any]:
     """
     given, view = split_view(text)
     stage, _, stride = view.partition("/")
-    if stride and not stride.isdecimal():
-        raise ValueError(f"{text}: the stride {stride!r} is not a number; write SPEC@STAGE/STRIDE")
     if on_hub(given):
         given = str(local_file(given))
     spec, pretrained = full_name(given)
@@ -235,8 +200,6 @@ def named_network(spec: str, pretrained: bool = False) -> tuple[Any, Network]:
     pretrained = pretrained or is_pretrained
     library, separator, name = spec.partition(":")
     if not separator:
-        if Path(spec).is_file():
-            raise ValueError(f"{spec}: no checkpoint of vidcorr; {convert_line(spec)}")
         raise ValueError(
             f"backbone {spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write timm:NAME, "
             "torchvision:NAME or package.module:callable"
@@ -255,11 +218,9 @@ def named_network(spec: str, pretrained: bool = False) -> tuple[Any, Network]:
     elif pretrained:
         raise ValueError(f"backbone {spec}: pretrained=True needs a timm: or torchvision: name")
     else:
-        state = torch.get_rng_state()
         network = imported(library, name)
         origin = f"weights of {spec}"  # random or loaded: only the callable knows
-        if torch.equal(state, torch.get_rng_state()):  # it drew no numbers
-            seed = None
+        seed = None
     described = Network(
         name=architecture_name(spec.rpartition(":")[2]),
         weights=origin,
@@ -285,8 +246,7 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
         options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
     elif file in ("swin_transformer", "swin_transformer_v2"):
         options = {"dynamic_img_size": True}
-    with _weights_of(f"timm:{name}", pretrained):
-        return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
 
 
 def _torchvision(name: str, pretrained: bool) -> nn.Module:
@@ -300,39 +260,19 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
     if models.get_model_builder(name).__module__ != "torchvision.models.resnet":
         raise ValueError(f"backbone torchvision:{name}: no ResNet; timm:NAME has other networks")
     chosen = models.get_model_weights(name).DEFAULT if pretrained else None
-    with _weights_of(f"torchvision:{name}", pretrained):
-        network = models.get_model(name, weights=chosen, zero_init_residual=True)
+    network = models.get_model(name, weights=chosen, zero_init_residual=True)
     network.fc = nn.Identity()
     return network
-
-
-@contextmanager
-def _weights_of(spec: str, pretrained: bool) -> Iterator[None]:
-    """Say what to do if the weights of a library's network are neither cached nor can be downloaded."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        if not pretrained:
-            raise
-        raise ValueError(
-            f"backbone {spec}: its weights cannot be downloaded ({reason(error)}); copy the file here and convert it: "
-            f"vidcorr convert FILE OUT.ckpt --architecture {spec}"
-        ) from error
 
 
 def imported(module: str, name: str) -> Any:
     """Import the user's callable, and call it without arguments.
 
     Raises:
-        ValueError: if the callable cannot be imported, needs arguments, or does not return a module or a video encoder.
+        ValueError: if the callable cannot be imported, or does not return a module or a video encoder.
     """
     spec = f"{module}:{name}"
-    built = import_named(module, name, f"backbone {spec}")
-    try:
-        inspect.signature(built).bind()
-    except TypeError as error:
-        raise ValueError(f"backbone {spec}: expected a callable without arguments: {error}") from error
-    network = built()
+    network = import_named(module, name, f"backbone {spec}")()
     allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
     if not isinstance(network, nn.Module | VideoEncoder):
         raise ValueError(f"backbone {spec}: expected a module or a video encoder, got a {type(network).__name__}")
@@ -378,27 +318,12 @@ def pooled_width(network: nn.Module) -> int:
     Raises:
         ValueError: if the network's output is neither `(N, C, h, w)` nor `(N, C)`, or it ends with a linear layer.
     """
-    called: list[str] = []
-    hooks = []
-    for name, part in network.named_modules():
-        if next(part.children(), None) is None:
-            hook = partial(_note_name, called, name)
-            hooks.append(part.register_forward_hook(hook))
     with eval_mode(network), torch.no_grad():
         output = network(torch.zeros(1, 3, 64, 64))
-    for handle in hooks:
-        handle.remove()
     kind = type(network).__name__
     if not isinstance(output, Tensor) or output.ndim not in (2, 4):
         raise ValueError(f"{kind}: expected a map (N, C, h, w), got {describe_output(output)}")
-    if output.ndim == 2 and called and isinstance(network.get_submodule(called[-1]), nn.Linear):
-        raise ValueError(
-            f"{kind}: ends with the linear layer {called[-1]}, as a classifier does: return the features before, for "
-            f"example by network.{called[-1]} = torch.nn.Identity()"
-        )
+    *_, (name, last) = network.named_modules()
+    if output.ndim == 2 and isinstance(last, nn.Linear):
+        raise ValueError(f"{kind}: ends with a classifier, {name}: put torch.nn.Identity() in its place")
     return output.shape[1]
-
-
-def _note_name(called: list[str], name: str, *_: object) -> None:
-    """Note that a layer was called, as a forward hook."""
-    called.append(name)

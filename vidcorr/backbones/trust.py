@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import nn
 
@@ -20,29 +20,11 @@ TRUSTED = ("vidcorr", "lightning_modules", "timm", "torchvision", "transformers"
 """Names before a dot or a colon that every checkpoint may hold."""
 NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
-RECIPE = "encoder"
-"""The argument that holds a nested class and its arguments."""
-TORCH_ADVICE = re.compile(
-    r"Weights only load failed|weights_only|torch\.serialization|torch\.load|trusted source|file an issue"
-    r"|see(ing)? this error|This can happen if"
-)
-"""Sentences of torch beside the reason of an error; most of them advise to run the code in the file."""
-
+NESTED = "encoder"
+"""The argument that holds a nested recipe."""
+Recipe = dict[str, Any]
+"""`class_path` of a class and `init_args` of its constructor, plain types."""
 _allowed: set[str] = set()
-
-
-class Recipe(NamedTuple):
-    """A class and its arguments, read from a file and accepted by `pass_gate`.
-
-    Attributes:
-        kind: the class.
-        class_path: its import path.
-        arguments: arguments of its constructor, plain types only.
-    """
-
-    kind: type[nn.Module]
-    class_path: str
-    arguments: dict[str, Any]
 
 
 def allow(*names: str) -> None:
@@ -80,7 +62,7 @@ def named_code(model: Mapping[str, Any]) -> Iterator[str]:
     """Yield the class of a model, its networks, and those of its nested encoder."""
     yield str(model.get("class_path"))
     arguments = model.get("init_args") or {}
-    nested = arguments.get(RECIPE)
+    nested = arguments.get(NESTED)
     if isinstance(nested, Mapping):
         yield from named_code(nested)
     for argument in NETWORK_ARGUMENTS:
@@ -101,68 +83,65 @@ def _is_trusted(package: str) -> bool:
     return file.is_relative_to(Path.cwd()) and not file.is_relative_to(sys.prefix)
 
 
-def check_names(class_path: object, arguments: object, source: str | Path) -> dict[str, Any]:
+def check_names(recipe: object, source: str | Path) -> Recipe:
     """Check the class and arguments that a file names, and import nothing.
 
     Args:
-        class_path: the class that the file names.
-        arguments: arguments of its constructor.
+        recipe: `class_path`, and `init_args` of its constructor.
         source: the file, for messages.
 
     Returns:
-        The arguments without Lightning's own.
+        The recipe, without Lightning's own arguments.
 
     Raises:
         ValueError: one line with all names that the user would have to allow.
     """
+    named: Any = recipe if isinstance(recipe, Mapping) else {}
+    class_path = named.get("class_path")
+    arguments = named.get("init_args", {})
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
         raise ValueError(f"{source}: is damaged: it names no class with arguments")
-    refused = sorted(set(outside_code({"class_path": class_path, "init_args": arguments})) - _allowed)
+    refused = sorted(set(outside_code(named)) - _allowed)
     if refused:
         raise ValueError(
             f"{source}: names code from outside this project and the working directory; if you trust it, add --allow "
             f"{' '.join(refused)} (in Python vidcorr.backbones.trust.allow)"
         )
-    given = {str(name): value for name, value in arguments.items() if not str(name).startswith("_")}  # Lightning's own
+    given = own_arguments(arguments)
     for name in NETWORK_ARGUMENTS:
         spec = given.get(name)
         is_file = isinstance(spec, str) and ":" not in spec and spec != "raw_colour"
-        if is_file and given.get(RECIPE) is None:
+        if is_file and given.get(NESTED) is None:
             raise ValueError(f"{source}: names another file as its encoder, {spec}; a checkpoint must hold its encoder")
-    return given
+    return {"class_path": class_path, "init_args": given}
 
 
-def pass_gate(class_path: object, arguments: object, source: str | Path) -> Recipe:
-    """Check the class and arguments that a file names, and import the class if it is allowed.
+def own_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a constructor, without those that Lightning adds."""
+    return {str(name): value for name, value in arguments.items() if not str(name).startswith("_")}
+
+
+def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
+    """Check what a file names, import the class if it is allowed, and build the module with fresh weights.
 
     Args:
-        class_path: the class that the file names.
-        arguments: arguments of its constructor.
+        recipe: `class_path`, and `init_args` of its constructor.
         source: the file, for messages.
+        overrides: arguments of the caller, which override those of the file.
 
     Raises:
-        ValueError: one line with all names that the user would have to allow.
+        ValueError: if the recipe names code that is not allowed, or the constructor refuses the arguments.
     """
-    given = check_names(class_path, arguments, source)
-    path = str(class_path)
-    package, _, name = path.rpartition(".")
-    kind = import_named(package, name, f"{source}: its class {path}")
+    accepted = check_names(recipe, source)
+    package, _, name = accepted["class_path"].rpartition(".")
+    kind = import_named(package, name, f"{source}: its class {accepted['class_path']}")
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise ValueError(f"{source}: its class {path} is not a torch.nn.Module")
-    return Recipe(kind, path, given)
-
-
-def make(recipe: Recipe, source: str | Path) -> nn.Module:
-    """Build the module of a recipe, with fresh weights.
-
-    Raises:
-        ValueError: if its constructor refuses the arguments.
-    """
+        raise ValueError(f"{source}: its class {accepted['class_path']} is not a torch.nn.Module")
     try:
         # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
-        return contextvars.Context().run(recipe.kind, **recipe.arguments)
+        return contextvars.Context().run(kind, **accepted["init_args"] | overrides)
     except Exception as error:  # any type, because the arguments in the file are at fault
-        raise ValueError(f"{source}: {recipe.kind.__name__} cannot be made: {reason(error)}") from error
+        raise ValueError(f"{source}: {kind.__name__} cannot be made: {reason(error)}") from error
 
 
 def import_path(kind: type) -> str:
@@ -194,8 +173,6 @@ def _search_working_directory() -> None:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first words of an error on one line, for a message, without torch's advice to trust the file."""
-    text = str(error).replace("WeightsUnpickler error: ", "\n")
-    sentences = re.split(r"(?<=[.:])\s|\n", text)
-    told = [sentence for sentence in sentences if not TORCH_ADVICE.search(sentence)]
-    return " ".join(" ".join(told).split())[:300] or type(error).__name__
+    """Return the first words of an error on one line, for a message."""
+    told = str(error).rpartition("WeightsUnpickler error: ")[2]  # torch's advice to run the code of a file comes before
+    return " ".join(told.split())[:300] or type(error).__name__

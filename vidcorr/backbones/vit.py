@@ -40,18 +40,10 @@ class ViTExtractor(FeatureExtractor):
         stride: None for the patch, or a divisor of it.
 
     Raises:
-        ValueError: if a stage does not exist, the stride does not divide the patch, or the network takes images of a
-            single size only.
+        ValueError: if a stage does not exist, or the stride does not divide the patch.
     """
 
     def __init__(self, network: Any, normalise: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
-        kind = type(network).__name__
-        if getattr(network.patch_embed, "strict_img_size", False):
-            height, width = network.patch_embed.img_size
-            raise ValueError(
-                f"{kind}: takes images of {height} x {width} px only; make it with dynamic_img_size=True, or name it "
-                "timm:NAME"
-            )
         depth = len(network.blocks)
         known = [f"block{number}" for number in range(1, depth + 1)]
         super().__init__(stage or f"block{depth}", known, "this transformer")
@@ -59,10 +51,9 @@ class ViTExtractor(FeatureExtractor):
         step = stride or patch
         convolution: Any = getattr(network.patch_embed, "proj", None)
         movable = isinstance(convolution, nn.Conv2d) and convolution.kernel_size == (patch, patch)
-        if step != patch and (patch % step or not movable):
-            divisors = [str(n) for n in range(1, patch + 1) if patch % n == 0]
-            raise ValueError(f"stride {step}: patches of {patch} px allow {', '.join(divisors) if movable else patch}")
         if step != patch:
+            if patch % step or not movable:
+                raise ValueError(f"stride {step}: not a divisor of patches of {patch} px, which one convolution makes")
             convolution.stride = (step, step)
             network.patch_embed.patch_size = (step, step)  # what timm pads to
         self.network: Any = network

@@ -13,10 +13,17 @@ import torch
 from torch import nn
 
 from ..backbones import Network, build_encoder, weights_digest
-from ..backbones.checkpoints import SUFFIXES, exported_recipe, read_content, recipe_of, saved_encoder_of
+from ..backbones.checkpoints import (
+    SUFFIXES,
+    exported_recipe,
+    local_file,
+    on_hub,
+    read_content,
+    recipe_of,
+    saved_encoder_of,
+)
 from ..backbones.description import RANDOM_WEIGHTS
 from ..backbones.encoder import gives_extractors
-from ..backbones.hub import local_file, on_hub
 from ..backbones.names import read_spec
 from ..backbones.trust import TRUSTED, named_code
 from ..backbones.video import VideoEncoder
@@ -155,14 +162,11 @@ class NetworkSpec:
         if self.file is None:
             return ":" not in self.spec or package_of(self.spec) in TRUSTED
         if self.file.suffix == ".safetensors":
-            exported = exported_recipe(self.file)
-            return {package_of(name) for name in named_code(exported)} <= set(TRUSTED)
-        content = read_content(self.file, whole=False)
-        model: Any = saved_encoder_of(content, self.file)
-        if model is None:
-            recipe = recipe_of(content, self.file)
-            model = {"class_path": recipe.class_path, "init_args": recipe.arguments}
-        return {package_of(name) for name in named_code(model)} <= set(TRUSTED)
+            recipe = exported_recipe(self.file)
+        else:
+            content = read_content(self.file, whole=False)
+            recipe = saved_encoder_of(content, self.file) or recipe_of(content, self.file)
+        return {package_of(name) for name in named_code(recipe)} <= set(TRUSTED)
 
 
 def package_of(name: str) -> str:

@@ -14,7 +14,7 @@ def command(args: Sequence[str]) -> None:
     Raises:
         ValueError: for a user's mistake, one line.
     """
-    families = "vfs crw liir mast moco rsp tobo catmae cropmae cosettle tcore dino dinov2 lightly torchvision named"
+    families = "vfs crw liir mast moco rsp tobo catmae cropmae cosettle tcore dino lightly torchvision named"
     kinds = ["auto", *families.split()]  # those of families.yaml; `--help` does not import the converters
     parser = argparse.ArgumentParser(prog="vidcorr convert", description=__doc__)
     parser.add_argument("foreign", type=Path, metavar="FOREIGN", help="checkpoint of another project")

@@ -42,12 +42,9 @@ def test_random_weights_are_named_with_their_seed():
 
 
 def test_weights_of_a_users_callable_are_never_called_random():
-    """They may be trained ones that it loads; the seed is named where it has drawn random numbers."""
-    torch.manual_seed(7)
-    for name, seed in (("TinyResNet", 7), ("Blocky", None)):
-        spec = f"tests.helpers.encoders:{name}"
-        found = Network.of(build_encoder(spec))
-        assert found == Network(name=name, weights=f"weights of {spec}", spec=spec, seed=seed)
+    """They may be trained ones that it loads."""
+    spec = "tests.helpers.encoders:TinyResNet"
+    assert Network.of(build_encoder(spec)) == Network(name="TinyResNet", weights=f"weights of {spec}", spec=spec)
 
 
 def test_nothing_is_written_onto_foreign_modules():

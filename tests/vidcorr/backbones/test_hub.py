@@ -1,7 +1,6 @@
 """Checkpoints on the hub, by a server on loopback that speaks the few requests; offline they are one line."""
 
 import hashlib
-import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,7 +11,8 @@ from huggingface_hub import constants
 from tests.helpers.encoders import saved_resnet
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Network, build_encoder, build_feature_extractor
-from vidcorr.backbones.hub import local_file, source_of
+from vidcorr.backbones.checkpoints import local_file
+from vidcorr.backbones.description import source_of
 from vidcorr.benchmarks.network import NetworkSpec
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -27,12 +27,8 @@ def hub(tmp_path, monkeypatch):
     class Server(BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append(self.path)
-            if self.path.startswith("/api/models/me/vfs/tree/"):
-                listed = [{"type": "file", "path": name, "size": 1, "oid": "0"} for name in files]
-                self.send(json.dumps(listed).encode())
-            else:
-                name = self.path.partition("/resolve/")[2].partition("/")[2]
-                self.send(files.get(name))
+            name = self.path.partition("/resolve/")[2].partition("/")[2]
+            self.send(files.get(name))
 
         do_HEAD = do_GET
 
@@ -65,15 +61,12 @@ def test_a_checkpoint_is_downloaded_once_and_named_with_its_revision(hub, tmp_pa
     files, asked = hub
     saved_resnet(tmp_path / "resnet.ckpt")
     files["runs/last.ckpt"] = (tmp_path / "resnet.ckpt").read_bytes()
-    files["README.md"] = b"card"
     weights = f"weights of hf://me/vfs/runs/last.ckpt at {REVISION[:12]}"
-    for address in ("hf://me/vfs/runs/last.ckpt", "hf://me/vfs"):
-        encoder = build_encoder(address)
-        assert Network.of(encoder).weights == weights
+    assert Network.of(build_encoder("hf://me/vfs/runs/last.ckpt")).weights == weights
     images = torch.rand(1, 3, 64, 64)
     expected = build_feature_extractor(tmp_path / "resnet.ckpt")(images)
-    spec = NetworkSpec.read("hf://me/vfs@res4/8")
-    assert (spec.name, spec.stage, spec.stride) == ("hf://me/vfs@res4/8", "res4", 8)
+    spec = NetworkSpec.read("hf://me/vfs/runs/last.ckpt@res4/8")
+    assert (spec.name, spec.stage, spec.stride) == ("hf://me/vfs/runs/last.ckpt@res4/8", "res4", 8)
     assert torch.equal(spec.build().feature_extractor(spec.stage, spec.stride)(images), expected)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     asked.clear()
@@ -82,19 +75,10 @@ def test_a_checkpoint_is_downloaded_once_and_named_with_its_revision(hub, tmp_pa
 
 
 def test_what_is_not_there_is_one_line(hub, monkeypatch):
-    files, _ = hub
-    files |= {"a.ckpt": b"a", "b.safetensors": b"b"}
-    refused(
-        ValueError,
-        r"hf://me/vfs: holds 2 files of weights \(a\.ckpt, b\.safetensors\); name one",
-        local_file,
-        "hf://me/vfs",
-    )
-    refused(ValueError, "hf://me/vfs/c.ckpt: ", local_file, "hf://me/vfs/c.ckpt")
-    refused(ValueError, "hf://me: write hf://OWNER/NAME/FILE", local_file, "hf://me")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    for address in ("hf://me/vfs/c.ckpt", "hf://me/vfs"):
+    for address in ("hf://me/vfs/c.ckpt", "hf://me"):
         assert "\n" not in refused(ValueError, f"{address}: ", local_file, address)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    refused(ValueError, "hf://me/vfs/c.ckpt: ", local_file, "hf://me/vfs/c.ckpt")
 
 
 def test_a_file_elsewhere_has_its_own_name(tmp_path):

@@ -1,9 +1,7 @@
 """Networks by name: short names and their weights, stages, maps, refusals."""
 
-import urllib.error
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import timm
 import torch
@@ -15,31 +13,10 @@ from vidcorr.backbones import build_encoder, build_feature_extractor, build_netw
 from vidcorr.backbones.names import SHORT_NAMES
 
 
-@pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path):
-    """Empty caches without a network."""
-
-    def no_network(request, *_):
-        raise urllib.error.URLError("Name or service not known")
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "urlopen", no_network)
-    return tmp_path
-
-
-@pytest.mark.parametrize("spec", ["timm:vit_small_patch16_224.dino", "timm:resnet18", "torchvision:resnet18"])
-def test_missing_weights_are_named(spec):
-    said = refused(
-        ValueError, f"backbone {spec}: its weights cannot be downloaded", build_network, spec, pretrained=True
-    )
-    assert said.endswith(f"vidcorr convert FILE OUT.ckpt --architecture {spec}")
-
-
 @pytest.mark.slow
-def test_cached_weights_of_torchvision_need_no_network(cache, monkeypatch):
-    file = cache / "hub/checkpoints/resnet18-f37072fd.pth"
+def test_cached_weights_of_torchvision_need_no_network(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    file = tmp_path / "hub/checkpoints/resnet18-f37072fd.pth"
     file.parent.mkdir(parents=True)
     network = torchvision.models.resnet18()
     torch.save(network.state_dict(), file)
@@ -59,17 +36,17 @@ def test_a_short_name_has_weights_a_stage_and_a_place_in_the_guide(name):
     assert f"`{name}`" in (Path(__file__).resolve().parents[3] / "docs/models.md").read_text()
 
 
-@pytest.mark.parametrize("kind", [VFSSimSiam, SiamFC])
-def test_a_module_in_place_of_a_name_is_refused(kind):
+def test_a_module_in_place_of_a_name_is_refused():
+    """Its checkpoint could not be read."""
     message = "backbone: expected a name such as my_module:my_network, got a Conv2d"
-    assert refused(ValueError, message, kind, torch.nn.Conv2d(3, 4, 8, 8))
+    assert refused(ValueError, message, SiamFC, torch.nn.Conv2d(3, 4, 8, 8))
 
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
 
 def test_a_network_that_ends_with_a_classifier_does_not_train():
-    message = r"ends with the linear layer fc, as a classifier does: .* network\.fc = torch\.nn\.Identity\(\)"
+    message = r"ends with a classifier, fc"
     assert refused(ValueError, message, VFSSimSiam, "torchvision.models:resnet18")
 
 
@@ -100,23 +77,11 @@ def test_contract(spec, channels, stride):
         ("torchvision:resnet_18", None, None, "Unknown model resnet_18"),
         ("nowhere:encoder", None, None, "cannot import"),
         ("torchvision:resnet18", "res4", 5, "strides can be"),
-        ("timm:vit_tiny_patch16_224", None, 12, "patches of 16 px allow 1, 2, 4, 8, 16"),
-        (
-            "torchvision:vit_b_16",
-            None,
-            None,
-            "torchvision:vit_b_16: no ResNet; timm:NAME has other networks",
-        ),
-        (
-            "timm:convit_tiny",
-            None,
-            None,
-            "ConVit: takes images of 224 x 224 px only; make it with dynamic",
-        ),
+        ("timm:vit_tiny_patch16_224", None, 12, "not a divisor of patches of 16 px"),
+        ("torchvision:vit_b_16", None, None, "torchvision:vit_b_16: no ResNet; timm:NAME has other networks"),
         ("timm:convnext_atto", "stage5", None, r"stage 'stage5': ConvNeXt has features, stage1, .*, stage4; null"),
         ("timm:convnext_atto", "stage1+stage2", None, r"its parts have strides \[4, 8\]"),
         ("tests.helpers.encoders:Unpadded", None, None, "cells for a 256 x 320 image are not those of stride"),
-        ("timm:coat_tiny", None, None, "CoaT: fails on a blank image"),
     ],
 )
 def test_mistakes_are_named(spec, stage, stride, message):
