@@ -17,7 +17,6 @@ from ..functional import PointTracks
 from ..metrics.point_tracking import (
     AREA_PCK,
     METRICS,
-    PIXEL_THRESHOLDS,
     WITHIN,
     PointQueries,
     QueryMode,
@@ -102,7 +101,7 @@ class TapVidBenchmark(Benchmark):
         """Track and score the points of a video: a row.
 
         Its counts are the measures of `track_measures`; `limit`, the (18,) counts of the true tracks moved to the
-        nearest cell centres; `over_time`, (6, frames) of `counts_over_time`; `position` of the video in the data set.
+        nearest cell centres; `position` of the video in the data set.
         """
         protocol = tracker.protocol
         mode = protocol.query_mode
@@ -125,11 +124,9 @@ class TapVidBenchmark(Benchmark):
         nearest = nearest_centres(queries.tracks, tracker.grid, side)
         limit = tapvid_counts(queries, queries.occluded, nearest, mode).sum(axis=0)
         scored = scored_points(queries, mode)
-        since = np.abs(np.arange(sequence.num_frames) - queries.frames).astype(int)
         errors = np.linalg.norm(points - queries.tracks, axis=-1)
-        over_time = counts_over_time(since[scored], errors[scored], sequence.num_frames)
         position = self.positions[sequence.name]
-        counts |= {"limit": limit.tolist(), "over_time": over_time.tolist(), "position": position}
+        counts |= {"limit": limit.tolist(), "position": position}
         if output.folder is not None:
             write_prediction(output.folder / "predictions", sequence, queries, found)
             if len(queries):
@@ -278,14 +275,6 @@ def write_prediction(folder: Path, sequence: PointSequence, queries: PointQuerie
         target_occluded=queries.occluded,
         trackgroup=queries.track,
     )
-
-
-def counts_over_time(since: NDArray[np.int64], errors: NDArray[np.float64], frames: int) -> NDArray[np.int64]:
-    """Count scored points by frames from their query, and the points within the five thresholds: (6, frames)."""
-    counts = [np.bincount(since, minlength=frames)]
-    for threshold in PIXEL_THRESHOLDS:
-        counts.append(np.bincount(since[errors < threshold], minlength=frames))
-    return np.stack(counts)
 
 
 def nearest_centres(tracks: NDArray[Any], grid: tuple[int, int], side: int) -> NDArray[np.float64]:

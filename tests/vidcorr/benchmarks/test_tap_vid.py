@@ -63,7 +63,6 @@ def test_every_file_of_a_run(run):
         assert (folder / "animations" / "worst tracks" / f"{name}.webp").is_file()
     page = (folder / "report.html").read_text()
     assert "worst tracks" in page
-    assert "Error over time" in page
 
 
 def test_the_grids_limit_is_that_of_the_nearest_cell_centre(tmp_path):
