@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING
 from ..experiments.benchmark_choice import add_list_flag
 from ..videos.files import read_names, read_videos, write_atomically
 
-DEFAULT_RULES = "davis-2017"
 OF_MASKS = ("meta", "unseen", "trained_meta", "list", "keep_ends", "allow_missing")
 """Flags that boxes and point tracks do not have."""
 
@@ -23,19 +21,13 @@ if TYPE_CHECKING:  # pydantic would double the time of `--help`
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr score`; a user's mistake raises ValueError or OSError."""
     flags = _parser().parse_args(list(args))
-    from ..results.result import require_writable
-
-    if flags.json is not None:
-        require_writable(flags.json.parent)
-    if flags.output is not None:
-        require_writable(flags.output)
     result = _scored(flags)
     result.print()
     if flags.json is not None:
-        scores: dict[str, float | None] = {}
-        for name, value in flat_scores(result).items():
-            scores[name] = None if math.isnan(value) else value
-        write_atomically(flags.json, json.dumps(scores, indent=1) + "\n")
+        from ..results.checked import plain
+
+        flags.json.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(flags.json, json.dumps(plain(flat_scores(result)), indent=1) + "\n")
     if flags.output is not None:
         result.save(flags.output)
     left_out = result.data.get("missing_videos")
@@ -67,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "MOSE v1) or naf"
     )
     kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--rules", default=DEFAULT_RULES, metavar="RULES", help=rules)
+    kind.add_argument("--rules", default="davis-2017", metavar="RULES", help=rules)
     kind.add_argument("--tracks", choices=["first", "strided"], help="score point tracks by these queries of TAP-Vid")
     boxes = "score boxes (by default by OTB's rules)"
     kind.add_argument("--boxes", nargs="?", const="otb", choices=["otb", "got-10k"], help=boxes)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from functools import lru_cache, partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -25,26 +23,8 @@ from ..videos.processes import usable_cores
 
 KEPT_MASKS = 2**26
 """Bytes of a folder's annotations that are cached, since rules and scores both read them."""
-Scored = tuple[str, dict[Object, Values]]
-"""A video and the values of its objects."""
 Entries = Mapping[str, Mapping[str, Any]]
 """Video → its entry in the metadata file of the data set."""
-
-
-class MaskFolder(NamedTuple):
-    """A unit of scoring: a video, or an object of a video if objects have separate folders.
-
-    Attributes:
-        video: name of the video.
-        object: name of the object's folder; empty if the masks hold all objects.
-        truth: annotated masks, at least one.
-        predictions: folder of the predicted masks.
-    """
-
-    video: str
-    object: str
-    truth: Sequence[Path]
-    predictions: Path
 
 
 def score(
@@ -61,21 +41,20 @@ def score(
     """Score masks on disk.
 
     Args:
-        truth: folder with a folder of indexed PNGs per video, or the root of a data set with this folder as
-            `Annotations`.
+        truth: folder with a folder of indexed PNGs per video.
         predictions: folder of predictions with the same layout and file names, for all scored frames.
         rules: name in `RULES`, or your rules.
         videos: names of videos; by default all videos of the metadata, or all folders of `truth`.
         meta: metadata file of the data set, if the rules need it.
         unseen: videos (LVOS) or categories (YouTube-VOS) that training has not seen.
-        keep_ends: count the first and the last frame too.
+        keep_ends: count the first and the last frame too, by rules that leave them out.
         allow_missing: count videos without predictions as 0 where the official code does (MOSEv2), else leave them
             out, as videos without an object to score.
 
     Raises:
         DataError: for a missing or damaged mask, a mask of another size, or a video without an object to score; the
             message names the file.
-        ValueError: for unknown rules, rules without their metadata, or a video that is named twice.
+        ValueError: for unknown rules, rules without their metadata, or `keep_ends` by rules that leave no ends out.
 
     Example:
         >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").scores  # doctest: +SKIP
@@ -84,30 +63,34 @@ def score(
     if isinstance(rules, str):
         require_one_of(RULES, rules=rules)
         rules = RULES[rules]
-    truth = require_folder(Path(truth).expanduser())
-    if (truth / "Annotations").is_dir():
-        truth /= "Annotations"
-    predictions = require_folder(Path(predictions).expanduser())
     if rules.needs_meta and meta is None:
         raise ValueError(f"rules {rules.name} need the data set's metadata: give meta, a file")
+    if keep_ends and not rules.inner_only:
+        raise ValueError(f"keep_ends: rules {rules.name} do not leave the first and the last frame out")
+    truth = require_folder(Path(truth).expanduser())
+    predictions = require_folder(Path(predictions).expanduser())
     entries: Entries = {} if meta is None else read_videos(Path(meta))
-    names = _names_of(videos, truth, entries, meta, rules)
+    names = list(dict.fromkeys(videos or sorted(entries if rules.needs_meta else list_folders(truth))))
     missing = [name for name in names if not (predictions / name).is_dir()]
     if missing and not allow_missing:
         raise DataError(
             f"{predictions / missing[0]}: no such folder of predictions ({len(missing)} of {len(names)} are missing); "
             f"expected {predictions}/VIDEO/FRAME.png"
         )
-    folders: list[MaskFolder] = []
+    folders: list[tuple[str, str]] = []
     for name in names:
         if name not in missing:
-            folders += _folders(truth, predictions, name, rules)
+            folders += [(name, of_object) for of_object in _objects(truth / name, rules)]
+    rows: list[Row] = []
+    if rules.missing_video == "counted as 0":
+        nothing = rules.summarise(np.zeros((0, len(rules.measures))))
+        for name in missing:
+            rows += [Row(video=name, object=number, values=nothing) for number in entries[name]["objects"]]
     optional = allow_missing and not rules.folder_per_object  # where each folder is there for an object
-    work = partial(_score_folder, rules, entries, keep_ends, optional)
-    rows = _rows_of_missing(missing, entries, rules)
+    work = partial(_score_folder, rules, truth, predictions, entries, keep_ends, optional)
     with ThreadPoolExecutor(usable_cores()) as pool:
-        for video, objects in list(pool.map(work, folders)):
-            rows += rows_of_objects(video, objects)
+        for of_folder in list(pool.map(lambda folder: work(*folder), folders)):
+            rows += of_folder
     if not rows:
         raise DataError(f"{predictions}: holds no video of {truth}; expected {predictions}/VIDEO/FRAME.png")
     rows.sort(key=attrgetter("name"))
@@ -124,37 +107,6 @@ def score(
         return result_of(rules.name, predictions, rows, scores_of(rows), data, without)
 
 
-def _names_of(
-    videos: Sequence[str] | None, truth: Path, entries: Entries, meta: str | Path | None, rules: Rules
-) -> Sequence[str]:
-    """Return the videos to score: those that are named, else all of the metadata or of the truth.
-
-    Raises:
-        ValueError: for a video that is named twice.
-        DataError: for a video without a folder of annotations, or without the metadata that the rules need.
-    """
-    known = entries if rules.needs_meta else list_folders(truth)
-    names = videos or sorted(known)
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(f"videos names {', '.join(twice[:5])} more than once: their rows would count twice")
-    for name in names:
-        require_folder(truth / name)
-        if rules.needs_meta and name not in entries:
-            raise DataError(f"{meta}: has no video {name}")
-    return names
-
-
-def _rows_of_missing(missing: Sequence[str], entries: Entries, rules: Rules) -> list[Row]:
-    """Return rows of zeros for the objects of videos without predictions, if the rules count such videos."""
-    rows: list[Row] = []
-    if rules.missing_video == "counted as 0":
-        nothing = rules.summarise(np.zeros((0, len(rules.measures))))
-        for name in missing:
-            rows += rows_of_objects(name, dict.fromkeys(entries[name]["objects"], nothing))
-    return rows
-
-
 def _scores_of(rules: Rules, entries: Entries, unseen: Collection[str], rows: Sequence[Row]) -> dict[str, float]:
     """Return the scores of the data set, by the rules, from rows of its objects."""
     objects: dict[tuple[str, Object], Values] = {}
@@ -162,14 +114,6 @@ def _scores_of(rules: Rules, entries: Entries, unseen: Collection[str], rows: Se
         values = {column: float(value) for column, value in row.values.items()}
         objects[row.video, row.object] = values
     return rules.table(objects, entries, unseen)
-
-
-def rows_of_objects(video: str, objects: Mapping[Any, Values]) -> list[Row]:
-    """Return a row per object of a video, from object → values."""
-    rows: list[Row] = []
-    for number, values in objects.items():
-        rows.append(Row(video=video, object=str(number), values=values))
-    return rows
 
 
 def result_of(
@@ -202,36 +146,31 @@ def result_of(
     )
 
 
-def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterator[MaskFolder]:
-    """Yield the folders of a video: a single folder, or a folder per object.
+def _objects(folder: Path, rules: Rules) -> Iterator[str]:
+    """Yield the folders of a video's objects; "" if the folder holds its masks.
 
     Raises:
         DataError: if a folder holds no masks, or masks and folders.
     """
-    objects = mask_folders(truth / video)
-    if not rules.folder_per_object and objects != [""]:
-        raise DataError(
-            f"{truth / video}: holds folders ({objects[0]}), no masks; expected {truth}/VIDEO/FRAME.png, by rules sa-v "
-            "also a folder per object"
-        )
-    for name in objects:
-        masks = list_images(truth / video / name)
-        if not masks:
-            raise DataError(f"{truth / video / name}: holds no masks")
-        yield MaskFolder(video, name, masks, predictions / video / name)
+    for name in mask_folders(folder):
+        if name and not rules.folder_per_object:
+            raise DataError(f"{folder}: holds the folder {name}, no masks; rules {rules.name} score VIDEO/FRAME.png")
+        if not list_images(folder / name):
+            raise DataError(f"{folder / name}: holds no masks")
+        yield name
 
 
 class _MaskReader:
     """Reads the masks of a folder with the ids of its video.
 
     Args:
-        paths: all masks of the video.
-        one_object: they lie in a folder of one object; then 1 is every pixel of the object.
+        folder: folder of all masks of the video.
+        one_object: they are of one object; then 1 is every pixel of the object.
         has_void: 255 is void beside ids.
     """
 
-    def __init__(self, paths: Iterable[Path], one_object: bool, has_void: bool) -> None:
-        self.files = {path.stem: path for path in paths}
+    def __init__(self, folder: Path, one_object: bool, has_void: bool) -> None:
+        self.files = {path.stem: path for path in list_images(folder)}
         self.one_object = one_object
         self.values: Mapping[int, int] = {}  # pixel value → object id
         if not one_object:
@@ -251,18 +190,15 @@ class _MaskReader:
             raise DataError(f"{path}: holds more than one object, in a folder of one")
         return (ids > 0).astype(np.uint8)
 
-    def errors(self, stem: str) -> AbstractContextManager[None]:
-        """Return a context whose errors name the mask."""
-        return errors_at(self.files[stem])
 
-
-def _score_folder(rules: Rules, entries: Entries, keep_ends: bool, optional: bool, masks: MaskFolder) -> Scored:
-    """Return the values of a folder's objects; none for a folder without objects if `optional`."""
-    one_object = bool(masks.object)
-    annotations = _MaskReader(masks.truth, one_object, rules.has_void)
-    predictions = _MaskReader(list_images(masks.predictions), one_object, rules.has_void)
-    folder = masks.truth[0].parent
-    height, width = image_size(masks.truth[0])
+def _score_folder(
+    rules: Rules, truth: Path, mine: Path, entries: Entries, keep_ends: bool, optional: bool, name: str, of_object: str
+) -> list[Row]:
+    """Return a row per object of a folder; none for a folder without objects if `optional`."""
+    folder = truth / name / of_object
+    annotations = _MaskReader(folder, bool(of_object), rules.has_void)
+    predictions = _MaskReader(mine / name / of_object, bool(of_object), rules.has_void)
+    height, width = image_size(next(iter(annotations.files.values())))
 
     @lru_cache(max(1, KEPT_MASKS // (height * width)))
     def annotation(stem: str) -> Ids:
@@ -271,18 +207,18 @@ def _score_folder(rules: Rules, entries: Entries, keep_ends: bool, optional: boo
         return annotations.read(stem)
 
     with errors_at(folder):
-        video = Video(masks.video, list(annotations.files), annotation, entries.get(masks.video, {}), keep_ends)
+        video = Video(name, list(annotations.files), annotation, entries.get(name, {}), keep_ends)
         scorer = MaskScorer(rules, video)
     if not scorer.plan and not optional:
         raise DataError(f"{folder}: rules {rules.name} score no object here")
     required = rules.required(video, scorer.plan)
     missing = [stem for stem in required if stem not in predictions.files]
     if missing:
-        path = masks.predictions / f"{missing[0]}.png"
+        path = mine / name / of_object / f"{missing[0]}.png"
         raise DataError(f"{path}: a predicted mask is missing ({len(missing)} of {len(required)})")
-    with errors_at(masks.predictions):
-        objects = scorer.score(predictions.read, predictions.errors)
-    named: dict[Object, Values] = {}
-    for number, values in objects.items():
-        named[masks.object or number] = values
-    return masks.video, named
+    for stem in scorer.objects:
+        with errors_at(predictions.files[stem]):
+            scorer.add(stem, annotation(stem), predictions.read(stem))
+    with errors_at(mine / name / of_object):
+        objects = scorer.finish()
+    return [Row(video=name, object=of_object or str(number), values=values) for number, values in objects.items()]

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import metrics
-from ..datasets import Badja, Otb, PointSequence, TapVid
+from ..datasets import Badja, Otb, TapVid
 from ..datasets.got10k import list_sequences, read_annotation
 from ..metrics.box_tracking import got10k_overlaps, one_pass_curves, one_pass_scores, overlap_scores
 from ..metrics.point_tracking import QueryMode, track_measures, track_scores
@@ -56,7 +55,13 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
     reader = Badja if is_badja else TapVid
     for sequence in reader(truth):
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
-        tracks, occluded = _predicted(folder, sequence, queries)
+        path = folder / f"{sequence.name}.npz"
+        arrays = read_npz(path)
+        with errors_at(path):
+            if not {"tracks", "occluded"} <= arrays.keys():
+                raise ValueError("has no arrays tracks and occluded")
+            tracks, occluded = arrays["tracks"], arrays["occluded"]
+            queries.check(tracks, occluded)
         areas = None
         if sequence.masks:
             areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
@@ -107,9 +112,8 @@ def _otb_rows(truth: Path, folder: Path) -> list[Row]:
         file = folder / f"{sequence.name}.txt"
         if not file.is_file():
             file = folder / re.sub("-([0-9]+)[.]txt$", r".\1.txt", file.name)  # as GOT-10k's toolkit writes it
-        boxes = _predicted_boxes(file, sequence.boxes)
-        with errors_at(sequence.name):
-            curves = one_pass_curves(boxes, sequence.boxes).tolist()
+        with errors_at(file):
+            curves = one_pass_curves(read_boxes(file), sequence.boxes).tolist()
         rows.append(Row(video=sequence.name, values=one_pass_scores([curves]), counts={"curves": curves}))
     return rows
 
@@ -125,28 +129,7 @@ def _got10k_rows(truth: Path, folder: Path) -> list[Row]:
         size = image_size(frames[0])
         overlaps: list[float] = []
         for file in files:
-            boxes = _predicted_boxes(file, target)
-            overlaps += got10k_overlaps(boxes, target, size, cover).tolist()
+            with errors_at(file):
+                overlaps += got10k_overlaps(read_boxes(file), target, size, cover).tolist()
         rows.append(Row(video=name, values=overlap_scores([overlaps]), counts={"overlaps": overlaps}))
     return rows
-
-
-def _predicted_boxes(path: Path, target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Read predicted boxes (T, 4) of a target."""
-    boxes = read_boxes(path)
-    if boxes.shape != target.shape:
-        raise DataError(f"{path}: {len(boxes)} boxes for {len(target)} frames")
-    return boxes
-
-
-def _predicted(
-    folder: Path, sequence: PointSequence, queries: metrics.PointQueries
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return the predicted tracks (N, T, 2) in pixels of 256 × 256, and their occlusion (N, T)."""
-    path = folder / f"{sequence.name}.npz"
-    arrays = read_npz(path)
-    with errors_at(path):
-        if not {"tracks", "occluded"} <= arrays.keys():
-            raise ValueError("has no arrays tracks and occluded")
-        queries.check(arrays["tracks"], arrays["occluded"])
-    return arrays["tracks"], arrays["occluded"]
