@@ -130,7 +130,7 @@ class MaskBenchmark(Benchmark):
                             pending.popleft().result()
                         pending.append(pool.submit(score_frame, scorer, sequence, t, truth, tracked.decoded))
                 with tracker.watch("write"):
-                    files.add(tracked.frame, [tracked.decoded], truth=truth)
+                    files.add(tracked.frame, tracked.decoded, truth=truth)
             for scored in pending:
                 scored.result()
             files.close({} if scorer is None else curves_of(scorer, sequence))

@@ -102,7 +102,7 @@ class OtbBenchmark(Benchmark):
         with output.sequence(sequence, overlay_boxes, table, video=self.video, caption=CAPTION) as files:
             for t, (frame, (box,)) in enumerate(tracker.track(sequence.read(), sequence.boxes[:1])):
                 with tracker.watch("draw"):
-                    files.add(frame, [box], sequence.boxes[t])
+                    files.add(frame, box, sequence.boxes[t])
                 found.append(box)
             boxes = np.stack(found)
             overlap = box_iou(boxes, sequence.boxes).tolist()

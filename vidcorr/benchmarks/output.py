@@ -71,7 +71,7 @@ class Output:
         files = SequenceWriter(
             frames,
             draw,
-            predictions=[] if prediction is None else [prediction(self.folder / kind / "predictions")],
+            prediction=None if prediction is None else prediction(self.folder / kind / "predictions"),
             overlay=overlays / f"{name}.png" if overlay else None,
             animation=SequenceAnimation(self.folder, name, frames, kind, caption),
             draw_animation=draw_animation,

@@ -251,7 +251,7 @@ def draw(output: Output, sequence: PointSequence, drawn: Drawn) -> None:
 
         with output.sequence(sequence, overlay, kind=kind, overlay=not kind, caption=CAPTION) as files:
             for t in range(sequence.num_frames):
-                files.add(sequence.frame(t), [t])
+                files.add(sequence.frame(t), t)
             files.close(curves)
 
     record("", chosen, None)

@@ -124,7 +124,7 @@ class VipBenchmark(Benchmark):
                     with tracker.watch("score"):
                         truth = scorer.add(t, tracked)
                     with tracker.watch("write"):
-                        files.add(tracked.frame, [tracked.decoded], truth=truth)
+                        files.add(tracked.frame, tracked.decoded, truth=truth)
                 files.close(scorer.curves())
             counts[parts] = scorer.counts()
         values = iou_scores([counts["semantic"]]) if "semantic" in counts else {}

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import gc
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from ..errors import UsageError
 from ..experiments.benchmark_choice import add_list_flag, positive, read_changes
 
 OWN_NETWORK = "vidcorr-r18"
 """The network of a command that names none; it is part of the package."""
-KINDS = ("mask", "box", "points")
 
 
 def command(args: Sequence[str]) -> None:
@@ -23,22 +19,14 @@ def command(args: Sequence[str]) -> None:
         args: arguments of the command line after `predict`.
 
     Raises:
-        UsageError: without a prompt, or with prompts of several kinds.
+        UsageError: for a change that is no `FIELD=VALUE`.
         DataError: if the video or the prompt cannot be read, or the prompt does not fit the video.
         ValueError: for another mistake of the user, one line.
         Stopped: after SIGTERM or Ctrl-C; files of the frames so far are complete.
     """
     flags = _parser().parse_args(list(args))
-    kinds = [kind for kind in KINDS if getattr(flags, kind)]
-    if len(kinds) != 1:
-        named = " and ".join(f"--{kind}" for kind in kinds) or "none"
-        raise UsageError(f"predict: say what to follow by one of --mask, --box and --points, got {named}")
-    _predict(flags, read_changes(flags.change), args)
+    changes = read_changes(flags.change)
 
-
-def _predict(flags: argparse.Namespace, changes: dict[str, Any], args: Sequence[str]) -> None:
-    """Follow the prompt through the video, and print the files; `args` name the user's classes."""
-    gc.disable()  # saves a tenth of the CPU time until the first frame
     from .. import signals
     from ..backbones.trust import allow_named
     from ..benchmarks.network import NetworkSpec
@@ -48,37 +36,32 @@ def _predict(flags: argparse.Namespace, changes: dict[str, Any], args: Sequence[
     from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
     from ..videos.stream import FrameStream
 
-    gc.enable()
     allow_named(args)
-    with signals.handled():
-        prompt: Prompt
-        if flags.mask:
-            prompt = MaskPrompt.of(flags.mask)
-        elif flags.box:
-            prompt = BoxPrompt.of(flags.box)
-        else:
-            is_table = len(flags.points) == 1 and flags.points[0].lower().endswith(".csv")
-            prompt = PointPrompt.of(flags.points[0] if is_table else flags.points)
-        video = FrameStream(flags.video, flags.start, flags.end)
-        spec = NetworkSpec.read(flags.model, flags.pretrained)
-        encoder = spec.build()
-        extractor = on_device(extractor_for(encoder, prompt, flags.stage or spec.stage, flags.stride or spec.stride))
-        network = Network.of(encoder)
-        checkpoint = spec.spec if Path(spec.spec).is_file() else None
-        metadata = {"model": flags.model, "checkpoint": checkpoint, "spec": spec.spec, "weights": network.weights}
-        with signals.deferred():
-            content = predict_video(
-                extractor,
-                video,
-                prompt,
-                flags.output,
-                protocol=flags.protocol,
-                changes=changes,
-                short_side=flags.short_side,
-                overlay=flags.overlay,
-                overwrite=flags.overwrite,
-                metadata=metadata,
-            )
+    prompt: Prompt
+    if flags.mask:
+        prompt = MaskPrompt.of(flags.mask)
+    elif flags.box:
+        prompt = BoxPrompt.of(flags.box)
+    else:
+        prompt = PointPrompt.of(flags.points[0] if len(flags.points) == 1 else flags.points)
+    video = FrameStream(flags.video, flags.start, flags.end)
+    spec = NetworkSpec.read(flags.model, flags.pretrained)
+    encoder = spec.build()
+    extractor = on_device(extractor_for(encoder, prompt, spec.stage, spec.stride))
+    network = Network.of(encoder)
+    checkpoint = spec.spec if Path(spec.spec).is_file() else None
+    with signals.deferred():
+        content = predict_video(
+            extractor,
+            video,
+            prompt,
+            flags.output,
+            protocol=flags.protocol,
+            changes=changes,
+            short_side=flags.short_side,
+            overlay=flags.overlay,
+            metadata={"model": flags.model, "checkpoint": checkpoint, "spec": spec.spec, "weights": network.weights},
+        )
     files = ", ".join(name for name in OUTPUTS if (flags.output / name).exists())
     print(network.row)
     print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {flags.output}: {files}")
@@ -95,16 +78,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("video", type=Path, metavar="VIDEO", help="video file, or folder of frames")
-    add("--mask", metavar="PNG", help="indexed or grey PNG with the ids of the objects in the first frame")
-    add("--box", action="extend", nargs="+", metavar="X,Y,W,H", help="boxes in the first frame")
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--mask", metavar="PNG", help="PNG with the ids of the objects in the first frame")
+    kind.add_argument("--box", action="extend", nargs="+", metavar="X,Y,W,H", help="boxes in the first frame")
     points = "points in the first frame, or a .csv file with the heading frame,point,x,y"
-    add("--points", action="extend", nargs="+", metavar="X,Y", help=points)
+    kind.add_argument("--points", action="extend", nargs="+", metavar="X,Y", help=points)
     add("--output", type=Path, default=Path("prediction"), metavar="FOLDER", help="(default: prediction)")
     named = f"checkpoint, dino-s16, timm:NAME, my_module:my_network, with @STAGE/STRIDE (default: {OWN_NETWORK})"
     add("--model", default=OWN_NETWORK, metavar="NETWORK", help=named)
     add("--pretrained", action="store_true", help="load the weights of timm or torchvision")
-    add("--stage", help="stage of the features (default: the network's)")
-    add("--stride", type=positive, metavar="PIXELS", help="pixels per feature cell (default: the network's)")
     add("--protocol", metavar="NAME", help="as `vidcorr protocols` lists them; boxes have one")
     add_list_flag(parser, "--change", "F=VALUE", "fields of the protocol, such as radius=18")
     add("--start", type=int, default=0, metavar="FRAME", help="first frame, counted from 0, which the prompt is for")
@@ -112,7 +94,6 @@ def _parser() -> argparse.ArgumentParser:
     sizes = "reduce larger frames to it (default: 480; none: keep their size)"
     add("--short-side", type=_short_side, default=480, metavar="PX", help=sizes)
     add("--no-overlay", dest="overlay", action="store_false", help="write no overlay.mp4")
-    add("--overwrite", action="store_true", help="replace an earlier prediction in the folder")
     add("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
     return parser
 

@@ -3,7 +3,6 @@
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -73,7 +72,7 @@ def follow(
     Raises:
         TypeError: for a prompt's file or array itself.
         DataError: if the prompt does not fit the first frame, or a frame cannot be read.
-        ValueError: for an unknown protocol or field, an extractor with several maps, or short_side below 1.
+        ValueError: for an unknown protocol or field, or an extractor with several maps.
 
     Example:
         >>> from vidcorr.backbones import build_feature_extractor
@@ -88,16 +87,13 @@ def follow(
         raise TypeError(f"prompt: expected MaskPrompt.of(…), BoxPrompt.of(…) or PointPrompt.of(…), got {prompt!r:.60}")
     if isinstance(video, str | Path):
         video = FrameStream(video)
-    stream = video if isinstance(video, FrameStream) else None
     frames = iter(video)
-    if stream is not None:
-        size = stream.size
-        if prompt.frame not in (None, stream.start):
-            raise DataError(f"{prompt.source}: holds frame {prompt.frame}, the video starts with frame {stream.start}")
+    if isinstance(video, FrameStream):
+        size = video.size
+        if prompt.frame not in (None, video.start):
+            raise DataError(f"{prompt.source}: holds frame {prompt.frame}, the video starts with frame {video.start}")
     else:
-        first = next(frames, None)
-        if first is None or first.ndim != 3 or first.shape[0] != 3 or first.dtype != torch.uint8:
-            raise ValueError("expected frames as uint8 RGB (3, H, W)")
+        first = next(frames)
         size = (first.shape[1], first.shape[2])
         frames = chain([first], frames)
     prompt.check(size)
@@ -108,10 +104,10 @@ def follow(
         if isinstance(rules, TrackingProtocol):
             found = _follow_boxes(SiamFCTracker(extractor, rules, watch), frames, prompt.labels)
         elif isinstance(rules, PointProtocol):
-            if stream is None:
+            if not isinstance(video, FrameStream):
                 raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
             reduction = Reduction.of(size, rules, short_side)
-            found = _follow_queries(PointTracker(extractor, rules, watch), stream, prompt.labels, reduction)
+            found = _follow_queries(PointTracker(extractor, rules, watch), video, prompt.labels, reduction)
         else:
             tracker = LabelTracker(extractor, rules, watch)
             follower = _follow_masks if isinstance(prompt, MaskPrompt) else _follow_heatmaps
@@ -139,11 +135,14 @@ def rules_for(
     if protocol is not None and not isinstance(protocol, str):
         chosen: AnyProtocol = protocol
     elif isinstance(prompt, BoxPrompt):
-        chosen = _box_protocol(protocol)
+        if protocol is not None:
+            raise ValueError(f"protocol {protocol!r} is for masks and points; boxes are tracked by SiamFC")
+        chosen = TrackingProtocol()
     elif isinstance(prompt, PointPrompt):
-        chosen = _point_protocol(extractor, protocol)
+        chosen = _point_protocol(extractor, protocol or DEFAULT)
     else:
-        chosen = _mask_protocol(extractor, protocol)
+        default = "liir" if isinstance(extractor, LiirExtractor) else DEFAULT
+        chosen = PropagationProtocol.named(protocol or default, "davis").with_changes(resized_data=None)
     try:
         rules = chosen.with_changes(**changes or {})
     except TypeError as error:
@@ -154,22 +153,8 @@ def rules_for(
     return rules if stride is None else rules.brought_by_features(feature_stride=stride)
 
 
-def _mask_protocol(extractor: nn.Module, name: str | None) -> PropagationProtocol:
-    """Return the protocol of a name for masks; None is `vidcorr`, for Liir's features `liir`."""
-    default = "liir" if isinstance(extractor, LiirExtractor) else DEFAULT
-    return PropagationProtocol.named(name or default, "davis").with_changes(resized_data=None)
-
-
-def _box_protocol(name: str | None) -> TrackingProtocol:
-    """Return VFS's tracker, the one protocol for boxes."""
-    if name is not None:
-        raise ValueError(f"protocol {name!r} is for masks and points; boxes are tracked by SiamFC: set `changes`")
-    return TrackingProtocol()
-
-
-def _point_protocol(extractor: nn.Module, name: str | None) -> PropagationProtocol | PointProtocol:
-    """Return the protocol of a name for points; None is `vidcorr`, label propagation as for masks."""
-    name = name or DEFAULT
+def _point_protocol(extractor: nn.Module, name: str) -> PropagationProtocol | PointProtocol:
+    """Return the protocol of a name for points; `vidcorr` is label propagation as for masks."""
     if name == OWN_POINTS:
         return PointProtocol.named(DEFAULT)
     if name != DEFAULT and name in PointProtocol.sources():
@@ -191,8 +176,7 @@ def _computed_in_eval_mode(extractor: nn.Module, found: Iterator[tuple[Tensor, A
         yield item
 
 
-@dataclass(frozen=True)
-class Reduction:
+class Reduction(NamedTuple):
     """The reduction of large frames before they are followed; sizes are (H, W) in pixels.
 
     Attributes:
@@ -205,13 +189,7 @@ class Reduction:
 
     @classmethod
     def of(cls, size: Size, protocol: NetworkInput, short_side: int | None) -> Self:
-        """Return the reduction to a short side; None, and a protocol with an input size, reduce nothing.
-
-        Raises:
-            ValueError: if short_side is below 1.
-        """
-        if short_side is not None and short_side < 1:
-            raise ValueError(f"short_side must be at least 1 px, or null for the frames' own size; got {short_side}")
+        """Return the reduction to a short side; None, and a protocol with an input size, reduce nothing."""
         factor = 1.0
         if short_side is not None and protocol.input_size is None:
             factor = min(1.0, short_side / min(size))
@@ -228,23 +206,13 @@ class Reduction:
 
     def ids(self, ids: Tensor) -> Tensor:
         """Reduce ids `(H, W)` by the nearest pixel."""
-        if self.reduced == self.size:
-            return ids
         return F.interpolate(ids[None, None], self.reduced, mode="nearest-exact")[0, 0]
 
-    def points(self, points: Tensor) -> Tensor:
-        """Convert x, y `(K, 2)` to pixels of reduced frames; 0 is the centre of the first pixel."""
-        return points if self.reduced == self.size else (points + 0.5) * self._factor - 0.5
 
-    def restored(self, points: Tensor) -> Tensor:
-        """Convert x, y `(K, 2)` from pixels of reduced frames."""
-        return points if self.reduced == self.size else (points + 0.5) / self._factor - 0.5
-
-    @property
-    def _factor(self) -> Tensor:
-        across = self.reduced[1] / self.size[1]
-        down = self.reduced[0] / self.size[0]
-        return torch.tensor([across, down], dtype=torch.float64)
+def _moved(points: Tensor, size: Size, other: Size) -> Tensor:
+    """Convert x, y `(K, 2)` in pixels of frames of a size to another size; 0 is the centre of the first pixel."""
+    factor = torch.tensor([other[1] / size[1], other[0] / size[0]], dtype=torch.float64)
+    return points if size == other else (points + 0.5) * factor - 0.5
 
 
 @torch.no_grad()
@@ -293,9 +261,9 @@ def _follow_heatmaps(
     given = torch.from_numpy(labels)
     originals: deque[Tensor] = deque()
     reduced = _reduced(frames, reduction, originals)
-    for t, tracked in enumerate(tracker.track_points(reduced, reduction.points(given), reduction.reduced)):
+    for t, tracked in enumerate(tracker.track_points(reduced, _moved(given, *reduction), reduction.reduced)):
         peaks = tracked.labels.flatten(1).amax(1)
-        points = given.double() if t == 0 else reduction.restored(tracked.decoded).double()
+        points = given.double() if t == 0 else _moved(tracked.decoded, *reversed(reduction)).double()
         if t == 0:
             first_peaks = peaks.clamp_min(1e-12)
         else:

@@ -14,10 +14,16 @@ from ..backbones import build_encoder
 from ..functional.device import out_of_memory_advice
 from ..progress import ProgressReport
 from ..results.pictures import Picture
-from ..results.pictures.overlays import distinct_colours, draw_boxes, draw_points, overlay_masks, overlay_tracks
+from ..results.pictures.overlays import (
+    DAVIS_COLOURS,
+    distinct_colours,
+    draw_boxes,
+    draw_points,
+    overlay_masks,
+    overlay_tracks,
+)
 from ..results.result import Provenance
-from ..videos.files import DataError, FolderLock, csv_text, remove, write_atomically, write_ids
-from ..videos.images import pixels
+from ..videos.files import FolderLock, csv_text, write_atomically, write_ids
 from ..videos.masks import davis_palette
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import POINT_COLUMNS, BoxPrompt, MaskPrompt, Prompt
@@ -64,7 +70,6 @@ def predict_video(
     changes: dict[str, Any] | None = None,
     short_side: int | None = SHORT_SIDE,
     overlay: bool = True,
-    overwrite: bool = False,
     metadata: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Track a prompt through a video from its first frame on, and write the results.
@@ -84,7 +89,6 @@ def predict_video(
         short_side: short side to which larger frames are reduced, pixels; None keeps the original size. A protocol with
             an input size ignores it, and so does a box.
         overlay: write `overlay.mp4`.
-        overwrite: replace an earlier prediction in the folder.
         metadata: further entries of prediction.json.
 
     Returns:
@@ -92,7 +96,7 @@ def predict_video(
 
     Raises:
         DataError: if the prompt does not fit the video, or a frame cannot be read.
-        ValueError: for an unknown protocol or field of the protocol, or a folder that holds a prediction.
+        ValueError: for an unknown protocol or field of the protocol, or a folder that holds files of these names.
         OSError: if the folder cannot be written, or another process writes into it.
         Stopped: if a signal asks for it, after the current frame. The files then hold the frames so far, and `complete`
             in prediction.json is false.
@@ -100,13 +104,8 @@ def predict_video(
     began = time.perf_counter()
     watch = Stopwatch()
     folder = Path(output_dir)
-    check_folder(folder, overwrite)
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
-    if min(stream.size) < 2:  # H.264 has even sizes
-        raise DataError(f"{stream.path}: has frames of {pixels(stream.size)}; expected at least 2 × 2 px")
-    advice = f"{stream.path}: lower short_side, or {LOWER}"
-    with out_of_memory_advice(advice):
-        found = follow(extractor, stream, prompt, protocol, changes, short_side, watch)
+    found = follow(extractor, stream, prompt, protocol, changes, short_side, watch)
     rules = rules_for(extractor, prompt, protocol, changes)
     content: dict[str, Any] = {"video": str(stream.path), "prompt": prompt.metadata(), **(metadata or {})}
     content["stage"] = getattr(extractor, "stage", None)
@@ -116,22 +115,18 @@ def predict_video(
     content |= {"part": {"start": stream.start, "end": stream.end}, "complete": False}
     content |= Provenance.now().model_dump(mode="json")
     with FolderLock(folder, "name another output folder"):
-        check_folder(folder, overwrite)  # another run may have written it before the lock
         for name in OUTPUTS:
-            remove(folder / name)
+            if (folder / name).exists():
+                raise ValueError(f"{folder}: holds {name}; name another output folder")
         write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
         progress = ProgressReport(stream.name, stream.num_frames, "frames")
+        advice = f"{stream.path}: lower short_side, or {LOWER}"
         with out_of_memory_advice(advice), PredictionFiles(folder, stream, prompt, overlay) as files, progress:
-            try:
-                for frame, results in found:
-                    with watch("write"):
-                        files.add(frame, results)
-                    progress.advance()
-                    signals.check()
-            except ValueError as error:  # for example frames too small for the features
-                if str(stream.path) in str(error):
-                    raise
-                raise ValueError(f"{stream.path}: {error}") from error
+            for frame, results in found:
+                with watch("write"):
+                    files.add(frame, results)
+                progress.advance()
+                signals.check()
         seconds = time.perf_counter() - began
         content |= {
             "frames": files.written,
@@ -145,26 +140,13 @@ def predict_video(
     return content
 
 
-def check_folder(folder: Path, overwrite: bool = False) -> None:
-    """Refuse a folder with files of our names; `overwrite` allows to replace a prediction, and nothing else.
-
-    Raises:
-        ValueError: naming the folder and the file.
-    """
-    earlier = [name for name in OUTPUTS if (folder / name).exists()]
-    if earlier and not overwrite:
-        raise ValueError(f"{folder}: holds {earlier[0]}; name another output folder, or set overwrite")
-    if earlier and earlier[0] != RECORD:  # a folder of masks may be the user's own, even the prompt's
-        raise ValueError(f"{folder}: holds {earlier[0]} but no {RECORD}, so it may be yours; name another folder")
-
-
 class PredictionFiles(AbstractContextManager["PredictionFiles"]):
     """The files of a prediction: masks at once, the table and the film at the end of the context, also after an error.
 
     Args:
         folder: folder of the prediction.
         stream: the video.
-        prompt: its kind selects the files; a mask gives the colours.
+        prompt: its kind selects the files.
         overlay: write `overlay.mp4`.
 
     Attributes:
@@ -185,15 +167,14 @@ class PredictionFiles(AbstractContextManager["PredictionFiles"]):
         self._film = Mp4Writer(folder / "overlay.mp4", stream.frame_rate, crf="23") if overlay else None
         if isinstance(prompt, MaskPrompt):
             (folder / "masks").mkdir()
-            self._mask_colours = prompt.palette.copy()
-            if np.array_equal(prompt.palette, davis_palette()):  # the user chose no colours
-                self._mask_colours[list(map(int, prompt.objects))] = self._colours
+            self._mask_colours = davis_palette()
+            self._mask_colours[list(map(int, prompt.objects))] = self._colours
 
     def add(self, frame: Tensor, found: Any) -> None:
         """Write the results of the next frame, uint8 `(3, H, W)`, as `follow` gives them."""
         if isinstance(self._prompt, MaskPrompt):
             stem = self._stream.stem(self.written)
-            write_ids(self._folder / "masks" / f"{stem}.png", found.numpy(), self._prompt.palette)
+            write_ids(self._folder / "masks" / f"{stem}.png", found.numpy(), DAVIS_COLOURS)
         else:
             number = f"{self._stream.start + self.written:05d}"
             numbers = np.asarray(found.now if isinstance(found, FollowedPoints) else found, np.float64).tolist()

@@ -3,12 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..results.pictures.animations import Curve, SequenceAnimation
@@ -19,7 +16,7 @@ from ..videos.mp4 import Mp4Writer
 OVERLAY_FRAMES = 5
 
 Draw = Callable[..., Picture]
-"""Frame, uint8 `(3, H, W)`, with its results (and further ones to draw beside them) → image `(H, W, 3)`."""
+"""Frame, uint8 `(3, H, W)`, with its results (and another one to draw beside them) → image `(H, W, 3)`."""
 
 
 @dataclass(eq=False)
@@ -31,18 +28,18 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
     Attributes:
         num_frames: number of frames of the sequence.
         draw: draws results over a frame.
-        predictions: a file per map of the extractor; for a single map also several.
-        overlay: PNG with five frames side by side, drawn for the last map.
-        animation: animation in the report, drawn for the last map.
+        prediction: the file of the results.
+        overlay: PNG with five frames side by side.
+        animation: animation in the report.
         draw_animation: draws the frames of the animation; None is `draw`.
-        video: video of all frames, drawn for the last map.
+        video: video of all frames.
         sheet: the image of `overlay`, after `close`.
         written: number of frames so far.
     """
 
     num_frames: int
     draw: Draw
-    predictions: "Sequence[PredictionFile]" = ()
+    prediction: "PredictionFile | None" = None
     overlay: Path | None = None
     animation: SequenceAnimation | None = None
     draw_animation: Draw | None = None
@@ -54,18 +51,18 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
         self._chosen = evenly_spaced(self.num_frames, OVERLAY_FRAMES) if self.overlay else []
         self._pictures: list[Picture] = []
 
-    def add(self, frame: Tensor, found: Sequence[Any], beside: Any = None, truth: Any = None) -> None:
+    def add(self, frame: Tensor, found: Any, beside: Any = None, truth: Any = None) -> None:
         """Write the next frame.
 
         Args:
             frame: uint8 `(3, H, W)`.
-            found: results, an item per map.
+            found: its results.
             beside: further argument of `draw`, for example the annotation.
             truth: ground truth, for the animation.
         """
-        for file, item in zip(self.predictions, cycle(found), strict=False):
-            file.add(item)
-        drawn = [found[-1]]
+        if self.prediction is not None:
+            self.prediction.add(found)
+        drawn = [found]
         if beside is not None:
             drawn.append(beside)
         if self.written in self._chosen or self.video is not None:
@@ -86,8 +83,8 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
         Args:
             curves: measures over the frames, for the animation.
         """
-        for file in self.predictions:
-            file.close()
+        if self.prediction is not None:
+            self.prediction.close()
         if self.animation is not None:
             self.animation.close(curves)
         if self.overlay is not None and self._pictures:
@@ -105,20 +102,18 @@ class IndexedMasks:
     Args:
         folder: folder of the files; made if missing.
         stems: names of the frames' files, without suffix; None for a frame without a file.
-        palette: `(256, 3)` RGB by id.
     """
 
-    def __init__(self, folder: Path, stems: Iterable[str | None], palette: NDArray[np.uint8] = DAVIS_COLOURS) -> None:
+    def __init__(self, folder: Path, stems: Iterable[str | None]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._stems = iter(stems)
-        self._palette = palette
 
     def add(self, found: Tensor) -> None:
         """Write the ids `(H, W)` uint8 of the next frame."""
         stem = next(self._stems)
         if stem is not None:
-            write_ids(self._folder / f"{stem}.png", found.numpy(), self._palette)
+            write_ids(self._folder / f"{stem}.png", found.numpy(), DAVIS_COLOURS)
 
     def close(self) -> None:
         """Do nothing: the images are complete."""

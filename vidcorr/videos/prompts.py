@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from .files import DataError, read_text
 from .images import pixels
-from .masks import VOID, davis_palette, decode_mask, object_ids, refuse_large_void, without_void
+from .masks import VOID, object_ids, read_mask, refuse_large_void, without_void
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +22,7 @@ POINT_COLUMNS = ["frame", "point", "x", "y"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Prompt(ABC):
+class Prompt:
     """Prompt for the first frame of a video: a mask, boxes or points.
 
     Attributes:
@@ -48,19 +47,6 @@ class Prompt(ABC):
         if len(set(self.objects)) < len(self.objects):
             raise DataError(f"{self.source}: two {self.kind} have the same name")
 
-    @classmethod
-    @abstractmethod
-    def of(cls, given: Any) -> Self:
-        """Build a prompt from a file or a value, in the forms that the class describes.
-
-        Raises:
-            DataError: if the value is not a prompt of this class.
-        """
-
-    @abstractmethod
-    def check(self, size: tuple[int, int]) -> None:
-        """Raise `DataError` unless the prompt fits the frame, (height, width) pixels."""
-
     def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
         labels = dict(zip(self.objects, self.labels.tolist(), strict=True))
@@ -76,11 +62,9 @@ class MaskPrompt(Prompt):
     Attributes:
         labels: (H, W) uint8 ids, 0 is background.
         objects: the ids, ascending.
-        palette: (256, 3) uint8, RGB by id.
     """
 
     kind = "mask"
-    palette: NDArray[np.uint8]
 
     @classmethod
     def of(cls, given: Any) -> Self:
@@ -91,10 +75,9 @@ class MaskPrompt(Prompt):
         """
         if isinstance(given, str | Path):
             source = str(given)
-            ids, palette = decode_mask(Path(given))
+            ids = read_mask(Path(given))
         else:
             source = "array"
-            palette = davis_palette()
             array = np.asarray(given)
             is_mask = array.ndim == 2 and array.dtype.kind in "biu"
             if not is_mask or array.min(initial=0) < 0 or array.max(initial=0) > VOID:
@@ -102,7 +85,7 @@ class MaskPrompt(Prompt):
             ids = array.astype(np.uint8)
         refuse_large_void(source, ids)
         ids = without_void(ids)
-        return cls(source=source, objects=object_ids(ids), labels=ids, palette=palette)
+        return cls(source=source, objects=object_ids(ids), labels=ids)
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless the mask has the frame's size, (height, width) pixels."""
@@ -129,18 +112,14 @@ class BoxPrompt(Prompt):
     @classmethod
     def of(cls, given: Any) -> Self:
         """Build a prompt from text, four numbers, or a list of either."""
-        is_one = isinstance(given, str) or not any(isinstance(item, str | Sequence | np.ndarray) for item in given)
-        rows = [given] if is_one else list(given)
-        boxes = [_numbers(row, "x,y,width,height", "box") for row in rows]
-        return cls(source="box", objects=_numbered(boxes), labels=np.array(boxes))
+        boxes = _numbers([given] if isinstance(given, str) else given, "x,y,width,height", "box")
+        return cls(source="box", objects=_numbered(boxes), labels=boxes)
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless the boxes have an area and lie inside the frame, (height, width) pixels."""
         for x, y, width, height in self.labels.tolist():
-            if min(width, height) <= 0:
-                raise DataError(f"box {x:g},{y:g},{width:g},{height:g}: needs a width and a height above 0")
-            if min(x, y) < 0 or x + width > size[1] or y + height > size[0]:
-                raise DataError(f"box {x:g},{y:g},{width:g},{height:g}: lies outside the frame of {pixels(size)}")
+            if min(x, y) < 0 or min(width, height) <= 0 or x + width > size[1] or y + height > size[0]:
+                raise DataError(f"box {x:g},{y:g},{width:g},{height:g}: no area inside the frame of {pixels(size)}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -162,27 +141,23 @@ class PointPrompt(Prompt):
         """Build a prompt from a file, texts, a dictionary or an array."""
         if isinstance(given, str | Path) and Path(given).suffix.lower() == ".csv":
             return cls._of_table(Path(given))
-        rows = given
-        names: tuple[str, ...] | None = None
-        if isinstance(given, str):
-            rows = [given]
-        elif isinstance(given, Mapping):
-            names = tuple(map(str, given))
-            rows = given.values()
-        points = [_numbers(row, "x,y", "points") for row in rows]
-        return cls(source="points", objects=names or _numbered(points), labels=np.array(points))
+        if isinstance(given, Mapping):
+            points = _numbers(list(given.values()), "x,y", "points")
+            return cls(source="points", objects=tuple(map(str, given)), labels=points)
+        points = _numbers([given] if isinstance(given, str) else given, "x,y", "points")
+        return cls(source="points", objects=_numbered(points), labels=points)
 
     @classmethod
     def _of_table(cls, path: Path) -> Self:
         rows = list(csv.reader(read_text(path).splitlines()))
         if not rows or rows[0][:4] != POINT_COLUMNS:
             raise DataError(f"{path}: not a table with the heading {','.join(POINT_COLUMNS)}")
-        points = [_numbers(row[2:4], "x,y", f"{path}, line {line}") for line, row in enumerate(rows[1:], start=2)]
+        points = _numbers([row[2:4] for row in rows[1:]], "x,y", str(path))
         frames = {row[0] for row in rows[1:]}
         if len(frames) != 1 or not min(frames).isdecimal():
             raise DataError(f"{path}: expected the points of one frame, counted from 0")
         names = tuple(row[1] for row in rows[1:])
-        return cls(source=str(path), objects=names, labels=np.array(points), frame=int(frames.pop()))
+        return cls(source=str(path), objects=names, labels=points, frame=int(frames.pop()))
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless all points lie inside the frame, (height, width) pixels."""
@@ -196,13 +171,13 @@ def _numbered(rows: Sequence[object]) -> tuple[str, ...]:
     return tuple(map(str, range(1, len(rows) + 1)))
 
 
-def _numbers(values: Any, columns: str, source: str) -> list[float]:
-    """Return the finite numbers of a box or a point, a number per column."""
-    words = values.split(",") if isinstance(values, str) else values
+def _numbers(rows: Sequence[Any], columns: str, source: str) -> NDArray[np.float64]:
+    """Return finite numbers (rows, columns) of texts such as `1,2` or of numbers; four numbers alone are a row."""
+    words = [row.split(",") if isinstance(row, str) else row for row in rows]
     try:
-        numbers = [float(word) for word in words]
+        numbers = np.atleast_2d(np.array(words, np.float64))
     except (TypeError, ValueError):
-        numbers = []
-    if len(numbers) != columns.count(",") + 1 or not np.isfinite(numbers).all():
-        raise DataError(f"{source}: expected {columns}, got {values!r:.120}")
+        numbers = np.empty((0, 0))
+    if numbers.shape[1:] != (columns.count(",") + 1,) or not np.isfinite(numbers).all():
+        raise DataError(f"{source}: expected {columns}, got {rows!s:.120}")
     return numbers

@@ -9,13 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from tests.helpers.refusal import refused
 from tests.helpers.sprite import FRAMES, bounds, tensors
 from vidcorr import BoxPrompt, MaskPrompt, PointPrompt, follow
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.metrics import box_iou, region_similarity
 from vidcorr.protocols import PointProtocol, PropagationProtocol
-from vidcorr.tracking.follow import Reduction, rules_for
+from vidcorr.tracking.follow import Reduction, _moved, rules_for
 
 
 def test_a_plain_sprite_is_followed(scene):
@@ -111,15 +110,12 @@ def test_a_mask_alone_is_no_prompt(scene, colour):
             follow(colour, tensors(video), given)
 
 
-@pytest.mark.parametrize(("prompt"), [MaskPrompt.of(np.ones((4, 4), np.uint8)), PointPrompt.of([(1, 1)])])
-def test_no_protocol_is_the_protocol_vidcorr(prompt, colour):
+def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_its_own(colour):
+    prompt = PointPrompt.of([(1, 1)])
     assert rules_for(colour, prompt, None) == rules_for(colour, prompt, "vidcorr")
     assert isinstance(rules_for(colour, prompt, "vidcorr"), PropagationProtocol)
-
-
-def test_our_point_protocol_has_a_name_of_its_own(colour):
-    rules = rules_for(colour, PointPrompt.of([(1, 1)]), "vidcorr-points")
-    assert rules == PointProtocol.named("vidcorr").brought_by_features(feature_stride=4)
+    expected = PointProtocol.named("vidcorr").brought_by_features(feature_stride=4)
+    assert rules_for(colour, prompt, "vidcorr-points") == expected
 
 
 def test_results_of_a_generator_can_be_changed_in_place(scene, colour):
@@ -134,7 +130,7 @@ def test_results_of_a_generator_can_be_changed_in_place(scene, colour):
         assert (points[:, :2] == 7).all()
 
 
-def test_large_frames_are_reduced_and_points_come_back_to_their_places():
+def test_large_frames_are_reduced_by_areas_and_points_come_back_to_their_places():
     """Not where the protocol has a size of its own."""
     vfs = PropagationProtocol.named("vfs")
     reduction = Reduction.of((80, 120), vfs, 40)
@@ -143,7 +139,7 @@ def test_large_frames_are_reduced_and_points_come_back_to_their_places():
     frame[:, :2, :2] = 200
     assert reduction.frame(frame)[:, 0, 0].tolist() == [200] * 3  # an area average, not a sample
     corner = torch.tensor([[-0.5, -0.5], [119.5, 79.5]], dtype=torch.float64)
-    assert reduction.points(corner).tolist() == [[-0.5, -0.5], [59.5, 39.5]]
-    torch.testing.assert_close(reduction.restored(reduction.points(corner)), corner)
+    reduced = _moved(corner, *reduction)
+    assert reduced.tolist() == [[-0.5, -0.5], [59.5, 39.5]]
+    torch.testing.assert_close(_moved(reduced, *reversed(reduction)), corner)
     assert Reduction.of((80, 120), vfs.with_changes(input_size=(32, 32)), 40).reduced == (80, 120)
-    refused(ValueError, "short_side must be at least 1 px", Reduction.of, (80, 120), vfs, 0)

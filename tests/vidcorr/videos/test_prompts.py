@@ -9,19 +9,13 @@ from vidcorr.videos.files import DataError
 from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
 IDS = np.array([[0, 0, 7, 7], [0, 3, 3, 0], [0, 3, 255, 0]], np.uint8)
-PALETTE = np.random.default_rng(0).integers(0, 256, (256, 3)).astype(np.uint8)
-PALETTE[0] = 0
 
 
-def test_ids_and_palette_of_a_mask(tmp_path):
-    image = Image.fromarray(IDS)
-    image.putpalette(PALETTE.ravel().tolist())
-    image.save(tmp_path / "mask.png")
+def test_ids_of_a_mask(tmp_path):
+    Image.fromarray(IDS).save(tmp_path / "mask.png")
     prompt = MaskPrompt.of(str(tmp_path / "mask.png"))
     assert np.array_equal(prompt.labels, np.where(IDS == 255, 0, IDS))  # 255 beside ids is void
-    assert np.array_equal(prompt.palette, PALETTE)
-    assert prompt.objects == (3, 7)
-    assert MaskPrompt.of(IDS).objects == (3, 7)
+    assert prompt.objects == MaskPrompt.of(IDS).objects == (3, 7)
 
 
 def test_a_mask_without_objects_is_refused(tmp_path):
@@ -44,7 +38,7 @@ def test_several_boxes_and_points_are_numbered():
     assert PointPrompt.of(np.ones((3, 2))).objects == ("1", "2", "3")
 
 
-@pytest.mark.parametrize("given", ["1,2,3", "a,b,c,d", "1 2 3 4", "[1,2,3,4]", "nan,2,3,4", "box.csv"])
+@pytest.mark.parametrize("given", ["1,2,3", "a,b,c,d", "nan,2,3,4", ["1,2,3,4", "5,6"]])
 def test_what_is_no_box_is_refused(given):
     refused(DataError, "box: expected x,y,width,height, got", BoxPrompt.of, given)
 
@@ -59,13 +53,11 @@ def test_points_of_a_table(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "not a table with the heading frame,point,x,y"),
-        ("name,x,y\na,1,2", "not a table with the heading"),
-        ("Frame;Point;X;Y\n0;a;1;2", "not a table with the heading"),
-        ("frame,point,x,y\n", "expected the points of one frame"),
+        ("Frame;Point;X;Y\n0;a;1;2", "not a table with the heading frame,point,x,y"),
+        ("frame,point,x,y\n", "expected x,y"),
         ("frame,point,x,y\n3,a,1,2\n9,b,3,4", "expected the points of one frame"),
         ("frame,point,x,y\n00003.png,a,1,2", "expected the points of one frame"),
-        ("frame,point,x,y\n3,a,1,", "line 2: expected x,y"),
+        ("frame,point,x,y\n3,a,1,", "expected x,y"),
         ("frame,point,x,y\n3,a,1,2\n3,a,3,4", "two points have the same name"),
     ],
 )
@@ -76,8 +68,8 @@ def test_any_other_table_is_refused(text, message, tmp_path):
 
 def test_a_prompt_outside_its_frame_is_refused():
     mistakes = {
-        "box 1,2,0,4: needs a width and a height above 0": BoxPrompt.of([1, 2, 0, 4]),
-        "box 0,0,20,2: lies outside the frame of 9 × 8 px": BoxPrompt.of([0, 0, 20, 2]),
+        "box 1,2,0,4: no area inside the frame of 9 × 8 px": BoxPrompt.of([1, 2, 0, 4]),
+        "box 0,0,20,2: no area inside the frame of 9 × 8 px": BoxPrompt.of([0, 0, 20, 2]),
         "point tail at 9,1 lies outside the frame of 9 × 8 px": PointPrompt.of({"nose": (8, 7), "tail": (9, 1)}),
         "the mask is 4 × 3 px, the frame 9 × 8 px": MaskPrompt.of(IDS),
     }
