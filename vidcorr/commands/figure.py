@@ -12,12 +12,11 @@ def command(args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr figure", description=__doc__)
     folders = "folder of a result with predictions, or a folder above; NAME= names the row"
     parser.add_argument("results", nargs="+", metavar="[NAME=]RESULT", help=folders)
-    names = "sequences, a block of rows each (default: the first two)"
-    add_list_flag(parser, "--sequences", "NAME", names)
+    on = "benchmark and folder of its data, as davis=FOLDER"
+    parser.add_argument("--on", required=True, metavar="NAME=FOLDER", help=on)
+    add_list_flag(parser, "--sequences", "NAME", "sequences, a block of rows each (default: the first two)")
     frames = "frames, a column each, counted from 0 (default: five, evenly spaced)"
     add_list_flag(parser, "--frames", "N", frames, int)
-    on = "benchmark and folder of its data, as davis=FOLDER (default: the folder in the benchmark's config)"
-    parser.add_argument("--on", default="", metavar="NAME[=FOLDER]", help=on)
     output = "file to write, .png or .pdf (default: figure.png)"
     parser.add_argument("--output", type=Path, default=Path("figure.png"), metavar="FILE", help=output)
     flags = parser.parse_args(list(args))
@@ -25,10 +24,8 @@ def command(args: Sequence[str]) -> None:
     from PIL import Image
 
     from ..experiments.figure import figure_of
-    from ..videos.files import unfinished
 
-    picture = figure_of(flags.results, flags.sequences, flags.frames, flags.on)
+    picture = figure_of(flags.results, flags.on, flags.sequences, flags.frames)
     flags.output.parent.mkdir(parents=True, exist_ok=True)
-    with unfinished(flags.output) as temporary:
-        Image.fromarray(picture).save(temporary, format=flags.output.suffix[1:].upper(), resolution=150.0)
+    Image.fromarray(picture).save(flags.output, resolution=150.0)
     print(flags.output)
