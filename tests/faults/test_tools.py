@@ -18,11 +18,11 @@ from vidcorr.videos.files import LOCK
 
 GRID = "evaluate raw_colour --on davis={davis} --change input_size=48,64 --limit 2 --output {out}"
 EVALUATE = "evaluate raw_colour --on davis={davis} --limit 2 --output {out}"
-# words of the command line; items done when the signal comes, and left for the second call; file of a finished run
+# words of the command line; items done when the signal comes, and left for the second call; files of a finished run
 CASES = {
-    "check-data": ("check-data {videos} --output {out} --workers 1", 2, 6, "clean.txt"),
-    "grid": (GRID, 3, 2, "table.csv"),  # the second of two passes begins anew
-    "evaluate": (EVALUATE, 1, 2, "table.csv"),  # begins anew
+    "check-data": ("check-data {videos} --output {out} --workers 1", 2, 6, ["clean.txt"]),
+    "grid": (GRID, 3, 2, ["*48*/results.json", "*64*/results.json"]),  # the second of two passes begins anew
+    "evaluate": (EVALUATE, 1, 2, ["*/results.json"]),  # begins anew
 }
 
 
@@ -70,17 +70,17 @@ def expect_nothing_half_written(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_tool_ends_with_143_and_a_second_call_completes_it(name, video_folder, davis_root, tmp_path, struck, capsys):
-    words, strikes, left, result = CASES[name]
+    words, strikes, left, results = CASES[name]
     out = tmp_path / "out"
     words = words.format(videos=video_folder, davis=davis_root, out=out)
     struck(strikes)
     stopped(words, capsys)
     expect_nothing_half_written(out)
-    assert not (out / result).exists()
+    assert not all(list(out.glob(result)) for result in results)
     counted = struck(None)
     cli.main(shlex.split(words))
     assert len(counted) == left
-    assert (out / result).is_file()
+    assert all(list(out.glob(result)) for result in results)
     expect_nothing_half_written(out)
 
 
@@ -89,6 +89,7 @@ title: a trial
 train: --config demo.yaml
 seeds: [0]
 evaluate: {davis: --on davis=.}
+scores: {davis: J&F-Mean}
 rows: [{name: base}]
 """
 TRAINING = """

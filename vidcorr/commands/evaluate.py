@@ -15,15 +15,13 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--pretrained", action="store_true", help="load pretrained weights of timm and torchvision")
     parser.add_argument("--output", type=Path, default="evaluation", help="folder of results (default: %(default)s)")
     named = "checkpoint, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, untrained, …"
-    parser.add_argument("networks", nargs="*", metavar="NETWORK[@STAGE[/STRIDE]]", help=named)
+    parser.add_argument("networks", nargs="+", metavar="NETWORK[@STAGE[/STRIDE]]", help=named)
     parser.add_argument("--base", default="", metavar="NETWORK", help="network to compare the others with")
     add_list_flag(parser, "--seeds", "N", "seeds of random weights (default: 0)", int)
     flags = parser.parse_args(list(args))
     names = list(flags.networks)
     if flags.base:
         names.append(flags.base)
-    if not names:
-        raise ValueError("evaluate: name a network, such as timm:resnet18.a1_in1k or raw_colour")
     if not flags.on:
         raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
     chosen = chosen_benchmarks(flags)

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..experiments.benchmark_choice import add_list_flag, positive, read_on
+from ..experiments.benchmark_choice import add_list_flag, read_on
 
 
 def command(args: Sequence[str]) -> None:
@@ -17,15 +17,11 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("rows", nargs="*", metavar="ROW", help="rows to repeat (default: all rows with weights)")
     on = "benchmarks and their data, as davis=/data/DAVIS (default: list the rows)"
     add_list_flag(parser, "--on", "NAME=FOLDER", on)
-    parser.add_argument("--limit", type=positive, metavar="N", help="evaluate only the first N sequences")
     parser.add_argument("--study", default="studies/published.yaml", help="YAML file (default: %(default)s)")
     parser.add_argument("--output", type=Path, default="reproduced", help="folder of results (default: %(default)s)")
-    code = "code outside vidcorr that checkpoints may name: package.module.Class or package.module:callable"
-    add_list_flag(parser, "--allow", "NAME", code)
     flags = parser.parse_args(list(args))
     benchmarks = read_on(flags.on)
 
-    from ..backbones.trust import allow_named
     from ..experiments.reproduce import lacks_weights, listed, repeat
     from ..experiments.study import read_study
 
@@ -35,10 +31,6 @@ def command(args: Sequence[str]) -> None:
         print(listed(study, rows), end="")
         return
     missing = list(filter(lacks_weights, rows))
-    if missing and flags.rows:
-        path = missing[0].model[0]
-        raise ValueError(f"{path} is missing: download {missing[0].download}, then: vidcorr convert FILE {path}")
     if missing:
         print(f"left out for want of weights:\n{listed(study, missing)}", flush=True)
-    allow_named(args)
-    repeat(study, [row for row in rows if row not in missing], benchmarks, flags.limit, flags.output)
+    repeat(study, [row for row in rows if row not in missing], benchmarks, flags.output)

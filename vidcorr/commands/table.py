@@ -1,7 +1,5 @@
 """Gather results into a table in Markdown, CSV or LaTeX, with a column per benchmark and protocol."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ def command(args: Sequence[str]) -> None:
     """Run `vidcorr table`; a user's mistake raises ValueError or OSError."""
     flags = _parser().parse_args(list(args))
 
+    from ..experiments.study import read_study, study_table
     from ..experiments.table import gather_records, last_records
     from ..results.results_page import write_results_page
     from ..results.tables import render, tabulate
@@ -22,12 +21,8 @@ def command(args: Sequence[str]) -> None:
         print(write_results_page(last_records(records), flags.page))
         return
     if flags.study:
-        from ..experiments.study import read_study
-        from ..experiments.study_table import study_table
-
-        if len(flags.folders) > 1:
-            raise ValueError("table --study: give a single folder")
-        table = study_table(read_study(flags.study), Path(flags.folders[0]), flags.score)
+        (folder,) = flags.folders
+        table = study_table(read_study(flags.study), Path(folder))
     else:
         table = tabulate(gather_records(flags.folders, flags.score))
     if flags.base:
@@ -39,12 +34,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vidcorr table", description=__doc__)
     folders = "folder of results, or a folder above; with NAME=, its seeds and folders of the same NAME are a row"
     parser.add_argument("folders", nargs="+", metavar="[NAME=]FOLDER", help=folders)
-    add_list_flag(parser, "--score", "KEY", "scores, as J-Mean (default: three of each benchmark)")
+    kind = parser.add_mutually_exclusive_group()
+    add_list_flag(kind, "--score", "KEY", "scores, as J-Mean (default: three of each benchmark)")
     parser.add_argument("--base", default="", metavar="ROW", help="base row; other rows show their differences from it")
     form = "format of the printed table (default: md); tex is as a paper prints it, with short heads and a caption"
     parser.add_argument("--format", choices=["md", "csv", "tex"], default="md", help=form)
     study = "show the rows of this study, from the folder of its runs"
-    parser.add_argument("--study", metavar="FILE", help=study)
+    kind.add_argument("--study", metavar="FILE", help=study)
     page = "write the results beside published ones as a page, DIR/results.html, instead of a printed table"
     parser.add_argument("--page", metavar="DIR", help=page)
     return parser

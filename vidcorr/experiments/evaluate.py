@@ -7,9 +7,9 @@ import functools
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import product
 from pathlib import Path
@@ -24,16 +24,15 @@ from ..benchmarks.network import NetworkLike, NetworkSpec, with_unique_rows
 from ..benchmarks.ranks import LostRank, Ranks
 from ..errors import ROOM
 from ..functional.device import fastest_precision, gpu_or_cpu, on_device, out_of_memory_advice
+from ..results.formats import grid
+from ..results.records import Record, records_of
 from ..results.result import Network, Result, has_result, require_writable
-from ..results.tables import Table
+from ..results.tables import Table, footnotes, tabulate, text_rows
 from ..videos.digests import text_digest
 from ..videos.files import FolderInUse, FolderLock, slug
-from .summary import show, table_of, write_pages
 
 LONGEST = 60
 """Most characters of a network's name in a folder's name."""
-MOST_LINES = 20
-"""Most reused results that are named one by one."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Errors of a full or read-only disk, at which all later jobs would fail too."""
 
@@ -53,14 +52,9 @@ class Job:
     @property
     def title(self) -> str:
         """Network, benchmark and protocol in words."""
-        words = [self.network.name]
-        if self.network.stage and self.network.stage not in self.network.name:
-            words.append(self.network.stage)
-        if self.network.stride and str(self.network.stride) not in self.network.name:
-            words.append(f"stride {self.network.stride}")
         protocol = self.benchmark.protocol
         by_protocol = f" by {protocol.name}" if protocol else ""
-        return f"{', '.join(words)} on {self.benchmark.name}{by_protocol}"
+        return f"{self.network.name} on {self.benchmark.name}{by_protocol}"
 
     @functools.cached_property
     def key(self) -> str:
@@ -91,12 +85,12 @@ def evaluate(
     output: str | Path = "evaluation",
     base: str = "",
 ) -> Table:
-    """Score networks on benchmarks; results in the output folder are reused.
+    """Score networks on benchmarks, and print the table; results in the output folder are reused.
 
     Args:
         networks: modules, feature extractors, paths of checkpoints, or names as `vidcorr evaluate` takes them.
         benchmarks: benchmarks for all networks, with their protocols.
-        output: folder of the results; table.md and table.csv show all results in it.
+        output: folder of the results; `vidcorr table` shows all results in it.
         base: network to compare the others with, or empty.
 
     Returns:
@@ -104,8 +98,7 @@ def evaluate(
 
     Raises:
         DataError: for wrong data; before any work.
-        ValueError: for benchmarks of one name on several data, before any work; or after all other jobs, if a job
-            failed.
+        ValueError: if a job failed, after all other jobs.
         OSError: if the folder cannot be written.
     """
     specs = with_unique_rows(map(NetworkSpec.of, networks))
@@ -114,31 +107,42 @@ def evaluate(
 
 
 def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
-    """Run jobs, print the table of their results, and write it with all earlier results of the folder.
-
-    Args:
-        jobs: the jobs.
-        output: folder of the results.
-        base: name of the network to compare the others with, or empty.
-
-    Returns:
-        The table of the jobs.
-
-    Raises:
-        DataError: for wrong data; before any work.
-        ValueError: for benchmarks of one name on several data, before any work; or after all other jobs, if a job
-            failed.
-        OSError: if the folder cannot be written.
-    """
-    with process_group() as rank:
+    """Run jobs as `evaluate` does; return and print the table of their results."""
+    with process_group():
         runner = Runner(output)
         results = runner.run(jobs)
-        table = table_of(results, base)
-        if rank == 0:
-            show(table, results, set(map(runner.place, jobs)), runner.output, base, runner.elsewhere)
-            write_pages(results, runner.place, base)
+        table = table_of({runner.place(job): result for job, result in results.items()}, base)
+        if table.rows:
+            print(_blocks(table))
     runner.raise_failures()
     return table
+
+
+def table_of(results: Mapping[Path, Result], base: str = "") -> Table:
+    """Return the table of the main scores of results, with differences from the first row of a base network.
+
+    Args:
+        results: folder → result.
+        base: name of the base network; without a result of it the table has no differences.
+    """
+    records: list[Record] = []
+    for place, result in results.items():
+        records += records_of(result, scores=result.main_scores(), place=place)
+    table = tabulate(records, trained=False)
+    for name, row in table.rows.items():  # a network with several strides has several rows
+        if any(record.name == base for cell in row.values() for record in cell.records):
+            return table.with_differences(name)
+    return table
+
+
+def _blocks(table: Table) -> str:
+    """Return a table per benchmark and protocol as Markdown, with notes below."""
+    parts = []
+    for title in dict.fromkeys(column.title for column in table.columns.values()):
+        block = {head: column.score for head, column in table.columns.items() if column.title == title}
+        rows = [row for row in text_rows(table, block) if any(row[1:])]
+        parts.append(f"## {title}\n\n{grid('md', ['', *block.values()], rows)}")
+    return "\n".join((*parts, *footnotes(table)))
 
 
 class Runner:
@@ -152,13 +156,11 @@ class Runner:
 
     Attributes:
         failures: job → error message without line breaks.
-        elsewhere: jobs without a result, because another process runs them.
     """
 
     def __init__(self, output: str | Path) -> None:
         self.output = Path(output)
         self.failures: dict[Job, str] = {}
-        self.elsewhere: list[Job] = []
         self._made: set[str] = set()  # folders of the results that this runner has made
         self._encoder: Any = None
         self._built: tuple[object, ...] = ()
@@ -176,38 +178,27 @@ class Runner:
         Raises:
             DataError: for wrong data; before any work.
             OSError: if the folder cannot be written, or the disk is full.
-            ValueError: for benchmarks of one name on several data, or networks that differ between the ranks; before
-                any work.
+            ValueError: for networks that differ between the ranks; before any work.
         """
         with Ranks() as ranks:
             with ranks.together():
                 different = {job.folder: job for job in jobs}
-                _refuse_equal_columns(different.values())
+                require_writable(self.output)
             if len(set(ranks.gather(tuple(different)))) > 1:
                 raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
             held = [folder for folder, job in different.items() if self._reuses(job)]
             done = ranks.gather(held)[0]
-            _say_reused({different[folder]: self.output / folder for folder in done})
+            for folder in done:
+                date = Result.load(self.output / folder).provenance.date
+                print(f"{different[folder].title}: reused, made on {date or 'an unknown date'}", flush=True)
             missing = [job for folder, job in different.items() if folder not in done]
-            with ranks.together():
-                self._check(missing, ranks)
-                if missing:
-                    require_writable(self.output)
             for number, job in enumerate(missing, start=1):
-                if job not in self.failures:
-                    self._run(job, ranks, f"[{number}/{len(missing)}]")
-        for job in different.values():
-            if job not in self.failures and not self._is_done(job):
-                self.elsewhere.append(job)
-        return {job: Result.load(self.place(job)) for job in jobs if self._is_done(job)}
+                self._run(job, ranks, f"[{number}/{len(missing)}]")
+        return {job: Result.load(self.place(job)) for job in jobs if job.folder in self._made or self._reuses(job)}
 
     def _reuses(self, job: Job) -> bool:
-        """Return whether the folder holds the result of a job, whoever has made it."""
+        """Return whether the folder holds the result of a job; an earlier one of code of the user is not its result."""
         return has_result(self.place(job)) and job.is_reusable
-
-    def _is_done(self, job: Job) -> bool:
-        """Return whether a job has a result: an earlier one of code of the user is not its result."""
-        return job.folder in self._made or self._reuses(job)
 
     def raise_failures(self) -> None:
         """Raise an error that names the failed jobs, if there are any.
@@ -219,34 +210,11 @@ class Runner:
             lines = "; ".join(f"{job.title}: {error}" for job, error in self.failures.items())
             raise ValueError(f"{len(self.failures)} failed: {lines}")
 
-    def _check(self, jobs: Sequence[Job], ranks: Ranks) -> None:
-        """Build all networks and features once, to tell mistakes before any work.
-
-        Raises:
-            ValueError: if no job is left.
-        """
-        refused: dict[str, str] = {}
-        for job in jobs:
-            try:
-                job.network.extractor(self._encoder_of(job.network), job.benchmark)
-            except Exception as error:  # libraries raise any type
-                refused[job.folder] = _line(error)
-        for of_rank in ranks.gather(refused):
-            refused |= of_rank
-        for job in jobs:
-            if job.folder in refused:
-                self._fail(job, refused[job.folder])
-        if jobs and len(self.failures) == len(jobs):
-            self.raise_failures()
-
-    def _fail(self, job: Job, message: str) -> None:
-        self.failures[job] = message
-        print(f"{job.title} failed: {message}", flush=True)
-
     def _encoder_of(self, network: NetworkSpec) -> Any:
         """Return the encoder of a network; the last encoder is kept."""
         if self._built != network.weights:
             self._encoder = None  # frees its memory first
+            self._built = ()  # the next network may fail
             self._encoder = network.build()
             self._built = network.weights
         return self._encoder
@@ -265,7 +233,11 @@ class Runner:
             except Exception as error:  # any type, because the other jobs still run
                 if isinstance(error, LostRank) or (isinstance(error, OSError) and error.errno in DISK):
                     raise
-                self._fail(job, _line(error))
+                text = " ".join(str(error).split())
+                if not isinstance(error, ValueError | OSError):  # of another library
+                    text = f"{type(error).__name__}: {text}"
+                self.failures[job] = text
+                print(f"{job.title} failed: {text}", flush=True)
             else:
                 self._made.add(job.folder)
                 print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
@@ -288,55 +260,17 @@ class Runner:
         job.benchmark.run(extractor, name, self.place(job), shared=True)
 
 
-def _refuse_equal_columns(jobs: Iterable[Job]) -> None:
-    """Refuse benchmarks of one name on several data: their scores would stand in one cell of the table.
-
-    Raises:
-        ValueError: naming the benchmark.
-    """
-    cells: dict[tuple[str, ...], Job] = {}
-    for job in jobs:
-        network = job.network
-        benchmark = job.benchmark
-        arguments = {field.name: getattr(benchmark, field.name) for field in fields(benchmark) if field.name != "root"}
-        cell = (network.name, repr([network.seed, network.stage, network.stride, arguments]))
-        other = cells.setdefault(cell, job)
-        if other is not job:
-            raise ValueError(
-                f"two benchmarks are called {benchmark.name}: their scores would be one row; give one another name"
-            )
-
-
-def _say_reused(places: Mapping[Job, Path]) -> None:
-    """Print which results are reused, and when they were made."""
-    dates: dict[Job, str] = {}
-    for job, place in places.items():
-        dates[job] = Result.load(place).provenance.date or "an unknown date"
-    if len(dates) <= MOST_LINES:
-        for job, date in dates.items():
-            print(f"{job.title}: reused, made on {date}", flush=True)
-    else:
-        print(f"{len(dates)} results reused, made from {min(dates.values())} to {max(dates.values())}", flush=True)
-
-
-def _line(error: BaseException) -> str:
-    """Return an error's message without line breaks; errors of other libraries begin with their type."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"
-
-
 @contextmanager
-def process_group() -> Iterator[int]:
-    """Join the process group of torchrun, if any; yield the rank. Ranks other than 0 print nothing."""
+def process_group() -> Iterator[None]:
+    """Join the process group of torchrun, if any; ranks other than 0 print nothing."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield 0
+        yield
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     dist.init_process_group("gloo")
     try:
-        rank = dist.get_rank()
-        with redirect_stdout(StringIO()) if rank else nullcontext():
-            yield rank
+        with redirect_stdout(StringIO()) if dist.get_rank() else nullcontext():
+            yield
     finally:
         dist.destroy_process_group()

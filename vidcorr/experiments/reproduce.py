@@ -8,7 +8,8 @@ from pathlib import Path
 from ..benchmarks.network import NetworkSpec
 from ..results.formats import grid
 from ..results.published import Published, published_row
-from ..results.records import Record, score_of
+from ..results.records import score_of
+from ..results.result import Result
 from .benchmark_choice import BenchmarkChoice
 from .evaluate import Job, Runner, process_group
 from .study import Study, StudyRow
@@ -46,12 +47,12 @@ def listed(study: Study, rows: Sequence[StudyRow]) -> str:
         for evaluation in row.published:
             for score, number in study.printed(row, evaluation).items():
                 known = published_of(study, row, evaluation, score)
-                doubt = known.doubt if known else ""
-                if doubt:
-                    doubts.setdefault(doubt, {})[f"{row.name} {evaluation}"] = None
-                printed = f"{number} ?" if doubt else str(number)
-                facts = [score or "the first", printed, protocol_of(row, evaluation), weights_of(row)]
-                lines.append([row.name, evaluation, *facts])
+                printed = str(number)
+                if known and known.doubt:
+                    doubts.setdefault(known.doubt, {})[f"{row.name} {evaluation}"] = None
+                    printed += " ?"
+                weights = f"{row.model[0]} is missing: {row.download}" if lacks_weights(row) else row.download
+                lines.append([row.name, evaluation, score, printed, protocol_of(row, evaluation), weights])
     text = grid("text", LIST, lines, right=len(LIST))
     for doubt, names in doubts.items():
         text += f"? {', '.join(names)}: {doubt}\n"
@@ -63,21 +64,13 @@ def lacks_weights(row: StudyRow) -> bool:
     return row.model[0].endswith(".ckpt") and not Path(row.model[0]).is_file()
 
 
-def weights_of(row: StudyRow) -> str:
-    """Return where the weights of a row are, and whether its file is missing."""
-    return f"{row.model[0]} is missing: {row.download}" if lacks_weights(row) else row.download
-
-
-def repeat(
-    study: Study, rows: Sequence[StudyRow], benchmarks: Sequence[BenchmarkChoice], limit: int | None, output: Path
-) -> None:
+def repeat(study: Study, rows: Sequence[StudyRow], benchmarks: Sequence[BenchmarkChoice], output: Path) -> None:
     """Score rows by their networks and protocols, and print the printed scores beside.
 
     Args:
         study: the study of the rows.
         rows: rows whose weights are here.
         benchmarks: benchmarks with their data; a row is scored on those for which it has a printed score.
-        limit: number of sequences; None: all.
         output: folder of the results.
 
     Raises:
@@ -88,8 +81,7 @@ def repeat(
         for row in rows:
             for evaluation in row.published:
                 if config_of(study, evaluation) == choice.config:
-                    protocol = protocol_of(row, evaluation)
-                    benchmark = choice.under(protocol).with_arguments(limit_sequences=limit).build()
+                    benchmark = choice.under(protocol_of(row, evaluation)).build()
                     network = NetworkSpec.read(row.model[0], "--pretrained" in row.model)
                     printed[Job(network, benchmark)] = row.name, study.printed(row, evaluation)
     if not printed:
@@ -98,22 +90,21 @@ def repeat(
         runner = Runner(output)
         lines = []
         for job, result in runner.run(list(printed)).items():
-            row_name, scores = printed[job]
-            for score, number in scores.items():
-                lines.append(compared(row_name, score_of(result, score), number))
+            name, scores = printed[job]
+            lines += [[name, *compared(result, score, number)] for score, number in scores.items()]
         print(f"\n{grid('text', COMPARED, lines, right=len(COMPARED))}", flush=True)
     runner.raise_failures()
 
 
-def compared(row: str, record: Record, printed: float) -> list[str]:
-    """Return the cells of `COMPARED` for a score and a printed score in per cent, to the printed digits."""
+def compared(result: Result, score: str, printed: float) -> list[str]:
+    """Return the cells of `COMPARED` but the first: a score and a printed score in per cent, to the printed digits."""
     digits = len(str(printed).partition(".")[2])
+    record = score_of(result, score)
     difference = 100 * record.value - printed
     remarks = []
     if abs(difference) <= 0.5 * 10**-digits + 1e-9:
         remarks.append("as printed")
-    if not record.result.on_test_set:
+    if not result.on_test_set:
         remarks.append(f"not the whole test set ({record.column.conditions})")
     here = f"{100 * record.value:.{digits}f}"
-    off = f"{difference:+.{digits}f}"
-    return [row, record.result.benchmark, record.column.score, str(printed), here, off, "; ".join(remarks)]
+    return [result.benchmark, score, str(printed), here, f"{difference:+.{digits}f}", "; ".join(remarks)]

@@ -1,4 +1,4 @@
-"""A study: rows, seeds and evaluations in YAML, and their commands."""
+"""A study: rows, seeds and evaluations in YAML, their commands, and the table of their results beside the paper's."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, NamedTuple, Self
 
 import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from ..results.checked import first_mistake
-from ..results.result import has_result
+from ..results.records import Column, Record, score_of
+from ..results.result import Result, has_result
+from ..results.statistics import from_best
+from ..results.tables import PAPER, Cell, Table
 from ..videos.digests import text_digest
 from ..videos.files import slug
 from .benchmark_choice import add_benchmark_flags, chosen_benchmarks
@@ -20,10 +24,6 @@ from .config_files import find_config, refuse_repeated_keys
 
 CHECKPOINT = "lightning_logs/run/checkpoints/last.ckpt"
 """Last checkpoint in the folder of a training."""
-SEEDED = ("--seed_everything", "{seed}")
-"""Words that seed a training."""
-FIRST = ""
-"""Stands for the first shown score of an evaluation."""
 
 
 def _split(value: object) -> object:
@@ -31,13 +31,7 @@ def _split(value: object) -> object:
     return shlex.split(value) if isinstance(value, str) else value
 
 
-def _by_score(value: object) -> object:
-    """Return score → number for a number alone, which belongs to the evaluation's first score."""
-    return {FIRST: value} if isinstance(value, int | float) else value
-
-
 Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
-Printed = Annotated[dict[str, float], BeforeValidator(_by_score)]
 
 
 class StudyRow(BaseModel, extra="forbid"):
@@ -69,7 +63,7 @@ class StudyRow(BaseModel, extra="forbid"):
     then: Words = ()
     evaluate: dict[str, Words | None] = {}
     best_stage_by: str = ""
-    published: dict[str, Printed] = {}
+    published: dict[str, float | dict[str, float]] = {}
     beside: dict[str, dict[str, float]] = {}
     base: str = ""
     download: str = ""
@@ -77,10 +71,6 @@ class StudyRow(BaseModel, extra="forbid"):
     def arguments_of(self, evaluation: str) -> tuple[str, ...]:
         """Return the arguments that the row adds to an evaluation."""
         return self.evaluate.get(evaluation) or ()
-
-    def leaves_out(self, evaluation: str) -> bool:
-        """Return whether the row is not evaluated so."""
-        return evaluation in self.evaluate and self.evaluate[evaluation] is None
 
 
 class Command(NamedTuple):
@@ -105,37 +95,15 @@ class Command(NamedTuple):
     @property
     def results(self) -> list[Path]:
         """Folders with results of an evaluation; none if it is not done, several if it has several stages."""
-        if not self.evaluation:
-            return []
-        return [folder for folder in sorted(self.output.glob("*")) if has_result(folder)]
+        return [folder for folder in sorted(self.output.glob("*")) if self.evaluation and has_result(folder)]
 
     @property
     def is_done(self) -> bool:
-        """True if an evaluation has a result of each benchmark that its words choose.
-
-        Raises:
-            ValueError: if the folder of its data is missing.
-        """
+        """True if an evaluation has a result of each benchmark that its words choose."""
         parser = argparse.ArgumentParser()
         add_benchmark_flags(parser)
         flags, _ = parser.parse_known_args(self.words[1:])
-        return bool(self.results) and len(self.results) >= len(chosen_benchmarks(flags))
-
-
-class _Chain(NamedTuple):
-    """The trainings of a row for a seed, and the network that they end with.
-
-    Attributes:
-        trainings: commands, in order.
-        network: words that name the network to evaluate.
-        folder: folder of the last training, or of the frozen network's results.
-        line: folder that identifies the line of commands.
-    """
-
-    trainings: tuple[Command, ...]
-    network: tuple[str, ...]
-    folder: Path
-    line: Path
+        return len(self.results) >= len(chosen_benchmarks(flags))
 
 
 class Study(BaseModel, extra="forbid"):
@@ -150,7 +118,7 @@ class Study(BaseModel, extra="forbid"):
         rows: rows in the order of the table.
         seeds: seeds of the trainings. A row that trains nothing is evaluated once.
         evaluate: evaluation → arguments of `vidcorr evaluate` for a single benchmark and protocol.
-        scores: evaluation → keys of the scores that the table shows; by default the benchmark's first score.
+        scores: evaluation → keys of the scores that the table shows.
         base: name of the base row of differences; by default the first row.
     """
 
@@ -160,14 +128,16 @@ class Study(BaseModel, extra="forbid"):
     then: Words = ()
     rows: Annotated[tuple[StudyRow, ...], Field(min_length=1)]
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
-    evaluate: Annotated[dict[str, Words], Field(min_length=1)]
-    scores: dict[str, Annotated[Words, Field(min_length=1)]] = {}
+    evaluate: dict[str, Words]
+    scores: dict[str, Annotated[Words, Field(min_length=1)]]
     base: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         """Refuse repeated names, unknown references and keys that exclude each other."""
         names = [row.name for row in self.rows]
+        if self.scores.keys() != self.evaluate.keys():
+            raise ValueError("`scores` and `evaluate` have different evaluations")
         for row in self.rows:
             if names.count(row.name) > 1:
                 raise ValueError(f"two rows have the name {row.name!r}; rename one")
@@ -176,16 +146,11 @@ class Study(BaseModel, extra="forbid"):
                 raise ValueError(f"row {row.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
             if row.of and (self.row(row.of).of or (self.row(row.of).model and not row.then)):
                 raise ValueError(f"row {row.name!r}: `of` names {row.of!r}, which trains nothing")
-            if row.base:
-                self.row(row.base)
-            for name in (*self.scores, *row.evaluate, *row.published):
+            for name in (*row.evaluate, *row.published):
                 if name not in self.evaluate:
                     raise ValueError(f"there is no evaluation {name!r}; the study has {', '.join(self.evaluate)}")
-            for name, printed in row.published.items():
-                if not printed.keys() <= {FIRST, *self.scores.get(name, ())}:
-                    raise ValueError(f"row {row.name!r}: published has {name} scores that `scores` does not name")
-        if self.base:
-            self.row(self.base)
+        for base in filter(None, [self.base, *(row.base for row in self.rows)]):
+            self.row(base)
         return self
 
     def row(self, name: str) -> StudyRow:
@@ -199,11 +164,14 @@ class Study(BaseModel, extra="forbid"):
             raise ValueError(f"there is no row {name!r}; the rows are {', '.join(rows)}")
         return rows[name]
 
+    def trains(self, row: StudyRow) -> bool:
+        """Return whether a row stands for trainings; a frozen network is the same for all seeds."""
+        return not row.model or bool(row.then or self.then)
+
     def printed(self, row: StudyRow, evaluation: str) -> dict[str, float]:
-        """Return score → published number of a row in per cent; the score `FIRST` if the study names no scores."""
-        first = self.scores.get(evaluation, (FIRST,))[0]
+        """Return score → published number of a row in per cent."""
         numbers = row.published.get(evaluation, {})
-        return {score or first: number for score, number in numbers.items()}
+        return numbers if isinstance(numbers, dict) else {self.scores[evaluation][0]: numbers}
 
     def lines(self, output: Path) -> list[list[Command]]:
         """Return the commands in lines: a first training or frozen network, and all that builds on it.
@@ -217,34 +185,35 @@ class Study(BaseModel, extra="forbid"):
         """
         lines: dict[Path, list[Command]] = {}
         for row in self.rows:
-            seeds = self.seeds
-            is_trained = not row.model or row.then or self.then
-            if not is_trained:  # the network is the same for all seeds
-                seeds = seeds[:1]
-            for seed in seeds:
-                chain = self._chain(row, seed, output)
-                line = lines.setdefault(chain.line, [])
-                for training in chain.trainings:
-                    if training not in line:
-                        line.append(training)
-                line += self._evaluations(row, seed, chain, output)
+            for seed in self.seeds if self.trains(row) else self.seeds[:1]:
+                trainings, network, folder = self._trainings(row, seed, output)
+                places = tuple(training.output for training in trainings)
+                line = lines.setdefault([*places, folder][0], [])
+                line += [training for training in trainings if training not in line]
+                for name, common in self.evaluate.items():
+                    if name in row.evaluate and row.evaluate[name] is None:
+                        continue
+                    arguments = (*common, *row.arguments_of(name))
+                    place = output / slug(row.name) / folder.name / f"{slug(name)}-{digest_of(arguments)}"
+                    words = ("evaluate", *network, *arguments, "--output", str(place))
+                    line.append(Command(words, row.name, seed, name, place, places))
         return list(lines.values())
 
-    def _chain(self, row: StudyRow, seed: int, output: Path) -> _Chain:
-        """Return the trainings of a row for a seed."""
+    def _trainings(self, row: StudyRow, seed: int, output: Path) -> tuple[list[Command], tuple[str, ...], Path]:
+        """Return the trainings of a row for a seed, the words that name its network, and the folder of its last run."""
         first = self.row(row.of) if row.of else row
+        seeded = ("--seed_everything", str(seed))
         trainings = []
-        words = first.model
-        network = first.model
+        words = network = first.model
         if not first.model:
-            words = _filled((*(first.train or self.train), *first.flags, *SEEDED), "{seed}", str(seed))
-        folder = line = output / slug(first.name) / f"seed-{seed}-{digest_of(words)}"
+            words = (*_filled((*(first.train or self.train), *first.flags), "{seed}", str(seed)), *seeded)
+        folder = output / slug(first.name) / f"seed-{seed}-{digest_of(words)}"
         if not first.model:
             trainings.append(_training(first.name, seed, words, folder))
             network = (str(folder / CHECKPOINT),)
         then = row.then or first.then or self.then
         if then:
-            pattern = _filled((*then, *SEEDED), "{seed}", str(seed))
+            pattern = (*_filled(then, "{seed}", str(seed)), *seeded)
             words = _filled(pattern, "{checkpoint}", network[0])
             if "--pretrained" in network:
                 words += ("--model.pretrained", "true")
@@ -252,20 +221,7 @@ class Study(BaseModel, extra="forbid"):
             owner = row.name if row.then else first.name
             trainings.append(_training(owner, seed, words, folder))
             network = (str(folder / CHECKPOINT),)
-        return _Chain(tuple(trainings), network, folder, line)
-
-    def _evaluations(self, row: StudyRow, seed: int, chain: _Chain, output: Path) -> list[Command]:
-        """Return the evaluations of a row for a seed."""
-        needs = tuple(training.output for training in chain.trainings)
-        commands = []
-        for name, common in self.evaluate.items():
-            if row.leaves_out(name):
-                continue
-            arguments = (*common, *row.arguments_of(name))
-            place = output / slug(row.name) / chain.folder.name / f"{slug(name)}-{digest_of(arguments)}"
-            words = ("evaluate", *chain.network, *arguments, "--output", str(place))
-            commands.append(Command(words, row.name, seed, name, place, needs))
-        return commands
+        return trainings, network, folder
 
 
 def _filled(words: Sequence[str], mark: str, value: str) -> tuple[str, ...]:
@@ -307,3 +263,83 @@ def read_study(name: str, flag: str = "--study") -> Study:
         raise ValueError(f"{path}: {first_mistake(error)}") from error
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def study_table(study: Study, output: Path) -> Table:
+    """Make the table of a study from its results in a folder.
+
+    A row is a training over its seeds. A column is a score of an evaluation, and its head names both: `otb success`.
+    The paper's numbers of the same score stand in the next column.
+
+    Args:
+        study: the study.
+        output: folder of its runs and results.
+
+    Raises:
+        ValueError: if the folder has no results; if a result is damaged or lacks a score of the study, or if a row has
+            two results of a seed, for example of several stages without `best_stage_by`.
+    """
+    results = _results(study, output)
+    if not results:
+        raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
+    rows: dict[str, dict[str, Cell]] = {row.name: {} for row in study.rows}
+    names = {row.name: row.name for row in study.rows}
+    columns: dict[str, Column] = {}
+    for evaluation, scores in study.scores.items():
+        for score in scores:
+            head = f"{evaluation} {score}"
+            columns |= {head: Column(evaluation, score, ""), f"{head}, {PAPER}": Column(evaluation, score, PAPER)}
+            for row in study.rows:
+                records = _records(row, score, results.get((row.name, evaluation), {}))
+                if records:
+                    rows[row.name][head] = Cell(tuple(records), trained=study.trains(row))
+                    if row.best_stage_by:
+                        names[row.name] = f"{row.name} ({records[0].stage.layer})"
+                number = study.printed(row, evaluation).get(score)
+                if number is not None:
+                    rows[row.name][f"{head}, {PAPER}"] = Cell(published=number / 100)
+    for row in study.rows:
+        for benchmark, numbers in row.beside.items():
+            for score, number in numbers.items():
+                head = f"{benchmark} {score}, {PAPER}"
+                columns[head] = Column(benchmark, score, PAPER)
+                rows[row.name][head] = Cell(published=number / 100)
+    filled = {head for cells in rows.values() for head in cells}
+    shown = {head: column for head, column in columns.items() if head in filled}
+    table = Table(shown, {names[name]: cells for name, cells in rows.items()})
+    own_bases = {names[row.name]: names[row.base] for row in study.rows if row.base}
+    return table.with_differences(names[study.base or study.rows[0].name], own_bases)
+
+
+def _results(study: Study, output: Path) -> dict[tuple[str, str], dict[Path, Result]]:
+    """Return row and evaluation → folder → result, with the seed of the study."""
+    found: dict[tuple[str, str], dict[Path, Result]] = {}
+    for line in study.lines(output):
+        for step in line:
+            for place in step.results:
+                result = Result.load(place)
+                network = result.network.model_copy(update={"seed": step.seed})
+                seeded = result.model_copy(update={"network": network})
+                found.setdefault((step.row, step.evaluation), {})[place] = seeded
+    return found
+
+
+def _records(row: StudyRow, score: str, results: dict[Path, Result]) -> list[Record]:
+    """Return the records of a score, one per seed; of several stages, those of the row's best stage."""
+    records = [score_of(result, score, place) for place, result in results.items()]
+    if row.best_stage_by:
+        values: dict[str, list[float]] = {}
+        for place, result in results.items():
+            values.setdefault(result.stage.layer, []).append(score_of(result, row.best_stage_by, place).value)
+        if len(set(map(len, values.values()))) > 1:
+            raise ValueError(f"row {row.name!r}: some seeds lack stages of {', '.join(values)}; run the study again")
+        best = min(values, key=lambda stage: from_best(fmean(values[stage])), default="")
+        records = [record for record in records if record.stage.layer == best]
+    seeds = [record.seed for record in records]
+    for record in records:
+        if seeds.count(record.seed) > 1:
+            raise ValueError(
+                f"two results of {row.name!r} for seed {record.seed} in {record.place.parent}: remove one, or give the "
+                "row a best_stage_by"
+            )
+    return records

@@ -27,12 +27,11 @@ def gather_records(folders: Sequence[str | Path], scores: Sequence[str] = ()) ->
             results = last_evaluations(results)
         of_folder: list[Record] = []
         for place, result in results.items():
+            known |= dict.fromkeys(result.scores)
             of_folder += records_of(result, name, scores or result.main_scores(), place)
         if name:
             _refuse_repeated(str(text), of_folder)
         records |= {(name, record.place, record.key): record for record in of_folder}
-        for result in results.values():
-            known |= dict.fromkeys(result.scores)
     if not records:
         wanted = " or ".join(scores) or "a score"
         raise ValueError(f"table: no result has {wanted}; the results have {', '.join(sorted(known)) or 'none'}")

@@ -10,7 +10,7 @@ from tests.helpers.parsed import Parsed
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
 from tests.helpers.words import NETWORK, TINY, clips
-from vidcorr.commands import study as tool, table
+from vidcorr.commands import study as tool
 from vidcorr.datasets.generated import write_otb
 from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.experiments.study import read_study
@@ -23,6 +23,7 @@ title: a trial
 train: --config demo.yaml
 seeds: [0, 1]
 evaluate: {davis: --on davis=DAVIS}
+scores: {davis: J&F-Mean}
 rows: [{name: base}, {name: soft, of: base, evaluate: {davis: --change topk=5}}, {name: raw, model: raw}]
 """
 
@@ -92,6 +93,7 @@ train: --config demo.yaml
 then: --x {checkpoint}
 seeds: [0]
 evaluate: {davis: --on davis=DAVIS}
+scores: {davis: J&F-Mean}
 rows: [{name: base}, {name: soft, of: base, then: --y {checkpoint}}]
 """
 
@@ -114,7 +116,6 @@ def test_table_takes_the_study_alone(folder, called, capsys):
     main(["table", "out", "--study", "study.yaml"])
     text = capsys.readouterr().out.replace("**", "")  # the best is bold
     assert all(f"| {row} | 50.0" in text for row in ("base", "soft", "raw"))
-    refused(ValueError, "give a single folder", table.command, ["out", "out", "--study", "study.yaml"])
 
 
 def test_the_documented_example_is_a_study(folder, capsys):

@@ -58,6 +58,7 @@ def test_several_protocols_stand_over_their_columns(tmp_path):
 def test_a_study_has_its_own_names_heads_numbers_and_differences(tmp_path, capsys):
     rows = [{"name": "base", "published": {"davis": 65.0}}, {"name": "two components, more", "flags": "--x 1"}]
     study = {"title": "t", "train": "--x 0", "seeds": [0], "evaluate": {"davis": "--on davis=D"}, "rows": rows}
+    study["scores"] = {"davis": "J&F-Mean"}
     (tmp_path / "study.yaml").write_text(json.dumps(study))
     steps = [step for line in read_study(str(tmp_path / "study.yaml")).lines(tmp_path / "out") for step in line]
     for shift, step in enumerate(step for step in steps if step.evaluation):
@@ -67,9 +68,12 @@ def test_a_study_has_its_own_names_heads_numbers_and_differences(tmp_path, capsy
     assert head == r" & $\mathcal{J}$\&$\mathcal{F}$ & $\mathcal{J}$\&$\mathcal{F}$, paper \\"
     assert base == r"base & 66.0 & 65.0 \\"
     assert more == r"two components, more & \textbf{76.0}; +10.0 & – \\"
-    words = (*words, "--score", "J-Mean", "F-Mean", "--base", "two components")
+    study["scores"] = {"davis": "J-Mean F-Mean"}
+    study["rows"][0].pop("published")
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    words = (*words, "--base", "two components")
     _, _, base, more = printed(tmp_path / "out", *words, capsys=capsys).splitlines()[6:10]
-    assert base == r"base & 60.0; $-$10.0 & 72.0; $-$10.0 \\"  # the printed number is of another score
+    assert base == r"base & 60.0; $-$10.0 & 72.0; $-$10.0 \\"
     assert more == r"two components, more & \textbf{70.0} & \textbf{82.0} \\"
 
 
