@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from inspect import isabstract
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -52,6 +53,24 @@ def data_for(config: str, folder: Path) -> Path:
     """
     kind = "davis" if config.startswith("davis") else config
     return WRITERS[kind](folder / kind)
+
+
+def arguments_of(kind: type[Benchmark], folder: Path) -> dict[str, Any]:
+    """Write small data for a benchmark of `benchmark_classes`, or below one, and return its arguments."""
+    name = next(base.__name__ for base in kind.__mro__ if base.__name__ in ARGUMENTS)
+    return ARGUMENTS[name](folder)
+
+
+def _pairs_of_pictures(root: Path, line: str) -> dict[str, Any]:
+    """Write two pictures, and a list of their two pairs with points."""
+    if not root.is_dir():
+        generated = write_spair(root.with_name(f"{root.name}_spair"), 1, views=2, points=12, size=(48, 64))
+        (root / "duck").mkdir(parents=True)
+        pictures = sorted((generated / "JPEGImages").rglob("*.jpg"))
+        for name, picture in zip(("a.jpg", "b.jpg"), pictures, strict=False):
+            shutil.copy(picture, root / "duck" / name)
+        (root / "test_pairs.csv").write_text(f"header\nduck/a.jpg,duck/b.jpg,{line}\nduck/b.jpg,duck/a.jpg,{line}\n")
+    return {"root": root, "changes": {"input_size": 64}}
 
 
 def _davis(root: Path) -> Path:
@@ -149,3 +168,19 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "youtube_vos_val": lambda root: write_youtube_vos(root, 1, frames=11, size=SMALL),
 }
 """Layout → writer of its data, in a folder."""
+
+FEW = {"radius": 3, "context": 2}
+ARGUMENTS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "BadjaBenchmark": lambda root: {"root": data_for("badja", root)},
+    "DavisBenchmark": lambda root: {"root": data_for("davis", root), "changes": FEW},
+    "JhmdbBenchmark": lambda root: {"root": data_for("jhmdb", root)},
+    "MatchBenchmark": lambda root: {"root": data_for("spair", root), "changes": {"input_size": 64}},
+    "OtbBenchmark": lambda root: {"root": data_for("otb_all", root), "version": None},
+    "PfPascalBenchmark": lambda root: _pairs_of_pictures(root / "pascal", "9,20;9,20;9,20;9,20;1"),
+    "PfWillowBenchmark": lambda root: _pairs_of_pictures(root / "willow", ",".join(map(str, range(1, 41)))),
+    "TapVidBenchmark": lambda root: {"root": data_for("tap_vid", root)},
+    "VipBenchmark": lambda root: {"root": data_for("vip", root), "changes": {"radius": 4, "context": 2}},
+    "VosBenchmark": lambda root: {"root": data_for("vos", root), "changes": FEW},
+    "YoutubeVosBenchmark": lambda root: {"root": data_for("youtube_vos", root), "split": "holdout", "holdout": 0.7},
+}
+"""Benchmark → its arguments, over small data in a folder."""

@@ -4,27 +4,20 @@ import os
 import signal
 import time
 from datetime import timedelta
-from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.utils.data import DataLoader
 
+from callbacks import BenchmarkCallback, BestCheckpoint
+from lightning_modules import VFSSimSiam
 from tests.helpers.encoders import clips_over
-from vidcorr import (
-    BenchmarkError,
-    DavisBenchmark,
-    JhmdbBenchmark,
-    OtbBenchmark,
-    TapVidBenchmark,
-    VipBenchmark,
-    YoutubeVosBenchmark,
-)
-from vidcorr.backbones import build_feature_extractor
+from tests.helpers.training import TINY, quiet_trainer
+from vidcorr import BenchmarkError, DavisBenchmark
 from vidcorr.benchmarks import ranks
 from vidcorr.benchmarks.base import Benchmark
-from vidcorr.datasets.generated import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
-
-SMALL = {"radius": 3, "context": 2}
 
 
 class FailsOnLast(DavisBenchmark):
@@ -73,44 +66,66 @@ class OfClips(DavisBenchmark):
         return super().tracker(clips_over(extractor), protocol)
 
 
-KINDS = {
-    "clips": (write_davis, OfClips),
-    "davis": (write_davis, DavisBenchmark),
-    "youtube_vos": (write_youtube_vos, partial(YoutubeVosBenchmark, split="holdout", holdout=0.7, unseen=1)),
-    "jhmdb": (write_jhmdb, JhmdbBenchmark),
-    "vip": (write_vip, VipBenchmark),
-    "tap_vid": (write_tap_vid, TapVidBenchmark),
-    "otb": (write_otb, lambda root, changes=None: OtbBenchmark(root, version=None)),
-    "fails": (write_davis, FailsOnLast),
-    "late": (write_davis, Late),
-}
-"""Name → writer of its data, and the benchmark of a root and changes."""
-
-
 def bits(scores: dict[str, float]) -> dict[str, str]:
     return {key: value.hex() for key, value in scores.items()}
 
 
-def evaluate(root: str, kind: str = "davis", folder: str | None = None) -> dict[str, str]:
+def evaluate(kind: type[Benchmark], arguments: dict[str, Any], folder: str | None = None) -> dict[str, str]:
     """Scores as hexadecimal digits, or the error that ended the benchmark."""
-    benchmark: Benchmark = KINDS[kind][1](root, changes=SMALL)
     try:
-        return bits(benchmark.evaluate(build_feature_extractor("raw_colour"), folder, shared=True).scores)
+        return bits(kind(**arguments).evaluate("raw_colour", folder, shared=True).scores)
     except BenchmarkError as error:
         return {"error": str(error)}
 
 
-def evaluate_on(rank: int, root: str, folder: str, kind: str) -> dict[str, str]:
+def evaluate_on(rank: int, kind: type[Benchmark], arguments: dict[str, Any], folder: str) -> dict[str, str]:
     """Evaluate as one of several processes, whose own group works on afterwards."""
-    results = evaluate(root, kind, folder)
+    results = evaluate(kind, arguments, folder)
     alive = torch.tensor(1.0)
     dist.all_reduce(alive)
     assert alive.item() == dist.get_world_size()
     return results
 
 
-def first_alone_on(rank: int, root: str) -> dict[str, str]:
+def first_alone_on(rank: int, arguments: dict[str, Any]) -> dict[str, str]:
     """Evaluate on the first rank alone, while the others wait in another message."""
-    scores = bits(DavisBenchmark(root, changes=SMALL).evaluate("raw_colour").scores) if rank == 0 else {}
+    scores = bits(DavisBenchmark(**arguments).evaluate("raw_colour").scores) if rank == 0 else {}
     dist.barrier()
     return scores
+
+
+class FailsInFirstEpoch(FailsOnLast):
+    """The last rank fails on its sequences while `BROKEN` is set."""
+
+    def act(self, sequence):
+        if BROKEN:
+            super().act(sequence)
+
+
+class BreaksIt(BenchmarkCallback):
+    """The benchmark fails in the first epoch and in `validate`."""
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        BROKEN[:] = [True] if trainer.state.fn == "validate" or trainer.current_epoch == 0 else []
+        super().on_validation_epoch_end(trainer, pl_module)
+
+
+BROKEN: list[bool] = []
+
+
+def fit_and_validate_on(rank: int, arguments: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Fit two epochs and validate on two ranks; return the scores, the error of `validate` and the checkpoints."""
+    benchmark = BreaksIt(FailsInFirstEpoch(**arguments, stage="res4", stride=8))
+    ranks = {"strategy": "ddp", "devices": 2, "default_root_dir": folder, "enable_checkpointing": True}
+    callbacks = [benchmark, BestCheckpoint(dirpath=folder)]
+    trainer = quiet_trainer(callbacks=callbacks, max_epochs=2, num_sanity_val_steps=0, **ranks)
+    torch.manual_seed(1)
+    loader = DataLoader([{"clip": torch.rand(2, 3, 32, 32)} for _ in range(8)], batch_size=2)
+    module, empty = VFSSimSiam(**TINY), DataLoader([{}], batch_size=None)
+    trainer.fit(module, loader, empty)
+    outcome: dict[str, Any] = {"history": {step: bits(scores) for step, scores in benchmark.history.items()}}
+    try:
+        trainer.validate(module, empty, verbose=False)
+    except BenchmarkError as error:
+        outcome["error"] = str(error)
+    return outcome | {"checkpoints": sorted(path.name for path in Path(folder).glob("*.ckpt"))}

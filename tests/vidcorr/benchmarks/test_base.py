@@ -13,7 +13,7 @@ import torchvision
 
 from callbacks import BenchmarkCallback
 from lightning_modules import FrozenEncoder, VFSSimSiam
-from tests.helpers.benchmark_ranks import KINDS
+from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from tests.helpers.refusal import refused
 from tests.helpers.training import EMPTY, TINY, loader, trainer_in
 from tests.helpers.words import SMALL
@@ -88,18 +88,15 @@ def test_the_evaluation_needs_no_lightning(davis_root, tmp_path):
     assert {"results.json", "per_sequence.csv", "predictions", "report.html"} <= {p.name for p in tmp_path.iterdir()}
 
 
-SLOWLY = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("jhmdb", "vip", "tap_vid", "otb")]
-
-
-@pytest.mark.parametrize("kind", ["davis", *SLOWLY])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", benchmark_classes(), ids=lambda kind: kind.__name__)
 def test_scores_do_not_depend_on_torchs_default_type(kind, tmp_path):
-    write, make = KINDS[kind]
-    root = write(tmp_path / "data", 1, frames=4, size=(48, 64))
-    network = build_encoder("tests.helpers.encoders:TinyResNet" if kind == "davis" else "raw_colour")
-    scores = make(root).evaluate(network).scores
+    arguments = arguments_of(kind, tmp_path)
+    network = build_encoder("tests.helpers.encoders:TinyResNet" if kind is DavisBenchmark else "raw_colour")
+    scores = kind(**arguments).evaluate(network).scores
     torch.set_default_dtype(torch.bfloat16)
     try:
-        assert make(root).evaluate(network).scores == scores
+        assert kind(**arguments).evaluate(network).scores == scores
     finally:
         torch.set_default_dtype(torch.float32)
 

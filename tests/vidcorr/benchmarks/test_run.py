@@ -1,14 +1,13 @@
 """A run: a stored result is scored again, the network stays as it was, rows are the only container."""
 
 import random
-import shutil
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from torch import nn
 
-from tests.helpers.benchmark_data import benchmark_classes, data_for
+from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from tests.helpers.encoders import saved_resnet
 from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
@@ -17,35 +16,6 @@ from vidcorr import Benchmark, DavisBenchmark, Result, Row
 from vidcorr.backbones import Clips, build_feature_extractor, weights_digest
 from vidcorr.backbones.extractor import networks_of
 from vidcorr.datasets import Davis
-from vidcorr.datasets.generated import write_spair
-
-
-def pairs_of_pictures(root, line):
-    write_spair(root / "set", 1, views=2, points=12, size=(48, 64))
-    pictures = sorted((root / "set/JPEGImages").rglob("*.jpg"))[:2]
-    (root / "duck").mkdir()
-    for name, picture in zip(("a.jpg", "b.jpg"), pictures, strict=True):
-        shutil.copy(picture, root / "duck" / name)
-    (root / "test_pairs.csv").write_text(f"header\nduck/a.jpg,duck/b.jpg,{line}\nduck/b.jpg,duck/a.jpg,{line}\n")
-    return {"root": root, "changes": {"input_size": 64}}
-
-
-DATA = {
-    "DavisBenchmark": lambda root: {"root": data_for("davis", root), "changes": SMALL},
-    "JhmdbBenchmark": lambda root: {"root": data_for("jhmdb", root)},
-    "OtbBenchmark": lambda root: {"root": data_for("otb_all", root), "version": None},
-    "VipBenchmark": lambda root: {"root": data_for("vip", root), "changes": {"radius": 4, "context": 2}},
-    "TapVidBenchmark": lambda root: {"root": data_for("tap_vid", root)},
-    "BadjaBenchmark": lambda root: {"root": data_for("badja", root)},
-    "MatchBenchmark": lambda root: {"root": data_for("spair", root), "changes": {"input_size": 64}},
-    "PfPascalBenchmark": lambda root: (
-        pairs_of_pictures(root, "9,20;9,20;9,20;9,20;1") | {"changes": {"input_size": 64}}
-    ),
-    "PfWillowBenchmark": lambda root: pairs_of_pictures(root, ",".join(map(str, range(1, 41)))),
-    "YoutubeVosBenchmark": lambda root: {"root": data_for("youtube_vos", root), "split": "train"},
-    "VosBenchmark": lambda root: {"root": data_for("vos", root), "changes": SMALL},
-}
-"""Benchmark → its arguments, over small data that a function writes."""
 
 
 def bits(scores):
@@ -56,7 +26,7 @@ def bits(scores):
 @pytest.mark.parametrize("kind", benchmark_classes(), ids=lambda kind: kind.__name__)
 def test_a_stored_result_is_scored_again_without_a_network(kind, tmp_path):
     """The rows in any order; and a pooled score without a sequence is the same function of the other rows."""
-    arguments = DATA[kind.__name__](tmp_path)
+    arguments = arguments_of(kind, tmp_path)
     kind(**arguments).evaluate("raw_colour", tmp_path / "out")
     stored = Result.load(tmp_path / "out")
     assert stored.scores

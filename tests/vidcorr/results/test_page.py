@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.helpers.benchmark_ranks import KINDS
+from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from tests.helpers.browser import chromium
 from tests.helpers.masks import read_masks
 from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import SMALL
-from vidcorr import DavisBenchmark
+from vidcorr import DavisBenchmark, MatchBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.metrics import boundary_accuracy, region_similarity
 from vidcorr.results.page import scores_by_sequence, write_report
@@ -101,21 +101,20 @@ def test_named_runs_stand_beside_it_with_intervals_and_tests(davis_run, tmp_path
     assert set(other["differences"].values()) == {"not comparable"}
 
 
-CHARTS = {"otb": ["Success", "Precision"]}
+CHARTS = {"OtbBenchmark": ["Success", "Precision"]}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["jhmdb", "vip", "youtube_vos", "otb"])
-def test_every_benchmark_writes_one(name, tmp_path):
-    count, frames = (3, 16) if name == "youtube_vos" else (2, 3)
-    write, make = KINDS[name]
-    benchmark = make(write(tmp_path / "data", count, frames=frames, size=(48, 64)), changes=SMALL)
-    benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "run")
+@pytest.mark.parametrize("kind", benchmark_classes(), ids=lambda kind: kind.__name__)
+def test_every_benchmark_writes_one(kind, tmp_path):
+    benchmark = kind(**arguments_of(kind, tmp_path / "data"))
+    benchmark.evaluate("raw_colour", tmp_path / "run")
     content = content_of(tmp_path / "run" / "report.html")
-    assert len(content["animations"]) == len(benchmark.sequences) * (2 if name == "vip" else 1)
-    result = content["result"]
-    assert result["sequences"] == [sequence.name for sequence in benchmark.sequences]
-    assert [chart["title"] for chart in content["charts"]] == CHARTS.get(name, [])
+    names = [sequence.name for sequence in benchmark.sequences]
+    assert content["result"]["sequences"] == names
+    animated = {animation["sequence"] for animation in content["animations"]}
+    assert animated == (set() if issubclass(kind, MatchBenchmark) else set(names))
+    assert [chart["title"] for chart in content["charts"]] == CHARTS.get(kind.__name__, [])
     assert all(animation["caption"] for animation in content["animations"])
 
 
