@@ -10,7 +10,6 @@ from .classes import (
     InstanceAP as InstanceAP,
     RegionBoundary as RegionBoundary,
     SemanticIoU as SemanticIoU,
-    TapVidMetrics as TapVidMetrics,
     TrackingSuccess as TrackingSuccess,
 )
 from .keypoints import keypoint_distances as keypoint_distances

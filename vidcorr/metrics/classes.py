@@ -7,25 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from .box_tracking import Boxes, mean_curves, one_pass_curves, one_pass_scores
-from .keypoints import PCK_THRESHOLDS, Counting, Points, pck_counts, pck_of_joints, pck_scores
-from .outlines import Masks, as_array, as_pair
-from .parts import ap_of_classes, ap_scores, class_areas, iou_scores, match_instances
-from .point_tracking import (
-    Array,
-    PointQueries,
-    QueryMode,
-    as_counts,
-    fractions_of,
-    require_mode,
-    tapvid_counts,
-    tapvid_scores,
-    undefined_measures,
-)
+from .box_tracking import Boxes, one_pass_curves, one_pass_scores
+from .keypoints import PCK_THRESHOLDS, Counting, Points, pck_counts, pck_scores
+from .outlines import Masks, as_pair
+from .parts import ap_scores, class_areas, iou_scores, match_instances
 from .row_metric import RowMetric, Table
 from .rules import RULES
 from .scoring import MaskScorer, Values, Video
@@ -59,6 +46,7 @@ class PCK(RowMetric):
         super().__init__(**kwargs)
         self.thresholds = tuple(thresholds)
         self.counting: Counting = counting
+        self.row_shape = (1 + len(self.thresholds), -1)
 
     def update(
         self, prediction: Points, target: Points, *, name: str | None = None, size: tuple[int, int] | None = None
@@ -72,24 +60,13 @@ class PCK(RowMetric):
             size: (H, W) of the image, needed by the counting "ground-truth".
 
         Raises:
-            ValueError: if the shapes differ, the counting is unknown, or it needs `size`; the message names the video.
+            ValueError: if the shapes differ, the counting is unknown, or it needs `size`.
         """
-        with self.named(name) as name:
-            counts = pck_counts(prediction, target, self.thresholds, self.counting, size)
-        self.add_row(name, counts.numpy())
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        """Counts (1 + A, K)."""
-        return (1 + len(self.thresholds), -1)
+        self.add_row(name, pck_counts(prediction, target, self.thresholds, self.counting, size))
 
     def scores(self, table: Table) -> dict[str, float]:
         """Return `PCK@0.1` and so on; NaN if no joint counted."""
         return pck_scores(list(table.values()), self.thresholds)
-
-    def per_joint(self) -> Tensor:
-        """Return the fractions of joints within the thresholds, (A, K) float64; NaN for a joint that never counted."""
-        return pck_of_joints(list(self.table().values()))
 
 
 class SemanticIoU(RowMetric):
@@ -111,29 +88,20 @@ class SemanticIoU(RowMetric):
     def __init__(self, classes: int = 20, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.classes = classes
+        self.row_shape = (4, classes)
 
-    def update(self, prediction: Masks, target: Masks | None = None, *, name: str | None = None) -> None:
+    def update(self, prediction: Masks, target: Masks, *, name: str | None = None) -> None:
         """Add a video.
 
         Args:
-            prediction: (T, H, W) integer classes, or the (4, C) sum of `class_areas` over its frames.
-            target: (T, H, W) integer classes; None if `prediction` is a sum of areas.
+            prediction: (T, H, W) integer classes.
+            target: (T, H, W) integer classes; 255 is ignored.
             name: the video's name; by default its index.
 
         Raises:
-            ValueError: if the shapes differ, or a value is not a class; the message names the video.
+            ValueError: if the shapes differ, or a value is not a class.
         """
-        with self.named(name) as name:
-            given = prediction if target is None else class_areas(prediction, target, self.classes)
-            areas = as_array(given)
-            if areas.shape != (4, self.classes):
-                raise ValueError(f"without a target, expected areas (4, {self.classes}), got {areas.shape}")
-        self.add_row(name, areas)
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        """Areas (4, C)."""
-        return (4, self.classes)
+        self.add_row(name, class_areas(prediction, target, self.classes))
 
     def scores(self, table: Table) -> dict[str, float]:
         """Return `mIoU`, `mAcc` (mean recall of the classes) and `aAcc` (fraction of correct pixels)."""
@@ -174,10 +142,9 @@ class InstanceAP(RowMetric):
 
         Raises:
             ValueError: if the masks are no integers (H, W) of one size, an instance has no score, or a class is no
-                part; the message names the video.
+                part.
         """
-        with self.named(name) as name:
-            detections, annotated = match_instances(prediction, target, classes, scores, target_classes)
+        detections, annotated = match_instances(prediction, target, classes, scores, target_classes)
         count = [float(len(detections))]
         self.add_row(name, np.concatenate([count, detections.numpy().ravel(), annotated.numpy()]))
 
@@ -192,10 +159,6 @@ class InstanceAP(RowMetric):
         """Return `AP`, `AP@0.1` and so on; NaN if nothing was predicted or annotated."""
         return ap_scores(_frames_of(table), self.one_to_one)
 
-    def per_class(self, table: dict[str, Any]) -> dict[int, list[float]]:
-        """Return class → AP at every threshold of IoU, for the classes that occur in some videos."""
-        return ap_of_classes(_frames_of(table), self.one_to_one)
-
 
 def _frames_of(table: dict[str, Any]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Return detections (N, 4) and annotated classes (M,) of all frames, from the rows of `InstanceAP`."""
@@ -205,84 +168,6 @@ def _frames_of(table: dict[str, Any]) -> list[tuple[NDArray[np.float64], NDArray
             end_of_detections = 1 + 4 * int(row[0])
             frames.append((row[1:end_of_detections].reshape(-1, 4), row[end_of_detections:]))
     return frames
-
-
-class TapVidMetrics(RowMetric):
-    """Mean over videos of TAP-Vid's metrics.
-
-    The mean of a metric leaves out videos in which it is 0/0, and `undefined` names them; the original code then gives
-    NaN for the whole data set.
-
-    Args:
-        query_mode: "first" or "strided".
-        kwargs: arguments of torchmetrics.Metric, for example `process_group`.
-
-    Example:
-        >>> import numpy as np
-        >>> from vidcorr.metrics import sample_queries
-        >>> metric = TapVidMetrics()
-        >>> track = np.array([[[8.0, 8.0], [9.0, 8.0], [10.0, 8.0]]])
-        >>> seen = np.zeros((1, 3), bool)
-        >>> metric.update(sample_queries(seen, track), seen, track + [3.0, 0.0], name="dog")
-        >>> metric.compute()["pts_within_4"]
-        1.0
-    """
-
-    def __init__(self, query_mode: QueryMode = "first", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        require_mode(query_mode)
-        self.query_mode: QueryMode = query_mode
-
-    def update(
-        self, queries: PointQueries, occluded: Array, tracks: Array, *, name: str | None = None, position: int = 0
-    ) -> None:
-        """Add a video.
-
-        Args:
-            queries: queries and annotation.
-            occluded: (N, T) bool, predicted.
-            tracks: (N, T, 2) predicted x, y.
-            name: name of the video, once over all ranks; by default its index.
-            position: position in the data set. Values are summed in order of position, then of name, so that a mean
-                equals the official code's to the last digit.
-
-        Raises:
-            ValueError: if the shapes or types do not fit together; the message names the video.
-        """
-        with self.named(name) as name:
-            counts = tapvid_counts(queries, occluded, tracks, self.query_mode)
-        self.add_row(name, np.concatenate([[position], counts.ravel()]))
-
-    def table(self) -> Table:
-        """Return the rows by name, sorted by position and then by name."""
-        by_name = super().table()
-        return dict(sorted(by_name.items(), key=lambda item: (item[1][0], item[0])))
-
-    def scores(self, table: Table) -> dict[str, float]:
-        """Return the means of TAP-Vid's metrics over videos; NaN if no video defines the metric."""
-        return tapvid_scores(_without_position(table).values())
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return a line per video: its number of queries, and its scores."""
-        lines: list[dict[str, Any]] = []
-        for name, row in self.table().items():
-            queries = len(as_counts(row[1:]))
-            lines.append({"Sequence": name, "Queries": queries, **self.scores({name: row})})
-        return lines
-
-    def undefined(self) -> dict[str, tuple[str, ...]]:
-        """Return metric → names of the videos in which it is 0/0; without metrics that are always defined."""
-        return undefined_measures(_without_position(self.table()))
-
-    def per_track(self) -> dict[str, dict[str, NDArray[np.float64]]]:
-        """Return video → metric → (N,) float64 by query, in the order of `rows`."""
-        counts = _without_position(self.table())
-        return {name: fractions_of(as_counts(of_video)) for name, of_video in counts.items()}
-
-
-def _without_position(table: Table) -> Table:
-    """Return video → counts of its queries, flat, without the position in front of them."""
-    return {name: row[1:] for name, row in table.items()}
 
 
 class TrackingSuccess(RowMetric):
@@ -305,20 +190,13 @@ class TrackingSuccess(RowMetric):
             name: the sequence's name; by default its index.
 
         Raises:
-            ValueError: if the boxes are not (T, 4); the message names the sequence.
+            ValueError: if the boxes are not (T, 4).
         """
-        with self.named(name) as name:
-            curves = one_pass_curves(prediction, target)
-        self.add_row(name, curves)
+        self.add_row(name, one_pass_curves(prediction, target))
 
     def scores(self, table: Table) -> dict[str, float]:
         """Return `success`, `precision@20px` and `success@0.5`."""
         return one_pass_scores(list(table.values()))
-
-    def curves(self) -> tuple[Tensor, Tensor]:
-        """Return success (21,) and precision (51,), averaged over the sequences, for plots; NaN without any."""
-        success, precision = mean_curves(list(self.table().values()))
-        return torch.from_numpy(success), torch.from_numpy(precision)
 
 
 class RegionBoundary(RowMetric):
@@ -338,6 +216,7 @@ class RegionBoundary(RowMetric):
     """
 
     rules = RULES["davis-2017"]
+    row_shape = (-1, 1 + len(rules.value_names))  # a line per object: its number and its values
 
     def update(self, prediction: Masks, target: Masks, *, name: str | None = None) -> None:
         """Add a sequence.
@@ -348,24 +227,16 @@ class RegionBoundary(RowMetric):
             name: the sequence's name; by default its index.
 
         Raises:
-            ValueError: if the shapes differ, or no object or no frame is scored; the message names the sequence.
+            ValueError: if the shapes differ, or no object or no frame is scored.
         """
-        with self.named(name) as name:
-            predicted, wanted = as_pair(prediction, target)
-            frames = {f"{t:06d}": t for t in range(len(wanted))}
-            if len(frames) < 3:
-                raise ValueError("no frame is scored, as the first and the last are left out; give at least 3 frames")
-            scorer = MaskScorer(self.rules, Video(name, list(frames), lambda stem: wanted[frames[stem]]))
-            if not scorer.plan:
-                raise ValueError("no object to score")
-            objects = scorer.score(lambda stem: predicted[frames[stem]])
+        predicted, wanted = as_pair(prediction, target)
+        frames = {f"{t:06d}": t for t in range(len(wanted))}
+        scorer = MaskScorer(self.rules, Video("", list(frames), lambda stem: wanted[frames[stem]]))
+        if not scorer.plan:
+            raise ValueError("no object, or no frame between the first and the last, is scored")
+        objects = scorer.score(lambda stem: predicted[frames[stem]])
         rows = [[int(number), *values.values()] for number, values in objects.items()]
         self.add_row(name, rows)
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        """A line per object: its number and its values."""
-        return (-1, 1 + len(self.rules.value_names))
 
     def scores(self, table: Table) -> dict[str, float]:
         """Return the means over all objects; NaN without any."""

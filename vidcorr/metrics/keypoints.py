@@ -99,22 +99,6 @@ def pck_counts(
     return torch.stack(counts).sum(dim=1)
 
 
-def pck_of_joints(videos: Sequence[Any]) -> Tensor:
-    """Return the fractions of each joint within the thresholds, over some videos.
-
-    Args:
-        videos: the (1 + A, K) counts of each video, from `pck_counts`.
-
-    Returns:
-        (A, K) float64; NaN for a joint that never counted.
-
-    Raises:
-        ValueError: if the videos differ in the number of joints.
-    """
-    counts = _summed_counts(videos)
-    return counts[1:] / counts[0]
-
-
 def pck_scores(videos: Sequence[Any], thresholds: Sequence[float] = PCK_THRESHOLDS) -> dict[str, float]:
     """Return `PCK@0.1` and so on: means over the joints, of fractions over all frames of all videos.
 
@@ -124,23 +108,11 @@ def pck_scores(videos: Sequence[Any], thresholds: Sequence[float] = PCK_THRESHOL
 
     Returns:
         Key → fraction; NaN if no joint counted.
-
-    Raises:
-        ValueError: if the videos differ in the number of joints.
     """
     keys = [f"PCK@{threshold:g}" for threshold in thresholds]
     if not videos:
         return dict.fromkeys(keys, math.nan)
-    counts = _summed_counts(videos)
+    counts = torch.stack([torch.as_tensor(of_video, dtype=torch.float64) for of_video in videos]).sum(0)
     seen = counts[:, counts[0] > 0]
     means = (seen[1:] / seen[0]).mean(dim=1).tolist()  # a mean of nothing is NaN
     return dict(zip(keys, means, strict=True))
-
-
-def _summed_counts(videos: Sequence[Any]) -> Tensor:
-    """Return the sum of the counts of some videos, (1 + A, K) float64."""
-    joints = sorted({len(counts[0]) for counts in videos})
-    if len(joints) > 1:
-        raise ValueError(f"videos of {' and '.join(map(str, joints))} joints have no common PCK")
-    of_videos = [torch.as_tensor(counts, dtype=torch.float64) for counts in videos]
-    return torch.stack(of_videos).sum(0)

@@ -193,12 +193,6 @@ def as_pair(prediction: Masks, target: Masks) -> tuple[NDArray[Any], NDArray[Any
     return predicted, wanted
 
 
-def value_span(values: NDArray[Any]) -> str:
-    """Return the type of an array and the range of its values, for error messages."""
-    span = f" from {values.min()} to {values.max()}" if values.size else ""
-    return f"{values.dtype}{span}"
-
-
 @lru_cache(maxsize=16)
 def _shifted_disk(radius: float) -> NDArray[np.uint8]:
     """Return the disk of offsets −radius, −radius + 1, … for a fractional radius; it is not centred on a pixel."""

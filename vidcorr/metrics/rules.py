@@ -11,12 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .outlines import BOUND, Outline, boundary_score, jaccard, shared_pixels, sobel_outline
-from .scoring import DavisRules, MergingRules, ObjectValues, Pair, Plan, Rules, Values, Video, column, mean, new_numbers
+from .scoring import DavisRules, Ids, MergingRules, ObjectValues, Pair, Plan, Rules, Values, Video, column, mean
 
 STEP = 5
 """LVOS visits every fifth frame of an object's range."""
 NEW_BOUND = 0.1
 """Tolerance of F_new as a fraction of the square root of the object's area."""
+
+
+def numbers_in(ids: Ids) -> set[int]:
+    """Return the ids of a mask, without the background."""
+    return set(np.flatnonzero(np.bincount(ids.ravel())).tolist()) - {0}
 
 
 class YoutubeVosRules(MergingRules):
@@ -32,7 +37,6 @@ class YoutubeVosRules(MergingRules):
         "counts is inferred"
     )
     inner_only = False
-    sorts_as_text = False
 
     def plan(self, video: Video) -> Plan:
         """Return object → annotated frames after its first."""
@@ -48,8 +52,8 @@ class YoutubeVosRules(MergingRules):
         """Return object → position of its first frame, found in the annotations."""
         starts: dict[int, int] = {}
         for t, stem in enumerate(video.stems):
-            for number in new_numbers(self.ids(video.truth(stem)), {0, 255, *starts}):
-                starts[number] = t
+            for number in numbers_in(self.ids(video.truth(stem))) - {255}:
+                starts.setdefault(number, t)
         return starts
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
@@ -266,11 +270,9 @@ class VosBenchmarkRules(Rules):
 
     def plan(self, video: Video) -> Plan:
         """Return the ids of the scored frames, in all scored frames."""
-        numbers = {0}
         frames = video.inner()
-        for stem in frames:
-            numbers |= new_numbers(video.truth(stem), numbers)
-        return dict.fromkeys(sorted(numbers - {0}), frames)
+        numbers = set().union(*(numbers_in(video.truth(stem)) for stem in frames))
+        return dict.fromkeys(sorted(numbers), frames)
 
     def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
         """Return J, F, and 1 if either mask has a pixel."""

@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -88,8 +87,6 @@ class Rules:
     """Masks lie in a folder per object, and objects may overlap; otherwise a frame has a single image."""
     has_void: ClassVar[bool] = True
     """255 beside ids is void, which is background; otherwise it is an ordinary id."""
-    sorts_as_text: ClassVar[bool] = True
-    """The official code sorts the names of frames as text, not by their numbers."""
 
     @property
     def value_names(self) -> tuple[str, ...]:
@@ -210,7 +207,7 @@ class MaskScorer:
         measured: (object, name of a frame) → `Rules.measures`.
 
     Raises:
-        ValueError: for metadata that do not fit, or names of frames that the official code would sort otherwise.
+        ValueError: for metadata that do not fit.
 
     Example:
         >>> ids = np.ones((4, 4), np.uint8)
@@ -224,8 +221,6 @@ class MaskScorer:
     def __init__(self, rules: Rules, video: Video) -> None:
         self.rules = rules
         self.video = video
-        if rules.sorts_as_text:
-            require_text_order(video.stems, rules.name)
         try:
             self.plan = rules.plan(video)
         except (KeyError, TypeError) as error:
@@ -332,37 +327,6 @@ class MaskScorer:
             values = [self.measured[number, stem][place] for number in numbers]
             means[stem] = float(np.mean(values))
         return means
-
-
-def require_text_order(stems: Sequence[str], rules: str) -> None:
-    """Check that frames are in the order of their names as text, as official scorers sort them.
-
-    As text, `10.png` comes before `2.png`, so other frames are the first and the last.
-
-    Args:
-        stems: names of the frames without suffix, in time order.
-        rules: name of the rules.
-
-    Raises:
-        ValueError: naming the first two frames whose order differs, and the remedy.
-    """
-    for before, after in pairwise(stems):
-        if f"{before}.png" > f"{after}.png":
-            raise ValueError(
-                f"frame {before} comes before frame {after} by its number, but after it as text, by which the official "
-                f"code of rules {rules} sorts; pad the numbers in the names with zeros to one length"
-            )
-
-
-def new_numbers(ids: Ids, known: Collection[int]) -> set[int]:
-    """Return the ids of a mask that are not known yet.
-
-    To count the pixels of known ids takes a twentieth of the time of `np.unique`, and few masks have new ids.
-    """
-    known_pixels = sum(int(np.count_nonzero(ids == number)) for number in known)
-    if known_pixels == ids.size:
-        return set()
-    return set(np.unique(ids).tolist()) - set(known)
 
 
 def column(objects: Iterable[Values], name: str) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .outlines import BOUND, Masks, Outline, as_array, boundary_score, jaccard, object_outlines, value_span
+from .outlines import BOUND, Masks, Outline, as_array, boundary_score, jaccard, object_outlines
 
 
 def region_similarity(prediction: Masks, target: Masks, void: Masks | None = None) -> Tensor:
@@ -75,7 +75,7 @@ def _outlines(
         raise ValueError(f"masks must be (T, H, W) of one shape, got {shapes}")
     for label, mask in arrays.items():
         if mask.dtype != bool and not (mask.dtype.kind in "iu" and np.isin(mask, (0, 1)).all()):
-            raise ValueError(f"{label} must be bool, or integers 0 and 1, got {value_span(mask)}")
+            raise ValueError(f"{label} must be bool, or integers 0 and 1, got {mask.dtype}")
     predicted = arrays["prediction"].astype(bool)
     wanted = arrays["target"].astype(bool)
     if "void" in arrays:

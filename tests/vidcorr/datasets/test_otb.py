@@ -3,21 +3,26 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Otb
-from vidcorr.datasets.generated.writers import write_frames, write_text
+from vidcorr.datasets.generated.writers import write_text
 from vidcorr.videos.files import DataError
+
+JPEG = cv2.imencode(".jpg", np.zeros((6, 8, 3), np.uint8))[1].tobytes()
 
 
 def write(root: Path, name: str, frames: int, boxes: int | None = None, suffix: str = "") -> Path:
     """A sequence whose box in frame t is t, 1, 2, 2."""
     path = root / name / f"groundtruth_rect{suffix}.txt"
-    names = [f"{t + 1:04d}.jpg" for t in range(frames)]
-    write_frames(path.parent / "img", np.zeros((frames, 6, 8, 3), np.uint8), names)
+    images = path.parent / "img"
+    images.mkdir(parents=True, exist_ok=True)
+    for t in range(frames):
+        (images / f"{t + 1:04d}.jpg").write_bytes(JPEG)
     write_text(path, [f"{t + 1},1,2,2" for t in range(frames if boxes is None else boxes)])
     return path
 
@@ -45,9 +50,8 @@ def test_two_targets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "frames", "first", "last"),
-    [("David", 770, 300, 770), ("Football1", 80, 1, 74), ("Freeman3", 470, 1, 460), ("Freeman4", 290, 1, 283),
-     ("Diving", 231, 1, 215)],
-)  # fmt: skip
+    [("David", 770, 300, 770), ("Football1", 80, 1, 74)],
+)
 def test_parts_of_sequences(tmp_path: Path, name: str, frames: int, first: int, last: int) -> None:
     write(tmp_path, name, frames, boxes=last - first + 1)
     (sequence,) = Otb(tmp_path, None)
@@ -59,11 +63,9 @@ def test_parts_of_sequences(tmp_path: Path, name: str, frames: int, first: int, 
 def test_missing_sequences_are_counted(tmp_path: Path) -> None:
     write(tmp_path, "Crossing", 3)
     refused(DataError, "99 of 100 sequences are missing, such as Basketball; .* version=None", Otb, tmp_path)
-    refused(DataError, "50 of 51 sequences are missing", Otb, tmp_path, "otb2013")
 
 
 def test_mistakes(tmp_path: Path) -> None:
-    assert refused(ValueError, "version must be one of .*, got 'tb99'", Otb, tmp_path, "tb99")
     assert refused(DataError, "no sequence; expected", Otb, tmp_path, None)
     path = write(tmp_path, "Crossing", 3, boxes=2)
     assert refused(DataError, "2 boxes for 3 frames", Otb, tmp_path, None)

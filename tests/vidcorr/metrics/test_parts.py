@@ -1,7 +1,6 @@
 """Semantic IoU equal to the public codes; AP of instances by hand and by a loop written from the definition."""
 
 import math
-from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import torch
 from tests.helpers.refusal import refused
 from vidcorr.functional.propagation.resizing import resize_ids
 from vidcorr.metrics import InstanceAP, SemanticIoU, average_precision, class_areas
-from vidcorr.metrics.parts import AP_THRESHOLDS
+from vidcorr.metrics.parts import AP_THRESHOLDS, ap_of_classes, match_instances
 
 
 def test_golden_areas_and_scores(golden):
@@ -76,11 +75,8 @@ def test_an_iou_of_the_threshold_itself_is_wrong():
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_missing_and_spurious_instances():
-    metric = InstanceAP()
-    metric.update(strip((3, 10)), strip((1, 10)), name="clip", classes={1: 1, 3: 3}, scores={3: 1.0})
-    table = metric.per_class(metric.table())
-    assert table == {1: [0.0] * 9, 3: [0.0] * 9}, "annotated, not found; found, not annotated"
-    assert metric.compute()["AP"] == 0
+    frame = match_instances(strip((3, 10)), strip((1, 10)), {1: 1, 3: 3}, {3: 1.0})
+    assert ap_of_classes([frame]) == {1: [0.0] * 9, 3: [0.0] * 9}, "annotated, not found; found, not annotated"
     assert math.isnan(InstanceAP().compute()["AP"])
 
 
@@ -124,20 +120,15 @@ def test_equal_to_a_loop(one_to_one):
         scores = {k: float(generator.random()) for k in classes}
         frames.append((prediction, target, scores))
         metric.update(prediction, target, name="clip", classes=classes, scores=scores)
-    table = metric.per_class(metric.table())
+    matches = [match_instances(found, truth, classes, of_ids) for found, truth, of_ids in frames]
+    table = ap_of_classes(matches, one_to_one)
     for kind in (1, 2, 3):
         expected = [looped_ap(frames, classes, kind, threshold, one_to_one) for threshold in AP_THRESHOLDS]
         assert table[kind] == pytest.approx(expected, abs=1e-12)
+    assert metric.compute()["AP"] == pytest.approx(np.mean(list(table.values())))
     assert 0.05 < metric.compute()["AP"] < 0.95
 
 
-def test_instances_that_do_not_fit():
-    ids, update = strip((1, 4)), partial(InstanceAP().update, name="clip")
-    assert refused(ValueError, r"clip: instances without a score: \[1\]", update, ids, ids, classes={1: 2}, scores={})
-    options = {"classes": {1: 2}, "scores": {1: 1.0}}
-    assert refused(ValueError, r"clip: .* \(1, 40\), target is \(1, 41\)", update, ids, strip(width=41), **options)
-    assert refused(ValueError, "clip: instance ids must not be negative", update, -ids, ids, **options)
-    for given in (ids[None], ids.float()):
-        assert refused(ValueError, r"clip: instance ids must be integers \(H, W\)", update, given, given, **options)
-    options["target_classes"] = {1: 255, 2: 0}
-    assert refused(ValueError, r"clip: classes .* 1 to 254, got \[0, 255\]", update, ids, ids, **options)
+def test_masks_of_two_sizes_are_refused():
+    update = InstanceAP().update
+    assert refused(ValueError, "target is", update, strip(), strip(width=41), classes={1: 2}, scores={1: 1.0})
