@@ -35,8 +35,6 @@ class CorrespondenceModule(SavedModule):
     backbone: nn.Module
     synchronises_batch_norm: ClassVar[bool] = False
     """Training on several GPUs takes BatchNorm statistics over all GPUs (SyncBatchNorm)."""
-    suited_benchmark: ClassVar[str | None] = "davis"
-    """Benchmark suggested after a run without benchmarks; None if no benchmark evaluates the module."""
     samples: str = "videos"
     """Noun for the samples of a batch, in the plan that is printed before training."""
     images: ClassVar[Mapping[str, str]] = {"clip": "B, T, 3, H, W"}

@@ -52,8 +52,6 @@ class ContrastiveRandomWalk(CorrespondenceModule):
             node.
     """
 
-    suited_benchmark = "davis_crw"
-
     def __init__(
         self,
         backbone: str = "vidcorr.backbones:crw_training_resnet18",

@@ -187,8 +187,6 @@ class CoSettle(CorrespondenceModule):
         ValueError: if the backbone or a word is unknown.
     """
 
-    suited_benchmark = "davis_240p"
-
     def __init__(
         self,
         backbone: str,

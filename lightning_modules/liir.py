@@ -75,7 +75,6 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
             arguments.
     """
 
-    suited_benchmark = "davis_liir"
     synchronises_batch_norm = True
 
     def __init__(

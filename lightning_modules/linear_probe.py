@@ -49,7 +49,6 @@ class LinearProbe(CorrespondenceModule):
         ValueError: if the backbone is unknown.
     """
 
-    suited_benchmark = None
     samples = "images"
     images: ClassVar[Mapping[str, str]] = {"image": "B, 3, H, W"}
 

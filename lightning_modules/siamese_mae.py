@@ -175,8 +175,6 @@ class SiameseMAE(CorrespondenceModule):
             of frames.
     """
 
-    suited_benchmark = "davis_240p"
-
     def __init__(
         self,
         backbone: str = "timm:vit_small_patch16_224",

@@ -90,7 +90,6 @@ class SiamFC(CorrespondenceModule):
         ValueError: if the backbone, its stage, the loss or the start is unknown.
     """
 
-    suited_benchmark = "otb"
     samples = "pairs"
     images: ClassVar[Mapping[str, str]] = {"exemplar": "B, 3, a, a", "search": "B, 3, b, b"}
 

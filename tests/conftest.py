@@ -61,7 +61,7 @@ def _repeatable() -> Iterator[None]:
     torch.manual_seed(0)
     yield
     torch.set_num_threads(threads)
-    signals.forget()
+    vars(signals.requests).clear()
     os.environ.pop("PL_GLOBAL_SEED", None)
 
 

@@ -51,19 +51,14 @@ class _Requests:
         self.interrupts += number == signal.SIGINT
         if first and number == signal.SIGTERM and self.forward is not None:
             self.forward(number)
-        if not self.deferring or self.interrupts > 1:
+        ends_at_once = first or number == signal.SIGINT  # a second SIGTERM does not interrupt the cleanup
+        if (ends_at_once and not self.deferring) or self.interrupts > 1:
             raise Stopped(number)
         if first and number == signal.SIGINT:
             print("\nfinishing the current step; press Ctrl-C again to stop at once", file=sys.stderr)
 
 
 requests = _Requests()
-
-
-def forget() -> None:
-    """Forget the signal of an earlier command in this process; does nothing within a block of `handled`."""
-    if not requests.depth:
-        vars(requests).clear()
 
 
 def cause_of(error: BaseException) -> int | None:

@@ -41,10 +41,9 @@ def plan_of(module: Any) -> dict[str, str]:
     plan = {"method": type(module).__name__}
     backbone = settings.get("backbone") or type(module.backbone).__name__
     plan["backbone"] = f"{backbone}, {millions(module.backbone)} of {millions(module)} M parameters"
-    samples = batch_text(trainer, module.global_batch())
     devices = f"{module.samples_per_device()} per device × {trainer.world_size} device(s)"
     accumulated = f"{trainer.accumulate_grad_batches} accumulated"
-    plan["global batch"] = f"{samples} {module.samples} = {devices} × {accumulated}"
+    plan["global batch"] = f"{module.global_batch()} {module.samples} = {devices} × {accumulated}"
     rates = ", ".join(f"{group['lr']:.6g}" for group in trainer.optimizers[0].param_groups)
     place = f"step {trainer.global_step}" if trainer.global_step else "the start"
     plan["learning rate"] = f"{rates} at {place}"
@@ -57,14 +56,6 @@ def plan_of(module: Any) -> dict[str, str]:
     if settings.get("compile"):
         plan["precision"] += ", backbone compiled"
     return plan
-
-
-def batch_text(trainer: Trainer, samples: int) -> str:
-    """Return the samples of an optimiser step, with those of an epoch's last step if they are fewer."""
-    accumulated = trainer.accumulate_grad_batches
-    batches = trainer.num_training_batches
-    rest = 0 if math.isinf(batches) else int(batches) % accumulated
-    return f"{samples} ({samples // accumulated * rest} in the last step of an epoch)" if rest else f"{samples}"
 
 
 def length_text(trainer: Trainer) -> str:

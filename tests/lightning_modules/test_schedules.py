@@ -1,15 +1,12 @@
 """Rates and lengths of a run: what the plan says is what happens."""
 
-import math
 import re
-from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
 
 from callbacks import LastCheckpoint, Stops
 from lightning_modules import VFSSimSiam
-from lightning_modules.parts.plan import batch_text
 from lightning_modules.parts.schedules import cosine_factor
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir
@@ -30,15 +27,6 @@ def test_more_accumulated_batches_than_an_epoch_has_are_refused():
     line = "accumulate_grad_batches 64: an epoch has only 4 batches"
     assert refused(ValueError, line, trainer.fit, VFSSimSiam(**TINY), loader(8, 2, frames=2, size=32))
     assert trainer.global_step == 0
-
-
-@pytest.mark.parametrize(
-    ("accumulated", "batches", "text"),
-    [(3, 6, "12"), (3, 5, "12 (8 in the last step of an epoch)"), (8, math.inf, "32")],
-)
-def test_the_plan_has_the_samples_of_steps_that_occur(accumulated, batches, text):
-    trainer = SimpleNamespace(accumulate_grad_batches=accumulated, num_training_batches=batches)
-    assert batch_text(trainer, 4 * accumulated) == text
 
 
 def test_a_finished_run_that_is_extended_continues_by_the_schedule_of_its_new_length(tmp_path, caplog):

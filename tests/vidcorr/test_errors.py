@@ -2,7 +2,7 @@
 
 import pytest
 
-from vidcorr.errors import Terminated, UsageError, report
+from vidcorr.errors import UsageError, report
 
 
 class DistError(RuntimeError):
@@ -16,23 +16,18 @@ class DistBackendError(DistError):
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (KeyboardInterrupt(), 130),
-        (Terminated(), 143),
         (UsageError("unknown option"), 2),
-        (ValueError("of a library"), "vidcorr: of a library (--debug shows where)"),
         (FileNotFoundError(2, "No such file", "a.mp4"), "vidcorr: [Errno 2] No such file: 'a.mp4'"),
         (
             DistBackendError("NCCL error"),
             "vidcorr: another process of this run has ended, see its message; resume with --ckpt_path last",
         ),
-        (BrokenPipeError(32, "Broken pipe"), "vidcorr: [Errno 32] Broken pipe"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
-        (AssertionError(), None),
         (
             ValueError('Caught DataError in worker process 0.\nOriginal Traceback:\n  File "a"\nDataError: no pair'),
-            "vidcorr: no pair (--debug shows where)",
+            "vidcorr: no pair",
         ),
-        (ValueError("x.pth: \x1b[31mred\x07 名"), r"vidcorr: x.pth: \x1b[31mred\x07 名 (--debug shows where)"),
+        (ValueError("x.pth: \x1b[31mred\x07 名\udcff"), r"vidcorr: x.pth: \x1b[31mred\x07 名\udcff"),
     ],
     ids=lambda value: type(value).__name__,
 )

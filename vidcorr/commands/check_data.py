@@ -53,10 +53,10 @@ def check_data(
     clean.parent.mkdir(parents=True, exist_ok=True)
     clean.unlink(missing_ok=True)  # left by an earlier run
     entries = list_videos(source, strict=False)
-    paths = dict.fromkeys(os.path.abspath(entry.path) for entry in entries)
-    found: dict[str, Frames | DataError] = {}
-    with closing(in_processes(_frames, list(paths), workers, SECONDS, "check-data")) as outcomes:
-        found.update(outcomes)
+    places = [os.path.abspath(entry.path) for entry in entries]
+    paths = list(dict.fromkeys(places))
+    with closing(in_processes(_frames, paths, workers, SECONDS, "check-data")) as outcomes:
+        found = dict(outcomes)
     usable: dict[str, Frames] = {}
     unusable: dict[str, str] = {}
     for path in paths:
@@ -71,12 +71,10 @@ def check_data(
         path, reason = next(iter(unusable.items()))
         raise DataError(f"{source}: none of {len(paths)} videos can be used; the first is {path}: {reason}")
     lines: list[str] = []
-    for entry in entries:
-        path = os.path.abspath(entry.path)
-        if path in usable:
-            label = "" if entry.label is None else f" {entry.label}"
-            lines.append(f"{path}{label}\n")
-    write_atomically(clean, "".join(lines))
+    for place, entry in zip(places, entries, strict=True):
+        if place in usable:
+            lines.append(place if entry.label is None else f"{place} {entry.label}")
+    write_atomically(clean, "".join(f"{line}\n" for line in lines))
     return usable, unusable
 
 
@@ -96,9 +94,7 @@ def content_digest(videos: Mapping[str, Frames]) -> str:
 
     It does not change when videos are moved, reordered or encoded again.
     """
-    lines: list[str] = []
-    for path, frames in videos.items():
-        lines.append(f"{Path(path).stem} {frames.number} {frames.width} {frames.height}")
+    lines = [f"{Path(path).stem} {' '.join(map(str, frames))}" for path, frames in videos.items()]
     text = "\n".join(sorted(lines))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

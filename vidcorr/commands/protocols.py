@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import groupby
 
-if TYPE_CHECKING:
-    from ..protocols import EvaluationProtocol
+from ..protocols import EvaluationProtocol, MatchingProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
+
+KINDS: tuple[type[EvaluationProtocol], ...] = (PropagationProtocol, PointProtocol, TrackingProtocol, MatchingProtocol)
 
 
 def command(args: Sequence[str]) -> None:
@@ -21,52 +22,37 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("other", nargs="?", help="second protocol, to compare")
     flags = parser.parse_args(list(args))
     if flags.name is None:
-        for kind, protocols in kinds().items():
-            print(f"{kind}:")
-            for name, source in protocols.sources().items():
+        for kind in KINDS:
+            print(f"{kind.kind}:")
+            for name, source in kind.sources().items():
                 print(f"  {name:16} {', '.join(source.values)}\n{'':19}{source.code}")
         return
     shown = named(flags.name)
     if flags.other is None:
-        for of_kind in shown.values():
-            print(described(list(of_kind.values())))
+        for _, of_kind in groupby(shown, key=lambda key: key[0]):
+            print(described([shown[key] for key in of_kind]))
         return
     others = named(flags.other)
-    pairs = []
-    for kind in shown.keys() & others.keys():
-        for benchmark in shown[kind].keys() & others[kind].keys():
-            pairs.append((shown[kind][benchmark], others[kind][benchmark]))
-    if not pairs:
+    shared = [key for key in shown if key in others]
+    if not shared:
         raise ValueError(f"{flags.name} and {flags.other} have no benchmark in common")
-    for pair in pairs:
-        print(described(pair, only_different=True))
+    for key in shared:
+        print(described([shown[key], others[key]], only_different=True))
 
 
-def kinds() -> dict[str, type[EvaluationProtocol]]:
-    """Return kind of labels → class of protocols."""
-    from ..protocols import MatchingProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
-
-    return {
-        "masks and joints": PropagationProtocol,
-        "points": PointProtocol,
-        "boxes": TrackingProtocol,
-        "pairs of pictures": MatchingProtocol,
-    }
-
-
-def named(name: str) -> dict[str, dict[str, EvaluationProtocol]]:
-    """Return kind of labels → benchmark → protocol of a name.
+def named(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
+    """Return kind and benchmark → protocol of a name.
 
     Raises:
         ValueError: for an unknown name.
     """
-    found: dict[str, dict[str, EvaluationProtocol]] = {}
+    found: dict[tuple[str, str], EvaluationProtocol] = {}
     refusal = f"there is no protocol {name}; vidcorr protocols lists them"
-    for kind, protocols in kinds().items():
-        source = protocols.sources().get(name.partition("+")[0])
-        if source is not None:
+    for kind in KINDS:
+        source = kind.sources().get(name.partition("+")[0])
+        for benchmark in source.values if source else ():
             try:
-                found[kind] = {benchmark: protocols.named(name, benchmark) for benchmark in source.values}
+                found[kind.kind, benchmark] = kind.named(name, benchmark)
             except ValueError as error:  # another kind may have the changed fields
                 refusal = str(error)
     if not found:
@@ -78,36 +64,25 @@ def described(protocols: Sequence[EvaluationProtocol], only_different: bool = Fa
     """Return protocols of one kind as a table, a column each, with their sources and notes.
 
     Args:
-        protocols: the protocols.
+        protocols: the protocols; a star marks a value that is our default.
         only_different: leave equal fields out.
     """
     from ..results.formats import grid
 
     rows = []
-    for field in readable_fields(protocols[0]):
-        values = [str(readable_fields(protocol)[field]) for protocol in protocols]
-        if not only_different or len({value.removesuffix(" *") for value in values}) > 1:
-            rows.append([field, *values])
+    for field in protocols[0].fields():
+        values = [str(protocol.fields()[field]) for protocol in protocols]
+        stars = ["" if _is_set(protocol, field) else " *" for protocol in protocols]
+        if field not in ("name", "benchmark") and not (only_different and len(set(values)) == 1):
+            rows.append([field, *map("".join, zip(values, stars, strict=True))])
     heads = [f"{protocol.name}, {protocol.benchmark} ({protocol.digest()})" for protocol in protocols]
     text = grid("text", ["", *heads], rows, right=len(heads) + 1)
-    if not only_different:
-        text += "* our default; the source does not set it\n"
+    text += "* our default; the source does not set it\n"
     for protocol in {each.source: each for each in protocols}.values():
         text += "".join(f"{protocol.source}, {key}: {about}\n" for key, about in protocol.origin().items())
     return text
 
 
-def readable_fields(protocol: EvaluationProtocol) -> dict[str, str]:
-    """Return the values of a protocol: a star marks our defaults; the radius is in cells and pixels of the input."""
-    set_by_source = protocol.sources()[protocol.source].values[protocol.benchmark or ""]
-    fields = {}
-    for field, value in protocol.fields().items():
-        if field not in ("name", "benchmark"):
-            is_default = field not in set_by_source and field not in protocol.changes
-            fields[field] = f"{value} *" if is_default else str(value)
-    radius = protocol.fields().get("radius")
-    stride = protocol.fields().get("feature_stride")
-    if radius is not None and stride is not None:
-        cells = radius / stride if protocol.fields().get("radius_unit") == "pixel" else radius
-        fields["radius"] = fields["radius"].replace(str(radius), f"{cells:g} cells, {cells * stride:g} px")
-    return fields
+def _is_set(protocol: EvaluationProtocol, field: str) -> bool:
+    """Return whether the source or a change sets a field."""
+    return field in protocol.changes or field in protocol.sources()[protocol.source].values[protocol.benchmark or ""]

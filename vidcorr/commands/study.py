@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import signals
+
 if TYPE_CHECKING:  # pydantic, which a mistake need not wait for
     from ..experiments.study import Command
 
@@ -71,7 +73,7 @@ def _run(words: Sequence[str]) -> int:
     process = subprocess.Popen([*COMMAND, *words])
     try:
         return process.wait()
-    except KeyboardInterrupt:
+    except signals.Stopped:
         process.terminate()  # a training finishes its step and saves; after Ctrl-C it already does
         process.wait()
         raise

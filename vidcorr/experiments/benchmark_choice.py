@@ -118,25 +118,19 @@ class BenchmarkChoice:
             raise ValueError(f"{self.text}: {self.class_path} is not a Benchmark (docs/extend.md)")
         return kind
 
-    def with_arguments(self, **changes: object) -> BenchmarkChoice:
-        """Return the choice with further arguments of the constructor; None keeps what the config says."""
-        given = {name: value for name, value in changes.items() if value is not None}
-        return replace(self, arguments={**self.arguments, **given})
+    def with_arguments(self, **new: Any) -> BenchmarkChoice:
+        """Return the choice with further arguments of the constructor.
 
-    def under(self, protocol: str | None, changes: Mapping[str, Any] | None = None) -> BenchmarkChoice:
-        """Return the choice with a protocol and changes of its fields.
-
-        Args:
-            protocol: name of a protocol, in whose place the config's and its changes go; None keeps them.
-            changes: field → new value.
+        A protocol replaces the config's protocol with its changes; `changes` of fields add to the config's. None keeps
+        what the config says.
         """
+        given = {name: value for name, value in new.items() if value is not None}
         arguments = dict(self.arguments)
-        if protocol:
-            arguments["protocol"] = protocol
+        if "protocol" in given:
             arguments.pop("changes", None)
-        if changes:
-            arguments["changes"] = {**(arguments.get("changes") or {}), **changes}
-        return replace(self, arguments=arguments)
+        if "changes" in given:
+            given["changes"] = (arguments.get("changes") or {}) | given["changes"]
+        return replace(self, arguments=arguments | given)
 
     def build(self) -> Benchmark:
         """Return the benchmark.
@@ -174,7 +168,7 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
 
     Raises:
         UsageError: for a flag without `--on`, an unknown name, or a config that cannot be read.
-        ValueError: for a protocol or field that no benchmark takes, or two benchmarks of a name.
+        ValueError: for a protocol or field that no benchmark takes.
     """
     if not flags.on:
         for name in ("protocol", "change", "stage", "stride", "limit"):
@@ -187,14 +181,6 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     found: list[BenchmarkChoice] = []
     for choice in named:
         found += _expanded(choice.with_arguments(limit_sequences=flags.limit), flags, changes)
-    owner: dict[str, str] = {}
-    for choice in found:
-        if choice.name in owner:
-            raise ValueError(
-                f"two benchmarks are called {choice.name}, by {owner[choice.name]} and {choice.text}: give one another "
-                "name in a config of your own, and --on FILE.yaml=FOLDER"
-            )
-        owner[choice.name] = choice.text
     return found
 
 
@@ -248,34 +234,27 @@ def _content_of(name: str, flag: str) -> dict[str, Any]:
 
 def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[Any]]) -> list[BenchmarkChoice]:
     """Return a benchmark per combination of the values that it takes."""
-    own = choice.arguments
-    names = _protocols_of(choice.kind, flags.protocol)
-    if flags.protocol and not names and choice.kind.protocol_class is not None:
+    protocols = _protocols_of(choice.kind, flags.protocol)
+    if flags.protocol and not protocols and choice.kind.protocol_class is not None:
         print(f"{choice.name} keeps its protocol: {', '.join(flags.protocol)} has no values for it")
-    stages = flags.stage or _as_list(own.get("stage"))
-    strides = flags.stride or _as_list(own.get("stride"))
+    stages = flags.stage or _as_list(choice.arguments.get("stage"))
+    strides = flags.stride or _as_list(choice.arguments.get("stride"))
     fields = _fields_of(choice.kind)
     taken = {field: values for field, values in changes.items() if field in fields}
-    several_stages = len(stages) > 1
-    protocols: list[str | None] = [*names] or [None]
     found = []
-    for protocol, stage, stride, *values in product(protocols, stages, strides, *taken.values()):
-        changed = dict(zip(taken, values, strict=True))
-        parts = [choice.name]
-        if len(names) > 1:
-            parts.append(str(protocol))
-        for field, value in changed.items():
-            if len(taken[field]) > 1:
-                parts.append(f"{field}={value}")
-        if several_stages:
-            parts.append(stage)
-        if len(strides) > 1:
-            parts.append(f"stride{stride}")
-        name = "/".join(parts) if len(parts) > 1 else None
-        of_values = choice.under(protocol, changed).with_arguments(stage=stage, stride=stride, name=name)
-        view_stage = stage if flags.stage or several_stages else None
+    for protocol, stage, stride, *values in product(protocols or [None], stages, strides, *taken.values()):
+        of_fields = dict(zip(taken, values, strict=True))
+        varied = [(protocols, protocol)]
+        varied += [(taken[field], f"{field}={value}") for field, value in of_fields.items()]
+        varied += [(stages, stage), (strides, f"stride{stride}")]
+        parts = [part for choices, part in varied if len(choices) > 1]
+        name = "/".join([choice.name, *parts]) if parts else None
+        built = choice.with_arguments(
+            protocol=protocol, changes=of_fields or None, stage=stage, stride=stride, name=name
+        )
+        view_stage = stage if flags.stage or len(stages) > 1 else None
         view_stride = stride if flags.stride else None
-        found.append(replace(of_values, stage=view_stage, stride=view_stride))
+        found.append(replace(built, stage=view_stage, stride=view_stride))
     return found
 
 
@@ -299,12 +278,8 @@ def _protocols_of(kind: type[Benchmark], names: Sequence[str]) -> list[str]:
     from ..benchmarks.base import values_for
 
     data = values_for(kind)
-    found = []
-    for name in dict.fromkeys(names):
-        source = protocols.sources().get(name.partition("+")[0])
-        if source is not None and data in source.values:
-            found.append(name)
-    return found
+    known = [name for name, source in protocols.sources().items() if data in source.values]
+    return [name for name in dict.fromkeys(names) if name.partition("+")[0] in known]
 
 
 def _refuse_unused(named: Sequence[BenchmarkChoice], protocols: Sequence[str], changes: Iterable[str]) -> None:
@@ -319,8 +294,7 @@ def _refuse_unused(named: Sequence[BenchmarkChoice], protocols: Sequence[str], c
             raise ValueError(f"--protocol {name}: no benchmark here takes it; vidcorr protocols lists them")
     for field in changes:
         if field not in fields:
-            known = ", ".join(sorted(fields)) or "no fields"
-            raise ValueError(f"--change {field}: the protocols of these benchmarks have {known}")
+            raise ValueError(f"--change {field}: the protocols of these benchmarks have {', '.join(sorted(fields))}")
 
 
 def read_changes(texts: Iterable[str]) -> dict[str, Any]:
@@ -348,8 +322,5 @@ def _lists_of_changes(texts: Iterable[str]) -> dict[str, list[Any]]:
         field, _, value = text.partition("=")
         if not field or not value or field in changes:
             raise UsageError(f"--change {text}: write each field once, as FIELD=VALUE or FIELD=VALUE,VALUE")
-        try:
-            changes[field] = yaml_value(f"[{value}]")
-        except Exception as error:  # the type depends on the parser's loader
-            raise UsageError(f"--change {text}: the value cannot be read as YAML") from error
+        changes[field] = yaml_value(f"[{value}]", f"--change {text}: the value")
     return changes

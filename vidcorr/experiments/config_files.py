@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
+import yaml  # type: ignore[import-untyped]
+
+from ..errors import UsageError, one_line
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
@@ -40,25 +42,46 @@ def read_yaml(path: Path, flag: str = "--config") -> dict[str, Any]:
     Raises:
         UsageError: if the file is not YAML with names of options.
     """
-    try:
-        content = yaml_value(path.read_text("utf-8"))
-    except Exception as error:  # the type depends on the parser's loader
-        raise UsageError(f"{flag}: {path} cannot be read: {' '.join(str(error).split())}") from error
+    content = yaml_value(path.read_text("utf-8"), f"{flag}: {path}")
     if not isinstance(content, dict):
         raise UsageError(f"{flag}: {path} holds no options, such as trainer: {{max_steps: 9}}")
     return content
 
 
-def yaml_value(text: str) -> Any:
+def yaml_value(text: str, place: str) -> Any:
     """Return the value of a text in YAML, read as the parser reads it: 1e-3 is a number.
 
+    Args:
+        text: the text.
+        place: place of the text, for messages.
+
     Raises:
-        ValueError: if a mapping holds a key twice, of which the parser would take the last value.
+        UsageError: if the text is not YAML, or a mapping holds a key twice, of which the parser would take the last.
     """
     from jsonargparse import get_loader
 
-    refuse_repeated_keys(text)
-    return get_loader("yaml")(text)
+    try:
+        refuse_repeated_keys(text)
+        return get_loader("yaml")(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise UsageError(f"{place} cannot be read: {one_line(error)}") from error
+
+
+class _UniqueKeys(yaml.SafeLoader):  # type: ignore[misc]
+    """A loader that refuses a key that stands twice in a mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping whose keys differ.
+
+        Raises:
+            ValueError: with the line and the key.
+        """
+        keys: list[Any] = []
+        for key, _ in node.value:
+            if key.value in keys:
+                raise ValueError(f"line {key.start_mark.line + 1}: {key.value} is set twice")
+            keys.append(key.value)
+        return dict(super().construct_mapping(node, deep))
 
 
 def refuse_repeated_keys(text: str) -> None:
@@ -67,20 +90,4 @@ def refuse_repeated_keys(text: str) -> None:
     Raises:
         ValueError: with the line and the key.
     """
-    import yaml  # type: ignore[import-untyped]
-
-    nodes = [yaml.compose(text, yaml.SafeLoader)]
-    checked = set()  # an alias is the same node again
-    for node in nodes:  # the list grows by the values of mappings and lists
-        if id(node) in checked:
-            continue
-        checked.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            keys: list[Any] = []
-            for key, value in node.value:
-                if key.value in keys:
-                    raise ValueError(f"line {key.start_mark.line + 1}: {key.value} is set twice")
-                keys.append(key.value)
-                nodes.append(value)
-        elif isinstance(node, yaml.SequenceNode):
-            nodes += node.value
+    yaml.load(text, _UniqueKeys)

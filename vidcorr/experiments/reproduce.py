@@ -81,7 +81,7 @@ def repeat(study: Study, rows: Sequence[StudyRow], benchmarks: Sequence[Benchmar
         for row in rows:
             for evaluation in row.published:
                 if config_of(study, evaluation) == choice.config:
-                    benchmark = choice.under(protocol_of(row, evaluation)).build()
+                    benchmark = choice.with_arguments(protocol=protocol_of(row, evaluation) or None).build()
                     network = NetworkSpec.read(row.model[0], "--pretrained" in row.model)
                     printed[Job(network, benchmark)] = row.name, study.printed(row, evaluation)
     if not printed:
