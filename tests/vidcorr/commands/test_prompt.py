@@ -1,7 +1,5 @@
 """`vidcorr prompt`: what is drawn in the page with the mouse is what `predict` reads."""
 
-import base64
-import io
 import json
 import re
 import time
@@ -56,11 +54,6 @@ def test_chosen_frames_are_in_the_page(video: Path, tmp_path: Path) -> None:
     output = tmp_path / "page.html"
     frames = frames_of(write_page(video, output, [2, 1, 1]).read_text())
     assert [(frame["number"], frame["label"]) for frame in frames] == [(1, "00001"), (2, "00002")]
-    for frame in frames:
-        content = base64.b64decode(frame["image"].partition(",")[2])
-        shown = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
-        original = np.asarray(Image.open(video / f"{frame['label']}.png").convert("RGB")).astype(int)
-        assert np.abs(shown - original).mean() < 60  # noise, as JPEG keeps it
     clip = tmp_path / "clip.mp4"
     write_mp4(clip, np.random.default_rng(0).integers(0, 255, (9, 32, 32, 3), np.uint8), rate=4)
     assert [f["label"] for f in frames_of(write_page(clip, output, [6, 8]).read_text())] == ["6", "8"]
@@ -154,13 +147,3 @@ def test_from_drawing_on_a_frame_to_its_prompt(video: Path, tmp_path: Path, brow
     points = PointPrompt.of(saved(tmp_path, "points.csv"))
     assert (points.objects, points.frame) == (("nose",), 2)
     assert points.labels == pytest.approx(np.array([[34, 44]]), abs=0.5)
-
-    hand.press("#undo")
-    assert browser.find_elements("css selector", "#frames button")[1].text == "00002 · 2"
-    hand.press("[data-tool=polygon]")
-    hand.click(5, 5)
-    hand.click(15, 5)
-    hand.keys("\ue012")  # the arrow to the left: what is not closed is dropped, and undo brings it back
-    assert browser.execute_script("return [now, state.open.length]") == [0, 0]
-    hand.press("#undo")
-    assert browser.execute_script("return [now, state.open.length]") == [1, 2]
