@@ -11,7 +11,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from pytorch_lightning import Callback
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
 from cli import SaveConfig, last_checkpoint, main, make_trainer, words_for_parser
@@ -108,25 +107,14 @@ class Mine(VFSSimSiam):
     """A user's own method."""
 
 
-class Mark(Callback):
-    """A user's own callback."""
-
-    def __init__(self, label: str = "") -> None:
-        self.label = label
-
-
 def test_classes_of_the_users_own_by_their_dotted_paths(tmp_path):
     own = f"""
     model: {{class_path: {__name__}.Mine, init_args: {{backbone: '{NETWORK}'}}}}
     data: {{class_path: tests.helpers.training.InMemory, init_args: {{videos: 3, batch_size: 2}}}}
-    trainer: {{callbacks+: [{{class_path: {__name__}.Mark, init_args: {{label: '1e-3'}}}}]}}
     """
     config = parsed("fit", config_file(tmp_path / "own.yaml", own))
     assert (config.model.class_path, config.model.init_args.backbone) == (f"{__name__}.Mine", NETWORK)
     assert (config.data.class_path, config.data.init_args.videos) == ("tests.helpers.training.InMemory", 3)
-    [mark] = config.trainer.callbacks
-    assert (mark.class_path, mark.init_args.label) == (f"{__name__}.Mark", "1e-3")
-    assert parsed("fit", "--model", f"{__name__}.Mine", f"--model.backbone={NETWORK}").model.class_path.endswith("Mine")
 
 
 def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkeypatch):

@@ -145,7 +145,6 @@ class BenchmarkChoice:
         entry = {"class_path": self.class_path, "init_args": dict(self.arguments)}
         parser = ArgumentParser(exit_on_error=False)
         parser.add_subclass_arguments(Benchmark, "benchmark")
-        _ = self.kind  # refuses another class
         try:
             benchmark: Benchmark = parser.instantiate(parser.parse_object({"benchmark": entry})).benchmark
         except (ArgumentError, ValueError) as error:

@@ -57,6 +57,7 @@ def test_the_digest_is_of_the_content_and_not_of_its_place_order_or_encoding():
     assert digest != content_digest({"a/dog.avi": dog, "a/cat.avi": dog})
 
 
+@pytest.mark.slow
 def test_videos_of_changing_size_and_songs_are_named(tmp_path):
     write_video(tmp_path / "plain.mp4", 20)
     write_with_still(tmp_path / "film.mp4", 20)

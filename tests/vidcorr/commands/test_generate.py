@@ -35,7 +35,5 @@ def test_all_layouts_are_read_by_their_readers(tmp_path: Path, capsys: pytest.Ca
     assert all(benchmark.build().sequences for benchmark in read_on(words[4:]))
 
 
-def test_chosen_layouts_alone(tmp_path: Path) -> None:
-    command([str(tmp_path), "vip", "davis"])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["davis", "vip"]
+def test_an_unknown_layout_is_refused(tmp_path: Path) -> None:
     refused(ValueError, "layout must be one of 'badja', .* got 'coco'", command, [str(tmp_path), "coco"])
