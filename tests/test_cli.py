@@ -89,6 +89,7 @@ def test_configs_by_name_and_words_from_left_to_right(tmp_path, monkeypatch):
     assert words_for_parser("fit", ["-c", "configs/data/clips.yaml"]) == [f"--config={CONFIGS / 'data/clips.yaml'}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -107,6 +108,7 @@ class Mine(VFSSimSiam):
     """A user's own method."""
 
 
+@pytest.mark.slow
 def test_classes_of_the_users_own_by_their_dotted_paths(tmp_path):
     own = f"""
     model: {{class_path: {__name__}.Mine, init_args: {{backbone: '{NETWORK}'}}}}
@@ -117,6 +119,7 @@ def test_classes_of_the_users_own_by_their_dotted_paths(tmp_path):
     assert (config.data.class_path, config.data.init_args.videos) == ("tests.helpers.training.InMemory", 3)
 
 
+@pytest.mark.slow
 def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkeypatch):
     monkeypatch.setattr(trust, "_allowed", set())
     file = config_file(tmp_path / "a.yaml", "model: {class_path: mine.Method, init_args: {names: [a:b, {deep: c:d}]}}")
@@ -129,6 +132,7 @@ def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkey
     assert {"e:f", "g:h", "mine.Method", "a:b", "c:d"} <= trust._allowed
 
 
+@pytest.mark.slow
 def test_one_seed_for_all_unless_one_is_set_by_hand():
     config = parsed("fit", *MOCO, "--data.seed=1", "--seed_everything=7")
     assert (config.seed_everything, config.model.init_args.seed, config.data.init_args.seed) == (7, 7, 1)
@@ -228,7 +232,7 @@ def test_last_is_the_newest_of_one_training_and_never_of_several(tmp_path):
     root = f"--trainer.default_root_dir={tmp_path}/nowhere"
     assert words_for_parser("fit", ["--ckpt_path=last", root]) == [root, "--ckpt_path=last"]
     (runs["W&B/deeper/id"] / "config.yaml").write_text("model: {class_path: VFSMoCo}")
-    message = f"holds different trainings; name the checkpoint of one: {paths[1]}, {paths[2]}"
+    message = f"holds different trainings; name the checkpoint of one: {paths[2]}, {paths[1]}"
     refused(ValueError, re.escape(message), last_checkpoint, tmp_path / "runs")
 
 

@@ -43,6 +43,7 @@ def test_builds(config):
     assert {entry["class_path"] for entry in given.get("trainer", {}).get("callbacks+", [])} <= names(built)
 
 
+@pytest.mark.slow
 def test_each_benchmark_builds_by_its_name(tmp_path):
     found = chosen("--on", *(f"{name}={tmp_path}" for name in BENCHMARKS))
     assert list(dict.fromkeys(choice.config for choice in found)) == BENCHMARKS

@@ -20,7 +20,7 @@ def test_the_overview_names_every_word(words, capsys):
 def test_the_help_of_a_run_shows_our_flags(capsys):
     main(["fit", "--help"])
     shown = capsys.readouterr().out
-    for name in ("config", "model", "data", "ckpt_path", "on", "protocol", "change", "stage", "stride", "limit"):
+    for name in ("on", "protocol", "change", "stage", "stride", "limit", "allow", "every", "before"):
         assert re.search(rf"^  .*--{name}\b", shown, re.MULTILINE), name
 
 
