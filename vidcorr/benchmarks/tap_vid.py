@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +41,6 @@ from .output import Output
 DRAWN = 40
 """Number of tracks in a picture, evenly spaced among all."""
 
-WORST_SHOWN = 5
-"""Number of tracks in the animation of the worst tracks."""
-
 SCORES: tuple[str, ...] = ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy", *WITHIN)
 """Logged measures; the files also have the Jaccard index at every threshold."""
 
@@ -70,8 +67,7 @@ class TapVidBenchmark(Benchmark):
     Paper: Doersch et al., TAP-Vid (NeurIPS 2022).
 
     Args:
-        root: a released pickle or the folder of its shards; a folder written by `vidcorr unpickle`; or a folder of
-            videos beside CSVs of the same names (`track,frame,x,y,occluded`).
+        root: a released pickle or the folder of its shards; or a folder written by `vidcorr unpickle`.
         protocol: name of a protocol (`fomo`, `omniprobe`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) or a
             protocol.
 
@@ -130,7 +126,7 @@ class TapVidBenchmark(Benchmark):
         if output.folder is not None:
             write_prediction(output.folder / "predictions", sequence, queries, found)
             if len(queries):
-                draw(output, sequence, Drawn(queries, found, errors, scored, pixel, side))
+                draw(output, sequence, queries, found, pixel, over_frames(errors, scored))
         own = track_scores([counts])
         values: dict[str, Any] = {"Queries": len(counts["tracks"])}
         for key in (*METRICS, AREA_PCK):
@@ -211,51 +207,29 @@ class BadjaBenchmark(TapVidBenchmark):
         return Badja(self.root)
 
 
-class Drawn(NamedTuple):
-    """Tracks of a video to draw.
-
-    Attributes:
-        queries: queries and annotation, pixels of the raster.
-        found: predicted tracks, pixels of the raster.
-        errors: distances from the annotation `(N, T)`, pixels of the raster.
-        scored: True for visible points of frames that count, `(N, T)`.
-        pixel: x and y, pixels of a frame per pixel of the raster.
-        side: side of the raster, pixels.
-    """
-
-    queries: PointQueries
-    found: PointTracks
-    errors: NDArray[np.float64]
-    scored: NDArray[np.bool_]
-    pixel: tuple[float, float]
-    side: int
-
-
-def draw(output: Output, sequence: PointSequence, drawn: Drawn) -> None:
-    """Animate the tracks in pixels of the frame; and the worst tracks with their ground truth."""
-    queries = drawn.queries
+def draw(
+    output: Output,
+    sequence: PointSequence,
+    queries: PointQueries,
+    found: PointTracks,
+    pixel: tuple[float, float],
+    curves: dict[str, Curve],
+) -> None:
+    """Animate tracks and their ground truth in pixels of the frame; `pixel`: x and y per pixel of the raster."""
     chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
-    limited = np.where(drawn.scored, np.minimum(drawn.errors, drawn.side), 0)
-    mean = limited.sum(1) / drawn.scored.sum(1).clip(1)
-    worst = np.sort(np.argsort(-mean, kind="stable")[:WORST_SHOWN])
-    points = drawn.found.points.numpy() * drawn.pixel
-    occluded = drawn.found.occluded.numpy()
-    curves = over_frames(drawn.errors, drawn.scored)
+    points = found.points.numpy()[chosen] * pixel
+    occluded = found.occluded.numpy()[chosen]
+    truth = queries.tracks[chosen] * pixel
+    hidden = queries.occluded[chosen]
+    colours = distinct_colours(len(chosen))
 
-    def record(kind: str, shown: NDArray[np.int64], truth: NDArray[np.float64] | None) -> None:
-        colours = distinct_colours(len(shown))
+    def overlay(frame: Tensor, t: int) -> NDArray[np.uint8]:
+        return overlay_tracks(frame, points, occluded, t, colours, truth, hidden)
 
-        def overlay(frame: Tensor, t: int) -> NDArray[np.uint8]:
-            hidden = queries.occluded[shown]
-            return overlay_tracks(frame, points[shown], occluded[shown], t, colours, truth, hidden)
-
-        with output.sequence(sequence, overlay, kind=kind, overlay=not kind, caption=CAPTION) as files:
-            for t in range(sequence.num_frames):
-                files.add(sequence.frame(t), t)
-            files.close(curves)
-
-    record("", chosen, None)
-    record("worst tracks", worst, queries.tracks[worst] * drawn.pixel)
+    with output.sequence(sequence, overlay, caption=CAPTION) as files:
+        for t in range(sequence.num_frames):
+            files.add(sequence.frame(t), t)
+        files.close(curves)
 
 
 def scored_points(queries: PointQueries, query_mode: QueryMode) -> NDArray[np.bool_]:

@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor
 
-from .precision import require_tensors
-
 # IEC 61966-2-1 (sRGB), white point D65, rows scaled so that white is 1 in X, Y and Z.
 _XYZ_OF_RGB = (
     (0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456),
@@ -23,14 +21,12 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
         The same shape: L in [0, 100], a and b within ±128; float32 or finer.
 
     Raises:
-        TypeError: if `rgb` is no tensor.
         ValueError: for another shape or an integer dtype.
 
     Example:
         >>> rgb_to_lab(torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)).flatten().round()
         tensor([53., 80., 67.])
     """
-    require_tensors("rgb_to_lab", rgb=rgb)
     if rgb.ndim < 3 or rgb.shape[-3] != 3 or not rgb.is_floating_point():
         raise ValueError(f"rgb_to_lab: expected float RGB (…, 3, H, W) in [0, 1], got {rgb.dtype} {tuple(rgb.shape)}")
     rgb = rgb.to(torch.promote_types(rgb.dtype, torch.float32))

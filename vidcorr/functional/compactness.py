@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
-from .precision import require_floats, require_samples
-
 SHARPNESS = 20
 """Factor on both sides of a smooth-L1 loss in the public code of MAST and Liir: only small differences are squared."""
 
@@ -25,7 +23,7 @@ class CompactnessPrior:
     """Target shape of affinities in training; the fields are the arguments of `compact_affinity`.
 
     Raises:
-        ValueError: for fewer components than 1, or an unknown width or kind of weights.
+        ValueError: for an unknown width or kind of weights.
     """
 
     components: int = 2
@@ -34,8 +32,6 @@ class CompactnessPrior:
     weights: Weights = "softmax"
 
     def __post_init__(self) -> None:
-        if self.components < 1:
-            raise ValueError(f"components must be 1 or more, got {self.components}")
         if self.width not in get_args(Width):
             raise ValueError(f"width must be {' or '.join(get_args(Width))}, got {self.width!r}")
         if self.weights not in get_args(Weights):
@@ -72,7 +68,6 @@ def compact_affinity(
         ValueError: if the affinity does not consist of windows of this radius, or for invalid components, width or
             weights.
     """
-    require_floats("compact_affinity", affinity=affinity)
     side = 2 * radius + 1
     if affinity.ndim != 4 or affinity.shape[1] % side**2:
         raise ValueError(
@@ -100,8 +95,6 @@ def compactness_loss(affinity: Tensor, radius: int, prior: CompactnessPrior) -> 
     Returns:
         Scalar.
     """
-    require_floats("compactness_loss", affinity=affinity)
-    require_samples("compactness_loss", affinity)
     compact = compact_affinity(affinity, radius, **dataclasses.asdict(prior))
     return smooth_l1_loss(SHARPNESS * affinity, SHARPNESS * compact)
 

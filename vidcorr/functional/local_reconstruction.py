@@ -18,9 +18,7 @@ from torch.autograd import Function
 
 from .compactness import SHARPNESS, CompactnessPrior, compact_windows
 from .device import PendingCopy, amount_for, to_device
-from .first_order import first_order
-from .logsumexp import NOTHING
-from .precision import require_tensors
+from .logsumexp import NOTHING, first_order
 from .window_tiles import Border, Neighbourhood, Part, TileGrid
 
 CLAMPED = 2 * math.exp(NOTHING)
@@ -295,10 +293,8 @@ def check_features(query: Tensor, references: Tensor, radius: int, border: str) 
     """Check that features fit each other and that radius and border are valid.
 
     Raises:
-        TypeError: if an argument is no tensor of floats.
         ValueError: if the shapes do not fit, or radius or border is out of range.
     """
-    require_tensors("features", query=query, references=references)
     fits = query.ndim == 4 and references.ndim == 5
     fits = fits and references.shape == (len(query), references.shape[1], *query.shape[1:])
     if not fits or not query.is_floating_point():

@@ -1,15 +1,14 @@
-"""Log-sum-exp of dot products with many keys, chunk by chunk, without storing the products."""
+"""Log-sum-exp of dot products with many keys, chunk by chunk; custom functions refuse a second derivative."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from .device import amount_for, dot_products, onednn_pays, weighted_sums
-from .first_order import first_order
 
 PRODUCTS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 26}
 """Number of products held at a time: 8 MB in float32 on a CPU, 256 MB on a GPU."""
@@ -121,3 +120,33 @@ def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor, fast: bool) -> Te
 def _slices(length: int, size: int) -> Iterator[slice]:
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))
+
+
+def first_order(gradients: Sequence[Tensor | None], inputs: Sequence[Tensor], name: str) -> tuple[Tensor | None, ...]:
+    """Return gradients whose own derivative raises an error.
+
+    A custom function's `backward` returns gradients that were computed without recording. Autograd would take such
+    gradients for constants, and a second derivative would lack their part without a word. torch's `once_differentiable`
+    does not see it where the incoming gradient is a constant.
+
+    Args:
+        gradients: results of `backward`, computed without recording.
+        inputs: the function's inputs, as saved by `save_for_backward`.
+        name: name of the public function, for the error.
+    """
+    if not torch.is_grad_enabled():  # no create_graph: nobody can differentiate again
+        return tuple(gradients)
+    return tuple(None if each is None else _FirstOrder.apply(each, name, *inputs) for each in gradients)
+
+
+class _FirstOrder(Function):
+    """Identity of a gradient, which depends on the inputs and refuses to be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, name: str, *inputs: Tensor) -> Tensor:
+        ctx.name = name
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> NoReturn:
+        raise RuntimeError(f"{ctx.name} has no second derivative: differentiate its gradient no further")

@@ -6,7 +6,6 @@ from torch.nn.functional import cross_entropy, normalize, softplus
 
 from .device import to_device
 from .logsumexp import dot_logsumexp
-from .precision import require_floats, require_samples, require_tensors
 
 DROPPED = -1e20
 """Cosine of a dropped edge, as in the public code: a row that has lost all edges becomes uniform, not NaN."""
@@ -33,8 +32,7 @@ def simsiam_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
         Scalar in [0, 4].
 
     Raises:
-        TypeError: if an argument is no tensor.
-        ValueError: if the shapes differ or are not `(B, n/2, D)`, or the batch is empty.
+        ValueError: if the shapes differ or are not `(B, n/2, D)`.
 
     Example:
         >>> import torch
@@ -42,11 +40,9 @@ def simsiam_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
         >>> simsiam_loss(frames, frames, frames, frames)
         tensor(1.5000)
     """
-    require_floats("simsiam_loss", p1=p1, z1=z1, p2=p2, z2=z2)
     if not (p1.shape == z1.shape == p2.shape == z2.shape) or p1.ndim != 3:
         shapes = [tuple(tensor.shape) for tensor in (p1, z1, p2, z2)]
         raise ValueError(f"simsiam_loss: expected four tensors of equal shape (B, n/2, D), got {shapes}")
-    require_samples("simsiam_loss", p1)
     return 2 - _mean_similarity(p1, z2) - _mean_similarity(p2, z1)
 
 
@@ -81,15 +77,13 @@ def info_nce_loss(
         Scalar, the mean over pairs and videos, in float32 or finer.
 
     Raises:
-        TypeError: if an argument is no tensor.
-        ValueError: if the shapes do not fit, the batch is empty, or the temperature is not above 0.
+        ValueError: if the shapes do not fit, or the temperature is not above 0.
 
     Example:
         >>> frames = torch.eye(4).view(1, 4, 4)
         >>> info_nce_loss(frames[:, :2], frames[:, :2], frames[0, 2:], temperature=1.0)
         tensor(0.8250)
     """
-    require_floats("info_nce_loss", predicted=predicted, target=target, queue=queue)
     if predicted.ndim != 3 or predicted.shape != target.shape or queue.ndim != 2:
         raise ValueError(
             "info_nce_loss: expected predicted and target (B, n/2, D) and queue (K, D), "
@@ -101,7 +95,6 @@ def info_nce_loss(
         )
     if temperature <= 0:
         raise ValueError(f"info_nce_loss: temperature must be above 0, got {temperature}")
-    require_samples("info_nce_loss", predicted)
     exact = torch.promote_types(predicted.dtype, torch.float32)
     with torch.autocast(predicted.device.type, enabled=False):
         query = predicted.to(exact) / temperature
@@ -151,22 +144,19 @@ def contrastive_random_walk_loss(
         Scalar in float32 or finer; 0 for T = 2.
 
     Raises:
-        TypeError: if an argument is no tensor.
-        ValueError: if the shapes do not fit, the batch is empty, or the temperature is not above 0.
+        ValueError: if the shapes do not fit, or the temperature is not above 0.
 
     Example:
         >>> still = torch.eye(3).view(1, 3, 1, 3).expand(-1, -1, 4, -1)
         >>> contrastive_random_walk_loss(still, temperature=0.05)
         tensor(0.)
     """
-    require_tensors("contrastive_random_walk_loss", nodes=nodes)
     if nodes.ndim != 4 or nodes.shape[2] < 2 or not nodes.is_floating_point():
         raise ValueError(
             f"contrastive_random_walk_loss: expected float nodes (B, C, T, N) with T >= 2, got {tuple(nodes.shape)}"
         )
     if temperature <= 0:
         raise ValueError(f"contrastive_random_walk_loss: temperature must be above 0, got {temperature}")
-    require_samples("contrastive_random_walk_loss", nodes)
     wanted = (len(nodes), nodes.shape[2] - 1, nodes.shape[3], nodes.shape[3])
     for mask in dropped or ():
         if mask.shape != wanted or mask.dtype != torch.bool:

@@ -47,12 +47,8 @@ def match_keypoints(
         x, y `(N, 2)` in pixels of the target, in the points' type; float64 for integer points.
 
     Raises:
-        ValueError: for shapes that do not fit, or an argument that the protocol needs.
+        ValueError: for an argument that the protocol needs.
     """
-    if source.ndim != 3 or target.ndim != 3 or len(source) != len(target):
-        raise ValueError(f"features must be (C, h, w), got {tuple(source.shape)} and {tuple(target.shape)}")
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise ValueError(f"points must be (N, 2), got {tuple(points.shape)}")
     if bool(protocol.debiased) != (bias is not None):
         raise ValueError(f"protocol {protocol.name!r}: give `bias` if `debiased` is above 0, else None")
     if not len(points):

@@ -13,7 +13,6 @@ from .compactness import SHARPNESS
 from .device import to_device
 from .local_reconstruction import channels_last, check_features, reconstruct_locally
 from .negatives import shared_logsumexp
-from .precision import require_floats, widened
 from .window_tiles import Border, Neighbourhood, TileGrid
 
 
@@ -35,7 +34,6 @@ def local_affinity(query: Tensor, references: Tensor, radius: int, border: Borde
         included; float32 or finer, within autocast too.
 
     Raises:
-        TypeError: if an argument is no tensor of floats.
         ValueError: if the shapes do not fit, or the border is unknown.
     """
     check_features(query, references, radius, border)
@@ -67,10 +65,8 @@ def reconstruct(affinity: Tensor, values: Tensor, radius: int) -> Tensor:
         `(B, V, h, w)`, float32 or finer, within autocast too.
 
     Raises:
-        TypeError: if an argument is no tensor of floats.
         ValueError: if the shapes do not fit.
     """
-    require_floats("reconstruct", affinity=affinity, values=values)
     side = 2 * radius + 1
     wanted = (len(values), values.shape[1] * side**2, *values.shape[3:])
     if values.ndim != 5 or affinity.shape != wanted:
@@ -146,3 +142,8 @@ def reconstruction_loss(reconstructed: Tensor, target: Tensor) -> Tensor:
     """
     full = F.interpolate(reconstructed, size=target.shape[2:], mode="bilinear", align_corners=False)
     return F.smooth_l1_loss(SHARPNESS * full, SHARPNESS * target.to(full.dtype))
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """Return a tensor in float32 or finer."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

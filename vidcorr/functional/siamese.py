@@ -4,8 +4,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, logsigmoid
 
-from .precision import require_tensors
-
 
 def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
     """Correlate exemplars with their search maps: dot products over channels and cells at every offset.
@@ -28,7 +26,6 @@ def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
         >>> siamese_correlation(torch.ones(2, 3, 4, 4), torch.ones(2, 3, 6, 6)).shape
         torch.Size([2, 1, 3, 3])
     """
-    require_tensors("siamese_correlation", exemplar=exemplar, search=search)
     fits = exemplar.ndim == search.ndim == 4 and search.shape[1] == exemplar.shape[1]
     if not fits or not len(exemplar) or len(search) % len(exemplar):
         raise ValueError(f"exemplars {tuple(exemplar.shape)} do not fit search maps {tuple(search.shape)}")

@@ -104,7 +104,7 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
         The queries, ordered by track for "first", by frame and then by track for "strided".
 
     Raises:
-        ValueError: if the shapes do not fit together, the mode is unknown or the stride is below 1.
+        ValueError: if the shapes do not fit together, or the mode is unknown.
 
     Example:
         >>> occluded = np.array([[True, False, False], [False, False, True]])
@@ -120,8 +120,6 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
             f"expected occluded (N, T) bool and tracks (N, T, 2), "
             f"got {hidden.shape} {hidden.dtype} and {positions.shape}"
         )
-    if stride < 1:
-        raise ValueError(f"the stride of queries must be at least 1, got {stride}")
     if query_mode == "first":
         track = np.flatnonzero(~hidden.all(axis=1))
         frame = (~hidden[track]).argmax(axis=1) if len(track) else track

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 import vidcorr.functional
-from tests.helpers.refusal import refused
 from tests.vidcorr.functional.test_compile import CASES
 
 DIFFERENTIABLE = [
@@ -21,7 +20,6 @@ DIFFERENTIABLE = [
     "siamese_correlation",
 ]
 """Functions of tensors alone."""
-LOSSES = [name for name in DIFFERENTIABLE if name.endswith("loss")]
 
 
 def outputs(name, arguments):
@@ -56,18 +54,3 @@ def test_half_precision_is_computed_in_float32(name):
         if name != "compactness_loss":
             assert mine.dtype == torch.float32
         torch.testing.assert_close(mine.float(), other, atol=2e-2, rtol=2e-2)
-
-
-@pytest.mark.parametrize("name", DIFFERENTIABLE)
-def test_anything_but_tensors_is_refused_in_a_line(name):
-    refused(TypeError, "is a ndarray: give a torch.Tensor of floats", outputs, name, changed(name, lambda x: x.numpy()))
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_the_mean_of_an_empty_batch_is_refused(name):
-    first, *others = CASES[name]
-    empty = [first[:0]]
-    for each in others:
-        is_batch = isinstance(each, torch.Tensor) and len(each) == len(first)
-        empty.append(each[:0] if is_batch else each)
-    refused(ValueError, f"{name}: the batch is empty", outputs, name, empty)
