@@ -28,12 +28,9 @@ def benchmark(davis_root):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("stride", [None, 8])
-def test_a_network_computes_in_the_type_of_its_weights(dtype, stride, benchmark, davis_root):
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_network_computes_in_the_type_of_its_weights(dtype, benchmark, davis_root):
     network = plain().to(dtype)
-    if stride:
-        network.stride = stride
     trunk = copy.deepcopy(network).eval()
     score = benchmark.evaluate(network).scores["J&F-Mean"]
     expected = plain_davis(davis_root, lambda images: trunk(images.to(dtype)).float(), 3, 2, 1)
@@ -94,12 +91,8 @@ class Output(nn.Module):
 
 WRONG = {
     "tokens": (lambda x: x.flatten(2).mT, r"expected a map \(N, C, h, w\), got \(1, 48, 8\)"),
-    "a dictionary": (lambda x: {"out": x}, "got dict: leave pooling"),
-    "logits": (lambda x: x.mean((2, 3)), r"got \(1, 8\): leave pooling and classifier out"),
-    "complex": (lambda x: x + 0j, r"got complex \(1, 8, 6, 8\)"),
     "channels last": (lambda x: x.permute(0, 2, 3, 1), "8 x 8 cells for a 48 x 64 image are not those of stride 8"),
     "two maps": (lambda x: [x, x], "got list: leave pooling"),
-    "a coarser map": (lambda x: x[..., ::2, ::2], "3 x 4 cells for a 48 x 64 image are not those of stride 8"),
 }
 FRAMES = torch.zeros(3, 3, 48, 64, dtype=torch.uint8)
 PROMPT = MaskPrompt.of(torch.ones(48, 64, dtype=torch.uint8).numpy())

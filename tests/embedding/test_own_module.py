@@ -9,11 +9,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from callbacks import BenchmarkCallback
-from lightning_modules import FrozenEncoder
 from tests.helpers.plain_davis import plain_davis
-from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark
-from vidcorr.backbones import Network, build_encoder, extractor_of
+from vidcorr.backbones import extractor_of
 
 SCORE = "davis/J&F-Mean"
 
@@ -92,17 +90,3 @@ def test_a_training_with_the_benchmark_is_the_training_without_it(trained, tmp_p
     alone, *_ = train(folder=tmp_path)
     for name, weight in alone.state_dict().items():
         assert torch.equal(weights[name], weight), name
-
-
-@pytest.mark.slow
-def test_its_checkpoint_is_a_network_by_its_class_and_file(trained, davis_root, tmp_path):
-    _, _, module, trainer, _ = trained
-    trainer.save_checkpoint(tmp_path / "last.ckpt")
-    name = f"{__name__}:Rotations={tmp_path / 'last.ckpt'}"
-    benchmark = trained[0].benchmark
-    result = benchmark.evaluate(name)
-    assert result.scores == benchmark.evaluate(module).scores
-    assert Network.of(build_encoder(name)).weights == "weights of last.ckpt"
-    view = FrozenEncoder(name).feature_extractor()  # as `validate --model` makes it, without a validation_step
-    assert torch.equal(view(torch.ones(1, 3, 32, 32)), module.feature_extractor()(torch.ones(1, 3, 32, 32)))
-    refused(ValueError, "cannot be made", build_encoder, f"torch.nn:Linear={tmp_path / 'last.ckpt'}")

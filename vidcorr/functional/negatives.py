@@ -34,13 +34,8 @@ def shared_logsumexp(query: Tensor, points: Tensor, excluded: Tensor | None = No
         `(B, h, w)`; −∞ for a sample without points.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: for another shape or type of `excluded`.
     """
-    if points.ndim != 2 or points.shape[1] != query.shape[1] or not points.is_floating_point():
-        raise ValueError(
-            f"negatives must be float (N, {query.shape[1]}), as wide as the query's features, "
-            f"got {points.dtype} {tuple(points.shape)}"
-        )
     return dot_logsumexp(query.flatten(2).mT, points, excluded).view(len(query), *query.shape[2:])
 
 
@@ -62,9 +57,9 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
         `(B, h, w)`; −∞ for a sample without maps.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: for another shape or type of `excluded`.
     """
-    _check_maps(query, maps, excluded)
+    check_excluded(excluded, len(query), len(maps))
     cells = maps[0, 0].numel()
     places = query[0, 0].numel()
     features = maps.movedim(1, -1).flatten(0, 2)
@@ -148,11 +143,9 @@ def same_place_logsumexp(
         `(B, h, w)`; −∞ for a sample without maps.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: for another shape or type of `excluded`.
     """
-    _check_maps(query, maps, excluded)
-    if maps.shape[2:] != query.shape[2:]:
-        raise ValueError(f"maps {tuple(maps.shape)} must have the query's height and width, {tuple(query.shape[2:])}")
+    check_excluded(excluded, len(query), len(maps))
     samples, channels = query.shape[:2]
     grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
     across = grid.shape[1]
@@ -174,15 +167,6 @@ def same_place_logsumexp(
     queries = grid.queries(query.movedim(1, -1)).permute(1, 2, 0, 3, 4)  # (rows, columns, B, queries of a tile, C)
     sums = streamed_logsumexp(queries.flatten(2, 3).flatten(0, 1), chunks).view(*queries.shape[:4], 1)
     return grid.from_queries(sums.permute(2, 0, 1, 3, 4)).squeeze(-1)
-
-
-def _check_maps(query: Tensor, maps: Tensor, excluded: Tensor | None) -> None:
-    if query.ndim != 4 or maps.ndim != 4 or maps.shape[1] != query.shape[1] or not maps.is_floating_point():
-        raise ValueError(
-            f"expected a query (B, C, h, w) and float maps (N, C, h, w) of as many channels, got {tuple(query.shape)} "
-            f"and {maps.dtype} {tuple(maps.shape)}"
-        )
-    check_excluded(excluded, len(query), len(maps))
 
 
 def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor) -> Tensor:

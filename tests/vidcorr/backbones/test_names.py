@@ -52,7 +52,6 @@ def test_a_network_that_ends_with_a_classifier_does_not_train():
 
 SPECS = [
     ("torchvision:resnet18", 256, 8),
-    ("timm:resnet26d", 1024, 8),  # average-pooled shortcuts
     ("timm:resnetblur18", 256, 8),  # strides in its blurred poolings
     ("timm:vit_tiny_patch16_224", 192, 16),
     ("raw_colour", 3, 8),
@@ -92,7 +91,6 @@ def test_mistakes_are_named(spec, stage, stride, message):
     ("spec", "widths", "strides"),
     [
         ("timm:convnext_atto", [40, 80, 160, 320], [4, 8, 16, 32]),
-        ("timm:efficientnet_b0", [16, 24, 40, 112, 320], [2, 4, 8, 16, 32]),
     ],
 )
 def test_staged_networks_offer_their_stages_and_the_map_before_their_pooling(spec, widths, strides):

@@ -7,11 +7,9 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from torch import Tensor, nn
 
 from vidcorr import MatchBenchmark, PfWillowBenchmark, Result
-from vidcorr.backbones import build_feature_extractor
 from vidcorr.benchmarks.identity import identity_of
 from vidcorr.datasets.generated import write_spair
 from vidcorr.metrics.matching import AVERAGES, match_scores, score_keys
@@ -53,20 +51,6 @@ def test_protocols(root, name):
     assert result.data["pairs"] == len(of_pairs) == 12
     more = {"geoaware+flip=mutual": 8, "insid3+debiased=2": 1}  # the mirrored sources; a black picture
     assert len(network.seen) == 12 + more.get(name, 0)  # every picture once
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["probe3d", "sd-dino", "geoaware"])
-def test_features_before_the_final_norm_change_the_scores_end_to_end(root, name):
-    """These codes take a transformer's last block before its norm; the scores are those of a network without one."""
-    extractor = build_feature_extractor("timm:vit_tiny_patch16_224")
-    torch.nn.init.normal_(extractor.network.norm.weight)
-    small = {"input_size": 96, "thresholds": [0.1, 0.3]}
-    before = MatchBenchmark(root=root, protocol=name, changes=small).evaluate(extractor).scores
-    after = MatchBenchmark(root=root, protocol=name, changes=small | {"final_norm": True}).evaluate(extractor).scores
-    extractor.network.norm = nn.Identity()
-    without = MatchBenchmark(root=root, protocol=name, changes=small | {"final_norm": True}).evaluate(extractor).scores
-    assert before == without != after
 
 
 LEVELS = [f"{kind}={n}" for kind in ("viewpoint", "scale", "truncation", "occlusion") for n in range(4)]

@@ -86,21 +86,10 @@ def test_pairs_of_pf_willow(tmp_path):
     assert reference_length(None, pair.points[1], pair.sizes[1], MatchingProtocol.named("vidcorr", "pf_willow")) == 9
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda root: shutil.rmtree(root / "PairAnnotation"), "PairAnnotation"),
-        (lambda root: (root / "Layout" / "large" / "test.txt").unlink(), "test.txt"),
-        (
-            lambda root: next((root / "PairAnnotation" / "test").iterdir()).write_text('{"category": "cat"}'),
-            "SPair-71k",
-        ),
-    ],
-)
-def test_refusals(tmp_path, change, message):
+def test_an_annotation_of_another_form_is_refused(tmp_path):
     shutil.copytree(READER / "SPair-71k", tmp_path / "set")
-    change(tmp_path / "set")
-    with pytest.raises(DataError, match=message):
+    next((tmp_path / "set/PairAnnotation/test").iterdir()).write_text('{"category": "cat"}')
+    with pytest.raises(DataError, match="SPair-71k"):
         read_spair(tmp_path / "set")
 
 

@@ -1,19 +1,13 @@
 """Second derivatives: exact where torch records every operation, refused in custom functions."""
 
-import ast
-from pathlib import Path
-
 import pytest
 import torch
 
-import vidcorr
 from tests.helpers.refusal import refused
 from vidcorr.functional import info_nce_loss, reconstruct_locally, reconstruct_with_negatives
 from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.functional.logsumexp import dot_logsumexp
 from vidcorr.functional.negatives import per_query_logsumexp, same_place_logsumexp, shared_logsumexp
-
-ROOT = Path(vidcorr.__file__).parents[1]
 
 
 def random(*shape):
@@ -43,23 +37,6 @@ CASES = {
 """Custom autograd function → scalars that use it, with their argument."""
 
 
-def custom_functions():
-    """Return the names of all subclasses of torch.autograd.Function in the shipped packages, but the refusal itself."""
-    names = set()
-    for package in ("vidcorr", "lightning_modules", "datamodules", "callbacks"):
-        for file in (ROOT / package).rglob("*.py"):
-            text = file.read_text("utf-8")
-            for node in ast.walk(ast.parse(text)) if "Function)" in text else ():
-                bases = {ast.unparse(base).rpartition(".")[2] for base in getattr(node, "bases", ())}
-                if isinstance(node, ast.ClassDef) and "Function" in bases:
-                    names.add(node.name)
-    return names - {"_FirstOrder"}
-
-
-def test_every_custom_function_has_cases():
-    assert custom_functions() == set(CASES)
-
-
 @pytest.mark.parametrize("case", [case for cases in CASES.values() for case in cases.values()])
 def test_a_second_derivative_is_refused_and_the_first_stays(case):
     scalar, argument = case
@@ -71,16 +48,3 @@ def test_a_second_derivative_is_refused_and_the_first_stays(case):
     assert torch.equal(once, recorded.detach())
     penalty = recorded.square().sum()
     refused(RuntimeError, "has no second derivative", torch.autograd.grad, penalty, x)
-
-
-@pytest.mark.slow
-def test_functional_derivatives_are_refused():
-    x = random(2, 2, 4)
-
-    def loss(predicted):
-        return info_nce_loss(predicted, x, random(5, 4))
-
-    with pytest.raises(RuntimeError):
-        torch.func.grad(loss)(x)
-    with pytest.raises(RuntimeError):
-        torch.func.jvp(loss, (x,), (x,))

@@ -10,7 +10,6 @@ from tests.helpers.plain_info_nce import plain_info_nce
 from tests.helpers.refusal import refused
 from vidcorr.functional import contrastive_random_walk_loss, info_nce_loss, logsumexp, simsiam_loss
 from vidcorr.functional.logsumexp import dot_logsumexp
-from vidcorr.functional.losses import drop_edges
 
 
 def unit(*shape, dtype=torch.float32):
@@ -110,17 +109,6 @@ def test_the_random_walk_is_the_golden_one(golden, case):
         assert loss.item() == pytest.approx(numbers["c1d_xent"].mean(), abs=1e-10)
     np.testing.assert_allclose(loss.item(), numbers[f"{case}_loss"].item(), rtol=0, atol=1e-4 if case == "c4" else 1e-5)
     np.testing.assert_allclose(gradient, numbers[f"{case}_grad_q"], rtol=0, atol=1e-5)
-
-
-def test_dropped_edges_are_drawn_one_by_one():
-    nodes = torch.zeros(3, 2, 4, 20)
-    generator = torch.Generator().manual_seed(0)
-    out, back = drop_edges(nodes, 0.1, generator) or (None, None)
-    assert out.shape == back.shape == (3, 3, 20, 20)
-    for mask in (out, back):
-        assert mask.float().mean().item() == pytest.approx(0.1, abs=0.02)
-    assert (out & back).float().mean() < 0.03
-    assert drop_edges(nodes, 0.0, generator) is None
 
 
 def test_bad_input():

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tests.helpers.memory import peak_of
-from tests.helpers.refusal import refused
 from vidcorr.functional import negatives
 from vidcorr.functional.negatives import drawn_cells, per_query_logsumexp, same_place_logsumexp, shared_logsumexp
 
@@ -119,16 +118,3 @@ def test_memory_does_not_grow_with_the_stored_frames(monkeypatch, way):
         maps = maps.contiguous(memory_format=torch.channels_last)  # as the bank has them
         largest.append(peak_of(lambda query=query, maps=maps: found(way, query, maps, None).sum().backward()))
     assert 0 < largest[1] <= 1.1 * largest[0]
-
-
-def test_bad_inputs():
-    query, maps, excluded = case()
-    mistakes = {
-        r"negatives must be float \(N, 4\)": lambda: shared_logsumexp(query, maps[:, :2, 0, 0]),
-        r"excluded must be bool \(3, 7\)": lambda: shared_logsumexp(query, maps[:, :, 0, 0], excluded.float()),
-        r"as many channels, got .* \(7, 2, 5, 9\)": lambda: per_query_logsumexp(query, maps[:, :2], 1, 0),
-        r"excluded must be bool \(3, 7\), got": lambda: per_query_logsumexp(query, maps, 1, 0, excluded[:1]),
-        "must have the query's height and width": lambda: same_place_logsumexp(query, maps[..., :4], 1),
-    }
-    for words, call in mistakes.items():
-        assert refused(ValueError, words, call)

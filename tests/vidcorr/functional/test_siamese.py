@@ -52,13 +52,6 @@ def test_golden_labels_and_losses(golden, size):
         np.testing.assert_allclose(logits.grad, expected[f"{name}_{size}_grad"], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("label", [0.0, 1.0])
-def test_labels_of_one_kind(label):
-    logits = torch.randn(2, 1, 4, 4, dtype=torch.float64)
-    expected = np.logaddexp(0, (1 - 2 * label) * logits.numpy()).mean()
-    assert LOSSES["balanced"](logits, torch.full((4, 4), label).double()).item() == pytest.approx(expected)
-
-
 def test_losses_of_confident_answers():
     labels = response_labels((15, 15), 2)
     for loss in LOSSES.values():

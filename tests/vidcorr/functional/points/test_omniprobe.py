@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional import track_points
@@ -79,50 +78,3 @@ def test_the_network_sees_what_it_sees_there(golden, name):
     np.testing.assert_allclose(seen[:, :, ::14, ::14], arrays[f"{name}_net_s14"], atol=2e-4)
     np.testing.assert_allclose(seen.mean((2, 3)), arrays[f"{name}_net_mean"], atol=1e-4)
     np.testing.assert_allclose(seen.std((2, 3), correction=0), arrays[f"{name}_net_std"], atol=1e-4)
-
-
-def bilinear(image, size):
-    """Resize (H, W) float64 by the four nearest pixels, between pixel centres."""
-    axes = []
-    for source, target in zip(image.shape, size, strict=True):
-        place = ((np.arange(target) + 0.5) * source / target - 0.5).clip(0, source - 1)
-        low = np.floor(place).astype(int).clip(0, max(source - 2, 0))
-        axes.append((low, np.minimum(low + 1, source - 1), place - low))
-    (top, bottom, down), (left, right, along) = axes
-    upper = image[top][:, left] * (1 - along) + image[top][:, right] * along
-    lower = image[bottom][:, left] * (1 - along) + image[bottom][:, right] * along
-    return upper * (1 - down[:, None]) + lower * down[:, None]
-
-
-def test_the_first_resize_equals_a_loop_and_matters():
-    frame = torch.randint(0, 256, (3, 123, 311), dtype=torch.uint8, generator=torch.Generator().manual_seed(72))
-    found = truncated_resize(frame, (256, 256))
-    expected = np.stack([bilinear(channel, (256, 256)) for channel in frame.double().numpy()])
-    whole = np.abs(expected - expected.round()) < 1e-3  # float32 may fall on either side there
-    assert (found.numpy() == np.floor(expected))[~whole].all()
-    assert whole.mean() < 0.05
-    assert torch.equal(truncated_resize(found, (256, 256)), found)
-    once = fit_input(frame[None], RULES)
-    assert (fit_input(found[None], RULES) - once).abs().mean() > 1 / 255
-
-
-def test_tracks_equal_a_loop_with_a_second_seed():
-    generator = torch.Generator().manual_seed(72)
-    for height, width in ((28, 28), (32, 32), (11, 17)):
-        features = torch.randn(4, 7, height, width, generator=generator) * 3
-        queries = torch.rand(6, 3, generator=generator).double() * torch.tensor([3.4, 256.0, 256.0])
-        queries[0, 1:] = torch.tensor([0.0, 256.0])
-        tracks = track_points(features.__getitem__, 4, queries, RULES).points
-        cells = F.normalize(features.double(), dim=1)
-        for number, (t, y, x) in enumerate(queries.tolist()):
-            own = features[round(t)].double().numpy()
-            row = min(max(y * height / 256 - 0.5, 0), height - 1)
-            column = min(max(x * width / 256 - 0.5, 0), width - 1)
-            r, c = min(int(row), height - 2), min(int(column), width - 2)
-            upper = own[:, r, c] * (c + 1 - column) + own[:, r, c + 1] * (column - c)
-            lower = own[:, r + 1, c] * (c + 1 - column) + own[:, r + 1, c + 1] * (column - c)
-            query = torch.from_numpy(upper * (r + 1 - row) + lower * (row - r))
-            for frame in set(range(4)) - {round(t)}:
-                best = int(torch.einsum("c,chw->hw", query, cells[frame]).argmax())
-                place = torch.tensor([(best % width + 0.5) * 256 / width, (best // width + 0.5) * 256 / height])
-                torch.testing.assert_close(tracks[number, frame], place.double(), atol=1e-3, rtol=0)

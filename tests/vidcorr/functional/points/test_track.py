@@ -171,17 +171,3 @@ def test_tracks_and_visibility_are_gmrws(peers, monkeypatch):
     visible = (inside & (job.misses < rules.cycle_threshold).numpy()) | own
     np.testing.assert_array_equal(visible, gmrw["visible"].T)
     assert 5 < visible.sum() < visible.size - 5
-
-
-def test_flow_is_computed_only_where_points_are_and_equals_the_dense_one():
-    features = torch.randn(3, 8, 6, 6)
-    rules = protocol("gmrw-chained", scored_size=48)
-    queries = torch.tensor([[0.0, 10.3, 17.9], [2.0, 33.0, 40.0]])
-    job = TrackingJob(lambda t: features[t], 3, queries, (48, 48), rules)
-    own = torch.stack(torch.meshgrid(torch.arange(6) + 0.5, torch.arange(6) + 0.5, indexing="xy"), -1).view(-1, 2)
-    table = track.flow(job, features[0], features[1], own).T.unflatten(1, (6, 6))
-    position = torch.tensor([[17.9, 10.3]]) / 8
-    found = track.flow(job, features[0], features[1], position)
-    torch.testing.assert_close(found, look_up_flow(table, position))
-    tracks = track_points(lambda t: features[t], 3, queries, rules)
-    torch.testing.assert_close(tracks.points[0, 1].float(), ((position + found) * 8)[0])

@@ -52,9 +52,6 @@ def test_masks_of_liir(golden):
 def test_bad_masks():
     mask, of = torch.zeros(10, 10, dtype=torch.long), protocol(label_encoding="strided")
     refused(ValueError, "integer ids", encode_masks, mask.float(), [1], (5, 5), of)
-    refused(ValueError, r"\(1, 10, 10\)", encode_masks, mask[None], [1], (5, 5), of)
-    refused(ValueError, "background", encode_masks, mask, [0, 1], (5, 5), of)
-    refused(ValueError, "different", encode_masks, mask, [2, 2], (5, 5), of)
     refused(ValueError, "254 objects", encode_masks, mask, range(1, 256), (5, 5), of)
     assert refused(ValueError, "5 x 5", encode_masks, mask, [1], (7, 7), of)
 

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from tests.helpers.refusal import refused
 from vidcorr.functional import compact_affinity, local_affinity, propagate_labels
 from vidcorr.functional.propagation.matches import affinity_of_cells, matches_of_cells
 from vidcorr.protocols import PropagationProtocol
@@ -67,16 +66,3 @@ def test_weights_sum_to_one_and_a_repeated_frame_has_its_weight_twice():
         (2, 3)
     )
     torch.testing.assert_close(of_frames, torch.tensor([2 / 3, 1 / 3]).expand(4, 2))
-
-
-def test_mistakes_are_one_line():
-    features = torch.randn(3, 8, 7, 9)
-    for frames, points in ((features[:1], POINTS), (features, POINTS + 5), (features, POINTS - 1)):
-        assert refused(
-            ValueError,
-            "expected 2 frames or more, and points on the map",
-            affinity_of_cells,
-            frames,
-            points,
-            protocol_of("vfs"),
-        )
