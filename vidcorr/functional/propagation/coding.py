@@ -134,14 +134,10 @@ def encode_masks(
         (1 + len(objects), h, w) float32 in [0, 1], with sum 1 over the channels.
 
     Raises:
-        ValueError: for a mask that is not (H, W) integer, more than 254 objects, ids that repeat or are 0; or, if
-            labels are "strided" and frames keep their size, a grid that no stride gives.
+        ValueError: for ids that repeat or are 0; or, if labels are "strided" and frames keep their size, a grid that
+            no stride gives.
     """
     mask = torch.as_tensor(mask)
-    if mask.ndim != 2 or mask.is_floating_point() or mask.is_complex():
-        raise ValueError(f"mask must be (H, W) integer ids, got {tuple(mask.shape)} {mask.dtype}")
-    if len(objects) > 254:
-        raise ValueError(f"at most 254 objects fit in addition to the background, got {len(objects)}")
     if len(set(objects)) < len(objects) or 0 in objects:
         raise ValueError(f"objects must be different ids other than 0 (background), got {list(objects)}")
     if protocol.label_size == "input":
@@ -237,13 +233,8 @@ def encode_keypoints(
 
     Returns:
         (K, h, w) float32 in [0, 1].
-
-    Raises:
-        ValueError: for points that are not (K, 2).
     """
     points = torch.as_tensor(points, dtype=torch.float64)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise ValueError(f"points must be (K, 2), got {tuple(points.shape)}")
     if protocol.keypoint_unit == "pixel":
         return resize_maps(_gaussians(points, frame_size, protocol.keypoint_sigma).float(), grid)
     scale = points.new_tensor([grid[1] / frame_size[1], grid[0] / frame_size[0]])

@@ -52,8 +52,6 @@ def propagate_labels(
     """
     starting = {frame: torch.as_tensor(labels) for frame, labels in (entering or {}).items()}
     if isinstance(features, Tensor | np.ndarray):
-        if features.ndim != 4:
-            raise ValueError(f"features must be (T, C, h, w) or frames of (C, h, w), got {tuple(features.shape)}")
         _check_entering(starting, len(features))
     return _frames(LabelPropagator(torch.as_tensor(first_labels), protocol), features, starting)
 
@@ -78,14 +76,10 @@ class LabelPropagator:
         frame: index of the frame that the next step takes.
 
     Raises:
-        ValueError: for labels that are not (L, h, w) float with 1 to 255 channels.
+        ValueError: for labels without a channel or with more than 255.
     """
 
     def __init__(self, first_labels: Tensor, protocol: PropagationProtocol) -> None:
-        if first_labels.ndim != 3 or not first_labels.is_floating_point():
-            raise ValueError(
-                f"first_labels must be (L, h, w) float, got {tuple(first_labels.shape)} {first_labels.dtype}"
-            )
         if not 1 <= len(first_labels) <= 255:
             raise ValueError(f"first_labels must have 1 to 255 channels, got {len(first_labels)}")
         self.protocol = protocol
@@ -204,8 +198,6 @@ class LabelPropagator:
                 f"features of frame {self.frame} must be ({channels}, {shape[1]}, {shape[2]}) like the labels and the "
                 f"features of frame 0, got {tuple(features.shape)}"
             )
-        if not features.is_floating_point():
-            raise ValueError(f"features of frame {self.frame} must be float, got {features.dtype}")
         if entering is not None and entering.shape != shape:
             raise ValueError(
                 f"entering labels of frame {self.frame} must be {tuple(shape)} like first_labels, "
