@@ -15,6 +15,9 @@ from ..device import to_device
 POINTS_WORKSPACE = 64 * 2**20
 """Bytes of similarities held at a time, without effect on results."""
 
+QUADS = 24
+"""Number of squares between four cell centres that are evaluated first."""
+
 Decoding = Literal["argmax", "soft_argmax", "expectation", "topk"]
 
 
@@ -101,6 +104,10 @@ def best_pixels(
 ) -> tuple[Tensor, Tensor]:
     """Return the largest values of heat-maps enlarged bilinearly, and the centres of their pixels.
 
+    A bilinear value is at most the largest of the four cells around it. The squares between cell centres with the
+    largest bounds are evaluated first; if the last value found exceeds all other bounds, the result is complete.
+    Otherwise, or if a cell is not an even number of pixels wide, the whole map is enlarged.
+
     Args:
         heatmaps: `(N, h, w)`.
         height: height of the enlarged maps, pixels.
@@ -111,10 +118,60 @@ def best_pixels(
     Returns:
         Values `(N, k)`, largest first, and x, y `(N, k, 2)` in pixels; the first pixel's centre is at 0.5.
     """
+    rows, columns = heatmaps.shape[1:]
     topk = min(topk, height * width)
+    side = height // rows
+    # a GPU enlarges maps faster than it can answer whether the result is complete
+    fits = side % 2 == 0 and (height, width) == (side * rows, side * columns)
+    if heatmaps.device.type != "cpu" or not fits or (rows + 1) * (columns + 1) <= 2 * QUADS:
+        return _of_enlarged(heatmaps, height, width, topk, workspace)
+    # a quarter of a square lies inside the map at a corner: even QUADS of these have more than topk pixels
+    at_once = max(1, workspace // (32 * QUADS * side**2))
+    of_parts = [_of_quads(part, side, topk) for part in heatmaps.split(at_once)]
+    values, centres, sure = map(torch.cat, zip(*of_parts, strict=True))
+    if not sure.all():
+        rest = ~sure
+        values[rest], centres[rest] = _of_enlarged(heatmaps[rest], height, width, topk, workspace)
+    return values, centres
+
+
+def _of_enlarged(heatmaps: Tensor, height: int, width: int, topk: int, workspace: int) -> tuple[Tensor, Tensor]:
     best = []
     for part in heatmaps.split(max(1, workspace // (8 * height * width))):
         enlarged = F.interpolate(part[None], (height, width), mode="bilinear", align_corners=False)
         best.append(enlarged[0].flatten(1).topk(topk, dim=1))
     values, choice = map(torch.cat, zip(*best, strict=True))
     return values, cell_centres(height, width, heatmaps.device)[choice]
+
+
+def _of_quads(heatmaps: Tensor, side: int, topk: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the best pixels of the best squares, and a mask `(N,)` of maps for which they are surely complete."""
+    rows, columns = heatmaps.shape[1:]
+    device = heatmaps.device
+    padded = F.pad(heatmaps[:, None], (1, 1, 1, 1), mode="replicate")
+    rowwise = torch.maximum(padded[:, 0, :-1], padded[:, 0, 1:])
+    bounds, choice = torch.maximum(rowwise[:, :, :-1], rowwise[:, :, 1:]).flatten(1).topk(QUADS + 1, dim=1)
+    y = choice[:, :-1] // (columns + 1)
+    x = choice[:, :-1] % (columns + 1)
+    corner = y * (columns + 2) + x
+    table = padded.flatten(1)
+    next_row = corner + columns + 2
+    above = torch.stack([table.gather(1, corner), table.gather(1, corner + 1)], dim=2)
+    below = torch.stack([table.gather(1, next_row), table.gather(1, next_row + 1)], dim=2)
+    inner = torch.arange(side, dtype=torch.float32, device=device) + 0.5
+    part = inner / side
+    left = above[:, :, [0]] * (1 - part) + below[:, :, [0]] * part
+    right = above[:, :, [1]] * (1 - part) + below[:, :, [1]] * part  # (N, QUADS, side)
+    pixels = left[..., None] * (1 - part) + right[..., None] * part  # (N, QUADS, side, side)
+    py = y[:, :, None] * side + inner - side / 2
+    px = x[:, :, None] * side + inner - side / 2
+    outside_y = (py < 0) | (py > rows * side)
+    outside_x = (px < 0) | (px > columns * side)
+    pixels = pixels.masked_fill(outside_y[..., None] | outside_x[:, :, None], -torch.inf)
+    values, best = pixels.flatten(1).topk(topk, dim=1)
+    quad = best // side**2
+    cell = best % side**2
+    centres = torch.stack(
+        [px.flatten(1).gather(1, quad * side + cell % side), py.flatten(1).gather(1, quad * side + cell // side)], dim=2
+    )
+    return values, centres, values[:, -1] > bounds[:, -1]
