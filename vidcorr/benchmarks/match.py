@@ -19,7 +19,6 @@ from ..metrics.matching import correct_points, draws, match_scores, reference_le
 from ..protocols import MatchingProtocol
 from ..results.result import Result, Row
 from ..tracking.keypoint_matcher import KeypointMatcher
-from ..videos.digests import text_digest
 from ..videos.files import csv_of_records
 from .base import Benchmark
 from .output import Output
@@ -144,18 +143,9 @@ class MatchBenchmark(Benchmark):
         return [pair for pair in self.pairs if pair.name in used]
 
     def facts(self, rows: Sequence[Row], tracker: KeypointMatcher) -> dict[str, Any]:
-        """Return split and feature grid; the numbers and the digest of the pairs."""
+        """Return the split, the feature grid and the number of pairs."""
         height, width = tracker.grid
-        facts = {
-            "split": self.split,
-            "grid": f"{height} x {width}",
-            "pairs": len(self.used_pairs),
-            "pictures": count_pictures(self.used_pairs),
-            "pair_list": digest_of(self.used_pairs),
-        }
-        if tracker.protocol.pairs == "subset":
-            facts["drawn_by"] = "this project: the list is sorted before the seeded draw"
-        return facts
+        return {"split": self.split, "grid": f"{height} x {width}", "pairs": len(self.used_pairs)}
 
     def finish(self, result: Result, output: Output) -> None:
         """Write per_category.csv: pairs, points, and the scores of a category's pairs."""
@@ -249,8 +239,3 @@ def row_of_pair(pair: MatchPair, correct: NDArray[np.bool_], protocol: MatchingP
 def count_pictures(pairs: Iterable[MatchPair]) -> int:
     """Return the number of different pictures of pairs."""
     return len(set(chain.from_iterable(pair.files for pair in pairs)))
-
-
-def digest_of(pairs: Iterable[MatchPair]) -> str:
-    """Return a digest of the names of pairs, in whatever order."""
-    return text_digest("\n".join(sorted(pair.name for pair in pairs)))

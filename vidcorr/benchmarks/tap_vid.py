@@ -1,6 +1,5 @@
 """Point tracking on TAP-Vid by the features of an extractor."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,7 +47,6 @@ LIMIT = "grid_limit"
 """`average_pts_within_thresh` of the true tracks, moved to the nearest cell centres: the limit of an argmax."""
 
 CAPTION = "tracks that were found; a cross where a point is said to be hidden; white, the truth"
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -167,12 +165,7 @@ class TapVidBenchmark(Benchmark):
         return facts
 
     def finish(self, result: Result, output: Output) -> None:
-        """Warn of measures that are 0/0 in some videos, and write per_track.csv: a video's worst query first."""
-        undefined: dict[str, Sequence[str]] = result.data["undefined"]
-        if undefined:
-            videos = sorted({video for names in undefined.values() for video in names})
-            said = "videos with nothing to score (0/0) are left out of those means"
-            log.warning("%s: %s: %s: %s", result.benchmark, ", ".join(undefined), said, ", ".join(videos))
+        """Write per_track.csv: a video's worst query first."""
         lines: list[list[Any]] = [["Sequence", "Query", *METRICS]]
         for row in result.rows:
             lines += lines_of_tracks(row.video, row.counts["tracks"])

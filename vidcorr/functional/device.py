@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
-from torch.nn.parameter import is_lazy
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -289,21 +288,7 @@ def device_of(encoder: object) -> torch.device:
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:
-    require_weights(network)
     return [*network.parameters(), *network.buffers()]
-
-
-def require_weights(network: nn.Module) -> None:
-    """Refuse a network with lazy layers that have not seen an image yet.
-
-    Raises:
-        ValueError: one line with the remedy.
-    """
-    if any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
-        raise ValueError(
-            f"{type(network).__name__}: its lazy layers have no weights yet: call the network on an image first, "
-            "network(torch.zeros(1, 3, 64, 64))"
-        )
 
 
 def _copied(network: nn.Module, device: torch.device) -> nn.Module:

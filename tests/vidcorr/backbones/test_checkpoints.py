@@ -56,7 +56,11 @@ def test_a_run_leaves_a_checkpoint_of_plain_types(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [(FrozenEncoder, {}), (LinearProbe, {"num_classes": 2}), (SiamFC, {"dilated": False})],
+    [
+        (FrozenEncoder, {}),
+        pytest.param(LinearProbe, {"num_classes": 2}, marks=pytest.mark.slow),
+        pytest.param(SiamFC, {"dilated": False}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_probe_needs_nothing_but_its_own_checkpoint(kind, options, tmp_path):
     first, second = tmp_path / "first.ckpt", tmp_path / "second.ckpt"
@@ -102,29 +106,6 @@ def test_a_checkpoint_that_does_not_load_says_why(tmp_path):
     assert refused(ValueError, message, build_feature_extractor, alone)
 
 
-ENCODER_FAULTS = {
-    "is damaged: it lacks the description of its encoder": [
-        {"weights": {"network.": 3}},
-        {"weights": {}, "others": []},
-        {"others": "backbone"},
-    ],
-    "is damaged: it names no class with arguments": [{"class_path": None}, {"init_args": [1]}],
-    "names code from outside": [{"class_path": "subprocess.Popen"}, {"init_args": {"spec": "os:abort"}}],
-    "names another file as its encoder": [{"init_args": {"spec": "a.ckpt"}}],
-}
-
-
-def test_a_senseless_description_of_the_encoder_is_one_line(tmp_path):
-    path = changed(tmp_path / "a.ckpt")
-    content = torch.load(path, weights_only=True)
-    encoder = content["vidcorr"]["encoder"]
-    for message, faults in ENCODER_FAULTS.items():
-        for fault in faults:
-            content["vidcorr"]["encoder"] = encoder | fault
-            torch.save(content, path)
-            assert refused(ValueError, message, build_feature_extractor, path)
-
-
 @pytest.mark.parametrize(("named", "new"), [(print, True), (subprocess.Popen, False)])
 def test_no_code_of_a_file_runs(named, new, tmp_path):
     class Attack:
@@ -165,6 +146,7 @@ def load_that_of(backbone):
     own.on_load_checkpoint(checkpoint)
 
 
+@pytest.mark.slow
 def test_weights_of_a_network_with_other_strides_fit_with_a_warning():
     """CRW's ResNet-18 has torchvision's parameters, but neither its strides nor its padding."""
     message = "is of .*:crw_training_resnet18, this model of torchvision:resnet18"

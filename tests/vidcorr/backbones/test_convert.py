@@ -316,61 +316,37 @@ def test_of_several_entries_it_says_which_was_taken(converted):
     assert torch.equal(module.encoder.network.conv1.weight, content["teacher"]["conv1.weight"])
 
 
-def layer(name, *shape):
-    return {f"{name}.weight": torch.rand(*shape), f"{name}.bias": torch.rand(shape[0])}
-
-
-def of_torch(number):
-    """A block of CropMAE's and CatMAE's decoders, of width 8."""
-    block = f"decoder_blocks.{number}"
-    parts = {}
-    for attention in ("multihead_attn", "self_attn"):
-        parts |= {
-            f"{block}.{attention}.in_proj_weight": torch.rand(24, 8),
-            f"{block}.{attention}.in_proj_bias": torch.rand(24),
-        }
-        parts |= layer(f"{block}.{attention}.out_proj", 8, 8)
-    return parts | layer(f"{block}.linear1", 32, 8) | layer(f"{block}.linear2", 8, 32) | layer(f"{block}.norm1", 8)
-
-
-def pre_norm(number):
-    """A block of RSP's and ToBo's decoders, of width 8."""
-    block = f"decoder_blocks.{number}"
-    parts = layer(f"{block}.cattn.q", 8, 8) | layer(f"{block}.cattn.kv", 16, 8) | layer(f"{block}.attn.qkv", 24, 8)
-    return parts | layer(f"{block}.mlp2.fc1", 32, 8) | layer(f"{block}.norm1", 8) | layer(f"{block}.norm_kv1", 8)
-
-
-SHARED = {"mask_token": torch.rand(1, 1, 8), "decoder_pos_embed": torch.rand(1, 197, 8)} | layer("decoder_norm", 8)
-OF_MAE = layer("decoder_embed_mae", 8, 192) | pre_norm(0)
-OF_LATENT = layer("to_prior.0", 384, 192) | layer("to_posterior.2", 384, 192) | layer("decoder_embed_stoch", 8, 384)
+SHARED = ("mask_token", "decoder_pos_embed", "decoder_norm.weight", "decoder_pred.weight")
+ATTENTION = "decoder_blocks.0.multihead_attn.in_proj_weight"
+PRE_NORM = ("decoder_embed_mae.weight", "decoder_blocks.0.norm_kv1.weight")
 DECODERS = {
-    "cropmae": (layer("decoder_embed", 8, 192) | of_torch(0), "cropmae"),
-    "catmae": (
-        layer("decoder_embed", 8, 192) | of_torch(0) | {"decoder_frame_info": torch.rand(2, 1, 1, 8)},
-        "catmae-16",
-    ),
-    "tobo": (OF_MAE, "cropmae"),
-    "rsp": (OF_MAE | OF_LATENT, "rsp"),
+    "cropmae": ((ATTENTION,), "cropmae"),
+    "catmae": ((ATTENTION, "decoder_frame_info"), "catmae-16"),
+    "tobo": (PRE_NORM, "cropmae"),
+    "rsp": ((*PRE_NORM, "to_prior.0.weight", "to_posterior.2.weight", "decoder_embed_stoch.weight"), "rsp"),
 }
 """Family → keys of its decoder, as its code names them, and the protocol of its evaluation."""
 
 
+def decoder_of(family):
+    return dict.fromkeys((*SHARED, *DECODERS[family][0]), torch.zeros(1))
+
+
 @pytest.mark.parametrize("family", DECODERS)
 def test_a_decoder_shows_the_family_of_siamese_masked_prediction(family):
-    decoder, protocol = DECODERS[family]
     ours = {"cls_token": torch.rand(1, 1, 192), "blocks.0.norm1.weight": torch.rand(192)}
-    state = ours | SHARED | decoder | layer("decoder_pred", 768, 8)
+    state = ours | decoder_of(family)
     assert family_of(state, None, "x") == family
     renamed, unused = renamed_by(FAMILIES[family], state)
     assert renamed.keys() == ours.keys()
     assert unused.keys() == state.keys() - ours.keys()
-    assert FAMILIES[family]["benchmark"] == f"davis --protocol {protocol}"
+    assert FAMILIES[family]["benchmark"] == f"davis --protocol {DECODERS[family][1]}"
 
 
 @pytest.mark.slow
 def test_the_encoder_of_siamese_masked_prediction_is_normalised_as_imagenet(converted):
     network = build_network("timm:vit_tiny_patch16_224")
-    state = network.state_dict() | SHARED | DECODERS["rsp"][0]
+    state = network.state_dict() | decoder_of("rsp")
     content = {"model": state, "optimizer": {"lr": 1e-4}, "epoch": 3, "scaler": {}, "args": argparse.Namespace(lr=1e-4)}
     _, module = converted(content, "auto", "timm:vit_tiny_patch16_224")
     images = torch.rand(1, 3, 224, 224)
@@ -405,7 +381,7 @@ def test_t_core_is_dinov2s_transformer_with_registers_and_patches_of_16(converte
         if "ls" in name or "token" in name:
             parameter.uniform_(0.5, 1.5)
     state = {f"backbone.{name}": tensor for name, tensor in of_dinov2(network).items()}
-    state |= layer("dino_head.mlp.0", 8, 384) | {"dino_head.last_layer.weight_g": torch.rand(8, 1)}
+    state["dino_head.last_layer.weight_g"] = torch.rand(8, 1)
     report, module = converted({"teacher": state})
     assert report["family"] == "tcore"
     assert report["init_args"] == {"spec": "vidcorr.backbones:vit_small_patch16_reg4"}

@@ -6,7 +6,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from cli import main
-from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
+from lightning_modules import Liir, LinearProbe, VFSSimSiam
 from tests.helpers.foreign import features
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Network, build_encoder, build_feature_extractor, build_network, trainable_network
@@ -35,11 +35,9 @@ def test_a_library_loads_it_and_has_the_same_features(library, tmp_path):
 
 
 MODULES = {
-    "a network of torchvision": lambda: VFSSimSiam(projector_dim=8, predictor_dim=4),
     "another normalisation than the library's": lambda: VFSSimSiam(
         "timm:vit_tiny_patch16_224", projector_dim=8, predictor_dim=4
     ),
-    "padding by reflection": lambda: FrozenEncoder("vidcorr.backbones:crw_resnet18", stage="res3"),
     "Liir with its arguments": lambda: Liir(position="2dape", position_size=8, bank={"frames": 0}),
 }
 

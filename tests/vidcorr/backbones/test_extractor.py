@@ -94,8 +94,6 @@ def in_a_closure():
 
 ENCODERS = {
     "extractor": Trunk,
-    "view": lambda: extractor_of(Trunk()),
-    "resnet": lambda: build_feature_extractor("torchvision:resnet18", "res2"),
     "clips": clips,
     "bound method": lambda: Recurrent(Smoothed().step),
     "closure": in_a_closure,
@@ -160,8 +158,6 @@ REMEDY = r"feature_extractor\(stage, stride\) that returns .*extractor_of\(self\
     ("change", "message"),
     [
         (lambda features: features.mean((2, 3)), rf"Classifier: {MAP}\(1, 8\): leave pooling .*{REMEDY}"),
-        (lambda features: {"map": features}, rf"Classifier: {MAP}dict"),
-        (lambda features: features + 0j, rf"Classifier: {MAP}complex \(1, 8, 32, 40\)"),
         (lambda features: nn.functional.pad(features, (1, 1, 1, 1)), "34 x 42 cells .* not those of stride 8"),
         (lambda features: features[..., :2, :2], "2 x 2 cells, too few to distinguish positions"),
     ],

@@ -39,7 +39,7 @@ def test_siamfcs_dilations_are_in_every_3x3(name, dilated, expected):
     assert extractor.dilated == dilated
 
 
-@pytest.mark.parametrize("spec", ["torchvision:resnet18", "timm:resnet26d"])
+@pytest.mark.parametrize("spec", ["torchvision:resnet18", pytest.param("timm:resnet26d", marks=pytest.mark.slow)])
 def test_folding_changes_only_the_rounding(spec):
     network = build_network(spec)
     enliven(network)

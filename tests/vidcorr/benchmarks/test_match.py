@@ -119,8 +119,6 @@ def test_subset_is_ours_and_repeatable(root):
     first, second = (benchmark.evaluate(Colours()) for _ in range(2))
     assert first.scores == second.scores
     assert first.data["pairs"] < 12
-    assert first.data["pair_list"] == second.data["pair_list"]
-    assert "this project" in first.data["drawn_by"]
     assert identity_of(benchmark) == identity_of(MatchBenchmark(root=root))
 
 
