@@ -74,7 +74,9 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "compiled" else name for name in NETWORKS]
+)
 def test_a_view_of_a_network_in_training_computes_as_the_network_in_eval_mode(name):
     network = NETWORKS[name]()
     enliven(network)
