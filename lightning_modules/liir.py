@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from functools import partial
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -93,7 +93,7 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         border: Border = "exclude",
         seed: int = 0,
         compile: bool = False,
-        stages: int = 4,
+        stages: Literal[3, 4] = 4,
         start: str | None = None,
     ) -> None:
         super().__init__()

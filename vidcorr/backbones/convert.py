@@ -57,8 +57,6 @@ def read_foreign(path: str | Path) -> tuple[State, str]:
         ValueError: if the file is missing or damaged, holds other types, or no weights.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

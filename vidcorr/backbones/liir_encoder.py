@@ -75,19 +75,14 @@ class LiirEncoder(nn.Module):
 
     Attributes:
         arguments: arguments of the constructor.
-
-    Raises:
-        ValueError: for another number of stages.
     """
 
     described = Network(name="LiirEncoder", spec="vidcorr.backbones:LiirEncoder")
 
     def __init__(
-        self, position: Position = "1dape", position_size: int = 128, affinity_dim: int = 64, stages: int = 4
+        self, position: Position = "1dape", position_size: int = 128, affinity_dim: int = 64, stages: Literal[3, 4] = 4
     ) -> None:
         super().__init__()
-        if stages not in (3, 4):
-            raise ValueError(f"stages must be 3 or 4, got {stages}")
         self.arguments = {
             "position": position,
             "position_size": position_size,

@@ -46,7 +46,6 @@ class Output:
         kind: str = "",
         draw_animation: Draw | None = None,
         video: bool = False,
-        overlay: bool = True,
         caption: str = "",
     ) -> Iterator[SequenceWriter]:
         """Open the files of a sequence during the block: predictions, an overlay, animations.
@@ -59,7 +58,6 @@ class Output:
             kind: folder of the files, if a benchmark follows the sequence in several ways.
             draw_animation: draws the frames of the animation; None is `draw`.
             video: also write an overlay of every frame.
-            overlay: write five frames side by side.
             caption: what the animations show.
         """
         frames = frames or sequence.num_frames
@@ -72,7 +70,7 @@ class Output:
             frames,
             draw,
             prediction=None if prediction is None else prediction(self.folder / kind / "predictions"),
-            overlay=overlays / f"{name}.png" if overlay else None,
+            overlay=overlays / f"{name}.png",
             animation=SequenceAnimation(self.folder, name, frames, kind, caption),
             draw_animation=draw_animation,
             video=Mp4Writer(overlays / f"{name}.mp4", 30, crf="23") if video else None,

@@ -89,10 +89,6 @@ def info_nce_loss(
             "info_nce_loss: expected predicted and target (B, n/2, D) and queue (K, D), "
             f"got {tuple(predicted.shape)}, {tuple(target.shape)}, {tuple(queue.shape)}"
         )
-    if queue.shape[1] != predicted.shape[2] or not len(queue):
-        raise ValueError(
-            f"info_nce_loss: a queue {tuple(queue.shape)} does not fit embeddings of width {predicted.shape[2]}"
-        )
     if temperature <= 0:
         raise ValueError(f"info_nce_loss: temperature must be above 0, got {temperature}")
     exact = torch.promote_types(predicted.dtype, torch.float32)

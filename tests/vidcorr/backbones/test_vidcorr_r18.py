@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_modules import LinearProbe, SiamFC, VFSMoCo
+from lightning_modules import LinearProbe, VFSMoCo
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import Network, build_feature_extractor, build_network, weights_digest
 from vidcorr.backbones.checkpoints import write_checkpoint
@@ -66,11 +66,9 @@ def test_a_training_starts_from_it():
     assert all(weight.requires_grad for weight in method.backbone.parameters())
 
 
-@pytest.mark.parametrize("kind", [LinearProbe, SiamFC])
-def test_a_checkpoint_over_it_names_the_network_in_full(tmp_path, kind):
-    classes = {"num_classes": 3} if kind is LinearProbe else {}
-    module = kind(backbone=NAME, stage="res4", **classes)
+def test_a_checkpoint_over_it_names_the_network_in_full(tmp_path):
+    module = LinearProbe(NAME, 3, stage="res4")
     write_checkpoint(module, tmp_path / "own.ckpt")
-    again = kind.load_from_checkpoint(tmp_path / "own.ckpt")
+    again = LinearProbe.load_from_checkpoint(tmp_path / "own.ckpt")
     assert again.hparams["backbone"] == "vidcorr.backbones:vidcorr_r18"
     assert weights_digest(again) == weights_digest(module)

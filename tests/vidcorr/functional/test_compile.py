@@ -78,13 +78,6 @@ def test_it_is_traced(name):
     compare(name, "eager")
 
 
-@pytest.mark.exhaustive
-@pytest.mark.slow
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_it_is_compiled(name):
-    compare(name, "inductor")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["info_nce_loss", "reconstruct_locally", "local_affinity", "simsiam_loss"])
 def test_gradients_pass_through_a_compiled_loss(name):
