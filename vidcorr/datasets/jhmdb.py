@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..videos.files import DataError, list_lines, plain_name, require_folder, require_one_of, require_sequences
+from ..videos.files import DataError, list_lines, plain_name, require_folder, require_sequences
 from ..videos.folders import is_data
 from ..videos.images import image_size
 from ..videos.masks import list_frames
@@ -50,7 +50,6 @@ class Jhmdb(Reader[KeypointSequence]):
         subset: "test" or "train".
 
     Raises:
-        ValueError: for another split or subset.
         DataError: one line naming the file: a missing folder, list or clip, a clip of a single frame, a .mat that
             cannot be read or holds no joints or more joints than the clip has frames.
     """
@@ -58,8 +57,6 @@ class Jhmdb(Reader[KeypointSequence]):
     def __init__(
         self, root: str | Path, split: Literal[1, 2, 3] = 1, subset: Literal["test", "train"] = "test"
     ) -> None:
-        require_one_of((1, 2, 3), split=split)
-        require_one_of(SUBSETS, subset=subset)
         self.root = Path(root).expanduser()
         self.split = split
         self.subset = subset

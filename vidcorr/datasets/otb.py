@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..videos.boxes import read_boxes
-from ..videos.files import DataError, plain_name, read_bytes, require_folder, require_one_of
+from ..videos.files import DataError, plain_name, read_bytes, require_folder
 from ..videos.folders import list_data, list_folders, list_images
 from ..videos.images import image_size, read_image
 from .records import FrameSequence, Reader
@@ -79,7 +79,7 @@ class Otb(Reader[BoxSequence]):
         version: "tb100" (OTB-100, also called OTB-2015), "tb50", "otb2013", or None for all sequences in root.
 
     Raises:
-        ValueError: for another version.
+        KeyError: for another version.
         DataError: one line naming the file: a missing folder or sequence, boxes that cannot be read, different numbers
             of boxes and frames.
     """
@@ -87,7 +87,6 @@ class Otb(Reader[BoxSequence]):
     def __init__(self, root: str | Path, version: Version | None = "tb100") -> None:
         self.root = Path(root).expanduser()
         self.version = version
-        require_one_of((*VERSIONS, None), version=version)
         require_folder(self.root)
         targets = _targets(self.root)
         names = sorted(targets) if version is None else VERSIONS[version]

@@ -89,7 +89,9 @@ class Vos(Reader[MaskSequence]):
         self.masks = require_folder(self.root / masks)
         if split is None:
             listed_in = self.masks
-            names = labelled_names(self.masks)
+            names = tuple(list_folders(self.masks))
+            if not names:
+                raise DataError(f"{self.masks}: no folders of masks; expected {self.masks}/<video>/<frame>.png")
             self._lists: tuple[Path, ...] = ()
         else:
             listed_in = find_list(self.root, split, self.lists)
@@ -205,7 +207,7 @@ class Davis(Vos):
         size_tolerance: largest difference of a mask and its frame in height and width, pixels.
 
     Raises:
-        ValueError: for other years or annotations.
+        ValueError: for other annotations.
         DataError: one line naming the file: a missing folder, list or sequence, a sequence of a single frame, masks
             that differ from the frames in count, names or size, a first frame without mask or object, RGB or 16-bit
             masks.
@@ -220,7 +222,6 @@ class Davis(Vos):
         annotations: Annotations | None = None,
         size_tolerance: int = 0,
     ) -> None:
-        require_one_of((2016, 2017), year=year)
         self.lists = (f"ImageSets/{year}/{{}}.txt",)
         if year == 2016:
             self.lists = (*self.lists, f"ImageSets/{resolution}/{{}}.txt")
@@ -228,18 +229,6 @@ class Davis(Vos):
             annotations = "first" if str(split).startswith("test") else "dense"
         folders = f"JPEGImages/{resolution}", f"Annotations/{resolution}"
         super().__init__(root, split, *folders, year == 2016, size_tolerance, annotations)
-
-
-def labelled_names(masks: Path) -> tuple[str, ...]:
-    """Return the names of the folders of masks, in natural order, without folders that are not data.
-
-    Raises:
-        DataError: if there are no folders.
-    """
-    names = list_folders(masks)
-    if not names:
-        raise DataError(f"{masks}: no folders of masks; expected a folder per video, {masks}/<video>/<frame>.png")
-    return tuple(names)
 
 
 def first_appearances(values: Mapping[int, Iterable[int]]) -> dict[int, int]:

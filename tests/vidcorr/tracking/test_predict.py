@@ -121,7 +121,7 @@ def test_a_folder_with_a_prediction_or_masks_of_the_users_is_refused(folder, col
     ("arguments", "message"),
     [
         ({"protocol": "nobody"}, "unknown protocol 'nobody'"),
-        ({"changes": {"radius": "far"}}, "radius must be a valid number or None, got .far."),
+        ({"changes": {"radius": "far"}}, "radius must be a valid number, got .far."),
         ({"prompt": BoxPrompt.of([0, 0, 200, 10])}, "no area inside the frame"),
         ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "protocol": "vfs"}, "is for masks and points"),
         (

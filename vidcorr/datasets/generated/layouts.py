@@ -1,4 +1,7 @@
-"""Generated videos in the layouts of the benchmarks, and as mp4 files for training."""
+"""Generated videos in the layouts of the benchmarks, and as mp4 files for training.
+
+Each writer is called as `write_davis(root, count, **arguments)`: `layout` says which arguments it has.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ import numpy as np
 from ..badja import BADJA_JOINTS
 from ..jhmdb import JOINTS
 from ..vip import NUM_PARTS
-from .writers import Scenes, boxes_of, generate, numbered, write_frames, write_masks, write_mp4, write_text
+from .writers import Scenes, boxes_of, layout, numbered, write_frames, write_masks, write_mp4, write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,55 +35,28 @@ POINT_IDS = 30
 """Key points of a class in SPair-71k's files."""
 
 
-def write_videos(root: str | Path, count: int, **scenes: Any) -> Path:
-    """Write `count` H.264 videos `root/00000.mp4`, …; the same arguments and encoder version give the same bytes.
-
-    Args:
-        root: folder to make. An earlier generated folder is kept if its arguments are the same, else replaced.
-        count: number of videos.
-        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
-
-    Returns:
-        root.
-
-    Raises:
-        DataError: if root holds files that were not generated.
-    """
-    of = Scenes(**scenes)
-
-    def write(folder: Path) -> None:
-        for i, (video, _) in enumerate(of.rendered(count)):
-            write_mp4(folder / f"{i:05d}.mp4", video)
-
-    return generate(root, "videos", of, write, count=count)
+@layout()
+def write_videos(folder: Path, of: Scenes, count: int) -> None:
+    """Write `count` H.264 videos `root/00000.mp4`, …; the same arguments and encoder version give the same bytes."""
+    for i, (video, _) in enumerate(of.rendered(count)):
+        write_mp4(folder / f"{i:05d}.mp4", video)
 
 
-def write_davis(root: str | Path, count: int, **scenes: Any) -> Path:
+@layout()
+def write_davis(folder: Path, of: Scenes, count: int) -> None:
     """Write `count` sequences in DAVIS-2017's layout: JPEG frames, indexed PNG masks, ImageSets/2017/val.txt.
 
     The folders are called 480p for every size.
-
-    Args:
-        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
-        count: number of sequences.
-        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
-
-    Raises:
-        DataError: if root holds files that were not generated.
     """
-    of = Scenes(**scenes)
-
-    def write(folder: Path) -> None:
-        names = numbered("synthetic-{:03d}", range(count))
-        for name, (video, masks) in zip(names, of.rendered(count), strict=True):
-            write_frames(folder / "JPEGImages" / "480p" / name, video)
-            write_masks(folder / "Annotations" / "480p" / name, dict(enumerate(masks)))
-        write_text(folder / "ImageSets/2017/val.txt", names)
-
-    return generate(root, "davis", of, write, count=count)
+    names = numbered("synthetic-{:03d}", range(count))
+    for name, (video, masks) in zip(names, of.rendered(count), strict=True):
+        write_frames(folder / "JPEGImages" / "480p" / name, video)
+        write_masks(folder / "Annotations" / "480p" / name, dict(enumerate(masks)))
+    write_text(folder / "ImageSets/2017/val.txt", names)
 
 
-def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int = 41, **scenes: Any) -> Path:
+@layout(frames=41)
+def write_youtube_vos(folder: Path, of: Scenes, count: int, valid: int = 2) -> None:
     """Write `count` training and `valid` validation videos in YouTube-VOS's layout.
 
     Sprites enter in the first half of a video and have one of eight categories. Every fifth frame is in
@@ -88,302 +64,208 @@ def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int 
     masks hold entering objects only, and the validation's meta.json has no categories.
 
     Args:
-        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
-        count: number of training videos.
         valid: number of validation videos.
-        frames: frames per video.
-        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
-
-    Raises:
-        DataError: if root holds files that were not generated.
     """
-    of = Scenes(frames=frames, **scenes)
-    fifth = range(0, frames, 5)
-
-    def write(folder: Path) -> None:
-        entries: dict[str, dict[str, Any]] = {"train": {}, "valid": {}}
-        for i, (video, masks) in enumerate(of.rendered(count + valid)):
-            split = "train" if i < count else "valid"
-            name = f"{of.first + i:010x}"
-            draws = np.random.default_rng([of.seed, of.first + i])
-            objects: dict[str, dict[str, Any]] = {}
-            shown = np.zeros_like(masks)
-            for number in range(1, of.sprites[1] + 1):
-                begin = int(draws.integers(0, frames // 2 + 1))
-                category = int(draws.integers(CATEGORIES))
-                if number > 1:  # the first sprite is there from the start
-                    masks[:begin][masks[:begin] == number] = 0
-                seen = [t for t in fifth if (masks[t] == number).any()]
-                if seen:
-                    until = frames if split == "train" else seen[0] + 1
-                    shown[:until][masks[:until] == number] = number
-                    objects[str(number)] = {"frames": numbered("{:05d}", seen)}
-                    if split == "train":
-                        objects[str(number)] |= {"category": f"kind {category}"}
-            entries[split][name] = {"objects": objects}
-            annotated = [t for t in fifth if split == "train" or shown[t].any()]
-            write_masks(folder / split / "Annotations" / name, {t: shown[t] for t in annotated})
-            write_frames(folder / f"{split}_all_frames" / "JPEGImages" / name, video)
-            write_frames(folder / split / "JPEGImages" / name, video[::5], numbered("{:05d}.jpg", fifth))
-        for split, videos in entries.items():
-            write_text(folder / split / "meta.json", [json.dumps({"videos": videos}, indent=1)])
-
-    return generate(root, "youtube_vos", of, write, count=count, valid=valid)
+    fifth = range(0, of.frames, 5)
+    entries: dict[str, dict[str, Any]] = {"train": {}, "valid": {}}
+    for i, (video, masks) in enumerate(of.rendered(count + valid)):
+        split = "train" if i < count else "valid"
+        name = f"{of.first + i:010x}"
+        draws = np.random.default_rng([of.seed, of.first + i])
+        objects: dict[str, dict[str, Any]] = {}
+        shown = np.zeros_like(masks)
+        for number in range(1, of.sprites[1] + 1):
+            begin = int(draws.integers(0, of.frames // 2 + 1))
+            category = int(draws.integers(CATEGORIES))
+            if number > 1:  # the first sprite is there from the start
+                masks[:begin][masks[:begin] == number] = 0
+            seen = [t for t in fifth if (masks[t] == number).any()]
+            if seen:
+                until = of.frames if split == "train" else seen[0] + 1
+                shown[:until][masks[:until] == number] = number
+                objects[str(number)] = {"frames": numbered("{:05d}", seen)}
+                if split == "train":
+                    objects[str(number)] |= {"category": f"kind {category}"}
+        entries[split][name] = {"objects": objects}
+        annotated = [t for t in fifth if split == "train" or shown[t].any()]
+        write_masks(folder / split / "Annotations" / name, {t: shown[t] for t in annotated})
+        write_frames(folder / f"{split}_all_frames" / "JPEGImages" / name, video)
+        write_frames(folder / split / "JPEGImages" / name, video[::5], numbered("{:05d}.jpg", fifth))
+    for split, videos in entries.items():
+        write_text(folder / split / "meta.json", [json.dumps({"videos": videos}, indent=1)])
 
 
-def write_otb(root: str | Path, count: int, **scenes: Any) -> Path:
+@layout()
+def write_otb(folder: Path, of: Scenes, count: int) -> None:
     """Write `count` videos in OTB's layout, for `Otb(root, version=None)`; the target is the frontmost sprite.
 
     As in OTB, commas, tabs or spaces separate the numbers in groundtruth_rect.txt. Every third video has two targets.
     Videos have at least two sprites.
-
-    Args:
-        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
-        count: number of videos.
-        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
-
-    Raises:
-        DataError: if root holds files that were not generated.
     """
-    of = Scenes(**scenes)
     of = replace(of, sprites=(max(of.sprites[0], 2), max(of.sprites[1], 2)))
-
-    def write(folder: Path) -> None:
-        for i, (video, masks) in enumerate(of.rendered(count)):
-            sequence_folder = folder / f"Synthetic{i:03d}"
-            write_frames(sequence_folder / "img", video, numbered("{:04d}.jpg", range(1, of.frames + 1)))
-            *_, behind, front = np.unique(masks[0]).tolist()
-            targets = {"": front}
-            if i % 3 == 2 and behind:
-                targets = {".1": front, ".2": behind}
-            for suffix, number in targets.items():
-                boxes = boxes_of(masks, number).astype(int)
-                write_text(sequence_folder / f"groundtruth_rect{suffix}.txt", _lines(boxes, SEPARATORS[i % 3]))
-
-    return generate(root, "otb", of, write, count=count)
+    for i, (video, masks) in enumerate(of.rendered(count)):
+        sequence_folder = folder / f"Synthetic{i:03d}"
+        write_frames(sequence_folder / "img", video, numbered("{:04d}.jpg", range(1, of.frames + 1)))
+        *_, behind, front = np.unique(masks[0]).tolist()
+        targets = {"": front}
+        if i % 3 == 2 and behind:
+            targets = {".1": front, ".2": behind}
+        for suffix, number in targets.items():
+            boxes = boxes_of(masks, number).astype(int)
+            write_text(sequence_folder / f"groundtruth_rect{suffix}.txt", _lines(boxes, SEPARATORS[i % 3]))
 
 
-def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) -> Path:
+@layout()
+def write_got10k(folder: Path, of: Scenes, count: int, valid: int = 0) -> None:
     """Write `count` training and `valid` validation videos in GOT-10k's layout; the target is the frontmost sprite.
 
     Args:
-        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
-        count: number of training videos.
         valid: number of validation videos.
-        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
-
-    Raises:
-        DataError: if root holds files that were not generated.
     """
-    of = Scenes(**scenes)
     names = {"train": numbered("GOT-10k_Train_{:06d}", range(1, count + 1))}
     if valid:
         names["val"] = numbered("GOT-10k_Val_{:06d}", range(1, valid + 1))
-
-    def write(folder: Path) -> None:
-        folders: list[Path] = []
-        for split, members in names.items():
-            folders += [folder / split / name for name in members]
-        for sequence_folder, (video, masks) in zip(folders, of.rendered(count + valid), strict=True):
-            write_frames(sequence_folder, video, numbered("{:08d}.jpg", range(1, of.frames + 1)))
-            front = masks[0].max()
-            cover = 8 * (masks == front).any((1, 2)).astype(int)
-            write_text(sequence_folder / "groundtruth.txt", _lines(boxes_of(masks, front), ",", "{:.4f}"))
-            write_text(sequence_folder / "cover.label", numbered("{}", cover.tolist()))
-        for split, members in names.items():
-            write_text(folder / split / "list.txt", members)
-
-    return generate(root, "got10k", of, write, count=count, valid=valid)
+    folders: list[Path] = []
+    for split, members in names.items():
+        folders += [folder / split / name for name in members]
+    for sequence_folder, (video, masks) in zip(folders, of.rendered(count + valid), strict=True):
+        write_frames(sequence_folder, video, numbered("{:08d}.jpg", range(1, of.frames + 1)))
+        front = masks[0].max()
+        cover = 8 * (masks == front).any((1, 2)).astype(int)
+        write_text(sequence_folder / "groundtruth.txt", _lines(boxes_of(masks, front), ",", "{:.4f}"))
+        write_text(sequence_folder / "cover.label", numbered("{}", cover.tolist()))
+    for split, members in names.items():
+        write_text(folder / split / "list.txt", members)
 
 
-def write_tap_vid(root: str | Path, count: int, frames: int = 24, tracks: int = 24, **scenes: Any) -> Path:
+@layout(frames=24)
+def write_tap_vid(folder: Path, of: Scenes, count: int, tracks: int = 24) -> None:
     """Write `count` videos with exact tracks as `root/tapvid_davis.pkl`, in the layout of TAP-Vid-DAVIS.
 
     The tracks start in turn on the background and on the sprites.
 
     Args:
-        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
-        count: number of videos.
-        frames: frames per video.
         tracks: tracks per video.
-        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
-
-    Raises:
-        DataError: if root holds files that were not generated.
     """
-    of = Scenes(frames=frames, **scenes)
-
-    def write(folder: Path) -> None:
-        content = {}
-        for i, (video, masks) in enumerate(of.rendered(count)):
-            points, occluded = of.tracks(i, masks, tracks)
-            points = ((points + 0.5) / of.size[::-1]).astype(np.float32)
-            content[f"synthetic-{i:03d}"] = {"video": video, "points": points, "occluded": occluded}
-        (folder / "tapvid_davis.pkl").write_bytes(pickle.dumps(content, 4))
-
-    return generate(root, "tap_vid", of, write, count=count, tracks=tracks)
+    content = {}
+    for i, (video, masks) in enumerate(of.rendered(count)):
+        points, occluded = of.tracks(i, masks, tracks)
+        points = ((points + 0.5) / of.size[::-1]).astype(np.float32)
+        content[f"synthetic-{i:03d}"] = {"video": video, "points": points, "occluded": occluded}
+    (folder / "tapvid_davis.pkl").write_bytes(pickle.dumps(content, 4))
 
 
-def write_jhmdb(root: str | Path, count: int, frames: int = 40, **scenes: Any) -> Path:
-    """Write `count` clips in JHMDB's layout, all in the test part of split 1; the joints are points of a single sprite.
-
-    Args:
-        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
-        count: number of clips.
-        frames: frames per clip.
-        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
-
-    Raises:
-        DataError: if root holds files that were not generated.
-    """
+@layout(frames=40, size=(240, 320), sprites=(1, 1))
+def write_jhmdb(folder: Path, of: Scenes, count: int) -> None:
+    """Write `count` clips in JHMDB's layout, all in the test part of split 1; the joints are points of one sprite."""
     from scipy.io import savemat
 
-    of = Scenes(frames=frames, **{"size": (240, 320), "sprites": (1, 1)} | scenes)
-
-    def write(folder: Path) -> None:
-        lists: dict[str, list[str]] = defaultdict(list)
-        for i, (video, masks) in enumerate(of.rendered(count)):
-            action = ACTIONS[i % len(ACTIONS)]
-            clip = f"synthetic_{action}_{i}"
-            lists[action].append(f"{clip}.avi 2")
-            write_frames(folder / "Rename_Images" / action / clip, video, numbered("{:05d}.png", range(1, frames + 1)))
-            joints, _ = of.tracks(i, masks, len(JOINTS), of_layers=(1,))
-            path = folder / "joint_positions" / action / clip / "joint_positions.mat"
-            path.parent.mkdir(parents=True)
-            savemat(path, {"pos_img": joints.transpose(2, 0, 1) + 1})
-            path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(116) + path.read_bytes()[116:])  # scipy's header holds a date
-        for action, lines in lists.items():
-            write_text(folder / f"splits/{action}_test_split1.txt", lines)
-
-    return generate(root, "jhmdb", of, write, count=count)
+    lists: dict[str, list[str]] = defaultdict(list)
+    for i, (video, masks) in enumerate(of.rendered(count)):
+        action = ACTIONS[i % len(ACTIONS)]
+        clip = f"synthetic_{action}_{i}"
+        lists[action].append(f"{clip}.avi 2")
+        write_frames(folder / "Rename_Images" / action / clip, video, numbered("{:05d}.png", range(1, of.frames + 1)))
+        joints, _ = of.tracks(i, masks, len(JOINTS), of_layers=(1,))
+        path = folder / "joint_positions" / action / clip / "joint_positions.mat"
+        path.parent.mkdir(parents=True)
+        savemat(path, {"pos_img": joints.transpose(2, 0, 1) + 1})
+        path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(116) + path.read_bytes()[116:])  # scipy's header holds a date
+    for action, lines in lists.items():
+        write_text(folder / f"splits/{action}_test_split1.txt", lines)
 
 
-def write_vip(root: str | Path, count: int, frames: int = 10, **scenes: Any) -> Path:
+@layout(frames=10, size=(240, 320), sprites=(4, 4))
+def write_vip(folder: Path, of: Scenes, count: int) -> None:
     """Write `count` videos in VIP_Fine's layout, all in the list val; the sprites are parts of two persons.
 
     `root` gets a folder VIP_Fine. Frames are called 000000000001, 000000000026, … as in VIP, with a distance of 25.
-
-    Args:
-        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
-        count: number of videos.
-        frames: frames per video.
-        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
-
-    Raises:
-        DataError: if root holds files that were not generated.
     """
-    of = Scenes(frames=(frames - 1) * VIP_STEP + 1, **{"size": (240, 320), "sprites": (4, 4)} | scenes)
-    stems = numbered("{:012d}", range(1, 25 * frames, 25))
-
-    def write(folder: Path) -> None:
-        base = folder / "VIP_Fine"
-        names = numbered("videos{}", range(1, count + 1))
-        for name, (video, sprites) in zip(names, of.rendered(count), strict=True):
-            write_frames(base / "Images" / name, video[::VIP_STEP], [f"{stem}.jpg" for stem in stems])
-            ids = PARTS_OF_SPRITES[sprites[::VIP_STEP]]
-            for kind, masks in {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}.items():
-                write_masks(base / "Annotations" / kind / name, dict(zip(stems, masks, strict=True)))
-        write_text(base / "lists/val_videos.txt", names)
-
-    return generate(root, "vip", of, write, count=count)
+    stems = numbered("{:012d}", range(1, 25 * of.frames, 25))
+    of = replace(of, frames=(of.frames - 1) * VIP_STEP + 1)
+    base = folder / "VIP_Fine"
+    names = numbered("videos{}", range(1, count + 1))
+    for name, (video, sprites) in zip(names, of.rendered(count), strict=True):
+        write_frames(base / "Images" / name, video[::VIP_STEP], [f"{stem}.jpg" for stem in stems])
+        ids = PARTS_OF_SPRITES[sprites[::VIP_STEP]]
+        for kind, masks in {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}.items():
+            write_masks(base / "Annotations" / kind / name, dict(zip(stems, masks, strict=True)))
+    write_text(base / "lists/val_videos.txt", names)
 
 
-def write_badja(root: str | Path, count: int, frames: int = 24, **scenes: Any) -> Path:
+@layout(frames=24, sprites=(1, 1))
+def write_badja(folder: Path, of: Scenes, count: int) -> None:
     """Write `count` clips in BADJA's layout; the animal is a single sprite, its joints are exact tracks on it.
 
     Even clips lie in `DAVIS`, odd clips in `extra_videos`.
-
-    Args:
-        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
-        count: number of clips.
-        frames: frames per clip.
-        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
-
-    Raises:
-        DataError: if root holds files that were not generated.
     """
-    of = Scenes(frames=frames, **{"sprites": (1, 1)} | scenes)
     numbers = list(BADJA_JOINTS)
-
-    def write(folder: Path) -> None:
-        for i, (video, masks) in enumerate(of.rendered(count)):
-            name = f"synthetic-{i:03d}"
-            images = f"extra_videos/{name}/rgb"
-            annotations = f"extra_videos/{name}/segmentations"
-            if i % 2 == 0:
-                images = f"DAVIS/JPEGImages/Full-Resolution/{name}"
-                annotations = f"DAVIS/Annotations/Full-Resolution/{name}"
-            write_frames(folder / images, video)
-            pictures = np.repeat(255 * masks[..., None], 3, axis=-1)
-            write_frames(folder / annotations, pictures, numbered("{:05d}.png", range(frames)))
-            points, hidden = of.tracks(i, masks, len(numbers), of_layers=(1,))
-            entries = []
-            for t in range(frames):
-                joints = np.zeros((max(numbers) + 1, 2), int)
-                joints[numbers] = np.floor(points[:, t, ::-1] + 0.5)
-                visible = np.zeros(max(numbers) + 1, bool)
-                visible[numbers] = ~hidden[:, t]
-                paths = {"image_path": f"{images}/{t:05d}.jpg", "segmentation_path": f"{annotations}/{t:05d}.png"}
-                entries.append({**paths, "joints": joints.tolist(), "visibility": visible.tolist()})
-            write_text(folder / "joint_annotations" / f"{name}.json", [json.dumps(entries)])
-
-    return generate(root, "badja", of, write, count=count)
+    for i, (video, masks) in enumerate(of.rendered(count)):
+        name = f"synthetic-{i:03d}"
+        images = f"extra_videos/{name}/rgb"
+        annotations = f"extra_videos/{name}/segmentations"
+        if i % 2 == 0:
+            images = f"DAVIS/JPEGImages/Full-Resolution/{name}"
+            annotations = f"DAVIS/Annotations/Full-Resolution/{name}"
+        write_frames(folder / images, video)
+        pictures = np.repeat(255 * masks[..., None], 3, axis=-1)
+        write_frames(folder / annotations, pictures, numbered("{:05d}.png", range(of.frames)))
+        points, hidden = of.tracks(i, masks, len(numbers), of_layers=(1,))
+        entries = []
+        for t in range(of.frames):
+            joints = np.zeros((max(numbers) + 1, 2), int)
+            joints[numbers] = np.floor(points[:, t, ::-1] + 0.5)
+            visible = np.zeros(max(numbers) + 1, bool)
+            visible[numbers] = ~hidden[:, t]
+            paths = {"image_path": f"{images}/{t:05d}.jpg", "segmentation_path": f"{annotations}/{t:05d}.png"}
+            entries.append({**paths, "joints": joints.tolist(), "visibility": visible.tolist()})
+        write_text(folder / "joint_annotations" / f"{name}.json", [json.dumps(entries)])
 
 
-def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, **scenes: Any) -> Path:
+@layout(size=(240, 320))
+def write_spair(folder: Path, of: Scenes, count: int, views: int = 4, points: int = 20) -> None:
     """Write `count` scenes as classes of SPair-71k: `views` pictures each, and a pair of every two of them.
 
     Key points lie in turn on the background and on the sprites, at whole pixels. The viewpoint difference of a pair is
     0 for neighbouring views, 1 for the next, then 2; the box is that of all sprites.
 
     Args:
-        root: folder to make; an earlier generated folder is kept if its arguments are the same, else replaced.
-        count: number of scenes.
         views: pictures of a scene, evenly over its frames.
         points: key points of a scene, at most 30.
-        scenes: seed, frames, size and sprites of the videos, the arguments of `Scenes`.
-
-    Raises:
-        DataError: if root holds files that were not generated.
     """
-    of = Scenes(**{"size": (240, 320)} | scenes)
     frames = np.linspace(0, of.frames - 1, views).round().astype(int).tolist()
     sides = np.array(of.size[::-1])
-
-    def write(folder: Path) -> None:
-        listed: list[str] = []
-        for i, (video, masks) in enumerate(of.rendered(count)):
-            category = f"scene{i:03d}"
-            stems = numbered(category + "_{:03d}", frames)
-            write_frames(folder / "JPEGImages" / category, video[frames], numbered(category + "_{:03d}.jpg", frames))
-            tracks, hidden = of.tracks(i, masks, min(points, POINT_IDS))
-            at = np.floor(tracks[:, frames] + 0.5).astype(int)
-            visible = ~hidden[:, frames]
-            inside = np.asarray(((at >= 0) & (at < sides)).all(axis=-1))
-            boxes = [_box(masks[t]) for t in frames]
-            for view, stem in enumerate(stems):
-                places: dict[str, list[int] | None] = dict.fromkeys(numbered("{}", range(POINT_IDS)))
-                for number in np.flatnonzero(visible[:, view]).tolist():
-                    places[str(number)] = at[number, view].tolist()
-                content: dict[str, Any] = {"filename": f"{stem}.jpg", "category": category, "bndbox": boxes[view]}
-                content["kps"] = places
-                write_text(folder / "ImageAnnotation" / category / f"{stem}.json", [json.dumps(content)])
-            for one, other in combinations(range(views), 2):
-                name = f"{len(listed):06d}-{stems[one]}-{stems[other]}:{category}"
-                listed.append(name)
-                both = np.flatnonzero(visible[:, one] & visible[:, other])
-                content = {"filename": name, "category": category, "mirror": 0, "scale_variation": 0}
-                content["viewpoint_variation"] = min(other - one - 1, 2)
-                content["kps_ids"] = numbered("{}", both.tolist())
-                for side, view in (("src", one), ("trg", other)):
-                    content |= {f"{side}_imname": f"{stems[view]}.jpg", f"{side}_imsize": [*sides.tolist(), 3]}
-                    content |= {f"{side}_bndbox": boxes[view], f"{side}_kps": at[both, view].tolist()}
-                for key, gone in (("truncation", ~inside), ("occlusion", inside & ~visible)):
-                    content[key] = int(gone[:, one].any()) + 2 * int(gone[:, other].any())
-                write_text(folder / "PairAnnotation" / "test" / f"{name}.json", [json.dumps(content)])
-        write_text(folder / "Layout" / "large" / "test.txt", listed)
-
-    return generate(root, "spair", of, write, count=count, views=views, points=points)
+    listed: list[str] = []
+    for i, (video, masks) in enumerate(of.rendered(count)):
+        category = f"scene{i:03d}"
+        stems = numbered(category + "_{:03d}", frames)
+        write_frames(folder / "JPEGImages" / category, video[frames], numbered(category + "_{:03d}.jpg", frames))
+        tracks, hidden = of.tracks(i, masks, min(points, POINT_IDS))
+        at = np.floor(tracks[:, frames] + 0.5).astype(int)
+        visible = ~hidden[:, frames]
+        inside = np.asarray(((at >= 0) & (at < sides)).all(axis=-1))
+        boxes = [_box(masks[t]) for t in frames]
+        for view, stem in enumerate(stems):
+            places: dict[str, list[int] | None] = dict.fromkeys(numbered("{}", range(POINT_IDS)))
+            for number in np.flatnonzero(visible[:, view]).tolist():
+                places[str(number)] = at[number, view].tolist()
+            content: dict[str, Any] = {"filename": f"{stem}.jpg", "category": category, "bndbox": boxes[view]}
+            content["kps"] = places
+            write_text(folder / "ImageAnnotation" / category / f"{stem}.json", [json.dumps(content)])
+        for one, other in combinations(range(views), 2):
+            name = f"{len(listed):06d}-{stems[one]}-{stems[other]}:{category}"
+            listed.append(name)
+            both = np.flatnonzero(visible[:, one] & visible[:, other])
+            content = {"filename": name, "category": category, "mirror": 0, "scale_variation": 0}
+            content["viewpoint_variation"] = min(other - one - 1, 2)
+            content["kps_ids"] = numbered("{}", both.tolist())
+            for side, view in (("src", one), ("trg", other)):
+                content |= {f"{side}_imname": f"{stems[view]}.jpg", f"{side}_imsize": [*sides.tolist(), 3]}
+                content |= {f"{side}_bndbox": boxes[view], f"{side}_kps": at[both, view].tolist()}
+            for key, gone in (("truncation", ~inside), ("occlusion", inside & ~visible)):
+                content[key] = int(gone[:, one].any()) + 2 * int(gone[:, other].any())
+            write_text(folder / "PairAnnotation" / "test" / f"{name}.json", [json.dumps(content)])
+    write_text(folder / "Layout" / "large" / "test.txt", listed)
 
 
 def _box(mask: NDArray[np.uint8]) -> list[int]:

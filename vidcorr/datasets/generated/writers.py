@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from ...videos.files import DataError, remove, unfinished, write_atomically, write_ids
+from ...videos.files import DataError, remove, unfinished, write_ids
 from ...videos.folders import list_data
 from ...videos.masks import davis_palette
 from ...videos.mp4 import Mp4Writer
@@ -70,41 +71,48 @@ class Scenes:
         return video_tracks(self.seed, self.first + index, masks, self.sprites, count, of_layers)
 
 
-def generate(root: str | Path, kind: str, of: Scenes, write: Callable[[Path], None], **parameters: int) -> Path:
-    """Make a set of videos in a temporary folder and move it to `root` when it is complete.
+def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Path]]:
+    """Make the writer of a set of a function that writes its files.
 
-    A marker file holds all parameters. A folder with the same marker is kept, with another marker replaced, and without
-    a marker refused.
+    The function is called with a folder, the `Scenes`, the number of videos, and its own parameters. The writer makes
+    the set in a temporary folder and moves it to `root` when it is complete. A marker file holds all arguments. A
+    folder with the same marker is kept, with another marker replaced, and without a marker refused.
 
     Args:
-        root: folder of the set.
-        kind: kind of the set.
-        of: parameters of the videos.
-        write: (folder) writes all files of the set.
-        parameters: other parameters of the set.
+        **defaults: default arguments of the layout's `Scenes`.
 
     Returns:
-        root, with `~` expanded.
-
-    Raises:
-        DataError: if root is not empty and was not generated.
+        Decorator. Arguments of the writer: `root`, folder of the set; `count`, number of videos; those of `Scenes`;
+        and the function's own. It returns `root`, with `~` expanded, and raises DataError if `root` is not empty and
+        was not generated.
     """
-    root = Path(root).expanduser()
-    content = {"kind": kind, "generation": GENERATION, **asdict(of), **parameters}
-    parameters_of = json.dumps(content, sort_keys=True, indent=1)
-    was_generated = (root / MARKER).is_file()
-    if was_generated and (root / MARKER).read_text(encoding="utf-8", errors="replace") == parameters_of:
-        return root
-    if not was_generated and root.is_dir() and list_data(root):
-        raise DataError(f"{root}: holds files that were not generated here; give another folder or empty it")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with unfinished(root) as folder:
-        folder.mkdir()
-        write(folder)
-        write_atomically(folder / MARKER, parameters_of)
-        if was_generated:
-            remove(root)
-    return root
+
+    def decorated(write: Callable[..., None]) -> Callable[..., Path]:
+        def write_set(root: str | Path, count: int, **arguments: Any) -> Path:
+            root = Path(root).expanduser()
+            own = {name: arguments.pop(name) for name in signature(write).parameters if name in arguments}
+            of = Scenes(**defaults | arguments)
+            content = {"kind": write.__name__, "generation": GENERATION, "count": count, **asdict(of), **own}
+            marker = json.dumps(content, sort_keys=True, indent=1)
+            was_generated = (root / MARKER).is_file()
+            if was_generated and (root / MARKER).read_text(encoding="utf-8", errors="replace") == marker:
+                return root
+            if not was_generated and root.is_dir() and list_data(root):
+                raise DataError(f"{root}: holds files that were not generated here; give another folder or empty it")
+            root.parent.mkdir(parents=True, exist_ok=True)
+            with unfinished(root) as folder:
+                folder.mkdir()
+                write(folder, of, count, **own)
+                (folder / MARKER).write_text(marker)
+                if was_generated:
+                    remove(root)
+            return root
+
+        write_set.__name__ = write.__name__
+        write_set.__doc__ = write.__doc__
+        return write_set
+
+    return decorated
 
 
 def write_mp4(path: Path, video: NDArray[np.uint8], rate: int = 24) -> None:
