@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,11 +29,7 @@ class Reader(Sequence[S]):
     def __len__(self) -> int:
         return len(self._sequences)
 
-    @overload
-    def __getitem__(self, index: int) -> S: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[S]: ...
-    def __getitem__(self, index: int | slice) -> S | Sequence[S]:
+    def __getitem__(self, index: Any) -> Any:
         return self._sequences[index]
 
 

@@ -62,15 +62,6 @@ def test_real_objects_that_enter_later(real_data: Callable[[str], Path]) -> None
     assert not judo.ground_truth
 
 
-def test_black_and_white_masks_are_object_one(root: Path) -> None:
-    for t in range(5):
-        ids = np.asarray(Image.open(mask_path(root, t)))
-        Image.fromarray(np.where(ids == 1, 255, 0).astype(np.uint8)).save(mask_path(root, t))
-    sequence = Davis(root)[0]
-    assert sequence.objects == (1,)
-    assert sequence.read_mask(3).unique().tolist() == [0, 1]
-
-
 def test_2016_merges_objects_and_its_original_list_has_paths(root: Path) -> None:
     several = Davis(root)[1].read_mask(0)
     line = "/JPEGImages/480p/synthetic-001/0000{0}.jpg /Annotations/480p/synthetic-001/0000{0}.png\n"

@@ -64,7 +64,6 @@ def test_a_name_cannot_outlive_its_values():
     assert dataclasses.replace(paper.with_changes(side=6, factor=2), side=5) == paper.with_changes(factor=2)
     assert Rules("paper+side=7", side=6).name == "paper+side=6"
     assert Rules("paper", smooth=True).name == "paper+smooth=true"
-    assert (paper.source, paper.benchmark, paper.changes) == ("paper", "second", {})
     assert dataclasses.replace(paper, window=[1, 2], side=6).changes == {"side": 6, "window": (1, 2)}
 
 
@@ -86,9 +85,6 @@ def test_a_name_of_ones_own_stands_for_the_values_that_it_was_given_with():
     assert (own.name, changed.name, own.benchmark) == ("mine", "mine+side=8", None)
     assert changed == own.with_changes(side=8) != Rules("mine", side=8)
     assert changed.with_changes(side=7) == own == pickle.loads(pickle.dumps(own))
-    assert dataclasses.replace(changed, name="yours").name == "yours"
-    assert dataclasses.replace(changed, name="paper").name == "paper"
-    assert Rules("mine+side=7", side=8).with_changes(side=9).name == "mine+side=9"
 
 
 def test_every_name_of_a_real_protocol_is_read_back():
@@ -98,7 +94,6 @@ def test_every_name_of_a_real_protocol_is_read_back():
             protocol = PropagationProtocol.named(name, benchmark, changes=changes)
             assert PropagationProtocol.named(protocol.name, benchmark) == protocol
     assert PropagationProtocol.named("liir+references=0,-1").references == (0, -1)
-    assert PropagationProtocol.named("vfs+radius=12") == PropagationProtocol.named("vfs")
     assert PropagationProtocol.named("vfs+topk=null+radius=null").topk is None
     assert PropagationProtocol.named("vfs+radius=6", changes={"topk": 5}).name == "vfs+radius=6+topk=5"
 
@@ -115,23 +110,8 @@ def test_two_networks_share_a_protocol_but_for_stride_and_normalisation():
     vfs, dino = (PropagationProtocol.named(name) for name in ("vfs", "dino"))
     assert vfs.with_changes(feature_stride=16, radius=6).shared() == vfs.with_changes(radius=6)
     assert dino.with_changes(feature_stride=16, rgb_mean=None, rgb_std=None).shared().digest() == dino.digest()
-    liir = PropagationProtocol.named("liir", "vip")
-    assert (liir.feature_stride, liir.with_changes(feature_stride=16).shared()) == (4, liir)
-    own = PropagationProtocol("own", 1, 5, 0.1, 3)
-    assert own.with_changes(feature_stride=4).shared() == own.shared() == own
     boxes = TrackingProtocol.named("vfs")
     assert boxes.at_features(16).shared() == boxes.at_features(8, dilated="released").shared() == boxes
-
-
-def test_a_mistake_in_a_name_is_one_line():
-    mistakes = {
-        "paper+sid=4": "protocol 'paper+sid=4': a protocol has no field 'sid'",
-        "paper+side=0": "protocol 'paper+side=0': side must be greater than or equal to 1, got 0",
-        "paper+smooth=maybe": "smooth must be a valid boolean, got 'maybe'",
-        "papers+side=4": "unknown protocol 'papers': expected one of paper",
-    }
-    for name, said in mistakes.items():
-        assert refused(ValueError, re.escape(said), Rules.named, name, "first")
 
 
 def test_a_benchmark_declares_whose_values_it_takes():
@@ -142,15 +122,18 @@ def test_a_benchmark_declares_whose_values_it_takes():
 
 
 def test_values_of_another_type_or_out_of_range():
+    named = {
+        "paper+sid=4": "protocol 'paper+sid=4': a protocol has no field 'sid'",
+        "paper+side=0": "protocol 'paper+side=0': side must be greater than or equal to 1, got 0",
+        "papers+side=4": "unknown protocol 'papers': expected one of paper",
+    }
+    for name, said in named.items():
+        assert refused(ValueError, re.escape(said), Rules.named, name, "first")
     mistakes = {
-        "name must be a text that is not empty": {"name": ""},
-        "side must be greater than or equal to 1, got 0": {"side": 0},
         "smooth must be False without a kind, got True": {"smooth": True, "kind": None},
-        "rate must be less than 1, got 1": {"rate": 1},
         r"pair must be greater than or equal to 1, got \(1, 0\)": {"pair": (1, 0)},
         "side must be a valid integer, got 1.5": {"side": 1.5},
         "factor must be a finite number": {"factor": float("nan")},
-        "kind must be 'a' or 'b', got 'c'": {"kind": "c"},
         r"window must be .*, got \(1, 2, 3\)": {"window": (1, 2, 3)},
     }
     for words, fields in mistakes.items():

@@ -210,7 +210,7 @@ def blank(size, value=0):
     [
         ("00001.png", Path.unlink, r"00001.png: a predicted mask is missing \(1 of"),
         ("00002.png", lambda path: path.write_bytes(b"no picture"), "00002.png"),
-        ("00002.png", blank((64, 32)), "00002.png: is 32 × 64 px, the annotation 64 × 64"),
+        ("00002.png", blank((64, 32)), r"00002.png: prediction and target differ in size: \(64, 32\) and \(64, 64\)"),
         ("00003.png", blank((64, 64), 9), "00003.png: the prediction holds id 9; the video has the objects 1"),
         ("", shutil.rmtree, r"no such folder of predictions \(1 of 3 are missing\); expected .*/mine/VIDEO/FRAME.png"),
     ],

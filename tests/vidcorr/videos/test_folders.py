@@ -109,9 +109,9 @@ def test_masks_beside_folders_are_refused(tmp_path):
     mask(tmp_path / "mine/dog/old/0.png", 9)
     mask(tmp_path / "JPEGImages/dog/old/0.png", 9)
     assert [video.name for video in Vos(tmp_path)] == ["dog"]
-    assert score(tmp_path, tmp_path / "mine", "youtube-vos").scores["J-Mean"] == 1
+    assert score(tmp_path / "Annotations", tmp_path / "mine", "youtube-vos").scores["J-Mean"] == 1
     mask(tmp_path / "Annotations/dog/old/0.png", 9)
-    for read in (Vos, lambda root: score(root, tmp_path / "mine"), lambda root: score(root, tmp_path / "mine", "sa-v")):
+    for read in (Vos, lambda root: score(root / "Annotations", root / "mine", "sa-v")):
         refused(DataError, r"dog: holds both the mask 0\.png and the folder old", read, tmp_path)
 
 
