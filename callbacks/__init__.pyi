@@ -1,7 +1,9 @@
-from .benchmark import BenchmarkCallback as BenchmarkCallback
+from .benchmark import (
+    BenchmarkCallback as BenchmarkCallback,
+    BestCheckpoint as BestCheckpoint,
+)
 from .checkpoints import (
     AtomicCheckpointIO as AtomicCheckpointIO,
-    BestCheckpoint as BestCheckpoint,
     LastCheckpoint as LastCheckpoint,
     TrainingStopped as TrainingStopped,
 )

@@ -1,57 +1,30 @@
-"""The callback of a benchmark: when it runs in `fit` and `validate`, where its files and scores go, and its history."""
+"""The callback of a benchmark in `fit` and `validate`, and the checkpoints with its best scores."""
 
 import logging
 import math
-import re
-import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging, WeightAveraging
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_modules.parts.description import network_of
 from lightning_modules.parts.loops import epochs_completed, logged_step
-from lightning_modules.parts.run_folder import log_picture, log_scores, require_pytorch_lightning, run_folder
+from lightning_modules.parts.run_folder import checkpoint_folder, log_picture, log_scores, run_folder
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks, first_ranks_buffers
 from vidcorr.results.result import Evaluated, Result
 from vidcorr.videos.files import require_at_least
 
+from .checkpoints import use_atomic_files
+
 log = logging.getLogger(__name__)
 
 EPOCH_FOLDER = "epoch={:03d}-step={:06d}"
 """Name of the folder of a benchmark's results after an epoch (from 0) and a number of steps."""
-
-
-class FollowsRuns:
-    """Mark of a callback that takes a benchmark's score only right after its run."""
-
-
-@runtime_checkable
-class KnowsVideos(Protocol):
-    """A DataModule that knows the names of the videos it trains on, which no benchmark may score."""
-
-    def trained_videos(self) -> set[str]:
-        """Return the names, without a file's extension; empty if the user allows scored videos."""
-
-
-class Follower(NamedTuple):
-    """A callback or schedule that monitors a score.
-
-    Attributes:
-        reader: the callback or schedule.
-        monitor: key of the score.
-        mode: `min` or `max`.
-        epochs: epochs between its looks; 0: it looks every few steps.
-    """
-
-    reader: object
-    monitor: str | None
-    mode: str
-    epochs: int
 
 
 class BenchmarkCallback(pl.Callback):
@@ -62,9 +35,9 @@ class BenchmarkCallback(pl.Callback):
     runs every 6 epochs.
 
     Its files go to `benchmarks/<name>/epoch=…-step=…/` in the folder of the run, in `validate` by epoch and step of the
-    checkpoint. An error ends `validate` with its message, and a `fit` in which a ModelCheckpoint, an EarlyStopping or a
-    schedule monitors a score of the benchmark; another `fit` logs it and continues, and `BestCheckpoint` skips the
-    epoch. In Lightning's `fast_dev_run` it takes as many sequences as batches and writes nothing.
+    checkpoint. An error ends `validate` with its message, and a `fit` in which an EarlyStopping or a schedule monitors
+    a score of the benchmark; another `fit` logs it and continues, and `BestCheckpoint` skips the epoch. In Lightning's
+    `fast_dev_run` it takes as many sequences as batches and writes nothing.
 
     Args:
         benchmark: the benchmark.
@@ -111,11 +84,8 @@ class BenchmarkCallback(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Open the data set before any training, and refuse neighbours that would make scores wrong or skip them."""
-        require_pytorch_lightning(trainer)
         if stage == "test":
             raise ValueError(f"{self.name} runs in validation: call trainer.validate in place of trainer.test")
-        # every rank logs the same scores, so that Lightning's advice to average them over the ranks is idle
-        warnings.filterwarnings("ignore", rf"It is recommended to use `self\.log\('{re.escape(self.name)}/")
         for other in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(other, BenchmarkCallback) and other is not self and other.name == self.name:
                 raise ValueError(f"two benchmarks are called {self.name}: give one another name")
@@ -135,38 +105,36 @@ class BenchmarkCallback(pl.Callback):
         start = "before the first step, " if self.before_training else ""
         return "benchmarks", f"{self.name} {start}{_every(self.every_n_epochs)}, then at the end"
 
-    def _followers(self, trainer: pl.Trainer) -> list[Follower]:
-        """Return the callbacks and schedules that monitor a score of this benchmark, but not right after its runs."""
-        validated = trainer.check_val_every_n_epoch or 1
-        found: list[Follower] = []
+    def _followers(self, trainer: pl.Trainer) -> list[tuple[Any, str, int]]:
+        """Return what monitors a score of this benchmark, the score, and the epochs between its looks (0: any step)."""
+        found: list[tuple[Any, str | None, int]] = []
         for other in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(other, ModelCheckpoint) and not isinstance(other, FollowsRuns):
-                looks = other.every_n_epochs and math.lcm(other.every_n_epochs, validated)
-                found.append(Follower(other, other.monitor, other.mode, looks or 0))
-            elif isinstance(other, EarlyStopping):
-                found.append(Follower(other, other.monitor, other.mode, validated))
+            if isinstance(other, EarlyStopping):
+                found.append((other, other.monitor, trainer.check_val_every_n_epoch or 1))
+            elif isinstance(other, ModelCheckpoint) and not isinstance(other, BestCheckpoint):
+                found.append((other, other.monitor, 0))
         for schedule in trainer.lr_scheduler_configs:
             if isinstance(schedule.scheduler, ReduceLROnPlateau):
                 looks = schedule.frequency if schedule.interval == "epoch" else 0
-                found.append(Follower(schedule.scheduler, schedule.monitor, schedule.scheduler.mode, looks))
-        return [follower for follower in found if str(follower.monitor).startswith(f"{self.name}/")]
+                found.append((schedule.scheduler, schedule.monitor, looks))
+        return [(other, key, looks) for other, key, looks in found if key and key.startswith(f"{self.name}/")]
 
     def _refuse_followers(self, trainer: pl.Trainer) -> None:
-        """Refuse what would read a score between two runs, or keep the worst (`min` is Lightning's default).
+        """Refuse what would read a score between two runs, or take the worst for the best.
 
         Raises:
             ValueError: with the remedy.
         """
         period = math.lcm(self.every_n_epochs, trainer.check_val_every_n_epoch or 1)
         errors = [f"{self.name}/{name}" for name in self.benchmark.less_is_better]
-        for follower in self._followers(trainer):
-            what = f"{type(follower.reader).__name__} of {follower.monitor}"
-            if follower.mode == "min" and follower.monitor not in errors:
+        for other, key, looks in self._followers(trainer):
+            what = f"{type(other).__name__} of {key}"
+            if not looks or looks % period:
+                raise ValueError(
+                    f"{what} would read old scores, as {self.name} runs {_every(period)}: see BestCheckpoint"
+                )
+            if other.mode == "min" and key not in errors:
                 raise ValueError(f'{what} has mode "min", but more is better: set mode to "max"')
-            if not follower.epochs or follower.epochs % period:
-                looks = _every(follower.epochs) if follower.epochs else "every few steps"
-                runs = f"{self.name} runs {_every(period)}"
-                raise ValueError(f"{what} looks {looks}, but {runs}: let it look as often, or take BestCheckpoint")
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -189,14 +157,13 @@ class BenchmarkCallback(pl.Callback):
         """Refuse, before any training, a module without features, stale scores, and a training on scored videos."""
         self._refuse_followers(trainer)
         self.benchmark.extractor(pl_module)
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if isinstance(data, KnowsVideos):
-            both = sorted(data.trained_videos().intersection(self.benchmark.held_out()))
-            if both:
-                raise ValueError(
-                    f"{self.name}: {len(both)} sequences that it holds out are trained on, such as {both[0]}: take them"
-                    " out of data.source, or set include_holdout of the data to train on them"
-                )
+        trained = getattr(trainer.datamodule, "trained_videos", set)  # type: ignore[attr-defined]
+        both = sorted(trained().intersection(self.benchmark.held_out()))
+        if both:
+            raise ValueError(
+                f"{self.name}: {len(both)} sequences that it holds out are trained on, such as {both[0]}: take them"
+                " out of data.source, or set include_holdout of the data to train on them"
+            )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run before training if `before_training` is set; not when a run is resumed."""
@@ -221,6 +188,7 @@ class BenchmarkCallback(pl.Callback):
         if self._tried != trainer.global_step:
             scores = self._run(trainer, pl_module, trainer.global_step)
             log_scores(trainer, scores)
+            trainer.callback_metrics.update({key: torch.tensor(score) for key, score in scores.items()})
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         """Return whether the benchmark runs in the current epoch of a fit."""
@@ -284,3 +252,66 @@ def _validates(trainer: pl.Trainer) -> bool:
     batches = trainer.num_val_batches
     is_counted = bool(batches)
     return trainer.enable_validation and (not is_counted or sum(batches) > 0)
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keep the checkpoints with the best scores of a benchmark, saved right after its runs.
+
+    Lightning's `ModelCheckpoint` compares the last logged score, however old.
+
+    Args:
+        monitor: a logged score, `<benchmark>/<key>`; None is the first score of the first benchmark that declares any.
+        mode: `max` or `min`.
+        save_top_k: number of checkpoints to keep; −1: all.
+        dirpath: folder; None is `checkpoints/` in the folder of the run.
+
+    Raises:
+        ValueError: at the start of `fit`, if no benchmark among the callbacks declares the score, or the worst would be
+            kept.
+    """
+
+    def __init__(
+        self,
+        monitor: str | None = None,
+        mode: Literal["max", "min"] = "max",
+        save_top_k: int = 1,
+        dirpath: str | Path | None = None,
+    ) -> None:
+        super().__init__(
+            dirpath,
+            "best-epoch={epoch:03d}-step={step:06d}",
+            monitor,
+            mode=mode,
+            save_top_k=save_top_k,
+            auto_insert_metric_name=False,
+            save_on_train_epoch_end=False,
+        )
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Find the folder and the score."""
+        use_atomic_files(trainer)
+        self.dirpath = checkpoint_folder(trainer, self.dirpath)
+        super().setup(trainer, pl_module, stage)
+        if stage != "fit":
+            return
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
+        known = {key: each for each in benchmarks for key in each.score_keys}
+        self.monitor = self.monitor or next(iter(known), "a score")
+        if self.monitor not in known:
+            raise ValueError(f"BestCheckpoint: no benchmark logs {self.monitor}; they log {', '.join(known)}")
+        self._benchmark = known[self.monitor]
+        score = self.monitor.removeprefix(f"{self._benchmark.name}/")
+        if self.mode == "max" and score in self._benchmark.benchmark.less_is_better:
+            raise ValueError(f'BestCheckpoint of {self.monitor} has mode "max", but less is better: set mode to "min"')
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save if the benchmark has just given the score and it is among the best."""
+        if trainer.state.fn == "fit" and self.monitor in self._benchmark.history.get(trainer.global_step, {}):
+            super().on_validation_end(trainer, pl_module)
+
+    on_train_epoch_end = on_validation_end  # for a fit without validation
+    on_train_end = on_validation_end  # the benchmark may run after the last step
+
+    def on_train_batch_end(self, *_: object) -> None:
+        """Save nothing: benchmarks run between steps."""

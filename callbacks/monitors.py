@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_warn
@@ -95,14 +94,6 @@ class CollapseMonitor(pl.Callback):
             )
 
 
-@runtime_checkable
-class TimedLoader(Protocol):
-    """A loader that counts the seconds for which it was waited."""
-
-    waited: float
-    num_workers: int
-
-
 class Throughput(pl.Callback):
     """Log the speed of training since the last log, or since the last validation.
 
@@ -128,7 +119,7 @@ class Throughput(pl.Callback):
         now = time.perf_counter()
         step = trainer.global_step
         loader = trainer.train_dataloader
-        waited = loader.waited if isinstance(loader, TimedLoader) else 0.0
+        waited = getattr(loader, "waited", None)  # seconds, of a `ResumableLoader`
         if self._since is not None:
             self._batches += 1
             if accumulates(trainer) or not trainer.log_every_n_steps or step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
@@ -138,12 +129,12 @@ class Throughput(pl.Callback):
             size = getattr(loader, "batch_size", None)
             if size is not None:
                 values["time/clips_per_second"] = size * self._batches * trainer.world_size / seconds
-            if isinstance(loader, TimedLoader):
+            if waited is not None:
                 values["time/data"] = (waited - self._waited) / seconds
                 self._hint(values["time/data"], loader.num_workers)
             pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
         self._since = now
-        self._waited = waited
+        self._waited = waited or 0.0
         self._batches = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -25,9 +25,9 @@ class TrainingPictures(pl.Callback):
     - `matches`: query points in the last frame of a clip, and the protocol's matches in earlier frames;
     - `features`: the principal components of the clip's features as colours.
 
-    The clip is the first held-out clip, or the first of the first batch without held-out data, for the whole run.
-    Pictures go to all loggers that take pictures, and as PNGs to `pictures/` in the folder of the run. Only the first
-    rank draws. Drawing uses the module only through `feature_extractor`, and restores the random state.
+    The clip is the first of the first batch, for the whole run. Pictures go to all loggers that take pictures, and as
+    PNGs to `pictures/` in the folder of the run. Only the first rank draws. Drawing uses the module only through
+    `feature_extractor`, and restores the random state.
 
     Args:
         every_n_epochs: epochs between pictures of the features; also drawn before the first step and at the end.
@@ -68,13 +68,6 @@ class TrainingPictures(pl.Callback):
         with random_state_kept():
             extractor_under(build_feature_extractor(pl_module, self.stage, self.stride), self.protocol)
 
-    def on_validation_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Keep the first held-out clip, from the check before training or from the first validation."""
-        if not self._begun and trainer.is_global_zero and isinstance(batch, Mapping) and "clip" in batch:
-            self._keep(batch)
-
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
     ) -> None:
@@ -86,9 +79,13 @@ class TrainingPictures(pl.Callback):
         self._begun = True
         if not trainer.is_global_zero:
             return
+        clip = batch["clip"]
+        index = batch.get("frame_index")
         with random_state_kept():
-            self._show(trainer, "clips", clip_sheet(batch["clip"], batch.get("frame_index")))
-        self._keep(batch)
+            self._show(trainer, "clips", clip_sheet(clip, index))
+        self._clip = clip[0].detach().float().cpu()
+        numbers = range(len(self._clip)) if index is None else index[0].tolist()
+        self._names = [f"frame {number}" for number in numbers]
         self._draw(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -99,13 +96,6 @@ class TrainingPictures(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the features at the end."""
         self._draw(trainer, pl_module)
-
-    def _keep(self, batch: Mapping[str, Any]) -> None:
-        if self._clip is None:
-            self._clip = batch["clip"][0].detach().float().cpu()
-            index = batch.get("frame_index")
-            indices = range(len(self._clip)) if index is None else index[0].tolist()
-            self._names = [f"frame {i}" for i in indices]
 
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         clip = self._clip

@@ -1,13 +1,12 @@
 """A run ends in order: on a signal, a non-finite loss, a lost rank; and callbacks that training cannot have."""
 
-import logging
 import math
 import os
 import signal
 import subprocess
 from contextlib import ExitStack
 from enum import IntEnum
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import (
@@ -28,16 +27,8 @@ from vidcorr.functional.device import PendingCopy
 
 from .checkpoints import LastCheckpoint, TrainingStopped, use_atomic_files
 
-log = logging.getLogger(__name__)
-REFUSED: dict[type[pl.Callback], str] = {
-    BackboneFinetuning: "the schedule of the learning rate does not follow the parameters that it adds; for a frozen "
-    "backbone take LinearProbe or SiamFC",
-    BatchSizeFinder: "the learning rate is scaled with the batch before the search; set data.batch_size",
-    LearningRateFinder: "its trial steps fill queues and move schedules; set the rate of the method, model.base_lr",
-    ModelPruning: "pruned weights have other names, which no command reads; prune after the training",
-    StochasticWeightAveraging: "it does not resume where it was stopped; take EMAWeightAveraging",
-}
-"""Callbacks of Lightning whose training would differ from the plan → what to do instead."""
+REFUSED = (BackboneFinetuning, BatchSizeFinder, LearningRateFinder, ModelPruning, StochasticWeightAveraging)
+"""Callbacks of Lightning under which rates, queues or weights differ from the plan, or no run resumes exactly."""
 
 
 class StepOutcome(IntEnum):
@@ -49,20 +40,6 @@ class StepOutcome(IntEnum):
     NOT_FINITE = 3
 
 
-class StepLoss(NamedTuple):
-    """Loss of a batch before its check.
-
-    Attributes:
-        value: copy of the loss, on its way to the CPU.
-        place: step, epoch and batch, for a message.
-        videos: indices of the batch's videos; None if unknown.
-    """
-
-    value: PendingCopy
-    place: str
-    videos: Tensor | None
-
-
 class Stops(pl.Callback):
     """End a run cleanly, a training at the same step on all ranks; the command line always adds it.
 
@@ -71,9 +48,8 @@ class Stops(pl.Callback):
       to the other ranks from within the signal, which can block them for good; here the ranks agree after every step.
       `validate` finishes its frame. **SLURM's requeue signal** (USR1 by default) stops the run in the same way, with
       status 138, and queues the job again.
-    - **A non-finite loss** stops the run with the step and the videos of its batch. A single CPU process checks before
-      the weights change. A loss on a GPU is checked a step later, so no step waits; loss and weights are checked before
-      every save, so nothing replaces a good checkpoint.
+    - **A non-finite loss** stops the run. It is checked a step later, so that no step waits for a GPU; losses and
+      weights are checked before every save, so nothing replaces a good checkpoint.
     - **A lost rank**, killed or hanging, ends the other ranks, and they end it.
 
     Raises:
@@ -82,21 +58,20 @@ class Stops(pl.Callback):
 
     def __init__(self) -> None:
         self._ranks: Ranks | None = None  # set during a fit; other saves need no agreement of the ranks
-        self._losses: list[StepLoss] = []
-        self._videos: Tensor | None = None
+        self._losses: list[tuple[str, PendingCopy]] = []  # not checked yet: step, epoch and batch; loss
         self._outcome = StepOutcome.GOOD  # what all ranks have agreed on
         self._handlers = ExitStack()  # handlers of signals, until the run ends
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Refuse what would train otherwise than planned, and let checkpoints be written atomically."""
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if type(callback) in REFUSED:
-                raise ValueError(f"{type(callback).__name__}: {REFUSED[type(callback)]}")
+            if isinstance(callback, REFUSED):
+                raise ValueError(f"{type(callback).__name__}: changes the training against its plan: leave it out")
         started = int(os.environ["WORLD_SIZE"]) if TorchElasticEnvironment.detect() else trainer.world_size
         if started != trainer.world_size:  # Lightning checks the tasks of SLURM itself
             raise ValueError(
-                f"torchrun has started {started} processes, but this run uses {trainer.world_size}, so each "
-                "would train alone: set trainer.devices to the processes per machine, and trainer.num_nodes"
+                f"torchrun has started {started} processes, but this run uses {trainer.world_size}: set trainer.devices"
+                " to the processes per machine, and trainer.num_nodes"
             )
         use_atomic_files(trainer)
 
@@ -117,20 +92,13 @@ class Stops(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Stop if the ranks have agreed to stop; record the videos of the batch."""
+        """Stop if the ranks have agreed to stop."""
         self._leave_if_stopping(trainer)
-        self._videos = batch.get("video_index") if isinstance(batch, dict) else None
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
-        """Check the loss, or start its copy to the CPU."""
-        value = PendingCopy(loss.detach())
-        batch = trainer.fit_loop.batch_idx
-        place = f"step {trainer.global_step} (epoch {trainer.current_epoch}, batch {batch})"
-        self._losses.append(StepLoss(value, place, self._videos))
-        if trainer.world_size == 1 and not value.of_gpu:
-            bad = self._bad_loss(trainer)
-            if bad:
-                raise TrainingStopped(bad)
+        """Start the copy of the loss to the CPU."""
+        place = f"step {trainer.global_step} (epoch {trainer.current_epoch}, batch {trainer.fit_loop.batch_idx})"
+        self._losses.append((place, PendingCopy(loss.detach())))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -140,7 +108,7 @@ class Stops(pl.Callback):
         Raises:
             TrainingStopped: on all ranks, if the loss of any rank is not finite.
         """
-        bad = self._bad_loss(trainer, wait=False)
+        bad = self._bad_loss(unchecked=1)
         worst = self._worst(StepOutcome.NOT_FINITE if bad else _requested())
         if worst == StepOutcome.NOT_FINITE:
             self._stop(bad)
@@ -181,10 +149,9 @@ class Stops(pl.Callback):
         """Refuse to save non-finite weights."""
         weights = dict(pl_module.named_parameters())
         broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
-        bad = self._bad_loss(trainer)
+        bad = self._bad_loss()
         if broken and bad is None:
-            counted = f"{len(broken)} of {len(weights)} weights hold NaN or infinity ({broken[0]}, …)"
-            bad = f"step {trainer.global_step}: {counted}; nothing was saved"
+            bad = f"step {trainer.global_step}: {len(broken)} weights hold NaN or infinity ({broken[0]}, …)"
         if self._worst(StepOutcome.NOT_FINITE if bad else StepOutcome.GOOD):
             self._stop(bad)
 
@@ -211,16 +178,13 @@ class Stops(pl.Callback):
             self._ranks.close()
             self._ranks = None
 
-    def _bad_loss(self, trainer: pl.Trainer, wait: bool = True) -> str | None:
-        """Describe the first non-finite loss, if any; without `wait` the newest loss may remain unchecked."""
-        while self._losses:
-            first = self._losses[0]
-            if first.value.of_gpu and not wait and len(self._losses) == 1:
-                return None
-            loss = float(first.value.wait())
+    def _bad_loss(self, unchecked: int = 0) -> str | None:
+        """Describe the first non-finite loss, if any; the newest ones may remain unchecked."""
+        while len(self._losses) > unchecked:
+            place, copied = self._losses.pop(0)
+            loss = float(copied.wait())
             if not math.isfinite(loss):
-                return f"{first.place}: the loss is {loss}; videos of the batch: {_names(trainer, first.videos)}"
-            del self._losses[0]
+                return f"{place}: the loss is {loss}"
         return None
 
     def _leave_if_stopping(self, trainer: pl.Trainer) -> None:
@@ -259,17 +223,5 @@ def requeue_job() -> None:
     job = os.environ["SLURM_JOB_ID"]
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    try:
-        subprocess.run(["scontrol", "requeue", job], check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        log.error("job %s is not queued again: %s", job, error)
-        return
-    rank_zero_info(f"job {job} is queued again")
-
-
-def _names(trainer: pl.Trainer, indices: Tensor | None) -> str:
-    """Name the videos of a batch by their paths, or by their indices without a list of videos."""
-    if indices is None:
-        return "not known"
-    videos = getattr(trainer.datamodule, "videos", None)  # type: ignore[attr-defined]
-    return ", ".join(str(videos[index].path) if videos else f"index {index}" for index in indices.tolist())
+    rank_zero_info(f"scontrol requeue {job}")
+    subprocess.run(["scontrol", "requeue", job], check=False)  # it names its errors itself

@@ -1,9 +1,9 @@
-"""Base of the DataModules: loaders of training and held-out samples, and the record of replaced videos."""
+"""Base of the DataModules: loaders of training and held-out samples, and the count of replaced videos."""
 
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sized
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from vidcorr.videos.processes import server_context, usable_cores
 from vidcorr.videos.source import hashed_rank
 
 from .loading.clips import collate, start_worker
-from .loading.loader import ResumableLoader, SteadyLoader
+from .loading.loader import ResumableLoader
 from .loading.samplers import ClipSampler, FixedSampler
 
 FEWEST = 5
@@ -57,7 +57,7 @@ class SampledDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.seed = seed
         self.skipped: Counter[str] = Counter()
-        self._watch = SkippedVideos(self)
+        self._samples = 0  # of all batches so far, with the replaced ones
         self._loader: ResumableLoader[Any] | None = None  # loader of the newest fit
         self._place: dict[str, int] | None = None  # place in the data to resume from
 
@@ -91,8 +91,6 @@ class SampledDataModule(pl.LightningDataModule):
             )
         loader: ResumableLoader[Any] = ResumableLoader(self.training, sampler=sampler, **self._arguments())
         if self.trainer is not None:
-            if self._watch not in self.trainer.callbacks:  # type: ignore[attr-defined]
-                self.trainer.callbacks.append(self._watch)  # type: ignore[attr-defined]
             progress = self.trainer.fit_loop.epoch_loop.batch_progress
             loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]
             if self._place is not None and self.trainer.ckpt_path:
@@ -106,14 +104,31 @@ class SampledDataModule(pl.LightningDataModule):
         if self.held_out is None:
             return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
         sampler = FixedSampler(cast(Sized, self.held_out))
-        return SteadyLoader(self.held_out, sampler=sampler, **self._arguments())
+        return ResumableLoader(self.held_out, sampler=sampler, **self._arguments())
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Convert images from uint8 to float in [0, 1], on the device."""
+        """Convert images from uint8 to float in [0, 1], on the device; count and name replaced videos."""
+        self._count_replaced(batch.get("failures", ()))
         for name, value in batch.items():
             if isinstance(value, Tensor) and value.dtype == torch.uint8:
                 batch = batch | {name: value.float().div_(255)}
         return batch
+
+    def _count_replaced(self, failures: Sequence[str]) -> None:
+        """Name each replaced path of lines `PATH: reason` once, and warn once when they are too many."""
+        before = self.skipped.total()
+        most = max(FEWEST - 1, self.max_unusable * self._samples)
+        self._samples += len(failures) + self.batch_size
+        for line in failures:
+            path = line.partition(": ")[0]
+            if path not in self.skipped:
+                warnings.warn(f"replaced by another video: {line}", stacklevel=1)
+            self.skipped[path] += 1
+        if before <= most < self.skipped.total():
+            rank_zero_warn(
+                f"TOO MANY UNUSABLE VIDEOS: {self.skipped.total()} of {self._samples} clips so far had to be replaced: "
+                f"see `vidcorr check-data {self.source}`, and train on the clean.txt that it writes"
+            )
 
     def hashed_rank(self, path: Path) -> bytes:
         """Return the key by which held-out videos are chosen; it depends on the seed and the path from the source."""
@@ -131,56 +146,3 @@ class SampledDataModule(pl.LightningDataModule):
             "multiprocessing_context": server_context() if self.num_workers else None,
             "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
         }
-
-
-class SkippedVideos(pl.Callback):
-    """Count and name replaced and resampled videos of a DataModule, and warn once when they are too many.
-
-    A batch names them in `failures` and `redrawn`, lines of `PATH: reason`.
-
-    Args:
-        data: the DataModule; its `skipped` counts the replacements.
-    """
-
-    def __init__(self, data: SampledDataModule) -> None:
-        self.data = data
-        self.redrawn: Counter[str] = Counter()
-        self._clips = 0
-        self._replaced = 0
-        self._warned = False
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: dict[str, Any], batch_idx: int
-    ) -> None:
-        """Record the replacements in a batch."""
-        if trainer.datamodule is not self.data:  # type: ignore[attr-defined]  # a later fit has another
-            return
-        failures = batch["failures"]
-        count_lines(failures, self.data.skipped, "replaced by another video")
-        count_lines(batch["redrawn"], self.redrawn, "resampled from the existing frames")
-        self._replaced += len(failures)
-        self._clips += len(failures) + self.data.batch_size
-        too_many = self._replaced > max(FEWEST - 1, self.data.max_unusable * self._clips)
-        if too_many and not self._warned:
-            self._warned = True
-            rank_zero_warn(
-                f"TOO MANY UNUSABLE VIDEOS: {self._replaced} of {self._clips} clips so far had to be replaced: see "
-                f"`vidcorr check-data {self.data.source}`, and train on the clean.txt that it writes"
-            )
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log both counts since the process began, summed over the ranks."""
-        if trainer.datamodule is not self.data:  # type: ignore[attr-defined]
-            return
-        for name, counts in (("data/skipped_videos", self.data.skipped), ("data/redrawn_clips", self.redrawn)):
-            total = torch.tensor(float(counts.total()), device=pl_module.device)
-            pl_module.log(name, total, sync_dist=True, reduce_fx="sum")
-
-
-def count_lines(lines: Iterable[str], counts: Counter[str], event: str) -> None:
-    """Count lines of `PATH: reason` by path, and warn about the first line of a path."""
-    for line in lines:
-        path = line.partition(": ")[0]
-        if path not in counts:
-            warnings.warn(f"{event}: {line}", stacklevel=2)  # not a line of Lightning, which calls the caller
-        counts[path] += 1

@@ -2,13 +2,15 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vidcorr.videos.files import DataError, require_at_least, require_folder
-from vidcorr.videos.folders import PHOTO_SUFFIXES, is_data, is_photo, list_folders
+from torchvision.datasets.folder import make_dataset
+
+from vidcorr.videos.files import DataError, require_at_least
+from vidcorr.videos.folders import is_photo, list_folders
 from vidcorr.videos.source import VideoEntry, list_videos
 
 from .base import SampledDataModule
@@ -67,7 +69,8 @@ class ImageFolderDataModule(LabelledDataModule):
         kwargs: arguments of `LabelledDataModule`, without `source`.
 
     Raises:
-        DataError: from `setup`, if a folder is missing, a class has no images, or the classes of both differ.
+        DataError: from `setup`, if the classes of both folders differ.
+        FileNotFoundError: from `setup`, if a folder is missing, or a class has no images.
     """
 
     def __init__(self, root: str | os.PathLike[str], **kwargs: Any) -> None:
@@ -75,45 +78,22 @@ class ImageFolderDataModule(LabelledDataModule):
 
     def setup(self, stage: str) -> None:
         """List both folders."""
-        training = images_of_classes(self.source / "train")
-        held_out = images_of_classes(self.source / "val")
-        self.classes = sorted(training)
-        only = sorted(set(training) ^ set(held_out))[:3]
-        if only:
-            raise DataError(
-                f"{self.source}: the classes of train and val differ: {', '.join(only)} is in only one of them"
-            )
-        self._use(self._labelled(training), self._labelled(held_out), read_image_file)
-
-    def _labelled(self, images: Mapping[str, Sequence[Path]]) -> list[tuple[Path, int]]:
-        """Return (image, number of its class) pairs of class → images."""
-        labelled: list[tuple[Path, int]] = []
-        for label, name in enumerate(self.classes):
-            labelled += [(path, label) for path in images[name]]
-        return labelled
+        training = self.source / "train"
+        held_out = self.source / "val"
+        self.classes = sorted(list_folders(training))
+        if not self.classes or self.classes != sorted(list_folders(held_out)):
+            raise DataError(f"{self.source}: expected train/CLASS and val/CLASS of the same classes")
+        self._use(images_of_classes(training, self.classes), images_of_classes(held_out, self.classes), read_image_file)
 
 
-def images_of_classes(folder: Path) -> dict[str, list[Path]]:
-    """Return class → images of a folder with a folder per class, also images in folders below it, in sorted order.
-
-    Files and folders that are not data are left out: hidden ones, and what other programs leave behind.
+def images_of_classes(folder: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
+    """Return (image, number of its class) pairs of a folder with a folder per class, in sorted order.
 
     Raises:
-        DataError: if the folder is missing or holds no folders, or a class has no image.
+        FileNotFoundError: if a class has no image.
     """
-    require_folder(folder)
-    classes: dict[str, list[Path]] = {}
-    for name in sorted(list_folders(folder)):
-        images: list[Path] = []
-        for place, folders, files in os.walk(folder / name, followlinks=True):
-            folders[:] = sorted(filter(is_data, folders))
-            images += [Path(place, file) for file in sorted(files) if is_photo(file)]
-        if not images:
-            raise DataError(f"{folder / name}: a class without images; expected {' '.join(PHOTO_SUFFIXES)} files")
-        classes[name] = images
-    if not classes:
-        raise DataError(f"{folder}: holds no folders; expected a folder per class")
-    return classes
+    numbers = {name: number for number, name in enumerate(classes)}
+    return make_dataset(folder, numbers, is_valid_file=lambda path: is_photo(os.path.basename(path)))
 
 
 class VideoFrameDataModule(LabelledDataModule):

@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
 from vidcorr.datasets.youtube_vos import held_out_among
+from vidcorr.functional.device import world_size_and_rank
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
@@ -19,7 +20,6 @@ from .base import SampledDataModule
 from .loading.clips import ClipDataset, Sampling, Transform
 from .loading.colour import ColourAugmentation
 from .loading.pairs import PairCrops
-from .loading.samplers import world_size_and_rank
 from .loading.sampling import (
     Augmentation,
     FrameSampling,
@@ -41,8 +41,7 @@ class VideoDataModule(SampledDataModule):
     - `video_index`: (B,) long, index of the video in the source;
     - `frame_index`: (B, T) long, zero-based;
     - `label`: (B,) long, if a list file gives labels;
-    - `failures`: a line per video that could not be decoded and was replaced;
-    - `redrawn`: a line per clip that was resampled because the video is shorter than its header claims.
+    - `failures`: a line per video that could not be decoded and was replaced.
 
     Without validation videos the validation loader gives an empty dictionary, so that validation hooks run. Draws in
     workers are a function of (seed, epoch, sample), draws on the device of (seed, epoch, batch, rank).
@@ -215,7 +214,6 @@ class VideoDataModule(SampledDataModule):
                 with open_video(self.videos[index].path, self.timeout) as video:
                     return video.num_frames
             except DataError as error:
-                self.skipped[self.videos[index].path.as_posix()] += 1
                 warnings.warn(f"left out: {error}", stacklevel=1)  # the caller is a thread pool
                 return 0
 

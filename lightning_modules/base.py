@@ -14,11 +14,11 @@ from vidcorr.backbones import Encoder, Normalise, TypeOfWeights, extractor_of, n
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.trust import import_path
 
-from .parts.checks import Batch as Batch, check_images, scalars_of
+from .parts.checks import Batch as Batch, check_images, is_scalar
 from .parts.distributed import SampleMean, keyed_generator
 from .parts.plan import print_plan
 from .parts.saving import SavedModule
-from .parts.schedules import continue_schedule, cosine_factor, samples_per_step, scaled_lr, scheduled
+from .parts.schedules import continue_schedule, cosine_factor, scaled_lr, scheduled
 
 
 class CorrespondenceModule(SavedModule):
@@ -45,9 +45,7 @@ class CorrespondenceModule(SavedModule):
         self.normalise: nn.Module = Normalise()
         self.validation_loss = SampleMean()
         self._batch_position = (0, 0)  # epoch and batch, the key of random draws
-        self._batch_of_rate: int | None = None  # the global batch that the learning rate was scaled for
         self._has_checked_batch = False
-        self._is_held_in_eval = False  # the backbone, because it does not learn
 
     def network_to_train(self, spec: str) -> nn.Module:
         """Build a network by its name, or of a checkpoint to start from; store its name as hyper-parameter `backbone`.
@@ -110,13 +108,13 @@ class CorrespondenceModule(SavedModule):
         """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`."""
         self.check_batch(batch)
         self._batch_position = (self.current_epoch, batch_index)
-        self._hold_frozen_backbone()
         outputs = self._outputs_of_step(batch)
         size = self.samples_in(batch)
         shows = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
         self.log("train/loss", outputs["loss"], prog_bar=shows, batch_size=size, sync_dist=True)
-        scalars = {f"train/{name}": value for name, value in scalars_of(outputs).items()}
-        self.log_dict(scalars, batch_size=size, sync_dist=True)
+        for name, value in outputs.items():
+            if name != "loss" and is_scalar(value):
+                self.log(f"train/{name}", value, batch_size=size, sync_dist=True)
         return outputs
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
@@ -144,17 +142,20 @@ class CorrespondenceModule(SavedModule):
         return int(loader.batch_size or loader.batch_sampler.batch_size)
 
     def global_batch(self) -> int:
-        """Return the number of samples per optimiser step over all devices and accumulated batches."""
-        return samples_per_step(self.trainer, self.samples_per_device())
+        """Return the number of samples per optimiser step over all devices and accumulated batches.
+
+        Raises:
+            ValueError: if an epoch has fewer batches: Lightning steps at its end, with a rate for more samples.
+        """
+        samples = self.samples_per_device()
+        accumulated = self.trainer.accumulate_grad_batches
+        if self.trainer.num_training_batches < accumulated:
+            raise ValueError(f"trainer.accumulate_grad_batches {accumulated}: an epoch has fewer batches")
+        return samples * self.trainer.world_size * accumulated
 
     def rate_of_batch(self, base_lr: float) -> float:
-        """Return a learning rate scaled with the global batch, which is not to change any more.
-
-        Args:
-            base_lr: learning rate for a global batch of 256.
-        """
-        self._batch_of_rate = self.global_batch()
-        return scaled_lr(base_lr, self._batch_of_rate)
+        """Return `base_lr`, the learning rate for a batch of 256, scaled linearly to the global batch."""
+        return scaled_lr(base_lr, self.global_batch())
 
     def total_steps(self) -> int:
         """Return the number of optimiser steps of the run, the length of learning-rate schedules.
@@ -185,18 +186,16 @@ class CorrespondenceModule(SavedModule):
     def train(self, mode: bool = True) -> Self:
         """Set the mode; a backbone that does not learn stays in eval mode and keeps its BatchNorm statistics."""
         super().train(mode)
-        if mode:
-            self._is_held_in_eval = False
-            self._hold_frozen_backbone()
+        self._hold_frozen_backbone()
         return self
 
-    def _hold_frozen_backbone(self) -> None:
-        """Put a backbone into eval mode once it is frozen, and back into training mode once it learns."""
-        is_frozen = not any(parameter.requires_grad for parameter in self.backbone.parameters())
-        if is_frozen != self._is_held_in_eval:
+    def _hold_frozen_backbone(self) -> bool:
+        """Put a backbone that does not learn into eval mode; return whether it learns."""
+        learns = any(parameter.requires_grad for parameter in self.backbone.parameters())
+        if not learns:
             for network in self.copies_of_backbone():
-                network.train(not is_frozen)
-            self._is_held_in_eval = is_frozen
+                network.eval()
+        return learns
 
     def configure_model(self) -> None:
         """Convert BatchNorm to SyncBatchNorm if the method asks for it and several GPUs train."""
@@ -206,16 +205,7 @@ class CorrespondenceModule(SavedModule):
             nn.SyncBatchNorm.convert_sync_batchnorm(self)
 
     def on_fit_start(self) -> None:
-        """Compile the networks if `compile` is set.
-
-        Raises:
-            ValueError: if `BatchSizeFinder` has changed the batch since the learning rate was set.
-        """
-        if self._batch_of_rate not in (None, self.global_batch()):
-            raise ValueError(
-                f"the learning rate was scaled for a global batch of {self._batch_of_rate}, which is now "
-                f"{self.global_batch()}: set batch_size, without BatchSizeFinder"
-            )
+        """Compile the networks if `compile` is set."""
         if self.hparams.get("compile"):
             # compiled in place, so names in checkpoints stay; extractors are copies and are not compiled
             for network in self.compiled_networks():
@@ -226,13 +216,14 @@ class CorrespondenceModule(SavedModule):
         self._has_checked_batch = False
 
     def on_train_start(self) -> None:
-        """Print the plan."""
+        """Follow the schedule of this run's length, and print the plan."""
         self._has_checked_batch = False  # the sanity check has seen a batch of another loader
-        learns = any(parameter.requires_grad for parameter in self.backbone.parameters())
-        if learns and self.described is not None:
+        if self._hold_frozen_backbone() and self.described is not None:
             trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}
             self.described = self.described.model_copy(update=trained)
-        print_plan(self, continue_schedule(self.lr_schedulers()) if self.trainer.ckpt_path else {})
+        if self.trainer.ckpt_path:
+            continue_schedule(self.lr_schedulers())
+        print_plan(self)
 
     def plan_rows(self) -> dict[str, str]:
         """Return further rows of the plan that is printed before training, or other texts of its rows: name → text."""

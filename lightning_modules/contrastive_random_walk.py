@@ -10,11 +10,11 @@ from torch.optim.lr_scheduler import MultiStepLR
 
 from vidcorr.backbones import Normalise, pooled_width
 from vidcorr.backbones.resnet import LAYER_OF_STAGE, is_resnet, resnet_maps
+from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.losses import contrastive_random_walk_loss, drop_edges
 from vidcorr.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
 
 from .base import Batch, CorrespondenceModule
-from .parts.distributed import world_size_and_rank
 from .parts.schedules import scheduled
 
 MEAN = (0.4914, 0.4822, 0.4465)

@@ -8,14 +8,13 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cosine_similarity, cross_entropy, interpolate, kl_div, mse_loss, normalize
 
-from vidcorr.backbones import Network, build_encoder, encoder_hparams, pooled_width, require_name
+from vidcorr.backbones import pooled_width
 from vidcorr.backbones.extractor import FeatureExtractor
 from vidcorr.backbones.vit import ViTExtractor, positions_set
-from vidcorr.functional.device import shared_copy
+from vidcorr.functional.device import shared_copy, world_size_and_rank
 from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
-from .parts.distributed import world_size_and_rank
 from .parts.schedules import adamw_with_warmup
 
 EPSILON = 1e-6
@@ -210,10 +209,7 @@ class CoSettle(CorrespondenceModule):
         self.save_hyperparameters()
         require_one_of(("xavier", "normal"), start=start)
         require_one_of(("forward", "reverse", "mse"), divergence=divergence)
-        require_name(backbone)
-        self.backbone: Any = build_encoder(backbone, pretrained, encoder).requires_grad_(False).eval()
-        self.described = Network.of(self.backbone)
-        self.hparams.update(encoder_hparams(self.backbone, "backbone"))
+        self.backbone: Any = self.frozen_network(backbone, pretrained, encoder).requires_grad_(False).eval()
         self.projection = projection_head(pooled_width(self.frozen_view()), layers)
         for part in self.projection:
             if isinstance(part, nn.Linear):

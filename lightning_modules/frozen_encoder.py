@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from vidcorr.backbones import Encoder, FeatureExtractor, Network, build_encoder, encoder_hparams, require_name
+from vidcorr.backbones import Encoder, FeatureExtractor, Network
 from vidcorr.backbones.encoder import recipe_of_encoder
 from vidcorr.backbones.names import is_checkpoint
 
@@ -40,15 +40,13 @@ class FrozenEncoder(SavedModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        require_name(spec)
-        self.encoder = build_encoder(spec, pretrained, encoder)
+        self.encoder = self.frozen_network(spec, pretrained, encoder, "spec")
         if mean or std:
             if not isinstance(self.encoder, Encoder) or is_checkpoint(spec):
                 raise ValueError(f"{spec}: it normalises RGB itself; mean and std are for networks by name")
             self.encoder.mean = tuple(mean or self.encoder.mean)
             self.encoder.std = tuple(std or self.encoder.std)
-        self.described = Network.of(self.encoder)
-        self.hparams.update(encoder_hparams(self.encoder, "spec"))
+            self.described = Network.of(self.encoder)
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the encoder for benchmarks; None is this module's stage or stride."""

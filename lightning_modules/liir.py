@@ -16,6 +16,7 @@ from vidcorr.backbones.liir_encoder import Position
 from vidcorr.backbones.trust import import_path
 from vidcorr.functional.colour import drop_channel, normalised_lab
 from vidcorr.functional.compactness import CompactnessPrior
+from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.local_reconstruction import reconstruct_locally
 from vidcorr.functional.position import Displacement, displaced_position, drawn_displacements
 from vidcorr.functional.reconstruction import positive_mass, reconstruction_loss
@@ -23,11 +24,11 @@ from vidcorr.functional.window_tiles import Border
 from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
-from .parts.distributed import gather, own_rows, world_size_and_rank
+from .parts.distributed import gather, own_rows
 from .parts.momentum import MomentumMethod, videos_of, without_statistics
 from .parts.negative_bank import BankSettings, EncodedBy, NegativeBank
 from .parts.phases import LiirSchedule, TwoPhaseMethod
-from .parts.plan import average_text, millions
+from .parts.plan import millions
 
 Settings = TypeVar("Settings")
 TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -250,11 +251,6 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         epochs = self.schedule.warmup_epochs
         begin = f", from epoch {epochs} on" if epochs else ""
         plan = super().plan_rows() | self.rows_of_phases()
-        if epochs and self.target_encoder is not None:
-            momentum = self.momentum_of_average()
-            plan["momentum encoder"] = average_text(momentum, self.first_phase_steps())
-            if self.ends_in_first_phase():
-                plan["momentum encoder"] = f"average with m = {momentum:g}, for the second phase"
         position = self.hparams["position"]
         plan["backbone"] = f"ResNet-18, stride 4, position {position}, {millions(self.backbone)} M parameters"
         plan["negatives"] = "none" if self.bank is None else f"{self.bank}{begin}"

@@ -11,8 +11,6 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 from torchmetrics.classification import MulticlassAccuracy
 
-from vidcorr.backbones import Network, build_encoder, encoder_hparams, require_name
-
 from .base import Batch, CorrespondenceModule
 from .parts.checks import sample_numbers
 from .parts.schedules import scheduled
@@ -69,10 +67,7 @@ class LinearProbe(CorrespondenceModule):
         self.save_hyperparameters()
         rate_of_protocol = RATES[protocol]
         self.base_lr = rate_of_protocol if base_lr is None else base_lr
-        require_name(backbone)
-        built = build_encoder(backbone, pretrained, encoder)
-        self.described = Network.of(built)
-        self.hparams.update(encoder_hparams(built, "backbone"))
+        built = self.frozen_network(backbone, pretrained, encoder)
         self.backbone = built.feature_extractor(stage, stride).requires_grad_(False).eval()
         self.classifier = nn.Linear(self.features(torch.zeros(1, 3, 64, 64)).shape[1], num_classes)
         nn.init.normal_(self.classifier.weight, std=0.01)

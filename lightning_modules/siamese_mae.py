@@ -8,11 +8,10 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from vidcorr.backbones.vit import is_vit
-from vidcorr.functional.device import random_state_kept, to_device
+from vidcorr.functional.device import random_state_kept, to_device, world_size_and_rank
 from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
-from .parts.distributed import world_size_and_rank
 from .parts.schedules import adamw_with_warmup
 
 NORM_EPSILON = 1e-6

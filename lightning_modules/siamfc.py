@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from vidcorr.backbones import FeatureExtractor, Network, build_encoder, encoder_hparams, pooled_width, require_name
+from vidcorr.backbones import FeatureExtractor, Network, pooled_width
 from vidcorr.backbones.extractor import Dilated, refuse_options
 from vidcorr.functional.device import shared_copy
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
@@ -112,10 +112,7 @@ class SiamFC(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         require_one_of(("random", "identity"), start=start)
-        require_name(backbone)
-        built = build_encoder(backbone, pretrained, encoder)
-        self.described = Network.of(built)
-        self.hparams.update(encoder_hparams(built, "backbone"))
+        built = self.frozen_network(backbone, pretrained, encoder)
         self.backbone = built.feature_extractor(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride = int(self.backbone.stride)  # type: ignore[arg-type]
         width = pooled_width(self.backbone)

@@ -34,8 +34,7 @@ ATTEMPTS = 10
 class ReplacingDataset(Dataset[Sample]):
     """Data set over paths that replaces an unusable item by a random item.
 
-    All draws are a function of (seed, epoch, index, attempt). A sample's `failures` has a line per replaced item. An
-    item that failed is not tried again for the same sample while others are left: the next item of the list is taken.
+    All draws are a function of (seed, epoch, index, attempt). A sample's `failures` has a line per replaced item.
 
     Args:
         paths: a path per item.
@@ -80,19 +79,15 @@ class ReplacingDataset(Dataset[Sample]):
     def __getitem__(self, key: Key | int) -> Sample:
         key = (0, key) if isinstance(key, int) else key  # a plain number comes from a sampler that is not ours
         failures: list[str] = []
-        failed: set[int] = set()
         for attempt in range(ATTEMPTS):
             generator = self.draws(key, attempt)
             item = self.choose(key[1], attempt, generator)
-            while item in failed and len(failed) < len(self._paths):
-                item = (item + 1) % len(self._paths)
             try:
                 return self.read(item, generator) | {"failures": failures}
             except DataError as error:
                 if not self.replaces:
                     raise
                 failures.append(str(error))
-                failed.add(item)
         raise DataError(f"{ATTEMPTS} items in a row could not be used: {'; '.join(failures)}")
 
 
@@ -100,7 +95,7 @@ class ClipDataset(ReplacingDataset):
     """Clips of videos: draw frames, decode and crop them.
 
     If the video is shorter than its header claims and a drawn frame does not exist, the clip is resampled from the
-    existing frames; the sample's `redrawn` names the video.
+    existing frames.
 
     Args:
         entries: all videos of the source.
@@ -149,15 +144,18 @@ class ClipDataset(ReplacingDataset):
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def read(self, item: int, generator: torch.Generator) -> Sample:
-        """Decode and crop a clip of a video."""
+    def draw(self, item: int, generator: torch.Generator) -> tuple[Tensor, list[np.ndarray]]:
+        """Draw and decode frames of an item: their indices `(T,)` and T arrays (H, W, 3) uint8."""
         with open_video(self.path(item), self._timeout) as video:
-            indices, frames, missing = draw_frames(video, self._sampling, generator)
+            return draw_frames(video, self._sampling, generator)
+
+    def read(self, item: int, generator: torch.Generator) -> Sample:
+        """Draw and crop a clip of an item."""
+        indices, frames = self.draw(item, generator)
         sample: Sample = {
             "clip": self._transform(frames, generator),
             "video_index": int(self.indices[item]),
             "frame_index": indices,
-            "redrawn": [missing] if missing else [],
         }
         if self._labels is not None:
             sample["label"] = int(self._labels[item])
@@ -167,24 +165,13 @@ class ClipDataset(ReplacingDataset):
 class ImageClips(ClipDataset):
     """Clips whose frames are views of one image, each cropped on its own."""
 
-    def read(self, item: int, generator: torch.Generator) -> Sample:
-        """Read an image and crop its views."""
+    def draw(self, item: int, generator: torch.Generator) -> tuple[Tensor, list[np.ndarray]]:
+        """Read an image, once for all views."""
         indices = self._sampling(1, generator=generator)
-        image = read_photo(self.path(item))
-        sample: Sample = {
-            "clip": self._transform([image] * len(indices), generator),
-            "video_index": int(self.indices[item]),
-            "frame_index": indices,
-            "redrawn": [],
-        }
-        if self._labels is not None:
-            sample["label"] = int(self._labels[item])
-        return sample
+        return indices, [read_photo(self.path(item))] * len(indices)
 
 
-def draw_frames(
-    video: OpenedVideo, sampling: Sampling, generator: torch.Generator
-) -> tuple[Tensor, list[np.ndarray], str | None]:
+def draw_frames(video: OpenedVideo, sampling: Sampling, generator: torch.Generator) -> tuple[Tensor, list[np.ndarray]]:
     """Draw and decode frames of a video; if a drawn frame does not exist, draw again from the existing frames.
 
     The second draw starts from the same generator state as the first, so that the outcome is a function of the state
@@ -196,34 +183,31 @@ def draw_frames(
         generator: source of the draws.
 
     Returns:
-        Frame indices (n,) long; the n frames (H, W, 3) uint8; a line for the record if the clip was resampled.
+        Frame indices (n,) long; the n frames (H, W, 3) uint8.
 
     Raises:
         DecodingError: if a frame cannot be decoded.
     """
     state = generator.get_state()
-    claimed = video.num_frames
-    indices = sampling(claimed, generator=generator)
-    frames = video.read(indices.tolist())
-    if int(indices.max()) < video.num_frames:
-        return indices, frames, None
-    generator.set_state(state)
     indices = sampling(video.num_frames, generator=generator)
     frames = video.read(indices.tolist())
-    return indices, frames, f"{video.path}: {claimed} frames expected, {video.num_frames} can be decoded"
+    if int(indices.max()) >= video.num_frames:
+        generator.set_state(state)
+        indices = sampling(video.num_frames, generator=generator)
+        frames = video.read(indices.tolist())
+    return indices, frames
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Stack samples by torch's rules; `failures` and `redrawn` are the lines of all samples."""
-    records: dict[str, list[str]] = {"failures": [], "redrawn": []}
+    """Stack samples by torch's rules; `failures` are the lines of all samples."""
+    failures: list[str] = []
     values: list[Sample] = []
     for sample in samples:
         rest = dict(sample)
-        for name, lines in records.items():
-            lines += rest.pop(name, ())
+        failures += rest.pop("failures", ())
         values.append(rest)
     batch: dict[str, Any] = default_collate(values)
-    return batch | records
+    return batch | {"failures": failures}
 
 
 def start_worker(worker: int) -> None:

@@ -73,5 +73,5 @@ def read_frame(path: Path, generator: torch.Generator | None) -> np.ndarray:
         return torch.tensor([num_frames // 2]) if generator is None else torch.randint(num_frames, (1,), **draws)
 
     with open_video(path) as video:
-        _, (frame,), _ = draw_frames(video, sample, generator or torch.Generator())
+        _, (frame,) = draw_frames(video, sample, generator or torch.Generator())
         return frame

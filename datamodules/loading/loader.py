@@ -1,4 +1,4 @@
-"""Loaders whose workers survive signals, and whose place in the data is a number."""
+"""The loader, whose place in the data is a number."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,35 +14,8 @@ from .samplers import ClipSampler
 BatchT = TypeVar("BatchT")
 
 
-class SteadyLoader(DataLoader[BatchT]):
-    """A loader that names the likely cause of a dead worker, which it notices while it waits for a batch."""
-
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        try:
-            with without_main():
-                batches = super().__iter__()
-            yield from batches
-        except RuntimeError as error:
-            reason = _reason(str(error))
-            if reason is None:
-                raise
-            raise DataError(f"{reason}, and resume with --ckpt_path last") from error
-
-
-def _reason(message: str) -> str | None:
-    """Return the cause of an error of torch's DataLoader and the way out; None for an error of another kind."""
-    if "shared memory" in message and "No space left" in message:
-        return "/dev/shm is full of batches: give the container more (--shm-size 8g), or lower data.num_workers"
-    if message.startswith("DataLoader worker"):
-        return (
-            "a worker of the data loader died: memory or /dev/shm ran out (lower data.num_workers), or a video hung "
-            "longer than data.timeout allows (`vidcorr check-data SOURCE` finds it)"
-        )
-    return None
-
-
-class ResumableLoader(SteadyLoader[BatchT]):
-    """A loader over a `ClipSampler`; its state is the number of batches taken in the epoch.
+class ResumableLoader(DataLoader[BatchT]):
+    """A loader whose state is the number of batches taken in the epoch of its `ClipSampler`; others begin anew.
 
     Batches that were prefetched but not used do not count, so a run that resumes from the state starts at the next
     batch, for any number of workers.
@@ -62,16 +35,15 @@ class ResumableLoader(SteadyLoader[BatchT]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # a generator: it starts at the first next(), after Lightning has set the epoch
-        if not isinstance(self.sampler, ClipSampler):  # Lightning replaces the sampler for overfit_batches
-            yield from super().__iter__()
-            return
-        epoch = self.sampler.epoch
+        epoch = getattr(self.sampler, "epoch", 0)
         taken = self._batches_before(epoch)
         self.place = (epoch, taken)
         self._resume = None
         self.sampler.first_batch = taken
         began = time.perf_counter()
-        for batch in super().__iter__():
+        with without_main():
+            batches = super().__iter__()
+        for batch in batches:
             self.waited += time.perf_counter() - began
             taken += 1
             self.place = (epoch, taken)

@@ -3,18 +3,12 @@
 from collections.abc import Iterator, Sized
 
 import torch
-import torch.distributed as dist
 from torch.utils.data.distributed import DistributedSampler
+
+from vidcorr.functional.device import world_size_and_rank
 
 from .clips import Key
 from .sampling import seeded_generator
-
-
-def world_size_and_rank() -> tuple[int, int]:
-    """Return the number of ranks and the rank of this process; 1 and 0 without torch.distributed."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_world_size(), dist.get_rank()
-    return 1, 0
 
 
 class ClipSampler(DistributedSampler[Key]):
@@ -29,29 +23,27 @@ class ClipSampler(DistributedSampler[Key]):
     Args:
         dataset: anything with a length.
         batch_size: batch size of a rank.
-        ranks: number of ranks, and rank of this process; None: torch.distributed is asked whenever it is used.
         seed: seed of the permutation.
 
     Attributes:
         first_batch: batches that the next passes leave out at their start.
     """
 
-    def __init__(self, dataset: Sized, batch_size: int, ranks: tuple[int, int] | None = None, seed: int = 0) -> None:
+    def __init__(self, dataset: Sized, batch_size: int, seed: int = 0) -> None:
         super().__init__(dataset, num_replicas=1, rank=0, seed=seed, drop_last=True)  # type: ignore[arg-type]
-        self.ranks = ranks
         self.batch_size = batch_size
         self.num_samples = len(dataset)
         self.first_batch = 0
 
     def __iter__(self) -> Iterator[Key]:
-        ranks, rank = self.ranks or world_size_and_rank()
+        ranks, rank = world_size_and_rank()
         order = torch.randperm(self.num_samples, generator=seeded_generator(self.seed, self.epoch))
         share = order[rank::ranks]
         for index in share[self.first_batch * self.batch_size : len(self)].tolist():
             yield self.epoch, index
 
     def __len__(self) -> int:
-        ranks, _ = self.ranks or world_size_and_rank()
+        ranks, _ = world_size_and_rank()
         return self.num_samples // (self.batch_size * ranks) * self.batch_size
 
 
@@ -64,18 +56,16 @@ class FixedSampler(DistributedSampler[Key]):
 
     Args:
         dataset: anything with a length.
-        ranks: number of ranks, and rank of this process; None: torch.distributed is asked whenever it is used.
     """
 
-    def __init__(self, dataset: Sized, ranks: tuple[int, int] | None = None) -> None:
+    def __init__(self, dataset: Sized) -> None:
         super().__init__(dataset, num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type]
-        self.ranks = ranks
         self.samples = len(dataset)
 
     @property
     def indices(self) -> range:
         """Indices of this rank's samples."""
-        ranks, rank = self.ranks or world_size_and_rank()
+        ranks, rank = world_size_and_rank()
         return range(rank, self.samples, ranks) or range(1)
 
     def __iter__(self) -> Iterator[Key]:

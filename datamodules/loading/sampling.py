@@ -202,14 +202,9 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         area = self.area
-        sigma = self.blur_sigma
         require_one_of((True, False, "whole"), spatial=self.spatial)
         if not 0 < area[0] <= area[1] <= 1:
             raise ValueError(f"area must be two ascending fractions in (0, 1], got {area}")
-        if not 0 <= self.flip <= 1:
-            raise ValueError(f"flip must be a probability in [0, 1], got {self.flip}")
-        if not 0 < sigma[0] <= sigma[1]:
-            raise ValueError(f"blur_sigma must be two ascending numbers above 0, got {sigma}")
 
 
 def random_crops(

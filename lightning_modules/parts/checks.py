@@ -30,10 +30,8 @@ def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
         ValueError: names what is wrong.
     """
     for name, axes in images.items():
-        wanted = f"{name} must be float RGB ({axes}) in [0, 1]"
-        if not isinstance(batch, Mapping) or name not in batch:
-            raise ValueError(f"{wanted}; the batch is a {type(batch).__name__} without {name}")
         tensor: Tensor = batch[name]
+        wanted = f"{name} must be float RGB ({axes}) in [0, 1]"
         if not tensor.is_floating_point():
             raise ValueError(f"{wanted}, got {tensor.dtype}: divide bytes by 255, or give the Trainer our DataModule")
         if tensor.ndim != len(axes.split(", ")) or tensor.shape[-3] != 3:
@@ -64,11 +62,6 @@ def sample_numbers(batch: Mapping[str, Any], name: str, samples: int) -> Tensor:
     return numbers.long()
 
 
-def scalars_of(outputs: Mapping[str, Any]) -> dict[str, Tensor | float]:
-    """Return the numbers and scalar tensors of a step beside its loss, by their names."""
-    scalars: dict[str, Tensor | float] = {}
-    for name, value in outputs.items():
-        is_scalar = value.ndim == 0 if isinstance(value, Tensor) else isinstance(value, Real)  # numpy's numbers too
-        if is_scalar and name != "loss":
-            scalars[name] = value if isinstance(value, Tensor) else float(value)
-    return scalars
+def is_scalar(value: object) -> bool:
+    """Return whether an output of a step is logged: a number, numpy's too, or a tensor of one."""
+    return value.ndim == 0 if isinstance(value, Tensor) else isinstance(value, Real)

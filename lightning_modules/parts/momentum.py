@@ -10,7 +10,6 @@ from torch.nn.functional import normalize
 
 from .checks import Batch, sample_numbers
 from .distributed import gather, keyed_generator
-from .plan import average_text
 from .saving import SavedModule
 
 
@@ -134,11 +133,8 @@ class MomentumMethod(SavedModule):
 
     def plan_rows(self) -> dict[str, str]:
         """Return the size of the queue and the momentum of the average."""
-        rows = {"negatives": str(self._queue or "none")}
-        if self.target_encoder is not None:
-            steps = self.trainer.estimated_stepping_batches
-            rows["momentum encoder"] = average_text(self.momentum_of_average(), steps)
-        return rows
+        momentum = "none" if self.target_encoder is None else f"average with m = {self.momentum_of_average():g}"
+        return {"negatives": str(self._queue or "none"), "momentum encoder": momentum}
 
     @property
     def _queue(self) -> Any:

@@ -142,44 +142,16 @@ class TwoPhaseMethod(SavedModule):
 
     def rows_of_phases(self) -> dict[str, str]:
         """Return the plan's rows on batches, rates and lengths of the phases."""
-        trainer = self.trainer
         settings = self.schedule
-        batches = int(trainer.num_training_batches)
         epochs = settings.warmup_epochs
-        samples: int = self.global_batch()  # type: ignore[operator]
-        clips = f"{samples} clips"
-        rate = f"{settings.lr:.6g}"
-        if epochs:
-            clips = f"{samples * settings.warmup_accumulation} clips, then {clips}"
-            rate = f"{settings.warmup_lr:.6g}, then {rate}"
-        limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
-        known = [f"{limit} {unit}" for unit, limit in limits.items() if limit != -1]
-        if trainer.max_steps == -1 and trainer.max_epochs not in (None, -1):
-            known = [f"{self.steps_until(trainer.max_epochs)} steps in {trainer.max_epochs} epochs"]
-        phases = f"{epochs} epochs ({self.first_phase_steps()} steps) within videos, then all"
-        if self.ends_in_first_phase():
-            phases = f"{epochs} epochs within videos; the second phase never begins in this run"
-        return {
-            "global batch": clips,
-            "learning rate": rate,
+        limits = {"epochs": self.trainer.max_epochs, "steps": self.trainer.max_steps}
+        known = [f"{limit} {unit}" for unit, limit in limits.items() if limit not in (None, -1)]
+        rows = {
             "length": ", at most ".join(known) or "until trainer.max_time",
-            "phases": f"{phases}; {batches} batches an epoch",
+            "phases": f"{epochs} epochs within videos, then all",
         }
-
-    def steps_until(self, epochs: int) -> int:
-        """Return the optimiser steps of a number of epochs."""
-        first = min(epochs, self.schedule.warmup_epochs)
-        steps_an_epoch = math.ceil(self.trainer.num_training_batches / self.schedule.warmup_accumulation)
-        return first * steps_an_epoch + (epochs - first) * int(self.trainer.num_training_batches)
-
-    def first_phase_steps(self) -> int:
-        """Return the optimiser steps of the first phase."""
-        return self.steps_until(self.schedule.warmup_epochs)
-
-    def ends_in_first_phase(self) -> bool:
-        """Return whether the run ends before the second phase begins."""
-        epochs = self.schedule.warmup_epochs
-        max_epochs = self.trainer.max_epochs
-        by_epochs = max_epochs is not None and 0 <= max_epochs <= epochs
-        by_steps = 0 <= self.trainer.max_steps <= self.first_phase_steps()
-        return epochs > 0 and (by_epochs or by_steps)
+        if epochs:
+            samples: int = self.global_batch()  # type: ignore[operator]
+            rows["global batch"] = f"{samples * settings.warmup_accumulation} clips, then {samples} clips"
+            rows["learning rate"] = f"{settings.warmup_lr:.6g}, then {settings.lr:.6g}"
+        return rows

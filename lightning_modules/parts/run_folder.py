@@ -10,16 +10,6 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 
-def require_pytorch_lightning(trainer: object) -> None:
-    """Refuse the Trainer of the package `lightning`: its classes are others, which callbacks would take for none.
-
-    Raises:
-        ValueError: for a Trainer of another package.
-    """
-    if type(trainer).__module__.startswith("lightning."):
-        raise ValueError("the Trainer is of lightning.pytorch: import pytorch_lightning, as this project does")
-
-
 def run_folder(trainer: pl.Trainer) -> Path:
     """Return the folder of a run, where Lightning also puts checkpoints; all ranks must call it.
 
@@ -37,14 +27,8 @@ def run_folder(trainer: pl.Trainer) -> Path:
 
 def checkpoint_folder(trainer: pl.Trainer, dirpath: str | Path | None) -> str:
     """Return the folder of a callback's checkpoints: `dirpath`, else `checkpoints/` in the folder of the run."""
-    if dirpath is None:
-        return resolved_path(run_folder(trainer) / "checkpoints")
-    return resolved_path(dirpath)
-
-
-def resolved_path(path: str | Path) -> str:
-    """Return the one spelling of a path, for comparisons; an address such as `s3://…` stays as it is."""
-    return str(path) if "://" in str(path) else str(Path(path).expanduser().resolve())
+    folder = run_folder(trainer) / "checkpoints" if dirpath is None else Path(dirpath)
+    return str(folder.expanduser().resolve())
 
 
 def hide_logs(trainer: pl.Trainer, step: int) -> None:

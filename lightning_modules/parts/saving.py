@@ -10,7 +10,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from vidcorr.backbones import Network
+from vidcorr.backbones import Network, build_encoder, encoder_hparams, require_name
 from vidcorr.backbones.checkpoints import (
     METADATA_KEY,
     SUFFIXES,
@@ -29,6 +29,24 @@ class SavedModule(pl.LightningModule):
     described: Network | None = None
     """Description of the network; None for a network without a name."""
 
+    def frozen_network(self, spec: str, pretrained: bool, recipe: dict | None, argument: str = "backbone") -> Any:
+        """Build an encoder that is not trained, and store what rebuilds it without its file as hyper-parameters.
+
+        Args:
+            spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or a short name.
+            pretrained: load the library's weights, for names of timm and torchvision.
+            recipe: class and arguments of an encoder from a checkpoint, as hyper-parameter `encoder` has them.
+            argument: hyper-parameter of the name.
+
+        Raises:
+            ValueError: for an unknown network, or a module in place of its name.
+        """
+        require_name(spec)
+        encoder = build_encoder(spec, pretrained, recipe)
+        self.described = Network.of(encoder)
+        self.hparams.update(encoder_hparams(encoder, argument))
+        return encoder
+
     @abstractmethod
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view for benchmarks: RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`; None is the default choice."""
@@ -44,29 +62,19 @@ class SavedModule(pl.LightningModule):
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
-        cls,
-        checkpoint_path: str | Path,
-        map_location: Any = None,
-        *,
-        strict: bool = True,
-        weights_only: bool = True,
-        **overrides: Any,
+        cls, checkpoint_path: str | Path, map_location: Any = None, weights_only: bool = True, **overrides: Any
     ) -> Any:
         """Load a checkpoint of this class; in place of Lightning's, which calls whatever the file names.
 
         Args:
-            checkpoint_path: the file.
+            checkpoint_path: the file; it is read whole and as data.
             map_location: device; None is the CPU.
-            strict: as in Lightning; True is the only value.
-            weights_only: as in Lightning; True is the only value.
+            weights_only: as in Lightning; a checkpoint is read as data in any case.
             overrides: arguments that override the saved arguments.
 
         Raises:
-            ValueError: if the file is missing or damaged, names code that is not allowed, or holds another class; for
-                `strict` or `weights_only` that is not True.
+            ValueError: if the file is missing or damaged, names code that is not allowed, or holds another class.
         """
-        if not strict or not weights_only:
-            raise ValueError(f"{checkpoint_path}: is read whole and as data: leave strict and weights_only as they are")
         module = module_from_checkpoint(checkpoint_path, **overrides)
         if not isinstance(module, cls):
             raise ValueError(f"{checkpoint_path}: holds {type(module).__name__}, not {cls.__name__}")
@@ -96,11 +104,7 @@ class SavedModule(pl.LightningModule):
         Warns:
             If it names another network: strides or padding may differ, although the weights fit.
         """
-        try:
-            trainer = self.trainer
-        except RuntimeError:  # no Trainer has taken the module
-            trainer = None
-        source = str((trainer and trainer.ckpt_path) or "the checkpoint")
+        source = str(self.trainer.ckpt_path or "the checkpoint")
         check_metadata(checkpoint, source)
         saved = checkpoint.get("hyper_parameters", {})
         for name in NETWORK_ARGUMENTS:
@@ -110,5 +114,5 @@ class SavedModule(pl.LightningModule):
             if name in self.hparams and name in saved and ours != theirs and not is_path:
                 rank_zero_warn(f"{source}: is of {theirs[:80]}, this model of {ours}: set model.{name}")
         load_weights(self, checkpoint["state_dict"], source)
-        if trainer is None or trainer.state.fn != "fit":  # a resumed training counts its own steps
+        if self.trainer.state.fn != "fit":  # a resumed training counts its own steps
             self.described = Network.of(self).with_weights_of(source)

@@ -2,7 +2,6 @@
 
 import math
 
-from pytorch_lightning import Trainer
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 from torch.optim import AdamW, Optimizer
@@ -66,40 +65,11 @@ def adamw_with_warmup(
     return scheduled(optimizer, LambdaLR(optimizer, lambda step: warm_cosine_factor(step, total_steps, warmup_steps)))
 
 
-def continue_schedule(schedule: object) -> dict[str, str]:
-    """Set the rates of a resumed run to those of its own schedule; a finished run had reached a rate of 0.
+def continue_schedule(schedule: object) -> None:
+    """Set the rates of a resumed run to those of its own schedule, whose length may differ from the checkpoint's.
 
-    Args:
-        schedule: the schedule of a run; only a `LambdaLR` depends on the run's length.
-
-    Returns:
-        A row of the plan, if the rates of the checkpoint were others, because its run had another length.
+    A finished run had reached a rate of 0. Only a `LambdaLR` depends on the run's length.
     """
-    if not isinstance(schedule, LambdaLR):
-        return {}
-    before = [group["lr"] for group in schedule.optimizer.param_groups]
-    factors = [factor(schedule.last_epoch) for factor in schedule.lr_lambdas]
-    rates = [base_lr * factor for base_lr, factor in zip(schedule.base_lrs, factors, strict=True)]
-    for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
-    if before == rates:
-        return {}
-    told = ", ".join(f"{rate:.6g}" for rate in before)
-    return {"schedule": f"of this run's length, which is not the checkpoint's: its rate was {told}"}
-
-
-def samples_per_step(trainer: Trainer, samples: int) -> int:
-    """Return the samples of an optimiser step over all devices and accumulated batches.
-
-    Args:
-        trainer: the Trainer.
-        samples: samples of a batch of a device.
-
-    Raises:
-        ValueError: if an epoch has fewer batches than a step: Lightning steps at its end, with a rate for more samples.
-    """
-    accumulated = trainer.accumulate_grad_batches
-    batches = trainer.num_training_batches
-    if batches < accumulated:
-        raise ValueError(f"trainer.accumulate_grad_batches {accumulated}: an epoch has only {int(batches)} batches")
-    return samples * trainer.world_size * accumulated
+    if isinstance(schedule, LambdaLR):
+        for number, group in enumerate(schedule.optimizer.param_groups):
+            group["lr"] = schedule.base_lrs[number] * schedule.lr_lambdas[number](schedule.last_epoch)

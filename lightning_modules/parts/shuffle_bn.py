@@ -10,9 +10,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from vidcorr.functional.device import to_device
+from vidcorr.functional.device import to_device, world_size_and_rank
 
-from .distributed import gather, world_size_and_rank
+from .distributed import gather
 
 Encode = Callable[[Tensor], Tensor]
 """Frames of videos `(B, m, 3, H, W)` → embeddings `(B, m, D)`."""

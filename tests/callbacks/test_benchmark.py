@@ -1,6 +1,5 @@
 """The callback of a benchmark; with data and files it is tested in tests/vidcorr/benchmarks."""
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +20,7 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.loggers import Logger
 from torch.utils.data import DataLoader
 
-from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
+from callbacks import BenchmarkCallback, BestCheckpoint
 from cli import main
 from lightning_modules import VFSSimSiam
 from tests.helpers.benchmark_data import data_for
@@ -61,17 +60,6 @@ def test_all_ranks_score_the_first_ranks_buffers_after_the_last_step(tmp_path):
     on_ranks(2, tmp_path, _fit_with_benchmark, str(tmp_path))
     scores = [(tmp_path / f"rank{rank}").read_text() for rank in range(2)]
     assert scores[0] == scores[1]
-
-
-def test_ranks_are_not_advised_to_average_equal_scores(tmp_path):
-    callback = BenchmarkCallback(Counted([]))
-    trainer = quiet_trainer(callbacks=[callback], default_root_dir=tmp_path)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        callback.setup(trainer, VFSSimSiam(**TINY), "validate")
-        for name in (f"{callback.name}/score", "own/score"):
-            warnings.warn(f"It is recommended to use `self.log({name!r}, ..., sync_dist=True)`", stacklevel=1)
-    assert ["own/score" in str(each.message) for each in told] == [True]
 
 
 # When it runs, and what it reads
@@ -137,47 +125,45 @@ class WithoutValidation(VFSSimSiam):
 
 @pytest.mark.parametrize("kind", ["limit_val_batches", "no loader and no step"])
 def test_without_validation_it_runs_at_the_end_of_the_training_epoch(kind, tmp_path):
-    best = ModelCheckpoint(tmp_path / "kept", monitor="counted/score", mode="max", every_n_epochs=2, save_top_k=-1)
-    ours = BestCheckpoint("counted/score", dirpath=tmp_path / "best")
+    best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
     stopping = EarlyStopping("counted/score", mode="max", patience=9)
     if kind == "limit_val_batches":
-        options = {"limit_val_batches": 0}
+        benchmark, logger, _ = watched(tmp_path, best, every=2, limit_val_batches=0)
+        steps = [4, 8]
     else:
-        options = {"module": WithoutValidation(**TINY, base_lr=3), "validation": None}
-    callbacks = [best, ours] if kind == "limit_val_batches" else [best, ours, stopping]
-    every = 2 if kind == "limit_val_batches" else 1
-    benchmark, logger, _ = watched(tmp_path, *callbacks, every=every, **options)
-    steps = [4, 8] if every == 2 else [2, 4, 6, 8]
+        module = WithoutValidation(**TINY, base_lr=3)
+        benchmark, logger, _ = watched(tmp_path, best, stopping, module=module, validation=None)
+        steps = [2, 4, 6, 8]
     assert list(benchmark.history) == steps
     assert list(logger.scores["counted/score"]) == [step - 1 for step in steps]  # as the loss of the last batch
     assert logger.pictures == list(logger.scores["counted/score"])
-    for path in (tmp_path / "kept").glob("*.ckpt"):
-        saved = torch.load(path, weights_only=True)
+    files = [torch.load(path, weights_only=True) for path in sorted((tmp_path / "best").glob("*.ckpt"))]
+    assert [saved["global_step"] for saved in files] == steps
+    for saved in files:
         assert benchmark.history[saved["global_step"]]["counted/score"] == score_of(saved["state_dict"])
-    assert len(list((tmp_path / "kept").glob("*.ckpt"))) == 2
-    assert len(list((tmp_path / "best").glob("*.ckpt"))) == 1
 
 
 @pytest.mark.parametrize(
     ("options", "steps"),
     [
-        ({"every": 3}, [6, 8]),
         ({"check_val_every_n_epoch": 2, "every": 3}, [8]),
         ({"check_val_every_n_epoch": None, "val_check_interval": 3}, [3, 6, 8]),
-        ({"val_check_interval": 0.5, "every": 2}, [3, 4, 7, 8]),
-        ({"num_sanity_val_steps": -1, "check_val_every_n_epoch": 2}, [4, 8]),
+        ({"num_sanity_val_steps": -1, "val_check_interval": 0.5, "every": 2}, [3, 4, 7, 8]),
     ],
 )
 def test_in_a_fit_with_validation_it_runs_in_its_passes_alone_and_at_the_end(options, steps, tmp_path):
     benchmark, logger, _ = watched(tmp_path, **options)
     assert list(benchmark.history) == steps
     assert len(logger.scores["counted/score"]) == len(steps)
-
-
-@pytest.mark.parametrize("options", [{}, {"val_check_interval": 1}, {"max_steps": 3, "limit_val_batches": 0}])
-def test_scores_and_pictures_of_a_run_are_logged_at_one_step(options, tmp_path):
-    _, logger, _ = watched(tmp_path, epochs=2, **options)
     assert logger.pictures == list(logger.scores["counted/score"])
+
+
+def test_it_runs_after_a_last_step_within_an_epoch(tmp_path):
+    best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
+    benchmark, logger, _ = watched(tmp_path, best, epochs=2, max_steps=3, limit_val_batches=0)
+    assert list(benchmark.history) == [2, 3]
+    assert logger.pictures == list(logger.scores["counted/score"])
+    assert len([*tmp_path.glob("best/*-step=000003.ckpt")]) == 1
 
 
 def stale(callback=None, every=2, module=None, **options):
@@ -208,23 +194,18 @@ class OnPlateau(VFSSimSiam):
 @pytest.mark.slow
 def test_what_reads_a_score_between_two_runs_is_refused_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    kept = {"dirpath": tmp_path / "kept", "monitor": "counted/score", "mode": "max"}
-    stops = EarlyStopping("counted/score", mode="max")
-    assert stale(EarlyStopping("counted/score", mode="max", patience=9), check_val_every_n_epoch=2) is None
-    assert stale(ModelCheckpoint(every_n_epochs=2, **kept)) is None
-    assert stale(ModelCheckpoint(every_n_epochs=4, **kept)) is None
+    stops = EarlyStopping("counted/score", mode="max", patience=9)
+    assert stale(stops, check_val_every_n_epoch=2) is None
     assert stale(EarlyStopping("val/loss", strict=False)) is None
-    assert stale(stops) == (
-        "EarlyStopping of counted/score looks every epoch, but counted runs every 2 epochs: let it look as often, or "
-        "take BestCheckpoint"
+    assert stale(stops).startswith(
+        "EarlyStopping of counted/score would read old scores, as counted runs every 2 epochs"
     )
-    assert "looks every 3 epochs, but counted runs every 2" in stale(ModelCheckpoint(every_n_epochs=3, **kept))
-    assert "looks every few steps" in stale(ModelCheckpoint(every_n_train_steps=2, **kept), every=1)
+    line = stale(ModelCheckpoint(monitor="counted/score", mode="max"), every=1)
+    assert line.startswith("ModelCheckpoint of counted/score would read old scores")
     module = OnPlateau(**TINY)
-    assert "ReduceLROnPlateau of counted/score looks every epoch, but counted runs every 2" in stale(module=module)
+    assert stale(module=module).startswith("ReduceLROnPlateau of counted/score would read old scores")
     module.frequency = 2
     assert stale(module=module) is None
-    assert stale(every=1, module=OnPlateau(**TINY)) is None
 
 
 @pytest.mark.parametrize("average", [EMAWeightAveraging(decay=0.5), StochasticWeightAveraging(0.1)], ids=type)
@@ -233,19 +214,9 @@ def test_an_average_of_weights_beside_a_benchmark_is_refused(average, tmp_path):
     assert refused(ValueError, line, watched, tmp_path, average)
 
 
-@pytest.mark.parametrize(
-    ("callback", "module"),
-    [
-        (ModelCheckpoint(monitor="counted/score"), None),  # min is Lightning's default
-        (EarlyStopping("counted/score"), None),
-        (None, OnPlateau(**TINY, mode="min")),
-    ],
-    ids=["ModelCheckpoint", "EarlyStopping", "ReduceLROnPlateau"],
-)
-def test_keeping_the_worst_of_scores_of_which_more_is_better_is_refused(callback, module, tmp_path):
-    who = type(callback).__name__ if callback else "ReduceLROnPlateau"
-    line = f'{who} of counted/score has mode "min", but more is better: set mode to "max"'
-    assert refused(ValueError, line, watched, tmp_path, *([callback] if callback else []), module=module)
+def test_keeping_the_worst_of_scores_of_which_more_is_better_is_refused(tmp_path):
+    line = 'EarlyStopping of counted/score has mode "min", but more is better: set mode to "max"'
+    assert refused(ValueError, line, watched, tmp_path, EarlyStopping("counted/score"))  # Lightning's default
 
 
 @dataclass(frozen=True)
@@ -259,33 +230,14 @@ class FailsTwice(Shown):
         return found
 
 
-@pytest.mark.parametrize("who", ["nobody", "BestCheckpoint", "ModelCheckpoint", "ReduceLROnPlateau"])
-def test_a_score_that_is_missing_is_taken_from_no_earlier_epoch(who, tmp_path):
+def test_a_score_that_is_missing_is_taken_from_no_earlier_epoch(tmp_path):
     """The fit continues only if nobody but `BestCheckpoint` waits for the score."""
-    watchers = {
-        "BestCheckpoint": BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best"),
-        "ModelCheckpoint": ModelCheckpoint(tmp_path / "kept", monitor="counted/score", mode="max", save_top_k=-1),
-    }
-    callbacks = [watchers[who]] if who in watchers else []
-    module = OnPlateau(**TINY) if who == "ReduceLROnPlateau" else None
-
-    def run():
-        return watched(tmp_path, *callbacks, module=module, benchmark=FailsTwice([]))
-
-    if who in ("ModelCheckpoint", "ReduceLROnPlateau"):
-        assert refused(BenchmarkError, "no room", run)
-        assert len([*tmp_path.glob("kept/*.ckpt")]) == (who == "ModelCheckpoint")
-        return
-    benchmark, _, _ = run()
+    best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
+    benchmark, _, _ = watched(tmp_path, best, benchmark=FailsTwice([]))
     assert list(benchmark.history) == [2, 8]
-    assert len([*tmp_path.glob("best/*.ckpt")]) == (2 if who == "BestCheckpoint" else 0)
-
-
-@pytest.mark.parametrize("callback", [LastCheckpoint(), BenchmarkCallback(Counted([]))])
-def test_a_trainer_of_the_package_lightning_is_refused(callback):
-    """Its ModelCheckpoint would be taken for none that reads an old score."""
-    trainer = type("Trainer", (), {"__module__": "lightning.pytorch.trainer.trainer"})()
-    refused(ValueError, "lightning.pytorch: import pytorch_lightning", callback.setup, trainer, None, "fit")
+    assert len([*tmp_path.glob("best/*.ckpt")]) == 2
+    module = OnPlateau(**TINY)
+    assert refused(BenchmarkError, "no room", watched, tmp_path, module=module, benchmark=FailsTwice([]))
 
 
 def test_validating_a_list_of_checkpoints_writes_a_folder_for_each(tmp_path):

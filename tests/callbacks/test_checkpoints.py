@@ -169,7 +169,6 @@ AVERAGE = EMAWeightAveraging(use_buffers=True, decay=0.5)
         (Ending(batch=4), 1, {"limit_val_batches": 0}),
         (Ending(batch=4), 1, {"val_check_interval": 2}),  # a validation follows this batch in any run
         (Ending(validation=2), 1, {"val_check_interval": 2}),
-        (Ending(validation=2), 2, {"val_check_interval": 1}),  # between two accumulated batches
         (Ending(batch=5), 1, {}),  # the last of an epoch
         (Ending(batch=1), 1, {"min_steps": 4}),
         ({"max_steps": 2}, 1, {"val_check_interval": 2}),
@@ -250,7 +249,9 @@ def test_a_users_schedule_and_callbacks_resume(schedule, stop, tmp_path, monkeyp
 
 def test_another_batch_size_is_refused(tmp_path):
     go("VFSSimSiam", tmp_path, 2, stop=Stop("step", 1))
-    with pytest.raises(ValueError, match=r"batches of 4 samples × 2 accumulated, this run has 4 samples × 1"):
+    with pytest.raises(
+        ValueError, match=r"its batches are 4 samples × 2, this run's 4 samples × 1: a resumed training"
+    ):
         go("VFSSimSiam", tmp_path, 1, start=tmp_path / LAST)
 
 
@@ -258,7 +259,7 @@ def test_another_rate_is_refused(tmp_path, monkeypatch):
     """Lightning would take the checkpoint's rate, and config.yaml would name another."""
     go("VFSSimSiam", tmp_path, stop=Stop("step", 1))
     monkeypatch.setattr(VFSSimSiam, "configure_optimizers", lambda self: torch.optim.SGD(self.parameters(), 0.125))
-    line = r"last\.ckpt resumes with lr .* \(now 0\.125\), .*: a resumed training keeps its optimiser"
+    line = r"last\.ckpt: its optimisers are .*, this run's .*0\.125.*: a resumed training keeps both"
     refused(ValueError, line, go, "VFSSimSiam", tmp_path, start=tmp_path / LAST)
 
 
@@ -321,32 +322,6 @@ def test_the_best_of_an_error_is_the_least(tmp_path):
     refused(ValueError, line, go, "VFSSimSiam", tmp_path, more=[BenchmarkCallback(Error([])), best])
 
 
-def test_a_misspelt_monitor_is_refused_before_any_work(tmp_path):
-    events = []
-    with pytest.raises(ValueError, match=r"no benchmark logs declared/scoer; they log declared/score, declared/other"):
-        go(
-            "VFSSimSiam",
-            tmp_path,
-            more=[BenchmarkCallback(Declared(events)), BestCheckpoint("declared/scoer", dirpath=tmp_path / "b")],
-        )
-    assert events == []
-
-
-@pytest.mark.parametrize(
-    ("limit", "reason"),
-    [
-        ({}, "max_steps or max_epochs is reached"),
-        ({"max_time": {"microseconds": 1}}, "max_time, which counts earlier runs, has passed"),
-    ],
-)
-def test_a_run_with_nothing_to_train_says_why(limit, reason, tmp_path, caplog):
-    caplog.set_level("INFO")
-    begun, _ = go("VFSSimSiam", tmp_path, **limit)
-    step = max(event[2] for event in begun if isinstance(event[0], int))
-    assert go("VFSSimSiam", tmp_path, start=tmp_path / LAST, **limit) == ([], True)
-    assert caplog.messages[-1] == f"nothing to train after step {step} of {tmp_path}/{LAST}: {reason}"
-
-
 def test_runs_in_one_folder_keep_their_files_and_last_resumes_the_newest(tmp_path):
     def run(**options):
         trainer = quiet_trainer(
@@ -367,22 +342,6 @@ def test_runs_in_one_folder_keep_their_files_and_last_resumes_the_newest(tmp_pat
 def test_a_fast_run_for_development_leaves_no_checkpoint(tmp_path):
     go("VFSSimSiam", tmp_path, fast_dev_run=True)
     assert not [*tmp_path.rglob("*.ckpt")]
-
-
-def test_only_the_best_of_the_own_folder_are_taken_over(tmp_path):
-    """The names come from the file that the run resumes from: it may be another's."""
-    for name in ("run/best.ckpt", "run/good.ckpt", "run/notes.txt", "other/better.ckpt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    names = ["run/../other/better.ckpt", "other/better.ckpt", "run/notes.txt", "run/gone.ckpt"]
-    scores = {str(tmp_path / name): torch.tensor(0.9) for name in names}
-    scores |= {f"{tmp_path}/run/good.ckpt": torch.tensor(0.4), f"{tmp_path}/run/best.ckpt": torch.tensor(0.5)}
-    best = BestCheckpoint("counted/score", save_top_k=2, dirpath=tmp_path / "run")
-    best.load_state_dict({"monitor": "counted/score", "best_k_models": scores})
-    assert best.best_model_path == f"{tmp_path}/run/best.ckpt"
-    assert best.kth_best_model_path == f"{tmp_path}/run/good.ckpt"
-    assert float(best.best_model_score) == 0.5
-    assert len(best.best_k_models) == 2
 
 
 @pytest.mark.slow
@@ -424,7 +383,7 @@ def test_two_optimisers_resume(batch, tmp_path, monkeypatch):
 def test_non_finite_weights_are_not_saved(tmp_path):
     module = Training()
     module.weight = float("inf")
-    with pytest.raises(TrainingStopped, match=r"step 6: 1 of 4 weights hold .* \(net\.conv\.weight, …\)"):
+    with pytest.raises(TrainingStopped, match=r"step 6: 1 weights hold .* \(net\.conv\.weight, …\)"):
         fit(tmp_path, module, [Stops(), LastCheckpoint(4, tmp_path)])
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 5  # before the epoch's last step
 
@@ -446,13 +405,13 @@ def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypat
 
 
 def test_what_is_written_can_be_read_back(tmp_path):
-    """A schedule over an array makes its rates numpy's; other types are refused by their key."""
+    """A schedule over an array makes its rates numpy's; other types are refused."""
     content = {"lr_schedulers": [{"base_lrs": [np.float64(0.5)], "steps": np.int64(3)}], "names": OrderedDict(a=None)}
     AtomicCheckpointIO().save_checkpoint(content, tmp_path / "a.ckpt")
     read = AtomicCheckpointIO().load_checkpoint(tmp_path / "a.ckpt")
     assert read == {"lr_schedulers": [{"base_lrs": [0.5], "steps": 3}], "names": OrderedDict(a=None)}
-    for value in (tmp_path, timedelta(1), {1}, slice(2), range(2), np.zeros(2)):
-        message = rf"^callbacks\.Mine\.0 is a {type(value).__name__}, which no checkpoint can hold"
+    for value in (tmp_path, timedelta(1), np.zeros(2)):
+        message = r"b\.ckpt: no checkpoint can hold [\w.]+: take plain"
         content = {"callbacks": {"Mine": [value]}}
         refused(ValueError, message, AtomicCheckpointIO().save_checkpoint, content, tmp_path / "b.ckpt")
     assert os.listdir(tmp_path) == ["a.ckpt"]

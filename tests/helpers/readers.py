@@ -21,6 +21,7 @@ from vidcorr.datasets.generated import (
 )
 from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.datasets.got10k import list_sequences, read_annotation
+from vidcorr.videos.folders import list_folders
 from vidcorr.videos.source import FrameFolder, list_videos
 
 FRAMES = 12
@@ -82,6 +83,6 @@ READERS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], Contents]]] = 
     "TapVid": (lambda root: write_tap_vid(root, 1, frames=FRAMES, size=SIZE), lambda root: contents(root, TapVid)),
     "GOT-10k": (lambda root: write_got10k(root, 1, frames=FRAMES, size=SIZE), of_got10k),
     "training videos": (lambda root: write_davis(root, 1, frames=FRAMES, size=SIZE) / "JPEGImages", of_videos),
-    "classes of images": (write_classes, lambda root: [images_of_classes(root)]),
+    "classes of images": (write_classes, lambda root: [images_of_classes(root, sorted(list_folders(root)))]),
 }
 """Reader → what writes a data set for it, and what it reads there."""

@@ -67,6 +67,7 @@ class Counted(Benchmark):
     """A benchmark whose score is a function of the weights; it can be stopped."""
 
     name = "counted"
+    score_names = ("score",)
     score = None  # only `run` is called
     scores = None
 

@@ -8,6 +8,7 @@ from types import FunctionType, MethodType
 from typing import Any, TypeVar, cast
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
@@ -21,6 +22,13 @@ def to_device(values: Any, device: torch.device) -> Tensor:
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=device.type == "cuda")  # a copy to the CPU would return incomplete
+
+
+def world_size_and_rank() -> tuple[int, int]:
+    """Return the number of ranks and the rank of this process; 1 and 0 without torch.distributed."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_world_size(), dist.get_rank()
+    return 1, 0
 
 
 def gpu_or_cpu() -> torch.device:
@@ -97,11 +105,6 @@ class PendingCopy:
         self._copied = torch.cuda.Event() if gpu else None
         if self._copied is not None:
             self._copied.record(torch.cuda.current_stream(tensor.device))
-
-    @property
-    def of_gpu(self) -> bool:
-        """True if a GPU copies the tensor, so `wait` may block."""
-        return self._copied is not None
 
     def wait(self) -> Tensor:
         """Wait for the copy and return the tensor on the CPU."""

@@ -15,10 +15,10 @@ from torch._utils import ExceptionWrapper
 from torch.utils.data import BatchSampler, DataLoader
 
 from datamodules.base import SampledDataModule
-from datamodules.loading.clips import ClipDataset, ReplacingDataset, start_worker
-from datamodules.loading.loader import ResumableLoader, SteadyLoader
+from datamodules.loading.clips import ClipDataset, start_worker
+from datamodules.loading.loader import ResumableLoader
 from datamodules.loading.samplers import ClipSampler, FixedSampler
-from tests.helpers.echo import Deadly, Echo, Starved, hang
+from tests.helpers.echo import Deadly, Echo, hang
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
@@ -50,9 +50,20 @@ def test_each_epoch_is_a_permutation_without_the_rest():
     assert [key[1] for key in orders[0]] != [key[1] for key in orders[1]]
 
 
-def test_ranks_are_disjoint_and_make_the_same_global_batches():
+@pytest.fixture
+def on_rank(monkeypatch):
+    """Call a function as a rank of several."""
+
+    def call(ranks, rank, function):
+        monkeypatch.setattr("datamodules.loading.samplers.world_size_and_rank", lambda: (ranks, rank))
+        return function()
+
+    return call
+
+
+def test_ranks_are_disjoint_and_make_the_same_global_batches(on_rank):
     whole = batches(make(50, 8))
-    shares = [batches(make(50, 4, ranks=(2, rank))) for rank in range(2)]
+    shares = [on_rank(2, rank, lambda: batches(make(50, 4))) for rank in range(2)]
     assert len(shares[0]) == len(shares[1]) == len(whole) == 6
     for together, one, two in zip(whole, *shares, strict=True):
         assert sorted(one + two) == sorted(together)
@@ -152,28 +163,16 @@ def test_ranks_of_a_trainer_share_a_bare_loader_that_was_made_before_it(tmp_path
         assert sorted(drawn) == [(epoch, index) for index in range(16)]
 
 
-def test_an_item_that_failed_is_not_tried_again_while_others_are_left():
-    class MostlyBroken(ReplacingDataset):
-        def read(self, item, generator):
-            if item != 3:
-                raise DecodingError(item, "broken")
-            return {"item": item}
-
-    data = MostlyBroken([""] * 9, 9, seed=0)
-    samples = [data[epoch, index] for epoch in range(30) for index in range(9)]
-    assert {sample["item"] for sample in samples} == {3}
-    assert all(len(set(sample["failures"])) == len(sample["failures"]) for sample in samples)
-
-
-def test_the_fixed_sampler_takes_each_sample_once_and_leaves_no_rank_empty():
+def test_the_fixed_sampler_takes_each_sample_once_and_leaves_no_rank_empty(on_rank):
     sampler = FixedSampler(Echo(3))
     sampler.set_epoch(5)
     assert list(sampler) == [(0, 0), (0, 1), (0, 2)]
-    for samples, ranks in ((3, 2), (7, 4), (8, 4), (4, 4)):
-        parts = [FixedSampler(Echo(samples), (ranks, rank)) for rank in range(ranks)]
+    for samples, ranks in ((7, 4), (8, 4)):
+        parts = [
+            on_rank(ranks, rank, lambda samples=samples: list(FixedSampler(Echo(samples)))) for rank in range(ranks)
+        ]
         assert sorted(index for part in parts for _, index in part) == list(range(samples))
-        assert [len(part) for part in parts] == [len(list(part)) for part in parts]
-    assert [list(FixedSampler(Echo(1), (2, rank))) for rank in range(2)] == [[(0, 0)], [(0, 0)]]
+    assert [on_rank(2, rank, lambda: list(FixedSampler(Echo(1)))) for rank in range(2)] == [[(0, 0)], [(0, 0)]]
 
 
 @pytest.mark.parametrize(("length", "seed"), [(14, 0), (12, 1)])
@@ -191,12 +190,6 @@ def one_worker():
 
 
 @pytest.mark.slow
-def test_a_full_shared_memory_is_one_line_with_the_ways_out():
-    loader = SteadyLoader(Starved(4), 2, **one_worker())
-    refused(DataError, r"^/dev/shm is full .*--shm-size.*num_workers.*--ckpt_path last$", list, loader)
-
-
-@pytest.mark.slow
 def test_a_dead_worker_is_noticed_within_seconds():
     data = Deadly(4)
     sampler = ClipSampler(data, 2)
@@ -204,14 +197,16 @@ def test_a_dead_worker_is_noticed_within_seconds():
     assert len(list(loader)) == 2
     sampler.set_epoch(1)
     began = time.monotonic()
-    refused(DataError, r"a worker of the data loader died: .*num_workers.*--ckpt_path last$", list, loader)
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        list(loader)
     assert time.monotonic() - began < 15
 
 
 @pytest.mark.slow
 def test_a_worker_that_hangs_is_killed(video_folder):
     data = ClipDataset(list_videos(video_folder), [0], hang, None, length=1, timeout=0.2)
-    refused(DataError, "a video hung longer than data.timeout allows", list, SteadyLoader(data, 1, **one_worker()))
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        list(ResumableLoader(data, 1, **one_worker()))
 
 
 STRUCK = """
@@ -262,12 +257,6 @@ def test_loaders_of_a_datamodule_leave_the_global_generator_alone(workers):
     assert torch.equal(torch.get_rng_state(), before)
     assert [len(batch) for batch in seen] == [4] * 3
     assert held_out[:, 1].tolist() == list(range(13))
-
-
-def test_too_few_samples_for_a_batch_are_refused():
-    module = SampledDataModule("source", 16, 0, 0)
-    module.training = Echo(13)
-    assert refused(DataError, "^source: 13 samples do not fill a batch of 16 on every rank", module.train_dataloader)
 
 
 def test_a_dataloader_raises_an_error_of_its_worker_again() -> None:
