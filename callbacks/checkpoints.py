@@ -41,8 +41,8 @@ class LastCheckpoint(ModelCheckpoint):
 
     It is written every few steps, before a step that ends an epoch or precedes a validation, after each epoch and after
     the run; and before `Stops`, `max_time`, `trainer.should_stop` or an error end the run within an epoch.
-    The logs up to a checkpoint are on disk with it. Another run in the same folder writes `last-v1.ckpt`. Means over an
-    epoch that was resumed within cover only the batches after the resumption.
+    The logs of the steps before a checkpoint are on disk with it. Another run in the same folder writes `last-v1.ckpt`.
+    Means over an epoch that was resumed within cover only the batches after the resumption.
 
     Args:
         every_n_steps: optimiser steps between checkpoints; a `kill -9` costs at most these steps.
@@ -72,7 +72,6 @@ class LastCheckpoint(ModelCheckpoint):
         self._resumable = False  # Lightning could resume from the current state
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
         self._weights: dict[str, Tensor] | None = None  # before WeightAveraging replaces them by their average
-        self._flush_due = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder, and install `AtomicCheckpointIO`."""
@@ -155,12 +154,9 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Flush the loggers one batch after a checkpoint: a step is logged after it is saved."""
+        """Mark the run as not resumable within a step."""
         self._resumable = False
         loops.follow_schedules(trainer)
-        if self._flush_due:
-            _flush(trainer)
-            self._flush_due = False
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -230,7 +226,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._save_last_checkpoint(trainer, {})
         self.best_model_path = self.last_model_path
         self._saved_step = trainer.global_step
-        self._flush_due = True
+        _flush(trainer)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

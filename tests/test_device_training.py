@@ -9,50 +9,49 @@ import torch.distributed as dist
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
+import lightning_modules
 from callbacks import CollapseMonitor, Stops, Throughput
 from cli import main
-from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from tests.helpers.fake_device import fake_gpu, moved, training_on
+from tests.helpers.method_steps import METHODS, TINY, tiny_batch
 from tests.helpers.words import clips, flags
 from tests.speed.training_step import InMemory
 
-CLIP, VIDEOS = torch.rand(4, 4, 3, 64, 64), torch.arange(4)
-CLIPS = {"clip": CLIP, "video_index": VIDEOS}
-PAIRS = {"exemplar": torch.rand(2, 3, 127, 127), "search": torch.rand(2, 3, 255, 255)}
-TINY = {"backbone": "tests.helpers.encoders:TinyResNet"}
-LIIR = {"bank": {"frames": 4}, "position_size": 32, "schedule": {"warmup_epochs": 0}}
-TWO = {"clip": CLIP[:2, :2], "video_index": VIDEOS[:2]}
-STEPS = {
-    "VFSSimSiam": (lambda: VFSSimSiam(**TINY, projector_dim=32, predictor_dim=16), CLIPS, 0),
-    "VFSSimSiam, ViT": (lambda: VFSSimSiam("timm:test_vit", projector_dim=32, predictor_dim=16), CLIPS, 0),
-    "VFSMoCo": (lambda: VFSMoCo(**TINY, queue_size=64), CLIPS, 0),
-    "Liir, first phase": (lambda: Liir(**LIIR | {"schedule": {"warmup_epochs": 1, "warmup_accumulation": 1}}), TWO, 0),
-    # which windows are drawn towards their peaks is asked once for each part of a batch
-    "Liir, second": (lambda: Liir(**LIIR), TWO, 1),
-    "Liir, shuffled": (lambda: Liir(**LIIR | {"bank": {"frames": 4, "modulation": "shuffle"}}, prior=None), TWO, 0),
-    "Liir, shared": (lambda: Liir(**LIIR | {"bank": {"frames": 4, "negatives": "shared"}}, prior=None), TWO, 0),
-    "ContrastiveRandomWalk": (lambda: ContrastiveRandomWalk(**TINY), {"clip": torch.rand(2, 3, 3, 96, 96)}, 0),
-    "ContrastiveRandomWalk, cells": (lambda: ContrastiveRandomWalk(**TINY, nodes="cells"), CLIPS, 0),
-    "SiamFC": (lambda: SiamFC(**TINY), PAIRS, 0),
-    "SiamFC, balanced": (lambda: SiamFC(**TINY, loss="balanced"), PAIRS, 0),
-    "LinearProbe": (lambda: LinearProbe(**TINY, num_classes=5), {"image": CLIP[:, 0], "label": torch.arange(4)}, 0),
+VARIANTS = {
+    "VFSSimSiam": {"ViT": {"backbone": "timm:test_vit"}},
+    "Liir": {
+        "shuffled": {"bank": {"frames": 4, "modulation": "shuffle"}, "prior": None},
+        "shared": {"bank": {"frames": 4, "negatives": "shared"}, "prior": None},
+    },
+    "ContrastiveRandomWalk": {"cells": {"nodes": "cells"}},
+    "SiamFC": {"balanced": {"loss": "balanced"}},
 }
-"""Name → module, batch, and waits of a step."""
+"""Method → name and arguments of a variant with steps of its own."""
+STEPS = [(name, "") for name in METHODS] + [(name, variant) for name in VARIANTS for variant in VARIANTS[name]]
+EMBED = ("VFSSimSiam", "VFSMoCo", "Liir", "ContrastiveRandomWalk")
+"""Methods whose steps return embeddings."""
+WAITS = {("Liir", ""): 1}
+"""Step → waits for the device: which windows are drawn towards their peaks is asked once for each part of a batch."""
+
+
+def made(name, variant):
+    """Return a small method."""
+    arguments = TINY[name].arguments | VARIANTS.get(name, {}).get(variant, {})
+    return getattr(lightning_modules, name)(**arguments)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "precision"),
-    [
-        *((name, "32-true") for name in STEPS),
-        ("VFSMoCo", "bf16-mixed"),
-        ("Liir, second", "bf16-mixed"),
-    ],
+    ("name", "variant", "precision"),
+    [*((*step, "32-true") for step in STEPS), ("VFSMoCo", "", "bf16-mixed"), ("Liir", "", "bf16-mixed")],
 )
-def test_steps_stay_on_the_device(name, precision):
+def test_steps_stay_on_the_device(name, variant, precision):
     """Two steps with their callbacks, optimiser, momentum encoder and queue; the first loss is read in the second."""
-    make, batch, waits = STEPS[name]
-    module, checks = make(), [Stops(), Throughput(), TQDMProgressBar(), CollapseMonitor()]
+    module = made(name, variant)
+    batch = tiny_batch(name, samples=4)
+    checks = [Stops(), Throughput(), TQDMProgressBar()]
+    if name in EMBED:
+        checks.append(CollapseMonitor())
     with fake_gpu() as gpu, training_on(gpu):
         trainer = pl.Trainer(
             accelerator="gpu",
@@ -63,12 +62,12 @@ def test_steps_stay_on_the_device(name, precision):
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,
-            callbacks=checks if "clip" in batch else checks[:-1],
+            callbacks=checks,
         )
         trainer.fit(module, datamodule=InMemory(batch))
     assert trainer.global_step == 2
     of_first_batch = len(module.images)  # the range of each
-    assert gpu.reads == 2 * waits + 1 + of_first_batch
+    assert gpu.reads == 2 * WAITS.get((name, variant), 0) + 1 + of_first_batch
 
 
 @pytest.fixture
@@ -80,12 +79,12 @@ def two_ranks():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["VFSMoCo", "Liir, second", "Liir, shared"])
+@pytest.mark.parametrize(("name", "variant"), [("VFSMoCo", ""), ("Liir", ""), ("Liir", "shared")])
 @pytest.mark.usefixtures("two_ranks")
-def test_two_ranks_gather_on_the_device(name):
+def test_two_ranks_gather_on_the_device(name, variant):
     """The keys of both ranks enter the queue, without a wait for the other rank's keys."""
-    make, batch, waits = STEPS[name]
-    module = make()
+    module = made(name, variant)
+    batch = tiny_batch(name)
     module.log = module.log_dict = lambda *words, **options: None
     module._trainer = SimpleNamespace(accumulate_grad_batches=1, current_epoch=0, global_step=0)
     module.lr_schedulers = lambda: None
@@ -96,12 +95,12 @@ def test_two_ranks_gather_on_the_device(name):
         twin.optimizer_step(0, 0, torch.optim.SGD(twin.parameters(), 0.1), lambda: None)
     assert len(keys) == len(videos)
     assert len(keys) % (2 * len(batch["video_index"])) == 0
-    assert gpu.reads == waits + 1  # the range of the first batch
+    assert gpu.reads == WAITS.get((name, variant), 0) + 1  # the range of the first batch
 
 
 @pytest.mark.slow
 def test_by_the_command_line(video_folder, tmp_path):
-    words = flags("model", "VFSSimSiam", **TINY, projector_dim=16, predictor_dim=8)
+    words = flags("model", "VFSSimSiam", **TINY["VFSSimSiam"].arguments)
     options = {
         "strategy": "auto",
         "devices": 1,

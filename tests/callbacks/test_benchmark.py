@@ -28,9 +28,8 @@ from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted
 from tests.helpers.training import EMPTY, TINY, Clips, fit_in, loader, quiet_trainer, trainer_in
-from tests.helpers.words import SMALL, chosen, clips, flags
+from tests.helpers.words import chosen, clips, flags
 from vidcorr import DavisBenchmark, Result
-from vidcorr.backbones import extractor_of
 from vidcorr.benchmarks.ranks import BenchmarkError, first_ranks_buffers
 from vidcorr.experiments.config_files import CONFIGS
 
@@ -282,24 +281,6 @@ def test_a_network_without_features_is_refused_before_training(davis_root, tmp_p
         SimpleNamespace(datamodule=None, callbacks=[], lr_scheduler_configs=[], check_val_every_n_epoch=1),
         Flat(),
     )
-
-
-@pytest.mark.slow
-def test_a_network_without_a_name_of_its_own_is_named_once(davis_root, tmp_path):
-    class Mine(pl.LightningModule):
-        def __init__(self):
-            super().__init__()
-            self.trunk = torch.nn.Conv2d(3, 4, 8, 8)
-
-        def feature_extractor(self, stage=None, stride=None):
-            return extractor_of(self.trunk, stage, stride)
-
-        def validation_step(self, batch):
-            return None
-
-    benchmark = BenchmarkCallback(DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1))
-    trainer_in(tmp_path, benchmark).validate(Mine(), EMPTY, verbose=False)
-    assert benchmark.result.network.row.split(", ").count("Mine") == 1
 
 
 def test_the_plan_says_when_benchmarks_run(tmp_path):

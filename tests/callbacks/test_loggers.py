@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
@@ -15,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from callbacks import BenchmarkCallback
 from cli import main
 from lightning_modules import FrozenEncoder
-from lightning_modules.parts.run_folder import log_picture, log_scores, run_folder
+from lightning_modules.parts.run_folder import log_scores, run_folder
 from tests.helpers.stops import Stop, go
 from tests.helpers.words import RAW_COLOUR, SMALL, davis, flags
 from vidcorr import DavisBenchmark
@@ -61,14 +60,6 @@ def test_wandb_offline_has_score_and_pictures(davis_root, tmp_path, monkeypatch)
     assert (folder.name, (folder / "config.yaml").is_file()) == (version, True)
     assert summary[KEY] == pytest.approx(json.loads(results.read_text())["scores"]["J&F-Mean"])
     assert list(tmp_path.glob("wandb/offline-run-*/files/media/images/davis/*.png"))
-
-
-def test_a_logger_of_ones_own_with_log_image_gets_pictures_and_others_are_passed_over(tmp_path):
-    taken = []
-    own = SimpleNamespace(log_image=lambda key, images, step: taken.append((key, images[0].shape, step)))
-    trainer = SimpleNamespace(loggers=[CSVLogger(tmp_path), own], global_step=3)
-    log_picture(trainer, "davis/worst", np.zeros((4, 6, 3), np.uint8))
-    assert taken == [("davis/worst", (4, 6, 3), 3)]
 
 
 def logged(folder):

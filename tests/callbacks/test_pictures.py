@@ -7,11 +7,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkCallback, TrainingPictures
-from lightning_modules import Liir, VFSMoCo, VFSSimSiam
+from lightning_modules import VFSSimSiam
+from tests.helpers.method_steps import METHODS, TINY as TINY_METHODS, tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark
+
+OF_CLIPS = [name for name in METHODS if "clip" in TINY_METHODS[name].images]
 
 
 def clips(count=8, frames=2, seed=1, size=32):
@@ -51,18 +54,13 @@ def test_training_is_the_same_with_a_callback_and_without(kind, davis_root, tmp_
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-MODULES = {
-    "simsiam": lambda: VFSSimSiam(**TINY),
-    "moco": lambda: VFSMoCo("tests.helpers.encoders:TinyResNet", 4, queue_size=8),
-    "liir": lambda: Liir(position_size=16, bank={"frames": 0}, radius=2),
-}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("method", MODULES)
+@pytest.mark.parametrize("method", OF_CLIPS)
 def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method, tmp_path):
     pictures = TrainingPictures(every_n_epochs=2)
-    trainer(tmp_path, pictures, max_epochs=3, limit_train_batches=1).fit(MODULES[method](), clips(4))
+    trainer(tmp_path, pictures, max_epochs=3, limit_train_batches=1).fit(
+        tiny(method), clips(4, frames=TINY_METHODS[method].images["clip"][0])
+    )
     assert names(tmp_path) == [
         "clips-step=000000.png",
         *(f"features-step=00000{step}.png" for step in (0, 2, 3)),
@@ -71,9 +69,6 @@ def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method, tmp_path):
 
 
 def test_what_cannot_be_drawn_is_told(tmp_path):
-    refused(
-        ValueError, "^TrainingPictures: every_n_epochs must be at least 1, got 0", TrainingPictures, every_n_epochs=0
-    )
     refused(ValueError, "res9", trainer(tmp_path, TrainingPictures(stage="res9")).fit, VFSSimSiam(**TINY), clips())
     plain = [{"image": torch.zeros(3, 8, 8)} for _ in range(4)]
     with pytest.raises(ValueError, match="no clips; leave the callback out"):

@@ -50,17 +50,6 @@ def test_the_batch_is_that_of_videos(images):
     assert batch["clip"].shape == (3, 2, 3, 16, 16)
 
 
-def test_views_are_cropped_each_on_its_own_and_recoloured_by_default(images, tmp_path):
-    ramp = np.arange(256, dtype=np.uint8)[None, :, None].repeat(256, 0).repeat(3, 2)
-    cv2.imwrite(str(tmp_path / "ramp.png"), ramp)
-    data = make(tmp_path, batch_size=1, augmentation=Augmentation(flip=0))
-    (batch,) = data.train_dataloader()
-    assert not torch.equal(batch["clip"][0, 0], batch["clip"][0, 1])
-    default = ImageClipDataModule(images)
-    assert default.colour.sigma == (0.1, 2.0)
-    assert default.transform.keywords == {"size": 224, "area": (0.2, 1.0), "flip": 0.5}
-
-
 def test_lists_broken_images_and_what_is_refused(images, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     lines = [f"{path} {number}" for number, path in enumerate(sorted(images.rglob("*.JPEG")))]

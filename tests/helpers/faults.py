@@ -45,7 +45,7 @@ class Strike(pl.Callback):
         name: of the signal.
         step: optimiser steps before it.
         place: `step` (before the weights change), `end` (after), `validation`, `benchmark` (before its network has
-            seen a frame), `save` (a checkpoint is half written).
+            seen a frame).
         group: to the workers too.
         rank: the process that it comes from.
     """
@@ -76,33 +76,16 @@ class Strike(pl.Callback):
 
             handle = nn.modules.module.register_module_forward_pre_hook(once)
 
-    def on_save_checkpoint(self, trainer: pl.Trainer, *args: Any) -> None:
-        if self.place == "save" and trainer.global_step == self.step:
-            whole = torch.save
-
-            def half(content: Any, file: Any) -> None:
-                whole({name: content[name] for name in list(content)[:3]}, file)
-                file.flush()
-                os.kill(os.getpid(), self.signal)
-
-            torch.save = half
-
 
 class Ends(pl.Callback):
-    """Ends the run after a step, as `max_time` and a user's callback do; at a batch, or in the validation after it."""
+    """Ends the run after a step, as `max_time` and a user's callback do."""
 
-    def __init__(self, step: int, place: str = "step") -> None:
-        self.step, self.place = step, place
-
-    def end(self, trainer: pl.Trainer, place: str) -> None:
-        if (trainer.global_step, place) == (self.step, self.place):
-            trainer.should_stop = True
+    def __init__(self, step: int) -> None:
+        self.step = step
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        self.end(trainer, "step")
-
-    def on_validation_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        self.end(trainer, "validation")
+        if trainer.global_step == self.step:
+            trainer.should_stop = True
 
 
 class Spoil(pl.Callback):
@@ -114,33 +97,6 @@ class Spoil(pl.Callback):
     def on_before_backward(self, trainer: pl.Trainer, pl_module: Any, loss: Tensor) -> None:
         if (trainer.global_step, trainer.global_rank) == (self.step, self.rank):
             loss.data.fill_(float("nan"))
-
-
-class KillWorker(pl.Callback):
-    """Kills all workers within a step, and waits until they are dead."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_before_optimizer_step(self, trainer: pl.Trainer, *args: Any) -> None:
-        if trainer.global_step == self.step:
-            for worker in multiprocessing.active_children():
-                worker.kill()
-                worker.join()
-
-
-class SpoilFile(pl.Callback):
-    """Deletes a file after a step, or cuts off its second half."""
-
-    def __init__(self, path: str, how: str, step: int) -> None:
-        self.path, self.how, self.step = path, how, step
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        if trainer.global_step == self.step:
-            if self.how == "vanish":
-                os.remove(self.path)
-            else:
-                os.truncate(self.path, os.path.getsize(self.path) // 2)
 
 
 def words(

@@ -6,17 +6,15 @@ from datetime import timedelta
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning.callbacks import BatchSizeFinder
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
+from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.base import CorrespondenceModule
 from lightning_modules.parts.distributed import SampleMean, keyed_generator
-from lightning_modules.parts.plan import batch_norm_text
 from lightning_modules.parts.schedules import cosine_factor
 from tests.helpers.method_steps import METHODS, RUNS, TINY as TINY_METHODS, data, tiny, tiny_batch
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, Clips, InMemory, loader, quiet_trainer, tiny_moco
+from tests.helpers.training import TINY, Clips, loader, quiet_trainer, tiny_moco
 from vidcorr.backbones import Network
 
 
@@ -84,15 +82,6 @@ def test_a_network_that_was_trained_here_is_not_called_random():
     assert (described.weights, described.seed, described.loaded) == ("trained by VFSSimSiam", None, True)
 
 
-@pytest.mark.slow
-def test_a_batch_that_is_found_in_fit_does_not_train_at_the_rate_of_another(tmp_path):
-    held = InMemory(8, 2, frames=2, size=32)
-    finder = BatchSizeFinder(init_val=4, max_trials=1, steps_per_trial=1)
-    trainer = quiet_trainer(max_steps=2, callbacks=[finder], default_root_dir=tmp_path, enable_checkpointing=True)
-    line = "scaled for a global batch of 2, which is now 4: set batch_size, without BatchSizeFinder"
-    refused(ValueError, line, trainer.fit, VFSSimSiam(**TINY), datamodule=held)
-
-
 def test_golden_cosine(golden):
     numbers = golden("lr_schedules")
     for case in ("c0", "c2"):
@@ -108,7 +97,6 @@ def test_what_is_frozen_stays_with_its_statistics(run, learning):
     kind, arguments, _ = RUNS[run]
     module = kind(**arguments).train()
     assert not any(part.training for part in module.backbone.modules())
-    assert batch_norm_text(module, module.backbone, devices=1) == "frozen"
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     assert any("running_mean" in name for name in before)
     quiet_trainer(max_steps=3).fit(module, data(run))
@@ -138,8 +126,7 @@ def test_the_first_batch_is_checked(name):
     for message, change in wrong.items():
         wrong_batch = batch | {first: change(batch[first])}
         refused(ValueError, f"{first} must be .* {message}", module.check_batch, wrong_batch)
-    refused(ValueError, f"the batch is a dict without {first}", module.check_batch, {"video_index": 0})
-    refused(ValueError, f"the batch is a list without {first}", module.check_batch, [torch.rand(2)])
+    refused(KeyError, first, module.check_batch, {"video_index": 0})
     module.check_batch(batch)
     assert module.step(batch)["loss"].isfinite()
 
@@ -166,14 +153,6 @@ class Streamed(IterableDataset):
         yield from (Clips(64, 2, 32)[number] for number in range(64))
 
 
-def test_a_loader_with_a_batch_sampler_trains():
-    clips = Clips(8, 2, 32)
-    by_batch = DataLoader(clips, batch_sampler=BatchSampler(SequentialSampler(clips), 4, drop_last=True))
-    module = tiny("VFSSimSiam")
-    quiet_trainer(max_steps=2).fit(module, by_batch)
-    assert module.samples_per_device() == 4
-
-
 @pytest.mark.parametrize("name", ["VFSSimSiam", "Liir"])
 def test_a_schedule_needs_the_length_of_an_epoch(name):
     endless = DataLoader(Streamed(), batch_size=4)
@@ -196,21 +175,15 @@ def test_a_constant_rate_trains_until_its_time_is_over(caplog):
     assert re.search("length +until trainer.max_time", caplog.text)
 
 
-def test_an_endless_loader_trains_a_number_of_steps():
-    module = VFSSimSiam(**TINY)
-    quiet_trainer(max_steps=2).fit(module, DataLoader(Streamed(), batch_size=4))
-    assert module.trainer.global_step == 2
-
-
-@pytest.mark.parametrize("make", [lambda: VFSSimSiam(**TINY), tiny_moco])
-def test_a_backbone_frozen_after_construction_keeps_its_statistics(make):
-    module = make().train()
+def test_a_backbone_frozen_after_construction_keeps_its_statistics():
+    module = tiny_moco().train()
     module.backbone.requires_grad_(False)
     copies = [{name: buffer.clone() for name, buffer in net.named_buffers()} for net in module.copies_of_backbone()]
     quiet_trainer(max_steps=2).fit(module, loader(8, 4, frames=2, size=32))
     for network, before in zip(module.copies_of_backbone(), copies, strict=True):
         assert all(torch.equal(buffer, before[name]) for name, buffer in network.named_buffers())
     module.backbone.requires_grad_(True)
+    module.train()
     quiet_trainer(max_steps=1).fit(module, loader(8, 4, frames=2, size=32))
     assert all(network.training for network in module.copies_of_backbone())
     assert any(not torch.equal(buffer, copies[0][name]) for name, buffer in module.backbone.named_buffers())

@@ -215,7 +215,7 @@ def test_pieces_of_stretched_positions_are_the_golden_ones(golden, number):
         torch.testing.assert_close(augmented_positions(grid, stretch, corner).flatten(1, 2)[0], wanted, **EXACT)
 
 
-@pytest.mark.parametrize("length", [1, 2, 4, 5, 6, 7, 13, 14, 20, 40, 300])
+@pytest.mark.parametrize("length", [1, 5, 7, 14, 300])
 def test_pairs_of_frames_follow_the_golden_rule(golden, length):
     theirs = golden("cosettle/data")[f"frames/n{length}"]
     sampling = FrameSampling(gap_fraction=0.15)

@@ -186,15 +186,6 @@ def test_references_keep_their_gradient_in_the_first_phase():
     assert torch.equal(first_phase, kept)
 
 
-def test_an_average_of_references_moves_without_a_bank():
-    module = tiny_liir(**AVERAGE, encoder_momentum=0.5)
-    before = module.target_encoder.conv1.weight.clone()
-    quiet_trainer(max_steps=2).fit(module, DataLoader(Clips(8, 2, 16), batch_size=4))
-    after, learned = module.target_encoder.conv1.weight, module.backbone.conv1.weight
-    assert not torch.equal(after, before)
-    assert not torch.equal(after, learned)
-
-
 @pytest.mark.slow
 def test_second_phases_start_from_one_first_phase(tmp_path):
     first = tiny_liir(**OFF | {"position": "1dape"}, schedule={"warmup_epochs": 1})
@@ -317,9 +308,6 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"reference_encoder": "bank"}, "reference_encoder must be one of .learned., .average., got .bank."),
-        ({"bank": {"encoder": "bank"}}, "encoder must be one of .learned., .average., got .bank."),
-        ({"schedule": {"warmup_accumulation": 0}}, "warmup_accumulation must be at least 1, got 0"),
         ({"bank": {"negatives": "none"}}, "negatives must be one of .per_query., .same_place., .shared., got .none."),
         ({"prior": {"components": 10}, "radius": 1}, "prior: 10 components do not fit a window of radius 1"),
     ],

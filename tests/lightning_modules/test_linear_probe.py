@@ -19,16 +19,6 @@ def images(count, classes=3, batch_size=6):
     return DataLoader(items, batch_size=batch_size)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("protocol", "base_lr", "epochs"), [("moco", 30, 5), ("simsiam", 200, 40)])
-def test_it_learns_to_tell_colours(protocol, base_lr, epochs):
-    probe = LinearProbe("raw_colour", 3, stage=None, stride=8, protocol=protocol, base_lr=base_lr)
-    trainer = quiet_trainer(max_epochs=epochs)
-    trainer.fit(probe, images(36))
-    (scores,) = trainer.validate(probe, images(9), verbose=False)
-    assert scores["val/top1"] == scores["val/top5"] == 1
-
-
 def test_rates_of_the_protocols():
     def rates(protocol):
         probe, found = LinearProbe("raw_colour", 3, stage=None, stride=8, protocol=protocol), []

@@ -226,10 +226,6 @@ def test_the_bottleneck_branch_is_the_golden_one(golden, monkeypatch):
     assert both["loss"].item() == pytest.approx(numbers["loss"].item(), abs=1e-10)
 
 
-def test_the_number_of_kept_patches_is_cut_not_rounded():
-    assert kept_patches(torch.rand(1, 100), 0.9).shape == (1, 9)
-
-
 IMAGENET = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 1, 3, 1, 1)
 KINDS = {"GlobalToLocal": "global-to-local", "LocalToGlobal": "local-to-global"}
 
@@ -242,7 +238,7 @@ def grey_levels(ours, golden):
     return float((ours - torch.from_numpy(golden)).mul(IMAGENET[1]).abs().max()) * 255
 
 
-@pytest.mark.parametrize("length", [2, 3, 4, 5, 10, 40, 48, 49, 50, 300])
+@pytest.mark.parametrize("length", [2, 5, 48, 300])
 def test_pairs_of_frames_have_the_golden_gaps(golden, length):
     theirs = golden("siamese_mae/data")[f"pairs/n{length}"].reshape(-1, 2)
     sampling = FrameSampling(gap=(4, 47))

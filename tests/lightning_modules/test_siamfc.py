@@ -9,14 +9,12 @@ from torch.utils.data import DataLoader
 
 from datamodules import Got10kDataModule
 from lightning_modules import SiamFC
-from lightning_modules.siamfc import SiameseExtractor
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.datasets.generated import write_got10k
 from vidcorr.functional import siamese_correlation
 from vidcorr.functional.siamese import focal_loss, response_labels
-from vidcorr.tracking.siamfc_tracker import SiamFCTracker
 
 NETWORK = "tests.helpers.encoders:TinyResNet"
 
@@ -86,14 +84,6 @@ def test_its_extractor_shares_the_weights_and_has_exemplar():
     assert not extractor.training
     message = r"at \(stage, stride, dilated\) \('res5', 8, True\); for others take its encoder"
     refused(ValueError, message, module.feature_extractor, "res4")
-
-
-def test_a_users_extractor_states_its_stride_alone():
-    extractor = torch.nn.Conv2d(3, 4, 4, stride=4)
-    extractor.stride = 4
-    assert SiamFCTracker(extractor).protocol.stride == 4
-    view = SiameseExtractor(extractor, torch.nn.Identity(), torch.nn.Identity())
-    assert (view.stage, view.dilated, view.folded().backbone) == (None, False, extractor)
 
 
 @pytest.mark.slow

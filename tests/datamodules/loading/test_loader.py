@@ -1,6 +1,5 @@
 """Order and place: functions of (seed, epoch), the same for any number of workers, disjoint over ranks."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,9 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pytorch_lightning.demos.boring_classes import BoringModel
-from torch._utils import ExceptionWrapper
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import DataLoader
 
 from datamodules.base import SampledDataModule
 from datamodules.loading.clips import ClipDataset, start_worker
@@ -21,8 +18,7 @@ from datamodules.loading.samplers import ClipSampler, FixedSampler
 from tests.helpers.echo import Deadly, Echo, hang
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
-from tests.helpers.training import quiet_trainer
-from vidcorr.videos.files import DataError, DecodingError
+from vidcorr.videos.files import DataError
 from vidcorr.videos.processes import server_context
 from vidcorr.videos.source import list_videos
 
@@ -95,15 +91,11 @@ def plain_loader(sampler):
     return DataLoader(Echo(12), 4, sampler=sampler)
 
 
-def by_batches(sampler):
-    return DataLoader(Echo(12), batch_sampler=BatchSampler(sampler, 4, drop_last=True))
-
-
 def ours_with_workers(sampler):
     return ResumableLoader(Echo(12), 4, sampler=sampler, num_workers=1, multiprocessing_context=server_context())
 
 
-@pytest.mark.parametrize("loader_of", [plain_loader, by_batches, ours_with_workers])
+@pytest.mark.parametrize("loader_of", [plain_loader, ours_with_workers])
 def test_a_pass_is_of_the_epoch_that_was_set_and_of_the_same_one_without(loader_of):
     sampler = ClipSampler(Echo(12), 4)
     loader = loader_of(sampler)
@@ -131,46 +123,13 @@ def test_a_bare_loader_asks_torch_for_its_share(tmp_path):
     assert sorted(held_one + held_two) == list(range(5))
 
 
-class Seen(BoringModel):
-    """Writes the samples of its rank."""
-
-    def __init__(self, folder):
-        super().__init__()
-        self.folder, self.keys = folder, []
-
-    def training_step(self, batch, batch_idx):
-        self.keys.append(batch["key"].tolist())
-        return self.layer(torch.ones(1, 32)).sum()  # DDP requires every parameter in the loss
-
-    def on_train_end(self):
-        (self.folder / f"seen{self.global_rank}.json").write_text(json.dumps(self.keys))
-
-
-def _fit_bare_loader(rank, folder):
-    module = SampledDataModule("source", 4, 0, 0)
-    module.training = Echo(16)
-    loader = module.train_dataloader()
-    trainer = quiet_trainer(max_epochs=2, devices=2, strategy="ddp", limit_val_batches=0)
-    trainer.fit(Seen(Path(folder)), loader)
-
-
-@pytest.mark.slow
-def test_ranks_of_a_trainer_share_a_bare_loader_that_was_made_before_it(tmp_path):
-    on_ranks(2, tmp_path, _fit_bare_loader, str(tmp_path))
-    one, two = (json.loads((tmp_path / f"seen{rank}.json").read_text()) for rank in range(2))
-    for epoch in range(2):
-        drawn = [tuple(key) for part in (one, two) for keys in part[2 * epoch : 2 * epoch + 2] for key in keys]
-        assert sorted(drawn) == [(epoch, index) for index in range(16)]
-
-
 def test_the_fixed_sampler_takes_each_sample_once_and_leaves_no_rank_empty(on_rank):
     sampler = FixedSampler(Echo(3))
     sampler.set_epoch(5)
     assert list(sampler) == [(0, 0), (0, 1), (0, 2)]
     for samples, ranks in ((7, 4), (8, 4)):
-        parts = [
-            on_rank(ranks, rank, lambda samples=samples: list(FixedSampler(Echo(samples)))) for rank in range(ranks)
-        ]
+        sampler = FixedSampler(Echo(samples))
+        parts = [on_rank(ranks, rank, lambda sampler=sampler: list(sampler)) for rank in range(ranks)]
         assert sorted(index for part in parts for _, index in part) == list(range(samples))
     assert [on_rank(2, rank, lambda: list(FixedSampler(Echo(1)))) for rank in range(2)] == [[(0, 0)], [(0, 0)]]
 
@@ -257,13 +216,3 @@ def test_loaders_of_a_datamodule_leave_the_global_generator_alone(workers):
     assert torch.equal(torch.get_rng_state(), before)
     assert [len(batch) for batch in seen] == [4] * 3
     assert held_out[:, 1].tolist() == list(range(13))
-
-
-def test_a_dataloader_raises_an_error_of_its_worker_again() -> None:
-    """It makes the error anew from one text, which ends with the error's own line."""
-    try:
-        raise DecodingError("a/b.mp4", "is broken")
-    except DecodingError:
-        wrapped = ExceptionWrapper(where="in a worker")
-    with pytest.raises(DecodingError, match=r"(?s)in a worker.*a/b\.mp4: is broken\n?$"):
-        wrapped.reraise()
