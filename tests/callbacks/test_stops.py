@@ -69,5 +69,5 @@ def test_processes_that_would_train_alone_are_refused(tmp_path, monkeypatch):
     for name, value in started.items():
         monkeypatch.setenv(name, value)
     trainer = quiet_trainer(callbacks=[Stops()], max_steps=1, default_root_dir=tmp_path)
-    line = "torchrun has started 2 processes, but this run uses 1, so each would train alone: set trainer.devices"
+    line = "torchrun has started 2 processes, but this run uses 1: set trainer.devices"
     assert refused(ValueError, line, trainer.fit, make("VFSSimSiam", 1), DataLoader(Clips(4, 2, 16), batch_size=4))

@@ -207,24 +207,3 @@ def differences(one: Any, other: Any, name: str = "") -> list[str]:
         ]
     same = torch.equal(one, other) if isinstance(one, Tensor) and isinstance(other, Tensor) else one == other
     return [] if same else [f"{name}: {one} / {other}"[:200]]
-
-
-def check_resumed_run_is_whole(method: str, videos: Path, folder: Path) -> None:
-    """Kill a training of 200 steps within step 98 and resume it; check that it equals an uninterrupted one, bit by bit.
-
-    Args:
-        method: name of the method.
-        videos: folder of videos.
-        folder: folder of the runs.
-    """
-    whole = folder / "whole"
-    parts = folder / "parts"
-    length = "--trainer.max_epochs=40"
-    for place, callbacks, status in ((whole, (), 0), (parts, (strike("SIGKILL", 97),), -9)):
-        place.mkdir()
-        run(words(method, videos, place, length, callbacks=callbacks), place, status)
-    run(words(method, videos, parts, length, "--ckpt_path=last"), parts)
-    assert len(curve(whole)) == 200
-    assert curve(parts) == curve(whole)
-    assert differences(last(parts)["state_dict"], last(whole)["state_dict"]) == []
-    assert differences(last(parts)["optimizer_states"], last(whole)["optimizer_states"]) == []

@@ -18,7 +18,6 @@ from lightning_modules.cosettle import (
     transitions,
 )
 from lightning_modules.parts.schedules import warm_cosine_factor
-from tests.helpers.faults import check_resumed_run_is_whole
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer
 from vidcorr.backbones import build_encoder
@@ -284,8 +283,3 @@ def test_its_checkpoint_gives_the_projected_features(backbone, tmp_path):
     torch.testing.assert_close(view.folded()(images), view(images), rtol=1e-3, atol=1e-4)
     assert view.stride == 8
     refused(ValueError, "not on stage res3", module.feature_extractor, "res3")
-
-
-@pytest.mark.slow
-def test_200_steps_stopped_and_resumed_are_the_uninterrupted_ones(video_folder, tmp_path):
-    check_resumed_run_is_whole("CoSettle", video_folder, tmp_path)

@@ -18,7 +18,6 @@ from lightning_modules.siamese_mae import (
     patches_of,
     sine_cosine_positions,
 )
-from tests.helpers.faults import check_resumed_run_is_whole
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer
 from vidcorr.backbones import Encoder
@@ -281,16 +280,6 @@ def test_the_crop_of_two_frames_is_the_golden_one(golden, case):
     assert grey_levels(normalised(views), numbers[f"pair{case}/out"]) < 1.01  # from tensors, once
 
 
-def test_a_clip_holds_pairs_of_crops():
-    generator, frames = seeded_generator(3), list(np.random.default_rng(0).integers(0, 256, (4, 60, 80, 3), np.uint8))
-    frames[1] = frames[0]
-    for kind in ("shared", "global-to-local", "local-to-global"):
-        views = PairCrops(kind)(frames, generator, 16, area=(0.5, 1), flip=0.5)
-        assert views.shape == (4, 3, 16, 16)
-        assert views.dtype == torch.uint8
-        assert torch.equal(views[0], views[1]) == (kind == "shared")
-
-
 def test_the_rate_of_each_step_is_the_golden_one(golden):
     numbers = golden("siamese_mae/data")
     base_lr, batch, epochs, warmup, iterations = numbers["schedule/params"].tolist()
@@ -379,11 +368,6 @@ def test_its_checkpoint_is_an_encoder_of_the_library(tmp_path):
     tokens = module.encode(module.normalise(images[..., :32, :32]))[:, 1:]
     features = encoder.feature_extractor()(images[..., :32, :32])
     torch.testing.assert_close(features.flatten(2).mT, tokens)
-
-
-@pytest.mark.slow
-def test_200_steps_stopped_and_resumed_are_the_uninterrupted_ones(video_folder, tmp_path):
-    check_resumed_run_is_whole("SiameseMAE", video_folder, tmp_path)
 
 
 def test_the_loader_gives_pairs(video_folder):

@@ -57,7 +57,6 @@ def test_fit_learns_and_prints_its_plan(caplog):
     plan = caplog.text
     assert "8 videos = 4 per device × 1 device(s) × 2 accumulated" in plan
     assert f"{scaled_lr(12.8, 8):.6g} at the start" in plan
-    assert "statistics per device" in plan
     assert not torch.equal(before, module.backbone.conv1.weight)
 
 

@@ -51,13 +51,6 @@ def test_crops_equal_a_plain_loop():
         assert (out - expected).abs().max() <= 1.5  # OpenCV's weights have 11 bits
 
 
-def test_strong_shrinking_takes_means():
-    board = np.indices((128, 128)).sum(0) % 2 * 255
-    frame = np.repeat(board[:, :, None], 3, axis=2).astype(np.uint8)
-    clip = centre_crop([frame], torch.Generator(), 32)
-    assert (clip.int() - 127).abs().max() <= 1
-
-
 def test_centre_crop_and_whole_frame():
     frame = np.zeros((20, 60, 3), np.uint8)
     frame[:, 20:40] = (255, 128, 7)
