@@ -339,7 +339,7 @@ def test_what_is_written_can_be_read_back(tmp_path):
     read = AtomicCheckpointIO().load_checkpoint(tmp_path / "a.ckpt")
     assert read == {"lr_schedulers": [{"base_lrs": [0.5], "steps": 3}], "names": OrderedDict(a=None)}
     for value in (tmp_path, timedelta(1), np.zeros(2)):
-        message = r"b\.ckpt: no checkpoint can hold [\w.]+: take plain"
+        message = r"b\.ckpt: no checkpoint can hold [\w., ]+: take plain"
         content = {"callbacks": {"Mine": [value]}}
         refused(ValueError, message, AtomicCheckpointIO().save_checkpoint, content, tmp_path / "b.ckpt")
     assert os.listdir(tmp_path) == ["a.ckpt"]
