@@ -298,14 +298,11 @@ ENCODERS = {
 }
 """Config → encoder with the stages that it names; the others take a small ResNet."""
 CONFIGURED = sorted(path.stem for path in (CONFIGS / "benchmarks").glob("*.yaml"))
-QUICK = ("otb_all",)
 LARGE = ("davis_blocks_r50",)
 
 
 def tier(config):
-    marks = []
-    if config not in QUICK:
-        marks.append(pytest.mark.slow)
+    marks = [pytest.mark.slow]
     if config in LARGE:
         marks.append(pytest.mark.exhaustive)
     return marks

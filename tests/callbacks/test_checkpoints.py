@@ -195,6 +195,7 @@ def test_a_run_that_ends_early_resumes_within_its_epoch(ending, accumulated, opt
         assert differences(files[0].get(name), files[1].get(name)) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_came_to_its_end_is_not_repeated_and_can_be_made_longer(tmp_path):
     options = {"max_steps": 4, "max_epochs": -1}
     begun, _ = go("VFSSimSiam", tmp_path, **options)

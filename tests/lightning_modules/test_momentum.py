@@ -60,6 +60,7 @@ class Keyless(MomentumMethod, VFSSimSiam):
         return super().step(batch)
 
 
+@pytest.mark.slow
 def test_each_accumulated_batch_has_draws_of_its_own_and_the_momentum_is_a_hook():
     module = Keyless()
     weights = [module.target_encoder.conv1.weight.clone()]
