@@ -23,21 +23,19 @@ def plan_of(module: Any) -> dict[str, str]:
     """Return the rows that every method has: name → text."""
     trainer = module.trainer
     settings = module.hparams
+    plan = {"method": type(module).__name__}
     backbone = settings.get("backbone") or type(module.backbone).__name__
+    plan["backbone"] = f"{backbone}, {millions(module.backbone)} of {millions(module)} M parameters"
     devices = f"{module.samples_per_device()} per device × {trainer.world_size} device(s)"
     accumulated = f"{trainer.accumulate_grad_batches} accumulated"
+    plan["global batch"] = f"{module.global_batch()} {module.samples} = {devices} × {accumulated}"
     rates = ", ".join(f"{group['lr']:.6g}" for group in trainer.optimizers[0].param_groups)
     place = f"step {trainer.global_step}" if trainer.global_step else "the start"
-    plan = {
-        "method": type(module).__name__,
-        "backbone": f"{backbone}, {millions(module.backbone)} of {millions(module)} M parameters",
-        "global batch": f"{module.global_batch()} {module.samples} = {devices} × {accumulated}",
-        "learning rate": f"{rates} at {place}",
-        "length": length_text(trainer),
-        "precision": str(trainer.precision),
-    }
+    plan["learning rate"] = f"{rates} at {place}"
     if settings.get("base_lr"):  # `lr_find` suggests a rate, which must not be taken for this
         plan["learning rate"] += f", base_lr {settings['base_lr']:.6g} × {module.global_batch()} / 256"
+    plan["length"] = length_text(trainer)
+    plan["precision"] = str(trainer.precision)
     return plan
 
 
