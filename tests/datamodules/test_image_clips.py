@@ -58,7 +58,7 @@ def test_lists_broken_images_and_what_is_refused(images, tmp_path):
     assert sorted(set(seen[0]["label"].tolist())) == list(range(9))
     assert [line.partition(": ")[0] for line in seen[0]["failures"]] == [str(tmp_path / "broken.jpg")]
     (tmp_path / "empty").mkdir()
-    refused(DataError, "no images here; expected .bmp", make, tmp_path / "empty")
+    refused(DataError, "images are files of .bmp", make, tmp_path / "empty")
     (tmp_path / "other.txt").write_text("video.mp4\n")
     (tmp_path / "video.mp4").write_bytes(b"")
     refused(DataError, "video.mp4: is not an image by its name", make, tmp_path / "other.txt")

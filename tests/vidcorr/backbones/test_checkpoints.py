@@ -143,6 +143,7 @@ def load_that_of(backbone):
     own, other = (VFSSimSiam(spec, projector_dim=8, predictor_dim=4) for spec in ("torchvision:resnet18", backbone))
     checkpoint = {"state_dict": other.state_dict(), "hyper_parameters": dict(other.hparams)}
     other.on_save_checkpoint(checkpoint)
+    own.trainer = quiet_trainer()
     own.on_load_checkpoint(checkpoint)
 
 
