@@ -43,17 +43,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         seen[sweep] += 1
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in one closing line how many tests were skipped, and what they lacked."""
-    reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", ()) if report.longrepr]
-    videos = sum(references.NO_VIDEOS in reason for reason in reasons)
-    gpu = sum("CUDA" in reason for reason in reasons)
-    terminalreporter.write_line(
-        f"skipped: {videos} for want of real videos (docs/same-data.md, VIDCORR_DATA), {gpu} for want of a GPU, "
-        f"{len(reasons) - videos - gpu} for another reason (-rs shows it)"
-    )
-
-
 @pytest.fixture(autouse=True)
 def _repeatable() -> Iterator[None]:
     """Each test starts from the same random state, and leaves neither a signal nor another number of threads."""

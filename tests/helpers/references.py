@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 """The reference numbers; README.md in it says how they were made."""
 
-NO_VIDEOS = "no real videos"
-"""First words of the reason for which a test without real videos is skipped."""
-
 
 def golden(name: str) -> dict[str, NDArray[Any]]:
     """Return the arrays of `tests/golden/NAME.npz`.
@@ -42,7 +39,7 @@ def real_data(name: str) -> Path:
     """Return `NAME`, a file or folder, of the real videos; skip the test where it is missing."""
     root = real_videos()
     if root is None:
-        pytest.skip(f"{NO_VIDEOS}: VIDCORR_DATA names no folder")
+        pytest.skip("no real videos: VIDCORR_DATA names no folder")
     if not (root / name).exists():
-        pytest.skip(f"{NO_VIDEOS}: {name} is not in the folder that VIDCORR_DATA names")
+        pytest.skip(f"no real videos: {name} is not in the folder that VIDCORR_DATA names")
     return root / name

@@ -22,7 +22,7 @@ def files(folder: str, *marks: pytest.MarkDecorator) -> list[Any]:
     """The files of a folder of real videos as parameters, the large ones with marks; without it one that is skipped."""
     found = sorted((references.real_videos() or Path("absent")).joinpath(folder).glob("*"))
     params = [pytest.param(path, id=path.name, marks=marks if path.stat().st_size > 120_000 else ()) for path in found]
-    return params or [pytest.param(None, marks=pytest.mark.skip(reason=references.NO_VIDEOS))]
+    return params or [pytest.param(None, marks=pytest.mark.skip(reason="no real videos"))]
 
 
 BROKEN = {
