@@ -18,9 +18,6 @@ from ..metrics.point_tracking import (
     METRICS,
     WITHIN,
     PointQueries,
-    QueryMode,
-    as_counts,
-    fractions_of,
     sample_queries,
     tapvid_counts,
     tapvid_scores,
@@ -31,9 +28,8 @@ from ..metrics.point_tracking import (
 from ..protocols import PointProtocol
 from ..results.pictures.animations import Curve
 from ..results.pictures.overlays import distinct_colours, overlay_tracks
-from ..results.result import Result, Row
+from ..results.result import Row
 from ..tracking.point_tracker import PointTracker
-from ..videos.files import csv_text
 from .base import Benchmark
 from .output import Output
 
@@ -59,7 +55,7 @@ class TapVidBenchmark(Benchmark):
     the fraction of visible points, which depends on the annotation alone, and in AJ every hidden point counts as a
     false prediction.
     The mean of a measure leaves out videos in which it is 0/0; results.json names them. Files: results.json,
-    per_sequence.csv, per_track.csv, `predictions/<video>.npz` (arguments of the official function), overlays,
+    per_sequence.csv, `predictions/<video>.npz` (arguments of the official function), overlays,
     animations.
 
     Paper: Doersch et al., TAP-Vid (NeurIPS 2022).
@@ -117,7 +113,7 @@ class TapVidBenchmark(Benchmark):
         counts = track_measures(queries, found.occluded.numpy(), points, mode, pixel=pixel, areas=areas)
         nearest = nearest_centres(queries.tracks, tracker.grid, side)
         limit = tapvid_counts(queries, queries.occluded, nearest, mode).sum(axis=0)
-        scored = scored_points(queries, mode)
+        scored = ~queries.occluded & queries.scored(mode)  # visible points of frames that count
         errors = np.linalg.norm(points - queries.tracks, axis=-1)
         position = self.positions[sequence.name]
         counts |= {"limit": limit.tolist(), "position": position}
@@ -163,13 +159,6 @@ class TapVidBenchmark(Benchmark):
         if names == sorted(DAVIS_VIDEOS.split()):
             facts["set"] = "davis"
         return facts
-
-    def finish(self, result: Result, output: Output) -> None:
-        """Write per_track.csv: a video's worst query first."""
-        lines: list[list[Any]] = [["Sequence", "Query", *METRICS]]
-        for row in result.rows:
-            lines += lines_of_tracks(row.video, row.counts["tracks"])
-        output.table("per_track.csv", csv_text(lines))
 
 
 @dataclass(frozen=True)
@@ -225,11 +214,6 @@ def draw(
         files.close(curves)
 
 
-def scored_points(queries: PointQueries, query_mode: QueryMode) -> NDArray[np.bool_]:
-    """Return True for the visible points of frames that count, (N, T)."""
-    return ~queries.occluded & queries.scored(query_mode)
-
-
 def write_prediction(folder: Path, sequence: PointSequence, queries: PointQueries, found: PointTracks) -> None:
     """Write the tracks of a video as .npz, with the arguments of TAP-Vid's official function."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -259,21 +243,3 @@ def over_frames(errors: NDArray[np.float64], scored: NDArray[np.bool_]) -> dict[
         with np.errstate(invalid="ignore"):
             curves[f"within {threshold} px"] = range(len(total)), ((errors < threshold) & scored).sum(0) / total
     return curves
-
-
-def lines_of_tracks(name: str, counts: Any) -> list[list[Any]]:
-    """Return the lines of a video in per_track.csv, its worst query first: name, query, measures; 0/0 is None.
-
-    Args:
-        name: name of the video.
-        counts: (N, 18) counts of its queries, from `tapvid_counts`.
-    """
-    scores = fractions_of(as_counts(counts))
-    lines: list[list[Any]] = []
-    for query in np.argsort(scores["average_pts_within_thresh"], kind="stable"):
-        line: list[Any] = [name, int(query)]
-        for key in METRICS:
-            value = float(scores[key][query])
-            line.append(None if np.isnan(value) else value)
-        lines.append(line)
-    return lines

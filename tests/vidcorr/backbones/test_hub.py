@@ -8,10 +8,10 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from tests.helpers.encoders import saved_resnet
+from lightning_modules import FrozenEncoder
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Network, build_encoder, build_feature_extractor
-from vidcorr.backbones.checkpoints import local_file
+from vidcorr.backbones.checkpoints import local_file, write_checkpoint
 from vidcorr.backbones.description import source_of
 from vidcorr.benchmarks.network import NetworkSpec
 
@@ -59,14 +59,14 @@ def hub(tmp_path, monkeypatch):
 
 def test_a_checkpoint_is_downloaded_once_and_named_with_its_revision(hub, tmp_path, monkeypatch):
     files, asked = hub
-    saved_resnet(tmp_path / "resnet.ckpt")
-    files["runs/last.ckpt"] = (tmp_path / "resnet.ckpt").read_bytes()
+    write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "own.ckpt")
+    files["runs/last.ckpt"] = (tmp_path / "own.ckpt").read_bytes()
     weights = f"weights of hf://me/vfs/runs/last.ckpt at {REVISION[:12]}"
     assert Network.of(build_encoder("hf://me/vfs/runs/last.ckpt")).weights == weights
     images = torch.rand(1, 3, 64, 64)
-    expected = build_feature_extractor(tmp_path / "resnet.ckpt")(images)
-    spec = NetworkSpec.read("hf://me/vfs/runs/last.ckpt@res4/8")
-    assert (spec.name, spec.stage, spec.stride) == ("hf://me/vfs/runs/last.ckpt@res4/8", "res4", 8)
+    expected = build_feature_extractor(tmp_path / "own.ckpt", "colour", 4)(images)
+    spec = NetworkSpec.read("hf://me/vfs/runs/last.ckpt@colour/4")
+    assert (spec.name, spec.stage, spec.stride) == ("hf://me/vfs/runs/last.ckpt@colour/4", "colour", 4)
     assert torch.equal(spec.build().feature_extractor(spec.stage, spec.stride)(images), expected)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     asked.clear()

@@ -52,15 +52,6 @@ def test_moments_by_hand():
     torch.testing.assert_close(narrow, compact_affinity(lone, 5, components=1))
 
 
-def test_weights_by_mass_raise_no_far_peak():
-    """A softmax of the peaks gives 0.70 to a peak of 0.90, and 0.30 to one of 0.05."""
-    window = torch.zeros(1, 49, 1, 1)
-    window[0, 8], window[0, 9], window[0, 40] = 0.9, 0.05, 0.05
-    by_softmax, by_mass = (compact_affinity(window, 3, weights=way).flatten() for way in ("softmax", "mass"))
-    assert by_softmax[40] > 0.25
-    torch.testing.assert_close(by_mass[[8, 40]], torch.tensor([0.95, 0.05]), atol=1e-3, rtol=0)
-
-
 def test_loss_by_hand_and_its_gradient():
     window = torch.zeros(1, 9, 1, 2)
     window[0, 4] = torch.tensor([0.9, 0.4])  # the second place is not above the threshold

@@ -58,7 +58,7 @@ def by_loops(way, query, maps, excluded):
 
 
 @pytest.mark.sampled(4)
-@pytest.mark.parametrize("budget", [1, 1 << 14, 1 << 30])
+@pytest.mark.parametrize("budget", [1, 1 << 14])
 @pytest.mark.parametrize("way", WAYS)
 def test_equals_double_loops_whatever_the_chunks(monkeypatch, way, budget):
     monkeypatch.setitem(negatives.NUMBERS_AT_ONCE, "cpu", budget)
@@ -73,15 +73,6 @@ def test_gradient_is_that_of_differences(way):
     query, maps, excluded = case(height=3, width=4, samples=2, frames=3, channels=2)
     excluded[-1] = torch.tensor([True, False, False])
     torch.autograd.gradcheck(lambda query: found(way, query, maps, excluded), query)
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_no_gradient_where_nothing_is_left(way):
-    query, maps, excluded = case()
-    torch.sigmoid(-found(way, query, maps, excluded)).sum().backward()
-    assert query.grad.isfinite().all()
-    assert query.grad[:-1].any()
-    assert not query.grad[-1].any()
 
 
 @pytest.mark.parametrize("way", WAYS)

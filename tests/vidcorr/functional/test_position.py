@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.helpers.refusal import refused
-from vidcorr.functional.position import shifted_position, shuffled_position, sinusoidal_position
+from vidcorr.functional.position import shifted_position, sinusoidal_position
 
 
 def test_sines_by_hand():
@@ -25,11 +25,3 @@ def test_shift_is_a_roll_of_each_frame():
     found = shifted_position(position, shifts)
     for frame, (dy, dx) in zip(found, shifts.tolist(), strict=True):
         assert torch.equal(frame, position.roll((dy, dx), (1, 2)))
-
-
-def test_shuffle_moves_whole_places():
-    position = torch.arange(24.0).view(2, 3, 4)
-    order = torch.stack([torch.randperm(12) for _ in range(2)])
-    found = shuffled_position(position, order)
-    assert found.shape == (2, 2, 3, 4)
-    assert torch.equal(found[1].flatten(1), position.flatten(1)[:, order[1]])

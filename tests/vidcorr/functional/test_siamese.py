@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.refusal import refused
 from vidcorr.functional import siamese_correlation
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels
 
@@ -31,11 +30,6 @@ def test_correlation_has_gradients_and_wide_types():
     assert torch.autograd.gradcheck(siamese_correlation, arguments)
     half = [torch.randn(1, 2, size, size).bfloat16() for size in (2, 5)]
     assert siamese_correlation(*half).dtype == torch.float32
-
-
-def test_shapes_that_do_not_fit():
-    assert refused(ValueError, "do not fit", siamese_correlation, torch.zeros(2, 3, 4, 4), torch.zeros(3, 3, 8, 8))
-    assert refused(ValueError, "smaller", siamese_correlation, torch.zeros(1, 3, 9, 9), torch.zeros(1, 3, 8, 8))
 
 
 @pytest.mark.parametrize("size", [15, 17, 18])

@@ -55,14 +55,3 @@ def test_the_prior_is_that_of_equation_7(width, border):
             torch.testing.assert_close(found.weights[number], whole[:, 3:-3, 3:-3], atol=1e-6, rtol=1e-4)
     one = affinity_of_cells(features, POINTS, protocol, prior=False).weights
     assert not torch.allclose(one, found.weights, atol=1e-3)
-
-
-def test_weights_sum_to_one_and_a_repeated_frame_has_its_weight_twice():
-    features = torch.randn(3, 8, 7, 9)
-    twice = affinity_of_cells(features, POINTS, protocol_of("vfs"))  # frame 0 counts twice
-    torch.testing.assert_close(twice.weights.sum((1, 2, 3)), torch.ones(4))
-    equal = features[[0, 0, 0]]
-    of_frames = affinity_of_cells(equal, POINTS, protocol_of("vfs").with_changes(topk=9, radius=0.5)).weights.sum(
-        (2, 3)
-    )
-    torch.testing.assert_close(of_frames, torch.tensor([2 / 3, 1 / 3]).expand(4, 2))
