@@ -55,8 +55,7 @@ class TapVidBenchmark(Benchmark):
     the fraction of visible points, which depends on the annotation alone, and in AJ every hidden point counts as a
     false prediction.
     The mean of a measure leaves out videos in which it is 0/0; results.json names them. Files: results.json,
-    per_sequence.csv, `predictions/<video>.npz` (arguments of the official function), overlays,
-    animations.
+    per_sequence.csv, `predictions/<video>.npz` (arguments of the official function), overlays, animations.
 
     Paper: Doersch et al., TAP-Vid (NeurIPS 2022).
 
@@ -113,13 +112,13 @@ class TapVidBenchmark(Benchmark):
         counts = track_measures(queries, found.occluded.numpy(), points, mode, pixel=pixel, areas=areas)
         nearest = nearest_centres(queries.tracks, tracker.grid, side)
         limit = tapvid_counts(queries, queries.occluded, nearest, mode).sum(axis=0)
-        scored = ~queries.occluded & queries.scored(mode)  # visible points of frames that count
-        errors = np.linalg.norm(points - queries.tracks, axis=-1)
         position = self.positions[sequence.name]
         counts |= {"limit": limit.tolist(), "position": position}
         if output.folder is not None:
             write_prediction(output.folder / "predictions", sequence, queries, found)
             if len(queries):
+                scored = ~queries.occluded & queries.scored(mode)  # visible points of frames that count
+                errors = np.linalg.norm(points - queries.tracks, axis=-1)
                 draw(output, sequence, queries, found, pixel, over_frames(errors, scored))
         own = track_scores([counts])
         values: dict[str, Any] = {"Queries": len(counts["tracks"])}
