@@ -1,7 +1,6 @@
 """Somebody's training loop in plain PyTorch, over our loader and with our loss."""
 
 import copy
-from itertools import pairwise
 
 import torch
 from torch import nn
@@ -55,25 +54,3 @@ def test_a_network_learns_as_with_a_loss_that_is_written_by_hand(video_folder):
     assert steps == 4  # six videos, three a batch, two epochs
     for mine, other in zip(ours.parameters(), by_hand.parameters(), strict=True):
         torch.testing.assert_close(mine, other)
-
-
-def test_each_epoch_takes_all_videos_with_other_frames_and_crops(video_folder):
-    _, loader = loader_of(video_folder)
-    epochs = []
-    for epoch in range(4):
-        loader.sampler.set_epoch(epoch)
-        frames, crops = {}, {}
-        for batch in loader:
-            for video, indices, clip in zip(batch["video_index"], batch["frame_index"], batch["clip"], strict=True):
-                frames[int(video)] = indices.tolist()
-                for index, image in zip(indices, clip, strict=True):
-                    crops[int(video), int(index)] = image
-        epochs.append((frames, crops))
-    compared = 0
-    for (frames, crops), (later_frames, later_crops) in pairwise(epochs):
-        assert sorted(frames) == sorted(later_frames) == list(range(6))
-        assert frames != later_frames
-        for frame in crops.keys() & later_crops.keys():
-            assert not torch.equal(crops[frame], later_crops[frame]), frame
-            compared += 1
-    assert compared > 6
