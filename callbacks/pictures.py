@@ -13,7 +13,7 @@ from lightning_modules.parts.run_folder import log_picture, run_folder
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.functional.device import random_state_kept
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.pictures import Picture, clip_sheet, feature_sheet, match_sheet, write_picture
+from vidcorr.results.pictures import Picture, clip_sheet, feature_sheet, heat_map_sheet, write_picture
 from vidcorr.tracking.frame_encoder import extractor_under, frame_features
 from vidcorr.videos.files import require_at_least
 
@@ -22,7 +22,7 @@ class TrainingPictures(pl.Callback):
     """Draw the first batch of a run, and every few epochs the matches and components of a clip's features.
 
     - `clips`: the first batch after augmentation, a clip per row;
-    - `matches`: query points in the last frame of a clip, and the protocol's matches in earlier frames;
+    - `matches`: the middle of the last frame of a clip, and heat maps of its weights in the protocol's earlier frames;
     - `features`: the principal components of the clip's features as colours.
 
     The clip is the first of the first batch, for the whole run. Pictures go to all loggers that take pictures, and as
@@ -110,7 +110,8 @@ class TrainingPictures(pl.Callback):
                 return
             self._show(trainer, "features", feature_sheet(clip, features, covered, self._names))
             if len(clip) > 1:
-                sheet = match_sheet(clip, features, self.protocol, covered=covered, names=self._names)
+                middle = (features.shape[-2] // 2, features.shape[-1] // 2)
+                sheet = heat_map_sheet(features, middle, clip, self.protocol, covered, self._names)
                 self._show(trainer, "matches", sheet)
 
     def _show(self, trainer: pl.Trainer, name: str, picture: Picture) -> None:

@@ -72,7 +72,7 @@ class Benchmark(ABC):
             protocol's name shows a stride that differs from the protocol's.
 
     Raises:
-        ValueError: for a number out of range; at the start of a run that could not give the right scores.
+        ValueError: for an unknown protocol or change; at the start of a run that could not give the right scores.
     """
 
     protocol_class: ClassVar[type[EvaluationProtocol] | None] = None
@@ -92,15 +92,11 @@ class Benchmark(ABC):
     stride: int | None = None
 
     def __post_init__(self) -> None:
-        if self.limit_sequences is not None and self.limit_sequences < 1:
-            raise ValueError(f"{type(self).__name__}: limit_sequences is {self.limit_sequences}, it must be at least 1")
         object.__setattr__(self, "name", self.name or type(self).name)
         protocols = self.protocol_class
         if protocols is not None:
             protocol = protocols.named(self.protocol, values_for(type(self)), changes=self.changes)
             object.__setattr__(self, "protocol", protocol)
-        elif self.changes and self.protocol is None:
-            raise ValueError(f"{type(self).__name__}: has no protocol, so it takes no changes")
 
     # For subclasses
 
@@ -239,34 +235,42 @@ class Benchmark(ABC):
             rows = in_order(chain.from_iterable(ranks.gather(own_rows)), self.name)
             has_constant = any(ranks.gather(tracker.constant))
             with ranks.together():  # from the rows of all ranks each rank makes the same result
-                scores = self.scores(rows) if rows else {}
+                result = self._result(rows, tracker, network.model_copy(update={"digest": digest}))
                 history = list(past)
                 if at is not None:
-                    history.append(Evaluated(epoch=at[0], step=at[1], scores=scores))
-                constant = {"constant_features": True} if has_constant else {}
-                result = Result(
-                    benchmark=self.name,
-                    network=network.model_copy(update={"digest": digest}),
-                    scores=scores,
-                    without=leave_one_out(rows, self.scores) if self.pooled else {},
-                    stage=stage_of(tracker),
-                    rows=rows,
-                    sequences=[sequence.name for sequence in self.sequences],
-                    limit_sequences=self.limit_sequences,
-                    data=self.facts(rows, tracker) | constant,
-                    protocol_source=self.protocol.origin() if isinstance(self.protocol, EvaluationProtocol) else {},
-                    seconds=round(time.perf_counter() - began, 2),
-                    seconds_of=tracker.watch.rounded(),
-                    ranks=ranks.size,
-                    history=history,
-                    headline=self.score_names[:3],
-                    provenance=Provenance.now(),
-                )
+                    history.append(Evaluated(epoch=at[0], step=at[1], scores=result.scores))
+                facts = {"constant_features": True} if has_constant else {}
+                about_run = {
+                    "data": result.data | facts,
+                    "seconds": round(time.perf_counter() - began, 2),
+                    "seconds_of": tracker.watch.rounded(),
+                    "ranks": ranks.size,
+                    "history": tuple(history),
+                }
+                result = result.model_copy(update=about_run)
                 if ranks.rank == 0:
                     result.print()
                     self.finish(result, output)
                     output.finish(result)
         return Run(result, output.pictures)
+
+    def _result(self, rows: Sequence[Row], tracker: Tracker, network: Network) -> Result:
+        """Return the result of rows, without what belongs to the single run."""
+        protocol = self.protocol
+        return Result(
+            benchmark=self.name,
+            network=network,
+            scores=self.scores(rows) if rows else {},
+            without=leave_one_out(rows, self.scores) if self.pooled else {},
+            stage=stage_of(tracker),
+            rows=rows,
+            sequences=[sequence.name for sequence in self.sequences],
+            limit_sequences=self.limit_sequences,
+            data=self.facts(rows, tracker),
+            protocol_source=protocol.origin() if isinstance(protocol, EvaluationProtocol) else {},
+            headline=self.score_names[:3],
+            provenance=Provenance.now(),
+        )
 
 
 def values_for(kind: type[Benchmark]) -> str:

@@ -19,7 +19,6 @@ import numpy as np
 
 from ..datasets.records import FRAME_FIELDS
 from ..videos.digests import file_digest
-from ..videos.files import DataError
 from .base import Benchmark
 
 
@@ -27,7 +26,7 @@ def identity_of(benchmark: Benchmark) -> dict[str, Any]:
     """Return everything that the scores of a benchmark depend on, except network and protocol.
 
     Raises:
-        DataError: if a file of the data cannot be read.
+        OSError: if a file of the data cannot be read.
     """
     kind = type(benchmark)
     hints = get_type_hints(kind)
@@ -60,7 +59,7 @@ def data_digest(sequences: Iterable[object], files: Iterable[Path] = ()) -> str:
         files: further files, which count by their bytes.
 
     Raises:
-        DataError: if a file cannot be read.
+        OSError: if a file cannot be read.
     """
     digest = hashlib.sha256()
     contents: dict[Path, str] = {}
@@ -96,16 +95,16 @@ def _parts(value: object) -> Iterator[str | bytes | Path]:
 
 def _parts_of_fields(value: Any) -> Iterator[str | bytes | Path]:
     """Yield everything in a mapping, a named tuple or an object with fields."""
-    named = value if isinstance(value, Mapping) else value._asdict() if hasattr(value, "_asdict") else vars(value)
+    named = value
+    if hasattr(value, "_asdict"):
+        named = value._asdict()
+    elif not isinstance(value, Mapping):
+        named = vars(value)
     for name, item in sorted(named.items(), key=lambda pair: str(pair[0])):
         yield str(name)
         if name not in FRAME_FIELDS:
             yield from _parts(item)
             continue
         for part in _parts(item):
-            if not isinstance(part, Path):
-                continue
-            try:
+            if isinstance(part, Path):
                 yield f"{part.name} {part.stat().st_size}"
-            except OSError as error:
-                raise DataError(f"{part}: cannot be read ({error.strerror or error})") from error

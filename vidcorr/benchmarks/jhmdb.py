@@ -78,7 +78,8 @@ class JhmdbBenchmark(Benchmark):
                 joints = tracked.decoded
                 if t == 0:
                     joints = PointCoding(tracker.covered(sequence.size)).reread(annotated[0], tracked.labels, protocol)
-                files.add(tracked.frame, joints, truth=annotated[t])
+                with tracker.watch("write"):
+                    files.add(tracked.frame, joints, truth=annotated[t])
                 found.append(joints)
             prediction = torch.stack(found)
             distances = keypoint_distances(prediction, sequence.points, protocol.keypoint_counting, sequence.size)

@@ -35,8 +35,8 @@ from .output import Output
 
 JPEG_QUALITY = 75
 """Pillow's default, with which the scripts of CatMAE and RSP save resized frames."""
-MOST_PENDING = 16
-"""Frames that may wait for their scores; then the network waits, so memory does not grow with the video."""
+MOST_PENDING = 32
+"""Frames that may wait for their scores or files; then the network waits, so memory does not grow with the video."""
 SequenceT = TypeVar("SequenceT", bound=MaskSequence)
 CAPTION = "propagated masks; the first frame's are the annotation, where the protocol gives it"
 
@@ -88,28 +88,11 @@ class MaskBenchmark(Benchmark):
         """Videos or categories that training has not seen, if the rules distinguish them."""
         return ()
 
-    @cached_property
-    def sequences(self) -> Sequence[MaskSequence]:
-        """The sequences of a run, read once.
-
-        Raises:
-            DataError: if the rules leave nothing to score in a video; names the video.
-        """
-        videos: Sequence[MaskSequence] = super().sequences
-        rules = self.rules_for(videos)
-        for video in videos:
-            number = len(video.annotated)
-            if rules.inner_only and video.ground_truth and number < 3:
-                folder = video.annotation(video.begin).parent
-                unscored = f"by rules {rules.name} neither the first nor the last is scored"
-                raise DataError(f"{folder}: {number} masks, but {unscored}; take the video out of the list")
-        return videos
-
     def score(self, sequence: MaskSequence, tracker: LabelTracker, output: Output) -> list[Row]:
         """Propagate the masks of a sequence, write them, and score the annotated frames: a row per object.
 
-        A thread scores frames while the network follows later frames. A sequence without ground truth, or without masks
-        after the objects' first, has no rows.
+        A thread scores and writes frames while the network follows later frames. A sequence without ground truth, or
+        without masks after the objects' first, has no rows.
         """
         sequence, frames = at_size_of_data(sequence, tracker.protocol)
         scorer = self._scorer_of(sequence)
@@ -122,17 +105,16 @@ class MaskBenchmark(Benchmark):
                 for t in before:  # nothing is predicted before the first object
                     pending.append(pool.submit(score_frame, scorer, sequence, t, sequence.read_mask(t), nothing))
             for t, tracked in enumerate(tracked_frames, start=sequence.begin):
-                truth = None
-                if scorer is not None and t in sequence.annotated:
-                    with tracker.watch("score"):
+                with tracker.watch("score and write"):  # reading the truth, and waiting for the thread
+                    truth = None
+                    if scorer is not None and t in sequence.annotated:
                         truth = sequence.read_mask(t)
-                        while len(pending) >= MOST_PENDING:
-                            pending.popleft().result()
                         pending.append(pool.submit(score_frame, scorer, sequence, t, truth, tracked.decoded))
-                with tracker.watch("write"):
-                    files.add(tracked.frame, tracked.decoded, truth=truth)
-            for scored in pending:
-                scored.result()
+                    pending.append(pool.submit(files.add, tracked.frame, tracked.decoded, truth=truth))
+                    while len(pending) > MOST_PENDING:
+                        pending.popleft().result()
+            for done in pending:
+                done.result()
             files.close({} if scorer is None else curves_of(scorer, sequence))
         if scorer is None:
             return []

@@ -94,11 +94,7 @@ class NetworkSpec:
         if isinstance(network, str | Path):
             return cls.read(str(network))
         if isinstance(network, type) or not isinstance(network, nn.Module | VideoEncoder):
-            given = f"an object of type {type(network).__name__}"
-            name = getattr(network, "__name__", "")
-            if name:
-                given = f"{name} itself: give what {name}() returns"
-            raise TypeError(f"network: expected a module, a checkpoint or a name, got {given}")
+            raise TypeError(f"network: expected a module, a checkpoint or a name, got {network!r}")
         return cls(Network.of(network).row, network)
 
     @property

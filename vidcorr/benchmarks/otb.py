@@ -67,17 +67,6 @@ class OtbBenchmark(Benchmark):
     video: bool = False
     protocol: str | TrackingProtocol = "vfs"
 
-    def __post_init__(self) -> None:
-        of_features = (self.changes or {}).keys() & {"stride", "dilated"}
-        if of_features:
-            field = min(of_features)
-            raise ValueError(f"OtbBenchmark: {field} is an argument of the benchmark; set it there, not in changes")
-        if self.stride is not None and self.dilated:
-            raise ValueError(
-                f"OtbBenchmark: dilated features have their own stride; set dilated to false for stride {self.stride}"
-            )
-        super().__post_init__()
-
     def read(self) -> Otb:
         """Open the data set."""
         return Otb(self.root, self.version)

@@ -67,13 +67,8 @@ class Ranks(AbstractContextManager["Ranks"]):
         try:
             yield
         except RuntimeError as error:
-            reason = "connection closed by peer"
-            if "monitoredBarrier in" in str(error):
-                reason = "another rank hangs, or takes far longer than this one"
-            raise LostRank(
-                f"rank {self.rank} of {self.size}: {reason}: read the last lines of the other ranks; one may be "
-                "out of memory"
-            ) from error
+            lost = f"rank {self.rank} of {self.size}: another rank has ended or hangs; read the last lines of all"
+            raise LostRank(lost) from error
 
     def largest(self, value: int) -> int:
         """Return the largest value over all ranks, on every rank."""

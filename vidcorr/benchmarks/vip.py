@@ -15,9 +15,9 @@ from ..datasets.vip import PartSequence
 from ..functional.propagation.coding import Size
 from ..metrics.parts import ap_scores, class_areas, iou_scores, match_instances
 from ..protocols import PropagationProtocol
-from ..results.pictures.animations import Curve
 from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
+from ..videos.files import errors_at
 from .base import Benchmark, counts_of
 from .masks import at_size_of_data, follow_masks, mask_files
 from .output import Output
@@ -68,8 +68,6 @@ class VipBenchmark(Benchmark):
         root: VIP_Fine, or the folder that holds it.
         split: "val", "train", or the path of a list.
         parts: kinds of labels to follow.
-        one_to_one: AP counts at most a single detection as right for an annotated instance, as SDS defines it; by
-            default any number, like the published script of ATEN.
         protocol: a protocol, or the name of a protocol for VIP.
 
     Raises:
@@ -85,7 +83,6 @@ class VipBenchmark(Benchmark):
     root: str | Path
     split: str = "val"
     parts: Sequence[Parts] = ("semantic", "instance")
-    one_to_one: bool = False
     protocol: str | PropagationProtocol = "vfs"
 
     def __post_init__(self) -> None:
@@ -116,17 +113,24 @@ class VipBenchmark(Benchmark):
         counts: dict[str, Any] = {}
         for parts, whole_sequence in video.sequences.items():
             sequence, frames = at_size_of_data(whole_sequence, tracker.protocol)
-            scorer: ClassScores | InstanceScores = ClassScores(sequence)
-            if parts == "instance":
-                scorer = InstanceScores(sequence, tracker.covered(sequence.size))
+            covered = tracker.covered(sequence.size)
+            measured: list[Any] = []
             with mask_files(output, sequence, parts) as files:
                 for t, tracked in enumerate(follow_masks(sequence, frames, tracker)):
                     with tracker.watch("score"):
-                        truth = scorer.add(t, tracked)
+                        if parts == "semantic":
+                            truth = sequence.read_mask(t)
+                            with errors_at(sequence.annotation(t)):
+                                measured.append(class_areas(tracked.decoded, truth, CLASSES))
+                        else:
+                            target, classes = sequence.instances(t)
+                            truth = sequence.followed(target)
+                            if t > 0:
+                                measured.append(matched(sequence, tracked, covered, target, classes))
                     with tracker.watch("write"):
                         files.add(tracked.frame, tracked.decoded, truth=truth)
-                files.close(scorer.curves())
-            counts[parts] = scorer.counts()
+                files.close()
+            counts[parts] = torch.stack(measured).sum(0).tolist() if parts == "semantic" else measured
         values = iou_scores([counts["semantic"]]) if "semantic" in counts else {}
         return [Row(video=video.name, values=values, counts=counts)]
 
@@ -137,91 +141,33 @@ class VipBenchmark(Benchmark):
             scores |= iou_scores(counts_of(rows, "semantic"))
         if "instance" in self.parts:
             frames = list(chain.from_iterable(counts_of(rows, "instance")))
-            for key, value in ap_scores(frames, self.one_to_one).items():
+            for key, value in ap_scores(frames).items():
                 scores[key.replace("AP", AP)] = value
         return scores
 
     def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
         """Return the split and the definition of AP."""
-        if "instance" not in self.parts:
-            return {"split": self.split}
-        ranking = RANKING
-        if self.one_to_one:
-            ranking += "; one detection at most is right for an instance"
-        return {"split": self.split, AP: ranking, "one_to_one": self.one_to_one}
+        facts = {"split": self.split}
+        if "instance" in self.parts:
+            facts[AP] = RANKING
+        return facts
 
 
-class ClassScores:
-    """Areas of the classes, summed over the frames of a sequence.
-
-    Args:
-        sequence: a sequence of classes.
-    """
-
-    def __init__(self, sequence: PartSequence) -> None:
-        self.sequence = sequence
-        self.areas = torch.zeros(4, CLASSES, dtype=torch.int64)
-        self.over_frames: list[float] = []
-
-    def add(self, t: int, tracked: TrackedFrame) -> Tensor:
-        """Add the areas of frame `t`; return its annotation.
-
-        Raises:
-            ValueError: if a value is not a class; the message names the file.
-        """
-        truth = self.sequence.read_mask(t)
-        try:
-            found = class_areas(tracked.decoded, truth, CLASSES)
-        except ValueError as error:
-            raise ValueError(f"{self.sequence.annotation(t)}: {error}") from error
-        self.areas += found
-        intersections, unions, *_ = found
-        self.over_frames.append((intersections / unions).nanmean().item())
-        return truth
-
-    def curves(self) -> dict[str, Curve]:
-        """Return mIoU by frame."""
-        return {"mIoU": (range(len(self.over_frames)), self.over_frames)}
-
-    def counts(self) -> Any:
-        """Return the (4, C) areas of the classes."""
-        return self.areas.tolist()
-
-
-class InstanceScores:
-    """Matches of instances, in all frames after the first.
+def matched(
+    sequence: PartSequence, tracked: TrackedFrame, covered: Size, target: Tensor, classes: Any
+) -> list[list[Any]]:
+    """Return the detections of a frame and its annotated classes, for `ap_scores`.
 
     Args:
         sequence: a sequence of instances.
+        tracked: a frame with its predicted instances.
         covered: size that the labels cover, (H, W).
+        target: annotated instances `(H, W)`.
+        classes: their classes.
     """
-
-    def __init__(self, sequence: PartSequence, covered: Size) -> None:
-        self.sequence = sequence
-        self.covered = covered
-        self.of_frames: list[Any] = []
-
-    def add(self, t: int, tracked: TrackedFrame) -> Tensor:
-        """Match the instances of frame `t`; return its annotation.
-
-        Raises:
-            ValueError: if an instance has no class.
-        """
-        sequence = self.sequence
-        target, target_classes = sequence.instances(t)
-        if t > 0:
-            scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, self.covered)
-            detections, annotated = match_instances(tracked.decoded, target, sequence.classes, scores, target_classes)
-            self.of_frames.append([detections.tolist(), annotated.tolist()])
-        return sequence.followed(target)
-
-    def curves(self) -> dict[str, Curve]:
-        """Return no measure by frame."""
-        return {}
-
-    def counts(self) -> Any:
-        """Return the detections and annotated classes of each frame."""
-        return self.of_frames
+    scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, covered)
+    detections, annotated = match_instances(tracked.decoded, target, sequence.classes, scores, classes)
+    return [detections.tolist(), annotated.tolist()]
 
 
 def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covered: Size) -> dict[int, float]:

@@ -6,12 +6,11 @@ This module collects scores and animations in a JSON, and the script in page.htm
 import json
 import shlex
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from math import isnan
 from pathlib import Path
 from statistics import fmean
-from types import MappingProxyType
 
 from ..metrics.box_tracking import ERRORS, OVERLAPS, mean_curves
 from ..videos.files import write_atomically
@@ -19,31 +18,21 @@ from .checked import Json, plain
 from .formats import bracketed
 from .pictures.animations import TRUTH_SUFFIX
 from .published import published_beside
-from .records import Record
 from .result import MEANS_OF, Result, Row
-from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW
-from .tables import Cell
+from .statistics import FEWEST_SEQUENCES, HOW
 
-NOTE = (
-    f"95 % intervals: {HOW}; none, and no test of a difference, below {FEWEST_SEQUENCES} sequences. Differences are "
-    f"this run minus the other, paired by sequence. {ABOUT_WEIGHTS}"
-)
-"""What intervals and differences mean."""
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""
 
 
-def write_report(
-    folder: str | Path, beside: Mapping[str, Result] = MappingProxyType({}), result: Result | None = None
-) -> Path:
+def write_report(folder: str | Path, result: Result | None = None) -> Path:
     """Write report.html into the folder of a result.
 
-    The page begins with the scores and their differences from the first result of `beside`. The table of scores
-    includes earlier epochs of the training, and published scores if the result covers the whole test set.
+    The table of scores includes earlier epochs of the training, and published scores if the result covers the whole
+    test set.
 
     Args:
         folder: folder of the result, with animations/ if the benchmark draws them.
-        beside: name → other result of the benchmark, for tables and charts.
         result: the result; by default the folder's.
 
     Returns:
@@ -61,10 +50,9 @@ def write_report(
         "network": str(result.network),
         "command": shlex.join(result.provenance.command),
         "main": main,
-        "note": NOTE,
+        "how": f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences.",
     }
     content["intervals"] = {key: ends for key, ends in intervals.items() if ends}
-    content["others"] = [_beside(result, name, other) for name, other in beside.items()]
     content["published"] = _published(result)
     content["charts"] = charts_of(result.rows)
     content["ranked_by"] = ranking_columns(result)
@@ -77,23 +65,6 @@ def write_report(
     template = (files(__package__) / "page.html").read_text("utf-8")
     write_atomically(path, template.replace("DATA", text, 1))
     return path
-
-
-def _beside(result: Result, name: str, other: Result) -> Json:
-    """Return the page's content for another result: its scores, and paired tests of the main scores."""
-    differences = {}
-    for key in result.main_scores():
-        own = Cell((Record(result, key),))
-        change = own.against(Cell((Record(other, key),))).difference
-        differences[key] = "not comparable" if change is None else change.figures
-    return {
-        "name": name,
-        "scores": other.scores,
-        "protocol": other.stage.protocol.name or "none",
-        "same": result.stage.protocol.shared == other.stage.protocol.shared,
-        "differences": differences,
-        "charts": charts_of(other.rows),
-    }
 
 
 def _published(result: Result) -> list[Json]:

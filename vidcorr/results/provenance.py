@@ -4,8 +4,7 @@ import os
 import platform
 import sys
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from importlib.metadata import version
 from typing import Self
 
 from pydantic import Field
@@ -40,28 +39,11 @@ class Provenance(Exact):
         machine = {
             "system": platform.platform(),
             "python": platform.python_version(),
-            "processor": _linux_processor() or platform.processor() or platform.machine(),
+            "processor": platform.processor() or platform.machine(),
             "cores": os.cpu_count(),
             "compiled_search": compiled,
             "gpus": gpus,
         }
-        versions = {}
-        for package in ("vidcorr", "torch", "pytorch-lightning"):
-            try:
-                versions[package] = version(package)
-            except PackageNotFoundError:
-                versions[package] = "not installed"
+        versions = {package: version(package) for package in ("vidcorr", "torch")}
         date = datetime.now().astimezone().isoformat(timespec="seconds")
         return cls(date=date, command=tuple(sys.argv), machine=machine, versions=versions)
-
-
-def _linux_processor() -> str:
-    """Return the name of the processor from /proc/cpuinfo; empty where the file does not exist or names none."""
-    file = Path("/proc/cpuinfo")
-    if not file.is_file():
-        return ""
-    for line in file.read_text(errors="replace").splitlines():
-        key, _, name = line.partition(":")
-        if key.startswith("model name") and name.strip():
-            return name.strip()
-    return ""

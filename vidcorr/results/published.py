@@ -71,22 +71,10 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
     """
     from .. import protocols  # late: `table --help` is fast
 
-    kinds: tuple[type[EvaluationProtocol], ...] = (
-        protocols.PropagationProtocol,
-        protocols.PointProtocol,
-        protocols.TrackingProtocol,
-        protocols.MatchingProtocol,
-    )
-    source, _, _ = name.partition("+")
-    of_benchmark = []
-    of_source = []  # used for a benchmark under a new name
-    for kind in kinds:
-        sources = kind.sources()
-        if any(benchmark in known.values for known in sources.values()):
-            of_benchmark.append(kind)
-        if source in sources:
-            of_source.append(kind)
-    kind = [*of_benchmark, *of_source, *kinds][0]
+    kind: type[EvaluationProtocol] = protocols.PropagationProtocol
+    for other in (protocols.PointProtocol, protocols.TrackingProtocol, protocols.MatchingProtocol):
+        if any(benchmark in source.values for source in other.sources().values()):
+            kind = other
     return kind.named(name, benchmark, (kind.default_benchmark,))
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from .result import RESULTS_FILE, Result, Stage
 
-SWITCHES = {"one_object": "one object", "all_frames": "all frames", "one_to_one": "one detection per instance"}
+SWITCHES = {"one_object": "one object", "all_frames": "all frames"}
 """Switch of a benchmark that changes scores → its name in the head of a column."""
 
 
@@ -187,14 +187,12 @@ def _rules_in_words(result: Result) -> object:
 
 
 def results_below(folder: Path) -> dict[Path, Result]:
-    """Read a results.json, or every results.json in or below a folder; return folder → result, sorted.
+    """Read every results.json in or below a folder; return folder → result, sorted.
 
     Raises:
         ValueError: if no results.json is found, or a file is damaged.
     """
     files = sorted(folder.rglob(RESULTS_FILE))
-    if folder.name == RESULTS_FILE and folder.is_file():
-        files = [folder]
     if not files:
         raise ValueError(f"{folder}: no results.json of a benchmark in or below it")
     return {file.parent: Result.load(file) for file in files}
@@ -203,13 +201,11 @@ def results_below(folder: Path) -> dict[Path, Result]:
 def results_in(text: str | Path) -> tuple[str, dict[Path, Result]]:
     """Read the results of `FOLDER` or `NAME=FOLDER`; return the name, or an empty text, and folder → result.
 
-    The path of an existing folder may contain `=`.
-
     Raises:
         ValueError: if the folder holds no results, or a file is damaged.
     """
     name, equals, folder = str(text).partition("=")
-    if not equals or "/" in name or Path(text).exists():
+    if not equals or "/" in name:
         return "", results_below(Path(text))
     return name, results_below(Path(folder))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Self
@@ -181,11 +180,8 @@ class Result(Exact):
     __str__ = __repr__  # pydantic's prints all fields
 
     def print(self) -> None:
-        """Print the network, the feature grid if known, and the scores."""
-        about = f"{self.benchmark}: {self.network}"
-        if self.data.get("grid"):
-            about += f"; {self.data['grid']}"
-        print(one_line(about))
+        """Print the network and the scores."""
+        print(one_line(f"{self.benchmark}: {self.network}"))
         if not self.scores:
             print("no ground truth, nothing to score")
             return
@@ -223,30 +219,17 @@ class Result(Exact):
         """Read a result, equal to the saved one, from its folder or its results.json.
 
         Raises:
+            OSError: if the file cannot be read.
             ValueError: if the file is not a result, or is damaged; the message names the file and the field.
         """
         path = Path(path)
-        file = path / RESULTS_FILE
-        if path.name == RESULTS_FILE:
-            file = path
-        content: object = None
+        file = path if path.name == RESULTS_FILE else path / RESULTS_FILE
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-            return cls.model_validate(content)
-        except ValidationError as error:
-            mistake = first_mistake(error)
-            writer = _writer_of(content)
-            if writer not in ("", version("vidcorr")):
-                raise ValueError(
-                    f"{file}: was written by vidcorr {writer}, and this is {version('vidcorr')} ({mistake}); take the "
-                    "same version, or evaluate again"
-                ) from error
+            return cls.model_validate(json.loads(file.read_text("utf-8")))
+        except (ValueError, RecursionError) as error:
+            mistake = first_mistake(error) if isinstance(error, ValidationError) else error
             raise ValueError(
                 f"{file}: is not a results.json of a benchmark, or damaged ({mistake}); evaluate again"
-            ) from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise ValueError(
-                f"{file}: is not a results.json of a benchmark, or damaged ({error}); evaluate again"
             ) from error
 
     def records(self) -> list[Json]:
@@ -314,14 +297,6 @@ class Result(Exact):
         if not values:
             return None
         return Sample.of_means(values, self.network.seed)
-
-
-def _writer_of(content: object) -> str:
-    """Return the version of vidcorr that wrote the content of a results.json; empty where the content names none."""
-    found = content
-    for key in ("provenance", "versions", "vidcorr"):
-        found = found.get(key) if isinstance(found, dict) else None
-    return found if isinstance(found, str) else ""
 
 
 def has_result(folder: Path) -> bool:

@@ -5,18 +5,17 @@ The template results_page.html escapes every text; its script only sorts, filter
 
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
 from ..videos.files import write_atomically
 from .formats import bracketed, percent
-from .published import Published, protocol_named, published_rows
+from .published import Published, published_rows
 from .records import Column, Record
-from .result import Protocol
 from .statistics import HOW
 from .tables import Cell, tabulate
 
@@ -40,30 +39,11 @@ class PageRow:
     published: Published | None = None
 
 
-@dataclass(frozen=True)
-class Section:
-    """The results of a benchmark by a protocol.
-
-    Attributes:
-        title: benchmark and protocol.
-        digest: digest that comparable rows share; empty without a protocol.
-        protocols: the protocols of the rows.
-        source: publication of the protocol.
-        tables: heading → rows.
-    """
-
-    title: str
-    digest: str = ""
-    protocols: Sequence[Protocol] = ()
-    source: Mapping[str, str] | None = None
-    tables: Mapping[str, Sequence[PageRow]] | None = None
-
-
 def write_results_page(records: Sequence[Record], folder: str | Path) -> Path:
-    """Write results.html into a folder: a section per benchmark and protocol, published scores beside.
+    """Write results.html into a folder: a table of each benchmark, protocol and data, published scores beside.
 
     Rows of a table share benchmark, protocol (without the fields that a network sets), data and sequences. Published
-    rows join the table of the whole test set; published rows of other protocols follow in tables of their own.
+    rows join the table of the whole test set by their protocol.
 
     Args:
         records: scores of results, at least one; the folder of a result is linked if it holds report.html.
@@ -78,44 +58,25 @@ def write_results_page(records: Sequence[Record], folder: str | Path) -> Path:
     from jinja2 import Environment  # here, because other tables need no template
 
     folder = Path(folder)
-    found: dict[tuple[str, str], list[Record]] = {}
+    found: dict[Column, list[Record]] = {}
     for record in records:
-        found.setdefault((record.column.benchmark, record.stage.protocol.shared), []).append(record)
-    sections = [_section(benchmark, digest, of_section) for (benchmark, digest), of_section in found.items()]
-    others = [_other_protocols(name, found) for name in dict.fromkeys(benchmark for benchmark, _ in found)]
+        found.setdefault(record.column._replace(score=""), []).append(record)
     environment = Environment(autoescape=True)
     environment.filters |= {"percent": percent, "bracketed": bracketed, "rules": _rules, "command": _command}
     environment.filters |= {"features": _features, "address": partial(_address, folder=folder)}
     template = environment.from_string((files(__package__) / "results_page.html").read_text("utf-8"))
-    page = template.render(sections=sections, others=[other for other in others if other.tables], how=HOW)
+    sections = []
+    for column, of_table in found.items():
+        rows = _measured_rows(of_table)
+        if all(record.result.on_test_set for record in of_table):
+            rows += _published_rows(column)
+        protocols = {record.stage.protocol.digest: record.stage.protocol for record in of_table}
+        sections.append((column, rows, list(protocols.values()), of_table[0].result.protocol_source))
+    page = template.render(sections=sections, how=HOW)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / PAGE
     write_atomically(path, page.encode("utf-8", "backslashreplace").decode())  # a path may hold any bytes
     return path
-
-
-def _section(benchmark: str, digest: str, records: Sequence[Record]) -> Section:
-    """Return the section of a benchmark and protocol, with a table for each set of data and sequences."""
-    grouped: dict[Column, list[Record]] = {}
-    protocols: dict[str, Protocol] = {}
-    for record in records:
-        grouped.setdefault(record.column._replace(score=""), []).append(record)
-        if record.stage.protocol.name:
-            protocols.setdefault(record.stage.protocol.digest, record.stage.protocol)
-    beside = [row for row in published_rows() if row.benchmark == benchmark and _shared(row) == digest]
-    published = list(map(_published_row, beside))
-    tables: dict[str, list[PageRow]] = {}
-    for column, of_table in grouped.items():
-        rows = _measured_rows(of_table)
-        if all(record.result.on_test_set for record in of_table):
-            rows += published
-            published = []
-        tables[f"{column.conditions} · names {column.names}" if column.names else column.conditions] = rows
-    if published:
-        tables["published, whole test set: other data than above"] = published
-    protocol = records[0].stage.protocol
-    title = f"{benchmark}: {protocol.shared_name}" if protocol.name else f"{benchmark}, no protocol"
-    return Section(title, digest, list(protocols.values()), records[0].result.protocol_source, tables)
 
 
 def _measured_rows(records: Sequence[Record]) -> list[PageRow]:
@@ -155,31 +116,17 @@ def _address(record: Record, folder: Path) -> str:
 
 
 def _features(row: PageRow) -> str:
-    """Return feature map, stride and normalisation of a row."""
-    if row.published is None:
-        return ", ".join(filter(None, [row.runs[0].stage.layer, row.runs[0].stride_and_normalisation])) or "–"
-    stride = _known_protocol(row.published.protocol, row.published.benchmark).fields.get("feature_stride")
-    return f"stride {stride}" if stride else "–"
+    """Return feature map, stride and normalisation of a measured row."""
+    if row.published is not None:
+        return "–"
+    return ", ".join(filter(None, [row.runs[0].stage.layer, row.runs[0].stride_and_normalisation])) or "–"
 
 
-@cache
-def _known_protocol(name: str, benchmark: str) -> Protocol:
-    return Protocol.of(protocol_named(name, benchmark))
-
-
-def _shared(row: Published) -> str:
-    return _known_protocol(row.protocol, row.benchmark).shared
-
-
-def _published_row(row: Published) -> PageRow:
-    return PageRow(row.name, {score: Cell(published=value) for score, value in row.scores.items()}, published=row)
-
-
-def _other_protocols(benchmark: str, used: Iterable[tuple[str, str]]) -> Section:
-    """Return the published rows of a benchmark under protocols that no result has, a table for each."""
-    tables: dict[str, list[PageRow]] = {}
+def _published_rows(column: Column) -> list[PageRow]:
+    """Return the published rows of a column's benchmark and protocol."""
+    rows = []
     for row in published_rows():
-        if row.benchmark == benchmark and (benchmark, _shared(row)) not in used:
-            name = _known_protocol(row.protocol, benchmark).shared_name
-            tables.setdefault(f"{name} · digest {_shared(row)}", []).append(_published_row(row))
-    return Section(f"{benchmark}: published under other protocols", tables=tables)
+        if row.benchmark == column.benchmark and row.evaluated_by().shared().digest() == column.protocol:
+            cells = {score: Cell(published=value) for score, value in row.scores.items()}
+            rows.append(PageRow(row.name, cells, published=row))
+    return rows

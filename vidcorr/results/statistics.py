@@ -67,7 +67,7 @@ class Sample(NamedTuple):
             others = objects - len(values)
             if values and others > 0:
                 without[name] = (total - sum(values)) / others
-        return cls(mean_score(videos), without, seed)
+        return cls(total / objects if objects else nan, without, seed)
 
 
 class Difference(NamedTuple):
@@ -78,14 +78,12 @@ class Difference(NamedTuple):
         low: lower end of the 95 % interval; None with too few seeds or sequences.
         high: upper end, or None.
         p: two-sided p-value of a difference of zero, or None.
-        lacks: "fewer than N seeds" or "fewer than N sequences" if the test is missing.
     """
 
     mean: float
     low: float | None = None
     high: float | None = None
     p: float | None = None
-    lacks: str = ""
 
     @property
     def points(self) -> str:
@@ -160,11 +158,9 @@ def difference(
     if trained[1]:
         of_trainings.append(of_second)
     if min(map(len, of_trainings), default=FEWEST_SEEDS) < FEWEST_SEEDS:
-        return Difference(mean, lacks=f"fewer than {FEWEST_SEEDS} seeds")
-    if variances[1] < 1:
-        return Difference(mean, lacks="one sequence")
+        return Difference(mean)
     if variances[1] + 1 < FEWEST_SEQUENCES:
-        return Difference(mean, lacks=f"fewer than {FEWEST_SEQUENCES} sequences")
+        return Difference(mean)
     if pairs:
         of_trainings = [list(map(sub, of_first, of_second))]
     return Difference(*_students(mean, [variances, *map(_over_seeds, of_trainings)]))
@@ -247,13 +243,3 @@ def _mean_without(runs: Sequence[Sample], name: str) -> float:
 def from_best(value: float) -> tuple[bool, float]:
     """Return a sort key: the highest score first, NaN last."""
     return isnan(value), -value
-
-
-def mean_score(videos: ScoresBySequence) -> float:
-    """Return the mean over objects, without NaN."""
-    known = []
-    for values in videos.values():
-        known += [value for value in values if not isnan(value)]
-    if not known:
-        return nan
-    return fmean(known)

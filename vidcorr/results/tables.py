@@ -11,7 +11,7 @@ from typing import Literal
 from ..videos.files import csv_of_records
 from .formats import bracketed, grid, latex_text, one_line, percent, visible
 from .records import Column, Record, uniquely_titled
-from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, HOW, Difference, Sample, difference, interval
+from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW, Difference, Sample, difference, interval
 
 SHORT = {
     "J&F-Mean": "𝒥&ℱ",
@@ -294,11 +294,9 @@ def footnotes(table: Table) -> list[str]:
         sentences.append(f"After “;”: difference from {table.bases_in_words}, {paired}, each row tested by itself.")
         if any(change.p is not None for change in tested):
             sentences.append(ABOUT_WEIGHTS)
-        lacks = sorted({change.lacks for change in tested} - {""})
-        if lacks:
-            sentences.append(f"A difference without an interval is not tested: {' or '.join(lacks)}.")
-    elif table.base and any(row for name, row in table.rows.items() if name != table.base):
-        sentences.append(f"No row can be paired with {table.base}: same protocol, same sequences, values of each.")
+        if any(change.p is None for change in tested):
+            needed = f"{FEWEST_SEQUENCES} sequences, and {FEWEST_SEEDS} seeds of a training"
+            sentences.append(f"A difference without an interval is not tested: a test needs {needed}.")
     return [" ".join(sentences)] if len(sentences) > 1 else []
 
 

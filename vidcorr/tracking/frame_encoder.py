@@ -262,6 +262,17 @@ class FrameEncoder:
         return handed_over()
 
 
+class EncodingTracker(Tracker):
+    """A tracker with a `FrameEncoder`; the protocol gets the fields that the network sets."""
+
+    encoder: FrameEncoder
+
+    def __init__(self, extractor: nn.Module, protocol: Any, stopwatch: Stopwatch | None = None) -> None:
+        super().__init__(extractor, adapt_to_network(protocol, extractor), stopwatch)
+        self.encoder = FrameEncoder(extractor, self.protocol, self.watch)
+        self.device = self.encoder.device
+
+
 def is_constant(features: Tensor) -> bool:
     """Return whether all cells of a map `(C, h, w)`, at least two, have equal features."""
     cells = features.flatten(1)

@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import signals
 from ..backbones.extractor import check_map
@@ -17,8 +17,7 @@ from ..functional import LabelPropagator, decode_keypoints, decode_masks, encode
 from ..functional.device import PendingCopy, to_device
 from ..functional.propagation.coding import Size, covered_size
 from ..protocols import PropagationProtocol
-from .frame_encoder import FrameEncoder, Tracker, adapt_to_network, grid_of
-from .stopwatch import Stopwatch
+from .frame_encoder import EncodingTracker, grid_of
 
 
 class TrackedFrame(NamedTuple):
@@ -116,7 +115,7 @@ LabelCoding = MaskCoding | PointCoding
 """Conversion of a frame's annotation to labels on the feature grid, and back."""
 
 
-class LabelTracker(Tracker):
+class LabelTracker(EncodingTracker):
     """An extractor with its protocol; propagates labels through any number of videos.
 
     The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
@@ -134,13 +133,7 @@ class LabelTracker(Tracker):
         ValueError: if the extractor does not name its stride, or gives several maps.
     """
 
-    encoder: FrameEncoder
     protocol: PropagationProtocol
-
-    def __init__(self, extractor: nn.Module, protocol: PropagationProtocol, stopwatch: Stopwatch | None = None) -> None:
-        super().__init__(extractor, adapt_to_network(protocol, extractor), stopwatch)
-        self.encoder = FrameEncoder(extractor, self.protocol, self.watch)
-        self.device = self.encoder.device
 
     def covered(self, size: Size) -> Size:
         """Return the size that the map of a frame of size (H, W) covers, padding included, in pixels of the frame."""
@@ -195,7 +188,7 @@ class LabelTracker(Tracker):
             The frames with their labels.
 
         Raises:
-            ValueError: if the first frame has no annotation, or labels are not finite.
+            ValueError: if labels are not finite.
             Stopped: between two frames, if a signal asks for it.
         """
         protocol = self.protocol
@@ -208,8 +201,7 @@ class LabelTracker(Tracker):
             with self.watch("propagate", self.device):
                 starting = None if given is None else coding.encode(t, given, grid_of(features), protocol)
                 if propagator is None:
-                    if starting is None:
-                        raise ValueError("the first frame gives no annotation: there is nothing to follow")
+                    assert starting is not None, "the first frame gives no annotation"
                     check_map(features, getattr(self.extractor, "stage", None) or "the extractor")
                     propagator = self.propagator(starting)
                     starting = None

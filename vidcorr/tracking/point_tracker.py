@@ -12,7 +12,7 @@ from ..functional import PointTracks, track_points
 from ..functional.propagation.coding import Size, input_sizes
 from ..functional.propagation.resizing import truncated_resize
 from ..protocols import PointProtocol
-from .frame_encoder import FrameEncoder, Tracker, adapt_to_network, grid_of
+from .frame_encoder import EncodingTracker, grid_of
 from .stopwatch import Stopwatch
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
@@ -24,7 +24,7 @@ BLOCK = 8
 """Frames that are encoded together to follow a video backwards, since decoding goes forwards."""
 
 
-class PointTracker(Tracker):
+class PointTracker(EncodingTracker):
     """An extractor with a point protocol; follows points through any number of videos.
 
     The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
@@ -42,13 +42,10 @@ class PointTracker(Tracker):
         ValueError: if the extractor does not name its stride, or gives several maps.
     """
 
-    encoder: FrameEncoder
     protocol: PointProtocol
 
     def __init__(self, extractor: nn.Module, protocol: PointProtocol, stopwatch: Stopwatch | None = None) -> None:
-        super().__init__(extractor, adapt_to_network(protocol, extractor), stopwatch)
-        self.encoder = FrameEncoder(extractor, self.protocol, self.watch)
-        self.device = self.encoder.device
+        super().__init__(extractor, protocol, stopwatch)
         self.grid: Size = (0, 0)
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import product
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from .. import signals
-from ..backbones.extractor import Dilated, features_by
+from ..backbones.extractor import features_by
 from ..backbones.video import VideoEncoder
 from ..functional.device import PendingCopy, computing_in, device_of, to_device
 from ..functional.siamese import siamese_correlation
@@ -45,23 +45,6 @@ class Track:
     side: float
     exemplar: Tensor
     response: float = math.nan
-
-
-@runtime_checkable
-class CropExtractor(Protocol):
-    """An extractor that states its features: a `FeatureExtractor`, or a fine-tuned SiamFC's.
-
-    Attributes:
-        stride: pixels per cell.
-        dilated: SiamFC's dilations.
-    """
-
-    stride: Any
-    dilated: Dilated
-
-    def folded(self) -> nn.Module:
-        """Return a copy with BatchNorms folded into convolutions."""
-        ...
 
 
 def at_extractor(protocol: TrackingProtocol, extractor: nn.Module) -> TrackingProtocol:
@@ -100,7 +83,7 @@ class SiamFCTracker(Tracker):
         if isinstance(extractor, VideoEncoder):
             raise ValueError("SiamFC encodes single crops, which a video encoder cannot; give an image encoder")
         super().__init__(extractor, at_extractor(protocol or TrackingProtocol(), extractor), stopwatch)
-        self._network: Any = extractor.folded() if isinstance(extractor, CropExtractor) else extractor
+        self._network: Any = extractor.folded() if hasattr(extractor, "folded") else extractor
         self.device = device_of(extractor)
         self.tracks: list[Track] = []
 

@@ -3,32 +3,17 @@
 import logging
 from unittest.mock import Mock
 
-import numpy as np
 import pytest
 
 from callbacks import BenchmarkCallback, BestCheckpoint
 from lightning_modules import VFSSimSiam
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
-from tests.helpers.runs import rows_of
 from tests.helpers.training import EMPTY, TINY, fit_in, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import RawColour, build_feature_extractor
 from vidcorr.scoring.masks import score
-
-
-@pytest.mark.slow
-def test_files_name_what_the_scores_depend_on(davis_run):
-    benchmark, scores, folder = davis_run
-    results = Result.load(folder)
-    assert results.stage.protocol.name == "vfs+context=2+radius=3"
-    assert results.stage.protocol.digest == benchmark.protocol.digest()
-    assert len(results.sequences) == 3
-    assert set(results.seconds_of) >= {"decode", "backbone", "propagate", "decode masks", "score"}
-    assert np.mean([float(row["J-Mean"]) for row in rows_of(folder)]) == pytest.approx(scores["J-Mean"])
-    overlays = sorted(path.name for path in (folder / "overlays").iterdir())
-    assert overlays == ["synthetic-000.png", "synthetic-001.png", "synthetic-002.png"]
 
 
 @pytest.mark.slow

@@ -111,7 +111,7 @@ RESIZED = {
 }
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RESIZED)
 def test_the_network_sees_the_resized_copy_as_in_the_original_codes(golden, real_data, name):
     expected, protocol = golden("protocols/inputs"), PropagationProtocol.named(name)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks import BenchmarkCallback, BestCheckpoint
+from callbacks import BenchmarkCallback
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
@@ -81,31 +81,13 @@ def test_a_network_that_diverged_is_not_scored(root, tmp_path):
     assert refused(ValueError, "is not finite; has the network diverged", run.validate, module, verbose=False)
 
 
-@pytest.mark.slow
 def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):
     kinds = [OtbBenchmark(root, None, limit_sequences=1, changes={"scales": n}) for n in (1, 3)]
-    first, second = map(BenchmarkCallback, kinds)
     line = "two benchmarks are called otb: give one another name"
-    refused(ValueError, line, fit_in, tmp_path, first, second)
-    named = BenchmarkCallback(OtbBenchmark(root, None, limit_sequences=1, name="otb_3"))
-    best = BestCheckpoint("otb_3/success", dirpath=tmp_path / "best")
-    fit_in(tmp_path, first, named, best)
-    assert next(iter(named.history[2])).startswith("otb_3/")
-    assert len(list(tmp_path.glob("**/benchmarks/otb*/*/results.json"))) == 2
-
-
-@pytest.mark.slow
-def test_a_benchmark_used_in_a_second_fit_begins_anew(root, tmp_path):
-    benchmark = BenchmarkCallback(OtbBenchmark(root, None, limit_sequences=1), every_n_epochs=10)
-    for number in range(2):
-        fit_in(tmp_path / str(number), benchmark, max_epochs=-1, max_steps=1)
-        assert list(benchmark.history) == [1]
-    assert len(list(tmp_path.glob("*/**/results.json"))) == 2
+    refused(ValueError, line, fit_in, tmp_path, *map(BenchmarkCallback, kinds))
 
 
 def test_validate_without_a_pass_of_validation_is_refused(root, tmp_path):
-    benchmark = BenchmarkCallback(OtbBenchmark(root, None, limit_sequences=1))
-    run = trainer_in(tmp_path, benchmark, limit_val_batches=0)
+    run = trainer_in(tmp_path, BenchmarkCallback(OtbBenchmark(root, None)), limit_val_batches=0)
     message = "otb needs a pass of validation: leave trainer.limit_val_batches out"
     assert refused(ValueError, message, run.validate, VFSSimSiam(**TINY), verbose=False)
-    assert benchmark.result is None

@@ -7,14 +7,12 @@ from PIL import Image
 
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
-from tests.helpers.runs import rows_of
 from vidcorr import Result, VipBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.benchmarks.masks import annotated_frames
 from vidcorr.datasets import Vip
 from vidcorr.datasets.generated import write_vip
 from vidcorr.metrics import InstanceAP, SemanticIoU
-from vidcorr.results.result import Row
 from vidcorr.tracking.label_tracker import LabelTracker
 
 SMALL = {"radius": 4, "context": 2}
@@ -78,13 +76,6 @@ def test_ap_ranks_instances_by_their_mean_label(root, run):
 
 
 @pytest.mark.slow
-def test_files_do_not_promise_equality_of_ap(run):
-    folder = run[1]
-    assert Result.load(folder).data["AP-unofficial"].endswith("equality with other reports is not promised")
-    assert [row["Sequence"] for row in rows_of(folder)] == ["videos1", "videos2"]
-    assert (folder / "instance" / "overlays" / "videos1.png").is_file()
-
-
 def test_one_kind_of_parts_alone(root, run):
     alone = VipBenchmark(root, parts=["semantic"], changes=SMALL)
     assert alone.evaluate(colour()).scores == {key: run[0][key] for key in ("mIoU", "mAcc", "aAcc")}
@@ -99,13 +90,3 @@ def test_a_class_out_of_range_names_its_file(tmp_path):
     assert refused(
         ValueError, f"{path.name}: the annotation holds class 20; VIP has classes 0 to 19", benchmark.evaluate, colour()
     )
-
-
-def test_ap_may_count_one_detection_for_an_instance(root):
-    benchmark = VipBenchmark(root, parts=["instance"], one_to_one=True)
-    detections = [[1.0, 0.9, 0.8, -1.0], [1.0, 0.5, 0.6, 0.8]]  # class, score, IoU, IoU of a better detection
-    row = Row(video="a", counts={"instance": [[detections, [1]]]})
-    several = VipBenchmark(root, parts=["instance"])
-    assert several.scores([row])["AP-unofficial@0.5"] == 2
-    assert benchmark.scores([row])["AP-unofficial@0.5"] == 1
-    assert "one detection at most" in benchmark.facts([], None)["AP-unofficial"]

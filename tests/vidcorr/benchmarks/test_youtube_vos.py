@@ -76,6 +76,7 @@ def test_the_archive_holds_what_the_server_asks_for(root, tmp_path, all_frames):
     assert names == sorted(wanted)
 
 
+@pytest.mark.slow
 def test_training_on_what_it_holds_out_is_refused(root, tmp_path):
     """The data leave out the default hold-out in its own place only; here another one is scored, over a copy."""
     benchmark = YoutubeVosBenchmark(root, changes=SMALL, **HOLDOUT)

@@ -111,7 +111,7 @@ def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_pat
     assert (float(fields["difference"]), len(fields["scores"].split())) == (pytest.approx(0.12), 3)
     untested = render(gather_results(words[1:], base="B"))
     assert "; +13.0 |" in untested
-    assert "A difference without an interval is not tested: fewer than 3 seeds." in untested
+    assert "A difference without an interval is not tested" in untested
 
 
 def test_a_named_folder_holds_the_seeds_of_a_row_and_of_a_training_its_last_evaluation(tmp_path):

@@ -43,7 +43,7 @@ def test_the_page_needs_nothing_else_and_holds_the_run(davis_run):
     assert content["result"]["stage"]["protocol"]["digest"] == benchmark.protocol.digest()
     assert content["result"]["protocol_source"]["code"].startswith("xvjiarui/VFS @ 8e055cc")
     assert content["main"] == ["J&F-Mean", "J-Mean", "F-Mean"]
-    assert (content["intervals"], content["others"]) == ({}, [])  # three sequences give no interval
+    assert content["intervals"] == {}  # three sequences give no interval
     assert [len(animation["images"]) for animation in content["animations"]] == [2, 2, 2]
     ranks = [animation["score"] for animation in content["animations"]]
     assert ranks == sorted(ranks)
@@ -83,22 +83,13 @@ def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run,
     assert [animation["sequence"] for animation in content_of(write_report(again))["animations"]] == ["synthetic-001"]
 
 
-def test_named_runs_stand_beside_it_with_intervals_and_tests(davis_run, tmp_path):
+def test_from_four_sequences_on_scores_have_intervals(davis_run, tmp_path):
     own = shutil.copytree(davis_run[2], tmp_path / "own")
     result = Result.load(own)
     more = [row.model_copy(update={"video": f"again-{row.video}"}) for row in result.rows]
-    result = result.model_copy(update={"rows": (*result.rows, *more)})  # six sequences
-    other = Result.load(write_results(tmp_path / "other/davis", {"J&F-Mean": 0.7}, digest="2"))
-    content = content_of(write_report(own, {"same": result, "other": other}, result))
+    content = content_of(write_report(own, result.model_copy(update={"rows": (*result.rows, *more)})))
     assert list(content["intervals"]) == content["main"]
     assert all(re.fullmatch(r"\[\d+\.\d, \d+\.\d\]", text) for text in content["intervals"].values())
-    same, other = content["others"]
-    assert (same["name"], same["scores"], same["same"]) == ("same", content["result"]["scores"], True)
-    assert (other["name"], other["scores"]["J&F-Mean"], other["same"]) == ("other", 0.7, False)
-    assert set(same["differences"]) == set(content["intervals"])
-    assert all(text.startswith("+0.0 [+0.0, +0.0]") for text in same["differences"].values())
-    assert other["protocol"] == "vfs"
-    assert set(other["differences"].values()) == {"not comparable"}
 
 
 CHARTS = {"OtbBenchmark": ["Success", "Precision"]}
@@ -152,9 +143,8 @@ def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run
     curves = {"<success>": ([0, 1, 2], [1.0, float("nan"), 0.5])}
     chart = {"title": "Success", "x": "overlap", "y": "rate", "curves": curves, "span": (0, 1)}
     monkeypatch.setattr("vidcorr.results.page.charts_of", lambda rows: [chart])
-    result = Result.load(folder)
     with chromium(tmp_path) as browser:
-        browser.get(write_report(folder, {"beside": result}, result).as_uri())
+        browser.get(write_report(folder).as_uri())
 
         def texts(selector):
             return [each.text for each in browser.find_elements("css selector", selector)]
@@ -162,8 +152,6 @@ def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run
         assert browser.title.startswith("davis: J&F-Mean ")
         assert texts("tr.this td")[1] == f"{100 * davis_run[1]['J&F-Mean']:.1f}"
         assert "raw <colour>" in texts("header p")[0]
-        assert "tmp" not in texts(".key")
-        assert [key for key in texts(".wide .key") if "success" in key]  # this run's curve and the one beside it
         assert not [text for text in texts(".note") if "could not be drawn" in text]
 
         animation = browser.find_element("css selector", ".animation")

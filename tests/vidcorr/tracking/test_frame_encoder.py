@@ -15,18 +15,6 @@ from vidcorr.tracking.stopwatch import Stopwatch
 VFS = PropagationProtocol.named("vfs")
 
 
-@torch.no_grad()
-def test_dinos_positions_reach_the_view_and_nothing_else():
-    """Their interpolation is held to a golden file in the test of transformers."""
-    extractor, images = build_feature_extractor("timm:vit_tiny_patch16_224", "block1"), torch.rand(1, 3, 64, 96)
-    before, dino = extractor(images), PropagationProtocol.named("dino")
-    seen, own = (extractor_under(extractor, rules) for rules in (dino, dino.with_changes(position_embedding="network")))
-    assert not torch.allclose(own(images), seen(images), atol=1e-3)
-    own.positions = "dino"
-    assert torch.equal(own(images), seen(images))
-    assert torch.equal(extractor(images), before)
-
-
 @pytest.mark.slow
 @torch.no_grad()
 def test_features_before_the_final_norm_are_those_of_the_last_block():

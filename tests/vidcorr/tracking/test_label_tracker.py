@@ -24,8 +24,7 @@ def halves(height, width):
     return ids
 
 
-@pytest.mark.parametrize("around", [True, False])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("precision", "around"), [("float32", True), ("bfloat16", False)])
 def test_the_backbone_runs_in_the_protocols_precision_whatever_surrounds_it(precision, around):
     extractor, types = torch.nn.Conv2d(3, 8, 4, 4), []
     extractor.stride = 4
@@ -64,15 +63,7 @@ def test_frames_in_chunks_give_the_same_labels_and_masks(at_once, size, monkeypa
             torch.testing.assert_close(getattr(one, kind), getattr(other, kind), atol=1e-5, rtol=1e-5)
 
 
-def test_a_video_whose_first_frame_gives_nothing_is_refused():
-    tracker = LabelTracker(Patches(8), PropagationProtocol("own", 1, 1, 1.0, None))
-    frames = [(torch.zeros(3, 32, 32, dtype=torch.uint8), None)]
-    with pytest.raises(ValueError, match="the first frame gives no annotation"):
-        next(tracker.track_masks(frames, {1: 0}, (32, 32)))
-
-
-@pytest.mark.parametrize("first_frame", ["given", "decoded"])
-@pytest.mark.parametrize("label_size", ["annotation", "input"])
+@pytest.mark.parametrize(("first_frame", "label_size"), [("given", "input"), ("decoded", "annotation")])
 def test_the_protocol_says_how_masks_are_coded(first_frame, label_size):
     """The first mask is given or decoded, with edges that no cell holds, and labels are made at the size it names."""
     frames, ids = torch.randint(256, (2, 3, 48, 64), dtype=torch.uint8), torch.zeros(48, 64, dtype=torch.uint8)
@@ -111,8 +102,7 @@ def test_a_map_of_too_few_cells_is_refused(davis_root):
 STRIDED = {"label_encoding": "strided", "label_rescaling": False, "feature_stride": 4, "input_padding": 4}
 
 
-@pytest.mark.parametrize("size", [(40, 61), (48, 64), (33, 49)])
-@pytest.mark.parametrize(("side", "changes"), [(8, {}), (4, STRIDED)])
+@pytest.mark.parametrize(("side", "changes", "size"), [(8, {}, (40, 61)), (4, STRIDED, (33, 49))])
 def test_what_was_padded_is_cut_again(tmp_path, side, changes, size):
     """For complete patches, or as Liir's protocol says, whose labels are every fourth pixel."""
     extractor = build_feature_extractor("tests.helpers.encoders:Blocky") if changes else Patches(8)

@@ -24,20 +24,6 @@ class CellAffinity(NamedTuple):
     weights: Tensor
 
 
-class Matches(NamedTuple):
-    """Best matching cells of N query points, k each, by descending weight.
-
-    Attributes:
-        frames: long (N, k), indices of the reference frames.
-        cells: long (N, k, 2), y and x in feature cells.
-        weights: (N, k), of each cell in the average of labels.
-    """
-
-    frames: Tensor
-    cells: Tensor
-    weights: Tensor
-
-
 @torch.no_grad()
 def affinity_of_cells(
     features: Tensor, points: Tensor, protocol: PropagationProtocol, prior: bool = True
@@ -77,35 +63,6 @@ def affinity_of_cells(
         else:
             weights = _weights_of_best(search, query, points, protocol, last, protocol.topk)
     return CellAffinity(frames, torch.stack([weights[frame] for frame in frames], dim=1))
-
-
-def matches_of_cells(
-    features: Tensor, points: Tensor, protocol: PropagationProtocol, count: int | None = None
-) -> Matches:
-    """Return the cells and weights with which `propagate_labels` averages the labels of the last frame.
-
-    Args:
-        features: (T, C, h, w) of the frames of a video.
-        points: long (N, 2), y and x in feature cells, in the last frame.
-        protocol: references, neighbourhood, top-k, temperature, border and mixture.
-        count: largest number of cells returned for a point; None is the protocol's top-k, or 10 without a top-k.
-
-    Raises:
-        ValueError: for fewer than two frames or a point outside the map.
-
-    Example:
-        >>> features = torch.eye(4).view(1, 4, 2, 2).repeat(2, 1, 1, 1)  # two equal frames of four cells
-        >>> protocol = PropagationProtocol("best", context=0, topk=1, temperature=1.0, radius=None)
-        >>> matches_of_cells(features, torch.tensor([[1, 0]]), protocol).cells
-        tensor([[[1, 0]]])
-    """
-    affinity = affinity_of_cells(features, points, protocol)
-    height, width = features.shape[2:]
-    flat = affinity.weights.flatten(1)
-    weights, choice = flat.topk(min(count or protocol.topk or 10, flat.shape[1]), dim=1)
-    cell = choice % (height * width)
-    frames = torch.tensor(affinity.frames, device=choice.device)[choice // (height * width)]
-    return Matches(frames, torch.stack([cell // width, cell % width], dim=2), weights)
 
 
 def _weights_of_all(

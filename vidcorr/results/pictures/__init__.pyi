@@ -11,6 +11,5 @@ from .sheets import (
     clip_sheet as clip_sheet,
     feature_sheet as feature_sheet,
     heat_map_sheet as heat_map_sheet,
-    match_sheet as match_sheet,
     principal_colours as principal_colours,
 )

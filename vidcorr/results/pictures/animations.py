@@ -69,7 +69,7 @@ class SequenceAnimation:
 
     def _write(self, suffix: str, pictures: Sequence[Picture]) -> None:
         sheet = contact_sheet(pictures, columns=min(COLUMNS, len(pictures)), width=WIDTH, gap=0)
-        Image.fromarray(sheet).save(self._path.with_suffix(suffix), quality=70, method=2)
+        Image.fromarray(sheet).save(self._path.with_suffix(suffix), quality=70, method=0)
 
 
 def overlay_masks_small(frame: Tensor, mask: Tensor) -> Picture:

@@ -1,6 +1,7 @@
 """Frames with labels drawn over them: masks, boxes, points, joints and tracks; contact sheets of them."""
 
 from collections.abc import Iterable, Sequence
+from colorsys import hsv_to_rgb
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +27,11 @@ LIGHT: Colour = (255, 255, 255)
 TRUTH = LIGHT
 FOUND: Colour = (230, 40, 40)
 
-DISTINCT_COLOURS: list[Colour] = [
-    (230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (240, 50, 230), (70, 240, 240),
-    (170, 110, 40), (191, 239, 69), (250, 190, 212), (145, 30, 180), (0, 150, 150), (220, 190, 255), (255, 250, 200),
-    (170, 255, 195), (255, 215, 180),
-]  # fmt: skip
-"""Colours that are easy to tell apart, the easiest first: the bright colours of Sasha Trubetskoy's list."""
-
 LIMBS = (
     (2, 0), (0, 1), (0, 3), (0, 4), (3, 7), (4, 8), (7, 11), (8, 12),
     (1, 5), (1, 6), (5, 9), (6, 10), (9, 13), (10, 14),
 )  # fmt: skip
 """Pairs of JHMDB's joints, connected by a line."""
-
-SMALLEST_LABELLED = 160
-"""Shorter side of an image, pixels, below which labels would hide the objects and are left out."""
 
 TAIL = 12
 """Length of a track's tail, frames."""
@@ -49,8 +40,12 @@ JUMP = 0.15
 
 
 def distinct_colours(count: int) -> list[Colour]:
-    """Return colours of `count` objects or points, from `DISTINCT_COLOURS`; further colours repeat."""
-    return [DISTINCT_COLOURS[index % len(DISTINCT_COLOURS)] for index in range(count)]
+    """Return bright colours of `count` objects or points, with hues at equal distances from red on."""
+    colours: list[Colour] = []
+    for index in range(count):
+        red, green, blue = hsv_to_rgb(index / count, 0.85, 1)
+        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return colours
 
 
 def as_picture(frame: Tensor) -> Picture:
@@ -263,25 +258,15 @@ def _pixels(points: NDArray[Any], picture: Picture) -> list[tuple[int, int]]:
 
 
 def _labelled(picture: Picture, labels: Iterable[Label]) -> Picture:
-    """Write texts with dark outlines, above and to the right of their places, shifted to stay inside the image.
-
-    A small image gets no texts.
-    """
-    if min(picture.shape[:2]) < SMALLEST_LABELLED:
-        return picture
+    """Write texts with dark outlines, above and to the right of their places."""
     unit = thickness_of(picture)
-    edge = max(1, unit // 3)
-    height, width, _ = picture.shape
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    style: dict[str, Any] = {"font": ImageFont.load_default(size=3.5 * unit + 2), "anchor": "ls", "stroke_width": edge}
+    size = 3.5 * unit + 2
+    style: dict[str, Any] = {"font": ImageFont.load_default(size), "anchor": "ls", "stroke_width": max(1, unit // 3)}
     for text, (x, y), colour in labels:
-        left = int(x) + 2 * unit
-        line = int(y) - 2 * unit
-        _, top, right, bottom = draw.textbbox((left, line), text, **style)
-        left = max(edge, left - max(0, right - width))
-        line += max(0, -top) - max(0, bottom - height)
-        draw.text((left, line), text, fill=tuple(colour), stroke_fill=DARK, **style)
+        line = max(int(y) - 2 * unit, round(size))
+        draw.text((int(x) + 2 * unit, line), text, fill=tuple(colour), stroke_fill=DARK, **style)
     return np.array(image)
 
 
@@ -330,13 +315,7 @@ def captioned(picture: Picture, text: str, colour: Colour = LIGHT, height: int =
 
 
 def as_pictures(frames: Tensor) -> list[Picture]:
-    """Return frames as arrays: `(T, 3, H, W)`, uint8 or float in [0, 1] → T times uint8 `(H, W, 3)`.
-
-    Raises:
-        ValueError: for another shape.
-    """
-    if frames.ndim != 4 or frames.shape[1] != 3:
-        raise ValueError(f"frames must be (T, 3, H, W), got {tuple(frames.shape)}")
+    """Return frames as arrays: `(T, 3, H, W)`, uint8 or float in [0, 1] → T times uint8 `(H, W, 3)`."""
     if frames.is_floating_point():
         frames = frames.float().clamp(0, 1).mul(255).round().to(torch.uint8)
     return list(frames.permute(0, 2, 3, 1).cpu().contiguous().numpy())

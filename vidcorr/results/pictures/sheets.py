@@ -1,20 +1,17 @@
-"""Pictures of training and evaluation: clips, features and matches."""
+"""Pictures of training and evaluation: clips, features and heat maps."""
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ...functional.propagation.coding import Size
-from ...functional.propagation.matches import Matches, affinity_of_cells, matches_of_cells
+from ...functional.propagation.matches import affinity_of_cells
 from ...protocols import PropagationProtocol
-from .overlays import LIGHT, Colour, Picture, as_pictures, captioned, contact_sheet, distinct_colours, resized
+from .overlays import FOUND, LIGHT, Picture, as_pictures, captioned, contact_sheet, resized
 
 HALVES = ((31, 119, 180), (214, 108, 14))
 NEUTRAL = (235, 235, 235)
@@ -52,7 +49,7 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
     return captioned(sheet, text)
 
 
-def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:
+def principal_colours(features: Tensor) -> Tensor:
     """Return the three principal components of feature maps as red, green and blue.
 
     The components are computed over all frames, so a colour has the same meaning in all of them. The largest loading of
@@ -60,21 +57,13 @@ def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:
     hundredths.
 
     Args:
-        features: `(T, C, h, w)`.
-        normalise: l2-normalise over the channels first, as most protocols do.
+        features: `(T, C, h, w)`; they are l2-normalised over the channels, as by most protocols.
 
     Returns:
         Float32 `(T, 3, h, w)` in [0, 1]; 0.5 in components that do not vary.
-
-    Raises:
-        ValueError: for another shape, or fewer than two cells.
     """
-    if features.ndim != 4 or features[:, 0].numel() < 2:
-        raise ValueError(f"features must be (T, C, h, w) with two cells or more, got {tuple(features.shape)}")
     frames, channels, height, width = features.shape
-    if normalise:
-        features = F.normalize(features.float(), dim=1)
-    cells = features.movedim(1, -1).reshape(-1, channels).double()
+    cells = F.normalize(features.float(), dim=1).movedim(1, -1).reshape(-1, channels).double()
     cells = cells - cells.mean(0)
     _, vectors = torch.linalg.eigh(cells.T @ cells)  # ascending
     axes = vectors.flip(1)[:, :3]
@@ -128,75 +117,6 @@ def feature_sheet(
     return contact_sheet(panels, columns=len(panels), width=width)
 
 
-def match_sheet(
-    frames: Tensor,
-    features: Tensor,
-    protocol: PropagationProtocol,
-    points: Tensor | None = None,
-    covered: Size | None = None,
-    names: Sequence[str] | None = None,
-    width: int = 400,
-) -> Picture:
-    """Draw query points in the last frame, and the matching cells from which they take labels in its reference frames.
-
-    Points have different colours. In a reference frame a ring marks the point's position in the query frame, and lines
-    lead from it to its matches; larger and less transparent dots have more weight. A caption states the fraction of all
-    weights in the frame. The frames are drawn with half of their colour.
-
-    Args:
-        frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
-        features: `(T, C, h, w)` of the frames, for example from `vidcorr.tracking.frame_encoder.frame_features`.
-        protocol: references, neighbourhood, top-k, temperature, border and mixture of the matches.
-        points: long `(N, 2)`, y and x in feature cells; None is a grid of nine.
-        covered: size that the feature map covers, in pixels of the frame; None is the frame.
-        names: names of the frames; by default their indices.
-        width: width of a frame, pixels.
-
-    Returns:
-        uint8 `(H', W', 3)`: the query, then in time order the references with most weight, five at most.
-
-    Raises:
-        ValueError: for fewer than two frames or a point outside the map.
-    """
-    query = len(frames) - 1
-    names = names or _numbered(frames)
-    if points is None:
-        points = torch.cartesian_prod(_thirds(features.shape[-2]), _thirds(features.shape[-1]))
-    matches = Matches(*(item.cpu() for item in matches_of_cells(features, points, protocol)))
-    cell = _cell_size(frames, features, covered, width)
-    starts = ((points.cpu() + 0.5) * cell).numpy()
-    ends = ((matches.cells + 0.5) * cell).numpy()
-    fractions = torch.zeros(len(frames)).index_add_(0, matches.frames.flatten(), matches.weights.flatten().float())
-    fractions /= fractions.sum()
-    heaviest = fractions.argsort(descending=True)[:MOST_REFERENCES].tolist()
-    shown = sorted(index for index in heaviest if fractions[index] > 0)
-    pale_query, *pale_references = [_pale(resized(image, width)) for image in as_pictures(frames[[query, *shown]])]
-    colours = distinct_colours(len(points))
-    panels = [
-        captioned(_ringed(pale_query, starts, colours, -1), f"{names[query]}: the points; lines to their matches")
-    ]
-    for index, picture in zip(shown, pale_references, strict=True):
-        weights = torch.where(matches.frames == index, matches.weights, 0).numpy()
-        picture = _with_matches(picture, starts, ends, weights, colours)
-        picture = _ringed(picture, starts, colours, 1)
-        panels.append(captioned(picture, f"{names[index]}: {100 * fractions[index]:.0f} % of the weights"))
-    columns = len(panels)
-    if columns > 3:
-        columns = math.ceil(columns / 2)  # two rows
-    return contact_sheet(panels, columns=columns, width=width)
-
-
-def _thirds(side: int) -> Tensor:
-    """Return three cells along a side of a map, each in the middle of a third."""
-    return ((torch.arange(3) + 0.5) * side / 3).long()
-
-
-def _cell_size(frames: Tensor, features: Tensor, covered: Size | None, width: int) -> Tensor:
-    """Return height and width of a feature cell, in pixels of frames that are drawn with a width."""
-    height, right = frames.shape[-2:]
-    return torch.tensor(covered or (height, right)) / torch.tensor(features.shape[-2:]) * width / right
-
-
 def _numbered(frames: Tensor) -> list[str]:
     return [f"frame {index}" for index in range(len(frames))]
 
@@ -247,11 +167,14 @@ def heat_map_sheet(
     count = min(most, len(with_prior.frames))
     heaviest = with_prior.weights[0].sum((1, 2)).topk(count).indices
     shown = sorted(heaviest.tolist())
-    place = ((points + 0.5) * _cell_size(frames, features, covered, width)).numpy()
     height, right = frames.shape[-2:]
     size = covered or (height, right)
+    cell = torch.tensor(size) / torch.tensor(features.shape[-2:]) * width / right
+    y, x = ((points[0] + 0.5) * cell - 0.5).round().int().tolist()
     small = [_pale(resized(picture, width)) for picture in as_pictures(frames)]
-    asked = _ringed(small[query], place, distinct_colours(1), -1)
+    asked = small[query].copy()
+    for radius, colour in ((6, LIGHT), (5, FOUND)):
+        cv2.circle(asked, (x, y), radius, colour, -1, cv2.LINE_AA)
     panels = []
     for text, weights in rows.items():
         panels.append(captioned(asked, f"{names[query]}{text}"))
@@ -279,37 +202,3 @@ def _heated(picture: Picture, heat: Tensor) -> Picture:
 def _pale(picture: Picture) -> Picture:
     """Take half of the colour out of an image."""
     return ((picture + picture.mean(2, keepdims=True)) / 2).round().astype(np.uint8)
-
-
-def _ringed(picture: Picture, points: NDArray[Any], colours: Sequence[Colour], thickness: int) -> Picture:
-    """Draw coloured rings with white edges around points y, x; with a negative thickness dots."""
-    picture = picture.copy()
-    for (y, x), colour in zip(points.tolist(), colours, strict=True):
-        cv2.circle(picture, _pixel(x, y), 6, LIGHT, 2 * thickness, cv2.LINE_AA)
-        cv2.circle(picture, _pixel(x, y), 5, colour, thickness, cv2.LINE_AA)
-    return picture
-
-
-def _with_matches(
-    picture: Picture, starts: NDArray[Any], ends: NDArray[Any], weights: NDArray[Any], colours: Sequence[Colour]
-) -> Picture:
-    """Draw light matches first, so that the heavy ones lie on top."""
-    points, matches = np.unravel_index(weights.argsort(axis=None), weights.shape)
-    for point, match in zip(points, matches, strict=True):
-        weight = float(weights[point, match])
-        if weight < 0.005:
-            continue
-        y0, x0 = starts[point].tolist()
-        y, x = ends[point, match].tolist()
-        cell = _pixel(x, y)
-        radius = round(2 + 6 * weight**0.5)
-        drawn = picture.copy()
-        cv2.line(drawn, _pixel(x0, y0), cell, colours[point], 1, cv2.LINE_AA)
-        cv2.circle(drawn, cell, radius, colours[point], -1, cv2.LINE_AA)
-        opacity = min(1.0, 0.4 + weight)
-        picture = np.asarray(cv2.addWeighted(drawn, opacity, picture, 1 - opacity, 0), np.uint8)
-    return picture
-
-
-def _pixel(x: float, y: float) -> tuple[int, int]:
-    return round(x - 0.5), round(y - 0.5)
