@@ -42,21 +42,6 @@ def test_files_and_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
         assert video.num_frames == 6
 
 
-@pytest.mark.slow
-def test_results_tell_the_features_that_were_tracked(root, tmp_path):
-    encoder = build_encoder("tests.helpers.encoders:TinyResNet")
-    benchmark = OtbBenchmark(root, None, limit_sequences=1)
-    for number, extractor in enumerate([encoder.feature_extractor("res4", 8), benchmark.extractor(encoder)]):
-        benchmark.evaluate(extractor, tmp_path / str(number))
-    found = [Result.load(tmp_path / name) for name in ("0", "1")]
-    assert [(f.stage.layer, f.stage.stride, f.data["dilated"]) for f in found] == [
-        ("res4", 8, False),
-        ("res5", 8, True),
-    ]
-    benchmark.evaluate(build_encoder("raw_colour").feature_extractor(None, 4), tmp_path / "fine")
-    assert Result.load(tmp_path / "fine").stage.protocol.fields["stride"] == 4
-
-
 def test_raw_colour_is_tracked_by_its_only_stage(root, tmp_path):
     """The baseline of `vidcorr evaluate` has no res5, which the benchmark takes of a ResNet where none is named."""
     benchmark = OtbBenchmark(root, None, limit_sequences=1)

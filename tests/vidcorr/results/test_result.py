@@ -5,7 +5,6 @@ import json
 import math
 import subprocess
 import sys
-from importlib.metadata import version
 
 import pytest
 import torch  # noqa: F401
@@ -13,7 +12,6 @@ import torch  # noqa: F401
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from vidcorr import Result
-from vidcorr.results.published import TEST_SETS
 from vidcorr.results.records import results_below
 from vidcorr.results.result import Evaluated, Network, Protocol, Provenance, Row, Stage
 
@@ -83,26 +81,6 @@ def test_other_data_of_as_many_sequences_are_not_the_test_set():
     assert on_test_set()
     others = {"sequences": 29, "year": 2016, "split": "train", "resolution": "Full-Resolution", "limit_sequences": 30}
     assert not any(on_test_set(**{key: value}) for key, value in others.items())
-    assert not on_test_set(benchmark="mose")
-    for name, facts in TEST_SETS.items():
-        names = [str(number) for number in range(facts["sequences"])]
-        data = {key: value for key, value in facts.items() if key != "sequences"}
-        assert davis_result(benchmark=name, sequences=names, data=data).on_test_set
-        for missing in data:  # a set of as many sequences that does not state the fact
-            others = {key: value for key, value in data.items() if key != missing}
-            assert not davis_result(benchmark=name, sequences=names, data=others).on_test_set
-
-
-def test_command_versions_and_gpus(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["vidcorr", "score"])
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("torch.cuda.get_device_name", lambda number: f"GPU {number}")
-    found = Provenance.now()
-    assert found.command == ("vidcorr", "score")
-    assert found.versions == {name: version(name) for name in ("vidcorr", "torch")}
-    assert list(found.machine) == ["system", "python", "processor", "cores", "compiled_search", "gpus"]
-    assert found.machine["gpus"] == ["GPU 0", "GPU 1"]
 
 
 def changed(**fields):

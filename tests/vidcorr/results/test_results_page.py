@@ -7,12 +7,11 @@ from markupsafe import escape
 
 from tests.helpers.browser import as_phone, chromium
 from tests.helpers.runs import davis_result, write_results
-from vidcorr.commands.table import command
 from vidcorr.experiments.table import gather_records
 from vidcorr.results import results_page
 from vidcorr.results.provenance import Provenance
 from vidcorr.results.published import TEST_SETS, Published, protocol_named, published_rows
-from vidcorr.results.result import Evaluated, Network, Protocol, Stage
+from vidcorr.results.result import Network, Protocol, Stage
 from vidcorr.results.results_page import write_results_page
 
 HOSTILE = "<script>window.hit = 1</script><img src=x onerror='window.hit = 2'>\""
@@ -97,16 +96,6 @@ def test_seeds_of_one_recipe_are_a_row_and_other_weights_of_a_name_another(tmp_p
     seeds, again = [row for row in tables(write_page())[0] if "published</span>" not in row]
     assert "0<br>1<br>2" in seeds
     assert "other" in again
-
-
-def test_of_a_training_the_last_evaluation_is_a_row(tmp_path):
-    for step in (10, 20):
-        history = [Evaluated(epoch=1, step=step, scores={})]
-        write(tmp_path / "davis" / str(step), "N", step / 100, f"weights{step}", history=history)
-    command([str(tmp_path), "--page", str(tmp_path / "page")])
-    page = (tmp_path / "page/results.html").read_text()
-    assert "weights20" in page
-    assert "weights10" not in page
 
 
 def write_hostile(folder, monkeypatch):

@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vidcorr.metrics.keypoints import pck_counts, pck_scores
-from vidcorr.results.records import records_of
-from vidcorr.results.result import Network, Result, Row, leave_one_out
 from vidcorr.results.statistics import Sample, difference, from_best, interval
-from vidcorr.results.tables import tabulate
 
 
 def by_name(values, seed=None):
@@ -127,33 +123,3 @@ def test_only_the_seeds_of_both_rows_enter_a_paired_difference():
     first, second = trainings(np.random.default_rng(1), 0.02, seeds=(5, 3))
     assert difference(first, second, (True, True)) == difference(first[:3], second, (True, True))
     assert difference(first, second[:2], (True, True)).p is None
-
-
-def test_a_pooled_score_has_the_jackknife_over_its_sequences():
-    """JHMDB's PCK by hand: joints are counted over all clips; a clip with few joints weighs little."""
-    generator = np.random.default_rng(0)
-    shifts = [generator.uniform(0, 30, (frames, 3, 2)) for frames in (2, 9, 4, 6, 3)]
-    box = np.array([[0.0, 0.0], [30.0, 0.0], [30.0, 40.0]]) + 100
-
-    def scores(rows):
-        return pck_scores([row.counts["joints"] for row in rows], (0.5,))
-
-    results = []
-    for name, scale in (("ours", 1.0), ("base", 1.3)):
-        rows = []
-        for clip, shift in enumerate(shifts):
-            truth = np.broadcast_to(box, shift.shape)
-            counts = pck_counts(truth + scale * shift, truth, (0.5,)).tolist()
-            rows.append(Row(video=str(clip), values=pck_scores([counts], (0.5,)), counts={"joints": counts}))
-        without = leave_one_out(rows, scores)
-        network = Network(name=name)
-        results.append(Result(benchmark="jhmdb", network=network, scores=scores(rows), without=without, rows=rows))
-    ours = results[0]
-    rest = [scores([row for row in ours.rows if row.video != str(clip)])["PCK@0.5"] for clip in range(5)]
-    assert results[0].sample("PCK@0.5").without == {str(clip): score for clip, score in enumerate(rest)}
-    half = stats.t.ppf(0.975, 4) * np.sqrt(4 * np.var(rest))
-    score = ours.scores["PCK@0.5"]
-    assert results[0].interval("PCK@0.5") == pytest.approx((max(score - half, 0), min(score + half, 1)))
-    table = tabulate(record for result in results for record in records_of(result)).with_differences("base")
-    change = next(iter(table.rows["ours"].values())).difference
-    assert change.low < change.mean < change.high

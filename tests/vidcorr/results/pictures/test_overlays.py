@@ -1,15 +1,10 @@
 """Labels drawn over frames: masks, boxes, tracks; overlay videos."""
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 import torch
-from PIL import Image
 
-from vidcorr.results.pictures import overlay_masks, write_picture
+from vidcorr.results.pictures import overlay_masks
 from vidcorr.results.pictures.overlays import draw_boxes, overlay_tracks
-from vidcorr.videos.mp4 import Mp4Writer
 
 GREY = torch.full((3, 180, 240), 128, dtype=torch.uint8)
 YELLOW = np.tile(np.array([255, 255, 0], np.uint8), (256, 1))
@@ -71,20 +66,3 @@ def test_a_hidden_point_has_a_cross_and_no_tail():
 def test_points_that_are_not_finite_or_far_away_are_not_drawn():
     assert not (drawn([(np.nan, np.nan)]) != 60).any()
     assert not (drawn([(1e9, -1e9)]) != 60).any()
-
-
-def test_equal_pictures_give_equal_bytes(tmp_path):
-    pictures = np.random.default_rng(0).integers(0, 256, (16, 120, 160, 3), np.uint8)
-    for number in range(4):
-        video = Mp4Writer(tmp_path / f"{number}.mp4", 30)
-        for picture in pictures:
-            video.add(picture)
-        video.close()
-    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
-
-
-@pytest.mark.parametrize("kind", [str, Path])
-def test_a_picture_is_written_to_a_path_of_either_kind(kind, tmp_path):
-    picture = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
-    write_picture(kind(tmp_path / "new" / "picture.png"), picture)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "new" / "picture.png")), picture)
