@@ -24,7 +24,7 @@ from vidcorr.datasets.generated import (
     write_vip,
     write_youtube_vos,
 )
-from vidcorr.datasets.otb import VERSIONS
+from vidcorr.datasets.otb import TB100
 from vidcorr.metrics.rules import STEP
 from vidcorr.videos.masks import read_mask
 
@@ -86,7 +86,7 @@ def _otb(root: Path) -> Path:
     if not root.is_dir():
         generated = write_otb(root.with_name("otb_generated"), 1, frames=3, size=SMALL)
         (source,) = (path for path in generated.iterdir() if path.is_dir())
-        for target in VERSIONS["tb100"]:
+        for target in TB100:
             name, _, number = target.partition("-")
             (root / name).mkdir(parents=True, exist_ok=True)
             if not (root / name / "img").exists():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from ..backbones import build_encoder
 from ..backbones.extractor import Dilated
 from ..backbones.resnet import is_resnet
 from ..datasets import BoxSequence, Otb
-from ..datasets.otb import Version
 from ..metrics.box_tracking import box_iou, one_pass_curves, one_pass_scores
 from ..protocols import TrackingProtocol
 from ..results.pictures import overlay_boxes
@@ -41,7 +40,7 @@ class OtbBenchmark(Benchmark):
 
     Args:
         root: folder with the sequences' folders.
-        version: "tb100" (OTB-100, also called OTB-2015), "tb50" or "otb2013"; None is every sequence in root.
+        version: "tb100" (OTB-100, also called OTB-2015); None is every sequence in root.
         dilated: SiamFC's dilations: res4 and res5 lose their strides, and their 3×3 convolutions get dilation 2 and 4;
             "released": as in the released code of VFS, with half the dilation in the first block of a stage. None is
             True for a ResNet without a given stride.
@@ -62,7 +61,7 @@ class OtbBenchmark(Benchmark):
     score_names = ("success", "precision@20px", "success@0.5")
 
     root: str | Path
-    version: Version | None = "tb100"
+    version: Literal["tb100"] | None = "tb100"
     dilated: Dilated | None = None
     video: bool = False
     protocol: str | TrackingProtocol = "vfs"

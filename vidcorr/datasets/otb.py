@@ -20,28 +20,17 @@ from .records import FrameSequence, Reader
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Version = Literal["otb2013", "tb50", "tb100"]
-
-OTB2013 = (
-    "Basketball Bolt Boy Car4 CarDark CarScale Coke Couple Crossing David David2 David3 Deer Dog1 Doll Dudek FaceOcc1 "
-    "FaceOcc2 Fish FleetFace Football Football1 Freeman1 Freeman3 Freeman4 Girl Ironman Jogging-1 Jogging-2 Jumping "
-    "Lemming Liquor Matrix Mhyang MotorRolling MountainBike Shaking Singer1 Singer2 Skating1 Skiing Soccer Subway Suv "
-    "Sylvester Tiger1 Tiger2 Trellis Walking Walking2 Woman"
+NAMES = (
+    "Basketball Biker Bird1 Bird2 BlurBody BlurCar1 BlurCar2 BlurCar3 BlurCar4 BlurFace BlurOwl Board Bolt Bolt2 Box "
+    "Boy Car1 Car2 Car24 Car4 CarDark CarScale ClifBar Coke Couple Coupon Crossing Crowds Dancer Dancer2 David David2 "
+    "David3 Deer Diving Dog Dog1 Doll DragonBaby Dudek FaceOcc1 FaceOcc2 Fish FleetFace Football Football1 Freeman1 "
+    "Freeman3 Freeman4 Girl Girl2 Gym Human2 Human3 Human4-2 Human5 Human6 Human7 Human8 Human9 Ironman Jogging-1 "
+    "Jogging-2 Jump Jumping KiteSurf Lemming Liquor Man Matrix Mhyang MotorRolling MountainBike Panda RedTeam Rubik "
+    "Shaking Singer1 Singer2 Skater Skater2 Skating1 Skating2-1 Skating2-2 Skiing Soccer Subway Surfer Suv Sylvester "
+    "Tiger1 Tiger2 Toy Trans Trellis Twinnings Vase Walking Walking2 Woman"
 )
-TB50 = (
-    "Basketball Biker Bird1 BlurBody BlurCar2 BlurFace BlurOwl Bolt Box Car1 Car4 CarDark CarScale ClifBar Couple "
-    "Crowds David Deer Diving DragonBaby Dudek Football Freeman4 Girl Human3 Human4-2 Human6 Human9 Ironman Jump "
-    "Jumping Liquor Matrix MotorRolling Panda RedTeam Shaking Singer2 Skating1 Skating2-1 Skating2-2 Skiing Soccer "
-    "Surfer Sylvester Tiger2 Trellis Walking Walking2 Woman"
-)
-OTHERS_OF_TB100 = (
-    "Bird2 BlurCar1 BlurCar3 BlurCar4 Board Bolt2 Boy Car2 Car24 Coke Coupon Crossing Dancer Dancer2 David2 David3 Dog "
-    "Dog1 Doll FaceOcc1 FaceOcc2 Fish FleetFace Football1 Freeman1 Freeman3 Girl2 Gym Human2 Human5 Human7 Human8 "
-    "Jogging-1 Jogging-2 KiteSurf Lemming Man Mhyang MountainBike Rubik Singer1 Skater Skater2 Subway Suv Tiger1 Toy "
-    "Trans Twinnings Vase"
-)
-VERSIONS = {"otb2013": OTB2013.split(), "tb50": TB50.split(), "tb100": sorted(f"{TB50} {OTHERS_OF_TB100}".split())}
-"""Version → sequences; `Name-2` is the second target of the folder Name."""
+TB100 = NAMES.split()
+"""Sequences of OTB-100; `Name-2` is the second target of the folder Name."""
 
 FRAMES = {"David": (300, 770), "Football1": (1, 74), "Freeman3": (1, 460), "Freeman4": (1, 283), "Diving": (1, 215)}
 """First and last annotated frame (one-based) of sequences with more images."""
@@ -76,20 +65,19 @@ class Otb(Reader[BoxSequence]):
 
     Args:
         root: the folder that holds the sequences' folders.
-        version: "tb100" (OTB-100, also called OTB-2015), "tb50", "otb2013", or None for all sequences in root.
+        version: "tb100" (OTB-100, also called OTB-2015), or None for all sequences in root.
 
     Raises:
-        KeyError: for another version.
         DataError: one line naming the file: a missing folder or sequence, boxes that cannot be read, different numbers
             of boxes and frames.
     """
 
-    def __init__(self, root: str | Path, version: Version | None = "tb100") -> None:
+    def __init__(self, root: str | Path, version: Literal["tb100"] | None = "tb100") -> None:
         self.root = Path(root).expanduser()
         self.version = version
         require_folder(self.root)
         targets = _targets(self.root)
-        names = sorted(targets) if version is None else VERSIONS[version]
+        names = sorted(targets) if version is None else TB100
         if not names:
             raise DataError(f"{self.root}: no sequence; expected <Sequence>/img and <Sequence>/groundtruth_rect.txt")
         missing = [name for name in names if name not in targets]

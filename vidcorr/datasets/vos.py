@@ -25,9 +25,6 @@ from .records import MaskSequence, Reader
 
 Annotations = Literal["dense", "first", "entering"]
 
-PATHS = r"/?JPEGImages/[^/]+/([^/]+)/[^/]+(?:\s+/?Annotations/[^/]+/\1/[^/]+)?"
-"""A line of the original 2016 lists: `/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png`."""
-
 
 class Vos(Reader[MaskSequence]):
     """Videos with masks of one or many objects, on some or all of their frames.
@@ -95,7 +92,7 @@ class Vos(Reader[MaskSequence]):
             self._lists: tuple[Path, ...] = ()
         else:
             listed_in = find_list(self.root, split, self.lists)
-            names = read_names(listed_in, PATHS)
+            names = read_names(listed_in)
             self._lists = (listed_in,)
         require_sequences(self.frames, names, listed_in)
         require_sequences(self.masks, names, listed_in)
@@ -192,7 +189,7 @@ class Davis(Vos):
     """The sequences of a DAVIS split.
 
     Reads `JPEGImages/<resolution>/<sequence>/*.jpg`, `Annotations/<resolution>/<sequence>/*.png` and
-    `ImageSets/<year>/<split>.txt` (for 2016 also the original `ImageSets/480p/<split>.txt` with two paths a line).
+    `ImageSets/<year>/<split>.txt`.
     Objects are the ids of the first mask; in masks of only 0 and 255, as in 2016, the object is number 1.
     Paper: Pont-Tuset et al., The 2017 DAVIS Challenge (arXiv:1704.00675), section 2.
 
@@ -223,8 +220,6 @@ class Davis(Vos):
         size_tolerance: int = 0,
     ) -> None:
         self.lists = (f"ImageSets/{year}/{{}}.txt",)
-        if year == 2016:
-            self.lists = (*self.lists, f"ImageSets/{resolution}/{{}}.txt")
         if not annotations:
             annotations = "first" if str(split).startswith("test") else "dense"
         folders = f"JPEGImages/{resolution}", f"Annotations/{resolution}"

@@ -9,7 +9,6 @@ import numpy as np
 from .images import reformatter
 
 if TYPE_CHECKING:
-    import av
     from numpy.typing import NDArray
 
 REPEATABLE_X264 = "threads=1:lookahead-threads=1:sliced-threads=0:mbtree=0"
@@ -24,7 +23,6 @@ class Mp4Writer:
         path: the file; its folder is made.
         rate: frames per second.
         key_interval: most frames between key frames; None: the encoder's default.
-        parameters: x264's parameters.
         options: options of the encoder, for example `crf`.
     """
 
@@ -33,7 +31,6 @@ class Mp4Writer:
         path: Path,
         rate: float | Fraction,
         key_interval: int | None = None,
-        parameters: str = REPEATABLE_X264,
         **options: str,
     ) -> None:
         import av
@@ -42,7 +39,7 @@ class Mp4Writer:
         self._container = av.open(f"file:{path}", "w", format="mp4", options={"fflags": "+bitexact"})
         self._reformat = reformatter()  # PyAV's own conversion takes a thread for each core of the machine
         rate = Fraction(rate).limit_denominator(1001)
-        options = options | {"x264-params": parameters}
+        options = options | {"x264-params": REPEATABLE_X264}
         self._stream: Any = self._container.add_stream("libx264", rate=rate, options=options)
         self._codec = self._stream.codec_context
         self._codec.thread_count = 1
@@ -50,16 +47,16 @@ class Mp4Writer:
             self._codec.gop_size = key_interval
 
     def add(self, image: "NDArray[np.uint8]") -> None:
-        """Append a frame, uint8 RGB `(H, W, 3)`, without an odd last row or column, as H.264 needs even sizes."""
+        """Append a frame, uint8 RGB `(H, W, 3)`, without an odd last row or column, as H.264 needs even sizes.
+
+        The first frame sets the size and the colour space.
+        """
         import av
 
         height = image.shape[0] // 2 * 2
         width = image.shape[1] // 2 * 2
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="rgb24")
-        self.encode(self._reformat(frame, format="yuv420p"))
-
-    def encode(self, frame: "av.VideoFrame") -> None:
-        """Append a frame in yuv420p; the first frame sets the size and the colour space."""
+        frame = self._reformat(frame, format="yuv420p")
         if not self._codec.is_open:
             self._codec.pix_fmt = "yuv420p"
             for name in ("width", "height", "colorspace", "color_range", "color_primaries", "color_trc"):
