@@ -73,8 +73,7 @@ def test_other_arrays_than_joints_are_refused(tmp_path: Path) -> None:
     assert refused(DataError, "not a readable .mat file .*pos_img", read_joints, path)
 
 
-@pytest.mark.parametrize("kind", ["single", "int32", "uint8"])
-def test_numbers_of_every_type_are_read_as_scipy_reads_them(tmp_path: Path, kind: str) -> None:
+def test_numbers_of_other_types_are_read_as_scipy_reads_them(tmp_path: Path) -> None:
     path = tmp_path / "joint_positions.mat"
-    savemat(path, {"pos_img": np.arange(60).reshape(2, 15, 2).astype(kind)})
+    savemat(path, {"pos_img": np.arange(60).reshape(2, 15, 2).astype("uint8")})
     assert np.array_equal(read_joints(path) + 1, loadmat(path)["pos_img"].transpose(2, 1, 0))

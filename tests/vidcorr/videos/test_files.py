@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from tests.helpers.refusal import refused
-from vidcorr.datasets import Davis, Jhmdb, Vip, YoutubeVos
-from vidcorr.datasets.generated import write_davis, write_got10k, write_jhmdb, write_vip, write_youtube_vos
+from vidcorr.datasets import Jhmdb, YoutubeVos
+from vidcorr.datasets.generated import write_got10k, write_jhmdb, write_youtube_vos
 from vidcorr.datasets.got10k import list_sequences
 from vidcorr.videos.files import (
     DataError,
@@ -36,7 +36,6 @@ def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
 
 
 LISTS = {
-    "DAVIS": (write_davis, Davis, "ImageSets/2017/val.txt", str),
     "YouTube-VOS": (
         write_youtube_vos,
         YoutubeVos,
@@ -44,7 +43,6 @@ LISTS = {
         lambda name: json.dumps({"videos": {name: {"objects": {"1": {"category": "cat", "frames": ["00000"]}}}}}),
     ),
     "JHMDB": (write_jhmdb, Jhmdb, "splits/walk_test_split1.txt", "{}.avi 2".format),
-    "VIP": (write_vip, Vip, "VIP_Fine/lists/val_videos.txt", "Images/{}".format),
     "GOT-10k": (write_got10k, partial(list_sequences, subset="train"), "train/list.txt", str),
 }
 """Data set → what writes it, what reads it, its list, and a line of the list from a name."""

@@ -1,7 +1,6 @@
 """Masks: the two forms that are read, all others refused, and the meaning of 255 in a video."""
 
 import shutil
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -81,17 +80,6 @@ def test_every_other_form_is_refused(form, tmp_path):
         refused(DataError, r"mask\.png: not an indexed or 8-bit grey mask", read, tmp_path / "mask.png")
 
 
-SETS = {
-    "Davis": (partial(write_davis, count=1, frames=4, size=(48, 64), sprites=(2, 2)), Davis),
-    "YoutubeVos": (
-        partial(write_youtube_vos, count=1, valid=1, frames=11, size=(48, 64)),
-        partial(YoutubeVos, split="train"),
-    ),
-    "Vip": (partial(write_vip, count=1, frames=4, size=(48, 64)), Vip),
-}
-"""Reader of masks → what writes its data set, and the reader."""
-
-
 def test_davis_colours_in_another_order_are_refused(tmp_path: Path) -> None:
     """Pillow's `quantize` sorts the colours of a mask; by the indices, objects would change places."""
     ids = np.where(IDS == 9, 0, IDS)
@@ -102,10 +90,13 @@ def test_davis_colours_in_another_order_are_refused(tmp_path: Path) -> None:
     refused(DataError, r"mask\.png: index 1 has the colour of id 2 of DAVIS", read_mask, tmp_path / "mask.png")
 
 
+SETS = {"Davis": (write_davis, Davis), "YoutubeVos": (write_youtube_vos, YoutubeVos), "Vip": (write_vip, Vip)}
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_each_reader_reads_grey_ids_and_refuses_colours(name, tmp_path):
     write, read = SETS[name]
-    root = write(tmp_path / "data")
+    root = write(tmp_path / "data", 1, frames=6, size=(48, 64))
 
     def ids():
         return [[sequence.read_mask(t).tolist() for t in sorted(sequence.masks)] for sequence in read(root)]

@@ -80,10 +80,8 @@ def test_frames_of_a_folder_by_number(tmp_path):
 def test_pictures_that_cannot_be_used(tmp_path):
     folder = write_folder(tmp_path / "v", 3)
     (folder / "01.png").write_bytes(b"no picture")
-    (folder / "02.png").write_bytes(b"")
     with open_video(folder) as video:
-        for i in (1, 2):
-            assert refused(DecodingError, rf"0{i}\.png: cannot be decoded as an image", video.read, [0, i])
+        assert refused(DecodingError, r"01\.png: cannot be decoded as an image", video.read, [0, 1])
     cv2.imwrite(str(folder / "01.png"), numbered_frame(1)[:16])
     with open_video(folder) as video:
         assert refused(DecodingError, r"01\.png: is 160 × 16 px, other frames 160 × 32 px", video.read, [0, 1])
@@ -98,13 +96,7 @@ def test_links_are_followed_and_no_folder_is_listed_twice(tmp_path):
     for link, target in {"a/round": root, "a/z": root / "z", "b": tmp_path / "elsewhere"}.items():
         (root / link).symlink_to(target)
     (root / "c").symlink_to(tmp_path / "elsewhere")
-    assert names(root, list_videos(root)) == ["a/x.mp4", "a/z/x.mp4", "b/x.mp4"]
-
-
-def test_a_link_that_leads_to_itself_is_one_more_unusable_file(tmp_path):
-    (tmp_path / "a.mp4").touch()
-    for loop in ("loop", "loop.mp4"):
-        (tmp_path / loop).symlink_to(tmp_path / loop)
-    entries = list_videos(tmp_path)
-    assert names(tmp_path, entries) == ["a.mp4", "loop.mp4"]
-    refused(DecodingError, r"loop\.mp4: cannot be opened as a video \(Too many levels", open_video, entries[1].path)
+    (root / "loop.mp4").symlink_to(root / "loop.mp4")
+    entries = list_videos(root)
+    assert names(root, entries) == ["a/x.mp4", "a/z/x.mp4", "b/x.mp4", "loop.mp4"]
+    refused(DecodingError, r"loop\.mp4: cannot be opened as a video \(Too many levels", open_video, entries[3].path)
