@@ -128,12 +128,13 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
         A line `clips/my dog.mp4 3` is the file `my dog.mp4` with class 3.
     """
     root = Path(source).expanduser()
-    entries = _videos_below(root) if root.is_dir() else _listed(root)
-    for entry in entries:
-        path = entry.path
-        if strict and path.is_dir():
+    if root.is_dir():
+        return tuple(_videos_below(root, strict))
+    entries = _listed(root)
+    for path in (entry.path for entry in entries if strict):
+        if path.is_dir():
             FrameFolder(path)
-        elif strict and not (_is_video(path.name) and os.path.lexists(path)):
+        elif not (_is_video(path.name) and os.path.lexists(path)):
             raise DataError(f"{root}: {path} is no folder of frames and no video file ({_VIDEOS})")
     return tuple(entries)
 
@@ -170,20 +171,23 @@ def hashed_rank(seed: int, name: str) -> bytes:
     return hashlib.blake2b(f"{seed} {name}".encode(errors="surrogateescape")).digest()
 
 
-def _videos_below(root: Path) -> list[VideoEntry]:
+def _videos_below(root: Path, strict: bool) -> list[VideoEntry]:
     paths: list[Path] = []
+    folders: set[Path] = set()
     for folder, files in _folders(root):
         videos = [Path(folder, name) for name in files if _is_video(name)]
         if not videos and any(map(is_image_name, files)):
             videos = [Path(folder)]
+            folders.update(videos)
         paths += videos
     if not paths:
         raise DataError(f"{root}: no folders of frames and no video files here ({_VIDEOS})")
-    folders = {path for path in paths if path.is_dir()}
     for path in paths:
         above = folders.intersection(path.parents)
         if above:  # the video below may be masks or an old copy
             raise DataError(f"{min(above)}: holds frames, and the video {path} lies below it")
+        if strict and path in folders:
+            FrameFolder(path)
     return _in_natural_order(paths)
 
 
