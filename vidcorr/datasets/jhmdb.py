@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..videos.files import DataError, list_lines, plain_name, require_folder, require_sequences
+from ..videos.files import DataError, list_lines, plain_name, require_sequences
 from ..videos.folders import is_data
 from ..videos.images import image_size
 from ..videos.masks import list_frames
@@ -60,8 +60,6 @@ class Jhmdb(Reader[KeypointSequence]):
         self.root = Path(root).expanduser()
         self.split = split
         self.subset = subset
-        require_folder(self.root / "Rename_Images")
-        require_folder(self.root / "joint_positions")
         ending = f"_test_split{split}.txt"
         files = sorted((self.root / "splits").glob(f"*{ending}"))
         self._lists = tuple(path for path in files if is_data(path.name))

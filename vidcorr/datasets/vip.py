@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..videos.files import DataError, find_list, read_names, require_folder, require_one_of, require_sequences
+from ..videos.files import DataError, find_list, read_names, require_one_of, require_sequences
 from ..videos.masks import VOID, check_masks, list_frames, match_masks, object_ids, read_mask
 from .records import MaskSequence, Reader
 
@@ -111,11 +111,9 @@ class Vip(Reader[PartSequence]):
         self._sequences = tuple(self._sequence(name) for name in self._names())
 
     def _names(self) -> tuple[str, ...]:
-        images = require_folder(self.root / "Images")
-        require_folder(self.root / "Annotations" / "Category_ids")
         path = find_list(self.root, self.split, ["lists/{}_videos.txt"])
         names = read_names(path, _PATHS)
-        require_sequences(images, names, path)
+        require_sequences(self.root / "Images", names, path)
         self._lists = (path,)
         return names
 

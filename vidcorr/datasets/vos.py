@@ -82,8 +82,8 @@ class Vos(Reader[MaskSequence]):
         self.one_object = one_object
         self.size_tolerance = size_tolerance
         self.annotations = annotations
-        self.frames = require_folder(self.root / frames)
-        self.masks = require_folder(self.root / masks)
+        self.frames = self.root / frames
+        self.masks = self.root / masks
         if split is None:
             listed_in = self.masks
             names = tuple(list_folders(self.masks))

@@ -79,7 +79,7 @@ def test_test_split_has_no_ground_truth(root: Path) -> None:
 
 
 def test_missing_parts_are_named(root: Path) -> None:
-    assert "Full-Resolution: no such folder" in refusal(root, resolution="Full-Resolution")
+    assert "Full-Resolution/synthetic-000: no such folder" in refusal(root, resolution="Full-Resolution")
     refused(DataError, "ImageSets/2017/train.txt: cannot be read", Davis, root, split="train")
     mask_path(root, 3).unlink()
     assert "4 masks for 5 frames, the first without one is 00003.jpg" in refusal(root)
