@@ -10,7 +10,7 @@ from typing import Any
 from torchvision.datasets.folder import make_dataset
 
 from vidcorr.videos.files import DataError, require_at_least
-from vidcorr.videos.folders import is_photo, list_folders
+from vidcorr.videos.folders import is_data, is_photo, list_folders
 from vidcorr.videos.source import VideoEntry, list_videos
 
 from .base import SampledDataModule
@@ -93,7 +93,11 @@ def images_of_classes(folder: Path, classes: Sequence[str]) -> list[tuple[str, i
         FileNotFoundError: if a class has no image.
     """
     numbers = {name: number for number, name in enumerate(classes)}
-    return make_dataset(folder, numbers, is_valid_file=lambda path: is_photo(os.path.basename(path)))
+
+    def is_valid_file(path: str) -> bool:
+        return is_photo(path) and all(map(is_data, Path(path).relative_to(folder).parts))
+
+    return make_dataset(folder, numbers, is_valid_file=is_valid_file)
 
 
 class VideoFrameDataModule(LabelledDataModule):
