@@ -251,9 +251,8 @@ class VidcorrCLI(LightningCLI):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Return the commands with the arguments of the Trainer's methods that they leave out."""
-        left_out = {"verbose", "weights_only"}
         every = LightningCLI.subcommands()
-        return {name: every[name] | left_out for name in ("fit", "validate")}
+        return {name: every[name] | {"verbose", "weights_only"} for name in ("fit", "validate")}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the flags of the benchmarks."""
@@ -377,7 +376,7 @@ def benchmarks_among(trainer: Any) -> list[BenchmarkCallback]:
 
 
 def closing_lines(trainer: pl.Trainer) -> list[str]:
-    """Return the closing lines: the page of the last result, and the command that measures the checkpoint, if any."""
+    """Return the closing lines after benchmarks: the last page, and the command that measures the checkpoint."""
     folders = [benchmark.folder for benchmark in benchmarks_among(trainer) if benchmark.folder is not None]
     lines = [f"report: {folder / 'report.html'}" for folder in folders[-1:]]
     paths = [getattr(callback, "best_model_path", "") for callback in trainer.checkpoint_callbacks]
@@ -385,8 +384,6 @@ def closing_lines(trainer: pl.Trainer) -> list[str]:
     if trainer.state.fn == "fit" and folders and saved:
         config = run_folder(trainer) / "config.yaml"  # it holds the benchmarks
         lines.append(f"next: {shlex.join(['vidcorr', 'validate', '--config', str(config), '--ckpt_path', saved[0]])}")
-    elif trainer.state.fn == "fit" and saved:
-        lines.append(f"checkpoint: {saved[0]}")
     return lines
 
 

@@ -335,15 +335,6 @@ def test_on_adds_benchmarks_as_their_configs_describe_them(davis_root, tmp_path)
     assert last.every_n_steps == 7
 
 
-@pytest.mark.slow
-def test_on_names_data_that_the_run_generates(tmp_path):
-    made = {"root": tmp_path / "made", "videos": 4, "benchmark_videos": 1, "frames_per_video": 6, "frames": 2}
-    data = flags("data", "SyntheticVideoDataModule", **made, size=32, batch_size=2, num_workers=0)
-    on = ["--on", f"davis={tmp_path}/made/davis", "--change", "radius=3", "context=2"]
-    main(["fit", *TINY, *data, *on, *flags("trainer", max_steps=1, default_root_dir=tmp_path)])
-    assert len(list(tmp_path.rglob("results.json"))) == 1
-
-
 def test_the_printed_config_holds_the_benchmarks(capsys):
     with pytest.raises(SystemExit):
         Parsed(["fit", *TINY, "--on", "davis=.", "--stage", "res3", "--print_config"])

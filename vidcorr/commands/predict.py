@@ -25,7 +25,7 @@ def command(args: Sequence[str]) -> None:
         Stopped: after SIGTERM or Ctrl-C; files of the frames so far are complete.
     """
     flags = _parser().parse_args(list(args))
-    changes = read_changes(flags.change)
+    changes = {field: value for field, [value] in read_changes(flags.change).items()}  # a single value each
 
     from .. import signals
     from ..backbones.trust import allow_named

@@ -175,7 +175,7 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
                 raise UsageError(f"--{name}: name a benchmark, as --on davis=/data/DAVIS")
         return []
     named = read_on(flags.on)
-    changes = _lists_of_changes(flags.change)
+    changes = read_changes(flags.change)
     _refuse_unused(named, flags.protocol, changes)
     found: list[BenchmarkChoice] = []
     for choice in named:
@@ -296,21 +296,7 @@ def _refuse_unused(named: Sequence[BenchmarkChoice], protocols: Sequence[str], c
             raise ValueError(f"--change {field}: the protocols of these benchmarks have {', '.join(sorted(fields))}")
 
 
-def read_changes(texts: Iterable[str]) -> dict[str, Any]:
-    """Read texts `FIELD=VALUE` with a single value per field, in YAML.
-
-    Raises:
-        UsageError: for any other text.
-    """
-    changes: dict[str, Any] = {}
-    for field, values in _lists_of_changes(texts).items():
-        if len(values) > 1:
-            raise UsageError(f"--change {field}: a single value here")
-        changes[field] = values[0]
-    return changes
-
-
-def _lists_of_changes(texts: Iterable[str]) -> dict[str, list[Any]]:
+def read_changes(texts: Iterable[str]) -> dict[str, list[Any]]:
     """Read texts `FIELD=VALUE,VALUE,…` with values in YAML: field → values.
 
     Raises:

@@ -108,9 +108,9 @@ def test_a_config_of_another_form_is_refused(text, message, tmp_path):
     refused((UsageError, ValueError), message, lambda: chosen("--on", tmp_path / "config.yaml")[0].build())
 
 
-def test_a_change_is_a_field_and_a_value():
+def test_a_change_is_a_field_and_its_values():
     assert read_changes(["topk=5", "temperature=1e-3", "references=[0, -1]"]) == {
-        "topk": 5,
-        "temperature": 0.001,
-        "references": [0, -1],
+        "topk": [5],
+        "temperature": [0.001],
+        "references": [[0, -1]],
     }
