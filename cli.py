@@ -376,12 +376,12 @@ def benchmarks_among(trainer: Any) -> list[BenchmarkCallback]:
 
 
 def closing_lines(trainer: pl.Trainer) -> list[str]:
-    """Return the closing lines after benchmarks: the last page, and the command that measures the checkpoint."""
+    """Return the closing lines: the last page of a benchmark, and the command that measures the checkpoint of a fit."""
     folders = [benchmark.folder for benchmark in benchmarks_among(trainer) if benchmark.folder is not None]
     lines = [f"report: {folder / 'report.html'}" for folder in folders[-1:]]
     paths = [getattr(callback, "best_model_path", "") for callback in trainer.checkpoint_callbacks]
     saved = list(filter(None, paths))  # `LastCheckpoint` comes after those that keep the best
-    if trainer.state.fn == "fit" and folders and saved:
+    if trainer.state.fn == "fit" and saved:
         config = run_folder(trainer) / "config.yaml"  # it holds the benchmarks
         lines.append(f"next: {shlex.join(['vidcorr', 'validate', '--config', str(config), '--ckpt_path', saved[0]])}")
     return lines
