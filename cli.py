@@ -383,7 +383,8 @@ def closing_lines(trainer: pl.Trainer) -> list[str]:
     saved = list(filter(None, paths))  # `LastCheckpoint` comes after those that keep the best
     if trainer.state.fn == "fit" and saved:
         config = run_folder(trainer) / "config.yaml"  # it holds the benchmarks
-        lines.append(f"next: {shlex.join(['vidcorr', 'validate', '--config', str(config), '--ckpt_path', saved[0]])}")
+        words = ["vidcorr", "validate", "--config", str(config), "--ckpt_path", saved[0]]
+        lines.append(f"next: {shlex.join(words)}")
     return lines
 
 

@@ -29,9 +29,10 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
     if isinstance(error, UsageError):
         print(f"vidcorr: {error}", file=sys.stderr)
         return 2
-    if "OutOfMemoryError" in kinds:  # a device's memory; a benchmark or a prediction has added its advice
-        advice = TRAINING_ADVICE if command == "fit" else ROOM
-        said = said if error.__cause__ else f"{said.partition(' GPU ')[0].rstrip('.')}; {advice}"
+    if "OutOfMemoryError" in kinds:
+        if not error.__cause__:  # else a benchmark or a prediction has added its advice
+            what, _, _ = said.partition(" GPU ")
+            said = f"{what.rstrip('.')}; {TRAINING_ADVICE if command == 'fit' else ROOM}"
     elif "DistError" in kinds or (signals.LOST_RANK.search(said) and not is_ours):
         said = "another process of this run has ended, see its message; resume with --ckpt_path last"
     elif not (isinstance(error, ValueError | OSError) or is_ours or "MisconfigurationException" in kinds):
