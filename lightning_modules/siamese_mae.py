@@ -257,7 +257,7 @@ class SiameseMAE(CorrespondenceModule):
         seen = self.decoder_embed(visible).to(kind)
         patches = self.mask_token.repeat(len(memory), grid[0] * grid[1], 1)
         patches = patches.scatter(1, keep[..., None].expand(-1, -1, seen.shape[2]), seen[:, 1:])
-        positions = sine_cosine_positions(*grid, seen.shape[2]).to(seen)
+        positions = to_device(sine_cosine_positions(*grid, seen.shape[2]), seen.device).to(kind)
         first_class = attended[:, :1]  # its position is zero
         tokens = torch.cat([first_class if from_class else seen[:, :1], patches], dim=1) + positions
         if self.hparams["decoder"] == "pre-norm":

@@ -23,7 +23,7 @@ VARIANTS = {
         "shuffled": {"bank": {"frames": 4, "modulation": "shuffle"}, "prior": None},
         "shared": {"bank": {"frames": 4, "negatives": "shared"}, "prior": None},
     },
-    "ContrastiveRandomWalk": {"cells": {"nodes": "cells"}},
+    "ContrastiveRandomWalk": {"cells": {"nodes": "cells", "backbone": "vidcorr.backbones:crw_training_resnet18"}},
     "SiamFC": {"balanced": {"loss": "balanced"}},
 }
 """Method → name and arguments of a variant with steps of its own."""
