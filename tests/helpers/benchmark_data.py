@@ -69,7 +69,7 @@ def _pairs_of_pictures(root: Path, line: str) -> dict[str, Any]:
         pictures = sorted((generated / "JPEGImages").rglob("*.jpg"))
         for name, picture in zip(("a.jpg", "b.jpg"), pictures, strict=False):
             shutil.copy(picture, root / "duck" / name)
-        (root / "test_pairs.csv").write_text(f"header\nduck/a.jpg,duck/b.jpg,{line}\nduck/b.jpg,duck/a.jpg,{line}\n")
+        (root / "test_pairs.csv").write_text(f"header\nduck/a.jpg,duck/b.jpg,{line}\nduck/b.jpg,duck/a.jpg,{line}")
     return {"root": root, "changes": {"input_size": 64}}
 
 
