@@ -14,7 +14,7 @@ from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr import BoxPrompt, MaskPrompt, follow
 from vidcorr.backbones import Recurrent, build_feature_extractor, extractor_of, weights_digest
-from vidcorr.backbones.extractor import eval_mode, networks_of
+from vidcorr.backbones.extractor import networks_of
 
 IMAGES = torch.rand(1, 3, 256, 320)
 PROMPTS = {"mask": MaskPrompt.of(np.pad(np.ones((16, 16), np.uint8), 24)), "box": BoxPrompt.of("20,20,24,24")}
@@ -126,30 +126,6 @@ def test_train_mode_changes_nothing_in_results_nor_in_the_network(name, kind):
         assert state(encoder) == before  # between two frames too
         np.testing.assert_array_equal(np.asarray(found), wanted)
     assert state(encoder) == before
-
-
-def test_a_train_method_of_the_users_is_called_both_ways_and_modes_come_back_after_an_error():
-    class Averaged(nn.Linear):
-        """A layer that swaps weights for evaluation, as averaged weights are."""
-
-        def __init__(self) -> None:
-            super().__init__(2, 2)
-            self.other = nn.Parameter(torch.zeros(2, 2))
-
-        def train(self, mode=True):
-            if mode != self.training:
-                self.weight, self.other = self.other, self.weight
-            return super().train(mode)
-
-    layer = Averaged()
-    own = layer.weight.clone()
-    network = nn.Sequential(layer, nn.Dropout().eval())
-    with eval_mode(network):
-        assert layer.weight.abs().sum() == 0
-    with pytest.raises(RuntimeError), eval_mode(network):
-        network(torch.zeros(1))
-    assert torch.equal(layer.weight, own)
-    assert [part.training for part in network.modules()] == [True, True, False]
 
 
 MAP = r"expected a map \(N, C, h, w\), got "

@@ -163,22 +163,6 @@ def test_numpy_arrays_are_taken():
     torch.testing.assert_close(run(frames, first.numpy(), protocol(), entering={2: new.numpy()}), expected)
 
 
-def test_entering_objects_by_hand():
-    # Frames that all look alike, each place unlike every other: labels stay where they are.
-    features = torch.eye(12).reshape(12, 3, 4).expand(4, 12, 3, 4)
-    first = torch.zeros(3, 3, 4)
-    first[0], first[0, 0, 0], first[1, 0, 0] = 1, 0, 1
-    new = torch.zeros(3, 3, 4)
-    new[2, 0, 0], new[2, 1, 1] = 1, 0.25
-    labels = run(features, first, protocol(topk=1, radius=2, references=(-1,)), entering={2: new})
-    torch.testing.assert_close(labels[1], first)
-    assert labels[1, 2].sum() == 0
-    for frame in (2, 3):
-        assert labels[frame, :, 0, 0].tolist() == [0, 0, 1]
-        assert labels[frame, :, 1, 1].tolist() == [0.75, 0, 0.25]
-        assert labels[frame, :, 2, 2].tolist() == [1, 0, 0]
-
-
 def test_the_training_around_it_does_not_move_it():
     features, labels = video(channels=64), one_hot(3)
     expected = run(features, labels, protocol())
