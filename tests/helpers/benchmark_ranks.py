@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from lightning_modules import VFSSimSiam
 from tests.helpers.encoders import clips_over
 from tests.helpers.training import TINY, quiet_trainer
 from vidcorr import BenchmarkError, DavisBenchmark
-from vidcorr.benchmarks import ranks
 from vidcorr.benchmarks.base import Benchmark
 
 
@@ -38,18 +36,6 @@ class KilledOnLast(FailsOnLast):
 
     def act(self, sequence):
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-class HangsOnLast(FailsOnLast):
-    """A benchmark of which one rank stops for good while it follows a sequence; the others wait for seconds."""
-
-    def tracker(self, extractor, protocol):
-        ranks.SHORTEST_LIMIT = timedelta(seconds=3)
-        ranks.PATIENCE = 0
-        return super().tracker(extractor, protocol)
-
-    def act(self, sequence):
-        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 class Late(FailsOnLast):

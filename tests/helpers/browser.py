@@ -38,9 +38,3 @@ def as_phone(browser: Any) -> None:
     """Show pages as on a phone, 390 px wide."""
     phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
-
-
-def in_dark_mode(browser: Any) -> None:
-    """Let pages know that the person prefers dark colours."""
-    features = [{"name": "prefers-color-scheme", "value": "dark"}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

@@ -30,13 +30,6 @@ class Deadly(Echo):
         return super().__getitem__(key)
 
 
-class Starved(Echo):
-    """Finds /dev/shm full, as torch says it."""
-
-    def __getitem__(self, key: Key | int) -> dict[str, Any]:
-        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
-
-
 def hang(num_frames: int, generator: torch.Generator) -> Tensor:
     """Sample frames for ever."""
     time.sleep(60)

@@ -41,13 +41,6 @@ class Unpadded(nn.Sequential):
         super().__init__(nn.Conv2d(3, 4, 7, 4), nn.Conv2d(4, 4, 5, 2), nn.Conv2d(4, 4, 5, 2))
 
 
-class Padded(nn.Conv2d):
-    """A map with a cell too many at each border."""
-
-    def __init__(self) -> None:
-        super().__init__(3, 4, 8, 8, padding=8)
-
-
 class Patches(nn.Sequential):
     """An encoder of stride 24, which no map of the blank image shows: a user states it."""
 

@@ -1,10 +1,9 @@
-"""Videos that other programs write: the picture's size changes, a still lies before the film, a song has a cover."""
+"""Videos that other programs write: the picture's size changes, a still or a cover lies before the film."""
 
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 
 from tests.helpers.numbered_videos import numbered_frame
 
@@ -47,15 +46,17 @@ def write_resized(path: Path, parts: list[tuple[int, tuple[int, int]]], codec: s
 def write_with_still(path: Path, count: int, is_cover: bool = False) -> Path:
     """Write a still, or a cover picture, of 64 × 48 px, and after it a film of `count` numbered frames."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    still = packets("mjpeg", (48, 64), range(1), {})
-    film = packets("libx264", (32, 160), range(count), {"preset": "ultrafast"})
     with av.open(str(path), "w") as container:
-        streams = container.add_stream("mjpeg", rate=RATE), container.add_stream("libx264", rate=RATE)
-        for stream, size, kind in zip(streams, ((48, 64), (32, 160)), ("yuvj420p", "yuv420p"), strict=True):
-            (stream.height, stream.width), stream.pix_fmt = size, kind
+        first = container.add_stream("mjpeg", rate=RATE)
+        (first.height, first.width), first.pix_fmt = (48, 64), "yuvj420p"
         if is_cover:
-            streams[0].disposition = av.stream.Disposition.attached_pic
-        for stream, some in zip(streams, (still, film), strict=True):
+            first.disposition = av.stream.Disposition.attached_pic
+        streams = [(first, packets("mjpeg", (48, 64), range(1), {}))]
+        if count:
+            film = container.add_stream("libx264", rate=RATE)
+            (film.height, film.width), film.pix_fmt = (32, 160), "yuv420p"
+            streams.append((film, packets("libx264", (32, 160), range(count), {"preset": "ultrafast"})))
+        for stream, some in streams:
             for packet in some:
                 packet.stream = stream
                 container.mux(packet)
@@ -63,19 +64,5 @@ def write_with_still(path: Path, count: int, is_cover: bool = False) -> Path:
 
 
 def write_song(path: Path) -> Path:
-    """Write a second of sound with a cover picture, and no film."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        sound = container.add_stream("aac", rate=44100, layout="mono")
-        cover = container.add_stream("mjpeg", rate=RATE)
-        (cover.height, cover.width), cover.pix_fmt = (48, 64), "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
-        for packet in packets("mjpeg", (48, 64), range(1), {}):
-            packet.stream = cover
-            container.mux(packet)
-        for number in range(43):
-            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-            silence.sample_rate, silence.pts = 44100, 1024 * number
-            container.mux(sound.encode(silence))
-        container.mux(sound.encode(None))
-    return path
+    """Write a cover picture without a film."""
+    return write_with_still(path, 0, is_cover=True)
