@@ -64,19 +64,6 @@ def test_follows_a_mask(vidcorr, folder):
     assert (folder / "out/prediction.json").is_file()
 
 
-@pytest.mark.exhaustive
-def test_the_demo_trains_the_users_own_method_and_backbone(vidcorr, folder):
-    shutil.copy(ROOT / "tests/helpers/encoders.py", folder / "my_networks.py")
-    (folder / "my_method.py").write_text(
-        "from lightning_modules import VFSSimSiam\n\nclass Mine(VFSSimSiam):\n    pass\n"
-    )
-    words = ["--config=demo.yaml", "--model=my_method.Mine", "--model.backbone=my_networks:TinyResNet"]
-    words += ["--data.videos=6", "--data.benchmark_videos=2", "--data.point_videos=2", "--data.frames_per_video=6"]
-    words += ["--data.video_size=64", "--data.size=32", "--data.batch_size=2", "--data.num_workers=0"]
-    run(vidcorr, "fit", *words, "--trainer.max_steps=2", "--trainer.accelerator=cpu", cwd=folder)
-    assert list(folder.glob("demo/*/version_0/checkpoints/last.ckpt"))
-
-
 def test_the_metadata_and_files_are_complete(vidcorr, folder):
     assert run(vidcorr, "--version", cwd=folder).startswith("vidcorr 0.1.0 (torch ")
     script = (
