@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING
 from ..experiments.benchmark_choice import add_list_flag
 from ..videos.files import read_names, read_videos, write_atomically
 
-OF_MASKS = ("meta", "unseen", "trained_meta", "list", "keep_ends", "allow_missing")
-"""Flags that boxes and point tracks do not have."""
-
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
     from ..results.result import Result
 
@@ -81,9 +78,8 @@ def _parser() -> argparse.ArgumentParser:
 def _scored(flags: argparse.Namespace) -> Result:
     """Score boxes, tracks or masks, by the flags."""
     if flags.boxes or flags.tracks:
-        for name in OF_MASKS:
-            if getattr(flags, name):  # else all videos would be scored in place of those of a list
-                raise ValueError(f"score: --{name.replace('_', '-')} is for masks")
+        if flags.list is not None:  # else all videos would be scored in place of those of the list
+            raise ValueError("score: --list is for masks")
         from ..scoring.tracks import score_boxes, score_tracks  # they need torch
 
         if flags.boxes:

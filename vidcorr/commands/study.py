@@ -39,11 +39,7 @@ def command(args: Sequence[str]) -> None:
         for line in lines:
             print(" && ".join(map(_shell_line, line)))
         return
-    failed = []
-    for line in lines:
-        step = run_line(line)
-        if step is not None:
-            failed.append(step)
+    failed = list(filter(None, map(run_line, lines)))
     if failed:
         commands = "; ".join(map(_shell_line, failed))
         raise ValueError(f"{len(failed)} of {len(lines)} lines failed: {commands}")

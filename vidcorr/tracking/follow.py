@@ -67,10 +67,10 @@ def follow(
         Iterator of frame `(3, H, W)` uint8, in order, and its results in pixels of the frame: ids `(H, W)` uint8; boxes
         left, top, width, height, score `(N, 5)`, which may leave the frame, the score SiamFC's response, NaN in the
         first frame; points x, y, score `(K, 3)`, the score the peak of the heat-map as a fraction of its first peak,
-        x and y NaN for an empty heat-map; or `FollowedPoints`.
+        x and y NaN for an empty heat-map; by a point protocol x, y, score, occluded `(K, 4)`, the score the cosine of
+        the features at the point and at its prompt.
 
     Raises:
-        TypeError: for a prompt's file or array itself.
         DataError: if the prompt does not fit the first frame, or a frame cannot be read.
         ValueError: for an unknown protocol or field, or an extractor with several maps.
 
@@ -83,8 +83,6 @@ def follow(
         >>> bool((found[2][1] == mask).float().mean() > 0.95)
         True
     """
-    if not isinstance(prompt, Prompt):
-        raise TypeError(f"prompt: expected MaskPrompt.of(…), BoxPrompt.of(…) or PointPrompt.of(…), got {prompt!r:.60}")
     if isinstance(video, str | Path):
         video = FrameStream(video)
     frames = iter(video)
@@ -282,33 +280,10 @@ def _follow_boxes(
         yield frame, np.column_stack([boxes - corner, responses])
 
 
-class FollowedPoints(NamedTuple):
-    """The points of a video, and the current frame.
-
-    Attributes:
-        t: index of the frame in the video.
-        points: x, y `(K, T, 2)` in pixels of the frames; (0, 0) is the centre of the first pixel.
-        occluded: `(K, T)` bool, True for a point predicted to be hidden.
-        similarity: `(K, T)` cosine of the features at the point and at its prompt.
-    """
-
-    t: int
-    points: Tensor
-    occluded: Tensor
-    similarity: Tensor
-
-    @property
-    def now(self) -> Tensor:
-        """The points of this frame: x, y, similarity and occlusion (0 or 1), `(K, 4)`."""
-        x, y = self.points[:, self.t].T
-        similarity = self.similarity[:, self.t]
-        return torch.stack([x, y, similarity, self.occluded[:, self.t]], 1)
-
-
 def _follow_queries(
     tracker: PointTracker, stream: FrameStream, labels: NDArray[np.float64], reduction: Reduction
-) -> Iterator[tuple[Tensor, FollowedPoints]]:
-    """Track points by a point protocol, then yield the frames with them."""
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Track points by a point protocol, then yield frames and x, y, similarity, occlusion (0 or 1) `(K, 4)`."""
     with tracker.watch("decode"):
         count = sum(1 for _ in stream)
     scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocol.scored_size
@@ -322,4 +297,5 @@ def _follow_queries(
     tracks = tracker.track(frames_from, count, reduction.reduced, queries.numpy(), both_directions=False)
     positions = tracks.points * scale - 0.5
     for t, frame in enumerate(stream):
-        yield frame, FollowedPoints(t, positions, tracks.occluded, tracks.similarity)
+        x, y = positions[:, t].T
+        yield frame, torch.stack([x, y, tracks.similarity[:, t], tracks.occluded[:, t]], dim=1)

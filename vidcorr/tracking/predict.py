@@ -7,28 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .. import signals
 from ..backbones import build_encoder
 from ..functional.device import out_of_memory_advice
 from ..progress import ProgressReport
-from ..results.pictures import Picture
-from ..results.pictures.overlays import (
-    DAVIS_COLOURS,
-    distinct_colours,
-    draw_boxes,
-    draw_points,
-    overlay_masks,
-    overlay_tracks,
-)
+from ..results.pictures import Picture, overlays
 from ..results.result import Provenance
 from ..videos.files import FolderLock, csv_text, write_atomically, write_ids
 from ..videos.masks import davis_palette
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import POINT_COLUMNS, BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream
-from .follow import SHORT_SIDE, FollowedPoints, follow, rules_for
+from .follow import SHORT_SIDE, follow, rules_for
 from .frame_encoder import LOWER
 from .stopwatch import Stopwatch
 
@@ -161,8 +154,9 @@ class PredictionFiles(AbstractContextManager["PredictionFiles"]):
         self._stream = stream
         self._prompt = prompt
         self._names = list(map(str, prompt.objects))
-        self._colours = distinct_colours(len(self._names))
+        self._colours = overlays.distinct_colours(len(self._names))
         self._first_scores: list[float] = []
+        self._recent: list[NDArray[np.float64]] = []
         self._lines: list[list[str]] = []
         self._film = Mp4Writer(folder / "overlay.mp4", stream.frame_rate, crf="23") if overlay else None
         if isinstance(prompt, MaskPrompt):
@@ -174,13 +168,14 @@ class PredictionFiles(AbstractContextManager["PredictionFiles"]):
         """Write the results of the next frame, uint8 `(3, H, W)`, as `follow` gives them."""
         if isinstance(self._prompt, MaskPrompt):
             stem = self._stream.stem(self.written)
-            write_ids(self._folder / "masks" / f"{stem}.png", found.numpy(), DAVIS_COLOURS)
+            write_ids(self._folder / "masks" / f"{stem}.png", found.numpy(), overlays.DAVIS_COLOURS)
         else:
             number = f"{self._stream.start + self.written:05d}"
-            numbers = np.asarray(found.now if isinstance(found, FollowedPoints) else found, np.float64).tolist()
+            numbers = np.asarray(found, np.float64)
+            self._recent = [*self._recent[-overlays.TAIL :], numbers]
             if isinstance(self._prompt, BoxPrompt):
-                self._note_lost(number, [row[-1] for row in numbers])
-            for name, row in zip(self._names, numbers, strict=True):
+                self._note_lost(number, numbers[:, -1].tolist())
+            for name, row in zip(self._names, numbers.tolist(), strict=True):
                 cells = [f"{value:.4f}" if value == value else "" for value in row]  # NaN is empty
                 self._lines.append([number, name, *cells])
         if self._film is not None:
@@ -198,13 +193,15 @@ class PredictionFiles(AbstractContextManager["PredictionFiles"]):
     def _drawn(self, frame: Tensor, found: Any) -> Picture:
         """Return the frame with its results, `(H, W, 3)`."""
         if isinstance(self._prompt, MaskPrompt):
-            return overlay_masks(frame, found, colours=self._mask_colours, labelled=True)
+            return overlays.overlay_masks(frame, found, colours=self._mask_colours, labelled=True)
         if isinstance(self._prompt, BoxPrompt):
             labels = self._names if len(self._names) > 1 else []
-            return draw_boxes(frame, found[:, :4], self._colours, labels)
-        if isinstance(found, FollowedPoints):
-            return overlay_tracks(frame, found.points.numpy() + 0.5, np.asarray(found.occluded), found.t, self._colours)
-        return draw_points(frame, found, self._names, self._colours)
+            return overlays.draw_boxes(frame, found[:, :4], self._colours, labels)
+        if found.shape[1] == 4:  # with occlusion
+            tracks = np.stack(self._recent, axis=1)
+            now = tracks.shape[1] - 1
+            return overlays.overlay_tracks(frame, tracks[..., :2] + 0.5, tracks[..., 3] > 0, now, self._colours)
+        return overlays.draw_points(frame, found, self._names, self._colours)
 
     def __exit__(self, *_: object) -> None:
         if isinstance(self._prompt, BoxPrompt):

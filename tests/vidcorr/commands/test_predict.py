@@ -105,6 +105,8 @@ def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch, name, status):
         run("--points=40,30")
     assert stopped.value.code == status
     assert len(rows_of(tmp_path / "out" / "points.csv")) == 3
+    assert json.loads((tmp_path / "out" / "prediction.json").read_text())["complete"] is False
+    assert FrameStream(tmp_path / "out" / "overlay.mp4").num_frames == 3
 
 
 @pytest.mark.parametrize(

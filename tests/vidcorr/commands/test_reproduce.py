@@ -1,18 +1,13 @@
 """`vidcorr reproduce`: whole, with weights that the test makes; and the shipped rows against published.csv."""
 
 import json
-import pickle
 
-import numpy as np
 import pytest
-import yaml
 
 from cli import main
 from tests.helpers.encoders import saved_resnet
 from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark
-from vidcorr.datasets.generated import write_tap_vid
-from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.experiments.reproduce import published_of
 from vidcorr.experiments.study import read_study
 from vidcorr.protocols import PropagationProtocol
@@ -62,32 +57,6 @@ def test_a_study_of_ones_own_may_have_any_published_row(tmp_path, capsys):
     assert listed == [(f"my-{name}", name, score) for name, row in known.items() for score in row.scores]
     for name, row in known.items():
         assert not row.doubt or f"my-{name} {name}" in said.partition("\n? ")[2]
-
-
-def accuracy_of_calling_all_visible(path):
-    """Occlusion accuracy after each point's first visible frame, a mean per video, then over videos."""
-    with path.open("rb") as file:
-        content = pickle.load(file)
-    of_videos = []
-    for video in content.values() if isinstance(content, dict) else content:
-        visible = ~video["occluded"]
-        counted = [track[track.argmax() + 1 :] for track in visible if track.any()]
-        of_videos.append(np.concatenate(counted).mean())
-    return 100 * np.mean(of_videos)
-
-
-@pytest.mark.slow
-def test_calling_all_points_visible_has_an_accuracy_of_the_annotation_alone(tmp_path, capsys):
-    root = write_tap_vid(tmp_path / "points", 2, frames=6, tracks=9, size=(64, 64))
-    study = yaml.safe_load((CONFIGS / SHIPPED).read_text())
-    here = accuracy_of_calling_all_visible(root / "tapvid_davis.pkl")
-    study["rows"][0]["published"]["tap_vid"]["occlusion_accuracy"] = round(here, 2)
-    (tmp_path / "study.yaml").write_text(json.dumps(study))
-    words = ["--study", str(tmp_path / "study.yaml"), "--output", str(tmp_path / "out")]
-    main(["reproduce", "all-visible", *words, "--on", f"tap_vid={root}"])
-    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("all-visible "))
-    assert line.split()[1:5] == ["tap_vid", "occlusion_accuracy", str(round(here, 2)), f"{here:.2f}"]
-    assert "as printed" in line
 
 
 @pytest.mark.slow

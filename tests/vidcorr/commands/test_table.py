@@ -10,7 +10,7 @@ from tests.helpers.words import refusal
 from vidcorr.experiments.table import gather_records
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.published import TEST_SETS, published_beside, published_rows
-from vidcorr.results.result import Evaluated, Network, Protocol, Result, Stage
+from vidcorr.results.result import Evaluated, Network, Protocol, Stage
 from vidcorr.results.statistics import Sample, difference, interval
 from vidcorr.results.tables import render, tabulate
 
@@ -49,13 +49,6 @@ def test_digests_and_data_are_never_mixed(tmp_path):
     column = table.heads.index
     found = {name: {column(head): cell.mean for head, cell in row.items()} for name, row in table.rows.items()}
     assert found == {"A": {0: 0.5, 3: 0.3}, "B": {1: 0.6}, "C": {2: 0.7}, "D": {0: 0.8}, "F": {4: 0.9}, "G": {5: 0.1}}
-
-
-def test_rows_of_one_name_are_told_apart(tmp_path):
-    for run in (0, 1):
-        write(tmp_path / f"run{run}", "A", {"J&F-Mean": run / 10, "J-Mean": 1})
-    rows = gather_results([tmp_path / "run0", tmp_path], ["J&F-Mean"]).rows
-    assert sorted(name.replace(str(tmp_path), "") for name in rows) == ["A (/run0)", "A (/run1)"]
 
 
 SCORES = {"a": [0.5, 0.7], "b": [0.4], "c": [0.9], "d": [0.625]}
@@ -123,12 +116,6 @@ def test_a_named_folder_holds_the_seeds_of_a_row_and_of_a_training_its_last_eval
     assert cell.scores == pytest.approx((0.58, 0.68))
     write(tmp_path / "runs/again", "A", {"J-Mean": 0.1}, network_seed=1)
     assert "two results of seed 1 of davis" in refusal("table", f"a={tmp_path}/runs")
-
-
-def test_results_and_tables_say_what_they_are(tmp_path):
-    folders = [write(tmp_path / name, f"<{name}>", {"J-Mean": 0.625}, SCORES) for name in "ab"]
-    assert repr(Result.load(folders[0])) == "Result(davis, <a>, 8 sequences: J-Mean 62.5 [37.6, 87.4])"
-    assert repr(gather_results(folders)) == "Table(2 rows, 1 columns: <a>; <b>)"
 
 
 def test_as_many_sequences_of_other_names_are_another_column(tmp_path):

@@ -12,7 +12,7 @@ from lightning_modules import FrozenEncoder
 from tests.helpers.encoders import saved_resnet
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
-from vidcorr import DavisBenchmark, VosBenchmark, evaluate
+from vidcorr import DavisBenchmark, evaluate
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
 from vidcorr.benchmarks.base import Benchmark
@@ -35,7 +35,6 @@ TINY = "tests.helpers.encoders:TinyResNet"
     ("text", "expected", "is_random"),
     [
         ("timm:vit@block9", NetworkSpec("timm:vit@block9, random weights", "timm:vit", "block9"), True),
-        ("run.ckpt@res3/4", NetworkSpec("run.ckpt@res3/4", "run.ckpt", "res3", 4), False),
         ("untrained@res4/8", NetworkSpec("untrained ResNet-18@res4/8", LIBRARY, "res4", 8), True),
         ("raw_colour", RAW, False),
         ("dino-s16", NetworkSpec("dino-s16", "timm:vit_small_patch16_224.dino", "block12", pretrained=True), False),
@@ -75,17 +74,9 @@ class Own(DavisBenchmark):
     threshold: float = 0.5
 
 
-def test_every_argument_belongs_to_the_key(davis_root, tmp_path):
-    folders = {"masks": "Annotations/480p", "changes": {"radius": 3}}
-    (tmp_path / "Low").symlink_to(davis_root / "JPEGImages/480p")
-    (tmp_path / "JPEGImages").symlink_to(davis_root / "JPEGImages/480p")
-    (tmp_path / "Annotations").symlink_to(davis_root / "Annotations")
-
-    def key(benchmark):
-        return Job(RAW, benchmark).key
-
-    assert key(VosBenchmark(tmp_path, frames="Low", **folders)) != key(VosBenchmark(tmp_path, **folders))
-    assert key(Own(davis_root, threshold=0.7)) != key(Own(davis_root)) != key(DavisBenchmark(davis_root))
+def test_every_argument_belongs_to_the_key(davis_root):
+    keys = [Job(RAW, benchmark).key for benchmark in (Own(davis_root, threshold=0.7), Own(davis_root))]
+    assert len({*keys, Job(RAW, DavisBenchmark(davis_root)).key}) == 3
 
 
 def test_a_precision_that_the_device_decides_belongs_to_the_key(davis_root, monkeypatch):

@@ -102,7 +102,6 @@ MISTAKES = """
 {rows: [{name: a, published: {vip: 3}}]} -> there is no evaluation 'vip'
 {sedes: [0]} -> sedes: unknown key
 {rows: [{name: a}, {name: a, flags: --x 1}]} -> two rows have the name 'a'
-{train: "--x '"} -> train: No closing quotation
 {rows: [{name: a, model: untrained, flags: --x 1}]} -> only one of `train` (with `flags`), `model` and `of`
 {rows: [{name: a}, {name: b, of: a}, {name: c, of: b}]} -> 'b', which trains nothing
 """
@@ -185,21 +184,6 @@ def test_a_row_may_have_a_base_of_its_own_and_numbers_of_what_is_not_evaluated(o
     assert "difference from base, of other from better, paired" in text
     assert table.rows["other"]["imagenet Acc@1, paper"].mean == 0.22
     refused(ValueError, "there is no row 'none'", write_trial, output, {"name": "other", "base": "none"})
-
-
-def test_a_model_that_is_not_trained_is_compared_with_every_seed(output):
-    write_trial(output, {"name": "raw colour", "model": "untrained"}, base="raw colour")
-    leave_result(output, "raw colour", 0, 0.0)
-    difference = table_of(output)[0].rows["base"]["davis J&F-Mean"].difference
-    assert difference.mean == pytest.approx(0.02)
-    assert difference.p > 0
-
-
-def test_rows_of_different_protocols_or_data_are_not_compared(output):
-    for more in ({"digest": "d2"}, {"resolution": "1080p"}, {"sequences": 3}):
-        leave_result(output, "missing", 0, 0.3, **more)
-        assert table_of(output)[0].rows["missing"]["davis J&F-Mean"].difference is None
-        shutil.rmtree(output / "missing")
 
 
 def test_two_results_of_a_row_and_seed_are_refused(output):

@@ -209,7 +209,6 @@ def blank(size, value=0):
     ("file", "spoil", "message"),
     [
         ("00001.png", Path.unlink, r"00001.png: a predicted mask is missing \(1 of"),
-        ("00002.png", lambda path: path.write_bytes(b"no picture"), "00002.png"),
         ("00002.png", blank((64, 32)), r"00002.png: prediction and target differ in size: \(64, 32\) and \(64, 64\)"),
         ("00003.png", blank((64, 64), 9), "00003.png: the prediction holds id 9; the video has the objects 1"),
         ("", shutil.rmtree, r"no such folder of predictions \(1 of 3 are missing\); expected .*/mine/VIDEO/FRAME.png"),
@@ -244,12 +243,6 @@ def test_an_id_without_a_first_appearance_is_named(tmp_path):
         *folders,
     )
     assert [len(score(*folders, rules).rows) for rules in ("youtube-vos", "davis-2016")] == [2, 1]
-
-
-def test_a_wrong_folder_and_unknown_rules_are_named(tmp_path):
-    assert refused(DataError, "nowhere: no such folder", score, tmp_path / "nowhere", tmp_path)
-    assert refused(DataError, "holds no video of .*; expected", score, tmp_path, tmp_path)
-    assert refused(ValueError, "rules must be one of 'davis-2017'", score, tmp_path, tmp_path, "davis")
 
 
 def test_a_folder_above_the_videos_is_named_and_a_video_named_twice_counts_once(tmp_path):

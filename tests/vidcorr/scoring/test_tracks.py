@@ -43,13 +43,8 @@ def test_npz_files_score_as_the_official_code_scores_them(truth, tmp_path, mode)
         assert of_videos == pytest.approx(value["per_video"], abs=1e-9, nan_ok=True), key
 
 
-@pytest.mark.parametrize("kind", [["--boxes"], ["--tracks", "first"]])
-def test_a_list_of_videos_is_not_left_out_in_silence(kind, tmp_path):
-    words = [str(tmp_path), str(tmp_path), *kind, "--list", str(tmp_path / "names.txt")]
-    refused(ValueError, "score: --list is for masks", command, words)
-
-
-def test_a_missing_or_foreign_file_is_named(truth, tmp_path):
+def test_a_list_a_missing_or_foreign_file_is_refused(truth, tmp_path):
+    refused(ValueError, "--list is for masks", command, [str(truth), str(tmp_path), "--boxes", "--list", "names.txt"])
     refused(DataError, r"\.npz: ", score_tracks, truth, tmp_path)
     for sequence in TapVid(truth):
         np.savez(tmp_path / f"{sequence.name}.npz", points=np.zeros(3))

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import signal
 
 import numpy as np
 import pytest
@@ -15,10 +13,10 @@ from tests.helpers.encoders import clips
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.sprite import FRAMES, RATE, bounds, tensors
-from vidcorr import BoxPrompt, DavisBenchmark, FrameStream, MaskPrompt, PointPrompt, follow, predict_video, signals
+from vidcorr import BoxPrompt, DavisBenchmark, FrameStream, MaskPrompt, PointPrompt, follow, predict_video
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.tracking.predict import PredictionFiles, extractor_for
+from vidcorr.tracking.predict import extractor_for
 from vidcorr.videos.files import DataError, FolderInUse, FolderLock
 
 
@@ -120,9 +118,7 @@ def test_a_folder_with_a_prediction_or_masks_of_the_users_is_refused(folder, col
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"protocol": "nobody"}, "unknown protocol 'nobody'"),
         ({"changes": {"radius": "far"}}, "radius must be a valid number, got .far."),
-        ({"prompt": BoxPrompt.of([0, 0, 200, 10])}, "no area inside the frame"),
         ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "protocol": "vfs"}, "is for masks and points"),
         (
             {"prompt": BoxPrompt.of([0, 0, 20, 10]), "extractor": clips()},
@@ -142,26 +138,3 @@ def test_a_box_is_followed_by_the_stage_that_the_module_names():
     assert extractor_for(FrozenEncoder(spec, stage="res3"), prompt).stage == "res3"
     found = extractor_for(FrozenEncoder(spec, stride=4), prompt)
     assert (found.stage, found.stride) == ("res4", 4)
-
-
-def test_a_signal_leaves_what_is_complete(folder, colour, tmp_path, monkeypatch):
-    add, prompt = PredictionFiles.add, PointPrompt.of([[40, 30]])
-    predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "alone")
-
-    def add_and_stop(files, *args):
-        add(files, *args)
-        if files.written == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def stopped():
-        with signals.deferred():
-            predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "out")
-
-    monkeypatch.setattr(PredictionFiles, "add", add_and_stop)
-    with pytest.raises(signals.Stopped) as error:
-        stopped()
-    assert error.value.code == 143
-    assert json.loads((tmp_path / "out" / "prediction.json").read_text())["complete"] is False
-    lines = (tmp_path / "out" / "points.csv").read_text().splitlines()
-    assert lines == (tmp_path / "alone" / "points.csv").read_text().splitlines()[:4]
-    assert FrameStream(tmp_path / "out" / "overlay.mp4").num_frames == 3
