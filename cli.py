@@ -193,6 +193,16 @@ def make_trainer(
     return pl.Trainer(accelerator=accelerator, precision=precision, **kwargs)  # type: ignore[arg-type]
 
 
+class ShortLogInterval(pl.Callback):
+    """Log at least ten times in a run that is shorter than ten of Lightning's intervals."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Shorten the interval; the number of steps is known once the loaders are."""
+        steps = trainer.estimated_stepping_batches
+        if 0 < steps < 10 * trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            trainer.log_every_n_steps = max(1, int(steps) // 10)  # type: ignore[attr-defined]
+
+
 class SaveConfig(SaveConfigCallback):
     """Write `config.yaml` into the folder of a training, with any logger, once the training is no longer refused.
 
@@ -311,14 +321,23 @@ class VidcorrCLI(LightningCLI):
         return entries
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Add the default callbacks, unless the configuration names a callback of the same kind."""
+        """Add the default callbacks, unless the configuration names a callback of the same kind.
+
+        Raises:
+            ValueError: for ranks that are forks of a process with threads: on a CPU they stand still.
+        """
         trainer = self.config_init[self.command].trainer
+        if "fork" in str(trainer.strategy) and torch.get_num_threads() > 1:
+            raise ValueError(
+                f"trainer.strategy {trainer.strategy}: a fork of a process with threads stands still; use ddp"
+            )
         fits = self.command == "fit"
         checkpoint = self.config[self.command].ckpt_path
         if fits and checkpoint and trainer.logger in (None, True) and not trainer.barebones:
             kwargs["logger"] = continued_logger(trainer.default_root_dir, checkpoint)
         is_wanted: dict[type[pl.Callback], bool] = {
             Throughput: fits,
+            ShortLogInterval: fits and trainer.log_every_n_steps is None,
             LearningRateMonitor: fits and trainer.logger is not False,
             LastCheckpoint: fits and trainer.enable_checkpointing is not False,
             ProgressBar: trainer.enable_progress_bar is not False,

@@ -138,7 +138,8 @@ class LastCheckpoint(ModelCheckpoint):
         for name in ("batches", "optimisers"):
             if name in resumed and resumed[name] != self._note[name]:
                 before = f"its {name} are {resumed[name]}, this run's {self._note[name]}"
-                raise ValueError(f"{trainer.ckpt_path}: {before}: a resumed training keeps both")
+                anew = "to begin anew from the weights, give them to --model.backbone, without --ckpt_path"
+                raise ValueError(f"{trainer.ckpt_path}: {before}: a resumed training keeps both; {anew}")
         between_epochs, logged_steps = self._place
         # Lightning counts logged steps from 0; a benchmark after the last step is logged with the number of steps
         hide_logs(trainer, logged_steps + bool(resumed.get("run_ended")))

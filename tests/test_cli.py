@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
-from cli import SaveConfig, last_checkpoint, main, make_trainer, words_for_parser
+from cli import SaveConfig, ShortLogInterval, last_checkpoint, main, make_trainer, words_for_parser
 from lightning_modules import VFSSimSiam
 from lightning_modules.parts.description import recipe_of
 from tests.helpers.nodes import run_on_nodes
@@ -185,11 +185,25 @@ def test_words_that_cannot_be_understood(words, tmp_path, monkeypatch, capsys):
         ("fit --model=VFSSimSiam --data=VideoDataModule", "data.source: give a folder of videos"),
         ("validate --ckpt_path last", "--ckpt_path last: no last.ckpt below runs"),
         ("validate --model=raw_colour --on davis=. --on davis=..", "two benchmarks are called davis"),
+        (
+            "fit --model=VFSSimSiam --trainer.strategy=ddp_fork",
+            "a fork of a process with threads stands still; use ddp",
+        ),
     ],
 )
 def test_what_cannot_be_done(words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     assert message in refusal(*shlex.split(words))
+
+
+def test_a_short_run_is_logged_ten_times():
+    logged = []
+    for steps in (40, 3, 5000, float("inf")):
+        trainer = SimpleNamespace(estimated_stepping_batches=steps, log_every_n_steps=50)
+        ShortLogInterval().on_train_start(trainer, None)
+        logged.append(trainer.log_every_n_steps)
+    assert logged == [4, 1, 50, 50]
 
 
 @pytest.mark.slow

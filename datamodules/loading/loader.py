@@ -43,12 +43,18 @@ class ResumableLoader(DataLoader[BatchT]):
         began = time.perf_counter()
         with without_main():
             batches = super().__iter__()
-        for batch in batches:
-            self.waited += time.perf_counter() - began
-            taken += 1
-            self.place = (epoch, taken)
-            yield batch
-            began = time.perf_counter()
+        try:
+            for batch in batches:
+                self.waited += time.perf_counter() - began
+                taken += 1
+                self.place = (epoch, taken)
+                yield batch
+                began = time.perf_counter()
+        except RuntimeError as error:
+            if "shared memory" not in str(error):
+                raise
+            ways_out = "give the container more (--shm-size 8g), or lower data.num_workers"
+            raise DataError(f"/dev/shm is full of batches: {ways_out}, and resume with --ckpt_path last") from error
 
     def state_dict(self) -> dict[str, int]:
         """Return the epoch, the number of batches taken in it, and the number and seed of the samples."""

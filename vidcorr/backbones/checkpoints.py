@@ -31,10 +31,10 @@ def local_file(path: str | Path) -> Path:
     """Return the path of a file; one on the hub is downloaded into the hub's cache, or found there without a network.
 
     Args:
-        path: a path, or `hf://OWNER/NAME/FILE`.
+        path: a path, or `hf://OWNER/NAME/FILE`; `hf://OWNER/NAME` stands for its one file of weights.
 
     Raises:
-        ValueError: one line, if the file is neither on the hub nor in the cache.
+        ValueError: one line, if the file is neither on the hub nor in the cache, or the address has another form.
     """
     if not on_hub(path):
         return Path(path)
@@ -42,10 +42,14 @@ def local_file(path: str | Path) -> Path:
 
     owner, _, rest = str(path).removeprefix(HUB).removeprefix("hf:/").partition("/")
     name, _, file = rest.partition("/")
-    if not file:
-        raise ValueError(f"{path}: write {HUB}OWNER/NAME/FILE")
+    hub = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
     try:
-        return Path(HfApi(endpoint=os.environ.get("HF_ENDPOINT")).hf_hub_download(f"{owner}/{name}", file))
+        if not file:
+            files = [each for each in hub.list_repo_files(f"{owner}/{name}") if each.endswith(SUFFIXES)]
+            if len(files) != 1:
+                raise ValueError(f"holds {len(files)} files of weights: write {HUB}OWNER/NAME/FILE")
+            file = files[0]
+        return Path(hub.hf_hub_download(f"{owner}/{name}", file))
     except Exception as error:  # the client's errors are of many types
         raise ValueError(f"{path}: {reason(error)}") from error
 

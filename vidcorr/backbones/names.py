@@ -1,12 +1,21 @@
 """Networks by name: text to an encoder or a feature extractor, for modules to train and benchmarks to evaluate."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .checkpoints import SUFFIXES, encoder_from_checkpoint, local_file, method_of, on_hub
+from .checkpoints import (
+    SUFFIXES,
+    encoder_from_checkpoint,
+    load_weights,
+    local_file,
+    method_of,
+    on_hub,
+    read_content,
+)
 from .description import RANDOM_WEIGHTS, Network, architecture_name
 from .encoder import Encoder, gives_extractors
 from .extractor import RawColour, describe_output, eval_mode
@@ -33,15 +42,17 @@ SHORT_NAMES = {
 
 Weights of timm come from its cache, or over the network at first use.
 """
+OWN_CHECKPOINT = re.compile(r"([\w.]+):(\w+)=(.+)")
+"""A checkpoint of a user's own LightningModule: `package.module:Class=FILE`."""
 
 
 def build_encoder(spec: str | Path | nn.Module, pretrained: bool = False, recipe: dict | None = None) -> Any:
     """Build the encoder of a module, a checkpoint or a name.
 
     Args:
-        spec: a module; the path of a checkpoint, or its address on the hub (`hf://OWNER/NAME/FILE`); or a name:
-            `timm:NAME`, `torchvision:NAME`, `package.module:callable`, a short name such as `vidcorr-r18`, or
-            `raw_colour`.
+        spec: a module; the path of a checkpoint, or its address on the hub (`hf://OWNER/NAME/FILE`); the checkpoint of
+            a LightningModule of yours, `package.module:Class=FILE`; or a name: `timm:NAME`, `torchvision:NAME`,
+            `package.module:callable`, a short name such as `vidcorr-r18`, or `raw_colour`.
         pretrained: load the library's weights, for names of timm and torchvision.
         recipe: class and arguments of an encoder, from `encoder_hparams`: build this with fresh weights instead.
 
@@ -57,9 +68,12 @@ def build_encoder(spec: str | Path | nn.Module, pretrained: bool = False, recipe
         return spec
     network: Any = spec
     described: Network | None = None
-    if is_checkpoint(spec):
+    own = OWN_CHECKPOINT.fullmatch(spec) if isinstance(spec, str) else None
+    if own is not None:
+        network = own_module(*own.groups())
+    elif is_checkpoint(spec):
         return encoder_from_checkpoint(spec)  # type: ignore[arg-type]
-    if isinstance(spec, str):
+    elif isinstance(spec, str):
         network, described = named_network(spec, pretrained)
     if gives_extractors(network):
         return network
@@ -99,6 +113,23 @@ def build_feature_extractor(
     """
     extractor: nn.Module = build_encoder(spec, pretrained).feature_extractor(stage, stride)
     return extractor
+
+
+def own_module(module: str, name: str, file: str) -> nn.Module:
+    """Load a checkpoint of a user's own LightningModule: its class, with the saved hyper-parameters and weights.
+
+    Raises:
+        ValueError: if the class cannot be imported, the file is damaged, or one does not fit the other.
+    """
+    path = local_file(file)
+    content = read_content(path)
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+        raise ValueError(f"{path}: holds no state_dict, as a checkpoint of Lightning does")
+    allow(f"{module}.{name}")
+    made = make({"class_path": f"{module}.{name}", "init_args": content.get("hyper_parameters", {})}, path)
+    load_weights(made, content["state_dict"], path)
+    made.described = Network.of(made).with_weights_of(path)
+    return made.eval()  # type: ignore[no-any-return]
 
 
 def is_checkpoint(spec: object) -> bool:

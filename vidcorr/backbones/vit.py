@@ -40,10 +40,15 @@ class ViTExtractor(FeatureExtractor):
         stride: None for the patch, or a divisor of it.
 
     Raises:
-        ValueError: if a stage does not exist, or the stride does not divide the patch.
+        ValueError: if a stage does not exist, the stride does not divide the patch, or the network takes images of a
+            single size only.
     """
 
     def __init__(self, network: Any, normalise: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
+        if getattr(network.patch_embed, "strict_img_size", False):
+            raise ValueError(
+                "this transformer takes images of one size: make it with dynamic_img_size=True, or name it timm:NAME"
+            )
         depth = len(network.blocks)
         known = [f"block{number}" for number in range(1, depth + 1)]
         super().__init__(stage or f"block{depth}", known, "this transformer")

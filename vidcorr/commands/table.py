@@ -22,7 +22,7 @@ def command(args: Sequence[str]) -> None:
         return
     if flags.study:
         (folder,) = flags.folders
-        table = study_table(read_study(flags.study), Path(folder))
+        table = study_table(read_study(flags.study), Path(folder), flags.score)
     else:
         table = tabulate(gather_records(flags.folders, flags.score))
     if flags.base:
@@ -34,13 +34,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vidcorr table", description=__doc__)
     folders = "folder of results, or a folder above; with NAME=, its seeds and folders of the same NAME are a row"
     parser.add_argument("folders", nargs="+", metavar="[NAME=]FOLDER", help=folders)
-    kind = parser.add_mutually_exclusive_group()
-    add_list_flag(kind, "--score", "KEY", "scores, as J-Mean (default: three of each benchmark)")
+    add_list_flag(parser, "--score", "KEY", "scores, as J-Mean (default: three of each benchmark, or the study's)")
     parser.add_argument("--base", default="", metavar="ROW", help="base row; other rows show their differences from it")
     form = "format of the printed table (default: md); tex is as a paper prints it, with short heads and a caption"
     parser.add_argument("--format", choices=["md", "csv", "tex"], default="md", help=form)
     study = "show the rows of this study, from the folder of its runs"
-    kind.add_argument("--study", metavar="FILE", help=study)
+    parser.add_argument("--study", metavar="FILE", help=study)
     page = "write the results beside published ones as a page, DIR/results.html, instead of a printed table"
     parser.add_argument("--page", metavar="DIR", help=page)
     return parser

@@ -10,6 +10,7 @@ from ..datasets import MaskSequence
 from ..results.pictures.animations import WIDTH, overlay_masks_small
 from ..results.pictures.overlays import Picture, as_picture, captioned, contact_sheet, evenly_spaced, resized
 from ..results.records import last_evaluations, results_in
+from ..results.result import Result
 from ..videos.masks import VOID, read_mask
 from .benchmark_choice import read_on
 
@@ -25,7 +26,7 @@ def figure_of(
     """Draw the masks of results: blocks of sequences, a row per result and the truth, a column per frame.
 
     Args:
-        results: folders of results, or folders above; `NAME=FOLDER` names the row.
+        results: folders of results, or folders above; `NAME=FOLDER` names the row; different protocols are stated.
         on: `NAME=FOLDER` of the benchmark with its data; results of other benchmarks are left out.
         sequences: names of sequences; empty: the first two.
         frames: indices of frames, from 0; empty: five, evenly spaced.
@@ -38,14 +39,19 @@ def figure_of(
         DataError: for data or predictions that are missing or faulty.
     """
     (choice,) = read_on([on])
-    rows: list[tuple[str, Path]] = []
+    shown: list[tuple[str, Path, Result]] = []
     for text in results:
         name, of_text = results_in(text)
         for folder, result in last_evaluations(of_text).items():
             if result.data_set == choice.name:
-                rows.append((name or str(result.network), folder / "predictions"))
-    if not rows:
+                shown.append((name or str(result.network), folder / "predictions", result))
+    if not shown:
         raise ValueError(f"figure: no result of {choice.name}")
+    protocols = {result.stage.protocol.shared_name for _, _, result in shown}
+    rows: list[tuple[str, Path]] = []
+    for name, predictions, result in shown:
+        by_protocol = f" by {result.stage.protocol.shared_name}" if len(protocols) > 1 else ""
+        rows.append((f"{name}{by_protocol}", predictions))
     found = {sequence.name: sequence for sequence in choice.build().sequences}
     names = sequences or list(found)[:SHOWN]
     return np.concatenate([_block(found[name], rows, frames) for name in names])

@@ -265,7 +265,7 @@ def read_study(name: str, flag: str = "--study") -> Study:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
 
 
-def study_table(study: Study, output: Path) -> Table:
+def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table:
     """Make the table of a study from its results in a folder.
 
     A row is a training over its seeds. A column is a score of an evaluation, and its head names both: `otb success`.
@@ -274,6 +274,7 @@ def study_table(study: Study, output: Path) -> Table:
     Args:
         study: the study.
         output: folder of its runs and results.
+        scores: scores of each evaluation that has them, in place of the study's.
 
     Raises:
         ValueError: if the folder has no results; if a result is damaged or lacks a score of the study, or if a row has
@@ -285,8 +286,13 @@ def study_table(study: Study, output: Path) -> Table:
     rows: dict[str, dict[str, Cell]] = {row.name: {} for row in study.rows}
     names = {row.name: row.name for row in study.rows}
     columns: dict[str, Column] = {}
-    for evaluation, scores in study.scores.items():
-        for score in scores:
+    for evaluation, own in study.scores.items():
+        wanted: Sequence[str] = own
+        if scores:
+            of_rows = [results.get((row.name, evaluation), {}) for row in study.rows]
+            known = {score for of_row in of_rows for result in of_row.values() for score in result.scores}
+            wanted = [score for score in scores if score in known]
+        for score in wanted:
             head = f"{evaluation} {score}"
             columns |= {head: Column(evaluation, score, ""), f"{head}, {PAPER}": Column(evaluation, score, PAPER)}
             for row in study.rows:

@@ -15,7 +15,7 @@ from datamodules.base import SampledDataModule
 from datamodules.loading.clips import ClipDataset, start_worker
 from datamodules.loading.loader import ResumableLoader
 from datamodules.loading.samplers import ClipSampler, FixedSampler
-from tests.helpers.echo import Deadly, Echo, hang
+from tests.helpers.echo import Deadly, Echo, Starved, hang
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from vidcorr.videos.files import DataError
@@ -216,3 +216,8 @@ def test_loaders_of_a_datamodule_leave_the_global_generator_alone(workers):
     assert torch.equal(torch.get_rng_state(), before)
     assert [len(batch) for batch in seen] == [4] * 3
     assert held_out[:, 1].tolist() == list(range(13))
+
+
+def test_a_full_shared_memory_is_one_line_with_the_ways_out():
+    loader = ResumableLoader(Starved(4), 2, sampler=ClipSampler(Starved(4), 2))
+    refused(DataError, r"^/dev/shm is full .*--shm-size.*num_workers.*--ckpt_path last$", list, loader)

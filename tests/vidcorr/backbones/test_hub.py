@@ -1,8 +1,13 @@
-"""Checkpoints on the hub: named with their revision; what is not there is one line."""
+"""Checkpoints on the hub, by a server on loopback that speaks the few requests; offline they are one line."""
 
-import huggingface_hub
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 import torch
+from huggingface_hub import constants
 
 from lightning_modules import FrozenEncoder
 from tests.helpers.refusal import refused
@@ -15,33 +20,74 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
-def cached(tmp_path, monkeypatch):
-    """The repository `me/vfs` in the hub's cache; returns the path of its file `runs/last.ckpt`."""
-    snapshot = tmp_path / "models--me--vfs/snapshots" / REVISION
+def hub(tmp_path, monkeypatch):
+    """A server with the repository `me/vfs`; its files, and the paths that were asked for."""
+    files = {}
+    asked = []
 
-    def download(api, repository, file):
-        if repository != "me/vfs" or not (snapshot / file).is_file():
-            raise OSError(f"no {file}\nin {repository}")
-        return str(snapshot / file)
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            if self.path.startswith("/api/models/me/vfs/tree/"):
+                listed = [{"type": "file", "path": name, "size": 1, "oid": "0"} for name in files]
+                return self.send(json.dumps(listed).encode())
+            name = self.path.partition("/resolve/")[2].partition("/")[2]
+            return self.send(files.get(name))
 
-    monkeypatch.setattr(huggingface_hub.HfApi, "hf_hub_download", download)
-    write_checkpoint(FrozenEncoder("raw_colour"), snapshot / "runs/last.ckpt")
-    return snapshot / "runs/last.ckpt"
+        do_HEAD = do_GET
+
+        def send(self, content):
+            self.send_response(200 if content is not None else 404)
+            if content is None:
+                self.send_header("X-Error-Code", "EntryNotFound")
+            content = content or b""
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("X-Repo-Commit", REVISION)
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+        def log_message(self, *_):
+            """Print nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    yield files, asked
+    server.shutdown()
+    server.server_close()
 
 
-def test_a_checkpoint_on_the_hub_is_named_with_its_revision(cached):
-    address = "hf://me/vfs/runs/last.ckpt"
-    assert Network.of(build_encoder(address)).weights == f"weights of {address} at {REVISION[:12]}"
+def test_a_checkpoint_is_downloaded_once_and_named_with_its_revision(hub, tmp_path, monkeypatch):
+    files, asked = hub
+    write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "own.ckpt")
+    files["runs/last.ckpt"] = (tmp_path / "own.ckpt").read_bytes()
+    files["README.md"] = b"card"
+    weights = f"weights of hf://me/vfs/runs/last.ckpt at {REVISION[:12]}"
+    for address in ("hf://me/vfs/runs/last.ckpt", "hf://me/vfs"):
+        assert Network.of(build_encoder(address)).weights == weights
     images = torch.rand(1, 3, 64, 64)
-    spec = NetworkSpec.read(f"{address}@colour/4")
-    assert (spec.name, spec.stage, spec.stride) == (f"{address}@colour/4", "colour", 4)
-    found = spec.build().feature_extractor(spec.stage, spec.stride)
-    assert torch.equal(found(images), build_feature_extractor(cached, "colour", 4)(images))
+    expected = build_feature_extractor(tmp_path / "own.ckpt", "colour", 4)(images)
+    spec = NetworkSpec.read("hf://me/vfs/runs/last.ckpt@colour/4")
+    assert (spec.name, spec.stage, spec.stride) == ("hf://me/vfs/runs/last.ckpt@colour/4", "colour", 4)
+    assert torch.equal(spec.build().feature_extractor(spec.stage, spec.stride)(images), expected)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    asked.clear()
+    assert Network.of(build_encoder("hf://me/vfs/runs/last.ckpt")).weights == weights
+    assert not asked
 
 
-def test_what_is_not_there_is_one_line(cached):
+def test_what_is_not_there_is_one_line(hub, monkeypatch):
+    files, _ = hub
+    files |= {"a.ckpt": b"a", "b.safetensors": b"b"}
+    refused(ValueError, "hf://me/vfs: holds 2 files of weights", local_file, "hf://me/vfs")
     for address in ("hf://me/vfs/c.ckpt", "hf://me"):
         assert "\n" not in refused(ValueError, f"{address}: ", local_file, address)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    refused(ValueError, "hf://me/vfs/c.ckpt: ", local_file, "hf://me/vfs/c.ckpt")
 
 
 def test_a_file_elsewhere_has_its_own_name(tmp_path):

@@ -9,7 +9,7 @@ import torchvision
 
 from lightning_modules import SiamFC, VFSSimSiam
 from tests.helpers.refusal import refused
-from vidcorr.backbones import build_encoder, build_feature_extractor, build_network
+from vidcorr.backbones import Network, build_encoder, build_feature_extractor, build_network
 from vidcorr.backbones.names import SHORT_NAMES
 
 
@@ -104,3 +104,31 @@ def test_staged_networks_offer_their_stages_and_the_map_before_their_pooling():
 def test_transformers_of_other_forms_give_a_map(name, channels):
     extractor = build_encoder(f"timm:{name}").feature_extractor()
     assert extractor(torch.rand(1, 3, 96, 128)).shape == (1, channels, 6, 8)
+
+
+OWN = """
+import pytorch_lightning as pl
+import torch
+
+class MyModule(pl.LightningModule):
+    def __init__(self, width):
+        super().__init__()
+        self.net = torch.nn.Conv2d(3, width, 4, 4)
+
+    def forward(self, images):
+        return self.net(images)
+"""
+
+
+def test_a_checkpoint_of_an_own_module_is_a_network(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("my_own.py").write_text(OWN)
+    weights = {"net.weight": torch.rand(8, 3, 4, 4), "net.bias": torch.rand(8)}
+    torch.save({"state_dict": weights, "hyper_parameters": {"width": 8}}, "last.ckpt")
+    encoder = build_encoder("my_own:MyModule=last.ckpt")
+    images = torch.rand(1, 3, 32, 32)
+    expected = torch.nn.functional.conv2d(images, weights["net.weight"], weights["net.bias"], 4)
+    torch.testing.assert_close(encoder.feature_extractor()(images), expected)
+    assert Network.of(encoder).weights == "weights of last.ckpt"
+    torch.save({"state_dict": weights, "hyper_parameters": {"width": 9}}, "other.ckpt")
+    refused(ValueError, r"other\.ckpt", build_encoder, "my_own:MyModule=other.ckpt")

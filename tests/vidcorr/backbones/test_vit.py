@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from timm.models.vision_transformer import VisionTransformer
 
 from tests.helpers.refusal import refused
 from tests.helpers.regenerated import regenerated
@@ -62,3 +63,8 @@ def test_blocks_are_concatenated():
     assert views[0].stride == 16
     assert torch.equal(both, torch.cat([ninth, twelfth], dim=1))
     refused(ValueError, "block13", extractor_of, network, "block9+block13")
+
+
+def test_a_transformer_of_one_size_is_refused_with_the_remedy():
+    network = VisionTransformer(64, 8, num_classes=0, embed_dim=48, depth=1, num_heads=3)
+    refused(ValueError, r"dynamic_img_size=True, or name it timm:", extractor_of, network)

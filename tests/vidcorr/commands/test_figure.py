@@ -12,6 +12,7 @@ from tests.helpers.runs import write_results
 from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark, VosBenchmark
 from vidcorr.experiments.figure import figure_of
+from vidcorr.results.result import Protocol, Result
 from vidcorr.videos.files import write_ids
 from vidcorr.videos.masks import davis_palette
 
@@ -52,6 +53,20 @@ def test_results_of_labelled_videos_are_drawn(tmp_path):
     root = data_for("vos", tmp_path / "data")
     VosBenchmark(root, changes=SMALL).evaluate("raw_colour", tmp_path / "vos")
     assert figure_of([tmp_path / "vos"], f"vos={root}").shape[2] == 3
+
+
+def test_rows_of_different_protocols_state_them(davis, tmp_path, monkeypatch):
+    _, on, folder = davis
+    lines = []
+    monkeypatch.setattr("vidcorr.experiments.figure.captioned", lambda picture, text: lines.append(text) or picture)
+    other = shutil.copytree(folder, tmp_path / "other")
+    result = Result.load(other)
+    stage = result.stage.model_copy(update={"protocol": Protocol(name="dino", digest="d", shared_name="dino")})
+    result.model_copy(update={"stage": stage}).save(other)
+    figure_of([f"A={folder}", f"B={folder}"], on, ["synthetic-000"], [3])
+    figure_of([f"A={folder}", f"B={other}"], on, ["synthetic-000"], [3])
+    assert lines[:2] == ["A, frame 3", "B, frame 3"]
+    assert lines[3:5] == ["A by vfs+context=2+radius=3, frame 3", "B by dino, frame 3"]
 
 
 def test_the_command_writes_png_and_pdf(davis, tmp_path, capsys):

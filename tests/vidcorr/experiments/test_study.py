@@ -155,6 +155,13 @@ def table_of(output):
     return table, render(table)
 
 
+def test_scores_replace_those_of_the_study(output):
+    study = read_study(str(output / "study.yaml"))
+    assert [head for head in study_table(study, output, ["success"]).columns if "paper" not in head] == []
+    leave_result(output, "missing", 1, 0.05, scores={"J&F-Mean": 0.6, "J-Mean": 0.55})
+    assert list(study_table(study, output, ["J-Mean"]).columns) == ["davis J-Mean"]
+
+
 def test_each_row_has_its_seeds_their_range_and_its_difference(output):
     leave_result(output, "missing", 1, 0.05)
     table, text = table_of(output)

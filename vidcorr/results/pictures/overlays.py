@@ -35,6 +35,8 @@ LIMBS = (
 
 TAIL = 12
 """Length of a track's tail, frames."""
+SMALLEST_LABELLED = 160
+"""Shorter side of an image, pixels, below which labels would hide the objects and are left out."""
 JUMP = 0.15
 """A longer step between frames, as a fraction of the image's longer side, is a lost point and has no tail."""
 
@@ -258,7 +260,9 @@ def _pixels(points: NDArray[Any], picture: Picture) -> list[tuple[int, int]]:
 
 
 def _labelled(picture: Picture, labels: Iterable[Label]) -> Picture:
-    """Write texts with dark outlines, above and to the right of their places."""
+    """Write texts with dark outlines, above and to the right of their places; a small image gets no texts."""
+    if min(picture.shape[:2]) < SMALLEST_LABELLED:
+        return picture
     unit = thickness_of(picture)
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)

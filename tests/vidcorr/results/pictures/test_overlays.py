@@ -20,6 +20,8 @@ def test_an_object_is_tinted_outlined_and_labelled():
     assert (drawn[45:95, 55:115].max(2) < 40).any()  # within a dark one
     assert (drawn[20:46, 50:100] != 128).any()
     assert (drawn[100:] == 128).all()
+    small = overlay_masks(GREY[:, :120], mask[:120], labelled=True)  # an image without room for letters
+    assert (small == overlay_masks(GREY[:, :120], mask[:120])).all()
 
 
 def test_boxes_may_leave_the_frame_or_be_lost():
