@@ -158,9 +158,8 @@ def table_of(output):
 def test_scores_replace_those_of_the_study(output):
     study = read_study(str(output / "study.yaml"))
     assert [head for head in study_table(study, output, ["success"]).columns if "paper" not in head] == []
-    leave_result(output, "missing", 1, 0.05)
-    (file,) = output.glob("missing/**/results.json")
-    write_results(file.parent, {"J&F-Mean": 0.6, "J-Mean": 0.55})
+    for file in output.glob("*/**/results.json"):
+        write_results(file.parent, {"J&F-Mean": 0.6, "J-Mean": 0.55})
     assert list(study_table(study, output, ["J-Mean"]).columns) == ["davis J-Mean"]
 
 
