@@ -52,8 +52,9 @@ test-floor: setup $(FLOOR)/ready  ## fast tests with the oldest packages that py
 speed: setup  ## each part against the method it replaces, as a table in docs/speed.md; 3 minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.speed
 
-gpu: setup  ## the tests that need a GPU, and the times on it
+gpu: setup  ## the tests that need a GPU, a training under DDP, and the times
 	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python cli.py fit --config configs/demo.yaml --trainer.accelerator gpu --trainer.devices 1 --trainer.strategy ddp
 	$(BIN)/python -m tests.speed propagation propagation_scale reconstruction info_nce training_steps
 
 lint: setup  ## style, format and the import rule

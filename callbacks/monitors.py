@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_warn
@@ -118,7 +119,7 @@ class Throughput(pl.Callback):
         """Count the batch, and log every few steps."""
         now = time.perf_counter()
         step = trainer.global_step
-        loader = trainer.train_dataloader
+        loader: Any = trainer.train_dataloader
         waited = getattr(loader, "waited", None)  # seconds, of a `ResumableLoader`
         if self._since is not None:
             self._batches += 1

@@ -34,11 +34,11 @@ def positive(text: str | int) -> int:
     return int(text)
 
 
-def add_list_flag(parser: argparse.ArgumentParser, flag: str, metavar: str, text: str, kind: Any = str) -> None:
+def add_list_flag(parser: argparse._ActionsContainer, flag: str, metavar: str, text: str, kind: Any = str) -> None:
     """Add a flag with several values; values of a repeated flag add up: `--on a b` is `--on a --on b`.
 
     Args:
-        parser: a parser of argparse or jsonargparse.
+        parser: a parser of argparse or jsonargparse, or a group of its flags.
         flag: the flag, `--on`.
         metavar: name of a value in the help.
         text: help.
@@ -233,7 +233,7 @@ def _content_of(name: str, flag: str) -> dict[str, Any]:
 
 def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[Any]]) -> list[BenchmarkChoice]:
     """Return a benchmark per combination of the values that it takes."""
-    protocols = _protocols_of(choice.kind, flags.protocol)
+    protocols: list[Any] = _protocols_of(choice.kind, flags.protocol)
     if flags.protocol and not protocols and choice.kind.protocol_class is not None:
         print(f"{choice.name} keeps its protocol: {', '.join(flags.protocol)} has no values for it")
     stages = flags.stage or _as_list(choice.arguments.get("stage"))

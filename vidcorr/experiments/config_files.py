@@ -67,7 +67,7 @@ def yaml_value(text: str, place: str) -> Any:
         raise UsageError(f"{place} cannot be read: {one_line(error)}") from error
 
 
-class _UniqueKeys(yaml.SafeLoader):  # type: ignore[misc]
+class _UniqueKeys(yaml.SafeLoader):
     """A loader that refuses a key that stands twice in a mapping."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

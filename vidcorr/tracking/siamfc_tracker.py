@@ -83,7 +83,8 @@ class SiamFCTracker(Tracker):
         if isinstance(extractor, VideoEncoder):
             raise ValueError("SiamFC encodes single crops, which a video encoder cannot; give an image encoder")
         super().__init__(extractor, at_extractor(protocol or TrackingProtocol(), extractor), stopwatch)
-        self._network: Any = extractor.folded() if hasattr(extractor, "folded") else extractor
+        network: Any = extractor
+        self._network: Any = network.folded() if hasattr(network, "folded") else network
         self.device = device_of(extractor)
         self.tracks: list[Track] = []
 

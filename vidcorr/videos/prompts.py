@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -46,6 +46,10 @@ class Prompt:
             raise DataError(f"{self.source}: holds no object")
         if len(set(self.objects)) < len(self.objects):
             raise DataError(f"{self.source}: two {self.kind} have the same name")
+
+    def check(self, size: tuple[int, int]) -> None:
+        """Raise `DataError` unless the prompt fits a frame of (height, width) pixels."""
+        raise NotImplementedError
 
     def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
@@ -166,7 +170,7 @@ class PointPrompt(Prompt):
                 raise DataError(f"{self.source}: point {name} at {x:g},{y:g} lies outside the frame of {pixels(size)}")
 
 
-def _numbered(rows: Sequence[object]) -> tuple[str, ...]:
+def _numbered(rows: Sized) -> tuple[str, ...]:
     """Return the names of rows without names: numbers from 1 on."""
     return tuple(map(str, range(1, len(rows) + 1)))
 
