@@ -47,8 +47,8 @@ RECIPES = {
     "crw_r18 data/clips": {"data.frames": 4, "data.size": 112, "data.batch_size": 32, "data.repeat": 1},
     "crw_r18 data/synthetic": {"data.frames": 4, "data.size": 112, "data.batch_size": 16, "data.repeat": 1},
     "liir data/youtube_vos_train": BANK | LIIR | PAIRS | {"data.batch_size": 12 // 2},  # two GPUs
-    "linear_probe_moco": LINEAR | {"model.base_lr": 30, "data.batch_size": 256 // GPUS, "trainer.max_epochs": 100},
-    "linear_probe_simsiam": LINEAR | {"model.base_lr": 0.1, "data.batch_size": 4096 // GPUS, "trainer.max_epochs": 90},
+    "linear_probe_moco": LINEAR | {"data.batch_size": 256 // GPUS, "trainer.max_epochs": 100},
+    "linear_probe_simsiam": LINEAR | {"data.batch_size": 4096 // GPUS, "trainer.max_epochs": 90},
     "siamfc_r18 data/got10k": SIAMFC | {"trainer.max_epochs": 50, "data.batch_size": 8},
 }
 # Frames, epochs, passes over the list an epoch, global batch, side. VFS: section 4.1 (epochs, batch), Table 4 (n = 8),
@@ -107,6 +107,11 @@ def test_a_command_of_parity_trains_what_the_paper_trains(name):
     assert trained == TRAINED[name]
     frames, epochs, passes, batch, size = trained
     assert f"| {name} | {frames} | {epochs} × {passes} | {batch} | {size} |" in text
+
+
+@pytest.mark.parametrize(("name", "lr"), [("moco", 30), ("simsiam", 0.1)])
+def test_linear_protocols_have_their_learning_rate(name, lr):
+    assert build(f"linear_probe_{name}").model.base_lr == lr
 
 
 @pytest.mark.parametrize("name", TABLE_A1)
