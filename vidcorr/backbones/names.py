@@ -129,7 +129,7 @@ def own_module(module: str, name: str, file: str) -> nn.Module:
     made = make({"class_path": f"{module}.{name}", "init_args": content.get("hyper_parameters", {})}, path)
     load_weights(made, content["state_dict"], path)
     made.described = Network.of(made).with_weights_of(path)
-    return made.eval()  # type: ignore[no-any-return]
+    return made.eval()
 
 
 def is_checkpoint(spec: object) -> bool:
