@@ -6,6 +6,7 @@ import shlex
 import warnings
 from argparse import ArgumentError
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +294,10 @@ class VidcorrCLI(LightningCLI):
             given = [entry.as_dict() for entry in trainer.callbacks]
             added = {self.command: {"trainer": {"callbacks": [*given, *entries]}}}
             self.config = self.parser.parse_object(added, self.config)
+        for entry in self.config[self.command].trainer.callbacks:
+            for name, value in (entry.get("init_args") or {}).items():
+                if isinstance(value, Enum):  # YAML cannot represent a member
+                    entry.init_args[name] = value.value
 
     def _entries_of_on(self, config: Any) -> list[dict[str, Any]]:
         """Return entries of `trainer.callbacks` for the benchmarks of `--on`, and in a fit for a `BestCheckpoint`.

@@ -23,7 +23,7 @@ ARGUMENTS = {
 """Callback → arguments that it cannot do without; by default it takes none."""
 
 
-KINDS = [name for name in of_lightning.__all__ if name not in ("BaseFinetuning", "Timer")]
+KINDS = [name for name in of_lightning.__all__ if name != "BaseFinetuning"]
 """All but an abstract one, and one whose argument no config can hold: `trainer.max_time` adds it."""
 
 

@@ -30,6 +30,7 @@ class PCK(RowMetric):
         kwargs: arguments of torchmetrics.Metric, for example `process_group`.
 
     Example:
+        >>> import torch
         >>> metric = PCK(thresholds=(0.1,))
         >>> truth = torch.tensor([[[10.0, 10.0], [40.0, 50.0]]])
         >>> metric.update(truth + torch.tensor([[4.0, 0.0], [0.0, 0.0]]), truth, name="wave")
@@ -79,6 +80,7 @@ class SemanticIoU(RowMetric):
         kwargs: arguments of torchmetrics.Metric, for example `process_group`.
 
     Example:
+        >>> import torch
         >>> metric = SemanticIoU(classes=2)
         >>> metric.update(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 0, 1, 1]), name="clip")
         >>> round(metric.compute()["mIoU"], 4)
@@ -174,6 +176,7 @@ class TrackingSuccess(RowMetric):
     """One-pass evaluation: curves by sequence, averaged over the sequences.
 
     Example:
+        >>> import torch
         >>> metric = TrackingSuccess()
         >>> boxes = torch.tensor([[10.0, 10.0, 20.0, 30.0]] * 4)
         >>> metric.update(boxes, boxes, name="Basketball")
@@ -206,6 +209,7 @@ class RegionBoundary(RowMetric):
     to the largest id of the first target.
 
     Example:
+        >>> import torch
         >>> metric = RegionBoundary()
         >>> ids = torch.ones(5, 8, 8, dtype=torch.uint8)
         >>> metric.update(ids, ids, name="square")
