@@ -155,7 +155,7 @@ def last_checkpoint(root: Path) -> str | None:
 
 
 def _config_of(checkpoint: str | Path) -> Path:
-    """Return the place of the `config.yaml` of a checkpoint's run."""
+    """Return the path of the `config.yaml` of a checkpoint's run."""
     return Path(checkpoint).parent.parent / "config.yaml"
 
 

@@ -62,7 +62,7 @@ class BenchmarkCallback(pl.Callback):
         self.folder: Path | None = None
         self._runs: list[Evaluated] = []
         self._tried: int | None = None  # optimiser step of the last run
-        self._place: tuple[int, int] | None = None  # epoch and step of the checkpoint
+        self._loaded: tuple[int, int] | None = None  # epoch and step of the checkpoint that was loaded
 
     @property
     def name(self) -> str:
@@ -93,7 +93,7 @@ class BenchmarkCallback(pl.Callback):
                 raise ValueError(f"{type(other).__name__} beside {self.name}: which weights are scored is not defined")
         if stage == "validate" and trainer.limit_val_batches == 0:
             raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
-        self._place = None
+        self._loaded = None
         if stage == "fit":
             self._runs = []  # an earlier fit of a notebook filled them
             self._tried = None
@@ -106,7 +106,12 @@ class BenchmarkCallback(pl.Callback):
         return "benchmarks", f"{self.name} {start}{_every(self.every_n_epochs)}, then at the end"
 
     def _followers(self, trainer: pl.Trainer) -> list[tuple[Any, str, int]]:
-        """Return what monitors a score of this benchmark, the score, and the epochs between its looks (0: any step)."""
+        """Return what monitors a score of this benchmark: callback or schedule, key, epochs between its readings.
+
+        Lightning gives it the last logged score, however old: `_refuse_followers` refuses one that reads between two
+        runs of the benchmark, and a failed run ends the fit, because its score is missing. 0 epochs: it may read after
+        any step. So may every ModelCheckpoint, which also saves by steps and by time; `BestCheckpoint` waits for a run.
+        """
         found: list[tuple[Any, str | None, int]] = []
         for other in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(other, EarlyStopping):
@@ -115,9 +120,9 @@ class BenchmarkCallback(pl.Callback):
                 found.append((other, other.monitor, 0))
         for schedule in trainer.lr_scheduler_configs:
             if isinstance(schedule.scheduler, ReduceLROnPlateau):
-                looks = schedule.frequency if schedule.interval == "epoch" else 0
-                found.append((schedule.scheduler, schedule.monitor, looks))
-        return [(other, key, looks) for other, key, looks in found if key and key.startswith(f"{self.name}/")]
+                epochs = schedule.frequency if schedule.interval == "epoch" else 0
+                found.append((schedule.scheduler, schedule.monitor, epochs))
+        return [(other, key, epochs) for other, key, epochs in found if key and key.startswith(f"{self.name}/")]
 
     def _refuse_followers(self, trainer: pl.Trainer) -> None:
         """Refuse what would read a score between two runs, or take the worst for the best.
@@ -126,15 +131,24 @@ class BenchmarkCallback(pl.Callback):
             ValueError: with the remedy.
         """
         period = math.lcm(self.every_n_epochs, trainer.check_val_every_n_epoch or 1)
-        errors = [f"{self.name}/{name}" for name in self.benchmark.less_is_better]
-        for other, key, looks in self._followers(trainer):
+        for other, key, epochs in self._followers(trainer):
             what = f"{type(other).__name__} of {key}"
-            if not looks or looks % period:
+            if not epochs or epochs % period:
                 raise ValueError(
                     f"{what} would read old scores, as {self.name} runs {_every(period)}: see BestCheckpoint"
                 )
-            if other.mode == "min" and key not in errors:
-                raise ValueError(f'{what} has mode "min", but more is better: set mode to "max"')
+            self.refuse_worst(what, key, other.mode)
+
+    def refuse_worst(self, what: str, key: str, mode: str) -> None:
+        """Refuse a mode that would take the worst score for the best.
+
+        Raises:
+            ValueError: with the remedy.
+        """
+        is_error = key.removeprefix(f"{self.name}/") in self.benchmark.less_is_better
+        better, right = ("less", "min") if is_error else ("more", "max")
+        if mode != right:
+            raise ValueError(f'{what} has mode "{mode}", but {better} is better: set mode to "{right}"')
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -147,8 +161,8 @@ class BenchmarkCallback(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Restore the scores of the resumed run, and take the place of the checkpoint in its training."""
-        self._place = (checkpoint["epoch"], checkpoint["global_step"])
+        """Restore the scores of the resumed run, and note at which epoch and step the checkpoint was written."""
+        self._loaded = (checkpoint["epoch"], checkpoint["global_step"])
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         self._runs = [Evaluated(**run) for run in state.get("runs", [])]
         self._tried = state.get("tried")
@@ -209,8 +223,8 @@ class BenchmarkCallback(pl.Callback):
         fitting = trainer.state.fn == "fit"
         epoch = trainer.current_epoch
         step = trainer.global_step
-        if self._place is not None and not fitting:
-            epoch, step = self._place
+        if self._loaded is not None and not fitting:
+            epoch, step = self._loaded
         self._tried = step
         earlier = [run for run in self._runs if fitting and run.step < step]  # runs before a resumption count too
         folder: Path | None = None
@@ -261,7 +275,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     Args:
         monitor: a logged score, `<benchmark>/<key>`; None is the first score of the first benchmark that declares any.
-        mode: `max` or `min`.
+        mode: `max`; `min` for a score of which less is better.
         save_top_k: number of checkpoints to keep; −1: all.
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
@@ -288,7 +302,7 @@ class BestCheckpoint(ModelCheckpoint):
         )
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Find the folder and the score."""
+        """Find the folder and the score, and refuse a mode that would keep the worst."""
         use_atomic_files(trainer)
         self.dirpath = checkpoint_folder(trainer, self.dirpath)
         super().setup(trainer, pl_module, stage)
@@ -301,9 +315,7 @@ class BestCheckpoint(ModelCheckpoint):
         if self.monitor not in known:
             raise ValueError(f"BestCheckpoint: no benchmark logs {self.monitor}; they log {', '.join(known)}")
         self._benchmark = known[self.monitor]
-        score = self.monitor.removeprefix(f"{self._benchmark.name}/")
-        if self.mode == "max" and score in self._benchmark.benchmark.less_is_better:
-            raise ValueError(f'BestCheckpoint of {self.monitor} has mode "max", but less is better: set mode to "min"')
+        self._benchmark.refuse_worst(f"BestCheckpoint of {self.monitor}", self.monitor, self.mode)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if the benchmark has just given the score and it is among the best."""

@@ -59,7 +59,8 @@ class LastCheckpoint(ModelCheckpoint):
         super().__init__(dirpath, save_last=True, save_top_k=0)
         self.every_n_steps = every_n_steps
         self._resumed: dict[str, Any] | None = None  # the note of the checkpoint
-        self._place = (False, 0)  # whether the checkpoint is from between epochs, and its logged steps
+        self._between_epochs = False  # the checkpoint was written between two epochs
+        self._logged_steps = 0  # of the checkpoint
         self._lock = ExitStack()
         self._begin()
 
@@ -91,9 +92,9 @@ class LastCheckpoint(ModelCheckpoint):
         self._resumed = checkpoint.get("resume", {})
         if self._resumed.get("within_step"):
             raise ValueError(f"{trainer.ckpt_path} was written within an optimiser step: name a last.ckpt")
-        place = f"step {checkpoint['global_step']}, epoch {checkpoint['epoch']}"
-        rank_zero_info(f"resuming from {trainer.ckpt_path}: {place}")
-        self._place = loops.read_place(checkpoint)
+        written = f"step {checkpoint['global_step']}, epoch {checkpoint['epoch']}"
+        rank_zero_info(f"resuming from {trainer.ckpt_path}: {written}")
+        self._between_epochs, self._logged_steps = loops.read_place(checkpoint)
         path = Path(str(trainer.ckpt_path)).resolve()
         if str(path.parent) == self.dirpath and path.name.startswith(self.CHECKPOINT_NAME_LAST):
             self.last_model_path = str(path)
@@ -140,12 +141,11 @@ class LastCheckpoint(ModelCheckpoint):
                 before = f"its {name} are {resumed[name]}, this run's {self._note[name]}"
                 anew = "to begin anew from the weights, give them to --model.backbone, without --ckpt_path"
                 raise ValueError(f"{trainer.ckpt_path}: {before}: a resumed training keeps both; {anew}")
-        between_epochs, logged_steps = self._place
         # Lightning counts logged steps from 0; a benchmark after the last step is logged with the number of steps
-        hide_logs(trainer, logged_steps + bool(resumed.get("run_ended")))
-        loops.resume_place(trainer, between_epochs)
+        hide_logs(trainer, self._logged_steps + bool(resumed.get("run_ended")))
+        loops.resume_place(trainer, self._between_epochs)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, GradientAccumulationScheduler) and not between_epochs:
+            if isinstance(callback, GradientAccumulationScheduler) and not self._between_epochs:
                 callback.on_train_epoch_start(trainer)  # Lightning calls it at the start of epochs alone
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -212,8 +212,9 @@ class LastCheckpoint(ModelCheckpoint):
             self._save(trainer)
 
     def rescue(self, trainer: pl.Trainer, exception: BaseException) -> None:
-        """Keep the newest step after an error, unless other ranks may not take part."""
-        together = trainer.world_size == 1 or isinstance(exception, SystemExit)  # by a signal
+        """Keep the newest step after an error, unless other ranks may be missing from the save, which waits for all."""
+        # after a signal `Stops` raises SystemExit at one step on all ranks; another error may be of this rank alone
+        together = trainer.world_size == 1 or isinstance(exception, SystemExit)
         if isinstance(exception, TrainingStopped) or not together:
             return
         try:

@@ -97,8 +97,8 @@ class Stops(pl.Callback):
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """Start the copy of the loss to the CPU."""
-        place = f"step {trainer.global_step} (epoch {trainer.current_epoch}, batch {trainer.fit_loop.batch_idx})"
-        self._losses.append((place, PendingCopy(loss.detach())))
+        when = f"step {trainer.global_step} (epoch {trainer.current_epoch}, batch {trainer.fit_loop.batch_idx})"
+        self._losses.append((when, PendingCopy(loss.detach())))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -181,10 +181,10 @@ class Stops(pl.Callback):
     def _bad_loss(self, unchecked: int = 0) -> str | None:
         """Describe the first non-finite loss, if any; the newest ones may remain unchecked."""
         while len(self._losses) > unchecked:
-            place, copied = self._losses.pop(0)
+            when, copied = self._losses.pop(0)
             loss = float(copied.wait())
             if not math.isfinite(loss):
-                return f"{place}: the loss is {loss}"
+                return f"{when}: the loss is {loss}"
         return None
 
     def _leave_if_stopping(self, trainer: pl.Trainer) -> None:

@@ -36,7 +36,7 @@ class SampledDataModule(pl.LightningDataModule):
 
     Attributes:
         training: training samples.
-        held_out: validation samples, or None.
+        held_out: validation samples, or None; not the hold-out split of a benchmark.
         max_unusable: fraction of replaced samples above which a warning says what to do.
         skipped: path → number of replacements.
 

@@ -141,17 +141,17 @@ class VideoDataModule(SampledDataModule):
 
     def _without_holdout(self, videos: tuple[VideoEntry, ...]) -> tuple[VideoEntry, ...]:
         """Leave out the videos of YouTube-VOS's hold-out split, or refuse a list that names them."""
-        held_out: frozenset[Path] = frozenset()
+        left_out: frozenset[Path] = frozenset()
         if not self.include_holdout:
-            held_out = held_out_among(entry.path for entry in videos)
-        if held_out and self.source.is_file():
+            left_out = held_out_among(entry.path for entry in videos)
+        if left_out and self.source.is_file():
             raise DataError(
-                f"{self.source}: {len(held_out)} of {len(videos)} videos belong to YouTube-VOS's hold-out split, such "
-                f"as {min(held_out)}; take them out of the list, or set data.include_holdout to train on them"
+                f"{self.source}: {len(left_out)} of {len(videos)} videos belong to YouTube-VOS's hold-out split, such "
+                f"as {min(left_out)}; take them out of the list, or set data.include_holdout to train on them"
             )
-        if held_out:
-            rank_zero_info(f"{self.source}: {len(held_out)} videos of YouTube-VOS's hold-out split are left out")
-        kept = tuple(entry for entry in videos if entry.path not in held_out)
+        if left_out:
+            rank_zero_info(f"{self.source}: {len(left_out)} videos of YouTube-VOS's hold-out split are left out")
+        kept = tuple(entry for entry in videos if entry.path not in left_out)
         if not kept:
             raise DataError(f"{self.source}: all videos are of YouTube-VOS's hold-out split; see data.include_holdout")
         return kept

@@ -229,10 +229,10 @@ class CorrespondenceModule(SavedModule):
         """Return further rows of the plan that is printed before training, or other texts of its rows: name → text."""
         return {}
 
-    # Views for benchmarks
+    # Features for benchmarks
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
-        """Return a view of the backbone for benchmarks; it shares the weights and does not change this module.
+        """Return an extractor of the backbone for benchmarks; it shares the weights and does not change this module.
 
         Args:
             stage: `res2 … res5`, or a block (`res4.b1`); None is the network's default.
@@ -245,9 +245,9 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: if the backbone has no such stage, stride or option.
         """
-        view = extractor_of(self.backbone, stage, stride, **options).to(self.device)
-        view.described = self.described
-        return view
+        extractor = extractor_of(self.backbone, stage, stride, **options).to(self.device)
+        extractor.described = self.described
+        return extractor
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
         """Return the encoder that a checkpoint stores for benchmarks, described by classes of the library.

@@ -114,10 +114,10 @@ def projection_head(width: int, layers: int) -> nn.Sequential:
 
 
 class ProjectedExtractor(FeatureExtractor):
-    """A view of an encoder whose cells are projected; it shares all weights.
+    """An extractor of an encoder's projected cells; it shares all weights.
 
     Args:
-        inner: the view of the encoder.
+        inner: the encoder's extractor.
         head: the projection of its cells.
     """
 
@@ -131,7 +131,8 @@ class ProjectedExtractor(FeatureExtractor):
         self.eval()
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the projected map, under the rules of this view for positions and the final norm."""
+        """Return the projected map."""
+        # `extractor_under` sets a protocol's rules on this extractor; `inner`, which applies them, learns of them here
         self.inner.positions = self.positions
         self.inner.final_norm = self.final_norm
         features: Tensor = self.inner(images)
@@ -142,7 +143,7 @@ class ProjectedExtractor(FeatureExtractor):
         return self.maps(images)[str(self.stage)]
 
     def folded(self) -> "ProjectedExtractor":
-        """Return a view with the encoder's BatchNorms folded into its convolutions."""
+        """Return an extractor with the encoder's BatchNorms folded into its convolutions."""
         return ProjectedExtractor(self.inner.folded(), self.head)
 
 
@@ -220,7 +221,7 @@ class CoSettle(CorrespondenceModule):
                 nn.init.zeros_(part.bias)
 
     def frozen_view(self, stage: str | None = None, stride: int | None = None, **options: Any) -> Any:
-        """Return a view of the frozen encoder; None is this module's stage or stride."""
+        """Return an extractor of the frozen encoder; None is this module's stage or stride."""
         stage = stage or self.hparams["stage"]
         return self.backbone.feature_extractor(stage, stride or self.hparams["stride"], **options)
 
@@ -235,14 +236,15 @@ class CoSettle(CorrespondenceModule):
         Returns:
             `(B, 3, d, h, w)`.
         """
-        view = self.frozen_view()
-        frozen_first = view(first)
-        frozen_second = view(second)
+        extractor = self.frozen_view()
+        frozen_first = extractor(first)
+        frozen_second = extractor(second)
         returned = frozen_first
-        if self.hparams["stretch"] and isinstance(view, ViTExtractor) and view.network.pos_embed is not None:
+        if self.hparams["stretch"] and isinstance(extractor, ViTExtractor) and extractor.network.pos_embed is not None:
             size = tuple(frozen_first.shape[2:])
-            with positions_set(view.network, self.changed_positions(view.network, size), size):
-                returned = view(first)
+            network = extractor.network
+            with positions_set(network, self.changed_positions(network, size), size):
+                returned = extractor(first)
         return torch.stack([frozen_first, frozen_second, returned], dim=1)
 
     def changed_positions(self, network: Any, size: tuple[int, int]) -> Tensor:
@@ -301,12 +303,12 @@ class CoSettle(CorrespondenceModule):
         return self.losses(self.encode(clip[:, 0], clip[:, -1]))
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
-        """Return a view of the projected features.
+        """Return an extractor of the projected features.
 
         Args:
             stage: None or this module's stage.
             stride: pixels per cell; None is this module's.
-            options: further options of the encoder's views.
+            options: further options of the encoder's extractors.
 
         Raises:
             ValueError: for another stage.
@@ -314,9 +316,9 @@ class CoSettle(CorrespondenceModule):
         if stage not in (None, self.hparams["stage"]):
             own = self.hparams["stage"] or "the encoder's default"
             raise ValueError(f"CoSettle: its projection was trained on {own}, not on stage {stage}")
-        view = ProjectedExtractor(self.frozen_view(stage, stride, **options), self.projection)
-        view.described = self.described
-        return view
+        extractor = ProjectedExtractor(self.frozen_view(stage, stride, **options), self.projection)
+        extractor.described = self.described
+        return extractor
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with betas 0.9 and 0.95, a linear warm-up and a half cosine to 0 by step."""

@@ -49,13 +49,13 @@ class FrozenEncoder(SavedModule):
             self.described = Network.of(self.encoder)
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
-        """Return a view of the encoder for benchmarks; None is this module's stage or stride."""
+        """Return an extractor of the encoder for benchmarks; None is this module's stage or stride."""
         stage = stage or self.hparams["stage"]
         stride = stride or self.hparams["stride"]
-        view: nn.Module = self.encoder.feature_extractor(stage, stride, **options)
-        if isinstance(view, FeatureExtractor):
-            view.described = self.described
-        return view
+        extractor: nn.Module = self.encoder.feature_extractor(stage, stride, **options)
+        if isinstance(extractor, FeatureExtractor):
+            extractor.described = self.described
+        return extractor
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
         """Return the encoder in terms of the library; None for one that checkpoints need a class for."""

@@ -199,7 +199,9 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
 
     @torch.no_grad()
     def keys(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Encode frames with displaced positions for the bank.
+        """Encode frames as negatives for the bank, and keep their running statistics out of the encoder.
+
+        The position map is displaced frame by frame: else a cell could differ from its negatives by position alone.
 
         Args:
             frames: normalised Lab `(B, 3, H, W)`.
@@ -208,20 +210,19 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         Returns:
             The keys of this rank's frames: `(B, points, C)` for "shared" negatives, otherwise `(B, 1, h, w, C)`.
         """
-        kind: Displacement = self.hparams["bank"]["modulation"]
+        bank = self.hparams["bank"]
+        kind: Displacement = bank["modulation"]
         ranks, _ = world_size_and_rank()
         videos = ranks * len(frames)  # every rank draws for all ranks, and takes its own rows
-        half = (-(-frames.shape[2] // 2), -(-frames.shape[3] // 2))
         displace = None
         if self.hparams["position"] != "none":
-            displacements = drawn_displacements(kind, videos, half, generator)
+            grid = (-(-frames.shape[2] // 2), -(-frames.shape[3] // 2))  # cells of the first layer, of stride 2
+            displacements = drawn_displacements(kind, videos, grid, generator)
             if displacements is not None:
                 own = own_rows(displacements, len(frames))
                 displace = partial(displaced_position, kind=kind, displacements=own)
-        encoder = self.backbone if self.target_encoder is None else self.target_encoder
-        if self.hparams["bank"]["encoder"] == "learned":
-            encoder = self.backbone
-        features = without_statistics(encoder, frames, displace)
+        encoders: dict[str, Any] = {"learned": self.backbone, "average": self.target_encoder}
+        features = without_statistics(encoders[bank["encoder"]], frames, displace)
         cells = self.bank.drawn_cells(videos, features[0, 0].numel(), generator)
         if cells is not None:
             cells = own_rows(cells, len(frames))

@@ -37,7 +37,7 @@ class SiameseExtractor(nn.Module):
         self.exemplar_conv = exemplar_conv
         self.search_conv = search_conv
         self.stride: Any = backbone.stride
-        self.stage: Any = getattr(backbone, "stage", None)  # a user's view may have a stride alone
+        self.stage: Any = getattr(backbone, "stage", None)  # a user's extractor may have a stride alone
         self.dilated: Dilated = getattr(backbone, "dilated", False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -170,10 +170,10 @@ class SiamFC(CorrespondenceModule):
             ValueError: for another stage, stride or dilation.
         """
         refuse_options("SiamFC", options)
-        view = SiameseExtractor(self.backbone, self.exemplar_conv, self.search_conv)
-        made = view.stage, view.stride, view.dilated
-        wanted = stage or view.stage, stride or view.stride, dilated or view.dilated
+        extractor = SiameseExtractor(self.backbone, self.exemplar_conv, self.search_conv)
+        made = extractor.stage, extractor.stride, extractor.dilated
+        wanted = stage or extractor.stage, stride or extractor.stride, dilated or extractor.dilated
         if wanted != made:
             raise ValueError(f"SiamFC was trained at (stage, stride, dilated) {made}; for others take its encoder")
-        view.described = self.described
-        return shared_copy(view).eval()
+        extractor.described = self.described
+        return shared_copy(extractor).eval()

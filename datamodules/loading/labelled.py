@@ -27,7 +27,8 @@ class LabelledImages(ReplacingDataset):
 
     Args:
         samples: (path, class) pairs, at least one.
-        reader: reads an image.
+        reader: reads the image of a path; its second argument is the generator that may draw a frame in training, and
+            None in evaluation.
         transform: ([image], generator) → (1, 3, size, size) uint8.
         seed: seed of all draws.
         training: draw frames and replace unusable images.
@@ -45,7 +46,7 @@ class LabelledImages(ReplacingDataset):
         return super().draws(key, attempt) if attempt else seeded_generator(self.seed, *key)
 
     def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
-        """Read and transform an image."""
+        """Read and transform an image; only training, which also replaces images, lets the reader draw."""
         image = self.reader(self.path(item), generator if self.replaces else None)
         return {"image": self.transform([image], generator)[0], "label": int(self.labels[item])}
 
@@ -68,10 +69,16 @@ def read_image_file(path: Path, generator: torch.Generator | None) -> np.ndarray
 
 def read_frame(path: Path, generator: torch.Generator | None) -> np.ndarray:
     """Read a random frame of a video, or the middle frame without a generator."""
-
-    def sample(num_frames: int, **draws: Any) -> Tensor:
-        return torch.tensor([num_frames // 2]) if generator is None else torch.randint(num_frames, (1,), **draws)
-
+    sampling = _middle_index if generator is None else _random_index
     with open_video(path) as video:
-        _, (frame,) = draw_frames(video, sample, generator or torch.Generator())
+        # draw_frames needs a generator, also where nothing is drawn
+        _, (frame,) = draw_frames(video, sampling, generator or torch.Generator())
         return frame
+
+
+def _random_index(num_frames: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(num_frames, (1,), generator=generator)
+
+
+def _middle_index(num_frames: int, generator: torch.Generator) -> Tensor:
+    return torch.tensor([num_frames // 2])

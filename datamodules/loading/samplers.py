@@ -1,4 +1,9 @@
-"""Order of the samples: which samples a rank draws in an epoch, batch by batch."""
+"""Order of the samples: which samples a rank draws in an epoch, batch by batch.
+
+The samplers are torch's `DistributedSampler`, because Lightning replaces any other sampler on several ranks. That class
+fixes the ranks when it is made, perhaps before they have started: it is told of a single rank, and shares out nothing;
+our methods ask for the ranks at each use, and share out the samples.
+"""
 
 from collections.abc import Iterator, Sized
 
@@ -30,6 +35,7 @@ class ClipSampler(DistributedSampler[Key]):
     """
 
     def __init__(self, dataset: Sized, batch_size: int, seed: int = 0) -> None:
+        # a single rank for the base class: this class shares out (see the module)
         super().__init__(dataset, num_replicas=1, rank=0, seed=seed, drop_last=True)  # type: ignore[arg-type]
         self.batch_size = batch_size
         self.num_samples = len(dataset)
@@ -59,6 +65,7 @@ class FixedSampler(DistributedSampler[Key]):
     """
 
     def __init__(self, dataset: Sized) -> None:
+        # a single rank for the base class: `indices` shares out (see the module)
         super().__init__(dataset, num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type]
         self.samples = len(dataset)
 

@@ -30,8 +30,8 @@ def plan_of(module: Any) -> dict[str, str]:
     accumulated = f"{trainer.accumulate_grad_batches} accumulated"
     plan["global batch"] = f"{module.global_batch()} {module.samples} = {devices} × {accumulated}"
     rates = ", ".join(f"{group['lr']:.6g}" for group in trainer.optimizers[0].param_groups)
-    place = f"step {trainer.global_step}" if trainer.global_step else "the start"
-    plan["learning rate"] = f"{rates} at {place}"
+    when = f"step {trainer.global_step}" if trainer.global_step else "the start"
+    plan["learning rate"] = f"{rates} at {when}"
     if settings.get("base_lr"):  # `lr_find` suggests a rate, which must not be taken for this
         plan["learning rate"] += f", base_lr {settings['base_lr']:.6g} × {module.global_batch()} / 256"
     plan["length"] = length_text(trainer)

@@ -49,7 +49,7 @@ class SavedModule(pl.LightningModule):
 
     @abstractmethod
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
-        """Return a view for benchmarks: RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`; None is the default choice."""
+        """Return an extractor for benchmarks: RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`; None is the default."""
 
     def predict_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Return `features`, `(B, T, C, h, w)`, of the frames of `clip`."""
@@ -113,6 +113,6 @@ class SavedModule(pl.LightningModule):
             is_path = ours.endswith(SUFFIXES) or theirs.endswith(SUFFIXES)  # the same file may lie elsewhere
             if name in self.hparams and name in saved and ours != theirs and not is_path:
                 rank_zero_warn(f"{source}: is of {theirs[:80]}, this model of {ours}: set model.{name}")
-        load_weights(self, checkpoint["state_dict"], source)
+        load_weights(self, checkpoint["state_dict"], source)  # before Lightning does: its error names no file
         if self.trainer.state.fn != "fit":  # a resumed training counts its own steps
             self.described = Network.of(self).with_weights_of(source)

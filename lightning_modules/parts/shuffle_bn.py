@@ -109,7 +109,9 @@ def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
     order = torch.stack([torch.randperm(videos, generator=generator) for _ in range(groups)])
     first = torch.randint(groups, (), generator=generator)
     source = torch.arange(groups)[:, None]
+    # each group deals its shuffled videos out in turn, from `first` groups further on: all receive equally many
     receiver = (torch.arange(videos) + source + first) % groups
+    # sorted by their receivers, the videos fall into groups of equal length; stable: in one order on all machines
     return (order + source * videos).flatten()[receiver.flatten().argsort(stable=True)].view(groups, videos)
 
 

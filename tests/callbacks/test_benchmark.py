@@ -213,9 +213,18 @@ def test_an_average_of_weights_beside_a_benchmark_is_refused(average, tmp_path):
     assert refused(ValueError, line, watched, tmp_path, average)
 
 
-def test_keeping_the_worst_of_scores_of_which_more_is_better_is_refused(tmp_path):
-    line = 'EarlyStopping of counted/score has mode "min", but more is better: set mode to "max"'
-    assert refused(ValueError, line, watched, tmp_path, EarlyStopping("counted/score"))  # Lightning's default
+@dataclass(frozen=True)
+class Distance(Shown):
+    """Its score is an error."""
+
+    less_is_better = ("score",)
+
+
+@pytest.mark.parametrize("kind", [EarlyStopping, BestCheckpoint])
+@pytest.mark.parametrize(("benchmark", "wrong", "better"), [(Shown, "min", "more"), (Distance, "max", "less")])
+def test_taking_the_worst_score_for_the_best_is_refused(kind, benchmark, wrong, better, tmp_path):
+    line = f'{kind.__name__} of counted/score has mode "{wrong}", but {better} is better: set mode to "m'
+    assert refused(ValueError, line, watched, tmp_path, kind("counted/score", mode=wrong), benchmark=benchmark([]))
 
 
 @dataclass(frozen=True)
