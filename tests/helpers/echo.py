@@ -34,3 +34,10 @@ def hang(num_frames: int, generator: torch.Generator) -> Tensor:
     """Sample frames for ever."""
     time.sleep(60)
     return torch.zeros(1)
+
+
+class Starved(Echo):
+    """Finds /dev/shm full, as torch says it."""
+
+    def __getitem__(self, key: Key | int) -> dict[str, Any]:
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")

@@ -41,6 +41,8 @@ def vos(root):
 
 UNUSED = {
     "DavisBenchmark": "2016/",
+    "PfPascalBenchmark": "pascal_spair/",
+    "PfWillowBenchmark": "willow_spair/",
     "VosBenchmark": "ImageSets/",
     "YoutubeVosBenchmark": "valid/",
 }
