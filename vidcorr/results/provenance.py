@@ -2,9 +2,11 @@
 
 import os
 import platform
+import re
 import sys
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field
@@ -39,7 +41,7 @@ class Provenance(Exact):
         machine = {
             "system": platform.platform(),
             "python": platform.python_version(),
-            "processor": platform.processor() or platform.machine(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "compiled_search": compiled,
             "gpus": gpus,
@@ -47,3 +49,10 @@ class Provenance(Exact):
         versions = {package: version(package) for package in ("vidcorr", "torch")}
         date = datetime.now().astimezone().isoformat(timespec="seconds")
         return cls(date=date, command=tuple(sys.argv), machine=machine, versions=versions)
+
+
+def processor() -> str:
+    """Return the model of the processor, on other systems than Linux its architecture."""
+    file = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*: (.+)", file.read_text(), re.MULTILINE) if file.exists() else None
+    return named[1] if named else platform.machine()
