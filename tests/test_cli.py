@@ -211,7 +211,7 @@ def test_a_short_run_is_logged_ten_times():
     ("mistake", "message"),
     [
         ("--stage=res9", "res9"),
-        ("--trainer.accumulate_grad_batches=9", "an epoch has only"),
+        ("--trainer.accumulate_grad_batches=9", "an epoch has fewer"),
     ],
 )
 def test_a_mistake_is_told_before_a_benchmark_has_run(mistake, message, video_folder, davis_root, tmp_path):
@@ -284,7 +284,8 @@ def test_a_run_continues_with_what_it_was(video_folder, tmp_path, monkeypatch, c
     (last,) = tmp_path.rglob("last.ckpt")
     steps = torch.load(last, weights_only=True)["global_step"]
     for lr in (["--ckpt_path=last"], [f"--ckpt_path={last}"]):
-        assert re.search(r"resumes with lr .* \(now .*begin anew", refusal("fit", *lr, "--model.base_lr=9"))
+        line = refusal("fit", *lr, "--model.base_lr=9", "--trainer.max_epochs=2")
+        assert re.search("optimisers are .*a resumed training keeps both; to begin anew", line)
     main(["fit", "--ckpt_path=last", "--trainer.max_epochs=2"])
     assert torch.load(last, weights_only=True)["global_step"] == 2 * steps
     config = last.parents[1] / "config.yaml"
