@@ -332,7 +332,8 @@ class VidcorrCLI(LightningCLI):
             ValueError: for ranks that are forks of a process with threads: on a CPU they stand still.
         """
         trainer = self.config_init[self.command].trainer
-        if "fork" in str(trainer.strategy) and torch.get_num_threads() > 1:
+        forks = any(word in str(trainer.strategy) for word in ("fork", "notebook"))
+        if forks and torch.get_num_threads() > 1:
             raise ValueError(
                 f"trainer.strategy {trainer.strategy}: a fork of a process with threads stands still; use ddp"
             )

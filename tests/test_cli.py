@@ -189,6 +189,10 @@ def test_words_that_cannot_be_understood(words, tmp_path, monkeypatch, capsys):
             "fit --model=VFSSimSiam --trainer.strategy=ddp_fork",
             "a fork of a process with threads stands still; use ddp",
         ),
+        (
+            "fit --model=VFSSimSiam --trainer.strategy=ddp_notebook",
+            "a fork of a process with threads stands still; use ddp",
+        ),
     ],
 )
 def test_what_cannot_be_done(words, message, tmp_path, monkeypatch):

@@ -64,6 +64,7 @@ def resize_center_crop(images: Sequence[np.ndarray], generator: torch.Generator,
 
 
 def read_image_file(path: Path, generator: torch.Generator | None) -> np.ndarray:
+    """Read an image, RGB (H, W, 3) uint8; nothing is drawn."""
     return read_photo(path)
 
 

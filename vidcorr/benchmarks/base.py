@@ -35,7 +35,7 @@ from ..results.result import (
     require_writable,
 )
 from ..tracking.frame_encoder import LOWER, Tracker, normalises
-from ..videos.files import DataError
+from ..videos.files import DataError, require_at_least
 from .network import NetworkLike, NetworkSpec
 from .output import Output
 from .ranks import Ranks, distribute
@@ -72,7 +72,8 @@ class Benchmark(ABC):
             protocol's name shows a stride that differs from the protocol's.
 
     Raises:
-        ValueError: for an unknown protocol or change; at the start of a run that could not give the right scores.
+        ValueError: for a number out of range, or an unknown protocol or change; at the start of a run that could not
+            give the right scores.
     """
 
     protocol_class: ClassVar[type[EvaluationProtocol] | None] = None
@@ -92,8 +93,13 @@ class Benchmark(ABC):
     stride: int | None = None
 
     def __post_init__(self) -> None:
+        kind = type(self).__name__
+        if self.limit_sequences is not None:
+            require_at_least(1, kind, limit_sequences=self.limit_sequences)
         object.__setattr__(self, "name", self.name or type(self).name)
         protocols = self.protocol_class
+        if protocols is None and self.changes:
+            raise ValueError(f"{kind}: has no protocol, so it takes no changes")
         if protocols is not None:
             protocol = protocols.named(self.protocol, values_for(type(self)), changes=self.changes)
             object.__setattr__(self, "protocol", protocol)

@@ -66,6 +66,11 @@ class OtbBenchmark(Benchmark):
     video: bool = False
     protocol: str | TrackingProtocol = "vfs"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stride is not None and self.dilated:
+            raise ValueError("OtbBenchmark: dilated features have a stride of their own: give stride or dilated")
+
     def read(self) -> Otb:
         """Open the data set."""
         return Otb(self.root, self.version)

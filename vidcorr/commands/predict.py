@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..errors import UsageError
 from ..experiments.benchmark_choice import add_list_flag, positive, read_changes
 
 OWN_NETWORK = "vidcorr-r18"
@@ -19,13 +20,17 @@ def command(args: Sequence[str]) -> None:
         args: arguments of the command line after `predict`.
 
     Raises:
-        UsageError: for a change that is no `FIELD=VALUE`.
+        UsageError: for a change that is no `FIELD=VALUE`, or has several values.
         DataError: if the video or the prompt cannot be read, or the prompt does not fit the video.
         ValueError: for another mistake of the user, one line.
         Stopped: after SIGTERM or Ctrl-C; files of the frames so far are complete.
     """
     flags = _parser().parse_args(list(args))
-    changes = {field: value for field, [value] in read_changes(flags.change).items()}  # a single value each
+    changes = {}
+    for field, values in read_changes(flags.change).items():
+        if len(values) > 1:
+            raise UsageError(f"--change {field}: predict takes a single value")
+        changes[field] = values[0]
 
     from .. import signals
     from ..backbones.trust import allow_named

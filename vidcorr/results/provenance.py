@@ -5,7 +5,7 @@ import platform
 import re
 import sys
 from datetime import datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
 
@@ -46,7 +46,12 @@ class Provenance(Exact):
             "compiled_search": compiled,
             "gpus": gpus,
         }
-        versions = {package: version(package) for package in ("vidcorr", "torch")}
+        versions = {}
+        for package in ("vidcorr", "torch"):
+            try:
+                versions[package] = version(package)
+            except PackageNotFoundError:  # a checkout on the path; its results are kept
+                versions[package] = "not installed"
         date = datetime.now().astimezone().isoformat(timespec="seconds")
         return cls(date=date, command=tuple(sys.argv), machine=machine, versions=versions)
 

@@ -1,4 +1,4 @@
-"""Extractors of any network: a user's own is neither copied nor changed, and what is no map is refused."""
+"""Extractors of any network: a user's own is neither copied nor changed; an output without cells is refused."""
 
 import functools
 import threading

@@ -36,6 +36,11 @@ def test_a_sequence_too_short_to_score_is_named(davis_root, tmp_path):
     refused(DataError, message, DavisBenchmark(root, changes=SMALL).evaluate, RawColour())
 
 
+def test_arguments_that_would_score_other_data_or_features_are_refused(davis_root, tmp_path):
+    refused(ValueError, "limit_sequences must be at least 1", DavisBenchmark, davis_root, limit_sequences=-1)
+    refused(ValueError, "give stride or dilated", OtbBenchmark, tmp_path, stride=4, dilated=True)
+
+
 def test_a_class_is_no_network(davis_root):
     refused(
         TypeError, "expected a module, a checkpoint or a name", DavisBenchmark(davis_root).evaluate, torch.nn.Identity

@@ -126,6 +126,7 @@ class BrightnessBenchmark(Benchmark):
 
 
 def test_a_benchmark_of_a_user_is_a_reader_rows_and_scores(davis_root, tmp_path):
+    refused(ValueError, "BrightnessBenchmark: has no protocol", BrightnessBenchmark, davis_root, changes={"topk": 5})
     benchmark = BrightnessBenchmark(str(davis_root))
     result = benchmark.evaluate("raw_colour", tmp_path)
     assert Result.load(tmp_path) == result

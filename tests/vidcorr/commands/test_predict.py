@@ -59,6 +59,12 @@ def test_a_mask_is_followed_as_by_the_function(run, folder, colour, tmp_path, ca
     assert f"{FRAMES} frames, " in capsys.readouterr().out
 
 
+def test_a_change_has_a_single_value(folder, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", str(folder / "clip.mp4"), "--points=4,3", f"--output={tmp_path}", "--change=radius=3,6"])
+    assert "--change radius: predict takes a single value" in capsys.readouterr().err
+
+
 def test_flags_reach_the_prediction(run, tmp_path):
     words = ["--start=2", "--end=6", "--no-overlay", "--protocol=crw", "--change", "radius=3", "--change", "topk=4"]
     out = run("--points", "40,30", "50,20", *words)
