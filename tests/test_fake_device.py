@@ -155,6 +155,6 @@ def full(*arguments):
 
 
 def test_a_full_device_says_what_to_lower_in_one_line(davis, tmp_path, monkeypatch):
-    monkeypatch.setattr("vidcorr.tracking.frame_encoder.FrameEncoder.__call__", full)
+    monkeypatch.setattr("vidcorr.tracking.frame_encoder.FrameEncoder.encode_together", full)
     line = refusal("evaluate", RESNET, "--on", f"davis={davis}", "--output", tmp_path / "out")
     assert re.search("CUDA out of memory. Tried to allocate 2.00 GiB; .*davis, .*a smaller input_size", line)

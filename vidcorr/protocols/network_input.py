@@ -59,3 +59,7 @@ class NetworkInput(NetworkView):
     input_filter: Literal[
         "bilinear", "bilinear-antialias", "opencv-linear", "opencv-linear-float", "pillow-bicubic", "pillow-lanczos"
     ] = "bilinear"
+
+    def network_input(self) -> "NetworkInput":
+        """Return the rules by which a frame enters the network."""
+        return self

@@ -1,8 +1,7 @@
 """The encoding of a video by a network under a protocol: feature maps, sizes, passes over the frames, seconds."""
 
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -23,8 +22,6 @@ from ..functional.device import PendingCopy, computing_in, device_of, fastest_pr
 from ..functional.propagation.coding import NetworkInput, Size, covered_size, fit_input, input_sizes
 from ..protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 from .stopwatch import Stopwatch
-
-T = TypeVar("T")
 
 PIXELS_AT_ONCE = 8 * 480 * 854
 """Pixels in a pass of the network on a GPU: 8 frames of DAVIS."""
@@ -47,10 +44,9 @@ def stride_of(extractor: nn.Module) -> int | None:
     Raises:
         ValueError: if the extractor does not name its stride.
     """
-    stride: int | None = getattr(extractor, "stride", None)
-    is_unknown_yet = stride is None and isinstance(extractor, VideoEncoder)
-    if not is_unknown_yet and not isinstance(stride, int):
-        raise ValueError(f"tracking needs the stride of the map of {type(extractor).__name__}, got {stride}")
+    stride = stated_stride(extractor)
+    if stride is None and not isinstance(extractor, VideoEncoder):
+        raise ValueError(f"tracking needs the stride of the map of {type(extractor).__name__}: an attribute stride")
     return stride
 
 
@@ -89,20 +85,16 @@ class Tracker:
         stopwatch: counts the seconds by kind of work.
 
     Attributes:
-        encoder: gives the features of frames; None if nothing is tracked.
+        device: device of the extractor.
+        constant: True once the first frame of a video had equal features in all cells, so that its scores are chance.
     """
-
-    encoder: "FrameEncoder | None" = None
 
     def __init__(self, extractor: nn.Module, protocol: Any = None, stopwatch: Stopwatch | None = None) -> None:
         self.extractor: Any = extractor
         self.protocol = protocol
         self.watch = stopwatch or Stopwatch()
-
-    @property
-    def constant(self) -> bool:
-        """True once the first frame of a video had equal features in all cells, so that its scores are chance."""
-        return self.encoder is not None and self.encoder.constant
+        self.device = device_of(extractor)
+        self.constant = False
 
     def features(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the map `(C, h, w)` of each frame on the extractor's device, without rules of a protocol.
@@ -110,58 +102,68 @@ class Tracker:
         Args:
             frames: uint8 RGB `(3, H, W)`; the extractor sees it as float in [0, 1].
         """
-        device = device_of(self.extractor)
         for frame in frames:
-            image = to_device(frame, device).float() / 255
+            image = to_device(frame, self.device).float() / 255
             yield features_by(self.extractor, image[None])[0]
 
 
-class FrameEncoder:
-    """An extractor under a protocol; gives the features of a video's frames, in order.
+class FrameEncoder(Tracker):
+    """A tracker that encodes the frames of videos by the rules of its protocol.
 
-    The trackers see these features only. The first output of an extractor of images is checked: a map with the cells
-    of its stride.
+    The first output of an extractor of images is checked: a map with the cells of its stride.
 
     Args:
         extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`; its BatchNorms are folded if possible. Or
             a video encoder, such as `Clips`: a call of `encode` is then a whole video.
-        rules: size, padding, normalisation and precision of the network's input.
+        protocol: the protocol; it gets the fields that the network sets.
         stopwatch: counts the seconds of "backbone".
 
     Attributes:
-        device: device of the extractor.
         multiple: sides of the network's input are padded to a multiple of it.
-        constant: True once the first frame of a video had equal features in all cells.
         in_order: True if a video must be encoded in order from its first frame.
     """
 
-    def __init__(self, extractor: nn.Module, rules: NetworkInput, stopwatch: Stopwatch) -> None:
-        self.device = device_of(extractor)
+    def __init__(self, extractor: nn.Module, protocol: Any, stopwatch: Stopwatch | None = None) -> None:
+        super().__init__(extractor, adapt_to_network(protocol, extractor), stopwatch)
         self.multiple: int = getattr(extractor, "multiple", 1)
         self.in_order = isinstance(extractor, VideoEncoder)
-        self.constant = False
-        self._kind = type(extractor).__name__
-        self._stride: Any = getattr(extractor, "stride", None)
+        self._rules: NetworkInput = self.protocol.network_input()
+        self._network: Any = extractor if self.in_order else extractor_under(extractor, self._rules)
         self._is_checked = False
-        self._network: Any = extractor if self.in_order else extractor_under(extractor, rules)
-        self._rules = rules
-        self._watch = stopwatch
-        self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
 
-    def __call__(self, frames: Sequence[Tensor]) -> list[Tensor]:
-        """Return the features, frame by frame: `(C, h, w)` float32.
+    def encode(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the features `(C, h, w)` of a video's frames, in order.
+
+        Args:
+            frames: uint8 RGB `(3, H, W)`, of equal size; a GPU encodes several in a pass, so they are read ahead.
+
+        Warns:
+            Once, if the first frame of a video has equal features in all cells.
+        """
+        for t, features in enumerate(self.maps(frames)):
+            if t == 0 and not self.constant and is_constant(features):
+                self.constant = True
+                warnings.warn("all cells of the first frame have the same features: scores are chance", stacklevel=2)
+            yield features
+
+    def maps(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the features as `encode`, and accept equal features in all cells."""
+        return self._encode_video(frames) if self.in_order else self._encode_images(iter(frames))
+
+    def encode_together(self, frames: Sequence[Tensor]) -> list[Tensor]:
+        """Return the features `(C, h, w)` float32 of frames from a single pass.
 
         Args:
             frames: uint8 RGB `(3, H, W)`, of equal size.
         """
         stacked = torch.stack(list(frames)) if len(frames) > 1 else frames[0][None]
-        with self._watch("backbone", self.device), computing_in(self._rules.backbone_precision, self.device):
+        with self.watch("backbone", self.device), computing_in(self._rules.backbone_precision, self.device):
             images = fit_input(stacked, self._rules, self.multiple, self.device)
             output = features_by(self._network, images)
             if not self._is_checked:
-                features = require_map(output, self._kind)
-                if isinstance(self._stride, int):
-                    require_stride(features, self._kind, self._stride, (images.shape[2], images.shape[3]))
+                kind = type(self.extractor).__name__
+                features = require_map(output, kind)
+                require_stride(features, kind, self.protocol.feature_stride, (images.shape[2], images.shape[3]))
                 self._is_checked = True
             return list(output.float().unbind())
 
@@ -175,57 +177,20 @@ class FrameEncoder:
         (height, width), _ = input_sizes(size, self._rules, self.multiple)
         return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
 
-    def encode(
-        self, frames: Iterable[T], image: Callable[[T], Any] = lambda frame: frame, ahead: bool = True
-    ) -> Iterator[tuple[T, Tensor]]:
-        """Yield the frames of a video with their features `(C, h, w)`.
-
-        Args:
-            frames: uint8 RGB `(3, H, W)`, of equal size; or any items of which `image` gives such a frame.
-            image: item of `frames` → the frame to encode.
-            ahead: on a GPU encode several frames in a pass, and start the next pass before the features of the current
-                pass are used, so that a GPU never waits.
-
-        Warns:
-            Once, if the first frame of a video has equal features in all cells.
-        """
-        encoded = self._encode_video(frames, image) if self.in_order else self._encode_images(frames, image, ahead)
-        for t, (frame, features) in enumerate(encoded):
-            if t == 0 and not self.constant and is_constant(features):
-                self.constant = True
-                warnings.warn("all cells of the first frame have the same features: scores are chance", stacklevel=2)
-            yield frame, features
-
-    def _encode_images(self, frames: Iterable[T], image: Callable[[T], Any], ahead: bool) -> Iterator[tuple[T, Tensor]]:
-        """Yield frames and features of an image encoder."""
-        waiting: Iterable[tuple[T, Tensor]] = ()
-        frames = iter(frames)
+    def _encode_images(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Yield the features of an image encoder."""
         for first in frames:
-            picture = image(first)
-            at_once = self.frames_at_once((picture.shape[1], picture.shape[2])) if ahead else 1
-            if at_once == 1:  # nothing overlaps: yield a frame's features before the next frame is read
-                yield first, self([picture])[0]
-                continue
-            chunk = [first, *islice(frames, at_once - 1)]
-            begun = self._begin([picture, *map(image, chunk[1:])])
-            yield from waiting
-            waiting = zip(chunk, begun, strict=True)
-        yield from waiting
+            count = self.frames_at_once((first.shape[1], first.shape[2]))
+            yield from self.encode_together([first, *islice(frames, count - 1)])
 
-    def _encode_video(self, frames: Iterable[T], image: Callable[[T], Any]) -> Iterator[tuple[T, Tensor]]:
-        """Yield frames and features of a video encoder; it reads a window of frames ahead."""
+    def _encode_video(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the features of a video encoder; it reads a window of frames ahead."""
         encoder = self._network
-        ahead = deque[T]()
-
-        def images() -> Iterator[Tensor]:
-            for frame in frames:
-                ahead.append(frame)
-                yield fit_input(image(frame)[None], self._rules, self.multiple, self.device)[0]
-
-        encoded = iter(encoder.encode(images()))
+        images = (fit_input(frame[None], self._rules, self.multiple, self.device)[0] for frame in frames)
+        encoded = iter(encoder.encode(images))
         while True:
             with (
-                self._watch("backbone", self.device),
+                self.watch("backbone", self.device),
                 computing_in(self._rules.backbone_precision, self.device),
                 torch.inference_mode(False),  # as `features_by`
                 torch.no_grad(),
@@ -234,43 +199,13 @@ class FrameEncoder:
             if output is None:
                 return
             stride = stated_stride(encoder)
-            expected = getattr(self._rules, "feature_stride", None)
-            if stride is not None and expected not in (None, stride):
+            expected = self.protocol.feature_stride
+            if stride not in (None, expected):
                 raise ValueError(
-                    f"{type(encoder).__name__}: its maps have {stride} px per cell, protocol {self._rules.name!r} "
+                    f"{type(encoder).__name__}: its maps have {stride} px per cell, protocol {self.protocol.name!r} "
                     f"{expected}; set changes to {{feature_stride: {stride}}}"
                 )
-            yield ahead.popleft(), to_device(output.float(), self.device)
-
-    def _begin(self, frames: Sequence[Tensor]) -> Iterable[Tensor]:
-        """Start a pass, on a GPU in parallel with the current stream; iterating over the features waits for them."""
-        if self._stream is None:
-            return self(frames)
-        current = torch.cuda.current_stream(self.device)
-        self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):
-            result = self(frames)
-            done = torch.cuda.Event()
-            done.record(self._stream)
-
-        def handed_over() -> Iterator[Tensor]:
-            current.wait_event(done)  # the stream waits, the CPU does not
-            for features in result:
-                features.record_stream(current)  # frees their memory only after that stream has used them
-                yield features
-
-        return handed_over()
-
-
-class EncodingTracker(Tracker):
-    """A tracker with a `FrameEncoder`; the protocol gets the fields that the network sets."""
-
-    encoder: FrameEncoder
-
-    def __init__(self, extractor: nn.Module, protocol: Any, stopwatch: Stopwatch | None = None) -> None:
-        super().__init__(extractor, adapt_to_network(protocol, extractor), stopwatch)
-        self.encoder = FrameEncoder(extractor, self.protocol, self.watch)
-        self.device = self.encoder.device
+            yield to_device(output.float(), self.device)
 
 
 def is_constant(features: Tensor) -> bool:
@@ -295,8 +230,7 @@ def frame_features(extractor: nn.Module, frames: Tensor, protocol: NetworkInput)
         Float32 `(T, C, h, w)` on the extractor's device, and `covered_size` of a frame.
     """
     with eval_mode(extractor):
-        encoder = FrameEncoder(extractor, protocol, Stopwatch())
-        features = [of_frame for _, of_frame in encoder.encode(frames)]
+        features = list(FrameEncoder(extractor, protocol).encode(frames))
     height, width = frames.shape[-2:]
     return torch.stack(features), covered_size((height, width), protocol, getattr(extractor, "multiple", 1))
 

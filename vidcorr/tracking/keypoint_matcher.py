@@ -15,14 +15,14 @@ from ..functional.matching import bias_directions, prepare_picture
 from ..functional.propagation.coding import Size
 from ..protocols import MatchingProtocol
 from ..videos.images import read_image, require_size
-from .frame_encoder import FrameEncoder, Tracker, adapt_to_network, grid_of, stride_of
+from .frame_encoder import FrameEncoder, grid_of, stride_of
 from .stopwatch import Stopwatch
 
 KEPT_OF_PICTURES = 2 * 2**30
 """Bytes of a category's features in memory; those of further pictures are computed whenever a pair needs them."""
 
 
-class KeypointMatcher(Tracker):
+class KeypointMatcher(FrameEncoder):
     """An extractor with a matching protocol; matches the pairs of any number of sets of pictures.
 
     Args:
@@ -40,7 +40,6 @@ class KeypointMatcher(Tracker):
             not a multiple.
     """
 
-    encoder: FrameEncoder
     protocol: MatchingProtocol
 
     def __init__(self, extractor: nn.Module, protocol: MatchingProtocol, stopwatch: Stopwatch | None = None) -> None:
@@ -50,9 +49,7 @@ class KeypointMatcher(Tracker):
         if "input_size" in protocol.changes and size != protocol.input_size:
             text = f"input_size must be a multiple of the network's {step} px; {size} is the nearest"
             raise ValueError(f"protocol {protocol.name!r}: {text}")
-        protocol = protocol.with_changes(input_size=size)
-        super().__init__(extractor, adapt_to_network(protocol, extractor), stopwatch)
-        self.encoder = FrameEncoder(extractor, self.protocol.network_input(), self.watch)
+        super().__init__(extractor, protocol.with_changes(input_size=size), stopwatch)
         self.grid: Size = (0, 0)
         self._category = ""
         self._room = 0
@@ -60,10 +57,7 @@ class KeypointMatcher(Tracker):
         self._bias: Tensor | None = None
         if protocol.debiased:
             black = torch.zeros(3, *protocol.input_sides, dtype=torch.uint8)
-            if self.encoder.in_order:
-                _, features_of_black = next(self.encoder.encode([black]))
-            else:
-                (features_of_black,) = self.encoder([black])
+            features_of_black = next(self.maps([black]))
             self._bias = bias_directions(features_of_black, protocol.debiased)
 
     @torch.no_grad()
@@ -92,7 +86,7 @@ class KeypointMatcher(Tracker):
         sizes = pair.sizes
         points = torch.from_numpy(pair.points[0])
         rows = None if partners is None else torch.tensor(partners)
-        with self.watch("match", self.encoder.device):
+        with self.watch("match", self.device):
             found = match_keypoints(
                 source, target, points, sizes[0], sizes[1], self.protocol, mirrored, rows, self._bias
             )
@@ -116,7 +110,7 @@ class KeypointMatcher(Tracker):
         image = prepare_picture(self.picture(pair, which), self.protocol)
         if mirrored:
             image = image.flip(2)
-        _, features = next(self.encoder.encode([image]))
+        features = next(self.encode([image]))
         self.grid = grid_of(features)
         if not features.isfinite().all():
             raise ValueError(f"{key[0].name}: its features are not finite")

@@ -3,8 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, repeat
-from operator import itemgetter
+from itertools import chain, repeat, tee
 from typing import NamedTuple, Self
 
 import torch
@@ -17,7 +16,7 @@ from ..functional import LabelPropagator, decode_keypoints, decode_masks, encode
 from ..functional.device import PendingCopy, to_device
 from ..functional.propagation.coding import Size, covered_size
 from ..protocols import PropagationProtocol
-from .frame_encoder import EncodingTracker, grid_of
+from .frame_encoder import FrameEncoder, grid_of
 
 
 class TrackedFrame(NamedTuple):
@@ -115,7 +114,7 @@ LabelCoding = MaskCoding | PointCoding
 """Conversion of a frame's annotation to labels on the feature grid, and back."""
 
 
-class LabelTracker(EncodingTracker):
+class LabelTracker(FrameEncoder):
     """An extractor with its protocol; propagates labels through any number of videos.
 
     The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
@@ -137,7 +136,7 @@ class LabelTracker(EncodingTracker):
 
     def covered(self, size: Size) -> Size:
         """Return the size that the map of a frame of size (H, W) covers, padding included, in pixels of the frame."""
-        return covered_size(size, self.protocol, self.encoder.multiple)
+        return covered_size(size, self.protocol, self.multiple)
 
     def track_masks(
         self, frames: Iterable[tuple[Tensor, Tensor | None]], starts: Mapping[int, int], size: Size
@@ -177,7 +176,7 @@ class LabelTracker(EncodingTracker):
     def track(self, frames: Iterable[tuple[Tensor, Tensor | None]], coding: LabelCoding) -> Iterator[TrackedFrame]:
         """Propagate labels through a video of any length; memory holds the protocol's window, never the video.
 
-        On a GPU the network encodes chunks of frames, in parallel with the propagation of the chunk before.
+        On a GPU the network encodes several frames in a pass, and results arrive while later frames are propagated.
 
         Args:
             frames: uint8 RGB `(3, H, W)`, all of equal size, with their annotation or None; the first must have an
@@ -194,8 +193,9 @@ class LabelTracker(EncodingTracker):
         protocol = self.protocol
         propagator: LabelPropagator | None = None
         in_transit: deque[tuple[Tensor, PendingCopy, PendingCopy]] = deque()
-        encoded = self.encoder.encode(self.watch.timed("decode", frames), image=itemgetter(0))
-        for t, ((frame, given), features) in enumerate(encoded):
+        annotated, ahead = tee(self.watch.timed("decode", frames))
+        encoded = self.encode(frame for frame, _ in ahead)
+        for t, ((frame, given), features) in enumerate(zip(annotated, encoded, strict=True)):
             signals.check()
             size = (frame.shape[1], frame.shape[2])
             with self.watch("propagate", self.device):
@@ -209,7 +209,7 @@ class LabelTracker(EncodingTracker):
             with self.watch(coding.work, self.device):
                 decoded = coding.decode(t, given, labels, size, protocol)
             in_transit.append((frame, PendingCopy(labels), PendingCopy(decoded)))
-            if len(in_transit) == self.encoder.frames_at_once(size):
+            if len(in_transit) == self.frames_at_once(size):
                 yield TrackedFrame.arrived(*in_transit.popleft())
         while in_transit:
             yield TrackedFrame.arrived(*in_transit.popleft())

@@ -12,7 +12,7 @@ from ..functional import PointTracks, track_points
 from ..functional.propagation.coding import Size, input_sizes
 from ..functional.propagation.resizing import truncated_resize
 from ..protocols import PointProtocol
-from .frame_encoder import EncodingTracker, grid_of
+from .frame_encoder import FrameEncoder, grid_of
 from .stopwatch import Stopwatch
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
@@ -24,7 +24,7 @@ BLOCK = 8
 """Frames that are encoded together to follow a video backwards, since decoding goes forwards."""
 
 
-class PointTracker(EncodingTracker):
+class PointTracker(FrameEncoder):
     """An extractor with a point protocol; follows points through any number of videos.
 
     The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
@@ -74,7 +74,7 @@ class PointTracker(EncodingTracker):
             size = protocol.first_size
         features = _Features(self, video)
         self.grid = grid_of(features.of(0))
-        resized, padded = input_sizes(size, protocol, self.encoder.multiple)
+        resized, padded = input_sizes(size, protocol, self.multiple)
         height = protocol.scored_size * (padded[0] / resized[0])
         width = protocol.scored_size * (padded[1] / resized[1])
         starts = torch.as_tensor(queries, dtype=torch.float64)
@@ -95,13 +95,12 @@ class _Features:
     """Features of a video's frames; keeps the first frames that fit into memory, and the last few."""
 
     def __init__(self, tracker: PointTracker, video: FramesFrom) -> None:
-        self._encoder = tracker.encoder
-        self._watch = tracker.watch
+        self._tracker = tracker
         self._video = video
         self._kept: dict[int, Tensor] = {}
         self._recent: dict[int, Tensor] = {}
         self._room = KEPT_FEATURES
-        self._run = self._encoded(0, ahead=True)
+        self._run = self._encoded(0)
         self._next = 0  # next frame of the run
 
     def of(self, t: int) -> Tensor:
@@ -110,9 +109,9 @@ class _Features:
         if t in self._kept:
             return self._kept[t]
         if t not in self._recent and t < self._next:  # a video encoder starts at frame 0, an image encoder near t
-            self._next = 0 if self._encoder.in_order else max(0, t - BLOCK + 1)
+            self._next = 0 if self._tracker.in_order else max(0, t - BLOCK + 1)
             self._recent.clear()
-            self._run = self._encoded(self._next, ahead=False)
+            self._run = self._encoded(self._next)
         while self._next <= t:
             features = self._recent[self._next] = next(self._run)
             self._recent.pop(self._next - BLOCK, None)
@@ -123,6 +122,5 @@ class _Features:
             self._next += 1
         return self._recent[t]
 
-    def _encoded(self, first: int, ahead: bool) -> Iterator[Tensor]:
-        encoded = self._encoder.encode(self._watch.timed("decode", self._video(first)), ahead=ahead)
-        return (features for _, features in encoded)
+    def _encoded(self, first: int) -> Iterator[Tensor]:
+        return self._tracker.encode(self._tracker.watch.timed("decode", self._video(first)))

@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate
 from .. import signals
 from ..backbones.extractor import features_by
 from ..backbones.video import VideoEncoder
-from ..functional.device import PendingCopy, computing_in, device_of, to_device
+from ..functional.device import PendingCopy, computing_in, to_device
 from ..functional.siamese import siamese_correlation
 from ..protocols import TrackingProtocol
 from ..videos.boxes import centred, context_side, one_based, square_crop
@@ -85,7 +85,6 @@ class SiamFCTracker(Tracker):
         super().__init__(extractor, at_extractor(protocol or TrackingProtocol(), extractor), stopwatch)
         network: Any = extractor
         self._network: Any = network.folded() if hasattr(network, "folded") else network
-        self.device = device_of(extractor)
         self.tracks: list[Track] = []
 
     @torch.no_grad()

@@ -53,40 +53,16 @@ def test_frames_of_the_cpu_reach_the_device_of_the_extractor():
         assert (features.device.type, features.shape) == ("meta", (5, 6, 8))
 
 
-@pytest.mark.parametrize(
-    ("at_once", "order"),
-    [
-        (1, ["encode [0]", "use 0", "encode [1]", "use 1", "encode [2]", "use 2"]),
-        (2, ["encode [0, 1]", "encode [2]", "use 0", "use 1", "use 2"]),
-    ],
-)
-def test_a_pass_of_several_frames_is_started_while_the_one_before_is_used(at_once, order):
-    done = []
-
-    class Logged(FrameEncoder):
-        def frames_at_once(self, size):
-            return at_once
-
-        def __call__(self, frames):
-            done.append(f"encode {[int(frame[0, 0, 0]) for frame in frames]}")
-            return frames
-
-    encoder = Logged(nn.Identity(), VFS, Stopwatch())
-    encoder.constant = True
-    for frame, _ in encoder.encode(torch.full((3, 8, 8), number) for number in range(3)):
-        done.append(f"use {int(frame[0, 0, 0])}")
-    assert done == order
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_maps_of_the_second_stream_may_be_used_at_once():
-    extractor = nn.Conv2d(3, 64, 15, padding=7).cuda()
-    encoder = FrameEncoder(extractor, VFS, Stopwatch())
-    frames = torch.randint(256, (40, 3, 256, 256), dtype=torch.uint8)
+def test_a_gpu_encodes_several_frames_in_a_pass_with_the_maps_of_each():
+    extractor = build_encoder("tests.helpers.encoders:TinyResNet").feature_extractor("res2", 4).cuda()
+    encoder = FrameEncoder(extractor, VFS)
+    frames = torch.randint(256, (20, 3, 256, 256), dtype=torch.uint8)
+    assert encoder.frames_at_once((256, 256)) > 1
     with torch.inference_mode():
-        for frame, found in encoder.encode(frames):  # memory goes to later passes
-            torch.testing.assert_close(found, encoder([frame])[0], atol=1e-3, rtol=1e-3)
+        for frame, found in zip(frames, encoder.encode(frames), strict=True):
+            torch.testing.assert_close(found, encoder.encode_together([frame])[0], atol=1e-3, rtol=1e-3)
 
 
 def test_each_kind_is_charged_with_its_own_time(monkeypatch):
