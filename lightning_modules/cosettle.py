@@ -122,7 +122,7 @@ class ProjectedExtractor(FeatureExtractor):
     """
 
     def __init__(self, inner: Any, head: nn.Module) -> None:
-        super().__init__(inner.stage, inner.parts, "the encoder")
+        super().__init__(inner.stage, [inner.stage], "the encoder")
         self.inner = inner
         self.head = shared_copy(head)
         self.stride = inner.stride
@@ -130,17 +130,11 @@ class ProjectedExtractor(FeatureExtractor):
         self.described = inner.described
         self.eval()
 
-    def maps(self, images: Tensor) -> dict[str, Tensor]:
+    def map_of(self, images: Tensor) -> Tensor:
         """Return the projected map."""
-        # `extractor_under` sets a protocol's rules on this extractor; `inner`, which applies them, learns of them here
-        self.inner.positions = self.positions
-        self.inner.final_norm = self.final_norm
         features: Tensor = self.inner(images)
-        return {str(self.stage): self.head(features.movedim(1, -1)).movedim(-1, 1)}
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the projected map `(N, C, h, w)` of float RGB `(N, 3, H, W)` in [0, 1]."""
-        return self.maps(images)[str(self.stage)]
+        projected: Tensor = self.head(features.movedim(1, -1))
+        return projected.movedim(-1, 1)
 
     def folded(self) -> "ProjectedExtractor":
         """Return an extractor with the encoder's BatchNorms folded into its convolutions."""

@@ -16,12 +16,12 @@ class Patches(FeatureExtractor):
     def __init__(self, patch: int = 16) -> None:
         super().__init__("patches", ["patches"], "patches")
         self.multiple = self.patch = patch
-        self.set_strides({"patches": patch})
+        self.stride = patch
 
-    def maps(self, images: Tensor) -> dict[str, Tensor]:
+    def map_of(self, images: Tensor) -> Tensor:
         if images.shape[2] % self.patch or images.shape[3] % self.patch:
             raise ValueError(f"not whole patches: {tuple(images.shape)}")
-        return {"patches": torch.nn.functional.avg_pool2d(images, self.patch)}
+        return torch.nn.functional.avg_pool2d(images, self.patch)
 
 
 def write_still_davis(root: Path, size: tuple[int, int], frames: int = 3) -> Path:

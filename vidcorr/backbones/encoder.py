@@ -43,7 +43,7 @@ def extractor_of(
     Args:
         network: a ResNet, a ViT or another network of timm; Liir's encoder; or a module that maps RGB
             in [0, 1] to `(N, C, h, w)`.
-        stage: a name; or a combination (`block9+block12`), whose maps are concatenated.
+        stage: a name.
         stride: pixels per cell.
         mean: mean of RGB in [0, 1] in the network's training.
         std: standard deviation of RGB in [0, 1] in the network's training.

@@ -81,13 +81,12 @@ class FeatureExtractor(nn.Module, ABC):
     """Maps float RGB `(N, 3, H, W)` in [0, 1] to a feature map `(N, C, h, w)`.
 
     Args:
-        stage: a name; `block9+block12` concatenates the maps of stages along the channels, whose strides must be equal.
-        known: names of the network's single stages.
+        stage: name of the map.
+        known: names of the network's maps.
         network: name of the network in messages.
 
     Attributes:
         stage: the argument.
-        parts: names of the single stages, without repetitions.
         stride: pixels per cell.
         multiple: divisor of the sides of an image; benchmarks pad to it, and cut the result.
         positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
@@ -108,19 +107,17 @@ class FeatureExtractor(nn.Module, ABC):
 
     def __init__(self, stage: str, known: Collection[str], network: str) -> None:
         super().__init__()
+        if stage not in known:
+            raise ValueError(f"stage {stage!r}: {network} has {', '.join(known)}; null is its default")
         self.stage = stage
-        self.parts = list(dict.fromkeys(stage.split("+")))
-        for part in self.parts:
-            if part not in known:
-                raise ValueError(f"stage {part!r}: {network} has {', '.join(known)}; null is its default")
 
     def folded(self) -> "FeatureExtractor":
         """Return a copy with BatchNorms folded into convolutions; itself, for a network without them."""
         return self
 
     @abstractmethod
-    def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the maps of `parts` from a single pass, by name."""
+    def map_of(self, images: Tensor) -> Tensor:
+        """Return the map of images that `forward` has checked."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the map.
@@ -131,20 +128,7 @@ class FeatureExtractor(nn.Module, ABC):
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             given = f"{images.dtype} {tuple(images.shape)}"
             raise ValueError(f"images must be float RGB (N, 3, H, W) in [0, 1], got {given}")
-        found = self.maps(images)
-        parts = [found[part] for part in self.parts]
-        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
-
-    def set_strides(self, strides: Mapping[str, int]) -> None:
-        """Set `stride` from the strides of `parts`.
-
-        Raises:
-            ValueError: if a stage combines parts of different strides.
-        """
-        of_parts = {strides[part] for part in self.parts}
-        if len(of_parts) > 1:
-            raise ValueError(f"stage {self.stage!r}: its parts have strides {sorted(of_parts)}")
-        self.stride = of_parts.pop()
+        return self.map_of(images)
 
 
 class RawColour(FeatureExtractor):
@@ -162,46 +146,40 @@ class RawColour(FeatureExtractor):
 
     def __init__(self, stage: str = "colour", stride: int | None = None) -> None:
         super().__init__(stage, ["colour"], "raw colour")
-        self.cell = stride or 8
-        self.set_strides({"colour": self.cell})
+        self.stride = stride or 8
         self.normalise = Normalise()
 
-    def maps(self, images: Tensor) -> dict[str, Tensor]:
+    def map_of(self, images: Tensor) -> Tensor:
         """Return the mean colours of cells; cells at the right and lower border may be cut."""
         images = self.normalise(images)
-        return {"colour": nn.functional.avg_pool2d(images, self.cell, ceil_mode=True, count_include_pad=False)}
+        return nn.functional.avg_pool2d(images, self.stride, ceil_mode=True, count_include_pad=False)
 
 
-class ProbedExtractor(FeatureExtractor):
-    """Base of views whose strides are measured on a blank image."""
+def measured_stride(view: FeatureExtractor, kind: str, wanted: int | None, stated: int | None = None) -> int:
+    """Return the stride of a view's map of a blank image.
 
-    def measure(self, kind: str, wanted: int | None, stated: int | None = None) -> None:
-        """Set the strides of all stages by a pass of a blank image.
+    Args:
+        view: an extractor without a stride.
+        kind: name of the network, for messages.
+        wanted: the stride that the caller asks for; None takes the network's.
+        stated: the stride that the network states; None measures it.
 
-        Args:
-            kind: name of the network, for messages.
-            wanted: the stride that the caller asks for; None takes the network's.
-            stated: the stride that the network states; None measures it.
-
-        Raises:
-            ValueError: if the output is not a map of at least 4 × 4 cells of its stride, or its stride is not the
-                wanted one.
-        """
-        image = torch.zeros(1, 3, *PROBE, device=device_of(self))
-        with eval_mode(self), random_state_kept():
-            outputs = features_by(self, image, self.maps)
-        strides = {}
-        for name, output in outputs.items():
-            features = require_map(output, kind)
-            check_map(features, kind)
-            strides[name] = stated or max(round(PROBE[0] / features.shape[2]), 1)
-            require_stride(features, kind, strides[name], PROBE)
-            if wanted not in (None, strides[name]):
-                raise ValueError(f"{kind}: the stride of {name} is {strides[name]}, not {wanted}; leave stride out")
-        self.set_strides(strides)
+    Raises:
+        ValueError: if the output is not a map of at least 4 × 4 cells of its stride, or its stride is not the wanted
+            one.
+    """
+    image = torch.zeros(1, 3, *PROBE, device=device_of(view))
+    with eval_mode(view), random_state_kept():
+        features = require_map(features_by(view, image), kind)
+    check_map(features, kind)
+    stride = stated or max(round(PROBE[0] / features.shape[2]), 1)
+    require_stride(features, kind, stride, PROBE)
+    if wanted not in (None, stride):
+        raise ValueError(f"{kind}: the stride of {view.stage} is {stride}, not {wanted}; leave stride out")
+    return stride
 
 
-class MapExtractor(ProbedExtractor):
+class MapExtractor(FeatureExtractor):
     """A view of a user's module, which maps float RGB `(N, 3, H, W)` in [0, 1] to `(N, C, h, w)`: `features`.
 
     Its stride is its attribute `stride`, or that of a map of a blank image whose sides differ; its attribute
@@ -222,15 +200,16 @@ class MapExtractor(ProbedExtractor):
         self.network = network
         self.training = False
         self.multiple = getattr(network, "multiple", 1)
-        self.measure(kind, stride, stated_stride(network))
+        self.stride = measured_stride(self, kind, stride, stated_stride(network))
 
-    def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the map by its name."""
+    def map_of(self, images: Tensor) -> Tensor:
+        """Return the network's output."""
         with eval_mode(self.network):
-            return {OUTPUT: self.network(images.to(type_of_input(self.network)))}
+            features: Tensor = self.network(images.to(type_of_input(self.network)))
+        return features
 
 
-class TimmExtractor(ProbedExtractor):
+class TimmExtractor(FeatureExtractor):
     """A view of a network of timm that is neither a ResNet nor a transformer with blocks.
 
     `features` is the last map before the pooling; most also have the stages of their `feature_info`, `stage1 … stageN`
@@ -259,35 +238,24 @@ class TimmExtractor(ProbedExtractor):
         self.network: Any = network
         self.normalise = normalise
         self.eval()
-        self.measure(kind, stride)
+        self.stride = measured_stride(self, kind, stride)
         self.multiple = self.stride  # some drop a last incomplete cell
 
-    def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the maps of `parts` by name."""
+    def map_of(self, images: Tensor) -> Tensor:
+        """Return the map of the stage, or the last map before the pooling."""
         images = self.normalise(images)
-        wanted = sorted(int(name.removeprefix("stage")) - 1 for name in self.parts if name != OUTPUT)
-        found: dict[str, Tensor] = {}
-        if wanted:
-            maps = self.network.forward_intermediates(
-                images, indices=wanted, stop_early=True, output_fmt="NCHW", intermediates_only=True
-            )
-            for index, features in zip(wanted, maps, strict=True):
-                found[f"stage{index + 1}"] = features
-        if OUTPUT in self.parts:
-            found[OUTPUT] = self._last_map(images)
+        form = {"output_fmt": "NCHW", "intermediates_only": True}
+        if self.stage != OUTPUT:
+            index = int(self.stage.removeprefix("stage")) - 1
+            (features,) = self.network.forward_intermediates(images, indices=[index], stop_early=True, **form)
+        elif hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT returns tokens
+            (features,) = self.network.forward_intermediates(images, indices=1, norm=self.final_norm, **form)
+        else:
+            features = self.network.forward_features(images)
+            if str(getattr(self.network, "output_fmt", "")).endswith("NHWC") and features.ndim == 4:
+                features = features.permute(0, 3, 1, 2)
+        found: Tensor = features
         return found
-
-    def _last_map(self, images: Tensor) -> Tensor:
-        """Return the last map before the pooling."""
-        if hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT returns tokens
-            maps: list[Tensor] = self.network.forward_intermediates(
-                images, indices=1, norm=self.final_norm, output_fmt="NCHW", intermediates_only=True
-            )
-            return maps[0]
-        last: Tensor = self.network.forward_features(images)
-        if str(getattr(self.network, "output_fmt", "")).endswith("NHWC") and last.ndim == 4:
-            last = last.permute(0, 3, 1, 2)
-        return last
 
 
 def type_of_input(network: nn.Module) -> torch.dtype:

@@ -11,7 +11,7 @@ from ..functional.device import shared_copy, to_device
 from ..functional.position import resized_position, sinusoidal_position
 from .description import Network
 from .extractor import FeatureExtractor, refuse_options
-from .resnet import LAYER_OF_STAGE, folded_copy, named_blocks, parts_ended_by
+from .resnet import LAYER_OF_STAGE, blocks_until, folded_copy, named_blocks
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
 Modulation = Callable[[Tensor], Tensor]
@@ -160,24 +160,21 @@ class LiirExtractor(FeatureExtractor):
         known = [name for name in STRIDES if encoder.layer4 or not name.startswith("res5")]
         super().__init__(stage, known, "Liir")
         self.encoder = encoder
-        self.set_strides({name: STRIDES[name] for name in self.parts})
+        self.stride = STRIDES[stage]
         if stride not in (None, self.stride):
             raise ValueError(f"stride {stride}: Liir's {stage} has {self.stride}; leave stride out")
         self.eval()
 
-    def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the maps of `parts` by name."""
+    def map_of(self, images: Tensor) -> Tensor:
+        """Return the map of the stage."""
         x = self.encoder.stem(normalised_lab(images))
-        found: dict[str, Tensor] = {}
-        blocks = named_blocks(self.encoder)
-        ended_by = parts_ended_by(blocks, self.parts)
-        for name, block in blocks.items():
+        is_affinity = self.stage == "affinity"
+        blocks = named_blocks(self.encoder) if is_affinity else blocks_until(self.encoder, self.stage)
+        for block in blocks.values():
             x = block(x)
-            for part in ended_by.get(name, ()):
-                found[part] = x
-        if "affinity" in self.parts:
-            found["affinity"] = self.encoder.affinity(x)
-        return found
+        if is_affinity:
+            x = self.encoder.affinity(x)
+        return x
 
     folded = folded_copy
 

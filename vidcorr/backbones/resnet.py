@@ -1,7 +1,6 @@
 """ResNets: views of their stages, dilations, folded BatchNorms; the package's own one, and CRW's."""
 
 import itertools
-from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import torch
@@ -37,26 +36,11 @@ def stage_of(block: str) -> str:
     return block.partition(".")[0]
 
 
-def parts_ended_by(blocks: Iterable[str], parts: Collection[str]) -> dict[str, list[str]]:
-    """Return block → the parts whose map is its output: a stage ends with its last block.
-
-    Args:
-        blocks: names of the network's blocks, in order.
-        parts: names of stages and blocks; others are left out.
-
-    Example:
-        >>> parts_ended_by(["res2.b1", "res2.b2", "res3.b1"], ["res2", "res3.b1"])
-        {'res2.b2': ['res2'], 'res3.b1': ['res3.b1']}
-    """
-    last_block: dict[str, str] = {}
-    for block in blocks:
-        last_block[stage_of(block)] = block
-        last_block[block] = block
-    ended_by: dict[str, list[str]] = {}
-    for part, block in last_block.items():
-        if part in parts:
-            ended_by.setdefault(block, []).append(part)
-    return ended_by
+def blocks_until(network: nn.Module, stage: str) -> dict[str, nn.Module]:
+    """Return the blocks of a ResNet up to the end of a stage (`res4`), or up to a block (`res4.b1`)."""
+    blocks = named_blocks(network)
+    ends = [number for number, name in enumerate(blocks, start=1) if stage in (name, stage_of(name))]
+    return dict(itertools.islice(blocks.items(), ends[-1]))
 
 
 def folded_copy(network: M) -> M:
@@ -132,23 +116,18 @@ class ResNetExtractor(FeatureExtractor):
                     _dilate(block, dilation // 2 if halved else dilation, only_first=released)
         self.normalise = normalise
         self.stem = nn.Sequential(*_stem(network))
-        self._ended_by = parts_ended_by(blocks, self.parts)
-        last = max(map(list(blocks).index, self._ended_by))
         self.blocks = nn.ModuleDict()
-        for name in list(blocks)[: last + 1]:
-            self.blocks[name.replace(".", "_")] = blocks[name]  # a key holds no dot
-        self.set_strides({part: min(NATURAL_STRIDE[stage_of(part)], coarsest) for part in self.parts})
+        for name, block in blocks_until(network, stage).items():
+            self.blocks[name.replace(".", "_")] = block  # a key holds no dot
+        self.stride = min(NATURAL_STRIDE[stage_of(stage)], coarsest)
         self.eval()
 
-    def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the maps of `parts` by name."""
-        found: dict[str, Tensor] = {}
-        x = self.stem(self.normalise(images))
-        for key, block in self.blocks.items():
+    def map_of(self, images: Tensor) -> Tensor:
+        """Return the map of the last block."""
+        x: Tensor = self.stem(self.normalise(images))
+        for block in self.blocks.values():
             x = block(x)
-            for part in self._ended_by.get(key.replace("_", "."), ()):
-                found[part] = x
-        return found
+        return x
 
     folded = folded_copy
 

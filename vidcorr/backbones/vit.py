@@ -18,11 +18,11 @@ def is_vit(network: nn.Module) -> bool:
 
 
 class ViTExtractor(FeatureExtractor):
-    """A view of a vision transformer after some of its blocks.
+    """A view of a vision transformer after one of its blocks.
 
     Any input size: the position embedding is interpolated, and images are padded at the right and lower border to a
     multiple of the stride, so the map has `ceil(H / stride) × ceil(W / stride)` cells. The model's final norm is
-    applied to all maps (as in DINO's evaluation) unless `final_norm` is False (as in Probe3D's and OmniProbe's); class
+    applied to every block's map (as in DINO's evaluation) unless `final_norm` is False (as in Probe3D's and OmniProbe's); class
     and register tokens are left out.
 
     `positions` chooses the interpolation of the position embedding: "network": timm's, with antialiasing; "dino": plain
@@ -64,14 +64,14 @@ class ViTExtractor(FeatureExtractor):
         self.network: Any = network
         self.normalise = normalise
         self.patch = patch
-        self.set_strides(dict.fromkeys(self.parts, step))
+        self.stride = step
         self.multiple = step
         self.eval()
 
-    def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the maps of `parts` by name."""
-        wanted = sorted(int(name.removeprefix("block")) - 1 for name in self.parts)
-        step = self.multiple
+    def map_of(self, images: Tensor) -> Tensor:
+        """Return the map of the block."""
+        index = int(self.stage.removeprefix("block")) - 1
+        step = self.stride
         height, width = images.shape[2:]
         before = (self.patch - step) // 2
         after = self.patch - step - before
@@ -79,14 +79,13 @@ class ViTExtractor(FeatureExtractor):
         sides = (before, after + -width % step, before, after + -height % step)
         images = pad(self.normalise(images), sides)
         size = ((images.shape[2] - self.patch) // step + 1, (images.shape[3] - self.patch) // step + 1)
+        form = {"output_fmt": "NLC", "intermediates_only": True}
         with self._interpolated(size):
-            tokens = self.network.forward_intermediates(
-                images, indices=wanted, norm=self.final_norm, stop_early=True, output_fmt="NLC", intermediates_only=True
+            (tokens,) = self.network.forward_intermediates(
+                images, indices=[index], norm=self.final_norm, stop_early=True, **form
             )
-        maps = {}
-        for index, of_block in zip(wanted, tokens, strict=True):
-            maps[f"block{index + 1}"] = of_block.transpose(1, 2).unflatten(2, size)
-        return maps
+        found: Tensor = tokens.transpose(1, 2).unflatten(2, size)
+        return found
 
     @contextmanager
     def _interpolated(self, size: tuple[int, int]) -> Iterator[None]:

@@ -243,20 +243,22 @@ def extractor_under(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     Args:
         extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
         protocol: its `rgb_mean` and `rgb_std` replace the constants of every `Normalise` of the extractor; an extractor
-            without `Normalise` gets RGB in [0, 1]. `position_embedding` and `final_norm` act on transformers.
+            without `Normalise` gets RGB in [0, 1]. `position_embedding` and `final_norm` act on transformers, also
+            inside a user's module.
     """
     adapted: Any = extractor
-    is_default = protocol.position_embedding == "network" and protocol.final_norm
-    if isinstance(extractor, FeatureExtractor) and not is_default:  # only transformers accept other values
+    changes_view = protocol.position_embedding != "network" or not protocol.final_norm
+    changes_rgb = protocol.rgb_mean is not None or protocol.rgb_std is not None
+    has_parts = any(isinstance(part, FeatureExtractor | Normalise) for part in extractor.modules())
+    if has_parts and (changes_view or changes_rgb):
         adapted = shared_copy(extractor)
-        adapted.positions = protocol.position_embedding
-        adapted.final_norm = protocol.final_norm
-    if protocol.rgb_mean is not None or protocol.rgb_std is not None:
-        adapted = shared_copy(adapted)
-        for module in adapted.modules():
-            if isinstance(module, Normalise):
-                module.mean = _in_form_of(module.mean, protocol.rgb_mean)
-                module.std = _in_form_of(module.std, protocol.rgb_std)
+        for part in adapted.modules():
+            if isinstance(part, FeatureExtractor):
+                part.positions = protocol.position_embedding
+                part.final_norm = protocol.final_norm
+            elif isinstance(part, Normalise):
+                part.mean = _in_form_of(part.mean, protocol.rgb_mean)
+                part.std = _in_form_of(part.std, protocol.rgb_std)
     folded: nn.Module = adapted.folded() if hasattr(adapted, "folded") else adapted
     return folded
 

@@ -1,4 +1,4 @@
-"""Transformers as maps: DINO's positions, overlapping patches, several blocks."""
+"""Transformers as maps: DINO's positions, overlapping patches."""
 
 import numpy as np
 import pytest
@@ -51,18 +51,6 @@ def test_overlapping_patches_are_those_of_a_shifted_image(spec):
     apart, _ = patches(extractor_of(network, "block1"), torch.roll(images, (left, left), dims=(2, 3)))
     torch.testing.assert_close(overlapping[..., 2::2, 2::2], apart[..., 1:, 1:], rtol=1e-4, atol=1e-4)
     assert extractor(images[..., :-3, :-5]).shape[2:] == (10, 12)
-
-
-@pytest.mark.slow
-def test_blocks_are_concatenated():
-    network, images = build_network(TINY), torch.rand(1, 3, 64, 96)
-    views = [extractor_of(network, stage) for stage in ("block9+block12", "block9", "block12")]
-    for view in views:
-        view.positions = "dino"
-    both, ninth, twelfth = (view(images) for view in views)
-    assert views[0].stride == 16
-    assert torch.equal(both, torch.cat([ninth, twelfth], dim=1))
-    refused(ValueError, "block13", extractor_of, network, "block9+block13")
 
 
 def test_a_transformer_of_one_size_is_refused_with_the_remedy():
