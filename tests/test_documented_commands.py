@@ -12,6 +12,7 @@ import cli
 from tests.helpers.parsed import Parsed
 from vidcorr.commands import run_command, tools
 from vidcorr.experiments.study import read_study
+from vidcorr.results.published import published_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "configs/README.md", *(ROOT / "docs").glob("*.md")])
@@ -133,7 +134,7 @@ def commands_of_paper(name):
 
 @pytest.mark.parametrize("name", ["VFS", "Liir"])
 def test_the_tools_of_the_papers_items_take_their_arguments(name, monkeypatch):
-    """A study is read and its lines are made; the rows of `reproduce` are in its study; other tools are parsed."""
+    """A study is read and its lines are made; the rows of `reproduce` are published rows; other tools are parsed."""
     commands = commands_of_paper(name)
     assert len(commands) > 5
     for command, *arguments in commands:
@@ -146,4 +147,4 @@ def test_the_tools_of_the_papers_items_take_their_arguments(name, monkeypatch):
             assert source.lines(Path("studies"))
         if command == "reproduce":
             rows = arguments[: arguments.index("--on")]
-            assert set(rows) <= {row.name for row in read_study("studies/published.yaml").rows}
+            assert set(rows) <= {row.row for row in published_rows()}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..experiments.benchmark_choice import add_list_flag, read_on
+from ..videos.files import require_one_of
 
 
 def command(args: Sequence[str]) -> None:
@@ -17,20 +18,23 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("rows", nargs="*", metavar="ROW", help="rows to repeat (default: all rows with weights)")
     on = "benchmarks and their data, as davis=/data/DAVIS (default: list the rows)"
     add_list_flag(parser, "--on", "NAME=FOLDER", on)
-    parser.add_argument("--study", default="studies/published.yaml", help="YAML file (default: %(default)s)")
     parser.add_argument("--output", type=Path, default="reproduced", help="folder of results (default: %(default)s)")
     flags = parser.parse_args(list(args))
     benchmarks = read_on(flags.on)
 
     from ..experiments.reproduce import lacks_weights, listed, repeat
-    from ..experiments.study import read_study
+    from ..results.published import published_rows
 
-    study = read_study(flags.study)
-    rows = [study.row(name) for name in dict.fromkeys(flags.rows)] or list(study.rows)
+    rows = [row for row in published_rows() if row.row]
+    if flags.rows:
+        names = dict.fromkeys(row.row for row in rows)
+        for name in flags.rows:
+            require_one_of(names, row=name)
+        rows = [row for row in rows if row.row in flags.rows]
     if not benchmarks:
-        print(listed(study, rows), end="")
+        print(listed(rows), end="")
         return
     missing = list(filter(lacks_weights, rows))
     if missing:
-        print(f"left out for want of weights:\n{listed(study, missing)}", flush=True)
-    repeat(study, [row for row in rows if row not in missing], benchmarks, flags.output)
+        print(f"left out for want of weights:\n{listed(missing)}", flush=True)
+    repeat([row for row in rows if row not in missing], benchmarks, flags.output)

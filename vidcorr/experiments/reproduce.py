@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..benchmarks.network import NetworkSpec
 from ..results.formats import grid
-from ..results.published import Published, published_row
-from ..results.records import score_of
+from ..results.published import Published
+from ..results.records import Record
 from ..results.result import Result
 from .benchmark_choice import BenchmarkChoice
 from .evaluate import Job, Runner, process_group
-from .study import Study, StudyRow
 
 LIST = ("row", "benchmark", "score", "printed", "protocol", "weights")
 """Heads of the list of rows; a printed number with a question mark has a doubt."""
@@ -20,91 +19,74 @@ COMPARED = ("row", "benchmark", "score", "printed", "here", "difference", "")
 """Heads of the comparison."""
 
 
-def config_of(study: Study, evaluation: str) -> str:
-    """Return the config of an evaluation's benchmark, as after `--on`."""
-    words = study.evaluate[evaluation]
-    return words[words.index("--on") + 1].partition("=")[0]
-
-
-def protocol_of(row: StudyRow, evaluation: str) -> str:
-    """Return the name of a row's protocol; empty for the config's protocol."""
-    return "".join(row.arguments_of(evaluation)[1:])
-
-
-def published_of(study: Study, row: StudyRow, evaluation: str, score: str) -> Published | None:
-    """Return the row of published.csv with a score of a study's row; None without one, or without a protocol."""
-    protocol = protocol_of(row, evaluation)
-    if not protocol:
-        return None
-    return published_row(config_of(study, evaluation), protocol, study.printed(row, evaluation)[score], score)
-
-
-def listed(study: Study, rows: Sequence[StudyRow]) -> str:
-    """Return rows as a table: printed scores, protocols and weights; doubts below."""
+def listed(rows: Sequence[Published]) -> str:
+    """Return rows as a table: the first printed score, protocol and weights; doubts below."""
     lines = []
-    doubts: dict[str, dict[str, None]] = {}
+    doubts: dict[str, list[str]] = {}
     for row in rows:
-        for evaluation in row.published:
-            for score, number in study.printed(row, evaluation).items():
-                known = published_of(study, row, evaluation, score)
-                printed = str(number)
-                if known and known.doubt:
-                    doubts.setdefault(known.doubt, {})[f"{row.name} {evaluation}"] = None
-                    printed += " ?"
-                weights = f"{row.model[0]} is missing: {row.download}" if lacks_weights(row) else row.download
-                lines.append([row.name, evaluation, score, printed, protocol_of(row, evaluation), weights])
+        score, value = next(iter(row.scores.items()))
+        printed = _printed(value)
+        if row.doubt:
+            doubts.setdefault(row.doubt, []).append(f"{row.row} {row.benchmark}")
+            printed += " ?"
+        weights = f"{row.model} is missing: {row.download}" if lacks_weights(row) else row.download
+        lines.append([row.row, row.benchmark, score, printed, row.protocol, weights])
     text = grid("text", LIST, lines, right=len(LIST))
     for doubt, names in doubts.items():
         text += f"? {', '.join(names)}: {doubt}\n"
     return text
 
 
-def lacks_weights(row: StudyRow) -> bool:
+def lacks_weights(row: Published) -> bool:
     """Return whether the file of a row's weights is missing."""
-    return row.model[0].endswith(".ckpt") and not Path(row.model[0]).is_file()
+    return row.model.endswith(".ckpt") and not Path(row.model).is_file()
 
 
-def repeat(study: Study, rows: Sequence[StudyRow], benchmarks: Sequence[BenchmarkChoice], output: Path) -> None:
+def repeat(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], output: Path) -> None:
     """Score rows by their networks and protocols, and print the printed scores beside.
 
     Args:
-        study: the study of the rows.
         rows: rows whose weights are here.
-        benchmarks: benchmarks with their data; a row is scored on those for which it has a printed score.
+        benchmarks: benchmarks with their data, each for its rows.
         output: folder of the results.
 
     Raises:
         ValueError: if no row has a printed score; or if a job failed, after all other jobs.
     """
-    printed: dict[Job, tuple[str, Mapping[str, float]]] = {}
+    printed: dict[Job, Published] = {}
     for choice in benchmarks:
         for row in rows:
-            for evaluation in row.published:
-                if config_of(study, evaluation) == choice.config:
-                    benchmark = choice.with_arguments(protocol=protocol_of(row, evaluation) or None).build()
-                    network = NetworkSpec.read(row.model[0], "--pretrained" in row.model)
-                    printed[Job(network, benchmark)] = row.name, study.printed(row, evaluation)
+            if row.benchmark == choice.config:
+                benchmark = choice.with_arguments(protocol=row.protocol).build()
+                network = NetworkSpec.read(row.model, pretrained=row.model.startswith("timm:"))
+                printed[Job(network, benchmark)] = row
     if not printed:
         raise ValueError(f"no row has a printed score on {', '.join(each.config for each in benchmarks)}")
     with process_group():
         runner = Runner(output)
         lines = []
         for job, result in runner.run(list(printed)).items():
-            name, scores = printed[job]
-            lines += [[name, *compared(result, score, number)] for score, number in scores.items()]
+            row = printed[job]
+            lines += [[row.row, *compared(result, score, value)] for score, value in row.scores.items()]
         print(f"\n{grid('text', COMPARED, lines, right=len(COMPARED))}", flush=True)
     runner.raise_failures()
 
 
-def compared(result: Result, score: str, printed: float) -> list[str]:
-    """Return the cells of `COMPARED` but the first: a score and a printed score in per cent, to the printed digits."""
-    digits = len(str(printed).partition(".")[2])
-    record = score_of(result, score)
-    difference = 100 * record.value - printed
+def compared(result: Result, score: str, published: float) -> list[str]:
+    """Return the cells of `COMPARED` but the first: a score and its published fraction in per cent."""
+    printed = _printed(published)
+    digits = len(printed.partition(".")[2])
+    here = 100 * result.scores[score]
+    difference = here - float(printed)
     remarks = []
     if abs(difference) <= 0.5 * 10**-digits + 1e-9:
         remarks.append("as printed")
     if not result.on_test_set:
-        remarks.append(f"not the whole test set ({record.column.conditions})")
-    here = f"{100 * record.value:.{digits}f}"
-    return [result.benchmark, score, str(printed), here, f"{difference:+.{digits}f}", "; ".join(remarks)]
+        remarks.append(f"not the whole test set ({Record(result, score).column.conditions})")
+    return [result.benchmark, score, printed, f"{here:.{digits}f}", f"{difference:+.{digits}f}", "; ".join(remarks)]
+
+
+def _printed(value: float) -> str:
+    """Return a published fraction in per cent with its digits, at least one."""
+    digits = max(1, len(str(value)) - len("0.00"))
+    return f"{100 * value:.{digits}f}"

@@ -52,7 +52,6 @@ class StudyRow(BaseModel, extra="forbid"):
             that of the first score.
         beside: benchmark → score → number of the paper in per cent, of what the study does not evaluate.
         base: name of the row that this row is compared with, in place of the study's.
-        download: source of the weights of `model`, for `vidcorr reproduce`.
     """
 
     name: str
@@ -66,7 +65,6 @@ class StudyRow(BaseModel, extra="forbid"):
     published: dict[str, float | dict[str, float]] = {}
     beside: dict[str, dict[str, float]] = {}
     base: str = ""
-    download: str = ""
 
     def arguments_of(self, evaluation: str) -> tuple[str, ...]:
         """Return the arguments that the row adds to an evaluation."""

@@ -72,8 +72,9 @@ def _published(result: Result) -> list[Json]:
     if not result.on_test_set:
         return []
     rows = []
-    for paper in published_beside(result.data_set, result.stage.protocol.digest):
-        rows.append({"name": f"{paper.name} ({paper.source})", "scores": dict(paper.scores)})
+    for paper in published_beside(result.data_set, result.stage.protocol.shared):
+        doubt = f"; doubt: {paper.doubt}" if paper.doubt else ""
+        rows.append({"name": f"{paper.name} ({paper.source}{doubt})", "scores": dict(paper.scores)})
     return rows
 
 

@@ -36,9 +36,11 @@ class Published:
         source: paper and table, or repository and commit.
         weights: location of the weights behind the scores, or a note that they were not released.
         stated: the source's statements about protocol and input size.
-        doubt: reason why the protocol or the network is uncertain. A row with a doubt stands beside a result
-            on the page of results only, with the doubt.
+        doubt: reason why the protocol or the network is uncertain; stated wherever the row is shown.
         scores: key → fraction.
+        row: name for `vidcorr reproduce`, equal for the rows of the same network; empty without public weights.
+        model: the network, as `vidcorr evaluate` takes it.
+        download: source and size of its weights.
     """
 
     name: str
@@ -49,6 +51,9 @@ class Published:
     stated: str
     scores: Mapping[str, float]
     doubt: str
+    row: str = ""
+    model: str = ""
+    download: str = ""
 
     def evaluated_by(self) -> EvaluationProtocol:
         """Return the protocol of the row.
@@ -78,41 +83,18 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
     return kind.named(name, benchmark, (kind.default_benchmark,))
 
 
-def published_beside(benchmark: str, digest: str) -> list[Published]:
-    """Return the rows without a doubt that have the protocol of a result.
+def published_beside(benchmark: str, shared: str) -> list[Published]:
+    """Return the rows of a benchmark with the protocol of a result, at any stride of the features.
 
     Args:
         benchmark: benchmark of the result.
-        digest: digest of the result's protocol.
+        shared: digest of the result's protocol without the fields that the network sets.
     """
     rows = []
     for row in published_rows():
-        if not row.doubt and row.benchmark == benchmark and row.evaluated_by().digest() == digest:
+        if row.benchmark == benchmark and row.evaluated_by().shared().digest() == shared:
             rows.append(row)
     return rows
-
-
-def published_row(benchmark: str, protocol: str, percent: float, score: str = "") -> Published | None:
-    """Return the row with a score under a protocol, at any stride of the features, or None.
-
-    Args:
-        benchmark: benchmark of the row.
-        protocol: name of the protocol.
-        percent: the score in per cent.
-        score: key of the score; empty: the row's first.
-    """
-    wanted = protocol_named(protocol, benchmark)
-    of_features = {field: getattr(wanted, field) for field in wanted.fields_set_by("features")}
-    for row in published_rows():
-        if row.benchmark != benchmark:
-            continue
-        number = row.scores.get(score or next(iter(row.scores)))
-        if number is None or abs(100 * number - percent) > 1e-6:
-            continue
-        known = row.evaluated_by()
-        if isinstance(known, type(wanted)) and known.with_changes(**of_features) == wanted:
-            return row
-    return None
 
 
 @cache

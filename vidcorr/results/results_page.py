@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from ..videos.files import write_atomically
 from .formats import bracketed, percent
-from .published import Published, published_rows
+from .published import Published, published_beside
 from .records import Column, Record
 from .statistics import HOW
 from .tables import Cell, tabulate
@@ -69,7 +69,9 @@ def write_results_page(records: Sequence[Record], folder: str | Path) -> Path:
     for column, of_table in found.items():
         rows = _measured_rows(of_table)
         if all(record.result.on_test_set for record in of_table):
-            rows += _published_rows(column)
+            for paper in published_beside(column.benchmark, column.protocol):
+                cells = {score: Cell(published=value) for score, value in paper.scores.items()}
+                rows.append(PageRow(paper.name, cells, published=paper))
         protocols = {record.stage.protocol.digest: record.stage.protocol for record in of_table}
         sections.append((column, rows, list(protocols.values()), of_table[0].result.protocol_source))
     page = template.render(sections=sections, how=HOW)
@@ -120,13 +122,3 @@ def _features(row: PageRow) -> str:
     if row.published is not None:
         return "–"
     return ", ".join(filter(None, [row.runs[0].stage.layer, row.runs[0].stride_and_normalisation])) or "–"
-
-
-def _published_rows(column: Column) -> list[PageRow]:
-    """Return the published rows of a column's benchmark and protocol."""
-    rows = []
-    for row in published_rows():
-        if row.benchmark == column.benchmark and row.evaluated_by().shared().digest() == column.protocol:
-            cells = {score: Cell(published=value) for score, value in row.scores.items()}
-            rows.append(PageRow(row.name, cells, published=row))
-    return rows

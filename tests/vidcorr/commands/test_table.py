@@ -9,12 +9,9 @@ from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import refusal
 from vidcorr.experiments.table import gather_records
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.published import TEST_SETS, published_beside, published_rows
 from vidcorr.results.result import Evaluated, Network, Protocol, Stage
 from vidcorr.results.statistics import Sample, difference, interval
 from vidcorr.results.tables import render, tabulate
-
-PUBLISHED = published_rows()
 
 
 def gather_results(folders, scores=(), base=""):
@@ -156,18 +153,6 @@ def test_the_three_formats(tmp_path, capsys):
     assert [mean for _, mean in means] == ["0.51239", "0.25", "0.5"]
     name = r"A\_1 | \textbackslash{}input\{x\}\textasciitilde{}\textasciicircum{}"
     assert rf"{name} & \textbf{{51.2}} & – \\" in said["tex"]
-
-
-def test_published_rows_have_sources_and_uncertain_ones_stay_away():
-    assert all(row.source and all(0 < value < 1 for value in row.scores.values()) for row in PUBLISHED)
-    assert len({(row.name, row.benchmark, row.protocol, row.source) for row in PUBLISHED}) == len(PUBLISHED)
-    certain = [row for row in PUBLISHED if not row.doubt]
-    columns = {(row.benchmark, row.evaluated_by().digest()) for row in certain if row.benchmark in TEST_SETS}
-    shown = [row for column in columns for row in published_beside(*column)]
-    assert len(shown) == len(certain) > 20
-    assert all(row in shown for row in certain)
-    assert len(certain) < len(PUBLISHED)
-    assert not [row for row in certain if row.evaluated_by().origin().get("inferred")]
 
 
 @pytest.mark.parametrize(

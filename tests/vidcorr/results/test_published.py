@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from vidcorr import (
     DavisBenchmark,
     JhmdbBenchmark,
@@ -15,7 +13,8 @@ from vidcorr import (
     YoutubeVosBenchmark,
 )
 from vidcorr.benchmarks.match import PfPascalBenchmark, PfWillowBenchmark
-from vidcorr.results.published import published_rows
+from vidcorr.protocols import PropagationProtocol
+from vidcorr.results.published import published_beside, published_rows
 
 PUBLISHED = published_rows()
 PROTOCOLS = {
@@ -31,28 +30,6 @@ PROTOCOLS = {
 """Beginning of a source → the protocols of its rows."""
 
 
-@pytest.mark.sampled(10)
-@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.name}, {row.benchmark}")
-def test_a_row_has_the_protocol_and_the_size_that_its_source_states(row):
-    (allowed,) = (names for source, names in PROTOCOLS.items() if row.source.startswith(source))
-    assert row.protocol.partition("+")[0] in allowed
-    assert row.weights
-    protocol = row.evaluated_by()
-    if row.benchmark == "otb":
-        assert f"crops of {protocol.instance_size} px" in row.stated
-    elif "not stated" in row.stated:
-        assert row.doubt or protocol.sources()[row.protocol.partition("+")[0]].inferred
-    elif "native size" in row.stated:
-        assert protocol.input_size is None
-    elif pair := re.search(r"(\d+) x (\d+)", row.stated):
-        assert protocol.input_size == tuple(map(int, pair.groups()))
-    else:
-        (side,) = re.findall(r"(\d+) px(?! with)(?=,|$)", row.stated)
-        assert protocol.input_size == int(side)
-    for number in re.findall(r"radius (\d+); native", row.stated):
-        assert protocol.radius == int(number)
-
-
 KINDS = {
     "davis": DavisBenchmark, "davis_2016": DavisBenchmark, "jhmdb": JhmdbBenchmark, "vip": VipBenchmark,
     "otb": OtbBenchmark, "youtube_vos": YoutubeVosBenchmark, "mose": VosBenchmark, "tap_vid": TapVidBenchmark,
@@ -60,13 +37,49 @@ KINDS = {
 }  # fmt: skip
 
 
-@pytest.mark.sampled(10)
-@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.name}, {row.benchmark}")
-def test_a_row_has_scores_that_its_benchmark_gives(row):
-    kind = KINDS[row.benchmark]
-    of_protocol = {"protocol": row.protocol} if issubclass(kind, MatchBenchmark) else {}
-    names = set(kind(root="nowhere", **of_protocol).score_names)
-    if kind is YoutubeVosBenchmark and row.doubt:  # a mean over videos that DINOv3's authors drew themselves
-        names.add("J&F-Mean")
-    assert set(row.scores) <= names
-    assert all(0 < value < 1 for value in row.scores.values())
+def test_rows_have_the_protocol_and_the_size_that_their_sources_state():
+    for row in PUBLISHED:
+        about = f"{row.name}, {row.benchmark}"
+        (allowed,) = (names for source, names in PROTOCOLS.items() if row.source.startswith(source))
+        assert row.protocol.partition("+")[0] in allowed, about
+        protocol = row.evaluated_by()
+        if row.benchmark == "otb":
+            assert f"crops of {protocol.instance_size} px" in row.stated, about
+        elif "not stated" in row.stated:
+            assert row.doubt or protocol.sources()[row.protocol.partition("+")[0]].inferred, about
+        elif "native size" in row.stated:
+            assert protocol.input_size is None, about
+        elif pair := re.search(r"(\d+) x (\d+)", row.stated):
+            assert protocol.input_size == tuple(map(int, pair.groups())), about
+        else:
+            (side,) = re.findall(r"(\d+) px(?! with)(?=,|$)", row.stated)
+            assert protocol.input_size == int(side), about
+        for number in re.findall(r"radius (\d+); native", row.stated):
+            assert protocol.radius == int(number), about
+
+
+def test_rows_have_scores_that_their_benchmarks_give():
+    for row in PUBLISHED:
+        kind = KINDS[row.benchmark]
+        of_protocol = {"protocol": row.protocol} if issubclass(kind, MatchBenchmark) else {}
+        names = set(kind(root="nowhere", **of_protocol).score_names)
+        if kind is YoutubeVosBenchmark and row.doubt:  # a mean over videos that DINOv3's authors drew themselves
+            names.add("J&F-Mean")
+        assert set(row.scores) <= names, row.name
+        assert all(0 < value < 1 for value in row.scores.values()), row.name
+
+
+def test_rows_are_different_and_inferred_protocols_are_doubts():
+    assert len({(row.name, row.benchmark, row.protocol, row.source) for row in PUBLISHED}) == len(PUBLISHED)
+    for row in PUBLISHED:
+        assert row.weights, row.name
+        assert row.doubt or not row.evaluated_by().origin().get("inferred"), row.name
+    shown = published_beside("davis", PropagationProtocol.named("vfs").shared().digest())
+    assert shown == [row for row in PUBLISHED if (row.benchmark, row.protocol) == ("davis", "vfs")]
+
+
+def test_rows_with_public_weights_name_a_network_and_its_download():
+    networks = {(row.row, row.model, row.download) for row in PUBLISHED if row.row}
+    assert all(model and download for _, model, download in networks)
+    assert len(networks) == len({name for name, *_ in networks}) > 40
+    assert all(bool(row.row) == bool(row.model) for row in PUBLISHED)

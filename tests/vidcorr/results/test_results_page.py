@@ -8,7 +8,7 @@ from markupsafe import escape
 from tests.helpers.browser import as_phone, chromium
 from tests.helpers.runs import davis_result, write_results
 from vidcorr.experiments.table import gather_records
-from vidcorr.results import results_page
+from vidcorr.results import published
 from vidcorr.results.provenance import Provenance
 from vidcorr.results.published import TEST_SETS, Published, protocol_named, published_rows
 from vidcorr.results.result import Network, Protocol, Stage
@@ -107,7 +107,7 @@ def write_hostile(folder, monkeypatch):
     write(folder / "x", HOSTILE, 0.5, HOSTILE, stage, {"name": HOSTILE}, **about)
     texts = dict.fromkeys(("name", "source", "weights", "stated", "doubt"), HOSTILE)
     row = Published(**texts, benchmark="davis", protocol="vfs", scores={HOSTILE: 0.5})
-    monkeypatch.setattr(results_page, "published_rows", lambda: (row,))
+    monkeypatch.setattr(published, "published_rows", lambda: (row,))
 
 
 def test_texts_of_results_and_papers_are_never_markup(tmp_path, monkeypatch, write_page):
