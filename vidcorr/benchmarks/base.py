@@ -23,11 +23,11 @@ from ..functional.device import on_device, out_of_memory_advice, random_state_ke
 from ..progress import ProgressReport
 from ..protocols import EvaluationProtocol
 from ..results.pictures import Picture
-from ..results.provenance import Provenance
 from ..results.result import (
     Evaluated,
     Network,
     Protocol,
+    Provenance,
     Result,
     Row,
     Stage,

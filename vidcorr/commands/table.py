@@ -13,7 +13,7 @@ def command(args: Sequence[str]) -> None:
 
     from ..experiments.study import read_study, study_table
     from ..experiments.table import gather_records, last_records
-    from ..results.results_page import write_results_page
+    from ..results.page import write_results_page
     from ..results.tables import render, tabulate
 
     if flags.page is not None:
@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("folders", nargs="+", metavar="[NAME=]FOLDER", help=folders)
     add_list_flag(parser, "--score", "KEY", "scores, as J-Mean (default: three of each benchmark, or the study's)")
     parser.add_argument("--base", default="", metavar="ROW", help="base row; other rows show their differences from it")
-    form = "format of the printed table (default: md); tex is as a paper prints it, with short heads and a caption"
+    form = "format of the printed table (default: md); tex has no intervals, and a caption"
     parser.add_argument("--format", choices=["md", "csv", "tex"], default="md", help=form)
     study = "show the rows of this study, from the folder of its runs"
     parser.add_argument("--study", metavar="FILE", help=study)

@@ -27,7 +27,7 @@ from ..functional.device import fastest_precision, gpu_or_cpu, on_device, out_of
 from ..results.formats import grid
 from ..results.records import Record, records_of
 from ..results.result import Network, Result, has_result, require_writable
-from ..results.tables import Table, footnotes, tabulate, text_rows
+from ..results.tables import Table, footnote, tabulate, text_rows
 from ..videos.digests import text_digest
 from ..videos.files import FolderInUse, FolderLock, slug
 
@@ -127,7 +127,7 @@ def table_of(results: Mapping[Path, Result], base: str = "") -> Table:
     """
     records: list[Record] = []
     for place, result in results.items():
-        records += records_of(result, scores=result.main_scores(), place=place)
+        records += records_of(result, result.main_scores(), place=place)
     table = tabulate(records, trained=False)
     for name, row in table.rows.items():  # a network with several strides has several rows
         if any(record.name == base for cell in row.values() for record in cell.records):
@@ -142,7 +142,7 @@ def _blocks(table: Table) -> str:
         block = {head: column.score for head, column in table.columns.items() if column.title == title}
         rows = [row for row in text_rows(table, block) if any(row[1:])]
         parts.append(f"## {title}\n\n{grid('md', ['', *block.values()], rows)}")
-    return "\n".join((*parts, *footnotes(table)))
+    return "\n".join((*parts, footnote(table)))
 
 
 class Runner:

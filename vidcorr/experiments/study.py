@@ -12,8 +12,8 @@ from typing import Annotated, NamedTuple, Self
 import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
-from ..results.checked import first_mistake
-from ..results.records import Column, Record, score_of
+from ..results.checked import mistakes_of
+from ..results.records import Column, Record
 from ..results.result import Result, has_result
 from ..results.statistics import from_best
 from ..results.tables import PAPER, Cell, Table
@@ -258,7 +258,7 @@ def read_study(name: str, flag: str = "--study") -> Study:
         refuse_repeated_keys(text)
         return Study.model_validate(yaml.safe_load(text))
     except ValidationError as error:
-        raise ValueError(f"{path}: {first_mistake(error)}") from error
+        raise ValueError(f"{path}: {mistakes_of(error)}") from error
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
 
@@ -298,7 +298,7 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
                 if records:
                     rows[row.name][head] = Cell(tuple(records), trained=study.trains(row))
                     if row.best_stage_by:
-                        names[row.name] = f"{row.name} ({records[0].stage.layer})"
+                        names[row.name] = f"{row.name} ({records[0].result.stage.layer})"
                 number = study.printed(row, evaluation).get(score)
                 if number is not None:
                     rows[row.name][f"{head}, {PAPER}"] = Cell(published=number / 100)
@@ -330,15 +330,19 @@ def _results(study: Study, output: Path) -> dict[tuple[str, str], dict[Path, Res
 
 def _records(row: StudyRow, score: str, results: dict[Path, Result]) -> list[Record]:
     """Return the records of a score, one per seed; of several stages, those of the row's best stage."""
-    records = [score_of(result, score, place) for place, result in results.items()]
+    records = []
+    values: dict[str, list[float]] = {}
+    for place, result in results.items():
+        chosen_by = row.best_stage_by or score
+        if not {score, chosen_by} <= result.scores.keys():
+            raise ValueError(f"{place}: has no score {score!r} or {chosen_by!r}; it has {', '.join(result.scores)}")
+        records.append(Record(result, score, place=place))
+        values.setdefault(result.stage.layer, []).append(result.scores[chosen_by])
     if row.best_stage_by:
-        values: dict[str, list[float]] = {}
-        for place, result in results.items():
-            values.setdefault(result.stage.layer, []).append(score_of(result, row.best_stage_by, place).value)
         if len(set(map(len, values.values()))) > 1:
             raise ValueError(f"row {row.name!r}: some seeds lack stages of {', '.join(values)}; run the study again")
         best = min(values, key=lambda stage: from_best(fmean(values[stage])), default="")
-        records = [record for record in records if record.stage.layer == best]
+        records = [record for record in records if record.result.stage.layer == best]
     seeds = [record.seed for record in records]
     for record in records:
         if seeds.count(record.seed) > 1:

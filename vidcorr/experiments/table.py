@@ -28,7 +28,7 @@ def gather_records(folders: Sequence[str | Path], scores: Sequence[str] = ()) ->
         of_folder: list[Record] = []
         for place, result in results.items():
             known |= dict.fromkeys(result.scores)
-            of_folder += records_of(result, name, scores or result.main_scores(), place)
+            of_folder += records_of(result, scores or result.main_scores(), name, place)
         if name:
             _refuse_repeated(str(text), of_folder)
         records |= {(name, record.place, record.key): record for record in of_folder}
@@ -47,7 +47,7 @@ def _refuse_repeated(text: str, records: Sequence[Record]) -> None:
     """
     places: dict[tuple[object, ...], Path] = {}
     for record in records:
-        cell_and_seed = (record.name, record.stage.layer, record.stage.stride, record.column, record.seed)
+        cell_and_seed = (record.name, record.result.stage.layer, record.result.stage.stride, record.column, record.seed)
         first = places.setdefault(cell_and_seed, record.place)
         if first != record.place:
             of_seed = "" if record.seed is None else f" of seed {record.seed}"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 Json = dict[str, Any]
 
@@ -37,19 +37,14 @@ def _number(value: object) -> Any:
     return plain(value)
 
 
-def as_tuple(value: object) -> Any:
-    """Return a tuple for a list, so that equal results are equal."""
-    return tuple(value) if isinstance(value, list) else value
-
-
 Score = Annotated[float, BeforeValidator(_number)]
 """A fraction, or NaN if it is undefined; null in JSON."""
 Value = Annotated[bool | int | float | str, BeforeValidator(_number)]
 """A cell of a row; NaN for an undefined number."""
 Facts = Annotated[Json, BeforeValidator(plain)]
-Seconds = Annotated[float, BeforeValidator(plain)]
 Item = TypeVar("Item")
-Items = Annotated[Sequence[Item], BeforeValidator(as_tuple)]
+Items = Annotated[Sequence[Item], AfterValidator(tuple)]
+"""A tuple, also of a list, so that equal results are equal."""
 
 
 class Exact(BaseModel):
@@ -58,15 +53,10 @@ class Exact(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
 
-def first_mistake(error: ValidationError) -> str:
-    """Return the field and the message of the first unknown key, else of the first mistake, as a single line."""
-    mistakes = error.errors()
-    first = mistakes[0]
-    message = first["msg"].removeprefix("Value error, ")
-    for mistake in mistakes:
-        if mistake["type"] == "extra_forbidden":
-            first = mistake
-            message = "unknown key"
-            break
-    field = ".".join(map(str, first["loc"]))
-    return ": ".join(filter(None, [field, message]))
+def mistakes_of(error: ValidationError) -> str:
+    """Return the fields and messages of the first three mistakes, in a single line."""
+    mistakes = []
+    for mistake in error.errors()[:3]:
+        field = ".".join(map(str, mistake["loc"]))
+        mistakes.append(": ".join(filter(None, [field, mistake["msg"]])))
+    return "; ".join(mistakes)

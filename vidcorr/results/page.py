@@ -1,25 +1,31 @@
-"""Self-contained page: report.html of a result and the animations in its folder.
+"""Self-contained pages: report.html of a result and its animations, and results.html of several results.
 
-This module collects scores and animations in a JSON, and the script in page.html draws it.
+Of report.html, Python collects scores and animations in a JSON, and the script in page.html draws it. The template
+results_page.html escapes every text; its script only sorts, filters and copies.
 """
 
 import json
+import os
 import shlex
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from math import isnan
 from pathlib import Path
 from statistics import fmean
+from urllib.parse import quote
 
-from ..metrics.box_tracking import ERRORS, OVERLAPS, mean_curves
 from ..videos.files import write_atomically
 from .checked import Json, plain
-from .formats import bracketed
+from .formats import bracketed, percent
 from .pictures.animations import TRUTH_SUFFIX
-from .published import published_beside
+from .published import Published, published_beside
+from .records import Column, Record, rules_in_words
 from .result import MEANS_OF, Result, Row
 from .statistics import FEWEST_SEQUENCES, HOW
+from .tables import Cell, tabulate
 
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""
@@ -54,7 +60,6 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     }
     content["intervals"] = {key: ends for key, ends in intervals.items() if ends}
     content["published"] = _published(result)
-    content["charts"] = charts_of(result.rows)
     content["ranked_by"] = ranking_columns(result)
     content["texts"] = text_columns(result.rows)
     content["animations"] = _animations(folder, result)
@@ -76,22 +81,6 @@ def _published(result: Result) -> list[Json]:
         doubt = f"; doubt: {paper.doubt}" if paper.doubt else ""
         rows.append({"name": f"{paper.name} ({paper.source}{doubt})", "scores": dict(paper.scores)})
     return rows
-
-
-def charts_of(rows: Sequence[Row]) -> list[Json]:
-    """Return OTB's curves of success and precision, for rows that have them."""
-    counts = [row.counts["curves"] for row in rows if "curves" in row.counts]
-    if not counts:
-        return []
-    success, precision = mean_curves(counts)
-    return [
-        _chart("success", "overlap threshold", OVERLAPS.tolist(), success.tolist()),
-        _chart("precision", "location error (px)", ERRORS.tolist(), precision.tolist()),
-    ]
-
-
-def _chart(name: str, axis: str, x: Sequence[float], y: Sequence[float]) -> Json:
-    return {"title": name.title(), "x": axis, "y": name, "curves": {name: (x, y)}, "span": (0, 1)}
 
 
 def ranking_columns(result: Result) -> list[str]:
@@ -129,28 +118,97 @@ def _animations(folder: Path, result: Result) -> list[Json]:
     Only the worst and best sequences have images.
     """
     scores = scores_by_sequence(result)
-    animations: list[tuple[Json, Path]] = []
+    animations: list[Json] = []
     for path in sorted((folder / "animations").rglob("*.json")):
         animation = json.loads(path.read_text("utf-8"))  # the fields of a `SequenceAnimation`
         name = animation["sequence"]
-        if name not in result.sequences:  # of an earlier run in the folder
-            continue
-        animation["score"] = scores.get(name)
-        animation["name"] = f"{name} ({animation['kind']})" if animation["kind"] else name
+        if name in result.sequences:  # not of an earlier run in the folder
+            animation["score"] = scores.get(name)
+            animation["name"] = f"{name} ({animation['kind']})" if animation["kind"] else name
+            animation["images"] = [path.with_suffix(suffix) for suffix in (".webp", TRUTH_SUFFIX)]
+            animations.append(animation)
+    animations.sort(key=lambda animation: (animation["score"] is None, animation["score"] or 0.0))
+    for animation in animations[AT_EACH_END:-AT_EACH_END]:
         animation["images"] = []
-        animations.append((animation, path))
-    animations.sort(key=_lowest_score_first)
-    shown = animations
-    if len(animations) > 2 * AT_EACH_END:
-        shown = animations[:AT_EACH_END] + animations[-AT_EACH_END:]
-    for animation, path in shown:
-        for image in (path.with_suffix(".webp"), path.with_suffix(TRUTH_SUFFIX)):
-            if image.is_file():
-                animation["images"].append(b64encode(image.read_bytes()).decode())
-    return [animation for animation, _ in animations]
+    for animation in animations:
+        images = filter(Path.is_file, animation["images"])
+        animation["images"] = [b64encode(image.read_bytes()).decode() for image in images]
+    return animations
 
 
-def _lowest_score_first(pair: tuple[Json, Path]) -> tuple[bool, float]:
-    """Return a sort key of an animation: the lowest score first, none last."""
-    score = pair[0]["score"]
-    return score is None, score or 0.0
+@dataclass(frozen=True)
+class PageRow:
+    """A row of the page: a network over its seeds, or a published row.
+
+    Attributes:
+        name: name of the row.
+        cells: score → cell.
+        runs: the row's first score of each seed.
+        published: the published row.
+    """
+
+    name: str
+    cells: Mapping[str, Cell]
+    runs: Sequence[Record] = ()
+    published: Published | None = None
+
+
+def write_results_page(records: Sequence[Record], folder: str | Path) -> Path:
+    """Write results.html into a folder: a table of each benchmark, protocol and data, published scores beside.
+
+    Rows of a table share benchmark, protocol (without the fields that a network sets), data and sequences. Published
+    rows join the table of the whole test set by their protocol.
+
+    Args:
+        records: scores of results, at least one; the folder of a result is linked if it holds report.html.
+        folder: folder of the page; it is made if it does not exist.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+    from jinja2 import Environment  # here, because other tables need no template
+
+    folder = Path(folder)
+    found: dict[Column, list[Record]] = {}
+    for record in records:
+        found.setdefault(record.column._replace(score=""), []).append(record)
+    environment = Environment(autoescape=True)
+    environment.filters |= {"percent": percent, "bracketed": bracketed, "rules": _rules, "command": shlex.join}
+    environment.filters["address"] = partial(_address, folder=folder)
+    template = environment.from_string((files(__package__) / "results_page.html").read_text("utf-8"))
+    sections = []
+    for column, of_table in found.items():
+        rows = []
+        for name, row in tabulate(of_table).rows.items():
+            cells = {cell.records[0].key: cell for cell in row.values()}
+            rows.append(PageRow(name, cells, next(iter(cells.values())).records))
+        if all(record.result.on_test_set for record in of_table):
+            for paper in published_beside(column.benchmark, column.protocol):
+                cells = {score: Cell(published=value) for score, value in paper.scores.items()}
+                rows.append(PageRow(paper.name, cells, published=paper))
+        protocols = {record.result.stage.protocol.digest: record.result.stage.protocol for record in of_table}
+        sections.append((column, rows, list(protocols.values()), of_table[0].result.protocol_source))
+    page = template.render(sections=sections, how=HOW)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "results.html"
+    write_atomically(path, page.encode("utf-8", "backslashreplace").decode())  # a path may hold any bytes
+    return path
+
+
+def _rules(record: Record) -> str:
+    """Return the rules of the data set with their digest, and the version of vidcorr that applied them."""
+    rules = rules_in_words(record.result, left_out=("source",))
+    version = record.result.provenance.versions.get("vidcorr", "")
+    return " ".join(filter(None, [rules, f"vidcorr {version}" if version else ""])) or "–"
+
+
+def _address(record: Record, folder: Path) -> str:
+    """Return the address of the run's own page, relative to the folder of this page; empty without one."""
+    report = record.place / "report.html"
+    if not report.is_file():
+        return ""
+    relative = os.path.relpath(report.resolve(), folder.resolve())
+    return quote(os.fsencode(Path(relative).as_posix()))

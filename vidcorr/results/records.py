@@ -4,17 +4,17 @@ Scores are comparable if benchmark, protocol, data and sequences agree. The feat
 to the network and are part of the row's name.
 """
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from .result import RESULTS_FILE, Result, Stage
+from ..videos.digests import text_digest
+from .result import RESULTS_FILE, Result
 
-SWITCHES = {"one_object": "one object", "all_frames": "all frames"}
-"""Switch of a benchmark that changes scores → its name in the head of a column."""
+SWITCHES = ("one_object", "all_frames")
+"""Switches of a benchmark that change scores."""
 
 
 class Column(NamedTuple):
@@ -62,16 +62,6 @@ class Record:
     place: Path = Path()
 
     @property
-    def stage(self) -> Stage:
-        """Scored features and their protocol."""
-        return self.result.stage
-
-    @property
-    def value(self) -> float:
-        """The score, a fraction."""
-        return self.result.scores[self.key]
-
-    @property
     def seed(self) -> int | None:
         """Seed of the training, or of random weights; None if unknown."""
         return self.result.network.seed
@@ -84,79 +74,51 @@ class Record:
     @property
     def stride_and_normalisation(self) -> str:
         """Stride and normalisation of the network's features, in words; empty if the network declares neither."""
+        stage = self.result.stage
         parts = []
-        if self.stage.stride is not None:
-            parts.append(f"stride {self.stage.stride}")
-        if self.stage.normalised_by:
-            parts.append(f"normalised by {self.stage.normalised_by}")
+        if stage.stride is not None:
+            parts.append(f"stride {stage.stride}")
+        if stage.normalised_by:
+            parts.append(f"normalised by {stage.normalised_by}")
         return ", ".join(parts)
 
     @cached_property
     def column(self) -> Column:
         """Column of the score; scores with equal columns are comparable."""
         result = self.result
-        protocol = self.stage.protocol
+        protocol = result.stage.protocol
         number = f"{len(result.sequences) or '?'} sequences"
         conditions = ", ".join(filter(None, (protocol.shared_name, *_data_in_words(result), number)))
-        return Column(result.data_set, self.key, conditions, protocol.shared, _digest_of_names(result))
+        names = " ".join(sorted({row.name for row in result.rows}))
+        digest = text_digest(names, 8) if names else ""
+        return Column(result.data_set, self.key, conditions, protocol.shared, digest)
 
 
-def _digest_of_names(result: Result) -> str:
-    """Return a digest of the names of sequences and objects; empty if the result has no rows."""
-    names = " ".join(sorted({row.name for row in result.rows}))
-    if not names:
-        return ""
-    return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-
-
-def records_of(result: Result, row: str = "", scores: Sequence[str] = (), place: Path = Path()) -> list[Record]:
-    """Return records of a result's scores.
+def records_of(result: Result, scores: Iterable[str], row: str = "", place: Path = Path()) -> list[Record]:
+    """Return records of the scores that a result has.
 
     Args:
         result: the result.
+        scores: names of scores.
         row: the user's name for the row, or empty.
-        scores: names of scores; by default the first of the benchmark.
         place: folder of the result.
     """
-    wanted = scores or list(result.scores)[:1]
-    return [Record(result, key, row, place) for key in wanted if key in result.scores]
-
-
-def score_of(result: Result, score: str = "", place: Path = Path()) -> Record:
-    """Return a single score of a result.
-
-    Args:
-        result: the result.
-        score: name of the score; empty: the first score of the benchmark.
-        place: folder of the result, for the message.
-
-    Raises:
-        ValueError: if the result lacks the score.
-    """
-    wanted = [score] if score else []
-    records = records_of(result, scores=wanted, place=place)
-    if records:
-        return records[0]
-    raise ValueError(f"{place}: has no score {score!r}; it has {', '.join(result.scores)}")
+    return [Record(result, key, row, place) for key in scores if key in result.scores]
 
 
 def uniquely_titled(columns: Iterable[Column]) -> dict[Column, Column]:
-    """Return column → column with its own title: conditions include the digests in which equal titles differ."""
-    columns = list(columns)
-    alike: dict[str, set[Column]] = {}
-    for column in columns:
-        alike.setdefault(column.title, set()).add(column)
-    titled = {}
-    for column in columns:
-        protocols = {other.protocol for other in alike[column.title]}
-        names = {other.names for other in alike[column.title]}
-        digests = [column.conditions]
-        if len(protocols) > 1:
-            digests.append(column.protocol or "no protocol")
-        if len(names) > 1:
-            digests.append(column.names or "of unknown names")
-        titled[column] = column._replace(conditions=" ".join(digests))
-    return titled
+    """Return column → column with its own title: digests follow the conditions of different columns with one title."""
+    digests: dict[str, set[tuple[str, str]]] = {}
+    different = list(dict.fromkeys(columns))
+    for column in different:
+        digests.setdefault(column.title, set()).add((column.protocol, column.names))
+    unique = {}
+    for column in different:
+        conditions = column.conditions
+        if len(digests[column.title]) > 1:
+            conditions = " ".join(filter(None, (conditions, column.protocol, column.names)))
+        unique[column] = column._replace(conditions=conditions)
+    return unique
 
 
 def _data_in_words(result: Result) -> list[str]:
@@ -165,25 +127,24 @@ def _data_in_words(result: Result) -> list[str]:
     split = data.get("split")
     if isinstance(split, int):
         split = f"split {split}"
-    facts = [data.get("year"), split, data.get("subset"), _rules_in_words(result)]
+    rules = rules_in_words(result)
+    facts = [data.get("year"), split, data.get("subset")]
+    if rules not in ("", f"davis-{data.get('year')}", result.benchmark.replace("_", "-")):
+        facts.append(rules)
     if data.get("resolution") != "480p":
         facts.append(data.get("resolution"))
     if data.get("holdout") is not None:
         facts.append(f"holdout {data['holdout']}, {data.get('unseen')} unseen")
-    for switch, name in SWITCHES.items():
-        if data.get(switch):
-            facts.append(name)
+    facts += [switch.replace("_", " ") for switch in SWITCHES if data.get(switch)]
     return [str(fact) for fact in facts if fact is not None]
 
 
-def _rules_in_words(result: Result) -> object:
-    """Return the rules of the data set in words; None without rules, or if benchmark and year name them already."""
-    rules = result.data.get("rules")
-    if not isinstance(rules, dict):  # None, or already a name
-        return rules
-    words = " ".join(str(value) for key, value in rules.items() if key not in ("source", "digest"))
-    known = (f"davis-{result.data.get('year')}", result.benchmark.replace("_", "-"))
-    return None if words in known else words
+def rules_in_words(result: Result, left_out: Collection[str] = ("source", "digest")) -> str:
+    """Return the rules of the data set in words, without some of their facts; empty without rules."""
+    rules = result.data.get("rules") or ""
+    if isinstance(rules, dict):
+        return " ".join(str(value) for key, value in rules.items() if key not in left_out)
+    return str(rules)
 
 
 def results_below(folder: Path) -> dict[Path, Result]:
@@ -206,7 +167,7 @@ def results_in(text: str | Path) -> tuple[str, dict[Path, Result]]:
     """
     name, equals, folder = str(text).partition("=")
     if not equals or "/" in name:
-        return "", results_below(Path(text))
+        name, folder = "", str(text)
     return name, results_below(Path(folder))
 
 

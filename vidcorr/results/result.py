@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Self
@@ -13,9 +19,8 @@ from pydantic import Field, ValidationError
 
 from ..backbones.description import Network as Network
 from ..videos.files import csv_of_records, write_atomically
-from .checked import Exact, Facts, Items, Json, Score, Seconds, Value, first_mistake, plain
+from .checked import Exact, Facts, Items, Json, Score, Value, mistakes_of, plain
 from .formats import bracketed, grid, one_line, percent
-from .provenance import Provenance
 from .published import TEST_SETS
 from .statistics import Sample, interval
 
@@ -124,6 +129,56 @@ class Evaluated(Exact):
     scores: dict[str, Score]
 
 
+class Provenance(Exact):
+    """Date, command, machine and package versions of a result."""
+
+    date: str = ""
+    command: Items[str] = ()
+    machine: Facts = Field(default={})
+    versions: dict[str, str] = Field(default={})
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return the provenance of a result that this process makes now.
+
+        GPUs and the native kernel are recorded only if torch is imported; without torch neither was used.
+        """
+        gpus: list[str] = []
+        compiled = False
+        if "torch" in sys.modules:
+            import torch
+
+            from ..functional.propagation.memory import kernel
+
+            compiled = kernel() is not None
+            if torch.cuda.is_available():
+                gpus = list(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
+        machine = {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "compiled_search": compiled,
+            "gpus": gpus,
+        }
+        versions = {}
+        for package in ("vidcorr", "torch"):
+            try:
+                versions[package] = version(package)
+            except PackageNotFoundError:  # a checkout on the path; its results are kept
+                versions[package] = "not installed"
+        date = datetime.now().astimezone().isoformat(timespec="seconds")
+        command = (Path(sys.argv[0]).name, *sys.argv[1:])  # other machines lack the program's folder
+        return cls(date=date, command=command, machine=machine, versions=versions)
+
+
+def processor() -> str:
+    """Return the model of the processor, on other systems than Linux its architecture."""
+    file = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*: (.+)", file.read_text(), re.MULTILINE) if file.exists() else None
+    return named[1] if named else platform.machine()
+
+
 MEANS_OF = {"J&F-Mean": ("J-Mean", "F-Mean")}
 """Score → columns of the rows; the score is their mean. A score that is not listed has a column of its name."""
 
@@ -162,8 +217,8 @@ class Result(Exact):
     limit_sequences: int | None = None
     data: Facts = Field(default={})
     protocol_source: dict[str, str] = Field(default={})
-    seconds: Seconds = 0.0
-    seconds_of: dict[str, Seconds] = Field(default={})
+    seconds: float = 0.0
+    seconds_of: dict[str, float] = Field(default={})
     ranks: int = 1
     history: Items[Evaluated] = ()
     headline: Items[str] = ()
@@ -201,18 +256,8 @@ class Result(Exact):
         records = self.records()
         if records:
             write_atomically(folder / "per_sequence.csv", csv_of_records(records))
-        write_atomically(folder / RESULTS_FILE, self._as_text())
-
-    def _as_text(self) -> str:
-        """Return results.json: indented, with a row per line at its end."""
-        about = json.dumps(plain(self.model_dump(exclude={"rows"})), indent=1, allow_nan=False)
-        lines = []
-        for row in self.rows:
-            excluded = set() if row.counts else {"counts"}
-            content = plain(row.model_dump(exclude=excluded))
-            lines.append("\n  " + json.dumps(content, allow_nan=False))
-        rows = ",".join(lines)
-        return about.removesuffix("\n}") + f',\n "rows": [{rows}]\n}}\n'
+        content = json.dumps(plain(self.model_dump()), indent=1, allow_nan=False)
+        write_atomically(folder / RESULTS_FILE, content + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -227,7 +272,7 @@ class Result(Exact):
         try:
             return cls.model_validate(json.loads(file.read_text("utf-8")))
         except (ValueError, RecursionError) as error:
-            mistake = first_mistake(error) if isinstance(error, ValidationError) else error
+            mistake = mistakes_of(error) if isinstance(error, ValidationError) else error
             raise ValueError(
                 f"{file}: is not a results.json of a benchmark, or damaged ({mistake}); evaluate again"
             ) from error
@@ -285,9 +330,7 @@ class Result(Exact):
             Lower and upper end; None with fewer than four sequences, or without values by sequence.
         """
         sample = self.sample(key)
-        if sample is None:
-            return None
-        return interval([sample], key)
+        return None if sample is None else interval([sample], key)
 
     def sample(self, key: str) -> Sample | None:
         """Return a score as a sample of sequences; None if the result has no values by sequence for it."""

@@ -157,9 +157,8 @@ def difference(
         of_trainings.append(of_first)
     if trained[1]:
         of_trainings.append(of_second)
-    if min(map(len, of_trainings), default=FEWEST_SEEDS) < FEWEST_SEEDS:
-        return Difference(mean)
-    if variances[1] + 1 < FEWEST_SEQUENCES:
+    fewest_seeds = min(map(len, of_trainings), default=FEWEST_SEEDS)
+    if fewest_seeds < FEWEST_SEEDS or variances[1] + 1 < FEWEST_SEQUENCES:
         return Difference(mean)
     if pairs:
         of_trainings = [list(map(sub, of_first, of_second))]
@@ -222,9 +221,9 @@ def _over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> t
             return None
     means = []
     for name in names:
-        mean = _mean_without(first, name)
+        mean = fmean(run.without[name] for run in first)
         if second:
-            mean -= _mean_without(second, name)
+            mean -= fmean(run.without[name] for run in second)
         means.append(mean)
     known = list(filter(isfinite, means))
     if len(known) < 2:
@@ -233,11 +232,6 @@ def _over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> t
     if spread <= 1e-24:  # equal values differ by rounding
         spread = 0.0
     return spread, len(known) - 1
-
-
-def _mean_without(runs: Sequence[Sample], name: str) -> float:
-    """Return the mean over runs of the score without a sequence."""
-    return fmean(run.without[name] for run in runs)
 
 
 def from_best(value: float) -> tuple[bool, float]:

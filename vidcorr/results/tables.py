@@ -1,7 +1,7 @@
 """Tables of scores with their uncertainty: a row is a network over its seeds, a column holds comparable scores."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isnan, nan
@@ -9,23 +9,10 @@ from statistics import fmean, stdev
 from typing import Literal
 
 from ..videos.files import csv_of_records
-from .formats import bracketed, grid, latex_text, one_line, percent, visible
+from .formats import bracketed, grid, latex_text, one_line, percent
 from .records import Column, Record, uniquely_titled
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW, Difference, Sample, difference, interval
 
-SHORT = {
-    "J&F-Mean": "𝒥&ℱ",
-    "J-Mean": "𝒥",
-    "F-Mean": "ℱ",
-    "PCK@0.1": "PCK@.1",
-    "PCK@0.2": "PCK@.2",
-    "precision@20px": "Prec.",
-    "success": "Succ.",
-    "average_jaccard": "AJ",
-    "average_pts_within_thresh": "δ avg",
-    "occlusion_accuracy": "OA",
-}
-"""Score → head of its column in a paper; other scores keep their keys."""
 TableFormat = Literal["md", "csv", "tex"]
 PAPER = "paper"
 """Conditions of a column of printed numbers, beside the measured scores."""
@@ -52,7 +39,7 @@ class Cell:
         """Scores of the seeds, or the published score."""
         if self.published is not None:
             return (self.published,)
-        return tuple(record.value for record in self.records)
+        return tuple(record.result.scores[record.key] for record in self.records)
 
     @property
     def mean(self) -> float:
@@ -69,18 +56,14 @@ class Cell:
     @cached_property
     def runs(self) -> list[Sample]:
         """The score as a sample of sequences, per seed; empty if a result has no values by sequence."""
-        samples = []
-        for record in self.records:
-            sample = record.result.sample(record.key)
-            if sample is None:
-                return []
-            samples.append(sample)
-        return samples
+        samples = [record.result.sample(record.key) for record in self.records]
+        known = [sample for sample in samples if sample is not None]
+        return known if len(known) == len(samples) else []
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:
         """Ends of the 95 % interval; None without values by sequence, or with fewer than four sequences."""
-        return interval(self.runs, self.records[0].column.score) if self.runs else None
+        return interval(self.runs, self.records[0].key) if self.runs else None
 
     def text(self, best: str | None = None, intervals: bool = True) -> str:
         """Return the mean in per cent ± deviation over several seeds [interval]; difference.
@@ -127,33 +110,17 @@ class Table:
     own_bases: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Table({len(self.rows)} rows, {len(self.heads)} columns: {'; '.join(self.rows)})"
+        return f"Table({len(self.rows)} rows, {len(self.columns)} columns: {'; '.join(self.rows)})"
 
     @property
     def bases_in_words(self) -> str:
         """The base row, and the rows with another one."""
-        parts = [self.base]
-        for name, base in self.own_bases.items():
-            parts.append(f"of {name} from {base}")
-        return ", ".join(parts)
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Heads of the columns."""
-        return tuple(self.columns)
+        return ", ".join([self.base, *(f"of {name} from {base}" for name, base in self.own_bases.items())])
 
     @property
     def cells(self) -> list[Cell]:
         """All cells, row by row."""
-        cells: list[Cell] = []
-        for row in self.rows.values():
-            cells += row.values()
-        return cells
-
-    @property
-    def records(self) -> list[Record]:
-        """All records, row by row."""
-        return [record for cell in self.cells for record in cell.records]
+        return [cell for row in self.rows.values() for cell in row.values()]
 
     @cached_property
     def best(self) -> dict[str, str]:
@@ -167,15 +134,14 @@ class Table:
         return best
 
     def row_named(self, text: str) -> str:
-        """Return the row of a name, with or without its stride, or of a unique part of its name.
+        """Return the row of a name, or of a unique part of its name.
 
         Raises:
             ValueError: if the text does not name exactly one row.
         """
         if text in self.rows:
             return text
-        without_stride = [name for name in self.rows if name.partition(", stride ")[0] == text]
-        found = without_stride or [name for name in self.rows if text in name]
+        found = [name for name in self.rows if text in name]
         if len(found) != 1:
             raise ValueError(f"base {text!r} names {len(found) or 'no'} rows; the rows are {'; '.join(self.rows)}")
         return found[0]
@@ -208,13 +174,13 @@ def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
     settings = {record.stride_and_normalisation for record in records} - {""}
     layers: dict[tuple[str, Column], set[str]] = {}
     for record in records:
-        layers.setdefault((record.name, record.column), set()).add(record.stage.layer)
+        layers.setdefault((record.name, record.column), set()).add(record.result.stage.layer)
     of_stages = {name for (name, _), found in layers.items() if len(found) > 1}
     rows: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         parts = [record.name]
         if record.name in of_stages:
-            parts.append(record.stage.layer)
+            parts.append(record.result.stage.layer)
         if len(settings) > 1:
             parts.append(record.stride_and_normalisation)
         name = ", ".join(filter(None, parts))
@@ -247,8 +213,6 @@ def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
     """
     records = list(records)
     titled = uniquely_titled(record.column for record in records)
-    titles = list(dict.fromkeys(column.title for column in titled.values()))
-    ordered = sorted(titled.values(), key=lambda column: titles.index(column.title))
     rows: dict[str, dict[str, Cell]] = {}
     for name, members in by_row(records).items():
         cells: dict[str, list[Record]] = {}
@@ -258,108 +222,88 @@ def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
         for head, seeds in cells.items():
             is_training = len(seeds) > 1 or bool(seeds[0].result.history)
             rows[name][head] = Cell(tuple(seeds), is_training if trained is None else trained)
-    return Table({column.head: column for column in ordered}, rows)
+    return Table({column.head: column for column in titled.values()}, rows)
 
 
-def text_rows(
-    table: Table, heads: Iterable[str] | None = None, empty: str = "", intervals: bool = True
-) -> list[list[str]]:
-    """Return the rows of a table as texts, with the row's name first; `footnotes` explains the cells.
+def text_rows(table: Table, heads: Collection[str], intervals: bool = True) -> list[list[str]]:
+    """Return the rows of a table as texts, with the row's name first; `footnote` explains the cells.
 
     Args:
         table: the scores.
-        heads: heads of the columns; None: all columns.
-        empty: text of a missing cell.
+        heads: heads of the columns.
         intervals: False leaves intervals and p out.
     """
-    shown = table.heads if heads is None else list(heads)
     lines = []
     for name, row in table.rows.items():
-        cells = [row[head].text(table.best.get(head), intervals) if head in row else empty for head in shown]
+        cells = [row[head].text(table.best.get(head), intervals) if head in row else "" for head in heads]
         lines.append([name, *cells])
     return lines
 
 
-def footnotes(table: Table) -> list[str]:
-    """Return a paragraph that explains the cells of a table; nothing if all cells are plain scores."""
+def footnote(table: Table) -> str:
+    """Return a paragraph that explains the cells of a table; an empty text if all cells are plain scores."""
     cells = table.cells
-    tested = [cell.difference for cell in cells if cell.difference is not None]
     sentences = ["Per cent."]
     if any(len(cell.scores) > 1 for cell in cells):
         sentences.append("Several seeds: mean ± standard deviation.")
     if any(cell.interval is not None for cell in cells):
         sentences.append(f"[Low, high]: 95 % interval ({HOW}), over seeds too from {FEWEST_SEEDS} on.")
-    if tested:
+    if any(cell.difference is not None for cell in cells):
         paired = f"paired by sequence, and by seed where rows share {FEWEST_SEEDS} seeds or more"
         sentences.append(f"After “;”: difference from {table.bases_in_words}, {paired}, each row tested by itself.")
-        if any(change.p is not None for change in tested):
-            sentences.append(ABOUT_WEIGHTS)
-        if any(change.p is None for change in tested):
-            needed = f"{FEWEST_SEQUENCES} sequences, and {FEWEST_SEEDS} seeds of a training"
-            sentences.append(f"A difference without an interval is not tested: a test needs {needed}.")
-    return [" ".join(sentences)] if len(sentences) > 1 else []
+        needed = f"{FEWEST_SEQUENCES} sequences, and {FEWEST_SEEDS} seeds of a training"
+        sentences.append(f"A difference without an interval is not tested: a test needs {needed}. {ABOUT_WEIGHTS}")
+    return " ".join(sentences) if len(sentences) > 1 else ""
 
 
 def render(table: Table, format: TableFormat = "md") -> str:
     """Return a table of scores as text.
 
     Markdown prints per cent: mean and standard deviation over the seeds, the best mean of a column in bold, 95 %
-    interval over sequences, and difference from the base row. LaTeX (with booktabs) is as a paper prints it, without
-    intervals: short heads, with protocols and data in the caption. CSV has a line per cell, with the same quantities as
-    fractions, and the score of each seed.
+    interval over sequences, and difference from the base row. LaTeX (with booktabs) leaves the intervals out; its heads
+    are short if they remain different, with protocols and data in the caption. CSV has a line per cell, with the same
+    quantities as fractions, and the score of each seed.
     """
     if format == "csv":
         return csv_of_records(_csv_records(table))
     if format == "tex":
         return _in_latex(table)
-    text = grid("md", ["", *table.heads], text_rows(table))
-    for note in footnotes(table):
-        text += f"\n{one_line(note)}\n"
-    return text
+    text = grid("md", ["", *table.columns], text_rows(table, table.columns))
+    note = one_line(footnote(table))
+    return f"{text}\n{note}\n" if note else text
 
 
 def _csv_records(table: Table) -> list[dict[str, object]]:
-    """Return a record per cell, row by row, in the order of the table's heads."""
-    records = []
+    """Return a record per cell, row by row, in the order of the table's heads; None for a missing quantity."""
+    lines = []
     for name, row in table.rows.items():
-        for head in table.heads:
-            if head in row:
-                records.append({"row": visible(name), "column": visible(head), **_fields(row[head])})
-    return records
-
-
-def _fields(cell: Cell) -> dict[str, object]:
-    """Return the quantities of a cell by the names of their CSV columns; None for a missing quantity."""
-    columns = [record.column for record in cell.records]
-    fields: dict[str, object] = {"conditions": "; ".join(dict.fromkeys(column.conditions for column in columns))}
-    fields["protocol"] = "; ".join(dict.fromkeys(column.protocol for column in columns))
-    fields["mean"] = cell.mean
-    fields["deviation"] = None if isnan(cell.deviation) else cell.deviation
-    fields["low"], fields["high"] = cell.interval or (None, None)
-    change = cell.difference or (None, None, None, None)
-    fields |= zip(("difference", "difference low", "difference high", "p"), change, strict=False)
-    fields["seeds"] = " ".join("?" if record.seed is None else str(record.seed) for record in cell.records)
-    fields["scores"] = " ".join(map(str, cell.scores))
-    return fields
+        for head in filter(row.__contains__, table.columns):
+            cell = row[head]
+            columns = [record.column for record in cell.records]
+            line: dict[str, object] = {"row": one_line(name), "column": one_line(head)}
+            line["conditions"] = "; ".join(dict.fromkeys(column.conditions for column in columns))
+            line["protocol"] = "; ".join(dict.fromkeys(column.protocol for column in columns))
+            line["mean"] = cell.mean
+            line["deviation"] = None if isnan(cell.deviation) else cell.deviation
+            line["low"], line["high"] = cell.interval or (None, None)
+            change = cell.difference or (None, None, None, None)
+            line |= zip(("difference", "difference low", "difference high", "p"), change, strict=True)
+            line["seeds"] = " ".join("?" if record.seed is None else str(record.seed) for record in cell.records)
+            line["scores"] = " ".join(map(str, cell.scores))
+            lines.append(line)
+    return lines
 
 
 def _in_latex(table: Table) -> str:
-    """Return a table in LaTeX; a benchmark's name, or its title if it has several, stands over its columns."""
-    titles: dict[str, set[str]] = {}
-    for column in table.columns.values():
-        if column.conditions != PAPER:
-            titles.setdefault(column.benchmark, set()).add(column.title)
-    over = []
-    heads = []
-    for column in table.columns.values():
-        over.append(column.title if len(titles.get(column.benchmark, ())) > 1 else column.benchmark)
-        short = SHORT.get(column.score, column.score)
-        heads.append(f"{short}, {PAPER}" if column.conditions == PAPER else short)
-    conditions = dict.fromkeys(record.column.title for record in table.records)
+    """Return a table in LaTeX."""
+    heads = [f"{column.benchmark} {column.score}" for column in table.columns.values()]
+    if len(set(heads)) < len(heads):
+        heads = list(table.columns)
+    conditions = dict.fromkeys(record.column.title for cell in table.cells for record in cell.records)
     caption = " ".join(["Scores in per cent.", *(f"{title}." for title in conditions)])
     if any(len(cell.records) > 1 for cell in table.cells):
         caption += " Mean ± standard deviation over seeds."
     if any(cell.difference is not None for cell in table.cells):
         caption += f" After “;”: difference from {table.bases_in_words}."
-    rows = grid("tex", ["", *heads], text_rows(table, empty="–", intervals=False), over=over)
+    rows = grid("tex", ["", *heads], text_rows(table, table.columns, intervals=False))
     return f"\\begin{{table}}\n\\centering\n{rows}\\caption{{{latex_text(caption)}}}\n\\end{{table}}\n"

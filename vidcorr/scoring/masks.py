@@ -13,8 +13,7 @@ import numpy as np
 
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
-from ..results.provenance import Provenance
-from ..results.result import Network, Result, Row, leave_one_out, videos_of
+from ..results.result import Network, Provenance, Result, Row, leave_one_out, videos_of
 from ..videos.files import DataError, errors_at, read_videos, require_folder, require_one_of
 from ..videos.folders import list_folders, list_images
 from ..videos.images import image_size

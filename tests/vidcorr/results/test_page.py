@@ -92,9 +92,6 @@ def test_from_four_sequences_on_scores_have_intervals(davis_run, tmp_path):
     assert all(re.fullmatch(r"\[\d+\.\d, \d+\.\d\]", text) for text in content["intervals"].values())
 
 
-CHARTS = {"OtbBenchmark": ["Success", "Precision"]}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", benchmark_classes(), ids=lambda kind: kind.__name__)
 def test_every_benchmark_writes_one(kind, tmp_path):
@@ -105,7 +102,6 @@ def test_every_benchmark_writes_one(kind, tmp_path):
     assert content["result"]["sequences"] == names
     animated = {animation["sequence"] for animation in content["animations"]}
     assert animated == (set() if issubclass(kind, MatchBenchmark) else set(names))
-    assert [chart["title"] for chart in content["charts"]] == CHARTS.get(kind.__name__, [])
     assert all(animation["caption"] for animation in content["animations"])
 
 
@@ -138,11 +134,8 @@ def test_texts_of_data_are_never_markup(tmp_path):
 
 
 @pytest.mark.slow
-def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run, tmp_path, monkeypatch):
+def test_in_a_browser_animations_play_and_tables_sort(davis_run, tmp_path):
     folder = shutil.copytree(davis_run[2], tmp_path / "own")
-    curves = {"<success>": ([0, 1, 2], [1.0, float("nan"), 0.5])}
-    chart = {"title": "Success", "x": "overlap", "y": "rate", "curves": curves, "span": (0, 1)}
-    monkeypatch.setattr("vidcorr.results.page.charts_of", lambda rows: [chart])
     with chromium(tmp_path) as browser:
         browser.get(write_report(folder).as_uri())
 

@@ -9,10 +9,9 @@ from tests.helpers.browser import as_phone, chromium
 from tests.helpers.runs import davis_result, write_results
 from vidcorr.experiments.table import gather_records
 from vidcorr.results import published
-from vidcorr.results.provenance import Provenance
+from vidcorr.results.page import write_results_page
 from vidcorr.results.published import TEST_SETS, Published, protocol_named, published_rows
-from vidcorr.results.result import Network, Protocol, Stage
-from vidcorr.results.results_page import write_results_page
+from vidcorr.results.result import Network, Protocol, Provenance, Stage
 
 HOSTILE = "<script>window.hit = 1</script><img src=x onerror='window.hit = 2'>\""
 DAVIS = TEST_SETS["davis"]
@@ -51,7 +50,7 @@ def test_a_row_holds_what_a_stranger_checks(tmp_path, write_page):
     videos = {"J-Mean": {name: [value] for name, value in zip("abcd", (0.4, 0.5, 0.6, 0.7), strict=True)}}
     about = {
         "date": "2026-11-25T02:00:00",
-        "command": ["/env/bin/vidcorr", "evaluate", "a b"],
+        "command": ["vidcorr", "evaluate", "a b"],
         "versions": {"vidcorr": "9.8"},
     }
     rules = {"name": "davis-2017", "source": "S", "digest": "r00l5"}

@@ -1,6 +1,6 @@
 from .overlays import (
     Picture as Picture,
-    as_pictures as as_pictures,
+    as_picture as as_picture,
     contact_sheet as contact_sheet,
     overlay_boxes as overlay_boxes,
     overlay_joints as overlay_joints,

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...videos.files import write_atomically
+from ..checked import plain
 from .overlays import Picture, contact_sheet, evenly_spaced, overlay_masks, resized
 
 FRAMES = 32
@@ -64,7 +65,8 @@ class SequenceAnimation:
             unknown = np.full_like(self._pictures[0], 128)
             self._write(TRUTH_SUFFIX, [unknown if truth is None else truth for truth in self._truths])
         size = [WIDTH, self._pictures[0].shape[0]]
-        metadata = self._metadata | {"size": size, "curves": plain_curves(curves or {})}
+        rounded = {name: [np.round(values, 4).tolist() for values in curve] for name, curve in (curves or {}).items()}
+        metadata = plain(self._metadata | {"size": size, "curves": rounded})
         write_atomically(self._path.with_suffix(".json"), json.dumps(metadata) + "\n")
 
     def _write(self, suffix: str, pictures: Sequence[Picture]) -> None:
@@ -78,15 +80,3 @@ def overlay_masks_small(frame: Tensor, mask: Tensor) -> Picture:
     small = F.interpolate(frame[None].cpu(), size, mode="bilinear", antialias=True)[0]
     ids = F.interpolate(mask[None, None].cpu(), size, mode="nearest-exact")[0, 0]
     return overlay_masks(small, ids)
-
-
-def plain_curves(curves: Mapping[str, Curve]) -> dict[str, list[list[float | None]]]:
-    """Return curves for JSON, with null for NaN."""
-    plain: dict[str, list[list[float | None]]] = {}
-    for name, curve in curves.items():
-        plain[name] = [list(map(_plain, values)) for values in curve]
-    return plain
-
-
-def _plain(value: float) -> float | None:
-    return None if value != value else round(float(value), 4)

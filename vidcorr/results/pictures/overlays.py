@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torchvision.utils import draw_keypoints
 
 from ...videos.masks import davis_palette
 
@@ -24,13 +25,12 @@ Label = tuple[str, Sequence[int], Colour]
 DAVIS_COLOURS = davis_palette()
 DARK: Colour = (0, 0, 0)
 LIGHT: Colour = (255, 255, 255)
-TRUTH = LIGHT
 FOUND: Colour = (230, 40, 40)
 
-LIMBS = (
+LIMBS = [
     (2, 0), (0, 1), (0, 3), (0, 4), (3, 7), (4, 8), (7, 11), (8, 12),
     (1, 5), (1, 6), (5, 9), (6, 10), (9, 13), (10, 14),
-)  # fmt: skip
+]  # fmt: skip
 """Pairs of JHMDB's joints, connected by a line."""
 
 TAIL = 12
@@ -51,7 +51,9 @@ def distinct_colours(count: int) -> list[Colour]:
 
 
 def as_picture(frame: Tensor) -> Picture:
-    """Return a frame, uint8 `(3, H, W)`, as a new image `(H, W, 3)` to draw into."""
+    """Return a frame `(3, H, W)`, uint8 or float in [0, 1], as a new image `(H, W, 3)` to draw into."""
+    if frame.is_floating_point():
+        frame = frame.float().clamp(0, 1).mul(255).round().to(torch.uint8)
     return np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")
 
 
@@ -128,7 +130,7 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
     colours = [FOUND]
     if truth is not None:
         boxes = [truth, found]
-        colours = [TRUTH, FOUND]
+        colours = [LIGHT, FOUND]
     zero_based = np.stack(boxes) - (1, 1, 0, 0)
     return draw_boxes(frame, zero_based, colours)
 
@@ -166,16 +168,9 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
     Returns:
         uint8 RGB `(H, W, 3)`.
     """
-    picture = as_picture(frame)
-    places = points.round().int().tolist()
-    found = (points >= 0).all(1).tolist()
-    for colour, (a, b) in zip(DAVIS_COLOURS[1:].tolist(), LIMBS, strict=False):  # there are more colours than limbs
-        if found[a] and found[b]:
-            cv2.line(picture, places[a], places[b], colour, 2, cv2.LINE_AA)
-    for place, shown in zip(places, found, strict=True):
-        if shown:
-            cv2.circle(picture, place, 3, LIGHT, -1, cv2.LINE_AA)
-    return picture
+    found = (points >= 0).all(1)
+    joints = points.round()[None]
+    return as_picture(draw_keypoints(frame, joints, LIMBS, FOUND, radius=4, width=2, visibility=found[None]))
 
 
 def overlay_tracks(
@@ -210,8 +205,8 @@ def overlay_tracks(
     if truth is not None and truth_occluded is not None:
         true = _pixels(truth[:, t] - 0.5, picture)
         for index in np.flatnonzero(~truth_occluded[:, t]):
-            cv2.line(picture, places[index], true[index], TRUTH, 1, cv2.LINE_AA)
-            cv2.circle(picture, true[index], 2 * unit + 1, TRUTH, 1, cv2.LINE_AA)
+            cv2.line(picture, places[index], true[index], LIGHT, 1, cv2.LINE_AA)
+            cv2.circle(picture, true[index], 2 * unit + 1, LIGHT, 1, cv2.LINE_AA)
     for place, hidden, colour in zip(places, occluded[:, t], colours, strict=True):
         if hidden:
             cv2.drawMarker(picture, place, colour, cv2.MARKER_TILTED_CROSS, 4 * unit + 1, unit, cv2.LINE_AA)
@@ -225,17 +220,13 @@ def _draw_tails(
 ) -> None:
     """Draw the last steps of the tracks into an image; the arguments are those of `overlay_tracks`."""
     unit = thickness_of(picture)
-    mean = picture.reshape(-1, 3).mean(0)
     tails = slice(max(0, t - TAIL), t + 1)
     for track, hidden, colour in zip(points[:, tails] - 0.5, occluded[:, tails], colours, strict=True):
         places = _pixels(track, picture)
         lengths = np.abs(np.diff(places, axis=0)).max(1, initial=0)
         is_near = lengths <= JUMP * max(picture.shape)
         for step in np.flatnonzero(is_near & ~hidden[1:] & ~hidden[:-1]).tolist():
-            age = (len(places) - 2 - step) / TAIL  # the end of a tail is faint
-            faint = 0.8 * age
-            faded = (1 - faint) * np.array(colour) + faint * mean
-            cv2.line(picture, places[step], places[step + 1], faded.round().tolist(), unit, cv2.LINE_AA)
+            cv2.line(picture, places[step], places[step + 1], colour, unit, cv2.LINE_AA)
 
 
 def thickness_of(picture: Picture) -> int:
@@ -316,13 +307,6 @@ def captioned(picture: Picture, text: str, colour: Colour = LIGHT, height: int =
     font = ImageFont.load_default(size=0.7 * height)
     ImageDraw.Draw(line).text((height // 5, height / 2), text, fill=ink, font=font, anchor="lm")
     return np.concatenate([np.asarray(line), picture])
-
-
-def as_pictures(frames: Tensor) -> list[Picture]:
-    """Return frames as arrays: `(T, 3, H, W)`, uint8 or float in [0, 1] → T times uint8 `(H, W, 3)`."""
-    if frames.is_floating_point():
-        frames = frames.float().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return list(frames.permute(0, 2, 3, 1).cpu().contiguous().numpy())
 
 
 def write_picture(path: str | Path, picture: Picture) -> None:

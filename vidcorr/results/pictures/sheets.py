@@ -11,10 +11,9 @@ from torch import Tensor
 from ...functional.propagation.coding import Size
 from ...functional.propagation.matches import affinity_of_cells
 from ...protocols import PropagationProtocol
-from .overlays import FOUND, LIGHT, Picture, as_pictures, captioned, contact_sheet, resized
+from .overlays import FOUND, Picture, as_picture, captioned, contact_sheet, resized
 
 HALVES = ((31, 119, 180), (214, 108, 14))
-NEUTRAL = (235, 235, 235)
 MOST_REFERENCES = 5
 
 
@@ -36,17 +35,13 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
     length = clip.shape[1]
     if frame_index is None:
         frame_index = torch.arange(length).expand(len(clip), -1)
-    text = "frame numbers"
-    colours = [NEUTRAL] * length
-    if length % 2 == 0:
-        text = "frame numbers; orange: second half"  # fits above two frames
-        colours = [HALVES[2 * column // length] for column in range(length)]
     panels: list[Picture] = []
     for frames, numbers in zip(clip[:rows], frame_index[:rows].tolist(), strict=True):
-        for picture, number, colour in zip(as_pictures(frames), numbers, colours, strict=True):
-            panels.append(captioned(resized(picture, width), str(int(number)), colour))
+        for place, frame in enumerate(frames):
+            colour = HALVES[2 * place // length]
+            panels.append(captioned(resized(as_picture(frame), width), str(int(numbers[place])), colour))
     sheet = contact_sheet(panels, columns=length, width=width)
-    return captioned(sheet, text)
+    return captioned(sheet, "frame numbers; orange: second half")  # fits above two frames
 
 
 def principal_colours(features: Tensor) -> Tensor:
@@ -108,17 +103,12 @@ def feature_sheet(
     if not frames.is_floating_point():
         values = values / 255
     grey = values.mean(1, keepdim=True)
-    names = names or _numbered(frames)
-    tinted = as_pictures(0.85 * colours + 0.15 * grey)
+    names = names or [f"frame {index}" for index in range(len(frames))]
     panels: list[Picture] = []
-    for frame, components, name in zip(as_pictures(frames), tinted, names, strict=True):
-        both = np.concatenate([resized(frame, width), resized(components, width)])
-        panels.append(captioned(both, name))
+    for frame, tinted, name in zip(frames, 0.85 * colours + 0.15 * grey, names, strict=True):
+        both = [resized(as_picture(picture), width) for picture in (frame, tinted)]
+        panels.append(captioned(np.concatenate(both), name))
     return contact_sheet(panels, columns=len(panels), width=width)
-
-
-def _numbered(frames: Tensor) -> list[str]:
-    return [f"frame {index}" for index in range(len(frames))]
 
 
 def heat_map_sheet(
@@ -129,9 +119,8 @@ def heat_map_sheet(
     covered: Size | None = None,
     names: Sequence[str] | None = None,
     width: int = 300,
-    most: int = MOST_REFERENCES,
 ) -> Picture:
-    """Draw a query point in the last frame, and over each of its reference frames a heat map of its weights.
+    """Draw a query point in the last frame, and over up to five reference frames, the heaviest, a map of its weights.
 
     The weights are the affinity with which `propagate_labels` averages the labels of the frames. A protocol with the
     compactness prior has two rows: with the prior (Liir, Eq. 7), and without, the softmax (Eq. 1) that it replaces. The
@@ -146,7 +135,6 @@ def heat_map_sheet(
         covered: size that the feature map covers, in pixels of the frame; None is the frame.
         names: names of the frames; by default their indices.
         width: width of a frame, pixels.
-        most: largest number of references; those with most weight are drawn, in time order.
 
     Returns:
         uint8 `(H', W', 3)`: a row per affinity, in which the query comes first.
@@ -156,7 +144,7 @@ def heat_map_sheet(
     """
     if len(frames) != len(features):
         raise ValueError(f"expected a feature map per frame, got {len(features)} maps and {len(frames)} frames")
-    names = names or _numbered(frames)
+    names = names or [f"frame {index}" for index in range(len(frames))]
     query = len(frames) - 1
     points = torch.as_tensor(point).cpu().reshape(1, 2)
     with_prior = affinity_of_cells(features, points, protocol)
@@ -164,17 +152,16 @@ def heat_map_sheet(
     if protocol.mixture_components is not None:
         without_prior = affinity_of_cells(features, points, protocol, prior=False)
         rows = {", with the prior": with_prior.weights[0], ", without": without_prior.weights[0]}
-    count = min(most, len(with_prior.frames))
+    count = min(MOST_REFERENCES, len(with_prior.frames))
     heaviest = with_prior.weights[0].sum((1, 2)).topk(count).indices
     shown = sorted(heaviest.tolist())
     height, right = frames.shape[-2:]
     size = covered or (height, right)
     cell = torch.tensor(size) / torch.tensor(features.shape[-2:]) * width / right
     y, x = ((points[0] + 0.5) * cell - 0.5).round().int().tolist()
-    small = [_pale(resized(picture, width)) for picture in as_pictures(frames)]
+    small = [_pale(resized(as_picture(frame), width)) for frame in frames]
     asked = small[query].copy()
-    for radius, colour in ((6, LIGHT), (5, FOUND)):
-        cv2.circle(asked, (x, y), radius, colour, -1, cv2.LINE_AA)
+    cv2.circle(asked, (x, y), 5, FOUND, -1, cv2.LINE_AA)
     panels = []
     for text, weights in rows.items():
         panels.append(captioned(asked, f"{names[query]}{text}"))

@@ -10,7 +10,7 @@ from vidcorr.functional.propagation.matches import affinity_of_cells
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import clip_sheet, feature_sheet, heat_map_sheet, principal_colours
 from vidcorr.results.pictures.overlays import FOUND
-from vidcorr.results.pictures.sheets import HALVES, NEUTRAL
+from vidcorr.results.pictures.sheets import HALVES
 from vidcorr.tracking.frame_encoder import frame_features
 
 EVERYWHERE = PropagationProtocol("everywhere", context=1, topk=1, temperature=0.01, radius=None, feature_stride=4)
@@ -27,7 +27,6 @@ def test_each_row_is_a_clip_whose_halves_are_marked():
     for place in range(4):
         assert has(sheet, HALVES[place // 2])[18 + 17, place * 24 + 18]
         assert has(sheet, (round(255 * (4 + place) / 11),) * 3, 1)[18 + 42 + 18 + 5, place * 24 + 5]
-    assert has(clip_sheet(clip[:, :3], width=20), NEUTRAL)[18 + 17, 18]
 
 
 def test_colours_are_the_projections_on_the_components():
@@ -97,13 +96,13 @@ def test_the_brightest_place_of_a_heat_map_is_the_matched_cell(rows):
     assert (rows == 1) == np.array_equal(upper, lower)
 
 
-def test_a_heat_map_spans_what_the_map_covers_and_chooses_the_heaviest_references():
+def test_a_heat_map_spans_what_the_map_covers_and_its_references_stand_in_time_order():
     frames = torch.full((4, 3, 24, 40), 100, dtype=torch.uint8)
     features = nn.functional.normalize(torch.randn(4, 64, 8, 12), dim=1)
     features[1] = features[3]  # all weight lies in frame 1
     protocol = EVERYWHERE.with_changes(context=3)
     assert affinity_of_cells(features, torch.tensor([[2, 3]]), protocol).frames == [0, 1, 2]
-    sheet = heat_map_sheet(features, (2, 3), frames, protocol, covered=(32, 48), width=40, most=1)
-    assert sheet.shape == (18 + 24, 2 * 44 - 4, 3)
-    np.testing.assert_allclose(brightest(sheet[18:, 44:]), (4 * 2 + 1.5, 4 * 3 + 1.5), atol=1)
+    sheet = heat_map_sheet(features, (2, 3), frames, protocol, covered=(32, 48), width=40)
+    assert sheet.shape == (18 + 24, 4 * 44 - 4, 3)
+    np.testing.assert_allclose(brightest(sheet[18:, 88:128]), (4 * 2 + 1.5, 4 * 3 + 1.5), atol=1)
     refused(ValueError, "points on the map of 8 x 12", heat_map_sheet, features, (8, 0), frames, protocol)
