@@ -252,7 +252,7 @@ def footnote(table: Table) -> str:
         paired = f"paired by sequence, and by seed where rows share {FEWEST_SEEDS} seeds or more"
         sentences.append(f"After “;”: difference from {table.bases_in_words}, {paired}, each row tested by itself.")
         needed = f"{FEWEST_SEQUENCES} sequences, and {FEWEST_SEEDS} seeds of a training"
-        sentences.append(f"A difference without an interval is not tested: a test needs {needed}. {ABOUT_WEIGHTS}")
+        sentences.append(f"{ABOUT_WEIGHTS} A difference without an interval is not tested: a test needs {needed}.")
     return " ".join(sentences) if len(sentences) > 1 else ""
 
 
