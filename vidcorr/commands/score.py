@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..experiments.benchmark_choice import add_list_flag
 from ..videos.files import read_names, read_videos, write_atomically
 
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
@@ -62,8 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     kind.add_argument("--boxes", nargs="?", const="otb", choices=["otb", "got-10k"], help=boxes)
     meta = 'metadata of lvos, of youtube-vos\'s categories, or of mose-v2: {"videos": {VIDEO: {"objects": {"1": {}}}}}'
     parser.add_argument("--meta", type=Path, metavar="FILE", help=meta)
-    unseen = "unseen videos (lvos) or categories (youtube-vos), or files of their names"
-    add_list_flag(parser, "--unseen", "NAME", unseen)
+    unseen = "file of unseen videos (lvos) or categories (youtube-vos), one per line"
+    parser.add_argument("--unseen", type=Path, metavar="FILE", help=unseen)
     trained = "meta.json of YouTube-VOS's training set; others are unseen"
     parser.add_argument("--trained-meta", type=Path, metavar="FILE", help=trained)
     parser.add_argument("--list", type=Path, metavar="FILE", help="file of video names, one per line")
@@ -77,9 +76,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _scored(flags: argparse.Namespace) -> Result:
     """Score boxes, tracks or masks, by the flags."""
+    of_masks = (flags.meta, flags.unseen, flags.trained_meta, flags.list, flags.keep_ends, flags.allow_missing)
     if flags.boxes or flags.tracks:
-        if flags.list is not None:  # else all videos would be scored in place of those of the list
-            raise ValueError("score: --list is for masks")
+        if any(of_masks):  # else other videos or frames would be scored than the flag says
+            raise ValueError("score: --boxes and --tracks take no --meta, --unseen, --list and other flags of masks")
         from ..scoring.tracks import score_boxes, score_tracks  # they need torch
 
         if flags.boxes:
@@ -91,7 +91,7 @@ def _scored(flags: argparse.Namespace) -> Result:
         flags.truth,
         flags.predictions,
         flags.rules,
-        videos=None if flags.list is None else read_names(flags.list),
+        videos=flags.list and read_names(flags.list),
         meta=flags.meta,
         unseen=_unseen(flags),
         keep_ends=flags.keep_ends,
@@ -100,17 +100,14 @@ def _scored(flags: argparse.Namespace) -> Result:
 
 
 def _unseen(flags: argparse.Namespace) -> set[str]:
-    """Return unseen videos or categories: names, names in files, and categories that --trained-meta lacks."""
-    names: set[str] = set()
-    for name in flags.unseen:
-        names.update(read_names(Path(name)) if Path(name).is_file() else [name])
-    if flags.rules != "youtube-vos" or flags.meta is None:
-        return names
-    known = _categories(flags.meta)
-    if flags.trained_meta is not None:
-        names |= known - _categories(flags.trained_meta)
-    if not names or not names <= known:
-        raise ValueError(f"score: --trained-meta or --unseen must name unseen categories of {flags.meta}")
+    """Return unseen videos or categories: names of --unseen, and categories that --trained-meta lacks."""
+    names = set(read_names(flags.unseen)) if flags.unseen else set()
+    if flags.rules == "youtube-vos" and flags.meta:
+        known = _categories(flags.meta)
+        if flags.trained_meta:
+            names |= known - _categories(flags.trained_meta)
+        if not names or not names <= known:
+            raise ValueError(f"score: --trained-meta or --unseen must name unseen categories of {flags.meta}")
     return names
 
 

@@ -12,13 +12,12 @@ def command(args: Sequence[str]) -> None:
     flags = _parser().parse_args(list(args))
 
     from ..experiments.study import read_study, study_table
-    from ..experiments.table import gather_records, last_records
+    from ..experiments.table import gather_records
     from ..results.page import write_results_page
     from ..results.tables import render, tabulate
 
     if flags.page is not None:
-        records = gather_records(flags.folders, flags.score)
-        print(write_results_page(last_records(records), flags.page))
+        print(write_results_page(gather_records(flags.folders, flags.score), flags.page))
         return
     if flags.study:
         (folder,) = flags.folders

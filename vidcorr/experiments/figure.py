@@ -9,8 +9,8 @@ import torch
 from ..datasets import MaskSequence
 from ..results.pictures.animations import WIDTH, overlay_masks_small
 from ..results.pictures.overlays import Picture, as_picture, captioned, contact_sheet, evenly_spaced, resized
-from ..results.records import last_evaluations, results_in
-from ..results.result import Result
+from ..results.records import results_in
+from ..videos.files import require_one_of
 from ..videos.masks import VOID, read_mask
 from .benchmark_choice import read_on
 
@@ -35,24 +35,23 @@ def figure_of(
         uint8 `(H, W, 3)`.
 
     Raises:
-        ValueError: without results of the benchmark, or for sequences without masks.
+        ValueError: without results of the benchmark; for an unknown sequence, or one without masks.
         DataError: for data or predictions that are missing or faulty.
     """
     (choice,) = read_on([on])
-    shown: list[tuple[str, Path, Result]] = []
+    shown: list[tuple[str, Path, str]] = []
     for text in results:
         name, of_text = results_in(text)
-        for folder, result in last_evaluations(of_text).items():
+        for folder, result in of_text.items():
             if result.data_set == choice.name:
-                shown.append((name or str(result.network), folder / "predictions", result))
+                shown.append((name or str(result.network), folder / "predictions", result.stage.protocol.shared_name))
     if not shown:
         raise ValueError(f"figure: no result of {choice.name}")
-    protocols = {result.stage.protocol.shared_name for _, _, result in shown}
-    rows: list[tuple[str, Path]] = []
-    for name, predictions, result in shown:
-        by_protocol = f" by {result.stage.protocol.shared_name}" if len(protocols) > 1 else ""
-        rows.append((f"{name}{by_protocol}", predictions))
+    several_protocols = len({protocol for *_, protocol in shown}) > 1
+    rows = [(f"{name} by {protocol}" if several_protocols else name, place) for name, place, protocol in shown]
     found = {sequence.name: sequence for sequence in choice.build().sequences}
+    for name in sequences:
+        require_one_of(found, sequence=name)
     names = sequences or list(found)[:SHOWN]
     return np.concatenate([_block(found[name], rows, frames) for name in names])
 

@@ -66,10 +66,6 @@ class StudyRow(BaseModel, extra="forbid"):
     beside: dict[str, dict[str, float]] = {}
     base: str = ""
 
-    def arguments_of(self, evaluation: str) -> tuple[str, ...]:
-        """Return the arguments that the row adds to an evaluation."""
-        return self.evaluate.get(evaluation) or ()
-
 
 class Command(NamedTuple):
     """A command of a study: a training, or the evaluation of a row for a seed.
@@ -189,9 +185,10 @@ class Study(BaseModel, extra="forbid"):
                 line = lines.setdefault([*places, folder][0], [])
                 line += [training for training in trainings if training not in line]
                 for name, common in self.evaluate.items():
-                    if name in row.evaluate and row.evaluate[name] is None:
+                    own = row.evaluate.get(name, ())
+                    if own is None:
                         continue
-                    arguments = (*common, *row.arguments_of(name))
+                    arguments = (*common, *own)
                     place = output / slug(row.name) / folder.name / f"{slug(name)}-{digest_of(arguments)}"
                     words = ("evaluate", *network, *arguments, "--output", str(place))
                     line.append(Command(words, row.name, seed, name, place, places))

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..results.records import Record, last_evaluations, records_of, results_in
+from ..results.records import Record, records_of, results_in
 
 
 def gather_records(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> list[Record]:
     """Return the scores of the results in folders.
 
     Args:
-        folders: folders of benchmark results, or folders above. `NAME=FOLDER` names the row; results with different
-            seeds below it, and several folders with the same name, are seeds of the row. Of a training in a named
-            folder, the last evaluation counts.
+        folders: folders of benchmark results, or folders above; the last evaluation of each training counts.
+            `NAME=FOLDER` names the row; results with different seeds below it, and several folders with the same name,
+            are seeds of the row.
         scores: names, for example `J&F-Mean`; by default up to three main scores of every benchmark.
 
     Raises:
@@ -23,8 +23,6 @@ def gather_records(folders: Sequence[str | Path], scores: Sequence[str] = ()) ->
     known: dict[str, None] = {}
     for text in folders:
         name, results = results_in(text)
-        if name:
-            results = last_evaluations(results)
         of_folder: list[Record] = []
         for place, result in results.items():
             known |= dict.fromkeys(result.scores)
@@ -53,9 +51,3 @@ def _refuse_repeated(text: str, records: Sequence[Record]) -> None:
             of_seed = "" if record.seed is None else f" of seed {record.seed}"
             twice = f"two results{of_seed} of {record.column.benchmark}, {first} and {record.place}"
             raise ValueError(f"table: {text} holds {twice}; name a single folder")
-
-
-def last_records(records: Sequence[Record]) -> list[Record]:
-    """Return the records of the last evaluation of each training, and all other records."""
-    last = last_evaluations({record.place: record.result for record in records})
-    return [record for record in records if record.place in last]

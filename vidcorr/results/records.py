@@ -4,7 +4,7 @@ Scores are comparable if benchmark, protocol, data and sequences agree. The feat
 to the network and are part of the row's name.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -162,17 +162,15 @@ def results_below(folder: Path) -> dict[Path, Result]:
 def results_in(text: str | Path) -> tuple[str, dict[Path, Result]]:
     """Read the results of `FOLDER` or `NAME=FOLDER`; return the name, or an empty text, and folder → result.
 
+    Of a training, whose evaluations lie side by side, the last evaluation is returned.
+
     Raises:
         ValueError: if the folder holds no results, or a file is damaged.
     """
     name, equals, folder = str(text).partition("=")
     if not equals or "/" in name:
         name, folder = "", str(text)
-    return name, results_below(Path(folder))
-
-
-def last_evaluations(results: Mapping[Path, Result]) -> dict[Path, Result]:
-    """Return the last evaluation of each training, whose evaluations lie side by side, and all other results."""
+    results = results_below(Path(folder))
 
     def steps(place: Path) -> int:
         return max((past.step for past in results[place].history), default=0)
@@ -183,4 +181,4 @@ def last_evaluations(results: Mapping[Path, Result]) -> dict[Path, Result]:
         if results[place].history:
             training = (place.parent, results[place].benchmark)
         last[training] = place
-    return {place: result for place, result in results.items() if place in last.values()}
+    return name, {place: result for place, result in results.items() if place in last.values()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from operator import attrgetter
@@ -100,49 +100,30 @@ def score(
         "missing_videos": [name for name in names if name not in scored],
         "truth": truth,
     }
-    scores_of = partial(_scores_of, rules, entries, set(unseen))
+
+    def scores_of(rows: Sequence[Row]) -> Values:
+        objects: dict[tuple[str, Object], Values] = {}
+        for row in rows:
+            objects[row.video, row.object] = {column: float(value) for column, value in row.values.items()}
+        return rules.table(objects, entries, set(unseen))
+
     with errors_at(meta):
         without = leave_one_out(rows, scores_of) if rules.pooled else {}
-        return result_of(rules.name, predictions, rows, scores_of(rows), data, without)
+        return result_of(rules.name, predictions, rows, scores=scores_of(rows), without=without, data=data)
 
 
-def _scores_of(rules: Rules, entries: Entries, unseen: Collection[str], rows: Sequence[Row]) -> dict[str, float]:
-    """Return the scores of the data set, by the rules, from rows of its objects."""
-    objects: dict[tuple[str, Object], Values] = {}
-    for row in rows:
-        values = {column: float(value) for column, value in row.values.items()}
-        objects[row.video, row.object] = values
-    return rules.table(objects, entries, unseen)
-
-
-def result_of(
-    benchmark: str,
-    predictions: str | Path,
-    rows: Sequence[Row],
-    scores: dict[str, float],
-    data: dict[str, Any],
-    without: dict[str, dict[str, float]],
-) -> Result:
+def result_of(benchmark: str, predictions: str | Path, rows: Sequence[Row], **fields: Any) -> Result:
     """Return the result of predictions on disk, with their folder as the name of the network.
 
     Args:
         benchmark: name of the benchmark.
         predictions: the folder.
         rows: the scored sequences or objects, sorted.
-        scores: key → fraction.
-        data: facts that the scores depend on.
-        without: for scores that are no means over the rows: score → sequence → score of all the others.
+        **fields: further fields of the result.
     """
-    return Result(
-        benchmark=benchmark,
-        network=Network(name=str(predictions)),
-        scores=scores,
-        without=without,
-        rows=rows,
-        sequences=videos_of(rows),
-        data=data,
-        provenance=Provenance.now(),
-    )
+    network = Network(name=str(predictions))
+    about = {"sequences": videos_of(rows), "provenance": Provenance.now(), **fields}
+    return Result(benchmark=benchmark, network=network, rows=rows, **about)
 
 
 def _objects(folder: Path, rules: Rules) -> Iterator[str]:
@@ -159,35 +140,28 @@ def _objects(folder: Path, rules: Rules) -> Iterator[str]:
         yield name
 
 
-class _MaskReader:
-    """Reads the masks of a folder with the ids of its video.
+def _masks_of(folder: Path, one_object: bool, has_void: bool) -> tuple[dict[str, Path], Callable[[str], Ids]]:
+    """Return the masks of a folder: name of a frame → file, and → ids, with the ids of the whole folder.
 
     Args:
         folder: folder of all masks of the video.
         one_object: they are of one object; then 1 is every pixel of the object.
         has_void: 255 is void beside ids.
     """
+    files = {path.stem: path for path in list_images(folder)}
+    values = {} if one_object else ids_by_value(files.values(), has_void)
 
-    def __init__(self, folder: Path, one_object: bool, has_void: bool) -> None:
-        self.files = {path.stem: path for path in list_images(folder)}
-        self.one_object = one_object
-        self.values: Mapping[int, int] = {}  # pixel value → object id
+    def read(stem: str) -> Ids:
+        if stem not in files:
+            raise DataError(f"{folder / stem}.png: no such mask, but the metadata name it")
         if not one_object:
-            self.values = ids_by_value(self.files.values(), has_void)
-
-    def read(self, stem: str) -> Ids:
-        """Read a mask.
-
-        Raises:
-            DataError: if the mask is damaged or holds no ids, or two objects in a folder of one.
-        """
-        path = self.files[stem]
-        if not self.one_object:
-            return read_ids(path, self.values, self.files.values())
-        ids = read_mask(path)
+            return read_ids(files[stem], values, files.values())
+        ids = read_mask(files[stem])
         if len(np.unique(ids[ids > 0])) > 1:
-            raise DataError(f"{path}: holds more than one object, in a folder of one")
+            raise DataError(f"{files[stem]}: holds more than one object, in a folder of one")
         return (ids > 0).astype(np.uint8)
+
+    return files, read
 
 
 def _score_folder(
@@ -195,29 +169,24 @@ def _score_folder(
 ) -> list[Row]:
     """Return a row per object of a folder; none for a folder without objects if `optional`."""
     folder = truth / name / of_object
-    annotations = _MaskReader(folder, bool(of_object), rules.has_void)
-    predictions = _MaskReader(mine / name / of_object, bool(of_object), rules.has_void)
-    height, width = image_size(next(iter(annotations.files.values())))
+    annotations, read_annotation = _masks_of(folder, bool(of_object), rules.has_void)
+    predictions, read_prediction = _masks_of(mine / name / of_object, bool(of_object), rules.has_void)
+    height, width = image_size(next(iter(annotations.values())))
 
-    @lru_cache(max(1, KEPT_MASKS // (height * width)))
-    def annotation(stem: str) -> Ids:
-        if stem not in annotations.files:
-            raise DataError(f"{folder / stem}.png: the metadata names this frame, but it has no annotation")
-        return annotations.read(stem)
-
+    annotation = lru_cache(max(1, KEPT_MASKS // (height * width)))(read_annotation)
     with errors_at(folder):
-        video = Video(name, list(annotations.files), annotation, entries.get(name, {}), keep_ends)
+        video = Video(name, list(annotations), annotation, entries.get(name, {}), keep_ends)
         scorer = MaskScorer(rules, video)
     if not scorer.plan and not optional:
         raise DataError(f"{folder}: rules {rules.name} score no object here")
     required = rules.required(video, scorer.plan)
-    missing = [stem for stem in required if stem not in predictions.files]
+    missing = [stem for stem in required if stem not in predictions]
     if missing:
         path = mine / name / of_object / f"{missing[0]}.png"
         raise DataError(f"{path}: a predicted mask is missing ({len(missing)} of {len(required)})")
     for stem in scorer.objects:
-        with errors_at(predictions.files[stem]):
-            scorer.add(stem, annotation(stem), predictions.read(stem))
+        with errors_at(predictions[stem]):
+            scorer.add(stem, annotation(stem), read_prediction(stem))
     with errors_at(mine / name / of_object):
         objects = scorer.finish()
     return [Row(video=name, object=of_object or str(number), values=values) for number, values in objects.items()]

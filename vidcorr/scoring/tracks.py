@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -72,8 +72,8 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
         values = {"Queries": len(queries), **track_scores([counts])}
         rows.append(Row(video=sequence.name, values=values, counts=counts))
     scores = track_scores([row.counts for row in rows])
-    data: dict[str, Any] = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth}
-    return result_of("tap_vid", predictions, rows, scores, data, {})
+    data = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth}
+    return result_of("tap_vid", predictions, rows, scores=scores, data=data)
 
 
 def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:
@@ -96,9 +96,10 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
     if rules == "otb":
         rows = _otb_rows(Path(truth).expanduser(), folder)
         scores = one_pass_scores([row.counts["curves"] for row in rows])
-        return result_of("otb", predictions, rows, scores, data, {})
+        return result_of("otb", predictions, rows, scores=scores, data=data)
     rows = _got10k_rows(Path(truth).expanduser(), folder)
-    return result_of("got10k", predictions, rows, _overlaps_of(rows), data, leave_one_out(rows, _overlaps_of))
+    without = leave_one_out(rows, _overlaps_of)
+    return result_of("got10k", predictions, rows, scores=_overlaps_of(rows), without=without, data=data)
 
 
 def _overlaps_of(rows: Sequence[Row]) -> dict[str, float]:
