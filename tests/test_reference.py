@@ -42,7 +42,7 @@ def test_it_imports_torch_numpy_and_pillow_only_and_has_at_most_200_lines():
     ("davis", "protocol"),
     [
         ((5, 160, 208), "vfs"),
-        pytest.param((3, 330, 520), "dino", marks=pytest.mark.slow),
+        pytest.param((3, 330, 440), "dino", marks=pytest.mark.slow),
     ],
     indirect=["davis"],
 )

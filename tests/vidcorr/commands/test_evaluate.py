@@ -12,7 +12,7 @@ from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark, Result, evaluate
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.benchmarks.network import NetworkSpec
-from vidcorr.datasets.generated import write_davis, write_tap_vid
+from vidcorr.datasets.generated import write_tap_vid
 from vidcorr.experiments.evaluate import Job, Runner
 from vidcorr.results.records import results_below
 from vidcorr.videos.files import DataError
@@ -71,15 +71,6 @@ def test_jobs_that_fail_are_named_and_the_others_are_done(davis, tmp_path, capsy
 
 
 @pytest.mark.slow
-def test_one_benchmark_on_two_folders_has_two_rows(tmp_path):
-    for number, name in enumerate(("clean", "blurred")):
-        write_davis(tmp_path / name, 1, frames=3, size=(32, 32 + number))
-    both = [DavisBenchmark(tmp_path / name, changes=SMALL) for name in ("clean", "blurred")]
-    table = evaluate(["raw_colour"], both, tmp_path / "out")
-    assert [len(cell.scores) for row in table.rows.values() for cell in row.values()] == [1] * 6
-
-
-@pytest.mark.slow
 def test_a_full_disk_ends_the_command(davis, tmp_path, monkeypatch, evaluated):
     def full(self, folder):
         raise OSError(28, "No space left on device", str(folder / "results.json"))
@@ -107,11 +98,12 @@ def test_a_job_that_another_process_runs_is_left_to_it_and_an_empty_result_is_ru
 @pytest.mark.slow
 def test_by_the_command_line(davis_root, tmp_path, capsys):
     points = write_tap_vid(tmp_path / "points", 1, frames=6, size=(64, 64))
-    words = [BLOCKY, "raw_colour", "untrained", "--on", f"davis={davis_root}", f"tap_vid={points}", "--limit", "1"]
-    words += ["--change", *CHANGES]
+    words = [BLOCKY, "untrained", "--on", f"davis={davis_root}", f"tap_vid={points}", "--limit", "1"]
+    words += ["--change", *CHANGES, "--base", "raw_colour"]
     main(["evaluate", *words, "--seeds", "3", "4", "--protocol", "crw", "--output", str(tmp_path / "out")])
     said = capsys.readouterr().out
     assert "tap_vid keeps its protocol: crw has no values for it" in said
+    assert "difference from raw_colour, stride 8, paired" in said
     rows = table_of(tmp_path / "out", capsys)
     assert sorted(name.partition(",")[0] for name in rows) == ["raw_colour", BLOCKY, "untrained ResNet-18"]
     assert rows["untrained ResNet-18, stride 8"]["seeds"] in ("3 4", "4 3")
@@ -126,12 +118,3 @@ def test_mistakes_are_told_before_any_work(davis_root, tmp_path):
     (tmp_path / "file").write_text("")
     refused(OSError, "file", evaluate, [BLOCKY], [DavisBenchmark(davis_root)], tmp_path / "file" / "out")
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.slow
-def test_the_base_is_a_row_of_its_own_where_no_network_is_it(davis_root, tmp_path, capsys):
-    words = [BLOCKY, "--base", "raw_colour", "--on", f"davis={davis_root}", "--limit", "2", "--change", *CHANGES]
-    main(["evaluate", *words, "--output", str(tmp_path)])
-    said = capsys.readouterr().out
-    assert "difference from raw_colour, stride 8, paired" in said
-    assert [line.count("; ") for line in said.splitlines() if line.startswith(f"| {BLOCKY}")] == [3]

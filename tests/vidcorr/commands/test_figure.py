@@ -91,3 +91,5 @@ def test_a_result_without_masks_is_named(davis, tmp_path):
     assert "bare/predictions/synthetic-000/00000.png" in refusal("figure", bare, *words)
     other = write_results(tmp_path / "vip", {"mIoU": 0.5}, benchmark="vip")
     assert "figure: no result of davis" in refusal("figure", other, *words)
+    said = refusal("figure", folder, "--sequences", "nobody", *words)
+    assert "sequence must be one of 'synthetic-000'" in said

@@ -44,10 +44,3 @@ def test_a_study_names_scores_that_its_benchmarks_have(path, tmp_path):
         assert set(study.scores[name]) <= set(benchmark.score_names), name
         for row in study.rows:
             assert study.printed(row, name).keys() <= set(study.scores[name])
-
-
-def test_each_depth_differs_from_the_same_training_of_the_other_depth():
-    study = read_study("studies/vfs_table6.yaml")
-    deep = [row for row in study.rows if row.name.startswith("R50")]
-    assert [row.base for row in deep] == [row.name.replace("R50", "R18") for row in deep]
-    assert len(deep) == 4

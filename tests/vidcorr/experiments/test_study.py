@@ -99,10 +99,8 @@ def test_a_second_training_starts_from_the_checkpoint_of_the_first(tmp_path):
 
 MISTAKES = """
 {scores: {vip: mIoU}} -> `scores` and `evaluate` have different evaluations
-{rows: [{name: a, published: {vip: 3}}]} -> there is no evaluation 'vip'
 {sedes: [0]} -> sedes: Extra inputs are not permitted
 {rows: [{name: a}, {name: a, flags: --x 1}]} -> two rows have the name 'a'
-{rows: [{name: a, model: untrained, flags: --x 1}]} -> only one of `train` (with `flags`), `model` and `of`
 {rows: [{name: a}, {name: b, of: a}, {name: c, of: b}]} -> 'b', which trains nothing
 """
 
@@ -112,12 +110,6 @@ def test_a_mistake_is_one_line_that_names_the_file(tmp_path, line):
     """A change of a good study, and what is said of it."""
     changes, said = line.split(" -> ")
     assert said in refused(ValueError, r"study\.yaml", study_of, tmp_path, **yaml.safe_load(changes))
-
-
-def test_a_key_twice_is_refused(tmp_path):
-    path = tmp_path / "study.yaml"
-    path.write_text(yaml.safe_dump(CONTENT) + "seeds: [7]\n")
-    refused(ValueError, r"study\.yaml: line \d+: seeds is set twice", read_study, str(path))
 
 
 def write_trial(folder, *rows, **changes):

@@ -1,4 +1,4 @@
-"""report.html: complete in itself, with the run's own numbers, and drawn in a real browser."""
+"""report.html and results.html: complete in themselves, no text read as markup, and drawn in a real browser."""
 
 import json
 import re
@@ -9,20 +9,26 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
+from markupsafe import escape
 from PIL import Image
 
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes
-from tests.helpers.browser import chromium
+from tests.helpers.browser import as_phone, chromium
 from tests.helpers.masks import read_masks
 from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, MatchBenchmark
 from vidcorr.backbones import build_feature_extractor
+from vidcorr.experiments.table import gather_records
 from vidcorr.metrics import boundary_accuracy, region_similarity
-from vidcorr.results.page import scores_by_sequence, write_report
+from vidcorr.results import published
+from vidcorr.results.page import scores_by_sequence, write_report, write_results_page
 from vidcorr.results.pictures.animations import overlay_masks_small
-from vidcorr.results.result import Result, Row
+from vidcorr.results.published import TEST_SETS, Published, protocol_named, published_rows
+from vidcorr.results.result import Network, Protocol, Provenance, Result, Row, Stage
 
+MARKUP = "<script>window.hit = 1</script><img src=x onerror='window.hit = 2'>\""
+DAVIS = TEST_SETS["davis"]
 HOSTILE = "</script><script>window.hit = 1</script><!--<script><img src=x onerror='window.hit = 2'>"
 
 
@@ -81,15 +87,6 @@ def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run,
     again = shutil.copytree(davis_run[2], tmp_path / "again")
     Result.load(again).model_copy(update={"sequences": ("synthetic-001",)}).save(again)
     assert [animation["sequence"] for animation in content_of(write_report(again))["animations"]] == ["synthetic-001"]
-
-
-def test_from_four_sequences_on_scores_have_intervals(davis_run, tmp_path):
-    own = shutil.copytree(davis_run[2], tmp_path / "own")
-    result = Result.load(own)
-    more = [row.model_copy(update={"video": f"again-{row.video}"}) for row in result.rows]
-    content = content_of(write_report(own, result.model_copy(update={"rows": (*result.rows, *more)})))
-    assert list(content["intervals"]) == content["main"]
-    assert all(re.fullmatch(r"\[\d+\.\d, \d+\.\d\]", text) for text in content["intervals"].values())
 
 
 @pytest.mark.slow
@@ -156,11 +153,6 @@ def test_in_a_browser_animations_play_and_tables_sort(davis_run, tmp_path):
         places = browser.execute_script(script, animation)
         assert len(places) == 2
         assert places[0] == places[1]
-        worst = animation.find_element("css selector", ".worst button")
-        worst.click()
-        assert animation.find_element("css selector", "output").text == f"frame {worst.text.partition(':')[0]}"
-        assert button.get_attribute("aria-label") == "play"
-
         table = browser.find_element("css selector", "table.sortable")
         for head, sign in ((2, -1), (2, 1)):
             table.find_elements("css selector", "th")[head].click()
@@ -171,3 +163,126 @@ def test_in_a_browser_animations_play_and_tables_sort(davis_run, tmp_path):
         browser.find_element("css selector", "[value=hidden]").click()
         shown = [animation.find_element("css selector", f".{kind}").is_displayed() for kind in ("prediction", "truth")]
         assert shown == [True, False]
+
+
+# results.html
+
+
+def write_measured(folder, name, score=0.5, weights="", stage=None, rules=None, **more):
+    """Write a result of the whole test set of DAVIS by `vfs`; `more`: seed, recipe, or other fields of the result."""
+    facts = {key: value for key, value in DAVIS.items() if key != "sequences"}
+    if rules is not None:
+        facts["rules"] = rules
+    network = Network(name=name, digest=weights, seed=more.pop("seed", None), recipe=more.pop("recipe", ""))
+    protocol = Protocol.of(protocol_named("vfs", "davis"))
+    stage = stage or Stage(stride=8, protocol=protocol)
+    sequences = [str(number) for number in range(DAVIS["sequences"])]
+    fields = {"network": network, "stage": stage, "sequences": sequences, "data": facts}
+    davis_result({"J&F-Mean": score}, **fields | more).save(folder)
+
+
+@pytest.fixture
+def write_page(tmp_path):
+    def page(*names):
+        records = gather_records([tmp_path / name for name in names] or [tmp_path])
+        return write_results_page(records, tmp_path / "page").read_text()
+
+    return page
+
+
+def tables(page):
+    """Return the tables of scores, each as a list of rows, each as its HTML."""
+    found = re.findall(r'<table class="rows">.*?<tbody>(.*?)</tbody>', page, re.DOTALL)
+    return [re.findall(r"<tr.*?</tr>", table, re.DOTALL) for table in found]
+
+
+def test_a_row_holds_what_a_stranger_checks(tmp_path, write_page):
+    videos = {"J-Mean": {name: [value] for name, value in zip("abcd", (0.4, 0.5, 0.6, 0.7), strict=True)}}
+    about = {
+        "date": "2026-11-25T02:00:00",
+        "command": ["vidcorr", "evaluate", "a b"],
+        "versions": {"vidcorr": "9.8"},
+    }
+    rules = {"name": "davis-2017", "source": "S", "digest": "r00l5"}
+    folder = write_results(tmp_path / "a", {"J-Mean": 0.55}, "N", "d1", 4, videos, rules=rules, **about)
+    (folder / "report.html").touch()
+    ((row,),) = tables(write_page())
+    texts = ["<b>55.0</b>", "2026-11-25", "<code>vidcorr evaluate &#39;a b&#39;", "davis-2017 r00l5 vidcorr 9.8"]
+    texts.append('href="../a/report.html"')
+    for text in texts:
+        assert text in row
+    assert re.search(r'55\.0</b><span class="interval"> \[\d+\.\d, \d+\.\d\]</span>', row)
+
+
+def test_other_digests_and_other_data_are_other_tables(tmp_path, write_page):
+    for name, digest, sequences in (("a", "d1", 8), ("b", "d2", 8), ("c", "d1", 9), ("d", "d1", 8)):
+        write_results(tmp_path / name, {"J&F-Mean": 0.5}, f"net-{name}", digest, sequences)
+    page = write_page()
+    found = [re.findall(r"net-\w", "".join(table)) for table in tables(page)]
+    assert [sorted(names) for names in found] == [["net-a", "net-d"], ["net-b"], ["net-c"]]
+    assert "protocol digest <code>d1</code>" in page
+    assert "protocol digest <code>d2</code>" in page
+
+
+def test_published_rows_stand_beside_the_whole_test_set_with_their_doubt(tmp_path, write_page):
+    write_measured(tmp_path / "a", "ours", 0.6)
+    write_measured(tmp_path / "b", "part", limit_sequences=2)
+    (beside,) = tables(write_page("a"))
+    own = [row for row in published_rows() if (row.benchmark, row.protocol) == ("davis", "vfs")]
+    assert len(beside) == 1 + len(own)
+    for line, row in zip(beside[1:], own, strict=True):
+        assert "published</span>" in line
+        assert escape(row.name) in line
+        assert escape(row.doubt) in line
+    ((row,),) = tables(write_page("b"))
+    assert "part" in row
+
+
+def write_hostile(folder, monkeypatch):
+    """Write a result whose every text is markup, and make the published rows hostile too."""
+    protocol = Protocol(name=MARKUP, digest=MARKUP, shared_name=MARKUP, shared=MARKUP, fields={MARKUP: MARKUP})
+    stage = Stage(layer=MARKUP, stride=8, normalised_by=MARKUP, protocol=protocol)
+    provenance = Provenance(command=("vidcorr", MARKUP), date=MARKUP, versions={"vidcorr": MARKUP})
+    about = {"protocol_source": {"code": MARKUP}, "provenance": provenance}
+    write_measured(folder / "x", MARKUP, 0.5, MARKUP, stage, {"name": MARKUP}, **about)
+    texts = dict.fromkeys(("name", "source", "weights", "stated", "doubt"), MARKUP)
+    row = Published(**texts, benchmark="davis", protocol="vfs", scores={MARKUP: 0.5})
+    monkeypatch.setattr(published, "published_rows", lambda: (row,))
+
+
+def test_texts_of_results_and_papers_are_never_markup(tmp_path, monkeypatch, write_page):
+    write_hostile(tmp_path, monkeypatch)
+    page = write_page()
+    assert page.count("<script") == 1  # the page's own
+    assert "<img" not in page
+    assert page.count(escape(MARKUP)) > 10
+    assert not re.search(r"""(?:src|href)=["'](?!#|\.\./)|@import|url\(""", page)
+
+
+@pytest.mark.slow
+def test_a_browser_sorts_filters_and_copies(tmp_path, monkeypatch, write_page):
+    for name, score in (("low", 0.2), ("high", 0.9), ("middle", 0.5)):
+        write_measured(tmp_path / name, name, score, provenance=Provenance(command=("vidcorr", name)))
+    write_hostile(tmp_path, monkeypatch)
+    write_measured(tmp_path / "long", "N" * 500)
+    write_page()
+    with chromium(tmp_path) as browser:
+        browser.get((tmp_path / "page/results.html").as_uri())
+        assert browser.execute_script("return window.hit") is None
+        first = "return document.querySelector('table.rows tbody tr td').textContent"
+        browser.execute_script("document.querySelectorAll('table.rows thead th')[1].click()")
+        assert browser.execute_script(first) == "high"
+        browser.execute_script("document.querySelectorAll('table.rows thead th')[1].click()")
+        assert browser.execute_script(first) == "low"
+        browser.find_element("id", "filter").send_keys("vidcorr middle")
+        shown = "return document.querySelectorAll('.rows tbody tr:not([hidden])').length"
+        assert browser.execute_script(shown) == 1
+        (fold,) = [each for each in browser.find_elements("css selector", "td summary") if each.is_displayed()]
+        fold.click()
+        (button,) = [each for each in browser.find_elements("tag name", "button") if each.is_displayed()]
+        button.click()
+        browser.execute_async_script("setTimeout(arguments[0], 200)")
+        assert button.text == "copied"
+        fold.click()
+        as_phone(browser)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390

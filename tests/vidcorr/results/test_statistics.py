@@ -109,7 +109,7 @@ def trainings(generator, shared, seeds=(5, 5), effect=0.0, sequences=30):
 def test_rows_that_share_seeds_are_compared_in_pairs(shared, effect):
     """Seeds whose spread of 2 points both rows share hide no difference of 1.2 points, and make none."""
     generator = np.random.default_rng(0)
-    runs = [trainings(generator, shared, effect=effect) for _ in range(300)]
+    runs = [trainings(generator, shared, effect=effect) for _ in range(120)]
     paired = np.mean([difference(*rows, trained=(True, True)).p < 0.05 for rows in runs])
     strangers = [[[run._replace(seed=None) for run in row] for row in rows] for rows in runs]
     independent = np.mean([difference(*rows, trained=(True, True)).p < 0.05 for rows in strangers])

@@ -44,7 +44,8 @@ def test_npz_files_score_as_the_official_code_scores_them(truth, tmp_path, mode)
 
 
 def test_a_list_a_missing_or_foreign_file_is_refused(truth, tmp_path):
-    refused(ValueError, "--list is for masks", command, [str(truth), str(tmp_path), "--boxes", "--list", "names.txt"])
+    for kind, flag in (("--boxes", "--list=names.txt"), ("--tracks=first", "--keep-ends")):
+        refused(ValueError, "take no --meta", command, [str(truth), str(tmp_path), kind, flag])
     refused(DataError, r"\.npz: ", score_tracks, truth, tmp_path)
     for sequence in TapVid(truth):
         np.savez(tmp_path / f"{sequence.name}.npz", points=np.zeros(3))
