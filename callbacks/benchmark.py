@@ -15,6 +15,7 @@ from lightning_modules.parts.description import network_of
 from lightning_modules.parts.loops import epochs_completed, logged_step
 from lightning_modules.parts.run_folder import checkpoint_folder, log_picture, log_scores, run_folder
 from vidcorr.benchmarks.base import Benchmark
+from vidcorr.benchmarks.output import Output
 from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks, first_ranks_buffers
 from vidcorr.results.result import Evaluated, Result
 from vidcorr.videos.files import require_at_least
@@ -230,6 +231,7 @@ class BenchmarkCallback(pl.Callback):
         folder: Path | None = None
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             folder = run_folder(trainer) / "benchmarks" / self.name / EPOCH_FOLDER.format(epoch, step)
+        output = Output(folder)
         completed = epochs_completed(trainer) if fitting and step else 0
         training: dict[str, Any] = {"past": earlier, "at": (completed, step)} if fitting else {}
         benchmark = self.benchmark
@@ -240,17 +242,16 @@ class BenchmarkCallback(pl.Callback):
             network = network_of(trainer, pl_module)
             features = benchmark.extractor(pl_module)
             with first_ranks_buffers(features, trainer.world_size):
-                run = benchmark.run(features, network, folder, shared=True, **training)
+                self.result = benchmark.run(features, network, output, shared=True, **training)
         except Exception as error:
             if not fitting or isinstance(error, LostRank) or self._followers(trainer):
                 raise
             unforeseen = not isinstance(error, BenchmarkError)
             log.error("%s failed; the training continues: %s", self.name, error, exc_info=unforeseen)
             return {}
-        self.result = run.result
         self.folder = folder
         if trainer.is_global_zero:
-            for name, picture in run.pictures.items():
+            for name, picture in output.pictures.items():
                 log_picture(trainer, f"{self.name}/{name}", picture, at)
         self._runs = [*earlier, Evaluated(epoch=completed, step=step, scores=self.result.scores)]
         return self.history[step]

@@ -14,7 +14,7 @@ from vidcorr.backbones import build_feature_extractor
 from vidcorr.functional.device import random_state_kept
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import Picture, clip_sheet, feature_sheet, heat_map_sheet, write_picture
-from vidcorr.tracking.frame_encoder import extractor_under, frame_features
+from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.videos.files import require_at_least
 
 
@@ -66,7 +66,7 @@ class TrainingPictures(pl.Callback):
         self._clip = None
         self._drawn = None
         with random_state_kept():
-            extractor_under(build_feature_extractor(pl_module, self.stage, self.stride), self.protocol)
+            FrameEncoder(build_feature_extractor(pl_module, self.stage, self.stride), self.protocol)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
@@ -104,7 +104,9 @@ class TrainingPictures(pl.Callback):
         self._drawn = trainer.global_step
         with random_state_kept(), torch.inference_mode():
             extractor = build_feature_extractor(pl_module, self.stage, self.stride)
-            features, covered = frame_features(extractor, clip, self.protocol)
+            encoder = FrameEncoder(extractor, self.protocol)
+            features = torch.stack(list(encoder.encode(clip)))
+            covered = encoder.covered((clip.shape[-2], clip.shape[-1]))
             if not features.isfinite().all():
                 rank_zero_warn(f"TrainingPictures: step {self._drawn}: the features are not finite, nothing is drawn")
                 return

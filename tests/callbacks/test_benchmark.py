@@ -42,7 +42,7 @@ class Noted(Counted):
 
     def run(self, network: Any, *args: Any, **options: Any) -> Any:
         found = super().run(network, *args, **options)
-        (self.folder / f"rank{dist.get_rank()}").write_text(found.result.scores["score"].hex())
+        (self.folder / f"rank{dist.get_rank()}").write_text(found.scores["score"].hex())
         return found
 
 
@@ -91,8 +91,9 @@ class Shown(Counted):
 
     score_names = ("score",)
 
-    def run(self, network: Any, *args: Any, **options: Any) -> Any:
-        return super().run(network, *args, **options)._replace(pictures={"frame": np.zeros((2, 2, 3), np.uint8)})
+    def run(self, network: Any, description: Any, output: Any, **options: Any) -> Any:
+        output.pictures["frame"] = np.zeros((2, 2, 3), np.uint8)
+        return super().run(network, description, output, **options)
 
 
 def score_of(state: dict[str, torch.Tensor]) -> float:

@@ -17,7 +17,7 @@ from lightning_modules import VFSSimSiam
 from tests.helpers.faults import differences
 from tests.helpers.training import InMemory, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr import Result, signals
-from vidcorr.benchmarks.base import Benchmark, Run
+from vidcorr.benchmarks.base import Benchmark
 from vidcorr.results.result import Network
 
 EPOCHS, BATCHES, BATCH_SIZE = 3, 3, 4
@@ -79,11 +79,11 @@ class Counted(Benchmark):
     def extractor(self, encoder: Any) -> Any:
         return encoder
 
-    def run(self, network: Any, *args: Any, **options: Any) -> Run:
+    def run(self, network: Any, *args: Any, **options: Any) -> Result:
         signals.check()
         score = float(sum(parameter.double().sum() for parameter in network.state_dict().values()))
         self.events.append(("benchmark", score.hex()))
-        return Run(Result(benchmark="counted", network=Network(name="counted"), scores={"score": score}), {})
+        return Result(benchmark="counted", network=Network(name="counted"), scores={"score": score})
 
 
 class Events(pl.Callback):

@@ -22,8 +22,8 @@ class ViTExtractor(FeatureExtractor):
 
     Any input size: the position embedding is interpolated, and images are padded at the right and lower border to a
     multiple of the stride, so the map has `ceil(H / stride) × ceil(W / stride)` cells. The model's final norm is
-    applied to every block's map (as in DINO's evaluation) unless `final_norm` is False (as in Probe3D's and OmniProbe's); class
-    and register tokens are left out.
+    applied to every block's map (as in DINO's evaluation) unless `final_norm` is False (as in Probe3D's and
+    OmniProbe's); class and register tokens are left out.
 
     `positions` chooses the interpolation of the position embedding: "network": timm's, with antialiasing; "dino": plain
     bicubic, by a scale factor, as in DINO's code.

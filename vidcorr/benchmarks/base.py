@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import chain, pairwise
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -22,7 +22,6 @@ from ..backbones.extractor import eval_mode
 from ..functional.device import on_device, out_of_memory_advice, random_state_kept
 from ..progress import ProgressReport
 from ..protocols import EvaluationProtocol
-from ..results.pictures import Picture
 from ..results.result import (
     Evaluated,
     Network,
@@ -39,18 +38,6 @@ from ..videos.files import DataError, require_at_least
 from .network import NetworkLike, NetworkSpec
 from .output import Output
 from .ranks import Ranks, distribute
-
-
-class Run(NamedTuple):
-    """A finished run.
-
-    Attributes:
-        result: the result.
-        pictures: name → overlay of one of the first few sequences, for a logger.
-    """
-
-    result: Result
-    pictures: dict[str, Picture]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,24 +190,24 @@ class Benchmark(ABC):
                     extractor = on_device(extractor)
                     name = name or spec.name
                 described = name if isinstance(name, Network) else Network.of(encoder, name)
-            return self.run(extractor, described, folder, shared=shared).result
+            return self.run(extractor, described, Output(folder), shared=shared)
 
     def run(
         self,
         extractor: nn.Module,
         network: Network,
-        folder: str | Path | None = None,
+        output: Output,
         *,
         shared: bool = False,
         past: Sequence[Evaluated] = (),
         at: tuple[int, int] | None = None,
-    ) -> Run:
+    ) -> Result:
         """Score the features of a network.
 
         Args:
             extractor: the features of a network, as `extractor` returns them; or a video encoder.
             network: description of the network, for the result; the digest of the weights is added.
-            folder: folder of results, predictions and pictures; None writes nothing.
+            output: writes the files of the run.
             shared: share the sequences among the ranks of the process group; every rank must call it.
             past: earlier evaluations of the same training, for the result.
             at: epochs and optimiser steps of the training so far; None outside a training.
@@ -228,12 +215,11 @@ class Benchmark(ABC):
         began = time.perf_counter()
         with Ranks(shared) as ranks, random_state_kept(), eval_mode(extractor), torch.inference_mode():
             with ranks.together():  # each rank tracks and scores its share of the sequences
-                if folder is not None and ranks.rank == 0:
-                    require_writable(Path(folder))
+                if output.folder is not None and ranks.rank == 0:
+                    require_writable(output.folder)
                 digest = weights_digest(extractor)
                 with out_of_memory_advice(f"{self.name}: {LOWER}"):
                     tracker = self.tracker(extractor, self.protocol)
-                output = Output(folder)
                 own_rows: list[Row] = []
                 for sequence in share_of(self, ranks):
                     with errors_of(self, sequence):
@@ -241,42 +227,35 @@ class Benchmark(ABC):
             rows = in_order(chain.from_iterable(ranks.gather(own_rows)), self.name)
             has_constant = any(ranks.gather(tracker.constant))
             with ranks.together():  # from the rows of all ranks each rank makes the same result
-                result = self._result(rows, tracker, network.model_copy(update={"digest": digest}))
+                protocol = self.protocol
+                scores = self.scores(rows) if rows else {}
                 history = list(past)
                 if at is not None:
-                    history.append(Evaluated(epoch=at[0], step=at[1], scores=result.scores))
+                    history.append(Evaluated(epoch=at[0], step=at[1], scores=scores))
                 facts = {"constant_features": True} if has_constant else {}
-                about_run = {
-                    "data": result.data | facts,
-                    "seconds": round(time.perf_counter() - began, 2),
-                    "seconds_of": tracker.watch.rounded(),
-                    "ranks": ranks.size,
-                    "history": tuple(history),
-                }
-                result = result.model_copy(update=about_run)
+                result = Result(
+                    benchmark=self.name,
+                    network=network.model_copy(update={"digest": digest}),
+                    scores=scores,
+                    without=leave_one_out(rows, self.scores) if self.pooled else {},
+                    stage=stage_of(tracker),
+                    rows=rows,
+                    sequences=[sequence.name for sequence in self.sequences],
+                    limit_sequences=self.limit_sequences,
+                    data=self.facts(rows, tracker) | facts,
+                    protocol_source=protocol.origin() if isinstance(protocol, EvaluationProtocol) else {},
+                    headline=self.score_names[:3],
+                    provenance=Provenance.now(),
+                    seconds=round(time.perf_counter() - began, 2),
+                    seconds_of=tracker.watch.rounded(),
+                    ranks=ranks.size,
+                    history=history,
+                )
                 if ranks.rank == 0:
                     result.print()
                     self.finish(result, output)
                     output.finish(result)
-        return Run(result, output.pictures)
-
-    def _result(self, rows: Sequence[Row], tracker: Tracker, network: Network) -> Result:
-        """Return the result of rows, without what belongs to the single run."""
-        protocol = self.protocol
-        return Result(
-            benchmark=self.name,
-            network=network,
-            scores=self.scores(rows) if rows else {},
-            without=leave_one_out(rows, self.scores) if self.pooled else {},
-            stage=stage_of(tracker),
-            rows=rows,
-            sequences=[sequence.name for sequence in self.sequences],
-            limit_sequences=self.limit_sequences,
-            data=self.facts(rows, tracker),
-            protocol_source=protocol.origin() if isinstance(protocol, EvaluationProtocol) else {},
-            headline=self.score_names[:3],
-            provenance=Provenance.now(),
-        )
+        return result
 
 
 def values_for(kind: type[Benchmark]) -> str:

@@ -8,8 +8,10 @@
 Code of the user has no identity: it is run again.
 """
 
+import functools
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Iterable
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 
 from ..datasets.records import FRAME_FIELDS
-from ..videos.digests import file_digest
+from ..videos.digests import file_digest, text_digest
 from .base import Benchmark
 
 
@@ -61,50 +63,21 @@ def data_digest(sequences: Iterable[object], files: Iterable[Path] = ()) -> str:
     Raises:
         OSError: if a file cannot be read.
     """
-    digest = hashlib.sha256()
-    contents: dict[Path, str] = {}
-    for part in _parts([list(files), list(sequences)]):
-        if isinstance(part, Path):
-            if part not in contents:
-                contents[part] = file_digest(part)
-            part = f"{part.name} {contents[part]}"
-        digest.update(part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape"))
-        digest.update(b"\0")
-    return digest.hexdigest()[:16]
+    digest_of = functools.cache(file_digest)
 
+    def plain(value: Any) -> Any:
+        """Return what JSON cannot hold as lists and mappings; functions, such as a decoder of frames, are left out."""
+        if isinstance(value, Path):
+            return [value.name, digest_of(value)]
+        if isinstance(value, np.generic):
+            return value.item()
+        if isinstance(value, np.ndarray):
+            return [str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
+        if callable(value):
+            return None
+        named = dict(getattr(value, "__dict__", {"value": repr(value)}))
+        for name in FRAME_FIELDS:
+            named[name] = [[file.name, file.stat().st_size] for file in named.get(name, ())]
+        return named
 
-def _parts(value: object) -> Iterator[str | bytes | Path]:
-    """Yield everything in a nested value: texts, bytes of arrays, and files that count by their bytes.
-
-    Functions, such as a decoder of frames, are left out.
-    """
-    if isinstance(value, Path):
-        yield value
-    elif isinstance(value, np.ndarray | np.generic):
-        yield f"{value.dtype} {value.shape}"
-        yield value.tobytes()
-    elif isinstance(value, list | tuple) and not hasattr(value, "_asdict"):
-        yield f"{len(value)} items"
-        for item in value:
-            yield from _parts(item)
-    elif isinstance(value, str | int | float | None):
-        yield repr(value)
-    elif not callable(value):
-        yield from _parts_of_fields(value)
-
-
-def _parts_of_fields(value: Any) -> Iterator[str | bytes | Path]:
-    """Yield everything in a mapping, a named tuple or an object with fields."""
-    named = value
-    if hasattr(value, "_asdict"):
-        named = value._asdict()
-    elif not isinstance(value, Mapping):
-        named = vars(value)
-    for name, item in sorted(named.items(), key=lambda pair: str(pair[0])):
-        yield str(name)
-        if name not in FRAME_FIELDS:
-            yield from _parts(item)
-            continue
-        for part in _parts(item):
-            if isinstance(part, Path):
-                yield f"{part.name} {part.stat().st_size}"
+    return text_digest(json.dumps([list(files), list(sequences)], default=plain))

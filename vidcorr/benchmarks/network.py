@@ -17,7 +17,6 @@ from ..backbones.checkpoints import (
     SUFFIXES,
     exported_recipe,
     local_file,
-    on_hub,
     read_content,
     recipe_of,
     saved_encoder_of,
@@ -107,11 +106,6 @@ class NetworkSpec:
         """True if the weights are random, so that seeds make different networks."""
         return self.is_named and self.spec.startswith(("timm:", "torchvision:")) and not self.pretrained
 
-    @property
-    def weights(self) -> tuple[object, ...]:
-        """Arguments of `build`; specs with equal values share an encoder."""
-        return self.spec, self.pretrained, self.seed
-
     def build(self) -> Any:
         """Return the encoder, with a method `feature_extractor`; an extractor or a video encoder stands for itself.
 
@@ -137,7 +131,7 @@ class NetworkSpec:
         """The checkpoint of a path, or of an address on the hub; None for other networks."""
         if not self.is_named or not self.spec.endswith(SUFFIXES):
             return None
-        path = Path(local_file(self.spec) if on_hub(self.spec) else self.spec)
+        path = local_file(self.spec)
         return path if path.is_file() else None
 
     @functools.cached_property
@@ -180,15 +174,14 @@ def is_extractor(network: object) -> bool:
 
 def with_unique_rows(networks: Iterable[NetworkSpec]) -> list[NetworkSpec]:
     """Return the networks without repeats; different modules of one name get a number, since a row is a name."""
-    taken: dict[str, list[NetworkSpec]] = {}
+    different: list[NetworkSpec] = []
+    unique: list[NetworkSpec] = []
     for network in networks:
-        alike = taken.setdefault(network.name, [])
-        if network not in alike:
-            alike.append(network)
-    unique = []
-    for alike in taken.values():
-        for number, network in enumerate(alike, start=1):
-            if number > 1 and not network.is_named:
-                network = replace(network, name=f"{network.name} ({number})")
-            unique.append(network)
+        if network in different:
+            continue
+        number = 1 + sum(other.name == network.name for other in different)
+        different.append(network)
+        if number > 1 and not network.is_named:
+            network = replace(network, name=f"{network.name} ({number})")
+        unique.append(network)
     return unique

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -23,10 +22,10 @@ from ..benchmarks.identity import identity_of
 from ..benchmarks.network import NetworkLike, NetworkSpec, with_unique_rows
 from ..benchmarks.ranks import LostRank, Ranks
 from ..errors import ROOM
-from ..functional.device import fastest_precision, gpu_or_cpu, on_device, out_of_memory_advice
+from ..functional.device import fastest_precision, gpu_or_cpu, out_of_memory_advice
 from ..results.formats import grid
 from ..results.records import Record, records_of
-from ..results.result import Network, Result, has_result, require_writable
+from ..results.result import Result, has_result, require_writable
 from ..results.tables import Table, footnote, tabulate, text_rows
 from ..videos.digests import text_digest
 from ..videos.files import FolderInUse, FolderLock, slug
@@ -162,8 +161,6 @@ class Runner:
         self.output = Path(output)
         self.failures: dict[Job, str] = {}
         self._made: set[str] = set()  # folders of the results that this runner has made
-        self._encoder: Any = None
-        self._built: tuple[object, ...] = ()
 
     def place(self, job: Job) -> Path:
         """Return the folder of a job's result."""
@@ -210,15 +207,6 @@ class Runner:
             lines = "; ".join(f"{job.title}: {error}" for job, error in self.failures.items())
             raise ValueError(f"{len(self.failures)} failed: {lines}")
 
-    def _encoder_of(self, network: NetworkSpec) -> Any:
-        """Return the encoder of a network; the last encoder is kept."""
-        if self._built != network.weights:
-            self._encoder = None  # frees its memory first
-            self._built = ()  # the next network may fail
-            self._encoder = network.build()
-            self._built = network.weights
-        return self._encoder
-
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:
         """Run a job, unless another process has locked or just done it."""
         with ExitStack() as locks:
@@ -228,8 +216,8 @@ class Runner:
             began = time.perf_counter()
             print(f"{heading} {job.title}", flush=True)
             try:
-                with ranks.together():
-                    self._evaluate(job)
+                with ranks.together(), out_of_memory_advice(ROOM):
+                    job.benchmark.evaluate(job.network, self.place(job), job.network.name, shared=True)
             except Exception as error:  # any type, because the other jobs still run
                 if isinstance(error, LostRank) or (isinstance(error, OSError) and error.errno in DISK):
                     raise
@@ -250,14 +238,6 @@ class Runner:
             print(f"{job.title}: running elsewhere", flush=True)
             return False
         return not self._reuses(job)
-
-    def _evaluate(self, job: Job) -> None:
-        """Score a job's network, and save the result."""
-        with out_of_memory_advice(ROOM):
-            encoder = self._encoder_of(job.network)
-            extractor = on_device(job.network.extractor(encoder, job.benchmark))
-        name = Network.of(encoder, job.network.name)
-        job.benchmark.run(extractor, name, self.place(job), shared=True)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -156,7 +156,6 @@ class EvaluationProtocol:
         cls,
         name: str | Self,
         benchmark: str | None = None,
-        like: Sequence[str] = (),
         changes: Mapping[str, Any] | None = None,
     ) -> Self:
         """Return the protocol that a source defines for a benchmark.
@@ -165,8 +164,6 @@ class EvaluationProtocol:
             name: a key of `sources()`, also with changes as in results and tables: `vfs+radius=6+topk=5`; or a
                 protocol, returned with `changes`.
             benchmark: name of the benchmark; None is `default_benchmark`.
-            like: fallback benchmarks, in order, for a source without values for `benchmark`. A benchmark under a new
-                name declares them to use the protocols of its kind.
             changes: field → new value; the name shows the changes.
 
         Raises:
@@ -187,12 +184,10 @@ class EvaluationProtocol:
             if field.name in texts:
                 in_name[field.name] = _read(texts[field.name], field.type)
         values = sources[base].values
-        for known in (benchmark, *like):
-            if known in values:
-                unchanged = cls(name=base, benchmark=known, **values[known])
-                return unchanged.with_changes(**in_name | changes)
-        only = ", ".join(values)
-        raise ValueError(f"the source of protocol {base!r} defines no values for {benchmark!r} (only for {only})")
+        if benchmark not in values:
+            only = ", ".join(values)
+            raise ValueError(f"the source of protocol {base!r} defines no values for {benchmark!r} (only for {only})")
+        return cls(name=base, benchmark=benchmark, **values[benchmark]).with_changes(**in_name | changes)
 
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from ..backbones.extractor import (
     FeatureExtractor,
     Normalise,
-    eval_mode,
     features_by,
     require_map,
     require_stride,
@@ -131,6 +130,10 @@ class FrameEncoder(Tracker):
         self._network: Any = extractor if self.in_order else extractor_under(extractor, self._rules)
         self._is_checked = False
 
+    def covered(self, size: Size) -> Size:
+        """Return the size that the map of a frame of size (H, W) covers, padding included, in pixels of the frame."""
+        return covered_size(size, self._rules, self.multiple)
+
     def encode(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the features `(C, h, w)` of a video's frames, in order.
 
@@ -215,24 +218,6 @@ def is_constant(features: Tensor) -> bool:
         return False
     all_equal = (cells == cells[:, :1]).all()
     return bool(PendingCopy(all_equal).wait())
-
-
-@torch.no_grad()
-def frame_features(extractor: nn.Module, frames: Tensor, protocol: NetworkInput) -> tuple[Tensor, Size]:
-    """Return the features by which a tracker follows the frames, in eval mode, and the size that their map covers.
-
-    Args:
-        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
-        frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
-        protocol: size, padding, normalisation and precision of the network's input.
-
-    Returns:
-        Float32 `(T, C, h, w)` on the extractor's device, and `covered_size` of a frame.
-    """
-    with eval_mode(extractor):
-        features = list(FrameEncoder(extractor, protocol).encode(frames))
-    height, width = frames.shape[-2:]
-    return torch.stack(features), covered_size((height, width), protocol, getattr(extractor, "multiple", 1))
 
 
 def extractor_under(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:

@@ -14,7 +14,7 @@ from .. import signals
 from ..backbones.extractor import check_map
 from ..functional import LabelPropagator, decode_keypoints, decode_masks, encode_keypoints, encode_masks
 from ..functional.device import PendingCopy, to_device
-from ..functional.propagation.coding import Size, covered_size
+from ..functional.propagation.coding import Size
 from ..protocols import PropagationProtocol
 from .frame_encoder import FrameEncoder, grid_of
 
@@ -133,10 +133,6 @@ class LabelTracker(FrameEncoder):
     """
 
     protocol: PropagationProtocol
-
-    def covered(self, size: Size) -> Size:
-        """Return the size that the map of a frame of size (H, W) covers, padding included, in pixels of the frame."""
-        return covered_size(size, self.protocol, self.multiple)
 
     def track_masks(
         self, frames: Iterable[tuple[Tensor, Tensor | None]], starts: Mapping[int, int], size: Size

@@ -114,9 +114,7 @@ def test_two_networks_share_a_protocol_but_for_stride_and_normalisation():
     assert boxes.at_features(16).shared() == boxes.at_features(8, dilated="released").shared() == boxes
 
 
-def test_a_benchmark_declares_whose_values_it_takes():
-    assert Rules.named("paper", "my_videos", like=("first",)) == Rules.named("paper", "first")
-    assert Rules.named("paper", "second", like=("first",)).side == 5
+def test_a_source_without_values_for_a_benchmark_is_refused():
     with pytest.raises(ValueError, match=r"'paper' defines no values for 'my_videos' \(only for first, second\)"):
         Rules.named("paper", "my_videos")
 

@@ -85,7 +85,7 @@ def feature_sheet(
 
     Args:
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
-        features: `(T, C, h, w)` of the frames, for example from `vidcorr.tracking.frame_encoder.frame_features`.
+        features: `(T, C, h, w)` of the frames, for example from `vidcorr.tracking.frame_encoder.FrameEncoder`.
         covered: size that the feature map covers, in pixels of the frame; None is the frame.
         names: names of the frames; by default their indices.
         width: width of a picture, pixels.
@@ -128,7 +128,7 @@ def heat_map_sheet(
     mixture is not normalised, so its sum may exceed 1. Source: Liir, Figures 3d, 4b and 5.
 
     Args:
-        features: `(T, C, h, w)` of the frames, for example from `vidcorr.tracking.frame_encoder.frame_features`.
+        features: `(T, C, h, w)` of the frames, for example from `vidcorr.tracking.frame_encoder.FrameEncoder`.
         point: y and x in feature cells.
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
         protocol: references, neighbourhood, top-k, temperature, border and mixture of the matches.

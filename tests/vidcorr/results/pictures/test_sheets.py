@@ -11,7 +11,7 @@ from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import clip_sheet, feature_sheet, heat_map_sheet, principal_colours
 from vidcorr.results.pictures.overlays import FOUND
 from vidcorr.results.pictures.sheets import HALVES
-from vidcorr.tracking.frame_encoder import frame_features
+from vidcorr.tracking.frame_encoder import FrameEncoder
 
 EVERYWHERE = PropagationProtocol("everywhere", context=1, topk=1, temperature=0.01, radius=None, feature_stride=4)
 
@@ -55,10 +55,11 @@ class HalfMap(nn.Module):
 
 def test_features_are_those_of_the_padded_frame_and_the_sheet_leaves_the_padding_out():
     frames = torch.randint(256, (2, 3, 24, 40), dtype=torch.uint8)
-    features, covered = frame_features(HalfMap(), frames, EVERYWHERE)
+    encoder = FrameEncoder(HalfMap(), EVERYWHERE)
+    features, covered = torch.stack(list(encoder.encode(frames))), encoder.covered((24, 40))
     assert (features.shape, covered) == ((2, 3, 8, 12), (32, 48))
     torch.testing.assert_close(features[..., :6, :10], nn.functional.avg_pool2d(frames.float() / 255, 4))
-    same, _ = frame_features(HalfMap(), frames.float() / 255, EVERYWHERE)
+    same = torch.stack(list(encoder.encode(frames.float() / 255)))
     assert torch.equal(same, features)
     assert feature_sheet(frames, features, covered, width=40).shape == (18 + 24 + 24, 2 * 40 + 4, 3)
 
