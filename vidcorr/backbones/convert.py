@@ -263,20 +263,6 @@ def _weights_of(spec: str) -> Mapping[str, Tensor]:
         return build_network(spec).state_dict()
 
 
-VFS_HEADS = {*(f"projector.{layer}" for layer in (0, 1, 3, 4, 6, 7)), *(f"predictor.{layer}" for layer in (0, 1, 3))}
-"""Layers with weights in the heads of `VFSSimSiam`."""
-
-
-def _vfs(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
-    backbone = without_prefix(state, "backbone.")
-    heads = [name for name in state if not name.startswith("backbone.")]
-    spec = spec or resnet_of(backbone)
-    if {name.rpartition(".")[0] for name in heads} != VFS_HEADS:
-        return frozen(spec, backbone, entry, dict.fromkeys(heads, "head of another form than VFSSimSiam's"))
-    widths = {f"{head}_dim": len(state[f"{head}.0.weight"]) for head in ("projector", "predictor")}
-    return Made("lightning_modules.vfs_simsiam.VFSSimSiam", {"backbone": spec, **widths}, state)
-
-
 def _liir(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
     arguments: dict[str, Any] = dict(entry["arguments"])
     if "backbone.position.places" in state:
@@ -316,7 +302,6 @@ def _named(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
 
 Maker = Callable[[State, str | None, Mapping[str, Any]], Made]
 MAKERS: dict[str, Maker] = {
-    "vfs": _vfs,
     "liir": _liir,
     "mast": _liir,
     "cosettle": _cosettle,

@@ -166,27 +166,18 @@ def encoder_hparams(encoder: nn.Module, argument: str) -> dict[str, Any]:
         argument: name of the hyper-parameter with the encoder's spec.
 
     Returns:
-        `encoder`: its recipe, None if the name is enough; `pretrained`: False, because the checkpoint has the weights;
-        and the spec of a named network, where a short name would load its trained weights again.
+        `encoder`: its recipe, None for an encoder without a name; `pretrained`: False, because the checkpoint has the
+        weights; and the spec of a named network, where a short name would load its trained weights again.
     """
-    known: dict[str, Any] = {"encoder": None, "pretrained": False}
+    known: dict[str, Any] = {"encoder": recipe_of_encoder(encoder), "pretrained": False}
     hparams = getattr(encoder, "hparams", None)  # a LightningModule's
     if hparams is not None:
         known["encoder"] = {"class_path": import_path(type(encoder)), "init_args": own_arguments(hparams)}
         return known
-    if not _name_suffices(encoder):
-        known["encoder"] = recipe_of_encoder(encoder)
     spec = Network.of(encoder).spec
     if spec:
         known[argument] = spec
     return known
-
-
-def _name_suffices(encoder: object) -> bool:
-    """Return whether `build_encoder` makes an encoder again from its network's name alone."""
-    if not isinstance(encoder, Encoder) or encoder.arguments.keys() - {"spec", "mean", "std"}:
-        return False
-    return (encoder.mean, encoder.std) == usual_normalisation(encoder.network)
 
 
 def weights_digest(module: object) -> str:

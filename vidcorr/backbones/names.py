@@ -37,6 +37,7 @@ SHORT_NAMES = {
     "mae-b16": "timm:vit_base_patch16_224.mae@block12",
     "supervised-r18": "timm:resnet18.tv_in1k@res4",
     "supervised-r50": "timm:resnet50.tv_in1k@res4",
+    "untrained": "torchvision:resnet18",  # a baseline
 }
 """Name → pretrained network and the stage of its published evaluation, or its last block.
 

@@ -55,7 +55,12 @@ def outside_code(model: Mapping[str, Any]) -> list[str]:
     Args:
         model: `class_path` and `init_args`.
     """
-    return [name for name in named_code(model) if not _is_trusted(re.split("[.:]", name)[0])]
+    return [name for name in named_code(model) if not _is_trusted(package_of(name))]
+
+
+def package_of(name: str) -> str:
+    """Return the package of `package.module:callable` or `package.module.Class`; the library of `timm:NAME`."""
+    return re.split("[.:]", name)[0]
 
 
 def named_code(model: Mapping[str, Any]) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,13 +22,12 @@ from ..backbones.checkpoints import (
 )
 from ..backbones.description import RANDOM_WEIGHTS
 from ..backbones.encoder import gives_extractors
+from ..backbones.extractor import stated_stride
 from ..backbones.names import read_spec
-from ..backbones.trust import TRUSTED, named_code
+from ..backbones.trust import TRUSTED, named_code, package_of
 from ..backbones.video import VideoEncoder
 from ..videos.digests import file_digest
 
-UNTRAINED = "untrained"
-"""Name of a baseline: a ResNet-18 with random weights."""
 NetworkLike = Any
 """A `NetworkSpec`, a text of `NetworkSpec.read`, the path of a checkpoint, a module, an extractor, a video encoder."""
 
@@ -70,9 +68,6 @@ class NetworkSpec:
             ValueError: if the stride is not a number.
         """
         view = read_spec(text)
-        if view["spec"] == UNTRAINED:
-            name = text.replace(UNTRAINED, "untrained ResNet-18", 1)
-            return cls(name, "torchvision:resnet18", view["stage"], view["stride"], seed=seed)
         of_library = view["spec"].startswith(("timm:", "torchvision:"))
         trained = bool(view["pretrained"] or (of_library and pretrained))
         name = f"{text}, {RANDOM_WEIGHTS}" if of_library and not trained else text
@@ -84,16 +79,11 @@ class NetworkSpec:
 
         Args:
             network: a spec, a text of `read`, the path of a checkpoint, a module, an extractor or a video encoder.
-
-        Raises:
-            TypeError: for another object; a class or a function stands for no network.
         """
         if isinstance(network, NetworkSpec):
             return replace(network)  # a copy without the cached identity, because the weights may have changed since
         if isinstance(network, str | Path):
             return cls.read(str(network))
-        if isinstance(network, type) or not isinstance(network, nn.Module | VideoEncoder):
-            raise TypeError(f"network: expected a module, a checkpoint or a name, got {network!r}")
         return cls(Network.of(network).row, network)
 
     @property
@@ -156,20 +146,13 @@ class NetworkSpec:
         else:
             content = read_content(self.file, whole=False)
             recipe = saved_encoder_of(content, self.file) or recipe_of(content, self.file)
-        return {package_of(name) for name in named_code(recipe)} <= set(TRUSTED)
-
-
-def package_of(name: str) -> str:
-    """Return the package of `package.module:callable` or `package.module.Class`; the library of `timm:NAME`."""
-    return re.split("[.:]", name)[0]
+        return all(package_of(name) in TRUSTED for name in named_code(recipe))
 
 
 def is_extractor(network: object) -> bool:
     """Return whether an object gives feature maps as it is, so that a benchmark takes no view of it."""
-    if gives_extractors(network):
-        return False
-    stride = getattr(network, "stride", None)  # a tuple is that of a convolution
-    return isinstance(network, VideoEncoder) or (isinstance(network, nn.Module) and isinstance(stride, int | list))
+    states_stride = isinstance(network, nn.Module) and stated_stride(network) is not None
+    return not gives_extractors(network) and (states_stride or isinstance(network, VideoEncoder))
 
 
 def with_unique_rows(networks: Iterable[NetworkSpec]) -> list[NetworkSpec]:

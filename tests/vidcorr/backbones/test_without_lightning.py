@@ -29,14 +29,18 @@ import sys
 for name in ("pytorch_lightning", "lightning_fabric", "lightning", "lightning_modules", "torchmetrics"):
     sys.modules[name] = None
 import torch
-from vidcorr import DavisBenchmark, build_feature_extractor
+import vidcorr
+from vidcorr import DavisBenchmark, Result, build_feature_extractor
 from vidcorr.backbones import trust, weights_digest
 trust.allow_named(["tests.helpers.encoders:TinyResNet", "tests.helpers.encoders:tiny_vit"])
-root, *paths = sys.argv[1:]
+for name in ("Badja", "Jhmdb", "Otb", "TapVid", "Vip", "Vos", "YoutubeVos"):
+    getattr(vidcorr, f"{name}Benchmark")
+root, folder, *paths = sys.argv[1:]
 for path in paths:
     extractor = build_feature_extractor(path)
     print(path, weights_digest(extractor))
-    result = DavisBenchmark(root, limit_sequences=1, changes={"radius": 3, "context": 2}).evaluate(path)
+    result = DavisBenchmark(root, limit_sequences=1, changes={"radius": 3, "context": 2}).evaluate(path, folder)
+    assert Result.load(folder) == result
     assert 0 <= result.scores["J&F-Mean"] <= 1
     assert result.network.name == path
 """
@@ -81,7 +85,7 @@ def test_without_lightning(tmp_path, davis_root):
         write_checkpoint(module, path)
         expected.append(f"{path} {weights_digest(module.feature_extractor())}")
     paths = [line.partition(" ")[0] for line in expected]
-    words = [sys.executable, "-c", SCRIPT, str(davis_root), *paths]
+    words = [sys.executable, "-c", SCRIPT, str(davis_root), str(tmp_path / "out"), *paths]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     printed = [line for line in done.stdout.splitlines() if line.startswith(str(tmp_path))]

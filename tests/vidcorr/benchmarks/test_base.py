@@ -1,8 +1,6 @@
 """Mistakes in the data are reported before any work, with the file's path."""
 
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -41,12 +39,6 @@ def test_arguments_that_would_score_other_data_or_features_are_refused(davis_roo
     refused(ValueError, "give stride or dilated", OtbBenchmark, tmp_path, stride=4, dilated=True)
 
 
-def test_a_class_is_no_network(davis_root):
-    refused(
-        TypeError, "expected a module, a checkpoint or a name", DavisBenchmark(davis_root).evaluate, torch.nn.Identity
-    )
-
-
 def test_a_folder_that_cannot_be_written(davis_root, tmp_path):
     (tmp_path / "file").write_text("")
     assert refused(OSError, "file", Untouched(davis_root).evaluate, RawColour(), tmp_path / "file" / "results")
@@ -65,28 +57,6 @@ def test_fast_dev_run_scores_a_sequence_per_batch_and_writes_nothing(davis_root,
     assert {row.video for row in benchmark.result.rows} == {"synthetic-000"}
     assert list(tmp_path.iterdir()) == []
     assert len(benchmark.benchmark.sequences) == 3
-
-
-WITHOUT_LIGHTNING = """
-import sys
-for name in ("pytorch_lightning", "lightning_fabric", "lightning", "torchmetrics"):
-    sys.modules[name] = None
-import vidcorr
-for name in ("Badja", "Jhmdb", "Otb", "TapVid", "Vip", "Vos", "YoutubeVos"):
-    getattr(vidcorr, f"{name}Benchmark")
-root, folder = sys.argv[1:]
-benchmark = vidcorr.DavisBenchmark(root, limit_sequences=1, changes={"radius": 3, "context": 2})
-result = benchmark.evaluate("torchvision:resnet18", folder)
-assert vidcorr.Result.load(folder) == result
-"""
-
-
-@pytest.mark.slow
-def test_the_evaluation_needs_no_lightning(davis_root, tmp_path):
-    words = [sys.executable, "-c", WITHOUT_LIGHTNING, str(davis_root), str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
-    assert {"results.json", "per_sequence.csv", "predictions", "report.html"} <= {p.name for p in tmp_path.iterdir()}
 
 
 @pytest.mark.slow

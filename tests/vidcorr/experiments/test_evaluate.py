@@ -35,7 +35,7 @@ TINY = "tests.helpers.encoders:TinyResNet"
     ("text", "expected", "is_random"),
     [
         ("timm:vit@block9", NetworkSpec("timm:vit@block9, random weights", "timm:vit", "block9"), True),
-        ("untrained@res4/8", NetworkSpec("untrained ResNet-18@res4/8", LIBRARY, "res4", 8), True),
+        ("untrained@res4/8", NetworkSpec("untrained@res4/8, random weights", LIBRARY, "res4", 8), True),
         ("raw_colour", RAW, False),
         ("dino-s16", NetworkSpec("dino-s16", "timm:vit_small_patch16_224.dino", "block12", pretrained=True), False),
     ],
