@@ -43,15 +43,14 @@ class Made(NamedTuple):
     unused: Mapping[str, str] = {}
 
 
-def read_foreign(path: str | Path) -> tuple[State, str]:
+def read_foreign(path: str | Path) -> State:
     """Read a `.safetensors` file or a file of `torch.save`, of tensors, plain types and `argparse.Namespace`.
 
     Args:
         path: the file.
 
     Returns:
-        Original name → tensor, without DataParallel's `module.` and torch.compile's `_orig_mod.`; and which entry was
-        taken, if the file holds weights in several.
+        Original name → tensor, without DataParallel's `module.` and torch.compile's `_orig_mod.`.
 
     Raises:
         ValueError: if the file is missing or damaged, holds other types, or no weights.
@@ -75,12 +74,10 @@ def read_foreign(path: str | Path) -> tuple[State, str]:
     if not state or not is_state(state):
         held = ", ".join(map(str, entries)) or type(content).__name__
         raise ValueError(f"{path}: no weights under {', '.join(ENTRIES)} or at the top; it holds {held}")
-    others = [str(name) for name, value in entries.items() if name != place and is_state(value) and len(value)]
-    taken = f"weights of {place}; the file also holds {', '.join(others)}" if place and others else ""
     weights = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
     if all(name.startswith("module.") for name in weights):
         weights = without_prefix(weights, "module.")
-    return weights, taken
+    return weights
 
 
 def is_state(content: object) -> bool:
@@ -117,7 +114,7 @@ def convert(
     output = Path(output)
     if output.suffix != ".ckpt" or output.resolve() == Path(foreign).resolve():
         raise ValueError(f"{output}: the name of the checkpoint to write ends with .ckpt")
-    weights, taken = read_foreign(foreign)
+    weights = read_foreign(foreign)
     if architecture is not None:
         allow(architecture)
     family = family_of(weights, architecture, foreign) if kind == "auto" else kind
@@ -139,7 +136,7 @@ def convert(
         "class_path": made.class_path,
         "init_args": made.init_args,
         "unused": unused | dict(made.unused),
-        "note": "; ".join(filter(None, (taken, entry.get("note", "")))),
+        "note": entry.get("note", ""),
         "measure": measure.strip(),
     }
 

@@ -31,7 +31,6 @@ from vidcorr.backbones import build_encoder, build_network, module_from_checkpoi
 from vidcorr.backbones.convert import (
     FAMILIES,
     MAKERS,
-    account,
     convert,
     family_of,
     frozen_by_table,
@@ -252,7 +251,7 @@ def test_files_that_cannot_be_taken(tmp_path):
 
 def test_a_namespace_beside_the_weights_is_read_and_nothing_else(tmp_path):
     beside = {"args": argparse.Namespace(lr=0.1, name="x"), "epoch": 3}
-    state, _ = read_foreign(write(tmp_path / "foreign.pth", {"module.a": torch.ones(1)}, **beside))
+    state = read_foreign(write(tmp_path / "foreign.pth", {"module.a": torch.ones(1)}, **beside))
     assert list(state) == ["a"]
     write(tmp_path / "foreign.pth", {"a": torch.ones(1)}, best=np.float64(0.5))
     refused(ValueError, "cannot be read as weights", read_foreign, tmp_path / "foreign.pth")
@@ -260,8 +259,7 @@ def test_a_namespace_beside_the_weights_is_read_and_nothing_else(tmp_path):
 
 def test_safetensors_are_read(tmp_path):
     save_file(dict(lively_resnet18().state_dict()), tmp_path / "plain.safetensors")
-    state, _ = read_foreign(tmp_path / "plain.safetensors")
-    assert family_of(state, None, "x") == "torchvision"
+    assert family_of(read_foreign(tmp_path / "plain.safetensors"), None, "x") == "torchvision"
 
 
 def prefixed(prefix):
@@ -280,7 +278,6 @@ def in_order(state):
 
 WRAPPED = {
     "torch.compile within DDP": prefixed("module._orig_mod."),
-    "MoCo v3": lambda state: prefixed("base_encoder.")(state) | prefixed("momentum_encoder.")(state),
     "lightly's Sequential": in_order,
 }
 
@@ -293,17 +290,6 @@ def test_names_of_training_code_are_taken_off(name, converted):
     assert report["init_args"]["spec"] == "torchvision:resnet18"
     for key, tensor in network.state_dict().items():
         assert torch.equal(module.encoder.network.state_dict()[key], tensor)
-
-
-@pytest.mark.slow
-def test_of_several_entries_it_says_which_was_taken(converted):
-    content = {}
-    for number, entry in enumerate(("student", "teacher")):
-        torch.manual_seed(number)
-        content[entry] = build_network("torchvision:resnet18").state_dict()
-    report, module = converted(content)
-    assert "weights of teacher; the file also holds student" in account(report)
-    assert torch.equal(module.encoder.network.conv1.weight, content["teacher"]["conv1.weight"])
 
 
 SHARED = ("mask_token", "decoder_pos_embed", "decoder_norm.weight", "decoder_pred.weight")

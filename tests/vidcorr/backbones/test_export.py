@@ -45,7 +45,7 @@ MODULES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_a_file_is_read_again_by_itself(name, tmp_path):
-    module, images = MODULES[name]().eval(), torch.rand(1, 3, 224, 224)
+    module, images = MODULES[name]().eval(), torch.rand(1, 3, 64, 64)
     write_checkpoint(module, tmp_path / "own.ckpt")
     export(tmp_path / "own.ckpt", tmp_path / "own.safetensors")
     found, expected = build_feature_extractor(tmp_path / "own.safetensors"), module.feature_extractor()

@@ -5,23 +5,11 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-import torchvision
 
 from lightning_modules import SiamFC, VFSSimSiam
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Network, build_encoder, build_feature_extractor, build_network
+from vidcorr.backbones import Network, build_encoder, build_feature_extractor
 from vidcorr.backbones.names import SHORT_NAMES
-
-
-@pytest.mark.slow
-def test_cached_weights_of_torchvision_need_no_network(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    file = tmp_path / "hub/checkpoints/resnet18-f37072fd.pth"
-    file.parent.mkdir(parents=True)
-    network = torchvision.models.resnet18()
-    torch.save(network.state_dict(), file)
-    found = build_network("torchvision:resnet18", pretrained=True)
-    torch.testing.assert_close(found.conv1.weight, network.conv1.weight)
 
 
 @pytest.mark.slow
@@ -98,7 +86,7 @@ def test_staged_networks_offer_their_stages_and_the_map_before_their_pooling():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "channels"),
-    [("naflexvit_base_patch16_radio_v3", 768), ("vit_base_patch16_radio_v3", 768), ("samvit_base_patch16", 256)],
+    [("naflexvit_base_patch16_radio_v3", 768), ("samvit_base_patch16", 256)],
 )
 def test_transformers_of_other_forms_give_a_map(name, channels):
     extractor = build_encoder(f"timm:{name}").feature_extractor()

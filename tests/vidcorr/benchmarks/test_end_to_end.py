@@ -48,11 +48,11 @@ def vit(content, spec, **options):
 def run(root, content, extractor, protocol, masks, out):
     """Run the benchmark, compare its masks with those of the original script (`masks` with a place for the name)."""
     DavisBenchmark(root, split=None, protocol=protocol).evaluate(extractor, out)
-    for name in content["seqs"]:
-        found = read_masks(out / "predictions" / str(name)).numpy()[1:]  # frame 0 is the given mask
-        expected = content[masks.format(name)]
+    for folder in (out / "predictions").iterdir():
+        found = read_masks(folder).numpy()[1:]  # frame 0 is the given mask
+        expected = content[masks.format(folder.name)][: len(found)]
         assert found.shape == expected.shape
-        assert (found != expected).mean() <= 2e-4, f"{name}: {(found != expected).sum()} pixels differ"
+        assert (found != expected).mean() <= 2e-4, f"{folder}: {(found != expected).sum()} pixels differ"
     return Result.load(out).scores
 
 
@@ -65,12 +65,11 @@ def check_scores(scores, table):
 @pytest.mark.slow
 @torch.no_grad()
 def test_dinos_script(golden, real_data, tmp_path):
+    """The first frames of a sequence."""
     content = golden("protocols/e2e_dino")
-    root = first_frames(real_data("davis"), content["seqs"].tolist(), tmp_path / "davis")
+    root = first_frames(real_data("davis"), content["seqs"].tolist()[:1], tmp_path / "davis", count=4)
     protocol = PropagationProtocol.named("dino").with_changes(feature_stride=16)
-    extractor = vit(content, "vit_tiny_patch16_224")
-    scores = run(root, content, extractor, protocol, "{}_masks", tmp_path / "out")
-    check_scores(scores, content["table"])
+    run(root, content, vit(content, "vit_tiny_patch16_224"), protocol, "{}_masks", tmp_path / "out")
 
 
 @pytest.mark.exhaustive
@@ -105,19 +104,20 @@ def test_masks_are_those_of_a_copy_on_disk(tmp_path):
 
 RESIZED = {
     "catmae-16": "catmae",
-    "catmae-8": "catmae",
     "cropmae": "cropmae_davis_from_resized480x880",
     "rsp": "rsp_from_resized480x880",
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", RESIZED)
-def test_the_network_sees_the_resized_copy_as_in_the_original_codes(golden, real_data, name):
-    expected, protocol = golden("protocols/inputs"), PropagationProtocol.named(name)
+def test_the_network_sees_the_resized_copy_as_in_the_original_codes(golden, real_data):
+    expected = golden("protocols/inputs")
     name_of_video, file = str(expected["frame_file"]).split("/")[-2:]
     sequence = next(one for one in Davis(real_data("davis")) if one.name == name_of_video)
-    frame = saved_at(sequence.frame(int(file.removesuffix(".jpg"))), protocol.resized_data)
-    np.testing.assert_allclose(frame.double().mean((1, 2)), expected["resized_jpg_rgb_mean"], atol=1e-6)
-    normalise = Normalise(protocol.rgb_mean or IMAGENET_MEAN, protocol.rgb_std or IMAGENET_STD)
-    check_input(normalise(fit_input(frame[None], protocol))[0], expected, RESIZED[name])
+    original = sequence.frame(int(file.removesuffix(".jpg")))
+    for name, key in RESIZED.items():
+        protocol = PropagationProtocol.named(name)
+        frame = saved_at(original, protocol.resized_data)
+        np.testing.assert_allclose(frame.double().mean((1, 2)), expected["resized_jpg_rgb_mean"], atol=1e-6)
+        normalise = Normalise(protocol.rgb_mean or IMAGENET_MEAN, protocol.rgb_std or IMAGENET_STD)
+        check_input(normalise(fit_input(frame[None], protocol))[0], expected, key)

@@ -34,7 +34,7 @@ def scored_as_by_the_command(benchmark, folder, masks, rules, **data):
 @pytest.fixture(scope="module")
 def sparse(tmp_path_factory):
     """YouTube-VOS's layout: a mask on every fifth frame, all frames beside them, objects that enter later."""
-    root = write_youtube_vos(tmp_path_factory.mktemp("sparse") / "data", 3, valid=0, frames=21, size=(64, 64))
+    root = write_youtube_vos(tmp_path_factory.mktemp("sparse") / "data", 2, valid=0, frames=16, size=(64, 64))
     shutil.copytree(root / "train_all_frames" / "JPEGImages", root / "mine" / "frames")
     shutil.copytree(root / "train" / "Annotations", root / "mine" / "masks")
     return root / "mine"

@@ -61,9 +61,9 @@ def test_an_object_is_its_annotation_where_it_enters_and_nowhere_before(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("all_frames", [False, True])
-def test_the_archive_holds_what_the_server_asks_for(root, tmp_path, all_frames):
-    benchmark = YoutubeVosBenchmark(root, all_frames=all_frames, changes=SMALL, stride=16)
+def test_the_archive_holds_what_the_server_asks_for(root, tmp_path):
+    """Every fifth frame, although all are followed."""
+    benchmark = YoutubeVosBenchmark(root, all_frames=True, changes=SMALL, stride=16)
     stale = tmp_path / "predictions" / "of an earlier run" / "00000.png"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"")

@@ -105,8 +105,8 @@ def test_by_the_command_line(davis_root, tmp_path, capsys):
     assert "tap_vid keeps its protocol: crw has no values for it" in said
     assert "difference from raw_colour, stride 8, paired" in said
     rows = table_of(tmp_path / "out", capsys)
-    assert sorted(name.partition(",")[0] for name in rows) == ["raw_colour", BLOCKY, "untrained ResNet-18"]
-    assert rows["untrained ResNet-18, stride 8"]["seeds"] in ("3 4", "4 3")
+    assert sorted(name.partition(",")[0] for name in rows) == ["raw_colour", BLOCKY, "untrained"]
+    assert rows["untrained, random weights, stride 8"]["seeds"] in ("3 4", "4 3")
     assert next(iter(rows.values()))["conditions"].startswith("crw+context=2+radius=3, ")
     results = list(results_below(tmp_path / "out").values())
     assert sorted(result.benchmark for result in results) == ["davis"] * 4 + ["tap_vid"] * 4

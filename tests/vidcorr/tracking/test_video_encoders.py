@@ -8,7 +8,7 @@ from torch.nn.functional import conv2d
 from tests.helpers.benchmark_data import arguments_of
 from tests.helpers.encoders import clip_network, clips_over
 from tests.helpers.words import SMALL
-from vidcorr import DavisBenchmark, JhmdbBenchmark, TapVidBenchmark, VipBenchmark
+from vidcorr import DavisBenchmark, JhmdbBenchmark, TapVidBenchmark
 from vidcorr.backbones import Clips, Recurrent, build_feature_extractor
 from vidcorr.datasets.generated.writers import write_frames, write_masks
 from vidcorr.protocols import PropagationProtocol
@@ -82,8 +82,8 @@ def test_another_stride_than_the_protocols_is_named(golden):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [JhmdbBenchmark, VipBenchmark, TapVidBenchmark])
-def test_joints_parts_and_points_of_clips_score_as_those_of_the_images_in_them(kind, tmp_path):
+@pytest.mark.parametrize("kind", [JhmdbBenchmark, TapVidBenchmark])
+def test_joints_and_points_of_clips_score_as_those_of_the_images_in_them(kind, tmp_path):
     changes = {"feature_stride": 8, "input_size": (64, 64)} if kind is TapVidBenchmark else SMALL
     benchmark = kind(**arguments_of(kind, tmp_path) | {"changes": changes})
     colour = build_feature_extractor("raw_colour")
