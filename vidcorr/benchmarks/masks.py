@@ -97,21 +97,23 @@ class MaskBenchmark(Benchmark):
         """
         sequence, frames = at_size_of_data(sequence, tracker.protocol)
         scorer = self._scorer_of(sequence)
-        tracked_frames = follow_masks(sequence, frames, tracker)
         nothing = torch.zeros(sequence.size, dtype=torch.uint8)
         pending: deque[Future[None]] = deque()
         with mask_files(output, sequence) as files, ThreadPoolExecutor(max_workers=1) as pool:
+
+            def score_and_write(t: int, tracked: TrackedFrame) -> None:
+                truth = None
+                if scorer is not None and t in sequence.annotated:
+                    truth = score_frame(scorer, sequence, t, tracked.decoded)
+                files.add(tracked.frame, tracked.decoded, truth=truth)
+
             if scorer is not None:
                 before = [t for t in sequence.annotated if t < sequence.begin]
                 for t in before:  # nothing is predicted before the first object
-                    pending.append(pool.submit(score_frame, scorer, sequence, t, sequence.read_mask(t), nothing))
-            for t, tracked in enumerate(tracked_frames, start=sequence.begin):
-                with tracker.watch("score and write"):  # reading the truth, and waiting for the thread
-                    truth = None
-                    if scorer is not None and t in sequence.annotated:
-                        truth = sequence.read_mask(t)
-                        pending.append(pool.submit(score_frame, scorer, sequence, t, truth, tracked.decoded))
-                    pending.append(pool.submit(files.add, tracked.frame, tracked.decoded, truth=truth))
+                    score_frame(scorer, sequence, t, nothing)
+            for t, tracked in enumerate(follow_masks(sequence, frames, tracker), start=sequence.begin):
+                pending.append(pool.submit(score_and_write, t, tracked))
+                with tracker.watch("score and write"):  # waiting for the thread
                     while len(pending) > MOST_PENDING:
                         pending.popleft().result()
             for done in pending:
@@ -186,31 +188,27 @@ def values_of_objects(rows: Sequence[Row]) -> dict[tuple[str, Object], Values]:
     return objects
 
 
-def score_frame(scorer: MaskScorer, sequence: MaskSequence, t: int, truth: Tensor, predicted: Tensor) -> None:
-    """Score frame `t` by the ids `(H, W)` of its annotation and its prediction.
+def score_frame(scorer: MaskScorer, sequence: MaskSequence, t: int, predicted: Tensor) -> Tensor:
+    """Score frame `t` by its annotation, and return the annotation; ids `(H, W)`.
 
     Raises:
         DataError: if the annotation holds an unknown id, and the rules refuse it.
     """
+    truth = sequence.read_mask(t)
     with errors_at(sequence.annotation(t)):
         scorer.add(sequence.frames[t].stem, truth.numpy(), predicted.numpy())
+    return truth
 
 
 def curves_of(scorer: MaskScorer, sequence: MaskSequence) -> dict[str, Curve]:
     """Return J and F by followed frame, averaged over objects, for the animations."""
+    place_of = {sequence.frames[t].stem: t - sequence.begin for t in sequence.annotated if t >= sequence.begin}
     curves: dict[str, Curve] = {}
     for measure in ("J", "F"):
-        if measure not in scorer.rules.measures:
-            continue
-        means = scorer.frame_means(measure)
-        places: list[int] = []
-        values: list[float] = []
-        for t in sequence.annotated:
-            stem = sequence.frames[t].stem
-            if t >= sequence.begin and stem in means:
-                places.append(t - sequence.begin)
-                values.append(means[stem])
-        curves[measure] = places, values
+        if measure in scorer.rules.measures:
+            means = scorer.frame_means(measure)
+            stems = [stem for stem in place_of if stem in means]
+            curves[measure] = [place_of[stem] for stem in stems], [means[stem] for stem in stems]
     return curves
 
 

@@ -1,4 +1,4 @@
-"""Transformers as maps: DINO's positions, overlapping patches."""
+"""Transformers as maps: DINO's positions, networks of one size."""
 
 import numpy as np
 import pytest
@@ -26,31 +26,6 @@ def test_dinos_positions_equal_those_of_its_code(golden):
     antialiased = extractor(images)
     extractor.positions = "dino"
     assert not torch.allclose(extractor(images), antialiased, atol=1e-3)
-
-
-def patches(extractor, images):
-    """Return the map of the network's first convolution, and the extractor's own map."""
-    found = []
-    extractor.network.patch_embed.proj.register_forward_hook(lambda module, inputs, output: found.append(output))
-    features = extractor(images)
-    return found[0], features
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("spec", ["timm:vit_small_patch14_reg4_dinov2", "timm:vit_small_patch16_dinov3"])
-def test_overlapping_patches_are_those_of_a_shifted_image(spec):
-    network = build_network(spec)
-    patch = network.patch_embed.proj.kernel_size[0]
-    step = patch // 2
-    extractor = extractor_of(network, "block1", step)
-    assert (extractor.stride, extractor.multiple) == (step, step)
-    assert network.patch_embed.proj.stride == (patch, patch)
-    images, left = torch.rand(1, 3, 5 * patch, 6 * patch), (patch - step) // 2
-    overlapping, features = patches(extractor, images)
-    assert features.shape[2:] == overlapping.shape[2:] == (10, 12)
-    apart, _ = patches(extractor_of(network, "block1"), torch.roll(images, (left, left), dims=(2, 3)))
-    torch.testing.assert_close(overlapping[..., 2::2, 2::2], apart[..., 1:, 1:], rtol=1e-4, atol=1e-4)
-    assert extractor(images[..., :-3, :-5]).shape[2:] == (10, 12)
 
 
 def test_a_transformer_of_one_size_is_refused_with_the_remedy():
