@@ -227,26 +227,32 @@ class Benchmark(ABC):
             rows = in_order(chain.from_iterable(ranks.gather(own_rows)), self.name)
             has_constant = any(ranks.gather(tracker.constant))
             with ranks.together():  # from the rows of all ranks each rank makes the same result
-                protocol = self.protocol
                 scores = self.scores(rows) if rows else {}
+                without = leave_one_out(rows, self.scores) if self.pooled else {}
                 history = list(past)
                 if at is not None:
                     history.append(Evaluated(epoch=at[0], step=at[1], scores=scores))
-                facts = {"constant_features": True} if has_constant else {}
+                data = self.facts(rows, tracker)
+                if has_constant:
+                    data["constant_features"] = True
+                names = [sequence.name for sequence in self.sequences]
+                source = self.protocol.origin() if isinstance(self.protocol, EvaluationProtocol) else {}
+                described = network.model_copy(update={"digest": digest})
+                seconds = round(time.perf_counter() - began, 2)
                 result = Result(
                     benchmark=self.name,
-                    network=network.model_copy(update={"digest": digest}),
+                    network=described,
                     scores=scores,
-                    without=leave_one_out(rows, self.scores) if self.pooled else {},
+                    without=without,
                     stage=stage_of(tracker),
                     rows=rows,
-                    sequences=[sequence.name for sequence in self.sequences],
+                    sequences=names,
                     limit_sequences=self.limit_sequences,
-                    data=self.facts(rows, tracker) | facts,
-                    protocol_source=protocol.origin() if isinstance(protocol, EvaluationProtocol) else {},
+                    data=data,
+                    protocol_source=source,
                     headline=self.score_names[:3],
                     provenance=Provenance.now(),
-                    seconds=round(time.perf_counter() - began, 2),
+                    seconds=seconds,
                     seconds_of=tracker.watch.rounded(),
                     ranks=ranks.size,
                     history=history,

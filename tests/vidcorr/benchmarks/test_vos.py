@@ -1,12 +1,12 @@
 """Any labelled videos: dense and sparse masks, objects that enter later or overlap, the rules of each data set."""
 
-import json
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.benchmark_data import data_for
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result, VosBenchmark
@@ -61,54 +61,31 @@ def test_a_benchmark_and_the_command_score_masks_alike(sparse, tmp_path, rules):
     assert 0 < scores[benchmark.score_names[0]] < 1
 
 
-def laid_out(davis_root, frames, masks, stem):
-    """Copy two sequences to other folders; `stem` gives the name of a frame."""
-    for video in ("synthetic-000", "synthetic-001"):
-        for source, target in (("JPEGImages", frames), ("Annotations", masks)):
-            (target / video).mkdir(parents=True)
-            for path in (davis_root / source / "480p" / video).iterdir():
-                shutil.copy(path, target / video / f"{stem(int(path.stem))}{path.suffix}")
-
-
 @pytest.mark.slow
-def test_lvos_is_scored_by_its_metadata(davis_root, tmp_path):
-    """Every fifth frame by number, objects with ranges of their own, seen and unseen videos."""
-    laid_out(davis_root, tmp_path / "JPEGImages", tmp_path / "Annotations", lambda t: f"{5 * t + 1:08d}")
-    videos = {}
-    for video in sorted((tmp_path / "Annotations").iterdir()):
-        first, *_, last = sorted(video.iterdir())
-        objects = enumerate(np.unique(read_mask(first))[1:].tolist())
-        ranges = {str(i): {"start": 1 + 5 * n, "end": int(last.stem), "frame_nums": 6 - n} for n, i in objects}
-        videos[video.name] = {"objects": {i: {"frame_range": found} for i, found in ranges.items()}}
-    (tmp_path / "meta.json").write_text(json.dumps({"videos": videos}))
-    (tmp_path / "unseen.txt").write_text("synthetic-001\n")
-    known = {"rules": "lvos", "meta": tmp_path / "meta.json"}
-    benchmark = VosBenchmark(tmp_path, **known, unseen=tmp_path / "unseen.txt", changes=SMALL)
-    annotations = tmp_path / "Annotations"
-    unseen = {"synthetic-001"}
-    scores = scored_as_by_the_command(benchmark, tmp_path / "out", annotations, **known, unseen=unseen).scores
+def test_lvos_is_scored_by_its_metadata(tmp_path):
+    """Every fifth frame by number, seen and unseen videos."""
+    root = data_for("lvos", tmp_path)
+    known = {"rules": "lvos", "meta": root / "valid_meta.json"}
+    unseen = root.parent / "unseen_videos.txt"
+    benchmark = VosBenchmark(root, **known, unseen=unseen, changes=SMALL)
+    videos = set(unseen.read_text().split())
+    scores = scored_as_by_the_command(benchmark, tmp_path / "out", root / "Annotations", **known, unseen=videos).scores
     assert scores["J-seen-Mean"] != scores["J-unseen-Mean"]
-    (tmp_path / "Annotations/synthetic-000/00000011.png").unlink()
-    message = "synthetic-000: the metadata counts frame 00000011, which has no mask"
-    refused(DataError, message, VosBenchmark(tmp_path, **known, changes=SMALL).evaluate, colour())
+    (root / "Annotations/synthetic-000/00000005.png").unlink()
+    message = "synthetic-000: the metadata counts frame 00000005, which has no mask"
+    refused(DataError, message, VosBenchmark(root, **known, changes=SMALL).evaluate, colour())
 
 
 @pytest.mark.slow
-def test_sa_v_follows_each_object_by_itself(davis_root, tmp_path):
+def test_sa_v_follows_each_object_by_itself(tmp_path):
     """A folder of masks per object, which overlap, on every fourth frame; one object enters with the second mask."""
-    frames, masks = tmp_path / "JPEGImages_24fps", tmp_path / "Annotations_6fps"
-    laid_out(davis_root, frames, tmp_path / "ids", lambda t: f"{4 * t:05d}")
-    for path in sorted((tmp_path / "ids").rglob("*.png")):
-        shape = read_mask(path) > 0
-        for number, mask in (("000", shape), ("001", np.roll(shape, 9, axis=1) & (path.stem != "00000"))):
-            (masks / path.parent.name / number).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(masks / path.parent.name / number / path.name)
-    for video in frames.iterdir():  # the frames between those that have masks
-        for path in list(video.iterdir()):
-            for t in range(1, 4):
-                shutil.copy(path, video / f"{int(path.stem) + t:05d}.jpg")
-    (tmp_path / "list.txt").write_text("synthetic-000\nsynthetic-001\n")
-    benchmark = VosBenchmark(tmp_path, "list.txt", frames.name, masks.name, rules="sa-v", changes=SMALL)
+    root = data_for("sa_v", tmp_path)
+    frames, masks = root / "JPEGImages_24fps", root / "Annotations_6fps"
+    for path in sorted(masks.rglob("*.png")):
+        shape = np.roll(read_mask(path) > 0, 9, axis=1) & (path.stem != "00000")
+        (path.parents[1] / "001").mkdir(exist_ok=True)
+        Image.fromarray(np.where(shape, 255, 0).astype(np.uint8)).save(path.parents[1] / "001" / path.name)
+    benchmark = VosBenchmark(root, "sav_val.txt", frames.name, masks.name, rules="sa-v", changes=SMALL)
     result = scored_as_by_the_command(benchmark, tmp_path / "out", masks, "sa-v")
     assert [row.name for row in result.rows][:2] == ["synthetic-000_000", "synthetic-000_001"]
     first, late = (tmp_path / "out/predictions/synthetic-000" / number for number in ("000", "001"))
