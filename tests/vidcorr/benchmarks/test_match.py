@@ -122,11 +122,6 @@ def test_subset_is_ours_and_repeatable(root):
     assert identity_of(benchmark) == identity_of(MatchBenchmark(root=root))
 
 
-def test_other_data_sets_need_values_of_their_own(root):
-    with pytest.raises(ValueError, match="defines no values for 'pf_willow'"):
-        PfWillowBenchmark(root=root, protocol="dift")
-
-
 def test_pf_willow(root, tmp_path):
     folder = tmp_path / "PF-WILLOW" / "duck(S)"
     shutil.copytree(root / "JPEGImages" / "scene000", folder)
