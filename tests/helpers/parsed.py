@@ -1,5 +1,7 @@
 """Command lines that are parsed, or built, and not run."""
 
+from typing import Any, ClassVar
+
 from cli import VidcorrCLI
 
 
@@ -11,7 +13,17 @@ class Built(VidcorrCLI):
 
 
 class Parsed(Built):
-    """The command line as far as it is parsed: nothing is made."""
+    """The command line as far as it is parsed: nothing is made. All share a parser, which takes half of the time."""
+
+    parser_parts: ClassVar[dict[str, Any]] = {}
+
+    def setup_parser(self, *args, **options):
+        """Make the parser the first time."""
+        if not self.parser_parts:
+            before = set(vars(self))
+            super().setup_parser(*args, **options)
+            self.parser_parts.update((name, part) for name, part in vars(self).items() if name not in before)
+        vars(self).update(self.parser_parts)
 
     def instantiate_classes(self):
         """Make nothing."""
