@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,8 @@ from ..metrics.point_tracking import (
     PointQueries,
     sample_queries,
     tapvid_counts,
-    tapvid_scores,
     track_measures,
     track_scores,
-    undefined_measures,
 )
 from ..protocols import PointProtocol
 from ..results.pictures.animations import Curve
@@ -81,11 +78,6 @@ class TapVidBenchmark(Benchmark):
         """Open the data set."""
         return TapVid(self.root)
 
-    @cached_property
-    def with_areas(self) -> bool:
-        """True if all videos have masks: scores relative to the object's area are added."""
-        return all(sequence.masks for sequence in self.sequences)
-
     def score(self, sequence: PointSequence, tracker: PointTracker, output: Output) -> list[Row]:
         """Track and score the points of a video: a row.
 
@@ -105,15 +97,12 @@ class TapVidBenchmark(Benchmark):
         )
         height, width = sequence.size
         pixel = width / side, height / side  # pixels of the frame per pixel of the raster
-        areas = None
-        if self.with_areas:
-            areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
         points = found.points.numpy()
-        counts = track_measures(queries, found.occluded.numpy(), points, mode, pixel=pixel, areas=areas)
+        counts = track_measures(queries, found.occluded.numpy(), points, mode, pixel=pixel, areas=sequence.areas())
         nearest = nearest_centres(queries.tracks, tracker.grid, side)
         limit = tapvid_counts(queries, queries.occluded, nearest, mode).sum(axis=0)
-        position = self.positions[sequence.name]
-        counts |= {"limit": limit.tolist(), "position": position}
+        names = [video.name for video in self.sequences]
+        counts |= {"limit": limit.tolist(), "position": names.index(sequence.name)}
         if output.folder is not None:
             write_prediction(output.folder / "predictions", sequence, queries, found)
             if len(queries):
@@ -127,11 +116,6 @@ class TapVidBenchmark(Benchmark):
                 values[key] = own[key]
         return [Row(video=sequence.name, values=values, counts=counts)]
 
-    @cached_property
-    def positions(self) -> dict[str, int]:
-        """Name of a video → its position in the data set."""
-        return {sequence.name: position for position, sequence in enumerate(self.sequences)}
-
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the means over videos; a mean leaves out videos in which the measure is 0/0.
 
@@ -143,12 +127,16 @@ class TapVidBenchmark(Benchmark):
         for key in (AREA_PCK, *SCORES):
             if key in means:
                 scores[key] = means[key]
-        limits = tapvid_scores([row.counts["limit"] for row in rows])
+        limits = track_scores([{"tracks": row.counts["limit"]} for row in rows])
         return scores | {LIMIT: limits["average_pts_within_thresh"]}
 
     def facts(self, rows: Sequence[Row], tracker: PointTracker) -> dict[str, Any]:
         """Return the videos in which measures are 0/0, the feature grid, and the name of a released set."""
-        undefined = undefined_measures({row.video: row.counts["tracks"] for row in rows})
+        undefined: dict[str, list[str]] = {}
+        for key in METRICS:
+            names = [row.video for row in rows if np.isnan(row.values[key])]
+            if names:
+                undefined[key] = names
         facts: dict[str, Any] = {"undefined": undefined}
         height, width = tracker.grid
         if height:  # a rank may have no video

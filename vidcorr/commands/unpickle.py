@@ -38,7 +38,7 @@ def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
     for sequence in read_sets(Path(source).expanduser()):
         path = folder / f"{sequence.name}.npz"
         with unfinished(path, partial_path(path)) as temporary, temporary.open("wb") as file:
-            np.savez(file, video=sequence.stored_frames(), points=sequence.points, occluded=sequence.occluded)
+            np.savez(file, video=np.asarray(sequence.stored()), points=sequence.points, occluded=sequence.occluded)
         written.append(path)
     return written
 

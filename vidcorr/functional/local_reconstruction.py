@@ -15,10 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from .compactness import SHARPNESS, CompactnessPrior, compact_windows
 from .device import PendingCopy, amount_for, to_device
-from .logsumexp import NOTHING, first_order
+from .logsumexp import NOTHING
 from .window_tiles import Border, Neighbourhood, Part, TileGrid
 
 CLAMPED = 2 * math.exp(NOTHING)
@@ -129,11 +130,11 @@ class _LocalReconstruction(Function):
         return colours, logsumexp, compactness / ctx.entries
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        inputs = ctx.saved_tensors[:3]
-        with torch.no_grad(), torch.autocast(gradients[0].device.type, enabled=False):  # it may stand within autocast
+        with torch.autocast(gradients[0].device.type, enabled=False):  # it may stand within autocast
             of_inputs = _LocalReconstruction._backward(ctx, *gradients)
-        return *first_order(of_inputs, inputs, "reconstruct_locally"), None, None, None
+        return *of_inputs, None, None, None
 
     @staticmethod
     def _backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

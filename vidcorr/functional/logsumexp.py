@@ -1,12 +1,13 @@
-"""Log-sum-exp of dot products with many keys, chunk by chunk; custom functions refuse a second derivative."""
+"""Log-sum-exp of dot products with many keys, chunk by chunk."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from .device import amount_for, dot_products, onednn_pays, weighted_sums
 
@@ -56,16 +57,14 @@ class _LogSumExp(Function):
                 add_keys(mean[some].mul_(shrink), weights)
         nothing_left = largest == lowest
         if mean is not None:
-            ctx.save_for_backward(queries, mean.div_(total).masked_fill_(nothing_left, 0))
+            ctx.save_for_backward(mean.div_(total).masked_fill_(nothing_left, 0))
         return total.log_().add_(largest).masked_fill_(nothing_left, -torch.inf).squeeze(-1)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None]:
-        queries, mean = ctx.saved_tensors
-        with torch.no_grad():
-            of_queries = gradient.unsqueeze(-1) * mean
-        (of_queries,) = first_order([of_queries], [queries], "the log-sum-exp over a queue or negatives")
-        return of_queries, None
+        (mean,) = ctx.saved_tensors
+        return gradient.unsqueeze(-1) * mean, None
 
 
 def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -> Tensor:
@@ -120,33 +119,3 @@ def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor, fast: bool) -> Te
 def _slices(length: int, size: int) -> Iterator[slice]:
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))
-
-
-def first_order(gradients: Sequence[Tensor | None], inputs: Sequence[Tensor], name: str) -> tuple[Tensor | None, ...]:
-    """Return gradients whose own derivative raises an error.
-
-    A custom function's `backward` returns gradients that were computed without recording. Autograd would take such
-    gradients for constants, and a second derivative would lack their part without a word. torch's `once_differentiable`
-    does not see it where the incoming gradient is a constant.
-
-    Args:
-        gradients: results of `backward`, computed without recording.
-        inputs: the function's inputs, as saved by `save_for_backward`.
-        name: name of the public function, for the error.
-    """
-    if not torch.is_grad_enabled():  # no create_graph: nobody can differentiate again
-        return tuple(gradients)
-    return tuple(None if each is None else _FirstOrder.apply(each, name, *inputs) for each in gradients)
-
-
-class _FirstOrder(Function):
-    """Identity of a gradient, which depends on the inputs and refuses to be differentiated."""
-
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, name: str, *inputs: Tensor) -> Tensor:
-        ctx.name = name
-        return gradient.view_as(gradient)
-
-    @staticmethod
-    def backward(ctx: Any, *_: Tensor) -> NoReturn:
-        raise RuntimeError(f"{ctx.name} has no second derivative: differentiate its gradient no further")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..videos.files import require_one_of
 from .outlines import as_array
 
 QueryMode = Literal["first", "strided"]
@@ -70,7 +71,7 @@ class PointQueries:
 
     def scored(self, query_mode: QueryMode) -> NDArray[np.bool_]:
         """Return True for the frames that count, (N, T): frames after the query's, or for "strided" all but its."""
-        require_mode(query_mode)
+        require_one_of(get_args(QueryMode), query_mode=query_mode)
         index = np.arange(self.occluded.shape[1])
         return index > self.frames if query_mode == "first" else index != self.frames
 
@@ -112,7 +113,7 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
         >>> queries.points[:, 0], queries.track
         (array([1., 0.]), array([0, 1]))
     """
-    require_mode(query_mode)
+    require_one_of(get_args(QueryMode), query_mode=query_mode)
     hidden = as_array(occluded)
     positions = as_array(tracks)
     if hidden.dtype != bool or positions.shape != (*hidden.shape, 2) or hidden.ndim != 2:
@@ -210,48 +211,10 @@ def tapvid_counts(
     return np.stack([count.sum(axis=1) for count in counts], axis=1).astype(np.int64)
 
 
-def tapvid_scores(videos: Iterable[Any]) -> dict[str, float]:
-    """Return the means of `METRICS` over videos, summed in their order, so that the last digit is the official code's.
-
-    The mean of a metric leaves out videos in which it is 0/0, where the original code gives NaN for the data set.
-
-    Args:
-        videos: the (N, 18) counts of each video, from `tapvid_counts`.
-
-    Returns:
-        Metric → fraction; NaN if no video defines it.
-    """
-    fractions = [video_fractions(counts) for counts in videos]
-    means: dict[str, float] = {}
-    for key in METRICS:
-        means[key] = mean_of_defined([of_video[key] for of_video in fractions])
-    return means
-
-
-def undefined_measures(videos: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Return metric → names of the videos in which it is 0/0; metrics that are always defined are left out.
-
-    Args:
-        videos: name → (N, 18) counts of the video, from `tapvid_counts`.
-    """
-    fractions = {name: video_fractions(counts) for name, counts in videos.items()}
-    found: dict[str, tuple[str, ...]] = {}
-    for key in METRICS:
-        names = tuple(name for name, of_video in fractions.items() if np.isnan(of_video[key]))
-        if names:
-            found[key] = names
-    return found
-
-
 def video_fractions(counts: Any) -> dict[str, float]:
     """Return `METRICS` of a video, from the (N, 18) counts of its queries; NaN for 0/0."""
-    total = as_counts(counts).sum(axis=0)
+    total = np.array(counts, np.int64).reshape(-1, COUNTS).sum(axis=0)
     return {key: float(value) for key, value in fractions_of(total).items()}
-
-
-def as_counts(counts: Any) -> NDArray[np.int64]:
-    """Return the counts of a video's queries as an array (N, 18)."""
-    return np.array(counts, np.int64).reshape(-1, COUNTS)
 
 
 def fractions_of(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
@@ -351,18 +314,23 @@ def track_measures(
 def track_scores(videos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return the means over videos: TAP-Vid's metrics, and BADJA's PCK if videos have areas.
 
+    A mean leaves out videos in which its metric is 0/0, where the original code gives NaN for the data set.
+
     Args:
         videos: the measures of each video, from `track_measures`, in the order in which they are summed.
 
     Returns:
-        Key → fraction.
+        Key → fraction; NaN if no video defines it.
     """
     scores: dict[str, float] = {}
     areas = [measures["area"] for measures in videos if "area" in measures]
     if areas:
         fractions = [correct / counted for correct, counted in areas if counted]
         scores[AREA_PCK] = mean_of_defined(fractions)
-    return scores | tapvid_scores([measures["tracks"] for measures in videos])
+    of_videos = [video_fractions(measures["tracks"]) for measures in videos]
+    for key in METRICS:
+        scores[key] = mean_of_defined([of_video[key] for of_video in of_videos])
+    return scores
 
 
 def mean_of_defined(values: Iterable[float]) -> float:
@@ -373,9 +341,3 @@ def mean_of_defined(values: Iterable[float]) -> float:
     """
     defined = [value for value in values if not np.isnan(value)]
     return reduce(add, defined) / len(defined) if defined else float("nan")
-
-
-def require_mode(query_mode: str) -> None:
-    """Raise `ValueError` for an unknown mode of queries."""
-    if query_mode not in get_args(QueryMode):
-        raise ValueError(f"query_mode must be one of {', '.join(get_args(QueryMode))}, got {query_mode!r}")

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from .. import metrics
 from ..datasets import Badja, Otb, TapVid
 from ..datasets.got10k import list_sequences, read_annotation
@@ -62,13 +60,10 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
                 raise ValueError("has no arrays tracks and occluded")
             tracks, occluded = arrays["tracks"], arrays["occluded"]
             queries.check(tracks, occluded)
-        areas = None
-        if sequence.masks:
-            areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
         height, width = sequence.size
         pixel = width / RASTER, height / RASTER
         with errors_at(sequence.name):
-            counts = track_measures(queries, occluded, tracks, query_mode, pixel=pixel, areas=areas)
+            counts = track_measures(queries, occluded, tracks, query_mode, pixel=pixel, areas=sequence.areas())
         values = {"Queries": len(queries), **track_scores([counts])}
         rows.append(Row(video=sequence.name, values=values, counts=counts))
     scores = track_scores([row.counts for row in rows])

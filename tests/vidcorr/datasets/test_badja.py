@@ -9,7 +9,8 @@ from PIL import Image
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Badja
 from vidcorr.datasets.badja import BADJA_JOINTS
-from vidcorr.datasets.generated import render_video, write_badja
+from vidcorr.datasets.generated import write_badja
+from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.videos.files import DataError
 
 SIZE = (40, 60)
@@ -33,13 +34,13 @@ def test_clips_of_the_released_layout_and_areas_of_masks_scaled_to_the_frames(ro
     row, column = content[2]["joints"][33]
     np.testing.assert_allclose(clip.points[nose, 2] * [60, 40], [column + 0.5, row + 0.5])
     assert clip.occluded[nose].tolist() == hidden
-    masks = render_video(0, 0, 4, SIZE, (1, 1))[1]
+    masks = Scenes(0, 0, 4, SIZE, (1, 1)).render(0)[1]
     assert all(masks[t, row, column] for t in range(4) if not hidden[t] for row, column in [content[t]["joints"][33]])
     frame = clip.frame(3)
     assert frame.shape == (3, *SIZE)
     assert (frame[:, 0, 0].numpy() == np.array(Image.open(root / content[3]["image_path"]))[0, 0]).all()
-    assert [clip.area(t) for t in range(4)] == [(mask > 0).sum() for mask in masks]
-    assert extra.area(0) == 400.0  # RGB of half the size
+    assert clip.areas().tolist() == [(mask > 0).sum() for mask in masks]
+    assert extra.areas()[0] == 400.0  # RGB of half the size
 
 
 @pytest.mark.parametrize(

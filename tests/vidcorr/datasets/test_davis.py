@@ -11,7 +11,8 @@ from PIL import Image
 
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Davis
-from vidcorr.datasets.generated import render_video, write_davis
+from vidcorr.datasets.generated import write_davis
+from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.videos.files import DataError, DecodingError
 
 refusal = partial(refused, DataError, ".", Davis)
@@ -28,7 +29,7 @@ def mask_path(root: Path, t: int = 0) -> Path:
 
 def test_reads_what_was_written(root: Path) -> None:
     davis = Davis(root)
-    video, masks = render_video(0, 1, 5, (64, 80), (2, 2))
+    video, masks = Scenes(0, 1, 5, (64, 80), (2, 2)).render(0)
     sequence = davis[1]
     assert [s.name for s in davis] == ["synthetic-000", "synthetic-001"]
     assert (sequence.num_frames, sequence.size, sequence.objects) == (5, (64, 80), (1, 2))

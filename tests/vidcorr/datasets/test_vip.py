@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Vip
-from vidcorr.datasets.generated import render_video
+from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.datasets.generated.layouts import PARTS_OF_SPRITES, write_vip
 from vidcorr.datasets.vip import PARTS
 from vidcorr.videos.files import DataError
@@ -30,7 +30,7 @@ def change(root: Path, kind: str, frame: str, place: object, value: int) -> None
 
 def test_semantic_parts(root: Path) -> None:
     videos = Vip(root)
-    ids = PARTS_OF_SPRITES[render_video(0, 0, 7, SIZE, (4, 4))[1]]
+    ids = PARTS_OF_SPRITES[Scenes(0, 0, 7, SIZE, (4, 4)).render(0)[1]]
     sequence = videos[0]
     assert [s.name for s in videos] == ["videos1", "videos2"]
     assert [frame.name for frame in sequence.frames] == ["000000000001.jpg", "000000000026.jpg", "000000000051.jpg"]
@@ -41,7 +41,7 @@ def test_semantic_parts(root: Path) -> None:
 
 
 def test_instance_parts(root: Path) -> None:
-    ids = PARTS_OF_SPRITES[render_video(0, 0, 7, SIZE, (4, 4))[1]]
+    ids = PARTS_OF_SPRITES[Scenes(0, 0, 7, SIZE, (4, 4)).render(0)[1]]
     sequence = Vip(root, parts="instance")[0]
     pairs = [divmod(k, 20) for k in np.unique(ids[0]).tolist() if k]
     assert sequence.objects == tuple(range(1, len(pairs) + 1))

@@ -73,7 +73,7 @@ def test_mistakes():
     points = torch.zeros(2, 15, 2)
     message = r"joints must be \(T, K, 2\), got prediction \(2, 15, 2\)"
     assert refused(ValueError, message, PCK().update, points, points[:1])
-    assert refused(ValueError, "must be one of prediction-visible, crw", keypoint_distances, points, points, "vfs")
+    assert refused(ValueError, "counting must be one of", keypoint_distances, points, points, "vfs")
     assert refused(ValueError, "needs the image's size", keypoint_distances, points, points, "ground-truth")
 
 

@@ -18,8 +18,7 @@ from vidcorr.metrics.point_tracking import (
     fractions_of,
     mean_of_defined,
     tapvid_counts,
-    tapvid_scores,
-    undefined_measures,
+    track_scores,
     video_fractions,
 )
 
@@ -78,26 +77,22 @@ def video(seed, queries=3, frames=5):
     return PointQueries(np.zeros((queries, 3)), truth, hidden, np.arange(queries)), said, found
 
 
-def test_a_fraction_of_nothing_is_left_out_of_its_mean_and_named():
+def test_a_fraction_of_nothing_is_left_out_of_its_mean():
     queries, said, found = video(2)
     unseen = replace(queries, occluded=np.ones_like(said))
-    counts = {"dog": tapvid_counts(*video(1)), "fog": tapvid_counts(unseen, np.ones_like(said), found)}
-    dog, fog = map(video_fractions, counts.values())
-    scores = tapvid_scores(counts.values())
+    counts = tapvid_counts(*video(1)), tapvid_counts(unseen, np.ones_like(said), found)
+    dog, fog = map(video_fractions, counts)
+    scores = track_scores([{"tracks": of_video} for of_video in counts])
     assert math.isnan(fog["average_jaccard"])
     assert fog["occlusion_accuracy"] == 1
     assert scores["average_jaccard"] == dog["average_jaccard"]
     assert scores["occlusion_accuracy"] == (1 + dog["occlusion_accuracy"]) / 2
-    undefined = undefined_measures(counts)
-    assert undefined["average_pts_within_thresh"] == ("fog",)
-    assert "occlusion_accuracy" not in undefined
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"points": np.full((3, 3), 5.0)}, "queries must lie in frames 0 to 4"),
-        ({"occluded": np.zeros((3, 5), np.uint8)}, "occlusion must be bool"),
         ({"said": np.zeros((3, 4), bool)}, r"of 3 queries, got \(3, 5, 2\) and \(3, 4\)"),
     ],
 )
@@ -109,10 +104,6 @@ def test_what_does_not_fit_is_refused(change, message):
         tapvid_counts(replace(queries, **change), said, found)
 
     assert refused(ValueError, message, count)
-
-
-def test_an_unknown_mode_is_refused():
-    assert refused(ValueError, "query_mode must be one of first, strided, got 'all'", tapvid_counts, *video(0), "all")
 
 
 def test_a_mean_has_the_same_digits_on_every_python():

@@ -19,7 +19,8 @@ import numpy as np
 from ..badja import BADJA_JOINTS
 from ..jhmdb import JOINTS
 from ..vip import NUM_PARTS
-from .writers import Scenes, boxes_of, layout, numbered, write_frames, write_masks, write_mp4, write_text
+from .scene import Scenes
+from .writers import boxes_of, layout, numbered, write_frames, write_masks, write_mp4, write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -80,71 +80,133 @@ class Layer:
         ids[opacity[..., 0] >= 0.5] = number
 
 
-def render_video(
-    seed: int,
-    index: int,
-    frames: int = 48,
-    size: tuple[int, int] = (256, 256),
-    sprites: tuple[int, int] = (2, 4),
-    camouflage: float = 1.0,
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Render a video and its masks; the same arguments give the same arrays, and fewer frames give a prefix.
+@dataclass(frozen=True)
+class Scenes:
+    """A set of videos, each a function of the seed and its index; arguments of all writers.
 
     All textures of a video have the same three colours in equal parts, so sprites and background have the same mean
     colour and differ in structure only. Sprites move, turn, grow and occlude each other; the light changes.
 
     Args:
         seed: seed of the set.
-        index: index of the video in it.
-        frames: number of frames T.
-        size: (height, width), pixels.
-        sprites: fewest and most sprites, at most 7.
+        first: index of the first video; disjoint ranges of indices have different scenes.
+        frames: frames per video; fewer give a prefix.
+        size: (height, width), pixels; mp4 files lose an odd last row or column.
+        sprites: fewest and most sprites per video, at most 7.
         camouflage: fraction of texture in a sprite's look; at 0 sprites have plain colours, each its own.
+    """
+
+    seed: int = 0
+    first: int = 0
+    frames: int = 48
+    size: tuple[int, int] = (256, 256)
+    sprites: tuple[int, int] = (2, 4)
+    camouflage: float = 1.0
+
+    def draw(self, index: int) -> tuple[list[Layer], Wave]:
+        """Return the layers of a video, back to front, and the wave of the logarithm of the light."""
+        rng = np.random.default_rng([self.seed, self.first + index])
+        size = self.size
+        height, width = size
+        middle = ((width - 1) / 2, (height - 1) / 2)
+        count = int(rng.integers(self.sprites[0], self.sprites[1] + 1))
+        colours = _palette(rng)
+        periods = rng.permutation(np.geomspace(*PERIODS, count + 1))
+        ground = _texture(rng, 2 * max(size), colours, periods[0])  # covers the frame wherever it moves
+        opaque = np.ones(ground.shape[:2], np.float32)
+        path_x = Wave.draw(rng, 0.18 * width, 50, 100)
+        path_y = Wave.draw(rng, 0.18 * height, 50, 100)
+        turn = Wave.draw(rng, 0.2, 40, 90)
+        growth = Wave.draw(rng, 0.1, 40, 90)
+        layers = [Layer(np.dstack([ground, opaque]), middle, (path_x, path_y), turn, growth)]
+        diameters = rng.uniform(*DIAMETERS, count) * min(size)
+        phases = _phases_apart(rng, diameters, REACH * np.array([width, height]))
+        for number, (diameter, (phase_x, phase_y)) in enumerate(zip(diameters, phases, strict=True), start=1):
+            shape = _blob(rng, diameter)
+            plain = 255 * np.array([number & 1, number >> 1 & 1, number >> 2 & 1])
+            texture = _texture(rng, len(shape), colours, periods[number])
+            look = self.camouflage * texture + (1 - self.camouflage) * plain
+            sprite = np.dstack([look, shape]).astype(np.float32)
+            path_x = Wave(REACH * width, rng.uniform(90, 180), phase_x)
+            path_y = Wave(REACH * height, rng.uniform(90, 180), phase_y)
+            turn = Wave.draw(rng, 0.6, 25, 60)
+            growth = Wave.draw(rng, 0.3, 25, 60)
+            layers.append(Layer(sprite, middle, (path_x, path_y), turn, growth))
+        return layers, Wave.draw(rng, 0.15, 30, 80)
+
+    def render(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Render a video: frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8.
+
+        The ids of a mask are 0 for the background and 1, 2, … for the sprites, back to front.
+        """
+        layers, light = self.draw(index)
+        video = np.empty((self.frames, *self.size, 3), np.uint8)
+        masks = np.zeros((self.frames, *self.size), np.uint8)
+        for t in range(self.frames):
+            image = np.zeros((*self.size, 3), np.float32)
+            for number, layer in enumerate(layers):
+                layer.paste(image, masks[t], number, t)
+            video[t] = np.clip(image * np.exp(light(t)) + 0.5, 0, 255)
+        return video, masks
+
+    def rendered(self, count: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Render the first `count` videos, one after the other."""
+        return map(self.render, range(count))
+
+    def tracks(
+        self, index: int, masks: NDArray[np.uint8], count: int, of_layers: Sequence[int] = ()
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return exact tracks through a video.
+
+        A track starts at a visible pixel of a layer in a random frame and follows the surface. It is hidden while
+        another layer covers its pixel, and outside the image.
+
+        Args:
+            index: index of the video.
+            masks: (T, H, W), of the video.
+            count: number of tracks.
+            of_layers: numbers of layers that the tracks start on in turn; 0 is the background. By default all.
+
+        Returns:
+            (N, T, 2) float64 x, y, pixels with centres at integers, and (N, T) bool: hidden. N is `count` less the
+            tracks of layers that are never visible.
+        """
+        length, height, width = masks.shape
+        layers, _ = self.draw(index)
+        rng = np.random.default_rng([self.seed, self.first + index, 16])  # another stream than the scene's
+        numbers = of_layers or range(len(layers))
+        tracks = []
+        hidden = []
+        for i in range(count):
+            number = numbers[i % len(numbers)]
+            frames_with_layer = np.flatnonzero((masks == number).any((1, 2)))
+            if not len(frames_with_layer):
+                continue
+            motion = np.stack([layers[number].matrix(t) for t in range(length)])  # from texture to frame
+            start = int(rng.choice(frames_with_layer))
+            y, x = rng.choice(np.argwhere(masks[start] == number))
+            point = np.linalg.solve(motion[start], [x, y, 1.0])  # the point in pixels of the texture
+            track = (motion @ point)[:, :2]
+            columns, rows = np.floor(track + 0.5).astype(int).T
+            inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+            shown = masks[range(length), rows.clip(0, height - 1), columns.clip(0, width - 1)] == number
+            tracks.append(track)
+            hidden.append(~(inside & shown))
+        return np.array(tracks).reshape(-1, length, 2), np.array(hidden, bool).reshape(-1, length)
+
+
+def render_video(seed: int, index: int, **arguments: Any) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Render a video and its masks; the same arguments give the same arrays.
+
+    Args:
+        seed: seed of the set.
+        index: index of the video in it.
+        **arguments: `frames`, `size`, `sprites` and `camouflage` of `Scenes`.
 
     Returns:
         frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8, 0 = background, 1, 2, … = sprites, back to front.
     """
-    layers, light = draw_video(seed, index, size, sprites, camouflage)
-    video = np.empty((frames, *size, 3), np.uint8)
-    masks = np.zeros((frames, *size), np.uint8)
-    for t in range(frames):
-        image = np.zeros((*size, 3), np.float32)
-        for number, layer in enumerate(layers):
-            layer.paste(image, masks[t], number, t)
-        video[t] = np.clip(image * np.exp(light(t)) + 0.5, 0, 255)
-    return video, masks
-
-
-def draw_video(
-    seed: int, index: int, size: tuple[int, int], sprites: tuple[int, int], camouflage: float = 1.0
-) -> tuple[list[Layer], Wave]:
-    """Return the layers of `render_video`, back to front, and the wave of the logarithm of the light."""
-    rng = np.random.default_rng([seed, index])
-    height, width = size
-    middle = ((width - 1) / 2, (height - 1) / 2)
-    count = int(rng.integers(sprites[0], sprites[1] + 1))
-    colours = _palette(rng)
-    periods = rng.permutation(np.geomspace(*PERIODS, count + 1))
-    ground = _texture(rng, 2 * max(size), colours, periods[0])  # covers the frame wherever it moves
-    opaque = np.ones(ground.shape[:2], np.float32)
-    path_x = Wave.draw(rng, 0.18 * width, 50, 100)
-    path_y = Wave.draw(rng, 0.18 * height, 50, 100)
-    turn = Wave.draw(rng, 0.2, 40, 90)
-    growth = Wave.draw(rng, 0.1, 40, 90)
-    layers = [Layer(np.dstack([ground, opaque]), middle, (path_x, path_y), turn, growth)]
-    diameters = rng.uniform(*DIAMETERS, count) * min(size)
-    phases = _phases_apart(rng, diameters, REACH * np.array([width, height]))
-    for number, (diameter, (phase_x, phase_y)) in enumerate(zip(diameters, phases, strict=True), start=1):
-        shape = _blob(rng, diameter)
-        plain = 255 * np.array([number & 1, number >> 1 & 1, number >> 2 & 1])
-        texture = camouflage * _texture(rng, len(shape), colours, periods[number]) + (1 - camouflage) * plain
-        sprite = np.dstack([texture, shape]).astype(np.float32)
-        path_x = Wave(REACH * width, rng.uniform(90, 180), phase_x)
-        path_y = Wave(REACH * height, rng.uniform(90, 180), phase_y)
-        turn = Wave.draw(rng, 0.6, 25, 60)
-        growth = Wave.draw(rng, 0.3, 25, 60)
-        layers.append(Layer(sprite, middle, (path_x, path_y), turn, growth))
-    return layers, Wave.draw(rng, 0.15, 30, 80)
+    return Scenes(seed, index, **arguments).render(0)
 
 
 def _phases_apart(rng: Generator, diameters: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -197,55 +259,3 @@ def _blob(rng: Generator, diameter: float) -> NDArray[np.float64]:
         outline += rng.uniform(-0.3, 0.3) / (k - 1) * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
     radius = diameter / 2 * np.maximum(outline / outline.max(), 0.25)
     return np.clip(radius - np.hypot(x, y) + 0.5, 0, 1)
-
-
-def video_tracks(
-    seed: int,
-    index: int,
-    masks: NDArray[np.uint8],
-    sprites: tuple[int, int],
-    count: int,
-    of_layers: Sequence[int] | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return exact tracks through the video of `render_video`.
-
-    A track starts at a visible pixel of a layer in a random frame and follows the surface. It is hidden while another
-    layer covers its pixel, and outside the image.
-
-    Args:
-        seed: seed of the set.
-        index: index of the video.
-        masks: (T, H, W), of the video.
-        sprites: fewest and most sprites.
-        count: number of tracks.
-        of_layers: numbers of layers that the tracks start on in turn; 0 is the background. By default all.
-
-    Returns:
-        (N, T, 2) float64 x, y, pixels with centres at integers, and (N, T) bool: hidden. N is `count` less the tracks
-        of layers that are never visible.
-    """
-    length, height, width = masks.shape
-    layers, _ = draw_video(seed, index, (height, width), sprites)
-    rng = np.random.default_rng([seed, index, 16])  # another stream than the scene's
-    motions: list[NDArray[np.float64]] = []  # layer → (T, 3, 3), matrices from texture to frame
-    for layer in layers:
-        matrices = [layer.matrix(t) for t in range(length)]
-        motions.append(np.stack(matrices))
-    numbers = of_layers or range(len(layers))
-    tracks = []
-    hidden = []
-    for i in range(count):
-        number = numbers[i % len(numbers)]
-        frames_with_layer = np.flatnonzero((masks == number).any((1, 2)))
-        if not len(frames_with_layer):
-            continue
-        start = int(rng.choice(frames_with_layer))
-        y, x = rng.choice(np.argwhere(masks[start] == number))
-        point = np.linalg.solve(motions[number][start], [x, y, 1.0])  # the point in pixels of the texture
-        track = (motions[number] @ point)[:, :2]
-        columns, rows = np.floor(track + 0.5).astype(int).T
-        inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-        shown = masks[range(length), rows.clip(0, height - 1), columns.clip(0, width - 1)] == number
-        tracks.append(track)
-        hidden.append(~(inside & shown))
-    return np.array(tracks).reshape(-1, length, 2), np.array(hidden, bool).reshape(-1, length)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from ...videos.files import DataError, remove, unfinished, write_ids
 from ...videos.folders import list_data
 from ...videos.masks import davis_palette
 from ...videos.mp4 import Mp4Writer
-from .scene import render_video, video_tracks
+from .scene import Scenes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,48 +27,6 @@ GENERATION = 3
 """Part of every marker; raise it when the same arguments give other images."""
 UNSEEN = 1_000_000
 """Index of the first benchmark video, far beyond any training video."""
-
-
-@dataclass(frozen=True)
-class Scenes:
-    """Arguments of all writers: which videos are rendered, and how.
-
-    Args:
-        seed: seed of the set.
-        first: index of the first video; disjoint ranges of indices have different scenes.
-        frames: frames per video.
-        size: (height, width), pixels; mp4 files lose an odd last row or column.
-        sprites: fewest and most sprites per video.
-        camouflage: 1 draws sprites and background in the same colours; below 1 the sprites are easier to distinguish.
-    """
-
-    seed: int = 0
-    first: int = 0
-    frames: int = 48
-    size: tuple[int, int] = (256, 256)
-    sprites: tuple[int, int] = (2, 4)
-    camouflage: float = 1.0
-
-    def render(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Render video `index` of the set: frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8."""
-        return render_video(self.seed, self.first + index, self.frames, self.size, self.sprites, self.camouflage)
-
-    def rendered(self, count: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-        """Render the first `count` videos, one after the other."""
-        return map(self.render, range(count))
-
-    def tracks(
-        self, index: int, masks: NDArray[np.uint8], count: int, of_layers: tuple[int, ...] = ()
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return exact tracks (N, T, 2) through video `index`, x, y in pixels, and where they are hidden, (N, T) bool.
-
-        Args:
-            index: index of the video.
-            masks: (T, H, W), of the video.
-            count: number of tracks; a track on a layer that is never visible is left out.
-            of_layers: numbers of layers that the tracks start on in turn; 0 is the background. By default all.
-        """
-        return video_tracks(self.seed, self.first + index, masks, self.sprites, count, of_layers)
 
 
 def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Path]]:

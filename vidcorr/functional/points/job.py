@@ -60,11 +60,17 @@ class TrackingJob:
         self.misses = torch.zeros_like(self.similarity)
 
     def collect(self) -> None:
-        """Bring the results to the CPU."""
+        """Bring the results to the CPU.
+
+        Raises:
+            ValueError: if a result is not finite.
+        """
         names = ("positions", "similarity", "misses")
         arriving = [PendingCopy(getattr(self, name)) for name in names]
         for name, tensor in zip(names, arriving, strict=True):
             setattr(self, name, tensor.wait())
+        if not (self.positions.isfinite().all() and self.similarity.isfinite().all()):
+            raise ValueError("tracks are not finite, because the features are not: has the network diverged?")
 
     def rows(self, queries: Tensor) -> Tensor:
         """Bring indices of queries to the device, to index results there."""
@@ -74,11 +80,6 @@ class TrackingJob:
     def wants_cycle(self) -> bool:
         """True if tracking back is part of the protocol."""
         return "cycle" in self.protocol.occlusion
-
-    def tracked(self, queries: Tensor) -> Tensor:
-        """Return a mask of the frames in which queries are tracked, including the query's frame, bool `(n, T)`."""
-        first = torch.zeros_like(self.starts) if self.both_directions else self.starts
-        return torch.arange(self.frames) >= first[queries, None]
 
     def no_descriptors(self) -> Tensor:
         """Return zeros `(N, C)` for the features at the queries."""

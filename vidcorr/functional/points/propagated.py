@@ -145,4 +145,4 @@ def _read(job: TrackingJob, heatmaps: Tensor, last: Tensor) -> Tensor:
     total = weights.sum(1, keepdim=True)
     pixel = torch.tensor([job.covered[1] / width, job.covered[0] / height], dtype=torch.float64)
     mean = torch.einsum("nk,nkd->nd", weights, centres.double() * to_device(pixel, centres.device)) / total
-    return torch.where(total > 0, mean, last)
+    return torch.where(total == 0, last, mean)  # NaN stays, for `collect` to find

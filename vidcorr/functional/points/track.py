@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...protocols import PointProtocol
-from ..device import PendingCopy, to_device
+from ..device import to_device
 from .job import Features, TrackingJob
 from .matching import cell_centres
 from .propagated import track_by_propagation
@@ -34,7 +34,6 @@ def track_points(
     queries: Tensor,
     protocol: PointProtocol,
     covered: tuple[float, float] | None = None,
-    size: tuple[int, int] | None = None,
     both_directions: bool = True,
 ) -> PointTracks:
     """Follow points from any frame of a video, forward and backward in time, independently of each other.
@@ -45,7 +44,6 @@ def track_points(
         queries: `(N, 3)` t, y, x: frame index (rounded half to even), and raster pixels of the scored size.
         protocol: the rules.
         covered: (height, width) that a feature map covers, in pixels of the scored size; None: the scored size.
-        size: (height, width) of the image, outside which a point is hidden; None: the scored size.
         both_directions: also track from a query back to frame 0; otherwise the point keeps its position before the
             query's frame, hidden.
 
@@ -60,70 +58,18 @@ def track_points(
         raise ValueError(f"queries must be finite t, y, x (N, 3), got {tuple(queries.shape)}")
     if ((queries[:, 0].round() < 0) | (queries[:, 0].round() >= frames)).any():
         raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {queries[:, 0].tolist()}")
-    side = protocol.scored_size
-    around = covered or (side, side)
-    checked = CheckedFeatures(features)
-    job = TrackingJob(checked, frames, queries.cpu(), around, protocol, both_directions)
+    around = covered or (protocol.scored_size, protocol.scored_size)
+    job = TrackingJob(features, frames, queries.cpu(), around, protocol, both_directions)
     if len(queries):
         TRACKINGS[protocol.tracking](job)
-    checked.require_finite()
     job.collect()
-    occluded = _hidden(job, size or (side, side))
-    occluded |= ~job.tracked(torch.arange(len(queries)))
+    occluded = _hidden(job)
+    if not both_directions:
+        occluded |= torch.arange(frames) < job.starts[:, None]
     return PointTracks(job.positions, occluded, job.similarity)
 
 
-class CheckedFeatures:
-    """Features of a video with a check that they, and their dot products, are finite.
-
-    On a CPU a frame is checked at its first call. A check on a GPU waits for the device, so there non-finite maps count
-    as zeros until `require_finite` looks at all frames at once.
-    """
-
-    def __init__(self, features: Features) -> None:
-        self._features = features
-        self._checked: set[int] = set()
-        self._finite: dict[int, Tensor] = {}  # frame index → scalar bool on the GPU
-
-    def __call__(self, t: int) -> Tensor:
-        """Return the features of frame `t`, `(C, h, w)`.
-
-        Raises:
-            ValueError: on a CPU, if features or their dot products are not finite.
-        """
-        features = self._features(t)
-        if features.device.type != "cpu":
-            if t not in self._finite:
-                self._finite[t] = _is_finite(features)
-            return features.where(self._finite[t], 0)
-        if t not in self._checked:  # a number: a kept tensor of each frame would split the memory that frames free
-            if not _is_finite(features):
-                raise _not_finite(t)
-            self._checked.add(t)
-        return features
-
-    def require_finite(self) -> None:
-        """Check the frames so far.
-
-        Raises:
-            ValueError: if the features of a frame, or their dot products, are not finite.
-        """
-        if self._finite:
-            finite = PendingCopy(torch.stack(list(self._finite.values()))).wait().tolist()
-            bad = [t for t, is_finite in zip(self._finite, finite, strict=True) if not is_finite]
-            if bad:
-                raise _not_finite(min(bad))
-
-
-def _is_finite(features: Tensor) -> Tensor:
-    return features.square().sum(0).isfinite().all()
-
-
-def _not_finite(t: int) -> ValueError:
-    return ValueError(f"the features of frame {t} are not finite: has the network diverged?")
-
-
-def _hidden(job: TrackingJob, size: tuple[int, int]) -> Tensor:
+def _hidden(job: TrackingJob) -> Tensor:
     """Apply the occlusion rule, `(N, T)` bool."""
     protocol = job.protocol
     hidden = torch.zeros(job.similarity.shape, dtype=torch.bool)
@@ -133,8 +79,7 @@ def _hidden(job: TrackingJob, size: tuple[int, int]) -> Tensor:
         hidden |= job.similarity < protocol.similarity_threshold
     if job.wants_cycle:
         hidden |= ~(job.misses < protocol.cycle_threshold)
-    limits = torch.tensor([size[1], size[0]])
-    hidden |= ((job.positions < 0) | (job.positions >= limits)).any(-1)
+    hidden |= ((job.positions < 0) | (job.positions >= protocol.scored_size)).any(-1)
     return hidden & (torch.arange(job.frames) != job.starts[:, None])
 
 
@@ -232,7 +177,7 @@ def flow(job: TrackingJob, here: Tensor, there: Tensor, positions: Tensor) -> Te
 def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Return the indices of the four cells around positions, `(N, 4)`, and their bilinear weights, `(N, 4)`."""
     limits = to_device([width - 1, height - 1], positions.device).to(positions.dtype)
-    inner = (positions - 0.5).clamp(min=0).minimum(limits)
+    inner = (positions - 0.5).nan_to_num().clamp(min=0).minimum(limits)
     low = inner.floor().minimum((limits - 1).clamp(min=0))
     part = inner - low
     x = low[:, 0, None].long()

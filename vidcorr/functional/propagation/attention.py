@@ -130,31 +130,6 @@ class LocalAttention:
         average = self._average_by_rows if by_rows else self._average_by_tiles
         return average(query, keys, values, used, weighting)
 
-    def weights_at(
-        self, query: Tensor, keys: Tensor, references: Sequence[int], cell: tuple[int, int], weighting: Weighting
-    ) -> Tensor:
-        """Return the weights of all cells in the average of a single query.
-
-        Args:
-            query: (h, w, C).
-            keys: (h, w, S, C), contiguous.
-            references: indices into S; a repeated index counts twice.
-            cell: y and x of the query.
-            weighting: from products to weights.
-
-        Returns:
-            (h, w, U), U different references in the order of their indices; 0 outside the neighbourhood.
-        """
-        used, weighting = _distinct_references(references, weighting, keys.device, query.dtype)
-        height, width = keys.shape[:2]
-        y, x = cell
-        tile = Tile((range(y, y + 1), range(x, x + 1)), (height, width), self.neighbourhood)
-        weights = keys.new_zeros(height, width, len(used), dtype=query.dtype)
-        rows, columns = tile.keys
-        of_keys = self._weights_on_map(tile, query, keys, used, weighting).squeeze(-1)
-        weights[rows.start : rows.stop, columns.start : columns.stop] = of_keys
-        return weights
-
     def _matches_by_tiles(self, query: Tensor, keys: Tensor, wanted: WantedKeys, budget: int) -> FoundMatches:
         """Find the matches of `best_matches` tile by tile, each of at most `budget` products."""
         height, width = keys.shape[:2]

@@ -3,12 +3,15 @@
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...protocols import PropagationProtocol
+from ..compactness import compact_windows
 from ..device import computing_in
-from .propagate import weighting_of, weights_of_matches
-from .search import NEARBY, CorrespondenceSearch, compared
+from ..window_tiles import Neighbourhood
+from .propagate import weighting_of
+from .search import compared, looks_everywhere
 
 
 class CellAffinity(NamedTuple):
@@ -30,8 +33,9 @@ def affinity_of_cells(
 ) -> CellAffinity:
     """Return the affinity of query cells in the last frame over each of its reference frames.
 
-    These are the weights with which `propagate_labels` averages the labels of a frame, found by the same search: for
-    example a heat map over each reference. A reference that counts twice has its weight twice.
+    These are the weights with which `propagate_labels` averages the labels of a frame, computed from the definition,
+    with all products at once: for example a heat map over each reference. A reference that counts twice has its weight
+    twice.
 
     Args:
         features: (T, C, h, w) of the frames of a video.
@@ -45,67 +49,46 @@ def affinity_of_cells(
     """
     last = len(features) - 1
     height, width = features.shape[2:]
-    points = points.to(features.device)
     beyond = (points < 0) | (points >= points.new_tensor([height, width]))
     if last < 1 or beyond.any():
-        raise ValueError(
-            f"expected 2 frames or more, and points on the map of {height} x {width} cells; got {last + 1} frame(s), "
-            f"points {points.tolist()}"
-        )
-    frames = sorted(set(protocol.reference_frames(last)))
-    search = CorrespondenceSearch(protocol)
+        raise ValueError(f"expected 2 frames or more and points on the map, got {last + 1} and {points.tolist()}")
+    listed = protocol.reference_frames(last)
+    frames = sorted(set(listed))
+    mixture = weighting_of(protocol).prior if prior else None
+    neighbourhood = Neighbourhood(protocol.radius_in_cells, protocol.neighbourhood)
+    reach = neighbourhood.reach or 0
+    rows = torch.arange(-reach, height + reach, device=features.device)[:, None]
+    columns = torch.arange(-reach, width + reach, device=features.device)
+    on_map = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    off_map_counts = protocol.topk is None and protocol.border == "zero"
+    of_points: list[Tensor] = []
     with computing_in("float32", features.device):
-        for frame in frames:
-            search.write(frame, compared(features[frame], protocol), starts=frame == 0)
         query = compared(features[last], protocol)
-        if protocol.topk is None:
-            weights = _weights_of_all(search, query, points, protocol, last, prior)
-        else:
-            weights = _weights_of_best(search, query, points, protocol, last, protocol.topk)
-    return CellAffinity(frames, torch.stack([weights[frame] for frame in frames], dim=1))
+        keys = torch.stack([compared(features[frame], protocol) for frame in listed])
+        keys = F.pad(keys, (0, 0, reach, reach, reach, reach))
+        for y, x in points.tolist():
+            searched = neighbourhood.contains(rows - y, columns - x).repeat(len(listed), 1, 1)
+            if looks_everywhere(protocol):
+                searched[0] = True
+            if not off_map_counts:
+                searched &= on_map
+            logits = (keys @ query[y, x]).masked_fill(~searched, -torch.inf)
+            if protocol.topk is not None:
+                logits = _best_alone(logits, protocol.topk, protocol.topk_ties == "kept")
+            weights = (logits / protocol.temperature).flatten().softmax(0).view_as(logits)
+            if mixture is not None:
+                window = weights[:, y : y + 2 * reach + 1, x : x + 2 * reach + 1]
+                window.copy_(compact_windows(window.flatten(1), mixture).view_as(window))
+            of_points.append(weights[:, reach : reach + height, reach : reach + width])
+    places = torch.tensor([frames.index(frame) for frame in listed], device=features.device)
+    of_listed = torch.stack(of_points)
+    of_frames = of_listed.new_zeros(len(points), len(frames), height, width).index_add_(1, places, of_listed)
+    return CellAffinity(frames, of_frames)
 
 
-def _weights_of_all(
-    search: CorrespondenceSearch,
-    query: Tensor,
-    points: Tensor,
-    protocol: PropagationProtocol,
-    last: int,
-    prior: bool,
-) -> dict[int, Tensor]:
-    """Return reference frame → weights (N, h, w), of an average over all neighbours."""
-    keys = search.keys[NEARBY]
-    frames = protocol.reference_frames(last)
-    slots = [keys.slot(frame) for frame in frames]
-    weighting = weighting_of(protocol, prior)
-    of_points = [keys.attention.weights_at(query, keys.maps, slots, (y, x), weighting) for y, x in points.tolist()]
-    weights = torch.stack(of_points)  # (N, h, w, slots); the last axis is sorted, without repeated slots
-    different = sorted(set(slots))
-    of_frames: dict[int, Tensor] = {}
-    for frame, slot in zip(frames, slots, strict=True):
-        of_frames[frame] = weights[..., different.index(slot)]
-    return of_frames
-
-
-def _weights_of_best(
-    search: CorrespondenceSearch, query: Tensor, points: Tensor, protocol: PropagationProtocol, last: int, topk: int
-) -> dict[int, Tensor]:
-    """Return reference frame → weights (N, h, w), of an average over the best matches."""
-    height, width, _ = query.shape
-    matches, topk = search.find(query, last, 0, topk)
-    products = [of_source for of_source, _ in matches.values()]
-    parts = weights_of_matches(products, topk, protocol.temperature)
-    rows = points[:, 0] * width + points[:, 1]
-    weights: dict[int, Tensor] = {}
-    for (source, (_, cells)), part in zip(matches.items(), parts, strict=True):
-        keys = search.keys[source]
-        slots = keys.maps.shape[2]
-        table = query.new_zeros(len(points), height * width * slots)
-        table.scatter_add_(1, cells.flatten(0, 1)[rows], part[rows])
-        of_slots = table.view(len(points), height, width, slots)
-        for frame in set(search.searched(last, 0)[source]):
-            of_frame = of_slots[..., keys.slot(frame)]
-            if frame in weights:
-                of_frame = weights[frame] + of_frame
-            weights[frame] = of_frame
-    return weights
+def _best_alone(logits: Tensor, topk: int, ties: bool) -> Tensor:
+    """Return logits with −inf for all but the top-k; with `ties`, those equal to the last of the top-k stay too."""
+    top, index = logits.flatten().topk(min(topk, logits.numel()))
+    if ties:
+        return logits.masked_fill(logits < top[-1], -torch.inf)
+    return torch.full_like(logits, -torch.inf).flatten().scatter_(0, index, top).view_as(logits)

@@ -205,15 +205,10 @@ class LabelPropagator:
             )
 
 
-def weighting_of(protocol: PropagationProtocol, prior: bool = True) -> Weighting:
-    """Return the weights of an average over all neighbours.
-
-    Args:
-        protocol: temperature, border, mixture and normalisation.
-        prior: with the mixture of the protocol, if it has one (Liir, Eq. 7).
-    """
+def weighting_of(protocol: PropagationProtocol) -> Weighting:
+    """Return the weights of an average over all neighbours, by a protocol's temperature, border and mixture."""
     mixture = None
-    if prior and protocol.mixture_components is not None:
+    if protocol.mixture_components is not None:
         mixture = CompactnessPrior(
             protocol.mixture_components,
             protocol.mixture_threshold,

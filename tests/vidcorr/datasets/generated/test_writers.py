@@ -13,7 +13,8 @@ import pytest
 from datamodules import SyntheticVideoDataModule
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Davis, TapVid, generated as synthetic
-from vidcorr.datasets.generated import render_video, write_videos
+from vidcorr.datasets.generated import write_videos
+from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.videos.files import DataError
 
 SMALL: dict[str, Any] = {"frames": 6, "size": (48, 64)}
@@ -68,7 +69,7 @@ def test_a_folder_that_is_not_ours_is_refused(name: str, tmp_path: Path) -> None
 
 
 def test_same_arguments_same_video_and_fewer_frames_a_prefix() -> None:
-    for whole, prefix in zip(render_video(3, 7, 6, (64, 80)), render_video(3, 7, 4, (64, 80)), strict=True):
+    for whole, prefix in zip(Scenes(3, 7, 6, (64, 80)).render(0), Scenes(3, 7, 4, (64, 80)).render(0), strict=True):
         assert np.array_equal(whole[:4], prefix)
 
 

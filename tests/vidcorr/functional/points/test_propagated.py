@@ -54,9 +54,9 @@ def test_equal_to_a_propagation_for_each_query(features, changes, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["fgvc", "vidcorr", "fomo", "tapir-matching", "gmrw-chained"])
-def test_features_that_are_not_finite_are_named(features, name):
+def test_features_that_are_not_finite_are_refused(features, name):
     broken = features.clone()
     broken[3] = torch.nan
     rules = PointProtocol.named(name, "tap_vid").with_changes(scored_size=CELLS * CELL)
-    with pytest.raises(ValueError, match="the features of frame 3 are not finite"):
+    with pytest.raises(ValueError, match="tracks are not finite"):
         track_points(broken.__getitem__, FRAMES, torch.tensor([[1.0, 40.0, 50.0]]), rules)
