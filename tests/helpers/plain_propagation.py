@@ -1,5 +1,7 @@
 """Label propagation as the original codes do it: every similarity of two maps, a mask, a sort. Slow and plain."""
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -46,9 +48,13 @@ def dense_attention(
 
 
 def plain_propagation(
-    features: Tensor, first_labels: Tensor, protocol: PropagationProtocol, dtype: torch.dtype = torch.float32
+    features: Tensor,
+    first_labels: Tensor,
+    protocol: PropagationProtocol,
+    dtype: torch.dtype = torch.float32,
+    entering: Mapping[int, Tensor] | None = None,
 ) -> Tensor:
-    """features (T, C, h, w), first_labels (L, h, w) → (T, L, h, w), with every frame kept."""
+    """features (T, C, h, w), first_labels and `entering` (L, h, w) → (T, L, h, w), with every frame kept."""
     features = features.to(dtype)
     if protocol.feature_normalisation == "l2":
         features = F.normalize(features, dim=1, eps=1e-12)
@@ -57,13 +63,25 @@ def plain_propagation(
         mask = dense_mask(*features.shape[2:], protocol.radius, protocol.neighbourhood).to(features.device)
     everywhere = protocol.references is None and not protocol.first_frame_masked
     unmasked = features[0, 0].numel() if everywhere else 0
+    own_context = protocol.entering == "own-context"
+    starting = {0: (first_labels > 0).flatten(1).any(1)}
     labels = [first_labels.to(dtype)]
     for frame in range(1, len(features)):
-        chosen = protocol.reference_frames(frame)
-        keys = features[chosen].transpose(0, 1).flatten(1)
-        values = torch.stack([labels[f] for f in chosen]).transpose(0, 1).flatten(1)
-        found = dense_attention(
-            features[frame].flatten(1), keys, values, mask, protocol.topk, protocol.temperature, unmasked
-        )
-        labels.append(found.view_as(first_labels))
+        total = torch.zeros_like(labels[0])
+        for start, channels in starting.items():
+            chosen = protocol.reference_frames(frame, start)
+            keys = features[chosen].transpose(0, 1).flatten(1)
+            values = torch.stack([labels[f] for f in chosen]).transpose(0, 1).flatten(1)
+            query = features[frame].flatten(1)
+            found = dense_attention(query, keys, values, mask, protocol.topk, protocol.temperature, unmasked)
+            total += found.view_as(total) * (channels[:, None, None] if own_context else 1)
+        new = (entering or {}).get(frame)
+        if new is not None:
+            present = (new > 0).flatten(1).any(1)
+            if own_context:
+                total = total * (1 - new.sum(0)) + new * new.sum(0)
+                starting[frame] = present
+            else:
+                total = torch.where(present[:, None, None], new, total * (1 - new.sum(0)))
+        labels.append(total)
     return torch.stack(labels)

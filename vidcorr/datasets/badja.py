@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from itertools import compress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..videos.files import DataError, plain_name, read_json, require_folder
+from ..videos.files import DataError, parsing, plain_name, read_json
 from ..videos.folders import list_data
 from ..videos.images import image_size, pixels
-from .records import Reader
+from .records import Reader, named_file
 from .tap_vid import PointSequence
 
 BADJA_JOINTS = {
@@ -44,7 +44,7 @@ class Badja(Reader[PointSequence]):
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser()
-        annotations = require_folder(self.root / "joint_annotations")
+        annotations = self.root / "joint_annotations"
         files = sorted(path for path in list_data(annotations) if path.suffix == ".json")
         files = [path for path in files if path.stem not in WITHOUT_FRAMES]
         if not files:
@@ -55,7 +55,7 @@ class Badja(Reader[PointSequence]):
 def _clip(root: Path, file: Path) -> PointSequence:
     content = read_json(file)
     numbers = list(BADJA_JOINTS)
-    try:
+    with parsing(file, "a list of frames with image_path, segmentation_path, joints and visibility of 37 joints"):
         images: list[str] = []
         segmentations: list[str] = []
         joints: list[NDArray[np.float64]] = []
@@ -69,12 +69,8 @@ def _clip(root: Path, file: Path) -> PointSequence:
         visible = np.array(visibility)
         if positions.shape != (len(content), len(numbers), 2) or visible.shape != positions.shape[:2]:
             raise ValueError("joints and visibility have other shapes")
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DataError(
-            f"{file}: expected a list of frames with image_path, segmentation_path, joints and visibility of 37 joints"
-        ) from error
-    frames = tuple(_annotated_file(root, file, name) for name in images)
-    masks = tuple(_annotated_file(root, file, name) for name in segmentations)
+    frames = tuple(named_file(root, name, file) for name in images)
+    masks = tuple(named_file(root, name, file) for name in segmentations)
     size = image_size(frames[0])
     points = (positions[..., ::-1] + 0.5) / size[::-1]  # the annotation names pixels
     inside = ((points >= 0) & (points <= 1)).all(-1)
@@ -92,13 +88,3 @@ def _clip(root: Path, file: Path) -> PointSequence:
         masks=masks,
         sources=(file,),
     )
-
-
-def _annotated_file(root: Path, file: Path, named: str) -> Path:
-    """Return the path of a file from an annotation; it must lie below the root."""
-    path = PurePosixPath(named)
-    if path.is_absolute() or ".." in path.parts:
-        raise DataError(f"{file}: names {named!r:.80}, which lies outside {root}")
-    if not (root / path).is_file():
-        raise DataError(f"{root / path}: no such file, named in {file}")
-    return root / path

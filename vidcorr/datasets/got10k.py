@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..videos.boxes import read_boxes, read_numbers
-from ..videos.files import DataError, read_names, require_folder, require_sequences
+from ..videos.files import DataError, read_names
 from ..videos.folders import list_images
 
 if TYPE_CHECKING:
@@ -18,14 +18,10 @@ def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
     """List the folders of the sequences in a subset's list.txt.
 
     Raises:
-        DataError: if the list or a listed folder is missing, or the boxes of the first sequence cannot be read.
+        DataError: if the list cannot be read.
     """
-    folder = require_folder(root / subset)
-    path = folder / "list.txt"
-    names = read_names(path)
-    require_sequences(folder, names, path)
-    read_boxes(folder / names[0] / "groundtruth.txt")
-    return tuple(folder / name for name in names)
+    folder = root / subset
+    return tuple(folder / name for name in read_names(folder / "list.txt"))
 
 
 def read_annotation(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64], NDArray[np.float64] | None]:

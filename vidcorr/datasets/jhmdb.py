@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..videos.files import DataError, list_lines, plain_name, require_sequences
+from ..videos.files import DataError, list_lines, plain_name
 from ..videos.folders import is_data
 from ..videos.images import image_size
 from ..videos.masks import list_frames
@@ -78,10 +78,8 @@ class Jhmdb(Reader[KeypointSequence]):
                 if match[2] == SUBSETS[self.subset]:
                     action = path.name.removesuffix(ending)
                     clips.append((action, plain_name(match[1], path)))
-        first = self._lists[0]
         if not clips:
-            raise DataError(f"{first}: no clip of the {self.subset} subset in the lists of split {self.split}")
-        require_sequences(self.root / "Rename_Images", map("/".join, clips), first.parent)
+            raise DataError(f"{self._lists[0]}: no clip of the {self.subset} subset in the lists of split {self.split}")
         return list(dict.fromkeys(clips))
 
     def _sequence(self, action: str, clip: str) -> KeypointSequence:
@@ -107,8 +105,6 @@ def read_joints(path: Path) -> NDArray[np.float64]:
     try:
         content = loadmat(str(path), variable_names=["pos_img"])
         joints = content["pos_img"].astype(np.float64)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # a damaged file makes scipy's reader fail in every way
         raise DataError(f"{path}: not a readable .mat file ({error})") from error
     if joints.shape[:2] != (2, len(JOINTS)) or joints.ndim > 3 or not np.isfinite(joints).all():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..videos.boxes import read_boxes
-from ..videos.files import DataError, plain_name, read_bytes, require_folder
+from ..videos.files import DataError, plain_name, read_bytes
 from ..videos.folders import list_data, list_folders, list_images
 from ..videos.images import image_size, read_image
 from .records import FrameSequence, Reader
@@ -75,17 +75,14 @@ class Otb(Reader[BoxSequence]):
     def __init__(self, root: str | Path, version: Literal["tb100"] | None = "tb100") -> None:
         self.root = Path(root).expanduser()
         self.version = version
-        require_folder(self.root)
         targets = _targets(self.root)
         names = sorted(targets) if version is None else TB100
         if not names:
             raise DataError(f"{self.root}: no sequence; expected <Sequence>/img and <Sequence>/groundtruth_rect.txt")
         missing = [name for name in names if name not in targets]
         if missing:
-            raise DataError(
-                f"{self.root}: {len(missing)} of {len(names)} sequences are missing, such as {missing[0]}; unpack "
-                "them, or version=None (benchmarks/otb_all.yaml) takes all that exist"
-            )
+            place = f"{self.root}: {len(missing)} of {len(names)} sequences are missing, such as {missing[0]}"
+            raise DataError(f"{place}; version=None (benchmarks/otb_all.yaml) takes all that exist")
         self._sequences = tuple(_sequence(name, targets[name]) for name in names)
 
 
@@ -113,10 +110,7 @@ def _sequence(name: str, path: Path) -> BoxSequence:
     if len(frames) > len(boxes):
         frames = frames[first - 1 : last]
     if len(frames) != len(boxes) or len(boxes) < 2:
-        raise DataError(
-            f"{path}: {len(boxes)} boxes for {len(frames)} frames in {path.parent / 'img'}; both must be equal and at "
-            "least 2"
-        )
+        raise DataError(f"{path}: {len(boxes)} boxes for {len(frames)} frames; both must be equal and at least 2")
     if not np.isfinite(boxes[0]).all() or boxes[0, 2:].min() <= 0:
         raise DataError(f"{path}: the first box is {boxes[0].tolist()}; it must have a width and a height")
     size = image_size(frames[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -150,3 +150,15 @@ class MaskSequence(FrameSequence):
     def entering(self, t: int) -> tuple[int, ...]:
         """Return the ids of the objects that enter in frame `t`."""
         return tuple(i for i in self.objects if self.starts[i] == t)
+
+
+def named_file(root: Path, named: str, listed_in: Path) -> Path:
+    """Return the path of a file that an annotation names; it must exist below the root.
+
+    Raises:
+        DataError: naming the file, and the annotation.
+    """
+    path = root.joinpath(*(plain_name(part, listed_in) for part in PurePosixPath(named).parts))
+    if not path.is_file():
+        raise DataError(f"{path}: no such file, named in {listed_in}")
+    return path

@@ -12,8 +12,9 @@ import numpy as np
 import yaml  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from ..videos.files import DataError, plain_name, read_json, read_names, read_text, require_folder
+from ..videos.files import parsing, plain_name, read_json, read_names, read_text
 from ..videos.images import image_size
+from .records import named_file
 
 DIFFICULTIES = ("viewpoint", "scale", "truncation", "occlusion")
 """Difficulties of a pair in SPair-71k. Truncation, occlusion: 0 none, 1 source, 2 target, 3 both."""
@@ -62,7 +63,7 @@ def read_spair(root: str | Path, split: str = "test") -> list[MatchPair]:
         DataError: one line naming the file: a missing folder or file, or one of another form.
     """
     root = Path(root).expanduser()
-    folder = require_folder(root / "PairAnnotation" / split)
+    folder = root / "PairAnnotation" / split
     listed_in = root / "Layout" / "large" / f"{split}.txt"
     names = sorted(read_names(listed_in))
     return [_spair_pair(root, folder / f"{name}.json", name, listed_in) for name in names]
@@ -70,7 +71,7 @@ def read_spair(root: str | Path, split: str = "test") -> list[MatchPair]:
 
 def _spair_pair(root: Path, file: Path, name: str, listed_in: Path) -> MatchPair:
     content = read_json(file)
-    try:
+    with parsing(file, "a pair of SPair-71k"):
         category = plain_name(content["category"], file)
         folder = root / "JPEGImages" / category
         ids = tuple(map(int, content["kps_ids"]))
@@ -90,10 +91,6 @@ def _spair_pair(root: Path, file: Path, name: str, listed_in: Path) -> MatchPair
             for key in (difficulty, f"{difficulty}_variation"):
                 if key in content:
                     levels[difficulty] = int(content[key])
-    except DataError:
-        raise
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DataError(f"{file}: is not a pair of SPair-71k ({error})") from error
     return MatchPair(
         name, category, tuple(files), tuple(sizes), tuple(points), ids, box, levels, sources=(listed_in, file)
     )
@@ -123,7 +120,7 @@ def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]
     size_of = functools.cache(image_size)
     rows = list(csv.reader(read_text(file).splitlines()))
     for index, row in enumerate(rows[1:]):
-        try:
+        with parsing(f"{file}, line {index + 2}", f"a pair of {kind}"):
             if kind == "pf_pascal":
                 category = VOC[int(row[2]) - 1]
                 numbers = [text.strip("; ").split(";") for text in row[3:7]]
@@ -131,8 +128,6 @@ def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]
                 category = PurePosixPath(row[0]).parent.name
                 numbers = np.reshape(row[2:42], (4, 10)).tolist()
             points = tuple(np.array(numbers, np.float64).reshape(2, 2, -1).swapaxes(1, 2))
-        except (ValueError, IndexError) as error:
-            raise DataError(f"{file}: line {index + 2} is not a pair of {kind} ({error})") from error
         files = (_picture_path(root, file, row[0]), _picture_path(root, file, row[1]))
         name = f"{index:06d}-{files[0].stem}-{files[1].stem}:{category}"
         ids = tuple(range(len(points[0])))
@@ -143,11 +138,8 @@ def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]
 
 def _picture_path(root: Path, file: Path, named: str) -> Path:
     """Return the path of a picture, named from the root or from the folder above."""
-    parts = [plain_name(part, file) for part in PurePosixPath(named).parts]
-    for path in (root.joinpath(*parts), root.joinpath(*parts[1:])):
-        if path.is_file():
-            return path
-    raise DataError(f"{path}: no such file, named in {file.name}")
+    from_above = "/".join(PurePosixPath(named).parts[1:])
+    return named_file(root, named if (root / named).is_file() else from_above, file)
 
 
 def shown_ids(root: str | Path, pairs: Sequence[MatchPair]) -> dict[str, set[int]]:

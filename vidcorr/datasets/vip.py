@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..videos.files import DataError, find_list, read_names, require_one_of, require_sequences
+from ..videos.files import DataError, find_list, read_names, require_one_of
 from ..videos.masks import VOID, check_masks, list_frames, match_masks, object_ids, read_mask
 from .records import MaskSequence, Reader
 
@@ -108,14 +108,8 @@ class Vip(Reader[PartSequence]):
         self.root = root / "VIP_Fine" if (root / "VIP_Fine").is_dir() else root
         self.split = split
         self.parts = parts
-        self._sequences = tuple(self._sequence(name) for name in self._names())
-
-    def _names(self) -> tuple[str, ...]:
-        path = find_list(self.root, self.split, ["lists/{}_videos.txt"])
-        names = read_names(path, _PATHS)
-        require_sequences(self.root / "Images", names, path)
-        self._lists = (path,)
-        return names
+        self._list = find_list(self.root, split, ["lists/{}_videos.txt"])
+        self._sequences = tuple(map(self._sequence, read_names(self._list, _PATHS)))
 
     def _sequence(self, name: str) -> PartSequence:
         frames = list_frames(self.root / "Images" / name)
@@ -140,7 +134,7 @@ class Vip(Reader[PartSequence]):
             starts=starts,
             humans=humans,
             first=first,
-            sources=self._lists,
+            sources=(self._list,),
         )
 
     def _masks(self, frames: tuple[Path, ...], kind: str) -> tuple[dict[int, Path], tuple[int, int]]:

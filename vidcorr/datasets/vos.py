@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..videos.files import DataError, find_list, read_names, require_folder, require_one_of, require_sequences
+from ..videos.files import DataError, find_list, read_names, require_one_of
 from ..videos.folders import list_folders
 from ..videos.masks import (
     VOID,
@@ -18,8 +18,6 @@ from ..videos.masks import (
     match_masks,
     object_ids,
     read_ids,
-    read_mask,
-    refuse_large_void,
 )
 from .records import MaskSequence, Reader
 
@@ -77,7 +75,7 @@ class Vos(Reader[MaskSequence]):
         annotations: Annotations | None = None,
     ) -> None:
         require_one_of((None, *get_args(Annotations)), annotations=annotations)
-        self.root = require_folder(Path(root).expanduser())
+        self.root = Path(root).expanduser()
         self.split = split
         self.one_object = one_object
         self.size_tolerance = size_tolerance
@@ -85,17 +83,13 @@ class Vos(Reader[MaskSequence]):
         self.frames = self.root / frames
         self.masks = self.root / masks
         if split is None:
-            listed_in = self.masks
+            self._lists: tuple[Path, ...] = ()
             names = tuple(list_folders(self.masks))
             if not names:
                 raise DataError(f"{self.masks}: no folders of masks; expected {self.masks}/<video>/<frame>.png")
-            self._lists: tuple[Path, ...] = ()
         else:
-            listed_in = find_list(self.root, split, self.lists)
-            names = read_names(listed_in)
-            self._lists = (listed_in,)
-        require_sequences(self.frames, names, listed_in)
-        require_sequences(self.masks, names, listed_in)
+            self._lists = (find_list(self.root, split, self.lists),)
+            names = read_names(*self._lists)
         videos: list[str] = []
         folders: list[str] = []
         for name in names:
@@ -109,24 +103,24 @@ class Vos(Reader[MaskSequence]):
         """Return a video, or an object of a video if `folder` names a folder of masks of this object."""
         frames = list_frames(self.frames / name)
         path = self.masks / name / folder
-        masks = self._masks(path, frames)
+        masks = match_masks(path, frames, complete=self.annotations == "dense")
+        if self.annotations == "first":
+            masks = {t: mask for t, mask in masks.items() if t == 0}
         size = check_masks(masks, frames, self.size_tolerance)
-        shown = self._shown(masks)
-        if folder and max(map(len, shown.values())) > 1:
-            raise DataError(f"{path}: holds more than one object; in a folder per object, a mask holds a single object")
-        ids = self._ids_by_value(folder, masks, shown)
-        for t, values in shown.items():
-            if values and (folder or VOID in ids):
-                shown[t] = {1}
-            elif values == {VOID}:
-                shown[t] = set(object_ids(read_ids(masks[t], ids, masks.values())))
+        values = ids_by_value(masks.values())
+        shown: dict[int, tuple[int, ...]] = {}
+        for t in [0] if self.annotations == "dense" else sorted(masks):
+            shown[t] = object_ids(read_ids(masks[t], values, masks.values()))
         starts = first_appearances(shown)
         if not starts or (self.annotations is not None and 0 not in starts.values()):
             place = "any mask" if self.annotations is None else "the first frame's mask"
             raise DataError(f"{path}: no object in {place}; there is nothing to follow")
+        if folder and list(starts) != [1]:
+            raise DataError(f"{path}: holds other ids than 1; in a folder per object, a mask holds a single object")
         scored = self.annotations == "dense" or any(is_scored(t, shown, starts) for t in shown)
         if self.one_object:
             starts = {1: min(starts.values())}
+            values = dict.fromkeys(range(1, VOID), 1) | values
         return MaskSequence(
             frames=frames,
             masks=masks,
@@ -136,53 +130,8 @@ class Vos(Reader[MaskSequence]):
             folder=folder,
             sources=self._lists,
             ground_truth=scored and self.annotations in (None, "dense"),
-            values=ids,
+            values=values,
         )
-
-    def _ids_by_value(self, folder: str, masks: Mapping[int, Path], shown: Mapping[int, set[int]]) -> dict[int, int]:
-        """Return pixel value → object id of a video; other values are the ids.
-
-        With a folder per object, every value but 0 is object 1; with `one_object`, every value but 0 and void. In masks
-        of only 0 and 255, 255 is no void but object 1.
-
-        Args:
-            folder: name of the folder of an object; empty for masks of a video.
-            masks: frame index → mask.
-            shown: frame index → values but 0 of the masks that may introduce an object.
-        """
-        if folder:
-            return dict.fromkeys(range(1, VOID + 1), 1)
-        ids: dict[int, int] = {}
-        if self.one_object:
-            ids = dict.fromkeys(range(1, VOID), 1)
-        has_ids = any(values - {VOID} for values in shown.values())
-        if not has_ids:  # 255 is void all the same if a later mask has ids
-            ids |= ids_by_value(masks[t] for t in sorted(masks))
-        return ids
-
-    def _masks(self, path: Path, frames: tuple[Path, ...]) -> dict[int, Path]:
-        """Return frame index → mask in a folder: all masks, or the first alone if `annotations` is "first"."""
-        masks = match_masks(path, frames, complete=self.annotations == "dense")
-        if not masks:
-            raise DataError(f"{path}: holds no masks; expected indexed png files named after their frames")
-        if self.annotations is not None and 0 not in masks:
-            raise DataError(f"{path / frames[0].stem}.png: the first frame has no mask; there is nothing to follow")
-        return {0: masks[0]} if self.annotations == "first" else masks
-
-    def _shown(self, masks: Mapping[int, Path]) -> dict[int, set[int]]:
-        """Return frame index → values but 0 of each mask that may introduce an object."""
-        introducing = sorted(masks) if self.annotations in (None, "entering") else [0]
-        shown: dict[int, set[int]] = {}
-        has_ids = False
-        for t in introducing:
-            ids = read_mask(masks[t])
-            shown[t] = set(object_ids(ids))
-            if not has_ids:
-                refuse_large_void(masks[t], ids)
-            has_ids = has_ids or bool(shown[t])
-            if (ids == VOID).any():
-                shown[t].add(VOID)
-        return shown
 
 
 class Davis(Vos):
@@ -230,14 +179,13 @@ def first_appearances(values: Mapping[int, Iterable[int]]) -> dict[int, int]:
     """Return object id → index of the first frame with the object.
 
     Example:
-        >>> first_appearances({0: {1, 255}, 5: {1, 3}})
+        >>> first_appearances({0: {1}, 5: {1, 3}})
         {1: 0, 3: 5}
     """
     starts: dict[int, int] = {}
     for t in sorted(values):
         for value in sorted(values[t]):
-            if 0 < value < VOID:
-                starts.setdefault(value, t)
+            starts.setdefault(value, t)
     return starts
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..videos.files import DataError, plain_name, read_json, require_folder, require_sequences
+from ..videos.files import DataError, parsing, plain_name, read_json
 from ..videos.folders import list_images
 from ..videos.masks import check_masks, ids_by_value, list_frames, match_masks
 from ..videos.source import hashed_rank
@@ -62,26 +61,20 @@ class YoutubeVos(Reader[MaskSequence]):
         self.root = Path(root).expanduser()
         self.split = split
         folder = "train" if split == "holdout" else split
-        self.folder = require_folder(self.root / folder)
+        self.folder = self.root / folder
         self._videos = read_meta(self.folder / "meta.json")
         names = tuple(sorted(self._videos))
         self.unseen_categories: frozenset[str] = frozenset()
         if split == "holdout":
             names, self.unseen_categories = _hold_out(self._videos, holdout, unseen)
             if not names:
-                raise DataError(
-                    f"{self.folder / 'meta.json'}: has too few videos or categories ({len(self._videos)} videos) to "
-                    f"hold out {unseen} categories and a fraction of {holdout:g}; lower unseen, or raise holdout"
-                )
+                raise DataError(f"{self.folder / 'meta.json'}: too few videos to hold out {unseen} categories")
         frames = self._all_frames(folder) if all_frames else self.folder / "JPEGImages"
-        require_sequences(frames, names, self.folder / "meta.json")
-        require_sequences(self.folder / "Annotations", names, self.folder / "meta.json")
         self._sequences = tuple(self._sequence(name, frames) for name in names)
 
     def _all_frames(self, folder: str) -> Path:
         folders = [self.root / f"{folder}_all_frames", self.root / "all_frames" / f"{folder}_all_frames"]
-        existing = next(filter(Path.is_dir, folders), folders[0])
-        return require_folder(existing / "JPEGImages")
+        return next(filter(Path.is_dir, folders), folders[0]) / "JPEGImages"
 
     def _sequence(self, name: str, root: Path) -> MaskSequence:
         """Return a video with the frames of the folder `root/name`."""
@@ -89,7 +82,8 @@ class YoutubeVos(Reader[MaskSequence]):
         folder = self.folder / "Annotations" / name
         masks = match_masks(folder, frames)
         objects = self._videos[name]
-        number = {number_in_name(frame): t for t, frame in enumerate(frames)}
+        with parsing(root / name, "a folder of numbered frames"):
+            number = {int(frame.stem): t for t, frame in enumerate(frames)}
         if not objects:
             raise DataError(f"{self.folder / 'meta.json'}: video {name} has no object with frames; remove it")
         starts: dict[int, int] = {}
@@ -106,7 +100,7 @@ class YoutubeVos(Reader[MaskSequence]):
         begin = min(starts.values())
         reported: list[int] = []
         for image in list_images(self.folder / "JPEGImages" / name):
-            t = number.get(number_in_name(image), -1)
+            t = number.get(int(image.stem), -1)
             if t >= begin:
                 reported.append(t)
         return MaskSequence(
@@ -123,17 +117,6 @@ class YoutubeVos(Reader[MaskSequence]):
         )
 
 
-def number_in_name(image: Path) -> int:
-    """Return the number in the name of a frame or mask.
-
-    Raises:
-        DataError: if the name is not a number.
-    """
-    if not re.fullmatch("[0-9]+", image.stem):
-        raise DataError(f"{image}: its name is not a frame number")
-    return int(image.stem)
-
-
 def read_meta(path: Path) -> dict[str, Objects]:
     """Read the videos of a meta.json; objects without frames are left out.
 
@@ -143,12 +126,9 @@ def read_meta(path: Path) -> dict[str, Objects]:
     Raises:
         DataError: if the file is missing or has another form.
     """
-    content = read_json(path)
-    try:
-        videos = {name: _objects_of(video) for name, video in content["videos"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not a YouTube-VOS meta.json ({type(error).__name__}: {error})") from error
-    return {plain_name(name, path): objects for name, objects in videos.items()}
+    with parsing(path, "a meta.json of YouTube-VOS"):
+        videos = read_json(path)["videos"].items()
+        return {plain_name(name, path): _objects_of(video) for name, video in videos}
 
 
 def _objects_of(video: Mapping[str, Any]) -> dict[int, tuple[str, int]]:

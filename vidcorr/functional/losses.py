@@ -61,7 +61,7 @@ def info_nce_loss(
 
     The term of a pair (i, j) is `−log(e^{p_i·z_j/τ} / (e^{p_i·z_j/τ} + Σ_k e^{p_i·u_k/τ}))`: a positive against the
     queue's negatives. It equals `softplus(n_i − p_i·z_j/τ)` with `n_i = log Σ_k e^{p_i·u_k/τ}`, so a single pass over
-    the queue serves all pairs of a frame. Targets and queue receive no gradient, and the gradient cannot be
+    the queue serves all pairs of a frame. Targets and queue receive no gradient.
 
     Paper: VFS, section 3.2, Eq. 4.
 

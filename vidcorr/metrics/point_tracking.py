@@ -23,8 +23,6 @@ WITHIN = ("pts_within_1", "pts_within_2", "pts_within_4", "pts_within_8", "pts_w
 METRICS = ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy", *JACCARDS, *WITHIN)
 """Keys of the official code."""
 
-COUNTS = 3 + 3 * len(PIXEL_THRESHOLDS)
-
 FRACTION = 0.2
 """BADJA's PCK counts points within this fraction of the square root of the object's area."""
 
@@ -116,11 +114,6 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
     require_one_of(get_args(QueryMode), query_mode=query_mode)
     hidden = as_array(occluded)
     positions = as_array(tracks)
-    if hidden.dtype != bool or positions.shape != (*hidden.shape, 2) or hidden.ndim != 2:
-        raise ValueError(
-            f"expected occluded (N, T) bool and tracks (N, T, 2), "
-            f"got {hidden.shape} {hidden.dtype} and {positions.shape}"
-        )
     if query_mode == "first":
         track = np.flatnonzero(~hidden.all(axis=1))
         frame = (~hidden[track]).argmax(axis=1) if len(track) else track
@@ -212,33 +205,16 @@ def tapvid_counts(
 
 
 def video_fractions(counts: Any) -> dict[str, float]:
-    """Return `METRICS` of a video, from the (N, 18) counts of its queries; NaN for 0/0."""
-    total = np.array(counts, np.int64).reshape(-1, COUNTS).sum(axis=0)
-    return {key: float(value) for key, value in fractions_of(total).items()}
-
-
-def fractions_of(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """Return `METRICS` of shape (…) from the counts (…, 18) of `tapvid_counts`; NaN for 0/0."""
-    scored = counts[..., 0]
-    right = counts[..., 1]
-    visible = counts[..., 2, None]
-    within = counts[..., 3::3]
-    true_positives = counts[..., 4::3]
-    false_positives = counts[..., 5::3]
+    """Return `METRICS` of a video, from the (N, 18) counts of its queries, or of one query; NaN for 0/0."""
+    total = np.array(counts, np.int64).reshape(-1, 3 + 3 * len(PIXEL_THRESHOLDS)).sum(axis=0)
+    scored, right, visible = total[:3]
+    within, true_positives, false_positives = total[3:].reshape(-1, 3).T
     with np.errstate(divide="ignore", invalid="ignore"):
         points = within / visible
         jaccard = true_positives / (visible + false_positives)
         accuracy = right / scored
-    fractions = {
-        "average_jaccard": jaccard.mean(axis=-1),
-        "average_pts_within_thresh": points.mean(axis=-1),
-        "occlusion_accuracy": accuracy,
-    }
-    for i, key in enumerate(JACCARDS):
-        fractions[key] = jaccard[..., i]
-    for i, key in enumerate(WITHIN):
-        fractions[key] = points[..., i]
-    return fractions
+    values = [jaccard.mean(), points.mean(), accuracy, *jaccard, *points]
+    return dict(zip(METRICS, map(float, values), strict=True))
 
 
 def area_counts(queries: PointQueries, tracks: Array, areas: Array, query_mode: QueryMode = "first") -> tuple[int, int]:
@@ -269,9 +245,6 @@ def area_counts(queries: PointQueries, tracks: Array, areas: Array, query_mode: 
     """
     predicted = as_array(tracks)
     area = as_array(areas)
-    queries.check(predicted, queries.occluded)
-    if area.shape != queries.occluded.shape[1:]:
-        raise ValueError(f"expected the area in each of {queries.occluded.shape[1]} frames, got {area.shape}")
     counted = ~queries.occluded & queries.scored(query_mode)
     distance = np.linalg.norm(predicted.astype(np.float64) - queries.tracks, axis=-1)
     correct = counted & (distance < FRACTION * np.sqrt(area.astype(np.float64)))

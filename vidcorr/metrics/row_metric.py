@@ -30,23 +30,18 @@ class RowMetric(Metric):
         kwargs: arguments of torchmetrics.Metric, for example `process_group` and `sync_on_compute`.
 
     Attributes:
-        names: bytes of the rows' names, uint8.
-        numbers: the rows' numbers, float64.
-        sizes: (n, 2) int64: bytes of the name and count of the numbers, row by row.
+        packed: the rows, float64: the number of bytes of the name, the number of numbers, the bytes, the numbers.
     """
 
     full_state_update = False
     higher_is_better = True
     row_shape: tuple[int, ...] = (-1,)
     """Shape in which `stored` and `table` give a row; −1 is any size."""
-    names: list[Tensor]
-    numbers: list[Tensor]
-    sizes: list[Tensor]
+    packed: list[Tensor]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        for state in ("names", "numbers", "sizes"):
-            self.add_state(state, default=[], dist_reduce_fx="cat")
+        self.add_state("packed", default=[], dist_reduce_fx="cat")
         self._unnamed = 0  # sequences without a name
 
     def add_row(self, name: str | None, numbers: ArrayLike) -> None:
@@ -62,9 +57,8 @@ class RowMetric(Metric):
             name = f"sequence-{self._unnamed:04d}"
         of_name = list(name.encode())
         of_row = np.asarray(numbers, np.float64).flatten()
-        self.names.append(torch.tensor(of_name, dtype=torch.uint8, device=self.device))
-        self.numbers.append(torch.from_numpy(of_row).to(self.device))
-        self.sizes.append(torch.tensor([[len(of_name), len(of_row)]], device=self.device))
+        row = np.concatenate([[len(of_name), len(of_row)], of_name, of_row])
+        self.packed.append(torch.from_numpy(row).to(self.device))
 
     def scores(self, table: Table) -> dict[str, float]:
         """Return the scores of sequences, as fractions; NaN for a score without values. A subclass defines it."""
@@ -72,14 +66,12 @@ class RowMetric(Metric):
 
     def stored(self) -> list[tuple[str, NDArray[np.float64]]]:
         """Return names and rows, sorted by name: this rank's, or inside `sync_context()` those of all ranks."""
-        if not len(self.sizes):
-            return []
-        sizes = dim_zero_cat(self.sizes).tolist()
-        names = dim_zero_cat(self.names).cpu().split([of_name for of_name, _ in sizes])
-        numbers = dim_zero_cat(self.numbers).cpu().split([of_row for _, of_row in sizes])
         rows: list[tuple[str, NDArray[np.float64]]] = []
-        for name, row in zip(names, numbers, strict=True):
-            rows.append((bytes(name.tolist()).decode(), row.numpy().reshape(self.row_shape)))
+        left = dim_zero_cat(self.packed).cpu().numpy() if len(self.packed) else np.empty(0)
+        while len(left):
+            of_name, of_row = left[:2].astype(int).tolist()
+            name, row, left = np.split(left[2:], [of_name, of_name + of_row])
+            rows.append((bytes(name.astype(np.uint8)).decode(), row.reshape(self.row_shape)))
         return sorted(rows, key=itemgetter(0))
 
     def table(self) -> Table:
@@ -104,10 +96,8 @@ class RowMetric(Metric):
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gather over ranks; for a rank without rows torchmetrics alone would send float32."""
-        if isinstance(self.sizes, list):  # a tensor once it is gathered
-            self.names.append(torch.zeros(0, dtype=torch.uint8, device=self.device))
-            self.numbers.append(torch.zeros(0, dtype=torch.float64, device=self.device))
-            self.sizes.append(torch.zeros(0, 2, dtype=torch.int64, device=self.device))
+        if isinstance(self.packed, list):  # a tensor once it is gathered
+            self.packed.append(torch.zeros(0, dtype=torch.float64, device=self.device))
         super().sync(*args, **kwargs)
 
     def set_dtype(self, dst_type: str | torch.dtype) -> Self:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .outlines import BOUND, Outline, boundary_score, jaccard, shared_pixels, sobel_outline
-from .scoring import DavisRules, Ids, MergingRules, ObjectValues, Pair, Plan, Rules, Values, Video, column, mean
+from .scoring import DavisRules, Ids, ObjectValues, Pair, Plan, Rules, Values, Video, column, mean
 
 STEP = 5
 """LVOS visits every fifth frame of an object's range."""
@@ -24,7 +24,7 @@ def numbers_in(ids: Ids) -> set[int]:
     return set(np.flatnonzero(np.bincount(ids.ravel())).tolist()) - {0}
 
 
-class YoutubeVosRules(MergingRules):
+class YoutubeVosRules(Rules):
     """J and F of objects that may enter with any annotated frame; that frame itself does not count.
 
     With a meta.json the scores are averaged by category: J and F of seen and of unseen categories, and the mean of the
@@ -52,7 +52,7 @@ class YoutubeVosRules(MergingRules):
         """Return object → position of its first frame, found in the annotations."""
         starts: dict[int, int] = {}
         for t, stem in enumerate(video.stems):
-            for number in numbers_in(self.ids(video.truth(stem))) - {255}:
+            for number in numbers_in(video.truth(stem)) - {255}:
                 starts.setdefault(number, t)
         return starts
 

@@ -172,26 +172,21 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class MergingRules(Rules):
-    """Rules that can merge all ids of a mask.
+class DavisRules(Rules):
+    """J and F, their recall and decay, of the objects of the first mask, over all frames but the first and the last.
 
     Attributes:
         merged: merge all ids into a single object (DAVIS-2016).
     """
 
+    source = "davisvideochallenge/davis2017-evaluation @ ac7c43f, task semi-supervised"
+    refuses_unknown = True
+    objects_enter = False
     merged: bool = False
 
     def ids(self, ids: Ids) -> Ids:
         """Return the ids; 1 for every object if they are merged."""
         return (ids > 0).astype(np.uint8) if self.merged else ids
-
-
-class DavisRules(MergingRules):
-    """J and F, their recall and decay, of the objects of the first mask, over all frames but the first and the last."""
-
-    source = "davisvideochallenge/davis2017-evaluation @ ac7c43f, task semi-supervised"
-    refuses_unknown = True
-    objects_enter = False
 
 
 class MaskScorer:
@@ -221,13 +216,7 @@ class MaskScorer:
     def __init__(self, rules: Rules, video: Video) -> None:
         self.rules = rules
         self.video = video
-        try:
-            self.plan = rules.plan(video)
-        except (KeyError, TypeError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise ValueError(
-                f"the metadata do not fit the rules {rules.name} ({reason}); give the data set's own file as meta"
-            ) from error
+        self.plan = rules.plan(video)
         self.objects: dict[str, list[int]] = {}
         for number, stems in self.plan.items():
             for stem in stems:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .outlines import BOUND, Masks, Outline, as_array, boundary_score, jaccard, object_outlines
+from .outlines import BOUND, Masks, Outline, as_array, as_pair, boundary_score, jaccard, object_outlines
 
 
 def region_similarity(prediction: Masks, target: Masks, void: Masks | None = None) -> Tensor:
@@ -18,15 +18,15 @@ def region_similarity(prediction: Masks, target: Masks, void: Masks | None = Non
     Paper: DAVIS (Perazzi et al., CVPR 2016), section 4.
 
     Args:
-        prediction: (T, H, W) bool, at the annotation's size.
-        target: (T, H, W) bool.
+        prediction: (T, H, W) bool, or integers with 1 for the object, at the annotation's size.
+        target: (T, H, W) bool or integers.
         void: (T, H, W) bool, ignored pixels.
 
     Returns:
         (T,) float64 in [0, 1].
 
     Raises:
-        ValueError: if the shapes differ or the masks are not binary.
+        ValueError: if the shapes differ, or the masks are neither bool nor integers.
 
     Example:
         >>> mask = torch.ones(2, 4, 4, dtype=torch.bool)
@@ -45,8 +45,8 @@ def boundary_accuracy(prediction: Masks, target: Masks, bound: float = BOUND, vo
     Paper: DAVIS (Perazzi et al., CVPR 2016), section 4; conventions of davis2017-evaluation.
 
     Args:
-        prediction: (T, H, W) bool, at the annotation's size.
-        target: (T, H, W) bool.
+        prediction: (T, H, W) bool, or integers with 1 for the object, at the annotation's size.
+        target: (T, H, W) bool or integers.
         bound: radius in pixels if ≥ 1 (an integer), else a fraction of the diagonal, rounded up to pixels.
         void: (T, H, W) bool, pixels that are background in both masks.
 
@@ -54,10 +54,8 @@ def boundary_accuracy(prediction: Masks, target: Masks, bound: float = BOUND, vo
         (T,) float64 in [0, 1].
 
     Raises:
-        ValueError: if the shapes differ, the masks are not binary or `bound` is not a radius.
+        ValueError: if the shapes differ, or the masks are neither bool nor integers.
     """
-    if bound <= 0 or (bound >= 1 and bound != int(bound)):
-        raise ValueError(f"bound must be a fraction of the diagonal or an integer number of pixels, got {bound}")
     pairs = _outlines(prediction, target, void, bound)
     return torch.tensor([boundary_score(*pair) for pair in pairs], dtype=torch.float64)
 
@@ -66,21 +64,7 @@ def _outlines(
     prediction: Masks, target: Masks, void: Masks | None, bound: float = BOUND
 ) -> Iterator[tuple[Outline, Outline]]:
     """Yield the outlines of both masks, frame by frame, without the void pixels."""
-    arrays = {"prediction": as_array(prediction), "target": as_array(target)}
-    if void is not None:
-        arrays["void"] = as_array(void)
-    sizes = {mask.shape for mask in arrays.values()}
-    if arrays["target"].ndim != 3 or len(sizes) > 1:
-        shapes = ", ".join(f"{label} {mask.shape}" for label, mask in arrays.items())
-        raise ValueError(f"masks must be (T, H, W) of one shape, got {shapes}")
-    for label, mask in arrays.items():
-        if mask.dtype != bool and not (mask.dtype.kind in "iu" and np.isin(mask, (0, 1)).all()):
-            raise ValueError(f"{label} must be bool, or integers 0 and 1, got {mask.dtype}")
-    predicted = arrays["prediction"].astype(bool)
-    wanted = arrays["target"].astype(bool)
-    if "void" in arrays:
-        counted = ~arrays["void"].astype(bool)
-        predicted &= counted
-        wanted &= counted
-    for predicted_mask, wanted_mask in zip(predicted, wanted, strict=True):
-        yield object_outlines(predicted_mask, [1], bound)[1], object_outlines(wanted_mask, [1], bound)[1]
+    predicted, wanted = as_pair(prediction, target)
+    counted = np.ones(wanted.shape, bool) if void is None else as_array(void) == 0
+    for one, other, here in zip(predicted, wanted, counted, strict=True):
+        yield object_outlines(one * here, [1], bound)[1], object_outlines(other * here, [1], bound)[1]

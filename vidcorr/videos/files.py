@@ -50,6 +50,17 @@ def errors_at(place: object) -> Iterator[None]:
         raise DataError(f"{place}: {error}") from error
 
 
+@contextmanager
+def parsing(file: object, form: str) -> Iterator[None]:
+    """Turn an error of parsing a file, which has another form, into a DataError; a DataError stays."""
+    try:
+        yield
+    except DataError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DataError(f"{file}: is not {form} ({type(error).__name__}: {error})") from error
+
+
 def require_one_of(choices: Collection[object], **arguments: object) -> None:
     """Check arguments against their permitted values.
 
@@ -161,18 +172,6 @@ def require_folder(path: Path) -> Path:
     if not path.is_dir():
         raise DataError(f"{path}: no such folder")
     return path
-
-
-def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> None:
-    """Check that every sequence of a list has a folder.
-
-    Raises:
-        DataError: naming the first sequence without a folder under `root`, and the number of others.
-    """
-    missing = [root / name for name in names if not (root / name).is_dir()]
-    if missing:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise DataError(f"{missing[0]}: no such folder{more}, listed in {listed_in}")
 
 
 def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:

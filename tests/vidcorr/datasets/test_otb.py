@@ -50,7 +50,7 @@ def test_two_targets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "frames", "first", "last"),
-    [("David", 770, 300, 770), ("Football1", 80, 1, 74)],
+    [("David", 770, 300, 770)],
 )
 def test_parts_of_sequences(tmp_path: Path, name: str, frames: int, first: int, last: int) -> None:
     write(tmp_path, name, frames, boxes=last - first + 1)
@@ -62,7 +62,7 @@ def test_parts_of_sequences(tmp_path: Path, name: str, frames: int, first: int, 
 
 def test_missing_sequences_are_counted(tmp_path: Path) -> None:
     write(tmp_path, "Crossing", 3)
-    refused(DataError, "99 of 100 sequences are missing, such as Basketball; .* version=None", Otb, tmp_path)
+    refused(DataError, "99 of 100 sequences are missing, such as Basketball; version=None", Otb, tmp_path)
 
 
 def test_mistakes(tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
 """TAP-Vid's layouts from files to sequences: released pickles, npz; and what is refused."""
 
-import os
-
 import numpy as np
 import pytest
 
 from tests.helpers.refusal import refused
-from tests.helpers.tap_vid import Call, element, encoded, official_scores, write_golden_tracks, written
+from tests.helpers.tap_vid import element, encoded, official_scores, write_golden_tracks, written
 from vidcorr.datasets import TapVid
 from vidcorr.metrics import sample_queries
 from vidcorr.metrics.point_tracking import tapvid_counts, track_scores, video_fractions
@@ -78,9 +76,3 @@ def test_a_frame_of_another_size_is_named_when_it_is_read(tmp_path):
 def test_an_element_that_is_not_tap_vid_is_named(tmp_path, change, message):
     path = written(tmp_path, {"goat": element() | {"occluded": np.zeros((2, 5), bool)} | change})
     assert refused(DataError, message, TapVid, path).startswith(f"{path}, goat")
-
-
-def test_a_pickle_that_calls_a_function_is_refused(tmp_path):
-    path = written(tmp_path, {"goat": Call(os.mkdir, str(tmp_path / "was-here"))})
-    assert refused(DataError, "refused: it asks for", TapVid, path)
-    assert not (tmp_path / "was-here").exists()

@@ -8,8 +8,8 @@ from PIL import Image
 
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Vip
-from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.datasets.generated.layouts import PARTS_OF_SPRITES, write_vip
+from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.datasets.vip import PARTS
 from vidcorr.videos.files import DataError
 

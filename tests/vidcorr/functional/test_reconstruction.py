@@ -76,7 +76,7 @@ def test_losses_equal_liir(case):
 
 
 @pytest.mark.parametrize("border", BORDERS)
-@pytest.mark.parametrize(("height", "width", "count", "radius"), [(4, 5, 2, 1), (3, 9, 1, 3), (9, 3, 2, 2)])
+@pytest.mark.parametrize(("height", "width", "count", "radius"), [(3, 9, 1, 3), (9, 3, 2, 2)])
 def test_equals_double_loops(height, width, count, radius, border):
     query, references, values = maps(2, count, 3, height, width)
     negatives = torch.randn(7, 3, dtype=torch.float64)
@@ -93,7 +93,7 @@ def test_equals_double_loops(height, width, count, radius, border):
         torch.testing.assert_close(found[b], average)
 
 
-@pytest.mark.parametrize("workspace", [1, 1 << 14, 1 << 30])
+@pytest.mark.parametrize("workspace", [1, 1 << 14])
 @pytest.mark.parametrize("border", BORDERS)
 def test_tiles_equal_the_stored_affinity(monkeypatch, border, workspace):
     monkeypatch.setitem(local_reconstruction.PRODUCTS_BUDGET, "cpu", workspace)

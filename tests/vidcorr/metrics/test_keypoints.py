@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.helpers.refusal import refused
-from vidcorr.metrics import PCK, PointQueries, area_counts, keypoint_distances
+from vidcorr.metrics import PCK, keypoint_distances
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
@@ -83,22 +83,3 @@ def test_golden_distances(golden):
     np.testing.assert_array_equal((~distances.isnan()).sum(0), data["vfs_ndist_count"])
     joint_by_joint = distances.T[~distances.T.isnan()]
     np.testing.assert_allclose(joint_by_joint, data["vfs_ndist"], rtol=0, atol=1e-12)
-
-
-def made(seed, tracks=6, frames=7):
-    generator = np.random.default_rng(seed)
-    truth = generator.uniform(0, 60, (tracks, frames, 2))
-    places = truth + generator.normal(0, 4, truth.shape)
-    hidden = generator.random((tracks, frames)) < 0.3
-    points = np.column_stack([generator.integers(0, frames, tracks), truth[:, 0, ::-1]])
-    return PointQueries(points, truth, hidden, np.arange(tracks)), places, generator.uniform(50, 1500, frames)
-
-
-def test_equal_to_a_loop():
-    queries, places, areas = made(0)
-    found = []
-    for n, t in np.argwhere(~queries.occluded):
-        if t != queries.points[n, 0]:
-            found.append(np.hypot(*(places[n, t] - queries.tracks[n, t])) < 0.2 * areas[t] ** 0.5)
-    assert 0 < sum(found) < len(found)
-    assert area_counts(queries, places, areas, "strided") == (sum(found), len(found))

@@ -13,7 +13,6 @@ from vidcorr.metrics import (
     MaskScorer,
     RegionBoundary,
     boundary_accuracy,
-    boundary_score,
     object_outlines,
     region_similarity,
     sequence_statistics,
@@ -118,12 +117,8 @@ def test_void_pixels_of_id_maps():
 
 def test_mistakes():
     mask, wide = torch.ones(3, 4, 4, dtype=torch.bool), torch.ones(3, 4, 5, dtype=torch.bool)
-    assert refused(ValueError, r"target \(3, 4, 5\)", region_similarity, mask, wide)
-    assert refused(ValueError, "must be bool, or integers 0 and 1", boundary_accuracy, mask.float(), mask.float())
-    assert refused(ValueError, "bound must be", boundary_accuracy, mask, mask, 2.5)
-    near, wide = (object_outlines(torch.ones(side, 4, dtype=torch.uint8), [1], 1)[1] for side in (4, 5))
-    assert refused(ValueError, "radius: .* 1 px and .* 2 px", boundary_score, near, object_outlines(mask[0], [1], 2)[1])
-    assert refused(ValueError, "differ in size", boundary_score, near, wide)
+    assert refused(ValueError, r"target is \(3, 4, 5\)", region_similarity, mask, wide)
+    assert refused(ValueError, "ids must be integers", boundary_accuracy, mask.float(), mask.float())
     ids, update = torch.ones(3, 4, 4, dtype=torch.uint8), RegionBoundary().update
     assert refused(ValueError, r"prediction is \(3, 4, 4\), target is \(2, 4, 4\)", update, ids, ids[:2])
     for truth in (ids * 0, ids[:2]):

@@ -27,7 +27,7 @@ from vidcorr.videos.files import (
 from vidcorr.videos.images import image_size, read_image
 from vidcorr.videos.masks import read_mask
 
-HOSTILE = ["a/b", "a\\b", "..", "nul\x00byte", "C:windows", "x" * 300]
+HOSTILE = ["a/b", "..", "nul\x00byte", "C:windows", "x" * 300]
 
 
 @pytest.mark.parametrize("name", HOSTILE)

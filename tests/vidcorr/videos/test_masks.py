@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.helpers.refusal import refused
-from vidcorr.datasets import Davis, Vip, Vos, YoutubeVos
-from vidcorr.datasets.generated import write_davis, write_vip, write_youtube_vos
+from vidcorr.datasets import Davis, Vos
+from vidcorr.datasets.generated import write_davis
 from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.images import read_image
@@ -88,26 +88,6 @@ def test_davis_colours_in_another_order_are_refused(tmp_path: Path) -> None:
     assert read_mask(tmp_path / "mask.png").tolist() == ids.tolist()
     indexed(ids, palette[[0, 2, 1]]).save(tmp_path / "mask.png")
     refused(DataError, r"mask\.png: index 1 has the colour of id 2 of DAVIS", read_mask, tmp_path / "mask.png")
-
-
-SETS = {"Davis": (write_davis, Davis), "YoutubeVos": (write_youtube_vos, YoutubeVos), "Vip": (write_vip, Vip)}
-
-
-@pytest.mark.parametrize("name", SETS)
-def test_each_reader_reads_grey_ids_and_refuses_colours(name, tmp_path):
-    write, read = SETS[name]
-    root = write(tmp_path / "data", 1, frames=6, size=(48, 64))
-
-    def ids():
-        return [[sequence.read_mask(t).tolist() for t in sorted(sequence.masks)] for sequence in read(root)]
-
-    before = ids()
-    for path in root.rglob("*.png"):
-        Image.fromarray(np.array(Image.open(path))).save(path)
-    assert ids() == before
-    for path in root.rglob("*.png"):
-        Image.fromarray(COLOURS[np.array(Image.open(path))]).save(path)
-    refused(DataError, r"\.png: not an indexed or 8-bit grey mask", ids)
 
 
 @pytest.mark.parametrize("read", [read_mask, read_image])

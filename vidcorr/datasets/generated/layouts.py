@@ -13,7 +13,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from ..badja import BADJA_JOINTS
@@ -123,20 +122,17 @@ def write_got10k(folder: Path, of: Scenes, count: int, valid: int = 0) -> None:
     Args:
         valid: number of validation videos.
     """
-    names = {"train": numbered("GOT-10k_Train_{:06d}", range(1, count + 1))}
-    if valid:
-        names["val"] = numbered("GOT-10k_Val_{:06d}", range(1, valid + 1))
-    folders: list[Path] = []
-    for split, members in names.items():
-        folders += [folder / split / name for name in members]
-    for sequence_folder, (video, masks) in zip(folders, of.rendered(count + valid), strict=True):
-        write_frames(sequence_folder, video, numbered("{:08d}.jpg", range(1, of.frames + 1)))
-        front = masks[0].max()
-        cover = 8 * (masks == front).any((1, 2)).astype(int)
-        write_text(sequence_folder / "groundtruth.txt", _lines(boxes_of(masks, front), ",", "{:.4f}"))
-        write_text(sequence_folder / "cover.label", numbered("{}", cover.tolist()))
-    for split, members in names.items():
-        write_text(folder / split / "list.txt", members)
+    videos = of.rendered(count + valid)
+    for split, last in (("train", count), ("val", valid)):
+        members = numbered(f"GOT-10k_{split.title()}_{{:06d}}", range(1, last + 1))
+        for name, (video, masks) in zip(members, videos, strict=False):
+            write_frames(folder / split / name, video, numbered("{:08d}.jpg", range(1, of.frames + 1)))
+            front = masks[0].max()
+            cover = 8 * (masks == front).any((1, 2)).astype(int)
+            write_text(folder / split / name / "groundtruth.txt", _lines(boxes_of(masks, front), ",", "{:.4f}"))
+            write_text(folder / split / name / "cover.label", numbered("{}", cover.tolist()))
+        if members:
+            write_text(folder / split / "list.txt", members)
 
 
 @layout(frames=24)
@@ -244,37 +240,24 @@ def write_spair(folder: Path, of: Scenes, count: int, views: int = 4, points: in
         tracks, hidden = of.tracks(i, masks, min(points, POINT_IDS))
         at = np.floor(tracks[:, frames] + 0.5).astype(int)
         visible = ~hidden[:, frames]
-        inside = np.asarray(((at >= 0) & (at < sides)).all(axis=-1))
-        boxes = [_box(masks[t]) for t in frames]
+        x, y, width, height = boxes_of(masks > 0, 1)[frames].astype(int).T
+        boxes = np.stack([x - 1, y - 1, x - 1 + width, y - 1 + height], axis=1).tolist()
         for view, stem in enumerate(stems):
             places: dict[str, list[int] | None] = dict.fromkeys(numbered("{}", range(POINT_IDS)))
             for number in np.flatnonzero(visible[:, view]).tolist():
                 places[str(number)] = at[number, view].tolist()
-            content: dict[str, Any] = {"filename": f"{stem}.jpg", "category": category, "bndbox": boxes[view]}
-            content["kps"] = places
-            write_text(folder / "ImageAnnotation" / category / f"{stem}.json", [json.dumps(content)])
+            write_text(folder / "ImageAnnotation" / category / f"{stem}.json", [json.dumps({"kps": places})])
         for one, other in combinations(range(views), 2):
             name = f"{len(listed):06d}-{stems[one]}-{stems[other]}:{category}"
             listed.append(name)
             both = np.flatnonzero(visible[:, one] & visible[:, other])
-            content = {"filename": name, "category": category, "mirror": 0, "scale_variation": 0}
-            content["viewpoint_variation"] = min(other - one - 1, 2)
+            content: dict[str, Any] = {"category": category, "viewpoint_variation": min(other - one - 1, 2)}
             content["kps_ids"] = numbered("{}", both.tolist())
             for side, view in (("src", one), ("trg", other)):
                 content |= {f"{side}_imname": f"{stems[view]}.jpg", f"{side}_imsize": [*sides.tolist(), 3]}
                 content |= {f"{side}_bndbox": boxes[view], f"{side}_kps": at[both, view].tolist()}
-            for key, gone in (("truncation", ~inside), ("occlusion", inside & ~visible)):
-                content[key] = int(gone[:, one].any()) + 2 * int(gone[:, other].any())
             write_text(folder / "PairAnnotation" / "test" / f"{name}.json", [json.dumps(content)])
     write_text(folder / "Layout" / "large" / "test.txt", listed)
-
-
-def _box(mask: NDArray[np.uint8]) -> list[int]:
-    """Return x0, y0, x1, y1 of all sprites, or of the picture without any."""
-    x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
-    if not width:
-        return [0, 0, mask.shape[1], mask.shape[0]]
-    return [x, y, x + width, y + height]
 
 
 def _lines(boxes: NDArray[Any], separator: str, pattern: str = "{}") -> list[str]:

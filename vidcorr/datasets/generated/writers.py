@@ -111,7 +111,7 @@ def write_text(path: Path, lines: Iterable[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines))
 
 
-def boxes_of(masks: NDArray[np.uint8], number: int) -> NDArray[np.float64]:
+def boxes_of(masks: NDArray[Any], number: int) -> NDArray[np.float64]:
     """Return the tightest box around an id in every frame: (T, 4) x, y, width, height, one-based.
 
     While the id is hidden its last box stays; frame 0 must show it.

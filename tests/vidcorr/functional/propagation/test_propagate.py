@@ -74,18 +74,15 @@ def work_like(monkeypatch, gpu, workspace):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"radius": 2.5},
         {"radius": 0.5, "topk": 1},
         {"radius": 40, "topk": 500},
         {"radius": 2, "neighbourhood": "square"},
         {"radius": 2, "neighbourhood": "disc"},
-        {"radius": 0, "neighbourhood": "square", "topk": 2},
         {"radius": None, "topk": 7},
         {"context": 1, "topk": 3},
         {"context": 9, "temperature": 1.0, "feature_normalisation": "raw"},
         {"topk": None, "radius": 2.5},
         {"topk": None, "radius": 3, "neighbourhood": "square"},
-        {"topk": None, "radius": 40},
         {"topk": None, "radius": None},
         {"topk": None, "references": (0, 2, -3, -1)},
         {"precision": "float64"},
