@@ -30,12 +30,9 @@ IN_TABLE: tuple[Callable[[int], Iterable[str]], ...] = (
     files.colours,
     files.decoding,
     kernels.matching,
-    kernels.points,
-    kernels.joints,
-    kernels.siamfc,
     training_steps,
 )
-PARTS = {part.__name__: part for part in (*IN_TABLE, kernels.propagation_scale, files.torchcodec)}
+PARTS = {part.__name__: part for part in (*IN_TABLE, kernels.propagation_scale)}
 
 
 def main() -> None:

@@ -52,14 +52,6 @@ def in_order(path: str, indices: list[int]) -> Frames:
         return [frame.to_ndarray(format="rgb24") for number, frame in frames if number in indices]
 
 
-def by_torchcodec(path: str, indices: list[int], mode: str) -> Frames:
-    """Frames by torchcodec, which vidcorr does not need."""
-    from torchcodec.decoders import VideoDecoder
-
-    decoder = VideoDecoder(path, seek_mode=mode, dimension_order="NHWC", num_ffmpeg_threads=1)
-    return list(decoder.get_frames_at(indices).data.numpy())
-
-
 def encode(source: Path, destination: Path, interval: int) -> None:
     """Encode a video anew with 340 × 256 px and a key frame in `interval`."""
     with av.open(str(source)) as old, av.open(str(destination), "w") as new:
@@ -94,16 +86,6 @@ def decoding(rounds: int) -> Iterator[str]:
             encode(real_folder() / "clips" / "mmaction2_demo.mp4", path, interval)
             plain = {"seek for each": seek_each, "in order": in_order}
             yield from clips(f"2 distant frames, key{interval}", str(path), 2, plain, rounds)
-
-
-def torchcodec(rounds: int) -> Iterator[str]:
-    """Compare clips of 2 and 8 frames of two real videos with torchcodec, where it is installed."""
-    plain = {f"torchcodec, {mode}": partial(by_torchcodec, mode=mode) for mode in ("exact", "approximate")}
-    for file in ("mmaction2_demo.mp4", "cutie_example.mp4"):
-        for count in (2, 8):
-            yield from clips(
-                f"{count} distant frames, {file}", str(real_folder() / "clips" / file), count, plain, rounds
-            )
 
 
 def crops(rounds: int) -> Iterator[str]:

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,14 +21,11 @@ from vidcorr.functional import (
     info_nce_loss,
     match_keypoints,
     propagate_labels,
-    track_points,
 )
-from vidcorr.functional.points.matching import cell_centres, sample_features
 from vidcorr.functional.reconstruction import reconstruct_locally
 from vidcorr.metrics import boundary_score, jaccard, object_outlines
-from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
+from vidcorr.protocols import MatchingProtocol, PropagationProtocol
 from vidcorr.tracking.frame_encoder import extractor_under
-from vidcorr.tracking.siamfc_tracker import SiamFCTracker
 
 PART = 0.01
 """Fraction of the queries that the dense method does; its time is scaled to all."""
@@ -220,59 +216,5 @@ def matching(rounds: int) -> list[str]:
         f"pair of pictures by dift, {count} points, 60 × 60 cells, C 768",
         {"plain": plain},
         lambda: match_keypoints(source, target, points, size, size, protocol),
-        rounds,
-    )
-
-
-def points(rounds: int) -> list[str]:
-    """Compare points under `fomo` with a loop over points and frames."""
-    frames, count = 24, 20
-    features, protocol = video(frames, 384, (32, 32)), PointProtocol.named("fomo")
-    side = protocol.scored_size
-    queries = torch.rand(count, 3, generator=torch.Generator().manual_seed(1)) * torch.tensor([0, side, side])
-    cell = side / 32
-
-    def plain() -> Tensor:
-        centres = cell_centres(32, 32) * cell
-        tracks = torch.empty(count, frames, 2, dtype=torch.float64)
-        for number, (start, y, x) in enumerate(queries.tolist()):
-            descriptor = sample_features(features[int(start)], torch.tensor([[x, y]]) / cell)
-            for t, frame in enumerate(features):
-                similarities = F.cosine_similarity(descriptor[0, :, None], frame.flatten(1), dim=0)
-                tracks[number, t] = centres[similarities.argmax()]
-        return tracks
-
-    return compare(
-        f"{count} points in {frames} frames under fomo, 32 × 32, C 384",
-        {"plain": plain},
-        lambda: track_points(features.__getitem__, frames, queries, protocol),
-        rounds,
-    )
-
-
-def joints(rounds: int) -> list[str]:
-    """Compare joints under `vfs` with dense attention."""
-    features, protocol = video(16, 256, (40, 40)), PropagationProtocol.named("vfs", "jhmdb")
-    labels = torch.rand(15, 40, 40, generator=torch.Generator().manual_seed(1))
-    return compare(
-        "15 joints through 16 frames under vfs, 40 × 40, C 256",
-        {"plain": lambda: plain_propagation(features, labels, protocol)},
-        lambda: list(propagate_labels(features, labels, protocol)),
-        rounds,
-    )
-
-
-@torch.inference_mode()
-def siamfc(rounds: int) -> list[str]:
-    """Compare a frame of SiamFC with the backbone's passes alone, which are a bound."""
-    tracker = SiamFCTracker(build_feature_extractor("torchvision:resnet18", "res4", 8))
-    frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
-    track = tracker.start(frame, np.array([300.0, 200.0, 60.0, 80.0]))
-    protocol = tracker.protocol
-    crops = torch.rand(protocol.scales, 3, protocol.instance_size, protocol.instance_size)
-    return compare(
-        "SiamFC frame, one target, against its backbone's passes alone",
-        {"plain": lambda: tracker._network(crops)},
-        lambda: tracker.step([track], frame),
         rounds,
     )

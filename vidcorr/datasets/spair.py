@@ -12,7 +12,7 @@ import numpy as np
 import yaml  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from ..videos.files import parsing, plain_name, read_json, read_names, read_text
+from ..videos.files import errors_at, plain_name, read_json, read_names, read_text
 from ..videos.images import image_size
 from .records import named_file
 
@@ -71,7 +71,7 @@ def read_spair(root: str | Path, split: str = "test") -> list[MatchPair]:
 
 def _spair_pair(root: Path, file: Path, name: str, listed_in: Path) -> MatchPair:
     content = read_json(file)
-    with parsing(file, "a pair of SPair-71k"):
+    with errors_at(f"{file}: is not a pair of SPair-71k"):
         category = plain_name(content["category"], file)
         folder = root / "JPEGImages" / category
         ids = tuple(map(int, content["kps_ids"]))
@@ -120,7 +120,7 @@ def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]
     size_of = functools.cache(image_size)
     rows = list(csv.reader(read_text(file).splitlines()))
     for index, row in enumerate(rows[1:]):
-        with parsing(f"{file}, line {index + 2}", f"a pair of {kind}"):
+        with errors_at(f"{file}, line {index + 2}: is not a pair of {kind}"):
             if kind == "pf_pascal":
                 category = VOC[int(row[2]) - 1]
                 numbers = [text.strip("; ").split(";") for text in row[3:7]]

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..videos.files import DataError, parsing, plain_name, read_json
+from ..videos.files import DataError, errors_at, plain_name, read_json
 from ..videos.folders import list_images
 from ..videos.masks import check_masks, ids_by_value, list_frames, match_masks
 from ..videos.source import hashed_rank
@@ -82,7 +82,7 @@ class YoutubeVos(Reader[MaskSequence]):
         folder = self.folder / "Annotations" / name
         masks = match_masks(folder, frames)
         objects = self._videos[name]
-        with parsing(root / name, "a folder of numbered frames"):
+        with errors_at(f"{root / name}: is not a folder of numbered frames"):
             number = {int(frame.stem): t for t, frame in enumerate(frames)}
         if not objects:
             raise DataError(f"{self.folder / 'meta.json'}: video {name} has no object with frames; remove it")
@@ -126,7 +126,7 @@ def read_meta(path: Path) -> dict[str, Objects]:
     Raises:
         DataError: if the file is missing or has another form.
     """
-    with parsing(path, "a meta.json of YouTube-VOS"):
+    with errors_at(f"{path}: is not a meta.json of YouTube-VOS"):
         videos = read_json(path)["videos"].items()
         return {plain_name(name, path): _objects_of(video) for name, video in videos}
 

@@ -296,14 +296,8 @@ def check_features(query: Tensor, references: Tensor, radius: int, border: str) 
     Raises:
         ValueError: if the shapes do not fit, or radius or border is out of range.
     """
-    fits = query.ndim == 4 and references.ndim == 5
-    fits = fits and references.shape == (len(query), references.shape[1], *query.shape[1:])
-    if not fits or not query.is_floating_point():
-        raise ValueError(
-            "expected float features, query (B, C, h, w) and references (B, R, C, h, w), "
-            f"got {query.dtype} {tuple(query.shape)} and {tuple(references.shape)}"
-        )
-    if radius < 0:
-        raise ValueError(f"radius must be 0 or more cells, got {radius}")
-    if border not in ("exclude", "zero"):
-        raise ValueError(f"border must be exclude or zero, got {border!r}")
+    if query.ndim != 4 or references.shape != (len(query), *references.shape[1:2], *query.shape[1:]):
+        shapes = f"{tuple(query.shape)} and {tuple(references.shape)}"
+        raise ValueError(f"expected query (B, C, h, w) and references (B, R, C, h, w), got {shapes}")
+    if radius < 0 or border not in ("exclude", "zero"):
+        raise ValueError(f"expected a radius of 0 or more, border exclude or zero, got {radius}, {border!r}")

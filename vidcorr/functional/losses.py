@@ -152,13 +152,6 @@ def contrastive_random_walk_loss(
         )
     if temperature <= 0:
         raise ValueError(f"contrastive_random_walk_loss: temperature must be above 0, got {temperature}")
-    wanted = (len(nodes), nodes.shape[2] - 1, nodes.shape[3], nodes.shape[3])
-    for mask in dropped or ():
-        if mask.shape != wanted or mask.dtype != torch.bool:
-            raise ValueError(
-                f"contrastive_random_walk_loss: dropped must be two bool masks {wanted}, "
-                f"got {mask.dtype} {tuple(mask.shape)}"
-            )
     count = nodes.shape[3]
     nodes = nodes.to(torch.promote_types(nodes.dtype, torch.float32))
     with torch.autocast(nodes.device.type, enabled=False):

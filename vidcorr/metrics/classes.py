@@ -263,10 +263,5 @@ class RegionBoundary(RowMetric):
         for name, row in table.items():
             for number, *values in row.tolist():
                 objects[name, int(number)] = dict(zip(columns, values, strict=True))
-        return dict(sorted(objects.items(), key=_as_text))
-
-
-def _as_text(item: tuple[tuple[str, int | str], Values]) -> str:
-    """Return the text "bike_1" of an object and its values."""
-    (name, number), _ = item
-    return f"{name}_{number}"
+        ordered = sorted(objects, key=lambda key: f"{key[0]}_{key[1]}")
+        return {key: objects[key] for key in ordered}

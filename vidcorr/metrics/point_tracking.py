@@ -76,13 +76,9 @@ class PointQueries:
     def check(self, tracks: NDArray[Any], occluded: NDArray[Any]) -> None:
         """Raise `ValueError` unless tracks (N, T, 2) and occlusion (N, T) fit these queries."""
         expected = (len(self), *self.tracks.shape[1:2])
-        if tracks.shape != (*expected, 2) or occluded.shape != expected:
-            raise ValueError(
-                f"expected tracks (N, T, 2) and occlusion (N, T) of {len(self)} queries, got {tracks.shape} and "
-                f"{occluded.shape}"
-            )
-        if occluded.dtype != bool:
-            raise ValueError(f"occlusion must be bool, True where a point is hidden, got {occluded.dtype}")
+        if tracks.shape != (*expected, 2) or occluded.shape != expected or occluded.dtype != bool:
+            found = f"{tracks.shape} and {occluded.shape} {occluded.dtype}"
+            raise ValueError(f"expected tracks (N, T, 2) and bool occlusion (N, T) of {len(self)} queries, got {found}")
 
 
 def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "first", stride: int = 5) -> PointQueries:

@@ -126,11 +126,8 @@ class LvosRules(Rules):
             end = int(frame_range["end"])
             count = int(frame_range["frame_nums"])
             visited = [f"{frame:08d}" for frame in range(start, end, STEP)]
-            if len(visited) > count or count < 2 * self.drops_ends:
-                raise ValueError(
-                    f"object {number}: frame_nums is {count}, but its range from {start} to {end} has {len(visited)} "
-                    "frames"
-                )
+            if len(visited) > count:
+                raise ValueError(f"object {number}: frame_nums is {count}, but its range has {len(visited)} frames")
             places = [*visited, *[None] * (count - len(visited))]
             if self.drops_ends:
                 places = places[1 : count - 1]

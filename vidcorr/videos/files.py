@@ -41,24 +41,14 @@ class DecodingError(DataError):
 
 @contextmanager
 def errors_at(place: object) -> Iterator[None]:
-    """Turn a ValueError into a DataError that begins with a file or folder; a DataError names its own."""
+    """Turn an error of reading or scoring into a DataError that begins with a file or folder; a DataError stays."""
     try:
         yield
     except DataError:
         raise
-    except ValueError as error:
-        raise DataError(f"{place}: {error}") from error
-
-
-@contextmanager
-def parsing(file: object, form: str) -> Iterator[None]:
-    """Turn an error of parsing a file, which has another form, into a DataError; a DataError stays."""
-    try:
-        yield
-    except DataError:
-        raise
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise DataError(f"{file}: is not {form} ({type(error).__name__}: {error})") from error
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise DataError(f"{place}: {kind}{error}") from error
 
 
 def require_one_of(choices: Collection[object], **arguments: object) -> None:

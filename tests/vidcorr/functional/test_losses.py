@@ -103,14 +103,13 @@ def test_the_random_walk_is_the_golden_one(golden, case):
 
 def test_bad_input():
     pair, queue, nodes = torch.zeros(2, 1, 4), torch.zeros(5, 4), torch.zeros(1, 2, 3, 4)
-    two, few, masks = torch.zeros(2, 2, 4), torch.zeros(2, 5), (torch.zeros(1, 2, 4, 4),) * 2
+    two, few = torch.zeros(2, 2, 4), torch.zeros(2, 5)
     mistakes = {
         r"equal shape \(B, n/2, D\).*\(2, 4\)": lambda: simsiam_loss(pair, pair, pair, pair[:, 0]),
         "expected predicted and target": lambda: info_nce_loss(pair, two, queue),
         "above 0": lambda: info_nce_loss(pair, pair, queue, temperature=0.0),
         "excluded must be bool": lambda: info_nce_loss(pair, pair, queue, excluded=few),
         r"nodes \(B, C, T, N\) with T >= 2, got \(1, 2, 1, 4\)": lambda: contrastive_random_walk_loss(nodes[:, :, :1]),
-        r"two bool masks \(1, 2, 4, 4\)": lambda: contrastive_random_walk_loss(nodes, 0.1, masks),
     }
     for words, call in mistakes.items():
         assert refused(ValueError, words, call)

@@ -153,8 +153,7 @@ def test_bad_inputs():
     query, references, values = maps(1, 2, 3, 4, 5)
     mistakes = {
         r"query \(B, C, h, w\).*got .*\(1, 2, 3, 5, 4\)": lambda: local_affinity(query, references.mT, 1),
-        "radius must be 0 or more": lambda: reconstruct_locally(query, references, values, -1),
-        "exclude or zero, got 'wrap'": lambda: local_affinity(query, references, 1, "wrap"),
+        "exclude or zero, got 1, 'wrap'": lambda: local_affinity(query, references, 1, "wrap"),
         r"values must be .*got \(1, 1, 2, 4, 5\)": lambda: reconstruct_locally(query, references, values[:, :1], 1),
         r"need an affinity \(1, 18, 4, 5\)": lambda: reconstruct(local_affinity(query, references, 2), values, 1),
     }

@@ -95,7 +95,7 @@ def test_a_fraction_of_nothing_is_left_out_of_its_mean():
     ("change", "message"),
     [
         ({"points": np.full((3, 3), 5.0)}, "queries must lie in frames 0 to 4"),
-        ({"said": np.zeros((3, 4), bool)}, r"of 3 queries, got \(3, 5, 2\) and \(3, 4\)"),
+        ({"said": np.zeros((3, 4), bool)}, r"of 3 queries, got \(3, 5, 2\) and \(3, 4\) bool"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, message):
