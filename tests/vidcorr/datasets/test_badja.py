@@ -46,7 +46,7 @@ def test_clips_of_the_released_layout_and_areas_of_masks_scaled_to_the_frames(ro
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c[1].pop("joints"), "synthetic-000.json: is not a list of frames"),
+        (lambda c: c[1].pop("joints"), "synthetic-000.json: is not a list of annotated frames"),
         (lambda c: c[1].update(image_path="../../../x"), "synthetic-000.json: '..' is not the plain name"),
         (lambda c: c[2]["joints"].__setitem__(33, [900, 5]), "000.json: a visible joint of frame 2 lies outside"),
     ],
