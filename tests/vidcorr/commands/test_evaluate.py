@@ -114,7 +114,7 @@ def test_by_the_command_line(davis_root, tmp_path, capsys):
 
 def test_mistakes_are_told_before_any_work(davis_root, tmp_path):
     assert "--on davis=/data/DAVIS" in refusal("evaluate", "raw_colour")
-    refused(DataError, "no such folder", evaluate, [BLOCKY], [DavisBenchmark(tmp_path / "nowhere")], tmp_path / "out")
+    refused(DataError, "No such file", evaluate, [BLOCKY], [DavisBenchmark(tmp_path / "nowhere")], tmp_path / "out")
     (tmp_path / "file").write_text("")
     refused(OSError, "file", evaluate, [BLOCKY], [DavisBenchmark(davis_root)], tmp_path / "file" / "out")
     assert not (tmp_path / "out").exists()

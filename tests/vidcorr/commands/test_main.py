@@ -37,7 +37,7 @@ def test_an_unknown_command_ends_with_status_2(capsys):
 
 
 def test_debug_shows_the_traceback(tmp_path):
-    refused(ValueError, "no such folder", main, ["evaluate", "raw_colour", "--on=davis=nowhere", "--debug"])
+    refused(ValueError, "No such file", main, ["evaluate", "raw_colour", "--on=davis=nowhere", "--debug"])
 
 
 def test_debug_reaches_the_ranks_that_lightning_starts(monkeypatch):
