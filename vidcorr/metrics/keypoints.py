@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..videos.files import require_one_of
 from .outlines import as_array
 
 Counting = Literal["prediction-visible", "crw", "ground-truth"]
@@ -47,7 +46,8 @@ def keypoint_distances(
     truth = as_array(target).astype(np.float64)
     if points.shape != truth.shape or points.ndim != 3 or points.shape[2] != 2:
         raise ValueError(f"joints must be (T, K, 2), got prediction {points.shape} and target {truth.shape}")
-    require_one_of(get_args(Counting), counting=counting)
+    if counting not in get_args(Counting):
+        raise ValueError(f"counting must be one of {get_args(Counting)}, got {counting!r}")
     counted = np.isfinite(truth).all(axis=2)
     if counting == "prediction-visible":
         counted &= points[..., 0] > 0

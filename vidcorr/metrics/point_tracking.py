@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..videos.files import require_one_of
 from .outlines import as_array
 
 QueryMode = Literal["first", "strided"]
@@ -69,7 +68,7 @@ class PointQueries:
 
     def scored(self, query_mode: QueryMode) -> NDArray[np.bool_]:
         """Return True for the frames that count, (N, T): frames after the query's, or for "strided" all but its."""
-        require_one_of(get_args(QueryMode), query_mode=query_mode)
+        require_mode(query_mode)
         index = np.arange(self.occluded.shape[1])
         return index > self.frames if query_mode == "first" else index != self.frames
 
@@ -107,7 +106,7 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
         >>> queries.points[:, 0], queries.track
         (array([1., 0.]), array([0, 1]))
     """
-    require_one_of(get_args(QueryMode), query_mode=query_mode)
+    require_mode(query_mode)
     hidden = as_array(occluded)
     positions = as_array(tracks)
     if query_mode == "first":
@@ -310,3 +309,9 @@ def mean_of_defined(values: Iterable[float]) -> float:
     """
     defined = [value for value in values if not np.isnan(value)]
     return reduce(add, defined) / len(defined) if defined else float("nan")
+
+
+def require_mode(query_mode: str) -> None:
+    """Raise `ValueError` for an unknown mode of queries."""
+    if query_mode not in get_args(QueryMode):
+        raise ValueError(f"query_mode must be one of {get_args(QueryMode)}, got {query_mode!r}")
