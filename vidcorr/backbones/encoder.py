@@ -14,6 +14,7 @@ from .description import Network
 from .extractor import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    Concatenated,
     MapExtractor,
     Normalise,
     RawColour,
@@ -43,7 +44,7 @@ def extractor_of(
     Args:
         network: a ResNet, a ViT or another network of timm; Liir's encoder; or a module that maps RGB
             in [0, 1] to `(N, C, h, w)`.
-        stage: a name.
+        stage: a name; or a combination (`block9+block12`), whose maps are concatenated along the channels.
         stride: pixels per cell.
         mean: mean of RGB in [0, 1] in the network's training.
         std: standard deviation of RGB in [0, 1] in the network's training.
@@ -55,6 +56,9 @@ def extractor_of(
     Raises:
         ValueError: if the network has no such stage, stride or option.
     """
+    if stage and "+" in stage:
+        names = stage.split("+")
+        return Concatenated([extractor_of(network, name, stride, mean, std, **options) for name in names])
     network = getattr(network, "_orig_mod", network)  # torch.compile wraps it
     if isinstance(network, RawColour):
         return RawColour(stage or "colour", stride).to(device_of(network)).eval()

@@ -155,6 +155,36 @@ class RawColour(FeatureExtractor):
         return nn.functional.avg_pool2d(images, self.stride, ceil_mode=True, count_include_pad=False)
 
 
+class Concatenated(FeatureExtractor):
+    """Maps of several stages of a network, concatenated along the channels; each takes a pass of its own.
+
+    Args:
+        views: extractors of the network.
+
+    Raises:
+        ValueError: if their strides differ.
+    """
+
+    def __init__(self, views: Sequence[FeatureExtractor]) -> None:
+        stage = "+".join(view.stage for view in views)
+        super().__init__(stage, [stage], "a combination")
+        strides = [view.stride for view in views]
+        if len(set(strides)) > 1:
+            raise ValueError(f"stage {stage!r}: its parts have strides {strides}")
+        self.views = nn.ModuleList(views)
+        self.stride = strides[0]
+        self.multiple = views[0].multiple
+        self.eval()
+
+    def map_of(self, images: Tensor) -> Tensor:
+        """Return the maps of all views, along the channels."""
+        return torch.cat([view(images) for view in self.views], dim=1)
+
+    def folded(self) -> "Concatenated":
+        """Return a copy with the views' BatchNorms folded into convolutions."""
+        return Concatenated([view.folded() for view in self.views])  # type: ignore[operator, misc]
+
+
 def measured_stride(view: FeatureExtractor, kind: str, wanted: int | None, stated: int | None = None) -> int:
     """Return the stride of a view's map of a blank image.
 

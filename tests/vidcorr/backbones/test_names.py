@@ -63,6 +63,7 @@ def test_contract(spec, channels, stride):
         ("timm:vit_tiny_patch16_224", None, 12, "patches of 16 px; leave stride out"),
         ("torchvision:vit_b_16", None, None, "torchvision:vit_b_16: no ResNet; timm:NAME has other networks"),
         ("timm:convnext_atto", "stage5", None, r"stage 'stage5': ConvNeXt has features, stage1, .*, stage4; null"),
+        ("timm:convnext_atto", "stage1+stage2", None, r"its parts have strides \[4, 8\]"),
         ("tests.helpers.encoders:Unpadded", None, None, "cells for a 256 x 320 image are not those of stride"),
     ],
 )

@@ -28,6 +28,17 @@ def test_dinos_positions_equal_those_of_its_code(golden):
     assert not torch.allclose(extractor(images), antialiased, atol=1e-3)
 
 
+@pytest.mark.slow
+def test_blocks_are_concatenated():
+    network, images = build_network(TINY), torch.rand(1, 3, 64, 96)
+    protocol = PropagationProtocol.named("dino").with_changes(feature_stride=16)
+    views = [extractor_under(extractor_of(network, stage), protocol) for stage in ("block9+block12", "block9", "block12")]
+    both, ninth, twelfth = (view(images) for view in views)
+    assert (views[0].stage, views[0].stride) == ("block9+block12", 16)
+    assert torch.equal(both, torch.cat([ninth, twelfth], dim=1))
+    refused(ValueError, "block13", extractor_of, network, "block9+block13")
+
+
 def test_a_transformer_of_one_size_is_refused_with_the_remedy():
     network = VisionTransformer(64, 8, num_classes=0, embed_dim=48, depth=1, num_heads=3)
     refused(ValueError, r"dynamic_img_size=True, or name it timm:", extractor_of, network)
