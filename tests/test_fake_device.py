@@ -69,7 +69,7 @@ def liirs():
     "make",
     [
         partial(build_feature_extractor, R18, "res4", 8),
-        partial(build_feature_extractor, "timm:vit_tiny_patch16_224", "block4"),
+        partial(build_feature_extractor, "timm:vit_tiny_patch16_224", "block4", 8),
         partial(build_feature_extractor, "raw_colour"),
         SiamFC(R18).feature_extractor,
         liirs,

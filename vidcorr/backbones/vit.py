@@ -28,15 +28,19 @@ class ViTExtractor(FeatureExtractor):
     `positions` chooses the interpolation of the position embedding: "network": timm's, with antialiasing; "dino": plain
     bicubic, by a scale factor, as in DINO's code.
 
+    A stride below the patch makes patches overlap (DINO-Tracker, Tumanyan et al., ECCV 2024): the convolution over
+    patches moves by the stride. The image is padded by zeros, the mean colour, so that a patch stays centred on its
+    cell; the original code leaves that border out.
+
     Args:
         network: a transformer from `build_network("timm:…")`. It is not copied and is changed: pass a copy
             (`shared_copy`) to keep yours.
         normalise: applied to RGB in [0, 1] first.
         stage: `block1 … blockN`; None is the last block.
-        stride: None, or the side of a patch.
+        stride: None for the patch, or a divisor of it.
 
     Raises:
-        ValueError: if a stage does not exist, the stride is not the patch, or the network takes images of a
+        ValueError: if a stage does not exist, the stride does not divide the patch, or the network takes images of a
             single size only.
     """
 
@@ -49,21 +53,32 @@ class ViTExtractor(FeatureExtractor):
         known = [f"block{number}" for number in range(1, depth + 1)]
         super().__init__(stage or f"block{depth}", known, "this transformer")
         patch: int = network.patch_embed.feat_ratio()  # includes the convolutions of a hybrid
-        if stride not in (None, patch):
-            raise ValueError(f"stride {stride}: this transformer has patches of {patch} px; leave stride out")
+        step = stride or patch
+        convolution: Any = getattr(network.patch_embed, "proj", None)
+        movable = isinstance(convolution, nn.Conv2d) and convolution.kernel_size == (patch, patch)
+        if step != patch:
+            if patch % step or not movable:
+                raise ValueError(f"stride {step}: not a divisor of patches of {patch} px, which one convolution makes")
+            convolution.stride = (step, step)
+            network.patch_embed.patch_size = (step, step)  # what timm pads to
         self.network: Any = network
         self.normalise = normalise
-        self.stride = patch
-        self.multiple = patch
+        self.patch = patch
+        self.stride = step
+        self.multiple = step
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the map of the block."""
         index = int(self.stage.removeprefix("block")) - 1
+        step = self.stride
         height, width = images.shape[2:]
+        before = (self.patch - step) // 2
+        after = self.patch - step - before
         # timm pads too, but takes a hybrid's grid for smaller than it then is
-        images = pad(self.normalise(images), (0, -width % self.stride, 0, -height % self.stride))
-        size = (images.shape[2] // self.stride, images.shape[3] // self.stride)
+        sides = (before, after + -width % step, before, after + -height % step)
+        images = pad(self.normalise(images), sides)
+        size = ((images.shape[2] - self.patch) // step + 1, (images.shape[3] - self.patch) // step + 1)
         form = {"output_fmt": "NLC", "intermediates_only": True}
         with self._interpolated(size):
             (tokens,) = self.network.forward_intermediates(

@@ -1,4 +1,4 @@
-"""Transformers as maps: DINO's positions, networks of one size."""
+"""Transformers as maps: DINO's positions, overlapping patches, several blocks."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,8 @@ from tests.helpers.refusal import refused
 from tests.helpers.regenerated import regenerated
 from vidcorr.backbones import build_network, extractor_of
 from vidcorr.backbones.vit import dino_positions
+from vidcorr.protocols import PropagationProtocol
+from vidcorr.tracking.frame_encoder import extractor_under
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -32,11 +34,35 @@ def test_dinos_positions_equal_those_of_its_code(golden):
 def test_blocks_are_concatenated():
     network, images = build_network(TINY), torch.rand(1, 3, 64, 96)
     protocol = PropagationProtocol.named("dino").with_changes(feature_stride=16)
-    views = [extractor_under(extractor_of(network, stage), protocol) for stage in ("block9+block12", "block9", "block12")]
-    both, ninth, twelfth = (view(images) for view in views)
+    views = [extractor_of(network, stage) for stage in ("block9+block12", "block9", "block12")]
+    both, ninth, twelfth = (extractor_under(view, protocol)(images) for view in views)
     assert (views[0].stage, views[0].stride) == ("block9+block12", 16)
     assert torch.equal(both, torch.cat([ninth, twelfth], dim=1))
     refused(ValueError, "block13", extractor_of, network, "block9+block13")
+
+
+def patches(extractor, images):
+    """Return the map of the network's first convolution, and the extractor's own map."""
+    found = []
+    extractor.network.patch_embed.proj.register_forward_hook(lambda module, inputs, output: found.append(output))
+    features = extractor(images)
+    return found[0], features
+
+
+@pytest.mark.slow
+def test_overlapping_patches_are_those_of_a_shifted_image():
+    network = build_network("timm:vit_small_patch14_reg4_dinov2")
+    patch = network.patch_embed.proj.kernel_size[0]
+    step = patch // 2
+    extractor = extractor_of(network, "block1", step)
+    assert (extractor.stride, extractor.multiple) == (step, step)
+    assert network.patch_embed.proj.stride == (patch, patch)
+    images, left = torch.rand(1, 3, 5 * patch, 6 * patch), (patch - step) // 2
+    overlapping, features = patches(extractor, images)
+    assert features.shape[2:] == overlapping.shape[2:] == (10, 12)
+    apart, _ = patches(extractor_of(network, "block1"), torch.roll(images, (left, left), dims=(2, 3)))
+    torch.testing.assert_close(overlapping[..., 2::2, 2::2], apart[..., 1:, 1:], rtol=1e-4, atol=1e-4)
+    assert extractor(images[..., :-3, :-5]).shape[2:] == (10, 12)
 
 
 def test_a_transformer_of_one_size_is_refused_with_the_remedy():
