@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import GradientAccumulationScheduler, ModelCheckpoint, WeightAveraging
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_info
-from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint
 from torch.utils._pytree import tree_map_only
 
@@ -72,7 +71,6 @@ class LastCheckpoint(ModelCheckpoint):
         self._stop_waits = False  # a stop between accumulated batches, until their step is complete
         self._resumable = False  # Lightning could resume from the current state
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
-        self._weights: dict[str, Tensor] | None = None  # before WeightAveraging replaces them by their average
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder, and install `AtomicCheckpointIO`."""
@@ -114,8 +112,6 @@ class LastCheckpoint(ModelCheckpoint):
             return
         checkpoint["resume"] = self._note | {"within_step": loops.accumulates(trainer)}
         loops.stay_within_epoch(trainer, checkpoint)
-        if self._weights is not None:
-            checkpoint["current_model_state"] = self._weights
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lock the folder against other runs; note the optimisers before Lightning loads their state."""
@@ -144,9 +140,6 @@ class LastCheckpoint(ModelCheckpoint):
         # Lightning counts logged steps from 0; a benchmark after the last step is logged with the number of steps
         hide_logs(trainer, self._logged_steps + bool(resumed.get("run_ended")))
         loops.resume_place(trainer, self._between_epochs)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, GradientAccumulationScheduler) and not self._between_epochs:
-                callback.on_train_epoch_start(trainer)  # Lightning calls it at the start of epochs alone
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the end of the previous epoch, after all of its hooks."""
@@ -178,10 +171,7 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Mark the run as resumable, unless it ends with this epoch; `on_train_end` then saves."""
         last_epoch = trainer.current_epoch + 1 == trainer.max_epochs
-        ends = last_epoch or loops.reaches_limit(trainer) or loops.stops_early(trainer)
-        self._resumable = not ends
-        if ends and any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks):  # type: ignore[attr-defined]
-            self._weights = {name: tensor.clone() for name, tensor in pl_module.state_dict().items()}
+        self._resumable = not (last_epoch or loops.reaches_limit(trainer) or loops.stops_early(trainer))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the end of the run with the scores of benchmarks after the last step, unless the step is saved."""

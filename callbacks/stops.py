@@ -5,18 +5,19 @@ import os
 import signal
 import subprocess
 from contextlib import ExitStack
-from enum import IntEnum
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import (
     BackboneFinetuning,
     BatchSizeFinder,
+    GradientAccumulationScheduler,
     LearningRateFinder,
     ModelPruning,
     StochasticWeightAveraging,
+    WeightAveraging,
 )
-from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
@@ -27,17 +28,18 @@ from vidcorr.functional.device import PendingCopy
 
 from .checkpoints import LastCheckpoint, TrainingStopped, use_atomic_files
 
-REFUSED = (BackboneFinetuning, BatchSizeFinder, LearningRateFinder, ModelPruning, StochasticWeightAveraging)
+REFUSED = (
+    BackboneFinetuning,
+    BatchSizeFinder,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    ModelPruning,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 """Callbacks of Lightning under which rates, queues or weights differ from the plan, or no run resumes exactly."""
-
-
-class StepOutcome(IntEnum):
-    """Outcome of a step; the largest over the ranks counts."""
-
-    GOOD = 0
-    STOP_REQUESTED = 1
-    REQUEUE_REQUESTED = 2
-    NOT_FINITE = 3
+NOT_FINITE = 99
+"""Outcome of a step whose loss is not finite: larger than every number of a signal, so that it counts on all ranks."""
 
 
 class Stops(pl.Callback):
@@ -53,41 +55,34 @@ class Stops(pl.Callback):
     - **A lost rank**, killed or hanging, ends the other ranks, and they end it.
 
     Raises:
-        ValueError: for a callback of `REFUSED`; for another number of ranks than torchrun has started.
+        ValueError: for a callback of `REFUSED`.
     """
 
     def __init__(self) -> None:
         self._ranks: Ranks | None = None  # set during a fit; other saves need no agreement of the ranks
         self._losses: list[tuple[str, PendingCopy]] = []  # not checked yet: step, epoch and batch; loss
-        self._outcome = StepOutcome.GOOD  # what all ranks have agreed on
+        self._outcome = 0  # what all ranks have agreed on: the number of a signal, or 0 to continue
         self._handlers = ExitStack()  # handlers of signals, until the run ends
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Refuse what would train otherwise than planned, and let checkpoints be written atomically."""
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, REFUSED):
-                raise ValueError(f"{type(callback).__name__}: changes the training against its plan: leave it out")
-        started = int(os.environ["WORLD_SIZE"]) if TorchElasticEnvironment.detect() else trainer.world_size
-        if started != trainer.world_size:  # Lightning checks the tasks of SLURM itself
-            raise ValueError(
-                f"torchrun has started {started} processes, but this run uses {trainer.world_size}: set trainer.devices"
-                " to the processes per machine, and trainer.num_nodes"
-            )
+                raise ValueError(f"{type(callback).__name__}: such a training is not its plan's, or resumes otherwise")
         use_atomic_files(trainer)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Let the ranks of the fit agree on stops."""
         self._ranks = Ranks()
         self._losses.clear()
-        self._outcome = StepOutcome.GOOD
+        self._outcome = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Install the signal handlers, which Lightning restores when the fit ends."""
-        forward = getattr(trainer.strategy.launcher, "kill", None)
         requeue: list[int] = []
         if SLURMEnvironment.detect():  # Lightning handles its signal, unless the user has turned requeueing off
             requeue = [number for number in signals.REQUEUE if signal.getsignal(number) != signal.SIG_DFL]
-        self._handlers.enter_context(signals.deferred(forward=forward, more=requeue))
+        self._handlers.enter_context(signals.deferred(more=requeue))
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -109,10 +104,10 @@ class Stops(pl.Callback):
             TrainingStopped: on all ranks, if the loss of any rank is not finite.
         """
         bad = self._bad_loss(unchecked=1)
-        worst = self._worst(StepOutcome.NOT_FINITE if bad else _requested())
-        if worst == StepOutcome.NOT_FINITE:
+        worst = self._worst(NOT_FINITE if bad else signals.requests.received)
+        if worst == NOT_FINITE:
             self._stop(bad)
-        if worst != StepOutcome.GOOD and not accumulates(trainer):  # no stop with a part of the gradients
+        if worst and not accumulates(trainer):  # no stop with a part of the gradients
             self._outcome = worst
             for saver in _savers(trainer):
                 saver.ask()
@@ -141,7 +136,7 @@ class Stops(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Agree over all ranks whether to continue."""
-        self._outcome = max(self._outcome, self._worst(_requested()))
+        self._outcome = max(self._outcome, self._worst(signals.requests.received))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -152,7 +147,7 @@ class Stops(pl.Callback):
         bad = self._bad_loss()
         if broken and bad is None:
             bad = f"step {trainer.global_step}: {len(broken)} weights hold NaN or infinity ({broken[0]}, …)"
-        if self._worst(StepOutcome.NOT_FINITE if bad else StepOutcome.GOOD):
+        if self._worst(NOT_FINITE if bad else None):
             self._stop(bad)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -166,8 +161,7 @@ class Stops(pl.Callback):
         number = None if isinstance(exception, LostRank) else signals.cause_of(exception)
         if number:
             rank_zero_info(f"stopped by {(signals.NAMES | signals.REQUEUE)[number]}")
-            requeues = self._outcome == StepOutcome.REQUEUE_REQUESTED or number in signals.REQUEUE
-            if trainer.is_global_zero and requeues:
+            if trainer.is_global_zero and (number in signals.REQUEUE or self._outcome in signals.REQUEUE):
                 requeue_job()
         self._handlers.close()
 
@@ -188,17 +182,16 @@ class Stops(pl.Callback):
         return None
 
     def _leave_if_stopping(self, trainer: pl.Trainer) -> None:
-        if self._outcome != StepOutcome.GOOD:
+        if self._outcome:
             for saver in _savers(trainer):
                 saver.keep(trainer)
-            of_another_rank = signal.SIGTERM
-            if self._outcome == StepOutcome.REQUEUE_REQUESTED:
-                of_another_rank = signal.SIGUSR1
+            of_another_rank = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
             raise signals.Stopped(signals.requests.received or of_another_rank)
 
-    def _worst(self, outcome: StepOutcome) -> StepOutcome:
-        """Return the worst outcome of all ranks in a fit; outside a fit, the given outcome."""
-        return outcome if self._ranks is None else StepOutcome(self._ranks.largest(outcome))
+    def _worst(self, outcome: int | None) -> int:
+        """Return the largest outcome of all ranks in a fit, None as 0; outside a fit, the given outcome."""
+        outcome = outcome or 0
+        return outcome if self._ranks is None else self._ranks.largest(outcome)
 
     def _stop(self, reason: str | None) -> NoReturn:
         reasons = [reason] if self._ranks is None else self._ranks.gather(reason)
@@ -208,14 +201,6 @@ class Stops(pl.Callback):
 def _savers(trainer: pl.Trainer) -> list[LastCheckpoint]:
     """Return the run's `LastCheckpoint`, or none."""
     return [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
-
-
-def _requested() -> StepOutcome:
-    """Return what the signals that this process has received ask for."""
-    number = signals.requests.received
-    if number is None:
-        return StepOutcome.GOOD
-    return StepOutcome.REQUEUE_REQUESTED if number in signals.REQUEUE else StepOutcome.STOP_REQUESTED
 
 
 def requeue_job() -> None:

@@ -18,8 +18,7 @@ from vidcorr.videos.processes import server_context, usable_cores
 from vidcorr.videos.source import hashed_rank
 
 from .loading.clips import collate, start_worker
-from .loading.loader import ResumableLoader
-from .loading.samplers import ClipSampler, FixedSampler
+from .loading.loader import ClipSampler, FixedSampler, ResumableLoader
 
 FEWEST = 5
 """Replacements before a warning: a single bad video may come first."""
@@ -38,6 +37,7 @@ class SampledDataModule(pl.LightningDataModule):
         training: training samples.
         held_out: validation samples, or None; not the hold-out split of a benchmark.
         max_unusable: fraction of replaced samples above which a warning says what to do.
+        timeout: seconds allowed for a sample, on average over a batch; 0: no limit.
         skipped: path → number of replacements.
 
     Raises:
@@ -47,6 +47,7 @@ class SampledDataModule(pl.LightningDataModule):
     training: Dataset[Any] | None = None
     held_out: Dataset[Any] | None = None
     max_unusable: float = 1.0
+    timeout: float = 0
 
     def __init__(self, source: Path, batch_size: int, num_workers: int | None, seed: int) -> None:
         super().__init__()
@@ -143,6 +144,7 @@ class SampledDataModule(pl.LightningDataModule):
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,
             "worker_init_fn": start_worker,
+            "timeout": self.batch_size * self.timeout if self.num_workers else 0,
             "multiprocessing_context": server_context() if self.num_workers else None,
             "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
         }

@@ -1,13 +1,11 @@
 """Training clips of augmented views of single images, for the image-level baselines of VFS."""
 
 import os
-from typing import Any, ClassVar
+from typing import Any
 
 from vidcorr.videos.source import VideoEntry, list_images_of
 
-from .loading.clips import ClipDataset, ImageClips
-from .loading.pairs import PairCrops
-from .loading.sampling import Augmentation
+from .loading.sampling import Augmentation, PairCrops
 from .video import VideoDataModule
 
 MOCO_V2 = Augmentation(colour=True, blur_sigma=(0.1, 2.0))
@@ -38,8 +36,6 @@ class ImageClipDataModule(VideoDataModule):
     Raises:
         DataError: from `setup`, if the source is not as described.
     """
-
-    dataset: ClassVar[type[ClipDataset]] = ImageClips
 
     def __init__(
         self,

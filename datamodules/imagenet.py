@@ -14,7 +14,7 @@ from vidcorr.videos.folders import is_data, is_photo, list_folders
 from vidcorr.videos.source import VideoEntry, list_videos
 
 from .base import SampledDataModule
-from .loading.labelled import LabelledImages, LabelledPaths, Read, read_frame, read_image_file, resize_center_crop
+from .loading.labelled import LabelledImages, LabelledPaths, resize_center_crop
 from .loading.sampling import random_resized_crop
 
 
@@ -54,11 +54,11 @@ class LabelledDataModule(SampledDataModule):
         self.resize = resize
         self.area = area
 
-    def _use(self, training: LabelledPaths, held_out: LabelledPaths, reader: Read) -> None:
+    def _use(self, training: LabelledPaths, held_out: LabelledPaths) -> None:
         crop = partial(random_resized_crop, size=self.size, area=self.area)
         centre = partial(resize_center_crop, resize=self.resize, size=self.size)
-        self.training = LabelledImages(training, reader, crop, self.seed, True)
-        self.held_out = LabelledImages(held_out, reader, centre, self.seed, False)
+        self.training = LabelledImages(training, crop, self.seed, True)
+        self.held_out = LabelledImages(held_out, centre, self.seed, False)
 
 
 class ImageFolderDataModule(LabelledDataModule):
@@ -83,7 +83,7 @@ class ImageFolderDataModule(LabelledDataModule):
         self.classes = sorted(list_folders(training))
         if not self.classes or self.classes != sorted(list_folders(held_out)):
             raise DataError(f"{self.source}: expected train/CLASS and val/CLASS of the same classes")
-        self._use(images_of_classes(training, self.classes), images_of_classes(held_out, self.classes), read_image_file)
+        self._use(images_of_classes(training, self.classes), images_of_classes(held_out, self.classes))
 
 
 def images_of_classes(folder: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
@@ -140,7 +140,7 @@ class VideoFrameDataModule(LabelledDataModule):
             count = min(max(1, round(self.validation_fraction * len(ranked))), len(ranked) - 1)
             held_out += [(path, label) for path in ranked[:count]]
             training += [(path, label) for path in ranked[count:]]
-        self._use(training, held_out, read_frame)
+        self._use(training, held_out)
 
     def _class_of(self, entry: VideoEntry) -> int | str:
         """Return the label of a listed video, or the name of its top folder below the source."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
@@ -19,10 +19,10 @@ from vidcorr.videos.source import VideoEntry, list_videos, open_video
 from .base import SampledDataModule
 from .loading.clips import ClipDataset, Sampling, Transform
 from .loading.colour import ColourAugmentation
-from .loading.pairs import PairCrops
 from .loading.sampling import (
     Augmentation,
     FrameSampling,
+    PairCrops,
     centre_crop,
     random_resized_crop,
     seeded_generator,
@@ -72,7 +72,6 @@ class VideoDataModule(SampledDataModule):
     max_unusable = 0.05
     training: ClipDataset | None = None
     held_out: ClipDataset | None = None
-    dataset: ClassVar[type[ClipDataset]] = ClipDataset
 
     def __init__(
         self,
@@ -122,7 +121,7 @@ class VideoDataModule(SampledDataModule):
         training, validation = self._split()
         weights = self._count_frames(training) if self.samples_per_epoch else None
         length = self.samples_per_epoch or len(training) * self.repeat
-        clips = partial(self.dataset, self.videos, sampling=self.sampling, timeout=self.timeout)
+        clips = partial(ClipDataset, self.videos, sampling=self.sampling, timeout=self.timeout)
         self.training = clips(training, transform=self.transform, length=length, weights=weights, seed=self.seed)
         if validation:
             transform = self.evaluation_transform

@@ -1,5 +1,6 @@
 """Base of the methods: backbone, training and validation steps, and extractors for benchmarks."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -9,16 +10,16 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics import MeanMetric
 
 from vidcorr.backbones import Encoder, Normalise, TypeOfWeights, extractor_of, normalises_itself, trainable_network
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.trust import import_path
 
-from .parts.checks import Batch as Batch, check_images, is_scalar
-from .parts.distributed import SampleMean, keyed_generator
+from .parts.distributed import keyed_generator
 from .parts.plan import print_plan
-from .parts.saving import SavedModule
-from .parts.schedules import continue_schedule, cosine_factor, scaled_lr, scheduled
+from .parts.saving import Batch as Batch, SavedModule, check_images, is_scalar
+from .parts.schedules import continue_schedule, cosine_factor, scheduled
 
 
 class CorrespondenceModule(SavedModule):
@@ -43,7 +44,8 @@ class CorrespondenceModule(SavedModule):
     def __init__(self) -> None:
         super().__init__()
         self.normalise: nn.Module = Normalise()
-        self.validation_loss = SampleMean()
+        # not Lightning's mean, which divides by a rounded number of samples where ranks have unequal shares
+        self.validation_loss = MeanMetric(nan_strategy=math.nan)  # a NaN is not left out
         self._batch_position = (0, 0)  # epoch and batch, the key of random draws
         self._has_checked_batch = False
 
@@ -65,10 +67,6 @@ class CorrespondenceModule(SavedModule):
     def copies_of_backbone(self) -> list[nn.Module]:
         """Return the backbone and its moving average, if there is one."""
         return [self.backbone]
-
-    def compiled_networks(self) -> list[nn.Module]:
-        """Return the networks that the hyper-parameter `compile` compiles."""
-        return self.copies_of_backbone()
 
     # One step
 
@@ -154,8 +152,8 @@ class CorrespondenceModule(SavedModule):
         return samples * self.trainer.world_size * accumulated
 
     def rate_of_batch(self, base_lr: float) -> float:
-        """Return `base_lr`, the learning rate for a batch of 256, scaled linearly to the global batch."""
-        return scaled_lr(base_lr, self.global_batch())
+        """Scale `base_lr`, the learning rate for a batch of 256, linearly to the global batch (VFS, section 4.1)."""
+        return base_lr * self.global_batch() / 256
 
     def total_steps(self) -> int:
         """Return the number of optimiser steps of the run, the length of learning-rate schedules.
@@ -203,13 +201,6 @@ class CorrespondenceModule(SavedModule):
         several = trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda"
         if self.synchronises_batch_norm and trainer.state.fn == "fit" and several:
             nn.SyncBatchNorm.convert_sync_batchnorm(self)
-
-    def on_fit_start(self) -> None:
-        """Compile the networks if `compile` is set."""
-        if self.hparams.get("compile"):
-            # compiled in place, so names in checkpoints stay; extractors are copies and are not compiled
-            for network in self.compiled_networks():
-                network.compile()
 
     def on_validation_start(self) -> None:
         """Check the first batch of the pass: validation has a loader of its own."""

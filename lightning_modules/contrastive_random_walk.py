@@ -9,7 +9,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import MultiStepLR
 
 from vidcorr.backbones import Normalise, pooled_width
-from vidcorr.backbones.resnet import LAYER_OF_STAGE, is_resnet, resnet_maps
+from vidcorr.backbones.resnet import is_resnet, resnet_maps
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.losses import contrastive_random_walk_loss, drop_edges
 from vidcorr.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
@@ -45,7 +45,6 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         edge_dropout: probability that an edge is dropped in training.
         lr: learning rate of Adam; × 0.3 after 20, 30 and 40 epochs. Not scaled with the batch.
         seed: seed of patch crops and dropped edges.
-        compile: compile the backbone with torch.compile when training starts.
 
     Raises:
         ValueError: if the backbone is not a ResNet; in training, if clips have fewer than 3 frames, or frames a single
@@ -64,7 +63,6 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         edge_dropout: float = 0.1,
         lr: float = 1e-4,
         seed: int = 0,
-        compile: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -115,10 +113,6 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         dropped = drop_edges(nodes, self.hparams["edge_dropout"], generator) if self.training else None
         loss = contrastive_random_walk_loss(nodes, self.hparams["temperature"], dropped)
         return {"loss": loss, "embeddings": nodes.detach().permute(0, 2, 3, 1).flatten(0, 2)}
-
-    def compiled_networks(self) -> list[nn.Module]:
-        """Return the backbone's layers: maps are taken before the pooling, so the backbone's forward is not called."""
-        return [self.backbone.get_submodule(layer) for layer in LAYER_OF_STAGE.values()]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam without weight decay; × 0.3 after 20, 30 and 40 epochs."""

@@ -25,7 +25,7 @@ from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
 from .parts.distributed import gather, own_rows
-from .parts.momentum import MomentumMethod, videos_of, without_statistics
+from .parts.momentum import MomentumMethod, without_statistics
 from .parts.negative_bank import BankSettings, EncodedBy, NegativeBank
 from .parts.phases import LiirSchedule, TwoPhaseMethod
 from .parts.plan import millions
@@ -66,7 +66,6 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         radius: radius of the window, in cells of 4 px.
         border: "exclude" leaves cells outside the map out; "zero" gives them dot product 0, as in the public code.
         seed: seed of the dropped channels, displacements and sampled cells.
-        compile: compile the encoder with torch.compile when training starts.
         stages: residual stages of the encoder, 3 or 4.
         start: checkpoint of Liir with the encoder's first weights, for example of a first phase that several second
             phases share (with `schedule.warmup_epochs` 0). The average starts as a copy of them.
@@ -93,7 +92,6 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         radius: int = 6,
         border: Border = "exclude",
         seed: int = 0,
-        compile: bool = False,
         stages: Literal[3, 4] = 4,
         start: str | None = None,
     ) -> None:
@@ -171,7 +169,7 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         outputs = {"compactness": local.compactness, "embeddings": embeddings}
         reconstructed = local.values
         if self.bank is not None and not self.warming_up:
-            negatives = self.bank.logsumexp(q, videos_of(batch), generator or self.generator())
+            negatives = self.bank.logsumexp(q, batch["video_index"], generator or self.generator())
             positive = positive_mass(local.logsumexp, negatives)
             reconstructed = reconstructed * positive.unsqueeze(1)
             outputs["negative_mass"] = 1 - positive.mean()
@@ -232,10 +230,6 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
     def copies_of_backbone(self) -> list[nn.Module]:
         """Return the encoder and its moving average, if there is one."""
         return [self.backbone] if self.target_encoder is None else [self.backbone, self.target_encoder]
-
-    def compiled_networks(self) -> list[nn.Module]:
-        """Return the encoder that learns."""
-        return [self.backbone]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam; the learning rate depends on the phase and the samples seen (section 3.3)."""

@@ -12,7 +12,6 @@ from torch.optim.lr_scheduler import MultiStepLR
 from torchmetrics.classification import MulticlassAccuracy
 
 from .base import Batch, CorrespondenceModule
-from .parts.checks import sample_numbers
 from .parts.schedules import scheduled
 
 LARC_TRUST = 0.001
@@ -87,18 +86,14 @@ class LinearProbe(CorrespondenceModule):
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the cross-entropy of `image` and `label`; return also `logits`."""
         logits = self(batch["image"])
-        return {"loss": cross_entropy(logits.float(), self._labels(batch)), "logits": logits.detach()}
-
-    def _labels(self, batch: Batch) -> Tensor:
-        """Return the classes of a batch's images, `(N,)` long."""
-        return sample_numbers(batch, "label", self.samples_in(batch)).to(self.device)
+        return {"loss": cross_entropy(logits.float(), batch["label"]), "logits": logits.detach()}
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
         """Log `val/loss`, `val/top1` and `val/top5`, over the images of all ranks."""
         outputs = super().validation_step(batch, batch_index)
         if outputs is not None:
             for name, metric in (("val/top1", self.top1), ("val/top5", self.top5)):
-                metric(outputs["logits"], self._labels(batch))
+                metric(outputs["logits"], batch["label"])
                 self.log(name, metric, prog_bar=True, batch_size=self.samples_in(batch))
         return outputs
 

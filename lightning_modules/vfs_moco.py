@@ -14,7 +14,7 @@ from vidcorr.functional.losses import info_nce_loss, pair_similarities
 from .base import Batch, CorrespondenceModule
 from .parts.distributed import own_rows
 from .parts.heads import mlp, split_views
-from .parts.momentum import KeyQueue, MomentumMethod, videos_of
+from .parts.momentum import KeyQueue, MomentumMethod
 from .parts.shuffle_bn import batch_norm_groups, encode_shuffled, groups_on_this_rank
 
 
@@ -39,7 +39,6 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         momentum: momentum of SGD.
         weight_decay: weight decay of SGD.
         seed: seed of the shuffle and of the queue's random first keys.
-        compile: compile both backbones with torch.compile when training starts.
 
     Raises:
         ValueError: if the backbone is unknown, or in training the groups do not divide the batch.
@@ -59,7 +58,6 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         momentum: float = 0.9,
         weight_decay: float = 1e-4,
         seed: int = 0,
-        compile: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -103,7 +101,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         keys = self.keys(view2)  # ranks·B x n/2 x D
         k = own_rows(keys, len(q))  # B x n/2 x D
         queue = self.queue.keys  # K x D
-        excluded = self.queue.of_same_video(videos_of(batch))
+        excluded = self.queue.of_same_video(batch["video_index"])
         loss = info_nce_loss(q, k, queue, self.hparams["temperature"], excluded)
         outputs = {"loss": loss, "embeddings": q.detach().flatten(0, 1), "keys": keys}
         return outputs | pair_similarities(q, k, queue)

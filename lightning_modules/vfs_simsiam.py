@@ -29,7 +29,6 @@ class VFSSimSiam(CorrespondenceModule):
         base_lr: learning rate for a global batch of 256 videos, scaled linearly.
         momentum: momentum of SGD.
         weight_decay: weight decay of SGD.
-        compile: compile the backbone with torch.compile when training starts.
 
     Raises:
         ValueError: if the backbone is unknown.
@@ -45,7 +44,6 @@ class VFSSimSiam(CorrespondenceModule):
         base_lr: float = 0.05,
         momentum: float = 0.9,
         weight_decay: float = 1e-4,
-        compile: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()

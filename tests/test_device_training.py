@@ -11,21 +11,11 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 
 import lightning_modules
 from callbacks import CollapseMonitor, Stops, Throughput
-from cli import main
 from tests.helpers.fake_device import fake_gpu, moved, training_on
 from tests.helpers.method_steps import METHODS, TINY, tiny_batch
-from tests.helpers.words import clips, flags
 from tests.speed.training_step import InMemory
 
-VARIANTS = {
-    "VFSSimSiam": {"ViT": {"backbone": "timm:test_vit"}},
-    "Liir": {
-        "shuffled": {"bank": {"frames": 4, "modulation": "shuffle"}, "prior": None},
-        "shared": {"bank": {"frames": 4, "negatives": "shared"}, "prior": None},
-    },
-    "ContrastiveRandomWalk": {"cells": {"nodes": "cells", "backbone": "vidcorr.backbones:crw_training_resnet18"}},
-    "SiamFC": {"balanced": {"loss": "balanced"}},
-}
+VARIANTS = {"Liir": {"shared": {"bank": {"frames": 4, "negatives": "shared"}, "prior": None}}}
 """Method → name and arguments of a variant with steps of its own."""
 STEPS = [(name, "") for name in METHODS] + [(name, variant) for name in VARIANTS for variant in VARIANTS[name]]
 EMBED = ("VFSSimSiam", "VFSMoCo", "Liir", "ContrastiveRandomWalk")
@@ -79,7 +69,7 @@ def two_ranks():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "variant"), [("VFSMoCo", ""), ("Liir", ""), ("Liir", "shared")])
+@pytest.mark.parametrize(("name", "variant"), [("VFSMoCo", ""), ("Liir", "shared")])
 @pytest.mark.usefixtures("two_ranks")
 def test_two_ranks_gather_on_the_device(name, variant):
     """The keys of both ranks enter the queue, without a wait for the other rank's keys."""
@@ -96,20 +86,3 @@ def test_two_ranks_gather_on_the_device(name, variant):
     assert len(keys) == len(videos)
     assert len(keys) % (2 * len(batch["video_index"])) == 0
     assert gpu.reads == WAITS.get((name, variant), 0) + 1  # the range of the first batch
-
-
-@pytest.mark.slow
-def test_by_the_command_line(video_folder, tmp_path):
-    words = flags("model", "VFSSimSiam", **TINY["VFSSimSiam"].arguments)
-    options = {
-        "strategy": "auto",
-        "devices": 1,
-        "max_steps": 2,
-        "limit_val_batches": 0,
-        "enable_checkpointing": False,
-        "logger": False,
-    }
-    words += flags("trainer", **options, default_root_dir=tmp_path)
-    with fake_gpu() as gpu, training_on(gpu):
-        main(["fit", "--config", "trainer/gpus.yaml", *words, *clips(video_folder), "--data.augmentation.colour=true"])
-    assert gpu.reads == 2  # the range of the first batch, the first loss

@@ -18,7 +18,7 @@ from vidcorr.datasets.generated import write_davis, write_jhmdb, write_otb, writ
 from vidcorr.functional import LabelPropagator
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.predict import extractor_for
-from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
+from vidcorr.videos.prompts import MaskPrompt
 
 R18, RESNET = "torchvision:resnet18", "tests.helpers.encoders:TinyResNet"
 FRAMES = 3
@@ -60,19 +60,13 @@ def test_a_frame_takes_few_kernels_and_waits_once_where_ties_are_kept(name, stri
     assert gpu.reads - reads == waits
 
 
-def liirs():
-    return Liir(position="2dspe", position_size=32, bank={"frames": 0}).feature_extractor("affinity")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
-        partial(build_feature_extractor, R18, "res4", 8),
         partial(build_feature_extractor, "timm:vit_tiny_patch16_224", "block4", 8),
-        partial(build_feature_extractor, "raw_colour"),
         SiamFC(R18).feature_extractor,
-        liirs,
+        partial(Liir(position="2dspe", position_size=32, bank={"frames": 0}).feature_extractor, "affinity"),
     ],
 )
 def test_extractors_stay_on_the_device(make):
@@ -118,26 +112,17 @@ def test_benchmarks_read_only_what_they_write(name, tmp_path):
     assert gpu.reads == waits + DIGEST
 
 
-PREDICTIONS = {
-    "a mask, with ties kept": (MaskPrompt.of, {"protocol": "dino"}, OF_VIDEO + FRAMES - 1),
-    "a box": (lambda mask: BoxPrompt.of([8, 8, 30, 30]), {}, FRAMES - 1),
-    "points": (lambda mask: PointPrompt.of([[20.0, 20.0]]), {}, OF_VIDEO),
-}
-"""Name → mask to prompt, arguments of `predict_video`, waits."""
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PREDICTIONS)
-def test_predict(name, davis, tmp_path):
-    prompt_of, options, reads = PREDICTIONS[name]
+def test_predict(davis, tmp_path):
+    """By a protocol that keeps ties."""
     frames, masks = (next((davis / kind / "480p").iterdir()) for kind in ("JPEGImages", "Annotations"))
     with fake_gpu() as gpu:
-        prompt = prompt_of(min(masks.iterdir()))
+        prompt = MaskPrompt.of(min(masks.iterdir()))
         module = FrozenEncoder(RESNET).to(gpu.device, non_blocking=True)
         extractor = extractor_for(module, prompt)
         stream = vidcorr.FrameStream(frames)
-        vidcorr.predict_video(extractor, stream, prompt, tmp_path / "out", overlay=False, **options)
-    assert gpu.reads == reads
+        vidcorr.predict_video(extractor, stream, prompt, tmp_path / "out", overlay=False, protocol="dino")
+    assert gpu.reads == OF_VIDEO + FRAMES - 1
 
 
 @pytest.mark.slow

@@ -1,11 +1,10 @@
 """Requests to stop long work, by SIGTERM or Ctrl-C, after its current unit."""
 
-import os
 import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -32,25 +31,18 @@ class _Requests:
 
     Attributes:
         received: number of the first signal in the newest block of `handled`.
-        owner: id of the process that handles signals; workers are forks of it.
         depth: number of nested blocks of `handled`.
         deferring: number of these blocks that let a signal wait.
         interrupts: number of Ctrl-C so far; the second ends the process at once.
-        forward: called with SIGTERM's number, to notify the other processes of the run.
     """
 
     received: int | None = None
-    owner = depth = deferring = interrupts = 0
-    forward: Callable[[int], None] | None = None
+    depth = deferring = interrupts = 0
 
     def handle(self, number: int, frame: object) -> None:
-        if os.getpid() != self.owner:  # a forked worker, before it has set its handlers
-            os._exit(1)
         first = self.received is None
         self.received = self.received or number
         self.interrupts += number == signal.SIGINT
-        if first and number == signal.SIGTERM and self.forward is not None:
-            self.forward(number)
         ends_at_once = first or number == signal.SIGINT  # a second SIGTERM does not interrupt the cleanup
         if (ends_at_once and not self.deferring) or self.interrupts > 1:
             raise Stopped(number)
@@ -80,25 +72,19 @@ def check() -> None:
 
 
 @contextmanager
-def handled(
-    forward: Callable[[int], None] | None = None, defer: bool = False, more: Iterable[int] = ()
-) -> Iterator[None]:
+def handled(defer: bool = False, more: Iterable[int] = ()) -> Iterator[None]:
     """End the block with `Stopped` as soon as a signal arrives; does nothing outside the main thread.
 
     Args:
-        forward: called with SIGTERM's number, to notify the other processes of the run.
         defer: let a signal wait until the block calls `check`; a second Ctrl-C ends it at once.
         more: further signals to handle, of `REQUEUE`.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    if not requests.depth or requests.owner != os.getpid():  # else nested; a forked rank begins anew
+    if not requests.depth:
         vars(requests).clear()
-        requests.owner = os.getpid()
     previous = {number: signal.signal(number, requests.handle) for number in (*NAMES, *more)}
-    before = requests.forward
-    requests.forward = forward or before
     requests.depth += 1
     requests.deferring += defer
     try:
@@ -106,7 +92,6 @@ def handled(
     finally:
         requests.depth -= 1
         requests.deferring -= defer
-        requests.forward = before
         for number, handler in previous.items():
             if signal.getsignal(number) == requests.handle:  # else Lightning, for example, has restored its handler
                 signal.signal(number, handler)

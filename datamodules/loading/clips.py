@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate, get_worker_info
+from torch.utils.data import Dataset, default_collate
 
 from vidcorr.videos.files import DataError
+from vidcorr.videos.folders import is_photo
 from vidcorr.videos.images import read_photo
 from vidcorr.videos.processes import STOPS
 from vidcorr.videos.source import OpenedVideo, VideoEntry, open_video
@@ -92,7 +93,7 @@ class ReplacingDataset(Dataset[Sample]):
 
 
 class ClipDataset(ReplacingDataset):
-    """Clips of videos: draw frames, decode and crop them.
+    """Clips of videos: draw frames, decode and crop them. A clip of a single image has views of it, each cropped anew.
 
     If the video is shorter than its header claims and a drawn frame does not exist, the clip is resampled from the
     existing frames.
@@ -135,23 +136,15 @@ class ClipDataset(ReplacingDataset):
         frame = int(torch.randint(int(self._bounds[-1]), (), generator=generator))
         return int(np.searchsorted(self._bounds, frame, side="right"))
 
-    def __getitem__(self, key: Key | int) -> Sample:
-        if get_worker_info() is None:
-            return super().__getitem__(key)
-        signal.setitimer(signal.ITIMER_REAL, 2 * ATTEMPTS * self._timeout)  # ends even a worker that hangs in a decoder
-        try:
-            return super().__getitem__(key)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-
-    def draw(self, item: int, generator: torch.Generator) -> tuple[Tensor, list[np.ndarray]]:
-        """Draw and decode frames of an item: their indices `(T,)` and T arrays (H, W, 3) uint8."""
-        with open_video(self.path(item), self._timeout) as video:
-            return draw_frames(video, self._sampling, generator)
-
     def read(self, item: int, generator: torch.Generator) -> Sample:
         """Draw and crop a clip of an item."""
-        indices, frames = self.draw(item, generator)
+        path = self.path(item)
+        if is_photo(path.name):
+            indices = self._sampling(1, generator=generator)
+            frames = [read_photo(path)] * len(indices)  # read once for all views
+        else:
+            with open_video(path, self._timeout) as video:
+                indices, frames = draw_frames(video, self._sampling, generator)
         sample: Sample = {
             "clip": self._transform(frames, generator),
             "video_index": int(self.indices[item]),
@@ -160,15 +153,6 @@ class ClipDataset(ReplacingDataset):
         if self._labels is not None:
             sample["label"] = int(self._labels[item])
         return sample
-
-
-class ImageClips(ClipDataset):
-    """Clips whose frames are views of one image, each cropped on its own."""
-
-    def draw(self, item: int, generator: torch.Generator) -> tuple[Tensor, list[np.ndarray]]:
-        """Read an image, once for all views."""
-        indices = self._sampling(1, generator=generator)
-        return indices, [read_photo(self.path(item))] * len(indices)
 
 
 def draw_frames(video: OpenedVideo, sampling: Sampling, generator: torch.Generator) -> tuple[Tensor, list[np.ndarray]]:

@@ -2,36 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 _SPREAD = (0.4, 0.4, 0.4, 0.1)  # spread of the factors of brightness, contrast and saturation, and of the hue's shift
 _JITTERED, _GREYED, _BLURRED = 0.8, 0.2, 0.5  # fractions of the frames
-_GREY = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue
-
-
-@dataclass(frozen=True)
-class ColourDraws:
-    """Parameters of the colour augmentation of N frames.
-
-    Attributes:
-        factors: (N, 4) brightness, contrast, saturation, hue.
-        order: (N, 4) long, order in which the factors are applied.
-        jitter: (N,) bool, True to apply the factors.
-        grey: (N,) bool, True for greyscale.
-        blur: (N,) bool, True to blur.
-        sigma: (N,) standard deviation of the blur, pixels.
-    """
-
-    factors: Tensor
-    order: Tensor
-    jitter: Tensor
-    grey: Tensor
-    blur: Tensor
-    sigma: Tensor
 
 
 class ColourAugmentation:
@@ -49,21 +27,26 @@ class ColourAugmentation:
     def __init__(self, sigma: tuple[float, float] = (0.1, 2.0)) -> None:
         self.sigma = sigma
 
-    def draw(self, count: int, generator: torch.Generator) -> ColourDraws:
-        """Draw the parameters of `count` frames from a CPU generator, so that they are the same on every device."""
+    def draw(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw the parameters of N frames from a CPU generator, so that they are the same on every device.
+
+        Returns:
+            `factors`, (N, 4): brightness, contrast, saturation, hue; `order`, (N, 4) long, in which they are applied;
+            `jitter`, `grey` and `blur`, (N,) bool: what is applied; `sigma`, (N,): deviation of the blur, pixels.
+        """
         spread = (2 * torch.rand(count, 4, generator=generator) - 1) * torch.tensor(_SPREAD)
         factors = spread + torch.tensor([1.0, 1.0, 1.0, 0.0])
         order = torch.rand(count, 4, generator=generator).argsort(dim=1)
         chance = torch.rand(count, 3, generator=generator)
         low, high = self.sigma
-        return ColourDraws(
-            factors=factors,
-            order=order,
-            jitter=chance[:, 0] < _JITTERED,
-            grey=chance[:, 1] < _GREYED,
-            blur=chance[:, 2] < _BLURRED,
-            sigma=low + (high - low) * torch.rand(count, generator=generator),
-        )
+        return {
+            "factors": factors,
+            "order": order,
+            "jitter": chance[:, 0] < _JITTERED,
+            "grey": chance[:, 1] < _GREYED,
+            "blur": chance[:, 2] < _BLURRED,
+            "sigma": low + (high - low) * torch.rand(count, generator=generator),
+        }
 
     def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Draw parameters and apply them.
@@ -79,11 +62,11 @@ class ColourAugmentation:
         frames = frames.clone()
         for turn in range(4):
             for kind, adjust in enumerate(_ADJUSTMENTS):
-                chosen = draws.jitter & (draws.order[:, turn] == kind)
-                _replace(frames, chosen, adjust, draws.factors[:, kind])
-        _replace(frames, draws.grey, lambda x, _: grey(x).expand_as(x), draws.sigma)
+                chosen = draws["jitter"] & (draws["order"][:, turn] == kind)
+                _replace(frames, chosen, adjust, draws["factors"][:, kind])
+        _replace(frames, draws["grey"], lambda x, _: rgb_to_grayscale(x, 3), draws["sigma"])
         radius = math.ceil(3 * self.sigma[1])
-        _replace(frames, draws.blur, lambda x, sigma: gaussian_blur(x, sigma, radius), draws.sigma)
+        _replace(frames, draws["blur"], lambda x, sigma: gaussian_blur(x, sigma, radius), draws["sigma"])
         return frames
 
 
@@ -95,12 +78,6 @@ def _replace(frames: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], 
         frames.index_copy_(0, index, change(frames.index_select(0, index), values))
 
 
-def grey(frames: Tensor) -> Tensor:
-    """Compute the weighted mean of the channels: (N, 3, H, W) to (N, 1, H, W)."""
-    red, green, blue = frames.split(1, dim=1)
-    return (red * _GREY[0]).add_(green, alpha=_GREY[1]).add_(blue, alpha=_GREY[2])
-
-
 def adjust_brightness(frames: Tensor, factor: Tensor) -> Tensor:
     """Multiply frames (N, 3, H, W) by factor (N, 1, 1, 1)."""
     return (frames * factor).clamp_(0, 1)
@@ -108,12 +85,12 @@ def adjust_brightness(frames: Tensor, factor: Tensor) -> Tensor:
 
 def adjust_contrast(frames: Tensor, factor: Tensor) -> Tensor:
     """Blend frames (N, 3, H, W) with their mean grey by factor (N, 1, 1, 1)."""
-    return torch.lerp(grey(frames).mean(dim=(1, 2, 3), keepdim=True), frames, factor).clamp_(0, 1)
+    return torch.lerp(rgb_to_grayscale(frames).mean(dim=(1, 2, 3), keepdim=True), frames, factor).clamp_(0, 1)
 
 
 def adjust_saturation(frames: Tensor, factor: Tensor) -> Tensor:
     """Blend frames (N, 3, H, W) with their grey image by factor (N, 1, 1, 1)."""
-    return torch.lerp(grey(frames), frames, factor).clamp_(0, 1)
+    return torch.lerp(rgb_to_grayscale(frames), frames, factor).clamp_(0, 1)
 
 
 def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:

@@ -1,17 +1,93 @@
-"""The loader, whose place in the data is a number."""
+"""Which samples a rank takes in an epoch, and the loader, whose place in the data is a number."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from typing import Any, TypeVar
 
+import torch
 from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
 
+from vidcorr.functional.device import world_size_and_rank
 from vidcorr.videos.files import DataError
 from vidcorr.videos.processes import without_main
 
-from .samplers import ClipSampler
+from .clips import Key
+from .sampling import seeded_generator
 
 BatchT = TypeVar("BatchT")
+
+
+# The samplers are torch's `DistributedSampler`, because Lightning replaces any other sampler on several ranks. That
+# class fixes the ranks when it is made, perhaps before they have started: it is told of a single rank, and shares out
+# nothing; our methods ask for the ranks at each use, and share out the samples.
+
+
+class ClipSampler(DistributedSampler[Key]):
+    """Sampler of (epoch, index) in an order that is a function of (seed, epoch).
+
+    As with torch's sampler, `set_epoch` chooses the epoch of the passes that follow, and a pass without it has the
+    epoch of the pass before. Lightning's Trainer calls it; a loop of one's own does too.
+
+    Global batch k holds the same samples for any number of ranks with the same global batch size. Samples that do not
+    fill a global batch are left out.
+
+    Args:
+        dataset: anything with a length.
+        batch_size: batch size of a rank.
+        seed: seed of the permutation.
+
+    Attributes:
+        first_batch: batches that the next passes leave out at their start.
+    """
+
+    def __init__(self, dataset: Sized, batch_size: int, seed: int = 0) -> None:
+        # a single rank for the base class: this class shares out (see above)
+        super().__init__(dataset, num_replicas=1, rank=0, seed=seed, drop_last=True)  # type: ignore[arg-type]
+        self.batch_size = batch_size
+        self.num_samples = len(dataset)
+        self.first_batch = 0
+
+    def __iter__(self) -> Iterator[Key]:
+        ranks, rank = world_size_and_rank()
+        order = torch.randperm(self.num_samples, generator=seeded_generator(self.seed, self.epoch))
+        share = order[rank::ranks]
+        for index in share[self.first_batch * self.batch_size : len(self)].tolist():
+            yield self.epoch, index
+
+    def __len__(self) -> int:
+        ranks, _ = world_size_and_rank()
+        return self.num_samples // (self.batch_size * ranks) * self.batch_size
+
+
+class FixedSampler(DistributedSampler[Key]):
+    """Sampler of (0, index) that shares out the samples over the ranks, in the same order in every epoch.
+
+    torch's sampler repeats samples until all ranks have as many; repeated samples would count twice in a mean. Here
+    the ranks' shares differ by at most a sample. Only a rank with an empty share repeats sample 0, because Lightning
+    runs no validation without a batch.
+
+    Args:
+        dataset: anything with a length.
+    """
+
+    def __init__(self, dataset: Sized) -> None:
+        # a single rank for the base class: `indices` shares out (see above)
+        super().__init__(dataset, num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type]
+        self.samples = len(dataset)
+
+    @property
+    def indices(self) -> range:
+        """Indices of this rank's samples."""
+        ranks, rank = world_size_and_rank()
+        return range(rank, self.samples, ranks) or range(1)
+
+    def __iter__(self) -> Iterator[Key]:
+        for index in self.indices:
+            yield 0, index
+
+    def __len__(self) -> int:
+        return len(self.indices)
 
 
 class ResumableLoader(DataLoader[BatchT]):

@@ -90,13 +90,12 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
     """
     # number of later frames that each frame can be paired with; all pairs are numbered, by their earlier frame
     partners = np.searchsorted(frames, frames + max_gap) - np.arange(len(frames)) - 1
-    ends = np.cumsum(partners)
-    if not len(frames) or not ends[-1]:
+    first_of_pair = np.repeat(np.arange(len(frames)), partners)
+    if not len(first_of_pair):
         return None
-    pair = int(torch.randint(int(ends[-1]), (), generator=generator))
-    first = int(np.searchsorted(ends, pair, side="right"))
-    first_pair = int(ends[first] - partners[first])
-    second = first + 1 + pair - first_pair
+    pair = int(torch.randint(len(first_of_pair), (), generator=generator))
+    first = first_of_pair[pair]
+    second = first + 1 + pair - np.searchsorted(first_of_pair, first)
     return int(frames[first]), int(frames[second])
 
 

@@ -1,6 +1,5 @@
 """The momentum encoder, the queue of keys, and the base of the methods with both."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -8,9 +7,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
-from .checks import Batch, sample_numbers
 from .distributed import gather, keyed_generator
-from .saving import SavedModule
+from .saving import Batch, SavedModule
 
 
 @torch.no_grad()
@@ -89,12 +87,6 @@ class KeyQueue(nn.Module):
         return f"{len(self)} keys of {self.keys[0].numel()} numbers, {megabytes:.1f} MB on each device"
 
 
-def videos_of(batch: Batch) -> Tensor:
-    """Return the videos of a batch's samples, `(B,)` long."""
-    clip: Tensor = batch["clip"]
-    return sample_numbers(batch, "video_index", len(clip)).to(clip.device)
-
-
 class MomentumMethod(SavedModule):
     """Mixin before `CorrespondenceModule` for methods with a momentum encoder and a queue of its keys.
 
@@ -112,8 +104,8 @@ class MomentumMethod(SavedModule):
     backbone: nn.Module
     target_encoder: nn.Module | None
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self._batch_of_step = 0  # batches of the present optimiser step so far
         self._pending: list[tuple[Tensor, Tensor]] = []  # their keys (N, D) and video ids (N,)
 
@@ -141,29 +133,10 @@ class MomentumMethod(SavedModule):
         """The method's queue; None if it has none."""
         return next((part for part in self.children() if isinstance(part, KeyQueue)), None)
 
-    def _queue_tensors(self) -> dict[str, Tensor]:
-        """Return the buffers of the queue by their names in the module."""
-        tensors: dict[str, Tensor] = {}
-        for child, part in self.named_children():
-            if isinstance(part, KeyQueue):
-                tensors |= {f"{child}.{name}": tensor for name, tensor in part.named_buffers()}
-        return tensors
-
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
-        return list(self._queue_tensors())
-
-    def named_buffers(self, *args: Any, **options: Any) -> Iterator[tuple[str, Tensor]]:
-        """Yield the buffers without the queue, whose keys and slots no average of weights may mix."""
-        queue = [id(tensor) for tensor in self._queue_tensors().values()]
-        for name, tensor in super().named_buffers(*args, **options):
-            if id(tensor) not in queue:
-                yield name, tensor
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the queue of the training beside the averaged weights of a callback."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["state_dict"] |= self._queue_tensors()
+        names = [name for name, part in self.named_children() if isinstance(part, KeyQueue)]
+        return [name for name, _ in self.named_buffers() if name.partition(".")[0] in names]
 
     def training_step(self, batch: Batch, batch_index: int) -> Any:
         """Compute and log the loss of a batch; keep its keys for the end of the optimiser step.
@@ -177,7 +150,7 @@ class MomentumMethod(SavedModule):
         if keys is not None:
             per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
             outputs["queue_age"] = (self._queue.video_ids >= 0).sum() / per_step
-            videos = gather(videos_of(batch)).repeat_interleave(keys.shape[1])
+            videos = gather(batch["video_index"]).repeat_interleave(keys.shape[1])
             self._pending.append((keys.flatten(0, 1), videos))
         return outputs
 

@@ -10,17 +10,6 @@ from torch import nn
 
 def print_plan(module: Any) -> None:
     """Print the plan of a `CorrespondenceModule` at the start of its training, with rows of the Trainer's callbacks."""
-    plan = plan_of(module) | module.plan_rows()
-    for callback in module.trainer.callbacks:
-        if hasattr(callback, "plan_row"):
-            name, text = callback.plan_row()
-            plan[name] = f"{plan[name]}; {text}" if name in plan else text
-    width = max(map(len, plan))
-    rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
-
-
-def plan_of(module: Any) -> dict[str, str]:
-    """Return the rows that every method has: name → text."""
     trainer = module.trainer
     settings = module.hparams
     plan = {"method": type(module).__name__}
@@ -36,7 +25,13 @@ def plan_of(module: Any) -> dict[str, str]:
         plan["learning rate"] += f", base_lr {settings['base_lr']:.6g} × {module.global_batch()} / 256"
     plan["length"] = length_text(trainer)
     plan["precision"] = str(trainer.precision)
-    return plan
+    plan |= module.plan_rows()
+    for callback in trainer.callbacks:
+        if hasattr(callback, "plan_row"):
+            name, text = callback.plan_row()
+            plan[name] = f"{plan[name]}; {text}" if name in plan else text
+    width = max(map(len, plan))
+    rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
 
 
 def length_text(trainer: Trainer) -> str:

@@ -1,4 +1,4 @@
-"""Learning rates: linear scaling with the global batch, and the decays that the papers use."""
+"""Learning rates: the decays that the papers use."""
 
 import math
 
@@ -6,11 +6,6 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-
-
-def scaled_lr(base_lr: float, global_batch: int) -> float:
-    """Scale `base_lr`, the learning rate for a batch of 256, linearly to a global batch (VFS, section 4.1)."""
-    return base_lr * global_batch / 256
 
 
 def cosine_factor(step: int, total_steps: int) -> float:

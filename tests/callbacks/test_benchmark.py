@@ -311,11 +311,12 @@ CONFIGURED = sorted(path.stem for path in (CONFIGS / "benchmarks").glob("*.yaml"
 LARGE = ("davis_blocks_r50",)
 
 
+RUNS = [("evaluate", name) for name in CONFIGURED]
+RUNS += [("fit", "davis_240p"), ("fit", "tap_vid"), ("validate", "jhmdb"), ("validate", "youtube_vos_val")]
+
+
 def tier(config):
-    marks = [pytest.mark.slow]
-    if config in LARGE:
-        marks.append(pytest.mark.exhaustive)
-    return marks
+    return [pytest.mark.slow, pytest.mark.exhaustive] if config in LARGE else [pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -323,8 +324,9 @@ def generated(tmp_path_factory):
     return tmp_path_factory.mktemp("benchmarks")
 
 
-@pytest.mark.parametrize("command", ["fit", "validate", "evaluate"])
-@pytest.mark.parametrize("config", [pytest.param(name, marks=tier(name)) for name in CONFIGURED])
+@pytest.mark.parametrize(
+    ("command", "config"), [pytest.param(command, name, marks=tier(name)) for command, name in RUNS]
+)
 def test_every_config_runs_by_on(command, config, generated, video_folder, tmp_path):
     encoder = ENCODERS.get(config, TINY["backbone"])
     on = ["--on", f"{config}={data_for(config, generated)}", "--limit", "2"]
@@ -335,8 +337,6 @@ def test_every_config_runs_by_on(command, config, generated, video_folder, tmp_p
         words += flags("trainer", accelerator="cpu", max_steps=1, logger="false")
         if command == "fit":
             words += clips(video_folder, validation_fraction=0.3)
-        if config == "youtube_vos_val":  # it has no score that BestCheckpoint could follow
-            words += flags("trainer", enable_checkpointing="false")
         main([command, *words, f"--trainer.default_root_dir={tmp_path}", *on])
     results = [path for path in tmp_path.rglob("results.json") if "step=000000" not in str(path) or command != "fit"]
     assert len(results) == len(chosen(*on))

@@ -12,8 +12,7 @@ from torch.utils.data import DataLoader
 
 from callbacks import CollapseMonitor, Throughput
 from callbacks.monitors import embedding_spread
-from datamodules.loading.loader import ResumableLoader
-from datamodules.loading.samplers import ClipSampler
+from datamodules.loading.loader import ClipSampler, ResumableLoader
 from lightning_modules import VFSMoCo
 from tests.helpers.training import Clips, Tiny, loader, quiet_trainer
 

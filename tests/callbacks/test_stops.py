@@ -2,8 +2,10 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
+import torch
 from pytorch_lightning.callbacks import LambdaCallback
 from torch.utils.data import DataLoader
 
@@ -11,7 +13,8 @@ from callbacks import (
     BenchmarkCallback,
     Stops,
 )
-from tests.helpers.refusal import refused
+from tests.helpers.faults import Spoil
+from tests.helpers.ranks import on_ranks
 from tests.helpers.stops import Counted, go, joined, make
 from tests.helpers.training import Clips, quiet_trainer
 from vidcorr import signals
@@ -44,30 +47,35 @@ def strike_once(number, batch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["", "3"])
-def test_slurms_signal_saves_the_step_and_queues_the_job_again(task, tmp_path, monkeypatch):
+def test_slurms_signal_saves_the_step_and_queues_the_job_again(tmp_path, monkeypatch):
     called = tmp_path / "called"
     (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {called}\n')
     (tmp_path / "scontrol").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    of_task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": task} if task else {}
+    of_task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
     slurm = {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train", "SLURM_JOB_ID": "7", "SLURM_PROCID": "0"}
     for name, value in (slurm | {"SLURM_LOCALID": "0", "SLURM_NODEID": "0"} | of_task).items():
         monkeypatch.setenv(name, value)
     whole, _ = go("VFSMoCo", tmp_path / "whole")
     begun, ended = go("VFSMoCo", tmp_path / "parts", more=[strike_once(signal.SIGUSR1, 4)])
     assert not ended
-    assert called.read_text() == ("requeue 7_3\n" if task else "requeue 7\n")
+    assert called.read_text() == "requeue 7_3\n"
     assert [path.name for path in (tmp_path / "parts").glob("*.ckpt")] == ["last.ckpt"]  # none of Lightning's own
     rest, ended = go("VFSMoCo", tmp_path / "parts", start=tmp_path / "parts/last.ckpt")
     assert ended
     assert joined(begun, rest, whole, repeats=0) == whole
 
 
-def test_processes_that_would_train_alone_are_refused(tmp_path, monkeypatch):
-    started = {"TORCHELASTIC_RUN_ID": "a", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "GROUP_RANK": "0"}
-    for name, value in started.items():
-        monkeypatch.setenv(name, value)
-    trainer = quiet_trainer(callbacks=[Stops()], max_steps=1, default_root_dir=tmp_path)
-    line = "torchrun has started 2 processes, but this run uses 1: set trainer.devices"
-    assert refused(ValueError, line, trainer.fit, make("VFSSimSiam", 1), DataLoader(Clips(4, 2, 16), batch_size=4))
+def _hit(rank, folder, by_signal):
+    """Train as one of two ranks, of which the second is hit before its second step; return whether the run ended."""
+    callbacks = [strike_once(signal.SIGTERM, 1) if by_signal else Spoil(step=1, rank=1)] if rank else []
+    _, ended = go("VFSMoCo", Path(folder), more=callbacks, scored=False, strategy="ddp", devices=2)
+    return ended
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by_signal", [True, False])
+def test_a_signal_or_a_non_finite_loss_of_one_rank_ends_all(by_signal, tmp_path):
+    assert on_ranks(2, tmp_path, _hit, str(tmp_path / "run"), by_signal) == [False, False]
+    step = torch.load(tmp_path / "run/last.ckpt", weights_only=True)["global_step"]
+    assert step == (2 if by_signal else 1)  # a bad step is not saved

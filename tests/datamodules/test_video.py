@@ -98,10 +98,10 @@ def test_draws_are_a_function_of_seed_and_epoch_for_any_number_of_workers(videos
 def test_samples_per_epoch_draws_from_all_frames_of_videos_that_can_be_opened(tmp_path):
     write_folder(tmp_path / "short", 4)
     write_folder(tmp_path / "long", 36)
-    data = make(tmp_path, samples_per_epoch=400, frames=1, sampling=FrameSampling(8), batch_size=50)
+    data = make(tmp_path, samples_per_epoch=100, frames=1, sampling=FrameSampling(8), batch_size=50)
     seen = batches(data)
-    assert len(seen) == 8
-    assert 0.85 < torch.cat([b["video_index"] for b in seen]).eq(0).float().mean() < 0.95  # "long" comes first
+    assert len(seen) == 2
+    assert 0.8 < torch.cat([b["video_index"] for b in seen]).eq(0).float().mean() < 0.98  # "long" comes first
     assert same(seen, batches(data))
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"nothing")

@@ -17,11 +17,6 @@ def plain(width=16):
     return nn.Sequential(nn.Conv2d(3, width, 8, 8), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 1))
 
 
-def stated(network, stride=8):
-    network.stride = stride
-    return network
-
-
 @pytest.fixture(scope="module")
 def benchmark(davis_root):
     return DavisBenchmark(davis_root, changes={"radius": 3, "context": 2}, limit_sequences=1)
@@ -91,12 +86,6 @@ PROMPT = MaskPrompt.of(torch.ones(48, 64, dtype=torch.uint8).numpy())
 def test_anything_but_the_map_of_the_stated_stride_is_refused_at_the_first_frame(name):
     change, message = WRONG[name]
     refused(ValueError, message, lambda: list(follow(Output(change), FRAMES, PROMPT)))
-
-
-def test_a_list_of_strides_is_refused():
-    network = stated(Output(lambda x: (x, x.relu())), [8, 8])
-    message = r"tracking needs the stride of the map of Output, got \[8, 8\]"
-    refused(ValueError, message, lambda: list(follow(network, FRAMES, PROMPT)))
 
 
 def test_a_resnet_with_a_finer_stem_is_refused():

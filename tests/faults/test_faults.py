@@ -7,20 +7,12 @@ import pytest
 import torch
 
 from callbacks import LastCheckpoint, Stops, TrainingStopped
-from tests.helpers.faults import harm, last, run, run_script, words
-from tests.helpers.spoiled import Training, fit, the_line
+from tests.helpers.faults import words
+from tests.helpers.spoiled import Training, fit
+from tests.helpers.words import refusal
 from vidcorr.videos.files import FolderInUse, FolderLock
 
 slow = pytest.mark.slow
-
-
-@slow
-def test_a_non_finite_loss_on_one_rank_ends_all_and_saves_nothing(video_folder, tmp_path):
-    more = ["--trainer.strategy=ddp", "--trainer.devices=2"]
-    nan = harm("Spoil", step=5, rank=1)
-    said = run_script(words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(nan,), samples_per_epoch=20), 1)
-    assert "step 5 (epoch 1, batch 0): the loss is nan" in said
-    assert last(tmp_path)["global_step"] == 5
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
@@ -36,8 +28,7 @@ def test_bad_losses_replace_no_checkpoint(value, tmp_path):
 def test_no_readable_video_is_one_line(tmp_path):
     for number in range(6):
         (tmp_path / f"{number}.mp4").write_bytes(b"no video")
-    command = words("VFSSimSiam", tmp_path, tmp_path, num_workers=1, samples_per_epoch=None)
-    line = the_line(run(command, tmp_path, 1))
+    line = refusal(*words("VFSSimSiam", tmp_path, tmp_path, num_workers=1, samples_per_epoch=None))
     assert line.startswith("vidcorr: 10 items in a row could not be used: ")
     assert "Original" not in line
 
@@ -50,15 +41,3 @@ def test_a_folder_is_locked_against_this_process_too(tmp_path):
     first.release()
     first.release()
     FolderLock(tmp_path).release()
-
-
-@slow
-def test_a_folder_in_use_is_refused(video_folder, tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    lock = FolderLock(tmp_path / "checkpoints")
-    command = words("VFSSimSiam", video_folder, tmp_path, "--trainer.logger=false")
-    line = the_line(run(command, tmp_path, 1))
-    assert f"{tmp_path}/checkpoints is in use by another run, whose files" in line
-    lock.release()
-    run([*command, "--trainer.max_epochs=1"], tmp_path)
-    assert (tmp_path / "checkpoints/last.ckpt").is_file()

@@ -17,12 +17,10 @@ from vidcorr.progress import ProgressReport
 from vidcorr.videos.files import LOCK
 
 GRID = "evaluate raw_colour --on davis={davis} --change input_size=48,64 --limit 2 --output {out}"
-EVALUATE = "evaluate raw_colour --on davis={davis} --limit 2 --output {out}"
 # words of the command line; items done when the signal comes, and left for the second call; files of a finished run
 CASES = {
     "check-data": ("check-data {videos} --output {out} --workers 1", 2, 6, ["clean.txt"]),
     "grid": (GRID, 3, 2, ["*48*/results.json", "*64*/results.json"]),  # the second of two passes begins anew
-    "evaluate": (EVALUATE, 1, 2, ["*/results.json"]),  # begins anew
 }
 
 

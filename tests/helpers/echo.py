@@ -1,12 +1,8 @@
 """Data sets of keys for tests of loaders; workers import this file, so it needs no Lightning."""
 
-import os
-import signal
-import time
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from datamodules.loading.clips import Key, ReplacingDataset
 
@@ -19,21 +15,6 @@ class Echo(ReplacingDataset):
 
     def __getitem__(self, key: Key | int) -> dict[str, Any]:
         return {"key": torch.tensor(key)}
-
-
-class Deadly(Echo):
-    """Kills its worker at one sample of an epoch."""
-
-    def __getitem__(self, key: Key | int) -> dict[str, Any]:
-        if key == (1, 1):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().__getitem__(key)
-
-
-def hang(num_frames: int, generator: torch.Generator) -> Tensor:
-    """Sample frames for ever."""
-    time.sleep(60)
-    return torch.zeros(1)
 
 
 class Starved(Echo):

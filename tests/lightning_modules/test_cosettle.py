@@ -6,8 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, normalize
 
-from datamodules.loading.pairs import PairCrops
-from datamodules.loading.sampling import FrameSampling, seeded_generator
+from datamodules.loading.sampling import FrameSampling, PairCrops, seeded_generator
 from lightning_modules import CoSettle
 from lightning_modules.cosettle import (
     augmented_positions,
@@ -86,29 +85,15 @@ def maps(tokens):
     return tokens.mT.unflatten(-1, (side, side))
 
 
-def test_every_stage_is_the_golden_one(case):
+def test_losses_and_gradients_of_a_step_are_the_golden_ones(case):
     module, numbers = case
     frozen = module.encode(tensor(numbers, "imgs1")[:, 1], tensor(numbers, "imgs2")[:, 1])
-    for index, name in enumerate(("z1", "z2", "z1_aug")):
-        expect(frozen[:, index].flatten(2).mT, numbers, name)
-        expect(module.projection(frozen[:, index].flatten(2).mT), numbers, name.replace("z", "p"))
-    projected = normalize(module.projection(frozen.flatten(3).mT), dim=-1)
-    expect(projected, numbers, "p_unit")
-    expect(normalize(frozen.flatten(3).mT, dim=-1), numbers, "z_unit")
-    pooled = avg_pool2d(maps(projected).flatten(0, 1), 2).flatten(2).mT.unflatten(0, (-1, 3))
-    expect(pooled, numbers, "pooled")
-    there, back = transitions(pooled, module.hparams["temperature"])
-    expect(there, numbers, "A12")
-    expect(back, numbers, "A21")
-    expect((there @ back + 1e-6).log().flatten(0, 1), numbers, "logits")
     found = module.losses(frozen)
     expect(found["cycle"], numbers, "cycle_loss")
     expect(found["separability"], numbers, "reg_loss")
     identity = numbers["sim_identity"].item()  # the code's identity is float32, and so is its norm
     assert found["identity"].item() == pytest.approx(identity, abs=2e-8)
     assert found["accuracy"].item() == numbers["cycle_acc"].item()
-    expect(separability_loss(tensor(numbers, "p_unit"), tensor(numbers, "z_unit"), "forward"), numbers, "reg_kl")
-    expect(separability_loss(tensor(numbers, "p_unit"), tensor(numbers, "z_unit"), "mse"), numbers, "reg_mse")
     expect(found["loss"], numbers, "loss")
     found["loss"].backward()
     named = dict(module.named_parameters())

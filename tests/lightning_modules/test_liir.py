@@ -331,7 +331,7 @@ def test_settings_are_saved_as_plain_types_and_read_again(tmp_path):
     assert (again.schedule, again.prior) == (module.schedule, None)
 
 
-@pytest.mark.sampled(2, "exhaustive")
+@pytest.mark.sampled(4, "exhaustive")
 @pytest.mark.slow
 @pytest.mark.parametrize("negatives", ["per_query", "same_place", "shared"])
 @pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])

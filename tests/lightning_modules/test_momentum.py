@@ -4,26 +4,24 @@ from collections import deque
 from copy import deepcopy
 from itertools import pairwise
 
-import pytest
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
 
 from lightning_modules import VFSSimSiam
 from lightning_modules.parts.momentum import KeyQueue, MomentumMethod
 from tests.helpers.refusal import refused
-from tests.helpers.training import loader, quiet_trainer, tiny_liir, tiny_moco
+from tests.helpers.training import loader, quiet_trainer, tiny_moco
 
 
-@pytest.mark.slow
 def test_training_averages_in_float32_and_keeps_statistics_apart():
     weights = []
-    module = tiny_liir(schedule={"lr": 1e-5})
+    module = tiny_moco(32)
     record = LambdaCallback(
         on_train_batch_end=lambda *_: weights.append(next(module.encoder.parameters()).detach().clone())
     )
     start = next(module.target_encoder.parameters()).clone()
     trainer = quiet_trainer(max_steps=5, precision="bf16-mixed", callbacks=[record])
-    trainer.fit(module, loader(videos=24, batch_size=4, frames=2, size=16))
+    trainer.fit(module, loader(videos=24, batch_size=4))
     # m^n ξ₀ + (1 − m) Σ m^(n−1−k) θ_k in float64
     added = sum(0.999 ** (4 - k) * weight.double() for k, weight in enumerate(weights))
     expected = 0.999**5 * start.double() + 0.001 * added
@@ -35,7 +33,6 @@ def test_training_averages_in_float32_and_keeps_statistics_apart():
     means = {name: buffer for name, buffer in module.target_encoder.named_buffers() if "running_mean" in name}
     assert means
     assert not any(torch.equal(buffer, learned[name]) for name, buffer in means.items())
-    assert module.bank.keys.dtype == torch.bfloat16  # the features' own type
 
 
 def test_an_average_in_half_precision_is_refused():
@@ -47,7 +44,7 @@ class Keyless(MomentumMethod, VFSSimSiam):
     """A user's method with an average whose momentum changes (BYOL), and without keys."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__("tests.helpers.training:Tiny", projector_dim=8, predictor_dim=4)
         self.hparams["seed"] = 0
         self.target_encoder = deepcopy(self.backbone).requires_grad_(False)
         self.draws = []
@@ -60,13 +57,12 @@ class Keyless(MomentumMethod, VFSSimSiam):
         return super().step(batch)
 
 
-@pytest.mark.slow
 def test_each_accumulated_batch_has_draws_of_its_own_and_the_momentum_is_a_hook():
     module = Keyless()
-    weights = [module.target_encoder.conv1.weight.clone()]
-    keep = LambdaCallback(on_train_batch_end=lambda *_: weights.append(module.target_encoder.conv1.weight.clone()))
+    weights = [module.target_encoder.conv.weight.clone()]
+    keep = LambdaCallback(on_train_batch_end=lambda *_: weights.append(module.target_encoder.conv.weight.clone()))
     trainer = quiet_trainer(max_steps=4, accumulate_grad_batches=2, callbacks=[keep])
-    trainer.fit(module, loader(videos=32, batch_size=4, frames=2, size=32))
+    trainer.fit(module, loader(videos=32, batch_size=4, frames=2))
     assert len(set(module.draws)) == len(module.draws) == 8
     moved = [not torch.equal(before, after) for before, after in pairwise(weights)]
     assert moved == [False] * 5 + [True, False, False]  # in the third step

@@ -40,15 +40,3 @@ def test_a_second_interrupt_ends_at_once_and_a_second_sigterm_does_not(capsys):
 
     with pytest.raises(signals.Stopped):
         interrupted_twice()
-
-
-def test_sigterm_is_passed_on_once():
-    told = []
-    with signals.deferred(told.append):
-        send(signal.SIGINT)
-        send(signal.SIGTERM)
-        send(signal.SIGTERM)
-    assert told == []  # the terminal has told all processes of the Ctrl-C
-    with signals.deferred(told.append):
-        send(signal.SIGTERM)
-    assert told == [signal.SIGTERM]

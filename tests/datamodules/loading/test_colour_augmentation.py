@@ -25,28 +25,28 @@ def test_the_whole_equals_torchvision_with_the_same_draws():
     assert torch.equal(frames, kept)
     functions = (tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation, tv.adjust_hue)
     for i, frame in enumerate(frames):
-        if draws.jitter[i]:
-            for kind in draws.order[i].tolist():
-                frame = functions[kind](frame, float(draws.factors[i, kind]))
-        if draws.grey[i]:
+        if draws["jitter"][i]:
+            for kind in draws["order"][i].tolist():
+                frame = functions[kind](frame, float(draws["factors"][i, kind]))
+        if draws["grey"][i]:
             frame = tv.rgb_to_grayscale(frame, num_output_channels=3)
-        if draws.blur[i]:
-            frame = tv.gaussian_blur(frame, [13, 13], [float(draws.sigma[i])])
+        if draws["blur"][i]:
+            frame = tv.gaussian_blur(frame, [13, 13], [float(draws["sigma"][i])])
         torch.testing.assert_close(result[i], frame, atol=1e-5, rtol=0)
 
 
 def test_the_draws():
     draws = ColourAugmentation().draw(20000, seeded_generator(2))
-    for chosen, probability in ((draws.jitter, 0.8), (draws.grey, 0.2), (draws.blur, 0.5)):
+    for chosen, probability in ((draws["jitter"], 0.8), (draws["grey"], 0.2), (draws["blur"], 0.5)):
         assert abs(chosen.float().mean() - probability) < 0.015
-    low, high = draws.factors.amin(0), draws.factors.amax(0)
+    low, high = draws["factors"].amin(0), draws["factors"].amax(0)
     torch.testing.assert_close(low, torch.tensor([0.6, 0.6, 0.6, -0.1]), atol=1e-3, rtol=0)
     torch.testing.assert_close(high, torch.tensor([1.4, 1.4, 1.4, 0.1]), atol=1e-3, rtol=0)
-    assert draws.order.unique(dim=0).shape == (24, 4)
-    assert draws.sigma.min() >= 0.1
-    assert draws.sigma.max() <= 2.0
+    assert draws["order"].unique(dim=0).shape == (24, 4)
+    assert draws["sigma"].min() >= 0.1
+    assert draws["sigma"].max() <= 2.0
     again = ColourAugmentation().draw(20000, seeded_generator(2))
-    assert torch.equal(draws.factors, again.factors)
+    assert torch.equal(draws["factors"], again["factors"])
 
 
 @pytest.mark.gpu

@@ -18,15 +18,6 @@ def test_distant_takes_one_whole_number_of_each_segment(n):
                 assert index in (inside or [i * length // n])
 
 
-def test_distant_draws_uniformly_within_a_segment():
-    generator = seeded_generator(1)
-    draws = torch.stack([distant_indices(10, 4, generator) for _ in range(3000)])
-    for column, expected in zip(draws.T, ([0, 1, 2], [3, 4], [5, 6, 7], [8, 9]), strict=True):
-        values, counts = column.unique(return_counts=True)
-        assert values.tolist() == expected
-        assert (counts - 3000 / len(expected)).abs().max() < 150  # more than five standard deviations
-
-
 def test_a_video_shorter_than_the_clip():
     generator = torch.Generator()
     assert distant_indices(3, 8, generator).tolist() == [0, 0, 1, 1, 1, 2, 2, 2]
