@@ -67,7 +67,7 @@ class LastCheckpoint(ModelCheckpoint):
         """Set the state at the start of a run."""
         self.best_model_path = ""
         self._note: dict[str, Any] = {"run_ended": False}  # of the run: its batches, optimisers and end
-        self._asked = False  # `Stops` ends the run after this step
+        self.run_stops = False  # `Stops` ends the run after this step, and sets this before this callback's hook
         self._stop_waits = False  # a stop between accumulated batches, until their step is complete
         self._resumable = False  # Lightning could resume from the current state
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
@@ -165,7 +165,7 @@ class LastCheckpoint(ModelCheckpoint):
         following = range(batch_idx + 2, batch_idx + 2 + trainer.accumulate_grad_batches)
         next_closes = loops.reaches_limit(trainer, 1) or any(loops.closes(trainer, batch) for batch in following)
         is_due = trainer.global_step - self._saved_step >= self.every_n_steps
-        if is_due or next_closes or self._asked or loops.stops_early(trainer):
+        if is_due or next_closes or self.run_stops or loops.stops_early(trainer):
             self.keep(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -191,10 +191,6 @@ class LastCheckpoint(ModelCheckpoint):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Release the lock of the folder."""
         self._lock.close()
-
-    def ask(self) -> None:
-        """Save after this step, because the run ends: `Stops` asks before this callback's hook."""
-        self._asked = True
 
     def keep(self, trainer: pl.Trainer) -> None:
         """Save the newest step, if Lightning can resume from the present state."""

@@ -68,7 +68,7 @@ class Stops(pl.Callback):
         """Refuse what would train otherwise than planned, and let checkpoints be written atomically."""
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, REFUSED):
-                raise ValueError(f"{type(callback).__name__}: such a training is not its plan's, or resumes otherwise")
+                raise ValueError(f"{type(callback).__name__}: leave it out; the training would leave its plan, or not resume")
         use_atomic_files(trainer)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -110,7 +110,7 @@ class Stops(pl.Callback):
         if worst and not accumulates(trainer):  # no stop with a part of the gradients
             self._outcome = worst
             for saver in _savers(trainer):
-                saver.ask()
+                saver.run_stops = True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop if the ranks have agreed to stop."""

@@ -12,7 +12,7 @@ from .parts.saving import SavedModule
 
 
 class FrozenEncoder(SavedModule):
-    """A backbone by name, checkpoint or import path, for `validate`, and for features by `Trainer.predict`.
+    """A backbone by name, checkpoint or import path, for `validate`.
 
     Args:
         spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or `raw_colour`,

@@ -10,15 +10,13 @@ from torch.utils._pytree import tree_leaves
 import vidcorr
 from cli import main
 from datamodules.loading.colour import ColourAugmentation
-from lightning_modules import FrozenEncoder, Liir, SiamFC
+from lightning_modules import Liir, SiamFC
 from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.words import refusal
 from vidcorr.backbones import build_encoder, build_feature_extractor
 from vidcorr.datasets.generated import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
 from vidcorr.functional import LabelPropagator
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.tracking.predict import extractor_for
-from vidcorr.videos.prompts import MaskPrompt
 
 R18, RESNET = "torchvision:resnet18", "tests.helpers.encoders:TinyResNet"
 FRAMES = 3
@@ -110,19 +108,6 @@ def test_benchmarks_read_only_what_they_write(name, tmp_path):
         benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
     assert (tmp_path / "out/results.json").is_file()
     assert gpu.reads == waits + DIGEST
-
-
-@pytest.mark.slow
-def test_predict(davis, tmp_path):
-    """By a protocol that keeps ties."""
-    frames, masks = (next((davis / kind / "480p").iterdir()) for kind in ("JPEGImages", "Annotations"))
-    with fake_gpu() as gpu:
-        prompt = MaskPrompt.of(min(masks.iterdir()))
-        module = FrozenEncoder(RESNET).to(gpu.device, non_blocking=True)
-        extractor = extractor_for(module, prompt)
-        stream = vidcorr.FrameStream(frames)
-        vidcorr.predict_video(extractor, stream, prompt, tmp_path / "out", overlay=False, protocol="dino")
-    assert gpu.reads == OF_VIDEO + FRAMES - 1
 
 
 @pytest.mark.slow

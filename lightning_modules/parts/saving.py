@@ -90,11 +90,6 @@ class SavedModule(pl.LightningModule):
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return an extractor for benchmarks: RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`; None is the default."""
 
-    def predict_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
-        """Return `features`, `(B, T, C, h, w)`, of the frames of `clip`."""
-        clip: Tensor = batch["clip"]
-        return {"features": self.feature_extractor()(clip.flatten(0, 1)).unflatten(0, clip.shape[:2])}
-
     def val_dataloader(self) -> DataLoader[Any]:
         """Return a loader of an empty batch, for runs without held-out videos: Lightning runs validation hooks."""
         return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]

@@ -18,48 +18,18 @@ from pytorch_lightning.callbacks import (
     StochasticWeightAveraging,
 )
 from pytorch_lightning.loggers import Logger
-from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkCallback, BestCheckpoint
 from cli import main
 from lightning_modules import VFSSimSiam
 from tests.helpers.benchmark_data import data_for
-from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted
-from tests.helpers.training import EMPTY, TINY, Clips, fit_in, loader, quiet_trainer, trainer_in
+from tests.helpers.training import EMPTY, TINY, fit_in, loader, quiet_trainer, trainer_in
 from tests.helpers.words import chosen, clips, flags
 from vidcorr import DavisBenchmark, Result
 from vidcorr.benchmarks.ranks import BenchmarkError, first_ranks_buffers
 from vidcorr.experiments.config_files import CONFIGS
-
-
-@dataclass(frozen=True)
-class Noted(Counted):
-    """Writes the score of each rank."""
-
-    folder: Path = Path()
-
-    def run(self, network: Any, *args: Any, **options: Any) -> Any:
-        found = super().run(network, *args, **options)
-        (self.folder / f"rank{dist.get_rank()}").write_text(found.scores["score"].hex())
-        return found
-
-
-def _fit_with_benchmark(rank, folder):
-    callback = BenchmarkCallback(Noted([], Path(folder)))
-    options = {"strategy": "ddp", "devices": 2, "default_root_dir": folder, "limit_val_batches": 0}
-    trainer = quiet_trainer(callbacks=[callback], max_steps=2, **options)
-    trainer.fit(VFSSimSiam(**TINY), DataLoader(Clips(8, 2, 32), batch_size=2))
-
-
-@pytest.mark.slow
-def test_all_ranks_score_the_first_ranks_buffers_after_the_last_step(tmp_path):
-    """DDP copies buffers before a forward pass; after the last step there is none."""
-    on_ranks(2, tmp_path, _fit_with_benchmark, str(tmp_path))
-    scores = [(tmp_path / f"rank{rank}").read_text() for rank in range(2)]
-    assert scores[0] == scores[1]
-
 
 # When it runs, and what it reads
 
@@ -221,8 +191,10 @@ class Distance(Shown):
     less_is_better = ("score",)
 
 
-@pytest.mark.parametrize("kind", [EarlyStopping, BestCheckpoint])
-@pytest.mark.parametrize(("benchmark", "wrong", "better"), [(Shown, "min", "more"), (Distance, "max", "less")])
+@pytest.mark.parametrize(
+    ("kind", "benchmark", "wrong", "better"),
+    [(EarlyStopping, Shown, "min", "more"), (BestCheckpoint, Distance, "max", "less")],
+)
 def test_taking_the_worst_score_for_the_best_is_refused(kind, benchmark, wrong, better, tmp_path):
     line = f'{kind.__name__} of counted/score has mode "{wrong}", but {better} is better: set mode to "m'
     assert refused(ValueError, line, watched, tmp_path, kind("counted/score", mode=wrong), benchmark=benchmark([]))

@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.faults import start_script, words
 from tests.helpers.words import SMALL
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 KINDS = "tests.helpers.benchmark_ranks"
 

@@ -97,18 +97,6 @@ def test_two_ranks_killed_at_random(video_folder, tmp_path):
     expect_the_same(folders[1], folders[0])
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("group", [False, True])
-def test_preemption_of_one_rank_ends_all(group, video_folder, tmp_path):
-    blow = strike("SIGTERM", 3, rank=1, group=group)
-    more = ["--trainer.devices=2", "--trainer.strategy=ddp"]
-    command = words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(blow,), samples_per_epoch=20)
-    said = run_script(command, 143)
-    assert re.findall("stopped by SIGTERM.*", said) == ["stopped by SIGTERM"]
-    assert "ended in step 4; saved after step 4: " in said
-    assert last(tmp_path)["global_step"] == 4
-
-
 def test_what_was_logged_before_a_checkpoint_survives(video_folder, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -10,7 +10,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import Liir
-from lightning_modules.parts.distributed import gather
 from lightning_modules.parts.negative_bank import BankSettings
 from lightning_modules.parts.phases import LIIR_STEPS, LIIR_WARMUP_STEPS, LiirSchedule, step_factor
 from tests.helpers.ranks import on_ranks
@@ -358,13 +357,3 @@ def test_the_bank_holds_the_features_own_type_and_the_loss_is_equal_to_the_bit(n
     assert full.dtype == torch.float32
     assert torch.equal(bank.float(), full)
     assert full.abs().max() > 0
-
-
-def _gathered(rank):
-    kinds = (torch.bfloat16, torch.float16, torch.float32, torch.long)
-    return [gather(torch.full((2, 3), rank + 0.5).to(kind)).float().sum(1).tolist() for kind in kinds]
-
-
-def test_every_type_is_gathered(tmp_path):
-    for seen in on_ranks(2, tmp_path, _gathered):
-        assert seen == [[1.5, 1.5, 4.5, 4.5]] * 3 + [[0, 0, 3, 3]]
