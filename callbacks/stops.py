@@ -68,7 +68,7 @@ class Stops(pl.Callback):
         """Refuse what would train otherwise than planned, and let checkpoints be written atomically."""
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, REFUSED):
-                raise ValueError(f"{type(callback).__name__}: leave it out; the training would leave its plan, or not resume")
+                raise ValueError(f"{type(callback).__name__}: leave it out: the plan or a resumed run would be wrong")
         use_atomic_files(trainer)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
