@@ -13,28 +13,20 @@ from ..results.result import Result
 from .benchmark_choice import BenchmarkChoice
 from .evaluate import Job, Runner, process_group
 
-LIST = ("row", "benchmark", "score", "printed", "protocol", "weights")
-"""Heads of the list of rows; a printed number with a question mark has a doubt."""
+LIST = ("row", "benchmark", "score", "printed", "protocol", "weights", "doubt")
+"""Heads of the list of rows."""
 COMPARED = ("row", "benchmark", "score", "printed", "here", "difference", "")
 """Heads of the comparison."""
 
 
 def listed(rows: Sequence[Published]) -> str:
-    """Return rows as a table: the first printed score, protocol and weights; doubts below."""
+    """Return rows as a table: the first printed score, protocol, weights and doubt."""
     lines = []
-    doubts: dict[str, list[str]] = {}
     for row in rows:
         score, value = next(iter(row.scores.items()))
-        printed = _printed(value)
-        if row.doubt:
-            doubts.setdefault(row.doubt, []).append(f"{row.row} {row.benchmark}")
-            printed += " ?"
         weights = f"{row.model} is missing: {row.download}" if lacks_weights(row) else row.download
-        lines.append([row.row, row.benchmark, score, printed, row.protocol, weights])
-    text = grid("text", LIST, lines, right=len(LIST))
-    for doubt, names in doubts.items():
-        text += f"? {', '.join(names)}: {doubt}\n"
-    return text
+        lines.append([row.row, row.benchmark, score, _printed(value), row.protocol, weights, row.doubt])
+    return grid("text", LIST, lines, right=len(LIST))
 
 
 def lacks_weights(row: Published) -> bool:

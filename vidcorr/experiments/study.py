@@ -48,9 +48,8 @@ class StudyRow(BaseModel, extra="forbid"):
         evaluate: evaluation → arguments added to the study's arguments of this evaluation; None leaves it out.
         best_stage_by: score that chooses one stage of an evaluation with several; the row shows the stage with the
             highest mean over the seeds, on the sequences of the evaluation itself.
-        published: evaluation → score → number of the paper in per cent, with the printed digits. A number alone is
-            that of the first score.
-        beside: benchmark → score → number of the paper in per cent, of what the study does not evaluate.
+        published: evaluation, or a benchmark that the study does not evaluate → score → number of the paper in per
+            cent, with the printed digits. A number alone is that of the evaluation's first score.
         base: name of the row that this row is compared with, in place of the study's.
     """
 
@@ -63,7 +62,6 @@ class StudyRow(BaseModel, extra="forbid"):
     evaluate: dict[str, Words | None] = {}
     best_stage_by: str = ""
     published: dict[str, float | dict[str, float]] = {}
-    beside: dict[str, dict[str, float]] = {}
     base: str = ""
 
 
@@ -140,7 +138,8 @@ class Study(BaseModel, extra="forbid"):
                 raise ValueError(f"row {row.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
             if row.of and (self.row(row.of).of or (self.row(row.of).model and not row.then)):
                 raise ValueError(f"row {row.name!r}: `of` names {row.of!r}, which trains nothing")
-            for name in (*row.evaluate, *row.published):
+            alone = [name for name, number in row.published.items() if isinstance(number, float)]
+            for name in (*row.evaluate, *alone):
                 if name not in self.evaluate:
                     raise ValueError(f"there is no evaluation {name!r}; the study has {', '.join(self.evaluate)}")
         for base in filter(None, [self.base, *(row.base for row in self.rows)]):
@@ -296,15 +295,13 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
                     rows[row.name][head] = Cell(tuple(records), trained=study.trains(row))
                     if row.best_stage_by:
                         names[row.name] = f"{row.name} ({records[0].result.stage.layer})"
-                number = study.printed(row, evaluation).get(score)
-                if number is not None:
-                    rows[row.name][f"{head}, {PAPER}"] = Cell(published=number / 100)
     for row in study.rows:
-        for benchmark, numbers in row.beside.items():
-            for score, number in numbers.items():
-                head = f"{benchmark} {score}, {PAPER}"
-                columns[head] = Column(benchmark, score, PAPER)
-                rows[row.name][head] = Cell(published=number / 100)
+        for evaluation in row.published:
+            for score, number in study.printed(row, evaluation).items():
+                if not scores or score in scores:
+                    head = f"{evaluation} {score}, {PAPER}"
+                    columns.setdefault(head, Column(evaluation, score, PAPER))
+                    rows[row.name][head] = Cell(published=number / 100)
     filled = {head for cells in rows.values() for head in cells}
     shown = {head: column for head, column in columns.items() if head in filled}
     table = Table(shown, {names[name]: cells for name, cells in rows.items()})

@@ -106,14 +106,13 @@ def records_of(result: Result, scores: Iterable[str], row: str = "", place: Path
     return [Record(result, key, row, place) for key in scores if key in result.scores]
 
 
-def uniquely_titled(columns: Iterable[Column]) -> dict[Column, Column]:
+def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
     """Return column → column with its own title: digests follow the conditions of different columns with one title."""
     digests: dict[str, set[tuple[str, str]]] = {}
-    different = list(dict.fromkeys(columns))
-    for column in different:
+    for column in columns:
         digests.setdefault(column.title, set()).add((column.protocol, column.names))
     unique = {}
-    for column in different:
+    for column in columns:
         conditions = column.conditions
         if len(digests[column.title]) > 1:
             conditions = " ".join(filter(None, (conditions, column.protocol, column.names)))

@@ -212,7 +212,7 @@ def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
         trained: whether the rows stand for trainings; by default True for a row with several seeds or with a history.
     """
     records = list(records)
-    titled = uniquely_titled(record.column for record in records)
+    titled = uniquely_titled([record.column for record in records])
     rows: dict[str, dict[str, Cell]] = {}
     for name, members in by_row(records).items():
         cells: dict[str, list[Record]] = {}

@@ -100,12 +100,13 @@ def score(
         "missing_videos": [name for name in names if name not in scored],
         "truth": truth,
     }
+    table = rules.table
 
     def scores_of(rows: Sequence[Row]) -> Values:
         objects: dict[tuple[str, Object], Values] = {}
         for row in rows:
             objects[row.video, row.object] = {column: float(value) for column, value in row.values.items()}
-        return rules.table(objects, entries, set(unseen))
+        return table(objects, entries, set(unseen))
 
     with errors_at(meta):
         without = leave_one_out(rows, scores_of) if rules.pooled else {}
@@ -122,8 +123,8 @@ def result_of(benchmark: str, predictions: str | Path, rows: Sequence[Row], **fi
         **fields: further fields of the result.
     """
     network = Network(name=str(predictions))
-    about = {"sequences": videos_of(rows), "provenance": Provenance.now(), **fields}
-    return Result(benchmark=benchmark, network=network, rows=rows, **about)
+    fields |= {"sequences": videos_of(rows), "provenance": Provenance.now()}
+    return Result(benchmark=benchmark, network=network, rows=rows, **fields)
 
 
 def _objects(folder: Path, rules: Rules) -> Iterator[str]:

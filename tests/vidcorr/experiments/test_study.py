@@ -99,6 +99,7 @@ def test_a_second_training_starts_from_the_checkpoint_of_the_first(tmp_path):
 
 MISTAKES = """
 {scores: {vip: mIoU}} -> `scores` and `evaluate` have different evaluations
+{rows: [{name: a, published: {vip: 3}}]} -> there is no evaluation 'vip'
 {sedes: [0]} -> sedes: Extra inputs are not permitted
 {rows: [{name: a}, {name: a, flags: --x 1}]} -> two rows have the name 'a'
 {rows: [{name: a}, {name: b, of: a}, {name: c, of: b}]} -> 'b', which trains nothing
@@ -175,8 +176,8 @@ def test_each_row_has_its_seeds_their_range_and_its_difference(output):
 
 
 def test_a_row_may_have_a_base_of_its_own_and_numbers_of_what_is_not_evaluated(output):
-    beside = {"imagenet": {"Acc@1": 22.0}}
-    write_trial(output, {"name": "other", "base": "better", "beside": beside})
+    published = {"imagenet": {"Acc@1": 22.0}}
+    write_trial(output, {"name": "other", "base": "better", "published": published})
     leave_result(output, "other", 0, 0.4)
     table, text = table_of(output)
     assert table.rows["other"]["davis J&F-Mean"].difference.mean == pytest.approx(0.4 - 0.02 - 0.31 / 3)
