@@ -12,7 +12,10 @@ from tests.helpers.refusal import refused
 from vidcorr import Result
 from vidcorr.commands.score import command, flat_scores
 from vidcorr.datasets.generated import write_got10k
+from vidcorr.metrics.outlines import object_outlines
+from vidcorr.metrics.rules import RULES as KNOWN
 from vidcorr.scoring.masks import score
+from vidcorr.scoring.tracks import score_boxes
 from vidcorr.videos.files import DataError
 
 RULES = {"lvos": "lvos", "lvos-2023": "lvos", "vost": "vost", "sa-v": "sav", "mose-v2": "mose"}
@@ -89,7 +92,8 @@ def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_pa
         assert found[key] == pytest.approx(wanted, abs=1e-9, nan_ok=True), key
 
 
-@pytest.mark.parametrize(("name", "case"), [("naf", "c1"), ("raysup", "c2")])
+@pytest.mark.parametrize(("name", "case"), [("naf", "c0"), ("naf", "c1"), ("naf", "c2"), ("raysup", "c0"),
+                                            ("raysup", "c1"), ("raysup", "c2")])  # fmt: skip
 def test_naf_scores_as_the_scorers_of_feature_upsamplers(golden, tmp_path, name, case):
     """Objects that enter later count, and one that is away in truth and prediction has J = 1 and F = 0."""
     arrays = golden(f"protocols/protocol_{name}_davis")
@@ -99,6 +103,15 @@ def test_naf_scores_as_the_scorers_of_feature_upsamplers(golden, tmp_path, name,
     found = score(tmp_path / "truth", tmp_path / "mine", "naf").scores
     keys = ("J&F-Mean", *(f"{measure}-{value}" for measure in "JF" for value in ("Mean", "Recall", "Decay")))
     np.testing.assert_allclose([found[key] for key in keys], arrays[f"{case}_table"], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("case", ["pairs0", "pairs1"])
+def test_naf_measures_pairs_as_the_original(golden, case):
+    """Shifted, empty and full masks, dots, holes, lines, noise, and masks along the picture's edge."""
+    arrays = golden("protocols/protocol_raysup_davis")
+    pairs = zip(arrays[f"{case}_pred"], arrays[f"{case}_gt"], strict=True)
+    found = [KNOWN["naf"].measure(*(object_outlines(mask, [1])[1] for mask in pair), None) for pair in pairs]
+    np.testing.assert_allclose(np.array(found).T, arrays[f"{case}_JF_frames"][0], rtol=0, atol=1e-9)
 
 
 def test_naf_takes_void_for_an_object(tmp_path):
@@ -208,3 +221,12 @@ def test_boxes_score_as_got10k_printed(tmp_path):
     command([str(truth), str(mine), "--boxes", "got-10k", "--output", str(tmp_path / "out")])
     scores = Result.load(tmp_path / "out").scores
     assert {key: scores[key] for key in GOT10K} == pytest.approx(GOT10K, abs=1e-12)
+
+
+def test_a_box_that_is_no_number_overlaps_nothing(tmp_path):
+    """Got10k's AO is then NaN for the whole data set."""
+    truth, mine = write_boxes(tmp_path, seed=1)
+    before = score_boxes(truth, mine, "got-10k").scores["AO"]
+    file = sorted(mine.glob("*/*_001.txt"))[0]
+    file.write_text(file.read_text().replace(file.read_text().splitlines()[4], "nan,nan,nan,nan"))
+    assert 0 < score_boxes(truth, mine, "got-10k").scores["AO"] <= before
