@@ -273,9 +273,7 @@ class Result(Exact):
             return cls.model_validate(json.loads(file.read_text("utf-8")))
         except (ValueError, RecursionError) as error:
             mistake = mistakes_of(error) if isinstance(error, ValidationError) else error
-            raise ValueError(
-                f"{file}: is not a results.json of a benchmark, or damaged ({mistake}); evaluate again"
-            ) from error
+            raise ValueError(f"{file}: is not a results.json of a benchmark, or damaged ({mistake})") from error
 
     def records(self) -> list[Json]:
         """Return the lines of per_sequence.csv: rows with values; an undefined value is None."""

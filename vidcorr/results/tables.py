@@ -13,7 +13,6 @@ from .formats import bracketed, grid, latex_text, one_line, percent
 from .records import Column, Record, uniquely_titled
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW, Difference, Sample, difference, interval
 
-TableFormat = Literal["md", "csv", "tex"]
 PAPER = "paper"
 """Conditions of a column of printed numbers, beside the measured scores."""
 
@@ -256,7 +255,7 @@ def footnote(table: Table) -> str:
     return " ".join(sentences) if len(sentences) > 1 else ""
 
 
-def render(table: Table, format: TableFormat = "md") -> str:
+def render(table: Table, format: Literal["md", "csv", "tex"] = "md") -> str:
     """Return a table of scores as text.
 
     Markdown prints per cent: mean and standard deviation over the seeds, the best mean of a column in bold, 95 %

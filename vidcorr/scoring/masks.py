@@ -72,10 +72,7 @@ def score(
     names = list(dict.fromkeys(videos or sorted(entries if rules.needs_meta else list_folders(truth))))
     missing = [name for name in names if not (predictions / name).is_dir()]
     if missing and not allow_missing:
-        raise DataError(
-            f"{predictions / missing[0]}: no such folder of predictions ({len(missing)} of {len(names)} are missing); "
-            f"expected {predictions}/VIDEO/FRAME.png"
-        )
+        raise DataError(f"{predictions / missing[0]}: no such folder of predictions ({len(missing)} of {len(names)})")
     folders: list[tuple[str, str]] = []
     for name in names:
         if name not in missing:

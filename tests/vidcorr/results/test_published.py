@@ -2,17 +2,8 @@
 
 import re
 
-from vidcorr import (
-    DavisBenchmark,
-    JhmdbBenchmark,
-    MatchBenchmark,
-    OtbBenchmark,
-    TapVidBenchmark,
-    VipBenchmark,
-    VosBenchmark,
-    YoutubeVosBenchmark,
-)
-from vidcorr.benchmarks.match import PfPascalBenchmark, PfWillowBenchmark
+from tests.helpers.benchmark_data import benchmark_classes
+from vidcorr import DavisBenchmark, MatchBenchmark, VosBenchmark, YoutubeVosBenchmark
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.published import published_beside, published_rows
 
@@ -30,11 +21,7 @@ PROTOCOLS = {
 """Beginning of a source → the protocols of its rows."""
 
 
-KINDS = {
-    "davis": DavisBenchmark, "davis_2016": DavisBenchmark, "jhmdb": JhmdbBenchmark, "vip": VipBenchmark,
-    "otb": OtbBenchmark, "youtube_vos": YoutubeVosBenchmark, "mose": VosBenchmark, "tap_vid": TapVidBenchmark,
-    "spair": MatchBenchmark, "pf_pascal": PfPascalBenchmark, "pf_willow": PfWillowBenchmark,
-}  # fmt: skip
+KINDS = {kind.name: kind for kind in benchmark_classes()} | {"davis_2016": DavisBenchmark, "mose": VosBenchmark}
 
 
 def test_rows_have_the_protocol_and_the_size_that_their_sources_state():

@@ -186,7 +186,7 @@ def blank(size, value=0):
         ("00001.png", Path.unlink, r"00001.png: a predicted mask is missing \(1 of"),
         ("00002.png", blank((64, 32)), r"00002.png: prediction and target differ in size: \(64, 32\) and \(64, 64\)"),
         ("00003.png", blank((64, 64), 9), "00003.png: the prediction holds id 9; the video has the objects 1"),
-        ("", shutil.rmtree, r"no such folder of predictions \(1 of 3 are missing\); expected .*/mine/VIDEO/FRAME.png"),
+        ("", shutil.rmtree, r"no such folder of predictions \(1 of 3\)"),
     ],
 )
 def test_a_bad_prediction_is_named(davis_root, davis_run, tmp_path, file, spoil, message):
