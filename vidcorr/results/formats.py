@@ -7,6 +7,7 @@ from typing import Literal
 
 from ..errors import printable
 
+Format = Literal["text", "md", "tex"]
 BOLD = re.compile(r"\*\*([\d.]+)\*\*")
 LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -40,9 +41,7 @@ def latex_text(text: str) -> str:
     return "".join(LATEX.get(letter, letter) for letter in one_line(text))
 
 
-def grid(
-    format: Literal["text", "md", "tex"], heads: Sequence[str], rows: Sequence[Sequence[str]], right: int = 1
-) -> str:
+def grid(format: Format, heads: Sequence[str], rows: Sequence[Sequence[str]], right: int = 1) -> str:
     """Return a table of texts, which are escaped.
 
     Args:
