@@ -30,11 +30,7 @@ DAVIS_VIDEOS = (
 
 SET_SUFFIXES = (".pkl", ".npz")
 
-EXPECTED = (
-    "expected a file of TAP-Vid (tapvid_davis.pkl, tapvid_rgb_stacking.pkl), or a folder of shards (0000_of_0010.pkl, "
-    "robotap_split0.pkl) or of .npz files (vidcorr unpickle)"
-)
-
+EXPECTED = "expected a .pkl of TAP-Vid, the folder of its shards, or a folder of .npz files (vidcorr unpickle)"
 FORM = (
     "is not a video of TAP-Vid: video (frames, height, width, 3) uint8 or a JPEG per frame, points (tracks, frames, 2) "
     "float, occluded (tracks, frames) bool"

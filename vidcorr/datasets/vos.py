@@ -113,8 +113,7 @@ class Vos(Reader[MaskSequence]):
             shown[t] = object_ids(read_ids(masks[t], values, masks.values()))
         starts = first_appearances(shown)
         if not starts or (self.annotations is not None and 0 not in starts.values()):
-            place = "any mask" if self.annotations is None else "the first frame's mask"
-            raise DataError(f"{path}: no object in {place}; there is nothing to follow")
+            raise DataError(f"{path}: no object in the mask that must introduce it; there is nothing to follow")
         if folder and list(starts) != [1]:
             raise DataError(f"{path}: holds other ids than 1; in a folder per object, a mask holds a single object")
         scored = self.annotations == "dense" or any(is_scored(t, shown, starts) for t in shown)

@@ -172,10 +172,7 @@ def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
 def _hold_out(videos: Mapping[str, Objects], fraction: float, unseen: int) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return the held-out videos and the unseen categories; both empty if there are too few categories."""
     rank = partial(hashed_rank, 0)
-    categories: set[str] = set()
-    for objects in videos.values():
-        categories |= _categories(objects)
-    ranked = sorted(categories, key=rank)
+    ranked = sorted(set().union(*map(_categories, videos.values())), key=rank)
     if not 0 <= unseen < len(ranked):
         return (), frozenset()
     hidden = frozenset(ranked[:unseen])

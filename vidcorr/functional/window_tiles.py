@@ -176,7 +176,7 @@ class Tile:
         corner = np.arange(rows)[:, None] * width + np.arange(columns)  # upper left cell of each query's square
         kept = self.neighbourhood.kept
         square = np.arange(len(kept))[:, None] * width + np.arange(len(kept))
-        return corner.reshape(-1, 1) + square[kept]  # torch.compile traces this, and no np.ravel_multi_index
+        return corner.reshape(-1, 1) + square[kept]
 
     @property
     def addresses(self) -> NDArray[np.int64]:

@@ -84,9 +84,9 @@ def test_missing_parts_are_named(root: Path) -> None:
     mask_path(root, 3).unlink()
     assert "4 masks for 5 frames, the first without one is 00003.jpg" in refusal(root)
     Image.new("L", (80, 64)).save(mask_path(root))
-    assert "synthetic-000: no object in the first frame's mask" in refusal(root, annotations="first")
+    assert "synthetic-000: no object in the mask" in refusal(root, annotations="first")
     mask_path(root).unlink()
-    assert "no object in the first frame's mask" in refusal(root, annotations="first")
+    assert "no object in the mask" in refusal(root, annotations="first")
 
 
 def test_a_narrower_frame_is_refused_by_name(root: Path) -> None:

@@ -71,6 +71,6 @@ def test_mistakes_are_named(root: Path) -> None:
     assert len(Vos(root, **DAVIS, size_tolerance=6)) == 3
     for t in range(5):
         change(mask_path(root, t), np.zeros((40, 56)))
-    assert "synthetic-000: no object in any mask" in refusal(root)
+    assert "synthetic-000: no object in the mask" in refusal(root)
     change(mask_path(root, 4), np.ones((40, 56)))
     assert "1 frames from the first object on" in refusal(root)

@@ -42,11 +42,10 @@ def test_videos_are_the_same_in_another_process_with_other_threads(tmp_path: Pat
         "from vidcorr.datasets.generated import write_videos\n"
         "write_videos(sys.argv[1], 3, frames=14, size=(96, 128))"
     )
-    for name, perturbed in (("a", "0"), ("b", "165")):  # what malloc leaves in memory must not matter
-        environment = os.environ | {"MALLOC_PERTURB_": perturbed}
-        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], cwd=ROOT, env=environment, check=True)
+    environment = os.environ | {"MALLOC_PERTURB_": "165"}  # what malloc leaves in memory must not matter
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], cwd=ROOT, env=environment, check=True)
     here = content(write_videos(tmp_path / "c", 3, frames=14, size=(96, 128)))
-    assert content(tmp_path / "a") == content(tmp_path / "b") == here
+    assert content(tmp_path / "a") == here
     assert b"Lavf" not in here["00000.mp4"]  # neither versions nor times
     assert b"threads=1 lookahead_threads=1" in here["00000.mp4"]
 

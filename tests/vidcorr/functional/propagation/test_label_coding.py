@@ -90,10 +90,10 @@ def test_the_trace_of_an_object_that_has_left_is_painted_under_vfs_and_not_under
 
 
 def sizes_for(name):
-    """Frame sizes from 64 to 1920; for liir also sizes of YouTube-VOS and VIP that were refused once."""
+    """Frame sizes from 64 to 720; for liir also sizes of YouTube-VOS and VIP that were refused once."""
     draw = random.Random(name)
-    drawn = [(draw.randint(64, 1920), draw.randint(64, 1920)) for _ in range(2)]
-    refused_once = [(540, 960), (576, 1024), (674, 1200), (720, 406), (240, 320), (1920, 64), (64, 1920)]
+    drawn = [(draw.randint(64, 720), draw.randint(64, 720)) for _ in range(2)]
+    refused_once = [(540, 960), (674, 1200), (240, 320), (64, 1920)]
     return drawn + refused_once if name == "liir" else drawn
 
 

@@ -1,7 +1,6 @@
 import subprocess
 import sys
 from collections import deque
-from itertools import product
 
 import numpy as np
 import pytest
@@ -14,9 +13,8 @@ from tests.helpers.refusal import refused
 from vidcorr.functional import decode_masks, encode_masks, propagate_labels
 from vidcorr.functional.device import computing_in
 from vidcorr.functional.propagation import attention
-from vidcorr.functional.propagation.attention import WORKSPACE, LocalAttention
+from vidcorr.functional.propagation.attention import WORKSPACE
 from vidcorr.functional.propagation.memory import SWITCH
-from vidcorr.functional.window_tiles import Neighbourhood
 from vidcorr.protocols import PropagationProtocol
 
 
@@ -100,25 +98,6 @@ def test_equals_the_dense_method(fields, masked, repeat_first, monkeypatch):
         work_like(monkeypatch, gpu, workspace)
         found = run(features, labels, of)
         torch.testing.assert_close(found, expected, atol=1e-12 if of.precision == "float64" else 1e-5, rtol=0)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("shape", "references", "most"), [("circle", 21, 1.8), ("square", 8, 1.5)])
-def test_the_strips_of_a_gpu_compute_few_products_within_their_memory(shape, references, most, monkeypatch):
-    """A frame of DAVIS at stride 8: products against those of the exact neighbourhoods, and bytes."""
-    of, (height, width), workspace = Neighbourhood(12, shape), (60, 107), 2**29
-    work_like(monkeypatch, gpu=True, workspace=workspace)
-    computed = []
-    multiply = torch.bmm
-    monkeypatch.setattr(torch, "bmm", lambda a, b, out: computed.append(out.numel()) or multiply(a, b, out=out))
-    keys, query = torch.randn(height, width, references, 2), torch.randn(height, width, 2)
-    search = LocalAttention(of)
-    extra = peak_of(lambda: search.best_matches(query, keys, range(references), 10))
-    axis = range(-of.reach, of.reach + 1)
-    exact = sum((height - abs(y)) * (width - abs(x)) for y, x in product(axis, axis) if of.contains(y, x))
-    assert sum(computed) <= most * references * exact
-    assert len(computed) == 14
-    assert extra <= workspace
 
 
 @pytest.mark.slow

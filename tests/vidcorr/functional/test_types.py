@@ -1,0 +1,126 @@
+"""Every public function: no result depends on torch's default type or on autocast; half precision is widened."""
+
+import inspect
+import re
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import vidcorr.functional
+from tests.helpers.propagation import protocol
+from vidcorr.functional import local_affinity, propagate_labels, track_points
+from vidcorr.functional.compactness import CompactnessPrior
+from vidcorr.functional.patches import crop_and_resize, random_patch_boxes
+from vidcorr.functional.position import sinusoidal_position
+from vidcorr.functional.siamese import response_labels
+from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
+
+torch.manual_seed(0)
+MASKS = PropagationProtocol("own", 2, 4, 0.1, 2)
+QUERY, REFERENCES, VALUES = torch.randn(1, 3, 10, 11), torch.randn(1, 2, 3, 10, 11), torch.rand(1, 2, 2, 10, 11)
+AFFINITY = local_affinity(QUERY, REFERENCES, 1)
+FRAMES = torch.randn(4, 6, 5, 6)
+VECTORS = torch.randn(4, 2, 2, 4)
+HEATMAPS = torch.rand(2, 4, 5) / 2
+HEATMAPS[0, 1, 2] = HEATMAPS[1, 2, 3] = 1.0  # a maximum at the border would be up-sampled to several equal pixels
+CASES = {
+    "rgb_to_lab": (torch.rand(2, 3, 5, 5),),
+    "compact_affinity": (AFFINITY, 1),
+    "compactness_loss": (AFFINITY, 1, CompactnessPrior()),
+    "reconstruct_locally": (QUERY, REFERENCES, VALUES, 2, "exclude", CompactnessPrior()),
+    "contrastive_random_walk_loss": (F.normalize(torch.randn(2, 4, 4, 5), dim=1),),
+    "info_nce_loss": (VECTORS[0], VECTORS[1], torch.randn(9, 4)),
+    "simsiam_loss": (*VECTORS,),
+    "match_keypoints": (
+        *torch.randn(2, 4, 3, 3),
+        torch.tensor([[3.0, 4.0]]),
+        (32, 32),
+        (32, 40),
+        MatchingProtocol.named("dift").with_changes(input_size=32),
+    ),
+    "track_points": (
+        FRAMES.__getitem__,
+        4,
+        torch.tensor([[1.0, 9.5, 3.0]]),
+        PointProtocol.named("fomo").with_changes(scored_size=48),
+    ),
+    "decode_keypoints": (HEATMAPS, (32, 40), MASKS),
+    "decode_masks": (torch.rand(3, 4, 5), [1, 2], MASKS, (32, 40)),
+    "encode_keypoints": (torch.rand(2, 2) * 30, (32, 40), (4, 5), MASKS),
+    "encode_masks": (torch.randint(0, 3, (32, 40)), [1, 2], (4, 5), MASKS),
+    "propagate_labels": (FRAMES, torch.rand(2, 5, 6), MASKS),
+    "local_affinity": (QUERY, REFERENCES, 2),
+    "reconstruct": (AFFINITY, VALUES, 1),
+    "reconstruct_with_negatives": (QUERY, REFERENCES, VALUES, torch.randn(5, 3), 2),
+    "siamese_correlation": (torch.randn(2, 3, 4, 4), torch.randn(2, 3, 8, 8)),
+}
+"""Public function → arguments."""
+LABELS = torch.rand(2, 5, 6)
+LIIR = PropagationProtocol.named("liir").with_changes(radius=3, mixture_width="moments")
+
+
+def points(name):
+    rules = PointProtocol.named(name).with_changes(occlusion="similarity+cycle", scored_size=48)
+    return vars(track_points(FRAMES.__getitem__, len(FRAMES), torch.tensor([[1.0, 9.5, 3.0]]).double(), rules))
+
+
+def crops():
+    boxes = random_patch_boxes(len(FRAMES), 5, (0.7, 0.9), torch.Generator().manual_seed(0))
+    return crop_and_resize(FRAMES[:, :3, :, :5], boxes)
+
+
+OTHERS = {
+    "ties": lambda: list(propagate_labels(FRAMES, LABELS, protocol(topk_ties="kept", neighbourhood="square"))),
+    "hard": lambda: list(propagate_labels(FRAMES, LABELS, protocol(label_feedback="hard", feature_stride=4))),
+    "liir": lambda: list(propagate_labels(FRAMES, LABELS, LIIR)),
+    "chained": lambda: points("gmrw-chained"),
+    "carried": lambda: points("fgvc"),
+    "position": lambda: sinusoidal_position(16, 33, 40),
+    "labels": lambda: response_labels((18, 18), 2),
+    "crops": crops,
+}
+"""What the public functions' cases leave out."""
+FUNCTIONS = [name for name in vidcorr.functional.__all__ if inspect.isfunction(getattr(vidcorr.functional, name))]
+DIFFERENTIABLE = [name for name in FUNCTIONS if not re.search("keypoints|masks|track_points|propagate_labels", name)]
+"""Functions of tensors alone."""
+
+
+def test_every_public_function_has_a_case():
+    assert set(CASES) == set(FUNCTIONS)
+
+
+def result(name, arguments=None):
+    if name in OTHERS:
+        return OTHERS[name]()
+    found = getattr(vidcorr.functional, name)(*(arguments or CASES[name]))
+    return {"propagate_labels": list, "track_points": vars}.get(name, lambda same: same)(found)
+
+
+@pytest.mark.parametrize("name", [*CASES, *OTHERS])  # masks and joints: vidcorr/benchmarks/test_base.py
+def test_a_default_type_of_bfloat16_changes_nothing(name):
+    expected = result(name)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        found = result(name)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(found, expected, atol=0, rtol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_autocast_changes_nothing(name):
+    expected = result(name)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = result(name)
+    torch.testing.assert_close(found, expected, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("name", [name for name in DIFFERENTIABLE if name != "compact_affinity"])
+def test_half_precision_is_computed_in_float32(name):
+    halves = [each.bfloat16() if isinstance(each, torch.Tensor) else each for each in CASES[name]]
+    widened = [each.float() if isinstance(each, torch.Tensor) else each for each in halves]
+    found = result(name, halves)
+    for mine in found if isinstance(found, tuple) else (found,):
+        assert mine.dtype == torch.float32 or name == "compactness_loss"
+    torch.testing.assert_close(found, result(name, widened), atol=2e-2, rtol=2e-2, check_dtype=False)
