@@ -156,9 +156,7 @@ def read_parts(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.ui
     parts = read_mask(path, size)
     for value in object_ids(parts):
         if value >= NUM_PARTS:
-            raise DataError(
-                f"{path}: the annotation holds class {value}; VIP has 0 to {NUM_PARTS - 1}, and ignores 255"
-            )
+            raise DataError(f"{path}: the annotation holds class {value}; VIP has 0 to {NUM_PARTS - 1}, 255 is void")
     return parts
 
 

@@ -78,7 +78,7 @@ def test_root_may_be_vip_fine_and_lists_may_hold_paths(root: Path) -> None:
 
 def test_a_value_that_is_no_class_names_the_annotation(root: Path) -> None:
     change(root, "Category_ids", "000000000051", np.s_[:2, :2], 33)
-    said = r"000000000051\.png: the annotation holds class 33; VIP has 0 to 19, and ignores 255"
+    said = r"000000000051\.png: the annotation holds class 33; VIP has 0 to 19, 255 is void"
     refused(DataError, said, Vip(root)[0].read_mask, 2)
     refused(DataError, said, Vip(root, parts="instance")[0].read_mask, 2)
     change(root, "Category_ids", "000000000001", np.s_[:2, :2], 33)
