@@ -20,26 +20,29 @@ from vidcorr.metrics.matching import averages, correct_points, reference_length
 from vidcorr.protocols import MatchingProtocol
 
 
-def correct_of(case, predicted, protocol, length=None):
-    """Return which points are correct, by pair."""
-    result = []
-    for pair, (_, target) in enumerate(case["pairs"].tolist()):
-        rows, size = case.rows(pair), case.size(target)
-        of_pair = length or reference_length(case["img_bndbox"][target], case["trg"][rows], size, protocol)
-        result.append(correct_points(predicted[rows], case["trg"][rows], of_pair, size, protocol))
-    return result
-
-
 def averages_of(correct, categories):
     """Return the averages of pairs."""
     right, counts = np.array([each.sum(0) for each in correct]), np.array([len(each) for each in correct])
     return averages(right.reshape(len(correct), -1), counts, categories)
 
 
-def require_correct(case, correct):
-    """Require the golden answers, point by point."""
-    for pair, of_pair in enumerate(correct):
-        np.testing.assert_array_equal(of_pair, case["correct"][case.rows(pair)])
+def check(case, found, protocol, drawn=None, **keys):
+    """Require the golden answers, point by point, and averages: name → key of the file; return the correct points.
+
+    Of pairs that are drawn, only the averages are known.
+    """
+    correct = []
+    for pair, (_, target) in enumerate(case["pairs"].tolist()):
+        rows, size = case.rows(pair), case.size(target)
+        length = reference_length(case["img_bndbox"][target], case["trg"][rows], size, protocol)
+        correct.append(correct_points(found[rows], case["trg"][rows], length, size, protocol))
+        if drawn is None:
+            np.testing.assert_array_equal(correct[-1], case["correct"][rows])
+    chosen = range(len(correct)) if drawn is None else drawn
+    scores = averages_of([correct[n] for n in chosen], [case.categories[n] for n in chosen])
+    for average, key in keys.items():
+        np.testing.assert_allclose(scores[average], case[key], atol=1e-6)
+    return correct
 
 
 @pytest.mark.parametrize("name", ["c0", "c1", "c2", "tie"])
@@ -54,11 +57,7 @@ def test_dift(name):
     assert ((found[:, 0] >= x0) & (found[:, 0] <= x1) & (found[:, 1] >= y0) & (found[:, 1] <= y1)).all()
     exact = ~case["tied"] if name != "tie" else slice(None)
     np.testing.assert_array_equal(found[exact], case["pred"][exact])
-    correct = correct_of(case, found, protocol)
-    require_correct(case, correct)
-    scores = averages_of(correct, case.categories)
-    np.testing.assert_allclose(scores["image"], case["all_pck_img"], atol=1e-9)
-    np.testing.assert_allclose(scores["point"], case["all_pck_pt"], atol=1e-9)
+    check(case, found, protocol, image="all_pck_img", point="all_pck_pt")
 
 
 def padded(name, side):
@@ -76,11 +75,7 @@ def test_sd_dino(name):
         maps = torch.cat([F.normalize(case.features("feats_sd"), dim=1), F.normalize(maps, dim=1)], dim=1)
     found = case.matched(maps, protocol)
     np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
-    correct = correct_of(case, found, protocol)
-    require_correct(case, correct)
-    scores = averages_of(correct, case.categories)
-    np.testing.assert_allclose(scores["class"], case["mean_class"], atol=1e-6)
-    np.testing.assert_allclose(scores["weighted"], case["weighted"], atol=1e-6)
+    check(case, found, protocol, **{"class": "mean_class", "weighted": "weighted"})
 
 
 def test_sd_dino_sample():
@@ -90,10 +85,8 @@ def test_sd_dino_sample():
     members = [[n for n, category in enumerate(case.categories) if category == c] for c in ("cat", "horse", "train")]
     expected = [members[row][place] for row, places in enumerate(case["chosen_in_class"]) for place in places]
     assert drawn == expected
-    correct = correct_of(case, case.matched(case.features("feats"), protocol), protocol)
-    scores = averages_of([correct[n] for n in drawn], [case.categories[n] for n in drawn])
-    np.testing.assert_allclose(scores["class"], case["mean_class"], atol=1e-6)
-    np.testing.assert_allclose(scores["weighted"], case["weighted"], atol=1e-6)
+    found = case.matched(case.features("feats"), protocol)
+    check(case, found, protocol, drawn, **{"class": "mean_class", "weighted": "weighted"})
 
 
 GEOAWARE = {
@@ -116,17 +109,14 @@ def test_geoaware(name):
     benchmark = "pf_pascal" if name == "pascal" else "spair"
     protocol = MatchingProtocol.named("geoaware", benchmark).with_changes(**GEOAWARE[name])
     found = case.matched(fused(case), protocol)
-    for pair, (_, target) in enumerate(case["pairs"].tolist()):
-        rows = case.rows(pair)
-        frame = frame_points(torch.from_numpy(found[rows]), case.size(target), protocol)
-        np.testing.assert_allclose(frame, case["pred_frame"][rows], atol=5e-3)
-    if name != "tie_window":
-        np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
-    correct = correct_of(case, found, protocol)
-    require_correct(case, correct)
-    if name != "tie_window":
-        scores = averages_of(correct, case.categories)
-        np.testing.assert_allclose(scores["image"], case["weighted"], atol=1e-6)  # weighted by pairs
+    if name == "tie_window":
+        for pair, (_, target) in enumerate(case["pairs"].tolist()):
+            frame = frame_points(torch.from_numpy(found[case.rows(pair)]), case.size(target), protocol)
+            np.testing.assert_allclose(frame, case["pred_frame"][case.rows(pair)], atol=5e-3)
+        check(case, found, protocol)
+        return
+    np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
+    scores = averages_of(check(case, found, protocol, image="weighted"), case.categories)  # weighted by pairs
     if name == "c0":
         np.testing.assert_allclose(scores["point"], Case("geoaware.npz", "c0_kpt")["weighted"], atol=1e-6)
 
@@ -151,7 +141,7 @@ def test_geoaware_flip():
         maps, protocol, mirrored=lambda pair, rows: turned[case["pairs"][pair][0]], partners=rows_of_partners
     )
     np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
-    require_correct(case, correct_of(case, found, protocol))
+    check(case, found, protocol)
     with pytest.raises(ValueError, match="needs `mirrored` and `partners`"):
         case.matched(maps, protocol)
 
@@ -164,9 +154,7 @@ def test_insid3(name):
     bias = bias_directions(case.features("noise_feats"), components) if components else None
     found = case.matched(case.features("feats"), protocol, bias=bias)
     np.testing.assert_allclose(found, case["pred"], atol=1e-3)
-    correct = correct_of(case, found, protocol)
-    require_correct(case, correct)
-    np.testing.assert_allclose(averages_of(correct, case.categories)["image"], case["all_pck_img"], atol=1e-6)
+    check(case, found, protocol, image="all_pck_img")
 
 
 def test_insid3_counts_equal_distances():
@@ -181,8 +169,7 @@ def test_probe3d(name):
     protocol = padded("probe3d", int(case["image_size"])).with_changes(thresholds=case["alphas"].tolist())
     found = case.matched(case.features("feats"), protocol)
     np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
-    correct = correct_of(case, found, protocol)
-    require_correct(case, correct)
+    correct = check(case, found, protocol)
     drawn = case.draws(protocol)
     for column, level in enumerate(["viewpoint=0", "viewpoint=1", "viewpoint=2", ""]):
         expected = case["recall_mean"][column]
@@ -219,7 +206,7 @@ def test_probe3d_subset():
     for column, level in enumerate(["viewpoint=0", "viewpoint=1", "viewpoint=2", ""]):
         chosen = [int(n) for row in case["chosen"][:, column] for n in row if n >= 0]
         assert sorted(drawn[level]) == sorted(chosen)
-    correct = correct_of(case, case.matched(case.features("feats"), protocol), protocol)
+    correct = check(case, case.matched(case.features("feats"), protocol), protocol, drawn[""])
     scores = averages_of([correct[n] for n in drawn[""]], [case.categories[n] for n in drawn[""]])
     np.testing.assert_allclose(100 * scores["class"][0], case["recall_mean"][3], atol=1e-4)
 
