@@ -238,8 +238,9 @@ class RegionBoundary(RowMetric):
         scorer = MaskScorer(self.rules, Video("", list(frames), lambda stem: wanted[frames[stem]]))
         if not scorer.plan:
             raise ValueError("no object, or no frame between the first and the last, is scored")
-        objects = scorer.score(lambda stem: predicted[frames[stem]])
-        rows = [[int(number), *values.values()] for number, values in objects.items()]
+        for stem, t in frames.items():
+            scorer.add(stem, wanted[t], predicted[t])
+        rows = [[int(number), *values.values()] for number, values in scorer.finish().items()]
         self.add_row(name, rows)
 
     def scores(self, table: Table) -> dict[str, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -258,26 +257,6 @@ class MaskScorer:
                 f"the {label} holds id {min(unknown)}; the video has the objects {', '.join(map(str, self.plan))}. "
                 "Rules youtube-vos and vos-benchmark score objects that enter later"
             )
-
-    def score(
-        self,
-        predicted: Callable[[str], Ids],
-        named: Callable[[str], AbstractContextManager[object]] = nullcontext,
-    ) -> dict[Object, Values]:
-        """Score all frames that count; return object → values.
-
-        Args:
-            predicted: name of a frame → predicted ids `(H, W)`.
-            named: name of a frame → context in which the frame is scored, for example one that names its file in
-                errors.
-
-        Raises:
-            ValueError: for a prediction that does not fit the annotation.
-        """
-        for stem in self.objects:
-            with named(stem):
-                self.add(stem, self.video.truth(stem), predicted(stem))
-        return self.finish()
 
     def finish(self) -> dict[Object, Values]:
         """Return object → values, when all frames that count have been added.
