@@ -29,7 +29,6 @@ IN_TABLE: tuple[Callable[[int], Iterable[str]], ...] = (
     files.crops,
     files.colours,
     files.decoding,
-    kernels.matching,
     training_steps,
 )
 PARTS = {part.__name__: part for part in (*IN_TABLE, kernels.propagation_scale)}

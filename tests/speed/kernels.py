@@ -19,12 +19,11 @@ from vidcorr.functional import (
     decode_masks,
     encode_masks,
     info_nce_loss,
-    match_keypoints,
     propagate_labels,
 )
 from vidcorr.functional.reconstruction import reconstruct_locally
 from vidcorr.metrics import boundary_score, jaccard, object_outlines
-from vidcorr.protocols import MatchingProtocol, PropagationProtocol
+from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import extractor_under
 
 PART = 0.01
@@ -197,24 +196,3 @@ def info_nce(rounds: int) -> Iterator[str]:
             lambda: info_nce_loss(predicted, target, queue, 0.2).backward(),  # noqa: B023
             rounds,
         )
-
-
-def matching(rounds: int) -> list[str]:
-    """Compare the 20 points of a pair of pictures under `dift` with a loop over the pixels of upsampled maps."""
-    size, count = (375, 500), 20
-    generator = torch.Generator().manual_seed(0)
-    source, target = torch.randn(2, 768, 60, 60, generator=generator).to(DEVICE)
-    points = torch.rand(count, 2, generator=generator) * torch.tensor([499.0, 374.0])
-    protocol = MatchingProtocol.named("dift")
-
-    def plain() -> list[int]:
-        maps = [F.interpolate(each[None], size, mode="bilinear")[0] for each in (source, target)]
-        first, second = (F.normalize(each, dim=0) for each in maps)
-        return [int((first[:, y, x] @ second.flatten(1)).argmax()) for x, y in points.long().tolist()]
-
-    return compare(
-        f"pair of pictures by dift, {count} points, 60 × 60 cells, C 768",
-        {"plain": plain},
-        lambda: match_keypoints(source, target, points, size, size, protocol),
-        rounds,
-    )

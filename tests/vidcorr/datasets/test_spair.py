@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from tests.helpers.matching import FOLDER
-from vidcorr.datasets.generated import write_spair
 from vidcorr.datasets.spair import partner_rows, read_pf, read_spair, shown_ids
 from vidcorr.functional.matching import frame_points
 from vidcorr.metrics.matching import reference_length
@@ -91,16 +90,6 @@ def test_an_annotation_of_another_form_is_refused(tmp_path):
     next((tmp_path / "set/PairAnnotation/test").iterdir()).write_text('{"category": "cat"}')
     with pytest.raises(DataError, match="SPair-71k"):
         read_spair(tmp_path / "set")
-
-
-def test_generated_pairs(tmp_path):
-    root = write_spair(tmp_path / "set", 2, views=3, points=8, frames=9, size=(64, 80))
-    pairs = read_spair(root)
-    assert len(pairs) == 6
-    assert {pair.category for pair in pairs} == {"scene000", "scene001"}
-    assert all(pair.files[0].is_file() and len(pair.ids) for pair in pairs)
-    assert [pair.difficulty["viewpoint"] for pair in pairs[:3]] == [0, 1, 0]
-    assert shown_ids(root, pairs)["scene000"] >= set(pairs[0].ids)
 
 
 def test_partners():

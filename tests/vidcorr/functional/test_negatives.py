@@ -6,7 +6,6 @@ import math
 import pytest
 import torch
 
-from tests.helpers.memory import peak_of
 from vidcorr.functional import negatives
 from vidcorr.functional.negatives import drawn_cells, per_query_logsumexp, same_place_logsumexp, shared_logsumexp
 
@@ -98,14 +97,3 @@ def test_draws_are_uniform_differ_by_place_frame_and_seed_and_do_not_depend_on_t
     for other in (cells.roll(1, 0), cells.roll(1, 1), drawn_cells(4, slice(0, 50), 4, 100, 60) - whole + cells):
         equal = (cells == other).double().mean()
         assert equal == pytest.approx(1 / 60, abs=5 * math.sqrt(1 / 60 / cells.numel()))
-
-
-@pytest.mark.parametrize("way", ["per_query", "same_place-exclude"])
-def test_memory_does_not_grow_with_the_stored_frames(monkeypatch, way):
-    monkeypatch.setitem(negatives.NUMBERS_AT_ONCE, "cpu", 1 << 12)
-    largest = []
-    for frames in (20, 80):
-        query, maps, _ = case(frames=frames)
-        maps = maps.contiguous(memory_format=torch.channels_last)  # as the bank has them
-        largest.append(peak_of(lambda query=query, maps=maps: found(way, query, maps, None).sum().backward()))
-    assert 0 < largest[1] <= 1.1 * largest[0]

@@ -1,13 +1,9 @@
 """J and F: the official numbers, the definition by brute force, statistics of a sequence, and mistakes."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 
-from tests.helpers.masks import random_masks
-from tests.helpers.plain_masks import plain_boundary_score, plain_region
 from tests.helpers.refusal import refused
 from vidcorr.metrics import (
     MaskScorer,
@@ -123,16 +119,6 @@ def test_mistakes():
     assert refused(ValueError, r"prediction is \(3, 4, 4\), target is \(2, 4, 4\)", update, ids, ids[:2])
     for truth in (ids * 0, ids[:2]):
         assert refused(ValueError, "no object, or no frame between", update, truth, truth)
-
-
-@pytest.mark.parametrize("bound", [0.008, 13])
-def test_equal_to_the_definition_over_the_whole_picture(bound):
-    prediction, target = random_masks(0), random_masks(100)
-    radius = math.ceil(bound * math.hypot(37, 52)) if bound < 1 else int(bound)
-    region, boundary = region_similarity(prediction, target), boundary_accuracy(prediction, target, bound)
-    for t, (p, q) in enumerate(zip(prediction.numpy(), target.numpy(), strict=True)):
-        assert region[t].item() == plain_region(p, q)
-        assert boundary[t].item() == plain_boundary_score(p, q, radius)
 
 
 def test_statistics_equal_golden(davis):

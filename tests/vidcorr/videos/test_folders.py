@@ -1,66 +1,46 @@
 """Names in folders: which are data, and the order of frames, for every reader."""
 
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.helpers.readers import READERS
+import vidcorr.datasets
+import vidcorr.videos
 from tests.helpers.refusal import refused
-from vidcorr.datasets import Vos
-from vidcorr.datasets.records import Reader
+from vidcorr.datasets import Jhmdb, Vos
+from vidcorr.datasets.generated import write_jhmdb
 from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.folders import list_images
 from vidcorr.videos.masks import davis_palette
 from vidcorr.videos.source import list_videos
 
-STRAY_FILES = (".DS_Store", "Thumbs.db")
-STRAY_FOLDERS = ("__MACOSX", ".ipynb_checkpoints")
+READERS = [*Path(vidcorr.datasets.__file__).parent.glob("*.py"), *Path(vidcorr.videos.__file__).parent.glob("*.py")]
 
 
-def test_each_reader_of_sequences_is_walked():
-    """A class between `Reader` and another reader counts by its subclasses."""
-    classes = {reader.__name__ for reader in Reader.__subclasses__()}
-    assert classes <= set(READERS)
+@pytest.mark.parametrize("reader", READERS, ids=lambda path: path.stem)
+def test_readers_list_folders_by_the_one_rule(reader):
+    listing = re.findall(r".*\b(?:iterdir|listdir|scandir|walk|r?glob)\(.*", reader.read_text())
+    here = {"folders": 2, "source": 1, "jhmdb": 1}  # and these two ask `is_data`
+    assert len(listing) == here.get(reader.stem, 0), listing
 
 
-def stray(root: Path) -> None:
-    """Put into each folder what systems and programs leave there, with copies of its files."""
-    for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
-        files = [path for path in folder.iterdir() if path.is_file()][:1]
-        folders = [path for path in folder.iterdir() if path.is_dir()][:1]
-        for name in STRAY_FILES:
-            (folder / name).write_bytes(b"\0")
-        for name in STRAY_FOLDERS:
+def test_what_systems_leave_behind_is_no_data(tmp_path):
+    root = write_jhmdb(tmp_path / "data", 1, frames=3, size=(32, 32))
+    frames = root / "Rename_Images"
+    before = [sequence.frames for sequence in Jhmdb(root)], list_videos(frames)
+    for folder in [path for path in (root, *root.rglob("*")) if path.is_dir()]:
+        files = [path for path in folder.iterdir() if path.is_file()]
+        for name in ("__MACOSX", ".ipynb_checkpoints"):
             (folder / name).mkdir()
             for path in files:
                 shutil.copy(path, folder / name / path.name)
                 shutil.copy(path, folder / f"._{path.name}")
-            for path in folders:
-                (folder / name / path.name).mkdir()
-                for file in [file for file in path.iterdir() if file.is_file()][:2]:
-                    shutil.copy(file, folder / name / path.name / file.name)
-
-
-WITHOUT_ORDER = ("Badja", "TapVid", "classes of images")
-"""Readers that do not order frames by their names."""
-
-
-@pytest.mark.parametrize("reader", READERS)
-def test_what_systems_leave_behind_is_no_data_and_an_unclear_order_is_refused(reader, tmp_path):
-    write, read = READERS[reader]
-    root = write(tmp_path / "data")
-    before = read(root)
-    stray(root)
-    assert read(root) == before
-    if reader in WITHOUT_ORDER:
-        return
-    for path in [*root.rglob("*.jpg"), *root.rglob("*.png")]:
-        if path.stem.isdigit():
-            path.rename(path.with_name(f"{int(path.stem)}{path.suffix}"))
-    refused(DataError, "order of .* as text and by number differs", read, root)
+        (folder / ".DS_Store").write_bytes(b"\0")
+    assert before == ([sequence.frames for sequence in Jhmdb(root)], list_videos(frames))
 
 
 def mask(path: Path, column: int) -> None:

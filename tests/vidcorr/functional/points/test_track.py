@@ -1,8 +1,5 @@
 """Points followed through videos of features whose motion is known; independence, occlusion, flow."""
 
-import gc
-import weakref
-
 import numpy as np
 import pytest
 import torch
@@ -85,30 +82,6 @@ def test_a_query_does_not_depend_on_the_others_nor_on_memory(moving, name, monke
             torch.testing.assert_close(other, together.points[number], atol=1e-3, rtol=0)
         assert (alone.occluded[0] == together.occluded[number]).all()
     assert (small.occluded == together.occluded).all()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["fomo", "gmrw-chained", "fgvc"])
-def test_memory_does_not_grow_with_the_video(name):
-    """Frames are made when they are asked for; only a limited number exist at a time, and nothing stays of a frame.
-
-    Small tensors of each frame would split the memory that large ones free.
-    """
-    alive, counts, tensors = weakref.WeakSet(), [], {}
-
-    def counted(t):
-        if t in (10, 25) and t not in tensors:
-            tensors[t] = sum(issubclass(type(found), torch.Tensor) for found in gc.get_objects())
-        maps = torch.randn(8, 8, 8, generator=torch.Generator().manual_seed(t))
-        alive.add(maps)
-        counts.append(len(alive))
-        return maps
-
-    rules = protocol(name, scored_size=16, query_mode="strided")
-    queries = torch.tensor([[float(t), 7.0, 9.0] for t in range(0, 30, 15)])
-    track_points(counted, 30, queries, rules)
-    assert max(counts) <= 10
-    assert tensors[25] - tensors[10] < 10
 
 
 @pytest.mark.parametrize("occlusion", ["similarity", "cycle", "similarity+cycle", "none"])

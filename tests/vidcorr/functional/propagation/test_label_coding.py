@@ -1,6 +1,4 @@
-import math
 import random
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -119,17 +117,3 @@ def test_every_protocol_takes_masks_of_every_size(name, benchmark):
         area = (labels.argmax(0) == 3).float().mean()
         assert abs(area - 0.25) < 1 / min(grid)
         assert decode_masks(labels, [1, 2, 3], rules, covered, size).shape == size
-
-
-@pytest.mark.parametrize("benchmark", ["youtube_vos", "vip"])
-@pytest.mark.parametrize("size", [(240, 320), (333, 1001)])
-def test_strided_labels_of_resized_frames_are_the_resized_masks_pixels(size, benchmark):
-    liir = PropagationProtocol.named("liir", benchmark)
-    _, (height, width) = input_sizes(size, liir)
-    mask = torch.randint(0, 3, covered_size(size, liir), dtype=torch.uint8)
-    labels = encode_masks(mask, [1, 2], (height // 4, width // 4), liir).argmax(0)
-    for row in range(0, height // 4, 7):
-        for column in range(0, width // 4, 5):
-            y = Fraction(4 * row * mask.shape[0], height)
-            x = Fraction(4 * column * mask.shape[1], width)
-            assert labels[row, column] == mask[math.floor(y), math.floor(x)]

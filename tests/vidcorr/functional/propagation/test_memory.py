@@ -55,12 +55,6 @@ def assert_same(maps, neighbourhood=CIRCLE, sketches=None, atol=2e-6):
     assert (cells.sort(2).values == plain_cells.sort(2).values).all(2).float().mean() > 0.99
 
 
-@pytest.mark.parametrize("shape", ["circle", "disc", "square"])
-def test_all_neighbourhoods(shape):
-    for radius in (1.0, 2.5, 40.0, None):
-        assert_same(features_of(5, 96, 13, 22), Neighbourhood(radius, shape))
-
-
 def test_all_sizes_and_norms():
     for size in ((1, 1), (3, 2), (9, 61), (17, 5)):
         for channels in (3, 63, 64, 65, 130):
