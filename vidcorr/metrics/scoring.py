@@ -116,7 +116,7 @@ class Rules:
             Empty if no frame or no object is left to score.
 
         Raises:
-            ValueError: for metadata that do not fit; without the name of the video.
+            KeyError: for metadata that do not fit.
         """
         first = self.ids(video.truth(video.stems[0]))
         largest = int(first.max(where=first != 255, initial=0))
@@ -196,7 +196,7 @@ class MaskScorer:
         measured: (object, name of a frame) → `Rules.measures`.
 
     Raises:
-        ValueError: for metadata that do not fit.
+        KeyError: for metadata that do not fit.
 
     Example:
         >>> ids = np.ones((4, 4), np.uint8)
