@@ -5,7 +5,7 @@ import os
 import shlex
 import warnings
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,11 @@ from vidcorr.backbones.names import SHORT_NAMES, read_spec, split_view
 from vidcorr.backbones.trust import allow_named
 from vidcorr.commands import main
 from vidcorr.errors import UsageError, one_line
-from vidcorr.experiments.benchmark_choice import add_run_flags, chosen_benchmarks
+from vidcorr.experiments.benchmark_choice import RUN_FLAGS, add_run_flags, chosen_benchmarks
 from vidcorr.experiments.config_files import find_config, read_yaml
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 
-__all__ = ["VidcorrCLI", "main", "run"]
+__all__ = ["VidcorrCLI", "main"]
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 """Data type → Lightning's precision."""
 BENCHMARK = "callbacks.BenchmarkCallback"
@@ -50,19 +50,7 @@ NOISE = (
     "|no last checkpoint available"
 )
 """Warnings of Lightning without use on the command line."""
-
-
-def run(args: Sequence[str]) -> None:
-    """Run `fit` or `validate`.
-
-    Args:
-        args: command and arguments.
-
-    Raises:
-        UsageError: if the arguments cannot be understood.
-    """
-    warnings.filterwarnings("ignore", f".*({NOISE})")
-    VidcorrCLI(args)
+yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 
 
 # Words before the parser: configs and networks by name, and the run of a checkpoint
@@ -99,12 +87,12 @@ def words_for_parser(command: str, args: Sequence[str]) -> list[str]:
             value = next(rest, "")
         if flag == "--ckpt_path":
             checkpoint = str(local_file(value)) if on_hub(value) else value
+        elif flag == "--trainer.default_root_dir":
+            root = value
+            words.append(f"{flag}={root}")
         elif flag == "--model":
             names_model = True
             words += _words_of_model(value)
-        elif flag == "--trainer.default_root_dir":
-            root = value
-            words.append(f"{flag}={value}")
         else:
             path = find_config(value)
             content = read_yaml(path)
@@ -113,16 +101,19 @@ def words_for_parser(command: str, args: Sequence[str]) -> list[str]:
             root = (content.get("trainer") or {}).get("default_root_dir", root)
             words.append(f"--config={path}")
     if checkpoint == "last":
-        found = last_checkpoint(Path(root).expanduser())
-        if found is None and command == "validate":
+        checkpoint = last_checkpoint(Path(root).expanduser())
+        if checkpoint is None and command == "validate":
             raise ValueError(f"--ckpt_path last: no last.ckpt below {root}")
-        if found is None:
+        if checkpoint is None:
             return [*words, "--ckpt_path=last"]  # Lightning searches the folders of callbacks
-        checkpoint = found
     if checkpoint in (None, "null"):
         return words
-    continues = command == "fit" and not names_model
-    return [*_words_of_checkpoint(checkpoint, continues), *words, f"--ckpt_path={checkpoint}"]
+    words.append(f"--ckpt_path={checkpoint}")
+    config = _config_of(checkpoint)
+    if command == "fit" and not names_model and config.is_file():
+        return [f"--config={config}", *words]
+    saved = saved_model(checkpoint)
+    return words if saved is None else [f"--config={json.dumps({'model': saved})}", *words]
 
 
 def _words_of_model(value: str) -> list[str]:
@@ -142,33 +133,20 @@ def last_checkpoint(root: Path) -> str | None:
     Raises:
         ValueError: if runs of different models or data lie below the folder.
     """
-    newest: dict[str, Path] = {}  # model and data → newest checkpoint
+    newest: dict[str, str] = {}  # model and data → newest checkpoint
     for path in sorted(root.rglob("last*.ckpt"), key=lambda path: path.stat().st_mtime_ns):
         config = _config_of(path)
         content = yaml.safe_load(config.read_text("utf-8")) if config.is_file() else {}
-        training = json.dumps([content.get("model"), content.get("data")], default=str)
-        newest[training] = path
+        newest[repr([content.get("model"), content.get("data")])] = str(path)
     if len(newest) > 1:
-        names = ", ".join(map(str, newest.values()))
+        names = ", ".join(newest.values())
         raise ValueError(f"--ckpt_path last: {root} holds different trainings; name the checkpoint of one: {names}")
-    return str(*newest.values()) if newest else None
+    return next(iter(newest.values()), None)
 
 
 def _config_of(checkpoint: str | Path) -> Path:
     """Return the path of the `config.yaml` of a checkpoint's run."""
     return Path(checkpoint).parent.parent / "config.yaml"
-
-
-def _words_of_checkpoint(checkpoint: str, continues: bool) -> list[str]:
-    """Return the words that describe a checkpoint: the config of the run that continues, else the model."""
-    config = _config_of(checkpoint)
-    if continues and config.is_file():
-        rank_zero_info(f"the run continues by {config}")
-        return [f"--config={config}"]
-    saved = saved_model(checkpoint)
-    if saved is None:
-        return []
-    return [f"--config={json.dumps({'model': saved})}"]
 
 
 # Trainer and config
@@ -237,6 +215,7 @@ class VidcorrCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str]) -> None:
+        warnings.filterwarnings("ignore", f".*({NOISE})")
         self.args = args
         self.command, *words = args
         for package in (lightning_modules, datamodules, callbacks, vidcorr):
@@ -281,47 +260,32 @@ class VidcorrCLI(LightningCLI):
                 arguments["seed"] = int(config.seed_everything)
             if self.command == "validate" and arguments.get("source") == "":
                 config.data = None  # the file of a method says how clips are made, not of which videos
-        trainer = config.trainer
-        if not isinstance(trainer.callbacks, list):
-            trainer.callbacks = [] if trainer.callbacks is None else [trainer.callbacks]
-        entries = self._entries_of_on(config)
-        for name in ("on", "protocol", "change", "stage", "stride"):
-            config[name] = []
-        config.limit = None
-        config.every = None
-        config.before = False
-        if entries:
-            given = [entry.as_dict() for entry in trainer.callbacks]
-            added = {self.command: {"trainer": {"callbacks": [*given, *entries]}}}
-            self.config = self.parser.parse_object(added, self.config)
-        for entry in self.config[self.command].trainer.callbacks:
-            for name, value in (entry.get("init_args") or {}).items():
-                if isinstance(value, Enum):  # YAML cannot represent a member
-                    entry.init_args[name] = value.value
+        given = config.trainer.callbacks or []
+        if not isinstance(given, list):
+            given = [given]
+        config.trainer.callbacks = given + self._entries_of_on(config, {entry.class_path for entry in given})
+        defaults = self._parser(self.command).get_defaults()
+        for name in ("on", *RUN_FLAGS):
+            config[name] = defaults[name]
+        self.config = self.parser.parse_object(self.config)
 
-    def _entries_of_on(self, config: Any) -> list[dict[str, Any]]:
+    def _entries_of_on(self, config: Any, given: Collection[str]) -> list[dict[str, Any]]:
         """Return entries of `trainer.callbacks` for the benchmarks of `--on`, and in a fit for a `BestCheckpoint`.
 
-        Raises:
-            UsageError: for a flag without its benchmark, or a flag of a fit in `validate`.
-            ValueError: for a benchmark that `chosen_benchmarks` refuses.
+        Args:
+            config: values of the flags.
+            given: classes of the other callbacks.
         """
-        chosen = chosen_benchmarks(config)
-        fits = self.command == "fit"
         schedule: dict[str, Any] = {}
         if config.every:
             schedule["every_n_epochs"] = config.every
         if config.before:
             schedule["before_training"] = True
-        if schedule and not (fits and chosen):
-            raise UsageError("--every and --before say when a fit runs the benchmarks of --on")
-        entries = []
-        for choice in chosen:
-            benchmark = {"class_path": choice.class_path, "init_args": choice.arguments}
-            arguments = {"benchmark": benchmark, **choice.schedule, **schedule}
+        entries: list[dict[str, Any]] = []
+        for choice in chosen_benchmarks(config):
+            arguments = {"benchmark": choice.entry, **choice.schedule, **schedule}
             entries.append({"class_path": BENCHMARK, "init_args": arguments})
-        given = [entry.class_path for entry in config.trainer.callbacks]
-        if fits and chosen and BEST not in given and config.trainer.enable_checkpointing is not False:
+        if entries and self.command == "fit" and config.trainer.enable_checkpointing is not False and BEST not in given:
             entries.append({"class_path": BEST})
         return entries
 
@@ -371,10 +335,16 @@ class VidcorrCLI(LightningCLI):
         self.trainer.validate(verbose=not benchmarks_among(self.trainer), **options)
 
     def after_fit(self) -> None:
-        """Print the closing lines."""
-        lines = closing_lines(self.trainer)
-        if self.trainer.is_global_zero and lines:
-            print(*lines, sep="\n")
+        """Print the last page of a benchmark, and the command that measures the checkpoint of a fit."""
+        trainer = self.trainer
+        folders = [benchmark.folder for benchmark in benchmarks_among(trainer) if benchmark.folder is not None]
+        paths = [getattr(callback, "best_model_path", "") for callback in trainer.checkpoint_callbacks]
+        saved = list(filter(None, paths))  # `LastCheckpoint` comes after those that keep the best
+        config = run_folder(trainer) / "config.yaml"  # it holds the benchmarks; all ranks get the folder from the first
+        if trainer.is_global_zero and folders:
+            print(f"report: {folders[-1] / 'report.html'}")
+        if trainer.is_global_zero and self.command == "fit" and saved:
+            print("next:", shlex.join(["vidcorr", "validate", "--config", str(config), "--ckpt_path", saved[0]]))
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # A thread of gloo that releases a tensor of the last broadcast while Python ends aborts the process.
             torch.distributed.destroy_process_group()
@@ -398,19 +368,6 @@ def continued_logger(root: str | Path, path: str | Path) -> TensorBoardLogger | 
 def benchmarks_among(trainer: Any) -> list[BenchmarkCallback]:
     """Return the benchmarks of a run, in order."""
     return [callback for callback in trainer.callbacks if isinstance(callback, BenchmarkCallback)]
-
-
-def closing_lines(trainer: pl.Trainer) -> list[str]:
-    """Return the closing lines: the last page of a benchmark, and the command that measures the checkpoint of a fit."""
-    folders = [benchmark.folder for benchmark in benchmarks_among(trainer) if benchmark.folder is not None]
-    lines = [f"report: {folder / 'report.html'}" for folder in folders[-1:]]
-    paths = [getattr(callback, "best_model_path", "") for callback in trainer.checkpoint_callbacks]
-    saved = list(filter(None, paths))  # `LastCheckpoint` comes after those that keep the best
-    if trainer.state.fn == "fit" and saved:
-        config = run_folder(trainer) / "config.yaml"  # it holds the benchmarks
-        words = ["vidcorr", "validate", "--config", str(config), "--ckpt_path", saved[0]]
-        lines.append(f"next: {shlex.join(words)}")
-    return lines
 
 
 if __name__ == "__main__":

@@ -109,11 +109,17 @@ class NetworkSpec:
         return build_encoder(self.spec, self.pretrained)
 
     def extractor(self, encoder: Any, benchmark: Any) -> Any:
-        """Return the features of an encoder by stage and stride, or where they are None by those of the `Benchmark`."""
+        """Return the features of an encoder by stage and stride, or where they are None by those of the `Benchmark`.
+
+        Raises:
+            ValueError: if network and benchmark both name a stage or a stride.
+        """
         if is_extractor(encoder):
             return encoder
         if self.stage is None and self.stride is None:
             return benchmark.extractor(encoder)
+        if (self.stage and benchmark.stage) or (self.stride and benchmark.stride):
+            raise ValueError(f"{self.name} names its features, and so does {benchmark.name}: leave one of them out")
         return encoder.feature_extractor(self.stage or benchmark.stage, self.stride or benchmark.stride)
 
     @functools.cached_property

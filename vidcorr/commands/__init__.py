@@ -4,7 +4,6 @@ Only the chosen command imports torch and Lightning, so that `--help` is fast.
 """
 
 import argparse
-import ast
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -73,23 +72,22 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def run_command(args: Sequence[str]) -> None:
     """Run a command with its arguments."""
-    first = args[0] if args else "--help"
+    first, *rest = args or ["--help"]
+    files = tools()
     if first in ("-h", "--help"):
         print(overview())
     elif first == "--version":
-        parts = [f"{name} {version(name)}" for name in ("torch", "pytorch-lightning", "av", "timm")]
-        python, *_ = sys.version.split()
-        print(f"vidcorr {version('vidcorr')} ({', '.join(parts)}, Python {python})")
-    elif first in RUNS and list(args[1:]) in (["-h"], ["--help"]):
+        print(f"vidcorr {version('vidcorr')}")
+    elif first in RUNS and rest in (["-h"], ["--help"]):
         print(help_of_run(first))
     elif first in RUNS:
-        from cli import run
+        from cli import VidcorrCLI
 
-        run(args)
-    elif first in tools():
-        import_module(f"vidcorr.commands.{tools()[first].stem}").command(args[1:])
+        VidcorrCLI(args)
+    elif first in files:
+        import_module(f"vidcorr.commands.{files[first].stem}").command(rest)
     else:
-        raise errors.UsageError(f"unknown command {first!r}. Commands: {', '.join([*RUNS, *tools()])}")
+        raise errors.UsageError(f"unknown command {first!r}. Commands: {', '.join([*RUNS, *files])}")
 
 
 def tools() -> dict[str, Path]:
@@ -99,16 +97,15 @@ def tools() -> dict[str, Path]:
 
 
 def overview() -> str:
-    """Return the text of `vidcorr --help`."""
+    """Return the text of `vidcorr --help`; a command's line is the first line of its file."""
     about = dict(RUNS)
     for command, file in tools().items():
-        text = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
-        about[command], _, _ = text.partition("\n")
-    width = max(map(len, about)) + 2
+        first, _, _ = file.read_text("utf-8").partition("\n")
+        about[command] = first.strip('"')
     lines = [USAGE]
     for group, members in GROUPS.items():
         lines.append(f"{group}:")
-        lines += [f"  {command:{width}}{about[command]}" for command in members]
+        lines += [f"  {command:12}{about[command]}" for command in members]
     return "\n".join([*lines, NOTES])
 
 

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from ..experiments.benchmark_choice import add_benchmark_flags, add_list_flag, chosen_benchmarks
@@ -37,10 +38,7 @@ def command(args: Sequence[str]) -> None:
         network = NetworkSpec.read(name, flags.pretrained)
         seeds = flags.seeds or [0] if network.is_random else [network.seed]
         networks += [replace(network, seed=seed) for seed in seeds]
-    jobs = []
-    for network in networks:
-        for choice, benchmark in zip(chosen, benchmarks, strict=True):
-            jobs.append(Job(choice.view(network), benchmark))
+    jobs = [Job(network, benchmark) for network, benchmark in product(networks, benchmarks)]
     base = ""
     if flags.base:
         base = NetworkSpec.read(flags.base, flags.pretrained).name

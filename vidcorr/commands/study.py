@@ -33,7 +33,7 @@ def command(args: Sequence[str]) -> None:
 
     from ..experiments.study import read_study
 
-    study = read_study(flags.study, "study")
+    study = read_study(flags.study)
     lines = study.lines(flags.output or Path("studies") / Path(flags.study).stem)
     if not flags.run:
         for line in lines:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import product
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, one_line
@@ -15,12 +13,11 @@ from .config_files import CONFIGS, find_config, read_yaml, yaml_value
 
 if TYPE_CHECKING:  # it imports torch, which would delay the message of a mistake
     from ..benchmarks.base import Benchmark
-    from ..benchmarks.network import NetworkSpec
 
-SCHEDULE = ("every_n_epochs", "before_training")
-"""Keys of a benchmark's config that say when a fit runs it."""
-KEYS = {"class_path", "init_args", *SCHEDULE}
+KEYS = {"class_path", "init_args", "every_n_epochs", "before_training"}
 """All keys of a benchmark's config."""
+RUN_FLAGS = ("protocol", "change", "stage", "stride", "limit", "every", "before")
+"""Flags that need `--on`."""
 
 
 def positive(text: str | int) -> int:
@@ -76,47 +73,21 @@ class BenchmarkChoice:
     """A chosen benchmark, before it is built.
 
     Attributes:
-        text: the user's words for it, which begin its error messages.
+        config: NAME of the user's `--on NAME=FOLDER`.
         class_path: import path of the class.
         arguments: arguments of the constructor.
         schedule: when a fit runs it: `every_n_epochs`, `before_training`.
-        stage: stage of the features by `--stage`, or of several in the config; wins over the network's stage.
-        stride: stride of the features by `--stride`; wins over the network's stride.
     """
 
-    text: str
+    config: str
     class_path: str
     arguments: Mapping[str, Any]
     schedule: Mapping[str, Any]
-    stage: str | None = None
-    stride: int | None = None
 
     @property
-    def config(self) -> str:
-        """NAME of the user's `--on NAME=FOLDER`."""
-        return self.text.removeprefix("--on ").partition("=")[0]
-
-    @property
-    def name(self) -> str:
-        """Name of the benchmark: of its folder and its scores."""
-        return str(self.arguments.get("name") or self.kind.name)
-
-    @cached_property
-    def kind(self) -> type[Benchmark]:
-        """The class.
-
-        Raises:
-            ValueError: if the class is not a benchmark.
-        """
-        from ..benchmarks.base import Benchmark
-
-        try:
-            kind = resolve_name(self.class_path)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ValueError(f"{self.text}: {self.class_path} cannot be imported: {error}") from error
-        if not isinstance(kind, type) or not issubclass(kind, Benchmark):
-            raise ValueError(f"{self.text}: {self.class_path} is not a Benchmark (docs/extend.md)")
-        return kind
+    def entry(self) -> dict[str, Any]:
+        """The benchmark as jsonargparse reads a class."""
+        return {"class_path": self.class_path, "init_args": dict(self.arguments)}
 
     def with_arguments(self, **new: Any) -> BenchmarkChoice:
         """Return the choice with further arguments of the constructor.
@@ -136,49 +107,40 @@ class BenchmarkChoice:
         """Return the benchmark.
 
         Raises:
-            ValueError: for a wrong argument, or a class that is not a benchmark.
+            ValueError: for a class that is not a benchmark, or a wrong argument.
         """
         from jsonargparse import ArgumentError, ArgumentParser
 
         from ..benchmarks.base import Benchmark
 
-        entry = {"class_path": self.class_path, "init_args": dict(self.arguments)}
         parser = ArgumentParser(exit_on_error=False)
         parser.add_subclass_arguments(Benchmark, "benchmark")
         try:
-            benchmark: Benchmark = parser.instantiate(parser.parse_object({"benchmark": entry})).benchmark
+            benchmark: Benchmark = parser.instantiate(parser.parse_object({"benchmark": self.entry})).benchmark
         except (ArgumentError, ValueError) as error:
-            raise ValueError(f"{self.text}: {one_line(error)}") from error
+            raise ValueError(f"--on {self.config}: {one_line(error)}") from error
         return benchmark
-
-    def view(self, network: NetworkSpec) -> NetworkSpec:
-        """Return a network at the stage and stride of the choice, where it has some."""
-        return replace(network, stage=self.stage or network.stage, stride=self.stride or network.stride)
 
 
 def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     """Return the benchmarks of the flags: a benchmark per combination of protocol, changes, stage and stride.
 
-    A benchmark takes the protocols with values for it and the changes of fields that its protocol has. Where several
-    values are combined, they follow the benchmark's name: `davis/res3`, `davis/vfs/radius=6`.
+    Several values of a flag are part of the benchmark's name: `davis/res3`, `davis/vfs/radius=6`.
 
     Args:
-        flags: values of the flags of `add_benchmark_flags`.
+        flags: values of the flags of `add_run_flags` or `add_benchmark_flags`.
 
     Raises:
         UsageError: for a flag without `--on`, an unknown name, or a config that cannot be read.
-        ValueError: for a protocol or field that no benchmark takes.
+        ValueError: for several values of which one does not fit the benchmark.
     """
     if not flags.on:
-        for name in ("protocol", "change", "stage", "stride", "limit"):
-            if getattr(flags, name):
+        for name in RUN_FLAGS:
+            if getattr(flags, name, None):
                 raise UsageError(f"--{name}: name a benchmark, as --on davis=/data/DAVIS")
-        return []
-    named = read_on(flags.on)
     changes = read_changes(flags.change)
-    _refuse_unused(named, flags.protocol, changes)
     found: list[BenchmarkChoice] = []
-    for choice in named:
+    for choice in read_on(flags.on):
         found += _expanded(choice.with_arguments(limit_sequences=flags.limit), flags, changes)
     return found
 
@@ -196,104 +158,57 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
     """
     found: list[BenchmarkChoice] = []
     for text in texts:
-        flag = f"--on {text}"
         name, _, root = text.partition("=")
-        content = _content_of(name, flag)
-        arguments: dict[str, Any] = content.get("init_args") or {}
+        content = _content_of(name)
+        path = str(content.pop("class_path"))
+        arguments: dict[str, Any] = content.pop("init_args", None) or {}
         root = root or str(arguments.get("root", ""))
         if root:
             for key, value in arguments.items():
                 if isinstance(value, str):
                     arguments[key] = value.replace("{root}", root)
             arguments["root"] = root
-        schedule = {key: content[key] for key in SCHEDULE if key in content}
-        path = str(content["class_path"])
         class_path = path if "." in path else f"vidcorr.{path}"
-        found.append(BenchmarkChoice(flag, class_path, arguments, schedule))
+        found.append(BenchmarkChoice(name, class_path, arguments, schedule=content))
     return found
 
 
-def _content_of(name: str, flag: str) -> dict[str, Any]:
+def _content_of(name: str) -> dict[str, Any]:
     """Return the config of a benchmark's name; a class alone is a config without arguments."""
     known = {path.stem: path for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
     if name in known:
-        content = read_yaml(known[name], flag)
+        content = read_yaml(known[name])
     elif name.endswith((".yaml", ".yml")):
-        content = read_yaml(find_config(name, flag), flag)
+        content = read_yaml(find_config(name))
     elif "." in name:
         content = {"class_path": name}
     else:
-        raise UsageError(f"{flag}: there is no benchmark {name}; there are {', '.join(known)}")
+        raise UsageError(f"--on {name}: there is no such benchmark; there are {', '.join(known)}")
     if "class_path" not in content or not content.keys() <= KEYS:
-        raise UsageError(
-            f"{flag}: a config of a benchmark has {', '.join(sorted(KEYS))}; this has {', '.join(content)}"
-        )
+        raise UsageError(f"{name}: a benchmark has {', '.join(sorted(KEYS))}; this has {', '.join(content)}")
     return content
 
 
 def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[Any]]) -> list[BenchmarkChoice]:
-    """Return a benchmark per combination of the values that it takes."""
-    protocols: list[Any] = _protocols_of(choice.kind, flags.protocol)
-    if flags.protocol and not protocols and choice.kind.protocol_class is not None:
-        print(f"{choice.name} keeps its protocol: {', '.join(flags.protocol)} has no values for it")
-    stages = flags.stage or _as_list(choice.arguments.get("stage"))
-    strides = flags.stride or _as_list(choice.arguments.get("stride"))
-    fields = _fields_of(choice.kind)
-    taken = {field: values for field, values in changes.items() if field in fields}
+    """Return a benchmark per combination of the values of the flags."""
+    stages = flags.stage or choice.arguments.get("stage")
+    if not isinstance(stages, list):
+        stages = [stages]
+    axes = [("{}", flags.protocol or [None])]
+    axes += [(f"{field}={{}}", values) for field, values in changes.items()]
+    axes += [("{}", stages), ("stride{}", flags.stride or [None])]
     found = []
-    for protocol, stage, stride, *values in product(protocols or [None], stages, strides, *taken.values()):
-        of_fields = dict(zip(taken, values, strict=True))
-        varied = [(protocols, protocol)]
-        varied += [(taken[field], f"{field}={value}") for field, value in of_fields.items()]
-        varied += [(stages, stage), (strides, f"stride{stride}")]
-        parts = [part for choices, part in varied if len(choices) > 1]
-        name = "/".join([choice.name, *parts]) if parts else None
-        built = choice.with_arguments(
-            protocol=protocol, changes=of_fields or None, stage=stage, stride=stride, name=name
-        )
-        view_stage = stage if flags.stage or len(stages) > 1 else None
-        view_stride = stride if flags.stride else None
-        found.append(replace(built, stage=view_stage, stride=view_stride))
+    for protocol, *values, stage, stride in product(*(choices for _, choices in axes)):
+        changed = dict(zip(changes, values, strict=True))
+        each = choice.with_arguments(protocol=protocol, changes=changed or None, stage=stage, stride=stride)
+        parts = []
+        for (pattern, choices), value in zip(axes, (protocol, *values, stage, stride), strict=True):
+            if len(choices) > 1:
+                parts.append(pattern.format(value))
+        if parts:
+            each = each.with_arguments(name="/".join([each.build().name, *parts]))
+        found.append(each)
     return found
-
-
-def _as_list(value: Any) -> list[Any]:
-    """Return a list as it is, and any other value in a list."""
-    return value if isinstance(value, list) else [value]
-
-
-def _fields_of(kind: type[Benchmark]) -> list[str]:
-    """Return the fields of a benchmark's protocol; none without a protocol."""
-    if kind.protocol_class is None:
-        return []
-    return [field.name for field in kind.protocol_class.value_fields()]
-
-
-def _protocols_of(kind: type[Benchmark], names: Sequence[str]) -> list[str]:
-    """Return the named protocols with values for a benchmark, without duplicates."""
-    protocols = kind.protocol_class
-    if protocols is None:
-        return []
-    from ..benchmarks.base import values_for
-
-    data = values_for(kind)
-    known = [name for name, source in protocols.sources().items() if data in source.values]
-    return [name for name in dict.fromkeys(names) if name.partition("+")[0] in known]
-
-
-def _refuse_unused(named: Sequence[BenchmarkChoice], protocols: Sequence[str], changes: Iterable[str]) -> None:
-    """Raise for a named protocol or a changed field that no benchmark takes."""
-    taken: set[str] = set()
-    fields: set[str] = set()
-    for choice in named:
-        taken.update(_protocols_of(choice.kind, protocols))
-        fields.update(_fields_of(choice.kind))
-    for name in protocols:
-        if name not in taken:
-            raise ValueError(f"--protocol {name}: no benchmark here takes it; vidcorr protocols lists them")
-    for field in changes:
-        if field not in fields:
-            raise ValueError(f"--change {field}: the protocols of these benchmarks have {', '.join(sorted(fields))}")
 
 
 def read_changes(texts: Iterable[str]) -> dict[str, list[Any]]:

@@ -14,12 +14,11 @@ CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.par
 """The project's configs: inside the package in a wheel, beside `cli.py` in a checkout."""
 
 
-def find_config(name: str, flag: str = "--config") -> Path:
+def find_config(name: str) -> Path:
     """Find a config: a file in the working directory, else a config of the project.
 
     Args:
         name: a path, or a name as `data/kinetics.yaml` (`configs/data/kinetics.yaml` means the same).
-        flag: flag that names the config, for messages.
 
     Raises:
         UsageError: if neither exists.
@@ -29,22 +28,18 @@ def find_config(name: str, flag: str = "--config") -> Path:
     path = CONFIGS / Path(name).as_posix().removeprefix("./").removeprefix("configs/")
     if path.is_relative_to(CONFIGS) and path.is_file():
         return path
-    raise UsageError(f"{flag}: there is no file {name}, here or in {CONFIGS}")
+    raise UsageError(f"there is no file {name}, here or in {CONFIGS}")
 
 
-def read_yaml(path: Path, flag: str = "--config") -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
     """Return the content of a config.
-
-    Args:
-        path: the file, as `find_config` returns it.
-        flag: flag that names the config, for messages.
 
     Raises:
         UsageError: if the file is not YAML with names of options.
     """
-    content = yaml_value(path.read_text("utf-8"), f"{flag}: {path}")
+    content = yaml_value(path.read_text("utf-8"), str(path))
     if not isinstance(content, dict):
-        raise UsageError(f"{flag}: {path} holds no options, such as trainer: {{max_steps: 9}}")
+        raise UsageError(f"{path} holds no options, such as trainer: {{max_steps: 9}}")
     return content
 
 
@@ -76,11 +71,11 @@ class _UniqueKeys(yaml.SafeLoader):
         Raises:
             ValueError: with the line and the key.
         """
-        keys: list[Any] = []
+        keys: set[Any] = set()
         for key, _ in node.value:
             if key.value in keys:
                 raise ValueError(f"line {key.start_mark.line + 1}: {key.value} is set twice")
-            keys.append(key.value)
+            keys.add(key.value)
         return dict(super().construct_mapping(node, deep))
 
 

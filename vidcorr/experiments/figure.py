@@ -39,17 +39,18 @@ def figure_of(
         DataError: for data or predictions that are missing or faulty.
     """
     (choice,) = read_on([on])
+    benchmark = choice.build()
     shown: list[tuple[str, Path, str]] = []
     for text in results:
         name, of_text = results_in(text)
         for folder, result in of_text.items():
-            if result.data_set == choice.name:
+            if result.data_set == benchmark.name:
                 shown.append((name or str(result.network), folder / "predictions", result.stage.protocol.shared_name))
     if not shown:
-        raise ValueError(f"figure: no result of {choice.name}")
+        raise ValueError(f"figure: no result of {benchmark.name}")
     several_protocols = len({protocol for *_, protocol in shown}) > 1
     rows = [(f"{name} by {protocol}" if several_protocols else name, place) for name, place, protocol in shown]
-    found = {sequence.name: sequence for sequence in choice.build().sequences}
+    found = {sequence.name: sequence for sequence in benchmark.sequences}
     for name in sequences:
         require_one_of(found, sequence=name)
     names = sequences or list(found)[:SHOWN]

@@ -236,19 +236,18 @@ def digest_of(arguments: Sequence[str]) -> str:
     return text_digest("\0".join(arguments), 8)
 
 
-def read_study(name: str, flag: str = "--study") -> Study:
+def read_study(name: str) -> Study:
     """Read a study from YAML; docs/studies.md describes the keys.
 
     Args:
         name: path of a file, or name of a study of vidcorr: `studies/vfs_table2.yaml`.
-        flag: flag that names the study, for messages.
 
     Raises:
         UsageError: if the file is missing.
         ValueError: if the file is not YAML; for a key twice, an unknown or missing key, a value of the wrong type, a
             reference to an unknown row, or a repeated name; the message names the file.
     """
-    path = find_config(name, flag)
+    path = find_config(name)
     try:
         text = path.read_text("utf-8")
         refuse_repeated_keys(text)
