@@ -10,16 +10,14 @@ import pytest
 
 import cli
 from tests.helpers.parsed import Parsed
-from vidcorr.commands import run_command, tools
+from vidcorr.commands import RUNS, run_command, tools
 from vidcorr.experiments.study import read_study
 from vidcorr.results.published import published_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "configs/README.md", *(ROOT / "docs").glob("*.md")])
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
-STARTERS = r"(?:srun|torchrun)\b.*?(?:cli\.py|vidcorr)|python (?:\S*/)?cli\.py|vidcorr"
-COMMAND = re.compile(rf"^(?:{STARTERS}) ((?:fit|validate)\b.*)$")
-PLACEHOLDERS = {"SEED": "0", "X": "last.ckpt", "…": "", "...": ""}
+PLACEHOLDERS = {"SEED": "0", "X": "last.ckpt", "…": "", "...": "", "FILE": "studies/vfs_table2.yaml", "NAME": "dino-s8"}
 
 
 @pytest.fixture(autouse=True)
@@ -31,30 +29,34 @@ def _any_checkpoint(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
-def shell_lines(document):
-    """Return the lines of a document's blocks of shell code."""
-    blocks = re.findall(r"^```(?:bash|sh)[^\n]*\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in re.sub(r"\\\n\s*", " ", block).splitlines()]
+def lines_of(path):
+    """Return the lines of a file that may hold commands: its blocks and pieces of code, and a config's comments."""
+    text = re.sub(r"\\\n(# )?\s*", " ", path.read_text())
+    if path.suffix == ".yaml":
+        starts = [re.search(r"vidcorr (fit|validate)\b[^;]*", line) for line in text.splitlines()]
+        return [start[0].replace("$seed", "0") for start in starts if start]
+    blocks = re.findall(r"^```(?:bash|sh)[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    pieces = [
+        re.sub(r"\s+", " ", code) for code in re.findall(r"`([^`]+)`", prose) if " --" in code or "study " in code
+    ]
+    return [line for block in blocks for line in block.splitlines()] + pieces
 
 
 def commands_of(path):
-    """Yield the commands of a file: its blocks of code, its inline code, and in a config its comments."""
-    text = path.read_text()
-    if path.suffix == ".yaml":
-        text = re.sub(r"^# ?", "", text, flags=re.MULTILINE)
-        lines = re.sub(r"\\\n\s*", " ", text).splitlines()
-        starts = [(line, re.search(r"vidcorr (fit|validate)\b", line)) for line in lines]
-        found = [line[start.start() :].partition(";")[0].replace("$seed", "0") for line, start in starts if start]
-    else:
-        prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-        found = [*shell_lines(path), *(re.sub(r"\s+", " ", code) for code in re.findall(r"`([^`]+)`", prose))]
-    for line in found:
-        line = line.strip().replace("--ckpt_path …", "--ckpt_path last.ckpt")
-        if (match := COMMAND.match(line)) and "--" in match[1]:
-            yield [PLACEHOLDERS.get(word, word) for word in shlex.split(match[1], comments=True)]
+    """Yield the words after `vidcorr`, or after another starter, of each command of a file."""
+    for line in lines_of(path):
+        try:
+            words = shlex.split(line.replace("--ckpt_path …", "--ckpt_path last.ckpt"), comments=True)
+        except ValueError:
+            continue  # prose with an apostrophe
+        for place, word in enumerate(words[:-1]):
+            if Path(word).name in ("vidcorr", "cli.py") and words[place + 1] in (*RUNS, *tools()):
+                found = takewhile(lambda word: word not in ("&&", "||", ";", "|", "&", ">"), words[place + 1 :])
+                yield tuple(filter(None, (PLACEHOLDERS.get(word, word) for word in found)))
 
 
-COMMANDS = [(path, words) for path in (*DOCUMENTS, *CONFIGS) for words in commands_of(path)]
+COMMANDS = {words: path for path in (*DOCUMENTS, *CONFIGS) for words in commands_of(path)}
 
 
 def with_data_here(words):
@@ -71,17 +73,13 @@ def with_data_here(words):
 
 @pytest.mark.slow
 def test_each_is_parsed():
-    assert len(COMMANDS) > 25
+    runs = {words: path for words, path in COMMANDS.items() if words[0] in RUNS and len(words) > 1}
+    assert len(runs) > 25
     faults = []
-    parsed = set()
-    for path, words in COMMANDS:
-        words = [word for word in words if word]
-        if tuple(words) in parsed:
-            continue
-        parsed.add(tuple(words))
+    for words, path in runs.items():
         if any(word.startswith("my_") or "=my_" in word for word in words):
             continue  # the user's own modules are written and run by test_docs.py
-        if words == ["fit", "--ckpt_path", "last"]:
+        if words == ("fit", "--ckpt_path", "last"):
             continue  # all else comes from the config.yaml of the run to resume, and there is none here
         try:
             Parsed(with_data_here(words))
@@ -94,57 +92,22 @@ class Understood(Exception):
     """Raised where a tool has understood its arguments and would begin."""
 
 
-def tool_commands(document):
-    """Yield the words of each command of a tool in a document's blocks of shell code."""
-    for line in shell_lines(document):
-        words = shlex.split(line, comments=True)
-        for place, word in enumerate(words):
-            if Path(word).name in ("vidcorr", "cli.py") and words[place + 1] in tools():
-                yield list(takewhile(lambda word: word not in ("&&", "||", ";", "|", "&", ">"), words[place + 1 :]))
-
-
-def test_the_tools_of_the_documents_take_their_arguments(monkeypatch):
-    """Fits are parsed by the test above."""
-    commands = [words for document in DOCUMENTS for words in tool_commands(document)]
-    assert {words[0] for words in commands} >= {"evaluate", "predict", "study", "score", "table"}
-    for words in commands:
-        understand(words, monkeypatch)
-
-
-def understand(words, monkeypatch):
-    """Let a tool parse its arguments, and stop where it would begin."""
+def test_the_tools_take_their_arguments(monkeypatch):
+    """A study is read and its lines are made; the rows of `reproduce` are published rows."""
+    commands = [words for words in COMMANDS if words[0] in tools() and len(words) > 1]
+    assert {words[0] for words in commands} >= {"evaluate", "predict", "study", "score", "table", "reproduce"}
     parse = ArgumentParser.parse_args
+    published = {row.row for row in published_rows()}
 
     def stop(self, args=None, namespace=None):
-        parse(self, args, namespace)
+        parsed = parse(self, args, namespace)
+        if self.prog == "vidcorr study" and not parsed.study.startswith("my_"):
+            assert read_study(parsed.study).lines(Path("studies"))
+        if self.prog == "vidcorr reproduce":
+            assert set(parsed.rows) <= published
         raise Understood
 
-    with monkeypatch.context() as patch:
-        patch.setattr(ArgumentParser, "parse_args", stop)
+    monkeypatch.setattr(ArgumentParser, "parse_args", stop)
+    for words in commands:
         with pytest.raises(Understood):
             run_command(words)
-
-
-def commands_of_paper(name):
-    """Return the words of each command of vidcorr in a paper's table in docs/parity.md."""
-    text = (ROOT / "docs/parity.md").read_text()
-    table = re.search(rf"^\| {name} \| command.*\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)[1]
-    return [shlex.split(command)[1:] for command in re.findall(r"`(vidcorr [^`]+)`", table)]
-
-
-@pytest.mark.parametrize("name", ["VFS", "Liir"])
-def test_the_tools_of_the_papers_items_take_their_arguments(name, monkeypatch):
-    """A study is read and its lines are made; the rows of `reproduce` are published rows; other tools are parsed."""
-    commands = commands_of_paper(name)
-    assert len(commands) > 5
-    for command, *arguments in commands:
-        if command == "fit":
-            continue  # parsed by test_each_is_parsed
-        understand([command, *arguments], monkeypatch)
-        if command == "study":
-            source = read_study(arguments[0])
-            assert source.source.startswith(name)
-            assert source.lines(Path("studies"))
-        if command == "reproduce":
-            rows = arguments[: arguments.index("--on")]
-            assert set(rows) <= {row.row for row in published_rows()}

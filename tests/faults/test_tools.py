@@ -10,10 +10,10 @@ import time
 
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
 import cli
 from vidcorr.commands import study
-from vidcorr.progress import ProgressReport
 from vidcorr.videos.files import LOCK
 
 GRID = "evaluate raw_colour --on davis={davis} --change input_size=48,64 --limit 2 --output {out}"
@@ -30,16 +30,16 @@ def struck(monkeypatch):
 
     def strike(after):
         counted = []
-        advance = ProgressReport.advance
+        advance = tqdm.update
 
         def counting(self, *args, **options):
             advance(self, *args, **options)
-            counted.append(self.done)
+            counted.append(self.n)
             if len(counted) == after:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         monkeypatch.undo()
-        monkeypatch.setattr(ProgressReport, "advance", counting)
+        monkeypatch.setattr(tqdm, "update", counting)
         return counted
 
     return strike

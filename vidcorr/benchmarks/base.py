@@ -20,7 +20,7 @@ from .. import signals
 from ..backbones import build_feature_extractor, weights_digest
 from ..backbones.extractor import eval_mode
 from ..functional.device import on_device, out_of_memory_advice, random_state_kept
-from ..progress import ProgressReport
+from ..progress import progress_bar
 from ..protocols import EvaluationProtocol
 from ..results.result import (
     Evaluated,
@@ -302,11 +302,11 @@ def share_of(benchmark: Benchmark, ranks: Ranks) -> Iterator[Any]:
     frames = [sequence.num_frames for sequence in sequences]
     indices = distribute(frames, ranks.size)[ranks.rank]
     total = sum(frames[index] for index in indices)
-    with ProgressReport(benchmark.name, total, "frames", silent=ranks.rank != 0) as progress:
+    with progress_bar(benchmark.name, total, "frames", silent=ranks.rank != 0) as progress:
         for index in indices:
             signals.check()
             yield sequences[index]
-            progress.advance(frames[index], sequences[index].name)
+            progress.update(frames[index])
 
 
 @contextmanager

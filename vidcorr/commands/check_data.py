@@ -52,13 +52,12 @@ def check_data(
     clean = Path(output).expanduser() / "clean.txt"
     clean.parent.mkdir(parents=True, exist_ok=True)
     clean.unlink(missing_ok=True)  # left by an earlier run
-    entries = list_videos(source, strict=False)
-    places = [os.path.abspath(entry.path) for entry in entries]
-    paths = list(dict.fromkeys(places))
-    with closing(in_processes(_frames, paths, workers, SECONDS, "check-data")) as outcomes:
-        found = dict(outcomes)
+    entries = [(os.path.abspath(entry.path), entry.label) for entry in list_videos(source, strict=False)]
+    paths = list(dict(entries))
     usable: dict[str, Frames] = {}
     unusable: dict[str, str] = {}
+    with closing(in_processes(_frames, paths, workers, SECONDS, "check-data")) as outcomes:
+        found = dict(outcomes)
     for path in paths:
         outcome = found[path]
         if isinstance(outcome, DataError):
@@ -70,11 +69,8 @@ def check_data(
     if not usable:
         path, reason = next(iter(unusable.items()))
         raise DataError(f"{source}: none of {len(paths)} videos can be used; the first is {path}: {reason}")
-    lines: list[str] = []
-    for place, entry in zip(places, entries, strict=True):
-        if place in usable:
-            lines.append(place if entry.label is None else f"{place} {entry.label}")
-    write_atomically(clean, "".join(f"{line}\n" for line in lines))
+    lines = [path if label is None else f"{path} {label}" for path, label in entries if path in usable]
+    write_atomically(clean, "\n".join([*lines, ""]))
     return usable, unusable
 
 
@@ -82,8 +78,7 @@ def _frames(path: str) -> Frames:
     """Read a video; runs in a separate process."""
     with open_video(path) as video:
         last = video.num_frames - 1
-        evenly = [round(part * last / 4) for part in range(5)]
-        first, *_ = video.read(evenly)
+        first, *_ = video.read([round(part * last / 4) for part in range(5)])
         video.require_one_size()
         height, width, _ = first.shape
         return Frames(video.num_frames, width, height)  # the number is exact, as the end has been read
@@ -115,10 +110,9 @@ def command(args: Sequence[str]) -> None:
     usable, unusable = check_data(**vars(flags))
     for path, reason in unusable.items():
         print(printable(f"{path}: {reason}"))
-    sizes = Counter((video.width, video.height) for video in usable.values())
-    [((width, height), _)] = sizes.most_common(1)
-    frames = sum(video.number for video in usable.values())
-    print(f"{len(usable)} videos, {frames} frames, most of {width} × {height} px")
+    sizes = Counter(f"{video.width} × {video.height}" for video in usable.values())
+    most, _ = sizes.most_common(1)[0]
+    print(f"{len(usable)} videos, {sum(video.number for video in usable.values())} frames, most of {most} px")
     print(f"digest {content_digest(usable)} of names, frames and sizes")
     print(f"{flags.output / 'clean.txt'} lists the videos")
     if unusable:

@@ -1,8 +1,8 @@
 """Follow a user's prompt through a video: masks, boxes or points, frame after frame."""
 
 import warnings
-from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..backbones import LiirExtractor
 from ..backbones.extractor import eval_mode
-from ..functional import decode_masks
+from ..functional.device import to_device
 from ..functional.propagation.coding import Size
 from ..protocols import PointProtocol, PropagationProtocol, TrackingProtocol
 from ..protocols.network_input import NetworkInput
@@ -23,10 +23,9 @@ from ..videos.files import DataError
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream
 from .frame_encoder import stride_of
-from .label_tracker import LabelTracker
+from .label_tracker import LabelTracker, MaskCoding, PointCoding
 from .point_tracker import PointTracker
 from .siamfc_tracker import SiamFCTracker, at_extractor
-from .stopwatch import Stopwatch
 
 AnyProtocol = PropagationProtocol | TrackingProtocol | PointProtocol
 
@@ -42,9 +41,7 @@ def follow(
     video: str | Path | FrameStream | Iterable[Tensor],
     prompt: Prompt,
     protocol: str | AnyProtocol | None = None,
-    changes: dict[str, Any] | None = None,
-    short_side: int | None = SHORT_SIDE,
-    watch: Stopwatch | None = None,
+    short_side: int = SHORT_SIDE,
 ) -> Iterator[tuple[Tensor, Any]]:
     """Follow a prompt through a video from its first frame on; memory holds the protocol's window.
 
@@ -56,12 +53,11 @@ def follow(
         extractor: float RGB `(N, 3, H, W)` in [0, 1] → a single map `(N, C, h, w)`, with its `stride`.
         video: a file, a folder of frames, a `FrameStream` of a part; or frames, uint8 RGB `(3, H, W)`, of equal size.
         prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame.
-        protocol: a protocol or its name. None is `vidcorr`, label propagation; for masks by Liir's features `liir`; for
-            a box VFS's tracker. Points also have point protocols (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`).
-        changes: fields of the protocol to change; of `TrackingProtocol` for a box. The protocol's name then shows them.
-        short_side: short side to which larger frames are reduced, pixels; None keeps the original size. A protocol with
-            an input size ignores it, and so does a box.
-        watch: counts the seconds by kind of work.
+        protocol: a protocol, or its name, with changed fields as `vidcorr+radius=18`. None is `vidcorr`, label
+            propagation; for masks by Liir's features `liir`; for a box VFS's tracker, `vfs`. Points also have point
+            protocols (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`).
+        short_side: short side to which larger frames are reduced, pixels. A protocol with an input size ignores it, and
+            so does a box.
 
     Returns:
         Iterator of frame `(3, H, W)` uint8, in order, and its results in pixels of the frame: ids `(H, W)` uint8; boxes
@@ -95,56 +91,48 @@ def follow(
         size = (first.shape[1], first.shape[2])
         frames = chain([first], frames)
     prompt.check(size)
-    rules = rules_for(extractor, prompt, protocol, changes)
-    watch = watch or Stopwatch()
+    rules = rules_for(extractor, prompt, protocol)
     found: Iterator[tuple[Tensor, Any]]
     with eval_mode(extractor):
         if isinstance(rules, TrackingProtocol):
-            found = _follow_boxes(SiamFCTracker(extractor, rules, watch), frames, prompt.labels)
-        elif isinstance(rules, PointProtocol):
-            if not isinstance(video, FrameStream):
-                raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
-            reduction = Reduction.of(size, rules, short_side)
-            found = _follow_queries(PointTracker(extractor, rules, watch), video, prompt.labels, reduction)
-        else:
-            tracker = LabelTracker(extractor, rules, watch)
+            found = _follow_boxes(SiamFCTracker(extractor, rules), frames, prompt.labels)
+        elif isinstance(rules, PropagationProtocol):
             follower = _follow_masks if isinstance(prompt, MaskPrompt) else _follow_heatmaps
-            found = follower(tracker, Reduction.of(size, rules, short_side), frames, prompt.labels)
+            reduction = Reduction.of(size, rules, short_side)
+            found = follower(LabelTracker(extractor, rules), frames, prompt.labels, reduction)
+        elif isinstance(video, FrameStream):
+            reduction = Reduction.of(size, rules, short_side)
+            found = _follow_queries(PointTracker(extractor, rules), video, prompt.labels, reduction)
+        else:
+            raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
     return _computed_in_eval_mode(extractor, found)
 
 
-def rules_for(
-    extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol | None, changes: dict[str, Any] | None = None
-) -> AnyProtocol:
+def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol | None) -> AnyProtocol:
     """Return the protocol that follows prompts of a kind, at the extractor's stride.
 
     Args:
         extractor: gives a single map, with its `stride`; Liir's changes the default for masks to `liir`.
         prompt: a prompt of the kind.
-        protocol: a protocol, or a name: of a propagation protocol, for points also of a point protocol (`fomo`,
-            `tapir-matching`, `gmrw-chained`, `fgvc`, and `vidcorr-points` for `vidcorr`'s). None is `vidcorr`, label
-            propagation, for a box VFS's tracker. A propagation protocol by name keeps the video's proportions and, for
-            points, draws Gaussians of half a feature cell.
-        changes: fields of the protocol to change; of `TrackingProtocol` for a box. The protocol's name shows them.
+        protocol: a protocol, or a name: for masks and points of a propagation protocol, for points also of a point
+            protocol (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, and `vidcorr-points` for `vidcorr`'s), for boxes
+            `vfs`; with changed fields as `vidcorr+radius=18`. None is `vidcorr`, label propagation, for a box `vfs`. A
+            propagation protocol by name keeps the video's proportions and, for points, draws Gaussians of half a
+            feature cell.
 
     Raises:
-        ValueError: for an unknown protocol or field, an extractor with several maps, or a protocol's name for a box.
+        ValueError: for an unknown protocol or field, or an extractor with several maps.
     """
     if protocol is not None and not isinstance(protocol, str):
-        chosen: AnyProtocol = protocol
+        rules: AnyProtocol = protocol
     elif isinstance(prompt, BoxPrompt):
-        if protocol is not None:
-            raise ValueError(f"protocol {protocol!r} is for masks and points; boxes are tracked by SiamFC")
-        chosen = TrackingProtocol()
+        rules = TrackingProtocol.named(protocol or "vfs")
     elif isinstance(prompt, PointPrompt):
-        chosen = _point_protocol(extractor, protocol or DEFAULT)
+        rules = _point_protocol(extractor, protocol or DEFAULT)
     else:
         default = "liir" if isinstance(extractor, LiirExtractor) else DEFAULT
-        chosen = PropagationProtocol.named(protocol or default, "davis").with_changes(resized_data=None)
-    try:
-        rules = chosen.with_changes(**changes or {})
-    except TypeError as error:
-        raise ValueError(f"changes: {error}") from error
+        named = PropagationProtocol.named(protocol or default, "davis")
+        rules = named.with_changes(**{"resized_data": None} | named.changes)
     if isinstance(rules, TrackingProtocol):
         return at_extractor(rules, extractor)
     stride = stride_of(extractor)
@@ -153,15 +141,17 @@ def rules_for(
 
 def _point_protocol(extractor: nn.Module, name: str) -> PropagationProtocol | PointProtocol:
     """Return the protocol of a name for points; `vidcorr` is label propagation as for masks."""
-    if name == OWN_POINTS:
-        return PointProtocol.named(DEFAULT)
-    if name != DEFAULT and name in PointProtocol.sources():
+    source, plus, changes = name.partition("+")
+    if source == OWN_POINTS:
+        return PointProtocol.named(f"{DEFAULT}{plus}{changes}")
+    if source != DEFAULT and source in PointProtocol.sources():
         return PointProtocol.named(name)
-    rules = PropagationProtocol.named(name, "jhmdb").with_changes(resized_data=None, input_size=None)
+    named = PropagationProtocol.named(name, "jhmdb")
+    adapted: dict[str, Any] = {"resized_data": None, "input_size": None}
     stride = stride_of(extractor)
-    if rules.keypoint_unit == "cell" or stride in (None, rules.feature_stride):
-        return rules
-    return rules.with_changes(keypoint_sigma=stride / 2)
+    if named.keypoint_unit == "pixel" and stride not in (None, named.feature_stride):
+        adapted["keypoint_sigma"] = stride / 2
+    return named.with_changes(**adapted | named.changes)
 
 
 def _computed_in_eval_mode(extractor: nn.Module, found: Iterator[tuple[Tensor, Any]]) -> Iterator[tuple[Tensor, Any]]:
@@ -186,11 +176,9 @@ class Reduction(NamedTuple):
     reduced: Size
 
     @classmethod
-    def of(cls, size: Size, protocol: NetworkInput, short_side: int | None) -> Self:
-        """Return the reduction to a short side; None, and a protocol with an input size, reduce nothing."""
-        factor = 1.0
-        if short_side is not None and protocol.input_size is None:
-            factor = min(1.0, short_side / min(size))
+    def of(cls, size: Size, protocol: NetworkInput, short_side: int) -> Self:
+        """Return the reduction to a short side; under a protocol with an input size there is none."""
+        factor = min(1.0, short_side / min(size)) if protocol.input_size is None else 1.0
         return cls(size, (round(size[0] * factor), round(size[1] * factor)))
 
     def frame(self, frame: Tensor) -> Tensor:
@@ -202,72 +190,94 @@ class Reduction(NamedTuple):
         image = cv2.resize(frame.permute(1, 2, 0).numpy(), self.reduced[::-1], interpolation=cv2.INTER_AREA)
         return torch.from_numpy(image).permute(2, 0, 1)
 
-    def ids(self, ids: Tensor) -> Tensor:
-        """Reduce ids `(H, W)` by the nearest pixel."""
-        return F.interpolate(ids[None, None], self.reduced, mode="nearest-exact")[0, 0]
+
+@dataclass(frozen=True)
+class ReducedMasks(MaskCoding):
+    """Masks at the size of the frames, as labels of reduced frames.
+
+    Attributes:
+        reduced: size of the reduced frames, (H, W).
+        seen: size that the feature map covers, in pixels of the reduced frame; `covered`: in pixels of the frame.
+    """
+
+    reduced: Size
+    seen: Size
+
+    def encode(self, t: int, given: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
+        """Return the labels of ids, which are reduced by the nearest pixel."""
+        ids = F.interpolate(given[None, None], self.reduced, mode="nearest-exact")[0, 0]
+        return MaskCoding(self.starts, self.seen).encode(t, ids, grid, protocol)
 
 
-def _moved(points: Tensor, size: Size, other: Size) -> Tensor:
+@dataclass(frozen=True)
+class ReducedPoints(PointCoding):
+    """Points in pixels of the frames, as labels of reduced frames.
+
+    Attributes:
+        reduction: sizes of the frames.
+    """
+
+    reduction: Reduction
+
+    def encode(self, t: int, given: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
+        """Return the heat-maps of points, moved to the reduced frame."""
+        return super().encode(t, moved(given, *self.reduction), grid, protocol)
+
+    def decode(self, t: int, given: Tensor | None, labels: Tensor, size: Size, protocol: PropagationProtocol) -> Tensor:
+        """Return the given points, else the peaks of the heat-maps, moved to the frame."""
+        found = super().decode(t, given, labels, size, protocol)
+        return found if given is not None else moved(found, *reversed(self.reduction))
+
+
+def moved(points: Tensor, size: Size, other: Size) -> Tensor:
     """Convert x, y `(K, 2)` in pixels of frames of a size to another size; 0 is the centre of the first pixel."""
+    if size == other:
+        return points
     factor = torch.tensor([other[1] / size[1], other[0] / size[0]], dtype=torch.float64)
-    return points if size == other else (points + 0.5) * factor - 0.5
+    return (points + 0.5) * to_device(factor, points.device) - 0.5
 
 
 @torch.no_grad()
 def _follow_masks(
-    tracker: LabelTracker, reduction: Reduction, frames: Iterator[Tensor], labels: NDArray[np.uint8]
+    tracker: LabelTracker, frames: Iterator[Tensor], labels: NDArray[np.uint8], reduction: Reduction
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and ids `(H, W)` uint8 by label propagation, from the ids of the first frame."""
+    (height, width), reduced = reduction
     objects = np.unique(labels[labels > 0]).tolist()
-    given = torch.from_numpy(labels)
-    originals: deque[Tensor] = deque()
-    annotated = zip(_reduced(frames, reduction, originals), chain([reduction.ids(given)], repeat(None)), strict=False)
-    covered = tracker.covered(reduction.reduced)
-    height = round(covered[0] * reduction.size[0] / reduction.reduced[0])
-    width = round(covered[1] * reduction.size[1] / reduction.reduced[1])
-    for t, tracked in enumerate(tracker.track_masks(annotated, dict.fromkeys(objects, 0), reduction.reduced)):
-        mask = tracked.decoded
-        if reduction.reduced != reduction.size:  # decoded again, at the size of the frame
-            mask = decode_masks(tracked.labels, objects, tracker.protocol, (height, width), reduction.size)
-            if t == 0 and tracker.protocol.first_frame == "given":
-                mask = given
+    seen = tracker.covered(reduced)
+    covered = round(seen[0] * height / reduced[0]), round(seen[1] * width / reduced[1])
+    coding = ReducedMasks(dict.fromkeys(objects, 0), covered, reduced, seen)
+    for t, tracked in enumerate(tracker.track(with_prompt(frames, labels), coding, reduction.frame)):
         if t == 0:
             has_cells = tracked.labels[1:].flatten(1).any(1).tolist()
             lost = [str(number) for number, followed in zip(objects, has_cells, strict=True) if not followed]
             if lost:
-                stride = tracker.protocol.feature_stride
-                warnings.warn(
-                    f"object {', '.join(lost)} is too small for feature cells of {stride} px and is not followed",
-                    stacklevel=2,
-                )
-        yield originals.popleft(), mask
-
-
-def _reduced(frames: Iterable[Tensor], reduction: Reduction, originals: deque[Tensor]) -> Iterator[Tensor]:
-    """Yield reduced frames, and keep the originals of those under way."""
-    for frame in frames:
-        originals.append(frame)
-        yield reduction.frame(frame)
+                cells = f"feature cells of {tracker.protocol.feature_stride} px"
+                warnings.warn(f"object {', '.join(lost)} is too small for {cells} and is not followed", stacklevel=2)
+        yield tracked.frame, tracked.decoded
 
 
 @torch.no_grad()
 def _follow_heatmaps(
-    tracker: LabelTracker, reduction: Reduction, frames: Iterator[Tensor], labels: NDArray[np.float64]
+    tracker: LabelTracker, frames: Iterator[Tensor], labels: NDArray[np.float64], reduction: Reduction
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and x, y, score `(K, 3)` by heat-maps, from the points `(K, 2)` of the first frame."""
+    coding = ReducedPoints(tracker.covered(reduction.reduced), reduction)
     first_peaks = torch.ones(len(labels))
-    given = torch.from_numpy(labels)
-    originals: deque[Tensor] = deque()
-    reduced = _reduced(frames, reduction, originals)
-    for t, tracked in enumerate(tracker.track_points(reduced, _moved(given, *reduction), reduction.reduced)):
+    for t, tracked in enumerate(tracker.track(with_prompt(frames, labels), coding, reduction.frame)):
         peaks = tracked.labels.flatten(1).amax(1)
-        points = given.double() if t == 0 else _moved(tracked.decoded, *reversed(reduction)).double()
+        points = tracked.decoded.double()
         if t == 0:
             first_peaks = peaks.clamp_min(1e-12)
         else:
             points[peaks <= 0] = torch.nan
         scores = (peaks / first_peaks).double()
-        yield originals.popleft(), torch.cat([points, scores[:, None]], dim=1)
+        yield tracked.frame, torch.cat([points, scores[:, None]], dim=1)
+
+
+def with_prompt(frames: Iterable[Tensor], labels: NDArray[Any]) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Pair the first frame with the labels, and the others with None."""
+    return zip(frames, chain([torch.from_numpy(labels)], repeat(None)), strict=False)
 
 
 def _follow_boxes(
@@ -284,8 +294,7 @@ def _follow_queries(
     tracker: PointTracker, stream: FrameStream, labels: NDArray[np.float64], reduction: Reduction
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Track points by a point protocol, then yield frames and x, y, similarity, occlusion (0 or 1) `(K, 4)`."""
-    with tracker.watch("decode"):
-        count = sum(1 for _ in stream)
+    count = sum(1 for _ in stream)
     scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocol.scored_size
     positions = (torch.from_numpy(labels) + 0.5) / scale
     starts = torch.zeros((len(positions), 1), dtype=torch.float64)

@@ -1,7 +1,7 @@
 """Propagation of annotated masks or points to every frame of a video by the features of a network."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, repeat, tee
 from typing import NamedTuple, Self
@@ -169,7 +169,12 @@ class LabelTracker(FrameEncoder):
         return LabelPropagator(first_labels, self.protocol)
 
     @torch.no_grad()
-    def track(self, frames: Iterable[tuple[Tensor, Tensor | None]], coding: LabelCoding) -> Iterator[TrackedFrame]:
+    def track(
+        self,
+        frames: Iterable[tuple[Tensor, Tensor | None]],
+        coding: LabelCoding,
+        reduced: Callable[[Tensor], Tensor] = lambda frame: frame,
+    ) -> Iterator[TrackedFrame]:
         """Propagate labels through a video of any length; memory holds the protocol's window, never the video.
 
         On a GPU the network encodes several frames in a pass, and results arrive while later frames are propagated.
@@ -178,6 +183,7 @@ class LabelTracker(FrameEncoder):
             frames: uint8 RGB `(3, H, W)`, all of equal size, with their annotation or None; the first must have an
                 annotation.
             coding: converts annotations to labels and back.
+            reduced: frame → the frame that the network sees.
 
         Yields:
             The frames with their labels.
@@ -190,7 +196,7 @@ class LabelTracker(FrameEncoder):
         propagator: LabelPropagator | None = None
         in_transit: deque[tuple[Tensor, PendingCopy, PendingCopy]] = deque()
         annotated, ahead = tee(self.watch.timed("decode", frames))
-        encoded = self.encode(frame for frame, _ in ahead)
+        encoded = self.encode(reduced(frame) for frame, _ in ahead)
         for t, ((frame, given), features) in enumerate(zip(annotated, encoded, strict=True)):
             signals.check()
             size = (frame.shape[1], frame.shape[2])

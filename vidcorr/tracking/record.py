@@ -23,7 +23,7 @@ Draw = Callable[..., Picture]
 class SequenceWriter(AbstractContextManager["SequenceWriter"]):
     """The files of a sequence: predictions, overlays, animation; without further arguments it writes no file.
 
-    Use it as a context: if tracking fails, the video still plays up to the last frame.
+    Use it as a context: if tracking fails, predictions and video still hold all frames so far.
 
     Attributes:
         num_frames: number of frames of the sequence.
@@ -51,22 +51,19 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
         self._chosen = evenly_spaced(self.num_frames, OVERLAY_FRAMES) if self.overlay else []
         self._pictures: list[Picture] = []
 
-    def add(self, frame: Tensor, found: Any, beside: Any = None, truth: Any = None) -> None:
+    def add(self, frame: Tensor, found: Any, *beside: Any, truth: Any = None) -> None:
         """Write the next frame.
 
         Args:
             frame: uint8 `(3, H, W)`.
             found: its results.
-            beside: further argument of `draw`, for example the annotation.
+            beside: further arguments of `draw`, for example the annotation.
             truth: ground truth, for the animation.
         """
         if self.prediction is not None:
             self.prediction.add(found)
-        drawn = [found]
-        if beside is not None:
-            drawn.append(beside)
         if self.written in self._chosen or self.video is not None:
-            picture = self.draw(frame, *drawn)
+            picture = self.draw(frame, found, *beside)
             if self.written in self._chosen:
                 self._pictures.append(picture)
             if self.video is not None:
@@ -74,17 +71,15 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
         if self.animation is not None and self.written in self.animation.chosen:
             draw = self.draw_animation or self.draw
             annotated = None if truth is None else draw(frame, truth)
-            self.animation.add(draw(frame, *drawn), annotated)
+            self.animation.add(draw(frame, found, *beside), annotated)
         self.written += 1
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
-        """Finish all files but the video.
+        """Finish overlay and animation; the context's end finishes predictions and video.
 
         Args:
             curves: measures over the frames, for the animation.
         """
-        if self.prediction is not None:
-            self.prediction.close()
         if self.animation is not None:
             self.animation.close(curves)
         if self.overlay is not None and self._pictures:
@@ -92,6 +87,8 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
             write_picture(self.overlay, self.sheet)
 
     def __exit__(self, *_: object) -> None:
+        if self.prediction is not None:
+            self.prediction.close()
         if self.video is not None:
             self.video.close()
 

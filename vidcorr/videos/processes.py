@@ -15,7 +15,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess as Proc
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
-from ..progress import ProgressReport
+from ..progress import progress_bar
 from ..signals import REQUEUE
 from .files import DataError
 
@@ -90,7 +90,7 @@ def in_processes(
     waiting = iter(items)
     count = max(workers or usable_cores(), 1)
     busy: dict[Connection, tuple[Process, WorkT]] = {}
-    with ProgressReport(title, len(items)) as progress:
+    with progress_bar(title, len(items)) as progress:
         try:
             while True:
                 for item in islice(waiting, count - len(busy)):
@@ -101,7 +101,7 @@ def in_processes(
                 ready, *_ = wait(list(busy))
                 process, item = busy.pop(cast("Connection", ready))
                 yield item, _receive(cast("Connection", ready), process, timeout)
-                progress.advance()
+                progress.update()
         finally:
             for process, _ in busy.values():
                 process.kill()

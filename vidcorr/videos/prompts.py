@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -26,16 +26,18 @@ class Prompt:
     """Prompt for the first frame of a video: a mask, boxes or points.
 
     Attributes:
-        source: file or description, for messages and the record.
+        source: file or kind, for messages and the record.
         objects: objects of the prompt: ids of a mask, names of boxes or points.
         labels: labels to follow: ids `(H, W)`, boxes `(N, 4)`, or points x, y `(K, 2)`.
         frame: index of the frame in the video, if a file names it.
 
     Raises:
-        DataError: if there is no object, or two have the same name.
+        DataError: if there is no object.
     """
 
     kind: ClassVar[str]
+    columns: ClassVar[str] = ""
+    """Numbers of an object."""
     source: str
     objects: tuple[int | str, ...]
     labels: NDArray[Any]
@@ -44,8 +46,23 @@ class Prompt:
     def __post_init__(self) -> None:
         if not self.objects:
             raise DataError(f"{self.source}: holds no object")
-        if len(set(self.objects)) < len(self.objects):
-            raise DataError(f"{self.source}: two {self.kind} have the same name")
+
+    @classmethod
+    def of(cls, given: Any) -> Self:
+        """Build a prompt from text `1,2,…`, the numbers of an object, a list of either, or name → numbers.
+
+        Objects without names are numbered from 1.
+
+        Raises:
+            DataError: for other numbers than those of `columns`.
+        """
+        names: Sequence[str] = ()
+        if isinstance(given, Mapping):
+            names = list(map(str, given))
+            given = list(given.values())
+        labels = _numbers([given] if isinstance(given, str) else given, cls.columns, cls.kind)
+        names = names or [str(number) for number in range(1, len(labels) + 1)]
+        return cls(source=cls.kind, objects=tuple(names), labels=labels)
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless the prompt fits a frame of (height, width) pixels."""
@@ -112,12 +129,7 @@ class BoxPrompt(Prompt):
     """
 
     kind = "boxes"
-
-    @classmethod
-    def of(cls, given: Any) -> Self:
-        """Build a prompt from text, four numbers, or a list of either."""
-        boxes = _numbers([given] if isinstance(given, str) else given, "x,y,width,height", "box")
-        return cls(source="box", objects=_numbered(boxes), labels=boxes)
+    columns = "x,y,width,height"
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless the boxes have an area and lie inside the frame, (height, width) pixels."""
@@ -130,8 +142,7 @@ class BoxPrompt(Prompt):
 class PointPrompt(Prompt):
     """Points of a frame to follow: a dictionary of name → (x, y), an array (K, 2), a list of texts `580,430`, or a CSV.
 
-    The CSV has the heading `frame,point,x,y`, as `predict` writes it, and the points of a single frame. Points without
-    names are numbered from 1.
+    The CSV has the heading `frame,point,x,y`, as `predict` writes it, and the points of a single frame.
 
     Attributes:
         objects: K names.
@@ -139,29 +150,21 @@ class PointPrompt(Prompt):
     """
 
     kind = "points"
+    columns = "x,y"
 
     @classmethod
     def of(cls, given: Any) -> Self:
-        """Build a prompt from a file, texts, a dictionary or an array."""
-        if isinstance(given, str | Path) and Path(given).suffix.lower() == ".csv":
-            return cls._of_table(Path(given))
-        if isinstance(given, Mapping):
-            points = _numbers(list(given.values()), "x,y", "points")
-            return cls(source="points", objects=tuple(map(str, given)), labels=points)
-        points = _numbers([given] if isinstance(given, str) else given, "x,y", "points")
-        return cls(source="points", objects=_numbered(points), labels=points)
-
-    @classmethod
-    def _of_table(cls, path: Path) -> Self:
-        rows = list(csv.reader(read_text(path).splitlines()))
-        if not rows or rows[0][:4] != POINT_COLUMNS:
-            raise DataError(f"{path}: not a table with the heading {','.join(POINT_COLUMNS)}")
-        points = _numbers([row[2:4] for row in rows[1:]], "x,y", str(path))
-        frames = {row[0] for row in rows[1:]}
-        if len(frames) != 1 or not min(frames).isdecimal():
-            raise DataError(f"{path}: expected the points of one frame, counted from 0")
-        names = tuple(row[1] for row in rows[1:])
-        return cls(source=str(path), objects=names, labels=points, frame=int(frames.pop()))
+        """Build a prompt from a CSV file, texts, a dictionary or an array."""
+        if not isinstance(given, str | Path) or Path(given).suffix.lower() != ".csv":
+            return super().of(given)
+        lines = list(csv.reader(read_text(given).splitlines()))
+        rows = lines[1:]
+        frames = {row[0] for row in rows if row}
+        if not rows or lines[0][:4] != POINT_COLUMNS or len(frames) != 1 or not min(frames).isdecimal():
+            raise DataError(f"{given}: no table of one frame's points with the heading {','.join(POINT_COLUMNS)}")
+        labels = _numbers([row[2:4] for row in rows], cls.columns, str(given))
+        names = tuple(row[1] for row in rows)
+        return cls(source=str(given), objects=names, labels=labels, frame=int(frames.pop()))
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless all points lie inside the frame, (height, width) pixels."""
@@ -170,13 +173,8 @@ class PointPrompt(Prompt):
                 raise DataError(f"{self.source}: point {name} at {x:g},{y:g} lies outside the frame of {pixels(size)}")
 
 
-def _numbered(rows: Sized) -> tuple[str, ...]:
-    """Return the names of rows without names: numbers from 1 on."""
-    return tuple(map(str, range(1, len(rows) + 1)))
-
-
 def _numbers(rows: Sequence[Any], columns: str, source: str) -> NDArray[np.float64]:
-    """Return finite numbers (rows, columns) of texts such as `1,2` or of numbers; four numbers alone are a row."""
+    """Return finite numbers (rows, columns) of texts such as `1,2` or of numbers; one row may stand alone."""
     words = [row.split(",") if isinstance(row, str) else row for row in rows]
     try:
         numbers = np.atleast_2d(np.array(words, np.float64))

@@ -24,11 +24,6 @@ def test_the_help_of_a_run_shows_our_flags(capsys):
         assert re.search(rf"^  .*--{name}\b", shown, re.MULTILINE), name
 
 
-def test_version(capsys):
-    main(["--version"])
-    assert re.match(r"vidcorr \d+\.\d+\.\d+$", capsys.readouterr().out)
-
-
 def test_an_unknown_command_ends_with_status_2(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["fti"])

@@ -13,7 +13,7 @@ from vidcorr import BoxPrompt, MaskPrompt, PointPrompt, follow
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.metrics import box_iou, region_similarity
 from vidcorr.protocols import PointProtocol, PropagationProtocol
-from vidcorr.tracking.follow import Reduction, _moved, rules_for
+from vidcorr.tracking.follow import Reduction, moved, rules_for
 
 
 def test_a_plain_sprite_is_followed(scene):
@@ -120,7 +120,7 @@ def test_large_frames_are_reduced_by_areas_and_points_come_back_to_their_places(
     frame[:, :2, :2] = 200
     assert reduction.frame(frame)[:, 0, 0].tolist() == [200] * 3  # an area average, not a sample
     corner = torch.tensor([[-0.5, -0.5], [119.5, 79.5]], dtype=torch.float64)
-    reduced = _moved(corner, *reduction)
+    reduced = moved(corner, *reduction)
     assert reduced.tolist() == [[-0.5, -0.5], [59.5, 39.5]]
-    torch.testing.assert_close(_moved(reduced, *reversed(reduction)), corner)
+    torch.testing.assert_close(moved(reduced, *reversed(reduction)), corner)
     assert Reduction.of((80, 120), vfs.with_changes(input_size=(32, 32)), 40).reduced == (80, 120)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_modules import FrozenEncoder
 from tests.helpers.encoders import clips
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
@@ -16,7 +15,6 @@ from tests.helpers.sprite import FRAMES, RATE, bounds, tensors
 from vidcorr import BoxPrompt, DavisBenchmark, FrameStream, MaskPrompt, PointPrompt, follow, predict_video
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.tracking.predict import extractor_for
 from vidcorr.videos.files import DataError, FolderInUse, FolderLock
 
 
@@ -52,7 +50,6 @@ def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
     assert record["protocol"] == {"digest": expected.digest(), **expected.fields()}
     assert (record["frames"], record["size"], record["complete"]) == (FRAMES, [96, 130], True)
     assert record["prompt"] == {"kind": "mask", "source": str(tmp_path / "mask.png"), "objects": [17]}
-    assert set(record["seconds_of"]) == {"decode", "backbone", "propagate", "decode masks", "write"}
     stream = FrameStream(tmp_path / "out" / "overlay.mp4")
     assert (stream.size, stream.num_frames) == ((96, 130), FRAMES)
 
@@ -67,24 +64,16 @@ def test_a_part_of_a_video_is_followed_as_a_video_of_its_own(scene, folder, colo
     assert (content["part"], content["frame_rate"]) == ({"start": 3, "end": 9}, RATE)
 
 
-def test_boxes_have_scores_and_one_that_is_lost_is_named(scene, folder, colour, tmp_path, monkeypatch):
+def test_boxes_have_scores(scene, folder, colour, tmp_path):
     box = bounds(scene[1][0]).tolist()
-    found = [boxes for _, boxes in follow(colour, tensors(scene[0]), BoxPrompt.of([box, box]))]
-    assert np.isnan(found[0][:, 4]).all()
-    assert (np.stack(found)[1:, :, 4] > 0).all()
-
-    def fading(*_):
-        for t, boxes in enumerate(found):
-            fade = 0.05 if t >= 6 else 1.0
-            yield torch.from_numpy(scene[0][t]).permute(2, 0, 1), boxes * np.array([1, 1, 1, 1, fade])
-
-    monkeypatch.setattr("vidcorr.tracking.predict.follow", fading)
-    content = predict_video(colour, folder / "frames", BoxPrompt.of([box, box]), tmp_path, overlay=False)
+    found = np.stack([boxes for _, boxes in follow(colour, tensors(scene[0]), BoxPrompt.of([box, box]))])
+    assert np.isnan(found[0, :, 4]).all()
+    assert (found[1:, :, 4] > 0).all()
+    predict_video(colour, folder / "frames", BoxPrompt.of([box, box]), tmp_path, overlay=False)
     rows = rows_of(tmp_path / "boxes.csv")
     assert list(rows[0]) == ["frame", "box", "x", "y", "width", "height", "score"]
-    numbers = np.array([[float(row[key] or "nan") for key in list(row)[2:]] for row in rows]).reshape(FRAMES, 2, 5)
-    np.testing.assert_allclose(numbers[:6], np.stack(found)[:6], atol=1e-4)
-    assert content["lost"] == {"1": "00005", "2": "00005"}
+    numbers = [[float(row[key] or "nan") for key in list(row)[2:]] for row in rows]
+    np.testing.assert_allclose(np.reshape(numbers, (FRAMES, 2, 5)), found, atol=1e-4)
 
 
 def test_points_are_a_table_that_is_a_prompt_again(folder, colour, tmp_path):
@@ -118,8 +107,8 @@ def test_a_folder_with_a_prediction_or_masks_of_the_users_is_refused(folder, col
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"changes": {"radius": "far"}}, "radius must be a valid number, got .far."),
-        ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "protocol": "vfs"}, "is for masks and points"),
+        ({"protocol": "vidcorr+radius=far"}, "radius must be a valid number, got .far."),
+        ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "protocol": "crw"}, "unknown protocol 'crw': expected one of vfs"),
         (
             {"prompt": BoxPrompt.of([0, 0, 20, 10]), "extractor": clips()},
             "encodes single crops, which a video encoder cannot",
@@ -130,11 +119,3 @@ def test_a_users_mistake_leaves_no_files(folder, colour, tmp_path, arguments, me
     given = {"extractor": colour, "prompt": MaskPrompt.of(folder / "masks" / "first.png")} | arguments
     refused(ValueError, message, predict_video, video=folder / "clip.mp4", output_dir=tmp_path / "out", **given)
     assert not (tmp_path / "out").exists()
-
-
-def test_a_box_is_followed_by_the_stage_that_the_module_names():
-    prompt, spec = BoxPrompt.of([0, 0, 20, 10]), "tests.helpers.encoders:TinyResNet"
-    assert extractor_for(FrozenEncoder(spec), prompt).stage == "res5"
-    assert extractor_for(FrozenEncoder(spec, stage="res3"), prompt).stage == "res3"
-    found = extractor_for(FrozenEncoder(spec, stride=4), prompt)
-    assert (found.stage, found.stride) == ("res4", 4)
