@@ -16,17 +16,6 @@ from vidcorr.protocols import PointProtocol, PropagationProtocol
 from vidcorr.tracking.follow import Reduction, moved, rules_for
 
 
-def test_a_plain_sprite_is_followed(scene):
-    video, masks = scene
-    colour = build_feature_extractor("raw_colour", stride=2)
-    found = torch.stack([mask for _, mask in follow(colour, tensors(video), MaskPrompt.of(masks[0]))])
-    assert torch.equal(found[0], torch.from_numpy(masks[0]))
-    scores = region_similarity(found == 1, torch.from_numpy(masks) == 1)
-    assert scores.mean() > 0.9
-    still = region_similarity(found[:1].expand(FRAMES, -1, -1) == 1, torch.from_numpy(masks) == 1)
-    assert still.mean() < 0.6  # it does move
-
-
 @pytest.mark.slow
 def test_large_frames_are_seen_reduced_and_answered_at_their_own_size(scene, colour):
     video, masks = scene
