@@ -56,11 +56,7 @@ class Published:
     download: str = ""
 
     def evaluated_by(self) -> EvaluationProtocol:
-        """Return the protocol of the row.
-
-        Raises:
-            ValueError: if the source of the protocol defines no values for the benchmark.
-        """
+        """Return the protocol of the row."""
         return protocol_named(self.protocol, self.benchmark)
 
 
@@ -69,10 +65,8 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
 
     Args:
         name: the name.
-        benchmark: name of the benchmark, which decides the kind of the protocol: masks, points, boxes or matching.
-
-    Raises:
-        ValueError: for an unknown name, or a source without values for the benchmark.
+        benchmark: name of the benchmark, which decides the kind of the protocol: masks, points, boxes or matching. If
+            the source has no values for it, those of the kind's default benchmark are taken.
     """
     from .. import protocols  # late: `table --help` is fast
 
@@ -80,7 +74,8 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
     for other in (protocols.PointProtocol, protocols.TrackingProtocol, protocols.MatchingProtocol):
         if any(benchmark in source.values for source in other.sources().values()):
             kind = other
-    return kind.named(name, benchmark, (kind.default_benchmark,))
+    source = kind.sources()[name.partition("+")[0]]
+    return kind.named(name, benchmark if benchmark in source.values else kind.default_benchmark)
 
 
 def published_beside(benchmark: str, shared: str) -> list[Published]:
