@@ -163,19 +163,6 @@ def test_mast_gives_the_features_of_its_network(converted):
     torch.testing.assert_close(found, network(normalised_lab(images)), rtol=1e-4, atol=1e-4)
 
 
-def test_moco_takes_the_query_encoder_of_a_whole_checkpoint():
-    state = lively_resnet18().state_dict()
-    whole = {f"encoder_q.{name}": value for name, value in state.items()}
-    whole |= {f"encoder_k.{name}": -value for name, value in state.items()}
-    whole |= {"queue": torch.rand(128, 64), "queue_ptr": torch.zeros(1)}
-    assert family_of(whole, None, "x") == "moco"
-    renamed, unused = renamed_by(FAMILIES["moco"], whole)
-    assert renamed.keys() == state.keys()
-    assert all(renamed[name] is whole[f"encoder_q.{name}"] for name in state)
-    assert unused["queue_ptr"] == "negatives"
-    assert unused["encoder_k.conv1.weight"] == "moving average"
-
-
 @pytest.mark.slow
 def test_dino_is_the_teacher_with_its_own_normalisation(converted):
     network = build_network("timm:vit_tiny_patch16_224")

@@ -44,16 +44,6 @@ def test_view_of_a_module_shares_weights_and_sees_all_of_lab():
     assert not any(part.training for part in view.modules())
 
 
-@pytest.mark.slow
-def test_folded_batch_norms_change_nothing():
-    view = LiirExtractor(randomised(), "affinity")
-    folded = view.folded()
-    for size in ((32, 40), (32, 40), (40, 32)):  # positions are kept for frames of one size
-        images = torch.rand(1, 3, *size)
-        torch.testing.assert_close(folded(images), view(images), atol=1e-4, rtol=1e-4)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in view.folded().modules())
-
-
 def test_residual_blocks_and_learned_positions_start_at_zero():
     encoder = LiirEncoder(position_size=8)
     for layer in (encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4):

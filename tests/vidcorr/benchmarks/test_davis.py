@@ -28,17 +28,6 @@ def test_a_protocol_with_its_own_scoring_is_scored_by_it(davis_root, tmp_path):
     assert Result.load(tmp_path).data["rules"]["name"] == "naf"
 
 
-@pytest.mark.slow
-def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path, capsys):
-    short = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
-    benchmark = BenchmarkCallback(short, every_n_epochs=5, before_training=True)
-    fit_in(tmp_path, benchmark, BestCheckpoint(dirpath=tmp_path), max_epochs=-1, max_steps=3)
-    assert list(benchmark.history) == [0, 3]
-    assert [run.epoch for run in benchmark.result.history] == [0, 1]  # the second epoch was cut off
-    assert len(list(tmp_path.glob("best-*-step=000003.ckpt"))) == len(list(tmp_path.glob("*.ckpt"))) == 1
-    assert capsys.readouterr().out.count("J&F-Mean") == 2  # a table for each run, and no more
-
-
 def test_a_failure_ends_validate_and_not_fit(davis_root, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(DavisBenchmark, "score", Mock(side_effect=ValueError("synthetic-000: broken")))
     run = trainer_in(tmp_path, BenchmarkCallback(DavisBenchmark(davis_root)))

@@ -88,7 +88,8 @@ def test_features_out_of_memory_are_computed_again(root, monkeypatch):
 
 
 def test_input_size_becomes_a_multiple_of_the_stride(root):
-    result = MatchBenchmark(root=root, protocol="sd-dino", changes={"thresholds": [0.1]}).evaluate(Odd())
+    benchmark = MatchBenchmark(root=root, protocol="sd-dino", changes={"thresholds": [0.1]}, limit_sequences=1)
+    result = benchmark.evaluate(Odd())
     assert result.stage.protocol.name == "sd-dino+feature_stride=52+input_size=832+thresholds=0.1"
     with pytest.raises(ValueError, match="multiple of the network's 52 px; 104 is the nearest"):
         MatchBenchmark(root=root, protocol="sd-dino", changes={"input_size": 100}).evaluate(Odd())

@@ -7,7 +7,7 @@ from PIL import Image
 
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
-from vidcorr import Result, VipBenchmark
+from vidcorr import VipBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.benchmarks.masks import annotated_frames
 from vidcorr.datasets import Vip
@@ -42,17 +42,6 @@ def test_miou_is_that_of_the_predictions_on_disk(root, run):
         metric.update(read_masks(folder / "semantic/predictions" / video.name), target, name=video.name)
     assert {key: scores[key] for key in ("mIoU", "mAcc", "aAcc")} == metric.compute()
     assert 0.1 < scores["mIoU"] < 1
-
-
-@pytest.mark.slow
-def test_pooled_scores_are_stated_without_each_video_for_their_intervals(run):
-    """Of two videos, the score without one is the other's own."""
-    result = Result.load(run[1])
-    first, second = result.rows
-    assert result.without.keys() == result.scores.keys()
-    for key in ("mIoU", "mAcc", "aAcc"):
-        assert result.without[key] == {first.video: second.values[key], second.video: first.values[key]}
-    assert result.sample("mIoU").without == result.without["mIoU"]
 
 
 @pytest.mark.slow
