@@ -34,13 +34,11 @@ class Made(NamedTuple):
         class_path: import path of its class.
         init_args: arguments of its constructor.
         state: the weights under its names.
-        unused: key → reason to leave it out, beside those of the table.
     """
 
     class_path: str
     init_args: dict[str, Any]
     state: State
-    unused: Mapping[str, str] = {}
 
 
 def read_foreign(path: str | Path) -> State:
@@ -135,7 +133,7 @@ def convert(
         "family": family,
         "class_path": made.class_path,
         "init_args": made.init_args,
-        "unused": unused | dict(made.unused),
+        "unused": unused,
         "note": entry.get("note", ""),
         "measure": measure.strip(),
     }
@@ -211,13 +209,13 @@ def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
     return None
 
 
-def frozen(spec: str, state: State, entry: Mapping[str, Any], unused: Mapping[str, str] = {}) -> Made:
+def frozen(spec: str, state: State, entry: Mapping[str, Any]) -> Made:
     """Return a `FrozenEncoder` around the network of a name, with ImageNet's normalisation if the entry asks for it."""
     weights = {f"encoder.network.{name}": tensor for name, tensor in state.items()}
     arguments: dict[str, Any] = {"spec": spec}
     if entry.get("imagenet"):
         arguments |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-    return Made(FROZEN, arguments, weights, unused)
+    return Made(FROZEN, arguments, weights)
 
 
 def frozen_by_table(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
@@ -287,23 +285,12 @@ def _tcore(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
     return frozen(spec, checkpoint_filter_fn(known, network), entry)
 
 
-def _named(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
-    """Take weights under the names of a network of a library, with or without its classifier."""
-    if spec is None:
-        raise ValueError("the keys do not show the network: name it by --architecture, such as timm:resnet18.a1_in1k")
-    ours = _weights_of(spec)
-    classifier = [name for name in state if name not in ours and re.fullmatch(r"(fc|heads?|classifier)\..+", name)]
-    used = {name: tensor for name, tensor in state.items() if name not in classifier}
-    return frozen(spec, used, entry, dict.fromkeys(classifier, "classifier"))
-
-
 Maker = Callable[[State, str | None, Mapping[str, Any]], Made]
 MAKERS: dict[str, Maker] = {
     "liir": _liir,
     "mast": _liir,
     "cosettle": _cosettle,
     "tcore": _tcore,
-    "named": _named,
 }
 """Family → (weights under the table's names, the network's name if known, the family's entry) → the module."""
 FAMILIES: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("families.yaml").read_text("utf-8"))

@@ -55,14 +55,13 @@ class NetworkSpec:
     seed: int = 0
 
     @classmethod
-    def read(cls, text: str, pretrained: bool = False, seed: int = 0) -> NetworkSpec:
+    def read(cls, text: str, pretrained: bool = False) -> NetworkSpec:
         """Read a network from the command line.
 
         Args:
             text: `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`. SPEC is a checkpoint, `timm:NAME`, `torchvision:NAME`,
                 `package.module:callable`, a short name such as `dino-b8`, or a baseline, `untrained` or `raw_colour`.
             pretrained: load the library's weights, for names of timm and torchvision.
-            seed: seed of random weights.
 
         Raises:
             ValueError: if the stride is not a number.
@@ -71,7 +70,7 @@ class NetworkSpec:
         of_library = view["spec"].startswith(("timm:", "torchvision:"))
         trained = bool(view["pretrained"] or (of_library and pretrained))
         name = f"{text}, {RANDOM_WEIGHTS}" if of_library and not trained else text
-        return cls(name, view["spec"], view["stage"], view["stride"], trained, seed)
+        return cls(name, view["spec"], view["stage"], view["stride"], trained)
 
     @classmethod
     def of(cls, network: NetworkLike) -> NetworkSpec:

@@ -1,6 +1,6 @@
 """Jobs: what their keys depend on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_roo
         job(name="davis_2016", split=None),
         job(NetworkSpec.read("raw_colour@colour/4")),
         job(NetworkSpec.read(LIBRARY)),
-        job(NetworkSpec.read(LIBRARY, seed=1)),
+        job(replace(NetworkSpec.read(LIBRARY), seed=1)),
         Job(RAW, Own(davis_root)),
         Job(RAW, Own(davis_root, threshold=0.7)),
     ]
