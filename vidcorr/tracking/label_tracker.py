@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, repeat, tee
+from itertools import chain, repeat
 from typing import NamedTuple, Self
 
 import torch
@@ -195,9 +195,15 @@ class LabelTracker(FrameEncoder):
         protocol = self.protocol
         propagator: LabelPropagator | None = None
         in_transit: deque[tuple[Tensor, PendingCopy, PendingCopy]] = deque()
-        annotated, ahead = tee(self.watch.timed("decode", frames))
-        encoded = self.encode(reduced(frame) for frame, _ in ahead)
-        for t, ((frame, given), features) in enumerate(zip(annotated, encoded, strict=True)):
+        ahead: deque[tuple[Tensor, Tensor | None]] = deque()
+
+        def images() -> Iterator[Tensor]:
+            for frame, given in self.watch.timed("decode", frames):
+                ahead.append((frame, given))
+                yield reduced(frame)
+
+        for t, features in enumerate(self.encode(images())):
+            frame, given = ahead.popleft()
             signals.check()
             size = (frame.shape[1], frame.shape[2])
             with self.watch("propagate", self.device):
