@@ -48,8 +48,11 @@ def figure_of(
                 shown.append((name or str(result.network), folder / "predictions", result.stage.protocol.shared_name))
     if not shown:
         raise ValueError(f"figure: no result of {benchmark.name}")
-    several_protocols = len({protocol for *_, protocol in shown}) > 1
-    rows = [(f"{name} by {protocol}" if several_protocols else name, place) for name, place, protocol in shown]
+    protocols = {protocol for *_, protocol in shown}
+    rows: list[tuple[str, Path]] = []
+    for name, predictions, protocol in shown:
+        by_protocol = f" by {protocol}" if len(protocols) > 1 else ""
+        rows.append((f"{name}{by_protocol}", predictions))
     found = {sequence.name: sequence for sequence in benchmark.sequences}
     for name in sequences:
         require_one_of(found, sequence=name)

@@ -34,8 +34,7 @@ AT_EACH_END = 3
 def write_report(folder: str | Path, result: Result | None = None) -> Path:
     """Write report.html into the folder of a result.
 
-    The table of scores includes earlier epochs of the training, and published scores if the result covers the whole
-    test set.
+    The table of scores includes earlier epochs of the training.
 
     Args:
         folder: folder of the result, with animations/ if the benchmark draws them.
@@ -59,7 +58,6 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
         "how": f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences.",
     }
     content["intervals"] = {key: ends for key, ends in intervals.items() if ends}
-    content["published"] = _published(result)
     content["ranked_by"] = ranking_columns(result)
     content["texts"] = text_columns(result.rows)
     content["animations"] = _animations(folder, result)
@@ -70,17 +68,6 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     template = (files(__package__) / "page.html").read_text("utf-8")
     write_atomically(path, template.replace("DATA", text, 1))
     return path
-
-
-def _published(result: Result) -> list[Json]:
-    """Return the published rows of the result's protocol, if the result covers the whole test set."""
-    if not result.on_test_set:
-        return []
-    rows = []
-    for paper in published_beside(result.data_set, result.stage.protocol.shared):
-        doubt = f"; doubt: {paper.doubt}" if paper.doubt else ""
-        rows.append({"name": f"{paper.name} ({paper.source}{doubt})", "scores": dict(paper.scores)})
-    return rows
 
 
 def ranking_columns(result: Result) -> list[str]:

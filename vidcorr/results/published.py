@@ -74,8 +74,10 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
     for other in (protocols.PointProtocol, protocols.TrackingProtocol, protocols.MatchingProtocol):
         if any(benchmark in source.values for source in other.sources().values()):
             kind = other
-    source = kind.sources()[name.partition("+")[0]]
-    return kind.named(name, benchmark if benchmark in source.values else kind.default_benchmark)
+    source, *_ = name.split("+")
+    if benchmark not in kind.sources()[source].values:
+        benchmark = kind.default_benchmark
+    return kind.named(name, benchmark)
 
 
 def published_beside(benchmark: str, shared: str) -> list[Published]:

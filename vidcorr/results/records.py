@@ -168,7 +168,8 @@ def results_in(text: str | Path) -> tuple[str, dict[Path, Result]]:
     """
     name, equals, folder = str(text).partition("=")
     if not equals or "/" in name:
-        name, folder = "", str(text)
+        name = ""
+        folder = str(text)
     results = results_below(Path(folder))
 
     def steps(place: Path) -> int:

@@ -119,7 +119,10 @@ class Table:
     @property
     def cells(self) -> list[Cell]:
         """All cells, row by row."""
-        return [cell for row in self.rows.values() for cell in row.values()]
+        cells: list[Cell] = []
+        for row in self.rows.values():
+            cells += row.values()
+        return cells
 
     @cached_property
     def best(self) -> dict[str, str]:

@@ -65,7 +65,9 @@ class SequenceAnimation:
             unknown = np.full_like(self._pictures[0], 128)
             self._write(TRUTH_SUFFIX, [unknown if truth is None else truth for truth in self._truths])
         size = [WIDTH, self._pictures[0].shape[0]]
-        rounded = {name: [np.round(values, 4).tolist() for values in curve] for name, curve in (curves or {}).items()}
+        rounded = {}
+        for name, curve in (curves or {}).items():
+            rounded[name] = [np.round(values, 4).tolist() for values in curve]
         metadata = plain(self._metadata | {"size": size, "curves": rounded})
         write_atomically(self._path.with_suffix(".json"), json.dumps(metadata) + "\n")
 
