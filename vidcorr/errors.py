@@ -45,18 +45,14 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
     return f"vidcorr: {place}{printable(said)}"
 
 
-def printable(text: str, kept: str = "\n") -> str:
-    """Replace the letters of a text that cannot be printed by their codes (`\\x1b`).
+def printable(text: str) -> str:
+    """Replace the letters of a text that cannot be printed, but line breaks, by their codes (`\\x1b`).
 
     A name in a file could otherwise move a terminal's cursor, or turn the words after it around.
-
-    Args:
-        text: any text.
-        kept: unprintable letters that stay as they are.
     """
     shown = ""
     for letter in text:
-        is_shown = letter.isprintable() or letter in kept
+        is_shown = letter.isprintable() or letter == "\n"
         shown += letter if is_shown else letter.encode("unicode_escape").decode()
     return shown
 
