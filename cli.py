@@ -283,6 +283,7 @@ class VidcorrCLI(LightningCLI):
             schedule["before_training"] = True
         entries: list[dict[str, Any]] = []
         for choice in chosen_benchmarks(config):
+            choice.build()  # a mistake is told by the name of the benchmark
             arguments = {"benchmark": choice.entry, **choice.schedule, **schedule}
             entries.append({"class_path": BENCHMARK, "init_args": arguments})
         if entries and self.command == "fit" and config.trainer.enable_checkpointing is not False and BEST not in given:

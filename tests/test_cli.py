@@ -131,6 +131,7 @@ MISUNDERSTOOD = {
     "fit --model=VFSSimSiam --trainer.max_epoch 3": "unrecognized arguments: --trainer.max_epoch 3",
     "fit --model=VFSSimSiam --config=kinetics.yaml": "there is no file kinetics.yaml",
     "fit --model=VFSSimSiam --config=mine.yaml": "callbacks.*: .*'callbacks.LastCheckpoint': .*every",
+    "fit --model=VFSSimSiam --on davis=. --change topq=7": "--on davis: .*unexpected keyword argument 'topq'",
     "validate --model=raw_colour --on davis=. --limit 0": "--limit: expected an integer of at least 1, got '0'",
 }
 
@@ -154,7 +155,6 @@ def test_words_that_cannot_be_understood(words, tmp_path, monkeypatch, capsys):
         ("validate --ckpt_path nowhere.ckpt", "ckpt_path: there is no file nowhere.ckpt"),
         ("fit --model=VFSSimSiam --data=VideoDataModule", "data.source: give a folder of videos"),
         ("validate --ckpt_path last", "--ckpt_path last: no last.ckpt below runs"),
-        ("validate --model=raw_colour --on davis=. --change topq=7", "unexpected keyword argument 'topq'"),
         (
             "fit --model=VFSSimSiam --trainer.strategy=ddp_fork",
             "a fork of a process with threads stands still; use ddp",

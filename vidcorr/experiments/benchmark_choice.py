@@ -107,7 +107,7 @@ class BenchmarkChoice:
         """Return the benchmark.
 
         Raises:
-            ValueError: for a class that is not a benchmark, or a wrong argument.
+            UsageError: for a class that is not a benchmark, or a wrong argument.
         """
         from jsonargparse import ArgumentError, ArgumentParser
 
@@ -118,7 +118,7 @@ class BenchmarkChoice:
         try:
             benchmark: Benchmark = parser.instantiate(parser.parse_object({"benchmark": self.entry})).benchmark
         except (ArgumentError, ValueError) as error:
-            raise ValueError(f"--on {self.config}: {one_line(error)}") from error
+            raise UsageError(f"--on {self.config}: {one_line(error)}") from error
         return benchmark
 
 
@@ -131,8 +131,8 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
         flags: values of the flags of `add_run_flags` or `add_benchmark_flags`.
 
     Raises:
-        UsageError: for a flag without `--on`, an unknown name, or a config that cannot be read.
-        ValueError: for several values of which one does not fit the benchmark.
+        UsageError: for a flag without `--on`, an unknown name, a config that cannot be read, or several values of which
+            one does not fit the benchmark.
     """
     if not flags.on:
         for name in RUN_FLAGS:
