@@ -45,8 +45,8 @@ class Badja(Reader[PointSequence]):
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser()
         annotations = self.root / "joint_annotations"
-        files = sorted(path for path in list_data(annotations) if path.suffix == ".json")
-        files = [path for path in files if path.stem not in WITHOUT_FRAMES]
+        listed = sorted(list_data(annotations))
+        files = [path for path in listed if path.suffix == ".json" and path.stem not in WITHOUT_FRAMES]
         if not files:
             raise DataError(f"{annotations}: holds no <clip>.json")
         self._sequences = tuple(_clip(self.root, file) for file in files)

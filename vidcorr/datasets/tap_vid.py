@@ -28,7 +28,6 @@ DAVIS_VIDEOS = (
 )
 """Names of the videos of TAP-Vid-DAVIS, which are those of DAVIS-2017 val."""
 
-SET_SUFFIXES = (".pkl", ".npz")
 
 EXPECTED = "expected a .pkl of TAP-Vid, the folder of its shards, or a folder of .npz files (vidcorr unpickle)"
 FORM = (
@@ -131,7 +130,7 @@ def read_sets(root: Path) -> Iterator[PointSequence]:
         DataError: for an unknown layout, a damaged file, or two videos of one name.
     """
     inside = list_data(root) if root.is_dir() else [root]
-    files = [path for path in inside if path.suffix.lower() in SET_SUFFIXES]
+    files = [path for path in inside if path.suffix.lower() in (".pkl", ".npz")]
     if len({path.suffix.lower() for path in files}) != 1:  # two sets would be scored as one
         raise DataError(f"{root}: {EXPECTED}")
     names: set[str] = set()

@@ -51,8 +51,6 @@ class PointQueries:
     track: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        if self.points.ndim != 2 or self.points.shape[1] != 3:
-            raise ValueError(f"queries must be (N, 3) t, y, x, got {self.points.shape}")
         self.check(self.tracks, self.occluded)
         frames = self.occluded.shape[1]
         if not ((self.frames >= 0) & (self.frames < max(frames, 1))).all():

@@ -312,13 +312,8 @@ def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
 
     Args:
         values: (T,) J or F by frame.
-
-    Raises:
-        ValueError: for a sequence without a frame.
     """
     measure = np.asarray(values, dtype=np.float64)
-    if measure.ndim != 1 or not measure.size:
-        raise ValueError(f"values must be (T,) with at least one scored frame, got shape {measure.shape}")
     edges = np.round(np.linspace(1, len(measure), 5) + 1e-10).astype(int) - 1
     first_quarter = measure[edges[0] : edges[1] + 1]
     last_quarter = measure[edges[3] : edges[4] + 1]
