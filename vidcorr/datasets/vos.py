@@ -90,14 +90,11 @@ class Vos(Reader[MaskSequence]):
         else:
             self._lists = (find_list(self.root, split, self.lists),)
             names = read_names(*self._lists)
-        videos: list[str] = []
-        folders: list[str] = []
+        listed: list[tuple[str, str]] = []
         for name in names:
-            for folder in mask_folders(self.masks / name):
-                videos.append(name)
-                folders.append(folder)
+            listed += [(name, folder) for folder in mask_folders(self.masks / name)]
         with ThreadPoolExecutor(8) as pool:
-            self._sequences = tuple(pool.map(self._sequence, videos, folders))
+            self._sequences = tuple(pool.map(lambda video: self._sequence(*video), listed))
 
     def _sequence(self, name: str, folder: str) -> MaskSequence:
         """Return a video, or an object of a video if `folder` names a folder of masks of this object."""
