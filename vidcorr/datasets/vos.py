@@ -18,6 +18,7 @@ from ..videos.masks import (
     match_masks,
     object_ids,
     read_ids,
+    read_mask,
 )
 from .records import MaskSequence, Reader
 
@@ -104,15 +105,15 @@ class Vos(Reader[MaskSequence]):
         if self.annotations == "first":
             masks = {t: mask for t, mask in masks.items() if t == 0}
         size = check_masks(masks, frames, self.size_tolerance)
-        values = ids_by_value(masks.values())
+        values = dict.fromkeys(range(1, VOID + 1), 1) if folder else ids_by_value(masks.values())
+        if folder and any(len(object_ids(read_mask(mask))) > 1 for mask in masks.values()):
+            raise DataError(f"{path}: holds more than one object; in a folder per object, a mask holds a single object")
         shown: dict[int, tuple[int, ...]] = {}
         for t in [0] if self.annotations == "dense" else sorted(masks):
             shown[t] = object_ids(read_ids(masks[t], values, masks.values()))
         starts = first_appearances(shown)
         if not starts or (self.annotations is not None and 0 not in starts.values()):
             raise DataError(f"{path}: no object in the mask that must introduce it; there is nothing to follow")
-        if folder and list(starts) != [1]:
-            raise DataError(f"{path}: holds other ids than 1; in a folder per object, a mask holds a single object")
         scored = self.annotations == "dense" or any(is_scored(t, shown, starts) for t in shown)
         if self.one_object:
             starts = {1: min(starts.values())}
