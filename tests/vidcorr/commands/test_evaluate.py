@@ -100,14 +100,13 @@ def test_by_the_command_line(davis_root, tmp_path, capsys):
     points = write_tap_vid(tmp_path / "points", 1, frames=6, size=(64, 64))
     words = [BLOCKY, "untrained", "--on", f"davis={davis_root}", f"tap_vid={points}", "--limit", "1"]
     words += ["--change", *CHANGES, "--base", "raw_colour"]
-    main(["evaluate", *words, "--seeds", "3", "4", "--protocol", "crw", "--output", str(tmp_path / "out")])
+    main(["evaluate", *words, "--seeds", "3", "4", "--output", str(tmp_path / "out")])
     said = capsys.readouterr().out
-    assert "tap_vid keeps its protocol: crw has no values for it" in said
     assert "difference from raw_colour, stride 8, paired" in said
     rows = table_of(tmp_path / "out", capsys)
     assert sorted(name.partition(",")[0] for name in rows) == ["raw_colour", BLOCKY, "untrained"]
     assert rows["untrained, random weights, stride 8"]["seeds"] in ("3 4", "4 3")
-    assert next(iter(rows.values()))["conditions"].startswith("crw+context=2+radius=3, ")
+    assert next(iter(rows.values()))["conditions"].startswith("vfs+context=2+radius=3, ")
     results = list(results_below(tmp_path / "out").values())
     assert sorted(result.benchmark for result in results) == ["davis"] * 4 + ["tap_vid"] * 4
 
