@@ -40,7 +40,6 @@ class VideoDataModule(SampledDataModule):
     - `clip`: (B, T, 3, size, size) uint8 from the loader; float RGB in [0, 1] on the device;
     - `video_index`: (B,) long, index of the video in the source;
     - `frame_index`: (B, T) long, zero-based;
-    - `label`: (B,) long, if a list file gives labels;
     - `failures`: a line per video that could not be decoded and was replaced.
 
     Without validation videos the validation loader gives an empty dictionary, so that validation hooks run. Draws in
@@ -48,7 +47,7 @@ class VideoDataModule(SampledDataModule):
 
     Args:
         source: folder that is searched for video files and folders of frames, or a .txt or .csv list: a path per line,
-            with an optional class number after a space, a tab or a comma. Empty: none yet, which `setup` refuses.
+            a class number after it is not read. Empty: none yet, which `setup` refuses.
         frames: T, frames in a clip.
         sampling: the frames of a clip: by default one from every of T equal segments, else T at a fixed interval.
         size: side of the frames, pixels.

@@ -8,13 +8,12 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 import vidcorr
-from cli import main
 from datamodules.loading.colour import ColourAugmentation
 from lightning_modules import Liir, SiamFC
 from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.words import refusal
 from vidcorr.backbones import build_encoder, build_feature_extractor
-from vidcorr.datasets.generated import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
+from vidcorr.datasets.generated import write_davis, write_otb, write_tap_vid
 from vidcorr.functional import LabelPropagator
 from vidcorr.protocols import PropagationProtocol
 
@@ -33,7 +32,6 @@ def davis(tmp_path_factory):
 
 
 KERNELS = {
-    ("vfs", 8): (120, 0),  # 720 with the tiles of a CPU
     ("dino", 8): (120, 1),  # ties are kept: are there more than were searched for?
     ("liir", 4): (220, 0),  # 15,774 with the tiles of a CPU
 }
@@ -88,9 +86,6 @@ SMALL = {"size": (64, 64)}
 LOW = {"input_size": (64, 64), "backbone_precision": "bfloat16"}
 BENCHMARKS = {
     "davis": (write_davis, SMALL, partial(vidcorr.DavisBenchmark, split=None, changes=LOW), OF_VIDEO),
-    "youtube_vos": (write_youtube_vos, SMALL | {"valid": 1, "frames": 11}, vidcorr.YoutubeVosBenchmark, OF_VIDEO),
-    "jhmdb": (write_jhmdb, {}, vidcorr.JhmdbBenchmark, OF_VIDEO),
-    "vip": (write_vip, SMALL, partial(vidcorr.VipBenchmark, parts=["instance"]), OF_VIDEO),
     "tap_vid": (write_tap_vid, SMALL, partial(vidcorr.TapVidBenchmark, protocol="fomo"), 5),
     "otb": (write_otb, {}, partial(vidcorr.OtbBenchmark, version=None), FRAMES - 1),  # where to cut out the next region
 }
@@ -108,16 +103,6 @@ def test_benchmarks_read_only_what_they_write(name, tmp_path):
         benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
     assert (tmp_path / "out/results.json").is_file()
     assert gpu.reads == waits + DIGEST
-
-
-@pytest.mark.slow
-def test_evaluate(davis, tmp_path):
-    """Networks of all kinds, and two views of the first network."""
-    of_video = ["tests.helpers.encoders:clips", "tests.helpers.encoders:recurrent"]
-    networks = [RESNET, f"{RESNET}@res3/4", "timm:test_vit", *of_video]
-    with fake_gpu() as gpu:
-        main(["evaluate", *networks, "--on", f"davis={davis}", "--output", str(tmp_path / "out")])
-    assert gpu.reads == len(networks) * (OF_VIDEO + DIGEST)
 
 
 def full(*arguments):

@@ -122,8 +122,6 @@ class ClipDataset(ReplacingDataset):
     ) -> None:
         super().__init__([entries[index].path for index in indices], length, seed)
         self.indices = np.array(indices, dtype=np.int64)
-        labels = [entries[index].label for index in indices]
-        self._labels = None if None in labels else np.array(labels, dtype=np.int64)
         self._bounds = None if weights is None else np.cumsum(weights)
         self._sampling = sampling
         self._transform = transform
@@ -145,14 +143,8 @@ class ClipDataset(ReplacingDataset):
         else:
             with open_video(path, self._timeout) as video:
                 indices, frames = draw_frames(video, self._sampling, generator)
-        sample: Sample = {
-            "clip": self._transform(frames, generator),
-            "video_index": int(self.indices[item]),
-            "frame_index": indices,
-        }
-        if self._labels is not None:
-            sample["label"] = int(self._labels[item])
-        return sample
+        clip = self._transform(frames, generator)
+        return {"clip": clip, "video_index": int(self.indices[item]), "frame_index": indices}
 
 
 def draw_frames(video: OpenedVideo, sampling: Sampling, generator: torch.Generator) -> tuple[Tensor, list[np.ndarray]]:

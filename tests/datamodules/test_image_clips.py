@@ -55,7 +55,7 @@ def test_lists_broken_images_and_what_is_refused(images, tmp_path):
     lines = [f"{path} {number}" for number, path in enumerate(sorted(images.rglob("*.JPEG")))]
     (tmp_path / "list.txt").write_text("\n".join([*lines, "broken.jpg 9"]))
     seen = list(make(tmp_path / "list.txt", batch_size=10).train_dataloader())
-    assert sorted(set(seen[0]["label"].tolist())) == list(range(9))
+    assert sorted(set(seen[0]["video_index"].tolist())) == list(range(9))
     assert [line.partition(": ")[0] for line in seen[0]["failures"]] == [str(tmp_path / "broken.jpg")]
     (tmp_path / "empty").mkdir()
     refused(DataError, "images are files of .bmp", make, tmp_path / "empty")

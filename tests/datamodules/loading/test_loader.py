@@ -52,14 +52,6 @@ def on_rank(monkeypatch):
     return call
 
 
-def test_ranks_are_disjoint_and_make_the_same_global_batches(on_rank):
-    whole = batches(make(50, 8))
-    shares = [on_rank(2, rank, lambda: batches(make(50, 4))) for rank in range(2)]
-    assert len(shares[0]) == len(shares[1]) == len(whole) == 6
-    for together, one, two in zip(whole, *shares, strict=True):
-        assert sorted(one + two) == sorted(together)
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_state_counts_batches_taken_and_leads_to_the_next(workers):
     expected = batches(make(), epoch=3)
