@@ -140,15 +140,10 @@ class TwoPhaseMethod(SavedModule):
         self.trainer.accumulate_grad_batches = 1
 
     def rows_of_phases(self) -> dict[str, str]:
-        """Return the plan's rows on batches, rates and lengths of the phases."""
+        """Return the plan's rows on batches and rates of the phases."""
         settings = self.schedule
         epochs = settings.warmup_epochs
-        limits = {"epochs": self.trainer.max_epochs, "steps": self.trainer.max_steps}
-        known = [f"{limit} {unit}" for unit, limit in limits.items() if limit not in (None, -1)]
-        rows = {
-            "length": ", at most ".join(known) or "until trainer.max_time",
-            "phases": f"{epochs} epochs within videos, then all",
-        }
+        rows = {"phases": f"{epochs} epochs within videos, then all"}
         if epochs:
             samples: int = self.global_batch()  # type: ignore[operator]
             rows["global batch"] = f"{samples * settings.warmup_accumulation} clips, then {samples} clips"

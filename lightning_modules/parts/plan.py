@@ -1,9 +1,7 @@
 """The plan that is printed before a training."""
 
-import math
 from typing import Any
 
-from pytorch_lightning import Trainer
 from pytorch_lightning.utilities import rank_zero_info
 from torch import nn
 
@@ -23,7 +21,9 @@ def print_plan(module: Any) -> None:
     plan["learning rate"] = f"{rates} at {when}"
     if settings.get("base_lr"):  # `lr_find` suggests a rate, which must not be taken for this
         plan["learning rate"] += f", base_lr {settings['base_lr']:.6g} × {module.global_batch()} / 256"
-    plan["length"] = length_text(trainer)
+    limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
+    known = [f"{limit} {unit}" for unit, limit in limits.items() if limit not in (None, -1)]
+    plan["length"] = ", at most ".join(known) or "until trainer.max_time"
     plan["precision"] = str(trainer.precision)
     plan |= module.plan_rows()
     for callback in trainer.callbacks:
@@ -32,15 +32,6 @@ def print_plan(module: Any) -> None:
             plan[name] = f"{plan[name]}; {text}" if name in plan else text
     width = max(map(len, plan))
     rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
-
-
-def length_text(trainer: Trainer) -> str:
-    """Return the length of the run in steps and epochs, as far as it is known."""
-    steps = trainer.estimated_stepping_batches
-    if not 0 <= steps < math.inf:
-        return "until trainer.max_time" if trainer.max_epochs == -1 else f"{trainer.max_epochs} epochs"
-    epochs = "" if steps == trainer.max_steps else f" in {trainer.max_epochs} epochs"
-    return f"{steps} steps{epochs}"
 
 
 def millions(module: nn.Module) -> str:

@@ -117,7 +117,6 @@ def test_without_validation_it_runs_at_the_end_of_the_training_epoch(kind, tmp_p
     ("options", "steps"),
     [
         ({"check_val_every_n_epoch": 2, "every": 3}, [8]),
-        ({"check_val_every_n_epoch": None, "val_check_interval": 3}, [3, 6, 8]),
         ({"num_sanity_val_steps": -1, "val_check_interval": 0.5, "every": 2}, [3, 4, 7, 8]),
     ],
 )

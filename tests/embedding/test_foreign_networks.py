@@ -5,12 +5,10 @@ import copy
 import pytest
 import torch
 from torch import nn
-from torchvision.models import resnet18
 
 from tests.helpers.plain_davis import plain_davis
 from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark, MaskPrompt, follow
-from vidcorr.backbones import extractor_of
 
 
 def plain(width=16):
@@ -86,9 +84,3 @@ PROMPT = MaskPrompt.of(torch.ones(48, 64, dtype=torch.uint8).numpy())
 def test_anything_but_the_map_of_the_stated_stride_is_refused_at_the_first_frame(name):
     change, message = WRONG[name]
     refused(ValueError, message, lambda: list(follow(Output(change), FRAMES, PROMPT)))
-
-
-def test_a_resnet_with_a_finer_stem_is_refused():
-    network = resnet18()
-    network.conv1.stride = (1, 1)
-    refused(ValueError, "are not those of stride 8", lambda: list(follow(extractor_of(network), FRAMES, PROMPT)))

@@ -254,9 +254,8 @@ def test_positions_are_drawn_by_seed_epoch_and_batch_for_vits_alone():
     assert torch.equal(of_resnet[:, 0], of_resnet[:, 2])
 
 
-@pytest.mark.parametrize("backbone", [VIT, "vidcorr-r18"])
-def test_its_checkpoint_gives_the_projected_features(backbone, tmp_path):
-    module = CoSettle(backbone)
+def test_its_checkpoint_gives_the_projected_features(tmp_path):
+    module = CoSettle("vidcorr-r18")
     frozen = {name: weight.clone() for name, weight in module.backbone.state_dict().items()}
     quiet_trainer(max_epochs=2).fit(module, loader(8, 4, frames=2, size=32))
     assert all(torch.equal(weight, frozen[name]) for name, weight in module.backbone.state_dict().items())

@@ -45,8 +45,6 @@ def test_the_draws():
     assert draws["order"].unique(dim=0).shape == (24, 4)
     assert draws["sigma"].min() >= 0.1
     assert draws["sigma"].max() <= 2.0
-    again = ColourAugmentation().draw(20000, seeded_generator(2))
-    assert torch.equal(draws["factors"], again["factors"])
 
 
 @pytest.mark.gpu
