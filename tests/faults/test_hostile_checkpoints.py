@@ -42,8 +42,8 @@ def popen():
 
 
 ATTACKS = {
-    "callable": {"arguments": {"spec": f"{CANARY}:sing"}},
-    "standard library": {"arguments": {"spec": "os:abort"}},
+    "callable": {"arguments": {"spec": f"{CANARY}:sing", "encoder": None}},
+    "standard library": {"arguments": {"spec": "os:abort", "encoder": None}},
     "process": {"note": {"class_path": "subprocess.Popen"}, "hyper_parameters": {"args": ["touch", "canary"]}},
     "nested process": {
         "arguments": {"encoder": {"class_path": FROZEN, "init_args": {"spec": "x.ckpt", "encoder": popen()}}}
@@ -52,7 +52,7 @@ ATTACKS = {
         "note": {"class_path": f"{CANARY}.Song"},
         "arguments": {"_instantiator": f"{CANARY}.sing", "_class_path": f"{CANARY}.Song"},
     },
-    "itself": {"arguments": {"spec": "a.ckpt"}},
+    "itself": {"arguments": {"spec": "a.ckpt", "encoder": None}},
 }
 FAULTS = {
     "class as a list": {"note": {"class_path": ["a"]}},

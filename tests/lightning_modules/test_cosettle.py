@@ -116,7 +116,8 @@ def test_features_of_a_larger_picture_are_the_golden_ones(case):
     module, numbers = case
     image = tensor(numbers, "eval_image")
     for view, name in ((module.frozen_view(), "eval_features_plain"), (module.feature_extractor(), "eval_features")):
-        view.positions = "dino"
+        for part in view.modules():
+            part.positions = "dino"  # a protocol's rule
         cells = view(image).flatten(2).mT
         expect(cells, numbers | {name: numbers[name][:, -cells.shape[1] :]}, name)  # DINO's has a class token
 
