@@ -86,7 +86,7 @@ SMALL = {"size": (64, 64)}
 LOW = {"input_size": (64, 64), "backbone_precision": "bfloat16"}
 BENCHMARKS = {
     "davis": (write_davis, SMALL, partial(vidcorr.DavisBenchmark, split=None, changes=LOW), OF_VIDEO),
-    "tap_vid": (write_tap_vid, SMALL, partial(vidcorr.TapVidBenchmark, protocol="fomo"), 5),
+    "tap_vid": (write_tap_vid, SMALL, partial(vidcorr.TapVidBenchmark, protocol="fomo"), 4),
     "otb": (write_otb, {}, partial(vidcorr.OtbBenchmark, version=None), FRAMES - 1),  # where to cut out the next region
 }
 """Name → writer of a video of three frames, its options, the benchmark, waits."""
