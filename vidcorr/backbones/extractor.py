@@ -182,7 +182,7 @@ class Concatenated(FeatureExtractor):
 
     def folded(self) -> "Concatenated":
         """Return a copy with the views' BatchNorms folded into convolutions."""
-        return Concatenated([view.folded() for view in self.views])  # type: ignore[operator, misc]
+        return Concatenated([view.folded() for view in self.views])  # type: ignore[operator]
 
 
 def measured_stride(view: FeatureExtractor, kind: str, wanted: int | None, stated: int | None = None) -> int:
