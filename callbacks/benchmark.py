@@ -2,6 +2,8 @@
 
 import logging
 import math
+import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -94,6 +96,8 @@ class BenchmarkCallback(pl.Callback):
                 raise ValueError(f"{type(other).__name__} beside {self.name}: which weights are scored is not defined")
         if stage == "validate" and trainer.limit_val_batches == 0:
             raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
+        # every rank logs the scores of all ranks
+        warnings.filterwarnings("ignore", f"It is recommended to use `self.log.'{re.escape(self.name)}/")
         self._loaded = None
         if stage == "fit":
             self._runs = []  # an earlier fit of a notebook filled them
