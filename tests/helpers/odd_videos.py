@@ -52,17 +52,11 @@ def write_with_still(path: Path, count: int, is_cover: bool = False) -> Path:
         if is_cover:
             first.disposition = av.stream.Disposition.attached_pic
         streams = [(first, packets("mjpeg", (48, 64), range(1), {}))]
-        if count:
-            film = container.add_stream("libx264", rate=RATE)
-            (film.height, film.width), film.pix_fmt = (32, 160), "yuv420p"
-            streams.append((film, packets("libx264", (32, 160), range(count), {"preset": "ultrafast"})))
+        film = container.add_stream("libx264", rate=RATE)
+        (film.height, film.width), film.pix_fmt = (32, 160), "yuv420p"
+        streams.append((film, packets("libx264", (32, 160), range(count), {"preset": "ultrafast"})))
         for stream, some in streams:
             for packet in some:
                 packet.stream = stream
                 container.mux(packet)
     return path
-
-
-def write_song(path: Path) -> Path:
-    """Write a cover picture without a film."""
-    return write_with_still(path, 0, is_cover=True)

@@ -7,12 +7,11 @@ import pytest
 
 from callbacks import BenchmarkCallback, BestCheckpoint
 from lightning_modules import VFSSimSiam
-from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.training import EMPTY, TINY, fit_in, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result
-from vidcorr.backbones import RawColour, build_feature_extractor
+from vidcorr.backbones import RawColour
 from vidcorr.scoring.masks import score
 
 
@@ -40,18 +39,6 @@ def test_a_failure_ends_validate_and_not_fit(davis_root, tmp_path, caplog, monke
     assert "Traceback" in caplog.text
     assert not benchmark.history
     assert not (tmp_path / "none").exists()
-
-
-@pytest.mark.slow
-def test_objects_that_enter_later_are_followed_without_a_score(real_data, tmp_path):
-    entering = {"split": None, "annotations": "entering", "size_tolerance": 1}
-    benchmark = DavisBenchmark(real_data("davis_multi_first"), changes=SMALL, **entering)
-    assert benchmark.evaluate(build_feature_extractor("raw_colour", stride=32), tmp_path).scores == {}
-    masks = read_masks(tmp_path / "predictions" / "judo")
-    for number, start in benchmark.sequences[1].starts.items():
-        assert [(mask == number).any() for mask in masks[: start + 1]] == [False] * start + [True]
-    assert read_masks(tmp_path / "predictions" / "bike").shape == (4, 480, 854)
-    assert (tmp_path / "predictions.zip").is_file()
 
 
 @pytest.mark.slow

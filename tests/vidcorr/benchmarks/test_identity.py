@@ -1,7 +1,6 @@
 """Identity of a result: each annotation, list and metadata file by its bytes, frames by size."""
 
 import json
-import shutil
 
 import pytest
 
@@ -69,15 +68,6 @@ def test_each_annotation_counts_by_its_bytes_and_each_frame_by_its_size(kind, tm
             assert key(kind, arguments) == before, path
         path.write_bytes(content)
         assert key(kind, arguments) == before, path
-
-
-def test_a_copy_elsewhere_is_another_key_and_a_link_is_not(tmp_path):
-    arguments = davis(tmp_path)
-    shutil.copytree(tmp_path / "data", tmp_path / "copy")
-    (tmp_path / "link").symlink_to(tmp_path / "data")
-    before = key(DavisBenchmark, arguments)
-    assert key(DavisBenchmark, {"root": tmp_path / "copy"}) != before
-    assert key(DavisBenchmark, {"root": tmp_path / "link"}) == before
 
 
 def test_masks_of_unscored_videos_do_not_count(tmp_path):

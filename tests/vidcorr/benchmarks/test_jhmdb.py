@@ -68,7 +68,6 @@ def test_joints_and_scores_are_those_of_the_plain_chain(root, tmp_path):
         distance = (read_joints(tmp_path, clip) - plain).abs().amax(2)
         assert (distance < 0.01).float().mean() > 0.95  # pixels of nearly equal weight may be chosen otherwise
         metric.update(plain, clip.points, name=clip.name)
-    assert list(scores) == [f"PCK@{threshold}" for threshold in (0.1, 0.2, 0.3, 0.4, 0.5)]
     assert scores == pytest.approx(metric.compute(), abs=0.02)
     assert 0.1 < scores["PCK@0.1"] < scores["PCK@0.5"] <= 1
 

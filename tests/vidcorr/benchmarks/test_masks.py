@@ -1,8 +1,6 @@
 """Masks in which objects start: an object that is not in its mask, and an id that no mask introduces."""
 
 import shutil
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -14,8 +12,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.benchmarks import masks
-from vidcorr.benchmarks.masks import annotated_frames, score_frame
+from vidcorr.benchmarks.masks import annotated_frames
 from vidcorr.datasets import Davis
 from vidcorr.metrics import region_similarity
 from vidcorr.metrics.outlines import jaccard
@@ -71,26 +68,6 @@ def test_constant_features_are_told(davis_root, tmp_path):
     assert Result.load(tmp_path / "results").data["constant_features"] is True
     benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "varied")
     assert "constant_features" not in Result.load(tmp_path / "varied").data
-
-
-def test_scoring_never_waits_with_more_than_a_few_frames(davis_root, monkeypatch):
-    """A network that is faster than the scores does not fill the memory."""
-    submit, futures, most = ThreadPoolExecutor.submit, [], []
-
-    def counting(pool, *arguments, **options):
-        futures.append(submit(pool, *arguments, **options))
-        most.append(sum(not each.done() for each in futures))
-        return futures[-1]
-
-    def slowly(*arguments):
-        time.sleep(0.05)
-        return score_frame(*arguments)
-
-    monkeypatch.setattr(ThreadPoolExecutor, "submit", counting)
-    monkeypatch.setattr(masks, "MOST_PENDING", 2)
-    monkeypatch.setattr(masks, "score_frame", slowly)
-    DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1).evaluate("raw_colour")
-    assert 2 <= max(most) <= 4
 
 
 class Stability(DavisRules):

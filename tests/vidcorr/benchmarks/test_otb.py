@@ -70,9 +70,3 @@ def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):
     kinds = [OtbBenchmark(root, None, limit_sequences=1, changes={"scales": n}) for n in (1, 3)]
     line = "two benchmarks are called otb: give one another name"
     refused(ValueError, line, fit_in, tmp_path, *map(BenchmarkCallback, kinds))
-
-
-def test_validate_without_a_pass_of_validation_is_refused(root, tmp_path):
-    run = trainer_in(tmp_path, BenchmarkCallback(OtbBenchmark(root, None)), limit_val_batches=0)
-    message = "otb needs a pass of validation: leave trainer.limit_val_batches out"
-    assert refused(ValueError, message, run.validate, VFSSimSiam(**TINY), verbose=False)

@@ -2,7 +2,6 @@
 
 import json
 import pickle
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,7 +12,6 @@ from tests.helpers.tap_vid import official_scores, write_golden_tracks
 from vidcorr import BadjaBenchmark, Result, TapVidBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets.generated import write_badja, write_tap_vid
-from vidcorr.datasets.tap_vid import DAVIS_VIDEOS
 from vidcorr.metrics.point_tracking import METRICS
 from vidcorr.scoring.tracks import score_tracks
 
@@ -110,16 +108,3 @@ def test_pck_is_that_of_the_written_predictions_also_by_vidcorr_score(clips, tmp
     assert scores.items() <= by_command.scores.items()
     assert [row.values["PCK@0.2"] for row in result.rows] == [row.values["PCK@0.2"] for row in by_command.rows]
     assert 0 < scores["PCK@0.2"] < 1
-
-
-def test_the_set_of_davis_is_known_by_its_videos(monkeypatch):
-    def facts(names):
-        benchmark = TapVidBenchmark("anywhere")
-        vars(benchmark)["sequences"] = [SimpleNamespace(name=name) for name in names]
-        return benchmark.facts([], SimpleNamespace(grid=(4, 4), protocol=benchmark.protocol))
-
-    names = DAVIS_VIDEOS.split()
-    assert len(names) == 30
-    assert facts(names[::-1])["set"] == "davis"
-    assert "set" not in facts(names[1:])
-    assert "set" not in facts([*names[1:], "other"])

@@ -14,7 +14,6 @@ from vidcorr.functional.matching import (
     frame_points,
     mutual_distance,
     prepare_picture,
-    upsampled_norms,
 )
 from vidcorr.metrics.matching import averages, correct_points, reference_length
 from vidcorr.protocols import MatchingProtocol
@@ -262,13 +261,6 @@ def test_inputs(family):
             np.testing.assert_array_equal(seen[:, ::12, ::12].permute(1, 2, 0), file[f"{key}_u8_s12"])
             edge = prepare_picture(image, protocol.with_changes(padding="edge"))
             np.testing.assert_array_equal(edge[:, ::12, ::12].permute(1, 2, 0), file[f"sddino840_edge_{number}_u8_s12"])
-
-
-def test_upsampled_norms():
-    features = torch.randn(150, 7, 9, generator=torch.Generator().manual_seed(0))
-    for part, size in ((features, (50, 41)), (features, (7, 9)), (features, (3, 30)), (features[:, :1], (4, 20))):
-        expected = F.interpolate(part[None].double(), size, mode="bilinear")[0].norm(dim=0)
-        torch.testing.assert_close(upsampled_norms(part, size).double(), expected, atol=1e-5, rtol=1e-6)
 
 
 def test_chunks_do_not_change_the_answer(monkeypatch):

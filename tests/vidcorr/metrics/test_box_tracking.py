@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.refusal import refused
 from vidcorr.metrics import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
 from vidcorr.metrics.box_tracking import mean_curves
 
@@ -35,9 +34,3 @@ def test_golden_overall(golden):
     assert list(metric.compute()) == ["success", "precision@20px", "success@0.5"]
     for row, k in zip(metric.rows(), range(5), strict=True):
         assert list(row.values())[1:] == pytest.approx(otb[f"s{k}_scores"], rel=0, abs=1e-15)
-
-
-def test_mistakes():
-    boxes = torch.zeros(3, 4)
-    message = r"boxes must be \(N, 4\), got prediction \(2, 4\) and target \(3, 4\)"
-    assert refused(ValueError, message, TrackingSuccess().update, boxes[:2], boxes)

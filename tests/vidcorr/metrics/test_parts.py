@@ -66,13 +66,6 @@ def test_an_iou_of_the_threshold_itself_is_wrong():
     assert scores["AP"] == pytest.approx(4 / 9)
 
 
-@pytest.mark.filterwarnings("ignore:The ``compute`` method")
-def test_missing_and_spurious_instances():
-    frame = match_instances(strip((3, 10)), strip((1, 10)), {1: 1, 3: 3}, {3: 1.0})
-    assert ap_of_classes([frame]) == {1: [0.0] * 9, 3: [0.0] * 9}, "annotated, not found; found, not annotated"
-    assert math.isnan(InstanceAP().compute()["AP"])
-
-
 def looped_ap(frames, classes, kind, threshold, one_to_one):
     """AP of one class from the definition, masks one by one."""
     ranked, annotated = [], 0

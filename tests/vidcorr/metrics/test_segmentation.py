@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.refusal import refused
 from vidcorr.metrics import (
     MaskScorer,
     RegionBoundary,
@@ -111,16 +110,6 @@ def test_void_pixels_of_id_maps():
     assert rows[1]["J-Mean"] == 100 / 130
 
 
-def test_mistakes():
-    mask, wide = torch.ones(3, 4, 4, dtype=torch.bool), torch.ones(3, 4, 5, dtype=torch.bool)
-    assert refused(ValueError, r"target is \(3, 4, 5\)", region_similarity, mask, wide)
-    assert refused(ValueError, "ids must be integers", boundary_accuracy, mask.float(), mask.float())
-    ids, update = torch.ones(3, 4, 4, dtype=torch.uint8), RegionBoundary().update
-    assert refused(ValueError, r"prediction is \(3, 4, 4\), target is \(2, 4, 4\)", update, ids, ids[:2])
-    for truth in (ids * 0, ids[:2]):
-        assert refused(ValueError, "no object, or no frame between", update, truth, truth)
-
-
 def test_statistics_equal_golden(davis):
     for k in range(12):
         np.testing.assert_array_equal(sequence_statistics(davis[f"s{k}_vals"]), davis[f"s{k}_MRD"])
@@ -133,13 +122,3 @@ def test_decay_does_not_wrap_beyond_255_frames(davis):
     assert decay == davis["sLong_D_nowrap"]
     assert abs(decay - wrapped[2]) > 1e-3
     np.testing.assert_array_equal(sequence_statistics([0.75] * 5 + [np.nan] * 3), [0.75, 0.625, np.nan])
-
-
-def test_the_overall_score_weighs_seen_and_unseen_alike():
-    of_objects = {"1": (0.9, 0.8, "dog"), "2": (0.7, 0.6, "dog"), "3": (0.2, 0.0, "emu")}
-    videos = {"a": {"objects": {number: {"category": kind} for number, (_, _, kind) in of_objects.items()}}}
-    rows = {("a", number): {"J-Mean": j, "F-Mean": f} for number, (j, f, _) in of_objects.items()}
-    scores = RULES["youtube-vos"].table(rows, videos, {"emu"})
-    assert scores == pytest.approx({"Overall": 0.425, "J-Seen": 0.8, "F-Seen": 0.7, "J-Unseen": 0.2, "F-Unseen": 0})
-    scores = RULES["youtube-vos"].table({("a", "3"): rows["a", "3"]}, videos, {"emu"})
-    assert scores == pytest.approx({"Overall": 0.1, "J-Unseen": 0.2, "F-Unseen": 0.0})

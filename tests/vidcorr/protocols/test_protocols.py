@@ -72,13 +72,9 @@ def test_bad_values():
     square = {"topk": None, "neighbourhood": "square"}
     mistakes = {
         "above 0 feature cells for a circle": {"radius": 0},
-        "context must be 1 or more frames with .*padding": {"repeat_first": "padding", "context": 0},
         "0 or -1": {"references": (-3,)},
         "mixture_components must be .* at most its number": square | {"radius": 0.5, "mixture_components": 2},
-        "border": {"border": "zero"},
-        "first_frame_masked": {"topk": None, "first_frame_masked": False},
         "topk_ties": {"topk": None, "topk_ties": "kept"},
-        "entering": {"entering": "own-context"},
     }
     for words, fields in mistakes.items():
         assert refused(ValueError, words, protocol, **fields)

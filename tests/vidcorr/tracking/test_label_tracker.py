@@ -12,7 +12,7 @@ from vidcorr.backbones import build_feature_extractor
 from vidcorr.functional import decode_masks, encode_masks
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
-from vidcorr.tracking.label_tracker import LabelTracker, PointCoding
+from vidcorr.tracking.label_tracker import LabelTracker
 
 NEAREST = {"topk": 1, "radius": None}
 
@@ -80,25 +80,6 @@ def test_the_protocol_says_how_masks_are_coded(first_frame, label_size):
     assert torch.equal(first.decoded, ids if first_frame == "given" else decoded)
 
 
-@pytest.mark.parametrize("name", ["vfs", "crw"])
-def test_points_come_back_to_their_cell(name):
-    protocol = PropagationProtocol.named(name, "jhmdb").with_changes(input_size=None)
-    points = torch.tensor([[80.0, 40.0], [250.0, 300.0]], dtype=torch.float64)
-    coding = PointCoding((320, 320))
-    heatmaps = coding.encode(0, points, (40, 40), protocol)
-    assert heatmaps.shape == (2, 40, 40)
-    assert (coding.decode(0, None, heatmaps, (320, 320), protocol) - points).abs().max() <= 8
-    reread = coding.reread(points, heatmaps, protocol)
-    assert (reread - points).abs().max() <= (1 if name == "vfs" else 8)
-
-
-def test_a_map_of_too_few_cells_is_refused(davis_root):
-    """The last stage of a classifier at 64 px: 2 × 2 cells, which would score next to nothing, without a message."""
-    extractor = build_feature_extractor("raw_colour", stride=32)
-    message = "2 x 2 cells, too few to distinguish positions"
-    assert refused(ValueError, message, DavisBenchmark(davis_root).evaluate, extractor)
-
-
 STRIDED = {"label_encoding": "strided", "label_rescaling": False, "feature_stride": 4, "input_padding": 4}
 
 
@@ -129,11 +110,8 @@ def test_an_extractor_that_normalises_nothing_gets_rgb_in_0_to_1_and_the_protoco
             seen.append((float(images.min()), float(images.max())))
             return F.avg_pool2d(images, 16)
 
-    tracker = LabelTracker(Own(), PropagationProtocol.named("dino"))
-    protocol = tracker.protocol
-    assert protocol.name == "dino+feature_stride=16+rgb_mean=none+rgb_std=none"
-    assert protocol.shared() == PropagationProtocol.named("dino")
-    DavisBenchmark(davis_root, protocol="dino", limit_sequences=1).evaluate(Own())
+    result = DavisBenchmark(davis_root, protocol="dino", limit_sequences=1).evaluate(Own())
+    assert result.stage.protocol.name == "dino+feature_stride=16+rgb_mean=none+rgb_std=none"
     assert all(0 <= low < high <= 1 for low, high in seen)
 
 

@@ -1,12 +1,10 @@
 """A user's own points under point protocols: equal to the tracking functions, and drawn."""
 
-import csv
-
 import numpy as np
 import pytest
 import torch
 
-from vidcorr import FrameStream, follow, predict_video
+from vidcorr import FrameStream, follow
 from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.protocols import PointProtocol
 from vidcorr.tracking.point_tracker import PointTracker
@@ -38,15 +36,3 @@ def test_points_are_those_of_the_tracking_functions(video, colour, name):
     torch.testing.assert_close(followed[..., :2], expected, atol=1e-6, rtol=0)
     assert torch.equal(followed[..., 3].bool(), tracks.occluded)
     torch.testing.assert_close(expected[:, 0], torch.tensor([[30.0, 20.0], [40.25, 33.5]], dtype=torch.float64))
-
-
-def test_points_with_occlusion_are_written_and_drawn(video, colour, tmp_path):
-    prompt = PointPrompt.of({"a": (30, 20), "b": (40.25, 33.5)})
-    content = predict_video(colour, video, prompt, tmp_path / "out", "vidcorr-points")
-    rows = list(csv.DictReader((tmp_path / "out" / "points.csv").open()))
-    assert list(rows[0]) == ["frame", "point", "x", "y", "score", "occluded"]
-    assert len(rows) == 5 * 2
-    assert [(row["point"], float(row["x"]), float(row["y"])) for row in rows[:2]] == [("a", 30, 20), ("b", 40.25, 33.5)]
-    assert (tmp_path / "out" / "overlay.mp4").stat().st_size > 1000
-    assert content["protocol"]["name"] == "vidcorr+feature_stride=4"
-    assert content["protocol"]["tracking"] == "direct"

@@ -5,10 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from tests.helpers.refusal import refused
 from tests.helpers.tracking import GoldenHead, GoldenNet
 from vidcorr import SiamFCTracker, TrackingProtocol
-from vidcorr.backbones import RawColour, build_encoder
+from vidcorr.backbones import build_encoder
 from vidcorr.tracking.siamfc_tracker import cosine_window
 from vidcorr.videos.boxes import centred
 
@@ -87,8 +86,3 @@ def test_odd_boxes_are_followed(box):
     boxes = follow(SiamFCTracker(build_encoder("raw_colour").feature_extractor()), frames, np.array(box, dtype=float))
     assert np.isfinite(boxes).all()
     np.testing.assert_allclose(boxes[:, 2] / boxes[:, 3], box[2] / box[3])
-
-
-def test_mistakes():
-    start, frame = SiamFCTracker(RawColour()).start, np.zeros((9, 9, 3), np.uint8)
-    assert refused(ValueError, r"box \[3.0, 3.0, 0.0, 5.0\]: it needs a width", start, frame, np.array([3.0, 3, 0, 5]))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers import references
 from tests.helpers.numbered_videos import read_number, write_video
-from tests.helpers.odd_videos import write_resized, write_song, write_with_still
+from tests.helpers.odd_videos import write_resized, write_with_still
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.videos.container import FrameTable
@@ -205,13 +205,6 @@ def test_a_frame_of_another_size_than_the_first_is_named(tmp_path, name):
         assert refused(DecodingError, message, check)
 
 
-def test_a_wrong_size_in_the_header_is_no_change_of_the_size(tmp_path):
-    path = write_video(tmp_path / "v.mkv", 12)
-    with VideoFile(path) as video:
-        video._size = (16, 16)
-        assert [read_number(frame) for frame in video.read([3, 11])] == [3, 11]
-
-
 @pytest.mark.parametrize(("suffix", "is_cover"), [("mp4", True), ("mkv", False)])
 def test_the_film_is_read_not_a_picture_before_it(tmp_path, suffix, is_cover):
     path = write_with_still(tmp_path / f"v.{suffix}", 20, is_cover)
@@ -219,8 +212,3 @@ def test_the_film_is_read_not_a_picture_before_it(tmp_path, suffix, is_cover):
         assert [read_number(frame) for frame in video.frames()] == list(range(20))
         assert video.num_frames == 20
         assert [read_number(frame) for frame in video.read([19, 0])] == [19, 0]
-
-
-def test_a_song_with_a_cover_has_no_video(tmp_path):
-    path = write_song(tmp_path / "song.mp4")
-    assert refused(DecodingError, "song.mp4: has no video stream besides cover pictures$", VideoFile, path)

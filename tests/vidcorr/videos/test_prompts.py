@@ -54,7 +54,6 @@ def test_points_of_a_table(tmp_path):
     ("text", "message"),
     [
         ("Frame;Point;X;Y\n0;a;1;2", "with the heading frame,point,x,y"),
-        ("frame,point,x,y\n", "no table"),
         ("frame,point,x,y\n3,a,1,2\n9,b,3,4", "of one frame's points"),
         ("frame,point,x,y\n3,a,1,", "expected x,y"),
     ],

@@ -38,12 +38,3 @@ def test_the_frames_of_a_part_are_those_of_the_video(name, tmp_path):
     assert FrameStream(path, 4).stem(3) == told[2]
     for part in ((900, None), (4, 4), (-2, None)):
         refused(DataError, "none of", FrameStream, path, *part)
-
-
-def test_what_cannot_be_read_is_named(tmp_path):
-    (tmp_path / "text.mp4").write_text("no video")
-    for name in ("nowhere.mp4", "text.mp4"):
-        assert refused(DataError, f"{name}: cannot be opened", FrameStream, tmp_path / name)
-    write_frames(tmp_path / "odd", np.zeros((2, 48, 64, 3), np.uint8), ["0.png", "1.png"])
-    write_frames(tmp_path / "odd", np.zeros((1, 32, 64, 3), np.uint8), ["2.png"])
-    refused(DataError, "frame 2 is 64 × 32 px, other frames 64 × 48", lambda: list(FrameStream(tmp_path / "odd")))

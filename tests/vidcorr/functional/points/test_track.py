@@ -5,7 +5,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.helpers.refusal import refused
 from vidcorr.functional import track_points
 from vidcorr.functional.points import job as job_module, track
 from vidcorr.functional.points.job import TrackingJob
@@ -95,12 +94,6 @@ def test_a_point_that_vanishes_is_hidden(moving, occlusion):
     hidden[:, 3] = occlusion != "none"
     assert (tracks.occluded == hidden).all()
     assert (tracks.points - truth)[~hidden & (torch.arange(FRAMES) != 3)].norm(dim=-1).max() < 1.5
-
-
-def test_queries_that_do_not_fit(moving):
-    mistakes = {"finite t, y, x": torch.zeros(2, 2), "finite": torch.tensor([[0, torch.nan, 1]])}
-    for message, queries in (mistakes | {"must lie in frames 0 to 5": torch.tensor([[6.0, 1, 1]])}).items():
-        assert refused(ValueError, message, track_points, moving.__getitem__, FRAMES, queries, protocol("fomo"))
 
 
 def test_raster_coordinates_scale_by_multiplication(moving):
