@@ -1,4 +1,4 @@
-"""J and F: the official numbers, the definition by brute force, statistics of a sequence, and mistakes."""
+"""J and F: the official numbers, the definition by brute force, and statistics of a sequence."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A user's own points under point protocols: equal to the tracking functions, and drawn."""
+"""A user's own points under point protocols: equal to the tracking functions."""
 
 import numpy as np
 import pytest

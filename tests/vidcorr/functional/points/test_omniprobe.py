@@ -1,4 +1,4 @@
-"""`omniprobe` against OmniProbe's own numbers (tests/golden/omniprobe), and against a loop with another seed."""
+"""`omniprobe` against OmniProbe's own numbers (tests/golden/omniprobe)."""
 
 import numpy as np
 import pytest
