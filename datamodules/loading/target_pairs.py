@@ -65,12 +65,14 @@ def usable_boxes(
     Returns:
         (T,) bool.
     """
+    corners = boxes[:, :2]
     sides = boxes[:, 2:]
-    fractions = sides / np.array(size[::-1])
+    extent = np.array(size[::-1])
+    fractions = sides / extent
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = sides[:, 0] / sides[:, 1]
     good = ((sides >= 20) & (sides <= 500) & (fractions >= 0.01) & (fractions <= 0.5)).all(axis=1)
-    good &= (boxes[:, :2] < np.array(size[::-1]) + 1).all(axis=1) & (boxes[:, :2] + sides > 1).all(axis=1)
+    good &= (corners < extent + 1).all(axis=1) & (corners + sides > 1).all(axis=1)
     good &= (ratio >= 0.25) & (ratio <= 4) & np.isfinite(boxes).all(axis=1)
     if cover is not None:
         good &= cover > max(1.0, 0.3 * cover.max(initial=0.0))
@@ -115,10 +117,12 @@ def training_crop(
     """
     import cv2
 
-    draws = torch.rand(4, dtype=torch.float64, generator=generator).tolist()
+    stretch, down, across, choice = torch.rand(4, dtype=torch.float64, generator=generator).tolist()
     y, x, height, width = centred(box).tolist()
-    zoom = 1 + STRETCH * (2 * draws[0] - 1)
+    zoom = 1 + STRETCH * (2 * stretch - 1)
     pixel = context_side(height, width) / EXEMPLAR / zoom
-    shifted = (y + SHIFT * (2 * draws[1] - 1) * pixel, x + SHIFT * (2 * draws[2] - 1) * pixel)
+    shifted_y = y + SHIFT * (2 * down - 1) * pixel
+    shifted_x = x + SHIFT * (2 * across - 1) * pixel
     methods = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_LANCZOS4)
-    return square_crop(image, shifted, size * pixel, size, methods[int(draws[3] * len(methods))])
+    method = methods[int(choice * len(methods))]
+    return square_crop(image, (shifted_y, shifted_x), size * pixel, size, method)

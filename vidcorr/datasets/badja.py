@@ -67,7 +67,8 @@ def _clip(root: Path, file: Path) -> PointSequence:
             visibility.append(np.array(entry["visibility"], bool)[numbers])
         positions = np.array(joints)
         visible = np.array(visibility)
-        if positions.shape != (len(content), len(numbers), 2) or visible.shape != positions.shape[:2]:
+        shape = len(content), len(numbers)
+        if positions.shape != (*shape, 2) or visible.shape != shape:
             raise ValueError("joints and visibility have other shapes")
     frames = tuple(named_file(root, name, file) for name in images)
     masks = tuple(named_file(root, name, file) for name in segmentations)
@@ -78,13 +79,14 @@ def _clip(root: Path, file: Path) -> PointSequence:
     if outside.size:
         raise DataError(f"{file}: a visible joint of frame {outside[0, 0]} lies outside the image of {pixels(size)}")
     seen = np.asarray(visible.any(axis=0))
+    tracks = tuple(compress(BADJA_JOINTS.values(), seen.tolist()))
     return PointSequence(
         name=plain_name(file.stem, file),
         size=size,
         points=points[:, seen].swapaxes(0, 1).copy(),
         occluded=~visible[:, seen].T,
         frames=frames,
-        tracks=tuple(compress(BADJA_JOINTS.values(), seen.tolist())),
+        tracks=tracks,
         masks=masks,
         sources=(file,),
     )

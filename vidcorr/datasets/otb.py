@@ -111,7 +111,8 @@ def _sequence(name: str, path: Path) -> BoxSequence:
         frames = frames[first - 1 : last]
     if len(frames) != len(boxes) or len(boxes) < 2:
         raise DataError(f"{path}: {len(boxes)} boxes for {len(frames)} frames; both must be equal and at least 2")
-    if not np.isfinite(boxes[0]).all() or boxes[0, 2:].min() <= 0:
-        raise DataError(f"{path}: the first box is {boxes[0].tolist()}; it must have a width and a height")
+    start = boxes[0]
+    if not np.isfinite(start).all() or start[2:].min() <= 0:
+        raise DataError(f"{path}: the first box is {start.tolist()}; it must have a width and a height")
     size = image_size(frames[0])
     return BoxSequence(name=name, frames=frames, size=size, boxes=boxes, sources=(path,))

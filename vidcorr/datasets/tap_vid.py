@@ -88,12 +88,13 @@ class PointSequence(FrameSequence):
         """
         if not self.masks:
             return None
+        height, width = self.size
         shares: list[float] = []
         for mask in self.masks:
             with open_image(mask, read_whole(mask)) as image:
                 values = np.array(image)
             is_object = values > 0 if values.ndim == 2 else values[..., :3].any(axis=-1)
-            shares.append(float(is_object.sum()) * self.size[0] * self.size[1] / is_object.size)
+            shares.append(float(is_object.sum()) * height * width / is_object.size)
         return np.array(shares)
 
 

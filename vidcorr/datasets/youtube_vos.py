@@ -136,7 +136,8 @@ def _objects_of(video: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
     objects: dict[int, tuple[str, int]] = {}
     for number, thing in video["objects"].items():
         if thing["frames"]:
-            objects[int(number)] = str(thing.get("category", "")), min(map(int, thing["frames"]))
+            category = str(thing.get("category", ""))
+            objects[int(number)] = category, min(map(int, thing["frames"]))
     return objects
 
 

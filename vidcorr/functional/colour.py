@@ -30,11 +30,15 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     if rgb.ndim < 3 or rgb.shape[-3] != 3 or not rgb.is_floating_point():
         raise ValueError(f"rgb_to_lab: expected float RGB (…, 3, H, W) in [0, 1], got {rgb.dtype} {tuple(rgb.shape)}")
     rgb = rgb.to(torch.promote_types(rgb.dtype, torch.float32))
-    linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).pow(2.4), rgb / 12.92)
+    curved = ((rgb + 0.055) / 1.055).pow(2.4)
+    linear = torch.where(rgb > 0.04045, curved, rgb / 12.92)
     red, green, blue = linear.unbind(-3)
-    roots = [_cube_root(row[0] * red + row[1] * green + row[2] * blue) for row in _XYZ_OF_RGB]
+    roots = [_cube_root(r * red + g * green + b * blue) for r, g, b in _XYZ_OF_RGB]
     x, y, z = roots
-    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-3)
+    lightness = 116 * y - 16
+    a = 500 * (x - y)
+    b = 200 * (y - z)
+    return torch.stack([lightness, a, b], dim=-3)
 
 
 def normalised_lab(rgb: Tensor) -> Tensor:
@@ -68,4 +72,6 @@ def drop_channel(lab: Tensor, channel: int) -> Tensor:
 
 def _cube_root(ratio: Tensor) -> Tensor:
     """Return the cube root of a ratio to white, linear near black (CIE 15:2004)."""
-    return torch.where(ratio > 0.008856, ratio.clamp_min(0.008856).pow(1 / 3), 7.787 * ratio + 16 / 116)
+    root = ratio.clamp_min(0.008856).pow(1 / 3)
+    line = 7.787 * ratio + 16 / 116
+    return torch.where(ratio > 0.008856, root, line)

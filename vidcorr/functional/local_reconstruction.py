@@ -113,7 +113,8 @@ class _LocalReconstruction(Function):
             weights = logits.clamp_(min=NOTHING).exp_()
             sums = weights @ F.pad(part.values, (0, 1), value=1.0)  # the last column sums the weights
             total = sums[..., -1:]
-            of_part = torch.cat([sums[..., :-1] / total, largest + total.log()], dim=-1)
+            mean = sums[..., :-1] / total
+            of_part = torch.cat([mean, largest + total.log()], dim=-1)
             results[part.place] = of_part.view_as(results[part.place])
             if prior is not None and kept is not None:
                 ctx.rows.append(work.confident(part.place, total, prior.threshold))
@@ -238,7 +239,8 @@ class _BatchParts:
         self.values = grid.frames(grid.pad(values))
         self.parts = list(grid.parts(len(query), self.references, amount_for(query.device, PRODUCTS_BUDGET)))
         largest = max(math.prod(part.size) for part in self.parts)
-        self.buffer = query.new_empty(largest * grid.shape[1] * grid.tile.products * self.references)
+        of_row = grid.shape[1] * grid.tile.products * self.references
+        self.buffer = query.new_empty(largest * of_row)
         self._addresses = to_device(grid.addresses(self.references), query.device)
         self._inside = grid.queries(query.new_ones(1, *query.shape[1:3], 1)) > 0
 
@@ -249,7 +251,8 @@ class _BatchParts:
                 q = self.queries[part].flatten(0, 2)
                 k = self.keys[part].reshape(len(q), -1, q.shape[-1])
                 v = self.values[part].reshape(len(q), -1, self.channels)
-                logits = self.buffer[: len(q) * q.shape[1] * k.shape[1]].view(len(q), q.shape[1], k.shape[1])
+                shape = len(q), q.shape[1], k.shape[1]
+                logits = self.buffer[: math.prod(shape)].view(shape)
                 logits.view(*part.size, -1, *logits.shape[1:]).copy_(bias)
                 yield _PartOfBatch(part, logits.baddbmm_(q, k.mT), q, k, v)
 

@@ -110,9 +110,11 @@ def pair_similarities(predicted: Tensor, target: Tensor, queue: Tensor) -> dict[
     Returns:
         `positive_similarity` and `negative_similarity`, scalars in [−1, 1].
     """
+    positive = predicted.mean(dim=1) * target.mean(dim=1)
+    of_queue = queue.mean(dim=0).to(predicted.dtype)
     return {
-        "positive_similarity": (predicted.mean(dim=1) * target.mean(dim=1)).sum(dim=1).mean(),
-        "negative_similarity": predicted.mean(dim=(0, 1)) @ queue.mean(dim=0).to(predicted.dtype),
+        "positive_similarity": positive.sum(dim=1).mean(),
+        "negative_similarity": predicted.mean(dim=(0, 1)) @ of_queue,
     }
 
 
@@ -171,7 +173,8 @@ def contrastive_random_walk_loss(
         for step in range(1, forward.shape[1]):
             forward_walk = forward_walk @ forward[:, step]
             return_walk = backward[:, step] @ return_walk
-            terms.append(cross_entropy((forward_walk @ return_walk + EPSILON).log().flatten(0, 1), first_nodes))
+            round_trip = (forward_walk @ return_walk + EPSILON).log()
+            terms.append(cross_entropy(round_trip.flatten(0, 1), first_nodes))
     if terms:
         return torch.stack(terms).mean()
     return nodes.sum() * 0

@@ -64,7 +64,8 @@ def match_keypoints(
         turned = debiased(mirrored.float(), bias)
         if mutual_distance(turned, second) < mutual_distance(first, second):
             rows = to_device(partners, source.device)
-            mirrored_at = torch.stack([frame[1] - at[:, 0], at[:, 1]], dim=1)[rows]
+            x, y = at.unbind(1)
+            mirrored_at = torch.stack([frame[1] - x, y], dim=1)[rows]
             of_partners = _descriptors(turned, mirrored_at, frame, protocol)
             descriptors = torch.where(rows[:, None] >= 0, of_partners, descriptors)
     found = _match(descriptors, second, frame_size(target_size, protocol), protocol)
@@ -103,7 +104,9 @@ def bias_directions(features: Tensor, components: int) -> Tensor:
         components: number of directions.
     """
     cells = F.normalize(features.float(), dim=0).flatten(1)
-    return torch.linalg.svd(cells - cells.mean(1, keepdim=True), full_matrices=False)[0][:, :components]
+    about_mean = cells - cells.mean(1, keepdim=True)
+    directions, _, _ = torch.linalg.svd(about_mean, full_matrices=False)
+    return directions[:, :components]
 
 
 def mutual_distance(first: Tensor, second: Tensor) -> float:
@@ -146,7 +149,8 @@ def frame_points(points: Tensor, size: Size, protocol: MatchingProtocol) -> Tens
     """Convert x, y `(N, 2)` in pixels of a picture of `size` to pixels of its frame, float32."""
     scale, left, top = _placement(size, protocol)
     if protocol.integer_points:
-        return (points.double().trunc() * protocol.input_sides[0] / max(size)).trunc().float()
+        side = protocol.input_sides[0]
+        return (points.double().trunc() * side / max(size)).trunc().float()
     return points.float() * scale + to_device([float(left), float(top)], points.device)
 
 
@@ -172,7 +176,8 @@ def _content_size(size: Size, protocol: MatchingProtocol) -> Size:
 
 def _padded(image: Tensor, left: int, top: int, side: int, protocol: MatchingProtocol) -> Tensor:
     """Pad an image `(3, H, W)`, uint8, to a square, in which its first pixel is at (left, top)."""
-    around = left, side - image.shape[2] - left, top, side - image.shape[1] - top
+    _, height, width = image.shape
+    around = left, side - width - left, top, side - height - top
     return F.pad(image.float(), around, **PADDINGS[protocol.padding]).byte()
 
 
@@ -189,13 +194,15 @@ def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingP
     upsampled = protocol.upsampling == "frame"
     grid = frame if upsampled else (target.shape[1], target.shape[2])
     lengths = upsampled_norms(target, grid) if upsampled else target.square().sum(0).sqrt_()
+    height, width = grid
+    at_once = max(1, POINTS_WORKSPACE // (4 * height * width))
     positions = []
-    for part in descriptors.split(max(1, POINTS_WORKSPACE // (4 * grid[0] * grid[1]))):
+    for part in descriptors.split(at_once):
         similarities = (part @ target.flatten(1)).unflatten(1, target.shape[1:])
         if upsampled:
             similarities = F.interpolate(similarities[None], grid, mode="bilinear", align_corners=False)[0]
         positions.append(_decode(similarities.div_(lengths.clamp(min=1e-12)), protocol))
-    cell = torch.tensor([frame[1] / grid[1], frame[0] / grid[0]], dtype=torch.float64, device=target.device)
+    cell = torch.tensor([frame[1] / width, frame[0] / height], dtype=torch.float64, device=target.device)
     of_cell, of_pixel = (0.0, 0.0) if upsampled else ANSWERS[protocol.answer]
     return (torch.cat(positions) + of_cell) * cell + of_pixel
 
@@ -203,17 +210,22 @@ def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingP
 def _descriptors(features: Tensor, at: Tensor, frame: Size, protocol: MatchingProtocol) -> Tensor:
     """Return the features `(N, C)` of points x, y `(N, 2)` of the frame, of unit length unless interpolated."""
     height, width = frame if protocol.upsampling == "frame" else features.shape[1:]
+    frame_height, frame_width = frame
     if protocol.sampling == "aligned":
-        steps = to_device([(width - 1) / frame[1], (height - 1) / frame[0]], at.device)
+        steps = to_device([(width - 1) / frame_width, (height - 1) / frame_height], at.device)
         return sample_features(F.normalize(features, dim=0), at * steps + 0.5)
-    cells = torch.stack([at[:, 0] * (width / frame[1]), at[:, 1] * (height / frame[0])], dim=1)
+    x, y = at.unbind(1)
+    cells = torch.stack([x * (width / frame_width), y * (height / frame_height)], dim=1)
     last = to_device([width - 1.0, height - 1.0], at.device)
     cells = cells.floor() if protocol.sampling == "floor" else cells.round().clamp(min=0).minimum(last)
     # the codes that round down index a flat map: a point on the right border, x = side, reads the next row's first cell
-    flat = (cells[:, 1].clamp(0, height - 1) * width + cells[:, 0]).clamp(0, height * width - 1).long()
+    column, row = cells.unbind(1)
+    address = row.clamp(0, height - 1) * width + column
+    flat = address.clamp(0, height * width - 1).long()
     if protocol.upsampling == "cells":
         return F.normalize(features.flatten(1)[:, flat].T, dim=1)
-    pixel = to_device([features.shape[2] / width, features.shape[1] / height], at.device)
+    _, rows, columns = features.shape
+    pixel = to_device([columns / width, rows / height], at.device)
     centres = torch.stack([flat % width, flat // width], dim=1) + 0.5
     return F.normalize(sample_features(features, centres * pixel), dim=1)
 
@@ -234,8 +246,11 @@ def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
         similarities = similarities * ((dy.abs() <= protocol.window) & (dx.abs() <= protocol.window))
     elif protocol.kernel is not None:
         similarities = similarities * torch.exp(-(dy.square() + dx.square()) / (2 * protocol.kernel**2))
-    weights = (similarities.flatten(1).double() / protocol.temperature).softmax(1).view(count, height, width)
-    return torch.stack([weights.sum(1) @ columns.double(), weights.sum(2) @ rows.double()], dim=1)
+    logits = similarities.flatten(1).double() / protocol.temperature
+    weights = logits.softmax(1).view(count, height, width)
+    mean_x = weights.sum(1) @ columns.double()
+    mean_y = weights.sum(2) @ rows.double()
+    return torch.stack([mean_x, mean_y], dim=1)
 
 
 def upsampled_norms(features: Tensor, size: Size) -> Tensor:
@@ -259,18 +274,23 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
         squares[:-1:2, :-1:2] += part.square().sum(0)
         squares[:-1:2, 1:-2:2] += wide.square().sum(0) / 4
         squares[1:-2:2, :-1:2] += tall.square().sum(0) / 4
-        squares[1:-2:2, 1:-2:2] += (wide[:, :-1] + wide[:, 1:]).square().sum(0) / 16
-    return _parabolas(_parabolas(squares.T, size[1]).T, size[0]).clamp_(min=0).sqrt_()
+        of_four = wide[:, :-1] + wide[:, 1:]
+        squares[1:-2:2, 1:-2:2] += of_four.square().sum(0) / 16
+    widened = _parabolas(squares.T, size[1]).T
+    return _parabolas(widened, size[0]).clamp_(min=0).sqrt_()
 
 
 def _parabolas(values: Tensor, pixels: int) -> Tensor:
     """Interpolate values `(2 n + 1, M)`, at n cells and halfway, to the pixels `(pixels, M)` of the same length."""
     cells = len(values) // 2
-    centres = (torch.arange(pixels, device=values.device).double() + 0.5) * cells / pixels - 0.5
-    centres = centres.clamp(0, cells - 1)
+    in_pixels = torch.arange(pixels, device=values.device).double() + 0.5
+    centres = (in_pixels * cells / pixels - 0.5).clamp(0, cells - 1)
     first = 2 * centres.long()
     near = values[first]
     half = values[first + 1]
     far = values[first + 2]
     part = (centres % 1).float()[:, None]
-    return (1 - part) * (1 - 2 * part) * near + 4 * part * (1 - part) * half + part * (2 * part - 1) * far
+    of_near = (1 - part) * (1 - 2 * part)
+    of_half = 4 * part * (1 - part)
+    of_far = part * (2 * part - 1)
+    return of_near * near + of_half * half + of_far * far

@@ -65,7 +65,8 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
     features = maps.movedim(1, -1).flatten(0, 2)
 
     def chunks(queries: Tensor) -> Iterator[Chunk]:
-        together = max(1, amount_for(query.device, NUMBERS_AT_ONCE) // (places * points * query.shape[1]))
+        of_map = places * points * query.shape[1]
+        together = max(1, amount_for(query.device, NUMBERS_AT_ONCE) // of_map)
         width = features.shape[1]
         most = min(together, len(maps)) * points
         block = min(places, max(1, amount_for(query.device, GATHERED_AT_ONCE) // (most * width)))
@@ -165,7 +166,8 @@ def same_place_logsumexp(
             yield groups, logits, partial(_add_weighted, keys=keys)
 
     queries = grid.queries(query.movedim(1, -1)).permute(1, 2, 0, 3, 4)  # (rows, columns, B, queries of a tile, C)
-    sums = streamed_logsumexp(queries.flatten(2, 3).flatten(0, 1), chunks).view(*queries.shape[:4], 1)
+    of_tiles = queries.flatten(2, 3).flatten(0, 1)
+    sums = streamed_logsumexp(of_tiles, chunks).view(*queries.shape[:4], 1)
     return grid.from_queries(sums.permute(2, 0, 1, 3, 4)).squeeze(-1)
 
 

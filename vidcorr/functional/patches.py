@@ -46,14 +46,17 @@ def random_patch_boxes(count: int, side: int, area: tuple[float, float], generat
     low = math.log(RATIOS[0])
     high = math.log(RATIOS[1])
     draws = torch.rand(4, count, 10, generator=generator, dtype=torch.float32)
-    surface = side**2 * (area[0] + draws[0] * (area[1] - area[0]))
+    smallest, largest = area
+    surface = side**2 * (smallest + draws[0] * (largest - smallest))
     ratio = (low + draws[1] * (high - low)).exp()
     lengths = torch.stack([surface / ratio, surface * ratio]).sqrt_().round_()  # heights and widths of all attempts
     fits = ((lengths > 0) & (lengths <= side)).all(0)  # (count, attempts)
     chosen = fits.int().argmax(1).expand(2, 1, -1).mT
-    length = lengths.gather(2, chosen).squeeze(2).where(fits.any(1), torch.tensor(float(side)))
+    whole = torch.tensor(float(side))
+    length = lengths.gather(2, chosen).squeeze(2).where(fits.any(1), whole)
     spare = side - length
-    start = (draws[2:].gather(2, chosen).squeeze(2) * (spare + 1)).floor_().minimum(spare)
+    place = draws[2:].gather(2, chosen).squeeze(2)
+    start = (place * (spare + 1)).floor_().minimum(spare)
     return torch.cat([start, length]).long().T
 
 
@@ -72,13 +75,16 @@ def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
     axes = []
     on_device = to_device(boxes, images.device)
     fine = torch.promote_types(images.dtype, torch.float32)  # bfloat16 cannot tell neighbouring positions apart
-    for axis, size in ((0, images.shape[2]), (1, images.shape[3])):
+    for axis, size in enumerate(images.shape[2:]):
         start = on_device[:, axis, None]
         length = on_device[:, axis + 2, None]
-        position = (torch.arange(size, device=images.device, dtype=fine) + 0.5) * length / size - 0.5
+        centres = torch.arange(size, device=images.device, dtype=fine) + 0.5
+        position = centres * length / size - 0.5
         position = start + position.clamp(min=0).minimum(length - 1)
         axes.append((2 * position + 1) / size - 1)  # −1 and 1 are the image's outer edges
     y, x = axes
-    grid = torch.stack([x[:, None, :].expand(-1, y.shape[1], -1), y[:, :, None].expand(-1, -1, x.shape[1])], dim=-1)
+    columns = x[:, None, :].expand(-1, y.shape[1], -1)
+    rows = y[:, :, None].expand(-1, -1, x.shape[1])
+    grid = torch.stack([columns, rows], dim=-1)
     sampled = grid_sample(images.to(fine), grid, mode="bilinear", padding_mode="border", align_corners=False)
     return sampled.to(images.dtype)

@@ -34,7 +34,9 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
     frequency = 10000 ** (-torch.arange(0, channels, 4, dtype=torch.float32) / channels)
     columns = _waves(width, frequency)
     rows = _waves(height, frequency)
-    return torch.cat([columns[:, None].expand(-1, height, -1), rows[:, :, None].expand(-1, -1, width)])
+    of_columns = columns[:, None].expand(-1, height, -1)
+    of_rows = rows[:, :, None].expand(-1, -1, width)
+    return torch.cat([of_columns, of_rows])
 
 
 def resized_position(position: Tensor, size: tuple[int, int]) -> Tensor:
@@ -76,7 +78,9 @@ def shuffled_position(position: Tensor, order: Tensor) -> Tensor:
     Returns:
         `(N, C, h, w)`.
     """
-    return position.flatten(1)[:, to_device(order, position.device)].transpose(0, 1).unflatten(2, position.shape[1:])
+    order = to_device(order, position.device)
+    frames = position.flatten(1)[:, order].transpose(0, 1)
+    return frames.unflatten(2, position.shape[1:])
 
 
 def drawn_displacements(
@@ -95,11 +99,12 @@ def drawn_displacements(
     """
     if kind == "none":
         return None
+    height, width = size
     if kind == "shift":
-        rows = torch.randint(size[0], (frames,), generator=generator)
-        columns = torch.randint(size[1], (frames,), generator=generator)
+        rows = torch.randint(height, (frames,), generator=generator)
+        columns = torch.randint(width, (frames,), generator=generator)
         return torch.stack([rows, columns], dim=1)
-    draws = torch.rand(frames, size[0] * size[1], generator=generator, dtype=torch.float32)
+    draws = torch.rand(frames, height * width, generator=generator, dtype=torch.float32)
     return draws.argsort(1)
 
 

@@ -56,7 +56,8 @@ def _by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
         of_rows = torch.stack(of_exemplars, dim=1).flatten(0, 1)
     # the response of the exemplar's row y lies y cells below the response of its row 0
     maps, channels, row, column = of_rows.stride()
-    diagonals = of_rows.as_strided((len(search), height, rows, columns), (maps, channels + row, row, column))
+    shape = len(search), height, rows, columns
+    diagonals = of_rows.as_strided(shape, (maps, channels + row, row, column))
     return diagonals.sum(1, keepdim=True)
 
 
@@ -69,7 +70,8 @@ def _by_spectra(exemplar: Tensor, search: Tensor) -> Tensor:
     pattern = torch.fft.rfft2(exemplar.contiguous(), s=(rows, columns))
     # products of spectra wrap around at the border: cut off the offsets at which the exemplar crosses it
     response = torch.fft.irfft2((spectrum * pattern.conj()).sum(2), s=(rows, columns))
-    return response[..., : rows - height + 1, : columns - width + 1].flatten(0, 1)[:, None]
+    inside = response[..., : rows - height + 1, : columns - width + 1]
+    return inside.flatten(0, 1)[:, None]
 
 
 def response_labels(size: tuple[int, int], radius: float, device: torch.device | None = None) -> Tensor:
@@ -109,7 +111,9 @@ def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
     labels = labels.expand_as(logits)
     positive = labels == 1
     negative = labels == 0
-    weight = positive / positive.sum().clamp(min=1) + negative / negative.sum().clamp(min=1)
+    of_positive = positive / positive.sum().clamp(min=1)
+    of_negative = negative / negative.sum().clamp(min=1)
+    weight = of_positive + of_negative
     return binary_cross_entropy_with_logits(logits, labels, weight / weight.sum(), reduction="sum")
 
 

@@ -102,7 +102,9 @@ class Tile:
         """Rows and columns of the frame that lie on the map."""
         rows, columns = self.frame
         height, width = self.map_size
-        return range(max(rows.start, 0), min(rows.stop, height)), range(max(columns.start, 0), min(columns.stop, width))
+        key_rows = range(max(rows.start, 0), min(rows.stop, height))
+        key_columns = range(max(columns.start, 0), min(columns.stop, width))
+        return key_rows, key_columns
 
     @property
     def queries(self) -> int:
@@ -175,7 +177,8 @@ class Tile:
         width = self.frame_size[1]
         corner = np.arange(rows)[:, None] * width + np.arange(columns)  # upper left cell of each query's square
         kept = self.neighbourhood.kept
-        square = np.arange(len(kept))[:, None] * width + np.arange(len(kept))
+        side = np.arange(len(kept))
+        square = side[:, None] * width + side
         return corner.reshape(-1, 1) + square[kept]
 
     @property
@@ -185,7 +188,8 @@ class Tile:
         rows, columns = self.size
         query = np.arange(rows * columns)[:, None]
         if self.slides:  # the first query that a row of keys meets moves down with the row
-            query = query + (2 * (self.neighbourhood.reach or 0) - cells // self.frame_size[1]) * columns
+            reach = self.neighbourhood.reach or 0
+            query = query + (2 * reach - cells // self.frame_size[1]) * columns
         return cells * self.queries + query
 
     @property
@@ -204,7 +208,8 @@ class Tile:
         *outer, row, column, reference, last = block.stride()
         side = 2 * (self.neighbourhood.reach or 0) + 1
         shape = *block.shape[:-4], *self.size, block.shape[-2], side, side
-        return block.as_strided(shape, (*outer, row + self.size[1] * last, column + last, reference, row, column))
+        strides = *outer, row + self.size[1] * last, column + last, reference, row, column
+        return block.as_strided(shape, strides)
 
 
 class Part(NamedTuple):
@@ -269,14 +274,15 @@ class TileGrid:
         rows = min(max(numbers // row, 1), down)
         together = max(numbers // (row * down), 1)
         for top in range(0, down, rows):
+            of_rows = slice(top, min(top + rows, down))
             for first in range(0, samples, together):
-                yield Part(slice(first, min(first + together, samples)), slice(top, min(top + rows, down)))
+                of_samples = slice(first, min(first + together, samples))
+                yield Part(of_samples, of_rows)
 
     def queries(self, maps: Tensor) -> Tensor:
         """Cut maps into tiles: `(B, h, w, D)` → `(B, rows, columns, queries, D)`, zero beyond the map."""
-        rows, columns = self.tile_size
         below, right = self._missing
-        tiles = F.pad(maps, (0, 0, 0, right, 0, below)).unflatten(2, (-1, columns)).unflatten(1, (-1, rows))
+        tiles = self._cut(F.pad(maps, (0, 0, 0, right, 0, below)))
         return tiles.transpose(2, 3).flatten(3, 4)
 
     def from_queries(self, tiles: Tensor) -> Tensor:
@@ -314,7 +320,7 @@ class TileGrid:
         height, width = self.tile.frame_size
         across = self.shape[1]
         frames = frames.view(*part.size, across, height, width, padded.shape[-1])
-        blocks = padded.unflatten(2, (-1, columns)).unflatten(1, (-1, rows))
+        blocks = self._cut(padded)
         for y in range(0, height, rows):
             for x in range(0, width, columns):
                 piece = frames[:, :, :, y : y + rows, x : x + columns].transpose(2, 3)
@@ -332,7 +338,8 @@ class TileGrid:
     def addresses(self, references: int) -> NDArray[np.int64]:
         """Return the queries' cells in their frame (frame cells, references), (queries, references · P²)."""
         cells = self.tile.cells
-        return (cells[:, None] * references + np.arange(references)[:, None]).reshape(len(cells), -1)
+        addresses = cells[:, None] * references + np.arange(references)[:, None]
+        return addresses.reshape(len(cells), -1)
 
     def bias(self, rows: slice, references: int, border: Border, like: Tensor) -> Tensor:
         """Return 0 in a neighbourhood and a hugely negative value outside, for the products of some rows of tiles.
@@ -343,13 +350,21 @@ class TileGrid:
         Returns:
             `(r or 1, columns or 1, queries, frame cells · references)`.
         """
-        kept = to_device(self.tile.near, like.device).unflatten(1, self.tile.frame_size)[None, None]
+        near = to_device(self.tile.near, like.device)
+        kept = near.unflatten(1, self.tile.frame_size)[None, None]
         if border == "exclude":
             down = to_device(self.on_map(0), like.device)
             across = to_device(self.on_map(1), like.device)
-            kept = kept & down[rows, None, None, :, None] & across[None, :, None, None, :]
-        bias = like.new_zeros(kept.shape).masked_fill_(~kept, torch.finfo(like.dtype).min / 2)
+            on_map = down[rows, None, None, :, None] & across[None, :, None, None, :]
+            kept = kept & on_map
+        hugely_negative = torch.finfo(like.dtype).min / 2
+        bias = like.new_zeros(kept.shape).masked_fill_(~kept, hugely_negative)
         return bias.flatten(3).repeat_interleave(references, dim=-1)
+
+    def _cut(self, maps: Tensor) -> Tensor:
+        """View maps of complete tiles by tile: `(B, h, w, D)` → `(B, down, rows, across, columns, D)`."""
+        rows, columns = self.tile_size
+        return maps.unflatten(2, (-1, columns)).unflatten(1, (-1, rows))
 
     @property
     def _missing(self) -> tuple[int, int]:

@@ -34,9 +34,13 @@ def box_iou(prediction: Boxes, target: Boxes) -> Tensor:
     """
     a, b = _boxes(prediction, target)
     corner = np.maximum(a[:, :2], b[:, :2])
-    sides = np.maximum(np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:]) - corner, 0)
+    end_of_a = a[:, :2] + a[:, 2:]
+    end_of_b = b[:, :2] + b[:, 2:]
+    sides = np.maximum(np.minimum(end_of_a, end_of_b) - corner, 0)
     shared = sides.prod(axis=1)
-    union = a[:, 2] * a[:, 3] + b[:, 2] * b[:, 3] - shared
+    area_of_a = a[:, 2] * a[:, 3]
+    area_of_b = b[:, 2] * b[:, 3]
+    union = area_of_a + area_of_b - shared
     return torch.from_numpy(np.clip(shared / (union + np.finfo(float).eps), 0, 1))
 
 
@@ -44,7 +48,9 @@ def centre_error(prediction: Boxes, target: Boxes) -> Tensor:
     """Compute distances of the boxes' centres in pixels, (N, 4) and (N, 4) → (N,) float64; NaN for a NaN box."""
     a, b = _boxes(prediction, target)
     # centres first: the error of two equal boxes is then exactly 0, and within the threshold 0 px
-    offset = (a[:, :2] + (a[:, 2:] - 1) / 2) - (b[:, :2] + (b[:, 2:] - 1) / 2)
+    centre_of_a = a[:, :2] + (a[:, 2:] - 1) / 2
+    centre_of_b = b[:, :2] + (b[:, 2:] - 1) / 2
+    offset = centre_of_a - centre_of_b
     return torch.from_numpy(np.sqrt((offset**2).sum(axis=1)))
 
 
@@ -80,7 +86,8 @@ def got10k_overlaps(
     inside = []
     for boxes in _boxes(prediction, target):
         corner = np.clip(boxes[counted, :2], 0, border)
-        inside.append(np.column_stack([corner, np.clip(boxes[counted, 2:], 0, border - corner)]))
+        sides = np.clip(boxes[counted, 2:], 0, border - corner)
+        inside.append(np.column_stack([corner, sides]))
     return np.nan_to_num(box_iou(*inside).numpy())
 
 

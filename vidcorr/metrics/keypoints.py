@@ -56,7 +56,10 @@ def keypoint_distances(
     elif size is None:
         raise ValueError('counting="ground-truth" needs the image\'s size=(H, W)')
     else:
-        counted &= (truth >= 0).all(axis=2) & (truth[..., 0] <= size[1] - 1) & (truth[..., 1] <= size[0] - 1)
+        height, width = size
+        last = np.array([width - 1, height - 1])
+        inside = (truth >= 0) & (truth <= last)
+        counted &= np.all(inside, axis=2)
     if counting != "prediction-visible":
         counted[0] = False
     box = np.where(counted[..., None], truth, np.nan)
@@ -66,7 +69,8 @@ def keypoint_distances(
         distances = np.sqrt(((points - truth) ** 2).sum(axis=2)) / scale
     distances[~(scale[:, 0] > 0)] = np.inf
     if counting == "ground-truth":
-        distances[~np.all(np.isfinite(points) & (points >= 0), axis=2)] = np.inf
+        found = np.isfinite(points) & (points >= 0)
+        distances[~found.all(axis=2)] = np.inf
     return torch.from_numpy(np.where(counted, distances, np.nan))
 
 

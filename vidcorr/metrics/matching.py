@@ -33,7 +33,8 @@ def reference_length(
         return float(np.ptp(points, axis=0).max())
     if box is None:
         raise ValueError(f"protocol {protocol.name!r} measures by the object's box, which the data lack; take another")
-    return float(max(box[2] - box[0], box[3] - box[1]))
+    left, top, right, bottom = box
+    return float(max(right - left, bottom - top))
 
 
 def correct_points(
@@ -57,7 +58,8 @@ def correct_points(
     if protocol.integer_points:
         side = protocol.input_sides[0]
         long = max(size)
-        target = np.trunc(np.trunc(target) * side / long) * long / side
+        at_input = np.trunc(np.trunc(target) * side / long)
+        target = at_input * long / side
     precision: Any = np.float32 if protocol.compared_in == "float32" else np.float64
     alphas = np.asarray(protocol.thresholds, np.float64 if protocol.compared_in == "float64" else np.float32)
     distances: NDArray[Any] = np.linalg.norm(np.asarray(predicted, np.float64) - target, axis=1)

@@ -88,7 +88,8 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
     if ids.ndim != 2 or ids.dtype.kind not in "iub":
         raise ValueError(f"ids must be integers (H, W), got {ids.dtype} {ids.shape}")
     height, width = ids.shape
-    radius = int(bound) if bound >= 1 else math.ceil(bound * float(np.linalg.norm(ids.shape)))
+    diagonal = float(np.linalg.norm(ids.shape))
+    radius = int(bound) if bound >= 1 else math.ceil(bound * diagonal)
     outlines = {}
     for number in objects:
         bits = np.ascontiguousarray(ids == number).view(np.uint8)
@@ -143,7 +144,8 @@ def sobel_outline(outline: Outline) -> Outline:
     framed = np.pad(outline.mask, ((above, below), (left, right)))  # background around the crop, inside the picture
     across = cv2.Sobel(framed, cv2.CV_16S, 1, 0)
     down = cv2.Sobel(framed, cv2.CV_16S, 0, 1)
-    edge = ((across != 0) | (down != 0)).astype(np.uint8)[above : above + height, left : left + width]
+    has_gradient = ((across != 0) | (down != 0)).astype(np.uint8)
+    edge = has_gradient[above : above + height, left : left + width]
     return replace(outline, edge=edge, length=int(np.count_nonzero(edge)))
 
 
@@ -164,9 +166,14 @@ def shared_pixels(a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_
     margin = (len(b) - len(of_b.mask)) // 2
     y = of_b.top - margin - of_a.top  # first pixel of b, counted from the first pixel of a
     x = of_b.left - margin - of_a.left
-    part_of_a = a[max(y, 0) : max(y + b.shape[0], 0), max(x, 0) : max(x + b.shape[1], 0)]
-    part_of_b = b[max(-y, 0) : max(a.shape[0] - y, 0), max(-x, 0) : max(a.shape[1] - x, 0)]
+    part_of_a = a[_covered(y, b.shape[0]), _covered(x, b.shape[1])]
+    part_of_b = b[_covered(-y, a.shape[0]), _covered(-x, a.shape[1])]
     return int(np.count_nonzero(part_of_a & part_of_b))
+
+
+def _covered(first: int, length: int) -> slice:
+    """Return the pixels of a crop, along an axis, that another crop covers from pixel `first` on."""
+    return slice(max(first, 0), max(first + length, 0))
 
 
 def as_array(masks: Masks) -> NDArray[Any]:

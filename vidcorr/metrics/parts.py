@@ -106,9 +106,12 @@ def match_instances(
     m = len(target_kinds) + 1
     pairs = index.astype(np.int64).ravel() * m + target_index.ravel()
     shared = np.bincount(pairs, minlength=n * m).reshape(n, m)
-    union = shared.sum(axis=1)[1:, None] + shared.sum(axis=0)[None, 1:] - shared[1:, 1:]
-    overlap = np.where(kinds[:, None] == target_kinds, shared[1:, 1:] / np.maximum(union, 1), 0.0)
-    present = np.flatnonzero(shared.sum(axis=1)[1:])
+    areas = shared.sum(axis=1)[1:]
+    target_areas = shared.sum(axis=0)[1:]
+    intersection = shared[1:, 1:]
+    union = areas[:, None] + target_areas - intersection
+    overlap = np.where(kinds[:, None] == target_kinds, intersection / np.maximum(union, 1), 0.0)
+    present = np.flatnonzero(areas)
     claimed: dict[int, float] = {}
     rows = []
     for i in sorted(present, key=lambda i: -scores[ids[i]]):
@@ -117,11 +120,12 @@ def match_instances(
         if overlap.shape[1]:
             best = int(overlap[i].argmax())
             iou = float(overlap[i, best])
-        rows.append((float(kinds[i]), float(scores[ids[i]]), iou, claimed.get(best, -1.0)))
+        largest = claimed.get(best, -1.0)
+        rows.append((float(kinds[i]), float(scores[ids[i]]), iou, largest))
         if iou > 0:
-            claimed[best] = max(claimed.get(best, -1.0), iou)
+            claimed[best] = max(largest, iou)
     detections = torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)
-    return detections, torch.from_numpy(target_kinds[shared.sum(axis=0)[1:] > 0])
+    return detections, torch.from_numpy(target_kinds[target_areas > 0])
 
 
 def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], annotated: int) -> float:
@@ -138,10 +142,12 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
     if not len(scores) or not annotated:
         return 0.0
     order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    drops = np.flatnonzero(np.diff(scores[order]))
+    ends = np.append(drops, len(scores) - 1)
     right = np.cumsum(correct[order])[ends]
-    precision = np.maximum.accumulate((right / (ends + 1))[::-1])[::-1]
-    return float((np.diff(right, prepend=0) * precision).sum() / annotated)
+    precision = right / (ends + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((np.diff(right, prepend=0) * envelope).sum() / annotated)
 
 
 def ap_scores(frames: Sequence[Any], one_to_one: bool = False) -> dict[str, float]:

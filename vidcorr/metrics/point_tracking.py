@@ -114,8 +114,8 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
         asked = np.arange(0, hidden.shape[1], stride)
         index, track = np.nonzero(~hidden[:, asked].T)
         frame = asked[index]
-    xy = positions[track, frame].astype(np.float64).reshape(-1, 2)
-    points = np.column_stack([frame.astype(np.float64), xy[:, 1], xy[:, 0]])
+    x, y = positions[track, frame].astype(np.float64).reshape(-1, 2).T
+    points = np.column_stack([frame.astype(np.float64), y, x])
     return PointQueries(points, positions[track], hidden[track], track.astype(np.int64))
 
 
@@ -199,7 +199,8 @@ def tapvid_counts(
 
 def video_fractions(counts: Any) -> dict[str, float]:
     """Return `METRICS` of a video, from the (N, 18) counts of its queries, or of one query; NaN for 0/0."""
-    total = np.array(counts, np.int64).reshape(-1, 3 + 3 * len(PIXEL_THRESHOLDS)).sum(axis=0)
+    columns = 3 + 3 * len(PIXEL_THRESHOLDS)
+    total = np.array(counts, np.int64).reshape(-1, columns).sum(axis=0)
     scored, right, visible = total[:3]
     within, true_positives, false_positives = total[3:].reshape(-1, 3).T
     with np.errstate(divide="ignore", invalid="ignore"):

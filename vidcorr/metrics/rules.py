@@ -151,7 +151,9 @@ class LvosRules(Rules):
         for measure in "JFV":
             for kind, group in groups.items():
                 scores[f"{measure}-{kind}-Mean"] = mean(column(group, f"{measure}-Mean"))
-            scores[f"{measure}-Mean"] = (scores[f"{measure}-seen-Mean"] + scores[f"{measure}-unseen-Mean"]) / 2
+            of_seen = scores[f"{measure}-seen-Mean"]
+            of_unseen = scores[f"{measure}-unseen-Mean"]
+            scores[f"{measure}-Mean"] = (of_seen + of_unseen) / 2
         of_j_and_f = [scores[f"{measure}-{kind}-Mean"] for measure in "JF" for kind in groups]
         return {"J&F-Mean": float(np.mean(of_j_and_f)), **scores}
 
@@ -201,7 +203,8 @@ class MoseV2Rules(Rules):
             runs[kind].append(run)
         values: Values = {}
         for k, name in enumerate(("J", "F_new", "F")):
-            values[f"{name}-Mean"] = float(frames[:, k].sum()) / max(len(frames), 1)
+            total = float(frames[:, k].sum())
+            values[f"{name}-Mean"] = total / max(len(frames), 1)
         for kind, chosen in runs.items():
             for k, name in enumerate(("J", "F_new")):
                 means = [np.mean(run[:, k]) for run in chosen]
@@ -217,7 +220,9 @@ class MoseV2Rules(Rules):
 
         scores = {name: over_objects(name) for name in ("J", "F", "F_new")}
         for prefix, name in (("", "F"), ("", "F_new"), ("disappear_", "F_new"), ("reappear_", "F_new")):
-            scores[f"{prefix}J&{name}"] = (over_objects(f"{prefix}J") + over_objects(f"{prefix}{name}")) / 2
+            region = over_objects(f"{prefix}J")
+            boundary = over_objects(f"{prefix}{name}")
+            scores[f"{prefix}J&{name}"] = (region + boundary) / 2
         return scores
 
 
@@ -278,7 +283,9 @@ class VosBenchmarkRules(Rules):
     def summarise(self, frames: NDArray[np.float64]) -> Values:
         """Return the means from the first frame on with a pixel in either mask."""
         first = int(np.argmax(frames[:, 2] > 0))
-        return {"J-Mean": float(np.mean(frames[first:, 0])), "F-Mean": float(np.mean(frames[first:, 1]))}
+        region = float(np.mean(frames[first:, 0]))
+        boundary = float(np.mean(frames[first:, 1]))
+        return {"J-Mean": region, "F-Mean": boundary}
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return the means over all objects."""

@@ -67,4 +67,6 @@ def _outlines(
     predicted, wanted = as_pair(prediction, target)
     counted = np.ones(wanted.shape, bool) if void is None else as_array(void) == 0
     for one, other, here in zip(predicted, wanted, counted, strict=True):
-        yield object_outlines(one * here, [1], bound)[1], object_outlines(other * here, [1], bound)[1]
+        outline = object_outlines(one * here, [1], bound)[1]
+        wanted_outline = object_outlines(other * here, [1], bound)[1]
+        yield outline, wanted_outline

@@ -71,13 +71,17 @@ def centred(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
         [1.0, 2.0, 3.0, 5.0]
     """
     x, y, width, height = np.moveaxis(np.asarray(boxes, dtype=np.float64), -1, 0)
-    return np.stack([y - 1 + (height - 1) / 2, x - 1 + (width - 1) / 2, height, width], axis=-1)
+    centre_y = y - 1 + (height - 1) / 2
+    centre_x = x - 1 + (width - 1) / 2
+    return np.stack([centre_y, centre_x, height, width], axis=-1)
 
 
 def one_based(targets: NDArray[np.float64]) -> NDArray[np.float64]:
     """Invert `centred`: zero-based centre y, x and height, width (…, 4) to one-based x, y, width, height."""
     y, x, height, width = np.moveaxis(np.asarray(targets, dtype=np.float64), -1, 0)
-    return np.stack([x + 1 - (width - 1) / 2, y + 1 - (height - 1) / 2, width, height], axis=-1)
+    left = x + 1 - (width - 1) / 2
+    top = y + 1 - (height - 1) / 2
+    return np.stack([left, top, width, height], axis=-1)
 
 
 def context_side(height: float, width: float, context: float = 0.5) -> float:
@@ -119,7 +123,9 @@ def square_crop(
     left, right, before, width = _visible(centre[1], side, image.shape[1], size)
     region = image[top:bottom, left:right]
     if not region.size or (height, width) != (size, size):
-        crop[:] = np.rint(np.divide(cv2.sumElems(image)[:3], image.shape[0] * image.shape[1]))
+        sums = cv2.sumElems(image)[:3]
+        pixels = image.shape[0] * image.shape[1]
+        crop[:] = np.rint(np.divide(sums, pixels))
     if region.size:
         resized = cv2.resize(region, (width, height), interpolation=interpolation)
         crop[above : above + height, before : before + width] = resized

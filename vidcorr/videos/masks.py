@@ -213,7 +213,8 @@ def check_masks(masks: Mapping[int, Path], frames: tuple[Path, ...], tolerance: 
             size = image.height, image.width
         expected = image_size(frames[t]) if t else first
         require_size(frames[t], expected, first)
-        if max(abs(size[0] - expected[0]), abs(size[1] - expected[1])) > tolerance:
+        difference = max(abs(size[0] - expected[0]), abs(size[1] - expected[1]))
+        if difference > tolerance:
             raise DataError(f"{mask}: mask is {pixels(size)}, its frame {frames[t].name} {pixels(expected)}")
     return first
 

@@ -134,8 +134,10 @@ class BoxPrompt(Prompt):
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless the boxes have an area and lie inside the frame, (height, width) pixels."""
         for x, y, width, height in self.labels.tolist():
-            if min(x, y) < 0 or min(width, height) <= 0 or x + width > size[1] or y + height > size[0]:
-                raise DataError(f"box {x:g},{y:g},{width:g},{height:g}: no area inside the frame of {pixels(size)}")
+            is_inside = min(x, y) >= 0 and x + width <= size[1] and y + height <= size[0]
+            if not is_inside or min(width, height) <= 0:
+                box = f"{x:g},{y:g},{width:g},{height:g}"
+                raise DataError(f"box {box}: no area inside the frame of {pixels(size)}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -241,7 +241,9 @@ def write_spair(folder: Path, of: Scenes, count: int, views: int = 4, points: in
         at = np.floor(tracks[:, frames] + 0.5).astype(int)
         visible = ~hidden[:, frames]
         x, y, width, height = boxes_of(masks > 0, 1)[frames].astype(int).T
-        boxes = np.stack([x - 1, y - 1, x - 1 + width, y - 1 + height], axis=1).tolist()
+        left = x - 1
+        top = y - 1
+        boxes = np.stack([left, top, left + width, top + height], axis=1).tolist()
         for view, stem in enumerate(stems):
             places: dict[str, list[int] | None] = dict.fromkeys(numbered("{}", range(POINT_IDS)))
             for number in np.flatnonzero(visible[:, view]).tolist():

@@ -35,7 +35,8 @@ class Wave:
     phase: float
 
     def __call__(self, t: float) -> float:
-        return self.amplitude * float(np.sin(2 * np.pi * t / self.period + self.phase))
+        angle = 2 * np.pi * t / self.period + self.phase
+        return self.amplitude * float(np.sin(angle))
 
     @classmethod
     def draw(cls, rng: Generator, amplitude: float, shortest: float, longest: float) -> Wave:
@@ -70,7 +71,8 @@ class Layer:
         x = self.middle[0] + self.path[0](t)
         y = self.middle[1] + self.path[1](t)
         about_centre = np.array([[cosine, -sine, x], [sine, cosine, y], [0, 0, 1]])
-        return about_centre @ np.array([[1, 0, -half], [0, 1, -half], [0, 0, 1]])
+        from_middle = np.array([[1, 0, -half], [0, 1, -half], [0, 0, 1]])
+        return about_centre @ from_middle
 
     def paste(self, image: NDArray[np.float32], ids: NDArray[np.uint8], number: int, t: float) -> None:
         """Draw frame t over an image (H, W, 3), and `number` into (H, W) where it covers half of a pixel or more."""
@@ -146,7 +148,8 @@ class Scenes:
             image = np.zeros((*self.size, 3), np.float32)
             for number, layer in enumerate(layers):
                 layer.paste(image, masks[t], number, t)
-            video[t] = np.clip(image * np.exp(light(t)) + 0.5, 0, 255)
+            lit = image * np.exp(light(t))
+            video[t] = np.clip(lit + 0.5, 0, 255)
         return video, masks
 
     def rendered(self, count: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
@@ -223,9 +226,11 @@ def _phases_apart(rng: Generator, diameters: NDArray[np.float64], reach: NDArray
 
 def _palette(rng: Generator) -> NDArray[np.float32]:
     """Draw three colours of a scene, dark to light: (3, 3) float32 RGB in 0..255."""
-    hue = rng.uniform(0, 1) + np.array([0, rng.uniform(0.15, 0.45), rng.uniform(0.5, 0.8)])
+    first = rng.uniform(0, 1)
+    hue = first + np.array([0, rng.uniform(0.15, 0.45), rng.uniform(0.5, 0.8)])
     value = np.array([rng.uniform(0.2, 0.35), rng.uniform(0.45, 0.65), rng.uniform(0.8, 0.95)])
-    hsv = np.stack([360 * (hue % 1), rng.uniform(0.35, 0.85, 3), value], axis=1)
+    saturation = rng.uniform(0.35, 0.85, 3)
+    hsv = np.stack([360 * (hue % 1), saturation, value], axis=1)
     return 255 * cv2.cvtColor(hsv[None].astype(np.float32), cv2.COLOR_HSV2RGB)[0]
 
 
@@ -242,7 +247,8 @@ def _texture(rng: Generator, side: int, colours: NDArray[np.float32], period: fl
     across = y * np.cos(angle) - x * np.sin(angle)
     frequency = period * np.hypot(stretch * along, across)
     passed = np.exp(-((rng.uniform(*REGULARITY) * (frequency - 1)) ** 2))
-    noise = np.fft.irfft2(passed * np.fft.rfft2(rng.normal(size=(side, side))), s=(side, side))
+    spectrum = np.fft.rfft2(rng.normal(size=(side, side)))
+    noise = np.fft.irfft2(passed * spectrum, s=(side, side))
     level = np.digitize(noise, np.quantile(noise, [1 / 3, 2 / 3]))
     grain = rng.normal(0, 20, (side, side, 1))
     sharp = colours[rng.permutation(3)][level] + grain
@@ -256,6 +262,8 @@ def _blob(rng: Generator, diameter: float) -> NDArray[np.float64]:
     angle = np.arctan2(y, x)
     outline = np.ones_like(angle)
     for k in range(2, 6):
-        outline += rng.uniform(-0.3, 0.3) / (k - 1) * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
+        amplitude = rng.uniform(-0.3, 0.3) / (k - 1)
+        phase = rng.uniform(0, 2 * np.pi)
+        outline += amplitude * np.cos(k * angle + phase)
     radius = diameter / 2 * np.maximum(outline / outline.max(), 0.25)
     return np.clip(radius - np.hypot(x, y) + 0.5, 0, 1)

@@ -94,7 +94,8 @@ def decode_positions(
         best, choice = logits.topk(min(topk, logits.shape[1]), dim=1)
         return torch.einsum("nk,nkd->nd", best.softmax(1), centres[choice])
     if decoding == "soft_argmax":
-        distances = (centres - centres[flat.argmax(1)][:, None]).square().sum(-1)
+        peaks = centres[flat.argmax(1)]
+        distances = (centres - peaks[:, None]).square().sum(-1)
         logits = logits.masked_fill(distances >= radius**2, -math.inf)
     return logits.softmax(1) @ centres
 
@@ -123,7 +124,8 @@ def best_pixels(
     side = height // rows
     # a GPU enlarges maps faster than it can answer whether the result is complete
     fits = side % 2 == 0 and (height, width) == (side * rows, side * columns)
-    if heatmaps.device.type != "cpu" or not fits or (rows + 1) * (columns + 1) <= 2 * QUADS:
+    has_few_squares = (rows + 1) * (columns + 1) <= 2 * QUADS
+    if heatmaps.device.type != "cpu" or not fits or has_few_squares:
         return _of_enlarged(heatmaps, height, width, topk, workspace)
     # a quarter of a square lies inside the map at a corner: even QUADS of these have more than topk pixels
     at_once = max(1, workspace // (32 * QUADS * side**2))
@@ -137,7 +139,8 @@ def best_pixels(
 
 def _of_enlarged(heatmaps: Tensor, height: int, width: int, topk: int, workspace: int) -> tuple[Tensor, Tensor]:
     best = []
-    for part in heatmaps.split(max(1, workspace // (8 * height * width))):
+    at_once = max(1, workspace // (8 * height * width))
+    for part in heatmaps.split(at_once):
         enlarged = F.interpolate(part[None], (height, width), mode="bilinear", align_corners=False)
         best.append(enlarged[0].flatten(1).topk(topk, dim=1))
     values, choice = map(torch.cat, zip(*best, strict=True))
@@ -150,9 +153,11 @@ def _of_quads(heatmaps: Tensor, side: int, topk: int) -> tuple[Tensor, Tensor, T
     device = heatmaps.device
     padded = F.pad(heatmaps[:, None], (1, 1, 1, 1), mode="replicate")
     rowwise = torch.maximum(padded[:, 0, :-1], padded[:, 0, 1:])
-    bounds, choice = torch.maximum(rowwise[:, :, :-1], rowwise[:, :, 1:]).flatten(1).topk(QUADS + 1, dim=1)
-    y = choice[:, :-1] // (columns + 1)
-    x = choice[:, :-1] % (columns + 1)
+    largest = torch.maximum(rowwise[:, :, :-1], rowwise[:, :, 1:])
+    bounds, choice = largest.flatten(1).topk(QUADS + 1, dim=1)
+    squares = choice[:, :-1]
+    y = squares // (columns + 1)
+    x = squares % (columns + 1)
     corner = y * (columns + 2) + x
     table = padded.flatten(1)
     next_row = corner + columns + 2
@@ -160,18 +165,18 @@ def _of_quads(heatmaps: Tensor, side: int, topk: int) -> tuple[Tensor, Tensor, T
     below = torch.stack([table.gather(1, next_row), table.gather(1, next_row + 1)], dim=2)
     inner = torch.arange(side, dtype=torch.float32, device=device) + 0.5
     part = inner / side
-    left = above[:, :, [0]] * (1 - part) + below[:, :, [0]] * part
-    right = above[:, :, [1]] * (1 - part) + below[:, :, [1]] * part  # (N, QUADS, side)
+    between = above[..., None] * (1 - part) + below[..., None] * part
+    left, right = between.unbind(2)  # (N, QUADS, side)
     pixels = left[..., None] * (1 - part) + right[..., None] * part  # (N, QUADS, side, side)
     py = y[:, :, None] * side + inner - side / 2
     px = x[:, :, None] * side + inner - side / 2
     outside_y = (py < 0) | (py > rows * side)
     outside_x = (px < 0) | (px > columns * side)
-    pixels = pixels.masked_fill(outside_y[..., None] | outside_x[:, :, None], -torch.inf)
+    outside = outside_y[..., None] | outside_x[:, :, None]
+    pixels = pixels.masked_fill(outside, -torch.inf)
     values, best = pixels.flatten(1).topk(topk, dim=1)
     quad = best // side**2
     cell = best % side**2
-    centres = torch.stack(
-        [px.flatten(1).gather(1, quad * side + cell % side), py.flatten(1).gather(1, quad * side + cell // side)], dim=2
-    )
-    return values, centres, values[:, -1] > bounds[:, -1]
+    best_x = px.flatten(1).gather(1, quad * side + cell % side)
+    best_y = py.flatten(1).gather(1, quad * side + cell // side)
+    return values, torch.stack([best_x, best_y], dim=2), values[:, -1] > bounds[:, -1]

@@ -36,7 +36,8 @@ def _blocks(job: TrackingJob) -> Iterator[Tensor]:
     """Yield blocks of queries in order of their frames, as large as memory allows."""
     cells = job.features(int(job.starts.min()))[0].numel()
     kept = job.protocol.context + 4  # heat-maps of the window and of the query frame, and two of a step
-    for queries in job.starts.argsort(stable=True).split(max(1, job.workspace // (4 * cells * kept))):
+    at_once = max(1, job.workspace // (4 * cells * kept))
+    for queries in job.starts.argsort(stable=True).split(at_once):
         for starts in job.starts[queries].unique().split(job.frames_at_once()):
             yield queries[torch.isin(job.starts[queries], starts)]
 
@@ -131,9 +132,10 @@ def _draw(job: TrackingJob, queries: Tensor, features: Tensor) -> Tensor:
     """Return Gaussians around the queries, at the centres of the cells, `(n, h, w)`."""
     height, width = features.shape[1:]
     centres = job.to_pixels(cell_centres(height, width), features)
-    squared = (centres - job.queries[queries][:, None, [2, 1]].double()).square().sum(-1)
-    heatmaps = (-squared / (2 * job.protocol.sigma**2)).exp().float().unflatten(1, (height, width))
-    return to_device(heatmaps, features.device)
+    positions = job.queries[queries][:, [2, 1]].double()
+    squared = (centres - positions[:, None]).square().sum(-1)
+    heatmaps = (-squared / (2 * job.protocol.sigma**2)).exp().float()
+    return to_device(heatmaps.unflatten(1, (height, width)), features.device)
 
 
 def _read(job: TrackingJob, heatmaps: Tensor, last: Tensor) -> Tensor:
@@ -144,5 +146,6 @@ def _read(job: TrackingJob, heatmaps: Tensor, last: Tensor) -> Tensor:
     weights = values.clamp_min(0).double()
     total = weights.sum(1, keepdim=True)
     pixel = torch.tensor([job.covered[1] / width, job.covered[0] / height], dtype=torch.float64)
-    mean = torch.einsum("nk,nkd->nd", weights, centres.double() * to_device(pixel, centres.device)) / total
+    scaled = centres.double() * to_device(pixel, centres.device)
+    mean = torch.einsum("nk,nkd->nd", weights, scaled) / total
     return torch.where(total == 0, last, mean)  # NaN stays, for `collect` to find

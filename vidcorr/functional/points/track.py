@@ -56,8 +56,9 @@ def track_points(
     """
     if queries.ndim != 2 or queries.shape[1] != 3 or not queries.isfinite().all():
         raise ValueError(f"queries must be finite t, y, x (N, 3), got {tuple(queries.shape)}")
-    if ((queries[:, 0].round() < 0) | (queries[:, 0].round() >= frames)).any():
-        raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {queries[:, 0].tolist()}")
+    times = queries[:, 0]
+    if ((times.round() < 0) | (times.round() >= frames)).any():
+        raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {times.tolist()}")
     around = covered or (protocol.scored_size, protocol.scored_size)
     job = TrackingJob(features, frames, queries.cpu(), around, protocol, both_directions)
     if len(queries):
@@ -151,7 +152,8 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
             error = forward + flow(job, features, before, moved)  # zero for a closed cycle
             job.positions[rows, t] = job.to_pixels(moved, features)
             errors[rows, min(t, last)] = job.to_pixels(error, features).norm(dim=1).float()
-            job.compare(moving, t, descriptors[rows].to(features), job.sample(features, job.positions[rows, t]))
+            found = job.sample(features, job.positions[rows, t])
+            job.compare(moving, t, descriptors[rows].to(features), found)
         begins = (job.starts == t).nonzero()[:, 0]
         if len(begins):
             rows = job.rows(begins)
@@ -184,10 +186,14 @@ def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor
     y = low[:, 1, None].long()
     right = (x + 1).clamp(max=width - 1)
     below = (y + 1).clamp(max=height - 1)
-    corners = torch.cat([y * width + x, y * width + right, below * width + x, below * width + right], dim=1)
-    dx = part[:, :1]
-    dy = part[:, 1:]
-    weights = torch.cat([(1 - dx) * (1 - dy), dx * (1 - dy), (1 - dx) * dy, dx * dy], dim=1)
+    row = y * width
+    next_row = below * width
+    corners = torch.cat([row + x, row + right, next_row + x, next_row + right], dim=1)
+    of_right = part[:, :1]
+    of_below = part[:, 1:]
+    of_left = 1 - of_right
+    of_above = 1 - of_below
+    weights = torch.cat([of_left * of_above, of_right * of_above, of_left * of_below, of_right * of_below], dim=1)
     return corners, weights
 
 

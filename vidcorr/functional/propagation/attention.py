@@ -238,10 +238,12 @@ class LocalAttention:
             v = given[part].reshape(len(asked), -1, given.shape[-1] // references)
             frame = len(asked), *grid.tile.frame_size, references
             logits = weighting.logits(torch.bmm(k, asked.mT).view(*frame, -1))
-            logits.masked_fill_((v[..., -1:] == 0).view(*frame, 1), weighting.off_map)
+            is_off_map = (v[..., -1:] == 0).view(*frame, 1)
+            logits.masked_fill_(is_off_map, weighting.off_map)
             averages.append(torch.bmm(v.mT, self._weights(logits, grid.tile, weighting.prior).flatten(1, 3)))
         of_tiles = torch.cat(averages).mT.unflatten(0, (1, *grid.shape))
-        average, mass = grid.from_queries(of_tiles)[0].split([values.shape[-1] - 1, 1], dim=-1)
+        of_map = grid.from_queries(of_tiles)[0]
+        average, mass = of_map.split([values.shape[-1] - 1, 1], dim=-1)
         if weighting.normalise:
             return average / mass.clamp_min(1e-12)
         return average
@@ -257,7 +259,8 @@ class LocalAttention:
         weights = logits.flatten(-4, -2).softmax(-2).view(logits.shape)
         if prior is not None:
             squares = tile.squares(weights)
-            squares.copy_(compact_windows(squares.flatten(-2).flatten(0, -3), prior).view(squares.shape))
+            windows = squares.flatten(-2).flatten(0, -3)
+            squares.copy_(compact_windows(windows, prior).view(squares.shape))
         return weights
 
     def _addresses_of(self, tile: Tile, topk: int, keys: Tensor) -> Tensor:

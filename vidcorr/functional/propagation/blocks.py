@@ -98,16 +98,19 @@ class Block(NamedTuple):
         y = y.gather(-1, cell)
         x = x.gather(-1, cell)
         width, slots = keys.shape[1:3]
-        return top, ((y * width + x) * slots + slot).masked_fill_(top == -torch.inf, 0)
+        match = (y * width + x) * slots + slot
+        return top, match.masked_fill_(top == -torch.inf, 0)
 
     def _best_cells(self, addresses: Tensor | None, topk: int) -> BestCells:
         """Return the top-k cells of all queries by the maximum over the references."""
         queries = self.tile.queries
         if addresses is None:
-            top, cell = _largest(self.maxima[:-1].view(-1, queries).T.contiguous(), topk)
+            of_queries = self.maxima[:-1].view(-1, queries).T.contiguous()
+            top, cell = _largest(of_queries, topk)
             column = torch.arange(queries, device=cell.device)[:, None].expand_as(cell)
             return BestCells(top, cell, column)
-        scores = self.maxima.index_select(-1, addresses.view(-1)).view(*self.maxima.shape[:-1], *addresses.shape)
+        maxima = self.maxima.index_select(-1, addresses.view(-1))
+        scores = maxima.view(*self.maxima.shape[:-1], *addresses.shape)
         top, choice = _largest(scores, topk)
         address = addresses.expand(scores.shape).gather(-1, choice)
         return BestCells(top, address // queries, address % queries)
@@ -131,7 +134,8 @@ class Block(NamedTuple):
         x = cell % len(columns) + columns.start
         if self.strips is not None:
             width = self.tile.size[1]
-            x = x + self._strip_index(cell) * width + (self.strips.start * width - self.tile.at[1].start)
+            offset = self.strips.start * width - self.tile.at[1].start
+            x = x + self._strip_index(cell) * width + offset
         return y, x
 
     def _strip_index(self, like: Tensor) -> Tensor:
@@ -161,11 +165,13 @@ def tile_products(tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor, best:
         return block
     block = buffer[: math.prod(shape)].view(shape)
     if not onednn_serves(keys):  # a single product instead of a product per row of keys
-        torch.bmm(keys.flatten(1, 2), tile.met(queries.flatten(0, 1)), out=block.flatten(1, 2))
+        met = tile.met(queries.flatten(0, 1))
+        torch.bmm(keys.flatten(1, 2), met, out=block.flatten(1, 2))
         torch.amax(block, 2, out=best)
         return block
     for i, (rows_met, start) in enumerate(tile.rows_met()):
-        products = key_products(keys[i].flatten(0, 1), queries[rows_met].flatten(0, 1)).view(columns, references, -1)
+        met = queries[rows_met].flatten(0, 1)
+        products = key_products(keys[i].flatten(0, 1), met).view(columns, references, -1)
         stop = start + products.shape[2]
         block[i, :, :, start:stop] = products
         best[i, :, start:stop] = products.amax(1)  # the row is still in the CPU's cache
@@ -201,9 +207,10 @@ def tiles(
     def most_products(rows: int, columns: int) -> int:
         if reach is None:
             return height * width * references * rows * columns
-        keys = min(rows + 2 * reach, height) * min(columns + 2 * reach, width)
+        key_rows = min(rows + 2 * reach, height)
+        key_columns = min(columns + 2 * reach, width)
         query_rows = min(rows, 2 * reach + 1) if slide else rows
-        return keys * references * query_rows * columns
+        return key_rows * key_columns * references * query_rows * columns
 
     rows = height if slide else min(height, TILE)
     columns = min(width, TILE)

@@ -72,8 +72,9 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
         Float RGB `(N, 3, H', W')` in [0, 1].
     """
     device = device or images.device
-    size, padded = input_sizes((images.shape[-2], images.shape[-1]), rules, multiple)
-    resized = size == tuple(images.shape[-2:])
+    given = images.shape[-2], images.shape[-1]
+    size, padded = input_sizes(given, rules, multiple)
+    resized = size == given
     if not resized and not rules.input_filter.startswith("bilinear"):
         if rules.input_filter.endswith("-float"):
             images = images.float() / 255 if images.dtype == torch.uint8 else images
@@ -141,7 +142,8 @@ def encode_masks(
     if len(set(objects)) < len(objects) or 0 in objects:
         raise ValueError(f"objects must be different ids other than 0 (background), got {list(objects)}")
     if protocol.label_size == "input":
-        mask = resize_ids(mask, (grid[0] * protocol.feature_stride, grid[1] * protocol.feature_stride), "opencv")
+        stride = protocol.feature_stride
+        mask = resize_ids(mask, (grid[0] * stride, grid[1] * stride), "opencv")
     method = protocol.label_encoding
     if method == "nearest" or method == "nearest-exact":
         mask = resize_ids(mask, grid, "pillow" if method == "nearest" else "torch-exact")
@@ -165,17 +167,20 @@ def _strided(mask: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
         ValueError: if frames keep their size and no stride gives the grid.
     """
     keeps_size = protocol.input_size is None and protocol.input_multiple == 1
+    height, width = mask.shape
+    down, across = grid
     if not keeps_size:
-        rows = torch.arange(grid[0], device=mask.device) * mask.shape[0] // grid[0]
-        columns = torch.arange(grid[1], device=mask.device) * mask.shape[1] // grid[1]
+        rows = torch.arange(down, device=mask.device) * height // down
+        columns = torch.arange(across, device=mask.device) * width // across
         return mask[rows[:, None], columns]
     sampled = mask[:: protocol.feature_stride, :: protocol.feature_stride]
     if sampled.shape != tuple(grid):  # features of another stride than the protocol's
-        row_stride = math.ceil(mask.shape[0] / grid[0])
-        sampled = mask[::row_stride, :: math.ceil(mask.shape[1] / grid[1])]
+        row_stride = math.ceil(height / down)
+        column_stride = math.ceil(width / across)
+        sampled = mask[::row_stride, ::column_stride]
     if sampled.shape != tuple(grid):
         raise ValueError(
-            f"no stride samples a mask of {mask.shape[0]} x {mask.shape[1]} at {grid[0]} x {grid[1]} points; "
+            f"no stride samples a mask of {height} x {width} at {down} x {across} points; "
             f"the nearest gives {sampled.shape[0]} x {sampled.shape[1]}"
         )
     return sampled
@@ -199,9 +204,10 @@ def decode_masks(
     Raises:
         ValueError: for labels that are not (1 + len(objects), h, w) float, or have more than 255 channels.
     """
-    if labels.ndim != 3 or not labels.is_floating_point() or not len(labels) == 1 + len(objects) <= 255:
+    channels = 1 + len(objects)
+    if labels.ndim != 3 or not labels.is_floating_point() or not len(labels) == channels <= 255:
         raise ValueError(
-            f"labels must be float ({1 + len(objects)}, h, w), the background and each object, at most 255; "
+            f"labels must be float ({channels}, h, w), the background and each object, at most 255; "
             f"got {tuple(labels.shape)} {labels.dtype}"
         )
     floor = protocol.label_rescaling_floor if protocol.label_rescaling else None
@@ -299,5 +305,7 @@ def _gaussians(points: Tensor, size: Size, sigma: float) -> Tensor:
         positions = torch.arange(extent, dtype=points.dtype, device=points.device)
         centre = start + (6 * sigma + 1) // 2
         inside = (positions >= start[:, None]) & (positions < stop[:, None])
-        axes.append(torch.exp(-((positions - centre[:, None]) ** 2) / (2 * sigma**2)) * inside)
-    return axes[1][:, :, None] * axes[0][:, None, :]
+        distance = positions - centre[:, None]
+        axes.append(torch.exp(-(distance**2) / (2 * sigma**2)) * inside)
+    columns, rows = axes
+    return rows[:, :, None] * columns[:, None, :]

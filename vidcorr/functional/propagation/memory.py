@@ -236,11 +236,12 @@ class SketchedMemory(KeyMemory):
         # the query, which is often written next, and its sketches
         self._latest = features.new_empty(0), features.new_empty(0)
         self._basis = None
-        if self._chunks * CHUNK < channels:  # the first principal components, the mean left in
+        length = self._chunks * CHUNK
+        if length < channels:  # the first principal components, the mean left in
             rows = features.flatten(0, 1)
             moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
             components = torch.linalg.eigh(moments).eigenvectors.flip(1)
-            self._basis = components[:, : self._chunks * CHUNK - 1].to(features).contiguous()
+            self._basis = components[:, : length - 1].to(features).contiguous()
         self._chunks = min(self._chunks, -(-channels // CHUNK))
         # Keys are taken in pairs: the last of a row has a neighbour in memory too.
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
@@ -254,7 +255,8 @@ class SketchedMemory(KeyMemory):
         coordinates = features @ self._basis
         squared = features.square().sum(2, keepdim=True)
         # Rounding must not make the bound too small.
-        left = (squared - coordinates.square().sum(2, keepdim=True)).clamp_min(0) + 2 * channels * 2.0**-24 * squared
+        rounding = 2 * channels * 2.0**-24 * squared
+        left = (squared - coordinates.square().sum(2, keepdim=True)).clamp_min(0) + rounding
         return torch.cat([coordinates, left.sqrt()], 2)
 
 

@@ -188,14 +188,16 @@ class LabelPropagator:
         if self.protocol.entering == "own-context":  # HVC weights them by their own sum: soft edges are squared
             return labels * (1 - total) + entering * total
         starts = (entering > 0).flatten(1).any(1)
-        return torch.where(starts[:, None, None], entering, labels * (1 - total.clamp(0, 1)))
+        uncovered = labels * (1 - total.clamp(0, 1))
+        return torch.where(starts[:, None, None], entering, uncovered)
 
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
         shape = self._first_labels.shape
+        _, height, width = shape
         channels = self._search.keys[NEARBY].maps.shape[3] if self._search.keys else "C"
-        if features.ndim != 3 or features.shape[1:] != shape[1:] or channels not in ("C", len(features)):
+        if features.ndim != 3 or features.shape[1:] != (height, width) or channels not in ("C", len(features)):
             raise ValueError(
-                f"features of frame {self.frame} must be ({channels}, {shape[1]}, {shape[2]}) like the labels and the "
+                f"features of frame {self.frame} must be ({channels}, {height}, {width}) like the labels and the "
                 f"features of frame 0, got {tuple(features.shape)}"
             )
         if entering is not None and entering.shape != shape:
@@ -263,7 +265,8 @@ def weights_of_matches(products: Sequence[Tensor], topk: int, temperature: float
 def _harden(labels: Tensor, stride: int) -> Tensor:
     """One-hot labels: the argmax at input size, sampled as an annotation is by "strided"."""
     _, height, width = labels.shape
-    winner = upsampled_argmax(labels.float(), (height * stride, width * stride))[::stride, ::stride]
+    at_input = upsampled_argmax(labels.float(), (height * stride, width * stride))
+    winner = at_input[::stride, ::stride]
     return F.one_hot(winner.long(), len(labels)).permute(2, 0, 1).to(labels.dtype)
 
 

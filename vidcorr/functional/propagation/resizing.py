@@ -70,7 +70,8 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
         return F.interpolate(pixels, size=target, mode="nearest-exact")[0, 0].long()
     if rule == "pillow":  # positions are summed up in double precision
         step = source / target
-        positions = np.add.accumulate(np.array([step * 0.5] + [step] * (target - 1)))
+        steps = [step * 0.5] + [step] * (target - 1)
+        positions = np.add.accumulate(np.array(steps))
         return torch.from_numpy(positions.astype(np.int64).clip(max=source - 1))
     import cv2
 
