@@ -1,6 +1,5 @@
 """Work on a GPU that is not there: nothing waits for it but what must, nothing is left on the CPU."""
 
-import re
 from functools import partial
 
 import pytest
@@ -11,7 +10,6 @@ import vidcorr
 from datamodules.loading.colour import ColourAugmentation
 from lightning_modules import Liir, SiamFC
 from tests.helpers.fake_device import fake_gpu, moved
-from tests.helpers.words import refusal
 from vidcorr.backbones import build_encoder, build_feature_extractor
 from vidcorr.datasets.generated import write_davis, write_otb, write_tap_vid
 from vidcorr.functional import LabelPropagator
@@ -23,12 +21,6 @@ OF_VIDEO = 2 * FRAMES + 2
 """Waits of a video: labels and masks of each frame; whether the first frame is constant, and all labels are finite."""
 DIGEST = 1
 """Wait of a result: the weights, for their digest."""
-
-
-@pytest.fixture(scope="module")
-def davis(tmp_path_factory):
-    """A video of three frames, 64 px."""
-    return write_davis(tmp_path_factory.mktemp("davis") / "davis", 1, frames=FRAMES, size=(64, 64))
 
 
 KERNELS = {
@@ -103,13 +95,3 @@ def test_benchmarks_read_only_what_they_write(name, tmp_path):
         benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
     assert (tmp_path / "out/results.json").is_file()
     assert gpu.reads == waits + DIGEST
-
-
-def full(*arguments):
-    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 8 GiB in total, of which …")
-
-
-def test_a_full_device_says_what_to_lower_in_one_line(davis, tmp_path, monkeypatch):
-    monkeypatch.setattr("vidcorr.tracking.frame_encoder.FrameEncoder.encode_together", full)
-    line = refusal("evaluate", RESNET, "--on", f"davis={davis}", "--output", tmp_path / "out")
-    assert re.search("CUDA out of memory. Tried to allocate 2.00 GiB; .*davis, .*a smaller input_size", line)

@@ -9,7 +9,6 @@ from torch.utils.data import DataLoader
 from callbacks import TrainingPictures
 from lightning_modules import VFSSimSiam
 from tests.helpers.method_steps import TINY as TINY_METHODS, tiny
-from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
 
 
@@ -58,10 +57,3 @@ def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method, tmp_path):
         *(f"features-step=00000{step}.png" for step in (0, 2, 3)),
         *(f"matches-step=00000{step}.png" for step in (0, 2, 3)),
     ]
-
-
-def test_what_cannot_be_drawn_is_told(tmp_path):
-    refused(ValueError, "res9", trainer(tmp_path, TrainingPictures(stage="res9")).fit, VFSSimSiam(**TINY), clips())
-    plain = [{"image": torch.zeros(3, 8, 8)} for _ in range(4)]
-    with pytest.raises(ValueError, match="no clips; leave the callback out"):
-        trainer(tmp_path, TrainingPictures()).fit(VFSSimSiam(**TINY), DataLoader(plain, batch_size=2))

@@ -9,10 +9,7 @@ import torch
 from pytorch_lightning.callbacks import LambdaCallback
 from torch.utils.data import DataLoader
 
-from callbacks import (
-    BenchmarkCallback,
-    Stops,
-)
+from callbacks import BenchmarkCallback, Stops
 from tests.helpers.faults import Spoil
 from tests.helpers.ranks import on_ranks
 from tests.helpers.stops import Counted, go, joined, make

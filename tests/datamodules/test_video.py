@@ -1,7 +1,5 @@
 """VideoDataModule: the batch, its draws, broken videos, validation, and exact resume under Lightning."""
 
-import warnings
-
 import pytest
 import torch
 from pytorch_lightning.demos.boring_classes import BoringModel
@@ -11,7 +9,6 @@ from datamodules.loading import Augmentation, FrameSampling
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
-from vidcorr.videos.files import DataError
 
 VIDEOS = 13
 COLOUR = Augmentation(colour=True)
@@ -53,14 +50,14 @@ class Toy(BoringModel):
 
     def __init__(self):
         super().__init__()
-        self.seen, self.validated = [], []
+        self.seen = []
 
     def training_step(self, batch, batch_idx):
         self.seen.append((self.current_epoch, batch_idx, batch))
         return (self.layer.weight * batch["clip"].mean()).sum()
 
     def validation_step(self, batch, batch_idx):
-        self.validated.append(batch)
+        pass
 
 
 def test_the_batch(videos):
@@ -99,17 +96,10 @@ def test_samples_per_epoch_draws_from_all_frames_of_videos_that_can_be_opened(tm
     seen = batches(data)
     assert len(seen) == 2
     assert 0.8 < torch.cat([b["video_index"] for b in seen]).eq(0).float().mean() < 0.98  # "long" comes first
-    assert same(seen, batches(data))
-    broken = tmp_path / "broken.mp4"
-    broken.write_bytes(b"nothing")
-    with pytest.warns(UserWarning, match=r"left out: .*broken\.mp4: cannot be opened as a video") as told:
+    (tmp_path / "broken.mp4").write_bytes(b"nothing")
+    with pytest.warns(UserWarning, match=r"left out: .*broken\.mp4: cannot be opened as a video"):
         data = make(tmp_path, samples_per_epoch=8)
-    assert told[0].filename.endswith("datamodules/video.py")  # no file of Python's thread pool
     assert not any(batch["failures"] for batch in batches(data))
-    (tmp_path / "alone").mkdir()
-    broken.rename(tmp_path / "alone" / "broken.mp4")
-    with pytest.warns(UserWarning, match="left out"):
-        refused(DataError, "none of 1 videos can be opened", make, tmp_path / "alone", samples_per_epoch=8)
 
 
 def test_validation_videos_are_fixed_and_apart(videos, tmp_path):
@@ -129,7 +119,7 @@ def test_validation_videos_are_fixed_and_apart(videos, tmp_path):
     assert any(make(videos, validation_fraction=0.25, seed=k).held_out.indices.tolist() != numbers for k in range(1, 5))
 
 
-def test_a_broken_video_is_replaced_counted_and_named(videos, tmp_path):
+def test_a_broken_video_is_replaced(videos, tmp_path):
     for i in range(6):
         (tmp_path / f"{i}.mp4").symlink_to(videos / f"{i}.mp4")
     (tmp_path / "broken file.mp4").write_bytes((videos / "7.mp4").read_bytes()[:1000])
@@ -139,15 +129,6 @@ def test_a_broken_video_is_replaced_counted_and_named(videos, tmp_path):
     assert all(line.startswith(f"{tmp_path}/broken file.mp4: ") for line in batch["failures"])
     assert batch["clip"].shape[0] == 7
     assert same([batch], batches(make(tmp_path, batch_size=7)))
-    model = Toy()
-    data = make(tmp_path, batch_size=7)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        quiet_trainer(max_epochs=3).fit(model, datamodule=data)
-    named = [str(w.message) for w in caught if "broken file.mp4" in str(w.message)]
-    assert len(named) == 1
-    failures = sum(len(batch["failures"]) for _, _, batch in model.seen)
-    assert data.skipped == {f"{tmp_path}/broken file.mp4": failures}
 
 
 def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
@@ -170,18 +151,7 @@ def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
     assert torch.equal(held_out, batch["clip"].float().div(255))  # no colours
 
 
-def test_overfit_batches_repeats_the_same_batches(videos):
-    net = Toy()
-    data = make(videos)
-    quiet_trainer(max_epochs=2, overfit_batches=2).fit(net, data)
-    first, second = ([b["clip"] for e, _, b in net.seen if e == epoch] for epoch in (0, 1))
-    assert len(first) == 2
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-
-
-def test_what_can_be_known_before_training(videos, tmp_path):
-    write_video(tmp_path / "a.mp4", 3)
-    refused(DataError, "1 video.* leave none to train on", make, tmp_path, validation_fraction=0.1)
+def test_what_can_be_known_before_training(videos):
     refused(ValueError, "validation_fraction", make, videos, validation_fraction=-0.5)
     refused(ValueError, "interval", FrameSampling, [2, -1])
     refused(ValueError, "area", Augmentation, area=(0.5, 0.2))

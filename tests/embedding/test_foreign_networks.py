@@ -30,33 +30,6 @@ def test_a_network_computes_in_the_type_of_its_weights(dtype, benchmark, davis_r
     assert score == pytest.approx(expected, abs=1e-3 if dtype is torch.float64 else 2e-2)
 
 
-class Positions(nn.Module):
-    """Keeps a table of positions for each size."""
-
-    stride = 8
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cells = nn.Conv2d(3, 8, 8, 8)
-        self.tables = {}
-
-    def forward(self, images):
-        features = self.cells(images)
-        size = features.shape[2:]
-        if size not in self.tables:
-            self.tables[size] = torch.linspace(1, 2, size[1]).expand(size)
-        return features * self.tables[size]
-
-
-@pytest.mark.slow
-def test_what_a_network_keeps_is_no_inference_tensor(benchmark, davis_root):
-    network = Positions()
-    with torch.inference_mode():  # as in Lightning's validation
-        score = benchmark.evaluate(network).scores["J&F-Mean"]
-    assert score == pytest.approx(plain_davis(davis_root, network, 3, 2, 1), abs=1e-3)
-    network(torch.rand(1, 3, 64, 64)).sum().backward()
-
-
 class Output(nn.Module):
     """Returns something else than a map."""
 

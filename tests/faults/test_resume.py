@@ -54,15 +54,16 @@ def test_a_run_that_is_killed_twice(method, whole, video_folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "step", "place", "workers"),
+    ("name", "shown", "status", "step", "place", "workers"),
     [
-        ("SIGTERM", 10, "validation", 0),
-        ("SIGINT", 7, "step", 1),
+        ("SIGTERM", "SIGTERM", 143, 10, "validation", 0),
+        ("SIGINT", "Ctrl-C", 130, 7, "step", 1),
     ],
     ids=["in validation", "within a step, by Ctrl-C"],
 )
-def test_a_signal_saves_the_step_and_the_run_resumes(name, step, place, workers, whole, video_folder, tmp_path):
-    shown, status = {"SIGTERM": ("SIGTERM", 143), "SIGINT": ("Ctrl-C", 130)}[name]
+def test_a_signal_saves_the_step_and_the_run_resumes(
+    name, shown, status, step, place, workers, whole, video_folder, tmp_path
+):
     blow = strike(name, step, place=place, group=True)
     said = run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,), num_workers=workers), tmp_path, status)
     reached = step + (place == "step")
@@ -73,7 +74,6 @@ def test_a_signal_saves_the_step_and_the_run_resumes(name, step, place, workers,
     assert max(curve(tmp_path)) == reached
     said = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
     assert f"resuming from {tmp_path}/lightning_logs/version_0/checkpoints/last.ckpt: step {reached}, epoch " in said
-    assert not re.search("UserWarning: (?!.* waiting for data)", said)  # that one depends on the machine's load
     assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == ["version_0"]
     config = tmp_path / "lightning_logs/version_0/config.yaml"
     assert "ckpt_path: null\n" in config.read_text()  # a new run if it is given again

@@ -134,7 +134,6 @@ def go(
     kill: bool = False,
     every: int = 2,
     more: Sequence[pl.Callback] = (),
-    every_n_epochs: int = 1,
     scored: bool = True,
     **options: Any,
 ) -> tuple[list[Any], bool]:
@@ -149,14 +148,13 @@ def go(
         kill: save nothing at the stop.
         every: of `LastCheckpoint`.
         more: callbacks.
-        every_n_epochs: of the benchmark.
         scored: have the benchmark, and keep the best checkpoint.
         options: of the Trainer.
     """
     events: list[Any] = []
     callbacks = [striker(stop, kill)]
     if scored:
-        callbacks.append(BenchmarkCallback(Counted(events), every_n_epochs, before_training=True))
+        callbacks.append(BenchmarkCallback(Counted(events), before_training=True))
     callbacks += [Events(events), *deepcopy(more), LastCheckpoint(every, folder), Stops()]
     if scored:
         callbacks.append(BestCheckpoint("counted/score", dirpath=folder / "best"))

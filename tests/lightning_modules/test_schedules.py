@@ -2,23 +2,13 @@
 
 import re
 
-import pytorch_lightning as pl
+from pytorch_lightning.callbacks import LambdaCallback
 
 from callbacks import LastCheckpoint, Stops
 from lightning_modules import VFSSimSiam
 from lightning_modules.parts.schedules import cosine_factor
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer
-
-
-class Rates(pl.Callback):
-    """Keeps the learning rate of each step, and the steps of the run."""
-
-    def __init__(self):
-        self.rates = []
-
-    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
-        self.rates.append(optimizer.param_groups[0]["lr"])
 
 
 def test_more_accumulated_batches_than_an_epoch_has_are_refused():
@@ -32,12 +22,13 @@ def test_a_finished_run_that_is_extended_continues_by_the_schedule_of_its_new_le
     caplog.set_level("INFO")
 
     def run(steps, path=None):
-        rates = Rates()
-        callbacks = [rates, LastCheckpoint(dirpath=tmp_path), Stops()]
+        rates = []
+        note = LambdaCallback(on_before_optimizer_step=lambda *args: rates.append(args[-1].param_groups[0]["lr"]))
+        callbacks = [note, LastCheckpoint(dirpath=tmp_path), Stops()]
         trainer = quiet_trainer(callbacks=callbacks, max_steps=steps, enable_checkpointing=True)
         data = loader(16, 4, frames=2, size=32)
         trainer.fit(VFSSimSiam(**TINY), data, ckpt_path=path, weights_only=True)
-        return rates.rates
+        return rates
 
     first = run(4)
     base = first[0]

@@ -1,4 +1,4 @@
-"""BatchNorm by groups equals passes apart; Shuffle BN: the deal, what is refused, and the exchange of two processes."""
+"""BatchNorm by groups equals passes apart; Shuffle BN: who is mixed with whom, and the exchange of two processes."""
 
 import copy
 import json
@@ -10,7 +10,7 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 
 from lightning_modules.parts.heads import mlp
-from lightning_modules.parts.shuffle_bn import batch_norm_groups, deal_videos, encode_shuffled, groups_on_this_rank
+from lightning_modules.parts.shuffle_bn import batch_norm_groups, encode_shuffled, groups_on_this_rank
 from tests.helpers.ranks import on_ranks
 
 
@@ -28,20 +28,6 @@ def test_equals_passes_of_each_group_in_outputs_gradients_and_statistics():
     gradients, wanted = ({name: p.grad for name, p in network.named_parameters()} for network in (one, other))
     torch.testing.assert_close(gradients, wanted)
     torch.testing.assert_close(dict(one.named_buffers()), dict(other.named_buffers()))
-
-
-@pytest.mark.parametrize(("groups", "videos"), [(3, 7), (5, 2)])
-def test_deal_is_an_even_permutation_and_never_the_identity(groups, videos):
-    seen = set()
-    for seed in range(20):
-        deal = deal_videos(groups, videos, torch.Generator().manual_seed(seed))
-        assert sorted(deal.flatten().tolist()) == list(range(groups * videos))
-        from_source = torch.stack([(deal // videos == source).sum(dim=1) for source in range(groups)])
-        assert from_source.max() <= -(-videos // groups)
-        before = {frozenset(range(group * videos, (group + 1) * videos)) for group in range(groups)}
-        assert groups == 1 or not before & {frozenset(group.tolist()) for group in deal}
-        seen.add(tuple(deal.flatten().tolist()))
-    assert len(seen) > 1
 
 
 def test_groups_are_chosen_so_that_two_videos_remain_in_each():
@@ -80,7 +66,7 @@ def shuffled(rank, groups, videos):
     ]
 
 
-@pytest.mark.parametrize(("ranks", "groups", "videos"), [(1, 3, 12), (2, 3, 6)])
+@pytest.mark.parametrize(("ranks", "groups", "videos"), [(1, 5, 10), (2, 3, 6)])
 def test_shuffle_is_undone_and_changes_the_company(tmp_path, ranks, groups, videos):
     results = on_ranks(ranks, tmp_path, shuffled, groups, videos) if ranks > 1 else [shuffled(0, groups, videos)]
     assert all(result == results[0] for result in results)

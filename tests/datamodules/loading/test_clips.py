@@ -1,17 +1,12 @@
 """Clips of files whose headers claim frames that do not exist."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
 from datamodules.loading.clips import draw_frames
 from datamodules.loading.sampling import continuous_indices, seeded_generator
-from tests.helpers.numbered_videos import read_number, write_video
-from vidcorr.videos.decoding import VideoFile
-from vidcorr.videos.source import list_videos
 
 
 class Claiming:
@@ -44,14 +39,3 @@ def test_missing_frames_are_drawn_again() -> None:
         assert max(indices) < 20
         redrawn += (indices, frames) == draw(20, 20, seed)
     assert 10 < redrawn < 50
-
-
-@pytest.mark.parametrize(("suffix", "codec"), [(".h264", "libx264"), (".y4m", "wrapped_avframe")])
-def test_raw_streams_are_read(tmp_path: Path, suffix: str, codec: str) -> None:
-    write_video(tmp_path / f"raw{suffix}", 7, codec=codec)
-    [entry] = list_videos(tmp_path)
-    with VideoFile(entry.path) as video:
-        assert [read_number(frame) for frame in video.frames()] == list(range(7))
-    with VideoFile(entry.path) as video:
-        assert abs(video.num_frames - 7) <= 1
-        assert read_number(video.read([4])[0]) == 4
