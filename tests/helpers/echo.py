@@ -29,5 +29,5 @@ class Asleep(Echo):
     """Takes longer for a sample than a test allows."""
 
     def __getitem__(self, key: Key | int) -> dict[str, Any]:
-        time.sleep(2)
+        time.sleep(1)
         return super().__getitem__(key)
