@@ -21,7 +21,8 @@ from lightning_modules import VFSMoCo, VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.spoiled import Training, fit
 from tests.helpers.stops import EPOCHS, Stop, content, expect_equal, go, joined, make, positions
-from tests.helpers.training import InMemory, quiet_trainer
+from tests.helpers.training import InMemory, fit_in, quiet_trainer
+from vidcorr.videos.files import FolderLock
 
 METHODS = ("VFSSimSiam", "VFSMoCo", "Liir")
 EXHAUSTIVE = [pytest.mark.exhaustive, pytest.mark.timeout(3600)]
@@ -43,6 +44,13 @@ def resumed(folder, method, accumulated, stops, **options):
         done = joined(done, more, whole, repeats=accumulated)
     expect_equal(content(folder / "parts"), content(folder / "whole"))
     return ended and done == whole
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path):
+    with FolderLock(tmp_path):
+        refused(OSError, f"{tmp_path} is in use by another run", fit_in, tmp_path, LastCheckpoint(dirpath=tmp_path))
+    assert not (tmp_path / LAST).exists()
+    fit_in(tmp_path, LastCheckpoint(dirpath=tmp_path))  # the lock went with its owner
 
 
 @pytest.mark.slow
