@@ -65,7 +65,7 @@ def test_follows_a_mask(vidcorr, folder):
 
 
 def test_the_metadata_and_files_are_complete(vidcorr, folder):
-    assert run(vidcorr, "--version", cwd=folder).startswith("vidcorr 0.1.0 (torch ")
+    assert run(vidcorr, "--version", cwd=folder) == "vidcorr 0.1.0\n"
     script = (
         "from importlib.metadata import metadata, files; m = metadata('vidcorr'); "
         "print(m['Summary'], m['Description-Content-Type'], *m.get_all('Classifier')); "

@@ -126,7 +126,8 @@ class LvosRules(Rules):
             end = int(frame_range["end"])
             count = int(frame_range["frame_nums"])
             visited = [f"{frame:08d}" for frame in range(start, end, STEP)]
-            if len(visited) > count:
+            fewest = 2 if self.drops_ends else 0  # the first and the last do not count
+            if count < max(len(visited), fewest):
                 raise ValueError(f"object {number}: frame_nums is {count}, but its range has {len(visited)} frames")
             places = [*visited, *[None] * (count - len(visited))]
             if self.drops_ends:
