@@ -58,8 +58,11 @@ def test_contract(spec, channels, stride):
 @pytest.mark.parametrize(
     ("spec", "stage", "stride", "message"),
     [
+        ("resnet18", None, None, "nor a short name; write timm:NAME, torchvision:NAME or"),
         ("nowhere:encoder", None, None, "cannot import"),
         ("timm:vit_tiny_patch16_224", None, 12, "not a divisor of patches of 16 px"),
+        ("torchvision:vit_b_16", None, None, "torchvision:vit_b_16: no ResNet; timm:NAME has other networks"),
+        ("timm:convnext_atto", "stage5", None, r"stage 'stage5': ConvNeXt has features, stage1, .*, stage4; null"),
         ("timm:convnext_atto", "stage1+stage2", None, r"its parts have strides \[4, 8\]"),
         ("tests.helpers.encoders:Unpadded", None, None, "cells for a 256 x 320 image are not those of stride"),
     ],

@@ -9,10 +9,10 @@ import torch
 import torchvision
 
 from callbacks import BenchmarkCallback
-from lightning_modules import VFSSimSiam
+from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, loader, trainer_in
+from tests.helpers.training import EMPTY, TINY, loader, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, OtbBenchmark
 from vidcorr.backbones import RawColour, build_encoder
@@ -37,6 +37,11 @@ def test_a_sequence_too_short_to_score_is_named(davis_root, tmp_path):
 def test_arguments_that_would_score_other_data_or_features_are_refused(davis_root, tmp_path):
     refused(ValueError, "limit_sequences must be at least 1", DavisBenchmark, davis_root, limit_sequences=-1)
     refused(ValueError, "give stride or dilated", OtbBenchmark, tmp_path, stride=4, dilated=True)
+
+
+def test_a_folder_that_cannot_be_written(davis_root, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert refused(OSError, "file", Untouched(davis_root).evaluate, RawColour(), tmp_path / "file" / "results")
 
 
 def test_a_stage_that_the_backbone_does_not_have_is_told_before_training(davis_root, tmp_path):
@@ -105,3 +110,10 @@ def test_a_window_in_pixels_is_one_choice_for_features_of_any_stride(davis_root)
         assert result.scores == in_cells.evaluate(network).scores
         conditions.add(result.stage.protocol.shared)
     assert len(conditions) == 1
+
+
+def test_trainer_test_names_validate(davis_root, tmp_path):
+    trainer = trainer_in(tmp_path, BenchmarkCallback(DavisBenchmark(davis_root)))
+    module = FrozenEncoder("raw_colour")
+    module.test_step = lambda batch: None
+    refused(ValueError, "davis runs in validation: call trainer.validate", trainer.test, module, EMPTY)

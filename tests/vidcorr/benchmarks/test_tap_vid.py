@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from tests.helpers.tap_vid import official_scores, write_golden_tracks
 from vidcorr import BadjaBenchmark, Result, TapVidBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets.generated import write_badja, write_tap_vid
+from vidcorr.datasets.tap_vid import DAVIS_VIDEOS
 from vidcorr.metrics.point_tracking import METRICS
 from vidcorr.scoring.tracks import score_tracks
 
@@ -59,10 +61,11 @@ def test_every_file_of_a_run(run):
 
 def test_the_grids_limit_is_that_of_the_nearest_cell_centre(tmp_path):
     expected, root = official_scores()["exact.pkl"], write_golden_tracks(tmp_path, "exact.pkl")
-    benchmark = TapVidBenchmark(root, "fomo", changes={"query_mode": "strided"}, limit_sequences=2)
-    limit = benchmark.evaluate(build_feature_extractor("raw_colour", stride=16)).scores["grid_limit"]
-    of_video = expected["strided"]["nearest_cell_centre_stride16"][DELTA]["per_video"]
-    assert limit == sum(list(of_video.values())[:2]) / 2
+    for stride, mode in ((16, "first"), (16, "strided")):
+        benchmark = TapVidBenchmark(root, "fomo", changes={"query_mode": mode}, limit_sequences=2)
+        limit = benchmark.evaluate(build_feature_extractor("raw_colour", stride=stride)).scores["grid_limit"]
+        of_video = expected[mode][f"nearest_cell_centre_stride{stride}"][DELTA]["per_video"]
+        assert limit == sum(list(of_video.values())[:2]) / 2
 
 
 @pytest.mark.parametrize("protocol", ["fomo", "fgvc", "omniprobe"])
@@ -107,3 +110,16 @@ def test_pck_is_that_of_the_written_predictions_also_by_vidcorr_score(clips, tmp
     assert scores.items() <= by_command.scores.items()
     assert [row.values["PCK@0.2"] for row in result.rows] == [row.values["PCK@0.2"] for row in by_command.rows]
     assert 0 < scores["PCK@0.2"] < 1
+
+
+def test_the_set_of_davis_is_known_by_its_videos(monkeypatch):
+    def facts(names):
+        benchmark = TapVidBenchmark("anywhere")
+        vars(benchmark)["sequences"] = [SimpleNamespace(name=name) for name in names]
+        return benchmark.facts([], SimpleNamespace(grid=(4, 4), protocol=benchmark.protocol))
+
+    names = DAVIS_VIDEOS.split()
+    assert len(names) == 30
+    assert facts(names[::-1])["set"] == "davis"
+    assert "set" not in facts(names[1:])
+    assert "set" not in facts([*names[1:], "other"])

@@ -135,6 +135,8 @@ def test_numpy_arrays_are_taken():
     features, first, new = video(), one_hot(3), one_hot(3)
     expected = run(features, first, protocol(), entering={2: new})
     assert torch.equal(run(features.numpy(), first.numpy(), protocol(), entering={2: new.numpy()}), expected)
+    frames = iter(features.double().numpy())
+    torch.testing.assert_close(run(frames, first.numpy(), protocol(), entering={2: new.numpy()}), expected)
 
 
 def test_the_training_around_it_does_not_move_it():
@@ -178,7 +180,9 @@ def test_bad_input():
     spoiled[3, 2, 4, 5] = torch.nan
     of = protocol()
     mistakes = {
+        "255": lambda: propagate_labels(features, torch.rand(256, 9, 13), of),
         r"features of frame 0 must be \(C, 8, 13\)": lambda: run(features, labels[:, 1:], of),
+        "entering names frame 9, but": lambda: propagate_labels(features, labels, of, entering={9: labels}),
         "entering names frame 9": lambda: run(iter(features), labels, of, entering={9: labels}),
         "entering labels of frame 2": lambda: run(features, labels, of, entering={2: labels[:1]}),
         "labels of frame 3 are not finite": lambda: run(spoiled, labels, of),

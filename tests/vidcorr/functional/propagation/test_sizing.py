@@ -11,7 +11,7 @@ from tests.helpers.network_input import check_input
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional.colour import normalised_lab
 from vidcorr.functional.propagation.coding import GREY, NetworkInput, fit_input, input_sizes
-from vidcorr.functional.propagation.resizing import nearest_index, resize_ids
+from vidcorr.functional.propagation.resizing import nearest_index, resize_ids, resize_maps
 from vidcorr.protocols import PropagationProtocol
 
 
@@ -113,6 +113,14 @@ def test_masks_are_brought_to_native_size_as_by_the_original_codes(golden):
     for rule, key in (("opencv", "davis_pred_native"), ("opencv-exact", "davis_pred_native_rvm")):
         found = torch.stack([resize_ids(ids, (480, 854), rule) for ids in masks])
         np.testing.assert_array_equal(found, content[key])
+
+
+def test_bilinear_between_centres_and_between_corners():
+    ramp = torch.tensor([[[0.0, 1.0]]])
+    assert resize_maps(ramp, (1, 4)).tolist() == [[[0.0, 0.25, 0.75, 1.0]]]
+    torch.testing.assert_close(resize_maps(ramp, (1, 4), "bilinear-aligned"), torch.tensor([[[0, 1 / 3, 2 / 3, 1]]]))
+    assert resize_maps(ramp, (1, 4), "nearest").tolist() == [[[0.0, 0.0, 1.0, 1.0]]]
+    assert resize_maps(ramp, (1, 2)) is ramp
 
 
 def test_cached_indices_serve_outside_inference_mode():
