@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import normalize
+from torch.nn.functional import avg_pool2d, normalize
 
 from datamodules.loading.sampling import FrameSampling, PairCrops, seeded_generator
 from lightning_modules import CoSettle
 from lightning_modules.cosettle import (
     augmented_positions,
+    cycle_loss,
     projection_head,
     separability_loss,
     stretched_size,
+    transitions,
 )
+from lightning_modules.parts.schedules import warm_cosine_factor
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer
 from vidcorr.backbones import build_encoder
@@ -76,6 +79,12 @@ def draw(module, monkeypatch, offsets):
     monkeypatch.setattr("lightning_modules.cosettle.torch.randint", lambda *_, **__: torch.tensor(left.pop(0)))
 
 
+def maps(tokens):
+    """Return tokens `(…, N, d)` of a square as maps `(…, d, h, w)`."""
+    side = int(tokens.shape[-2] ** 0.5)
+    return tokens.mT.unflatten(-1, (side, side))
+
+
 def test_losses_and_gradients_of_a_step_are_the_golden_ones(case):
     module, numbers = case
     frozen = module.encode(tensor(numbers, "imgs1")[:, 1], tensor(numbers, "imgs2")[:, 1])
@@ -92,6 +101,15 @@ def test_losses_and_gradients_of_a_step_are_the_golden_ones(case):
     assert {ours_of(name) for name in learned} == {name for name, weight in named.items() if weight.requires_grad}
     for name in learned:
         expect(named[ours_of(name)].grad, numbers, f"grad/{name}")
+
+
+def test_the_changed_positions_are_the_golden_ones(case):
+    module, numbers = case
+    size = (int(numbers["pos_aug"].shape[1] ** 0.5),) * 2
+    network = module.backbone.network
+    changed = module.changed_positions(network, size)
+    expect(changed[:, 1:], numbers, "pos_aug")
+    assert torch.equal(changed[:, :1], network.pos_embed[:, :1])
 
 
 def test_features_of_a_larger_picture_are_the_golden_ones(case):
@@ -142,6 +160,23 @@ def test_projections_are_the_golden_ones(golden, kind, layers):
     expect(y, numbers, "y")
     (y * tensor(numbers, "upstream")).sum().backward()
     expect(x.grad, numbers, "grad_x")
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_losses_and_gradients_are_the_golden_ones(golden, number):
+    numbers = golden("cosettle/parts")
+    temperature, weight = numbers[f"loss{number}/params"].tolist()
+    p = tensor(numbers, "loss/p").requires_grad_()
+    unit, frozen = normalize(p, dim=-1), normalize(tensor(numbers, "loss/z"), dim=-1)
+    pooled = avg_pool2d(maps(unit).flatten(0, 1), 2).flatten(2).mT.unflatten(0, (-1, 3))
+    there, back = transitions(pooled, temperature)
+    cycle, kl = cycle_loss(there @ back), separability_loss(unit, frozen, "forward")
+    for ours, name in ((there, "A12"), (back, "A21"), (cycle, "cycle"), (kl, "kl")):
+        expect(ours.detach(), numbers, f"loss{number}/{name}")
+    expect(separability_loss(unit, frozen, "mse").detach(), numbers, f"loss{number}/mse")
+    (cycle + weight * kl).backward()
+    stored = torch.from_numpy(numbers[f"loss{number}/grad_p"])
+    torch.testing.assert_close(p.grad.float(), stored, rtol=0, atol=1e-7)
 
 
 def test_the_papers_direction_of_the_divergence():
@@ -198,6 +233,14 @@ def test_crops_are_the_golden_ones_rounded_to_grey_levels(golden, number):
     assert (ours - theirs).abs().max() < 1.01  # Pillow rounds after each direction
 
 
+def test_the_rate_of_each_step_is_the_golden_one(golden):
+    numbers = golden("cosettle/data")
+    base_lr, batch, epochs, warmup, iterations = numbers["schedule/params"].tolist()
+    steps = int(epochs * iterations)
+    rates = [base_lr * batch / 256 * warm_cosine_factor(step, steps, warmup / epochs * steps) for step in range(steps)]
+    np.testing.assert_allclose(rates, numbers["schedule/lr"], rtol=0, atol=1e-12)
+
+
 def test_positions_are_drawn_by_seed_epoch_and_batch_for_vits_alone():
     module, clip = CoSettle(VIT), torch.rand(2, 2, 3, 48, 48)
     frozen = module.encode(clip[:, 0], clip[:, 1])
@@ -215,7 +258,7 @@ def test_positions_are_drawn_by_seed_epoch_and_batch_for_vits_alone():
 def test_its_checkpoint_gives_the_projected_features(tmp_path):
     module = CoSettle("vidcorr-r18")
     frozen = {name: weight.clone() for name, weight in module.backbone.state_dict().items()}
-    quiet_trainer(max_steps=1).fit(module, loader(4, 4, frames=2, size=32))
+    quiet_trainer(max_epochs=2).fit(module, loader(8, 4, frames=2, size=32))
     assert all(torch.equal(weight, frozen[name]) for name, weight in module.backbone.state_dict().items())
     write_checkpoint(module, tmp_path / "last.ckpt")
     images = torch.rand(1, 3, 40, 56)

@@ -22,6 +22,8 @@ from vidcorr.backbones import Encoder
 from vidcorr.backbones.checkpoints import encoder_from_checkpoint, write_checkpoint
 
 EXACT = {"rtol": 0, "atol": 1e-10}
+STORED = {"rtol": 0, "atol": 2e-7}
+"""For arrays that are stored in float32."""
 TINY = {
     "backbone": "tests.helpers.encoders:tiny_vit",
     "decoder_width": 32,
@@ -101,6 +103,13 @@ def test_losses_and_gradients_are_the_golden_ones(golden, case):
     loss.backward()
     assert loss.item() == pytest.approx(numbers[f"{case}/loss"].item(), abs=1e-10)
     expect_gradients(module, numbers, f"{case}/grad/", OURS)
+    if case != "c0":
+        memory, visible = module.encode(first), module.encode(second, keep)
+        predicted = module.decode(memory, visible, keep, (14, 14))
+        for ours, name in ((memory[:, ::7], "memory_s"), (visible, "latent_visible"), (predicted[:, ::3], "pred")):
+            torch.testing.assert_close(ours.float(), torch.from_numpy(numbers[f"{case}/{name}"]), **STORED)
+        positions = sine_cosine_positions(14, 14, 32)[:, ::13]
+        assert np.array_equal(positions, numbers[f"{case}/decoder_pos_embed"])
 
 
 def test_four_steps_of_the_optimiser_are_the_golden_ones(golden, monkeypatch):

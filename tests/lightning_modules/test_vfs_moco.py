@@ -29,17 +29,23 @@ def test_loss_is_that_of_the_equation():
     assert published["embeddings"].shape == (6, 4)
 
 
-def test_training_moves_the_queue_once_per_optimiser_step():
-    """That of the average is in test_momentum.py."""
-    module = tiny_moco(32)
+def test_training_moves_the_average_and_the_queue_once_per_optimiser_step():
+    module = tiny_moco(32, encoder_momentum=0.9, base_lr=5.0)
+    start = module.backbone.conv.weight.detach().clone()
     first_queue = module.queue.keys.clone()
-    pending, queues = [], []
+    pending, weights, queues = [], [], []
+
+    def after_batch(trainer, module, *args):
+        if trainer.global_step > len(weights):
+            weights.append(module.backbone.conv.weight.detach().clone())
+        queues.append(module.queue.keys.clone())
+
     record = LambdaCallback(
-        on_after_backward=lambda trainer, module: pending.append(module._pending[-1]),
-        on_train_batch_end=lambda trainer, module, *_: queues.append(module.queue.keys.clone()),
+        on_after_backward=lambda trainer, module: pending.append(module._pending[-1]), on_train_batch_end=after_batch
     )
     trainer = quiet_trainer(max_steps=3, accumulate_grad_batches=2, callbacks=[record])
     trainer.fit(module, loader(videos=24, batch_size=4))
+    assert len(weights) == 3
     keys, ids = (torch.cat(part) for part in zip(*pending[-4:], strict=True))
     assert torch.equal(queues[0], first_queue)  # after one of two accumulated batches
     assert not torch.equal(queues[1], first_queue)
@@ -49,13 +55,22 @@ def test_training_moves_the_queue_once_per_optimiser_step():
     assert torch.equal(module.queue.keys[oldest_first], keys)
     assert torch.equal(module.queue.video_ids[oldest_first], ids)
     assert ids.tolist() == [video for video in range(8, 24) for _ in range(2)]
+    expected = 0.9**3 * start + 0.1 * sum(0.9 ** (2 - k) * weight for k, weight in enumerate(weights))
+    torch.testing.assert_close(module.target_encoder[0].conv.weight, expected)
 
 
-def test_groups_of_one_video_and_synchronised_statistics_are_refused():
+def test_groups_that_do_not_fit_are_refused_and_one_group_is_warned_of(caplog):
     trainer, data = quiet_trainer(max_steps=1), loader(videos=8, batch_size=4)
-    refused(ValueError, "4 groups of 1 video cannot be mixed", trainer.fit, tiny_moco(groups=4), data)
+    for groups, message in (
+        (4, "4 groups of 1 video cannot be mixed"),
+        (3, "is 3, which does not divide a batch of 4"),
+    ):
+        refused(ValueError, message, trainer.fit, tiny_moco(groups=groups), data)
     synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(tiny_moco())  # as Lightning does on several devices
     refused(ValueError, "sync_batchnorm", quiet_trainer(max_steps=1).fit, synchronised, data)
+    caplog.set_level("INFO")
+    quiet_trainer(max_steps=1).fit(tiny_moco(groups=1), data)
+    assert "set model.groups to 2 or more" in caplog.text
 
 
 def _fit_and_save(rank, folder):
