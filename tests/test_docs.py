@@ -28,9 +28,10 @@ SHORT = {
         "--data.num_workers=0",
         "--data.size=32",
     ],
-    "validate": ["--trainer.accelerator=cpu"],
+    "validate": ["--trainer.accelerator=cpu", "--limit=1"],
+    "evaluate": ["--limit=2"],
 }
-"""Added to a command of training, and to one of measuring."""
+"""Added to a command of training, and to those of measuring."""
 
 
 def blocks(document):
@@ -65,7 +66,7 @@ def run(line):
         runpy.run_path(words[1], run_name="__main__")
         return
     words = words[2:] if words[0] == "python" else words[1:]
-    counts = ["--data.videos=6", "--data.benchmark_videos=2", "--data.point_videos=2"]
+    counts = ["--data.videos=6", "--data.benchmark_videos=2", "--data.point_videos=1"]
     demo = [*counts, "--data.frames_per_video=6", "--data.video_size=64"]
     main([*words, *SHORT.get(words[0], []), *(demo if "configs/demo.yaml" in words else [])])
 

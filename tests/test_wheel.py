@@ -64,17 +64,14 @@ def test_follows_a_mask(vidcorr, folder):
     assert (folder / "out/prediction.json").is_file()
 
 
-def test_the_metadata_and_files_are_complete(vidcorr, folder):
+def test_the_files_are_complete(vidcorr, folder):
     assert run(vidcorr, "--version", cwd=folder) == "vidcorr 0.1.0\n"
     script = (
-        "from importlib.metadata import metadata, files; m = metadata('vidcorr'); "
-        "print(m['Summary'], m['Description-Content-Type'], *m.get_all('Classifier')); "
+        "from importlib.metadata import files; "
         "print(*(f for f in files('vidcorr') if f.suffix == '.cpp')); "
         "print(*sorted({str(f).split('/')[0] for f in files('vidcorr')}))"
     )
     said = run(str(Path(vidcorr).with_name("python")), "-c", script, cwd=folder)
-    assert "Self-supervised video correspondence" in said
-    assert "text/markdown" in said
     compiled = {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.cpp")}
     *_, sources, tops = said.splitlines()
     assert set(sources.split()) == compiled

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from cli import main
-from tests.helpers.folders import held
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark, Result, evaluate
@@ -15,7 +14,7 @@ from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.datasets.generated import write_tap_vid
 from vidcorr.experiments.evaluate import Job, Runner
 from vidcorr.results.records import results_below
-from vidcorr.videos.files import DataError
+from vidcorr.videos.files import DataError, FolderLock
 
 BLOCKY = "tests.helpers.encoders:Blocky"
 TINY = "tests.helpers.encoders:TinyResNet"
@@ -32,6 +31,20 @@ def table_of(folder, capsys, *words):
 @pytest.fixture
 def davis(davis_root):
     return DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """Names of the protocols of each pass over DAVIS from now on."""
+    passes = []
+    run = DavisBenchmark.run
+
+    def counting(self, *args, **options):
+        passes.append([self.protocol.name])
+        return run(self, *args, **options)
+
+    monkeypatch.setattr(DavisBenchmark, "run", counting)
+    return passes
 
 
 @pytest.mark.slow
@@ -71,20 +84,9 @@ def test_jobs_that_fail_are_named_and_the_others_are_done(davis, tmp_path, capsy
 
 
 @pytest.mark.slow
-def test_a_full_disk_ends_the_command(davis, tmp_path, monkeypatch, evaluated):
-    def full(self, folder):
-        raise OSError(28, "No space left on device", str(folder / "results.json"))
-
-    monkeypatch.setattr(Result, "save", full)
-    message = "No space left .*/raw_colour-davis-.*/results.json"
-    refused(OSError, message, evaluate, ["raw_colour", BLOCKY], [davis], tmp_path)
-    assert len(evaluated) == 1
-
-
-@pytest.mark.slow
-def test_a_job_that_another_process_runs_is_left_to_it_and_an_empty_result_is_run_again(davis, tmp_path, capsys):
+def test_a_job_whose_folder_is_held_is_left_to_its_holder_and_an_empty_result_is_run_again(davis, tmp_path, capsys):
     job = Job(NetworkSpec.read("raw_colour"), davis)
-    with held(Runner(tmp_path).place(job)):
+    with FolderLock(Runner(tmp_path).place(job)):
         table = evaluate(["raw_colour", BLOCKY], [davis], tmp_path)
     assert f"{job.title}: running elsewhere" in capsys.readouterr().out
     assert len(table.rows) == 1

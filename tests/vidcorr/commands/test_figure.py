@@ -10,7 +10,7 @@ from cli import main
 from tests.helpers.benchmark_data import data_for
 from tests.helpers.runs import write_results
 from tests.helpers.words import SMALL, refusal
-from vidcorr import DavisBenchmark, VosBenchmark
+from vidcorr import DavisBenchmark
 from vidcorr.experiments.figure import figure_of
 from vidcorr.results.result import Protocol, Result
 from vidcorr.videos.files import write_ids
@@ -49,12 +49,6 @@ def test_a_prediction_that_equals_the_truth_is_drawn_as_the_truth(davis, tmp_pat
     assert (raw != truth).any()
 
 
-def test_results_of_labelled_videos_are_drawn(tmp_path):
-    root = data_for("vos", tmp_path / "data")
-    VosBenchmark(root, changes=SMALL).evaluate("raw_colour", tmp_path / "vos")
-    assert figure_of([tmp_path / "vos"], f"vos={root}").shape[2] == 3
-
-
 def test_rows_of_different_protocols_state_them(davis, tmp_path, monkeypatch):
     _, on, folder = davis
     lines = []
@@ -89,7 +83,3 @@ def test_a_result_without_masks_is_named(davis, tmp_path):
     shutil.copy(folder / "results.json", bare)
     words = ["--on", on, "--output", tmp_path / "figure.png"]
     assert "bare/predictions/synthetic-000/00000.png" in refusal("figure", bare, *words)
-    other = write_results(tmp_path / "vip", {"mIoU": 0.5}, benchmark="vip")
-    assert "figure: no result of davis" in refusal("figure", other, *words)
-    said = refusal("figure", folder, "--sequences", "nobody", *words)
-    assert "sequence must be one of 'synthetic-000'" in said

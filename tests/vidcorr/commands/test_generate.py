@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.refusal import refused
 from vidcorr.commands.generate import LAYOUTS, command
 from vidcorr.datasets import Badja, Davis, Jhmdb, Otb, TapVid, Vip, YoutubeVos
 from vidcorr.datasets.got10k import list_sequences
@@ -33,7 +32,3 @@ def test_all_layouts_are_read_by_their_readers(tmp_path: Path, capsys: pytest.Ca
     words = shlex.split(capsys.readouterr().out.partition("; ")[2])
     assert words[:5] == ["vidcorr", "evaluate", "raw_colour", "--on", f"badja={tmp_path / 'all' / 'badja'}"]
     assert all(benchmark.build().sequences for benchmark in read_on(words[4:]))
-
-
-def test_an_unknown_layout_is_refused(tmp_path: Path) -> None:
-    refused(ValueError, "layout must be one of 'badja', .* got 'coco'", command, [str(tmp_path), "coco"])

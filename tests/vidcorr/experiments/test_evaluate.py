@@ -15,14 +15,11 @@ from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, evaluate
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
-from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.benchmarks.ranks import Ranks
-from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.evaluate import Job, Runner
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.result import Row
 from vidcorr.videos.masks import read_mask
 
 VFS = PropagationProtocol.named("vfs")
@@ -147,41 +144,17 @@ def test_stages_have_rows_of_their_own_in_the_table(tmp_path):
 
 def test_ranks_with_different_networks_are_refused(davis_root, tmp_path, monkeypatch):
     monkeypatch.setattr(Ranks, "gather", lambda self, value: [value, ("another",)])
-    refused(
-        ValueError,
-        "the ranks hold different networks",
-        evaluate,
-        ["raw_colour"],
-        [DavisBenchmark(davis_root)],
-        tmp_path,
-    )
-
-
-@dataclass(frozen=True)
-class MeanFeatures(Benchmark):
-    """A user's benchmark, without a protocol: means of the features of first frames."""
-
-    name = "means"
-    root: str
-
-    def read(self):
-        return Davis(self.root)
-
-    def score(self, sequence, tracker, output):
-        first = next(tracker.features(sequence.read()))
-        return [Row(video=sequence.name, values={"mean": first.mean().item()})]
-
-    def scores(self, rows):
-        return {"mean": sum(row.values["mean"] for row in rows) / len(rows)}
+    message, davis = "the ranks hold different networks", DavisBenchmark(davis_root)
+    refused(ValueError, message, evaluate, ["raw_colour"], [davis], tmp_path)
 
 
 def test_an_earlier_score_is_no_score_of_code_that_now_fails(davis_root, tmp_path, monkeypatch):
     def broken(*_):
         raise ValueError("broken")
 
-    job = Job(RAW, MeanFeatures(str(davis_root), limit_sequences=1))
+    job = Job(RAW, Own(davis_root, changes=SMALL, limit_sequences=1))
     assert list(Runner(tmp_path).run([job])) == [job]
-    monkeypatch.setattr(MeanFeatures, "score", broken)
+    monkeypatch.setattr(Own, "score", broken)
     runner = Runner(tmp_path)
     assert runner.run([job]) == {}
     assert list(runner.failures) == [job]

@@ -99,9 +99,7 @@ def test_a_second_training_starts_from_the_checkpoint_of_the_first(tmp_path):
 
 MISTAKES = """
 {scores: {vip: mIoU}} -> `scores` and `evaluate` have different evaluations
-{rows: [{name: a, published: {vip: 3}}]} -> there is no evaluation 'vip'
 {sedes: [0]} -> sedes: Extra inputs are not permitted
-{rows: [{name: a}, {name: a, flags: --x 1}]} -> two rows have the name 'a'
 {rows: [{name: a}, {name: b, of: a}, {name: c, of: b}]} -> 'b', which trains nothing
 """
 
@@ -120,12 +118,17 @@ def write_trial(folder, *rows, **changes):
     study_of(folder, source="a paper, Table 1", seeds=[0, 1, 2], rows=rows, **of_davis, **changes)
 
 
+def place_of(folder, row, evaluation, seed):
+    """Return where the evaluation of a row leaves its results."""
+    lines = read_study(str(folder / "study.yaml")).lines(folder)
+    steps = [step for line in lines for step in line]
+    (place,) = (step.output for step in steps if (step.row, step.seed, step.evaluation) == (row, seed, evaluation))
+    return place
+
+
 def leave_result(folder, row, seed, gain, digest="d1", **more):
     """Write what the evaluation of a row leaves: four videos, one of them with two objects."""
-    lines = read_study(str(folder / "study.yaml")).lines(folder)
-    (place,) = (
-        step.output for line in lines for step in line if (step.row, step.seed) == (row, seed) and step.evaluation
-    )
+    place = place_of(folder, row, "davis", seed)
     values = {"a": [0.5, 0.6], "b": [0.7], "c": [0.4], "d": [0.3]}
     columns = {
         measure: {video: [value + gain + shift for value in found] for video, found in values.items()}
@@ -197,9 +200,7 @@ def test_two_results_of_a_row_and_seed_are_refused(output):
 
 def leave_scores(folder, row, evaluation, seed, scores, benchmark="otb", stage=""):
     """Write a result of an evaluation."""
-    lines = read_study(str(folder / "study.yaml")).lines(folder)
-    steps = [step for line in lines for step in line]
-    (place,) = (step.output for step in steps if (step.row, step.seed, step.evaluation) == (row, seed, evaluation))
+    place = place_of(folder, row, evaluation, seed)
     of_stage = Stage(layer=stage, protocol=Protocol(name="vfs", digest="d1", shared_name="vfs", shared="d1"))
     write_results(place / f"network{stage}", scores, benchmark=benchmark, stage=of_stage)
 

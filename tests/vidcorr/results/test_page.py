@@ -22,10 +22,10 @@ from vidcorr.backbones import build_feature_extractor
 from vidcorr.experiments.table import gather_records
 from vidcorr.metrics import boundary_accuracy, region_similarity
 from vidcorr.results import published
-from vidcorr.results.page import scores_by_sequence, write_report, write_results_page
+from vidcorr.results.page import write_report, write_results_page
 from vidcorr.results.pictures.animations import overlay_masks_small
 from vidcorr.results.published import TEST_SETS, Published, protocol_named, published_rows
-from vidcorr.results.result import Network, Protocol, Provenance, Result, Row, Stage
+from vidcorr.results.result import Network, Protocol, Provenance, Result, Stage
 
 MARKUP = "<script>window.hit = 1</script><img src=x onerror='window.hit = 2'>\""
 DAVIS = TEST_SETS["davis"]
@@ -74,13 +74,6 @@ def test_animations_hold_predictions_truth_and_curves(davis_run):
         assert places == list(range(1, sequence.num_frames - 1))
         of_objects = [measure(predicted == i, torch.stack(truth) == i)[1:-1] for i in sequence.objects]
         assert values == pytest.approx(torch.stack(of_objects).mean(0).tolist(), abs=1e-4)
-
-
-def test_sequences_have_the_means_of_the_ranking_columns():
-    nan = float("nan")
-    values = [("1", 0.2, 0.4), ("12", 0.6, nan), ("x", 0.1, 0.1)]
-    rows = [Row(video="bike", object=number, values={"J-Mean": j, "F-Mean": f}) for number, j, f in values]
-    assert scores_by_sequence(davis_result(rows=rows, sequences=["bike"])) == {"bike": pytest.approx(1.4 / 5)}
 
 
 def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run, tmp_path):

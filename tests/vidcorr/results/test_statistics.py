@@ -83,12 +83,6 @@ def test_below_three_seeds_nothing_is_tested_and_said_in_words():
     assert 0 < tested.p < 0.05
 
 
-def test_seeds_widen_an_interval():
-    runs = [by_name(np.array([0.5, 0.55, 0.6, 0.5]) + shift) for shift in (-0.2, 0, 0.2)]
-    assert np.ptp(interval(runs)) > 1.5 * np.ptp(interval(runs[:1]))
-    assert interval(runs[:2]) == pytest.approx(tuple(np.array(interval(runs[1:2])) - 0.1))
-
-
 def trainings(generator, shared, seeds=(5, 5), effect=0.0, sequences=30):
     """Two rows that share seeds: the spread that a seed gives both, a row's own, and that of sequences."""
     videos = generator.normal(0.6, 0.15, sequences)
@@ -105,7 +99,7 @@ def trainings(generator, shared, seeds=(5, 5), effect=0.0, sequences=30):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("shared", "effect"), [(0.02, 0.012), (0.02, 0.0), (0.0, 0.0)])
+@pytest.mark.parametrize(("shared", "effect"), [(0.02, 0.012), (0.02, 0.0)])
 def test_rows_that_share_seeds_are_compared_in_pairs(shared, effect):
     """Seeds whose spread of 2 points both rows share hide no difference of 1.2 points, and make none."""
     generator = np.random.default_rng(0)

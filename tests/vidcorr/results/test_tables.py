@@ -1,6 +1,5 @@
 """Tables as LaTeX, of studies, and with names of strangers: no letter of theirs moves a cursor or breaks a table."""
 
-import json
 import math
 
 import pytest
@@ -8,9 +7,8 @@ import pytest
 from cli import main
 from tests.helpers.runs import davis_result, write_results
 from vidcorr.commands.table import command
-from vidcorr.experiments.study import read_study
 from vidcorr.experiments.table import gather_records
-from vidcorr.results.formats import latex_text, one_line
+from vidcorr.results.formats import one_line
 from vidcorr.results.records import records_of
 from vidcorr.results.result import Network, Protocol, Result, Stage
 from vidcorr.results.tables import render, tabulate
@@ -52,28 +50,6 @@ def test_latex_says_protocol_seeds_and_base_in_the_caption(tmp_path, capsys):
     assert r"davis J-Mean (vfs, 8 sequences) & davis J-Mean (crw, 8 sequences) \\" in text
 
 
-def test_a_study_has_its_own_names_heads_numbers_and_differences(tmp_path, capsys):
-    rows = [{"name": "base", "published": {"davis": 65.0}}, {"name": "two components, more", "flags": "--x 1"}]
-    study = {"title": "t", "train": "--x 0", "seeds": [0], "evaluate": {"davis": "--on davis=D"}, "rows": rows}
-    study["scores"] = {"davis": "J&F-Mean"}
-    (tmp_path / "study.yaml").write_text(json.dumps(study))
-    steps = [step for line in read_study(str(tmp_path / "study.yaml")).lines(tmp_path / "out") for step in line]
-    for shift, step in enumerate(step for step in steps if step.evaluation):
-        write(step.output / "net", "runs/last.ckpt", 0.1 * shift)
-    words = ("--format", "tex", "--study", str(tmp_path / "study.yaml"))
-    head, _, base, more = printed(tmp_path / "out", *words, capsys=capsys).splitlines()[4:8]
-    assert head == r" & davis J\&F-Mean & davis J\&F-Mean, paper \\"
-    assert base == r"base & 66.0 & 65.0 \\"
-    assert more == r"two components, more & \textbf{76.0}; +10.0 &  \\"
-    study["scores"] = {"davis": "J-Mean F-Mean"}
-    study["rows"][0].pop("published")
-    (tmp_path / "study.yaml").write_text(json.dumps(study))
-    words = (*words, "--base", "two components")
-    _, _, base, more = printed(tmp_path / "out", *words, capsys=capsys).splitlines()[4:8]
-    assert base == r"base & 60.0; $-$10.0 & 72.0; $-$10.0 \\"
-    assert more == r"two components, more & \textbf{70.0} & \textbf{82.0} \\"
-
-
 def test_the_scores_that_a_benchmark_names_are_the_columns():
     result = davis_result(dict.fromkeys("abcd", 0.5), headline=["d", "a"])
     table = tabulate(records_of(result, result.main_scores()))
@@ -95,13 +71,6 @@ def test_unprintable_letters_are_shown_as_codes_and_others_stay(tmp_path, capsys
     assert r"\u202e" in text
     assert not (set(UNPRINTABLE) - set("[2J\r")) & set(text)
     command([str(tmp_path / "a"), "--page", str(tmp_path / "page")])  # bytes of a path are written as codes
-
-
-def test_letters_of_latex():
-    assert latex_text("a&b%c_d#e$f~g^h\\i{j}<k>") == (
-        r"a\&b\%c\_d\#e\$f\textasciitilde{}g\textasciicircum{}h\textbackslash{}i\{j\}\textless{}k\textgreater{}"
-    )
-    assert latex_text("−1 ± 2") == r"$-$1 $\pm$ 2"
 
 
 def test_a_seed_without_a_score_makes_the_row_undefined(tmp_path):

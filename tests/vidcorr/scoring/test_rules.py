@@ -125,15 +125,6 @@ def test_naf_takes_void_for_an_object(tmp_path):
     assert found.scores["F-Mean"] == pytest.approx(2 / 255)
 
 
-def test_without_predictions_of_any_video_all_count_as_0(tmp_path):
-    arguments = lay_out("mose-v2", "missing_video", tmp_path)
-    shutil.rmtree(tmp_path / "mine")
-    (tmp_path / "mine").mkdir()
-    found = score(**arguments, allow_missing=True)
-    assert found.scores["J"] == 0
-    assert len(found.data["missing_videos"]) == len(found.sequences)
-
-
 def test_the_command_writes_one_flat_object(tmp_path, capsys):
     arguments = lay_out("lvos", "all_seen", tmp_path)
     (tmp_path / "unseen.txt").write_text("nobody\n")
