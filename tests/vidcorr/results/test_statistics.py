@@ -117,3 +117,9 @@ def test_only_the_seeds_of_both_rows_enter_a_paired_difference():
     first, second = trainings(np.random.default_rng(1), 0.02, seeds=(5, 3))
     assert difference(first, second, (True, True)) == difference(first[:3], second, (True, True))
     assert difference(first, second[:2], (True, True)).p is None
+
+
+def test_seeds_widen_an_interval():
+    runs = [by_name(np.array([0.5, 0.55, 0.6, 0.5]) + shift) for shift in (-0.2, 0, 0.2)]
+    assert np.ptp(interval(runs)) > 1.5 * np.ptp(interval(runs[:1]))
+    assert interval(runs[:2]) == pytest.approx(tuple(np.array(interval(runs[1:2])) - 0.1))

@@ -221,3 +221,12 @@ def test_a_box_that_is_no_number_overlaps_nothing(tmp_path):
     file = sorted(mine.glob("*/*_001.txt"))[0]
     file.write_text(file.read_text().replace(file.read_text().splitlines()[4], "nan,nan,nan,nan"))
     assert 0 < score_boxes(truth, mine, "got-10k").scores["AO"] <= before
+
+
+def test_without_predictions_of_any_video_all_count_as_0(tmp_path):
+    arguments = lay_out("mose-v2", "missing_video", tmp_path)
+    shutil.rmtree(tmp_path / "mine")
+    (tmp_path / "mine").mkdir()
+    found = score(**arguments, allow_missing=True)
+    assert found.scores["J"] == 0
+    assert len(found.data["missing_videos"]) == len(found.sequences)

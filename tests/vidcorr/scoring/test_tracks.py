@@ -69,3 +69,14 @@ def test_tracks_that_are_not_finite_are_never_within_a_threshold(truth, tmp_path
         result = score_tracks(truth, tmp_path)
         scores = result.scores
         assert scores["average_pts_within_thresh"] == scores["average_jaccard"] == 0
+
+
+def test_the_names_of_got10ks_toolkit_are_found(tmp_path):
+    root = write_otb(tmp_path / "otb", 1, frames=6, size=(32, 32))
+    (folder,) = (path for path in root.iterdir() if path.is_dir())
+    boxes = (folder / "groundtruth_rect.txt").read_bytes()
+    (folder / "groundtruth_rect.txt").unlink()
+    for number in (1, 2):
+        (folder / f"groundtruth_rect.{number}.txt").write_bytes(boxes)
+        (tmp_path / f"{folder.name}.{number}.txt").write_bytes(boxes)
+    assert score_boxes(root, tmp_path).scores["success"] == pytest.approx(20 / 21)
