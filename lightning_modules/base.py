@@ -16,9 +16,10 @@ from vidcorr.backbones import Encoder, Normalise, TypeOfWeights, extractor_of, n
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.trust import import_path
 
+from .parts.checks import Batch as Batch, check_images, is_scalar
 from .parts.distributed import keyed_generator
 from .parts.plan import print_plan
-from .parts.saving import Batch as Batch, SavedModule, check_images, is_scalar
+from .parts.saving import SavedModule
 from .parts.schedules import continue_schedule, cosine_factor, scheduled
 
 

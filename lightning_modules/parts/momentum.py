@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
+from .checks import Batch
 from .distributed import gather, keyed_generator
-from .saving import Batch, SavedModule
+from .saving import SavedModule
 
 
 @torch.no_grad()

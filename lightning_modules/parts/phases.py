@@ -10,7 +10,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from vidcorr.videos.files import require_at_least
 
-from .saving import Batch, SavedModule
+from .checks import Batch
+from .saving import SavedModule
 from .schedules import scheduled
 
 LIIR_WARMUP_STEPS = {0.4: 1 / 2, 0.6: 1 / 4, 0.8: 1 / 8, 1.0: 1 / 16}
