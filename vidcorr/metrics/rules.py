@@ -126,9 +126,9 @@ class LvosRules(Rules):
             end = int(frame_range["end"])
             count = int(frame_range["frame_nums"])
             visited = [f"{frame:08d}" for frame in range(start, end, STEP)]
-            fewest = 2 if self.drops_ends else 0  # the first and the last do not count
-            if count < max(len(visited), fewest):
-                raise ValueError(f"object {number}: frame_nums is {count}, but its range has {len(visited)} frames")
+            fewest = max(len(visited), 2 if self.drops_ends else 0)  # the first and the last do not count
+            if count < fewest:
+                raise ValueError(f"object {number}: frame_nums is {count}, but its range needs {fewest} frames or more")
             places = [*visited, *[None] * (count - len(visited))]
             if self.drops_ends:
                 places = places[1 : count - 1]
