@@ -1,4 +1,4 @@
-"""Which samples a rank takes in an epoch, and the loader, whose place in the data is a number."""
+"""Samplers, which share out the samples of an epoch over ranks, and the loader, which resumes at any batch."""
 
 import time
 from collections.abc import Callable, Iterator, Sized
