@@ -17,6 +17,7 @@ MOST_EMBEDDINGS = 1024
 SLOW = 0.3
 """Fraction of the time for data that deserves a warning."""
 LOGGED = ("positive_similarity", "negative_similarity", "queue_age")
+"""Outputs of a step that are logged beside the spread."""
 
 
 def embedding_spread(embeddings: Tensor) -> Tensor:
@@ -62,7 +63,7 @@ class CollapseMonitor(pl.Callback):
         self.every_n_steps = every_n_steps
         self.warn_below = warn_below
         self.patience = patience
-        self._collapsed = 0
+        self._collapsed = 0  # checks in a row
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget an earlier fit of the same callback."""
@@ -107,11 +108,11 @@ class Throughput(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._slow_looks = 0
-        self._hinted = False
-        self._since: float | None = None
-        self._waited = 0.0
-        self._batches = 0
+        self._slow_looks = 0  # in a row
+        self._warned = False
+        self._since: float | None = None  # time of the last log; None: the next batch starts the clock
+        self._waited_before = 0.0  # seconds that the loader had waited by then
+        self._batches = 0  # since then
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
@@ -120,7 +121,7 @@ class Throughput(pl.Callback):
         now = time.perf_counter()
         step = trainer.global_step
         loader: Any = trainer.train_dataloader
-        waited = getattr(loader, "waited", None)  # seconds, of a `ResumableLoader`
+        waited = getattr(loader, "waited", None)  # seconds in all, of a `ResumableLoader`
         if self._since is not None:
             self._batches += 1
             if accumulates(trainer) or not trainer.log_every_n_steps or step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
@@ -131,25 +132,25 @@ class Throughput(pl.Callback):
             if size is not None:
                 values["time/clips_per_second"] = size * self._batches * trainer.world_size / seconds
             if waited is not None:
-                values["time/data"] = (waited - self._waited) / seconds
-                self._hint(values["time/data"], loader.num_workers)
+                values["time/data"] = (waited - self._waited_before) / seconds
+                self._warn_if_slow(values["time/data"], loader.num_workers)
             pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
         self._since = now
-        self._waited = waited or 0.0
+        self._waited_before = waited or 0.0
         self._batches = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restart the clock at the next batch, so that validations and benchmarks do not count."""
         self._since = None
 
-    on_train_end = on_validation_end
+    on_train_end = on_validation_end  # for another fit of the same callback
 
-    def _hint(self, fraction: float, workers: int) -> None:
+    def _warn_if_slow(self, fraction: float, workers: int) -> None:
+        """Warn, once, when the fraction of the time for data has been above `SLOW` at two logs in a row."""
         self._slow_looks = self._slow_looks + 1 if fraction > SLOW else 0
-        if self._slow_looks == 2 and not self._hinted:
-            self._hinted = True
+        if self._slow_looks == 2 and not self._warned:
+            self._warned = True
             rank_zero_warn(
-                f"{fraction:.0%} of the time goes into waiting for data: raise data.num_workers (now "
-                f"{workers}) up to the number of cores, or make the videos cheaper to "
-                "decode (docs/troubleshooting.md)"
+                f"{fraction:.0%} of the time goes into waiting for data: raise data.num_workers (now {workers}) up to "
+                "the number of cores, or make the videos cheaper to decode (docs/troubleshooting.md)"
             )

@@ -53,30 +53,30 @@ class TrainingPictures(pl.Callback):
         self.every_n_epochs = every_n_epochs
         self.stage = stage
         self.stride = stride
-        self._clip: Tensor | None = None
-        self._names: list[str] = []
+        self._clip: Tensor | None = None  # (T, 3, H, W), on the CPU of the first rank
+        self._names: list[str] = []  # of its frames
         self._folder = Path()
-        self._drawn: int | None = None
-        self._begun = False
+        self._drawn_step: int | None = None  # at which features were drawn last
+        self._has_begun = False  # the first batch has been seen
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the folder on all ranks, and refuse a stage or normalisation that the module lacks."""
         self._folder = run_folder(trainer) / "pictures"
-        self._begun = False
+        self._has_begun = False
         self._clip = None
-        self._drawn = None
-        with random_state_kept():
+        self._drawn_step = None
+        with random_state_kept():  # only to raise now what drawing would raise later
             FrameEncoder(build_feature_extractor(pl_module, self.stage, self.stride), self.protocol)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Draw the first batch of the run, before its step."""
-        if self._begun:
+        if self._has_begun:
             return
         if not isinstance(batch, Mapping) or "clip" not in batch:
             raise ValueError("TrainingPictures: the batches have no clips; leave the callback out")
-        self._begun = True
+        self._has_begun = True
         if not trainer.is_global_zero:
             return
         clip = batch["clip"]
@@ -98,17 +98,18 @@ class TrainingPictures(pl.Callback):
         self._draw(trainer, pl_module)
 
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the features of the clip and their matches, once per step, on the first rank."""
         clip = self._clip
-        if clip is None or not trainer.is_global_zero or self._drawn == trainer.global_step:
+        if clip is None or not trainer.is_global_zero or self._drawn_step == trainer.global_step:
             return
-        self._drawn = trainer.global_step
+        self._drawn_step = trainer.global_step
         with random_state_kept(), torch.inference_mode():
             extractor = build_feature_extractor(pl_module, self.stage, self.stride)
             encoder = FrameEncoder(extractor, self.protocol)
-            features = torch.stack(list(encoder.encode(clip)))
+            features = torch.stack(list(encoder.encode(clip)))  # T x C x h x w
             covered = encoder.covered((clip.shape[-2], clip.shape[-1]))
             if not features.isfinite().all():
-                rank_zero_warn(f"TrainingPictures: step {self._drawn}: the features are not finite, nothing is drawn")
+                rank_zero_warn(f"TrainingPictures: step {self._drawn_step}: features are not finite, nothing is drawn")
                 return
             self._show(trainer, "features", feature_sheet(clip, features, covered, self._names))
             if len(clip) > 1:
@@ -117,5 +118,6 @@ class TrainingPictures(pl.Callback):
                 self._show(trainer, "matches", sheet)
 
     def _show(self, trainer: pl.Trainer, name: str, picture: Picture) -> None:
+        """Give a picture to the loggers, and write it to the folder of the run."""
         log_picture(trainer, f"pictures/{name}", picture)
         write_picture(self._folder / f"{name}-step={trainer.global_step:06d}.png", picture)

@@ -21,7 +21,7 @@ from .loading.clips import collate, start_worker
 from .loading.loader import ClipSampler, FixedSampler, ResumableLoader
 
 FEWEST = 5
-"""Replacements before a warning: a single bad video may come first."""
+"""Fewest replacements that a warning needs: the first samples may happen to be bad."""
 
 
 class SampledDataModule(pl.LightningDataModule):
@@ -59,6 +59,7 @@ class SampledDataModule(pl.LightningDataModule):
         self.seed = seed
         self.skipped: Counter[str] = Counter()
         self._samples = 0  # of all batches so far, with the replaced ones
+        self._told = False  # that too many are replaced
         self._loader: ResumableLoader[Any] | None = None  # loader of the newest fit
         self._place: dict[str, int] | None = None  # place in the data to resume from
 
@@ -78,7 +79,8 @@ class SampledDataModule(pl.LightningDataModule):
         """Return a loader over this rank's training samples, in an order that is a function of (seed, epoch).
 
         Ranks come from torch.distributed when the loader is used, so the loader is right without this DataModule. If
-        this DataModule is given to the Trainer, the loader's state counts the batches that were trained on.
+        this DataModule is given to the Trainer, the loader's state counts the batches that were trained on, without
+        those that workers have prefetched.
 
         Raises:
             DataError: before `setup`, or if the samples do not fill a batch on every rank.
@@ -101,7 +103,10 @@ class SampledDataModule(pl.LightningDataModule):
         return loader
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of the held-out samples, in their order; without any, of one empty batch."""
+        """Return a loader of the held-out samples, in their order.
+
+        Without any it gives one empty batch, so that Lightning runs the hooks of a validation, and so the benchmarks.
+        """
         if self.held_out is None:
             return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
         sampler = FixedSampler(cast(Sized, self.held_out))
@@ -116,16 +121,19 @@ class SampledDataModule(pl.LightningDataModule):
         return batch
 
     def _count_replaced(self, failures: Sequence[str]) -> None:
-        """Name each replaced path of lines `PATH: reason` once, and warn once when they are too many."""
-        before = self.skipped.total()
-        most = max(FEWEST - 1, self.max_unusable * self._samples)
+        """Name each replaced path of lines `PATH: reason` once, and warn once when they are too many.
+
+        Each rank counts its own samples; the warning shows the count of the first rank.
+        """
         self._samples += len(failures) + self.batch_size
         for line in failures:
             path = line.partition(": ")[0]
             if path not in self.skipped:
                 warnings.warn(f"replaced by another video: {line}", stacklevel=1)
             self.skipped[path] += 1
-        if before <= most < self.skipped.total():
+        most = max(FEWEST - 1, self.max_unusable * self._samples)
+        if self.skipped.total() > most and not self._told:
+            self._told = True
             rank_zero_warn(
                 f"TOO MANY UNUSABLE VIDEOS: {self.skipped.total()} of {self._samples} clips so far had to be replaced: "
                 f"see `vidcorr check-data {self.source}`, and train on the clean.txt that it writes"
@@ -137,6 +145,7 @@ class SampledDataModule(pl.LightningDataModule):
         return hashed_rank(self.seed, os.path.relpath(path, root))
 
     def _arguments(self) -> dict[str, Any]:
+        """Return the arguments that both loaders share."""
         return {
             "batch_size": self.batch_size,
             "num_workers": self.num_workers,

@@ -21,7 +21,7 @@ class Got10kDataModule(SampledDataModule):
     - `failures`: a line per sequence that was replaced, because it could not be read or has no two usable frames less
       than `MAX_GAP` apart.
 
-    Crops are shifted by up to 4 px, stretched by up to 5 % and resized by a random method. Without a `val` list the
+    Crops are shifted by up to 4 px, zoomed by up to 5 % and resized by a random method. Without a `val` list the
     validation loader gives an empty batch. All draws are a function of (seed, epoch, sample).
 
     Reads `<root>/train/list.txt` and per sequence `%08d.jpg`, `groundtruth.txt` and, if present, `cover.label`.
@@ -58,4 +58,4 @@ class Got10kDataModule(SampledDataModule):
         self.training = TargetPairs(folders, len(folders) * self.repeat, self.seed)
         if (self.root / "val" / "list.txt").is_file():
             folders = list_sequences(self.root, "val")
-            self.held_out = TargetPairs(folders, len(folders), ~self.seed)
+            self.held_out = TargetPairs(folders, len(folders), ~self.seed)  # other draws than in training

@@ -54,11 +54,12 @@ class LabelledDataModule(SampledDataModule):
         self.resize = resize
         self.area = area
 
-    def _use(self, training: LabelledPaths, held_out: LabelledPaths) -> None:
+    def _load(self, training: LabelledPaths, held_out: LabelledPaths) -> None:
+        """Set both data sets: of random crops for training, of centre crops for evaluation."""
         crop = partial(random_resized_crop, size=self.size, area=self.area)
         centre = partial(resize_center_crop, resize=self.resize, size=self.size)
-        self.training = LabelledImages(training, crop, self.seed, True)
-        self.held_out = LabelledImages(held_out, centre, self.seed, False)
+        self.training = LabelledImages(training, crop, self.seed, training=True)
+        self.held_out = LabelledImages(held_out, centre, self.seed, training=False)
 
 
 class ImageFolderDataModule(LabelledDataModule):
@@ -83,7 +84,7 @@ class ImageFolderDataModule(LabelledDataModule):
         self.classes = sorted(list_folders(training))
         if not self.classes or self.classes != sorted(list_folders(held_out)):
             raise DataError(f"{self.source}: expected train/CLASS and val/CLASS of the same classes")
-        self._use(images_of_classes(training, self.classes), images_of_classes(held_out, self.classes))
+        self._load(images_of_classes(training, self.classes), images_of_classes(held_out, self.classes))
 
 
 def images_of_classes(folder: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
@@ -123,15 +124,15 @@ class VideoFrameDataModule(LabelledDataModule):
 
     def setup(self, stage: str) -> None:
         """List the videos and hold out a part of every class."""
-        videos: dict[Any, list[Path]] = defaultdict(list)
-        for entry in dict.fromkeys(list_videos(self.source)):
-            videos[self._class_of(entry)].append(entry.path)
-        self.classes = [str(name) for name in sorted(videos)]
-        if len(videos) < 2:
+        paths_of_class: dict[Any, list[Path]] = defaultdict(list)
+        for entry in dict.fromkeys(list_videos(self.source)):  # a path twice in a list counts once
+            paths_of_class[self._class_of(entry)].append(entry.path)
+        self.classes = [str(name) for name in sorted(paths_of_class)]
+        if len(paths_of_class) < 2:
             raise DataError(f"{self.source}: only one class, {self.classes[0]}; expected a folder per class")
         training: list[tuple[Path, int]] = []
         held_out: list[tuple[Path, int]] = []
-        for label, (name, paths) in enumerate(sorted(videos.items())):
+        for label, (name, paths) in enumerate(sorted(paths_of_class.items())):
             if len(paths) < 2:
                 raise DataError(
                     f"{self.source}: one video of class {name} leaves none to train on; expected at least 2 per class"
@@ -140,7 +141,7 @@ class VideoFrameDataModule(LabelledDataModule):
             count = min(max(1, round(self.validation_fraction * len(ranked))), len(ranked) - 1)
             held_out += [(path, label) for path in ranked[:count]]
             training += [(path, label) for path in ranked[count:]]
-        self._use(training, held_out)
+        self._load(training, held_out)
 
     def _class_of(self, entry: VideoEntry) -> int | str:
         """Return the label of a listed video, or the name of its top folder below the source."""

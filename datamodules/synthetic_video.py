@@ -51,7 +51,7 @@ class SyntheticVideoDataModule(VideoDataModule):
         }
 
     def prepare_data(self) -> None:
-        """Generate what is missing (rank zero)."""
+        """Generate what is missing, on one rank; benchmarks have other scenes than the training videos."""
         videos, benchmark, points = self._counts
         write_videos(self.root / "videos", videos, **self.generation)
         write_davis(self.root / "davis", benchmark, first=UNSEEN, **self.generation)

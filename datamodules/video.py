@@ -111,7 +111,7 @@ class VideoDataModule(SampledDataModule):
         self.videos: tuple[VideoEntry, ...] = ()
 
     def setup(self, stage: str) -> None:
-        """List the source and keep videos for validation."""
+        """List the source and keep videos for validation; a second call does nothing."""
         if self.videos:
             return
         if not self.has_source:
@@ -124,6 +124,7 @@ class VideoDataModule(SampledDataModule):
         self.training = clips(training, transform=self.transform, length=length, weights=weights, seed=self.seed)
         if validation:
             transform = self.evaluation_transform
+            # ~seed: other draws than in training
             self.held_out = clips(validation, transform=transform, length=len(validation), seed=~self.seed)
 
     def list_source(self) -> tuple[VideoEntry, ...]:
@@ -180,16 +181,16 @@ class VideoDataModule(SampledDataModule):
         return batch | {"clip": self.colour(clip.flatten(0, 1), generator).view_as(clip)}
 
     def _place_in_training(self, batch: Batch) -> tuple[int, int] | None:
-        """Return epoch and number of a batch of training; None for a batch of validation."""
+        """Return the epoch of a batch of training and its number in it, from 0; None for a batch of validation."""
         trainer = self.trainer
         if trainer is not None:
-            number = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+            number = trainer.fit_loop.epoch_loop.batch_progress.current.ready  # not counted yet: the number is from 0
             return (trainer.current_epoch, number) if trainer.training else None
         if self.held_out is not None and int(batch["video_index"][0]) in self.held_out.indices:
             return None
         if self._loader is None:
             raise DataError("colours depend on the place in the data: take the loader of train_dataloader()")
-        epoch, taken = self._loader.place
+        epoch, taken = self._loader.place  # this batch is among those that were taken
         return epoch, taken - 1
 
     def _split(self) -> tuple[list[int], list[int]]:
@@ -205,7 +206,7 @@ class VideoDataModule(SampledDataModule):
         return sorted(ranked[count:]), sorted(ranked[:count])
 
     def _count_frames(self, videos: Sequence[int]) -> list[int]:
-        """Count the frames of videos; 0 for a video that cannot be opened."""
+        """Return the number of frames of each video, its weight in the draw of clips; 0 if it cannot be opened."""
 
         def count(index: int) -> int:
             try:

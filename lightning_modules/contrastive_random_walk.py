@@ -19,7 +19,7 @@ from .parts.schedules import scheduled
 
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
-"""CIFAR-10's normalisation, used by the public code in training; its evaluation and our extractors use ImageNet's."""
+"""CIFAR-10's, by which the public code normalises in training; its evaluation and our extractors take ImageNet's."""
 
 
 class ContrastiveRandomWalk(CorrespondenceModule):
@@ -90,7 +90,13 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         return crop_and_resize(patches, random_patch_boxes(len(patches), size, self.hparams["patch_area"], generator))
 
     def embed(self, maps: Tensor, batch: int, frames: int) -> Tensor:
-        """Turn maps `(B · T · n, C, h, w)` into nodes `(B, D, T, N)`: a node per map, or per cell, row by row."""
+        """Turn maps into nodes `(B, D, T, N)`: a node per map of a patch, or per cell of a frame's map, row by row.
+
+        Args:
+            maps: `(B · T · N, C, h, w)` of patches, `(B · T, C, h, w)` of frames.
+            batch: B.
+            frames: T.
+        """
         cells = maps.flatten(2).mT  # cells before channels
         nodes = cells if self.hparams["nodes"] == "cells" else cells.mean(1, keepdim=True)
         nodes = normalize(self.head(nodes).float(), dim=-1)
@@ -109,7 +115,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
                 f"clips of {frames} frame(s) with {count} node(s) per frame: CRW needs at least 3 frames and 2 nodes; "
                 "raise data.frames or data.size"
             )
-        generator = self.generator(world_size_and_rank()[1], 1)
+        generator = self.generator(world_size_and_rank()[1], 1)  # 1: not the draws of the patch crops
         dropped = drop_edges(nodes, self.hparams["edge_dropout"], generator) if self.training else None
         loss = contrastive_random_walk_loss(nodes, self.hparams["temperature"], dropped)
         return {"loss": loss, "embeddings": nodes.detach().permute(0, 2, 3, 1).flatten(0, 2)}

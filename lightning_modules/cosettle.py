@@ -29,7 +29,7 @@ def augmented_positions(positions: Tensor, stretch: float, corner: tuple[int, in
     Args:
         positions: `(1, h, w, d)`.
         stretch: α: the embedding is resized to `int((1 + α) h) × int((1 + α) w)` cells.
-        corner: row and column of the piece, at most the difference of both sizes.
+        corner: row and column of the piece's first cell; the piece must lie in the stretched embedding.
 
     Returns:
         `(1, h, w, d)`.
@@ -121,8 +121,8 @@ class ProjectedExtractor(FeatureExtractor):
         head: the projection of its cells.
     """
 
-    def __init__(self, inner: Any, head: nn.Module) -> None:
-        super().__init__(inner.stage, [inner.stage], "the encoder")
+    def __init__(self, inner: FeatureExtractor, head: nn.Module) -> None:
+        super().__init__(inner.stage, known=[inner.stage], network="the encoder")  # `inner` has checked the stage
         self.inner = inner
         self.head = shared_copy(head)
         self.stride = inner.stride
@@ -242,7 +242,9 @@ class CoSettle(CorrespondenceModule):
         return torch.stack([frozen_first, frozen_second, returned], dim=1)
 
     def changed_positions(self, network: Any, size: tuple[int, int]) -> Tensor:
-        """Return a position embedding `(1, prefix + h · w, d)` of a drawn piece, as the network holds it for a grid.
+        """Return a position embedding whose patches are a piece, drawn at random, of the stretched embedding.
+
+        It is `(1, prefix + h · w, d)`, as the network holds it for a grid; `prefix` counts tokens that are no patches.
 
         Args:
             network: a ViT of timm.
@@ -253,12 +255,12 @@ class CoSettle(CorrespondenceModule):
         embedding = network.pos_embed
         grid = list(network.patch_embed.grid_size)
         prefix = embedding.shape[1] - grid[0] * grid[1]
-        of_size = resample_abs_pos_embed(embedding, list(size), grid, prefix)
+        of_size = resample_abs_pos_embed(embedding, list(size), grid, prefix)  # 1 x (prefix + h·w) x d
         generator = self.generator(world_size_and_rank()[1])
-        whole = stretched_size(size, self.hparams["stretch"])
-        row = int(torch.randint(whole[0] - size[0] + 1, (), generator=generator))
-        column = int(torch.randint(whole[1] - size[1] + 1, (), generator=generator))
-        patches = of_size[:, prefix:].unflatten(1, size)
+        rows, columns = stretched_size(size, self.hparams["stretch"])
+        row = int(torch.randint(rows - size[0] + 1, (), generator=generator))
+        column = int(torch.randint(columns - size[1] + 1, (), generator=generator))
+        patches = of_size[:, prefix:].unflatten(1, size)  # 1 x h x w x d
         piece = augmented_positions(patches, self.hparams["stretch"], (row, column))
         return torch.cat([of_size[:, :prefix], piece.flatten(1, 2)], dim=1)
 
@@ -274,12 +276,12 @@ class CoSettle(CorrespondenceModule):
         """
         settings = self.hparams
         projected = normalize(self.projection(frozen.movedim(2, -1)), dim=-1)  # B x 3 x h x w x d
-        frozen_unit = normalize(frozen.movedim(2, -1), dim=-1)
-        with torch.autocast(frozen.device.type, enabled=False):
-            pooled = avg_pool2d(projected.flatten(0, 1).movedim(-1, 1), settings["window"])
-            nodes = pooled.flatten(2).mT.unflatten(0, projected.shape[:2])
+        frozen_unit = normalize(frozen.movedim(2, -1), dim=-1)  # the same
+        with torch.autocast(frozen.device.type, enabled=False):  # else `walk` would be in half precision
+            pooled = avg_pool2d(projected.flatten(0, 1).movedim(-1, 1), settings["window"])  # B·3 x d x h' x w'
+            nodes = pooled.flatten(2).mT.unflatten(0, projected.shape[:2])  # B x 3 x n x d
             there, back = transitions(nodes, settings["temperature"])
-            walk = there @ back
+            walk = there @ back  # B x n x n
             cycle = cycle_loss(walk)
             apart = separability_loss(projected.flatten(2, 3), frozen_unit.flatten(2, 3), settings["divergence"])
         with torch.no_grad():

@@ -58,13 +58,13 @@ class FrozenEncoder(SavedModule):
         return extractor
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
-        """Return the encoder in terms of the library; None for one that checkpoints need a class for."""
+        """Return the encoder in terms of the library; None if a checkpoint needs this class for its features."""
         recipe = recipe_of_encoder(self.encoder)
         if recipe is None or type(self).feature_extractor is not FrozenEncoder.feature_extractor:
             return None
         weights = {"": "encoder."}
         given = {name: self.hparams[name] for name in ("stage", "stride") if self.hparams[name] is not None}
-        if given and not isinstance(self.encoder, Encoder):
+        if given and not isinstance(self.encoder, Encoder):  # other encoders take no stage or stride
             return None
         return {"class_path": recipe["class_path"], "init_args": recipe["init_args"] | given, "weights": weights}
 

@@ -99,9 +99,9 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         self.save_hyperparameters()
         require_one_of(get_args(Position), position=position)
         require_one_of(get_args(EncodedBy), reference_encoder=reference_encoder)
-        bank = _given(BankSettings, bank)
-        self.schedule = _given(LiirSchedule, schedule)
-        self.prior = None if prior is None else _given(CompactnessPrior, prior)
+        bank = _as_settings(BankSettings, bank)
+        self.schedule = _as_settings(LiirSchedule, schedule)
+        self.prior = None if prior is None else _as_settings(CompactnessPrior, prior)
         if self.prior is not None and self.prior.components > (2 * radius + 1) ** 2:
             raise ValueError(f"prior: {self.prior.components} components do not fit a window of radius {radius}")
         plain = {"bank": asdict(bank), "prior": self.prior and asdict(self.prior), "schedule": asdict(self.schedule)}
@@ -111,7 +111,8 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         if start is not None:
             self.backbone.load_state_dict(_encoder_like(self.backbone, start).state_dict())
             self.hparams["start"] = None  # checkpoints of this run hold the weights
-        side = -(-position_size // 2)
+        side = -(-position_size // 2)  # cells of the features, of stride 4; positions have stride 2
+        # half the radius as in the public code: 7 × 7 cells for a radius of 6
         self.bank: Any = NegativeBank(bank, affinity_dim, side, radius // 2, border) if bank.frames else None
         averages = reference_encoder == "average" or (bank.encoder == "average" and bank.frames > 0)
         self.target_encoder = deepcopy(self.backbone).requires_grad_(False) if averages else None
@@ -120,11 +121,8 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         """Return the encoder in terms of the library; None for a subclass with features of its own."""
         if type(self).feature_extractor is not Liir.feature_extractor:
             return None
-        return {
-            "class_path": import_path(LiirEncoder),
-            "init_args": self.backbone.arguments,
-            "weights": {"": "backbone."},
-        }
+        weights = {"": "backbone."}
+        return {"class_path": import_path(LiirEncoder), "init_args": self.backbone.arguments, "weights": weights}
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the objective with a or b dropped at random, equal on all ranks; in validation the mean of both.
@@ -158,23 +156,23 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         settings = self.hparams
         lab = normalised_lab(batch["clip"])
         seen = drop_channel(lab, dropped)
-        colours = lab[:, :, dropped, None]
-        colours_of_cells = colours[:, :-1, :, ::4, ::4]
+        colours = lab[:, :, dropped, None]  # B x T x 1 x H x W
+        colours_of_cells = colours[:, :-1, :, ::4, ::4]  # of the references, at the features' stride of 4
         prior = None if self.warming_up else self.prior
-        q, r = self.features(seen)
+        q, r = self.features(seen)  # B x C x h x w, B x (T-1) x C x h x w
         local = reconstruct_locally(q, r, colours_of_cells, settings["radius"], settings["border"], prior)
         mean_references = r.float().mean((3, 4))
         mean_query = q.float().mean((2, 3)).unsqueeze(1)
-        embeddings = torch.cat([mean_references, mean_query], dim=1).flatten(0, 1)
+        embeddings = torch.cat([mean_references, mean_query], dim=1).flatten(0, 1)  # B·T x C
         outputs = {"compactness": local.compactness, "embeddings": embeddings}
         reconstructed = local.values
         if self.bank is not None and not self.warming_up:
             negatives = self.bank.logsumexp(q, batch["video_index"], generator or self.generator())
-            positive = positive_mass(local.logsumexp, negatives)
+            positive = positive_mass(local.logsumexp, negatives)  # B x h x w
             reconstructed = reconstructed * positive.unsqueeze(1)
             outputs["negative_mass"] = 1 - positive.mean()
             if generator is not None:
-                outputs["keys"] = gather(self.keys(seen[:, -1].to(q.dtype), generator))
+                outputs["keys"] = gather(self.encode_keys(seen[:, -1].to(q.dtype), generator))
         outputs["reconstruction"] = reconstruction_loss(reconstructed, colours[:, -1])
         loss = outputs["reconstruction"] + settings["compactness_weight"] * local.compactness
         return {"loss": loss} | {name: tensor.detach() for name, tensor in outputs.items()}
@@ -196,7 +194,7 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         return query, references.to(query.dtype)
 
     @torch.no_grad()
-    def keys(self, frames: Tensor, generator: torch.Generator) -> Tensor:
+    def encode_keys(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Encode frames as negatives for the bank, and keep their running statistics out of the encoder.
 
         The position map is displaced frame by frame: else a cell could differ from its negatives by position alone.
@@ -211,17 +209,17 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         bank = self.hparams["bank"]
         kind: Displacement = bank["modulation"]
         ranks, _ = world_size_and_rank()
-        videos = ranks * len(frames)  # every rank draws for all ranks, and takes its own rows
+        all_frames = ranks * len(frames)  # every rank draws for all ranks, and takes its own rows
         displace = None
         if self.hparams["position"] != "none":
             grid = (-(-frames.shape[2] // 2), -(-frames.shape[3] // 2))  # cells of the first layer, of stride 2
-            displacements = drawn_displacements(kind, videos, grid, generator)
+            displacements = drawn_displacements(kind, all_frames, grid, generator)
             if displacements is not None:
                 own = own_rows(displacements, len(frames))
                 displace = partial(displaced_position, kind=kind, displacements=own)
         encoders: dict[str, Any] = {"learned": self.backbone, "average": self.target_encoder}
-        features = without_statistics(encoders[bank["encoder"]], frames, displace)
-        cells = self.bank.drawn_cells(videos, features[0, 0].numel(), generator)
+        features = without_statistics(encoders[bank["encoder"]], frames, displace)  # B x C x h x w
+        cells = self.bank.drawn_cells(all_frames, features[0, 0].numel(), generator)
         if cells is not None:
             cells = own_rows(cells, len(frames))
         keys: Tensor = self.bank.keys_of(features, cells)
@@ -253,12 +251,13 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         return plan
 
 
-def _given(kind: type[Settings], fields: Settings | Mapping[str, Any]) -> Settings:
+def _as_settings(kind: type[Settings], fields: Settings | Mapping[str, Any]) -> Settings:
+    """Return settings as they are, or made of their fields, which checkpoints hold."""
     return kind(**fields) if isinstance(fields, Mapping) else fields
 
 
 def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
-    """Return the encoder of a checkpoint.
+    """Return the encoder of a checkpoint, of the same arguments as `encoder`.
 
     Raises:
         ValueError: if the checkpoint's encoder is not Liir's, or its arguments differ from those of `encoder`.

@@ -11,10 +11,13 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 from torchmetrics.classification import MulticlassAccuracy
 
+from vidcorr.backbones import pooled_width
+
 from .base import Batch, CorrespondenceModule
 from .parts.schedules import scheduled
 
 LARC_TRUST = 0.001
+"""Norm of a scaled gradient as a fraction of its parameter's norm, LARS's trust coefficient."""
 RATES = {"moco": 30.0, "simsiam": 0.1}
 """Default learning rate for a global batch of 256, by protocol."""
 
@@ -64,11 +67,10 @@ class LinearProbe(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        rate_of_protocol = RATES[protocol]
-        self.base_lr = rate_of_protocol if base_lr is None else base_lr
+        self.base_lr = RATES[protocol] if base_lr is None else base_lr
         built = self.frozen_network(backbone, pretrained, encoder)
         self.backbone = built.feature_extractor(stage, stride).requires_grad_(False).eval()
-        self.classifier = nn.Linear(self.features(torch.zeros(1, 3, 64, 64)).shape[1], num_classes)
+        self.classifier = nn.Linear(pooled_width(self.backbone), num_classes)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
         self.top1 = MulticlassAccuracy(num_classes, average="micro")
@@ -98,7 +100,7 @@ class LinearProbe(CorrespondenceModule):
         return outputs
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Scale gradients to 0.001 of the norm of their parameter, which is LARS (SimSiam, appendix A)."""
+        """Scale gradients to `LARC_TRUST` of the norm of their parameter: SGD is then LARS (SimSiam, appendix A)."""
         if self.hparams["protocol"] == "simsiam":
             for parameter in self.classifier.parameters():
                 _scale_gradient(parameter, self.hparams["weight_decay"])
@@ -124,6 +126,7 @@ class LinearProbe(CorrespondenceModule):
 
 @torch.no_grad()
 def _scale_gradient(parameter: nn.Parameter, weight_decay: float) -> None:
+    """Add the weight decay to a gradient g, and scale it, in place: `(g + β w) · trust · ‖w‖ / (‖g‖ + β ‖w‖)`."""
     gradient = cast(Tensor, parameter.grad)
     length = parameter.norm()
     tiny = torch.finfo(length.dtype).tiny

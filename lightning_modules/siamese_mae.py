@@ -15,6 +15,7 @@ from .base import Batch, CorrespondenceModule
 from .parts.schedules import adamw_with_warmup
 
 NORM_EPSILON = 1e-6
+"""Epsilon of the decoder's LayerNorms, as in MAE's code."""
 
 
 def sine_cosine_positions(rows: int, columns: int, width: int) -> Tensor:
@@ -130,6 +131,7 @@ class DecoderBlock(nn.Module):
         return tokens + self.mlp(self.norm_mlp(tokens))
 
     def _attend(self, attention: nn.Module, queries: Tensor, memory: Tensor) -> Tensor:
+        """Return what queries `(B, L, width)` take from a memory `(B, M, width)`, after dropout: `(B, L, width)`."""
         attended: Tensor = attention(queries, memory, memory, need_weights=False)[0]
         return self.dropout(attended)
 
@@ -203,7 +205,7 @@ class SiameseMAE(CorrespondenceModule):
             kind = type(network).__name__
             raise ValueError(f"SiameseMAE trains a ViT of timm with a class token and positions, not a {kind}")
         self.backbone: Any = network
-        self.patch: int = network.patch_embed.feat_ratio()
+        self.patch: int = network.patch_embed.feat_ratio()  # side of a patch, pixels
         self.decoder_embed = nn.Linear(network.embed_dim, decoder_width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_width))
         blocks = [
@@ -252,18 +254,18 @@ class SiameseMAE(CorrespondenceModule):
         Returns:
             `(B, N, 3 P²)`.
         """
-        kind = self.mask_token.dtype  # under autocast finer than the layer's: positions are added without rounding
-        attended = self.decoder_embed(memory).to(kind)
-        seen = self.decoder_embed(visible).to(kind)
-        patches = self.mask_token.repeat(len(memory), grid[0] * grid[1], 1)
+        exact = self.mask_token.dtype  # under autocast finer than the layer's: positions are added without rounding
+        first = self.decoder_embed(memory).to(exact)  # B x 1+N x width
+        seen = self.decoder_embed(visible).to(exact)  # B x 1+K x width
+        patches = self.mask_token.repeat(len(memory), grid[0] * grid[1], 1)  # B x N x width
         patches = patches.scatter(1, keep[..., None].expand(-1, -1, seen.shape[2]), seen[:, 1:])
-        positions = to_device(sine_cosine_positions(*grid, seen.shape[2]), seen.device).to(kind)
-        first_class = attended[:, :1]  # its position is zero
-        tokens = torch.cat([first_class if from_class else seen[:, :1], patches], dim=1) + positions
+        positions = to_device(sine_cosine_positions(*grid, seen.shape[2]), seen.device).to(exact)  # 1 x 1+N x width
+        class_token = first[:, :1] if from_class else seen[:, :1]
+        tokens = torch.cat([class_token, patches], dim=1) + positions
         if self.hparams["decoder"] == "pre-norm":
-            attended = attended + positions
+            first = first + positions
         for block in self.decoder_blocks:
-            tokens = block(tokens, None if from_class else attended)
+            tokens = block(tokens, None if from_class else first)
         predicted: Tensor = self.decoder_pred(self.decoder_norm(tokens))
         return predicted[:, 1:]
 
@@ -302,12 +304,13 @@ class SiameseMAE(CorrespondenceModule):
             raise ValueError(
                 f"clips of {clip.shape[1]} frames do not hold {pairs} pair(s): set data.frames {2 * pairs}"
             )
+        # frames 0, 2, … of a clip are the first pictures of its pairs, frames 1, 3, … the second ones
         first, second = rearrange(clip, "b (r v) c h w -> v (b r) c h w", v=2)
         rank = world_size_and_rank()[1]
         patches = (first.shape[2] // self.patch) * (first.shape[3] // self.patch)
         noise = torch.rand(len(first), patches, generator=self.generator(rank))
         with random_state_kept():
-            torch.manual_seed(self.generator(rank, 1).initial_seed())  # seeds the dropout
+            torch.manual_seed(self.generator(rank, 1).initial_seed())  # of the dropout; 1: not the masks' seed
             return self.losses(self.normalise(first), self.normalise(second), to_device(noise, first.device))
 
     def samples_per_device(self) -> int:

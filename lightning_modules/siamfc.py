@@ -19,6 +19,7 @@ from .base import Batch, CorrespondenceModule
 from .parts.schedules import scheduled
 
 LOSSES = {"focal": focal_loss, "balanced": balanced_loss}
+"""Argument `loss` → function of logits and labels."""
 
 
 class SiameseExtractor(nn.Module):
@@ -126,8 +127,8 @@ class SiamFC(CorrespondenceModule):
     def forward(self, exemplar: Tensor, search: Tensor) -> Tensor:
         """Return logits `(N, 1, n, n)` of float RGB crops `(N, 3, a, a)` and `(N, 3, b, b)` in [0, 1]."""
         with torch.no_grad():
-            z = self.backbone(exemplar)
-            x = self.backbone(search)
+            z = self.backbone(exemplar)  # N x C x h x w
+            x = self.backbone(search)  # N x C x h' x w', the larger map
         return siamese_correlation(self.exemplar_conv(z), self.search_conv(x)) * self.hparams["response_scale"]
 
     def step(self, batch: Batch) -> dict[str, Tensor]:

@@ -44,7 +44,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         ValueError: if the backbone is unknown, or in training the groups do not divide the batch.
     """
 
-    target_encoder: nn.Module
+    target_encoder: nn.Sequential
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
     @property
     def encoder(self) -> nn.Sequential:
-        """Backbone and projector, which learn by gradient."""
+        """Backbone and projector, which learn by gradient; a new container of the same modules at each access."""
         return nn.Sequential(self.backbone, self.projector)
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -77,8 +77,12 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         return self.embed(self.encoder, frames)
 
     @torch.no_grad()
-    def keys(self, frames: Tensor) -> Tensor:
-        """Encode a view by the momentum encoder; in training, return keys of all ranks, `(ranks · B, n/2, D)`."""
+    def encode_keys(self, frames: Tensor) -> Tensor:
+        """Encode a view `(B, n/2, 3, H, W)` by the momentum encoder.
+
+        Returns:
+            Unit vectors: in training the keys of all ranks, `(ranks · B, n/2, D)`, else `(B, n/2, D)`.
+        """
         encode = partial(self.embed, self.target_encoder)
         if not self.training:
             return encode(frames)
@@ -98,10 +102,10 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         """Compute the loss (VFS, Eq. 4); return also `embeddings`, `keys` and the similarities of pairs."""
         view1, view2 = split_views(batch["clip"])
         q = self(view1)  # B x n/2 x D
-        keys = self.keys(view2)  # ranks·B x n/2 x D
+        keys = self.encode_keys(view2)  # ranks·B x n/2 x D
         k = own_rows(keys, len(q))  # B x n/2 x D
         queue = self.queue.keys  # K x D
-        excluded = self.queue.of_same_video(batch["video_index"])
+        excluded = self.queue.of_same_video(batch["video_index"])  # B x K
         loss = info_nce_loss(q, k, queue, self.hparams["temperature"], excluded)
         outputs = {"loss": loss, "embeddings": q.detach().flatten(0, 1), "keys": keys}
         return outputs | pair_similarities(q, k, queue)
@@ -128,4 +132,4 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
     def copies_of_backbone(self) -> list[nn.Module]:
         """Return the backbone and its moving average."""
-        return [self.backbone, self.target_encoder.get_submodule("0")]
+        return [self.backbone, self.target_encoder[0]]  # the backbone's average, first as in `encoder`

@@ -63,7 +63,7 @@ class VFSSimSiam(CorrespondenceModule):
         """Compute the loss (Eq. 5); BatchNorm statistics are separate for the two views, as in SimSiam."""
         views = torch.cat(split_views(batch["clip"]))
         with batch_norm_groups(self, 2 if self.training else 1):
-            p, z = self(views)
+            p, z = self(views)  # 2·B x n/2 x D each
         p1, p2 = p.chunk(2)
         z1, z2 = z.chunk(2)
         return {"loss": simsiam_loss(p1, z1, p2, z2), "embeddings": z1.detach().flatten(0, 1)}

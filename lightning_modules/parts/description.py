@@ -34,7 +34,10 @@ def network_of(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
 
 
 def recipe_of(trainer: pl.Trainer) -> str:
-    """Return a digest of the command line's configuration of a training but its seeds and folders; "" without one."""
+    """Return a digest of a training's configuration without seeds, folders and callbacks; "" outside the command line.
+
+    Runs that differ in their seed alone have the same recipe.
+    """
     configs = [each.config for each in trainer.callbacks if isinstance(each, SaveConfigCallback)]  # type: ignore[attr-defined]
     if not configs:
         return ""

@@ -29,8 +29,8 @@ class Head(nn.Sequential):
         """Pool a map, and apply the layers."""
         if features.ndim == 4:
             features = features.mean((2, 3))
-        pooled: Tensor = super().forward(features)
-        return pooled
+        output: Tensor = super().forward(features)
+        return output
 
 
 def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> Head:
@@ -51,7 +51,8 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> Head:
     last = len(widths) - 2
     for index, width in enumerate(widths[:-1]):
         layers.append(nn.Linear(width, widths[index + 1]))
-        if norm_last if index == last else norm:
+        has_norm = norm_last if index == last else norm
+        if has_norm:
             layers.append(nn.BatchNorm1d(widths[index + 1]))
         if index != last:
             layers.append(nn.ReLU(inplace=True))

@@ -37,7 +37,7 @@ class KeyQueue(nn.Module):
 
     Args:
         size: K.
-        shape: shape of a key, an integer for a vector.
+        shape: shape of a key; an integer is the length of a vector.
         seed: seed of the first keys; None: zeros.
 
     Attributes:
@@ -52,7 +52,8 @@ class KeyQueue(nn.Module):
 
     def __init__(self, size: int, shape: int | tuple[int, ...], seed: int | None = 0) -> None:
         super().__init__()
-        first = torch.zeros(size, *((shape,) if isinstance(shape, int) else shape), dtype=torch.float32)
+        of_key = (shape,) if isinstance(shape, int) else shape
+        first = torch.zeros(size, *of_key, dtype=torch.float32)
         if seed is not None:
             first = normalize(first.normal_(generator=torch.Generator().manual_seed(seed)), dim=1)
         self.register_buffer("keys", first)
@@ -76,8 +77,13 @@ class KeyQueue(nn.Module):
         self.pointer.add_(len(keys)).remainder_(len(self))
 
     def store_as(self, dtype: torch.dtype) -> None:
-        """Convert the keys to the type that they are stored in."""
+        """Store the keys in another floating type from now on."""
         self.keys = self.keys.to(dtype)
+
+    @property
+    def filled(self) -> Tensor:
+        """`(K,)` bool: True for a key of a video, False for one that the queue started with."""
+        return self.video_ids >= 0
 
     def of_same_video(self, video_index: Tensor) -> Tensor:
         """Mark the keys that come from the video of a sample: `(B,)` long → `(B, K)` bool."""
@@ -91,9 +97,9 @@ class KeyQueue(nn.Module):
 class MomentumMethod(SavedModule):
     """Mixin before `CorrespondenceModule` for methods with a momentum encoder and a queue of its keys.
 
-    In training, `step` also returns `keys`, `(ranks · B, n, D)`: n keys per video of all ranks. At the end of an
-    optimiser step, after all accumulated batches, the average moves and the keys enter the queue. So all ranks hold
-    equal queues, and DDP does not broadcast them.
+    In training, `step` also returns `keys`, `(ranks · B, n, …)`: n keys per video of all ranks, each a vector or a map.
+    At the end of an optimiser step, after all accumulated batches, the average moves and the keys enter the queue. So
+    all ranks hold equal queues, and DDP does not broadcast them.
 
     A method sets `target_encoder` and its queue, and has a hyper-parameter `encoder_momentum`.
 
@@ -108,7 +114,7 @@ class MomentumMethod(SavedModule):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._batch_of_step = 0  # batches of the present optimiser step so far
-        self._pending: list[tuple[Tensor, Tensor]] = []  # their keys (N, D) and video ids (N,)
+        self._pending: list[tuple[Tensor, Tensor]] = []  # their keys (N, …) and video ids (N,)
 
     @property
     def encoder(self) -> nn.Module:
@@ -117,11 +123,14 @@ class MomentumMethod(SavedModule):
 
     def momentum_of_average(self) -> float:
         """Return m of the next move of the average; override it for a schedule."""
-        momentum: float = self.hparams["encoder_momentum"]
-        return momentum
+        return float(self.hparams["encoder_momentum"])
 
     def step_generator(self) -> torch.Generator:
-        """Return a CPU generator of (seed, optimiser step, batch of the step), in the same state on all ranks."""
+        """Return a CPU generator of (seed, optimiser step, batch of the step), in the same state on all ranks.
+
+        Only Shuffle BN draws from it, so that its shuffles stay those of earlier trainings. A new method takes
+        `generator`, whose key is (seed, epoch, batch) and which also serves validation.
+        """
         return keyed_generator(self.hparams["seed"], self.global_step, self._batch_of_step)
 
     def plan_rows(self) -> dict[str, str]:
@@ -136,6 +145,7 @@ class MomentumMethod(SavedModule):
 
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
+        """Names of the queues' buffers. DDP reads this attribute, and does not broadcast the buffers."""
         names = [name for name, part in self.named_children() if isinstance(part, KeyQueue)]
         return [name for name, _ in self.named_buffers() if name.partition(".")[0] in names]
 
@@ -146,11 +156,11 @@ class MomentumMethod(SavedModule):
             The tensors of `step` without `keys`, and `queue_age`: optimiser steps since the oldest key entered.
         """
         outputs: Any = super().training_step(batch, batch_index)
-        self._batch_of_step += 1
-        keys = outputs.pop("keys", None)
+        self._batch_of_step += 1  # the next batch's, in the key of `step_generator`
+        keys = outputs.pop("keys", None)  # ranks·B x n x …
         if keys is not None:
-            per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
-            outputs["queue_age"] = (self._queue.video_ids >= 0).sum() / per_step
+            keys_per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
+            outputs["queue_age"] = self._queue.filled.sum() / keys_per_step
             videos = gather(batch["video_index"]).repeat_interleave(keys.shape[1])
             self._pending.append((keys.flatten(0, 1), videos))
         return outputs
@@ -163,7 +173,7 @@ class MomentumMethod(SavedModule):
         if self._pending:
             keys, video_ids = map(torch.cat, zip(*self._pending, strict=True))
             size = len(self._queue)
-            self._queue.enqueue(keys[-size:], video_ids[-size:])
+            self._queue.enqueue(keys[-size:], video_ids[-size:])  # the newest, if a step has more than the queue holds
         self._begin_step()
 
     def on_fit_start(self) -> None:
@@ -178,6 +188,7 @@ class MomentumMethod(SavedModule):
         self._begin_step()
 
     def _begin_step(self) -> None:
+        """Begin an optimiser step: no batch of it so far, and no pending key."""
         self._batch_of_step = 0
         self._pending.clear()
 

@@ -69,7 +69,8 @@ class NegativeBank(KeyQueue):
         shared = settings.negatives == "shared"
         frames = settings.frames
         keys = frames * settings.points if shared else frames
-        super().__init__(keys, width if shared else (side, side, width), seed=None)
+        shape = width if shared else (side, side, width)  # a key is a cell, or a whole map
+        super().__init__(keys, shape, seed=None)  # zeros of no video, which `logsumexp` leaves out
         self.points = settings.points
         self.kind = settings.negatives
         self.radius = radius
@@ -88,7 +89,7 @@ class NegativeBank(KeyQueue):
         return torch.randint(cells, (videos, self.points), generator=generator)
 
     def keys_of(self, features: Tensor, cells: Tensor | None) -> Tensor:
-        """Return the part of feature maps that the bank stores, in the maps' own type.
+        """Return the keys of new frames: the part of their feature maps that the bank stores, in the maps' own type.
 
         Args:
             features: feature maps of this rank's videos, `(B, C, h, w)`.
@@ -101,7 +102,7 @@ class NegativeBank(KeyQueue):
             ValueError: for maps of another size than the bank's maps.
         """
         if cells is not None:
-            index = to_device(cells, features.device)[:, None]
+            index = to_device(cells, features.device)[:, None]  # B x 1 x points
             return features.flatten(2).take_along_dim(index, 2).mT.contiguous()
         height, width = features.shape[2:]
         side = self.keys.shape[1]
@@ -120,10 +121,10 @@ class NegativeBank(KeyQueue):
             video_index: `(B,)` long, videos of the samples.
             generator: on the CPU, in the same state on all ranks; "per_query" draws from it.
         """
-        unusable = self.of_same_video(video_index) | (self.video_ids < 0)
+        unusable = self.of_same_video(video_index) | ~self.filled  # B x K
         if self.kind == "shared":
             return shared_logsumexp(query, self.keys, unusable)
-        maps = self.keys.movedim(-1, 1)
+        maps = self.keys.movedim(-1, 1)  # K x C x h x w
         if self.kind == "same_place":
             return same_place_logsumexp(query, maps, self.radius, self.border, unusable)
         seed = int(torch.randint(1 << 32, (), generator=generator))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch.optim import Optimizer
@@ -31,14 +32,15 @@ def step_factor(fraction: float, steps: Mapping[float, float]) -> float:
         >>> step_factor(0.5, {0.4: 0.5, 0.6: 0.25})
         0.5
     """
-    return [1.0, *(factor for passed, factor in steps.items() if fraction > passed)][-1]
+    factors = [1.0, *(factor for bound, factor in steps.items() if fraction > bound)]
+    return factors[-1]
 
 
 class SampleLR(LambdaLR):
     """Schedule over the number of samples seen, for optimiser steps of any number of samples.
 
     `count` adds the samples of a batch. `step`, called once per optimiser step, advances by the samples counted since
-    the last step, or by 1 if none were counted.
+    the last step; torch's own first step, before any batch, advances by 1.
     """
 
     _counted = 0
@@ -49,7 +51,7 @@ class SampleLR(LambdaLR):
 
     def step(self, epoch: int | None = None) -> None:
         """Set the learning rate for the next optimiser step."""
-        self.last_epoch += max(self._counted, 1) - 1
+        self.last_epoch += max(self._counted, 1) - 1  # `super` adds the last 1
         self._counted = 0
         super().step(epoch)
 
@@ -105,6 +107,12 @@ class TwoPhaseMethod(SavedModule):
 
     schedule: LiirSchedule
 
+    if TYPE_CHECKING:  # methods of CorrespondenceModule, which parts must not import
+
+        def global_batch(self) -> int: ...
+
+        def samples_in(self, batch: Batch) -> int: ...
+
     @property
     def warming_up(self) -> bool:
         """True in the first phase."""
@@ -114,16 +122,16 @@ class TwoPhaseMethod(SavedModule):
         """Return an optimiser with the schedule over the samples seen, as `configure_optimizers` must return it.
 
         Raises:
-            ValueError: if the Trainer accumulates batches, or the loader has no length.
+            ValueError: if the Trainer accumulates batches, which this class does for each phase; or the loader has no
+                length.
         """
         if self.trainer.accumulate_grad_batches != 1:
             raise ValueError("trainer.accumulate_grad_batches: set model.schedule.warmup_accumulation in its place")
-        samples: int = self.global_batch()  # type: ignore[operator]
         batches = self.trainer.num_training_batches
         if math.isinf(batches):
             raise ValueError("the loader has no length, which the schedule needs: set trainer.limit_train_batches")
-        epoch = samples * int(batches)
-        return scheduled(optimizer, SampleLR(optimizer, lambda seen: self.schedule.factor(seen, epoch)))
+        epoch_samples = self.global_batch() * int(batches)
+        return scheduled(optimizer, SampleLR(optimizer, lambda seen: self.schedule.factor(seen, epoch_samples)))
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Set the number of accumulated batches: `warmup_accumulation` in the first phase, then 1.
@@ -134,10 +142,10 @@ class TwoPhaseMethod(SavedModule):
         self.trainer.accumulate_grad_batches = self.schedule.warmup_accumulation if self.warming_up else 1
         schedule = self.lr_schedulers()
         if isinstance(schedule, SampleLR):
-            schedule.count(self.samples_in(batch) * self.trainer.world_size)  # type: ignore[operator]
+            schedule.count(self.samples_in(batch) * self.trainer.world_size)
 
     def on_fit_end(self) -> None:
-        """Restore the trainer's accumulation."""
+        """Restore the trainer's accumulation, which `scheduled_by_phase` requires to be 1."""
         self.trainer.accumulate_grad_batches = 1
 
     def rows_of_phases(self) -> dict[str, str]:
@@ -146,7 +154,7 @@ class TwoPhaseMethod(SavedModule):
         epochs = settings.warmup_epochs
         rows = {"phases": f"{epochs} epochs within videos, then all"}
         if epochs:
-            samples: int = self.global_batch()  # type: ignore[operator]
+            samples = self.global_batch()
             rows["global batch"] = f"{samples * settings.warmup_accumulation} clips, then {samples} clips"
             rows["learning rate"] = f"{settings.warmup_lr:.6g}, then {settings.lr:.6g}"
         return rows

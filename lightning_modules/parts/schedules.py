@@ -32,7 +32,10 @@ def warm_cosine_factor(step: int, total_steps: int, warmup_steps: float) -> floa
 
 
 def scheduled(optimizer: Optimizer, schedule: LRScheduler, interval: str = "step") -> OptimizerLRSchedulerConfig:
-    """Return an optimiser and its schedule as `configure_optimizers` must return them; the rate is logged as `lr`."""
+    """Return an optimiser and its schedule as `configure_optimizers` must return them; the rate is logged as `lr`.
+
+    The schedule moves after every optimiser step, or after every epoch if `interval` is "epoch".
+    """
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval, "name": "lr"}}
 
 
@@ -54,8 +57,8 @@ def adamw_with_warmup(
     """
     learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
     decayed = {"params": [parameter for parameter in learned if parameter.ndim > 1], "weight_decay": weight_decay}
-    free = {"params": [parameter for parameter in learned if parameter.ndim <= 1], "weight_decay": 0.0}
-    optimizer = AdamW([decayed, free], lr, betas=(0.9, 0.95))
+    undecayed = {"params": [parameter for parameter in learned if parameter.ndim <= 1], "weight_decay": 0.0}
+    optimizer = AdamW([decayed, undecayed], lr, betas=(0.9, 0.95))
     warmup_steps = warmup * total_steps
     return scheduled(optimizer, LambdaLR(optimizer, lambda step: warm_cosine_factor(step, total_steps, warmup_steps)))
 
@@ -63,7 +66,8 @@ def adamw_with_warmup(
 def continue_schedule(schedule: object) -> None:
     """Set the rates of a resumed run to those of its own schedule, whose length may differ from the checkpoint's.
 
-    A finished run had reached a rate of 0. Only a `LambdaLR` depends on the run's length.
+    Without it the first step of a longer run would have the checkpoint's rate, which is 0 after a finished run. Only a
+    `LambdaLR` depends on the run's length.
     """
     if isinstance(schedule, LambdaLR):
         for number, group in enumerate(schedule.optimizer.param_groups):

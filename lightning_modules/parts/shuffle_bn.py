@@ -36,7 +36,8 @@ def batch_norm_groups(network: nn.Module, groups: int) -> Iterator[None]:
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)] if groups > 1 else []
     for norm in norms:
         norm.batch_groups = groups  # type: ignore[assignment]
-        norm.forward = MethodType(_by_groups, norm)  # type: ignore[method-assign]  # a method is compiled once
+        # a method is compiled once, a closure would be compiled again in each context
+        norm.forward = MethodType(_by_groups, norm)  # type: ignore[method-assign]
     try:
         yield
     finally:
@@ -45,6 +46,7 @@ def batch_norm_groups(network: nn.Module, groups: int) -> Iterator[None]:
 
 
 def _by_groups(norm: Any, batch: Tensor) -> Tensor:
+    """Normalise the groups of a batch separately: the `forward` of a BatchNorm within `batch_norm_groups`."""
     return torch.cat([type(norm).forward(norm, part) for part in batch.chunk(norm.batch_groups)])
 
 
@@ -74,8 +76,8 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
         ValueError: if there are several groups of a single video.
     """
     ranks, rank = world_size_and_rank()
-    deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)
-    shuffled = gather(encode(_exchange(frames, deal, rank)))
+    deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)  # ranks x B, video indices
+    shuffled = gather(encode(_exchange(frames, deal, rank)))  # ranks·B x m x D, in the order of the deal
     in_order = torch.empty_like(shuffled)
     in_order[to_device(deal.flatten(), shuffled.device)] = shuffled
     return in_order
@@ -106,7 +108,7 @@ def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
     """
     if groups > 1 and videos < 2:
         raise ValueError(f"{groups} groups of 1 video cannot be mixed: lower model.groups or raise data.batch_size")
-    order = torch.stack([torch.randperm(videos, generator=generator) for _ in range(groups)])
+    order = torch.stack([torch.randperm(videos, generator=generator) for _ in range(groups)])  # groups x videos
     first = torch.randint(groups, (), generator=generator)
     source = torch.arange(groups)[:, None]
     # each group deals its shuffled videos out in turn, from `first` groups further on: all receive equally many
@@ -136,12 +138,21 @@ def groups_on_this_rank(wanted: int | None, videos: int) -> int:
 
 
 def _exchange(frames: Tensor, deal: Tensor, rank: int) -> Tensor:
-    """Send the ranks the videos that `deal (ranks, B)` assigns to them; a frame travels once."""
+    """Give this rank the videos that `deal` assigns to it, and send its own to the others; a frame travels once.
+
+    Args:
+        frames: `(B, m, 3, H, W)`, the videos of this rank.
+        deal: `(ranks, B)`, the videos that each rank gets; video v of rank r has index r · B + v.
+        rank: this rank.
+
+    Returns:
+        `(B, m, 3, H, W)`, in the order of `deal[rank]`.
+    """
     videos = len(frames)
     if len(deal) == 1:
         return frames[to_device(deal[0], frames.device)]
-    owner = deal // videos
-    sent = owner == rank  # (ranks, B): the videos of this rank, by receiving rank
+    owner = deal // videos  # ranks x B: the rank that has the video
+    sent = owner == rank  # ranks x B: the videos of this rank, by receiving rank
     received = torch.empty_like(frames, memory_format=torch.contiguous_format)
     dist.all_to_all_single(
         received,
@@ -149,5 +160,5 @@ def _exchange(frames: Tensor, deal: Tensor, rank: int) -> Tensor:
         output_split_sizes=torch.bincount(owner[rank], minlength=len(deal)).tolist(),
         input_split_sizes=sent.sum(dim=1).tolist(),
     )
-    # received videos are sorted by their owner; bring them into the order of the deal
+    # received videos are sorted by their owner; the inverse of that sort brings them into the order of the deal
     return received[to_device(owner[rank].argsort(stable=True).argsort(), frames.device)]

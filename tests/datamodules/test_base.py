@@ -4,15 +4,17 @@ import warnings
 
 from datamodules.base import SampledDataModule
 
+BROKEN = ["a.mp4: broken"]
+
 
 def test_each_video_is_named_once_and_too_many_are_told_once_and_not_before_five():
     data = SampledDataModule("videos", 1, 0, 0)
     data.max_unusable = 0.4
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        for _ in range(9):
-            data.on_after_batch_transfer({"failures": ["a.mp4: broken"]}, 0)
+        for failures in [BROKEN] * 9 + [[]] * 9 + [BROKEN] * 11:  # 5 of 10 are too many, and 19 of 46 again
+            data.on_after_batch_transfer({"failures": failures}, 0)
     named, many = (str(each.message) for each in told)
     assert named == "replaced by another video: a.mp4: broken"
     assert many.startswith("TOO MANY UNUSABLE VIDEOS: 5 of 10 clips so far")
-    assert data.skipped == {"a.mp4": 9}
+    assert data.skipped == {"a.mp4": 20}

@@ -53,7 +53,7 @@ def check_data(
     clean.parent.mkdir(parents=True, exist_ok=True)
     clean.unlink(missing_ok=True)  # left by an earlier run
     entries = [(os.path.abspath(entry.path), entry.label) for entry in list_videos(source, strict=False)]
-    paths = list(dict(entries))
+    paths = list(dict(entries))  # a path twice in a list is checked once
     usable: dict[str, Frames] = {}
     unusable: dict[str, str] = {}
     with closing(in_processes(_frames, paths, workers, SECONDS, "check-data")) as outcomes:
@@ -75,10 +75,10 @@ def check_data(
 
 
 def _frames(path: str) -> Frames:
-    """Read a video; runs in a separate process."""
+    """Count and measure the frames of a video, of which it decodes five; runs in a separate process."""
     with open_video(path) as video:
         last = video.num_frames - 1
-        first, *_ = video.read([round(part * last / 4) for part in range(5)])
+        first, *_ = video.read([round(part * last / 4) for part in range(5)])  # evenly spaced, with both ends
         video.require_one_size()
         height, width, _ = first.shape
         return Frames(video.num_frames, width, height)  # the number is exact, as the end has been read

@@ -40,12 +40,12 @@ def command(args: Sequence[str]) -> None:
     card = flags.output.parent / CARD
     if card.is_file() and not card.read_text("utf-8").startswith(HEAD):
         raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into another folder")
-    load = export(flags.checkpoint, flags.output)
-    write_atomically(card, card_of(flags.checkpoint, flags.output.name, load))
-    print(f"{load}\n# card: {card}; upload both: hf upload OWNER/NAME {flags.output.parent}")
+    loading = export(flags.checkpoint, flags.output)
+    write_atomically(card, card_of(flags.checkpoint, flags.output.name, loading))
+    print(f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {flags.output.parent}")
 
 
-def card_of(checkpoint: Path, file: str, load: str) -> str:
+def card_of(checkpoint: Path, file: str, loading: str) -> str:
     """Return the model card of a checkpoint's network: method, data, steps, and scores with their protocols.
 
     Data and scores come from the run's folder, two above the checkpoint, if they are there.
@@ -53,7 +53,7 @@ def card_of(checkpoint: Path, file: str, load: str) -> str:
     Args:
         checkpoint: the checkpoint.
         file: name of the exported file.
-        load: the Python that loads it.
+        loading: lines of Python that load it.
     """
     from ..backbones.checkpoints import method_of, read_content
 
@@ -67,7 +67,7 @@ def card_of(checkpoint: Path, file: str, load: str) -> str:
         protocol = result.stage.protocol.name
         for name, value in result.scores.items():
             lines.append(f"| {result.benchmark} | {protocol} | {name} | {100 * value:.1f} |")
-    lines += ["", "Licence: to be chosen by the owner.", "", "```python", load, "```", ""]
+    lines += ["", "Licence: to be chosen by the owner.", "", "```python", loading, "```", ""]
     return "\n".join(lines)
 
 

@@ -8,22 +8,23 @@ from typing import NamedTuple
 from ..videos.files import require_one_of
 
 SMALL = {"size": (64, 64)}
+"""Height and width of frames, for writers whose own are larger."""
 
 
 class Layout(NamedTuple):
     """A small data set.
 
     Attributes:
-        config: config of its benchmark; empty without a benchmark.
+        config: name of its benchmark for --on; empty without a benchmark.
         videos: number of videos.
         frames: frames per video.
-        scenes: further arguments of its writer, the height and width of frames.
+        more: further arguments of its writer: the `size` of frames, height and width in pixels.
     """
 
     config: str
     videos: int
     frames: int
-    scenes: Mapping[str, tuple[int, int]] = {}
+    more: Mapping[str, tuple[int, int]] = {}
 
 
 LAYOUTS = {
@@ -61,7 +62,7 @@ def command(args: Sequence[str]) -> None:
     for name in names:
         layout = LAYOUTS[name]
         write = getattr(generated, f"write_{name}")
-        folder = write(flags.folder / name, layout.videos, frames=layout.frames, **layout.scenes)
+        folder = write(flags.folder / name, layout.videos, frames=layout.frames, **layout.more)
         if layout.config:
             on.append(f"{layout.config}={folder}")
     print(f"{len(names)} data sets in {flags.folder}", end="")

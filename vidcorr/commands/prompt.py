@@ -18,7 +18,9 @@ from ..videos.masks import davis_palette
 from ..videos.source import open_video
 
 PAGE = Path(__file__).with_suffix(".html")
+"""Template of the page; `{{NAME}}` stands for a value."""
 QUALITY = 95
+"""Quality of the frames as JPEG, 0 to 100."""
 
 
 def command(args: Sequence[str]) -> None:
@@ -57,7 +59,7 @@ def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
         DataError: if the video or a frame does not exist or cannot be decoded.
         OSError: if the page cannot be written.
     """
-    with open_video(video, timeout=600.0) as opened:
+    with open_video(video, timeout=600.0) as opened:  # a late frame of a long film takes minutes
         indices = sorted(set(frames))
         images = opened.read(indices)
         if indices[-1] >= opened.num_frames:  # num_frames is exact after reading
@@ -77,13 +79,14 @@ def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
         "palette": _script(davis_palette().tolist()),
     }
     template = PAGE.read_text(encoding="utf-8")
-    page = re.sub(r"\{\{(\w+)\}\}", lambda name: values[name[1]], template)
+    page = re.sub(r"\{\{(\w+)\}\}", lambda mark: values[mark[1]], template)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, page)
     return output
 
 
 def _data_uri(image: NDArray[np.uint8]) -> str:
+    """Return an RGB image `(H, W, 3)` as the address of a JPEG that holds its data."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, packed = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
     return f"data:image/jpeg;base64,{base64.b64encode(packed.tobytes()).decode()}"

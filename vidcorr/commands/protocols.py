@@ -50,7 +50,8 @@ def named(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
     refusal = f"there is no protocol {name}; vidcorr protocols lists them"
     for kind in KINDS:
         source = kind.sources().get(name.partition("+")[0])
-        for benchmark in source.values if source else ():
+        benchmarks = source.values if source else ()
+        for benchmark in benchmarks:
             try:
                 found[kind.kind, benchmark] = kind.named(name, benchmark)
             except ValueError as error:  # another kind may have the changed fields
@@ -78,7 +79,7 @@ def described(protocols: Sequence[EvaluationProtocol], only_different: bool = Fa
     heads = [f"{protocol.name}, {protocol.benchmark} ({protocol.digest()})" for protocol in protocols]
     text = grid("text", ["", *heads], rows, right=len(heads) + 1)
     text += "* our default; the source does not set it\n"
-    for protocol in {each.source: each for each in protocols}.values():
+    for protocol in {each.source: each for each in protocols}.values():  # one of each source
         text += "".join(f"{protocol.source}, {key}: {about}\n" for key, about in protocol.origin().items())
     return text
 

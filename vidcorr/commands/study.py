@@ -51,9 +51,13 @@ def _shell_line(step: Command) -> str:
 
 
 def run_line(line: Sequence[Command]) -> Command | None:
-    """Run the commands of a line that have no result; return the first that fails, after which none runs, or None."""
+    """Run the evaluations of a line that have no result, and the trainings that these need, up to the first failure.
+
+    Returns:
+        The command that failed, or None.
+    """
     missing = [step for step in line if step.evaluation and not step.is_done]
-    needed: set[Path] = set()
+    needed: set[Path] = set()  # folders of trainings
     for step in missing:
         needed.update(step.needs)
     for step in line:

@@ -31,7 +31,7 @@ def command(args: Sequence[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vidcorr table", description=__doc__)
-    folders = "folder of results, or a folder above; with NAME=, its seeds and folders of the same NAME are a row"
+    folders = "folder of results, or a folder above; all results under one NAME are one row, their seeds are averaged"
     parser.add_argument("folders", nargs="+", metavar="[NAME=]FOLDER", help=folders)
     add_list_flag(parser, "--score", "KEY", "scores, as J-Mean (default: three of each benchmark, or the study's)")
     parser.add_argument("--base", default="", metavar="ROW", help="base row; other rows show their differences from it")

@@ -101,8 +101,8 @@ def evaluate(
         OSError: if the folder cannot be written.
     """
     specs = with_unique_rows(map(NetworkSpec.of, networks))
-    read_now = [replace(benchmark) for benchmark in benchmarks]  # data in memory may be older than the files
-    return run_jobs([Job(spec, benchmark) for spec, benchmark in product(specs, read_now)], output, base)
+    unread = [replace(benchmark) for benchmark in benchmarks]  # data that one has read may be older than the files
+    return run_jobs([Job(spec, benchmark) for spec, benchmark in product(specs, unread)], output, base)
 
 
 def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
@@ -179,22 +179,22 @@ class Runner:
         """
         with Ranks() as ranks:
             with ranks.together():
-                different = {job.folder: job for job in jobs}
+                job_of_folder = {job.folder: job for job in jobs}
                 require_writable(self.output)
-            if len(set(ranks.gather(tuple(different)))) > 1:
+            if len(set(ranks.gather(tuple(job_of_folder)))) > 1:
                 raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
-            held = [folder for folder, job in different.items() if self._reuses(job)]
-            done = ranks.gather(held)[0]
+            held = [folder for folder, job in job_of_folder.items() if self._reuses(job)]
+            done = ranks.gather(held)[0]  # the first rank decides for all
             for folder in done:
                 date = Result.load(self.output / folder).provenance.date
-                print(f"{different[folder].title}: reused, made on {date or 'an unknown date'}", flush=True)
-            missing = [job for folder, job in different.items() if folder not in done]
+                print(f"{job_of_folder[folder].title}: reused, made on {date or 'an unknown date'}", flush=True)
+            missing = [job for folder, job in job_of_folder.items() if folder not in done]
             for number, job in enumerate(missing, start=1):
                 self._run(job, ranks, f"[{number}/{len(missing)}]")
         return {job: Result.load(self.place(job)) for job in jobs if job.folder in self._made or self._reuses(job)}
 
     def _reuses(self, job: Job) -> bool:
-        """Return whether the folder holds the result of a job; an earlier one of code of the user is not its result."""
+        """Return whether the folder holds a job's result; none counts for code of the user, which may have changed."""
         return has_result(self.place(job)) and job.is_reusable
 
     def raise_failures(self) -> None:
@@ -210,8 +210,8 @@ class Runner:
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:
         """Run a job, unless another process has locked or just done it."""
         with ExitStack() as locks:
-            is_mine = ranks.rank == 0 and self._lock(job, locks)
-            if not ranks.gather(is_mine)[0]:
+            is_ours = ranks.rank == 0 and self._claim(job, locks)
+            if not ranks.gather(is_ours)[0]:
                 return
             began = time.perf_counter()
             print(f"{heading} {job.title}", flush=True)
@@ -230,8 +230,12 @@ class Runner:
                 self._made.add(job.folder)
                 print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
 
-    def _lock(self, job: Job, locks: ExitStack) -> bool:
-        """Lock the folder of a job; return whether the job is to run here."""
+    def _claim(self, job: Job, locks: ExitStack) -> bool:
+        """Try to lock the folder of a job, until `locks` closes.
+
+        Returns:
+            True if the job is to run here; False if another process runs it or has just done it.
+        """
         try:
             locks.enter_context(FolderLock(self.place(job)))
         except FolderInUse:

@@ -22,13 +22,14 @@ def gather_records(folders: Sequence[str | Path], scores: Sequence[str] = ()) ->
     records: dict[tuple[str, Path, str], Record] = {}
     known: dict[str, None] = {}
     for text in folders:
-        name, results = results_in(text)
+        name, results = results_in(text)  # of a training only the last evaluation
         of_folder: list[Record] = []
         for place, result in results.items():
             known |= dict.fromkeys(result.scores)
             of_folder += records_of(result, scores or result.main_scores(), name, place)
         if name:
             _refuse_repeated(str(text), of_folder)
+        # a result that is below two of the folders counts once
         records |= {(name, record.place, record.key): record for record in of_folder}
     if not records:
         wanted = " or ".join(scores) or "a score"
