@@ -1,7 +1,6 @@
 """Training clips of augmented views of single images, for the image-level baselines of VFS."""
 
 import os
-from typing import Any
 
 from vidcorr.videos.source import VideoEntry, list_images_of
 
@@ -50,15 +49,17 @@ class ImageClipDataModule(VideoDataModule):
         repeat: int = 1,
         seed: int = 0,
     ) -> None:
-        options: dict[str, Any] = {"batch_size": batch_size, "num_workers": num_workers, "seed": seed, "repeat": repeat}
         super().__init__(
             source,
             views,
             size=size,
             augmentation=augmentation,
             pair=pair,
+            batch_size=batch_size,
+            num_workers=num_workers,
             validation_fraction=validation_fraction,
-            **options,
+            repeat=repeat,
+            seed=seed,
         )
 
     def list_source(self) -> tuple[VideoEntry, ...]:

@@ -96,6 +96,7 @@ def images_of_classes(folder: Path, classes: Sequence[str]) -> list[tuple[str, i
     numbers = {name: number for number, name in enumerate(classes)}
 
     def is_valid_file(path: str) -> bool:
+        # nothing hidden, nor in a hidden folder
         return is_photo(path) and all(map(is_data, Path(path).relative_to(folder).parts))
 
     return make_dataset(folder, numbers, is_valid_file=is_valid_file)

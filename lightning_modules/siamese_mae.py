@@ -232,7 +232,7 @@ class SiameseMAE(CorrespondenceModule):
             `(B, 1 + K, D)` after the final norm: the class token, then the patches in the order of `keep`.
         """
         network = self.backbone
-        tokens = network._pos_embed(network.patch_embed(images))
+        tokens = network._pos_embed(network.patch_embed(images))  # B x 1+N x D, with the class token and positions
         if keep is not None:
             seen = tokens[:, 1:].gather(1, keep[..., None].expand(-1, -1, tokens.shape[2]))
             tokens = torch.cat([tokens[:, :1], seen], dim=1)
@@ -336,7 +336,7 @@ def _has_class_position(network: Any) -> bool:
 def _initialise_encoder(network: Any) -> None:
     """Start a ViT of timm as MAE's code does."""
     network.apply(_initialise_linear)
-    filters = network.patch_embed.proj.weight
+    filters = network.patch_embed.proj.weight  # Xavier's weights of a linear layer over a patch
     filters.copy_(nn.init.xavier_uniform_(torch.empty(len(filters), filters[0].numel())).view(filters.shape))
     nn.init.normal_(network.cls_token, std=0.02)
     rows, columns = network.patch_embed.grid_size

@@ -129,7 +129,7 @@ class MomentumMethod(SavedModule):
         """Return a CPU generator of (seed, optimiser step, batch of the step), in the same state on all ranks.
 
         Only Shuffle BN draws from it, so that its shuffles stay those of earlier trainings. A new method takes
-        `generator`, whose key is (seed, epoch, batch) and which also serves validation.
+        `generator`, which serves validation too.
         """
         return keyed_generator(self.hparams["seed"], self.global_step, self._batch_of_step)
 
@@ -160,7 +160,7 @@ class MomentumMethod(SavedModule):
         keys = outputs.pop("keys", None)  # ranks·B x n x …
         if keys is not None:
             keys_per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
-            outputs["queue_age"] = self._queue.filled.sum() / keys_per_step
+            outputs["queue_age"] = self._queue.filled.sum() / keys_per_step  # it fills from the first step on
             videos = gather(batch["video_index"]).repeat_interleave(keys.shape[1])
             self._pending.append((keys.flatten(0, 1), videos))
         return outputs

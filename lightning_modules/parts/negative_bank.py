@@ -67,8 +67,7 @@ class NegativeBank(KeyQueue):
 
     def __init__(self, settings: BankSettings, width: int, side: int, radius: int, border: Border) -> None:
         shared = settings.negatives == "shared"
-        frames = settings.frames
-        keys = frames * settings.points if shared else frames
+        keys = settings.frames * settings.points if shared else settings.frames
         shape = width if shared else (side, side, width)  # a key is a cell, or a whole map
         super().__init__(keys, shape, seed=None)  # zeros of no video, which `logsumexp` leaves out
         self.points = settings.points

@@ -127,10 +127,11 @@ class TwoPhaseMethod(SavedModule):
         """
         if self.trainer.accumulate_grad_batches != 1:
             raise ValueError("trainer.accumulate_grad_batches: set model.schedule.warmup_accumulation in its place")
+        samples = self.global_batch()  # asks for the loader, whose number of batches is known from then on
         batches = self.trainer.num_training_batches
         if math.isinf(batches):
             raise ValueError("the loader has no length, which the schedule needs: set trainer.limit_train_batches")
-        epoch_samples = self.global_batch() * int(batches)
+        epoch_samples = samples * int(batches)
         return scheduled(optimizer, SampleLR(optimizer, lambda seen: self.schedule.factor(seen, epoch_samples)))
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:

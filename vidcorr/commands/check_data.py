@@ -57,7 +57,7 @@ def check_data(
     usable: dict[str, Frames] = {}
     unusable: dict[str, str] = {}
     with closing(in_processes(_frames, paths, workers, SECONDS, "check-data")) as outcomes:
-        found = dict(outcomes)
+        found = dict(outcomes)  # path → frames, or the error of a video that cannot be used
     for path in paths:
         outcome = found[path]
         if isinstance(outcome, DataError):

@@ -139,7 +139,7 @@ def _blocks(table: Table) -> str:
     parts = []
     for title in dict.fromkeys(column.title for column in table.columns.values()):
         block = {head: column.score for head, column in table.columns.items() if column.title == title}
-        rows = [row for row in text_rows(table, block) if any(row[1:])]
+        rows = [row for row in text_rows(table, block) if any(row[1:])]  # without networks that this block lacks
         parts.append(f"## {title}\n\n{grid('md', ['', *block.values()], rows)}")
     return "\n".join((*parts, footnote(table)))
 
