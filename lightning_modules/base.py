@@ -12,7 +12,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
-from vidcorr.backbones import Encoder, Normalise, TypeOfWeights, extractor_of, normalises_itself, trainable_network
+from vidcorr.backbones import Encoder, Normalise, extractor_of, normalises_itself, trainable_network
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.trust import import_path
 
@@ -62,7 +62,7 @@ class CorrespondenceModule(SavedModule):
         network, self.described = trainable_network(spec)
         self.hparams["backbone"] = self.described.spec
         if normalises_itself(network):
-            self.normalise = TypeOfWeights()
+            self.normalise = Normalise((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # the type of the weights alone
         return network
 
     def copies_of_backbone(self) -> list[nn.Module]:
@@ -245,7 +245,7 @@ class CorrespondenceModule(SavedModule):
         """Return the encoder that a checkpoint stores for benchmarks, described by classes of the library.
 
         Returns:
-            `class_path`, `init_args` and `weights` as `saved_encoder_of` gives them; None for a module with features
+            `class_path`, `init_args` and `prefix` as `saved_encoder_of` gives them; None for a module with features
             of its own, whose class a checkpoint then needs.
         """
         if type(self).feature_extractor is not CorrespondenceModule.feature_extractor or self.described is None:
@@ -254,5 +254,5 @@ class CorrespondenceModule(SavedModule):
         return {
             "class_path": import_path(Encoder),
             "init_args": arguments,
-            "weights": {"network.": "backbone."},
+            "prefix": "backbone.",
         }

@@ -62,11 +62,10 @@ class FrozenEncoder(SavedModule):
         recipe = recipe_of_encoder(self.encoder)
         if recipe is None or type(self).feature_extractor is not FrozenEncoder.feature_extractor:
             return None
-        weights = {"": "encoder."}
         given = {name: self.hparams[name] for name in ("stage", "stride") if self.hparams[name] is not None}
-        if given and not isinstance(self.encoder, Encoder):  # other encoders take no stage or stride
-            return None
-        return {"class_path": recipe["class_path"], "init_args": recipe["init_args"] | given, "weights": weights}
+        if isinstance(self.encoder, Encoder):
+            return {**recipe, "init_args": recipe["init_args"] | given, "prefix": "encoder.network."}
+        return None if given else {**recipe, "prefix": "encoder."}  # other encoders take no stage or stride
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Do nothing; benchmarks run in later hooks."""

@@ -121,8 +121,7 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         """Return the encoder in terms of the library; None for a subclass with features of its own."""
         if type(self).feature_extractor is not Liir.feature_extractor:
             return None
-        weights = {"": "backbone."}
-        return {"class_path": import_path(LiirEncoder), "init_args": self.backbone.arguments, "weights": weights}
+        return {"class_path": import_path(LiirEncoder), "init_args": self.backbone.arguments, "prefix": "backbone."}
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the objective with a or b dropped at random, equal on all ranks; in validation the mean of both.

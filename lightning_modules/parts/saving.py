@@ -77,12 +77,8 @@ class SavedModule(pl.LightningModule):
         """Record class, version and encoder, so that the file is enough to load the module or its encoder."""
         class_path = import_path(type(self))
         allow(class_path)  # this process runs the class, so the user has named it
-        checkpoint[METADATA_KEY] = {"class_path": class_path, "version": version("vidcorr")}
         encoder = self.encoder_in_checkpoint()
-        if encoder is not None:
-            ours = tuple(encoder["weights"].values())
-            others = {name.partition(".")[0] for name in self.state_dict() if not name.startswith(ours)}
-            checkpoint[METADATA_KEY]["encoder"] = encoder | {"others": sorted(others)}
+        checkpoint[METADATA_KEY] = {"class_path": class_path, "version": version("vidcorr"), "encoder": encoder}
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
         """Return the encoder in terms of the library; None if a checkpoint needs this class for its features."""

@@ -55,11 +55,15 @@ def local_file(path: str | Path) -> Path:
 
 
 def read_content(path: str | Path, whole: bool = True) -> Any:
-    """Read a file of `torch.save` that holds tensors and plain types only; no code in it runs.
+    """Read a file of `torch.save` that holds tensors and plain types only, or safetensors; no code in it runs.
 
     Args:
         path: the file.
         whole: read all tensors, and check the file's sums, which torch does not; False: leave the tensors in the file.
+
+    Returns:
+        What was saved. Of safetensors the weights as `state_dict`, and the metadata of `vidcorr export`, None in a file
+        of others.
 
     Raises:
         ValueError: if the file is missing or damaged, or holds other types.
@@ -68,6 +72,8 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
     if not path.is_file():
         raise ValueError(f"{path}: no such checkpoint")
     try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path, whole)
         is_archive = zipfile.is_zipfile(path)
         if whole and is_archive:
             with zipfile.ZipFile(path) as archive:
@@ -81,6 +87,17 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
         raise ValueError(f"{path}: damaged or foreign: {reason(error)}") from error
 
 
+def _read_safetensors(path: Path, whole: bool) -> dict[str, Any]:
+    """Read safetensors as a checkpoint."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        about = file.metadata() or {}
+        names = file.keys() if whole else ()
+        weights = {name: file.get_tensor(name) for name in names}
+    return {METADATA_KEY: json.loads(about.get(METADATA_KEY, "null")), "state_dict": weights}
+
+
 def check_metadata(checkpoint: object, source: str | Path) -> None:
     """Refuse content that is no checkpoint of ours.
 
@@ -91,7 +108,7 @@ def check_metadata(checkpoint: object, source: str | Path) -> None:
     Raises:
         ValueError: if the checkpoint has no metadata of this project, or lacks a part.
     """
-    if not isinstance(checkpoint, dict) or METADATA_KEY not in checkpoint:
+    if not isinstance(checkpoint, dict) or checkpoint.get(METADATA_KEY) is None:
         advice = f"weights of another project are converted first: vidcorr convert {shlex.quote(str(source))} OUT.ckpt"
         raise ValueError(f"{source}: not a checkpoint of vidcorr; {advice}")
     if not isinstance(checkpoint[METADATA_KEY], dict) or not isinstance(checkpoint.get("state_dict"), dict):
@@ -125,10 +142,7 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
     """
     path = local_file(path)
     checkpoint = read_content(path)
-    module = make(recipe_of(checkpoint, path), path, **overrides)
-    load_weights(module, checkpoint["state_dict"], path)
-    module.described = Network.of(module).with_weights_of(path)
-    return module.eval()
+    return loaded(make(recipe_of(checkpoint, path), path, **overrides), checkpoint["state_dict"], path)
 
 
 def encoder_from_checkpoint(path: str | Path) -> Any:
@@ -149,49 +163,11 @@ def encoder_from_checkpoint(path: str | Path) -> Any:
             its encoder, or has no features.
     """
     path = local_file(path)
-    if path.suffix == ".safetensors":
-        return _exported_encoder(path)
     checkpoint = read_content(path)
     saved = saved_encoder_of(checkpoint, path)
     if saved is None:
         return module_from_checkpoint(path)
-    encoder = make(saved, path)
-    state: dict[str, Tensor] = {}
-    for name, tensor in checkpoint["state_dict"].items():
-        prefixes = [ours for ours in saved["weights"].items() if name.startswith(ours[1])]
-        for ours, theirs in prefixes:
-            state[ours + name.removeprefix(theirs)] = tensor
-        if not prefixes and name.partition(".")[0] not in saved["others"]:
-            raise ValueError(f"{path}: is damaged: it does not say which part has the weights {name}")
-    load_weights(encoder, state, path)
-    encoder.described = Network.of(encoder).with_weights_of(path)
-    return encoder.eval()
-
-
-def _exported_encoder(path: Path) -> Any:
-    """Load the encoder of a file of `vidcorr export`; its metadata hold class and arguments, which pass the gate."""
-    from safetensors.torch import load_file
-
-    encoder = make(exported_recipe(path), path)
-    load_weights(getattr(encoder, "network", encoder), load_file(path), path)
-    encoder.described = Network.of(encoder).with_weights_of(path)
-    return encoder.eval()
-
-
-def exported_recipe(path: Path) -> dict[str, Any]:
-    """Return `class_path` and `init_args` of the encoder in a file of `vidcorr export`.
-
-    Raises:
-        ValueError: if the file is damaged or of another project.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            recipe: Recipe = json.loads(file.metadata()[METADATA_KEY])["encoder"]
-    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path}: not from vidcorr export: {reason(error)}") from error
-    return recipe
+    return loaded(make(saved, path), checkpoint["state_dict"], path, saved["prefix"])
 
 
 def saved_encoder_of(checkpoint: Any, source: str | Path) -> dict[str, Any] | None:
@@ -202,8 +178,8 @@ def saved_encoder_of(checkpoint: Any, source: str | Path) -> dict[str, Any] | No
         source: the file, for messages.
 
     Returns:
-        `class_path` and `init_args`; `weights`: prefix of the encoder's weights → their prefix in the checkpoint; and
-        `others`: names of the module's other parts. None if the module's own class is needed.
+        `class_path` and `init_args`; and `prefix` of the weights of its network. None if the module's own class is
+        needed.
 
     Raises:
         ValueError: if the file is damaged or of another project, or names code that is not allowed, also by the class
@@ -212,17 +188,6 @@ def saved_encoder_of(checkpoint: Any, source: str | Path) -> dict[str, Any] | No
     recipe_of(checkpoint, source)
     saved: dict[str, Any] | None = checkpoint[METADATA_KEY].get("encoder")
     return saved
-
-
-def method_of(path: str | Path) -> str:
-    """Return the name of the class that a checkpoint is resumed with, for example `VFSSimSiam`.
-
-    Raises:
-        ValueError: if the file is damaged or of another project.
-    """
-    checkpoint = read_content(local_file(path), whole=False)
-    check_metadata(checkpoint, path)
-    return str(checkpoint[METADATA_KEY].get("class_path")).rpartition(".")[2]
 
 
 def saved_model(path: str | Path) -> Recipe | None:
@@ -248,6 +213,33 @@ def saved_model(path: str | Path) -> Recipe | None:
     if isinstance(content, dict) and METADATA_KEY not in content and "pytorch-lightning_version" in content:
         return None
     return recipe_of(content, path)
+
+
+def loaded(module: Any, state: Mapping[str, Tensor], source: str | Path, prefix: str | None = None) -> Any:
+    """Return a module in eval mode with the weights of a file, which its description names.
+
+    Args:
+        module: the module.
+        state: weights in the file.
+        source: the file.
+        prefix: the module is an encoder, and the names of the weights of its network begin so; None: all weights are
+            the module's.
+
+    Raises:
+        ValueError: one line, if names or shapes differ.
+    """
+    part = module
+    if prefix is not None:
+        part = getattr(module, "network", module)
+        state = without_prefix(state, prefix)
+    load_weights(part, state, source)
+    module.described = Network.of(module).with_weights_of(source)
+    return module.eval()
+
+
+def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the weights whose names begin with a prefix, under the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:

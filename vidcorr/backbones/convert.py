@@ -13,11 +13,11 @@ import torch
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
-from .checkpoints import METADATA_KEY, load_weights, write_checkpoint
+from .checkpoints import METADATA_KEY, load_weights, read_content, without_prefix, write_checkpoint
 from .encoder import Encoder
 from .extractor import IMAGENET_MEAN, IMAGENET_STD
 from .names import build_network
-from .trust import allow, import_path, make, reason
+from .trust import allow, import_path, make
 
 State = dict[str, Tensor]
 ENTRIES = ("state_dict", "teacher", "model")
@@ -44,28 +44,16 @@ class Made(NamedTuple):
 def read_foreign(path: str | Path) -> State:
     """Read a `.safetensors` file or a file of `torch.save`, of tensors, plain types and `argparse.Namespace`.
 
-    Args:
-        path: the file.
-
     Returns:
         Original name → tensor, without DataParallel's `module.` and torch.compile's `_orig_mod.`.
 
     Raises:
         ValueError: if the file is missing or damaged, holds other types, or no weights.
     """
-    path = Path(path)
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: Any = load_file(path)
-        else:
-            with torch.serialization.safe_globals([argparse.Namespace]):
-                content = torch.load(path, "cpu", weights_only=True)
-    except Exception as error:  # torch raises errors of many types for a senseless file
-        raise ValueError(f"{path}: cannot be read as weights: {reason(error)}") from error
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        content = read_content(path)
     entries: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
-    if METADATA_KEY in entries:
+    if entries.get(METADATA_KEY) is not None:
         raise ValueError(f"{path}: already a checkpoint of vidcorr, no conversion is needed")
     place = next((name for name in ENTRIES if is_state(entries.get(name))), "")
     state: Mapping[str, Any] = entries[place] if place else entries
@@ -81,11 +69,6 @@ def read_foreign(path: str | Path) -> State:
 def is_state(content: object) -> bool:
     """Return whether a value is a mapping of names to tensors."""
     return isinstance(content, Mapping) and all(isinstance(value, Tensor) for value in content.values())
-
-
-def without_prefix(state: Mapping[str, Tensor], prefix: str) -> State:
-    """Return the weights whose names begin with a prefix, under the rest of their names."""
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def convert(
@@ -119,7 +102,7 @@ def convert(
     entry = FAMILIES[family]
     try:
         renamed, unused = renamed_by(entry, weights)
-        made = MAKERS.get(family, frozen_by_table)(renamed, architecture, entry)
+        made = MAKERS.get(family, frozen)(renamed, architecture, entry)
     except KeyError as error:
         raise ValueError(f"{foreign}: taken for {family}, it lacks {error}; name another family by --kind") from error
     except ValueError as error:
@@ -209,33 +192,31 @@ def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
     return None
 
 
-def frozen(spec: str, state: State, entry: Mapping[str, Any]) -> Made:
-    """Return a `FrozenEncoder` around the network of a name, with ImageNet's normalisation if the entry asks for it."""
+def frozen(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
+    """Return a `FrozenEncoder` around a network, with ImageNet's normalisation if the entry asks for it."""
     weights = {f"encoder.network.{name}": tensor for name, tensor in state.items()}
-    arguments: dict[str, Any] = {"spec": spec}
+    arguments: dict[str, Any] = {"spec": spec or architecture_of(state, entry)}
     if entry.get("imagenet"):
         arguments |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
     return Made(FROZEN, arguments, weights)
 
 
-def frozen_by_table(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
-    """Make a network by the family's architecture; a ResNet is known by its shapes."""
-    is_vit = "patch_embed.proj.weight" in state
-    if spec is None and entry.get("architecture") and (is_vit or "{" not in entry["architecture"]):
-        spec = entry["architecture"].format(**_transformer(state) if is_vit else {})
-    return frozen(spec or resnet_of(state), state, entry)
-
-
-def _transformer(state: State) -> dict[str, Any]:
-    """Return timm's word for a vision transformer's size, and the side of its patches in pixels.
+def architecture_of(state: State, entry: Mapping[str, Any]) -> str:
+    """Return the name of the network of weights, by the family's architecture; a ResNet is known by its shapes.
 
     Raises:
-        ValueError: for a width that no family has.
+        ValueError: for a transformer of a width that no family has.
     """
-    width, _, patch, _ = state["patch_embed.proj.weight"].shape
-    if width not in SIZES:
-        raise ValueError(f"no transformer of the family has width {width}; name it by --architecture timm:NAME")
-    return {"size": SIZES[width], "patch": patch}
+    architecture: str = entry.get("architecture", "")
+    patches = [tensor for name, tensor in state.items() if name.endswith("patch_embed.proj.weight")]
+    if patches and architecture:
+        width, _, patch, _ = patches[0].shape
+        if width not in SIZES:
+            raise ValueError(f"no transformer of the family has width {width}; name it by --architecture timm:NAME")
+        return architecture.format(size=SIZES[width], patch=patch)
+    if architecture and "{" not in architecture:
+        return architecture
+    return resnet_of(state)
 
 
 def resnet_of(state: State) -> str:
@@ -268,7 +249,7 @@ def _liir(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
 
 
 def _cosettle(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
-    spec = spec or entry["architecture"].format(**_transformer(without_prefix(state, "backbone.network.")))
+    spec = spec or architecture_of(state, entry)
     arguments = {"spec": spec, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
     encoder = {"class_path": import_path(Encoder), "init_args": arguments}
     return Made("lightning_modules.cosettle.CoSettle", {"backbone": spec, "encoder": encoder}, state)
@@ -278,11 +259,11 @@ def _tcore(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
     """Convert by timm's function for DINOv2, whose names T-CoRe has."""
     from timm.models.vision_transformer import checkpoint_filter_fn
 
-    spec = spec or entry["architecture"].format(**_transformer(state))
+    spec = spec or architecture_of(state, entry)
     known = state | {"mask_token": torch.empty(0)}  # timm recognises these files by this key
     with torch.device("meta"):
         network: Any = build_network(spec)
-    return frozen(spec, checkpoint_filter_fn(known, network), entry)
+    return frozen(checkpoint_filter_fn(known, network), spec, entry)
 
 
 Maker = Callable[[State, str | None, Mapping[str, Any]], Made]

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..videos.files import unfinished
-from .checkpoints import METADATA_KEY, encoder_from_checkpoint, method_of
+from .checkpoints import METADATA_KEY, encoder_from_checkpoint
 from .encoder import Encoder, recipe_of_encoder
 from .liir_encoder import LiirEncoder
 
@@ -17,7 +17,7 @@ from .liir_encoder import LiirEncoder
 def export(checkpoint: str | Path, output: str | Path) -> str:
     """Write the backbone of any checkpoint of ours under its library's names, without heads and classifier.
 
-    Metadata of the file: `vidcorr`, JSON of version, method and encoder, from which `build_encoder` reads the file
+    Metadata of the file: `vidcorr`, JSON of version and encoder, from which `build_encoder` reads the file
     again; and `load`, the Python that loads it.
 
     Args:
@@ -33,14 +33,15 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
     output = Path(output)
     if output.suffix != ".safetensors":
         raise ValueError(f"{output}: the name must end with .safetensors")
-    method = method_of(checkpoint)
     encoder = encoder_from_checkpoint(checkpoint)
     recipe = recipe_of_encoder(encoder)
     if recipe is None or not isinstance(encoder, Encoder | LiirEncoder):
-        raise ValueError(f"{checkpoint}: {method} holds no whole network with a name; export the encoder's own file")
+        kind = type(encoder).__name__
+        raise ValueError(f"{checkpoint}: {kind} holds no whole network with a name; export the encoder's own file")
     network: nn.Module = encoder.network if isinstance(encoder, Encoder) else encoder
     load = _loading_code(encoder, network, output)
-    about = {"version": version("vidcorr"), "method": method, "encoder": recipe}
+    saved = recipe | {"prefix": ""}
+    about = {"class_path": recipe["class_path"], "version": version("vidcorr"), "encoder": saved}
     output.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(output) as temporary:
         tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}

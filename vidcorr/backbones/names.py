@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from .checkpoints import (
     SUFFIXES,
     encoder_from_checkpoint,
-    load_weights,
+    loaded,
     local_file,
-    method_of,
     on_hub,
     read_content,
 )
@@ -128,9 +127,8 @@ def own_module(module: str, name: str, file: str) -> nn.Module:
         raise ValueError(f"{path}: holds no state_dict, as a checkpoint of Lightning does")
     allow(f"{module}.{name}")
     made = make({"class_path": f"{module}.{name}", "init_args": content.get("hyper_parameters", {})}, path)
-    load_weights(made, content["state_dict"], path)
-    made.described = Network.of(made).with_weights_of(path)
-    return made.eval()
+    own: nn.Module = loaded(made, content["state_dict"], path)
+    return own
 
 
 def is_checkpoint(spec: object) -> bool:
@@ -339,7 +337,7 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network]:
         return named_network(spec)
     encoder = encoder_from_checkpoint(spec)
     if not isinstance(encoder, Encoder) or not encoder.described.spec:
-        raise ValueError(f"{spec}: {method_of(spec)} has no full network to train")
+        raise ValueError(f"{spec}: {type(encoder).__name__} has no full network to train")
     trainable: nn.Module = encoder.network.requires_grad_(True).train()
     return trainable, encoder.described
 

@@ -14,7 +14,6 @@ from torch import nn
 from ..backbones import Network, build_encoder, weights_digest
 from ..backbones.checkpoints import (
     SUFFIXES,
-    exported_recipe,
     local_file,
     read_content,
     recipe_of,
@@ -146,11 +145,8 @@ class NetworkSpec:
             return False
         if self.file is None:
             return ":" not in self.spec or package_of(self.spec) in TRUSTED
-        if self.file.suffix == ".safetensors":
-            recipe = exported_recipe(self.file)
-        else:
-            content = read_content(self.file, whole=False)
-            recipe = saved_encoder_of(content, self.file) or recipe_of(content, self.file)
+        content = read_content(self.file, whole=False)
+        recipe = saved_encoder_of(content, self.file) or recipe_of(content, self.file)
         return all(package_of(name) in TRUSTED for name in named_code(recipe))
 
 

@@ -55,15 +55,17 @@ def card_of(checkpoint: Path, file: str, loading: str) -> str:
         file: name of the exported file.
         loading: lines of Python that load it.
     """
-    from ..backbones.checkpoints import method_of, read_content
+    from ..backbones.checkpoints import METADATA_KEY, read_content
 
     content = read_content(checkpoint, whole=False)
+    method = content[METADATA_KEY]["class_path"].rpartition(".")[2]
     arguments = content.get("hyper_parameters", {})
     run = checkpoint.resolve().parent.parent
-    lines = [HEAD + "---", f"# {file}", "", f"Method: {method_of(checkpoint)}, {_plainly(arguments)}.", ""]
-    lines += [f"Training: {content['global_step']} steps, {content['epoch']} epochs. Data: {_data_of(run)}.", ""]
+    lines = [HEAD + "---", f"# {file}", "", f"Method: {method}, {_plainly(arguments)}.", ""]
+    step = content.get("global_step")
+    lines += [f"Training: {step} steps, {content.get('epoch')} epochs. Data: {_data_of(run)}.", ""]
     lines += ["| benchmark | protocol | score | value |", "|---|---|---|---|"]
-    for result in _results_of(run, content["global_step"]):
+    for result in _results_of(run, step):
         protocol = result.stage.protocol.name
         for name, value in result.scores.items():
             lines.append(f"| {result.benchmark} | {protocol} | {name} | {100 * value:.1f} |")
@@ -88,7 +90,7 @@ def _data_of(run: Path) -> str:
     return " ".join(filter(None, (str(data.get("class_path", "not recorded")).rpartition(".")[2], str(source))))
 
 
-def _results_of(run: Path, step: int) -> Iterator[Result]:
+def _results_of(run: Path, step: int | None) -> Iterator[Result]:
     """Yield the results of a run's benchmarks at a step."""
     from ..results.result import Result
 

@@ -78,7 +78,7 @@ def test_training_may_begin_with_a_checkpoint(tmp_path):
     start.unlink()
     assert torch.equal(module_from_checkpoint(tmp_path / "own.ckpt").backbone.conv1.weight, first.backbone.conv1.weight)
     write_checkpoint(made("liir"), tmp_path / "liir.ckpt")
-    refused(ValueError, "Liir has no full network", VFSMoCo, str(tmp_path / "liir.ckpt"))
+    refused(ValueError, "LiirEncoder has no full network", VFSMoCo, str(tmp_path / "liir.ckpt"))
 
 
 @pytest.mark.parametrize(("named", "new"), [(print, True), (subprocess.Popen, False)])

@@ -33,7 +33,7 @@ from vidcorr.backbones.convert import (
     MAKERS,
     convert,
     family_of,
-    frozen_by_table,
+    frozen,
     read_foreign,
     renamed_by,
 )
@@ -170,7 +170,7 @@ def test_dino_is_the_teacher_with_its_own_normalisation(converted):
 
 
 def made_by(family, state):
-    return MAKERS.get(family, frozen_by_table)(state, None, FAMILIES[family])
+    return MAKERS.get(family, frozen)(state, None, FAMILIES[family])
 
 
 @pytest.mark.parametrize(("width", "size", "patch"), [(384, "small", 16), (768, "base", 8)])
@@ -205,9 +205,9 @@ def test_a_network_of_ones_own_keeps_its_names_and_other_names_are_told(converte
 def test_files_that_cannot_be_taken(tmp_path):
     foreign = tmp_path / "foreign.pth"
     torch.save({"model": {"a": torch.zeros(1)}, "lr": Fraction(1, 3)}, foreign)
-    refused(ValueError, r"cannot be read as weights: .*fractions\.Fraction", convert, foreign, tmp_path / "ours.ckpt")
+    refused(ValueError, r"damaged or foreign: .*fractions\.Fraction", convert, foreign, tmp_path / "ours.ckpt")
     foreign.write_text("<!DOCTYPE html><html>404</html>")
-    refused(ValueError, r"foreign\.pth: cannot be read", convert, foreign, tmp_path / "ours.ckpt")
+    refused(ValueError, r"foreign\.pth: damaged or foreign", convert, foreign, tmp_path / "ours.ckpt")
 
 
 def test_a_namespace_beside_the_weights_is_read_and_nothing_else(tmp_path):
@@ -215,7 +215,7 @@ def test_a_namespace_beside_the_weights_is_read_and_nothing_else(tmp_path):
     state = read_foreign(write(tmp_path / "foreign.pth", {"module.a": torch.ones(1)}, **beside))
     assert list(state) == ["a"]
     write(tmp_path / "foreign.pth", {"a": torch.ones(1)}, best=np.float64(0.5))
-    refused(ValueError, "cannot be read as weights", read_foreign, tmp_path / "foreign.pth")
+    refused(ValueError, "damaged or foreign", read_foreign, tmp_path / "foreign.pth")
 
 
 def test_safetensors_are_read(tmp_path):

@@ -59,17 +59,18 @@ def test_a_file_is_read_again_by_itself(name, tmp_path):
 
 def test_a_file_of_others_or_with_code_of_others_is_refused(tmp_path):
     path = tmp_path / "a.safetensors"
-    attack = '{"encoder": {"class_path": "vidcorr.backbones.encoder.Encoder", "init_args": {"spec": "os:abort"}}}'
+    kind = '"class_path": "vidcorr.backbones.encoder.Encoder"'
+    attack = f'{{{kind}, "encoder": {{{kind}, "init_args": {{"spec": "os:abort"}}, "prefix": ""}}}}'
     for metadata, message in [
-        ({}, "not from vidcorr export"),
-        ({"vidcorr": "{"}, "not from vidcorr export"),
+        ({}, "vidcorr convert"),
+        ({"vidcorr": "{"}, "damaged or foreign"),
         ({"vidcorr": attack}, "names code from outside"),
         ({"vidcorr": attack.replace("os:abort", "torchvision:resnet18")}, "does not fit ResNet"),
     ]:
         save_file({"a": torch.zeros(1)}, path, metadata)
         assert refused(ValueError, message, build_encoder, path)
     path.write_bytes(path.read_bytes()[:-3])
-    refused(ValueError, "not from vidcorr export", build_encoder, path)
+    refused(ValueError, "damaged or foreign", build_encoder, path)
 
 
 @pytest.mark.slow

@@ -100,14 +100,3 @@ def test_a_module_with_features_of_its_own_needs_its_class(tmp_path):
     assert made("VFSSimSiam").encoder_in_checkpoint() is not None
     assert Other(**ARGUMENTS["VFSSimSiam"]).encoder_in_checkpoint() is None
     assert LinearProbe(NETWORK, 2).encoder_in_checkpoint() is None
-
-
-def test_weights_that_no_part_owns_are_refused(tmp_path):
-    path = tmp_path / "own.ckpt"
-    write_checkpoint(made("VFSSimSiam"), path)
-    content = torch.load(path, weights_only=True)
-    assert content["vidcorr"]["encoder"]["others"] == ["predictor", "projector"]
-    content["state_dict"]["stray.weight"] = torch.zeros(1)
-    torch.save(content, path)
-    with pytest.raises(ValueError, match=r"own\.ckpt: is damaged: it does not say which part has .* stray\.weight"):
-        encoder_from_checkpoint(path)
