@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..functional.device import PendingCopy, device_of, shared_copy
+from ..functional.device import PendingCopy, device_of, networks_of, shared_copy
 from .description import Network
 from .extractor import (
     IMAGENET_MEAN,
@@ -19,7 +19,6 @@ from .extractor import (
     Normalise,
     RawColour,
     TimmExtractor,
-    networks_of,
     refuse_options,
 )
 from .liir_encoder import LiirEncoder

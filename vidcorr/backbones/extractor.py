@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..functional.device import device_of, random_state_kept
+from ..functional.device import device_of, networks_of, random_state_kept
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -50,20 +50,6 @@ class Normalise(nn.Module):
         """Normalise `(N, C, H, W)` in [0, 1], to the constants' type, channels last in memory."""
         normalised = (images - self.mean) / self.std
         return normalised.to(self.mean.dtype).contiguous(memory_format=torch.channels_last)
-
-
-class TypeOfWeights(nn.Module):
-    """Give images the type of the module's weights; in the place of `Normalise` for a network that normalises RGB."""
-
-    like: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("like", torch.empty(0), persistent=False)  # changes its type with the module
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the images in the type of the buffer."""
-        return images.to(self.like.dtype)
 
 
 def refuse_options(network: str, options: Mapping[str, Any]) -> None:
@@ -355,23 +341,6 @@ def eval_mode(encoder: object) -> Iterator[None]:
                 part.train(was_training)
         for part, was_training in modes.items():
             part.training = was_training
-
-
-def networks_of(encoder: object) -> list[nn.Module]:
-    """Return the networks of an encoder: itself, if it is a module, else those that its attributes hold.
-
-    An attribute of a video encoder may be a module, a module's bound method, a function with modules among its outer
-    variables, or another video encoder.
-    """
-    if isinstance(encoder, nn.Module):
-        return [encoder]
-    found: dict[nn.Module, None] = {}
-    for value in getattr(encoder, "__dict__", {}).values():
-        outer = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
-        for held in (value, getattr(value, "__self__", None), *outer):
-            if isinstance(held, nn.Module) or hasattr(held, "encode"):
-                found.update(dict.fromkeys(networks_of(held)))
-    return list(found)
 
 
 def describe_output(output: object) -> str:

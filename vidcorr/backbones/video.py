@@ -13,28 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ..functional.device import device_of, held_networks, on_device, to_device
+from ..functional.device import device_of, networks_of, on_device, to_device
 from .description import Network
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, describe_output, stated_stride
 from .trust import reason
 
 Upsampling = Literal["trilinear", "cubic"]
 Layout = Literal["CTHW", "TCHW"]
-
-
-CLIP_FAMILIES: dict[str, dict[str, Any]] = {
-    "videomae": {},
-    "videomae-v2": {},
-    "v-jepa": {},
-    "v-jepa-2": {"layout": "TCHW"},
-    "4ds": {"upsampling": "cubic", "mean": None},
-}
-"""Family → arguments of `Clips` that differ from its defaults, for the evaluation of RVM's notebook.
-
-Features are the output of the last block after the final norm (VideoMAE v2: `fc_norm` on all tokens; V-JEPA: the target
-encoder; V-JEPA 2: without the predictor); for 4DS the input of the last block, without a norm.
-Source: google-deepmind/representations4d @ 75aca30, `rvm_evaluation_demo.ipynb`, cells 29-57 and 109-111.
-"""
 
 
 @runtime_checkable
@@ -59,7 +44,11 @@ class Clips:
     window, the network's maps of tubelets are up-sampled in time to a map per frame, so the features of a frame depend
     on later frames of the window. Memory holds a single window.
 
-    Source: google-deepmind/representations4d, `rvm_evaluation_demo.ipynb`, cells 30, 57 and 111.
+    RVM's notebook evaluates VideoMAE, VideoMAE v2 and V-JEPA by the defaults, V-JEPA 2 by the layout "TCHW", and 4DS by
+    "cubic" and no mean. Features are the output of the last block after the final norm (VideoMAE v2: `fc_norm` on all
+    tokens; V-JEPA: the target encoder; V-JEPA 2: without the predictor); for 4DS the input of the last block, without a
+    norm.
+    Source: google-deepmind/representations4d @ 75aca30, `rvm_evaluation_demo.ipynb`, cells 29-57 and 109-111.
 
     Args:
         net: callable that maps float32 `(1, 3, window, H, W)`, or `(1, window, 3, H, W)`, to
@@ -196,7 +185,7 @@ class VideoNetwork(nn.Module):
         super().__init__()
         self.described = described or Network.of(encoder)
         self.encoder_of_video = encoder
-        networks = list(dict.fromkeys(held_networks(encoder).values()))
+        networks = networks_of(encoder)
         self.network = nn.ModuleList(networks) if len(networks) > 1 else next(iter(networks), None)
 
     def feature_extractor(self, stage: object = None, stride: int | None = None, **options: object) -> Any:
@@ -274,7 +263,7 @@ def from_transformers(name: str) -> Clips:
         model = AutoModel.from_pretrained(name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise ValueError(f"backbone transformers:{name}: cannot be loaded: {reason(error)}") from error
-    return Clips(VJepa2(model.eval()), tubelet=model.config.tubelet_size, **CLIP_FAMILIES["v-jepa-2"])
+    return Clips(VJepa2(model.eval()), tubelet=model.config.tubelet_size, layout="TCHW")
 
 
 class VJepa2(nn.Module):

@@ -4,8 +4,8 @@ import copy
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
-from types import FunctionType, MethodType
-from typing import Any, TypeVar, cast
+from types import FunctionType
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -243,47 +243,40 @@ def on_device(encoder: E, device: torch.device | str | None = None) -> E:
     mode on the device is returned itself.
 
     Args:
-        encoder: an extractor of images, or a video encoder. If a video
-            encoder is no module, the networks in its attributes are copied.
+        encoder: an extractor of images, or a video encoder, whose networks are copied; not those inside a function.
         device: None is the current GPU, otherwise the CPU.
 
     Raises:
         torch.OutOfMemoryError: if the device has no room for the copy.
     """
     device = torch.device(gpu_or_cpu() if device is None else device)
-    if isinstance(encoder, nn.Module):
-        return cast(E, _copied(encoder, device))
-    networks = held_networks(encoder)
-    copies = {network: _copied(network, device) for network in networks.values()}
-    if all(network is copied for network, copied in copies.items()):
+    networks = networks_of(encoder)
+    copies = {id(network): _copied(network, device) for network in networks}
+    if all(copies[id(network)] is network for network in networks):
         return encoder
-    twin = copy.copy(encoder)
-    for name, network in networks.items():
-        value = getattr(encoder, name)
-        copied: object = copies[network]
-        if isinstance(value, MethodType):
-            copied = MethodType(value.__func__, copied)
-        setattr(twin, name, copied)
-    return twin
+    return copy.deepcopy(encoder, copies)
 
 
-def held_networks(encoder: object) -> dict[str, nn.Module]:
-    """Return the networks inside an encoder that is no module: name of the attribute → module.
+def networks_of(encoder: object) -> list[nn.Module]:
+    """Return the networks of an encoder: itself, if it is a module, else those that its attributes hold.
 
-    An attribute may hold a module or a bound method of a module.
+    An attribute of a video encoder may be a module, a module's bound method, a function with modules among its outer
+    variables, or another video encoder.
     """
-    networks: dict[str, nn.Module] = {}
-    for name, value in vars(encoder).items():
-        owner = getattr(value, "__self__", value)
-        if isinstance(owner, nn.Module):
-            networks[name] = owner
-    return networks
+    if isinstance(encoder, nn.Module):
+        return [encoder]
+    found: dict[nn.Module, None] = {}
+    for value in getattr(encoder, "__dict__", {}).values():
+        outer = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
+        for held in (value, getattr(value, "__self__", None), *outer):
+            if isinstance(held, nn.Module) or hasattr(held, "encode"):
+                found.update(dict.fromkeys(networks_of(held)))
+    return list(found)
 
 
 def device_of(encoder: object) -> torch.device:
     """Return the device of the parameters and buffers of an extractor or video encoder; the CPU if it has none."""
-    networks = [encoder] if isinstance(encoder, nn.Module) else held_networks(encoder).values()
-    for network in networks:
+    for network in networks_of(encoder):
         tensors = _tensors(network)
         if tensors:
             return tensors[0].device
