@@ -11,17 +11,11 @@ from ..functional.device import shared_copy, to_device
 from ..functional.position import resized_position, sinusoidal_position
 from .description import Network
 from .extractor import FeatureExtractor, refuse_options
-from .resnet import LAYER_OF_STAGE, blocks_until, folded_copy, named_blocks
+from .resnet import LAYER_OF_STAGE, blocks_until, folded_copy, named_blocks, stages_of
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
 Modulation = Callable[[Tensor], Tensor]
 """Position map `(C, h, w)` → maps of N frames, `(N, C, h, w)`."""
-
-STRIDES = {"res2": 2, "res2.b1": 2, "res2.b2": 2}
-"""Name of a stage or block → pixels per cell."""
-for _stage_name in ("res3", "res4", "res5"):
-    STRIDES |= {_stage_name: 4, f"{_stage_name}.b1": 4, f"{_stage_name}.b2": 4}
-STRIDES["affinity"] = 4
 
 
 class PositionMap(nn.Module):
@@ -157,10 +151,9 @@ class LiirExtractor(FeatureExtractor):
     multiple = 4
 
     def __init__(self, encoder: LiirEncoder, stage: str = "affinity", stride: int | None = None) -> None:
-        known = [name for name in STRIDES if encoder.layer4 or not name.startswith("res5")]
-        super().__init__(stage, known, "Liir")
+        super().__init__(stage, [*stages_of(encoder), "affinity"], "Liir")
         self.encoder = encoder
-        self.stride = STRIDES[stage]
+        self.stride = 2 if stage.startswith("res2") else 4
         if stride not in (None, self.stride):
             raise ValueError(f"stride {stride}: Liir's {stage} has {self.stride}; leave stride out")
         self.eval()

@@ -36,6 +36,12 @@ def stage_of(block: str) -> str:
     return block.partition(".")[0]
 
 
+def stages_of(network: nn.Module) -> list[str]:
+    """Return the names of a ResNet's stages that have blocks, and of its blocks."""
+    blocks = named_blocks(network)
+    return [*dict.fromkeys(map(stage_of, blocks)), *blocks]
+
+
 def blocks_until(network: nn.Module, stage: str) -> dict[str, nn.Module]:
     """Return the blocks of a ResNet up to the end of a stage (`res4`), or up to a block (`res4.b1`)."""
     blocks = named_blocks(network)
@@ -99,8 +105,7 @@ class ResNetExtractor(FeatureExtractor):
         stride: int | None = None,
         dilated: Dilated = False,
     ) -> None:
-        blocks = named_blocks(network)
-        super().__init__(stage, [*dict.fromkeys(map(stage_of, blocks)), *blocks], "this ResNet")
+        super().__init__(stage, stages_of(network), "this ResNet")
         if stride is not None and stride not in NATURAL_STRIDE.values():
             raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
         coarsest = 8 if dilated else stride or NATURAL_STRIDE["res5"]
