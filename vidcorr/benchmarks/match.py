@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import signals
-from ..datasets.spair import MatchPair, image_annotations, partner_rows, read_pf, read_spair, shown_ids
-from ..metrics.matching import correct_points, draws, match_scores, reference_length, score_key, score_keys
+from ..datasets.spair import DIFFICULTIES, MatchPair, image_annotations, partner_rows, read_pf, read_spair, shown_ids
+from ..metrics.matching import correct_points, draws, match_scores, reference_length, score_key
 from ..protocols import MatchingProtocol
 from ..results.result import Result, Row
 from ..tracking.keypoint_matcher import KeypointMatcher
@@ -58,12 +58,7 @@ class MatchBenchmark(Benchmark):
     protocol_class = MatchingProtocol
     tracker = KeypointMatcher
     pooled = True
-    levels: ClassVar[tuple[str, ...]] = (
-        *("viewpoint=0", "viewpoint=1", "viewpoint=2"),
-        *("scale=0", "scale=1", "scale=2"),
-        *("truncation=0", "truncation=1", "truncation=2", "truncation=3"),
-        *("occlusion=0", "occlusion=1", "occlusion=2", "occlusion=3"),
-    )
+    levels: ClassVar[tuple[str, ...]] = tuple(f"{kind}={n}" for kind, top in DIFFICULTIES.items() for n in range(top))
     """Levels of difficulty that the data state."""
 
     root: str | Path
@@ -73,8 +68,8 @@ class MatchBenchmark(Benchmark):
     @property
     def score_names(self) -> tuple[str, ...]:
         """Every score that the data set may give."""
-        rules: Any = self.protocol
-        return score_keys(rules, self.levels)
+        protocol: Any = self.protocol
+        return tuple(match_scores({}, dict.fromkeys(("", *self.levels), ()), protocol))
 
     def read(self) -> Sequence[PairsOfCategory]:
         """Open the data set."""
@@ -84,7 +79,8 @@ class MatchBenchmark(Benchmark):
         categories: list[PairsOfCategory] = []
         for name, pairs in sorted(found.items()):
             sources = list(filter(Path.is_file, image_annotations(self.root, pairs)))  # a flip exchanges their points
-            categories.append(PairsOfCategory(name, count_pictures(pairs), pairs, sources))
+            pictures = set(chain.from_iterable(pair.files for pair in pairs))
+            categories.append(PairsOfCategory(name, len(pictures), pairs, sources))
         return categories
 
     def read_pairs(self) -> list[MatchPair]:
@@ -106,7 +102,10 @@ class MatchBenchmark(Benchmark):
             signals.check()
             partners = partner_rows(pair, self.shown[pair.category]) if tracker.protocol.flip != "off" else None
             points = tracker.match(pair, partners)
-            correct = correct_points_of(pair, points, tracker.protocol)
+            answers = pair.points[1]
+            size = pair.sizes[1]
+            length = reference_length(pair.box, answers, size, tracker.protocol)
+            correct = correct_points(points, answers, length, size, tracker.protocol)
             written[pair.name] = {"points": points.round(3).tolist(), "correct": correct.tolist()}
             rows.append(row_of_pair(pair, correct, tracker.protocol))
         output.table(f"predictions/{sequence.name}.json", json.dumps(written) + "\n")
@@ -206,18 +205,6 @@ class PfWillowBenchmark(PfPascalBenchmark):
     protocol: str | MatchingProtocol = "vidcorr"
 
 
-def correct_points_of(pair: MatchPair, points: NDArray[np.float64], protocol: MatchingProtocol) -> NDArray[np.bool_]:
-    """Return which matched points of a pair are correct, `(N, A)`.
-
-    Args:
-        pair: a pair.
-        points: x, y `(N, 2)`, pixels of the target.
-        protocol: thresholds, and the length that they multiply.
-    """
-    length = reference_length(pair.box, pair.points[1], pair.sizes[1], protocol)
-    return correct_points(points, pair.points[1], length, pair.sizes[1], protocol)
-
-
 def row_of_pair(pair: MatchPair, correct: NDArray[np.bool_], protocol: MatchingProtocol) -> Row:
     """Return the row of a pair: number and fractions of its points, and its difficulty.
 
@@ -234,8 +221,3 @@ def row_of_pair(pair: MatchPair, correct: NDArray[np.bool_], protocol: MatchingP
     for kind, level in pair.difficulty.items():
         values[kind.title()] = level
     return Row(video=pair.category, object=pair.name, values=values, counts={"correct": right})
-
-
-def count_pictures(pairs: Iterable[MatchPair]) -> int:
-    """Return the number of different pictures of pairs."""
-    return len(set(chain.from_iterable(pair.files for pair in pairs)))

@@ -16,8 +16,8 @@ from ..videos.files import errors_at, plain_name, read_json, read_names, read_te
 from ..videos.images import image_size
 from .records import named_file
 
-DIFFICULTIES = ("viewpoint", "scale", "truncation", "occlusion")
-"""Difficulties of a pair in SPair-71k. Truncation, occlusion: 0 none, 1 source, 2 target, 3 both."""
+DIFFICULTIES = {"viewpoint": 3, "scale": 3, "truncation": 4, "occlusion": 4}
+"""Difficulty of a pair in SPair-71k → its levels. Truncation, occlusion: 0 none, 1 source, 2 target, 3 both."""
 
 VOC = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",

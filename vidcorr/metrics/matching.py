@@ -1,7 +1,7 @@
 """Percentage of correct keypoints of matched pairs of pictures, by the rules of a `MatchingProtocol`."""
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -155,7 +155,8 @@ def match_scores(
         protocol: thresholds and average.
 
     Returns:
-        The keys of `score_keys`, as fractions; NaN for a draw without points.
+        The keys of `score_key`, as fractions, NaN for a draw without points: all averages of the first draw, and at the
+        first threshold the protocol's average of the others.
     """
     found: dict[str, float] = {}
     for draw, names in draws.items():
@@ -177,12 +178,3 @@ def score_key(threshold: float, of: str = "") -> str:
     """Return the key of a score: `PCK@0.1`, `PCK@0.1-class`, `PCK@0.1-viewpoint-2`."""
     suffix = f"-{of.replace('=', '-')}" if of else ""
     return f"PCK@{threshold:g}{suffix}"
-
-
-def score_keys(protocol: MatchingProtocol, levels: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return the keys of all scores; levels of difficulty, such as `viewpoint=2`, have one at the first threshold."""
-    keys: list[str] = []
-    for threshold in protocol.thresholds:
-        keys += [score_key(threshold, kind) for kind in ("", *AVERAGES)]
-    keys += [score_key(protocol.thresholds[0], level) for level in levels]
-    return tuple(keys)
