@@ -114,13 +114,8 @@ class InstanceAP(RowMetric):
     """AP of part instances: mean over the classes and over the IoU thresholds 0.1 … 0.9, by the rules of `ap_scores`.
 
     Args:
-        one_to_one: count at most a single detection as correct for an annotated instance.
         kwargs: arguments of torchmetrics.Metric, for example `process_group`.
     """
-
-    def __init__(self, one_to_one: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.one_to_one = one_to_one
 
     def update(
         self,
@@ -159,16 +154,16 @@ class InstanceAP(RowMetric):
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
         """Return `AP`, `AP@0.1` and so on; NaN if nothing was predicted or annotated."""
-        return ap_scores(_frames_of(table), self.one_to_one)
+        return ap_scores(_frames_of(table))
 
 
 def _frames_of(table: dict[str, Any]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Return detections (N, 4) and annotated classes (M,) of all frames, from the rows of `InstanceAP`."""
+    """Return detections (N, 3) and annotated classes (M,) of all frames, from the rows of `InstanceAP`."""
     frames = []
     for video in table.values():
         for row in video:
-            end_of_detections = 1 + 4 * int(row[0])
-            frames.append((row[1:end_of_detections].reshape(-1, 4), row[end_of_detections:]))
+            end_of_detections = 1 + 3 * int(row[0])
+            frames.append((row[1:end_of_detections].reshape(-1, 3), row[end_of_detections:]))
     return frames
 
 

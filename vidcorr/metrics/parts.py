@@ -88,10 +88,9 @@ def match_instances(
         target_classes: annotated id → class; by default `classes`.
 
     Returns:
-        Detections (N, 4) float64, a row per predicted instance with a pixel: class; score; IoU with its target, the
-        annotated instance of its class that it overlaps most; largest IoU with this target among detections of higher
-        score, or −1 if it is the first (reveals double detections). Then the classes (M,) int64 of the annotated
-        instances with a pixel.
+        Detections (N, 3) float64, a row per predicted instance with a pixel: class; score; IoU with the annotated
+        instance of its class that it overlaps most. Then the classes (M,) int64 of the annotated instances with a
+        pixel.
 
     Raises:
         ValueError: if the masks differ in size, or an id is negative.
@@ -112,19 +111,10 @@ def match_instances(
     union = areas[:, None] + target_areas - intersection
     overlap = np.where(kinds[:, None] == target_kinds, intersection / np.maximum(union, 1), 0.0)
     present = np.flatnonzero(areas)
-    claimed: dict[int, float] = {}
     rows = []
     for i in sorted(present, key=lambda i: -scores[ids[i]]):
-        best = -1
-        iou = 0.0
-        if overlap.shape[1]:
-            best = int(overlap[i].argmax())
-            iou = float(overlap[i, best])
-        largest = claimed.get(best, -1.0)
-        rows.append((float(kinds[i]), float(scores[ids[i]]), iou, largest))
-        if iou > 0:
-            claimed[best] = max(largest, iou)
-    detections = torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)
+        rows.append((float(kinds[i]), float(scores[ids[i]]), float(overlap[i].max(initial=0.0))))
+    detections = torch.tensor(rows, dtype=torch.float64).reshape(-1, 3)
     return detections, torch.from_numpy(target_kinds[target_areas > 0])
 
 
@@ -150,54 +140,49 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
     return float((np.diff(right, prepend=0) * envelope).sum() / annotated)
 
 
-def ap_scores(frames: Sequence[Any], one_to_one: bool = False) -> dict[str, float]:
+def ap_scores(frames: Sequence[Any]) -> dict[str, float]:
     """Return AP of part instances: mean over the classes and over the IoU thresholds 0.1 … 0.9.
 
     AP of regions after SDS (Hariharan et al., ECCV 2014), averaged over thresholds as in "Holistic, Instance-level
     Human Parsing" (Li et al., BMVC 2017), as ATEN does on VIP (Zhou et al., ACM MM 2018). The detections of a class are
     ranked by score over the whole data set. A detection is correct if its IoU with the annotated instance of its class
-    that it overlaps most is above the threshold, strictly. ATEN's published script lets several detections claim an
-    instance, SDS counts all but the best-scored detection as wrong; `one_to_one` chooses. The mean leaves out classes
+    that it overlaps most is above the threshold, strictly. Several detections may claim an instance, as in ATEN's
+    published script; SDS counts all but the best-scored one as wrong. The mean leaves out classes
     that are neither predicted nor annotated; ATEN's script gives them 0, which differs only if a class never occurs.
     Propagated labels have no detector's confidence, so other authors may have ranked them differently.
 
     Args:
-        frames: detections (N, 4) and annotated classes (M,) of each frame, from `match_instances`.
-        one_to_one: count at most a single detection as correct for an annotated instance.
+        frames: detections (N, 3) and annotated classes (M,) of each frame, from `match_instances`.
 
     Returns:
         `AP`, and `AP@0.1` to `AP@0.9`; NaN if nothing was predicted or annotated.
     """
-    of_classes = list(ap_of_classes(frames, one_to_one).values()) or [[math.nan] * len(AP_THRESHOLDS)]
+    of_classes = list(ap_of_classes(frames).values()) or [[math.nan] * len(AP_THRESHOLDS)]
     means = torch.tensor(of_classes, dtype=torch.float64).mean(dim=0)
     keys = [f"AP@{threshold:g}" for threshold in AP_THRESHOLDS]
     by_threshold = dict(zip(keys, means.tolist(), strict=True))
     return {"AP": means.mean().item(), **by_threshold}
 
 
-def ap_of_classes(frames: Sequence[Any], one_to_one: bool = False) -> dict[int, list[float]]:
+def ap_of_classes(frames: Sequence[Any]) -> dict[int, list[float]]:
     """Return class → AP at every threshold of IoU, for the classes that occur in some frames.
 
     Args:
-        frames: detections (N, 4) and annotated classes (M,) of each frame, from `match_instances`.
-        one_to_one: count at most a single detection as correct for an annotated instance.
+        frames: detections (N, 3) and annotated classes (M,) of each frame, from `match_instances`.
     """
     detections: list[Any] = []
     annotated: Counter[int] = Counter()
     for of_frame, classes in frames:
         detections += list(of_frame)
         annotated.update(int(kind) for kind in classes)
-    rows = np.array(detections, np.float64).reshape(-1, 4)
+    rows = np.array(detections, np.float64).reshape(-1, 3)
     predicted = rows[:, 0].astype(int).tolist()
     found: dict[int, list[float]] = {}
     for kind in sorted({*annotated, *predicted}):
-        _, scores, iou, claimed = rows[rows[:, 0] == kind].T
+        _, scores, iou = rows[rows[:, 0] == kind].T
         found[kind] = []
         for threshold in AP_THRESHOLDS:
-            correct = iou > threshold
-            if one_to_one:
-                correct &= claimed <= threshold
-            found[kind].append(average_precision(correct, scores, annotated[kind]))
+            found[kind].append(average_precision(iou > threshold, scores, annotated[kind]))
     return found
 
 

@@ -66,10 +66,10 @@ def test_an_iou_of_the_threshold_itself_is_wrong():
     assert scores["AP"] == pytest.approx(4 / 9)
 
 
-def looped_ap(frames, classes, kind, threshold, one_to_one):
+def looped_ap(frames, classes, kind, threshold):
     """AP of one class from the definition, masks one by one."""
     ranked, annotated = [], 0
-    for t, (prediction, target, scores) in enumerate(frames):
+    for prediction, target, scores in frames:
         truths = [k for k in np.unique(target) if classes.get(int(k)) == kind]
         annotated += len(truths)
         for k in np.unique(prediction):
@@ -77,14 +77,11 @@ def looped_ap(frames, classes, kind, threshold, one_to_one):
                 continue
             mask = prediction == k
             overlaps = [(mask & (target == g)).sum() / (mask | (target == g)).sum() for g in truths]
-            best = int(np.argmax(overlaps)) if overlaps else -1
-            ranked.append((scores[int(k)], t, best, overlaps[best] if overlaps else 0.0))
+            ranked.append((scores[int(k)], max(overlaps, default=0.0)))
     ranked.sort(reverse=True)
-    claimed, right, curve = set(), 0, []
-    for n, (_, t, best, overlap) in enumerate(ranked, start=1):
-        if overlap > threshold and not (one_to_one and (t, best) in claimed):
-            claimed.add((t, best))
-            right += 1
+    right, curve = 0, []
+    for n, (_, overlap) in enumerate(ranked, start=1):
+        right += overlap > threshold
         curve.append((right, right / n))
     area, before = 0.0, 0
     for i, (found, _) in enumerate(curve):
@@ -93,11 +90,10 @@ def looped_ap(frames, classes, kind, threshold, one_to_one):
     return area
 
 
-@pytest.mark.parametrize("one_to_one", [False, True])
-def test_equal_to_a_loop(one_to_one):
+def test_equal_to_a_loop():
     generator = np.random.default_rng(0)
     classes = {k: 1 + k % 3 for k in range(1, 13)}
-    metric = InstanceAP(one_to_one=one_to_one)
+    metric = InstanceAP()
     frames = []
     for _ in range(6):
         target = np.kron(generator.integers(0, 13, (5, 6)), np.ones((4, 4), dtype=int))
@@ -107,9 +103,9 @@ def test_equal_to_a_loop(one_to_one):
         frames.append((prediction, target, scores))
         metric.update(prediction, target, name="clip", classes=classes, scores=scores)
     matches = [match_instances(found, truth, classes, of_ids) for found, truth, of_ids in frames]
-    table = ap_of_classes(matches, one_to_one)
+    table = ap_of_classes(matches)
     for kind in (1, 2, 3):
-        expected = [looped_ap(frames, classes, kind, threshold, one_to_one) for threshold in AP_THRESHOLDS]
+        expected = [looped_ap(frames, classes, kind, threshold) for threshold in AP_THRESHOLDS]
         assert table[kind] == pytest.approx(expected, abs=1e-12)
     assert metric.compute()["AP"] == pytest.approx(np.mean(list(table.values())))
     assert 0.05 < metric.compute()["AP"] < 0.95
