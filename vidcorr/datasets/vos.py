@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
 
+from ..metrics.scoring import first_appearances
 from ..videos.files import DataError, find_list, read_names, require_one_of
 from ..videos.folders import list_folders
 from ..videos.masks import (
@@ -170,20 +171,6 @@ class Davis(Vos):
             annotations = "first" if str(split).startswith("test") else "dense"
         folders = f"JPEGImages/{resolution}", f"Annotations/{resolution}"
         super().__init__(root, split, *folders, year == 2016, size_tolerance, annotations)
-
-
-def first_appearances(values: Mapping[int, Iterable[int]]) -> dict[int, int]:
-    """Return object id → index of the first frame with the object.
-
-    Example:
-        >>> first_appearances({0: {1}, 5: {1, 3}})
-        {1: 0, 3: 5}
-    """
-    starts: dict[int, int] = {}
-    for t in sorted(values):
-        for value in sorted(values[t]):
-            starts.setdefault(value, t)
-    return starts
 
 
 def is_scored(t: int, values: Mapping[int, Iterable[int]], starts: Mapping[int, int]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .outlines import BOUND, Outline, boundary_score, jaccard, shared_pixels, sobel_outline
-from .scoring import DavisRules, Ids, ObjectValues, Pair, Plan, Rules, Values, Video, column, mean
+from .scoring import DavisRules, Ids, ObjectValues, Pair, Plan, Rules, Values, Video, column, first_appearances, mean
 
 STEP = 5
 """LVOS visits every fifth frame of an object's range."""
@@ -40,21 +40,15 @@ class YoutubeVosRules(Rules):
 
     def plan(self, video: Video) -> Plan:
         """Return object → annotated frames after its first."""
-        starts = self._found_starts(video) if video.starts is None else video.starts
+        starts = video.starts
+        if starts is None:
+            starts = first_appearances({t: numbers_in(video.truth(stem)) - {255} for t, stem in enumerate(video.stems)})
         plan: dict[int, Sequence[str | None]] = {}
         for number, start in sorted(starts.items()):
             stems = video.stems[start + 1 :]
             if stems:
                 plan[number] = list(stems)
         return plan
-
-    def _found_starts(self, video: Video) -> dict[int, int]:
-        """Return object → position of its first frame, found in the annotations."""
-        starts: dict[int, int] = {}
-        for t, stem in enumerate(video.stems):
-            for number in numbers_in(video.truth(stem)) - {255}:
-                starts.setdefault(number, t)
-        return starts
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return `Overall` and J and F of seen and unseen categories; means over all objects without metadata."""

@@ -288,6 +288,20 @@ class MaskScorer:
         return means
 
 
+def first_appearances(values: Mapping[int, Iterable[int]]) -> dict[int, int]:
+    """Return object id → index of the first frame with the object.
+
+    Example:
+        >>> first_appearances({0: {1}, 5: {1, 3}})
+        {1: 0, 3: 5}
+    """
+    starts: dict[int, int] = {}
+    for t in sorted(values):
+        for value in sorted(values[t]):
+            starts.setdefault(value, t)
+    return starts
+
+
 def column(objects: Iterable[Values], name: str) -> NDArray[np.float64]:
     """Return a value of all objects, `(N,)`."""
     return np.array([values[name] for values in objects], np.float64)
