@@ -7,7 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import yaml  # type: ignore[import-untyped]
@@ -17,7 +17,7 @@ from .checkpoints import METADATA_KEY, load_weights, read_content, without_prefi
 from .encoder import Encoder
 from .extractor import IMAGENET_MEAN, IMAGENET_STD
 from .names import build_network
-from .trust import allow, import_path, make
+from .trust import Recipe, allow, import_path, make
 
 State = dict[str, Tensor]
 ENTRIES = ("state_dict", "teacher", "model")
@@ -25,20 +25,6 @@ ENTRIES = ("state_dict", "teacher", "model")
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
 SIZES = {384: "small", 768: "base", 1024: "large"}
 """Width of a vision transformer → timm's word for its size."""
-
-
-class Made(NamedTuple):
-    """Foreign weights as a module of ours.
-
-    Attributes:
-        class_path: import path of its class.
-        init_args: arguments of its constructor.
-        state: the weights under its names.
-    """
-
-    class_path: str
-    init_args: dict[str, Any]
-    state: State
 
 
 def read_foreign(path: str | Path) -> State:
@@ -102,20 +88,19 @@ def convert(
     entry = FAMILIES[family]
     try:
         renamed, unused = renamed_by(entry, weights)
-        made = MAKERS.get(family, frozen)(renamed, architecture, entry)
+        recipe, state = MAKERS.get(family, frozen)(renamed, architecture, entry)
     except KeyError as error:
         raise ValueError(f"{foreign}: taken for {family}, it lacks {error}; name another family by --kind") from error
     except ValueError as error:
         raise ValueError(f"{foreign}: taken for {family}: {error}") from error
-    module = make({"class_path": made.class_path, "init_args": made.init_args}, foreign)
-    load_weights(module, made.state, f"{foreign}, taken for {family} {made.init_args}")
+    module = make(recipe, foreign)
+    load_weights(module, state, f"{foreign}, taken for {family} {recipe['init_args']}")
     write_checkpoint(module, output)
     benchmark, _, flags = entry.get("benchmark", "davis").partition(" ")
     measure = f"vidcorr validate --ckpt_path {shlex.quote(str(output))} --on {benchmark}=FOLDER {flags}"
     return {
         "family": family,
-        "class_path": made.class_path,
-        "init_args": made.init_args,
+        **recipe,
         "unused": unused,
         "note": entry.get("note", ""),
         "measure": measure.strip(),
@@ -192,13 +177,13 @@ def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
     return None
 
 
-def frozen(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
+def frozen(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
     """Return a `FrozenEncoder` around a network, with ImageNet's normalisation if the entry asks for it."""
     weights = {f"encoder.network.{name}": tensor for name, tensor in state.items()}
     arguments: dict[str, Any] = {"spec": spec or architecture_of(state, entry)}
     if entry.get("imagenet"):
         arguments |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-    return Made(FROZEN, arguments, weights)
+    return {"class_path": FROZEN, "init_args": arguments}, weights
 
 
 def architecture_of(state: State, entry: Mapping[str, Any]) -> str:
@@ -239,23 +224,24 @@ def _weights_of(spec: str) -> Mapping[str, Tensor]:
         return build_network(spec).state_dict()
 
 
-def _liir(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
+def _liir(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
     arguments: dict[str, Any] = dict(entry["arguments"])
     if "backbone.position.places" in state:
         places = state["backbone.position.places"][0]
         state = state | {"backbone.position.places": places}
         arguments["position_size"] = places.shape[-1]
-    return Made("lightning_modules.liir.Liir", arguments, state)
+    return {"class_path": "lightning_modules.liir.Liir", "init_args": arguments}, state
 
 
-def _cosettle(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
+def _cosettle(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
     spec = spec or architecture_of(state, entry)
     arguments = {"spec": spec, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
     encoder = {"class_path": import_path(Encoder), "init_args": arguments}
-    return Made("lightning_modules.cosettle.CoSettle", {"backbone": spec, "encoder": encoder}, state)
+    made = {"backbone": spec, "encoder": encoder}
+    return {"class_path": "lightning_modules.cosettle.CoSettle", "init_args": made}, state
 
 
-def _tcore(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
+def _tcore(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
     """Convert by timm's function for DINOv2, whose names T-CoRe has."""
     from timm.models.vision_transformer import checkpoint_filter_fn
 
@@ -266,13 +252,14 @@ def _tcore(state: State, spec: str | None, entry: Mapping[str, Any]) -> Made:
     return frozen(checkpoint_filter_fn(known, network), spec, entry)
 
 
-Maker = Callable[[State, str | None, Mapping[str, Any]], Made]
+Maker = Callable[[State, str | None, Mapping[str, Any]], tuple[Recipe, State]]
 MAKERS: dict[str, Maker] = {
     "liir": _liir,
     "mast": _liir,
     "cosettle": _cosettle,
     "tcore": _tcore,
 }
-"""Family → (weights under the table's names, the network's name if known, the family's entry) → the module."""
+"""Family → (weights under the table's names, the network's name if known, the family's entry) → the module's class and
+arguments, and its weights."""
 FAMILIES: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("families.yaml").read_text("utf-8"))
 """Name → family, in the order of trial."""

@@ -169,17 +169,18 @@ def test_dino_is_the_teacher_with_its_own_normalisation(converted):
     torch.testing.assert_close(module.encoder.network.state_dict(), network.state_dict(), rtol=0, atol=0)
 
 
-def made_by(family, state):
-    return MAKERS.get(family, frozen)(state, None, FAMILIES[family])
+def arguments_by(family, state):
+    recipe, _ = MAKERS.get(family, frozen)(state, None, FAMILIES[family])
+    return recipe["init_args"]
 
 
 @pytest.mark.parametrize(("width", "size", "patch"), [(384, "small", 16), (768, "base", 8)])
 def test_transformers_are_known_by_their_shapes(width, size, patch):
     state = {"patch_embed.proj.weight": torch.empty(width, 3, patch, patch), "cls_token": torch.empty(1, 1, width)}
-    spec = made_by("dino", state).init_args["spec"]
+    spec = arguments_by("dino", state)["spec"]
     assert spec == f"timm:vit_{size}_patch{patch}_224.dino"
     assert timm.get_pretrained_cfg(spec.removeprefix("timm:")).mean == (0.485, 0.456, 0.406)
-    arguments = made_by("cropmae", state).init_args
+    arguments = arguments_by("cropmae", state)
     assert arguments == {"spec": f"timm:vit_{size}_patch{patch}_224", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
 
