@@ -65,7 +65,7 @@ class FrozenEncoder(SavedModule):
         given = {name: self.hparams[name] for name in ("stage", "stride") if self.hparams[name] is not None}
         if isinstance(self.encoder, Encoder):
             return {**recipe, "init_args": recipe["init_args"] | given, "prefix": "encoder.network."}
-        return None if given else {**recipe, "prefix": "encoder."}  # other encoders take no stage or stride
+        return None if given else {**recipe, "prefix": "encoder."}  # arguments of `Encoder` alone
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Do nothing; benchmarks run in later hooks."""
