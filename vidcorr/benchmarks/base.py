@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, pairwise
@@ -220,10 +219,7 @@ class Benchmark(ABC):
                 digest = weights_digest(extractor)
                 with out_of_memory_advice(f"{self.name}: {LOWER}"):
                     tracker = self.tracker(extractor, self.protocol)
-                own_rows: list[Row] = []
-                for sequence in share_of(self, ranks):
-                    with errors_of(self, sequence):
-                        own_rows += self.score(sequence, tracker, output)
+                own_rows = self._score_share(ranks, tracker, output)
             rows = in_order(chain.from_iterable(ranks.gather(own_rows)), self.name)
             has_constant = any(ranks.gather(tracker.constant))
             with ranks.together():  # from the rows of all ranks each rank makes the same result
@@ -263,6 +259,32 @@ class Benchmark(ABC):
                     output.finish(result)
         return result
 
+    def _score_share(self, ranks: Ranks, tracker: Tracker, output: Output) -> list[Row]:
+        """Score the sequences of this rank; the first rank shows the progress in frames.
+
+        Raises:
+            ValueError: naming the sequence, or a file of it.
+            Stopped: between two sequences, if a signal asks for it.
+        """
+        sequences = self.sequences
+        frames = [sequence.num_frames for sequence in sequences]
+        indices = distribute(frames, ranks.size)[ranks.rank]
+        total = sum(frames[index] for index in indices)
+        rows: list[Row] = []
+        with progress_bar(self.name, total, "frames", silent=ranks.rank != 0) as progress:
+            for index in indices:
+                signals.check()
+                name = sequences[index].name
+                try:
+                    with out_of_memory_advice(f"{self.name}, {name}: {LOWER}"):
+                        rows += self.score(sequences[index], tracker, output)
+                except ValueError as error:
+                    if isinstance(error, DataError) or name in str(error):
+                        raise
+                    raise ValueError(f"{name}: {error}") from error
+                progress.update(frames[index])
+        return rows
+
 
 def values_for(kind: type[Benchmark]) -> str:
     """Return the benchmark whose values a class takes from named protocols.
@@ -290,35 +312,6 @@ def stage_of(tracker: Tracker) -> Stage:
         normalised_by="" if is_declared else "itself",
         protocol=Protocol() if protocol is None else Protocol.of(protocol),
     )
-
-
-def share_of(benchmark: Benchmark, ranks: Ranks) -> Iterator[Any]:
-    """Yield the sequences of this rank; the first rank shows the progress in frames.
-
-    Raises:
-        Stopped: between two sequences, if a signal asks for it.
-    """
-    sequences = benchmark.sequences
-    frames = [sequence.num_frames for sequence in sequences]
-    indices = distribute(frames, ranks.size)[ranks.rank]
-    total = sum(frames[index] for index in indices)
-    with progress_bar(benchmark.name, total, "frames", silent=ranks.rank != 0) as progress:
-        for index in indices:
-            signals.check()
-            yield sequences[index]
-            progress.update(frames[index])
-
-
-@contextmanager
-def errors_of(benchmark: Benchmark, sequence: Any) -> Iterator[None]:
-    """Name the sequence in errors of a block, unless they name it or a file."""
-    try:
-        with out_of_memory_advice(f"{benchmark.name}, {sequence.name}: {LOWER}"):
-            yield
-    except ValueError as error:
-        if isinstance(error, DataError) or sequence.name in str(error):
-            raise
-        raise ValueError(f"{sequence.name}: {error}") from error
 
 
 def in_order(rows: Iterable[Row], benchmark: str = "") -> list[Row]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,15 +10,17 @@ from torch import Tensor
 
 from ..datasets import Jhmdb, KeypointSequence
 from ..datasets.jhmdb import JOINTS
+from ..functional import decode_keypoints, encode_keypoints
+from ..functional.propagation.coding import Size
 from ..metrics.keypoints import keypoint_distances, pck_counts, pck_scores
 from ..protocols import PropagationProtocol
 from ..results.pictures import overlay_joints
 from ..results.pictures.animations import Curve
 from ..results.result import Row
-from ..tracking.label_tracker import LabelTracker, PointCoding
-from ..tracking.record import PredictionTable, fixed
+from ..tracking.label_tracker import LabelTracker
+from ..videos.files import csv_text, fixed
 from .base import Benchmark, counts_of
-from .output import Output
+from .output import Output, SequencePictures
 
 CAPTION = "propagated joints; those of the first frame are its annotation as read from the heat-maps, up to 1 px away"
 CURVE_THRESHOLDS = (0.1, 0.2)
@@ -72,22 +73,26 @@ class JhmdbBenchmark(Benchmark):
         annotated = torch.from_numpy(sequence.points)
         protocol = tracker.protocol
         found: list[Tensor] = []
-        table = partial(_table_of, sequence)
-        with output.sequence(sequence, overlay_joints, table, caption=CAPTION) as files:
-            for t, tracked in enumerate(tracker.track_points(sequence.read(), annotated[0], sequence.size)):
-                joints = tracked.decoded
-                if t == 0:
-                    joints = PointCoding(tracker.covered(sequence.size)).reread(annotated[0], tracked.labels, protocol)
-                with tracker.watch("write"):
-                    files.add(tracked.frame, joints, truth=annotated[t])
-                found.append(joints)
-            prediction = torch.stack(found)
-            distances = keypoint_distances(prediction, sequence.points, protocol.keypoint_counting, sequence.size)
-            curves: dict[str, Curve] = {}
-            for threshold in CURVE_THRESHOLDS:
-                near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)
-                curves[f"PCK@{threshold:g}"] = range(sequence.num_frames), near.nanmean(1).tolist()
-            files.close(curves)
+        pictures = SequencePictures(output, sequence, overlay_joints, caption=CAPTION)
+        for t, tracked in enumerate(tracker.track_points(sequence.read(), annotated[0], sequence.size)):
+            joints = tracked.decoded
+            if t == 0:
+                joints = reread(annotated[0], tracked.labels, tracker.covered(sequence.size), protocol)
+            with tracker.watch("write"):
+                pictures.add(tracked.frame, joints, truth=annotated[t])
+            found.append(joints)
+        prediction = torch.stack(found)
+        distances = keypoint_distances(prediction, sequence.points, protocol.keypoint_counting, sequence.size)
+        curves: dict[str, Curve] = {}
+        for threshold in CURVE_THRESHOLDS:
+            near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)
+            curves[f"PCK@{threshold:g}"] = range(sequence.num_frames), near.nanmean(1).tolist()
+        pictures.close(curves)
+        lines = [["frame", "joint", "x", "y"]]
+        for frame, positions in zip(sequence.frames, prediction.tolist(), strict=True):
+            for name, position in zip(JOINTS, positions, strict=True):
+                lines.append([frame.stem, name, *fixed(position, 3)])
+        output.table(f"predictions/{sequence.name}.csv", csv_text(lines))
         counts = pck_counts(prediction, annotated, counting=protocol.keypoint_counting, size=sequence.size).tolist()
         return [Row(video=sequence.name, values=pck_scores([counts]), counts={"joints": counts})]
 
@@ -100,14 +105,11 @@ class JhmdbBenchmark(Benchmark):
         return {"split": self.split, "subset": self.subset}
 
 
-def _table_of(sequence: KeypointSequence, folder: Path) -> PredictionTable:
-    """Return the table of a clip's joints in a folder of predictions."""
-    stems = [frame.stem for frame in sequence.frames]
-    return PredictionTable(folder / f"{sequence.name}.csv", stems, _rows, columns=("frame", "joint", "x", "y"))
+def reread(points: Tensor, heatmaps: Tensor, covered: Size, protocol: PropagationProtocol) -> Tensor:
+    """Return the points of frame 0 as decoded from their heat-maps, x, y `(K, 2)`.
 
-
-def _rows(stem: str, joints: Tensor) -> list[list[str]]:
-    rows: list[list[str]] = []
-    for name, position in zip(JOINTS, joints.tolist(), strict=True):
-        rows.append([stem, name, *fixed(position, 3)])
-    return rows
+    Gaussians in pixels are drawn at the input's size first, as VFS's code does.
+    """
+    if protocol.keypoint_unit == "pixel":
+        heatmaps = encode_keypoints(points, covered, covered, protocol)
+    return decode_keypoints(heatmaps, covered, protocol)

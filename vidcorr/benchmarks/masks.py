@@ -5,9 +5,8 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -26,12 +25,11 @@ from ..results.pictures import overlay_masks
 from ..results.pictures.animations import Curve, overlay_masks_small
 from ..results.result import Result, Row
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
-from ..tracking.record import IndexedMasks, SequenceWriter
-from ..videos.files import DataError, errors_at
+from ..videos.files import WRONG_JSON, DataError, errors_at
 from ..videos.images import read_ahead
 from ..videos.masks import object_ids
 from .base import Benchmark, in_order
-from .output import Output
+from .output import Output, SequencePictures
 
 JPEG_QUALITY = 75
 """Pillow's default, with which the scripts of CatMAE and RSP save resized frames."""
@@ -97,28 +95,34 @@ class MaskBenchmark(Benchmark):
         """
         sequence, frames = at_size_of_data(sequence, tracker.protocol)
         scorer = self._scorer_of(sequence)
-        nothing = torch.zeros(sequence.size, dtype=torch.uint8)
+        predicted = predicted_frames(sequence)
+        pictures = mask_pictures(output, sequence)
         pending: deque[Future[None]] = deque()
-        with mask_files(output, sequence) as files, ThreadPoolExecutor(max_workers=1) as pool:
 
-            def score_and_write(t: int, tracked: TrackedFrame) -> None:
-                truth = None
-                if scorer is not None and t in sequence.annotated:
-                    truth = score_frame(scorer, sequence, t, tracked.decoded)
-                files.add(tracked.frame, tracked.decoded, truth=truth)
+        def score_and_write(t: int, ids: Tensor, frame: Tensor | None = None) -> None:
+            truth = None
+            if scorer is not None and t in sequence.annotated:
+                truth = sequence.read_mask(t)
+                with errors_at(sequence.annotation(t)):  # an unknown id, if the rules refuse it
+                    scorer.add(sequence.frames[t].stem, truth.numpy(), ids.numpy())
+            if t in predicted:
+                output.mask(mask_file(sequence, t), ids)
+            if frame is not None:
+                pictures.add(frame, ids, truth=truth)
 
-            if scorer is not None:
-                before = [t for t in sequence.annotated if t < sequence.begin]
-                for t in before:  # nothing is predicted before the first object
-                    score_frame(scorer, sequence, t, nothing)
+        nothing = torch.zeros(sequence.size, dtype=torch.uint8)
+        for t in sequence.annotated:
+            if t < sequence.begin:  # nothing is predicted before the first object
+                score_and_write(t, nothing)
+        with ThreadPoolExecutor(max_workers=1) as pool:
             for t, tracked in enumerate(follow_masks(sequence, frames, tracker), start=sequence.begin):
-                pending.append(pool.submit(score_and_write, t, tracked))
+                pending.append(pool.submit(score_and_write, t, tracked.decoded, tracked.frame))
                 with tracker.watch("score and write"):  # waiting for the thread
                     while len(pending) > MOST_PENDING:
                         pending.popleft().result()
             for done in pending:
                 done.result()
-            files.close({} if scorer is None else curves_of(scorer, sequence))
+        pictures.close({} if scorer is None else curves_of(scorer, sequence))
         if scorer is None:
             return []
         rows: list[Row] = []
@@ -144,7 +148,7 @@ class MaskBenchmark(Benchmark):
             return sequence.read_mask(number_of[stem]).numpy()
 
         video = Video(sequence.video, stems, annotation, self.videos.get(sequence.video, {}), starts=starts)
-        with errors_at(folder):
+        with errors_at(folder, *WRONG_JSON):
             scorer = MaskScorer(self.scoring_rules, video)
         if not scorer.plan:
             name = self.scoring_rules.name
@@ -172,10 +176,9 @@ class MaskBenchmark(Benchmark):
             return
         packed: dict[Path, Path] = {}
         for sequence in self.sequences:
-            for stem in predicted_stems(sequence):
-                if stem is not None:
-                    file = Path(sequence.video, sequence.folder, f"{stem}.png")
-                    packed[file] = Path(self.archive, file)
+            for t in predicted_frames(sequence):
+                file = mask_file(sequence, t)
+                packed[file] = Path(self.archive, file)
         output.archive(packed)
 
 
@@ -186,18 +189,6 @@ def values_of_objects(rows: Sequence[Row]) -> dict[tuple[str, Object], Values]:
         values = {column: value for column, value in row.values.items() if isinstance(value, float)}
         objects[row.video, row.object] = values
     return objects
-
-
-def score_frame(scorer: MaskScorer, sequence: MaskSequence, t: int, predicted: Tensor) -> Tensor:
-    """Score frame `t` by its annotation, and return the annotation; ids `(H, W)`.
-
-    Raises:
-        DataError: if the annotation holds an unknown id, and the rules refuse it.
-    """
-    truth = sequence.read_mask(t)
-    with errors_at(sequence.annotation(t)):
-        scorer.add(sequence.frames[t].stem, truth.numpy(), predicted.numpy())
-    return truth
 
 
 def curves_of(scorer: MaskScorer, sequence: MaskSequence) -> dict[str, Curve]:
@@ -212,45 +203,40 @@ def curves_of(scorer: MaskScorer, sequence: MaskSequence) -> dict[str, Curve]:
     return curves
 
 
-def follow_masks(sequence: MaskSequence, frames: Iterator[Tensor], tracker: LabelTracker) -> Iterator[TrackedFrame]:
-    """Propagate the masks of a sequence to its frames from the first object on."""
-    starts = {number: t - sequence.begin for number, t in sequence.starts.items()}
-    return tracker.track_masks(annotated_frames(sequence, frames), starts, sequence.size)
-
-
-def mask_files(output: Output, sequence: MaskSequence, kind: str = "") -> AbstractContextManager[SequenceWriter]:
-    """Open the files of a sequence's masks; `kind`: folder of the files, if a benchmark follows it in several ways."""
-    return output.sequence(
+def mask_pictures(output: Output, sequence: MaskSequence, kind: str = "") -> SequencePictures:
+    """Return the pictures of a sequence's masks; `kind`: folder, if a benchmark follows it in several ways."""
+    return SequencePictures(
+        output,
         sequence,
         overlay_masks,
-        partial(predicted_masks, sequence),
-        frames=sequence.num_frames - sequence.begin,
+        first=sequence.begin,
         kind=kind,
         draw_animation=overlay_masks_small,
         caption=CAPTION,
     )
 
 
-def predicted_masks(sequence: MaskSequence, folder: Path) -> IndexedMasks:
-    """Return the file of a sequence's masks, with empty masks for the annotated frames before its first object."""
-    stems = predicted_stems(sequence)
-    masks = IndexedMasks(folder / sequence.video / sequence.folder, stems)
-    nothing = torch.zeros(sequence.size, dtype=torch.uint8)
-    for _ in range(len(stems) - (sequence.num_frames - sequence.begin)):
-        masks.add(nothing)
-    return masks
+def predicted_frames(sequence: MaskSequence) -> set[int]:
+    """Return the numbers of the frames with a predicted mask.
 
-
-def predicted_stems(sequence: MaskSequence) -> list[str | None]:
-    """Return the stem of each frame's predicted mask, None for a frame that the benchmark does not report.
-
-    The frames from the first object on; if the benchmark reports all frames, the annotated frames before it come first.
+    The frames from the first object on that the benchmark reports; if it reports all frames, also the annotated frames
+    before.
     """
-    followed = range(sequence.begin, sequence.num_frames)
+    followed = set(range(sequence.begin, sequence.num_frames))
     if sequence.reported is None:
-        earlier = [t for t in sequence.annotated if t < sequence.begin]
-        return [sequence.frames[t].stem for t in (*earlier, *followed)]
-    return [sequence.frames[t].stem if t in sequence.reported else None for t in followed]
+        return followed.union(sequence.annotated)
+    return followed.intersection(sequence.reported)
+
+
+def mask_file(sequence: MaskSequence, t: int) -> Path:
+    """Return the file of a predicted mask in the folder of predictions."""
+    return Path(sequence.video, sequence.folder, f"{sequence.frames[t].stem}.png")
+
+
+def follow_masks(sequence: MaskSequence, frames: Iterator[Tensor], tracker: LabelTracker) -> Iterator[TrackedFrame]:
+    """Propagate the masks of a sequence to its frames from the first object on."""
+    starts = {number: t - sequence.begin for number, t in sequence.starts.items()}
+    return tracker.track_masks(annotated_frames(sequence, frames), starts, sequence.size)
 
 
 def annotated_frames(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,7 +78,7 @@ class NetworkSpec:
             network: a spec, a text of `read`, the path of a checkpoint, a module, an extractor or a video encoder.
         """
         if isinstance(network, NetworkSpec):
-            return replace(network)  # a copy without the cached identity, because the weights may have changed since
+            return network
         if isinstance(network, str | Path):
             return cls.read(str(network))
         return cls(Network.of(network).row, network)
@@ -120,7 +119,7 @@ class NetworkSpec:
             raise ValueError(f"{self.name} names its features, and so does {benchmark.name}: leave one of them out")
         return encoder.feature_extractor(self.stage or benchmark.stage, self.stride or benchmark.stride)
 
-    @functools.cached_property
+    @property
     def file(self) -> Path | None:
         """The checkpoint of a path, or of an address on the hub; None for other networks."""
         if not self.is_named or not self.spec.endswith(SUFFIXES):
@@ -128,9 +127,8 @@ class NetworkSpec:
         path = local_file(self.spec)
         return path if path.is_file() else None
 
-    @functools.cached_property
     def identity(self) -> dict[str, Any]:
-        """The view and the weights: bytes of a checkpoint, digest of a module in memory, a name with its seed."""
+        """Return view and weights: bytes of a checkpoint, digest of a module in memory, or a name with its seed."""
         view = {"stage": self.stage, "stride": self.stride}
         if not self.is_named:
             return view | {"class": type(self.spec).__qualname__, "weights": weights_digest(self.spec)}

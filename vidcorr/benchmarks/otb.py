@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,10 +17,10 @@ from ..metrics.box_tracking import box_iou, one_pass_curves, one_pass_scores
 from ..protocols import TrackingProtocol
 from ..results.pictures import overlay_boxes
 from ..results.result import Row
-from ..tracking.record import PredictionTable, fixed
 from ..tracking.siamfc_tracker import SiamFCTracker
+from ..videos.files import csv_text, fixed
 from .base import Benchmark, counts_of
-from .output import Output
+from .output import Output, SequencePictures
 
 CAPTION = "red: the box that was tracked; white: the annotation"
 
@@ -85,21 +84,23 @@ class OtbBenchmark(Benchmark):
             stage = stage or "res5"
         if dilated is None:
             dilated = of_resnet and self.stride is None
-        view: nn.Module = built.feature_extractor(stage or None, self.stride, dilated=dilated)
+        options = {"dilated": dilated} if dilated else {}
+        view: nn.Module = built.feature_extractor(stage or None, self.stride, **options)
         return view
 
     def score(self, sequence: BoxSequence, tracker: SiamFCTracker, output: Output) -> list[Row]:
         """Track the target of a sequence, write and score its boxes; its row has the curves."""
         found: list[NDArray[np.float64]] = []
-        table = partial(_table_of, sequence)
-        with output.sequence(sequence, overlay_boxes, table, video=self.video, caption=CAPTION) as files:
-            for t, (frame, (box,)) in enumerate(tracker.track(sequence.read(), sequence.boxes[:1])):
-                with tracker.watch("draw"):
-                    files.add(frame, box, sequence.boxes[t])
-                found.append(box)
-            boxes = np.stack(found)
-            overlap = box_iou(boxes, sequence.boxes).tolist()
-            files.close({"overlap": (range(len(boxes)), overlap)})
+        pictures = SequencePictures(output, sequence, overlay_boxes, video=self.video, caption=CAPTION)
+        for t, (frame, (box,)) in enumerate(tracker.track(sequence.read(), sequence.boxes[:1])):
+            with tracker.watch("draw"):
+                pictures.add(frame, box, sequence.boxes[t])
+            found.append(box)
+        boxes = np.stack(found)
+        overlap = box_iou(boxes, sequence.boxes).tolist()
+        pictures.close({"overlap": (range(len(boxes)), overlap)})
+        lines = [fixed(box, 3) for box in found]  # in the format of the GOT-10k toolkit
+        output.table(f"predictions/{sequence.name}.txt", csv_text(lines, "\n"))
         curves = one_pass_curves(boxes, sequence.boxes).tolist()
         return [Row(video=sequence.name, values=one_pass_scores([curves]), counts={"curves": curves})]
 
@@ -110,14 +111,3 @@ class OtbBenchmark(Benchmark):
     def facts(self, rows: Sequence[Row], tracker: SiamFCTracker) -> dict[str, Any]:
         """Return the version of the data and the dilations of the network."""
         return {"version": self.version, "dilated": tracker.protocol.dilated}
-
-
-def _table_of(sequence: BoxSequence, folder: Path) -> PredictionTable:
-    """Return the table of a sequence's boxes in a folder of predictions."""
-    stems = [frame.stem for frame in sequence.frames]
-    return PredictionTable(folder / f"{sequence.name}.txt", stems, _rows, line_end="\n")
-
-
-def _rows(stem: str, box: NDArray[np.float64]) -> list[list[str]]:
-    """Return a frame's line in the format of the GOT-10k toolkit."""
-    return [fixed(box, 3)]

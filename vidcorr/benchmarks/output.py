@@ -2,23 +2,28 @@
 
 import logging
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from ..datasets.records import FrameSequence
 from ..results.page import write_report
-from ..results.pictures.animations import SequenceAnimation
-from ..results.pictures.overlays import Picture
+from ..results.pictures.animations import Curve, SequenceAnimation
+from ..results.pictures.overlays import DAVIS_COLOURS, Picture, contact_sheet, evenly_spaced, write_picture
 from ..results.result import Result
-from ..tracking.record import Draw, PredictionFile, SequenceWriter
-from ..videos.files import write_atomically
+from ..videos.files import write_atomically, write_ids
 from ..videos.mp4 import Mp4Writer
 
 log = logging.getLogger(__name__)
 
 MAX_PICTURES = 8
 """Number of sequences with overlays in the logger."""
+OVERLAY_FRAMES = 5
+
+Draw = Callable[..., Picture]
+"""Frame, uint8 `(3, H, W)`, with its results (and another one to draw beside them) → image `(H, W, 3)`."""
 
 
 class Output:
@@ -35,50 +40,12 @@ class Output:
         self.folder = None if folder is None else Path(folder)
         self.pictures: dict[str, Picture] = {}
 
-    @contextmanager
-    def sequence(
-        self,
-        sequence: FrameSequence,
-        draw: Draw,
-        prediction: Callable[[Path], PredictionFile] | None = None,
-        *,
-        frames: int | None = None,
-        kind: str = "",
-        draw_animation: Draw | None = None,
-        video: bool = False,
-        caption: str = "",
-    ) -> Iterator[SequenceWriter]:
-        """Open the files of a sequence during the block: predictions, an overlay, animations.
-
-        Args:
-            sequence: the sequence.
-            draw: draws results over a frame.
-            prediction: folder of predictions → the sequence's file in it; None writes no predictions.
-            frames: number of frames that are tracked; None: all of the sequence.
-            kind: folder of the files, if a benchmark follows the sequence in several ways.
-            draw_animation: draws the frames of the animation; None is `draw`.
-            video: also write an overlay of every frame.
-            caption: what the animations show.
-        """
-        frames = frames or sequence.num_frames
-        if self.folder is None:
-            yield SequenceWriter(frames, draw)
-            return
-        name = sequence.name
-        overlays = self.folder / kind / "overlays"
-        files = SequenceWriter(
-            frames,
-            draw,
-            prediction=None if prediction is None else prediction(self.folder / kind / "predictions"),
-            overlay=overlays / f"{name}.png",
-            animation=SequenceAnimation(self.folder, name, frames, kind, caption),
-            draw_animation=draw_animation,
-            video=Mp4Writer(overlays / f"{name}.mp4", 30, crf="23") if video else None,
-        )
-        with files:
-            yield files
-        if files.sheet is not None and len(self.pictures) < MAX_PICTURES:
-            self.pictures[f"{kind}/{name}" if kind else name] = files.sheet
+    def mask(self, file: Path, ids: Tensor, kind: str = "") -> None:
+        """Write predicted ids `(H, W)` uint8 as an indexed PNG: a file in the predictions, or in those of a kind."""
+        if self.folder is not None:
+            path = self.folder / kind / "predictions" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_ids(path, ids.numpy(), DAVIS_COLOURS)
 
     def table(self, path: str, text: str) -> None:
         """Write a text file of the run."""
@@ -110,3 +77,81 @@ class Output:
             log.warning("%s: report.html could not be written: %s", result.benchmark, error)
         result.save(self.folder)
         log.info("%s: results are in %s", result.benchmark, self.folder)
+
+
+class SequencePictures:
+    """The pictures of a sequence: five frames side by side, an animation, and a video; none in a run without a folder.
+
+    Args:
+        output: the files of the run.
+        sequence: the sequence.
+        draw: draws results over a frame.
+        first: number of the first frame that is followed.
+        kind: folder of the files, if a benchmark follows the sequence in several ways.
+        draw_animation: draws the frames of the animation; None is `draw`.
+        video: also write a video of every frame.
+        caption: what the animation shows.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        sequence: FrameSequence,
+        draw: Draw,
+        *,
+        first: int = 0,
+        kind: str = "",
+        draw_animation: Draw | None = None,
+        video: bool = False,
+        caption: str = "",
+    ) -> None:
+        self._output = output
+        self._name = f"{kind}/{sequence.name}" if kind else sequence.name
+        self._draw = draw
+        self._draw_animation = draw_animation or draw
+        self._drawn = 0
+        self._pictures: list[Picture] = []
+        self._chosen: list[int] = []
+        self._animation: SequenceAnimation | None = None
+        self._video: Mp4Writer | None = None
+        if output.folder is not None:
+            frames = sequence.num_frames - first
+            self._overlay = output.folder / kind / "overlays" / f"{sequence.name}.png"
+            self._chosen = evenly_spaced(frames, OVERLAY_FRAMES)
+            self._animation = SequenceAnimation(output.folder, sequence.name, frames, kind, caption)
+            self._video = Mp4Writer(self._overlay.with_suffix(".mp4"), 30, crf="23") if video else None
+
+    def add(self, frame: Tensor, found: Any, *beside: Any, truth: Any = None) -> None:
+        """Draw the next frame.
+
+        Args:
+            frame: uint8 `(3, H, W)`.
+            found: its results.
+            beside: further arguments of `draw`, for example the annotation.
+            truth: ground truth, for the animation.
+        """
+        if self._drawn in self._chosen or self._video is not None:
+            picture = self._draw(frame, found, *beside)
+            if self._drawn in self._chosen:
+                self._pictures.append(picture)
+            if self._video is not None:
+                self._video.add(picture)
+        if self._animation is not None and self._drawn in self._animation.chosen:
+            annotated = None if truth is None else self._draw_animation(frame, truth)
+            self._animation.add(self._draw_animation(frame, found, *beside), annotated)
+        self._drawn += 1
+
+    def close(self, curves: Mapping[str, Curve] | None = None) -> None:
+        """Write the files.
+
+        Args:
+            curves: measures over the frames, for the animation.
+        """
+        if self._video is not None:
+            self._video.close()
+        if self._animation is not None:
+            self._animation.close(curves)
+            sheet = contact_sheet(self._pictures, columns=len(self._pictures))
+            write_picture(self._overlay, sheet)
+            if len(self._output.pictures) < MAX_PICTURES:
+                self._output.pictures[self._name] = sheet

@@ -28,7 +28,7 @@ from ..results.pictures.overlays import distinct_colours, overlay_tracks
 from ..results.result import Row
 from ..tracking.point_tracker import PointTracker
 from .base import Benchmark
-from .output import Output
+from .output import Output, SequencePictures
 
 DRAWN = 40
 """Number of tracks in a picture, evenly spaced among all."""
@@ -195,10 +195,10 @@ def draw(
     def overlay(frame: Tensor, t: int) -> NDArray[np.uint8]:
         return overlay_tracks(frame, points, occluded, t, colours, truth, hidden)
 
-    with output.sequence(sequence, overlay, caption=CAPTION) as files:
-        for t in range(sequence.num_frames):
-            files.add(sequence.frame(t), t)
-        files.close(curves)
+    pictures = SequencePictures(output, sequence, overlay, caption=CAPTION)
+    for t in range(sequence.num_frames):
+        pictures.add(sequence.frame(t), t)
+    pictures.close(curves)
 
 
 def write_prediction(folder: Path, sequence: PointSequence, queries: PointQueries, found: PointTracks) -> None:

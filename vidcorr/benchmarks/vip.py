@@ -19,7 +19,7 @@ from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..videos.files import errors_at
 from .base import Benchmark, counts_of
-from .masks import at_size_of_data, follow_masks, mask_files
+from .masks import at_size_of_data, follow_masks, mask_file, mask_pictures
 from .output import Output
 
 Parts = Literal["semantic", "instance"]
@@ -115,21 +115,22 @@ class VipBenchmark(Benchmark):
             sequence, frames = at_size_of_data(whole_sequence, tracker.protocol)
             covered = tracker.covered(sequence.size)
             measured: list[Any] = []
-            with mask_files(output, sequence, parts) as files:
-                for t, tracked in enumerate(follow_masks(sequence, frames, tracker)):
-                    with tracker.watch("score"):
-                        if parts == "semantic":
-                            truth = sequence.read_mask(t)
-                            with errors_at(sequence.annotation(t)):
-                                measured.append(class_areas(tracked.decoded, truth, CLASSES))
-                        else:
-                            target, classes = sequence.instances(t)
-                            truth = sequence.followed(target)
-                            if t > 0:
-                                measured.append(matched(sequence, tracked, covered, target, classes))
-                    with tracker.watch("write"):
-                        files.add(tracked.frame, tracked.decoded, truth=truth)
-                files.close()
+            pictures = mask_pictures(output, sequence, parts)
+            for t, tracked in enumerate(follow_masks(sequence, frames, tracker)):
+                with tracker.watch("score"):
+                    if parts == "semantic":
+                        truth = sequence.read_mask(t)
+                        with errors_at(sequence.annotation(t)):
+                            measured.append(class_areas(tracked.decoded, truth, CLASSES))
+                    else:
+                        target, classes = sequence.instances(t)
+                        truth = sequence.followed(target)
+                        if t > 0:
+                            measured.append(matched(sequence, tracked, covered, target, classes))
+                with tracker.watch("write"):
+                    output.mask(mask_file(sequence, t), tracked.decoded, parts)
+                    pictures.add(tracked.frame, tracked.decoded, truth=truth)
+            pictures.close()
             counts[parts] = torch.stack(measured).sum(0).tolist() if parts == "semantic" else measured
         values = iou_scores([counts["semantic"]]) if "semantic" in counts else {}
         return [Row(video=video.name, values=values, counts=counts)]

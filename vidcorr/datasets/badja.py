@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..videos.files import DataError, errors_at, plain_name, read_json
+from ..videos.files import WRONG_JSON, DataError, errors_at, plain_name, read_json
 from ..videos.folders import list_data
 from ..videos.images import image_size, pixels
 from .records import Reader, named_file
@@ -55,7 +55,7 @@ class Badja(Reader[PointSequence]):
 def _clip(root: Path, file: Path) -> PointSequence:
     content = read_json(file)
     numbers = list(BADJA_JOINTS)
-    with errors_at(f"{file}: is not a list of annotated frames with 37 joints"):
+    with errors_at(f"{file}: is not a list of annotated frames with 37 joints", *WRONG_JSON):
         images: list[str] = []
         segmentations: list[str] = []
         joints: list[NDArray[np.float64]] = []

@@ -12,7 +12,7 @@ import numpy as np
 import yaml  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from ..videos.files import errors_at, plain_name, read_json, read_names, read_text
+from ..videos.files import WRONG_JSON, errors_at, plain_name, read_json, read_names, read_text
 from ..videos.images import image_size
 from .records import named_file
 
@@ -71,7 +71,7 @@ def read_spair(root: str | Path, split: str = "test") -> list[MatchPair]:
 
 def _spair_pair(root: Path, file: Path, name: str, listed_in: Path) -> MatchPair:
     content = read_json(file)
-    with errors_at(f"{file}: is not a pair of SPair-71k"):
+    with errors_at(f"{file}: is not a pair of SPair-71k", *WRONG_JSON):
         category = plain_name(content["category"], file)
         folder = root / "JPEGImages" / category
         ids = tuple(map(int, content["kps_ids"]))

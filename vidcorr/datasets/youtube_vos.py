@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..videos.files import DataError, errors_at, plain_name, read_json
+from ..videos.files import WRONG_JSON, DataError, errors_at, plain_name, read_json
 from ..videos.folders import list_images
 from ..videos.masks import check_masks, ids_by_value, list_frames, match_masks
 from ..videos.source import hashed_rank
@@ -126,7 +126,7 @@ def read_meta(path: Path) -> dict[str, Objects]:
     Raises:
         DataError: if the file is missing or has another form.
     """
-    with errors_at(f"{path}: is not a meta.json of YouTube-VOS"):
+    with errors_at(f"{path}: is not a meta.json of YouTube-VOS", *WRONG_JSON):
         videos = read_json(path)["videos"].items()
         return {plain_name(name, path): _objects_of(video) for name, video in videos}
 

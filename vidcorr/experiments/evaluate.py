@@ -60,7 +60,7 @@ class Job:
         """Digest of network, view, benchmark, data and protocol, with a precision that the device decides."""
         protocol = self.benchmark.protocol
         digest = protocol.digest() if protocol else None
-        content = {"network": self.network.identity, "protocol": digest, **identity_of(self.benchmark)}
+        content = {"network": self.network.identity(), "protocol": digest, **identity_of(self.benchmark)}
         if getattr(protocol, "backbone_precision", None) == "auto":
             content["precision"], _ = fastest_precision(gpu_or_cpu().type)
         return text_digest(json.dumps(content, sort_keys=True))

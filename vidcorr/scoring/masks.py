@@ -14,7 +14,7 @@ import numpy as np
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
 from ..results.result import Network, Provenance, Result, Row, leave_one_out, videos_of
-from ..videos.files import DataError, errors_at, read_videos, require_folder, require_one_of
+from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, require_folder, require_one_of
 from ..videos.folders import list_folders, list_images
 from ..videos.images import image_size
 from ..videos.masks import ids_by_value, mask_folders, read_ids, read_mask
@@ -105,7 +105,7 @@ def score(
             objects[row.video, row.object] = {column: float(value) for column, value in row.values.items()}
         return table(objects, entries, set(unseen))
 
-    with errors_at(meta):
+    with errors_at(meta, *WRONG_JSON):
         without = leave_one_out(rows, scores_of) if rules.pooled else {}
         return result_of(rules.name, predictions, rows, scores=scores_of(rows), without=without, data=data)
 
@@ -172,7 +172,7 @@ def _score_folder(
     height, width = image_size(next(iter(annotations.values())))
 
     annotation = lru_cache(max(1, KEPT_MASKS // (height * width)))(read_annotation)
-    with errors_at(folder):
+    with errors_at(folder, *WRONG_JSON):
         video = Video(name, list(annotations), annotation, entries.get(name, {}), keep_ends)
         scorer = MaskScorer(rules, video)
     if not scorer.plan and not optional:

@@ -2,28 +2,26 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..backbones import LiirExtractor
 from ..backbones.extractor import eval_mode
-from ..functional.device import to_device
-from ..functional.propagation.coding import Size
+from ..functional.propagation.resizing import Size, reduced_frame
 from ..protocols import PointProtocol, PropagationProtocol, TrackingProtocol
 from ..protocols.network_input import NetworkInput
 from ..videos.files import DataError
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream
 from .frame_encoder import stride_of
-from .label_tracker import LabelTracker, MaskCoding, PointCoding
+from .label_tracker import LabelTracker
 from .point_tracker import PointTracker
 from .siamfc_tracker import SiamFCTracker, at_extractor
 
@@ -98,11 +96,11 @@ def follow(
             found = _follow_boxes(SiamFCTracker(extractor, rules), frames, prompt.labels)
         elif isinstance(rules, PropagationProtocol):
             follower = _follow_masks if isinstance(prompt, MaskPrompt) else _follow_heatmaps
-            reduction = Reduction.of(size, rules, short_side)
-            found = follower(LabelTracker(extractor, rules), frames, prompt.labels, reduction)
+            seen = seen_size(size, rules, short_side)
+            found = follower(LabelTracker(extractor, rules), frames, prompt.labels, seen)
         elif isinstance(video, FrameStream):
-            reduction = Reduction.of(size, rules, short_side)
-            found = _follow_queries(PointTracker(extractor, rules), video, prompt.labels, reduction)
+            seen = seen_size(size, rules, short_side)
+            found = _follow_queries(PointTracker(extractor, rules), video, prompt.labels, seen)
         else:
             raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
     return _computed_in_eval_mode(extractor, found)
@@ -164,90 +162,20 @@ def _computed_in_eval_mode(extractor: nn.Module, found: Iterator[tuple[Tensor, A
         yield item
 
 
-class Reduction(NamedTuple):
-    """The reduction of large frames before they are followed; sizes are (H, W) in pixels.
-
-    Attributes:
-        size: size of the frames.
-        reduced: size of the reduced frames.
-    """
-
-    size: Size
-    reduced: Size
-
-    @classmethod
-    def of(cls, size: Size, protocol: NetworkInput, short_side: int) -> Self:
-        """Return the reduction to a short side; under a protocol with an input size there is none."""
-        factor = min(1.0, short_side / min(size)) if protocol.input_size is None else 1.0
-        return cls(size, (round(size[0] * factor), round(size[1] * factor)))
-
-    def frame(self, frame: Tensor) -> Tensor:
-        """Reduce a frame, uint8 `(3, H, W)`, by the mean over areas."""
-        import cv2
-
-        if self.reduced == self.size:
-            return frame
-        image = cv2.resize(frame.permute(1, 2, 0).numpy(), self.reduced[::-1], interpolation=cv2.INTER_AREA)
-        return torch.from_numpy(image).permute(2, 0, 1)
-
-
-@dataclass(frozen=True)
-class ReducedMasks(MaskCoding):
-    """Masks at the size of the frames, as labels of reduced frames.
-
-    Attributes:
-        reduced: size of the reduced frames, (H, W).
-        seen: size that the feature map covers, in pixels of the reduced frame; `covered`: in pixels of the frame.
-    """
-
-    reduced: Size
-    seen: Size
-
-    def encode(self, t: int, given: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
-        """Return the labels of ids, which are reduced by the nearest pixel."""
-        ids = F.interpolate(given[None, None], self.reduced, mode="nearest-exact")[0, 0]
-        return MaskCoding(self.starts, self.seen).encode(t, ids, grid, protocol)
-
-
-@dataclass(frozen=True)
-class ReducedPoints(PointCoding):
-    """Points in pixels of the frames, as labels of reduced frames.
-
-    Attributes:
-        reduction: sizes of the frames.
-    """
-
-    reduction: Reduction
-
-    def encode(self, t: int, given: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
-        """Return the heat-maps of points, moved to the reduced frame."""
-        return super().encode(t, moved(given, *self.reduction), grid, protocol)
-
-    def decode(self, t: int, given: Tensor | None, labels: Tensor, size: Size, protocol: PropagationProtocol) -> Tensor:
-        """Return the given points, else the peaks of the heat-maps, moved to the frame."""
-        found = super().decode(t, given, labels, size, protocol)
-        return found if given is not None else moved(found, *reversed(self.reduction))
-
-
-def moved(points: Tensor, size: Size, other: Size) -> Tensor:
-    """Convert x, y `(K, 2)` in pixels of frames of a size to another size; 0 is the centre of the first pixel."""
-    if size == other:
-        return points
-    factor = torch.tensor([other[1] / size[1], other[0] / size[0]], dtype=torch.float64)
-    return (points + 0.5) * to_device(factor, points.device) - 0.5
+def seen_size(size: Size, protocol: NetworkInput, short_side: int) -> Size:
+    """Return the (H, W) to which frames are reduced for the network; under a protocol with an input size their own."""
+    factor = min(1.0, short_side / min(size)) if protocol.input_size is None else 1.0
+    return round(size[0] * factor), round(size[1] * factor)
 
 
 @torch.no_grad()
 def _follow_masks(
-    tracker: LabelTracker, frames: Iterator[Tensor], labels: NDArray[np.uint8], reduction: Reduction
+    tracker: LabelTracker, frames: Iterator[Tensor], labels: NDArray[np.uint8], seen: Size
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and ids `(H, W)` uint8 by label propagation, from the ids of the first frame."""
-    (height, width), reduced = reduction
     objects = np.unique(labels[labels > 0]).tolist()
-    seen = tracker.covered(reduced)
-    covered = round(seen[0] * height / reduced[0]), round(seen[1] * width / reduced[1])
-    coding = ReducedMasks(dict.fromkeys(objects, 0), covered, reduced, seen)
-    for t, tracked in enumerate(tracker.track(with_prompt(frames, labels), coding, reduction.frame)):
+    annotated = zip(frames, chain([torch.from_numpy(labels)], repeat(None)), strict=False)
+    for t, tracked in enumerate(tracker.track_masks(annotated, dict.fromkeys(objects, 0), seen)):
         if t == 0:
             has_cells = tracked.labels[1:].flatten(1).any(1).tolist()
             lost = [str(number) for number, followed in zip(objects, has_cells, strict=True) if not followed]
@@ -259,12 +187,11 @@ def _follow_masks(
 
 @torch.no_grad()
 def _follow_heatmaps(
-    tracker: LabelTracker, frames: Iterator[Tensor], labels: NDArray[np.float64], reduction: Reduction
+    tracker: LabelTracker, frames: Iterator[Tensor], labels: NDArray[np.float64], seen: Size
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and x, y, score `(K, 3)` by heat-maps, from the points `(K, 2)` of the first frame."""
-    coding = ReducedPoints(tracker.covered(reduction.reduced), reduction)
     first_peaks = torch.ones(len(labels))
-    for t, tracked in enumerate(tracker.track(with_prompt(frames, labels), coding, reduction.frame)):
+    for t, tracked in enumerate(tracker.track_points(frames, torch.from_numpy(labels), seen)):
         peaks = tracked.labels.flatten(1).amax(1)
         points = tracked.decoded.double()
         if t == 0:
@@ -273,11 +200,6 @@ def _follow_heatmaps(
             points[peaks <= 0] = torch.nan
         scores = (peaks / first_peaks).double()
         yield tracked.frame, torch.cat([points, scores[:, None]], dim=1)
-
-
-def with_prompt(frames: Iterable[Tensor], labels: NDArray[Any]) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Pair the first frame with the labels, and the others with None."""
-    return zip(frames, chain([torch.from_numpy(labels)], repeat(None)), strict=False)
 
 
 def _follow_boxes(
@@ -291,7 +213,7 @@ def _follow_boxes(
 
 
 def _follow_queries(
-    tracker: PointTracker, stream: FrameStream, labels: NDArray[np.float64], reduction: Reduction
+    tracker: PointTracker, stream: FrameStream, labels: NDArray[np.float64], seen: Size
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Track points by a point protocol, then yield frames and x, y, similarity, occlusion (0 or 1) `(K, 4)`."""
     count = sum(1 for _ in stream)
@@ -301,9 +223,9 @@ def _follow_queries(
     queries = torch.cat([starts, positions.flip(1)], dim=1)
 
     def frames_from(first: int) -> Iterator[Tensor]:
-        return map(reduction.frame, stream.forwards(first))
+        return map(partial(reduced_frame, size=seen), stream.forwards(first))
 
-    tracks = tracker.track(frames_from, count, reduction.reduced, queries.numpy(), both_directions=False)
+    tracks = tracker.track(frames_from, count, seen, queries.numpy(), both_directions=False)
     positions = tracks.points * scale - 0.5
     for t, frame in enumerate(stream):
         x, y = positions[:, t].T

@@ -3,9 +3,8 @@
 import json
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,13 @@ from ..progress import progress_bar
 from ..protocols import PointProtocol
 from ..results.pictures import Picture, overlays
 from ..results.result import Provenance
-from ..videos.files import FolderLock, write_atomically
+from ..videos.files import FolderLock, csv_text, fixed, write_atomically, write_ids
 from ..videos.masks import davis_palette
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import POINT_COLUMNS, BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream
 from .follow import SHORT_SIDE, AnyProtocol, follow, rules_for
 from .frame_encoder import LOWER
-from .record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceWriter, fixed
 
 RECORD = "prediction.json"
 OUTPUTS = (RECORD, "masks", "boxes.csv", "points.csv", "overlay.mp4")
@@ -88,41 +86,51 @@ def predict_video(
             if (folder / name).exists():
                 raise ValueError(f"{folder}: holds {name}; name another output folder")
         write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
-        progress = progress_bar(stream.name, stream.num_frames, "frames")
-        advice = out_of_memory_advice(f"{stream.path}: lower short_side, or {LOWER}")
+        if isinstance(prompt, MaskPrompt):
+            (folder / "masks").mkdir()
+        columns = _columns(prompt, rules)
+        lines = [columns]
+        draw = _drawer(prompt, rules)
         film = Mp4Writer(folder / "overlay.mp4", stream.frame_rate, crf="23") if overlay else None
-        prediction = _file_of(folder, stream, prompt, rules)
-        files = SequenceWriter(stream.num_frames, _drawer(prompt, rules), prediction, video=film)
-        with advice, files, progress:
-            for frame, results in found:
-                files.add(frame, results)
-                progress.update()
-                signals.check()
+        frames = 0
+        try:
+            progress = progress_bar(stream.name, stream.num_frames, "frames")
+            with progress, out_of_memory_advice(f"{stream.path}: lower short_side, or {LOWER}"):
+                for frame, results in found:
+                    if isinstance(prompt, MaskPrompt):
+                        path = folder / "masks" / f"{stream.stem(frames)}.png"
+                        write_ids(path, results.numpy(), overlays.DAVIS_COLOURS)
+                    else:
+                        for name, numbers in zip(prompt.objects, results.tolist(), strict=True):
+                            lines.append([f"{stream.start + frames:05d}", str(name), *fixed(numbers, 4)])
+                    if film is not None:
+                        film.add(draw(frame, results))
+                    frames += 1
+                    progress.update()
+                    signals.check()
+        finally:
+            if columns:
+                write_atomically(folder / f"{prompt.kind}.csv", csv_text(lines))
+            if film is not None:
+                film.close()
         seconds = time.perf_counter() - began
-        content |= {"frames": files.written, "complete": True, "seconds": round(seconds, 2)}
-        content["seconds_per_frame"] = round(seconds / files.written, 4)
+        content |= {"frames": frames, "complete": True, "seconds": round(seconds, 2)}
+        content["seconds_per_frame"] = round(seconds / frames, 4)
         write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
     return content
 
 
-def _file_of(folder: Path, stream: FrameStream, prompt: Prompt, rules: AnyProtocol) -> PredictionFile:
-    """Return the file of the results of a prompt of this kind."""
+def _columns(prompt: Prompt, rules: AnyProtocol) -> list[str]:
+    """Return the heading of the table of results; none for masks."""
     if isinstance(prompt, MaskPrompt):
-        return IndexedMasks(folder / "masks", map(stream.stem, count()))
-
-    def rows(frame: str, found: Any) -> Iterator[list[str]]:
-        for name, numbers in zip(prompt.objects, found.tolist(), strict=True):
-            yield [frame, str(name), *fixed(numbers, 4)]
-
-    columns = BOX_COLUMNS
-    if not isinstance(prompt, BoxPrompt):
-        occluded = ["occluded"] if isinstance(rules, PointProtocol) else []
-        columns = [*POINT_COLUMNS, "score", *occluded]
-    frames = (f"{index:05d}" for index in count(stream.start))
-    return PredictionTable(folder / f"{prompt.kind}.csv", frames, rows, columns)
+        return []
+    if isinstance(prompt, BoxPrompt):
+        return BOX_COLUMNS
+    occluded = ["occluded"] if isinstance(rules, PointProtocol) else []
+    return [*POINT_COLUMNS, "score", *occluded]
 
 
-def _drawer(prompt: Prompt, rules: AnyProtocol) -> Draw:
+def _drawer(prompt: Prompt, rules: AnyProtocol) -> Callable[[Tensor, Any], Picture]:
     """Return the function that draws results of a prompt of this kind over a frame."""
     names = list(map(str, prompt.objects))
     colours = overlays.distinct_colours(len(names))

@@ -39,14 +39,23 @@ class DecodingError(DataError):
         super().__init__(f"{path}: {reason}" if reason else str(path))
 
 
+WRONG_JSON = (AttributeError, TypeError)
+"""Errors of a block that finds other kinds of values in JSON than it takes, such as a list for a mapping."""
+
+
 @contextmanager
-def errors_at(place: object) -> Iterator[None]:
-    """Turn an error of reading or scoring into a DataError that begins with a file or folder; a DataError stays."""
+def errors_at(place: object, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn an error of reading or scoring into a DataError that begins with a file or folder; a DataError stays.
+
+    Args:
+        place: the file or folder.
+        kinds: errors that a faulty file raises here, besides ValueError, KeyError and IndexError.
+    """
     try:
         yield
     except DataError:
         raise
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, *kinds) as error:
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise DataError(f"{place}: {kind}{error}") from error
 
@@ -287,6 +296,11 @@ def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
     text = StringIO(newline="")
     csv.writer(text, lineterminator=line_end).writerows(rows)
     return text.getvalue()
+
+
+def fixed(values: Iterable[float], digits: int) -> list[str]:
+    """Return numbers as text with a fixed number of decimals; NaN is empty."""
+    return [f"{value:.{digits}f}" if value == value else "" for value in values]
 
 
 def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from callbacks import BenchmarkCallback
 from lightning_modules import FrozenEncoder, VFSSimSiam
@@ -57,6 +58,14 @@ def test_dilations_are_a_resnets_without_a_stride(root):
     assert OtbBenchmark(root, None).extractor(other).stride == 4
     with pytest.raises(ValueError, match="dilations are for ResNets"):
         OtbBenchmark(root, None, dilated=True).extractor(other)
+
+
+def test_a_users_method_needs_no_argument_for_dilations(root):
+    class Method(nn.Module):
+        def feature_extractor(self, stage=None, stride=None):
+            return colour()
+
+    assert OtbBenchmark(root, None).extractor(Method()).stage == "colour"
 
 
 def test_a_network_that_diverged_is_not_scored(root, tmp_path):

@@ -16,9 +16,8 @@ from cli import main
 from lightning_modules import FrozenEncoder
 from tests.helpers.sprite import FRAMES
 from tests.helpers.words import refusal
-from vidcorr import FrameStream, MaskPrompt, predict_video
+from vidcorr import FrameStream, MaskPrompt, follow, predict_video
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.tracking.record import SequenceWriter
 
 
 @pytest.fixture
@@ -85,14 +84,13 @@ def test_a_checkpoint_is_a_network(folder, tmp_path):
 
 
 def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch):
-    add = SequenceWriter.add
+    def followed_and_stopped(*args, **options):
+        for t, item in enumerate(follow(*args, **options)):
+            if t == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield item
 
-    def add_and_stop(files, *args):
-        add(files, *args)
-        if files.written == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(SequenceWriter, "add", add_and_stop)
+    monkeypatch.setattr("vidcorr.tracking.predict.follow", followed_and_stopped)
     with pytest.raises(SystemExit) as stopped:
         run("--points=40,30")
     assert stopped.value.code == 143

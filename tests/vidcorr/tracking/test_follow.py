@@ -11,9 +11,11 @@ from torch import nn
 from tests.helpers.sprite import FRAMES, bounds, tensors
 from vidcorr import BoxPrompt, MaskPrompt, PointPrompt, follow
 from vidcorr.backbones import build_feature_extractor
+from vidcorr.functional.propagation.resizing import reduced_frame
 from vidcorr.metrics import box_iou, region_similarity
 from vidcorr.protocols import PointProtocol, PropagationProtocol
-from vidcorr.tracking.follow import Reduction, moved, rules_for
+from vidcorr.tracking.follow import rules_for, seen_size
+from vidcorr.tracking.label_tracker import moved
 
 
 @pytest.mark.slow
@@ -103,13 +105,12 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
 def test_large_frames_are_reduced_by_areas_and_points_come_back_to_their_places():
     """Not where the protocol has a size of its own."""
     vfs = PropagationProtocol.named("vfs")
-    reduction = Reduction.of((80, 120), vfs, 40)
-    assert reduction.reduced == (40, 60)
+    assert seen_size((80, 120), vfs, 40) == (40, 60)
     frame = torch.zeros(3, 80, 120, dtype=torch.uint8)
     frame[:, :2, :2] = 200
-    assert reduction.frame(frame)[:, 0, 0].tolist() == [200] * 3  # an area average, not a sample
+    assert reduced_frame(frame, (40, 60))[:, 0, 0].tolist() == [200] * 3  # an area average, not a sample
     corner = torch.tensor([[-0.5, -0.5], [119.5, 79.5]], dtype=torch.float64)
-    reduced = moved(corner, *reduction)
+    reduced = moved(corner, (80, 120), (40, 60))
     assert reduced.tolist() == [[-0.5, -0.5], [59.5, 39.5]]
-    torch.testing.assert_close(moved(reduced, *reversed(reduction)), corner)
-    assert Reduction.of((80, 120), vfs.with_changes(input_size=(32, 32)), 40).reduced == (80, 120)
+    torch.testing.assert_close(moved(reduced, (40, 60), (80, 120)), corner)
+    assert seen_size((80, 120), vfs.with_changes(input_size=(32, 32)), 40) == (80, 120)

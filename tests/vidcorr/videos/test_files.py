@@ -16,16 +16,29 @@ from vidcorr.datasets import Jhmdb, YoutubeVos
 from vidcorr.datasets.generated import write_got10k, write_jhmdb, write_youtube_vos
 from vidcorr.datasets.got10k import list_sequences
 from vidcorr.videos.files import (
+    WRONG_JSON,
     DataError,
     DecodingError,
     csv_of_records,
     csv_text,
+    errors_at,
     plain_name,
     unfinished,
     write_atomically,
 )
 from vidcorr.videos.images import image_size, read_image
 from vidcorr.videos.masks import read_mask
+
+
+def test_a_fault_of_our_code_reads_as_none_of_the_data() -> None:
+    with pytest.raises(AttributeError), errors_at("a.png"):
+        raise AttributeError("no such method")
+    with (
+        pytest.raises(DataError, match=r"^a\.json: TypeError: a list$"),
+        errors_at("a.json", *WRONG_JSON),
+    ):
+        raise TypeError("a list")
+
 
 HOSTILE = ["a/b", "..", "nul\x00byte", "C:windows", "x" * 300]
 

@@ -52,6 +52,24 @@ def truncated_resize(frame: Tensor, size: Size) -> Tensor:
     return F.interpolate(frame[None].float(), size=size, mode="bilinear", align_corners=False)[0].byte()
 
 
+def reduced_frame(frame: Tensor, size: Size) -> Tensor:
+    """Reduce a frame by the mean over areas.
+
+    Args:
+        frame: RGB `(3, H, W)` uint8.
+        size: (H', W').
+
+    Returns:
+        `(3, H', W')` uint8; a frame of this size stays as it is.
+    """
+    import cv2
+
+    if tuple(frame.shape[-2:]) == tuple(size):
+        return frame
+    image = cv2.resize(frame.permute(1, 2, 0).numpy(), size[::-1], interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(image).permute(2, 0, 1)
+
+
 @functools.lru_cache(maxsize=256)
 @torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
 def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
