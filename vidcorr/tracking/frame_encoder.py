@@ -81,17 +81,17 @@ class Tracker:
     Args:
         extractor: the features of a network.
         protocol: the protocol with the stride of the features; None if nothing is tracked.
-        stopwatch: counts the seconds by kind of work.
 
     Attributes:
+        watch: counts the seconds by kind of work.
         device: device of the extractor.
         constant: True once the first frame of a video had equal features in all cells, so that its scores are chance.
     """
 
-    def __init__(self, extractor: nn.Module, protocol: Any = None, stopwatch: Stopwatch | None = None) -> None:
+    def __init__(self, extractor: nn.Module, protocol: Any = None) -> None:
         self.extractor: Any = extractor
         self.protocol = protocol
-        self.watch = stopwatch or Stopwatch()
+        self.watch = Stopwatch()
         self.device = device_of(extractor)
         self.constant = False
 
@@ -115,15 +115,14 @@ class FrameEncoder(Tracker):
         extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`; its BatchNorms are folded if possible. Or
             a video encoder, such as `Clips`: a call of `encode` is then a whole video.
         protocol: the protocol; it gets the fields that the network sets.
-        stopwatch: counts the seconds of "backbone".
 
     Attributes:
         multiple: sides of the network's input are padded to a multiple of it.
         in_order: True if a video must be encoded in order from its first frame.
     """
 
-    def __init__(self, extractor: nn.Module, protocol: Any, stopwatch: Stopwatch | None = None) -> None:
-        super().__init__(extractor, adapt_to_network(protocol, extractor), stopwatch)
+    def __init__(self, extractor: nn.Module, protocol: Any) -> None:
+        super().__init__(extractor, adapt_to_network(protocol, extractor))
         self.multiple: int = getattr(extractor, "multiple", 1)
         self.in_order = isinstance(extractor, VideoEncoder)
         self._rules: NetworkInput = self.protocol.network_input()
@@ -151,7 +150,13 @@ class FrameEncoder(Tracker):
 
     def maps(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the features as `encode`, and accept equal features in all cells."""
-        return self._encode_video(frames) if self.in_order else self._encode_images(iter(frames))
+        if self.in_order:
+            yield from self._encode_video(frames)
+            return
+        left = iter(frames)
+        for first in left:
+            count = self.frames_at_once((first.shape[1], first.shape[2]))
+            yield from self.encode_together([first, *islice(left, count - 1)])
 
     def encode_together(self, frames: Sequence[Tensor]) -> list[Tensor]:
         """Return the features `(C, h, w)` float32 of frames from a single pass.
@@ -179,12 +184,6 @@ class FrameEncoder(Tracker):
             return 1
         (height, width), _ = input_sizes(size, self._rules, self.multiple)
         return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
-
-    def _encode_images(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Yield the features of an image encoder."""
-        for first in frames:
-            count = self.frames_at_once((first.shape[1], first.shape[2]))
-            yield from self.encode_together([first, *islice(frames, count - 1)])
 
     def _encode_video(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the features of a video encoder; it reads a window of frames ahead."""

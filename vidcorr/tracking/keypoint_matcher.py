@@ -16,7 +16,6 @@ from ..functional.propagation.coding import Size
 from ..protocols import MatchingProtocol
 from ..videos.images import read_image, require_size
 from .frame_encoder import FrameEncoder, grid_of, stride_of
-from .stopwatch import Stopwatch
 
 KEPT_OF_PICTURES = 2 * 2**30
 """Bytes of a category's features in memory; those of further pictures are computed whenever a pair needs them."""
@@ -29,9 +28,9 @@ class KeypointMatcher(FrameEncoder):
         extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
         protocol: the protocol. The stride of the map replaces the protocol's, and `input_size` becomes the nearest
             multiple of the network's stride and patch; the protocol's name shows the changes.
-        stopwatch: counts the seconds of "decode", "backbone" and "match".
 
     Attributes:
+        watch: counts the seconds of "decode", "backbone" and "match".
         protocol: the protocol at the stride of the map.
         grid: (height, width) in cells of the map, of the last picture.
 
@@ -42,14 +41,14 @@ class KeypointMatcher(FrameEncoder):
 
     protocol: MatchingProtocol
 
-    def __init__(self, extractor: nn.Module, protocol: MatchingProtocol, stopwatch: Stopwatch | None = None) -> None:
+    def __init__(self, extractor: nn.Module, protocol: MatchingProtocol) -> None:
         step = math.lcm(getattr(extractor, "multiple", 1), stride_of(extractor) or 1)
         sides = tuple(max(1, round(side / step)) * step for side in protocol.input_sides)
         size = sides if isinstance(protocol.input_size, tuple) else sides[0]
         if "input_size" in protocol.changes and size != protocol.input_size:
             text = f"input_size must be a multiple of the network's {step} px; {size} is the nearest"
             raise ValueError(f"protocol {protocol.name!r}: {text}")
-        super().__init__(extractor, protocol.with_changes(input_size=size), stopwatch)
+        super().__init__(extractor, protocol.with_changes(input_size=size))
         self.grid: Size = (0, 0)
         self._category = ""
         self._room = 0

@@ -129,9 +129,9 @@ class LabelTracker(FrameEncoder):
     Args:
         extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
         protocol: the protocol. The stride of the map replaces the protocol's; the protocol's name shows the change.
-        stopwatch: counts the seconds of "decode", "backbone", "propagate", "decode masks" and "decode points".
 
     Attributes:
+        watch: counts the seconds of "decode", "backbone", "propagate", "decode masks" and "decode points".
         protocol: the protocol at the stride of the map.
         device: device of the extractor.
 

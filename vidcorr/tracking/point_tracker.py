@@ -13,7 +13,6 @@ from ..functional.propagation.coding import Size, input_sizes
 from ..functional.propagation.resizing import truncated_resize
 from ..protocols import PointProtocol
 from .frame_encoder import FrameEncoder, grid_of
-from .stopwatch import Stopwatch
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
 """Index of a frame → the video from that frame on, uint8 RGB `(3, H, W)`, all of equal size."""
@@ -32,9 +31,9 @@ class PointTracker(FrameEncoder):
     Args:
         extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
         protocol: the protocol. The stride of the map replaces the protocol's; the protocol's name shows the change.
-        stopwatch: counts the seconds of "decode", "backbone" and "track".
 
     Attributes:
+        watch: counts the seconds of "decode", "backbone" and "track".
         protocol: the protocol at the stride of the map.
         grid: (height, width) in cells of the map, of the last video.
 
@@ -44,8 +43,8 @@ class PointTracker(FrameEncoder):
 
     protocol: PointProtocol
 
-    def __init__(self, extractor: nn.Module, protocol: PointProtocol, stopwatch: Stopwatch | None = None) -> None:
-        super().__init__(extractor, protocol, stopwatch)
+    def __init__(self, extractor: nn.Module, protocol: PointProtocol) -> None:
+        super().__init__(extractor, protocol)
         self.grid: Size = (0, 0)
 
     @torch.no_grad()

@@ -21,7 +21,6 @@ from ..functional.siamese import siamese_correlation
 from ..protocols import TrackingProtocol
 from ..videos.boxes import centred, context_side, one_based, square_crop
 from .frame_encoder import Tracker, stride_of
-from .stopwatch import Stopwatch
 
 Image = NDArray[np.uint8]
 """A frame, (H, W, 3) uint8 RGB."""
@@ -66,9 +65,9 @@ class SiamFCTracker(Tracker):
         extractor: float RGB (N, 3, H, W) in [0, 1] → (N, C, h, w); a fine-tuned extractor also has `exemplar(crops)`
             for the first frame.
         protocol: sizes, scales and penalties; the extractor's stride and dilation replace the protocol's.
-        stopwatch: counts the seconds of "decode", "crop", "backbone" and "respond".
 
     Attributes:
+        watch: counts the seconds of "decode", "crop", "backbone" and "respond".
         tracks: the targets of the last video.
 
     Raises:
@@ -77,12 +76,10 @@ class SiamFCTracker(Tracker):
 
     protocol: TrackingProtocol
 
-    def __init__(
-        self, extractor: nn.Module, protocol: TrackingProtocol | None = None, stopwatch: Stopwatch | None = None
-    ) -> None:
+    def __init__(self, extractor: nn.Module, protocol: TrackingProtocol | None = None) -> None:
         if isinstance(extractor, VideoEncoder):
             raise ValueError("SiamFC encodes single crops, which a video encoder cannot; give an image encoder")
-        super().__init__(extractor, at_extractor(protocol or TrackingProtocol(), extractor), stopwatch)
+        super().__init__(extractor, at_extractor(protocol or TrackingProtocol(), extractor))
         network: Any = extractor
         self._network: Any = network.folded() if hasattr(network, "folded") else network
         self.tracks: list[Track] = []
