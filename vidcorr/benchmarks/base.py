@@ -157,7 +157,7 @@ class Benchmark(ABC):
         self,
         network: NetworkLike,
         folder: str | Path | None = None,
-        name: str | Network | None = None,
+        name: str | None = None,
         *,
         shared: bool = False,
     ) -> Result:
@@ -168,8 +168,7 @@ class Benchmark(ABC):
                 `package.module:callable`, or a feature extractor, whose stage and stride then count. A network by name
                 runs on the GPU, if there is one.
             folder: folder of results, predictions and pictures; None writes nothing.
-            name: name of the network for console and results, or its whole description; None takes the description
-                from the network.
+            name: name of the network for console and results; None takes the description from the network.
             shared: share the sequences among the ranks of the process group; every rank must call it.
 
         Returns:
@@ -188,7 +187,7 @@ class Benchmark(ABC):
                 if spec.is_named:
                     extractor = on_device(extractor)
                     name = name or spec.name
-                described = name if isinstance(name, Network) else Network.of(encoder, name)
+                described = Network.of(encoder, name)
             return self.run(extractor, described, Output(folder), shared=shared)
 
     def run(

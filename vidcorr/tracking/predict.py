@@ -3,7 +3,7 @@
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ..results.result import Provenance
 from ..videos.files import FolderLock, csv_text, fixed, write_atomically, write_ids
 from ..videos.masks import davis_palette
 from ..videos.mp4 import Mp4Writer
-from ..videos.prompts import POINT_COLUMNS, BoxPrompt, MaskPrompt, Prompt
+from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream
 from .follow import SHORT_SIDE, AnyProtocol, follow, rules_for
 from .frame_encoder import LOWER
@@ -28,7 +28,6 @@ from .frame_encoder import LOWER
 RECORD = "prediction.json"
 OUTPUTS = (RECORD, "masks", "boxes.csv", "points.csv", "overlay.mp4")
 """All files that `predict` may write into its folder."""
-BOX_COLUMNS = ["frame", "box", "x", "y", "width", "height", "score"]
 
 
 def predict_video(
@@ -86,33 +85,7 @@ def predict_video(
             if (folder / name).exists():
                 raise ValueError(f"{folder}: holds {name}; name another output folder")
         write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
-        if isinstance(prompt, MaskPrompt):
-            (folder / "masks").mkdir()
-        columns = _columns(prompt, rules)
-        lines = [columns]
-        draw = _drawer(prompt, rules)
-        film = Mp4Writer(folder / "overlay.mp4", stream.frame_rate, crf="23") if overlay else None
-        frames = 0
-        try:
-            progress = progress_bar(stream.name, stream.num_frames, "frames")
-            with progress, out_of_memory_advice(f"{stream.path}: lower short_side, or {LOWER}"):
-                for frame, results in found:
-                    if isinstance(prompt, MaskPrompt):
-                        path = folder / "masks" / f"{stream.stem(frames)}.png"
-                        write_ids(path, results.numpy(), overlays.DAVIS_COLOURS)
-                    else:
-                        for name, numbers in zip(prompt.objects, results.tolist(), strict=True):
-                            lines.append([f"{stream.start + frames:05d}", str(name), *fixed(numbers, 4)])
-                    if film is not None:
-                        film.add(draw(frame, results))
-                    frames += 1
-                    progress.update()
-                    signals.check()
-        finally:
-            if columns:
-                write_atomically(folder / f"{prompt.kind}.csv", csv_text(lines))
-            if film is not None:
-                film.close()
+        frames = _write_results(found, folder, stream, prompt, rules, overlay)
         seconds = time.perf_counter() - began
         content |= {"frames": frames, "complete": True, "seconds": round(seconds, 2)}
         content["seconds_per_frame"] = round(seconds / frames, 4)
@@ -120,14 +93,45 @@ def predict_video(
     return content
 
 
-def _columns(prompt: Prompt, rules: AnyProtocol) -> list[str]:
-    """Return the heading of the table of results; none for masks."""
-    if isinstance(prompt, MaskPrompt):
-        return []
-    if isinstance(prompt, BoxPrompt):
-        return BOX_COLUMNS
-    occluded = ["occluded"] if isinstance(rules, PointProtocol) else []
-    return [*POINT_COLUMNS, "score", *occluded]
+def _write_results(
+    found: Iterator[tuple[Tensor, Any]],
+    folder: Path,
+    stream: FrameStream,
+    prompt: Prompt,
+    rules: AnyProtocol,
+    overlay: bool,
+) -> int:
+    """Write the results of all frames, and return their number; after an error the files hold the frames so far."""
+    is_mask = isinstance(prompt, MaskPrompt)
+    if is_mask:
+        (folder / "masks").mkdir()
+    heading = ["frame", "box" if isinstance(prompt, BoxPrompt) else "point", *prompt.columns.split(","), "score"]
+    if isinstance(rules, PointProtocol):
+        heading.append("occluded")
+    lines = [heading]
+    draw = _drawer(prompt, rules)
+    film = Mp4Writer(folder / "overlay.mp4", stream.frame_rate, crf="23") if overlay else None
+    advice = out_of_memory_advice(f"{stream.path}: lower short_side, or {LOWER}")
+    count = 0
+    try:
+        with advice, progress_bar(stream.name, stream.num_frames, "frames") as progress:
+            for frame, results in found:
+                if is_mask:
+                    write_ids(folder / "masks" / f"{stream.stem(count)}.png", results.numpy(), overlays.DAVIS_COLOURS)
+                else:
+                    for name, numbers in zip(prompt.objects, results.tolist(), strict=True):
+                        lines.append([f"{stream.start + count:05d}", str(name), *fixed(numbers, 4)])
+                if film is not None:
+                    film.add(draw(frame, results))
+                count += 1
+                progress.update()
+                signals.check()
+    finally:
+        if not is_mask:
+            write_atomically(folder / f"{prompt.kind}.csv", csv_text(lines))
+        if film is not None:
+            film.close()
+    return count
 
 
 def _drawer(prompt: Prompt, rules: AnyProtocol) -> Callable[[Tensor, Any], Picture]:
