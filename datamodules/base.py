@@ -61,19 +61,31 @@ class SampledDataModule(pl.LightningDataModule):
         self._samples = 0  # of all batches so far, with the replaced ones
         self._told = False  # that too many are replaced
         self._loader: ResumableLoader[Any] | None = None  # loader of the newest fit
-        self._place: dict[str, int] | None = None  # place in the data to resume from
+        self._begun: dict[str, Any] | None = None  # state of the run that is resumed
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place in the data, from which a resumed run continues."""
-        return {} if self._loader is None else self._loader.state_dict()
+        """Return what settles the order of the training samples."""
+        return {} if self.training is None else {"samples": len(cast(Sized, self.training)), "seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the place in the data for the next loader.
+        """Keep the state for the loader, which leaves out the batches of the epoch that the run has trained on."""
+        self._begun = state_dict
 
-        Lightning restores a DataModule before it asks for loaders, but a loader only if nothing has asked for it
-        before, and a schedule that needs the number of steps asks.
+    def _batches_before(self) -> int:
+        """Return the number of batches of the epoch that a run has trained on before it resumes; else 0.
+
+        Raises:
+            DataError: if they came from other samples, or in another order.
         """
-        self._place = state_dict
+        begun = self._begun
+        self._begun = None
+        trained = cast(pl.Trainer, self.trainer).fit_loop.epoch_loop.batch_progress.current.ready
+        if begun is None or not trained:
+            return 0
+        order = self.state_dict()
+        if begun != order:
+            raise DataError(f"the checkpoint was written within an epoch of other data: {begun}, now {order}")
+        return trained
 
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Return a loader over this rank's training samples, in an order that is a function of (seed, epoch).
@@ -94,12 +106,9 @@ class SampledDataModule(pl.LightningDataModule):
             )
         loader: ResumableLoader[Any] = ResumableLoader(self.training, sampler=sampler, **self._arguments())
         if self.trainer is not None:
-            progress = self.trainer.fit_loop.epoch_loop.batch_progress
-            loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]
-            if self._place is not None and self.trainer.ckpt_path:
-                loader.load_state_dict(self._place)
+            loader.batches_before = self._batches_before
+            warnings.filterwarnings("ignore", ".*your dataloader is not resumable")
         self._loader = loader
-        self._place = None
         return loader
 
     def val_dataloader(self) -> DataLoader[Any]:

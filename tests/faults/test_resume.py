@@ -35,8 +35,6 @@ def expect_the_same(folder, whole):
     assert curve(folder) == curve(whole)
     one, other = last(folder), last(whole)
     assert [found for key in STATE for found in differences(one[key], other[key], key)] == []
-    places = [state["loops"]["fit_loop"]["state_dict"]["combined_loader"] for state in (one, other)]
-    assert places[0] == places[1]  # some of Lightning's own counters differ where nothing depends on them
 
 
 @pytest.mark.parametrize(

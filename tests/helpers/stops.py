@@ -183,12 +183,8 @@ def content(folder: Path) -> dict[str, Any]:
     logged = counters["epoch_loop.state_dict"]["_batches_that_stepped"]
     # within the hook in which Lightning's own callbacks save, the batch and its step are not counted yet
     logged += batches["current"]["completed"] < batches["current"]["ready"]
-    within = epochs["processed"] < epochs["started"]
     place = {"epoch": epochs["processed"], "logged": logged, "batches": batches["total"]["ready"]}
-    place |= {
-        "loader": counters["state_dict"]["combined_loader"] if within else None,
-        "ended": found["resume"]["run_ended"],
-    }
+    place["ended"] = found["resume"]["run_ended"]
     state = {key: found[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step")}
     state |= {"place": place, "benchmarks": found.get("benchmarks")}
     return state

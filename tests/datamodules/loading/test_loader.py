@@ -15,6 +15,7 @@ from datamodules.loading.loader import ClipSampler, FixedSampler, ResumableLoade
 from tests.helpers.echo import Asleep, Echo, Starved
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
+from tests.helpers.training import quiet_trainer
 from vidcorr.videos.files import DataError
 
 
@@ -48,27 +49,6 @@ def on_rank(monkeypatch):
         return function()
 
     return call
-
-
-def test_the_state_counts_batches_taken_and_leads_to_the_next():
-    expected = batches(make(), epoch=3)
-    loader = make(workers=2)
-    loader.sampler.set_epoch(3)
-    iterator = iter(loader)
-    assert [next(iterator)["key"].tolist() for _ in range(5)] == expected[:5]
-    state = loader.state_dict()
-    assert (state["epoch"], state["batches"]) == (3, 5)
-    loader.processed = lambda: 4  # the last one was taken, but not trained on
-    assert loader.state_dict() == state | {"batches": 4}
-    del iterator
-
-    resumed = make()
-    resumed.load_state_dict(state)
-    assert resumed.state_dict() == state
-    assert len(resumed) == 12
-    assert batches(resumed, 3) == expected[5:]
-    assert batches(resumed, 3) == expected  # a second pass is whole
-    assert batches(resumed, 4) == batches(make(), 4)
 
 
 def test_a_pass_is_of_the_epoch_that_was_set_and_of_the_same_one_without():
@@ -109,14 +89,28 @@ def test_the_fixed_sampler_takes_each_sample_once_and_leaves_no_rank_empty(on_ra
     assert [on_rank(2, rank, lambda: list(FixedSampler(Echo(1)))) for rank in range(2)] == [[(0, 0)], [(0, 0)]]
 
 
+def resuming(at, seed=0, length=12, workers=0):
+    """Return the loader of a run that resumes after some batches of an epoch of 12 samples and seed 0."""
+    module = SampledDataModule("source", 2, workers, seed)
+    module.training, module.trainer = Echo(length), quiet_trainer()
+    module.trainer.fit_loop.epoch_loop.batch_progress.current.ready = at
+    module.load_state_dict({"samples": 12, "seed": 0})
+    return module.train_dataloader()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_that_resumes_takes_the_batches_that_follow(workers):
+    expected = batches(make(12, 2), epoch=3)
+    loader = resuming(4, workers=workers)
+    assert batches(loader, 3) == expected[4:]
+    assert (loader.place, len(loader)) == ((3, 6), 6)
+    assert batches(loader, 3) == expected  # a second pass is whole
+
+
 @pytest.mark.parametrize(("length", "seed"), [(14, 0), (12, 1)])
 def test_a_place_in_another_order_is_refused(length, seed):
-    state = make(12, 2).state_dict()
-    other = make(length, 2, seed=seed)
-    other.load_state_dict(state)
-    assert refused(DataError, "within an epoch of other data", next, iter(other))
-    other.load_state_dict(state | {"epoch": 7})
-    assert len(list(other)) == length // 2  # from another epoch, other data are fine
+    refused(DataError, "within an epoch of other data", next, iter(resuming(1, seed, length)))
+    assert len(list(resuming(0, seed, length))) == length // 2  # between two epochs, other data are fine
 
 
 STRUCK = """
