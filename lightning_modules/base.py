@@ -40,7 +40,7 @@ class CorrespondenceModule(SavedModule):
     samples: str = "videos"
     """Noun for the samples of a batch, in the plan that is printed before training."""
     images: ClassVar[Mapping[str, str]] = {"clip": "B, T, 3, H, W"}
-    """Images of a batch and their axes, float RGB in [0, 1]; the first batch is checked."""
+    """Images of a batch and their axes, float RGB in [0, 1]; the first batch of an epoch is checked."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,6 @@ class CorrespondenceModule(SavedModule):
         # not Lightning's mean, which divides by a rounded number of samples where ranks have unequal shares
         self.validation_loss = MeanMetric(nan_strategy=math.nan)  # a NaN is not left out
         self._batch_position = (0, 0)  # epoch and batch, the key of random draws
-        self._has_checked_batch = False
 
     def network_to_train(self, spec: str) -> nn.Module:
         """Build a network by its name, or of a checkpoint to start from; store its name as hyper-parameter `backbone`.
@@ -79,16 +78,6 @@ class CorrespondenceModule(SavedModule):
             `loss`, a scalar, further scalars to log, and detached tensors for callbacks; or the loss alone.
         """
 
-    def check_batch(self, batch: Batch) -> None:
-        """Check shape and range of the first batch of a training, and of each pass of validation.
-
-        Raises:
-            ValueError: names what is wrong.
-        """
-        if not self._has_checked_batch:
-            check_images(batch, self.images)
-            self._has_checked_batch = True
-
     def samples_in(self, batch: Batch) -> int:
         """Return the number of samples in a batch."""
         first = next(iter(self.images))
@@ -104,8 +93,13 @@ class CorrespondenceModule(SavedModule):
         return keyed_generator(self.hparams["seed"], *position, *more)
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
-        """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`."""
-        self.check_batch(batch)
+        """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
+
+        Raises:
+            ValueError: if the first batch of the epoch has images of another form or range.
+        """
+        if batch_index == 0:
+            check_images(batch, self.images)
         self._batch_position = (self.current_epoch, batch_index)
         outputs = self._outputs_of_step(batch)
         size = self.samples_in(batch)
@@ -117,10 +111,15 @@ class CorrespondenceModule(SavedModule):
         return outputs
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
-        """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks."""
+        """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks.
+
+        Raises:
+            ValueError: if the first batch of the pass has images of another form or range.
+        """
         if not batch:  # the loader has no held-out data
             return None
-        self.check_batch(batch)
+        if batch_index == 0:
+            check_images(batch, self.images)
         outputs = self._outputs_of_step(batch)
         size = self.samples_in(batch)
         self.validation_loss.update(outputs["loss"], size)
@@ -203,13 +202,8 @@ class CorrespondenceModule(SavedModule):
         if self.synchronises_batch_norm and trainer.state.fn == "fit" and several:
             nn.SyncBatchNorm.convert_sync_batchnorm(self)
 
-    def on_validation_start(self) -> None:
-        """Check the first batch of the pass: validation has a loader of its own."""
-        self._has_checked_batch = False
-
     def on_train_start(self) -> None:
         """Follow the schedule of this run's length, and print the plan."""
-        self._has_checked_batch = False  # the sanity check has seen a batch of another loader
         if self._hold_frozen_backbone() and self.described is not None:
             trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}
             self.described = self.described.model_copy(update=trained)

@@ -101,9 +101,9 @@ def test_the_first_batch_is_checked(name):
     module = tiny(name)
     for message, change in wrong.items():
         wrong_batch = batch | {first: change(batch[first])}
-        refused(ValueError, f"{first} must be .* {message}", module.check_batch, wrong_batch)
-    refused(KeyError, first, module.check_batch, {"video_index": 0})
-    module.check_batch(batch)
+        refused(ValueError, f"{first} must be .* {message}", module.training_step, wrong_batch, 0)
+    refused(ValueError, "clip must be", tiny("VFSSimSiam").validation_step, {"clip": torch.zeros(1)}, 0)
+    refused(KeyError, first, module.training_step, {"video_index": 0}, 0)
     assert module.step(batch)["loss"].isfinite()
 
 
