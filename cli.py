@@ -5,7 +5,7 @@ import os
 import shlex
 import warnings
 from argparse import ArgumentError
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -263,32 +263,37 @@ class VidcorrCLI(LightningCLI):
         given = config.trainer.callbacks or []
         if not isinstance(given, list):
             given = [given]
-        config.trainer.callbacks = given + self._entries_of_on(config, {entry.class_path for entry in given})
+        config.trainer.callbacks = self._with_benchmarks(config, given)
         defaults = self._parser(self.command).get_defaults()
         for name in ("on", *RUN_FLAGS):
             config[name] = defaults[name]
         self.config = self.parser.parse_object(self.config)
 
-    def _entries_of_on(self, config: Any, given: Collection[str]) -> list[dict[str, Any]]:
-        """Return entries of `trainer.callbacks` for the benchmarks of `--on`, and in a fit for a `BestCheckpoint`.
+    def _with_benchmarks(self, config: Any, given: Sequence[Any]) -> list[Any]:
+        """Return entries of `trainer.callbacks` with the benchmarks of `--on`, and in a fit with a `BestCheckpoint`.
+
+        A benchmark replaces one of the same class and name, for example in the config of the run that continues.
 
         Args:
             config: values of the flags.
-            given: classes of the other callbacks.
+            given: entries of the callbacks so far.
         """
-        schedule: dict[str, Any] = {}
-        if config.every:
-            schedule["every_n_epochs"] = config.every
+        schedule = {"every_n_epochs": config.every} if config.every else {}
         if config.before:
             schedule["before_training"] = True
-        entries: list[dict[str, Any]] = []
+        entries: dict[Any, Any] = {}
+        for number, entry in enumerate(given):
+            benchmark = entry.get("init_args.benchmark") if entry.class_path == BENCHMARK else None
+            entries[(benchmark.class_path, benchmark.init_args.name) if benchmark else number] = entry
         for choice in chosen_benchmarks(config):
             choice.build()  # a mistake is told by the name of the benchmark
             arguments = {"benchmark": choice.entry, **choice.schedule, **schedule}
-            entries.append({"class_path": BENCHMARK, "init_args": arguments})
-        if entries and self.command == "fit" and config.trainer.enable_checkpointing is not False and BEST not in given:
-            entries.append({"class_path": BEST})
-        return entries
+            place = (choice.class_path, choice.arguments.get("name", ""))
+            entries[place] = {"class_path": BENCHMARK, "init_args": arguments}
+        saves = self.command == "fit" and config.trainer.enable_checkpointing is not False
+        if config.on and saves and BEST not in {entry.class_path for entry in given}:
+            entries[BEST] = {"class_path": BEST}
+        return list(entries.values())
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Add the default callbacks, unless the configuration names a callback of the same kind.

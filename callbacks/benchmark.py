@@ -64,7 +64,6 @@ class BenchmarkCallback(pl.Callback):
         self.result: Result | None = None
         self.folder: Path | None = None
         self._runs: list[Evaluated] = []
-        self._tried: int | None = None  # optimiser step of the last run
         self._loaded: tuple[int, int] | None = None  # epoch and step of the checkpoint that was loaded
 
     @property
@@ -101,7 +100,6 @@ class BenchmarkCallback(pl.Callback):
         self._loaded = None
         if stage == "fit":
             self._runs = []  # an earlier fit of a notebook filled them
-            self._tried = None
         with Ranks() as ranks, ranks.together():
             _ = self.benchmark.sequences
 
@@ -160,8 +158,7 @@ class BenchmarkCallback(pl.Callback):
     ) -> None:
         """Record the scores so far, for a resumed run."""
         # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
-        state = {"runs": [run.model_dump() for run in self._runs], "tried": self._tried}
-        checkpoint.setdefault("benchmarks", {})[self.name] = state
+        checkpoint.setdefault("benchmarks", {})[self.name] = {"runs": [run.model_dump() for run in self._runs]}
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -170,7 +167,6 @@ class BenchmarkCallback(pl.Callback):
         self._loaded = (checkpoint["epoch"], checkpoint["global_step"])
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         self._runs = [Evaluated(**run) for run in state.get("runs", [])]
-        self._tried = state.get("tried")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse, before any training, a module without features, stale scores, and a training on scored videos."""
@@ -203,8 +199,11 @@ class BenchmarkCallback(pl.Callback):
             pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Run after the last step if the training ends within an epoch; Lightning logs only within its loops."""
-        if self._tried != trainer.global_step:
+        """Run after the last step, if it has no score yet: the training ended within an epoch, or the run has failed.
+
+        Lightning logs only within its loops.
+        """
+        if trainer.global_step not in self.history:
             scores = self._run(trainer, pl_module, trainer.global_step)
             log_scores(trainer, scores)
             trainer.callback_metrics.update({key: torch.tensor(score) for key, score in scores.items()})
@@ -230,7 +229,6 @@ class BenchmarkCallback(pl.Callback):
         step = trainer.global_step
         if self._loaded is not None and not fitting:
             epoch, step = self._loaded
-        self._tried = step
         earlier = [run for run in self._runs if fitting and run.step < step]  # runs before a resumption count too
         folder: Path | None = None
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]

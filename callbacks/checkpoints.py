@@ -57,9 +57,7 @@ class LastCheckpoint(ModelCheckpoint):
         require_at_least(1, "LastCheckpoint", every_n_steps=every_n_steps)
         super().__init__(dirpath, save_last=True, save_top_k=0)
         self.every_n_steps = every_n_steps
-        self._resumed: dict[str, Any] | None = None  # the note of the checkpoint
-        self._between_epochs = False  # the checkpoint was written between two epochs
-        self._logged_steps = 0  # of the checkpoint
+        self._resumed: dict[str, Any] | None = None  # the note of the checkpoint, and its place in the training
         self._lock = ExitStack()
         self._begin()
 
@@ -87,12 +85,13 @@ class LastCheckpoint(ModelCheckpoint):
             return
         if "loops" not in checkpoint:
             raise ValueError(f"{trainer.ckpt_path} holds weights only: start from them by --model.backbone")
-        self._resumed = checkpoint.get("resume", {})
-        if self._resumed.get("within_step"):
+        note = checkpoint.get("resume", {})
+        if note.get("within_step"):
             raise ValueError(f"{trainer.ckpt_path} was written within an optimiser step: name a last.ckpt")
         written = f"step {checkpoint['global_step']}, epoch {checkpoint['epoch']}"
         rank_zero_info(f"resuming from {trainer.ckpt_path}: {written}")
-        self._between_epochs, self._logged_steps = loops.read_place(checkpoint)
+        between_epochs, logged = loops.read_place(checkpoint)
+        self._resumed = note | {"between_epochs": between_epochs, "logged_steps": logged}
         path = Path(str(trainer.ckpt_path)).resolve()
         if str(path.parent) == self.dirpath and path.name.startswith(self.CHECKPOINT_NAME_LAST):
             self.last_model_path = str(path)
@@ -138,8 +137,8 @@ class LastCheckpoint(ModelCheckpoint):
                 anew = "to begin anew from the weights, give them to --model.backbone, without --ckpt_path"
                 raise ValueError(f"{trainer.ckpt_path}: {before}: a resumed training keeps both; {anew}")
         # Lightning counts logged steps from 0; a benchmark after the last step is logged with the number of steps
-        hide_logs(trainer, self._logged_steps + bool(resumed.get("run_ended")))
-        loops.resume_place(trainer, self._between_epochs)
+        hide_logs(trainer, resumed["logged_steps"] + bool(resumed.get("run_ended")))
+        loops.resume_place(trainer, resumed["between_epochs"])
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the end of the previous epoch, after all of its hooks."""

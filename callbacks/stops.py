@@ -8,15 +8,7 @@ from contextlib import ExitStack
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import (
-    BackboneFinetuning,
-    BatchSizeFinder,
-    GradientAccumulationScheduler,
-    LearningRateFinder,
-    ModelPruning,
-    StochasticWeightAveraging,
-    WeightAveraging,
-)
+from pytorch_lightning import callbacks as lightning
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
@@ -29,13 +21,13 @@ from vidcorr.functional.device import PendingCopy
 from .checkpoints import LastCheckpoint, TrainingStopped, use_atomic_files
 
 REFUSED = (
-    BackboneFinetuning,
-    BatchSizeFinder,
-    GradientAccumulationScheduler,
-    LearningRateFinder,
-    ModelPruning,
-    StochasticWeightAveraging,
-    WeightAveraging,
+    lightning.BackboneFinetuning,
+    lightning.BatchSizeFinder,
+    lightning.GradientAccumulationScheduler,
+    lightning.LearningRateFinder,
+    lightning.ModelPruning,
+    lightning.StochasticWeightAveraging,
+    lightning.WeightAveraging,
 )
 """Callbacks of Lightning under which rates, queues or weights differ from the plan, or no run resumes exactly."""
 NOT_FINITE = 99

@@ -319,7 +319,7 @@ def test_a_run_that_continues_by_its_config_has_its_benchmarks_once(davis_root, 
     first = Built(["fit", *TINY, *on])
     (saving,) = [callback for callback in first.trainer.callbacks if isinstance(callback, SaveConfig)]
     Path("runs/config.yaml").write_text(saving.parser.dump(saving.config, skip_unset=False))
-    for words in ([], [*TINY, *on]):
+    for words in ([], [*TINY, *on], on):
         again = Built(["fit", *words, "--ckpt_path=last"])
         kinds = [type(callback) for callback in again.trainer.callbacks]
         assert kinds == [type(callback) for callback in first.trainer.callbacks]

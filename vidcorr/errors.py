@@ -66,6 +66,8 @@ def one_line(error: BaseException) -> str:
     Example:
         >>> one_line(ValueError("key:\n  Errors:\n    - no int\n    - no list\n  Given value: x"))
         'key: Errors: no int; no list'
+        >>> one_line(ValueError("key:\n    - no int\n    - Expected a <class 'NoneType'>"))
+        'key: no int'
     """
     lines = [line for line in str(error).splitlines() if line.strip()]
     depths = [len(line) - len(line.lstrip()) for line in lines]
@@ -78,4 +80,5 @@ def one_line(error: BaseException) -> str:
         if of_line < depth:
             above.insert(0, line.strip(" -"))
             depth = of_line
-    return " ".join([*above, "; ".join(reasons)])
+    kept = [reason for reason in reasons if not reason.endswith(f"{type(None)}")]  # of an option that may be left out
+    return " ".join([*above, "; ".join(kept or reasons)])
