@@ -7,16 +7,18 @@ import shlex
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
 from cli import SaveConfig, ShortLogInterval, last_checkpoint, main, make_trainer, words_for_parser
 from lightning_modules import VFSSimSiam
 from lightning_modules.parts.description import recipe_of
-from tests.helpers.nodes import run_on_nodes
 from tests.helpers.parsed import Built, Parsed
+from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags, refusal
 from vidcorr.backbones import trust
@@ -177,6 +179,15 @@ def test_a_mistake_is_told_before_a_benchmark_has_run(video_folder, davis_root, 
     mistake = "--trainer.accumulate_grad_batches=9"
     assert "an epoch has fewer" in refusal(*arguments(video_folder, davis_root, tmp_path), mistake)
     assert not list(tmp_path.rglob("results.json"))
+
+
+@pytest.mark.slow
+def test_no_readable_video_is_one_line(tmp_path):
+    for number in range(6):
+        (tmp_path / f"{number}.mp4").write_bytes(b"no video")
+    line = refusal("fit", *TINY, *clips(tmp_path, num_workers=1), f"--trainer.default_root_dir={tmp_path}")
+    assert line.startswith("vidcorr: 10 items in a row could not be used: ")
+    assert "Original" not in line
 
 
 # The checkpoint
@@ -340,23 +351,42 @@ def test_precision_auto_is_what_the_cpu_says_it_has(monkeypatch):
     fastest_precision.cache_clear()
 
 
+class Witness(pl.Callback):
+    """Tells of its rank where it stood, which videos it was trained on, and with what weights it ended."""
+
+    told: ClassVar[dict[str, Any]] = {"videos": []}
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.told["videos"] += batch["video_index"].tolist()
+
+    def on_train_end(self, trainer, pl_module):
+        weights = {name: [float(x).hex() for x in p.flatten()[:50]] for name, p in pl_module.named_parameters()}
+        self.told.update(node=trainer.node_rank, ranks=trainer.world_size, steps=trainer.global_step, weights=weights)
+
+
+def _fit_on_node(rank, said, words):
+    """Fit as the only rank of a node, as torchrun tells it; what is printed goes to a file."""
+    os.environ.update(LOCAL_RANK="0", LOCAL_WORLD_SIZE="1", GROUP_RANK=str(rank))
+    os.dup2(os.open(f"{said}{rank}", os.O_WRONLY | os.O_CREAT), 2)
+    main(words)
+    return Witness.told
+
+
 @pytest.mark.slow
 def test_fit_on_two_nodes(video_folder, davis_root, tmp_path):
     words = ["fit", *TINY, *clips(video_folder, repeat=2, validation_fraction=0.3)]
     words += flags("trainer", strategy="ddp", num_nodes=2, devices=1, max_epochs=2, accumulate_grad_batches=2)
-    words += flags("trainer.callbacks+", "tests.helpers.nodes.Witness", folder=tmp_path)
-    words += [f"--trainer.default_root_dir={tmp_path}", *davis(davis_root, stage="res4", every_n_epochs=2)]
-    printed = run_on_nodes(2, words)
-    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
-    assert [(told["rank"], told["node"], told["ranks"]) for told in (first, second)] == [(0, 0, 2), (1, 1, 2)]
+    words += [f"--trainer.callbacks+={__name__}.Witness", f"--trainer.default_root_dir={tmp_path}"]
+    words += davis(davis_root, stage="res4", every_n_epochs=2)
+    first, second = on_ranks(2, tmp_path, _fit_on_node, str(tmp_path / "said"), words)
+    assert [(told["node"], told["ranks"]) for told in (first, second)] == [(0, 2), (1, 2)]
     assert first["weights"] == second["weights"]
     assert first["steps"] == second["steps"] == 2
-    assert "8 videos = 2 per device × 2 device(s) × 2 accumulated" in printed[0]
-    assert "global batch" not in printed[1]
+    assert "8 videos = 2 per device × 2 device(s) × 2 accumulated" in (tmp_path / "said0").read_text()
+    assert "global batch" not in (tmp_path / "said1").read_text()
     for epoch in (slice(0, 4), slice(4, 8)):  # four videos, each of them twice
         seen = Counter(first["videos"][epoch] + second["videos"][epoch])
         assert sorted(seen.values()) == [2, 2, 2, 2]
-
     (results,) = tmp_path.glob("lightning_logs/version_0/benchmarks/davis/*/results.json")
     assert json.loads(results.read_text())["ranks"] == 2
     rows = (results.parent / "per_sequence.csv").read_text().splitlines()

@@ -39,7 +39,7 @@ def test_a_frame_takes_few_kernels_and_waits_once_where_ties_are_kept(name, stri
     with fake_gpu() as gpu:
         propagator = LabelPropagator(torch.rand(4, height, width), PropagationProtocol.named(name, "davis"))
         features = torch.randn(channels, height, width, device=gpu.device)
-        for _ in range(22):
+        for _ in range(11):
             propagator.step(features)
         kernels, reads = gpu.kernels, gpu.reads
         labels = propagator.step(features)

@@ -1,15 +1,17 @@
-"""The root is flat, so its names must be ours alone; a command imports what it needs and no more."""
+"""The root is flat, so its names must be ours alone; what is imported is declared, and a command imports no more."""
 
 import importlib
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
 
 import pytest
 
-from vidcorr.commands import tools
+from vidcorr.commands import study, tools
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,8 +26,22 @@ def test_the_name_is_ours(name):
 def test_the_command_is_our_door():
     (command,) = entry_points(group="console_scripts", name="vidcorr")
     assert command.load() is importlib.import_module("cli").main
+    done = subprocess.run([*study.COMMAND, "--version"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "vidcorr 0.1.0\n"
 
 
+def test_every_imported_package_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = project["dependencies"] + project["optional-dependencies"]["transformers"]
+    declared = {re.match(r"[\w-]+", line)[0] for line in lines}
+    sources = [ROOT / "cli.py", *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]
+    imported = {name for path in sources for name in re.findall(r"^ *(?:from|import) (\w+)", path.read_text(), re.M)}
+    distributions = packages_distributions()
+    for name in imported & distributions.keys() - {*ROOMS, "cli"}:
+        assert declared & {each.lower().replace("_", "-") for each in distributions[name]}, name
+
+
+ROOMS = ("callbacks", "datamodules", "lightning_modules", "vidcorr")
 PACKAGES = ("lightning_modules", "datamodules", "callbacks", "vidcorr", "vidcorr.backbones", "vidcorr.datasets")
 PACKAGES += ("vidcorr.functional", "vidcorr.metrics", "vidcorr.results.pictures")
 

@@ -16,16 +16,17 @@ FILE = Path(__file__).parents[1] / "docs" / "reference" / "davis.py"
 
 @pytest.fixture
 def davis(request, real_data, tmp_path):
-    """The first frames of two real sequences, cut to a part around the objects: (frames, height, width)."""
-    count, height, width = request.param
-    for name, (top, left) in {"car-shadow": (120, 240), "dog": (150, 300)}.items():
+    """The first frames of real sequences, cut to a part around the objects: (names, frames, height, width)."""
+    names, count, height, width = request.param
+    for name in names:
+        top, left = {"car-shadow": (120, 240), "dog": (150, 300)}[name]
         for part in ("JPEGImages", "Annotations"):
             folder = tmp_path / part / "480p" / name
             folder.mkdir(parents=True)
             for file in sorted((real_data("davis") / part / "480p" / name).iterdir())[:count]:
                 Image.open(file).crop((left, top, left + width, top + height)).save(folder / file.name, quality=95)
     (tmp_path / "ImageSets" / "2017").mkdir(parents=True)
-    (tmp_path / "ImageSets" / "2017" / "val.txt").write_text("car-shadow\ndog\n")
+    (tmp_path / "ImageSets" / "2017" / "val.txt").write_text("\n".join(names))
     return tmp_path
 
 
@@ -41,8 +42,8 @@ def test_it_imports_torch_numpy_and_pillow_only_and_has_at_most_200_lines():
 @pytest.mark.parametrize(
     ("davis", "protocol"),
     [
-        ((5, 160, 208), "vfs"),
-        pytest.param((3, 330, 440), "dino", marks=pytest.mark.slow),
+        ((["car-shadow", "dog"], 5, 160, 208), "vfs"),
+        pytest.param((["dog"], 3, 330, 440), "dino", marks=pytest.mark.slow),
     ],
     indirect=["davis"],
 )

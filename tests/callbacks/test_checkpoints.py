@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.callbacks import EarlyStopping, LambdaCallback
 from torch.optim import lr_scheduler
 
 from callbacks import AtomicCheckpointIO, LastCheckpoint, Stops, TrainingStopped
 from lightning_modules import VFSMoCo, VFSSimSiam
+from tests.helpers.faults import Spoil
 from tests.helpers.refusal import refused
-from tests.helpers.spoiled import Training, fit
 from tests.helpers.stops import EPOCHS, Stop, content, expect_equal, go, joined, make, positions
 from tests.helpers.training import InMemory, fit_in, quiet_trainer
 from vidcorr.videos.files import FolderLock
@@ -224,14 +224,6 @@ def test_another_batch_size_is_refused(tmp_path):
         go("VFSSimSiam", tmp_path, 1, start=tmp_path / LAST)
 
 
-def test_another_rate_is_refused(tmp_path, monkeypatch):
-    """Lightning would take the checkpoint's rate, and config.yaml would name another."""
-    go("VFSSimSiam", tmp_path, stop=Stop("step", 1))
-    monkeypatch.setattr(VFSSimSiam, "configure_optimizers", lambda self: torch.optim.SGD(self.parameters(), 0.125))
-    line = r"last\.ckpt: its optimisers are .*, this run's .*0\.125.*: a resumed training keeps both"
-    refused(ValueError, line, go, "VFSSimSiam", tmp_path, start=tmp_path / LAST)
-
-
 @pytest.mark.slow
 def test_an_error_in_a_users_callback_keeps_the_last_complete_step(tmp_path, caplog):
     class Fail(pl.Callback):
@@ -277,12 +269,23 @@ def test_runs_in_one_folder_keep_their_files_and_last_resumes_the_newest(tmp_pat
     assert (tmp_path / LAST).read_bytes() == first
 
 
-def test_non_finite_weights_are_not_saved(tmp_path):
-    module = Training()
-    module.weight = float("inf")
-    with pytest.raises(TrainingStopped, match=r"step 6: 1 weights hold .* \(net\.conv\.weight, …\)"):
-        fit(tmp_path, module, [Stops(), LastCheckpoint(4, tmp_path)])
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 5  # before the epoch's last step
+def spoil_weights(trainer, module, *_):
+    if trainer.global_step == 2:
+        module.backbone.conv1.weight.data[0, 0, 0, 0] = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message", "kept"),
+    [
+        (Spoil(step=2), r"step 2 \(epoch 1, batch 0\): the loss is nan", 2),
+        (LambdaCallback(on_train_batch_end=spoil_weights), r"step 2: 1 weights hold .* \(backbone\.conv1\.weight", 1),
+    ],
+    ids=["loss", "weights"],
+)
+def test_what_is_not_finite_replaces_no_checkpoint(spoil, message, kept, tmp_path):
+    with pytest.raises(TrainingStopped, match=message):
+        fit_in(tmp_path, spoil, Stops(), LastCheckpoint(1, tmp_path), max_epochs=2)
+    assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == kept
 
 
 def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypatch):

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import LambdaCallback
 from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkCallback, Stops
-from tests.helpers.faults import Spoil
+from tests.helpers.faults import Spoil, Strike
 from tests.helpers.ranks import on_ranks
 from tests.helpers.stops import Counted, go, joined, make
 from tests.helpers.training import Clips, quiet_trainer
@@ -33,16 +32,6 @@ def test_a_signal_ends_validate_between_two_frames():
     assert [signal.getsignal(each) for each in signals.NAMES] == before
 
 
-def strike_once(number, batch):
-    """Return a callback that sends this process a signal before a batch, counted over all epochs, is learnt from."""
-
-    def strike(trainer, *_):
-        if trainer.fit_loop.total_batch_idx == batch:
-            os.kill(os.getpid(), number)
-
-    return LambdaCallback(on_before_backward=strike)
-
-
 @pytest.mark.slow
 def test_slurms_signal_saves_the_step_and_queues_the_job_again(tmp_path, monkeypatch):
     called = tmp_path / "called"
@@ -54,7 +43,7 @@ def test_slurms_signal_saves_the_step_and_queues_the_job_again(tmp_path, monkeyp
     for name, value in (slurm | {"SLURM_LOCALID": "0", "SLURM_NODEID": "0"} | of_task).items():
         monkeypatch.setenv(name, value)
     whole, _ = go("VFSMoCo", tmp_path / "whole")
-    begun, ended = go("VFSMoCo", tmp_path / "parts", more=[strike_once(signal.SIGUSR1, 4)])
+    begun, ended = go("VFSMoCo", tmp_path / "parts", more=[Strike("SIGUSR1", 4)])
     assert not ended
     assert called.read_text() == "requeue 7_3\n"
     assert [path.name for path in (tmp_path / "parts").glob("*.ckpt")] == ["last.ckpt"]  # none of Lightning's own
@@ -65,8 +54,8 @@ def test_slurms_signal_saves_the_step_and_queues_the_job_again(tmp_path, monkeyp
 
 def _hit(rank, folder, by_signal):
     """Train as one of two ranks, of which the second is hit before its second step; return whether the run ended."""
-    callbacks = [strike_once(signal.SIGTERM, 1) if by_signal else Spoil(step=1, rank=1)] if rank else []
-    _, ended = go("VFSMoCo", Path(folder), more=callbacks, scored=False, strategy="ddp", devices=2)
+    blow = Strike("SIGTERM", 1, rank=1) if by_signal else Spoil(step=1, rank=1)
+    _, ended = go("VFSMoCo", Path(folder), more=[blow], scored=False, strategy="ddp", devices=2)
     return ended
 
 

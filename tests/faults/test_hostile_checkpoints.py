@@ -81,10 +81,8 @@ def davis(davis_root):
     return ["--trainer.logger=false", "--trainer.accelerator=cpu", "--on", f"davis={davis_root}"]
 
 
-@pytest.mark.parametrize(
-    "command",
-    [command if command == "validate" else pytest.param(command, marks=pytest.mark.slow) for command in COMMANDS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_runs_what_a_file_names(command, davis, tmp_path):
     cases = ATTACKS | FAULTS
     if command != "validate":  # the others read a file in the same way

@@ -34,13 +34,6 @@ class Wrapped(nn.Module):
         return self.model(images)
 
 
-class Unpadded(nn.Sequential):
-    """Convolutions without padding, whose map has one stride in height and another in width."""
-
-    def __init__(self) -> None:
-        super().__init__(nn.Conv2d(3, 4, 7, 4), nn.Conv2d(4, 4, 5, 2), nn.Conv2d(4, 4, 5, 2))
-
-
 class Patches(nn.Sequential):
     """An encoder of stride 24, which no map of the blank image shows: a user states it."""
 

@@ -16,7 +16,6 @@ from lightning_modules.cosettle import (
     stretched_size,
     transitions,
 )
-from lightning_modules.parts.schedules import warm_cosine_factor
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer
 from vidcorr.backbones import build_encoder
@@ -231,14 +230,6 @@ def test_crops_are_the_golden_ones_rounded_to_grey_levels(golden, number):
     mean, std = (torch.tensor(n).view(3, 1, 1) for n in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     theirs = (torch.from_numpy(numbers[f"aug{number}/out_s"]) * std + mean).clamp(0, 1) * 255
     assert (ours - theirs).abs().max() < 1.01  # Pillow rounds after each direction
-
-
-def test_the_rate_of_each_step_is_the_golden_one(golden):
-    numbers = golden("cosettle/data")
-    base_lr, batch, epochs, warmup, iterations = numbers["schedule/params"].tolist()
-    steps = int(epochs * iterations)
-    rates = [base_lr * batch / 256 * warm_cosine_factor(step, steps, warmup / epochs * steps) for step in range(steps)]
-    np.testing.assert_allclose(rates, numbers["schedule/lr"], rtol=0, atol=1e-12)
 
 
 def test_positions_are_drawn_by_seed_epoch_and_batch_for_vits_alone():

@@ -52,6 +52,7 @@ def _loss_of_share(rank, *edges):
     return trainer.callback_metrics["val/loss"].item()
 
 
+@pytest.mark.slow
 def test_the_loss_of_ranks_with_unequal_numbers_is_that_of_all_images(tmp_path):
     """A mean of means would be off, and so would be Lightning's own, which divides by a rounded number of samples."""
     losses = on_ranks(2, tmp_path, _loss_of_share, 0, 5, 6)

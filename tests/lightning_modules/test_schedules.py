@@ -7,15 +7,7 @@ from pytorch_lightning.callbacks import LambdaCallback
 from callbacks import LastCheckpoint, Stops
 from lightning_modules import VFSSimSiam
 from lightning_modules.parts.schedules import cosine_factor
-from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer
-
-
-def test_more_accumulated_batches_than_an_epoch_has_are_refused():
-    trainer = quiet_trainer(accumulate_grad_batches=64, max_steps=3)
-    line = "accumulate_grad_batches 64: an epoch has fewer batches"
-    assert refused(ValueError, line, trainer.fit, VFSSimSiam(**TINY), loader(8, 2, frames=2, size=32))
-    assert trainer.global_step == 0
 
 
 def test_a_finished_run_that_is_extended_continues_by_the_schedule_of_its_new_length(tmp_path, caplog):

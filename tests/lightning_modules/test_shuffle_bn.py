@@ -66,7 +66,7 @@ def shuffled(rank, groups, videos):
     ]
 
 
-@pytest.mark.parametrize(("ranks", "groups", "videos"), [(1, 5, 10), (2, 3, 6)])
+@pytest.mark.parametrize(("ranks", "groups", "videos"), [(1, 5, 10), pytest.param(2, 3, 6, marks=pytest.mark.slow)])
 def test_shuffle_is_undone_and_changes_the_company(tmp_path, ranks, groups, videos):
     results = on_ranks(ranks, tmp_path, shuffled, groups, videos) if ranks > 1 else [shuffled(0, groups, videos)]
     assert all(result == results[0] for result in results)

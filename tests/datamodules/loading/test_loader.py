@@ -69,6 +69,7 @@ def _share(rank, ranks_of_test):
     return keys, held_out, len(loader)
 
 
+@pytest.mark.slow
 def test_a_bare_loader_asks_torch_for_its_share(tmp_path):
     (one, held_one, count), (two, held_two, _) = on_ranks(2, tmp_path, _share, 2)
     assert count == len(one) == len(two) == 2

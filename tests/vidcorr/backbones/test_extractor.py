@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 from torch.optim.swa_utils import AveragedModel
 
 from tests.helpers.encoders import Smoothed, clips
@@ -69,6 +70,7 @@ class Exotic(nn.Module):
 NETWORKS = {
     "exotic": Exotic,
     "average of weights": lambda: AveragedModel(Trunk()),
+    "parametrised": lambda: nn.Sequential(parametrizations.weight_norm(nn.Conv2d(3, 8, 8, 8)), nn.BatchNorm2d(8)),
     "traced by fx": lambda: torch.fx.symbolic_trace(Trunk()),
     "compiled": lambda: torch.compile(Trunk(), backend="eager"),
 }

@@ -64,7 +64,6 @@ def test_contract(spec, channels, stride):
         ("torchvision:vit_b_16", None, None, "torchvision:vit_b_16: no ResNet; timm:NAME has other networks"),
         ("timm:convnext_atto", "stage5", None, r"stage 'stage5': ConvNeXt has features, stage1, .*, stage4; null"),
         ("timm:convnext_atto", "stage1+stage2", None, r"its parts have strides \[4, 8\]"),
-        ("tests.helpers.encoders:Unpadded", None, None, "cells for a 256 x 320 image are not those of stride"),
     ],
 )
 def test_mistakes_are_named(spec, stage, stride, message):
@@ -84,14 +83,11 @@ def test_staged_networks_offer_their_stages_and_the_map_before_their_pooling():
     torch.testing.assert_close(last, encoder.network.eval().forward_features((images - mean) / std))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "channels"),
-    [("naflexvit_base_patch16_radio_v3", 768), ("samvit_base_patch16", 256)],
-)
+@pytest.mark.parametrize(("name", "channels"), [("naflexvit_base_patch16_radio_v3", 768), ("samvit_base_patch16", 256)])
 def test_transformers_of_other_forms_give_a_map(name, channels):
-    extractor = build_encoder(f"timm:{name}").feature_extractor()
-    assert extractor(torch.rand(1, 3, 96, 128)).shape == (1, channels, 6, 8)
+    with torch.device("meta"):
+        extractor = build_encoder(f"timm:{name}").feature_extractor()
+        assert extractor(torch.rand(1, 3, 96, 128)).shape == (1, channels, 6, 8)
 
 
 OWN = """

@@ -1,5 +1,6 @@
-"""Checkpoints of all methods give their features in terms of the library, in a process without Lightning too."""
+"""Checkpoints of all methods give their features, and `predict` follows a mask, in a process without Lightning too."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -26,8 +27,13 @@ OWN_FEATURES = {"SiamFC", "CoSettle"}
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import sys
-for name in ("pytorch_lightning", "lightning_fabric", "lightning", "lightning_modules", "torchmetrics"):
+for name in ("pytorch_lightning", "lightning_fabric", "lightning", "lightning_modules", "torchmetrics", "timm"):
     sys.modules[name] = None
+from vidcorr.commands import main
+root, folder, *paths = sys.argv[1:]
+frames, masks = (f"{root}/{kind}/480p/synthetic-000" for kind in ("JPEGImages", "Annotations"))
+main(["predict", frames, f"--mask={masks}/00000.png", "--end=2", f"--output={folder}/predicted"])
+del sys.modules["timm"]  # a checkpoint below needs it
 import torch
 import vidcorr
 from vidcorr import DavisBenchmark, Result, build_feature_extractor
@@ -35,7 +41,6 @@ from vidcorr.backbones import trust, weights_digest
 trust.allow_named(["tests.helpers.encoders:TinyResNet", "tests.helpers.encoders:tiny_vit"])
 for name in ("Badja", "Jhmdb", "Otb", "TapVid", "Vip", "Vos", "YoutubeVos"):
     getattr(vidcorr, f"{name}Benchmark")
-root, folder, *paths = sys.argv[1:]
 for path in paths:
     extractor = build_feature_extractor(path)
     print(path, weights_digest(extractor))
@@ -90,6 +95,7 @@ def test_without_lightning(tmp_path, davis_root):
     assert done.returncode == 0, done.stderr[-2000:]
     printed = [line for line in done.stdout.splitlines() if line.startswith(str(tmp_path))]
     assert printed == expected
+    assert json.loads((tmp_path / "out/predicted/prediction.json").read_text())["model"] == "vidcorr-r18"
 
 
 def test_a_module_with_features_of_its_own_needs_its_class(tmp_path):

@@ -10,7 +10,6 @@ import torchvision
 
 from callbacks import BenchmarkCallback
 from lightning_modules import FrozenEncoder, VFSSimSiam
-from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from tests.helpers.refusal import refused
 from tests.helpers.training import EMPTY, TINY, loader, trainer_in
 from tests.helpers.words import SMALL
@@ -39,11 +38,6 @@ def test_arguments_that_would_score_other_data_or_features_are_refused(davis_roo
     refused(ValueError, "give stride or dilated", OtbBenchmark, tmp_path, stride=4, dilated=True)
 
 
-def test_a_folder_that_cannot_be_written(davis_root, tmp_path):
-    (tmp_path / "file").write_text("")
-    assert refused(OSError, "file", Untouched(davis_root).evaluate, RawColour(), tmp_path / "file" / "results")
-
-
 def test_a_stage_that_the_backbone_does_not_have_is_told_before_training(davis_root, tmp_path):
     trainer = trainer_in(tmp_path, BenchmarkCallback(Untouched(davis_root, stage="res9")))
     refused(ValueError, "stage 'res9'", trainer.fit, VFSSimSiam(**TINY), loader(1, 1, frames=2, size=32))
@@ -57,19 +51,6 @@ def test_fast_dev_run_scores_a_sequence_per_batch_and_writes_nothing(davis_root,
     assert {row.video for row in benchmark.result.rows} == {"synthetic-000"}
     assert list(tmp_path.iterdir()) == []
     assert len(benchmark.benchmark.sequences) == 3
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", benchmark_classes(), ids=lambda kind: kind.__name__)
-def test_scores_do_not_depend_on_torchs_default_type(kind, tmp_path):
-    arguments = arguments_of(kind, tmp_path)
-    network = build_encoder("tests.helpers.encoders:TinyResNet" if kind is DavisBenchmark else "raw_colour")
-    scores = kind(**arguments).evaluate(network).scores
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        assert kind(**arguments).evaluate(network).scores == scores
-    finally:
-        torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.slow

@@ -15,11 +15,6 @@ FRAMES = (".jpg", ".mp4")
 """Endings of frames; JHMDB's are PNGs in Rename_Images."""
 
 
-def davis(root):
-    generated.write_davis(root / "data", 1, **SMALL)
-    return {"root": root / "data"}
-
-
 def vos(root):
     """Masks with a list, metadata and a list of unseen videos beside the data."""
     generated.write_davis(root / "data", 1, **SMALL)

@@ -3,13 +3,12 @@
 import csv
 import json
 import math
-import shutil
 
 import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from vidcorr import MatchBenchmark, PfWillowBenchmark, Result
+from vidcorr import MatchBenchmark, Result
 from vidcorr.datasets.generated import write_spair
 from vidcorr.metrics.matching import match_scores
 from vidcorr.protocols import MatchingProtocol
@@ -102,16 +101,3 @@ def test_files(root, tmp_path):
     found = json.loads((tmp_path / "predictions" / "scene000.json").read_text())
     assert len(found) == 3
     assert "scene003" in (tmp_path / "report.html").read_text()
-
-
-def test_pf_willow(root, tmp_path):
-    folder = tmp_path / "PF-WILLOW" / "duck(S)"
-    shutil.copytree(root / "JPEGImages" / "scene000", folder)
-    first, second = (f"PF-WILLOW/duck(S)/{file.name}" for file in sorted(folder.iterdir())[:2])
-    numbers = [*range(4, 44, 4), *range(4, 44, 4)] * 2
-    lines = ["header", *(",".join([first, other, *map(str, numbers)]) for other in (first, second))]
-    (folder.parent / "test_pairs.csv").write_text("\n".join(lines))
-    result = PfWillowBenchmark(root=folder.parent, changes=SMALL).evaluate(Colours())
-    itself, other = result.values("PCK@0.1")["duck(S)"]
-    assert itself >= other
-    assert set(PfWillowBenchmark(root=folder.parent).score_names) == set(result.scores)

@@ -1,5 +1,6 @@
-"""A run: a stored result is scored again, the random state stays as it was, rows are the only container."""
+"""A run of every benchmark: its result is scored again, its page; the random state stays; rows are the container."""
 
+import json
 import random
 from dataclasses import dataclass, replace
 
@@ -9,8 +10,19 @@ import torch
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
-from vidcorr import Benchmark, DavisBenchmark, Result, Row
+from vidcorr import Benchmark, DavisBenchmark, MatchBenchmark, Result, Row
+from vidcorr.backbones import build_encoder
 from vidcorr.datasets import Davis
+
+
+@pytest.fixture(scope="module", params=benchmark_classes(), ids=lambda kind: kind.__name__)
+def run(request, tmp_path_factory):
+    """A benchmark over small data, the network, and the folder of its run."""
+    kind, root = request.param, tmp_path_factory.mktemp("run")
+    benchmark = kind(**arguments_of(kind, root / "data"))
+    network = build_encoder("tests.helpers.encoders:TinyResNet" if kind is DavisBenchmark else "raw_colour")
+    benchmark.evaluate(network, root / "out")
+    return benchmark, network, root / "out"
 
 
 def bits(scores):
@@ -18,23 +30,42 @@ def bits(scores):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", benchmark_classes(), ids=lambda kind: kind.__name__)
-def test_a_stored_result_is_scored_again_without_a_network(kind, tmp_path):
+def test_a_stored_result_is_scored_again_without_a_network(run):
     """The rows in any order; and a pooled score without a sequence is the same function of the other rows."""
-    arguments = arguments_of(kind, tmp_path)
-    kind(**arguments).evaluate("raw_colour", tmp_path / "out")
-    stored = Result.load(tmp_path / "out")
+    benchmark, _, folder = run
+    stored = Result.load(folder)
     assert stored.scores
-    benchmark = kind(**arguments)
+    assert set(stored.scores) <= set(benchmark.score_names)
+    fresh = replace(benchmark)
     rows = random.Random(0).sample(stored.rows, len(stored.rows))
-    assert bits(benchmark.scores(rows)) == bits(stored.scores)
+    assert bits(fresh.scores(rows)) == bits(stored.scores)
     for key, scores in stored.without.items():
         for video, score in scores.items():
             others = [row for row in rows if row.video != video]
-            assert benchmark.scores(others)[key].hex() == score.hex()
+            assert fresh.scores(others)[key].hex() == score.hex()
     assert bool(stored.without) == (benchmark.pooled and len({row.video for row in rows}) > 1)
-    assert isinstance(hash(benchmark), int)
-    assert hash(benchmark) == hash(kind(**arguments))
+    assert hash(fresh) == hash(benchmark)
+
+
+@pytest.mark.slow
+def test_scores_do_not_depend_on_torchs_default_type(run):
+    benchmark, network, folder = run
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        assert replace(benchmark).evaluate(network).scores == Result.load(folder).scores
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.slow
+def test_every_benchmark_writes_a_page(run):
+    benchmark, _, folder = run
+    text = (folder / "report.html").read_text().partition('id="data">')[2].partition("</script>")[0]
+    content, names = json.loads(text), [sequence.name for sequence in benchmark.sequences]
+    assert content["result"]["sequences"] == names
+    animated = {animation["sequence"] for animation in content["animations"]}
+    assert animated == (set() if isinstance(benchmark, MatchBenchmark) else set(names))
+    assert all(animation["caption"] for animation in content["animations"])
 
 
 def test_a_row_that_comes_twice_is_refused(davis_root):

@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -38,16 +36,6 @@ def masks_of(folder):
 def rows_of(path):
     with path.open() as file:
         return list(csv.DictReader(file))
-
-
-@pytest.mark.slow
-def test_the_network_of_the_package_needs_neither_lightning_nor_timm(folder, tmp_path):
-    words = ["predict", str(folder / "clip.mp4"), f"--mask={folder / 'masks/first.png'}", "--end=2"]
-    words.append(f"--output={tmp_path / 'out'}")
-    blocked = "import sys; sys.modules.update(dict.fromkeys(['pytorch_lightning', 'timm']))"
-    code = f"{blocked}; from vidcorr.commands import main; main({words!r})"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=os.getcwd())
-    assert json.loads((tmp_path / "out" / "prediction.json").read_text())["model"] == "vidcorr-r18"
 
 
 def test_a_mask_is_followed_as_by_the_function(run, folder, colour, tmp_path, capsys):

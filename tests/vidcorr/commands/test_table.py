@@ -1,6 +1,7 @@
-"""`vidcorr table`: numbers of one column share benchmark, data and protocol to the last value."""
+"""`vidcorr table`: numbers of one column share benchmark, data and protocol to the last value; formats; odd names."""
 
 import csv
+import math
 
 import pytest
 
@@ -9,7 +10,9 @@ from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import refusal
 from vidcorr.experiments.table import gather_records
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.result import Evaluated, Network, Protocol, Stage
+from vidcorr.results.formats import one_line
+from vidcorr.results.records import records_of
+from vidcorr.results.result import Evaluated, Network, Protocol, Result, Stage
 from vidcorr.results.statistics import Sample, difference, interval
 from vidcorr.results.tables import render, tabulate
 
@@ -161,3 +164,72 @@ def test_a_base_that_is_no_row_and_two_results_of_a_row_are_refused(tmp_path):
     write(tmp_path / "b", "A", {"J&F-Mean": 0.5})
     assert "base 'Z' names no rows; the rows are A" in refusal("table", tmp_path / "a", "--base", "Z")
     assert "holds two results of davis" in refusal("table", f"N={tmp_path}")
+
+
+def printed(folder, *words, capsys):
+    main(["table", str(folder), *words])
+    return capsys.readouterr().out
+
+
+def test_latex_says_protocol_seeds_and_base_in_the_caption(tmp_path, capsys):
+    def write_both(name, network, shift=0.0, **more):
+        region = {str(n): [0.6 + shift + 0.01 * n] for n in range(8)}
+        columns = {"J-Mean": region, "F-Mean": {video: [value + 0.1] for video, (value,) in region.items()}}
+        scores = {"J&F-Mean": 0.66 + shift, "J-Mean": 0.6 + shift, "F-Mean": 0.72 + shift}
+        write(tmp_path / name, network, scores, videos=columns, **more)
+
+    for seed in (0, 1):
+        write_both(f"run{seed}", "my_net & co", 0.02 * seed, network_seed=seed, recipe="r")
+    write_both("b", "B", 0.1)
+    text = printed(tmp_path, "--format", "tex", "--base", "B", capsys=capsys)
+    assert r" & davis J\&F-Mean & davis J-Mean & davis F-Mean \\" in text
+    assert r"my\_net \& co & 67.0 $\pm$ 1.4; $-$9.0 & 61.0 $\pm$ 1.4; $-$9.0 & 73.0 $\pm$ 1.4; $-$9.0 \\" in text
+    assert r"B & \textbf{76.0} & \textbf{70.0} & \textbf{82.0} \\" in text
+    caption = (
+        r"\caption{Scores in per cent. davis (vfs, 8 sequences). Mean $\pm$ standard deviation over seeds. "
+        "After “;”: difference from B.}"
+    )
+    assert caption in text
+    crw = Protocol(name="crw", digest="d2", shared_name="crw", shared="d2")
+    write_both("c", "A", stage=Stage(protocol=crw))
+    text = printed(tmp_path, "--format", "tex", "--score", "J-Mean", capsys=capsys)
+    assert r"davis J-Mean (vfs, 8 sequences) & davis J-Mean (crw, 8 sequences) \\" in text
+
+
+def test_the_scores_that_a_benchmark_names_are_the_columns():
+    result = davis_result(dict.fromkeys("abcd", 0.5), headline=["d", "a"])
+    table = tabulate(records_of(result, result.main_scores()))
+    assert [column.score for column in table.columns.values()] == ["d", "a"]
+
+
+UNPRINTABLE = "\x1b[2J\x07\x00\r\u202e\u2066\u200b\u2028\udcff"
+"""Moves a cursor, rings, ends a text, turns words around, is invisible, breaks a line, is a byte of a path."""
+
+
+def test_unprintable_letters_are_shown_as_codes_and_others_stay(tmp_path, capsys):
+    assert one_line("été τ\n日本") == "été τ 日本"
+    network = Network(name=f"n{UNPRINTABLE}")
+    davis_result({"J-Mean": 0.5}, network=network, benchmark=f"b{UNPRINTABLE}").save(tmp_path / "a")
+    Result.load(tmp_path / "a").print()
+    for kind in ("md", "tex", "csv"):
+        main(["table", str(tmp_path / "a"), "--format", kind])
+    text = capsys.readouterr().out
+    assert r"\u202e" in text
+    assert not (set(UNPRINTABLE) - set("[2J\r")) & set(text)
+    printed(tmp_path / "a", "--page", str(tmp_path / "page"), capsys=capsys)  # bytes of a path are written as codes
+
+
+def test_a_seed_without_a_score_makes_the_row_undefined(tmp_path, capsys):
+    for seed, score in enumerate((0.5, math.nan, 0.7)):
+        write(tmp_path / str(seed), "A", {"J-Mean": score}, network_seed=seed, recipe="r")
+    table = gather_results([tmp_path])
+    assert "| A | – |" in render(table)
+    (cell,) = table.cells
+    assert math.isnan(cell.deviation)
+    for words in (["--format", "tex"], ["--format", "csv"], ["--page", str(tmp_path / "page")]):
+        printed(tmp_path, *words, capsys=capsys)
+
+
+def test_an_infinite_number_is_refused_where_it_arises():
+    with pytest.raises(ValueError, match="is infinite: give a finite number, or NaN if it is undefined"):
+        davis_result({"J-Mean": math.inf})

@@ -5,10 +5,8 @@ import threading
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations
 
 from tests.helpers.encoders import Smoothed
-from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Clips, Recurrent, build_encoder, build_feature_extractor, weights_digest
 from vidcorr.functional.device import PendingCopy, device_of, on_device, shared_copy, to_device
@@ -25,31 +23,6 @@ def test_there_and_back_through_pinned_memory():
     arriving = PendingCopy(there * 2)
     assert arriving._tensor.is_pinned()
     assert torch.equal(arriving.wait(), tensor * 2)
-
-
-class Keeping(nn.Sequential):
-    """Keeps its last map, with the graph."""
-
-    def forward(self, images):
-        self.last = super().forward(images)
-        return self.last
-
-
-CHANGES = {
-    "kept activation": lambda layer: layer,
-    "parametrised weight_norm": parametrizations.weight_norm,
-}
-
-
-@pytest.mark.parametrize("name", CHANGES)
-def test_a_copy_after_a_step_of_training_computes_the_same_over_the_same_tensors(name):
-    network = Keeping(CHANGES[name](nn.Conv2d(3, 4, 8, 8)), nn.BatchNorm2d(4))
-    enliven(network)
-    network.train()(torch.rand(2, 3, 64, 64)).sum().backward()
-    copied = shared_copy(network).eval()
-    assert network.training
-    assert [id(tensor) for tensor in copied.parameters()] == [id(tensor) for tensor in network.parameters()]
-    torch.testing.assert_close(copied(IMAGES), network.eval()(IMAGES))
 
 
 def test_what_cannot_be_copied_is_refused_in_one_sentence():

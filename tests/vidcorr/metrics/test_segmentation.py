@@ -15,8 +15,6 @@ from vidcorr.metrics import (
 from vidcorr.metrics.rules import RULES
 from vidcorr.metrics.scoring import Video
 
-KEYS = ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
-
 
 @pytest.fixture(scope="module")
 def davis(golden):
@@ -25,13 +23,6 @@ def davis(golden):
 
 def unpack(davis, key, shape):
     return np.unpackbits(davis[key], count=int(np.prod(shape))).reshape(shape).astype(bool)
-
-
-def id_maps(davis, missing=0):
-    shape = davis["seq_shape"]
-    labels = np.arange(1, shape[0] + 1, dtype=np.uint8)[:, None, None, None]
-    prediction, target = ((unpack(davis, key, shape) * labels).max(0) for key in ("seq_pred", "seq_gt"))
-    return torch.from_numpy(np.where(prediction == missing, 0, prediction)), torch.from_numpy(target)
 
 
 def check_frames(prediction, target, expected):
@@ -59,21 +50,6 @@ def test_golden_pairs_are_equal_to_the_last_bit(davis):
         assert boundary_accuracy(prediction, target, bound=3, void=void).item() == davis["pair_F_bound3"][i], kind
         outline = object_outlines(target[0], [1])[1]
         assert outline.radius == davis["pair_bound_pix"][i]
-
-
-@pytest.mark.parametrize(("missing", "key"), [(0, "seq_table"), (3, "seq_missing3_table")])
-def test_golden_sequence(davis, missing, key):
-    metric = RegionBoundary()
-    metric.update(*id_maps(davis, missing), name="bike")
-    scores = metric.compute()
-    assert list(scores) == KEYS
-    np.testing.assert_array_equal(list(scores.values()), davis[key])
-    rows = metric.rows()
-    assert [row["Sequence"] for row in rows] == ["bike_1", "bike_2", "bike_3"]
-    prefix = key.removesuffix("table")
-    for measure in "JF":
-        got = [[row[f"{measure}-{statistic}"] for statistic in ("Mean", "Recall", "Decay")] for row in rows]
-        np.testing.assert_array_equal(got, davis[f"{prefix}{measure}_MRD"])
 
 
 @pytest.mark.parametrize(("truth", "prediction"), [("native", "native"), ("resized", "480x880")])

@@ -12,12 +12,11 @@ import torch
 from markupsafe import escape
 from PIL import Image
 
-from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from tests.helpers.browser import as_phone, chromium
 from tests.helpers.masks import read_masks
 from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import SMALL
-from vidcorr import DavisBenchmark, MatchBenchmark
+from vidcorr import DavisBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.experiments.table import gather_records
 from vidcorr.metrics import boundary_accuracy, region_similarity
@@ -80,19 +79,6 @@ def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run,
     again = shutil.copytree(davis_run[2], tmp_path / "again")
     Result.load(again).model_copy(update={"sequences": ("synthetic-001",)}).save(again)
     assert [animation["sequence"] for animation in content_of(write_report(again))["animations"]] == ["synthetic-001"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", benchmark_classes(), ids=lambda kind: kind.__name__)
-def test_every_benchmark_writes_one(kind, tmp_path):
-    benchmark = kind(**arguments_of(kind, tmp_path / "data"))
-    benchmark.evaluate("raw_colour", tmp_path / "run")
-    content = content_of(tmp_path / "run" / "report.html")
-    names = [sequence.name for sequence in benchmark.sequences]
-    assert content["result"]["sequences"] == names
-    animated = {animation["sequence"] for animation in content["animations"]}
-    assert animated == (set() if issubclass(kind, MatchBenchmark) else set(names))
-    assert all(animation["caption"] for animation in content["animations"])
 
 
 # Mistakes and malice

@@ -1,5 +1,6 @@
 """Frames by number equal those of decoding from the start, upright; broken files give one line."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,16 @@ from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DecodingError
 
 
-def files(folder: str, *marks: pytest.MarkDecorator) -> list[Any]:
-    """The files of a folder of real videos as parameters, the large ones with marks; without it one that is skipped."""
+def tier(path: Path) -> list[pytest.MarkDecorator]:
+    """Real videos beyond some bytes are slow; those with hundreds of frames are not for every run."""
+    size = path.stat().st_size
+    return [pytest.mark.slow] * (size > 120_000) + [pytest.mark.exhaustive] * (size > 1_200_000)
+
+
+def files(folder: str, marks: Callable[[Path], Any] = lambda path: ()) -> list[Any]:
+    """The files of a folder of real videos as parameters, with their marks; without it one that is skipped."""
     found = sorted((references.real_videos() or Path("absent")).joinpath(folder).glob("*"))
-    params = [pytest.param(path, id=path.name, marks=marks if path.stat().st_size > 120_000 else ()) for path in found]
+    params = [pytest.param(path, id=path.name, marks=marks(path)) for path in found]
     return params or [pytest.param(None, marks=pytest.mark.skip(reason="no real videos"))]
 
 
@@ -73,7 +80,7 @@ def test_any_frame_of_any_codec(tmp_path, name, codec, options, seeks):
 
 
 @pytest.mark.sampled(5, "exhaustive")
-@pytest.mark.parametrize("path", files("clips", pytest.mark.slow))
+@pytest.mark.parametrize("path", files("clips", tier))
 def test_real_videos_decode_as_in_order(path):
     expected = in_order(path)
     generator = np.random.default_rng(0)

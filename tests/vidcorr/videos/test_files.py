@@ -19,6 +19,8 @@ from vidcorr.videos.files import (
     WRONG_JSON,
     DataError,
     DecodingError,
+    FolderInUse,
+    FolderLock,
     csv_of_records,
     csv_text,
     errors_at,
@@ -130,3 +132,13 @@ def test_a_folder_that_holds_something_is_never_replaced(tmp_path: Path, folder:
     with pytest.raises(OSError, match=r"(?i)directory.*made"):
         make()
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["made", "made/old"]
+
+
+def test_a_folder_is_locked_against_this_process_too(tmp_path: Path) -> None:
+    first = FolderLock(tmp_path)
+    for _ in range(2):  # the end of a refused lock frees nothing
+        with pytest.raises(FolderInUse, match="is in use by another run, whose files"):
+            FolderLock(tmp_path / "../" / tmp_path.name)
+    first.release()
+    first.release()
+    FolderLock(tmp_path).release()

@@ -59,11 +59,6 @@ def test_a_list_in_another_form_is_refused(text, message, tmp_path):
     assert refused(DataError, r"a\.mp4: not a folder or a list \(\.txt\)", list_videos, tmp_path / "a.mp4")
 
 
-def test_what_is_wrong_with_a_folder_of_frames(tmp_path):
-    write_folder(tmp_path / "one", 1)
-    assert refused(DataError, r"one: 1 frame\(s\); a folder of frames needs at least 2", list_videos, tmp_path)
-
-
 def test_frames_of_a_folder_by_number(tmp_path):
     folder = write_folder(tmp_path / "v", 12, suffix=".jpg")
     with open_video(folder) as video:

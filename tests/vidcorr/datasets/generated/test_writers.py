@@ -1,4 +1,4 @@
-"""The writers: same arguments, same bytes; nothing half written; a prefix of a video; the DataModules over them."""
+"""The writers: same arguments, same bytes; nothing half written; a prefix of a video."""
 
 import os
 import subprocess
@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datamodules import SyntheticVideoDataModule
 from tests.helpers.refusal import refused
-from vidcorr.datasets import Davis, TapVid, generated as synthetic
+from vidcorr.datasets import generated as synthetic
 from vidcorr.datasets.generated import write_videos
 from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.videos.files import DataError
@@ -70,17 +69,3 @@ def test_a_folder_that_is_not_ours_is_refused(name: str, tmp_path: Path) -> None
 def test_same_arguments_same_video_and_fewer_frames_a_prefix() -> None:
     for whole, prefix in zip(Scenes(3, 7, 6, (64, 80)).render(0), Scenes(3, 7, 4, (64, 80)).render(0), strict=True):
         assert np.array_equal(whole[:4], prefix)
-
-
-def test_data_module_gives_clips_and_a_benchmark(tmp_path: Path) -> None:
-    data = SyntheticVideoDataModule(
-        tmp_path, videos=4, benchmark_videos=2, point_videos=2, frames_per_video=6, video_size=64,
-        frames=2, size=32, batch_size=2, num_workers=0, validation_fraction=0.25,
-    )  # fmt: skip
-    data.prepare_data()
-    data.setup("fit")
-    batch = next(iter(data.train_dataloader()))
-    assert batch["clip"].shape == (2, 2, 3, 32, 32)
-    assert batch["failures"] == []
-    assert len(Davis(tmp_path / "davis")) == 2
-    assert [(video.num_frames, video.size) for video in TapVid(tmp_path / "tap_vid")] == [(6, (64, 64))] * 2
