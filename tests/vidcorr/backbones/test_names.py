@@ -83,6 +83,7 @@ def test_staged_networks_offer_their_stages_and_the_map_before_their_pooling():
     torch.testing.assert_close(last, encoder.network.eval().forward_features((images - mean) / std))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "channels"), [("naflexvit_base_patch16_radio_v3", 768), ("samvit_base_patch16", 256)])
 def test_transformers_of_other_forms_give_a_map(name, channels):
     with torch.device("meta"):
