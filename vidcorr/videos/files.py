@@ -51,11 +51,12 @@ def errors_at(place: object, *kinds: type[Exception]) -> Iterator[None]:
         place: the file or folder.
         kinds: errors that a faulty file raises here, besides ValueError, KeyError and IndexError.
     """
+    of_data: tuple[type[Exception], ...] = (ValueError, KeyError, IndexError, *kinds)
     try:
         yield
     except DataError:
         raise
-    except (ValueError, KeyError, IndexError, *kinds) as error:
+    except of_data as error:
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise DataError(f"{place}: {kind}{error}") from error
 
