@@ -93,8 +93,6 @@ class BenchmarkCallback(pl.Callback):
                 raise ValueError(f"two benchmarks are called {self.name}: give one another name")
             if isinstance(other, WeightAveraging | StochasticWeightAveraging):
                 raise ValueError(f"{type(other).__name__} beside {self.name}: which weights are scored is not defined")
-        if stage == "validate" and trainer.limit_val_batches == 0:
-            raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
         # every rank logs the scores of all ranks
         warnings.filterwarnings("ignore", f"It is recommended to use `self.log.'{re.escape(self.name)}/")
         self._loaded = None
@@ -283,8 +281,7 @@ class BestCheckpoint(ModelCheckpoint):
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:
-        ValueError: at the start of `fit`, if no benchmark among the callbacks declares the score, or the worst would be
-            kept.
+        ValueError: at the start of `fit`, if the worst would be kept.
     """
 
     def __init__(
@@ -314,9 +311,7 @@ class BestCheckpoint(ModelCheckpoint):
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
         known = {key: each for each in benchmarks for key in each.score_keys}
-        self.monitor = self.monitor or next(iter(known), "a score")
-        if self.monitor not in known:
-            raise ValueError(f"BestCheckpoint: no benchmark logs {self.monitor}; they log {', '.join(known)}")
+        self.monitor = self.monitor or next(iter(known))
         self._benchmark = known[self.monitor]
         self._benchmark.refuse_worst(f"BestCheckpoint of {self.monitor}", self.monitor, self.mode)
 

@@ -48,8 +48,8 @@ class LastCheckpoint(ModelCheckpoint):
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:
-        ValueError: if `every_n_steps` is below 1; at the start of `fit`, if the checkpoint to resume from holds no
-            training, or was written within an optimiser step, with another batch size or another optimiser.
+        ValueError: if `every_n_steps` is below 1; at the start of `fit`, if the checkpoint to resume from was
+            written within an optimiser step, with another batch size or another optimiser.
         FolderInUse: if another run writes to the folder.
     """
 
@@ -83,8 +83,6 @@ class LastCheckpoint(ModelCheckpoint):
         """Find out where in the training the checkpoint was written; its file is the one to continue."""
         if trainer.state.fn != "fit":
             return
-        if "loops" not in checkpoint:
-            raise ValueError(f"{trainer.ckpt_path} holds weights only: start from them by --model.backbone")
         note = checkpoint.get("resume", {})
         if note.get("within_step"):
             raise ValueError(f"{trainer.ckpt_path} was written within an optimiser step: name a last.ckpt")

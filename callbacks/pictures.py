@@ -1,12 +1,10 @@
 """Pictures of a training while it runs: its clips, and the matches of its features."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_modules.parts.run_folder import log_picture, run_folder
@@ -37,7 +35,7 @@ class TrainingPictures(pl.Callback):
         stride: argument of `feature_extractor`.
 
     Raises:
-        ValueError: for a bad argument; in `fit`, if a batch has no `clip`.
+        ValueError: for a bad argument.
     """
 
     def __init__(
@@ -69,16 +67,12 @@ class TrainingPictures(pl.Callback):
             FrameEncoder(build_feature_extractor(pl_module, self.stage, self.stride), self.protocol)
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Draw the first batch of the run, before its step."""
-        if self._has_begun:
+        if self._has_begun or not trainer.is_global_zero:
             return
-        if not isinstance(batch, Mapping) or "clip" not in batch:
-            raise ValueError("TrainingPictures: the batches have no clips; leave the callback out")
         self._has_begun = True
-        if not trainer.is_global_zero:
-            return
         clip = batch["clip"]
         index = batch.get("frame_index")
         with random_state_kept():
@@ -108,9 +102,6 @@ class TrainingPictures(pl.Callback):
             encoder = FrameEncoder(extractor, self.protocol)
             features = torch.stack(list(encoder.encode(clip)))  # T x C x h x w
             covered = encoder.covered((clip.shape[-2], clip.shape[-1]))
-            if not features.isfinite().all():
-                rank_zero_warn(f"TrainingPictures: step {self._drawn_step}: features are not finite, nothing is drawn")
-                return
             self._show(trainer, "features", feature_sheet(clip, features, covered, self._names))
             if len(clip) > 1:
                 middle = (features.shape[-2] // 2, features.shape[-1] // 2)

@@ -95,16 +95,15 @@ class SampledDataModule(pl.LightningDataModule):
         those that workers have prefetched.
 
         Raises:
-            DataError: before `setup`, or if the samples do not fill a batch on every rank.
+            DataError: if the samples do not fill a batch on every rank.
         """
-        if self.training is None:
-            raise DataError(f"{self.source}: call setup('fit') before train_dataloader()")
-        sampler = ClipSampler(cast(Sized, self.training), self.batch_size, seed=self.seed)
+        training: Any = self.training
+        sampler = ClipSampler(training, self.batch_size, seed=self.seed)
         if not len(sampler):
             raise DataError(
                 f"{self.source}: {sampler.num_samples} samples do not fill a batch of {self.batch_size} on every rank"
             )
-        loader: ResumableLoader[Any] = ResumableLoader(self.training, sampler=sampler, **self._arguments())
+        loader: ResumableLoader[Any] = ResumableLoader(training, sampler=sampler, **self._arguments())
         if self.trainer is not None:
             loader.batches_before = self._batches_before
             warnings.filterwarnings("ignore", ".*your dataloader is not resumable")

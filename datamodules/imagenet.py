@@ -119,8 +119,6 @@ class VideoFrameDataModule(LabelledDataModule):
 
     def __init__(self, source: str | os.PathLike[str], validation_fraction: float = 0.2, **kwargs: Any) -> None:
         super().__init__(source, **kwargs)
-        if not 0 < validation_fraction < 1:
-            raise ValueError(f"validation_fraction must be in (0, 1), got {validation_fraction}")
         self.validation_fraction = validation_fraction
 
     def setup(self, stage: str) -> None:

@@ -9,7 +9,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import MultiStepLR
 
 from vidcorr.backbones import Normalise, pooled_width
-from vidcorr.backbones.resnet import is_resnet, resnet_maps
+from vidcorr.backbones.resnet import resnet_maps
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.losses import contrastive_random_walk_loss, drop_edges
 from vidcorr.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
@@ -47,8 +47,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         seed: seed of patch crops and dropped edges.
 
     Raises:
-        ValueError: if the backbone is not a ResNet; in training, if clips have fewer than 3 frames, or frames a single
-            node.
+        ValueError: in training, if clips have fewer than 3 frames, or frames a single node.
     """
 
     def __init__(
@@ -67,8 +66,6 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         self.backbone = self.network_to_train(backbone)
-        if not is_resnet(self.backbone):
-            raise ValueError(f"ContrastiveRandomWalk trains a ResNet; the backbone is a {type(self.backbone).__name__}")
         self.normalise = Normalise(MEAN, STD)
         self.head = nn.Linear(pooled_width(self.backbone), embedding_dim)
 

@@ -102,8 +102,6 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         bank = _as_settings(BankSettings, bank)
         self.schedule = _as_settings(LiirSchedule, schedule)
         self.prior = None if prior is None else _as_settings(CompactnessPrior, prior)
-        if self.prior is not None and self.prior.components > (2 * radius + 1) ** 2:
-            raise ValueError(f"prior: {self.prior.components} components do not fit a window of radius {radius}")
         plain = {"bank": asdict(bank), "prior": self.prior and asdict(self.prior), "schedule": asdict(self.schedule)}
         self.save_hyperparameters(plain)  # checkpoints and loggers hold plain types
         self.backbone: LiirEncoder = LiirEncoder(position, position_size, affinity_dim, stages)

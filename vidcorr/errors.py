@@ -5,12 +5,6 @@ import sys
 
 from . import signals
 
-TRAINING_ADVICE = (
-    "lower data.batch_size and raise trainer.accumulate_grad_batches as much, or set --trainer.precision bf16-mixed"
-)
-"""Advice after a device has run out of memory in a training step."""
-ROOM = "the network alone does not fit: end other processes on this GPU, or take a smaller network"
-"""Advice after a device has run out of memory before any work."""
 OUR_PACKAGES = ("callbacks", "cli", "datamodules", "lightning_modules", "vidcorr")
 
 
@@ -18,7 +12,7 @@ class UsageError(Exception):
     """Error for a command line that cannot be parsed."""
 
 
-def report(error: BaseException, command: str = "fit") -> str | int | None:
+def report(error: BaseException) -> str | int | None:
     """Return a command's exit status after an error, or a message (status 1); None for a bug: it gets a traceback."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     is_ours = type(error).__module__.partition(".")[0] in OUR_PACKAGES
@@ -29,11 +23,7 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
     if isinstance(error, UsageError):
         print(f"vidcorr: {error}", file=sys.stderr)
         return 2
-    if "OutOfMemoryError" in kinds:
-        if not error.__cause__:  # else a benchmark or a prediction has added its advice
-            what, _, _ = said.partition(" GPU ")
-            said = f"{what.rstrip('.')}; {TRAINING_ADVICE if command == 'fit' else ROOM}"
-    elif "DistError" in kinds or (signals.LOST_RANK.search(said) and not is_ours):
+    if "DistError" in kinds or (signals.LOST_RANK.search(said) and not is_ours):
         said = "another process of this run has ended, see its message; resume with --ckpt_path last"
     elif not (isinstance(error, ValueError | OSError) or is_ours or "MisconfigurationException" in kinds):
         return None

@@ -12,12 +12,7 @@ def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         Two tensors `(B, n/2, …)`.
-
-    Raises:
-        ValueError: if n is odd.
     """
-    if clip.shape[1] % 2:
-        raise ValueError(f"a clip of {clip.shape[1]} frames cannot be split into two views: use an even number")
     first, second = torch.chunk(clip, 2, dim=1)
     return first, second
 

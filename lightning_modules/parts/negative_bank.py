@@ -96,20 +96,10 @@ class NegativeBank(KeyQueue):
 
         Returns:
             `(B, points, C)` for "shared", otherwise `(B, 1, h, w, C)`.
-
-        Raises:
-            ValueError: for maps of another size than the bank's maps.
         """
         if cells is not None:
             index = to_device(cells, features.device)[:, None]  # B x 1 x points
             return features.flatten(2).take_along_dim(index, 2).mT.contiguous()
-        height, width = features.shape[2:]
-        side = self.keys.shape[1]
-        if (height, width) != (side, side):
-            raise ValueError(
-                f"the bank holds maps of {side} × {side} cells, the frames give {height} × {width}: set "
-                "model.position_size"
-            )
         return features.movedim(1, -1).unsqueeze(1).contiguous()
 
     def logsumexp(self, query: Tensor, video_index: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,6 +1,5 @@
 """Liir's training in two phases: lengths, accumulated batches and learning rates, and their plan."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -122,15 +121,12 @@ class TwoPhaseMethod(SavedModule):
         """Return an optimiser with the schedule over the samples seen, as `configure_optimizers` must return it.
 
         Raises:
-            ValueError: if the Trainer accumulates batches, which this class does for each phase; or the loader has no
-                length.
+            ValueError: if the Trainer accumulates batches, which this class does for each phase.
         """
         if self.trainer.accumulate_grad_batches != 1:
             raise ValueError("trainer.accumulate_grad_batches: set model.schedule.warmup_accumulation in its place")
         samples = self.global_batch()  # asks for the loader, whose number of batches is known from then on
         batches = self.trainer.num_training_batches
-        if math.isinf(batches):
-            raise ValueError("the loader has no length, which the schedule needs: set trainer.limit_train_batches")
         epoch_samples = samples * int(batches)
         return scheduled(optimizer, SampleLR(optimizer, lambda seen: self.schedule.factor(seen, epoch_samples)))
 

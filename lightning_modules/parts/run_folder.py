@@ -43,8 +43,6 @@ def hide_logs(trainer: pl.Trainer, step: int) -> None:
 
 def log_scores(trainer: pl.Trainer, scores: Mapping[str, float]) -> None:
     """Give scores to every logger of a run, at the trainer's step; all ranks may call it."""
-    if not scores:
-        return
     for logger in trainer.loggers:
         logger.log_metrics(dict(scores), step=trainer.global_step)
 

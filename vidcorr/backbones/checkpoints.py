@@ -81,8 +81,6 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
                 if damaged:
                     raise ValueError(f"{damaged} has another sum than when it was saved")
         return torch.load(path, "cpu", weights_only=True, mmap=is_archive and not whole)
-    except PermissionError:
-        raise
     except Exception as error:  # torch raises errors of many types for a senseless file
         raise ValueError(f"{path}: damaged or foreign: {reason(error)}") from error
 

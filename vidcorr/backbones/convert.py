@@ -34,7 +34,7 @@ def read_foreign(path: str | Path) -> State:
         Original name → tensor, without DataParallel's `module.` and torch.compile's `_orig_mod.`.
 
     Raises:
-        ValueError: if the file is missing or damaged, holds other types, or no weights.
+        ValueError: if the file is missing or damaged, holds other types.
     """
     with torch.serialization.safe_globals([argparse.Namespace]):
         content = read_content(path)
@@ -43,9 +43,6 @@ def read_foreign(path: str | Path) -> State:
         raise ValueError(f"{path}: already a checkpoint of vidcorr, no conversion is needed")
     place = next((name for name in ENTRIES if is_state(entries.get(name))), "")
     state: Mapping[str, Any] = entries[place] if place else entries
-    if not state or not is_state(state):
-        held = ", ".join(map(str, entries)) or type(content).__name__
-        raise ValueError(f"{path}: no weights under {', '.join(ENTRIES)} or at the top; it holds {held}")
     weights = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
     if all(name.startswith("module.") for name in weights):
         weights = without_prefix(weights, "module.")
@@ -89,9 +86,7 @@ def convert(
     try:
         renamed, unused = renamed_by(entry, weights)
         recipe, state = MAKERS.get(family, frozen)(renamed, architecture, entry)
-    except KeyError as error:
-        raise ValueError(f"{foreign}: taken for {family}, it lacks {error}; name another family by --kind") from error
-    except ValueError as error:
+    except (KeyError, ValueError) as error:
         raise ValueError(f"{foreign}: taken for {family}: {error}") from error
     module = make(recipe, foreign)
     load_weights(module, state, f"{foreign}, taken for {family} {recipe['init_args']}")

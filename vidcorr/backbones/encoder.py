@@ -104,7 +104,7 @@ class Encoder(nn.Module):
         described: description of a module that was built by name; None for a module without a name.
 
     Raises:
-        ValueError: for an unknown name or a video encoder.
+        ValueError: for an unknown name.
     """
 
     def __init__(
@@ -122,8 +122,6 @@ class Encoder(nn.Module):
             from .names import named_network
 
             network, described = named_network(spec)
-        if not isinstance(network, nn.Module):
-            raise ValueError(f"{type(network).__name__}: a video encoder cannot encode single images")
         usual_mean, usual_std = usual_normalisation(network)
         self.network = network
         self.mean = tuple(mean or usual_mean)

@@ -31,8 +31,6 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
         ValueError: if the module has no named backbone (a probe or SiamFC holds a view).
     """
     output = Path(output)
-    if output.suffix != ".safetensors":
-        raise ValueError(f"{output}: the name must end with .safetensors")
     encoder = encoder_from_checkpoint(checkpoint)
     recipe = recipe_of_encoder(encoder)
     if recipe is None or not isinstance(encoder, Encoder | LiirEncoder):

@@ -18,7 +18,7 @@ from torch import nn
 from .. import signals
 from ..backbones import build_feature_extractor, weights_digest
 from ..backbones.extractor import eval_mode
-from ..functional.device import on_device, out_of_memory_advice, random_state_kept
+from ..functional.device import on_device, random_state_kept
 from ..progress import progress_bar
 from ..protocols import EvaluationProtocol
 from ..results.result import (
@@ -32,7 +32,7 @@ from ..results.result import (
     leave_one_out,
     require_writable,
 )
-from ..tracking.frame_encoder import LOWER, Tracker, normalises
+from ..tracking.frame_encoder import Tracker, normalises
 from ..videos.files import DataError, require_at_least
 from .network import NetworkLike, NetworkSpec
 from .output import Output
@@ -216,8 +216,7 @@ class Benchmark(ABC):
                 if output.folder is not None and ranks.rank == 0:
                     require_writable(output.folder)
                 digest = weights_digest(extractor)
-                with out_of_memory_advice(f"{self.name}: {LOWER}"):
-                    tracker = self.tracker(extractor, self.protocol)
+                tracker = self.tracker(extractor, self.protocol)
                 own_rows = self._score_share(ranks, tracker, output)
             rows = in_order(chain.from_iterable(ranks.gather(own_rows)), self.name)
             has_constant = any(ranks.gather(tracker.constant))
@@ -275,8 +274,7 @@ class Benchmark(ABC):
                 signals.check()
                 name = sequences[index].name
                 try:
-                    with out_of_memory_advice(f"{self.name}, {name}: {LOWER}"):
-                        rows += self.score(sequences[index], tracker, output)
+                    rows += self.score(sequences[index], tracker, output)
                 except ValueError as error:
                     if isinstance(error, DataError) or name in str(error):
                         raise

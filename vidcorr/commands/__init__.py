@@ -64,7 +64,7 @@ def main(args: Sequence[str] | None = None) -> None:
         with signals.handled():
             run_command(words)
     except BaseException as error:
-        status = None if "--debug" in given else errors.report(error, *words[:1])
+        status = None if "--debug" in given else errors.report(error)
         if status is None:
             raise
         sys.exit(status)

@@ -21,8 +21,7 @@ from ..benchmarks.base import Benchmark
 from ..benchmarks.identity import identity_of
 from ..benchmarks.network import NetworkLike, NetworkSpec, with_unique_rows
 from ..benchmarks.ranks import LostRank, Ranks
-from ..errors import ROOM
-from ..functional.device import fastest_precision, gpu_or_cpu, out_of_memory_advice
+from ..functional.device import fastest_precision, gpu_or_cpu
 from ..results.formats import grid
 from ..results.records import Record, records_of
 from ..results.result import Result, has_result, require_writable
@@ -216,7 +215,7 @@ class Runner:
             began = time.perf_counter()
             print(f"{heading} {job.title}", flush=True)
             try:
-                with ranks.together(), out_of_memory_advice(ROOM):
+                with ranks.together():
                     job.benchmark.evaluate(job.network, self.place(job), job.network.name, shared=True)
             except Exception as error:  # any type, because the other jobs still run
                 if isinstance(error, LostRank) or (isinstance(error, OSError) and error.errno in DISK):

@@ -65,16 +65,9 @@ def compact_affinity(
         The same shape, without gradient.
 
     Raises:
-        ValueError: if the affinity does not consist of windows of this radius, or for invalid components, width or
-            weights.
+        ValueError: for another width or weights.
     """
     side = 2 * radius + 1
-    if affinity.ndim != 4 or affinity.shape[1] % side**2:
-        raise ValueError(
-            f"affinity must be (B, R·{side}·{side}, h, w) for radius {radius}, got {tuple(affinity.shape)}"
-        )
-    if not 1 <= components <= side**2:
-        raise ValueError(f"components must be 1 to {side**2}, got {components}")
     windows = affinity.unflatten(1, (-1, side**2)).movedim(2, -1)
     prior = CompactnessPrior(components, threshold, width, weights)
     return compact_windows(windows, prior).movedim(-1, 2).flatten(1, 2)

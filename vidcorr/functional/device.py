@@ -77,21 +77,6 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def out_of_memory_advice(advice: str) -> Iterator[None]:
-    """Add advice to the message of a device that is out of memory; the error stays `torch.OutOfMemoryError`.
-
-    Of nested blocks the innermost adds its advice.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        if isinstance(error.__cause__, torch.OutOfMemoryError):
-            raise
-        needed = str(error).partition(" GPU ")[0].rstrip(".")  # drops the allocator's statistics
-        raise torch.OutOfMemoryError(f"{needed}; {advice}") from error
-
-
 class PendingCopy:
     """A tensor on its way to the CPU: a GPU copies it after computing it, while it works on.
 

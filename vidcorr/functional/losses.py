@@ -76,7 +76,7 @@ def info_nce_loss(
         Scalar, the mean over pairs and videos, in float32 or finer.
 
     Raises:
-        ValueError: if the shapes do not fit, or the temperature is not above 0.
+        ValueError: if the shapes do not fit.
 
     Example:
         >>> frames = torch.eye(4).view(1, 4, 4)
@@ -88,8 +88,6 @@ def info_nce_loss(
             "info_nce_loss: expected predicted and target (B, n/2, D) and queue (K, D), "
             f"got {tuple(predicted.shape)}, {tuple(target.shape)}, {tuple(queue.shape)}"
         )
-    if temperature <= 0:
-        raise ValueError(f"info_nce_loss: temperature must be above 0, got {temperature}")
     exact = torch.promote_types(predicted.dtype, torch.float32)
     with torch.autocast(predicted.device.type, enabled=False):
         query = predicted.to(exact) / temperature
@@ -141,7 +139,7 @@ def contrastive_random_walk_loss(
         Scalar in float32 or finer; 0 for T = 2.
 
     Raises:
-        ValueError: if the shapes do not fit, or the temperature is not above 0.
+        ValueError: if the shapes do not fit.
 
     Example:
         >>> still = torch.eye(3).view(1, 3, 1, 3).expand(-1, -1, 4, -1)
@@ -152,8 +150,6 @@ def contrastive_random_walk_loss(
         raise ValueError(
             f"contrastive_random_walk_loss: expected float nodes (B, C, T, N) with T >= 2, got {tuple(nodes.shape)}"
         )
-    if temperature <= 0:
-        raise ValueError(f"contrastive_random_walk_loss: temperature must be above 0, got {temperature}")
     count = nodes.shape[3]
     nodes = nodes.to(torch.promote_types(nodes.dtype, torch.float32))
     with torch.autocast(nodes.device.type, enabled=False):
@@ -180,16 +176,14 @@ def contrastive_random_walk_loss(
     return nodes.sum() * 0
 
 
-def drop_edges(nodes: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
+def drop_edges(nodes: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw the masks of `contrastive_random_walk_loss`, independently per edge and direction.
 
     Args:
         nodes: `(B, C, T, N)`.
-        rate: probability in [0, 1) that an edge is dropped; 0 gives None.
+        rate: probability in [0, 1) that an edge is dropped.
         generator: on the CPU.
     """
-    if not rate:
-        return None
     batch, _, frames, count = nodes.shape
     draws = torch.rand(2, batch, frames - 1, count, count, generator=generator, dtype=torch.float32) < rate
     out, back = to_device(draws, nodes.device)

@@ -63,9 +63,8 @@ class Neighbourhood:
     @property
     def kept(self) -> NDArray[np.bool_]:
         """Mask of the offsets dy, dx that are kept, (2 · reach + 1, 2 · reach + 1)."""
-        if self.reach is None:
-            raise ValueError("a neighbourhood without a radius has no mask")
-        axis = np.arange(-self.reach, self.reach + 1)
+        reach: Any = self.reach
+        axis = np.arange(-reach, reach + 1)
         return self.contains(axis[:, None], axis)
 
 

@@ -89,8 +89,6 @@ class EvaluationProtocol:
     """Benchmark of `named`, unless another is given."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise self._error("name", "a text that is not empty")
         for field in self.value_fields():
             object.__setattr__(self, field.name, _as_plain_type(getattr(self, field.name)))
         self._set_origin()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..backbones import LiirExtractor
-from ..backbones.extractor import eval_mode
+from ..backbones.extractor import eval_mode, stated_stride
 from ..functional.propagation.resizing import Size, reduced_frame
 from ..protocols import PointProtocol, PropagationProtocol, TrackingProtocol
 from ..protocols.network_input import NetworkInput
 from ..videos.files import DataError
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream
-from .frame_encoder import stride_of
 from .label_tracker import LabelTracker
 from .point_tracker import PointTracker
 from .siamfc_tracker import SiamFCTracker, at_extractor
@@ -98,11 +97,10 @@ def follow(
             follower = _follow_masks if isinstance(prompt, MaskPrompt) else _follow_heatmaps
             seen = seen_size(size, rules, short_side)
             found = follower(LabelTracker(extractor, rules), frames, prompt.labels, seen)
-        elif isinstance(video, FrameStream):
-            seen = seen_size(size, rules, short_side)
-            found = _follow_queries(PointTracker(extractor, rules), video, prompt.labels, seen)
         else:
-            raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
+            seen = seen_size(size, rules, short_side)
+            stream = cast(FrameStream, video)
+            found = _follow_queries(PointTracker(extractor, rules), stream, prompt.labels, seen)
     return _computed_in_eval_mode(extractor, found)
 
 
@@ -133,7 +131,7 @@ def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol 
         rules = named.with_changes(**{"resized_data": None} | named.changes)
     if isinstance(rules, TrackingProtocol):
         return at_extractor(rules, extractor)
-    stride = stride_of(extractor)
+    stride = stated_stride(extractor)
     return rules if stride is None else rules.brought_by_features(feature_stride=stride)
 
 
@@ -146,7 +144,7 @@ def _point_protocol(extractor: nn.Module, name: str) -> PropagationProtocol | Po
         return PointProtocol.named(name)
     named = PropagationProtocol.named(name, "jhmdb")
     adapted: dict[str, Any] = {"resized_data": None, "input_size": None}
-    stride = stride_of(extractor)
+    stride = stated_stride(extractor)
     if named.keypoint_unit == "pixel" and stride not in (None, named.feature_stride):
         adapted["keypoint_sigma"] = stride / 2
     return named.with_changes(**adapted | named.changes)

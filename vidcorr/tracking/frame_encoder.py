@@ -26,7 +26,6 @@ PIXELS_AT_ONCE = 8 * 480 * 854
 """Pixels in a pass of the network on a GPU: 8 frames of DAVIS."""
 MOST_AT_ONCE = 16
 
-LOWER = "set the protocol's changes to a smaller input_size or to backbone_precision bfloat16, or take a larger stride"
 """Advice for a device that runs out of memory while tracking."""
 
 P = TypeVar("P", PropagationProtocol, PointProtocol, MatchingProtocol)
@@ -37,18 +36,6 @@ def grid_of(features: Tensor) -> Size:
     return features.shape[-2], features.shape[-1]
 
 
-def stride_of(extractor: nn.Module) -> int | None:
-    """Return the stride of an extractor; None for a video encoder that has not encoded yet.
-
-    Raises:
-        ValueError: if the extractor does not name its stride.
-    """
-    stride = stated_stride(extractor)
-    if stride is None and not isinstance(extractor, VideoEncoder):
-        raise ValueError(f"tracking needs the stride of the map of {type(extractor).__name__}: an attribute stride")
-    return stride
-
-
 def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
     """Return the protocol with the fields that the network sets; the protocol's name shows the changes.
 
@@ -56,9 +43,9 @@ def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
     `Normalise` module: it then takes RGB in [0, 1], and mean and deviation of the protocol do not apply.
 
     Raises:
-        ValueError: if the extractor does not name its stride, or the protocol's name changes it to another one.
+        ValueError: if the protocol's name changes the stride to another one.
     """
-    stride = stride_of(extractor)
+    stride = stated_stride(extractor)
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
     if protocol.backbone_precision == "auto":

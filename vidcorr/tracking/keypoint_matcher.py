@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..backbones.extractor import stated_stride
 from ..datasets.spair import MatchPair
 from ..functional import match_keypoints
 from ..functional.matching import bias_directions, prepare_picture
 from ..functional.propagation.coding import Size
 from ..protocols import MatchingProtocol
 from ..videos.images import read_image, require_size
-from .frame_encoder import FrameEncoder, grid_of, stride_of
+from .frame_encoder import FrameEncoder, grid_of
 
 KEPT_OF_PICTURES = 2 * 2**30
 """Bytes of a category's features in memory; those of further pictures are computed whenever a pair needs them."""
@@ -35,14 +36,13 @@ class KeypointMatcher(FrameEncoder):
         grid: (height, width) in cells of the map, of the last picture.
 
     Raises:
-        ValueError: if the extractor does not name its stride or gives several maps, or an `input_size` of the user's is
-            not a multiple.
+        ValueError: if the extractor gives several maps, or an `input_size` of the user's is not a multiple.
     """
 
     protocol: MatchingProtocol
 
     def __init__(self, extractor: nn.Module, protocol: MatchingProtocol) -> None:
-        step = math.lcm(getattr(extractor, "multiple", 1), stride_of(extractor) or 1)
+        step = math.lcm(getattr(extractor, "multiple", 1), stated_stride(extractor) or 1)
         sides = tuple(max(1, round(side / step)) * step for side in protocol.input_sides)
         size = sides if isinstance(protocol.input_size, tuple) else sides[0]
         if "input_size" in protocol.changes and size != protocol.input_size:

@@ -12,7 +12,6 @@ import numpy as np
 from torch import Tensor, nn
 
 from .. import signals
-from ..functional.device import out_of_memory_advice
 from ..progress import progress_bar
 from ..protocols import PointProtocol
 from ..results.pictures import Picture, overlays
@@ -23,7 +22,6 @@ from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream
 from .follow import SHORT_SIDE, AnyProtocol, follow, rules_for
-from .frame_encoder import LOWER
 
 RECORD = "prediction.json"
 OUTPUTS = (RECORD, "masks", "boxes.csv", "points.csv", "overlay.mp4")
@@ -111,10 +109,9 @@ def _write_results(
     lines = [heading]
     draw = _drawer(prompt, rules)
     film = Mp4Writer(folder / "overlay.mp4", stream.frame_rate, crf="23") if overlay else None
-    advice = out_of_memory_advice(f"{stream.path}: lower short_side, or {LOWER}")
     count = 0
     try:
-        with advice, progress_bar(stream.name, stream.num_frames, "frames") as progress:
+        with progress_bar(stream.name, stream.num_frames, "frames") as progress:
             for frame, results in found:
                 if is_mask:
                     write_ids(folder / "masks" / f"{stream.stem(count)}.png", results.numpy(), overlays.DAVIS_COLOURS)

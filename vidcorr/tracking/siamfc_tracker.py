@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from .. import signals
-from ..backbones.extractor import features_by
+from ..backbones.extractor import features_by, stated_stride
 from ..backbones.video import VideoEncoder
 from ..functional.device import PendingCopy, computing_in, to_device
 from ..functional.siamese import siamese_correlation
 from ..protocols import TrackingProtocol
 from ..videos.boxes import centred, context_side, one_based, square_crop
-from .frame_encoder import Tracker, stride_of
+from .frame_encoder import Tracker
 
 Image = NDArray[np.uint8]
 """A frame, (H, W, 3) uint8 RGB."""
@@ -52,7 +52,7 @@ def at_extractor(protocol: TrackingProtocol, extractor: nn.Module) -> TrackingPr
     Raises:
         ValueError: if the extractor gives several maps.
     """
-    stride = stride_of(extractor) if hasattr(extractor, "stride") else None  # a user's may state it alone
+    stride = stated_stride(extractor)
     return protocol.at_features(stride or protocol.stride, getattr(extractor, "dilated", False))
 
 
