@@ -83,6 +83,9 @@ def test_configs_by_name_and_words_from_left_to_right(tmp_path, monkeypatch):
     file = config_file(tmp_path / "a.yaml", "{trainer: {max_steps: 3, max_epochs: 4}}")
     trainer = parsed("fit", *MOCO, "--trainer.max_steps=9", *file.split("="), "--trainer.max_epochs", "5").trainer
     assert (trainer.max_steps, trainer.max_epochs) == (3, 5)
+    single = config_file(tmp_path / "b.yaml", "trainer: {callbacks: {class_path: CollapseMonitor}}")
+    (callback,) = parsed("fit", *MOCO, single).trainer.callbacks
+    assert callback.class_path == "callbacks.CollapseMonitor"
     (tmp_path / "data").mkdir()
     config_file(tmp_path / "data/clips.yaml", "data: {class_path: VideoDataModule, init_args: {source: mine}}")
     monkeypatch.chdir(tmp_path)
@@ -210,7 +213,7 @@ def test_flags_win_over_the_model_of_a_checkpoint(tmp_path):
     assert others == words
 
 
-def test_last_is_the_newest_of_one_training_and_never_of_several(tmp_path):
+def test_last_is_the_newest_of_one_training_and_never_of_several(tmp_path, monkeypatch):
     runs = {name: tmp_path / "runs" / name for name in ("logs/version_0", "W&B/deeper/id", ".")}
     paths = [checkpoint(run / "checkpoints/last.ckpt", step) for step, run in enumerate(runs.values(), start=1)]
     (runs["logs/version_0"] / "checkpoints/last-v1.ckpt").write_bytes(b"older")
@@ -219,6 +222,8 @@ def test_last_is_the_newest_of_one_training_and_never_of_several(tmp_path):
     assert last_checkpoint(tmp_path / "nowhere") is None
     root = f"--trainer.default_root_dir={tmp_path}/nowhere"
     assert words_for_parser("fit", ["--ckpt_path=last", root]) == [root, "--ckpt_path=last"]
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert words_for_parser("fit", [root]) == [root, "--ckpt_path=last"]
     (runs["W&B/deeper/id"] / "config.yaml").write_text("model: {class_path: VFSMoCo}")
     message = f"holds different trainings; name the checkpoint of one: {paths[2]}, {paths[1]}"
     refused(ValueError, re.escape(message), last_checkpoint, tmp_path / "runs")

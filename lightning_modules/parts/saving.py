@@ -80,9 +80,9 @@ class SavedModule(pl.LightningModule):
         encoder = self.encoder_in_checkpoint()
         checkpoint[METADATA_KEY] = {"class_path": class_path, "version": version("vidcorr"), "encoder": encoder}
 
+    @abstractmethod
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
         """Return the encoder in terms of the library; None if a checkpoint needs this class for its features."""
-        return None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that a checkpoint is ours and fits this module.

@@ -8,6 +8,7 @@ import errno
 import os
 from collections import OrderedDict
 from datetime import timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from lightning_modules import VFSMoCo, VFSSimSiam
 from tests.helpers.faults import Spoil
 from tests.helpers.refusal import refused
 from tests.helpers.stops import EPOCHS, Stop, content, expect_equal, go, joined, make, positions
-from tests.helpers.training import InMemory, fit_in, quiet_trainer
+from tests.helpers.training import InMemory, fit_in, quiet_trainer, tiny_moco, trainer_in
 from vidcorr.videos.files import FolderLock
 
 METHODS = ("VFSSimSiam", "VFSMoCo", "Liir")
@@ -267,6 +268,24 @@ def test_runs_in_one_folder_keep_their_files_and_last_resumes_the_newest(tmp_pat
     run(steps=5, ckpt_path="last")
     assert torch.load(tmp_path / "last-v1.ckpt", weights_only=True)["global_step"] == 5
     assert (tmp_path / LAST).read_bytes() == first
+
+
+def test_a_validation_is_no_training(tmp_path):
+    trainer = trainer_in(tmp_path, LastCheckpoint(dirpath=tmp_path))
+    trainer.validate(tiny_moco(), datamodule=InMemory(4, 2), verbose=False)
+    trainer.save_checkpoint(tmp_path / "whole.ckpt")
+    assert "resume" not in torch.load(tmp_path / "whole.ckpt", weights_only=True)
+    trainer.save_checkpoint(tmp_path / "weights.ckpt", weights_only=True)
+    assert trainer.validate(ckpt_path=tmp_path / "weights.ckpt", datamodule=InMemory(4, 2), verbose=False)
+
+
+def test_a_rescue_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, caplog):
+    def keep(self, trainer):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(LastCheckpoint, "keep", keep)
+    LastCheckpoint(dirpath=tmp_path).rescue(SimpleNamespace(world_size=1), RuntimeError())
+    assert caplog.messages == ["not saved: no space left"]
 
 
 def spoil_weights(trainer, module, *_):

@@ -14,6 +14,7 @@ from callbacks import CollapseMonitor, Throughput
 from callbacks.monitors import embedding_spread
 from datamodules.loading.loader import ClipSampler, ResumableLoader
 from lightning_modules import VFSMoCo
+from tests.helpers.refusal import refused
 from tests.helpers.training import Clips, Tiny, loader, quiet_trainer
 
 
@@ -22,6 +23,11 @@ def test_spread_is_one_on_the_sphere_and_zero_in_a_point():
     assert embedding_spread(torch.randn(1, 64).expand(50, -1)).item() < 1e-6
     two = torch.tensor([[3.0, 0.0], [-5.0, 0.0]])  # unit vectors ±e1: deviations √2 and 0
     assert math.isclose(embedding_spread(two).item(), math.sqrt(2) / 2 * math.sqrt(2), rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 8), (4, 2, 8)])
+def test_the_spread_is_of_several_rows(shape):
+    refused(ValueError, r"expected embeddings \(N, D\)", embedding_spread, torch.rand(shape))
 
 
 class Seen(pl.Callback):

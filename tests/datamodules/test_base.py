@@ -3,6 +3,9 @@
 import warnings
 
 from datamodules.base import SampledDataModule
+from tests.helpers.refusal import refused
+from tests.helpers.training import InMemory
+from vidcorr.videos.files import DataError
 
 BROKEN = ["a.mp4: broken"]
 
@@ -18,3 +21,7 @@ def test_each_video_is_named_once_and_too_many_are_told_once_and_not_before_five
     assert named == "replaced by another video: a.mp4: broken"
     assert many.startswith("TOO MANY UNUSABLE VIDEOS: 5 of 10 clips so far")
     assert data.skipped == {"a.mp4": 20}
+
+
+def test_too_few_samples_for_a_batch_are_refused():
+    refused(DataError, "memory: 3 samples do not fill a batch of 4 on every rank", InMemory(3, 4).train_dataloader)

@@ -11,10 +11,11 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
 from datamodules import ImageFolderDataModule, VideoFrameDataModule
-from datamodules.loading.labelled import LabelledImages
+from datamodules.loading.labelled import LabelledImages, resize_center_crop
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.videos.files import DataError
+from vidcorr.videos.images import read_image
 
 
 def write_noise(folder: Path, count: int) -> None:
@@ -82,6 +83,10 @@ def test_videos_are_split_within_each_class(videos: Path) -> None:
     assert all(data.classes[label] in path.parts for path, label in training)
     assert samples(made().held_out) == held_out
     assert samples(made(seed=1).held_out) != held_out
+    middle = resize_center_crop([read_image(held_out[0][0] / "2.png")], None, 20, 16)[0]
+    assert torch.equal(data.held_out[0, 0]["image"], middle)
+    for epoch in range(2):
+        assert data.training[epoch, 0]["image"].shape == (3, 16, 16)
 
 
 def test_video_sets_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
@@ -90,6 +95,12 @@ def test_video_sets_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
     ):  # fmt: skip
         write_noise(tmp_path / folder / "clip", 2)
         assert refused(DataError, message, VideoFrameDataModule(tmp_path).setup, "fit")
+
+
+def test_crops_beyond_the_picture_and_classes_that_differ_are_refused(folders: Path) -> None:
+    refused(ValueError, "size 24 must be at most resize 20", ImageFolderDataModule, folders, size=24, resize=20)
+    write_noise(folders / "train" / "cow", 1)
+    refused(DataError, "of the same classes", ImageFolderDataModule(folders).setup, "fit")
 
 
 def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos: Path) -> None:

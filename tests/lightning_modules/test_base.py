@@ -11,7 +11,7 @@ from lightning_modules.parts.distributed import keyed_generator
 from lightning_modules.parts.schedules import cosine_factor
 from tests.helpers.method_steps import RUNS, TINY as TINY_METHODS, data, tiny, tiny_batch
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, Clips, loader, quiet_trainer, tiny_moco
+from tests.helpers.training import TINY, Clips, loader, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr.backbones import Network
 
 
@@ -127,6 +127,14 @@ def test_a_backbone_frozen_after_construction_keeps_its_statistics():
     quiet_trainer(max_steps=2).fit(module, loader(8, 4, frames=2, size=32))
     for network, before in zip(module.copies_of_backbone(), copies, strict=True):
         assert all(torch.equal(buffer, before[name]) for name, buffer in network.named_buffers())
+
+
+def test_the_average_of_a_frozen_backbone_keeps_its_statistics_too():
+    module = tiny_liir(bank={"encoder": "average"})
+    module.backbone.requires_grad_(False)
+    module.train()
+    assert not module.backbone.training
+    assert not module.target_encoder.training
 
 
 class Returns(CorrespondenceModule):

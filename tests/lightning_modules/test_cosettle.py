@@ -259,3 +259,9 @@ def test_its_checkpoint_gives_the_projected_features(tmp_path):
     torch.testing.assert_close(view.folded()(images), view(images), rtol=1e-3, atol=1e-4)
     assert view.stride == 8
     refused(ValueError, "not on stage res3", module.feature_extractor, "res3")
+
+
+@pytest.mark.parametrize(("start", "deviation"), [("xavier", 1 / 16), ("normal", 0.02)])
+def test_weights_of_the_projection_start_as_named(start, deviation):
+    (layer,) = (part for part in CoSettle("vidcorr-r18", start=start).projection if isinstance(part, nn.Linear))
+    assert float(layer.weight.std()) == pytest.approx(deviation, rel=0.05)

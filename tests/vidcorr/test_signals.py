@@ -2,6 +2,7 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -40,3 +41,12 @@ def test_a_second_interrupt_ends_at_once_and_a_second_sigterm_does_not(capsys):
 
     with pytest.raises(signals.Stopped):
         interrupted_twice()
+
+
+def test_outside_the_main_thread_nothing_is_handled():
+    def work():
+        with signals.handled():
+            return signal.getsignal(signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(work).result() == signal.getsignal(signal.SIGTERM)

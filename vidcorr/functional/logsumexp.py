@@ -77,19 +77,9 @@ def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -
 
     Returns:
         `(B, n)`; −∞ for a sample without keys.
-
-    Raises:
-        ValueError: for another shape or type of `excluded`.
     """
-    check_excluded(excluded, len(query), len(keys))
     chunks = partial(_dot_chunks, keys=keys, excluded=excluded, rows_per_sample=query.shape[1])
     return streamed_logsumexp(query.flatten(0, 1), chunks).view(query.shape[:2])
-
-
-def check_excluded(excluded: Tensor | None, samples: int, count: int) -> None:
-    """Raise a ValueError unless `excluded` is None or bool `(samples, count)`."""
-    if excluded is not None and (excluded.shape != (samples, count) or excluded.dtype != torch.bool):
-        raise ValueError(f"excluded must be bool {(samples, count)}, got {excluded.dtype} {tuple(excluded.shape)}")
 
 
 def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sample: int) -> Iterator[Chunk]:

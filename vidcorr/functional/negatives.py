@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .device import amount_for
-from .logsumexp import Chunk, check_excluded, dot_logsumexp, streamed_logsumexp
+from .logsumexp import Chunk, dot_logsumexp, streamed_logsumexp
 from .window_tiles import Border, Neighbourhood, TileGrid
 
 NUMBERS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
@@ -32,9 +32,6 @@ def shared_logsumexp(query: Tensor, points: Tensor, excluded: Tensor | None = No
 
     Returns:
         `(B, h, w)`; −∞ for a sample without points.
-
-    Raises:
-        ValueError: for another shape or type of `excluded`.
     """
     return dot_logsumexp(query.flatten(2).mT, points, excluded).view(len(query), *query.shape[2:])
 
@@ -55,11 +52,7 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
 
     Returns:
         `(B, h, w)`; −∞ for a sample without maps.
-
-    Raises:
-        ValueError: for another shape or type of `excluded`.
     """
-    check_excluded(excluded, len(query), len(maps))
     cells = maps[0, 0].numel()
     places = query[0, 0].numel()
     features = maps.movedim(1, -1).flatten(0, 2)
@@ -142,11 +135,7 @@ def same_place_logsumexp(
 
     Returns:
         `(B, h, w)`; −∞ for a sample without maps.
-
-    Raises:
-        ValueError: for another shape or type of `excluded`.
     """
-    check_excluded(excluded, len(query), len(maps))
     samples, channels = query.shape[:2]
     grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
     across = grid.shape[1]

@@ -20,15 +20,12 @@ def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
         `(K · N, 1, b − a + 1, b − a + 1)`, float32 or finer.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: if a search map is smaller than an exemplar.
 
     Example:
         >>> siamese_correlation(torch.ones(2, 3, 4, 4), torch.ones(2, 3, 6, 6)).shape
         torch.Size([2, 1, 3, 3])
     """
-    fits = exemplar.ndim == search.ndim == 4 and search.shape[1] == exemplar.shape[1]
-    if not fits or not len(exemplar) or len(search) % len(exemplar):
-        raise ValueError(f"exemplars {tuple(exemplar.shape)} do not fit search maps {tuple(search.shape)}")
     height, width = exemplar.shape[-2:]
     rows, columns = search.shape[-2:]
     if rows < height or columns < width:

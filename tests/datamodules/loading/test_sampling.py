@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.loading.sampling import continuous_indices, distant_indices, seeded_generator
+from datamodules.loading.sampling import FrameSampling, continuous_indices, distant_indices, seeded_generator
+from tests.helpers.refusal import refused
 
 
 @pytest.mark.parametrize("n", [1, 4, 9])
@@ -50,3 +51,8 @@ def test_continuous_starts_everywhere_and_keeps_the_interval(length, n, interval
     draws = np.stack([continuous_indices(length, n, interval, generator).numpy() for _ in range(600)])
     assert (np.diff(draws, axis=1) == interval).all()
     assert set(draws[:, 0]) == set(range(length - (n - 1) * interval))
+
+
+def test_choices_of_which_one_would_be_ignored_are_refused():
+    refused(ValueError, "give one of interval, gap and gap_fraction", FrameSampling, 2, gap=(1, 3))
+    refused(ValueError, r"weights \[1.0\] do not fit the interval \[2, 4\]", FrameSampling, [2, 4], [1.0])

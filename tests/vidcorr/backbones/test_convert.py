@@ -199,6 +199,15 @@ def test_a_network_of_ones_own_keeps_its_names_and_other_names_are_told(converte
         converted({f"student.{name}": value for name, value in state.items()}, "named", module)
 
 
+def test_what_would_be_lost_is_refused_and_names_decide_where_keys_do_not(tmp_path):
+    source = write(tmp_path / "foreign.ckpt", {"a": torch.ones(1)})
+    refused(ValueError, "the checkpoint to write", convert, source, source)
+    refused(ValueError, "of no known family, such as a; name one by --kind", convert, source, tmp_path / "ours.ckpt")
+    assert family_of(read_foreign(source), "my_module:my_network", source) == "named"
+    rules = {"names": {"a|b": "c"}}
+    refused(ValueError, "b, would both become c", renamed_by, rules, dict.fromkeys("ab", torch.ones(1)))
+
+
 def test_files_that_cannot_be_taken(tmp_path):
     foreign = tmp_path / "foreign.pth"
     torch.save({"model": {"a": torch.zeros(1)}, "lr": Fraction(1, 3)}, foreign)

@@ -8,7 +8,7 @@ import torch
 
 from lightning_modules import SiamFC, VFSSimSiam
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Network, build_encoder, build_feature_extractor
+from vidcorr.backbones import Network, build_encoder, build_feature_extractor, build_network
 from vidcorr.backbones.names import SHORT_NAMES
 
 
@@ -64,10 +64,29 @@ def test_contract(spec, channels, stride):
         ("torchvision:vit_b_16", None, None, "torchvision:vit_b_16: no ResNet; timm:NAME has other networks"),
         ("timm:convnext_atto", "stage5", None, r"stage 'stage5': ConvNeXt has features, stage1, .*, stage4; null"),
         ("timm:convnext_atto", "stage1+stage2", None, r"its parts have strides \[4, 8\]"),
+        ("torchvision:resnet18", "res4", 6, "a ResNet's strides can be"),
+        ("timm:convnext_atto", "stage1", 8, "the stride of stage1 is 4, not 8"),
     ],
 )
 def test_mistakes_are_named(spec, stage, stride, message):
     assert refused(ValueError, message, build_feature_extractor, spec, stage, stride)
+
+
+def test_pictures_of_another_form_and_weights_that_nobody_loads_are_refused():
+    refused(ValueError, "must be float RGB", build_feature_extractor("torchvision:resnet18"), torch.rand(1, 1, 64, 64))
+    refused(ValueError, "pretrained=True needs a timm:", build_encoder, "tests.helpers.encoders:Wrapped", True)
+
+
+@pytest.mark.parametrize("name", ["vit_base_patch16_reg4", "crw_training_resnet50"])
+def test_networks_that_studies_name_are_made(name):
+    with torch.device("meta"):
+        assert isinstance(build_network(f"vidcorr.backbones:{name}"), torch.nn.Module)
+
+
+@pytest.mark.slow
+def test_a_map_with_channels_last_is_turned():
+    extractor = build_feature_extractor("timm:swin_tiny_patch4_window7_224")
+    assert extractor(torch.rand(1, 3, 256, 320)).shape == (1, 768, 8, 10)
 
 
 @pytest.mark.slow

@@ -134,6 +134,11 @@ def recurrent():
     return Recurrent(lambda frame, state: (np.zeros((2, 4, 4), np.float32), None))
 
 
+def test_choices_and_windows_that_do_not_fit_are_refused():
+    refused(ValueError, "layout must be", Clips, clip_network, layout="THWC")
+    refused(ValueError, "window must be a multiple of tubelet", Clips, clip_network, window=15)
+
+
 def test_a_callable_may_give_an_encoder_of_video():
     made = build_feature_extractor("tests.vidcorr.backbones.test_video:recurrent")
     assert isinstance(made, Recurrent)

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 import lightning_modules
-from lightning_modules import FrozenEncoder, LinearProbe, VFSSimSiam
+from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
 from tests.helpers.method_steps import TINY
+from tests.helpers.refusal import refused
 from tests.helpers.words import NETWORK
 from vidcorr.backbones import Network, build_feature_extractor, encoder_from_checkpoint, weights_digest
 from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.export import export
 
 ARGUMENTS = {name: tiny.arguments for name, tiny in TINY.items() if name != "LinearProbe"} | {
     "CoSettle": {"backbone": "tests.helpers.encoders:tiny_vit"},
@@ -105,4 +107,16 @@ def test_a_module_with_features_of_its_own_needs_its_class(tmp_path):
 
     assert made("VFSSimSiam").encoder_in_checkpoint() is not None
     assert Other(**ARGUMENTS["VFSSimSiam"]).encoder_in_checkpoint() is None
-    assert LinearProbe(NETWORK, 2).encoder_in_checkpoint() is None
+    for method, name in ((Liir, "Liir"), (FrozenEncoder, "raw_colour")):
+        own = type("Own", (method,), {"feature_extractor": Other.feature_extractor})
+        assert own(**ARGUMENTS[name]).encoder_in_checkpoint() is None
+    probe = LinearProbe(NETWORK, 2)
+    assert probe.encoder_in_checkpoint() is None
+    refused(ValueError, "benchmarks evaluate the encoder itself", probe.feature_extractor)
+    write_checkpoint(probe, tmp_path / "probe.ckpt")
+    refused(ValueError, "holds no whole network", export, tmp_path / "probe.ckpt", tmp_path / "probe.safetensors")
+
+
+def test_a_mean_beside_a_network_that_normalises_is_refused(tmp_path):
+    write_checkpoint(made("Liir"), tmp_path / "liir.ckpt")
+    refused(ValueError, "it normalises RGB itself", FrozenEncoder, str(tmp_path / "liir.ckpt"), mean=(0, 0, 0))

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 import vidcorr.functional
 from tests.helpers.propagation import protocol
+from tests.helpers.refusal import refused
 from vidcorr.functional import local_affinity, propagate_labels, track_points
 from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.functional.patches import crop_and_resize, random_patch_boxes
@@ -124,3 +125,26 @@ def test_half_precision_is_computed_in_float32(name):
     for mine in found if isinstance(found, tuple) else (found,):
         assert mine.dtype == torch.float32 or name == "compactness_loss"
     torch.testing.assert_close(found, result(name, widened), atol=2e-2, rtol=2e-2, check_dtype=False)
+
+
+FOMO = PointProtocol.named("fomo")
+MISTAKES = {
+    "rgb_to_lab: expected float RGB": (torch.zeros(3, 4, 4, dtype=torch.uint8),),
+    "CompactnessPrior: width must be fixed or": (2, 0.5, "moment"),
+    "CompactnessPrior: weights must be softmax or": (2, 0.5, "fixed", "max"),
+    "local_affinity: expected query": (QUERY.repeat(2, 1, 1, 1), REFERENCES, 1),
+    "reconstruct: .* need an affinity": (AFFINITY, VALUES.repeat(2, 1, 1, 1, 1), 1),
+    "simsiam_loss: .* equal shape": (*VECTORS[:3], VECTORS[3][:, :1]),
+    "siamese_correlation: .*smaller than": (torch.ones(1, 3, 9, 5).requires_grad_(), torch.ones(1, 3, 8, 8)),
+    "match_keypoints: .*give `bias`": (*CASES["match_keypoints"][:-1], MatchingProtocol.named("insid3+debiased=2")),
+    "track_points: .*finite t, y, x": (FRAMES, 4, torch.full((1, 3), torch.nan), FOMO),
+    "track_points: .*in frames 0 to 3": (FRAMES, 4, torch.tensor([[-1.0, 2, 2]]), FOMO),
+    r"decode_masks: labels must be float \(2, h, w\)": (torch.rand(3, 4, 5), [1], MASKS, (32, 40)),
+}
+"""Function and message → arguments."""
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_arguments_that_would_give_a_wrong_number_are_refused(case):
+    name, _, message = case.partition(": ")
+    assert refused(ValueError, message, getattr(vidcorr.functional, name), *MISTAKES[case])

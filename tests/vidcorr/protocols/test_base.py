@@ -83,6 +83,7 @@ def test_a_name_of_ones_own_stands_for_the_values_that_it_was_given_with():
     changed = dataclasses.replace(own, side=8)
     assert (own.name, changed.name, own.benchmark) == ("mine", "mine+side=8", None)
     assert changed == own.with_changes(side=8) != Rules("mine", side=8)
+    assert Rules("mine+side=8", side=8).name == "mine+side=8"
     assert changed.with_changes(side=7) == own == pickle.loads(pickle.dumps(own))
 
 
@@ -120,6 +121,8 @@ def test_a_source_without_values_for_a_benchmark_is_refused():
 
 def test_values_of_another_type_or_out_of_range():
     refused(ValueError, "a protocol has no field 'sid'", Rules.named, "paper+sid=4", "first")
+    refused(ValueError, "unknown protocol 'papers': expected one of paper", Rules.named, "papers")
+    refused(ValueError, "radius must be .*, got 'wide'", PropagationProtocol.named, "vfs+radius=wide")
     mistakes = {
         "smooth must be False without a kind, got True": {"smooth": True, "kind": None},
         r"pair must be greater than or equal to 1, got \(1, 0\)": {"pair": (1, 0)},

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from vidcorr.backbones import build_encoder, build_feature_extractor
+from vidcorr.functional.device import fastest_precision
 from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking import stopwatch
-from vidcorr.tracking.frame_encoder import FrameEncoder, Tracker, extractor_under
+from vidcorr.tracking.frame_encoder import FrameEncoder, Tracker, adapt_to_network, extractor_under, is_constant
 from vidcorr.tracking.stopwatch import Stopwatch
 
 VFS = PropagationProtocol.named("vfs")
@@ -49,6 +50,14 @@ def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
     assert torch.equal(extractor(image), before)
 
 
+def test_precision_auto_becomes_what_the_device_has_and_a_single_cell_is_not_constant():
+    rules = PropagationProtocol.named("vfs+backbone_precision=auto")
+    found = adapt_to_network(rules, build_feature_extractor("raw_colour")).backbone_precision
+    assert found == fastest_precision("cpu")[0]
+    assert fastest_precision("mps")[0] == "float32"
+    assert [is_constant(torch.zeros(4, side, side)) for side in (1, 2)] == [False, True]
+
+
 def test_frames_of_the_cpu_reach_the_device_of_the_extractor():
     extractor = nn.Conv2d(3, 5, 3).to("meta")
     for features in Tracker(extractor).features(torch.zeros(2, 3, 8, 10, dtype=torch.uint8)):
@@ -84,3 +93,7 @@ def test_each_kind_is_charged_with_its_own_time(monkeypatch):
                 wait(3)
         wait(100)  # outside any named work, so it is not counted
     assert watch.rounded() == {"decode": 10, "track": 1.13}
+    for _ in range(stopwatch.MARKS + 1):
+        with watch("track"):
+            wait(0)
+    assert len(watch._marks) == 0

@@ -89,7 +89,8 @@ def test_points_are_a_table_that_is_a_prompt_again(folder, colour, tmp_path):
     again = PointPrompt.of(tmp_path / "p.csv")
     assert (again.objects, again.frame) == (("a", "b"), 4)
     stream = FrameStream(folder / "clip.mp4", 4)
-    predict_video(colour, stream, again, tmp_path / "again", "fomo", overlay=False)
+    predict_video(colour, stream, again, tmp_path / "again", "fomo")
+    assert FrameStream(tmp_path / "again" / "overlay.mp4").num_frames == FRAMES - 4
     assert rows_of(tmp_path / "again" / "points.csv")[0]["occluded"] == "0.0000"
     message = "holds frame 4, the video starts with frame 0"
     refused(DataError, message, predict_video, colour, folder / "clip.mp4", again, tmp_path / "other")

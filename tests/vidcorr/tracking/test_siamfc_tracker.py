@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.helpers.refusal import refused
 from tests.helpers.tracking import GoldenHead, GoldenNet
 from vidcorr import SiamFCTracker, TrackingProtocol
 from vidcorr.backbones import build_encoder
@@ -86,3 +87,9 @@ def test_odd_boxes_are_followed(box):
     boxes = follow(SiamFCTracker(build_encoder("raw_colour").feature_extractor()), frames, np.array(box, dtype=float))
     assert np.isfinite(boxes).all()
     np.testing.assert_allclose(boxes[:, 2] / boxes[:, 3], box[2] / box[3])
+
+
+@pytest.mark.parametrize("box", [[1, 1, 0, 5], [np.nan, 1, 5, 5]])
+def test_a_box_without_an_area_is_refused(box):
+    tracker = SiamFCTracker(build_encoder("raw_colour").feature_extractor())
+    refused(ValueError, "it needs a width and a height", follow, tracker, [np.zeros((60, 80, 3), np.uint8)], box)

@@ -80,6 +80,7 @@ def test_each_processor_gets_the_same_digits(monkeypatch):
 def test_it_runs_unless_it_is_turned_off(monkeypatch):
     monkeypatch.delenv(SWITCH, raising=False)
     assert kernel() is not None
+    assert kernel("unknown_processor") is None
     monkeypatch.setenv(SWITCH, "0")
     assert kernel() is None
 
