@@ -51,12 +51,6 @@ def on_rank(monkeypatch):
     return call
 
 
-def test_a_loader_whose_sampler_lightning_has_replaced_has_a_state():
-    loader = ResumableLoader(Echo(4))
-    assert len(list(loader)) == 4
-    assert loader.state_dict() == {"epoch": 0, "batches": 4}
-
-
 def test_a_pass_is_of_the_epoch_that_was_set_and_of_the_same_one_without():
     sampler = ClipSampler(Echo(12), 4)
     loader = DataLoader(Echo(12), 4, sampler=sampler)
