@@ -281,19 +281,21 @@ class VidcorrCLI(LightningCLI):
         schedule = {"every_n_epochs": config.every} if config.every else {}
         if config.before:
             schedule["before_training"] = True
-        entries: dict[Any, Any] = {}
-        for number, entry in enumerate(given):
+        chosen = chosen_benchmarks(config)
+        names = {(choice.class_path, choice.arguments.get("name", "")) for choice in chosen}
+        entries: list[Any] = []
+        for entry in given:
             benchmark = entry.get("init_args.benchmark") if entry.class_path == BENCHMARK else None
-            entries[(benchmark.class_path, benchmark.init_args.name) if benchmark else number] = entry
-        for choice in chosen_benchmarks(config):
+            if benchmark is None or (benchmark.class_path, benchmark.init_args.name) not in names:
+                entries.append(entry)
+        for choice in chosen:
             choice.build()  # a mistake is told by the name of the benchmark
             arguments = {"benchmark": choice.entry, **choice.schedule, **schedule}
-            place = (choice.class_path, choice.arguments.get("name", ""))
-            entries[place] = {"class_path": BENCHMARK, "init_args": arguments}
+            entries.append({"class_path": BENCHMARK, "init_args": arguments})
         saves = self.command == "fit" and config.trainer.enable_checkpointing is not False
-        if config.on and saves and BEST not in {entry.class_path for entry in given}:
-            entries[BEST] = {"class_path": BEST}
-        return list(entries.values())
+        if chosen and saves and BEST not in {entry.class_path for entry in given}:
+            entries.append({"class_path": BEST})
+        return entries
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Add the default callbacks, unless the configuration names a callback of the same kind.

@@ -152,17 +152,23 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save every few steps, before a step that ends an epoch or is followed by a validation, and before a stop."""
+        """Save every few steps, before a step that ends an epoch or is followed by a validation, and before a stop.
+
+        Lightning resumes from no state between a batch that ends an epoch, or precedes a validation, and the next one.
+        """
         if loops.accumulates(trainer):  # Lightning would stop here, and drop the batches so far
             self._stop_waits |= trainer.should_stop
             trainer.should_stop = False
             return
         trainer.should_stop |= self._stop_waits
-        self._resumable = not (loops.closes(trainer, batch_idx + 1) or loops.reaches_limit(trainer))
-        following = range(batch_idx + 2, batch_idx + 2 + trainer.accumulate_grad_batches)
-        next_closes = loops.reaches_limit(trainer, 1) or any(loops.closes(trainer, batch) for batch in following)
+        done = batch_idx + 1  # `loops` counts batches from 1
+        self._resumable = not (loops.closes(trainer, done) or loops.reaches_limit(trainer))
+        of_next_step = range(done + 1, done + 1 + trainer.accumulate_grad_batches)
+        next_step_closes = loops.reaches_limit(trainer, 1) or any(
+            loops.closes(trainer, batch) for batch in of_next_step
+        )
         is_due = trainer.global_step - self._saved_step >= self.every_n_steps
-        if is_due or next_closes or self.run_stops or loops.stops_early(trainer):
+        if is_due or next_step_closes or self.run_stops or loops.stops_early(trainer):
             self.keep(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -179,11 +185,11 @@ class LastCheckpoint(ModelCheckpoint):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Save if Lightning can resume from the present state, and say where a run would continue."""
         if trainer.state.fn == "fit" and trainer.global_step:
-            self.rescue(trainer, exception)
+            self.rescue(trainer, exception)  # nothing is left to save if `Stops` has called it
             path = self.last_model_path or "nothing"
             rank_zero_info(f"ended in step {trainer.global_step}; saved after step {self._saved_step}: {path}")
-        _flush(trainer)
-        self._lock.close()
+        _flush_loggers(trainer)
+        self._lock.close()  # Lightning calls no `teardown` after an exception
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Release the lock of the folder."""
@@ -206,12 +212,13 @@ class LastCheckpoint(ModelCheckpoint):
             log.error("not saved: %s", error)
 
     def _save(self, trainer: pl.Trainer) -> None:
+        """Write `last.ckpt`, and the buffers of the loggers with it."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         self._save_last_checkpoint(trainer, {})
-        self.best_model_path = self.last_model_path
+        self.best_model_path = self.last_model_path  # the command line prints it after "resume:" and "next:"
         self._saved_step = trainer.global_step
-        _flush(trainer)
+        _flush_loggers(trainer)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -290,7 +297,7 @@ def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
     return {"lr": group.get("initial_lr", group["lr"])} | settings
 
 
-def _flush(trainer: pl.Trainer) -> None:
+def _flush_loggers(trainer: pl.Trainer) -> None:
     """Write the buffers of the loggers; TensorBoard's thread would do so within two minutes."""
     if trainer.is_global_zero:
         for logger in trainer.loggers:

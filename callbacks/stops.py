@@ -64,7 +64,7 @@ class Stops(pl.Callback):
         use_atomic_files(trainer)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Let the ranks of the fit agree on stops."""
+        """Begin a fit: no loss to check, no stop agreed on; from here on the ranks exchange both."""
         self._ranks = Ranks()
         self._losses.clear()
         self._outcome = 0

@@ -53,7 +53,7 @@ class CorrespondenceModule(SavedModule):
         """Build a network by its name, or of a checkpoint to start from; store its name as hyper-parameter `backbone`.
 
         A checkpoint to start from is thus not needed again: the module's checkpoints hold the weights. A user's own
-        module takes RGB in [0, 1] in training too.
+        module normalises RGB itself, so `normalise` only converts it to the type of the weights.
 
         Raises:
             ValueError: for an unknown network, or a module in place of its name.
@@ -65,7 +65,7 @@ class CorrespondenceModule(SavedModule):
         return network
 
     def copies_of_backbone(self) -> list[nn.Module]:
-        """Return the backbone and its moving average, if there is one."""
+        """Return the backbone; a method with a moving average of it adds that."""
         return [self.backbone]
 
     # One step
@@ -166,17 +166,18 @@ class CorrespondenceModule(SavedModule):
             raise ValueError("the learning rate needs the run's length: set trainer.max_steps")
         return int(steps)
 
-    def sgd_with_cosine(self, base_lr: float, weight_decay: float) -> OptimizerLRScheduler:
+    def sgd_with_cosine(self, base_lr: float, weight_decay: float, momentum: float = 0.9) -> OptimizerLRScheduler:
         """Return SGD over the parameters that take a gradient, with a cosine schedule by step to 0 (VFS, section 4.1).
 
         Args:
             base_lr: learning rate for a global batch of 256, scaled linearly.
             weight_decay: weight decay of every parameter, biases and norms included (as in the VFS code).
+            momentum: momentum of SGD.
         """
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
         lr = self.rate_of_batch(base_lr)
         steps = self.total_steps()
-        optimizer = SGD(parameters, lr, self.hparams["momentum"], weight_decay=weight_decay)
+        optimizer = SGD(parameters, lr, momentum, weight_decay=weight_decay)
         return scheduled(optimizer, LambdaLR(optimizer, lambda step: cosine_factor(step, steps)))
 
     # Hooks of a training
@@ -187,13 +188,16 @@ class CorrespondenceModule(SavedModule):
         self._hold_frozen_backbone()
         return self
 
-    def _hold_frozen_backbone(self) -> bool:
-        """Put a backbone that does not learn into eval mode; return whether it learns."""
-        learns = any(parameter.requires_grad for parameter in self.backbone.parameters())
-        if not learns:
+    @property
+    def backbone_learns(self) -> bool:
+        """True if a parameter of the backbone takes a gradient."""
+        return any(parameter.requires_grad for parameter in self.backbone.parameters())
+
+    def _hold_frozen_backbone(self) -> None:
+        """Put a backbone that does not learn, and its copies, into eval mode."""
+        if not self.backbone_learns:
             for network in self.copies_of_backbone():
                 network.eval()
-        return learns
 
     def configure_model(self) -> None:
         """Convert BatchNorm to SyncBatchNorm if the method asks for it and several GPUs train."""
@@ -203,8 +207,9 @@ class CorrespondenceModule(SavedModule):
             nn.SyncBatchNorm.convert_sync_batchnorm(self)
 
     def on_train_start(self) -> None:
-        """Follow the schedule of this run's length, and print the plan."""
-        if self._hold_frozen_backbone() and self.described is not None:
+        """Name this training as the source of the weights, follow the schedule of this run's length, print the plan."""
+        self._hold_frozen_backbone()
+        if self.backbone_learns and self.described is not None:
             trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}
             self.described = self.described.model_copy(update=trained)
         if self.trainer.ckpt_path:

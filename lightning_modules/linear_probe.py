@@ -109,7 +109,7 @@ class LinearProbe(CorrespondenceModule):
         """SGD; for LARS over scaled gradients, which contain the weight decay already."""
         settings = self.hparams
         if settings["protocol"] == "simsiam":
-            return self.sgd_with_cosine(self.base_lr, 0.0)
+            return self.sgd_with_cosine(self.base_lr, 0.0, self.hparams["momentum"])
         lr = self.rate_of_batch(self.base_lr)
         steps = self.total_steps()
         optimizer = SGD(self.classifier.parameters(), lr, settings["momentum"], weight_decay=settings["weight_decay"])

@@ -112,7 +112,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """SGD with a cosine decay to 0 by step (VFS, section 4.1)."""
-        return self.sgd_with_cosine(self.hparams["base_lr"], self.hparams["weight_decay"])
+        return self.sgd_with_cosine(self.hparams["base_lr"], self.hparams["weight_decay"], self.hparams["momentum"])
 
     def on_train_start(self) -> None:
         """Refuse SyncBatchNorm, which would undo Shuffle BN: all videos would be one group."""

@@ -70,4 +70,4 @@ class VFSSimSiam(CorrespondenceModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """SGD with a cosine decay to 0 by step (VFS, section 4.1)."""
-        return self.sgd_with_cosine(self.hparams["base_lr"], self.hparams["weight_decay"])
+        return self.sgd_with_cosine(self.hparams["base_lr"], self.hparams["weight_decay"], self.hparams["momentum"])

@@ -122,17 +122,17 @@ class ClipDataset(ReplacingDataset):
     ) -> None:
         super().__init__([entries[index].path for index in indices], length, seed)
         self.indices = np.array(indices, dtype=np.int64)
-        self._bounds = None if weights is None else np.cumsum(weights)
+        self._cumulative_weights = None if weights is None else np.cumsum(weights)
         self._sampling = sampling
         self._transform = transform
         self._timeout = timeout
 
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
         """Return the video's index for a sample."""
-        if self._bounds is None:
+        if self._cumulative_weights is None:
             return super().choose(index, attempt, generator)
-        frame = int(torch.randint(int(self._bounds[-1]), (), generator=generator))
-        return int(np.searchsorted(self._bounds, frame, side="right"))
+        ticket = int(torch.randint(int(self._cumulative_weights[-1]), (), generator=generator))
+        return int(np.searchsorted(self._cumulative_weights, ticket, side="right"))
 
     def read(self, item: int, generator: torch.Generator) -> Sample:
         """Draw and crop a clip of an item."""

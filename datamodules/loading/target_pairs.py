@@ -104,12 +104,14 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
 def training_crop(
     image: NDArray[np.uint8], box: NDArray[np.float64], size: int, generator: torch.Generator
 ) -> NDArray[np.uint8]:
-    """Cut a crop at the tracker's scale, slightly shifted and stretched.
+    """Cut a crop at the tracker's scale, shifted by up to `SHIFT` of its pixels and zoomed by up to `STRETCH`.
+
+    As in the SiamFC code of VFS, one of OpenCV's five interpolations, drawn at random, resizes it.
 
     Args:
         image: (H, W, 3) uint8.
         box: one-based x, y, width, height.
-        size: side of the crop, pixels; the target has the same scale as in an exemplar of 120 px.
+        size: side of the crop, pixels; the target has the same scale as in an exemplar of `EXEMPLAR` px.
         generator: source of the draws.
 
     Returns:
@@ -120,9 +122,9 @@ def training_crop(
     stretch, down, across, choice = torch.rand(4, dtype=torch.float64, generator=generator).tolist()
     y, x, height, width = centred(box).tolist()
     zoom = 1 + STRETCH * (2 * stretch - 1)
-    pixel = context_side(height, width) / EXEMPLAR / zoom
-    shifted_y = y + SHIFT * (2 * down - 1) * pixel
-    shifted_x = x + SHIFT * (2 * across - 1) * pixel
+    scale = context_side(height, width) / EXEMPLAR / zoom  # pixels of the frame per pixel of the crop
+    shifted_y = y + SHIFT * (2 * down - 1) * scale
+    shifted_x = x + SHIFT * (2 * across - 1) * scale
     methods = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_LANCZOS4)
     method = methods[int(choice * len(methods))]
-    return square_crop(image, (shifted_y, shifted_x), size * pixel, size, method)
+    return square_crop(image, (shifted_y, shifted_x), size * scale, size, method)

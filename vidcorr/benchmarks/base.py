@@ -43,10 +43,11 @@ from .ranks import Ranks, distribute
 class Benchmark(ABC):
     """A data set with its protocol and rules: a value, which no run changes.
 
-    A subclass is a frozen dataclass whose fields are its arguments. It defines `name`, `read`, `score` and
-    `scores`, and declares `score_names`. The sequences are distributed over the ranks by length; an error on any rank
-    ends the benchmark on all ranks. A run leaves weights, buffers and modes of the network as they were, and torch's
-    random state.
+    A subclass is a frozen dataclass whose fields are its arguments. It defines `name` (without an annotation: the
+    default of the field), `read`, `score` and `scores`, and declares `score_names`. If it has a field `protocol`, a
+    protocol given by its name is replaced by the protocol itself; a named protocol has values for each benchmark. The
+    sequences are distributed over the ranks by length; an error on any rank ends the benchmark on all ranks. A run
+    leaves weights, buffers and modes of the network as they were, and torch's random state.
 
     Args:
         limit_sequences: only the first N, for a quick check; the result records it.
@@ -67,7 +68,10 @@ class Benchmark(ABC):
     tracker: ClassVar[type[Tracker]] = Tracker
     """Class of the tracker that `score` gets, called with the extractor and the protocol."""
     pooled: ClassVar[bool] = False
-    """The scores are no means over the values of the rows, but ratios of sums, or means over groups of rows."""
+    """A score is not the mean of the values of the rows, but a ratio of sums, or a mean over groups of rows.
+
+    Its interval then comes from the scores without each sequence in turn.
+    """
 
     less_is_better: ClassVar[tuple[str, ...]] = ()
     """Score names of which less is better, such as errors; of the others more is."""
@@ -115,7 +119,7 @@ class Benchmark(ABC):
         """Return the scores of rows, as fractions: of a run, of a stored result, or of all sequences but one.
 
         Args:
-            rows: at least one row, in any order.
+            rows: at least one row, of any sequences, in any order.
         """
 
     @property
@@ -200,7 +204,7 @@ class Benchmark(ABC):
         past: Sequence[Evaluated] = (),
         at: tuple[int, int] | None = None,
     ) -> Result:
-        """Score the features of a network.
+        """Score the features of a network, for callers that hold them; others call `evaluate`.
 
         Args:
             extractor: the features of a network, as `extractor` returns them; or a video encoder.

@@ -69,5 +69,5 @@ class DavisBenchmark(MaskBenchmark):
         return facts | super().facts(rows, tracker)
 
     def _year(self, videos: Sequence[MaskSequence]) -> int:
-        has_one_object = all(sequence.values for sequence in videos)
-        return 2016 if videos and has_one_object else self.year
+        are_binary = all(sequence.values for sequence in videos)  # DAVIS-2016 stores its one object as 255
+        return 2016 if videos and are_binary else self.year

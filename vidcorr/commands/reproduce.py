@@ -22,19 +22,19 @@ def command(args: Sequence[str]) -> None:
     flags = parser.parse_args(list(args))
     benchmarks = read_on(flags.on)
 
-    from ..experiments.reproduce import lacks_weights, listed, repeat
+    from ..experiments.reproduce import lacks_weights, listed, reproduce
     from ..results.published import published_rows
 
-    rows = [row for row in published_rows() if row.row]
+    rows = [row for row in published_rows() if row.short_name]
     if flags.rows:
-        names = dict.fromkeys(row.row for row in rows)
+        names = dict.fromkeys(row.short_name for row in rows)
         for name in flags.rows:
             require_one_of(names, row=name)
-        rows = [row for row in rows if row.row in flags.rows]
+        rows = [row for row in rows if row.short_name in flags.rows]
     if not benchmarks:
         print(listed(rows), end="")
         return
     missing = list(filter(lacks_weights, rows))
     if missing:
         print(f"left out for want of weights:\n{listed(missing)}", flush=True)
-    repeat([row for row in rows if row not in missing], benchmarks, flags.output)
+    reproduce([row for row in rows if row not in missing], benchmarks, flags.output)

@@ -190,19 +190,23 @@ def _content_of(name: str) -> dict[str, Any]:
 
 
 def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[Any]]) -> list[BenchmarkChoice]:
-    """Return a benchmark per combination of the values of the flags."""
+    """Return a benchmark per combination of the values of the flags; None as a value keeps the config's.
+
+    A flag with several values is part of the benchmark's name.
+    """
     stages = flags.stage or choice.arguments.get("stage")
     if not isinstance(stages, list):
         stages = [stages]
-    axes = [("{}", flags.protocol or [None])]
+    axes = [("{}", flags.protocol or [None])]  # pattern for the name; the values
     axes += [(f"{field}={{}}", values) for field, values in changes.items()]
     axes += [("{}", stages), ("stride{}", flags.stride or [None])]
     found = []
-    for protocol, *values, stage, stride in product(*(choices for _, choices in axes)):
-        changed = dict(zip(changes, values, strict=True))
+    for values in product(*(choices for _, choices in axes)):
+        protocol, *of_fields, stage, stride = values
+        changed = dict(zip(changes, of_fields, strict=True))
         each = choice.with_arguments(protocol=protocol, changes=changed or None, stage=stage, stride=stride)
         parts = []
-        for (pattern, choices), value in zip(axes, (protocol, *values, stage, stride), strict=True):
+        for (pattern, choices), value in zip(axes, values, strict=True):
             if len(choices) > 1:
                 parts.append(pattern.format(value))
         if parts:

@@ -25,7 +25,7 @@ def listed(rows: Sequence[Published]) -> str:
     for row in rows:
         score, value = next(iter(row.scores.items()))
         weights = f"{row.model} is missing: {row.download}" if lacks_weights(row) else row.download
-        lines.append([row.row, row.benchmark, score, _printed(value), row.protocol, weights, row.doubt])
+        lines.append([row.short_name, row.benchmark, score, _printed(value), row.protocol, weights, row.doubt])
     return grid("text", LIST, lines, right=len(LIST))
 
 
@@ -34,8 +34,8 @@ def lacks_weights(row: Published) -> bool:
     return row.model.endswith(".ckpt") and not Path(row.model).is_file()
 
 
-def repeat(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], output: Path) -> None:
-    """Score rows by their networks and protocols, and print the printed scores beside.
+def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], output: Path) -> None:
+    """Evaluate the networks of published rows by their protocols, and print our scores beside the published ones.
 
     Args:
         rows: rows whose weights are here.
@@ -59,7 +59,7 @@ def repeat(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], out
         lines = []
         for job, result in runner.run(list(printed)).items():
             row = printed[job]
-            lines += [[row.row, *compared(result, score, value)] for score, value in row.scores.items()]
+            lines += [[row.short_name, *compared(result, score, value)] for score, value in row.scores.items()]
         print(f"\n{grid('text', COMPARED, lines, right=len(COMPARED))}", flush=True)
     runner.raise_failures()
 

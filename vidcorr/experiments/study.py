@@ -195,24 +195,27 @@ class Study(BaseModel, extra="forbid"):
 
     def _trainings(self, row: StudyRow, seed: int, output: Path) -> tuple[list[Command], tuple[str, ...], Path]:
         """Return the trainings of a row for a seed, the words that name its network, and the folder of its last run."""
-        first = self.row(row.of) if row.of else row
+        origin = self.row(row.of) if row.of else row  # the row whose first training counts
         seeded = ("--seed_everything", str(seed))
         trainings = []
-        words = network = first.model
-        if not first.model:
-            words = (*_filled((*(first.train or self.train), *first.flags), "{seed}", str(seed)), *seeded)
-        folder = output / slug(first.name) / f"seed-{seed}-{digest_of(words)}"
-        if not first.model:
-            trainings.append(_training(first.name, seed, words, folder))
+        arguments = origin.model or (
+            *_filled((*(origin.train or self.train), *origin.flags), "{seed}", str(seed)),
+            *seeded,
+        )
+        folder = output / slug(origin.name) / f"seed-{seed}-{digest_of(arguments)}"
+        network = origin.model
+        if not network:
+            trainings.append(_training(origin.name, seed, arguments, folder))
             network = (str(folder / CHECKPOINT),)
-        then = row.then or first.then or self.then
+        then = row.then or origin.then or self.then
         if then:
             pattern = (*_filled(then, "{seed}", str(seed)), *seeded)
             words = _filled(pattern, "{checkpoint}", network[0])
             if "--pretrained" in network:
                 words += ("--model.pretrained", "true")
+            # the digest is of the words before {checkpoint}, which depends on `output`
             folder = folder.with_name(f"{folder.name}-then-{digest_of(pattern)}")
-            owner = row.name if row.then else first.name
+            owner = row.name if row.then else origin.name
             trainings.append(_training(owner, seed, words, folder))
             network = (str(folder / CHECKPOINT),)
         return trainings, network, folder
@@ -277,15 +280,10 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     if not results:
         raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
     rows: dict[str, dict[str, Cell]] = {row.name: {} for row in study.rows}
-    names = {row.name: row.name for row in study.rows}
+    titles = {row.name: row.name for row in study.rows}  # with the stage that `best_stage_by` chooses
     columns: dict[str, Column] = {}
-    for evaluation, own in study.scores.items():
-        wanted: Sequence[str] = own
-        if scores:
-            of_rows = [results.get((row.name, evaluation), {}) for row in study.rows]
-            known = {score for of_row in of_rows for result in of_row.values() for score in result.scores}
-            wanted = [score for score in scores if score in known]
-        for score in wanted:
+    for evaluation in study.scores:
+        for score in _shown_scores(study, evaluation, results, scores):
             head = f"{evaluation} {score}"
             columns |= {head: Column(evaluation, score, ""), f"{head}, {PAPER}": Column(evaluation, score, PAPER)}
             for row in study.rows:
@@ -293,24 +291,37 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
                 if records:
                     rows[row.name][head] = Cell(tuple(records), trained=study.trains(row))
                     if row.best_stage_by:
-                        names[row.name] = f"{row.name} ({records[0].result.stage.layer})"
+                        titles[row.name] = f"{row.name} ({records[0].result.stage.layer})"
     for row in study.rows:
         for evaluation in row.published:
             for score, number in study.printed(row, evaluation).items():
                 if not scores or score in scores:
                     head = f"{evaluation} {score}, {PAPER}"
                     columns.setdefault(head, Column(evaluation, score, PAPER))
-                    rows[row.name][head] = Cell(published=number / 100)
+                    rows[row.name][head] = Cell(published=number / 100)  # printed in per cent
     filled = {head for cells in rows.values() for head in cells}
     shown = {head: column for head, column in columns.items() if head in filled}
-    table = Table(shown, {names[name]: cells for name, cells in rows.items()})
-    own_bases = {names[row.name]: names[row.base] for row in study.rows if row.base}
-    return table.with_differences(names[study.base or study.rows[0].name], own_bases)
+    table = Table(shown, {titles[name]: cells for name, cells in rows.items()})
+    own_bases = {titles[row.name]: titles[row.base] for row in study.rows if row.base}
+    return table.with_differences(titles[study.base or study.rows[0].name], own_bases)
 
 
-def _results(study: Study, output: Path) -> dict[tuple[str, str], dict[Path, Result]]:
-    """Return row and evaluation → folder → result, with the seed of the study."""
-    found: dict[tuple[str, str], dict[Path, Result]] = {}
+Results = dict[tuple[str, str], dict[Path, Result]]
+"""Row and evaluation → folder → result, with the seed of the study."""
+
+
+def _shown_scores(study: Study, evaluation: str, results: Results, scores: Sequence[str]) -> Sequence[str]:
+    """Return the scores of an evaluation that the table shows: the study's, or those of the given ones that it has."""
+    if not scores:
+        return study.scores[evaluation]
+    of_rows = [results.get((row.name, evaluation), {}) for row in study.rows]
+    known = {score for of_row in of_rows for result in of_row.values() for score in result.scores}
+    return [score for score in scores if score in known]
+
+
+def _results(study: Study, output: Path) -> Results:
+    """Read the results of a study in a folder."""
+    found: Results = {}
     for line in study.lines(output):
         for step in line:
             for place in step.results:

@@ -38,7 +38,7 @@ class Published:
         stated: the source's statements about protocol and input size.
         doubt: reason why the protocol or the network is uncertain; stated wherever the row is shown.
         scores: key → fraction.
-        row: name for `vidcorr reproduce`, equal for the rows of the same network; empty without public weights.
+        short_name: name for `vidcorr reproduce`, equal for the rows of the same network; empty without public weights.
         model: the network, as `vidcorr evaluate` takes it.
         download: source and size of its weights.
     """
@@ -51,7 +51,7 @@ class Published:
     stated: str
     scores: Mapping[str, float]
     doubt: str
-    row: str = ""
+    short_name: str = ""
     model: str = ""
     download: str = ""
 

@@ -32,11 +32,11 @@ def test_equal_or_by_how_much_not(davis_root, tmp_path, capsys, monkeypatch):
     model = saved_resnet(tmp_path / "tiny.ckpt")
     protocol = PropagationProtocol.named("vfs+context=3+radius=4")
     here = DavisBenchmark(davis_root, protocol=protocol).evaluate(model).scores["J&F-Mean"]
-    known = next(row for row in published_rows() if row.row == "vfs-r18" and row.benchmark == "davis")
+    known = next(row for row in published_rows() if row.short_name == "vfs-r18" and row.benchmark == "davis")
     known = replace(known, protocol=protocol.name, model=str(tmp_path / "tiny.ckpt"))
-    equal = replace(known, row="equal", scores={"J&F-Mean": round(here, 3)})
-    other = replace(known, row="other", scores={"J&F-Mean": round(here + 0.01, 4)})
-    missing = replace(known, row="missing", scores={"J&F-Mean": 0.5}, model="missing.ckpt", download="a page")
+    equal = replace(known, short_name="equal", scores={"J&F-Mean": round(here, 3)})
+    other = replace(known, short_name="other", scores={"J&F-Mean": round(here + 0.01, 4)})
+    missing = replace(known, short_name="missing", scores={"J&F-Mean": 0.5}, model="missing.ckpt", download="a page")
     monkeypatch.setattr(published, "published_rows", lambda: (equal, other, missing))
     words = ["--output", str(tmp_path), "--on", f"davis={davis_root}"]
     main(["reproduce", *words])

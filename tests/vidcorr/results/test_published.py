@@ -66,7 +66,7 @@ def test_rows_are_different_and_inferred_protocols_are_doubts():
 
 
 def test_rows_with_public_weights_name_a_network_and_its_download():
-    networks = {(row.row, row.model, row.download) for row in PUBLISHED if row.row}
+    networks = {(row.short_name, row.model, row.download) for row in PUBLISHED if row.short_name}
     assert all(model and download for _, model, download in networks)
     assert len(networks) == len({name for name, *_ in networks}) > 40
-    assert all(bool(row.row) == bool(row.model) for row in PUBLISHED)
+    assert all(bool(row.short_name) == bool(row.model) for row in PUBLISHED)
