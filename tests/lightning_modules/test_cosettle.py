@@ -261,7 +261,6 @@ def test_its_checkpoint_gives_the_projected_features(tmp_path):
     refused(ValueError, "not on stage res3", module.feature_extractor, "res3")
 
 
-@pytest.mark.parametrize(("start", "deviation"), [("xavier", 1 / 16), ("normal", 0.02)])
-def test_weights_of_the_projection_start_as_named(start, deviation):
-    (layer,) = (part for part in CoSettle("vidcorr-r18", start=start).projection if isinstance(part, nn.Linear))
-    assert float(layer.weight.std()) == pytest.approx(deviation, rel=0.05)
+def test_weights_of_the_projection_can_start_normal():
+    layer = next(CoSettle("vidcorr-r18", start="normal").projection.parameters())
+    assert float(layer.detach().std()) == pytest.approx(0.02, rel=0.05)
