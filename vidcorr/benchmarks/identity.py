@@ -69,8 +69,6 @@ def data_digest(sequences: Iterable[object], files: Iterable[Path] = ()) -> str:
         """Return what JSON cannot hold as lists and mappings; functions, such as a decoder of frames, are left out."""
         if isinstance(value, Path):
             return [value.name, digest_of(value)]
-        if isinstance(value, np.generic):
-            return value.item()
         if isinstance(value, np.ndarray):
             return [str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
         if callable(value):

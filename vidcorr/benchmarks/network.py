@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -155,15 +156,12 @@ def is_extractor(network: object) -> bool:
 
 
 def with_unique_rows(networks: Iterable[NetworkSpec]) -> list[NetworkSpec]:
-    """Return the networks without repeats; different modules of one name get a number, since a row is a name."""
-    different: list[NetworkSpec] = []
+    """Return the networks; modules of one name get a number, since a row is a name."""
+    counts: Counter[str] = Counter()
     unique: list[NetworkSpec] = []
     for network in networks:
-        if network in different:
-            continue
-        number = 1 + sum(other.name == network.name for other in different)
-        different.append(network)
-        if number > 1 and not network.is_named:
-            network = replace(network, name=f"{network.name} ({number})")
+        counts[network.name] += 1
+        if counts[network.name] > 1 and not network.is_named:
+            network = replace(network, name=f"{network.name} ({counts[network.name]})")
         unique.append(network)
     return unique

@@ -12,7 +12,7 @@ from ..metrics.scoring import Rules
 from ..protocols import PropagationProtocol
 from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker
-from ..videos.files import DataError, read_names, read_videos
+from ..videos.files import read_names, read_videos
 from .masks import MaskBenchmark
 
 
@@ -86,15 +86,9 @@ class VosBenchmark(MaskBenchmark):
 
     def read(self) -> Sequence[MaskSequence]:
         """Open the folders and the lists."""
-        known = self.videos
-        _ = self.unseen_names  # a faulty list is refused here
+        _ = self.videos, self.unseen_names  # faulty files are refused here
         videos = Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
-        rules = self.rules_for()
-        if rules.needs_meta:
-            for sequence in videos:
-                if sequence.video not in known:
-                    raise DataError(f"{self.meta}: has no video {sequence.video}; give the metadata file of this split")
-        return videos if rules.objects_enter else list(map(_of_first_mask, videos))
+        return videos if self.rules_for().objects_enter else list(map(_of_first_mask, videos))
 
     def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
         """Return split, merging of objects and rules."""

@@ -47,8 +47,6 @@ class Badja(Reader[PointSequence]):
         annotations = self.root / "joint_annotations"
         listed = sorted(list_data(annotations))
         files = [path for path in listed if path.suffix == ".json" and path.stem not in WITHOUT_FRAMES]
-        if not files:
-            raise DataError(f"{annotations}: holds no <clip>.json")
         self._sequences = tuple(_clip(self.root, file) for file in files)
 
 
@@ -67,9 +65,6 @@ def _clip(root: Path, file: Path) -> PointSequence:
             visibility.append(np.array(entry["visibility"], bool)[numbers])
         positions = np.array(joints)
         visible = np.array(visibility)
-        shape = len(content), len(numbers)
-        if positions.shape != (*shape, 2) or visible.shape != shape:
-            raise ValueError("joints and visibility have other shapes")
     frames = tuple(named_file(root, name, file) for name in images)
     masks = tuple(named_file(root, name, file) for name in segmentations)
     size = image_size(frames[0])

@@ -32,10 +32,8 @@ def read_annotation(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64]
     """
     frames = list_images(folder)
     boxes = read_boxes(folder / "groundtruth.txt")
-    if not frames or len(frames) != len(boxes):
-        raise DataError(f"{folder}: {len(boxes)} boxes for {len(frames)} frames")
     path = folder / "cover.label"
     visible = read_numbers(path, "the visible part")[:, 0] if path.is_file() else None
-    if visible is not None and len(visible) != len(boxes):
-        raise DataError(f"{path}: {len(visible)} visible parts for {len(boxes)} boxes")
+    if len(frames) != len(boxes) or (visible is not None and len(visible) != len(boxes)):
+        raise DataError(f"{folder}: frames, boxes and visible parts differ in number")
     return frames, boxes, visible

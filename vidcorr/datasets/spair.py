@@ -79,12 +79,10 @@ def _spair_pair(root: Path, file: Path, name: str, listed_in: Path) -> MatchPair
         files: list[Path] = []
         sizes: list[tuple[int, int]] = []
         for side in ("src", "trg"):
-            points.append(np.array(content[f"{side}_kps"], np.float64).reshape(-1, 2))
+            points.append(np.array(content[f"{side}_kps"], np.float64).reshape(len(ids), 2))
             files.append(folder / plain_name(content[f"{side}_imname"], file))
             width, height = content[f"{side}_imsize"][:2]
             sizes.append((int(height), int(width)))
-            if len(points[-1]) != len(ids):
-                raise ValueError("the pictures have different numbers of points")
         box = tuple(map(float, content["trg_bndbox"]))
         levels: dict[str, int] = {}
         for difficulty in DIFFICULTIES:

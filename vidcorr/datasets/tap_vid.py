@@ -128,19 +128,14 @@ def read_sets(root: Path) -> Iterator[PointSequence]:
         root: a pickle, or a folder of pickles or of .npz files.
 
     Raises:
-        DataError: for an unknown layout, a damaged file, or two videos of one name.
+        DataError: for an unknown layout, or a damaged file.
     """
     inside = list_data(root) if root.is_dir() else [root]
     files = [path for path in inside if path.suffix.lower() in (".pkl", ".npz")]
     if len({path.suffix.lower() for path in files}) != 1:  # two sets would be scored as one
         raise DataError(f"{root}: {EXPECTED}")
-    names: set[str] = set()
     for file in files:
-        for sequence in _sequences(file, root):
-            if sequence.name in names:
-                raise DataError(f"{root}: two videos are called {sequence.name}")
-            names.add(sequence.name)
-            yield sequence
+        yield from _sequences(file, root)
 
 
 def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
@@ -148,8 +143,6 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
         yield _from_element(file, file.stem, read_npz(file), lambda: _latest_npz(file)["video"])
         return
     content = read_pickle(file)
-    if not isinstance(content, dict | list) or not content:
-        raise DataError(f"{file}: {EXPECTED}")
     if isinstance(content, list):
         shard = "" if root == file or file.stem.startswith("tapvid_") else f"{file.stem}-"
         content = {f"{shard}{number:03d}": element for number, element in enumerate(content)}
@@ -170,17 +163,14 @@ def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] 
     `again` returns the frames when they are used, so that they need not stay in memory.
     """
     where = f"{file}, {plain_name(name, file)}"
-    if not isinstance(element, dict) or not element.keys() >= {"video", "points", "occluded"}:
-        raise DataError(f"{where}: {FORM}")
     video = element["video"]
     points = element["points"]
     occluded = element["occluded"]
     is_image = _is_array(video, "u", 4) and video.dtype == np.uint8 and video.shape[3] == 3
     is_list = isinstance(video, list) and all(isinstance(item, bytes) for item in video)
-    if not is_image and not is_list and not _is_array(video, "S", 1):
-        raise DataError(f"{where}: {FORM}")
+    is_video = is_image or is_list or _is_array(video, "S", 1)
     is_fitting = _is_array(occluded, "b", 2) and occluded.size and occluded.shape[1] == len(video)
-    if not is_fitting or not _is_array(points, "f", 3) or points.shape != (*occluded.shape, 2):
+    if not is_video or not is_fitting or not _is_array(points, "f", 3) or points.shape != (*occluded.shape, 2):
         raise DataError(f"{where}: {FORM}")
     size = video.shape[1:3] if is_image else image_size(f"{where}, frame 0", bytes(video[0]))
     _check_positions(where, points, occluded, size)

@@ -35,12 +35,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Return the content of a config.
 
     Raises:
-        UsageError: if the file is not YAML with names of options.
+        UsageError: if the file is not YAML, or holds a key twice.
     """
-    content = yaml_value(path.read_text("utf-8"), str(path))
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} holds no options, such as trainer: {{max_steps: 9}}")
-    return content
+    return dict(yaml_value(path.read_text("utf-8"), str(path)))
 
 
 def yaml_value(text: str, place: str) -> Any:
@@ -56,7 +53,7 @@ def yaml_value(text: str, place: str) -> Any:
     from jsonargparse import get_loader
 
     try:
-        refuse_repeated_keys(text)
+        yaml.load(text, _UniqueKeys)
         return get_loader("yaml")(text)
     except (ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{place} cannot be read: {one_line(error)}") from error
@@ -77,12 +74,3 @@ class _UniqueKeys(yaml.SafeLoader):
                 raise ValueError(f"line {key.start_mark.line + 1}: {key.value} is set twice")
             keys.add(key.value)
         return dict(super().construct_mapping(node, deep))
-
-
-def refuse_repeated_keys(text: str) -> None:
-    """Check that no mapping of a YAML text has a key twice, of which a parser takes the last value.
-
-    Raises:
-        ValueError: with the line and the key.
-    """
-    yaml.load(text, _UniqueKeys)

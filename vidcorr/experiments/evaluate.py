@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import json
 import os
@@ -31,8 +30,6 @@ from ..videos.files import FolderInUse, FolderLock, slug
 
 LONGEST = 60
 """Most characters of a network's name in a folder's name."""
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""Errors of a full or read-only disk, at which all later jobs would fail too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +170,7 @@ class Runner:
 
         Raises:
             DataError: for wrong data; before any work.
-            OSError: if the folder cannot be written, or the disk is full.
+            OSError: if the folder cannot be written.
             ValueError: for networks that differ between the ranks; before any work.
         """
         with Ranks() as ranks:
@@ -218,7 +215,7 @@ class Runner:
                 with ranks.together():
                     job.benchmark.evaluate(job.network, self.place(job), job.network.name, shared=True)
             except Exception as error:  # any type, because the other jobs still run
-                if isinstance(error, LostRank) or (isinstance(error, OSError) and error.errno in DISK):
+                if isinstance(error, LostRank):
                     raise
                 text = " ".join(str(error).split())
                 if not isinstance(error, ValueError | OSError):  # of another library

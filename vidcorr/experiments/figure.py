@@ -8,7 +8,7 @@ import torch
 
 from ..datasets import MaskSequence
 from ..results.pictures.animations import WIDTH, overlay_masks_small
-from ..results.pictures.overlays import Picture, as_picture, captioned, contact_sheet, evenly_spaced, resized
+from ..results.pictures.overlays import Picture, captioned, contact_sheet, evenly_spaced
 from ..results.records import results_in
 from ..videos.files import require_one_of
 from ..videos.masks import VOID, read_mask
@@ -35,7 +35,7 @@ def figure_of(
         uint8 `(H, W, 3)`.
 
     Raises:
-        ValueError: without results of the benchmark; for an unknown sequence, or one without masks.
+        ValueError: for an unknown sequence.
         DataError: for data or predictions that are missing or faulty.
     """
     (choice,) = read_on([on])
@@ -46,8 +46,6 @@ def figure_of(
         for folder, result in of_text.items():
             if result.data_set == benchmark.name:
                 shown.append((name or str(result.network), folder / "predictions", result.stage.protocol.shared_name))
-    if not shown:
-        raise ValueError(f"figure: no result of {benchmark.name}")
     protocols = {protocol for *_, protocol in shown}
     rows: list[tuple[str, Path]] = []
     for name, predictions, protocol in shown:
@@ -62,8 +60,6 @@ def figure_of(
 
 def _block(sequence: MaskSequence, rows: Sequence[tuple[str, Path]], frames: Sequence[int]) -> Picture:
     """Draw a sequence; above each picture stand its row and frame."""
-    if not isinstance(sequence, MaskSequence):
-        raise ValueError(f"{sequence.name}: a figure shows masks; pictures of other labels are in the result's folder")
     scored = list(range(sequence.begin, sequence.num_frames) if sequence.reported is None else sequence.reported)
     columns = frames or [scored[index] for index in evenly_spaced(len(scored), COLUMNS)]
     pictures: list[Picture] = []
@@ -73,11 +69,9 @@ def _block(sequence: MaskSequence, rows: Sequence[tuple[str, Path]], frames: Seq
             picture = overlay_masks_small(sequence.frame(t), torch.from_numpy(mask))
             pictures.append(captioned(picture, f"{name}, frame {t}"))
     for t in columns:
+        truth = torch.zeros(sequence.size, dtype=torch.uint8)
         if t in sequence.annotated:
             truth = sequence.read_mask(t)
-            picture = overlay_masks_small(sequence.frame(t), truth.where(truth != VOID, 0))
-        else:
-            grey = as_picture(sequence.frame(t)).mean(2, keepdims=True).repeat(3, 2).astype(np.uint8)
-            picture = resized(grey, WIDTH)
+        picture = overlay_masks_small(sequence.frame(t), truth.where(truth != VOID, 0))
         pictures.append(captioned(picture, f"{sequence.name}, truth, frame {t}"))
     return contact_sheet(pictures, columns=len(columns), width=WIDTH)

@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Annotated, NamedTuple, Self
 
-import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from ..results.checked import mistakes_of
@@ -20,7 +19,7 @@ from ..results.tables import PAPER, Cell, Table
 from ..videos.digests import text_digest
 from ..videos.files import slug
 from .benchmark_choice import add_benchmark_flags, chosen_benchmarks
-from .config_files import find_config, refuse_repeated_keys
+from .config_files import find_config, read_yaml
 
 CHECKPOINT = "lightning_logs/run/checkpoints/last.ckpt"
 """Last checkpoint in the folder of a training."""
@@ -138,8 +137,7 @@ class Study(BaseModel, extra="forbid"):
                 raise ValueError(f"row {row.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
             if row.of and (self.row(row.of).of or (self.row(row.of).model and not row.then)):
                 raise ValueError(f"row {row.name!r}: `of` names {row.of!r}, which trains nothing")
-            alone = [name for name, number in row.published.items() if isinstance(number, float)]
-            for name in (*row.evaluate, *alone):
+            for name in row.evaluate:
                 if name not in self.evaluate:
                     raise ValueError(f"there is no evaluation {name!r}; the study has {', '.join(self.evaluate)}")
         for base in filter(None, [self.base, *(row.base for row in self.rows)]):
@@ -246,19 +244,15 @@ def read_study(name: str) -> Study:
         name: path of a file, or name of a study of vidcorr: `studies/vfs_table2.yaml`.
 
     Raises:
-        UsageError: if the file is missing.
-        ValueError: if the file is not YAML; for a key twice, an unknown or missing key, a value of the wrong type, a
-            reference to an unknown row, or a repeated name; the message names the file.
+        UsageError: if the file is missing, is not YAML, or holds a key twice.
+        ValueError: for an unknown or missing key, a value of the wrong type, a reference to an unknown row, or a
+            repeated name; the message names the file.
     """
     path = find_config(name)
     try:
-        text = path.read_text("utf-8")
-        refuse_repeated_keys(text)
-        return Study.model_validate(yaml.safe_load(text))
+        return Study.model_validate(read_yaml(path))
     except ValidationError as error:
         raise ValueError(f"{path}: {mistakes_of(error)}") from error
-    except (ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table:
@@ -273,12 +267,10 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
         scores: scores of each evaluation that has them, in place of the study's.
 
     Raises:
-        ValueError: if the folder has no results; if a result is damaged or lacks a score of the study, or if a row has
-            two results of a seed, for example of several stages without `best_stage_by`.
+        ValueError: if a result is damaged or lacks a score of the study, or if a row has two results of a seed, for
+            example of several stages without `best_stage_by`.
     """
     results = _results(study, output)
-    if not results:
-        raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
     rows: dict[str, dict[str, Cell]] = {row.name: {} for row in study.rows}
     titles = {row.name: row.name for row in study.rows}  # with the stage that `best_stage_by` chooses
     columns: dict[str, Column] = {}

@@ -16,24 +16,21 @@ def gather_records(folders: Sequence[str | Path], scores: Sequence[str] = ()) ->
         scores: names, for example `J&F-Mean`; by default up to three main scores of every benchmark.
 
     Raises:
-        ValueError: if a folder holds no results, a file is damaged, no result has any of the scores, or a named folder
-            holds two results of a seed for the same column.
+        ValueError: if no result has any of the scores, a file is damaged, or a named folder holds two results of a seed
+            for the same column.
     """
     records: dict[tuple[str, Path, str], Record] = {}
-    known: dict[str, None] = {}
     for text in folders:
         name, results = results_in(text)  # of a training only the last evaluation
         of_folder: list[Record] = []
         for place, result in results.items():
-            known |= dict.fromkeys(result.scores)
             of_folder += records_of(result, scores or result.main_scores(), name, place)
         if name:
             _refuse_repeated(str(text), of_folder)
         # a result that is below two of the folders counts once
         records |= {(name, record.place, record.key): record for record in of_folder}
     if not records:
-        wanted = " or ".join(scores) or "a score"
-        raise ValueError(f"table: no result has {wanted}; the results have {', '.join(sorted(known)) or 'none'}")
+        raise ValueError(f"table: no result in {', '.join(map(str, folders))} has {' or '.join(scores) or 'a score'}")
     return list(records.values())
 
 

@@ -226,13 +226,11 @@ class RegionBoundary(RowMetric):
             name: the sequence's name; by default its index.
 
         Raises:
-            ValueError: if the shapes differ, or no object or no frame is scored.
+            ValueError: if the shapes differ.
         """
         predicted, wanted = as_pair(prediction, target)
         frames = {f"{t:06d}": t for t in range(len(wanted))}
         scorer = MaskScorer(self.rules, Video("", list(frames), lambda stem: wanted[frames[stem]]))
-        if not scorer.plan:
-            raise ValueError("no object, or no frame between the first and the last, is scored")
         for stem, t in frames.items():
             scorer.add(stem, wanted[t], predicted[t])
         rows = [[int(number), *values.values()] for number, values in scorer.finish().items()]

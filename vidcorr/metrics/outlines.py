@@ -78,15 +78,10 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
         id_map: ids, on the CPU.
         objects: ids of the objects.
         bound: tolerance of F: pixels if ≥ 1, else a fraction of the diagonal, rounded up to pixels.
-
-    Raises:
-        ValueError: if the ids are no (H, W) integers.
     """
     import cv2
 
     ids = np.asarray(id_map)
-    if ids.ndim != 2 or ids.dtype.kind not in "iub":
-        raise ValueError(f"ids must be integers (H, W), got {ids.dtype} {ids.shape}")
     height, width = ids.shape
     diagonal = float(np.linalg.norm(ids.shape))
     radius = int(bound) if bound >= 1 else math.ceil(bound * diagonal)

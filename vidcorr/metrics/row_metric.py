@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from itertools import pairwise
 from operator import itemgetter
 from typing import Any, Self
@@ -60,9 +61,9 @@ class RowMetric(Metric):
         row = np.concatenate([[len(of_name), len(of_row)], of_name, of_row])
         self.packed.append(torch.from_numpy(row).to(self.device))
 
+    @abstractmethod
     def scores(self, table: Table) -> dict[str, float]:
-        """Return the scores of sequences, as fractions; NaN for a score without values. A subclass defines it."""
-        raise NotImplementedError
+        """Return the scores of sequences, as fractions; NaN for a score without values."""
 
     def stored(self) -> list[tuple[str, NDArray[np.float64]]]:
         """Return names and rows, sorted by name: this rank's, or inside `sync_context()` those of all ranks."""

@@ -150,12 +150,9 @@ def results_below(folder: Path) -> dict[Path, Result]:
     """Read every results.json in or below a folder; return folder → result, sorted.
 
     Raises:
-        ValueError: if no results.json is found, or a file is damaged.
+        ValueError: if a file is damaged.
     """
-    files = sorted(folder.rglob(RESULTS_FILE))
-    if not files:
-        raise ValueError(f"{folder}: no results.json of a benchmark in or below it")
-    return {file.parent: Result.load(file) for file in files}
+    return {file.parent: Result.load(file) for file in sorted(folder.rglob(RESULTS_FILE))}
 
 
 def results_in(text: str | Path) -> tuple[str, dict[Path, Result]]:
@@ -164,7 +161,7 @@ def results_in(text: str | Path) -> tuple[str, dict[Path, Result]]:
     Of a training, whose evaluations lie side by side, the last evaluation is returned.
 
     Raises:
-        ValueError: if the folder holds no results, or a file is damaged.
+        ValueError: if a file is damaged.
     """
     name, equals, folder = str(text).partition("=")
     if not equals or "/" in name:

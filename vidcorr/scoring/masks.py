@@ -14,7 +14,7 @@ import numpy as np
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
 from ..results.result import Network, Provenance, Result, Row, leave_one_out, videos_of
-from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, require_folder, require_one_of
+from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, require_one_of
 from ..videos.folders import list_folders, list_images
 from ..videos.images import image_size
 from ..videos.masks import ids_by_value, mask_folders, read_ids, read_mask
@@ -53,7 +53,7 @@ def score(
     Raises:
         DataError: for a missing or damaged mask, a mask of another size, or a video without an object to score; the
             message names the file.
-        ValueError: for unknown rules, rules without their metadata, or `keep_ends` by rules that leave no ends out.
+        ValueError: for unknown rules, or `keep_ends` by rules that leave no ends out.
 
     Example:
         >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").scores  # doctest: +SKIP
@@ -62,15 +62,14 @@ def score(
     if isinstance(rules, str):
         require_one_of(RULES, rules=rules)
         rules = RULES[rules]
-    if rules.needs_meta and meta is None:
-        raise ValueError(f"rules {rules.name} need the data set's metadata: give meta, a file")
     if keep_ends and not rules.inner_only:
         raise ValueError(f"keep_ends: rules {rules.name} do not leave the first and the last frame out")
-    truth = require_folder(Path(truth).expanduser())
-    predictions = require_folder(Path(predictions).expanduser())
+    truth = Path(truth).expanduser()
+    predictions = Path(predictions).expanduser()
     entries: Entries = {} if meta is None else read_videos(Path(meta))
     names = list(dict.fromkeys(videos or sorted(entries if rules.needs_meta else list_folders(truth))))
-    missing = [name for name in names if not (predictions / name).is_dir()]
+    predicted = set(list_folders(predictions))
+    missing = [name for name in names if name not in predicted]
     if missing and not allow_missing:
         raise DataError(f"{predictions / missing[0]}: no such folder of predictions ({len(missing)} of {len(names)})")
     folders: list[tuple[str, str]] = []
@@ -128,13 +127,11 @@ def _objects(folder: Path, rules: Rules) -> Iterator[str]:
     """Yield the folders of a video's objects; "" if the folder holds its masks.
 
     Raises:
-        DataError: if a folder holds no masks, or masks and folders.
+        DataError: if a folder holds folders that the rules do not know, or masks and folders.
     """
     for name in mask_folders(folder):
         if name and not rules.folder_per_object:
             raise DataError(f"{folder}: holds the folder {name}, no masks; rules {rules.name} score VIDEO/FRAME.png")
-        if not list_images(folder / name):
-            raise DataError(f"{folder / name}: holds no masks")
         yield name
 
 
@@ -150,8 +147,6 @@ def _masks_of(folder: Path, one_object: bool, has_void: bool) -> tuple[dict[str,
     values = {} if one_object else ids_by_value(files.values(), has_void)
 
     def read(stem: str) -> Ids:
-        if stem not in files:
-            raise DataError(f"{folder / stem}.png: no such mask, but the metadata name it")
         if not one_object:
             return read_ids(files[stem], values, files.values())
         ids = read_mask(files[stem])

@@ -14,8 +14,8 @@ from ..metrics.box_tracking import got10k_overlaps, one_pass_curves, one_pass_sc
 from ..metrics.point_tracking import QueryMode, track_measures, track_scores
 from ..results.result import Result, Row, leave_one_out
 from ..videos.arrays import read_npz
-from ..videos.boxes import read_boxes
-from ..videos.files import DataError, errors_at, require_folder
+from ..videos.boxes import read_boxes, read_numbers
+from ..videos.files import errors_at
 from ..videos.images import image_size
 from .masks import result_of
 
@@ -47,7 +47,7 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
     Raises:
         DataError: for a missing or wrong file; the message names it.
     """
-    folder = require_folder(Path(predictions).expanduser())
+    folder = Path(predictions).expanduser()
     rows: list[Row] = []
     is_badja = (Path(truth).expanduser() / "joint_annotations").is_dir()
     reader = Badja if is_badja else TapVid
@@ -86,7 +86,7 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
     Raises:
         DataError: for a missing or wrong file; the message names it.
     """
-    folder = require_folder(Path(predictions).expanduser())
+    folder = Path(predictions).expanduser()
     data = {"rules": {"name": rules, "source": BOX_SOURCES[rules]}, "truth": truth}
     if rules == "otb":
         rows = _otb_rows(Path(truth).expanduser(), folder)
@@ -118,9 +118,8 @@ def _got10k_rows(truth: Path, folder: Path) -> list[Row]:
     rows: list[Row] = []
     for sequence in sorted(list_sequences(truth.parent, truth.name)):
         name = sequence.name
-        frames, target, cover = read_annotation(sequence)
-        if cover is None:
-            raise DataError(f"{sequence / 'cover.label'}: no such file")
+        frames, target, _ = read_annotation(sequence)
+        cover = read_numbers(sequence / "cover.label", "the visible part")[:, 0]
         files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [folder / name / f"{name}_001.txt"]
         size = image_size(frames[0])
         overlaps: list[float] = []

@@ -31,13 +31,11 @@ def read_pickle(path: Path) -> Any:
     """Read a pickle of dictionaries, lists, text, numbers, bytes and numpy arrays.
 
     Raises:
-        DataError: if the file cannot be read, is damaged, or names anything else.
+        DataError: if the file cannot be read or names anything else.
     """
     try:
         with path.open("rb") as file:
             return _PlainUnpickler(file).load()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except pickle.UnpicklingError as error:
         raise DataError(f"{path}: refused: {' '.join(str(error).split())}") from error
     except Exception as error:  # a damaged file makes the instructions fail in every way

@@ -90,11 +90,7 @@ def film_stream(container: InputContainer) -> VideoStream:
     best = container.streams.best("video")
     candidates = films(container)
     moving = [film for film in candidates if film.frames != 1]  # 0: the header does not say
-    candidates = moving or candidates
-    for film in candidates:
-        if best is not None and film.index == best.index:
-            return film
-    return max(candidates, key=lambda film: film.frames)
+    return max(moving or candidates, key=lambda film: (film is best, film.frames))
 
 
 def read_header(container: InputContainer) -> tuple[int, float]:
@@ -172,24 +168,19 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
         The table, or None if the packets do not give the frames' times; and the number of frames in the table, or of
         readable packets with a frame.
     """
-    import av
-
     stream = film_stream(container)
     has_times = can_seek(container, stream)
     times: list[int] = []
     keys: list[int] = []
     count = 0
-    try:
-        for packet in container.demux(stream):
-            count += packet.size > 0 and not packet.is_discard
-            if packet.pts is None or packet.is_discard:
-                has_times &= not packet.size  # an empty packet ends the stream
-            elif has_times:
-                times.append(packet.pts)
-                if starts_afresh(packet):
-                    keys.append(packet.pts)
-    except av.FFmpegError:  # the end is cut off, and an index with it
-        return None, count
+    for packet in container.demux(stream):
+        count += packet.size > 0 and not packet.is_discard
+        if packet.pts is None or packet.is_discard:
+            has_times &= not packet.size  # an empty packet ends the stream
+        elif has_times:
+            times.append(packet.pts)
+            if starts_afresh(packet):
+                keys.append(packet.pts)
     in_order = sorted(times)
     index = {time: i for i, time in enumerate(in_order)}
     if not has_times or not keys or keys[0] != times[0] or len(index) < len(times):
@@ -210,12 +201,11 @@ def starts_afresh(packet: av.Packet) -> bool:
 def _is_idr(packet: bytes, length_size: int) -> bool:
     """Return True if an H.264 packet holds an IDR picture, not a recovery point."""
     offset = 0
-    while offset + length_size < len(packet):
+    kind = 0  # of a unit; 1 to 5 are pictures
+    while not 1 <= kind <= 5 and offset + length_size < len(packet):
         kind = packet[offset + length_size] & 31
-        if 1 <= kind <= 5:
-            return kind == 5
         offset += length_size + int.from_bytes(packet[offset : offset + length_size], "big")
-    return False
+    return kind == 5
 
 
 def upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:

@@ -156,22 +156,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     Raises:
         DataError: if the file cannot be read or is not JSON.
     """
-    text = read_text(path)
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not JSON ({error})") from error
-
-
-def require_folder(path: Path) -> Path:
-    """Return `path` if it is a folder.
-
-    Raises:
-        DataError: if it is not a folder.
-    """
-    if not path.is_dir():
-        raise DataError(f"{path}: no such folder")
-    return path
+    with errors_at(f"{path}: is not JSON"):
+        return json.loads(read_text(path))
 
 
 def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
@@ -215,11 +201,8 @@ def read_videos(path: Path) -> dict[str, Any]:
     Raises:
         DataError: if the content has another form.
     """
-    content = read_json(path)
-    videos = content.get("videos") if isinstance(content, dict) else None
-    if not isinstance(videos, dict) or not all("objects" in dict(entry) for entry in videos.values()):
-        raise DataError(f"{path}: not a metadata file; expected videos, each with its objects")
-    return videos
+    with errors_at(f"{path}: is not a metadata file", *WRONG_JSON):
+        return dict(read_json(path)["videos"])
 
 
 @contextmanager

@@ -44,10 +44,7 @@ def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> ND
     import cv2
 
     content = read_whole(path, content)
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise DecodingError(path, f"cannot be decoded as an image ({error.err or error.msg})") from error
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise DecodingError(path, "cannot be decoded as an image, or is truncated")
     return np.asarray(image, dtype=np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ POINT_COLUMNS = ["frame", "point", "x", "y"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Prompt:
+class Prompt(ABC):
     """Prompt for the first frame of a video: a mask, boxes or points.
 
     Attributes:
@@ -64,9 +65,9 @@ class Prompt:
         names = names or [str(number) for number in range(1, len(labels) + 1)]
         return cls(source=cls.kind, objects=tuple(names), labels=labels)
 
+    @abstractmethod
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless the prompt fits a frame of (height, width) pixels."""
-        raise NotImplementedError
 
     def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""

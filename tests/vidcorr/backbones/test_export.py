@@ -1,5 +1,7 @@
 """Weights out: what torchvision, timm and this project load has the features of the module that it came from."""
 
+import shutil
+
 import pytest
 import torch
 from safetensors import safe_open
@@ -9,9 +11,11 @@ from cli import main
 from lightning_modules import Liir, VFSSimSiam
 from tests.helpers.foreign import features
 from tests.helpers.refusal import refused
+from tests.helpers.runs import write_results
 from vidcorr.backbones import Network, build_encoder, build_feature_extractor, build_network, trainable_network
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
+from vidcorr.results.result import Evaluated
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -77,9 +81,14 @@ def test_a_file_of_others_or_with_code_of_others_is_refused(tmp_path):
 def test_the_command_writes_a_card_beside_the_file(vfs, tmp_path, capsys):
     from vidcorr.commands.export import command
 
-    output = tmp_path / "hub" / "out.safetensors"
+    output, checkpoint = tmp_path / "hub" / "out.safetensors", tmp_path / "run/checkpoints/last.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    shutil.copy(vfs, checkpoint)
+    for step in (0, 7):
+        history = [Evaluated(epoch=0, step=step, scores={})]
+        write_results(tmp_path / f"run/benchmarks/{step}", {f"J-{step}": 0.5}, digest="d", history=history)
     for _ in range(2):  # a card of ours may be replaced
-        main(["export", str(vfs), str(output)])
+        main(["export", str(checkpoint), str(output)])
     assert load_file(output).keys() == build_network("torchvision:resnet18").state_dict().keys()
     with safe_open(output, "pt") as file:
         load = file.metadata()["load"]
@@ -89,6 +98,7 @@ def test_the_command_writes_a_card_beside_the_file(vfs, tmp_path, capsys):
         "Method: VFSSimSiam",
         "backbone=torchvision:resnet18",
         "Training: 0 steps",
+        "|---|\n| davis | vfs | J-0 | 50.0 |\n\n",
         "Licence: to be chosen",
         load,
     ):

@@ -36,6 +36,8 @@ def test_a_sequence_too_short_to_score_is_named(davis_root, tmp_path):
 def test_arguments_that_would_score_other_data_or_features_are_refused(davis_root, tmp_path):
     refused(ValueError, "limit_sequences must be at least 1", DavisBenchmark, davis_root, limit_sequences=-1)
     refused(ValueError, "give stride or dilated", OtbBenchmark, tmp_path, stride=4, dilated=True)
+    twice = "raw_colour@colour/4 names its features, and so does davis"
+    refused(ValueError, twice, DavisBenchmark(davis_root, stride=8).evaluate, "raw_colour@colour/4")
 
 
 def test_a_stage_that_the_backbone_does_not_have_is_told_before_training(davis_root, tmp_path):

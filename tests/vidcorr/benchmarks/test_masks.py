@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -12,11 +13,12 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import build_feature_extractor
+from vidcorr.benchmarks import masks
 from vidcorr.benchmarks.masks import annotated_frames
 from vidcorr.datasets import Davis
 from vidcorr.metrics import region_similarity
 from vidcorr.metrics.outlines import jaccard
-from vidcorr.metrics.scoring import DavisRules
+from vidcorr.metrics.scoring import DavisRules, MaskScorer
 from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.masks import davis_palette, read_mask
 
@@ -40,6 +42,15 @@ def test_an_id_that_no_mask_introduces_is_one_line(davis_root, tmp_path):
     refused(DataError, message, DavisBenchmark(root, changes=SMALL).evaluate, extractor)
     merged = DavisBenchmark(root, year=2016, split=None, changes=SMALL).evaluate(extractor).scores
     assert 0 < merged["J-Mean"] < 1
+
+
+def test_a_frame_that_cannot_be_written_ends_the_run_while_later_frames_are_followed(davis_root, monkeypatch):
+    followed = Mock(return_value=Mock(decoded=torch.zeros(64, 64, dtype=torch.uint8)))
+    monkeypatch.setattr(masks, "MOST_PENDING", 0)
+    monkeypatch.setattr(MaskScorer, "add", Mock(side_effect=OSError("disk full")))
+    monkeypatch.setattr(masks, "follow_masks", lambda *_: map(followed, range(8)))
+    refused(OSError, "disk full", DavisBenchmark(davis_root, changes=SMALL).evaluate, "raw_colour")
+    assert followed.call_count == 1
 
 
 class Spoilt(nn.Module):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cli import main
+from tests.helpers.nodes import run_on_nodes
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark, Result, evaluate
@@ -111,6 +112,15 @@ def test_by_the_command_line(davis_root, tmp_path, capsys):
     assert next(iter(rows.values()))["conditions"].startswith("vfs+context=2+radius=3, ")
     results = list(results_below(tmp_path / "out").values())
     assert sorted(result.benchmark for result in results) == ["davis"] * 4 + ["tap_vid"] * 4
+
+
+@pytest.mark.slow
+def test_the_processes_of_torchrun_share_the_sequences(davis_root, tmp_path):
+    words = ["evaluate", "raw_colour", "--on", f"davis={davis_root}", "--change", *CHANGES, "--output", str(tmp_path)]
+    first, second = run_on_nodes(2, words)
+    (result,) = results_below(tmp_path).values()
+    assert result.ranks == 2
+    assert ("[1/1] raw_colour on davis" in first, "[1/1]" in second) == (True, False)
 
 
 def test_mistakes_are_told_before_any_work(davis_root, tmp_path):

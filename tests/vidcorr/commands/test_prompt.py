@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cli import main
 from tests.helpers.browser import chromium
 from tests.helpers.refusal import refused
 from vidcorr.commands.prompt import write_page
@@ -41,9 +42,11 @@ def frames_of(page: str) -> list[dict[str, Any]]:
     return frames
 
 
-def test_the_page_is_complete_in_itself_and_has_the_chosen_frames(video: Path, tmp_path: Path) -> None:
+def test_the_page_is_complete_in_itself_and_has_the_chosen_frames(video: Path, tmp_path: Path, capsys: Any) -> None:
     output = tmp_path / "out/page.html"
-    page = write_page(video, output, [2, 1, 1]).read_text()
+    main(["prompt", str(video), "--output", str(output), "--frames", "2", "1", "1"])
+    assert capsys.readouterr().out.startswith(f"{output}: open it in a browser")
+    page = output.read_text()
     assert [(frame["number"], frame["label"]) for frame in frames_of(page)] == [(1, "00001"), (2, "00002")]
     assert f"WIDTH = {SIZE[1]}, HEIGHT = {SIZE[0]}" in page
     assert "my &lt;b&gt;" in page

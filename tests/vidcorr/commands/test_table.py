@@ -164,6 +164,7 @@ def test_a_base_that_is_no_row_and_two_results_of_a_row_are_refused(tmp_path):
     write(tmp_path / "b", "A", {"J&F-Mean": 0.5})
     assert "base 'Z' names no rows; the rows are A" in refusal("table", tmp_path / "a", "--base", "Z")
     assert "holds two results of davis" in refusal("table", f"N={tmp_path}")
+    assert f"no result in {tmp_path} has mIoU" in refusal("table", tmp_path, "--score", "mIoU")
 
 
 def printed(folder, *words, capsys):

@@ -58,6 +58,12 @@ def test_subsets_by_the_number_in_the_list(root: Path) -> None:
     assert [s.name for s in Jhmdb(root, subset="train")] == ["synthetic_walk_0"]
 
 
+def test_lists_of_another_form_or_split_are_refused(root: Path) -> None:
+    assert "splits: no clip of the test subset" in refusal(root, split=2)
+    (root / "splits/walk_test_split1.txt").write_text("synthetic_walk_0.avi\n")
+    assert "expected a clip's name and 1 or 2" in refusal(root)
+
+
 def test_an_unreadable_mat(root: Path) -> None:
     joint_file(root).write_bytes(b"MATLAB" * 40)
     assert "joint_positions.mat: not a readable .mat file" in refusal(root)

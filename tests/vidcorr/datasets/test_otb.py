@@ -60,6 +60,8 @@ def test_missing_sequences_are_counted(tmp_path: Path) -> None:
 
 def test_mistakes(tmp_path: Path) -> None:
     assert refused(DataError, "no sequence; expected", Otb, tmp_path, None)
+    path = write(tmp_path, "Crossing", 3, boxes=0)
+    assert refused(DataError, r"Crossing: no groundtruth_rect\.txt with boxes", Otb, tmp_path, None)
     path = write(tmp_path, "Crossing", 3, boxes=2)
     assert refused(DataError, "2 boxes for 3 frames", Otb, tmp_path, None)
     path.write_text("1,1,0,4\n" * 3)

@@ -50,6 +50,8 @@ def test_shards_of_a_folder_are_one_set(tmp_path):
     assert [video.name for video in kinetics] == ["0000_of_0010-000", "0000_of_0010-001", "0001_of_0010-000"]
     assert [video.name for video in TapVid(tmp_path / "robotap")] == ["made_0_0", "made_1_0"]
     assert kinetics[0].frame(2).shape == (3, *kinetics[0].size)
+    np.savez(tmp_path / "robotap/other.npz", **element())
+    refused(DataError, "robotap: expected a .pkl", TapVid, tmp_path / "robotap")  # two sets would be scored as one
 
 
 @pytest.mark.parametrize("name", ["../goat", 1.5])
@@ -68,6 +70,7 @@ def test_a_frame_of_another_size_is_named_when_it_is_read(tmp_path):
     ("change", "message"),
     [
         ({"video": np.zeros((4, 12, 16, 3), np.uint8)}, "is not a video of TAP-Vid"),
+        ({"video": np.zeros((5, 12, 16, 3))}, "is not a video of TAP-Vid"),
         ({"occluded": np.zeros((2, 5), np.uint8)}, "is not a video of TAP-Vid"),
         ({"points": np.full((2, 5, 2), 7.0)}, "visible points lie outside"),
         ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: cannot be decoded as an image"),

@@ -21,7 +21,7 @@ def root(tmp_path: Path) -> Path:
     return write_vip(tmp_path / "vip", 2, frames=3, size=SIZE)
 
 
-def change(root: Path, kind: str, frame: str, place: object, value: int) -> None:
+def change(root: Path, kind: str, frame: str, place: object, value: object) -> None:
     path = root / "VIP_Fine/Annotations" / kind / "videos1" / f"{frame}.png"
     changed = np.array(Image.open(path))
     changed[place] = value
@@ -74,6 +74,13 @@ def test_void_is_kept_for_classes_and_no_instance(root: Path) -> None:
 def test_root_may_be_vip_fine_and_lists_may_hold_paths(root: Path) -> None:
     (root / "VIP_Fine/lists/val_videos.txt").write_text("./Images/videos2/\n")
     assert [s.name for s in Vip(root / "VIP_Fine")] == ["videos2"]
+
+
+def test_more_instances_than_ids_are_refused(root: Path) -> None:
+    numbers = np.arange(SIZE[0] * SIZE[1]).reshape(SIZE)
+    change(root, "Category_ids", "000000000001", np.s_[:], numbers % 19 + 1)
+    change(root, "Human_ids", "000000000001", np.s_[:], numbers // 19 % 14 + 1)
+    refused(DataError, "266 instance parts in the first frame; expected 1 to 254", Vip, root, parts="instance")
 
 
 def test_a_value_that_is_no_class_names_the_annotation(root: Path) -> None:

@@ -63,6 +63,8 @@ def test_lists(root: Path) -> None:
         assert [s.name for s in Vos(root, split=split, **DAVIS)] == ["synthetic-002"]
     (root / "ImageSets/mine.txt").write_text("../synthetic-002\n")
     assert "is not the plain name" in refusal(root, split="mine")
+    (root / "ImageSets/mine.txt").write_text("\n")
+    assert "mine.txt: the list is empty" in refusal(root, split="mine")
 
 
 def test_mistakes_are_named(root: Path) -> None:
@@ -74,3 +76,13 @@ def test_mistakes_are_named(root: Path) -> None:
     assert "synthetic-000: no object in the mask" in refusal(root)
     change(mask_path(root, 4), np.ones((40, 56)))
     assert "1 frames from the first object on" in refusal(root)
+    mask_path(root, 4).rename(mask_path(root, 5))
+    assert "00005.png: mask without its frame" in refusal(root)
+
+
+def test_a_folder_of_an_object_holds_one_object(root: Path) -> None:
+    folder = mask_path(root, 0).parent
+    (folder / "000").mkdir()
+    for t in range(5):
+        mask_path(root, t).rename(folder / f"000/{t:05d}.png")
+    assert "synthetic-000/000: holds more than one object" in refusal(root)

@@ -15,7 +15,7 @@ from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, evaluate
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
-from vidcorr.benchmarks.network import NetworkSpec
+from vidcorr.benchmarks.network import NetworkSpec, with_unique_rows
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.evaluate import Job, Runner
@@ -41,6 +41,11 @@ def test_what_the_command_line_names(text, expected, is_random):
     spec = NetworkSpec.read(text)
     assert (spec, spec.is_random) == (expected, is_random)
     assert NetworkSpec.read(LIBRARY, pretrained=True).pretrained
+
+
+def test_modules_of_one_name_have_rows_of_their_own():
+    specs = [NetworkSpec("mine", nn.Conv2d(3, 2, 8)), RAW, NetworkSpec("mine", nn.Conv2d(3, 2, 8)), RAW]
+    assert [spec.name for spec in with_unique_rows(specs)] == ["mine", "raw_colour", "mine (2)", "raw_colour"]
 
 
 @dataclass(frozen=True)

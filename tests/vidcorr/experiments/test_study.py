@@ -9,6 +9,7 @@ import yaml
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
+from vidcorr.errors import UsageError
 from vidcorr.experiments.study import read_study, study_table
 from vidcorr.results.result import Protocol, Stage
 from vidcorr.results.tables import render
@@ -100,6 +101,9 @@ def test_a_second_training_starts_from_the_checkpoint_of_the_first(tmp_path):
 MISTAKES = """
 {scores: {vip: mIoU}} -> `scores` and `evaluate` have different evaluations
 {sedes: [0]} -> sedes: Extra inputs are not permitted
+{rows: [{name: a}, {name: a}]} -> two rows have the name 'a'
+{rows: [{name: a, model: x, flags: y}]} -> only one of `train` (with `flags`), `model` and `of`
+{rows: [{name: a, evaluate: {vip: x}}]} -> there is no evaluation 'vip'
 {rows: [{name: a}, {name: b, of: a}, {name: c, of: b}]} -> 'b', which trains nothing
 """
 
@@ -109,6 +113,11 @@ def test_a_mistake_is_one_line_that_names_the_file(tmp_path, line):
     """A change of a good study, and what is said of it."""
     changes, said = line.split(" -> ")
     assert said in refused(ValueError, r"study\.yaml", study_of, tmp_path, **yaml.safe_load(changes))
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "study.yaml").write_text("title: a\ntitle: b\n")
+    refused(UsageError, r"study\.yaml cannot be read: line 2: title is set", read_study, str(tmp_path / "study.yaml"))
 
 
 def write_trial(folder, *rows, **changes):
@@ -232,6 +241,8 @@ def test_the_best_stage_is_chosen_by_the_rule_of_the_row(tmp_path):
     assert list(table.rows) == ["last", "best (res4.b1)"]
     best = table.rows["best (res4.b1)"]
     assert (best["davis J&F-Mean"].mean, best["davis J-Mean"].mean) == (0.5, 0.3)
+    shutil.rmtree(place_of(tmp_path, "best", "davis", 1) / "networkres4.b2")
+    refused(ValueError, r"row 'best': some seeds lack stages of res4\.b1, res4\.b2", table_of, tmp_path)
     rows[1].pop("best_stage_by")
     study_of(tmp_path, **content)
     refused(ValueError, "two results of 'best' for seed 0 in .*, or give the row a best_stage_by", table_of, tmp_path)

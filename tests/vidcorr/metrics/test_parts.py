@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vidcorr.functional.propagation.resizing import resize_ids
-from vidcorr.metrics import InstanceAP, SemanticIoU, average_precision, class_areas
+from vidcorr.metrics import InstanceAP, RegionBoundary, SemanticIoU, average_precision, class_areas
 from vidcorr.metrics.parts import AP_THRESHOLDS, ap_of_classes, match_instances
 
 
@@ -45,6 +45,8 @@ def test_classes_that_do_not_occur():
     # class 0: 2 / 3; class 1 only predicted: 0; classes 2 and 3 nowhere (one pixel is ignored)
     assert metric.compute()["mIoU"] == pytest.approx(1 / 3)
     assert math.isnan(SemanticIoU().compute()["mIoU"])
+    assert math.isnan(RegionBoundary().compute()["J&F-Mean"])
+    assert average_precision(np.array([False]), np.ones(1), 0) == average_precision(np.zeros(0), np.zeros(0), 1) == 0
 
 
 def strip(*lengths, width=40):

@@ -81,6 +81,12 @@ def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run,
     assert [animation["sequence"] for animation in content_of(write_report(again))["animations"]] == ["synthetic-001"]
 
 
+def test_only_the_worst_and_best_sequences_have_images(davis_run, tmp_path, monkeypatch):
+    again = shutil.copytree(davis_run[2], tmp_path / "again")
+    monkeypatch.setattr("vidcorr.results.page.AT_EACH_END", 1)
+    assert [len(animation["images"]) for animation in content_of(write_report(again))["animations"]] == [2, 0, 2]
+
+
 # Mistakes and malice
 
 

@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+from importlib.metadata import PackageNotFoundError
+from unittest.mock import Mock
 
 import pytest
 
@@ -36,12 +38,18 @@ def test_a_saved_result_is_read_back_equal(tmp_path):
     for path in (tmp_path / "run", tmp_path / "run" / "results.json"):
         assert Result.load(path) == FULL
     assert results_below(tmp_path) == {tmp_path / "run": FULL}
+    assert str(FULL).startswith("Result(davis, ResNet-18")
     text = (tmp_path / "run" / "results.json").read_text()
     assert "NaN" not in text
     json.loads(text, parse_constant=pytest.fail)
     rows = list(csv.reader((tmp_path / "run" / "per_sequence.csv").open(errors="surrogateescape", newline="")))
     assert rows[:2] == [["Sequence", "J-Mean", "Category", "Unseen"], ["bike_1", "0.2", "=x", "True"]]
     assert rows[2][:2] == ["dog\udcff_1", ""]
+
+
+def test_a_checkout_that_is_not_installed_keeps_its_results(monkeypatch):
+    monkeypatch.setattr("vidcorr.results.result.version", Mock(side_effect=PackageNotFoundError))
+    assert Provenance.now().versions["vidcorr"] == "not installed"
 
 
 def test_results_are_written_last_and_hold_the_rows(tmp_path, monkeypatch):

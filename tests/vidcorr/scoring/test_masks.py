@@ -109,12 +109,15 @@ def test_masks_of_0_and_255_score_as_masks_of_0_and_1_on_either_side(tmp_path, r
     assert 0.2 < next(iter(found[0].scores.values())) < 1
 
 
-def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path):
+def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path, capsys):
     write_masks(tmp_path / "truth" / "b", "1100", "1100", "1100")
     folders = write_video(tmp_path, "1100 1100 1100", "1100 1000 1100")
     assert refused(DataError, r"mine/b: no such folder of predictions \(1 of 2", score, *folders)
     found = score(*folders, allow_missing=True)
     assert (found.sequences, found.data["missing_videos"]) == (("a",), ["b"])
+    command([*folders, "--allow-missing"])
+    assert capsys.readouterr().out.endswith("left out, for want of predictions or objects: b\n")
+    refused(DataError, "mine: holds no video of", score, *folders, "lvos")  # its videos are those of the metadata
 
 
 def test_predictions_without_an_id_of_the_video_are_refused_and_lost_objects_are_not(tmp_path):

@@ -9,6 +9,7 @@ from vidcorr.commands.score import command
 from vidcorr.datasets import Otb, TapVid
 from vidcorr.datasets.generated import write_otb
 from vidcorr.metrics import sample_queries
+from vidcorr.results.result import Result
 from vidcorr.scoring.tracks import score_boxes, score_tracks
 from vidcorr.videos.files import DataError
 
@@ -66,8 +67,8 @@ def test_a_box_that_is_no_number_is_a_failure_and_a_missing_file_a_mistake(tmp_p
 def test_tracks_that_are_not_finite_are_never_within_a_threshold(truth, tmp_path):
     for lost in (np.nan, np.inf):
         write_tracks(truth, tmp_path, "first", lambda q, lost=lost: (np.full_like(q.tracks, lost), ~q.occluded))
-        result = score_tracks(truth, tmp_path)
-        scores = result.scores
+        command([str(truth), str(tmp_path), "--tracks", "first", "--output", str(tmp_path)])
+        scores = Result.load(tmp_path).scores
         assert scores["average_pts_within_thresh"] == scores["average_jaccard"] == 0
 
 

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
+from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import Call, element, written
 from vidcorr.commands.unpickle import unpickle
@@ -68,12 +69,13 @@ def test_an_npz_that_is_damaged_or_holds_objects_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("jpeg", [False, True])
-def test_unpickled_sets_are_the_same(tmp_path, jpeg):
+def test_unpickled_sets_are_the_same(tmp_path, jpeg, capsys):
     source = written(tmp_path, [element(jpeg=jpeg), element(frames=3, jpeg=jpeg)], "tapvid_rgb_stacking.pkl")
     (tmp_path / "npz").mkdir()
     partial_path(tmp_path / "npz/001.npz").write_bytes(b"of a run that was killed")
-    files = unpickle(source, tmp_path / "npz")
-    assert sorted(path.name for path in (tmp_path / "npz").iterdir()) == ["000.npz", "001.npz"]
+    main(["unpickle", str(source), str(tmp_path / "npz")])
+    assert capsys.readouterr().out.startswith("2 videos in")
+    files = sorted((tmp_path / "npz").iterdir())
     assert [file.name for file in files] == ["000.npz", "001.npz"]
     for before, after in zip(TapVid(source), TapVid(tmp_path / "npz"), strict=True):
         assert before.name == after.name

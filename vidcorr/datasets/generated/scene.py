@@ -168,23 +168,21 @@ class Scenes:
             index: index of the video.
             masks: (T, H, W), of the video.
             count: number of tracks.
-            of_layers: numbers of layers that the tracks start on in turn; 0 is the background. By default all.
+            of_layers: numbers of layers that the tracks start on in turn; 0 is the background. By default all that are
+                ever visible.
 
         Returns:
-            (N, T, 2) float64 x, y, pixels with centres at integers, and (N, T) bool: hidden. N is `count` less the
-            tracks of layers that are never visible.
+            (`count`, T, 2) float64 x, y, pixels with centres at integers, and (`count`, T) bool: hidden.
         """
         length, height, width = masks.shape
         layers, _ = self.draw(index)
         rng = np.random.default_rng([self.seed, self.first + index, 16])  # another stream than the scene's
-        numbers = of_layers or range(len(layers))
+        numbers = of_layers or np.unique(masks).tolist()
         tracks = []
         hidden = []
         for i in range(count):
             number = numbers[i % len(numbers)]
             frames_with_layer = np.flatnonzero((masks == number).any((1, 2)))
-            if not len(frames_with_layer):
-                continue
             motion = np.stack([layers[number].matrix(t) for t in range(length)])  # from texture to frame
             start = int(rng.choice(frames_with_layer))
             y, x = rng.choice(np.argwhere(masks[start] == number))

@@ -87,8 +87,8 @@ def write_frames(folder: Path, video: NDArray[np.uint8], names: Iterable[str] | 
         names = numbered("{:05d}.jpg", range(len(video)))
     for name, image in zip(names, video, strict=True):
         options = [cv2.IMWRITE_JPEG_QUALITY, 93] if name.endswith(".jpg") else []
-        if not cv2.imwrite(str(folder / name), image[..., ::-1], options):
-            raise DataError(f"{folder / name}: cannot be written; check space and permissions")
+        _, content = cv2.imencode(Path(name).suffix, image[..., ::-1], options)
+        (folder / name).write_bytes(content.tobytes())
 
 
 def write_masks(folder: Path, masks: Mapping[int, NDArray[np.uint8]] | Mapping[str, NDArray[np.uint8]]) -> None:
