@@ -281,7 +281,7 @@ class BestCheckpoint(ModelCheckpoint):
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:
-        ValueError: at the start of `fit`, if the worst would be kept.
+        ValueError: at the start of `fit`, if no benchmark logs the score, or the worst would be kept.
     """
 
     def __init__(
@@ -311,7 +311,9 @@ class BestCheckpoint(ModelCheckpoint):
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
         known = {key: each for each in benchmarks for key in each.score_keys}
-        self.monitor = self.monitor or next(iter(known))
+        self.monitor = self.monitor or next(iter(known), "a score")
+        if self.monitor not in known:
+            raise ValueError(f"BestCheckpoint: no benchmark logs {self.monitor}; they log {', '.join(known)}")
         self._benchmark = known[self.monitor]
         self._benchmark.refuse_worst(f"BestCheckpoint of {self.monitor}", self.monitor, self.mode)
 

@@ -75,6 +75,8 @@ class CollapseMonitor(pl.Callback):
         step = trainer.global_step
         if step % self.every_n_steps or accumulates(trainer):
             return
+        if "embeddings" not in outputs:
+            raise ValueError(f"CollapseMonitor: {type(pl_module).__name__} gives no embeddings; leave the monitor out")
         seen = {name: outputs[name] for name in LOGGED if name in outputs}
         embeddings = outputs["embeddings"][:MOST_EMBEDDINGS]
         seen["embedding_std"] = embedding_spread(embeddings)

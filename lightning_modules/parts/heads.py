@@ -12,7 +12,12 @@ def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         Two tensors `(B, n/2, …)`.
+
+    Raises:
+        ValueError: if n is odd.
     """
+    if clip.shape[1] % 2:
+        raise ValueError(f"a clip of {clip.shape[1]} frames has no two halves: set data.frames to an even number")
     first, second = torch.chunk(clip, 2, dim=1)
     return first, second
 

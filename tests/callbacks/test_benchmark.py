@@ -197,6 +197,16 @@ def test_taking_the_worst_score_for_the_best_is_refused(kind, benchmark, wrong, 
     assert refused(ValueError, line, watched, tmp_path, kind("counted/score", mode=wrong), benchmark=benchmark([]))
 
 
+def test_a_score_that_no_benchmark_logs_is_refused(tmp_path):
+    refused(
+        ValueError,
+        "no benchmark logs counted/other; they log counted/score",
+        watched,
+        tmp_path,
+        BestCheckpoint("counted/other"),
+    )
+
+
 @dataclass(frozen=True)
 class FailsTwice(Shown):
     """Fails after the second and third epoch."""

@@ -30,6 +30,17 @@ def test_the_spread_is_of_several_rows(shape):
     refused(ValueError, r"expected embeddings \(N, D\)", embedding_spread, torch.rand(shape))
 
 
+class Silent(VFSMoCo):
+    def step(self, batch):
+        return super().step(batch)["loss"]
+
+
+def test_a_method_without_embeddings_is_refused():
+    module = Silent("tests.helpers.training:Tiny", 4, queue_size=32)
+    trainer = quiet_trainer(max_steps=1, callbacks=[CollapseMonitor(every_n_steps=1)])
+    refused(ValueError, "Silent gives no embeddings", trainer.fit, module, loader(8, 4))
+
+
 class Seen(pl.Callback):
     def __init__(self):
         self.logged = {}

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from lightning_modules import VFSSimSiam
 from lightning_modules.base import CorrespondenceModule
 from lightning_modules.parts.distributed import keyed_generator
+from lightning_modules.parts.heads import split_views
 from lightning_modules.parts.schedules import cosine_factor
 from tests.helpers.method_steps import RUNS, TINY as TINY_METHODS, data, tiny, tiny_batch
 from tests.helpers.refusal import refused
@@ -24,6 +25,10 @@ def test_validation_skips_the_empty_batch_and_logs_the_loss_of_a_real_one():
     with torch.inference_mode():
         module.validation_loss.update(torch.tensor(torch.nan), 1)
     assert module.validation_loss.compute().isnan()
+
+
+def test_an_odd_clip_has_no_two_views():
+    refused(ValueError, "3 frames has no two halves", split_views, torch.rand(1, 3, 2))
 
 
 @pytest.mark.parametrize(("bytes_in", "sanity_steps"), [("training", 1), ("validation", 0)])

@@ -266,6 +266,8 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
     """Build a network of timm, with the options by which it takes images of any size."""
     import timm
 
+    if not timm.is_model(name):
+        raise ValueError(f"backbone timm:{name}: timm has no such model")
     options: dict[str, Any] = {}
     file = timm.models.model_entrypoint(name).__module__.removeprefix("timm.models.")
     if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
@@ -295,11 +297,13 @@ def imported(module: str, name: str) -> Any:
     """Import the user's callable, and call it without arguments.
 
     Raises:
-        ValueError: if the callable cannot be imported.
+        ValueError: if the callable cannot be imported, or does not return a module or a video encoder.
     """
     spec = f"{module}:{name}"
     network = import_named(module, name, f"backbone {spec}")()
     allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
+    if not isinstance(network, nn.Module | VideoEncoder):
+        raise ValueError(f"backbone {spec}: expected a module or a video encoder, got a {type(network).__name__}")
     return network
 
 

@@ -123,12 +123,12 @@ class Benchmark(ABC):
         """
 
     @property
-    @abstractmethod
     def score_names(self) -> tuple[str, ...]:
-        """Every score that the benchmark may give, the most important first.
+        """Every score that the benchmark may give, the most important first; empty: not declared.
 
         The first three stand in tables. If the rows have columns of the first one's name, they rank the sequences.
         """
+        return ()
 
     @property
     def protocol(self) -> Any:

@@ -53,7 +53,7 @@ def score(
     Raises:
         DataError: for a missing or damaged mask, a mask of another size, or a video without an object to score; the
             message names the file.
-        ValueError: for unknown rules, or `keep_ends` by rules that leave no ends out.
+        ValueError: for unknown rules, rules without their metadata, or `keep_ends` by rules that leave no ends out.
 
     Example:
         >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").scores  # doctest: +SKIP
@@ -64,6 +64,8 @@ def score(
         rules = RULES[rules]
     if keep_ends and not rules.inner_only:
         raise ValueError(f"keep_ends: rules {rules.name} do not leave the first and the last frame out")
+    if rules.needs_meta and meta is None:
+        raise ValueError(f"rules {rules.name} need the data set's metadata: give meta, a file")
     truth = Path(truth).expanduser()
     predictions = Path(predictions).expanduser()
     entries: Entries = {} if meta is None else read_videos(Path(meta))
