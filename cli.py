@@ -59,8 +59,8 @@ yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.repres
 def words_for_parser(command: str, args: Sequence[str]) -> list[str]:
     """Return the words for LightningCLI: files in place of names, and before all the run of `--ckpt_path`.
 
-    A run's `config.yaml` comes first in a `fit` that resumes it, unless the words name a model: then they describe a
-    whole run, with its own limits. Otherwise the checkpoint's model comes first.
+    Later words win. A run's `config.yaml` comes first in a `fit` that resumes it, unless the words name a model: then
+    they describe a whole run, with its own limits. Otherwise the checkpoint's model comes first.
 
     Args:
         command: `fit` or `validate`.
@@ -76,7 +76,7 @@ def words_for_parser(command: str, args: Sequence[str]) -> list[str]:
     if command == "fit" and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
         checkpoint = "last"  # SLURM runs the same words again
     words: list[str] = []
-    names_model = False
+    names_model = False  # the words or their configs do
     rest = iter(args)
     for word in rest:
         flag, equals, value = word.partition("=")
@@ -106,14 +106,19 @@ def words_for_parser(command: str, args: Sequence[str]) -> list[str]:
             raise ValueError(f"--ckpt_path last: no last.ckpt below {root}")
         if checkpoint is None:
             return [*words, "--ckpt_path=last"]  # Lightning searches the folders of callbacks
-    if checkpoint in (None, "null"):
+    if checkpoint in (None, "null"):  # "null" takes back an earlier word
         return words
-    words.append(f"--ckpt_path={checkpoint}")
+    takes_config = command == "fit" and not names_model
+    return [*_words_of_checkpoint(checkpoint, takes_config), *words, f"--ckpt_path={checkpoint}"]
+
+
+def _words_of_checkpoint(checkpoint: str, takes_config: bool) -> list[str]:
+    """Return the words for what a checkpoint knows: its run's config if that is taken and there, else its model."""
     config = _config_of(checkpoint)
-    if command == "fit" and not names_model and config.is_file():
-        return [f"--config={config}", *words]
+    if takes_config and config.is_file():
+        return [f"--config={config}"]
     saved = saved_model(checkpoint)
-    return words if saved is None else [f"--config={json.dumps({'model': saved})}", *words]
+    return [] if saved is None else [f"--config={json.dumps({'model': saved})}"]
 
 
 def _words_of_model(value: str) -> list[str]:
@@ -128,12 +133,13 @@ def _words_of_model(value: str) -> list[str]:
 
 
 def last_checkpoint(root: Path) -> str | None:
-    """Return the newest `last.ckpt` below a folder; None if there is none.
+    """Return the newest `last.ckpt` below a folder, or `last-v1.ckpt` of a second run; None if there is none.
 
     Raises:
         ValueError: if runs of different models or data lie below the folder.
     """
     newest: dict[str, str] = {}  # model and data → newest checkpoint
+    # the oldest first: a newer one takes its place
     for path in sorted(root.rglob("last*.ckpt"), key=lambda path: path.stat().st_mtime_ns):
         config = _config_of(path)
         content = yaml.safe_load(config.read_text("utf-8")) if config.is_file() else {}
@@ -256,7 +262,7 @@ class VidcorrCLI(LightningCLI):
         config = self.config[self.command]
         for section in ("model", "data"):
             arguments = (config.get(section) or {}).get("init_args") or {}
-            if arguments.get("seed") == 0:
+            if arguments.get("seed") == 0:  # the default
                 arguments["seed"] = int(config.seed_everything)
             if self.command == "validate" and arguments.get("source") == "":
                 config.data = None  # the file of a method says how clips are made, not of which videos
@@ -265,9 +271,9 @@ class VidcorrCLI(LightningCLI):
             given = [given]
         config.trainer.callbacks = self._with_benchmarks(config, given)
         defaults = self._parser(self.command).get_defaults()
-        for name in ("on", *RUN_FLAGS):
+        for name in ("on", *RUN_FLAGS):  # the run's `config.yaml` holds the callbacks, so not the flags too
             config[name] = defaults[name]
-        self.config = self.parser.parse_object(self.config)
+        self.config = self.parser.parse_object(self.config)  # checks the new entries
 
     def _with_benchmarks(self, config: Any, given: Sequence[Any]) -> list[Any]:
         """Return entries of `trainer.callbacks` with the benchmarks of `--on`, and in a fit with a `BestCheckpoint`.
@@ -278,9 +284,9 @@ class VidcorrCLI(LightningCLI):
             config: values of the flags.
             given: entries of the callbacks so far.
         """
-        schedule = {"every_n_epochs": config.every} if config.every else {}
+        by_flags = {"every_n_epochs": config.every} if config.every else {}
         if config.before:
-            schedule["before_training"] = True
+            by_flags["before_training"] = True
         chosen = chosen_benchmarks(config)
         names = {(choice.class_path, choice.arguments.get("name", "")) for choice in chosen}
         entries: list[Any] = []
@@ -289,8 +295,8 @@ class VidcorrCLI(LightningCLI):
             if benchmark is None or (benchmark.class_path, benchmark.init_args.name) not in names:
                 entries.append(entry)
         for choice in chosen:
-            choice.build()  # a mistake is told by the name of the benchmark
-            arguments = {"benchmark": choice.entry, **choice.schedule, **schedule}
+            choice.build()  # its errors name the benchmark; jsonargparse builds another from the entry
+            arguments = {"benchmark": choice.entry, **choice.schedule, **by_flags}
             entries.append({"class_path": BENCHMARK, "init_args": arguments})
         saves = self.command == "fit" and config.trainer.enable_checkpointing is not False
         if chosen and saves and BEST not in {entry.class_path for entry in given}:
@@ -299,6 +305,8 @@ class VidcorrCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Add the default callbacks, unless the configuration names a callback of the same kind.
+
+        A fit that resumes continues in the folder of its run, unless the configuration names a logger.
 
         Raises:
             ValueError: for ranks that are forks of a process with threads: on a CPU they stand still.
@@ -347,7 +355,7 @@ class VidcorrCLI(LightningCLI):
         trainer = self.trainer
         folders = [benchmark.folder for benchmark in benchmarks_among(trainer) if benchmark.folder is not None]
         paths = [getattr(callback, "best_model_path", "") for callback in trainer.checkpoint_callbacks]
-        saved = list(filter(None, paths))  # `LastCheckpoint` comes after those that keep the best
+        saved = list(filter(None, paths))  # the best first: `LastCheckpoint` comes after those that keep the best
         config = run_folder(trainer) / "config.yaml"  # it holds the benchmarks; all ranks get the folder from the first
         if trainer.is_global_zero and folders:
             print(f"report: {folders[-1] / 'report.html'}")

@@ -98,7 +98,7 @@ class BenchmarkCallback(pl.Callback):
         self._loaded = None
         if stage == "fit":
             self._runs = []  # an earlier fit of a notebook filled them
-        with Ranks() as ranks, ranks.together():
+        with Ranks() as ranks, ranks.together():  # an error of one rank is an error of all
             _ = self.benchmark.sequences
 
     def plan_row(self) -> tuple[str, str]:
@@ -107,11 +107,14 @@ class BenchmarkCallback(pl.Callback):
         return "benchmarks", f"{self.name} {start}{_every(self.every_n_epochs)}, then at the end"
 
     def _followers(self, trainer: pl.Trainer) -> list[tuple[Any, str, int]]:
-        """Return what monitors a score of this benchmark: callback or schedule, key, epochs between its readings.
+        """Return what monitors a score of this benchmark ("followers"), in a fit.
 
-        Lightning gives it the last logged score, however old: `_refuse_followers` refuses one that reads between two
-        runs of the benchmark, and a failed run ends the fit, because its score is missing. 0 epochs: it may read after
-        any step. So may every ModelCheckpoint, which also saves by steps and by time; `BestCheckpoint` waits for a run.
+        Lightning gives a follower the last logged score, however old. So `_refuse_followers` refuses one that reads
+        between two runs of the benchmark, and beside a follower a failed run ends the fit: its score is missing.
+        `BestCheckpoint` waits for a run, and is no follower; any other ModelCheckpoint may also save by steps and time.
+
+        Returns:
+            Callback or schedule; key; epochs between its readings, 0 if it may read after any step.
         """
         found: list[tuple[Any, str | None, int]] = []
         for other in trainer.callbacks:  # type: ignore[attr-defined]
@@ -131,6 +134,7 @@ class BenchmarkCallback(pl.Callback):
         Raises:
             ValueError: with the remedy.
         """
+        # epochs between two runs: an epoch needs its turn and a pass of validation
         period = math.lcm(self.every_n_epochs, trainer.check_val_every_n_epoch or 1)
         for other, key, epochs in self._followers(trainer):
             what = f"{type(other).__name__} of {key}"
@@ -191,7 +195,7 @@ class BenchmarkCallback(pl.Callback):
             pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Run if the epoch has had no pass of validation because the fit has none."""
+        """Run if the fit has no passes of validation, and so no `on_validation_epoch_end`."""
         if not _validates(trainer) and self._is_due(trainer):
             scores = self._run(trainer, pl_module, logged_step(trainer) - 1)  # Lightning has counted the last batch
             pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
@@ -199,7 +203,7 @@ class BenchmarkCallback(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run after the last step, if it has no score yet: the training ended within an epoch, or the run has failed.
 
-        Lightning logs only within its loops.
+        Lightning's `log_dict` is refused here, so loggers and callbacks get the scores directly.
         """
         if trainer.global_step not in self.history:
             scores = self._run(trainer, pl_module, trainer.global_step)
@@ -207,17 +211,17 @@ class BenchmarkCallback(pl.Callback):
             trainer.callback_metrics.update({key: torch.tensor(score) for key, score in scores.items()})
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
-        """Return whether the benchmark runs in the current epoch of a fit."""
-        epoch = trainer.current_epoch + 1
-        return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
+        """Return whether the benchmark runs in the current epoch of a fit: every few epochs, and in the last."""
+        completed = trainer.current_epoch + 1  # Lightning counts this epoch only after the hooks
+        return completed % self.every_n_epochs == 0 or completed == trainer.max_epochs
 
-    def _run(self, trainer: pl.Trainer, pl_module: pl.LightningModule, at: int) -> dict[str, float]:
-        """Run the benchmark and keep its result.
+    def _run(self, trainer: pl.Trainer, pl_module: pl.LightningModule, log_step: int) -> dict[str, float]:
+        """Run the benchmark, keep its result and log its pictures; the caller logs the scores.
 
         Args:
             trainer: the trainer.
             pl_module: the module.
-            at: step at which scores and pictures are logged.
+            log_step: step at which pictures are logged.
 
         Returns:
             Logged key → score; empty if the benchmark failed in a fit.
@@ -234,10 +238,7 @@ class BenchmarkCallback(pl.Callback):
         output = Output(folder)
         completed = epochs_completed(trainer) if fitting and step else 0
         training: dict[str, Any] = {"past": earlier, "at": (completed, step)} if fitting else {}
-        benchmark = self.benchmark
-        batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
-        if batches:
-            benchmark = replace(benchmark, limit_sequences=min(batches, benchmark.limit_sequences or batches))
+        benchmark = self._benchmark_of_run(trainer)
         try:
             network = network_of(trainer, pl_module)
             features = benchmark.extractor(pl_module)
@@ -252,9 +253,16 @@ class BenchmarkCallback(pl.Callback):
         self.folder = folder
         if trainer.is_global_zero:
             for name, picture in output.pictures.items():
-                log_picture(trainer, f"{self.name}/{name}", picture, at)
+                log_picture(trainer, f"{self.name}/{name}", picture, log_step)
         self._runs = [*earlier, Evaluated(epoch=completed, step=step, scores=self.result.scores)]
         return self.history[step]
+
+    def _benchmark_of_run(self, trainer: pl.Trainer) -> Benchmark:
+        """Return the benchmark, in Lightning's `fast_dev_run` with at most as many sequences as that has batches."""
+        batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
+        if not batches:
+            return self.benchmark
+        return replace(self.benchmark, limit_sequences=min(batches, self.benchmark.limit_sequences or batches))
 
 
 def _every(epochs: int) -> str:
@@ -263,10 +271,12 @@ def _every(epochs: int) -> str:
 
 
 def _validates(trainer: pl.Trainer) -> bool:
-    """Return whether a fit has passes of validation; Lightning counts their batches only at the first pass."""
+    """Return whether a fit has passes of validation.
+
+    Lightning counts their batches at the first pass; until then its list is empty, and a pass is to be expected.
+    """
     batches = trainer.num_val_batches
-    is_counted = bool(batches)
-    return trainer.enable_validation and (not is_counted or sum(batches) > 0)
+    return trainer.enable_validation and (not batches or sum(batches) > 0)
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -310,15 +320,15 @@ class BestCheckpoint(ModelCheckpoint):
             return
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
-        known = {key: each for each in benchmarks for key in each.score_keys}
-        self.monitor = self.monitor or next(iter(known), "a score")
-        if self.monitor not in known:
-            raise ValueError(f"BestCheckpoint: no benchmark logs {self.monitor}; they log {', '.join(known)}")
-        self._benchmark = known[self.monitor]
+        benchmark_of = {key: benchmark for benchmark in benchmarks for key in benchmark.score_keys}
+        self.monitor = self.monitor or next(iter(benchmark_of), "a score")
+        if self.monitor not in benchmark_of:
+            raise ValueError(f"BestCheckpoint: no benchmark logs {self.monitor}; they log {', '.join(benchmark_of)}")
+        self._benchmark = benchmark_of[self.monitor]
         self._benchmark.refuse_worst(f"BestCheckpoint of {self.monitor}", self.monitor, self.mode)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save if the benchmark has just given the score and it is among the best."""
+        """Save if the benchmark has scored the present step, and its score is among the best."""
         if trainer.state.fn == "fit" and self.monitor in self._benchmark.history.get(trainer.global_step, {}):
             super().on_validation_end(trainer, pl_module)
 

@@ -62,7 +62,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._begin()
 
     def _begin(self) -> None:
-        """Set the state at the start of a run."""
+        """Set the state at the start of a fit, also of a second fit of the same callback."""
         self.best_model_path = ""
         self._note: dict[str, Any] = {"run_ended": False}  # of the run: its batches, optimisers and end
         self.run_stops = False  # `Stops` ends the run after this step, and sets this before this callback's hook
@@ -80,7 +80,7 @@ class LastCheckpoint(ModelCheckpoint):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Find out where in the training the checkpoint was written; its file is the one to continue."""
+        """Find out where in the training the checkpoint was written; a `last.ckpt` of this folder is then replaced."""
         if trainer.state.fn != "fit":
             return
         note = checkpoint.get("resume", {})
@@ -88,8 +88,10 @@ class LastCheckpoint(ModelCheckpoint):
             raise ValueError(f"{trainer.ckpt_path} was written within an optimiser step: name a last.ckpt")
         written = f"step {checkpoint['global_step']}, epoch {checkpoint['epoch']}"
         rank_zero_info(f"resuming from {trainer.ckpt_path}: {written}")
-        between_epochs, logged = loops.read_place(checkpoint)
-        self._resumed = note | {"between_epochs": between_epochs, "logged_steps": logged}
+        between_epochs = loops.is_between_epochs(checkpoint)
+        if between_epochs:
+            loops.complete_epoch(checkpoint)
+        self._resumed = note | {"between_epochs": between_epochs, "logged_steps": loops.count_logged_steps(checkpoint)}
         path = Path(str(trainer.ckpt_path)).resolve()
         if str(path.parent) == self.dirpath and path.name.startswith(self.CHECKPOINT_NAME_LAST):
             self.last_model_path = str(path)
@@ -104,7 +106,7 @@ class LastCheckpoint(ModelCheckpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Record the batches of the run; a state within an epoch is resumed within the epoch."""
+        """Record what a resumed run must keep, and let it resume a state within an epoch within that epoch."""
         if trainer.state.fn != "fit":
             return
         checkpoint["resume"] = self._note | {"within_step": loops.accumulates(trainer)}
@@ -115,12 +117,12 @@ class LastCheckpoint(ModelCheckpoint):
         self._begin()
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
         self._note["optimisers"] = [_settings_of(group) for group in groups]
-        with Ranks() as ranks, ranks.together():
+        with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 self._lock.enter_context(FolderLock(Path(str(self.dirpath))))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Continue where the checkpoint was written, with batches of its size and its optimiser."""
+        """Continue where the checkpoint was written; refuse other sizes of batch or settings of optimisers."""
         self._saved_step = trainer.global_step
         size = getattr(trainer.train_dataloader, "batch_size", None)
         samples = size and size * trainer.world_size
@@ -136,7 +138,8 @@ class LastCheckpoint(ModelCheckpoint):
                 raise ValueError(f"{trainer.ckpt_path}: {before}: a resumed training keeps both; {anew}")
         # Lightning counts logged steps from 0; a benchmark after the last step is logged with the number of steps
         hide_logs(trainer, resumed["logged_steps"] + bool(resumed.get("run_ended")))
-        loops.resume_place(trainer, resumed["between_epochs"])
+        if resumed["between_epochs"]:
+            loops.begin_next_epoch(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the end of the previous epoch, after all of its hooks."""
@@ -145,7 +148,7 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Mark the run as not resumable within a step."""
+        """Mark the run as not resumable within a step, and let schedules move again after a resumption."""
         self._resumable = False
         loops.follow_schedules(trainer)
 
@@ -173,11 +176,14 @@ class LastCheckpoint(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Mark the run as resumable, unless it ends with this epoch; `on_train_end` then saves."""
-        last_epoch = trainer.current_epoch + 1 == trainer.max_epochs
-        self._resumable = not (last_epoch or loops.reaches_limit(trainer) or loops.stops_early(trainer))
+        is_last_epoch = trainer.current_epoch + 1 == trainer.max_epochs
+        self._resumable = not (is_last_epoch or loops.reaches_limit(trainer) or loops.stops_early(trainer))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the end of the run with the scores of benchmarks after the last step, unless the step is saved."""
+        """Save the end of the run with the scores of benchmarks after the last step, unless the step is saved.
+
+        A run that ends between accumulated batches is not saved: no run resumes from there.
+        """
         if trainer.global_step > self._saved_step and not loops.accumulates(trainer):
             self._note["run_ended"] = True
             self._save(trainer)
@@ -242,7 +248,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if "://" in str(path):
             return super().save_checkpoint(dict(checkpoint), path, storage_options)
         content = dict(checkpoint)
-        for name in content.keys() - {"state_dict"}:  # a schedule over an array makes its rates numpy's
+        for name in content.keys() - {"state_dict"}:  # plain numbers: a schedule over an array makes its rates numpy's
             content[name] = tree_map_only(np.generic, np.generic.item, content[name])
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -259,7 +265,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                     raise ValueError(
                         f"{path}: no checkpoint can hold {', '.join(unread)}: take plain numbers and texts"
                     )
-        except (OSError, RuntimeError) as error:  # torch raises RuntimeError for some errors of the system
+        except (OSError, RuntimeError) as error:  # torch may raise its own while it handles the system's
             raise OSError(f"{path} could not be written: {error.__context__ or error}") from error
         return None
 

@@ -108,32 +108,37 @@ class Throughput(pl.Callback):
         self._warned = False
         self._since: float | None = None  # time of the last log; None: the next batch starts the clock
         self._waited_before = 0.0  # seconds that the loader had waited by then
-        self._batches = 0  # since then
+        self._batches = 0  # batches since then
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Count the batch, and log every few steps."""
+        """Count the batch, and log every few steps; the first batch after a pause only starts the clock."""
         now = time.perf_counter()
-        step = trainer.global_step
         loader: Any = trainer.train_dataloader
         waited = getattr(loader, "waited", None)  # seconds in all, of a `ResumableLoader`
         if self._since is not None:
             self._batches += 1
-            if accumulates(trainer) or not trainer.log_every_n_steps or step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+            if accumulates(trainer) or not every or trainer.global_step % every:
                 return
-            seconds = now - self._since
-            values = {"time/step": seconds / self._batches * trainer.accumulate_grad_batches}
-            size = getattr(loader, "batch_size", None)
-            if size is not None:
-                values["time/clips_per_second"] = size * self._batches * trainer.world_size / seconds
-            if waited is not None:
-                values["time/data"] = (waited - self._waited_before) / seconds
+            values = self._speed(trainer, now - self._since, waited)
+            if "time/data" in values:
                 self._warn_if_slow(values["time/data"], loader.num_workers)
             pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
         self._since = now
         self._waited_before = waited or 0.0
         self._batches = 0
+
+    def _speed(self, trainer: pl.Trainer, seconds: float, waited: float | None) -> dict[str, float]:
+        """Return what is logged: of the batches since the last log, which took `seconds`."""
+        values = {"time/step": seconds / self._batches * trainer.accumulate_grad_batches}
+        size = getattr(trainer.train_dataloader, "batch_size", None)
+        if size is not None:
+            values["time/clips_per_second"] = size * self._batches * trainer.world_size / seconds
+        if waited is not None:
+            values["time/data"] = (waited - self._waited_before) / seconds
+        return values
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restart the clock at the next batch, so that validations and benchmarks do not count."""

@@ -70,11 +70,8 @@ class Stops(pl.Callback):
         self._outcome = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Install the signal handlers, which Lightning restores when the fit ends."""
-        requeue: list[int] = []
-        if SLURMEnvironment.detect():  # Lightning handles its signal, unless the user has turned requeueing off
-            requeue = [number for number in signals.REQUEUE if signal.getsignal(number) != signal.SIG_DFL]
-        self._handlers.enter_context(signals.deferred(more=requeue))
+        """Install the signal handlers in place of Lightning's."""
+        self._install_handlers()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -90,15 +87,15 @@ class Stops(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Agree over all ranks whether to continue; a step is saved and logged before a stop.
+        """Agree over all ranks whether to continue; the step is saved and logged before the next hook stops the run.
 
         Raises:
             TrainingStopped: on all ranks, if the loss of any rank is not finite.
         """
-        bad = self._bad_loss(unchecked=1)
+        bad = self._check_losses(all_but=1)  # the newest may still be on a GPU
         worst = self._worst(NOT_FINITE if bad else signals.requests.received)
         if worst == NOT_FINITE:
-            self._stop(bad)
+            self._raise_on_all_ranks(bad)
         if worst and not accumulates(trainer):  # no stop with a part of the gradients
             self._outcome = worst
             for saver in _savers(trainer):
@@ -117,7 +114,7 @@ class Stops(pl.Callback):
         if trainer.state.fn == "fit":
             self._leave_if_stopping(trainer)
         else:
-            self.on_train_start(trainer, pl_module)
+            self._install_handlers()
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *args: Any
@@ -127,23 +124,27 @@ class Stops(pl.Callback):
             signals.check()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Agree over all ranks whether to continue."""
+        """Agree over all ranks whether to continue: a signal may have come after the last batch, in a validation."""
         self._outcome = max(self._outcome, self._worst(signals.requests.received))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Refuse to save non-finite weights."""
+        """Refuse, on all ranks, to save non-finite weights or a step after a non-finite loss.
+
+        Raises:
+            TrainingStopped: with the first of them.
+        """
         weights = dict(pl_module.named_parameters())
         broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
-        bad = self._bad_loss()
+        bad = self._check_losses()
         if broken and bad is None:
             bad = f"step {trainer.global_step}: {len(broken)} weights hold NaN or infinity ({broken[0]}, …)"
         if self._worst(NOT_FINITE if bad else None):
-            self._stop(bad)
+            self._raise_on_all_ranks(bad)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Let the newest step be saved, report a signal, and queue the job again."""
+        """End hanging ranks, let the newest step be saved, report a signal, and queue the job again."""
         launcher = trainer.strategy.launcher
         if isinstance(exception, LostRank) and launcher is not None:
             launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
@@ -158,15 +159,22 @@ class Stops(pl.Callback):
         self._handlers.close()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Restore the signal handlers."""
+        """Restore the signal handlers, and end the exchange of the ranks."""
         self._handlers.close()
         if self._ranks is not None:
             self._ranks.close()
             self._ranks = None
 
-    def _bad_loss(self, unchecked: int = 0) -> str | None:
-        """Describe the first non-finite loss, if any; the newest ones may remain unchecked."""
-        while len(self._losses) > unchecked:
+    def _install_handlers(self) -> None:
+        """Let SIGTERM and Ctrl-C wait for the end of a step, and SLURM's signal if Lightning requeues at it."""
+        requeue: list[int] = []
+        if SLURMEnvironment.detect():  # Lightning has a handler for it, unless the user has turned requeueing off
+            requeue = [number for number in signals.REQUEUE if signal.getsignal(number) != signal.SIG_DFL]
+        self._handlers.enter_context(signals.deferred(more=requeue))
+
+    def _check_losses(self, all_but: int = 0) -> str | None:
+        """Take the losses but the newest few from the list, up to a non-finite one; describe that, or return None."""
+        while len(self._losses) > all_but:
             when, copied = self._losses.pop(0)
             loss = float(copied.wait())
             if not math.isfinite(loss):
@@ -174,6 +182,10 @@ class Stops(pl.Callback):
         return None
 
     def _leave_if_stopping(self, trainer: pl.Trainer) -> None:
+        """Save the newest step and raise `Stopped`, if the ranks have agreed to stop.
+
+        A rank without a signal of its own ends as by SLURM's signal if they agreed on that, else as by SIGTERM.
+        """
         if self._outcome:
             for saver in _savers(trainer):
                 saver.keep(trainer)
@@ -185,13 +197,14 @@ class Stops(pl.Callback):
         outcome = outcome or 0
         return outcome if self._ranks is None else self._ranks.largest(outcome)
 
-    def _stop(self, reason: str | None) -> NoReturn:
+    def _raise_on_all_ranks(self, reason: str | None) -> NoReturn:
+        """Raise `TrainingStopped` with the first reason of any rank; every rank calls it, with its reason or None."""
         reasons = [reason] if self._ranks is None else self._ranks.gather(reason)
         raise TrainingStopped(next(text for text in reasons if text))
 
 
 def _savers(trainer: pl.Trainer) -> list[LastCheckpoint]:
-    """Return the run's `LastCheckpoint`, or none."""
+    """Return the run's `LastCheckpoint` in a list, empty without one."""
     return [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
 
 

@@ -139,10 +139,10 @@ class VideoDataModule(SampledDataModule):
         return videos
 
     def _without_holdout(self, videos: tuple[VideoEntry, ...]) -> tuple[VideoEntry, ...]:
-        """Leave out the videos of YouTube-VOS's hold-out split, or refuse a list that names them."""
-        left_out: frozenset[Path] = frozenset()
-        if not self.include_holdout:
-            left_out = held_out_among(entry.path for entry in videos)
+        """Leave out the videos of YouTube-VOS's hold-out split from a folder; refuse a list that names them."""
+        if self.include_holdout:
+            return videos
+        left_out = held_out_among(entry.path for entry in videos)
         if left_out and self.source.is_file():
             raise DataError(
                 f"{self.source}: {len(left_out)} of {len(videos)} videos belong to YouTube-VOS's hold-out split, such "
@@ -178,19 +178,23 @@ class VideoDataModule(SampledDataModule):
         return batch | {"clip": self.colour(clip.flatten(0, 1), generator).view_as(clip)}
 
     def _place_in_training(self, batch: Batch) -> tuple[int, int] | None:
-        """Return the epoch of a batch of training and its number in it, from 0; None for a batch of validation."""
+        """Return the epoch of a batch of training and the batches before it; None for a batch of validation."""
         trainer = self.trainer
         if trainer is not None:
-            number = trainer.fit_loop.epoch_loop.batch_progress.current.ready  # not counted yet: the number is from 0
+            number = trainer.fit_loop.epoch_loop.batch_progress.current.ready  # this batch is not counted yet
             return (trainer.current_epoch, number) if trainer.training else None
         if self.held_out is not None and int(batch["video_index"][0]) in self.held_out.indices:
             return None
         loader: Any = self._loader
-        epoch, taken = loader.place  # this batch is among those that were taken
-        return epoch, taken - 1
+        epoch, taken = loader.place
+        return epoch, taken - 1  # without this batch
 
     def _split(self) -> tuple[list[int], list[int]]:
-        """Return the indices of the training and validation videos; validation has the first hashed names."""
+        """Return the indices of the training and validation videos.
+
+        Validation has the videos whose names have the smallest hashes, so that another video in the source changes
+        the side of few.
+        """
         if not self.validation_fraction:
             return list(range(len(self.videos))), []
         count = max(1, round(self.validation_fraction * len(self.videos)))

@@ -65,7 +65,7 @@ class CorrespondenceModule(SavedModule):
         return network
 
     def copies_of_backbone(self) -> list[nn.Module]:
-        """Return the backbone; a method with a moving average of it adds that."""
+        """Return the backbone; a method with a moving average of it adds that. Frozen, they all stay in eval mode."""
         return [self.backbone]
 
     # One step
@@ -84,7 +84,9 @@ class CorrespondenceModule(SavedModule):
         return len(batch[first])
 
     def generator(self, *more: int) -> torch.Generator:
-        """Return a CPU generator of (seed, epoch, batch), in the same state on all ranks; in validation of seed alone.
+        """Return a CPU generator for the draws of `step`, in the same state on all ranks.
+
+        It is a function of hyper-parameter `seed`, epoch and batch; in validation of the seed alone.
 
         Args:
             more: further numbers of the key, for example the rank.
@@ -134,10 +136,10 @@ class CorrespondenceModule(SavedModule):
     # Rate and length of a training
 
     def samples_per_device(self) -> int:
-        """Return the number of samples that a device sees at a time."""
-        self.trainer.fit_loop.setup_data()
+        """Return the number of samples that a device sees at a time, also before Lightning has made the loader."""
+        self.trainer.fit_loop.setup_data()  # makes the loader, once
         loader: Any = self.trainer.train_dataloader
-        return int(loader.batch_size or loader.batch_sampler.batch_size)
+        return int(loader.batch_size or loader.batch_sampler.batch_size)  # None beside a user's own `batch_sampler`
 
     def global_batch(self) -> int:
         """Return the number of samples per optimiser step over all devices and accumulated batches.
@@ -207,7 +209,10 @@ class CorrespondenceModule(SavedModule):
             nn.SyncBatchNorm.convert_sync_batchnorm(self)
 
     def on_train_start(self) -> None:
-        """Name this training as the source of the weights, follow the schedule of this run's length, print the plan."""
+        """Begin a training, once a checkpoint is loaded: describe the backbone, follow the schedule, print the plan.
+
+        Results then call a backbone that learns "trained by" this method; a resumed schedule takes this run's length.
+        """
         self._hold_frozen_backbone()
         if self.backbone_learns and self.described is not None:
             trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}

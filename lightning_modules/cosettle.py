@@ -223,6 +223,8 @@ class CoSettle(CorrespondenceModule):
     def encode(self, first: Tensor, second: Tensor) -> Tensor:
         """Return the frozen maps of both frames, and of the first under a changed position embedding.
 
+        Without a position embedding, or with `stretch` 0, the first map stands twice.
+
         Args:
             first: the earlier frames, `(B, 3, H, W)` in [0, 1].
             second: the later frames.
@@ -233,13 +235,13 @@ class CoSettle(CorrespondenceModule):
         extractor = self.frozen_view()
         frozen_first = extractor(first)
         frozen_second = extractor(second)
-        returned = frozen_first
-        if self.hparams["stretch"] and isinstance(extractor, ViTExtractor) and extractor.network.pos_embed is not None:
+        frozen_return = frozen_first  # of the walk's last step, back to the first frame
+        network = extractor.network if isinstance(extractor, ViTExtractor) else None
+        if self.hparams["stretch"] and network is not None and network.pos_embed is not None:
             size = tuple(frozen_first.shape[2:])
-            network = extractor.network
             with positions_set(network, self.changed_positions(network, size), size):
-                returned = extractor(first)
-        return torch.stack([frozen_first, frozen_second, returned], dim=1)
+                frozen_return = extractor(first)
+        return torch.stack([frozen_first, frozen_second, frozen_return], dim=1)
 
     def changed_positions(self, network: Any, size: tuple[int, int]) -> Tensor:
         """Return a position embedding whose patches are a piece, drawn at random, of the stretched embedding.

@@ -141,14 +141,16 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
     def objective(self, batch: Batch, dropped: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute L_rec + λ L_compact (Eqs. 3, 5 and 8) with a channel dropped.
 
+        The prior and the negatives belong to the second phase; until then the affinity of the windows alone counts.
+
         Args:
             batch: `clip` and `video_index`.
             dropped: index of the Lab channel that is dropped, 1 or 2.
             generator: on the CPU, of the draws of training; None in validation.
 
         Returns:
-            `loss`; both parts; `embeddings`; the negatives' fraction of the softmax; with a generator `keys` for the
-            bank.
+            `loss`; its parts `reconstruction` and `compactness`; `embeddings` `(B·T, C)`, a mean per frame. With
+            negatives `negative_mass`, their fraction of the softmax, and in training `keys` of all ranks for the bank.
         """
         settings = self.hparams
         lab = normalised_lab(batch["clip"])
@@ -166,7 +168,7 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         if self.bank is not None and not self.warming_up:
             negatives = self.bank.logsumexp(q, batch["video_index"], generator or self.generator())
             positive = positive_mass(local.logsumexp, negatives)  # B x h x w
-            reconstructed = reconstructed * positive.unsqueeze(1)
+            reconstructed = reconstructed * positive.unsqueeze(1)  # negatives join the softmax with colour 0
             outputs["negative_mass"] = 1 - positive.mean()
             if generator is not None:
                 outputs["keys"] = gather(self.encode_keys(seen[:, -1].to(q.dtype), generator))

@@ -14,7 +14,7 @@ class UsageError(Exception):
 
 def report(error: BaseException) -> str | int | None:
     """Return a command's exit status after an error, or a message (status 1); None for a bug: it gets a traceback."""
-    kinds = {kind.__name__ for kind in type(error).__mro__}
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # by name: torch's and Lightning's are not imported here
     is_ours = type(error).__module__.partition(".")[0] in OUR_PACKAGES
     said = one_line(error)
     number = signals.cause_of(error)
@@ -64,11 +64,11 @@ def one_line(error: BaseException) -> str:
     depth = max(depths, default=0)
     if depth == 0:
         return " ".join(map(str.strip, lines))
-    reasons = dict.fromkeys(line.strip(" -") for line, of_line in zip(lines, depths, strict=True) if of_line == depth)
-    above: list[str] = []
-    for line, of_line in reversed(list(zip(lines, depths, strict=True))[: depths.index(depth)]):
-        if of_line < depth:
+    reasons = dict.fromkeys(line.strip(" -") for line, own in zip(lines, depths, strict=True) if own == depth)
+    above: list[str] = []  # the line that each line is indented below, from the first reason outwards
+    for line, own in reversed(list(zip(lines, depths, strict=True))[: depths.index(depth)]):
+        if own < depth:
             above.insert(0, line.strip(" -"))
-            depth = of_line
+            depth = own
     kept = [reason for reason in reasons if not reason.endswith(f"{type(None)}")]  # of an option that may be left out
     return " ".join([*above, "; ".join(kept or reasons)])

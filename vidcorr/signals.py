@@ -40,6 +40,7 @@ class _Requests:
     depth = deferring = interrupts = 0
 
     def handle(self, number: int, frame: object) -> None:
+        """Note a signal, and raise `Stopped` unless it waits for `check`; a second Ctrl-C never waits."""
         first = self.received is None
         self.received = self.received or number
         self.interrupts += number == signal.SIGINT
@@ -83,7 +84,7 @@ def handled(defer: bool = False, more: Iterable[int] = ()) -> Iterator[None]:
         yield
         return
     if not requests.depth:
-        vars(requests).clear()
+        vars(requests).clear()  # back to the defaults
     previous = {number: signal.signal(number, requests.handle) for number in (*NAMES, *more)}
     requests.depth += 1
     requests.deferring += defer

@@ -29,7 +29,7 @@ Key = tuple[int, int]  # epoch, index of the sample in it
 Sample = dict[str, Any]
 Sampling = Callable[..., Tensor]  # (number of frames, generator=)
 Transform = Callable[[Sequence[np.ndarray], torch.Generator], Tensor]
-ATTEMPTS = 10
+ATTEMPTS = 10  # items that are tried for a sample
 
 
 class ReplacingDataset(Dataset[Sample]):
@@ -61,7 +61,7 @@ class ReplacingDataset(Dataset[Sample]):
         return Path(os.fsdecode(self._paths[item]))
 
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
-        """Return the item's index for a sample; `attempt` counts from 0."""
+        """Return the number of the item for a sample: its own, and for attempts after 0 a random item's."""
         items = len(self._paths)
         return int(torch.randint(items, (), generator=generator)) if attempt else index % items
 
@@ -128,7 +128,7 @@ class ClipDataset(ReplacingDataset):
         self._timeout = timeout
 
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
-        """Return the video's index for a sample."""
+        """Return the item, a position in `indices`: the sample's own, or drawn by the weights if they are given."""
         if self._cumulative_weights is None:
             return super().choose(index, attempt, generator)
         ticket = int(torch.randint(int(self._cumulative_weights[-1]), (), generator=generator))
@@ -138,7 +138,7 @@ class ClipDataset(ReplacingDataset):
         """Draw and crop a clip of an item."""
         path = self.path(item)
         if is_photo(path.name):
-            indices = self._sampling(1, generator=generator)
+            indices = self._sampling(1, generator=generator)  # a video of one frame, repeated
             frames = [read_photo(path)] * len(indices)  # read once for all views
         else:
             with open_video(path, self._timeout) as video:
@@ -167,7 +167,7 @@ def draw_frames(video: OpenedVideo, sampling: Sampling, generator: torch.Generat
     state = generator.get_state()
     indices = sampling(video.num_frames, generator=generator)
     frames = video.read(indices.tolist())
-    if int(indices.max()) >= video.num_frames:
+    if int(indices.max()) >= video.num_frames:  # which `read` has lowered to the frames that exist
         generator.set_state(state)
         indices = sampling(video.num_frames, generator=generator)
         frames = video.read(indices.tolist())
@@ -204,6 +204,7 @@ def start_worker(worker: int) -> None:
 
 
 def _end_with_parent() -> None:
+    """Wait for the end of the process that loads, and end this one at once: nothing would read its batches."""
     parent: Any = parent_process()
     wait([parent.sentinel])
     os._exit(1)

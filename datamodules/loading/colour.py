@@ -61,9 +61,10 @@ class ColourAugmentation:
         draws = self.draw(len(frames), generator)
         frames = frames.clone()
         for turn in range(4):
-            for kind, adjust in enumerate(_ADJUSTMENTS):
+            for kind, adjust in enumerate(_ADJUSTMENTS):  # `chosen`: frames whose order has this kind now
                 chosen = draws["jitter"] & (draws["order"][:, turn] == kind)
                 _replace(frames, chosen, adjust, draws["factors"][:, kind])
+        # grey takes no parameter: the sigmas stand in its place
         _replace(frames, draws["grey"], lambda x, _: rgb_to_grayscale(x, 3), draws["sigma"])
         radius = math.ceil(3 * self.sigma[1])
         _replace(frames, draws["blur"], lambda x, sigma: gaussian_blur(x, sigma, radius), draws["sigma"])
@@ -71,6 +72,10 @@ class ColourAugmentation:
 
 
 def _replace(frames: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor], parameter: Tensor) -> None:
+    """Change the chosen frames (N, 3, H, W) in place, each by its value of a parameter (N,).
+
+    The choice lies on the CPU: its number of frames is known without a wait for the device.
+    """
     index = chosen.nonzero()[:, 0]
     if len(index):
         values = parameter[index].to(frames, non_blocking=True)[:, None, None, None]  # the CPU does not wait

@@ -41,7 +41,7 @@ class LabelledImages(ReplacingDataset):
         self.frame: Sampling = partial(continuous_indices, n=1, interval=1) if training else _middle_index
 
     def draws(self, key: Key, attempt: int) -> torch.Generator:
-        """Return the generator of an attempt; the first attempt depends on (seed, epoch, index) only."""
+        """Return the generator of an attempt; the first has the key (seed, epoch, index), as in earlier trainings."""
         return super().draws(key, attempt) if attempt else seeded_generator(self.seed, *key)
 
     def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
@@ -56,6 +56,7 @@ class LabelledImages(ReplacingDataset):
 
 
 def _middle_index(num_frames: int, generator: torch.Generator) -> Tensor:
+    """Return the index of the middle frame, as a `Sampling` without draws."""
     return torch.tensor([num_frames // 2])
 
 

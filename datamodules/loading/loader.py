@@ -105,7 +105,7 @@ class ResumableLoader(DataLoader[BatchT]):
     batches_before: Callable[[], int] | None = None
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        # a generator: it starts at the first next(), after Lightning has set the epoch and the place in it
+        # a generator: it starts at the first next(), after Lightning has restored the epoch and its batches
         epoch = getattr(self.sampler, "epoch", 0)
         taken = self.batches_before() if self.batches_before is not None else 0
         self.place = (epoch, taken)

@@ -16,7 +16,7 @@ from vidcorr.videos.files import require_one_of
 Box = tuple[int, int, int, int]
 """Top, left, height and width of a crop, pixels."""
 
-_ATTEMPTS = 10
+_ATTEMPTS = 10  # boxes that are tried for a random crop
 
 
 def seeded_generator(*key: int) -> torch.Generator:
@@ -156,6 +156,7 @@ class FrameSampling:
             raise ValueError(f"sampling: weights {self.weights} do not fit the interval {self.interval}")
 
     def _intervals(self) -> list[int]:
+        """Return the intervals to choose from; none without `interval`."""
         return [self.interval] if isinstance(self.interval, int) else list(self.interval or [])
 
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
@@ -284,6 +285,7 @@ def whole_frame(frames: Sequence[np.ndarray], generator: torch.Generator, size: 
 
 
 def _crops(frames: Sequence[np.ndarray], boxes: Sequence[Box], flips: Sequence[bool], size: int) -> Tensor:
+    """Cut a box out of each frame, resize it to (3, size, size), and flip it if its flag is set."""
     import cv2
 
     clip = np.empty((len(frames), 3, size, size), dtype=np.uint8)
@@ -345,15 +347,15 @@ class PairCrops:
         Returns:
             (T, 3, size, size) uint8.
         """
-        views: list[np.ndarray] = []
-        squeezed = [self.squeeze(frame, size) for frame in frames]
-        for first, second in zip(squeezed[::2], squeezed[1::2], strict=True):
+        clip: list[np.ndarray] = []
+        uncropped = [self.squeeze(frame, size) for frame in frames]
+        for first, second in zip(uncropped[::2], uncropped[1::2], strict=True):
             height, width = first.shape[:2]
             (box,) = random_crops(height, width, 1, area, generator)
-            (inner,) = random_crops(size, size, 1, self.local_area, generator)
+            (local,) = random_crops(size, size, 1, self.local_area, generator)  # drawn for "shared" too
             flips = (torch.rand(2, generator=generator) < flip).tolist()
-            views += self.views(first, second, size, [box, inner], flips)
-        return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous()
+            clip += self.views(first, second, size, [box, local], flips)
+        return torch.from_numpy(np.stack(clip)).permute(0, 3, 1, 2).contiguous()
 
     def squeeze(self, frame: np.ndarray, size: int) -> np.ndarray:
         """Return a frame as it is cropped: squeezed into a square if that is set."""

@@ -18,8 +18,8 @@ INSTANCE = 255
 """Crop sides of SiamFC's tracker in VFS, pixels."""
 SEARCH = INSTANCE - 16
 """Side of the search crops in training, pixels: an instance crop less the room for shifts of up to 4 px."""
-SHIFT = 4.0
-STRETCH = 0.05
+SHIFT = 4.0  # most shift of a crop down or across, in its pixels
+STRETCH = 0.05  # most change of a crop's scale, a fraction
 MAX_GAP = 100
 """The frames of a pair are fewer than this apart."""
 
@@ -58,7 +58,7 @@ def usable_boxes(
     Source: SiamFC code of VFS, which does not check the position of the box.
 
     Args:
-        boxes: (T, 4) x, y, width, height.
+        boxes: (T, 4) one-based x, y, width, height.
         size: (height, width) of the frames, pixels.
         cover: (T,) visible parts.
 
@@ -90,14 +90,14 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
     Returns:
         The pair, or None if no frames are close enough.
     """
-    # number of later frames that each frame can be paired with; all pairs are numbered, by their earlier frame
+    # number of later frames that each frame can be paired with
     partners = np.searchsorted(frames, frames + max_gap) - np.arange(len(frames)) - 1
-    first_of_pair = np.repeat(np.arange(len(frames)), partners)
+    first_of_pair = np.repeat(np.arange(len(frames)), partners)  # all pairs are numbered, by their earlier frame
     if not len(first_of_pair):
         return None
     pair = int(torch.randint(len(first_of_pair), (), generator=generator))
     first = first_of_pair[pair]
-    second = first + 1 + pair - np.searchsorted(first_of_pair, first)
+    second = first + 1 + pair - np.searchsorted(first_of_pair, first)  # less the number of the frame's first pair
     return int(frames[first]), int(frames[second])
 
 

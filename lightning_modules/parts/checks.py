@@ -37,7 +37,7 @@ def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
         if tensor.ndim != len(axes.split(", ")) or tensor.shape[-3] != 3:
             raise ValueError(f"{wanted}, got shape {tuple(tensor.shape)}")
         extremes = torch.stack(torch.aminmax(tensor.detach().float()))
-        low, high = PendingCopy(extremes).wait().tolist()
+        low, high = PendingCopy(extremes).wait().tolist()  # the one wait for the device
         if not (low >= -SLACK and high <= 1 + SLACK):  # written so that NaN is refused too
             raise ValueError(f"{wanted}, got values from {low:.4g} to {high:.4g}: the method normalises them itself")
 

@@ -23,7 +23,8 @@ def own_rows(gathered: Tensor, rows: int) -> Tensor:
     """Return this rank's rows of a gathered tensor.
 
     Args:
-        gathered: `(ranks · rows, …)`, a result of `gather`; or `(rows, …)`, which is returned unchanged.
+        gathered: `(ranks · rows, …)`, a result of `gather` or drawn alike on all ranks; `(rows, …)` is returned
+            unchanged.
         rows: number of rows per rank.
     """
     first = world_size_and_rank()[1] * rows if len(gathered) > rows else 0

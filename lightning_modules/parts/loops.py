@@ -19,7 +19,7 @@ def ends_epoch(trainer: pl.Trainer, batch: int) -> bool:
 
 
 def closes(trainer: pl.Trainer, batch: int) -> bool:
-    """Return whether a batch of the epoch, counted from 1, is its last, or precedes a validation."""
+    """Return whether a batch of the epoch, counted from 1, is the epoch's last, or precedes a validation."""
     if ends_epoch(trainer, batch):
         return True
     if trainer.check_val_every_n_epoch is None:  # validations are counted over all epochs
@@ -52,9 +52,9 @@ def epochs_completed(trainer: pl.Trainer) -> int:
 
 
 def stay_within_epoch(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
-    """Set the counters of a state within an epoch to `on_train_batch_end`, where Lightning resumes exactly.
+    """Set the counters in a checkpoint from within an epoch as they are in the hook `on_train_batch_end`.
 
-    Lightning counts a cut epoch as complete, and would begin the next one.
+    From there Lightning resumes exactly. After a stop it counts the cut epoch as complete, and would begin the next.
     """
     loops = checkpoint["loops"]["fit_loop"]
     epochs = loops["epoch_progress"]
@@ -62,7 +62,7 @@ def stay_within_epoch(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     after_batch = 0 < batches["current"]["ready"] == batches["current"]["processed"]
     if not after_batch or ends_epoch(trainer, batches["current"]["ready"]):
         return
-    if epochs["current"]["processed"] == epochs["current"]["started"]:
+    if is_between_epochs(checkpoint):  # after the hook Lightning has counted the step of the batch
         loops["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
     for counts in epochs.values():
         counts.update(processed=counts["started"] - 1, completed=counts["started"] - 1)
@@ -71,26 +71,32 @@ def stay_within_epoch(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     checkpoint["epoch"] = epochs["current"]["processed"]
 
 
-def read_place(checkpoint: dict[str, Any]) -> tuple[bool, int]:
-    """Return whether a checkpoint is from between two epochs, and its logged steps; then its epoch counts as ended."""
+def count_logged_steps(checkpoint: dict[str, Any]) -> int:
+    """Return the number of steps that a run had logged at a checkpoint."""
     loops = checkpoint["loops"]["fit_loop"]
     batches = loops["epoch_loop.batch_progress"]["total"]
-    logged = loops["epoch_loop.state_dict"]["_batches_that_stepped"] + batches["processed"] - batches["completed"]
-    epochs = loops["epoch_progress"]
-    between = epochs["current"]["processed"] == epochs["current"]["started"]
-    if between:  # else Lightning would repeat its hooks
-        for counts in epochs.values():
-            counts.update(dict.fromkeys(counts, counts["processed"]))
-    return between, logged
+    logged_now = batches["processed"] - batches["completed"]  # 1 in `on_train_batch_end`: its step is not counted yet
+    return loops["epoch_loop.state_dict"]["_batches_that_stepped"] + logged_now
 
 
-def resume_place(trainer: pl.Trainer, between_epochs: bool) -> None:
-    """Begin the next epoch with its first batch, if a run resumes between two epochs; called at the start."""
-    if between_epochs:
-        trainer.fit_loop.epoch_loop.restarting = False
+def is_between_epochs(checkpoint: dict[str, Any]) -> bool:
+    """Return whether Lightning counts all epochs of a checkpoint as trained to their end."""
+    epoch = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+    return epoch["processed"] == epoch["started"]
+
+
+def complete_epoch(checkpoint: dict[str, Any]) -> None:
+    """Count the epoch of a checkpoint between two epochs as ended: else Lightning would repeat its last hooks."""
+    for counts in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
+        counts.update(dict.fromkeys(counts, counts["processed"]))
+
+
+def begin_next_epoch(trainer: pl.Trainer) -> None:
+    """Let a run that resumes between two epochs begin with a first batch; called at the start of the training."""
+    trainer.fit_loop.epoch_loop.restarting = False
 
 
 def follow_schedules(trainer: pl.Trainer) -> None:
     """Let schedules that follow a score move at the end of the epoch that a run has resumed in; called at a batch."""
-    if trainer.fit_loop.restarting and trainer.max_steps == -1:
+    if trainer.fit_loop.restarting and trainer.max_steps == -1:  # with `max_steps` Lightning takes no False
         trainer.fit_loop.restarting = False

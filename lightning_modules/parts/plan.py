@@ -7,7 +7,10 @@ from torch import nn
 
 
 def print_plan(module: Any) -> None:
-    """Print the plan of a `CorrespondenceModule` at the start of its training, with rows of the Trainer's callbacks."""
+    """Print the plan of a `CorrespondenceModule` at the start of its training.
+
+    Rows of the module's `plan_rows` replace rows of the same name; texts of callbacks' `plan_row` are added to them.
+    """
     trainer = module.trainer
     settings = module.hparams
     plan = {"method": type(module).__name__}
@@ -19,7 +22,7 @@ def print_plan(module: Any) -> None:
     rates = ", ".join(f"{group['lr']:.6g}" for group in trainer.optimizers[0].param_groups)
     when = f"step {trainer.global_step}" if trainer.global_step else "the start"
     plan["learning rate"] = f"{rates} at {when}"
-    if settings.get("base_lr"):  # `lr_find` suggests a rate, which must not be taken for this
+    if settings.get("base_lr"):  # how the rate comes from it: a rate of Lightning's `lr_find` is not a base_lr
         plan["learning rate"] += f", base_lr {settings['base_lr']:.6g} × {module.global_batch()} / 256"
     limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
     known = [f"{limit} {unit}" for unit, limit in limits.items() if limit not in (None, -1)]

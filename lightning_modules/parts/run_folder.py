@@ -32,7 +32,10 @@ def checkpoint_folder(trainer: pl.Trainer, dirpath: str | Path | None) -> str:
 
 
 def hide_logs(trainer: pl.Trainer, step: int) -> None:
-    """Hide from TensorBoard what earlier runs in the folder logged from a step on, as its own `purge_step` does."""
+    """Hide from TensorBoard what earlier runs in the folder logged from a step on: a resumed run logs it again.
+
+    It adds an event of a new session, as `purge_step` of TensorBoard's writer does.
+    """
     if not trainer.is_global_zero:
         return
     for logger in trainer.loggers:
@@ -42,7 +45,10 @@ def hide_logs(trainer: pl.Trainer, step: int) -> None:
 
 
 def log_scores(trainer: pl.Trainer, scores: Mapping[str, float]) -> None:
-    """Give scores to every logger of a run, at the trainer's step; all ranks may call it."""
+    """Give scores to every logger of a run, at the trainer's step; all ranks may call it.
+
+    It serves hooks in which Lightning does not log.
+    """
     for logger in trainer.loggers:
         logger.log_metrics(dict(scores), step=trainer.global_step)
 

@@ -33,8 +33,9 @@ class SavedModule(pl.LightningModule):
         Args:
             spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or a short name.
             pretrained: load the library's weights, for names of timm and torchvision.
-            recipe: class and arguments of an encoder from a checkpoint, as hyper-parameter `encoder` has them.
-            argument: hyper-parameter of the name.
+            recipe: class and arguments that rebuild the encoder without its checkpoint: hyper-parameter `encoder`, as
+                an earlier call stored it; None in a new module.
+            argument: hyper-parameter that holds `spec`.
 
         Raises:
             ValueError: for an unknown network, or a module in place of its name.

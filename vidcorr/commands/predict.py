@@ -43,10 +43,12 @@ def command(args: Sequence[str]) -> None:
     elif flags.box:
         prompt = BoxPrompt.of(flags.box)
     else:
+        # one word may be a .csv file
         prompt = PointPrompt.of(flags.points[0] if len(flags.points) == 1 else flags.points)
     video = FrameStream(flags.video, flags.start, flags.end)
     spec = NetworkSpec.read(flags.model, flags.pretrained)
     encoder = spec.build()
+    # a benchmark without data, which only chooses the features as for its scores
     features_of = OtbBenchmark("") if flags.box else DavisBenchmark("")
     network = Network.of(encoder)
     checkpoint = spec.spec if Path(spec.spec).is_file() else None
@@ -67,6 +69,7 @@ def command(args: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Return the parser of `vidcorr predict`."""
     usage = "vidcorr predict VIDEO (--mask PNG | --box X,Y,W,H … | --points X,Y …) [options]"
     parser = argparse.ArgumentParser(prog="vidcorr predict", usage=usage, description=__doc__, allow_abbrev=False)
     add = parser.add_argument

@@ -25,7 +25,7 @@ def command(args: Sequence[str]) -> None:
         for kind in KINDS:
             print(f"{kind.kind}:")
             for name, source in kind.sources().items():
-                print(f"  {name:16} {', '.join(source.values)}\n{'':19}{source.code}")
+                print(f"  {name:16} {', '.join(source.values)}\n{'':19}{source.code}")  # the code below the benchmarks
         return
     shown = named(flags.name)
     if flags.other is None:
@@ -39,10 +39,10 @@ def command(args: Sequence[str]) -> None:
 
 
 def named(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
-    """Return kind and benchmark → protocol of a name.
+    """Return kind and benchmark → protocol of a name, which several kinds may have.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: for an unknown name, or changed fields that no kind with the name has.
     """
     found: dict[tuple[str, str], EvaluationProtocol] = {}
     refusal = f"there is no protocol {name}; vidcorr protocols lists them"

@@ -195,13 +195,13 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
     A flag with several values is part of the benchmark's name.
     """
     stages = flags.stage or choice.arguments.get("stage")
-    if not isinstance(stages, list):
+    if not isinstance(stages, list):  # a config may have a list, a benchmark has one stage
         stages = [stages]
     axes = [("{}", flags.protocol or [None])]  # pattern for the name; the values
     axes += [(f"{field}={{}}", values) for field, values in changes.items()]
     axes += [("{}", stages), ("stride{}", flags.stride or [None])]
     found = []
-    for values in product(*(choices for _, choices in axes)):
+    for values in product(*(choices for _, choices in axes)):  # a value of each axis, in the order of the axes
         protocol, *of_fields, stage, stride = values
         changed = dict(zip(changes, of_fields, strict=True))
         each = choice.with_arguments(protocol=protocol, changes=changed or None, stage=stage, stride=stride)
@@ -210,6 +210,7 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
             if len(choices) > 1:
                 parts.append(pattern.format(value))
         if parts:
+            # built for its name: the config's, or the class's default
             each = each.with_arguments(name="/".join([each.build().name, *parts]))
         found.append(each)
     return found

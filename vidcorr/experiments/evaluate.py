@@ -108,7 +108,7 @@ def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
         results = runner.run(jobs)
         table = table_of({runner.place(job): result for job, result in results.items()}, base)
         if table.rows:
-            print(_blocks(table))
+            print(_markdown(table))
     runner.raise_failures()
     return table
 
@@ -130,7 +130,7 @@ def table_of(results: Mapping[Path, Result], base: str = "") -> Table:
     return table
 
 
-def _blocks(table: Table) -> str:
+def _markdown(table: Table) -> str:
     """Return a table per benchmark and protocol as Markdown, with notes below."""
     parts = []
     for title in dict.fromkeys(column.title for column in table.columns.values()):
@@ -179,18 +179,19 @@ class Runner:
                 require_writable(self.output)
             if len(set(ranks.gather(tuple(job_of_folder)))) > 1:
                 raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
-            held = [folder for folder, job in job_of_folder.items() if self._reuses(job)]
-            done = ranks.gather(held)[0]  # the first rank decides for all
+            done_here = [folder for folder, job in job_of_folder.items() if self._reuses(job)]
+            done = ranks.gather(done_here)[0]  # the first rank decides for all
             for folder in done:
                 date = Result.load(self.output / folder).provenance.date
                 print(f"{job_of_folder[folder].title}: reused, made on {date or 'an unknown date'}", flush=True)
             missing = [job for folder, job in job_of_folder.items() if folder not in done]
             for number, job in enumerate(missing, start=1):
                 self._run(job, ranks, f"[{number}/{len(missing)}]")
+        # a result of the user's code counts only if this runner has made it
         return {job: Result.load(self.place(job)) for job in jobs if job.folder in self._made or self._reuses(job)}
 
     def _reuses(self, job: Job) -> bool:
-        """Return whether the folder holds a job's result; none counts for code of the user, which may have changed."""
+        """Return whether the folder holds a job's result; none counts of the user's code, which may have changed."""
         return has_result(self.place(job)) and job.is_reusable
 
     def raise_failures(self) -> None:
@@ -204,7 +205,7 @@ class Runner:
             raise ValueError(f"{len(self.failures)} failed: {lines}")
 
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:
-        """Run a job, unless another process has locked or just done it."""
+        """Run a job, unless another process has locked or just done it; note it in `_made`, or in `failures`."""
         with ExitStack() as locks:
             is_ours = ranks.rank == 0 and self._claim(job, locks)
             if not ranks.gather(is_ours)[0]:

@@ -40,26 +40,32 @@ def figure_of(
     """
     (choice,) = read_on([on])
     benchmark = choice.build()
+    rows = _rows(results, benchmark.name)
+    known = {sequence.name: sequence for sequence in benchmark.sequences}
+    for name in sequences:
+        require_one_of(known, sequence=name)
+    names = sequences or list(known)[:SHOWN]
+    return np.concatenate([_block(known[name], rows, frames) for name in names])
+
+
+def _rows(results: Sequence[str | Path], data_set: str) -> list[tuple[str, Path]]:
+    """Return name and folder of predictions of the results of a benchmark."""
     shown: list[tuple[str, Path, str]] = []
     for text in results:
         name, of_text = results_in(text)
         for folder, result in of_text.items():
-            if result.data_set == benchmark.name:
+            if result.data_set == data_set:
                 shown.append((name or str(result.network), folder / "predictions", result.stage.protocol.shared_name))
     protocols = {protocol for *_, protocol in shown}
     rows: list[tuple[str, Path]] = []
     for name, predictions, protocol in shown:
         by_protocol = f" by {protocol}" if len(protocols) > 1 else ""
         rows.append((f"{name}{by_protocol}", predictions))
-    found = {sequence.name: sequence for sequence in benchmark.sequences}
-    for name in sequences:
-        require_one_of(found, sequence=name)
-    names = sequences or list(found)[:SHOWN]
-    return np.concatenate([_block(found[name], rows, frames) for name in names])
+    return rows
 
 
 def _block(sequence: MaskSequence, rows: Sequence[tuple[str, Path]], frames: Sequence[int]) -> Picture:
-    """Draw a sequence; above each picture stand its row and frame."""
+    """Draw a sequence: its frames with the masks of each result, then with the truth, or grey without it."""
     scored = list(range(sequence.begin, sequence.num_frames) if sequence.reported is None else sequence.reported)
     columns = frames or [scored[index] for index in evenly_spaced(len(scored), COLUMNS)]
     pictures: list[Picture] = []

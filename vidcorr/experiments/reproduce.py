@@ -25,7 +25,7 @@ def listed(rows: Sequence[Published]) -> str:
     for row in rows:
         score, value = next(iter(row.scores.items()))
         weights = f"{row.model} is missing: {row.download}" if lacks_weights(row) else row.download
-        lines.append([row.short_name, row.benchmark, score, _printed(value), row.protocol, weights, row.doubt])
+        lines.append([row.short_name, row.benchmark, score, _in_per_cent(value), row.protocol, weights, row.doubt])
     return grid("text", LIST, lines, right=len(LIST))
 
 
@@ -45,40 +45,46 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
     Raises:
         ValueError: if no row has a printed score; or if a job failed, after all other jobs.
     """
-    printed: dict[Job, Published] = {}
+    row_of_job: dict[Job, Published] = {}
     for choice in benchmarks:
         for row in rows:
             if row.benchmark == choice.config:
                 benchmark = choice.with_arguments(protocol=row.protocol).build()
                 network = NetworkSpec.read(row.model, pretrained=row.model.startswith("timm:"))
-                printed[Job(network, benchmark)] = row
-    if not printed:
+                row_of_job[Job(network, benchmark)] = row
+    if not row_of_job:
         raise ValueError(f"no row has a printed score on {', '.join(each.config for each in benchmarks)}")
     with process_group():
         runner = Runner(output)
         lines = []
-        for job, result in runner.run(list(printed)).items():
-            row = printed[job]
+        for job, result in runner.run(list(row_of_job)).items():
+            row = row_of_job[job]
             lines += [[row.short_name, *compared(result, score, value)] for score, value in row.scores.items()]
         print(f"\n{grid('text', COMPARED, lines, right=len(COMPARED))}", flush=True)
     runner.raise_failures()
 
 
 def compared(result: Result, score: str, published: float) -> list[str]:
-    """Return the cells of `COMPARED` but the first: a score and its published fraction in per cent."""
-    printed = _printed(published)
+    """Return the cells of `COMPARED` but the first, in per cent with the printed digits.
+
+    Args:
+        result: our result.
+        score: name of the score.
+        published: the paper's score, a fraction.
+    """
+    printed = _in_per_cent(published)
     digits = len(printed.partition(".")[2])
     here = 100 * result.scores[score]
     difference = here - float(printed)
     remarks = []
-    if abs(difference) <= 0.5 * 10**-digits + 1e-9:
+    if abs(difference) <= 0.5 * 10**-digits + 1e-9:  # rounds to the printed digits
         remarks.append("as printed")
     if not result.on_test_set:
         remarks.append(f"not the whole test set ({Record(result, score).column.conditions})")
     return [result.benchmark, score, printed, f"{here:.{digits}f}", f"{difference:+.{digits}f}", "; ".join(remarks)]
 
 
-def _printed(value: float) -> str:
-    """Return a published fraction in per cent with its digits, at least one."""
-    digits = max(1, len(str(value)) - len("0.00"))
+def _in_per_cent(value: float) -> str:
+    """Return a published fraction in per cent, with the digits that the paper prints: 0.523 is 52.3, 0.52 is 52.0."""
+    digits = max(1, len(str(value)) - len("0.00"))  # two decimals of the fraction stand before the point of per cent
     return f"{100 * value:.{digits}f}"

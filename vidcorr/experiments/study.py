@@ -125,7 +125,7 @@ class Study(BaseModel, extra="forbid"):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        """Refuse repeated names, unknown references and keys that exclude each other."""
+        """Refuse repeated names, unknown references, and keys that exclude each other."""
         names = [row.name for row in self.rows]
         if self.scores.keys() != self.evaluate.keys():
             raise ValueError("`scores` and `evaluate` have different evaluations")
@@ -179,6 +179,7 @@ class Study(BaseModel, extra="forbid"):
             for seed in self.seeds if self.trains(row) else self.seeds[:1]:
                 trainings, network, folder = self._trainings(row, seed, output)
                 places = tuple(training.output for training in trainings)
+                # by the folder of the first training; without any by a frozen network's
                 line = lines.setdefault([*places, folder][0], [])
                 line += [training for training in trainings if training not in line]
                 for name, common in self.evaluate.items():
@@ -196,6 +197,7 @@ class Study(BaseModel, extra="forbid"):
         origin = self.row(row.of) if row.of else row  # the row whose first training counts
         seeded = ("--seed_everything", str(seed))
         trainings = []
+        # what the folder's digest is of: the words of the first training, or those of a frozen network
         arguments = origin.model or (
             *_filled((*(origin.train or self.train), *origin.flags), "{seed}", str(seed)),
             *seeded,
@@ -271,7 +273,7 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
             example of several stages without `best_stage_by`.
     """
     results = _results(study, output)
-    rows: dict[str, dict[str, Cell]] = {row.name: {} for row in study.rows}
+    rows: dict[str, dict[str, Cell]] = {row.name: {} for row in study.rows}  # name → head → cell
     titles = {row.name: row.name for row in study.rows}  # with the stage that `best_stage_by` chooses
     columns: dict[str, Column] = {}
     for evaluation in study.scores:
@@ -325,9 +327,18 @@ def _results(study: Study, output: Path) -> Results:
 
 
 def _records(row: StudyRow, score: str, results: dict[Path, Result]) -> list[Record]:
-    """Return the records of a score, one per seed; of several stages, those of the row's best stage."""
+    """Return the records of a score, one per seed; of several stages, those of the row's best stage.
+
+    Args:
+        row: the row.
+        score: the score that is shown; the row's `best_stage_by` may be another.
+        results: folder → result of an evaluation of the row, of all seeds and stages.
+
+    Raises:
+        ValueError: if a result lacks a score, a seed lacks a stage, or a seed has two records.
+    """
     records = []
-    values: dict[str, list[float]] = {}
+    values: dict[str, list[float]] = {}  # stage → scores that choose it, one per seed
     for place, result in results.items():
         chosen_by = row.best_stage_by or score
         if not {score, chosen_by} <= result.scores.keys():

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 
 from lightning_modules import VFSSimSiam
-from lightning_modules.parts.loops import closes, epochs_completed, logged_step, read_place, resume_place
+from lightning_modules.parts import loops
 from tests.helpers.training import TINY, loader, quiet_trainer
 
 EPOCHS = {  # hook and step → epochs ready, completed, started, processed; batches the same; logged steps
@@ -34,16 +34,17 @@ class Places(pl.Callback):
     def note(self, trainer, hook):
         trainer.save_checkpoint(self.path)
         saved = torch.load(self.path, weights_only=True)
-        loops = saved["loops"]["fit_loop"]
-        epochs = tuple(loops["epoch_progress"]["current"].values())
-        batches = tuple(loops["epoch_loop.batch_progress"]["current"].values())
+        counters = saved["loops"]["fit_loop"]
+        epochs = tuple(counters["epoch_progress"]["current"].values())
+        batches = tuple(counters["epoch_loop.batch_progress"]["current"].values())
         place = (hook, trainer.global_step)
-        self.seen[place] = (epochs, batches, loops["epoch_loop.state_dict"]["_batches_that_stepped"])
-        self.said[place] = (closes(trainer, trainer.fit_loop.batch_idx + 1), read_place(saved), logged_step(trainer))
+        self.seen[place] = (epochs, batches, counters["epoch_loop.state_dict"]["_batches_that_stepped"])
+        said = (loops.is_between_epochs(saved), loops.count_logged_steps(saved), loops.logged_step(trainer))
+        self.said[place] = (loops.closes(trainer, trainer.fit_loop.batch_idx + 1), *said)
 
     def on_train_start(self, trainer, *args):
         self.restarts.append(trainer.fit_loop.epoch_loop.restarting)
-        resume_place(trainer, between_epochs=True)
+        loops.begin_next_epoch(trainer)
         self.restarts.append(trainer.fit_loop.epoch_loop.restarting)
 
 
@@ -67,11 +68,11 @@ def test_the_counters_of_the_loops_are_those_that_resuming_relies_on(tmp_path):
 
     places, trainer = run(3)
     assert places.seen == EPOCHS
-    assert places.said["on_train_batch_end", 1] == (False, (False, 1), 0)
-    assert places.said["on_train_batch_end", 2] == (True, (False, 2), 1)
-    assert places.said["on_train_epoch_start", 2] == (True, (True, 2), 2)
-    assert places.said["on_train_end", 3] == (False, (True, 3), 3)
-    assert epochs_completed(trainer) == 1
+    assert places.said["on_train_batch_end", 1] == (False, False, 1, 0)
+    assert places.said["on_train_batch_end", 2] == (True, False, 2, 1)
+    assert places.said["on_train_epoch_start", 2] == (True, True, 2, 2)
+    assert places.said["on_train_end", 3] == (False, True, 3, 3)
+    assert loops.epochs_completed(trainer) == 1
     assert places.restarts == [False, False]
     again, _ = run(4, places.path)
     assert again.restarts == [True, False]
