@@ -35,12 +35,14 @@ def figure_of(
         uint8 `(H, W, 3)`.
 
     Raises:
-        ValueError: for an unknown sequence.
+        ValueError: without results of the benchmark; for an unknown sequence.
         DataError: for data or predictions that are missing or faulty.
     """
     (choice,) = read_on([on])
     benchmark = choice.build()
     rows = _rows(results, benchmark.name)
+    if not rows:
+        raise ValueError(f"figure: no result of {benchmark.name}")
     known = {sequence.name: sequence for sequence in benchmark.sequences}
     for name in sequences:
         require_one_of(known, sequence=name)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from cli import main
 from tests.helpers.benchmark_data import data_for
+from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
 from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark
@@ -51,6 +52,7 @@ def test_a_prediction_that_equals_the_truth_is_drawn_as_the_truth(davis, tmp_pat
 
 def test_rows_of_different_protocols_state_them(davis, tmp_path, monkeypatch):
     _, on, folder = davis
+    refused(ValueError, "figure: no result of davis", figure_of, [tmp_path], on)
     lines = []
     monkeypatch.setattr("vidcorr.experiments.figure.captioned", lambda picture, text: lines.append(text) or picture)
     other = shutil.copytree(folder, tmp_path / "other")
