@@ -63,7 +63,7 @@ class BenchmarkCallback(pl.Callback):
         self.before_training = before_training
         self.result: Result | None = None
         self.folder: Path | None = None
-        self._runs: list[Evaluated] = []
+        self._runs: list[Evaluated] = []  # of this fit, also before a resumption: epoch, step and scores
         self._loaded: tuple[int, int] | None = None  # epoch and step of the checkpoint that was loaded
 
     @property

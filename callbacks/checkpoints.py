@@ -166,11 +166,13 @@ class LastCheckpoint(ModelCheckpoint):
         trainer.should_stop |= self._stop_waits
         done = batch_idx + 1  # `loops` counts batches from 1
         self._resumable = not (loops.closes(trainer, done) or loops.reaches_limit(trainer))
+        # the next step has these batches, or fewer; a batch "closes" if it ends the epoch or precedes a validation
         of_next_step = range(done + 1, done + 1 + trainer.accumulate_grad_batches)
         next_step_closes = loops.reaches_limit(trainer, 1) or any(
             loops.closes(trainer, batch) for batch in of_next_step
         )
         is_due = trainer.global_step - self._saved_step >= self.every_n_steps
+        # the run ends after this hook: `run_stops` by `Stops`, `stops_early` by `max_time` or another callback
         if is_due or next_step_closes or self.run_stops or loops.stops_early(trainer):
             self.keep(trainer)
 

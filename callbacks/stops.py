@@ -51,7 +51,7 @@ class Stops(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._ranks: Ranks | None = None  # set during a fit; other saves need no agreement of the ranks
+        self._ranks: Ranks | None = None  # set during a fit; a save outside a fit needs no agreement of the ranks
         self._losses: list[tuple[str, PendingCopy]] = []  # not checked yet: step, epoch and batch; loss
         self._outcome = 0  # what all ranks have agreed on: the number of a signal, or 0 to continue
         self._handlers = ExitStack()  # handlers of signals, until the run ends

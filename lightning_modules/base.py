@@ -242,18 +242,19 @@ class CorrespondenceModule(SavedModule):
             ValueError: if the backbone has no such stage, stride or option.
         """
         extractor = extractor_of(self.backbone, stage, stride, **options).to(self.device)
-        extractor.described = self.described
+        extractor.described = self.described  # the `Network` that results name
         return extractor
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
         """Return the encoder that a checkpoint stores for benchmarks, described by classes of the library.
 
         Returns:
-            `class_path`, `init_args` and `prefix` as `saved_encoder_of` gives them; None for a module with features
-            of its own, whose class a checkpoint then needs.
+            `class_path` and `init_args`, which build it again, and the `prefix` of its weights; None for a network
+            without a name, or a module with features of its own, whose class a checkpoint then needs.
         """
         if type(self).feature_extractor is not CorrespondenceModule.feature_extractor or self.described is None:
             return None
+        # benchmarks normalise as ImageNet, also where a method trains otherwise (`ContrastiveRandomWalk`)
         arguments = {"spec": self.described.spec, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
         return {
             "class_path": import_path(Encoder),

@@ -199,7 +199,7 @@ class SiameseMAE(CorrespondenceModule):
         self.save_hyperparameters()
         require_one_of(("post-norm", "pre-norm"), decoder=decoder)
         require_one_of(("pairs", "videos"), rate_counts=rate_counts)
-        self.samples = rate_counts
+        self.samples = rate_counts  # the noun in the plan
         network: Any = self.network_to_train(backbone)
         if not (is_vit(network) and _has_class_position(network)):
             kind = type(network).__name__

@@ -48,7 +48,7 @@ class ReplacingDataset(Dataset[Sample]):
     """
 
     def __init__(self, paths: Sequence[str | Path], length: int, seed: int, replaces: bool = True) -> None:
-        self._paths = np.array([os.fsencode(path) for path in paths])
+        self._paths = np.array([os.fsencode(path) for path in paths])  # one array: workers share its memory
         self.length = length
         self.seed = seed
         self.replaces = replaces

@@ -22,7 +22,7 @@ def print_plan(module: Any) -> None:
     rates = ", ".join(f"{group['lr']:.6g}" for group in trainer.optimizers[0].param_groups)
     when = f"step {trainer.global_step}" if trainer.global_step else "the start"
     plan["learning rate"] = f"{rates} at {when}"
-    if settings.get("base_lr"):  # how the rate comes from it: a rate of Lightning's `lr_find` is not a base_lr
+    if settings.get("base_lr"):  # how it is scaled: a rate that Lightning's `lr_find` finds is no base_lr
         plan["learning rate"] += f", base_lr {settings['base_lr']:.6g} × {module.global_batch()} / 256"
     limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
     known = [f"{limit} {unit}" for unit, limit in limits.items() if limit not in (None, -1)]

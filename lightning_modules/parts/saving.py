@@ -104,5 +104,5 @@ class SavedModule(pl.LightningModule):
             if name in self.hparams and name in saved and ours != theirs and not is_path:
                 rank_zero_warn(f"{source}: is of {theirs[:80]}, this model of {ours}: set model.{name}")
         load_weights(self, checkpoint["state_dict"], source)  # before Lightning does: its error names no file
-        if self.trainer.state.fn != "fit":  # a resumed training counts its own steps
+        if self.trainer.state.fn != "fit":  # a fit describes its weights at its start
             self.described = Network.of(self).with_weights_of(source)

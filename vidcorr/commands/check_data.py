@@ -49,10 +49,10 @@ def check_data(
         DataError: if the source cannot be listed, or has no usable video.
         OSError: if `output` cannot be written.
     """
+    entries = [(os.path.abspath(entry.path), entry.label) for entry in list_videos(source, strict=False)]
     clean = Path(output).expanduser() / "clean.txt"
     clean.parent.mkdir(parents=True, exist_ok=True)
-    clean.unlink(missing_ok=True)  # left by an earlier run
-    entries = [(os.path.abspath(entry.path), entry.label) for entry in list_videos(source, strict=False)]
+    clean.unlink(missing_ok=True)  # left by an earlier run, or the source, which has been read
     paths = list(dict(entries))  # a path twice in a list is checked once
     usable: dict[str, Frames] = {}
     unusable: dict[str, str] = {}

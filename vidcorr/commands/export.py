@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 CARD = "README.md"
 HEAD = "---\nlibrary_name: vidcorr\n"
-"""First lines of a card, in the hub's form."""
+"""First lines of a card, in the hub's form, but for the closing ---; a README.md that begins so is ours."""
 
 
 def command(args: Sequence[str]) -> None:

@@ -53,6 +53,8 @@ def _shell_line(step: Command) -> str:
 def run_line(line: Sequence[Command]) -> Command | None:
     """Run the evaluations of a line that have no result, and the trainings that these need, up to the first failure.
 
+    A line is a training or a frozen network, and all commands that build on it (`Study.lines`).
+
     Returns:
         The command that failed, or None.
     """

@@ -102,8 +102,17 @@ def evaluate(
 
 
 def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
-    """Run jobs as `evaluate` does; return and print the table of their results."""
-    with process_group():
+    """Run jobs as `evaluate` does; return and print the table of their results.
+
+    Args:
+        jobs: networks and benchmarks.
+        output: folder of the results.
+        base: name of the row for differences; empty: none.
+
+    Raises:
+        ValueError: that names the failed jobs, after all others.
+    """
+    with process_group():  # ranks other than the first print nothing
         runner = Runner(output)
         results = runner.run(jobs)
         table = table_of({runner.place(job): result for job, result in results.items()}, base)

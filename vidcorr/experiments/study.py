@@ -135,13 +135,13 @@ class Study(BaseModel, extra="forbid"):
             origins = [row.train or row.flags, row.model, row.of]
             if sum(map(bool, origins)) > 1:
                 raise ValueError(f"row {row.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
-            if row.of and (self.row(row.of).of or (self.row(row.of).model and not row.then)):
-                raise ValueError(f"row {row.name!r}: `of` names {row.of!r}, which trains nothing")
+            if row.of and (self.row(row.of).of or not (row.then or self.trains(self.row(row.of)))):
+                raise ValueError(f"row {row.name!r}: `of` names {row.of!r}, which trains nothing itself")
             for name in row.evaluate:
                 if name not in self.evaluate:
                     raise ValueError(f"there is no evaluation {name!r}; the study has {', '.join(self.evaluate)}")
         for base in filter(None, [self.base, *(row.base for row in self.rows)]):
-            self.row(base)
+            self.row(base)  # raises for an unknown name
         return self
 
     def row(self, name: str) -> StudyRow:
@@ -348,6 +348,7 @@ def _records(row: StudyRow, score: str, results: dict[Path, Result]) -> list[Rec
     if row.best_stage_by:
         if len(set(map(len, values.values()))) > 1:
             raise ValueError(f"row {row.name!r}: some seeds lack stages of {', '.join(values)}; run the study again")
+        # the stage with the highest mean; one without a number comes last
         best = min(values, key=lambda stage: from_best(fmean(values[stage])), default="")
         records = [record for record in records if record.result.stage.layer == best]
     seeds = [record.seed for record in records]

@@ -37,6 +37,8 @@ def test_unusable_videos_are_named_and_the_others_are_listed_with_their_labels(t
     assert lines[4] == "4 videos, 71 frames, most of 160 × 32 px"
     clean = list_videos(tmp_path / "out/clean.txt")
     assert [(entry.path.name, entry.label) for entry in clean] == [(name, label) for label, name in enumerate(GOOD)]
+    usable, _ = check_data(tmp_path / "out/clean.txt", tmp_path / "out", 1)  # its own list
+    assert (len(usable), list_videos(tmp_path / "out/clean.txt")) == (4, clean)
 
     source.write_text("videos/short.mp4\n")
     refused(DataError, r"none of 1 videos can be used; .*/short\.mp4: 5 frame", check_data, source, tmp_path / "out", 1)

@@ -74,6 +74,7 @@ TWO_STEPS = {
         {"name": "slow", "of": "base", "then": "--model.backbone {checkpoint} --model.lr 1e-4"},
         {"name": "ours", "of": "base"},
         {"name": "supervised", "model": "torchvision:resnet18 --pretrained"},
+        {"name": "again", "of": "supervised"},  # it trains, by the study's `then`
     ],
 }
 
@@ -83,7 +84,8 @@ def test_a_second_training_starts_from_the_checkpoint_of_the_first(tmp_path):
     steps = [[(step.words[0], step.row) for step in line] for line in lines]
     base = [("fit", "base"), ("fit", "base"), ("evaluate", "base"), ("fit", "slow"), ("evaluate", "slow")]
     assert steps[:2] == [[*base, ("evaluate", "ours")]] * 2
-    assert steps[2:] == [[("fit", "supervised"), ("evaluate", "supervised")]] * 2  # a seed each, since it trains
+    supervised = [("fit", "supervised"), ("evaluate", "supervised"), ("evaluate", "again")]
+    assert steps[2:] == [supervised] * 2  # a seed each, since it trains
     first, second, otb, slow, otb_of_slow, otb_of_ours = lines[1]
     start = f"{first.output}/lightning_logs/run/checkpoints/last.ckpt"
     assert " ".join(second.words).startswith(
