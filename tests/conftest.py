@@ -1,6 +1,7 @@
 """Fixtures that every test may use: reference numbers, real videos and small synthetic sets."""
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,6 +84,19 @@ def vfs(tmp_path_factory):
     path = tmp_path_factory.mktemp("vfs") / "vfs.ckpt"
     write_checkpoint(module, path)
     return path
+
+
+@pytest.fixture
+def canary(monkeypatch, tmp_path):
+    """Allow no code that a file names, and assert that none was imported or run."""
+    from vidcorr.backbones import trust
+
+    monkeypatch.setattr(trust, "_allowed", set())
+    monkeypatch.chdir(tmp_path)  # the modules of the tests are installed here, not the user's own
+    sys.modules.pop("tests.helpers.canary", None)
+    yield
+    assert "tests.helpers.canary" not in sys.modules, "code that a file names was imported"
+    assert not (tmp_path / "canary").exists(), "code that a file names was run"
 
 
 @pytest.fixture

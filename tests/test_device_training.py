@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import pytest
-import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
 from pytorch_lightning.callbacks import TQDMProgressBar
@@ -13,6 +12,7 @@ import lightning_modules
 from callbacks import CollapseMonitor, Stops, Throughput
 from tests.helpers.fake_device import fake_gpu, moved, training_on
 from tests.helpers.method_steps import METHODS, TINY, tiny_batch
+from tests.helpers.training import quiet_trainer
 from tests.speed.training_step import InMemory
 
 VARIANTS = {"Liir": {"shared": {"bank": {"frames": 4, "negatives": "shared"}, "prior": None}}}
@@ -43,17 +43,8 @@ def test_steps_stay_on_the_device(name, variant, precision):
     if name in EMBED:
         checks.append(CollapseMonitor())
     with fake_gpu() as gpu, training_on(gpu):
-        trainer = pl.Trainer(
-            accelerator="gpu",
-            devices=1,
-            precision=precision,
-            max_steps=2,
-            limit_val_batches=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            callbacks=checks,
-        )
+        options = {"accelerator": "gpu", "enable_progress_bar": True, "limit_val_batches": 0}
+        trainer = quiet_trainer(**options, precision=precision, max_steps=2, callbacks=checks)
         trainer.fit(module, datamodule=InMemory(batch))
     assert trainer.global_step == 2
     of_first_batch = len(module.images)  # the range of each

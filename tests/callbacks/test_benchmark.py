@@ -175,12 +175,6 @@ def test_what_reads_a_score_between_two_runs_is_refused_and_nothing_else(tmp_pat
     assert stale(module=module) is None
 
 
-@pytest.mark.parametrize("average", [EMAWeightAveraging(decay=0.5), StochasticWeightAveraging(0.1)], ids=type)
-def test_an_average_of_weights_beside_a_benchmark_is_refused(average, tmp_path):
-    line = f"{type(average).__name__} beside counted: which weights are scored is not defined"
-    assert refused(ValueError, line, watched, tmp_path, average)
-
-
 @dataclass(frozen=True)
 class Distance(Shown):
     """Its score is an error."""
@@ -188,23 +182,19 @@ class Distance(Shown):
     less_is_better = ("score",)
 
 
-@pytest.mark.parametrize(
-    ("kind", "benchmark", "wrong", "better"),
-    [(EarlyStopping, Shown, "min", "more"), (BestCheckpoint, Distance, "max", "less")],
-)
-def test_taking_the_worst_score_for_the_best_is_refused(kind, benchmark, wrong, better, tmp_path):
-    line = f'{kind.__name__} of counted/score has mode "{wrong}", but {better} is better: set mode to "m'
-    assert refused(ValueError, line, watched, tmp_path, kind("counted/score", mode=wrong), benchmark=benchmark([]))
+WRONG = [
+    (EMAWeightAveraging(decay=0.5), Shown, "EMA.* beside counted: which weights are scored is not defined"),
+    (StochasticWeightAveraging(0.1), Shown, "Stochastic.* beside counted: which weights are scored is not defined"),
+    (EarlyStopping("counted/score", mode="min"), Shown, 'has mode "min", but more is better: set mode to "max'),
+    (BestCheckpoint("counted/score", mode="max"), Distance, 'has mode "max", but less is better: set mode to "min'),
+    (BestCheckpoint("counted/other"), Shown, "no benchmark logs counted/other; they log counted/score"),
+]
+"""Callback, benchmark, and what is said of the two."""
 
 
-def test_a_score_that_no_benchmark_logs_is_refused(tmp_path):
-    refused(
-        ValueError,
-        "no benchmark logs counted/other; they log counted/score",
-        watched,
-        tmp_path,
-        BestCheckpoint("counted/other"),
-    )
+@pytest.mark.parametrize(("callback", "benchmark", "line"), WRONG)
+def test_a_callback_that_takes_the_wrong_score_or_weights_is_refused(callback, benchmark, line, tmp_path):
+    refused(ValueError, line, watched, tmp_path, callback, benchmark=benchmark([]))
 
 
 @dataclass(frozen=True)

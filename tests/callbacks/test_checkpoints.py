@@ -9,6 +9,7 @@ import os
 from collections import OrderedDict
 from datetime import timedelta
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -54,10 +55,21 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
     fit_in(tmp_path, LastCheckpoint(dirpath=tmp_path))  # the lock went with its owner
 
 
+OFTEN = [Stop("step", 0), Stop("step", 4), Stop("validation", 1), Stop("epoch_end", 1), Stop("validated", 2)]
+
+
 @pytest.mark.slow
-def test_a_run_stopped_again_and_again_is_the_uninterrupted_run(tmp_path):
-    stops = [Stop("step", 0), Stop("step", 4), Stop("validation", 1), Stop("epoch_end", 1), Stop("validated", 2)]
-    assert resumed(tmp_path, "VFSMoCo", 2, stops)
+@pytest.mark.parametrize(
+    ("method", "accumulated", "stops", "options"),
+    [
+        ("VFSMoCo", 2, OFTEN, {}),
+        *((method, 1, [Stop("step", 4)], {"scored": False}) for method in ("CoSettle", "SiameseMAE", "Liir")),
+        ("VFSSimSiam", 1, [Stop("step", 6)], {"max_steps": 7, "max_epochs": -1}),  # the run's last step, in an epoch
+        ("VFSSimSiam", 1, [Stop("step", 4)], {"val_check_interval": 2}),
+    ],
+)
+def test_a_run_that_is_stopped_is_the_uninterrupted_run(method, accumulated, stops, options, tmp_path):
+    assert resumed(tmp_path, method, accumulated, stops, **options)
 
 
 @pytest.mark.slow
@@ -109,40 +121,10 @@ def test_every_kill(method, accumulated, tmp_path):
         expect_equal(content(folder), content(tmp_path / "whole"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["CoSettle", "SiameseMAE", "Liir"])
-def test_other_methods_resume_within_an_epoch(method, tmp_path):
-    assert resumed(tmp_path, method, 1, [Stop("step", 4)], scored=False)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("options", "stop"),
-    [
-        ({"max_steps": 7, "max_epochs": -1}, Stop("step", 6)),  # the last step of the run, within an epoch
-        ({"val_check_interval": 2}, Stop("step", 4)),
-    ],
-)
-def test_limits_and_intervals_of_lightning(options, stop, tmp_path):
-    assert resumed(tmp_path, "VFSSimSiam", 1, [stop], **options)
-
-
-class Ending(pl.Callback):
-    """A user's callback that ends the run, at a batch counted over all epochs, or at a number of validations."""
-
-    def __init__(self, batch=None, validation=None):
-        self.batch = batch
-        self.validation = validation
-        self.validations = 0
-
-    def on_train_batch_end(self, trainer, *args):
-        if trainer.fit_loop.total_batch_idx == self.batch:
-            trainer.should_stop = True
-
-    def on_validation_end(self, trainer, *args):
-        self.validations += 1
-        if self.validations == self.validation:
-            trainer.should_stop = True
+def end_after_5(trainer, *_):
+    """End the run after step 5, the second of its epoch: in a user's callback."""
+    if trainer.global_step == 5:
+        trainer.should_stop = True
 
 
 @pytest.mark.slow
@@ -150,8 +132,8 @@ class Ending(pl.Callback):
     ("ending", "options"),
     [
         ({"max_time": {"microseconds": 1}}, {}),
-        (Ending(batch=4), {"val_check_interval": 2}),  # a validation follows this batch in any run
-        (Ending(validation=2), {"val_check_interval": 2}),
+        (LambdaCallback(on_train_batch_end=end_after_5), {"val_check_interval": 2}),  # a validation follows in any run
+        (LambdaCallback(on_validation_end=end_after_5), {"val_check_interval": 2}),
         ({"max_steps": 4}, {"val_check_interval": 4, "check_val_every_n_epoch": None}),
     ],
 )
@@ -180,7 +162,7 @@ def test_a_run_that_ends_early_resumes_within_its_epoch(ending, options, tmp_pat
 
 @pytest.mark.slow
 def test_a_run_that_came_to_its_end_is_not_repeated(tmp_path):
-    """It can be made longer: tests/lightning_modules/test_schedules.py."""
+    """It can be made longer: tests/lightning_modules/test_vfs_simsiam.py."""
     options = {"max_steps": 4, "max_epochs": -1}
     go("VFSSimSiam", tmp_path, **options)
     assert go("VFSSimSiam", tmp_path, start=tmp_path / LAST, **options) == ([], True)
@@ -219,10 +201,8 @@ def test_a_users_schedule_and_callbacks_resume(tmp_path, monkeypatch):
 
 def test_another_batch_size_is_refused(tmp_path):
     go("VFSSimSiam", tmp_path, 2, stop=Stop("step", 1))
-    with pytest.raises(
-        ValueError, match=r"its batches are 4 samples × 2, this run's 4 samples × 1: a resumed training"
-    ):
-        go("VFSSimSiam", tmp_path, 1, start=tmp_path / LAST)
+    line = "its batches are 4 samples × 2, this run's 4 samples × 1: a resumed training"
+    refused(ValueError, line, go, "VFSSimSiam", tmp_path, 1, start=tmp_path / LAST)
 
 
 @pytest.mark.slow
@@ -248,8 +228,8 @@ def test_a_file_from_within_a_window_is_refused(tmp_path):
             trainer.save_checkpoint(tmp_path / f"{args[-1]}.ckpt")
 
     go("VFSSimSiam", tmp_path, 2, more=[Save()])
-    with pytest.raises(ValueError, match=r"0\.ckpt was written within an optimiser step"):
-        go("VFSSimSiam", tmp_path, 2, start=tmp_path / "0.ckpt")
+    line = r"0\.ckpt was written within an optimiser step"
+    refused(ValueError, line, go, "VFSSimSiam", tmp_path, 2, start=tmp_path / "0.ckpt")
     assert go("VFSSimSiam", tmp_path, 2, start=tmp_path / "1.ckpt")[1]
 
 
@@ -280,10 +260,7 @@ def test_a_validation_is_no_training(tmp_path):
 
 
 def test_a_rescue_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, caplog):
-    def keep(self, trainer):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(LastCheckpoint, "keep", keep)
+    monkeypatch.setattr(LastCheckpoint, "keep", Mock(side_effect=OSError("no space left")))
     LastCheckpoint(dirpath=tmp_path).rescue(SimpleNamespace(world_size=1), RuntimeError())
     assert caplog.messages == ["not saved: no space left"]
 
@@ -302,8 +279,7 @@ def spoil_weights(trainer, module, *_):
     ids=["loss", "weights"],
 )
 def test_what_is_not_finite_replaces_no_checkpoint(spoil, message, kept, tmp_path):
-    with pytest.raises(TrainingStopped, match=message):
-        fit_in(tmp_path, spoil, Stops(), LastCheckpoint(1, tmp_path), max_epochs=2)
+    refused(TrainingStopped, message, fit_in, tmp_path, spoil, Stops(), LastCheckpoint(1, tmp_path), max_epochs=2)
     assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == kept
 
 

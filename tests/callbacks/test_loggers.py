@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -16,6 +15,7 @@ from cli import main
 from lightning_modules import FrozenEncoder
 from lightning_modules.parts.run_folder import log_scores, run_folder
 from tests.helpers.stops import Stop, go
+from tests.helpers.training import quiet_trainer
 from tests.helpers.words import RAW_COLOUR, SMALL, davis, flags
 from vidcorr import DavisBenchmark
 
@@ -25,9 +25,7 @@ KEY = "davis/J&F-Mean"
 def measure(root, *loggers):
     """Run a benchmark of one sequence in `validate`; return its score and the trainer."""
     benchmark = BenchmarkCallback(DavisBenchmark(root, changes=SMALL, limit_sequences=1))
-    trainer = pl.Trainer(
-        accelerator="cpu", logger=list(loggers), callbacks=[benchmark], enable_progress_bar=False, devices=1
-    )
+    trainer = quiet_trainer(logger=list(loggers), callbacks=[benchmark])
     (found,) = trainer.validate(FrozenEncoder("raw_colour"), verbose=False)
     return found[KEY], trainer
 

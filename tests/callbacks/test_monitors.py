@@ -23,22 +23,8 @@ def test_spread_is_one_on_the_sphere_and_zero_in_a_point():
     assert embedding_spread(torch.randn(1, 64).expand(50, -1)).item() < 1e-6
     two = torch.tensor([[3.0, 0.0], [-5.0, 0.0]])  # unit vectors ±e1: deviations √2 and 0
     assert math.isclose(embedding_spread(two).item(), math.sqrt(2) / 2 * math.sqrt(2), rel_tol=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(1, 8), (4, 2, 8)])
-def test_the_spread_is_of_several_rows(shape):
-    refused(ValueError, r"expected embeddings \(N, D\)", embedding_spread, torch.rand(shape))
-
-
-class Silent(VFSMoCo):
-    def step(self, batch):
-        return super().step(batch)["loss"]
-
-
-def test_a_method_without_embeddings_is_refused():
-    module = Silent("tests.helpers.training:Tiny", 4, queue_size=32)
-    trainer = quiet_trainer(max_steps=1, callbacks=[CollapseMonitor(every_n_steps=1)])
-    refused(ValueError, "Silent gives no embeddings", trainer.fit, module, loader(8, 4))
+    for shape in ((1, 8), (4, 2, 8)):
+        refused(ValueError, r"expected embeddings \(N, D\)", embedding_spread, torch.rand(shape))
 
 
 class Seen(pl.Callback):
@@ -148,6 +134,11 @@ def test_what_is_logged(clock):
     assert list(logged) == [2, 4]
     for seen in logged.values():
         assert seen == pytest.approx(expected)
+
+
+def test_a_method_without_embeddings_is_refused(clock):
+    trainer = quiet_trainer(max_steps=1, callbacks=[CollapseMonitor(every_n_steps=1)])
+    refused(ValueError, "Timed gives no embeddings", trainer.fit, Timed(clock), loader(8, 4))
 
 
 def test_one_hint_when_data_are_slow(clock):

@@ -4,25 +4,11 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
 
 from callbacks import TrainingPictures
 from lightning_modules import VFSSimSiam
 from tests.helpers.method_steps import TINY as TINY_METHODS, tiny
-from tests.helpers.training import TINY, quiet_trainer
-
-
-def clips(count=8, frames=2, seed=1, size=32):
-    generator = torch.Generator().manual_seed(seed)
-    items = [
-        {
-            "clip": torch.rand(frames, 3, size, size, generator=generator),
-            "frame_index": torch.arange(frames) * 3 + number,
-            "video_index": torch.tensor(number),
-        }
-        for number in range(count)
-    ]
-    return DataLoader(items, batch_size=4)
+from tests.helpers.training import TINY, loader, quiet_trainer
 
 
 def trainer(folder, *callbacks, max_epochs=2, **arguments):
@@ -39,7 +25,7 @@ def test_training_is_the_same_with_pictures_and_without(tmp_path):
     for callbacks in ([], [TrainingPictures()]):
         pl.seed_everything(0)
         module = VFSSimSiam(**TINY)
-        trainer(tmp_path, *callbacks).fit(module, clips(), clips(4, seed=2))
+        trainer(tmp_path, *callbacks).fit(module, *(loader(videos, 4, frames=2, size=32) for videos in (8, 4)))
         weights.append({**module.state_dict(), "random": torch.rand(1), "numpy": torch.tensor(np.random.rand())})  # noqa: NPY002
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
@@ -49,9 +35,8 @@ def test_training_is_the_same_with_pictures_and_without(tmp_path):
 @pytest.mark.parametrize("method", ["Liir", "VFSSimSiam"])
 def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method, tmp_path):
     pictures = TrainingPictures(every_n_epochs=2)
-    trainer(tmp_path, pictures, max_epochs=3, limit_train_batches=1).fit(
-        tiny(method), clips(4, frames=TINY_METHODS[method].images["clip"][0])
-    )
+    clips = loader(4, 4, frames=TINY_METHODS[method].images["clip"][0], size=32)
+    trainer(tmp_path, pictures, max_epochs=3, limit_train_batches=1).fit(tiny(method), clips)
     assert names(tmp_path) == [
         "clips-step=000000.png",
         *(f"features-step=00000{step}.png" for step in (0, 2, 3)),

@@ -12,8 +12,10 @@ import torch
 from datamodules import Got10kDataModule
 from datamodules.loading.sampling import seeded_generator
 from datamodules.loading.target_pairs import TargetPairs, draw_pair, training_crop, usable_boxes
+from tests.helpers.refusal import refused
 from vidcorr.datasets.generated import write_got10k
-from vidcorr.datasets.got10k import list_sequences
+from vidcorr.datasets.got10k import list_sequences, read_annotation
+from vidcorr.videos.files import DataError
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +103,6 @@ def test_sequences_without_a_pair_are_replaced_and_told(root: Path, tmp_path: Pa
         f"{folders[1]}/cover.label, line 3: expected the visible part, got 'hidden'",
     } < lines
     assert all(line.startswith(tuple(map(str, folders[:3]))) for line in lines)
+    for name in ("cover.label", "groundtruth.txt"):
+        (folders[3] / name).write_text(2 * (folders[3] / name).read_text())
+        refused(DataError, "frames, boxes and visible parts differ in number", read_annotation, folders[3])

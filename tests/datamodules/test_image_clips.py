@@ -2,7 +2,6 @@
 
 import copy
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -22,10 +21,8 @@ def images(tmp_path_factory):
     """Three classes of three images of different plain colours and sizes."""
     root = tmp_path_factory.mktemp("images")
     for number in range(9):
-        folder = root / f"class {number // 3}"
-        folder.mkdir(exist_ok=True)
-        picture = np.full((40 + number, 60 - number, 3), 20 * number, np.uint8)
-        cv2.imwrite(str(folder / f"n0144{number // 3}764_{number * number}.JPEG"), picture)
+        pictures = np.full((1, 40 + number, 60 - number, 3), 20 * number, np.uint8)
+        write_frames(root / f"class {number // 3}", pictures, [f"n0144{number // 3}764_{number * number}.JPEG"])
     return root
 
 

@@ -154,4 +154,6 @@ def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
 def test_what_can_be_known_before_training(videos):
     refused(ValueError, "validation_fraction", make, videos, validation_fraction=-0.5)
     refused(ValueError, "interval", FrameSampling, [2, -1])
+    refused(ValueError, "give one of interval, gap and gap_fraction", FrameSampling, 2, gap=(1, 3))
+    refused(ValueError, r"weights \[1.0\] do not fit the interval \[2, 4\]", FrameSampling, [2, 4], [1.0])
     refused(ValueError, "area", Augmentation, area=(0.5, 0.2))

@@ -30,20 +30,6 @@ def test_a_network_computes_in_the_type_of_its_weights(dtype, benchmark, davis_r
     assert score == pytest.approx(expected, abs=1e-3 if dtype is torch.float64 else 2e-2)
 
 
-class Output(nn.Module):
-    """Returns something else than a map."""
-
-    stride = 8
-
-    def __init__(self, change) -> None:
-        super().__init__()
-        self.cells = nn.Conv2d(3, 8, 8, 8)
-        self.change = change
-
-    def forward(self, images):
-        return self.change(self.cells(images))
-
-
 WRONG = {
     "tokens": (lambda x: x.flatten(2).mT, r"expected a map \(N, C, h, w\), got \(1, 48, 8\)"),
     "channels last": (lambda x: x.permute(0, 2, 3, 1), "8 x 8 cells for a 48 x 64 image are not those of stride 8"),
@@ -56,4 +42,7 @@ PROMPT = MaskPrompt.of(torch.ones(48, 64, dtype=torch.uint8).numpy())
 @pytest.mark.parametrize("name", WRONG)
 def test_anything_but_the_map_of_the_stated_stride_is_refused_at_the_first_frame(name):
     change, message = WRONG[name]
-    refused(ValueError, message, lambda: list(follow(Output(change), FRAMES, PROMPT)))
+    network = nn.Sequential(nn.Conv2d(3, 8, 8, 8))
+    network.stride = 8
+    network.register_forward_hook(lambda module, images, found: change(found))
+    refused(ValueError, message, lambda: list(follow(network, FRAMES, PROMPT)))

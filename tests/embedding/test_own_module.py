@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from callbacks import BenchmarkCallback
 from tests.helpers.plain_davis import plain_davis
+from tests.helpers.training import quiet_trainer
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import extractor_of
 
@@ -54,10 +55,7 @@ def train(*callbacks, folder):
     torch.manual_seed(3)
     module = Rotations()
     images = TensorDataset(torch.rand(12, 3, 32, 32))
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
-    trainer = pl.Trainer(
-        default_root_dir=folder, accelerator="cpu", max_epochs=2, logger=False, callbacks=list(callbacks), **quiet
-    )
+    trainer = quiet_trainer(default_root_dir=folder, max_epochs=2, callbacks=list(callbacks))
     trainer.fit(module, DataLoader(images, batch_size=4, shuffle=True), DataLoader(images, batch_size=4))
     return module
 

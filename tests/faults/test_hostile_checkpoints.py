@@ -1,7 +1,6 @@
 """Hostile and damaged checkpoints through every command that reads a file: one line each; none of their code runs."""
 
 import json
-import sys
 
 import pytest
 import torch
@@ -13,18 +12,9 @@ from tests.helpers.words import refusal
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 
+pytestmark = pytest.mark.usefixtures("canary")
 CANARY = "tests.helpers.canary"
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
-
-
-@pytest.fixture(autouse=True)
-def _canary(monkeypatch, tmp_path):
-    monkeypatch.setattr(trust, "_allowed", set())
-    monkeypatch.chdir(tmp_path)
-    sys.modules.pop(CANARY, None)
-    yield
-    assert CANARY not in sys.modules, "code that a file names was imported"
-    assert not (tmp_path / "canary").exists(), "code that a file names was run"
 
 
 def checkpoint(path, **changes):
@@ -37,16 +27,13 @@ def checkpoint(path, **changes):
     return path
 
 
-def popen():
-    return {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", "canary"]}}
-
-
+POPEN = {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", "canary"]}}
 ATTACKS = {
     "callable": {"arguments": {"spec": f"{CANARY}:sing", "encoder": None}},
     "standard library": {"arguments": {"spec": "os:abort", "encoder": None}},
     "process": {"note": {"class_path": "subprocess.Popen"}, "hyper_parameters": {"args": ["touch", "canary"]}},
     "nested process": {
-        "arguments": {"encoder": {"class_path": FROZEN, "init_args": {"spec": "x.ckpt", "encoder": popen()}}}
+        "arguments": {"encoder": {"class_path": FROZEN, "init_args": {"spec": "x.ckpt", "encoder": POPEN}}}
     },
     "Lightning's instantiator": {
         "note": {"class_path": f"{CANARY}.Song"},

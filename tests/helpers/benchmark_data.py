@@ -52,7 +52,10 @@ def data_for(config: str, folder: Path) -> Path:
         KeyError: for a config without data.
     """
     kind = "davis" if config.startswith("davis") else config
-    return WRITERS[kind](folder / kind)
+    root = folder / kind
+    if not root.is_dir():
+        WRITERS[kind](root)
+    return root / "valid" if kind == "lvos" else root
 
 
 def arguments_of(kind: type[Benchmark], folder: Path) -> dict[str, Any]:
@@ -63,94 +66,78 @@ def arguments_of(kind: type[Benchmark], folder: Path) -> dict[str, Any]:
 
 def _pairs_of_pictures(root: Path, line: str) -> dict[str, Any]:
     """Write two pictures, and a list of their two pairs with points."""
-    if not root.is_dir():
-        generated = write_spair(root.with_name(f"{root.name}_spair"), 1, views=2, points=12, size=(48, 64))
-        (root / "duck").mkdir(parents=True)
-        pictures = sorted((generated / "JPEGImages").rglob("*.jpg"))
-        for name, picture in zip(("a.jpg", "b.jpg"), pictures, strict=False):
-            shutil.copy(picture, root / "duck" / name)
-        (root / "test_pairs.csv").write_text(f"header\nduck/a.jpg,duck/b.jpg,{line}\nduck/b.jpg,duck/a.jpg,{line}")
+    generated = write_spair(root.with_name(f"{root.name}_spair"), 1, views=2, points=12, size=(48, 64))
+    (root / "duck").mkdir(parents=True)
+    pictures = sorted((generated / "JPEGImages").rglob("*.jpg"))
+    for name, picture in zip(("a.jpg", "b.jpg"), pictures, strict=False):
+        shutil.copy(picture, root / "duck" / name)
+    (root / "test_pairs.csv").write_text(f"header\nduck/a.jpg,duck/b.jpg,{line}\nduck/b.jpg,duck/a.jpg,{line}")
     return {"root": root, "changes": {"input_size": 64}}
 
 
 def _davis(root: Path) -> Path:
-    """Write DAVIS with the list of 2016 beside that of 2017."""
+    """Write DAVIS with the lists of 2017 as those of 2016 too."""
     write_davis(root, 2, frames=4, size=SMALL)
-    (root / "ImageSets/2016").mkdir(exist_ok=True)
-    shutil.copy(root / "ImageSets/2017/val.txt", root / "ImageSets/2016/val.txt")
+    shutil.copytree(root / "ImageSets/2017", root / "ImageSets/2016")
     return root
 
 
-def _otb(root: Path) -> Path:
+def _otb(root: Path) -> None:
     """Write a single sequence under the names of OTB-100."""
-    if not root.is_dir():
-        generated = write_otb(root.with_name("otb_generated"), 1, frames=3, size=SMALL)
-        (source,) = (path for path in generated.iterdir() if path.is_dir())
-        for target in TB100:
-            name, _, number = target.partition("-")
-            (root / name).mkdir(parents=True, exist_ok=True)
-            if not (root / name / "img").exists():
-                (root / name / "img").symlink_to(source / "img")
-            boxes = f"groundtruth_rect.{number}.txt" if number else "groundtruth_rect.txt"
-            shutil.copy(source / "groundtruth_rect.txt", root / name / boxes)
-    return root
+    generated = write_otb(root.with_name("otb_generated"), 1, frames=3, size=SMALL)
+    (source,) = (path for path in generated.iterdir() if path.is_dir())
+    for target in TB100:
+        name, _, number = target.partition("-")
+        (root / name).mkdir(parents=True, exist_ok=True)
+        if not (root / name / "img").exists():
+            (root / name / "img").symlink_to(source / "img")
+        boxes = f"groundtruth_rect.{number}.txt" if number else "groundtruth_rect.txt"
+        shutil.copy(source / "groundtruth_rect.txt", root / name / boxes)
 
 
-def _videos(root: Path) -> Path:
+def _videos(root: Path) -> None:
     """Write frames and masks in the layout of `Vos`, with a list in ImageSets."""
-    if not root.is_dir():
-        generated = _davis(root.with_name(f"{root.name}_davis"))
-        for kind in ("JPEGImages", "Annotations"):
-            shutil.copytree(generated / kind / "480p", root / kind)
-        (root / "ImageSets").mkdir()
-        names = sorted(path.name for path in (root / "Annotations").iterdir())
-        (root / "ImageSets/val.txt").write_text("\n".join(names))
-    return root
+    generated = _davis(root.with_name(f"{root.name}_davis"))
+    shutil.copytree(generated / "ImageSets/2017", root / "ImageSets")
+    for kind in ("JPEGImages", "Annotations"):
+        (root / kind).symlink_to(generated / kind / "480p")
 
 
-def _lvos(root: Path) -> Path:
+def _lvos(root: Path) -> None:
     """Write the layout of LVOS: metadata in the split's folder, a list of unseen videos beside it."""
-    valid = root / "valid"
-    if not valid.is_dir():
-        generated = write_davis(root.with_name("lvos_davis"), 2, frames=12, size=SMALL)
-        for kind in ("JPEGImages", "Annotations"):
-            for file in (generated / kind / "480p").glob("*/*"):
-                target = valid / kind / file.parent.name / f"{int(file.stem):08d}{file.suffix}"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(file, target)
-        videos = {}
-        for video in sorted((valid / "Annotations").iterdir()):
-            first, *_, last = sorted(video.iterdir())
-            visited = range(int(first.stem), int(last.stem), STEP)
-            entry = {"start": visited.start, "end": visited.stop, "frame_nums": len(visited)}
-            ids = np.unique(read_mask(first))[1:].tolist()
-            videos[video.name] = {"objects": {str(number): {"frame_range": entry} for number in ids}}
-        (valid / "valid_meta.json").write_text(json.dumps({"videos": videos}))
-        (root / "unseen_videos.txt").write_text(f"{min(videos)}\n")
-    return valid
+    generated, valid = write_davis(root.with_name("lvos_davis"), 2, frames=12, size=SMALL), root / "valid"
+    for kind in ("JPEGImages", "Annotations"):
+        for file in (generated / kind / "480p").glob("*/*"):
+            target = valid / kind / file.parent.name / f"{int(file.stem):08d}{file.suffix}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+    videos = {}
+    for video in sorted((valid / "Annotations").iterdir()):
+        first, *_, last = sorted(video.iterdir())
+        visited = range(int(first.stem), int(last.stem), STEP)
+        entry = {"start": visited.start, "end": visited.stop, "frame_nums": len(visited)}
+        ids = np.unique(read_mask(first))[1:].tolist()
+        videos[video.name] = {"objects": {str(number): {"frame_range": entry} for number in ids}}
+    (valid / "valid_meta.json").write_text(json.dumps({"videos": videos}))
+    (root / "unseen_videos.txt").write_text(f"{min(videos)}\n")
 
 
-def _sa_v(root: Path) -> Path:
+def _sa_v(root: Path) -> None:
     """Write the layout of SA-V: a folder of masks per object, on every fourth frame."""
-    if not root.is_dir():
-        generated = _davis(root.with_name("sa_v_davis"))
-        for video in sorted((generated / "JPEGImages/480p").iterdir()):
-            frames = root / "JPEGImages_24fps" / video.name
-            frames.mkdir(parents=True)
-            for path in video.iterdir():
-                for t in range(4):
-                    shutil.copy(path, frames / f"{4 * int(path.stem) + t:05d}.jpg")
-            for path in (generated / "Annotations/480p" / video.name).iterdir():
-                masks = root / "Annotations_6fps" / video.name / "000"
-                masks.mkdir(parents=True, exist_ok=True)
-                shape = np.where(read_mask(path) > 0, 255, 0).astype(np.uint8)
-                Image.fromarray(shape).save(masks / f"{4 * int(path.stem):05d}.png")
-        names = sorted(path.name for path in (root / "Annotations_6fps").iterdir())
-        (root / "sav_val.txt").write_text("\n".join(names))
-    return root
+    generated = _davis(root.with_name("sa_v_davis"))
+    for path in (generated / "JPEGImages/480p").glob("*/*"):
+        for t in range(4):
+            target = root / "JPEGImages_24fps" / path.parent.name / f"{4 * int(path.stem) + t:05d}.jpg"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    for path in (generated / "Annotations/480p").glob("*/*"):
+        target = root / "Annotations_6fps" / path.parent.name / "000" / f"{4 * int(path.stem):05d}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.where(read_mask(path) > 0, 255, 0).astype(np.uint8)).save(target)
+    shutil.copy(generated / "ImageSets/2017/val.txt", root / "sav_val.txt")
 
 
-WRITERS: dict[str, Callable[[Path], Path]] = {
+WRITERS: dict[str, Callable[[Path], object]] = {
     "badja": lambda root: write_badja(root, 2, frames=4, size=SMALL),
     "davis": _davis,
     "jhmdb": lambda root: write_jhmdb(root, 2, frames=3),

@@ -110,16 +110,10 @@ def words(
         harm("Curve", path=str(folder / "curve.txt")),
         *callbacks,
     ]
+    trainer = {"callbacks": json.dumps(listed), "accelerator": "cpu", "max_epochs": 3, "default_root_dir": folder}
     quiet = {"log_every_n_steps": 1, "enable_progress_bar": "false", "enable_model_summary": "false"}
-    return [
-        *(
-            "fit",
-            *flags("model", method, **arguments),
-            *flags("data", "VideoDataModule", source=source, **given),
-        ),
-        *flags("trainer", callbacks=json.dumps(listed), accelerator="cpu", max_epochs=3, default_root_dir=folder),
-        *(*flags("trainer", **quiet), *more),
-    ]
+    model, clips = flags("model", method, **arguments), flags("data", "VideoDataModule", source=source, **given)
+    return ["fit", *model, *clips, *flags("trainer", **trainer | quiet), *more]
 
 
 def harm(kind: str, **options: Any) -> dict[str, Any]:

@@ -3,25 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from vidcorr.backbones import FeatureExtractor
 from vidcorr.datasets.generated.writers import write_frames, write_masks, write_text
-
-
-class Patches(FeatureExtractor):
-    """Mean colour of whole patches, as a ViT sees an image; refuses a size that is no multiple of a patch."""
-
-    def __init__(self, patch: int = 16) -> None:
-        super().__init__("patches", ["patches"], "patches")
-        self.multiple = self.patch = patch
-        self.stride = patch
-
-    def map_of(self, images: Tensor) -> Tensor:
-        if images.shape[2] % self.patch or images.shape[3] % self.patch:
-            raise ValueError(f"not whole patches: {tuple(images.shape)}")
-        return torch.nn.functional.avg_pool2d(images, self.patch)
 
 
 def write_still_davis(root: Path, size: tuple[int, int], frames: int = 3) -> Path:

@@ -8,7 +8,6 @@ from torch.utils.data import DataLoader, IterableDataset
 from lightning_modules import VFSSimSiam
 from lightning_modules.base import CorrespondenceModule
 from lightning_modules.parts.distributed import keyed_generator
-from lightning_modules.parts.heads import split_views
 from lightning_modules.parts.schedules import cosine_factor
 from tests.helpers.method_steps import RUNS, TINY as TINY_METHODS, data, tiny, tiny_batch
 from tests.helpers.refusal import refused
@@ -27,19 +26,14 @@ def test_validation_skips_the_empty_batch_and_logs_the_loss_of_a_real_one():
     assert module.validation_loss.compute().isnan()
 
 
-def test_an_odd_clip_has_no_two_views():
-    refused(ValueError, "3 frames has no two halves", split_views, torch.rand(1, 3, 2))
-
-
 @pytest.mark.parametrize(("bytes_in", "sanity_steps"), [("training", 1), ("validation", 0)])
 def test_bytes_of_either_loader_are_refused_although_the_other_is_right(bytes_in, sanity_steps):
     clips = [{"clip": torch.zeros(2, 3, 32, 32, dtype=torch.uint8), "video_index": i} for i in range(4)]
     loaders = {"training": loader(4, 4, size=32), "validation": loader(4, 4, size=32)}
     loaders[bytes_in] = DataLoader(clips, batch_size=4)
     trainer = quiet_trainer(max_epochs=1, num_sanity_val_steps=sanity_steps)
-    assert refused(
-        ValueError, "clip must be float RGB .* got torch.uint8", trainer.fit, VFSSimSiam(**TINY), *loaders.values()
-    )
+    message = "clip must be float RGB .* got torch.uint8"
+    refused(ValueError, message, trainer.fit, VFSSimSiam(**TINY), *loaders.values())
 
 
 @pytest.mark.slow
@@ -108,6 +102,7 @@ def test_the_first_batch_is_checked(name):
         wrong_batch = batch | {first: change(batch[first])}
         refused(ValueError, f"{first} must be .* {message}", module.training_step, wrong_batch, 0)
     refused(ValueError, "clip must be", tiny("VFSSimSiam").validation_step, {"clip": torch.zeros(1)}, 0)
+    refused(ValueError, "3 frames has no two halves", tiny("VFSSimSiam").step, {"clip": torch.rand(1, 3, 3, 32, 32)})
     refused(KeyError, first, module.training_step, {"video_index": 0}, 0)
     assert module.step(batch)["loss"].isfinite()
 
@@ -132,14 +127,9 @@ def test_a_backbone_frozen_after_construction_keeps_its_statistics():
     quiet_trainer(max_steps=2).fit(module, loader(8, 4, frames=2, size=32))
     for network, before in zip(module.copies_of_backbone(), copies, strict=True):
         assert all(torch.equal(buffer, before[name]) for name, buffer in network.named_buffers())
-
-
-def test_the_average_of_a_frozen_backbone_keeps_its_statistics_too():
     module = tiny_liir(bank={"encoder": "average"})
     module.backbone.requires_grad_(False)
-    module.train()
-    assert not module.backbone.training
-    assert not module.target_encoder.training
+    assert [network.training for network in module.train().copies_of_backbone()] == [False, False]
 
 
 class Returns(CorrespondenceModule):

@@ -74,11 +74,9 @@ def test_patches_are_cropped_and_edges_dropped_in_training_only():
 def test_clips_from_which_nothing_can_be_learned_are_refused():
     """The loss of two frames, or of one node per frame, is 0 for any network."""
     patches, cells = ContrastiveRandomWalk(**TINY), ContrastiveRandomWalk(**TINY, nodes="cells")
-    for module, frames, side, message in [
-        (patches, 2, 32, r"clips of 2 frame\(s\) with 9 node\(s\) per frame: CRW needs"),
-        (cells, 3, 16, r"clips of 3 frame\(s\) with 1 node\(s\)"),
-    ]:
-        refused(ValueError, message, module.step, {"clip": torch.rand(1, frames, 3, side, side)})
+    two_frames, one_node = ({"clip": torch.rand(1, *size)} for size in ((2, 3, 32, 32), (3, 3, 16, 16)))
+    refused(ValueError, r"clips of 2 frame\(s\) with 9 node\(s\) per frame: CRW needs", patches.step, two_frames)
+    refused(ValueError, r"clips of 3 frame\(s\) with 1 node\(s\)", cells.step, one_node)
     assert patches.step({"clip": torch.rand(1, 3, 3, 16, 24)})["loss"] > 0
 
 

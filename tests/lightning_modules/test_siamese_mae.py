@@ -16,6 +16,7 @@ from lightning_modules.siamese_mae import (
     patches_of,
     sine_cosine_positions,
 )
+from tests.helpers.method_steps import TINY as METHODS
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer
 from vidcorr.backbones import Encoder
@@ -24,13 +25,7 @@ from vidcorr.backbones.checkpoints import encoder_from_checkpoint, write_checkpo
 EXACT = {"rtol": 0, "atol": 1e-10}
 STORED = {"rtol": 0, "atol": 2e-7}
 """For arrays that are stored in float32."""
-TINY = {
-    "backbone": "tests.helpers.encoders:tiny_vit",
-    "decoder_width": 32,
-    "decoder_depth": 2,
-    "decoder_heads": 4,
-    "decoder_hidden": 64,
-}
+TINY = METHODS["SiameseMAE"].arguments | {"decoder_depth": 2}
 OURS = {
     "multihead_attn": "cross_attention",
     "self_attn": "self_attention",
@@ -284,12 +279,8 @@ def test_each_pair_of_a_clip_is_predicted_and_other_clips_are_refused():
     module.step({"clip": clip})
     for images, frames in zip(seen, (clip[:, ::2], clip[:, 1::2]), strict=True):
         torch.testing.assert_close(images, module.normalise(frames.flatten(0, 1)))
-    refused(
-        ValueError,
-        r"clips of 4 frames do not hold 1 pair\(s\): set data.frames 2",
-        SiameseMAE(**TINY).step,
-        {"clip": clip},
-    )
+    message = r"clips of 4 frames do not hold 1 pair\(s\): set data.frames 2"
+    refused(ValueError, message, SiameseMAE(**TINY).step, {"clip": clip})
 
 
 @pytest.mark.parametrize(("counts", "batch"), [("pairs", 8), ("videos", 4)])

@@ -4,8 +4,9 @@ import copy
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
+from torchvision.transforms import v2
 
 from tests.helpers.plain_info_nce import plain_info_nce
 from tests.helpers.plain_masks import plain_boundary_score, plain_decode, plain_region
@@ -101,14 +102,6 @@ def propagation_scale(rounds: int) -> Iterator[str]:
     )
 
 
-class PlainNormalise(nn.Module):
-    """ImageNet's normalisation, memory left as it is."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        mean, std = (images.new_tensor(values).view(-1, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-        return (images - mean) / std
-
-
 @torch.inference_mode()
 def davis_frame(rounds: int) -> list[str]:
     """Compare one real frame under `vfs` by stages: the first whose window of references is full."""
@@ -117,7 +110,7 @@ def davis_frame(rounds: int) -> list[str]:
     extractor = build_feature_extractor("torchvision:resnet18")
     view, last = extractor_under(extractor, protocol), protocol.context + 1
     network = copy.deepcopy(extractor).to(memory_format=torch.contiguous_format)
-    network.normalise = PlainNormalise()
+    network.normalise = v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)  # memory left as it is
     images = [sequence.frame(t)[None].float() / 255 for t in range(last + 1)]
     features = torch.cat([view(image) for image in images])
     first = encode_masks(sequence.read_mask(0), sequence.objects, features.shape[2:], protocol)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -40,17 +41,6 @@ def test_each_epoch_is_a_permutation_without_the_rest():
     assert [key[1] for key in orders[0]] != [key[1] for key in orders[1]]
 
 
-@pytest.fixture
-def on_rank(monkeypatch):
-    """Call a function as a rank of several."""
-
-    def call(ranks, rank, function):
-        monkeypatch.setattr("datamodules.loading.loader.world_size_and_rank", lambda: (ranks, rank))
-        return function()
-
-    return call
-
-
 def test_a_pass_is_of_the_epoch_that_was_set_and_of_the_same_one_without():
     sampler = ClipSampler(Echo(12), 4)
     loader = DataLoader(Echo(12), 4, sampler=sampler)
@@ -79,15 +69,18 @@ def test_a_bare_loader_asks_torch_for_its_share(tmp_path):
     assert sorted(held_one + held_two) == list(range(5))
 
 
-def test_the_fixed_sampler_takes_each_sample_once_and_leaves_no_rank_empty(on_rank):
+def test_the_fixed_sampler_takes_each_sample_once_and_leaves_no_rank_empty(monkeypatch):
+    def share(samples, ranks, rank):
+        monkeypatch.setattr("datamodules.loading.loader.world_size_and_rank", lambda: (ranks, rank))
+        return list(FixedSampler(Echo(samples)))
+
     sampler = FixedSampler(Echo(3))
     sampler.set_epoch(5)
     assert list(sampler) == [(0, 0), (0, 1), (0, 2)]
     for samples, ranks in ((7, 4), (8, 4)):
-        sampler = FixedSampler(Echo(samples))
-        parts = [on_rank(ranks, rank, lambda sampler=sampler: list(sampler)) for rank in range(ranks)]
+        parts = [share(samples, ranks, rank) for rank in range(ranks)]
         assert sorted(index for part in parts for _, index in part) == list(range(samples))
-    assert [on_rank(2, rank, lambda: list(FixedSampler(Echo(1)))) for rank in range(2)] == [[(0, 0)], [(0, 0)]]
+    assert [share(1, 2, rank) for rank in range(2)] == [[(0, 0)], [(0, 0)]]
 
 
 def resuming(at, seed=0, length=12, workers=0):
@@ -160,6 +153,8 @@ def test_loaders_of_a_datamodule_leave_the_global_generator_alone():
     held_out = torch.cat([batch["key"] for batch in module.val_dataloader()])
     assert torch.equal(torch.get_rng_state(), before)
     assert held_out[:, 1].tolist() == list(range(13))
+    module.training = Echo(3)
+    refused(DataError, "source: 3 samples do not fill a batch of 4 on every rank", module.train_dataloader)
 
 
 def test_a_full_shared_memory_is_one_line_with_the_ways_out():
@@ -172,3 +167,16 @@ def test_a_worker_that_hangs_ends_the_loading():
     module = SampledDataModule("source", 2, 1, 0)
     module.training, module.timeout = Asleep(2), 0.5  # half a second for each of two samples
     refused(RuntimeError, "timed out after 1", list, module.train_dataloader())
+
+
+def test_each_video_is_named_once_and_too_many_are_told_once_and_not_before_five():
+    data, broken = SampledDataModule("videos", 1, 0, 0), ["a.mp4: broken"]
+    data.max_unusable = 0.4
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for failures in [broken] * 9 + [[]] * 9 + [broken] * 11:  # 5 of 10 are too many, and 19 of 46 again
+            data.on_after_batch_transfer({"failures": failures}, 0)
+    named, many = (str(each.message) for each in told)
+    assert named == "replaced by another video: a.mp4: broken"
+    assert many.startswith("TOO MANY UNUSABLE VIDEOS: 5 of 10 clips so far")
+    assert data.skipped == {"a.mp4": 20}

@@ -1,11 +1,11 @@
-"""Sampling of frames: bounds for every length, the paper's formula, the original's difference."""
+"""Sampling of frames: bounds for every length, the paper's formula, the original's difference, frames that lack."""
 
 import numpy as np
 import pytest
 import torch
 
-from datamodules.loading.sampling import FrameSampling, continuous_indices, distant_indices, seeded_generator
-from tests.helpers.refusal import refused
+from datamodules.loading.clips import draw_frames
+from datamodules.loading.sampling import continuous_indices, distant_indices, seeded_generator
 
 
 @pytest.mark.parametrize("n", [1, 4, 9])
@@ -53,6 +53,32 @@ def test_continuous_starts_everywhere_and_keeps_the_interval(length, n, interval
     assert set(draws[:, 0]) == set(range(length - (n - 1) * interval))
 
 
-def test_choices_of_which_one_would_be_ignored_are_refused():
-    refused(ValueError, "give one of interval, gap and gap_fraction", FrameSampling, 2, gap=(1, 3))
-    refused(ValueError, r"weights \[1.0\] do not fit the interval \[2, 4\]", FrameSampling, [2, 4], [1.0])
+class Claiming:
+    """A video that claims more frames than it has, until its end has been read."""
+
+    def __init__(self, claimed: int, actual: int) -> None:
+        self.num_frames, self.actual = claimed, actual
+
+    def read(self, indices: list[int]) -> list[np.ndarray]:
+        if max(indices) >= self.actual:
+            self.num_frames = self.actual
+        return [np.full((1, 1, 3), min(i, self.actual - 1), np.uint8) for i in indices]
+
+
+def last_frames(count: int, generator: torch.Generator) -> torch.Tensor:
+    return continuous_indices(count, 4, 2, generator)
+
+
+def draw(claimed: int, actual: int, seed: int) -> tuple[list[int], list[int]]:
+    indices, frames = draw_frames(Claiming(claimed, actual), last_frames, seeded_generator(seed))
+    return indices.tolist(), [int(frame[0, 0, 0]) for frame in frames]
+
+
+def test_missing_frames_are_drawn_again() -> None:
+    redrawn = 0
+    for seed in range(50):
+        indices, frames = draw(40, 20, seed)
+        assert indices == frames
+        assert max(indices) < 20
+        redrawn += (indices, frames) == draw(20, 20, seed)
+    assert 10 < redrawn < 50

@@ -48,12 +48,8 @@ class Places(pl.Callback):
         self.restarts.append(trainer.fit_loop.epoch_loop.restarting)
 
 
-def noting(hook):
-    return lambda self, trainer, *args: self.note(trainer, hook)
-
-
 for name in HOOKS:
-    setattr(Places, name, noting(name))
+    setattr(Places, name, lambda self, trainer, *args, hook=name: self.note(trainer, hook))
 
 
 def test_the_counters_of_the_loops_are_those_that_resuming_relies_on(tmp_path):

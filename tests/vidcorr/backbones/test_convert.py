@@ -195,25 +195,21 @@ def test_a_network_of_ones_own_keeps_its_names_and_other_names_are_told(converte
     _, found = converted(state, "named", module)
     torch.testing.assert_close(found.encoder.network.state_dict(), state, rtol=0, atol=0)
     message = "Missing .*encoder.network.model.weight.* Unexpected .*encoder.network.student."
-    with pytest.raises(ValueError, match=message):
-        converted({f"student.{name}": value for name, value in state.items()}, "named", module)
+    student = {f"student.{name}": value for name, value in state.items()}
+    refused(ValueError, message, converted, student, "named", module)
 
 
-def test_what_would_be_lost_is_refused_and_names_decide_where_keys_do_not(tmp_path):
-    source = write(tmp_path / "foreign.ckpt", {"a": torch.ones(1)})
-    refused(ValueError, "the checkpoint to write", convert, source, source)
-    refused(ValueError, "of no known family, such as a; name one by --kind", convert, source, tmp_path / "ours.ckpt")
-    assert family_of(read_foreign(source), "my_module:my_network", source) == "named"
+def test_files_that_cannot_be_taken_and_names_decide_where_keys_do_not(tmp_path):
+    foreign, ours = write(tmp_path / "foreign.pth", {"a": torch.ones(1)}), tmp_path / "ours.ckpt"
+    refused(ValueError, "the checkpoint to write", convert, foreign, foreign)
+    refused(ValueError, "of no known family, such as a; name one by --kind", convert, foreign, ours)
+    assert family_of(read_foreign(foreign), "my_module:my_network", foreign) == "named"
     rules = {"names": {"a|b": "c"}}
     refused(ValueError, "b, would both become c", renamed_by, rules, dict.fromkeys("ab", torch.ones(1)))
-
-
-def test_files_that_cannot_be_taken(tmp_path):
-    foreign = tmp_path / "foreign.pth"
-    torch.save({"model": {"a": torch.zeros(1)}, "lr": Fraction(1, 3)}, foreign)
-    refused(ValueError, r"damaged or foreign: .*fractions\.Fraction", convert, foreign, tmp_path / "ours.ckpt")
+    write(foreign, {"a": torch.zeros(1)}, lr=Fraction(1, 3))
+    refused(ValueError, r"damaged or foreign: .*fractions\.Fraction", convert, foreign, ours)
     foreign.write_text("<!DOCTYPE html><html>404</html>")
-    refused(ValueError, r"foreign\.pth: damaged or foreign", convert, foreign, tmp_path / "ours.ckpt")
+    refused(ValueError, r"foreign\.pth: damaged or foreign", convert, foreign, ours)
 
 
 def test_a_namespace_beside_the_weights_is_read_and_nothing_else(tmp_path):

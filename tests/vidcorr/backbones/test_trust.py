@@ -1,35 +1,21 @@
 """The gate: a file has nothing made but classes of this project, and what the command line names."""
 
-import sys
-
 import pytest
 
 from tests.helpers.refusal import refused
 from vidcorr.backbones import trust
 from vidcorr.backbones.trust import make
 
+pytestmark = pytest.mark.usefixtures("canary")
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
 CANARY = "tests.helpers.canary"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_allowed(monkeypatch, tmp_path):
-    monkeypatch.setattr(trust, "_allowed", set())
-    monkeypatch.chdir(tmp_path)  # the modules of the tests are installed here, not the user's own
-    sys.modules.pop(CANARY, None)
-    yield
-    assert CANARY not in sys.modules
 
 
 @pytest.mark.parametrize(
     ("class_path", "arguments", "message"),
     [
         (["a"], {}, "is damaged: it names no class"),
-        (
-            FROZEN,
-            {"spec": f"{CANARY}:sing"},
-            rf"names code from outside .* --allow {CANARY}:sing ",
-        ),
+        (FROZEN, {"spec": f"{CANARY}:sing"}, rf"names code from outside .* --allow {CANARY}:sing "),
         (FROZEN, {"spec": "/other/file.ckpt"}, "names another file as its encoder, /other/file.ckpt"),
         (f"{CANARY}.Song", {"backbone": "os:abort"}, rf"--allow os:abort {CANARY}\.Song "),  # all at once
         ("vidcorr.errors.UsageError", {}, "is not a torch.nn.Module"),

@@ -129,24 +129,14 @@ def test_rvms_own_network_equals_the_notebook_and_begins_anew_with_each_video(fr
     assert made.stride == 8
 
 
-def recurrent():
-    """A callable that a command line names."""
-    return Recurrent(lambda frame, state: (np.zeros((2, 4, 4), np.float32), None))
-
-
-def test_choices_and_windows_that_do_not_fit_are_refused():
-    refused(ValueError, "layout must be", Clips, clip_network, layout="THWC")
-    refused(ValueError, "window must be a multiple of tubelet", Clips, clip_network, window=15)
-
-
 def test_a_callable_may_give_an_encoder_of_video():
-    made = build_feature_extractor("tests.vidcorr.backbones.test_video:recurrent")
+    made = build_feature_extractor("tests.helpers.encoders:recurrent")
     assert isinstance(made, Recurrent)
     assert build_feature_extractor(made) is made
-    assert [one.shape for one in made.encode(iter(torch.zeros(2, 3, 32, 32)))] == [(2, 4, 4)] * 2
+    assert [one.shape for one in made.encode(iter(torch.zeros(2, 3, 32, 32)))] == [(8, 4, 4)] * 2
     message = "a video encoder has one stage and stride; leave both arguments out"
     refused(ValueError, message, build_feature_extractor, made, "res4")
-    frozen = FrozenEncoder("tests.vidcorr.backbones.test_video:recurrent")
+    frozen = FrozenEncoder("tests.helpers.encoders:recurrent")
     assert isinstance(frozen.feature_extractor(), Recurrent)
 
 
@@ -165,7 +155,9 @@ def test_v_jepa_2_by_name_at_other_sizes_than_the_trained_one_equals_the_noteboo
     assert encoder.stride == 8
 
 
-def test_other_models_by_name_are_one_line(tmp_path):
+def test_other_models_by_name_and_other_clips_are_one_line(tmp_path):
+    refused(ValueError, "layout must be", Clips, clip_network, layout="THWC")
+    refused(ValueError, "window must be a multiple of tubelet", Clips, clip_network, window=15)
     pytest.importorskip("transformers", reason="the extra transformers is not installed")
     refused(ValueError, "cannot be loaded", build_feature_extractor, f"transformers:{tmp_path / 'nowhere'}")
     config = json.loads((GOLDEN / "video_encoders/vjepa2_tiny/config.json").read_text())

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import vidcorr
-from tests.helpers.benchmark_data import arguments_of, benchmark_classes
+from tests.helpers.benchmark_data import arguments_of, benchmark_classes, data_for
 from vidcorr import DavisBenchmark, evaluate
 from vidcorr.benchmarks.identity import identity_of
 from vidcorr.datasets import generated
@@ -15,27 +15,19 @@ FRAMES = (".jpg", ".mp4")
 """Endings of frames; JHMDB's are PNGs in Rename_Images."""
 
 
-def vos(root):
-    """Masks with a list, metadata and a list of unseen videos beside the data."""
-    generated.write_davis(root / "data", 1, **SMALL)
-    (root / "list.txt").write_text("synthetic-000\n")
-    (root / "unseen.txt").write_text("another\n")
-    (root / "meta.json").write_text(json.dumps({"videos": {"synthetic-000": {"objects": {}}}}))
-    return {
-        "root": root / "data",
-        "split": str(root / "list.txt"),
-        "frames": "JPEGImages/480p",
-        "masks": "Annotations/480p",
-        "meta": root / "meta.json",
-        "unseen": root / "unseen.txt",
-    }
+def vos(folder):
+    """LVOS, with a list, metadata and a list of unseen videos beside the data."""
+    root = data_for("lvos", folder)
+    (folder / "list.txt").write_text("synthetic-000\nsynthetic-001\n")
+    beside = {"meta": root / "valid_meta.json", "unseen": root.parent / "unseen_videos.txt"}
+    return {"root": root, "rules": "lvos", "split": str(folder / "list.txt")} | beside
 
 
 UNUSED = {
     "DavisBenchmark": "2016/",
     "PfPascalBenchmark": "pascal_spair/",
     "PfWillowBenchmark": "willow_spair/",
-    "VosBenchmark": "ImageSets/",
+    "VosBenchmark": "lvos_davis/",
     "YoutubeVosBenchmark": "valid/",
 }
 """Benchmark → files in the generated folder that it does not read."""

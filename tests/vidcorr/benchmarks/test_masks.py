@@ -53,29 +53,23 @@ def test_a_frame_that_cannot_be_written_ends_the_run_while_later_frames_are_foll
     assert followed.call_count == 1
 
 
-class Spoilt(nn.Module):
-    """Features that are constant, or not finite."""
-
-    stride = 8
-
-    def __init__(self, value):
-        super().__init__()
-        self.value = value
-
-    def forward(self, frames):
-        return torch.full((len(frames), 4, frames.shape[2] // 8, frames.shape[3] // 8), self.value)
+def spoilt(value):
+    """Return a network whose features are constant, or not finite."""
+    network = nn.AvgPool2d(8)
+    network.register_forward_hook(lambda module, frames, found: torch.full_like(found, value))
+    return network
 
 
 def test_features_that_are_not_finite_name_the_sequence(davis_root):
     message = r"synthetic-00\d: the labels of frame 1 are not finite"
-    assert refused(ValueError, message, DavisBenchmark(davis_root, changes=SMALL).evaluate, Spoilt(float("nan")))
+    assert refused(ValueError, message, DavisBenchmark(davis_root, changes=SMALL).evaluate, spoilt(float("nan")))
 
 
 @pytest.mark.slow
 def test_constant_features_are_told(davis_root, tmp_path):
     benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
     with pytest.warns(UserWarning, match="all cells of the first frame have the same features: scores are chance"):
-        benchmark.evaluate(Spoilt(1.0), tmp_path / "results")
+        benchmark.evaluate(spoilt(1.0), tmp_path / "results")
     assert Result.load(tmp_path / "results").data["constant_features"] is True
     benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "varied")
     assert "constant_features" not in Result.load(tmp_path / "varied").data

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
+from tests.helpers.refusal import refused
 from vidcorr import MatchBenchmark, Result
 from vidcorr.datasets.generated import write_spair
 from vidcorr.metrics.matching import match_scores
@@ -24,23 +25,24 @@ def root(tmp_path_factory):
 
 
 class Colours(nn.Module):
-    """Mean colours of cells of 4 px; counts the pictures that it sees."""
+    """Mean colours of cells of some px; keeps the pictures that it sees."""
 
-    stride, stage = 4, "colour"
+    stage = "colour"
 
-    def __init__(self) -> None:
+    def __init__(self, stride: int = 4) -> None:
         super().__init__()
+        self.stride = stride
         self.seen: list[Tensor] = []
 
     def forward(self, images: Tensor) -> Tensor:
         self.seen += list(images)
-        return nn.functional.avg_pool2d(images - 0.5, 4)
+        return nn.functional.avg_pool2d(images - 0.5, self.stride)
 
 
 def test_features_that_are_not_finite_are_refused(root, monkeypatch):
     monkeypatch.setattr(Colours, "forward", lambda self, images: nn.functional.avg_pool2d(images, 4) / 0)
-    with pytest.raises(ValueError, match="its features are not finite"):
-        MatchBenchmark(root=root, protocol="dift", changes=SMALL).evaluate(Colours())
+    benchmark = MatchBenchmark(root=root, protocol="dift", changes=SMALL)
+    refused(ValueError, "its features are not finite", benchmark.evaluate, Colours())
 
 
 @pytest.mark.parametrize("name", ["dift", "sd-dino", "geoaware", "geoaware+flip=mutual", "insid3", "insid3+debiased=2"])
@@ -83,17 +85,10 @@ def test_features_out_of_memory_are_computed_again(root, monkeypatch):
 
 def test_input_size_becomes_a_multiple_of_the_stride(root):
     benchmark = MatchBenchmark(root=root, protocol="sd-dino", changes={"thresholds": [0.1]}, limit_sequences=1)
-    result = benchmark.evaluate(Odd())
+    result = benchmark.evaluate(Colours(52))
     assert result.stage.protocol.name == "sd-dino+feature_stride=52+input_size=832+thresholds=0.1"
-    with pytest.raises(ValueError, match="multiple of the network's 52 px; 104 is the nearest"):
-        MatchBenchmark(root=root, protocol="sd-dino", changes={"input_size": 100}).evaluate(Odd())
-
-
-class Odd(Colours):
-    stride = 52
-
-    def forward(self, images: Tensor) -> Tensor:
-        return nn.functional.avg_pool2d(images - 0.5, 52)
+    other = MatchBenchmark(root=root, protocol="sd-dino", changes={"input_size": 100})
+    refused(ValueError, "multiple of the network's 52 px; 104 is the nearest", other.evaluate, Colours(52))
 
 
 def test_files(root, tmp_path):

@@ -56,8 +56,7 @@ def test_dilations_are_a_resnets_without_a_stride(root):
     chosen = [OtbBenchmark(root, None, stride=stride).extractor(resnet) for stride in (None, 8)]
     assert [(view.stage, view.dilated) for view in chosen] == [("res5", True), ("res5", False)]
     assert OtbBenchmark(root, None).extractor(other).stride == 4
-    with pytest.raises(ValueError, match="dilations are for ResNets"):
-        OtbBenchmark(root, None, dilated=True).extractor(other)
+    refused(ValueError, "dilations are for ResNets", OtbBenchmark(root, None, dilated=True).extractor, other)
 
 
 def test_a_users_method_needs_no_argument_for_dilations(root):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes
+from tests.helpers.benchmark_ranks import bits
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import Benchmark, DavisBenchmark, MatchBenchmark, Result, Row
@@ -23,10 +24,6 @@ def run(request, tmp_path_factory):
     network = build_encoder("tests.helpers.encoders:TinyResNet" if kind is DavisBenchmark else "raw_colour")
     benchmark.evaluate(network, root / "out")
     return benchmark, network, root / "out"
-
-
-def bits(scores):
-    return {key: value.hex() for key, value in scores.items()}
 
 
 @pytest.mark.slow

@@ -1,7 +1,5 @@
 """Any labelled videos: dense and sparse masks, objects that enter later or overlap, the rules of each data set."""
 
-import shutil
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -34,10 +32,10 @@ def scored_as_by_the_command(benchmark, folder, masks, rules, **data):
 @pytest.fixture(scope="module")
 def sparse(tmp_path_factory):
     """YouTube-VOS's layout: a mask on every fifth frame, all frames beside them, objects that enter later."""
-    root = write_youtube_vos(tmp_path_factory.mktemp("sparse") / "data", 2, valid=0, frames=16, size=(64, 64))
-    shutil.copytree(root / "train_all_frames" / "JPEGImages", root / "mine" / "frames")
-    shutil.copytree(root / "train" / "Annotations", root / "mine" / "masks")
-    return root / "mine"
+    return write_youtube_vos(tmp_path_factory.mktemp("sparse") / "data", 2, valid=0, frames=16, size=(64, 64))
+
+
+SPARSE = {"split": None, "frames": "train_all_frames/JPEGImages", "masks": "train/Annotations"}
 
 
 @pytest.mark.slow
@@ -53,8 +51,8 @@ def test_davis_scores_as_the_davis_benchmark_scores_it(davis_root):
 @pytest.mark.slow
 def test_a_benchmark_and_the_command_score_masks_alike(sparse, tmp_path):
     """Objects that enter later; the numbers are those of the written predictions."""
-    benchmark = VosBenchmark(sparse, None, "frames", "masks", rules="vos-benchmark", changes=SMALL)
-    scores = scored_as_by_the_command(benchmark, tmp_path, sparse / "masks", "vos-benchmark").scores
+    benchmark = VosBenchmark(sparse, **SPARSE, rules="vos-benchmark", changes=SMALL)
+    scores = scored_as_by_the_command(benchmark, tmp_path, sparse / SPARSE["masks"], "vos-benchmark").scores
     assert set(benchmark.score_names) == set(scores)
     assert len(list((tmp_path / "predictions").rglob("*.png"))) == sum(each.num_frames for each in benchmark.sequences)
     assert 0 < scores[benchmark.score_names[0]] < 1
@@ -96,7 +94,7 @@ def test_sa_v_follows_each_object_by_itself(tmp_path):
 
 def test_objects_that_enter_later_are_not_given_where_the_rules_know_none(sparse):
     for rules, enter in (("youtube-vos", True), ("vost", False)):
-        videos = VosBenchmark(sparse, None, "frames", "masks", rules=rules).sequences
+        videos = VosBenchmark(sparse, **SPARSE, rules=rules).sequences
         assert any(start for video in videos for start in video.starts.values()) == enter
 
 

@@ -1,17 +1,16 @@
 """`vidcorr predict`: flags, stops, and what is refused in one line."""
 
-import csv
 import json
 import os
 import signal
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from cli import main
 from lightning_modules import FrozenEncoder
+from tests.helpers.masks import read_masks
+from tests.helpers.runs import rows_of
 from tests.helpers.sprite import FRAMES
 from tests.helpers.words import refusal
 from vidcorr import FrameStream, MaskPrompt, follow, predict_video
@@ -29,20 +28,11 @@ def run(folder, tmp_path):
     return predict
 
 
-def masks_of(folder):
-    return [np.array(Image.open(path)) for path in sorted((folder / "masks").iterdir())]
-
-
-def rows_of(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
 def test_a_mask_is_followed_as_by_the_function(run, folder, colour, tmp_path, capsys):
     mask = str(folder / "masks" / "first.png")
     out = run("--mask", mask)
     predict_video(colour, folder / "clip.mp4", MaskPrompt.of(mask), tmp_path / "function")
-    assert all(map(np.array_equal, masks_of(out), masks_of(tmp_path / "function")))
+    assert torch.equal(read_masks(out / "masks"), read_masks(tmp_path / "function/masks"))
     assert FrameStream(out / "overlay.mp4").num_frames == FRAMES
     assert f"{FRAMES} frames, " in capsys.readouterr().out
 
@@ -51,7 +41,7 @@ def test_flags_reach_the_prediction(run, tmp_path):
     words = ["--start=2", "--end=6", "--no-overlay", "--protocol=crw+radius=3+topk=4"]
     out = run("--points", "40,30", "50,20", *words)
     content = json.loads((out / "prediction.json").read_text())
-    assert [row["frame"] for row in rows_of(out / "points.csv")[::2]] == ["00002", "00003", "00004", "00005"]
+    assert [row["frame"] for row in rows_of(out, "points.csv")[::2]] == ["00002", "00003", "00004", "00005"]
     assert content["protocol"]["name"].startswith("crw")
     assert (content["protocol"]["radius"], content["protocol"]["topk"]) == (3, 4)
     assert (content["stride"], content["complete"], (out / "overlay.mp4").exists()) == (4, True, False)
@@ -82,6 +72,6 @@ def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         run("--points=40,30")
     assert stopped.value.code == 143
-    assert len(rows_of(tmp_path / "out" / "points.csv")) == 3
+    assert len(rows_of(tmp_path / "out", "points.csv")) == 3
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["complete"] is False
     assert FrameStream(tmp_path / "out" / "overlay.mp4").num_frames == 3

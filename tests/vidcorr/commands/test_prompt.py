@@ -36,10 +36,7 @@ def video(tmp_path: Path) -> Path:
 
 def frames_of(page: str) -> list[dict[str, Any]]:
     """The frames that a page holds, as its script reads them."""
-    found = re.search(r"FRAMES = (\[.*?\]), WIDTH", page)
-    assert found is not None
-    frames: list[dict[str, Any]] = json.loads(found[1])
-    return frames
+    return json.loads(re.search(r"FRAMES = (\[.*?\]), WIDTH", page)[1])
 
 
 def test_the_page_is_complete_in_itself_and_has_the_chosen_frames(video: Path, tmp_path: Path, capsys: Any) -> None:

@@ -12,7 +12,7 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets import Jhmdb
 from vidcorr.datasets.generated import write_jhmdb
 from vidcorr.datasets.generated.scene import Scenes
-from vidcorr.datasets.jhmdb import JOINTS, read_joints
+from vidcorr.datasets.jhmdb import JOINTS
 from vidcorr.videos.files import DataError
 
 refusal = partial(refused, DataError, ".", Jhmdb)
@@ -21,10 +21,6 @@ refusal = partial(refused, DataError, ".", Jhmdb)
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return write_jhmdb(tmp_path / "jhmdb", 2, frames=4, size=(60, 80))
-
-
-def joint_file(root: Path) -> Path:
-    return root / "joint_positions/walk/synthetic_walk_0/joint_positions.mat"
 
 
 def test_reads_what_was_written(root: Path) -> None:
@@ -58,18 +54,12 @@ def test_subsets_by_the_number_in_the_list(root: Path) -> None:
     assert [s.name for s in Jhmdb(root, subset="train")] == ["synthetic_walk_0"]
 
 
-def test_lists_of_another_form_or_split_are_refused(root: Path) -> None:
+def test_lists_and_joints_of_another_form_are_refused(root: Path) -> None:
     assert "splits: no clip of the test subset" in refusal(root, split=2)
+    path = root / "joint_positions/walk/synthetic_walk_0/joint_positions.mat"
+    path.write_bytes(b"MATLAB" * 40)
+    assert "joint_positions.mat: not a readable .mat file" in refusal(root)
+    savemat(path, {"pos_img": np.zeros((3, 15, 4))})
+    assert "pos_img is (3, 15, 4); expected 2 × 15" in refusal(root)
     (root / "splits/walk_test_split1.txt").write_text("synthetic_walk_0.avi\n")
     assert "expected a clip's name and 1 or 2" in refusal(root)
-
-
-def test_an_unreadable_mat(root: Path) -> None:
-    joint_file(root).write_bytes(b"MATLAB" * 40)
-    assert "joint_positions.mat: not a readable .mat file" in refusal(root)
-
-
-def test_other_arrays_than_joints_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "joint_positions.mat"
-    savemat(path, {"pos_img": np.zeros((3, 15, 4))})
-    assert refused(DataError, r"pos_img is \(3, 15, 4\); expected 2 × 15", read_joints, path)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.helpers.matching import FOLDER
+from tests.helpers.refusal import refused
 from vidcorr.datasets.spair import partner_rows, read_pf, read_spair, shown_ids
 from vidcorr.functional.matching import frame_points
 from vidcorr.metrics.matching import reference_length
@@ -54,8 +55,7 @@ def test_pairs_of_pf_pascal(tmp_path):
     root = tmp_path / "PF-dataset-PASCAL"
     shutil.copytree(READER / "PF-dataset-PASCAL", root)
     (root / "test_pairs_pf_different_views.csv").write_text("not the list\n")
-    with pytest.raises(DataError, match=r"no such file, named in .*test_pairs_pf_pascal\.csv"):
-        read_pf(root, "pf_pascal")
+    refused(DataError, r"no such file, named in .*test_pairs_pf_pascal\.csv", read_pf, root, "pf_pascal")
     (root / "JPEGImages").mkdir()
     for file in (READER / "SPair-71k" / "JPEGImages").glob("*/*.jpg"):
         shutil.copy(file, root / "JPEGImages")
@@ -88,8 +88,7 @@ def test_pairs_of_pf_willow(tmp_path):
 def test_an_annotation_of_another_form_is_refused(tmp_path):
     shutil.copytree(READER / "SPair-71k", tmp_path / "set")
     next((tmp_path / "set/PairAnnotation/test").iterdir()).write_text('{"category": "cat"}')
-    with pytest.raises(DataError, match="SPair-71k"):
-        read_spair(tmp_path / "set")
+    refused(DataError, "SPair-71k", read_spair, tmp_path / "set")
 
 
 def test_partners():

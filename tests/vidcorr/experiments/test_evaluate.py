@@ -1,6 +1,7 @@
 """Jobs: what their keys depend on."""
 
 from dataclasses import dataclass, replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -154,12 +155,9 @@ def test_ranks_with_different_networks_are_refused(davis_root, tmp_path, monkeyp
 
 
 def test_an_earlier_score_is_no_score_of_code_that_now_fails(davis_root, tmp_path, monkeypatch):
-    def broken(*_):
-        raise ValueError("broken")
-
     job = Job(RAW, Own(davis_root, changes=SMALL, limit_sequences=1))
     assert list(Runner(tmp_path).run([job])) == [job]
-    monkeypatch.setattr(Own, "score", broken)
+    monkeypatch.setattr(Own, "score", Mock(side_effect=ValueError("broken")))
     runner = Runner(tmp_path)
     assert runner.run([job]) == {}
     assert list(runner.failures) == [job]

@@ -28,12 +28,7 @@ def test_there_and_back_through_pinned_memory():
 def test_what_cannot_be_copied_is_refused_in_one_sentence():
     network = nn.Sequential(nn.Conv2d(3, 4, 8, 8))
     network.lock = threading.Lock()
-    refused(
-        ValueError,
-        "Sequential: holds what copy.deepcopy cannot copy: .*lock",
-        shared_copy,
-        network,
-    )
+    refused(ValueError, "Sequential: holds what copy.deepcopy cannot copy: .*lock", shared_copy, network)
     hooked = nn.Sequential(nn.Conv2d(3, 4, 8, 8))
     hooked[0].register_forward_hook(lambda module, inputs, output: setattr(hooked, "kept", output))
     refused(ValueError, "Sequential: a function in an attribute or hook of it keeps a module", shared_copy, hooked)

@@ -7,7 +7,6 @@ from torch.nn.functional import normalize
 
 from tests.helpers.memory import peak_of
 from tests.helpers.plain_info_nce import plain_info_nce
-from tests.helpers.refusal import refused
 from vidcorr.functional import contrastive_random_walk_loss, info_nce_loss, logsumexp, simsiam_loss
 from vidcorr.functional.logsumexp import dot_logsumexp
 
@@ -99,10 +98,3 @@ def test_the_random_walk_is_the_golden_one(golden, case):
         assert loss.item() == pytest.approx(numbers["c1d_xent"].mean(), abs=1e-10)
     np.testing.assert_allclose(loss.item(), numbers[f"{case}_loss"].item(), rtol=0, atol=1e-4 if case == "c4" else 1e-5)
     np.testing.assert_allclose(gradient, numbers[f"{case}_grad_q"], rtol=0, atol=1e-5)
-
-
-def test_bad_input():
-    pair, two, queue = torch.zeros(2, 1, 4), torch.zeros(2, 2, 4), torch.zeros(5, 4)
-    refused(ValueError, "expected predicted and target", info_nce_loss, pair, two, queue)
-    message = r"nodes \(B, C, T, N\) with T >= 2, got \(1, 2, 1, 4\)"
-    refused(ValueError, message, contrastive_random_walk_loss, torch.zeros(1, 2, 1, 4))

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.refusal import refused
 from vidcorr.functional import (
     CompactnessPrior,
     compactness_loss,
@@ -135,10 +134,3 @@ def test_a_backward_pass_within_autocast_is_the_same():
         reconstruct_locally(*inputs, 2).values.square().sum().backward()
     for tensor, reference in zip(inputs, exact, strict=True):
         torch.testing.assert_close(tensor.grad.double(), reference.grad, rtol=1e-4, atol=1e-5)
-
-
-def test_bad_inputs():
-    query, references, values = maps(1, 2, 3, 4, 5)
-    refused(ValueError, "exclude or zero, got 1, 'wrap'", local_affinity, query, references, 1, "wrap")
-    message = r"values must be .*got \(1, 1, 2, 4, 5\)"
-    refused(ValueError, message, reconstruct_locally, query, references, values[:, :1], 1)

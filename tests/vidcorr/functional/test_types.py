@@ -127,18 +127,24 @@ def test_half_precision_is_computed_in_float32(name):
     torch.testing.assert_close(found, result(name, widened), atol=2e-2, rtol=2e-2, check_dtype=False)
 
 
-FOMO = PointProtocol.named("fomo")
+FOMO, STRIDED = PointProtocol.named("fomo"), protocol(label_encoding="strided")
 MISTAKES = {
     "rgb_to_lab: expected float RGB": (torch.zeros(3, 4, 4, dtype=torch.uint8),),
     "CompactnessPrior: width must be fixed or": (2, 0.5, "moment"),
     "CompactnessPrior: weights must be softmax or": (2, 0.5, "fixed", "max"),
     "local_affinity: expected query": (QUERY.repeat(2, 1, 1, 1), REFERENCES, 1),
+    "local_affinity: exclude or zero, got 1, 'wrap'": (QUERY, REFERENCES, 1, "wrap"),
+    r"reconstruct_locally: values must be .*got \(1, 1, 2, 10, 11\)": (QUERY, REFERENCES, VALUES[:, :1], 1),
     "reconstruct: .* need an affinity": (AFFINITY, VALUES.repeat(2, 1, 1, 1, 1), 1),
+    "info_nce_loss: expected predicted and target": (VECTORS[0][:, :1], VECTORS[1], torch.zeros(5, 4)),
+    r"contrastive_random_walk_loss: nodes \(B, C, T, N\) with T >= 2, got \(1, 2, 1, 4\)": (torch.zeros(1, 2, 1, 4),),
     "simsiam_loss: .* equal shape": (*VECTORS[:3], VECTORS[3][:, :1]),
     "siamese_correlation: .*smaller than": (torch.ones(1, 3, 9, 5).requires_grad_(), torch.ones(1, 3, 8, 8)),
     "match_keypoints: .*give `bias`": (*CASES["match_keypoints"][:-1], MatchingProtocol.named("insid3+debiased=2")),
     "track_points: .*finite t, y, x": (FRAMES, 4, torch.full((1, 3), torch.nan), FOMO),
     "track_points: .*in frames 0 to 3": (FRAMES, 4, torch.tensor([[-1.0, 2, 2]]), FOMO),
+    "encode_masks: different": (torch.zeros(10, 10).long(), [2, 2], (5, 5), STRIDED),
+    "encode_masks: 5 x 5": (torch.zeros(10, 10).long(), [1], (7, 7), STRIDED),
     r"decode_masks: labels must be float \(2, h, w\)": (torch.rand(3, 4, 5), [1], MASKS, (32, 40)),
 }
 """Function and message → arguments."""

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.refusal import refused
 from vidcorr.metrics import PCK, keypoint_distances
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -67,14 +66,6 @@ def test_a_box_without_extent_is_a_miss():
     point = torch.tensor([[[5.0, 5.0]]])
     assert keypoint_distances(point, point).item() == math.inf
     assert math.isnan(PCK().compute()["PCK@0.1"])
-
-
-def test_mistakes():
-    points = torch.zeros(2, 15, 2)
-    message = r"joints must be \(T, K, 2\), got prediction \(2, 15, 2\)"
-    assert refused(ValueError, message, PCK().update, points, points[:1])
-    assert refused(ValueError, "counting must be one of", keypoint_distances, points, points, "vfs")
-    assert refused(ValueError, "needs the image's size", keypoint_distances, points, points, "ground-truth")
 
 
 def test_golden_distances(golden):

@@ -209,12 +209,8 @@ def test_a_score_over_groups_of_objects_has_an_interval_over_the_videos(tmp_path
 
 def test_an_id_without_a_first_appearance_is_named(tmp_path):
     folders = write_video(tmp_path, "1100 1120 1100", "1100 1100 1100")
-    assert refused(
-        DataError,
-        r"00001\.png: the annotation holds id 2; the video has the objects 1. Rules youtube-vos",
-        score,
-        *folders,
-    )
+    message = r"00001\.png: the annotation holds id 2; the video has the objects 1. Rules youtube-vos"
+    refused(DataError, message, score, *folders)
     assert [len(score(*folders, rules).rows) for rules in ("youtube-vos", "davis-2016")] == [2, 1]
 
 

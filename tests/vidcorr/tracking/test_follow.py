@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.helpers.sprite import FRAMES, bounds, tensors
 from vidcorr import BoxPrompt, MaskPrompt, PointPrompt, follow
-from vidcorr.backbones import build_feature_extractor
+from vidcorr.backbones import Normalise, build_feature_extractor
 from vidcorr.functional.propagation.resizing import reduced_frame
 from vidcorr.metrics import box_iou, region_similarity
 from vidcorr.protocols import PointProtocol, PropagationProtocol
@@ -61,13 +61,6 @@ def test_an_object_smaller_than_a_cell_is_named(scene):
         list(follow(build_feature_extractor("raw_colour"), tensors(video[:2]), MaskPrompt.of(mask)))
 
 
-class Patches(nn.Module):
-    """Each cell of 4 × 4 px as it is: no two are alike in noise."""
-
-    def forward(self, images):
-        return nn.functional.pixel_unshuffle(images - 0.5, 4)
-
-
 def panned():
     """Noise that moves 4 px to the right from frame to frame."""
     wide = np.random.default_rng(0).integers(0, 256, (48, 64 + 4 * FRAMES, 3)).astype(np.uint8)
@@ -76,7 +69,8 @@ def panned():
 
 def test_points_move_with_what_they_are_on():
     first = torch.tensor([[9.0, 13.0], [21.0, 30.0]], dtype=torch.float64)
-    patches = build_feature_extractor(Patches())
+    cells = nn.Sequential(Normalise([0.5] * 3, [1.0] * 3), nn.PixelUnshuffle(4))  # no two are alike in noise
+    patches = build_feature_extractor(cells)
     prompt = PointPrompt.of({"a": first[0], "b": first[1]})
     found = torch.stack([points for _, points in follow(patches, panned(), prompt)])
     assert torch.equal(found[0], torch.cat([first, torch.ones(2, 1)], dim=1))

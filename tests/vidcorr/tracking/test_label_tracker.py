@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
-from tests.helpers.still_videos import Patches, write_still_davis
+from tests.helpers.still_videos import write_still_davis
 from vidcorr import DavisBenchmark, YoutubeVosBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.functional import decode_masks, encode_masks
@@ -86,7 +86,9 @@ STRIDED = {"label_encoding": "strided", "label_rescaling": False, "feature_strid
 @pytest.mark.parametrize(("side", "changes", "size"), [(8, {}, (40, 61)), (4, STRIDED, (33, 49))])
 def test_what_was_padded_is_cut_again(tmp_path, side, changes, size):
     """For complete patches, or as Liir's protocol says, whose labels are every fourth pixel."""
-    extractor = build_feature_extractor("tests.helpers.encoders:Blocky") if changes else Patches(8)
+    patches = torch.nn.AvgPool2d(8)
+    patches.multiple = 8
+    extractor = build_feature_extractor("tests.helpers.encoders:Blocky" if changes else patches)
     benchmark = DavisBenchmark(write_still_davis(tmp_path / "davis", size), changes=NEAREST | changes)
     benchmark.evaluate(extractor, tmp_path / "out")
     (sequence,) = benchmark.sequences
@@ -101,16 +103,9 @@ def test_what_was_padded_is_cut_again(tmp_path, side, changes, size):
 
 
 def test_an_extractor_that_normalises_nothing_gets_rgb_in_0_to_1_and_the_protocol_says_so(davis_root):
-    seen = []
-
-    class Own(torch.nn.Module):
-        stride, stage = 16, "features"
-
-        def forward(self, images):
-            seen.append((float(images.min()), float(images.max())))
-            return F.avg_pool2d(images, 16)
-
-    result = DavisBenchmark(davis_root, protocol="dino", limit_sequences=1).evaluate(Own())
+    seen, own = [], torch.nn.AvgPool2d(16)
+    own.register_forward_pre_hook(lambda module, images: seen.append(images[0].aminmax()))
+    result = DavisBenchmark(davis_root, protocol="dino", limit_sequences=1).evaluate(own)
     assert result.stage.protocol.name == "dino+feature_stride=16+rgb_mean=none+rgb_std=none"
     assert all(0 <= low < high <= 1 for low, high in seen)
 

@@ -1,14 +1,18 @@
-"""Points followed through a video: features are kept as far as they fit, and maps are kept separate."""
+"""Points followed through a video: features are kept as far as they fit; a user's points are those of the function."""
 
 import numpy as np
 import pytest
 import torch
 
-from vidcorr.backbones import Clips, build_feature_extractor
+from tests.helpers.encoders import clips_over
+from vidcorr import FrameStream, follow
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.protocols import PointProtocol
 from vidcorr.tracking import point_tracker
 from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.tracking.point_tracker import PointTracker
+from vidcorr.videos.prompts import PointPrompt
 
 RULES = PointProtocol.named("fomo", "tap_vid").with_changes(scored_size=64, input_size=None)
 QUERIES = np.array([[0.0, 20, 28], [2.0, 44, 12]])
@@ -52,9 +56,7 @@ def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(at_once
             starts.append(first)
             return video(first)
 
-        extractor = (
-            Clips(lambda clip: colour(clip[0]).transpose(0, 1)[None], 4, 1, layout="TCHW") if of_video else colour
-        )
+        extractor = clips_over(colour) if of_video else colour
         monkeypatch.setattr(FrameEncoder, "frames_at_once", lambda self, size, kept=kept: at_once if kept else 1)
         monkeypatch.setattr(point_tracker, "KEPT_FEATURES", kept)
         tracker = PointTracker(extractor, RULES.with_changes(tracking="chained"))
@@ -64,3 +66,30 @@ def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(at_once
     assert begun[10**9] == [0]
     assert len(begun[0]) > 1
     assert set(begun[0]) == {0} if of_video else max(begun[0]) > 0
+
+
+@pytest.fixture(scope="module")
+def panned(tmp_path_factory):
+    """Noise of 64 × 96 px that moves right by 3 px a frame, as PNGs."""
+    folder = tmp_path_factory.mktemp("video") / "pan"
+    noise = np.random.default_rng(0).integers(0, 256, (16, 40, 3)).astype(np.uint8).repeat(4, 0).repeat(4, 1)
+    images = np.stack([noise[:, 20 - 3 * t : 116 - 3 * t] for t in range(5)])
+    write_frames(folder, images, [f"{t:02d}.png" for t in range(5)])
+    return folder
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("name", PointProtocol.sources())
+def test_points_are_those_of_the_tracking_functions(panned, colour, name):
+    points = {"a": (30, 20), "b": (40.25, 33.5)}
+    found = list(follow(colour, panned, PointPrompt.of(points), "vidcorr-points" if name == "vidcorr" else name))
+    frames = list(FrameStream(panned))
+    assert all((frame == own).all() for (frame, _), own in zip(found, frames, strict=True))
+    queries = np.array([[0, 20.5 * 256 / 64, 30.5 * 256 / 96], [0, 34 * 256 / 64, 40.75 * 256 / 96]])
+    rules = PointProtocol.named(name, "tap_vid")
+    tracks = PointTracker(colour, rules).track(lambda t: iter(frames[t:]), 5, (64, 96), queries, False)
+    expected = tracks.points * torch.tensor([96, 64]) / 256 - 0.5
+    followed = torch.stack([points for _, points in found], dim=1)
+    torch.testing.assert_close(followed[..., :2], expected, atol=1e-6, rtol=0)
+    assert torch.equal(followed[..., 3].bool(), tracks.occluded)
+    torch.testing.assert_close(expected[:, 0], torch.tensor([[30.0, 20.0], [40.25, 33.5]], dtype=torch.float64))

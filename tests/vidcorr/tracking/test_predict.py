@@ -1,6 +1,5 @@
 """`predict_video`: what is followed in a video, the files with it, and what is refused."""
 
-import csv
 import json
 
 import numpy as np
@@ -11,16 +10,12 @@ from PIL import Image
 from tests.helpers.encoders import clips
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
+from tests.helpers.runs import rows_of
 from tests.helpers.sprite import FRAMES, RATE, bounds, tensors
 from vidcorr import BoxPrompt, DavisBenchmark, FrameStream, MaskPrompt, PointPrompt, follow, predict_video
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.videos.files import DataError, FolderInUse, FolderLock
-
-
-def rows_of(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.slow
@@ -70,7 +65,7 @@ def test_boxes_have_scores(scene, folder, colour, tmp_path):
     assert np.isnan(found[0, :, 4]).all()
     assert (found[1:, :, 4] > 0).all()
     predict_video(colour, folder / "frames", BoxPrompt.of([box, box]), tmp_path, overlay=False)
-    rows = rows_of(tmp_path / "boxes.csv")
+    rows = rows_of(tmp_path, "boxes.csv")
     assert list(rows[0]) == ["frame", "box", "x", "y", "width", "height", "score"]
     numbers = [[float(row[key] or "nan") for key in list(row)[2:]] for row in rows]
     np.testing.assert_allclose(np.reshape(numbers, (FRAMES, 2, 5)), found, atol=1e-4)
@@ -79,11 +74,12 @@ def test_boxes_have_scores(scene, folder, colour, tmp_path):
 def test_points_are_a_table_that_is_a_prompt_again(folder, colour, tmp_path):
     prompt = PointPrompt.of({"a": (44, 31), "b": (60, 50)})
     predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "out", overlay=False)
-    table = tmp_path / "out" / "points.csv"
-    lines = table.read_text().splitlines()
+    lines = (tmp_path / "out" / "points.csv").read_text().splitlines()
     assert lines[0] == "frame,point,x,y,score"
     expected = [points for _, points in follow(colour, folder / "clip.mp4", prompt)]
-    numbers = [[float(row[key] or "nan") for key in ("x", "y", "score")] for row in rows_of(table)]
+    numbers = [
+        [float(row[key] or "nan") for key in ("x", "y", "score")] for row in rows_of(tmp_path / "out", "points.csv")
+    ]
     np.testing.assert_allclose(np.reshape(numbers, (FRAMES, 2, 3)), np.stack(expected), atol=1e-4)
     (tmp_path / "p.csv").write_text("\n".join([lines[0], *lines[9:11]]))
     again = PointPrompt.of(tmp_path / "p.csv")
@@ -91,7 +87,7 @@ def test_points_are_a_table_that_is_a_prompt_again(folder, colour, tmp_path):
     stream = FrameStream(folder / "clip.mp4", 4)
     predict_video(colour, stream, again, tmp_path / "again", "fomo")
     assert FrameStream(tmp_path / "again" / "overlay.mp4").num_frames == FRAMES - 4
-    assert rows_of(tmp_path / "again" / "points.csv")[0]["occluded"] == "0.0000"
+    assert rows_of(tmp_path / "again", "points.csv")[0]["occluded"] == "0.0000"
     message = "holds frame 4, the video starts with frame 0"
     refused(DataError, message, predict_video, colour, folder / "clip.mp4", again, tmp_path / "other")
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import conv2d
 
 from tests.helpers.refusal import refused
-from tests.helpers.tracking import GoldenHead, GoldenNet
 from vidcorr import SiamFCTracker, TrackingProtocol
-from vidcorr.backbones import build_encoder
+from vidcorr.backbones import Normalise, build_encoder
 from vidcorr.tracking.siamfc_tracker import cosine_window
 from vidcorr.videos.boxes import centred
 
@@ -19,6 +19,39 @@ pytestmark = pytest.mark.usefixtures("_no_grad")
 def _no_grad():
     with torch.inference_mode():
         yield
+
+
+class GoldenNet(nn.Module):
+    """The three convolutions whose weights siamfc_tracking.npz holds."""
+
+    stride = 8
+
+    def __init__(self, golden):
+        super().__init__()
+        layers = [Normalise((golden["hp_mean"] / 255).tolist(), (golden["hp_std"] / 255).tolist())]
+        for number, padding in ((1, 2), (2, 1), (3, 1)):
+            weight, bias = (torch.from_numpy(golden[f"conv{number}_{part}"]) for part in ("weight", "bias"))
+            layer = nn.Conv2d(*weight.shape[1::-1], weight.shape[2], 2, padding)
+            layer.load_state_dict({"weight": weight, "bias": bias})
+            layers += [layer, nn.ReLU()]
+        self.layers = nn.Sequential(*layers[:-1])
+
+    def forward(self, images):
+        return self.layers(images)
+
+
+class GoldenHead(GoldenNet):
+    """The same below a convolution for exemplars and one for search regions."""
+
+    def __init__(self, golden):
+        super().__init__(golden)
+        self.heads = {name: torch.from_numpy(array) for name, array in golden.items() if name.startswith("convfc_")}
+
+    def exemplar(self, images):
+        return conv2d(self.layers(images), self.heads["convfc_z_weight"], self.heads["convfc_z_bias"])
+
+    def forward(self, images):
+        return conv2d(self.layers(images), self.heads["convfc_x_weight"], self.heads["convfc_x_bias"])
 
 
 def follow(tracker, frames, box):
@@ -75,7 +108,9 @@ def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers, found
 
 def test_a_blank_video_leaves_the_target_where_it_is():
     frames = np.full((4, 60, 80, 3), 90, np.uint8)
-    boxes = follow(SiamFCTracker(build_encoder("raw_colour").feature_extractor()), frames, np.array([30.0, 20, 9, 13]))
+    tracker = SiamFCTracker(build_encoder("raw_colour").feature_extractor())
+    refused(ValueError, "it needs a width and a height", follow, tracker, frames, [1, 1, 0, 5])
+    boxes = follow(tracker, frames, np.array([30.0, 20, 9, 13]))
     centres = centred(boxes)[:, :2]
     assert np.abs(centres - centres[0]).max() < 0.5
 
@@ -87,9 +122,3 @@ def test_odd_boxes_are_followed(box):
     boxes = follow(SiamFCTracker(build_encoder("raw_colour").feature_extractor()), frames, np.array(box, dtype=float))
     assert np.isfinite(boxes).all()
     np.testing.assert_allclose(boxes[:, 2] / boxes[:, 3], box[2] / box[3])
-
-
-def test_a_box_without_an_area_is_refused():
-    tracker = SiamFCTracker(build_encoder("raw_colour").feature_extractor())
-    frames = np.zeros((1, 60, 80, 3), np.uint8)
-    refused(ValueError, "it needs a width and a height", follow, tracker, frames, [1, 1, 0, 5])

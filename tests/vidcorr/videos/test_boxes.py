@@ -18,10 +18,7 @@ def test_separators(tmp_path: Path, separator: str) -> None:
     assert read_boxes(path).tolist() == [[1, 2, 3.5, 4], [-5, 6, 7, 8]]
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["1,2,3,4,5", "x,y,w,h", "1,2,3,1_0"],
-)
+@pytest.mark.parametrize("line", ["1,2,3,4,5", "x,y,w,h", "1,2,3,1_0"])
 def test_a_line_that_is_not_a_box_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "groundtruth_rect.txt"
     path.write_text(f"1,2,3,4\n\n{line}\n")
@@ -29,9 +26,7 @@ def test_a_line_that_is_not_a_box_is_named(tmp_path: Path, line: str) -> None:
 
 
 def test_files_that_hold_no_boxes_are_refused(tmp_path: Path) -> None:
-    refused(
-        DataError, r"nowhere.txt: cannot be read \(No such file or directory\)", read_boxes, tmp_path / "nowhere.txt"
-    )
+    refused(DataError, r"nowhere.txt: cannot be read \(No such file", read_boxes, tmp_path / "nowhere.txt")
     path = tmp_path / "boxes.txt"
     path.write_text("1,2,3,4\n", encoding="utf-16")
     refused(DataError, "boxes.txt: not text in UTF-8", read_boxes, path)

@@ -1,6 +1,7 @@
 """Frames by number equal those of decoding from the start, upright; broken files give one line."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import references
-from tests.helpers.numbered_videos import read_number, write_video
-from tests.helpers.odd_videos import write_resized, write_with_still
+from tests.helpers.numbered_videos import numbered_frame, read_number, write_video
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.videos.container import FrameTable
@@ -191,18 +191,50 @@ def test_a_video_is_turned_by_its_display_matrix(tmp_path: Path) -> None:
         assert np.array_equal(list(turned.frames())[2], expected)
 
 
-RESIZED = {"a.ts": "libx264", "b.mp4": "mpeg4"}
+def packets(stream, codec, size, numbers):
+    """Yield numbered frames, resized to (height, width), by an encoder of their own; parameter sets lie in-band."""
+    encoder = av.CodecContext.create(codec, "w")
+    (encoder.height, encoder.width), encoder.pix_fmt, encoder.thread_count = size, stream.pix_fmt, 1
+    encoder.time_base, encoder.framerate = Fraction(1, 25), Fraction(25)
+    encoder.options = {"g": "5", "bf": "0", "preset": "ultrafast"} if codec == "libx264" else {}
+    for number in numbers:
+        frame = av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")
+        frame = frame.reformat(size[1], size[0], encoder.pix_fmt)
+        frame.pts, frame.time_base = number, encoder.time_base
+        yield from encoder.encode(frame)
+    yield from encoder.encode(None)
 
 
-@pytest.mark.parametrize("name", RESIZED)
-def test_a_frame_of_another_size_than_the_first_is_named(tmp_path, name):
-    path = write_resized(tmp_path / name, [(10, (32, 160)), (3, (48, 64)), (12, (32, 160))], RESIZED[name])
+def write_parts(path, *parts, is_cover=None):
+    """Write parts, each a codec, a size and the numbers of its frames, as one stream whose size changes.
+
+    Where it is said whether the first is a cover, each part is a stream of its own.
+    """
+    with av.open(str(path), "w") as container:
+        streams = []
+        for codec, size, _ in parts[:1] if is_cover is None else parts:
+            streams.append(container.add_stream(codec, rate=25))
+            streams[-1].height, streams[-1].width = size
+            streams[-1].pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        if is_cover:
+            streams[0].disposition = av.stream.Disposition.attached_pic
+        for number, part in enumerate(parts):
+            stream = streams[min(number, len(streams) - 1)]
+            for packet in packets(stream, *part):
+                packet.stream = stream
+                container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.ts", "libx264"), ("b.mp4", "mpeg4")])
+def test_a_frame_of_another_size_than_the_first_is_named(tmp_path, name, codec):
+    sizes = {range(10): (32, 160), range(10, 13): (48, 64), range(13, 25): (32, 160)}
+    path = write_parts(tmp_path / name, *((codec, size, numbers) for numbers, size in sizes.items()))
     message = r"^.*\." + name[2:] + r": frame 10 is 64 × 48 px, other frames 160 × 32 px$"
     assert [read_number(frame) for frame in read(path, [1, 4])] == [1, 4]
     with VideoFile(path) as video:
-        refused(
-            DecodingError, message.replace("10", "1[0-2]"), video.read, [11, 12]
-        )  # equal sizes, but not the first frame's
+        equal = message.replace("10", "1[0-2]")  # equal sizes, but not the first frame's
+        refused(DecodingError, equal, video.read, [11, 12])
         assert refused(DecodingError, message, lambda: list(video.frames()))
 
         def check() -> None:  # as `check-data` does
@@ -214,7 +246,8 @@ def test_a_frame_of_another_size_than_the_first_is_named(tmp_path, name):
 
 @pytest.mark.parametrize(("suffix", "is_cover"), [("mp4", True), ("mkv", False)])
 def test_the_film_is_read_not_a_picture_before_it(tmp_path, suffix, is_cover):
-    path = write_with_still(tmp_path / f"v.{suffix}", 20, is_cover)
+    still, film = ("mjpeg", (48, 64), range(1)), ("libx264", (32, 160), range(20))
+    path = write_parts(tmp_path / f"v.{suffix}", still, film, is_cover=is_cover)
     with VideoFile(path) as video:
         assert [read_number(frame) for frame in video.frames()] == list(range(20))
         assert video.num_frames == 20

@@ -111,8 +111,7 @@ def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
             if error:
                 raise error
 
-    with pytest.raises(OSError, match="disk full"):
-        make(OSError("disk full"))
+    refused(OSError, "disk full", make, OSError("disk full"))
     assert not list(tmp_path.iterdir())
     (tmp_path / "made").mkdir()
     make()
@@ -129,16 +128,14 @@ def test_a_folder_that_holds_something_is_never_replaced(tmp_path: Path, folder:
         with unfinished(tmp_path / "made") as new:
             new.mkdir() if folder else new.write_text("file")
 
-    with pytest.raises(OSError, match=r"(?i)directory.*made"):
-        make()
+    refused(OSError, r"(?i)directory.*made", make)
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["made", "made/old"]
 
 
 def test_a_folder_is_locked_against_this_process_too(tmp_path: Path) -> None:
     first = FolderLock(tmp_path)
     for _ in range(2):  # the end of a refused lock frees nothing
-        with pytest.raises(FolderInUse, match="is in use by another run, whose files"):
-            FolderLock(tmp_path / "../" / tmp_path.name)
+        refused(FolderInUse, "is in use by another run, whose files", FolderLock, tmp_path / "../" / tmp_path.name)
     first.release()
     first.release()
     FolderLock(tmp_path).release()

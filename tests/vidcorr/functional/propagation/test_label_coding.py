@@ -6,7 +6,6 @@ import torch
 
 from tests.helpers.plain_masks import plain_decode
 from tests.helpers.propagation import protocol
-from tests.helpers.refusal import refused
 from vidcorr.functional import decode_keypoints, decode_masks, encode_keypoints, encode_masks
 from vidcorr.functional.propagation.coding import covered_size, input_sizes
 from vidcorr.protocols import PropagationProtocol
@@ -44,12 +43,6 @@ def test_masks_of_liir(golden):
     labels = torch.from_numpy(case["test_out_R12"][0])
     masks = decode_masks(labels, range(1, len(labels)), PropagationProtocol.named("liir"), (96, 96))
     np.testing.assert_array_equal(masks, case["test_pred"][0])
-
-
-def test_ids_that_repeat_and_a_grid_that_no_stride_gives_are_refused():
-    mask, of = torch.zeros(10, 10, dtype=torch.long), protocol(label_encoding="strided")
-    refused(ValueError, "different", encode_masks, mask, [2, 2], (5, 5), of)
-    refused(ValueError, "5 x 5", encode_masks, mask, [1], (7, 7), of)
 
 
 def test_heat_maps_of_vfs(golden):

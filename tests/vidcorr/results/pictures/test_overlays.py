@@ -1,9 +1,13 @@
-"""Labels drawn over frames: masks, boxes, tracks; overlay videos."""
+"""Labels drawn over frames: masks, boxes, tracks; animations of sequences, and their curves."""
+
+import json
 
 import numpy as np
 import torch
+from PIL import Image
 
 from vidcorr.results.pictures import overlay_masks
+from vidcorr.results.pictures.animations import SequenceAnimation
 from vidcorr.results.pictures.overlays import draw_boxes, overlay_tracks
 
 GREY = torch.full((3, 180, 240), 128, dtype=torch.uint8)
@@ -67,3 +71,17 @@ def test_a_hidden_point_has_a_cross_and_no_tail():
 def test_points_that_are_not_finite_or_far_away_are_not_drawn():
     assert not (drawn([(np.nan, np.nan)]) != 60).any()
     assert not (drawn([(1e9, -1e9)]) != 60).any()
+
+
+def test_a_long_sequence_is_shown_in_part(tmp_path):
+    animation = SequenceAnimation(tmp_path, "walk", 100, "semantic")
+    wanted = animation.chosen
+    assert (len(wanted), wanted[0], wanted[-1]) == (32, 0, 99)
+    for _ in wanted:
+        animation.add(np.zeros((120, 160, 3), np.uint8))
+    animation.close({"mIoU": (range(2), [0.5, float("nan")])})
+    assert Image.open(tmp_path / "animations/semantic/walk.webp").size == (8 * 320, 4 * 240)
+    assert not (tmp_path / "animations/semantic/walk.truth.webp").exists()
+    assert json.loads((tmp_path / "animations/semantic/walk.json").read_text())["curves"] == {
+        "mIoU": [[0, 1], [0.5, None]]
+    }
