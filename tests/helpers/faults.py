@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from cli import main
 from tests.helpers.method_steps import TINY
 from tests.helpers.words import flags
+from vidcorr.videos.processes import STOPS
 
 METHODS = {
     "VFSSimSiam": TINY["VFSSimSiam"].arguments,
@@ -169,6 +170,7 @@ def run_script(command: list[str], *statuses: int) -> str:
 
 def _main(command: list[str], said: str) -> None:
     os.setsid()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # blocked by a server that `server_context` has started
     multiprocessing.set_start_method("fork", force=True)  # for workers; this process has made it forkserver
     descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable
 from datetime import timedelta
 from multiprocessing.context import ForkServerContext
@@ -12,6 +13,8 @@ from typing import Any
 import cv2
 import torch
 import torch.distributed as dist
+
+from vidcorr.videos.processes import STOPS
 
 IMPORTED = ("cli", "callbacks.benchmark", "tests.helpers.benchmark_ranks", "tests.helpers.training")
 """Modules that the server of processes imports once, for all ranks."""
@@ -51,6 +54,7 @@ def on_ranks(size: int, folder: Path, work: Callable[..., Any], *arguments: Any,
 
 
 def _enter(rank: int, size: int, folder: str, limit: int, work: Callable[..., Any], arguments: Any) -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # blocked by a server that `server_context` has started
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     places = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
