@@ -91,8 +91,7 @@ class SampledDataModule(pl.LightningDataModule):
         """Return a loader over this rank's training samples, in an order that is a function of (seed, epoch).
 
         Ranks come from torch.distributed when the loader is used, so the loader is right without this DataModule. If
-        this DataModule is given to the Trainer, the loader's state counts the batches that were trained on, without
-        those that workers have prefetched.
+        this DataModule is given to the Trainer, a resumed run begins after the batches that it has trained on.
 
         Raises:
             DataError: if the samples do not fill a batch on every rank.

@@ -55,6 +55,9 @@ def test_lists_and_broken_images(images, tmp_path):
     seen = list(make(tmp_path / "list.txt", batch_size=10).train_dataloader())
     assert sorted(set(seen[0]["video_index"].tolist())) == list(range(9))
     assert [line.partition(": ")[0] for line in seen[0]["failures"]] == [str(tmp_path / "broken.jpg")]
+    (tmp_path / "film.mp4").touch()
+    (tmp_path / "list.txt").write_text("film.mp4\n")
+    refused(DataError, r"film\.mp4 is no image", make, tmp_path / "list.txt")
 
 
 def test_a_folder_of_separate_images_is_never_taken_for_a_video(images, tmp_path, caplog):

@@ -58,7 +58,9 @@ class MatchBenchmark(Benchmark):
     protocol_class = MatchingProtocol
     tracker = KeypointMatcher
     pooled = True
-    levels: ClassVar[tuple[str, ...]] = tuple(f"{kind}={n}" for kind, top in DIFFICULTIES.items() for n in range(top))
+    levels: ClassVar[tuple[str, ...]] = tuple(
+        f"{kind}={level}" for kind, count in DIFFICULTIES.items() for level in range(count)
+    )
     """Levels of difficulty that the data state."""
 
     root: str | Path
@@ -69,7 +71,8 @@ class MatchBenchmark(Benchmark):
     def score_names(self) -> tuple[str, ...]:
         """Every score that the data set may give."""
         protocol: Any = self.protocol
-        return tuple(match_scores({}, dict.fromkeys(("", *self.levels), ()), protocol))
+        no_names: Any = dict.fromkeys(("", *self.levels), ())  # the scores of no pair have the keys of all scores
+        return tuple(match_scores({}, no_names, protocol))
 
     def read(self) -> Sequence[PairsOfCategory]:
         """Open the data set."""

@@ -63,7 +63,8 @@ def card_of(checkpoint: Path, file: str, loading: str) -> str:
     run = checkpoint.resolve().parent.parent
     lines = [HEAD + "---", f"# {file}", "", f"Method: {method}, {_plainly(arguments)}.", ""]
     step = content.get("global_step")
-    lines += [f"Training: {step} steps, {content.get('epoch')} epochs. Data: {_data_of(run)}.", ""]
+    training = "not recorded" if step is None else f"{step} steps, {content['epoch']} epochs"
+    lines += [f"Training: {training}. Data: {_data_of(run)}.", ""]
     lines += ["| benchmark | protocol | score | value |", "|---|---|---|---|"]
     for result in _results_of(run, step):
         protocol = result.stage.protocol.name

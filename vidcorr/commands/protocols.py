@@ -33,9 +33,11 @@ def command(args: Sequence[str]) -> None:
             print(described([shown[key] for key in of_kind]))
         return
     others = named(flags.other)
-    for key in shown:
-        if key in others:
-            print(described([shown[key], others[key]], only_different=True))
+    shared = [key for key in shown if key in others]
+    if not shared:
+        raise ValueError(f"{flags.name} and {flags.other} have no benchmark in common")
+    for key in shared:
+        print(described([shown[key], others[key]], only_different=True))
 
 
 def named(name: str) -> dict[tuple[str, str], EvaluationProtocol]:

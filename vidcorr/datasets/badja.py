@@ -47,6 +47,8 @@ class Badja(Reader[PointSequence]):
         annotations = self.root / "joint_annotations"
         listed = sorted(list_data(annotations))
         files = [path for path in listed if path.suffix == ".json" and path.stem not in WITHOUT_FRAMES]
+        if not files:
+            raise DataError(f"{annotations}: holds no <clip>.json")
         self._sequences = tuple(_clip(self.root, file) for file in files)
 
 

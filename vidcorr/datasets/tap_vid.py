@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..videos.arrays import read_npz, read_pickle
-from ..videos.files import DataError, plain_name
+from ..videos.files import WRONG_JSON, DataError, errors_at, plain_name
 from ..videos.folders import list_data
 from ..videos.images import image_size, open_image, read_image, read_whole, require_size
 from .records import FrameSequence, Reader
@@ -143,6 +143,8 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
         yield _from_element(file, file.stem, read_npz(file), lambda: _latest_npz(file)["video"])
         return
     content = read_pickle(file)
+    if not isinstance(content, dict | list):
+        raise DataError(f"{file}: {EXPECTED}")
     if isinstance(content, list):
         shard = "" if root == file or file.stem.startswith("tapvid_") else f"{file.stem}-"
         content = {f"{shard}{number:03d}": element for number, element in enumerate(content)}
@@ -163,9 +165,10 @@ def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] 
     `again` returns the frames when they are used, so that they need not stay in memory.
     """
     where = f"{file}, {plain_name(name, file)}"
-    video = element["video"]
-    points = element["points"]
-    occluded = element["occluded"]
+    with errors_at(f"{where}: {FORM}", *WRONG_JSON):
+        video = element["video"]
+        points = element["points"]
+        occluded = element["occluded"]
     is_image = _is_array(video, "u", 4) and video.dtype == np.uint8 and video.shape[3] == 3
     is_list = isinstance(video, list) and all(isinstance(item, bytes) for item in video)
     is_video = is_image or is_list or _is_array(video, "S", 1)

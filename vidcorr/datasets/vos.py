@@ -87,6 +87,8 @@ class Vos(Reader[MaskSequence]):
         if split is None:
             self._lists: tuple[Path, ...] = ()
             names = tuple(list_folders(self.masks))
+            if not names:
+                raise DataError(f"{self.masks}: no folders of masks; expected {self.masks}/<video>/<frame>.png")
         else:
             self._lists = (find_list(self.root, split, self.lists),)
             names = read_names(*self._lists)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..videos.files import WRONG_JSON, errors_at, plain_name, read_json
+from ..videos.files import WRONG_JSON, DataError, errors_at, plain_name, read_json
 from ..videos.folders import list_images
 from ..videos.masks import check_masks, ids_by_value, list_frames, match_masks
 from ..videos.source import hashed_rank
@@ -67,6 +67,8 @@ class YoutubeVos(Reader[MaskSequence]):
         self.unseen_categories: frozenset[str] = frozenset()
         if split == "holdout":
             names, self.unseen_categories = _hold_out(self._videos, holdout, unseen)
+            if not names:
+                raise DataError(f"{self.folder / 'meta.json'}: too few videos to hold out {unseen} categories")
         frames = self._all_frames(folder) if all_frames else self.folder / "JPEGImages"
         self._sequences = tuple(self._sequence(name, frames) for name in names)
 
@@ -85,6 +87,8 @@ class YoutubeVos(Reader[MaskSequence]):
         starts: dict[int, int] = {}
         categories: dict[int, str] = {}
         for i, (category, start) in objects.items():
+            if number.get(start) not in masks:
+                raise DataError(f"{folder}/{start:05d}.png: no such mask, but object {i} starts here by meta.json")
             starts[i] = number[start]
             if category:
                 categories[i] = category

@@ -35,9 +35,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Return the content of a config.
 
     Raises:
-        UsageError: if the file is not YAML, or holds a key twice.
+        UsageError: if the file is not YAML with names of options, or holds a key twice.
     """
-    return dict(yaml_value(path.read_text("utf-8"), str(path)))
+    content = yaml_value(path.read_text("utf-8"), str(path))
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} holds no options, such as trainer: {{max_steps: 9}}")
+    return content
 
 
 def yaml_value(text: str, place: str) -> Any:

@@ -67,7 +67,7 @@ def _rows(results: Sequence[str | Path], data_set: str) -> list[tuple[str, Path]
 
 
 def _block(sequence: MaskSequence, rows: Sequence[tuple[str, Path]], frames: Sequence[int]) -> Picture:
-    """Draw a sequence: its frames with the masks of each result, then with the truth, or grey without it."""
+    """Draw a sequence: its frames with the masks of each result, then with the truth where the data have it."""
     scored = list(range(sequence.begin, sequence.num_frames) if sequence.reported is None else sequence.reported)
     columns = frames or [scored[index] for index in evenly_spaced(len(scored), COLUMNS)]
     pictures: list[Picture] = []

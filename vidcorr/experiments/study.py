@@ -269,10 +269,12 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
         scores: scores of each evaluation that has them, in place of the study's.
 
     Raises:
-        ValueError: if a result is damaged or lacks a score of the study, or if a row has two results of a seed, for
-            example of several stages without `best_stage_by`.
+        ValueError: if the folder has no results; if a result is damaged or lacks a score of the study, or if a row has
+            two results of a seed, for example of several stages without `best_stage_by`.
     """
     results = _results(study, output)
+    if not results:
+        raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
     rows: dict[str, dict[str, Cell]] = {row.name: {} for row in study.rows}  # name → head → cell
     titles = {row.name: row.name for row in study.rows}  # with the stage that `best_stage_by` chooses
     columns: dict[str, Column] = {}

@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError
 from ..backbones.description import Network as Network
 from ..videos.files import csv_of_records, write_atomically
 from .checked import Exact, Facts, Items, Json, Score, Value, mistakes_of, plain
-from .formats import grid, one_line, percent
+from .formats import bracketed, grid, one_line, percent
 from .published import TEST_SETS
 from .statistics import Sample, interval
 
@@ -226,7 +226,11 @@ class Result(Exact):
     rows: Items[Row] = ()
 
     def __repr__(self) -> str:
-        return one_line(f"Result({self.benchmark}, {self.network}, {len(self.sequences)} sequences: {self.scores})")
+        scores = []
+        for key in self.main_scores():
+            scores.append(f"{key} {100 * self.scores[key]:.1f}{bracketed(self.interval(key))}")
+        measured = ", ".join(scores)
+        return one_line(f"Result({self.benchmark}, {self.network}, {len(self.sequences)} sequences: {measured})")
 
     __str__ = __repr__  # pydantic's prints all fields
 

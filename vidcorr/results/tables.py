@@ -108,6 +108,9 @@ class Table:
     base: str = ""
     own_bases: Mapping[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Table({len(self.rows)} rows, {len(self.columns)} columns: {'; '.join(self.rows)})"
+
     @property
     def bases_in_words(self) -> str:
         """The base row, and the rows with another one."""

@@ -129,11 +129,13 @@ def _objects(folder: Path, rules: Rules) -> Iterator[str]:
     """Yield the folders of a video's objects; "" if the folder holds its masks.
 
     Raises:
-        DataError: if a folder holds folders that the rules do not know, or masks and folders.
+        DataError: if a folder holds no masks, folders that the rules do not know, or masks and folders.
     """
     for name in mask_folders(folder):
         if name and not rules.folder_per_object:
             raise DataError(f"{folder}: holds the folder {name}, no masks; rules {rules.name} score VIDEO/FRAME.png")
+        if not list_images(folder / name):
+            raise DataError(f"{folder / name}: holds no masks")
         yield name
 
 

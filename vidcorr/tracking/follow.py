@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,10 +97,11 @@ def follow(
             follower = _follow_masks if isinstance(prompt, MaskPrompt) else _follow_heatmaps
             seen = seen_size(size, rules, short_side)
             found = follower(LabelTracker(extractor, rules), frames, prompt.labels, seen)
-        else:
+        elif isinstance(video, FrameStream):
             seen = seen_size(size, rules, short_side)
-            stream = cast(FrameStream, video)
-            found = _follow_queries(PointTracker(extractor, rules), stream, prompt.labels, seen)
+            found = _follow_queries(PointTracker(extractor, rules), video, prompt.labels, seen)
+        else:
+            raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
     return _computed_in_eval_mode(extractor, found)
 
 

@@ -26,8 +26,6 @@ PIXELS_AT_ONCE = 8 * 480 * 854
 """Pixels in a pass of the network on a GPU: 8 frames of DAVIS."""
 MOST_AT_ONCE = 16
 
-"""Advice for a device that runs out of memory while tracking."""
-
 P = TypeVar("P", PropagationProtocol, PointProtocol, MatchingProtocol)
 
 

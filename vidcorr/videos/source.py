@@ -149,7 +149,7 @@ def list_images_of(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:
         The images: of a folder in natural order of their paths, of a list in its order.
 
     Raises:
-        DataError: if the source is neither.
+        DataError: if the source is neither, or a line of a list names no image.
     """
     root = Path(source).expanduser()
     if root.is_dir():
@@ -157,7 +157,11 @@ def list_images_of(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:
         for folder, files in _folders(root):
             paths += [Path(folder, name) for name in files if is_photo(name)]
         return tuple(_in_natural_order(paths))
-    return tuple(_listed(root))
+    entries = tuple(_listed(root))
+    for entry in entries:
+        if not is_photo(entry.path.name):  # a clip of a video would be no views of one image
+            raise DataError(f"{root}: {entry.path} is no image")
+    return entries
 
 
 def hashed_rank(seed: int, name: str) -> bytes:

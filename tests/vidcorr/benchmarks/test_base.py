@@ -13,7 +13,7 @@ from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.training import EMPTY, TINY, loader, trainer_in
 from tests.helpers.words import SMALL
-from vidcorr import DavisBenchmark, OtbBenchmark
+from vidcorr import DavisBenchmark, OtbBenchmark, VosBenchmark
 from vidcorr.backbones import RawColour, build_encoder
 from vidcorr.datasets.generated import write_otb
 from vidcorr.videos.files import DataError
@@ -35,6 +35,9 @@ def test_a_sequence_too_short_to_score_is_named(davis_root, tmp_path):
 
 def test_arguments_that_would_score_other_data_or_features_are_refused(davis_root, tmp_path):
     refused(ValueError, "limit_sequences must be at least 1", DavisBenchmark, davis_root, limit_sequences=-1)
+    (tmp_path / "JPEGImages").mkdir()
+    (tmp_path / "Annotations").mkdir()
+    refused(DataError, "Annotations: no folders of masks", VosBenchmark(tmp_path).evaluate, RawColour())
     refused(ValueError, "give stride or dilated", OtbBenchmark, tmp_path, stride=4, dilated=True)
     twice = "raw_colour@colour/4 names its features, and so does davis"
     refused(ValueError, twice, DavisBenchmark(davis_root, stride=8).evaluate, "raw_colour@colour/4")

@@ -39,3 +39,4 @@ def test_two_show_what_differs_and_their_notes(capsys):
 
 def test_an_unknown_name_is_refused():
     assert "there is no protocol vsf; vidcorr protocols lists them" in refusal("protocols", "vsf")
+    assert "vfs and probe3d have no benchmark in common" in refusal("protocols", "vfs", "probe3d")

@@ -77,5 +77,7 @@ def test_a_frame_of_another_size_is_named_when_it_is_read(tmp_path):
     ],
 )
 def test_an_element_that_is_not_tap_vid_is_named(tmp_path, change, message):
+    path = written(tmp_path, {"goat": {"points": np.zeros((2, 5, 2))}})
+    refused(DataError, "goat: is not a video of TAP-Vid.*KeyError: 'video'", TapVid, path)
     path = written(tmp_path, {"goat": element() | {"occluded": np.zeros((2, 5), bool)} | change})
     assert refused(DataError, message, TapVid, path).startswith(f"{path}, goat")

@@ -78,6 +78,15 @@ def test_another_meta_is_named(tmp_path: Path) -> None:
         assert refusal(tmp_path).startswith(f"{path}: ")
 
 
+def test_an_object_without_the_mask_of_its_start_and_too_few_videos_are_named(tmp_path: Path) -> None:
+    root = write_youtube_vos(tmp_path / "ytvos", 2, valid=1, frames=6, size=SIZE)
+    refused(DataError, "meta.json: too few videos to hold out", YoutubeVos, root, "holdout", unseen=9)
+    (video,) = YoutubeVos(root)
+    mask = video.masks[video.begin]
+    mask.unlink()
+    assert refusal(root).startswith(f"{mask}: no such mask, but object ")
+
+
 def training(source: Path, **arguments: Any) -> set[str]:
     module = VideoDataModule(source, frames=2, size=16, batch_size=1, num_workers=0, validation_fraction=0, **arguments)
     module.setup("fit")

@@ -75,6 +75,8 @@ def test_what_cannot_be_chosen_is_one_line(words, message):
 def test_a_config_of_another_form_is_refused(tmp_path):
     (tmp_path / "config.yaml").write_text("{class_path: DavisBenchmark, every_n_epoch: 3}")
     refused(UsageError, "this has class_path, every_n_epoch$", chosen, "--on", tmp_path / "config.yaml")
+    (tmp_path / "config.yaml").write_text("- davis\n")
+    refused(UsageError, "config.yaml holds no options", chosen, "--on", tmp_path / "config.yaml")
 
 
 def test_a_change_is_a_field_and_its_values():

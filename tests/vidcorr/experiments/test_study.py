@@ -164,6 +164,7 @@ def table_of(output):
 
 def test_scores_replace_those_of_the_study(output):
     study = read_study(str(output / "study.yaml"))
+    refused(ValueError, "holds no result of the study", study_table, study, output / "other")
     assert [head for head in study_table(study, output, ["success"]).columns if "paper" not in head] == []
     for file in output.glob("*/**/results.json"):
         write_results(file.parent, {"J&F-Mean": 0.6, "J-Mean": 0.55})

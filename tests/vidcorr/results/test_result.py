@@ -39,6 +39,7 @@ def test_a_saved_result_is_read_back_equal(tmp_path):
         assert Result.load(path) == FULL
     assert results_below(tmp_path) == {tmp_path / "run": FULL}
     assert str(FULL).startswith("Result(davis, ResNet-18")
+    assert str(FULL).endswith("2 sequences: J-Mean 30.0)")
     text = (tmp_path / "run" / "results.json").read_text()
     assert "NaN" not in text
     json.loads(text, parse_constant=pytest.fail)

@@ -219,3 +219,5 @@ def test_a_folder_above_the_videos_is_named_and_a_video_named_twice_counts_once(
         write_masks(tmp_path / "480p" / video, "01100", "01100", "00110", "01100")
     refused(DataError, r"/480p: holds the folder a, no masks", score, tmp_path, tmp_path)
     assert len(score(tmp_path / "480p", tmp_path / "480p", videos=["b", "a", "b"]).rows) == 2
+    (tmp_path / "480p" / "empty").mkdir()
+    refused(DataError, "480p/empty: holds no masks", score, tmp_path / "480p", tmp_path / "480p")

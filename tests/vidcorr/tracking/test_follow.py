@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.helpers.refusal import refused
 from tests.helpers.sprite import FRAMES, bounds, tensors
 from vidcorr import BoxPrompt, MaskPrompt, PointPrompt, follow
 from vidcorr.backbones import Normalise, build_feature_extractor
@@ -94,6 +95,8 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
     assert isinstance(rules_for(colour, prompt, "vidcorr"), PropagationProtocol)
     expected = PointProtocol.named("vidcorr").brought_by_features(feature_stride=4)
     assert rules_for(colour, prompt, "vidcorr-points") == expected
+    frames = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    refused(ValueError, "reads a video several times: give a file", follow, colour, frames, prompt, "vidcorr-points")
 
 
 def test_large_frames_are_reduced_by_areas_and_points_come_back_to_their_places():

@@ -142,6 +142,8 @@ def heat_map_sheet(
     Raises:
         ValueError: for fewer than two frames, a point outside the map, or other numbers of frames and maps.
     """
+    if len(frames) != len(features):
+        raise ValueError(f"expected a feature map per frame, got {len(features)} maps and {len(frames)} frames")
     names = names or [f"frame {index}" for index in range(len(frames))]
     query = len(frames) - 1
     points = torch.as_tensor(point).cpu().reshape(1, 2)
@@ -157,7 +159,7 @@ def heat_map_sheet(
     size = covered or (height, right)
     cell = torch.tensor(size) / torch.tensor(features.shape[-2:]) * width / right
     y, x = ((points[0] + 0.5) * cell - 0.5).round().int().tolist()
-    small = [_pale(resized(as_picture(frame), width)) for frame, _ in zip(frames, features, strict=True)]
+    small = [_pale(resized(as_picture(frame), width)) for frame in frames]
     asked = small[query].copy()
     cv2.circle(asked, (x, y), 5, FOUND, -1, cv2.LINE_AA)
     panels = []
