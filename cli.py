@@ -24,7 +24,7 @@ import datamodules
 import lightning_modules
 import vidcorr
 from callbacks import BenchmarkCallback, LastCheckpoint, Stops, Throughput
-from lightning_modules.parts.run_folder import run_folder
+from callbacks.run_folder import run_folder
 from vidcorr.backbones.checkpoints import SUFFIXES, local_file, on_hub, saved_model
 from vidcorr.backbones.names import SHORT_NAMES, read_spec, split_view
 from vidcorr.backbones.trust import allow_named

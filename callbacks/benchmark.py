@@ -13,9 +13,7 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging, WeightAveraging
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from lightning_modules.parts.description import network_of
 from lightning_modules.parts.loops import epochs_completed, logged_step
-from lightning_modules.parts.run_folder import checkpoint_folder, log_picture, log_scores, run_folder
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.output import Output
 from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks, first_ranks_buffers
@@ -23,6 +21,8 @@ from vidcorr.results.result import Evaluated, Result
 from vidcorr.videos.files import require_at_least
 
 from .checkpoints import use_atomic_files
+from .description import network_of
+from .run_folder import checkpoint_folder, log_picture, log_scores, run_folder
 
 log = logging.getLogger(__name__)
 

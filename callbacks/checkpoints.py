@@ -23,10 +23,11 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 from torch.utils._pytree import tree_map_only
 
 from lightning_modules.parts import loops
-from lightning_modules.parts.run_folder import checkpoint_folder, hide_logs
 from vidcorr.backbones.checkpoints import read_content
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.videos.files import FolderLock, require_at_least, unfinished
+
+from .run_folder import checkpoint_folder, hide_logs
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,14 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from lightning_modules.parts.run_folder import log_picture, run_folder
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.functional.device import random_state_kept
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import Picture, clip_sheet, feature_sheet, heat_map_sheet, write_picture
 from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.videos.files import require_at_least
+
+from .run_folder import log_picture, run_folder
 
 
 class TrainingPictures(pl.Callback):

@@ -14,9 +14,9 @@ import pytorch_lightning as pl
 import torch
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
+from callbacks.description import recipe_of
 from cli import SaveConfig, ShortLogInterval, last_checkpoint, main, make_trainer, words_for_parser
 from lightning_modules import VFSSimSiam
-from lightning_modules.parts.description import recipe_of
 from tests.helpers.parsed import Built, Parsed
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused

@@ -11,9 +11,9 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks import BenchmarkCallback
+from callbacks.run_folder import log_scores, run_folder
 from cli import main
 from lightning_modules import FrozenEncoder
-from lightning_modules.parts.run_folder import log_scores, run_folder
 from tests.helpers.stops import Stop, go
 from tests.helpers.training import quiet_trainer
 from tests.helpers.words import RAW_COLOUR, SMALL, davis, flags
