@@ -13,7 +13,6 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging, WeightAveraging
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from lightning_modules.parts.loops import epochs_completed, logged_step
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.output import Output
 from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks, first_ranks_buffers
@@ -22,6 +21,7 @@ from vidcorr.videos.files import require_at_least
 
 from .checkpoints import use_atomic_files
 from .description import network_of
+from .loops import epochs_completed, logged_step
 from .run_folder import checkpoint_folder, log_picture, log_scores, run_folder
 
 log = logging.getLogger(__name__)

@@ -22,11 +22,11 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch.serialization import get_unsafe_globals_in_checkpoint
 from torch.utils._pytree import tree_map_only
 
-from lightning_modules.parts import loops
 from vidcorr.backbones.checkpoints import read_content
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.videos.files import FolderLock, require_at_least, unfinished
 
+from . import loops
 from .run_folder import checkpoint_folder, hide_logs
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,9 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lightning_modules.parts.loops import accumulates
 from vidcorr.videos.files import require_at_least
+
+from .loops import accumulates
 
 MOST_EMBEDDINGS = 1024
 """Number of embeddings of a step that are measured."""

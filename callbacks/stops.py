@@ -13,12 +13,12 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
-from lightning_modules.parts.loops import accumulates
 from vidcorr import signals
 from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.functional.device import PendingCopy
 
 from .checkpoints import LastCheckpoint, TrainingStopped, use_atomic_files
+from .loops import accumulates
 
 REFUSED = (
     lightning.BackboneFinetuning,

@@ -1,4 +1,4 @@
-"""All that reads or writes the counters of Lightning's loops; tests/lightning_modules/parts/test_loops.py pins them."""
+"""All that reads or writes the counters of Lightning's loops; tests/callbacks/test_loops.py pins them."""
 
 from typing import Any
 

@@ -6,8 +6,8 @@ That a training resumes exactly is tested in tests/callbacks/test_checkpoints.py
 import pytorch_lightning as pl
 import torch
 
+from callbacks import loops
 from lightning_modules import VFSSimSiam
-from lightning_modules.parts import loops
 from tests.helpers.training import TINY, loader, quiet_trainer
 
 EPOCHS = {  # hook and step → epochs ready, completed, started, processed; batches the same; logged steps
