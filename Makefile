@@ -8,7 +8,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --d
 # A process that may not keep what it compiles takes 10 s longer to import torch and Lightning.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-slow test-exhaustive test-floor speed lint format type doctest docs clean constraints gpu
+.PHONY: help setup demo test test-slow test-exhaustive test-floor speed lint format type doctest docs wheels clean constraints gpu
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/' | column -t -s:
@@ -20,7 +20,7 @@ setup: .venv/ready  ## .venv with everything that the project needs
 	@echo "setup: the packages of constraints.txt into .venv, 6.4 GB with CUDA's torch; minutes, once"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e '.[transformers]' --group dev -c constraints.txt --config-settings editable_mode=compat
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e '.[transformers]' --group dev --group docs -c constraints.txt --config-settings editable_mode=compat
 	touch $@
 
 demo: setup  ## train some minutes on generated videos, score before and after
@@ -73,14 +73,19 @@ doctest: setup  ## the examples in docstrings
 	$(BIN)/python -m pytest --doctest-modules vidcorr lightning_modules datamodules callbacks cli.py
 
 docs: setup  ## the documents as a site, in site/index.html
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -e . --group docs -c constraints.txt
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	$(BIN)/vidcorr table site/results/measured --page site/results/measured
 	@echo site/index.html
+
+# cibuildwheel builds in manylinux containers, so this target needs Docker; the settings are in pyproject.toml.
+wheels: setup  ## wheels with the native kernel for manylinux, and the source archive, in dist/
+	$(BIN)/uv build --quiet --sdist --out-dir dist
+	$(BIN)/uv tool run --quiet cibuildwheel --platform linux --output-dir dist
+	for wheel in dist/*.whl; do unzip -l $$wheel | grep -q compiled_avx2 || exit 1; done
 
 # Pins what `setup` installs; run it after a change of the dependencies.
 constraints: setup  ## pin the newest versions of the dependencies
 	$(BIN)/uv pip compile --quiet --upgrade --extra transformers --group dev --group docs pyproject.toml -o constraints.txt --no-header --no-annotate
 
 clean:  ## remove what setup and the tests made
-	rm -rf .venv .venv-floor build site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-floor build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

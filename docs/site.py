@@ -93,8 +93,11 @@ def reference(package: str) -> str:
     stub = ast.parse((ROOT / package.replace(".", "/") / "__init__.pyi").read_text("utf-8"))
     rooms: dict[str, list[str]] = {}
     for statement in stub.body:
-        assert isinstance(statement, ast.ImportFrom)
-        rooms.setdefault((statement.module or "").partition(".")[0], []).extend(name.name for name in statement.names)
+        if isinstance(statement, ast.ImportFrom):
+            room = (statement.module or "").partition(".")[0]
+            rooms.setdefault(room, []).extend(name.name for name in statement.names)
+        elif isinstance(statement, ast.Assign):  # a name of another package, `NAME = package.module.NAME`
+            rooms.setdefault("elsewhere", []).append(ast.unparse(statement.targets[0]))
     for room, names in rooms.items():
         page += f"\n## {room.replace('_', ' ').capitalize()}\n"
         page += "".join(f"\n::: {package}.{name}\n    options: {{heading_level: 3}}\n" for name in names)
