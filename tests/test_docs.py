@@ -16,7 +16,7 @@ import pytest
 from cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "configs" / "README.md", *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), ROOT / "configs" / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(\w+) +(run|file=\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHORT = {
     "fit": [
