@@ -46,6 +46,7 @@ def write_results(
         "network": Network(name=network, seed=about.pop("network_seed", None), recipe=about.pop("recipe", "")),
         "stage": Stage(protocol=protocol),
         "sequences": [str(number) for number in range(sequences)],
+        "conditions": [f"{sequences} sequences"],
         "rows": rows,
         "data": about,
         "provenance": Provenance(**provenance),

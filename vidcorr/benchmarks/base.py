@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, pairwise
@@ -73,6 +73,8 @@ class Benchmark(ABC):
     Its interval then comes from the scores without each sequence in turn.
     """
 
+    unit: ClassVar[str] = "sequences"
+    """What the sequences are, in words."""
     less_is_better: ClassVar[tuple[str, ...]] = ()
     """Score names of which less is better, such as errors; of the others more is."""
 
@@ -142,6 +144,17 @@ class Benchmark(ABC):
     def facts(self, rows: Sequence[Row], tracker: Any) -> dict[str, Any]:
         """Return the facts that the scores of a run depend on, besides network and protocol, for the result."""
         return {}
+
+    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return what comparable scores share besides the protocol, in words: year, split, a choice of rules.
+
+        The number of sequences is added. A subclass does not inherit the conditions, since it may read other data or
+        score otherwise: it states its own.
+
+        Args:
+            facts: the result's `data`.
+        """
+        return []
 
     def finish(self, result: Result, output: Output) -> None:  # noqa: B027  # most benchmarks write none
         """Write further files of a run, and warn about its result; on the first rank, before results.json."""
@@ -233,7 +246,13 @@ class Benchmark(ABC):
                 data = self.facts(rows, tracker)
                 if has_constant:
                     data["constant_features"] = True
+                sides = [min(sequence.size) for sequence in self.sequences if hasattr(sequence, "size")]
+                if sides:
+                    data["short_sides"] = [min(sides), max(sides)]
                 names = [sequence.name for sequence in self.sequences]
+                conditions = [f"{len(names)} {self.unit}"]
+                if "conditions" in vars(type(self)):
+                    conditions = [*self.conditions(data), *conditions]
                 source = self.protocol.origin() if isinstance(self.protocol, EvaluationProtocol) else {}
                 described = network.model_copy(update={"digest": digest})
                 seconds = round(time.perf_counter() - began, 2)
@@ -245,6 +264,7 @@ class Benchmark(ABC):
                     stage=stage_of(tracker),
                     rows=rows,
                     sequences=names,
+                    conditions=conditions,
                     limit_sequences=self.limit_sequences,
                     data=data,
                     protocol_source=source,

@@ -1,6 +1,6 @@
 """Video object segmentation on DAVIS, scored as by the official toolkit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -67,6 +67,11 @@ class DavisBenchmark(MaskBenchmark):
         """Return year, split, resolution and rules."""
         facts = {"year": self._year(self.sequences), "split": self.split, "resolution": self.resolution}
         return facts | super().facts(rows, tracker)
+
+    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return year and split, and a resolution other than 480p."""
+        found = [str(facts["year"]), self.split or "all", self.resolution]
+        return found[:2] if self.resolution == "480p" else found
 
     def _year(self, videos: Sequence[MaskSequence]) -> int:
         are_binary = all(sequence.values for sequence in videos)  # DAVIS-2016 stores its one object as 255

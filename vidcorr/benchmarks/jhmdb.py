@@ -1,6 +1,6 @@
 """Human pose propagation on JHMDB: 15 joints as heat-maps, scored by the percentage of correct keypoints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -103,6 +103,10 @@ class JhmdbBenchmark(Benchmark):
     def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
         """Return split and subset."""
         return {"split": self.split, "subset": self.subset}
+
+    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return split and subset."""
+        return [f"split {self.split}", self.subset]
 
 
 def reread(points: Tensor, heatmaps: Tensor, covered: Size, protocol: PropagationProtocol) -> Tensor:

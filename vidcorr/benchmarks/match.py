@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -58,6 +58,7 @@ class MatchBenchmark(Benchmark):
     protocol_class = MatchingProtocol
     tracker = KeypointMatcher
     pooled = True
+    unit = "categories"
     levels: ClassVar[tuple[str, ...]] = tuple(
         f"{kind}={level}" for kind, count in DIFFICULTIES.items() for level in range(count)
     )
@@ -149,6 +150,10 @@ class MatchBenchmark(Benchmark):
         height, width = tracker.grid
         return {"split": self.split, "grid": f"{height} x {width}", "pairs": len(self.used_pairs)}
 
+    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return split and number of pairs."""
+        return [self.split, f"{facts['pairs']} pairs"]
+
     def finish(self, result: Result, output: Output) -> None:
         """Write per_category.csv: pairs, points, and the scores of a category's pairs."""
         rows_of_category: dict[str, list[Row]] = {}
@@ -183,6 +188,7 @@ class PfPascalBenchmark(MatchBenchmark):
 
     name = "pf_pascal"
     levels = ()
+    conditions = MatchBenchmark.conditions
 
     protocol: str | MatchingProtocol = "sd-dino"
 
@@ -204,6 +210,7 @@ class PfWillowBenchmark(PfPascalBenchmark):
     """
 
     name = "pf_willow"
+    conditions = MatchBenchmark.conditions
 
     protocol: str | MatchingProtocol = "vidcorr"
 

@@ -1,6 +1,6 @@
 """Object tracking on OTB by SiamFC, scored by one-pass evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -111,3 +111,7 @@ class OtbBenchmark(Benchmark):
     def facts(self, rows: Sequence[Row], tracker: SiamFCTracker) -> dict[str, Any]:
         """Return the version of the data and the dilations of the network."""
         return {"version": self.version, "dilated": tracker.protocol.dilated}
+
+    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return the version of the data."""
+        return [self.version or "all of the folder"]

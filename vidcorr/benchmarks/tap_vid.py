@@ -1,6 +1,6 @@
 """Point tracking on TAP-Vid by the features of an extractor."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,10 @@ class TapVidBenchmark(Benchmark):
         if names == sorted(DAVIS_VIDEOS.split()):
             facts["set"] = "davis"
         return facts
+
+    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return the name of a released set."""
+        return [facts["set"]] if "set" in facts else []
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Human parts in video on VIP: mean IoU of the classes, AP of the instances."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -152,6 +152,10 @@ class VipBenchmark(Benchmark):
         if "instance" in self.parts:
             facts[AP] = RANKING
         return facts
+
+    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return the split."""
+        return [self.split]
 
 
 def matched(

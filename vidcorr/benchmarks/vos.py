@@ -94,6 +94,11 @@ class VosBenchmark(MaskBenchmark):
         """Return split, merging of objects and rules."""
         return {"split": self.split, "one_object": self.one_object} | super().facts(rows, tracker)
 
+    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return split and rules, and whether the objects are merged."""
+        found = [self.split, None if self.rules == self.name else self.rules, "one object" if self.one_object else None]
+        return [text for text in found if text]
+
 
 def _of_first_mask(video: MaskSequence) -> MaskSequence:
     """Return a video with only the objects of its first mask."""

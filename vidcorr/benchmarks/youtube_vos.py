@@ -1,6 +1,6 @@
 """Video object segmentation on YouTube-VOS: a hold-out split that is scored here, predictions for the server."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -98,3 +98,10 @@ class YoutubeVosBenchmark(MaskBenchmark):
         if self.split == "holdout":
             facts |= {"holdout": self.holdout, "unseen": self.unseen}
         return facts | super().facts(rows, tracker)
+
+    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return the split, with the size of a hold-out, and whether every frame is followed."""
+        found: list[str] = [self.split]
+        if self.split == "holdout":
+            found = [f"holdout {self.holdout}", f"{self.unseen} unseen"]
+        return [*found, "all frames"] if self.all_frames else found

@@ -22,7 +22,7 @@ from .checked import Json, plain
 from .formats import bracketed, percent
 from .pictures.animations import TRUTH_SUFFIX
 from .published import Published, published_beside
-from .records import Column, Record, rules_in_words
+from .records import Column, Record
 from .result import MEANS_OF, Result, Row
 from .statistics import FEWEST_SEQUENCES, HOW
 from .tables import Cell, tabulate
@@ -187,7 +187,9 @@ def write_results_page(records: Sequence[Record], folder: str | Path) -> Path:
 
 def _rules(record: Record) -> str:
     """Return the rules of the data set with their digest, and the version of vidcorr that applied them."""
-    rules = rules_in_words(record.result, left_out=("source",))
+    rules = record.result.data.get("rules") or ""
+    if isinstance(rules, dict):
+        rules = " ".join(str(value) for key, value in rules.items() if key != "source")
     version = record.result.provenance.versions.get("vidcorr", "")
     return " ".join(filter(None, [rules, f"vidcorr {version}" if version else ""])) or "–"
 

@@ -13,9 +13,6 @@ from typing import NamedTuple
 from ..videos.digests import text_digest
 from .result import RESULTS_FILE, Result
 
-SWITCHES = ("one_object", "all_frames")
-"""Switches of a benchmark that change scores."""
-
 
 class Column(NamedTuple):
     """Properties that comparable scores share.
@@ -23,7 +20,7 @@ class Column(NamedTuple):
     Attributes:
         benchmark: name of the benchmark's data set.
         score: name of the score.
-        conditions: protocol without fields that the network sets; data and number of sequences.
+        conditions: protocol without fields that the network sets, and the conditions of the benchmark.
         protocol: digest of the protocol without these fields.
         names: digest of the names of sequences and objects; empty if the result has no rows.
     """
@@ -87,8 +84,7 @@ class Record:
         """Column of the score; scores with equal columns are comparable."""
         result = self.result
         protocol = result.stage.protocol
-        number = f"{len(result.sequences) or '?'} sequences"
-        conditions = ", ".join(filter(None, (protocol.shared_name, *_data_in_words(result), number)))
+        conditions = ", ".join(filter(None, (protocol.shared_name, *result.conditions)))
         names = " ".join(sorted({row.name for row in result.rows}))
         digest = text_digest(names, 8) if names else ""
         return Column(result.data_set, self.key, conditions, protocol.shared, digest)
@@ -118,32 +114,6 @@ def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
             conditions = " ".join(filter(None, (conditions, column.protocol, column.names)))
         unique[column] = column._replace(conditions=conditions)
     return unique
-
-
-def _data_in_words(result: Result) -> list[str]:
-    """Return split, subset, rules and other facts of the data that scores depend on."""
-    data = result.data
-    split = data.get("split")
-    if isinstance(split, int):
-        split = f"split {split}"
-    rules = rules_in_words(result)
-    facts = [data.get("year"), split, data.get("subset")]
-    if rules not in ("", f"davis-{data.get('year')}", result.benchmark.replace("_", "-")):
-        facts.append(rules)
-    if data.get("resolution") != "480p":
-        facts.append(data.get("resolution"))
-    if data.get("holdout") is not None:
-        facts.append(f"holdout {data['holdout']}, {data.get('unseen')} unseen")
-    facts += [switch.replace("_", " ") for switch in SWITCHES if data.get(switch)]
-    return [str(fact) for fact in facts if fact is not None]
-
-
-def rules_in_words(result: Result, left_out: Collection[str] = ("source", "digest")) -> str:
-    """Return the rules of the data set in words, without some of their facts; empty without rules."""
-    rules = result.data.get("rules") or ""
-    if isinstance(rules, dict):
-        return " ".join(str(value) for key, value in rules.items() if key not in left_out)
-    return str(rules)
 
 
 def results_below(folder: Path) -> dict[Path, Result]:

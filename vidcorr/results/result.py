@@ -194,6 +194,7 @@ class Result(Exact):
         stage: the features and the protocol.
         rows: values of the sequences, or of their objects.
         sequences: names of the evaluated sequences.
+        conditions: what comparable scores share besides the protocol, in words: split, number of sequences, …
         limit_sequences: limit on the number of sequences, if set.
         data: other facts that the scores depend on: year, split, rules, …
         protocol_source: publication of the protocol, and the fields that it leaves open.
@@ -214,6 +215,7 @@ class Result(Exact):
     without: dict[str, dict[str, Score]] = Field(default={})
     stage: Stage = Stage()
     sequences: Items[str] = ()
+    conditions: Items[str] = ()
     limit_sequences: int | None = None
     data: Facts = Field(default={})
     protocol_source: dict[str, str] = Field(default={})

@@ -108,21 +108,27 @@ def score(
 
     with errors_at(meta, *WRONG_JSON):
         without = leave_one_out(rows, scores_of) if rules.pooled else {}
-        return result_of(rules.name, predictions, rows, scores=scores_of(rows), without=without, data=data)
+        scores = scores_of(rows)
+        conditions = ["first and last frame too"] if keep_ends else []
+        return result_of(rules.name, predictions, rows, conditions, scores=scores, without=without, data=data)
 
 
-def result_of(benchmark: str, predictions: str | Path, rows: Sequence[Row], **fields: Any) -> Result:
+def result_of(
+    benchmark: str, predictions: str | Path, rows: Sequence[Row], conditions: Sequence[str] = (), **fields: Any
+) -> Result:
     """Return the result of predictions on disk, with their folder as the name of the network.
 
     Args:
         benchmark: name of the benchmark.
         predictions: the folder.
         rows: the scored sequences or objects, sorted.
+        conditions: what comparable scores share, in words; the number of sequences is added.
         **fields: further fields of the result.
     """
     network = Network(name=str(predictions))
-    fields |= {"sequences": videos_of(rows), "provenance": Provenance.now()}
-    return Result(benchmark=benchmark, network=network, rows=rows, **fields)
+    videos = videos_of(rows)
+    fields |= {"conditions": [*conditions, f"{len(videos)} sequences"], "provenance": Provenance.now()}
+    return Result(benchmark=benchmark, network=network, rows=rows, sequences=videos, **fields)
 
 
 def _objects(folder: Path, rules: Rules) -> Iterator[str]:

@@ -68,7 +68,7 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
         rows.append(Row(video=sequence.name, values=values, counts=counts))
     scores = track_scores([row.counts for row in rows])
     data = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth}
-    return result_of("tap_vid", predictions, rows, scores=scores, data=data)
+    return result_of("tap_vid", predictions, rows, [f"{query_mode} queries"], scores=scores, data=data)
 
 
 def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:

@@ -34,8 +34,8 @@ def test_digests_and_data_are_never_mixed(tmp_path):
     write(tmp_path / "c", "C", {"J&F-Mean": 0.7}, sequences=30)
     write(tmp_path / "d", "D", {"J&F-Mean": 0.8})
     write(tmp_path / "e", "A", {"mIoU": 0.3}, benchmark="vip")
-    write(tmp_path / "f", "F", {"J&F-Mean": 0.9}, year=2016, split="val")
-    write(tmp_path / "g", "G", {"J&F-Mean": 0.1}, all_frames=True)
+    write(tmp_path / "f", "F", {"J&F-Mean": 0.9}, conditions=["2016", "val", "8 sequences"])
+    write(tmp_path / "g", "G", {"J&F-Mean": 0.1}, conditions=["all frames", "8 sequences"])
     table = gather_results([tmp_path], ["J&F-Mean", "mIoU"])
     conditions = (
         "8 sequences d1",

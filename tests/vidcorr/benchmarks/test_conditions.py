@@ -1,0 +1,35 @@
+"""The conditions that tables print: each benchmark states its own, in its own words."""
+
+import pytest
+
+from tests.helpers.benchmark_data import benchmark_classes
+from tests.helpers.words import SMALL
+from vidcorr import DavisBenchmark, MatchBenchmark
+from vidcorr.datasets import Davis
+from vidcorr.datasets.generated import write_spair
+
+
+def test_each_benchmark_of_ours_states_its_conditions_itself():
+    """A class that inherits them would state those of other data, so none are stated."""
+    assert all("conditions" in vars(kind) or kind.__name__ == "BadjaBenchmark" for kind in benchmark_classes())
+
+
+@pytest.mark.slow
+def test_a_users_subclass_states_no_year_and_no_split(davis_root):
+    class Own(DavisBenchmark):
+        name = "own"
+
+        def read(self):
+            return Davis(self.root)[:2]
+
+    assert Own(davis_root, changes=SMALL).evaluate("raw_colour").conditions == ("2 sequences",)
+    ours = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1).evaluate("raw_colour")
+    assert ours.conditions == ("2017", "val", "1 sequences")
+
+
+@pytest.mark.slow
+def test_pairs_are_pairs_and_categories_are_categories(tmp_path):
+    root = write_spair(tmp_path / "pairs", 2, views=2, frames=4)
+    result = MatchBenchmark(root, changes={"input_size": 64}).evaluate("raw_colour")
+    categories = len(result.sequences)
+    assert result.conditions == ("test", f"{len(result.rows)} pairs", f"{categories} categories")
