@@ -74,5 +74,6 @@ class DavisBenchmark(MaskBenchmark):
         return found[:2] if self.resolution == "480p" else found
 
     def _year(self, videos: Sequence[MaskSequence]) -> int:
-        are_binary = all(sequence.values for sequence in videos)  # DAVIS-2016 stores its one object as 255
-        return 2016 if videos and are_binary else self.year
+        folders = [sequence.masks for sequence in videos]
+        are_white = all(masks is not None and masks.void is None for masks in folders)  # DAVIS-2016 stores 255
+        return 2016 if videos and are_white else self.year

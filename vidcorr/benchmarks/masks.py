@@ -19,7 +19,7 @@ from ..datasets import MaskSequence
 from ..functional.propagation.coding import Size
 from ..functional.propagation.resizing import resize_images
 from ..metrics.rules import RULES
-from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
+from ..metrics.scoring import MaskScorer, Object, Rules, Values, Video, numbers_in
 from ..protocols import PropagationProtocol
 from ..results.pictures import overlay_masks
 from ..results.pictures.animations import Curve, overlay_masks_small
@@ -144,10 +144,10 @@ class MaskBenchmark(Benchmark):
         starts = {number: stems.index(sequence.frames[t].stem) for number, t in sequence.starts.items()}
         folder = sequence.annotation(sequence.begin).parent
 
-        def annotation(stem: str) -> Ids:
-            return sequence.read_mask(number_of[stem]).numpy()
+        def shown(stem: str) -> set[int]:
+            return numbers_in(sequence.read_mask(number_of[stem]).numpy())
 
-        video = Video(sequence.video, stems, annotation, self.videos.get(sequence.video, {}), starts=starts)
+        video = Video(sequence.video, stems, shown, self.videos.get(sequence.video, {}), starts=starts)
         with errors_at(folder, *WRONG_JSON):
             scorer = MaskScorer(self.scoring_rules, video)
         if not scorer.plan:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..videos.files import DataError, list_lines, plain_name
-from ..videos.folders import is_data
+from ..videos.folders import is_data, list_frames
 from ..videos.images import image_size
-from ..videos.masks import list_frames
 from .records import FrameSequence, Reader
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..videos.files import DataError, plain_name
 from ..videos.images import read_ahead, read_image, require_size
-from ..videos.masks import read_ids
+from ..videos.mask_folder import MaskFolder
+from ..videos.masks import VOID
 
 S = TypeVar("S", bound="FrameSequence")
 
@@ -85,13 +86,13 @@ class MaskSequence(FrameSequence):
     files overrides `annotated` and `read_mask`.
 
     Args:
-        masks: number of a frame → file of its mask.
+        masks: the masks; None if a subclass reads them.
         starts: object id → number of the frame that introduces it; 0 for all objects of DAVIS.
         ground_truth: the masks are ground truth; False: they only introduce objects.
         categories: object id → category; empty without categories.
         reported: numbers of the frames with predictions in the benchmark; None: the frames from the first object on,
             and earlier annotated frames.
-        values: pixel value → object id, if files do not hold the ids (DAVIS-2016: {255: 1}).
+        one_object: all objects of the masks are number 1, as in DAVIS-2016.
         folder: folder with the masks of a single object, inside the video's folder of masks (SA-V). Its sequence is
             called `<video>_<folder>`; objects may overlap.
 
@@ -99,12 +100,12 @@ class MaskSequence(FrameSequence):
         DataError: for fewer than two frames from the first object on.
     """
 
-    masks: Mapping[int, Path] = field(default_factory=dict)
+    masks: MaskFolder | None = None
     starts: Mapping[int, int]
     ground_truth: bool = True
     categories: Mapping[int, str] = field(default_factory=dict)
     reported: tuple[int, ...] | None = None
-    values: Mapping[int, int] = field(default_factory=dict)
+    one_object: bool = False
     folder: str = ""
 
     def __post_init__(self) -> None:
@@ -131,7 +132,7 @@ class MaskSequence(FrameSequence):
     @property
     def annotated(self) -> tuple[int, ...]:
         """Numbers of the frames with a mask, ascending."""
-        return tuple(sorted(self.masks))
+        return tuple(sorted(self.masks or ()))
 
     def read_mask(self, t: int) -> Tensor:
         """Read the mask of frame `t`: uint8 ids (H, W), 0 = background, 255 = void.
@@ -141,11 +142,16 @@ class MaskSequence(FrameSequence):
             DataError: if the mask holds no ids, or its 255 may be void or an object.
             KeyError: if frame `t` has no mask.
         """
-        return torch.from_numpy(read_ids(self.masks[t], self.values, self.masks.values(), self.size))
+        if self.masks is None:
+            raise KeyError(t)
+        ids = self.masks.read(t, self.size)
+        if self.one_object:
+            ids[(ids > 0) & (ids < VOID)] = 1
+        return torch.from_numpy(ids)
 
     def annotation(self, t: int) -> Path:
         """Return the file that messages about the mask of frame `t` name."""
-        return self.masks.get(t, self.frames[t])
+        return self.frames[t] if self.masks is None else self.masks.get(t, self.frames[t])
 
     def entering(self, t: int) -> tuple[int, ...]:
         """Return the ids of the objects that enter in frame `t`."""

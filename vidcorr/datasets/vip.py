@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from ..videos.files import DataError, find_list, read_names, require_one_of
-from ..videos.masks import VOID, check_masks, list_frames, match_masks, object_ids, read_mask
+from ..videos.folders import list_frames
+from ..videos.mask_folder import MaskFolder
+from ..videos.masks import VOID, object_ids
 from .records import MaskSequence, Reader
 
 if TYPE_CHECKING:
@@ -37,11 +39,12 @@ class PartSequence(MaskSequence):
     gives the classes.
 
     Args:
-        humans: frame index → PNG of the persons' ids, which may change from frame to frame.
+        humans: masks of the persons' ids, which may change from frame to frame.
         first: ids of the objects in the first frame: 20 times the person's number, plus the class.
     """
 
-    humans: Mapping[int, Path] = field(default_factory=dict)
+    masks: MaskFolder
+    humans: MaskFolder | None = None
     first: tuple[int, ...] = ()
 
     @property
@@ -61,12 +64,13 @@ class PartSequence(MaskSequence):
         if self.humans:
             instances, _ = self.instances(t)
             return self.followed(instances)
-        return torch.from_numpy(read_parts(self.masks[t], self.size))
+        return torch.from_numpy(read_parts(self.masks, t, self.size))
 
     def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
         """Return all annotated instances of frame `t`: int32 ids (H, W), and id → class."""
-        parts = read_parts(self.masks[t], self.size)
-        instances = part_instances(parts, read_mask(self.humans[t], self.size))
+        assert self.humans is not None
+        parts = read_parts(self.masks, t, self.size)
+        instances = part_instances(parts, self.humans.stored(t, self.size))
         classes = {instance: instance % NUM_PARTS for instance in np.unique(instances).tolist() if instance}
         return torch.from_numpy(instances), classes
 
@@ -113,14 +117,15 @@ class Vip(Reader[PartSequence]):
 
     def _sequence(self, name: str) -> PartSequence:
         frames = list_frames(self.root / "Images" / name)
-        masks, size = self._masks(frames, "Category_ids")
-        parts = read_parts(masks[0])
-        humans: dict[int, Path] = {}
+        annotations = self.root / "Annotations"
+        masks = MaskFolder(annotations / "Category_ids" / name, frames, complete=True)
+        parts = read_parts(masks, 0)
+        humans: MaskFolder | None = None
         first: tuple[int, ...] = ()
         objects: Sequence[int] = object_ids(parts)
         if self.parts == "instance":
-            humans, _ = self._masks(frames, "Human_ids")
-            instances = np.unique(part_instances(parts, read_mask(humans[0]))).tolist()
+            humans = MaskFolder(annotations / "Human_ids" / name, frames, complete=True)
+            instances = np.unique(part_instances(parts, humans.stored(0))).tolist()
             first = tuple(instance for instance in instances if instance)
             objects = range(1, len(first) + 1)
         if not 0 < len(objects) < 255:
@@ -129,7 +134,7 @@ class Vip(Reader[PartSequence]):
         return PartSequence(
             name=name,
             frames=frames,
-            size=size,
+            size=masks.size,
             masks=masks,
             starts=starts,
             humans=humans,
@@ -137,26 +142,24 @@ class Vip(Reader[PartSequence]):
             sources=(self._list,),
         )
 
-    def _masks(self, frames: tuple[Path, ...], kind: str) -> tuple[dict[int, Path], tuple[int, int]]:
-        folder = self.root / "Annotations" / kind / frames[0].parent.name
-        masks = match_masks(folder, frames, complete=True)
-        return masks, check_masks(masks, frames)
 
-
-def read_parts(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """Read the classes of an annotated mask: (H, W) uint8, 0 to 19, or 255 for ignored pixels.
+def read_parts(masks: MaskFolder, t: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Read the classes of an annotated frame: (H, W) uint8, 0 to 19, or 255 for ignored pixels.
 
     Args:
-        path: the mask.
+        masks: the masks of the classes.
+        t: index of the frame.
         size: (height, width) of the result, resized by nearest pixel; None: as stored.
 
     Raises:
         DataError: for another value, naming the annotation.
     """
-    parts = read_mask(path, size)
+    parts = masks.stored(t, size)
     for value in object_ids(parts):
         if value >= NUM_PARTS:
-            raise DataError(f"{path}: the annotation holds class {value}; VIP has 0 to {NUM_PARTS - 1}, 255 is void")
+            raise DataError(
+                f"{masks[t]}: the annotation holds class {value}; VIP has 0 to {NUM_PARTS - 1}, 255 is void"
+            )
     return parts
 
 

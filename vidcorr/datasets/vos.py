@@ -7,20 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..metrics.scoring import first_appearances
 from ..videos.files import DataError, find_list, read_names, require_one_of
-from ..videos.folders import list_folders
-from ..videos.masks import (
-    VOID,
-    check_masks,
-    ids_by_value,
-    list_frames,
-    mask_folders,
-    match_masks,
-    object_ids,
-    read_ids,
-    read_mask,
-)
+from ..videos.folders import list_folders, list_frames
+from ..videos.mask_folder import MaskFolder, mask_folders
 from .records import MaskSequence, Reader
 
 Annotations = Literal["dense", "first", "entering"]
@@ -102,33 +91,31 @@ class Vos(Reader[MaskSequence]):
         """Return a video, or an object of a video if `folder` names a folder of masks of this object."""
         frames = list_frames(self.frames / name)
         path = self.masks / name / folder
-        masks = match_masks(path, frames, complete=self.annotations == "dense")
-        if self.annotations == "first":
-            masks = {t: mask for t, mask in masks.items() if t == 0}
-        size = check_masks(masks, frames, self.size_tolerance)
-        values = dict.fromkeys(range(1, VOID + 1), 1) if folder else ids_by_value(masks.values())
-        if folder and any(len(object_ids(read_mask(mask))) > 1 for mask in masks.values()):
-            raise DataError(f"{path}: holds more than one object; in a folder per object, a mask holds a single object")
-        shown: dict[int, tuple[int, ...]] = {}
-        for t in [0] if self.annotations == "dense" else sorted(masks):
-            shown[t] = object_ids(read_ids(masks[t], values, masks.values()))
-        starts = first_appearances(shown)
+        is_dense = self.annotations == "dense"
+        masks = MaskFolder(
+            path,
+            frames,
+            complete=is_dense,
+            only_first=self.annotations == "first",
+            tolerance=self.size_tolerance,
+            of_object=bool(folder),
+        )
+        starts = dict.fromkeys(masks.shown(0), 0) if is_dense else masks.starts()
         if not starts or (self.annotations is not None and 0 not in starts.values()):
             raise DataError(f"{path}: no object in the mask that must introduce it; there is nothing to follow")
-        scored = self.annotations == "dense" or any(is_scored(t, shown, starts) for t in shown)
+        scored = is_dense or any(is_scored(t, masks.shown(t), starts) for t in masks)
         if self.one_object:
             starts = {1: min(starts.values())}
-            values = dict.fromkeys(range(1, VOID), 1) | values
         return MaskSequence(
             frames=frames,
             masks=masks,
-            starts=dict(sorted(starts.items())),
-            size=size,
+            starts=starts,
+            size=masks.size,
             name=f"{name}_{folder}" if folder else name,
             folder=folder,
             sources=self._lists,
             ground_truth=scored and self.annotations in (None, "dense"),
-            values=values,
+            one_object=self.one_object,
         )
 
 
@@ -173,10 +160,10 @@ class Davis(Vos):
         super().__init__(root, split, *folders, year == 2016, size_tolerance, annotations)
 
 
-def is_scored(t: int, values: Mapping[int, Iterable[int]], starts: Mapping[int, int]) -> bool:
+def is_scored(t: int, shown: Iterable[int], starts: Mapping[int, int]) -> bool:
     """Return True if the mask of frame t can be scored: it shows an earlier object, or no object enters."""
     if t <= min(starts.values()):
         return False
     if t not in starts.values():
         return True
-    return any(starts.get(value, t) < t for value in values[t])
+    return any(starts[number] < t for number in shown)

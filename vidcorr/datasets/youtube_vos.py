@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..videos.files import WRONG_JSON, DataError, errors_at, plain_name, read_json
-from ..videos.folders import list_images
-from ..videos.masks import check_masks, ids_by_value, list_frames, match_masks
+from ..videos.folders import list_frames, list_images
+from ..videos.mask_folder import MaskFolder
 from ..videos.source import hashed_rank
 from .records import MaskSequence, Reader
 
@@ -79,8 +79,7 @@ class YoutubeVos(Reader[MaskSequence]):
     def _sequence(self, name: str, root: Path) -> MaskSequence:
         """Return a video with the frames of the folder `root/name`."""
         frames = list_frames(root / name)
-        folder = self.folder / "Annotations" / name
-        masks = match_masks(folder, frames)
+        masks = MaskFolder(self.folder / "Annotations" / name, frames)
         objects = self._videos[name]
         with errors_at(f"{root / name}: is not a folder of numbered frames"):
             number = {int(frame.stem): t for t, frame in enumerate(frames)}
@@ -88,12 +87,13 @@ class YoutubeVos(Reader[MaskSequence]):
         categories: dict[int, str] = {}
         for i, (category, start) in objects.items():
             if number.get(start) not in masks:
-                raise DataError(f"{folder}/{start:05d}.png: no such mask, but object {i} starts here by meta.json")
+                raise DataError(
+                    f"{masks.folder}/{start:05d}.png: no such mask, but object {i} starts here by meta.json"
+                )
             starts[i] = number[start]
             if category:
                 categories[i] = category
-        size = check_masks(masks, frames)
-        values = ids_by_value(masks.values())
+        _ = masks.void  # a void that outweighs the first objects is refused here
         begin = min(starts.values())
         reported: list[int] = []
         for image in list_images(self.folder / "JPEGImages" / name):
@@ -104,11 +104,10 @@ class YoutubeVos(Reader[MaskSequence]):
             frames=frames,
             masks=masks,
             starts=dict(sorted(starts.items())),
-            size=size,
+            size=masks.size,
             name=name,
             sources=(self.folder / "meta.json",),
             ground_truth=self.split in ("train", "holdout"),
-            values=values,
             categories=categories,
             reported=tuple(reported),
         )

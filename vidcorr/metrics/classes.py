@@ -15,7 +15,7 @@ from .outlines import Masks, as_pair
 from .parts import ap_scores, class_areas, iou_scores, match_instances
 from .row_metric import RowMetric, Table
 from .rules import RULES
-from .scoring import MaskScorer, Values, Video
+from .scoring import MaskScorer, Values, Video, numbers_in
 
 
 class PCK(RowMetric):
@@ -230,7 +230,7 @@ class RegionBoundary(RowMetric):
         """
         predicted, wanted = as_pair(prediction, target)
         frames = {f"{t:06d}": t for t in range(len(wanted))}
-        scorer = MaskScorer(self.rules, Video("", list(frames), lambda stem: wanted[frames[stem]]))
+        scorer = MaskScorer(self.rules, Video("", list(frames), lambda stem: numbers_in(wanted[frames[stem]])))
         for stem, t in frames.items():
             scorer.add(stem, wanted[t], predicted[t])
         rows = [[int(number), *values.values()] for number, values in scorer.finish().items()]

@@ -11,17 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .outlines import BOUND, Outline, boundary_score, jaccard, shared_pixels, sobel_outline
-from .scoring import DavisRules, Ids, ObjectValues, Pair, Plan, Rules, Values, Video, column, first_appearances, mean
+from .scoring import DavisRules, ObjectValues, Pair, Plan, Rules, Values, Video, column, first_appearances, mean
 
 STEP = 5
 """LVOS visits every fifth frame of an object's range."""
 NEW_BOUND = 0.1
 """Tolerance of F_new as a fraction of the square root of the object's area."""
-
-
-def numbers_in(ids: Ids) -> set[int]:
-    """Return the ids of a mask, without the background."""
-    return set(np.flatnonzero(np.bincount(ids.ravel())).tolist()) - {0}
 
 
 class YoutubeVosRules(Rules):
@@ -42,7 +37,7 @@ class YoutubeVosRules(Rules):
         """Return object → annotated frames after its first."""
         starts = video.starts
         if starts is None:
-            starts = first_appearances({t: numbers_in(video.truth(stem)) - {255} for t, stem in enumerate(video.stems)})
+            starts = first_appearances({t: set(video.shown(stem)) - {255} for t, stem in enumerate(video.stems)})
         plan: dict[int, Sequence[str | None]] = {}
         for number, start in sorted(starts.items()):
             stems = video.stems[start + 1 :]
@@ -240,8 +235,8 @@ class NafRules(Rules):
 
     def plan(self, video: Video) -> Plan:
         """Return the ids from 1 to the largest of the video, in all frames but the first and the last."""
-        largest = max(int(video.truth(stem).max(initial=0)) for stem in video.stems)
-        return video.plan_up_to(largest)
+        objects = set().union(*map(video.shown, video.stems))
+        return video.plan_up_to(max(objects, default=0))
 
     def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
         """Return J, and F of the boundaries by Sobel's gradient."""
@@ -268,7 +263,7 @@ class VosBenchmarkRules(Rules):
     def plan(self, video: Video) -> Plan:
         """Return the ids of the scored frames, in all scored frames."""
         frames = video.inner()
-        numbers = set().union(*(numbers_in(video.truth(stem)) for stem in frames))
+        numbers = set().union(*map(video.shown, frames))
         return dict.fromkeys(sorted(numbers), frames)
 
     def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:

@@ -31,7 +31,7 @@ class Video:
     Attributes:
         name: name of the video.
         stems: names of the annotated frames without suffix, in time order.
-        truth: name of an annotated frame → annotation `(H, W)`.
+        shown: name of an annotated frame → ids in its annotation, without 0.
         meta: the video's entry in the data set's metadata file; empty without a metadata file.
         keep_ends: count the first and the last frame even if the rules leave them out.
         starts: object → position in `stems` of its first frame; None: found in the annotations.
@@ -39,7 +39,7 @@ class Video:
 
     name: str
     stems: Sequence[str]
-    truth: Callable[[str], Ids]
+    shown: Callable[[str], Collection[int]]
     meta: Mapping[str, Any] = field(default_factory=dict)
     keep_ends: bool = False
     starts: Mapping[int, int] | None = None
@@ -118,9 +118,8 @@ class Rules:
         Raises:
             KeyError: for metadata that do not fit.
         """
-        first = self.ids(video.truth(video.stems[0]))
-        largest = int(first.max(where=first != 255, initial=0))
-        return video.plan_up_to(largest)
+        objects = set(video.shown(video.stems[0])) - {255}
+        return video.plan_up_to(max(objects, default=0))
 
     def required(self, video: Video, plan: Plan) -> list[str]:
         """Return the frames that must have a prediction; some rules require frames beyond the `plan`."""
@@ -182,6 +181,16 @@ class DavisRules(Rules):
         """Return the ids; 1 for every object if they are merged."""
         return (ids > 0).astype(np.uint8) if self.merged else ids
 
+    def plan(self, video: Video) -> Plan:
+        """Return the plan of `Rules`; merged ids are object 1."""
+        plan = super().plan(video)
+        return {1: plan[1]} if self.merged and plan else plan
+
+
+def numbers_in(ids: Ids) -> set[int]:
+    """Return the ids of a mask, without the background."""
+    return set(np.flatnonzero(np.bincount(ids.ravel())).tolist()) - {0}
+
 
 class MaskScorer:
     """Score the masks of a video, frame by frame, by the rules of a data set.
@@ -200,7 +209,7 @@ class MaskScorer:
 
     Example:
         >>> ids = np.ones((4, 4), np.uint8)
-        >>> scorer = MaskScorer(DavisRules("davis-2017"), Video("bike", ["0", "1", "2"], lambda stem: ids))
+        >>> scorer = MaskScorer(DavisRules("davis-2017"), Video("bike", ["0", "1", "2"], lambda stem: [1]))
         >>> for stem in ("0", "1", "2"):
         ...     scorer.add(stem, ids, ids)
         >>> scorer.finish()[1]["J-Mean"]

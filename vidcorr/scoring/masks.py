@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,13 @@ from typing import Any
 import numpy as np
 
 from ..metrics.rules import RULES
-from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
+from ..metrics.scoring import MaskScorer, Object, Rules, Values, Video
 from ..results.result import Network, Provenance, Result, Row, leave_one_out, videos_of
 from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, require_one_of
 from ..videos.folders import list_folders, list_images
-from ..videos.images import image_size
-from ..videos.masks import ids_by_value, mask_folders, read_ids, read_mask
+from ..videos.mask_folder import MaskFolder, mask_folders
 from ..videos.processes import usable_cores
 
-KEPT_MASKS = 2**26
-"""Bytes of a folder's annotations that are cached, since rules and scores both read them."""
 Entries = Mapping[str, Mapping[str, Any]]
 """Video → its entry in the metadata file of the data set."""
 
@@ -145,51 +142,31 @@ def _objects(folder: Path, rules: Rules) -> Iterator[str]:
         yield name
 
 
-def _masks_of(folder: Path, one_object: bool, has_void: bool) -> tuple[dict[str, Path], Callable[[str], Ids]]:
-    """Return the masks of a folder: name of a frame → file, and → ids, with the ids of the whole folder.
-
-    Args:
-        folder: folder of all masks of the video.
-        one_object: they are of one object; then 1 is every pixel of the object.
-        has_void: 255 is void beside ids.
-    """
-    files = {path.stem: path for path in list_images(folder)}
-    values = {} if one_object else ids_by_value(files.values(), has_void)
-
-    def read(stem: str) -> Ids:
-        if not one_object:
-            return read_ids(files[stem], values, files.values())
-        ids = read_mask(files[stem])
-        if len(np.unique(ids[ids > 0])) > 1:
-            raise DataError(f"{files[stem]}: holds more than one object, in a folder of one")
-        return (ids > 0).astype(np.uint8)
-
-    return files, read
-
-
 def _score_folder(
     rules: Rules, truth: Path, mine: Path, entries: Entries, keep_ends: bool, optional: bool, name: str, of_object: str
 ) -> list[Row]:
     """Return a row per object of a folder; none for a folder without objects if `optional`."""
     folder = truth / name / of_object
-    annotations, read_annotation = _masks_of(folder, bool(of_object), rules.has_void)
-    predictions, read_prediction = _masks_of(mine / name / of_object, bool(of_object), rules.has_void)
-    height, width = image_size(next(iter(annotations.values())))
+    annotations = MaskFolder(folder, of_object=bool(of_object), has_void=rules.has_void)
+    predictions = MaskFolder(mine / name / of_object, of_object=bool(of_object), has_void=rules.has_void)
 
-    annotation = lru_cache(max(1, KEPT_MASKS // (height * width)))(read_annotation)
+    def shown(stem: str) -> Collection[int]:
+        return annotations.shown(annotations.numbers[stem])
+
     with errors_at(folder, *WRONG_JSON):
-        video = Video(name, list(annotations), annotation, entries.get(name, {}), keep_ends)
+        video = Video(name, list(annotations.numbers), shown, entries.get(name, {}), keep_ends)
         scorer = MaskScorer(rules, video)
     if not scorer.plan and not optional:
         raise DataError(f"{folder}: rules {rules.name} score no object here")
     required = rules.required(video, scorer.plan)
-    missing = [stem for stem in required if stem not in predictions]
+    missing = [stem for stem in required if stem not in predictions.numbers]
     if missing:
         path = mine / name / of_object / f"{missing[0]}.png"
         raise DataError(f"{path}: a predicted mask is missing ({len(missing)} of {len(required)})")
     for stem in scorer.objects:
-        with errors_at(predictions[stem]):
-            scorer.add(stem, annotation(stem), read_prediction(stem))
+        t = predictions.numbers[stem]
+        with errors_at(predictions[t]):
+            scorer.add(stem, annotations.read(annotations.numbers[stem]), predictions.read(t))
     with errors_at(mine / name / of_object):
         objects = scorer.finish()
     return [Row(video=name, object=of_object or str(number), values=values) for number, values in objects.items()]

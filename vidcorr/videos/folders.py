@@ -81,6 +81,18 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     return tuple(files)
 
 
+def list_frames(folder: Path) -> tuple[Path, ...]:
+    """Return the frames of a sequence, as `list_images`.
+
+    Raises:
+        DataError: if there are fewer than two, or their order is unclear.
+    """
+    frames = list_images(folder)
+    if len(frames) < 2:
+        raise DataError(f"{folder}: {len(frames)} frames; a sequence needs at least 2")
+    return frames
+
+
 def _numeric_order(stem: str) -> list[Any]:
     """Return a sorting key by number, of a whole name also negative or with decimals."""
     if re.fullmatch(r"-?[0-9]+([.][0-9]+)?", stem):

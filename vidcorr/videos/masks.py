@@ -1,16 +1,14 @@
-"""Masks of object ids: the one reader, and the meaning of their values, which all masks of a video decide."""
+"""A mask of object ids: the one reader, its form, and the ids in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .files import DataError
-from .folders import list_folders, list_images
-from .images import image_size, open_image, pixels, read_whole, require_size
+from .images import open_image, read_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,14 +22,10 @@ MOST_PLAIN_IDS = 32
 """Masks whose ids go no higher are not searched for smoothed edges."""
 
 
-def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+def read_mask(path: Path) -> NDArray[np.uint8]:
     """Decode a mask: (H, W) uint8 ids, the indices of an indexed PNG or the values of an 8-bit grey PNG.
 
     The one reader of masks, of annotations, predictions and prompts alike. 0 is the background, black in a palette.
-
-    Args:
-        path: the PNG.
-        size: (height, width) of the result, resized by nearest pixel; None: as stored.
 
     Raises:
         DecodingError: if the file is damaged or cannot be decoded.
@@ -39,19 +33,23 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
             DAVIS's colours in another order.
     """
     ids, _ = decode_mask(path)
+    return ids
+
+
+def resized(ids: NDArray[np.uint8], size: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """Return ids at a size (height, width), by nearest pixel; the same array if it has the size or `size` is None."""
     if size is None or size == ids.shape:
         return ids
     from PIL import Image
 
-    resized = Image.fromarray(ids).resize((size[1], size[0]), Image.Resampling.NEAREST)
-    return np.array(resized, dtype=np.uint8)
+    return np.array(Image.fromarray(ids).resize((size[1], size[0]), Image.Resampling.NEAREST), dtype=np.uint8)
 
 
 def decode_mask(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Decode a mask as `read_mask`: ids (H, W) uint8 and their palette, (256, 3) uint8 RGB, for greys DAVIS's."""
     content = read_whole(path)
     with open_image(path, content) as image:
-        _require_form(path, image, content[24:26])
+        require_form(path, image, content[24:26])
         ids = np.array(image, dtype=np.uint8)
         palette = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
         listed = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
@@ -63,7 +61,7 @@ def decode_mask(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return ids, palette
 
 
-def _require_form(path: Path, image: Image.Image, header: bytes) -> None:
+def require_form(path: Path, image: Image.Image, header: bytes) -> None:
     """Refuse an image in any form but the two of masks; `header` holds the bit depth and colour type of a PNG."""
     is_form = image.format == "PNG" and "transparency" not in image.info
     if image.mode == "P":
@@ -144,105 +142,6 @@ def object_ids(ids: NDArray[np.uint8]) -> tuple[int, ...]:
     return tuple(value for value in values if 0 < value < VOID)
 
 
-def list_frames(folder: Path) -> tuple[Path, ...]:
-    """Return the frames of a sequence, as `list_images`.
-
-    Raises:
-        DataError: if there are fewer than two, or their order is unclear.
-    """
-    frames = list_images(folder)
-    if len(frames) < 2:
-        raise DataError(f"{folder}: {len(frames)} frames; a sequence needs at least 2")
-    return frames
-
-
-def mask_folders(folder: Path) -> list[str]:
-    """Return the names of the folders in a video's folder of masks, a folder per object; [""] if it holds the masks.
-
-    Raises:
-        DataError: if the folder holds both masks and folders.
-    """
-    folders = list_folders(folder) if folder.is_dir() else []
-    masks = list_images(folder)
-    if folders and masks:
-        raise DataError(f"{folder}: holds both the mask {masks[0].name} and the folder {folders[0]}")
-    return folders or [""]
-
-
-def match_masks(folder: Path, frames: Sequence[Path], complete: bool = False) -> dict[int, Path]:
-    """Return frame index → mask for a folder of masks named after their frames.
-
-    Args:
-        folder: folder of the masks.
-        frames: all frames of the video in time order.
-        complete: every frame needs a mask.
-
-    Raises:
-        DataError: if a mask has no frame, or with `complete` a frame has no mask.
-    """
-    number = {frame.stem: t for t, frame in enumerate(frames)}
-    masks: dict[int, Path] = {}
-    for mask in list_images(folder):
-        if mask.stem not in number:
-            raise DataError(f"{mask}: mask without its frame in {frames[0].parent}")
-        masks[number[mask.stem]] = mask
-    missing = [frame.name for t, frame in enumerate(frames) if t not in masks]
-    if complete and missing:
-        raise DataError(f"{folder}: {len(masks)} masks for {len(frames)} frames, the first without one is {missing[0]}")
-    return masks
-
-
-def check_masks(masks: Mapping[int, Path], frames: tuple[Path, ...], tolerance: int = 0) -> tuple[int, int]:
-    """Check by headers that masks have their form and the size of their frames, which must be equal for all.
-
-    Args:
-        masks: frame index → mask.
-        frames: all frames in time order.
-        tolerance: largest difference of height and of width, pixels.
-
-    Returns:
-        (height, width) of the frames, pixels.
-
-    Raises:
-        DataError: naming the first mask that fails the check, or the frame.
-    """
-    first = image_size(frames[0])
-    for t, mask in masks.items():
-        with open_image(mask) as image, mask.open("rb") as file:
-            _require_form(mask, image, file.read(26)[24:])
-            size = image.height, image.width
-        expected = image_size(frames[t]) if t else first
-        require_size(frames[t], expected, first)
-        difference = max(abs(size[0] - expected[0]), abs(size[1] - expected[1]))
-        if difference > tolerance:
-            raise DataError(f"{mask}: mask is {pixels(size)}, its frame {frames[t].name} {pixels(expected)}")
-    return first
-
-
-def ids_by_value(masks: Iterable[Path], has_void: bool = True) -> dict[int, int]:
-    """Return pixel value → object id of a video's masks; empty if the values are the ids.
-
-    The rule for truth and predictions alike: where all masks of a video hold only 0 and 255, 255 is its object, with id
-    1. Beside other ids 255 is void. Masks are read up to the first that holds another id.
-
-    Args:
-        masks: all masks of the video.
-        has_void: 255 is void beside ids; False: an ordinary id, by the rules of some data sets.
-
-    Raises:
-        DataError: if a mask is damaged or holds no ids, or its void outweighs the first ids.
-    """
-    has_white = False
-    for mask in masks:
-        ids = read_mask(mask)
-        if object_ids(ids):
-            if has_void:
-                refuse_large_void(mask, ids)
-            return {}
-        has_white = has_white or bool((ids == VOID).any())
-    return {VOID: 1} if has_white else {}
-
-
 def refuse_large_void(source: object, ids: NDArray[np.uint8]) -> None:
     """Refuse a mask that introduces objects if 255 has more pixels than all ids: it is an object then, not void.
 
@@ -259,60 +158,6 @@ def refuse_large_void(source: object, ids: NDArray[np.uint8]) -> None:
         )
 
 
-def renumbered(ids: NDArray[np.uint8], values: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Return a mask with other ids.
-
-    Args:
-        ids: (H, W).
-        values: pixel value → object id; other values stay.
-
-    Example:
-        >>> renumbered(np.array([[0, 255]], np.uint8), {255: 1}).tolist()
-        [[0, 1]]
-    """
-    if not values:
-        return ids
-    table = np.arange(256, dtype=np.uint8)
-    table[list(values)] = list(values.values())
-    return table[ids]
-
-
-def read_ids(
-    path: Path, values: Mapping[int, int], masks: Iterable[Path], size: tuple[int, int] | None = None
-) -> NDArray[np.uint8]:
-    """Read a mask of a video with the video's ids, (H, W) uint8.
-
-    A mask of 0 and 255 alone, in a video with ids, is void if other masks of the video hold void beside ids.
-
-    Args:
-        path: the mask.
-        values: pixel value → object id of the video, by `ids_by_value`.
-        masks: all masks of the video.
-        size: (height, width) of the result, resized by nearest pixel; None: as stored.
-
-    Raises:
-        DecodingError: if the file is damaged or cannot be decoded.
-        DataError: if the mask holds no ids, or its 255 may be void or an object.
-    """
-    ids = read_mask(path, size)
-    is_white = VOID not in values and not object_ids(ids) and bool((ids == VOID).any())
-    if is_white and _is_void_unknown(masks):
-        raise DataError(f"{path}: holds only 0 and 255, other masks of the video ids: 255 may be void or an object")
-    return renumbered(ids, values)
-
-
-def _is_void_unknown(masks: Iterable[Path]) -> bool:
-    """Return True if masks of a video hold ids, but none holds 255 beside ids."""
-    has_ids = False
-    for mask in masks:
-        ids = read_mask(mask)
-        if object_ids(ids):
-            if (ids == VOID).any():
-                return False
-            has_ids = True
-    return has_ids
-
-
 def without_void(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the ids of a prompt's mask (H, W): 255 becomes object 1 if it is alone, else background.
 
@@ -320,4 +165,5 @@ def without_void(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
         >>> without_void(np.array([[0, 255]], np.uint8)).tolist(), without_void(np.array([[2, 255]], np.uint8)).tolist()
         ([[0, 1]], [[2, 0]])
     """
-    return renumbered(ids, {VOID: 0 if object_ids(ids) else 1})
+    of_void = 0 if object_ids(ids) else 1
+    return np.where(ids == VOID, np.uint8(of_void), ids)

@@ -85,4 +85,4 @@ def test_a_folder_of_an_object_holds_one_object(root: Path) -> None:
     (folder / "000").mkdir()
     for t in range(5):
         mask_path(root, t).rename(folder / f"000/{t:05d}.png")
-    assert "synthetic-000/000: holds more than one object" in refusal(root)
+    assert "synthetic-000/000/00000.png: holds more than one object" in refusal(root)

@@ -13,7 +13,7 @@ from vidcorr.metrics import (
     sequence_statistics,
 )
 from vidcorr.metrics.rules import RULES
-from vidcorr.metrics.scoring import Video
+from vidcorr.metrics.scoring import Video, numbers_in
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,9 @@ def check_frames(prediction, target, expected):
     stems = [f"{t:03d}" for t in range(1, len(target) - 1)]
     prediction, target = np.asarray(prediction), np.asarray(target)
     frames = {f"{t:03d}": t for t in range(len(target))}
-    scorer = MaskScorer(RULES["davis-2017"], Video("video", list(frames), lambda stem: target[frames[stem]]))
+    scorer = MaskScorer(
+        RULES["davis-2017"], Video("video", list(frames), lambda stem: numbers_in(target[frames[stem]]))
+    )
     for stem, t in frames.items():
         scorer.add(stem, target[t], prediction[t])
     assert list(scorer.plan) == list(range(1, len(expected) + 1))

@@ -1,6 +1,5 @@
-"""Masks: the two forms that are read, all others refused, and the meaning of 255 in a video."""
+"""Masks: the two forms that are read, all others refused."""
 
-import shutil
 from pathlib import Path
 
 import cv2
@@ -9,18 +8,9 @@ import pytest
 from PIL import Image
 
 from tests.helpers.refusal import refused
-from vidcorr.datasets import Davis, Vos
-from vidcorr.datasets.generated import write_davis
-from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.images import read_image
-from vidcorr.videos.masks import (
-    davis_palette,
-    ids_by_value,
-    object_ids,
-    read_mask,
-    renumbered,
-)
+from vidcorr.videos.masks import davis_palette, object_ids, read_mask, resized
 from vidcorr.videos.prompts import MaskPrompt
 
 IDS = np.zeros((24, 32), np.uint8)
@@ -35,18 +25,13 @@ def indexed(ids: np.ndarray, palette: np.ndarray = COLOURS) -> Image.Image:
     return image
 
 
-def written(path: Path, *values: int) -> Path:
-    write_ids(path, np.array([values, values], np.uint8), COLOURS)
-    return path
-
-
 @pytest.mark.parametrize("form", [indexed, Image.fromarray])
 def test_indexed_and_grey_masks_hold_ids_for_readers_and_prompts(form, tmp_path):
     form(IDS).save(tmp_path / "mask.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), IDS)
     assert object_ids(IDS) == (1, 2, 9)
     np.testing.assert_array_equal(MaskPrompt.of(tmp_path / "mask.png").labels, IDS)
-    half = read_mask(tmp_path / "mask.png", (12, 16))
+    half = resized(IDS, (12, 16))
     np.testing.assert_array_equal(half, np.array(Image.fromarray(IDS).resize((16, 12), Image.Resampling.NEAREST)))
     form(SHAPE).save(tmp_path / "mask.png")
     np.testing.assert_array_equal(MaskPrompt.of(tmp_path / "mask.png").labels, SHAPE // 255)
@@ -107,13 +92,6 @@ def test_a_png_with_a_flipped_bit_is_refused_or_has_the_same_pixels(tmp_path: Pa
     assert refusals > 55
 
 
-def test_255_is_the_object_of_a_video_that_has_no_other_id(tmp_path: Path) -> None:
-    empty, white, both = (written(tmp_path / f"{n}.png", *ids) for n, ids in enumerate(([0, 0], [0, 255], [2, 255])))
-    assert ids_by_value([empty, white]) == {255: 1}
-    assert ids_by_value([empty, white, both]) == ids_by_value([empty]) == {}
-    assert renumbered(read_mask(white), {255: 1}).tolist() == [[0, 1]] * 2
-
-
 def disc(radius: int, line: int) -> Image.Image:
     pixels = np.zeros((96, 128), np.uint8)
     cv2.circle(pixels, (60, 50), radius, 255, -1, line)
@@ -145,44 +123,3 @@ def test_ids_that_touch_are_not_smoothed(tmp_path):
     ids[4:8, 4:8] = 40
     Image.fromarray(ids).save(tmp_path / "mask.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), ids)
-
-
-def video(folder: Path, *masks: np.ndarray) -> Path:
-    """Write a video's masks, and return the folder of videos."""
-    folder.mkdir(parents=True)
-    for t, ids in enumerate(masks):
-        indexed(ids.astype(np.uint8)).save(folder / f"{t:05d}.png")
-    return folder.parent
-
-
-def test_a_white_mask_among_ids_is_refused_where_no_mask_has_void(tmp_path):
-    """255 may be void or the object, which gives another score."""
-    one = SHAPE // 255
-    truth = video(tmp_path / "truth/a", one, one, one, one)
-    mixed = video(tmp_path / "mine/a", one, one, SHAPE, one)
-    said = r"a/00002\.png: holds only 0 and 255, other masks of the video ids"
-    refused(DataError, said, score, truth, mixed, "youtube-vos")
-    shutil.copytree(mixed, tmp_path / "Annotations")
-    shutil.copytree(mixed, tmp_path / "JPEGImages")
-    refused(DataError, r"00002\.png: holds only 0 and 255", Vos, tmp_path)
-
-
-def test_void_beside_ids_stays_void(tmp_path):
-    """Frames of void alone are void if other frames hold void beside ids, as in VOST."""
-    ids = np.where(IDS == 9, 255, IDS)
-    truth = video(tmp_path / "truth/a", ids, ids, np.where(ids == 255, 255, 0), ids)
-    rows = score(truth, video(tmp_path / "mine/a", IDS, IDS, IDS, IDS), "youtube-vos").rows
-    assert [row.object for row in rows] == ["1", "2"]
-    assert [row.values["J-Mean"] for row in rows] == pytest.approx([2 / 3, 2 / 3])
-
-
-def test_a_void_that_outweighs_the_ids_is_refused(tmp_path):
-    ids = np.where(IDS == 1, 1, np.where(IDS, 255, 0)).astype(np.uint8)
-    root = write_davis(tmp_path / "davis", 1, frames=3, size=IDS.shape)
-    for path in root.rglob("*.png"):
-        indexed(ids).save(path)
-    masks = root / "Annotations/480p"
-    said = "value 255 means void .* has .* pixels, more than the 96 of all objects"
-    for read in (Davis, lambda _: score(masks, masks)):
-        assert "00000.png" in refused(DataError, said, read, root)
-    assert "array" in refused(DataError, said, MaskPrompt.of, ids)
