@@ -70,7 +70,7 @@ class OtbBenchmark(Benchmark):
         if self.stride is not None and self.dilated:
             raise ValueError("OtbBenchmark: dilated features have a stride of their own: give stride or dilated")
 
-    def read(self) -> Otb:
+    def read(self) -> list[BoxSequence]:
         """Open the data set."""
         return Otb(self.root, self.version)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..datasets import MaskSequence, YoutubeVos
+from ..datasets.youtube_vos import hold_out, read_meta
 from ..metrics.rules import RULES
 from ..metrics.scoring import Rules
 from ..protocols import PropagationProtocol
@@ -58,19 +59,18 @@ class YoutubeVosBenchmark(MaskBenchmark):
         """Return the rules of YouTube-VOS."""
         return RULES["youtube-vos"]
 
-    @cached_property
-    def reader(self) -> YoutubeVos:
-        """The whole data set, read once."""
+    def read(self) -> list[MaskSequence]:
+        """Open the data set."""
         return YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen)
 
-    def read(self) -> YoutubeVos:
-        """Open the data set."""
-        return self.reader
-
-    @property
-    def unseen_names(self) -> Collection[str]:
+    @cached_property
+    def unseen_names(self) -> Collection[str]:  # type: ignore[override]
         """The categories that training has not seen."""
-        return self.reader.unseen_categories
+        if self.split != "holdout":
+            return ()
+        videos = read_meta(Path(self.root).expanduser() / "train" / "meta.json")
+        _, categories = hold_out(videos, self.holdout, self.unseen)
+        return categories
 
     def held_out(self) -> Collection[str]:
         """Return the names of the sequences that are held out of the training split."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..videos.files import WRONG_JSON, DataError, errors_at, plain_name, read_json
 from ..videos.folders import list_data
 from ..videos.images import image_size, pixels
-from .records import Reader, named_file
+from .records import named_file
 from .tap_vid import PointSequence
 
 BADJA_JOINTS = {
@@ -26,10 +26,10 @@ WITHOUT_FRAMES = ("cat_jump", "tiger")
 """Clips without released frames."""
 
 
-class Badja(Reader[PointSequence]):
-    """The clips of BADJA as videos with points, and the masks of the animals for PCK.
+def Badja(root: str | Path) -> list[PointSequence]:
+    """Read the clips of BADJA as videos with points, and the masks of the animals for PCK.
 
-    Reads the released layout: `joint_annotations/<clip>.json`, lists of `image_path`, `segmentation_path`, `joints`
+    The released layout: `joint_annotations/<clip>.json`, lists of `image_path`, `segmentation_path`, `joints`
     (row, column) and `visibility` per annotated frame, and the files that they name: DAVIS-2017 at full resolution in
     `DAVIS/`, two more clips in `extra_videos/`. Frames without annotation and joints that are never visible are left
     out. The clips cat_jump and tiger are skipped, as their frames were never released.
@@ -41,15 +41,13 @@ class Badja(Reader[PointSequence]):
     Raises:
         DataError: one line naming the file: a missing folder or file, a JSON of another kind.
     """
-
-    def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).expanduser()
-        annotations = self.root / "joint_annotations"
-        listed = sorted(list_data(annotations))
-        files = [path for path in listed if path.suffix == ".json" and path.stem not in WITHOUT_FRAMES]
-        if not files:
-            raise DataError(f"{annotations}: holds no <clip>.json")
-        self._sequences = tuple(_clip(self.root, file) for file in files)
+    root = Path(root).expanduser()
+    annotations = root / "joint_annotations"
+    listed = sorted(list_data(annotations))
+    files = [path for path in listed if path.suffix == ".json" and path.stem not in WITHOUT_FRAMES]
+    if not files:
+        raise DataError(f"{annotations}: holds no <clip>.json")
+    return [_clip(root, file) for file in files]
 
 
 def _clip(root: Path, file: Path) -> PointSequence:

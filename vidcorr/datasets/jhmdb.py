@@ -12,7 +12,7 @@ import numpy as np
 from ..videos.files import DataError, list_lines, plain_name
 from ..videos.folders import is_data, list_frames
 from ..videos.images import image_size
-from .records import FrameSequence, Reader
+from .records import FrameSequence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,10 +35,12 @@ class KeypointSequence(FrameSequence):
     points: NDArray[np.float64]
 
 
-class Jhmdb(Reader[KeypointSequence]):
-    """The clips of a JHMDB split, with their joints.
+def Jhmdb(
+    root: str | Path, split: Literal[1, 2, 3] = 1, subset: Literal["test", "train"] = "test"
+) -> list[KeypointSequence]:
+    """Read the clips of a JHMDB split, with their joints.
 
-    Reads `Rename_Images/<action>/<clip>/*.png`, `joint_positions/<action>/<clip>/joint_positions.mat` (`pos_img`,
+    Layout: `Rename_Images/<action>/<clip>/*.png`, `joint_positions/<action>/<clip>/joint_positions.mat` (`pos_img`,
     2 × 15 × T, one-based) and `splits/<action>_test_split<n>.txt` (`clip.avi 2`; 2 is test, 1 train). Frames after the
     last annotated frame are left out.
     Paper: Jhuang et al., Towards Understanding Action Recognition (ICCV 2013).
@@ -52,41 +54,38 @@ class Jhmdb(Reader[KeypointSequence]):
         DataError: one line naming the file: a missing folder, list or clip, a clip of a single frame, a .mat that
             cannot be read or holds no joints.
     """
+    root = Path(root).expanduser()
+    ending = f"_test_split{split}.txt"
+    files = sorted((root / "splits").glob(f"*{ending}"))
+    lists = tuple(path for path in files if is_data(path.name))
+    clips: dict[tuple[str, str], None] = {}
+    for path in lists:
+        action = path.name.removesuffix(ending)
+        clips |= dict.fromkeys((action, clip) for clip in _listed_clips(path, SUBSETS[subset]))
+    if not clips:
+        raise DataError(f"{root / 'splits'}: no clip of the {subset} subset in *{ending}")
+    return [_sequence(root, action, clip, lists) for action, clip in clips]
 
-    def __init__(
-        self, root: str | Path, split: Literal[1, 2, 3] = 1, subset: Literal["test", "train"] = "test"
-    ) -> None:
-        self.root = Path(root).expanduser()
-        self.split = split
-        self.subset = subset
-        ending = f"_test_split{split}.txt"
-        files = sorted((self.root / "splits").glob(f"*{ending}"))
-        self._lists = tuple(path for path in files if is_data(path.name))
-        self._sequences = tuple(self._sequence(action, clip) for action, clip in self._clips(ending))
 
-    def _clips(self, ending: str) -> list[tuple[str, str]]:
-        """Return actions and names of the clips in the lists, whose names are an action and `ending`."""
-        clips: list[tuple[str, str]] = []
-        for path in self._lists:
-            for number, line in list_lines(path):
-                match = re.fullmatch(r"(.*?)(?:\.avi)?\s+([12])", line)
-                if not match:
-                    raise DataError(f"{path}, line {number}: {line!r:.120}; expected a clip's name and 1 or 2")
-                if match[2] == SUBSETS[self.subset]:
-                    action = path.name.removesuffix(ending)
-                    clips.append((action, plain_name(match[1], path)))
-        if not clips:
-            raise DataError(f"{self.root / 'splits'}: no clip of the {self.subset} subset in *{ending}")
-        return list(dict.fromkeys(clips))
+def _listed_clips(path: Path, number: str) -> list[str]:
+    """Return the clips in a list whose lines end with a number, 1 or 2."""
+    clips: list[str] = []
+    for place, line in list_lines(path):
+        match = re.fullmatch(r"(.*?)(?:\.avi)?\s+([12])", line)
+        if not match:
+            raise DataError(f"{path}, line {place}: {line!r:.120}; expected a clip's name and 1 or 2")
+        if match[2] == number:
+            clips.append(plain_name(match[1], path))
+    return clips
 
-    def _sequence(self, action: str, clip: str) -> KeypointSequence:
-        folder = self.root / "Rename_Images" / action / clip
-        frames = list_frames(folder)
-        path = self.root / "joint_positions" / action / clip / "joint_positions.mat"
-        points = read_joints(path)
-        frames = frames[: len(points)]
-        size = image_size(frames[0])
-        return KeypointSequence(name=clip, frames=frames, size=size, points=points, sources=(path, *self._lists))
+
+def _sequence(root: Path, action: str, clip: str, lists: tuple[Path, ...]) -> KeypointSequence:
+    frames = list_frames(root / "Rename_Images" / action / clip)
+    path = root / "joint_positions" / action / clip / "joint_positions.mat"
+    points = read_joints(path)
+    frames = frames[: len(points)]
+    size = image_size(frames[0])
+    return KeypointSequence(name=clip, frames=frames, size=size, points=points, sources=(path, *lists))
 
 
 def read_joints(path: Path) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from ..videos.boxes import read_boxes
 from ..videos.files import DataError, plain_name, read_bytes
 from ..videos.folders import list_data, list_folders, list_images
 from ..videos.images import image_size, read_image
-from .records import FrameSequence, Reader
+from .records import FrameSequence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,10 +54,10 @@ class BoxSequence(FrameSequence):
         return torch.from_numpy(read_image(self.frames[t])).permute(2, 0, 1)
 
 
-class Otb(Reader[BoxSequence]):
-    """The sequences of OTB, with their boxes.
+def Otb(root: str | Path, version: Literal["tb100"] | None = "tb100") -> list[BoxSequence]:
+    """Read the sequences of OTB, with their boxes.
 
-    Reads `<Sequence>/img/*.jpg` and `<Sequence>/groundtruth_rect.txt`, or `groundtruth_rect.1.txt` and `.2.txt` of a
+    Layout: `<Sequence>/img/*.jpg` and `<Sequence>/groundtruth_rect.txt`, or `groundtruth_rect.1.txt` and `.2.txt` of a
     video with two targets (`Jogging-1`, `Jogging-2`; empty files are skipped, so Human4 has `Human4-2` only). Commas,
     tabs or spaces separate the numbers. David, Football1, Freeman3, Freeman4 and Diving
     are cut to the annotated part.
@@ -72,18 +72,16 @@ class Otb(Reader[BoxSequence]):
             of boxes and frames.
     """
 
-    def __init__(self, root: str | Path, version: Literal["tb100"] | None = "tb100") -> None:
-        self.root = Path(root).expanduser()
-        self.version = version
-        targets = _targets(self.root)
-        names = sorted(targets) if version is None else TB100
-        if not names:
-            raise DataError(f"{self.root}: no sequence; expected <Sequence>/img and <Sequence>/groundtruth_rect.txt")
-        missing = [name for name in names if name not in targets]
-        if missing:
-            place = f"{self.root}: {len(missing)} of {len(names)} sequences are missing, such as {missing[0]}"
-            raise DataError(f"{place}; version=None (benchmarks/otb_all.yaml) takes all that exist")
-        self._sequences = tuple(_sequence(name, targets[name]) for name in names)
+    root = Path(root).expanduser()
+    targets = _targets(root)
+    names = sorted(targets) if version is None else TB100
+    if not names:
+        raise DataError(f"{root}: no sequence; expected <Sequence>/img and <Sequence>/groundtruth_rect.txt")
+    missing = [name for name in names if name not in targets]
+    if missing:
+        place = f"{root}: {len(missing)} of {len(names)} sequences are missing, such as {missing[0]}"
+        raise DataError(f"{place}; version=None (benchmarks/otb_all.yaml) takes all that exist")
+    return [_sequence(name, targets[name]) for name in names]
 
 
 def _targets(root: Path) -> dict[str, Path]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,22 +15,8 @@ from ..videos.images import read_ahead, read_image, require_size
 from ..videos.mask_folder import MaskFolder
 from ..videos.masks import VOID
 
-S = TypeVar("S", bound="FrameSequence")
-
 FRAME_FIELDS = ("frames", "files")
 """Fields of a sequence that name files of frames; the identity of a result has their names and sizes."""
-
-
-class Reader(Sequence[S]):
-    """Sequences of a benchmark's split in the order of its list, checked by the headers of their files."""
-
-    _sequences: tuple[S, ...]
-
-    def __len__(self) -> int:
-        return len(self._sequences)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._sequences[index]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

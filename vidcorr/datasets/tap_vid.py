@@ -16,7 +16,7 @@ from ..videos.arrays import read_npz, read_pickle
 from ..videos.files import WRONG_JSON, DataError, errors_at, plain_name
 from ..videos.folders import list_data
 from ..videos.images import image_size, open_image, read_image, read_whole, require_size
-from .records import FrameSequence, Reader
+from .records import FrameSequence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,10 +98,10 @@ class PointSequence(FrameSequence):
         return np.array(shares)
 
 
-class TapVid(Reader[PointSequence]):
-    """The videos of a TAP-Vid set, with their tracks.
+def TapVid(root: str | Path) -> list[PointSequence]:
+    """Read the videos of a TAP-Vid set, with their tracks.
 
-    Reads the released pickles of TAP-Vid-DAVIS, RGB-Stacking, Kinetics and RoboTAP without executing them, or the
+    Layout: the released pickles of TAP-Vid-DAVIS, RGB-Stacking, Kinetics and RoboTAP without executing them, or the
     output of `vidcorr unpickle`, whose frames are read on demand.
 
     Videos without a name in a released set are called by their number, `007`, and in a shard by shard and number,
@@ -116,20 +116,11 @@ class TapVid(Reader[PointSequence]):
             points in pixels, or a truncated JPEG. The message is one line that names the file and the video.
     """
 
-    def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).expanduser()
-        self._sequences = tuple(read_sets(self.root))
+    return list(read_sets(Path(root).expanduser()))
 
 
 def read_sets(root: Path) -> Iterator[PointSequence]:
-    """Yield the videos of a TAP-Vid set, file by file.
-
-    Args:
-        root: a pickle, or a folder of pickles or of .npz files.
-
-    Raises:
-        DataError: for an unknown layout, or a damaged file.
-    """
+    """Yield the videos of a TAP-Vid set as `TapVid`, file by file."""
     inside = list_data(root) if root.is_dir() else [root]
     files = [path for path in inside if path.suffix.lower() in (".pkl", ".npz")]
     if len({path.suffix.lower() for path in files}) != 1:  # two sets would be scored as one

@@ -15,7 +15,7 @@ from ..videos.files import DataError, find_list, read_names, require_one_of
 from ..videos.folders import list_frames
 from ..videos.mask_folder import MaskFolder
 from ..videos.masks import VOID, object_ids
-from .records import MaskSequence, Reader
+from .records import MaskSequence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,10 +81,12 @@ class PartSequence(MaskSequence):
         return torch.from_numpy(table[instances.numpy()])
 
 
-class Vip(Reader[PartSequence]):
-    """The videos of a VIP split.
+def Vip(
+    root: str | Path, split: str | Path = "val", parts: Literal["semantic", "instance"] = "semantic"
+) -> list[PartSequence]:
+    """Read the videos of a VIP split.
 
-    Reads `VIP_Fine`: `Images/<video>/*.jpg`, `Annotations/Category_ids/<video>/*.png` (20 classes),
+    Layout `VIP_Fine`: `Images/<video>/*.jpg`, `Annotations/Category_ids/<video>/*.png` (20 classes),
     `Annotations/Human_ids/<video>/*.png` and `lists/<split>_videos.txt`, a video's name or path (`Images/videos1/`) per
     line. Instances are pairs of person and part; the distributed Instance_ids are not read.
     Paper: Zhou et al., Adaptive Temporal Encoding Network for Video Instance-level Human Parsing (ACM MM 2018).
@@ -100,47 +102,38 @@ class Vip(Reader[PartSequence]):
         DataError: one line naming the file: a missing folder, list or video, a video of a single frame, masks that
             differ from the frames in count, names or size, a first frame without parts, RGB or 16-bit masks.
     """
+    require_one_of(("semantic", "instance"), parts=parts)
+    root = Path(root).expanduser()
+    if (root / "VIP_Fine").is_dir():
+        root = root / "VIP_Fine"
+    listed_in = find_list(root, split, ["lists/{}_videos.txt"])
+    return [_sequence(root, name, parts, listed_in) for name in read_names(listed_in, _PATHS)]
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str | Path = "val",
-        parts: Literal["semantic", "instance"] = "semantic",
-    ) -> None:
-        require_one_of(("semantic", "instance"), parts=parts)
-        root = Path(root).expanduser()
-        self.root = root / "VIP_Fine" if (root / "VIP_Fine").is_dir() else root
-        self.split = split
-        self.parts = parts
-        self._list = find_list(self.root, split, ["lists/{}_videos.txt"])
-        self._sequences = tuple(map(self._sequence, read_names(self._list, _PATHS)))
 
-    def _sequence(self, name: str) -> PartSequence:
-        frames = list_frames(self.root / "Images" / name)
-        annotations = self.root / "Annotations"
-        masks = MaskFolder(annotations / "Category_ids" / name, frames, complete=True)
-        parts = read_parts(masks, 0)
-        humans: MaskFolder | None = None
-        first: tuple[int, ...] = ()
-        objects: Sequence[int] = object_ids(parts)
-        if self.parts == "instance":
-            humans = MaskFolder(annotations / "Human_ids" / name, frames, complete=True)
-            instances = np.unique(part_instances(parts, humans.stored(0))).tolist()
-            first = tuple(instance for instance in instances if instance)
-            objects = range(1, len(first) + 1)
-        if not 0 < len(objects) < 255:
-            raise DataError(f"{masks[0]}: {len(objects)} {self.parts} parts in the first frame; expected 1 to 254")
-        starts = dict.fromkeys(objects, 0)
-        return PartSequence(
-            name=name,
-            frames=frames,
-            size=masks.size,
-            masks=masks,
-            starts=starts,
-            humans=humans,
-            first=first,
-            sources=(self._list,),
-        )
+def _sequence(root: Path, name: str, kind: str, listed_in: Path) -> PartSequence:
+    frames = list_frames(root / "Images" / name)
+    masks = MaskFolder(root / "Annotations/Category_ids" / name, frames, complete=True)
+    parts = read_parts(masks, 0)
+    humans: MaskFolder | None = None
+    first: tuple[int, ...] = ()
+    objects: Sequence[int] = object_ids(parts)
+    if kind == "instance":
+        humans = MaskFolder(root / "Annotations/Human_ids" / name, frames, complete=True)
+        instances = np.unique(part_instances(parts, humans.stored(0))).tolist()
+        first = tuple(instance for instance in instances if instance)
+        objects = range(1, len(first) + 1)
+    if not 0 < len(objects) < 255:
+        raise DataError(f"{masks[0]}: {len(objects)} {kind} parts in the first frame; expected 1 to 254")
+    return PartSequence(
+        name=name,
+        frames=frames,
+        size=masks.size,
+        masks=masks,
+        starts=dict.fromkeys(objects, 0),
+        humans=humans,
+        first=first,
+        sources=(listed_in,),
+    )
 
 
 def read_parts(masks: MaskFolder, t: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
 from ..videos.files import DataError, find_list, read_names, require_one_of
 from ..videos.folders import list_folders, list_frames
 from ..videos.mask_folder import MaskFolder, mask_folders
-from .records import MaskSequence, Reader
+from .records import MaskSequence
 
 Annotations = Literal["dense", "first", "entering"]
+PATHS_OF_DAVIS_2016 = r"/JPEGImages/[^/]+/([^/]+)/\S+\s+/Annotations/\S+"
+"""A line in the lists of DAVIS-2016: the paths of a frame and of its mask, which name the sequence."""
 
 
-class Vos(Reader[MaskSequence]):
-    """Videos with masks of one or many objects, on some or all of their frames.
+def Vos(
+    root: str | Path,
+    split: str | Path | None = None,
+    frames: str | Path = "JPEGImages",
+    masks: str | Path = "Annotations",
+    one_object: bool = False,
+    size_tolerance: int = 0,
+    annotations: Annotations | None = None,
+) -> list[MaskSequence]:
+    """Read videos with masks of one or many objects, on some or all of their frames.
 
-    Reads `<root>/<frames>/<video>/*.jpg` (or .png) and `<root>/<masks>/<video>/*.png`, with equal stems of frame and
+    Layout: `<root>/<frames>/<video>/*.jpg` (or .png) and `<root>/<masks>/<video>/*.png`, with equal stems of frame and
     mask. This is the layout of MOSE (`Vos("MOSE/train")`), LVOS, VOST, SA-V (`Vos("sav_val", "sav_val.txt",
     "JPEGImages_24fps", "Annotations_6fps")`) and, in other folders, of DAVIS.
 
@@ -51,79 +62,80 @@ class Vos(Reader[MaskSequence]):
             mask that has no frame, another size than its frame, RGB or 16-bit pixels, or is damaged. The message is one
             line that names the file.
     """
-
-    lists: tuple[str, ...] = ("{}.txt", "ImageSets/{}.txt")
-    """Paths of named lists, relative to the root."""
-
-    def __init__(
-        self,
-        root: str | Path,
-        split: str | Path | None = None,
-        frames: str | Path = "JPEGImages",
-        masks: str | Path = "Annotations",
-        one_object: bool = False,
-        size_tolerance: int = 0,
-        annotations: Annotations | None = None,
-    ) -> None:
-        require_one_of((None, *get_args(Annotations)), annotations=annotations)
-        self.root = Path(root).expanduser()
-        self.split = split
-        self.one_object = one_object
-        self.size_tolerance = size_tolerance
-        self.annotations = annotations
-        self.frames = self.root / frames
-        self.masks = self.root / masks
-        if split is None:
-            self._lists: tuple[Path, ...] = ()
-            names = tuple(list_folders(self.masks))
-            if not names:
-                raise DataError(f"{self.masks}: no folders of masks; expected {self.masks}/<video>/<frame>.png")
-        else:
-            self._lists = (find_list(self.root, split, self.lists),)
-            names = read_names(*self._lists)
-        listed: list[tuple[str, str]] = []
-        for name in names:
-            listed += [(name, folder) for folder in mask_folders(self.masks / name)]
-        with ThreadPoolExecutor(8) as pool:
-            self._sequences = tuple(pool.map(lambda video: self._sequence(*video), listed))
-
-    def _sequence(self, name: str, folder: str) -> MaskSequence:
-        """Return a video, or an object of a video if `folder` names a folder of masks of this object."""
-        frames = list_frames(self.frames / name)
-        path = self.masks / name / folder
-        is_dense = self.annotations == "dense"
-        masks = MaskFolder(
-            path,
-            frames,
-            complete=is_dense,
-            only_first=self.annotations == "first",
-            tolerance=self.size_tolerance,
-            of_object=bool(folder),
-        )
-        starts = dict.fromkeys(masks.shown(0), 0) if is_dense else masks.starts()
-        if not starts or (self.annotations is not None and 0 not in starts.values()):
-            raise DataError(f"{path}: no object in the mask that must introduce it; there is nothing to follow")
-        scored = is_dense or any(is_scored(t, masks.shown(t), starts) for t in masks)
-        if self.one_object:
-            starts = {1: min(starts.values())}
-        return MaskSequence(
-            frames=frames,
-            masks=masks,
-            starts=starts,
-            size=masks.size,
-            name=f"{name}_{folder}" if folder else name,
-            folder=folder,
-            sources=self._lists,
-            ground_truth=scored and self.annotations in (None, "dense"),
-            one_object=self.one_object,
-        )
+    require_one_of((None, *get_args(Annotations)), annotations=annotations)
+    root = Path(root).expanduser()
+    lists: tuple[Path, ...] = ()
+    if split is None:
+        names = tuple(list_folders(root / masks))
+        if not names:
+            raise DataError(f"{root / masks}: no folders of masks; expected {root / masks}/<video>/<frame>.png")
+    else:
+        lists = (find_list(root, split, ["{}.txt", "ImageSets/{}.txt"]),)
+        names = read_names(*lists, PATHS_OF_DAVIS_2016)
+    videos: list[str] = []
+    objects: list[str] = []
+    for name in names:
+        of_video = mask_folders(root / masks / name)
+        videos += [name] * len(of_video)
+        objects += of_video
+    read = partial(_sequence, root / frames, root / masks, lists, one_object, size_tolerance, annotations)
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(read, videos, objects))
 
 
-class Davis(Vos):
-    """The sequences of a DAVIS split.
+def _sequence(
+    frames_root: Path,
+    masks_root: Path,
+    lists: tuple[Path, ...],
+    one_object: bool,
+    tolerance: int,
+    annotations: Annotations | None,
+    name: str,
+    of_object: str,
+) -> MaskSequence:
+    """Return a video, or an object of a video if `of_object` names a folder of masks of this object."""
+    frames = list_frames(frames_root / name)
+    is_dense = annotations == "dense"
+    masks = MaskFolder(
+        masks_root / name / of_object,
+        frames,
+        complete=is_dense,
+        only_first=annotations == "first",
+        tolerance=tolerance,
+        of_object=bool(of_object),
+    )
+    starts = dict.fromkeys(masks.shown(0), 0) if is_dense else masks.starts()
+    if not starts or (annotations is not None and 0 not in starts.values()):
+        raise DataError(f"{masks.folder}: no object in the mask that must introduce it; there is nothing to follow")
+    scored = is_dense or any(is_scored(t, masks.shown(t), starts) for t in masks)
+    if one_object:
+        starts = {1: min(starts.values())}
+    return MaskSequence(
+        frames=frames,
+        masks=masks,
+        starts=starts,
+        size=masks.size,
+        name=f"{name}_{of_object}" if of_object else name,
+        folder=of_object,
+        sources=lists,
+        ground_truth=scored and annotations in (None, "dense"),
+        one_object=one_object,
+    )
 
-    Reads `JPEGImages/<resolution>/<sequence>/*.jpg`, `Annotations/<resolution>/<sequence>/*.png` and
-    `ImageSets/<year>/<split>.txt`.
+
+def Davis(
+    root: str | Path,
+    year: Literal[2016, 2017] = 2017,
+    split: str | Path | None = "val",
+    resolution: str = "480p",
+    annotations: Annotations | None = None,
+    size_tolerance: int = 0,
+) -> list[MaskSequence]:
+    """Read the sequences of a DAVIS split.
+
+    Layout: `JPEGImages/<resolution>/<sequence>/*.jpg`, `Annotations/<resolution>/<sequence>/*.png` and
+    `ImageSets/<year>/<split>.txt`; or `ImageSets/<resolution>/<split>.txt` of DAVIS-2016, with the paths of a frame and
+    its mask in a line.
     Objects are the ids of the first mask; in masks of only 0 and 255, as in 2016, the object is number 1.
     Paper: Pont-Tuset et al., The 2017 DAVIS Challenge (arXiv:1704.00675), section 2.
 
@@ -132,10 +144,8 @@ class Davis(Vos):
         year: 2017, or 2016 for a single object per sequence (all ids become object 1).
         split: name of a list under ImageSets, path of a list file, or None for every folder of masks.
         resolution: folder under JPEGImages and Annotations.
-        annotations: "dense": every frame has ground truth; "first": only the first frame has a mask, nothing is
-            scored; "entering": masks introduce objects, nothing is scored; None: "first" for the test splits, else
-            "dense".
-        size_tolerance: largest difference of a mask and its frame in height and width, pixels.
+        annotations: as for `Vos`; None: "first" for the test splits, else "dense".
+        size_tolerance: as for `Vos`.
 
     Raises:
         ValueError: for other annotations.
@@ -143,21 +153,19 @@ class Davis(Vos):
             that differ from the frames in count, names or size, a first frame without mask or object, RGB or 16-bit
             masks.
     """
-
-    def __init__(
-        self,
-        root: str | Path,
-        year: Literal[2016, 2017] = 2017,
-        split: str | Path | None = "val",
-        resolution: str = "480p",
-        annotations: Annotations | None = None,
-        size_tolerance: int = 0,
-    ) -> None:
-        self.lists = (f"ImageSets/{year}/{{}}.txt",)
-        if not annotations:
-            annotations = "first" if str(split).startswith("test") else "dense"
-        folders = f"JPEGImages/{resolution}", f"Annotations/{resolution}"
-        super().__init__(root, split, *folders, year == 2016, size_tolerance, annotations)
+    root = Path(root).expanduser()
+    frames = root / "JPEGImages"
+    others = list_folders(frames) if frames.is_dir() else []
+    if others and resolution not in others:
+        remedy = f"--on COPY.yaml=FOLDER, a copy of configs/benchmarks/davis.yaml with `resolution: {others[0]}`"
+        held = ", ".join(others)
+        raise DataError(f"{frames}: holds {held}, not {resolution}; get DAVIS at {resolution}, or give {remedy}")
+    if not annotations:
+        annotations = "first" if str(split).startswith("test") else "dense"
+    if split is not None:
+        split = find_list(root, split, [f"ImageSets/{year}/{{}}.txt", f"ImageSets/{resolution}/{{}}.txt"])
+    folders = f"JPEGImages/{resolution}", f"Annotations/{resolution}"
+    return Vos(root, split, *folders, year == 2016, size_tolerance, annotations)
 
 
 def is_scored(t: int, shown: Iterable[int], starts: Mapping[int, int]) -> bool:

@@ -12,7 +12,7 @@ from ..videos.files import WRONG_JSON, DataError, errors_at, plain_name, read_js
 from ..videos.folders import list_frames, list_images
 from ..videos.mask_folder import MaskFolder
 from ..videos.source import hashed_rank
-from .records import MaskSequence, Reader
+from .records import MaskSequence
 
 Objects = Mapping[int, tuple[str, int]]
 """Object id → its category ("" if the split hides it) and the number of its first frame."""
@@ -23,18 +23,24 @@ UNSEEN = 5
 """Number of unseen categories of the hold-out split by default."""
 
 
-class YoutubeVos(Reader[MaskSequence]):
-    """The videos of a YouTube-VOS split.
+def YoutubeVos(
+    root: str | Path,
+    split: Literal["valid", "train", "test", "holdout"] = "valid",
+    all_frames: bool = False,
+    holdout: float = HOLDOUT,
+    unseen: int = UNSEEN,
+) -> list[MaskSequence]:
+    """Read the videos of a YouTube-VOS split.
 
-    Reads `<split>/meta.json` (`videos → <video> → objects → <id> → category, frames`), `<split>/JPEGImages/<video>`
+    Layout: `<split>/meta.json` (`videos → <video> → objects → <id> → category, frames`), `<split>/JPEGImages/<video>`
     and `<split>/Annotations/<video>`. The set has every fifth frame of a video, named by its number (00000, 00005, …).
     The masks of "valid" and "test" only introduce objects, and a server scores them; "holdout" is a part of "train",
     scored here. Frames before a video's first object are left out.
     Paper: Xu et al., YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark (arXiv:1809.03327).
 
     The hold-out split takes `unseen` categories, with all videos that show them, and the fraction `holdout` of the
-    other videos; the names alone decide. A model trained on the rest has not seen the `unseen_categories`;
-    `VideoDataModule` leaves the held-out videos out by default.
+    other videos; the names alone decide. A model trained on the rest has not seen these categories; `VideoDataModule`
+    leaves the held-out videos out by default.
 
     Args:
         root: the folder that holds train and valid.
@@ -49,68 +55,58 @@ class YoutubeVos(Reader[MaskSequence]):
             without a mask in its first frame, an annotation without its frame, masks of another size, RGB or 16-bit
             masks.
     """
+    root = Path(root).expanduser()
+    folder = "train" if split == "holdout" else split
+    meta = root / folder / "meta.json"
+    videos = read_meta(meta)
+    names = tuple(sorted(videos))
+    if split == "holdout":
+        names, _ = hold_out(videos, holdout, unseen)
+        if not names:
+            raise DataError(f"{meta}: too few videos to hold out {unseen} categories")
+    frames = _folder_of_all_frames(root, folder) if all_frames else root / folder / "JPEGImages"
+    is_scored = split in ("train", "holdout")
+    return [_sequence(meta, name, videos[name], frames / name, is_scored) for name in names]
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: Literal["valid", "train", "test", "holdout"] = "valid",
-        all_frames: bool = False,
-        holdout: float = HOLDOUT,
-        unseen: int = UNSEEN,
-    ) -> None:
-        self.root = Path(root).expanduser()
-        self.split = split
-        folder = "train" if split == "holdout" else split
-        self.folder = self.root / folder
-        self._videos = read_meta(self.folder / "meta.json")
-        names = tuple(sorted(self._videos))
-        self.unseen_categories: frozenset[str] = frozenset()
-        if split == "holdout":
-            names, self.unseen_categories = _hold_out(self._videos, holdout, unseen)
-            if not names:
-                raise DataError(f"{self.folder / 'meta.json'}: too few videos to hold out {unseen} categories")
-        frames = self._all_frames(folder) if all_frames else self.folder / "JPEGImages"
-        self._sequences = tuple(self._sequence(name, frames) for name in names)
 
-    def _all_frames(self, folder: str) -> Path:
-        folders = [self.root / f"{folder}_all_frames", self.root / "all_frames" / f"{folder}_all_frames"]
-        return next(filter(Path.is_dir, folders), folders[0]) / "JPEGImages"
+def _folder_of_all_frames(root: Path, folder: str) -> Path:
+    folders = [root / f"{folder}_all_frames", root / "all_frames" / f"{folder}_all_frames"]
+    return next(filter(Path.is_dir, folders), folders[0]) / "JPEGImages"
 
-    def _sequence(self, name: str, root: Path) -> MaskSequence:
-        """Return a video with the frames of the folder `root/name`."""
-        frames = list_frames(root / name)
-        masks = MaskFolder(self.folder / "Annotations" / name, frames)
-        objects = self._videos[name]
-        with errors_at(f"{root / name}: is not a folder of numbered frames"):
-            number = {int(frame.stem): t for t, frame in enumerate(frames)}
-        starts: dict[int, int] = {}
-        categories: dict[int, str] = {}
-        for i, (category, start) in objects.items():
-            if number.get(start) not in masks:
-                raise DataError(
-                    f"{masks.folder}/{start:05d}.png: no such mask, but object {i} starts here by meta.json"
-                )
-            starts[i] = number[start]
-            if category:
-                categories[i] = category
-        _ = masks.void  # a void that outweighs the first objects is refused here
-        begin = min(starts.values())
-        reported: list[int] = []
-        for image in list_images(self.folder / "JPEGImages" / name):
-            t = number.get(int(image.stem), -1)
-            if t >= begin:
-                reported.append(t)
-        return MaskSequence(
-            frames=frames,
-            masks=masks,
-            starts=dict(sorted(starts.items())),
-            size=masks.size,
-            name=name,
-            sources=(self.folder / "meta.json",),
-            ground_truth=self.split in ("train", "holdout"),
-            categories=categories,
-            reported=tuple(reported),
-        )
+
+def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: bool) -> MaskSequence:
+    """Return a video with the frames of a folder."""
+    frames = list_frames(folder)
+    masks = MaskFolder(meta.parent / "Annotations" / name, frames)
+    _ = masks.void  # a void that outweighs the first objects is refused here
+    with errors_at(f"{folder}: is not a folder of numbered frames"):
+        number = {int(frame.stem): t for t, frame in enumerate(frames)}
+    starts: dict[int, int] = {}
+    categories: dict[int, str] = {}
+    for i, (category, start) in sorted(objects.items()):
+        if number.get(start) not in masks:
+            file = masks.folder / f"{start:05d}.png"
+            raise DataError(f"{file}: no such mask, but object {i} starts here by meta.json")
+        starts[i] = number[start]
+        if category:
+            categories[i] = category
+    begin = min(starts.values())
+    reported: list[int] = []
+    for image in list_images(meta.parent / "JPEGImages" / name):
+        t = number.get(int(image.stem), -1)
+        if t >= begin:
+            reported.append(t)
+    return MaskSequence(
+        frames=frames,
+        masks=masks,
+        starts=starts,
+        size=masks.size,
+        name=name,
+        sources=(meta,),
+        ground_truth=is_scored,
+        categories=categories,
+        reported=tuple(reported),
+    )
 
 
 def read_meta(path: Path) -> dict[str, Objects]:
@@ -161,13 +157,19 @@ def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
             continue
         root = split.parent.parent if split.parent.name == "all_frames" else split.parent
         if (root / "train" / "meta.json").is_file():
-            chosen, _ = _hold_out(read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN)
+            chosen, _ = hold_out(read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN)
             held_out.update(video for video in videos if video.stem in chosen)
     return frozenset(held_out)
 
 
-def _hold_out(videos: Mapping[str, Objects], fraction: float, unseen: int) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Return the held-out videos and the unseen categories; both empty if there are too few categories."""
+def hold_out(videos: Mapping[str, Objects], fraction: float, unseen: int) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the held-out videos and the unseen categories; both empty if there are too few categories.
+
+    Args:
+        videos: video → its objects, as `read_meta` returns them.
+        fraction: fraction of the videos without unseen categories that is held out.
+        unseen: number of unseen categories.
+    """
     rank = partial(hashed_rank, 0)
     ranked = sorted(set().union(*map(_categories, videos.values())), key=rank)
     if not 0 <= unseen < len(ranked):

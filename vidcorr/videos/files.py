@@ -168,12 +168,15 @@ def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
         split: a `Path`, text that ends in .txt, or a name.
         forms: paths of named lists relative to root, with `{}` for the name: `ImageSets/{}.txt`.
 
-    Returns:
-        The first existing path; else the first path, for the message of `read_names`.
+    Raises:
+        DataError: if there is no such list, with its possible paths and its content.
     """
     is_path = isinstance(split, Path) or split.endswith(".txt")
     paths = [root / split, Path(split)] if is_path else [root / form.format(split) for form in forms]
-    return next((path for path in paths if path.is_file()), paths[0])
+    for path in paths:
+        if path.is_file():
+            return path
+    raise DataError(f"{' or '.join(map(str, paths))}: no such list; write the name of a sequence per line")
 
 
 def read_names(path: Path, line_form: str = "(.*)") -> tuple[str, ...]:

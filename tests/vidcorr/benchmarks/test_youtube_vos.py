@@ -17,7 +17,6 @@ from tests.helpers.training import TINY, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import Result, YoutubeVosBenchmark
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.datasets import YoutubeVos
 from vidcorr.datasets.generated import write_youtube_vos
 from vidcorr.scoring.masks import score
 
@@ -98,5 +97,5 @@ def test_files_say_what_was_held_out(run):
     stated = Result.load(folder).data
     assert {key: stated[key] for key in HOLDOUT} == HOLDOUT
     unseen = {row["Category"] for row in rows_of(folder) if row["Unseen"] == "True"}
-    assert unseen == set(YoutubeVos(benchmark.root, **HOLDOUT).unseen_categories)
+    assert unseen == set(benchmark.unseen_names)
     assert not (folder / "predictions.zip").exists()

@@ -80,7 +80,11 @@ def test_test_split_has_no_ground_truth(root: Path) -> None:
 
 
 def test_missing_parts_are_named(root: Path) -> None:
-    assert "Full-Resolution/synthetic-000: 0 frames" in refusal(root, resolution="Full-Resolution")
+    said = refusal(root, resolution="Full-Resolution")
+    assert "JPEGImages: holds 480p, not Full-Resolution; get DAVIS at Full-Resolution, or give --on COPY.yaml" in said
+    said = refusal(root, split="train")
+    assert "2017/train.txt or " in said
+    assert "480p/train.txt: no such list; write the name of a sequence per line" in said
     mask_path(root, 3).unlink()
     assert "4 masks for 5 frames, the first without one is 00003.jpg" in refusal(root)
     Image.new("L", (80, 64)).save(mask_path(root))
@@ -99,3 +103,16 @@ def test_a_narrower_frame_is_refused_by_name(root: Path) -> None:
     refused(DecodingError, message, next, frames)
     Image.fromarray(np.zeros((64, 79), np.uint8)).save(mask_path(root, 2))
     refused(DecodingError, message, Davis, root)
+
+
+def test_the_lists_of_davis_2016_as_released_name_two_paths_in_a_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "ImageSets/2017/val.txt").unlink()
+    (root / "ImageSets/480p").mkdir()
+    line = "/JPEGImages/480p/synthetic-001/0000{0}.jpg /Annotations/480p/synthetic-001/0000{0}.png \n"
+    (root / "ImageSets/480p/val.txt").write_text("".join(map(line.format, range(5))))
+    monkeypatch.chdir(root.parent)
+    for year in (2016, 2017):
+        (sequence,) = Davis(root.name, year=year)
+        assert (sequence.name, sequence.num_frames) == ("synthetic-001", 5)

@@ -12,6 +12,7 @@ from datamodules import VideoDataModule
 from tests.helpers.refusal import refused
 from vidcorr.datasets import YoutubeVos
 from vidcorr.datasets.generated import write_youtube_vos
+from vidcorr.datasets.youtube_vos import HOLDOUT, UNSEEN, hold_out, read_meta
 from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.masks import davis_palette, read_mask
 
@@ -59,12 +60,14 @@ def test_all_frames_are_followed_and_every_fifth_is_reported(root: Path) -> None
 
 def test_holdout_hides_whole_categories_and_is_a_function_of_the_names(root: Path) -> None:
     videos = YoutubeVos(root, "holdout", holdout=0.0, unseen=1)
-    assert len(videos.unseen_categories) == 1
+    names, unseen = hold_out(read_meta(root / "train/meta.json"), 0.0, 1)
+    assert len(unseen) == 1
     held_out = {sequence.name for sequence in videos}
-    assert all(videos.unseen_categories & set(sequence.categories.values()) for sequence in videos)
+    assert held_out == set(names)
+    assert all(unseen & set(sequence.categories.values()) for sequence in videos)
     others = [sequence for sequence in YoutubeVos(root, "train") if sequence.name not in held_out]
     assert len(videos) + len(others) == 4
-    assert not any(videos.unseen_categories & set(sequence.categories.values()) for sequence in others)
+    assert not any(unseen & set(sequence.categories.values()) for sequence in others)
     first, again = ([s.name for s in YoutubeVos(root, "holdout", holdout=0.5, unseen=0)] for _ in range(2))
     assert first == again
     assert len(first) == 2
@@ -108,7 +111,8 @@ def test_training_leaves_the_hold_out_split_out(many: Path) -> None:
     trained = training(many / pictures)
     assert trained == everything - scored
     assert training(many / pictures, include_holdout=True) == everything
-    videos, unseen = YoutubeVos(many, "train"), YoutubeVos(many, "holdout").unseen_categories
+    videos = YoutubeVos(many, "train")
+    _, unseen = hold_out(read_meta(many / "train/meta.json"), HOLDOUT, UNSEEN)
     assert unseen
     assert all(unseen.isdisjoint(video.categories.values()) for video in videos if video.name in trained)
 
