@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from selenium import webdriver
 
 FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "window-size=1200,800"]
 FLAGS += ["disable-sync", "disable-background-networking", "disable-component-update"]
@@ -15,17 +16,16 @@ FLAGS += ["disable-sync", "disable-background-networking", "disable-component-up
 @contextmanager
 def chromium(downloads: Path) -> Iterator[Any]:
     """Open the system's Chromium, which saves to a folder; skip the test with the reason where there is none."""
-    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if program is None or driver is None:
         pytest.skip("no Chromium with chromedriver on this machine")
-    options = selenium.ChromeOptions()
+    options = webdriver.ChromeOptions()
     options.binary_location = program
     for flag in FLAGS:
         options.add_argument(f"--{flag}")
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    opened = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     try:
         yield opened
         errors = [entry["message"] for entry in opened.get_log("browser") if entry["level"] == "SEVERE"]
