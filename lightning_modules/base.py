@@ -9,7 +9,6 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import SGD
-from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
 from vidcorr.backbones import Encoder, Normalise, extractor_of, normalises_itself, trainable_network
@@ -168,6 +167,18 @@ class CorrespondenceModule(SavedModule):
             raise ValueError("the learning rate needs the run's length: set trainer.max_steps")
         return int(steps)
 
+    def steps_per_epoch(self) -> int:
+        """Return the number of optimiser steps of an epoch.
+
+        Raises:
+            ValueError: if an epoch has no length.
+        """
+        self.trainer.fit_loop.setup_data()  # counts the batches
+        batches = self.trainer.num_training_batches
+        if batches == float("inf"):
+            raise ValueError("the learning rate needs the length of an epoch: set trainer.limit_train_batches")
+        return math.ceil(batches / self.trainer.accumulate_grad_batches)
+
     def sgd_with_cosine(self, base_lr: float, weight_decay: float, momentum: float = 0.9) -> OptimizerLRScheduler:
         """Return SGD over the parameters that take a gradient, with a cosine schedule by step to 0 (VFS, section 4.1).
 
@@ -180,7 +191,7 @@ class CorrespondenceModule(SavedModule):
         lr = self.rate_of_batch(base_lr)
         steps = self.total_steps()
         optimizer = SGD(parameters, lr, momentum, weight_decay=weight_decay)
-        return scheduled(optimizer, LambdaLR(optimizer, lambda step: cosine_factor(step, steps)))
+        return scheduled(optimizer, lambda step: cosine_factor(step, steps))
 
     # Hooks of a training
 
@@ -252,7 +263,7 @@ class CorrespondenceModule(SavedModule):
             `class_path` and `init_args`, which build it again, and the `prefix` of its weights; None for a network
             without a name, or a module with features of its own, whose class a checkpoint then needs.
         """
-        if type(self).feature_extractor is not CorrespondenceModule.feature_extractor or self.described is None:
+        if self.has_own_features or self.described is None:
             return None
         # benchmarks normalise as ImageNet, also where a method trains otherwise (`ContrastiveRandomWalk`)
         arguments = {"spec": self.described.spec, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}

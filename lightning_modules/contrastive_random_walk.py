@@ -6,7 +6,6 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.optim import Adam
-from torch.optim.lr_scheduler import MultiStepLR
 
 from vidcorr.backbones import Normalise, pooled_width
 from vidcorr.backbones.resnet import resnet_maps
@@ -15,11 +14,14 @@ from vidcorr.functional.losses import contrastive_random_walk_loss, drop_edges
 from vidcorr.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
 
 from .base import Batch, CorrespondenceModule
-from .parts.schedules import scheduled
+from .parts.schedules import milestone_factor, scheduled
 
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 """CIFAR-10's, by which the public code normalises in training; its evaluation and our extractors take ImageNet's."""
+
+MILESTONES = (20, 30, 40)
+"""Epochs after which the learning rate falls."""
 
 
 class ContrastiveRandomWalk(CorrespondenceModule):
@@ -120,4 +122,5 @@ class ContrastiveRandomWalk(CorrespondenceModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam without weight decay; × 0.3 after 20, 30 and 40 epochs."""
         optimizer = Adam([*self.backbone.parameters(), *self.head.parameters()], self.hparams["lr"])
-        return scheduled(optimizer, MultiStepLR(optimizer, [20, 30, 40], 0.3), "epoch")
+        of_epoch = self.steps_per_epoch()
+        return scheduled(optimizer, lambda step: milestone_factor(step // of_epoch, MILESTONES, 0.3))

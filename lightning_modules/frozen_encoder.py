@@ -60,7 +60,7 @@ class FrozenEncoder(SavedModule):
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
         """Return the encoder in terms of the library; None if a checkpoint needs this class for its features."""
         recipe = recipe_of_encoder(self.encoder)
-        if recipe is None or type(self).feature_extractor is not FrozenEncoder.feature_extractor:
+        if recipe is None or self.has_own_features:
             return None
         given = {name: self.hparams[name] for name in ("stage", "stride") if self.hparams[name] is not None}
         if isinstance(self.encoder, Encoder):

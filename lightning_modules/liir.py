@@ -27,15 +27,16 @@ from .base import Batch, CorrespondenceModule
 from .parts.distributed import gather, own_rows
 from .parts.momentum import MomentumMethod, without_statistics
 from .parts.negative_bank import BankSettings, EncodedBy, NegativeBank
-from .parts.phases import LiirSchedule, TwoPhaseMethod
+from .parts.phases import LiirSchedule
 from .parts.plan import millions
+from .parts.schedules import scheduled
 
 Settings = TypeVar("Settings")
 TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """Type of the features under the Trainer's precision; otherwise float32."""
 
 
-class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
+class Liir(MomentumMethod, CorrespondenceModule):
     """Locality-aware inter- and intra-video reconstruction.
 
     The last frame of a clip is the query, the earlier frames are its references. The encoder sees Lab without a or b;
@@ -117,7 +118,7 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
         """Return the encoder in terms of the library; None for a subclass with features of its own."""
-        if type(self).feature_extractor is not Liir.feature_extractor:
+        if self.has_own_features:
             return None
         return {"class_path": import_path(LiirEncoder), "init_args": self.backbone.arguments, "prefix": "backbone."}
 
@@ -150,7 +151,8 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
 
         Returns:
             `loss`; its parts `reconstruction` and `compactness`; `embeddings` `(B·T, C)`, a mean per frame. With
-            negatives `negative_mass`, their fraction of the softmax, and in training `keys` of all ranks for the bank.
+            negatives `negative_mass`, their fraction of the softmax, and in training `queue_age`; the bank then holds
+            the keys of all ranks.
         """
         settings = self.hparams
         lab = normalised_lab(batch["clip"])
@@ -171,7 +173,8 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
             reconstructed = reconstructed * positive.unsqueeze(1)  # negatives join the softmax with colour 0
             outputs["negative_mass"] = 1 - positive.mean()
             if generator is not None:
-                outputs["keys"] = gather(self.encode_keys(seen[:, -1].to(q.dtype), generator))
+                self.bank.hold(gather(self.encode_keys(seen[:, -1].to(q.dtype), generator)), batch["video_index"])
+                outputs["queue_age"] = self.bank.age
         outputs["reconstruction"] = reconstruction_loss(reconstructed, colours[:, -1])
         loss = outputs["reconstruction"] + settings["compactness_weight"] * local.compactness
         return {"loss": loss} | {name: tensor.detach() for name, tensor in outputs.items()}
@@ -228,21 +231,55 @@ class Liir(TwoPhaseMethod, MomentumMethod, CorrespondenceModule):
         """Return the encoder and its moving average, if there is one."""
         return [self.backbone] if self.target_encoder is None else [self.backbone, self.target_encoder]
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam; the learning rate depends on the phase and the samples seen (section 3.3)."""
-        return self.scheduled_by_phase(Adam(self.backbone.parameters(), self.schedule.warmup_lr, betas=(0.9, 0.999)))
-
     def on_fit_start(self) -> None:
         """Store the bank in the features' own type: half the memory, and no bit is lost."""
         super().on_fit_start()
         if self.bank is not None:
             self.bank.store_as(TYPES.get(self.trainer.precision, torch.float32))
 
+    # Two phases: they differ in rate and accumulated batches, and the first has no prior and no negatives
+
+    @property
+    def warming_up(self) -> bool:
+        """True in the first phase."""
+        return self.current_epoch < self.schedule.warmup_epochs
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Adam; the learning rate depends on the phase and the samples seen (section 3.3).
+
+        Raises:
+            ValueError: if the Trainer accumulates batches, which this method does for each phase.
+        """
+        if self.trainer.accumulate_grad_batches != 1:
+            raise ValueError("trainer.accumulate_grad_batches: set model.schedule.warmup_accumulation in its place")
+        optimizer = Adam(self.backbone.parameters(), self.schedule.warmup_lr, betas=(0.9, 0.999))
+        batch = self.global_batch()
+        batches = self.steps_per_epoch()  # a step a batch, as far as the Trainer knows
+        return scheduled(optimizer, lambda step: self.schedule.factor(step, batch, batches))
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        """Set the number of accumulated batches: `warmup_accumulation` in the first phase, then 1.
+
+        Lightning's GradientAccumulationScheduler sets it only at the start of an epoch, so a run that resumes within an
+        epoch would have a wrong number.
+        """
+        self.trainer.accumulate_grad_batches = self.schedule.warmup_accumulation if self.warming_up else 1
+
+    def on_fit_end(self) -> None:
+        """Restore the trainer's accumulation, which `configure_optimizers` requires to be 1."""
+        self.trainer.accumulate_grad_batches = 1
+
     def plan_rows(self) -> dict[str, str]:
         """Return the rows of the plan, with the values of both phases."""
-        epochs = self.schedule.warmup_epochs
-        begin = f", from epoch {epochs} on" if epochs else ""
-        plan = super().plan_rows() | self.rows_of_phases()
+        settings = self.schedule
+        epochs = settings.warmup_epochs
+        plan = super().plan_rows() | {"phases": f"{epochs} epochs within videos, then all"}
+        begin = ""
+        if epochs:
+            begin = f", from epoch {epochs} on"
+            samples = self.global_batch()
+            plan["global batch"] = f"{samples * settings.warmup_accumulation} clips, then {samples} clips"
+            plan["learning rate"] = f"{settings.warmup_lr:.6g}, then {settings.lr:.6g}"
         position = self.hparams["position"]
         plan["backbone"] = f"ResNet-18, stride 4, position {position}, {millions(self.backbone)} M parameters"
         plan["negatives"] = "none" if self.bank is None else f"{self.bank}{begin}"

@@ -8,13 +8,12 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import MultiStepLR
 from torchmetrics.classification import MulticlassAccuracy
 
 from vidcorr.backbones import pooled_width
 
 from .base import Batch, CorrespondenceModule
-from .parts.schedules import scheduled
+from .parts.schedules import milestone_factor, scheduled
 
 LARC_TRUST = 0.001
 """Norm of a scaled gradient as a fraction of its parameter's norm, LARS's trust coefficient."""
@@ -113,7 +112,8 @@ class LinearProbe(CorrespondenceModule):
         lr = self.rate_of_batch(self.base_lr)
         steps = self.total_steps()
         optimizer = SGD(self.classifier.parameters(), lr, settings["momentum"], weight_decay=settings["weight_decay"])
-        return scheduled(optimizer, MultiStepLR(optimizer, [round(0.6 * steps), round(0.8 * steps)]))
+        milestones = [round(0.6 * steps), round(0.8 * steps)]
+        return scheduled(optimizer, lambda step: milestone_factor(step, milestones, 0.1))
 
     def feature_extractor(self, *args: object, **kwargs: object) -> nn.Module:
         """Refuse to give features: benchmarks evaluate the probe's encoder by its checkpoint.

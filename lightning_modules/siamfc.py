@@ -7,7 +7,6 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam
-from torch.optim.lr_scheduler import LambdaLR
 
 from vidcorr.backbones import FeatureExtractor, Network, pooled_width
 from vidcorr.backbones.extractor import Dilated, refuse_options
@@ -147,11 +146,13 @@ class SiamFC(CorrespondenceModule):
         settings = self.hparams
         trainer = self.trainer
         optimizer = Adam([p for p in self.parameters() if p.requires_grad], lr=settings["lr"])
-        by_epoch = (trainer.max_epochs or 0) > 0 and trainer.max_steps == -1
-        total = int(trainer.max_epochs) if by_epoch else self.total_steps()  # type: ignore[arg-type]
         last = settings["last_lr"] / settings["lr"]
-        schedule = LambdaLR(optimizer, lambda passed: last ** (passed / total))
-        return scheduled(optimizer, schedule, "epoch" if by_epoch else "step")
+        if trainer.max_epochs and trainer.max_epochs > 0 and trainer.max_steps == -1:
+            epochs = trainer.max_epochs
+            of_epoch = self.steps_per_epoch()
+            return scheduled(optimizer, lambda step: last ** (step // of_epoch / epochs))
+        steps = self.total_steps()
+        return scheduled(optimizer, lambda step: last ** (step / steps))
 
     def feature_extractor(
         self, stage: str | None = None, stride: int | None = None, *, dilated: Dilated = False, **options: Any

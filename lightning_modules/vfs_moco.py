@@ -12,7 +12,7 @@ from vidcorr.backbones import pooled_width
 from vidcorr.functional.losses import info_nce_loss, pair_similarities
 
 from .base import Batch, CorrespondenceModule
-from .parts.distributed import own_rows
+from .parts.distributed import keyed_generator, own_rows
 from .parts.heads import mlp, split_views
 from .parts.momentum import KeyQueue, MomentumMethod
 from .parts.shuffle_bn import batch_norm_groups, encode_shuffled, groups_on_this_rank
@@ -86,7 +86,9 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         encode = partial(self.embed, self.target_encoder)
         if not self.training:
             return encode(frames)
-        return encode_shuffled(frames, self.groups(len(frames)), self.step_generator(), encode)
+        batch_of_step = len(self.queue.held)  # published runs drew by this key
+        generator = keyed_generator(self.hparams["seed"], self.global_step, batch_of_step)
+        return encode_shuffled(frames, self.groups(len(frames)), generator, encode)
 
     def embed(self, encoder: nn.Module, frames: Tensor) -> Tensor:
         """Return unit vectors of frames `(B, m, 3, H, W)` by an encoder, in its BatchNorm groups: `(B, m, D)`."""
@@ -99,7 +101,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         return groups_on_this_rank(self.hparams["groups"], videos)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the loss (VFS, Eq. 4); return also `embeddings`, `keys` and the similarities of pairs."""
+        """Compute the loss (VFS, Eq. 4); return also `embeddings` and the similarities of pairs; hold the keys."""
         view1, view2 = split_views(batch["clip"])
         q = self(view1)  # B x n/2 x D
         keys = self.encode_keys(view2)  # ranks·B x n/2 x D
@@ -107,7 +109,10 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         queue = self.queue.keys  # K x D
         excluded = self.queue.of_same_video(batch["video_index"])  # B x K
         loss = info_nce_loss(q, k, queue, self.hparams["temperature"], excluded)
-        outputs = {"loss": loss, "embeddings": q.detach().flatten(0, 1), "keys": keys}
+        outputs = {"loss": loss, "embeddings": q.detach().flatten(0, 1)}
+        if self.training:
+            self.queue.hold(keys, batch["video_index"])
+            outputs["queue_age"] = self.queue.age
         return outputs | pair_similarities(q, k, queue)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

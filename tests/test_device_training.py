@@ -11,7 +11,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 import lightning_modules
 from callbacks import CollapseMonitor, Stops, Throughput
 from tests.helpers.fake_device import fake_gpu, moved, training_on
-from tests.helpers.method_steps import METHODS, TINY, tiny_batch
+from tests.helpers.method_steps import METHODS, arguments_of, tiny_batch
 from tests.helpers.training import quiet_trainer
 from tests.speed.training_step import InMemory
 
@@ -26,7 +26,7 @@ WAITS = {("Liir", ""): 1}
 
 def made(name, variant):
     """Return a small method."""
-    arguments = TINY[name].arguments | VARIANTS.get(name, {}).get(variant, {})
+    arguments = arguments_of(name) | VARIANTS.get(name, {}).get(variant, {})
     return getattr(lightning_modules, name)(**arguments)
 
 
@@ -72,7 +72,7 @@ def test_two_ranks_gather_on_the_device(name, variant):
     with fake_gpu() as gpu:
         twin = moved(module, gpu.device)
         twin.training_step({key: item.to(gpu.device, non_blocking=True) for key, item in batch.items()}, 0)
-        ((keys, videos),) = twin._pending
+        ((keys, videos),) = (twin.queue if name == "VFSMoCo" else twin.bank).held
         twin.optimizer_step(0, 0, torch.optim.SGD(twin.parameters(), 0.1), lambda: None)
     assert len(keys) == len(videos)
     assert len(keys) % (2 * len(batch["video_index"])) == 0

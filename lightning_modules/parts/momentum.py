@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
-from .checks import Batch
-from .distributed import gather, keyed_generator
+from .distributed import gather
 from .saving import SavedModule
 
 
@@ -44,6 +43,7 @@ class KeyQueue(nn.Module):
         keys: `(K, *shape)`, float32 unless `store_as` has set another type.
         video_ids: `(K,)` long.
         pointer: long scalar, the slot of the oldest key, which the next key replaces.
+        held: keys `(N, *shape)` and video ids `(N,)` of each batch of the present optimiser step.
     """
 
     keys: Tensor
@@ -59,9 +59,32 @@ class KeyQueue(nn.Module):
         self.register_buffer("keys", first)
         self.register_buffer("video_ids", torch.full((size,), -1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
+        self.held: list[tuple[Tensor, Tensor]] = []
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def hold(self, keys: Tensor, video_index: Tensor) -> None:
+        """Hold the keys of a batch until `flush`, at the end of the optimiser step.
+
+        Args:
+            keys: `(ranks · B, n, *shape)`, n keys per video of all ranks.
+            video_index: `(B,)` long, the videos of this rank.
+        """
+        videos = gather(video_index).repeat_interleave(keys.shape[1])
+        self.held.append((keys.flatten(0, 1), videos))
+
+    def flush(self) -> None:
+        """Enqueue the held keys; if they are more than the queue holds, the newest."""
+        if self.held:
+            keys, video_ids = map(torch.cat, zip(*self.held, strict=True))
+            self.enqueue(keys[-len(self) :], video_ids[-len(self) :])
+            self.held.clear()
+
+    @property
+    def age(self) -> Tensor:
+        """Optimiser steps since the oldest key entered; right at the last batch of a step, once its keys are held."""
+        return self.filled.sum() / sum(len(keys) for keys, _ in self.held)
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, video_ids: Tensor) -> None:
@@ -95,13 +118,11 @@ class KeyQueue(nn.Module):
 
 
 class MomentumMethod(SavedModule):
-    """Mixin before `CorrespondenceModule` for methods with a momentum encoder and a queue of its keys.
+    """Mixin before `CorrespondenceModule` for methods with a momentum encoder, a queue of its keys, or both.
 
-    In training, `step` also returns `keys`, `(ranks · B, n, …)`: n keys per video of all ranks, each a vector or a map.
-    At the end of an optimiser step, after all accumulated batches, the average moves and the keys enter the queue. So
-    all ranks hold equal queues, and DDP does not broadcast them.
-
-    A method sets `target_encoder` and its queue, and has a hyper-parameter `encoder_momentum`.
+    A method sets `target_encoder` and has a hyper-parameter `encoder_momentum`. In training its `step` gives new keys
+    of all ranks to `hold` of its queue. At the end of an optimiser step, after all accumulated batches, the average
+    moves and the keys enter the queue. So all ranks hold equal queues, and DDP does not broadcast them.
 
     Attributes:
         encoder: the network that learns.
@@ -110,11 +131,6 @@ class MomentumMethod(SavedModule):
 
     backbone: nn.Module
     target_encoder: nn.Module | None
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._batch_of_step = 0  # batches of the present optimiser step so far
-        self._pending: list[tuple[Tensor, Tensor]] = []  # their keys (N, …) and video ids (N,)
 
     @property
     def encoder(self) -> nn.Module:
@@ -125,59 +141,23 @@ class MomentumMethod(SavedModule):
         """Return m of the next move of the average; override it for a schedule."""
         return float(self.hparams["encoder_momentum"])
 
-    def step_generator(self) -> torch.Generator:
-        """Return a CPU generator of (seed, optimiser step, batch of the step), in the same state on all ranks.
-
-        Only Shuffle BN draws from it, so that its shuffles stay those of earlier trainings. A new method takes
-        `generator`, which serves validation too.
-        """
-        return keyed_generator(self.hparams["seed"], self.global_step, self._batch_of_step)
+    @property
+    def queues(self) -> dict[str, KeyQueue]:
+        """Queues of the method, by their names."""
+        return {name: part for name, part in self.named_children() if isinstance(part, KeyQueue)}
 
     def plan_rows(self) -> dict[str, str]:
         """Return the size of the queue and the momentum of the average."""
         momentum = "none" if self.target_encoder is None else f"average with m = {self.momentum_of_average():g}"
-        return {"negatives": str(self._queue or "none"), "momentum encoder": momentum}
-
-    @property
-    def _queue(self) -> Any:
-        """The method's queue; None if it has none."""
-        return next((part for part in self.children() if isinstance(part, KeyQueue)), None)
+        return {"negatives": ", ".join(map(str, self.queues.values())) or "none", "momentum encoder": momentum}
 
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
         """Names of the queues' buffers. DDP reads this attribute, and does not broadcast the buffers."""
-        names = [name for name, part in self.named_children() if isinstance(part, KeyQueue)]
-        return [name for name, _ in self.named_buffers() if name.partition(".")[0] in names]
-
-    def training_step(self, batch: Batch, batch_index: int) -> Any:
-        """Compute and log the loss of a batch; keep its keys for the end of the optimiser step.
-
-        Returns:
-            The tensors of `step` without `keys`, and `queue_age`: optimiser steps since the oldest key entered.
-        """
-        outputs: Any = super().training_step(batch, batch_index)
-        self._batch_of_step += 1  # the next batch's, in the key of `step_generator`
-        keys = outputs.pop("keys", None)  # ranks·B x n x …
-        if keys is not None:
-            keys_per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
-            outputs["queue_age"] = self._queue.filled.sum() / keys_per_step  # it fills from the first step on
-            videos = gather(batch["video_index"]).repeat_interleave(keys.shape[1])
-            self._pending.append((keys.flatten(0, 1), videos))
-        return outputs
-
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Take an optimiser step, then move the average and fill the queue."""
-        super().optimizer_step(*args, **kwargs)
-        if self.target_encoder is not None:
-            move_average(self.target_encoder, self.encoder, self.momentum_of_average())
-        if self._pending:
-            keys, video_ids = map(torch.cat, zip(*self._pending, strict=True))
-            size = len(self._queue)
-            self._queue.enqueue(keys[-size:], video_ids[-size:])  # the newest, if a step has more than the queue holds
-        self._begin_step()
+        return [f"{name}.{buffer}" for name, queue in self.queues.items() for buffer, _ in queue.named_buffers()]
 
     def on_fit_start(self) -> None:
-        """Drop pending keys of an interrupted run.
+        """Drop held keys of an interrupted run.
 
         Raises:
             ValueError: for parameters in half precision, in which most updates of the average would round to nothing.
@@ -185,12 +165,16 @@ class MomentumMethod(SavedModule):
         if self.trainer.precision in ("bf16-true", "16-true"):
             raise ValueError(f"trainer.precision={self.trainer.precision}: the moving average needs float32")
         super().on_fit_start()
-        self._begin_step()
+        for queue in self.queues.values():
+            queue.held.clear()
 
-    def _begin_step(self) -> None:
-        """Begin an optimiser step: no batch of it so far, and no pending key."""
-        self._batch_of_step = 0
-        self._pending.clear()
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Take an optimiser step, then move the average and fill the queue."""
+        super().optimizer_step(*args, **kwargs)
+        if self.target_encoder is not None:
+            move_average(self.target_encoder, self.encoder, self.momentum_of_average())
+        for queue in self.queues.values():
+            queue.flush()
 
 
 def without_statistics(module: nn.Module, *args: object, **options: object) -> Tensor:

@@ -81,6 +81,12 @@ class SavedModule(pl.LightningModule):
         encoder = self.encoder_in_checkpoint()
         checkpoint[METADATA_KEY] = {"class_path": class_path, "version": version("vidcorr"), "encoder": encoder}
 
+    @property
+    def has_own_features(self) -> bool:
+        """True if `feature_extractor` is not that of the class whose `encoder_in_checkpoint` describes the encoder."""
+        describing = next(kind for kind in type(self).__mro__ if "encoder_in_checkpoint" in vars(kind))
+        return type(self).feature_extractor is not describing.feature_extractor  # type: ignore[attr-defined]
+
     @abstractmethod
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
         """Return the encoder in terms of the library; None if a checkpoint needs this class for its features."""

@@ -1,11 +1,12 @@
-"""Learning rates: the decays that the papers use."""
+"""Learning rates as functions of the optimiser step: a resumed run follows the schedule of its own length."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 
 def cosine_factor(step: int, total_steps: int) -> float:
@@ -31,12 +32,42 @@ def warm_cosine_factor(step: int, total_steps: int, warmup_steps: float) -> floa
     return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / (total_steps - warmup_steps)))
 
 
-def scheduled(optimizer: Optimizer, schedule: LRScheduler, interval: str = "step") -> OptimizerLRSchedulerConfig:
+def milestone_factor(time: float, milestones: Sequence[float], factor: float) -> float:
+    """Return `factor` to the power of the milestones reached by a time: a number of steps, or of epochs.
+
+    Example:
+        >>> milestone_factor(8, (6, 8), 0.5)
+        0.25
+    """
+    reached = sum(time >= milestone for milestone in milestones)
+    return factor**reached
+
+
+def step_factor(fraction: float, steps: Mapping[float, float]) -> float:
+    """Return the factor of the learning rate after a fraction of the samples.
+
+    Args:
+        fraction: fraction of the samples, 0 at the start.
+        steps: fraction → factor beyond it, ascending; before the first fraction the factor is 1.
+
+    Example:
+        >>> step_factor(0.5, {0.4: 0.5, 0.6: 0.25})
+        0.5
+    """
+    factors = [1.0, *(factor for bound, factor in steps.items() if fraction > bound)]
+    return factors[-1]
+
+
+def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> OptimizerLRSchedulerConfig:
     """Return an optimiser and its schedule as `configure_optimizers` must return them; the rate is logged as `lr`.
 
-    The schedule moves after every optimiser step, or after every epoch if `interval` is "epoch".
+    Args:
+        optimizer: the optimiser; its rates are those of factor 1.
+        factor: optimiser steps so far → factor on the rates of the next step. It may depend on the run's length: a
+            resumed run calls its own function, at the checkpoint's step.
     """
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval, "name": "lr"}}
+    schedule = LambdaLR(optimizer, factor)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"}}
 
 
 def adamw_with_warmup(
@@ -60,14 +91,14 @@ def adamw_with_warmup(
     undecayed = {"params": [parameter for parameter in learned if parameter.ndim <= 1], "weight_decay": 0.0}
     optimizer = AdamW([decayed, undecayed], lr, betas=(0.9, 0.95))
     warmup_steps = warmup * total_steps
-    return scheduled(optimizer, LambdaLR(optimizer, lambda step: warm_cosine_factor(step, total_steps, warmup_steps)))
+    return scheduled(optimizer, lambda step: warm_cosine_factor(step, total_steps, warmup_steps))
 
 
 def continue_schedule(schedule: object) -> None:
     """Set the rates of a resumed run to those of its own schedule, whose length may differ from the checkpoint's.
 
-    Without it the first step of a longer run would have the checkpoint's rate, which is 0 after a finished run. Only a
-    `LambdaLR` depends on the run's length.
+    Without it the first step of a longer run would have the checkpoint's rate, which is 0 after a finished run. A
+    schedule of another kind, by a user's method, continues as torch restores it.
     """
     if isinstance(schedule, LambdaLR):
         for number, group in enumerate(schedule.optimizer.param_groups):

@@ -7,7 +7,7 @@ import torch
 
 from callbacks import TrainingPictures
 from lightning_modules import VFSSimSiam
-from tests.helpers.method_steps import TINY as TINY_METHODS, tiny
+from tests.helpers.method_steps import frames_of, tiny
 from tests.helpers.training import TINY, loader, quiet_trainer
 
 
@@ -35,7 +35,7 @@ def test_training_is_the_same_with_pictures_and_without(tmp_path):
 @pytest.mark.parametrize("method", ["Liir", "VFSSimSiam"])
 def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method, tmp_path):
     pictures = TrainingPictures(every_n_epochs=2)
-    clips = loader(4, 4, frames=TINY_METHODS[method].images["clip"][0], size=32)
+    clips = loader(4, 4, frames=frames_of(method), size=32)
     trainer(tmp_path, pictures, max_epochs=3, limit_train_batches=1).fit(tiny(method), clips)
     assert names(tmp_path) == [
         "clips-step=000000.png",

@@ -6,15 +6,16 @@ from functools import cache, partial
 
 import pytest
 
+import lightning_modules
 from tests.helpers.faults import curve, differences, last, run, run_script, strike, words
-from tests.helpers.method_steps import METHODS as ALL, TINY
+from tests.helpers.method_steps import METHODS as ALL, frames_of
 
 pytestmark = pytest.mark.slow
 
 STATE = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")
 
 
-OF_CLIPS = [name for name in ALL if "clip" in TINY[name].images and TINY[name].images["clip"][0] == 2]
+OF_CLIPS = [name for name in ALL if "clip" in getattr(lightning_modules, name).images and frames_of(name) <= 2]
 """Every method that learns from two frames."""
 
 

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from cli import main
-from tests.helpers.method_steps import TINY
+from tests.helpers.method_steps import arguments_of
 from tests.helpers.words import flags
 from vidcorr.videos.processes import STOPS
 
 METHODS = {
-    "VFSSimSiam": TINY["VFSSimSiam"].arguments,
-    "VFSMoCo": TINY["VFSMoCo"].arguments,
-    "Liir": TINY["Liir"].arguments | {"schedule": {"warmup_epochs": 1}},
+    "VFSSimSiam": arguments_of("VFSSimSiam"),
+    "VFSMoCo": arguments_of("VFSMoCo"),
+    "Liir": arguments_of("Liir") | {"schedule": {"warmup_epochs": 1}},
 }
 """Methods that every test of stops takes; `words` takes any."""
 
@@ -104,7 +104,7 @@ def words(
     method: str, source: Path, folder: Path, *more: str, callbacks: tuple[Any, ...] = (), **data: Any
 ) -> list[str]:
     """Command of a run of three epochs of five steps over six videos that writes `last.ckpt` every second step."""
-    arguments = METHODS[method] if method in METHODS else TINY[method].arguments
+    arguments = METHODS[method] if method in METHODS else arguments_of(method)
     given = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "repeat": 2, "samples_per_epoch": 10} | data
     listed = [
         {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 2}},

@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from lightning_modules import Liir
 from lightning_modules.parts.negative_bank import BankSettings
-from lightning_modules.parts.phases import LIIR_STEPS, LIIR_WARMUP_STEPS, LiirSchedule, step_factor
+from lightning_modules.parts.phases import LIIR_STEPS, LIIR_WARMUP_STEPS, LiirSchedule
+from lightning_modules.parts.schedules import step_factor
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import Clips, quiet_trainer, tiny_liir
@@ -136,19 +137,22 @@ def test_keys_of_the_bank(modulation, keys, negatives):
         encoder.position.places.normal_()
     module.eval()
     published = module.objective(batch, 2, torch.Generator().manual_seed(3))
-    assert published["keys"].shape == ((2, 2, 64) if negatives == "shared" else (2, 1, 4, 4, 64))
+    ((held, videos),) = module.bank.held
+    assert held.shape == ((4, 64) if negatives == "shared" else (2, 4, 4, 64))
+    assert videos.tolist() == ([0, 0, 1, 1] if negatives == "shared" else [0, 1])
+    held = held.view(2, -1, 64)
     seen = rgb_to_lab(batch["clip"][:, -1]).div(torch.tensor([50.0, 127, 127]).view(3, 1, 1)) * 1.5
     seen[:, 0] -= 1.5
     seen[:, 2] = 0
     with torch.no_grad():
         still = encoder(seen).flatten(2)
-    distance = torch.cdist(published["keys"].flatten(1, -2), still.mT)
+    distance = torch.cdist(held, still.mT)
     assert (distance.amin(2) < 1e-4).all() == (modulation == "none")
     if modulation == "none" and negatives == "per_query":
         assert (distance.diagonal(dim1=1, dim2=2) < 1e-4).all()  # cells keep their places
     published["loss"].backward()
     assert all(parameter.grad is None for parameter in module.parameters() if not parameter.requires_grad)
-    assert not published["keys"].requires_grad
+    assert not held.requires_grad
 
 
 @pytest.mark.parametrize(("references", "keys"), [("learned", "average"), ("average", "learned")])
@@ -243,7 +247,9 @@ def test_both_phases_in_one_run():
 
     trainer = quiet_trainer(max_epochs=2, callbacks=[LambdaCallback(on_train_batch_end=after_batch)])
     trainer.fit(module, DataLoader(Clips(8, 2, 16), batch_size=2))
-    assert places == list(zip([0, 1, 1, 2, 3, 4, 5, 6], [0, 4, 4, 8, 10, 12, 14, 16], strict=True))  # steps, samples
+    assert places == [(step, step) for step in (0, 1, 1, 2, 3, 4, 5, 6)]
+    samples = [module.schedule.samples_before(step, batch=2, batches=4) for step in range(7)]
+    assert samples == [0, 4, 8, 10, 12, 14, 16]
     second = [1e-4 * step_factor(samples / 10, LIIR_STEPS) for samples in (0, 2, 4, 6, 8)]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-3, *second])  # each is that of the step to come
     assert [one["compactness"] > 0 for one in published] == [False] * 4 + [True] * 4

@@ -16,7 +16,7 @@ from lightning_modules.siamese_mae import (
     patches_of,
     sine_cosine_positions,
 )
-from tests.helpers.method_steps import TINY as METHODS
+from tests.helpers.method_steps import arguments_of
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer
 from vidcorr.backbones import Encoder
@@ -25,7 +25,7 @@ from vidcorr.backbones.checkpoints import encoder_from_checkpoint, write_checkpo
 EXACT = {"rtol": 0, "atol": 1e-10}
 STORED = {"rtol": 0, "atol": 2e-7}
 """For arrays that are stored in float32."""
-TINY = METHODS["SiameseMAE"].arguments | {"decoder_depth": 2}
+TINY = arguments_of("SiameseMAE") | {"decoder_depth": 2}
 OURS = {
     "multihead_attn": "cross_attention",
     "self_attn": "self_attention",

@@ -36,7 +36,7 @@ def test_training_moves_the_queue_once_per_optimiser_step():
     first_queue = module.queue.keys.clone()
     pending, queues = [], []
     record = LambdaCallback(
-        on_after_backward=lambda trainer, module: pending.append(module._pending[-1]),
+        on_after_backward=lambda trainer, module: pending.append(module.queue.held[-1]),
         on_train_batch_end=lambda trainer, module, *_: queues.append(module.queue.keys.clone()),
     )
     trainer = quiet_trainer(max_steps=3, accumulate_grad_batches=2, callbacks=[record])

@@ -10,15 +10,14 @@ import torch
 
 import lightning_modules
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
-from tests.helpers.method_steps import TINY
+from tests.helpers.method_steps import METHODS, arguments_of
 from tests.helpers.refusal import refused
 from tests.helpers.words import NETWORK
 from vidcorr.backbones import Network, build_feature_extractor, encoder_from_checkpoint, weights_digest
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
 
-ARGUMENTS = {name: tiny.arguments for name, tiny in TINY.items() if name != "LinearProbe"} | {
-    "CoSettle": {"backbone": "tests.helpers.encoders:tiny_vit"},
+CASES = {name: arguments_of(name) for name in METHODS if name != "LinearProbe"} | {
     "FrozenEncoder": {"spec": NETWORK, "stage": "res3"},
     "raw_colour": {"spec": "raw_colour", "stride": 4},
     "timm": {"spec": "timm:vit_tiny_patch16_224", "stage": "block2", "mean": (0.1, 0.2, 0.3)},
@@ -55,16 +54,11 @@ for path in paths:
 
 def made(name):
     torch.manual_seed(1)
-    return getattr(lightning_modules, name, FrozenEncoder)(**ARGUMENTS[name])
-
-
-def test_all_methods_are_among_them():
-    methods = set(lightning_modules.__all__) - {"CorrespondenceModule", "LinearProbe"}  # the probe gives no features
-    assert methods <= ARGUMENTS.keys()
+    return getattr(lightning_modules, name, FrozenEncoder)(**CASES[name])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ARGUMENTS)
+@pytest.mark.parametrize("name", CASES)
 def test_a_checkpoint_gives_the_features_of_its_module(name, tmp_path):
     module = made(name).eval()
     write_checkpoint(module, tmp_path / "own.ckpt")
@@ -86,7 +80,7 @@ def test_a_checkpoint_gives_the_features_of_its_module(name, tmp_path):
 @pytest.mark.slow
 def test_without_lightning(tmp_path, davis_root):
     expected = []
-    for name in ARGUMENTS.keys() - OWN_FEATURES:
+    for name in CASES.keys() - OWN_FEATURES:
         module = made(name)
         path = tmp_path / f"{name}.ckpt"
         write_checkpoint(module, path)
@@ -106,10 +100,10 @@ def test_a_module_with_features_of_its_own_needs_its_class(tmp_path):
             return super().feature_extractor("res2", 4)
 
     assert made("VFSSimSiam").encoder_in_checkpoint() is not None
-    assert Other(**ARGUMENTS["VFSSimSiam"]).encoder_in_checkpoint() is None
+    assert Other(**CASES["VFSSimSiam"]).encoder_in_checkpoint() is None
     for method, name in ((Liir, "Liir"), (FrozenEncoder, "raw_colour")):
         own = type("Own", (method,), {"feature_extractor": Other.feature_extractor})
-        assert own(**ARGUMENTS[name]).encoder_in_checkpoint() is None
+        assert own(**CASES[name]).encoder_in_checkpoint() is None
     probe = LinearProbe(NETWORK, 2)
     assert probe.encoder_in_checkpoint() is None
     refused(ValueError, "benchmarks evaluate the encoder itself", probe.feature_extractor)

@@ -1,0 +1,156 @@
+"""What every method of `lightning_modules.__all__` keeps; a new method is tested here as soon as it stands there.
+
+`tests/helpers/method_steps.py` makes a method small by its signature, and its batches by its `images`.
+"""
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import LambdaCallback
+
+import lightning_modules
+from callbacks import LastCheckpoint
+from datamodules.base import SampledDataModule
+from tests.helpers.fake_device import fake_gpu, moved
+from tests.helpers.faults import differences
+from tests.helpers.method_steps import METHODS, Samples, tiny, tiny_batch
+from tests.helpers.refusal import refused
+from tests.helpers.training import quiet_trainer
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.backbones.checkpoints import write_checkpoint
+
+pytestmark = pytest.mark.parametrize("name", METHODS)
+BATCHES = 3
+"""Batches of an epoch."""
+
+
+class InMemory(SampledDataModule):
+    """Epochs of three batches of two samples of noise."""
+
+    def __init__(self, name):
+        super().__init__("memory", 2, 0, 0)
+        self.training = Samples(name, 2 * BATCHES)
+
+
+def fit(module, folder, epochs, path=None, more=()):
+    """Train a small method in a folder; return the trainer and the rates of each step."""
+    rates = []
+    name = type(module).__name__
+    note = LambdaCallback(
+        on_before_optimizer_step=lambda trainer, module, optimizer: rates.append(
+            [group["lr"] for group in optimizer.param_groups]
+        )
+    )
+    trainer = quiet_trainer(
+        callbacks=[note, *more, LastCheckpoint(dirpath=folder)],
+        default_root_dir=folder,
+        enable_checkpointing=True,
+        max_epochs=epochs,
+    )
+    trainer.fit(module, datamodule=InMemory(name), ckpt_path=path, weights_only=True)
+    return trainer, rates
+
+
+def test_a_longer_run_follows_its_own_schedule(name, tmp_path):
+    def rates(folder, epochs, path=None):
+        module = tiny(name)
+        module.training_step = lambda *_: torch.zeros((), requires_grad=True)
+        return fit(module, tmp_path / folder, epochs, path)[1]
+
+    whole = rates("whole", 6)
+    rates("parts", 2)
+    rest = rates("parts", 6, tmp_path / "parts/last.ckpt")
+    assert len(rest) == 4 * BATCHES
+    assert rest == whole[2 * BATCHES :]
+
+
+def stop_before_the_last_batch(trainer, *_):
+    if trainer.global_step == BATCHES - 1:
+        raise RuntimeError("a user's mistake")
+
+
+def test_a_run_that_ends_within_an_epoch_resumes_to_the_bit(name, tmp_path):
+    whole, _ = fit(tiny(name), tmp_path / "whole", 1)
+    stop = LambdaCallback(on_train_batch_start=stop_before_the_last_batch)
+    refused(RuntimeError, "a user's mistake", fit, tiny(name), tmp_path, 1, more=[stop])
+    rest, rates = fit(tiny(name), tmp_path, 1, tmp_path / "last.ckpt")
+    assert len(rates) == 1
+    assert differences(rest.lightning_module.state_dict(), whole.lightning_module.state_dict()) == []
+    assert differences(rest.optimizers[0].state_dict(), whole.optimizers[0].state_dict()) == []
+
+
+def test_what_learns_takes_a_gradient_and_nothing_else_does(name):
+    """All that learns is in the optimiser, once; nothing else moves but averages, statistics and queues."""
+    module = tiny(name)
+    parameters = dict(module.named_parameters())
+    before = {key: parameter.detach().clone() for key, parameter in parameters.items()}
+    learned = {key for key, parameter in parameters.items() if parameter.requires_grad}
+    weights = {key for key in learned if parameters[key].ndim > 1}  # a bias before a BatchNorm has no gradient
+    found = {}
+
+    def note(trainer, module, optimizer):
+        gradients = {key: parameter.grad for key, parameter in parameters.items() if parameter.grad is not None}
+        found["any"] = set(gradients)
+        found["some"] = {key for key, gradient in gradients.items() if gradient.any()}
+        found["optimised"] = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
+
+    trainer = quiet_trainer(max_epochs=1, callbacks=[LambdaCallback(on_before_optimizer_step=note)])
+    trainer.fit(module, datamodule=InMemory(name))
+    assert weights
+    assert found["any"] == learned
+    assert weights <= found["some"]
+    assert sorted(found["optimised"]) == sorted(id(parameters[key]) for key in learned)
+    moved = {key for key, parameter in parameters.items() if not torch.equal(parameter, before[key])}
+    assert weights <= {key for key in moved if not key.startswith("target_encoder.")} <= learned
+
+
+def test_a_step_stays_on_the_device(name):
+    """Also a step of the Trainer: tests/test_device_training.py."""
+    module = tiny(name)
+    batch = tiny_batch(name)
+    with fake_gpu() as gpu:
+        twin = moved(module, gpu.device)
+        outputs = twin.step({key: values.to(gpu.device, non_blocking=True) for key, values in batch.items()})
+    assert {value.device.type for value in outputs.values()} == {"cuda"}
+
+
+def test_a_step_in_bfloat16_has_nearly_the_loss_of_float32(name):
+    batch = tiny_batch(name, samples=8)
+    exact = float(tiny(name).step(batch)["loss"].detach())
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = tiny(name).step(batch)["loss"]
+    assert loss.dtype == torch.float32
+    assert float(loss.detach()) == pytest.approx(exact, rel=0.05)
+
+
+def test_the_first_batch_is_checked(name):
+    module = tiny(name)
+    batch = tiny_batch(name)
+    wrong = {
+        "got torch.uint8": lambda x: (x * 255).byte(),
+        "got values from -2": lambda x: (x - 0.45) / 0.22,
+        "got values from nan": lambda x: x * torch.nan,
+        r"got shape \(2, .*": lambda x: x[..., :1, :, :],
+        r"got shape \(.*": lambda x: x[0],
+    }
+    for image in module.images:
+        for message, change in wrong.items():
+            wrong_batch = batch | {image: change(batch[image])}
+            refused(ValueError, f"{image} must be .* {message}", module.training_step, wrong_batch, 0)
+            refused(ValueError, f"{image} must be .* {message}", module.validation_step, wrong_batch, 0)
+        without = {key: values for key, values in batch.items() if key != image}
+        refused(KeyError, image, module.training_step, without, 0)
+
+
+def test_a_checkpoint_is_enough_for_its_features_and_for_itself(name, tmp_path):
+    module = tiny(name).eval()
+    path = tmp_path / "own.ckpt"
+    write_checkpoint(module, path)
+    loaded = getattr(lightning_modules, name).load_from_checkpoint(path)
+    assert differences(loaded.state_dict(), module.state_dict()) == []
+    assert loaded.hparams.keys() == module.hparams.keys()
+    if name == "LinearProbe":  # its encoder is evaluated by its own checkpoint
+        refused(ValueError, "benchmarks evaluate the encoder itself", module.feature_extractor)
+        return
+    images = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        assert torch.equal(build_feature_extractor(path)(images), module.feature_extractor()(images))
