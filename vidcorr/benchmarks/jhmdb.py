@@ -13,7 +13,7 @@ from ..datasets.jhmdb import JOINTS
 from ..functional import decode_keypoints, encode_keypoints
 from ..functional.propagation.coding import Size
 from ..metrics.keypoints import keypoint_distances, pck_counts, pck_scores
-from ..protocols import PropagationProtocol
+from ..protocols import JointProtocol
 from ..results.pictures import overlay_joints
 from ..results.pictures.animations import Curve
 from ..results.result import Row
@@ -33,7 +33,7 @@ class JhmdbBenchmark(Benchmark):
 
     The protocol says how heat-maps are drawn and read, and which joints count. `vfs` counts joints that it predicts,
     and includes the given first frame; `vidcorr` counts joints annotated inside the picture, without the first frame.
-    CRW's counting is a change of either protocol (`keypoint_counting: crw`): CRW names no other values for JHMDB.
+    `crw` counts joints that it predicts, without the first frame.
 
     Logs `jhmdb/PCK@0.1` … `jhmdb/PCK@0.5`. Files: results.json, per_sequence.csv, predicted joints as a CSV file per
     clip, overlays.
@@ -52,14 +52,14 @@ class JhmdbBenchmark(Benchmark):
 
     name = "jhmdb"
     score_names = ("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
-    protocol_class = PropagationProtocol
+    protocol_class = JointProtocol
     tracker = LabelTracker
     pooled = True
 
     root: str | Path
     split: Literal[1, 2, 3] = 1
     subset: Literal["test", "train"] = "test"
-    protocol: str | PropagationProtocol = "vfs"
+    protocol: str | JointProtocol = "vfs"
 
     def read(self) -> Sequence[KeypointSequence]:
         """Open the data set."""
@@ -109,7 +109,7 @@ class JhmdbBenchmark(Benchmark):
         return [f"split {self.split}", self.subset]
 
 
-def reread(points: Tensor, heatmaps: Tensor, covered: Size, protocol: PropagationProtocol) -> Tensor:
+def reread(points: Tensor, heatmaps: Tensor, covered: Size, protocol: JointProtocol) -> Tensor:
     """Return the points of frame 0 as decoded from their heat-maps, x, y `(K, 2)`.
 
     Gaussians in pixels are drawn at the input's size first, as VFS's code does.

@@ -71,11 +71,14 @@ def described(protocols: Sequence[EvaluationProtocol], only_different: bool = Fa
     from ..results.formats import grid
 
     rows = []
-    for field in protocols[0].fields():
-        values = [str(protocol.fields()[field]) for protocol in protocols]
-        stars = ["" if _is_set(protocol, field) else " *" for protocol in protocols]
-        if field not in ("name", "benchmark") and not (only_different and len(set(values)) == 1):
-            rows.append([field, *map("".join, zip(values, stars, strict=True))])
+    fields: dict[str, None] = {}
+    for protocol in protocols:
+        fields |= dict.fromkeys(protocol.value_fields())
+    for field in fields:
+        cells = [_cell(protocol, field) for protocol in protocols]
+        values = {getattr(protocol, field, None) for protocol in protocols}
+        if not (only_different and len(values) == 1):
+            rows.append([field, *cells])
     heads = [f"{protocol.name}, {protocol.benchmark} ({protocol.digest()})" for protocol in protocols]
     text = grid("text", ["", *heads], rows, right=len(heads) + 1)
     text += "* our default; the source does not set it\n"
@@ -84,6 +87,11 @@ def described(protocols: Sequence[EvaluationProtocol], only_different: bool = Fa
     return text
 
 
-def _is_set(protocol: EvaluationProtocol, field: str) -> bool:
-    """Return whether the source or a change sets a field."""
-    return field in protocol.changes or field in protocol.sources()[protocol.source].values[protocol.benchmark or ""]
+def _cell(protocol: EvaluationProtocol, field: str) -> str:
+    """Return a field's value, with a star if neither the source nor a change sets it; "" if the class lacks it."""
+    if field not in protocol.value_fields():
+        return ""
+    value = getattr(protocol, field)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    is_set = field in protocol.changes or field in protocol.sources()[protocol.source].values[protocol.benchmark or ""]
+    return text if is_set else f"{text} *"

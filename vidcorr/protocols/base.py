@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 import yaml  # type: ignore[import-untyped]
 from annotated_types import Interval
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError, field_validator
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,100 +43,81 @@ NonNegativeFloat = Annotated[float, Range(ge=0)]
 UnitInterval = Annotated[float, Range(ge=0, le=1)]
 Cosine = Annotated[float, Range(ge=-1, le=1)]
 
-
-SET_BY_FEATURES: Mapping[str, str] = {"set_by": "features"}
-"""Metadata of a field that the features of a network set, such as their stride."""
-SET_BY_NETWORK: Mapping[str, str] = {"set_by": "network"}
-"""Metadata of a field that a network may set, such as its normalisation."""
-NAMING: Mapping[str, str] = {"part": "naming"}
-"""Metadata of a field that is part of the name and no value of its own."""
+SET_BY_NETWORK = "set by the network"
+"""Annotation of a field that a network may set, such as the stride of its features or its normalisation."""
 
 
-@dataclasses.dataclass(frozen=True)
-class EvaluationProtocol:
-    """Base of all protocols: a frozen dataclass of plain types with a name, a digest and checked values.
+class EvaluationProtocol(BaseModel):
+    """Base of all protocols: frozen values of plain types, with a name and a digest.
 
     A subclass adds its fields and names the section of protocols.yaml that lists its sources. A field's type includes
-    the range of its numbers, and its metadata the part of an evaluation that uses it; `_conditions()` has the rules
-    between fields.
+    the range of its numbers; `_conditions()` has the rules between fields.
 
     A protocol's name is made from its values: a source, and every field that differs from the source's values for
-    `benchmark`. So `dataclasses.replace(vfs, topk=5)` is named `vfs+topk=5`. A user's own name stands for
-    the values in the call that set the name.
+    `benchmark`. So `vfs.with_changes(topk=5)` is named `vfs+topk=5`. A user's own name stands for the values that it
+    was given with.
 
     Attributes:
-        name: name of a source or a user's own name, followed by `+field=value` for every changed field. As an
-            argument, `name` may hold changes too; the values decide.
+        source: the name without its changes: a key of `sources()`, or a user's own name. As an argument it is `name`,
+            the first.
         benchmark: benchmark whose values the name of a source stands for. The default is `default_benchmark` for a
             source, or else the first for which it has values, and None for a user's own name.
-        named_values: values that `source` stands for, and `source` under "name". As an argument, those of a user's own
-            name, which `dataclasses.replace` keeps.
 
     Raises:
-        ValueError: for a value of another type or out of range, a name that changes an unknown field, or a benchmark
-            for which the source defines no values.
+        ValueError: for an unknown field, a value of another type or out of range, or a benchmark for which the source
+            defines no values.
     """
 
-    name: str
-    benchmark: str | None = dataclasses.field(default=None, kw_only=True, compare=False, metadata=NAMING)
-    named_values: Mapping[str, Any] = dataclasses.field(
-        default_factory=dict, kw_only=True, compare=False, repr=False, metadata=NAMING
-    )
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    source: str = Field(alias="name")
+    benchmark: str | None = None
+    _named: dict[str, Any] = PrivateAttr()
+    """Field → value that the name without its changes stands for."""
 
     kind: ClassVar[str] = ""
     """Section of protocols.yaml."""
     default_benchmark: ClassVar[str] = "davis"
     """Benchmark of `named`, unless another is given."""
+    positional: ClassVar[tuple[str, ...]] = ("name",)
+    """Arguments that may be given by position."""
 
-    def __post_init__(self) -> None:
-        for field in self.value_fields():
-            object.__setattr__(self, field.name, _as_plain_type(getattr(self, field.name)))
-        self._set_origin()
-        changes = [f"{field}={_as_text(value)}" for field, value in self.changes.items()]
-        object.__setattr__(self, "name", "+".join([self.source, *changes]))
-        for field in self.value_fields():
-            expected = _misfit(getattr(self, field.name), field.type)
-            if expected:
-                raise self._error(field.name, expected)
-        for field_name, (holds, expected) in self._conditions().items():
-            if not holds:
-                raise self._error(field_name, expected)
-
-    def _set_origin(self) -> None:
-        """Set `benchmark` and `named_values`: the values that the name without its changes stands for."""
-        source, claimed = self._split(self.name)
-        benchmark: str | None = None
-        named_values = self.named_values
-        if source in self.sources():
-            known = self.sources()[source].values
+    def __init__(self, *values: Any, **fields: Any) -> None:
+        if len(values) > len(self.positional):
+            raise TypeError(f"{type(self).__name__}: give arguments after {self.positional[-1]!r} by name")
+        given = dict(zip(self.positional, values, strict=False)) | fields
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            raise _refusal(type(self), given, error) from None
+        if self.source in self.sources():
+            known = self.sources()[self.source].values
             first = self.default_benchmark if self.default_benchmark in known else next(iter(known))
-            benchmark = self.benchmark or first
-            if benchmark not in known:
-                raise self._error("benchmark", f"one of {', '.join(known)}")
-            named_values = {"name": source}
-            for field in self.value_fields():
-                value = known[benchmark].get(field.name, field.default)
-                named_values[field.name] = _as_plain_type(value)
-        elif named_values.get("name") != source:
-            unchanged = self._values()
-            for changed in claimed:
-                del unchanged[changed]
-            named_values = {"name": source, **unchanged}
-        object.__setattr__(self, "benchmark", benchmark)
-        object.__setattr__(self, "named_values", named_values)
+            object.__setattr__(self, "benchmark", self.benchmark or first)
+            self._named = self.values_of(self.source, self.benchmark or first)
+        else:
+            object.__setattr__(self, "benchmark", None)
+            self._named = self.values()
+        for field, (holds, expected) in self._conditions().items():
+            if not holds:
+                raise ValueError(f"protocol {self.name!r}: {field} must be {expected}, got {getattr(self, field)!r}")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_plain(cls, value: Any) -> Any:
+        return _as_plain_type(value)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.digest() == other.digest()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(self.digest())
 
     @classmethod
     @functools.cache
-    def value_fields(cls) -> tuple["dataclasses.Field[Any]", ...]:
-        """Return the dataclass fields that hold values: all but the name and its benchmark."""
-        fields = dataclasses.fields(cls)
-        return tuple(field for field in fields if field.name != "name" and field.metadata.get("part") != "naming")
-
-    @classmethod
-    @functools.cache
-    def fields_set_by(cls, *setters: str) -> tuple[str, ...]:
-        """Return the names of the fields that features or networks set too; `setters`: "features", "network"."""
-        return tuple(field.name for field in cls.value_fields() if field.metadata.get("set_by") in setters)
+    def value_fields(cls) -> tuple[str, ...]:
+        """Return the names of the fields that hold values: all but the name and its benchmark."""
+        return tuple(field for field in cls.model_fields if field not in ("source", "benchmark"))
 
     @classmethod
     @functools.cache
@@ -150,12 +131,26 @@ class EvaluationProtocol:
         return {name: Source(**entry) for name, entry in entries.items()}
 
     @classmethod
-    def named(
-        cls,
-        name: str | Self,
-        benchmark: str | None = None,
-        changes: Mapping[str, Any] | None = None,
-    ) -> Self:
+    def values_of(cls, source: str, benchmark: str) -> dict[str, Any]:
+        """Return field → value that the name of a source stands for; fields of other classes are left out.
+
+        Raises:
+            ValueError: for an unknown source, or a source without values for the benchmark.
+        """
+        sources = cls.sources()
+        if source not in sources:
+            raise ValueError(f"unknown protocol {source!r}: expected one of {', '.join(sources)}")
+        known = sources[source].values
+        if benchmark not in known:
+            only = ", ".join(known)
+            raise ValueError(f"the source of protocol {source!r} defines no values for {benchmark!r} (only for {only})")
+        values = {}
+        for field in cls.value_fields():
+            values[field] = _as_plain_type(known[benchmark].get(field, cls.model_fields[field].default))
+        return values
+
+    @classmethod
+    def named(cls, name: str | Self, benchmark: str | None = None, changes: Mapping[str, Any] | None = None) -> Self:
         """Return the protocol that a source defines for a benchmark.
 
         Args:
@@ -165,38 +160,36 @@ class EvaluationProtocol:
             changes: field → new value; the name shows the changes.
 
         Raises:
-            TypeError: for a field of `changes` that does not exist.
-            ValueError: for an unknown name or field in it, a value that does not fit its field, or a source without
-                values for the benchmark.
+            ValueError: for an unknown name or field, a value that does not fit its field, a source without values for
+                the benchmark, or a protocol of another class.
         """
         changes = dict(changes or {})
         if not isinstance(name, str):
+            if not isinstance(name, cls):
+                raise ValueError(f"protocol {name.name!r} is a {type(name).__name__}; expected a {cls.__name__}")
             return name.with_changes(**changes)
+        # a plus without a following `field=` belongs to the text before it
+        source, *pieces = re.split(r"\+(?=[^\W\d]\w*=)", name)
         benchmark = benchmark or cls.default_benchmark
-        sources = cls.sources()
-        base, texts = cls._split(name)
-        if base not in sources:
-            raise ValueError(f"unknown protocol {base!r}: expected one of {', '.join(sources)}")
+        protocol = cls(name=source, benchmark=benchmark, **cls.values_of(source, benchmark))
         in_name: dict[str, Any] = {}
-        for field in cls.value_fields():
-            if field.name in texts:
-                in_name[field.name] = _read(texts[field.name], field.type)
-        values = sources[base].values
-        if benchmark not in values:
-            only = ", ".join(values)
-            raise ValueError(f"the source of protocol {base!r} defines no values for {benchmark!r} (only for {only})")
-        return cls(name=base, benchmark=benchmark, **values[benchmark]).with_changes(**in_name | changes)
+        for piece in pieces:
+            field, text = piece.split("=", 1)
+            in_name[field] = _read(text, cls, field)
+        return protocol.with_changes(**in_name | changes)
 
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
 
-        A change back to the source's value leaves the name again.
+        A change back to the source's value leaves the name again. `name` gives the values a name of one's own.
 
         Raises:
-            TypeError: for a field that does not exist.
-            ValueError: for a value out of range.
+            ValueError: for an unknown field, or a value out of range.
         """
-        return dataclasses.replace(self, **fields)
+        changed = type(self)(**{"name": self.source, "benchmark": self.benchmark} | self.values() | fields)
+        if "name" not in fields:
+            changed._named = self._named
+        return changed
 
     def brought_by_features(self, **fields: Any) -> Self:
         """Return this protocol with values that features have, such as their stride; the name shows what differs.
@@ -212,27 +205,23 @@ class EvaluationProtocol:
         return self.with_changes(**fields)
 
     @property
-    def source(self) -> str:
-        """The name without its changes: a key of `sources()`, or a user's own name."""
-        return str(self.named_values["name"])
+    def name(self) -> str:
+        """The source, followed by `+field=value` for every changed field."""
+        return "+".join([self.source, *(f"{field}={_as_text(value)}" for field, value in self.changes.items())])
 
     @property
     def changes(self) -> dict[str, Any]:
         """Field → value, for the fields that differ from the values that the source's name stands for; sorted."""
-        named = self.named_values
-        changes: dict[str, Any] = {}
-        for field, value in sorted(self._values().items()):
-            if field not in named or named[field] != value:
-                changes[field] = value
-        return changes
+        values = self.values()
+        return {field: values[field] for field in sorted(values) if values[field] != self._named[field]}
+
+    def values(self) -> dict[str, Any]:
+        """Return field → value, without the name and its benchmark."""
+        return {field: getattr(self, field) for field in self.value_fields()}
 
     def fields(self) -> dict[str, Any]:
         """Return name, benchmark and all values as plain JSON types, for results.json."""
-        return json.loads(json.dumps({"name": self.name, "benchmark": self.benchmark, **self._values()}))
-
-    def _values(self) -> dict[str, Any]:
-        """Return field → value, without the name and its benchmark."""
-        return {field.name: getattr(self, field.name) for field in self.value_fields()}
+        return json.loads(json.dumps({"name": self.name, "benchmark": self.benchmark, **self.values()}))
 
     def origin(self) -> dict[str, str]:
         """Return the source of this protocol, for results and reports.
@@ -252,21 +241,25 @@ class EvaluationProtocol:
 
         `vfs+feature_stride=16` becomes `vfs`.
         """
-        named = self.named_values
-        set_by_network = self.fields_set_by("features", "network")
-        values_of_source = {field: named[field] for field in set_by_network if field in named}
-        return dataclasses.replace(self, **values_of_source)
+        of_source = {}
+        for field, value in self._named.items():
+            if SET_BY_NETWORK in type(self).model_fields[field].metadata:
+                of_source[field] = value
+        return self.with_changes(**of_source)
 
     def digest(self) -> str:
         """Return the first 12 hexadecimal digits of a SHA-256: equal if and only if protocols are equal (1 == 1.0).
 
         Fields at their default are left out, so that a new field keeps the digests of protocols that do not use it.
+        Values that the source states for fields of another class count: digests of published results hang on them.
         """
         content: dict[str, Any] = {"name": self.name}
-        for field in self.value_fields():
-            value = getattr(self, field.name)
-            if value != field.default:
-                content[field.name] = value
+        if self.benchmark is not None:
+            stated = self.sources()[self.source].values[self.benchmark]
+            content |= {field: value for field, value in stated.items() if field not in self.value_fields()}
+        for field, value in self.values().items():
+            if value != type(self).model_fields[field].default:
+                content[field] = value
         numbers_alike = json.loads(json.dumps(content), parse_int=float)
         return hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -274,22 +267,18 @@ class EvaluationProtocol:
         """Return field → (whether its value fits the other fields, the condition in words)."""
         return {}
 
-    @classmethod
-    def _split(cls, name: str) -> tuple[str, dict[str, str]]:
-        """`vfs+topk=5` → (`vfs`, {`topk`: `5`}); a plus without a following `field=` belongs to the text before it.
 
-        Raises:
-            ValueError: for a change of an unknown field.
-        """
-        base, *pieces = re.split(r"\+(?=[^\W\d]\w*=)", name)
-        changes = dict(piece.split("=", 1) for piece in pieces)
-        unknown = changes.keys() - {field.name for field in cls.value_fields()}
-        if unknown:
-            raise ValueError(f"protocol {name!r}: a protocol has no field {min(unknown)!r}")
-        return base, changes
-
-    def _error(self, field: str, expected: str) -> ValueError:
-        return ValueError(f"protocol {self.name!r}: {field} must be {expected}, got {getattr(self, field)!r}")
+def _refusal(kind: type[EvaluationProtocol], given: Mapping[str, Any], error: ValidationError) -> ValueError:
+    """Return the first mistake of arguments in a single line."""
+    mistake = error.errors()[0]
+    field = str(mistake["loc"][0])
+    protocol = f"protocol {given['name']!r}" if "name" in given else kind.__name__
+    if mistake["type"] == "extra_forbidden":
+        return ValueError(f"{protocol}: {kind.__name__} has no field {field!r}")
+    if mistake["type"] == "missing":
+        return ValueError(f"{protocol}: give {field}")
+    expected = mistake["msg"].removeprefix("Input should be ")
+    return ValueError(f"{protocol}: {field} must be {expected}, got {given[field]!r}")
 
 
 def _as_text(value: Any) -> str:
@@ -309,14 +298,19 @@ def _as_value(text: str) -> Any:
         return text
 
 
-def _read(text: str, kind: Any) -> Any:
-    """Return the value of a text in a name, of the annotation's type if possible."""
+def _read(text: str, kind: type[EvaluationProtocol], field: str) -> Any:
+    """Return the value of a text in a name, of the field's type if possible."""
+    if field not in kind.value_fields():
+        return text
+    info = kind.model_fields[field]
+    adapter = TypeAdapter(Annotated[info.annotation, info], config=kind.model_config)
     parts = text.split(",") if text else []
-    readings = (_as_value(text), text, tuple(map(_as_value, parts)))
-    for value in readings:
-        if not _misfit(value, kind):
-            return value
-    return readings[0]
+    for value in (_as_value(text), text, tuple(map(_as_value, parts))):
+        try:
+            return adapter.validate_python(value)
+        except ValidationError:
+            continue
+    return text
 
 
 def _as_plain_type(value: Any) -> Any:
@@ -326,15 +320,3 @@ def _as_plain_type(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     return value
-
-
-_adapter = functools.cache(functools.partial(TypeAdapter, config=ConfigDict(strict=True, allow_inf_nan=False)))
-
-
-def _misfit(value: Any, kind: Any) -> str:
-    """Return the expected type or range in words if a value does not fit an annotation; values are not converted."""
-    try:
-        _adapter(kind).validate_python(value)
-    except ValidationError as error:
-        return error.errors()[0]["msg"].removeprefix("Input should be ")
-    return ""

@@ -3,14 +3,13 @@
 Without torch, so that protocols are listed at once.
 """
 
-from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from .base import (
-    SET_BY_FEATURES,
     SET_BY_NETWORK,
     EvaluationProtocol,
     NonNegativeFloat,
@@ -20,14 +19,12 @@ from .base import (
 )
 
 
-@dataclass(frozen=True)
 class TrackingProtocol(EvaluationProtocol):
     """Every number that affects a tracking score; the defaults are VFS's.
 
     Paper: SiamFC, section 3.2 and 4.1; VFS, section 4.2, and its code.
 
     Attributes:
-        name: `vfs` and the differences from it: `vfs+stride=4`.
         exemplar_size: side of the exemplar crop, pixels.
         instance_size: side of the search crop, pixels.
         context: margin around the target, as a fraction of height + width.
@@ -52,7 +49,7 @@ class TrackingProtocol(EvaluationProtocol):
         ValueError: for a value out of range.
     """
 
-    name: str = "vfs"
+    source: str = Field(default="vfs", alias="name")
     exemplar_size: PositiveInt = 120
     instance_size: PositiveInt = 255
     context: NonNegativeFloat = 0.5
@@ -62,10 +59,10 @@ class TrackingProtocol(EvaluationProtocol):
     scale_penalty: Annotated[float, Range(gt=0, le=1)] = 0.9745
     penalty_lowers: bool = False
     window_influence: UnitInterval = 0.176
-    stride: PositiveInt = field(default=8, metadata=SET_BY_FEATURES)
-    dilated: bool | Literal["released"] = field(default=True, metadata=SET_BY_FEATURES)
+    stride: Annotated[PositiveInt, SET_BY_NETWORK] = 8
+    dilated: Annotated[bool | Literal["released"], SET_BY_NETWORK] = True
     upsampling: PositiveInt = 16
-    response_size: PositiveInt | None = field(default=17, metadata=SET_BY_NETWORK)
+    response_size: Annotated[PositiveInt | None, SET_BY_NETWORK] = 17
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
 
     kind: ClassVar[str] = "boxes"

@@ -4,10 +4,10 @@ Without torch, so that protocols are listed at once.
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from .base import SET_BY_FEATURES, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Range, UnitInterval
+from .base import SET_BY_NETWORK, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Range
 from .network_input import NetworkInput
 
 Filter = Literal["bilinear", "bilinear-aligned", "nearest"]
@@ -19,16 +19,13 @@ INTER_NEAREST_EXACT, torch's "nearest-exact". The last two take the pixel under 
 lies between two pixels."""
 
 
-@dataclass(frozen=True)
-class PropagationProtocol(NetworkInput):
-    """Every number and rule that affects a label-propagation score.
+class LabelProtocol(NetworkInput):
+    """What masks and joints share: the numbers and rules by which labels propagate from frame to frame.
 
     Named protocols (`vfs`, `crw`, `dino`, …) are data, in protocols.yaml. If a source defines no values for a
     benchmark, `named` raises; `vidcorr` holds this project's choices, for every benchmark.
 
     Attributes:
-        resized_data: (height, width): resize frames and annotations first, by Pillow's nearest pixel; save the frames
-            as JPEG (quality 75) and read them again; decode and score masks at this size. None: the original data.
         context: number of preceding frames that are references in addition to the first frame; 0 or more.
         topk: matches kept per query over all reference frames together; the softmax is over these. None: all.
         temperature: divides the dot products before the softmax; above 0.
@@ -42,9 +39,6 @@ class PropagationProtocol(NetworkInput):
         references: frame indices that replace first + context: >= 0 absolute, < 0 relative to the current frame.
             Frames before frame 0 or not yet seen are left out; a frame counts once.
         mixture_components: number of Gaussians that replace each reference's window (Liir, Eq. 7); None: off.
-        mixture_threshold: only windows with a largest weight above it are replaced.
-        mixture_width: "fixed": full width at half maximum of 1 cell; "moments": second moment of the affinity.
-        mixture_weights: "softmax" of the peaks, or the "mass" of the cells nearest to each.
         topk_ties: "cut": exactly topk matches, chosen arbitrarily among equals; "kept": also all matches equal to the
             last of them (DINO).
         normalise_labels: divide the propagated labels of a cell by the sum that `normalise_by` names.
@@ -55,31 +49,7 @@ class PropagationProtocol(NetworkInput):
         feature_normalisation: "l2" over the channels (eps 1e-12) or "raw".
         feature_stride: input pixels per feature cell.
         precision: data type of features and labels while they propagate.
-        entering: labels of objects that start later "overwrite" propagated labels; "own-context": references of an
-            object begin at its start frame, and the labels of all start frames are added up (HVC).
-        label_encoding: annotation to feature grid: "nearest" (Pillow's pixel), "nearest-exact" (under the cell's
-            centre), "bilinear" and "bilinear-aligned" (of the one-hot map, between pixel centres or corners), or
-            "strided" (every feature_stride-th pixel of the network's input from the corner; if frames are resized, of
-            the mask resized by its pixel at or before the corner).
-        label_size: encode the annotation at the size of the "annotation", or resize it to the "input" size first, by
-            OpenCV's nearest pixel.
         label_feedback: "soft" labels, or "hard": the argmax at input size, sampled as by "strided".
-        label_rescaling: min-max of the up-sampled channels over the image before the argmax.
-        label_rescaling_floor: rescale only channels with a maximum above this, so that the trace of an object that
-            has left is not amplified; 0 rescales all channels that are not empty.
-        decoding_size: take the argmax at the "annotation" size, or at the "input" size (feature map times stride),
-            then resize it by nearest pixel.
-        decoding_filter: up-sampling of soft labels to that size: "bilinear" (align_corners False),
-            "bilinear-aligned" (align_corners True) or "nearest".
-        decoding_nearest: whose nearest pixel resizes the argmax from the input size.
-        first_frame: predicted mask of frame 0: the mask "given", or the "decoded" labels.
-        scoring: scoring rules of the "benchmark", or of "naf": NAF's own scorer, with another boundary measure.
-        keypoint_sigma: standard deviation of a joint's Gaussian.
-        keypoint_unit: unit of keypoint_sigma: "pixel" of the input or "cell" of the feature map.
-        keypoint_topk: the joint is the weighted mean of this number of best positions.
-        keypoint_grid: search the best positions in heat-maps of "input" size (up-sampled bilinearly) or "feature" size.
-        keypoint_counting: which joints count: "prediction-visible" (VFS: predicted x > 0, frame 0 included), "crw"
-            (predicted x >= 0, frame 0 excluded), "ground-truth" (annotated inside the image, frame 0 excluded).
 
     Raises:
         ValueError: for a value out of range.
@@ -94,37 +64,19 @@ class PropagationProtocol(NetworkInput):
     repeat_first: Literal["in_window", "padding", "never"] = "in_window"
     references: tuple[int, ...] | None = None
     mixture_components: PositiveInt | None = None
-    mixture_threshold: UnitInterval = 0.1
-    mixture_width: Literal["fixed", "moments"] = "fixed"
-    mixture_weights: Literal["softmax", "mass"] = "softmax"
     topk_ties: Literal["cut", "kept"] = "cut"
     normalise_labels: bool = False
     normalise_by: Literal["labels", "weights"] = "labels"
     foreground_gain: PositiveFloat = 1.0
     border: Literal["exclude", "zero"] = "exclude"
     feature_normalisation: Literal["l2", "raw"] = "l2"
-    feature_stride: PositiveInt = field(default=8, metadata=SET_BY_FEATURES)
+    feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 8
     precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
-    entering: Literal["overwrite", "own-context"] = "overwrite"
-    label_encoding: Literal["nearest", "nearest-exact", "bilinear", "bilinear-aligned", "strided"] = "nearest"
-    label_size: Literal["annotation", "input"] = "annotation"
     label_feedback: Literal["soft", "hard"] = "soft"
-    label_rescaling: bool = True
-    label_rescaling_floor: Annotated[float, Range(ge=0, lt=1)] = 0.0
-    decoding_size: Literal["annotation", "input"] = "annotation"
-    decoding_filter: Filter = "bilinear"
-    decoding_nearest: Nearest = "pillow"
-    first_frame: Literal["given", "decoded"] = "given"
-    scoring: Literal["benchmark", "naf"] = "benchmark"
-    keypoint_sigma: PositiveFloat = 4.0
-    keypoint_unit: Literal["pixel", "cell"] = "pixel"
-    keypoint_topk: PositiveInt = 5
-    keypoint_grid: Literal["input", "feature"] = "input"
-    keypoint_counting: Literal["prediction-visible", "crw", "ground-truth"] = "prediction-visible"
     radius_unit: Literal["cell", "pixel"] = "cell"
-    resized_data: tuple[PositiveInt, PositiveInt] | None = None
 
     kind: ClassVar[str] = "propagation"
+    positional: ClassVar[tuple[str, ...]] = ("name", "context", "topk", "temperature", "radius", "neighbourhood")
 
     @property
     def radius_in_cells(self) -> float | None:
@@ -133,6 +85,11 @@ class PropagationProtocol(NetworkInput):
             return self.radius
         return self.radius / self.feature_stride
 
+    @property
+    def own_context(self) -> bool:
+        """True if the references of an object that starts later begin at its start frame."""
+        return False
+
     def reference_frames(self, frame: int, start: int = 0) -> list[int]:
         """Return the indices of the reference frames of a frame; a repeated index counts twice.
 
@@ -140,7 +97,8 @@ class PropagationProtocol(NetworkInput):
 
         Args:
             frame: index of the frame.
-            start: first frame of the context, and the first index returned: 0, or the start frame of an object.
+            start: with `repeat_first` "padding", the first frame of the context and the first index returned: 0, or
+                the start frame of an object. Otherwise frame 0 is both.
         """
         if self.references is not None:
             chosen: set[int] = set()
@@ -185,10 +143,98 @@ class PropagationProtocol(NetworkInput):
             self.border == "exclude" or everything_in_square,
             "'exclude' unless the neighbourhood is a square with topk=None",
         )
-        own_context = padded and not self.first_frame_masked and self.topk is not None
-        conditions["entering"] = (
-            self.entering == "overwrite" or own_context,
-            "'overwrite' unless repeat_first is 'padding', the first frame is not masked and topk is a number",
-        )
         conditions["topk_ties"] = self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk"
         return conditions
+
+
+class PropagationProtocol(LabelProtocol):
+    """Every number and rule that affects a score of propagated masks.
+
+    Attributes:
+        resized_data: (height, width): resize frames and annotations first, by Pillow's nearest pixel; save the frames
+            as JPEG (quality 75) and read them again; decode and score masks at this size. None: the original data.
+        entering: labels of objects that start later "overwrite" propagated labels; "own-context": references of an
+            object begin at its start frame, and the labels of all start frames are added up (HVC).
+        label_encoding: annotation to feature grid: "nearest" (Pillow's pixel), "nearest-exact" (under the cell's
+            centre), "bilinear" and "bilinear-aligned" (of the one-hot map, between pixel centres or corners), or
+            "strided" (every feature_stride-th pixel of the network's input from the corner; if frames are resized, of
+            the mask resized by its pixel at or before the corner).
+        label_size: encode the annotation at the size of the "annotation", or resize it to the "input" size first, by
+            OpenCV's nearest pixel.
+        label_rescaling: min-max of the up-sampled channels over the image before the argmax.
+        label_rescaling_floor: rescale only channels with a maximum above this, so that the trace of an object that
+            has left is not amplified; 0 rescales all channels that are not empty.
+        decoding_size: take the argmax at the "annotation" size, or at the "input" size (feature map times stride),
+            then resize it by nearest pixel.
+        decoding_filter: up-sampling of soft labels to that size: "bilinear" (align_corners False),
+            "bilinear-aligned" (align_corners True) or "nearest".
+        decoding_nearest: whose nearest pixel resizes the argmax from the input size.
+        first_frame: predicted mask of frame 0: the mask "given", or the "decoded" labels.
+        scoring: scoring rules of the "benchmark", or of "naf": NAF's own scorer, with another boundary measure.
+    """
+
+    resized_data: tuple[PositiveInt, PositiveInt] | None = None
+    entering: Literal["overwrite", "own-context"] = "overwrite"
+    label_encoding: Literal["nearest", "nearest-exact", "bilinear", "bilinear-aligned", "strided"] = "nearest"
+    label_size: Literal["annotation", "input"] = "annotation"
+    label_rescaling: bool = True
+    label_rescaling_floor: Annotated[float, Range(ge=0, lt=1)] = 0.0
+    decoding_size: Literal["annotation", "input"] = "annotation"
+    decoding_filter: Filter = "bilinear"
+    decoding_nearest: Nearest = "pillow"
+    first_frame: Literal["given", "decoded"] = "given"
+    scoring: Literal["benchmark", "naf"] = "benchmark"
+
+    @classmethod
+    def named(cls, name: str | Self, benchmark: str | None = None, changes: Mapping[str, Any] | None = None) -> Any:
+        """Return the protocol that a source defines for a benchmark: for joints a `JointProtocol`.
+
+        Args:
+            name: a key of `sources()`, also with changes as in results and tables: `vfs+radius=6+topk=5`; or a
+                protocol, returned with `changes`.
+            benchmark: name of the benchmark; None is "davis".
+            changes: field → new value; the name shows the changes.
+
+        Raises:
+            ValueError: for an unknown name or field, a value that does not fit its field, or a source without values
+                for the benchmark.
+        """
+        if cls is PropagationProtocol and benchmark == JointProtocol.default_benchmark:
+            return JointProtocol.named(name, benchmark, changes)
+        return super().named(name, benchmark, changes)
+
+    @property
+    def own_context(self) -> bool:
+        """True if the references of an object that starts later begin at its start frame."""
+        return self.entering == "own-context"
+
+    def _conditions(self) -> dict[str, tuple[bool, str]]:
+        conditions = super()._conditions()
+        padded = self.repeat_first == "padding" and self.references is None
+        conditions["entering"] = (
+            not self.own_context or (padded and not self.first_frame_masked and self.topk is not None),
+            "'overwrite' unless repeat_first is 'padding', the first frame is not masked and topk is a number",
+        )
+        conditions["scoring"] = self.scoring == "benchmark" or self.benchmark != "vip", "'benchmark' for vip"
+        return conditions
+
+
+class JointProtocol(LabelProtocol):
+    """Every number and rule that affects a score of propagated joints, or of other points as heat-maps.
+
+    Attributes:
+        keypoint_sigma: standard deviation of a joint's Gaussian.
+        keypoint_unit: unit of keypoint_sigma: "pixel" of the input or "cell" of the feature map.
+        keypoint_topk: the joint is the weighted mean of this number of best positions.
+        keypoint_grid: search the best positions in heat-maps of "input" size (up-sampled bilinearly) or "feature" size.
+        keypoint_counting: which joints count: "prediction-visible" (VFS: predicted x > 0, frame 0 included), "crw"
+            (predicted x >= 0, frame 0 excluded), "ground-truth" (annotated inside the image, frame 0 excluded).
+    """
+
+    keypoint_sigma: PositiveFloat = 4.0
+    keypoint_unit: Literal["pixel", "cell"] = "pixel"
+    keypoint_topk: PositiveInt = 5
+    keypoint_grid: Literal["input", "feature"] = "input"
+    keypoint_counting: Literal["prediction-visible", "crw", "ground-truth"] = "prediction-visible"
+
+    default_benchmark: ClassVar[str] = "jhmdb"

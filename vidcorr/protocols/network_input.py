@@ -3,13 +3,11 @@
 Without torch, so that protocols are listed at once.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from .base import SET_BY_NETWORK, EvaluationProtocol, PositiveFloat, PositiveInt
 
 
-@dataclass(frozen=True, kw_only=True)
 class NetworkView(EvaluationProtocol):
     """Fields that say how a network sees an image of the right size, and which of its features are taken.
 
@@ -28,12 +26,11 @@ class NetworkView(EvaluationProtocol):
 
     position_embedding: Literal["network", "dino"] = "network"
     final_norm: bool = True
-    rgb_mean: tuple[float, float, float] | None = field(default=None, metadata=SET_BY_NETWORK)
-    rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = field(default=None, metadata=SET_BY_NETWORK)
+    rgb_mean: Annotated[tuple[float, float, float] | None, SET_BY_NETWORK] = None
+    rgb_std: Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None, SET_BY_NETWORK] = None
     backbone_precision: Literal["float32", "tf32", "bfloat16", "auto"] = "float32"
 
 
-@dataclass(frozen=True, kw_only=True)
 class NetworkInput(NetworkView):
     """Fields that turn a frame into the network's input.
 

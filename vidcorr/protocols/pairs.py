@@ -3,19 +3,12 @@
 Without torch, so that protocols are listed at once.
 """
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from .base import (
-    SET_BY_FEATURES,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-)
+from .base import SET_BY_NETWORK, NonNegativeInt, PositiveFloat, PositiveInt
 from .network_input import NetworkInput, NetworkView
 
 
-@dataclass(frozen=True, kw_only=True)
 class MatchingProtocol(NetworkView):
     """Every number and rule that affects a score of keypoint matching.
 
@@ -65,7 +58,7 @@ class MatchingProtocol(NetworkView):
     input_fit: Literal["stretched", "centred", "corner"] = "stretched"
     padding: Literal["black", "white", "edge"] = "black"
     input_filter: Literal["pillow-bilinear", "pillow-bicubic", "pillow-lanczos"] = "pillow-bicubic"
-    feature_stride: PositiveInt = field(default=16, metadata=SET_BY_FEATURES)
+    feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 16
     upsampling: Literal["cells", "frame"] = "cells"
     debiased: NonNegativeInt = 0
     integer_points: bool = False
@@ -97,7 +90,7 @@ class MatchingProtocol(NetworkView):
 
     def network_input(self) -> NetworkInput:
         """Return the rules by which a prepared picture enters the network."""
-        view = {shared.name: getattr(self, shared.name) for shared in NetworkView.value_fields()}
+        view = {field: getattr(self, field) for field in NetworkView.value_fields()}
         return NetworkInput(name="prepared", input_size=self.input_sides, **view)
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:

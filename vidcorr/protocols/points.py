@@ -3,15 +3,13 @@
 Without torch, so that protocols are listed at once.
 """
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from .base import SET_BY_FEATURES, Cosine, PositiveFloat, PositiveInt
+from .base import SET_BY_NETWORK, Cosine, PositiveFloat, PositiveInt
 from .masks import PropagationProtocol
 from .network_input import NetworkInput
 
 
-@dataclass(frozen=True)
 class PointProtocol(NetworkInput):
     """Every number and rule that affects a point-tracking score.
 
@@ -65,7 +63,7 @@ class PointProtocol(NetworkInput):
     query_mode: Literal["first", "strided"] = "first"
     query_stride: PositiveInt = 5
     scored_size: PositiveInt = 256
-    feature_stride: PositiveInt = field(default=8, metadata=SET_BY_FEATURES)
+    feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 8
     context: PositiveInt = 5
     matches: PositiveInt = 10
     radius: PositiveFloat | None = 15.0

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..backbones import LiirExtractor
 from ..backbones.extractor import eval_mode, stated_stride
 from ..functional.propagation.resizing import Size, reduced_frame
-from ..protocols import PointProtocol, PropagationProtocol, TrackingProtocol
+from ..protocols import JointProtocol, LabelProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 from ..protocols.network_input import NetworkInput
 from ..videos.files import DataError
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
@@ -24,7 +24,7 @@ from .label_tracker import LabelTracker
 from .point_tracker import PointTracker
 from .siamfc_tracker import SiamFCTracker, at_extractor
 
-AnyProtocol = PropagationProtocol | TrackingProtocol | PointProtocol
+AnyProtocol = LabelProtocol | TrackingProtocol | PointProtocol
 
 SHORT_SIDE = 480
 DEFAULT = "vidcorr"
@@ -93,7 +93,7 @@ def follow(
     with eval_mode(extractor):
         if isinstance(rules, TrackingProtocol):
             found = _follow_boxes(SiamFCTracker(extractor, rules), frames, prompt.labels)
-        elif isinstance(rules, PropagationProtocol):
+        elif isinstance(rules, LabelProtocol):
             follower = _follow_masks if isinstance(prompt, MaskPrompt) else _follow_heatmaps
             seen = seen_size(size, rules, short_side)
             found = follower(LabelTracker(extractor, rules), frames, prompt.labels, seen)
@@ -122,6 +122,9 @@ def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol 
     """
     if protocol is not None and not isinstance(protocol, str):
         rules: AnyProtocol = protocol
+        if isinstance(rules, LabelProtocol):
+            reads = PropagationProtocol if isinstance(prompt, MaskPrompt) else JointProtocol
+            rules = reads.named(rules)
     elif isinstance(prompt, BoxPrompt):
         rules = TrackingProtocol.named(protocol or "vfs")
     elif isinstance(prompt, PointPrompt):
@@ -136,15 +139,15 @@ def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol 
     return rules if stride is None else rules.brought_by_features(feature_stride=stride)
 
 
-def _point_protocol(extractor: nn.Module, name: str) -> PropagationProtocol | PointProtocol:
+def _point_protocol(extractor: nn.Module, name: str) -> JointProtocol | PointProtocol:
     """Return the protocol of a name for points; `vidcorr` is label propagation as for masks."""
     source, plus, changes = name.partition("+")
     if source == OWN_POINTS:
         return PointProtocol.named(f"{DEFAULT}{plus}{changes}")
     if source != DEFAULT and source in PointProtocol.sources():
         return PointProtocol.named(name)
-    named = PropagationProtocol.named(name, "jhmdb")
-    adapted: dict[str, Any] = {"resized_data": None, "input_size": None}
+    named = JointProtocol.named(name)
+    adapted: dict[str, Any] = {"input_size": None}
     stride = stated_stride(extractor)
     if named.keypoint_unit == "pixel" and stride not in (None, named.feature_stride):
         adapted["keypoint_sigma"] = stride / 2

@@ -19,14 +19,14 @@ from ..backbones.extractor import (
 from ..backbones.video import VideoEncoder
 from ..functional.device import PendingCopy, computing_in, device_of, fastest_precision, shared_copy, to_device
 from ..functional.propagation.coding import NetworkInput, Size, covered_size, fit_input, input_sizes
-from ..protocols import MatchingProtocol, PointProtocol, PropagationProtocol
+from ..protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol
 from .stopwatch import Stopwatch
 
 PIXELS_AT_ONCE = 8 * 480 * 854
 """Pixels in a pass of the network on a GPU: 8 frames of DAVIS."""
 MOST_AT_ONCE = 16
 
-P = TypeVar("P", PropagationProtocol, PointProtocol, MatchingProtocol)
+P = TypeVar("P", PropagationProtocol, JointProtocol, PointProtocol, MatchingProtocol)
 
 
 def grid_of(features: Tensor) -> Size:

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from ..functional import LabelPropagator, decode_keypoints, decode_masks, encode
 from ..functional.device import PendingCopy, to_device
 from ..functional.propagation.coding import Size
 from ..functional.propagation.resizing import reduced_frame
-from ..protocols import PropagationProtocol
+from ..protocols import JointProtocol, PropagationProtocol
 from .frame_encoder import FrameEncoder, grid_of
 
 
@@ -98,11 +98,11 @@ class PointCoding:
     covered: Size
     work = "decode points"
 
-    def encode(self, t: int, given: Tensor, size: Size, grid: Size, protocol: PropagationProtocol) -> Tensor:
+    def encode(self, t: int, given: Tensor, size: Size, grid: Size, protocol: JointProtocol) -> Tensor:
         """Return the heat-maps `(K, h, w)` of points x, y `(K, 2)` in pixels of the frame."""
         return encode_keypoints(moved(given, size, self.seen), self.covered, grid, protocol)
 
-    def decode(self, t: int, given: Tensor | None, labels: Tensor, size: Size, protocol: PropagationProtocol) -> Tensor:
+    def decode(self, t: int, given: Tensor | None, labels: Tensor, size: Size, protocol: JointProtocol) -> Tensor:
         """Return points x, y `(K, 2)` in pixels of the frame: the given points, else the peaks of the heat-maps."""
         if given is not None:
             return to_device(given, labels.device)
@@ -139,7 +139,7 @@ class LabelTracker(FrameEncoder):
         ValueError: if the extractor does not name its stride, or gives several maps.
     """
 
-    protocol: PropagationProtocol
+    protocol: Any  # a PropagationProtocol for masks, a JointProtocol for points
 
     def track_masks(
         self, frames: Iterable[tuple[Tensor, Tensor | None]], starts: Mapping[int, int], size: Size

@@ -13,9 +13,20 @@ from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.training import EMPTY, TINY, loader, trainer_in
 from tests.helpers.words import SMALL
-from vidcorr import DavisBenchmark, OtbBenchmark, VosBenchmark
+from vidcorr import (
+    BadjaBenchmark,
+    DavisBenchmark,
+    JhmdbBenchmark,
+    MatchBenchmark,
+    OtbBenchmark,
+    TapVidBenchmark,
+    VipBenchmark,
+    VosBenchmark,
+    YoutubeVosBenchmark,
+)
 from vidcorr.backbones import RawColour, build_encoder
 from vidcorr.datasets.generated import write_otb
+from vidcorr.protocols import JointProtocol, LabelProtocol, PropagationProtocol
 from vidcorr.videos.files import DataError
 
 
@@ -41,6 +52,35 @@ def test_arguments_that_would_score_other_data_or_features_are_refused(davis_roo
     refused(ValueError, "give stride or dilated", OtbBenchmark, tmp_path, stride=4, dilated=True)
     twice = "raw_colour@colour/4 names its features, and so does davis"
     refused(ValueError, twice, DavisBenchmark(davis_root, stride=8).evaluate, "raw_colour@colour/4")
+
+
+OF_MASKS = set(PropagationProtocol.value_fields()) - set(LabelProtocol.value_fields())
+OF_JOINTS = set(JointProtocol.value_fields()) - set(LabelProtocol.value_fields())
+UNREAD = {
+    DavisBenchmark: OF_JOINTS,
+    YoutubeVosBenchmark: OF_JOINTS,
+    VosBenchmark: OF_JOINTS,
+    VipBenchmark: {*OF_JOINTS, "scoring"},
+    JhmdbBenchmark: OF_MASKS,
+    TapVidBenchmark: OF_MASKS | OF_JOINTS,
+    BadjaBenchmark: OF_MASKS | OF_JOINTS,
+    OtbBenchmark: {*OF_MASKS, *OF_JOINTS, "input_size", "feature_stride"},
+    MatchBenchmark: {*OF_MASKS, *OF_JOINTS, "input_side"},
+}
+VALUES = {"scoring": "naf", "resized_data": (48, 64), "first_frame": "decoded", "label_rescaling": False}
+
+
+@pytest.mark.parametrize("benchmark", UNREAD)
+def test_a_change_of_a_field_that_nothing_reads_is_refused(benchmark):
+    """It would give equal scores another name and another key."""
+    for field in UNREAD[benchmark]:
+        changes = {field: VALUES.get(field, 3)}
+        refused(
+            ValueError, f"has no field '{field}'|scoring must be 'benchmark' for vip", benchmark, "x", changes=changes
+        )
+    other = PropagationProtocol if benchmark is JhmdbBenchmark else JointProtocol
+    own = other("own", 2, 5, 0.1, 3)
+    refused(ValueError, f"'own' is a {other.__name__}; expected a", benchmark, "x", protocol=own)
 
 
 def test_a_stage_that_the_backbone_does_not_have_is_told_before_training(davis_root, tmp_path):

@@ -16,7 +16,7 @@ from vidcorr.datasets import Jhmdb
 from vidcorr.datasets.generated import write_jhmdb
 from vidcorr.datasets.jhmdb import JOINTS
 from vidcorr.metrics import PCK
-from vidcorr.protocols import PropagationProtocol
+from vidcorr.protocols import JointProtocol
 
 SMALL = {"radius": 6, "context": 2}
 
@@ -75,7 +75,7 @@ def test_joints_and_scores_are_those_of_the_plain_chain(root, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("counting", ["crw", "ground-truth"])
 def test_joints_are_counted_as_the_protocol_says(root, tmp_path, counting):
-    crw = PropagationProtocol.named("crw").with_changes(input_size=(320, 320), context=2, radius=6)
+    crw = JointProtocol.named("crw").with_changes(input_size=(320, 320), context=2, radius=6)
     benchmark = JhmdbBenchmark(root, protocol=crw, changes={"keypoint_counting": counting})
     scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path).scores
     metric = PCK(counting=counting)

@@ -64,7 +64,7 @@ def test_several_values_are_several_benchmarks_with_names_of_their_own():
         ("--change topk=7", "^--change: name a benchmark"),
         ("--on davs=.", "^--on davs: there is no such benchmark; there are badja, davis"),
         ("--on davis=. jhmdb=. --protocol dino", "^--on jhmdb: .*'dino' defines no values for 'jhmdb'"),
-        ("--on davis=. --change topq=7", "^--on davis: .*unexpected keyword argument 'topq'"),
+        ("--on davis=. --change topq=7", "^--on davis: .*PropagationProtocol has no field 'topq'"),
         ("--on davis=. --change topk=7 topk=8", "^--change topk=8: write each field once"),
     ],
 )

@@ -15,10 +15,11 @@ from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.functional.patches import crop_and_resize, random_patch_boxes
 from vidcorr.functional.position import sinusoidal_position
 from vidcorr.functional.siamese import response_labels
-from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
+from vidcorr.protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol
 
 torch.manual_seed(0)
 MASKS = PropagationProtocol("own", 2, 4, 0.1, 2)
+JOINTS = JointProtocol("own", 2, 4, 0.1, 2)
 QUERY, REFERENCES, VALUES = torch.randn(1, 3, 10, 11), torch.randn(1, 2, 3, 10, 11), torch.rand(1, 2, 2, 10, 11)
 AFFINITY = local_affinity(QUERY, REFERENCES, 1)
 FRAMES = torch.randn(4, 6, 5, 6)
@@ -46,9 +47,9 @@ CASES = {
         torch.tensor([[1.0, 9.5, 3.0]]),
         PointProtocol.named("fomo").with_changes(scored_size=48),
     ),
-    "decode_keypoints": (HEATMAPS, (32, 40), MASKS),
+    "decode_keypoints": (HEATMAPS, (32, 40), JOINTS),
     "decode_masks": (torch.rand(3, 4, 5), [1, 2], MASKS, (32, 40)),
-    "encode_keypoints": (torch.rand(2, 2) * 30, (32, 40), (4, 5), MASKS),
+    "encode_keypoints": (torch.rand(2, 2) * 30, (32, 40), (4, 5), JOINTS),
     "encode_masks": (torch.randint(0, 3, (32, 40)), [1, 2], (4, 5), MASKS),
     "propagate_labels": (FRAMES, torch.rand(2, 5, 6), MASKS),
     "local_affinity": (QUERY, REFERENCES, 2),
@@ -58,7 +59,7 @@ CASES = {
 }
 """Public function → arguments."""
 LABELS = torch.rand(2, 5, 6)
-LIIR = PropagationProtocol.named("liir").with_changes(radius=3, mixture_width="moments")
+LIIR = PropagationProtocol.named("liir").with_changes(radius=3)
 
 
 def points(name):

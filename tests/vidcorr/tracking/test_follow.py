@@ -14,7 +14,7 @@ from vidcorr import BoxPrompt, MaskPrompt, PointPrompt, follow
 from vidcorr.backbones import Normalise, build_feature_extractor
 from vidcorr.functional.propagation.resizing import reduced_frame
 from vidcorr.metrics import box_iou, region_similarity
-from vidcorr.protocols import PointProtocol, PropagationProtocol
+from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking.follow import rules_for, seen_size
 from vidcorr.tracking.label_tracker import moved
 
@@ -92,7 +92,7 @@ def test_a_box_follows_its_sprite(scene, colour):
 def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_its_own(colour):
     prompt = PointPrompt.of([(1, 1)])
     assert rules_for(colour, prompt, None) == rules_for(colour, prompt, "vidcorr")
-    assert isinstance(rules_for(colour, prompt, "vidcorr"), PropagationProtocol)
+    assert isinstance(rules_for(colour, prompt, "vidcorr"), JointProtocol)
     expected = PointProtocol.named("vidcorr").brought_by_features(feature_stride=4)
     assert rules_for(colour, prompt, "vidcorr-points") == expected
     frames = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)

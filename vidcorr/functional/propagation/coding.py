@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...protocols.masks import Filter, PropagationProtocol
+from ...protocols.masks import Filter, JointProtocol, PropagationProtocol
 from ...protocols.network_input import NetworkInput
 from ..device import to_device
 from .resizing import Size, resize_ids, resize_images, resize_maps
@@ -222,9 +222,7 @@ def decode_masks(
     return ids[:height, :width]
 
 
-def encode_keypoints(
-    points: Tensor | np.ndarray, frame_size: Size, grid: Size, protocol: PropagationProtocol
-) -> Tensor:
+def encode_keypoints(points: Tensor | np.ndarray, frame_size: Size, grid: Size, protocol: JointProtocol) -> Tensor:
     """Return a Gaussian with peak 1 per joint, on the feature grid.
 
     The window spans the integers trunc(p − 3σ) … trunc(p + 3σ) and the Gaussian sits on its middle, which loses the
@@ -247,7 +245,7 @@ def encode_keypoints(
     return _gaussians(points * scale, grid, protocol.keypoint_sigma).float()
 
 
-def decode_keypoints(heatmaps: Tensor, frame_size: Size, protocol: PropagationProtocol) -> Tensor:
+def decode_keypoints(heatmaps: Tensor, frame_size: Size, protocol: JointProtocol) -> Tensor:
     """Return joint positions: the mean of a heat-map's best positions, weighted by their values.
 
     Args:

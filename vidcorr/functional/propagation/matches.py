@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...protocols import PropagationProtocol
+from ...protocols import LabelProtocol
 from ..compactness import compact_windows
 from ..device import computing_in
 from ..window_tiles import Neighbourhood
@@ -28,9 +28,7 @@ class CellAffinity(NamedTuple):
 
 
 @torch.no_grad()
-def affinity_of_cells(
-    features: Tensor, points: Tensor, protocol: PropagationProtocol, prior: bool = True
-) -> CellAffinity:
+def affinity_of_cells(features: Tensor, points: Tensor, protocol: LabelProtocol, prior: bool = True) -> CellAffinity:
     """Return the affinity of query cells in the last frame over each of its reference frames.
 
     These are the weights with which `propagate_labels` averages the labels of a frame, computed from the definition,

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...protocols import PropagationProtocol
+from ...protocols import LabelProtocol
 from ..compactness import CompactnessPrior
 from ..device import PendingCopy, computing_in, to_device
 from .attention import Weighting
@@ -18,6 +18,8 @@ from .search import NEARBY, CorrespondenceSearch, compared
 
 CHECKED_TOGETHER = 32
 """Number of frames checked together on a GPU, because a check waits for the device."""
+MIXED_ABOVE = 0.1
+"""Windows with a largest weight above it are replaced by a mixture (Liir)."""
 Array = Tensor | np.ndarray
 """A tensor, or a numpy array."""
 
@@ -25,7 +27,7 @@ Array = Tensor | np.ndarray
 def propagate_labels(
     features: Array | Iterable[Array],
     first_labels: Array,
-    protocol: PropagationProtocol,
+    protocol: LabelProtocol,
     entering: Mapping[int, Array] | None = None,
 ) -> Iterator[Tensor]:
     """Propagate the labels of frame 0 through a video, one frame at a time.
@@ -79,7 +81,7 @@ class LabelPropagator:
         ValueError: for labels without a channel or with more than 255.
     """
 
-    def __init__(self, first_labels: Tensor, protocol: PropagationProtocol) -> None:
+    def __init__(self, first_labels: Tensor, protocol: LabelProtocol) -> None:
         if not 1 <= len(first_labels) <= 255:
             raise ValueError(f"first_labels must have 1 to 255 channels, got {len(first_labels)}")
         self.protocol = protocol
@@ -117,7 +119,7 @@ class LabelPropagator:
             entering = to_device(entering, labels.device).to(labels.dtype)
             labels = self._enter(labels, entering)
             fed_back = self._enter(fed_back, entering)
-        if protocol.entering == "own-context" and (self.frame == 0 or entering is not None):
+        if protocol.own_context and (self.frame == 0 or entering is not None):
             # from now on these channels take labels only from frames since this one
             starting = labels if entering is None else entering
             self._starting[self.frame] = (starting > 0).flatten(1).any(1).to(labels)
@@ -185,7 +187,7 @@ class LabelPropagator:
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
         """Return labels (L, h, w) combined with the labels of objects that start at this frame."""
         total = entering.sum(0)
-        if self.protocol.entering == "own-context":  # HVC weights them by their own sum: soft edges are squared
+        if self.protocol.own_context:  # HVC weights them by their own sum: soft edges are squared
             return labels * (1 - total) + entering * total
         starts = (entering > 0).flatten(1).any(1)
         uncovered = labels * (1 - total.clamp(0, 1))
@@ -207,16 +209,11 @@ class LabelPropagator:
             )
 
 
-def weighting_of(protocol: PropagationProtocol) -> Weighting:
+def weighting_of(protocol: LabelProtocol) -> Weighting:
     """Return the weights of an average over all neighbours, by a protocol's temperature, border and mixture."""
     mixture = None
     if protocol.mixture_components is not None:
-        mixture = CompactnessPrior(
-            protocol.mixture_components,
-            protocol.mixture_threshold,
-            protocol.mixture_width,
-            protocol.mixture_weights,
-        )
+        mixture = CompactnessPrior(protocol.mixture_components, MIXED_ABOVE)
     by_weights = protocol.normalise_labels and protocol.normalise_by == "weights"
     return Weighting(protocol.temperature, protocol.border, mixture, by_weights)
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ...protocols import PropagationProtocol
+from ...protocols import LabelProtocol
 from ..device import PendingCopy
 from ..window_tiles import Neighbourhood
 from .attention import LocalAttention
@@ -14,7 +14,7 @@ NEARBY = -1
 """Index of the memory of frames that are searched in the neighbourhood."""
 
 
-def compared(features: Tensor, protocol: PropagationProtocol) -> Tensor:
+def compared(features: Tensor, protocol: LabelProtocol) -> Tensor:
     """Return features (C, h, w) as the protocol compares them: (h, w, C), of unit length or as they are."""
     dtype: torch.dtype = getattr(torch, protocol.precision)
     features = features.to(torch.float64 if dtype == torch.float64 else torch.float32)
@@ -23,7 +23,7 @@ def compared(features: Tensor, protocol: PropagationProtocol) -> Tensor:
     return features.to(dtype).permute(1, 2, 0).contiguous()
 
 
-def looks_everywhere(protocol: PropagationProtocol) -> bool:
+def looks_everywhere(protocol: LabelProtocol) -> bool:
     """Return whether the lasting copy of frame 0 is searched everywhere, and so is kept separately."""
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
 
@@ -38,7 +38,7 @@ class CorrespondenceSearch:
         keys: `NEARBY`, or a start frame that is searched everywhere and kept to the end → features.
     """
 
-    def __init__(self, protocol: PropagationProtocol) -> None:
+    def __init__(self, protocol: LabelProtocol) -> None:
         self.keys: dict[int, KeyMemory] = {}
         self._protocol = protocol
         self._in_neighbourhood = LocalAttention(Neighbourhood(protocol.radius_in_cells, protocol.neighbourhood))
@@ -59,7 +59,7 @@ class CorrespondenceSearch:
             if self._first_lasts_apart:
                 lasting = ()
             self.keys[NEARBY] = self._new_memory(lasting, recent, features, self._in_neighbourhood)
-        lasts_apart = self._first_lasts_apart or (frame > 0 and self._protocol.entering == "own-context")
+        lasts_apart = self._first_lasts_apart or (frame > 0 and self._protocol.own_context)
         if starts and lasts_apart:
             self.keys[frame] = self._new_memory((frame,), 0, features, self._on_whole_map)
             self.keys[frame].write(frame, features)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...functional.propagation.coding import Size
 from ...functional.propagation.matches import affinity_of_cells
-from ...protocols import PropagationProtocol
+from ...protocols import LabelProtocol
 from .overlays import FOUND, Picture, as_picture, captioned, contact_sheet, resized
 
 HALVES = ((31, 119, 180), (214, 108, 14))
@@ -115,7 +115,7 @@ def heat_map_sheet(
     features: Tensor,
     point: Tensor | Sequence[int],
     frames: Tensor,
-    protocol: PropagationProtocol,
+    protocol: LabelProtocol,
     covered: Size | None = None,
     names: Sequence[str] | None = None,
     width: int = 300,

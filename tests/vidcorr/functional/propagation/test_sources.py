@@ -1,7 +1,5 @@
 """Every named protocol against the numbers of the original code: labels, propagation, masks and joints."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -31,7 +29,7 @@ class Case:
     def protocol(self, name, benchmark, **fields):
         context, topk, temperature, radius = self.params[:4]
         values = {"context": int(context), "topk": int(topk), "temperature": temperature, "radius": radius}
-        return replace(PropagationProtocol.named(name, benchmark), name="of the case", **(values | fields))
+        return PropagationProtocol.named(name, benchmark).with_changes(name="of the case", **(values | fields))
 
     @property
     def grid(self):

@@ -41,9 +41,7 @@ def test_colours_are_the_projections_on_the_components():
     assert principal_colours(torch.randn(1, 2, 3, 3))[:, 2].eq(0.5).all()  # two channels have two components
 
 
-LIIR = PropagationProtocol.named("liir").with_changes(
-    radius=8, mixture_threshold=0.0, references=(0, -1), temperature=0.05
-)
+LIIR = PropagationProtocol.named("liir").with_changes(radius=8, references=(0, -1), temperature=0.05)
 
 
 def brightest(panel):
