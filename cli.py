@@ -25,8 +25,10 @@ import lightning_modules
 import vidcorr
 from callbacks import BenchmarkCallback, LastCheckpoint, Stops, Throughput
 from callbacks.run_folder import run_folder
+from vidcorr.backbones import NamedNetwork
 from vidcorr.backbones.checkpoints import SUFFIXES, local_file, on_hub, saved_model
-from vidcorr.backbones.names import SHORT_NAMES, read_spec, split_view
+from vidcorr.backbones.names import split_view
+from vidcorr.backbones.networks import SHORT_NAMES
 from vidcorr.backbones.trust import allow_named
 from vidcorr.commands import main
 from vidcorr.errors import UsageError, one_line
@@ -128,7 +130,7 @@ def _words_of_model(value: str) -> list[str]:
     is_named = spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec
     if value.startswith("{") or not (is_file or is_named):
         return [f"--model={value}"]
-    parts = [f"--model.{name}={part}" for name, part in read_spec(value).items() if part is not None]
+    parts = [f"--model.{name}={part}" for name, part in NamedNetwork(value).arguments().items()]
     return ["--model=FrozenEncoder", *parts]
 
 

@@ -122,7 +122,7 @@ class ProjectedExtractor(FeatureExtractor):
     """
 
     def __init__(self, inner: FeatureExtractor, head: nn.Module) -> None:
-        super().__init__(inner.stage, known=[inner.stage], network="the encoder")  # `inner` has checked the stage
+        super().__init__(inner.stage, known=inner.stages, network="the encoder")  # `inner` has checked the stage
         self.inner = inner
         self.head = shared_copy(head)
         self.stride = inner.stride
@@ -217,7 +217,7 @@ class CoSettle(CorrespondenceModule):
     def frozen_view(self, stage: str | None = None, stride: int | None = None, **options: Any) -> Any:
         """Return an extractor of the frozen encoder; None is this module's stage or stride."""
         stage = stage or self.hparams["stage"]
-        return self.backbone.feature_extractor(stage, stride or self.hparams["stride"], **options)
+        return self.backbone.view(stage, stride or self.hparams["stride"], **options)
 
     @torch.no_grad()
     def encode(self, first: Tensor, second: Tensor) -> Tensor:

@@ -4,8 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from vidcorr.backbones import Encoder, FeatureExtractor, Network
-from vidcorr.backbones.encoder import recipe_of_encoder
+from vidcorr.backbones import FeatureExtractor
 from vidcorr.backbones.names import is_checkpoint
 
 from .parts.saving import SavedModule
@@ -42,30 +41,29 @@ class FrozenEncoder(SavedModule):
         self.save_hyperparameters()
         self.encoder = self.frozen_network(spec, pretrained, encoder, "spec")
         if mean or std:
-            if not isinstance(self.encoder, Encoder) or is_checkpoint(spec):
+            if not self.encoder.makes_views or is_checkpoint(spec):
                 raise ValueError(f"{spec}: it normalises RGB itself; mean and std are for networks by name")
             self.encoder.mean = tuple(mean or self.encoder.mean)
             self.encoder.std = tuple(std or self.encoder.std)
-            self.described = Network.of(self.encoder)
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return an extractor of the encoder for benchmarks; None is this module's stage or stride."""
         stage = stage or self.hparams["stage"]
         stride = stride or self.hparams["stride"]
-        extractor: nn.Module = self.encoder.feature_extractor(stage, stride, **options)
+        extractor: nn.Module = self.encoder.view(stage, stride, **options)
         if isinstance(extractor, FeatureExtractor):
             extractor.described = self.described
         return extractor
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
         """Return the encoder in terms of the library; None if a checkpoint needs this class for its features."""
-        recipe = recipe_of_encoder(self.encoder)
+        recipe = self.encoder.recipe
         if recipe is None or self.has_own_features:
             return None
         given = {name: self.hparams[name] for name in ("stage", "stride") if self.hparams[name] is not None}
-        if isinstance(self.encoder, Encoder):
+        if self.encoder.is_named:
             return {**recipe, "init_args": recipe["init_args"] | given, "prefix": "encoder.network."}
-        return None if given else {**recipe, "prefix": "encoder."}  # arguments of `Encoder` alone
+        return None if given else {**recipe, "prefix": "encoder.network."}  # arguments of `Encoder` alone
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Do nothing; benchmarks run in later hooks."""

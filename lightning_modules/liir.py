@@ -298,7 +298,7 @@ def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
     Raises:
         ValueError: if the checkpoint's encoder is not Liir's, or its arguments differ from those of `encoder`.
     """
-    found = encoder_from_checkpoint(path)
+    found = encoder_from_checkpoint(path).network
     arguments = found.arguments if isinstance(found, LiirEncoder) else type(found).__name__
     if arguments != encoder.arguments:
         raise ValueError(f"model.start {path}: its encoder is {arguments}, this run's is {encoder.arguments}")

@@ -68,7 +68,7 @@ class LinearProbe(CorrespondenceModule):
         self.save_hyperparameters()
         self.base_lr = RATES[protocol] if base_lr is None else base_lr
         built = self.frozen_network(backbone, pretrained, encoder)
-        self.backbone = built.feature_extractor(stage, stride).requires_grad_(False).eval()
+        self.backbone = built.view(stage, stride).requires_grad_(False).eval()
         self.classifier = nn.Linear(pooled_width(self.backbone), num_classes)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)

@@ -113,7 +113,7 @@ class SiamFC(CorrespondenceModule):
         self.save_hyperparameters()
         require_one_of(("random", "identity"), start=start)
         built = self.frozen_network(backbone, pretrained, encoder)
-        self.backbone = built.feature_extractor(stage, stride, dilated=dilated).requires_grad_(False).eval()
+        self.backbone = built.view(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride = int(self.backbone.stride)  # type: ignore[arg-type]
         width = pooled_width(self.backbone)
         self.exemplar_conv = nn.Conv2d(width, width, 1)

@@ -10,7 +10,7 @@ import vidcorr
 from datamodules.loading.colour import ColourAugmentation
 from lightning_modules import Liir, SiamFC
 from tests.helpers.fake_device import fake_gpu, moved
-from vidcorr.backbones import build_encoder, build_feature_extractor
+from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.datasets.generated import write_davis, write_otb, write_tap_vid
 from vidcorr.functional import LabelPropagator
 from vidcorr.protocols import PropagationProtocol
@@ -90,7 +90,7 @@ def test_benchmarks_read_only_what_they_write(name, tmp_path):
     """From files to scores and files."""
     write, more, make, waits = BENCHMARKS[name]
     benchmark = make(write(tmp_path / name, 1, **{"frames": FRAMES} | more))
-    extractor = benchmark.extractor(build_encoder(RESNET))
+    extractor = benchmark.extractor(load(RESNET))
     with fake_gpu() as gpu:
         benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
     assert (tmp_path / "out/results.json").is_file()

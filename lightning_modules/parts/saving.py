@@ -10,7 +10,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import nn
 from torch.utils.data import DataLoader
 
-from vidcorr.backbones import Network, build_encoder, encoder_hparams, require_name
+from vidcorr.backbones import Encoder, Network, encoder_hparams, load, require_name
 from vidcorr.backbones.checkpoints import (
     METADATA_KEY,
     SUFFIXES,
@@ -18,7 +18,7 @@ from vidcorr.backbones.checkpoints import (
     load_weights,
     module_from_checkpoint,
 )
-from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path
+from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path, make
 
 
 class SavedModule(pl.LightningModule):
@@ -27,7 +27,7 @@ class SavedModule(pl.LightningModule):
     described: Network | None = None
     """Description of the network; None for a network without a name."""
 
-    def frozen_network(self, spec: str, pretrained: bool, recipe: dict | None, argument: str = "backbone") -> Any:
+    def frozen_network(self, spec: str, pretrained: bool, recipe: dict | None, argument: str = "backbone") -> Encoder:
         """Build an encoder that is not trained, and store what rebuilds it without its file as hyper-parameters.
 
         Args:
@@ -41,8 +41,8 @@ class SavedModule(pl.LightningModule):
             ValueError: for an unknown network, or a module in place of its name.
         """
         require_name(spec)
-        encoder = build_encoder(spec, pretrained, recipe)
-        self.described = Network.of(encoder)
+        encoder = load(spec, pretrained, seed=None) if recipe is None else load(make(recipe, "encoder"))
+        self.described = encoder.described
         self.hparams.update(encoder_hparams(encoder, argument))
         return encoder
 

@@ -27,7 +27,7 @@ from tests.helpers.faults import differences
 from tests.helpers.method_steps import RUNS, trained
 from tests.helpers.references import real_data
 from vidcorr import Result, write_report
-from vidcorr.backbones import build_encoder, build_feature_extractor
+from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.datasets.generated import (
     write_badja,
     write_davis,
@@ -70,8 +70,8 @@ def make_data(root: Path) -> None:
 def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     """Name of each run, and the call that writes its files into a folder."""
     torch.manual_seed(0)
-    resnet = build_encoder("torchvision:resnet18")
-    res3, raw = resnet.feature_extractor("res3", 8), build_feature_extractor("raw_colour")
+    resnet = load("torchvision:resnet18")
+    res3, raw = resnet.view("res3", 8), build_feature_extractor("raw_colour")
     davis, youtube_vos, tap_vid = (root / name for name in ("davis", "youtube_vos", "tap_vid"))
     folders = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
     entering = {"split": None, "annotations": "entering", "size_tolerance": 1, "limit_sequences": 1}
@@ -105,12 +105,12 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     ys, xs = np.nonzero(mask.labels)
     box = BoxPrompt.of([float(xs.min()), float(ys.min()), float(np.ptp(xs)) + 1, float(np.ptp(ys)) + 1])
     points = PointPrompt.of({"first": [float(xs[0]), float(ys[0])], "middle": [float(xs.mean()), float(ys.mean())]})
-    predict = partial(vidcorr.predict_video, resnet.feature_extractor("res4", 8), clip)
+    predict = partial(vidcorr.predict_video, resnet.view("res4", 8), clip)
     yield "predict_masks", partial(predict, mask)
     yield "predict_masks_small", lambda folder: predict(mask, folder, short_side=64, overlay=False)
     yield "predict_points", partial(predict, points)
     yield "predict_points_fomo", lambda folder: predict(points, folder, protocol="fomo")
-    yield "predict_box", partial(vidcorr.predict_video, resnet.feature_extractor("res5", dilated=True), clip, box)
+    yield "predict_box", partial(vidcorr.predict_video, resnet.view("res5", dilated=True), clip, box)
     for method in RUNS:
         yield f"fit_{method}", partial(train, method)
 

@@ -18,7 +18,7 @@ from lightning_modules.cosettle import (
 )
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer
-from vidcorr.backbones import build_encoder
+from vidcorr.backbones import load
 from vidcorr.backbones.checkpoints import write_checkpoint
 
 EXACT = {"rtol": 0, "atol": 1e-10}
@@ -60,14 +60,14 @@ def case(request, golden, monkeypatch):
     network.pos_embed = nn.Parameter(tensor(numbers, "w/pos_embed"), requires_grad=False)
     weights = {ours_of(name[2:]): tensor(numbers, name) for name in numbers if name.startswith("w/")}
     module.load_state_dict(weights)
-    view_of = module.backbone.feature_extractor
+    view_of = module.backbone.view
 
     def of_normalised(*args, **options):
         view = view_of(*args, **options)
         view.normalise = nn.Identity()
         return view
 
-    monkeypatch.setattr(module.backbone, "feature_extractor", of_normalised)
+    monkeypatch.setattr(module.backbone, "view", of_normalised)
     draw(module, monkeypatch, numbers["offsets"])
     return module, numbers
 
@@ -254,8 +254,8 @@ def test_its_checkpoint_gives_the_projected_features(tmp_path):
     assert all(torch.equal(weight, frozen[name]) for name, weight in module.backbone.state_dict().items())
     write_checkpoint(module, tmp_path / "last.ckpt")
     images = torch.rand(1, 3, 40, 56)
-    view = build_encoder(tmp_path / "last.ckpt").feature_extractor()
-    cells = module.backbone.feature_extractor()(images).movedim(1, -1)
+    view = load(tmp_path / "last.ckpt").view()
+    cells = module.backbone.view()(images).movedim(1, -1)
     torch.testing.assert_close(view(images), module.projection(cells).movedim(-1, 1))
     torch.testing.assert_close(view.folded()(images), view(images), rtol=1e-3, atol=1e-4)
     assert view.stride == 8

@@ -19,8 +19,8 @@ from lightning_modules.siamese_mae import (
 from tests.helpers.method_steps import arguments_of
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer
-from vidcorr.backbones import Encoder
-from vidcorr.backbones.checkpoints import encoder_from_checkpoint, write_checkpoint
+from vidcorr.backbones import Encoder, encoder_from_checkpoint
+from vidcorr.backbones.checkpoints import write_checkpoint
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 STORED = {"rtol": 0, "atol": 2e-7}
@@ -305,10 +305,10 @@ def test_its_checkpoint_is_an_encoder_of_the_library(tmp_path):
     write_checkpoint(module, tmp_path / "mae.ckpt")
     encoder, images = encoder_from_checkpoint(tmp_path / "mae.ckpt"), torch.rand(1, 3, 40, 56)
     assert isinstance(encoder, Encoder)
-    view = encoder.feature_extractor("block1", 4)
+    view = encoder.view("block1", 4)
     assert view(images).shape == (1, 48, 10, 14)
     tokens = module.encode(module.normalise(images[..., :32, :32]))[:, 1:]
-    features = encoder.feature_extractor()(images[..., :32, :32])
+    features = encoder.view()(images[..., :32, :32])
     torch.testing.assert_close(features.flatten(2).mT, tokens)
 
 

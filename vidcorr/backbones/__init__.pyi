@@ -1,7 +1,4 @@
-from .checkpoints import (
-    encoder_from_checkpoint as encoder_from_checkpoint,
-    module_from_checkpoint as module_from_checkpoint,
-)
+from .checkpoints import module_from_checkpoint as module_from_checkpoint
 from .description import Network as Network
 from .encoder import (
     Encoder as Encoder,
@@ -17,13 +14,14 @@ from .extractor import (
 )
 from .liir_encoder import LiirEncoder as LiirEncoder, LiirExtractor as LiirExtractor, PositionMap as PositionMap
 from .names import (
-    build_encoder as build_encoder,
+    NamedNetwork as NamedNetwork,
     build_feature_extractor as build_feature_extractor,
-    build_network as build_network,
-    pooled_width as pooled_width,
+    encoder_from_checkpoint as encoder_from_checkpoint,
+    load as load,
     require_name as require_name,
     trainable_network as trainable_network,
 )
+from .networks import build_network as build_network, pooled_width as pooled_width
 from .resnet import (
     crw_resnet18 as crw_resnet18,
     crw_training_resnet18 as crw_training_resnet18,

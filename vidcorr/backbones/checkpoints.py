@@ -143,31 +143,6 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
     return loaded(make(recipe_of(checkpoint, path), path, **overrides), checkpoint["state_dict"], path)
 
 
-def encoder_from_checkpoint(path: str | Path) -> Any:
-    """Load the encoder by which benchmarks see the module of a checkpoint.
-
-    A checkpoint states its encoder as a class of this library with its arguments, so that neither Lightning nor the
-    module's own class is needed. For a module with features of its own, the module itself is loaded.
-
-    Args:
-        path: a checkpoint written by this project, a file from `vidcorr export`, or an address on the hub
-            (`hf://OWNER/NAME/FILE`).
-
-    Returns:
-        A module on the CPU, in eval mode, with a method `feature_extractor(stage, stride)`.
-
-    Raises:
-        ValueError: if the file is missing, damaged or of another project, names code that is not allowed, does not fit
-            its encoder, or has no features.
-    """
-    path = local_file(path)
-    checkpoint = read_content(path)
-    saved = saved_encoder_of(checkpoint, path)
-    if saved is None:
-        return module_from_checkpoint(path)
-    return loaded(make(saved, path), checkpoint["state_dict"], path, saved["prefix"])
-
-
 def saved_encoder_of(checkpoint: Any, source: str | Path) -> dict[str, Any] | None:
     """Return the encoder of a checkpoint, in terms of this library.
 
@@ -213,24 +188,13 @@ def saved_model(path: str | Path) -> Recipe | None:
     return recipe_of(content, path)
 
 
-def loaded(module: Any, state: Mapping[str, Tensor], source: str | Path, prefix: str | None = None) -> Any:
+def loaded(module: Any, state: Mapping[str, Tensor], source: str | Path) -> Any:
     """Return a module in eval mode with the weights of a file, which its description names.
-
-    Args:
-        module: the module.
-        state: weights in the file.
-        source: the file.
-        prefix: the module is an encoder, and the names of the weights of its network begin so; None: all weights are
-            the module's.
 
     Raises:
         ValueError: one line, if names or shapes differ.
     """
-    part = module
-    if prefix is not None:
-        part = getattr(module, "network", module)
-        state = without_prefix(state, prefix)
-    load_weights(part, state, source)
+    load_weights(module, state, source)
     module.described = Network.of(module).with_weights_of(source)
     return module.eval()
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from .checkpoints import METADATA_KEY, load_weights, read_content, without_prefix, write_checkpoint
 from .encoder import Encoder
 from .extractor import IMAGENET_MEAN, IMAGENET_STD
-from .names import build_network
+from .networks import build_network
 from .trust import Recipe, allow, import_path, make
 
 State = dict[str, Tensor]

@@ -41,7 +41,7 @@ class Network(BaseModel):
         """Describe a network, or the network that a module holds.
 
         Args:
-            module: a method, a `FrozenEncoder`, a result of `build_encoder` and a view of it hold their description as
+            module: a method, a `FrozenEncoder`, an `Encoder` and a view of it hold their description as
                 `described`; a user's module or a video encoder has the name of its class.
             name: the user's name, in place of architecture and weights.
         """

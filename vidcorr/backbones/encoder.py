@@ -1,4 +1,4 @@
-"""Encoders: networks that give views of their stages, `feature_extractor(stage, stride)`; views of raw networks."""
+"""Encoders: a network with its normalisation and description, which gives views of its stages."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,23 +8,29 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
-from ..functional.device import PendingCopy, device_of, networks_of, shared_copy
+from ..functional.device import PendingCopy, device_of, networks_of, on_device, shared_copy
 from .description import Network
 from .extractor import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    Concatenated,
+    FeatureExtractor,
     MapExtractor,
     Normalise,
     RawColour,
     TimmExtractor,
     refuse_options,
 )
-from .liir_encoder import LiirEncoder
+from .liir_encoder import AFFINITY, LiirEncoder, LiirExtractor
+from .networks import named_network
 from .resnet import ResNetExtractor, is_resnet
 from .trust import Recipe, import_path, own_arguments
+from .video import VideoEncoder
 from .vit import ViTExtractor, is_vit
+
+WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
+"""Wrappers of torch whose network is their `module`."""
 
 
 def extractor_of(
@@ -55,10 +61,7 @@ def extractor_of(
     Raises:
         ValueError: if the network has no such stage, stride or option.
     """
-    if stage and "+" in stage:
-        names = stage.split("+")
-        return Concatenated([extractor_of(network, name, stride, mean, std, **options) for name in names])
-    network = getattr(network, "_orig_mod", network)  # torch.compile wraps it
+    network = unwrapped(network)
     if isinstance(network, RawColour):
         return RawColour(stage or "colour", stride).to(device_of(network)).eval()
     normalise = Normalise(mean, std)
@@ -67,14 +70,22 @@ def extractor_of(
     if is_resnet(network):
         default_stride = None if options.get("dilated") else 8
         return ResNetExtractor(shared_copy(network), normalise, stage or "res4", stride or default_stride, **options)
-    if isinstance(network, LiirEncoder):
-        return network.feature_extractor(stage, stride, **options)
     refuse_options(type(network).__name__, options)
+    if isinstance(network, LiirEncoder):
+        return LiirExtractor(shared_copy(network), stage or AFFINITY, stride)
     if is_vit(network):
         return ViTExtractor(shared_copy(network), normalise, stage, stride)
     if _is_of_timm(network) and hasattr(network, "forward_features"):
         return TimmExtractor(shared_copy(network), normalise, stage, stride)
     return MapExtractor(network, stage, stride)
+
+
+def unwrapped(network: Any) -> Any:
+    """Return the network inside torch.compile's, DataParallel's or AveragedModel's wrapper; else the network."""
+    inner = getattr(network, "_orig_mod", network)
+    if isinstance(inner, WRAPPERS):
+        return unwrapped(inner.module)
+    return inner
 
 
 def gives_extractors(module: object) -> bool:
@@ -93,15 +104,21 @@ def _is_of_timm(network: nn.Module) -> bool:
 
 
 class Encoder(nn.Module):
-    """A network, the RGB normalisation of its training, and defaults for its views.
+    """A network with the RGB normalisation of its training, its description, and defaults for its views.
 
     Args:
-        spec: a name for `build_network`, or a module that `extractor_of` takes.
+        spec: the name of a raw network; or a network: a raw one, as `extractor_of` takes it, a module with its own
+            method `feature_extractor(stage, stride)`, or a video encoder.
         mean: mean of RGB in [0, 1] in the network's training; None is the library's.
         std: standard deviation of RGB in [0, 1] in the network's training; None is the library's.
         stage: stage of a view that names none; None is the network's default.
         stride: stride of a view that names none; None is the network's default.
-        described: description of a module that was built by name; None for a module without a name.
+        described: description of a network that was built by name; None takes the network's own.
+
+    Attributes:
+        network: the network; of a video encoder that is no module, the networks that it holds.
+        holder: the video encoder that is no module; None for others.
+        is_video: True for a video encoder.
 
     Raises:
         ValueError: for an unknown name.
@@ -109,7 +126,7 @@ class Encoder(nn.Module):
 
     def __init__(
         self,
-        spec: str | nn.Module,
+        spec: Any,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         stage: str | None = None,
@@ -117,33 +134,76 @@ class Encoder(nn.Module):
         described: Network | None = None,
     ) -> None:
         super().__init__()
-        network: Any = spec
+        network = unwrapped(spec)
         if isinstance(spec, str):
-            from .names import named_network
-
             network, described = named_network(spec)
+        is_module = isinstance(network, nn.Module)
+        self.is_video = isinstance(network, VideoEncoder) and not gives_extractors(network)
+        if not is_module and not self.is_video:
+            raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
         usual_mean, usual_std = usual_normalisation(network)
-        self.network = network
+        self.network: Any = network if is_module else nn.ModuleList(networks_of(network))
+        self.holder: Any = None if is_module else network
         self.mean = tuple(mean or usual_mean)
         self.std = tuple(std or usual_std)
         self.default_stage = stage
         self.default_stride = stride
         self.described = described or Network.of(network)
 
-    def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> Any:
-        """Return a view of the network, in eval mode; None is the default stage or stride of this encoder."""
+    @property
+    def makes_views(self) -> bool:
+        """True if the network is raw, so that this class makes its views and normalises its input."""
+        return not self.is_video and not gives_extractors(self.network)
+
+    def view(self, stage: str | None = None, stride: int | None = None, **options: Any) -> Any:
+        """Return a view of the network, which shares its weights and changes nothing in it.
+
+        Args:
+            stage: a name, or names with + between them; None is the default of this encoder.
+            stride: pixels per cell; None is the default of this encoder.
+            options: further options of the network's extractor, for example `dilated` of `ResNetExtractor`.
+
+        Returns:
+            A `FeatureExtractor`, in eval mode; what `feature_extractor` of the network returns; or the video encoder,
+            with its networks in eval mode.
+
+        Raises:
+            ValueError: if the network has no such stage, stride or option.
+        """
         stage = stage or self.default_stage
         stride = stride or self.default_stride
-        view = extractor_of(self.network, stage, stride, self.mean, self.std, **options)
-        view.described = self.described
+        if self.is_video:
+            if stage is not None or stride is not None or any(options.values()):
+                raise ValueError("a video encoder has one stage and stride; leave both arguments out")
+            return on_device(self.network if self.holder is None else self.holder, device_of(self.network))
+        if gives_extractors(self.network):
+            view = self.network.feature_extractor(stage, stride, **options)
+        else:
+            view = extractor_of(self.network, stage, stride, self.mean, self.std, **options)
+        if isinstance(view, FeatureExtractor):
+            view.described = self.described
         return view
 
     @property
-    def arguments(self) -> dict[str, Any]:
-        """Arguments that make an encoder by name again, without its weights."""
-        made = {"spec": self.described.spec, "mean": list(self.mean), "std": list(self.std)}
-        optional = {"stage": self.default_stage, "stride": self.default_stride}
-        return made | {name: value for name, value in optional.items() if value is not None}
+    def is_named(self) -> bool:
+        """True if the network's name alone makes it again, without its weights."""
+        has_arguments = isinstance(self.network, LiirEncoder) or gives_extractors(self.network)
+        return bool(self.described.spec) and not has_arguments
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """What makes the encoder again, without its weights; None without a name, or for a module with own features."""
+        if isinstance(self.network, LiirEncoder):
+            return {"class_path": import_path(LiirEncoder), "init_args": self.network.arguments}
+        if not self.is_named:
+            return None
+        arguments: dict[str, Any] = {"spec": self.described.spec}
+        if self.makes_views:
+            arguments |= {"mean": list(self.mean), "std": list(self.std)}
+        for name, value in (("stage", self.default_stage), ("stride", self.default_stride)):
+            if value is not None:
+                arguments[name] = value
+        return {"class_path": import_path(Encoder), "init_args": arguments}
 
 
 def usual_normalisation(network: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -152,32 +212,24 @@ def usual_normalisation(network: nn.Module) -> tuple[tuple[float, ...], tuple[fl
     return tuple(record.get("mean", IMAGENET_MEAN)), tuple(record.get("std", IMAGENET_STD))
 
 
-def recipe_of_encoder(encoder: object) -> Recipe | None:
-    """Return the recipe of an encoder of this library, without its weights; None for another, or without a name."""
-    if isinstance(encoder, Encoder | LiirEncoder) and encoder.described.spec:
-        return {"class_path": import_path(type(encoder)), "init_args": encoder.arguments}
-    return None
-
-
-def encoder_hparams(encoder: nn.Module, argument: str) -> dict[str, Any]:
+def encoder_hparams(encoder: Encoder, argument: str) -> dict[str, Any]:
     """Return the hyper-parameters that make a checkpoint self-contained: the encoder's recipe and `pretrained=False`.
 
     Args:
-        encoder: result of `build_encoder`.
+        encoder: the encoder.
         argument: name of the hyper-parameter with the encoder's spec.
 
     Returns:
         `encoder`: its recipe, None for an encoder without a name; `pretrained`: False, because the checkpoint has the
         weights; and the spec of a named network, where a short name would load its trained weights again.
     """
-    known: dict[str, Any] = {"encoder": recipe_of_encoder(encoder), "pretrained": False}
-    hparams = getattr(encoder, "hparams", None)  # a LightningModule's
-    if hparams is not None:
-        known["encoder"] = {"class_path": import_path(type(encoder)), "init_args": own_arguments(hparams)}
-        return known
-    spec = Network.of(encoder).spec
-    if spec:
-        known[argument] = spec
+    known: dict[str, Any] = {"encoder": encoder.recipe, "pretrained": False}
+    hparams = getattr(encoder.network, "hparams", None)  # a LightningModule's
+    if known["encoder"] is None and hparams is not None:
+        recipe = {"class_path": import_path(type(encoder.network)), "init_args": own_arguments(hparams)}
+        return known | {"encoder": recipe}
+    if encoder.described.spec:
+        known[argument] = encoder.described.spec
     return known
 
 

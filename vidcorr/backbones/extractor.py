@@ -23,6 +23,8 @@ Dilated = bool | Literal["released"]
 
 OUTPUT = "features"
 """Stage name of a network's last map."""
+NCHW = {"output_fmt": "NCHW", "intermediates_only": True}
+"""Arguments of timm's `forward_intermediates`: maps alone."""
 UNDILATED = "dilations are for ResNets: set dilated to false, and stage to null or a stage of the network"
 MIN_CELLS = 4
 """Least height and width of a map in cells; a smaller output is a pooled feature."""
@@ -67,12 +69,13 @@ class FeatureExtractor(nn.Module, ABC):
     """Maps float RGB `(N, 3, H, W)` in [0, 1] to a feature map `(N, C, h, w)`.
 
     Args:
-        stage: name of the map.
+        stage: name of the map; or names with + between them, whose maps are concatenated along the channels.
         known: names of the network's maps.
         network: name of the network in messages.
 
     Attributes:
         stage: the argument.
+        stages: its names.
         stride: pixels per cell.
         multiple: divisor of the sides of an image; benchmarks pad to it, and cut the result.
         positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
@@ -93,9 +96,26 @@ class FeatureExtractor(nn.Module, ABC):
 
     def __init__(self, stage: str, known: Collection[str], network: str) -> None:
         super().__init__()
-        if stage not in known:
-            raise ValueError(f"stage {stage!r}: {network} has {', '.join(known)}; null is its default")
         self.stage = stage
+        self.stages = stage.split("+")
+        for name in self.stages:
+            if name not in known:
+                raise ValueError(f"stage {name!r}: {network} has {', '.join(known)}; null is its default")
+
+    def common_stride(self, strides: Sequence[int]) -> int:
+        """Return the stride of the stages' maps, which are concatenated.
+
+        Raises:
+            ValueError: if they differ.
+        """
+        if len(set(strides)) > 1:
+            raise ValueError(f"stage {self.stage!r}: its parts have strides {list(strides)}")
+        return strides[0]
+
+    def joined(self, maps: Mapping[str, Tensor]) -> Tensor:
+        """Return the maps `(N, C, h, w)` of the stages, along the channels."""
+        chosen = [maps[name] for name in self.stages]
+        return chosen[0] if len(chosen) == 1 else torch.cat(chosen, dim=1)
 
     def folded(self) -> "FeatureExtractor":
         """Return a copy with BatchNorms folded into convolutions; itself, for a network without them."""
@@ -139,36 +159,6 @@ class RawColour(FeatureExtractor):
         """Return the mean colours of cells; cells at the right and lower border may be cut."""
         images = self.normalise(images)
         return nn.functional.avg_pool2d(images, self.stride, ceil_mode=True, count_include_pad=False)
-
-
-class Concatenated(FeatureExtractor):
-    """Maps of several stages of a network, concatenated along the channels; each takes a pass of its own.
-
-    Args:
-        views: extractors of the network.
-
-    Raises:
-        ValueError: if their strides differ.
-    """
-
-    def __init__(self, views: Sequence[FeatureExtractor]) -> None:
-        stage = "+".join(view.stage for view in views)
-        super().__init__(stage, [stage], "a combination")
-        strides = [view.stride for view in views]
-        if len(set(strides)) > 1:
-            raise ValueError(f"stage {stage!r}: its parts have strides {strides}")
-        self.views = nn.ModuleList(views)
-        self.stride = strides[0]
-        self.multiple = views[0].multiple
-        self.eval()
-
-    def map_of(self, images: Tensor) -> Tensor:
-        """Return the maps of all views, along the channels."""
-        return torch.cat([view(images) for view in self.views], dim=1)
-
-    def folded(self) -> "Concatenated":
-        """Return a copy with the views' BatchNorms folded into convolutions."""
-        return Concatenated([view.folded() for view in self.views])  # type: ignore[operator]
 
 
 def measured_stride(view: FeatureExtractor, kind: str, wanted: int | None, stated: int | None = None) -> int:
@@ -258,20 +248,29 @@ class TimmExtractor(FeatureExtractor):
         self.multiple = self.stride  # some drop a last incomplete cell
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the map of the stage, or the last map before the pooling."""
-        images = self.normalise(images)
-        form = {"output_fmt": "NCHW", "intermediates_only": True}
-        if self.stage != OUTPUT:
-            index = int(self.stage.removeprefix("stage")) - 1
-            (features,) = self.network.forward_intermediates(images, indices=[index], stop_early=True, **form)
-        elif hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT returns tokens
-            (features,) = self.network.forward_intermediates(images, indices=1, norm=self.final_norm, **form)
-        else:
-            features = self.network.forward_features(images)
-            if str(getattr(self.network, "output_fmt", "")).endswith("NHWC") and features.ndim == 4:
-                features = features.permute(0, 3, 1, 2)
-        found: Tensor = features
-        return found
+        """Return the maps of the stages, or the last map before the pooling."""
+        normalised = self.normalise(images)
+        maps: dict[str, Tensor] = {}
+        numbers = sorted({int(name.removeprefix("stage")) for name in self.stages if name != OUTPUT})
+        if numbers:
+            indices = [number - 1 for number in numbers]
+            found = self.network.forward_intermediates(normalised, indices=indices, stop_early=True, **NCHW)
+            maps = {f"stage{number}": each for number, each in zip(numbers, found, strict=True)}
+        if OUTPUT in self.stages:
+            maps[OUTPUT] = self._last_map(normalised)
+        self.common_stride([round(images.shape[2] / each.shape[2]) for each in maps.values()])
+        return self.joined(maps)
+
+    def _last_map(self, images: Tensor) -> Tensor:
+        """Return the map before the pooling, of normalised images."""
+        features: Tensor
+        if hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT returns tokens
+            (features,) = self.network.forward_intermediates(images, indices=1, norm=self.final_norm, **NCHW)
+            return features
+        features = self.network.forward_features(images)
+        if str(getattr(self.network, "output_fmt", "")).endswith("NHWC") and features.ndim == 4:
+            features = features.permute(0, 3, 1, 2)
+        return features
 
 
 def type_of_input(network: nn.Module) -> torch.dtype:

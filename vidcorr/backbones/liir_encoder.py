@@ -1,19 +1,21 @@
 """Liir's encoder: a ResNet-18 of stride 4 with a position map."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..functional.colour import normalised_lab
-from ..functional.device import shared_copy, to_device
+from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
 from .description import Network
-from .extractor import FeatureExtractor, refuse_options
-from .resnet import LAYER_OF_STAGE, blocks_until, folded_copy, named_blocks, stages_of
+from .extractor import FeatureExtractor
+from .resnet import LAYER_OF_STAGE, blocks_until, folded_copy, maps_after, named_blocks, stages_of
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
+AFFINITY = "affinity"
+"""Stage of the features that Liir compares."""
 Modulation = Callable[[Tensor], Tensor]
 """Position map `(C, h, w)` → maps of N frames, `(N, C, h, w)`."""
 
@@ -124,24 +126,14 @@ class LiirEncoder(nn.Module):
         features: Tensor = self.affinity(x)
         return features
 
-    def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> "LiirExtractor":
-        """Return a view that shares the weights; None is `affinity` and its stride.
-
-        Raises:
-            ValueError: for an unknown stage or stride, or an option, which Liir's encoder does not have.
-        """
-        refuse_options("LiirEncoder", options)
-        view = LiirExtractor(shared_copy(self), stage or "affinity", stride)
-        view.described = self.described
-        return view
-
 
 class LiirExtractor(FeatureExtractor):
     """A view of the stages of Liir's encoder, for images of any size.
 
     Args:
         encoder: the network. It is not copied and may be changed: pass a copy (`shared_copy`) to keep yours.
-        stage: `affinity` (64 channels, the features that Liir compares), `res2 … res5`, or a block (`res4.b1`).
+        stage: `affinity` (64 channels, the features that Liir compares), `res2 … res5`, a block (`res4.b1`), or several
+            with + between them.
         stride: None, or the stride of the stage.
 
     Raises:
@@ -150,24 +142,23 @@ class LiirExtractor(FeatureExtractor):
 
     multiple = 4
 
-    def __init__(self, encoder: LiirEncoder, stage: str = "affinity", stride: int | None = None) -> None:
-        super().__init__(stage, [*stages_of(encoder), "affinity"], "Liir")
+    def __init__(self, encoder: LiirEncoder, stage: str = AFFINITY, stride: int | None = None) -> None:
+        super().__init__(stage, [*stages_of(encoder), AFFINITY], "Liir")
         self.encoder = encoder
-        self.stride = 2 if stage.startswith("res2") else 4
+        self.stride = self.common_stride([2 if name.startswith("res2") else 4 for name in self.stages])
         if stride not in (None, self.stride):
             raise ValueError(f"stride {stride}: Liir's {stage} has {self.stride}; leave stride out")
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the map of the stage."""
+        """Return the maps of the stages, from one pass."""
         x = self.encoder.stem(normalised_lab(images))
-        is_affinity = self.stage == "affinity"
-        blocks = named_blocks(self.encoder) if is_affinity else blocks_until(self.encoder, self.stage)
-        for block in blocks.values():
-            x = block(x)
-        if is_affinity:
-            x = self.encoder.affinity(x)
-        return x
+        if AFFINITY not in self.stages:
+            return self.joined(maps_after(blocks_until(self.encoder, self.stages).items(), x, self.stages))
+        blocks = named_blocks(self.encoder)
+        *_, last = blocks
+        maps = maps_after(blocks.items(), x, [*self.stages, last])
+        return self.joined(maps | {AFFINITY: self.encoder.affinity(maps[last])})
 
     folded = folded_copy
 

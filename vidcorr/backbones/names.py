@@ -1,118 +1,229 @@
-"""Networks by name: text to an encoder or a feature extractor, for modules to train and benchmarks to evaluate."""
+"""The door to a network: its text, a file or a module becomes an `Encoder`."""
+
+from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from ..functional.device import random_state_kept
+from ..videos.digests import file_digest
 from .checkpoints import (
     SUFFIXES,
-    encoder_from_checkpoint,
+    load_weights,
     loaded,
     local_file,
+    module_from_checkpoint,
     on_hub,
     read_content,
+    recipe_of,
+    saved_encoder_of,
+    without_prefix,
 )
-from .description import RANDOM_WEIGHTS, Network, architecture_name
-from .encoder import Encoder, gives_extractors
-from .extractor import RawColour, eval_mode
-from .trust import allow, import_named, make
-from .video import VideoEncoder, VideoNetwork, from_transformers
+from .description import RANDOM_WEIGHTS, Network
+from .encoder import Encoder
+from .networks import SHORT_NAMES, full_name, named_network
+from .trust import TRUSTED, allow, make, named_code, package_of
 
-SHORT_NAMES = {
-    "vidcorr-r18": "vidcorr.backbones:vidcorr_r18@res4",  # ours, in the package: weights/vidcorr-r18.md is its card
-    "dino-s16": "timm:vit_small_patch16_224.dino@block12",
-    "dino-s8": "timm:vit_small_patch8_224.dino@block12",
-    "dino-b16": "timm:vit_base_patch16_224.dino@block12",
-    "dino-b8": "timm:vit_base_patch8_224.dino@block12",
-    "dinov2-s14": "timm:vit_small_patch14_reg4_dinov2.lvd142m@block12",  # with registers
-    "dinov2-b14": "timm:vit_base_patch14_reg4_dinov2.lvd142m@block12",
-    "dinov2-l14": "timm:vit_large_patch14_reg4_dinov2.lvd142m@block24",
-    "dinov3-s16": "timm:vit_small_patch16_dinov3.lvd1689m@block12",
-    "dinov3-b16": "timm:vit_base_patch16_dinov3.lvd1689m@block12",
-    "dinov3-l16": "timm:vit_large_patch16_dinov3.lvd1689m@block24",
-    "mae-b16": "timm:vit_base_patch16_224.mae@block12",
-    "supervised-r18": "timm:resnet18.tv_in1k@res4",
-    "supervised-r50": "timm:resnet50.tv_in1k@res4",
-    "untrained": "torchvision:resnet18",  # a baseline
-}
-"""Name → pretrained network and the stage of its published evaluation, or its last block.
-
-Weights of timm come from its cache, or over the network at first use.
-"""
 OWN_CHECKPOINT = re.compile(r"([\w.]+):(\w+)=(.+)")
 """A checkpoint of a user's own LightningModule: `package.module:Class=FILE`."""
 
 
-def build_encoder(spec: str | Path | nn.Module, pretrained: bool = False, recipe: dict | None = None) -> Any:
-    """Build the encoder of a module, a checkpoint or a name.
+@dataclass(frozen=True)
+class NamedNetwork:
+    """A network by its text, and the features that the text chooses.
 
     Args:
-        spec: a module; the path of a checkpoint, or its address on the hub (`hf://OWNER/NAME/FILE`); the checkpoint of
-            a LightningModule of yours, `package.module:Class=FILE`; or a name: `timm:NAME`, `torchvision:NAME`,
-            `package.module:callable`, a short name such as `vidcorr-r18`, or `raw_colour`.
+        text: `NAME`, `NAME@STAGE` or `NAME@STAGE/STRIDE`; NAME as for `load`. A short name implies trained weights and
+            a stage.
+        stage: name of the features; None is the text's, and without one the benchmark's choice.
+        stride: pixels per feature cell; None is the text's, and without one the benchmark's choice.
         pretrained: load the library's weights, for names of timm and torchvision.
-        recipe: class and arguments of an encoder, from `encoder_hparams`: build this with fresh weights instead.
+        seed: seed of random weights; None draws them from torch's state.
 
-    Returns:
-        An `nn.Module` with a method `feature_extractor(stage, stride)`.
+    Attributes:
+        spec: full name, path of a checkpoint (of a file on the hub the path in its cache), or `Class=FILE`.
 
     Raises:
-        ValueError: for an unknown form of spec.
+        ValueError: if the stride is not a number, or a file of the hub is not to be had.
     """
-    if recipe is not None:
-        return make(recipe, "encoder")
-    if gives_extractors(spec):
-        return spec
-    network: Any = spec
-    described: Network | None = None
-    own = OWN_CHECKPOINT.fullmatch(spec) if isinstance(spec, str) else None
-    if own is not None:
-        network = own_module(*own.groups())
-    elif is_checkpoint(spec):
-        return encoder_from_checkpoint(spec)  # type: ignore[arg-type]
-    elif isinstance(spec, str):
-        network, described = named_network(spec, pretrained)
-    if gives_extractors(network):
-        return network
-    if isinstance(network, VideoEncoder):
-        return VideoNetwork(network, described)
-    return Encoder(network, described=described or getattr(network, "described", None))
+
+    text: str
+    stage: str | None = None
+    stride: int | None = None
+    pretrained: bool = False
+    seed: int | None = 0
+    spec: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        given, view = split_view(self.text)
+        stage, _, stride = view.partition("/")
+        default_stage = SHORT_NAMES.get(given, "").partition("@")[2]
+        if on_hub(given):
+            given = str(local_file(given))
+        spec, is_trained = full_name(given)
+        found = {
+            "spec": spec,
+            "stage": self.stage or stage or default_stage or None,
+            "stride": self.stride or (int(stride) if stride else None),
+            "pretrained": is_trained or (self.pretrained and _of_library(spec)),
+        }
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def name(self) -> str:
+        """Name of the row in tables: the text; random weights are named."""
+        return f"{self.text}, {RANDOM_WEIGHTS}" if self.is_random else self.text
+
+    @property
+    def is_random(self) -> bool:
+        """True if the weights are random, so that seeds make different networks."""
+        return _of_library(self.spec) and not self.pretrained
+
+    @property
+    def file(self) -> Path | None:
+        """The checkpoint of a path; None for other networks."""
+        path = Path(self.spec)
+        return path if is_checkpoint(self.spec) and path.is_file() else None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `FrozenEncoder` that the text gives."""
+        given = {"stage": self.stage, "stride": self.stride, "pretrained": self.pretrained}
+        return {"spec": self.spec} | {name: value for name, value in given.items() if value}
+
+    def identity(self) -> dict[str, Any]:
+        """Return view and weights: the bytes of a checkpoint, or a name with its seed."""
+        view = {"stage": self.stage, "stride": self.stride}
+        if self.file is not None:
+            return view | {"sha256": file_digest(self.file)}
+        return view | {"spec": self.spec, "pretrained": self.pretrained, "seed": self.seed}
+
+    @property
+    def is_reusable(self) -> bool:
+        """True if the identity settles the features: no code of the user makes them."""
+        if self.file is None:
+            is_ours = ":" not in self.spec or package_of(self.spec) in TRUSTED
+            return is_ours and not OWN_CHECKPOINT.fullmatch(self.spec)
+        content = read_content(self.file, whole=False)
+        recipe = saved_encoder_of(content, self.file) or recipe_of(content, self.file)
+        return all(package_of(name) in TRUSTED for name in named_code(recipe))
+
+
+def load(network: Any, pretrained: bool = False, seed: int | None = 0) -> Encoder:
+    """Load a network, from whatever names or holds it.
+
+    Args:
+        network: a name: `timm:NAME`, `torchvision:NAME`, `transformers:NAME`, `package.module:callable`, a short name
+            such as `vidcorr-r18`, or `raw_colour`; the path of a checkpoint, or its address on the hub
+            (`hf://OWNER/NAME/FILE`); the weights of a module of yours, `package.module:Class=FILE`; each with
+            `@STAGE/STRIDE` for the encoder's defaults. Or a `NamedNetwork`, with its own weights and seed. Or a module:
+            a LightningModule, a network, an extractor or a video encoder.
+        pretrained: load the library's weights, for names of timm and torchvision.
+        seed: seed of random weights; None draws them from torch's state.
+
+    Raises:
+        ValueError: one line, for an unknown name, a file that is missing, damaged or of another project, or code that a
+            file may not name.
+
+    Example:
+        >>> load("torchvision:resnet18").view("res4", 8)(torch.zeros(1, 3, 64, 96)).shape
+        torch.Size([1, 256, 8, 12])
+    """
+    if isinstance(network, str | Path):
+        network = NamedNetwork(str(network), pretrained=pretrained, seed=seed)
+    if not isinstance(network, NamedNetwork):
+        return network if isinstance(network, Encoder) else Encoder(network)
+    spec = network.spec
+    own = OWN_CHECKPOINT.fullmatch(spec)
+    with _seeded(network.seed):
+        if own is not None:
+            encoder = Encoder(own_module(*own.groups()))
+        elif is_checkpoint(spec):
+            encoder = encoder_from_checkpoint(spec)
+        else:
+            built, described = named_network(spec, pretrained or network.pretrained)
+            encoder = Encoder(built, described=described)
+    encoder.default_stage = network.stage or encoder.default_stage
+    encoder.default_stride = network.stride or encoder.default_stride
+    return encoder
 
 
 def build_feature_extractor(
-    spec: str | Path | nn.Module,
-    stage: str | None = None,
-    stride: int | None = None,
-    pretrained: bool = False,
+    network: Any, stage: str | None = None, stride: int | None = None, pretrained: bool = False
 ) -> nn.Module:
-    """Turn a module, a checkpoint or a name into a feature extractor.
+    """Return a feature extractor of a network.
 
     Args:
-        spec: a LightningModule with `feature_extractor`, or the path of its checkpoint; `timm:NAME`;
-            `torchvision:NAME`; `package.module:callable`; or `raw_colour`, the baseline without training. An object
-            with `encode` (frames of a video → a map per frame), or a callable that returns it, is a video encoder,
-            returned with its networks in eval mode.
-        stage: a name; None takes res4 of a ResNet, the last block of a ViT.
+        network: as `load` takes it. Random weights are drawn from torch's state.
+        stage: a name, or names with + between them; None takes res4 of a ResNet, the last block of a ViT.
         stride: pixels per cell; None takes 8 for a ResNet and the patch of a ViT.
         pretrained: load the library's weights, for names of timm and torchvision.
 
     Returns:
-        A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.
+        A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`. Of a video encoder
+        itself, with its networks in eval mode.
 
     Raises:
-        ValueError: for an unknown form of spec, or a stage or stride that the network does not have.
+        ValueError: as `load`; or if the network does not have the stage or the stride.
 
     Example:
-        >>> import torch
         >>> extractor = build_feature_extractor("torchvision:resnet18", stage="res4", stride=8)
         >>> extractor(torch.zeros(1, 3, 64, 96)).shape
         torch.Size([1, 256, 8, 12])
     """
-    extractor: nn.Module = build_encoder(spec, pretrained).feature_extractor(stage, stride)
-    return extractor
+    encoder = load(network, pretrained, seed=None)
+    return encoder.view(stage, stride)
+
+
+def is_checkpoint(spec: object) -> bool:
+    """Return whether a spec is the path of a checkpoint, or its address on the hub."""
+    return isinstance(spec, Path) or (isinstance(spec, str) and (spec.endswith(SUFFIXES) or on_hub(spec)))
+
+
+def split_view(text: str) -> tuple[str, str]:
+    """Split `NAME@STAGE/STRIDE` into NAME and `STAGE/STRIDE`; an `@` in the path of a file belongs to the path."""
+    if text.endswith(SUFFIXES) or Path(text).exists():
+        return text, ""
+    path, _, view = text.rpartition("@")
+    if path.endswith(SUFFIXES) or Path(path).is_file():
+        return path, view
+    spec, _, view = text.partition("@")
+    return spec, view
+
+
+def encoder_from_checkpoint(path: str | Path) -> Encoder:
+    """Load the encoder by which benchmarks see the module of a checkpoint.
+
+    A checkpoint states its encoder as a class of this library with its arguments, so that neither Lightning nor the
+    module's own class is needed. For a module with features of its own, the module itself is loaded.
+
+    Args:
+        path: a checkpoint written by this project, a file from `vidcorr export`, or an address on the hub
+            (`hf://OWNER/NAME/FILE`).
+
+    Returns:
+        The encoder on the CPU, in eval mode.
+
+    Raises:
+        ValueError: if the file is missing, damaged or of another project, names code that is not allowed, or does not
+            fit its encoder.
+    """
+    path = local_file(path)
+    checkpoint = read_content(path)
+    saved = saved_encoder_of(checkpoint, path)
+    if saved is None:
+        return Encoder(module_from_checkpoint(path))
+    encoder = load(make(saved, path))
+    load_weights(encoder.network, without_prefix(checkpoint["state_dict"], saved["prefix"]), path)
+    encoder.described = encoder.described.with_weights_of(path)
+    return encoder.eval()
 
 
 def own_module(module: str, name: str, file: str) -> nn.Module:
@@ -127,184 +238,6 @@ def own_module(module: str, name: str, file: str) -> nn.Module:
     made = make({"class_path": f"{module}.{name}", "init_args": content.get("hyper_parameters", {})}, path)
     own: nn.Module = loaded(made, content["state_dict"], path)
     return own
-
-
-def is_checkpoint(spec: object) -> bool:
-    """Return whether a spec is the path of a checkpoint, or its address on the hub."""
-    return isinstance(spec, Path) or (isinstance(spec, str) and (spec.endswith(SUFFIXES) or on_hub(spec)))
-
-
-def full_name(name: str) -> tuple[str, bool]:
-    """Return the spec of a short name and whether the library's weights are wanted; another spec as it is, and False.
-
-    Example:
-        >>> full_name("dino-s16")
-        ('timm:vit_small_patch16_224.dino', True)
-        >>> full_name("torchvision:resnet18")
-        ('torchvision:resnet18', False)
-    """
-    if name not in SHORT_NAMES:
-        return name, False
-    spec, _, _ = SHORT_NAMES[name].partition("@")
-    return spec, spec.startswith("timm:")
-
-
-def split_view(text: str) -> tuple[str, str]:
-    """Split `SPEC@STAGE/STRIDE` into SPEC and `STAGE/STRIDE`; an `@` in the path of a file belongs to the path."""
-    if text.endswith(SUFFIXES) or Path(text).exists():
-        return text, ""
-    path, _, view = text.rpartition("@")
-    if path.endswith(SUFFIXES) or Path(path).is_file():
-        return path, view
-    spec, _, view = text.partition("@")
-    return spec, view
-
-
-def read_spec(text: str) -> dict[str, Any]:
-    """Read a backbone from the command line.
-
-    Args:
-        text: `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`; SPEC is a spec of `build_feature_extractor`, or a short name
-            that implies trained weights and a stage. A file on the hub becomes its path in the cache.
-
-    Returns:
-        Arguments of `FrozenEncoder`: spec, stage, stride and pretrained; None is its default.
-
-    Raises:
-        ValueError: if the stride is not a number.
-    """
-    given, view = split_view(text)
-    stage, _, stride = view.partition("/")
-    if on_hub(given):
-        given = str(local_file(given))
-    spec, pretrained = full_name(given)
-    default_stage = SHORT_NAMES.get(given, "").partition("@")[2]
-    return {
-        "spec": spec,
-        "stage": stage or default_stage or None,
-        "stride": int(stride) if stride else None,
-        "pretrained": pretrained or None,
-    }
-
-
-def build_network(spec: str, pretrained: bool = False) -> Any:
-    """Build a network by its name, without its classifier.
-
-    `timm:NAME` and `torchvision:NAME` take a name of that library, `transformers:NAME` a name of its hub or a folder;
-    `package.module:callable` is imported and called without arguments; a short name (`vidcorr-r18`, `dino-b8`, …)
-    has its trained weights. Residual blocks of the ResNets start at zero (SimSiam, section 4).
-
-    Args:
-        spec: the name, for example `torchvision:resnet18` or `timm:vit_small_patch16_224`.
-        pretrained: load the library's weights (supervised or otherwise), from its cache or over the network.
-
-    Returns:
-        A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`; or the result of an imported
-        callable, unchanged, which may be a video encoder (`VideoEncoder`).
-
-    Raises:
-        ValueError: if the name has no prefix or the library does not know it.
-
-    Example:
-        >>> network = build_network("torchvision:resnet18")
-        >>> network(torch.zeros(2, 3, 64, 64)).shape
-        torch.Size([2, 512])
-    """
-    return named_network(spec, pretrained)[0]
-
-
-def named_network(spec: str, pretrained: bool = False) -> tuple[Any, Network]:
-    """Build a network as `build_network` does, and describe it.
-
-    Returns:
-        The network, and its description: its full name, the source of its weights, and the seed of random weights.
-
-    Raises:
-        ValueError: if the name has no prefix or the library does not know it.
-    """
-    if spec == "raw_colour":
-        return RawColour(), Network(name="raw colour", spec=spec)
-    spec, is_pretrained = full_name(spec)
-    pretrained = pretrained or is_pretrained
-    library, separator, name = spec.partition(":")
-    if not separator:
-        raise ValueError(
-            f"backbone {spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write timm:NAME, "
-            "torchvision:NAME or package.module:callable"
-        )
-    network: Any
-    origin = f"weights of {library}" if pretrained else RANDOM_WEIGHTS
-    seed = None if pretrained else torch.initial_seed()
-    if library == "timm":
-        network = _timm(name, pretrained)
-    elif library == "torchvision":
-        network = _torchvision(name, pretrained)
-    elif library == "transformers":
-        network = from_transformers(name)
-        origin = f"weights of {library}"
-        seed = None
-    elif pretrained:
-        raise ValueError(f"backbone {spec}: pretrained=True needs a timm: or torchvision: name")
-    else:
-        network = imported(library, name)
-        origin = f"weights of {spec}"  # random or loaded: only the callable knows
-        seed = None
-    described = Network(
-        name=architecture_name(spec.rpartition(":")[2]),
-        weights=origin,
-        spec=spec,
-        seed=seed,
-        loaded=origin != RANDOM_WEIGHTS,
-    )
-    if isinstance(network, nn.Module):
-        # Six times faster in bfloat16 on a CPU, and faster on recent GPUs; values and checkpoints are the same.
-        network = network.to(memory_format=torch.channels_last)
-    return network, described
-
-
-def _timm(name: str, pretrained: bool) -> nn.Module:
-    """Build a network of timm, with the options by which it takes images of any size."""
-    import timm
-
-    if not timm.is_model(name):
-        raise ValueError(f"backbone timm:{name}: timm has no such model")
-    options: dict[str, Any] = {}
-    file = timm.models.model_entrypoint(name).__module__.removeprefix("timm.models.")
-    if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
-        options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
-    elif file in ("swin_transformer", "swin_transformer_v2"):
-        options = {"dynamic_img_size": True}
-    return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
-
-
-def _torchvision(name: str, pretrained: bool) -> nn.Module:
-    """Build a ResNet of torchvision, with an identity in place of its classifier.
-
-    Raises:
-        ValueError: for an unknown name, or a network other than a ResNet.
-    """
-    from torchvision import models
-
-    if models.get_model_builder(name).__module__ != "torchvision.models.resnet":
-        raise ValueError(f"backbone torchvision:{name}: no ResNet; timm:NAME has other networks")
-    chosen = models.get_model_weights(name).DEFAULT if pretrained else None
-    network = models.get_model(name, weights=chosen, zero_init_residual=True)
-    network.fc = nn.Identity()
-    return network
-
-
-def imported(module: str, name: str) -> Any:
-    """Import the user's callable, and call it without arguments.
-
-    Raises:
-        ValueError: if the callable cannot be imported, or does not return a module or a video encoder.
-    """
-    spec = f"{module}:{name}"
-    network = import_named(module, name, f"backbone {spec}")()
-    allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
-    if not isinstance(network, nn.Module | VideoEncoder):
-        raise ValueError(f"backbone {spec}: expected a module or a video encoder, got a {type(network).__name__}")
-    return network
 
 
 def require_name(backbone: object) -> None:
@@ -322,7 +255,7 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network]:
     """Build the network that a method trains: fresh, or with the weights of a checkpoint.
 
     Args:
-        spec: a name for `build_network`; or a checkpoint of ours, for example from `vidcorr convert`.
+        spec: a name of a raw network; or a checkpoint of ours, for example from `vidcorr convert`.
 
     Returns:
         The network, and its description, whose `spec` makes the network again.
@@ -334,22 +267,23 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network]:
     if not is_checkpoint(spec):
         return named_network(spec)
     encoder = encoder_from_checkpoint(spec)
-    if not isinstance(encoder, Encoder) or not encoder.described.spec:
-        raise ValueError(f"{spec}: {type(encoder).__name__} has no full network to train")
+    if not encoder.is_named or encoder.is_video:
+        raise ValueError(f"{spec}: {type(encoder.network).__name__} has no full network to train")
     trainable: nn.Module = encoder.network.requires_grad_(True).train()
     return trainable, encoder.described
 
 
-def pooled_width(network: nn.Module) -> int:
-    """Return the number of channels `C` of a network's map or pooled feature, by a pass of a blank 64 × 64 image.
+def _of_library(spec: str) -> bool:
+    """Return whether a name is one of timm or torchvision, which make networks with random or trained weights."""
+    return spec.startswith(("timm:", "torchvision:"))
 
-    Raises:
-        ValueError: if it ends with a linear layer.
-    """
-    with eval_mode(network), torch.no_grad():
-        output = network(torch.zeros(1, 3, 64, 64))
-    kind = type(network).__name__
-    *_, (name, last) = network.named_modules()
-    if output.ndim == 2 and isinstance(last, nn.Linear):
-        raise ValueError(f"{kind}: ends with a classifier, {name}: put torch.nn.Identity() in its place")
-    return output.shape[1]
+
+@contextmanager
+def _seeded(seed: int | None) -> Iterator[None]:
+    """Draw a block's random weights by a seed, and restore torch's state; None draws from the state itself."""
+    if seed is None:
+        yield
+        return
+    with random_state_kept():
+        torch.manual_seed(seed)
+        yield

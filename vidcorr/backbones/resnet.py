@@ -1,6 +1,7 @@
 """ResNets: views of their stages, dilations, folded BatchNorms; the package's own one, and CRW's."""
 
 import itertools
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import torch
@@ -42,11 +43,28 @@ def stages_of(network: nn.Module) -> list[str]:
     return [*dict.fromkeys(map(stage_of, blocks)), *blocks]
 
 
-def blocks_until(network: nn.Module, stage: str) -> dict[str, nn.Module]:
-    """Return the blocks of a ResNet up to the end of a stage (`res4`), or up to a block (`res4.b1`)."""
+def blocks_until(network: nn.Module, stages: Collection[str]) -> dict[str, nn.Module]:
+    """Return the blocks of a ResNet up to the last end of stages (`res4`) or blocks (`res4.b1`)."""
     blocks = named_blocks(network)
-    ends = [number for number, name in enumerate(blocks, start=1) if stage in (name, stage_of(name))]
+    ends = [number for number, name in enumerate(blocks, start=1) if name in stages or stage_of(name) in stages]
     return dict(itertools.islice(blocks.items(), ends[-1]))
+
+
+def maps_after(blocks: Iterable[tuple[str, nn.Module]], x: Tensor, stages: Collection[str]) -> dict[str, Tensor]:
+    """Return the maps after stages or blocks of a ResNet, from one pass.
+
+    Args:
+        blocks: name and block, in order.
+        x: map `(N, C, h, w)` before the first block.
+        stages: names of stages and blocks.
+    """
+    maps: dict[str, Tensor] = {}
+    for name, block in blocks:
+        x = block(x)
+        for passed in (name, stage_of(name)):  # the map of a stage is that of its last block
+            if passed in stages:
+                maps[passed] = x
+    return maps
 
 
 def folded_copy(network: M) -> M:
@@ -87,7 +105,7 @@ class ResNetExtractor(FeatureExtractor):
         network: a ResNet in torchvision's or timm's naming. It is not copied and is changed: pass a copy
             (`shared_copy`) to keep yours.
         normalise: applied to RGB in [0, 1] first.
-        stage: `res2 … res5`, or a block (`res4.b1`).
+        stage: `res2 … res5`, a block (`res4.b1`), or several with + between them.
         stride: pixels per cell at most; strides of later stages are removed. None keeps the network's strides.
         dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
             (VFS, section 4.2, as in SiamFC's evaluation). "released": as in the released code of VFS: half the dilation
@@ -121,18 +139,18 @@ class ResNetExtractor(FeatureExtractor):
                     _dilate(block, dilation // 2 if halved else dilation, only_first=released)
         self.normalise = normalise
         self.stem = nn.Sequential(*_stem(network))
-        self.blocks = nn.ModuleDict()
-        for name, block in blocks_until(network, stage).items():
-            self.blocks[name.replace(".", "_")] = block  # a key holds no dot
-        self.stride = min(NATURAL_STRIDE[stage_of(stage)], coarsest)
+        own = blocks_until(network, self.stages)
+        self.names = list(own)
+        self.blocks = nn.ModuleDict({name.replace(".", "_"): block for name, block in own.items()})  # no dot in a key
+        strides = [min(NATURAL_STRIDE[stage_of(name)], coarsest) for name in self.stages]
+        self.stride = self.common_stride(strides)
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the map of the last block."""
-        x: Tensor = self.stem(self.normalise(images))
-        for block in self.blocks.values():
-            x = block(x)
-        return x
+        """Return the maps of the stages, from one pass."""
+        blocks = zip(self.names, self.blocks.values(), strict=True)
+        maps = maps_after(blocks, self.stem(self.normalise(images)), self.stages)
+        return self.joined(maps)
 
     folded = folded_copy
 

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ..functional.device import device_of, networks_of, on_device, to_device
-from .description import Network
+from ..functional.device import to_device
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, stated_stride
 from .trust import reason
 
@@ -160,32 +159,6 @@ class Recurrent:
             features = as_tensor(found)
             self.stride = self.stride or round(frame.shape[1] / features.shape[1])
             yield features
-
-
-class VideoNetwork(nn.Module):
-    """A video encoder as the network of a module such as `FrozenEncoder`; its weights are registered.
-
-    Args:
-        encoder: frames → maps, as `Clips` and `Recurrent`.
-        described: description of an encoder that was built by name.
-    """
-
-    def __init__(self, encoder: VideoEncoder, described: Network | None = None) -> None:
-        super().__init__()
-        self.described = described or Network.of(encoder)
-        self.encoder_of_video = encoder
-        networks = networks_of(encoder)
-        self.network = nn.ModuleList(networks) if len(networks) > 1 else next(iter(networks), None)
-
-    def feature_extractor(self, stage: object = None, stride: int | None = None, **options: object) -> Any:
-        """Return the encoder with its networks in eval mode, on the device of their weights.
-
-        Raises:
-            ValueError: for a stage, a stride or an option.
-        """
-        if stage is not None or stride is not None or any(options.values()):
-            raise ValueError("a video encoder has one stage and stride; leave both arguments out")
-        return on_device(self.encoder_of_video, device_of(self.encoder_of_video))
 
 
 def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:

@@ -18,7 +18,7 @@ def is_vit(network: nn.Module) -> bool:
 
 
 class ViTExtractor(FeatureExtractor):
-    """A view of a vision transformer after one of its blocks.
+    """A view of a vision transformer after one of its blocks, or after several.
 
     Any input size: the position embedding is interpolated, and images are padded at the right and lower border to a
     multiple of the stride, so the map has `ceil(H / stride) × ceil(W / stride)` cells. The model's final norm is
@@ -36,7 +36,7 @@ class ViTExtractor(FeatureExtractor):
         network: a transformer from `build_network("timm:…")`. It is not copied and is changed: pass a copy
             (`shared_copy`) to keep yours.
         normalise: applied to RGB in [0, 1] first.
-        stage: `block1 … blockN`; None is the last block.
+        stage: `block1 … blockN`, or several with + between them; None is the last block.
         stride: None for the patch, or a divisor of it.
 
     Raises:
@@ -69,23 +69,24 @@ class ViTExtractor(FeatureExtractor):
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the map of the block."""
-        index = int(self.stage.removeprefix("block")) - 1
+        """Return the maps of the blocks, from one pass."""
+        numbers = sorted({int(name.removeprefix("block")) for name in self.stages})
         step = self.stride
         height, width = images.shape[2:]
         before = (self.patch - step) // 2
         after = self.patch - step - before
         # timm pads too, but takes a hybrid's grid for smaller than it then is
         sides = (before, after + -width % step, before, after + -height % step)
-        images = pad(self.normalise(images), sides)
-        size = ((images.shape[2] - self.patch) // step + 1, (images.shape[3] - self.patch) // step + 1)
-        form = {"output_fmt": "NLC", "intermediates_only": True}
+        padded = pad(self.normalise(images), sides)
+        size = ((padded.shape[2] - self.patch) // step + 1, (padded.shape[3] - self.patch) // step + 1)
+        form = {"output_fmt": "NLC", "intermediates_only": True, "stop_early": True}
+        indices = [number - 1 for number in numbers]
         with self._interpolated(size):
-            (tokens,) = self.network.forward_intermediates(
-                images, indices=[index], norm=self.final_norm, stop_early=True, **form
-            )
-        found: Tensor = tokens.transpose(1, 2).unflatten(2, size)
-        return found
+            found = self.network.forward_intermediates(padded, indices=indices, norm=self.final_norm, **form)
+        maps: dict[str, Tensor] = {}
+        for number, tokens in zip(numbers, found, strict=True):
+            maps[f"block{number}"] = tokens.transpose(1, 2).unflatten(2, size)
+        return self.joined(maps)
 
     @contextmanager
     def _interpolated(self, size: tuple[int, int]) -> Iterator[None]:

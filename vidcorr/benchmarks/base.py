@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from .. import signals
-from ..backbones import build_feature_extractor, weights_digest
+from ..backbones import NamedNetwork, build_feature_extractor, load, weights_digest
 from ..backbones.extractor import eval_mode
 from ..functional.device import on_device, random_state_kept
 from ..progress import progress_bar
@@ -34,7 +34,7 @@ from ..results.result import (
 )
 from ..tracking.frame_encoder import Tracker, normalises
 from ..videos.files import DataError, require_at_least
-from .network import NetworkLike, NetworkSpec
+from .network import NetworkLike, view_for
 from .output import Output
 from .ranks import Ranks, distribute
 
@@ -198,12 +198,13 @@ class Benchmark(ABC):
         """
         with random_state_kept():
             with Ranks(shared) as ranks, ranks.together():
-                spec = NetworkSpec.of(network)
-                encoder = spec.build()
-                extractor = spec.extractor(encoder, self)
-                if spec.is_named:
+                if isinstance(network, str | Path):
+                    network = NamedNetwork(str(network))
+                encoder = load(network)
+                extractor = view_for(self, network, encoder)
+                if isinstance(network, NamedNetwork):
                     extractor = on_device(extractor)
-                    name = name or spec.name
+                    name = name or network.name
                 described = Network.of(encoder, name)
             return self.run(extractor, described, Output(folder), shared=shared)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ..backbones import build_encoder
+from ..backbones import load
 from ..backbones.extractor import Dilated
 from ..backbones.resnet import is_resnet
 from ..datasets import BoxSequence, Otb
@@ -76,7 +76,7 @@ class OtbBenchmark(Benchmark):
 
     def extractor(self, encoder: nn.Module) -> nn.Module:
         """Return the feature extractor of an encoder, with SiamFC's dilations by `dilated`."""
-        built = build_encoder(encoder)
+        built = load(encoder)
         of_resnet = any(map(is_resnet, built.modules()))
         stage = self.stage
         dilated = self.dilated
@@ -85,7 +85,7 @@ class OtbBenchmark(Benchmark):
         if dilated is None:
             dilated = of_resnet and self.stride is None
         options = {"dilated": dilated} if dilated else {}
-        view: nn.Module = built.feature_extractor(stage or None, self.stride, **options)
+        view: nn.Module = built.view(stage or None, self.stride, **options)
         return view
 
     def score(self, sequence: BoxSequence, tracker: SiamFCTracker, output: Output) -> list[Row]:

@@ -27,19 +27,19 @@ def command(args: Sequence[str]) -> None:
         raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
     chosen = chosen_benchmarks(flags)
 
+    from ..backbones import NamedNetwork
     from ..backbones.trust import allow_named
-    from ..benchmarks.network import NetworkSpec
     from ..experiments.evaluate import Job, run_jobs
 
     allow_named(args)
     benchmarks = [choice.build() for choice in chosen]
-    networks: list[NetworkSpec] = []
+    networks: list[NamedNetwork] = []
     for name in dict.fromkeys(names):
-        network = NetworkSpec.read(name, flags.pretrained)
+        network = NamedNetwork(name, pretrained=flags.pretrained)
         seeds = flags.seeds or [0] if network.is_random else [network.seed]
         networks += [replace(network, seed=seed) for seed in seeds]
     jobs = [Job(network, benchmark) for network, benchmark in product(networks, benchmarks)]
     base = ""
     if flags.base:
-        base = NetworkSpec.read(flags.base, flags.pretrained).name
+        base = NamedNetwork(flags.base, pretrained=flags.pretrained).name
     run_jobs(jobs, flags.output, base)

@@ -26,12 +26,12 @@ def command(args: Sequence[str]) -> None:
     flags = _parser().parse_args(list(args))
 
     from .. import signals
+    from ..backbones import NamedNetwork, load
     from ..backbones.trust import allow_named
     from ..benchmarks.davis import DavisBenchmark
-    from ..benchmarks.network import NetworkSpec
+    from ..benchmarks.network import view_for
     from ..benchmarks.otb import OtbBenchmark
     from ..functional.device import on_device
-    from ..results.result import Network
     from ..tracking.predict import OUTPUTS, predict_video
     from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
     from ..videos.stream import FrameStream
@@ -46,22 +46,22 @@ def command(args: Sequence[str]) -> None:
         # one word may be a .csv file
         prompt = PointPrompt.of(flags.points[0] if len(flags.points) == 1 else flags.points)
     video = FrameStream(flags.video, flags.start, flags.end)
-    spec = NetworkSpec.read(flags.model, flags.pretrained)
-    encoder = spec.build()
+    named = NamedNetwork(flags.model, pretrained=flags.pretrained)
+    encoder = load(named)
     # a benchmark without data, which only chooses the features as for its scores
     features_of = OtbBenchmark("") if flags.box else DavisBenchmark("")
-    network = Network.of(encoder)
-    checkpoint = spec.spec if Path(spec.spec).is_file() else None
+    network = encoder.described
+    checkpoint = named.spec if Path(named.spec).is_file() else None
     with signals.deferred():
         content = predict_video(
-            on_device(spec.extractor(encoder, features_of)),
+            on_device(view_for(features_of, named, encoder)),
             video,
             prompt,
             flags.output,
             protocol=flags.protocol,
             short_side=flags.short_side,
             overlay=flags.overlay,
-            metadata={"model": flags.model, "checkpoint": checkpoint, "spec": spec.spec, "weights": network.weights},
+            metadata={"model": flags.model, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights},
         )
     files = ", ".join(name for name in OUTPUTS if (flags.output / name).exists())
     print(network.row)

@@ -16,9 +16,10 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from ..backbones import NamedNetwork
 from ..benchmarks.base import Benchmark
 from ..benchmarks.identity import identity_of
-from ..benchmarks.network import NetworkLike, NetworkSpec, with_unique_rows
+from ..benchmarks.network import GivenNetwork, NetworkLike, with_unique_rows
 from ..benchmarks.ranks import LostRank, Ranks
 from ..functional.device import fastest_precision, gpu_or_cpu
 from ..results.formats import grid
@@ -41,7 +42,7 @@ class Job:
         benchmark: the benchmark with its data.
     """
 
-    network: NetworkSpec
+    network: NamedNetwork | GivenNetwork
     benchmark: Benchmark
 
     @property
@@ -96,9 +97,9 @@ def evaluate(
         ValueError: if a job failed, after all other jobs.
         OSError: if the folder cannot be written.
     """
-    specs = with_unique_rows(map(NetworkSpec.of, networks))
+    rows = with_unique_rows(networks)
     unread = [replace(benchmark) for benchmark in benchmarks]  # data that one has read may be older than the files
-    return run_jobs([Job(spec, benchmark) for spec, benchmark in product(specs, unread)], output, base)
+    return run_jobs([Job(row, benchmark) for row, benchmark in product(rows, unread)], output, base)
 
 
 def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
@@ -221,9 +222,10 @@ class Runner:
                 return
             began = time.perf_counter()
             print(f"{heading} {job.title}", flush=True)
+            network = job.network.network if isinstance(job.network, GivenNetwork) else job.network
             try:
                 with ranks.together():
-                    job.benchmark.evaluate(job.network, self.place(job), job.network.name, shared=True)
+                    job.benchmark.evaluate(network, self.place(job), job.network.name, shared=True)
             except Exception as error:  # any type, because the other jobs still run
                 if isinstance(error, LostRank):
                     raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..benchmarks.network import NetworkSpec
+from ..backbones import NamedNetwork
 from ..results.formats import grid
 from ..results.published import Published
 from ..results.records import Record
@@ -50,7 +50,7 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
         for row in rows:
             if row.benchmark == choice.config:
                 benchmark = choice.with_arguments(protocol=row.protocol).build()
-                network = NetworkSpec.read(row.model, pretrained=row.model.startswith("timm:"))
+                network = NamedNetwork(row.model, pretrained=row.model.startswith("timm:"))
                 row_of_job[Job(network, benchmark)] = row
     if not row_of_job:
         raise ValueError(f"no row has a printed score on {', '.join(each.config for each in benchmarks)}")

@@ -12,9 +12,8 @@ from lightning_modules import FrozenEncoder, SiamFC, VFSMoCo, VFSSimSiam
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
-from vidcorr.backbones import build_feature_extractor, module_from_checkpoint
+from vidcorr.backbones import NamedNetwork, build_feature_extractor, module_from_checkpoint
 from vidcorr.backbones.checkpoints import read_content, saved_model, write_checkpoint
-from vidcorr.backbones.names import read_spec
 
 
 def made(run):
@@ -28,10 +27,10 @@ def test_an_at_sign_in_the_path_of_a_file_belongs_to_the_path(view, tmp_path, mo
     for folder in ("me@lab", "a@b@c/d@e"):
         path = f"{folder}/last.ckpt"
         stage, _, stride = view.removeprefix("@").partition("/")
-        expected = {"spec": path, "stage": stage or None, "stride": int(stride) if stride else None}
-        assert read_spec(path + view) == expected | {"pretrained": None}  # a file that is missing is named whole
+        expected = {"spec": path} | ({"stage": stage, "stride": int(stride)} if view else {})
+        assert NamedNetwork(path + view).arguments() == expected  # a file that is missing is named whole
         write_checkpoint(FrozenEncoder("raw_colour"), Path(path))
-        assert read_spec(path + view) == expected | {"pretrained": None}
+        assert NamedNetwork(path + view).arguments() == expected
         words = words_for_parser("validate", [f"--model={path}{view}"])
         assert words[:2] == ["--model=FrozenEncoder", f"--model.spec={path}"]
     assert module_from_checkpoint("me@lab/last.ckpt")

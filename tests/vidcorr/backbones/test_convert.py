@@ -25,7 +25,7 @@ from tests.helpers.foreign import (
     write,
 )
 from tests.helpers.refusal import refused
-from vidcorr.backbones import build_encoder, build_network, module_from_checkpoint
+from vidcorr.backbones import build_network, load, module_from_checkpoint
 from vidcorr.backbones.convert import (
     FAMILIES,
     MAKERS,
@@ -118,12 +118,12 @@ def test_vfs_to_torchvision_and_back_gives_the_same_features(tmp_path):
     convert(foreign, tmp_path / "vfs.ckpt")
     exported = tmp_path / "vfs.safetensors"
     export(tmp_path / "vfs.ckpt", exported)
-    modules = [module_from_checkpoint(tmp_path / "vfs.ckpt").double(), build_encoder(exported).double()]
+    views = [module_from_checkpoint(tmp_path / "vfs.ckpt").double().feature_extractor, load(exported).double().view]
     network.double()  # so that the order of sums does not matter
     for number, stage in enumerate(("res2", "res3", "res4", "res5"), start=1):
         expected = features(network, images, number)
-        for module in modules:
-            found = module.feature_extractor(stage, 32).double()(images)
+        for view in views:
+            found = view(stage, 32).double()(images)
             torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
@@ -294,6 +294,6 @@ def test_t_core_is_dinov2s_transformer_with_registers_and_patches_of_16(converte
     assert report["init_args"] == {"spec": "vidcorr.backbones:vit_small_patch16_reg4"}
     assert set(report["unused"].values()) == {"head", "stands for masked patches in training"}
     images = torch.rand(1, 3, 96, 128)
-    expected = build_encoder(network).feature_extractor()(images)
+    expected = load(network).view()(images)
     torch.testing.assert_close(module.feature_extractor()(images), expected)
     assert expected.shape == (1, 384, 6, 8)

@@ -9,8 +9,8 @@ from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
 from tests.helpers.fake_device import fake_gpu, moved
 from vidcorr.backbones import (
     Network,
-    build_encoder,
     build_feature_extractor,
+    load,
     module_from_checkpoint,
     weights_digest,
 )
@@ -31,8 +31,8 @@ def test_random_weights_are_named_with_their_seed():
     torch.manual_seed(7)
     for module, expected in [
         (LinearProbe("torchvision:resnet18", 2), ("ResNet-18", "random weights", 7, False)),
-        (build_encoder("timm:vit_tiny_patch16_224"), ("vit_tiny_patch16_224", "random weights", 7, False)),
-        (build_encoder("raw_colour"), ("raw colour", "", None, True)),
+        (load("timm:vit_tiny_patch16_224", seed=None), ("vit_tiny_patch16_224", "random weights", 7, False)),
+        (load("raw_colour"), ("raw colour", "", None, True)),
         (Liir(position_size=8, bank={"frames": 0}), ("LiirEncoder", "", None, True)),
     ]:
         found = Network.of(module)
@@ -42,14 +42,14 @@ def test_random_weights_are_named_with_their_seed():
 def test_weights_of_a_users_callable_are_never_called_random():
     """They may be trained ones that it loads."""
     spec = "tests.helpers.encoders:TinyResNet"
-    assert Network.of(build_encoder(spec)) == Network(name="TinyResNet", weights=f"weights of {spec}", spec=spec)
+    assert Network.of(load(spec)) == Network(name="TinyResNet", weights=f"weights of {spec}", spec=spec)
 
 
 def test_nothing_is_written_onto_foreign_modules():
     import timm
 
     own = timm.create_model("resnet10t", num_classes=0)
-    network = build_encoder("timm:resnet10t").network
+    network = load("timm:resnet10t").network
     view = build_feature_extractor("timm:resnet10t")
     assert vars(network).keys() == vars(own).keys()
     assert Network.of(view).spec == "timm:resnet10t"
@@ -83,7 +83,7 @@ def test_weights_of_a_file_are_named(tmp_path):
 
 @pytest.mark.slow
 def test_a_compiled_network_is_known_by_the_network_inside():
-    encoder = build_encoder("tests.helpers.encoders:TinyResNet")
+    encoder = load("tests.helpers.encoders:TinyResNet")
     network = encoder.network
     compiled = torch.compile(encoder)
     assert Network.of(compiled).spec == "tests.helpers.encoders:TinyResNet"

@@ -12,7 +12,7 @@ from lightning_modules import Liir, VFSSimSiam
 from tests.helpers.foreign import features
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
-from vidcorr.backbones import Network, build_encoder, build_feature_extractor, build_network, trainable_network
+from vidcorr.backbones import Network, build_feature_extractor, build_network, load, trainable_network
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
 from vidcorr.results.result import Evaluated
@@ -72,9 +72,9 @@ def test_a_file_of_others_or_with_code_of_others_is_refused(tmp_path):
         ({"vidcorr": attack.replace("os:abort", "torchvision:resnet18")}, "does not fit ResNet"),
     ]:
         save_file({"a": torch.zeros(1)}, path, metadata)
-        assert refused(ValueError, message, build_encoder, path)
+        assert refused(ValueError, message, load, path)
     path.write_bytes(path.read_bytes()[:-3])
-    refused(ValueError, "damaged or foreign", build_encoder, path)
+    refused(ValueError, "damaged or foreign", load, path)
 
 
 @pytest.mark.slow

@@ -11,10 +11,9 @@ from huggingface_hub import constants
 
 from lightning_modules import FrozenEncoder
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Network, build_encoder, build_feature_extractor
+from vidcorr.backbones import NamedNetwork, Network, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import local_file, write_checkpoint
 from vidcorr.backbones.description import source_of
-from vidcorr.benchmarks.network import NetworkSpec
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -68,15 +67,15 @@ def test_a_checkpoint_is_downloaded_once_and_named_with_its_revision(hub, tmp_pa
     files["README.md"] = b"card"
     weights = f"weights of hf://me/vfs/runs/last.ckpt at {REVISION[:12]}"
     for address in ("hf://me/vfs/runs/last.ckpt", "hf://me/vfs"):
-        assert Network.of(build_encoder(address)).weights == weights
+        assert Network.of(load(address)).weights == weights
     images = torch.rand(1, 3, 64, 64)
     expected = build_feature_extractor(tmp_path / "own.ckpt", "colour", 4)(images)
-    spec = NetworkSpec.read("hf://me/vfs/runs/last.ckpt@colour/4")
-    assert (spec.name, spec.stage, spec.stride) == ("hf://me/vfs/runs/last.ckpt@colour/4", "colour", 4)
-    assert torch.equal(spec.build().feature_extractor(spec.stage, spec.stride)(images), expected)
+    named = NamedNetwork("hf://me/vfs/runs/last.ckpt@colour/4")
+    assert (named.name, named.stage, named.stride) == ("hf://me/vfs/runs/last.ckpt@colour/4", "colour", 4)
+    assert torch.equal(load(named).view()(images), expected)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     asked.clear()
-    assert Network.of(build_encoder("hf://me/vfs/runs/last.ckpt")).weights == weights
+    assert Network.of(load("hf://me/vfs/runs/last.ckpt")).weights == weights
     assert not asked
 
 

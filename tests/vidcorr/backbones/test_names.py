@@ -8,8 +8,8 @@ import torch
 
 from lightning_modules import SiamFC, VFSSimSiam
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Network, build_encoder, build_feature_extractor
-from vidcorr.backbones.names import SHORT_NAMES
+from vidcorr.backbones import Network, build_feature_extractor, load
+from vidcorr.backbones.networks import SHORT_NAMES
 
 
 @pytest.mark.slow
@@ -76,18 +76,18 @@ def test_mistakes_are_named(spec, stage, stride, message):
 
 def test_pictures_of_another_form_and_weights_that_nobody_loads_are_refused():
     refused(ValueError, "must be float RGB", build_feature_extractor("torchvision:resnet18"), torch.rand(1, 1, 64, 64))
-    refused(ValueError, "pretrained=True needs a timm:", build_encoder, "tests.helpers.encoders:Wrapped", True)
+    refused(ValueError, "pretrained=True needs a timm:", load, "tests.helpers.encoders:Wrapped", True)
 
 
 @pytest.mark.slow
 def test_staged_networks_offer_their_stages_and_the_map_before_their_pooling():
-    encoder, images = build_encoder("timm:convnext_atto"), torch.rand(1, 3, 160, 192)
+    encoder, images = load("timm:convnext_atto"), torch.rand(1, 3, 160, 192)
     encoder.mean = (0.1, 0.2, 0.3)
     for number, (width, stride) in enumerate({40: 4, 80: 8, 160: 16, 320: 32}.items(), start=1):
-        extractor = encoder.feature_extractor(f"stage{number}")
+        extractor = encoder.view(f"stage{number}")
         assert (extractor.stride, extractor.multiple) == (stride, stride)
         assert extractor(images).shape == (1, width, 160 // stride, 192 // stride)
-    last = encoder.feature_extractor()(images)
+    last = encoder.view()(images)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (encoder.mean, encoder.std))
     torch.testing.assert_close(last, encoder.network.eval().forward_features((images - mean) / std))
 
@@ -105,7 +105,7 @@ def test_staged_networks_offer_their_stages_and_the_map_before_their_pooling():
 )
 def test_networks_of_other_forms_give_a_map(name, channels, stride):
     with torch.device("meta"):
-        extractor = build_encoder(name).feature_extractor()
+        extractor = load(name).view()
         assert extractor(torch.rand(1, 3, 192, 256)).shape == (1, channels, 192 // stride, 256 // stride)
 
 
@@ -128,10 +128,10 @@ def test_a_checkpoint_of_an_own_module_is_a_network(tmp_path, monkeypatch):
     Path("my_own.py").write_text(OWN)
     weights = {"net.weight": torch.rand(8, 3, 4, 4), "net.bias": torch.rand(8)}
     torch.save({"state_dict": weights, "hyper_parameters": {"width": 8}}, "last.ckpt")
-    encoder = build_encoder("my_own:MyModule=last.ckpt")
+    encoder = load("my_own:MyModule=last.ckpt")
     images = torch.rand(1, 3, 32, 32)
     expected = torch.nn.functional.conv2d(images, weights["net.weight"], weights["net.bias"], 4)
-    torch.testing.assert_close(encoder.feature_extractor()(images), expected)
+    torch.testing.assert_close(encoder.view()(images), expected)
     assert Network.of(encoder).weights == "weights of last.ckpt"
     torch.save({"state_dict": weights, "hyper_parameters": {"width": 9}}, "other.ckpt")
-    refused(ValueError, r"other\.ckpt", build_encoder, "my_own:MyModule=other.ckpt")
+    refused(ValueError, r"other\.ckpt", load, "my_own:MyModule=other.ckpt")

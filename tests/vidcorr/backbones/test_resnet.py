@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.utils import weight_norm
 
 from tests.helpers.foreign import enliven, features, lively_resnet18
+from tests.helpers.refusal import refused
 from vidcorr.backbones import build_feature_extractor, build_network, extractor_of
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -18,6 +19,16 @@ def test_stride_8_keeps_every_stage_at_8_or_finer(stage, stride):
     extractor = build_feature_extractor("torchvision:resnet18", stage, 8)
     assert extractor.stride == stride
     assert extractor(torch.rand(1, 3, 64, 64)).shape[-1] == 64 // stride
+
+
+def test_stages_are_concatenated_from_one_pass():
+    network, images = build_network("torchvision:resnet18"), torch.rand(1, 3, 64, 64)
+    enliven(network)
+    names = ("res4+res3.b1", "res4", "res3.b1")
+    both, fourth, block = (extractor_of(network, name, 8)(images) for name in names)
+    assert torch.equal(both, torch.cat([fourth, block], dim=1))
+    assert len(extractor_of(network, names[0], 8).blocks) == len(extractor_of(network, "res4", 8).blocks)
+    refused(ValueError, r"'res2\+res3': its parts have strides \[4, 8\]", extractor_of, network, "res2+res3")
 
 
 @pytest.mark.parametrize(

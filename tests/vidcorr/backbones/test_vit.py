@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 
 from tests.helpers.refusal import refused
@@ -31,13 +32,15 @@ def test_dinos_positions_equal_those_of_its_code(golden):
 
 
 @pytest.mark.slow
-def test_blocks_are_concatenated():
+def test_blocks_are_concatenated_from_one_pass(monkeypatch):
     network, images = build_network(TINY), torch.rand(1, 3, 64, 96)
+    embed, passes = PatchEmbed.forward, []
+    monkeypatch.setattr(PatchEmbed, "forward", lambda *given: passes.append(1) or embed(*given))
     protocol = PropagationProtocol.named("dino").with_changes(feature_stride=16)
-    views = [extractor_of(network, stage) for stage in ("block9+block12", "block9", "block12")]
+    views = [extractor_of(network, stage) for stage in ("block12+block9", "block9", "block12")]
     both, ninth, twelfth = (extractor_under(view, protocol)(images) for view in views)
-    assert (views[0].stage, views[0].stride) == ("block9+block12", 16)
-    assert torch.equal(both, torch.cat([ninth, twelfth], dim=1))
+    assert (views[0].stage, views[0].stride, len(passes)) == ("block12+block9", 16, 3)
+    assert torch.equal(both, torch.cat([twelfth, ninth], dim=1))
     refused(ValueError, "block13", extractor_of, network, "block9+block13")
 
 

@@ -24,7 +24,7 @@ from vidcorr import (
     VosBenchmark,
     YoutubeVosBenchmark,
 )
-from vidcorr.backbones import RawColour, build_encoder
+from vidcorr.backbones import RawColour, load
 from vidcorr.datasets.generated import write_otb
 from vidcorr.protocols import JointProtocol, LabelProtocol, PropagationProtocol
 from vidcorr.videos.files import DataError
@@ -105,9 +105,9 @@ def test_a_network_is_found_by_name_file_module_or_extractor(davis_root, vfs):
     assert named.network.name == "torchvision:resnet18@res4/8, random weights"
     torch.manual_seed(0)
     plain = torchvision.models.resnet18(weights=None)
-    encoder = build_encoder("torchvision:resnet18")
+    encoder = load("torchvision:resnet18")
     encoder.network.load_state_dict(plain.state_dict(), strict=False)
-    of_all = [davis.evaluate(each).scores for each in (plain, encoder, encoder.feature_extractor("res4", 8))]
+    of_all = [davis.evaluate(each).scores for each in (plain, encoder, encoder.view("res4", 8))]
     assert of_all[0] == of_all[1] == of_all[2]
     saved = davis.evaluate(vfs)
     assert saved.scores == davis.evaluate(str(vfs)).scores

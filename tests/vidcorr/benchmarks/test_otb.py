@@ -11,7 +11,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
 from tests.helpers.training import TINY, fit_in, trainer_in
 from vidcorr import OtbBenchmark, Result
-from vidcorr.backbones import build_encoder
+from vidcorr.backbones import load
 from vidcorr.datasets.generated import write_otb
 from vidcorr.scoring.tracks import score_boxes
 from vidcorr.videos.decoding import VideoFile
@@ -23,7 +23,7 @@ def root(tmp_path_factory):
 
 
 def colour():
-    return build_encoder("raw_colour").feature_extractor()
+    return load("raw_colour").view()
 
 
 @pytest.mark.slow
@@ -52,7 +52,7 @@ def test_raw_colour_is_tracked_by_its_only_stage(root, tmp_path):
 
 
 def test_dilations_are_a_resnets_without_a_stride(root):
-    resnet, other = build_encoder("tests.helpers.encoders:TinyResNet"), build_encoder("tests.helpers.encoders:Blocky")
+    resnet, other = load("tests.helpers.encoders:TinyResNet"), load("tests.helpers.encoders:Blocky")
     chosen = [OtbBenchmark(root, None, stride=stride).extractor(resnet) for stride in (None, 8)]
     assert [(view.stage, view.dilated) for view in chosen] == [("res5", True), ("res5", False)]
     assert OtbBenchmark(root, None).extractor(other).stride == 4

@@ -12,7 +12,7 @@ from tests.helpers.benchmark_ranks import bits
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import Benchmark, DavisBenchmark, MatchBenchmark, Result, Row
-from vidcorr.backbones import build_encoder
+from vidcorr.backbones import load
 from vidcorr.datasets import Davis
 
 
@@ -21,7 +21,7 @@ def run(request, tmp_path_factory):
     """A benchmark over small data, the network, and the folder of its run."""
     kind, root = request.param, tmp_path_factory.mktemp("run")
     benchmark = kind(**arguments_of(kind, root / "data"))
-    network = build_encoder("tests.helpers.encoders:TinyResNet" if kind is DavisBenchmark else "raw_colour")
+    network = load("tests.helpers.encoders:TinyResNet" if kind is DavisBenchmark else "raw_colour")
     benchmark.evaluate(network, root / "out")
     return benchmark, network, root / "out"
 

@@ -12,8 +12,7 @@ from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark, Result, evaluate
-from vidcorr.backbones import build_feature_extractor
-from vidcorr.benchmarks.network import NetworkSpec
+from vidcorr.backbones import NamedNetwork, build_feature_extractor
 from vidcorr.datasets.generated import write_tap_vid
 from vidcorr.experiments.evaluate import Job, Runner
 from vidcorr.results.records import results_below
@@ -74,7 +73,7 @@ def test_jobs_that_fail_are_named_and_the_others_are_done(davis, tmp_path, capsy
 
 @pytest.mark.slow
 def test_a_job_whose_folder_is_held_is_left_to_its_holder_and_an_empty_result_is_run_again(davis, tmp_path, capsys):
-    job = Job(NetworkSpec.read("raw_colour"), davis)
+    job = Job(NamedNetwork("raw_colour"), davis)
     with FolderLock(Runner(tmp_path).place(job)):
         table = evaluate(["raw_colour", BLOCKY], [davis], tmp_path)
     assert f"{job.title}: running elsewhere" in capsys.readouterr().out

@@ -14,9 +14,10 @@ from tests.helpers.encoders import saved_resnet
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, evaluate
+from vidcorr.backbones import NamedNetwork
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
-from vidcorr.benchmarks.network import NetworkSpec, with_unique_rows
+from vidcorr.benchmarks.network import GivenNetwork, with_unique_rows
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.evaluate import Job, Runner
@@ -24,7 +25,7 @@ from vidcorr.protocols import PropagationProtocol
 from vidcorr.videos.masks import read_mask
 
 VFS = PropagationProtocol.named("vfs")
-RAW = NetworkSpec.read("raw_colour")
+RAW = NamedNetwork("raw_colour")
 LIBRARY = "torchvision:resnet18"
 TINY = "tests.helpers.encoders:TinyResNet"
 
@@ -32,21 +33,22 @@ TINY = "tests.helpers.encoders:TinyResNet"
 @pytest.mark.parametrize(
     ("text", "expected", "is_random"),
     [
-        ("timm:vit@block9", NetworkSpec("timm:vit@block9, random weights", "timm:vit", "block9"), True),
-        ("untrained@res4/8", NetworkSpec("untrained@res4/8, random weights", LIBRARY, "res4", 8), True),
-        ("raw_colour", RAW, False),
-        ("dino-s16", NetworkSpec("dino-s16", "timm:vit_small_patch16_224.dino", "block12", pretrained=True), False),
+        ("timm:vit@block9", ("timm:vit@block9, random weights", "timm:vit", "block9", None, False), True),
+        ("untrained@res4/8", ("untrained@res4/8, random weights", LIBRARY, "res4", 8, False), True),
+        ("raw_colour", ("raw_colour", "raw_colour", None, None, False), False),
+        ("dino-s16", ("dino-s16", "timm:vit_small_patch16_224.dino", "block12", None, True), False),
     ],
 )
 def test_what_the_command_line_names(text, expected, is_random):
-    spec = NetworkSpec.read(text)
-    assert (spec, spec.is_random) == (expected, is_random)
-    assert NetworkSpec.read(LIBRARY, pretrained=True).pretrained
+    named = NamedNetwork(text)
+    found = named.name, named.spec, named.stage, named.stride, named.pretrained
+    assert (found, named.is_random) == (expected, is_random)
+    assert NamedNetwork(LIBRARY, pretrained=True).pretrained
 
 
 def test_modules_of_one_name_have_rows_of_their_own():
-    specs = [NetworkSpec("mine", nn.Conv2d(3, 2, 8)), RAW, NetworkSpec("mine", nn.Conv2d(3, 2, 8)), RAW]
-    assert [spec.name for spec in with_unique_rows(specs)] == ["mine", "raw_colour", "mine (2)", "raw_colour"]
+    rows = with_unique_rows([nn.Conv2d(3, 2, 8), RAW, nn.Conv2d(3, 2, 8), "raw_colour"])
+    assert [row.name for row in rows] == ["Conv2d", "raw_colour", "Conv2d (2)", "raw_colour"]
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,9 @@ def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_roo
         job(limit_sequences=1),
         job(root=tmp_path / "other"),
         job(name="davis_2016", split=None),
-        job(NetworkSpec.read("raw_colour@colour/4")),
-        job(NetworkSpec.read(LIBRARY)),
-        job(replace(NetworkSpec.read(LIBRARY), seed=1)),
+        job(NamedNetwork("raw_colour@colour/4")),
+        job(NamedNetwork(LIBRARY)),
+        job(replace(NamedNetwork(LIBRARY), seed=1)),
         Job(RAW, Own(davis_root)),
         Job(RAW, Own(davis_root, threshold=0.7)),
     ]
@@ -106,23 +108,23 @@ def test_a_checkpoint_counts_by_its_bytes_and_code_of_the_users_is_run_again(dav
     benchmark = DavisBenchmark(davis_root)
     for seed in (0, 0, 1):
         saved_resnet(tmp_path / f"{seed}.ckpt", seed)
-    keys = [Job(NetworkSpec.read(str(tmp_path / name)), benchmark).key for name in ("0.ckpt", "1.ckpt")]
+    keys = [Job(NamedNetwork(str(tmp_path / name)), benchmark).key for name in ("0.ckpt", "1.ckpt")]
     (tmp_path / "moved.ckpt").write_bytes((tmp_path / "0.ckpt").read_bytes())
-    assert Job(NetworkSpec.read(str(tmp_path / "moved.ckpt")), benchmark).key == keys[0] != keys[1]
+    assert Job(NamedNetwork(str(tmp_path / "moved.ckpt")), benchmark).key == keys[0] != keys[1]
     write_checkpoint(FrozenEncoder(TINY), tmp_path / "own.ckpt")
     named = ("raw_colour", "torchvision:resnet18", "dino-s16", "vidcorr-r18", str(tmp_path / "0.ckpt"))
-    assert all(Job(NetworkSpec.read(name), benchmark).is_reusable for name in named)
+    assert all(Job(NamedNetwork(name), benchmark).is_reusable for name in named)
     export(tmp_path / "own.ckpt", tmp_path / "own.safetensors")
     files = [str(tmp_path / name) for name in ("own.ckpt", "own.safetensors")]
-    for network in (TINY, *files, nn.Conv2d(3, 2, 8, 8)):  # code of the user may have changed
-        assert not Job(NetworkSpec.of(network), benchmark).is_reusable
+    for row in with_unique_rows((TINY, *files, nn.Conv2d(3, 2, 8, 8))):  # code of the user may have changed
+        assert not Job(row, benchmark).is_reusable
     assert not Job(RAW, Own(davis_root)).is_reusable
 
 
 @pytest.mark.slow
 def test_a_spec_given_again_counts_by_the_weights_of_now(davis_root, tmp_path):
     network = nn.Conv2d(3, 2, 8, 8)  # its own `stride` makes it no extractor
-    spec, davis = NetworkSpec("mine", network), DavisBenchmark(davis_root, limit_sequences=1, changes=SMALL)
+    spec, davis = GivenNetwork(network, "mine"), DavisBenchmark(davis_root, limit_sequences=1, changes=SMALL)
 
     def digests():
         table = evaluate([spec], [davis], tmp_path)

@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.helpers.encoders import Smoothed
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Clips, Recurrent, build_encoder, build_feature_extractor, weights_digest
+from vidcorr.backbones import Clips, Recurrent, build_feature_extractor, load, weights_digest
 from vidcorr.functional.device import PendingCopy, device_of, on_device, shared_copy, to_device
 
 IMAGES = torch.rand(1, 3, 64, 64)
@@ -39,13 +39,13 @@ def devices(module):
 
 
 def test_an_extractor_is_copied_to_another_device_and_the_original_stays():
-    encoder = build_encoder("tests.helpers.encoders:TinyResNet")
-    view = encoder.feature_extractor()
+    encoder = load("tests.helpers.encoders:TinyResNet")
+    view = encoder.view()
     before = view(IMAGES)
     copied = on_device(view, META)
     assert not devices(copied) - {"meta"}
     assert not devices(encoder) - {"cpu"}
-    assert torch.equal(encoder.feature_extractor()(IMAGES), before)
+    assert torch.equal(encoder.view()(IMAGES), before)
     assert on_device(view, "cpu") is view
 
 
@@ -63,4 +63,4 @@ def test_networks_of_video_encoders_are_copied_and_in_eval_mode(bound):
     assert device_of(moved) == META
     assert weights_digest(encoder) == weights_digest(network)
     assert devices(network) == {"cpu"}
-    assert build_encoder(encoder).network is network  # not a copy, so that a Trainer moves it
+    assert load(encoder).network[0] is network  # not a copy, so that a Trainer moves it

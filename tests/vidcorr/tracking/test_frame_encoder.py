@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from vidcorr.backbones import build_encoder, build_feature_extractor
+from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.functional.device import fastest_precision
 from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking import stopwatch
@@ -37,7 +37,7 @@ def test_features_before_the_final_norm_are_those_of_the_last_block():
 
 
 def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
-    extractor = build_encoder("tests.helpers.encoders:TinyResNet").feature_extractor("res2", 4)
+    extractor = load("tests.helpers.encoders:TinyResNet").view("res2", 4)
     protocol = PropagationProtocol("own", 1, 5, 0.1, 3, rgb_mean=(0.5, 0.25, 0.125), rgb_std=(0.5, 0.5, 0.5))
     image, mean = torch.rand(1, 3, 32, 32), torch.tensor([0.5, 0.25, 0.125]).view(3, 1, 1)
     before = extractor(image)
@@ -67,7 +67,7 @@ def test_frames_of_the_cpu_reach_the_device_of_the_extractor():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_encodes_several_frames_in_a_pass_with_the_maps_of_each():
-    extractor = build_encoder("tests.helpers.encoders:TinyResNet").feature_extractor("res2", 4).cuda()
+    extractor = load("tests.helpers.encoders:TinyResNet").view("res2", 4).cuda()
     encoder = FrameEncoder(extractor, VFS)
     frames = torch.randint(256, (20, 3, 256, 256), dtype=torch.uint8)
     assert encoder.frames_at_once((256, 256)) > 1

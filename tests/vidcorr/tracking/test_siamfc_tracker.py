@@ -8,7 +8,7 @@ from torch.nn.functional import conv2d
 
 from tests.helpers.refusal import refused
 from vidcorr import SiamFCTracker, TrackingProtocol
-from vidcorr.backbones import Normalise, build_encoder
+from vidcorr.backbones import Normalise, load
 from vidcorr.tracking.siamfc_tracker import cosine_window
 from vidcorr.videos.boxes import centred
 
@@ -108,7 +108,7 @@ def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers, found
 
 def test_a_blank_video_leaves_the_target_where_it_is():
     frames = np.full((4, 60, 80, 3), 90, np.uint8)
-    tracker = SiamFCTracker(build_encoder("raw_colour").feature_extractor())
+    tracker = SiamFCTracker(load("raw_colour").view())
     refused(ValueError, "it needs a width and a height", follow, tracker, frames, [1, 1, 0, 5])
     boxes = follow(tracker, frames, np.array([30.0, 20, 9, 13]))
     centres = centred(boxes)[:, :2]
@@ -119,6 +119,6 @@ def test_a_blank_video_leaves_the_target_where_it_is():
 def test_odd_boxes_are_followed(box):
     """One pixel, partly outside, wholly outside: boxes stay finite and keep their proportions."""
     frames = np.random.default_rng(0).integers(0, 255, (12, 60, 80, 3), dtype=np.uint8)
-    boxes = follow(SiamFCTracker(build_encoder("raw_colour").feature_extractor()), frames, np.array(box, dtype=float))
+    boxes = follow(SiamFCTracker(load("raw_colour").view()), frames, np.array(box, dtype=float))
     assert np.isfinite(boxes).all()
     np.testing.assert_allclose(boxes[:, 2] / boxes[:, 3], box[2] / box[3])
