@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..videos.files import DataError, list_lines, plain_name
-from ..videos.folders import is_data, list_frames
+from ..videos.folders import list_data, list_frames
 from ..videos.images import image_size
 from .records import FrameSequence
 
@@ -56,14 +56,15 @@ def Jhmdb(
     """
     root = Path(root).expanduser()
     ending = f"_test_split{split}.txt"
-    files = sorted((root / "splits").glob(f"*{ending}"))
-    lists = tuple(path for path in files if is_data(path.name))
+    splits = root / "splits"
+    inside = list_data(splits) if splits.is_dir() else []
+    lists = tuple(path for path in inside if path.name.endswith(ending))
     clips: dict[tuple[str, str], None] = {}
     for path in lists:
         action = path.name.removesuffix(ending)
         clips |= dict.fromkeys((action, clip) for clip in _listed_clips(path, SUBSETS[subset]))
     if not clips:
-        raise DataError(f"{root / 'splits'}: no clip of the {subset} subset in *{ending}")
+        raise DataError(f"{splits}: no clip of the {subset} subset in *{ending}")
     return [_sequence(root, action, clip, lists) for action, clip in clips]
 
 

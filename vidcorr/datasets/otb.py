@@ -14,7 +14,7 @@ from torch import Tensor
 from ..videos.boxes import read_boxes
 from ..videos.files import DataError, plain_name, read_bytes
 from ..videos.folders import list_data, list_folders, list_images
-from ..videos.images import image_size, read_image
+from ..videos.images import image_size, read_image, require_size
 from .records import FrameSequence
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ class BoxSequence(FrameSequence):
 
     def frame(self, t: int) -> Tensor:
         """Read a frame as `FrameSequence.frame`, but contiguous in `(H, W, 3)` order for cropping."""
-        return torch.from_numpy(read_image(self.frames[t])).permute(2, 0, 1)
+        image = read_image(self.frames[t])
+        require_size(self.frames[t], image.shape, self.size)
+        return torch.from_numpy(image).permute(2, 0, 1)
 
 
 def Otb(root: str | Path, version: Literal["tb100"] | None = "tb100") -> list[BoxSequence]:

@@ -112,7 +112,7 @@ def bias_directions(features: Tensor, components: int) -> Tensor:
 def mutual_distance(first: Tensor, second: Tensor) -> float:
     """Return the mean distance of the features of mutual nearest neighbours: how badly two pictures match.
 
-    `match_points` compares the source and its mirror image with the target by it, and takes the better one.
+    `match_keypoints` compares the source and its mirror image with the target by it, and takes the better one.
 
     Args:
         first: features `(C, h, w)`.

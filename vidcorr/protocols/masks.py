@@ -103,15 +103,17 @@ class LabelProtocol(NetworkInput):
         if self.references is not None:
             chosen: set[int] = set()
             for reference in self.references:
-                index = reference if reference >= 0 else frame + reference
-                if 0 <= index < frame:
+                index = reference or start
+                if reference < 0:
+                    index = frame + reference
+                if start <= index < frame:
                     chosen.add(index)
             return sorted(chosen)
         oldest = frame - self.context
         if self.repeat_first == "padding":
             return [start] + [max(recent, start) for recent in range(oldest, frame)]
-        first_recent = 1 if self.repeat_first == "never" else 0
-        return [0, *range(max(oldest, first_recent), frame)]
+        first_recent = start + 1 if self.repeat_first == "never" else start
+        return [start, *range(max(oldest, first_recent), frame)]
 
     def kept_frames(self) -> tuple[tuple[int, ...], int]:
         """Return the frames that are kept to the end, and the number of latest frames that are kept beside them.

@@ -176,7 +176,8 @@ def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
     for path in paths:
         if path.is_file():
             return path
-    raise DataError(f"{' or '.join(map(str, paths))}: no such list; write the name of a sequence per line")
+    place = " or ".join(map(str, paths))
+    raise DataError(f"{place}: cannot be read (No such file or directory); a list has the name of a sequence per line")
 
 
 def read_names(path: Path, line_form: str = "(.*)") -> tuple[str, ...]:

@@ -32,14 +32,37 @@ def is_photo(name: str) -> bool:
     return is_data(name) and name.lower().endswith(PHOTO_SUFFIXES)
 
 
+def names_in(folder: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
+    """Return the names of the folders and of the files in a folder that are data, sorted as text.
+
+    A link is what it points to; a broken link is a file, which fails when it is read. Pipes, sockets and devices are no
+    data: reading them may never end.
+
+    Raises:
+        OSError: if the folder cannot be listed.
+    """
+    folders: list[str] = []
+    files: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not is_data(entry.name):
+                continue
+            target = Path(entry) if entry.is_symlink() else entry
+            if target.is_dir():
+                folders.append(entry.name)
+            elif target.is_file() or not os.path.exists(entry):
+                files.append(entry.name)
+    return sorted(folders), sorted(files)
+
+
 def list_data(folder: str | os.PathLike[str]) -> list[Path]:
     """Return the files and folders of a folder that are data, in natural order.
 
     Raises:
         OSError: if the folder cannot be listed.
     """
-    names = sorted(filter(is_data, os.listdir(folder)), key=natural_order)
-    return [Path(folder, name) for name in names]
+    folders, files = names_in(folder)
+    return [Path(folder, name) for name in sorted(folders + files, key=natural_order)]
 
 
 def list_folders(folder: str | os.PathLike[str]) -> list[str]:
@@ -48,7 +71,8 @@ def list_folders(folder: str | os.PathLike[str]) -> list[str]:
     Raises:
         OSError: if the folder cannot be listed.
     """
-    return [path.name for path in list_data(folder) if path.is_dir()]
+    folders, _ = names_in(folder)
+    return sorted(folders, key=natural_order)
 
 
 def is_image_name(name: str) -> bool:
@@ -67,8 +91,8 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     """
     if not os.path.isdir(folder):
         return ()
-    files = [Path(folder, name) for name in os.listdir(folder) if is_image_name(name)]
-    files.sort(key=lambda file: file.name)
+    _, names = names_in(folder)
+    files = [Path(folder, name) for name in names if is_image_name(name)]
     for file in files:
         if file.suffix != files[0].suffix:
             raise DataError(f"{folder}: files of two extensions ({files[0].name}, {file.name})")

@@ -160,9 +160,9 @@ class PointPrompt(Prompt):
         """Build a prompt from a CSV file, texts, a dictionary or an array."""
         if not isinstance(given, str | Path) or Path(given).suffix.lower() != ".csv":
             return super().of(given)
-        lines = list(csv.reader(read_text(given).splitlines()))
+        lines = list(filter(None, csv.reader(read_text(given).splitlines())))
         rows = lines[1:]
-        frames = {row[0] for row in rows if row}
+        frames = {row[0] for row in rows}
         if not rows or lines[0][:4] != POINT_COLUMNS or len(frames) != 1 or not min(frames).isdecimal():
             raise DataError(f"{given}: no table of one frame's points with the heading {','.join(POINT_COLUMNS)}")
         labels = _numbers([row[2:4] for row in rows], cls.columns, str(given))

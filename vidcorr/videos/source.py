@@ -13,7 +13,7 @@ import numpy as np
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .files import DataError, list_lines
-from .folders import is_data, is_image_name, is_photo, list_images, natural_order
+from .folders import is_data, is_image_name, is_photo, list_images, names_in, natural_order
 from .images import image_size, read_image, require_size
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
@@ -154,7 +154,7 @@ def list_images_of(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:
     root = Path(source).expanduser()
     if root.is_dir():
         paths: list[Path] = []
-        for folder, files in _folders(root):
+        for folder, files in _folders(root, set()):
             paths += [Path(folder, name) for name in files if is_photo(name)]
         return tuple(_in_natural_order(paths))
     entries = tuple(_listed(root))
@@ -172,7 +172,7 @@ def hashed_rank(seed: int, name: str) -> bytes:
 def _videos_below(root: Path, strict: bool) -> list[VideoEntry]:
     paths: list[Path] = []
     folders: set[Path] = set()
-    for folder, files in _folders(root):
+    for folder, files in _folders(root, set()):
         videos = [Path(folder, name) for name in files if _is_video(name)]
         if not videos and any(map(is_image_name, files)):
             videos = [Path(folder)]
@@ -193,21 +193,16 @@ def _in_natural_order(paths: Sequence[Path]) -> list[VideoEntry]:
     return list(map(VideoEntry, sorted(paths, key=lambda path: natural_order(path.as_posix()))))
 
 
-def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Visit every folder that is data once, with its file names; links are followed."""
-
-    def refuse(error: OSError) -> None:
-        raise error
-
-    seen: set[str] = set()
-    for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
-        folders[:] = sorted(filter(is_data, folders))
-        place = os.path.realpath(folder)
-        if place in seen:
-            folders.clear()
-            continue
-        seen.add(place)
-        yield folder, sorted(files)
+def _folders(folder: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
+    """Visit each folder that is data once, with the names of its files; links are followed."""
+    place = os.path.realpath(folder)
+    if place in seen:
+        return
+    seen.add(place)
+    folders, files = names_in(folder)
+    yield folder, files
+    for name in folders:
+        yield from _folders(folder / name, seen)
 
 
 def _listed(path: Path) -> list[VideoEntry]:

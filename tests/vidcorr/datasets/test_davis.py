@@ -84,7 +84,9 @@ def test_missing_parts_are_named(root: Path) -> None:
     assert "JPEGImages: holds 480p, not Full-Resolution; get DAVIS at Full-Resolution, or give --on COPY.yaml" in said
     said = refusal(root, split="train")
     assert "2017/train.txt or " in said
-    assert "480p/train.txt: no such list; write the name of a sequence per line" in said
+    assert said.endswith(
+        "480p/train.txt: cannot be read (No such file or directory); a list has the name of a sequence per line"
+    )
     mask_path(root, 3).unlink()
     assert "4 masks for 5 frames, the first without one is 00003.jpg" in refusal(root)
     Image.new("L", (80, 64)).save(mask_path(root))

@@ -10,7 +10,7 @@ import torch
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Otb
 from vidcorr.datasets.generated.writers import write_text
-from vidcorr.videos.files import DataError
+from vidcorr.videos.files import DataError, DecodingError
 
 JPEG = cv2.imencode(".jpg", np.zeros((6, 8, 3), np.uint8))[1].tobytes()
 
@@ -51,6 +51,13 @@ def test_parts_of_sequences(tmp_path: Path) -> None:
     write(tmp_path, "David", 770, boxes=471)
     (sequence,) = Otb(tmp_path, None)
     assert [frame.name for frame in sequence.frames][::470] == ["0300.jpg", "0770.jpg"]
+
+
+def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "Crossing", 3)
+    (sequence,) = Otb(tmp_path, None)
+    cv2.imwrite(str(sequence.frames[1]), np.zeros((6, 9, 3), np.uint8))
+    refused(DecodingError, r"0002\.jpg: is 9 × 6 px, other frames 8 × 6 px", sequence.frame, 1)
 
 
 def test_missing_sequences_are_counted(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_what_is_no_box_is_refused(given):
 
 def test_points_of_a_table(tmp_path):
     path = tmp_path / "p.csv"
-    path.write_text('frame,point,x,y,score\r\n00003,nose,1,2,1\r\n00003,"a, b",3,4.5,1\r\n')
+    path.write_text('frame,point,x,y,score\r\n00003,nose,1,2,1\r\n00003,"a, b",3,4.5,1\r\n\r\n')
     points = PointPrompt.of(str(path))
     assert (points.objects, points.labels.tolist(), points.frame) == (("nose", "a, b"), [[1, 2], [3, 4.5]], 3)
 

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torchvision.utils import draw_keypoints
 
 from ...videos.masks import davis_palette
 
@@ -168,6 +167,8 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
     Returns:
         uint8 RGB `(H, W, 3)`.
     """
+    from torchvision.utils import draw_keypoints  # brings torch._dynamo, a second at each start
+
     found = (points >= 0).all(1)
     joints = points.round()[None]
     return as_picture(draw_keypoints(frame, joints, LIMBS, FOUND, radius=4, width=2, visibility=found[None]))

@@ -210,6 +210,19 @@ def test_a_memory_rule_is_two_methods_of_a_protocol():
         assert torch.equal(found, label)
 
 
+@pytest.mark.parametrize(
+    ("rule", "of_start"),
+    [
+        ({"repeat_first": "in_window"}, [5, 5, 6, 7, 8]),
+        ({"repeat_first": "never"}, [5, 6, 7, 8]),
+        ({"repeat_first": "padding"}, [5, 5, 6, 7, 8]),
+        ({"references": (0, 3, 7, -6, -1)}, [5, 7, 8]),
+    ],
+)
+def test_the_references_of_an_object_begin_at_its_start(rule, of_start):
+    assert protocol(context=4, **rule).reference_frames(9, 5) == of_start
+
+
 def test_liirs_references_are_those_of_the_public_code(golden):
     rule = golden("liir_mast")["ref_index_rule0"]
     liir = PropagationProtocol.named("liir")
