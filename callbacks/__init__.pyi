@@ -2,8 +2,8 @@ from .benchmark import (
     BenchmarkCallback as BenchmarkCallback,
     BestCheckpoint as BestCheckpoint,
 )
+from .checkpoint_files import AtomicCheckpointIO as AtomicCheckpointIO
 from .checkpoints import (
-    AtomicCheckpointIO as AtomicCheckpointIO,
     LastCheckpoint as LastCheckpoint,
     TrainingStopped as TrainingStopped,
 )

@@ -19,7 +19,7 @@ from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks, first_rank
 from vidcorr.results.result import Evaluated, Result
 from vidcorr.videos.files import require_at_least
 
-from .checkpoints import use_atomic_files
+from .checkpoint_files import use_atomic_files
 from .description import network_of
 from .loops import epochs_completed, logged_step
 from .run_folder import checkpoint_folder, log_picture, log_scores, run_folder

@@ -17,7 +17,8 @@ from vidcorr import signals
 from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.functional.device import PendingCopy
 
-from .checkpoints import LastCheckpoint, TrainingStopped, use_atomic_files
+from .checkpoint_files import use_atomic_files
+from .checkpoints import LastCheckpoint, TrainingStopped
 from .loops import accumulates
 
 REFUSED = (

@@ -1,0 +1,89 @@
+"""How checkpoints are written and read: in whole or not at all, and as data."""
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch.serialization import get_unsafe_globals_in_checkpoint
+from torch.utils._pytree import tree_map_only
+
+from vidcorr.backbones.checkpoints import read_content
+from vidcorr.videos.files import unfinished
+
+log = logging.getLogger(__name__)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write a checkpoint under a temporary name, and rename it once it is completely on disk.
+
+    Lightning's class writes to the machine's temporary folder. If that is on another disk, its move is a copy, and a
+    killed run or a full disk leaves half a file in place of a complete one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folders: set[Path] = set()  # folders to which this run has written checkpoints
+
+    def save_checkpoint(self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint; Lightning handles addresses such as `s3://…`.
+
+        Raises:
+            OSError: if the file cannot be written, for example on a full disk; an earlier file is kept.
+            ValueError: if the checkpoint holds a type that is not read back as data.
+        """
+        if "://" in str(path):
+            return super().save_checkpoint(dict(checkpoint), path, storage_options)
+        content = dict(checkpoint)
+        for name in content.keys() - {"state_dict"}:  # plain numbers: a schedule over an array makes its rates numpy's
+            content[name] = tree_map_only(np.generic, np.generic.item, content[name])
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._folders.add(path.parent.resolve())
+        hidden = path.with_name(f".{path.name}.unfinished")
+        try:
+            with unfinished(path, hidden):
+                with hidden.open("wb") as file:
+                    torch.save(content, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                unread = get_unsafe_globals_in_checkpoint(hidden)
+                if unread:
+                    raise ValueError(
+                        f"{path}: no checkpoint can hold {', '.join(unread)}: take plain numbers and texts"
+                    )
+        except (OSError, RuntimeError) as error:  # torch may raise its own while it handles the system's
+            raise OSError(f"{path} could not be written: {error.__context__ or error}") from error
+        return None
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
+        """Read a checkpoint as data to the CPU: no code in it runs, whatever `weights_only` says.
+
+        Raises:
+            ValueError: if the file is damaged, or holds other types than tensors and plain types.
+        """
+        return read_content(path)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a checkpoint after a better checkpoint was saved.
+
+        The name may come from the file that a run resumes from, so only a regular `.ckpt` file is removed, in a folder
+        to which this run has written a checkpoint.
+        """
+        file = Path(path)
+        is_checkpoint = file.suffix == ".ckpt" and file.is_file() and not file.is_symlink()
+        if is_checkpoint and file.parent.resolve() in self._folders:
+            file.unlink()
+        else:
+            log.warning("%s is not removed: it is no checkpoint of this run", path)
+
+
+def use_atomic_files(trainer: pl.Trainer) -> None:
+    """Let a trainer write and read checkpoints by `AtomicCheckpointIO`, unless the user has chosen another class."""
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+        trainer.strategy.checkpoint_io = AtomicCheckpointIO()
