@@ -1,7 +1,6 @@
 """The callback of a benchmark in `fit` and `validate`, and the checkpoints with its best scores."""
 
 import logging
-import math
 import re
 import warnings
 from dataclasses import replace
@@ -9,9 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging, WeightAveraging
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from pytorch_lightning.callbacks import ModelCheckpoint, StochasticWeightAveraging, WeightAveraging
 
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.output import Output
@@ -21,8 +18,8 @@ from vidcorr.videos.files import require_at_least
 
 from .checkpoint_files import use_atomic_files
 from .description import network_of
-from .loops import epochs_completed, logged_step
-from .run_folder import checkpoint_folder, log_picture, log_scores, run_folder
+from .loops import epochs_completed
+from .run_folder import checkpoint_folder, log_now, log_picture, run_folder
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +35,10 @@ class BenchmarkCallback(pl.Callback):
     runs every 6 epochs.
 
     Its files go to `benchmarks/<name>/epoch=…-step=…/` in the folder of the run, in `validate` by epoch and step of the
-    checkpoint. An error ends `validate` with its message, and a `fit` in which an EarlyStopping or a schedule monitors
-    a score of the benchmark; another `fit` logs it and continues, and `BestCheckpoint` skips the epoch. In Lightning's
-    `fast_dev_run` it takes as many sequences as batches and writes nothing.
+    checkpoint; its scores are logged at this number of steps. An error ends `validate` with its message, and a `fit` in
+    which a callback or a schedule other than `BestCheckpoint` monitors a score of the benchmark; another `fit` logs it
+    and continues, and `BestCheckpoint` skips the epoch. In Lightning's `fast_dev_run` it takes as many sequences as
+    batches and writes nothing.
 
     Args:
         benchmark: the benchmark.
@@ -52,8 +50,8 @@ class BenchmarkCallback(pl.Callback):
         folder: folder of that result; None in `fast_dev_run`.
 
     Raises:
-        ValueError: for a number out of range; at the start of a run that could not give the right scores, or whose
-            network gives no features.
+        ValueError: for a number out of range; at the start of a run that could not give the right scores, whose
+            network gives no features, or in which a score is monitored that not every epoch has.
     """
 
     def __init__(self, benchmark: Benchmark, every_n_epochs: int = 1, before_training: bool = False) -> None:
@@ -76,6 +74,10 @@ class BenchmarkCallback(pl.Callback):
         """Keys of all scores that may be logged; empty if the benchmark declares none."""
         return [f"{self.name}/{score}" for score in self.benchmark.score_names]
 
+    def less_is_better(self, key: str) -> bool:
+        """Return whether a logged score is an error."""
+        return key.removeprefix(f"{self.name}/") in self.benchmark.less_is_better
+
     @property
     def history(self) -> dict[int, dict[str, float]]:
         """Optimiser step → logged scores, of the successful runs in `fit` or `validate`."""
@@ -88,9 +90,9 @@ class BenchmarkCallback(pl.Callback):
         """Open the data set before any training, and refuse neighbours that would make scores wrong or skip them."""
         if stage == "test":
             raise ValueError(f"{self.name} runs in validation: call trainer.validate in place of trainer.test")
+        if any(other is not self and other.name == self.name for other in benchmarks_among(trainer)):
+            raise ValueError(f"two benchmarks are called {self.name}: give one another name")
         for other in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(other, BenchmarkCallback) and other is not self and other.name == self.name:
-                raise ValueError(f"two benchmarks are called {self.name}: give one another name")
             if isinstance(other, WeightAveraging | StochasticWeightAveraging):
                 raise ValueError(f"{type(other).__name__} beside {self.name}: which weights are scored is not defined")
         # every rank logs the scores of all ranks
@@ -106,54 +108,17 @@ class BenchmarkCallback(pl.Callback):
         start = "before the first step, " if self.before_training else ""
         return "benchmarks", f"{self.name} {start}{_every(self.every_n_epochs)}, then at the end"
 
-    def _followers(self, trainer: pl.Trainer) -> list[tuple[Any, str, int]]:
-        """Return what monitors a score of this benchmark ("followers"), in a fit.
+    def _monitors(self, trainer: pl.Trainer) -> list[str]:
+        """Return what takes the newest score of this benchmark, however old: a line for each callback and schedule.
 
-        Lightning gives a follower the last logged score, however old. So `_refuse_followers` refuses one that reads
-        between two runs of the benchmark, and beside a follower a failed run ends the fit: its score is missing.
-        `BestCheckpoint` waits for a run, and is no follower; any other ModelCheckpoint may also save by steps and time.
-
-        Returns:
-            Callback or schedule; key; epochs between its readings, 0 if it may read after any step.
+        `BestCheckpoint` waits for a score of its step.
         """
-        found: list[tuple[Any, str | None, int]] = []
-        for other in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(other, EarlyStopping):
-                found.append((other, other.monitor, trainer.check_val_every_n_epoch or 1))
-            elif isinstance(other, ModelCheckpoint) and not isinstance(other, BestCheckpoint):
-                found.append((other, other.monitor, 0))
-        for schedule in trainer.lr_scheduler_configs:
-            if isinstance(schedule.scheduler, ReduceLROnPlateau):
-                epochs = schedule.frequency if schedule.interval == "epoch" else 0
-                found.append((schedule.scheduler, schedule.monitor, epochs))
-        return [(other, key, epochs) for other, key, epochs in found if key and key.startswith(f"{self.name}/")]
-
-    def _refuse_followers(self, trainer: pl.Trainer) -> None:
-        """Refuse what would read a score between two runs, or take the worst for the best.
-
-        Raises:
-            ValueError: with the remedy.
-        """
-        # epochs between two runs: an epoch needs its turn and a pass of validation
-        period = math.lcm(self.every_n_epochs, trainer.check_val_every_n_epoch or 1)
-        for other, key, epochs in self._followers(trainer):
-            what = f"{type(other).__name__} of {key}"
-            if not epochs or epochs % period:
-                raise ValueError(
-                    f"{what} would read old scores, as {self.name} runs {_every(period)}: see BestCheckpoint"
-                )
-            self.refuse_worst(what, key, other.mode)
-
-    def refuse_worst(self, what: str, key: str, mode: str) -> None:
-        """Refuse a mode that would take the worst score for the best.
-
-        Raises:
-            ValueError: with the remedy.
-        """
-        is_error = key.removeprefix(f"{self.name}/") in self.benchmark.less_is_better
-        better, right = ("less", "min") if is_error else ("more", "max")
-        if mode != right:
-            raise ValueError(f'{what} has mode "{mode}", but {better} is better: set mode to "{right}"')
+        found: list[str] = []
+        for taker in (*trainer.callbacks, *trainer.lr_scheduler_configs):  # type: ignore[attr-defined]
+            key = getattr(taker, "monitor", None)
+            if isinstance(key, str) and key.startswith(f"{self.name}/") and not isinstance(taker, BestCheckpoint):
+                found.append(f"{type(getattr(taker, 'scheduler', taker)).__name__} of {key}")
+        return found
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -171,8 +136,11 @@ class BenchmarkCallback(pl.Callback):
         self._runs = [Evaluated(**run) for run in state.get("runs", [])]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse, before any training, a module without features, stale scores, and a training on scored videos."""
-        self._refuse_followers(trainer)
+        """Refuse, before any training, a module without features, old scores, and a training on scored videos."""
+        monitors = self._monitors(trainer)
+        if monitors and (self.every_n_epochs > 1 or (trainer.check_val_every_n_epoch or 1) > 1):
+            remedy = "set every_n_epochs and check_val_every_n_epoch to 1, or take BestCheckpoint"
+            raise ValueError(f"{monitors[0]}: {self.name} does not run in every epoch: {remedy}")
         self.benchmark.extractor(pl_module)
         trained = getattr(trainer.datamodule, "trained_videos", set)  # type: ignore[attr-defined]
         both = sorted(trained().intersection(self.benchmark.held_out()))
@@ -185,52 +153,51 @@ class BenchmarkCallback(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run before training if `before_training` is set; not when a run is resumed."""
         if self.before_training and trainer.global_step == 0:
-            scores = self._run(trainer, pl_module, trainer.global_step)
-            log_scores(trainer, scores)
+            self._run_and_log(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run every `every_n_epochs` epochs, and after the last epoch."""
-        if not trainer.sanity_checking and (trainer.state.fn != "fit" or self._is_due(trainer)):
-            scores = self._run(trainer, pl_module, logged_step(trainer))
-            pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
+        if trainer.state.fn != "fit":
+            scores = self._run(trainer, pl_module)
+            # Lightning logs at the value of "step", and returns what is logged
+            step = float(self._place(trainer)[1])
+            pl_module.log_dict(scores | {"step": step}, rank_zero_only=False, sync_dist=False)
+        elif not trainer.sanity_checking and self._is_due(trainer):
+            self._run_and_log(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run if the fit has no passes of validation, and so no `on_validation_epoch_end`."""
         if not _validates(trainer) and self._is_due(trainer):
-            scores = self._run(trainer, pl_module, logged_step(trainer) - 1)  # Lightning has counted the last batch
-            pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
+            self._run_and_log(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Run after the last step, if it has no score yet: the training ended within an epoch, or the run has failed.
-
-        Lightning's `log_dict` is refused here, so loggers and callbacks get the scores directly.
-        """
+        """Run after the last step if it has no score: the training ended within an epoch, or the run failed."""
         if trainer.global_step not in self.history:
-            scores = self._run(trainer, pl_module, trainer.global_step)
-            log_scores(trainer, scores)
-            trainer.callback_metrics.update({key: torch.tensor(score) for key, score in scores.items()})
+            self._run_and_log(trainer, pl_module)
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         """Return whether the benchmark runs in the current epoch of a fit: every few epochs, and in the last."""
         completed = trainer.current_epoch + 1  # Lightning counts this epoch only after the hooks
         return completed % self.every_n_epochs == 0 or completed == trainer.max_epochs
 
-    def _run(self, trainer: pl.Trainer, pl_module: pl.LightningModule, log_step: int) -> dict[str, float]:
-        """Run the benchmark, keep its result and log its pictures; the caller logs the scores.
+    def _run_and_log(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Run the benchmark in a fit, and log its scores at the step that they are scores of."""
+        log_now(trainer, self._run(trainer, pl_module))
 
-        Args:
-            trainer: the trainer.
-            pl_module: the module.
-            log_step: step at which pictures are logged.
+    def _place(self, trainer: pl.Trainer) -> tuple[int, int]:
+        """Return epoch and optimiser steps of the weights: of a fit, or of the checkpoint that is validated."""
+        if self._loaded is None or trainer.state.fn == "fit":
+            return trainer.current_epoch, trainer.global_step
+        return self._loaded
+
+    def _run(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
+        """Run the benchmark, keep its result and log its pictures; the caller logs the scores.
 
         Returns:
             Logged key → score; empty if the benchmark failed in a fit.
         """
         fitting = trainer.state.fn == "fit"
-        epoch = trainer.current_epoch
-        step = trainer.global_step
-        if self._loaded is not None and not fitting:
-            epoch, step = self._loaded
+        epoch, step = self._place(trainer)
         earlier = [run for run in self._runs if fitting and run.step < step]  # runs before a resumption count too
         folder: Path | None = None
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -245,7 +212,7 @@ class BenchmarkCallback(pl.Callback):
             with first_ranks_buffers(features, trainer.world_size):
                 self.result = benchmark.run(features, network, output, shared=True, **training)
         except Exception as error:
-            if not fitting or isinstance(error, LostRank) or self._followers(trainer):
+            if not fitting or isinstance(error, LostRank) or self._monitors(trainer):
                 raise
             unforeseen = not isinstance(error, BenchmarkError)
             log.error("%s failed; the training continues: %s", self.name, error, exc_info=unforeseen)
@@ -253,7 +220,7 @@ class BenchmarkCallback(pl.Callback):
         self.folder = folder
         if trainer.is_global_zero:
             for name, picture in output.pictures.items():
-                log_picture(trainer, f"{self.name}/{name}", picture, log_step)
+                log_picture(trainer, f"{self.name}/{name}", picture, step)
         self._runs = [*earlier, Evaluated(epoch=completed, step=step, scores=self.result.scores)]
         return self.history[step]
 
@@ -263,6 +230,11 @@ class BenchmarkCallback(pl.Callback):
         if not batches:
             return self.benchmark
         return replace(self.benchmark, limit_sequences=min(batches, self.benchmark.limit_sequences or batches))
+
+
+def benchmarks_among(trainer: pl.Trainer) -> list[BenchmarkCallback]:
+    """Return the benchmarks of a run, in order."""
+    return [callback for callback in trainer.callbacks if isinstance(callback, BenchmarkCallback)]  # type: ignore[attr-defined]
 
 
 def _every(epochs: int) -> str:
@@ -282,25 +254,27 @@ def _validates(trainer: pl.Trainer) -> bool:
 class BestCheckpoint(ModelCheckpoint):
     """Keep the checkpoints with the best scores of a benchmark, saved right after its runs.
 
-    Lightning's `ModelCheckpoint` compares the last logged score, however old.
+    Lightning's `ModelCheckpoint` compares the last logged score, however old. A resumed run keeps the best of the run
+    before it, also in another folder: files are looked for by name in this run's folder, then where they were. Of a
+    file that is gone the score remains, so that no worse checkpoint takes its place.
 
     Args:
         monitor: a logged score, `<benchmark>/<key>`; None is the first score of the first benchmark that declares any.
-        mode: `max`; `min` for a score of which less is better.
+            The benchmark knows of which scores less is better.
         save_top_k: number of checkpoints to keep; −1: all.
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:
-        ValueError: at the start of `fit`, if no benchmark logs the score, or the worst would be kept.
+        ValueError: at the start of `fit`, if no benchmark logs the score.
     """
 
-    def __init__(
-        self,
-        monitor: str | None = None,
-        mode: Literal["max", "min"] = "max",
-        save_top_k: int = 1,
-        dirpath: str | Path | None = None,
-    ) -> None:
+    def __init__(self, monitor: str | None = None, save_top_k: int = 1, dirpath: str | Path | None = None) -> None:
+        self._given = (monitor, save_top_k, dirpath)
+        self._begin(monitor, "max")
+
+    def _begin(self, monitor: str | None, mode: Literal["max", "min"]) -> None:
+        """Set the state at the start of a fit, also of a second fit of the same callback."""
+        _, save_top_k, dirpath = self._given
         super().__init__(
             dirpath,
             "best-epoch={epoch:03d}-step={step:06d}",
@@ -312,20 +286,39 @@ class BestCheckpoint(ModelCheckpoint):
         )
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Find the folder and the score, and refuse a mode that would keep the worst."""
+        """Find the score, whether less of it is better, and the folder."""
         use_atomic_files(trainer)
-        self.dirpath = checkpoint_folder(trainer, self.dirpath)
-        super().setup(trainer, pl_module, stage)
         if stage != "fit":
             return
-        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-        benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
-        benchmark_of = {key: benchmark for benchmark in benchmarks for key in benchmark.score_keys}
-        self.monitor = self.monitor or next(iter(benchmark_of), "a score")
-        if self.monitor not in benchmark_of:
-            raise ValueError(f"BestCheckpoint: no benchmark logs {self.monitor}; they log {', '.join(benchmark_of)}")
-        self._benchmark = benchmark_of[self.monitor]
-        self._benchmark.refuse_worst(f"BestCheckpoint of {self.monitor}", self.monitor, self.mode)
+        benchmark_of = {key: benchmark for benchmark in benchmarks_among(trainer) for key in benchmark.score_keys}
+        monitor, _, dirpath = self._given
+        if monitor is None:
+            monitor = next(iter(benchmark_of), "a score")
+        if monitor not in benchmark_of:
+            raise ValueError(f"BestCheckpoint: no benchmark logs {monitor}; they log {', '.join(benchmark_of)}")
+        self._benchmark = benchmark_of[monitor]
+        self._begin(monitor, "min" if self._benchmark.less_is_better(monitor) else "max")
+        self.dirpath = checkpoint_folder(trainer, dirpath)
+        super().setup(trainer, pl_module, stage)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the best scores of the run that resumes, with the files of these names that are there."""
+        places = {path: self._place_of(path) for path in state_dict["best_k_models"]}
+        scores = {places[path]: score for path, score in state_dict["best_k_models"].items()}
+        best = places.get(state_dict["best_model_path"], "")
+        moved = {
+            "dirpath": self.dirpath,
+            "best_k_models": scores,
+            "kth_best_model_path": places.get(state_dict["kth_best_model_path"], ""),
+            "best_model_path": best if Path(best).is_file() else "",
+        }
+        super().load_state_dict(state_dict | moved)
+
+    def _place_of(self, path: str) -> str:
+        """Return where a file of the resumed run is: in this run's folder by its name, or in its old place."""
+        here = Path(str(self.dirpath), Path(path).name)
+        is_elsewhere = not here.is_file() and Path(path).is_file()
+        return path if is_elsewhere else str(here)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if the benchmark has scored the present step, and its score is among the best."""

@@ -1,9 +1,9 @@
-"""The last checkpoint of a training, from which it resumes exactly, and how checkpoints are written.
+"""The last checkpoint of a training, from which it resumes exactly.
 
-A state is saved only where Lightning resumes exactly: between two optimiser steps, if the first neither ends the epoch
-nor precedes a validation, or between two epochs, after all hooks of the first. A run that is stopped elsewhere repeats
-a step. All random draws are functions of seed, epoch and step, so no generator is saved; the place in the data is the
-number of batches that were trained on (`SampledDataModule`).
+A run resumes exactly from two kinds of states: the start of an epoch, and the start of an optimiser step within one,
+once the step before it is complete, logged and validated (`loops.is_resumable`). All random draws are functions of
+seed, epoch and step, so no generator is saved; the place in the data is the number of batches that were trained on
+(`SampledDataModule`).
 """
 
 import logging
@@ -20,10 +20,14 @@ from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.videos.files import FolderLock, require_at_least
 
 from . import loops
+from .benchmark import benchmarks_among
 from .checkpoint_files import use_atomic_files
 from .run_folder import checkpoint_folder, hide_logs
 
 log = logging.getLogger(__name__)
+
+ANEW = "to begin anew from the weights, give them to --model.backbone, without --ckpt_path"
+"""Remedy for a checkpoint that no run can resume from."""
 
 
 class TrainingStopped(RuntimeError):
@@ -33,9 +37,11 @@ class TrainingStopped(RuntimeError):
 class LastCheckpoint(ModelCheckpoint):
     """Keep `last.ckpt`, from which a run resumes exactly as if it had not been interrupted.
 
-    It is written every few steps, before a step that ends an epoch or precedes a validation, after each epoch and after
-    the run; and before `Stops`, `max_time`, `trainer.should_stop` or an error end the run within an epoch.
-    The logs of the steps before a checkpoint are on disk with it. Another run in the same folder writes `last-v1.ckpt`.
+    It is written every few steps, before each epoch and after the run; and before `Stops`, `max_time`,
+    `trainer.should_stop` or an error end the run within an epoch. What the run logged before is on disk by then.
+    A run that is killed, or stopped between the last step of an epoch and the next epoch (also in a validation),
+    resumes from the file written before, and repeats at most `every_n_steps` steps, bit by bit.
+    Another run in the same folder writes `last-v1.ckpt`.
     Means over an epoch that was resumed within cover only the batches after the resumption.
 
     Args:
@@ -43,8 +49,8 @@ class LastCheckpoint(ModelCheckpoint):
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:
-        ValueError: if `every_n_steps` is below 1; at the start of `fit`, if the checkpoint to resume from was
-            written within an optimiser step, with another batch size or another optimiser.
+        ValueError: if `every_n_steps` is below 1; at the start of `fit`, if the checkpoint to resume from holds no
+            state of a training, or was written within an optimiser step, with another batch size or another optimiser.
         FolderInUse: if another run writes to the folder.
     """
 
@@ -52,24 +58,25 @@ class LastCheckpoint(ModelCheckpoint):
         require_at_least(1, "LastCheckpoint", every_n_steps=every_n_steps)
         super().__init__(dirpath, save_last=True, save_top_k=0)
         self.every_n_steps = every_n_steps
-        self._resumed: dict[str, Any] | None = None  # the note of the checkpoint, and its place in the training
+        self._given_folder = dirpath
         self._lock = ExitStack()
         self._begin()
 
     def _begin(self) -> None:
         """Set the state at the start of a fit, also of a second fit of the same callback."""
         self.best_model_path = ""
+        self.last_model_path = ""
         self._note: dict[str, Any] = {"run_ended": False}  # of the run: its batches, optimisers and end
-        self.run_stops = False  # `Stops` ends the run after this step, and sets this before this callback's hook
+        self._resumed: dict[str, Any] | None = None  # the note of the checkpoint that the run resumes from
         self._stop_waits = False  # a stop between accumulated batches, until their step is complete
-        self._resumable = False  # Lightning could resume from the current state
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder, and install `AtomicCheckpointIO`."""
+        if stage == "fit":
+            self._begin()
         use_atomic_files(trainer)
-        self.dirpath = checkpoint_folder(trainer, self.dirpath)
-        self.last_model_path = ""  # an earlier fit's path goes
+        self.dirpath = checkpoint_folder(trainer, self._given_folder)
         super().setup(trainer, pl_module, stage)
 
     def on_load_checkpoint(
@@ -78,15 +85,12 @@ class LastCheckpoint(ModelCheckpoint):
         """Find out where in the training the checkpoint was written; a `last.ckpt` of this folder is then replaced."""
         if trainer.state.fn != "fit":
             return
-        note = checkpoint.get("resume", {})
-        if note.get("within_step"):
+        self._resumed = checkpoint.get("resume", {})
+        if self._resumed.get("within_step"):
             raise ValueError(f"{trainer.ckpt_path} was written within an optimiser step: name a last.ckpt")
         written = f"step {checkpoint['global_step']}, epoch {checkpoint['epoch']}"
         rank_zero_info(f"resuming from {trainer.ckpt_path}: {written}")
-        between_epochs = loops.is_between_epochs(checkpoint)
-        if between_epochs:
-            loops.complete_epoch(checkpoint)
-        self._resumed = note | {"between_epochs": between_epochs, "logged_steps": loops.count_logged_steps(checkpoint)}
+        loops.complete_epoch(checkpoint)
         path = Path(str(trainer.ckpt_path)).resolve()
         if str(path.parent) == self.dirpath and path.name.startswith(self.CHECKPOINT_NAME_LAST):
             self.last_model_path = str(path)
@@ -109,7 +113,8 @@ class LastCheckpoint(ModelCheckpoint):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lock the folder against other runs; note the optimisers before Lightning loads their state."""
-        self._begin()
+        if trainer.ckpt_path and self._resumed is None:  # Lightning shows a file without callbacks to none of them
+            raise ValueError(f"{trainer.ckpt_path} holds weights, but no state of a training: {ANEW}")
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
         self._note["optimisers"] = [_settings_of(group) for group in groups]
         with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
@@ -123,58 +128,43 @@ class LastCheckpoint(ModelCheckpoint):
         samples = size and size * trainer.world_size
         self._note["batches"] = f"{samples} samples × {trainer.accumulate_grad_batches}"
         resumed = self._resumed
-        self._resumed = None
         if resumed is None:
             return
         for name in ("batches", "optimisers"):
             if name in resumed and resumed[name] != self._note[name]:
                 before = f"its {name} are {resumed[name]}, this run's {self._note[name]}"
-                anew = "to begin anew from the weights, give them to --model.backbone, without --ckpt_path"
-                raise ValueError(f"{trainer.ckpt_path}: {before}: a resumed training keeps both; {anew}")
-        # Lightning counts logged steps from 0; a benchmark after the last step is logged with the number of steps
-        hide_logs(trainer, resumed["logged_steps"] + bool(resumed.get("run_ended")))
-        if resumed["between_epochs"]:
+                raise ValueError(f"{trainer.ckpt_path}: {before}: a resumed training keeps both; {ANEW}")
+        scores: dict[str, float] = {}
+        for benchmark in benchmarks_among(trainer):
+            scores |= benchmark.history.get(trainer.global_step, {})
+        is_between_epochs = loops.is_between_epochs(trainer)
+        hide_logs(trainer, loops.logged_step(trainer) + (not is_between_epochs), scores)
+        if is_between_epochs:
             loops.begin_next_epoch(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the end of the previous epoch, after all of its hooks."""
-        self.keep(trainer)
+        self.save(trainer)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Mark the run as not resumable within a step, and let schedules move again after a resumption."""
-        self._resumable = False
+        """Save every few steps, and let schedules move again after a resumption."""
+        if trainer.global_step - self._saved_step >= self.every_n_steps:
+            self.save(trainer)
         loops.follow_schedules(trainer)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save every few steps, before a step that ends an epoch or is followed by a validation, and before a stop.
-
-        Lightning resumes from no state between a batch that ends an epoch, or precedes a validation, and the next one.
-        """
+        """Save before `max_time` or another callback ends the run here, in the midst of an epoch."""
         if loops.accumulates(trainer):  # Lightning would stop here, and drop the batches so far
             self._stop_waits |= trainer.should_stop
             trainer.should_stop = False
             return
         trainer.should_stop |= self._stop_waits
-        done = batch_idx + 1  # `loops` counts batches from 1
-        self._resumable = not (loops.closes(trainer, done) or loops.reaches_limit(trainer))
-        # the next step has these batches, or fewer; a batch "closes" if it ends the epoch or precedes a validation
-        of_next_step = range(done + 1, done + 1 + trainer.accumulate_grad_batches)
-        next_step_closes = loops.reaches_limit(trainer, 1) or any(
-            loops.closes(trainer, batch) for batch in of_next_step
-        )
-        is_due = trainer.global_step - self._saved_step >= self.every_n_steps
-        # the run ends after this hook: `run_stops` by `Stops`, `stops_early` by `max_time` or another callback
-        if is_due or next_step_closes or self.run_stops or loops.stops_early(trainer):
-            self.keep(trainer)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Mark the run as resumable, unless it ends with this epoch; `on_train_end` then saves."""
-        is_last_epoch = trainer.current_epoch + 1 == trainer.max_epochs
-        self._resumable = not (is_last_epoch or loops.reaches_limit(trainer) or loops.stops_early(trainer))
+        if loops.ends_within_epoch(trainer):
+            self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the end of the run with the scores of benchmarks after the last step, unless the step is saved.
@@ -183,12 +173,12 @@ class LastCheckpoint(ModelCheckpoint):
         """
         if trainer.global_step > self._saved_step and not loops.accumulates(trainer):
             self._note["run_ended"] = True
-            self._save(trainer)
+            self._write(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Save if Lightning can resume from the present state, and say where a run would continue."""
+        """Save if a run can resume from the present state, and say where it would continue."""
         if trainer.state.fn == "fit" and trainer.global_step:
-            self.rescue(trainer, exception)  # nothing is left to save if `Stops` has called it
+            self.save(trainer, exception)
             path = self.last_model_path or "nothing"
             rank_zero_info(f"ended in step {trainer.global_step}; saved after step {self._saved_step}: {path}")
         _flush_loggers(trainer)
@@ -198,30 +188,40 @@ class LastCheckpoint(ModelCheckpoint):
         """Release the lock of the folder."""
         self._lock.close()
 
-    def keep(self, trainer: pl.Trainer) -> None:
-        """Save the newest step, if Lightning can resume from the present state."""
-        if self._resumable and trainer.global_step > self._saved_step:
-            self._save(trainer)
+    def save(self, trainer: pl.Trainer, error: BaseException | None = None) -> None:
+        """Save the newest step, if it is not saved and a run can resume from the present state.
 
-    def rescue(self, trainer: pl.Trainer, exception: BaseException) -> None:
-        """Keep the newest step after an error, unless other ranks may be missing from the save, which waits for all."""
+        Args:
+            trainer: the trainer, of every rank: a save waits for all of them.
+            error: the error that ends the run. After an error that another rank may not have nothing is saved, and an
+                error of the save is only logged.
+
+        Raises:
+            OSError: if the file cannot be written; an earlier file is kept.
+            TrainingStopped: if the loss or the weights are not finite.
+        """
+        if trainer.global_step <= self._saved_step or not loops.is_resumable(trainer):
+            return
+        if error is None:
+            self._write(trainer)
+            return
         # after a signal `Stops` raises SystemExit at one step on all ranks; another error may be of this rank alone
-        together = trainer.world_size == 1 or isinstance(exception, SystemExit)
-        if isinstance(exception, TrainingStopped) or not together:
+        is_of_all_ranks = trainer.world_size == 1 or isinstance(error, SystemExit)
+        if isinstance(error, TrainingStopped) or not is_of_all_ranks:
             return
         try:
-            self.keep(trainer)
-        except (OSError, ValueError, TrainingStopped) as error:
-            log.error("not saved: %s", error)
+            self._write(trainer)
+        except (OSError, ValueError, TrainingStopped) as failure:
+            log.error("not saved: %s", failure)
 
-    def _save(self, trainer: pl.Trainer) -> None:
-        """Write `last.ckpt`, and the buffers of the loggers with it."""
+    def _write(self, trainer: pl.Trainer) -> None:
+        """Write `last.ckpt`, after the buffers of the loggers."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        _flush_loggers(trainer)
         self._save_last_checkpoint(trainer, {})
         self.best_model_path = self.last_model_path  # the command line prints it after "resume:" and "next:"
         self._saved_step = trainer.global_step
-        _flush_loggers(trainer)
 
 
 def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:

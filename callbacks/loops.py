@@ -6,35 +6,51 @@ import pytorch_lightning as pl
 
 
 def accumulates(trainer: pl.Trainer) -> bool:
-    """Return whether the optimiser's next step needs further batches."""
-    batches = trainer.fit_loop.batch_idx + 1
+    """Return whether the newest batch is trained on, and the optimiser's next step needs further ones."""
+    batches = _batches(trainer)
     return batches % trainer.accumulate_grad_batches != 0 and not ends_epoch(trainer, batches)
+
+
+def _batches(trainer: pl.Trainer) -> int:
+    """Return the number of batches of the epoch that are trained on or being trained on."""
+    return trainer.fit_loop.epoch_loop.batch_progress.current.started  # type: ignore[attr-defined]
 
 
 def ends_epoch(trainer: pl.Trainer, batch: int) -> bool:
     """Return whether a batch of the epoch, counted from 1, is its last; without a length only the newest is known."""
-    loop = trainer.fit_loop
-    known_as_last = batch == loop.batch_idx + 1 and loop.epoch_loop.batch_progress.is_last_batch
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    known_as_last = batch == progress.current.ready and progress.is_last_batch
     return known_as_last or batch >= trainer.num_training_batches
 
 
-def closes(trainer: pl.Trainer, batch: int) -> bool:
-    """Return whether a batch of the epoch, counted from 1, is the epoch's last, or precedes a validation."""
-    if ends_epoch(trainer, batch):
+def is_resumable(trainer: pl.Trainer) -> bool:
+    """Return whether a run can resume exactly from the present state.
+
+    It can at the start of an epoch, and between two optimiser steps of an epoch. It cannot from a batch or validation
+    that has begun, nor from the end of an epoch: a resumed run would leave out its hooks.
+    """
+    epochs = trainer.fit_loop.epoch_progress.current
+    if epochs.ready > epochs.started:  # type: ignore[attr-defined]
         return True
+    done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
+    is_within_epoch = epochs.processed < epochs.started and not ends_epoch(trainer, done)  # type: ignore[attr-defined]
+    is_between_batches = trainer.training and done == _batches(trainer)
+    return is_within_epoch and is_between_batches and not accumulates(trainer)
+
+
+def ends_within_epoch(trainer: pl.Trainer) -> bool:
+    """Return whether `trainer.should_stop`, which `max_time` and callbacks set, ends the run after this batch.
+
+    False after the last batch of an epoch, and before a validation that every run has: Lightning ends both first.
+    """
+    if not trainer.should_stop or not trainer.fit_loop._can_stop_early:
+        return False
+    batch = _batches(trainer)
+    if ends_epoch(trainer, batch):
+        return False
     if trainer.check_val_every_n_epoch is None:  # validations are counted over all epochs
-        batch += trainer.fit_loop.total_batch_idx - trainer.fit_loop.batch_idx
-    return trainer.val_check_batch is not None and batch % trainer.val_check_batch == 0
-
-
-def reaches_limit(trainer: pl.Trainer, more: int = 0) -> bool:
-    """Return whether the run has made `max_steps` optimiser steps, or will have after some more."""
-    return trainer.max_steps != -1 and trainer.global_step + more >= trainer.max_steps
-
-
-def stops_early(trainer: pl.Trainer) -> bool:
-    """Return whether `trainer.should_stop`, which `max_time` and callbacks set, ends the run after this batch."""
-    return trainer.should_stop and trainer.fit_loop._can_stop_early
+        batch = trainer.fit_loop.total_batch_idx + 1
+    return trainer.val_check_batch is None or batch % trainer.val_check_batch != 0
 
 
 def logged_step(trainer: pl.Trainer) -> int:
@@ -47,48 +63,47 @@ def logged_step(trainer: pl.Trainer) -> int:
 
 def epochs_completed(trainer: pl.Trainer) -> int:
     """Return the number of epochs that were trained to their end; Lightning also counts one that a stop cuts."""
-    whole = ends_epoch(trainer, trainer.fit_loop.batch_idx + 1)
+    whole = ends_epoch(trainer, _batches(trainer))
     return trainer.fit_loop.epoch_progress.current.started - (not whole)  # type: ignore[attr-defined]
 
 
 def stay_within_epoch(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     """Set the counters in a checkpoint from within an epoch as they are in the hook `on_train_batch_end`.
 
-    From there Lightning resumes exactly. After a stop it counts the cut epoch as complete, and would begin the next.
+    From there Lightning resumes exactly. After a stop it counts the cut epoch as complete, and would begin the next; at
+    the start of a batch it counts that batch.
     """
     loops = checkpoint["loops"]["fit_loop"]
     epochs = loops["epoch_progress"]
     batches = loops["epoch_loop.batch_progress"]
-    after_batch = 0 < batches["current"]["ready"] == batches["current"]["processed"]
-    if not after_batch or ends_epoch(trainer, batches["current"]["ready"]):
+    done = batches["current"]["processed"]
+    after_batch = 0 < done == batches["current"]["started"]
+    if not after_batch or ends_epoch(trainer, done):
         return
-    if is_between_epochs(checkpoint):  # after the hook Lightning has counted the step of the batch
+    in_hook = batches["current"]["completed"] < done
+    if trainer.training and not in_hook:  # after the hook, and a validation, Lightning has counted the step
         loops["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
     for counts in epochs.values():
         counts.update(processed=counts["started"] - 1, completed=counts["started"] - 1)
     for name in ("total", "current"):
-        batches[name]["completed"] = batches[name]["processed"] - 1
+        processed = batches[name]["processed"]
+        batches[name].update(ready=processed, completed=processed - 1)
+    batches["is_last_batch"] = False
     checkpoint["epoch"] = epochs["current"]["processed"]
-
-
-def count_logged_steps(checkpoint: dict[str, Any]) -> int:
-    """Return the number of steps that a run had logged at a checkpoint."""
-    loops = checkpoint["loops"]["fit_loop"]
-    batches = loops["epoch_loop.batch_progress"]["total"]
-    logged_now = batches["processed"] - batches["completed"]  # 1 in `on_train_batch_end`: its step is not counted yet
-    return loops["epoch_loop.state_dict"]["_batches_that_stepped"] + logged_now
-
-
-def is_between_epochs(checkpoint: dict[str, Any]) -> bool:
-    """Return whether Lightning counts all epochs of a checkpoint as trained to their end."""
-    epoch = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
-    return epoch["processed"] == epoch["started"]
 
 
 def complete_epoch(checkpoint: dict[str, Any]) -> None:
     """Count the epoch of a checkpoint between two epochs as ended: else Lightning would repeat its last hooks."""
-    for counts in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
-        counts.update(dict.fromkeys(counts, counts["processed"]))
+    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
+    if epochs["current"]["processed"] == epochs["current"]["started"]:
+        for counts in epochs.values():
+            counts.update(dict.fromkeys(counts, counts["processed"]))
+
+
+def is_between_epochs(trainer: pl.Trainer) -> bool:
+    """Return whether a run that resumes has trained all of its epochs to their end."""
+    epochs = trainer.fit_loop.epoch_progress.current
+    return epochs.processed == epochs.started  # type: ignore[attr-defined]
 
 
 def begin_next_epoch(trainer: pl.Trainer) -> None:

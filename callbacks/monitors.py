@@ -4,13 +4,15 @@ import time
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from vidcorr.videos.files import require_at_least
 
-from .loops import accumulates
+from .loops import accumulates, logged_step
+from .run_folder import log_now
 
 MOST_EMBEDDINGS = 1024
 """Number of embeddings of a step that are measured."""
@@ -50,7 +52,7 @@ class CollapseMonitor(pl.Callback):
 
     Logs `monitor/embedding_std` (`embedding_spread`), and if a step returns them `monitor/positive_similarity`,
     `monitor/negative_similarity`, `monitor/queue_age` (age of the oldest key in optimiser steps). Ranks measure their
-    embeddings separately; the mean over ranks is logged.
+    embeddings separately; the mean over ranks is logged, once, whatever `log_every_n_steps` is.
 
     Args:
         every_n_steps: optimiser steps between checks.
@@ -82,7 +84,7 @@ class CollapseMonitor(pl.Callback):
         embeddings = outputs["embeddings"][:MOST_EMBEDDINGS]
         seen["embedding_std"] = embedding_spread(embeddings)
         values = {f"monitor/{name}": value.float() for name, value in seen.items()}
-        pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
+        _log_measured(trainer, values)
         spread = float(seen["embedding_std"])
         self._collapsed = self._collapsed + 1 if spread < self.warn_below else 0
         if self._collapsed == self.patience:
@@ -91,6 +93,15 @@ class CollapseMonitor(pl.Callback):
                 f"and was below {self.warn_below} at {self.patience} checks in a row; a lower learning rate, BatchNorm "
                 "in the heads or larger batches may help"
             )
+
+
+def _log_measured(trainer: pl.Trainer, values: dict[str, Tensor]) -> None:
+    """Log values measured in the present step, their means over the ranks, beside the step's loss."""
+    means: dict[str, float] = {}
+    for name, value in values.items():
+        mean = trainer.strategy.reduce(value.to(trainer.strategy.root_device), reduce_op="mean")
+        means[name] = float(mean)
+    log_now(trainer, means, logged_step(trainer))
 
 
 class Throughput(pl.Callback):
@@ -126,7 +137,7 @@ class Throughput(pl.Callback):
             values = self._speed(trainer, now - self._since, waited)
             if "time/data" in values:
                 self._warn_if_slow(values["time/data"], loader.num_workers)
-            pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
+            _log_measured(trainer, {name: torch.tensor(value) for name, value in values.items()})
         self._since = now
         self._waited_before = waited or 0.0
         self._batches = 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -31,10 +32,15 @@ def checkpoint_folder(trainer: pl.Trainer, dirpath: str | Path | None) -> str:
     return str(folder.expanduser().resolve())
 
 
-def hide_logs(trainer: pl.Trainer, step: int) -> None:
+def hide_logs(trainer: pl.Trainer, step: int, scores: Mapping[str, float]) -> None:
     """Hide from TensorBoard what earlier runs in the folder logged from a step on: a resumed run logs it again.
 
     It adds an event of a new session, as `purge_step` of TensorBoard's writer does.
+
+    Args:
+        trainer: the trainer.
+        step: first step that is hidden.
+        scores: scores of the trainer's step, which the resumed run does not compute again.
     """
     if not trainer.is_global_zero:
         return
@@ -42,15 +48,23 @@ def hide_logs(trainer: pl.Trainer, step: int) -> None:
         if isinstance(logger, TensorBoardLogger):
             start = SessionLog(status=SessionLog.START)
             logger.experiment.file_writer.add_event(Event(step=step, session_log=start))
+            logger.log_metrics(dict(scores), step=trainer.global_step)
 
 
-def log_scores(trainer: pl.Trainer, scores: Mapping[str, float]) -> None:
-    """Give scores to every logger of a run, at the trainer's step; all ranks may call it.
+def log_now(trainer: pl.Trainer, values: Mapping[str, float], step: int | None = None) -> None:
+    """Give values to every logger of a run and to the callbacks that monitor them, once; all ranks may call it.
 
-    It serves hooks in which Lightning does not log.
+    Lightning's `log` refuses some hooks, takes its own number of a step, and logs a value of a step again until the
+    epoch ends.
+
+    Args:
+        trainer: the trainer.
+        values: name → value, the same on all ranks.
+        step: step at which they are logged; None is the trainer's number of optimiser steps.
     """
     for logger in trainer.loggers:
-        logger.log_metrics(dict(scores), step=trainer.global_step)
+        logger.log_metrics(dict(values), step=trainer.global_step if step is None else step)
+    trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
 
 
 def log_picture(trainer: pl.Trainer, tag: str, picture: NDArray[np.uint8], step: int | None = None) -> None:

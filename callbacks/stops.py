@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning import callbacks as lightning
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info
@@ -39,7 +40,8 @@ class Stops(pl.Callback):
     """End a run cleanly, a training at the same step on all ranks; the command line always adds it.
 
     - **SIGTERM** (preemption, `docker stop`, torchrun) and **Ctrl-C**: the optimiser step is finished, `LastCheckpoint`
-      saves it, and the process ends with status 143 or 130; a second Ctrl-C ends it at once. Lightning's handler talks
+      saves it, and the process ends with status 143 or 130; a second Ctrl-C ends it at once. A validation is cut short,
+      or left out after the last step before it; the run then continues from an earlier save. Lightning's handler talks
       to the other ranks from within the signal, which can block them for good; here the ranks agree after every step.
       `validate` finishes its frame. **SLURM's requeue signal** (USR1 by default) stops the run in the same way, with
       status 138, and queues the job again.
@@ -48,7 +50,7 @@ class Stops(pl.Callback):
     - **A lost rank**, killed or hanging, ends the other ranks, and they end it.
 
     Raises:
-        ValueError: for a callback of `REFUSED`.
+        ValueError: for a callback of `REFUSED`, and for ranks that are forks of a process with threads.
     """
 
     def __init__(self) -> None:
@@ -62,6 +64,10 @@ class Stops(pl.Callback):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, REFUSED):
                 raise ValueError(f"{type(callback).__name__}: leave it out: the plan or a resumed run would be wrong")
+        launcher = trainer.strategy.launcher
+        is_fork = launcher is not None and launcher.is_interactive_compatible
+        if is_fork and torch.get_num_threads() > 1:
+            raise ValueError("trainer.strategy: a fork of a process with threads stands still; use ddp")
         use_atomic_files(trainer)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -88,7 +94,7 @@ class Stops(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Agree over all ranks whether to continue; the step is saved and logged before the next hook stops the run.
+        """Agree over all ranks whether to continue; the step is logged before the next hook stops the run.
 
         Raises:
             TrainingStopped: on all ranks, if the loss of any rank is not finite.
@@ -99,8 +105,6 @@ class Stops(pl.Callback):
             self._raise_on_all_ranks(bad)
         if worst and not accumulates(trainer):  # no stop with a part of the gradients
             self._outcome = worst
-            for saver in _savers(trainer):
-                saver.run_stops = True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop if the ranks have agreed to stop."""
@@ -151,7 +155,7 @@ class Stops(pl.Callback):
             launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
         if trainer.state.fn == "fit":
             for saver in _savers(trainer):
-                saver.rescue(trainer, exception)
+                saver.save(trainer, exception)  # before the job is queued again
         number = None if isinstance(exception, LostRank) else signals.cause_of(exception)
         if number:
             rank_zero_info(f"stopped by {(signals.NAMES | signals.REQUEUE)[number]}")
@@ -189,7 +193,7 @@ class Stops(pl.Callback):
         """
         if self._outcome:
             for saver in _savers(trainer):
-                saver.keep(trainer)
+                saver.save(trainer)
             of_another_rank = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
             raise signals.Stopped(signals.requests.received or of_another_rank)
 

@@ -15,12 +15,12 @@ from pytorch_lightning.callbacks import (
     ModelCheckpoint,
     StochasticWeightAveraging,
 )
-from pytorch_lightning.loggers import Logger
 
 from callbacks import BenchmarkCallback, BestCheckpoint
 from cli import main
 from lightning_modules import VFSSimSiam
 from tests.helpers.benchmark_data import data_for
+from tests.helpers.logged import Logged
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted
 from tests.helpers.training import EMPTY, TINY, fit_in, loader, quiet_trainer, trainer_in
@@ -30,27 +30,6 @@ from vidcorr.benchmarks.ranks import BenchmarkError, first_ranks_buffers
 from vidcorr.experiments.config_files import CONFIGS
 
 # When it runs, and what it reads
-
-
-class Logged(Logger):
-    """Keeps what is logged: scores by step, and steps of pictures."""
-
-    name = version = "logged"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scores: dict[str, dict[int, float]] = {}
-        self.pictures: list[int] = []
-
-    def log_hyperparams(self, *args: Any, **options: Any) -> None:
-        """Keep nothing."""
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        for key, value in metrics.items():
-            self.scores.setdefault(key, {})[int(step or 0)] = value
-
-    def log_image(self, key: str, images: list[Any], step: int) -> None:
-        self.pictures.append(step)
 
 
 @dataclass(frozen=True)
@@ -103,7 +82,7 @@ def test_without_validation_it_runs_at_the_end_of_the_training_epoch(kind, tmp_p
         benchmark, logger, _ = watched(tmp_path, best, stopping, module=module, validation=None)
         steps = [2, 4, 6, 8]
     assert list(benchmark.history) == steps
-    assert list(logger.scores["counted/score"]) == [step - 1 for step in steps]  # as the loss of the last batch
+    assert list(logger.scores["counted/score"]) == steps
     assert logger.pictures == list(logger.scores["counted/score"])
     files = [torch.load(path, weights_only=True) for path in sorted((tmp_path / "best").glob("*.ckpt"))]
     assert [saved["global_step"] for saved in files] == steps
@@ -121,8 +100,7 @@ def test_without_validation_it_runs_at_the_end_of_the_training_epoch(kind, tmp_p
 def test_in_a_fit_with_validation_it_runs_in_its_passes_alone_and_at_the_end(options, steps, tmp_path):
     benchmark, logger, _ = watched(tmp_path, **options)
     assert list(benchmark.history) == steps
-    assert len(logger.scores["counted/score"]) == len(steps)
-    assert logger.pictures == list(logger.scores["counted/score"])
+    assert list(logger.scores["counted/score"]) == logger.pictures == steps
 
 
 def test_it_runs_after_a_last_step_within_an_epoch(tmp_path):
@@ -134,45 +112,44 @@ def test_it_runs_after_a_last_step_within_an_epoch(tmp_path):
 
 
 def stale(callback=None, every=2, module=None, **options):
-    """Return the refusal of a callback or a schedule that reads the benchmark's score, or None."""
+    """Return the refusal of a callback or a schedule that monitors the benchmark's score, or None."""
     try:
-        watched(Path(), *([callback] if callback else []), every=every, module=module, **options)
+        watched(Path(), *([callback] if callback else []), every=every, module=module, epochs=2, **options)
     except ValueError as error:
         return str(error)
     return None
 
 
 class OnPlateau(VFSSimSiam):
-    """Follows the benchmark's score, every `frequency` epochs."""
-
-    frequency = 1
-
-    def __init__(self, mode="max", **options):
-        super().__init__(**options)
-        self.mode = mode
+    """Follows the benchmark's score."""
 
     def configure_optimizers(self):
         optimizer = torch.optim.SGD(self.parameters(), 0.1)
-        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, self.mode)
-        chosen = {"scheduler": schedule, "monitor": "counted/score", "frequency": self.frequency}
-        return {"optimizer": optimizer, "lr_scheduler": chosen}
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max")
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": "counted/score"}}
+
+
+def monitors():
+    """Return what monitors a score: name → callback, module."""
+    stopping = EarlyStopping("counted/score", mode="max", patience=9)
+    saving = ModelCheckpoint(monitor="counted/score", mode="max", filename="any")
+    return {
+        "EarlyStopping": (stopping, None),
+        "ModelCheckpoint": (saving, None),
+        "ReduceLROnPlateau": (None, OnPlateau(**TINY)),
+    }
 
 
 @pytest.mark.slow
-def test_what_reads_a_score_between_two_runs_is_refused_and_nothing_else(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", monitors())
+def test_a_monitor_of_a_score_is_refused_only_if_an_epoch_has_none(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    stops = EarlyStopping("counted/score", mode="max", patience=9)
-    assert stale(stops, check_val_every_n_epoch=2) is None
+    assert stale(*monitors()[kind][:1], every=1, module=monitors()[kind][1]) is None
+    for options in ({"every": 2}, {"every": 1, "check_val_every_n_epoch": 2}):
+        callback, module = monitors()[kind]
+        line = f"{kind} of counted/score: counted does not run in every epoch: set every_n_epochs and"
+        assert stale(callback, module=module, **options).startswith(line)
     assert stale(EarlyStopping("val/loss", strict=False)) is None
-    assert stale(stops).startswith(
-        "EarlyStopping of counted/score would read old scores, as counted runs every 2 epochs"
-    )
-    line = stale(ModelCheckpoint(monitor="counted/score", mode="max"), every=1)
-    assert line.startswith("ModelCheckpoint of counted/score would read old scores")
-    module = OnPlateau(**TINY)
-    assert stale(module=module).startswith("ReduceLROnPlateau of counted/score would read old scores")
-    module.frequency = 2
-    assert stale(module=module) is None
 
 
 @dataclass(frozen=True)
@@ -185,8 +162,6 @@ class Distance(Shown):
 WRONG = [
     (EMAWeightAveraging(decay=0.5), Shown, "EMA.* beside counted: which weights are scored is not defined"),
     (StochasticWeightAveraging(0.1), Shown, "Stochastic.* beside counted: which weights are scored is not defined"),
-    (EarlyStopping("counted/score", mode="min"), Shown, 'has mode "min", but more is better: set mode to "max'),
-    (BestCheckpoint("counted/score", mode="max"), Distance, 'has mode "max", but less is better: set mode to "min'),
     (BestCheckpoint("counted/other"), Shown, "no benchmark logs counted/other; they log counted/score"),
 ]
 """Callback, benchmark, and what is said of the two."""
@@ -195,6 +170,50 @@ WRONG = [
 @pytest.mark.parametrize(("callback", "benchmark", "line"), WRONG)
 def test_a_callback_that_takes_the_wrong_score_or_weights_is_refused(callback, benchmark, line, tmp_path):
     refused(ValueError, line, watched, tmp_path, callback, benchmark=benchmark([]))
+
+
+@pytest.mark.parametrize(("benchmark", "choose"), [(Shown, max), (Distance, min)])
+def test_the_best_checkpoint_is_the_benchmarks_best_also_in_a_second_fit(benchmark, choose, tmp_path):
+    """As in a notebook: the same callback, another Trainer."""
+    best = BestCheckpoint()
+    for number in range(2):
+        folder = tmp_path / str(number)
+        scored, _, _ = watched(folder, best, benchmark=benchmark([]), epochs=3 - number)
+        scores = {step: scores["counted/score"] for step, scores in scored.history.items()}
+        chosen = choose(scores, key=scores.get)
+        assert best.best_model_path.endswith(f"-step={chosen:06d}.ckpt")
+        assert best.best_model_score == torch.tensor(scores[chosen])
+        assert [str(path) for path in folder.rglob("best-*.ckpt")] == [best.best_model_path]
+
+
+def loaded(state, folder):
+    """Return a `BestCheckpoint` of another run, or of one that was moved, that has resumed."""
+    best = BestCheckpoint("davis/J&F-Mean", save_top_k=2, dirpath=folder)
+    best.load_state_dict(state)
+    return best
+
+
+def test_the_best_score_outlives_its_folder(tmp_path):
+    """Files are found by name in the new folder, else where they were; of a file that is gone the score remains."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    new.mkdir()
+    before = BestCheckpoint("davis/J&F-Mean", save_top_k=2, dirpath=old)
+    before.best_k_models = {f"{old}/best-1.ckpt": torch.tensor(0.9), f"{old}/best-2.ckpt": torch.tensor(0.8)}
+    before.best_model_path, before.kth_best_model_path = before.best_k_models
+    before.best_model_score, before.kth_value = before.best_k_models.values()
+    state = before.state_dict()
+    gone = loaded(state, new)
+    assert (gone.best_model_path, gone.best_model_score, gone.kth_value) == ("", 0.9, 0.8)
+    trainer = quiet_trainer()
+    assert not gone.check_monitor_top_k(trainer, torch.tensor(0.7))
+    assert gone.check_monitor_top_k(trainer, torch.tensor(0.85))
+    (old / "best-1.ckpt").touch()
+    assert loaded(state, new).best_model_path == f"{old}/best-1.ckpt"
+    (new / "best-1.ckpt").touch()
+    moved = loaded(state, new)
+    assert moved.best_model_path == f"{new}/best-1.ckpt"
+    assert list(moved.best_k_models) == [f"{new}/best-1.ckpt", f"{new}/best-2.ckpt"]
 
 
 @dataclass(frozen=True)
@@ -219,17 +238,21 @@ def test_a_score_that_is_missing_is_taken_from_no_earlier_epoch(tmp_path):
 
 
 def test_validating_a_list_of_checkpoints_writes_a_folder_for_each(tmp_path):
-    """Named by epoch and step of the checkpoint."""
+    """Named by epoch and step of the checkpoint; scores are logged at this step."""
+    logger = Logged()
     module = VFSSimSiam(**TINY)
     benchmark = BenchmarkCallback(Counted([]))
     best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
     fit_in(tmp_path / "fit", BenchmarkCallback(Counted([])), best, max_epochs=2)
-    trainer = trainer_in(tmp_path, benchmark, BestCheckpoint())  # the fit's config names it: does nothing
+    other = BenchmarkCallback(Counted([], name="other"))
+    # the fit's config names the BestCheckpoint: it does nothing
+    trainer = trainer_in(tmp_path, benchmark, other, BestCheckpoint(), logger=logger)
     folders = []
     for path in sorted((tmp_path / "best").glob("*.ckpt")):
         trainer.validate(module, EMPTY, ckpt_path=path, verbose=False, weights_only=True)
         folders.append(benchmark.folder.name)
     assert folders == ["epoch=000-step=000002", "epoch=001-step=000004"]
+    assert [list(logger.scores[f"{name}/score"]) for name in ("counted", "other")] == [[2, 4]] * 2
 
 
 def test_buffers_of_the_first_rank_are_read_and_each_ranks_own_restored(monkeypatch):

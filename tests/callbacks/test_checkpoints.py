@@ -8,7 +8,6 @@ import errno
 import os
 from collections import OrderedDict
 from datetime import timedelta
-from types import SimpleNamespace
 from unittest.mock import Mock
 
 import numpy as np
@@ -22,7 +21,7 @@ from callbacks import AtomicCheckpointIO, LastCheckpoint, Stops, TrainingStopped
 from lightning_modules import VFSMoCo, VFSSimSiam
 from tests.helpers.faults import Spoil
 from tests.helpers.refusal import refused
-from tests.helpers.stops import EPOCHS, Stop, content, expect_equal, go, joined, make, positions
+from tests.helpers.stops import EPOCHS, Stop, content, expect_equal, go, joined, make, most_repeated, positions
 from tests.helpers.training import InMemory, fit_in, quiet_trainer, tiny_moco, trainer_in
 from vidcorr.videos.files import FolderLock
 
@@ -41,9 +40,11 @@ def resumed(folder, method, accumulated, stops, **options):
     """Stop a run by SIGTERM at each of some positions in turn, let it end; return whether all is as if it had not."""
     whole, _ = go(method, folder / "whole", accumulated, **options)
     done, ended, last = [], False, folder / "parts" / LAST
+    repeats = 0
     for stop in [*stops, None]:
         more, ended = go(method, folder / "parts", accumulated, last if last.exists() else None, stop, **options)
-        done = joined(done, more, whole, repeats=accumulated)
+        done = joined(done, more, whole, repeats)
+        repeats = most_repeated(stop, options)
     expect_equal(content(folder / "parts"), content(folder / "whole"))
     return ended and done == whole
 
@@ -53,6 +54,33 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
         refused(OSError, f"{tmp_path} is in use by another run", fit_in, tmp_path, LastCheckpoint(dirpath=tmp_path))
     assert not (tmp_path / LAST).exists()
     fit_in(tmp_path, LastCheckpoint(dirpath=tmp_path))  # the lock went with its owner
+
+
+def test_a_run_that_is_stopped_after_its_first_step_is_saved(tmp_path):
+    go("VFSSimSiam", tmp_path, stop=Stop("step", 0), every=100)
+    assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == 1
+
+
+def test_a_second_fit_of_the_same_callback_has_its_own_file(tmp_path):
+    """As in a notebook: other Trainers; the second resumes a run that is at its end."""
+    last = LastCheckpoint(every_n_steps=1)
+    fit_in(tmp_path / "first", last)
+    fit_in(tmp_path / "ended", last, ckpt_path=tmp_path / "first/checkpoints" / LAST)
+    fit_in(tmp_path / "second", last, max_epochs=2, accumulate_grad_batches=2)
+    assert last.best_model_path == last.last_model_path == str(tmp_path / "second/checkpoints" / LAST)
+    steps = {path.parent.parent.name: saved(path)["global_step"] for path in tmp_path.rglob("*.ckpt")}
+    assert steps == {"first": 2, "second": 2}
+
+
+def saved(path):
+    return torch.load(path, weights_only=True)
+
+
+def test_a_file_of_weights_alone_is_refused(tmp_path):
+    trainer = fit_in(tmp_path / "first")
+    trainer.save_checkpoint(tmp_path / "weights.ckpt", weights_only=True)
+    line = r"weights\.ckpt holds weights, but no state of a training: to begin anew"
+    refused(ValueError, line, fit_in, tmp_path, LastCheckpoint(), ckpt_path=tmp_path / "weights.ckpt")
 
 
 OFTEN = [Stop("step", 0), Stop("step", 4), Stop("validation", 1), Stop("epoch_end", 1), Stop("validated", 2)]
@@ -90,7 +118,7 @@ def test_every_pair_of_stops(method, accumulated, tmp_path):
         before[stop] = (begun, content(folder) if kept else None)
         rest, ended = go(method, tmp_path / "end", accumulated, folder / LAST if kept else None, every=100)
         assert ended
-        assert joined(begun, rest, whole, repeats=accumulated) == whole, stop
+        assert joined(begun, rest, whole, most_repeated(stop, {})) == whole, stop
         expect_equal(content(tmp_path / "end"), content(tmp_path / "whole"))
     kinds = [event[0] for event in whole]
     assert kinds.count("benchmark") == kinds.count("validated") + 1 == EPOCHS + 1
@@ -101,7 +129,7 @@ def test_every_pair_of_stops(method, accumulated, tmp_path):
                 continue
             start = tmp_path / str(number) / LAST
             more, _ = go(method, tmp_path / "pair", accumulated, start, second, every=100)
-            assert joined(begun, more, whole, repeats=accumulated) == events, (first, second)
+            assert joined(begun, more, whole, most_repeated(first, {})) == events, (first, second)
             expect_equal(content(tmp_path / "pair"), expected)
 
 
@@ -134,6 +162,9 @@ def end_after_5(trainer, *_):
         ({"max_time": {"microseconds": 1}}, {}),
         (LambdaCallback(on_train_batch_end=end_after_5), {"val_check_interval": 2}),  # a validation follows in any run
         (LambdaCallback(on_validation_end=end_after_5), {"val_check_interval": 2}),
+        # the place of a validation is counted over all epochs: step 5 has one, or is between two
+        (LambdaCallback(on_train_batch_end=end_after_5), {"val_check_interval": 5, "check_val_every_n_epoch": None}),
+        (LambdaCallback(on_train_batch_end=end_after_5), {"val_check_interval": 2, "check_val_every_n_epoch": None}),
         ({"max_steps": 4}, {"val_check_interval": 4, "check_val_every_n_epoch": None}),
     ],
 )
@@ -215,9 +246,9 @@ def test_an_error_in_a_users_callback_keeps_the_last_complete_step(tmp_path, cap
     whole, _ = go("VFSMoCo", tmp_path / "whole", 2)
     caplog.set_level("INFO")
     refused(RuntimeError, "a mistake", go, "VFSMoCo", tmp_path / "parts", 2, more=[Fail()], every=100)
-    assert caplog.messages[-1] == f"ended in step 4; saved after step 3: {tmp_path}/parts/{LAST}"
-    # the weights may be beyond it, but not all callbacks have seen a later step
-    assert torch.load(tmp_path / "parts" / LAST, weights_only=True)["global_step"] == 3
+    assert caplog.messages[-1] == f"ended in step 4; saved after step 2: {tmp_path}/parts/{LAST}"
+    # the weights are beyond it, but not all callbacks have seen a later step, and a validation follows step 4
+    assert saved(tmp_path / "parts" / LAST)["global_step"] == 2
     rest, _ = go("VFSMoCo", tmp_path / "parts", 2, start=tmp_path / "parts" / LAST, every=100)
     assert rest == whole[-len(rest) :]
 
@@ -259,10 +290,15 @@ def test_a_validation_is_no_training(tmp_path):
     assert trainer.validate(ckpt_path=tmp_path / "weights.ckpt", datamodule=InMemory(4, 2), verbose=False)
 
 
-def test_a_rescue_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(LastCheckpoint, "keep", Mock(side_effect=OSError("no space left")))
-    LastCheckpoint(dirpath=tmp_path).rescue(SimpleNamespace(world_size=1), RuntimeError())
-    assert caplog.messages == ["not saved: no space left"]
+def test_a_save_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, caplog):
+    class Fail(pl.Callback):
+        def on_train_batch_start(self, trainer, *args):
+            if trainer.global_step == 1:
+                raise RuntimeError("a mistake of the user's")
+
+    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", Mock(side_effect=OSError("no space left")))
+    refused(RuntimeError, "a mistake", fit_in, tmp_path, Fail(), LastCheckpoint(dirpath=tmp_path))
+    assert "not saved: no space left" in caplog.messages
 
 
 def spoil_weights(trainer, module, *_):

@@ -7,11 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks import BenchmarkCallback
-from callbacks.run_folder import log_scores, run_folder
+from callbacks import BenchmarkCallback, TrainingStopped
+from callbacks.run_folder import log_now, run_folder
 from cli import main
 from lightning_modules import FrozenEncoder
 from tests.helpers.stops import Stop, go
@@ -35,7 +36,7 @@ def test_tensorboard_and_csv_both_have_the_score_and_what_is_logged_outside_vali
     board, table = TensorBoardLogger(tmp_path), CSVLogger(tmp_path, "table")
     score, trainer = measure(davis_root, board, table)
     assert run_folder(trainer) == Path(board.log_dir)
-    log_scores(SimpleNamespace(loggers=[board, table], global_step=7), {KEY: 0.5})
+    log_now(SimpleNamespace(loggers=[board, table], global_step=7, callback_metrics={}), {KEY: 0.5})
     for logger in (board, table):
         logger.save()
     expected = [(0, pytest.approx(score)), (7, 0.5)]
@@ -67,22 +68,35 @@ def logged(folder):
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
+class KilledAfterSaving(Checkpoint):
+    """Is killed after the hook in which checkpoints may be saved, before Lightning logs the step."""
+
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.global_step == 4:
+            raise TrainingStopped("killed")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("kill", "steps"), [(Stop("step", 4), 9), (None, 5)])
-def test_the_logs_of_a_resumed_run_hold_no_step_twice(kill, steps, tmp_path):
-    """Killed after a checkpoint within an epoch, or ended and made longer."""
+@pytest.mark.parametrize(
+    ("stop", "more", "steps"),
+    [(Stop("step", 4), [], 9), (Stop("step", 3), [], 9), (None, [KilledAfterSaving()], 9), (None, [], 5)],
+    ids=["killed within an epoch", "killed between two epochs", "killed after a save", "ended, and made longer"],
+)
+def test_the_logs_of_a_resumed_run_hold_every_step_once(stop, more, steps, tmp_path):
+    """Scores are logged at the number of steps, losses at Lightning's number of a step, from 0."""
 
     def run(name, steps=9, **options):
         logger = TensorBoardLogger(tmp_path / name, version=0)
         go("VFSSimSiam", tmp_path / name, logger=logger, log_every_n_steps=1, max_steps=steps, **options)
 
     run("whole")
-    run("parts", steps, stop=kill, kill=True, every=4)
+    run("parts", steps, stop=stop, kill=True, every=4, more=more)
     time.sleep(1 - time.time() % 1)  # TensorBoard orders the files of a second by a number as text, 10 before 9
     run("parts", start=tmp_path / "parts/last.ckpt")
     found, whole = logged(tmp_path / "parts"), logged(tmp_path / "whole")
-    if kill is None:  # the benchmark also ran where the run ended
+    assert [step for step, _ in whole["counted/score"]] == [0, 3, 6, 9]
+    if steps == 5:  # the benchmark also ran where the run ended
         assert found["counted/score"].pop(2)[0] == 5
     for tag in ("train/loss", "val/loss", "counted/score"):
         assert [step for step, _ in found[tag]] == [step for step, _ in whole[tag]], tag
-        assert kill is None or found[tag] == whole[tag], tag  # the rates follow from the number of steps
+        assert steps == 5 or found[tag] == whole[tag], tag  # the rates follow from the number of steps

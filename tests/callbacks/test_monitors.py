@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import EarlyStopping
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -14,6 +15,7 @@ from callbacks import CollapseMonitor, Throughput
 from callbacks.monitors import embedding_spread
 from datamodules.loading.loader import ClipSampler, ResumableLoader
 from lightning_modules import VFSMoCo
+from tests.helpers.logged import Logged
 from tests.helpers.refusal import refused
 from tests.helpers.training import Clips, Tiny, loader, quiet_trainer
 
@@ -27,27 +29,17 @@ def test_spread_is_one_on_the_sphere_and_zero_in_a_point():
         refused(ValueError, r"expected embeddings \(N, D\)", embedding_spread, torch.rand(shape))
 
 
-class Seen(pl.Callback):
-    def __init__(self):
-        self.logged = {}
-
-    def on_train_batch_end(self, trainer, *args):
-        found = {name: float(value) for name, value in trainer.callback_metrics.items() if "monitor" in name}
-        if found:
-            self.logged[trainer.global_step] = found
-
-
-def test_it_logs_what_a_step_publishes():
-    module, seen = VFSMoCo("tests.helpers.training:Tiny", 4, queue_size=32), Seen()
-    monitor = CollapseMonitor(every_n_steps=2)
-    quiet_trainer(max_steps=6, log_every_n_steps=1, callbacks=[monitor, seen]).fit(module, loader(24, 4))
-    assert min(seen.logged) == 2
-    last = seen.logged[6]
+def test_it_logs_what_a_step_publishes_and_nothing_twice():
+    module, logger = VFSMoCo("tests.helpers.training:Tiny", 4, queue_size=32), Logged()
+    monitors = [CollapseMonitor(every_n_steps=2), EarlyStopping("monitor/embedding_std", mode="max", patience=9)]
+    quiet_trainer(max_steps=6, log_every_n_steps=1, callbacks=monitors, logger=logger).fit(module, loader(24, 4))
     names = ("embedding_std", "positive_similarity", "negative_similarity", "queue_age")
-    assert set(last) == {f"monitor/{name}" for name in names}
-    assert last["monitor/queue_age"] == 4  # 32 places, 8 keys a step, all filled when step 6 began
-    assert seen.logged[2]["monitor/queue_age"] == 1
-    assert -1 <= last["monitor/negative_similarity"] <= 1
+    logged = {name.removeprefix("monitor/"): values for name, values in logger.scores.items() if "monitor/" in name}
+    assert set(logged) == set(names)
+    assert all(list(values) == [1, 3, 5] for values in logged.values())  # Lightning counts steps from 0
+    # 32 places, 8 keys a step; all are filled when step 6 begins
+    assert logged["queue_age"] == {1: 1, 3: 3, 5: 4}
+    assert all(-1 <= value <= 1 for value in logged["negative_similarity"].values())
 
 
 class Publishes(pl.LightningModule):
@@ -92,11 +84,7 @@ class Timed(pl.LightningModule):
 
     def __init__(self, clock):
         super().__init__()
-        self.net, self.clock, self.logged = Tiny(), clock, {}
-
-    def log(self, name, value, **options):
-        self.logged.setdefault(self.trainer.global_step, {})[name] = value
-        super().log(name, value, **options)
+        self.net, self.clock = Tiny(), clock
 
     def training_step(self, batch, batch_index):
         self.clock.now += 1
@@ -122,18 +110,25 @@ def fit(clock, **options):
     data, module = SlowClips(clock), Timed(clock)
     loader = ResumableLoader(data, batch_size=2, sampler=ClipSampler(data, 2))
     options = {"max_epochs": 2, "log_every_n_steps": 1, "num_sanity_val_steps": 0} | options
-    trainer = quiet_trainer(callbacks=[Throughput()], **options)
+    logger = Logged()
+    trainer = quiet_trainer(callbacks=[Throughput()], logger=logger, **options)
     trainer.fit(module, loader, DataLoader([0], batch_size=None))
-    return module.logged
+    return {name: values for name, values in logger.scores.items() if "time/" in name}
 
 
-def test_what_is_logged(clock):
-    logged = fit(clock, accumulate_grad_batches=3, log_every_n_steps=2)
+@pytest.mark.parametrize(
+    ("options", "seconds", "steps"),
+    [
+        ({"accumulate_grad_batches": 3, "log_every_n_steps": 2, "max_epochs": 2}, 12.0, [1, 3]),
+        ({"val_check_interval": 3}, 4.0, [1, 2, 4, 5]),
+    ],
+)
+def test_what_is_logged(options, seconds, steps, clock):
+    """The first batch after a validation is not logged; nor is the value of the batch before again."""
+    logged = fit(clock, **{"max_epochs": 1} | options)
     # a batch of two clips is waited for 3 seconds and trained on for 1
-    expected = {"time/step": 12.0, "time/data": 0.75, "time/clips_per_second": 0.5}
-    assert list(logged) == [2, 4]
-    for seen in logged.values():
-        assert seen == pytest.approx(expected)
+    expected = {"time/step": seconds, "time/data": 0.75, "time/clips_per_second": 0.5}
+    assert logged == {name: dict.fromkeys(steps, pytest.approx(value)) for name, value in expected.items()}
 
 
 def test_a_method_without_embeddings_is_refused(clock):

@@ -40,6 +40,18 @@ def positions() -> list[Stop]:
     return found
 
 
+def most_repeated(stop: Stop | None, options: dict[str, Any]) -> int:
+    """Return the largest number of batches that a run repeats after a stop by a signal.
+
+    In and right before a validation, and in the run's last step, those of the epoch; elsewhere none.
+    """
+    is_last_batch = (stop is not None and (stop.number + 1) % BATCHES == 0) or bool(
+        {"max_steps", "val_check_interval"} & options.keys()
+    )
+    in_validation = stop is not None and stop.hook == "validation"
+    return BATCHES if in_validation or (stop is not None and stop.hook == "step" and is_last_batch) else 0
+
+
 def striker(stop: Stop | None, kill: bool) -> pl.Callback:
     """Stops the run at a position: by SIGTERM, or as a kill does, which saves nothing."""
 
