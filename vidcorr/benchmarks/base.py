@@ -21,17 +21,7 @@ from ..backbones.extractor import eval_mode
 from ..functional.device import on_device, random_state_kept
 from ..progress import progress_bar
 from ..protocols import EvaluationProtocol
-from ..results.result import (
-    Evaluated,
-    Network,
-    Protocol,
-    Provenance,
-    Result,
-    Row,
-    Stage,
-    leave_one_out,
-    require_writable,
-)
+from ..results.result import Evaluated, Network, Protocol, Result, Row, Stage, require_writable
 from ..tracking.frame_encoder import Tracker, normalises
 from ..videos.files import DataError, require_at_least
 from .network import NetworkLike, view_for
@@ -196,8 +186,8 @@ class Benchmark(ABC):
             DataError: for faulty data.
             ValueError: if the network cannot be built or lacks the features.
         """
-        with random_state_kept():
-            with Ranks(shared) as ranks, ranks.together():
+        with Ranks(shared) as ranks, random_state_kept():
+            with ranks.together():
                 if isinstance(network, str | Path):
                     network = NamedNetwork(str(network))
                 encoder = load(network)
@@ -206,7 +196,7 @@ class Benchmark(ABC):
                     extractor = on_device(extractor)
                     name = name or network.name
                 described = Network.of(encoder, name)
-            return self.run(extractor, described, Output(folder), shared=shared)
+            return self._run(ranks, extractor, described, Output(folder))
 
     def run(
         self,
@@ -228,54 +218,32 @@ class Benchmark(ABC):
             past: earlier evaluations of the same training, for the result.
             at: epochs and optimiser steps of the training so far; None outside a training.
         """
+        with Ranks(shared) as ranks, random_state_kept():
+            return self._run(ranks, extractor, network, output, past, at)
+
+    def _run(
+        self,
+        ranks: Ranks,
+        extractor: nn.Module,
+        network: Network,
+        output: Output,
+        past: Sequence[Evaluated] = (),
+        at: tuple[int, int] | None = None,
+    ) -> Result:
+        """Score this rank's share of the sequences; from the rows of all ranks each rank makes the same result."""
         began = time.perf_counter()
-        with Ranks(shared) as ranks, random_state_kept(), eval_mode(extractor), torch.inference_mode():
-            with ranks.together():  # each rank tracks and scores its share of the sequences
+        with eval_mode(extractor), torch.inference_mode():
+            with ranks.together():
                 if output.folder is not None and ranks.rank == 0:
                     require_writable(output.folder)
-                digest = weights_digest(extractor)
+                network = network.model_copy(update={"digest": weights_digest(extractor)})
                 tracker = self.tracker(extractor, self.protocol)
                 own_rows = self._score_share(ranks, tracker, output)
             rows = in_order(chain.from_iterable(ranks.gather(own_rows)), self.name)
-            has_constant = any(ranks.gather(tracker.constant))
-            with ranks.together():  # from the rows of all ranks each rank makes the same result
-                scores = self.scores(rows) if rows else {}
-                without = leave_one_out(rows, self.scores) if self.pooled else {}
-                history = list(past)
-                if at is not None:
-                    history.append(Evaluated(epoch=at[0], step=at[1], scores=scores))
-                data = self.facts(rows, tracker)
-                if has_constant:
-                    data["constant_features"] = True
-                sides = [min(sequence.size) for sequence in self.sequences if hasattr(sequence, "size")]
-                if sides:
-                    data["short_sides"] = [min(sides), max(sides)]
-                names = [sequence.name for sequence in self.sequences]
-                conditions = [f"{len(names)} {self.unit}"]
-                if "conditions" in vars(type(self)):
-                    conditions = [*self.conditions(data), *conditions]
-                source = self.protocol.origin() if isinstance(self.protocol, EvaluationProtocol) else {}
-                described = network.model_copy(update={"digest": digest})
-                seconds = round(time.perf_counter() - began, 2)
-                result = Result(
-                    benchmark=self.name,
-                    network=described,
-                    scores=scores,
-                    without=without,
-                    stage=stage_of(tracker),
-                    rows=rows,
-                    sequences=names,
-                    conditions=conditions,
-                    limit_sequences=self.limit_sequences,
-                    data=data,
-                    protocol_source=source,
-                    headline=self.score_names[:3],
-                    provenance=Provenance.now(),
-                    seconds=seconds,
-                    seconds_of=tracker.watch.rounded(),
-                    ranks=ranks.size,
-                    history=history,
-                )
+            tracker.constant = any(ranks.gather(tracker.constant))
+            with ranks.together():
+                stage = stage_of(tracker)
+                result = Result.of(self, network, rows, tracker, stage, past=past, at=at, ranks=ranks.size, began=began)
                 if ranks.rank == 0:
                     result.print()
                     self.finish(result, output)
@@ -327,11 +295,10 @@ def stage_of(tracker: Tracker) -> Stage:
     """Return the features and the protocol of a tracker, for the result."""
     extractor = tracker.extractor
     protocol = tracker.protocol
-    is_declared = protocol is None or normalises(extractor)
     return Stage(
         layer=getattr(extractor, "stage", None) or "",
         stride=getattr(extractor, "stride", None),
-        normalised_by="" if is_declared else "itself",
+        normalised_by="" if protocol is None or normalises(extractor) else "itself",
         protocol=Protocol() if protocol is None else Protocol.of(protocol),
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,13 +60,20 @@ class DavisBenchmark(MaskBenchmark):
         """Open the data set."""
         return Davis(self.root, self.year, self.split, self.resolution, self.annotations, self.size_tolerance)
 
-    def data_rules(self, videos: Sequence[MaskSequence] = ()) -> Rules:
-        """Return the rules of the year; masks of a single white object make it DAVIS-2016."""
-        return RULES[f"davis-{self._year(videos)}"]
+    def data_rules(self) -> Rules:
+        """Return the rules of the year."""
+        return RULES[f"davis-{self.year}"]
+
+    @cached_property
+    def scoring_rules(self) -> Rules:
+        """The scoring rules; masks of a single white object make the year 2016, with equal scores."""
+        rules = self.plain_rules
+        return RULES["davis-2016"] if rules == RULES["davis-2017"] and self._is_of_2016() else rules
 
     def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
         """Return year, split, resolution and rules."""
-        facts = {"year": self._year(self.sequences), "split": self.split, "resolution": self.resolution}
+        year = 2016 if self._is_of_2016() else self.year
+        facts = {"year": year, "split": self.split, "resolution": self.resolution}
         return facts | super().facts(rows, tracker)
 
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
@@ -73,7 +81,6 @@ class DavisBenchmark(MaskBenchmark):
         found = [str(facts["year"]), self.split or "all", self.resolution]
         return found[:2] if self.resolution == "480p" else found
 
-    def _year(self, videos: Sequence[MaskSequence]) -> int:
-        folders = [sequence.masks for sequence in videos]
-        are_white = all(masks is not None and masks.void is None for masks in folders)  # DAVIS-2016 stores 255
-        return 2016 if videos and are_white else self.year
+    def _is_of_2016(self) -> bool:
+        folders = [sequence.masks for sequence in self.sequences]
+        return bool(folders) and all(masks is not None and masks.void is None for masks in folders)  # 255 is the object

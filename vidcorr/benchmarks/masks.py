@@ -2,9 +2,7 @@
 
 import io
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,15 +24,13 @@ from ..results.pictures.animations import Curve, overlay_masks_small
 from ..results.result import Result, Row
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..videos.files import WRONG_JSON, DataError, errors_at
-from ..videos.images import read_ahead
+from ..videos.images import read_ahead, write_behind
 from ..videos.masks import object_ids
 from .base import Benchmark, in_order
 from .output import Output, SequencePictures
 
 JPEG_QUALITY = 75
 """Pillow's default, with which the scripts of CatMAE and RSP save resized frames."""
-MOST_PENDING = 32
-"""Frames that may wait for their scores or files; then the network waits, so memory does not grow with the video."""
 SequenceT = TypeVar("SequenceT", bound=MaskSequence)
 CAPTION = "propagated masks; the first frame's are the annotation, where the protocol gives it"
 
@@ -53,39 +49,34 @@ class MaskBenchmark(Benchmark):
     """Folder of the sequences inside predictions.zip; "" is its top (DAVIS)."""
 
     @abstractmethod
-    def data_rules(self, videos: Sequence[MaskSequence] = ()) -> Rules:
-        """Return the data set's scoring rules, for protocols without scoring rules; () stands for data not yet read."""
+    def data_rules(self) -> Rules:
+        """Return the data set's scoring rules without metadata: a protocol may bring others."""
 
-    def rules_for(self, videos: Sequence[MaskSequence] = ()) -> Rules:
-        """Return the scoring rules: the protocol's if it has any, else the data set's."""
+    def metadata(self) -> tuple[Mapping[str, Mapping[str, Any]], Collection[str]]:
+        """Return video → its entry in the metadata file, and the videos or categories that training has not seen."""
+        return {}, ()
+
+    @property
+    def plain_rules(self) -> Rules:
+        """The scoring rules without metadata: the protocol's if it has any, else the data set's."""
         scoring = self.protocol.scoring
-        return self.data_rules(videos) if scoring == "benchmark" else RULES[scoring]
+        return self.data_rules() if scoring == "benchmark" else RULES[scoring]
 
     @cached_property
     def scoring_rules(self) -> Rules:
-        """The scoring rules of the data."""
-        return self.rules_for(self.sequences)
+        """The scoring rules with the metadata of the data set."""
+        return self.plain_rules.with_metadata(*self.metadata())
 
     @property
     def score_names(self) -> tuple[str, ...]:
         """The scores of the rules, the means first."""
-        names = self.rules_for().score_names
+        names = self.plain_rules.score_names
         return tuple(sorted(names, key=lambda name: not name.endswith("Mean")))
 
     @property
     def pooled(self) -> bool:  # type: ignore[override]
         """True if the rules average over groups of objects."""
-        return self.scoring_rules.pooled
-
-    @property
-    def videos(self) -> Mapping[str, Mapping[str, Any]]:
-        """Video → its metadata, if the rules need them."""
-        return {}
-
-    @property
-    def unseen_names(self) -> Collection[str]:
-        """Videos or categories that training has not seen, if the rules distinguish them."""
-        return ()
+        return self.plain_rules.pooled
 
     def score(self, sequence: MaskSequence, tracker: LabelTracker, output: Output) -> list[Row]:
         """Propagate the masks of a sequence, write them, and score the annotated frames: a row per object.
@@ -95,38 +86,17 @@ class MaskBenchmark(Benchmark):
         """
         sequence, frames = at_size_of_data(sequence, tracker.protocol)
         scorer = self._scorer_of(sequence)
-        predicted = predicted_frames(sequence)
-        pictures = mask_pictures(output, sequence)
-        pending: deque[Future[None]] = deque()
-
-        def score_and_write(t: int, ids: Tensor, frame: Tensor | None = None) -> None:
-            truth = None
-            if scorer is not None and t in sequence.annotated:
-                truth = sequence.read_mask(t)
-                with errors_at(sequence.annotation(t)):  # an unknown id, if the rules refuse it
-                    scorer.add(sequence.frames[t].stem, truth.numpy(), ids.numpy())
-            if t in predicted:
-                output.mask(mask_file(sequence, t), ids)
-            if frame is not None:
-                pictures.add(frame, ids, truth=truth)
-
-        nothing = torch.zeros(sequence.size, dtype=torch.uint8)
+        files = SequenceFiles(sequence, scorer, output)
         for t in sequence.annotated:
             if t < sequence.begin:  # nothing is predicted before the first object
-                score_and_write(t, nothing)
-        with ThreadPoolExecutor(max_workers=1) as pool:
+                files.add(t, torch.zeros(sequence.size, dtype=torch.uint8))
+        with write_behind(files.add) as later:
             for t, tracked in enumerate(follow_masks(sequence, frames, tracker), start=sequence.begin):
-                pending.append(pool.submit(score_and_write, t, tracked.decoded, tracked.frame))
                 with tracker.watch("score and write"):  # waiting for the thread
-                    while len(pending) > MOST_PENDING:
-                        pending.popleft().result()
-            for done in pending:
-                done.result()
-        pictures.close({} if scorer is None else curves_of(scorer, sequence))
-        if scorer is None:
-            return []
+                    later(t, tracked.decoded, tracked.frame)
+        files.close()
         rows: list[Row] = []
-        for number, values in scorer.finish().items():
+        for number, values in scorer.finish().items() if scorer is not None else ():
             columns = self.columns_of(sequence, int(number))
             rows.append(Row(video=sequence.video, object=sequence.folder or str(number), values=values | columns))
         return rows
@@ -147,7 +117,7 @@ class MaskBenchmark(Benchmark):
         def shown(stem: str) -> set[int]:
             return numbers_in(sequence.read_mask(number_of[stem]).numpy())
 
-        video = Video(sequence.video, stems, shown, self.videos.get(sequence.video, {}), starts=starts)
+        video = Video(sequence.video, stems, shown, starts=starts)
         with errors_at(folder, *WRONG_JSON):
             scorer = MaskScorer(self.scoring_rules, video)
         if not scorer.plan:
@@ -164,7 +134,7 @@ class MaskBenchmark(Benchmark):
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the scores of the data set by its rules, from the values of the objects."""
-        return self.scoring_rules.table(values_of_objects(rows), self.videos, self.unseen_names)
+        return self.scoring_rules.table(values_of_objects(rows))
 
     def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
         """Return the scoring rules."""
@@ -180,6 +150,40 @@ class MaskBenchmark(Benchmark):
                 file = mask_file(sequence, t)
                 packed[file] = Path(self.archive, file)
         output.archive(packed)
+
+
+class SequenceFiles:
+    """What a run makes of the followed frames of a sequence: scores, files and pictures.
+
+    Args:
+        sequence: the sequence.
+        scorer: scores its annotated frames; None scores nothing.
+        output: the files of the run.
+    """
+
+    def __init__(self, sequence: MaskSequence, scorer: MaskScorer | None, output: Output) -> None:
+        self._sequence = sequence
+        self._scorer = scorer
+        self._output = output
+        self._predicted = predicted_frames(sequence)
+        self._pictures = mask_pictures(output, sequence)
+
+    def add(self, t: int, ids: Tensor, frame: Tensor | None = None) -> None:
+        """Score and write the ids `(H, W)` of frame `t`; draw them over the frame, if it is given."""
+        sequence = self._sequence
+        truth = None
+        if self._scorer is not None and t in sequence.annotated:
+            truth = sequence.read_mask(t)
+            with errors_at(sequence.annotation(t)):  # an unknown id, if the rules refuse it
+                self._scorer.add(sequence.frames[t].stem, truth.numpy(), ids.numpy())
+        if t in self._predicted:
+            self._output.mask(mask_file(sequence, t), ids)
+        if frame is not None:
+            self._pictures.add(frame, ids, truth=truth)
+
+    def close(self) -> None:
+        """Write the pictures."""
+        self._pictures.close({} if self._scorer is None else curves_of(self._scorer, self._sequence))
 
 
 def values_of_objects(rows: Sequence[Row]) -> dict[tuple[str, Object], Values]:

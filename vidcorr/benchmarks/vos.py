@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from ..metrics.scoring import Rules
 from ..protocols import PropagationProtocol
 from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker
-from ..videos.files import read_names, read_videos
+from ..videos.files import WRONG_JSON, errors_at, read_names, read_videos
 from .masks import MaskBenchmark
 
 
@@ -68,27 +67,22 @@ class VosBenchmark(MaskBenchmark):
             raise ValueError(f"VosBenchmark: rules {self.rules!r}: expected one of {', '.join(offered)}{remedy}")
         super().__post_init__()
 
-    def data_rules(self, videos: Sequence[MaskSequence] = ()) -> Rules:
+    def data_rules(self) -> Rules:
         """Return the rules of the argument."""
         return RULES[self.rules]
 
-    @cached_property
-    def videos(self) -> Mapping[str, Mapping[str, Any]]:
-        """The metadata file's videos."""
-        return {} if self.meta is None else read_videos(Path(self.meta).expanduser())
-
-    @cached_property
-    def unseen_names(self) -> Collection[str]:
-        """The names in the file `unseen`."""
-        if self.unseen is None:
-            return ()
-        return set(read_names(Path(self.unseen).expanduser()))
+    def metadata(self) -> tuple[Mapping[str, Mapping[str, Any]], Collection[str]]:
+        """Return the metadata file's videos, and the names in the file `unseen`."""
+        videos = {} if self.meta is None else read_videos(Path(self.meta).expanduser())
+        unseen = () if self.unseen is None else set(read_names(Path(self.unseen).expanduser()))
+        return videos, unseen
 
     def read(self) -> Sequence[MaskSequence]:
         """Open the folders and the lists."""
-        _ = self.videos, self.unseen_names  # faulty files are refused here
         videos = Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
-        return videos if self.rules_for().objects_enter else list(map(_of_first_mask, videos))
+        with errors_at(self.meta, *WRONG_JSON):
+            rules = self.scoring_rules
+        return videos if rules.objects_enter else list(map(_of_first_mask, videos))
 
     def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
         """Return split, merging of objects and rules."""

@@ -1,7 +1,7 @@
 """Video object segmentation on YouTube-VOS: a hold-out split that is scored here, predictions for the server."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -55,7 +55,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
     unseen: int = 5
     protocol: str | PropagationProtocol = "vidcorr"
 
-    def data_rules(self, videos: Sequence[MaskSequence] = ()) -> Rules:
+    def data_rules(self) -> Rules:
         """Return the rules of YouTube-VOS."""
         return RULES["youtube-vos"]
 
@@ -64,7 +64,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
         return YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen)
 
     @cached_property
-    def unseen_names(self) -> Collection[str]:  # type: ignore[override]
+    def unseen_names(self) -> Collection[str]:
         """The categories that training has not seen."""
         if self.split != "holdout":
             return ()
@@ -83,14 +83,10 @@ class YoutubeVosBenchmark(MaskBenchmark):
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return J and F of seen and unseen categories; the rows name the categories, so no file is read."""
-        videos: dict[str, dict[str, Any]] = {}
-        unseen = set()
-        for row in rows:
-            category = str(row.values["Category"] or "none")
-            videos.setdefault(row.video, {"objects": {}})["objects"][row.object] = {"category": category}
-            if row.values["Unseen"]:
-                unseen.add(category)
-        return self.scoring_rules.table(values_of_objects(rows), videos, unseen)
+        categories = {(row.video, row.object): str(row.values["Category"] or "none") for row in rows}
+        unseen = {categories[row.video, row.object] for row in rows if row.values["Unseen"]}
+        rules = replace(self.plain_rules, categories=categories, unseen=unseen)
+        return rules.table(values_of_objects(rows))
 
     def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
         """Return split, hold-out and rules."""

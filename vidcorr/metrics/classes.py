@@ -241,7 +241,7 @@ class RegionBoundary(RowMetric):
         objects = self._objects(table)
         if not objects:
             return dict.fromkeys(self.rules.score_names, math.nan)
-        return self.rules.table(objects, {}, ())
+        return self.rules.table(objects)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a line of scores per object; its `Sequence` is like "bike_1"."""

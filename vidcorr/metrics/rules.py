@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,16 +45,24 @@ class YoutubeVosRules(Rules):
                 plan[number] = list(stems)
         return plan
 
-    def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
-        """Return `Overall` and J and F of seen and unseen categories; means over all objects without metadata."""
-        if not videos:
-            return super().table(objects, videos, unseen)
+    def with_metadata(self, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str] = ()) -> Self:
+        """Return the rules of a data set, with the categories of its objects."""
+        categories: dict[tuple[str, str], str] = {}
+        for video, entry in videos.items():
+            for number, about in entry.get("objects", {}).items():
+                categories[video, number] = about.get("category")
+        return replace(self, videos=videos, categories=categories, unseen=unseen)
+
+    def table(self, objects: ObjectValues) -> Values:
+        """Return `Overall` and J and F of seen and unseen categories; means over all objects without categories."""
+        if not self.categories and not self.videos:
+            return super().table(objects)
         groups: dict[str, list[Values]] = {"Seen": [], "Unseen": []}
         for (video, number), values in objects.items():
-            category = videos.get(video, {}).get("objects", {}).get(str(number), {}).get("category")
+            category = self.categories.get((video, str(number)))
             if not category:
                 raise ValueError(f"gives no category for object {number} of {video}, which is in the masks")
-            kind = "Unseen" if category in unseen else "Seen"
+            kind = "Unseen" if category in self.unseen else "Seen"
             groups[kind].append(values)
         scores: Values = {}
         for kind, group in groups.items():
@@ -109,7 +117,7 @@ class LvosRules(Rules):
     def plan(self, video: Video) -> Plan:
         """Return object → frames, from the metadata file."""
         plan: dict[int, Sequence[str | None]] = {}
-        for number, entry in video.meta["objects"].items():
+        for number, entry in self.videos[video.name]["objects"].items():
             frame_range = entry["frame_range"]
             start = int(frame_range["start"])
             end = int(frame_range["end"])
@@ -131,11 +139,11 @@ class LvosRules(Rules):
         variation = math.sqrt(round(variance, 4)) if both.size else math.nan
         return {"J-Mean": mean(frames[:, 0]), "F-Mean": mean(frames[:, 1]), "V-Mean": variation}
 
-    def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+    def table(self, objects: ObjectValues) -> Values:
         """Return the means over objects of seen and of unseen videos, and the means of both."""
         groups: dict[str, list[Values]] = {"seen": [], "unseen": []}
         for (video, _), values in objects.items():
-            kind = "unseen" if video in unseen else "seen"
+            kind = "unseen" if video in self.unseen else "seen"
             groups[kind].append(values)
         scores: Values = {}
         for measure in "JFV":
@@ -164,7 +172,7 @@ class MoseV2Rules(Rules):
 
     def plan(self, video: Video) -> Plan:
         """Return the objects of the metadata file, in all frames but the first and the last."""
-        return {int(number): list(video.inner()) for number in video.meta["objects"]}
+        return {int(number): list(video.inner()) for number in self.videos[video.name]["objects"]}
 
     def required(self, video: Video, plan: Plan) -> list[str]:
         """Return all frames but the last: in the official code a missing frame shifts the frames after it."""
@@ -201,7 +209,7 @@ class MoseV2Rules(Rules):
                 values[f"{kind}_{name}-Mean"] = mean(np.array(means))
         return values
 
-    def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+    def table(self, objects: ObjectValues) -> Values:
         """Return the means over all objects; disappear and reappear over the objects with runs of them."""
 
         def over_objects(name: str) -> float:
@@ -277,9 +285,9 @@ class VosBenchmarkRules(Rules):
         boundary = float(np.mean(frames[first:, 1]))
         return {"J-Mean": region, "F-Mean": boundary}
 
-    def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+    def table(self, objects: ObjectValues) -> Values:
         """Return the means over all objects."""
-        scores = super().table(objects, videos, unseen)
+        scores = super().table(objects)
         return {name.removesuffix("-Mean"): score for name, score in scores.items()}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,7 +32,6 @@ class Video:
         name: name of the video.
         stems: names of the annotated frames without suffix, in time order.
         shown: name of an annotated frame → ids in its annotation, without 0.
-        meta: the video's entry in the data set's metadata file; empty without a metadata file.
         keep_ends: count the first and the last frame even if the rules leave them out.
         starts: object → position in `stems` of its first frame; None: found in the annotations.
     """
@@ -40,7 +39,6 @@ class Video:
     name: str
     stems: Sequence[str]
     shown: Callable[[str], Collection[int]]
-    meta: Mapping[str, Any] = field(default_factory=dict)
     keep_ends: bool = False
     starts: Mapping[int, int] | None = None
 
@@ -60,9 +58,15 @@ class Rules:
 
     Attributes:
         name: name on the command line.
+        videos: video → its entry in the data set's metadata file; empty without metadata.
+        categories: (video, object) → category, for rules that average over categories.
+        unseen: videos or categories that training has not seen.
     """
 
     name: str
+    videos: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False, kw_only=True)
+    categories: Mapping[tuple[str, str], str] = field(default_factory=dict, hash=False, kw_only=True)
+    unseen: Collection[str] = field(default=(), hash=False, kw_only=True)
     source: ClassVar[str]
     """The publication and code that define the rules, and any inferred rule."""
     measures: ClassVar[tuple[str, ...]] = ("J", "F")
@@ -91,8 +95,8 @@ class Rules:
 
     @property
     def score_names(self) -> tuple[str, ...]:
-        """Names of the scores of a data set without metadata."""
-        return tuple(self.table({("", 1): self._values_of_lost_object()}, {}, ()))
+        """Names of the scores, of rules without metadata."""
+        return tuple(self.table({("", 1): self._values_of_lost_object()}))
 
     def _values_of_lost_object(self) -> Values:
         """Return the values of an object that was never found."""
@@ -101,6 +105,15 @@ class Rules:
     def stated(self) -> dict[str, str]:
         """Return name and source of the rules, for results.json."""
         return {"name": self.name, "source": self.source}
+
+    def with_metadata(self, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str] = ()) -> Self:
+        """Return the rules of a data set.
+
+        Args:
+            videos: video → its entry in the data set's metadata file.
+            unseen: videos or categories that training has not seen.
+        """
+        return replace(self, videos=videos, unseen=unseen)
 
     def ids(self, ids: Ids) -> Ids:
         """Return the ids by which the rules score a mask; some merge all objects."""
@@ -149,14 +162,8 @@ class Rules:
             values[f"{measure}-Decay"] = decay
         return values
 
-    def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
-        """Return the scores of the data set: by default the means over all objects.
-
-        Args:
-            objects: values of the objects.
-            videos: video → its metadata, if the rules need them.
-            unseen: videos or categories that training has not seen, if the rules distinguish them.
-        """
+    def table(self, objects: ObjectValues) -> Values:
+        """Return the scores of a data set from the values of its objects: by default the means over all objects."""
         names = next(iter(objects.values()))
         scores = {name: mean(column(objects.values(), name)) for name in names}
         if "F-Mean" not in scores:

@@ -8,12 +8,13 @@ import platform
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, ValidationError
 
@@ -226,6 +227,67 @@ class Result(Exact):
     headline: Items[str] = ()
     provenance: Provenance = Field(default_factory=Provenance)
     rows: Items[Row] = ()
+
+    @classmethod
+    def of(
+        cls,
+        benchmark: Any,
+        network: Network,
+        rows: Sequence[Row],
+        tracker: Any,
+        stage: Stage,
+        *,
+        past: Sequence[Evaluated] = (),
+        at: tuple[int, int] | None = None,
+        ranks: int = 1,
+        began: float | None = None,
+    ) -> Self:
+        """Return the result of a benchmark from the rows of all its sequences.
+
+        Args:
+            benchmark: the `Benchmark`.
+            network: the evaluated network.
+            rows: the rows, sorted by name; none if nothing is scored.
+            tracker: the tracker that found the rows.
+            stage: its features and protocol.
+            past: earlier evaluations of the same training.
+            at: epochs and optimiser steps of the training so far; None outside a training.
+            ranks: number of processes.
+            began: `time.perf_counter()` at the begin; None: now.
+        """
+        scores = benchmark.scores(rows) if rows else {}
+        history = list(past)
+        if at is not None:
+            history.append(Evaluated(epoch=at[0], step=at[1], scores=scores))
+        data = benchmark.facts(rows, tracker)
+        if tracker.constant:
+            data["constant_features"] = True
+        sides = [min(sequence.size) for sequence in benchmark.sequences if hasattr(sequence, "size")]
+        if sides:
+            data["short_sides"] = [min(sides), max(sides)]
+        conditions = [f"{len(benchmark.sequences)} {benchmark.unit}"]
+        if "conditions" in vars(type(benchmark)):
+            conditions = [*benchmark.conditions(data), *conditions]
+        now = time.perf_counter()
+        return cls(
+            benchmark=benchmark.name,
+            network=network,
+            scores=scores,
+            without=leave_one_out(rows, benchmark.scores) if benchmark.pooled else {},
+            stage=stage,
+            rows=rows,
+            sequences=[sequence.name for sequence in benchmark.sequences],
+            conditions=conditions,
+            limit_sequences=benchmark.limit_sequences,
+            data=data,
+            protocol_source={} if benchmark.protocol is None else benchmark.protocol.origin(),
+            headline=benchmark.score_names[:3],
+            provenance=Provenance.now(),
+            seconds=round(now - (began or now), 2),
+            seconds_of=tracker.watch.rounded(),
+            ranks=ranks,
+            history=history,
+        )
 
     def __repr__(self) -> str:
         scores = []

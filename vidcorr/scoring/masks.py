@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,6 @@ from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, requir
 from ..videos.folders import list_folders, list_images
 from ..videos.mask_folder import MaskFolder, mask_folders
 from ..videos.processes import usable_cores
-
-Entries = Mapping[str, Mapping[str, Any]]
-"""Video → its entry in the metadata file of the data set."""
 
 
 def score(
@@ -56,6 +53,39 @@ def score(
         >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").scores  # doctest: +SKIP
         {'J&F-Mean': 0.66, ...}
     """
+    rules = _rules_of(rules, meta, unseen, keep_ends)
+    folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), rules, keep_ends, allow_missing)
+    listed = rules.videos if rules.needs_meta else list_folders(folders.truth)
+    names = list(dict.fromkeys(videos or sorted(listed)))
+    rows, missing = folders.rows(names)
+    scored = {row.video for row in rows}.difference(missing)
+    data = {
+        "rules": rules.stated(),
+        "keep_ends": keep_ends,
+        "missing_videos": [name for name in names if name not in scored],
+        "truth": folders.truth,
+    }
+
+    def scores_of(rows: Sequence[Row]) -> Values:
+        objects: dict[tuple[str, Object], Values] = {}
+        for row in rows:
+            objects[row.video, row.object] = {column: float(value) for column, value in row.values.items()}
+        return rules.table(objects)
+
+    with errors_at(meta, *WRONG_JSON):
+        without = leave_one_out(rows, scores_of) if rules.pooled else {}
+        scores = scores_of(rows)
+    conditions = ["first and last frame too"] if keep_ends else []
+    return result_of(rules.name, folders.predictions, rows, conditions, scores=scores, without=without, data=data)
+
+
+def _rules_of(rules: Rules | str, meta: str | Path | None, unseen: Collection[str], keep_ends: bool) -> Rules:
+    """Return rules with the metadata of the data set.
+
+    Raises:
+        DataError: for a file that is no metadata file.
+        ValueError: for unknown rules, rules without their metadata, or `keep_ends` by rules that leave no ends out.
+    """
     if isinstance(rules, str):
         require_one_of(RULES, rules=rules)
         rules = RULES[rules]
@@ -63,51 +93,10 @@ def score(
         raise ValueError(f"keep_ends: rules {rules.name} do not leave the first and the last frame out")
     if rules.needs_meta and meta is None:
         raise ValueError(f"rules {rules.name} need the data set's metadata: give meta, a file")
-    truth = Path(truth).expanduser()
-    predictions = Path(predictions).expanduser()
-    entries: Entries = {} if meta is None else read_videos(Path(meta))
-    names = list(dict.fromkeys(videos or sorted(entries if rules.needs_meta else list_folders(truth))))
-    predicted = set(list_folders(predictions))
-    missing = [name for name in names if name not in predicted]
-    if missing and not allow_missing:
-        raise DataError(f"{predictions / missing[0]}: no such folder of predictions ({len(missing)} of {len(names)})")
-    folders: list[tuple[str, str]] = []
-    for name in names:
-        if name not in missing:
-            folders += [(name, of_object) for of_object in _objects(truth / name, rules)]
-    rows: list[Row] = []
-    if rules.missing_video == "counted as 0":
-        nothing = rules.summarise(np.zeros((0, len(rules.measures))))
-        for name in missing:
-            rows += [Row(video=name, object=number, values=nothing) for number in entries[name]["objects"]]
-    optional = allow_missing and not rules.folder_per_object  # where each folder is there for an object
-    work = partial(_score_folder, rules, truth, predictions, entries, keep_ends, optional)
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        for of_folder in list(pool.map(lambda folder: work(*folder), folders)):
-            rows += of_folder
-    if not rows:
-        raise DataError(f"{predictions}: holds no video of {truth}; expected {predictions}/VIDEO/FRAME.png")
-    rows.sort(key=attrgetter("name"))
-    scored = {row.video for row in rows}.difference(missing)
-    data = {
-        "rules": rules.stated(),
-        "keep_ends": keep_ends,
-        "missing_videos": [name for name in names if name not in scored],
-        "truth": truth,
-    }
-    table = rules.table
-
-    def scores_of(rows: Sequence[Row]) -> Values:
-        objects: dict[tuple[str, Object], Values] = {}
-        for row in rows:
-            objects[row.video, row.object] = {column: float(value) for column, value in row.values.items()}
-        return table(objects, entries, set(unseen))
-
+    if meta is None:
+        return replace(rules, unseen=set(unseen))
     with errors_at(meta, *WRONG_JSON):
-        without = leave_one_out(rows, scores_of) if rules.pooled else {}
-        scores = scores_of(rows)
-        conditions = ["first and last frame too"] if keep_ends else []
-        return result_of(rules.name, predictions, rows, conditions, scores=scores, without=without, data=data)
+        return rules.with_metadata(read_videos(Path(meta)), set(unseen))
 
 
 def result_of(
@@ -128,45 +117,86 @@ def result_of(
     return Result(benchmark=benchmark, network=network, rows=rows, sequences=videos, **fields)
 
 
-def _objects(folder: Path, rules: Rules) -> Iterator[str]:
-    """Yield the folders of a video's objects; "" if the folder holds its masks.
+@dataclass(frozen=True)
+class MaskFolders:
+    """Folders of annotated and predicted masks, and the rules that compare them; arguments as of `score`."""
 
-    Raises:
-        DataError: if a folder holds no masks, folders that the rules do not know, or masks and folders.
-    """
-    for name in mask_folders(folder):
-        if name and not rules.folder_per_object:
-            raise DataError(f"{folder}: holds the folder {name}, no masks; rules {rules.name} score VIDEO/FRAME.png")
-        if not list_images(folder / name):
-            raise DataError(f"{folder / name}: holds no masks")
-        yield name
+    truth: Path
+    predictions: Path
+    rules: Rules
+    keep_ends: bool = False
+    allow_missing: bool = False
 
+    def rows(self, names: Sequence[str]) -> tuple[list[Row], list[str]]:
+        """Return a row for each object of the videos, sorted, and the names of the videos without predictions.
 
-def _score_folder(
-    rules: Rules, truth: Path, mine: Path, entries: Entries, keep_ends: bool, optional: bool, name: str, of_object: str
-) -> list[Row]:
-    """Return a row per object of a folder; none for a folder without objects if `optional`."""
-    folder = truth / name / of_object
-    annotations = MaskFolder(folder, of_object=bool(of_object), has_void=rules.has_void)
-    predictions = MaskFolder(mine / name / of_object, of_object=bool(of_object), has_void=rules.has_void)
+        Raises:
+            DataError: for a video without predictions or without an object to score, or no video at all.
+        """
+        predicted = set(list_folders(self.predictions))
+        missing = [name for name in names if name not in predicted]
+        if missing and not self.allow_missing:
+            text = f"no such folder of predictions ({len(missing)} of {len(names)})"
+            raise DataError(f"{self.predictions / missing[0]}: {text}")
+        folders: list[tuple[str, str]] = []
+        for name in names:
+            if name not in missing:
+                folders += [(name, of_object) for of_object in self._objects(name)]
+        rows: list[Row] = []
+        if self.rules.missing_video == "counted as 0":
+            nothing = self.rules.summarise(np.zeros((0, len(self.rules.measures))))
+            for name in missing:
+                objects = self.rules.videos[name]["objects"]
+                rows += [Row(video=name, object=number, values=nothing) for number in objects]
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            for of_folder in list(pool.map(lambda folder: self._rows_of(*folder), folders)):
+                rows += of_folder
+        if not rows:
+            expected = f"expected {self.predictions}/VIDEO/FRAME.png"
+            raise DataError(f"{self.predictions}: holds no video of {self.truth}; {expected}")
+        return sorted(rows, key=attrgetter("name")), missing
 
-    def shown(stem: str) -> Collection[int]:
-        return annotations.shown(annotations.numbers[stem])
+    def _objects(self, name: str) -> Iterator[str]:
+        """Yield the folders of a video's objects; "" if the video's folder holds its masks.
 
-    with errors_at(folder, *WRONG_JSON):
-        video = Video(name, list(annotations.numbers), shown, entries.get(name, {}), keep_ends)
-        scorer = MaskScorer(rules, video)
-    if not scorer.plan and not optional:
-        raise DataError(f"{folder}: rules {rules.name} score no object here")
-    required = rules.required(video, scorer.plan)
-    missing = [stem for stem in required if stem not in predictions.numbers]
-    if missing:
-        path = mine / name / of_object / f"{missing[0]}.png"
-        raise DataError(f"{path}: a predicted mask is missing ({len(missing)} of {len(required)})")
-    for stem in scorer.objects:
-        t = predictions.numbers[stem]
-        with errors_at(predictions[t]):
-            scorer.add(stem, annotations.read(annotations.numbers[stem]), predictions.read(t))
-    with errors_at(mine / name / of_object):
-        objects = scorer.finish()
-    return [Row(video=name, object=of_object or str(number), values=values) for number, values in objects.items()]
+        Raises:
+            DataError: if a folder holds no masks, folders that the rules do not know, or masks and folders.
+        """
+        folder = self.truth / name
+        for of_object in mask_folders(folder):
+            if of_object and not self.rules.folder_per_object:
+                text = f"holds the folder {of_object}, no masks; rules {self.rules.name} score VIDEO/FRAME.png"
+                raise DataError(f"{folder}: {text}")
+            if not list_images(folder / of_object):
+                raise DataError(f"{folder / of_object}: holds no masks")
+            yield of_object
+
+    def _rows_of(self, name: str, of_object: str) -> list[Row]:
+        """Return a row per object of a folder; none for a folder without objects if some may be missing."""
+        rules = self.rules
+        folder = self.truth / name / of_object
+        mine = self.predictions / name / of_object
+        annotations = MaskFolder(folder, of_object=bool(of_object), has_void=rules.has_void)
+        predictions = MaskFolder(mine, of_object=bool(of_object), has_void=rules.has_void)
+
+        def shown(stem: str) -> Collection[int]:
+            return annotations.shown(annotations.numbers[stem])
+
+        with errors_at(folder, *WRONG_JSON):
+            video = Video(name, list(annotations.numbers), shown, self.keep_ends)
+            scorer = MaskScorer(rules, video)
+        is_optional = self.allow_missing and not rules.folder_per_object  # else each folder is there for an object
+        if not scorer.plan and not is_optional:
+            raise DataError(f"{folder}: rules {rules.name} score no object here")
+        required = rules.required(video, scorer.plan)
+        missing = [stem for stem in required if stem not in predictions.numbers]
+        if missing:
+            text = f"a predicted mask is missing ({len(missing)} of {len(required)})"
+            raise DataError(f"{mine / missing[0]}.png: {text}")
+        for stem in scorer.objects:
+            t = predictions.numbers[stem]
+            with errors_at(predictions[t]):
+                scorer.add(stem, annotations.read(annotations.numbers[stem]), predictions.read(t))
+        with errors_at(mine):
+            objects = scorer.finish()
+        return [Row(video=name, object=of_object or str(number), values=values) for number, values in objects.items()]

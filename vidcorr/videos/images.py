@@ -6,7 +6,7 @@ import io
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -142,6 +142,30 @@ def reformatter() -> Callable[..., av.VideoFrame]:
     from av.video.reformatter import VideoReformatter
 
     return partial(VideoReformatter().reformat, threads=1)  # the default is a thread for each core of the machine
+
+
+@contextmanager
+def write_behind(add: Callable[..., object], at_most: int = 32) -> Iterator[Callable[..., None]]:
+    """Give a function whose calls a thread runs in order while the caller goes on; the end of the block waits for all.
+
+    Args:
+        add: what the thread runs, with the arguments of a call.
+        at_most: number of calls that may wait; then the caller waits, so memory does not grow.
+
+    Raises:
+        Exception: the first error of `add`, in a later call or at the end of the block.
+    """
+    pending: deque[Future[object]] = deque()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+
+        def later(*arguments: object) -> None:
+            pending.append(pool.submit(add, *arguments))
+            while len(pending) > at_most:
+                pending.popleft().result()
+
+        yield later
+        for done in pending:
+            done.result()
 
 
 def read_ahead(items: Iterable[ItemT], ahead: int = 4) -> Generator[ItemT]:

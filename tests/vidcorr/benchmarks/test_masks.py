@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from unittest.mock import Mock
 
 import pytest
@@ -20,6 +21,7 @@ from vidcorr.metrics import region_similarity
 from vidcorr.metrics.outlines import jaccard
 from vidcorr.metrics.scoring import DavisRules, MaskScorer
 from vidcorr.videos.files import DataError, write_ids
+from vidcorr.videos.images import write_behind
 from vidcorr.videos.masks import davis_palette, read_mask
 
 
@@ -46,7 +48,7 @@ def test_an_id_that_no_mask_introduces_is_one_line(davis_root, tmp_path):
 
 def test_a_frame_that_cannot_be_written_ends_the_run_while_later_frames_are_followed(davis_root, monkeypatch):
     followed = Mock(return_value=Mock(decoded=torch.zeros(64, 64, dtype=torch.uint8)))
-    monkeypatch.setattr(masks, "MOST_PENDING", 0)
+    monkeypatch.setattr(masks, "write_behind", partial(write_behind, at_most=0))
     monkeypatch.setattr(MaskScorer, "add", Mock(side_effect=OSError("disk full")))
     monkeypatch.setattr(masks, "follow_masks", lambda *_: map(followed, range(8)))
     refused(OSError, "disk full", DavisBenchmark(davis_root, changes=SMALL).evaluate, "raw_colour")
