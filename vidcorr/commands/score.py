@@ -56,7 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--rules", default="davis-2017", metavar="RULES", help=rules)
-    kind.add_argument("--tracks", choices=["first", "strided"], help="score point tracks by these queries of TAP-Vid")
+    tracks = (
+        "score point tracks by these queries of TAP-Vid: PREDICTIONS/VIDEO.npz with tracks (N, T, 2), x before y in "
+        "pixels of a 256 × 256 image, and occluded (N, T)"
+    )
+    kind.add_argument("--tracks", choices=["first", "strided"], help=tracks)
     boxes = "score boxes (by default by OTB's rules)"
     kind.add_argument("--boxes", nargs="?", const="otb", choices=["otb", "got-10k"], help=boxes)
     meta = 'metadata of lvos, of youtube-vos\'s categories, or of mose-v2: {"videos": {VIDEO: {"objects": {"1": {}}}}}'

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from .. import metrics
 from ..datasets import Badja, Otb, TapVid
 from ..datasets.got10k import list_sequences, read_annotation
@@ -60,6 +62,9 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
                 raise ValueError("has no arrays tracks and occluded")
             tracks, occluded = arrays["tracks"], arrays["occluded"]
             queries.check(tracks, occluded)
+            finite = tracks[np.isfinite(tracks)]
+            if finite.size and finite.min() >= 0 and finite.max() <= 1:
+                raise ValueError("its tracks are fractions; expected x, y in pixels of a 256 × 256 image")
         height, width = sequence.size
         pixel = width / RASTER, height / RASTER
         with errors_at(sequence.name):

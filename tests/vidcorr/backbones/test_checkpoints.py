@@ -1,5 +1,6 @@
 """Checkpoints say what they are, are read as data, and need no other file."""
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -103,9 +104,11 @@ def test_a_damaged_file_is_one_line(tmp_path):
 
 
 def test_files_of_others_are_told_with_the_line_that_converts_them(tmp_path):
-    torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}}, tmp_path / "vfs_r18.pth")
-    line = r"vidcorr convert .*vfs_r18\.pth OUT\.ckpt$"
-    refused(ValueError, line, saved_model, tmp_path / "vfs_r18.pth")
+    for name in ("vfs_r18.pth", "of others.pth"):
+        torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}}, tmp_path / name)
+        said = refused(ValueError, "vidcorr convert ", saved_model, tmp_path / name)
+        words = shlex.split(said[said.index("vidcorr convert ") :])
+        assert words == ["vidcorr", "convert", str(tmp_path / name), "OUT.ckpt"]
     torch.save({"state_dict": {}, "pytorch-lightning_version": pl.__version__}, tmp_path / "users.ckpt")
     # a module of the user's own, which --model names, and words of Lightning
     for path in (tmp_path / "users.ckpt", "last", "best", "hpc", "s3://bucket/a.ckpt"):

@@ -71,5 +71,6 @@ def test_mistakes(tmp_path: Path) -> None:
     assert refused(DataError, r"Crossing: no groundtruth_rect\.txt with boxes", Otb, tmp_path, None)
     path = write(tmp_path, "Crossing", 3, boxes=2)
     assert refused(DataError, "2 boxes for 3 frames", Otb, tmp_path, None)
-    path.write_text("1,1,0,4\n" * 3)
-    assert refused(DataError, r"first box is \[1.0, 1.0, 0.0, 4.0\]", Otb, tmp_path, None)
+    for first in ("1,1,0,4", "1,1,4,0", "1,nan,4,4"):
+        path.write_text(f"{first}\n" + "1,1,2,2\n" * 2)
+        assert refused(DataError, r"first box is \[1\.0, .*; it must have a width and a height", Otb, tmp_path, None)

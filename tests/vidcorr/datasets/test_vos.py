@@ -47,6 +47,16 @@ def test_objects_enter_with_their_first_mask(root: Path) -> None:
     assert np.unique(merged.read_mask(4)).tolist() == [0, 1]
 
 
+def test_empty_masks_after_the_first_are_ground_truth_and_the_first_alone_is_none(root: Path) -> None:
+    for t in (1, 3, 4):
+        mask_path(root, t).unlink()
+    change(mask_path(root, 2), np.zeros((40, 56)))
+    sequence = Vos(root, **DAVIS)[0]
+    assert (sequence.annotated, set(sequence.starts.values()), sequence.ground_truth) == ((0, 2), {0}, True)
+    mask_path(root, 2).unlink()
+    assert not Vos(root, **DAVIS)[0].ground_truth
+
+
 def test_sparse_masks_of_youtube_vos(tmp_path: Path) -> None:
     base = write_youtube_vos(tmp_path / "ytvos", 2, valid=2, frames=21, size=(48, 64))
     for name, scored in (("train", True), ("valid", False)):

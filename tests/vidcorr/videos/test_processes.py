@@ -3,6 +3,7 @@
 import faulthandler
 import os
 import signal
+import sys
 import time
 from contextlib import closing
 from multiprocessing import Process, active_children
@@ -42,9 +43,11 @@ def test_each_item_gives_its_result_or_its_failure():
         ("hang", 0): "stopped the process that read it (not done within 0.5 s)",
     }
     items = [*good[:3], *bad, *good[3:]]
+    main = sys.modules["__main__"]
     outcomes = in_processes(act, items, 2, timeout=0.5)
     found = {item: str(outcome) if isinstance(outcome, DataError) else outcome for item, outcome in outcomes}
     assert found == {item: 3 * item[1] for item in good} | bad
+    assert sys.modules["__main__"] is main
 
 
 def test_an_error_of_the_run_stops_it():
