@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning import callbacks as lightning
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info
@@ -50,7 +49,7 @@ class Stops(pl.Callback):
     - **A lost rank**, killed or hanging, ends the other ranks, and they end it.
 
     Raises:
-        ValueError: for a callback of `REFUSED`, and for ranks that are forks of a process with threads.
+        ValueError: for a callback of `REFUSED`.
     """
 
     def __init__(self) -> None:
@@ -64,10 +63,6 @@ class Stops(pl.Callback):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, REFUSED):
                 raise ValueError(f"{type(callback).__name__}: leave it out: the plan or a resumed run would be wrong")
-        launcher = trainer.strategy.launcher
-        is_fork = launcher is not None and launcher.is_interactive_compatible
-        if is_fork and torch.get_num_threads() > 1:
-            raise ValueError("trainer.strategy: a fork of a process with threads stands still; use ddp")
         use_atomic_files(trainer)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
