@@ -4,6 +4,9 @@ Only the chosen command imports torch and Lightning, so that `--help` is fast.
 """
 
 import argparse
+import os
+import select
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -51,7 +54,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
     Raises:
         SystemExit: after a user's mistake, with a one-line message: status 2 for wrong arguments, 1 for other errors
-            (`--debug` raises the error instead). 130 after Ctrl-C, 143 after SIGTERM.
+            (`--debug` raises the error instead). 130 after Ctrl-C, 143 after SIGTERM, 141 without a message if the
+            reader of the output leaves, as `head` does.
     """
     given = sys.argv[1:] if args is None else args
     words = [word for word in given if word != "--debug"]
@@ -63,11 +67,25 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         with signals.handled():
             run_command(words)
+        sys.stdout.flush()  # a reader that has left, as `| head`, is noticed here, not by Python's end
     except BaseException as error:
+        if isinstance(error, BrokenPipeError) and output_is_closed():
+            sys.exit(128 + signal.SIGPIPE)
         status = None if "--debug" in given else errors.report(error)
         if status is None:
             raise
         sys.exit(status)
+
+
+def output_is_closed() -> bool:
+    """Return whether nobody reads the standard output any more; what is left of it then goes nowhere."""
+    output = sys.stdout.fileno()
+    waiting = select.poll()
+    waiting.register(output, 0)  # errors alone
+    is_closed = bool(waiting.poll(0))
+    if is_closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return is_closed
 
 
 def run_command(args: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Gather results into a table in Markdown, CSV or LaTeX, with a column per benchmark and protocol."""
+"""Gather results into a table: text in a terminal, Markdown, CSV or LaTeX, with a column per benchmark and protocol."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,19 +14,21 @@ def command(args: Sequence[str]) -> None:
     from ..experiments.study import read_study, study_table
     from ..experiments.table import gather_records
     from ..results.page import write_results_page
-    from ..results.tables import render, tabulate
+    from ..results.rendering import printed
+    from ..results.tables import tabulate
 
     if flags.page is not None:
         print(write_results_page(gather_records(flags.folders, flags.score), flags.page))
         return
     if flags.study:
-        (folder,) = flags.folders
-        table = study_table(read_study(flags.study), Path(folder), flags.score)
+        if len(flags.folders) > 1:
+            raise ValueError(f"table --study: name one folder, that of the study's runs; got {len(flags.folders)}")
+        table = study_table(read_study(flags.study), Path(flags.folders[0]), flags.score)
     else:
         table = tabulate(gather_records(flags.folders, flags.score))
     if flags.base:
         table = table.with_differences(flags.base)
-    print(render(table, flags.format), end="")
+    print(printed(table, flags.format, flags.intervals), end="")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,10 +37,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("folders", nargs="+", metavar="[NAME=]FOLDER", help=folders)
     add_list_flag(parser, "--score", "KEY", "scores, as J-Mean (default: three of each benchmark, or the study's)")
     parser.add_argument("--base", default="", metavar="ROW", help="base row; other rows show their differences from it")
-    form = "format of the printed table (default: md); tex has no intervals, and a caption"
-    parser.add_argument("--format", choices=["md", "csv", "tex"], default="md", help=form)
+    add_format_flag(parser)
     study = "show the rows of this study, from the folder of its runs"
     parser.add_argument("--study", metavar="FILE", help=study)
     page = "write the results beside published ones as a page, DIR/results.html, instead of a printed table"
     parser.add_argument("--page", metavar="DIR", help=page)
     return parser
+
+
+def add_format_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of a printed table."""
+    form = "format of the printed table (default: text in a terminal, md in a file or pipe); tex is for booktabs"
+    parser.add_argument("--format", choices=["text", "md", "csv", "tex"], help=form)
+    intervals = "print 95 %% intervals (default: in all formats but tex)"
+    parser.add_argument("--intervals", action=argparse.BooleanOptionalAction, help=intervals)

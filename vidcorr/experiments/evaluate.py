@@ -22,10 +22,10 @@ from ..benchmarks.identity import identity_of
 from ..benchmarks.network import GivenNetwork, NetworkLike, with_unique_rows
 from ..benchmarks.ranks import LostRank, Ranks
 from ..functional.device import fastest_precision, gpu_or_cpu
-from ..results.formats import grid
 from ..results.records import Record, records_of
+from ..results.rendering import in_console
 from ..results.result import Result, has_result, require_writable
-from ..results.tables import Table, footnote, tabulate, text_rows
+from ..results.tables import Table, tabulate
 from ..videos.digests import text_digest
 from ..videos.files import FolderInUse, FolderLock, slug
 
@@ -118,7 +118,7 @@ def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
         results = runner.run(jobs)
         table = table_of({runner.place(job): result for job, result in results.items()}, base)
         if table.rows:
-            print(_markdown(table))
+            print(f"\n{in_console(table)}", flush=True)
     runner.raise_failures()
     return table
 
@@ -138,16 +138,6 @@ def table_of(results: Mapping[Path, Result], base: str = "") -> Table:
         if any(record.name == base for cell in row.values() for record in cell.records):
             return table.with_differences(name)
     return table
-
-
-def _markdown(table: Table) -> str:
-    """Return a table per benchmark and protocol as Markdown, with notes below."""
-    parts = []
-    for title in dict.fromkeys(column.title for column in table.columns.values()):
-        block = {head: column.score for head, column in table.columns.items() if column.title == title}
-        rows = [row for row in text_rows(table, block) if any(row[1:])]  # without networks that this block lacks
-        parts.append(f"## {title}\n\n{grid('md', ['', *block.values()], rows)}")
-    return "\n".join((*parts, footnote(table)))
 
 
 class Runner:
@@ -205,14 +195,14 @@ class Runner:
         return has_result(self.place(job)) and job.is_reusable
 
     def raise_failures(self) -> None:
-        """Raise an error that names the failed jobs, if there are any.
+        """Raise an error if jobs have failed; `run` has printed the message of each.
 
         Raises:
-            ValueError: with the message of each job.
+            ValueError: with the number of failed jobs, and the message of the first.
         """
         if self.failures:
-            lines = "; ".join(f"{job.title}: {error}" for job, error in self.failures.items())
-            raise ValueError(f"{len(self.failures)} failed: {lines}")
+            job, error = next(iter(self.failures.items()))
+            raise ValueError(f"{len(self.failures)} failed; the first: {job.title}: {error}")
 
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:
         """Run a job, unless another process has locked or just done it; note it in `_made`, or in `failures`."""

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 from ..backbones import NamedNetwork
-from ..results.formats import grid
 from ..results.published import Published
-from ..results.records import Record
+from ..results.records import Column, Record
+from ..results.rendering import in_console
 from ..results.result import Result
+from ..results.statistics import Difference
+from ..results.tables import Cell, Table
 from .benchmark_choice import BenchmarkChoice
 from .evaluate import Job, Runner, process_group
 
-LIST = ("row", "benchmark", "score", "printed", "protocol", "weights", "doubt")
-"""Heads of the list of rows."""
-COMPARED = ("row", "benchmark", "score", "printed", "here", "difference", "")
-"""Heads of the comparison."""
+WIDTH = 100
+"""Longest line of the list of rows, characters."""
 
 
 def listed(rows: Sequence[Published]) -> str:
-    """Return rows as a table: the first printed score, protocol, weights and doubt."""
-    lines = []
+    """Return rows as text: a network with its weights, and below it benchmark, first score, protocol and doubt."""
+    networks: dict[str, list[Published]] = {}
     for row in rows:
-        score, value = next(iter(row.scores.items()))
-        weights = f"{row.model} is missing: {row.download}" if lacks_weights(row) else row.download
-        lines.append([row.short_name, row.benchmark, score, _in_per_cent(value), row.protocol, weights, row.doubt])
-    return grid("text", LIST, lines, right=len(LIST))
+        networks.setdefault(row.short_name, []).append(row)
+    lines = []
+    for name, members in networks.items():
+        missing = f"{members[0].model} is missing: " if lacks_weights(members[0]) else ""
+        lines.append(f"{name}: {missing}{members[0].download}")
+        for row in members:
+            score, value = next(iter(row.scores.items()))
+            doubt = f"; doubt: {row.doubt}" if row.doubt else ""
+            lines.append(f"    {row.benchmark} {score} {_in_per_cent(value)} by {row.protocol}{doubt}")
+    return "".join(f"{part}\n" for line in lines for part in _wrapped(line))
+
+
+def _wrapped(line: str) -> list[str]:
+    """Return a line as lines of at most `WIDTH` characters, further indented; words stay whole."""
+    indent = " " * (4 + len(line) - len(line.lstrip()))
+    return wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def lacks_weights(row: Published) -> bool:
@@ -56,32 +69,38 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
         raise ValueError(f"no row has a printed score on {', '.join(each.config for each in benchmarks)}")
     with process_group():
         runner = Runner(output)
-        lines = []
-        for job, result in runner.run(list(row_of_job)).items():
-            row = row_of_job[job]
-            lines += [[row.short_name, *compared(result, score, value)] for score, value in row.scores.items()]
-        print(f"\n{grid('text', COMPARED, lines, right=len(COMPARED))}", flush=True)
+        results = runner.run(list(row_of_job))
+        table = beside([(row_of_job[job], result) for job, result in results.items()])
+        print(f"\n{in_console(table)}", flush=True)
     runner.raise_failures()
 
 
-def compared(result: Result, score: str, published: float) -> list[str]:
-    """Return the cells of `COMPARED` but the first, in per cent with the printed digits.
-
-    Args:
-        result: our result.
-        score: name of the score.
-        published: the paper's score, a fraction.
-    """
-    printed = _in_per_cent(published)
-    digits = len(printed.partition(".")[2])
-    here = 100 * result.scores[score]
-    difference = here - float(printed)
-    remarks = []
-    if abs(difference) <= 0.5 * 10**-digits + 1e-9:  # rounds to the printed digits
-        remarks.append("as printed")
-    if not result.on_test_set:
-        remarks.append(f"not the whole test set ({Record(result, score).column.conditions})")
-    return [result.benchmark, score, printed, f"{here:.{digits}f}", f"{difference:+.{digits}f}", "; ".join(remarks)]
+def beside(results: Sequence[tuple[Published, Result]]) -> Table:
+    """Return the table of printed scores beside ours, with our difference, in the printed digits."""
+    columns: dict[str, Column] = {}
+    rows: dict[str, dict[str, Cell]] = {}
+    equal = []
+    partial = []
+    for row, result in results:
+        for score, value in row.scores.items():
+            record = Record(result, score, row.short_name)
+            digits = len(_in_per_cent(value).partition(".")[2])
+            change = Difference(result.scores[score] - value)
+            if abs(100 * change.mean) <= 0.5 * 10**-digits + 1e-9:  # rounds to the printed digits
+                equal.append(f"{row.short_name} {score}")
+            printed = record.column._replace(published=True)
+            columns |= {record.column.head: record.column, printed.head: printed}
+            cells = rows.setdefault(row.short_name, {})
+            cells[record.column.head] = Cell((record,), difference=change, digits=digits)
+            cells[printed.head] = Cell(published=value, digits=digits)
+        if not result.on_test_set:
+            partial.append(f"{row.short_name} on {result.benchmark}")
+    notes = []
+    if equal:
+        notes.append(f"As printed: {', '.join(equal)}.")
+    if partial:
+        notes.append(f"Not the whole test set: {', '.join(partial)}.")
+    return Table(columns, rows, "the printed score", notes=tuple(notes))
 
 
 def _in_per_cent(value: float) -> str:

@@ -15,7 +15,7 @@ from ..results.checked import mistakes_of
 from ..results.records import Column, Record
 from ..results.result import Result, has_result
 from ..results.statistics import from_best
-from ..results.tables import PAPER, Cell, Table
+from ..results.tables import Cell, Table
 from ..videos.digests import text_digest
 from ..videos.files import slug
 from .benchmark_choice import add_benchmark_flags, chosen_benchmarks
@@ -281,7 +281,8 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     for evaluation in study.scores:
         for score in _shown_scores(study, evaluation, results, scores):
             head = f"{evaluation} {score}"
-            columns |= {head: Column(evaluation, score, ""), f"{head}, {PAPER}": Column(evaluation, score, PAPER)}
+            for column in (Column(evaluation, score, ""), Column(evaluation, score, "", published=True)):
+                columns[column.head] = column
             for row in study.rows:
                 records = _records(row, score, results.get((row.name, evaluation), {}))
                 if records:
@@ -292,9 +293,9 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
         for evaluation in row.published:
             for score, number in study.printed(row, evaluation).items():
                 if not scores or score in scores:
-                    head = f"{evaluation} {score}, {PAPER}"
-                    columns.setdefault(head, Column(evaluation, score, PAPER))
-                    rows[row.name][head] = Cell(published=number / 100)  # printed in per cent
+                    column = Column(evaluation, score, "", published=True)
+                    columns.setdefault(column.head, column)
+                    rows[row.name][column.head] = Cell(published=number / 100)  # printed in per cent
     filled = {head for cells in rows.values() for head in cells}
     shown = {head: column for head, column in columns.items() if head in filled}
     table = Table(shown, {titles[name]: cells for name, cells in rows.items()})

@@ -9,7 +9,7 @@ import os
 import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from math import isnan
@@ -25,7 +25,7 @@ from .published import Published, published_beside
 from .records import Column, Record
 from .result import MEANS_OF, Result, Row
 from .statistics import FEWEST_SEQUENCES, HOW
-from .tables import Cell, tabulate
+from .tables import Cell, Table, tabulate
 
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""
@@ -123,23 +123,6 @@ def _animations(folder: Path, result: Result) -> list[Json]:
     return animations
 
 
-@dataclass(frozen=True)
-class PageRow:
-    """A row of the page: a network over its seeds, or a published row.
-
-    Attributes:
-        name: name of the row.
-        cells: score → cell.
-        runs: the row's first score of each seed.
-        published: the published row.
-    """
-
-    name: str
-    cells: Mapping[str, Cell]
-    runs: Sequence[Record] = ()
-    published: Published | None = None
-
-
 def write_results_page(records: Sequence[Record], folder: str | Path) -> Path:
     """Write results.html into a folder: a table of each benchmark, protocol and data, published scores beside.
 
@@ -168,21 +151,40 @@ def write_results_page(records: Sequence[Record], folder: str | Path) -> Path:
     template = environment.from_string((files(__package__) / "results_page.html").read_text("utf-8"))
     sections = []
     for column, of_table in found.items():
-        rows = []
-        for name, row in tabulate(of_table).rows.items():
-            cells = {cell.records[0].key: cell for cell in row.values()}
-            rows.append(PageRow(name, cells, next(iter(cells.values())).records))
+        table = tabulate(of_table)
+        papers: dict[str, Published] = {}  # row → its publication
         if all(record.result.on_test_set for record in of_table):
             for paper in published_beside(column.benchmark, column.protocol):
-                cells = {score: Cell(published=value) for score, value in paper.scores.items()}
-                rows.append(PageRow(paper.name, cells, published=paper))
+                name = paper.name if paper.name not in {*table.rows, *papers} else f"{paper.name}, {paper.source}"
+                papers[name] = paper
         protocols = {record.result.stage.protocol.digest: record.result.stage.protocol for record in of_table}
-        sections.append((column, rows, list(protocols.values()), of_table[0].result.protocol_source))
+        source = of_table[0].result.protocol_source
+        sections.append((column, with_papers(table, papers), papers, list(protocols.values()), source))
     page = template.render(sections=sections, how=HOW)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "results.html"
     write_atomically(path, page.encode("utf-8", "backslashreplace").decode())  # a path may hold any bytes
     return path
+
+
+def with_papers(table: Table, papers: Mapping[str, Published]) -> Table:
+    """Return a table of one benchmark, protocol and data with rows of published scores below the measured ones.
+
+    Args:
+        table: the measured scores.
+        papers: name of a row → its publication.
+    """
+    heads = {column.score: head for head, column in table.columns.items()}
+    columns = dict(table.columns)
+    rows = dict(table.rows)
+    for name, paper in papers.items():
+        cells = {}
+        for score, value in paper.scores.items():
+            head = heads.setdefault(score, score)
+            columns.setdefault(head, next(iter(table.columns.values()))._replace(score=score))
+            cells[head] = Cell(published=value)
+        rows[name] = cells
+    return replace(table, columns=columns, rows=rows)
 
 
 def _rules(record: Record) -> str:

@@ -7,6 +7,7 @@ to the network and are part of the row's name.
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from glob import glob
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ class Column(NamedTuple):
         conditions: protocol without fields that the network sets, and the conditions of the benchmark.
         protocol: digest of the protocol without these fields.
         names: digest of the names of sequences and objects; empty if the result has no rows.
+        published: the numbers are printed ones, beside measured scores.
     """
 
     benchmark: str
@@ -30,16 +32,19 @@ class Column(NamedTuple):
     conditions: str
     protocol: str = ""
     names: str = ""
+    published: bool = False
 
     @property
     def title(self) -> str:
         """Benchmark and conditions."""
-        return f"{self.benchmark} ({self.conditions})"
+        return f"{self.benchmark} ({self.conditions})" if self.conditions else self.benchmark
 
     @property
     def head(self) -> str:
-        """Benchmark, score and conditions."""
-        return f"{self.benchmark} {self.score} ({self.conditions})"
+        """Benchmark, score and conditions; whether the numbers are printed ones."""
+        conditions = f" ({self.conditions})" if self.conditions else ""
+        printed = ", paper" if self.published else ""
+        return f"{self.benchmark} {self.score}{conditions}{printed}"
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,24 @@ class Record:
             parts.append(f"stride {stage.stride}")
         if stage.normalised_by:
             parts.append(f"normalised by {stage.normalised_by}")
+        return ", ".join(parts)
+
+    @property
+    def setting(self) -> str:
+        """Size of the frames and of the network's input, stride and radius, in words."""
+        fields = self.result.stage.protocol.fields
+        stride = self.result.stage.stride
+        shortest, longest = self.result.data.get("short_sides", (None, None))
+        parts = []
+        if shortest is not None:
+            parts.append(f"frames of {shortest} px" if shortest == longest else f"frames of {shortest} to {longest} px")
+        size = fields.get("resized_data") or fields.get("input_size")
+        if size is not None:
+            parts.append(f"input of {' x '.join(map(str, size)) if isinstance(size, list) else size} px")
+        if stride is not None:
+            parts.append(f"stride {stride}")
+        if fields.get("radius") is not None:
+            parts.append(f"radius {fields['radius']:g} {fields.get('radius_unit', 'cell')}s")
         return ", ".join(parts)
 
     @cached_property
@@ -128,16 +151,24 @@ def results_below(folder: Path) -> dict[Path, Result]:
 def results_in(text: str | Path) -> tuple[str, dict[Path, Result]]:
     """Read the results of `FOLDER` or `NAME=FOLDER`; return the name, or an empty text, and folder → result.
 
-    Of a training, whose evaluations lie side by side, the last evaluation is returned.
+    FOLDER may be a pattern, `NAME=runs/seed-*`. Of a training, whose evaluations lie side by side, the last evaluation
+    is returned.
 
     Raises:
-        ValueError: if a file is damaged.
+        ValueError: if there is no such folder, a named folder holds no result, or a file is damaged.
     """
     name, equals, folder = str(text).partition("=")
     if not equals or "/" in name:
         name = ""
         folder = str(text)
-    results = results_below(Path(folder))
+    folders = [Path(folder)]
+    if not folders[0].exists():  # a shell leaves a pattern behind NAME= as it is
+        folders = [Path(found) for found in sorted(glob(folder))]
+    results: dict[Path, Result] = {}
+    for each in folders:
+        results |= results_below(each)
+    if not folders or (name and not results):
+        raise ValueError(f"{text}: {'no result in this folder' if folders else 'there is no such folder'}")
 
     def steps(place: Path) -> int:
         return max((past.step for past in results[place].history), default=0)

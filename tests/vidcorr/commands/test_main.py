@@ -1,6 +1,8 @@
 """The command `vidcorr`: its overview, its help, and how it ends."""
 
+import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -41,3 +43,22 @@ def test_debug_reaches_the_ranks_that_lightning_starts(monkeypatch):
     monkeypatch.setattr(sys, "argv", words)
     main()
     assert seen == [(["fit", "--seed_everything=1"], words)]
+
+
+def said_into_a_closed_pipe(*words):
+    """Run a command whose output nobody reads; return its status and its messages."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "vidcorr", *words]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    return ended.returncode, ended.stderr
+
+
+@pytest.mark.slow
+def test_no_command_complains_of_a_reader_that_has_left():
+    """As `vidcorr protocols | head`."""
+    for command in (*RUNS, *tools()):
+        assert said_into_a_closed_pipe(command, "--help")[1] == "", command
+    for words in (["--help"], ["protocols"], ["protocols", "vfs"], ["reproduce"], ["study", "studies/vfs_small.yaml"]):
+        assert said_into_a_closed_pipe(*words) == (141, ""), words

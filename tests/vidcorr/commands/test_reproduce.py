@@ -1,5 +1,6 @@
 """`vidcorr reproduce`: whole, with weights that the test makes."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,22 +9,29 @@ from cli import main
 from tests.helpers.encoders import saved_resnet
 from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark
+from vidcorr.experiments.reproduce import listed
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results import published
 from vidcorr.results.published import published_rows
 
 
-def test_without_data_the_rows_and_their_weights_are_a_table(capsys, tmp_path):
+def test_without_data_the_rows_are_listed_below_their_weights(capsys, tmp_path):
     main(["reproduce", "dino-s8", "crw-r18", "vfs-r18"])
-    head, _, *doubtful, crw, dino = capsys.readouterr().out.splitlines()
-    assert head.split() == ["row", "benchmark", "score", "printed", "protocol", "weights", "doubt"]
-    assert dino.split()[:5] == ["dino-s8", "davis", "J&F-Mean", "69.9", "dino"]
-    assert dino.split()[5].startswith("huggingface.co/timm/")
-    assert crw.split()[:5] == ["crw-r18", "davis", "J&F-Mean", "67.606", "crw"]
-    assert "weights/crw-r18.ckpt is missing: github.com/ajabri" in crw
-    assert [line.endswith("the input's size is inferred from the code family") for line in doubtful] == [True, True]
+    said = capsys.readouterr().out
+    assert (
+        "dino-s8: huggingface.co/timm/vit_small_patch8_224.dino, about 87 MB\n    davis J&F-Mean 69.9 by dino\n" in said
+    )
+    assert "crw-r18: weights/crw-r18.ckpt is missing: github.com/ajabri" in said
+    assert "    davis J&F-Mean 67.606 by crw\n" in said
+    assert said.count("doubt: the input's size is inferred from the code family") == 2
     assert "no row has a printed score on otb" in refusal("reproduce", "--on", f"otb={tmp_path}")
     assert "'dino-s8'" in refusal("reproduce", "vit")
+
+
+def test_a_line_of_the_list_fits_a_terminal_unless_a_protocols_name_is_longer():
+    """No line has more than 100 characters, but for an unbroken name."""
+    for line in listed([row for row in published_rows() if row.short_name]).splitlines():
+        assert len(line) <= 100 or " " not in line.strip(), line
 
 
 @pytest.mark.slow
@@ -41,11 +49,12 @@ def test_equal_or_by_how_much_not(davis_root, tmp_path, capsys, monkeypatch):
     words = ["--output", str(tmp_path), "--on", f"davis={davis_root}"]
     main(["reproduce", *words])
     said = capsys.readouterr().out
-    lines = {line.split()[0]: line.split() for line in said.splitlines() if " davis " in line}
-    assert lines["missing"][1:4] == ["davis", "J&F-Mean", "50.0"]
-    assert "missing.ckpt is missing: a page" in said
-    assert lines["equal"][3:5] == [f"{100 * here:.1f}"] * 2
-    assert "as printed; not the whole test set" in said
+    assert "missing: missing.ckpt is missing: a page\n    davis J&F-Mean 50.0 by vfs" in said
+    cells = {
+        row[1]: row[2:] for row in re.findall(r"^(\| (\w+) \| \**([\d.]+)\**; (\S+) \| \**([\d.]+)\** \|)$", said, re.M)
+    }
+    assert cells["equal"][0] == cells["equal"][2] == f"{100 * here:.1f}"
     difference = 100 * (here - round(here + 0.01, 4))
-    assert lines["other"][4:6] == [f"{100 * here:.2f}", f"{difference:+.2f}"]
+    assert cells["other"][:2] == (f"{100 * here:.2f}", f"{difference:+.2f}".replace("-", "−"))
+    assert "As printed: equal J&F-Mean. Not the whole test set: equal on davis, other on davis." in said
     assert "no row has a printed score on davis" in refusal("reproduce", "missing", *words)

@@ -2,6 +2,8 @@
 
 import csv
 import math
+import re
+import sys
 
 import pytest
 
@@ -12,9 +14,10 @@ from vidcorr.experiments.table import gather_records
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.formats import one_line
 from vidcorr.results.records import records_of
+from vidcorr.results.rendering import render
 from vidcorr.results.result import Evaluated, Network, Protocol, Result, Stage
 from vidcorr.results.statistics import Sample, difference, interval
-from vidcorr.results.tables import render, tabulate
+from vidcorr.results.tables import tabulate
 
 
 def gather_results(folders, scores=(), base=""):
@@ -172,29 +175,107 @@ def printed(folder, *words, capsys):
     return capsys.readouterr().out
 
 
-def test_latex_says_protocol_seeds_and_base_in_the_caption(tmp_path, capsys):
-    def write_both(name, network, shift=0.0, **more):
-        region = {str(n): [0.6 + shift + 0.01 * n] for n in range(8)}
-        columns = {"J-Mean": region, "F-Mean": {video: [value + 0.1] for video, (value,) in region.items()}}
-        scores = {"J&F-Mean": 0.66 + shift, "J-Mean": 0.6 + shift, "F-Mean": 0.72 + shift}
-        write(tmp_path / name, network, scores, videos=columns, **more)
+def write_both(folder, network, shift=0.0, **more):
+    """Write a result with J, F and their mean on eight sequences."""
+    region = {str(n): [0.6 + shift + 0.01 * n] for n in range(8)}
+    columns = {"J-Mean": region, "F-Mean": {video: [value + 0.1] for video, (value,) in region.items()}}
+    scores = {"J&F-Mean": 0.66 + shift, "J-Mean": 0.6 + shift, "F-Mean": 0.72 + shift}
+    write(folder, network, scores, videos=columns, **more)
 
+
+def test_latex_has_a_head_per_benchmark_and_says_in_the_caption_what_all_scores_share(tmp_path, capsys):
     for seed in (0, 1):
-        write_both(f"run{seed}", "my_net & co", 0.02 * seed, network_seed=seed, recipe="r")
-    write_both("b", "B", 0.1)
-    text = printed(tmp_path, "--format", "tex", "--base", "B", capsys=capsys)
-    assert r" & davis J\&F-Mean & davis J-Mean & davis F-Mean \\" in text
-    assert r"my\_net \& co & 67.0 $\pm$ 1.4; $-$9.0 & 61.0 $\pm$ 1.4; $-$9.0 & 73.0 $\pm$ 1.4; $-$9.0 \\" in text
-    assert r"B & \textbf{76.0} & \textbf{70.0} & \textbf{82.0} \\" in text
-    caption = (
-        r"\caption{Scores in per cent. davis (vfs, 8 sequences). Mean $\pm$ standard deviation over seeds. "
-        "After “;”: difference from B.}"
+        write_both(tmp_path / f"run{seed}", "my_net & co", 0.02 * seed, network_seed=seed, recipe="r")
+    write_both(tmp_path / "b", "[B]", 0.1)
+    text = printed(tmp_path, "--format", "tex", "--base", "[B]", capsys=capsys)
+    heads = r"""
+ & \multicolumn{6}{c}{davis} \\
+\cmidrule(lr){2-7}
+ & J\&F & $\Delta$ & J & $\Delta$ & F & $\Delta$ \\
+\midrule
+{}[B] & \textbf{76.0} &  & \textbf{70.0} &  & \textbf{82.0} &  \\
+my\_net \& co & 67.0 $\pm$ 1.4 & $-$9.0 & 61.0 $\pm$ 1.4 & $-$9.0 & 73.0 $\pm$ 1.4 & $-$9.0 \\
+"""
+    assert heads in text
+    meaning = (
+        r"\caption{Scores in per cent on davis (8 sequences), by protocol vfs. Bold is the best of a column, $\pm$ the "
+        r"standard deviation over seeds, $\Delta$ the difference from [B].}"
     )
-    assert caption in text
-    crw = Protocol(name="crw", digest="d2", shared_name="crw", shared="d2")
-    write_both("c", "A", stage=Stage(protocol=crw))
-    text = printed(tmp_path, "--format", "tex", "--score", "J-Mean", capsys=capsys)
-    assert r"davis J-Mean (vfs, 8 sequences) & davis J-Mean (crw, 8 sequences) \\" in text
+    assert meaning in text
+    text = printed(tmp_path / "b", "--format", "tex", "--score", "J-Mean", "--intervals", capsys=capsys)
+    assert re.search(r"^ & J & 95 \\% interval \\\\$", text, re.MULTILINE)
+    assert re.search(r"^\{\}\[B\] & 70\.0 & \[\d+\.\d, \d+\.\d\] \\\\$", text, re.MULTILINE)
+    assert "Brackets the 95 \\% interval (Student's" in text
+
+
+def by_protocol(name, stride=8, **changes):
+    """Return the stage of a result by a named protocol."""
+    protocol = PropagationProtocol.named(name, "davis").with_changes(**changes)
+    return Stage(stride=stride, protocol=Protocol.of(protocol.brought_by_features(feature_stride=stride)))
+
+
+def test_two_protocols_in_a_table_say_size_stride_and_radius(tmp_path, capsys):
+    """90.5 on frames that are enlarged to 480 px, and 35.2 at their own 64 px, are no riddle."""
+    for name, stage in (("a", by_protocol("vfs", radius=3)), ("b", by_protocol("dino", stride=16))):
+        write_both(tmp_path / name, name, stage=stage, short_sides=[64, 64])
+    settings = {
+        "vfs+radius=3": "frames of 64 px, stride 8, radius 3 cells",
+        "dino": "frames of 64 px, input of 480 px, stride 16, radius 12 cells",
+    }
+    for kind in ("md", "text"):
+        text = printed(tmp_path, "--format", kind, capsys=capsys)
+        assert all(f"{protocol}: {setting}." in text for protocol, setting in settings.items())
+    text = printed(tmp_path, "--format", "tex", capsys=capsys)
+    assert r"\multicolumn{3}{c}{davis, vfs+radius=3} & \multicolumn{3}{c}{davis, dino}" in text
+    assert all(text.count(f"{protocol} ({setting})") == 1 for protocol, setting in settings.items())
+    assert "stride" not in printed(tmp_path / "a", "--format", "md", capsys=capsys)
+
+
+def test_a_name_of_the_user_is_the_name_of_the_row(tmp_path):
+    """Whatever else the networks differ in; a name with two strides in a column needs them."""
+    for name, stride in (("a", 8), ("b", 16)):
+        write_both(tmp_path / name, name, stage=by_protocol("vfs", stride, radius=3))
+    words = [f"Ours={tmp_path / 'a'}", f"Theirs={tmp_path / 'b'}"]
+    assert list(gather_results(words).rows) == ["Ours", "Theirs"]
+    assert list(gather_results([f"Ours={tmp_path}"]).rows) == ["Ours, stride 8", "Ours, stride 16"]
+
+
+def test_a_terminal_shows_aligned_text_that_fits(tmp_path, monkeypatch, capsys):
+    for seed in (0, 1):
+        write_both(tmp_path / f"run{seed}", "net", 0.02 * seed, network_seed=seed, recipe="r")
+    write_both(tmp_path / "b", "base", -0.07)
+    assert printed(tmp_path, capsys=capsys).startswith("|  | davis J&F-Mean (vfs, 8 sequences) |")  # in a pipe
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    title, _, head, base, row, _, *others = printed(tmp_path, "--base", "base", capsys=capsys).splitlines()
+    assert title == "davis (vfs, 8 sequences)"
+    assert re.split("  +", head.strip()) == ["J&F-Mean", "95 % interval", "difference"]
+    assert row.index("67.0 ± 1.4") == base.index("59.0")
+    assert all(len(line) <= 80 for line in (head, base, row, *others))
+    assert sum(line.startswith(" " * 5) and "difference" in line for line in others) == 2  # J and F stand below
+    assert not {"|", "**"} & set(" ".join((head, base, row, *others)).split())
+
+
+def test_a_notebook_shows_a_table_in_html(tmp_path):
+    write_both(tmp_path / "a", "<b>A")
+    write_both(tmp_path / "b", "B", 0.1)
+    html = tabulate(gather_records([tmp_path]))._repr_html_()
+    assert '<th colspan="6" style="text-align: center">davis (vfs, 8 sequences)</th>' in html
+    assert "&lt;b&gt;A</th><td>66.0</td><td>[" in html
+    assert "<td><b>76.0</b></td>" in html
+
+
+def test_a_named_row_without_a_result_and_a_folder_that_is_missing_are_refused(tmp_path):
+    write_both(tmp_path / "a-0", "A")
+    write_both(tmp_path / "a-1", "A", network_seed=1)
+    (tmp_path / "empty").mkdir()
+    assert "nothing-*: there is no such folder" in refusal("table", tmp_path, f"Ours={tmp_path}/nothing-*")
+    assert "empty: no result in this folder" in refusal("table", f"Ours={tmp_path}/empty")
+    assert "there is no such folder" in refusal("table", tmp_path, tmp_path / "nowhere")
+    (cell, *_) = gather_results([f"Ours={tmp_path}/a-*"]).rows["Ours"].values()
+    assert len(cell.scores) == 2
+    words = ("--study", "studies/vfs_small.yaml")
+    assert "table --study: name one folder" in refusal("table", tmp_path, tmp_path, *words)
 
 
 def test_the_scores_that_a_benchmark_names_are_the_columns():
