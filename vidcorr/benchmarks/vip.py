@@ -13,7 +13,7 @@ from torch import Tensor
 from ..datasets import Vip
 from ..datasets.vip import PartSequence
 from ..functional.propagation.coding import Size
-from ..metrics.parts import ap_scores, class_areas, iou_scores, match_instances
+from ..metrics.parts import CLASSES, ap_scores, class_areas, iou_scores, match_instances
 from ..protocols import PropagationProtocol
 from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
@@ -23,8 +23,6 @@ from .masks import at_size_of_data, follow_masks, mask_file, mask_pictures
 from .output import Output
 
 Parts = Literal["semantic", "instance"]
-CLASSES = 20
-"""Number of classes, background included."""
 AP = "AP-unofficial"
 """Key of the AP: it says that no public code defines how propagated labels are ranked."""
 SCORES_OF_PARTS: dict[Parts, tuple[str, ...]] = {

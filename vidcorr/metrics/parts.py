@@ -15,10 +15,12 @@ from torch import Tensor
 from .outlines import Masks, as_pair
 
 IGNORED = 255
+CLASSES = 20
+"""Classes of VIP, background included."""
 AP_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
-def class_areas(prediction: Masks, target: Masks, classes: int = 20) -> Tensor:
+def class_areas(prediction: Masks, target: Masks, classes: int = CLASSES) -> Tensor:
     """Count the pixels of the classes: shared, in either map, predicted, annotated.
 
     Args:
@@ -93,12 +95,18 @@ def match_instances(
         pixel.
 
     Raises:
-        ValueError: if the masks differ in size, or an id is negative.
-        KeyError: if a predicted instance has no score.
+        ValueError: if the masks are no integers (H, W) of one size, an id is negative, a class is no part, or a
+            predicted instance has no score.
     """
     predicted, wanted = as_pair(prediction, target)
     if target_classes is None:
         target_classes = classes
+    for ids_of_mask in (predicted, wanted):
+        if ids_of_mask.ndim != 2 or ids_of_mask.dtype.kind not in "iu":
+            raise ValueError(f"instances must be integers (H, W), got {ids_of_mask.shape} {ids_of_mask.dtype}")
+    for kind in {*classes.values(), *target_classes.values()}:
+        if not 0 < kind < CLASSES:
+            raise ValueError(f"class {kind} is no part; expected 1 to {CLASSES - 1}")
     ids, kinds, index = _instances(predicted, classes)
     _, target_kinds, target_index = _instances(wanted, target_classes)
     n = len(kinds) + 1
@@ -111,6 +119,9 @@ def match_instances(
     union = areas[:, None] + target_areas - intersection
     overlap = np.where(kinds[:, None] == target_kinds, intersection / np.maximum(union, 1), 0.0)
     present = np.flatnonzero(areas)
+    for i in present:
+        if ids[i] not in scores:
+            raise ValueError(f"instance {ids[i]} has no score")
     rows = []
     for i in sorted(present, key=lambda i: -scores[ids[i]]):
         rows.append((float(kinds[i]), float(scores[ids[i]]), float(overlap[i].max(initial=0.0))))

@@ -2,105 +2,119 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from operator import itemgetter
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+import torch.distributed as dist
 from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
-
-Table = dict[str, NDArray[np.float64]]
-"""Name of a sequence → the numbers of its row."""
 
 
 class RowMetric(Metric):
-    """A torchmetrics.Metric over rows of sequences, each a name and its numbers.
+    """A torchmetrics.Metric over rows of sequences: a name, and what was measured.
 
     Rows are sorted by name whatever rank they come from, so scores do not depend on the distribution of sequences over
-    ranks, to the last digit. A subclass adds rows in `update` and computes `scores` from them.
-
-    Rows live on the CPU unless the metric is moved, so with NCCL as the default backend pass a gloo group:
-    `RegionBoundary(process_group=torch.distributed.new_group(backend="gloo"))`.
+    ranks, to the last digit. Rows are gathered as pickles, over `process_group` or the default group.
 
     Args:
+        measure: prediction and target, and further arguments of `update` → the row of a sequence.
+        scores: rows of sequences → scores, as fractions; NaN for a score without values.
         kwargs: arguments of torchmetrics.Metric, for example `process_group` and `sync_on_compute`.
-
-    Attributes:
-        packed: the rows, float64: the number of bytes of the name, the number of numbers, the bytes, the numbers.
     """
 
     full_state_update = False
     higher_is_better = True
-    row_shape: tuple[int, ...] = (-1,)
-    """Shape in which `stored` and `table` give a row; −1 is any size."""
-    packed: list[Tensor]
+    row_of_frame = False
+    """A row is a frame's, and the frames of a sequence have its name; otherwise a name comes once."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(
+        self, measure: Callable[..., Any], scores: Callable[[Sequence[Any]], dict[str, float]], **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.add_state("packed", default=[], dist_reduce_fx="cat")
-        self._unnamed = 0  # sequences without a name
+        self.measure = measure
+        self.scores = scores
+        self._rows: list[tuple[str, Any]] = []
+        self._unnamed = 0
 
-    def add_row(self, name: str | None, numbers: ArrayLike) -> None:
-        """Append the row of a sequence; an array of numbers is flattened.
+    def update(self, prediction: Any, target: Any, *, name: str | None = None, **options: Any) -> None:
+        """Add the row of a sequence.
 
         Args:
-            name: the sequence's name; None: `sequence-0001` and so on, which repeat over ranks, where `table` refuses
-                them.
-            numbers: the numbers of the row.
+            prediction: the prediction, as of `measure`.
+            target: the annotation.
+            name: the sequence's name; None: `sequence-0001` and so on, which repeat over ranks, where they are refused.
+            options: further arguments of `measure`.
+
+        Raises:
+            ValueError: if the arguments do not fit, see the class.
         """
         if name is None:
             self._unnamed += 1
             name = f"sequence-{self._unnamed:04d}"
-        of_name = list(name.encode())
-        of_row = np.asarray(numbers, np.float64).flatten()
-        row = np.concatenate([[len(of_name), len(of_row)], of_name, of_row])
-        self.packed.append(torch.from_numpy(row).to(self.device))
+        self._rows += self.named_rows(name, self.measure(prediction, target, **options))
 
-    @abstractmethod
-    def scores(self, table: Table) -> dict[str, float]:
-        """Return the scores of sequences, as fractions; NaN for a score without values."""
+    def named_rows(self, name: str, measured: Any) -> list[tuple[str, Any]]:
+        """Return the names and rows of a sequence: by default a single row."""
+        return [(name, measured)]
 
-    def stored(self) -> list[tuple[str, NDArray[np.float64]]]:
-        """Return names and rows, sorted by name: this rank's, or inside `sync_context()` those of all ranks."""
-        rows: list[tuple[str, NDArray[np.float64]]] = []
-        left = dim_zero_cat(self.packed).cpu().numpy() if len(self.packed) else np.empty(0)
-        while len(left):
-            of_name, of_row = left[:2].astype(int).tolist()
-            name, row, left = np.split(left[2:], [of_name, of_name + of_row])
-            rows.append((bytes(name.astype(np.uint8)).decode(), row.reshape(self.row_shape)))
-        return sorted(rows, key=itemgetter(0))
+    def forward(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Add the row of a sequence, and return its scores."""
+        before = len(self._rows)
+        self.update(*args, **kwargs)
+        return self.scores([row for _, row in self._rows[before:]])
 
-    def table(self) -> Table:
-        """Return the rows by name, sorted.
+    def reset(self) -> None:
+        """Forget all rows."""
+        super().reset()
+        self._rows = []
+        self._unnamed = 0
+
+    def table(self) -> dict[str, list[Any]]:
+        """Return name → rows, sorted: this rank's, or inside `sync_context()` those of all ranks.
 
         Raises:
             ValueError: if a name came twice, as it does when a sampler pads the ranks with repeated sequences.
         """
-        stored = self.stored()
-        for (name, _), (other, _) in pairwise(stored):
-            if name == other:
+        rows = sorted(self._rows, key=itemgetter(0))
+        table: dict[str, list[Any]] = {}
+        for name, row in rows:
+            table.setdefault(name, []).append(row)
+        for (name, _), (other, _) in pairwise(rows):
+            if name == other and not self.row_of_frame:
                 raise ValueError(f"scored more than once: {name}; name each sequence, and reset() between runs")
-        return dict(stored)
+        return table
 
     def compute(self) -> dict[str, float]:
         """Return the scores of all sequences, as fractions; NaN for a score without values."""
-        return self.scores(self.table())
+        rows: list[Any] = []
+        for of_name in self.table().values():
+            rows += of_name
+        return self.scores(rows)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a line of scores per sequence, for a CSV."""
-        return [{"Sequence": name, **self.scores({name: row})} for name, row in self.table().items()]
+        return [{"Sequence": name, **self.scores(rows)} for name, rows in self.table().items()]
 
-    def sync(self, *args: Any, **kwargs: Any) -> None:
-        """Gather over ranks; for a rank without rows torchmetrics alone would send float32."""
-        if isinstance(self.packed, list):  # a tensor once it is gathered
-            self.packed.append(torch.zeros(0, dtype=torch.float64, device=self.device))
-        super().sync(*args, **kwargs)
-
-    def set_dtype(self, dst_type: str | torch.dtype) -> Self:
-        """Do nothing: names are bytes, and rows keep all digits in float64."""
-        return self
+    @contextmanager
+    def sync_context(
+        self,
+        dist_sync_fn: Callable[..., Any] | None = None,
+        process_group: Any = None,
+        should_sync: bool = True,
+        should_unsync: bool = True,
+        distributed_available: Callable[[], bool] | None = None,
+    ) -> Generator[None]:
+        """Hold the rows of all ranks during a block; every rank must enter it. Arguments of torchmetrics.Metric."""
+        own = self._rows
+        if should_sync and dist.is_available() and dist.is_initialized():
+            group = process_group or self.process_group
+            of_ranks: list[Any] = [None] * dist.get_world_size(group)
+            dist.all_gather_object(of_ranks, own, group=group)
+            self._rows = [row for rows in of_ranks for row in rows]
+        try:
+            yield
+        finally:
+            if should_unsync:
+                self._rows = own

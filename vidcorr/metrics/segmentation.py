@@ -18,15 +18,15 @@ def region_similarity(prediction: Masks, target: Masks, void: Masks | None = Non
     Paper: DAVIS (Perazzi et al., CVPR 2016), section 4.
 
     Args:
-        prediction: (T, H, W) bool, or integers with 1 for the object, at the annotation's size.
-        target: (T, H, W) bool or integers.
-        void: (T, H, W) bool, ignored pixels.
+        prediction: (T, H, W) bool, or integers 0 and 1, at the annotation's size.
+        target: (T, H, W) bool, or integers 0 and 1.
+        void: (T, H, W) bool, pixels that are background in both masks.
 
     Returns:
         (T,) float64 in [0, 1].
 
     Raises:
-        ValueError: if the shapes differ, or the masks are neither bool nor integers.
+        ValueError: if the shapes differ, or the masks hold anything but bool or the integers 0 and 1.
 
     Example:
         >>> mask = torch.ones(2, 4, 4, dtype=torch.bool)
@@ -45,8 +45,8 @@ def boundary_accuracy(prediction: Masks, target: Masks, bound: float = BOUND, vo
     Paper: DAVIS (Perazzi et al., CVPR 2016), section 4; conventions of davis2017-evaluation.
 
     Args:
-        prediction: (T, H, W) bool, or integers with 1 for the object, at the annotation's size.
-        target: (T, H, W) bool or integers.
+        prediction: (T, H, W) bool, or integers 0 and 1, at the annotation's size.
+        target: (T, H, W) bool, or integers 0 and 1.
         bound: radius in pixels if ≥ 1 (an integer), else a fraction of the diagonal, rounded up to pixels.
         void: (T, H, W) bool, pixels that are background in both masks.
 
@@ -54,7 +54,7 @@ def boundary_accuracy(prediction: Masks, target: Masks, bound: float = BOUND, vo
         (T,) float64 in [0, 1].
 
     Raises:
-        ValueError: if the shapes differ, or the masks are neither bool nor integers.
+        ValueError: if the shapes differ, or the masks hold anything but bool or the integers 0 and 1.
     """
     pairs = _outlines(prediction, target, void, bound)
     return torch.tensor([boundary_score(*pair) for pair in pairs], dtype=torch.float64)
@@ -65,6 +65,9 @@ def _outlines(
 ) -> Iterator[tuple[Outline, Outline]]:
     """Yield the outlines of both masks, frame by frame, without the void pixels."""
     predicted, wanted = as_pair(prediction, target)
+    for masks in (predicted, wanted):
+        if masks.dtype.kind not in "bui" or masks.max(initial=0) > 1 or masks.min(initial=0) < 0:
+            raise ValueError(f"masks must be bool, or integers 0 and 1 (ids == 1 is object 1), got {masks.dtype}")
     counted = np.ones(wanted.shape, bool) if void is None else as_array(void) == 0
     for one, other, here in zip(predicted, wanted, counted, strict=True):
         outline = object_outlines(one * here, [1], bound)[1]

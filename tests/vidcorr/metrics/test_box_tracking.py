@@ -27,7 +27,7 @@ def test_golden_overall(golden):
     metric = TrackingSuccess()
     for k in range(5):
         metric.update(torch.from_numpy(otb[f"s{k}_pred"]), torch.from_numpy(otb[f"s{k}_gt"]), name=f"s{k}")
-    success, precision = mean_curves(list(metric.table().values()))
+    success, precision = mean_curves([curves for (curves,) in metric.table().values()])
     np.testing.assert_allclose(success, otb["overall_succ"], rtol=0, atol=1e-15)
     np.testing.assert_allclose(precision, otb["overall_prec"], rtol=0, atol=1e-15)
     np.testing.assert_allclose(list(metric.compute().values()), otb["overall_scores"], rtol=0, atol=1e-15)

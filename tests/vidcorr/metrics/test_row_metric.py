@@ -20,35 +20,33 @@ from vidcorr.metrics import (
 )
 
 
-class Sums(RowMetric):
-    """Plain use of the base class."""
+def measured(prediction, target):
+    return [prediction, target]
 
-    def update(self, name, values):
-        self.add_row(name, values)
 
-    def scores(self, table):
-        return {"sum": sum(sum(row) for row in table.values())}
+def summed(rows):
+    return {"sum": sum(sum(row) for row in rows)}
 
 
 def test_rows_are_sorted_and_kept_in_full():
-    metric = Sums()
-    metric.update("été\n", [0.1, math.nan])
-    metric.update("b", [1 / 3, 1e-300])
+    metric = RowMetric(measured, summed)
+    metric.update(0.1, math.nan, name="été\n")
+    metric.update(1 / 3, 1e-300, name="b")
     for copied in (metric, copy.deepcopy(metric), pickle.loads(pickle.dumps(metric))):
-        table = {name: row.tolist() for name, row in copied.table().items()}
-        assert table == {"b": [1 / 3, 1e-300], "été\n": [0.1, pytest.approx(math.nan, nan_ok=True)]}
+        table = copied.table()
+        assert table == {"b": [[1 / 3, 1e-300]], "été\n": [[0.1, pytest.approx(math.nan, nan_ok=True)]]}
         assert list(table) == ["b", "été\n"]
     metric.reset()
     assert metric.table() == {}
 
 
 def test_a_name_comes_once_and_sequences_without_one_are_numbered():
-    metric = Sums()
-    metric.update("a", [1.0])
+    metric = RowMetric(measured, summed)
+    metric.update(1.0, 2.0, name="a")
     for _ in range(2):
-        assert metric(None, [2.0]) == {"sum": 2.0}
+        assert metric(2.0, 3.0) == {"sum": 5.0}
     assert list(metric.table()) == ["a", "sequence-0001", "sequence-0002"]
-    metric.update("a", [1.0])
+    metric.update(1.0, 2.0, name="a")
     refused(ValueError, "scored more than once: a", metric.compute)
 
 
