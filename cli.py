@@ -4,17 +4,20 @@ import json
 import os
 import shlex
 import warnings
-from argparse import ArgumentError
-from collections.abc import Sequence
+from argparse import ArgumentError, ArgumentParser
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import Enum
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import yaml  # type: ignore[import-untyped]
+from jsonargparse import ActionConfigFile, get_loader, set_loader
 from pytorch_lightning.accelerators import Accelerator
-from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, Timer, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info
@@ -23,28 +26,24 @@ import callbacks
 import datamodules
 import lightning_modules
 import vidcorr
-from callbacks import BenchmarkCallback, LastCheckpoint, Stops, Throughput
-from callbacks.run_folder import run_folder
+from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
+from callbacks.run_folder import claim_folder, free_root, give_back, run_folder
 from vidcorr.backbones import NamedNetwork
 from vidcorr.backbones.checkpoints import SUFFIXES, local_file, on_hub, saved_model
 from vidcorr.backbones.names import split_view
 from vidcorr.backbones.networks import SHORT_NAMES
-from vidcorr.backbones.trust import allow_named
+from vidcorr.backbones.trust import allow_named, names_outside
 from vidcorr.commands import main
-from vidcorr.errors import UsageError, one_line
-from vidcorr.experiments.benchmark_choice import RUN_FLAGS, add_run_flags, chosen_benchmarks
+from vidcorr.commands.resume import texts_of
+from vidcorr.errors import UsageError, message_of
+from vidcorr.experiments.benchmark_choice import add_run_flags, chosen_benchmarks
 from vidcorr.experiments.config_files import find_config, read_yaml
+from vidcorr.experiments.runs import FILE, ROOT, Run, now, runs_below
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 
 __all__ = ["VidcorrCLI", "main"]
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 """Data type → Lightning's precision."""
-BENCHMARK = "callbacks.BenchmarkCallback"
-BEST = "callbacks.BestCheckpoint"
-ROOT = "runs"
-"""Default of `trainer.default_root_dir`."""
-READ_FIRST = ("-c", "--config", "--model", "--ckpt_path", "--trainer.default_root_dir")
-"""Flags that `words_for_parser` reads."""
 NOISE = (
     "isinstance.treespec, LeafSpec|does not have many workers|is smaller than the logging interval"
     "|args parameter is intended to run from within Python|module.s. in eval mode at the start of training"
@@ -55,72 +54,54 @@ NOISE = (
 yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 
 
-# Words before the parser: configs and networks by name, and the run of a checkpoint
+# Words before the parser
 
 
 def words_for_parser(command: str, args: Sequence[str]) -> list[str]:
-    """Return the words for LightningCLI: files in place of names, and before all the run of `--ckpt_path`.
+    """Return the words for LightningCLI: a network in place of its name, and first the model of `--ckpt_path`.
 
-    Later words win. A run's `config.yaml` comes first in a `fit` that resumes it, unless the words name a model: then
-    they describe a whole run, with its own limits. Otherwise the checkpoint's model comes first.
+    Later words win, so flags change the checkpoint's model, and another class replaces it.
 
     Args:
         command: `fit` or `validate`.
         args: the words after the command.
 
     Raises:
-        UsageError: for a config that does not exist.
         ValueError: for a checkpoint that does not exist or cannot be read.
     """
     allow_named(args)
-    root = ROOT
-    checkpoint = None
-    if command == "fit" and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
-        checkpoint = "last"  # SLURM runs the same words again
-    words: list[str] = []
-    names_model = False  # the words or their configs do
-    rest = iter(args)
-    for word in rest:
-        flag, equals, value = word.partition("=")
-        if flag not in READ_FIRST:
-            words.append(word)
-            continue
-        if not equals:
-            value = next(rest, "")
-        if flag == "--ckpt_path":
-            checkpoint = str(local_file(value)) if on_hub(value) else value
-        elif flag == "--trainer.default_root_dir":
-            root = value
-            words.append(f"{flag}={root}")
-        elif flag == "--model":
-            names_model = True
-            words += _words_of_model(value)
-        else:
-            path = find_config(value)
-            content = read_yaml(path)
-            allow_named(content)
-            names_model = names_model or "model" in content
-            root = (content.get("trainer") or {}).get("default_root_dir", root)
-            words.append(f"--config={path}")
-    if checkpoint == "last":
-        checkpoint = last_checkpoint(Path(root).expanduser())
-        if checkpoint is None and command == "validate":
-            raise ValueError(f"--ckpt_path last: no last.ckpt below {root}")
-        if checkpoint is None:
-            return [*words, "--ckpt_path=last"]  # Lightning searches the folders of callbacks
-    if checkpoint in (None, "null"):  # "null" takes back an earlier word
+    first = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--ckpt_path")
+    first.add_argument("--trainer.default_root_dir", dest="root", default=ROOT)
+    given, _ = first.parse_known_args(args)
+    words = list(rewritten(args))
+    path = given.ckpt_path
+    if path == "last" and command == "validate":
+        path = _newest_checkpoint(given.root)
+    elif path is not None and on_hub(path):
+        path = str(local_file(path))
+    if path in (None, "last", "null"):  # "null" takes back an earlier word
         return words
-    takes_config = command == "fit" and not names_model
-    return [*_words_of_checkpoint(checkpoint, takes_config), *words, f"--ckpt_path={checkpoint}"]
+    saved = saved_model(path)
+    model = [] if saved is None else [f"--config={json.dumps({'model': saved})}"]
+    return [*model, *words, f"--ckpt_path={path}"]
 
 
-def _words_of_checkpoint(checkpoint: str, takes_config: bool) -> list[str]:
-    """Return the words for what a checkpoint knows: its run's config if that is taken and there, else its model."""
-    config = _config_of(checkpoint)
-    if takes_config and config.is_file():
-        return [f"--config={config}"]
-    saved = saved_model(checkpoint)
-    return [] if saved is None else [f"--config={json.dumps({'model': saved})}"]
+def rewritten(args: Sequence[str]) -> Iterator[str]:
+    """Yield words: a network after `--model` as the class around it, several values of `--data.source` as a list."""
+    rest = list(args)
+    while rest:
+        word = rest.pop(0)
+        flag, equals, value = word.partition("=")
+        values = [value] if equals else list(takewhile(lambda word: not word.startswith("-"), rest))
+        if flag == "--model" and values:
+            del rest[: 1 - len(equals)]
+            yield from _words_of_model(values[0])
+        elif flag == "--data.source" and len(values) > 1:
+            del rest[: len(values)]
+            yield f"{flag}={json.dumps(values)}"
+        else:
+            yield word
 
 
 def _words_of_model(value: str) -> list[str]:
@@ -134,27 +115,41 @@ def _words_of_model(value: str) -> list[str]:
     return ["--model=FrozenEncoder", *parts]
 
 
-def last_checkpoint(root: Path) -> str | None:
-    """Return the newest `last.ckpt` below a folder, or `last-v1.ckpt` of a second run; None if there is none.
+def _newest_checkpoint(root: str) -> str:
+    """Return the newest `last.ckpt` of the runs below a folder, and name it.
 
     Raises:
-        ValueError: if runs of different models or data lie below the folder.
+        ValueError: if there is none.
     """
-    newest: dict[str, str] = {}  # model and data → newest checkpoint
-    # the oldest first: a newer one takes its place
-    for path in sorted(root.rglob("last*.ckpt"), key=lambda path: path.stat().st_mtime_ns):
-        config = _config_of(path)
-        content = yaml.safe_load(config.read_text("utf-8")) if config.is_file() else {}
-        newest[repr([content.get("model"), content.get("data")])] = str(path)
-    if len(newest) > 1:
-        names = ", ".join(newest.values())
-        raise ValueError(f"--ckpt_path last: {root} holds different trainings; name the checkpoint of one: {names}")
-    return next(iter(newest.values()), None)
+    found = [run.last_checkpoint(folder) for folder, run in runs_below([root]).items()]
+    path = max(filter(None, found), key=lambda path: path.stat().st_mtime_ns, default=None)
+    if path is None:
+        raise ValueError(f"--ckpt_path last: no last.ckpt below {root}")
+    rank_zero_info(f"--ckpt_path last: {path}")
+    return str(path)
 
 
-def _config_of(checkpoint: str | Path) -> Path:
-    """Return the path of the `config.yaml` of a checkpoint's run."""
-    return Path(checkpoint).parent.parent / "config.yaml"
+class NamedConfig(ActionConfigFile):
+    """`--config`: a file, a config of the project by its name, or its content as JSON."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+        """Read a config; the code that it names is the user's."""
+        if not values.startswith("{"):
+            values = str(find_config(values))
+            allow_named(read_yaml(Path(values)))
+        super().__call__(parser, cfg, values, option_string)
+
+
+def load_yaml(text: str) -> Any:
+    """Return the value of a text in YAML as jsonargparse reads it, with the key `on`, which YAML 1.1 reads as true."""
+    value = jsonargparse_yaml(text)
+    if isinstance(value, dict) and True in value:
+        value["on"] = value.pop(True)
+    return value
+
+
+jsonargparse_yaml = get_loader("yaml")
+set_loader("yaml", load_yaml, (yaml.YAMLError,))
 
 
 # Trainer and config
@@ -191,16 +186,26 @@ class ShortLogInterval(pl.Callback):
 
 
 class SaveConfig(SaveConfigCallback):
-    """Write `config.yaml` into the folder of a training, with any logger, once the training is no longer refused.
+    """Write `config.yaml` and `run.json` into the folder of a training, once the training is no longer refused.
 
-    The file has no `ckpt_path`: a run that begins by the file resumes nothing.
+    `config.yaml` has no `ckpt_path`: a run that begins by the file resumes nothing.
+
+    Args:
+        parser: the parser of the command.
+        config: its configuration.
+        run: the run, for `run.json`.
+        **options: further arguments of Lightning's class.
     """
 
+    def __init__(self, parser: LightningArgumentParser, config: Any, run: Run | None = None, **options: Any) -> None:
+        super().__init__(parser, config, **options)
+        self.run = run
+
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Write nothing yet: a refused run leaves the file of the run before it."""
+        """Write nothing yet: a refused run leaves the files of the run before it."""
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
-        """Write the file once, before the first batch: all callbacks have accepted the run."""
+        """Write the files once, before the first batch: all callbacks have accepted the run."""
         if self.already_saved:
             return
         self.already_saved = True
@@ -210,22 +215,46 @@ class SaveConfig(SaveConfigCallback):
             config = self.config.clone()
             config.ckpt_path = None
             self.parser.save(config, folder / self.config_filename, skip_unset=False, overwrite=True, multifile=False)
+            if self.run is not None:
+                begin_run(trainer, self.run, folder)
+
+
+def begin_run(trainer: pl.Trainer, run: Run, folder: Path) -> None:
+    """Write `run.json` of a training that begins or goes on in a folder."""
+    for saver in last_checkpoints(trainer):
+        place = Path(str(saver.dirpath))
+        inside = place.is_relative_to(folder.resolve())
+        run = run.model_copy(update={"checkpoints": str(place.relative_to(folder.resolve()) if inside else place)})
+    earlier = Run.read(folder)
+    if earlier.begin != run.begin:
+        run = run.follows(earlier)
+    run.save(folder)
 
 
 class VidcorrCLI(LightningCLI):
-    """LightningCLI with benchmarks by `--on`, configs and networks by name, and runs that continue.
+    """LightningCLI with benchmarks by `--on`, configs and networks by name, and runs that go on.
 
     Args:
         args: command and arguments.
+        run: folder of the run that goes on; None: a new run, unless `--ckpt_path last` or a requeued job of SLURM
+            finds one.
+        more: further arguments.
 
     Raises:
         UsageError: if the arguments cannot be understood.
+        SystemExit: with status 0, if the run to go on with has already ended.
     """
 
-    def __init__(self, args: Sequence[str]) -> None:
+    def __init__(self, args: Sequence[str], run: Path | None = None, more: Sequence[str] = ()) -> None:
         warnings.filterwarnings("ignore", f".*({NOISE})")
-        self.args = args
-        self.command, *words = args
+        self.command = args[0]
+        self.record = Run.now([*args, *more])
+        self.run = run
+        words = list(args[1:])
+        checkpoint = None if run is None else self._resume(run)
+        if checkpoint is not None:
+            words.append(f"--ckpt_path={checkpoint}")
+        words += more
         for package in (lightning_modules, datamodules, callbacks, vidcorr):
             for name in package.__all__:
                 getattr(package, name)  # the parser finds a class by its name once it is imported
@@ -240,17 +269,24 @@ class VidcorrCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 trainer_defaults={"callbacks": Stops(), "default_root_dir": ROOT, "enable_model_summary": False},
                 save_config_callback=SaveConfig,
+                save_config_kwargs={"run": self.record},
                 parser_kwargs=options | {name: dict(options) for name in self.subcommands()},
                 args=[self.command, *words_for_parser(self.command, words)],
             )
         except ArgumentError as error:
-            raise UsageError(one_line(error)) from error
+            raise UsageError(message_of(error)) from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Return the commands with the arguments of the Trainer's methods that they leave out."""
         every = LightningCLI.subcommands()
         return {name: every[name] | {"verbose", "weights_only"} for name in ("fit", "validate")}
+
+    def init_parser(self, **options: Any) -> LightningArgumentParser:
+        """Return a parser whose `--config` takes configs by name."""
+        parser = LightningArgumentParser(**options)
+        parser.add_argument("-c", "--config", action=NamedConfig, help="file, or config of the project by its name")
+        return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the flags of the benchmarks."""
@@ -260,55 +296,95 @@ class VidcorrCLI(LightningCLI):
         """Leave the configuration as it is: `words_for_parser` has read the checkpoint, and its values come first."""
 
     def before_instantiate_classes(self) -> None:
-        """Seed data and model as the run, unless they have a seed; make callbacks of the benchmarks of `--on`."""
+        """Seed data and model as the run, unless they have a seed; find the run that goes on."""
         config = self.config[self.command]
         for section in ("model", "data"):
             arguments = (config.get(section) or {}).get("init_args") or {}
-            if arguments.get("seed") == 0:  # the default
+            if arguments.get("seed", 1) in (None, 0):  # TODO 0 goes with the defaults of the modules
                 arguments["seed"] = int(config.seed_everything)
             if self.command == "validate" and arguments.get("source") == "":
                 config.data = None  # the file of a method says how clips are made, not of which videos
-        given = config.trainer.callbacks or []
-        if not isinstance(given, list):
-            given = [given]
-        config.trainer.callbacks = self._with_benchmarks(config, given)
-        defaults = self._parser(self.command).get_defaults()
-        for name in ("on", *RUN_FLAGS):  # the run's `config.yaml` holds the callbacks, so not the flags too
-            config[name] = defaults[name]
-        self.config = self.parser.parse_object(self.config)  # checks the new entries
+        config.ckpt_path = self._checkpoint_of_run(config)
 
-    def _with_benchmarks(self, config: Any, given: Sequence[Any]) -> list[Any]:
-        """Return entries of `trainer.callbacks` with the benchmarks of `--on`, and in a fit with a `BestCheckpoint`.
+    # The run that goes on
 
-        A benchmark replaces one of the same class and name, for example in the config of the run that continues.
+    def _checkpoint_of_run(self, config: Any) -> str | None:
+        """Return the checkpoint to load, and set `run` if a run goes on."""
+        checkpoint: str | None = config.ckpt_path
+        fits = self.command == "fit"
+        if self.run is None and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+            earlier = [folder for folder, run in self._runs(config).items() if self._is_requeued(run)]
+            self.run = earlier[-1] if earlier else None
+            if self.run is not None:  # the words' own checkpoint counts for the first start alone
+                checkpoint = self._resume(self.run) or checkpoint
+        if checkpoint == "last" and fits:
+            checkpoint = self._last_of_equal_run(config)
+        elif checkpoint and fits and self.run is None and Path(checkpoint).name.startswith("last"):
+            folder = Path(checkpoint).resolve().parent.parent
+            root = Path(config.trainer.default_root_dir).expanduser().resolve()
+            if (folder / FILE).is_file() and folder.is_relative_to(root):
+                self.run = folder
+        return checkpoint
 
-        Args:
-            config: values of the flags.
-            given: entries of the callbacks so far.
+    def _runs(self, config: Any) -> dict[Path, Run]:
+        """Return the runs below the root, and in the folders of the loggers."""
+        given = config.trainer.logger
+        loggers = given if isinstance(given, list) else [given]
+        folders = [config.trainer.default_root_dir]
+        for logger in loggers:
+            place = logger.get("init_args.save_dir") if hasattr(logger, "class_path") else None
+            if place and Path(place).resolve() != Path.cwd():
+                folders.append(place)
+        return runs_below(folders)
+
+    def _is_requeued(self, run: Run) -> bool:
+        """Return whether this job of SLURM has begun a run by the words of this command."""
+        return run.is_of_job(self.record) and run.repeats(self.record)
+
+    def _resume(self, folder: Path) -> str | None:
+        """Name the run that goes on, and return its `last.ckpt`, if there is one.
+
+        Raises:
+            SystemExit: if the run has ended by these words.
         """
-        by_flags = {"every_n_epochs": config.every} if config.every else {}
-        if config.before:
-            by_flags["before_training"] = True
-        chosen = chosen_benchmarks(config)
-        names = {(choice.class_path, choice.arguments.get("name", "")) for choice in chosen}
-        entries: list[Any] = []
-        for entry in given:
-            benchmark = entry.get("init_args.benchmark") if entry.class_path == BENCHMARK else None
-            if benchmark is None or (benchmark.class_path, benchmark.init_args.name) not in names:
-                entries.append(entry)
-        for choice in chosen:
-            choice.build()  # its errors name the benchmark; jsonargparse builds another from the entry
-            arguments = {"benchmark": choice.entry, **choice.schedule, **by_flags}
-            entries.append({"class_path": BENCHMARK, "init_args": arguments})
-        saves = self.command == "fit" and config.trainer.enable_checkpointing is not False
-        if chosen and saves and BEST not in {entry.class_path for entry in given}:
-            entries.append({"class_path": BEST})
-        return entries
+        run = Run.read(folder)
+        if run.end and run.words == self.record.words:
+            rank_zero_info(f"{folder} has ended, {run.end}; further words make it longer: --trainer.max_epochs N")
+            raise SystemExit(0)
+        checkpoint = run.last_checkpoint(folder)
+        state = "has no last.ckpt and begins again" if checkpoint is None else "goes on"
+        rank_zero_info(f"{folder} {state}: {shlex.join(['vidcorr', *self.record.words])}")
+        return None if checkpoint is None else str(checkpoint)
+
+    def _last_of_equal_run(self, config: Any) -> str | None:
+        """Return the newest `last.ckpt` of a run with this model, data and seed; None, if a new run begins.
+
+        A run of the same command that has saved nothing yet begins again in its folder.
+        """
+        found: dict[Path, Path] = {}  # checkpoint → folder of its run
+        asked = yaml.safe_load(self._parser(self.command).dump(config, skip_unset=False))
+        runs = self._runs(config)
+        for folder, run in runs.items():
+            checkpoint = run.last_checkpoint(folder)
+            if checkpoint is None and run.repeats(self.record) and not run.end:
+                self.run = folder
+            elif checkpoint is not None and _trains_as(folder / "config.yaml", asked):
+                found[checkpoint] = folder
+        if not found:
+            root = config.trainer.default_root_dir
+            rank_zero_info(f"--ckpt_path last: no run of this model, data and seed below {root}: starting a new run")
+            return None
+        checkpoint = max(found, key=lambda path: path.stat().st_mtime_ns)
+        self.run = found[checkpoint]
+        rank_zero_info(f"--ckpt_path last: {checkpoint}")
+        return str(checkpoint)
+
+    # Trainer
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Add the default callbacks, unless the configuration names a callback of the same kind.
+        """Add the benchmarks of `--on` and the default callbacks, unless there is a callback of the same kind.
 
-        A fit that resumes continues in the folder of its run, unless the configuration names a logger.
+        A run that goes on does so in its folder, unless the configuration names a logger.
 
         Raises:
             ValueError: for ranks that are forks of a process with threads: on a CPU they stand still.
@@ -319,73 +395,148 @@ class VidcorrCLI(LightningCLI):
             raise ValueError(
                 f"trainer.strategy {trainer.strategy}: a fork of a process with threads stands still; use ddp"
             )
+        given = trainer.callbacks or []
+        if not isinstance(given, list):
+            given = [given]
+        benchmarks = self._chosen_benchmarks()
+        logger = trainer.logger
+        if logger is False or trainer.barebones:
+            kwargs["default_root_dir"] = self.run or free_root(Path(trainer.default_root_dir).expanduser())
+        elif logger in (None, True) and self.run is not None:
+            kwargs["logger"] = TensorBoardLogger(self.run.parent, name="", version=self.run.name)
         fits = self.command == "fit"
-        checkpoint = self.config[self.command].ckpt_path
-        if fits and checkpoint and trainer.logger in (None, True) and not trainer.barebones:
-            kwargs["logger"] = continued_logger(trainer.default_root_dir, checkpoint)
+        saves = fits and trainer.enable_checkpointing is not False
         is_wanted: dict[type[pl.Callback], bool] = {
+            BestCheckpoint: saves and bool(benchmarks),
             Throughput: fits,
             ShortLogInterval: fits and trainer.log_every_n_steps is None,
-            LearningRateMonitor: fits and trainer.logger is not False,
-            LastCheckpoint: fits and trainer.enable_checkpointing is not False,
+            LearningRateMonitor: fits and logger is not False,
+            LastCheckpoint: saves,
             ProgressBar: trainer.enable_progress_bar is not False,
         }
         added: list[pl.Callback] = []
         for kind, wanted in is_wanted.items():
-            has_own = any(isinstance(callback, kind) for callback in trainer.callbacks)
+            has_own = any(isinstance(callback, kind) for callback in given)
             if wanted and not has_own and not trainer.barebones:
                 added.append(TQDMProgressBar() if kind is ProgressBar else kind())
-        return super().instantiate_trainer(callbacks=[*trainer.callbacks, *added], **kwargs)
+        return super().instantiate_trainer(callbacks=[*given, *benchmarks, *added], **kwargs)
+
+    def _chosen_benchmarks(self) -> list[BenchmarkCallback]:
+        """Return the callbacks of the benchmarks of `--on`; of two with one NAME the later FOLDER counts."""
+        flags = self.config[self.command].clone()
+        flags.on = list({text.partition("=")[0]: text for text in flags.on}.values())
+        by_flags = {"every_n_epochs": flags.every} if flags.every else {}
+        if flags.before:
+            by_flags["before_training"] = True
+        found = []
+        for choice in chosen_benchmarks(flags):
+            found.append(BenchmarkCallback(choice.build(), **{**choice.schedule, **by_flags}))
+        return found
+
+    # The commands
+
+    @contextmanager
+    def _folder_of_its_own(self) -> Iterator[None]:
+        """Claim the folder of the run for a block; note there that the run has ended, or give it back if refused."""
+        trainer = self.trainer
+        folder = None
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            folder = claim_folder(trainer, self.record, self.run)
+        try:
+            yield
+        except BaseException:
+            if folder is not None:
+                give_back(folder, self.record)
+            raise
+        if folder is not None and not _is_out_of_time(trainer):
+            Run.read(folder).model_copy(update={"end": now()}).save(folder)
 
     def fit(self, **options: Any) -> None:
         """Train; after a stop or an error, print the command that resumes."""
         try:
-            self.trainer.fit(**options)
+            with self._folder_of_its_own():
+                self.trainer.fit(**options)
         except BaseException:
-            for callback in self.trainer.checkpoint_callbacks:
-                if isinstance(callback, LastCheckpoint) and callback.best_model_path:
-                    words = ["vidcorr", *self.args, "--ckpt_path", callback.best_model_path]
-                    rank_zero_info(f"resume: {shlex.join(words)}")
+            if any(saver.best_model_path for saver in last_checkpoints(self.trainer)):
+                words = ["vidcorr", "resume", str(run_folder(self.trainer).resolve())]
+                outside = names_outside(texts_of(self.record.words))  # also where the user stands in another folder
+                if outside:
+                    words += ["--allow", *outside]
+                rank_zero_info(f"resume: {shlex.join(words)}")
             raise
 
     def validate(self, **options: Any) -> None:
         """Validate without Lightning's table where benchmarks print their scores."""
-        self.trainer.validate(verbose=not benchmarks_among(self.trainer), **options)
+        with self._folder_of_its_own():
+            self.trainer.validate(verbose=not benchmarks_among(self.trainer), **options)
 
     def after_fit(self) -> None:
-        """Print the last page of a benchmark, and the command that measures the checkpoint of a fit."""
+        """Print the last page of a benchmark, and the command that measures the checkpoint of the run."""
+        self._print_report()
         trainer = self.trainer
-        folders = [benchmark.folder for benchmark in benchmarks_among(trainer) if benchmark.folder is not None]
         paths = [getattr(callback, "best_model_path", "") for callback in trainer.checkpoint_callbacks]
         saved = list(filter(None, paths))  # the best first: `LastCheckpoint` comes after those that keep the best
         config = run_folder(trainer) / "config.yaml"  # it holds the benchmarks; all ranks get the folder from the first
-        if trainer.is_global_zero and folders:
+        if trainer.is_global_zero and saved and benchmarks_among(trainer):
+            words = ["vidcorr", "validate", "--config", str(config.resolve()), "--ckpt_path", saved[0]]
+            print("next:", shlex.join(words))
+        leave_process_group()
+
+    def after_validate(self) -> None:
+        """Print the last page of a benchmark."""
+        self._print_report()
+        leave_process_group()
+
+    def _print_report(self) -> None:
+        """Print the page of the last benchmark that has run."""
+        folders = [benchmark.folder for benchmark in benchmarks_among(self.trainer) if benchmark.folder is not None]
+        if self.trainer.is_global_zero and folders:
             print(f"report: {folders[-1] / 'report.html'}")
-        if trainer.is_global_zero and self.command == "fit" and saved:
-            print("next:", shlex.join(["vidcorr", "validate", "--config", str(config), "--ckpt_path", saved[0]]))
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            # A thread of gloo that releases a tensor of the last broadcast while Python ends aborts the process.
-            torch.distributed.destroy_process_group()
-
-    after_validate = after_fit
 
 
-def continued_logger(root: str | Path, path: str | Path) -> TensorBoardLogger | None:
-    """Return Lightning's default logger for a run that resumes: it continues in the folder of the `last.ckpt`.
+def leave_process_group() -> None:
+    """Leave the process group of ranks, if there is one.
 
-    Args:
-        root: `default_root_dir` of the new run.
-        path: checkpoint to resume from; for another file than the `last.ckpt` of a run in `root` there is no logger.
+    A thread of gloo that releases a tensor of the last broadcast while Python ends would abort the process.
     """
-    run_of_path = Path(path).resolve().parent.parent
-    logger = TensorBoardLogger(root, version=run_of_path.name)
-    is_of_root = Path(path).name.startswith("last") and Path(logger.log_dir).resolve() == run_of_path
-    return logger if is_of_root else None
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def benchmarks_among(trainer: Any) -> list[BenchmarkCallback]:
     """Return the benchmarks of a run, in order."""
     return [callback for callback in trainer.callbacks if isinstance(callback, BenchmarkCallback)]
+
+
+def _is_out_of_time(trainer: Any) -> bool:
+    """Return whether `trainer.max_time` has run out, so that a run is to be resumed."""
+    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]
+    remaining = [timer.time_remaining() for timer in timers]
+    return any(seconds is not None and seconds <= 0 for seconds in remaining)
+
+
+def last_checkpoints(trainer: pl.Trainer) -> list[LastCheckpoint]:
+    """Return the run's `LastCheckpoint` in a list, empty without one."""
+    return [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
+
+
+def _trains_as(path: Path, asked: Mapping[str, Any]) -> bool:
+    """Return whether a run's `config.yaml` has the model, data and seed of a configuration; workers may differ."""
+    if not path.is_file():
+        return False
+    content = yaml.safe_load(path.read_text("utf-8"))
+    for part in ("model", "data", "seed_everything"):
+        ours, theirs = (_without_workers(each.get(part)) for each in (asked, content))
+        if ours != theirs:
+            return False
+    return True
+
+
+def _without_workers(section: Any) -> Any:
+    """Return model, data or seed of a configuration without the number of loader workers, which changes no step."""
+    if not isinstance(section, dict) or "init_args" not in section:
+        return section
+    return section | {"init_args": section["init_args"] | {"num_workers": None}}
 
 
 if __name__ == "__main__":

@@ -1,14 +1,21 @@
-"""The folder of a run, and the loggers that write there."""
+"""The folder of a run: a run claims it, its loggers write there."""
 
 from collections.abc import Mapping
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+from vidcorr.experiments.runs import FILE, Run
+
+OF_A_REFUSAL = (FILE, "events.out.", "hparams.yaml", "metrics.csv", ".in-use")
+"""Beginnings of the names of files that a run has written when it is refused."""
 
 
 def run_folder(trainer: pl.Trainer) -> Path:
@@ -17,13 +24,88 @@ def run_folder(trainer: pl.Trainer) -> Path:
     It is the folder of the first logger: `log_dir` of TensorBoard and CSV, `save_dir/NAME/VERSION` of others (project
     and id of a W&B run). Without a logger it is `default_root_dir`.
     """
+    return Path(trainer.strategy.broadcast(str(_folder_of_rank(trainer))))
+
+
+def _folder_of_rank(trainer: pl.Trainer) -> Path:
+    """Return the folder of a run as this rank names it."""
     logger = trainer.logger
-    if logger is None or isinstance(logger, TensorBoardLogger | CSVLogger):
-        return Path(trainer.log_dir or trainer.default_root_dir)
-    version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
-    return Path(
-        trainer.strategy.broadcast(str(Path(logger.save_dir or trainer.default_root_dir, str(logger.name), version)))
-    )
+    if logger is None:
+        return Path(trainer.default_root_dir)
+    if isinstance(logger, TensorBoardLogger | CSVLogger):
+        return Path(logger.log_dir)
+    return Path(logger.save_dir or trainer.default_root_dir, str(logger.name), _version_of(logger))
+
+
+def _version_of(logger: Logger) -> str:
+    """Return the last part of the folder of a logger."""
+    return logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
+
+
+def claim_folder(trainer: pl.Trainer, run: Run, continued: Path | None) -> Path:
+    """Give a run a folder in which no other run has begun; the first rank calls it, before the run.
+
+    Under SLURM, Lightning names the folder by the job: a second run of the job gets `version_41-1`. CSV's logger
+    deletes what it has written before, so there a run that goes on gets a new folder too.
+
+    Args:
+        trainer: the trainer; loggers of TensorBoard and CSV then write to the folder.
+        run: the run that begins.
+        continued: folder of the run that goes on in it, or None.
+
+    Returns:
+        The folder, with `run.json`.
+
+    Raises:
+        ValueError: if another run has begun in the folder, and the logger does not let it be renamed.
+    """
+    logger = trainer.logger
+    writes_there = isinstance(logger, TensorBoardLogger | CSVLogger)
+    if continued is not None and isinstance(logger, TensorBoardLogger):
+        is_free = logger._version is None
+        if is_free and Path(logger.root_dir).expanduser().resolve() == continued.parent:
+            logger._version = continued.name
+    folder = _folder_of_rank(trainer)
+    if folder.resolve() == continued and not isinstance(logger, CSVLogger):
+        return folder
+    if run.claim(folder):
+        return folder
+    if not writes_there:
+        raise ValueError(f"{folder}: another run has begun there: name another --trainer.default_root_dir")
+    first = _version_of(logger)
+    for number in count(1):
+        logger._version = f"{first}-{number}"
+        folder = _folder_of_rank(trainer)
+        if run.claim(folder):
+            break
+    return folder
+
+
+def free_root(root: Path) -> Path:
+    """Return the folder of a run without a logger: the root, or `run-1`, … in it if a run has begun there."""
+    folder = root
+    for number in count(1):
+        if not (folder / FILE).exists():
+            break
+        folder = root / f"run-{number}"
+    return folder
+
+
+def give_back(folder: Path, run: Run) -> None:
+    """Remove what a refused run has left in the folder that it has claimed.
+
+    Nothing is removed once the run has trained or measured, or if it goes on in the folder of an earlier one.
+    """
+    has_begun = (folder / "config.yaml").exists() or (folder / "benchmarks").exists()
+    if has_begun or Run.read(folder).begin != run.begin:
+        return
+    checkpoints = folder / "checkpoints"
+    for path in (*folder.iterdir(), *checkpoints.glob("*")):
+        if path.name.startswith(OF_A_REFUSAL):
+            path.unlink()
+    for each in (checkpoints, folder):
+        with suppress(OSError):  # it is missing, or holds other files
+            each.rmdir()
 
 
 def checkpoint_folder(trainer: pl.Trainer, dirpath: str | Path | None) -> str:

@@ -16,19 +16,24 @@ def report(error: BaseException) -> str | int | None:
     """Return a command's exit status after an error, or a message (status 1); None for a bug: it gets a traceback."""
     kinds = {kind.__name__ for kind in type(error).__mro__}  # by name: torch's and Lightning's are not imported here
     is_ours = type(error).__module__.partition(".")[0] in OUR_PACKAGES
-    said = one_line(error)
+    said = message_of(error)
     number = signals.cause_of(error)
     if number:
         return 128 + int(number)
     if isinstance(error, UsageError):
         print(f"vidcorr: {error}", file=sys.stderr)
         return 2
+    in_worker = "\nOriginal Traceback" in str(error)  # a worker of the loader raised it: the last line names it
     if "DistError" in kinds or (signals.LOST_RANK.search(said) and not is_ours):
-        said = "another process of this run has ended, see its message; resume with --ckpt_path last"
+        said = "another process of this run has ended, see its message; resume it by: vidcorr resume"
+    elif in_worker:
+        kind, _, text = str(error).strip().splitlines()[-1].partition(": ")
+        expected = isinstance(error, ValueError | OSError) or is_ours
+        said = text if expected else f"a worker of the loader raised {kind}: {text} (--debug shows where)"
+    elif signals.LOST_WORKER.search(said):
+        said = f"a worker of the loader is lost, for example by memory: {said}; resume it by: vidcorr resume"
     elif not (isinstance(error, ValueError | OSError) or is_ours or "MisconfigurationException" in kinds):
         return None
-    elif "\nOriginal Traceback" in str(error):  # raised in a worker of the loader: the last line names it
-        said = str(error).strip().splitlines()[-1].partition(": ")[2]
     rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK", "0")
     size = os.environ.get("WORLD_SIZE", "1")
     place = "" if rank == "0" or size == "1" else f"rank {rank} of {size}: "
@@ -47,16 +52,16 @@ def printable(text: str) -> str:
     return shown
 
 
-def one_line(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     r"""Return the message of an error in one line.
 
     jsonargparse lists the reasons for all types that an option accepts, indented below their option and class: the
     innermost reasons are kept, with the lines above them.
 
     Example:
-        >>> one_line(ValueError("key:\n  Errors:\n    - no int\n    - no list\n  Given value: x"))
+        >>> message_of(ValueError("key:\n  Errors:\n    - no int\n    - no list\n  Given value: x"))
         'key: Errors: no int; no list'
-        >>> one_line(ValueError("key:\n    - no int\n    - Expected a <class 'NoneType'>"))
+        >>> message_of(ValueError("key:\n    - no int\n    - Expected a <class 'NoneType'>"))
         'key: no int'
     """
     lines = [line for line in str(error).splitlines() if line.strip()]

@@ -10,8 +10,8 @@ from functools import partial
 
 LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
 """Messages of torch.distributed after another rank has exited."""
-LOST_WORKER = re.compile(r"[Ww]orker .*(died|exited|killed)")
-"""Message for a dead loader worker."""
+LOST_WORKER = re.compile(r"[Ww]orker .*(died|exited|killed)|DataLoader timed out")
+"""Message for a dead or hanging loader worker."""
 NAMES: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 """Handled signals → their names in messages."""
 REQUEUE: dict[int, str] = {signal.SIGUSR1: "SIGUSR1", signal.SIGUSR2: "SIGUSR2"}

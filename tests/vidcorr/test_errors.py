@@ -4,6 +4,14 @@ import pytest
 
 from vidcorr.errors import UsageError, report
 
+LOST = (
+    "DataLoader worker (pid 7) is killed by signal: Killed.",
+    "DataLoader worker (pid(s) 7, 8) exited unexpectedly",
+    "DataLoader timed out after 30 seconds",
+)
+WORKER = "vidcorr: a worker of the loader"
+RESUME = "resume it by: vidcorr resume"
+
 
 class DistError(RuntimeError):
     """Stand-in for torch.distributed's base class."""
@@ -20,12 +28,22 @@ class DistBackendError(DistError):
         (FileNotFoundError(2, "No such file", "a.mp4"), "vidcorr: [Errno 2] No such file: 'a.mp4'"),
         (
             DistBackendError("NCCL error"),
-            "vidcorr: another process of this run has ended, see its message; resume with --ckpt_path last",
+            "vidcorr: another process of this run has ended, see its message; resume it by: vidcorr resume",
         ),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (
             ValueError('Caught DataError in worker process 0.\nOriginal Traceback:\n  File "a"\nDataError: no pair'),
             "vidcorr: no pair",
+        ),
+        (
+            TypeError(
+                'Caught TypeError in DataLoader worker process 0.\nOriginal Traceback:\n  File "a"\nTypeError: x'
+            ),
+            "vidcorr: a worker of the loader raised TypeError: x (--debug shows where)",
+        ),
+        *(
+            (RuntimeError(text), f"vidcorr: a worker of the loader is lost, for example by memory: {text}; {RESUME}")
+            for text in LOST
         ),
         (ValueError("x.pth: \x1b[31mred\x07 名\udcff"), r"vidcorr: x.pth: \x1b[31mred\x07 名\udcff"),
     ],

@@ -9,8 +9,10 @@ import contextvars
 import importlib.util
 import os
 import re
+import site
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,10 @@ NESTED = "encoder"
 """The argument that holds a nested recipe."""
 Recipe = dict[str, Any]
 """`class_path` of a class and `init_args` of its constructor, plain types."""
+OF_THE_SHELL = ("callbacks", "datamodules", "pytorch_lightning")
+"""Further packages that the words of a run may name; what their classes call is named in the words too."""
+IMPORT_PATH = re.compile(r"(?<![\w./-])[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)+(?![\w/-])")
+"""`package.module.Class` or `package.module:callable` in a text, and no part of a path."""
 _allowed: set[str] = set()
 
 
@@ -58,6 +64,50 @@ def outside_code(model: Mapping[str, Any]) -> list[str]:
     return [name for name in named_code(model) if not _is_trusted(package_of(name))]
 
 
+def names_outside(texts: Iterable[str]) -> list[str]:
+    """Return the code in texts that is outside of this project, as arguments of `--allow`.
+
+    Args:
+        texts: words of a command, and values of its configs.
+    """
+    named: set[str] = set()
+    for text in texts:
+        named.update(IMPORT_PATH.findall(text))
+    ours = (*TRUSTED, *OF_THE_SHELL)
+    return sorted(name for name in named if package_of(name) not in ours and _is_code(name))
+
+
+def refuse_names(texts: Iterable[str], source: str | Path) -> None:
+    """Refuse code in texts that a file may not name and the user has not allowed; import nothing.
+
+    Raises:
+        ValueError: one line with all names that the user would have to allow.
+    """
+    _refuse([name for name in names_outside(texts) if not _is_trusted(package_of(name))], source)
+
+
+def _refuse(outside: Iterable[str], source: str | Path) -> None:
+    """Refuse outside code that the user has not allowed, with all names in one line."""
+    refused = sorted(set(outside) - _allowed)
+    if refused:
+        raise ValueError(
+            f"{source}: names code from outside this project and the working directory; if you trust it, add --allow "
+            f"{' '.join(refused)} (in Python vidcorr.backbones.trust.allow)"
+        )
+
+
+def _is_code(name: str) -> bool:
+    """Return whether a name can be imported: its package exists, and of a folder without code a module in it."""
+    package, second, *_ = re.split("[.:]", name)
+    _search_working_directory()
+    found = importlib.util.find_spec(package)
+    if found is None:
+        return False
+    if found.has_location or not found.submodule_search_locations:
+        return True
+    return PathFinder.find_spec(f"{package}.{second}", list(found.submodule_search_locations)) is not None
+
+
 def package_of(name: str) -> str:
     """Return the package of `package.module:callable` or `package.module.Class`; the library of `timm:NAME`."""
     return re.split("[.:]", name)[0]
@@ -77,7 +127,10 @@ def named_code(model: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_trusted(package: str) -> bool:
-    """Return whether a package is among `TRUSTED`, or lies below the working directory and is not installed."""
+    """Return whether a package is among `TRUSTED`, or lies below the working directory.
+
+    An installed package is not trusted for the folder in which it lies.
+    """
     if package in TRUSTED:
         return True
     _search_working_directory()
@@ -85,7 +138,8 @@ def _is_trusted(package: str) -> bool:
     if found is None or not found.has_location:
         return False
     file = Path(str(found.origin)).resolve()
-    return file.is_relative_to(Path.cwd()) and not file.is_relative_to(sys.prefix)
+    installed = (sys.prefix, sys.base_prefix, site.getusersitepackages())
+    return file.is_relative_to(Path.cwd()) and not any(map(file.is_relative_to, installed))
 
 
 def check_names(recipe: object, source: str | Path) -> Recipe:
@@ -106,12 +160,7 @@ def check_names(recipe: object, source: str | Path) -> Recipe:
     arguments = named.get("init_args", {})
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
         raise ValueError(f"{source}: is damaged: it names no class with arguments")
-    refused = sorted(set(outside_code(named)) - _allowed)
-    if refused:
-        raise ValueError(
-            f"{source}: names code from outside this project and the working directory; if you trust it, add --allow "
-            f"{' '.join(refused)} (in Python vidcorr.backbones.trust.allow)"
-        )
+    _refuse(outside_code(named), source)
     given = own_arguments(arguments)
     for name in NETWORK_ARGUMENTS:
         spec = given.get(name)

@@ -23,7 +23,7 @@ RUNS = {
 }
 """Command of Lightning's Trainer → line for `--help`."""
 GROUPS = {
-    "train": ("fit", "validate", "study"),
+    "train": ("fit", "resume", "validate", "study"),
     "score": ("evaluate", "score", "reproduce", "protocols"),
     "look": ("predict", "table", "figure", "prompt"),
     "data and weights": ("generate", "check-data", "unpickle", "convert", "export"),
@@ -40,8 +40,8 @@ Configs and flags combine, and later words win: --config METHOD.yaml --config DA
 --print_config shows the merged configuration. --debug shows the traceback of an error. --version."""
 OPTIONS_OF_RUN = (
     "--config FILE (a YAML file, or a config of the project by its name: data/kinetics.yaml), --model NAME (a method, "
-    "or a network as vidcorr evaluate takes it), --data NAME, --ckpt_path FILE (last: the newest below "
-    "trainer.default_root_dir) and all options of Lightning: vidcorr {} --model NAME --help"
+    "or a network as vidcorr evaluate takes it), --data NAME, --ckpt_path FILE (last: of the newest run of this "
+    "training below trainer.default_root_dir) and all options of Lightning: vidcorr {} --model NAME --help"
 )
 """End of `vidcorr fit --help`, with a place for the command."""
 

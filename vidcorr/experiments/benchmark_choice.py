@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError, one_line
+from ..errors import UsageError, message_of
 from .config_files import CONFIGS, find_config, read_yaml, yaml_value
 
 if TYPE_CHECKING:  # it imports torch, which would delay the message of a mistake
@@ -77,17 +77,14 @@ class BenchmarkChoice:
         class_path: import path of the class.
         arguments: arguments of the constructor.
         schedule: when a fit runs it: `every_n_epochs`, `before_training`.
+        variant: what follows the benchmark's name, `vfs/radius=6`; "" if a flag has one value.
     """
 
     config: str
     class_path: str
     arguments: Mapping[str, Any]
     schedule: Mapping[str, Any]
-
-    @property
-    def entry(self) -> dict[str, Any]:
-        """The benchmark as jsonargparse reads a class."""
-        return {"class_path": self.class_path, "init_args": dict(self.arguments)}
+    variant: str = ""
 
     def with_arguments(self, **new: Any) -> BenchmarkChoice:
         """Return the choice with further arguments of the constructor.
@@ -115,11 +112,12 @@ class BenchmarkChoice:
 
         parser = ArgumentParser(exit_on_error=False)
         parser.add_subclass_arguments(Benchmark, "benchmark")
+        entry = {"class_path": self.class_path, "init_args": dict(self.arguments)}
         try:
-            benchmark: Benchmark = parser.instantiate(parser.parse_object({"benchmark": self.entry})).benchmark
+            benchmark: Benchmark = parser.instantiate(parser.parse_object({"benchmark": entry})).benchmark
         except (ArgumentError, ValueError) as error:
-            raise UsageError(f"--on {self.config}: {one_line(error)}") from error
-        return benchmark
+            raise UsageError(f"--on {self.config}: {message_of(error)}") from error
+        return replace(benchmark, name=f"{benchmark.name}/{self.variant}") if self.variant else benchmark
 
 
 def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
@@ -209,10 +207,7 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
         for (pattern, choices), value in zip(axes, values, strict=True):
             if len(choices) > 1:
                 parts.append(pattern.format(value))
-        if parts:
-            # built for its name: the config's, or the class's default
-            each = each.with_arguments(name="/".join([each.build().name, *parts]))
-        found.append(each)
+        found.append(replace(each, variant="/".join(parts)))
     return found
 
 

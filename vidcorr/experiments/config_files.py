@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from ..errors import UsageError, one_line
+from ..errors import UsageError, message_of
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
@@ -59,7 +59,7 @@ def yaml_value(text: str, place: str) -> Any:
         yaml.load(text, _UniqueKeys)
         return get_loader("yaml")(text)
     except (ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"{place} cannot be read: {one_line(error)}") from error
+        raise UsageError(f"{place} cannot be read: {message_of(error)}") from error
 
 
 class _UniqueKeys(yaml.SafeLoader):

@@ -1,0 +1,275 @@
+"""Who a run is: a folder of its own, `run.json`, `vidcorr resume`, `--ckpt_path last`, requeued jobs of SLURM."""
+
+import json
+import shlex
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from cli import main
+from tests.helpers.refusal import refused
+from tests.helpers.words import NETWORK, TINY, clips, davis, flags, refusal
+from vidcorr.backbones import trust
+from vidcorr.commands.resume import texts_of
+from vidcorr.experiments.runs import FILE, Run, find_run, runs_below
+
+QUIET = ["--trainer.enable_progress_bar=false", "--trainer.limit_val_batches=0"]
+LOGS = Path("runs/lightning_logs")
+
+
+@pytest.fixture
+def fit(video_folder, tmp_path, monkeypatch):
+    """Return a function that trains in a folder of its own, for two steps where nothing else is said."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*more, steps=2):
+        main(["fit", *TINY, *clips(video_folder), *QUIET, f"--trainer.max_steps={steps}", *more])
+
+    return run
+
+
+def steps_of(folder):
+    """Return the optimiser steps of the newest `last.ckpt` of a run."""
+    path = Run.read(Path(folder)).last_checkpoint(Path(folder))
+    return torch.load(path, weights_only=True)["global_step"]
+
+
+def contents(folder):
+    """Return path → content of all files of a folder."""
+    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def written(path, *words, **fields):
+    """Write the `run.json` of a run; return its folder."""
+    Path(path).mkdir(parents=True, exist_ok=True)
+    Run.now(words).model_copy(update=fields).save(Path(path))
+    return Path(path)
+
+
+# A folder a run
+
+LOGGERS = {
+    "default": [],
+    "TensorBoard": flags("trainer.logger", "TensorBoardLogger", save_dir="mine", version="named"),
+    "CSV": flags("trainer.logger", "CSVLogger", save_dir="mine", version=3),
+    "none": ["--trainer.logger=false", "--trainer.default_root_dir=mine"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("logger", LOGGERS)
+def test_two_runs_of_a_job_never_share_a_folder(logger, fit, tmp_path, monkeypatch):
+    for name, value in {"JOB_ID": "41", "NTASKS": "1", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.setenv("SLURM_JOB_NAME", "sweep")
+    fit("--seed_everything=0", *LOGGERS[logger])
+    before = contents(tmp_path)
+    fit("--seed_everything=1", *LOGGERS[logger])
+    assert {path: path.read_bytes() for path in before} == before
+    first, second = runs_below([tmp_path]).items()
+    for seed, (folder, run) in enumerate((first, second)):
+        assert f"seed_everything: {seed}" in (folder / "config.yaml").read_text()
+        assert f"--seed_everything={seed}" in run.words
+        assert (run.slurm, run.folder, bool(run.end)) == ({"job": "41"}, str(tmp_path), True)
+        assert steps_of(folder) == 2
+    if logger == "default":
+        assert (first[0].name, second[0].name) == ("version_41", "version_41-1")
+
+
+@pytest.mark.slow
+def test_two_validations_of_a_job_never_share_a_folder(davis_root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["validate", "--trainer.accelerator=cpu", *davis(davis_root, limit_sequences=1), "--trainer.logger=false"]
+    for network in ("raw_colour", NETWORK):
+        main([*words, f"--model={network}"])
+    results = [json.loads(path.read_text())["network"]["name"] for path in sorted(tmp_path.rglob("results.json"))]
+    assert len(set(results)) == 2
+
+
+def test_a_folder_is_claimed_once(tmp_path):
+    run = Run.now(["fit"])
+    folders = [tmp_path / str(number) for number in range(50)] * 4
+    with ThreadPoolExecutor(8) as threads:
+        claims = list(threads.map(run.claim, folders))
+    assert sum(claims) == 50
+    assert Run.read(tmp_path / "7") == run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("logger", LOGGERS)
+def test_a_refused_fit_leaves_no_folder(logger, fit, tmp_path):
+    with pytest.raises(SystemExit):
+        fit("--trainer.accumulate_grad_batches=9", *LOGGERS[logger])
+    assert not list(tmp_path.rglob("*version*"))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+# `vidcorr resume`
+
+
+@pytest.mark.slow
+def test_a_run_is_resumed_by_its_words_from_anywhere(fit, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    strike = flags("trainer.callbacks+", "tests.helpers.faults.Strike", name="SIGTERM", step=2, place="end")
+    with pytest.raises(SystemExit) as stopped:
+        fit("--trainer.default_root_dir=my runs", *strike, steps=3)
+    assert stopped.value.code == 143
+    line = caplog.messages[-1]
+    (folder,) = (tmp_path / "my runs/lightning_logs").iterdir()
+    assert line.startswith(f"resume: vidcorr resume '{folder}'")
+    moved = folder.rename(tmp_path / "elsewhere")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    words = [word.replace(str(folder), f"{moved}/") for word in shlex.split(line)[2:]]
+    main(words)
+    main([*words, "--trainer.max_steps=4"])
+    assert steps_of(moved) == 4
+    run = Run.read(moved)
+    assert (run.folder, run.words[-1], len(run.earlier)) == (str(tmp_path), "--trainer.max_steps=4", 2)
+    config = (moved / "config.yaml").read_text()
+    assert "ckpt_path: null" in config
+    assert "max_steps: 4" in config
+    assert not list((tmp_path / "my runs/lightning_logs").iterdir())
+    caplog.clear()
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--trainer.max_steps=4"])
+    assert ended.value.code == 0
+    assert f"{moved} has ended" in caplog.text
+
+
+@pytest.mark.slow
+def test_what_its_state_would_replace_is_refused_and_leaves_the_words(fit, tmp_path, caplog):
+    caplog.set_level("INFO")
+    fit()
+    before = contents("runs")
+    line = refusal("resume", "--model.base_lr=9", "--trainer.max_steps=4")
+    assert "optimisers are" in line
+    assert {path: content for path, content in contents("runs").items() if "events" not in path.name} == {
+        path: content for path, content in before.items() if "events" not in path.name
+    }
+    assert str(LOGS / "version_0") in caplog.text  # the newest is named
+
+
+def test_a_run_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(ValueError, "^runs: is neither", find_run, None)
+    older = written("runs/lightning_logs/version_1", "fit", begin="2026-01-01").resolve()
+    newer = written("runs/other/version_2", "fit", begin="2026-01-02").resolve()
+    written("runs/lightning_logs/version_3", "validate", begin="2026-01-03")
+    assert find_run(None) == find_run("runs") == newer
+    for name in ("version_1", "lightning_logs/version_1", "version_1/", "runs/lightning_logs/version_1/", str(older)):
+        assert find_run(name) == older
+    written("runs/third/version_1", "fit")
+    refused(ValueError, "^version_1: .*; there are .*/version_1, .*/version_1$", find_run, "version_1")
+    (older / FILE).write_text('{"words": 3}')
+    refused(ValueError, f"{FILE}: words: ", find_run, "version_2")
+
+
+HOSTILE = {
+    "a class": ["--model=antigravity.Model"],
+    "a callable": ["--trainer.callbacks+=LambdaCallback", "--trainer.callbacks.on_fit_start", "getpass.getuser"],
+    "in JSON": ['--model={"class_path": "antigr\\u0061vity.Model"}'],
+    "a network": ["--model", "getpass:getuser@res4/8"],
+    "a benchmark": ["--on", "antigravity.Benchmark=/data"],
+    "allowed by itself": ["--model=antigravity.Model", "--allow", "antigravity.Model"],
+    "a config": ["-cown.yaml"],
+    "a config of a part": ["--model=own.yaml"],
+    "its own folder": ["--model=own_of_a_run.Model"],
+}
+
+
+@pytest.mark.parametrize("words", HOSTILE)
+def test_the_words_of_a_file_run_only_what_a_checkpoint_may(words, tmp_path, monkeypatch):
+    monkeypatch.setattr(trust, "_allowed", set())
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "own.yaml").write_text('class_path: "antigravity.\\x4dodel"\n')
+    (home / "own_of_a_run.py").write_text("raise SystemExit(9)\n")
+    folder = written(tmp_path / "run", "fit", *HOSTILE[words], folder=str(home))
+    assert f"{folder}/{FILE}: names code from outside" in refusal("resume", folder)
+    assert "antigravity" not in sys.modules
+
+
+def test_what_words_name_besides_code_is_no_code():
+    words = [
+        "--data.source=/data/email.v2/list.txt",
+        "--on",
+        "davis=data/json.old/x",
+        "--change",
+        "radius=3,6",
+        "1.5e-3",
+    ]
+    words += ["--data.source", "videos.txt", "--trainer.callbacks+=pytorch_lightning.callbacks.Timer", "timm:vit.dino"]
+    assert trust.names_outside(texts_of(words)) == []
+
+
+# `fit … --ckpt_path last`
+
+
+@pytest.mark.slow
+def test_last_is_the_newest_of_this_training(fit, tmp_path, caplog):
+    caplog.set_level("INFO")
+    root = tmp_path / "root.yaml"
+    root.write_text("trainer: {default_root_dir: there}")
+    fit("--config=root.yaml", "--ckpt_path=last")
+    assert "starting a new run" in caplog.text
+    fit("--config=root.yaml", "--model.base_lr=0.5")
+    fit("--config=root.yaml", "--seed_everything=1")
+    caplog.clear()
+    fit("--config=root.yaml", "--ckpt_path=last", "--data.num_workers=1", steps=3)
+    logs = Path("there/lightning_logs")
+    assert f"--ckpt_path last: {tmp_path / logs}/version_0/checkpoints/last.ckpt" in caplog.text
+    assert [steps_of(logs / f"version_{n}") for n in range(3)] == [3, 2, 2]
+    assert len(list(logs.iterdir())) == 3
+
+
+@pytest.mark.slow
+def test_a_command_that_has_saved_nothing_begins_again_in_its_folder(fit, tmp_path, caplog):
+    caplog.set_level("INFO")
+    named = flags("trainer.logger", "TensorBoardLogger", save_dir="mine", version="run")
+    fit("--ckpt_path=last", *named)
+    folder = tmp_path / "mine/lightning_logs/run"
+    for path in (folder / "checkpoints").iterdir():
+        path.unlink()
+    Run.read(folder).model_copy(update={"end": None}).save(folder)  # killed before its first checkpoint
+    fit("--ckpt_path=last", *named)
+    assert steps_of(folder) == 2
+    assert [path.name for path in folder.parent.iterdir()] == ["run"]
+
+
+# A requeued job of SLURM
+
+
+@pytest.mark.slow
+def test_a_requeued_job_resumes_its_own_run(fit, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    for name, value in {"NTASKS": "1", "PROCID": "0", "LOCALID": "0", "NODEID": "0", "JOB_NAME": "sweep"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    first, second = ([f"--trainer.default_root_dir=same/{name}", "--ckpt_path=null"] for name in ("a", "b"))
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "5")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    fit(*first)
+    fit(*second)
+    monkeypatch.setenv("SLURM_JOB_ID", "8")
+    fit(*first)  # a newer run of another job
+    runs = {folder: Run.read(folder) for folder in (tmp_path / "same").glob("*/*/*")}
+    stopped = tmp_path / "same/a/lightning_logs/version_7"
+    runs[stopped].model_copy(update={"end": None}).save(stopped)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    fit(*first)
+    assert f"resuming from {stopped}/checkpoints/last.ckpt" in caplog.text
+    caplog.clear()
+    with pytest.raises(SystemExit) as ended:
+        fit(*second)
+    assert ended.value.code == 0
+    assert f"{tmp_path}/same/b/lightning_logs/version_7 has ended" in caplog.text
+    caplog.clear()
+    fit(*second, "--seed_everything=3")
+    assert "resuming" not in caplog.text
+    assert {path.name for path in (tmp_path / "same/b/lightning_logs").iterdir()} == {"version_7", "version_7-1"}
