@@ -33,6 +33,7 @@ from vidcorr.backbones.checkpoints import SUFFIXES, local_file, on_hub, saved_mo
 from vidcorr.backbones.names import split_view
 from vidcorr.backbones.networks import SHORT_NAMES
 from vidcorr.backbones.trust import allow_named, names_outside
+from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.commands import main
 from vidcorr.commands.resume import texts_of
 from vidcorr.errors import UsageError, message_of
@@ -48,7 +49,6 @@ NOISE = (
     "isinstance.treespec, LeafSpec|does not have many workers|is smaller than the logging interval"
     "|args parameter is intended to run from within Python|module.s. in eval mode at the start of training"
     "|callbacks used to create the checkpoint need to be provided|exists and is not empty"
-    "|no last checkpoint available"
 )
 """Warnings of Lightning without use on the command line."""
 yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
@@ -186,49 +186,86 @@ class ShortLogInterval(pl.Callback):
 
 
 class SaveConfig(SaveConfigCallback):
-    """Write `config.yaml` and `run.json` into the folder of a training, once the training is no longer refused.
+    """Write `config.yaml` and `run.json` into the folder of a run, once the run is no longer refused.
 
-    `config.yaml` has no `ckpt_path`: a run that begins by the file resumes nothing.
+    `config.yaml` of a training has no `ckpt_path`: a training that begins by the file resumes nothing.
 
     Args:
         parser: the parser of the command.
         config: its configuration.
         run: the run, for `run.json`.
+        continued: folder of the run that goes on in it, or None.
         **options: further arguments of Lightning's class.
+
+    Raises:
+        ValueError: on all ranks, at the start of a run in whose folder another run has begun.
     """
 
-    def __init__(self, parser: LightningArgumentParser, config: Any, run: Run | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        parser: LightningArgumentParser,
+        config: Any,
+        run: Run | None = None,
+        continued: Path | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(parser, config, **options)
         self.run = run
+        self.continued = continued
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Write nothing yet: a refused run leaves the files of the run before it."""
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
-        """Write the files once, before the first batch: all callbacks have accepted the run."""
+        """Write the files before the first batch of a training: all callbacks have accepted it."""
+        self._write(trainer)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the files at the start of `validate`."""
+        if trainer.state.fn == "validate":
+            self._write(trainer)
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        """Write the files once; all ranks call it."""
         if self.already_saved:
             return
         self.already_saved = True
-        folder = run_folder(trainer)  # called on every rank, because ranks get the folder from the first
-        if trainer.is_global_zero:
-            folder.mkdir(parents=True, exist_ok=True)
-            config = self.config.clone()
-            config.ckpt_path = None
-            self.parser.save(config, folder / self.config_filename, skip_unset=False, overwrite=True, multifile=False)
-            if self.run is not None:
-                begin_run(trainer, self.run, folder)
+        folder = run_folder(trainer)  # ranks get the folder from the first
+        with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
+            if trainer.is_global_zero:
+                folder.mkdir(parents=True, exist_ok=True)
+                if self.run is not None:
+                    begin_run(self.run, folder, self.continued, last_checkpoints(trainer))
+                config = self.config.clone()
+                if trainer.state.fn == "fit":
+                    config.ckpt_path = None
+                path = folder / self.config_filename
+                self.parser.save(config, path, skip_unset=False, overwrite=True, multifile=False)
 
 
-def begin_run(trainer: pl.Trainer, run: Run, folder: Path) -> None:
-    """Write `run.json` of a training that begins or goes on in a folder."""
-    for saver in last_checkpoints(trainer):
+def begin_run(run: Run, folder: Path, continued: Path | None, savers: Sequence[LastCheckpoint]) -> None:
+    """Write `run.json` of a run that begins or goes on in a folder.
+
+    Args:
+        run: the run.
+        folder: its folder.
+        continued: folder of the run that goes on, or None.
+        savers: the run's `LastCheckpoint`, whose folder `run.json` states.
+
+    Raises:
+        ValueError: if another run has begun in the folder.
+    """
+    for saver in savers:
         place = Path(str(saver.dirpath))
-        inside = place.is_relative_to(folder.resolve())
-        run = run.model_copy(update={"checkpoints": str(place.relative_to(folder.resolve()) if inside else place)})
-    earlier = Run.read(folder)
-    if earlier.begin != run.begin:
-        run = run.follows(earlier)
-    run.save(folder)
+        if place.is_relative_to(folder.resolve()):
+            place = place.relative_to(folder.resolve())  # it stays right where the folder moves
+        run = run.model_copy(update={"checkpoints": str(place)})
+    if not run.claim(folder):
+        earlier = Run.read(folder)
+        if earlier.begin != run.begin and folder.resolve() != continued:
+            raise ValueError(f"{folder}: another run has begun there: name another folder")
+        run = run if earlier.begin == run.begin else run.follows(earlier)
+        run.save(folder)
 
 
 class VidcorrCLI(LightningCLI):
@@ -305,6 +342,7 @@ class VidcorrCLI(LightningCLI):
             if self.command == "validate" and arguments.get("source") == "":
                 config.data = None  # the file of a method says how clips are made, not of which videos
         config.ckpt_path = self._checkpoint_of_run(config)
+        self.save_config_kwargs["continued"] = self.run
 
     # The run that goes on
 
@@ -438,17 +476,19 @@ class VidcorrCLI(LightningCLI):
     @contextmanager
     def _folder_of_its_own(self) -> Iterator[None]:
         """Claim the folder of the run for a block; note there that the run has ended, or give it back if refused."""
-        trainer = self.trainer
-        folder = None
-        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            folder = claim_folder(trainer, self.record, self.run)
+        trainer: Any = self.trainer
+        is_trial = bool(trainer.fast_dev_run)  # it writes nothing
+        claimed = None
+        if trainer.is_global_zero and not is_trial:
+            claimed = claim_folder(trainer, self.record, self.run)
         try:
             yield
         except BaseException:
-            if folder is not None:
-                give_back(folder, self.record)
+            if claimed is not None:
+                give_back(claimed, self.record)
             raise
-        if folder is not None and not _is_out_of_time(trainer):
+        folder = run_folder(trainer)  # all ranks get the folder from the first
+        if trainer.is_global_zero and not is_trial and not _is_out_of_time(trainer):
             Run.read(folder).model_copy(update={"end": now()}).save(folder)
 
     def fit(self, **options: Any) -> None:

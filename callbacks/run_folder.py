@@ -42,7 +42,7 @@ def _version_of(logger: Logger) -> str:
     return logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
 
 
-def claim_folder(trainer: pl.Trainer, run: Run, continued: Path | None) -> Path:
+def claim_folder(trainer: pl.Trainer, run: Run, continued: Path | None) -> Path | None:
     """Give a run a folder in which no other run has begun; the first rank calls it, before the run.
 
     Under SLURM, Lightning names the folder by the job: a second run of the job gets `version_41-1`. CSV's logger
@@ -54,30 +54,33 @@ def claim_folder(trainer: pl.Trainer, run: Run, continued: Path | None) -> Path:
         continued: folder of the run that goes on in it, or None.
 
     Returns:
-        The folder, with `run.json`.
+        The folder, with `run.json`; None for a logger that names its folder only when it begins, as W&B's does.
 
     Raises:
-        ValueError: if another run has begun in the folder, and the logger does not let it be renamed.
+        ValueError: without a logger, if another run has just begun in the root.
     """
     logger = trainer.logger
-    writes_there = isinstance(logger, TensorBoardLogger | CSVLogger)
-    if continued is not None and isinstance(logger, TensorBoardLogger):
-        is_free = logger._version is None
-        if is_free and Path(logger.root_dir).expanduser().resolve() == continued.parent:
-            logger._version = continued.name
-    folder = _folder_of_rank(trainer)
-    if folder.resolve() == continued and not isinstance(logger, CSVLogger):
-        return folder
-    if run.claim(folder):
-        return folder
-    if not writes_there:
-        raise ValueError(f"{folder}: another run has begun there: name another --trainer.default_root_dir")
+    if continued is not None and isinstance(logger, TensorBoardLogger) and logger._version is None:
+        goes_on_there = Path(logger.root_dir).expanduser().resolve() == continued.parent
+        logger._version = continued.name if goes_on_there else None
+    if isinstance(logger, TensorBoardLogger | CSVLogger):
+        return _claim_version(logger, run, None if isinstance(logger, CSVLogger) else continued)
+    if logger is not None:
+        return None
+    folder = Path(trainer.default_root_dir)
+    if folder.resolve() != continued and not run.claim(folder):
+        raise ValueError(f"{folder}: another run has just begun there: begin this one again")
+    return folder
+
+
+def _claim_version(logger: TensorBoardLogger | CSVLogger, run: Run, continued: Path | None) -> Path:
+    """Claim the folder of a logger, or the first free one of `NAME-1`, `NAME-2`, …, to which it then writes."""
     first = _version_of(logger)
     for number in count(1):
-        logger._version = f"{first}-{number}"
-        folder = _folder_of_rank(trainer)
-        if run.claim(folder):
+        folder = Path(logger.log_dir)
+        if folder.resolve() == continued or run.claim(folder):
             break
+        logger._version = f"{first}-{number}"
     return folder
 
 

@@ -100,6 +100,12 @@ def test_a_model_is_any_network_that_evaluate_takes():
     assert {*named, *own, "--model=FrozenEncoder"} <= {*words}
 
 
+def test_several_sources_are_a_list():
+    words = words_for_parser("fit", ["--data.source", "a b", "c", "--data.size=3", "--data.source=d"])
+    assert words == ['--data.source=["a b", "c"]', "--data.size=3", "--data.source=d"]
+    assert words_for_parser("fit", ["--data.source", "a"]) == ["--data.source", "a"]
+
+
 def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkeypatch):
     monkeypatch.setattr(trust, "_allowed", set())
     file = config_file(tmp_path / "a.yaml", "model: {class_path: mine.Method, init_args: {names: [a:b, {deep: c:d}]}}")

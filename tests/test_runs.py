@@ -87,6 +87,7 @@ def test_two_validations_of_a_job_never_share_a_folder(davis_root, tmp_path, mon
         main([*words, f"--model={network}"])
     results = [json.loads(path.read_text())["network"]["name"] for path in sorted(tmp_path.rglob("results.json"))]
     assert len(set(results)) == 2
+    assert [(folder / "config.yaml").is_file() for folder in runs_below(["runs"])] == [True, True]
 
 
 def test_a_folder_is_claimed_once(tmp_path):
