@@ -27,6 +27,7 @@ import datamodules
 import lightning_modules
 import vidcorr
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
+from callbacks.benchmark import benchmarks_among
 from callbacks.run_folder import claim_folder, free_root, give_back, run_folder
 from vidcorr.backbones import NamedNetwork
 from vidcorr.backbones.checkpoints import SUFFIXES, local_file, on_hub, saved_model
@@ -541,11 +542,6 @@ def leave_process_group() -> None:
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-
-
-def benchmarks_among(trainer: Any) -> list[BenchmarkCallback]:
-    """Return the benchmarks of a run, in order."""
-    return [callback for callback in trainer.callbacks if isinstance(callback, BenchmarkCallback)]
 
 
 def _is_out_of_time(trainer: Any) -> bool:
