@@ -13,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vidcorr.functional.seeds import run_seed
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.processes import server_context, usable_cores
 from vidcorr.videos.source import hashed_rank
@@ -20,6 +21,8 @@ from vidcorr.videos.source import hashed_rank
 from .loading.clips import collate, start_worker
 from .loading.loader import ClipSampler, FixedSampler, ResumableLoader
 
+Sources = str | os.PathLike[str] | list[str | os.PathLike[str]]
+"""A folder, list or file of data, or several of them, which are all trained on."""
 FEWEST = 5
 """Fewest replacements that a warning needs: the first samples may happen to be bad."""
 
@@ -28,16 +31,18 @@ class SampledDataModule(pl.LightningDataModule):
     """Loaders over training and validation data sets with (epoch, index) keys; a subclass makes both in `setup`.
 
     Args:
-        source: the data.
+        source: the data, or several parts of it.
         batch_size: samples per rank.
         num_workers: decoding processes per rank; None: the usable cores, at most 8.
-        seed: seed of the order of training samples.
+        seed: seed of the order of training samples; None: the run's.
 
     Attributes:
+        sources: paths of the data.
+        source: the first of them.
         training: training samples.
         held_out: validation samples, or None; not the hold-out split of a benchmark.
         max_unusable: fraction of replaced samples above which a warning says what to do.
-        timeout: seconds allowed for a sample, on average over a batch; 0: no limit.
+        timeout: seconds allowed for a sample, on average over a batch; then a worker counts as hanging.
         skipped: path → number of replacements.
 
     Raises:
@@ -47,16 +52,18 @@ class SampledDataModule(pl.LightningDataModule):
     training: Dataset[Any] | None = None
     held_out: Dataset[Any] | None = None
     max_unusable: float = 1.0
-    timeout: float = 0
+    timeout: float = 60.0
 
-    def __init__(self, source: Path, batch_size: int, num_workers: int | None, seed: int) -> None:
+    def __init__(self, source: Sources, batch_size: int, num_workers: int | None, seed: int | None) -> None:
         super().__init__()
         self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
         require_at_least(1, batch_size=batch_size)
         require_at_least(0, num_workers=self.num_workers)
-        self.source = source
+        given = source if isinstance(source, list) else [source]
+        self.sources = [Path(part).expanduser() for part in given]
+        self.source = self.sources[0]
         self.batch_size = batch_size
-        self.seed = seed
+        self.seed = run_seed(seed)
         self.skipped: Counter[str] = Counter()
         self._samples = 0  # of all batches so far, with the replaced ones
         self._told = False  # that too many are replaced
@@ -64,8 +71,15 @@ class SampledDataModule(pl.LightningDataModule):
         self._begun: dict[str, Any] | None = None  # state of the run that is resumed
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what settles the order of the training samples."""
-        return {} if self.training is None else {"samples": len(cast(Sized, self.training)), "seed": self.seed}
+        """Return what settles the training samples and their order.
+
+        Returns:
+            `samples` of an epoch and `seed`; if the data set has `listed`, number and digest of its items too.
+        """
+        if self.training is None:
+            return {}
+        state = {"samples": len(cast(Sized, self.training)), "seed": self.seed}
+        return state | getattr(self.training, "listed", {})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the state for the loader, which leaves out the batches of the epoch that the run has trained on."""
@@ -76,15 +90,21 @@ class SampledDataModule(pl.LightningDataModule):
 
         Raises:
             DataError: if they came from other samples, or in another order.
+
+        Warns:
+            If the run resumes between two epochs with a list of other items.
         """
         begun = self._begun
         self._begun = None
-        trained = cast(pl.Trainer, self.trainer).fit_loop.epoch_loop.batch_progress.current.ready
-        if begun is None or not trained:
+        if begun is None:
             return 0
-        order = self.state_dict()
-        if begun != order:
-            raise DataError(f"the checkpoint was written within an epoch of other data: {begun}, now {order}")
+        state = self.state_dict()
+        trained = cast(pl.Trainer, self.trainer).fit_loop.epoch_loop.batch_progress.current.ready
+        if trained and begun != state:
+            raise DataError(f"the checkpoint was written within an epoch of other data: {begun}, now {state}")
+        if begun.get("digest") != state.get("digest"):
+            counts = f"{begun.get('items')} before, {state.get('items')} now"
+            rank_zero_warn(f"{self.named}: not the items that the checkpoint's run was trained on: {counts}")
         return trained
 
     def train_dataloader(self) -> ResumableLoader[Any]:
@@ -100,7 +120,7 @@ class SampledDataModule(pl.LightningDataModule):
         sampler = ClipSampler(training, self.batch_size, seed=self.seed)
         if not len(sampler):
             raise DataError(
-                f"{self.source}: {sampler.num_samples} samples do not fill a batch of {self.batch_size} on every rank"
+                f"{self.named}: {sampler.num_samples} samples do not fill a batch of {self.batch_size} on every rank"
             )
         loader: ResumableLoader[Any] = ResumableLoader(training, sampler=sampler, **self._arguments())
         if self.trainer is not None:
@@ -141,15 +161,22 @@ class SampledDataModule(pl.LightningDataModule):
         most = max(FEWEST - 1, self.max_unusable * self._samples)
         if self.skipped.total() > most and not self._told:
             self._told = True
+            checks = ", ".join(f"`vidcorr check-data {source}`" for source in self.sources)
             rank_zero_warn(
                 f"TOO MANY UNUSABLE VIDEOS: {self.skipped.total()} of {self._samples} clips so far had to be replaced: "
-                f"see `vidcorr check-data {self.source}`, and train on the clean.txt that it writes"
+                f"see {checks}, and train on the clean.txt that it writes"
             )
 
     def hashed_rank(self, path: Path) -> bytes:
         """Return the key by which held-out videos are chosen; it depends on the seed and the path from the source."""
-        root = self.source.parent if self.source.is_file() else self.source
+        roots = [source.parent if source.is_file() else source for source in self.sources]
+        root = next((root for root in roots if path.is_relative_to(root)), roots[0])
         return hashed_rank(self.seed, os.path.relpath(path, root))
+
+    @property
+    def named(self) -> str:
+        """The sources, in messages."""
+        return ", ".join(map(str, self.sources))
 
     def _arguments(self) -> dict[str, Any]:
         """Return the arguments that both loaders share."""

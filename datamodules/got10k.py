@@ -33,7 +33,7 @@ class Got10kDataModule(SampledDataModule):
         repeat: pairs per sequence in an epoch.
         batch_size: pairs per rank.
         num_workers: decoding processes per rank; by default the usable cores, at most 8.
-        seed: seed of every draw.
+        seed: seed of every draw; None: the run's.
 
     Raises:
         DataError: from `setup`, if the layout is not as described.
@@ -45,9 +45,9 @@ class Got10kDataModule(SampledDataModule):
         repeat: int = 1,
         batch_size: int = 8,
         num_workers: int | None = None,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
-        super().__init__(Path(root).expanduser() / "train", batch_size, num_workers, seed)
+        super().__init__(Path(root) / "train", batch_size, num_workers, seed)
         require_at_least(1, repeat=repeat)
         self.root = Path(root).expanduser()
         self.repeat = repeat

@@ -31,7 +31,7 @@ class LabelledDataModule(SampledDataModule):
         area: smallest and largest fraction of an image's area that a random crop takes.
         batch_size: images per rank.
         num_workers: decoding processes per rank; by default the usable cores, at most 8.
-        seed: seed of every draw, and of the split of videos.
+        seed: seed of every draw, and of the split of videos; None: the run's.
     """
 
     classes: list[str]
@@ -44,9 +44,9 @@ class LabelledDataModule(SampledDataModule):
         area: tuple[float, float] = (0.08, 1.0),
         batch_size: int = 256,
         num_workers: int | None = None,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
-        super().__init__(Path(source).expanduser(), batch_size, num_workers, seed)
+        super().__init__(source, batch_size, num_workers, seed)
         require_at_least(1, size=size)
         if size > resize:
             raise ValueError(f"size {size} must be at most resize {resize}, the short side that it is cut from")

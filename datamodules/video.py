@@ -1,6 +1,5 @@
 """Training clips from a folder or list of video files and folders of frames."""
 
-import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,20 +15,10 @@ from vidcorr.functional.device import world_size_and_rank
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
-from .base import SampledDataModule
-from .loading.clips import ClipDataset, Sampling, Transform
+from .base import SampledDataModule, Sources
+from .loading.clips import ClipDataset
 from .loading.colour import ColourAugmentation
-from .loading.sampling import (
-    Augmentation,
-    FrameSampling,
-    PairCrops,
-    centre_crop,
-    random_resized_crop,
-    seeded_generator,
-    whole_frame,
-)
-
-Batch = dict[str, Any]
+from .loading.sampling import Crops, Distant, FrameSampling, RandomCrops, seeded_generator
 
 
 class VideoDataModule(SampledDataModule):
@@ -46,13 +35,16 @@ class VideoDataModule(SampledDataModule):
     workers are a function of (seed, epoch, sample), draws on the device of (seed, epoch, batch, rank).
 
     Args:
-        source: folder that is searched for video files and folders of frames, or a .txt or .csv list: a path per line,
-            a class number after it is not read. Empty: none yet, which `setup` refuses.
+        source: folder that is searched for video files and folders of frames; a list (.txt) with a path per line, in
+            which a class number after a path is not read; or a video file. Several of them are all trained on. Empty:
+            none yet, which `setup` refuses.
         frames: T, frames in a clip.
-        sampling: the frames of a clip: by default one from every of T equal segments, else T at a fixed interval.
+        sampling: choice of a clip's frames, `Distant`, `Continuous`, `GapPairs` or `FractionPairs`.
         size: side of the frames, pixels.
-        augmentation: random crops, flips and colours of every frame.
-        pair: crops that the two frames of a pair share, or of which one lies in the other; None: each has its own.
+        crops: how frames become squares, `RandomCrops`, `CentreCrops`, `WholeFrames` or `PairCrops`.
+        colour: apply colour jitter, greyscale and blur, in training, on the device.
+        blur_sigma: smallest and largest standard deviation of that blur, pixels. The default is VFS's released value,
+            which hardly blurs; its paper cites MoCo v2, which has (0.1, 2.0).
         batch_size: clips per rank.
         num_workers: decoding processes per rank; by default the usable cores, at most 8.
         validation_fraction: fraction of the videos kept for validation, at least one video unless 0.
@@ -61,10 +53,11 @@ class VideoDataModule(SampledDataModule):
         samples_per_epoch: clips in an epoch, drawn with replacement from all frames of all videos; by default an epoch
             takes a clip per video.
         repeat: passes over the videos in an epoch.
-        seed: seed of every draw.
+        seed: seed of every draw; None: the run's.
         timeout: seconds allowed for decoding a video.
 
     Raises:
+        ValueError: for a number out of range, or a sampling or crops of another kind.
         DataError: from `setup`, without a source, or if it is not as described.
     """
 
@@ -74,40 +67,42 @@ class VideoDataModule(SampledDataModule):
 
     def __init__(
         self,
-        source: str | os.PathLike[str] = "",
+        source: Sources = "",
         frames: int = 8,
-        sampling: FrameSampling = FrameSampling(),
+        sampling: FrameSampling = Distant(),
         size: int = 224,
-        augmentation: Augmentation = Augmentation(),
-        pair: PairCrops | None = None,
+        crops: Crops = RandomCrops(),
+        colour: bool = False,
+        blur_sigma: tuple[float, float] = (0.1, 0.2),
         batch_size: int = 32,
         num_workers: int | None = None,
         validation_fraction: float = 0.02,
         include_holdout: bool = False,
         samples_per_epoch: int | None = None,
         repeat: int = 1,
-        seed: int = 0,
+        seed: int | None = None,
         timeout: float = 60.0,
     ) -> None:
-        super().__init__(Path(source).expanduser(), batch_size, num_workers, seed)
+        super().__init__(source, batch_size, num_workers, seed)
         require_at_least(1, frames=frames, size=size, repeat=repeat)
         if samples_per_epoch is not None:
             require_at_least(1, samples_per_epoch=samples_per_epoch)
         if not 0 <= validation_fraction < 1:
             raise ValueError(f"validation_fraction must be in [0, 1), got {validation_fraction}")
-        self.has_source = bool(os.fspath(source))
+        if not isinstance(sampling, FrameSampling):
+            raise ValueError(f"sampling must be a FrameSampling, such as Distant(), got {sampling!r}")
+        if not isinstance(crops, Crops):
+            raise ValueError(f"crops must be Crops, such as RandomCrops(), got {crops!r}")
+        self.has_source = bool(source)
         self.timeout = timeout
         self.validation_fraction = validation_fraction
         self.include_holdout = include_holdout
         self.samples_per_epoch = samples_per_epoch
         self.repeat = repeat
-        self.sampling: Sampling = partial(sampling, n=frames)
-        whole = augmentation.spatial == "whole"
-        self.evaluation_transform: Transform = partial(whole_frame if whole else centre_crop, size=size)
-        crop = pair or random_resized_crop
-        random_crop: Transform = partial(crop, size=size, area=augmentation.area, flip=augmentation.flip)
-        self.transform = random_crop if augmentation.spatial is True else self.evaluation_transform
-        self.colour = ColourAugmentation(sigma=augmentation.blur_sigma) if augmentation.colour else None
+        self.sampling = partial(sampling, n=frames)
+        self.crops = crops
+        self.size = size
+        self.colour = ColourAugmentation(sigma=blur_sigma) if colour else None
         self.videos: tuple[VideoEntry, ...] = ()
 
     def setup(self, stage: str) -> None:
@@ -121,36 +116,30 @@ class VideoDataModule(SampledDataModule):
         weights = self._count_frames(training) if self.samples_per_epoch else None
         length = self.samples_per_epoch or len(training) * self.repeat
         clips = partial(ClipDataset, self.videos, sampling=self.sampling, timeout=self.timeout)
-        self.training = clips(training, transform=self.transform, length=length, weights=weights, seed=self.seed)
+        crops = partial(self.crops, size=self.size)
+        self.training = clips(training, transform=crops, length=length, weights=weights, seed=self.seed)
         if validation:
-            transform = self.evaluation_transform
+            crops = partial(self.crops.of_evaluation, size=self.size)
             # ~seed: other draws than in training
-            self.held_out = clips(validation, transform=transform, length=len(validation), seed=~self.seed)
+            self.held_out = clips(validation, transform=crops, length=len(validation), seed=~self.seed)
 
     def list_source(self) -> tuple[VideoEntry, ...]:
-        """List the videos of the source, and say how many are folders of images."""
-        videos = self._without_holdout(list_videos(self.source))
+        """List the videos of all sources, and say how many are folders of images."""
+        videos: list[VideoEntry] = []
+        for source in self.sources:
+            listed = list_videos(source)
+            videos += listed if self.include_holdout else _without_holdout(source, listed)
         folders = sum(entry.path.is_dir() for entry in videos)
         if folders:
             rank_zero_info(
-                f"{self.source}: {folders} folders of images are read as a video each; for separate images take "
+                f"{self.named}: {folders} folders of images are read as a video each; for separate images take "
                 "--data ImageClipDataModule"
             )
-        return videos
+        return self.without_repeats(videos)
 
-    def _without_holdout(self, videos: tuple[VideoEntry, ...]) -> tuple[VideoEntry, ...]:
-        """Leave out the videos of YouTube-VOS's hold-out split from a folder; refuse a list that names them."""
-        if self.include_holdout:
-            return videos
-        left_out = held_out_among(entry.path for entry in videos)
-        if left_out and self.source.is_file():
-            raise DataError(
-                f"{self.source}: {len(left_out)} of {len(videos)} videos belong to YouTube-VOS's hold-out split, such "
-                f"as {min(left_out)}; take them out of the list, or set data.include_holdout to train on them"
-            )
-        if left_out:
-            rank_zero_info(f"{self.source}: {len(left_out)} videos of YouTube-VOS's hold-out split are left out")
-        return tuple(entry for entry in videos if entry.path not in left_out)
+    def without_repeats(self, entries: Sequence[VideoEntry]) -> tuple[VideoEntry, ...]:
+        """Keep a path that several sources name once; a single list may name a path twice, to weigh it."""
+        return tuple(dict.fromkeys(entries) if len(self.sources) > 1 else entries)
 
     def trained_videos(self) -> set[str]:
         """Return the names, without suffix, of the training videos, which no benchmark may score.
@@ -161,7 +150,7 @@ class VideoDataModule(SampledDataModule):
             return set()
         return {self.videos[index].path.stem for index in self.training.indices}
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Convert clips to float in [0, 1] on the device, and augment their colours in training.
 
         The Trainer calls it. In a loop of your own call it once for every batch: a batch is of training if its videos
@@ -177,7 +166,7 @@ class VideoDataModule(SampledDataModule):
         generator = seeded_generator(self.seed, *place, world_size_and_rank()[1])
         return batch | {"clip": self.colour(clip.flatten(0, 1), generator).view_as(clip)}
 
-    def _place_in_training(self, batch: Batch) -> tuple[int, int] | None:
+    def _place_in_training(self, batch: dict[str, Any]) -> tuple[int, int] | None:
         """Return the epoch of a batch of training and the batches before it; None for a batch of validation."""
         trainer = self.trainer
         if trainer is not None:
@@ -214,3 +203,16 @@ class VideoDataModule(SampledDataModule):
 
         with ThreadPoolExecutor(max(self.num_workers, 1)) as pool:
             return list(pool.map(count, videos))
+
+
+def _without_holdout(source: Path, videos: tuple[VideoEntry, ...]) -> list[VideoEntry]:
+    """Leave out the videos of YouTube-VOS's hold-out split from a folder; refuse a list that names them."""
+    left_out = held_out_among(entry.path for entry in videos)
+    if left_out and source.is_file():
+        raise DataError(
+            f"{source}: {len(left_out)} of {len(videos)} videos belong to YouTube-VOS's hold-out split, such as "
+            f"{min(left_out)}; take them out of the list, or set data.include_holdout to train on them"
+        )
+    if left_out:
+        rank_zero_info(f"{source}: {len(left_out)} videos of YouTube-VOS's hold-out split are left out")
+    return [entry for entry in videos if entry.path not in left_out]

@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric
 from vidcorr.backbones import Encoder, Normalise, extractor_of, normalises_itself, trainable_network
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.trust import import_path
+from vidcorr.functional.seeds import run_seed
 
 from .parts.checks import Batch as Batch, check_images, is_scalar
 from .parts.distributed import keyed_generator
@@ -63,6 +64,10 @@ class CorrespondenceModule(SavedModule):
             self.normalise = Normalise((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # the type of the weights alone
         return network
 
+    def set_seed(self, seed: int | None) -> None:
+        """Store the seed of the method's draws as hyper-parameter `seed`; None is the run's."""
+        self.hparams["seed"] = run_seed(seed)
+
     def copies_of_backbone(self) -> list[nn.Module]:
         """Return the backbone; a method with a moving average of it adds that. Frozen, they all stay in eval mode."""
         return [self.backbone]
@@ -91,7 +96,7 @@ class CorrespondenceModule(SavedModule):
             more: further numbers of the key, for example the rank.
         """
         position = self._batch_position if self.training else ()
-        return keyed_generator(self.hparams["seed"], *position, *more)
+        return keyed_generator(run_seed(self.hparams["seed"]), *position, *more)
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
@@ -153,7 +158,10 @@ class CorrespondenceModule(SavedModule):
         return samples * self.trainer.world_size * accumulated
 
     def rate_of_batch(self, base_lr: float) -> float:
-        """Scale `base_lr`, the learning rate for a batch of 256, linearly to the global batch (VFS, section 4.1)."""
+        """Scale `base_lr`, the learning rate for a batch of 256, linearly to the global batch: our choice for VFS.
+
+        Source: Goyal et al., Accurate, Large Minibatch SGD (2017).
+        """
         return base_lr * self.global_batch() / 256
 
     def total_steps(self) -> int:

@@ -46,7 +46,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         temperature: τ.
         edge_dropout: probability that an edge is dropped in training.
         lr: learning rate of Adam; × 0.3 after 20, 30 and 40 epochs. Not scaled with the batch.
-        seed: seed of patch crops and dropped edges.
+        seed: seed of patch crops and dropped edges; None: the run's.
 
     Raises:
         ValueError: in training, if clips have fewer than 3 frames, or frames a single node.
@@ -63,10 +63,11 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         temperature: float = 0.05,
         edge_dropout: float = 0.1,
         lr: float = 1e-4,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.set_seed(seed)
         self.backbone = self.network_to_train(backbone)
         self.normalise = Normalise(MEAN, STD)
         self.head = nn.Linear(pooled_width(self.backbone), embedding_dim)

@@ -154,7 +154,7 @@ class CoSettle(CorrespondenceModule):
 
     Paper: Co-Settle (CVPR 2026), arXiv 2603.26597; the released code (yafeng19/Co-Settle) is followed where the paper
     differs. Deliberate difference: RGB is normalised as the encoder's own training did, not always as ImageNet's. Data:
-    `data.sampling.gap_fraction`, `data.pair`, as in `configs/cosettle.yaml`.
+    `data.sampling` FractionPairs, `data.crops` PairCrops, as in `configs/cosettle.yaml`.
 
     Args:
         backbone: the frozen encoder: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, a short
@@ -174,7 +174,7 @@ class CoSettle(CorrespondenceModule):
         base_lr: learning rate for a global batch of 256 videos, scaled linearly.
         warmup: fraction of the run in which the rate rises; it then falls to 0 by a half cosine.
         weight_decay: of the linear weights.
-        seed: seed of the changed position embeddings; ranks draw their own.
+        seed: seed of the changed position embeddings; ranks draw their own; None: the run's.
         encoder: recipe for the encoder without its checkpoint; the module writes it into its own checkpoints.
 
     Raises:
@@ -197,11 +197,12 @@ class CoSettle(CorrespondenceModule):
         base_lr: float = 1e-4,
         warmup: float = 0.2,
         weight_decay: float = 0.05,
-        seed: int = 0,
+        seed: int | None = None,
         encoder: dict | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.set_seed(seed)
         require_one_of(("xavier", "normal"), start=start)
         require_one_of(("forward", "reverse", "mse"), divergence=divergence)
         self.backbone: Any = self.frozen_network(backbone, pretrained, encoder).requires_grad_(False).eval()

@@ -66,7 +66,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         encoder_momentum: m of the moving average.
         radius: radius of the window, in cells of 4 px.
         border: "exclude" leaves cells outside the map out; "zero" gives them dot product 0, as in the public code.
-        seed: seed of the dropped channels, displacements and sampled cells.
+        seed: seed of the dropped channels, displacements and sampled cells; None: the run's.
         stages: residual stages of the encoder, 3 or 4.
         start: checkpoint of Liir with the encoder's first weights, for example of a first phase that several second
             phases share (with `schedule.warmup_epochs` 0). The average starts as a copy of them.
@@ -92,12 +92,13 @@ class Liir(MomentumMethod, CorrespondenceModule):
         encoder_momentum: float = 0.999,
         radius: int = 6,
         border: Border = "exclude",
-        seed: int = 0,
+        seed: int | None = None,
         stages: Literal[3, 4] = 4,
         start: str | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.set_seed(seed)
         require_one_of(get_args(Position), position=position)
         require_one_of(get_args(EncodedBy), reference_encoder=reference_encoder)
         bank = _as_settings(BankSettings, bank)

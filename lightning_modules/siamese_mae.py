@@ -143,7 +143,7 @@ class SiameseMAE(CorrespondenceModule):
     tokens of the second picture, with a learned token in place of each masked patch; its memory is the first picture.
     The method depends on the pairs: two frames of a video and a mask ratio of 0.95 are SiamMAE; two crops of a picture
     and 0.985 are CropMAE; a "pre-norm" decoder and `bottleneck` 1 add ToBo's branch, which predicts from the first
-    picture's class token alone. The DataModule makes the pairs (`data.sampling.gap`, `data.pair`).
+    picture's class token alone. The DataModule makes the pairs (`data.sampling` GapPairs, `data.crops` PairCrops).
 
     Papers: SiamMAE (Gupta et al., NeurIPS 2023), arXiv 2305.14344; CropMAE (Eymaël et al., ECCV 2024), arXiv
     2403.17823, whose code (alexandre-eymael/CropMAE, with a reproduction of SiamMAE) is followed where papers differ;
@@ -169,7 +169,7 @@ class SiameseMAE(CorrespondenceModule):
         rate_counts: what that batch counts: "pairs" (CropMAE) or "videos" (RSP, ToBo).
         warmup: fraction of the run in which the rate rises; it then falls to 0 by a half cosine.
         weight_decay: of all weights with more than one dimension, the class and mask token among them.
-        seed: seed of masks and dropout.
+        seed: seed of masks and dropout; None: the run's.
 
     Raises:
         ValueError: if the backbone is not such a ViT, or a word is unknown; in training, if a clip has another number
@@ -193,10 +193,11 @@ class SiameseMAE(CorrespondenceModule):
         rate_counts: Literal["pairs", "videos"] = "pairs",
         warmup: float = 0.05,
         weight_decay: float = 0.05,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.set_seed(seed)
         require_one_of(("post-norm", "pre-norm"), decoder=decoder)
         require_one_of(("pairs", "videos"), rate_counts=rate_counts)
         self.samples = rate_counts  # the noun in the plan

@@ -38,7 +38,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         base_lr: learning rate for a global batch of 256 videos, scaled linearly.
         momentum: momentum of SGD.
         weight_decay: weight decay of SGD.
-        seed: seed of the shuffle and of the queue's random first keys.
+        seed: seed of the shuffle and of the queue's random first keys; None: the run's.
 
     Raises:
         ValueError: if the backbone is unknown, or in training the groups do not divide the batch.
@@ -57,15 +57,16 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         base_lr: float = 0.05,
         momentum: float = 0.9,
         weight_decay: float = 1e-4,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.set_seed(seed)
         self.backbone = self.network_to_train(backbone)
         width = pooled_width(self.backbone)
         self.projector = mlp(width, width, projection_dim)
         self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
-        self.queue = KeyQueue(queue_size, projection_dim, seed)
+        self.queue = KeyQueue(queue_size, projection_dim, self.hparams["seed"])
 
     @property
     def encoder(self) -> nn.Sequential:

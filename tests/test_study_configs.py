@@ -18,24 +18,25 @@ pytestmark = pytest.mark.slow
 GPUS = 8
 # VFS, section 4.1; the list is passed once, or five times for the 500 epochs of a ResNet-50
 VFS = {"model.base_lr": 0.05, "model.momentum": 0.9, "model.weight_decay": 1e-4, "data.batch_size": 256 // GPUS}
-VFS |= {"trainer.max_epochs": 100, "trainer.accumulate_grad_batches": 1, "data.augmentation.colour": False}
+VFS |= {"trainer.max_epochs": 100, "trainer.accumulate_grad_batches": 1, "data.colour": False}
 MOCO = {"model.encoder_momentum": 0.999, "model.temperature": 0.2, "model.queue_size": 65536}
 MOCO |= {"model.projection_dim": 128}
 # augmentation and sampling of the released recipe
-RELEASED = {"data.size": 224, "data.augmentation.area": (0.2, 1.0), "data.augmentation.flip": 0.5}
-RELEASED |= {"data.sampling.interval": None}
+RELEASED = {"data.size": 224, "data.crops.init_args.area": (0.2, 1.0), "data.crops.init_args.flip": 0.5}
+RELEASED |= {"data.sampling.class_path": "datamodules.Distant"}
 # Liir, section 3.3
 BANK = {"model.bank.frames": 1440, "model.bank.points": 4, "model.encoder_momentum": 0.999}
 LIIR = {"model.position": "1dape", "model.bank.modulation": "shift", "model.radius": 6}
 LIIR |= {"model.prior.components": 2, "model.schedule.warmup_lr": 1e-3, "model.schedule.lr": 1e-4}
 LIIR |= {"model.schedule.warmup_epochs": 30, "trainer.max_epochs": 35}
-PAIRS = {"data.frames": 2, "data.size": 256, "data.augmentation.spatial": "whole", "data.samples_per_epoch": 69600}
+PAIRS = {"data.frames": 2, "data.size": 256, "data.crops.class_path": "datamodules.WholeFrames"}
+PAIRS |= {"data.samples_per_epoch": 69600}
 # VFS, appendix A: × 0.912 an epoch
 SIAMFC = {"model.lr": 1e-3, "model.last_lr": 1e-5, "model.stage": "res5"}
 # SimSiam, appendix A
-VIEWS = {"data.augmentation.colour": True, "data.augmentation.blur_sigma": (0.1, 2.0), "data.repeat": 1}
+VIEWS = {"data.colour": True, "data.blur_sigma": (0.1, 2.0), "data.repeat": 1}
 # videowalk @ 047f3f4, README.md and code/utils/arguments.py
-WALK = {"data.sampling.interval": 4, "data.augmentation.area": (0.8, 0.95), "data.augmentation.flip": 0}
+WALK = {"data.sampling.init_args.interval": 4, "data.crops.init_args.area": (0.8, 0.95), "data.crops.init_args.flip": 0}
 LINEAR = {"model.num_classes": 1000, "model.weight_decay": 0}
 SIMSIAM_PROBE = {"model.protocol": "simsiam", "data.batch_size": 4096 // GPUS, "trainer.max_epochs": 90}
 RECIPES = {
@@ -96,9 +97,8 @@ def test_a_command_of_parity_trains_what_the_paper_trains(name):
     command = re.search(rf"^\| {name} \| `vidcorr (fit [^`]*)`", text, re.MULTILINE)[1]
     config = Parsed(shlex.split(command)).config["fit"]
     data = config.data.init_args
-    frames = data.get("frames") or data.views
     batch = data.batch_size * int(config.trainer.devices)
-    trained = (frames, config.trainer.max_epochs, data.repeat, batch, data.size)
+    trained = (data.frames, config.trainer.max_epochs, data.repeat, batch, data.size)
     assert trained == TRAINED[name]
     frames, epochs, passes, batch, size = trained
     assert f"| {name} | {frames} | {epochs} × {passes} | {batch} | {size} |" in text

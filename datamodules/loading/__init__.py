@@ -1,5 +1,5 @@
-"""Sampling, augmentation and loading of training clips."""
+"""Sampling, crops and loading of training clips."""
 
-from .sampling import Augmentation, FrameSampling, continuous_indices, distant_indices
+from .sampling import continuous_indices, distant_indices
 
-__all__ = ["Augmentation", "FrameSampling", "continuous_indices", "distant_indices"]
+__all__ = ["continuous_indices", "distant_indices"]

@@ -7,6 +7,7 @@ import signal
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
+from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import DataError
 from vidcorr.videos.folders import is_photo
 from vidcorr.videos.images import read_photo
@@ -55,6 +57,13 @@ class ReplacingDataset(Dataset[Sample]):
 
     def __len__(self) -> int:
         return self.length
+
+    @cached_property
+    def listed(self) -> dict[str, Any]:
+        """Number of the items, and a digest of their names in order, from the folder that holds all of them."""
+        paths = [os.fsdecode(path) for path in self._paths.tolist()]
+        shared = os.path.commonprefix(paths).rfind("/") + 1  # noqa: RUF071 - cut to whole folders here
+        return {"items": len(paths), "digest": text_digest("\n".join(path[shared:] for path in paths))}
 
     def path(self, item: int) -> Path:
         """Return an item's path."""
@@ -122,10 +131,17 @@ class ClipDataset(ReplacingDataset):
     ) -> None:
         super().__init__([entries[index].path for index in indices], length, seed)
         self.indices = np.array(indices, dtype=np.int64)
+        self._weights = weights
         self._cumulative_weights = None if weights is None else np.cumsum(weights)
         self._sampling = sampling
         self._transform = transform
         self._timeout = timeout
+
+    @cached_property
+    def listed(self) -> dict[str, Any]:
+        """Number and digest of the videos, and of their weights."""
+        of_names = super().listed
+        return of_names if self._weights is None else of_names | {"weights": text_digest(str(self._weights))}
 
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
         """Return the item, a position in `indices`: the sample's own, or drawn by the weights if they are given."""

@@ -124,4 +124,4 @@ class ResumableLoader(DataLoader[BatchT]):
             if "shared memory" not in str(error):
                 raise
             ways_out = "give the container more (--shm-size 8g), or lower data.num_workers"
-            raise DataError(f"/dev/shm is full of batches: {ways_out}, and resume with --ckpt_path last") from error
+            raise DataError(f"/dev/shm is full of batches: {ways_out}, and resume: vidcorr resume") from error

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -79,128 +80,110 @@ def continuous_indices(num_frames: int, n: int, interval: int, generator: torch.
     return (start + interval * torch.arange(n)).clamp_(max=num_frames - 1)
 
 
-def gap_indices(num_frames: int, n: int, gap: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Draw n / 2 pairs of frames: a gap, uniform from the smallest to the largest that the video holds, then a start.
+class FrameSampling(ABC):
+    """Choice of a clip's frames."""
 
-    Source: SiamMAE in CropMAE's code, `sample_frames`, whose gaps are 4 to 47 frames.
+    @abstractmethod
+    def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
+        """Draw the frames of a clip.
 
-    Args:
-        num_frames: length of the video, at least 1.
-        n: frames wanted, an even number.
-        gap: smallest and largest gap, frames, both included.
-        generator: source of the draws.
+        Args:
+            num_frames: length of the video, at least 1.
+            n: frames wanted, at least 1.
+            generator: source of the draws.
 
-    Returns:
-        (n,) long, in [0, num_frames): first and second frame of each pair in turn.
-    """
-    pairs = []
-    for _ in range(n // 2):
-        low = min(gap[0], num_frames - 1)
-        high = min(gap[1], num_frames - 1)
-        drawn = int(torch.randint(low, high + 1, (), generator=generator))
-        first = int(torch.randint(num_frames - drawn, (), generator=generator))
-        pairs += [first, first + drawn]
-    return torch.tensor(pairs)
-
-
-def fraction_indices(num_frames: int, n: int, fraction: float, generator: torch.Generator) -> Tensor:
-    """Draw n / 2 pairs of frames at a gap that is a fraction of the video's length; frame 0 is never the first.
-
-    Videos of at most 4 frames, or with a gap below 1, give frames that are independent of each other. Source:
-    Co-Settle's code.
-
-    Args:
-        num_frames: length of the video, at least 1.
-        n: frames wanted, an even number.
-        fraction: the gap as a fraction of the video's length, rounded down to frames.
-        generator: source of the draws.
-
-    Returns:
-        (n,) long, in [0, num_frames): first and second frame of each pair in turn.
-    """
-    gap = int(fraction * num_frames)
-    if num_frames <= 4 or gap < 1:
-        return torch.randint(num_frames, (n,), generator=generator)
-    first = torch.randint(1, num_frames - gap, (n // 2,), generator=generator)
-    return torch.stack([first, first + gap], dim=1).flatten()
+        Returns:
+            (n,) long, in [0, num_frames).
+        """
 
 
 @dataclass(frozen=True)
-class FrameSampling:
-    """Choice of a clip's frames (VFS, Table 1), or of pairs of frames.
+class Distant(FrameSampling):
+    """A frame from each of n equal segments (`distant_indices`), "distant" in VFS, Table 1."""
+
+    def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n frames, in time order."""
+        return distant_indices(num_frames, n, generator)
+
+
+@dataclass(frozen=True)
+class Continuous(FrameSampling):
+    """Frames at an interval from a random start (`continuous_indices`), "continuous" in VFS, Table 1.
 
     Args:
-        interval: distance of consecutive frames from a random start, "continuous" in VFS. From a list, an interval is
-            drawn per clip. 0 repeats a frame. None takes a frame from each of equal segments, "distant" in VFS.
-        weights: probabilities of the intervals; None for equal ones.
-        gap: pairs of frames at a gap from a smallest to a largest number, uniform (`gap_indices`, SiamMAE).
-        gap_fraction: pairs of frames at this fraction of the video's length (`fraction_indices`, Co-Settle).
+        interval: distance of consecutive frames. From a list, an interval is drawn per clip. 0 repeats a frame.
+        weights: probabilities of the intervals of a list; None for equal ones.
 
     Raises:
-        ValueError: for an interval below 0, weights that do not fit the intervals, or several of interval, gap and
-            gap_fraction.
+        ValueError: for an interval below 0, or weights that do not fit the intervals.
     """
 
-    interval: int | list[int] | None = None
+    interval: int | list[int]
     weights: list[float] | None = None
-    gap: tuple[int, int] | None = None
-    gap_fraction: float | None = None
 
     def __post_init__(self) -> None:
-        if sum(given is not None for given in (self.interval, self.gap, self.gap_fraction)) > 1:
-            raise ValueError(f"sampling: give one of interval, gap and gap_fraction, not {self}")
         intervals = self._intervals()
-        if self.interval is not None and (not intervals or min(intervals) < 0):
+        if not intervals or min(intervals) < 0:
             raise ValueError(f"interval must be 0 or more frames, got {self.interval}")
         if self.weights is not None and len(self.weights) != len(intervals):
             raise ValueError(f"sampling: weights {self.weights} do not fit the interval {self.interval}")
 
     def _intervals(self) -> list[int]:
-        """Return the intervals to choose from; none without `interval`."""
-        return [self.interval] if isinstance(self.interval, int) else list(self.interval or [])
+        """Return the intervals to choose from."""
+        return [self.interval] if isinstance(self.interval, int) else list(self.interval)
 
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
-        """Draw the indices of n frames: one from every of n equal segments, at one of the intervals, or pairs."""
-        if self.gap is not None:
-            return gap_indices(num_frames, n, self.gap, generator)
-        if self.gap_fraction is not None:
-            return fraction_indices(num_frames, n, self.gap_fraction, generator)
+        """Draw n frames, in time order."""
         intervals = self._intervals()
-        if not intervals:
-            return distant_indices(num_frames, n, generator)
         weights = self.weights or [1.0] * len(intervals)
-        chosen = int(torch.multinomial(torch.tensor(weights), 1, generator=generator))
+        chosen = int(torch.multinomial(torch.tensor(weights), 1, generator=generator))  # drawn for one interval too
         return continuous_indices(num_frames, n, intervals[chosen], generator)
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """Random changes of a clip's frames, each frame on its own.
+class GapPairs(FrameSampling):
+    """Pairs of frames: a gap, uniform from the smallest to the largest that the video holds, then a start.
+
+    Source: SiamMAE in CropMAE's code, `sample_frames`, whose gaps are 4 to 47 frames.
 
     Args:
-        spatial: True for a random resized crop and flip, False for a centre crop, "whole" for the complete frame
-            squeezed into the square (Liir).
-        area: smallest and largest fraction of the frame's area that a random crop takes.
-        flip: probability of a horizontal flip.
-        colour: apply colour jitter, greyscale and blur (training only, on the device).
-        blur_sigma: smallest and largest standard deviation of the blur, pixels. The default is VFS's released value,
-            which hardly blurs; its paper cites MoCo v2, which has (0.1, 2.0).
-
-    Raises:
-        ValueError: for a value out of range.
+        gap: smallest and largest gap, frames, both included.
     """
 
-    spatial: bool | Literal["whole"] = True
-    area: tuple[float, float] = (0.2, 1.0)
-    flip: float = 0.5
-    colour: bool = False
-    blur_sigma: tuple[float, float] = (0.1, 0.2)
+    gap: tuple[int, int]
 
-    def __post_init__(self) -> None:
-        area = self.area
-        require_one_of((True, False, "whole"), spatial=self.spatial)
-        if not 0 < area[0] <= area[1] <= 1:
-            raise ValueError(f"area must be two ascending fractions in (0, 1], got {area}")
+    def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n / 2 pairs: first and second frame of each pair in turn."""
+        pairs = []
+        for _ in range(n // 2):
+            low = min(self.gap[0], num_frames - 1)
+            high = min(self.gap[1], num_frames - 1)
+            drawn = int(torch.randint(low, high + 1, (), generator=generator))
+            first = int(torch.randint(num_frames - drawn, (), generator=generator))
+            pairs += [first, first + drawn]
+        return torch.tensor(pairs)
+
+
+@dataclass(frozen=True)
+class FractionPairs(FrameSampling):
+    """Pairs of frames at a gap that is a fraction of the video's length; frame 0 is never the first.
+
+    Videos of at most 4 frames, or with a gap below 1, give frames that are independent of each other. Source:
+    Co-Settle's code.
+
+    Args:
+        fraction: the gap as a fraction of the video's length, rounded down to frames.
+    """
+
+    fraction: float
+
+    def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n / 2 pairs: first and second frame of each pair in turn."""
+        gap = int(self.fraction * num_frames)
+        if num_frames <= 4 or gap < 1:
+            return torch.randint(num_frames, (n,), generator=generator)
+        first = torch.randint(1, num_frames - gap, (n // 2,), generator=generator)
+        return torch.stack([first, first + gap], dim=1).flatten()
 
 
 def random_crops(
@@ -300,8 +283,78 @@ def _crops(frames: Sequence[np.ndarray], boxes: Sequence[Box], flips: Sequence[b
     return torch.from_numpy(clip)
 
 
+def require_area(area: tuple[float, float]) -> None:
+    """Raise ValueError unless an area is two ascending fractions of a frame."""
+    if not 0 < area[0] <= area[1] <= 1:
+        raise ValueError(f"area must be two ascending fractions in (0, 1], got {area}")
+
+
+class Crops(ABC):
+    """How the frames of a clip become squares."""
+
+    @abstractmethod
+    def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
+        """Make the squares of a training clip.
+
+        Args:
+            frames: T arrays (H, W, 3) uint8.
+            generator: source of the draws.
+            size: side of the squares, pixels.
+
+        Returns:
+            (T, 3, size, size) uint8.
+        """
+
+    def of_evaluation(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
+        """Make the squares of a held-out clip, without draws: by default the largest in the frames' centre."""
+        return centre_crop(frames, generator, size)
+
+
 @dataclass(frozen=True)
-class PairCrops:
+class RandomCrops(Crops):
+    """A random resized crop and flip of each frame (`random_resized_crop`).
+
+    Args:
+        area: smallest and largest fraction of the frame's area.
+        flip: probability of a horizontal flip.
+
+    Raises:
+        ValueError: for an area out of range.
+    """
+
+    area: tuple[float, float] = (0.2, 1.0)
+    flip: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_area(self.area)
+
+    def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
+        """Crop each frame on its own."""
+        return random_resized_crop(frames, generator, size, self.area, self.flip)
+
+
+@dataclass(frozen=True)
+class CentreCrops(Crops):
+    """The largest square in the centre of each frame."""
+
+    def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
+        """Crop without draws."""
+        return centre_crop(frames, generator, size)
+
+
+@dataclass(frozen=True)
+class WholeFrames(Crops):
+    """Complete frames, squeezed into squares (Liir, section 3.3), in training and evaluation."""
+
+    def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
+        """Resize without draws."""
+        return whole_frame(frames, generator, size)
+
+    of_evaluation = __call__
+
+
+@dataclass(frozen=True)
+class PairCrops(Crops):
     """Crops of the pairs of a clip: its frames 0 and 1, 2 and 3, …; resized by Pillow, with anti-aliasing.
 
     Source: CropMAE's code, `data`; Co-Settle's code, `util/video_datasets.py`, which crops float numbers and lets the
@@ -311,49 +364,37 @@ class PairCrops:
         kind: "shared": one crop and flip for both frames (SiamMAE); "global-to-local": the second view is a crop of the
             resized first view, and each is flipped by itself (CropMAE); "local-to-global": the same, the local view
             first.
+        area: smallest and largest fraction of the frame's area that a crop takes.
+        flip: probability of a horizontal flip.
         local_area: smallest and largest fraction of the global view's area that the local view takes.
         bicubic: resize the crops bicubically; False: bilinearly.
         squeezed: squeeze the whole frames into squares first, bilinearly (Co-Settle).
 
     Raises:
-        ValueError: for an unknown kind.
+        ValueError: for an unknown kind, or an area out of range.
     """
 
     kind: Literal["shared", "global-to-local", "local-to-global"] = "shared"
+    area: tuple[float, float] = (0.2, 1.0)
+    flip: float = 0.5
     local_area: tuple[float, float] = (0.3, 0.6)
     bicubic: bool = False
     squeezed: bool = False
 
     def __post_init__(self) -> None:
         require_one_of(("shared", "global-to-local", "local-to-global"), kind=self.kind)
+        require_area(self.area)
+        require_area(self.local_area)
 
-    def __call__(
-        self,
-        frames: Sequence[np.ndarray],
-        generator: torch.Generator,
-        size: int,
-        area: tuple[float, float],
-        flip: float,
-    ) -> Tensor:
-        """Crop, resize and flip the pairs of a clip.
-
-        Args:
-            frames: an even number of arrays (H, W, 3) uint8.
-            generator: source of the draws.
-            size: side of the views, pixels.
-            area: smallest and largest fraction of the frame's area that a crop takes.
-            flip: probability of a horizontal flip.
-
-        Returns:
-            (T, 3, size, size) uint8.
-        """
+    def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
+        """Crop, resize and flip the pairs of an even number of frames."""
         clip: list[np.ndarray] = []
         uncropped = [self.squeeze(frame, size) for frame in frames]
         for first, second in zip(uncropped[::2], uncropped[1::2], strict=True):
             height, width = first.shape[:2]
-            (box,) = random_crops(height, width, 1, area, generator)
+            (box,) = random_crops(height, width, 1, self.area, generator)
             (local,) = random_crops(size, size, 1, self.local_area, generator)  # drawn for "shared" too
-            flips = (torch.rand(2, generator=generator) < flip).tolist()
+            flips = (torch.rand(2, generator=generator) < self.flip).tolist()
             clip += self.views(first, second, size, [box, local], flips)
         return torch.from_numpy(np.stack(clip)).permute(0, 3, 1, 2).contiguous()
 

@@ -5,13 +5,13 @@ import torch
 from pytorch_lightning.demos.boring_classes import BoringModel
 
 from datamodules import VideoDataModule
-from datamodules.loading import Augmentation, FrameSampling
+from datamodules.loading.sampling import Continuous, PairCrops, RandomCrops, WholeFrames
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
+from vidcorr.videos.files import DataError
 
 VIDEOS = 13
-COLOUR = Augmentation(colour=True)
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +61,7 @@ class Toy(BoringModel):
 
 
 def test_the_batch(videos):
-    data = make(videos, augmentation=Augmentation(spatial="whole"), size=160)
+    data = make(videos, crops=WholeFrames(), size=160)
     seen = batches(data)
     assert len(seen) == VIDEOS // 4
     kinds = {"clip": ((4, 4, 3, 160, 160), torch.uint8), "video_index": ((4,), torch.int64)}
@@ -92,7 +92,7 @@ def test_draws_are_a_function_of_seed_and_epoch_for_any_number_of_workers(videos
 def test_samples_per_epoch_draws_from_all_frames_of_videos_that_can_be_opened(tmp_path):
     write_folder(tmp_path / "short", 4)
     write_folder(tmp_path / "long", 36)
-    data = make(tmp_path, samples_per_epoch=100, frames=1, sampling=FrameSampling(8), batch_size=50)
+    data = make(tmp_path, samples_per_epoch=100, frames=1, sampling=Continuous(8), batch_size=50)
     seen = batches(data)
     assert len(seen) == 2
     assert 0.8 < torch.cat([b["video_index"] for b in seen]).eq(0).float().mean() < 0.98  # "long" comes first
@@ -133,7 +133,7 @@ def test_a_broken_video_is_replaced(videos, tmp_path):
 
 def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
     model = Toy()
-    arguments = {"validation_fraction": 0.2, "augmentation": COLOUR}
+    arguments = {"validation_fraction": 0.2, "colour": True}
     quiet_trainer(max_epochs=2).fit(model, datamodule=make(videos, **arguments))
     data = make(videos, **arguments)
     loader = data.train_dataloader()
@@ -153,7 +153,31 @@ def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
 
 def test_what_can_be_known_before_training(videos):
     refused(ValueError, "validation_fraction", make, videos, validation_fraction=-0.5)
-    refused(ValueError, "interval", FrameSampling, [2, -1])
-    refused(ValueError, "give one of interval, gap and gap_fraction", FrameSampling, 2, gap=(1, 3))
-    refused(ValueError, r"weights \[1.0\] do not fit the interval \[2, 4\]", FrameSampling, [2, 4], [1.0])
-    refused(ValueError, "area", Augmentation, area=(0.5, 0.2))
+    refused(ValueError, "interval", Continuous, [2, -1])
+    refused(ValueError, r"weights \[1.0\] do not fit the interval \[2, 4\]", Continuous, [2, 4], [1.0])
+    for crops in (RandomCrops, PairCrops):
+        refused(ValueError, "area", crops, area=(0.5, 0.2))
+    refused(ValueError, "crops must be Crops, such as RandomCrops.*, got 'whole'", make, videos, crops="whole")
+    refused(ValueError, "sampling must be a FrameSampling, such as Distant.*, got 4", make, videos, sampling=4)
+
+
+def test_several_sources_are_all_trained_on(videos, tmp_path):
+    """A folder, a list, a video file and a path twice; benchmarks ask for the names of all."""
+    some = tmp_path / "some"
+    some.mkdir()
+    for number in (0, 1):
+        (some / f"{number}.mp4").symlink_to(videos / f"{number}.mp4")
+    (tmp_path / "list.txt").write_text(f"{videos}/2.mp4\n{videos}/{VIDEOS - 1}\n")
+    sources = [some, str(tmp_path / "list.txt"), videos / "3.mp4", videos / "2.mp4"]
+    data = make(sources, batch_size=5)
+    (batch,) = batches(data)
+    names = {"0", "1", "2", "3", str(VIDEOS - 1)}
+    assert {data.videos[index].path.stem for index in batch["video_index"]} == names
+    assert data.trained_videos() == names
+    data.max_unusable = 0
+    with pytest.warns(UserWarning, match="replaced|TOO MANY") as told:
+        data.on_after_batch_transfer({"failures": [f"{number}.mp4: broken" for number in range(5)]}, 0)
+    checks = ", ".join(f"`vidcorr check-data {source}`" for source in sources)
+    assert f"see {checks}, and train on the clean.txt" in str(told[-1].message)
+    message = f"{some}, {videos}/3.mp4: 3 samples do not fill a batch of 4"
+    refused(DataError, message, make([some, videos / "3.mp4"]).train_dataloader)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, normalize
 
-from datamodules.loading.sampling import FrameSampling, PairCrops, seeded_generator
+from datamodules.loading.sampling import FractionPairs, PairCrops, seeded_generator
 from lightning_modules import CoSettle
 from lightning_modules.cosettle import (
     augmented_positions,
@@ -202,7 +202,7 @@ def test_pieces_of_stretched_positions_are_the_golden_ones(golden, number):
 @pytest.mark.parametrize("length", [1, 5, 7, 14, 300])
 def test_pairs_of_frames_follow_the_golden_rule(golden, length):
     theirs = golden("cosettle/data")[f"frames/n{length}"]
-    sampling = FrameSampling(gap_fraction=0.15)
+    sampling = FractionPairs(0.15)
     ours = torch.stack([sampling(length, 2, seeded_generator(seed)) for seed in range(400)]).numpy()
     for pairs in (theirs, ours):
         if length <= 6:

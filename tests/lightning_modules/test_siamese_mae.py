@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from datamodules import VideoDataModule
-from datamodules.loading.sampling import FrameSampling, PairCrops, resized_crop, seeded_generator
+from datamodules.loading.sampling import Continuous, GapPairs, PairCrops, resized_crop, seeded_generator
 from lightning_modules import SiameseMAE
 from lightning_modules.parts.schedules import warm_cosine_factor
 from lightning_modules.siamese_mae import (
@@ -187,7 +187,7 @@ def grey_levels(ours, golden):
 @pytest.mark.parametrize("length", [2, 5, 48, 300])
 def test_pairs_of_frames_have_the_golden_gaps(golden, length):
     theirs = golden("siamese_mae/data")[f"pairs/n{length}"].reshape(-1, 2)
-    sampling = FrameSampling(gap=(4, 47))
+    sampling = GapPairs((4, 47))
     ours = torch.stack([sampling(length, 4, seeded_generator(seed)) for seed in range(400)]).view(-1, 2).numpy()
     for pairs in (theirs, ours):
         gaps = pairs[:, 1] - pairs[:, 0]
@@ -315,9 +315,9 @@ def test_its_checkpoint_is_an_encoder_of_the_library(tmp_path):
 def test_the_loader_gives_pairs(video_folder):
     """Frames of one video at a gap, with one crop for both; the same frame twice, with a crop in a crop."""
     options = {"frames": 4, "size": 16, "batch_size": 2, "num_workers": 0, "validation_fraction": 0}
-    shared = VideoDataModule(video_folder, sampling=FrameSampling(gap=(3, 3)), pair=PairCrops(), **options)
-    still = FrameSampling(interval=0)
-    nested = VideoDataModule(video_folder, sampling=still, pair=PairCrops("global-to-local"), **options)
+    shared = VideoDataModule(video_folder, sampling=GapPairs((3, 3)), crops=PairCrops(), **options)
+    still = Continuous(0)
+    nested = VideoDataModule(video_folder, sampling=still, crops=PairCrops("global-to-local"), **options)
     for data in (shared, nested):
         data.setup("fit")
     batch = next(iter(shared.train_dataloader()))

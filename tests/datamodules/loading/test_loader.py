@@ -85,10 +85,12 @@ def test_the_fixed_sampler_takes_each_sample_once_and_leaves_no_rank_empty(monke
 
 def resuming(at, seed=0, length=12, workers=0):
     """Return the loader of a run that resumes after some batches of an epoch of 12 samples and seed 0."""
+    before = SampledDataModule("source", 2, workers, 0)
+    before.training = Echo(12)
     module = SampledDataModule("source", 2, workers, seed)
     module.training, module.trainer = Echo(length), quiet_trainer()
     module.trainer.fit_loop.epoch_loop.batch_progress.current.ready = at
-    module.load_state_dict({"samples": 12, "seed": 0})
+    module.load_state_dict(before.state_dict())
     return module.train_dataloader()
 
 
@@ -159,7 +161,7 @@ def test_loaders_of_a_datamodule_leave_the_global_generator_alone():
 
 def test_a_full_shared_memory_is_one_line_with_the_ways_out():
     loader = ResumableLoader(Starved(4), 2, sampler=ClipSampler(Starved(4), 2))
-    refused(DataError, r"^/dev/shm is full .*--shm-size.*num_workers.*--ckpt_path last$", list, loader)
+    refused(DataError, r"^/dev/shm is full .*--shm-size.*num_workers.*and resume: vidcorr resume$", list, loader)
 
 
 @pytest.mark.slow

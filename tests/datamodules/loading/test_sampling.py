@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from datamodules.loading.clips import draw_frames
-from datamodules.loading.sampling import continuous_indices, distant_indices, seeded_generator
+from datamodules.loading.sampling import (
+    Continuous,
+    Distant,
+    FractionPairs,
+    GapPairs,
+    continuous_indices,
+    distant_indices,
+    random_crops,
+    seeded_generator,
+)
 
 
 @pytest.mark.parametrize("n", [1, 4, 9])
@@ -82,3 +91,22 @@ def test_missing_frames_are_drawn_again() -> None:
         assert max(indices) < 20
         redrawn += (indices, frames) == draw(20, 20, seed)
     assert 10 < redrawn < 50
+
+
+@pytest.mark.parametrize(
+    ("sampling", "drawn"),
+    [
+        (Distant(), [4, 25, 63, 94]),
+        (Continuous(4), [57, 61, 65, 69]),
+        (Continuous([2, 5, 8], [0.4, 0.4, 0.2]), [44, 49, 54, 59]),
+        (GapPairs((4, 47)), [18, 43, 74, 91]),
+        (FractionPairs(0.15), [58, 73, 49, 64]),
+    ],
+)
+def test_published_runs_drew_these_frames(sampling, drawn):
+    assert sampling(100, 4, seeded_generator(0, 1, 2, 0)).tolist() == drawn
+
+
+def test_published_runs_drew_these_crops():
+    boxes = random_crops(90, 120, 2, (0.2, 1.0), seeded_generator(0, 1, 2, 0))
+    assert boxes == [(11, 53, 69, 52), (9, 24, 58, 71)]
