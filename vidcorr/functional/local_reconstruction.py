@@ -1,8 +1,8 @@
 """Reconstruction of a frame from windows of its references, tile by tile, without storing the affinity.
 
-Maps are channels last, `(B, h, w, D)`. All queries of a tile attend to the frame around it (`window_tiles`), so that
+Maps are channels last, `(B, h, w, D)`. All queries of a tile attend to the halo around it (`window_tiles`), so that
 attention to a neighbourhood is a matrix product per tile, from which every query keeps its square. Comments write Q for
-the queries of a tile, and K for the cells of its frame in all references.
+the queries of a tile, and K for the cells of its halo in all references.
 """
 
 import math
@@ -159,7 +159,7 @@ class _LocalReconstruction(Function):
             weights = logits.clamp_(min=NOTHING).exp_()
             of_part = upstream[place].flatten(0, 2)
             if d_values is not None:
-                grid.add_frames(d_values, weights.mT @ of_part[..., :-1], place)
+                grid.add_halos(d_values, weights.mT @ of_part[..., :-1], place)
             pull = None
             if prior is not None and kept is not None:
                 scale = of_compactness * (SHARPNESS / ctx.entries)
@@ -168,7 +168,7 @@ class _LocalReconstruction(Function):
                 pull = _Pull(ctx.rows[index], addresses, weighted)
             d_logits = _to_logit_gradients(weights, of_part, part.values, spare, pull)
             d_query[place] = torch.bmm(d_logits, part.keys).view_as(d_query[place])
-            grid.add_frames(d_keys, torch.bmm(d_logits.mT, part.queries), place)
+            grid.add_halos(d_keys, torch.bmm(d_logits.mT, part.queries), place)
         d_values = None if d_values is None else grid.crop(d_values)
         return grid.from_queries(d_query), grid.crop(d_keys), d_values
 
@@ -235,8 +235,8 @@ class _BatchParts:
         self.references = keys.shape[-1] // query.shape[-1]
         self.channels = values.shape[-1] // self.references
         self.queries = grid.queries(query)
-        self.keys = grid.frames(grid.pad(keys))
-        self.values = grid.frames(grid.pad(values))
+        self.keys = grid.halos(grid.pad(keys))
+        self.values = grid.halos(grid.pad(values))
         self.parts = list(grid.parts(len(query), self.references, amount_for(query.device, PRODUCTS_BUDGET)))
         largest = max(math.prod(part.size) for part in self.parts)
         of_row = grid.shape[1] * grid.tile.products * self.references

@@ -139,16 +139,16 @@ def same_place_logsumexp(
     samples, channels = query.shape[:2]
     grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
     across = grid.shape[1]
-    frame = math.prod(grid.tile.frame_size)
+    cells = math.prod(grid.tile.halo_size)
 
     def chunks(queries: Tensor) -> Iterator[Chunk]:
         for some, rows in grid.parts(len(maps), samples, amount_for(query.device, NUMBERS_AT_ONCE)):
             chosen = maps[some].movedim(1, -1).to(queries.dtype)
-            frames = grid.frames(grid.pad(chosen))[:, rows].permute(1, 2, 0, 3, 4, 5)
-            keys = frames.reshape(-1, len(chosen) * frame, channels)
+            halos = grid.halos(grid.pad(chosen))[:, rows].permute(1, 2, 0, 3, 4, 5)
+            keys = halos.reshape(-1, len(chosen) * cells, channels)
             groups = slice(rows.start * across, rows.stop * across)
             logits = torch.bmm(queries[groups], keys.mT)
-            by_map = logits.view(*frames.shape[:2], samples, -1, len(chosen), frame)
+            by_map = logits.view(*halos.shape[:2], samples, -1, len(chosen), cells)
             by_map += grid.bias(rows, 1, border, queries)[:, :, None, :, None]
             if excluded is not None:
                 by_map.masked_fill_(excluded[:, some][:, None, :, None], -torch.inf)

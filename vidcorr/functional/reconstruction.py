@@ -42,7 +42,7 @@ def local_affinity(query: Tensor, references: Tensor, radius: int, border: Borde
     count = references.shape[1]
     grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
     queries = grid.queries(query.movedim(1, -1))
-    keys = grid.frames(grid.pad(channels_last(references))).flatten(3)
+    keys = grid.halos(grid.pad(channels_last(references))).flatten(3)
     with torch.autocast(query.device.type, enabled=False):
         products = queries @ keys.unflatten(3, (-1, query.shape[1])).mT
     products = products + grid.bias(slice(None), count, border, query)

@@ -1,9 +1,16 @@
-"""Tiles of queries on a map and the windows of keys around them: the geometry of all local attention.
+"""Tiles of queries on a map and the halos of keys around them: the geometry of all local attention.
 
-A tile is a rectangle of queries. Its frame is the tile enlarged by the reach of the neighbourhood, so that the
-products of a tile with its frame hold the neighbourhoods of all its queries. A `Tile` is cut at the map's edges: a CPU
-takes one at a time, whose products stay in its cache. A `TileGrid` covers a map with equal tiles, padded at the edges:
-a GPU takes many at once, and gradients pass through them.
+    halo: the keys of all queries of the tile     block: products, a row of keys by the queries that it meets
+    ┌───────────────────┐                         key row 0    q00 q01 …              slides: only the query rows
+    │   ↕ reach         │                         key row 1    q00 q01 … q10 q11 …    within reach of the key row
+    │   ┌───────────┐   │                         …
+    │ ↔ │ tile:     │ ↔ │                         last key row             … qn0 qn1   a block is flat over
+    │   │ queries   │   │                                                               (halo rows, halo columns,
+    │   └───────────┘   │                                                               references, queries of a row)
+    └───────────────────┘
+
+A `Tile` is cut at the map's edges: a CPU takes one at a time, whose products stay in its cache. A `TileGrid` covers a
+map with equal tiles, padded at the edges: a kernel takes many at once, and gradients pass through them.
 
 Three reductions use both: the best matches and the average of `propagation.attention`, and the reconstruction with
 gradients of `local_reconstruction`.
@@ -70,10 +77,7 @@ class Neighbourhood:
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """A rectangle of queries of a map and the keys around it.
-
-    Keys are numbered in the frame, which may extend beyond the map; without a reach the frame is the map. A block holds
-    a number for each key and each query that its row meets: (frame rows, frame columns, …, queries).
+    """A rectangle of queries of a map and its halo, which may extend beyond the map; without a reach it is the map.
 
     Attributes:
         at: rows and columns of the queries.
@@ -88,8 +92,8 @@ class Tile:
     slides: bool = False
 
     @functools.cached_property
-    def frame(self) -> Area:
-        """Rows and columns of the frame, in map coordinates."""
+    def halo(self) -> Area:
+        """Rows and columns of the halo, in map coordinates."""
         reach = self.neighbourhood.reach
         if reach is None:
             return range(self.map_size[0]), range(self.map_size[1])
@@ -98,8 +102,8 @@ class Tile:
 
     @functools.cached_property
     def keys(self) -> Area:
-        """Rows and columns of the frame that lie on the map."""
-        rows, columns = self.frame
+        """Rows and columns of the halo that lie on the map."""
+        rows, columns = self.halo
         height, width = self.map_size
         key_rows = range(max(rows.start, 0), min(rows.stop, height))
         key_columns = range(max(columns.start, 0), min(columns.stop, width))
@@ -117,9 +121,9 @@ class Tile:
         return len(self.at[0]), len(self.at[1])
 
     @property
-    def frame_size(self) -> tuple[int, int]:
-        """Number of rows and columns of the frame."""
-        return len(self.frame[0]), len(self.frame[1])
+    def halo_size(self) -> tuple[int, int]:
+        """Number of rows and columns of the halo."""
+        return len(self.halo[0]), len(self.halo[1])
 
     @property
     def products(self) -> int:
@@ -134,25 +138,16 @@ class Tile:
 
     @property
     def inner(self) -> tuple[slice, ...]:
-        """Slices of the frame that lie on the map."""
+        """Slices of the halo that lie on the map."""
         slices = []
-        for keys, frame in zip(self.keys, self.frame, strict=True):
-            slices.append(slice(keys.start - frame.start, keys.stop - frame.start))
+        for keys, halo in zip(self.keys, self.halo, strict=True):
+            slices.append(slice(keys.start - halo.start, keys.stop - halo.start))
         return tuple(slices)
 
     def keys_of(self, maps: Tensor, used: Tensor) -> Tensor:
         """Cut the keys out of (h, w, S, ·): (key rows, key columns, used references, ·), a view if all are used."""
         rows, columns = self.keys
         return used_of(maps[rows.start : rows.stop, columns.start : columns.stop], used)
-
-    def rows_met(self) -> Iterator[tuple[slice, int]]:
-        """Yield the rows of the tile within reach of each row of keys, and their start on the block's last axis."""
-        reach = self.neighbourhood.reach or 0
-        rows, columns = self.at
-        for key_row in self.keys[0]:
-            start = max(key_row - reach, rows.start)
-            stop = min(key_row + reach + 1, rows.stop)
-            yield slice(start - rows.start, stop - rows.start), (start - key_row + reach) * len(columns)
 
     def met(self, queries: Tensor) -> Tensor:
         """Return the queries that each row of keys meets, zero beyond the tile, if the tile slides.
@@ -171,9 +166,9 @@ class Tile:
 
     @property
     def cells(self) -> NDArray[np.int64]:
-        """The frame's cells in the neighbourhood of each query, (queries of the tile, cells)."""
+        """The halo's cells in the neighbourhood of each query, (queries of the tile, cells)."""
         rows, columns = self.size
-        width = self.frame_size[1]
+        width = self.halo_size[1]
         corner = np.arange(rows)[:, None] * width + np.arange(columns)  # upper left cell of each query's square
         kept = self.neighbourhood.kept
         side = np.arange(len(kept))
@@ -188,18 +183,18 @@ class Tile:
         query = np.arange(rows * columns)[:, None]
         if self.slides:  # the first query that a row of keys meets moves down with the row
             reach = self.neighbourhood.reach or 0
-            query = query + (2 * reach - cells // self.frame_size[1]) * columns
+            query = query + (2 * reach - cells // self.halo_size[1]) * columns
         return cells * self.queries + query
 
     @property
     def near(self) -> NDArray[np.bool_]:
-        """Mask of the frame's cells in the neighbourhood of each query, (queries of the tile, frame cells)."""
-        near = np.zeros((math.prod(self.size), math.prod(self.frame_size)), bool)
+        """Mask of the halo's cells in the neighbourhood of each query, (queries of the tile, halo cells)."""
+        near = np.zeros((math.prod(self.size), math.prod(self.halo_size)), bool)
         np.put_along_axis(near, self.cells, True, 1)
         return near
 
     def squares(self, block: Tensor) -> Tensor:
-        """View blocks (…, frame rows, frame columns, R, queries) as the squares around the queries.
+        """View blocks (…, halo rows, halo columns, R, queries) as the squares around the queries.
 
         Returns:
             (…, rows, columns, R, D, D), D = 2 · reach + 1.
@@ -259,10 +254,10 @@ class TileGrid:
 
     @property
     def padded(self) -> tuple[int, int]:
-        """Height and width of a map with all frames, in complete tiles."""
+        """Height and width of a map with all halos, in complete tiles."""
         lengths = []
-        for count, side, frame in zip(self.shape, self.tile_size, self.tile.frame_size, strict=True):
-            further = math.ceil(frame / side) - 1
+        for count, side, halo in zip(self.shape, self.tile_size, self.tile.halo_size, strict=True):
+            further = math.ceil(halo / side) - 1
             lengths.append((count + further) * side)
         return lengths[0], lengths[1]
 
@@ -290,7 +285,7 @@ class TileGrid:
         return maps[:, : self.map_size[0], : self.map_size[1]]
 
     def pad(self, maps: Tensor) -> Tensor:
-        """Pad maps with zeros as far as frames reach: `(B, h, w, D)` → `(B, *padded, D)`."""
+        """Pad maps with zeros as far as halos reach: `(B, h, w, D)` → `(B, *padded, D)`."""
         below = self.padded[0] - self.map_size[0] - self.reach
         right = self.padded[1] - self.map_size[1] - self.reach
         return F.pad(maps, (0, 0, self.reach, right, self.reach, below))
@@ -300,42 +295,42 @@ class TileGrid:
         height, width = self.map_size
         return maps[:, self.reach : self.reach + height, self.reach : self.reach + width]
 
-    def frames(self, padded: Tensor) -> Tensor:
-        """Return the frames of all tiles as a view: `(B, *padded, D)` → `(B, rows, columns, *frame, D)`."""
+    def halos(self, padded: Tensor) -> Tensor:
+        """Return the halos of all tiles as a view: `(B, *padded, D)` → `(B, rows, columns, *halo, D)`."""
         below, right = self._missing
         rows = slice(self.map_size[0] + below + 2 * self.reach)
         columns = slice(self.map_size[1] + right + 2 * self.reach)
-        height, width = self.tile.frame_size
+        height, width = self.tile.halo_size
         down, across = self.tile_size
         return padded[:, rows, columns].unfold(1, height, down).unfold(2, width, across).movedim(3, -1)
 
-    def add_frames(self, padded: Tensor, frames: Tensor, part: Part) -> None:
-        """Add frames `(n, frame cells · R, D)` of a part to a padded map of `R · D` channels, in place.
+    def add_halos(self, padded: Tensor, halos: Tensor, part: Part) -> None:
+        """Add halos `(n, halo cells · R, D)` of a part to a padded map of `R · D` channels, in place.
 
-        Overlaps are summed. Frames are cut at the tiles' edges. Pieces at equal positions in their frames do not
+        Overlaps are summed. Halos are cut at the tiles' edges. Pieces at equal positions in their halos do not
         overlap, so one addition adds them all, always in the same order.
         """
         rows, columns = self.tile_size
-        height, width = self.tile.frame_size
+        height, width = self.tile.halo_size
         across = self.shape[1]
-        frames = frames.view(*part.size, across, height, width, padded.shape[-1])
+        halos = halos.view(*part.size, across, height, width, padded.shape[-1])
         blocks = self._cut(padded)
         for y in range(0, height, rows):
             for x in range(0, width, columns):
-                piece = frames[:, :, :, y : y + rows, x : x + columns].transpose(2, 3)
+                piece = halos[:, :, :, y : y + rows, x : x + columns].transpose(2, 3)
                 row = part.rows.start + y // rows
                 column = x // columns
                 target = blocks[part.samples, row : row + part.size[1]]
                 target[:, :, : piece.shape[2], column : column + across, : piece.shape[4]] += piece
 
     def on_map(self, axis: int) -> NDArray[np.bool_]:
-        """Return which rows (axis 0) or columns (axis 1) of the frames lie on the map, (tiles, cells)."""
+        """Return which rows (axis 0) or columns (axis 1) of the halos lie on the map, (tiles, cells)."""
         first = np.arange(self.shape[axis])[:, None] * self.tile_size[axis] - self.reach
-        cells = first + np.arange(self.tile.frame_size[axis])
+        cells = first + np.arange(self.tile.halo_size[axis])
         return (cells >= 0) & (cells < self.map_size[axis])
 
     def addresses(self, references: int) -> NDArray[np.int64]:
-        """Return the queries' cells in their frame (frame cells, references), (queries, references · P²)."""
+        """Return the queries' cells in their halo (halo cells, references), (queries, references · P²)."""
         cells = self.tile.cells
         addresses = cells[:, None] * references + np.arange(references)[:, None]
         return addresses.reshape(len(cells), -1)
@@ -347,10 +342,10 @@ class TileGrid:
         cells outside the map count as outside the neighbourhood.
 
         Returns:
-            `(r or 1, columns or 1, queries, frame cells · references)`.
+            `(r or 1, columns or 1, queries, halo cells · references)`.
         """
         near = to_device(self.tile.near, like.device)
-        kept = near.unflatten(1, self.tile.frame_size)[None, None]
+        kept = near.unflatten(1, self.tile.halo_size)[None, None]
         if border == "exclude":
             down = to_device(self.on_map(0), like.device)
             across = to_device(self.on_map(1), like.device)

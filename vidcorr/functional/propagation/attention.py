@@ -94,7 +94,7 @@ class LocalAttention:
         if reach is not None and height > 2 * reach + 1:
             columns = range(reach, reach + TILE)
             strip = Tile((range(height), columns), (height, columns.stop + reach), self.neighbourhood, slides=True)
-            maxima = math.prod(strip.frame_size) * strip.queries
+            maxima = math.prod(strip.halo_size) * strip.queries
             queries = math.prod(strip.size)
             # a query has its neighbourhood, and candidates with their addresses
             of_queries = queries * (int(self.neighbourhood.kept.sum()) + 6 * topk * len(references))
@@ -126,9 +126,9 @@ class LocalAttention:
             (h, w, L).
         """
         used, weighting = _distinct_references(references, weighting, keys.device, values.dtype)
-        by_rows = few_kernels(keys) and self.neighbourhood.reach is not None
-        average = self._average_by_rows if by_rows else self._average_by_tiles
-        return average(query, keys, values, used, weighting)
+        if self.neighbourhood.reach is None:
+            return self._average_of_map(query, keys, values, used, weighting)
+        return self._average_of_halos(query, keys, values, used, weighting)
 
     def _matches_by_tiles(self, query: Tensor, keys: Tensor, wanted: WantedKeys, budget: int) -> FoundMatches:
         """Find the matches of `best_matches` tile by tile, each of at most `budget` products."""
@@ -139,10 +139,10 @@ class LocalAttention:
         buffer = keys.new_empty(most_products * used)
         matches = []
         for tile in plan:
-            frame = tile.frame_size
+            halo = tile.halo_size
             # padding addresses point at the last number
-            maxima = keys.new_full((math.prod(frame) * tile.queries + 1,), -torch.inf)
-            maxima_on_map = maxima[:-1].view(*frame, tile.queries)[tile.inner]
+            maxima = keys.new_full((math.prod(halo) * tile.queries + 1,), -torch.inf)
+            maxima_on_map = maxima[:-1].view(*halo, tile.queries)[tile.inner]
             products = tile_products(tile, query, tile.keys_of(keys, wanted.used), buffer, maxima_on_map)
             addresses = None
             if self.neighbourhood.reach is not None:
@@ -174,13 +174,13 @@ class LocalAttention:
             strips = range(start, min(start + at_once, grid.shape[1]))
             products_of_strips = keys.new_empty(len(strips), height, len(strip.keys[1]), used, strip.queries)
             for products, index in zip(products_of_strips, strips, strict=True):
-                first = index * TILE - grid.reach  # column of the frame
+                first = index * TILE - grid.reach  # column of the halo
                 left = max(first, 0)
                 right = min(first + len(strip.keys[1]), width)
                 on_map = products[:, left - first : right - first]
                 part = used_of(keys[:, left:right], wanted.used)
                 torch.bmm(part.flatten(1, 2), met[index], out=on_map.flatten(1, 2))
-            maxima = keys.new_full((len(strips), *strip.frame_size, strip.queries), -torch.inf)
+            maxima = keys.new_full((len(strips), *strip.halo_size, strip.queries), -torch.inf)
             torch.amax(products_of_strips, 3, out=maxima[:, strip.inner[0]])
             maxima.masked_fill_(self._columns_beyond[strips.start : strips.stop], -torch.inf)
             block = Block(strip, products_of_strips, maxima.flatten(1), strips)
@@ -188,46 +188,33 @@ class LocalAttention:
         values, indices = map(torch.cat, zip(*matches, strict=True))
         return grid.from_queries(values[None, None])[0], grid.from_queries(indices[None, None])[0]
 
-    def _average_by_tiles(
+    def _average_of_map(
         self, query: Tensor, keys: Tensor, values: Tensor, used: Tensor, weighting: Weighting
     ) -> Tensor:
-        """Average tile by tile, over keys on the map."""
-        height, width = keys.shape[:2]
-        few = few_kernels(keys)
-        budget = workspace_of(keys.device) // (4 * keys.element_size())  # for products, logits, weights and windows
-        result = values.new_empty(height, width, values.shape[-1])
-        for tile in tiles((height, width), self.neighbourhood, len(used), budget, slide=False, large=few):
-            inside = self._weights_on_map(tile, query, keys, used, weighting).reshape(-1, tile.queries)
-            average = tile.keys_of(values, used).flatten(0, 2).T @ inside
-            if weighting.normalise:
-                average /= inside.sum(0).clamp_min(1e-12)
-            result[tile.query_slices] = average.T.unflatten(0, tile.size)
-        return result
+        """Average over the whole map, as many queries at a time as the workspace holds with products and weights."""
+        rows = used_of(keys, used).flatten(0, 2)
+        table = used_of(values, used).flatten(0, 2)
+        at_once = max(1, workspace_of(keys.device) // (3 * keys.element_size() * len(rows)))
+        averages = []
+        for part in query.flatten(0, 1).split(at_once):
+            products = key_products(rows, part).unflatten(0, (-1, len(used)))
+            weights = weighting.logits(products).flatten(0, 1).softmax(0)
+            averages.append(weights.T @ table)
+        return torch.cat(averages).unflatten(0, query.shape[:2])
 
-    def _weights_on_map(self, tile: Tile, query: Tensor, keys: Tensor, used: Tensor, weighting: Weighting) -> Tensor:
-        """Return the weights of a tile's keys on the map, (key rows, key columns, R, queries of the tile)."""
-        seen = tile.keys_of(keys, used)
-        products = key_products(seen.flatten(0, 2), query[tile.query_slices].flatten(0, 1))
-        logits = weighting.logits(products.view(*seen.shape[:3], -1))
-        if logits.shape[:2] != tile.frame_size:
-            framed = logits.new_full((*tile.frame_size, *logits.shape[2:]), weighting.off_map)
-            framed[tile.inner] = logits
-            logits = framed
-        return self._weights(logits, tile, weighting.prior)[tile.inner]
-
-    def _average_by_rows(
+    def _average_of_halos(
         self, query: Tensor, keys: Tensor, values: Tensor, used: Tensor, weighting: Weighting
     ) -> Tensor:
-        """Average over padded maps; a kernel processes as many rows of tiles as the workspace holds."""
+        """Average over the halos of a padded map; a kernel processes as many rows of tiles as the workspace holds."""
         keys = used_of(keys, used)
         values = used_of(values, used)
         height, width, references, channels = keys.shape
         grid = TileGrid((height, width), self.neighbourhood)
         queries = grid.queries(query[None])
         values = F.pad(values, (0, 1), value=1)  # the last channel of the average sums the weights on the map
-        seen = grid.frames(grid.pad(keys.flatten(2)[None]))
-        given = grid.frames(grid.pad(values.flatten(2)[None]))
-        # padded maps, and of each query its part of the frames and four times the products
+        seen = grid.halos(grid.pad(keys.flatten(2)[None]))
+        given = grid.halos(grid.pad(values.flatten(2)[None]))
+        # padded maps, and of each query its part of the halos and four times the products
         budget = workspace_of(keys.device) // keys.element_size()
         budget -= keys.numel() + values.numel() + queries.numel()
         products = budget * TILE**2 // (channels + values.shape[-1] + 4 * TILE**2)
@@ -236,9 +223,9 @@ class LocalAttention:
             asked = queries[part].flatten(0, 2)
             k = seen[part].reshape(len(asked), -1, seen.shape[-1] // references)
             v = given[part].reshape(len(asked), -1, given.shape[-1] // references)
-            frame = len(asked), *grid.tile.frame_size, references
-            logits = weighting.logits(torch.bmm(k, asked.mT).view(*frame, -1))
-            is_off_map = (v[..., -1:] == 0).view(*frame, 1)
+            shape = len(asked), *grid.tile.halo_size, references
+            logits = weighting.logits(torch.bmm(k, asked.mT).view(*shape, -1))
+            is_off_map = (v[..., -1:] == 0).view(*shape, 1)
             logits.masked_fill_(is_off_map, weighting.off_map)
             averages.append(torch.bmm(v.mT, self._weights(logits, grid.tile, weighting.prior).flatten(1, 3)))
         of_tiles = torch.cat(averages).mT.unflatten(0, (1, *grid.shape))
@@ -254,7 +241,7 @@ class LocalAttention:
             if tile.size not in self._distances:
                 far = to_device(~tile.near.T, logits.device)
                 bias = logits.new_zeros(far.shape).masked_fill_(far, -torch.inf)
-                self._distances[tile.size] = bias.view(*tile.frame_size, 1, -1)
+                self._distances[tile.size] = bias.view(*tile.halo_size, 1, -1)
             logits += self._distances[tile.size]
         weights = logits.flatten(-4, -2).softmax(-2).view(logits.shape)
         if prior is not None:
@@ -274,7 +261,7 @@ class LocalAttention:
             addresses = to_device(tile.addresses, keys.device)
             missing = 64 * topk - addresses.shape[1]
             if not few_kernels(keys) and topk < addresses.shape[1] and missing > 0:
-                addresses = F.pad(addresses, (0, missing), value=math.prod(tile.frame_size) * tile.queries)
+                addresses = F.pad(addresses, (0, missing), value=math.prod(tile.halo_size) * tile.queries)
             self._addresses[shape] = addresses
         return self._addresses[shape]
 

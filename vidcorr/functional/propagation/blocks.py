@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..device import dot_products, onednn_pays, onednn_serves, to_device
+from ..device import dot_products, onednn_pays, to_device
 from ..window_tiles import TILE, Neighbourhood, Tile
 
 FoundMatches = tuple[Tensor, Tensor]
@@ -44,7 +44,7 @@ class BestCells(NamedTuple):
 
     Attributes:
         maxima: largest product over the references; −inf if the neighbourhood has fewer cells.
-        cell: index of the cell in the tile's frame.
+        cell: index of the cell in the tile's halo.
         column: index of the query on the last axis of the block's products in the cell's row.
     """
 
@@ -59,7 +59,7 @@ class Block(NamedTuple):
     Attributes:
         tile: the tile, or the strip that stands for a group.
         products: (key rows, key columns, R, queries of a key row); of a group (strips, key rows, …).
-        maxima: largest products over the references, flat over (frame rows, frame columns, queries of a key row), −inf
+        maxima: largest products over the references, flat over (halo rows, halo columns, queries of a key row), −inf
             off the map and in a last number more; of a group (strips, …) without the last number.
         strips: indices of the strips; None for a tile.
     """
@@ -117,10 +117,10 @@ class Block(NamedTuple):
 
     def _first_products(self, best: BestCells, references: int) -> Tensor:
         """Return the addresses of the best cells' products with the first reference in the flat products."""
-        frame_columns = self.tile.frame[1]
+        halo_columns = self.tile.halo[1]
         key_rows, key_columns = self.tile.keys
-        y = best.cell // len(frame_columns) + self.tile.frame[0].start
-        x = best.cell % len(frame_columns) + frame_columns.start
+        y = best.cell // len(halo_columns) + self.tile.halo[0].start
+        x = best.cell % len(halo_columns) + halo_columns.start
         key = (y - key_rows.start) * len(key_columns) + x - key_columns.start
         first = key * references * self.tile.queries + best.column
         if self.strips is not None:
@@ -128,8 +128,8 @@ class Block(NamedTuple):
         return first
 
     def _places(self, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the rows and columns on the map of cells of the frame."""
-        rows, columns = self.tile.frame
+        """Return the rows and columns on the map of cells of the halo."""
+        rows, columns = self.tile.halo
         y = cell // len(columns) + rows.start
         x = cell % len(columns) + columns.start
         if self.strips is not None:
@@ -164,17 +164,9 @@ def tile_products(tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor, best:
         torch.amax(block, 2, out=best)
         return block
     block = buffer[: math.prod(shape)].view(shape)
-    if not onednn_serves(keys):  # a single product instead of a product per row of keys
-        met = tile.met(queries.flatten(0, 1))
-        torch.bmm(keys.flatten(1, 2), met, out=block.flatten(1, 2))
-        torch.amax(block, 2, out=best)
-        return block
-    for i, (rows_met, start) in enumerate(tile.rows_met()):
-        met = queries[rows_met].flatten(0, 1)
-        products = key_products(keys[i].flatten(0, 1), met).view(columns, references, -1)
-        stop = start + products.shape[2]
-        block[i, :, :, start:stop] = products
-        best[i, :, start:stop] = products.amax(1)  # the row is still in the CPU's cache
+    met = tile.met(queries.flatten(0, 1))
+    torch.bmm(keys.flatten(1, 2), met, out=block.flatten(1, 2))
+    torch.amax(block, 2, out=best)
     return block
 
 
