@@ -36,7 +36,7 @@ class TrainingPictures(pl.Callback):
         stride: argument of `feature_extractor`.
 
     Raises:
-        ValueError: for a bad argument.
+        ValueError: for a bad argument; at the start of `fit`, for a method whose batches hold no clips.
     """
 
     def __init__(
@@ -59,7 +59,9 @@ class TrainingPictures(pl.Callback):
         self._has_begun = False  # the first batch has been seen
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find the folder on all ranks, and refuse a stage or normalisation that the module lacks."""
+        """Find the folder on all ranks, and refuse batches without clips, or a stage that the module lacks."""
+        if "clip" not in getattr(pl_module, "images", ["clip"]):
+            raise ValueError(f"TrainingPictures draws clips, and {type(pl_module).__name__} has none: leave it out")
         self._folder = run_folder(trainer) / "pictures"
         self._has_begun = False
         self._clip = None

@@ -233,7 +233,10 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return [self.backbone] if self.target_encoder is None else [self.backbone, self.target_encoder]
 
     def on_fit_start(self) -> None:
-        """Store the bank in the features' own type: half the memory, and no bit is lost."""
+        """Store the bank in the features' half precision: half the memory, and no bit is lost; otherwise in float32.
+
+        Keys of a training in float64 are rounded to float32.
+        """
         super().on_fit_start()
         if self.bank is not None:
             self.bank.store_as(TYPES.get(self.trainer.precision, torch.float32))

@@ -7,6 +7,7 @@ from einops import rearrange
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from vidcorr.backbones.names import is_checkpoint
 from vidcorr.backbones.vit import is_vit
 from vidcorr.functional.device import random_state_kept, to_device, world_size_and_rank
 from vidcorr.videos.files import require_one_of
@@ -153,8 +154,8 @@ class SiameseMAE(CorrespondenceModule):
 
     Args:
         backbone: a ViT of timm with a class token, `timm:NAME` or `package.module:callable`; or a checkpoint to start
-            from. A fresh network of timm starts as MAE's: Xavier weights and fixed sine-cosine positions. Positions
-            are never trained.
+            from. A fresh network of timm starts with MAE's Xavier weights. Positions are sines and cosines unless the
+            backbone is a checkpoint (also in place of those that a callable brings), and are never trained.
         mask_ratio: fraction of the second picture's patches that are masked.
         pairs_per_video: pairs in a clip of `2 · pairs_per_video` frames, "repeated sampling".
         decoder: form of the decoder's blocks, "post-norm" or "pre-norm"; in "pre-norm" the memory has positions.
@@ -217,6 +218,10 @@ class SiameseMAE(CorrespondenceModule):
         self.decoder_pred = nn.Linear(decoder_width, 3 * self.patch**2)
         if self.described is not None and not self.described.loaded:
             _initialise_encoder(network)
+        self.positions = "of the checkpoint" if is_checkpoint(backbone) else "fixed sines and cosines"
+        if not is_checkpoint(backbone):  # a user's callable may draw others
+            rows, columns = network.patch_embed.grid_size
+            network.pos_embed.data.copy_(sine_cosine_positions(rows, columns, network.embed_dim))
         network.pos_embed.requires_grad_(False)
         nn.init.normal_(self.mask_token, std=0.02)
         for part in (self.decoder_embed, self.decoder_blocks, self.decoder_pred):
@@ -319,6 +324,10 @@ class SiameseMAE(CorrespondenceModule):
         videos = super().samples_per_device()
         return videos * self.hparams["pairs_per_video"] if self.hparams["rate_counts"] == "pairs" else videos
 
+    def plan_rows(self) -> dict[str, str]:
+        """Return the source of the position embedding."""
+        return {"positions": self.positions}
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with betas 0.9 and 0.95, a linear warm-up and a half cosine to 0 by step."""
         settings = self.hparams
@@ -335,13 +344,11 @@ def _has_class_position(network: Any) -> bool:
 
 @torch.no_grad()
 def _initialise_encoder(network: Any) -> None:
-    """Start a ViT of timm as MAE's code does."""
+    """Draw the weights of a ViT of timm as MAE's code does."""
     network.apply(_initialise_linear)
     filters = network.patch_embed.proj.weight  # Xavier's weights of a linear layer over a patch
     filters.copy_(nn.init.xavier_uniform_(torch.empty(len(filters), filters[0].numel())).view(filters.shape))
     nn.init.normal_(network.cls_token, std=0.02)
-    rows, columns = network.patch_embed.grid_size
-    network.pos_embed.copy_(sine_cosine_positions(rows, columns, network.embed_dim))
 
 
 def _initialise_linear(module: nn.Module) -> None:

@@ -92,7 +92,11 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         return encode_shuffled(frames, self.groups(len(frames)), generator, encode)
 
     def embed(self, encoder: nn.Module, frames: Tensor) -> Tensor:
-        """Return unit vectors of frames `(B, m, 3, H, W)` by an encoder, in its BatchNorm groups: `(B, m, D)`."""
+        """Return unit vectors of frames `(B, m, 3, H, W)` by an encoder, in its BatchNorm groups.
+
+        Returns:
+            `(B, m, D)` float32; of an encoder in float64 too, as the queue is.
+        """
         with batch_norm_groups(encoder, self.groups(len(frames)) if self.training else 1):
             embeddings = encoder(self.normalise(frames.flatten(0, 1))).float()
         return normalize(embeddings, dim=1).unflatten(0, frames.shape[:2])

@@ -8,6 +8,7 @@ import torch
 from callbacks import TrainingPictures
 from lightning_modules import VFSSimSiam
 from tests.helpers.method_steps import frames_of, tiny
+from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer
 
 
@@ -42,3 +43,9 @@ def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method, tmp_path):
         *(f"features-step=00000{step}.png" for step in (0, 2, 3)),
         *(f"matches-step=00000{step}.png" for step in (0, 2, 3)),
     ]
+
+
+def test_a_method_without_clips_is_refused(tmp_path):
+    fit = trainer(tmp_path, TrainingPictures()).fit
+    for method in ("SiamFC", "LinearProbe"):
+        refused(ValueError, f"TrainingPictures draws clips, and {method} has none", fit, tiny(method), loader(4, 4))

@@ -7,7 +7,7 @@ from torch import nn
 
 from datamodules import VideoDataModule
 from datamodules.loading.sampling import Continuous, GapPairs, PairCrops, resized_crop, seeded_generator
-from lightning_modules import SiameseMAE
+from lightning_modules import FrozenEncoder, SiameseMAE
 from lightning_modules.parts.schedules import warm_cosine_factor
 from lightning_modules.siamese_mae import (
     kept_patches,
@@ -255,6 +255,18 @@ def test_a_fresh_network_starts_as_in_mae():
     for token in (network.cls_token, module.mask_token):
         assert token.std().item() == pytest.approx(0.02, rel=0.25)
     assert module.decoder_blocks[0].cross_attention.in_proj_bias.abs().max() == 0
+
+
+def test_positions_are_sines_unless_the_backbone_is_a_checkpoint(tmp_path):
+    module = SiameseMAE(**TINY)
+    assert torch.equal(module.backbone.pos_embed, sine_cosine_positions(4, 4, 48))
+    trained = FrozenEncoder(TINY["backbone"])
+    write_checkpoint(trained, tmp_path / "vit.ckpt")
+    started = SiameseMAE(**TINY | {"backbone": str(tmp_path / "vit.ckpt")})
+    for name, weight in trained.encoder.network.state_dict().items():
+        assert torch.equal(started.backbone.state_dict()[name], weight), name
+    assert not torch.equal(started.backbone.pos_embed, module.backbone.pos_embed)
+    assert not started.backbone.pos_embed.requires_grad
 
 
 def test_masks_and_dropout_are_functions_of_seed_epoch_and_batch():
