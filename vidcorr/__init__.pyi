@@ -7,8 +7,10 @@ from .benchmarks.match import (
     PfPascalBenchmark as PfPascalBenchmark,
     PfWillowBenchmark as PfWillowBenchmark,
 )
+from .benchmarks.navi import NaviBenchmark as NaviBenchmark
 from .benchmarks.otb import OtbBenchmark as OtbBenchmark
 from .benchmarks.ranks import BenchmarkError as BenchmarkError
+from .benchmarks.scannet import ScanNetBenchmark as ScanNetBenchmark
 from .benchmarks.tap_vid import BadjaBenchmark as BadjaBenchmark, TapVidBenchmark as TapVidBenchmark
 from .benchmarks.vip import VipBenchmark as VipBenchmark
 from .benchmarks.vos import VosBenchmark as VosBenchmark
@@ -18,6 +20,7 @@ from .protocols import (
     MatchingProtocol as MatchingProtocol,
     PointProtocol as PointProtocol,
     PropagationProtocol as PropagationProtocol,
+    SurfaceProtocol as SurfaceProtocol,
     TrackingProtocol as TrackingProtocol,
 )
 from .results.page import write_report as write_report

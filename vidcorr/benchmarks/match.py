@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -29,8 +29,20 @@ class PairsOfCategory(NamedTuple):
 
     name: str
     num_frames: int
-    pairs: list[MatchPair]
+    pairs: list[Any]
     sources: list[Path]
+
+
+def by_category(pairs: Iterable[Any]) -> list[PairsOfCategory]:
+    """Return pairs, which have a `category` and `files`, by category; sorted, without sources."""
+    found: dict[str, list[Any]] = {}
+    for pair in pairs:
+        found.setdefault(pair.category, []).append(pair)
+    categories: list[PairsOfCategory] = []
+    for name, members in sorted(found.items()):
+        pictures = set(chain.from_iterable(pair.files for pair in members))
+        categories.append(PairsOfCategory(name, len(pictures), members, []))
+    return categories
 
 
 @dataclass(frozen=True)
@@ -77,14 +89,10 @@ class MatchBenchmark(Benchmark):
 
     def read(self) -> Sequence[PairsOfCategory]:
         """Open the data set."""
-        found: dict[str, list[MatchPair]] = {}
-        for pair in self.read_pairs():
-            found.setdefault(pair.category, []).append(pair)
-        categories: list[PairsOfCategory] = []
-        for name, pairs in sorted(found.items()):
-            sources = list(filter(Path.is_file, image_annotations(self.root, pairs)))  # a flip exchanges their points
-            pictures = set(chain.from_iterable(pair.files for pair in pairs))
-            categories.append(PairsOfCategory(name, len(pictures), pairs, sources))
+        categories = by_category(self.read_pairs())
+        for category in categories:
+            annotations = image_annotations(self.root, category.pairs)  # a flip exchanges their points
+            category.sources.extend(filter(Path.is_file, annotations))
         return categories
 
     def read_pairs(self) -> list[MatchPair]:

@@ -6,9 +6,22 @@ import argparse
 from collections.abc import Sequence
 from itertools import groupby
 
-from ..protocols import EvaluationProtocol, MatchingProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
+from ..protocols import (
+    EvaluationProtocol,
+    MatchingProtocol,
+    PointProtocol,
+    PropagationProtocol,
+    SurfaceProtocol,
+    TrackingProtocol,
+)
 
-KINDS: tuple[type[EvaluationProtocol], ...] = (PropagationProtocol, PointProtocol, TrackingProtocol, MatchingProtocol)
+KINDS: tuple[type[EvaluationProtocol], ...] = (
+    PropagationProtocol,
+    PointProtocol,
+    TrackingProtocol,
+    MatchingProtocol,
+    SurfaceProtocol,
+)
 
 
 def command(args: Sequence[str]) -> None:

@@ -7,3 +7,4 @@ from .masks import (
 )
 from .pairs import MatchingProtocol as MatchingProtocol
 from .points import PointProtocol as PointProtocol
+from .surfaces import SurfaceProtocol as SurfaceProtocol

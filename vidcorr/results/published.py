@@ -71,7 +71,8 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
     from .. import protocols  # late: `table --help` is fast
 
     kind: type[EvaluationProtocol] = protocols.PropagationProtocol
-    for other in (protocols.PointProtocol, protocols.TrackingProtocol, protocols.MatchingProtocol):
+    others = protocols.PointProtocol, protocols.TrackingProtocol, protocols.MatchingProtocol, protocols.SurfaceProtocol
+    for other in others:
         if any(benchmark in source.values for source in other.sources().values()):
             kind = other
     source, *_ = name.split("+")

@@ -9,7 +9,11 @@ import pytest
 from vidcorr.commands.generate import LAYOUTS, command
 from vidcorr.datasets import Badja, Davis, Jhmdb, Otb, TapVid, Vip, YoutubeVos
 from vidcorr.datasets.got10k import list_sequences
+from vidcorr.datasets.navi import read_navi
+from vidcorr.datasets.scannet import read_scannet
+from vidcorr.datasets.spair import read_spair
 from vidcorr.experiments.benchmark_choice import read_on
+from vidcorr.protocols import SurfaceProtocol
 from vidcorr.videos.source import list_videos
 
 READERS = {
@@ -17,7 +21,10 @@ READERS = {
     "davis": Davis,
     "got10k": lambda root: list_sequences(root, "train"),
     "jhmdb": Jhmdb,
+    "navi": lambda root: read_navi(root, SurfaceProtocol.named("omniprobe")),
     "otb": lambda root: Otb(root, version=None),
+    "scannet": read_scannet,
+    "spair": read_spair,
     "tap_vid": TapVid,
     "videos": list_videos,
     "vip": Vip,

@@ -1,0 +1,108 @@
+"""NAVI and ScanNet-1500 as the codes of OmniProbe and Probe3D read them, by golden/pairs3d."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.references import GOLDEN, golden
+from tests.helpers.refusal import refused
+from vidcorr.datasets.navi import drawn_partners, navi_view, read_navi, rotations_of
+from vidcorr.datasets.scannet import read_scannet, scannet_view
+from vidcorr.protocols import SurfaceProtocol
+from vidcorr.videos.files import DataError
+
+FOLDER = GOLDEN / "pairs3d"
+NAVI = FOLDER / "reader_navi" / "navi_v1"
+SCANNET = FOLDER / "reader_scannet" / "scannet_test_1500"
+OF_NAVI = SurfaceProtocol.named("omniprobe", "navi")
+OF_SCANNET = SurfaceProtocol.named("omniprobe", "scannet")
+
+
+def check_image(view, case, key, first, step):
+    """Compare a normalised input with its sampled pixels, moments and weighted means."""
+    mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 3, 1, 1)
+    x = ((view.image.float() / 255 - mean) / std).double()
+    row, column = torch.arange(x.shape[1]).double()[:, None], torch.arange(x.shape[2]).double()
+    waves = [(0.37 * row + 0.11 * column).cos(), (0.05 * row - 0.23 * column).sin()]
+    sums = torch.stack([(x * wave).mean((1, 2)) for wave in waves], dim=1)
+    moments = torch.stack([x.mean((1, 2)), x.std((1, 2), correction=0)])
+    sampled = case[next(name for name in case if name.startswith(f"{key}_s"))]
+    np.testing.assert_allclose(x[:, first::step, first::step], sampled, atol=1e-5)
+    np.testing.assert_allclose(sums, case[f"{key}_wsums"], atol=1e-5)
+    np.testing.assert_allclose(moments, case[f"{key}_mean_std"], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_pairs_pictures_and_surfaces_of_navi():
+    case = golden("pairs3d/navi")
+    pairs = read_navi(NAVI, OF_NAVI)
+    assert [[pair.category, *pair.name.split("-")] for pair in pairs] == case["rd_pairs"].tolist()
+    for k, pair in enumerate(pairs):
+        np.testing.assert_allclose(pair.pose, case[f"rd_p{k}_Rt01"], atol=1e-6)
+        assert pair.angle == pytest.approx(case["c0_angle"][k], abs=1e-3)
+        for v in (0, 1):
+            view = navi_view(pair, v, OF_NAVI)
+            check_image(view, case, f"rd_p{k}_v{v}_image", 8, 16)
+            np.testing.assert_allclose(view.points, case[f"rd_p{k}_v{v}_xyz128"], atol=1e-6)
+            np.testing.assert_allclose(view.intrinsics, case[f"rd_p{k}_v{v}_K"], atol=1e-3)
+
+
+def test_partners_of_navi_by_both_streams():
+    """Pictures whose draw depends on the rounding of their angle to themselves are left out.
+
+    So is the picture that the old stream gives itself: its list was made with exact angles.
+    """
+    case = golden("pairs3d/navi")
+    for draw, key in (("mt19937", "pair"), ("mkl", "mkl_pair")):
+        random = np.random.RandomState(8)
+        for number in range(3):
+            rotations = rotations_of(torch.tensor(case[f"pt{number}_q"], dtype=torch.float32))
+            found = np.array(drawn_partners(rotations, random, OF_NAVI.with_changes(partner_draw=draw)))
+            known = ~case[f"pt{number}_sensitive"] & (found != np.arange(len(found)))
+            np.testing.assert_array_equal(found[known], case[f"pt{number}_{key}"][known])
+    for draw, key in (("mt19937", "all"), ("mkl", "mkl")):
+        random = np.random.RandomState(8)
+        for name in case["rd_object_names"]:
+            pairs = read_navi(NAVI, OF_NAVI.with_changes(partner_draw=draw))
+            partner = {pair.name.split("-")[0]: pair.name.split("-")[1] for pair in pairs if pair.category == name}
+            assert all(case[f"rd_{key}_pairs_{name}"][int(one)] == int(other) for one, other in partner.items())
+
+
+@pytest.mark.slow
+def test_pairs_pictures_and_surfaces_of_scannet():
+    case = golden("pairs3d/scannet")
+    pairs = read_scannet(SCANNET)
+    assert [f"scene{a:04d}_{b:02d} {i}-{j}" for a, b, i, j in case["rd_names"]] == [
+        f"{pair.category} {pair.name}" for pair in pairs
+    ]
+    for k, pair in enumerate(pairs):
+        np.testing.assert_allclose(pair.pose, case[f"rd_p{k}_Rt01"], atol=1e-6)
+        assert pair.angle == pytest.approx(case["c0_angle"][k], abs=1e-3)
+        for v in (0, 1):
+            view = scannet_view(pair, v, OF_SCANNET)
+            check_image(view, case, f"rd_p{k}_v{v}_rgb", 10, 20)
+            np.testing.assert_allclose(view.intrinsics, case[f"rd_p{k}_K"])
+            np.testing.assert_allclose(1000 * view.points[2], case[f"rd_p{k}_v{v}_depth4_mm"], atol=1e-3)
+
+
+def test_depth_beside_the_centre_of_a_cell():
+    """The ray of ScanNet stays that of the cell's centre; NAVI's point moves with its pixel."""
+    pair = read_scannet(SCANNET)[0]
+    first, centre = scannet_view(pair, 0, OF_SCANNET), scannet_view(pair, 0, OF_SCANNET.with_changes(depth_at="centre"))
+    shown = (first.points[2] > 0) & (centre.points[2] > 0)
+    rays = first.points[:2, shown] / first.points[2, shown]
+    torch.testing.assert_close(centre.points[:2, shown] / centre.points[2, shown], rays)
+    assert not centre.points[2].equal(first.points[2])
+
+
+def test_faulty_data_are_refused_by_name(tmp_path):
+    refused(DataError, "nowhere: holds no object", read_navi, tmp_path / "nowhere", OF_NAVI)
+    refused(DataError, "nowhere/test.npz: cannot be read", read_scannet, tmp_path / "nowhere")
+    refused(
+        DataError, r"picture \d has no partner within 3 degrees", read_navi, NAVI, OF_NAVI.with_changes(max_angle=3)
+    )
+    shutil.copytree(NAVI, tmp_path / "navi")
+    (tmp_path / "navi/bear_toy/wild_set/images/downsampled_000.jpg").unlink()
+    refused(DataError, "downsampled_000.jpg: no such file", read_navi, tmp_path / "navi", OF_NAVI)

@@ -1,0 +1,70 @@
+"""Dense matches with the ratio weight, and their errors, by golden/pairs3d."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.references import golden
+from vidcorr.functional import surfaces
+from vidcorr.functional.surfaces import match_surfaces, surface_errors, two_best
+
+
+def by_source(matches):
+    order = matches[0].argsort()
+    return [values[order].numpy() for values in matches]
+
+
+def test_few_cells_are_all_matched():
+    case = golden("pairs3d/navi")
+    maps = [torch.from_numpy(case[f"few_feats{v}"]) for v in (0, 1)]
+    cells = [torch.from_numpy(case[f"few_xyz{v}"][2] > 0) for v in (0, 1)]
+    source, target, weight = by_source(match_surfaces(*maps, *cells, "bicubic", 1000))
+    np.testing.assert_array_equal(source, case["few_src"])
+    np.testing.assert_array_equal(target, case["few_trg"])
+    np.testing.assert_allclose(weight, case["few_weight"], atol=5e-5)
+
+
+@pytest.mark.parametrize("size", [(6, 4), (13, 10)], ids=["few", "many"])
+@pytest.mark.parametrize("sampling", ["bicubic", "bilinear-zero"])
+def test_the_search_is_that_of_the_sampled_features(sampling, size, monkeypatch):
+    """Products of the maps' cells, sampled, are the products of the sampled features; part by part."""
+    torch.manual_seed(0)
+    source, target = torch.randn(16, 5, 7), torch.randn(16, *size)
+    cells = [torch.rand(12, 15) > 0.4, torch.rand(13, 10) > 0.4]
+    sampled = []
+    for features, where in zip((source, target), cells, strict=True):
+        if sampling == "bicubic":
+            grid = torch.nn.functional.interpolate(features[None], where.shape, mode="bicubic")[0]
+        else:
+            y, x = (((torch.arange(n) + 0.5) / n * 2 - 1) for n in where.shape)
+            at = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1)
+            grid = torch.nn.functional.grid_sample(features[None], at[None], align_corners=False)[0]
+        sampled.append(torch.nn.functional.normalize(grid.flatten(1)[:, where.flatten()].double(), dim=0))
+    values, index = (sampled[0].T @ sampled[1]).topk(2, dim=1)
+    nearest, second = (1 - values).clamp(min=1e-9).T
+    monkeypatch.setattr(surfaces, "WORKSPACE", 4 * 130 * 3)
+    found, target_cells, weight = by_source(match_surfaces(source, target, *cells, sampling, 10**6))
+    np.testing.assert_array_equal(found, cells[0].flatten().nonzero()[:, 0])
+    np.testing.assert_array_equal(target_cells, cells[1].flatten().nonzero()[index[:, 0], 0])
+    np.testing.assert_allclose(weight, 1 - nearest / second, atol=1e-4)
+
+
+def test_the_first_of_equal_cells_is_the_nearest():
+    values = torch.zeros(1, 3, 4)
+    values[0, 1, 2] = values[0, 1, 3] = values[0, 2, 0] = 5
+    assert [int(number) for number in two_best(values)] == [5, 5, 1, 2]
+
+
+def test_without_surface_there_is_no_match():
+    features, everywhere = torch.rand(3, 4, 4), torch.ones(8, 8, dtype=torch.bool)
+    assert [len(part) for part in match_surfaces(features, features, everywhere, ~everywhere, "bicubic", 9)] == [0] * 3
+
+
+def test_a_point_behind_the_camera_misses():
+    points = torch.tensor([[0.1, 0.0, 1.0], [0.0, 0.0, -1.0]])
+    in_space, in_picture = surface_errors(points, points.abs(), torch.eye(4).double(), 100 * torch.eye(3).double())
+    assert in_space.tolist() == [0, 2]
+    pixels = in_picture.tolist()
+    assert pixels[0] == 0
+    behind = torch.tensor([[0.1, 0.0, -1.0]])
+    assert surface_errors(behind, points[:1], torch.eye(4).double(), torch.eye(3).double())[1] > 1e6

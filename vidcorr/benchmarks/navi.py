@@ -1,0 +1,183 @@
+"""Matching of surfaces between pictures by the features of an extractor: NAVI."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .. import signals
+from ..backbones.extractor import Normalise
+from ..datasets.navi import SurfacePair, View, navi_view, read_navi
+from ..functional.surfaces import match_surfaces, surface_errors
+from ..metrics.surfaces import correct_matches, recall_names, surface_scores
+from ..protocols import SurfaceProtocol
+from ..results.pictures.animations import SequenceAnimation
+from ..results.pictures.pairs import draw_matches
+from ..results.result import Row
+from ..tracking.frame_encoder import FrameEncoder
+from .base import Benchmark
+from .match import PairsOfCategory, by_category
+from .output import Output
+
+CAPTION = "matches of the largest weights; green: below the second threshold"
+
+
+@dataclass(frozen=True)
+class NaviBenchmark(Benchmark):
+    """Score dense matches of surfaces without training on NAVI, against depth and cameras.
+
+    Logs, as fractions, `navi/recall@1cm`, `@2cm`, `@5cm` in space and `navi/recall@5px`, `@25px`, `@50px` in the second
+    picture, over the matches of all pairs; and `navi/recall@2cm-0-30`, … by degrees of rotation between the cameras,
+    over pairs. Files: results.json, per_sequence.csv (a row per pair), `predictions/<object>.json`, pictures of pairs.
+
+    Paper: Jampani et al., NAVI (NeurIPS 2023); as El Banani et al. (CVPR 2024) measure it.
+
+    Args:
+        root: folder `navi_v1`, with the downsampled pictures and depths beside the originals.
+        protocol: name of a protocol (`omniprobe`, `probe3d`) or a protocol.
+
+    Raises:
+        DataError: when the data are first read, with the name of the file.
+        ValueError: for an unknown protocol, or changes out of range.
+    """
+
+    name = "navi"
+    protocol_class = SurfaceProtocol
+    tracker = FrameEncoder
+    pooled = True
+    unit = "objects"
+
+    root: str | Path
+    protocol: str | SurfaceProtocol = "omniprobe"
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Every score that the data set may give."""
+        protocol: Any = self.protocol
+        return tuple(surface_scores([], protocol))
+
+    def read(self) -> Sequence[PairsOfCategory]:
+        """Open the data set."""
+        return by_category(self.read_pairs())
+
+    def read_pairs(self) -> list[SurfacePair]:
+        """Read the pairs."""
+        protocol: Any = self.protocol
+        return read_navi(self.root, protocol)
+
+    def view(self, pair: SurfacePair, which: int) -> View:
+        """Read a picture of a pair, as the network sees it, with its surface."""
+        protocol: Any = self.protocol
+        return navi_view(pair, which, protocol)
+
+    def score(self, sequence: PairsOfCategory, tracker: FrameEncoder, output: Output) -> list[Row]:
+        """Match and score the pairs of an object: a row per pair."""
+        protocol = tracker.protocol
+        rows: list[Row] = []
+        written: dict[str, Any] = {}
+        animation: SequenceAnimation | None = None
+        if output.folder is not None:
+            animation = SequenceAnimation(output.folder, sequence.name, len(sequence.pairs), caption=CAPTION)
+        for index, pair in enumerate(sequence.pairs):
+            signals.check()
+            views = [self.view(pair, which) for which in (0, 1)]
+            source, target = matched(tracker, views)
+            errors = errors_of(views, source, target, pair, protocol)
+            numbers = correct_matches(*errors, protocol)
+            counts = {"correct": numbers, "matches": len(source), "angle": pair.angle}
+            own = surface_scores([counts], protocol)
+            values = {"Matches": len(source), "Angle": pair.angle} | {
+                name: own[name] for name in recall_names(protocol)
+            }
+            rows.append(Row(video=sequence.name, object=pair.name, values=values, counts=counts))
+            written[pair.name] = {"source": source.tolist(), "target": target.tolist()}
+            if animation is not None and index in animation.chosen:
+                animation.add(drawn(views, source, target, errors, protocol))
+        if animation is not None:
+            animation.close()
+        output.table(f"predictions/{sequence.name}.json", json.dumps(written) + "\n")
+        return rows
+
+    def scores(self, rows: Sequence[Row]) -> dict[str, float]:
+        """Return the recalls of all matches, and those of the bins of angle."""
+        protocol: Any = self.protocol
+        return surface_scores([row.counts for row in rows], protocol)
+
+    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
+        """Return the number of pairs, of all and of each bin of angle."""
+        protocol: Any = self.protocol
+        angles = [float(row.counts["angle"]) for row in rows]
+        in_bins: dict[str, int] = {}
+        for low, high in pairwise(protocol.angle_bins):
+            in_bins[f"{low:g}-{high:g}"] = sum(low <= angle < high for angle in angles)
+        return {"pairs": len(rows), "pairs_by_angle": in_bins}
+
+    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return the number of pairs."""
+        return [f"{facts['pairs']} pairs"]
+
+
+def matched(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, Tensor]:
+    """Match the surfaces of two pictures: cells of the grids, on the CPU, the clearest match first."""
+    maps: list[Tensor] = []
+    for view in views:
+        maps += encoder.encode([padded(view.image, encoder)])  # a video of its own
+    if not all(features.isfinite().all() for features in maps):
+        raise ValueError("features are not finite")
+    protocol = encoder.protocol
+    cells = [view.points[2] > 0 for view in views]
+    with encoder.watch("match", encoder.device):
+        source, target, _ = match_surfaces(*maps, *cells, protocol.sampling, protocol.matches)
+        return source.cpu(), target.cpu()
+
+
+def padded(image: Tensor, encoder: FrameEncoder) -> Tensor:
+    """Pad an image around to whole patches of the network, by the colour that is zero after its normalisation."""
+    multiple = encoder.multiple
+    down = -image.shape[1] % multiple
+    across = -image.shape[2] % multiple
+    if not down and not across:
+        return image
+    parts = encoder.extractor.modules() if isinstance(encoder.extractor, torch.nn.Module) else ()
+    means = [part.mean.flatten() for part in parts if isinstance(part, Normalise)]
+    zero = means[0].cpu() if means else torch.zeros(3)
+    if encoder.protocol.rgb_mean is not None:
+        zero = torch.tensor(encoder.protocol.rgb_mean)
+    around = across // 2, across - across // 2, down // 2, down - down // 2
+    colour = zero[:, None, None]
+    return F.pad(image.float() / 255 - colour, around) + colour
+
+
+def errors_of(
+    views: Sequence[View], source: Tensor, target: Tensor, pair: SurfacePair, protocol: SurfaceProtocol
+) -> tuple[list[float], list[float]]:
+    """Return the errors of matched cells in metres and in the protocol's pixels."""
+    first = views[0].points.flatten(1)[:, source].T
+    second = views[1].points.flatten(1)[:, target].T
+    intrinsics = views[1].intrinsics
+    if protocol.pixel == "grid":
+        intrinsics = (
+            torch.diag(torch.tensor([1 / protocol.grid_step, 1 / protocol.grid_step, 1.0]).double()) @ intrinsics
+        )
+    in_space, in_picture = surface_errors(first, second, torch.from_numpy(pair.pose), intrinsics)
+    return in_space.tolist(), in_picture.tolist()
+
+
+def drawn(
+    views: Sequence[View], source: Tensor, target: Tensor, errors: Sequence[Sequence[float]], protocol: SurfaceProtocol
+) -> Any:
+    """Draw the matches of a pair; green: below the second of `distances`, or of `pixels` without distances."""
+    places: list[Tensor] = []
+    for view, cells in zip(views, (source, target), strict=True):
+        width = view.points.shape[2]
+        places.append((torch.stack([cells % width, cells // width], dim=1) + 0.5) * protocol.grid_step)
+    thresholds = protocol.distances or protocol.pixels
+    measured = errors[0] if protocol.distances else errors[1]
+    correct = [error < thresholds[1] for error in measured]
+    return draw_matches(views[0].image, views[1].image, *places, correct)

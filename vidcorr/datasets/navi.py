@@ -1,0 +1,275 @@
+"""Pairs of pictures of an object or a room, with depth and cameras; NAVI's, whose partners are drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..protocols import SurfaceProtocol
+from ..videos.files import WRONG_JSON, DataError, errors_at, read_json
+from ..videos.images import open_image, read_image, require_size
+
+SEED = 8
+"""Seed of the draw of partners, in the code of Probe3D."""
+EVERY = 4
+"""Every fourth picture of the list of all objects is the first of a pair."""
+DISPARITY = 655_350
+"""Depth in millimetres times the value of a pixel in a depth file."""
+MULTIPLIER, MODULUS = 1_132_489_760, 2**31 - 1
+"""MKL's generator MCG31m1."""
+
+
+@dataclass(frozen=True, eq=False)
+class SurfacePair:
+    """Two pictures of a surface, with depth and cameras.
+
+    Args:
+        name: name of the pair in its category.
+        category: object (NAVI) or scene (ScanNet).
+        files: the pictures.
+        depths: their depth files.
+        cameras: of NAVI focal lengths, in shorter sides of the picture; of ScanNet the matrix (3, 3) of both, pixels.
+        pose: `(4, 4)` float64: from the first camera to the second, metres.
+        sources: files of list and cameras.
+    """
+
+    name: str
+    category: str
+    files: tuple[Path, Path]
+    depths: tuple[Path, Path]
+    cameras: tuple[Any, Any]
+    pose: NDArray[np.float64]
+    sources: tuple[Path, ...]
+
+    @property
+    def angle(self) -> float:
+        """Rotation between the cameras, degrees."""
+        cosine = (np.trace(self.pose[:3, :3]) - 1) / 2
+        return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+
+
+class View(NamedTuple):
+    """A picture as the network sees it, and the surface at the cells of the grid.
+
+    Attributes:
+        image: uint8 RGB `(3, H, W)`.
+        points: `(3, H / step, W / step)` float32: x, y, z in metres, in the camera; 0 without depth.
+        intrinsics: `(3, 3)` float64: from points to pixels of the image, without a principal point for NAVI.
+    """
+
+    image: Tensor
+    points: Tensor
+    intrinsics: Tensor
+
+
+def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
+    """Read the pairs of NAVI's wild sets, by object and picture: `<object>/{wild_set,multiview_*}/`.
+
+    A partner is drawn for each picture among those at up to `max_angle`, then every fourth picture is taken. An object
+    without wild_set or without multiview_* is left out. A picture may be its own partner, as in the code, where
+    rounding makes its angle to itself more than 0.
+
+    Args:
+        root: folder `navi_v1`, with the downsampled pictures and depths.
+        protocol: `max_angle`, `partner_draw`.
+
+    Raises:
+        DataError: one line naming the file: a missing one, one of another form, or a picture without partners.
+    """
+    root = Path(root).expanduser()
+    random = np.random.RandomState(SEED)
+    pairs: list[SurfacePair] = []
+    drawn = 0
+    for folder in sorted(root.glob("*/wild_set")):
+        if not any(folder.parent.glob("multiview_*")):
+            continue
+        file = folder / "annotations.json"
+        with errors_at(f"{file}: is not a list of NAVI's cameras", *WRONG_JSON):
+            annotations = {entry["filename"].split(".")[0]: entry for entry in read_json(file)}
+            names = [path.name.split(".")[0] for path in (folder / "images").iterdir() if "jpg" in path.name]
+            names = sorted(name for name in names if "_" not in name)
+            entries = [annotations[name] for name in names]
+            rotations = rotations_of(torch.tensor([entry["camera"]["q"] for entry in entries]))
+            partners = drawn_partners(rotations, random, protocol, file)
+            for index, partner in enumerate(partners):
+                if (drawn + index) % EVERY == 0:
+                    pairs.append(_pair(folder, (names[index], names[partner]), (entries[index], entries[partner])))
+        drawn += len(names)
+    if not pairs:
+        raise DataError(f"{root}: holds no object of NAVI, a folder with wild_set and multiview_*")
+    return pairs
+
+
+def _pair(folder: Path, names: tuple[str, str], entries: tuple[Any, Any]) -> SurfacePair:
+    """Return the pair of two pictures of a wild set, from their entries in annotations.json."""
+    files: list[Path] = []
+    depths: list[Path] = []
+    cameras: list[float] = []
+    poses: list[NDArray[np.float64]] = []
+    for name, entry in zip(names, entries, strict=True):
+        files.append(folder / "images" / f"downsampled_{name}.jpg")
+        depths.append(folder / "depth" / f"downsampled_{name}.png")
+        camera = entry["camera"]
+        cameras.append(camera["focal_length"] / min(entry["image_size"]))
+        pose = np.eye(4)
+        pose[:3, :3] = rotations_of(torch.tensor(camera["q"], dtype=torch.float64)).numpy()
+        pose[:3, 3] = np.array(camera["t"]) / 1000
+        poses.append(pose)
+    for path in (*files, *depths):
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; vidcorr.datasets.navi.downsample writes it")
+    relative = poses[1] @ np.linalg.inv(poses[0])
+    name = "-".join(names)
+    annotations = folder / "annotations.json"
+    sources = (annotations, *depths)
+    return SurfacePair(
+        name,
+        folder.parent.name,
+        tuple(files),
+        tuple(depths),
+        tuple(cameras),
+        relative,
+        sources,  # type: ignore[arg-type]
+    )
+
+
+def rotations_of(quaternions: Tensor) -> Tensor:
+    """Return the rotations `(…, 3, 3)` of quaternions w, x, y, z `(…, 4)` of any length."""
+    w, x, y, z = quaternions.unbind(-1)
+    s = 2 / quaternions.square().sum(-1)
+    entries = [
+        *(1 - s * (y**2 + z**2), s * (x * y - z * w), s * (x * z + y * w)),
+        *(s * (x * y + z * w), 1 - s * (x**2 + z**2), s * (y * z - x * w)),
+        *(s * (x * z - y * w), s * (y * z + x * w), 1 - s * (x**2 + y**2)),
+    ]
+    return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
+
+
+def drawn_partners(
+    rotations: Tensor, random: np.random.RandomState, protocol: SurfaceProtocol, file: object = "NAVI"
+) -> list[int]:
+    """Draw a partner for each picture of an object: torch's `multinomial` with equal weights.
+
+    Args:
+        rotations: `(N, 3, 3)` float32, from the object to the cameras. The sums are in the order of the code's, because
+            their rounding decides whether the angle of a picture to itself is 0.
+        random: the generator, which all objects share.
+        protocol: `max_angle`, `partner_draw`.
+        file: file of the cameras, for the message.
+
+    Raises:
+        DataError: if no picture is within `max_angle` of a picture.
+    """
+    partners: list[int] = []
+    for rotation in rotations:
+        products = rotation * rotations
+        diagonal = products[..., 0] + products[..., 1] + products[..., 2]
+        trace = diagonal[:, 0] + diagonal[:, 1] + diagonal[:, 2]
+        angles = (0.5 * trace - 0.5).clamp(-1, 1).acos() * 180 / np.pi
+        weights = ((angles > 0) & (angles <= protocol.max_angle)).numpy().astype(np.float32)
+        if not weights.any():
+            raise DataError(f"{file}: picture {len(partners)} has no partner within {protocol.max_angle:g} degrees")
+        waits = np.fromiter(_exponentials(random, len(weights), protocol.partner_draw), np.float32)
+        partners.append(int(np.argmax(weights / waits)))
+    return partners
+
+
+def _exponentials(random: np.random.RandomState, count: int, draw: str) -> Iterator[float]:
+    """Yield exponentially distributed numbers as a release of torch draws them."""
+    if draw == "mt19937":
+        for high, low in random.randint(0, 2**32, (count, 2), np.uint32).tolist():
+            uniform = ((high << 32 | low) & (2**53 - 1)) / 2**53
+            yield -math.log1p(-uniform)
+        return
+    state = int(random.randint(0, 2**32, dtype=np.uint32)) % MODULUS
+    for _ in range(count):
+        yield -math.log(state / MODULUS)
+        state = MULTIPLIER * state % MODULUS
+
+
+def read_depth(path: Path) -> NDArray[np.uint16]:
+    """Read a 16-bit PNG of one channel: `(H, W)` uint16.
+
+    Raises:
+        DecodingError: if it cannot be decoded.
+    """
+    with open_image(path) as image:
+        return np.asarray(image).astype(np.uint16)
+
+
+def navi_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
+    """Return a picture of NAVI, cut to the square around the object's depth.
+
+    The shorter side is brought to the input's side, the middle cut out; the square around the pixels with depth,
+    without the last row or column, is then enlarged to the input. All pixels are the nearest, as in Probe3D.
+
+    Args:
+        pair: a pair of `read_navi`.
+        which: 0 or 1.
+        protocol: `input_size`, `grid_step`, `depth_at`.
+
+    Raises:
+        DecodingError: if a file cannot be decoded, or the two differ in size.
+        DataError: for a depth file without depth.
+    """
+    side = protocol.input_size[0]
+    picture = torch.from_numpy(read_image(pair.files[which])).permute(2, 0, 1)
+    disparity = torch.from_numpy(read_depth(pair.depths[which]).astype(np.float32))
+    height, width = disparity.shape
+    require_size(pair.files[which], picture.shape[1:], disparity.shape)
+    rows = _middle(height, min(height, width), side)
+    columns = _middle(width, min(height, width), side)
+    seen = disparity[rows[:, None], columns]
+    depth = torch.where(seen > 0, DISPARITY / 1000 / seen, 0)
+    top, left, length = square_around(depth > 0)
+    if not length:
+        raise DataError(f"{pair.depths[which]}: shows no surface in its middle square")
+    nearest = torch.from_numpy((np.arange(side) * (1 / (side / length))).astype(int))  # OpenCV's
+    down = top + nearest
+    across = left + nearest
+    image = picture[:, rows[down][:, None], columns[across]]
+    focal = pair.cameras[which] * side
+    y = down[protocol.pixel_of_cell]
+    x = across[protocol.pixel_of_cell]
+    z = depth[y[:, None], x]
+    centre = side / 2 - 0.5
+    points = torch.stack([z * (x - centre) / focal, z * (y - centre)[:, None] / focal, z])
+    scale = focal * side / length
+    return View(image, points, torch.diag(torch.tensor([scale, scale, 1], dtype=torch.float64)))
+
+
+def _middle(length: int, shorter: int, side: int) -> Tensor:
+    """Return the pixels along a side that the middle of the resized picture shows: torch's nearest."""
+    resized = side if length == shorter else int(side * length / shorter)
+    pixels = torch.arange(length, dtype=torch.float32)
+    index = F.interpolate(pixels[None, None], size=resized, mode="nearest")[0, 0].long()
+    begin = round((resized - side) / 2)
+    return index[begin : begin + side]
+
+
+def square_around(shown: Tensor) -> tuple[int, int, int]:
+    """Return top, left and side of the square around the true pixels of `(S, S)`, in which the last line is left out.
+
+    The shorter direction is widened equally, or only before the first pixel if the square would leave the picture.
+    """
+    if not shown.any():
+        return 0, 0, 0
+    places = shown.nonzero()
+    first = places.amin(0)
+    extent = places.amax(0) - first
+    length = int(extent.max())
+    pad = length - extent
+    begin = first - pad // 2
+    if (begin < 0).any() or (begin + length > len(shown)).any():
+        begin = (first - pad).clamp(min=0)
+    top, left = begin.tolist()
+    return top, left, length

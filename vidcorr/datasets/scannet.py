@@ -1,0 +1,101 @@
+"""Pairs of pictures of rooms, with depth and cameras: ScanNet-1500."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..functional.propagation.resizing import resize_images
+from ..protocols import SurfaceProtocol
+from ..videos.files import DataError, errors_at, read_text
+from ..videos.images import read_image, require_size
+from .navi import SurfacePair, View, read_depth
+
+
+def read_scannet(root: str | Path) -> list[SurfacePair]:
+    """Read the pairs of ScanNet-1500, in the order of the list: test.npz, intrinsics.npz, `sceneRRRR_SS/`.
+
+    Args:
+        root: folder `scannet_test_1500`; a scene has color/<n>.jpg, depth/<n>.png and pose/<n>.txt.
+
+    Raises:
+        DataError: one line naming the file: a missing one, or one of another form.
+    """
+    root = Path(root).expanduser()
+    listed_in = root / "test.npz"
+    of_cameras = root / "intrinsics.npz"
+    listed = read_arrays(listed_in)
+    cameras = read_arrays(of_cameras)
+    pose_of = functools.cache(read_pose)
+    pairs: list[SurfacePair] = []
+    with errors_at(f"{listed_in}: is not the list of ScanNet-1500", TypeError):
+        for room, take, *frames in listed["name"].tolist():
+            scene = f"scene{room:04d}_{take:02d}"
+            files = tuple(root / scene / "color" / f"{frame}.jpg" for frame in frames)
+            depths = tuple(root / scene / "depth" / f"{frame}.png" for frame in frames)
+            of_poses = tuple(root / scene / "pose" / f"{frame}.txt" for frame in frames)
+            first, second = map(pose_of, of_poses)  # from the cameras to the room
+            camera = np.asarray(cameras[scene], np.float64)
+            sources = (listed_in, of_cameras, *of_poses, *depths)
+            for path in (*files, *depths):
+                if not path.is_file():
+                    raise DataError(f"{path}: no such file, named in {listed_in}")
+            name = "-".join(map(str, frames))
+            pose = np.linalg.inv(second) @ first
+            pairs.append(SurfacePair(name, scene, files, depths, (camera, camera), pose, sources))  # type: ignore[arg-type]
+    return pairs
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the arrays of an .npz file.
+
+    Raises:
+        DataError: if the file cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except Exception as error:  # a damaged archive fails in many ways
+        raise DataError(f"{path}: cannot be read as .npz ({error})") from error
+
+
+def read_pose(path: Path) -> NDArray[np.float64]:
+    """Read a pose from a text of four lines: `(4, 4)`.
+
+    Raises:
+        DataError: if the file cannot be read or holds other than 16 numbers.
+    """
+    with errors_at(f"{path}: is not a pose"):
+        return np.array(read_text(path).split(), np.float64).reshape(4, 4)
+
+
+def scannet_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
+    """Return a picture of ScanNet, stretched to the network's input, and the surface at the cells of the grid.
+
+    Args:
+        pair: a pair of `read_scannet`.
+        which: 0 or 1.
+        protocol: `input_size`, `grid_step`, `depth_at`.
+
+    Raises:
+        DecodingError: if a file cannot be decoded, or the depth has another size than the input.
+    """
+    picture = torch.from_numpy(read_image(pair.files[which])).permute(2, 0, 1)
+    image = resize_images(picture[None], protocol.input_size, "pillow-bilinear")[0]
+    millimetres = read_depth(pair.depths[which])
+    require_size(pair.depths[which], millimetres.shape, protocol.input_size)
+    of_cells = protocol.pixel_of_cell
+    depth = torch.from_numpy(millimetres[of_cells, of_cells].astype(np.float32)) / 1000
+    step = protocol.grid_step
+    y = (torch.arange(depth.shape[0]) + 0.5) * step  # the ray goes through the middle of the cell
+    x = (torch.arange(depth.shape[1]) + 0.5) * step
+    camera = torch.from_numpy(pair.cameras[which])
+    rows, columns = torch.meshgrid(y, x, indexing="ij")
+    rays = camera.inverse() @ torch.stack([columns, rows, torch.ones_like(rows)]).double().flatten(1)
+    points = rays.float().unflatten(1, depth.shape) * depth
+    return View(image, points, camera)

@@ -1,0 +1,138 @@
+"""Dense matches of two feature maps at the cells of a grid, weighted by how clear they are, and their errors in 3D."""
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .device import to_device
+
+WORKSPACE = 4 * 2**20
+"""Bytes of similarities that a CPU holds at a time, in its cache, without effect on results."""
+CLOSEST = 1e-9
+"""Least distance between two features, 1 - cosine."""
+
+
+def match_surfaces(
+    source: Tensor, target: Tensor, source_cells: Tensor, target_cells: Tensor, sampling: str, count: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Match the cells of a grid over one picture with those of another, and keep the clearest matches.
+
+    Features are sampled at the centres of the grid's cells, which is linear: the products of sampled features are the
+    sampled products of the maps' own cells, if these are few. They are sampled first in the source, row by row, then in
+    the target.
+
+    Args:
+        source: features `(C, h, w)`.
+        target: features `(C, h', w')`.
+        source_cells: bool `(H, W)`: cells of the grid that are matched.
+        target_cells: bool `(H', W')`: cells that may be found.
+        sampling: "bicubic" or "bilinear-zero", as in `SurfaceProtocol`.
+        count: number of matches; all, if there are fewer.
+
+    Returns:
+        Cells of the source and the target `(N,)`, row · W + column, and weights `(N,)` in [0, 1], the largest first: 1
+        less the ratio of the distances (1 - cosine) of the nearest and the second nearest cell. Of equal cells the
+        first is the nearest.
+    """
+    device = source.device
+    source_cells = to_device(source_cells, device)
+    target_cells = to_device(target_cells, device)
+    none = torch.zeros(0, dtype=torch.long, device=device)
+    if not source_cells.any() or not target_cells.any():
+        return none, none, none.float()
+    source_lengths = _lengths(source.float(), source_cells, sampling)
+    rows = target_cells.any(1).nonzero()[:, 0]
+    columns = target_cells.any(0).nonzero()[:, 0]
+    down = _sampling_matrix(target.shape[1], len(target_cells), sampling, device)[rows]
+    across = _sampling_matrix(target.shape[2], target_cells.shape[1], sampling, device)[columns].T
+    found = target_cells[rows[:, None], columns]
+    scale = found / _lengths(target.float(), target_cells, sampling)[rows[:, None], columns]
+    hidden = torch.where(found, 0.0, -torch.inf)
+    are_few = 4 * target[0].numel() <= found.numel()  # cells of the target's map
+    targets = target.float() if are_few else down @ (target.float() @ across)
+    values = source.float().permute(1, 2, 0)
+    if are_few:
+        values = values @ targets.flatten(1)
+    source_down = _sampling_matrix(source.shape[1], len(source_cells), sampling, device)
+    source_across = _sampling_matrix(source.shape[2], source_cells.shape[1], sampling, device)
+    at_once = max(1, WORKSPACE // (4 * found.numel())) if device.type == "cpu" else found.numel()
+    cells: list[Tensor] = []
+    nearest: list[Tensor] = []
+    weights: list[Tensor] = []
+    for row in source_cells.any(1).nonzero()[:, 0].tolist():
+        of_row = torch.tensordot(source_down[row], values, 1)
+        for part in source_cells[row].nonzero()[:, 0].split(at_once):
+            of_part = source_across[part] @ of_row  # products with the target's cells, or features
+            if are_few:
+                products = down @ (of_part.unflatten(1, target.shape[1:]) @ across)
+            else:
+                products = (of_part @ targets.flatten(1)).unflatten(1, found.shape)
+            best, second, y, x = two_best(torch.addcmul(hidden, products, scale))
+            lengths = source_lengths[row, part]
+            distance = (1 - best / lengths).clamp(min=CLOSEST)
+            weights.append(1 - distance / (1 - second / lengths).clamp(min=CLOSEST))
+            nearest.append(rows[y] * target_cells.shape[1] + columns[x])
+            cells.append(row * source_cells.shape[1] + part)
+    all_weights = torch.cat(weights)
+    weight, chosen = all_weights.topk(min(count, len(all_weights)))
+    return torch.cat(cells)[chosen], torch.cat(nearest)[chosen], weight
+
+
+def two_best(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the largest and the second largest value of maps `(N, H, W)`, and row and column of the largest, `(N,)`.
+
+    Of equal values the first in row order is the largest. A maximum per row without its place is the only pass over
+    all values.
+    """
+    of_rows = values.amax(2)
+    best, row = of_rows.max(1)
+    line = values[torch.arange(len(values), device=values.device), row]
+    column = line.argmax(1)
+    line.scatter_(1, column[:, None], -torch.inf)
+    of_rows.scatter_(1, row[:, None], line.amax(1, keepdim=True))
+    return best, of_rows.amax(1), row, column
+
+
+def _lengths(features: Tensor, cells: Tensor, sampling: str) -> Tensor:
+    """Return the lengths `(H, W)` of features `(C, h, w)`, sampled at the cells of a grid."""
+    down = _sampling_matrix(features.shape[1], cells.shape[0], sampling, features.device)
+    across = _sampling_matrix(features.shape[2], cells.shape[1], sampling, features.device)
+    squares = torch.zeros(cells.shape, device=features.device)
+    for part in features.split(64):  # 64 channels fit into the CPU's cache
+        squares += (down @ (part @ across.T)).square().sum(0)
+    return squares.sqrt().clamp(min=1e-12)
+
+
+@functools.lru_cache(maxsize=16)
+@torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
+def _sampling_matrix(cells: int, positions: int, sampling: str, device: torch.device) -> Tensor:
+    """Return the weights `(positions, cells)` of the cells along a side."""
+    if sampling == "bicubic":
+        basis = torch.eye(cells, device=device)[None, :, :, None]
+        return F.interpolate(basis, size=(positions, 1), mode="bicubic", align_corners=False)[0, :, :, 0].T
+    at = (torch.arange(positions, device=device) + 0.5) * (cells / positions) - 0.5
+    distance = (at[:, None] - torch.arange(cells, device=device)).abs()
+    return (1 - distance).clamp(min=0)
+
+
+def surface_errors(first: Tensor, second: Tensor, pose: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the errors of matched points in space and in the second picture.
+
+    Args:
+        first: points x, y, z `(N, 3)` in the first camera, metres.
+        second: points `(N, 3)` in the second camera.
+        pose: `(4, 4)`, from the first camera to the second.
+        intrinsics: `(3, 3)` of the second camera, in the pixels of the errors.
+
+    Returns:
+        Distances in metres and in pixels, each `(N,)` float64. A point behind the camera has an error of many pixels.
+    """
+    moved = first.double() @ pose[:3, :3].T + pose[:3, 3]
+    errors: list[Tensor] = [(moved - second.double()).norm(dim=1)]
+    places: list[Tensor] = []
+    for points in (moved, second.double()):
+        projected = points @ intrinsics.T
+        places.append(projected[:, :2] / projected[:, 2:].clamp(min=1e-9))
+    return errors[0], (places[0] - places[1]).norm(dim=1)

@@ -1,0 +1,60 @@
+"""Recalls of matched surfaces, by the thresholds and bins of a `SurfaceProtocol`."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from ..protocols import SurfaceProtocol
+
+
+def recall_names(protocol: SurfaceProtocol) -> list[str]:
+    """Return the names of the recalls, in the order of the thresholds: `recall@1cm`, `recall@5px`."""
+    in_space = [f"recall@{100 * distance:g}cm" for distance in protocol.distances]
+    return in_space + [f"recall@{pixels:g}px" for pixels in protocol.pixels]
+
+
+def correct_matches(in_space: Sequence[float], in_picture: Sequence[float], protocol: SurfaceProtocol) -> list[int]:
+    """Return the number of matches with errors below the thresholds, in the order of `recall_names`.
+
+    Args:
+        in_space: errors in metres.
+        in_picture: errors in pixels.
+        protocol: `distances`, `pixels`.
+    """
+    counts: list[int] = []
+    for errors, thresholds in ((in_space, protocol.distances), (in_picture, protocol.pixels)):
+        for threshold in thresholds:
+            counts.append(sum(error < threshold for error in errors))
+    return counts
+
+
+def surface_scores(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol) -> dict[str, float]:
+    """Return the scores of pairs, as fractions.
+
+    Args:
+        pairs: `correct`, the numbers of `correct_matches`; `matches`, the number of all; `angle` in degrees, NaN if
+            unknown.
+        protocol: thresholds, bins of angle.
+
+    Returns:
+        `recall@…`: the fraction of the matches of all pairs; `recall@2cm-0-30`: the mean of the pairs' recalls with an
+        angle from 0 to below 30 degrees; `rotation@5deg`: the fraction of pairs with an angle below. NaN without a
+        match or pair.
+    """
+    scores: dict[str, float] = {}
+    total = sum(pair["matches"] for pair in pairs)
+    names = recall_names(protocol)
+    for place, name in enumerate(names):
+        right = sum(pair["correct"][place] for pair in pairs)
+        scores[name] = right / total if total else math.nan
+    for low, high in pairwise(protocol.angle_bins):
+        recalls: list[float] = []
+        for pair in pairs:
+            if pair["matches"] and low <= pair["angle"] < high:
+                recalls.append(pair["correct"][1] / pair["matches"])
+        scores[f"{names[1]}-{low:g}-{high:g}"] = math.fsum(recalls) / len(recalls) if recalls else math.nan
+    for angle in protocol.rotations:
+        below = sum(pair["angle"] < angle for pair in pairs)
+        scores[f"rotation@{angle:g}deg"] = below / len(pairs) if pairs else math.nan
+    return scores

@@ -1,0 +1,76 @@
+"""The protocols of matching surfaces: dense matches of two pictures, scored by depth and cameras. Without torch."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from .base import SET_BY_FEATURES, NonNegativeFloat, PositiveFloat, PositiveInt
+from .network_input import NetworkInput, NetworkView
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurfaceProtocol(NetworkView):
+    """Every number and rule that affects a score of matching surfaces, on NAVI and ScanNet-1500.
+
+    Named protocols (`omniprobe`, `probe3d`) are data, in protocols.yaml. A cell of the grid is `grid_step` pixels of
+    the network's input wide. Cells with depth of one picture are matched with those of the other; a match counts by how
+    much nearer, in cosine distance, the nearest cell is than the second: its weight is 1 - d0 / d1.
+
+    Attributes:
+        input_size: (height, width) of the network's input, pixels; a square for NAVI.
+        feature_stride: pixels of the input per cell of the features; the network sets it.
+        grid_step: pixels of the input per cell of the grid.
+        depth_at: pixel of a cell whose depth is taken: the "first" (both codes), 1.5 px off the feature, or the one
+            beside the "centre", 0.5 px off.
+        sampling: features at the centres of the grid's cells: "bicubic", or "bilinear-zero", with zeros outside.
+        matches: matches of the largest weights that are scored; all, if there are fewer.
+        distances: thresholds between the two points in space, metres; none: not scored.
+        pixels: thresholds between the two points in the second picture, pixels.
+        pixel: pixel of these thresholds: of the network's "input", or a cell of the "grid".
+        angle_bins: edges of the bins of rotation between the cameras, degrees; a bin has its lower edge. Its recall is
+            at the second of `distances`, or of `pixels` without distances.
+        rotations: angles, degrees: the fraction of pairs whose true rotation is below. No network enters.
+        max_angle: largest rotation to a drawn partner, degrees (NAVI).
+        partner_draw: random numbers of the drawn partners (NAVI): "mt19937": those of torch 2.13 and later, on every
+            machine; "mkl": those of about torch 2.0 to 2.6 on x86, by which OmniProbe's lock file draws.
+
+    Raises:
+        ValueError: for a value out of range.
+    """
+
+    input_size: tuple[PositiveInt, PositiveInt]
+    feature_stride: PositiveInt = field(default=16, metadata=SET_BY_FEATURES)
+    grid_step: PositiveInt = 4
+    depth_at: Literal["first", "centre"] = "first"
+    sampling: Literal["bicubic", "bilinear-zero"]
+    matches: PositiveInt = 1000
+    distances: tuple[PositiveFloat, ...] = ()
+    pixels: tuple[PositiveFloat, ...]
+    pixel: Literal["input", "grid"]
+    angle_bins: tuple[NonNegativeFloat, ...]
+    rotations: tuple[PositiveFloat, ...] = ()
+    max_angle: PositiveFloat = 120.0
+    partner_draw: Literal["mt19937", "mkl"] = "mt19937"
+
+    kind: ClassVar[str] = "surfaces"
+    default_benchmark: ClassVar[str] = "navi"
+
+    @property
+    def pixel_of_cell(self) -> slice:
+        """The pixels along a side whose depth the cells take."""
+        return slice(0 if self.depth_at == "first" else self.grid_step // 2, None, self.grid_step)
+
+    def network_input(self) -> NetworkInput:
+        """Return the rules by which a prepared picture enters the network: as it is."""
+        view = {shared.name: getattr(self, shared.name) for shared in NetworkView.value_fields()}
+        return NetworkInput(name="prepared", **view)
+
+    def _conditions(self) -> dict[str, tuple[bool, str]]:
+        height, width = self.input_size
+        fits = height % self.grid_step == width % self.grid_step == 0
+        ascending = list(self.angle_bins) == sorted(set(self.angle_bins))
+        return {
+            "grid_step": (fits, "a divisor of the sides of the input"),
+            "pixels": (len(self.pixels) > 1, "two thresholds or more"),
+            "distances": (len(self.distances) != 1, "none, or two thresholds or more"),
+            "angle_bins": (ascending, "ascending"),
+        }
