@@ -18,7 +18,7 @@ from ..functional.surfaces import match_surfaces, surface_errors
 from ..metrics.surfaces import correct_matches, recall_names, surface_scores
 from ..protocols import SurfaceProtocol
 from ..results.pictures.animations import SequenceAnimation
-from ..results.pictures.pairs import draw_matches
+from ..results.pictures.pairs import RIGHT, WRONG, draw_matches
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
 from .base import Benchmark
@@ -179,5 +179,5 @@ def drawn(
         places.append((torch.stack([cells % width, cells // width], dim=1) + 0.5) * protocol.grid_step)
     thresholds = protocol.distances or protocol.pixels
     measured = errors[0] if protocol.distances else errors[1]
-    correct = [error < thresholds[1] for error in measured]
-    return draw_matches(views[0].image, views[1].image, *places, correct)
+    colours = [RIGHT if error < thresholds[1] else WRONG for error in measured]
+    return draw_matches(views[0].image, views[1].image, *places, colours)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from ..protocols import SurfaceProtocol
 from ..videos.files import WRONG_JSON, DataError, errors_at, read_json
+from ..videos.folders import list_data
 from ..videos.images import open_image, read_image, require_size
 
 SEED = 8
@@ -93,10 +94,10 @@ def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
         if not any(folder.parent.glob("multiview_*")):
             continue
         file = folder / "annotations.json"
-        with errors_at(f"{file}: is not a list of NAVI's cameras", *WRONG_JSON):
+        with errors_at(f"{file}: is not a list of NAVI's cameras", *WRONG_JSON, OSError):
             annotations = {entry["filename"].split(".")[0]: entry for entry in read_json(file)}
-            names = [path.name.split(".")[0] for path in (folder / "images").iterdir() if "jpg" in path.name]
-            names = sorted(name for name in names if "_" not in name)
+            pictures = [path.name for path in list_data(folder / "images") if "jpg" in path.name]
+            names = sorted(name.split(".")[0] for name in pictures if "_" not in name)
             entries = [annotations[name] for name in names]
             rotations = rotations_of(torch.tensor([entry["camera"]["q"] for entry in entries]))
             partners = drawn_partners(rotations, random, protocol, file)

@@ -1,13 +1,11 @@
 """The protocols of matching surfaces: dense matches of two pictures, scored by depth and cameras. Without torch."""
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from .base import SET_BY_FEATURES, NonNegativeFloat, PositiveFloat, PositiveInt
+from .base import SET_BY_NETWORK, NonNegativeFloat, PositiveFloat, PositiveInt
 from .network_input import NetworkInput, NetworkView
 
 
-@dataclass(frozen=True, kw_only=True)
 class SurfaceProtocol(NetworkView):
     """Every number and rule that affects a score of matching surfaces, on NAVI and ScanNet-1500.
 
@@ -38,7 +36,7 @@ class SurfaceProtocol(NetworkView):
     """
 
     input_size: tuple[PositiveInt, PositiveInt]
-    feature_stride: PositiveInt = field(default=16, metadata=SET_BY_FEATURES)
+    feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 16
     grid_step: PositiveInt = 4
     depth_at: Literal["first", "centre"] = "first"
     sampling: Literal["bicubic", "bilinear-zero"]
@@ -61,7 +59,7 @@ class SurfaceProtocol(NetworkView):
 
     def network_input(self) -> NetworkInput:
         """Return the rules by which a prepared picture enters the network: as it is."""
-        view = {shared.name: getattr(self, shared.name) for shared in NetworkView.value_fields()}
+        view = {field: getattr(self, field) for field in NetworkView.value_fields()}
         return NetworkInput(name="prepared", **view)
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:

@@ -25,6 +25,7 @@ def vos(folder):
 
 UNUSED = {
     "DavisBenchmark": "2016/",
+    "NaviBenchmark": "multiview_00/",
     "PfPascalBenchmark": "pascal_spair/",
     "PfWillowBenchmark": "willow_spair/",
     "VosBenchmark": "lvos_davis/",

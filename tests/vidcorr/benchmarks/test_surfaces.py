@@ -94,8 +94,11 @@ def test_pairs_count_by_their_matches_and_bins_by_their_pairs():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "write"), [(NaviBenchmark, write_navi), (ScanNetBenchmark, write_scannet)])
-def test_true_positions_as_features_score_100(kind, write, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "write", "middle", "reach"),
+    [(NaviBenchmark, write_navi, (0, 0, 0.4), 0.1), (ScanNetBenchmark, write_scannet, (0, 0, 0), 8)],
+)
+def test_true_positions_as_features_score_100(kind, write, middle, reach, tmp_path):
     """On a sphere, where the nearest position has the largest cosine."""
     known = []
 
@@ -105,8 +108,9 @@ def test_true_positions_as_features_score_100(kind, write, tmp_path):
         def view(self, pair, which):
             view = super().view(pair, which)
             pose = torch.from_numpy(pair.pose if which else np.eye(4)).inverse().float()
-            places = (pose[:3, :3] @ view.points.flatten(1) + pose[:3, 3:]) / 10
-            height = (1 - places.square().sum(0, keepdim=True)).sqrt()
+            places = pose[:3, :3] @ view.points.flatten(1) + pose[:3, 3:]
+            places = (places - torch.tensor(middle)[:, None]) / reach
+            height = (1 - places.square().sum(0, keepdim=True)).clamp(min=0).sqrt()
             known.append(torch.cat([places, height]).unflatten(1, view.points.shape[1:]))
             return view
 

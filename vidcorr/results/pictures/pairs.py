@@ -7,16 +7,17 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from .overlays import FOUND, LIGHT, Picture, as_picture, distinct_colours, evenly_spaced
+from .overlays import FOUND, LIGHT, Colour, Picture, as_picture, evenly_spaced
 
-RIGHT = (60, 200, 90)
+RIGHT: Colour = (60, 200, 90)
 """Colour of correct matches."""
+WRONG = FOUND
 SHOWN = 40
 """Most matches in a picture, evenly spaced in their order."""
 
 
 def draw_matches(
-    first: Tensor, second: Tensor, points: Any, others: Any, correct: Sequence[bool] | None = None, side: int = 320
+    first: Tensor, second: Tensor, points: Any, others: Any, colours: Sequence[Colour], side: int = 320
 ) -> Picture:
     """Draw the first picture above the second, with a line from each point to its match.
 
@@ -25,7 +26,7 @@ def draw_matches(
         second: uint8 RGB `(3, H', W')`.
         points: x, y `(N, 2)` in pixels of the first picture.
         others: x, y `(N, 2)` in pixels of the second.
-        correct: is the match correct? Green, or red; None: each match has a colour of its own.
+        colours: colours of the matches.
         side: longer side of the drawn pictures, pixels.
 
     Returns:
@@ -40,9 +41,6 @@ def draw_matches(
         sheet[top : top + size[1], : size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
         drawn = np.asarray(places, np.float64).reshape(-1, 2) * scale + (0, top)
         ends.append(np.nan_to_num(drawn).round().astype(int).clip(0, 2 * side).tolist())
-    colours = distinct_colours(len(ends[0]))
-    if correct is not None:
-        colours = [RIGHT if is_correct else FOUND for is_correct in correct]
     for index in evenly_spaced(len(ends[0]), SHOWN):
         cv2.line(sheet, ends[0][index], ends[1][index], colours[index], 1, cv2.LINE_AA)
         for of_picture in ends:
