@@ -334,14 +334,10 @@ class VidcorrCLI(LightningCLI):
         """Leave the configuration as it is: `words_for_parser` has read the checkpoint, and its values come first."""
 
     def before_instantiate_classes(self) -> None:
-        """Seed data and model as the run, unless they have a seed; find the run that goes on."""
+        """Leave out data without a source in `validate`; find the run that goes on."""
         config = self.config[self.command]
-        for section in ("model", "data"):
-            arguments = (config.get(section) or {}).get("init_args") or {}
-            if arguments.get("seed", 1) in (None, 0):  # TODO 0 goes with the defaults of the modules
-                arguments["seed"] = int(config.seed_everything)
-            if self.command == "validate" and arguments.get("source") == "":
-                config.data = None  # the file of a method says how clips are made, not of which videos
+        if self.command == "validate" and config.get("data") and config.data.get("init_args.source") == "":
+            config.data = None  # the file of a method says how clips are made, not of which videos
         config.ckpt_path = self._checkpoint_of_run(config)
         self.save_config_kwargs["continued"] = self.run
 
