@@ -11,7 +11,7 @@ Code of the user has no identity: it is run again.
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -71,8 +71,6 @@ def data_digest(sequences: Iterable[object], files: Iterable[Path] = ()) -> str:
             return [value.name, digest_of(value)]
         if isinstance(value, np.ndarray):
             return [str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
-        if isinstance(value, Mapping):
-            return dict(value)
         if callable(value):
             return None
         named = dict(getattr(value, "__dict__", {"value": repr(value)}))

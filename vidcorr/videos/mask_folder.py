@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ KEPT_MASKS = 64
 """Number of decoded masks that stay in memory, since starts, rules and scores read the same ones."""
 
 
-class MaskFolder(Mapping[int, Path]):
+class MaskFolder(dict[int, Path]):
     """The masks of a video: index of a frame → its file. All masks together decide what their values mean.
 
     The rule for truth and predictions alike: where all masks hold only 0 and 255, 255 is the object, with id 1. Beside
@@ -54,29 +54,20 @@ class MaskFolder(Mapping[int, Path]):
         of_object: bool = False,
         has_void: bool = True,
     ) -> None:
+        super().__init__(enumerate(list_images(folder)))
         self.folder = folder
         self.of_object = of_object
         self.has_void = has_void
         self.size = (0, 0)
         self._values: dict[int, tuple[int, ...]] = {}
-        self._files = dict(enumerate(list_images(folder)))
         if frames is not None:
-            self._files = self._by_frame(frames, complete)
+            self._match(frames, complete)
             if only_first:
-                self._files = {t: mask for t, mask in self._files.items() if t == 0}
+                for t in sorted(self.keys() - {0}):
+                    del self[t]
             self.size = self._checked_size(frames, tolerance)
 
-    def __getitem__(self, t: int) -> Path:
-        return self._files[t]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._files)
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    __hash__ = object.__hash__
-    __eq__ = object.__eq__
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -177,18 +168,19 @@ class MaskFolder(Mapping[int, Path]):
             self._values[t] = tuple(present[present > 0].tolist())
         return self._values[t]
 
-    def _by_frame(self, frames: Sequence[Path], complete: bool) -> dict[int, Path]:
+    def _match(self, frames: Sequence[Path], complete: bool) -> None:
+        """Number the masks by their frames."""
         number = {frame.stem: t for t, frame in enumerate(frames)}
-        masks: dict[int, Path] = {}
-        for mask in self.values():
+        masks = list(self.values())
+        self.clear()
+        for mask in masks:
             if mask.stem not in number:
                 raise DataError(f"{mask}: mask without its frame in {frames[0].parent}")
-            masks[number[mask.stem]] = mask
-        missing = [frame.name for t, frame in enumerate(frames) if t not in masks]
+            self[number[mask.stem]] = mask
+        missing = [frame.name for t, frame in enumerate(frames) if t not in self]
         if complete and missing:
-            counts = f"{len(masks)} masks for {len(frames)} frames"
+            counts = f"{len(self)} masks for {len(frames)} frames"
             raise DataError(f"{self.folder}: {counts}, the first without one is {missing[0]}")
-        return masks
 
     def _checked_size(self, frames: Sequence[Path], tolerance: int) -> tuple[int, int]:
         """Check by headers that masks have their form and the size of their frames, equal for all; return this size."""

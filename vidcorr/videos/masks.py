@@ -32,7 +32,15 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         DataError: if it is no indexed or 8-bit grey PNG, has transparency, its edges are smoothed, or its palette has
             DAVIS's colours in another order.
     """
-    ids, _ = decode_mask(path)
+    content = read_whole(path)
+    with open_image(path, content) as image:
+        require_form(path, image, content[24:26])
+        ids = np.array(image, dtype=np.uint8)
+        palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+    if np.ptp(palette, axis=1).any():
+        _refuse_sorted_colours(path, ids, palette)
+    else:
+        _refuse_smoothed(path, ids)
     return ids
 
 
@@ -43,22 +51,6 @@ def resized(ids: NDArray[np.uint8], size: tuple[int, int] | None) -> NDArray[np.
     from PIL import Image
 
     return np.array(Image.fromarray(ids).resize((size[1], size[0]), Image.Resampling.NEAREST), dtype=np.uint8)
-
-
-def decode_mask(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Decode a mask as `read_mask`: ids (H, W) uint8 and their palette, (256, 3) uint8 RGB, for greys DAVIS's."""
-    content = read_whole(path)
-    with open_image(path, content) as image:
-        require_form(path, image, content[24:26])
-        ids = np.array(image, dtype=np.uint8)
-        palette = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-        listed = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
-        palette[: len(listed)] = listed
-    if not np.ptp(palette, axis=1).any():
-        _refuse_smoothed(path, ids)
-        return ids, davis_palette()
-    _refuse_sorted_colours(path, ids, listed)
-    return ids, palette
 
 
 def require_form(path: Path, image: Image.Image, header: bytes) -> None:

@@ -11,10 +11,10 @@ from vidcorr import DavisBenchmark, VosBenchmark
 from vidcorr.datasets import Davis, Vos
 from vidcorr.datasets.generated import write_davis
 from vidcorr.scoring.masks import score
-from vidcorr.videos import masks
+from vidcorr.videos import mask_folder
 from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.mask_folder import MaskFolder
-from vidcorr.videos.masks import davis_palette
+from vidcorr.videos.masks import davis_palette, read_mask
 from vidcorr.videos.prompts import MaskPrompt
 
 IDS = np.zeros((24, 32), np.uint8)
@@ -58,13 +58,12 @@ def test_255_is_an_id_where_the_rules_have_no_void_and_every_value_the_object_of
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Return a list to which each decoded mask is added."""
     found: list[Path] = []
-    decode = masks.decode_mask
 
-    def counting(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    def counting(path: Path) -> np.ndarray:
         found.append(path)
-        return decode(path)
+        return read_mask(path)
 
-    monkeypatch.setattr(masks, "decode_mask", counting)
+    monkeypatch.setattr(mask_folder, "read_mask", counting)
     return found
 
 
