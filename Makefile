@@ -20,7 +20,7 @@ setup: .venv/ready  ## .venv with everything that the project needs
 	@echo "setup: the packages of constraints.txt into .venv, 6.4 GB with CUDA's torch; minutes, once"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e '.[transformers]' --group dev --group docs -c constraints.txt --config-settings editable_mode=compat
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e '.[transformers,onnx]' --group dev --group docs -c constraints.txt --config-settings editable_mode=compat
 	touch $@
 
 demo: setup  ## train some minutes on generated videos, score before and after
@@ -41,8 +41,8 @@ FLOOR_TESTS := tests/vidcorr/functional tests/vidcorr/metrics tests/vidcorr/back
 
 $(FLOOR)/ready: pyproject.toml setup.py
 	test -x $(FLOOR)/bin/python || $(PYTHON) -m venv $(FLOOR)
-	$(BIN)/uv pip compile --quiet --resolution lowest-direct --extra transformers --group dev pyproject.toml -o $(FLOOR)/floor.txt --no-header --no-annotate
-	VIRTUAL_ENV=$(FLOOR) $(BIN)/uv pip install --quiet -e '.[transformers]' --group dev -c $(FLOOR)/floor.txt --config-settings editable_mode=compat
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --extra transformers --extra onnx --group dev pyproject.toml -o $(FLOOR)/floor.txt --no-header --no-annotate
+	VIRTUAL_ENV=$(FLOOR) $(BIN)/uv pip install --quiet -e '.[transformers,onnx]' --group dev -c $(FLOOR)/floor.txt --config-settings editable_mode=compat
 	touch $@
 
 test-floor: setup $(FLOOR)/ready  ## fast tests with the oldest packages that pyproject.toml allows
@@ -85,7 +85,7 @@ wheels: setup  ## wheels with the native kernel for manylinux, and the source ar
 
 # Pins what `setup` installs; run it after a change of the dependencies.
 constraints: setup  ## pin the newest versions of the dependencies
-	$(BIN)/uv pip compile --quiet --upgrade --extra transformers --group dev --group docs pyproject.toml -o constraints.txt --no-header --no-annotate
+	$(BIN)/uv pip compile --quiet --upgrade --extra transformers --extra onnx --group dev --group docs pyproject.toml -o constraints.txt --no-header --no-annotate
 
 clean:  ## remove what setup and the tests made
 	rm -rf .venv .venv-floor build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import zipfile
 from collections.abc import Mapping
@@ -82,7 +83,12 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
                     raise ValueError(f"{damaged} has another sum than when it was saved")
         return torch.load(path, "cpu", weights_only=True, mmap=is_archive and not whole)
     except Exception as error:  # torch raises errors of many types for a senseless file
-        raise ValueError(f"{path}: damaged or foreign: {reason(error)}") from error
+        fault = reason(error)
+        code = re.search(r"(?:GLOBAL|class) ([\w.]+)", fault)
+        if code is not None:
+            remedy = "save the weights alone, torch.save(network.state_dict(), FILE)"
+            fault = f"it holds {code[1]}, which is code and is not run: {remedy}"
+        raise ValueError(f"{path}: damaged or foreign: {fault}") from error
 
 
 def _read_safetensors(path: Path, whole: bool) -> dict[str, Any]:
@@ -108,7 +114,8 @@ def check_metadata(checkpoint: object, source: str | Path) -> None:
     """
     if not isinstance(checkpoint, dict) or checkpoint.get(METADATA_KEY) is None:
         advice = f"weights of another project are converted first: vidcorr convert {shlex.quote(str(source))} OUT.ckpt"
-        raise ValueError(f"{source}: not a checkpoint of vidcorr; {advice}")
+        own = "weights of a class of yours are named with it, my_module:MyClass=FILE"
+        raise ValueError(f"{source}: not a checkpoint of vidcorr; {own}; {advice}")
     if not isinstance(checkpoint[METADATA_KEY], dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise ValueError(f"{source}: is damaged: it lacks its weights or their description")
 

@@ -1,6 +1,5 @@
 """Checkpoints of other projects to ours; no code in a file runs. `families.yaml` is the table of families."""
 
-import argparse
 import functools
 import re
 import shlex
@@ -13,49 +12,25 @@ import torch
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
-from .checkpoints import METADATA_KEY, load_weights, read_content, without_prefix, write_checkpoint
+from ..errors import printable
+from .checkpoints import load_weights, write_checkpoint
 from .encoder import Encoder
 from .extractor import IMAGENET_MEAN, IMAGENET_STD
+from .foreign import State, read_foreign
 from .networks import build_network
-from .trust import Recipe, allow, import_path, make
+from .trust import LONGEST, Recipe, allow, import_path, make
 
-State = dict[str, Tensor]
-ENTRIES = ("state_dict", "teacher", "model")
-"""Entries with the weights in official files: mm-style, MoCo and MAST; DINO and T-CoRe; CRW and the MAE family."""
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
 SIZES = {384: "small", 768: "base", 1024: "large"}
 """Width of a vision transformer → timm's word for its size."""
 
 
-def read_foreign(path: str | Path) -> State:
-    """Read a `.safetensors` file or a file of `torch.save`, of tensors, plain types and `argparse.Namespace`.
-
-    Returns:
-        Original name → tensor, without DataParallel's `module.` and torch.compile's `_orig_mod.`.
-
-    Raises:
-        ValueError: if the file is missing or damaged, holds other types.
-    """
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        content = read_content(path)
-    entries: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
-    if entries.get(METADATA_KEY) is not None:
-        raise ValueError(f"{path}: already a checkpoint of vidcorr, no conversion is needed")
-    place = next((name for name in ENTRIES if is_state(entries.get(name))), "")
-    state: Mapping[str, Any] = entries[place] if place else entries
-    weights = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
-    if all(name.startswith("module.") for name in weights):
-        weights = without_prefix(weights, "module.")
-    return weights
-
-
-def is_state(content: object) -> bool:
-    """Return whether a value is a mapping of names to tensors."""
-    return isinstance(content, Mapping) and all(isinstance(value, Tensor) for value in content.values())
-
-
 def convert(
-    foreign: str | Path, output: str | Path, kind: str = "auto", architecture: str | None = None
+    foreign: str | Path,
+    output: str | Path,
+    kind: str = "auto",
+    architecture: str | None = None,
+    entry: str | None = None,
 ) -> dict[str, Any]:
     """Convert a foreign checkpoint to one of ours.
 
@@ -67,10 +42,13 @@ def convert(
         output: the checkpoint to write, `.ckpt`.
         kind: a family of `FAMILIES`, or "auto" to choose by the keys.
         architecture: `torchvision:NAME` or `timm:NAME`, if the keys do not determine it.
+        entry: place of the weights in the file, such as `state_dict_ema`; None takes the file's only weights, or those
+            that training goes on with (of DINO the teacher).
 
     Returns:
-        `family`; `class_path` and `init_args` of the module; `unused`: foreign key → reason to leave it out; `note`;
-        and `measure`, the command closest to the source's evaluation.
+        `family`; `entry`, and `others`, places of other weights in the file; `class_path` and `init_args` of the
+        module; `unused`: foreign key → reason to leave it out; `note`; and `measure`, the command closest to the
+        source's evaluation.
 
     Raises:
         ValueError: if the family is unknown, no rule covers a key, or a weight is missing or has another shape.
@@ -78,26 +56,28 @@ def convert(
     output = Path(output)
     if output.suffix != ".ckpt" or output.resolve() == Path(foreign).resolve():
         raise ValueError(f"{output}: the name of the checkpoint to write ends with .ckpt")
-    weights = read_foreign(foreign)
+    weights, place, others = read_foreign(foreign, entry)
     if architecture is not None:
         allow(architecture)
     family = family_of(weights, architecture, foreign) if kind == "auto" else kind
-    entry = FAMILIES[family]
+    table = FAMILIES[family]
     try:
-        renamed, unused = renamed_by(entry, weights)
-        recipe, state = MAKERS.get(family, frozen)(renamed, architecture, entry)
+        renamed, unused = renamed_by(table, weights)
+        recipe, state = MAKERS.get(family, frozen)(renamed, architecture, table)
     except (KeyError, ValueError) as error:
         raise ValueError(f"{foreign}: taken for {family}: {error}") from error
     module = make(recipe, foreign)
     load_weights(module, state, f"{foreign}, taken for {family} {recipe['init_args']}")
     write_checkpoint(module, output)
-    benchmark, _, flags = entry.get("benchmark", "davis").partition(" ")
+    benchmark, _, flags = table.get("benchmark", "davis").partition(" ")
     measure = f"vidcorr validate --ckpt_path {shlex.quote(str(output))} --on {benchmark}=FOLDER {flags}"
     return {
         "family": family,
+        "entry": place,
+        "others": others,
         **recipe,
         "unused": unused,
-        "note": entry.get("note", ""),
+        "note": table.get("note", ""),
         "measure": measure.strip(),
     }
 
@@ -106,12 +86,14 @@ def account(report: Mapping[str, Any]) -> str:
     """Return a result of `convert` as printed lines."""
     arguments = ", ".join(f"{name}={value}" for name, value in report["init_args"].items())
     kind = report["class_path"].rpartition(".")[2]
-    rows = [("family", report["family"]), ("made", f"{kind}({arguments})")]
+    rows = [("family", report["family"]), ("made", f"{kind}({arguments})"), ("taken", report["entry"])]
+    if report["others"]:
+        rows.append(("beside", f"{', '.join(report['others'])}: left out; --entry NAME takes one"))
     for why, count in Counter(report["unused"].values()).items():
         rows.append(("not used", f"{why}: {count} tensors"))
     rows.append(("note", report["note"]))
     rows.append(("measure", report["measure"]))
-    return "\n".join(f"  {name:<10}  {text}" for name, text in rows if text)
+    return printable("\n".join(f"  {name:<10}  {text[:LONGEST]}" for name, text in rows if text))
 
 
 def family_of(state: State, spec: str | None, source: str | Path) -> str:

@@ -1,16 +1,18 @@
-"""The backbone of a checkpoint as safetensors that torchvision, timm and this project load."""
+"""A network for other programs: weights as safetensors for torchvision, timm and this project; a view as ONNX."""
 
 import json
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from ..videos.files import unfinished
 from .checkpoints import METADATA_KEY
 from .encoder import Encoder
-from .names import encoder_from_checkpoint
+from .names import encoder_from_checkpoint, load
 
 
 def export(checkpoint: str | Path, output: str | Path) -> str:
@@ -35,14 +37,45 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
     if recipe is None:
         kind = type(encoder.network).__name__
         raise ValueError(f"{checkpoint}: {kind} holds no whole network with a name; export the encoder's own file")
-    load = _loading_code(encoder, output)
+    loading = _loading_code(encoder, output)
     saved = recipe | {"prefix": ""}
     about = {"class_path": recipe["class_path"], "version": version("vidcorr"), "encoder": saved}
     output.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(output) as temporary:
         tensors = {name: tensor.detach().contiguous() for name, tensor in encoder.network.state_dict().items()}
-        save_file(tensors, temporary, {"format": "pt", METADATA_KEY: json.dumps(about), "load": load})
-    return load
+        save_file(tensors, temporary, {"format": "pt", METADATA_KEY: json.dumps(about), "load": loading})
+    return loading
+
+
+def export_onnx(network: str, output: Path, size: tuple[int, int]) -> str:
+    """Write the view of a network as ONNX: float RGB `images` `(1, 3, H, W)` in [0, 1] → `map` `(1, C, h, w)`.
+
+    The normalisation is part of the graph.
+
+    Args:
+        network: a checkpoint or another name for `load`, with `@STAGE/STRIDE` for another view than the default.
+        output: the file to write, `.onnx`.
+        size: height and width of the images, pixels.
+
+    Returns:
+        The Python that runs the file.
+
+    Raises:
+        ValueError: if the network cannot be loaded or maps no single images, or without the extra `onnx`.
+    """
+    if find_spec("onnxscript") is None:
+        raise ValueError(f"{output}: ONNX needs an extra: pip install 'vidcorr[onnx]'")
+    encoder = load(network)
+    if encoder.is_video:
+        raise ValueError(f"{network}: a video encoder maps no single images, as ONNX's graph would")
+    view = encoder.view()
+    images = torch.rand(1, 3, *size)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with unfinished(output) as temporary, torch.no_grad():
+        names = {"input_names": ["images"], "output_names": ["map"]}
+        torch.onnx.export(view, (images,), temporary, external_data=False, verbose=False, dynamo=True, **names)
+    session = f'session = onnxruntime.InferenceSession("{output}")'
+    return f'import onnxruntime\n{session}\n(features,) = session.run(None, {{"images": images}})'
 
 
 def _loading_code(encoder: Encoder, output: Path) -> str:

@@ -372,9 +372,13 @@ def require_map(output: object, name: str) -> Tensor:
     """
     if isinstance(output, Tensor) and output.ndim == 4 and not output.is_complex():
         return output
+    found = f"{name}: expected a map (N, C, h, w), got {describe_output(output)}"
+    first = output[0] if isinstance(output, tuple | list) and output else output
+    if hasattr(output, "last_hidden_state") or (isinstance(first, Tensor) and first.ndim == 3):
+        raise ValueError(f"{found}: tokens become a map in six lines, docs/extend.md, section 'A network of tokens'")
     raise ValueError(
-        f"{name}: expected a map (N, C, h, w), got {describe_output(output)}: leave pooling and classifier out, or "
-        "give it a method feature_extractor(stage, stride) that returns vidcorr.backbones.extractor_of(self.trunk)"
+        f"{found}: leave pooling and classifier out, or give it a method feature_extractor(stage, stride) that returns "
+        "vidcorr.backbones.extractor_of(self.trunk)"
     )
 
 

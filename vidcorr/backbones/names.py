@@ -28,8 +28,19 @@ from .checkpoints import (
 )
 from .description import RANDOM_WEIGHTS, Network
 from .encoder import Encoder
+from .foreign import fitting, weights_in
 from .networks import SHORT_NAMES, full_name, named_network
-from .trust import TRUSTED, allow, make, named_code, package_of
+from .trust import (
+    TRUSTED,
+    allow,
+    check_names,
+    constructed,
+    import_named,
+    make,
+    named_code,
+    own_arguments,
+    package_of,
+)
 
 OWN_CHECKPOINT = re.compile(r"([\w.]+):(\w+)=(.+)")
 """A checkpoint of a user's own LightningModule: `package.module:Class=FILE`."""
@@ -227,16 +238,31 @@ def encoder_from_checkpoint(path: str | Path) -> Encoder:
 
 
 def own_module(module: str, name: str, file: str) -> nn.Module:
-    """Load a checkpoint of a user's own LightningModule: its class, with the saved hyper-parameters and weights.
+    """Load the weights of a module of the user's: a checkpoint of Lightning with its arguments, or a state dict.
+
+    Args:
+        module: the module of the class.
+        name: a class, or a function that returns a module; without saved arguments it is called without any.
+        file: the file.
 
     Raises:
-        ValueError: if the class cannot be imported, the file is damaged, or one does not fit the other.
+        ValueError: one line, if the class cannot be imported or made, the file is damaged, or one does not fit the
+            other.
     """
     path = local_file(file)
     content = read_content(path)
     allow(f"{module}.{name}")
-    made = make({"class_path": f"{module}.{name}", "init_args": content.get("hyper_parameters", {})}, path)
-    own: nn.Module = loaded(made, content["state_dict"], path)
+    kind = import_named(module, name, f"network {module}:{name}")
+    state, _, _ = weights_in(content, path)
+    arguments = own_arguments(content.get("hyper_parameters", {}))
+    if hasattr(kind, "encoder_in_checkpoint"):  # of our base: its arguments name networks
+        arguments = check_names({"class_path": f"{module}.{name}", "init_args": arguments}, path)["init_args"]
+    try:
+        made = constructed(kind, arguments, path)
+        own: nn.Module = loaded(made, fitting(state, made), path)
+    except ValueError as error:
+        remedy = f"name a function that returns the network for these weights, {module}:my_network={file}"
+        raise ValueError(f"{error}; or {remedy}") from error
     return own
 
 

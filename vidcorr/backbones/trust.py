@@ -24,6 +24,8 @@ NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
 NESTED = "encoder"
 """The argument that holds a nested recipe."""
+LONGEST = 300
+"""Most letters of names from a file in a message."""
 Recipe = dict[str, Any]
 """`class_path` of a class and `init_args` of its constructor, plain types."""
 OF_THE_SHELL = ("callbacks", "datamodules", "pytorch_lightning")
@@ -89,10 +91,14 @@ def refuse_names(texts: Iterable[str], source: str | Path) -> None:
 def _refuse(outside: Iterable[str], source: str | Path) -> None:
     """Refuse outside code that the user has not allowed, with all names in one line."""
     refused = sorted(set(outside) - _allowed)
+    for name in refused:
+        package = package_of(name)
+        if package.isidentifier() and importlib.util.find_spec(package) is None:
+            raise ValueError(f"{source}: names {name[:LONGEST]}, {_where(package, source)}")
     if refused:
         raise ValueError(
             f"{source}: names code from outside this project and the working directory; if you trust it, add --allow "
-            f"{' '.join(refused)} (in Python vidcorr.backbones.trust.allow)"
+            f"{' '.join(refused)[:LONGEST]} (in Python vidcorr.backbones.trust.allow)"
         )
 
 
@@ -170,6 +176,14 @@ def check_names(recipe: object, source: str | Path) -> Recipe:
     return {"class_path": class_path, "init_args": given}
 
 
+def _where(package: str, source: str | Path) -> str:
+    """Return the words for a package that cannot be imported: the folder near the file, or below this one, with it."""
+    for folder in (*Path(source).resolve().parents, *sorted(Path.cwd().iterdir())):
+        if (folder / package).is_dir() or (folder / f"{package}.py").is_file():
+            return f"which lies in {folder}: run there, or set PYTHONPATH={folder}"
+    return f"and {package} cannot be imported here: run from the folder that holds it, or set PYTHONPATH to it"
+
+
 def own_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a constructor, without those that Lightning adds."""
     return {str(name): value for name, value in arguments.items() if not str(name).startswith("_")}
@@ -191,11 +205,24 @@ def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
     kind = import_named(package, name, f"{source}: its class {accepted['class_path']}")
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise ValueError(f"{source}: its class {accepted['class_path']} is not a torch.nn.Module")
+    return constructed(kind, accepted["init_args"] | overrides, source)
+
+
+def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path) -> Any:
+    """Call a class, or a function that makes a module, with arguments of a file.
+
+    Raises:
+        ValueError: if the call fails or gives no module.
+    """
+    name = getattr(kind, "__name__", type(kind).__name__)
     try:
         # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
-        return contextvars.Context().run(kind, **accepted["init_args"] | overrides)
+        module = contextvars.Context().run(kind, **arguments)
     except Exception as error:  # any type, because the arguments in the file are at fault
-        raise ValueError(f"{source}: {kind.__name__} cannot be made: {reason(error)}") from error
+        raise ValueError(f"{source}: {name} cannot be made: {reason(error)}") from error
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"{source}: {name} gives a {type(module).__name__}, not a module")
+    return module
 
 
 def import_path(kind: type) -> str:

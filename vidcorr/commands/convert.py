@@ -21,6 +21,8 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write, .ckpt")
     parser.add_argument("--kind", default="auto", choices=kinds, help="family of the checkpoint (default: by its keys)")
     parser.add_argument("--architecture", metavar="SPEC", help="torchvision:NAME or timm:NAME, if keys do not show it")
+    entry = "place of the weights in a file with several, such as state_dict_ema (default: not a moving average)"
+    parser.add_argument("--entry", metavar="NAME", help=entry)
     flags = parser.parse_args(list(args))
 
     from ..backbones.convert import account, convert

@@ -1,4 +1,4 @@
-"""Write the backbone of a checkpoint as safetensors, and a model card beside it: a folder to upload to a hub."""
+"""Write the backbone of a checkpoint as safetensors with a model card, a folder to upload to a hub; or as ONNX."""
 
 from __future__ import annotations
 
@@ -25,23 +25,30 @@ def command(args: Sequence[str]) -> None:
         ValueError: for a user's mistake, one line.
     """
     parser = argparse.ArgumentParser(prog="vidcorr export", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="any checkpoint of this project")
-    parser.add_argument(
-        "output", type=Path, metavar="OUT", help="file to write, .safetensors; its folder gets the card"
-    )
+    named = "any checkpoint of this project; for ONNX another network, too, with @STAGE/STRIDE"
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=named)
+    written = "file to write: .safetensors, whose folder gets the card, or .onnx"
+    parser.add_argument("output", type=Path, metavar="OUT", help=written)
+    size = "height and width of the images, pixels, for .onnx"
+    parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help=size)
     parser.add_argument("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
     flags = parser.parse_args(list(args))
 
-    from ..backbones.export import export
+    from ..backbones.export import export, export_onnx
     from ..backbones.trust import allow_named
     from ..videos.files import write_atomically
 
     allow_named(args)
+    if (flags.output.suffix == ".onnx") != (flags.size is not None):
+        raise ValueError(f"{flags.output}: an .onnx file needs --size H W, and a .safetensors file has none")
+    if flags.size is not None:
+        print(export_onnx(flags.checkpoint, flags.output, tuple(flags.size)))
+        return
     card = flags.output.parent / CARD
     if card.is_file() and not card.read_text("utf-8").startswith(HEAD):
         raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into another folder")
     loading = export(flags.checkpoint, flags.output)
-    write_atomically(card, card_of(flags.checkpoint, flags.output.name, loading))
+    write_atomically(card, card_of(Path(flags.checkpoint), flags.output.name, loading))
     print(f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {flags.output.parent}")
 
 

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..errors import printable
 from ..experiments.benchmark_choice import add_list_flag, positive
 
 OWN_NETWORK = "vidcorr-r18"
@@ -64,7 +65,7 @@ def command(args: Sequence[str]) -> None:
             metadata={"model": flags.model, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights},
         )
     files = ", ".join(name for name in OUTPUTS if (flags.output / name).exists())
-    print(network.row)
+    print(printable(network.row))
     print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {flags.output}: {files}")
 
 

@@ -1,6 +1,7 @@
 """`vidcorr convert`: what becomes of each key of each family, what is refused; nothing that a file holds is run."""
 
 import argparse
+import re
 from collections import OrderedDict
 from fractions import Fraction
 
@@ -32,11 +33,11 @@ from vidcorr.backbones.convert import (
     convert,
     family_of,
     frozen,
-    read_foreign,
     renamed_by,
 )
 from vidcorr.backbones.export import export
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
+from vidcorr.backbones.foreign import read_foreign
 from vidcorr.experiments.config_files import find_config
 from vidcorr.functional.colour import normalised_lab
 
@@ -203,7 +204,7 @@ def test_files_that_cannot_be_taken_and_names_decide_where_keys_do_not(tmp_path)
     foreign, ours = write(tmp_path / "foreign.pth", {"a": torch.ones(1)}), tmp_path / "ours.ckpt"
     refused(ValueError, "the checkpoint to write", convert, foreign, foreign)
     refused(ValueError, "of no known family, such as a; name one by --kind", convert, foreign, ours)
-    assert family_of(read_foreign(foreign), "my_module:my_network", foreign) == "named"
+    assert family_of(read_foreign(foreign).state, "my_module:my_network", foreign) == "named"
     rules = {"names": {"a|b": "c"}}
     refused(ValueError, "b, would both become c", renamed_by, rules, dict.fromkeys("ab", torch.ones(1)))
     write(foreign, {"a": torch.zeros(1)}, lr=Fraction(1, 3))
@@ -214,15 +215,61 @@ def test_files_that_cannot_be_taken_and_names_decide_where_keys_do_not(tmp_path)
 
 def test_a_namespace_beside_the_weights_is_read_and_nothing_else(tmp_path):
     beside = {"args": argparse.Namespace(lr=0.1, name="x"), "epoch": 3}
-    state = read_foreign(write(tmp_path / "foreign.pth", {"module.a": torch.ones(1)}, **beside))
-    assert list(state) == ["a"]
+    found = read_foreign(write(tmp_path / "foreign.pth", {"module.a": torch.ones(1)}, **beside))
+    assert list(found.state) == ["a"]
     write(tmp_path / "foreign.pth", {"a": torch.ones(1)}, best=np.float64(0.5))
     refused(ValueError, "damaged or foreign", read_foreign, tmp_path / "foreign.pth")
 
 
 def test_safetensors_are_read(tmp_path):
     save_file(dict(lively_resnet18().state_dict()), tmp_path / "plain.safetensors")
-    assert family_of(read_foreign(tmp_path / "plain.safetensors"), None, "x") == "torchvision"
+    assert family_of(read_foreign(tmp_path / "plain.safetensors").state, None, "x") == "torchvision"
+
+
+@pytest.mark.parametrize(
+    ("content", "taken", "others"),
+    [
+        (("state_dict", "state_dict_ema"), "state_dict", ["state_dict_ema"]),  # timm
+        (("model", "model_ema"), "model", ["model_ema"]),  # torchvision
+        (("model", "ema.module"), "model", ["ema.module"]),
+        (("student", "teacher"), "teacher", ["student"]),  # DINO
+        (("model_ema",), "model_ema", []),
+        (("encoder",), "encoder", []),
+    ],
+)
+def test_the_average_beside_the_weights_is_told_and_taken_by_its_name(content, taken, others, tmp_path):
+    path = tmp_path / "foreign.pth"
+    entries = {"epoch": 3, "optimizer": {"state": {0: {"step": torch.ones(1)}}}, "rng": {"cpu": torch.get_rng_state()}}
+    for number, place in enumerate(content):
+        outer, _, inner = place.partition(".")
+        state = {"module.a": torch.full((1,), float(number))}
+        entries[outer] = {inner: state} if inner else state
+    torch.save(entries, path)
+    found = read_foreign(path)
+    assert (found.entry, found.others) == (taken, others)
+    for number, place in enumerate(content):
+        assert read_foreign(path, place).state == {"a": number}
+    refused(ValueError, f"has no weights under swa; it has {content[0]}", read_foreign, path, "swa")
+
+
+def test_a_file_with_several_networks_is_not_guessed(tmp_path):
+    torch.save({name: {"a": torch.ones(1)} for name in ("encoder", "decoder")}, tmp_path / "foreign.pth")
+    line = "several sets of weights: encoder, decoder; vidcorr convert --entry NAME takes one"
+    refused(ValueError, line, read_foreign, tmp_path / "foreign.pth")
+    torch.save({"epoch": 3}, tmp_path / "foreign.pth")
+    refused(ValueError, "holds no weights", read_foreign, tmp_path / "foreign.pth")
+
+
+@pytest.mark.slow
+def test_the_command_says_which_weights_it_took(tmp_path, capsys):
+    state = lively_resnet18().state_dict()
+    torch.save({"state_dict": state, "state_dict_ema": state}, tmp_path / "last.pth.tar")
+    words = ["convert", str(tmp_path / "last.pth.tar"), str(tmp_path / "out.ckpt")]
+    for entry, other in (("state_dict", "state_dict_ema"), ("state_dict_ema", "state_dict")):
+        main([*words, "--entry", entry] if entry == "state_dict_ema" else words)
+        told = capsys.readouterr().out
+        assert re.search(rf"taken +{entry}\n", told)
+        assert re.search(rf"beside +{other}: left out; --entry NAME takes one", told)
 
 
 @pytest.mark.slow

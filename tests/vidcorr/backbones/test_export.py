@@ -2,6 +2,7 @@
 
 import shutil
 
+import onnxruntime
 import pytest
 import torch
 from safetensors import safe_open
@@ -106,3 +107,25 @@ def test_the_command_writes_a_card_beside_the_file(vfs, tmp_path, capsys):
     (output.parent / "README.md").write_text("my notes")
     refused(ValueError, "is no model card of vidcorr", command, [str(vfs), str(output)])
     assert (output.parent / "README.md").read_text() == "my notes"
+
+
+@pytest.mark.slow
+def test_onnx_gives_the_maps_of_the_checkpoint(vfs, tmp_path, capsys):
+    output = tmp_path / "onnx" / "encoder.onnx"
+    main(["export", f"{vfs}@res3", str(output), "--size", "60", "90"])
+    assert f'onnxruntime.InferenceSession("{output}")' in capsys.readouterr().out
+    assert list(output.parent.iterdir()) == [output]
+    images = torch.rand(1, 3, 60, 90)
+    (found,) = onnxruntime.InferenceSession(output).run(None, {"images": images.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), load(vfs).view("res3")(images), rtol=0, atol=1e-4)
+
+
+def test_onnx_needs_a_size_an_extra_and_images(tmp_path, monkeypatch):
+    from vidcorr.commands.export import command
+
+    output = str(tmp_path / "encoder.onnx")
+    size = ["--size", "8", "8"]
+    refused(ValueError, "needs --size H W", command, ["raw_colour", output])
+    refused(ValueError, "a video encoder maps no", command, ["tests.helpers.encoders:recurrent", output, *size])
+    monkeypatch.setattr("vidcorr.backbones.export.find_spec", lambda name: None)
+    refused(ValueError, r"pip install 'vidcorr\[onnx\]'", command, ["raw_colour", output, *size])

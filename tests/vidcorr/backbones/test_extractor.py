@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.distributed import destroy_process_group, init_process_group
 from torch.nn.utils import parametrizations
 from torch.optim.swa_utils import AveragedModel
 
@@ -14,7 +15,8 @@ from tests.helpers.encoders import Smoothed, clips
 from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr import BoxPrompt, MaskPrompt, follow
-from vidcorr.backbones import Recurrent, build_feature_extractor, extractor_of, weights_digest
+from vidcorr.backbones import Recurrent, build_feature_extractor, build_network, extractor_of, weights_digest
+from vidcorr.backbones.encoder import WRAPPERS
 from vidcorr.functional.device import networks_of
 
 IMAGES = torch.rand(1, 3, 256, 320)
@@ -138,6 +140,7 @@ REMEDY = r"feature_extractor\(stage, stride\) that returns .*extractor_of\(self\
     ("change", "message"),
     [
         (lambda features: features.mean((2, 3)), rf"Classifier: {MAP}\(1, 8\): leave pooling .*{REMEDY}"),
+        (lambda features: features.flatten(2).mT, rf"Classifier: {MAP}\(1, 1280, 8\): tokens .*A network of tokens"),
         (lambda features: nn.functional.pad(features, (1, 1, 1, 1)), "34 x 42 cells .* not those of stride 8"),
         (lambda features: features[..., :2, :2], "2 x 2 cells, too few to distinguish positions"),
     ],
@@ -145,6 +148,20 @@ REMEDY = r"feature_extractor\(stage, stride\) that returns .*extractor_of\(self\
 def test_a_users_module_without_a_map_is_refused(change, message):
     """An attribute `feature_extractor` that is a network is not taken for our method."""
     assert refused(ValueError, message, build_feature_extractor, Classifier(change))
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_a_wrapper_is_known_by_the_network_inside(wrapper, tmp_path):
+    if wrapper is nn.parallel.DistributedDataParallel:
+        init_process_group("gloo", init_method=f"file://{tmp_path / 'meet'}", rank=0, world_size=1)
+    try:
+        for network, stride in ((Trunk(), 8), (OwnMethod(), 8), (build_network("torchvision:resnet18"), 8)):
+            view, expected = build_feature_extractor(wrapper(network)), build_feature_extractor(network)
+            assert (type(view), view.stride) == (type(expected), stride)
+            assert torch.equal(view(IMAGES), expected(IMAGES))
+    finally:
+        if wrapper is nn.parallel.DistributedDataParallel:
+            destroy_process_group()
 
 
 def test_a_method_of_our_name_a_stated_stride_and_a_multiple_are_taken():

@@ -114,20 +114,32 @@ import pytorch_lightning as pl
 import torch
 
 class MyModule(pl.LightningModule):
-    def __init__(self, width):
+    def __init__(self, width, backbone="resnet18", spec=None):
         super().__init__()
         self.net = torch.nn.Conv2d(3, width, 4, 4)
 
     def forward(self, images):
         return self.net(images)
+
+class Wide(MyModule):
+    def __init__(self):
+        super().__init__(8)
 """
 
 
-def test_a_checkpoint_of_an_own_module_is_a_network(tmp_path, monkeypatch):
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    """A folder with a user's module, and weights of width 8."""
     monkeypatch.chdir(tmp_path)
     Path("my_own.py").write_text(OWN)
-    weights = {"net.weight": torch.rand(8, 3, 4, 4), "net.bias": torch.rand(8)}
-    torch.save({"state_dict": weights, "hyper_parameters": {"width": 8}}, "last.ckpt")
+    return {"net.weight": torch.rand(8, 3, 4, 4), "net.bias": torch.rand(8)}
+
+
+def test_a_checkpoint_of_an_own_module_is_a_network(own_module):
+    """Its arguments may have the names of ours."""
+    weights = own_module
+    arguments = {"width": 8, "backbone": "resnet18", "spec": "resnet18"}
+    torch.save({"state_dict": weights, "hyper_parameters": arguments}, "last.ckpt")
     encoder = load("my_own:MyModule=last.ckpt")
     images = torch.rand(1, 3, 32, 32)
     expected = torch.nn.functional.conv2d(images, weights["net.weight"], weights["net.bias"], 4)
@@ -135,3 +147,24 @@ def test_a_checkpoint_of_an_own_module_is_a_network(tmp_path, monkeypatch):
     assert Network.of(encoder).weights == "weights of last.ckpt"
     torch.save({"state_dict": weights, "hyper_parameters": {"width": 9}}, "other.ckpt")
     refused(ValueError, r"other\.ckpt", load, "my_own:MyModule=other.ckpt")
+
+
+def test_weights_alone_are_a_network_by_their_class(own_module):
+    wrapped = {f"module.{name}": tensor for name, tensor in own_module.items()}
+    files = {"bare": own_module, "nested": {"model": own_module, "ema": own_module, "epoch": 3}, "ddp": wrapped}
+    for name, content in files.items():
+        torch.save(content, f"{name}.pth")
+        network = load(f"my_own:Wide={name}.pth").network
+        assert torch.equal(network.net.weight, own_module["net.weight"])
+    remedy = r"; or name a function that returns the network for these weights, my_own:my_network=bare\.pth$"
+    refused(ValueError, f"^bare.pth: MyModule cannot be made: .*width.*{remedy}", load, "my_own:MyModule=bare.pth")
+    torch.save({"conv.weight": torch.zeros(1)}, "other.pth")
+    refused(ValueError, "^other.pth: does not fit Wide: Missing key", load, "my_own:Wide=other.pth")
+    torch.save(network, "whole.pth")
+    line = r"whole\.pth: .* holds my_own\.Wide, .*: save the weights alone, torch\.save\(network\.state_dict"
+    refused(ValueError, line, load, "my_own:Wide=whole.pth")
+
+
+def test_a_method_named_with_its_file_passes_the_gate(own_module):
+    torch.save({"state_dict": own_module, "hyper_parameters": {"backbone": "os:abort"}}, "last.ckpt")
+    refused(ValueError, "--allow os:abort ", load, "lightning_modules:VFSSimSiam=last.ckpt")

@@ -45,3 +45,16 @@ def test_a_name_that_is_not_there_is_one_line():
     refused(ValueError, absent, trust.import_named, "torch", "Absent", "mine")  # torch has a `__getattr__` of its own
     missing = "^mine: cannot import it .No module named 'nowhere'"
     refused(ValueError, missing, trust.import_named, "nowhere", "Absent", "mine")
+
+
+def test_a_package_that_lies_elsewhere_is_found_for_the_user(tmp_path, monkeypatch):
+    """A checkpoint of a project's package, used from the folder above."""
+    (tmp_path / "project/runs").mkdir(parents=True)
+    (tmp_path / "project/own_package_of_a_test").mkdir()
+    (tmp_path / "project/own_file_of_a_test.py").touch()
+    monkeypatch.chdir(tmp_path)
+    for package in ("own_package_of_a_test", "own_file_of_a_test"):
+        for source in ("project/runs/last.ckpt", "last.ckpt"):
+            line = f"^{source}: names {package}.Net, which lies in {tmp_path}/project: run there, or set PYTHONPATH="
+            refused(ValueError, line, make, {"class_path": f"{package}.Net"}, source)
+    refused(ValueError, "no_package cannot be imported here", make, {"class_path": "no_package.Net"}, "x.ckpt")

@@ -1,0 +1,96 @@
+"""Weights in files of other projects; no code in a file runs."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .checkpoints import METADATA_KEY, read_content, without_prefix
+from .trust import LONGEST
+
+State = dict[str, Tensor]
+ENTRIES = ("state_dict", "teacher", "model", "model_state_dict", "network", "net")
+"""Entries of a file whose weights are taken before those of others, such as their moving average."""
+
+
+class ForeignWeights(NamedTuple):
+    """Weights of a file.
+
+    Attributes:
+        state: original name → tensor; from `read_foreign` without DataParallel's and torch.compile's prefixes.
+        entry: place of the weights in the file, `state_dict` or `ema.module`; "" for a file of weights alone.
+        others: places of other weights in the file.
+    """
+
+    state: State
+    entry: str
+    others: list[str]
+
+
+def read_foreign(path: str | Path, entry: str | None = None) -> ForeignWeights:
+    """Read a `.safetensors` file or a file of `torch.save`, of tensors, plain types and `argparse.Namespace`.
+
+    Args:
+        path: the file.
+        entry: place of the weights in the file; None takes the only one, or the first of `ENTRIES`.
+
+    Raises:
+        ValueError: if the file is missing or damaged, holds other types, or lacks the entry.
+    """
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        content = read_content(path)
+    if isinstance(content, Mapping) and content.get(METADATA_KEY) is not None:
+        raise ValueError(f"{path}: already a checkpoint of vidcorr, no conversion is needed")
+    weights = weights_in(content, path, entry)
+    return weights._replace(state=bare(weights.state))
+
+
+def weights_in(content: object, path: str | Path, entry: str | None = None) -> ForeignWeights:
+    """Return the weights in the content of a file, as `read_foreign`.
+
+    Raises:
+        ValueError: one line, if there are none, several without a preferred one, or none of the entry.
+    """
+    states = states_in(content)
+    preferred = [name for name in ENTRIES if name in states]
+    if entry is None:
+        if len(states) != 1 and not preferred:
+            if not states:
+                raise ValueError(f"{path}: holds no weights, a mapping of names to tensors")
+            held = ", ".join(states)[:LONGEST]
+            raise ValueError(f"{path}: holds several sets of weights: {held}; vidcorr convert --entry NAME takes one")
+        entry = (preferred or list(states))[0]
+    if entry not in states:
+        raise ValueError(f"{path}: has no weights under {entry}; it has {', '.join(states)[:LONGEST]}")
+    others = [name for name in states if name != entry]
+    return ForeignWeights(states[entry], entry, others)
+
+
+def states_in(content: object, place: str = "") -> dict[str, State]:
+    """Return place → weights, of all mappings of names to tensors in a file's content."""
+    if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
+        return {}  # an optimiser's state has numbers
+    tensors = [value for value in content.values() if isinstance(value, Tensor)]
+    if tensors and len(tensors) == len(content):
+        has_numbers = any(tensor.is_floating_point() for tensor in tensors)  # not the state of a generator
+        return {place: dict(content)} if has_numbers else {}
+    found: dict[str, State] = {}
+    for name, value in content.items():
+        found |= states_in(value, f"{place}.{name}" if place else name)
+    return found
+
+
+def bare(state: State) -> State:
+    """Return weights without the prefixes of DataParallel, AveragedModel and torch.compile."""
+    named = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
+    wrapped = without_prefix(named, "module.")
+    is_wrapped = set(named) - {f"module.{name}" for name in wrapped} <= {"n_averaged"}
+    return wrapped if wrapped and is_wrapped else named
+
+
+def fitting(state: State, module: nn.Module) -> State:
+    """Return weights as they are if a module has their names, else without prefixes of wrappers."""
+    return state if state.keys() == module.state_dict().keys() else bare(state)
