@@ -21,7 +21,7 @@ from ..benchmarks.base import Benchmark
 from ..benchmarks.identity import identity_of
 from ..benchmarks.network import GivenNetwork, NetworkLike, with_unique_rows
 from ..benchmarks.ranks import LostRank, Ranks
-from ..errors import one_line, printable
+from ..errors import message_of, printable
 from ..functional.device import fastest_precision, gpu_or_cpu
 from ..results.records import Record, records_of
 from ..results.rendering import in_console
@@ -220,7 +220,7 @@ class Runner:
             except Exception as error:  # any type, because the other jobs still run
                 if isinstance(error, LostRank):
                     raise
-                text = printable(one_line(error))
+                text = printable(message_of(error))
                 if not isinstance(error, ValueError | OSError):  # of another library
                     text = f"{type(error).__name__}: {text}"
                 self.failures[job] = text
