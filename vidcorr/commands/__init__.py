@@ -24,8 +24,8 @@ RUNS = {
 """Command of Lightning's Trainer → line for `--help`."""
 GROUPS = {
     "train": ("fit", "resume", "validate", "study"),
-    "score": ("evaluate", "score", "reproduce", "protocols"),
-    "look": ("predict", "table", "figure", "prompt"),
+    "score": ("evaluate", "score", "reproduce", "protocols", "bridge"),
+    "look": ("predict", "match", "table", "figure", "prompt"),
     "data and weights": ("generate", "check-data", "unpickle", "convert", "export"),
 }
 """Group of `--help` → its commands, those first that a newcomer needs first."""

@@ -81,6 +81,18 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
     return kind.named(name, benchmark)
 
 
+def protocol_of_row(name: str, benchmark: str) -> str:
+    """Return the protocol of a published row by its short name; another name stays as it is.
+
+    Raises:
+        ValueError: if rows of the name have several protocols on the benchmark.
+    """
+    found = {row.protocol for row in published_rows() if (row.short_name, row.benchmark) == (name, benchmark)}
+    if len(found) > 1:
+        raise ValueError(f"{name}: its rows on {benchmark} have the protocols {', '.join(sorted(found))}: name one")
+    return found.pop() if found else name
+
+
 def published_beside(benchmark: str, shared: str) -> list[Published]:
     """Return the rows of a benchmark with the protocol of a result, at any stride of the features.
 

@@ -265,7 +265,7 @@ def _settings(table: Table) -> dict[str, str]:
         for record in cell.records:
             records.setdefault(record.result.stage.protocol.shared_name, []).append(record)
     records.pop("", None)
-    if len(records) < 2:
+    if len(records) < 2 or table.caption:
         return {}
     settings = {}
     for protocol, of_protocol in records.items():
@@ -363,7 +363,7 @@ def _caption(table: Table, intervals: bool) -> str:
         for setting in protocols:  # its size, stride and radius stand once
             first, _, others = of_what.partition(setting)
             of_what = first + setting + others.replace(setting, setting.partition(" (")[0])
-    sentences = [f"Scores in per cent {of_what}."]
+    sentences = [f"{table.caption or f'Scores in per cent {of_what}'}."]
     meanings = []
     if table.best:
         meanings.append("bold is the best of a column")

@@ -95,6 +95,8 @@ class Table:
         own_bases: row → its base row, where it differs from `base`.
         texts: head → row → text, for columns of texts after the row's name.
         notes: sentences about the table.
+        caption: what the scores are of, for steps from a protocol to another; empty: the results say it, and the
+            largest mean of a column is its best.
     """
 
     columns: Mapping[str, Column]
@@ -103,6 +105,7 @@ class Table:
     own_bases: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    caption: str = ""
 
     def __repr__(self) -> str:
         return f"Table({len(self.rows)} rows, {len(self.columns)} columns: {'; '.join(self.rows)})"
@@ -130,7 +133,7 @@ class Table:
     def best(self) -> dict[str, str]:
         """Head of a column with several scores → the largest mean as text; columns of decays have no best."""
         best = {}
-        for head, column in self.columns.items():
+        for head, column in self.columns.items() if not self.caption else ():
             cells = [row[head] for row in self.rows.values() if head in row]
             means = [cell.mean for cell in cells if not isnan(cell.mean)]
             if len(means) > 1 and not column.score.endswith("Decay"):
