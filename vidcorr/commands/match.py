@@ -32,7 +32,8 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--pretrained", action="store_true", help="load pretrained weights of timm and torchvision")
     protocol = "protocol of pairs, also with changes (default: %(default)s)"
     parser.add_argument("--protocol", default="dift", metavar="NAME", help=protocol)
-    parser.add_argument("--best", type=positive, default=50, metavar="N", help="most matches (default: %(default)s)")
+    best = "most matches, apart from each other (default: %(default)s)"
+    parser.add_argument("--best", type=positive, default=50, metavar="N", help=best)
     code = "code outside vidcorr that checkpoints may name"
     add_list_flag(parser, "--allow", "NAME", code)
     output = "folder for matches.png and matches.csv (default: %(default)s)"
@@ -41,8 +42,8 @@ def command(args: Sequence[str]) -> None:
 
     from ..backbones.trust import allow_named
     from ..experiments.match import matcher_of, upright
+    from ..results.pictures.matches import matches_sheet
     from ..results.pictures.overlays import write_picture
-    from ..results.pictures.pairs import by_similarity, draw_matches
     from ..videos.files import csv_of_records, write_atomically
 
     allow_named(args)
@@ -53,8 +54,7 @@ def command(args: Sequence[str]) -> None:
         places = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
         record = {name: f"{value:.2f}" for name, value in places.items()}
         records.append(record | {"similarity": f"{similarity:.4f}"})
-    colours = by_similarity(found.similarities)
-    picture = draw_matches(*map(upright, files), found.points, found.others, colours, 960, tight=True)
+    picture = matches_sheet(*map(upright, files), found.points, found.others, found.similarities)
     write_picture(flags.output / "matches.png", picture)
     write_atomically(flags.output / "matches.csv", csv_of_records(records))
     print(f"{len(records)} matches in {flags.output}: matches.png, matches.csv")

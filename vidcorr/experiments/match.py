@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from ..protocols import MatchingProtocol
 from ..tracking.keypoint_matcher import KeypointMatcher
 from ..videos.files import DecodingError
 
+SPACING = 0.6
+"""Least distance of matched points, as a fraction of their distance if they filled the picture evenly."""
+
 
 @dataclass(frozen=True, eq=False)
 class Matches:
@@ -36,6 +40,21 @@ class Matches:
     points: NDArray[np.float64]
     others: NDArray[np.float64]
     similarities: NDArray[np.float64]
+
+    def spread(self, count: int, distance: float) -> Matches:
+        """Return the most similar matches whose points in the first picture are apart.
+
+        Args:
+            count: largest number of matches.
+            distance: least distance of two points, pixels; a flat region has many equally similar cells.
+        """
+        kept: list[int] = []
+        for index, place in enumerate(self.points):
+            if len(kept) == count:
+                break
+            if (np.linalg.norm(self.points[kept] - place, axis=1) >= distance).all():
+                kept.append(index)
+        return Matches(self.points[kept], self.others[kept], self.similarities[kept])
 
 
 class PictureMatcher(KeypointMatcher):
@@ -52,7 +71,7 @@ class PictureMatcher(KeypointMatcher):
         Args:
             files: the two pictures.
             points: x, y in pixels of the first picture, each to be matched; empty: find the best matches of cells that
-                are each other's most similar cells.
+                are each other's most similar cells, apart from each other.
             best: largest number of matches without points.
 
         Raises:
@@ -74,8 +93,9 @@ class PictureMatcher(KeypointMatcher):
             similarities = (of_points[0] * of_points[1]).sum(1)
             order = similarities.argsort(descending=True, stable=True).numpy()
             return Matches(asked[order], others[order], similarities.double().numpy()[order])
-        rows, columns, similarities = mutual_matches(cells[0][1], cells[1][1], best)
-        return Matches(cells[0][0][rows], cells[1][0][columns], similarities)
+        rows, columns, similarities = mutual_matches(cells[0][1], cells[1][1])
+        found = Matches(cells[0][0][rows], cells[1][0][columns], similarities)
+        return found.spread(best, SPACING * math.sqrt(height * width / best))
 
     def _cells(self, features: Tensor, size: tuple[int, int]) -> tuple[NDArray[np.float64], Tensor]:
         """Return the cells of a picture without its padding: centres x, y `(N, 2)`, and features of unit length."""
@@ -92,21 +112,19 @@ class PictureMatcher(KeypointMatcher):
         return places[is_inside].numpy(), vectors[is_inside]
 
 
-def mutual_matches(first: Tensor, second: Tensor, best: int) -> tuple[Any, Any, Any]:
+def mutual_matches(first: Tensor, second: Tensor) -> tuple[Any, Any, Any]:
     """Return the pairs of vectors that are each other's most similar ones: rows, columns and cosines, the best first.
 
     Args:
         first: `(N, C)` of unit length.
         second: `(M, C)` of unit length.
-        best: largest number of pairs.
     """
     similarities = first @ second.T
     columns = similarities.argmax(1)
     rows = torch.arange(len(first))
     is_mutual = similarities.argmax(0)[columns] == rows
     values = similarities[rows, columns].where(is_mutual, -2.0)
-    count = min(best, int(is_mutual.sum()))
-    chosen = values.argsort(descending=True, stable=True)[:count]
+    chosen = values.argsort(descending=True, stable=True)[: int(is_mutual.sum())]
     return chosen.numpy(), columns[chosen].numpy(), values[chosen].double().numpy()
 
 

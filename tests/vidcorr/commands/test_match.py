@@ -1,0 +1,77 @@
+"""`vidcorr match`: known shifts of a picture are found, in pixels of the pictures, whatever their sizes and turns."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cli import main
+from tests.helpers.refusal import refused
+from tests.helpers.words import refusal
+from vidcorr.experiments.match import Matches, mutual_matches
+
+
+def write_pictures(folder):
+    """Write a picture, and it again at twice the size with a tag that turns it: the file lies on its side."""
+    noise = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise).resize((192, 128), Image.Resampling.BICUBIC)
+    picture.save(folder / "a.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    large = picture.resize((384, 256), Image.Resampling.BICUBIC)
+    large.transpose(Image.Transpose.ROTATE_90).save(folder / "b.jpg", exif=exif, quality=95)
+    return [str(folder / name) for name in ("a.png", "b.jpg")]
+
+
+def matched(folder, *words):
+    """Run the command; return the five columns of matches.csv."""
+    main(["match", *write_pictures(folder), "--output", str(folder / "out"), *words])
+    rows = list(csv.DictReader((folder / "out/matches.csv").open()))
+    assert list(rows[0]) == ["x1", "y1", "x2", "y2", "similarity"]
+    return np.array([list(map(float, row.values())) for row in rows])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["dift+input_size=128", "sd-dino+input_size=128"])
+def test_the_best_matches_of_a_picture_and_its_turned_and_enlarged_copy(tmp_path, protocol, capsys):
+    words = ["--model", "raw_colour@colour/4", "--protocol", protocol, "--best", "12"]
+    found = matched(tmp_path, *words)
+    assert 5 <= len(found) <= 12
+    np.testing.assert_allclose(2 * found[:, :2], found[:, 2:4], atol=12)  # a cell has 4 to 6 pixels
+    assert (np.diff(found[:, 4]) <= 0).all()
+    assert (found[:, :2] < (192, 128)).all()
+    picture = Image.open(tmp_path / "out/matches.png")
+    assert picture.width == 1600
+    assert "12 matches in" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_given_points_are_matched(tmp_path):
+    words = ["--model", "raw_colour@colour/4", "--protocol", "dift+input_size=128"]
+    found = matched(tmp_path, *words, "--points", "40,30", "150.5,100")
+    order = found[:, 0].argsort()
+    np.testing.assert_allclose(found[order, :2], [(40, 30), (150.5, 100)])
+    np.testing.assert_allclose(found[order, 2:4], [(80, 60), (301, 200)], atol=12)
+    pictures = write_pictures(tmp_path)
+    assert "the point 200,3 lies outside" in refusal("match", *pictures, "--points", "200,3", "--model", "raw_colour")
+
+
+def test_mistakes_are_one_line(tmp_path):
+    assert "b.jpg: is no picture that can be decoded, or is missing" in refusal(
+        "match", tmp_path / "b.jpg", tmp_path / "b.jpg", "--model", "raw_colour"
+    )
+    refused(SystemExit, "2", main, ["match", "a", "b", "--points", "7"])
+
+
+def test_only_mutual_nearest_cells_match_and_they_stand_apart():
+    import torch
+
+    first = torch.eye(3)[[0, 0, 1, 2]]
+    second = torch.eye(3)[[1, 0]]
+    rows, columns, values = mutual_matches(first, second)
+    assert (sorted(rows.tolist()), values.tolist()) == ([0, 2], [1.0, 1.0])
+    assert dict(zip(rows.tolist(), columns.tolist(), strict=True)) == {0: 1, 2: 0}
+    places = np.array([[0.0, 0], [1, 0], [9, 0]])
+    spread = Matches(places, places + 1, np.array([0.9, 0.8, 0.7])).spread(5, 2.0)
+    assert spread.similarities.tolist() == [0.9, 0.7]
