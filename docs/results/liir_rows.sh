@@ -1,7 +1,7 @@
 # The rows by `liir` of liir_rows.csv. FLAGS are those of a row in studies/liir_small.yaml, with
 # --model.reference_encoder average --model.bank.negatives shared
 TRAIN="--config liir.yaml --config trainer/cpu.yaml --config data/clips.yaml --trainer.max_steps -1 --data.frames 2
-    --data.sampling.interval [2,5,8] --data.sampling.weights [0.66,0.25,0.08] --data.augmentation.spatial whole
+    --data.sampling Continuous --data.sampling.interval [2,5,8] --data.sampling.weights [0.66,0.25,0.08] --data.crops WholeFrames
     --data.size 96 --data.batch_size 8 --data.validation_fraction 0 --data.samples_per_epoch 800 --data.num_workers 1
     --model.position_size 48 --model.encoder_momentum 0.99 --model.schedule.warmup_epochs 5 --model.schedule.warmup_accumulation 1
     --model.schedule.warmup_decay_samples 4000 --model.schedule.decay_samples 1600 --model.bank.frames 480 --seed_everything SEED"
@@ -14,8 +14,8 @@ vidcorr evaluate last.ckpt --on davis_liir=data/DAVIS-8 --change mixture_compone
 vidcorr fit --config configs/liir.yaml --config configs/data/clips.yaml \
     --trainer.accelerator cpu \
     --trainer.precision bf16-mixed --trainer.max_epochs 7 \
-    --data.frames 2 --data.sampling.interval '[2, 5, 8]' --data.sampling.weights '[0.4, 0.4, 0.2]' \
-    --data.augmentation.spatial whole --data.size 96 --data.batch_size 8 --data.validation_fraction 0 --data.samples_per_epoch 800 \
+    --data.frames 2 --data.sampling Continuous --data.sampling.interval '[2, 5, 8]' --data.sampling.weights '[0.4, 0.4, 0.2]' \
+    --data.crops WholeFrames --data.size 96 --data.batch_size 8 --data.validation_fraction 0 --data.samples_per_epoch 800 \
     --data.num_workers 1 --model.position_size 48 --model.bank.frames 240 --model.schedule.warmup_epochs 6 \
     --model.schedule.warmup_accumulation 1 --model.schedule.warmup_decay_samples 4800 --model.schedule.decay_samples 800 \
     --seed_everything SEED --model.seed SEED --data.seed SEED
