@@ -15,7 +15,7 @@ from vidcorr.videos.source import VideoEntry, list_videos
 
 from .base import SampledDataModule
 from .loading.labelled import LabelledImages, LabelledPaths, resize_center_crop
-from .loading.sampling import random_resized_crop
+from .loading.sampling import RandomCrops
 
 
 class LabelledDataModule(SampledDataModule):
@@ -56,7 +56,7 @@ class LabelledDataModule(SampledDataModule):
 
     def _load(self, training: LabelledPaths, held_out: LabelledPaths) -> None:
         """Set both data sets: of random crops for training, of centre crops for evaluation."""
-        crop = partial(random_resized_crop, size=self.size, area=self.area)
+        crop = partial(RandomCrops(self.area), size=self.size)
         centre = partial(resize_center_crop, resize=self.resize, size=self.size)
         self.training = LabelledImages(training, crop, self.seed, training=True)
         self.held_out = LabelledImages(held_out, centre, self.seed, training=False)

@@ -44,33 +44,47 @@ class ReplacingDataset(Dataset[Sample]):
         length: samples in an epoch; sample i comes from item i modulo the number of items.
         seed: seed of all draws; data sets with different draws need different seeds.
         replaces: False: an unusable item is an error.
+        weights: draw the item of a sample with these weights instead.
 
     Raises:
         DataError: from a sample, if ten items in a row could not be used.
     """
 
-    def __init__(self, paths: Sequence[str | Path], length: int, seed: int, replaces: bool = True) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        length: int,
+        seed: int,
+        replaces: bool = True,
+        weights: Sequence[int] | None = None,
+    ) -> None:
         self._paths = np.array([os.fsencode(path) for path in paths])  # one array: workers share its memory
         self.length = length
         self.seed = seed
         self.replaces = replaces
+        self._cumulative_weights = None if weights is None else np.cumsum(weights)
 
     def __len__(self) -> int:
         return self.length
 
     @cached_property
     def listed(self) -> dict[str, Any]:
-        """Number of the items, and a digest of their names in order, from the folder that holds all of them."""
+        """Number of the items; digest of their names, from the folder that holds all of them, and of their weights."""
         paths = [os.fsdecode(path) for path in self._paths.tolist()]
         shared = os.path.commonprefix(paths).rfind("/") + 1  # noqa: RUF071 - cut to whole folders here
-        return {"items": len(paths), "digest": text_digest("\n".join(path[shared:] for path in paths))}
+        names = [path[shared:] for path in paths]
+        weights = [] if self._cumulative_weights is None else self._cumulative_weights.tolist()
+        return {"items": len(paths), "digest": text_digest("\n".join([*names, *map(str, weights)]))}
 
     def path(self, item: int) -> Path:
         """Return an item's path."""
         return Path(os.fsdecode(self._paths[item]))
 
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
-        """Return the number of the item for a sample: its own, and for attempts after 0 a random item's."""
+        """Return the item of a sample: by the weights, or its own, and for attempts after 0 a random one."""
+        if self._cumulative_weights is not None:
+            ticket = int(torch.randint(int(self._cumulative_weights[-1]), (), generator=generator))
+            return int(np.searchsorted(self._cumulative_weights, ticket, side="right"))
         items = len(self._paths)
         return int(torch.randint(items, (), generator=generator)) if attempt else index % items
 
@@ -129,26 +143,11 @@ class ClipDataset(ReplacingDataset):
         seed: int = 0,
         timeout: float = 60.0,
     ) -> None:
-        super().__init__([entries[index].path for index in indices], length, seed)
+        super().__init__([entries[index].path for index in indices], length, seed, weights=weights)
         self.indices = np.array(indices, dtype=np.int64)
-        self._weights = weights
-        self._cumulative_weights = None if weights is None else np.cumsum(weights)
         self._sampling = sampling
         self._transform = transform
         self._timeout = timeout
-
-    @cached_property
-    def listed(self) -> dict[str, Any]:
-        """Number and digest of the videos, and of their weights."""
-        of_names = super().listed
-        return of_names if self._weights is None else of_names | {"weights": text_digest(str(self._weights))}
-
-    def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
-        """Return the item, a position in `indices`: the sample's own, or drawn by the weights if they are given."""
-        if self._cumulative_weights is None:
-            return super().choose(index, attempt, generator)
-        ticket = int(torch.randint(int(self._cumulative_weights[-1]), (), generator=generator))
-        return int(np.searchsorted(self._cumulative_weights, ticket, side="right"))
 
     def read(self, item: int, generator: torch.Generator) -> Sample:
         """Draw and crop a clip of an item."""

@@ -226,47 +226,6 @@ def _random_box(height: int, width: int, area: tuple[float, float], attempts: li
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
-def random_resized_crop(
-    frames: Sequence[np.ndarray],
-    generator: torch.Generator,
-    size: int,
-    area: tuple[float, float] = (0.2, 1.0),
-    flip: float = 0.5,
-) -> Tensor:
-    """Crop, resize and flip the frames of a clip, with independent draws per frame.
-
-    Source: the public code of VFS (area 0.2 to 1, 224 pixels, flip 0.5).
-
-    Args:
-        frames: T arrays (H, W, 3) uint8.
-        generator: source of the draws.
-        size: side of the resized crops, pixels.
-        area: smallest and largest fraction of the frame's area.
-        flip: probability of a horizontal flip.
-
-    Returns:
-        (T, 3, size, size) uint8.
-    """
-    height, width = frames[0].shape[:2]
-    boxes = random_crops(height, width, len(frames), area, generator)
-    flips = torch.rand(len(frames), generator=generator) < flip
-    return _crops(frames, boxes, flips.tolist(), size)
-
-
-def centre_crop(frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-    """Resize the largest centred square of every frame, as `random_resized_crop` without draws."""
-    height, width = frames[0].shape[:2]
-    side = min(height, width)
-    box = ((height - side) // 2, (width - side) // 2, side, side)
-    return _crops(frames, [box] * len(frames), [False] * len(frames), size)
-
-
-def whole_frame(frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-    """Resize complete frames to squares (Liir, section 3.3: 256 x 256), without draws."""
-    height, width = frames[0].shape[:2]
-    return _crops(frames, [(0, 0, height, width)] * len(frames), [False] * len(frames), size)
-
-
 def _crops(frames: Sequence[np.ndarray], boxes: Sequence[Box], flips: Sequence[bool], size: int) -> Tensor:
     """Cut a box out of each frame, resize it to (3, size, size), and flip it if its flag is set."""
     import cv2
@@ -307,12 +266,14 @@ class Crops(ABC):
 
     def of_evaluation(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
         """Make the squares of a held-out clip, without draws: by default the largest in the frames' centre."""
-        return centre_crop(frames, generator, size)
+        return CentreCrops()(frames, generator, size)
 
 
 @dataclass(frozen=True)
 class RandomCrops(Crops):
-    """A random resized crop and flip of each frame (`random_resized_crop`).
+    """A random resized crop and flip of each frame, with independent draws.
+
+    Source: the public code of VFS (area 0.2 to 1, 224 pixels, flip 0.5).
 
     Args:
         area: smallest and largest fraction of the frame's area.
@@ -329,8 +290,11 @@ class RandomCrops(Crops):
         require_area(self.area)
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Crop each frame on its own."""
-        return random_resized_crop(frames, generator, size, self.area, self.flip)
+        """Crop, resize and flip each frame."""
+        height, width = frames[0].shape[:2]
+        boxes = random_crops(height, width, len(frames), self.area, generator)
+        flips = torch.rand(len(frames), generator=generator) < self.flip
+        return _crops(frames, boxes, flips.tolist(), size)
 
 
 @dataclass(frozen=True)
@@ -338,8 +302,11 @@ class CentreCrops(Crops):
     """The largest square in the centre of each frame."""
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Crop without draws."""
-        return centre_crop(frames, generator, size)
+        """Crop and resize, without draws."""
+        height, width = frames[0].shape[:2]
+        side = min(height, width)
+        box = ((height - side) // 2, (width - side) // 2, side, side)
+        return _crops(frames, [box] * len(frames), [False] * len(frames), size)
 
 
 @dataclass(frozen=True)
@@ -347,8 +314,9 @@ class WholeFrames(Crops):
     """Complete frames, squeezed into squares (Liir, section 3.3), in training and evaluation."""
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Resize without draws."""
-        return whole_frame(frames, generator, size)
+        """Resize, without draws."""
+        height, width = frames[0].shape[:2]
+        return _crops(frames, [(0, 0, height, width)] * len(frames), [False] * len(frames), size)
 
     of_evaluation = __call__
 

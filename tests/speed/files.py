@@ -15,7 +15,7 @@ import torch
 from torchvision.transforms import v2
 
 from datamodules.loading.colour import ColourAugmentation
-from datamodules.loading.sampling import distant_indices, random_resized_crop, seeded_generator
+from datamodules.loading.sampling import RandomCrops, distant_indices, seeded_generator
 from tests.helpers.plain_masks import plain_score
 from tests.speed.timing import DEVICE, compare, real_folder
 from vidcorr.scoring.masks import score
@@ -100,7 +100,7 @@ def crops(rounds: int) -> Iterator[str]:
         yield from compare(
             f"crop and flip, 8 frames of {width} x {height} to 224 x 224",
             {"torchvision": lambda: [by_torchvision(frame) for frame in tensor]},  # noqa: B023
-            lambda: random_resized_crop(frames, draws, size=224),  # noqa: B023
+            lambda: RandomCrops()(frames, draws, size=224),  # noqa: B023
             10 * rounds,
         )
 

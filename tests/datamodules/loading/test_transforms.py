@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.loading.sampling import centre_crop, random_crops, random_resized_crop, seeded_generator, whole_frame
+from datamodules.loading.sampling import CentreCrops, RandomCrops, WholeFrames, random_crops, seeded_generator
 
 
 def noise(count: int, height: int, width: int) -> list[np.ndarray]:
@@ -38,7 +38,7 @@ def test_boxes_of_frames_that_no_ratio_fits():
 def test_crops_equal_a_plain_loop():
     frames = noise(6, 90, 120)
     generator = seeded_generator(5)
-    clip = random_resized_crop(frames, generator, 48)
+    clip = RandomCrops()(frames, generator, 48)
     assert clip.dtype == torch.uint8
     assert clip.is_contiguous()
     generator = seeded_generator(5)
@@ -54,9 +54,9 @@ def test_crops_equal_a_plain_loop():
 def test_centre_crop_and_whole_frame():
     frame = np.zeros((20, 60, 3), np.uint8)
     frame[:, 20:40] = (255, 128, 7)
-    clip = centre_crop([frame, frame], torch.Generator(), 20)
+    clip = CentreCrops()([frame, frame], torch.Generator(), 20)
     assert clip.shape == (2, 3, 20, 20)
     assert (clip.amin((0, 2, 3)) == torch.tensor([255, 128, 7])).all()
-    whole = whole_frame([frame], torch.Generator(), 30)
+    whole = WholeFrames()([frame], torch.Generator(), 30)
     expected = cv2.resize(frame, (30, 30), interpolation=cv2.INTER_LINEAR)
     np.testing.assert_array_equal(whole[0].permute(1, 2, 0), expected)
