@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cosine_similarity, cross_entropy, interpolate, kl_div, mse_loss, normalize
 
 from vidcorr.backbones import pooled_width
+from vidcorr.backbones.copies import shared_copy
 from vidcorr.backbones.extractor import FeatureExtractor
 from vidcorr.backbones.vit import ViTExtractor, positions_set
-from vidcorr.functional.device import shared_copy, world_size_and_rank
+from vidcorr.functional.device import world_size_and_rank
 from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from vidcorr.backbones import FeatureExtractor, Network, pooled_width
+from vidcorr.backbones.copies import shared_copy
 from vidcorr.backbones.extractor import Dilated, refuse_options
-from vidcorr.functional.device import shared_copy
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
 from vidcorr.videos.files import require_one_of
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from ..functional.device import PendingCopy, device_of, networks_of, on_device, shared_copy
+from ..functional.device import PendingCopy
+from .copies import device_of, networks_of, on_device, shared_copy
 from .description import Network
 from .extractor import (
     IMAGENET_MEAN,

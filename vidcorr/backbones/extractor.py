@@ -11,7 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..functional.device import device_of, networks_of, random_state_kept
+from ..functional.device import random_state_kept
+from .copies import device_of, networks_of
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -17,8 +17,9 @@ from torch import nn
 
 from .. import signals
 from ..backbones import NamedNetwork, build_feature_extractor, load, weights_digest
+from ..backbones.copies import on_device
 from ..backbones.extractor import eval_mode
-from ..functional.device import on_device, random_state_kept
+from ..functional.device import random_state_kept
 from ..progress import progress_bar
 from ..protocols import EvaluationProtocol
 from ..results.result import Evaluated, Network, Protocol, Result, Row, Stage, require_writable

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .. import signals
-from ..functional.device import networks_of
+from ..backbones.copies import networks_of
 
 SHORTEST_LIMIT = timedelta(hours=4)
 """A finished rank waits for the others at least this long."""

@@ -28,11 +28,11 @@ def command(args: Sequence[str]) -> None:
 
     from .. import signals
     from ..backbones import NamedNetwork, load
+    from ..backbones.copies import on_device
     from ..backbones.trust import allow_named
     from ..benchmarks.davis import DavisBenchmark
     from ..benchmarks.network import view_for
     from ..benchmarks.otb import OtbBenchmark
-    from ..functional.device import on_device
     from ..tracking.predict import OUTPUTS, predict_video
     from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
     from ..videos.stream import FrameStream

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from .device import amount_for, dot_products, onednn_pays, weighted_sums
+from .device import amount_for
+from .dot_products import dot_products, onednn_pays, weighted_sums
 
 PRODUCTS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 26}
 """Number of products held at a time: 8 MB in float32 on a CPU, 256 MB on a GPU."""

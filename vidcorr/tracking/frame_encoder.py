@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..backbones.copies import device_of, shared_copy
 from ..backbones.extractor import (
     FeatureExtractor,
     Normalise,
@@ -17,7 +18,7 @@ from ..backbones.extractor import (
     stated_stride,
 )
 from ..backbones.video import VideoEncoder
-from ..functional.device import PendingCopy, computing_in, device_of, fastest_precision, shared_copy, to_device
+from ..functional.device import PendingCopy, computing_in, fastest_precision, to_device
 from ..functional.propagation.coding import NetworkInput, Size, covered_size, fit_input, input_sizes
 from ..protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol
 from .stopwatch import Stopwatch

@@ -16,8 +16,8 @@ from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr import BoxPrompt, MaskPrompt, follow
 from vidcorr.backbones import Recurrent, build_feature_extractor, build_network, extractor_of, weights_digest
+from vidcorr.backbones.copies import networks_of
 from vidcorr.backbones.encoder import WRAPPERS
-from vidcorr.functional.device import networks_of
 
 IMAGES = torch.rand(1, 3, 256, 320)
 PROMPTS = {"mask": MaskPrompt.of(np.pad(np.ones((16, 16), np.uint8), 24)), "box": BoxPrompt.of("20,20,24,24")}

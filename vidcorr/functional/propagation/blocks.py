@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..device import dot_products, onednn_pays, to_device
+from ..device import to_device
+from ..dot_products import dot_products, onednn_pays
 from ..window_tiles import TILE, Neighbourhood, Tile
 
 FoundMatches = tuple[Tensor, Tensor]

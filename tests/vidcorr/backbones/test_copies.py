@@ -1,0 +1,56 @@
+"""Copies of modules over shared tensors, on other devices too."""
+
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers.encoders import Smoothed
+from tests.helpers.refusal import refused
+from vidcorr.backbones import Clips, Recurrent, build_feature_extractor, load, weights_digest
+from vidcorr.backbones.copies import device_of, on_device, shared_copy
+
+IMAGES = torch.rand(1, 3, 64, 64)
+META = torch.device("meta")
+
+
+def test_what_cannot_be_copied_is_refused_in_one_sentence():
+    network = nn.Sequential(nn.Conv2d(3, 4, 8, 8))
+    network.lock = threading.Lock()
+    refused(ValueError, "Sequential: holds what copy.deepcopy cannot copy: .*lock", shared_copy, network)
+    hooked = nn.Sequential(nn.Conv2d(3, 4, 8, 8))
+    hooked[0].register_forward_hook(lambda module, inputs, output: setattr(hooked, "kept", output))
+    refused(ValueError, "Sequential: a function in an attribute or hook of it keeps a module", shared_copy, hooked)
+
+
+def devices(module):
+    return {tensor.device.type for tensor in (*module.parameters(), *module.buffers())}
+
+
+def test_an_extractor_is_copied_to_another_device_and_the_original_stays():
+    encoder = load("tests.helpers.encoders:TinyResNet")
+    view = encoder.view()
+    before = view(IMAGES)
+    copied = on_device(view, META)
+    assert not devices(copied) - {"meta"}
+    assert not devices(encoder) - {"cpu"}
+    assert torch.equal(encoder.view()(IMAGES), before)
+    assert on_device(view, "cpu") is view
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_networks_of_video_encoders_are_copied_and_in_eval_mode(bound):
+    network = Smoothed()
+    encoder = Recurrent(network.step) if bound else Clips(network, window=2, tubelet=1)
+    found = build_feature_extractor(encoder)
+    assert type(found) is type(encoder)
+    assert network.training
+    held = found.step.__self__ if bound else found.net
+    assert not held.norm.training
+    assert held.cells.weight is network.cells.weight
+    moved = on_device(encoder, META)
+    assert device_of(moved) == META
+    assert weights_digest(encoder) == weights_digest(network)
+    assert devices(network) == {"cpu"}
+    assert load(encoder).network[0] is network  # not a copy, so that a Trainer moves it

@@ -1,0 +1,40 @@
+"""Products of rows by oneDNN's convolutions, which are faster on a CPU than matrix products."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.grad import conv2d_weight
+
+SMALLEST = 20480
+"""Torch gives convolutions with fewer input numbers to another library."""
+
+
+def onednn_pays(queries: Tensor, keys: Tensor) -> bool:
+    """Return True where products are faster by oneDNN than by `mm`: float32 on a CPU whose torch has it, not small."""
+    serves = queries.device.type == "cpu" and queries.dtype == torch.float32 and torch.backends.mkldnn.is_available()
+    return serves and keys.numel() > SMALLEST
+
+
+def dot_products(queries: Tensor, keys: Tensor) -> Tensor:
+    """Return `queries @ keys.T` by a convolution: `(n, D)`, `(K, D)` → `(n, K)`, a transposed view.
+
+    The keys are the pixels of an image and the queries the filters of a 1 × 1 convolution. On a single thread torch
+    uses oneDNN only for dilated convolutions; dilation has no effect on a 1 × 1 filter.
+    """
+    return F.conv2d(_as_image(keys), queries[:, :, None, None], dilation=2)[0, :, :, 0]
+
+
+def weighted_sums(weights: Tensor, keys: Tensor) -> Tensor:
+    """Return `weights @ keys` as the gradient into the filters of `dot_products`: `(n, K)`, `(K, D)` → `(n, D)`.
+
+    Args:
+        weights: in the layout of `dot_products`.
+        keys: contiguous.
+    """
+    filters = len(weights), keys.shape[1], 1, 1
+    return conv2d_weight(_as_image(keys), filters, _as_image(weights.mT), dilation=2).flatten(1)
+
+
+def _as_image(rows: Tensor) -> Tensor:
+    """View `(K, D)` as an image `(1, D, K, 1)`, channels last."""
+    return rows.view(1, len(rows), 1, -1).permute(0, 3, 1, 2)
