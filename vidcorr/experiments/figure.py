@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
+from ..benchmarks.masks import MaskBenchmark
 from ..datasets import MaskSequence
 from ..results.pictures.animations import WIDTH, overlay_masks_small
-from ..results.pictures.overlays import Picture, captioned, contact_sheet, evenly_spaced
+from ..results.pictures.overlays import Picture, evenly_spaced
 from ..results.records import results_in
 from ..videos.files import require_one_of
 from ..videos.masks import VOID, read_mask
@@ -16,6 +20,12 @@ from .benchmark_choice import read_on
 
 COLUMNS = 5
 """Number of frames of a sequence, unless the user names frames."""
+LABEL = 180
+"""Width of the rows' names, pixels."""
+HEAD = 36
+"""Height of the columns' names, pixels."""
+GAP = 4
+"""White space after each picture, pixels."""
 SHOWN = 2
 """Number of sequences, unless the user names sequences."""
 
@@ -35,11 +45,13 @@ def figure_of(
         uint8 `(H, W, 3)`.
 
     Raises:
-        ValueError: without results of the benchmark; for an unknown sequence.
+        ValueError: without results of the benchmark; for an unknown sequence, or a benchmark without masks.
         DataError: for data or predictions that are missing or faulty.
     """
     (choice,) = read_on([on])
     benchmark = choice.build()
+    if not isinstance(benchmark, MaskBenchmark):
+        raise ValueError(f"figure: {benchmark.name} has no masks, and nothing else is drawn; --on names a set of masks")
     rows = _rows(results, benchmark.name)
     if not rows:
         raise ValueError(f"figure: no result of {benchmark.name}")
@@ -70,16 +82,37 @@ def _block(sequence: MaskSequence, rows: Sequence[tuple[str, Path]], frames: Seq
     """Draw a sequence: its frames with the masks of each result, then with the truth where the data have it."""
     scored = list(range(sequence.begin, sequence.num_frames) if sequence.reported is None else sequence.reported)
     columns = frames or [scored[index] for index in evenly_spaced(len(scored), COLUMNS)]
-    pictures: list[Picture] = []
+    lines: list[list[Picture]] = [[lettered(sequence.name, LABEL, HEAD)]]
+    lines[0] += [lettered(f"frame {t}", WIDTH, HEAD) for t in columns]
     for name, predictions in rows:
+        masks = []
         for t in columns:
-            mask = read_mask(predictions / sequence.video / sequence.folder / f"{sequence.frames[t].stem}.png")
-            picture = overlay_masks_small(sequence.frame(t), torch.from_numpy(mask))
-            pictures.append(captioned(picture, f"{name}, frame {t}"))
+            file = predictions / sequence.video / sequence.folder / f"{sequence.frames[t].stem}.png"
+            masks.append(torch.from_numpy(read_mask(file)))
+        lines.append(_line(name, sequence, columns, masks))
+    truth = []
     for t in columns:
-        truth = torch.zeros(sequence.size, dtype=torch.uint8)
-        if t in sequence.annotated:
-            truth = sequence.read_mask(t)
-        picture = overlay_masks_small(sequence.frame(t), truth.where(truth != VOID, 0))
-        pictures.append(captioned(picture, f"{sequence.name}, truth, frame {t}"))
-    return contact_sheet(pictures, columns=len(columns), width=WIDTH)
+        mask = sequence.read_mask(t) if t in sequence.annotated else torch.zeros(sequence.size, dtype=torch.uint8)
+        truth.append(mask.where(mask != VOID, 0))
+    lines.append(_line("truth", sequence, columns, truth))
+    return np.concatenate([np.concatenate([_spaced(picture) for picture in line], axis=1) for line in lines])
+
+
+def _line(name: str, sequence: MaskSequence, columns: Sequence[int], masks: Sequence[Tensor]) -> list[Picture]:
+    """Return the row's name and its frames with masks."""
+    pictures = [overlay_masks_small(sequence.frame(t), mask) for t, mask in zip(columns, masks, strict=True)]
+    return [lettered(name, LABEL, pictures[0].shape[0]), *pictures]
+
+
+def _spaced(picture: Picture) -> Picture:
+    """Return a picture with a white margin at the right and below."""
+    return np.pad(picture, ((0, GAP), (0, GAP), (0, 0)), constant_values=255)
+
+
+def lettered(text: str, width: int, height: int) -> Picture:
+    """Return a white picture with a text in its middle, in as many lines as it needs."""
+    image = Image.new("RGB", (width, height), "white")
+    lines = "\n".join(wrap(text, width // 10))
+    font = ImageFont.load_default(20)
+    ImageDraw.Draw(image).multiline_text((width / 2, height / 2), lines, "black", font, anchor="mm", align="center")
+    return np.asarray(image)

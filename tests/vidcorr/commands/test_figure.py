@@ -12,7 +12,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
 from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark
-from vidcorr.experiments.figure import figure_of
+from vidcorr.experiments.figure import GAP, HEAD, LABEL, figure_of, lettered as picture_of
 from vidcorr.results.result import Protocol, Result
 from vidcorr.videos.files import write_ids
 from vidcorr.videos.masks import davis_palette
@@ -31,9 +31,9 @@ def davis(tmp_path_factory):
 
 
 def row_of(picture, row, rows):
-    """Return a row of pictures without the line above it."""
-    height = (len(picture) - 4 * (rows - 1)) // rows
-    return picture[row * (height + 4) :][20:height].astype(int)
+    """Return the pictures of a row, below the head and right of the row's name."""
+    height = (len(picture) - HEAD - GAP) // rows
+    return picture[HEAD + GAP + row * height :, LABEL + GAP :][:height].astype(int)
 
 
 def test_a_prediction_that_equals_the_truth_is_drawn_as_the_truth(davis, tmp_path):
@@ -54,15 +54,20 @@ def test_rows_of_different_protocols_state_them(davis, tmp_path, monkeypatch):
     _, on, folder = davis
     refused(ValueError, "figure: no result of davis", figure_of, [tmp_path], on)
     lines = []
-    monkeypatch.setattr("vidcorr.experiments.figure.captioned", lambda picture, text: lines.append(text) or picture)
+
+    def lettered(text, *size):
+        lines.append(text)
+        return picture_of(text, *size)
+
+    monkeypatch.setattr("vidcorr.experiments.figure.lettered", lettered)
     other = shutil.copytree(folder, tmp_path / "other")
     result = Result.load(other)
     stage = result.stage.model_copy(update={"protocol": Protocol(name="dino", digest="d", shared_name="dino")})
     result.model_copy(update={"stage": stage}).save(other)
     figure_of([f"A={folder}", f"B={folder}"], on, ["synthetic-000"], [3])
     figure_of([f"A={folder}", f"B={other}"], on, ["synthetic-000"], [3])
-    assert lines[:2] == ["A, frame 3", "B, frame 3"]
-    assert lines[3:5] == ["A by vfs+context=2+radius=3, frame 3", "B by dino, frame 3"]
+    assert lines[:5] == ["synthetic-000", "frame 3", "A", "B", "truth"]
+    assert lines[7:9] == ["A by vfs+context=2+radius=3", "B by dino"]
 
 
 def test_the_command_writes_png_and_pdf(davis, tmp_path, capsys):
@@ -75,7 +80,7 @@ def test_the_command_writes_png_and_pdf(davis, tmp_path, capsys):
         main(["figure", f"A={folder}", str(other.parent), "--on", on, "--frames", "0", "3", "--output", str(file)])
         assert file.read_bytes().startswith(head)
         assert capsys.readouterr().out == f"{file}\n"
-    assert Image.open(tmp_path / "out/rows.png").height == 2 * (3 * 338 + 2 * 4)
+    assert Image.open(tmp_path / "out/rows.png").height == 2 * (HEAD + GAP + 3 * (320 + GAP))
 
 
 def test_a_result_without_masks_is_named(davis, tmp_path):
@@ -85,3 +90,13 @@ def test_a_result_without_masks_is_named(davis, tmp_path):
     shutil.copy(folder / "results.json", bare)
     words = ["--on", on, "--output", tmp_path / "figure.png"]
     assert "bare/predictions/synthetic-000/00000.png" in refusal("figure", bare, *words)
+
+
+def test_a_row_is_named_at_its_left_and_joints_are_refused_by_name(davis, tmp_path):
+    benchmark, on, folder = davis
+    picture = figure_of([f"Ours={folder}"], on, [benchmark.sequences[0].name], [0, 3])
+    name = picture[HEAD + GAP :, :LABEL][:320]
+    assert (name.min(), name.max()) == (0, 255)
+    assert picture.shape[1] == LABEL + GAP + 2 * (320 + GAP)
+    words = ["--on", f"jhmdb={tmp_path}", "--output", tmp_path / "figure.png"]
+    assert "figure: jhmdb has no masks" in refusal("figure", folder, *words)

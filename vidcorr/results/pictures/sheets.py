@@ -124,8 +124,9 @@ def heat_map_sheet(
 
     The weights are the affinity with which `propagate_labels` averages the labels of the frames. A protocol with the
     compactness prior has two rows: with the prior (Liir, Eq. 7), and without, the softmax (Eq. 1) that it replaces. The
-    brightest colour of a row is its largest weight. Captions state the sum and the largest weight of a reference; the
-    mixture is not normalised, so its sum may exceed 1. Source: Liir, Figures 3d, 4b and 5.
+    brightest colour of a row is its largest weight. Captions state the share of the query's label that a reference
+    gives, the sum of its weights, and its largest weight. The mixture is not normalised, so shares may exceed 100 %.
+    Source: Liir, Figures 3d, 4b and 5.
 
     Args:
         features: `(T, C, h, w)` of the frames, for example from `vidcorr.tracking.frame_encoder.FrameEncoder`.
@@ -171,7 +172,7 @@ def heat_map_sheet(
             heat = F.interpolate(of_frame[None, None].float().cpu(), size, mode="bilinear")[0, 0]
             number = with_prior.frames[index]
             picture = _heated(small[number], heat[:height, :right] / largest)
-            caption = f"{names[number]}: weight {of_frame.sum():.2f}, largest {of_frame.max():.3f}"
+            caption = f"{names[number]}: {of_frame.sum():.0%} of the label, a cell at most {of_frame.max():.1%}"
             panels.append(captioned(picture, caption))
     return contact_sheet(panels, columns=1 + len(shown), width=width)
 
