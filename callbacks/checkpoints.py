@@ -17,7 +17,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info
 
 from vidcorr.benchmarks.ranks import Ranks
-from vidcorr.videos.files import FolderLock, require_at_least
+from vidcorr.results.folder_lock import FolderLock
+from vidcorr.videos.files import require_at_least
 
 from . import loops
 from .benchmark import benchmarks_among

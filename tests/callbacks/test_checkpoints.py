@@ -23,7 +23,7 @@ from tests.helpers.faults import Spoil
 from tests.helpers.refusal import refused
 from tests.helpers.stops import EPOCHS, Stop, content, expect_equal, go, joined, make, most_repeated, positions
 from tests.helpers.training import InMemory, fit_in, quiet_trainer, tiny_moco, trainer_in
-from vidcorr.videos.files import FolderLock
+from vidcorr.results.folder_lock import FolderLock
 
 METHODS = ("VFSSimSiam", "VFSMoCo", "Liir")
 EXHAUSTIVE = [pytest.mark.exhaustive, pytest.mark.timeout(3600)]

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 import cli
 from vidcorr.commands import study
-from vidcorr.videos.files import LOCK
+from vidcorr.results.folder_lock import LOCK
 
 GRID = "evaluate raw_colour --on davis={davis} --change input_size=48,64 --limit 2 --output {out}"
 # words of the command line; items done when the signal comes, and left for the second call; files of a finished run

@@ -14,11 +14,11 @@ from ..functional import decode_keypoints, encode_keypoints
 from ..functional.propagation.coding import Size
 from ..metrics.keypoints import keypoint_distances, pck_counts, pck_scores
 from ..protocols import JointProtocol
+from ..results.csv_files import csv_text, fixed
 from ..results.pictures import overlay_joints
 from ..results.pictures.animations import Curve
 from ..results.result import Row
 from ..tracking.label_tracker import LabelTracker
-from ..videos.files import csv_text, fixed
 from .base import Benchmark, counts_of
 from .output import Output, SequencePictures
 

@@ -17,9 +17,9 @@ from .. import signals
 from ..datasets.spair import DIFFICULTIES, MatchPair, image_annotations, partner_rows, read_pf, read_spair, shown_ids
 from ..metrics.matching import correct_points, draws, match_scores, reference_length, score_key
 from ..protocols import MatchingProtocol
+from ..results.csv_files import csv_of_records
 from ..results.result import Result, Row
 from ..tracking.keypoint_matcher import KeypointMatcher
-from ..videos.files import csv_of_records
 from .base import Benchmark
 from .output import Output
 

@@ -15,10 +15,10 @@ from ..backbones.resnet import is_resnet
 from ..datasets import BoxSequence, Otb
 from ..metrics.box_tracking import box_iou, one_pass_curves, one_pass_scores
 from ..protocols import TrackingProtocol
+from ..results.csv_files import csv_text, fixed
 from ..results.pictures import overlay_boxes
 from ..results.result import Row
 from ..tracking.siamfc_tracker import SiamFCTracker
-from ..videos.files import csv_text, fixed
 from .base import Benchmark, counts_of
 from .output import Output, SequencePictures
 

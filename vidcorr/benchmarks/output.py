@@ -13,7 +13,8 @@ from ..results.page import write_report
 from ..results.pictures.animations import Curve, SequenceAnimation
 from ..results.pictures.overlays import DAVIS_COLOURS, Picture, contact_sheet, evenly_spaced, write_picture
 from ..results.result import Result
-from ..videos.files import write_atomically, write_ids
+from ..videos.files import write_atomically
+from ..videos.masks import write_ids
 from ..videos.mp4 import Mp4Writer
 
 log = logging.getLogger(__name__)

@@ -42,9 +42,10 @@ def command(args: Sequence[str]) -> None:
 
     from ..backbones.trust import allow_named
     from ..experiments.match import matcher_of, upright
+    from ..results.csv_files import csv_of_records
     from ..results.pictures.matches import matches_sheet
     from ..results.pictures.overlays import write_picture
-    from ..videos.files import csv_of_records, write_atomically
+    from ..videos.files import write_atomically
 
     allow_named(args)
     files = [flags.first, flags.second]

@@ -23,12 +23,13 @@ from ..benchmarks.network import GivenNetwork, NetworkLike, with_unique_rows
 from ..benchmarks.ranks import LostRank, Ranks
 from ..errors import message_of, printable
 from ..functional.device import fastest_precision, gpu_or_cpu
+from ..results.folder_lock import FolderInUse, FolderLock
 from ..results.records import Record, records_of
 from ..results.rendering import in_console
 from ..results.result import Result, has_result, require_writable
 from ..results.tables import Table, tabulate
 from ..videos.digests import text_digest
-from ..videos.files import FolderInUse, FolderLock, slug
+from ..videos.files import slug
 
 LONGEST = 60
 """Most characters of a network's name in a folder's name."""

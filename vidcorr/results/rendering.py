@@ -9,7 +9,7 @@ from math import isnan
 from textwrap import wrap
 from typing import Literal, NamedTuple
 
-from ..videos.files import csv_of_records
+from .csv_files import csv_of_records
 from .formats import as_bold, bracketed, grid, latex_row, latex_text, one_line
 from .records import Record
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW, Difference

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, ValidationError
 
 from ..backbones.description import Network as Network
-from ..videos.files import csv_of_records, write_atomically
+from ..videos.files import write_atomically
 from .checked import Exact, Facts, Items, Json, Score, Value, mistakes_of, plain
+from .csv_files import csv_of_records
 from .formats import bracketed, grid, one_line, percent
 from .published import TEST_SETS
 from .statistics import Sample, interval

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from .. import signals
 from ..progress import progress_bar
 from ..protocols import PointProtocol
+from ..results.csv_files import csv_text, fixed
+from ..results.folder_lock import FolderLock
 from ..results.pictures import Picture, overlays
 from ..results.result import Provenance
-from ..videos.files import FolderLock, csv_text, fixed, write_atomically, write_ids
-from ..videos.masks import davis_palette
+from ..videos.files import write_atomically
+from ..videos.masks import davis_palette, write_ids
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream

@@ -1,25 +1,18 @@
-"""Files and folders of users and of runs: checks before reading, errors that name the file, locks, atomic writing."""
+"""Files of users and of runs: checks before reading, errors that name the file, atomic writing."""
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from io import StringIO
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-LOCK = ".in-use"
+    pass
 
 
 class DataError(ValueError):
@@ -261,80 +254,6 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:
-    """Write ids `(H, W)` as an indexed PNG, atomically.
-
-    Args:
-        path: the file; its folder exists.
-        ids: palette index per pixel.
-        palette: `(256, 3)` RGB.
-    """
-    from PIL import Image
-
-    image = Image.fromarray(ids)
-    image.putpalette(palette.ravel().tolist())
-    with unfinished(path) as temporary:
-        image.save(temporary, "PNG", compress_level=1)
-
-
-def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
-    """Return rows as the text of a CSV file, for `write_atomically`; None is empty."""
-    text = StringIO(newline="")
-    csv.writer(text, lineterminator=line_end).writerows(rows)
-    return text.getvalue()
-
-
-def fixed(values: Iterable[float], digits: int) -> list[str]:
-    """Return numbers as text with a fixed number of decimals; NaN is empty."""
-    return [f"{value:.{digits}f}" if value == value else "" for value in values]
-
-
-def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return records as CSV, with a heading of all columns in the order of their first appearance.
-
-    Args:
-        records: column → value; a column that a record lacks is empty.
-    """
-    columns: dict[str, None] = {}
-    for record in records:
-        columns |= dict.fromkeys(record)
-    rows = [map(record.get, columns) for record in records]
-    return csv_text([columns, *rows])
-
-
-class FolderInUse(OSError):
-    """Error for a folder that another run holds."""
-
-
-class FolderLock(AbstractContextManager["FolderLock"]):
-    """Hold a folder until `release`, the end of a `with` block, or any end of the process.
-
-    Args:
-        folder: the folder; made if missing.
-        advice: advice for the user if another run holds it.
-
-    Raises:
-        FolderInUse: if another run holds it, in any process, or on any machine if the file system supports locks.
-    """
-
-    def __init__(self, folder: Path, advice: str = "give this run its own folder: --trainer.default_root_dir") -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(folder / LOCK)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            text = f"{folder} is in use by another run, whose files this one would overwrite; {advice}"
-            raise FolderInUse(text) from error
-        except NotImplementedError:  # a file system without locks
-            pass
-
-    def release(self, *_: object) -> None:
-        """Release the lock; calling it again does nothing."""
-        self._lock.release()
-
-    __exit__ = release
 
 
 def slug(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .files import DataError
+from .files import DataError, unfinished
 from .images import open_image, read_whole
 
 if TYPE_CHECKING:
@@ -96,6 +96,22 @@ def _refuse_sorted_colours(path: Path, ids: NDArray[np.uint8], listed: NDArray[n
     for place, colour in zip(places, colours, strict=True):
         if davis[place] != colour:
             raise DataError(f"{path}: index {place} has the colour of id {davis.index(colour)} of DAVIS")
+
+
+def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:
+    """Write ids `(H, W)` as an indexed PNG, atomically.
+
+    Args:
+        path: the file; its folder exists.
+        ids: palette index per pixel.
+        palette: `(256, 3)` RGB.
+    """
+    from PIL import Image
+
+    image = Image.fromarray(ids)
+    image.putpalette(palette.ravel().tolist())
+    with unfinished(path) as temporary:
+        image.save(temporary, "PNG", compress_level=1)
 
 
 def davis_palette() -> NDArray[np.uint8]:

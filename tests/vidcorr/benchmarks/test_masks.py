@@ -20,9 +20,9 @@ from vidcorr.datasets import Davis
 from vidcorr.metrics import region_similarity
 from vidcorr.metrics.outlines import jaccard
 from vidcorr.metrics.scoring import DavisRules, MaskScorer
-from vidcorr.videos.files import DataError, write_ids
+from vidcorr.videos.files import DataError
 from vidcorr.videos.images import write_behind
-from vidcorr.videos.masks import davis_palette, read_mask
+from vidcorr.videos.masks import davis_palette, read_mask, write_ids
 
 
 def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root):

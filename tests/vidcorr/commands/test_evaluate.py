@@ -15,8 +15,9 @@ from vidcorr import DavisBenchmark, Result, evaluate
 from vidcorr.backbones import NamedNetwork, build_feature_extractor
 from vidcorr.datasets.generated import write_tap_vid
 from vidcorr.experiments.evaluate import Job, Runner
+from vidcorr.results.folder_lock import FolderLock
 from vidcorr.results.records import results_below
-from vidcorr.videos.files import DataError, FolderLock
+from vidcorr.videos.files import DataError
 
 BLOCKY = "tests.helpers.encoders:Blocky"
 TINY = "tests.helpers.encoders:TinyResNet"

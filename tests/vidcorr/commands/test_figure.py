@@ -14,8 +14,7 @@ from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark
 from vidcorr.experiments.figure import GAP, HEAD, LABEL, figure_of, lettered as picture_of
 from vidcorr.results.result import Protocol, Result
-from vidcorr.videos.files import write_ids
-from vidcorr.videos.masks import davis_palette
+from vidcorr.videos.masks import davis_palette, write_ids
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,8 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets import YoutubeVos
 from vidcorr.datasets.generated import write_youtube_vos
 from vidcorr.datasets.youtube_vos import HOLDOUT, UNSEEN, hold_out, read_meta
-from vidcorr.videos.files import DataError, write_ids
-from vidcorr.videos.masks import davis_palette, read_mask
+from vidcorr.videos.files import DataError
+from vidcorr.videos.masks import davis_palette, read_mask, write_ids
 
 SIZE = (48, 64)
 

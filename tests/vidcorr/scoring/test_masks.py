@@ -12,8 +12,8 @@ from scipy import stats
 from tests.helpers.refusal import refused
 from vidcorr.commands.score import command
 from vidcorr.scoring.masks import score
-from vidcorr.videos.files import DataError, write_ids
-from vidcorr.videos.masks import davis_palette, read_mask
+from vidcorr.videos.files import DataError
+from vidcorr.videos.masks import davis_palette, read_mask, write_ids
 
 
 def write_masks(folder, *masks):

@@ -15,7 +15,8 @@ from tests.helpers.sprite import FRAMES, RATE, bounds, tensors
 from vidcorr import BoxPrompt, DavisBenchmark, FrameStream, MaskPrompt, PointPrompt, follow, predict_video
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.videos.files import DataError, FolderInUse, FolderLock
+from vidcorr.results.folder_lock import FolderInUse, FolderLock
+from vidcorr.videos.files import DataError
 
 
 @pytest.mark.slow

@@ -15,14 +15,12 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets import Jhmdb, YoutubeVos
 from vidcorr.datasets.generated import write_got10k, write_jhmdb, write_youtube_vos
 from vidcorr.datasets.got10k import list_sequences
+from vidcorr.results.csv_files import csv_of_records, csv_text
+from vidcorr.results.folder_lock import FolderInUse, FolderLock
 from vidcorr.videos.files import (
     WRONG_JSON,
     DataError,
     DecodingError,
-    FolderInUse,
-    FolderLock,
-    csv_of_records,
-    csv_text,
     errors_at,
     plain_name,
     unfinished,

@@ -14,9 +14,9 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets import Jhmdb, Vos
 from vidcorr.datasets.generated import write_jhmdb
 from vidcorr.scoring.masks import score
-from vidcorr.videos.files import DataError, write_ids
+from vidcorr.videos.files import DataError
 from vidcorr.videos.folders import list_images, names_in
-from vidcorr.videos.masks import davis_palette
+from vidcorr.videos.masks import davis_palette, write_ids
 from vidcorr.videos.source import list_videos
 
 READERS = [*Path(vidcorr.datasets.__file__).parent.glob("*.py"), *Path(vidcorr.videos.__file__).parent.glob("*.py")]

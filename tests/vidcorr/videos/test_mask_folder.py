@@ -12,9 +12,9 @@ from vidcorr.datasets import Davis, Vos
 from vidcorr.datasets.generated import write_davis
 from vidcorr.scoring.masks import score
 from vidcorr.videos import mask_folder
-from vidcorr.videos.files import DataError, write_ids
+from vidcorr.videos.files import DataError
 from vidcorr.videos.mask_folder import MaskFolder
-from vidcorr.videos.masks import davis_palette, read_mask
+from vidcorr.videos.masks import davis_palette, read_mask, write_ids
 from vidcorr.videos.prompts import MaskPrompt
 
 IDS = np.zeros((24, 32), np.uint8)

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from tests.helpers.refusal import refused
-from vidcorr.videos.files import DataError, write_ids
+from vidcorr.videos.files import DataError
 from vidcorr.videos.images import read_image
-from vidcorr.videos.masks import davis_palette, object_ids, read_mask, resized
+from vidcorr.videos.masks import davis_palette, object_ids, read_mask, resized, write_ids
 from vidcorr.videos.prompts import MaskPrompt
 
 IDS = np.zeros((24, 32), np.uint8)

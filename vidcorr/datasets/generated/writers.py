@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ...videos.files import DataError, remove, unfinished, write_ids
+from ...videos.files import DataError, remove, unfinished
 from ...videos.folders import list_data
-from ...videos.masks import davis_palette
+from ...videos.masks import davis_palette, write_ids
 from ...videos.mp4 import Mp4Writer
 from .scene import Scenes
 
