@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import sys
 import warnings
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
@@ -136,8 +137,11 @@ class NamedConfig(ActionConfigFile):
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """Read a config; the code that it names is the user's."""
         if not values.startswith("{"):
-            values = str(find_config(values))
-            allow_named(read_yaml(Path(values)))
+            path = find_config(values)
+            values = str(path)
+            allow_named(read_yaml(path))
+            if (path.parent / FILE).is_file():
+                sys.path.append(Run.read(path.parent).folder)  # finds the run's own modules
         super().__call__(parser, cfg, values, option_string)
 
 
@@ -515,8 +519,10 @@ class VidcorrCLI(LightningCLI):
         saved = list(filter(None, paths))  # the best first: `LastCheckpoint` comes after those that keep the best
         config = run_folder(trainer) / "config.yaml"  # it holds the benchmarks; all ranks get the folder from the first
         if trainer.is_global_zero and saved and benchmarks_among(trainer):
-            words = ["vidcorr", "validate", "--config", str(config.resolve()), "--ckpt_path", saved[0]]
-            print("next:", shlex.join(words))
+            line = shlex.join(["vidcorr", "validate", "--config", str(config.resolve()), "--ckpt_path", saved[0]])
+            if any(map(_is_here, texts_of(self.record.words))):
+                line = f"cd {shlex.quote(os.getcwd())} && {line}"
+            print("next:", line)
         leave_process_group()
 
     def after_validate(self) -> None:
@@ -538,6 +544,12 @@ def leave_process_group() -> None:
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def _is_here(text: str) -> bool:
+    """Return whether a word, or what follows its `=`, is a path that begins in the working directory."""
+    paths = (text, text.partition("=")[2])
+    return any(os.path.exists(path) and not os.path.isabs(path) for path in paths)
 
 
 def _is_out_of_time(trainer: Any) -> bool:
