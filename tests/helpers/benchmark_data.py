@@ -142,7 +142,7 @@ def _sa_v(root: Path) -> None:
 WRITERS: dict[str, Callable[[Path], object]] = {
     "badja": lambda root: write_badja(root, 2, frames=4, size=SMALL),
     "davis": _davis,
-    "jhmdb": lambda root: write_jhmdb(root, 2, frames=3),
+    "jhmdb": lambda root: write_jhmdb(root, 2, frames=3, size=(120, 160)),
     "lvos": _lvos,
     "mose": _videos,
     "navi": lambda root: write_navi(root, 1, frames=5),

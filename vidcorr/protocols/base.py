@@ -108,10 +108,14 @@ class EvaluationProtocol(BaseModel):
         return _as_plain_type(value)
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.digest() == other.digest()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self._digest == other._digest  # type: ignore[attr-defined]
 
     def __hash__(self) -> int:
-        return hash(self.digest())
+        return hash(self._digest)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return `with_changes`, which checks the values."""
+        return self.with_changes(**update or {})
 
     @classmethod
     @functools.cache
@@ -253,6 +257,10 @@ class EvaluationProtocol(BaseModel):
         Fields at their default are left out, so that a new field keeps the digests of protocols that do not use it.
         Values that the source states for fields of another class count: digests of published results hang on them.
         """
+        return self._digest
+
+    @functools.cached_property
+    def _digest(self) -> str:
         content: dict[str, Any] = {"name": self.name}
         if self.benchmark is not None:
             stated = self.sources()[self.source].values[self.benchmark]
