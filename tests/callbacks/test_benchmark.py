@@ -1,5 +1,6 @@
 """The callback of a benchmark; with data and files it is tested in tests/vidcorr/benchmarks."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -302,6 +303,9 @@ def test_every_config_runs_by_on(config, generated, tmp_path):
     assert len(results) == len(chosen(*on))
     for path in results:
         scores = Result.load(path.parent).scores
-        assert scores or (path.parent / "predictions.zip").is_file()  # the truth of YouTube-VOS val is with its server
-        if config == "lvos":  # its rules visit every fifth frame
-            assert max(scores.values()) > 0
+        if not scores:
+            assert (path.parent / "predictions.zip").is_file()  # the truth of YouTube-VOS val is with its server
+            continue
+        numbers = [score for score in scores.values() if not math.isnan(score)]
+        assert len(numbers) > len(scores) / 3  # a small set has no unseen videos
+        assert max(numbers) > 0

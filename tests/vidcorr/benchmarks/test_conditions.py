@@ -4,7 +4,16 @@ import pytest
 
 from tests.helpers.benchmark_data import benchmark_classes
 from tests.helpers.words import SMALL
-from vidcorr import DavisBenchmark, MatchBenchmark
+from vidcorr import (
+    DavisBenchmark,
+    JhmdbBenchmark,
+    MatchBenchmark,
+    OtbBenchmark,
+    TapVidBenchmark,
+    VipBenchmark,
+    VosBenchmark,
+    YoutubeVosBenchmark,
+)
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_spair
 
@@ -12,6 +21,26 @@ from vidcorr.datasets.generated import write_spair
 def test_each_benchmark_of_ours_states_its_conditions_itself():
     """A class that inherits them would state those of other data, so none are stated."""
     assert all("conditions" in vars(kind) or kind.__name__ == "BadjaBenchmark" for kind in benchmark_classes())
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "facts", "words"),
+    [
+        (DavisBenchmark("x"), {"year": 2016}, ["2016", "val"]),
+        (DavisBenchmark("x", split=None, resolution="240p"), {"year": 2017}, ["2017", "all", "240p"]),
+        (YoutubeVosBenchmark("x"), {}, ["valid"]),
+        (YoutubeVosBenchmark("x", split="holdout", holdout=0.1, unseen=3), {}, ["holdout 0.1", "3 unseen"]),
+        (YoutubeVosBenchmark("x", split="train", all_frames=True), {}, ["train", "all frames"]),
+        (VosBenchmark("x", split="a.txt", rules="sa-v", one_object=True), {}, ["a.txt", "sa-v", "one object"]),
+        (VipBenchmark("x"), {}, ["val"]),
+        (JhmdbBenchmark("x", split=2, subset="train"), {}, ["split 2", "train"]),
+        (OtbBenchmark("x"), {}, ["tb100"]),
+        (OtbBenchmark("x", version=None), {}, ["all of the folder"]),
+        (TapVidBenchmark("x"), {"set": "davis"}, ["davis"]),
+    ],
+)
+def test_conditions_name_what_moves_a_score_beside_the_protocol(benchmark, facts, words):
+    assert benchmark.conditions(facts) == words
 
 
 @pytest.mark.slow

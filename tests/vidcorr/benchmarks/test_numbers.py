@@ -9,6 +9,7 @@ SMALLER = {
     "YoutubeVosBenchmark": {"changes": {"radius": 3, "context": 2}},
     "TapVidBenchmark": {"stride": 4},
     "BadjaBenchmark": {"stride": 4},
+    "NaviBenchmark": {"changes": {"input_size": (64, 64)}},
     "MatchBenchmark": {"changes": {"input_size": 64, "thresholds": [0.02, 0.1, 0.3, 0.8]}},
     "PfPascalBenchmark": {"changes": {"input_size": 128, "thresholds": [0.1, 0.35, 0.4, 0.6]}},
     "PfWillowBenchmark": {"changes": {"input_size": 128, "thresholds": [0.8, 1.0, 1.5, 2.0]}},
@@ -19,9 +20,11 @@ SCORES = {
     "DavisBenchmark": {"J&F-Mean": 0.2286, "J-Mean": 0.3004, "J-Recall": 0.25, "J-Decay": 0.0935, "F-Mean": 0.1567},
     "JhmdbBenchmark": {"PCK@0.1": 0.3556, "PCK@0.2": 0.4222, "PCK@0.3": 0.4667, "PCK@0.4": 0.5333, "PCK@0.5": 0.7333},
     "MatchBenchmark": {"PCK@0.02": 0.0, "PCK@0.1": 0.5, "PCK@0.8-class": 1.0, "PCK@0.02-viewpoint-0": 0.0},
+    "NaviBenchmark": {"recall@1cm": 0.3489, "recall@2cm": 0.4619, "recall@25px": 0.6093, "recall@2cm-0-30": 0.535},
     "OtbBenchmark": {"success": 0.9365, "precision@20px": 1.0, "success@0.5": 1.0},
     "PfPascalBenchmark": {"PCK@0.1": 0.0, "PCK@0.35": 0.5, "PCK@0.6-point": 1.0},
     "PfWillowBenchmark": {"PCK@1": 0.0, "PCK@1.5": 0.1, "PCK@2-weighted": 0.3},
+    "ScanNetBenchmark": {"recall@5px": 0.48, "recall@10px": 0.504, "recall@20px": 0.534},
     "TapVidBenchmark": {"occlusion_accuracy": 0.0833, "average_pts_within_thresh": 0.0, "grid_limit": 0.9},
     "VipBenchmark": {"mIoU": 0.8535, "mAcc": 0.8983, "aAcc": 0.9577, "AP-unofficial": 0.75, "AP-unofficial@0.8": 0.25},
     "VosBenchmark": {"J&F-Mean": 0.2052, "J-Mean": 0.2641, "F-Mean": 0.1463, "F-Decay": 0.0313},
@@ -34,9 +37,11 @@ FILES = {
     "BadjaBenchmark": [*PICTURES, "predictions/*.npz"],
     "DavisBenchmark": MASKS,
     "MatchBenchmark": ["per_category.csv", "predictions/*.json"],
+    "NaviBenchmark": [*PICTURES[1:], "predictions/*.json"],
     "OtbBenchmark": [*PICTURES, "predictions/*.txt"],
     "PfPascalBenchmark": ["per_category.csv", "predictions/*.json"],
     "PfWillowBenchmark": ["per_category.csv", "predictions/*.json"],
+    "ScanNetBenchmark": [*PICTURES[1:], "predictions/*.json"],
     "TapVidBenchmark": [*PICTURES, "predictions/*.npz"],
     "VipBenchmark": [f"{part}/{file}" for part in ("semantic", "instance") for file in ("overlays/*.png", MASKS[-1])]
     + [f"animations/{part}/{file}" for part in ("semantic", "instance") for file in ("*.json", "*.webp")],
@@ -51,7 +56,14 @@ def run(kind, folder, output):
     return benchmark.evaluate("raw_colour", output)
 
 
-@pytest.mark.parametrize("kind", benchmark_classes(), ids=lambda kind: kind.__name__)
+def cases():
+    """Every benchmark; ScanNet's frames of 640 × 480 px take long."""
+    for kind in benchmark_classes():
+        marks = [pytest.mark.slow] if kind.__name__ == "ScanNetBenchmark" else []
+        yield pytest.param(kind, id=kind.__name__, marks=marks)
+
+
+@pytest.mark.parametrize("kind", list(cases()))
 def test_scores_and_files(kind, tmp_path):
     """Scores by the code of each source; a result's files, except pictures of JHMDB, which take seconds."""
     output = None if kind.__name__ == "JhmdbBenchmark" else tmp_path / "out"

@@ -58,6 +58,17 @@ class Own(DavisBenchmark):
     threshold: float = 0.5
 
 
+@dataclass(frozen=True)
+class Stable(DavisBenchmark):
+    """A user's benchmark with a score of its own."""
+
+    name = "stable"
+    score_names = ("Stability",)
+
+    def scores(self, rows):
+        return {"Stability": super().scores(rows)["J-Mean"]}
+
+
 def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_root, tmp_path):
     def job(network=RAW, root=davis_root, protocol=VFS, **arguments):
         return Job(network, DavisBenchmark(root, protocol=protocol, **arguments))
@@ -148,6 +159,17 @@ def test_stages_have_rows_of_their_own_in_the_table(tmp_path):
         "res3": 1,
         "res4": 1,
     }
+
+
+def test_each_heading_has_the_scores_of_its_benchmark_alone(tmp_path, capsys):
+    root = write_davis(tmp_path / "davis", 1, frames=3, size=(32, 32))
+    stable = Stable(root, changes=SMALL)
+    evaluate(["raw_colour"], [DavisBenchmark(root, changes=SMALL), stable], tmp_path / "results")
+    _, davis, other = capsys.readouterr().out.split("## ")
+    assert davis.startswith("davis")
+    assert other.startswith("stable")
+    assert ("J&F-Mean" in davis, "Stability" in davis) == (True, False)
+    assert ("J&F-Mean" in other, "Stability" in other) == (False, True)
 
 
 def test_ranks_with_different_networks_are_refused(davis_root, tmp_path, monkeypatch):

@@ -214,6 +214,10 @@ def test_an_id_without_a_first_appearance_is_named(tmp_path):
     assert [len(score(*folders, rules).rows) for rules in ("youtube-vos", "davis-2016")] == [2, 1]
 
 
+def test_rules_that_there_are_not_are_named(tmp_path):
+    refused(ValueError, "rules must be one of .*davis-2017", score, tmp_path, tmp_path, "davis")
+
+
 def test_a_folder_above_the_videos_is_named_and_a_video_named_twice_counts_once(tmp_path):
     for video in ("a", "b"):
         write_masks(tmp_path / "480p" / video, "01100", "01100", "00110", "01100")
