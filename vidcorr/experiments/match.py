@@ -16,8 +16,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from ..backbones import NamedNetwork, build_feature_extractor
+from ..backbones.copies import on_device
 from ..datasets.spair import MatchPair
-from ..functional.device import on_device
 from ..functional.matching import debiased, frame_points, frame_size
 from ..protocols import MatchingProtocol
 from ..tracking.keypoint_matcher import KeypointMatcher
