@@ -91,7 +91,6 @@ OFTEN = [Stop("step", 0), Stop("step", 4), Stop("validation", 1), Stop("epoch_en
     ("method", "accumulated", "stops", "options"),
     [
         ("VFSMoCo", 2, OFTEN, {}),
-        *((method, 1, [Stop("step", 4)], {"scored": False}) for method in ("CoSettle", "SiameseMAE", "Liir")),
         ("VFSSimSiam", 1, [Stop("step", 6)], {"max_steps": 7, "max_epochs": -1}),  # the run's last step, in an epoch
         ("VFSSimSiam", 1, [Stop("step", 4)], {"val_check_interval": 2}),
     ],

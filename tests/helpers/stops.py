@@ -15,7 +15,6 @@ from pytorch_lightning.callbacks import LambdaCallback
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
 from lightning_modules import VFSSimSiam
 from tests.helpers.faults import differences
-from tests.helpers.method_steps import tiny
 from tests.helpers.training import InMemory, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr import Result, signals
 from vidcorr.benchmarks.base import Benchmark
@@ -132,9 +131,7 @@ def make(method: str, accumulated: int) -> pl.LightningModule:
         return VFSSimSiam("tests.helpers.training:Tiny", projector_dim=8, predictor_dim=4)
     if method == "VFSMoCo":
         return tiny_moco(BATCH_SIZE * 2 * accumulated * 2)
-    if method == "Liir":
-        return tiny_liir(schedule={"warmup_epochs": 1, "warmup_accumulation": accumulated})
-    return tiny(method)
+    return tiny_liir(schedule={"warmup_epochs": 1, "warmup_accumulation": accumulated})
 
 
 def go(
@@ -152,7 +149,7 @@ def go(
     """Train, and return what happened and whether the run finished.
 
     Args:
-        method: name of the module.
+        method: "VFSSimSiam", "VFSMoCo" or "Liir"; every method is stopped in tests/lightning_modules/test_methods.py.
         folder: of `last.ckpt`.
         accumulated: batches per optimiser step.
         start: checkpoint to resume from.
@@ -170,7 +167,7 @@ def go(
     callbacks += [Events(events), *deepcopy(more), LastCheckpoint(every, folder), Stops()]
     if scored:
         callbacks.append(BestCheckpoint("counted/score", dirpath=folder / "best"))
-    data = InMemory(BATCHES * BATCH_SIZE, BATCH_SIZE, 2, 32 if method in ("CoSettle", "SiameseMAE") else 16)
+    data = InMemory(BATCHES * BATCH_SIZE, BATCH_SIZE, 2, 16)
     settings = {"max_epochs": EPOCHS, "accumulate_grad_batches": 1 if method == "Liir" else accumulated} | options
     trainer = quiet_trainer(
         callbacks=callbacks, default_root_dir=folder, enable_checkpointing=True, num_sanity_val_steps=0, **settings

@@ -9,7 +9,7 @@ from lightning_modules import VFSSimSiam
 from lightning_modules.base import CorrespondenceModule
 from lightning_modules.parts.distributed import keyed_generator
 from lightning_modules.parts.schedules import cosine_factor
-from tests.helpers.method_steps import RUNS, data, tiny
+from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, Clips, loader, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr.backbones import Network
@@ -57,21 +57,6 @@ def test_golden_cosine(golden):
         expected = numbers[f"{case}_lr"]
         found = [numbers[f"{case}_params"][0] * cosine_factor(step, len(expected)) for step in range(len(expected))]
         assert found == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("run", "learning"), [("siamfc", {"exemplar_conv", "search_conv"}), ("probe-moco", {"classifier"})]
-)
-def test_what_is_frozen_stays_with_its_statistics(run, learning):
-    kind, arguments, _ = RUNS[run]
-    module = kind(**arguments).train()
-    assert not any(part.training for part in module.backbone.modules())
-    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    assert any("running_mean" in name for name in before)
-    quiet_trainer(max_steps=3).fit(module, data(run))
-    changed = {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
-    assert changed == {f"{layer}.{name}" for layer in learning for name in ("weight", "bias")}
-    assert all(parameter.grad is None for parameter in module.backbone.parameters())
 
 
 def test_clips_that_a_method_cannot_take_are_refused():

@@ -9,8 +9,7 @@ from torch import nn
 
 from lightning_modules import ContrastiveRandomWalk
 from tests.helpers.refusal import refused
-from tests.helpers.training import loader, quiet_trainer
-from vidcorr.backbones import crw_training_resnet18, module_from_checkpoint
+from vidcorr.backbones import crw_training_resnet18
 from vidcorr.backbones.resnet import resnet_maps
 from vidcorr.functional import contrastive_random_walk_loss
 
@@ -80,11 +79,10 @@ def test_clips_from_which_nothing_can_be_learned_are_refused():
     assert patches.step({"clip": torch.rand(1, 3, 3, 16, 24)})["loss"] > 0
 
 
-def test_it_trains_decays_and_its_checkpoint_gives_features(tmp_path):
+def test_the_rate_falls_after_20_30_and_40_epochs():
     module = ContrastiveRandomWalk(**TINY)
     module.steps_per_epoch = lambda: 2
     configured = module.configure_optimizers()
-    del module.steps_per_epoch
     optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     rates = []
     for _ in range(84):
@@ -94,11 +92,3 @@ def test_it_trains_decays_and_its_checkpoint_gives_features(tmp_path):
     np.testing.assert_allclose(
         rates, [1e-4 * 0.3 ** sum(epoch >= drop for drop in (20, 30, 40)) for epoch in np.arange(84) // 2]
     )
-    trainer = quiet_trainer(max_steps=1)
-    trainer.fit(module, loader(2, 2, size=32))
-    trainer.save_checkpoint(tmp_path / "crw.ckpt")
-    loaded = module_from_checkpoint(tmp_path / "crw.ckpt", backbone=TINY["backbone"])
-    images = torch.rand(1, 3, 32, 32)
-    extractor = module.feature_extractor("res4", 8)
-    assert torch.equal(extractor(images), loaded.feature_extractor("res4", 8)(images))
-    assert extractor.stride == 8

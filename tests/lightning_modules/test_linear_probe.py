@@ -24,6 +24,8 @@ def test_rates_of_the_protocols():
         probe, found = LinearProbe("raw_colour", 3, stage=None, stride=8, protocol=protocol), []
         probe.on_before_zero_grad = lambda optimizer: found.append(optimizer.param_groups[0]["lr"])
         quiet_trainer(max_epochs=5).fit(probe, images(12))  # 2 steps an epoch
+        settings = probe.optimizers().param_groups[0]
+        assert (settings["momentum"], settings["weight_decay"]) == (0.9, 0)  # MoCo's command, SimSiam's appendix
         return found
 
     moco, simsiam = rates("moco"), rates("simsiam")

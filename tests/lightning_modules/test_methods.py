@@ -79,8 +79,9 @@ def test_a_run_that_ends_within_an_epoch_resumes_to_the_bit(name, tmp_path):
 
 
 def test_what_learns_takes_a_gradient_and_nothing_else_does(name):
-    """All that learns is in the optimiser, once; nothing else moves but averages, statistics and queues."""
+    """All that learns is in the optimiser, once; nothing else moves but averages, and statistics of what learns."""
     module = tiny(name)
+    backbone = {key: tensor.clone() for key, tensor in module.backbone.state_dict().items()}
     parameters = dict(module.named_parameters())
     before = {key: parameter.detach().clone() for key, parameter in parameters.items()}
     learned = {key for key, parameter in parameters.items() if parameter.requires_grad}
@@ -101,6 +102,8 @@ def test_what_learns_takes_a_gradient_and_nothing_else_does(name):
     assert sorted(found["optimised"]) == sorted(id(parameters[key]) for key in learned)
     moved = {key for key, parameter in parameters.items() if not torch.equal(parameter, before[key])}
     assert weights <= {key for key in moved if not key.startswith("target_encoder.")} <= learned
+    if not module.backbone_learns:
+        assert differences(module.backbone.state_dict(), backbone) == []
 
 
 def test_a_step_stays_on_the_device(name):

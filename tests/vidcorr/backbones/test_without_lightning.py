@@ -109,8 +109,3 @@ def test_a_module_with_features_of_its_own_needs_its_class(tmp_path):
     refused(ValueError, "benchmarks evaluate the encoder itself", probe.feature_extractor)
     write_checkpoint(probe, tmp_path / "probe.ckpt")
     refused(ValueError, "holds no whole network", export, tmp_path / "probe.ckpt", tmp_path / "probe.safetensors")
-
-
-def test_a_mean_beside_a_network_that_normalises_is_refused(tmp_path):
-    write_checkpoint(made("Liir"), tmp_path / "liir.ckpt")
-    refused(ValueError, "it normalises RGB itself", FrozenEncoder, str(tmp_path / "liir.ckpt"), mean=(0, 0, 0))

@@ -1,0 +1,16 @@
+"""The module around a frozen backbone; what its checkpoints hold: tests/vidcorr/backbones/test_without_lightning.py."""
+
+from lightning_modules import FrozenEncoder
+from tests.helpers.method_steps import tiny
+from tests.helpers.refusal import refused
+from vidcorr.backbones.checkpoints import write_checkpoint
+
+
+def test_weights_of_a_library_are_loaded_where_they_are_asked_for_alone():
+    described = FrozenEncoder("torchvision:resnet18").described
+    assert (described.weights, described.loaded) == ("random weights", False)
+
+
+def test_a_mean_beside_a_network_that_normalises_is_refused(tmp_path):
+    write_checkpoint(tiny("Liir"), tmp_path / "liir.ckpt")
+    refused(ValueError, "it normalises RGB itself", FrozenEncoder, str(tmp_path / "liir.ckpt"), mean=(0, 0, 0))
