@@ -7,14 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks import BenchmarkCallback, TrainingStopped
 from callbacks.run_folder import log_now, run_folder
 from cli import main
-from lightning_modules import FrozenEncoder
+from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.stops import Stop, go
 from tests.helpers.training import quiet_trainer
 from tests.helpers.words import RAW_COLOUR, SMALL, davis, flags
@@ -68,21 +67,19 @@ def logged(folder):
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
-class KilledAfterSaving(Checkpoint):
-    """Is killed after the hook in which checkpoints may be saved, before Lightning logs the step."""
-
-    def on_train_batch_end(self, trainer, *args):
-        if trainer.global_step == 4:
-            raise TrainingStopped("killed")
+def killed_after_saving(module, *_):
+    """Kill the run after the hook of callbacks in which they may save, and before Lightning logs the step."""
+    if module.global_step == 5:
+        raise TrainingStopped("killed")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("stop", "more", "steps"),
-    [(Stop("step", 4), [], 9), (Stop("step", 3), [], 9), (None, [KilledAfterSaving()], 9), (None, [], 5)],
+    ("stop", "hook", "steps"),
+    [(Stop("step", 4), None, 9), (Stop("step", 3), None, 9), (None, killed_after_saving, 9), (None, None, 5)],
     ids=["killed within an epoch", "killed between two epochs", "killed after a save", "ended, and made longer"],
 )
-def test_the_logs_of_a_resumed_run_hold_every_step_once(stop, more, steps, tmp_path):
+def test_the_logs_of_a_resumed_run_hold_every_step_once(stop, hook, steps, tmp_path, monkeypatch):
     """Scores are logged at the number of steps, losses at Lightning's number of a step, from 0."""
 
     def run(name, steps=9, **options):
@@ -90,7 +87,10 @@ def test_the_logs_of_a_resumed_run_hold_every_step_once(stop, more, steps, tmp_p
         go("VFSSimSiam", tmp_path / name, logger=logger, log_every_n_steps=1, max_steps=steps, **options)
 
     run("whole")
-    run("parts", steps, stop=stop, kill=True, every=4, more=more)
+    if hook:
+        monkeypatch.setattr(VFSSimSiam, "on_train_batch_end", hook)
+    run("parts", steps, stop=stop, kill=True, every=4)
+    monkeypatch.undo()
     time.sleep(1 - time.time() % 1)  # TensorBoard orders the files of a second by a number as text, 10 before 9
     run("parts", start=tmp_path / "parts/last.ckpt")
     found, whole = logged(tmp_path / "parts"), logged(tmp_path / "whole")
