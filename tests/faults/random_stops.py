@@ -1,32 +1,61 @@
 """Stop trainings at random, resume each, and compare it with the run that was not stopped, bit by bit.
 
-Real signals stop them, `trainer.should_stop` (as `max_time` sets it) within an epoch, and `max_steps`, at a validation
-within the epoch too.
+Every method that trains is stopped, and one of a user's folder: by real signals, SLURM's among them, by `max_time`,
+`trainer.should_stop` within an epoch, and `max_steps`, at a validation within the epoch too. Weights, optimisers,
+schedules, queues, losses, logged scalars and scores of a benchmark are compared; a run without the benchmark has equal
+weights.
 
 By hand, in 40 minutes: python -m tests.faults.random_stops --stops 60
 """
 
 import argparse
+import os
 import random
 import re
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.optim.lr_scheduler import ExponentialLR, LinearLR, SequentialLR
 
 from lightning_modules import VFSSimSiam
-from tests.helpers.faults import METHODS, curve, differences, harm, last, run, run_script, strike, words
+from tests.helpers.faults import METHODS, curve, differences, harm, last, run, run_script, strike, words, words_of
+from tests.helpers.method_steps import METHODS as ALL, arguments_of
 from tests.helpers.words import NETWORK
-from vidcorr.datasets.generated import write_davis, write_videos
+from vidcorr.datasets.generated import write_davis, write_got10k, write_videos
+from vidcorr.datasets.generated.writers import write_frames
 
 CRW = {"backbone": NETWORK, "embedding_dim": 8, "patch_size": 16, "patch_stride": 8}
 METHODS |= {"ContrastiveRandomWalk": CRW, "tests.faults.random_stops.Warmed": METHODS["VFSSimSiam"]}
-STATUS = {"SIGTERM": 143, "SIGINT": 130, "SIGKILL": -9, "should_stop": 0, "max_steps": 0}
-LENGTH_FREE = ("Liir", "ContrastiveRandomWalk", "tests.faults.random_stops.Warmed")
+METHODS |= {name: arguments_of(name) for name in ALL if name not in METHODS} | {"mine.Mine": METHODS["VFSMoCo"]}
+STATUS = {"SIGTERM": 143, "SIGINT": 130, "SIGKILL": -9, "SIGUSR1": 138, "should_stop": 0, "max_time": 0, "max_steps": 0}
+SLURM = {"NTASKS": "1", "JOB_NAME": "train", "JOB_ID": "7", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
+"""Variables of a job of one rank, without their prefix."""
+MINE = '''
+import torch
+from lightning_modules import VFSMoCo
+
+
+class Mine(VFSMoCo):
+    """A method of a user's folder, with a state and an optimiser of its own."""
+
+    def setup(self, stage):
+        super().setup(stage)
+        self.register_buffer("batches", torch.zeros(()))
+
+    def on_train_batch_end(self, *args):
+        self.batches += 1
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), 1e-3)
+'''
+LENGTH_FREE = ("Liir", "ContrastiveRandomWalk", "tests.faults.random_stops.Warmed", "mine.Mine")
 """Methods with a schedule that does not depend on the length of the run, which `max_steps` changes."""
 INTERVAL = 2
 """Batches between validations within an epoch."""
@@ -69,7 +98,7 @@ def draw(generator: random.Random) -> Blow:
     last_steps = ENDS.get(method, (5, 10, 15))
     ends = place in ("validation", "benchmark") or generator.random() < 1 / 3
     step = generator.choice(last_steps) if ends else generator.randrange(1, last_steps[-1] + 1)
-    ranks = generator.choice([1, 1, 1, 1, 1, 1, 2])
+    ranks = 1 if kind == "SIGUSR1" else generator.choice([1, 1, 1, 1, 1, 1, 2])
     return Blow(
         method=method,
         ranks=ranks,
@@ -82,50 +111,112 @@ def draw(generator: random.Random) -> Blow:
     )
 
 
-def train(blow: Blow, folder: Path, data: Path, stopped: bool, resumed: bool = False) -> str:
+def train(blow: Blow, folder: Path, data: Path, stopped: bool, resumed: bool = False, scored: bool = True) -> str:
     """Run a training, to its stop or to its end; return its output."""
     folder.mkdir(parents=True, exist_ok=True)
     about = {"step": blow.step, "place": blow.place, "rank": blow.rank, "group": blow.group}
     callbacks: tuple[Any, ...] = ()
-    ends_at: list[str] = []
+    more: list[str] = []
     if stopped and blow.signal == "should_stop":
         callbacks = (harm("Ends", step=blow.step),)
     elif stopped and blow.signal == "max_steps":
-        ends_at = [f"--trainer.max_steps={blow.step}"]
+        more = [f"--trainer.max_steps={blow.step}"]
+    elif stopped and blow.signal == "max_time":
+        more = [f'--trainer.max_time={{"milliseconds": {50 * blow.step}}}']
     elif stopped:
         callbacks = (strike(blow.signal, **about),)
-    command = words(
-        blow.method,
-        data / "videos",
-        folder,
-        *("--on", f"davis={data / 'davis'}", "--change", "radius=3", "context=2"),
-        *(["--ckpt_path=last"] if resumed else []),
-        *(["--trainer.strategy=ddp", "--trainer.devices=2"] if blow.ranks == 2 else []),
-        *([f"--trainer.val_check_interval={INTERVAL}"] if blow.interval else []),
-        *ends_at,
-        callbacks=callbacks,
-        samples_per_epoch=10 * blow.ranks,
-        frames=3 if blow.method == "ContrastiveRandomWalk" else 2,
-    )
+    if scored:
+        more += ["--on", f"davis={data / 'davis'}", "--change", "radius=3", "context=2"]
+    if resumed:
+        more += ["--ckpt_path=last"]
+    if blow.ranks == 2:
+        more += ["--trainer.strategy=ddp", "--trainer.devices=2"]
+    if blow.interval:
+        more += [f"--trainer.val_check_interval={INTERVAL}"]
+    command = command_of(blow, folder, data, more, callbacks)
     status = STATUS[blow.signal] if stopped else 0
     if blow.ranks == 1:
-        return run(command, folder, status)
+        job = {f"SLURM_{name}": value for name, value in SLURM.items()} | {"PATH": f"{data}:{os.environ['PATH']}"}
+        return run(command, folder, status, data, job if status == 138 else {})
     # rank 0 ends by an error if the other is killed, and by SIGTERM's status if the other is interrupted
     others = {"SIGKILL": 1, "SIGINT": 143}
-    return run_script(command, status, *([others.get(blow.signal, status)] if stopped else []))
+    return run_script(command, status, *([others.get(blow.signal, status)] if stopped else []), place=data)
+
+
+def command_of(
+    blow: Blow, folder: Path, data: Path, more: list[str], callbacks: tuple[dict[str, Any], ...]
+) -> list[str]:
+    """Return the command of a run on the data that the method reads, five steps an epoch."""
+    if blow.method == "SiamFC":
+        given: dict[str, Any] = {"root": data / "got10k", "repeat": 2 * blow.ranks}
+        return words_of(blow.method, "Got10kDataModule", given, folder, *more, callbacks=callbacks)
+    if blow.method == "LinearProbe":
+        given = {"root": data / f"images-{blow.ranks}", "size": 32, "resize": 36}
+        return words_of(blow.method, "ImageFolderDataModule", given, folder, *more, callbacks=callbacks)
+    frames = 3 if blow.method == "ContrastiveRandomWalk" else 2
+    clips = {"samples_per_epoch": 10 * blow.ranks, "frames": frames}
+    return words(blow.method, data / "videos", folder, *more, callbacks=callbacks, **clips)
+
+
+def write_data(folder: Path) -> None:
+    """Write the videos, boxes and images that methods learn from, a user's method and SLURM's command."""
+    write_videos(folder / "videos", 6, frames=10, size=(64, 64))
+    write_davis(folder / "davis", 2, frames=4, size=(64, 64))
+    write_got10k(folder / "got10k", 5, frames=6, size=(64, 64))
+    generator = np.random.default_rng(0)
+    for ranks in (1, 2):
+        for number, count in enumerate((3, 3, 4)):
+            for part, images in (("train", count * ranks), ("val", 2)):
+                noise = generator.integers(0, 256, (images, 40, 60, 3), dtype=np.uint8)
+                names = [f"{index}.png" for index in range(images)]
+                write_frames(folder / f"images-{ranks}" / part / f"class{number}", noise, names)
+    (folder / "mine.py").write_text(MINE)
+    (folder / "scontrol").write_text("#!/bin/sh\n")
+    (folder / "scontrol").chmod(0o755)
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return what TensorBoard shows of the newest run: tag → steps and values; no times, nor what Lightning adds."""
+    paths = folder.glob("lightning_logs/*/checkpoints/last.ckpt")
+    path = max(paths, key=lambda path: path.stat().st_mtime_ns)
+    events = EventAccumulator(str(path.parent.parent)).Reload()
+    tags = [tag for tag in events.Tags()["scalars"] if not tag.startswith(("time/", "epoch", "hp_metric"))]
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
 
 
 def faults_of(blow: Blow, folder: Path, whole: Path, data: Path) -> list[str]:
     """Stop a run and resume it; return where it differs from the whole run."""
     train(blow, folder, data, stopped=True)
     begun = bool(list(folder.glob("lightning_logs/*/checkpoints/last.ckpt")))
+    time.sleep(1 - time.time() % 1)  # TensorBoard orders the files of a second by a number as text, 10 before 9
     said = train(blow, folder, data, stopped=False, resumed=True)
     if not re.search("resuming from .*: step" if begun else "starting a new run", said):
         return [said]
     one, other = last(folder), last(whole)
     _leave_out_scores_of_the_end(one, other)
     found = [fault for key in COMPARED for fault in differences(one[key], other[key], key)]
+    logged, expected = scalars(folder), scalars(whole)
+    if STATUS[blow.signal] == 0:
+        _leave_out_validations_of_the_end(logged, expected)
+    found += differences(logged, expected, "logged")
     return found + ([] if curve(folder) == curve(whole) else ["losses"])
+
+
+def _leave_out_validations_of_the_end(resumed: dict[str, Any], whole: dict[str, Any]) -> None:
+    """Leave out what a validation at the end of the stopped run logged, which the whole run does not have."""
+    for tag in resumed:
+        if tag.startswith(("val/", "davis/")) and tag in whole:
+            steps = {step for step, _ in whole[tag]}
+            resumed[tag] = [point for point in resumed[tag] if point[0] in steps]
+
+
+def faults_without_benchmark(blow: Blow, whole: Path, data: Path) -> list[str]:
+    """Return where a run without the benchmark differs from the whole run."""
+    folder = whole.with_name(f"{whole.name}-plain")
+    train(blow, folder, data, stopped=False, scored=False)
+    one, other = last(folder), last(whole)
+    found = [fault for key in COMPARED[:3] for fault in differences(one[key], other[key], f"plain/{key}")]
+    return found + ([] if curve(folder) == curve(whole) else ["losses without a benchmark"])
 
 
 def _leave_out_scores_of_the_end(resumed: dict[str, Any], whole: dict[str, Any]) -> None:
@@ -143,15 +234,16 @@ def main() -> None:
     generator, counts, wrong = random.Random(flags.seed), Counter[str](), 0
     with tempfile.TemporaryDirectory() as temporary:
         data = Path(temporary)
-        write_videos(data / "videos", 6, frames=10, size=(64, 64))
-        write_davis(data / "davis", 2, frames=4, size=(64, 64))
+        write_data(data)
         for number in range(flags.stops):
             blow = draw(generator)
             whole = data / f"{blow.method}-{blow.ranks}-{blow.interval}"
-            if not whole.exists():
-                train(blow, whole, data, stopped=False)
             try:
-                faults = faults_of(blow, data / str(number), whole, data)
+                faults = []
+                if not whole.exists():
+                    train(blow, whole, data, stopped=False)
+                    faults = faults_without_benchmark(blow, whole, data)
+                faults += faults_of(blow, data / str(number), whole, data)
             except (AssertionError, TimeoutError) as error:
                 faults = [f"{type(error).__name__}: {str(error)[-2000:]}"]
             wrong += bool(faults)

@@ -104,8 +104,15 @@ def words(
     method: str, source: Path, folder: Path, *more: str, callbacks: tuple[Any, ...] = (), **data: Any
 ) -> list[str]:
     """Command of a run of three epochs of five steps over six videos that writes `last.ckpt` every second step."""
+    given = {"source": source, "frames": 2, "size": 32, "repeat": 2, "samples_per_epoch": 10} | data
+    return words_of(method, "VideoDataModule", given, folder, *more, callbacks=callbacks)
+
+
+def words_of(
+    method: str, data: str, given: dict[str, Any], folder: Path, *more: str, callbacks: tuple[Any, ...] = ()
+) -> list[str]:
+    """Command of a run of three epochs on data of any class; by default a batch has two samples."""
     arguments = METHODS[method] if method in METHODS else arguments_of(method)
-    given = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "repeat": 2, "samples_per_epoch": 10} | data
     listed = [
         {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 2}},
         harm("Curve", path=str(folder / "curve.txt")),
@@ -113,8 +120,9 @@ def words(
     ]
     trainer = {"callbacks": json.dumps(listed), "accelerator": "cpu", "max_epochs": 3, "default_root_dir": folder}
     quiet = {"log_every_n_steps": 1, "enable_progress_bar": "false", "enable_model_summary": "false"}
-    model, clips = flags("model", method, **arguments), flags("data", "VideoDataModule", source=source, **given)
-    return ["fit", *model, *clips, *flags("trainer", **trainer | quiet), *more]
+    model = flags("model", method, **arguments)
+    samples = flags("data", data, **{"batch_size": 2, "num_workers": 0} | given)
+    return ["fit", *model, *samples, *flags("trainer", **trainer | quiet), *more]
 
 
 def harm(kind: str, **options: Any) -> dict[str, Any]:
@@ -126,18 +134,26 @@ def strike(name: str, step: int, **options: Any) -> dict[str, Any]:
     return harm("Strike", name=name, step=step, **options)
 
 
-def run(command: list[str], folder: Path, status: int = 0) -> str:
+def run(
+    command: list[str],
+    folder: Path,
+    status: int = 0,
+    place: Path | None = None,
+    environment: dict[str, str] | None = None,
+) -> str:
     """Run `vidcorr` in a separate process and process group, and return its output.
 
     Args:
         command: words after `vidcorr`.
         folder: the output is kept here.
         status: expected exit status (minus the signal that kills it).
+        place: folder to run it in; None: this process's.
+        environment: further variables.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["cli"])  # imports take longer than all the rest, and are wanted once
     said = folder / "said.txt"
-    process = context.Process(target=_main, args=(command, str(said)))
+    process = context.Process(target=_main, args=(command, str(said), place or Path.cwd(), environment or {}))
     process.start()
     process.join(300)
     if process.is_alive():
@@ -147,19 +163,19 @@ def run(command: list[str], folder: Path, status: int = 0) -> str:
     return said.read_text()
 
 
-def start_script(command: list[str], said: Any) -> subprocess.Popen[str]:
+def start_script(command: list[str], said: Any, place: Path | None = None) -> subprocess.Popen[str]:
     """Start `python cli.py`, which starts itself once more for each further rank, in a separate process group."""
     script = Path(__file__).resolve().parents[2] / "cli.py"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parent)}
     words = [sys.executable, str(script), *command]
     return subprocess.Popen(
-        words, stdout=said, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
+        words, stdout=said, stderr=subprocess.STDOUT, text=True, env=environment, cwd=place, start_new_session=True
     )
 
 
-def run_script(command: list[str], *statuses: int) -> str:
+def run_script(command: list[str], *statuses: int, place: Path | None = None) -> str:
     """Run `python cli.py` to its end with one of some exit statuses, and return its output."""
-    process = start_script(command, subprocess.PIPE)
+    process = start_script(command, subprocess.PIPE, place)
     try:
         said, _ = process.communicate(timeout=500)
     finally:
@@ -168,8 +184,10 @@ def run_script(command: list[str], *statuses: int) -> str:
     return said
 
 
-def _main(command: list[str], said: str) -> None:
+def _main(command: list[str], said: str, place: Path, environment: dict[str, str]) -> None:
     os.setsid()
+    os.chdir(place)
+    os.environ.update(environment)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # blocked by a server that `server_context` has started
     multiprocessing.set_start_method("fork", force=True)  # for workers; this process has made it forkserver
     descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
