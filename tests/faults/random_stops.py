@@ -126,7 +126,7 @@ def train(blow: Blow, folder: Path, data: Path, stopped: bool, resumed: bool = F
     elif stopped:
         callbacks = (strike(blow.signal, **about),)
     if scored:
-        more += ["--on", f"davis={data / 'davis'}", "--change", "radius=3", "context=2"]
+        more += ["--on", f"davis={data / 'davis'}", "--every", "1", "--change", "radius=3", "context=2"]
     if resumed:
         more += ["--ckpt_path=last"]
     if blow.ranks == 2:
@@ -242,7 +242,8 @@ def main() -> None:
                 faults = []
                 if not whole.exists():
                     train(blow, whole, data, stopped=False)
-                    faults = faults_without_benchmark(blow, whole, data)
+                    if blow.ranks == 1 and not blow.interval:
+                        faults = faults_without_benchmark(blow, whole, data)
                 faults += faults_of(blow, data / str(number), whole, data)
             except (AssertionError, TimeoutError) as error:
                 faults = [f"{type(error).__name__}: {str(error)[-2000:]}"]
