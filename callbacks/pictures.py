@@ -32,7 +32,7 @@ class TrainingPictures(pl.Callback):
         every_n_epochs: epochs between pictures of the features; also drawn before the first step and at the end.
         protocol: protocol of the matches; a protocol or the name of a protocol for DAVIS.
         changes: fields of the protocol to change.
-        stage: argument of `feature_extractor`; the last of several stages is drawn.
+        stage: argument of `feature_extractor`.
         stride: argument of `feature_extractor`.
 
     Raises:
@@ -103,7 +103,7 @@ class TrainingPictures(pl.Callback):
         with random_state_kept(), torch.inference_mode():
             extractor = build_feature_extractor(pl_module, self.stage, self.stride)
             encoder = FrameEncoder(extractor, self.protocol)
-            features = torch.stack(list(encoder.encode(clip)))  # T x C x h x w
+            features = torch.stack(list(encoder.maps(clip)))  # T x C x h x w
             covered = encoder.covered((clip.shape[-2], clip.shape[-1]))
             self._show(trainer, "features", feature_sheet(clip, features, covered, self._names))
             if len(clip) > 1:

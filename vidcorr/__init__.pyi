@@ -26,7 +26,6 @@ from .protocols import (
 from .results.page import write_report as write_report
 from .results.result import Result as Result, Row as Row
 from .tracking.follow import follow as follow
-from .tracking.label_tracker import LabelTracker as LabelTracker
 from .tracking.predict import predict_video as predict_video
 from .tracking.siamfc_tracker import SiamFCTracker as SiamFCTracker
 from .videos.prompts import BoxPrompt as BoxPrompt, MaskPrompt as MaskPrompt, PointPrompt as PointPrompt

@@ -32,7 +32,7 @@ class VideoEncoder(Protocol):
     stride: Any
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
-        """Yield a map `(C, h, w)`, or a list of maps, per frame: float RGB `(3, H, W)` in [0, 1]."""
+        """Yield a map `(C, h, w)` per frame: float RGB `(3, H, W)` in [0, 1]."""
         ...
 
 

@@ -11,7 +11,7 @@ from ..metrics.rules import RULES
 from ..metrics.scoring import Rules
 from ..protocols import PropagationProtocol
 from ..results.result import Row
-from ..tracking.label_tracker import LabelTracker
+from ..tracking.frame_encoder import FrameEncoder
 from .masks import MaskBenchmark
 
 
@@ -70,7 +70,7 @@ class DavisBenchmark(MaskBenchmark):
         rules = self.plain_rules
         return RULES["davis-2016"] if rules == RULES["davis-2017"] and self._is_of_2016() else rules
 
-    def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
         """Return year, split, resolution and rules."""
         year = 2016 if self._is_of_2016() else self.year
         facts = {"year": year, "split": self.split, "resolution": self.resolution}

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from ..datasets import Jhmdb, KeypointSequence
 from ..datasets.jhmdb import JOINTS
-from ..functional import decode_keypoints, encode_keypoints
+from ..functional import LabelPropagator, decode_keypoints, encode_keypoints
 from ..functional.propagation.coding import Size
 from ..metrics.keypoints import keypoint_distances, pck_counts, pck_scores
 from ..protocols import JointProtocol
@@ -18,7 +18,8 @@ from ..results.csv_files import csv_text, fixed
 from ..results.pictures import overlay_joints
 from ..results.pictures.animations import Curve
 from ..results.result import Row
-from ..tracking.label_tracker import LabelTracker
+from ..tracking.frame_encoder import FrameEncoder
+from ..tracking.labels import PointCoding, Propagator, first_only, follow_labels
 from .base import Benchmark, counts_of
 from .output import Output, SequencePictures
 
@@ -53,7 +54,9 @@ class JhmdbBenchmark(Benchmark):
     name = "jhmdb"
     score_names = ("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
     protocol_class = JointProtocol
-    tracker = LabelTracker
+    tracker = FrameEncoder
+    propagator: ClassVar[Propagator] = LabelPropagator
+    """The propagation of labels; a subclass may bring its own."""
     pooled = True
 
     root: str | Path
@@ -65,7 +68,7 @@ class JhmdbBenchmark(Benchmark):
         """Open the data set."""
         return Jhmdb(self.root, self.split, self.subset)
 
-    def score(self, sequence: KeypointSequence, tracker: LabelTracker, output: Output) -> list[Row]:
+    def score(self, sequence: KeypointSequence, tracker: FrameEncoder, output: Output) -> list[Row]:
         """Propagate the joints of a clip, write and score them; its row counts the joints.
 
         Frame 0 has the joints read back from its heat-maps, as in VFS.
@@ -74,10 +77,11 @@ class JhmdbBenchmark(Benchmark):
         protocol = tracker.protocol
         found: list[Tensor] = []
         pictures = SequencePictures(output, sequence, overlay_joints, caption=CAPTION)
-        for t, tracked in enumerate(tracker.track_points(sequence.read(), annotated[0], sequence.size)):
+        coding = PointCoding(tracker, sequence.size, sequence.size)
+        for t, tracked in enumerate(follow_labels(first_only(sequence.read(), annotated[0]), coding, self.propagator)):
             joints = tracked.decoded
             if t == 0:
-                joints = reread(annotated[0], tracked.labels, tracker.covered(sequence.size), protocol)
+                joints = reread(annotated[0], tracked.labels, coding.covered, protocol)
             with tracker.watch("write"):
                 pictures.add(tracked.frame, joints, truth=annotated[t])
             found.append(joints)
@@ -100,7 +104,7 @@ class JhmdbBenchmark(Benchmark):
         """Return PCK at every threshold: joints are counted over all clips before they are divided."""
         return pck_scores(counts_of(rows, "joints"))
 
-    def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
         """Return split and subset."""
         return {"split": self.split, "subset": self.subset}
 

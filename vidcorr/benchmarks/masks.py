@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..datasets import MaskSequence
+from ..functional import LabelPropagator
 from ..functional.propagation.coding import Size
 from ..functional.propagation.resizing import resize_images
 from ..metrics.rules import RULES
@@ -22,7 +23,8 @@ from ..protocols import PropagationProtocol
 from ..results.pictures import overlay_masks
 from ..results.pictures.animations import Curve, overlay_masks_small
 from ..results.result import Result, Row
-from ..tracking.label_tracker import LabelTracker, TrackedFrame
+from ..tracking.frame_encoder import FrameEncoder
+from ..tracking.labels import MaskCoding, Propagator, TrackedFrame, follow_labels
 from ..videos.files import WRONG_JSON, DataError, errors_at
 from ..videos.images import read_ahead, write_behind
 from ..videos.masks import object_ids
@@ -43,8 +45,10 @@ class MaskBenchmark(Benchmark):
     """
 
     protocol_class = PropagationProtocol
-    tracker = LabelTracker
+    tracker = FrameEncoder
     less_is_better = ("J-Decay", "F-Decay", "J_last-Decay", "V-Mean", "V-seen-Mean", "V-unseen-Mean")
+    propagator: ClassVar[Propagator] = LabelPropagator
+    """The propagation of labels; a subclass may bring its own."""
     archive: ClassVar[str] = ""
     """Folder of the sequences inside predictions.zip; "" is its top (DAVIS)."""
 
@@ -78,7 +82,7 @@ class MaskBenchmark(Benchmark):
         """True if the rules average over groups of objects."""
         return self.plain_rules.pooled
 
-    def score(self, sequence: MaskSequence, tracker: LabelTracker, output: Output) -> list[Row]:
+    def score(self, sequence: MaskSequence, tracker: FrameEncoder, output: Output) -> list[Row]:
         """Propagate the masks of a sequence, write them, and score the annotated frames: a row per object.
 
         A thread scores and writes frames while the network follows later frames. A sequence without ground truth, or
@@ -91,7 +95,7 @@ class MaskBenchmark(Benchmark):
             if t < sequence.begin:  # nothing is predicted before the first object
                 files.add(t, torch.zeros(sequence.size, dtype=torch.uint8))
         with write_behind(files.add) as later:
-            for t, tracked in enumerate(follow_masks(sequence, frames, tracker), start=sequence.begin):
+            for t, tracked in enumerate(follow_masks(sequence, frames, tracker, self.propagator), start=sequence.begin):
                 with tracker.watch("score and write"):  # waiting for the thread
                     later(t, tracked.decoded, tracked.frame)
         files.close()
@@ -136,7 +140,7 @@ class MaskBenchmark(Benchmark):
         """Return the scores of the data set by its rules, from the values of the objects."""
         return self.scoring_rules.table(values_of_objects(rows))
 
-    def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
         """Return the scoring rules."""
         return {"rules": self.scoring_rules.stated()}
 
@@ -237,10 +241,16 @@ def mask_file(sequence: MaskSequence, t: int) -> Path:
     return Path(sequence.video, sequence.folder, f"{sequence.frames[t].stem}.png")
 
 
-def follow_masks(sequence: MaskSequence, frames: Iterator[Tensor], tracker: LabelTracker) -> Iterator[TrackedFrame]:
+def follow_masks(
+    sequence: MaskSequence,
+    frames: Iterator[Tensor],
+    encoder: FrameEncoder,
+    propagator: Propagator = LabelPropagator,
+) -> Iterator[TrackedFrame]:
     """Propagate the masks of a sequence to its frames from the first object on."""
     starts = {number: t - sequence.begin for number, t in sequence.starts.items()}
-    return tracker.track_masks(annotated_frames(sequence, frames), starts, sequence.size)
+    coding = MaskCoding(encoder, sequence.size, sequence.size, starts)
+    return follow_labels(annotated_frames(sequence, frames), coding, propagator)
 
 
 def annotated_frames(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -155,7 +155,7 @@ class MatchBenchmark(Benchmark):
 
     def facts(self, rows: Sequence[Row], tracker: KeypointMatcher) -> dict[str, Any]:
         """Return the split, the feature grid and the number of pairs."""
-        height, width = tracker.grid
+        height, width = tracker.encoder.grid
         return {"split": self.split, "grid": f"{height} x {width}", "pairs": len(self.used_pairs)}
 
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:

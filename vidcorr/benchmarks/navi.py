@@ -127,7 +127,7 @@ def matched(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, Tenso
     """Match the surfaces of two pictures: cells of the grids, on the CPU, the clearest match first."""
     maps: list[Tensor] = []
     for view in views:
-        maps += encoder.encode([padded(view.image, encoder)])  # a video of its own
+        maps += encoder.maps([padded(view.image, encoder)])  # a video of its own
     if not all(features.isfinite().all() for features in maps):
         raise ValueError("features are not finite")
     protocol = encoder.protocol

@@ -26,7 +26,8 @@ from ..protocols import PointProtocol
 from ..results.pictures.animations import Curve
 from ..results.pictures.overlays import distinct_colours, overlay_tracks
 from ..results.result import Row
-from ..tracking.point_tracker import PointTracker
+from ..tracking.frame_encoder import FrameEncoder
+from ..tracking.points import follow_points
 from .base import Benchmark
 from .output import Output, SequencePictures
 
@@ -68,7 +69,7 @@ class TapVidBenchmark(Benchmark):
 
     name = "tap_vid"
     protocol_class = PointProtocol
-    tracker = PointTracker
+    tracker = FrameEncoder
     score_names = (*SCORES, LIMIT)
 
     root: str | Path
@@ -78,7 +79,7 @@ class TapVidBenchmark(Benchmark):
         """Open the data set."""
         return TapVid(self.root)
 
-    def score(self, sequence: PointSequence, tracker: PointTracker, output: Output) -> list[Row]:
+    def score(self, sequence: PointSequence, tracker: FrameEncoder, output: Output) -> list[Row]:
         """Track and score the points of a video: a row.
 
         Its counts are the measures of `track_measures`; `limit`, the (18,) counts of the true tracks moved to the
@@ -88,7 +89,8 @@ class TapVidBenchmark(Benchmark):
         mode = protocol.query_mode
         side = protocol.scored_size
         queries = sample_queries(sequence.occluded, sequence.points * side, mode, protocol.query_stride)
-        found = tracker.track(
+        found = follow_points(
+            tracker,
             lambda first: map(sequence.frame, range(first, sequence.num_frames)),
             sequence.num_frames,
             sequence.size,
@@ -130,7 +132,7 @@ class TapVidBenchmark(Benchmark):
         limits = track_scores([{"tracks": row.counts["limit"]} for row in rows])
         return scores | {LIMIT: limits["average_pts_within_thresh"]}
 
-    def facts(self, rows: Sequence[Row], tracker: PointTracker) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
         """Return the videos in which measures are 0/0, the feature grid, and the name of a released set."""
         undefined: dict[str, list[str]] = {}
         for key in METRICS:

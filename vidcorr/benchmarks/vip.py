@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +12,13 @@ from torch import Tensor
 
 from ..datasets import Vip
 from ..datasets.vip import PartSequence
+from ..functional import LabelPropagator
 from ..functional.propagation.coding import Size
 from ..metrics.parts import CLASSES, ap_scores, class_areas, iou_scores, match_instances
 from ..protocols import PropagationProtocol
 from ..results.result import Row
-from ..tracking.label_tracker import LabelTracker, TrackedFrame
+from ..tracking.frame_encoder import FrameEncoder
+from ..tracking.labels import Propagator, TrackedFrame
 from ..videos.files import errors_at
 from .base import Benchmark, counts_of
 from .masks import at_size_of_data, follow_masks, mask_file, mask_pictures
@@ -75,7 +77,9 @@ class VipBenchmark(Benchmark):
 
     name = "vip"
     protocol_class = PropagationProtocol
-    tracker = LabelTracker
+    tracker = FrameEncoder
+    propagator: ClassVar[Propagator] = LabelPropagator
+    """The propagation of labels; a subclass may bring its own."""
     pooled = True
 
     root: str | Path
@@ -106,7 +110,7 @@ class VipBenchmark(Benchmark):
             videos.append(PartVideo(dict(zip(self.parts, sequences, strict=True))))
         return videos
 
-    def score(self, video: PartVideo, tracker: LabelTracker, output: Output) -> list[Row]:
+    def score(self, video: PartVideo, tracker: FrameEncoder, output: Output) -> list[Row]:
         """Propagate the parts of a video once per kind of labels, write and score them: a row with the counts."""
         counts: dict[str, Any] = {}
         for parts, whole_sequence in video.sequences.items():
@@ -114,7 +118,7 @@ class VipBenchmark(Benchmark):
             covered = tracker.covered(sequence.size)
             measured: list[Any] = []
             pictures = mask_pictures(output, sequence, parts)
-            for t, tracked in enumerate(follow_masks(sequence, frames, tracker)):
+            for t, tracked in enumerate(follow_masks(sequence, frames, tracker, self.propagator)):
                 with tracker.watch("score"):
                     if parts == "semantic":
                         truth = sequence.read_mask(t)
@@ -144,7 +148,7 @@ class VipBenchmark(Benchmark):
                 scores[key.replace("AP", AP)] = value
         return scores
 
-    def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
         """Return the split and the definition of AP."""
         facts = {"split": self.split}
         if "instance" in self.parts:

@@ -10,7 +10,7 @@ from ..metrics.rules import RULES
 from ..metrics.scoring import Rules
 from ..protocols import PropagationProtocol
 from ..results.result import Row
-from ..tracking.label_tracker import LabelTracker
+from ..tracking.frame_encoder import FrameEncoder
 from ..videos.files import WRONG_JSON, errors_at, read_names, read_videos
 from .masks import MaskBenchmark
 
@@ -84,7 +84,7 @@ class VosBenchmark(MaskBenchmark):
             rules = self.scoring_rules
         return videos if rules.objects_enter else list(map(_of_first_mask, videos))
 
-    def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
         """Return split, merging of objects and rules."""
         return {"split": self.split, "one_object": self.one_object} | super().facts(rows, tracker)
 

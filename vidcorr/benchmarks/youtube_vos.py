@@ -12,7 +12,7 @@ from ..metrics.rules import RULES
 from ..metrics.scoring import Rules
 from ..protocols import PropagationProtocol
 from ..results.result import Row
-from ..tracking.label_tracker import LabelTracker
+from ..tracking.frame_encoder import FrameEncoder
 from .masks import MaskBenchmark, values_of_objects
 
 
@@ -88,7 +88,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
         rules = replace(self.plain_rules, categories=categories, unseen=unseen)
         return rules.table(values_of_objects(rows))
 
-    def facts(self, rows: Sequence[Row], tracker: LabelTracker) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
         """Return split, hold-out and rules."""
         facts: dict[str, Any] = {"split": self.split, "all_frames": self.all_frames}
         if self.split == "holdout":

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from ..protocols.network_input import NetworkInput
 from ..videos.files import DataError
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream
-from .label_tracker import LabelTracker
-from .point_tracker import PointTracker
+from .frame_encoder import FrameEncoder
+from .labels import MaskCoding, PointCoding, first_only, follow_labels
+from .points import follow_points
 from .siamfc_tracker import SiamFCTracker, at_extractor
 
 AnyProtocol = LabelProtocol | TrackingProtocol | PointProtocol
@@ -65,7 +66,7 @@ def follow(
 
     Raises:
         DataError: if the prompt does not fit the first frame, or a frame cannot be read.
-        ValueError: for an unknown protocol or field, or an extractor with several maps.
+        ValueError: for an unknown protocol or field.
 
     Example:
         >>> from vidcorr.backbones import build_feature_extractor
@@ -96,10 +97,10 @@ def follow(
         elif isinstance(rules, LabelProtocol):
             follower = _follow_masks if isinstance(prompt, MaskPrompt) else _follow_heatmaps
             seen = seen_size(size, rules, short_side)
-            found = follower(LabelTracker(extractor, rules), frames, prompt.labels, seen)
+            found = follower(FrameEncoder(extractor, rules), frames, prompt.labels, size, seen)
         elif isinstance(video, FrameStream):
             seen = seen_size(size, rules, short_side)
-            found = _follow_queries(PointTracker(extractor, rules), video, prompt.labels, seen)
+            found = _follow_queries(FrameEncoder(extractor, rules), video, prompt.labels, seen)
         else:
             raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
     return _computed_in_eval_mode(extractor, found)
@@ -118,7 +119,7 @@ def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol 
             feature cell.
 
     Raises:
-        ValueError: for an unknown protocol or field, or an extractor with several maps.
+        ValueError: for an unknown protocol or field.
     """
     if protocol is not None and not isinstance(protocol, str):
         rules: AnyProtocol = protocol
@@ -172,28 +173,29 @@ def seen_size(size: Size, protocol: NetworkInput, short_side: int) -> Size:
 
 @torch.no_grad()
 def _follow_masks(
-    tracker: LabelTracker, frames: Iterator[Tensor], labels: NDArray[np.uint8], seen: Size
+    encoder: FrameEncoder, frames: Iterator[Tensor], labels: NDArray[np.uint8], size: Size, seen: Size
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and ids `(H, W)` uint8 by label propagation, from the ids of the first frame."""
     objects = np.unique(labels[labels > 0]).tolist()
-    annotated = zip(frames, chain([torch.from_numpy(labels)], repeat(None)), strict=False)
-    for t, tracked in enumerate(tracker.track_masks(annotated, dict.fromkeys(objects, 0), seen)):
+    coding = MaskCoding(encoder, size, seen, dict.fromkeys(objects, 0))
+    for t, tracked in enumerate(follow_labels(first_only(frames, torch.from_numpy(labels)), coding)):
         if t == 0:
             has_cells = tracked.labels[1:].flatten(1).any(1).tolist()
             lost = [str(number) for number, followed in zip(objects, has_cells, strict=True) if not followed]
             if lost:
-                cells = f"feature cells of {tracker.protocol.feature_stride} px"
+                cells = f"feature cells of {encoder.protocol.feature_stride} px"
                 warnings.warn(f"object {', '.join(lost)} is too small for {cells} and is not followed", stacklevel=2)
         yield tracked.frame, tracked.decoded
 
 
 @torch.no_grad()
 def _follow_heatmaps(
-    tracker: LabelTracker, frames: Iterator[Tensor], labels: NDArray[np.float64], seen: Size
+    encoder: FrameEncoder, frames: Iterator[Tensor], labels: NDArray[np.float64], size: Size, seen: Size
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and x, y, score `(K, 3)` by heat-maps, from the points `(K, 2)` of the first frame."""
     first_peaks = torch.ones(len(labels))
-    for t, tracked in enumerate(tracker.track_points(frames, torch.from_numpy(labels), seen)):
+    coding = PointCoding(encoder, size, seen)
+    for t, tracked in enumerate(follow_labels(first_only(frames, torch.from_numpy(labels)), coding)):
         peaks = tracked.labels.flatten(1).amax(1)
         points = tracked.decoded.double()
         if t == 0:
@@ -215,11 +217,11 @@ def _follow_boxes(
 
 
 def _follow_queries(
-    tracker: PointTracker, stream: FrameStream, labels: NDArray[np.float64], seen: Size
+    encoder: FrameEncoder, stream: FrameStream, labels: NDArray[np.float64], seen: Size
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Track points by a point protocol, then yield frames and x, y, similarity, occlusion (0 or 1) `(K, 4)`."""
     count = sum(1 for _ in stream)
-    scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocol.scored_size
+    scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / encoder.protocol.scored_size
     positions = (torch.from_numpy(labels) + 0.5) / scale
     starts = torch.zeros((len(positions), 1), dtype=torch.float64)
     queries = torch.cat([starts, positions.flip(1)], dim=1)
@@ -227,7 +229,7 @@ def _follow_queries(
     def frames_from(first: int) -> Iterator[Tensor]:
         return map(partial(reduced_frame, size=seen), stream.forwards(first))
 
-    tracks = tracker.track(frames_from, count, seen, queries.numpy(), both_directions=False)
+    tracks = follow_points(encoder, frames_from, count, seen, queries.numpy(), both_directions=False)
     positions = tracks.points * scale - 0.5
     for t, frame in enumerate(stream):
         x, y = positions[:, t].T

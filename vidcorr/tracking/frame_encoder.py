@@ -52,8 +52,7 @@ def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
         protocol = protocol.with_changes(backbone_precision="bfloat16" if fastest == "bfloat16" else "float32")
     if normalises(extractor):
         return protocol
-    unused = {field: None for field in ("rgb_mean", "rgb_std") if hasattr(protocol, field)}
-    return protocol.with_changes(**unused)
+    return protocol.with_changes(rgb_mean=None, rgb_std=None)
 
 
 def normalises(extractor: nn.Module) -> bool:
@@ -62,7 +61,7 @@ def normalises(extractor: nn.Module) -> bool:
 
 
 class Tracker:
-    """The features of a network under a protocol, and the time that they take: the base of all trackers.
+    """The features of a network, and the time that they take: what a benchmark without label propagation gets.
 
     Args:
         extractor: the features of a network.
@@ -93,9 +92,10 @@ class Tracker:
 
 
 class FrameEncoder(Tracker):
-    """A tracker that encodes the frames of videos by the rules of its protocol.
+    """A network under a protocol: the features of the frames of any number of videos.
 
-    The first output of an extractor of images is checked: a map with the cells of its stride.
+    The first output of an extractor of images is checked: a map with the cells of its stride. The encoder may use a
+    copy of the extractor with folded BatchNorms, so make a new one after further training.
 
     Args:
         extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`; its BatchNorms are folded if possible. Or
@@ -105,6 +105,7 @@ class FrameEncoder(Tracker):
     Attributes:
         multiple: sides of the network's input are padded to a multiple of it.
         in_order: True if a video must be encoded in order from its first frame.
+        grid: (height, width) in cells of the last map; 0 before the first.
     """
 
     def __init__(self, extractor: nn.Module, protocol: Any) -> None:
@@ -114,31 +115,32 @@ class FrameEncoder(Tracker):
         self._rules: NetworkInput = self.protocol.network_input()
         self._network: Any = extractor if self.in_order else extractor_under(extractor, self._rules)
         self._is_checked = False
+        self.grid: Size = (0, 0)
 
     def covered(self, size: Size) -> Size:
         """Return the size that the map of a frame of size (H, W) covers, padding included, in pixels of the frame."""
         return covered_size(size, self._rules, self.multiple)
 
-    def encode(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield the features `(C, h, w)` of a video's frames, in order.
+    def maps(self, frames: Iterable[Tensor], may_be_constant: bool = False) -> Iterator[Tensor]:
+        """Yield the features `(C, h, w)` float32 of a video's frames, in order.
 
         Args:
             frames: uint8 RGB `(3, H, W)`, of equal size; a GPU encodes several in a pass, so they are read ahead.
+            may_be_constant: accept equal features in all cells without a warning.
 
         Warns:
             Once, if the first frame of a video has equal features in all cells.
         """
-        for t, features in enumerate(self.maps(frames)):
-            if t == 0 and not self.constant and is_constant(features):
+        encode = self._encode_video if self.in_order else self._encode_in_passes
+        for t, features in enumerate(encode(frames)):
+            self.grid = grid_of(features)
+            if t == 0 and not may_be_constant and not self.constant and is_constant(features):
                 self.constant = True
                 warnings.warn("all cells of the first frame have the same features: scores are chance", stacklevel=2)
             yield features
 
-    def maps(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield the features as `encode`, and accept equal features in all cells."""
-        if self.in_order:
-            yield from self._encode_video(frames)
-            return
+    def _encode_in_passes(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the features of an encoder of images."""
         left = iter(frames)
         for first in left:
             count = self.frames_at_once((first.shape[1], first.shape[2]))
@@ -186,14 +188,16 @@ class FrameEncoder(Tracker):
                 output = next(encoded, None)
             if output is None:
                 return
+            kind = type(encoder).__name__
+            features = require_map(output[None] if isinstance(output, Tensor) else output, kind)[0]
             stride = stated_stride(encoder)
             expected = self.protocol.feature_stride
             if stride not in (None, expected):
                 raise ValueError(
-                    f"{type(encoder).__name__}: its maps have {stride} px per cell, protocol {self.protocol.name!r} "
+                    f"{kind}: its maps have {stride} px per cell, protocol {self.protocol.name!r} "
                     f"{expected}; set changes to {{feature_stride: {stride}}}"
                 )
-            yield to_device(output.float(), self.device)
+            yield to_device(features.float(), self.device)
 
 
 def is_constant(features: Tensor) -> bool:

@@ -13,17 +13,16 @@ from ..backbones.extractor import stated_stride
 from ..datasets.spair import MatchPair
 from ..functional import match_keypoints
 from ..functional.matching import bias_directions, prepare_picture
-from ..functional.propagation.coding import Size
 from ..protocols import MatchingProtocol
 from ..videos.images import read_image, require_size
-from .frame_encoder import FrameEncoder, grid_of
+from .frame_encoder import FrameEncoder, Tracker
 
 KEPT_OF_PICTURES = 2 * 2**30
 """Bytes of a category's features in memory; those of further pictures are computed whenever a pair needs them."""
 
 
-class KeypointMatcher(FrameEncoder):
-    """An extractor with a matching protocol; matches the pairs of any number of sets of pictures.
+class KeypointMatcher(Tracker):
+    """A network under a matching protocol; matches the pairs of any number of sets of pictures.
 
     Args:
         extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
@@ -31,15 +30,13 @@ class KeypointMatcher(FrameEncoder):
             multiple of the network's stride and patch; the protocol's name shows the changes.
 
     Attributes:
-        watch: counts the seconds of "decode", "backbone" and "match".
+        encoder: encodes the pictures.
+        watch: counts the seconds of "backbone" and "match".
         protocol: the protocol at the stride of the map.
-        grid: (height, width) in cells of the map, of the last picture.
 
     Raises:
-        ValueError: if the extractor gives several maps, or an `input_size` of the user's is not a multiple.
+        ValueError: if an `input_size` of the user's is not a multiple.
     """
-
-    protocol: MatchingProtocol
 
     def __init__(self, extractor: nn.Module, protocol: MatchingProtocol) -> None:
         step = math.lcm(getattr(extractor, "multiple", 1), stated_stride(extractor) or 1)
@@ -48,15 +45,16 @@ class KeypointMatcher(FrameEncoder):
         if "input_size" in protocol.changes and size != protocol.input_size:
             text = f"input_size must be a multiple of the network's {step} px; {size} is the nearest"
             raise ValueError(f"protocol {protocol.name!r}: {text}")
-        super().__init__(extractor, protocol.with_changes(input_size=size))
-        self.grid: Size = (0, 0)
+        self.encoder = FrameEncoder(extractor, protocol.with_changes(input_size=size))
+        super().__init__(extractor, self.encoder.protocol)
+        self.watch = self.encoder.watch
         self._category = ""
         self._room = 0
         self._kept: dict[tuple[Path, bool], Tensor] = {}
         self._bias: Tensor | None = None
         if protocol.debiased:
             black = torch.zeros(3, *protocol.input_sides, dtype=torch.uint8)
-            features_of_black = next(self.maps([black]))
+            features_of_black = next(self.encoder.maps([black], may_be_constant=True))
             self._bias = bias_directions(features_of_black, protocol.debiased)
 
     @torch.no_grad()
@@ -79,9 +77,9 @@ class KeypointMatcher(FrameEncoder):
             self._category = pair.category
             self._room = KEPT_OF_PICTURES
             self._kept = {}
-        source = self._features(pair, 0)
-        target = self._features(pair, 1)
-        mirrored = self._features(pair, 0, mirrored=True) if self.protocol.flip != "off" else None
+        source = self.features_of(pair, 0)
+        target = self.features_of(pair, 1)
+        mirrored = self.features_of(pair, 0, mirrored=True) if self.protocol.flip != "off" else None
         sizes = pair.sizes
         points = torch.from_numpy(pair.points[0])
         rows = None if partners is None else torch.tensor(partners)
@@ -101,7 +99,7 @@ class KeypointMatcher(FrameEncoder):
         require_size(pair.files[which], image.shape, pair.sizes[which])
         return torch.from_numpy(image).permute(2, 0, 1)
 
-    def _features(self, pair: MatchPair, which: int, mirrored: bool = False) -> Tensor:
+    def features_of(self, pair: MatchPair, which: int, mirrored: bool = False) -> Tensor:
         """Return the features of a picture; encode it, as a video of its own, unless they are kept."""
         key = pair.files[which], mirrored
         if key in self._kept:
@@ -109,8 +107,8 @@ class KeypointMatcher(FrameEncoder):
         image = prepare_picture(self.picture(pair, which), self.protocol)
         if mirrored:
             image = image.flip(2)
-        features = next(self.encode([image]))
-        self.grid = grid_of(features)
+        features = next(self.encoder.maps([image]))
+        self.constant = self.encoder.constant
         if not features.isfinite().all():
             raise ValueError(f"{key[0].name}: its features are not finite")
         self._room -= features.nbytes

@@ -47,11 +47,7 @@ class Track:
 
 
 def at_extractor(protocol: TrackingProtocol, extractor: nn.Module) -> TrackingProtocol:
-    """Return the protocol at the stride and dilation of an extractor.
-
-    Raises:
-        ValueError: if the extractor gives several maps.
-    """
+    """Return the protocol at the stride and dilation of an extractor."""
     stride = stated_stride(extractor)
     return protocol.at_features(stride or protocol.stride, getattr(extractor, "dilated", False))
 
@@ -71,7 +67,7 @@ class SiamFCTracker(Tracker):
         tracks: the targets of the last video.
 
     Raises:
-        ValueError: if the extractor gives several maps.
+        ValueError: for a video encoder.
     """
 
     protocol: TrackingProtocol

@@ -11,7 +11,8 @@ from vidcorr.benchmarks.masks import annotated_frames
 from vidcorr.datasets import Vip
 from vidcorr.datasets.generated import write_vip
 from vidcorr.metrics import InstanceAP, SemanticIoU
-from vidcorr.tracking.label_tracker import LabelTracker
+from vidcorr.tracking.frame_encoder import FrameEncoder
+from vidcorr.tracking.labels import MaskCoding, follow_labels
 
 SMALL = {"radius": 4, "context": 2}
 
@@ -45,10 +46,11 @@ def test_miou_is_that_of_the_predictions_on_disk(root, run):
 @pytest.mark.slow
 def test_ap_ranks_instances_by_their_mean_label(root, run):
     scores, folder = run
-    tracker, metric = LabelTracker(colour(), VipBenchmark(root, changes=SMALL).protocol), InstanceAP()
+    encoder, metric = FrameEncoder(colour(), VipBenchmark(root, changes=SMALL).protocol), InstanceAP()
     for video in Vip(root, parts="instance"):
         with torch.inference_mode():
-            tracked = tracker.track_masks(annotated_frames(video, video.read()), video.starts, video.size)
+            coding = MaskCoding(encoder, video.size, video.size, video.starts)
+            tracked = follow_labels(annotated_frames(video, video.read()), coding)
             for t, prediction in enumerate(tracked):
                 labels, mask = prediction.labels, prediction.decoded
                 assert torch.equal(read_masks(folder / "instance/predictions" / video.name)[t], mask)

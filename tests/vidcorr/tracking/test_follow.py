@@ -16,7 +16,7 @@ from vidcorr.functional.propagation.resizing import reduced_frame
 from vidcorr.metrics import box_iou, region_similarity
 from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking.follow import rules_for, seen_size
-from vidcorr.tracking.label_tracker import moved
+from vidcorr.tracking.labels import moved
 
 
 @pytest.mark.slow

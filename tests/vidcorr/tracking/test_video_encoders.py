@@ -7,12 +7,14 @@ from torch.nn.functional import conv2d
 
 from tests.helpers.benchmark_data import arguments_of
 from tests.helpers.encoders import clip_network, clips_over
+from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, JhmdbBenchmark, TapVidBenchmark
 from vidcorr.backbones import Clips, Recurrent, build_feature_extractor
 from vidcorr.datasets.generated.writers import write_frames, write_masks
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.tracking.label_tracker import LabelTracker
+from vidcorr.tracking.frame_encoder import FrameEncoder
+from vidcorr.tracking.labels import MaskCoding, follow_labels
 
 CHANGES = {"feature_stride": 8, "input_size": None}
 
@@ -51,9 +53,9 @@ def test_davis_end_to_end_equals_the_notebook(case, golden, tmp_path):
     numbers = golden("video_encoders/end_to_end")
     frames, truth = torch.from_numpy(numbers["frames"]), numbers["truth"]
     rules = PropagationProtocol.named("rvm", "davis").with_changes(**CHANGES)
-    tracker = LabelTracker(encoder, rules)
+    coding = MaskCoding(FrameEncoder(encoder, rules), (96, 160), (96, 160), {1: 0, 2: 0})
     given = [(frame, torch.from_numpy(truth[0]) if t == 0 else None) for t, frame in enumerate(frames)]
-    tracked = list(tracker.track_masks(given, {1: 0, 2: 0}, (96, 160)))
+    tracked = list(follow_labels(given, coding))
     labels = torch.stack([frame.labels for frame in tracked]).numpy()
     off = np.abs(labels - numbers[f"{name}_soft"]).max(axis=1)
     assert (off < 2e-5).mean() > 0.98
@@ -73,12 +75,12 @@ def test_davis_end_to_end_equals_the_notebook(case, golden, tmp_path):
 
 def test_another_stride_than_the_protocols_is_named(golden):
     numbers = {name: torch.from_numpy(value) for name, value in golden("video_encoders/clip").items()}
-    tracker = LabelTracker(Clips(clip_network(numbers)), PropagationProtocol.named("rvm", "davis"))
+    encoder = FrameEncoder(Clips(clip_network(numbers)), PropagationProtocol.named("rvm", "davis"))
     mask = torch.zeros(64, 64, dtype=torch.uint8)
     mask[20:40, 20:40] = 1
     frames = [(torch.zeros(3, 64, 64, dtype=torch.uint8), mask if t == 0 else None) for t in range(3)]
     with pytest.raises(ValueError, match=r"8 px per cell.*feature_stride: 8"):
-        list(tracker.track_masks(frames, {1: 0}, (64, 64)))
+        list(follow_labels(frames, MaskCoding(encoder, (64, 64), (64, 64), {1: 0})))
 
 
 @pytest.mark.slow
@@ -90,3 +92,14 @@ def test_joints_and_points_of_clips_score_as_those_of_the_images_in_them(kind, t
     found = [benchmark.evaluate(encoder).scores for encoder in (colour, clips_over(colour))]
     assert found[0]
     np.testing.assert_equal(found[1], found[0])
+
+
+def test_a_list_of_maps_is_refused():
+    class Several:
+        stride = 8
+
+        def encode(self, frames):
+            yield from ([frame[:, ::8, ::8]] * 2 for frame in frames)
+
+    encoder = FrameEncoder(Several(), PropagationProtocol.named("vfs", "davis"))
+    refused(ValueError, r"Several: expected a map .* got list", next, encoder.maps(torch.zeros(1, 3, 64, 64).byte()))

@@ -9,9 +9,9 @@ from vidcorr import FrameStream, follow
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.protocols import PointProtocol
-from vidcorr.tracking import point_tracker
+from vidcorr.tracking import points as points_of_tracking
 from vidcorr.tracking.frame_encoder import FrameEncoder
-from vidcorr.tracking.point_tracker import PointTracker
+from vidcorr.tracking.points import follow_points
 from vidcorr.videos.prompts import PointPrompt
 
 RULES = PointProtocol.named("fomo", "tap_vid").with_changes(scored_size=64, input_size=None)
@@ -29,17 +29,17 @@ def test_a_still_point_stays_in_the_centre_of_its_cell():
         return iter([next(video(0))] * (FRAMES - first))
 
     extractor = build_feature_extractor("raw_colour", stride=8)
-    tracks = PointTracker(extractor, RULES).track(still, FRAMES, SIZE, QUERIES)
+    tracks = follow_points(FrameEncoder(extractor, RULES), still, FRAMES, SIZE, QUERIES)
     cells = torch.tensor([[28.0, 20], [12, 44]], dtype=torch.float64)
     torch.testing.assert_close(tracks.points, cells[:, None].expand(-1, FRAMES, -1))
 
 
 def test_the_protocol_and_the_grid_are_those_of_the_map():
-    tracker = PointTracker(build_feature_extractor("torchvision:resnet18", stage="res2"), RULES)
-    assert tracker.protocol.feature_stride == 4
-    tracker.track(video, 3, SIZE, QUERIES)
-    assert tracker.grid == (16, 16)
-    assert {"decode", "backbone", "track"} <= tracker.watch.seconds.keys()
+    encoder = FrameEncoder(build_feature_extractor("torchvision:resnet18", stage="res2"), RULES)
+    assert encoder.protocol.feature_stride == 4
+    follow_points(encoder, video, 3, SIZE, QUERIES)
+    assert encoder.grid == (16, 16)
+    assert {"decode", "backbone", "track"} <= encoder.watch.seconds.keys()
 
 
 @pytest.mark.parametrize("of_video", [False, True])
@@ -47,7 +47,7 @@ def test_the_protocol_and_the_grid_are_those_of_the_map():
 def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(at_once, of_video, monkeypatch):
     """Followed forwards and back, frame by frame and in passes of several."""
     colour = build_feature_extractor("raw_colour", stride=8)
-    monkeypatch.setattr(point_tracker, "BLOCK", 3)
+    monkeypatch.setattr(points_of_tracking, "BLOCK", 3)
     tracks, begun = {}, {}
     for kept in (10**9, 4000, 0):
         starts = begun.setdefault(kept, [])
@@ -58,9 +58,9 @@ def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(at_once
 
         extractor = clips_over(colour) if of_video else colour
         monkeypatch.setattr(FrameEncoder, "frames_at_once", lambda self, size, kept=kept: at_once if kept else 1)
-        monkeypatch.setattr(point_tracker, "KEPT_FEATURES", kept)
-        tracker = PointTracker(extractor, RULES.with_changes(tracking="chained"))
-        tracks[kept] = tracker.track(counted, FRAMES, SIZE, QUERIES)
+        monkeypatch.setattr(points_of_tracking, "KEPT_FEATURES", kept)
+        encoder = FrameEncoder(extractor, RULES.with_changes(tracking="chained"))
+        tracks[kept] = follow_points(encoder, counted, FRAMES, SIZE, QUERIES)
         assert torch.equal(tracks[kept].points, tracks[10**9].points)
         assert torch.equal(tracks[kept].occluded, tracks[10**9].occluded)
     assert begun[10**9] == [0]
@@ -87,7 +87,8 @@ def test_points_are_those_of_the_tracking_functions(panned, colour, name):
     assert all((frame == own).all() for (frame, _), own in zip(found, frames, strict=True))
     queries = np.array([[0, 20.5 * 256 / 64, 30.5 * 256 / 96], [0, 34 * 256 / 64, 40.75 * 256 / 96]])
     rules = PointProtocol.named(name, "tap_vid")
-    tracks = PointTracker(colour, rules).track(lambda t: iter(frames[t:]), 5, (64, 96), queries, False)
+    encoder = FrameEncoder(colour, rules)
+    tracks = follow_points(encoder, lambda t: iter(frames[t:]), 5, (64, 96), queries, False)
     expected = tracks.points * torch.tensor([96, 64]) / 256 - 0.5
     followed = torch.stack([points for _, points in found], dim=1)
     torch.testing.assert_close(followed[..., :2], expected, atol=1e-6, rtol=0)

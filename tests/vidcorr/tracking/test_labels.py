@@ -9,10 +9,10 @@ from tests.helpers.refusal import refused
 from tests.helpers.still_videos import write_still_davis
 from vidcorr import DavisBenchmark, YoutubeVosBenchmark
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.functional import decode_masks, encode_masks
+from vidcorr.functional import LabelPropagator, decode_masks, encode_masks
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
-from vidcorr.tracking.label_tracker import LabelTracker
+from vidcorr.tracking.labels import MaskCoding, follow_labels
 
 NEAREST = {"topk": 1, "radius": None}
 
@@ -30,14 +30,15 @@ def test_the_backbone_runs_in_the_protocols_precision_whatever_surrounds_it(prec
     extractor.stride = 4
     extractor.register_forward_hook(lambda module, images, features: types.append(features.dtype))
     protocol = PropagationProtocol.named("vfs").with_changes(backbone_precision=precision)
-    tracker = LabelTracker(extractor, protocol)
+    encoder = FrameEncoder(extractor, protocol)
     frames = [(torch.randint(256, (3, 32, 40), dtype=torch.uint8), None if t else halves(32, 40)) for t in range(3)]
     with torch.autocast("cpu", torch.bfloat16, enabled=around):
-        labels = [frame.labels for frame in tracker.track_masks(frames, {1: 0}, (32, 40))]
+        coding = MaskCoding(encoder, (32, 40), (32, 40), {1: 0})
+        labels = [frame.labels for frame in follow_labels(frames, coding)]
     assert types == [getattr(torch, precision)] * 3
     assert {each.dtype for each in labels} == {torch.float32}
     image = frames[0][0][None].float() / 255
-    found, exact = tracker.encode_together([frames[0][0]])[0], extractor(image)[0]
+    found, exact = encoder.encode_together([frames[0][0]])[0], extractor(image)[0]
     torch.testing.assert_close(found, exact, **({"atol": 2e-2, "rtol": 2e-2} if precision == "bfloat16" else {}))
 
 
@@ -52,9 +53,8 @@ def test_frames_in_chunks_give_the_same_labels_and_masks(at_once, size, monkeypa
     runs = []
     for number in (1, at_once):
         monkeypatch.setattr(FrameEncoder, "frames_at_once", lambda self, size, number=number: number)
-        tracker = LabelTracker(extractor, protocol)
-        annotated = zip(frames, given, strict=True)
-        runs.append(list(tracker.track_masks(annotated, {1: 0, 2: 2}, size)))
+        coding = MaskCoding(FrameEncoder(extractor, protocol), size, size, {1: 0, 2: 2})
+        runs.append(list(follow_labels(zip(frames, given, strict=True), coding)))
     assert torch.equal(runs[0][0].decoded, given[0])
     assert torch.equal(runs[0][2].decoded == 2, second == 2)
     for one, other in zip(*runs, strict=True):
@@ -70,9 +70,9 @@ def test_the_protocol_says_how_masks_are_coded(first_frame, label_size):
     ids[5:29, 11:43] = 1
     sizes = {"label_size": label_size, "label_encoding": "bilinear", "input_size": (40, 80), "decoding_size": "input"}
     protocol = PropagationProtocol("x", 2, 5, 0.1, 3, first_frame=first_frame, **sizes)
-    tracker = LabelTracker(build_feature_extractor("raw_colour"), protocol)
+    encoder = FrameEncoder(build_feature_extractor("raw_colour"), protocol)
     annotated = zip(frames, [ids, None], strict=True)
-    first, _ = tracker.track_masks(annotated, {1: 0}, (48, 64))
+    first, _ = follow_labels(annotated, MaskCoding(encoder, (48, 64), (48, 64), {1: 0}))
     labels = encode_masks(ids, [1], (5, 10), protocol)
     torch.testing.assert_close(first.labels, labels)
     decoded = decode_masks(labels, [1], protocol, (48, 64), (48, 64))
@@ -121,3 +121,21 @@ def test_a_users_benchmark_under_a_new_name_works_with_defaults():
     assert MyVideos("anywhere", protocol="dino").protocol.name == "dino"
     assert MyClips("anywhere").protocol == PropagationProtocol.named("vidcorr", "youtube_vos")
     refused(ValueError, "'vfs' defines no values for 'youtube_vos'", MyClips, "anywhere", protocol="vfs")
+
+
+def test_a_users_propagation_is_named_by_the_benchmark(davis_root):
+    class Still(LabelPropagator):
+        """Repeats the labels of the first frame."""
+
+        def __init__(self, first_labels, protocol):
+            super().__init__(first_labels, protocol)
+            self.first = first_labels
+
+        def step(self, features, entering=None):
+            return self.first
+
+    class Repeated(DavisBenchmark):
+        propagator = Still
+
+    still, moving = (kind(davis_root, limit_sequences=1).evaluate("raw_colour") for kind in (Repeated, DavisBenchmark))
+    assert still.scores["J-Mean"] != moving.scores["J-Mean"]

@@ -1,0 +1,196 @@
+"""Propagation of annotated masks or points to every frame of a video by the features of a network."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import Any, NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import signals
+from ..backbones.extractor import check_map
+from ..functional import LabelPropagator, decode_keypoints, decode_masks, encode_keypoints, encode_masks
+from ..functional.device import PendingCopy, to_device
+from ..functional.propagation.coding import Size
+from ..functional.propagation.resizing import reduced_frame
+from .frame_encoder import FrameEncoder
+
+Propagator = Callable[[Tensor, Any], LabelPropagator]
+"""Labels `(L, h, w)` of frame 0 and the protocol → the propagation, with the methods of `LabelPropagator`."""
+
+
+class TrackedFrame(NamedTuple):
+    """A frame with its results on the CPU.
+
+    Attributes:
+        frame: the input frame, uint8 RGB `(3, H, W)`.
+        labels: soft labels `(L, h, w)`: masks with the background first, or heat-maps of points.
+        decoded: a mask as uint8 ids `(H, W)`; or points, x, y `(K, 2)` in pixels of the frame, (−1, −1): not found.
+    """
+
+    frame: Tensor
+    labels: Tensor
+    decoded: Tensor
+
+    @classmethod
+    def arrived(cls, frame: Tensor, labels: PendingCopy, decoded: PendingCopy) -> Self:
+        """Wait until the copies of the results are on the CPU."""
+        return cls(frame, labels.wait(), decoded.wait())
+
+
+@dataclass(frozen=True)
+class LabelCoding:
+    """Conversion of the annotations of a video to labels on the grid of its features, and back.
+
+    Attributes:
+        encoder: the network under its protocol.
+        size: (H, W) of the frames.
+        seen: (H, W) of the frames as the network sees them; larger frames are reduced to it.
+    """
+
+    encoder: FrameEncoder
+    size: Size
+    seen: Size
+
+    @property
+    def covered(self) -> Size:
+        """Size that the feature map covers, padding included, in pixels of the frames as the network sees them."""
+        return self.encoder.covered(self.seen)
+
+
+@dataclass(frozen=True)
+class MaskCoding(LabelCoding):
+    """Object masks as labels: a channel for the background, then a channel per object, by their ids.
+
+    Attributes:
+        starts: object id → index of the frame with its first mask.
+        work: name of the decoding in the stopwatch's sums.
+    """
+
+    starts: Mapping[int, int]
+    work = "decode masks"
+
+    @property
+    def objects(self) -> list[int]:
+        """Ids of the objects, in the order of the channels."""
+        return sorted(self.starts)
+
+    def encode(self, t: int, mask: Tensor) -> Tensor:
+        """Return `(1 + objects, h, w)`, background first; after frame 0 only channels of starting objects are set."""
+        ids = F.interpolate(mask[None, None], self.seen, mode="nearest-exact")[0, 0]
+        below = self.covered[0] - self.seen[0]
+        right = self.covered[1] - self.seen[1]
+        padded = F.pad(ids, (0, right, 0, below))
+        labels = encode_masks(padded, self.objects, self.encoder.grid, self.encoder.protocol)
+        return labels * self._starting(t) if t else labels
+
+    def decode(self, t: int, labels: Tensor, mask: Tensor | None) -> Tensor:
+        """Return ids `(H, W)` uint8; starting objects have their given mask, unless the protocol decodes it too."""
+        protocol = self.encoder.protocol
+        height = round(self.covered[0] * self.size[0] / self.seen[0])
+        width = round(self.covered[1] * self.size[1] / self.seen[1])
+        if mask is None or protocol.first_frame == "decoded":
+            return decode_masks(labels, self.objects, protocol, (height, width), self.size)
+        ids = to_device(mask, labels.device)
+        if t == 0:
+            return ids
+        before = labels * to_device(~self._starting(t), labels.device)
+        followed = decode_masks(before, self.objects, protocol, (height, width), self.size)
+        starting = [number for number, start in self.starts.items() if start == t]
+        is_given = torch.isin(ids, to_device(starting, ids.device).to(ids.dtype))
+        return torch.where(is_given, ids, followed)
+
+    def _starting(self, t: int) -> Tensor:
+        """Return True for the channels of objects that start in frame `t`, bool `(1 + objects, 1, 1)`."""
+        starts = [self.starts[number] for number in self.objects]
+        return (torch.tensor([-1, *starts]) == t)[:, None, None]  # the background starts in no frame
+
+
+@dataclass(frozen=True)
+class PointCoding(LabelCoding):
+    """Points as heat-maps, with a Gaussian by the protocol."""
+
+    work = "decode points"
+
+    def encode(self, t: int, points: Tensor) -> Tensor:
+        """Return the heat-maps `(K, h, w)` of points x, y `(K, 2)` in pixels of the frame."""
+        encoder = self.encoder
+        return encode_keypoints(moved(points, self.size, self.seen), self.covered, encoder.grid, encoder.protocol)
+
+    def decode(self, t: int, labels: Tensor, points: Tensor | None) -> Tensor:
+        """Return points x, y `(K, 2)` in pixels of the frame: the given points, else the peaks of the heat-maps."""
+        if points is not None:
+            return to_device(points, labels.device)
+        return moved(decode_keypoints(labels, self.covered, self.encoder.protocol), self.seen, self.size)
+
+
+def moved(points: Tensor, size: Size, other: Size) -> Tensor:
+    """Convert x, y `(K, 2)` in pixels of frames of a size to another size; 0 is the centre of the first pixel."""
+    if size == other:
+        return points
+    factor = torch.tensor([other[1] / size[1], other[0] / size[0]], dtype=torch.float64)
+    return (points + 0.5) * to_device(factor, points.device) - 0.5
+
+
+def first_only(frames: Iterable[Tensor], annotation: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Return the frames of a video with an annotation of the first, and None for the others."""
+    return zip(frames, chain([annotation], repeat(None)), strict=False)
+
+
+@torch.no_grad()
+def follow_labels(
+    frames: Iterable[tuple[Tensor, Tensor | None]],
+    coding: MaskCoding | PointCoding,
+    propagator: Propagator = LabelPropagator,
+) -> Iterator[TrackedFrame]:
+    """Propagate labels through a video of any length; memory holds the protocol's window, never the video.
+
+    On a GPU the network encodes several frames in a pass, and results arrive while later frames are propagated.
+
+    Args:
+        frames: uint8 RGB `(3, H, W)`, all of equal size, with their annotation or None; the first must have an
+            annotation.
+        coding: converts annotations to labels and back; it holds the network.
+        propagator: makes the propagation from the labels of frame 0.
+
+    Yields:
+        The frames with their labels. In the frame in which an object starts, its mask is the given mask, unless the
+        protocol decodes the first mask too; points of frame 0 are the given points.
+
+    Raises:
+        ValueError: if labels are not finite.
+        Stopped: between two frames, if a signal asks for it.
+    """
+    encoder = coding.encoder
+    propagation: LabelPropagator | None = None
+    in_transit: deque[tuple[Tensor, PendingCopy, PendingCopy]] = deque()
+    ahead: deque[tuple[Tensor, Tensor | None]] = deque()
+
+    def images() -> Iterator[Tensor]:
+        for frame, given in encoder.watch.timed("decode", frames):
+            ahead.append((frame, given))
+            yield reduced_frame(frame, coding.seen)
+
+    for t, features in enumerate(encoder.maps(images())):
+        frame, given = ahead.popleft()
+        signals.check()
+        with encoder.watch("propagate", encoder.device):
+            starting = None if given is None else coding.encode(t, given)
+            if propagation is None:
+                assert starting is not None, "the first frame gives no annotation"
+                check_map(features, getattr(encoder.extractor, "stage", None) or "the extractor")
+                propagation = propagator(starting, encoder.protocol)
+                starting = None
+            labels = propagation.step(features, starting)
+        with encoder.watch(coding.work, encoder.device):
+            decoded = coding.decode(t, labels, given)
+        in_transit.append((frame, PendingCopy(labels), PendingCopy(decoded)))
+        if len(in_transit) == encoder.frames_at_once(coding.size):
+            yield TrackedFrame.arrived(*in_transit.popleft())
+    while in_transit:
+        yield TrackedFrame.arrived(*in_transit.popleft())
+    if propagation is not None:
+        propagation.check_finite()

@@ -1,0 +1,106 @@
+"""Points queried at any frame of a video, followed by the features of an extractor."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .. import signals
+from ..functional import PointTracks, track_points
+from ..functional.propagation.coding import Size, input_sizes
+from ..functional.propagation.resizing import truncated_resize
+from .frame_encoder import FrameEncoder
+
+FramesFrom = Callable[[int], Iterator[Tensor]]
+"""Index of a frame → the video from that frame on, uint8 RGB `(3, H, W)`, all of equal size."""
+
+KEPT_FEATURES = 512 * 2**20
+"""Bytes of a video's features in memory; features of further frames are computed whenever they are needed."""
+BLOCK = 8
+"""Frames that are encoded together to follow a video backwards, since decoding goes forwards."""
+
+
+@torch.no_grad()
+def follow_points(
+    encoder: FrameEncoder,
+    video: FramesFrom,
+    frames: int,
+    size: Size,
+    queries: NDArray[Any],
+    both_directions: bool = True,
+) -> PointTracks:
+    """Follow points through a video, under a point protocol.
+
+    Args:
+        encoder: the network under the protocol.
+        video: the frames; read again from a frame on if the video's features do not fit into memory.
+        frames: number of frames.
+        size: (H, W) of the frames.
+        queries: `(N, 3)` t, y, x; x and y in raster pixels of the protocol's scored size.
+        both_directions: also follow points back from their query to frame 0.
+
+    Returns:
+        Tracks in pixels of the scored size.
+
+    Raises:
+        ValueError: if the features of a frame are not finite.
+        Stopped: between two frames, if a signal asks for it.
+    """
+    protocol = encoder.protocol
+    if protocol.first_size is not None:
+        video = _resized(video, protocol.first_size)
+        size = protocol.first_size
+    features = _Features(encoder, video)
+    features.of(0)  # the encoder knows the grid
+    resized, padded = input_sizes(size, protocol, encoder.multiple)
+    height = protocol.scored_size * (padded[0] / resized[0])
+    width = protocol.scored_size * (padded[1] / resized[1])
+    starts = torch.as_tensor(queries, dtype=torch.float64)
+    with encoder.watch("track", encoder.device):
+        return track_points(features.of, frames, starts, protocol, (height, width), both_directions=both_directions)
+
+
+def _resized(video: FramesFrom, size: Size) -> FramesFrom:
+    """Return a video with frames resized to (H, W) and truncated to 8 bits."""
+
+    def resized_from(first: int) -> Iterator[Tensor]:
+        return (truncated_resize(frame, size) for frame in video(first))
+
+    return resized_from
+
+
+class _Features:
+    """Features of a video's frames; keeps the first frames that fit into memory, and the last few."""
+
+    def __init__(self, encoder: FrameEncoder, video: FramesFrom) -> None:
+        self._encoder = encoder
+        self._video = video
+        self._kept: dict[int, Tensor] = {}
+        self._recent: dict[int, Tensor] = {}
+        self._room = KEPT_FEATURES
+        self._run = self._encoded(0)
+        self._next = 0  # next frame of the run
+
+    def of(self, t: int) -> Tensor:
+        """Return the features `(C, h, w)` of frame `t`."""
+        signals.check()
+        if t in self._kept:
+            return self._kept[t]
+        if t not in self._recent and t < self._next:  # a video encoder starts at frame 0, an image encoder near t
+            self._next = 0 if self._encoder.in_order else max(0, t - BLOCK + 1)
+            self._recent.clear()
+            self._run = self._encoded(self._next)
+        while self._next <= t:
+            features = self._recent[self._next] = next(self._run)
+            self._recent.pop(self._next - BLOCK, None)
+            if self._room > 0 and self._next not in self._kept:
+                self._room -= features.nbytes
+                if self._room >= 0:
+                    self._kept[self._next] = features
+            self._next += 1
+        return self._recent[t]
+
+    def _encoded(self, first: int) -> Iterator[Tensor]:
+        return self._encoder.maps(self._encoder.watch.timed("decode", self._video(first)))
