@@ -86,7 +86,7 @@ class PictureMatcher(KeypointMatcher):
         sizes = tuple((int(each.shape[1]), int(each.shape[2])) for each in pictures)
         asked = np.array(points, np.float64).reshape(-1, 2)
         pair = MatchPair("pair", "", tuple(files), sizes, (asked, asked), tuple(range(len(asked))))
-        cells = [self._cells(self._features(pair, which), sizes[which]) for which in (0, 1)]
+        cells = [self._cells(self.features_of(pair, which), sizes[which]) for which in (0, 1)]
         if len(asked):
             others = self.match(pair)
             of_points = [nearest_cells(asked, *cells[0]), nearest_cells(others, *cells[1])]
