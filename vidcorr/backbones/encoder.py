@@ -156,6 +156,21 @@ class Encoder(nn.Module):
         """True if the network is raw, so that this class makes its views and normalises its input."""
         return not self.is_video and not gives_extractors(self.network)
 
+    @property
+    def leaves_view_to_protocol(self) -> bool:
+        """True for a ResNet, raw or in a module, if nobody has named the stage or stride of its views."""
+        module = self.network
+        if self.default_stage or self.default_stride:
+            return False
+        if not gives_extractors(module):
+            return is_resnet(module)
+        if getattr(module, "has_own_features", True) or any(module.hparams.get(name) for name in ("stage", "stride")):
+            return False
+        inner = getattr(module, "encoder", None)
+        if isinstance(inner, Encoder):
+            return inner.leaves_view_to_protocol
+        return is_resnet(getattr(module, "backbone", None))
+
     def view(self, stage: str | None = None, stride: int | None = None, **options: Any) -> Any:
         """Return a view of the network, which shares its weights and changes nothing in it.
 

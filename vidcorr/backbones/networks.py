@@ -12,7 +12,7 @@ from .trust import allow, import_named
 from .video import VideoEncoder, from_transformers
 
 SHORT_NAMES = {
-    "vidcorr-r18": "vidcorr.backbones:vidcorr_r18@res4",  # ours, in the package: weights/vidcorr-r18.md is its card
+    "vidcorr-r18": "vidcorr.backbones:vidcorr_r18",  # ours, in the package: weights/vidcorr-r18.md is its card
     "dino-s16": "timm:vit_small_patch16_224.dino@block12",
     "dino-s8": "timm:vit_small_patch8_224.dino@block12",
     "dino-b16": "timm:vit_base_patch16_224.dino@block12",
@@ -24,11 +24,11 @@ SHORT_NAMES = {
     "dinov3-b16": "timm:vit_base_patch16_dinov3.lvd1689m@block12",
     "dinov3-l16": "timm:vit_large_patch16_dinov3.lvd1689m@block24",
     "mae-b16": "timm:vit_base_patch16_224.mae@block12",
-    "supervised-r18": "timm:resnet18.tv_in1k@res4",
-    "supervised-r50": "timm:resnet50.tv_in1k@res4",
+    "supervised-r18": "timm:resnet18.tv_in1k",
+    "supervised-r50": "timm:resnet50.tv_in1k",
     "untrained": "torchvision:resnet18",  # a baseline
 }
-"""Name → pretrained network and the stage of its published evaluation, or its last block.
+"""Name → pretrained network, and for a ViT the stage of its published evaluation, or its last block.
 
 Weights of timm come from its cache, or over the network at first use.
 """

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from .. import signals
-from ..backbones import NamedNetwork, build_feature_extractor, load, weights_digest
+from ..backbones import NamedNetwork, load, weights_digest
 from ..backbones.copies import on_device
 from ..backbones.extractor import eval_mode
 from ..functional.device import random_state_kept
@@ -129,8 +129,15 @@ class Benchmark(ABC):
         return None
 
     def extractor(self, encoder: Any) -> nn.Module:
-        """Return the feature extractor of an encoder, at the benchmark's stage and stride."""
-        return build_feature_extractor(encoder, self.stage, self.stride)
+        """Return the feature extractor of an encoder: at the benchmark's stage and stride, else at the protocol's."""
+        stage = self.stage
+        stride = self.stride
+        encoder = load(encoder, seed=None)
+        features = getattr(self.protocol, "features", None)
+        if features and stage is None and stride is None and encoder.leaves_view_to_protocol:
+            stage, _, text = features.partition("/")
+            stride = int(text)
+        return encoder.view(stage, stride)
 
     def facts(self, rows: Sequence[Row], tracker: Any) -> dict[str, Any]:
         """Return the facts that the scores of a run depend on, besides network and protocol, for the result."""

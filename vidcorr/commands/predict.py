@@ -33,6 +33,7 @@ def command(args: Sequence[str]) -> None:
     from ..benchmarks.davis import DavisBenchmark
     from ..benchmarks.network import view_for
     from ..benchmarks.otb import OtbBenchmark
+    from ..tracking.follow import DEFAULT
     from ..tracking.predict import OUTPUTS, predict_video
     from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
     from ..videos.stream import FrameStream
@@ -50,7 +51,13 @@ def command(args: Sequence[str]) -> None:
     named = NamedNetwork(flags.model, pretrained=flags.pretrained)
     encoder = load(named)
     # a benchmark without data, which only chooses the features as for its scores
-    features_of = OtbBenchmark("") if flags.box else DavisBenchmark("")
+    features_of: OtbBenchmark | DavisBenchmark
+    if flags.box:
+        features_of = OtbBenchmark("")
+    elif flags.mask:
+        features_of = DavisBenchmark("", protocol=flags.protocol or DEFAULT)
+    else:
+        features_of = DavisBenchmark("")
     network = encoder.described
     checkpoint = named.spec if Path(named.spec).is_file() else None
     with signals.deferred():
@@ -66,6 +73,8 @@ def command(args: Sequence[str]) -> None:
         )
     files = ", ".join(name for name in OUTPUTS if (flags.output / name).exists())
     print(printable(network.row))
+    view = f"{content['stage']} at stride {content['stride']}"
+    print(f"by protocol {content['protocol']['name']}, features of {view}")
     print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {flags.output}: {files}")
 
 
@@ -83,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     named = f"checkpoint, dino-s16, timm:NAME, my_module:my_network, with @STAGE/STRIDE (default: {OWN_NETWORK})"
     add("--model", default=OWN_NETWORK, metavar="NETWORK", help=named)
     add("--pretrained", action="store_true", help="load the weights of timm or torchvision")
-    protocol = "as `vidcorr protocols` lists them, also with changed fields: vidcorr+radius=18"
+    protocol = "as `vidcorr protocols` lists them, or with changed fields, vidcorr+topk=10; faster: vidcorr-fast (default: "
+    protocol += "vidcorr; for boxes vfs)"
     add("--protocol", metavar="NAME", help=protocol)
     add("--start", type=int, default=0, metavar="FRAME", help="first frame, counted from 0, which the prompt is for")
     add("--end", type=int, metavar="FRAME", help="frame after the last")
