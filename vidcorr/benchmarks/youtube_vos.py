@@ -53,7 +53,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
     all_frames: bool = False
     holdout: float = 0.05
     unseen: int = 5
-    protocol: str | PropagationProtocol = "vidcorr"
+    protocol: str | PropagationProtocol = "vidcorr-fast"
 
     def data_rules(self) -> Rules:
         """Return the rules of YouTube-VOS."""

@@ -92,8 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     named = f"checkpoint, dino-s16, timm:NAME, my_module:my_network, with @STAGE/STRIDE (default: {OWN_NETWORK})"
     add("--model", default=OWN_NETWORK, metavar="NETWORK", help=named)
     add("--pretrained", action="store_true", help="load the weights of timm or torchvision")
-    protocol = "as `vidcorr protocols` lists them, or with changed fields, vidcorr+topk=10; faster: vidcorr-fast (default: "
-    protocol += "vidcorr; for boxes vfs)"
+    protocol = (
+        "as `vidcorr protocols` lists them, or with changed fields, vidcorr+topk=10; vidcorr-fast takes less time "
+    )
+    protocol += "(default: vidcorr; for boxes vfs)"
     add("--protocol", metavar="NAME", help=protocol)
     add("--start", type=int, default=0, metavar="FRAME", help="first frame, counted from 0, which the prompt is for")
     add("--end", type=int, metavar="FRAME", help="frame after the last")

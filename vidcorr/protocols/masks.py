@@ -153,8 +153,8 @@ class PropagationProtocol(LabelProtocol):
     """Every number and rule that affects a score of propagated masks.
 
     Attributes:
-        features: view of a ResNet, `STAGE/STRIDE`, where neither its text nor the benchmark names one; None: the network's
-            default.
+        features: view of a ResNet, `STAGE/STRIDE`, where neither its text nor the benchmark names one; None is the
+            default of the network.
         resized_data: (height, width): resize frames and annotations first, by Pillow's nearest pixel; save the frames
             as JPEG (quality 75) and read them again; decode and score masks at this size. None: the original data.
         entering: labels of objects that start later "overwrite" propagated labels; "own-context": references of an

@@ -27,7 +27,8 @@ DIGESTS = {
     "tapir-matching tap_vid": "f63c7348eae1", "gmrw-chained tap_vid": "66aebe39541f", "fgvc tap_vid": "dbd67bce7536",
     "omniprobe tap_vid": "7e104f9df499",
     "vidcorr-fast davis": "9906dd23cdaf", "vidcorr-fast youtube_vos": "9906dd23cdaf",
-    "vidcorr-fast vip": "1f882862785b", "vidcorr-fast jhmdb": "c0c4c91d3ddc", "vidcorr tap_vid": "5de86a10a082", "vfs otb": "c638efa326fa",
+    "vidcorr-fast vip": "1f882862785b", "vidcorr-fast jhmdb": "c0c4c91d3ddc", "vidcorr tap_vid": "5de86a10a082",
+    "vfs otb": "c638efa326fa",
 }  # fmt: skip
 """Source and benchmark → digest. Stored results compare by them: they change only where a source was misread."""
 

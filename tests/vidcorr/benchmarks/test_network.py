@@ -1,0 +1,35 @@
+"""The features of an evaluation: network, benchmark and protocol choose them in this order."""
+
+import pytest
+
+from lightning_modules import FrozenEncoder, VFSSimSiam
+from vidcorr import DavisBenchmark
+from vidcorr.backbones import NamedNetwork, load
+from vidcorr.benchmarks.network import view_for
+
+RECIPE = DavisBenchmark("", protocol="vidcorr")
+
+
+@pytest.mark.parametrize(
+    ("text", "benchmark", "view"),
+    [
+        ("vidcorr-r18", RECIPE, ("res3", 4)),
+        ("untrained", RECIPE, ("res3", 4)),
+        ("vidcorr-r18@res4/8", RECIPE, ("res4", 8)),
+        ("vidcorr-r18@res4", RECIPE, ("res4", 8)),
+        ("raw_colour", RECIPE, ("colour", 8)),
+        ("vidcorr-r18", DavisBenchmark("", protocol="vidcorr", stage="res2"), ("res2", 4)),
+        ("vidcorr-r18", DavisBenchmark("", protocol="vidcorr-fast"), ("res4", 8)),
+        ("vidcorr-r18", DavisBenchmark("", protocol="vfs"), ("res4", 8)),
+    ],
+)
+def test_the_protocols_view_is_for_resnets_whose_features_nobody_names(text, benchmark, view):
+    network = NamedNetwork(text)
+    extractor = view_for(benchmark, network, load(network))
+    assert (extractor.stage, extractor.stride) == view
+
+
+def test_a_module_of_a_training_has_the_view_of_its_checkpoint():
+    assert RECIPE.extractor(VFSSimSiam("torchvision:resnet18")).stride == 4
+    assert RECIPE.extractor(FrozenEncoder("vidcorr-r18")).stride == 4
+    assert RECIPE.extractor(FrozenEncoder("vidcorr-r18", stage="res4")).stride == 8
