@@ -57,7 +57,8 @@ class VideoDataModule(SampledDataModule):
         timeout: seconds allowed for decoding a video.
 
     Raises:
-        ValueError: for a number out of range, or a sampling or crops of another kind.
+        ValueError: for a number out of range.
+        TypeError: for a sampling or crops that cannot be called.
         DataError: from `setup`, without a source, or if it is not as described.
     """
 
@@ -89,10 +90,6 @@ class VideoDataModule(SampledDataModule):
             require_at_least(1, samples_per_epoch=samples_per_epoch)
         if not 0 <= validation_fraction < 1:
             raise ValueError(f"validation_fraction must be in [0, 1), got {validation_fraction}")
-        if not isinstance(sampling, FrameSampling):
-            raise ValueError(f"sampling must be a FrameSampling, such as Distant(), got {sampling!r}")
-        if not isinstance(crops, Crops):
-            raise ValueError(f"crops must be Crops, such as RandomCrops(), got {crops!r}")
         self.has_source = bool(source)
         self.timeout = timeout
         self.validation_fraction = validation_fraction
@@ -100,8 +97,8 @@ class VideoDataModule(SampledDataModule):
         self.samples_per_epoch = samples_per_epoch
         self.repeat = repeat
         self.sampling = partial(sampling, n=frames)
-        self.crops = crops
-        self.size = size
+        self.training_crops = partial(crops, size=size)
+        self.evaluation_crops = partial(crops.of_evaluation, size=size)
         self.colour = ColourAugmentation(sigma=blur_sigma) if colour else None
         self.videos: tuple[VideoEntry, ...] = ()
 
@@ -116,10 +113,9 @@ class VideoDataModule(SampledDataModule):
         weights = self._count_frames(training) if self.samples_per_epoch else None
         length = self.samples_per_epoch or len(training) * self.repeat
         clips = partial(ClipDataset, self.videos, sampling=self.sampling, timeout=self.timeout)
-        crops = partial(self.crops, size=self.size)
-        self.training = clips(training, transform=crops, length=length, weights=weights, seed=self.seed)
+        self.training = clips(training, transform=self.training_crops, length=length, weights=weights, seed=self.seed)
         if validation:
-            crops = partial(self.crops.of_evaluation, size=self.size)
+            crops = self.evaluation_crops
             # ~seed: other draws than in training
             self.held_out = clips(validation, transform=crops, length=len(validation), seed=~self.seed)
 

@@ -157,8 +157,8 @@ def test_what_can_be_known_before_training(videos):
     refused(ValueError, r"weights \[1.0\] do not fit the interval \[2, 4\]", Continuous, [2, 4], [1.0])
     for crops in (RandomCrops, PairCrops):
         refused(ValueError, "area", crops, area=(0.5, 0.2))
-    refused(ValueError, "crops must be Crops, such as RandomCrops.*, got 'whole'", make, videos, crops="whole")
-    refused(ValueError, "sampling must be a FrameSampling, such as Distant.*, got 4", make, videos, sampling=4)
+    for wrong in ({"crops": "whole"}, {"sampling": 4}):
+        refused(TypeError, "must be callable", make, videos, **wrong)
 
 
 def test_several_sources_are_all_trained_on(videos, tmp_path):
