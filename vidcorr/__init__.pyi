@@ -11,6 +11,7 @@ from .benchmarks.navi import NaviBenchmark as NaviBenchmark
 from .benchmarks.otb import OtbBenchmark as OtbBenchmark
 from .benchmarks.ranks import BenchmarkError as BenchmarkError
 from .benchmarks.scannet import ScanNetBenchmark as ScanNetBenchmark
+from .benchmarks.soco import SocoBenchmark as SocoBenchmark
 from .benchmarks.tap_vid import BadjaBenchmark as BadjaBenchmark, TapVidBenchmark as TapVidBenchmark
 from .benchmarks.vip import VipBenchmark as VipBenchmark
 from .benchmarks.vos import VosBenchmark as VosBenchmark

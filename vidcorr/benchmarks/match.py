@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
@@ -18,10 +18,14 @@ from ..datasets.spair import DIFFICULTIES, MatchPair, image_annotations, partner
 from ..metrics.matching import correct_points, draws, match_scores, reference_length, score_key
 from ..protocols import MatchingProtocol
 from ..results.csv_files import csv_of_records
+from ..results.pictures.overlays import Picture
+from ..results.pictures.pairs import RIGHT, WRONG, PairPictures, draw_matches
 from ..results.result import Result, Row
 from ..tracking.keypoint_matcher import KeypointMatcher
 from .base import Benchmark
 from .output import Output
+
+CAPTION = "points that were found; green: correct at the first threshold"
 
 
 class PairsOfCategory(NamedTuple):
@@ -108,9 +112,9 @@ class MatchBenchmark(Benchmark):
         """Match and score the pairs of a category: a row per pair."""
         rows: list[Row] = []
         written: dict[str, Any] = {}
-        for pair in self.used_pairs:
-            if pair.category != sequence.name:
-                continue
+        used = [pair for pair in self.used_pairs if pair.category == sequence.name]
+        pictures = PairPictures(output.folder, sequence.name, len(used), CAPTION)
+        for pair in used:
             signals.check()
             partners = partner_rows(pair, self.shown[pair.category]) if tracker.protocol.flip != "off" else None
             points = tracker.match(pair, partners)
@@ -120,6 +124,8 @@ class MatchBenchmark(Benchmark):
             correct = correct_points(points, answers, length, size, tracker.protocol)
             written[pair.name] = {"points": points.round(3).tolist(), "correct": correct.tolist()}
             rows.append(row_of_pair(pair, correct, tracker.protocol))
+            pictures.add(partial(drawn, tracker, pair, points, correct[:, 0]))
+        pictures.close()
         output.table(f"predictions/{sequence.name}.json", json.dumps(written) + "\n")
         return rows
 
@@ -221,6 +227,12 @@ class PfWillowBenchmark(PfPascalBenchmark):
     conditions = MatchBenchmark.conditions
 
     protocol: str | MatchingProtocol = "vidcorr"
+
+
+def drawn(tracker: KeypointMatcher, pair: MatchPair, points: NDArray[Any], correct: NDArray[np.bool_]) -> Picture:
+    """Draw the found points of a pair `(N, 2)`, in the target's pixels, green where correct."""
+    colours = [RIGHT if is_correct else WRONG for is_correct in correct.tolist()]
+    return draw_matches(tracker.picture(pair, 0), tracker.picture(pair, 1), pair.points[0], points, colours)
 
 
 def row_of_pair(pair: MatchPair, correct: NDArray[np.bool_], protocol: MatchingProtocol) -> Row:

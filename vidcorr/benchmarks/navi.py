@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,7 @@ from ..datasets.navi import SurfacePair, View, navi_view, read_navi
 from ..functional.surfaces import match_surfaces, surface_errors
 from ..metrics.surfaces import correct_matches, recall_names, surface_scores
 from ..protocols import SurfaceProtocol
-from ..results.pictures.animations import SequenceAnimation
-from ..results.pictures.pairs import RIGHT, WRONG, draw_matches
+from ..results.pictures.pairs import RIGHT, WRONG, PairPictures, draw_matches
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
 from .base import Benchmark
@@ -81,10 +81,8 @@ class NaviBenchmark(Benchmark):
         protocol = tracker.protocol
         rows: list[Row] = []
         written: dict[str, Any] = {}
-        animation: SequenceAnimation | None = None
-        if output.folder is not None:
-            animation = SequenceAnimation(output.folder, sequence.name, len(sequence.pairs), caption=CAPTION)
-        for index, pair in enumerate(sequence.pairs):
+        pictures = PairPictures(output.folder, sequence.name, len(sequence.pairs), CAPTION)
+        for pair in sequence.pairs:
             signals.check()
             views = [self.view(pair, which) for which in (0, 1)]
             source, target = matched(tracker, views)
@@ -97,10 +95,8 @@ class NaviBenchmark(Benchmark):
             }
             rows.append(Row(video=sequence.name, object=pair.name, values=values, counts=counts))
             written[pair.name] = {"source": source.tolist(), "target": target.tolist()}
-            if animation is not None and index in animation.chosen:
-                animation.add(drawn(views, source, target, errors, protocol))
-        if animation is not None:
-            animation.close()
+            pictures.add(partial(drawn, views, source, target, errors, protocol))
+        pictures.close()
         output.table(f"predictions/{sequence.name}.json", json.dumps(written) + "\n")
         return rows
 

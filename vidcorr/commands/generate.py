@@ -35,6 +35,7 @@ LAYOUTS = {
     "navi": Layout("navi", 2, 8),
     "otb": Layout("otb_all", 2, 8),
     "scannet": Layout("scannet", 2, 3),
+    "soco": Layout("soco", 2, 8, SMALL),
     "spair": Layout("spair", 2, 8, SMALL),
     "tap_vid": Layout("tap_vid", 2, 8, SMALL),
     "videos": Layout("", 6, 8, SMALL),

@@ -127,7 +127,7 @@ def _pair(folder: Path, names: tuple[str, str], entries: tuple[Any, Any]) -> Sur
         poses.append(pose)
     for path in (*files, *depths):
         if not path.is_file():
-            raise DataError(f"{path}: no such file; vidcorr.datasets.navi.downsample writes it")
+            raise DataError(f"{path}: no such file; Probe3D's data_processing/resize_navi.py writes it")
     relative = poses[1] @ np.linalg.inv(poses[0])
     name = "-".join(names)
     annotations = folder / "annotations.json"

@@ -109,6 +109,23 @@ def bias_directions(features: Tensor, components: int) -> Tensor:
     return directions[:, :components]
 
 
+def cell_similarities(
+    source: Tensor, target: Tensor, points: Tensor, source_size: Size, protocol: MatchingProtocol
+) -> Tensor:
+    """Return the similarities `(N, h', w')` of points of a source picture with the cells of a target picture.
+
+    Args:
+        source: features `(C, h, w)` of the source.
+        target: features `(C, h', w')` of the target.
+        points: x, y `(N, 2)` in pixels of the source.
+        source_size: (H, W) of the source, pixels.
+        protocol: sampling of the source.
+    """
+    at = frame_points(to_device(points, source.device), source_size, protocol)
+    descriptors = _descriptors(source.float(), at, frame_size(source_size, protocol), protocol)
+    return (descriptors @ F.normalize(target.float(), dim=0).flatten(1)).unflatten(1, target.shape[1:])
+
+
 def mutual_distance(first: Tensor, second: Tensor) -> float:
     """Return the mean distance of the features of mutual nearest neighbours: how badly two pictures match.
 
@@ -243,7 +260,8 @@ def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
     dy = (rows - y[:, None])[:, :, None]
     dx = (columns - x[:, None])[:, None]
     if protocol.window is not None:
-        similarities = similarities * ((dy.abs() <= protocol.window) & (dx.abs() <= protocol.window))
+        inside = (dy.abs() <= protocol.window) & (dx.abs() <= protocol.window)
+        similarities = similarities.where(inside, 0.0 if protocol.window_outside == "zero" else -torch.inf)
     elif protocol.kernel is not None:
         similarities = similarities * torch.exp(-(dy.square() + dx.square()) / (2 * protocol.kernel**2))
     logits = similarities.flatten(1).double() / protocol.temperature

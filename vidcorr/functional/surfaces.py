@@ -10,6 +10,8 @@ from .device import to_device
 
 WORKSPACE = 4 * 2**20
 """Bytes of similarities that a CPU holds at a time, in its cache, without effect on results."""
+MOST_PRODUCTS = 2**25
+"""Most products of the cells of two maps that are held."""
 CLOSEST = 1e-9
 """Least distance between two features, 1 - cosine."""
 
@@ -50,7 +52,7 @@ def match_surfaces(
     found = target_cells[rows[:, None], columns]
     scale = found / _lengths(target.float(), target_cells, sampling)[rows[:, None], columns]
     hidden = torch.where(found, 0.0, -torch.inf)
-    are_few = 4 * target[0].numel() <= found.numel()  # cells of the target's map
+    are_few = _products_are_less(source, target, found.shape[0], found.shape[1])
     targets = target.float() if are_few else down @ (target.float() @ across)
     values = source.float().permute(1, 2, 0)
     if are_few:
@@ -78,6 +80,16 @@ def match_surfaces(
     all_weights = torch.cat(weights)
     weight, chosen = all_weights.topk(min(count, len(all_weights)))
     return torch.cat(cells)[chosen], torch.cat(nearest)[chosen], weight
+
+
+def _products_are_less(source: Tensor, target: Tensor, height: int, width: int) -> bool:
+    """Return whether sampled products of the maps' cells take less work than products of sampled features."""
+    channels, _, columns = source.shape
+    rows = target.shape[1]
+    cells = target[0].numel()
+    sampled_products = cells * (columns + width) + rows * height * width
+    fit = source[0].numel() * cells <= MOST_PRODUCTS
+    return fit and sampled_products < channels * height * width
 
 
 def two_best(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

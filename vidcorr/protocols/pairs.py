@@ -31,8 +31,9 @@ class MatchingProtocol(NetworkView):
         decoding: "argmax": the most similar cell, the first among equals; "expectation": the mean of all cells,
             weighted by the softmax.
         temperature: divides the similarities before the softmax.
-        window: for "expectation", similarities beyond this number of cells from the argmax in x or y become 0. They
-            keep a weight, which counts if the largest similarity is low. None: no window.
+        window: for "expectation", number of cells from the argmax in x or y; None: no window.
+        window_outside: similarities beyond the window become "zero", and keep a weight, which counts if the largest
+            similarity is low; or they are "excluded" (OmniProbe).
         kernel: for "expectation", multiply similarities by a Gaussian around the argmax; standard deviation, cells.
         answer: point of a cell that is the answer: its "centre", its "corner", or its "pixel-centre", half a pixel
             before the centre.
@@ -66,6 +67,7 @@ class MatchingProtocol(NetworkView):
     decoding: Literal["argmax", "expectation"] = "argmax"
     temperature: PositiveFloat = 0.02
     window: NonNegativeInt | None = None
+    window_outside: Literal["zero", "excluded"] = "zero"
     kernel: PositiveFloat | None = None
     answer: Literal["centre", "pixel-centre", "corner"]
     flip: Literal["off", "mutual"] = "off"
@@ -105,6 +107,8 @@ class MatchingProtocol(NetworkView):
         conditions["integer_points"] = not self.integer_points or not stretched, "False for stretched pictures"
         windowed = soft and self.kernel is None
         conditions["window"] = self.window is None or windowed, "None except for an 'expectation'"
+        excluded = self.window_outside == "excluded"
+        conditions["window_outside"] = not excluded or self.window is not None, "'zero' without a window"
         conditions["kernel"] = self.kernel is None or soft, "None except for an 'expectation'"
         conditions["thresholds"] = bool(self.thresholds), "not empty"
         return conditions

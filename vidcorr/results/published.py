@@ -21,6 +21,9 @@ TEST_SETS: dict[str, dict[str, int | str]] = {
     "otb": {"sequences": 100, "version": "tb100"},
     "tap_vid": {"sequences": 30, "set": "davis"},
     "spair": {"sequences": 18, "split": "test"},
+    "scannet": {"sequences": 100, "pairs": 1500},
+    "soco": {"sequences": 100, "split": "intra"},
+    "soco_cross": {"sequences": 100, "split": "cross"},
 }
 """Benchmark → number of sequences and facts of the test set in papers. Evaluation servers have other test sets."""
 

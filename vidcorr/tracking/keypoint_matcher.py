@@ -27,7 +27,7 @@ class KeypointMatcher(Tracker):
     Args:
         extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
         protocol: the protocol. The stride of the map replaces the protocol's, and `input_size` becomes the nearest
-            multiple of the network's stride and patch; the protocol's name shows the changes.
+            multiple of the network's stride and patch, the lower of two; the protocol's name shows the changes.
 
     Attributes:
         encoder: encodes the pictures.
@@ -40,7 +40,7 @@ class KeypointMatcher(Tracker):
 
     def __init__(self, extractor: nn.Module, protocol: MatchingProtocol) -> None:
         step = math.lcm(getattr(extractor, "multiple", 1), stated_stride(extractor) or 1)
-        sides = tuple(max(1, round(side / step)) * step for side in protocol.input_sides)
+        sides = tuple(max(1, math.ceil(side / step - 0.5)) * step for side in protocol.input_sides)
         size = sides if isinstance(protocol.input_size, tuple) else sides[0]
         if "input_size" in protocol.changes and size != protocol.input_size:
             text = f"input_size must be a multiple of the network's {step} px; {size} is the nearest"
@@ -73,10 +73,6 @@ class KeypointMatcher(Tracker):
             DecodingError: if a picture cannot be decoded or has another size than the pair says.
             ValueError: if features are not finite.
         """
-        if pair.category != self._category:
-            self._category = pair.category
-            self._room = KEPT_OF_PICTURES
-            self._kept = {}
         source = self.features_of(pair, 0)
         target = self.features_of(pair, 1)
         mirrored = self.features_of(pair, 0, mirrored=True) if self.protocol.flip != "off" else None
@@ -100,7 +96,14 @@ class KeypointMatcher(Tracker):
         return torch.from_numpy(image).permute(2, 0, 1)
 
     def features_of(self, pair: MatchPair, which: int, mirrored: bool = False) -> Tensor:
-        """Return the features of a picture; encode it, as a video of its own, unless they are kept."""
+        """Return the features `(C, h, w)` of the source (0) or target (1) of a pair, also of its mirror image.
+
+        A picture is encoded as a video of its own, unless its features are kept of an earlier pair of the category.
+        """
+        if pair.category != self._category:
+            self._category = pair.category
+            self._room = KEPT_OF_PICTURES
+            self._kept = {}
         key = pair.files[which], mirrored
         if key in self._kept:
             return self._kept[key]

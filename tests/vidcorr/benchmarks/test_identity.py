@@ -28,6 +28,7 @@ UNUSED = {
     "NaviBenchmark": "multiview_00/",
     "PfPascalBenchmark": "pascal_spair/",
     "PfWillowBenchmark": "willow_spair/",
+    "SocoBenchmark": "PairAnnotations/cross",
     "VosBenchmark": "lvos_davis/",
     "YoutubeVosBenchmark": "valid/",
 }

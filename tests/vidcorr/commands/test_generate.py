@@ -11,6 +11,7 @@ from vidcorr.datasets import Badja, Davis, Jhmdb, Otb, TapVid, Vip, YoutubeVos
 from vidcorr.datasets.got10k import list_sequences
 from vidcorr.datasets.navi import read_navi
 from vidcorr.datasets.scannet import read_scannet
+from vidcorr.datasets.soco import read_soco
 from vidcorr.datasets.spair import read_spair
 from vidcorr.experiments.benchmark_choice import read_on
 from vidcorr.protocols import SurfaceProtocol
@@ -24,6 +25,7 @@ READERS = {
     "navi": lambda root: read_navi(root, SurfaceProtocol.named("omniprobe")),
     "otb": lambda root: Otb(root, version=None),
     "scannet": read_scannet,
+    "soco": read_soco,
     "spair": read_spair,
     "tap_vid": TapVid,
     "videos": list_videos,

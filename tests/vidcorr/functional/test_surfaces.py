@@ -24,12 +24,12 @@ def test_few_cells_are_all_matched():
     np.testing.assert_allclose(weight, case["few_weight"], atol=5e-5)
 
 
-@pytest.mark.parametrize("size", [(6, 4), (13, 10)], ids=["few", "many"])
+@pytest.mark.parametrize("size", [(6, 4), (130, 70)], ids=["few", "many"])
 @pytest.mark.parametrize("sampling", ["bicubic", "bilinear-zero"])
 def test_the_search_is_that_of_the_sampled_features(sampling, size, monkeypatch):
     """Products of the maps' cells, sampled, are the products of the sampled features; part by part."""
     torch.manual_seed(0)
-    source, target = torch.randn(16, 5, 7), torch.randn(16, *size)
+    source, target = torch.randn(64, 5, 7), torch.randn(64, *size)
     cells = [torch.rand(12, 15) > 0.4, torch.rand(13, 10) > 0.4]
     sampled = []
     for features, where in zip((source, target), cells, strict=True):

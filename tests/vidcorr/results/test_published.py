@@ -3,7 +3,7 @@
 import re
 
 from tests.helpers.benchmark_data import benchmark_classes
-from vidcorr import DavisBenchmark, MatchBenchmark, VosBenchmark, YoutubeVosBenchmark
+from vidcorr import DavisBenchmark, MatchBenchmark, SocoBenchmark, VosBenchmark, YoutubeVosBenchmark
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.published import published_beside, published_rows
 
@@ -16,12 +16,17 @@ PROTOCOLS = {
     "alexandre-eymael": ("cropmae",), "minhoooo1": ("catmae-16", "catmae-8"),
     "qianduoduolr": ("spa-then-temp",), "NUST": ("hvc",), "yafeng19": ("cropmae",), "ToBo (": ("cropmae",),
     "Perception Encoder (": ("dino",), "LoftUp (": ("loftup",), "visinf/INSID3": ("insid3",),
+    "mbanani/probe3d": ("omniprobe",),
     "Junyi42/GeoAware-SC": ("geoaware",), "juhongm999/hpf": ("dift", "sd-dino", "vidcorr"),
 }  # fmt: skip
 """Beginning of a source → the protocols of its rows."""
 
 
-KINDS = {kind.name: kind for kind in benchmark_classes()} | {"davis_2016": DavisBenchmark, "mose": VosBenchmark}
+KINDS = {kind.name: kind for kind in benchmark_classes()} | {
+    "davis_2016": DavisBenchmark,
+    "mose": VosBenchmark,
+    "soco_cross": SocoBenchmark,
+}
 
 
 def test_rows_have_the_protocol_and_the_size_that_their_sources_state():

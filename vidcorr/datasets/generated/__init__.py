@@ -6,6 +6,7 @@ from .layouts import (
     write_got10k as write_got10k,
     write_jhmdb as write_jhmdb,
     write_otb as write_otb,
+    write_soco as write_soco,
     write_spair as write_spair,
     write_tap_vid as write_tap_vid,
     write_videos as write_videos,

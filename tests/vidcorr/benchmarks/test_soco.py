@@ -1,0 +1,156 @@
+"""SOCO by the numbers of OmniProbe's scripts, golden/soco."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers.references import GOLDEN, golden
+from tests.helpers.refusal import refused
+from vidcorr import Result, SocoBenchmark
+from vidcorr.datasets.soco import read_soco
+from vidcorr.functional.matching import cell_similarities, frame_points, prepare_picture
+from vidcorr.metrics.concepts import candidate_cells
+from vidcorr.protocols import MatchingProtocol
+from vidcorr.tracking.keypoint_matcher import KeypointMatcher
+from vidcorr.videos.files import DataError
+from vidcorr.videos.images import read_image
+
+ROOT = GOLDEN / "soco" / "reader" / "SOCOv1"
+CASES = ("c0", "c1", "c2", "c3")
+
+
+def picture(name):
+    (file,) = (ROOT / "Images" / name.split("/")[0]).glob(f"{name.split('/')[1].split('.')[0]}.*")
+    return torch.from_numpy(read_image(file)).permute(2, 0, 1)
+
+
+class Stored(nn.Module):
+    """Gives the stored features of a picture that it knows by the sum of its pixels."""
+
+    stage = "stored"
+
+    def __init__(self, data, case, protocol):
+        super().__init__()
+        self.stride = self.multiple = int(data[f"{case}_patch"])
+        maps = torch.from_numpy(data[f"{'c0' if case == 'c1' else case}_feats"])
+        self.maps = {}
+        for name, features in zip(data["images"].tolist(), maps, strict=True):
+            self.maps[self.key(prepare_picture(picture(name), protocol).float() / 255)] = features
+        assert len(self.maps) == len(maps)
+
+    def key(self, image):
+        return round(float(image.double().sum()), 2)
+
+    def forward(self, images):
+        return self.maps[self.key(images[0])][None]
+
+
+def changed(data, case, soft=False, average="image"):
+    """Return the changes of a case: its side, its average, and its rule of the soft argmax."""
+    changes = {"input_size": int(data[f"{case}_side"]), "average": average}
+    window = int(data[f"{case}_window"])
+    if soft:
+        changes |= {"decoding": "expectation", "temperature": 0.02}
+    if soft and window > 0:
+        changes |= {"window": window, "window_outside": "excluded"}
+    if soft and window < 0:
+        changes["kernel"] = float(-window)
+    return changes
+
+
+def made(data, case, **options):
+    """Return a benchmark of a case and its network."""
+    benchmark = SocoBenchmark(ROOT, changes=changed(data, case, **options), pairs=str(data[f"{case}_set"]))
+    return benchmark, Stored(data, case, benchmark.protocol)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_scores_are_those_of_the_scripts(case, tmp_path):
+    data = golden("soco/soco")
+    benchmark, network = made(data, case)
+    result = benchmark.evaluate(network, tmp_path)
+    names = ("SOC@0.1", "CC@0.1", "SOC@0.1-class", "CC@0.1-class", "geometric@0.1", "geometric-several@0.1")
+    expected = [*data[f"{case}_hard_mean"], *data[f"{case}_keypoint_mean"]]
+    expected += [data[f"{case}_geo_mean"], data[f"{case}_geo_multi_mean"]]
+    np.testing.assert_allclose([100 * result.scores[name] for name in names], expected, atol=1e-4)
+    assert Result.load(tmp_path) == result
+    assert len(list((tmp_path / "animations").glob("*.webp"))) == 3
+    of_points, network = made(data, case, average="class")
+    assert of_points.evaluate(network).scores["SOC@0.1"] == result.scores["SOC@0.1-class"]
+    soft, network = made(data, case, soft=True)
+    scores = soft.evaluate(network).scores
+    np.testing.assert_allclose([100 * scores[name] for name in names[:2]], data[f"{case}_soft_mean"], atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_pairs_predictions_and_candidates(case):
+    data = golden("soco/soco")
+    benchmark, network = made(data, case)
+    soft, _ = made(data, case, soft=True)
+    hard_matcher, soft_matcher = KeypointMatcher(network, benchmark.protocol), KeypointMatcher(network, soft.protocol)
+    protocol = hard_matcher.protocol
+    side = int(data[f"{case}_side"])
+    assert protocol.input_size == side
+    pairs = read_soco(ROOT, benchmark.pairs)
+    assert [pair.category for pair in pairs] == data[f"{case}_pair_category"].tolist()
+    assert [int(pair.name[:5]) for pair in pairs] == data[f"{case}_pair_id"].tolist()
+    for k, pair in enumerate(pairs):
+        key = f"{case}_p{k}"
+        at_input = [frame_points(torch.from_numpy(pair.points[v]), pair.sizes[v], protocol).numpy() for v in (0, 1)]
+        np.testing.assert_array_equal(at_input[0], data[f"{key}_src"])
+        np.testing.assert_array_equal(at_input[1], data[f"{key}_trg"])
+        assert pair.length == pytest.approx(float(data[f"{key}_scale"]), abs=1e-6)
+        assert pair.same.tolist() == data[f"{key}_semantic"].tolist()
+        assert sorted(pair.concept.tolist()) == sorted(data[f"{key}_concept"].tolist())
+        for matcher, kind, tolerance in ((hard_matcher, "hard", 1e-6), (soft_matcher, "soft", 1e-5)):
+            found = matcher.match(pair) / max(pair.sizes[1])
+            np.testing.assert_allclose(found, data[f"{key}_pred_{kind}"], atol=tolerance)
+        maps = [hard_matcher.features_of(pair, v) for v in (0, 1)]
+        points = torch.from_numpy(pair.points[0])
+        similarities = cell_similarities(*maps, points, pair.sizes[0], protocol).numpy()
+        cells = candidate_cells(similarities, at_input[1] / np.float32(side), pair)
+        np.testing.assert_array_equal(cells, data[f"{key}_geo_cell"])
+
+
+def test_constant_features_give_the_floor_by_category():
+    """The first of equal cells, at the corner, is always found: a number of the annotation alone."""
+
+    class Constant(nn.Module):
+        stage, stride = "constant", 16
+
+        def forward(self, images):
+            return images.new_ones(1, 4, images.shape[2] // 16, images.shape[3] // 16)
+
+    with pytest.warns(UserWarning, match="scores are chance"):
+        result = SocoBenchmark(ROOT).evaluate(Constant())
+    expected = golden("soco/soco")["floor_by_category"]
+    for category, (of_name, of_concept) in zip(("bench", "cart", "lamp"), expected, strict=True):
+        scores = SocoBenchmark(ROOT).scores([row for row in result.rows if row.video == category])
+        assert [100 * scores["SOC@0.1"], 100 * scores["CC@0.1"]] == pytest.approx([of_name, of_concept], abs=1e-4)
+
+
+def test_the_side_is_the_lower_of_two_equally_near_multiples():
+    class Strided(nn.Module):
+        stage = "any"
+
+        def __init__(self, stride):
+            super().__init__()
+            self.stride = stride
+
+    protocol = MatchingProtocol.named("omniprobe", "soco")
+    sides = [KeypointMatcher(Strided(stride), protocol).protocol.input_size for stride in (8, 14, 16, 320, 1600)]
+    assert sides == [800, 798, 800, 640, 1600]  # 800 is 2.5 and 0.5 times the last two
+
+
+def test_what_has_no_effect_and_faulty_data_are_refused(tmp_path):
+    refused(ValueError, "soco: pairs must be 'all'", SocoBenchmark, ROOT, changes={"pairs": "subset"})
+    refused(ValueError, "soco: average must be 'image' or 'class'", SocoBenchmark, ROOT, changes={"average": "point"})
+    refused(DataError, "PairAnnotations/cross: cannot be listed", read_soco, tmp_path, "cross")
+    shutil.copytree(ROOT, tmp_path / "set")
+    next((tmp_path / "set/PairAnnotations/intra/lamp").iterdir()).write_text('{"category": "lamp"}')
+    refused(DataError, "is not a pair of SOCO", read_soco, tmp_path / "set")

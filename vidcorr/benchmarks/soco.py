@@ -1,0 +1,133 @@
+"""Matching of named key points within and across categories by the features of an extractor: SOCO."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from .. import signals
+from ..datasets.soco import SocoPair, read_soco
+from ..functional.matching import cell_similarities, frame_points
+from ..metrics.concepts import candidate_cells, concept_counts, concept_scores, point_errors
+from ..protocols import MatchingProtocol
+from ..results.pictures.pairs import PairPictures
+from ..results.result import Row
+from ..tracking.keypoint_matcher import KeypointMatcher
+from .base import Benchmark
+from .match import PairsOfCategory, by_category, drawn
+from .output import Output
+
+CAPTION = "points that were found; green: near the point of the same name"
+
+
+@dataclass(frozen=True)
+class SocoBenchmark(Benchmark):
+    """Score key points matched without training on SOCO, by name, by concept, and among the points of a concept.
+
+    Logs, as fractions, means over categories: `soco/SOC@0.1`, points of the same name; `soco/CC@0.1`, the nearest point
+    of the same concept; both over the pairs of a category, and with `-class` over its points; `soco/geometric@0.1`, the
+    point of the same name among those of its concept, over points; and `soco/geometric-several@0.1`, of concepts with
+    several points. Files: results.json, per_sequence.csv (a row per pair), `predictions/<category>.json`, pictures of
+    pairs.
+
+    Paper: SOCO (arXiv 2605.31597).
+
+    Args:
+        root: folder `SOCOv1`, which holds Images and PairAnnotations.
+        protocol: name of a protocol (`omniprobe`) or a protocol.
+        pairs: within a category ("intra"), across two ("cross"), or a split for a linear probe.
+
+    Raises:
+        DataError: when the data are first read, with the name of the file.
+        ValueError: for an unknown protocol, changes out of range or without effect, or an input size that does not fit
+            the network.
+    """
+
+    name = "soco"
+    protocol_class = MatchingProtocol
+    tracker = KeypointMatcher
+    pooled = True
+    unit = "categories"
+
+    root: str | Path
+    protocol: str | MatchingProtocol = "omniprobe"
+    pairs: Literal["intra", "cross", "trainsplits/train", "trainsplits/test"] = "intra"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        protocol: Any = self.protocol
+        fixed = {"pairs": "all", "flip": "off", "reference": "box", "input_fit": "corner", "upsampling": "cells"}
+        for field, value in fixed.items():
+            if getattr(protocol, field) != value:
+                raise ValueError(f"{self.name}: {field} must be {value!r}, got {getattr(protocol, field)!r}")
+        if protocol.average not in ("image", "class"):
+            raise ValueError(f"{self.name}: average must be 'image' or 'class', got {protocol.average!r}")
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Every score that the data set may give."""
+        protocol: Any = self.protocol
+        return tuple(concept_scores({}, protocol))
+
+    def read(self) -> Sequence[PairsOfCategory]:
+        """Open the data set."""
+        return by_category(read_soco(self.root, self.pairs))
+
+    def score(self, sequence: PairsOfCategory, tracker: KeypointMatcher, output: Output) -> list[Row]:
+        """Match and score the pairs of a category: a row per pair."""
+        protocol = tracker.protocol
+        rows: list[Row] = []
+        written: dict[str, Any] = {}
+        pictures = PairPictures(output.folder, sequence.name, len(sequence.pairs), CAPTION)
+        for pair in sequence.pairs:
+            signals.check()
+            points = tracker.match(pair)
+            side = protocol.input_sides[0]
+            targets = frame_points(torch.from_numpy(pair.points[1]), pair.sizes[1], protocol).numpy() / np.float32(side)
+            errors = point_errors(points / max(pair.sizes[1]), targets, pair)
+            counts = concept_counts(errors, geometric_errors(tracker, pair, targets), pair, protocol)
+            own = concept_scores({sequence.name: [counts]}, protocol)
+            rows.append(Row(video=sequence.name, object=pair.name, values=own, counts=counts))
+            written[pair.name] = points.round(3).tolist()
+            correct = np.zeros(len(points), bool)
+            source, target = pair.same.T
+            correct[source] = errors[source, target] < protocol.thresholds[0]
+            pictures.add(partial(drawn, tracker, pair, points, correct))
+        pictures.close()
+        output.table(f"predictions/{sequence.name}.json", json.dumps(written) + "\n")
+        return rows
+
+    def scores(self, rows: Sequence[Row]) -> dict[str, float]:
+        """Return the means over categories."""
+        protocol: Any = self.protocol
+        categories: dict[str, list[Any]] = {}
+        for row in rows:
+            categories.setdefault(row.video, []).append(row.counts)
+        return concept_scores(categories, protocol)
+
+    def facts(self, rows: Sequence[Row], tracker: KeypointMatcher) -> dict[str, Any]:
+        """Return the kind and number of pairs, and the feature grid."""
+        height, width = tracker.grid
+        return {"split": self.pairs, "grid": f"{height} x {width}", "pairs": len(rows)}
+
+    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return kind and number of pairs."""
+        return [self.pairs, f"{facts['pairs']} pairs"]
+
+
+def geometric_errors(tracker: KeypointMatcher, pair: SocoPair, targets: Any) -> Any:
+    """Return the errors `(N, M)` of the cells chosen among those with a target point of the same concept."""
+    source = tracker.features_of(pair, 0)
+    target = tracker.features_of(pair, 1)
+    points = torch.from_numpy(pair.points[0])
+    with torch.no_grad():
+        similarities = cell_similarities(source, target, points, pair.sizes[0], tracker.protocol).cpu().numpy()
+    cells = candidate_cells(similarities, targets, pair)
+    _, height, width = similarities.shape
+    corners = np.stack([cells % width / width, cells // width / height], axis=1)
+    return point_errors(corners, targets, pair)

@@ -1,0 +1,119 @@
+"""Semantic and conceptual correctness of key points, as SOCO counts it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.soco import SocoPair
+from ..protocols import MatchingProtocol
+
+MEASURES = ("SOC", "CC", "geometric", "geometric-several")
+"""The point of the same name; the nearest of the same concept; the best of the concept's cells, and the same for points
+with several candidates."""
+
+
+def point_errors(predicted: NDArray[Any], targets: NDArray[Any], pair: SocoPair) -> NDArray[np.float64]:
+    """Return the distances of predictions and target points `(N, M)`, in longer sides of the target's box.
+
+    Args:
+        predicted: x, y `(N, 2)` in longer sides of the target's padded picture.
+        targets: x, y `(M, 2)` in the same unit.
+        pair: the pair.
+    """
+    apart = np.asarray(predicted, np.float64)[:, None] - np.asarray(targets, np.float64)
+    distances: NDArray[np.float64] = np.linalg.norm(apart, axis=-1) / pair.length
+    return distances
+
+
+def candidate_cells(similarities: NDArray[Any], targets: NDArray[np.float32], pair: SocoPair) -> NDArray[np.int64]:
+    """Return the most similar cell of each source point among those that hold a target point of its concept.
+
+    Args:
+        similarities: `(N, h, w)`.
+        targets: x, y `(M, 2)` of the target points in sides of the square, float32, by whose rounding a point on an
+            edge may lie in the cell before.
+        pair: the pair.
+
+    Returns:
+        Numbers row · w + column `(N,)`; −1 for a point without candidates.
+    """
+    _, height, width = similarities.shape
+    inside = np.minimum((targets.astype(np.float64) * (width, height)).astype(int), (width - 1, height - 1))
+    numbers = inside[:, 1] * width + inside[:, 0]
+    chosen = np.full(len(similarities), -1)
+    for source in np.unique(pair.concept[:, 0]).tolist():
+        candidates = numbers[pair.concept[pair.concept[:, 0] == source, 1]]
+        chosen[source] = candidates[similarities[source].ravel()[candidates].argmax()]
+    return chosen
+
+
+def concept_counts(
+    errors: NDArray[np.float64], geometric: NDArray[np.float64], pair: SocoPair, protocol: MatchingProtocol
+) -> dict[str, list[int]]:
+    """Return the correct points by threshold, and last the counted points, of each of `MEASURES`.
+
+    Args:
+        errors: `(N, M)`, of the predictions.
+        geometric: `(N, M)`, of the cells chosen among candidates.
+        pair: the pair.
+        protocol: `thresholds`; an error must be below.
+    """
+    candidates: dict[int, list[int]] = {}
+    for source, target in pair.concept.tolist():
+        candidates.setdefault(source, []).append(target)
+    measured: dict[str, list[float]] = {measure: [] for measure in MEASURES}
+    for source, target in pair.same.tolist():
+        measured["SOC"].append(errors[source, target])
+        if target in candidates.get(source, ()):
+            measured["geometric"].append(geometric[source, target])
+            if len(candidates[source]) > 1:
+                measured["geometric-several"].append(geometric[source, target])
+    for source, targets in candidates.items():
+        measured["CC"].append(errors[source, targets].min())
+    counts: dict[str, list[int]] = {}
+    for measure, values in measured.items():
+        right = [sum(value < threshold for value in values) for threshold in protocol.thresholds]
+        counts[measure] = [*map(int, right), len(values)]
+    return counts
+
+
+def concept_scores(
+    categories: Mapping[str, Sequence[Mapping[str, Sequence[int]]]], protocol: MatchingProtocol
+) -> dict[str, float]:
+    """Return the scores as means over categories, as fractions; NaN without a counted point.
+
+    Args:
+        categories: category → `concept_counts` of its pairs.
+        protocol: thresholds; `average`: "image", over the pairs of a category, or "class", over its points.
+
+    Returns:
+        `SOC@0.1` and `CC@0.1` by the protocol's average, `geometric@0.1` and `geometric-several@0.1` over points; then
+        both averages of SOC and CC, `SOC@0.1-image`, `-class`.
+    """
+    scores: dict[str, float] = {}
+    both: dict[str, float] = {}
+    for place, threshold in enumerate(protocol.thresholds):
+        for measure in MEASURES:
+            over_pairs: list[float] = []
+            over_points: list[float] = []
+            for pairs in categories.values():
+                counts = [pair[measure] for pair in pairs if pair[measure][-1]]
+                if counts:
+                    over_pairs.append(math.fsum(count[place] / count[-1] for count in counts) / len(counts))
+                    over_points.append(sum(count[place] for count in counts) / sum(count[-1] for count in counts))
+            of_kind = {"image": _mean(over_pairs), "class": _mean(over_points)}
+            key = f"{measure}@{threshold:g}"
+            if measure in ("SOC", "CC"):
+                scores[key] = of_kind[protocol.average]
+                both |= {f"{key}-{kind}": score for kind, score in of_kind.items()}
+            else:
+                scores[key] = of_kind["class"]
+    return scores | both
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean of numbers; NaN of none."""
+    return math.fsum(values) / len(values) if values else math.nan
