@@ -7,7 +7,7 @@ from tests.helpers.propagation import protocol
 from tests.helpers.refusal import refused
 from vidcorr import SiamFCTracker, TrackingProtocol
 from vidcorr.backbones import RawColour
-from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
+from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol, SurfaceProtocol
 from vidcorr.tracking.siamfc_tracker import Track
 
 DIGESTS = {
@@ -36,7 +36,9 @@ DIGESTS = {
 OF_PAIRS = {
     "dift spair": "26bbd69ec527", "sd-dino spair": "29676af49570", "sd-dino pf_pascal": "6d1a9aecff68",
     "geoaware spair": "c3a77b1a3bdf", "geoaware pf_pascal": "743d6a9b9342", "insid3 spair": "c063f1e530b8",
-    "probe3d spair": "26ee436e28d7", "vidcorr pf_willow": "75ff667fbba7",
+    "probe3d spair": "26ee436e28d7", "vidcorr pf_willow": "75ff667fbba7", "omniprobe soco": "b8c8ffe09398",
+    "omniprobe navi": "3bcf81d5e197", "omniprobe scannet": "ffdfa2586da3", "probe3d navi": "3d3824dae321",
+    "probe3d scannet": "1bf4a5b23f0d",
 }  # fmt: skip
 """The same for pairs of pictures; entries that are not named here are new."""
 
@@ -52,7 +54,7 @@ def digests(*kinds):
 
 def test_no_named_protocol_changes():
     assert digests(PropagationProtocol, PointProtocol, TrackingProtocol) == DIGESTS
-    of_pairs = digests(MatchingProtocol)
+    of_pairs = digests(MatchingProtocol, SurfaceProtocol)
     assert {name: of_pairs.get(name) for name in OF_PAIRS} == OF_PAIRS
 
 
