@@ -112,7 +112,7 @@ class SocoBenchmark(Benchmark):
 
     def facts(self, rows: Sequence[Row], tracker: KeypointMatcher) -> dict[str, Any]:
         """Return the kind and number of pairs, and the feature grid."""
-        height, width = tracker.grid
+        height, width = tracker.encoder.grid
         return {"split": self.pairs, "grid": f"{height} x {width}", "pairs": len(rows)}
 
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
