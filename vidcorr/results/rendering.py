@@ -17,7 +17,7 @@ from .tables import Cell, Table
 
 Format = Literal["text", "md", "csv", "tex", "html"]
 WIDEST = 6
-"""Largest number of columns of numbers in a column of a paper; a wider table spans the page."""
+"""Largest number of columns of numbers in a column of a paper; a wider table spans the page, in small letters."""
 INTERVAL = "95 % interval"
 
 
@@ -290,11 +290,11 @@ def _latex(table: Table, intervals: bool) -> str:
         rules.append(rf"\cmidrule(lr){{{first}-{last}}}")
         first = last + 1
     heads = ["Δ" if part.head == "difference" else part.head.removesuffix("-Mean") for part in parts]
-    environment = "table*" if len(numbers) > WIDEST else "table"
+    is_wide = len(numbers) > WIDEST
+    environment = "table*" if is_wide else "table"
     lines = [
         rf"\begin{{{environment}}}",
-        r"\centering",
-        rf"\caption{{{latex_text(_caption(table, intervals))}}}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{3pt}" if is_wide else r"\centering",
         rf"\begin{{tabular}}{{l{'l' * (len(parts) - len(numbers))}{'r' * len(numbers)}}}",
         r"\toprule",
         " & ".join([*[""] * (1 + len(parts) - len(numbers)), *titles]) + r" \\",
@@ -304,7 +304,8 @@ def _latex(table: Table, intervals: bool) -> str:
     ]
     for name, *cells in zip(table.rows, *(part.cells for part in parts), strict=True):
         lines.append(latex_row([name, *cells]))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", rf"\end{{{environment}}}", ""])
+    caption = rf"\caption{{{latex_text(_caption(table, intervals))}}}"
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", caption, rf"\end{{{environment}}}", ""])
 
 
 def _html(table: Table, intervals: bool) -> str:
