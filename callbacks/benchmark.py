@@ -74,10 +74,6 @@ class BenchmarkCallback(pl.Callback):
         """Keys of all scores that may be logged; empty if the benchmark declares none."""
         return [f"{self.name}/{score}" for score in self.benchmark.score_names]
 
-    def less_is_better(self, key: str) -> bool:
-        """Return whether a logged score is an error."""
-        return key.removeprefix(f"{self.name}/") in self.benchmark.less_is_better
-
     @property
     def history(self) -> dict[int, dict[str, float]]:
         """Optimiser step → logged scores, of the successful runs in `fit` or `validate`."""
@@ -153,51 +149,43 @@ class BenchmarkCallback(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run before training if `before_training` is set; not when a run is resumed."""
         if self.before_training and trainer.global_step == 0:
-            self._run_and_log(trainer, pl_module)
+            self._run(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run every `every_n_epochs` epochs, and after the last epoch."""
         if trainer.state.fn != "fit":
             scores = self._run(trainer, pl_module)
-            # Lightning logs at the value of "step", and returns what is logged
-            step = float(self._place(trainer)[1])
-            pl_module.log_dict(scores | {"step": step}, rank_zero_only=False, sync_dist=False)
+            scores["step"] = float(self._runs[-1].step)  # at which Lightning then logs, and returns what is logged
+            pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
         elif not trainer.sanity_checking and self._is_due(trainer):
-            self._run_and_log(trainer, pl_module)
+            self._run(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run if the fit has no passes of validation, and so no `on_validation_epoch_end`."""
         if not _validates(trainer) and self._is_due(trainer):
-            self._run_and_log(trainer, pl_module)
+            self._run(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run after the last step if it has no score: the training ended within an epoch, or the run failed."""
         if trainer.global_step not in self.history:
-            self._run_and_log(trainer, pl_module)
+            self._run(trainer, pl_module)
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         """Return whether the benchmark runs in the current epoch of a fit: every few epochs, and in the last."""
         completed = trainer.current_epoch + 1  # Lightning counts this epoch only after the hooks
         return completed % self.every_n_epochs == 0 or completed == trainer.max_epochs
 
-    def _run_and_log(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Run the benchmark in a fit, and log its scores at the step that they are scores of."""
-        log_now(trainer, self._run(trainer, pl_module))
-
-    def _place(self, trainer: pl.Trainer) -> tuple[int, int]:
-        """Return epoch and optimiser steps of the weights: of a fit, or of the checkpoint that is validated."""
-        if self._loaded is None or trainer.state.fn == "fit":
-            return trainer.current_epoch, trainer.global_step
-        return self._loaded
-
     def _run(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
-        """Run the benchmark, keep its result and log its pictures; the caller logs the scores.
+        """Run the benchmark, keep its result, and log its pictures, in a fit its scores, at the step of the weights.
 
         Returns:
             Logged key → score; empty if the benchmark failed in a fit.
         """
         fitting = trainer.state.fn == "fit"
-        epoch, step = self._place(trainer)
+        epoch = trainer.current_epoch
+        step = trainer.global_step
+        if self._loaded is not None and not fitting:
+            epoch, step = self._loaded
         earlier = [run for run in self._runs if fitting and run.step < step]  # runs before a resumption count too
         folder: Path | None = None
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -222,7 +210,10 @@ class BenchmarkCallback(pl.Callback):
             for name, picture in output.pictures.items():
                 log_picture(trainer, f"{self.name}/{name}", picture, step)
         self._runs = [*earlier, Evaluated(epoch=completed, step=step, scores=self.result.scores)]
-        return self.history[step]
+        scores = self.history[step]
+        if fitting:
+            log_now(trainer, scores)
+        return scores
 
     def _benchmark_of_run(self, trainer: pl.Trainer) -> Benchmark:
         """Return the benchmark, in Lightning's `fast_dev_run` with at most as many sequences as that has batches."""
@@ -297,7 +288,8 @@ class BestCheckpoint(ModelCheckpoint):
         if monitor not in benchmark_of:
             raise ValueError(f"BestCheckpoint: no benchmark logs {monitor}; they log {', '.join(benchmark_of)}")
         self._benchmark = benchmark_of[monitor]
-        self._begin(monitor, "min" if self._benchmark.less_is_better(monitor) else "max")
+        score = monitor.removeprefix(f"{self._benchmark.name}/")
+        self._begin(monitor, "min" if score in self._benchmark.benchmark.less_is_better else "max")
         self.dirpath = checkpoint_folder(trainer, dirpath)
         super().setup(trainer, pl_module, stage)
 
@@ -327,6 +319,3 @@ class BestCheckpoint(ModelCheckpoint):
 
     on_train_epoch_end = on_validation_end  # for a fit without validation
     on_train_end = on_validation_end  # the benchmark may run after the last step
-
-    def on_train_batch_end(self, *_: object) -> None:
-        """Save nothing: benchmarks run between steps."""

@@ -67,7 +67,7 @@ class LastCheckpoint(ModelCheckpoint):
         """Set the state at the start of a fit, also of a second fit of the same callback."""
         self.best_model_path = ""
         self.last_model_path = ""
-        self._note: dict[str, Any] = {"run_ended": False}  # of the run: its batches, optimisers and end
+        self._note: dict[str, Any] = {}  # of the run: its batches and optimisers
         self._resumed: dict[str, Any] | None = None  # the note of the checkpoint that the run resumes from
         self._stop_waits = False  # a stop between accumulated batches, until their step is complete
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
@@ -173,7 +173,6 @@ class LastCheckpoint(ModelCheckpoint):
         A run that ends between accumulated batches is not saved: no run resumes from there.
         """
         if trainer.global_step > self._saved_step and not loops.accumulates(trainer):
-            self._note["run_ended"] = True
             self._write(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -203,16 +202,15 @@ class LastCheckpoint(ModelCheckpoint):
         """
         if trainer.global_step <= self._saved_step or not loops.is_resumable(trainer):
             return
-        if error is None:
-            self._write(trainer)
-            return
         # after a signal `Stops` raises SystemExit at one step on all ranks; another error may be of this rank alone
-        is_of_all_ranks = trainer.world_size == 1 or isinstance(error, SystemExit)
+        is_of_all_ranks = trainer.world_size == 1 or error is None or isinstance(error, SystemExit)
         if isinstance(error, TrainingStopped) or not is_of_all_ranks:
             return
         try:
             self._write(trainer)
         except (OSError, ValueError, TrainingStopped) as failure:
+            if error is None:
+                raise
             log.error("not saved: %s", failure)
 
     def _write(self, trainer: pl.Trainer) -> None:
