@@ -119,7 +119,7 @@ def test_a_users_benchmark_under_a_new_name_works_with_defaults():
 
     assert MyVideos("anywhere").protocol == PropagationProtocol.named("vfs", "davis")
     assert MyVideos("anywhere", protocol="dino").protocol.name == "dino"
-    assert MyClips("anywhere").protocol == PropagationProtocol.named("vidcorr", "youtube_vos")
+    assert MyClips("anywhere").protocol == PropagationProtocol.named("vidcorr-fast", "youtube_vos")
     refused(ValueError, "'vfs' defines no values for 'youtube_vos'", MyClips, "anywhere", protocol="vfs")
 
 
