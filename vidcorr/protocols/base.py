@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 import yaml  # type: ignore[import-untyped]
 from annotated_types import Interval
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class EvaluationProtocol(BaseModel):
             raise TypeError(f"{type(self).__name__}: give arguments after {self.positional[-1]!r} by name")
         given = dict(zip(self.positional, values, strict=False)) | fields
         try:
-            super().__init__(**given)
+            super().__init__(**{field: _as_plain_type(value) for field, value in given.items()})
         except ValidationError as error:
             raise _refusal(type(self), given, error) from None
         if self.source in self.sources():
@@ -101,11 +101,6 @@ class EvaluationProtocol(BaseModel):
         for field, (holds, expected) in self._conditions().items():
             if not holds:
                 raise ValueError(f"protocol {self.name!r}: {field} must be {expected}, got {getattr(self, field)!r}")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _as_plain(cls, value: Any) -> Any:
-        return _as_plain_type(value)
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._digest == other._digest  # type: ignore[attr-defined]
@@ -154,7 +149,9 @@ class EvaluationProtocol(BaseModel):
         return values
 
     @classmethod
-    def named(cls, name: str | Self, benchmark: str | None = None, changes: Mapping[str, Any] | None = None) -> Self:
+    def named(
+        cls, name: "str | EvaluationProtocol", benchmark: str | None = None, changes: Mapping[str, Any] | None = None
+    ) -> Self:
         """Return the protocol that a source defines for a benchmark.
 
         Args:

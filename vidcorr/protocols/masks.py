@@ -5,9 +5,17 @@ Without torch, so that protocols are listed at once.
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
-from .base import SET_BY_NETWORK, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Range
+from .base import (
+    SET_BY_NETWORK,
+    EvaluationProtocol,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+)
 from .network_input import NetworkInput
 
 Filter = Literal["bilinear", "bilinear-aligned", "nearest"]
@@ -191,7 +199,9 @@ class PropagationProtocol(LabelProtocol):
     scoring: Literal["benchmark", "naf"] = "benchmark"
 
     @classmethod
-    def named(cls, name: str | Self, benchmark: str | None = None, changes: Mapping[str, Any] | None = None) -> Any:
+    def named(
+        cls, name: str | EvaluationProtocol, benchmark: str | None = None, changes: Mapping[str, Any] | None = None
+    ) -> Any:
         """Return the protocol that a source defines for a benchmark: for joints a `JointProtocol`.
 
         Args:
