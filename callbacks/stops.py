@@ -75,12 +75,6 @@ class Stops(pl.Callback):
         """Install the signal handlers in place of Lightning's."""
         self._install_handlers()
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Stop if the ranks have agreed to stop."""
-        self._leave_if_stopping(trainer)
-
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """Start the copy of the loss to the CPU."""
         when = f"step {trainer.global_step} (epoch {trainer.current_epoch}, batch {trainer.fit_loop.batch_idx})"
@@ -101,18 +95,24 @@ class Stops(pl.Callback):
         if worst and not accumulates(trainer):  # no stop with a part of the gradients
             self._outcome = worst
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop if the ranks have agreed to stop."""
-        self._leave_if_stopping(trainer)
+    def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any, **options: Any) -> None:
+        """Save the newest step and raise `Stopped`, if the ranks have agreed to stop.
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """End with the status of a signal that came in the last step, once the end of the run is saved."""
-        self._leave_if_stopping(trainer)
+        A rank without a signal of its own ends as by SLURM's signal if they agreed on that, else as by SIGTERM.
+        """
+        if self._outcome:
+            for saver in _savers(trainer):
+                saver.save(trainer)
+            of_another_rank = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
+            raise signals.Stopped(signals.requests.received or of_another_rank)
+
+    on_train_batch_start = on_train_epoch_start
+    on_fit_end = on_train_epoch_start  # for a signal in the last step, once the end of the run is saved
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Skip validation in a fit that has to stop; outside a fit, install the signal handlers."""
         if trainer.state.fn == "fit":
-            self._leave_if_stopping(trainer)
+            self.on_train_epoch_start(trainer)
         else:
             self._install_handlers()
 
@@ -180,17 +180,6 @@ class Stops(pl.Callback):
             if not math.isfinite(loss):
                 return f"{when}: the loss is {loss}"
         return None
-
-    def _leave_if_stopping(self, trainer: pl.Trainer) -> None:
-        """Save the newest step and raise `Stopped`, if the ranks have agreed to stop.
-
-        A rank without a signal of its own ends as by SLURM's signal if they agreed on that, else as by SIGTERM.
-        """
-        if self._outcome:
-            for saver in _savers(trainer):
-                saver.save(trainer)
-            of_another_rank = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
-            raise signals.Stopped(signals.requests.received or of_another_rank)
 
     def _worst(self, outcome: int | None) -> int:
         """Return the largest outcome of all ranks in a fit, None as 0; outside a fit, the given outcome."""
