@@ -21,7 +21,7 @@ from vidcorr.videos.source import hashed_rank
 from .loading.clips import collate, start_worker
 from .loading.loader import ClipSampler, FixedSampler, ResumableLoader
 
-Sources = str | os.PathLike[str] | list[str | os.PathLike[str]]
+Sources = list[str | os.PathLike[str]] | str | os.PathLike[str]  # the list first: else jsonargparse makes it a text
 """A folder, list or file of data, or several of them, which are all trained on."""
 FEWEST = 5
 """Fewest replacements that a warning needs: the first samples may happen to be bad."""
