@@ -202,6 +202,9 @@ class SaveConfig(SaveConfigCallback):
         continued: folder of the run that goes on in it, or None.
         **options: further arguments of Lightning's class.
 
+    Attributes:
+        folder: folder of the run once the files are written; None before.
+
     Raises:
         ValueError: on all ranks, at the start of a run in whose folder another run has begun.
     """
@@ -217,6 +220,7 @@ class SaveConfig(SaveConfigCallback):
         super().__init__(parser, config, **options)
         self.run = run
         self.continued = continued
+        self.folder: Path | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Write nothing yet: a refused run leaves the files of the run before it."""
@@ -236,6 +240,7 @@ class SaveConfig(SaveConfigCallback):
             return
         self.already_saved = True
         folder = run_folder(trainer)  # ranks get the folder from the first
+        self.folder = folder
         with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
             if trainer.is_global_zero:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -352,8 +357,9 @@ class VidcorrCLI(LightningCLI):
         checkpoint: str | None = config.ckpt_path
         fits = self.command == "fit"
         if self.run is None and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
-            earlier = [folder for folder, run in self._runs(config).items() if self._is_requeued(run)]
-            self.run = earlier[-1] if earlier else None
+            for folder, run in self._runs(config).items():  # the newest last
+                if run.is_of_job(self.record) and run.repeats(self.record):
+                    self.run = folder
             if self.run is not None:  # the words' own checkpoint counts for the first start alone
                 checkpoint = self._resume(self.run) or checkpoint
         if checkpoint == "last" and fits:
@@ -375,10 +381,6 @@ class VidcorrCLI(LightningCLI):
             if place and Path(place).resolve() != Path.cwd():
                 folders.append(place)
         return runs_below(folders)
-
-    def _is_requeued(self, run: Run) -> bool:
-        """Return whether this job of SLURM has begun a run by the words of this command."""
-        return run.is_of_job(self.record) and run.repeats(self.record)
 
     def _resume(self, folder: Path) -> str | None:
         """Name the run that goes on, and return its `last.ckpt`, if there is one.
@@ -478,9 +480,8 @@ class VidcorrCLI(LightningCLI):
     def _folder_of_its_own(self) -> Iterator[None]:
         """Claim the folder of the run for a block; note there that the run has ended, or give it back if refused."""
         trainer: Any = self.trainer
-        is_trial = bool(trainer.fast_dev_run)  # it writes nothing
         claimed = None
-        if trainer.is_global_zero and not is_trial:
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # a trial writes nothing
             claimed = claim_folder(trainer, self.record, self.run)
         try:
             yield
@@ -488,9 +489,14 @@ class VidcorrCLI(LightningCLI):
             if claimed is not None:
                 give_back(claimed, self.record)
             raise
-        folder = run_folder(trainer)  # all ranks get the folder from the first
-        if trainer.is_global_zero and not is_trial and not _is_out_of_time(trainer):
+        folder = self._folder_begun()
+        if folder is not None and trainer.is_global_zero and not _is_out_of_time(trainer):
             Run.read(folder).model_copy(update={"end": now()}).save(folder)
+
+    def _folder_begun(self) -> Path | None:
+        """Return the folder of the run, None before it has begun; without the other ranks, which may be lost."""
+        callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
+        return next((each.folder for each in callbacks if isinstance(each, SaveConfig)), None)
 
     def fit(self, **options: Any) -> None:
         """Train; after a stop or an error, print the command that resumes."""
@@ -498,8 +504,9 @@ class VidcorrCLI(LightningCLI):
             with self._folder_of_its_own():
                 self.trainer.fit(**options)
         except BaseException:
-            if any(saver.best_model_path for saver in last_checkpoints(self.trainer)):
-                words = ["vidcorr", "resume", str(run_folder(self.trainer).resolve())]
+            folder = self._folder_begun()
+            if folder is not None and any(saver.best_model_path for saver in last_checkpoints(self.trainer)):
+                words = ["vidcorr", "resume", str(folder.resolve())]
                 outside = names_outside(texts_of(self.record.words))  # also where the user stands in another folder
                 if outside:
                     words += ["--allow", *outside]

@@ -84,7 +84,7 @@ def _content_of(name: str) -> str:
 def _structure(text: str) -> Any:
     """Return the mapping or list that a text holds in YAML; None for any other text."""
     from jsonargparse import get_loader
-    from yaml import YAMLError
+    from yaml import YAMLError  # type: ignore[import-untyped]
 
     try:
         content = get_loader("yaml")(text)
