@@ -7,19 +7,6 @@ from pathlib import Path
 from ..experiments.benchmark_choice import add_list_flag, positive
 
 
-def point(text: str) -> tuple[float, float]:
-    """Return x and y of a text `X,Y`.
-
-    Raises:
-        argparse.ArgumentTypeError: for another text.
-    """
-    try:
-        x, y = map(float, text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected X,Y in pixels, got {text!r}") from error
-    return x, y
-
-
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr match`; a user's mistake raises UsageError, ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr match", description=__doc__)
@@ -33,29 +20,50 @@ def command(args: Sequence[str]) -> None:
     protocol = "protocol of pairs, also with changes (default: %(default)s)"
     parser.add_argument("--protocol", default="dift", metavar="NAME", help=protocol)
     best = "most matches, apart from each other (default: %(default)s)"
-    parser.add_argument("--best", type=positive, default=50, metavar="N", help=best)
-    code = "code outside vidcorr that checkpoints may name"
-    add_list_flag(parser, "--allow", "NAME", code)
+    parser.add_argument("--best", type=positive, default=40, metavar="N", help=best)
+    add_list_flag(parser, "--allow", "NAME", "code outside vidcorr that checkpoints may name")
     output = "folder for matches.png and matches.csv (default: %(default)s)"
     parser.add_argument("--output", type=Path, default=Path("matches"), metavar="FOLDER", help=output)
     flags = parser.parse_args(list(args))
 
+    import cv2
+    import numpy as np
+
+    from ..backbones import NamedNetwork, build_feature_extractor
+    from ..backbones.copies import on_device
     from ..backbones.trust import allow_named
-    from ..experiments.match import matcher_of, upright
-    from ..results.csv_files import csv_of_records
-    from ..results.pictures.matches import matches_sheet
+    from ..experiments.match import PictureMatcher, upright
+    from ..protocols import MatchingProtocol
+    from ..results.csv_files import csv_text
     from ..results.pictures.overlays import write_picture
+    from ..results.pictures.pairs import draw_matches
     from ..videos.files import write_atomically
 
     allow_named(args)
-    files = [flags.first, flags.second]
-    found = matcher_of(flags.model, flags.protocol, flags.pretrained).matches(files, flags.points, flags.best)
-    records = []
-    for (x1, y1), (x2, y2), similarity in zip(found.points, found.others, found.similarities, strict=True):
-        places = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
-        record = {name: f"{value:.2f}" for name, value in places.items()}
-        records.append(record | {"similarity": f"{similarity:.4f}"})
-    picture = matches_sheet(*map(upright, files), found.points, found.others, found.similarities)
+    network = NamedNetwork(flags.model, pretrained=flags.pretrained)
+    extractor = on_device(build_feature_extractor(network, network.stage, network.stride))
+    matcher = PictureMatcher(extractor, MatchingProtocol.named(flags.protocol))
+    files = (flags.first, flags.second)
+    found = matcher.matches(files, flags.points, flags.best)
+    similarities = found[:, 4]
+    levels = np.interp(similarities, [similarities.min(), similarities.max() + 1e-9], [0, 255]).astype(np.uint8)
+    colours = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[..., ::-1].reshape(-1, 3).tolist()
+    picture = draw_matches(*map(upright, files), found[:, :2], found[:, 2:4], colours, 960, is_tight=True)
     write_picture(flags.output / "matches.png", picture)
-    write_atomically(flags.output / "matches.csv", csv_of_records(records))
-    print(f"{len(records)} matches in {flags.output}: matches.png, matches.csv")
+    table = [["x1", "y1", "x2", "y2", "similarity"], *found.round(4).tolist()]
+    write_atomically(flags.output / "matches.csv", csv_text(table))
+    about = f"similarity {similarities.min():.3f} (purple) to {similarities.max():.3f} (yellow)"
+    print(f"{len(found)} matches, {about}: {flags.output / 'matches.png'}, matches.csv")
+
+
+def point(text: str) -> tuple[float, float]:
+    """Return x and y of a text `X,Y`.
+
+    Raises:
+        argparse.ArgumentTypeError: for another text.
+    """
+    try:
+        x, y = map(float, text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected X,Y in pixels, got {text!r}") from error
+    return x, y

@@ -19,7 +19,13 @@ SHOWN = 40
 
 
 def draw_matches(
-    first: Tensor, second: Tensor, points: Any, others: Any, colours: Sequence[Colour], side: int = 320
+    first: Tensor,
+    second: Tensor,
+    points: Any,
+    others: Any,
+    colours: Sequence[Colour],
+    side: int = 320,
+    is_tight: bool = False,
 ) -> Picture:
     """Draw the first picture above the second, with a line from each point to its match.
 
@@ -30,25 +36,29 @@ def draw_matches(
         others: x, y `(N, 2)` in pixels of the second.
         colours: colours of the matches.
         side: longer side of the drawn pictures, pixels.
+        is_tight: leave no space below the pictures.
 
     Returns:
-        uint8 `(2 · side, side, 3)`.
+        uint8 `(2 · side, side, 3)`; of less height if tight.
     """
     sheet = np.full((2 * side, side, 3), 255, np.uint8)
     ends: list[Any] = []
-    for top, frame, places in ((0, first, points), (side, second, others)):
+    unit = max(1, side // 320)
+    top = 0
+    for frame, places in ((first, points), (second, others)):
         picture = as_picture(frame)
         scale = side / max(picture.shape)
         size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
         sheet[top : top + size[1], : size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
         drawn = np.asarray(places, np.float64).reshape(-1, 2) * scale + (0, top)
         ends.append(np.nan_to_num(drawn).round().astype(int).clip(0, 2 * side).tolist())
+        top += size[1] if is_tight else side
     for index in evenly_spaced(len(ends[0]), SHOWN):
-        cv2.line(sheet, ends[0][index], ends[1][index], colours[index], 1, cv2.LINE_AA)
+        cv2.line(sheet, ends[0][index], ends[1][index], colours[index], unit, cv2.LINE_AA)
         for of_picture in ends:
-            cv2.circle(sheet, of_picture[index], 3, LIGHT, -1, cv2.LINE_AA)
-            cv2.circle(sheet, of_picture[index], 2, colours[index], -1, cv2.LINE_AA)
-    return sheet
+            cv2.circle(sheet, of_picture[index], 2 * unit + 1, LIGHT, -1, cv2.LINE_AA)
+            cv2.circle(sheet, of_picture[index], 2 * unit, colours[index], -1, cv2.LINE_AA)
+    return sheet[:top]
 
 
 class PairPictures:
