@@ -161,7 +161,8 @@ class SampledDataModule(pl.LightningDataModule):
         most = max(FEWEST - 1, self.max_unusable * self._samples)
         if self.skipped.total() > most and not self._told:
             self._told = True
-            checks = ", ".join(f"`vidcorr check-data {source}`" for source in self.sources)
+            checked = [source for source in self.sources if source.suffix == ".txt" or not source.is_file()]
+            checks = ", ".join(f"`vidcorr check-data {source}`" for source in checked)
             rank_zero_warn(
                 f"TOO MANY UNUSABLE VIDEOS: {self.skipped.total()} of {self._samples} clips so far had to be replaced: "
                 f"see {checks}, and train on the clean.txt that it writes"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vidcorr.datasets.youtube_vos import held_out_among
 from vidcorr.functional.device import world_size_and_rank
+from vidcorr.videos.container import VIDEO_SUFFIXES
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
@@ -123,7 +124,7 @@ class VideoDataModule(SampledDataModule):
         """List the videos of all sources, and say how many are folders of images."""
         videos: list[VideoEntry] = []
         for source in self.sources:
-            listed = list_videos(source)
+            listed = (VideoEntry(source),) if _is_video_file(source) else list_videos(source)
             videos += listed if self.include_holdout else _without_holdout(source, listed)
         folders = sum(entry.path.is_dir() for entry in videos)
         if folders:
@@ -199,6 +200,10 @@ class VideoDataModule(SampledDataModule):
 
         with ThreadPoolExecutor(max(self.num_workers, 1)) as pool:
             return list(pool.map(count, videos))
+
+
+def _is_video_file(source: Path) -> bool:
+    return source.suffix.lower() in VIDEO_SUFFIXES and source.is_file()
 
 
 def _without_holdout(source: Path, videos: tuple[VideoEntry, ...]) -> list[VideoEntry]:
