@@ -31,37 +31,36 @@ def command(args: Sequence[str]) -> None:
 
     from ..backbones import NamedNetwork
     from ..backbones.trust import allow_named
-    from ..experiments.bridge import Bridge, announced, steps_between
+    from ..experiments.bridge import Bridge, cost, steps_between
     from ..experiments.evaluate import Runner, process_group
     from ..results.pictures.waterfall import draw_waterfall
     from ..results.published import protocol_of_row
     from ..results.rendering import printed
 
     allow_named(args)
-    benchmark_name, _, _ = flags.on[0].partition("=")
-    benchmarks = []
+    name, _, _ = flags.on[0].partition("=")
+    chosen = []
     for text in (flags.start, flags.end):
-        flags.protocol = [protocol_of_row(text, benchmark_name)]
-        chosen = chosen_benchmarks(flags)
-        if len(chosen) > 1:
-            raise ValueError("bridge: give one value of --change, --stage and --stride")
-        benchmarks.append(chosen[0].build())
-    start, end = benchmarks
-    order = list(filter(None, flags.order.split(",")))
+        flags.protocol = [protocol_of_row(text, name)]
+        chosen += chosen_benchmarks(flags)
+    if len(chosen) != 2:
+        raise ValueError("bridge: give one value of --change, --stage and --stride")
+    start, end = (choice.build() for choice in chosen)
+    order = flags.order.split(",") if flags.order else []
     steps = steps_between(start.protocol, end.protocol, order, flags.together)
     bridge = Bridge(NamedNetwork(flags.network, pretrained=flags.pretrained), start, end, steps)
     walk = bridge.walk()
     alone = [bridge.under(fields) for fields in steps] if flags.alone else []
+    jobs = {job.folder: job for job in (*walk, *alone)}
     with process_group():  # ranks other than the first print nothing
         runner = Runner(flags.output)
-        print(announced([*walk, *alone], flags.output), flush=True)
-        of_folder = {job.folder: result for job, result in runner.run([*walk, *alone]).items()}
+        print(cost(runner, jobs), flush=True)
+        results = {job.folder: result for job, result in runner.run(list(jobs.values())).items()}
         runner.raise_failures()
-        lacking = [job.title for job in (*walk, *alone) if job.folder not in of_folder]
-        if lacking:
-            raise ValueError(f"bridge: {lacking[0]} runs in another process; repeat the command when it has ended")
-        results = [[of_folder[job.folder] for job in jobs] for jobs in (walk, alone)]
-        table = bridge.table(*results, flags.score)
+        if len(results) < len(jobs):
+            raise ValueError("bridge: another process runs some of the evaluations; repeat the command after it")
+        found = [[results[job.folder] for job in of_steps] for of_steps in (walk, alone)]
+        table = bridge.table(*found, flags.score)
         print(f"\n{printed(table, flags.format, flags.intervals)}", end="")
         draw_waterfall(table, flags.picture)
         print(flags.picture)

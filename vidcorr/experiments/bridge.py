@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 from ..backbones import NamedNetwork
@@ -20,8 +19,6 @@ from ..results.tables import Cell, Table
 from ..videos.files import require_one_of
 from .evaluate import Job, Runner
 
-FEATURES = "feature_stride"
-"""A field that the network's features set: no protocol changes it."""
 EXACT = Context(prec=200)
 """Enough digits for the difference of any two scores."""
 
@@ -57,8 +54,8 @@ class Bridge:
 
     def walk(self) -> list[Job]:
         """Return the evaluations: by the first protocol, after each step, and by the last protocol."""
-        changed: list[str] = []
         jobs = [Job(self.network, self.start)]
+        changed: list[str] = []
         for fields in self.steps[:-1]:
             changed += fields
             jobs.append(self.under(changed))
@@ -73,46 +70,39 @@ class Bridge:
             score: name of the score; by default the benchmark's first.
         """
         score = score or walk[0].main_scores()[0]
-        first, last = walk[0], walk[-1]
-        column = Column(first.data_set, score, ", ".join(first.conditions))
+        column = Column(walk[0].data_set, score, ", ".join(walk[0].conditions))
+        by_itself = column._replace(score=f"{score}, alone")
         names = [", ".join(fields) for fields in self.steps]
-        origin = self.start.protocol.name
-        texts: dict[str, dict[str, str]] = {"from": {}, "to": {}}
-        for name, fields in zip(names, self.steps, strict=True):
-            for head, protocol in (("from", self.start.protocol), ("to", self.end.protocol)):
-                texts[head][name] = "; ".join(in_words(getattr(protocol, field)) for field in fields)
-        texts["from"]["sum"] = origin
-        texts["to"]["sum"] = self.end.protocol.name
-        rows: dict[str, dict[str, Cell]] = {origin: {column.head: Cell((Record(first, score),))}}
-        for name, before, after in zip(names, walk, walk[1:], strict=False):
-            rows[name] = {column.head: changed_cell(after, before, score)}
-        columns = {column.head: column}
-        if alone:
-            by_itself = column._replace(score=f"{score}, alone")
-            columns[by_itself.head] = by_itself
-            for name, result in zip(names, alone, strict=True):
-                rows[name][by_itself.head] = changed_cell(result, first, score)
-        rows["sum"] = {column.head: changed_cell(last, first, score)}
-        of_what = f"Scores in per cent on {column.title} of {first.network}, from {origin} to {self.end.protocol.name}"
+        ends = {"from": self.start.protocol, "to": self.end.protocol}
+        texts = {head: {"sum": protocol.name} for head, protocol in ends.items()}
+        rows = {texts["from"]["sum"]: {column.head: Cell((Record(walk[0], score),))}}
+        for number, (name, fields) in enumerate(zip(names, self.steps, strict=True)):
+            for head, protocol in ends.items():
+                texts[head][name] = "; ".join(str(protocol.fields()[field]) for field in fields)
+            rows[name] = {column.head: changed_cell(walk[number + 1], walk[number], score)}
+            if alone:
+                rows[name][by_itself.head] = changed_cell(alone[number], walk[0], score)
+        rows["sum"] = {column.head: changed_cell(walk[-1], walk[0], score)}
+        way = f"from {texts['from']['sum']} to {texts['to']['sum']}, a step at a time"
         return Table(
-            columns,
+            {each.head: each for each in (column, by_itself)[: 1 + bool(alone)]},
             rows,
-            "the step before",
-            {"sum": origin},
-            texts,
-            ("The steps sum exactly to the whole; rounding comes after.",),
-            f"{of_what}, a step at a time",
+            base="the step before",
+            own_bases={"sum": texts["from"]["sum"]},
+            texts=texts,
+            notes=("The steps sum exactly to the whole; rounding comes after.",),
+            caption=f"Scores in per cent on {column.title} of {walk[0].network}, {way}",
         )
 
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:
     """Return the cell of a result with its difference from another one, exact to the last bit of both scores."""
     samples = [result.sample(score) for result in (after, before)]
-    found = None
-    if samples[0] is not None and samples[1] is not None:
-        found = difference([samples[0]], [samples[1]])
+    found = Difference(0.0)
+    if None not in samples:
+        found = difference(*([sample] for sample in samples)) or found  # type: ignore[list-item]
     change = exact_difference(after.scores[score], before.scores[score])
-    return Cell((Record(after, score),), difference=(found or Difference(0.0))._replace(mean=change))
+    return Cell((Record(after, score),), difference=found._replace(mean=change))
 
 
 def exact_difference(first: float, second: float) -> Any:
@@ -131,7 +121,7 @@ def exact_difference(first: float, second: float) -> Any:
 def steps_between(
     start: EvaluationProtocol, end: EvaluationProtocol, order: Sequence[str] = (), together: Sequence[str] = ()
 ) -> list[tuple[str, ...]]:
-    """Return the fields in which two protocols of a benchmark differ, as steps.
+    """Return the fields in which two protocols of a benchmark differ, as steps; features set their stride themselves.
 
     Args:
         start: the first protocol.
@@ -142,43 +132,28 @@ def steps_between(
     Raises:
         ValueError: for a field that does not differ, or protocols that do not differ.
     """
-    differing = [field for field in start.value_fields() if getattr(start, field) != getattr(end, field)]
-    fields = [field for field in differing if field != FEATURES]
+    others = end.values()
+    fields = [field for field, value in start.values().items() if value != others[field] and field != "feature_stride"]
     if not fields:
         raise ValueError(f"bridge: {start.name} and {end.name} do not differ in a field that a protocol sets")
-    groups = [tuple(text.split(",")) for text in together]
-    for field in (*order, *(field for group in groups for field in group)):
+    steps: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
+    for group in together:
+        steps |= dict.fromkeys(group.split(","), tuple(group.split(",")))
+    for field in (*order, *steps):
         require_one_of(fields, field=field)
-    steps: dict[tuple[str, ...], None] = {}
-    for field in dict.fromkeys([*order, *fields]):
-        steps[next((group for group in groups if field in group), (field,))] = None
-    return list(steps)
+    return list(dict.fromkeys(steps[field] for field in (*order, *fields)))
 
 
-def in_words(value: object) -> str:
-    """Return the value of a field as names of protocols have it."""
-    if isinstance(value, tuple):
-        return ",".join(map(in_words, value))
-    return f"{value:g}" if isinstance(value, float) else str(value).lower()
-
-
-def announced(jobs: Sequence[Job], output: Path) -> str:
-    """Return the number of evaluations that the output folder lacks, and about how long they take.
-
-    The time is that of stored ones, else it is measured on the first sequence.
-    """
-    runner = Runner(output)
-    places = {job.folder: job for job in jobs}
-    stored = [runner.place(job) for job in places.values() if has_result(runner.place(job)) and job.is_reusable]
-    missing = len(places) - len(stored)
+def cost(runner: Runner, jobs: Mapping[str, Job]) -> str:
+    """Return the number of evaluations that a store lacks and their time: as stored ones, or as the first sequence."""
+    stored = [job.folder for job in jobs.values() if job.is_reusable and has_result(runner.place(job))]
+    job = next(iter(jobs.values()))
     if stored:
-        seconds = [Result.load(place).seconds for place in stored]
-        each = sum(seconds) / len(seconds)
+        seconds = Result.load(runner.output / stored[0]).seconds
     else:
-        job = jobs[0]
         frames = [sequence.num_frames for sequence in job.benchmark.sequences]
         with redirect_stdout(StringIO()):  # it is no result
             trial = replace(job.benchmark, limit_sequences=1).evaluate(job.network)
-        each = trial.seconds * sum(frames) / frames[0]
-    minutes = missing * each / 60
-    return f"{missing} evaluations, {len(stored)} more are stored; about {minutes:.1f} minutes"
+        seconds = trial.seconds * sum(frames) / frames[0]
+    missing = len(jobs) - len(stored)
+    return f"{missing} evaluations, {len(stored)} more are stored; about {missing * seconds / 60:.1f} minutes"
