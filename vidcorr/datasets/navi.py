@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..protocols import SurfaceProtocol
 from ..videos.files import WRONG_JSON, DataError, errors_at, read_json
-from ..videos.folders import list_data
+from ..videos.folders import list_data, list_folders
 from ..videos.images import open_image, read_image, require_size
 
 SEED = 8
@@ -90,9 +90,12 @@ def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
     random = np.random.RandomState(SEED)
     pairs: list[SurfacePair] = []
     drawn = 0
-    for folder in sorted(root.glob("*/wild_set")):
-        if not any(folder.parent.glob("multiview_*")):
+    objects = list_folders(root) if root.is_dir() else []
+    for object_name in sorted(objects):
+        inside = list_folders(root / object_name)
+        if "wild_set" not in inside or not any(part.startswith("multiview_") for part in inside):
             continue
+        folder = root / object_name / "wild_set"
         file = folder / "annotations.json"
         with errors_at(f"{file}: is not a list of NAVI's cameras", *WRONG_JSON, OSError):
             annotations = {entry["filename"].split(".")[0]: entry for entry in read_json(file)}
