@@ -18,7 +18,7 @@ SIAMFC_DILATION = {"res4": 2, "res5": 4}
 WEIGHTS = Path(__file__).parent / "weights" / "vidcorr-r18.safetensors"
 
 
-def is_resnet(network: nn.Module) -> bool:
+def is_resnet(network: object) -> bool:
     """Return whether a network has a ResNet's parts under the names that torchvision and timm both use."""
     return all(hasattr(network, part) for part in ("conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values()))
 
