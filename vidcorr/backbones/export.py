@@ -72,8 +72,16 @@ def export_onnx(network: str, output: Path, size: tuple[int, int]) -> str:
     images = torch.rand(1, 3, *size)
     output.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(output) as temporary, torch.no_grad():
-        names = {"input_names": ["images"], "output_names": ["map"]}
-        torch.onnx.export(view, (images,), temporary, external_data=False, verbose=False, dynamo=True, **names)
+        torch.onnx.export(
+            view,
+            (images,),
+            temporary,
+            input_names=["images"],
+            output_names=["map"],
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
     session = f'session = onnxruntime.InferenceSession("{output}")'
     return f'import onnxruntime\n{session}\n(features,) = session.run(None, {{"images": images}})'
 

@@ -78,7 +78,9 @@ class JhmdbBenchmark(Benchmark):
         found: list[Tensor] = []
         pictures = SequencePictures(output, sequence, overlay_joints, caption=CAPTION)
         coding = PointCoding(tracker, sequence.size, sequence.size)
-        for t, tracked in enumerate(follow_labels(first_only(sequence.read(), annotated[0]), coding, self.propagator)):
+        for t, tracked in enumerate(
+            follow_labels(first_only(sequence.read(), annotated[0]), coding, type(self).propagator)
+        ):
             joints = tracked.decoded
             if t == 0:
                 joints = reread(annotated[0], tracked.labels, coding.covered, protocol)

@@ -95,7 +95,9 @@ class MaskBenchmark(Benchmark):
             if t < sequence.begin:  # nothing is predicted before the first object
                 files.add(t, torch.zeros(sequence.size, dtype=torch.uint8))
         with write_behind(files.add) as later:
-            for t, tracked in enumerate(follow_masks(sequence, frames, tracker, self.propagator), start=sequence.begin):
+            for t, tracked in enumerate(
+                follow_masks(sequence, frames, tracker, type(self).propagator), start=sequence.begin
+            ):
                 with tracker.watch("score and write"):  # waiting for the thread
                     later(t, tracked.decoded, tracked.frame)
         files.close()

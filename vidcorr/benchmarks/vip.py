@@ -118,7 +118,7 @@ class VipBenchmark(Benchmark):
             covered = tracker.covered(sequence.size)
             measured: list[Any] = []
             pictures = mask_pictures(output, sequence, parts)
-            for t, tracked in enumerate(follow_masks(sequence, frames, tracker, self.propagator)):
+            for t, tracked in enumerate(follow_masks(sequence, frames, tracker, type(self).propagator)):
                 with tracker.watch("score"):
                     if parts == "semantic":
                         truth = sequence.read_mask(t)
