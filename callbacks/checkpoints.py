@@ -158,13 +158,17 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save before `max_time` or another callback ends the run here, in the midst of an epoch."""
-        if loops.accumulates(trainer):  # Lightning would stop here, and drop the batches so far
+        """Let `max_time` or a callback end the run only after a whole step: Lightning would drop its batches so far."""
+        if loops.accumulates(trainer):
             self._stop_waits |= trainer.should_stop
             trainer.should_stop = False
-            return
-        trainer.should_stop |= self._stop_waits
-        if loops.ends_within_epoch(trainer):
+        else:
+            trainer.should_stop |= self._stop_waits
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save before a validation that a run has only because `max_time` or a callback ends it within an epoch."""
+        is_in_fit = trainer.state.fn == "fit" and not trainer.sanity_checking
+        if is_in_fit and loops.ends_within_epoch(trainer):
             self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

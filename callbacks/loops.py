@@ -39,7 +39,7 @@ def is_resumable(trainer: pl.Trainer) -> bool:
 
 
 def ends_within_epoch(trainer: pl.Trainer) -> bool:
-    """Return whether `trainer.should_stop`, which `max_time` and callbacks set, ends the run after this batch.
+    """Return whether `trainer.should_stop`, which `max_time` and callbacks set, ends the run after the newest batch.
 
     False after the last batch of an epoch, and before a validation that every run has: Lightning ends both first.
     """

@@ -170,6 +170,8 @@ def end_after_5(trainer, *_):
 def test_a_run_that_ends_early_resumes_within_its_epoch(ending, options, tmp_path, monkeypatch):
     # the rate of a schedule would depend on the length of the run
     monkeypatch.setattr(VFSMoCo, "configure_optimizers", lambda module: torch.optim.SGD(module.parameters(), 0.1))
+    monkeypatch.setattr(VFSMoCo, "setup", lambda module, stage: module.register_buffer("batches", torch.zeros(())))
+    monkeypatch.setattr(VFSMoCo, "on_train_batch_end", lambda module, *_: module.batches.add_(1))
     callbacks = [EarlyStopping("train/loss", patience=99)]
     options = {"every": 100} | options | {"more": callbacks}
     shorter = options | (ending if isinstance(ending, dict) else {"more": [ending, *callbacks]})
