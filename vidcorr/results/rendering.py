@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from itertools import chain
@@ -12,7 +13,7 @@ from typing import Literal, NamedTuple
 from .csv_files import csv_of_records
 from .formats import as_bold, bracketed, grid, latex_row, latex_text, one_line
 from .records import Record
-from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW, Difference
+from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
 from .tables import Cell, Table
 
 Format = Literal["text", "md", "csv", "tex", "html"]
@@ -144,20 +145,33 @@ def _block(table: Table, heads: Sequence[str]) -> Table:
     return Table({head: table.columns[head] for head in heads}, rows, table.base, table.own_bases, table.texts)
 
 
-def _points(difference: Difference, digits: int) -> str:
-    """Return a difference in percentage points, with a sign."""
-    return f"{100 * difference.mean:+.{digits}f}".replace("-", "−")
-
-
-def _ends(difference: Difference) -> str:
-    """Return the interval of a difference, in brackets; empty if it was not tested."""
-    if difference.low is None or difference.high is None:
+def _points(cell: Cell) -> str:
+    """Return the difference of a cell in percentage points; empty without one, as all texts below."""
+    if cell.difference is None:
         return ""
-    return f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]".replace("-", "−")
+    return f"{100 * cell.difference.mean:+.{cell.digits}f}".replace("-", "−")
+
+
+def _ends(cell: Cell) -> str:
+    """Return the interval of a difference, in brackets."""
+    change = cell.difference
+    if change is None or change.low is None or change.high is None:
+        return ""
+    return f"[{100 * change.low:+.1f}, {100 * change.high:+.1f}]".replace("-", "−")
+
+
+def _p(cell: Cell) -> str:
+    """Return p of a difference."""
+    return f"{cell.difference.p:.2g}" if cell.difference is not None and _ends(cell) else ""
+
+
+def _interval(cell: Cell) -> str:
+    """Return the interval of the score, in brackets."""
+    return bracketed(cell.interval).strip().replace("-", "−")
 
 
 def _score(cell: Cell, best: str | None) -> str:
-    """Return the score of a cell; the best mean of its column is bold."""
+    """Return the score; the best mean of its column is bold."""
     mean, between, deviation = cell.score_text.partition(" ± ")
     shown = f"**{mean}**" if mean == best else mean
     return f"{shown}{between}{deviation}".replace("-", "−")
@@ -169,62 +183,32 @@ def _joined_rows(table: Table, heads: Sequence[str], intervals: bool) -> list[li
     for name, row in table.rows.items():
         line = [name, *(texts.get(name, "") for texts in table.texts.values())]
         for head in heads:
-            line.append(_joined(row[head], table.best.get(head), intervals) if head in row else "")
+            cell = row.get(head, Cell())
+            text = _score(cell, table.best.get(head)) if head in row else ""
+            if intervals and _interval(cell):
+                text += f" {_interval(cell)}"
+            if _points(cell):
+                text += f"; {_points(cell)}"
+            if intervals and _ends(cell):
+                text += f" {_ends(cell)}, p {_p(cell)}"
+            line.append(text)
         lines.append(line)
     return lines
 
 
-def _joined(cell: Cell, best: str | None, intervals: bool) -> str:
-    text = _score(cell, best)
-    if intervals:
-        text += bracketed(cell.interval).replace("-", "−")
-    if cell.difference is not None:
-        text += f"; {_points(cell.difference, cell.digits)}"
-        ends = _ends(cell.difference)
-        if intervals and ends:
-            text += f" {ends}, p {cell.difference.p:.2g}"
-    return text
-
-
 def _parts(table: Table, intervals: bool) -> list[Part]:
-    """Return the printed columns after the rows' names, without empty ones."""
+    """Return the printed columns after the rows' names; of intervals, differences and p those with a text."""
     parts = [Part("", head, [texts.get(name, "") for name in table.rows]) for head, texts in table.texts.items()]
     for title, heads in _by_title(table).items():
         for head in heads:
             column = table.columns[head]
-            parts += _parts_of_score(table, head, Part(title, "paper" if column.published else column.score, []))
-    shown = []
-    for part in parts:
-        is_wanted = intervals or part.head not in (INTERVAL, "p")
-        if is_wanted and (part.begins or any(part.cells)):
-            shown.append(part)
-    return shown
-
-
-def _parts_of_score(table: Table, head: str, score: Part) -> list[Part]:
-    """Return the printed columns of a score: score, interval, difference, its interval, p.
-
-    Args:
-        table: the scores.
-        head: head of the score's column.
-        score: the first of the printed columns, still empty.
-    """
-    found: dict[str, list[str]] = {"score": [], INTERVAL: [], "difference": [], "ends": [], "p": []}
-    for row in table.rows.values():
-        texts = dict.fromkeys(found, "")
-        cell = row.get(head)
-        if cell is not None:
-            texts["score"] = _score(cell, table.best.get(head))
-            texts[INTERVAL] = cell.interval_text.replace("-", "−")
-        if cell is not None and cell.difference is not None:
-            texts["difference"] = _points(cell.difference, cell.digits)
-            texts["ends"] = _ends(cell.difference)
-            texts["p"] = f"{cell.difference.p:.2g}" if texts["ends"] else ""
-        for name, text in texts.items():
-            found[name].append(text)
-    parts = [score._replace(cells=found.pop("score"))]
-    for name, cells in found.items():
-        parts.append(Part(score.title, INTERVAL if name == "ends" else name, cells, begins=False))
+            cells = [row.get(head) for row in table.rows.values()]
+            scores = ["" if cell is None else _score(cell, table.best.get(head)) for cell in cells]
+            parts.append(Part(title, "paper" if column.published else column.score, scores))
+            for name, text_of in ((INTERVAL, _interval), ("difference", _points), (INTERVAL, _ends), ("p", _p)):
+                texts = ["" if cell is None else text_of(cell) for cell in cells]
+                if any(texts) and (intervals or name == "difference"):
+                    parts.append(Part(title, name, texts, begins=False))
     return parts
 
 
@@ -329,19 +313,13 @@ def _html(table: Table, intervals: bool) -> str:
 
 def _labels(table: Table) -> dict[str, str]:
     """Return title → the shortest of benchmark, benchmark with protocol, and title that tells it from the others."""
-    first = {title: table.columns[heads[0]] for title, heads in _by_title(table).items()}
-    labels = {}
-    for title, column in first.items():
+    forms: dict[str, tuple[str, str, str]] = {}
+    for title, heads in _by_title(table).items():
+        column = table.columns[heads[0]]
         protocol, _, _ = column.conditions.partition(", ")
-        forms = [column.benchmark, f"{column.benchmark}, {protocol}", title]
-        others = [other for other in first.values() if other.title != title]
-        if all(other.benchmark != column.benchmark for other in others):
-            labels[title] = forms[0]
-        elif all(f"{other.benchmark}, {other.conditions.partition(', ')[0]}" != forms[1] for other in others):
-            labels[title] = forms[1]
-        else:
-            labels[title] = forms[2]
-    return labels
+        forms[title] = (column.benchmark, f"{column.benchmark}, {protocol}", title)
+    counts = Counter(chain.from_iterable(map(set, forms.values())))
+    return {title: min(of_title, key=lambda form: (counts[form] > 1, len(form))) for title, of_title in forms.items()}
 
 
 def _caption(table: Table, intervals: bool) -> str:

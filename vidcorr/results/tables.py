@@ -7,7 +7,7 @@ from functools import cached_property
 from math import isnan, nan
 from statistics import fmean, stdev
 
-from .formats import bracketed, percent
+from .formats import percent
 from .records import Column, Record, uniquely_titled
 from .statistics import Difference, Sample, difference, interval
 
@@ -68,11 +68,6 @@ class Cell:
         if not isnan(self.deviation):
             text += f" ± {percent(self.deviation, self.digits)}"
         return text
-
-    @property
-    def interval_text(self) -> str:
-        """Interval in per cent, in brackets; empty without one."""
-        return bracketed(self.interval).strip()
 
     def against(self, base: "Cell | None") -> "Cell":
         """Return the cell with its difference from the base row's cell if all scores of both are comparable."""

@@ -185,6 +185,7 @@ def test_each_row_has_its_seeds_their_range_and_its_difference(output):
     assert text.splitlines()[0].startswith("|  | davis J&F-Mean | davis J&F-Mean, paper |")
     assert "] | 65.0 |" in text
     assert "| missing | 60.0 [" in text
+    assert r"& \multicolumn{3}{c}{davis} \\" in render(table, "tex")
     assert "; +3.0 |  |" in text
     (last,) = (row for row in csv.DictReader(render(table, "csv").splitlines()) if row["row"] == "missing")
     assert (last["column"], last["seeds"], float(last["scores"])) == ("davis J&F-Mean", "1", pytest.approx(0.6))
