@@ -70,11 +70,15 @@ class Bridge:
             score: name of the score; by default the benchmark's first.
         """
         score = score or walk[0].main_scores()[0]
-        column = Column(walk[0].data_set, score, ", ".join(walk[0].conditions))
+        ends = {"from": self.start.protocol, "to": self.end.protocol}
+        shared = [change for change in changes_of(ends["from"]) if change in changes_of(ends["to"])]
+        column = Column(walk[0].data_set, score, ", ".join([*shared, *walk[0].conditions]))
         by_itself = column._replace(score=f"{score}, alone")
         names = [", ".join(fields) for fields in self.steps]
-        ends = {"from": self.start.protocol, "to": self.end.protocol}
-        texts = {head: {"sum": protocol.name} for head, protocol in ends.items()}
+        texts: dict[str, dict[str, str]] = {}
+        for head, protocol in ends.items():
+            own = [change for change in changes_of(protocol) if change not in shared]
+            texts[head] = {"sum": "+".join([protocol.source, *own])}
         rows = {texts["from"]["sum"]: {column.head: Cell((Record(walk[0], score),))}}
         for number, (name, fields) in enumerate(zip(names, self.steps, strict=True)):
             for head, protocol in ends.items():
@@ -93,6 +97,11 @@ class Bridge:
             notes=("The steps sum exactly to the whole; rounding comes after.",),
             caption=f"Scores in per cent on {column.title} of {walk[0].network}, {way}",
         )
+
+
+def changes_of(protocol: EvaluationProtocol) -> list[str]:
+    """Return the changes in a protocol's name: `radius=6`."""
+    return protocol.name.removeprefix(protocol.source).split("+")[1:]
 
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:

@@ -90,7 +90,8 @@ def test_each_step_alone_and_a_published_rows_protocol(davis_root, tmp_path, cap
     words += ["--change", "radius=3", "--limit", "1", "--alone", "--output", str(tmp_path)]
     main([*words, "--picture", str(tmp_path / "b.png"), "--format", "md"])
     said = capsys.readouterr().out
-    assert "| crw+radius=3 |  |  |" in said
+    assert "|  | from | to | davis J&F-Mean (radius=3, 2017, val, 1 sequences) |" in said
+    assert "| crw |  |  |" in said
     assert "| topk | 10 | 3 |" in said
     alone = DavisBenchmark(davis_root, protocol="crw+radius=3+temperature=0.2", limit_sequences=1)
     expected = f"{100 * alone.evaluate('raw_colour').scores['J&F-Mean']:.1f}"
