@@ -129,7 +129,7 @@ def matched(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, Tenso
     protocol = encoder.protocol
     cells = [view.points[2] > 0 for view in views]
     with encoder.watch("match", encoder.device):
-        source, target, _ = match_surfaces(*maps, *cells, protocol.sampling, protocol.matches)
+        source, target, _ = match_surfaces(maps[0], maps[1], cells[0], cells[1], protocol.sampling, protocol.matches)
         return source.cpu(), target.cpu()
 
 
@@ -176,4 +176,4 @@ def drawn(
     thresholds = protocol.distances or protocol.pixels
     measured = errors[0] if protocol.distances else errors[1]
     colours = [RIGHT if error < thresholds[1] else WRONG for error in measured]
-    return draw_matches(views[0].image, views[1].image, *places, colours)
+    return draw_matches(views[0].image, views[1].image, places[0], places[1], colours)

@@ -89,8 +89,9 @@ class SocoBenchmark(Benchmark):
             points = tracker.match(pair)
             side = protocol.input_sides[0]
             targets = frame_points(torch.from_numpy(pair.points[1]), pair.sizes[1], protocol).numpy() / np.float32(side)
-            errors = point_errors(points / max(pair.sizes[1]), targets, pair)
-            counts = concept_counts(errors, geometric_errors(tracker, pair, targets), pair, protocol)
+            errors = point_errors(points / max(pair.sizes[1]), targets, pair.length)
+            geometric = geometric_errors(tracker, pair, targets)
+            counts = concept_counts(errors, geometric, pair.same, pair.concept, protocol)
             own = concept_scores({sequence.name: [counts]}, protocol)
             rows.append(Row(video=sequence.name, object=pair.name, values=own, counts=counts))
             written[pair.name] = points.round(3).tolist()
@@ -127,7 +128,7 @@ def geometric_errors(tracker: KeypointMatcher, pair: SocoPair, targets: Any) -> 
     points = torch.from_numpy(pair.points[0])
     with torch.no_grad():
         similarities = cell_similarities(source, target, points, pair.sizes[0], tracker.protocol).cpu().numpy()
-    cells = candidate_cells(similarities, targets, pair)
+    cells = candidate_cells(similarities, targets, pair.concept)
     _, height, width = similarities.shape
     corners = np.stack([cells % width / width, cells // width / height], axis=1)
-    return point_errors(corners, targets, pair)
+    return point_errors(corners, targets, pair.length)

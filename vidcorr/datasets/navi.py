@@ -45,9 +45,9 @@ class SurfacePair:
 
     name: str
     category: str
-    files: tuple[Path, Path]
-    depths: tuple[Path, Path]
-    cameras: tuple[Any, Any]
+    files: tuple[Path, ...]
+    depths: tuple[Path, ...]
+    cameras: tuple[Any, ...]
     pose: NDArray[np.float64]
     sources: tuple[Path, ...]
 
@@ -142,7 +142,7 @@ def _pair(folder: Path, names: tuple[str, str], entries: tuple[Any, Any]) -> Sur
         tuple(depths),
         tuple(cameras),
         relative,
-        sources,  # type: ignore[arg-type]
+        sources,
     )
 
 

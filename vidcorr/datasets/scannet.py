@@ -47,7 +47,7 @@ def read_scannet(root: str | Path) -> list[SurfacePair]:
                     raise DataError(f"{path}: no such file, named in {listed_in}")
             name = "-".join(map(str, frames))
             pose = np.linalg.inv(second) @ first
-            pairs.append(SurfacePair(name, scene, files, depths, (camera, camera), pose, sources))  # type: ignore[arg-type]
+            pairs.append(SurfacePair(name, scene, files, depths, (camera, camera), pose, sources))
     return pairs
 
 

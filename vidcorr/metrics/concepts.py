@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.soco import SocoPair
 from ..protocols import MatchingProtocol
 
 MEASURES = ("SOC", "CC", "geometric", "geometric-several")
@@ -15,27 +14,29 @@ MEASURES = ("SOC", "CC", "geometric", "geometric-several")
 with several candidates."""
 
 
-def point_errors(predicted: NDArray[Any], targets: NDArray[Any], pair: SocoPair) -> NDArray[np.float64]:
+def point_errors(predicted: NDArray[Any], targets: NDArray[Any], length: float) -> NDArray[np.float64]:
     """Return the distances of predictions and target points `(N, M)`, in longer sides of the target's box.
 
     Args:
         predicted: x, y `(N, 2)` in longer sides of the target's padded picture.
         targets: x, y `(M, 2)` in the same unit.
-        pair: the pair.
+        length: longer side of the target's box, in the same unit.
     """
     apart = np.asarray(predicted, np.float64)[:, None] - np.asarray(targets, np.float64)
-    distances: NDArray[np.float64] = np.linalg.norm(apart, axis=-1) / pair.length
+    distances: NDArray[np.float64] = np.linalg.norm(apart, axis=-1) / length
     return distances
 
 
-def candidate_cells(similarities: NDArray[Any], targets: NDArray[np.float32], pair: SocoPair) -> NDArray[np.int64]:
+def candidate_cells(
+    similarities: NDArray[Any], targets: NDArray[np.float32], concept: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Return the most similar cell of each source point among those that hold a target point of its concept.
 
     Args:
         similarities: `(N, h, w)`.
         targets: x, y `(M, 2)` of the target points in sides of the square, float32, by whose rounding a point on an
             edge may lie in the cell before.
-        pair: the pair.
+        concept: rows of source and target `(R, 2)` of the points of the same concept.
 
     Returns:
         Numbers row · w + column `(N,)`; −1 for a point without candidates.
@@ -44,28 +45,33 @@ def candidate_cells(similarities: NDArray[Any], targets: NDArray[np.float32], pa
     inside = np.minimum((targets.astype(np.float64) * (width, height)).astype(int), (width - 1, height - 1))
     numbers = inside[:, 1] * width + inside[:, 0]
     chosen = np.full(len(similarities), -1)
-    for source in np.unique(pair.concept[:, 0]).tolist():
-        candidates = numbers[pair.concept[pair.concept[:, 0] == source, 1]]
+    for source in np.unique(concept[:, 0]).tolist():
+        candidates = numbers[concept[concept[:, 0] == source, 1]]
         chosen[source] = candidates[similarities[source].ravel()[candidates].argmax()]
     return chosen
 
 
 def concept_counts(
-    errors: NDArray[np.float64], geometric: NDArray[np.float64], pair: SocoPair, protocol: MatchingProtocol
+    errors: NDArray[np.float64],
+    geometric: NDArray[np.float64],
+    same: NDArray[np.int64],
+    concept: NDArray[np.int64],
+    protocol: MatchingProtocol,
 ) -> dict[str, list[int]]:
     """Return the correct points by threshold, and last the counted points, of each of `MEASURES`.
 
     Args:
         errors: `(N, M)`, of the predictions.
         geometric: `(N, M)`, of the cells chosen among candidates.
-        pair: the pair.
+        same: rows of source and target `(S, 2)` of the points of the same name.
+        concept: the same `(R, 2)` of the points of the same concept.
         protocol: `thresholds`; an error must be below.
     """
     candidates: dict[int, list[int]] = {}
-    for source, target in pair.concept.tolist():
+    for source, target in concept.tolist():
         candidates.setdefault(source, []).append(target)
     measured: dict[str, list[float]] = {measure: [] for measure in MEASURES}
-    for source, target in pair.same.tolist():
+    for source, target in same.tolist():
         measured["SOC"].append(errors[source, target])
         if target in candidates.get(source, ()):
             measured["geometric"].append(geometric[source, target])

@@ -113,7 +113,7 @@ def test_pairs_predictions_and_candidates(case):
         maps = [hard_matcher.features_of(pair, v) for v in (0, 1)]
         points = torch.from_numpy(pair.points[0])
         similarities = cell_similarities(*maps, points, pair.sizes[0], protocol).numpy()
-        cells = candidate_cells(similarities, at_input[1] / np.float32(side), pair)
+        cells = candidate_cells(similarities, at_input[1] / np.float32(side), pair.concept)
         np.testing.assert_array_equal(cells, data[f"{key}_geo_cell"])
 
 
