@@ -19,7 +19,7 @@ from ..results.pictures import overlay_joints
 from ..results.pictures.animations import Curve
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
-from ..tracking.labels import PointCoding, Propagator, first_only, follow_labels
+from ..tracking.labels import PointCoding, first_only, follow_labels
 from .base import Benchmark, counts_of
 from .output import Output, SequencePictures
 
@@ -55,7 +55,7 @@ class JhmdbBenchmark(Benchmark):
     score_names = ("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
     protocol_class = JointProtocol
     tracker = FrameEncoder
-    propagator: ClassVar[Propagator] = LabelPropagator
+    propagator: ClassVar[Any] = LabelPropagator  # a `Propagator`; mypy takes it for a method
     """The propagation of labels; a subclass may bring its own."""
     pooled = True
 

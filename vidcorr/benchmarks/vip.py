@@ -18,7 +18,7 @@ from ..metrics.parts import CLASSES, ap_scores, class_areas, iou_scores, match_i
 from ..protocols import PropagationProtocol
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
-from ..tracking.labels import Propagator, TrackedFrame
+from ..tracking.labels import TrackedFrame
 from ..videos.files import errors_at
 from .base import Benchmark, counts_of
 from .masks import at_size_of_data, follow_masks, mask_file, mask_pictures
@@ -78,7 +78,7 @@ class VipBenchmark(Benchmark):
     name = "vip"
     protocol_class = PropagationProtocol
     tracker = FrameEncoder
-    propagator: ClassVar[Propagator] = LabelPropagator
+    propagator: ClassVar[Any] = LabelPropagator  # a `Propagator`; mypy takes it for a method
     """The propagation of labels; a subclass may bring its own."""
     pooled = True
 

@@ -103,7 +103,7 @@ class EvaluationProtocol(BaseModel):
                 raise ValueError(f"protocol {self.name!r}: {field} must be {expected}, got {getattr(self, field)!r}")
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._digest == other._digest  # type: ignore[attr-defined]
+        return type(self) is type(other) and self._digest == other._digest
 
     def __hash__(self) -> int:
         return hash(self._digest)
@@ -308,7 +308,8 @@ def _read(text: str, kind: type[EvaluationProtocol], field: str) -> Any:
     if field not in kind.value_fields():
         return text
     info = kind.model_fields[field]
-    adapter = TypeAdapter(Annotated[info.annotation, info], config=kind.model_config)
+    typed: Any = Annotated[info.annotation, info]
+    adapter: TypeAdapter[Any] = TypeAdapter(typed, config=kind.model_config)
     parts = text.split(",") if text else []
     for value in (_as_value(text), text, tuple(map(_as_value, parts))):
         try:
