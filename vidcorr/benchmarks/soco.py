@@ -61,12 +61,13 @@ class SocoBenchmark(Benchmark):
     def __post_init__(self) -> None:
         super().__post_init__()
         protocol: Any = self.protocol
+        kind = type(self).__name__
         fixed = {"pairs": "all", "flip": "off", "reference": "box", "input_fit": "corner", "upsampling": "cells"}
         for field, value in fixed.items():
             if getattr(protocol, field) != value:
-                raise ValueError(f"{self.name}: {field} must be {value!r}, got {getattr(protocol, field)!r}")
+                raise ValueError(f"{kind}: {field} must be {value!r}, got {getattr(protocol, field)!r}")
         if protocol.average not in ("image", "class"):
-            raise ValueError(f"{self.name}: average must be 'image' or 'class', got {protocol.average!r}")
+            raise ValueError(f"{kind}: average must be 'image' or 'class', got {protocol.average!r}")
 
     @property
     def score_names(self) -> tuple[str, ...]:

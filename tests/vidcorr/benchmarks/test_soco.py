@@ -148,8 +148,14 @@ def test_the_side_is_the_lower_of_two_equally_near_multiples():
 
 
 def test_what_has_no_effect_and_faulty_data_are_refused(tmp_path):
-    refused(ValueError, "soco: pairs must be 'all'", SocoBenchmark, ROOT, changes={"pairs": "subset"})
-    refused(ValueError, "soco: average must be 'image' or 'class'", SocoBenchmark, ROOT, changes={"average": "point"})
+    refused(ValueError, "SocoBenchmark: pairs must be 'all'", SocoBenchmark, ROOT, changes={"pairs": "subset"})
+    refused(
+        ValueError,
+        "SocoBenchmark: average must be 'image' or 'class'",
+        SocoBenchmark,
+        ROOT,
+        changes={"average": "point"},
+    )
     refused(DataError, "PairAnnotations/cross: cannot be listed", read_soco, tmp_path, "cross")
     shutil.copytree(ROOT, tmp_path / "set")
     next((tmp_path / "set/PairAnnotations/intra/lamp").iterdir()).write_text('{"category": "lamp"}')
