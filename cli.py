@@ -29,7 +29,7 @@ import lightning_modules
 import vidcorr
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from callbacks.benchmark import benchmarks_among
-from callbacks.run_folder import claim_folder, free_root, give_back, run_folder
+from callbacks.run_folder import claim_folder, give_back, run_folder
 from vidcorr.backbones import NamedNetwork
 from vidcorr.backbones.checkpoints import SUFFIXES, local_file, on_hub, saved_model
 from vidcorr.backbones.names import split_view
@@ -74,12 +74,13 @@ def words_for_parser(command: str, args: Sequence[str]) -> list[str]:
     allow_named(args)
     first = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first.add_argument("--ckpt_path")
-    first.add_argument("--trainer.default_root_dir", dest="root", default=ROOT)
+    first.add_argument("-c", "--config", action="append", default=[])
+    first.add_argument("--trainer.default_root_dir", dest="root")
     given, _ = first.parse_known_args(args)
     words = list(rewritten(args))
     path = given.ckpt_path
     if path == "last" and command == "validate":
-        path = _newest_checkpoint(given.root)
+        path = _newest_checkpoint(given.root or _root_in(given.config))
     elif path is not None and on_hub(path):
         path = str(local_file(path))
     if path in (None, "last", "null"):  # "null" takes back an earlier word
@@ -115,6 +116,15 @@ def _words_of_model(value: str) -> list[str]:
         return [f"--model={value}"]
     parts = [f"--model.{name}={part}" for name, part in NamedNetwork(value).arguments().items()]
     return ["--model=FrozenEncoder", *parts]
+
+
+def _root_in(configs: Sequence[str]) -> str:
+    """Return the root of a command's configs, of which a later one counts more."""
+    root = ROOT
+    for name in configs:
+        trainer = read_yaml(find_config(name)).get("trainer") or {}
+        root = trainer.get("default_root_dir", root)
+    return root
 
 
 def _newest_checkpoint(root: str) -> str:
@@ -316,7 +326,6 @@ class VidcorrCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 trainer_defaults={"callbacks": Stops(), "default_root_dir": ROOT, "enable_model_summary": False},
                 save_config_callback=SaveConfig,
-                save_config_kwargs={"run": self.record},
                 parser_kwargs=options | {name: dict(options) for name in self.subcommands()},
                 args=[self.command, *words_for_parser(self.command, words)],
             )
@@ -348,7 +357,9 @@ class VidcorrCLI(LightningCLI):
         if self.command == "validate" and config.get("data") and config.data.get("init_args.source") == "":
             config.data = None  # the file of a method says how clips are made, not of which videos
         config.ckpt_path = self._checkpoint_of_run(config)
-        self.save_config_kwargs["continued"] = self.run
+        if self.run is not None:
+            self.record = self.record.model_copy(update={"resumed": config.ckpt_path})
+        self.save_config_kwargs.update(run=self.record, continued=self.run)
 
     # The run that goes on
 
@@ -377,8 +388,11 @@ class VidcorrCLI(LightningCLI):
         loggers = given if isinstance(given, list) else [given]
         folders = [config.trainer.default_root_dir]
         for logger in loggers:
-            place = logger.get("init_args.save_dir") if hasattr(logger, "class_path") else None
-            if place and Path(place).resolve() != Path.cwd():
+            options = logger.get("init_args", {}) if hasattr(logger, "class_path") else {}
+            place = Path(options.get("save_dir") or "")
+            if place.resolve() == Path.cwd():  # all of it may hold data
+                place /= options.get("project") or options.get("name") or ""
+            if place.resolve() != Path.cwd():
                 folders.append(place)
         return runs_below(folders)
 
@@ -442,7 +456,7 @@ class VidcorrCLI(LightningCLI):
         benchmarks = self._chosen_benchmarks()
         logger = trainer.logger
         if logger is False or trainer.barebones:
-            kwargs["default_root_dir"] = self.run or free_root(Path(trainer.default_root_dir).expanduser())
+            kwargs["default_root_dir"] = self.run or Path(trainer.default_root_dir).expanduser()
         elif logger in (None, True) and self.run is not None:
             kwargs["logger"] = TensorBoardLogger(self.run.parent, name="", version=self.run.name)
         fits = self.command == "fit"

@@ -1,8 +1,8 @@
 """The folder of a run: a run claims it, its loggers write there."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -45,52 +45,53 @@ def _version_of(logger: Logger) -> str:
 def claim_folder(trainer: pl.Trainer, run: Run, continued: Path | None) -> Path | None:
     """Give a run a folder in which no other run has begun; the first rank calls it, before the run.
 
-    Under SLURM, Lightning names the folder by the job: a second run of the job gets `version_41-1`. CSV's logger
-    deletes what it has written before, so there a run that goes on gets a new folder too.
+    Under SLURM, Lightning names the folder by the job: a second run of the job gets `version_41-1`. Without a logger a
+    second run gets `run-1` in the root. CSV's logger deletes what it has written before, so there a run that goes on
+    gets a new folder too.
 
     Args:
-        trainer: the trainer; loggers of TensorBoard and CSV then write to the folder.
+        trainer: the trainer; its logger of TensorBoard or CSV then writes there, further ones of CSV to new folders.
         run: the run that begins.
         continued: folder of the run that goes on in it, or None.
 
     Returns:
         The folder, with `run.json`; None for a logger that names its folder only when it begins, as W&B's does.
-
-    Raises:
-        ValueError: without a logger, if another run has just begun in the root.
     """
     logger = trainer.logger
+    for other in trainer.loggers[1:]:
+        if isinstance(other, CSVLogger):
+            _take_version(other, lambda folder: not (folder / "metrics.csv").exists())
+
+    def take(folder: Path) -> bool:
+        return folder.resolve() == continued or run.claim(folder)
+
     if continued is not None and isinstance(logger, TensorBoardLogger) and logger._version is None:
         goes_on_there = Path(logger.root_dir).expanduser().resolve() == continued.parent
         logger._version = continued.name if goes_on_there else None
     if isinstance(logger, TensorBoardLogger | CSVLogger):
-        return _claim_version(logger, run, None if isinstance(logger, CSVLogger) else continued)
+        return _take_version(logger, run.claim if isinstance(logger, CSVLogger) else take)
     if logger is not None:
         return None
-    folder = Path(trainer.default_root_dir)
-    if folder.resolve() != continued and not run.claim(folder):
-        raise ValueError(f"{folder}: another run has just begun there: begin this one again")
+    root = Path(trainer.default_root_dir)
+    folders = chain([root], (root / f"run-{number}" for number in count(1)))
+    folder = next(filter(take, folders))
+    trainer._default_root_dir = str(folder)
     return folder
 
 
-def _claim_version(logger: TensorBoardLogger | CSVLogger, run: Run, continued: Path | None) -> Path:
-    """Claim the folder of a logger, or the first free one of `NAME-1`, `NAME-2`, …, to which it then writes."""
+def _take_version(logger: TensorBoardLogger | CSVLogger, take: Callable[[Path], bool]) -> Path:
+    """Take the folder of a logger, or the first free one of `NAME-1`, `NAME-2`, …, to which it then writes.
+
+    Args:
+        logger: the logger.
+        take: takes a folder; False if it is not free.
+    """
     first = _version_of(logger)
     for number in count(1):
         folder = Path(logger.log_dir)
-        if folder.resolve() == continued or run.claim(folder):
+        if take(folder):
             break
         logger._version = f"{first}-{number}"
-    return folder
-
-
-def free_root(root: Path) -> Path:
-    """Return the folder of a run without a logger: the root, or `run-1`, … in it if a run has begun there."""
-    folder = root
-    for number in count(1):
-        if not (folder / FILE).exists():
-            break
-        folder = root / f"run-{number}"
     return folder
 
 

@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
+from callbacks.run_folder import claim_folder, run_folder
 from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags, refusal
@@ -99,6 +101,24 @@ def test_a_folder_is_claimed_once(tmp_path):
     assert Run.read(tmp_path / "7") == run
 
 
+def test_runs_that_start_together_without_a_logger_have_folders_of_their_own(tmp_path):
+    trainers = [pl.Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path) for _ in range(2)]
+    folders = [claim_folder(trainer, Run.now(["fit"]), None) for trainer in trainers]
+    assert folders == [run_folder(trainer) for trainer in trainers] == [tmp_path, tmp_path / "run-1"]
+
+
+@pytest.mark.slow
+def test_a_second_logger_keeps_the_metrics_of_the_run_before(fit, tmp_path):
+    place = {"save_dir": "logs", "version": "named"}
+    loggers = [{"class_path": kind, "init_args": place} for kind in ("TensorBoardLogger", "CSVLogger")]
+    words = [f"--trainer.logger={json.dumps(loggers)}", "--trainer.log_every_n_steps=1"]
+    fit(*words)
+    before = contents(tmp_path)
+    fit(*words, "--seed_everything=1")
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(list(tmp_path.rglob("metrics.csv"))) == 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("logger", LOGGERS)
 def test_a_refused_fit_leaves_no_folder(logger, fit, tmp_path):
@@ -139,6 +159,21 @@ def test_a_run_is_resumed_by_its_words_from_anywhere(fit, tmp_path, monkeypatch,
         main([*words, "--trainer.max_steps=4"])
     assert ended.value.code == 0
     assert f"{moved} has ended" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_in_a_new_folder_knows_its_checkpoint_until_it_has_saved(fit, tmp_path, caplog):
+    caplog.set_level("INFO")
+    fit(*flags("trainer.logger", "CSVLogger", save_dir="mine"))
+    first = tmp_path / "mine/lightning_logs/version_0"
+    main(["resume", str(first), "--trainer.max_steps=3"])
+    second = first.with_name("version_1")
+    (second / "checkpoints/last.ckpt").unlink()
+    Run.read(second).model_copy(update={"end": None}).save(second)  # killed before its first checkpoint
+    caplog.clear()
+    main(["resume", "mine"])
+    assert f"resuming from {first}/checkpoints/last.ckpt" in caplog.text
+    assert steps_of(first.with_name("version_2")) == 3
 
 
 @pytest.mark.slow
@@ -212,7 +247,7 @@ def test_what_words_name_besides_code_is_no_code():
 
 
 @pytest.mark.slow
-def test_last_is_the_newest_of_this_training(fit, tmp_path, caplog):
+def test_last_is_the_newest_of_this_training(fit, tmp_path, davis_root, caplog):
     caplog.set_level("INFO")
     root = tmp_path / "root.yaml"
     root.write_text("trainer: {default_root_dir: there}")
@@ -226,6 +261,10 @@ def test_last_is_the_newest_of_this_training(fit, tmp_path, caplog):
     assert f"--ckpt_path last: {tmp_path / logs}/version_0/checkpoints/last.ckpt" in caplog.text
     assert [steps_of(logs / f"version_{n}") for n in range(3)] == [3, 2, 2]
     assert len(list(logs.iterdir())) == 3
+    fit()
+    caplog.clear()
+    main(["validate", "--config=root.yaml", "--ckpt_path=last", *davis(davis_root, limit_sequences=1)])
+    assert f"--ckpt_path last: {tmp_path / logs}/version_0/checkpoints/last.ckpt" in caplog.text
 
 
 @pytest.mark.slow
@@ -274,3 +313,17 @@ def test_a_requeued_job_resumes_its_own_run(fit, tmp_path, monkeypatch, caplog):
     fit(*second, "--seed_everything=3")
     assert "resuming" not in caplog.text
     assert {path.name for path in (tmp_path / "same/b/lightning_logs").iterdir()} == {"version_7", "version_7-1"}
+
+
+@pytest.mark.slow
+def test_a_requeued_job_finds_its_run_in_the_working_directory(fit, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_JOB_NAME", "bash")
+    words = flags("trainer.logger", "TensorBoardLogger", save_dir=".", name="mine")
+    fit(*words)
+    folder = tmp_path / "mine/version_0"
+    Run.read(folder).model_copy(update={"end": None}).save(folder)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    fit(*words)
+    assert f"resuming from {folder}/checkpoints/last.ckpt" in caplog.text

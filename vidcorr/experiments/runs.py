@@ -39,6 +39,7 @@ class Run(Exact):
         begin: time of its newest start, ISO 8601 in UTC.
         end: time of its end; None until then, also after a stop or an error.
         checkpoints: folder of its `last.ckpt`; a relative path begins in the folder of the run.
+        resumed: checkpoint from which its newest start resumed, or None.
         earlier: these fields at each earlier start, the first start first.
     """
 
@@ -51,6 +52,7 @@ class Run(Exact):
     begin: str
     end: str | None = None
     checkpoints: str = "checkpoints"
+    resumed: str | None = None
     earlier: Items[Json] = ()
 
     @classmethod
@@ -111,8 +113,13 @@ class Run(Exact):
         return bool(self.slurm) and self.slurm == other.slurm
 
     def last_checkpoint(self, folder: Path) -> Path | None:
-        """Return the newest `last.ckpt` of the run in a folder (`last-v1.ckpt` of a second run there), or None."""
-        found = (folder / self.checkpoints).glob("last*.ckpt")
+        """Return the newest `last.ckpt` of the run in a folder (`last-v1.ckpt` of a second run there), or None.
+
+        Of a run that went on in a new folder, and has saved nothing there, it is the one from which it resumed.
+        """
+        found = list((folder / self.checkpoints).glob("last*.ckpt"))
+        if not found and self.resumed is not None and Path(self.resumed).is_file():
+            found = [Path(self.resumed)]
         return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
