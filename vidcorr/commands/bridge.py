@@ -35,7 +35,7 @@ def command(args: Sequence[str]) -> None:
     from ..experiments.evaluate import Runner, process_group
     from ..results.pictures.waterfall import draw_waterfall
     from ..results.published import protocol_of_row
-    from ..results.rendering import printed
+    from ..results.tables import printed
 
     allow_named(args)
     name, _, _ = flags.on[0].partition("=")
@@ -59,8 +59,8 @@ def command(args: Sequence[str]) -> None:
         runner.raise_failures()
         if len(results) < len(jobs):
             raise ValueError("bridge: another process runs some of the evaluations; repeat the command after it")
-        found = [[results[job.folder] for job in of_steps] for of_steps in (walk, alone)]
-        table = bridge.table(*found, flags.score)
+        of_walk = [results[job.folder] for job in walk]
+        table = bridge.table(of_walk, [results[job.folder] for job in alone], flags.score)
         print(f"\n{printed(table, flags.format, flags.intervals)}", end="")
         draw_waterfall(table, flags.picture)
         print(flags.picture)

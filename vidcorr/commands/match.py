@@ -47,8 +47,10 @@ def command(args: Sequence[str]) -> None:
     found = matcher.matches(files, flags.points, flags.best)
     similarities = found[:, 4]
     levels = np.interp(similarities, [similarities.min(), similarities.max() + 1e-9], [0, 255]).astype(np.uint8)
-    colours = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[..., ::-1].reshape(-1, 3).tolist()
-    picture = draw_matches(*map(upright, files), found[:, :2], found[:, 2:4], colours, 960, is_tight=True)
+    mapped = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS).reshape(-1, 3).tolist()
+    colours = [(int(red), int(green), int(blue)) for blue, green, red in mapped]
+    first, second = map(upright, files)
+    picture = draw_matches(first, second, found[:, :2], found[:, 2:4], colours, 960, is_tight=True)
     write_picture(flags.output / "matches.png", picture)
     table = [["x1", "y1", "x2", "y2", "similarity"], *found.round(4).tolist()]
     write_atomically(flags.output / "matches.csv", csv_text(table))

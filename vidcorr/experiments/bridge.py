@@ -12,10 +12,11 @@ from typing import Any
 from ..backbones import NamedNetwork
 from ..benchmarks.base import Benchmark
 from ..protocols import EvaluationProtocol
+from ..results.cells import Cell
 from ..results.records import Column, Record
 from ..results.result import Result, has_result
 from ..results.statistics import Difference, difference
-from ..results.tables import Cell, Table
+from ..results.tables import Table
 from ..videos.files import require_one_of
 from .evaluate import Job, Runner
 
@@ -50,7 +51,8 @@ class Bridge:
             protocol = self.start.protocol.with_changes(**{field: values[field] for field in fields})
         except ValueError as error:
             raise ValueError(f"bridge: {error}; change fields that need each other --together a,b") from error
-        return Job(self.network, replace(self.start, protocol=protocol, changes=None))
+        values_of_benchmark: Any = {"protocol": protocol, "changes": None}
+        return Job(self.network, replace(self.start, **values_of_benchmark))
 
     def walk(self) -> list[Job]:
         """Return the evaluations: by the first protocol, after each step, and by the last protocol."""
@@ -106,12 +108,13 @@ def changes_of(protocol: EvaluationProtocol) -> list[str]:
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:
     """Return the cell of a result with its difference from another one, exact to the last bit of both scores."""
-    samples = [result.sample(score) for result in (after, before)]
-    found = Difference(0.0)
-    if None not in samples:
-        found = difference(*([sample] for sample in samples)) or found  # type: ignore[list-item]
+    first = after.sample(score)
+    second = before.sample(score)
+    found: Difference | None = None
+    if first is not None and second is not None:
+        found = difference([first], [second])
     change = exact_difference(after.scores[score], before.scores[score])
-    return Cell((Record(after, score),), difference=found._replace(mean=change))
+    return Cell((Record(after, score),), difference=(found or Difference(0.0))._replace(mean=change))
 
 
 def exact_difference(first: float, second: float) -> Any:

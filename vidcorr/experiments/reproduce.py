@@ -7,12 +7,12 @@ from pathlib import Path
 from textwrap import wrap
 
 from ..backbones import NamedNetwork
+from ..results.cells import Cell
 from ..results.published import Published
 from ..results.records import Column, Record
-from ..results.rendering import in_console
 from ..results.result import Result
 from ..results.statistics import Difference
-from ..results.tables import Cell, Table
+from ..results.tables import Table, in_console
 from .benchmark_choice import BenchmarkChoice
 from .evaluate import Job, Runner, process_group
 

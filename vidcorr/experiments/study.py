@@ -11,11 +11,12 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from ..results.cells import Cell
 from ..results.checked import mistakes_of
 from ..results.records import Column, Record
 from ..results.result import Result, has_result
 from ..results.statistics import from_best
-from ..results.tables import Cell, Table
+from ..results.tables import Table
 from ..videos.digests import text_digest
 from ..videos.files import slug
 from .benchmark_choice import add_benchmark_flags, chosen_benchmarks

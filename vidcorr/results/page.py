@@ -18,6 +18,7 @@ from statistics import fmean
 from urllib.parse import quote
 
 from ..videos.files import write_atomically
+from .cells import Cell
 from .checked import Json, plain
 from .formats import bracketed, percent
 from .pictures.animations import TRUTH_SUFFIX
@@ -25,7 +26,7 @@ from .published import Published, published_beside
 from .records import Column, Record
 from .result import MEANS_OF, Result, Row
 from .statistics import FEWEST_SEQUENCES, HOW
-from .tables import Cell, Table, tabulate
+from .tables import Table, tabulate
 
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""

@@ -1,82 +1,46 @@
-"""Tables of scores with their uncertainty: a row is a network over its seeds, a column holds comparable scores."""
+"""Tables of scores: a row is a network over its seeds, a column holds comparable scores; and their texts.
 
+A table is printed for a terminal, in Markdown, LaTeX, HTML (a notebook) and CSV.
+"""
+
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import isnan, nan
-from statistics import fmean, stdev
+from html import escape
+from itertools import chain
+from math import isnan
+from textwrap import wrap
+from typing import Literal, NamedTuple
 
-from .formats import percent
+from .cells import Cell, by_row
+from .csv_files import csv_of_records
+from .formats import as_bold, bracketed, grid, latex_row, latex_text, one_line, percent
 from .records import Column, Record, uniquely_titled
-from .statistics import Difference, Sample, difference, interval
+from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
+
+Format = Literal["text", "md", "csv", "tex", "html"]
+WIDEST = 6
+"""Largest number of columns of numbers in a column of a paper; a wider table spans the page, in small letters."""
+INTERVAL = "95 % interval"
 
 
-@dataclass(frozen=True)
-class Cell:
-    """The score of a row in a column.
+class Part(NamedTuple):
+    """A printed column.
 
     Attributes:
-        records: scores of the seeds; empty for a published score.
-        trained: True if the row stands for a training, sampled by its seeds; False if it stands for a fixed network.
-        published: the published score, a fraction.
-        difference: difference from the base row, paired by sequence; None in the base row, or if rows do not pair.
-        digits: decimals of the score in per cent.
+        title: title of the columns that it belongs to, benchmark and conditions; empty for a column of texts.
+        head: its own head.
+        cells: a text per row; `**` around a number makes it bold.
+        begins: True for a score, False for its interval and its difference.
     """
 
-    records: tuple[Record, ...] = ()
-    trained: bool = False
-    published: float | None = None
-    difference: Difference | None = None
-    digits: int = 1
-
-    @property
-    def scores(self) -> tuple[float, ...]:
-        """Scores of the seeds, or the published score."""
-        if self.published is not None:
-            return (self.published,)
-        return tuple(record.result.scores[record.key] for record in self.records)
-
-    @property
-    def mean(self) -> float:
-        """Mean over the seeds."""
-        return fmean(self.scores)
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation over the seeds, of a sample; NaN for a single score, or if a seed's score is undefined."""
-        if len(self.scores) < 2 or isnan(self.mean):
-            return nan
-        return stdev(self.scores)
-
-    @cached_property
-    def runs(self) -> list[Sample]:
-        """The score as a sample of sequences, per seed; empty if a result has no values by sequence."""
-        samples = [record.result.sample(record.key) for record in self.records]
-        known = [sample for sample in samples if sample is not None]
-        return known if len(known) == len(samples) else []
-
-    @cached_property
-    def interval(self) -> tuple[float, float] | None:
-        """Ends of the 95 % interval; None without values by sequence, or with fewer than four sequences."""
-        return interval(self.runs, self.records[0].key) if self.runs else None
-
-    @property
-    def score_text(self) -> str:
-        """Mean in per cent, ± deviation over several seeds."""
-        text = percent(self.mean, self.digits)
-        if not isnan(self.deviation):
-            text += f" ± {percent(self.deviation, self.digits)}"
-        return text
-
-    def against(self, base: "Cell | None") -> "Cell":
-        """Return the cell with its difference from the base row's cell if all scores of both are comparable."""
-        found = None
-        if base is not None and self.runs and base.runs:
-            columns = {record.column for record in (*self.records, *base.records)}
-            if len(columns) == 1:
-                found = difference(self.runs, base.runs, (self.trained, base.trained))
-        return replace(self, difference=found)
+    title: str
+    head: str
+    cells: list[str]
+    begins: bool = True
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,8 +71,6 @@ class Table:
 
     def _repr_html_(self) -> str:
         """The table in a notebook."""
-        from .rendering import render
-
         return render(self, "html")
 
     @property
@@ -166,49 +128,6 @@ class Table:
         return replace(self, rows=rows, base=name_of_base, own_bases=own_bases)
 
 
-def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Group records into rows: records with the same name from the user, or seeds of the same network and recipe.
-
-    A name from the user stays as it is. Names of networks include stride and normalisation if the networks differ in
-    either. A name with several stages, strides or normalisations in a column gets these too. Results that are not seeds
-    of the same row get separate rows, and the folder becomes part of the row's name.
-    """
-    settings = {record.stride_and_normalisation for record in records} - {""}
-    layers: dict[tuple[str, Column], set[str]] = {}
-    views: dict[tuple[str, Column], set[str]] = {}
-    for record in records:
-        layers.setdefault((record.name, record.column), set()).add(record.result.stage.layer)
-        views.setdefault((record.name, record.column), set()).add(record.stride_and_normalisation)
-    of_stages = {name for (name, _), found in layers.items() if len(found) > 1}
-    of_views = {name for (name, _), found in views.items() if len(found) > 1}
-    rows: dict[tuple[str, ...], list[Record]] = {}
-    for record in records:
-        parts = [record.name]
-        if record.name in of_stages:
-            parts.append(record.result.stage.layer)
-        if record.name in of_views or (len(settings) > 1 and not record.row):
-            parts.append(record.stride_and_normalisation)
-        name = ", ".join(filter(None, parts))
-        key: tuple[str, ...] = (name,)
-        if not record.row:
-            network = record.result.network
-            # trainings by an unknown recipe are no seeds of each other; random weights are, of their network
-            recipe = network.recipe
-            if network.loaded and not recipe:
-                recipe = f"seed {network.seed}"
-            key = (name, recipe)
-            seeds = [other.seed for other in rows.get(key, ()) if other.column == record.column]
-            if seeds and (record.seed is None or record.seed in seeds or None in seeds):
-                key = (name, recipe, str(record.place))
-        rows.setdefault(key, []).append(record)
-    taken = Counter(name for name, *_ in rows)
-    named = {}
-    for (name, *_), members in rows.items():
-        row_name = name if taken[name] == 1 else f"{name} ({members[0].place})"
-        named[row_name] = members
-    return named
-
-
 def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
     """Make a table: a row per network, a column per set of comparable scores.
 
@@ -228,3 +147,359 @@ def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
             is_training = len(seeds) > 1 or bool(seeds[0].result.history)
             rows[name][head] = Cell(tuple(seeds), is_training if trained is None else trained)
     return Table({column.head: column for column in titled.values()}, rows)
+
+
+# Texts
+
+
+def render(table: Table, format: Format = "md", intervals: bool | None = None, width: int = 100) -> str:
+    """Return a table of scores as text.
+
+    A terminal's text has a table per benchmark and conditions, with intervals and differences in columns of their own.
+    Markdown has them in the cell of the score. LaTeX (with booktabs) and HTML have a head per benchmark over its
+    scores. Per cent: mean ± standard deviation over the seeds. CSV has a line per cell, with all quantities as
+    fractions, and the score of each seed.
+
+    Args:
+        table: the scores.
+        format: form of the text.
+        intervals: print 95 % intervals and p; by default in all formats but LaTeX.
+        width: width of the terminal, characters; a wider table continues below.
+    """
+    if intervals is None:
+        intervals = format != "tex"
+    if format == "csv":
+        return csv_of_records(_csv_records(table))
+    if format == "tex":
+        return _latex(table, intervals)
+    if format == "html":
+        return _html(table, intervals)
+    if format == "md":
+        heads = ["", *table.texts, *table.columns]
+        return _with_notes(grid("md", heads, _joined_rows(table, list(table.columns), intervals)), table, intervals)
+    blocks = []
+    for title, heads in _by_title(table).items():
+        blocks.append(f"{one_line(title)}\n\n{_folded(_block(table, heads), intervals, width)}")
+    lines = ["\n".join(wrap(note, min(width, 100))) for note in notes(table, intervals, "Difference")]
+    return "\n".join([*blocks, *lines]) + "\n"
+
+
+def printed(table: Table, format: Format | None = None, intervals: bool | None = None) -> str:
+    """Return a table for the standard output: by default text in a terminal, and Markdown in a file or pipe."""
+    if format is None:
+        format = "text" if sys.stdout.isatty() else "md"
+    return render(table, format, intervals, shutil.get_terminal_size().columns)
+
+
+def in_console(table: Table) -> str:
+    """Return a table for the standard output as `printed`, but in Markdown with a table per benchmark."""
+    if sys.stdout.isatty():
+        return printed(table)
+    blocks = []
+    for title, heads in _by_title(table).items():
+        block = _block(table, heads)
+        names = ["", *block.texts]
+        for column in block.columns.values():
+            names.append(f"{column.score}, paper" if column.published else column.score)
+        blocks.append(f"## {title}\n\n{grid('md', names, _joined_rows(block, heads, True))}")
+    return _with_notes("\n".join(blocks), table, True)
+
+
+def notes(table: Table, intervals: bool = True, place: str = "After “;”: difference") -> list[str]:
+    """Return sentences that explain the cells of a table.
+
+    Args:
+        table: the scores.
+        intervals: whether the table shows intervals.
+        place: beginning of the sentence on differences.
+    """
+    cells = table.cells
+    sentences = []
+    if any(len(cell.scores) > 1 for cell in cells):
+        sentences.append("Several seeds: mean ± standard deviation.")
+    if intervals and any(cell.interval is not None for cell in cells):
+        sentences.append(f"[Low, high]: 95 % interval ({HOW}), over seeds too from {FEWEST_SEEDS} on.")
+    if table.base:
+        paired = f"paired by sequence, and by seed where rows share {FEWEST_SEEDS} seeds or more"
+        sentences.append(f"{place} from {table.bases_in_words}, {paired}, each row tested by itself.")
+    if intervals and any(cell.difference is not None for cell in cells):
+        needed = f"{FEWEST_SEQUENCES} sequences, and {FEWEST_SEEDS} seeds of a training"
+        sentences.append(f"{ABOUT_WEIGHTS} A difference without an interval is not tested: a test needs {needed}.")
+    sentences += [f"{protocol}: {setting}." for protocol, setting in _settings(table).items()]
+    sentences += table.notes
+    return ["Per cent.", *sentences] if sentences else []
+
+
+def _with_notes(text: str, table: Table, intervals: bool) -> str:
+    """Return Markdown with a paragraph of notes below."""
+    note = one_line(" ".join(notes(table, intervals)))
+    return f"{text}\n{note}\n" if note else text
+
+
+# Cells and columns
+
+
+def _by_title(table: Table) -> dict[str, list[str]]:
+    """Return title of columns → their heads; those of a benchmark follow each other."""
+    found: dict[str, list[str]] = {}
+    for benchmark in dict.fromkeys(column.benchmark for column in table.columns.values()):
+        for head, column in table.columns.items():
+            if column.benchmark == benchmark:
+                found.setdefault(column.title, []).append(head)
+    return found
+
+
+def _block(table: Table, heads: Sequence[str]) -> Table:
+    """Return some columns of a table, with the rows that have a score there."""
+    rows = {}
+    for name, row in table.rows.items():
+        cells = {head: row[head] for head in heads if head in row}
+        if cells:
+            rows[name] = cells
+    return Table({head: table.columns[head] for head in heads}, rows, table.base, table.own_bases, table.texts)
+
+
+def _points(cell: Cell) -> str:
+    """Return the difference of a cell in percentage points; empty without one, as all texts below."""
+    if cell.difference is None:
+        return ""
+    return f"{100 * cell.difference.mean:+.{cell.digits}f}".replace("-", "−")
+
+
+def _ends(cell: Cell) -> str:
+    """Return the interval of a difference, in brackets."""
+    change = cell.difference
+    if change is None or change.low is None or change.high is None:
+        return ""
+    return f"[{100 * change.low:+.1f}, {100 * change.high:+.1f}]".replace("-", "−")
+
+
+def _p(cell: Cell) -> str:
+    """Return p of a difference."""
+    return f"{cell.difference.p:.2g}" if cell.difference is not None and _ends(cell) else ""
+
+
+def _interval(cell: Cell) -> str:
+    """Return the interval of the score, in brackets."""
+    return bracketed(cell.interval).strip().replace("-", "−")
+
+
+def _score(cell: Cell, best: str | None) -> str:
+    """Return the score; the best mean of its column is bold."""
+    mean, between, deviation = cell.score_text.partition(" ± ")
+    shown = f"**{mean}**" if mean == best else mean
+    return f"{shown}{between}{deviation}".replace("-", "−")
+
+
+def _joined_rows(table: Table, heads: Sequence[str], intervals: bool) -> list[list[str]]:
+    """Return the rows with all parts of a score in one cell: score [interval]; difference [interval], p."""
+    lines = []
+    for name, row in table.rows.items():
+        line = [name, *(texts.get(name, "") for texts in table.texts.values())]
+        for head in heads:
+            cell = row.get(head, Cell())
+            text = _score(cell, table.best.get(head)) if head in row else ""
+            if intervals and _interval(cell):
+                text += f" {_interval(cell)}"
+            if _points(cell):
+                text += f"; {_points(cell)}"
+            if intervals and _ends(cell):
+                text += f" {_ends(cell)}, p {_p(cell)}"
+            line.append(text)
+        lines.append(line)
+    return lines
+
+
+def _parts(table: Table, intervals: bool) -> list[Part]:
+    """Return the printed columns after the rows' names; of intervals, differences and p those with a text."""
+    parts = [Part("", head, [texts.get(name, "") for name in table.rows]) for head, texts in table.texts.items()]
+    for title, heads in _by_title(table).items():
+        for head in heads:
+            column = table.columns[head]
+            cells = [row.get(head) for row in table.rows.values()]
+            scores = ["" if cell is None else _score(cell, table.best.get(head)) for cell in cells]
+            parts.append(Part(title, "paper" if column.published else column.score, scores))
+            for name, text_of in ((INTERVAL, _interval), ("difference", _points), (INTERVAL, _ends), ("p", _p)):
+                texts = ["" if cell is None else text_of(cell) for cell in cells]
+                if any(texts) and (intervals or name == "difference"):
+                    parts.append(Part(title, name, texts, begins=False))
+    return parts
+
+
+def _folded(table: Table, intervals: bool, width: int) -> str:
+    """Return a table for a terminal; scores that do not fit beside the first ones stand below."""
+    groups: list[list[Part]] = []
+    for part in _parts(table, intervals):
+        part = part._replace(cells=list(map(as_bold, part.cells)))
+        if not part.begins:
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    names = ["", *map(one_line, table.rows)]
+    rows: list[list[Part]] = [[]]
+    for group in groups:
+        used = max(map(len, names))
+        for part in (*rows[-1], *group):
+            used += 2 + max(len(text) for text in (part.head, *part.cells))
+        if used > width and rows[-1]:
+            rows.append([])
+        rows[-1] += group
+    texts = []
+    for shown in rows:
+        heads = ["", *(part.head for part in shown)]
+        lines = zip(table.rows, *(part.cells for part in shown), strict=True)
+        of_texts = sum(not part.title for part in shown)
+        texts.append(grid("text", heads, [list(line) for line in lines], right=1 + of_texts))
+    return "\n".join(texts)
+
+
+# What the columns are
+
+
+def _settings(table: Table) -> dict[str, str]:
+    """Return protocol → size of the frames, stride and radius in words; empty for a table with a single protocol."""
+    records: dict[str, list[Record]] = {}
+    for cell in table.cells:
+        for record in cell.records:
+            records.setdefault(record.result.stage.protocol.shared_name, []).append(record)
+    records.pop("", None)
+    if len(records) < 2 or table.caption:
+        return {}
+    settings = {}
+    for protocol, of_protocol in records.items():
+        settings[protocol] = "; ".join(dict.fromkeys(record.setting for record in of_protocol))
+    return settings
+
+
+# LaTeX and HTML
+
+
+def _latex(table: Table, intervals: bool) -> str:
+    """Return a table in LaTeX."""
+    parts = _parts(table, intervals)
+    numbers = [part for part in parts if part.title]
+    first = 2 + len(parts) - len(numbers)  # number of the first column of numbers
+    titles = []
+    rules = []
+    for title, label in _labels(table).items():
+        of_title = [part for part in numbers if part.title == title]
+        last = first + len(of_title) - 1
+        titles.append(rf"\multicolumn{{{len(of_title)}}}{{c}}{{{latex_text(label)}}}")
+        rules.append(rf"\cmidrule(lr){{{first}-{last}}}")
+        first = last + 1
+    heads = ["Δ" if part.head == "difference" else part.head.removesuffix("-Mean") for part in parts]
+    is_wide = len(numbers) > WIDEST
+    environment = "table*" if is_wide else "table"
+    lines = [
+        rf"\begin{{{environment}}}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{3pt}" if is_wide else r"\centering",
+        rf"\begin{{tabular}}{{l{'l' * (len(parts) - len(numbers))}{'r' * len(numbers)}}}",
+        r"\toprule",
+        " & ".join([*[""] * (1 + len(parts) - len(numbers)), *titles]) + r" \\",
+        " ".join(rules),
+        latex_row(["", *heads]),
+        r"\midrule",
+    ]
+    for name, *cells in zip(table.rows, *(part.cells for part in parts), strict=True):
+        lines.append(latex_row([name, *cells]))
+    caption = rf"\caption{{{latex_text(_caption(table, intervals))}}}"
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", caption, rf"\end{{{environment}}}", ""])
+
+
+def _html(table: Table, intervals: bool) -> str:
+    """Return a table in HTML."""
+    parts = _parts(table, intervals)
+    texts = [part for part in parts if not part.title]
+    titles = "<th></th>" * (1 + len(texts))
+    for title in _by_title(table):
+        span = sum(part.title == title for part in parts)
+        titles += f'<th colspan="{span}" style="text-align: center">{escape(one_line(title))}</th>'
+    heads = "".join(f"<th>{escape(one_line(part.head))}</th>" for part in parts)
+    body = ""
+    for name, *cells in zip(table.rows, *(part.cells for part in parts), strict=True):
+        shown = [as_bold(escape(one_line(cell)), r"<b>\1</b>") for cell in cells]
+        body += f'<tr><th style="text-align: left">{escape(one_line(name))}</th>'
+        body += "".join(f"<td>{cell}</td>" for cell in shown) + "</tr>\n"
+    below = "<br>".join(escape(one_line(note)) for note in notes(table, intervals, "Difference"))
+    head = f"<thead><tr>{titles}</tr>\n<tr><th></th>{heads}</tr></thead>"
+    return f"<table>\n{head}\n<tbody>\n{body}</tbody>\n</table>\n<p><small>{below}</small></p>\n"
+
+
+def _labels(table: Table) -> dict[str, str]:
+    """Return title → the shortest of benchmark, benchmark with protocol, and title that tells it from the others."""
+    forms: dict[str, tuple[str, str, str]] = {}
+    for title, heads in _by_title(table).items():
+        column = table.columns[heads[0]]
+        protocol, _, _ = column.conditions.partition(", ")
+        forms[title] = (column.benchmark, f"{column.benchmark}, {protocol}", title)
+    counts = Counter(chain.from_iterable(map(set, forms.values())))
+    return {title: min(of_title, key=lambda form: (counts[form] > 1, len(form))) for title, of_title in forms.items()}
+
+
+def _caption(table: Table, intervals: bool) -> str:
+    """Return the caption: what the scores are of, and what bold, ± and brackets mean."""
+    settings = _settings(table)
+    data: dict[str, dict[str, None]] = {}  # benchmark and its conditions → protocols
+    for cell in table.cells:
+        for record in cell.records:
+            result = record.result
+            protocol = result.stage.protocol.shared_name
+            setting = f"{protocol} ({settings[protocol]})" if protocol in settings else protocol
+            about = f" ({', '.join(result.conditions)})" if result.conditions else ""
+            data.setdefault(f"{result.data_set}{about}", {})[setting] = None
+    protocols = dict.fromkeys(chain.from_iterable(data.values()))
+    protocols.pop("", None)
+    if len(protocols) == 1:
+        of_what = f"on {_listed(list(data))}, by protocol {next(iter(protocols))}"
+    else:
+        of_what = "on " + "; ".join(f"{name} by {_listed(list(of_data))}" for name, of_data in data.items())
+        for setting in protocols:  # its size, stride and radius stand once
+            first, _, others = of_what.partition(setting)
+            of_what = first + setting + others.replace(setting, setting.partition(" (")[0])
+    sentences = [f"{table.caption or f'Scores in per cent {of_what}'}."]
+    meanings = []
+    if table.best:
+        meanings.append("bold is the best of a column")
+    if any(not isnan(cell.deviation) for cell in table.cells):
+        meanings.append("± the standard deviation over seeds")
+    if intervals and any(cell.interval for cell in table.cells):
+        meanings.append(f"brackets the 95 % interval ({HOW})")
+    if table.base:
+        meanings.append(f"Δ the difference from {table.bases_in_words}")
+    if meanings:
+        text = ", ".join(meanings)
+        sentences.append(f"{text[0].upper()}{text[1:]}.")
+    return " ".join([*sentences, *table.notes])
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """Return texts as words of a sentence: a, b and c."""
+    if len(texts) < 2:
+        return "".join(texts)
+    return f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+# CSV
+
+
+def _csv_records(table: Table) -> list[dict[str, object]]:
+    """Return a record per cell, row by row, in the order of the table's heads; None for a missing quantity."""
+    lines = []
+    for name, row in table.rows.items():
+        for head in filter(row.__contains__, table.columns):
+            cell = row[head]
+            columns = [record.column for record in cell.records]
+            line: dict[str, object] = {"row": one_line(name)}
+            line |= {one_line(text): texts.get(name, "") for text, texts in table.texts.items()}
+            line["column"] = one_line(head)
+            line["conditions"] = "; ".join(dict.fromkeys(column.conditions for column in columns))
+            line["protocol"] = "; ".join(dict.fromkeys(column.protocol for column in columns))
+            line["mean"] = cell.mean
+            line["deviation"] = None if isnan(cell.deviation) else cell.deviation
+            line["low"], line["high"] = cell.interval or (None, None)
+            change = cell.difference or (None, None, None, None)
+            line |= zip(("difference", "difference low", "difference high", "p"), change, strict=True)
+            line["seeds"] = " ".join("?" if record.seed is None else str(record.seed) for record in cell.records)
+            line["scores"] = " ".join(map(str, cell.scores))
+            lines.append(line)
+    return lines

@@ -14,10 +14,9 @@ from vidcorr.experiments.table import gather_records
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.formats import one_line
 from vidcorr.results.records import records_of
-from vidcorr.results.rendering import render
 from vidcorr.results.result import Evaluated, Network, Protocol, Result, Stage
 from vidcorr.results.statistics import Sample, difference, interval
-from vidcorr.results.tables import tabulate
+from vidcorr.results.tables import render, tabulate
 
 
 def gather_results(folders, scores=(), base=""):

@@ -11,8 +11,8 @@ from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
 from vidcorr.errors import UsageError
 from vidcorr.experiments.study import read_study, study_table
-from vidcorr.results.rendering import render
 from vidcorr.results.result import Protocol, Stage
+from vidcorr.results.tables import render
 
 CONTENT = {
     "title": "a trial",

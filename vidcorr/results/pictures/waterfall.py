@@ -5,8 +5,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ..cells import Cell
 from ..formats import percent
-from ..tables import Cell, Table
+from ..tables import Table
 
 WIDTH = 1800
 """Pixels: 15 cm at 300 dots per inch."""

@@ -1,0 +1,122 @@
+"""Cells of tables, a score of a row over its seeds, and the rows that results belong to."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import isnan, nan
+from statistics import fmean, stdev
+
+from .formats import percent
+from .records import Column, Record
+from .statistics import Difference, Sample, difference, interval
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The score of a row in a column.
+
+    Attributes:
+        records: scores of the seeds; empty for a published score.
+        trained: True if the row stands for a training, sampled by its seeds; False if it stands for a fixed network.
+        published: the published score, a fraction.
+        difference: difference from the base row, paired by sequence; None in the base row, or if rows do not pair.
+        digits: decimals of the score in per cent.
+    """
+
+    records: tuple[Record, ...] = ()
+    trained: bool = False
+    published: float | None = None
+    difference: Difference | None = None
+    digits: int = 1
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """Scores of the seeds, or the published score."""
+        if self.published is not None:
+            return (self.published,)
+        return tuple(record.result.scores[record.key] for record in self.records)
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds."""
+        return fmean(self.scores)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation over the seeds, of a sample; NaN for a single score, or if a seed's score is undefined."""
+        if len(self.scores) < 2 or isnan(self.mean):
+            return nan
+        return stdev(self.scores)
+
+    @cached_property
+    def runs(self) -> list[Sample]:
+        """The score as a sample of sequences, per seed; empty if a result has no values by sequence."""
+        samples = [record.result.sample(record.key) for record in self.records]
+        known = [sample for sample in samples if sample is not None]
+        return known if len(known) == len(samples) else []
+
+    @cached_property
+    def interval(self) -> tuple[float, float] | None:
+        """Ends of the 95 % interval; None without values by sequence, or with fewer than four sequences."""
+        return interval(self.runs, self.records[0].key) if self.runs else None
+
+    @property
+    def score_text(self) -> str:
+        """Mean in per cent, ± deviation over several seeds."""
+        text = percent(self.mean, self.digits)
+        if not isnan(self.deviation):
+            text += f" ± {percent(self.deviation, self.digits)}"
+        return text
+
+    def against(self, base: "Cell | None") -> "Cell":
+        """Return the cell with its difference from the base row's cell if all scores of both are comparable."""
+        found = None
+        if base is not None and self.runs and base.runs:
+            columns = {record.column for record in (*self.records, *base.records)}
+            if len(columns) == 1:
+                found = difference(self.runs, base.runs, (self.trained, base.trained))
+        return replace(self, difference=found)
+
+
+def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Group records into rows: records with the same name from the user, or seeds of the same network and recipe.
+
+    A name from the user stays as it is. Names of networks include stride and normalisation if the networks differ in
+    either. A name with several stages, strides or normalisations in a column gets these too. Results that are not seeds
+    of the same row get separate rows, and the folder becomes part of the row's name.
+    """
+    settings = {record.stride_and_normalisation for record in records} - {""}
+    layers: dict[tuple[str, Column], set[str]] = {}
+    views: dict[tuple[str, Column], set[str]] = {}
+    for record in records:
+        layers.setdefault((record.name, record.column), set()).add(record.result.stage.layer)
+        views.setdefault((record.name, record.column), set()).add(record.stride_and_normalisation)
+    of_stages = {name for (name, _), found in layers.items() if len(found) > 1}
+    of_views = {name for (name, _), found in views.items() if len(found) > 1}
+    rows: dict[tuple[str, ...], list[Record]] = {}
+    for record in records:
+        parts = [record.name]
+        if record.name in of_stages:
+            parts.append(record.result.stage.layer)
+        if record.name in of_views or (len(settings) > 1 and not record.row):
+            parts.append(record.stride_and_normalisation)
+        name = ", ".join(filter(None, parts))
+        key: tuple[str, ...] = (name,)
+        if not record.row:
+            network = record.result.network
+            # trainings by an unknown recipe are no seeds of each other; random weights are, of their network
+            recipe = network.recipe
+            if network.loaded and not recipe:
+                recipe = f"seed {network.seed}"
+            key = (name, recipe)
+            seeds = [other.seed for other in rows.get(key, ()) if other.column == record.column]
+            if seeds and (record.seed is None or record.seed in seeds or None in seeds):
+                key = (name, recipe, str(record.place))
+        rows.setdefault(key, []).append(record)
+    taken = Counter(name for name, *_ in rows)
+    named = {}
+    for (name, *_), members in rows.items():
+        row_name = name if taken[name] == 1 else f"{name} ({members[0].place})"
+        named[row_name] = members
+    return named
