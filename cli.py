@@ -29,6 +29,7 @@ import lightning_modules
 import vidcorr
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from callbacks.benchmark import benchmarks_among
+from callbacks.checkpoints import last_checkpoints
 from callbacks.run_folder import claim_folder, give_back, run_folder
 from vidcorr.backbones import NamedNetwork
 from vidcorr.backbones.checkpoints import SUFFIXES, local_file, on_hub, saved_model
@@ -578,11 +579,6 @@ def _is_out_of_time(trainer: Any) -> bool:
     timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]
     remaining = [timer.time_remaining() for timer in timers]
     return any(seconds is not None and seconds <= 0 for seconds in remaining)
-
-
-def last_checkpoints(trainer: pl.Trainer) -> list[LastCheckpoint]:
-    """Return the run's `LastCheckpoint` in a list, empty without one."""
-    return [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
 
 
 def _trains_as(path: Path, asked: Mapping[str, Any]) -> bool:

@@ -227,6 +227,11 @@ class LastCheckpoint(ModelCheckpoint):
         self._saved_step = trainer.global_step
 
 
+def last_checkpoints(trainer: pl.Trainer) -> list[LastCheckpoint]:
+    """Return the run's `LastCheckpoint` in a list, empty without one."""
+    return [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
+
+
 def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a parameter group that a resumed training keeps; the rate before a schedule moves it."""
     settings = {name: group[name] for name in ("weight_decay", "momentum", "betas") if name in group}

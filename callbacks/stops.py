@@ -18,7 +18,7 @@ from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.functional.device import PendingCopy
 
 from .checkpoint_files import use_atomic_files
-from .checkpoints import LastCheckpoint, TrainingStopped
+from .checkpoints import TrainingStopped, last_checkpoints
 from .loops import accumulates
 
 REFUSED = (
@@ -101,7 +101,7 @@ class Stops(pl.Callback):
         A rank without a signal of its own ends as by SLURM's signal if they agreed on that, else as by SIGTERM.
         """
         if self._outcome:
-            for saver in _savers(trainer):
+            for saver in last_checkpoints(trainer):
                 saver.save(trainer)
             of_another_rank = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
             raise signals.Stopped(signals.requests.received or of_another_rank)
@@ -149,7 +149,7 @@ class Stops(pl.Callback):
         if isinstance(exception, LostRank) and launcher is not None:
             launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
         if trainer.state.fn == "fit":
-            for saver in _savers(trainer):
+            for saver in last_checkpoints(trainer):
                 saver.save(trainer, exception)  # before the job is queued again
         number = None if isinstance(exception, LostRank) else signals.cause_of(exception)
         if number:
@@ -190,11 +190,6 @@ class Stops(pl.Callback):
         """Raise `TrainingStopped` with the first reason of any rank; every rank calls it, with its reason or None."""
         reasons = [reason] if self._ranks is None else self._ranks.gather(reason)
         raise TrainingStopped(next(text for text in reasons if text))
-
-
-def _savers(trainer: pl.Trainer) -> list[LastCheckpoint]:
-    """Return the run's `LastCheckpoint` in a list, empty without one."""
-    return [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
 
 
 def requeue_job() -> None:
