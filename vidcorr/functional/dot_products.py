@@ -9,10 +9,14 @@ SMALLEST = 20480
 """Torch gives convolutions with fewer input numbers to another library."""
 
 
+def onednn_serves(tensor: Tensor) -> bool:
+    """Return True for float32 on a CPU whose build of torch has oneDNN."""
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32 and torch.backends.mkldnn.is_available()
+
+
 def onednn_pays(queries: Tensor, keys: Tensor) -> bool:
-    """Return True where products are faster by oneDNN than by `mm`: float32 on a CPU whose torch has it, not small."""
-    serves = queries.device.type == "cpu" and queries.dtype == torch.float32 and torch.backends.mkldnn.is_available()
-    return serves and keys.numel() > SMALLEST
+    """Return True where products in the queries' precision are faster by oneDNN than by `mm`: it serves, not small."""
+    return onednn_serves(queries) and keys.numel() > SMALLEST
 
 
 def dot_products(queries: Tensor, keys: Tensor) -> Tensor:

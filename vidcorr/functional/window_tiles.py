@@ -149,6 +149,15 @@ class Tile:
         rows, columns = self.keys
         return used_of(maps[rows.start : rows.stop, columns.start : columns.stop], used)
 
+    def rows_met(self) -> Iterator[tuple[slice, int]]:
+        """Yield the rows of the tile within reach of each row of keys, and their start on the block's last axis."""
+        reach = self.neighbourhood.reach or 0
+        rows, columns = self.at
+        for key_row in self.keys[0]:
+            start = max(key_row - reach, rows.start)
+            stop = min(key_row + reach + 1, rows.stop)
+            yield slice(start - rows.start, stop - rows.start), (start - key_row + reach) * len(columns)
+
     def met(self, queries: Tensor) -> Tensor:
         """Return the queries that each row of keys meets, zero beyond the tile, if the tile slides.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..device import to_device
-from ..dot_products import dot_products, onednn_pays
+from ..dot_products import dot_products, onednn_pays, onednn_serves
 from ..window_tiles import TILE, Neighbourhood, Tile
 
 FoundMatches = tuple[Tensor, Tensor]
@@ -165,9 +165,18 @@ def tile_products(tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor, best:
         torch.amax(block, 2, out=best)
         return block
     block = buffer[: math.prod(shape)].view(shape)
-    met = tile.met(queries.flatten(0, 1))
-    torch.bmm(keys.flatten(1, 2), met, out=block.flatten(1, 2))
-    torch.amax(block, 2, out=best)
+    if not onednn_serves(keys):  # a single product instead of a product per row of keys
+        met = tile.met(queries.flatten(0, 1))
+        torch.bmm(keys.flatten(1, 2), met, out=block.flatten(1, 2))
+        torch.amax(block, 2, out=best)
+        return block
+    # by rows on a CPU: the digits of `dino` rest on these products, as the native kernel keeps no ties
+    for i, (rows_met, start) in enumerate(tile.rows_met()):
+        met = queries[rows_met].flatten(0, 1)
+        products = key_products(keys[i].flatten(0, 1), met).view(columns, references, -1)
+        stop = start + products.shape[2]
+        block[i, :, :, start:stop] = products
+        best[i, :, start:stop] = products.amax(1)
     return block
 
 
