@@ -75,7 +75,7 @@ def claim_folder(trainer: pl.Trainer, run: Run, continued: Path | None) -> Path 
     root = Path(trainer.default_root_dir)
     folders = chain([root], (root / f"run-{number}" for number in count(1)))
     folder = next(filter(take, folders))
-    trainer._default_root_dir = str(folder)
+    trainer._default_root_dir = str(folder)  # type: ignore[attr-defined]
     return folder
 
 

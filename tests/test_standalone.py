@@ -21,7 +21,17 @@ def test_no_shipped_file_names_a_folder_beside_the_clone():
 def test_the_reference_numbers_are_small_and_hold_no_pickle():
     files = [path for path in GOLDEN.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 35e6
-    assert {path.suffix for path in files} == {".npz", ".json", ".safetensors", ".md", ".csv", ".jpg", ".txt"}
+    assert {path.suffix for path in files} == {
+        ".npz",
+        ".json",
+        ".safetensors",
+        ".md",
+        ".csv",
+        ".jpg",
+        ".JPEG",
+        ".png",
+        ".txt",
+    }
 
 
 def test_every_row_of_the_agreement_ends_with_a_command_that_finds_its_tests():

@@ -90,7 +90,11 @@ class VosBenchmark(MaskBenchmark):
 
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return split and rules, and whether the objects are merged."""
-        found = [self.split, None if self.rules == self.name else self.rules, "one object" if self.one_object else None]
+        found = [self.split or ""]
+        if self.rules != self.name:  # type: ignore[operator]  # mypy takes a class's `name` for a descriptor
+            found.append(self.rules)
+        if self.one_object:
+            found.append("one object")
         return [text for text in found if text]
 
 
