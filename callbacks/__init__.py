@@ -1,4 +1,4 @@
-"""Benchmarks, checkpoints and predictions as Lightning callbacks.
+"""Benchmarks, checkpoints, stops and monitors as Lightning callbacks.
 
 `__init__.pyi` lists the public names. Each is imported on first use, so tools that need no torch start at once.
 """

@@ -18,8 +18,8 @@ OF_A_RUN = ("callbacks", "default_root_dir", "logger", "enable_progress_bar", "e
 def network_of(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
     """Return the description of a module in training or validation; a training has the seed of Lightning.
 
-    In a validation of a checkpoint, `weights` names first the file that the module describes, then the checkpoint with
-    its folder: files called `last.ckpt` are of many runs. `loaded` says that the weights are not random.
+    In a validation of a checkpoint, `weights` names the file from which the module was built, then the checkpoint with
+    its folder, because many runs have a `last.ckpt`. `loaded` says that the weights are not random.
     """
     network = Network.of(pl_module)
     kind = type(pl_module).__name__

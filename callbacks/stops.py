@@ -30,7 +30,7 @@ REFUSED = (
     lightning.StochasticWeightAveraging,
     lightning.WeightAveraging,
 )
-"""Callbacks of Lightning under which rates, queues or weights differ from the plan, or no run resumes exactly."""
+"""Callbacks of Lightning that change rates, queues or weights against the plan, or prevent exact resuming."""
 NOT_FINITE = 99
 """Outcome of a step whose loss is not finite: larger than every number of a signal, so that it counts on all ranks."""
 
@@ -173,7 +173,7 @@ class Stops(pl.Callback):
         self._handlers.enter_context(signals.deferred(more=requeue))
 
     def _check_losses(self, all_but: int = 0) -> str | None:
-        """Take the losses but the newest few from the list, up to a non-finite one; describe that, or return None."""
+        """Check and remove the losses in the list, except the newest few; describe the first that is not finite."""
         while len(self._losses) > all_but:
             when, copied = self._losses.pop(0)
             loss = float(copied.wait())

@@ -1,4 +1,4 @@
-"""DataModules for videos, images and prompts.
+"""DataModules for videos, images and labelled boxes.
 
 `__init__.pyi` lists the public names. Names are imported on first use, so tools that need no torch start at once.
 """

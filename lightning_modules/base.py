@@ -69,7 +69,7 @@ class CorrespondenceModule(SavedModule):
         self.hparams["seed"] = run_seed(seed)
 
     def copies_of_backbone(self) -> list[nn.Module]:
-        """Return the backbone; a method with a moving average of it adds that. Frozen, they all stay in eval mode."""
+        """Return the backbone and, in a method that has one, its moving average; if frozen, all stay in eval mode."""
         return [self.backbone]
 
     # One step
@@ -241,7 +241,7 @@ class CorrespondenceModule(SavedModule):
         print_plan(self)
 
     def plan_rows(self) -> dict[str, str]:
-        """Return further rows of the plan that is printed before training, or other texts of its rows: name → text."""
+        """Return rows to add to the plan that is printed before training, or to replace in it: name → text."""
         return {}
 
     # Features for benchmarks

@@ -1,4 +1,4 @@
-"""Checks of what a method gets and gives: the first batch, and the outputs of `step`."""
+"""Checks of a method: of its first batch, and of the outputs of `step`."""
 
 from collections.abc import Mapping
 from numbers import Real

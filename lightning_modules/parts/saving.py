@@ -1,4 +1,4 @@
-"""Base of the modules that checkpoints and benchmarks use: what they write and take back, and their features."""
+"""Base of the modules of this project: how they are saved and loaded, and their features for benchmarks."""
 
 from abc import abstractmethod
 from importlib.metadata import version

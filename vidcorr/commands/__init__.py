@@ -28,7 +28,7 @@ GROUPS = {
     "look": ("predict", "match", "table", "figure", "prompt"),
     "data and weights": ("generate", "check-data", "unpickle", "convert", "export"),
 }
-"""Group of `--help` → its commands, those first that a newcomer needs first."""
+"""Group of `--help` → its commands, in the order in which a newcomer needs them."""
 USAGE = """\
 usage: vidcorr COMMAND [options]    (python cli.py COMMAND is the same)
 

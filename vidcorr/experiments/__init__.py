@@ -1,1 +1,1 @@
-"""Jobs, the store of their results, and the runner of missing jobs."""
+"""Choice of benchmarks, runs of evaluations, studies, tables and figures."""

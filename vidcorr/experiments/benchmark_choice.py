@@ -144,7 +144,7 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
 
 
 def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
-    """Read benchmarks and their data folders, which a `fit` may yet generate; imports no torch.
+    """Read benchmarks and their data folders; a folder may be missing, as `fit` can generate it. Imports no torch.
 
     Args:
         texts: `NAME=FOLDER` or `NAME`. NAME is a config in the project's `configs/benchmarks/`, a file with the ending

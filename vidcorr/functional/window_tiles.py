@@ -345,7 +345,7 @@ class TileGrid:
         return addresses.reshape(len(cells), -1)
 
     def bias(self, rows: slice, references: int, border: Border, like: Tensor) -> Tensor:
-        """Return 0 in a neighbourhood and a hugely negative value outside, for the products of some rows of tiles.
+        """Return 0 in a neighbourhood and a very large negative value outside, for products of some rows of tiles.
 
         The value is finite so that queries beyond the map, without any cell, do not become NaN. With border "exclude"
         cells outside the map count as outside the neighbourhood.

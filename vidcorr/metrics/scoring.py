@@ -82,7 +82,7 @@ class Rules:
     missing_video: ClassVar[Literal["left out", "counted as 0"]] = "left out"
     """Treatment of a video without predictions, where the user allows it."""
     pooled: ClassVar[bool] = False
-    """`table` returns no plain means over all objects, or gives them names that no column has."""
+    """`table` returns other scores than plain means over all objects, or under other names than the columns'."""
     folder_per_object: ClassVar[bool] = False
     """Masks lie in a folder per object, and objects may overlap; otherwise a frame has a single image."""
     has_void: ClassVar[bool] = True

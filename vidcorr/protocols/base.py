@@ -182,7 +182,7 @@ class EvaluationProtocol(BaseModel):
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
 
-        A change back to the source's value leaves the name again. `name` gives the values a name of one's own.
+        A change back to the source's value disappears from the name. `name` replaces the name.
 
         Raises:
             ValueError: for an unknown field, or a value out of range.

@@ -192,7 +192,8 @@ class Result(Exact):
         benchmark: name of the benchmark.
         network: the evaluated network.
         scores: name → fraction.
-        without: score that is no mean over the rows, as an IoU over all pixels → sequence → score of all the others.
+        without: for scores that are not means over the rows, such as an IoU over all pixels: name → sequence → the
+            score without this sequence.
         stage: the features and the protocol.
         rows: values of the sequences, or of their objects.
         sequences: names of the evaluated sequences.
@@ -348,7 +349,7 @@ class Result(Exact):
 
     @property
     def data_set(self) -> str:
-        """Name of the benchmark without what tells it from other views of the same data: `davis` of `davis/res3`."""
+        """Name of the data: the part of the benchmark's name before a slash, `davis` of `davis/res3`."""
         return self.benchmark.partition("/")[0]
 
     @property
