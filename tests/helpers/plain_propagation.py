@@ -63,7 +63,7 @@ def plain_propagation(
         mask = dense_mask(*features.shape[2:], protocol.radius, protocol.neighbourhood).to(features.device)
     everywhere = protocol.references is None and not protocol.first_frame_masked
     unmasked = features[0, 0].numel() if everywhere else 0
-    own_context = protocol.entering == "own-context"
+    own_context = getattr(protocol, "entering", "") == "own-context"  # joints all start in frame 0
     starting = {0: (first_labels > 0).flatten(1).any(1)}
     labels = [first_labels.to(dtype)]
     for frame in range(1, len(features)):

@@ -142,9 +142,9 @@ def padded(image: Tensor, encoder: FrameEncoder) -> Tensor:
         return image
     parts = encoder.extractor.modules() if isinstance(encoder.extractor, torch.nn.Module) else ()
     means = [part.mean.flatten() for part in parts if isinstance(part, Normalise)]
-    zero = means[0].cpu() if means else torch.zeros(3)
+    zero = means[0].cpu() if means else torch.zeros(3, dtype=torch.float32)
     if encoder.protocol.rgb_mean is not None:
-        zero = torch.tensor(encoder.protocol.rgb_mean)
+        zero = torch.tensor(encoder.protocol.rgb_mean, dtype=torch.float32)
     around = across // 2, across - across // 2, down // 2, down - down // 2
     colour = zero[:, None, None]
     return F.pad(image.float() / 255 - colour, around) + colour
@@ -158,9 +158,8 @@ def errors_of(
     second = views[1].points.flatten(1)[:, target].T
     intrinsics = views[1].intrinsics
     if protocol.pixel == "grid":
-        intrinsics = (
-            torch.diag(torch.tensor([1 / protocol.grid_step, 1 / protocol.grid_step, 1.0]).double()) @ intrinsics
-        )
+        to_grid = torch.tensor([1 / protocol.grid_step, 1 / protocol.grid_step, 1.0], dtype=torch.float32)
+        intrinsics = torch.diag(to_grid.double()) @ intrinsics
     in_space, in_picture = surface_errors(first, second, torch.from_numpy(pair.pose), intrinsics)
     return in_space.tolist(), in_picture.tolist()
 
@@ -172,7 +171,7 @@ def drawn(
     places: list[Tensor] = []
     for view, cells in zip(views, (source, target), strict=True):
         width = view.points.shape[2]
-        places.append((torch.stack([cells % width, cells // width], dim=1) + 0.5) * protocol.grid_step)
+        places.append((torch.stack([cells % width, cells // width], dim=1).float() + 0.5) * protocol.grid_step)
     thresholds = protocol.distances or protocol.pixels
     measured = errors[0] if protocol.distances else errors[1]
     colours = [RIGHT if error < thresholds[1] else WRONG for error in measured]

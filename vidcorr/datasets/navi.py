@@ -102,7 +102,7 @@ def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
             pictures = [path.name for path in list_data(folder / "images") if "jpg" in path.name]
             names = sorted(name.split(".")[0] for name in pictures if "_" not in name)
             entries = [annotations[name] for name in names]
-            rotations = rotations_of(torch.tensor([entry["camera"]["q"] for entry in entries]))
+            rotations = rotations_of(torch.tensor([entry["camera"]["q"] for entry in entries], dtype=torch.float32))
             partners = drawn_partners(rotations, random, protocol, file)
             for index, partner in enumerate(partners):
                 if (drawn + index) % EVERY == 0:
@@ -246,7 +246,7 @@ def navi_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     x = across[protocol.pixel_of_cell]
     z = depth[y[:, None], x]
     centre = side / 2 - 0.5
-    points = torch.stack([z * (x - centre) / focal, z * (y - centre)[:, None] / focal, z])
+    points = torch.stack([z * (x.float() - centre) / focal, z * (y.float() - centre)[:, None] / focal, z])
     scale = focal * side / length
     return View(image, points, torch.diag(torch.tensor([scale, scale, 1], dtype=torch.float64)))
 

@@ -92,8 +92,8 @@ def scannet_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> Vi
     of_cells = protocol.pixel_of_cell
     depth = torch.from_numpy(millimetres[of_cells, of_cells].astype(np.float32)) / 1000
     step = protocol.grid_step
-    y = (torch.arange(depth.shape[0]) + 0.5) * step  # the ray goes through the middle of the cell
-    x = (torch.arange(depth.shape[1]) + 0.5) * step
+    y = (torch.arange(depth.shape[0], dtype=torch.float32) + 0.5) * step  # the ray goes through the middle of the cell
+    x = (torch.arange(depth.shape[1], dtype=torch.float32) + 0.5) * step
     camera = torch.from_numpy(pair.cameras[which])
     rows, columns = torch.meshgrid(y, x, indexing="ij")
     rays = camera.inverse() @ torch.stack([columns, rows, torch.ones_like(rows)]).double().flatten(1)

@@ -111,7 +111,7 @@ def _lengths(features: Tensor, cells: Tensor, sampling: str) -> Tensor:
     """Return the lengths `(H, W)` of features `(C, h, w)`, sampled at the cells of a grid."""
     down = _sampling_matrix(features.shape[1], cells.shape[0], sampling, features.device)
     across = _sampling_matrix(features.shape[2], cells.shape[1], sampling, features.device)
-    squares = torch.zeros(cells.shape, device=features.device)
+    squares = torch.zeros(cells.shape, dtype=torch.float32, device=features.device)
     for part in features.split(64):  # 64 channels fit into the CPU's cache
         squares += (down @ (part @ across.T)).square().sum(0)
     return squares.sqrt().clamp(min=1e-12)
@@ -122,10 +122,10 @@ def _lengths(features: Tensor, cells: Tensor, sampling: str) -> Tensor:
 def _sampling_matrix(cells: int, positions: int, sampling: str, device: torch.device) -> Tensor:
     """Return the weights `(positions, cells)` of the cells along a side."""
     if sampling == "bicubic":
-        basis = torch.eye(cells, device=device)[None, :, :, None]
+        basis = torch.eye(cells, dtype=torch.float32, device=device)[None, :, :, None]
         return F.interpolate(basis, size=(positions, 1), mode="bicubic", align_corners=False)[0, :, :, 0].T
-    at = (torch.arange(positions, device=device) + 0.5) * (cells / positions) - 0.5
-    distance = (at[:, None] - torch.arange(cells, device=device)).abs()
+    at = (torch.arange(positions, dtype=torch.float32, device=device) + 0.5) * (cells / positions) - 0.5
+    distance = (at[:, None] - torch.arange(cells, dtype=torch.float32, device=device)).abs()
     return (1 - distance).clamp(min=0)
 
 

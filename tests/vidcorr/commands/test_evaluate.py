@@ -50,8 +50,8 @@ def test_scores_equal_each_benchmark_alone_and_are_not_computed_twice(davis, tmp
     results = results_below(tmp_path)
     assert {result.network.name for result in results.values()} == {BLOCKY, TINY}
     assert all((folder / "report.html").is_file() for folder in results)
-    passes = create_autospec(DavisBenchmark.run, side_effect=DavisBenchmark.run)
-    monkeypatch.setattr(DavisBenchmark, "run", passes)
+    passes = create_autospec(DavisBenchmark._run, side_effect=DavisBenchmark._run)
+    monkeypatch.setattr(DavisBenchmark, "_run", passes)
     for computed in (2, 3):  # the user's network is run again, raw colour is not
         assert evaluate([TINY, "raw_colour"], [davis], tmp_path).columns == table.columns
         assert passes.call_count == computed
