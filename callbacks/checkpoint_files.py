@@ -1,4 +1,4 @@
-"""How checkpoints are written and read: in whole or not at all, and as data."""
+"""Files of checkpoints: written in whole or not at all, and read as data."""
 
 import logging
 import os

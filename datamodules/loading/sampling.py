@@ -249,7 +249,7 @@ def require_area(area: tuple[float, float]) -> None:
 
 
 class Crops(ABC):
-    """How the frames of a clip become squares."""
+    """Crops that make squares of the frames of a clip."""
 
     @abstractmethod
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:

@@ -159,7 +159,7 @@ class MaskBenchmark(Benchmark):
 
 
 class SequenceFiles:
-    """What a run makes of the followed frames of a sequence: scores, files and pictures.
+    """Scores, files and pictures of the followed frames of a sequence.
 
     Args:
         sequence: the sequence.

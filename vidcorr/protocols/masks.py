@@ -28,7 +28,7 @@ lies between two pixels."""
 
 
 class LabelProtocol(NetworkInput):
-    """What masks and joints share: the numbers and rules by which labels propagate from frame to frame.
+    """Base of the protocols of masks and joints: the numbers and rules by which labels propagate from frame to frame.
 
     Named protocols (`vfs`, `crw`, `dino`, …) are data, in protocols.yaml. If a source defines no values for a
     benchmark, `named` raises; `vidcorr` holds this project's choices, for every benchmark.
