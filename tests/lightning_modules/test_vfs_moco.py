@@ -31,7 +31,7 @@ def test_loss_is_that_of_the_equation():
 
 
 def test_training_moves_the_queue_once_per_optimiser_step():
-    """The average too: tests/lightning_modules/test_momentum.py."""
+    """The average too: tests/lightning_modules/parts/test_momentum.py."""
     module = tiny_moco(32, base_lr=5.0)
     first_queue = module.queue.keys.clone()
     pending, queues = [], []
