@@ -74,6 +74,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     linked = re.sub(r"\]\(([^)#\s]*)(#[^)]*)?\)", moved, markdown)
     if page.file.src_path == "results.md":
         linked += f"\n\n{MEASURED}\n"
+    if page.file.src_path == "parity.md":
+        linked += agreement()
     return re.sub(r"^```(\w+) +(?:run|file=\S+)$", r"```\1", linked, flags=re.MULTILINE)  # marks of tests/test_docs.py
 
 
@@ -135,6 +137,20 @@ def published() -> str:
                 cells = f"{100 * float(value):.4g} {name}", row["name"], row["protocol"], row["source"], row["doubt"]
                 page += f"| {' | '.join(cells)} |\n"
     return page
+
+
+def agreement() -> str:
+    """Return the tables of the parts that tests compare with the authors' code, from results/agreement.csv."""
+    tables = ""
+    with (ROOT / "docs/results/agreement.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for part in dict.fromkeys(row["part"] for row in rows):
+        tables += f"\n## {part}\n\n| what | reference code | compared, largest difference | check |\n|---|---|---|---|\n"
+        for row in rows:
+            if row["part"] == part:
+                _, *cells, check = row.values()
+                tables += f"| {' | '.join(cells)} | `{check}` |\n"
+    return tables
 
 
 def command_line() -> str:
