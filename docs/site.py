@@ -145,7 +145,7 @@ def agreement() -> str:
     with (ROOT / "docs/results/agreement.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for part in dict.fromkeys(row["part"] for row in rows):
-        tables += f"\n## {part}\n\n| what | reference code | compared, largest difference | check |\n|---|---|---|---|\n"
+        tables += f"\n## {part}\n\n| what | reference code | largest difference | check |\n|---|---|---|---|\n"
         for row in rows:
             if row["part"] == part:
                 _, *cells, check = row.values()
