@@ -1,15 +1,12 @@
 """`fit` and `validate` by LightningCLI, with benchmarks by `--on`; `vidcorr.commands` runs all other commands."""
 
-import json
 import os
 import shlex
 import sys
 import warnings
-from argparse import ArgumentError, ArgumentParser
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from argparse import ArgumentError
+from collections.abc import Callable, Sequence
 from enum import Enum
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +27,15 @@ import vidcorr
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from callbacks.benchmark import benchmarks_among
 from callbacks.checkpoints import last_checkpoints
-from callbacks.run_folder import claim_folder, give_back, run_folder
-from vidcorr.backbones import NamedNetwork
-from vidcorr.backbones.checkpoints import SUFFIXES, local_file, on_hub, saved_model
-from vidcorr.backbones.names import split_view
-from vidcorr.backbones.networks import SHORT_NAMES
+from callbacks.run_folder import claim_folder, run_folder
 from vidcorr.backbones.trust import allow_named, names_outside
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.commands import main
-from vidcorr.commands.resume import texts_of
 from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.benchmark_choice import add_run_flags, chosen_benchmarks
-from vidcorr.experiments.config_files import find_config, read_yaml
-from vidcorr.experiments.runs import FILE, ROOT, Run, now, runs_below
+from vidcorr.experiments.config_files import find_config, read_yaml, texts_of
+from vidcorr.experiments.runs import FILE, ROOT, Record, Run
+from vidcorr.experiments.words import words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 
 __all__ = ["VidcorrCLI", "main"]
@@ -57,89 +50,7 @@ NOISE = (
 yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 
 
-# Words before the parser
-
-
-def words_for_parser(command: str, args: Sequence[str]) -> list[str]:
-    """Return the words for LightningCLI: a network in place of its name, and first the model of `--ckpt_path`.
-
-    Later words win, so flags change the checkpoint's model, and another class replaces it.
-
-    Args:
-        command: `fit` or `validate`.
-        args: the words after the command.
-
-    Raises:
-        ValueError: for a checkpoint that does not exist or cannot be read.
-    """
-    allow_named(args)
-    first = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    first.add_argument("--ckpt_path")
-    first.add_argument("-c", "--config", action="append", default=[])
-    first.add_argument("--trainer.default_root_dir", dest="root")
-    given, _ = first.parse_known_args(args)
-    words = list(rewritten(args))
-    path = given.ckpt_path
-    if path == "last" and command == "validate":
-        path = _newest_checkpoint(given.root or _root_in(given.config))
-    elif path is not None and on_hub(path):
-        path = str(local_file(path))
-    if path in (None, "last", "null"):  # "null" takes back an earlier word
-        return words
-    saved = saved_model(path)
-    model = [] if saved is None else [f"--config={json.dumps({'model': saved})}"]
-    return [*model, *words, f"--ckpt_path={path}"]
-
-
-def rewritten(args: Sequence[str]) -> Iterator[str]:
-    """Yield words: a network after `--model` as the class around it, several values of `--data.source` as a list."""
-    rest = list(args)
-    while rest:
-        word = rest.pop(0)
-        flag, equals, value = word.partition("=")
-        values = [value] if equals else list(takewhile(lambda word: not word.startswith("-"), rest))
-        if flag == "--model" and values:
-            del rest[: 1 - len(equals)]
-            yield from _words_of_model(values[0])
-        elif flag == "--data.source" and len(values) > 1:
-            del rest[: len(values)]
-            yield f"{flag}={json.dumps(values)}"
-        else:
-            yield word
-
-
-def _words_of_model(value: str) -> list[str]:
-    """Return the words for the value of `--model`: a class, or a network as `vidcorr evaluate` takes it."""
-    spec, _ = split_view(value)
-    is_file = spec.endswith(SUFFIXES) or Path(spec).is_file()
-    is_named = spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec
-    if value.startswith("{") or not (is_file or is_named):
-        return [f"--model={value}"]
-    parts = [f"--model.{name}={part}" for name, part in NamedNetwork(value).arguments().items()]
-    return ["--model=FrozenEncoder", *parts]
-
-
-def _root_in(configs: Sequence[str]) -> str:
-    """Return the root of a command's configs, of which a later one counts more."""
-    root = ROOT
-    for name in configs:
-        trainer = read_yaml(find_config(name)).get("trainer") or {}
-        root = trainer.get("default_root_dir", root)
-    return root
-
-
-def _newest_checkpoint(root: str) -> str:
-    """Return the newest `last.ckpt` of the runs below a folder, and name it.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    found = [run.last_checkpoint(folder) for folder, run in runs_below([root]).items()]
-    path = max(filter(None, found), key=lambda path: path.stat().st_mtime_ns, default=None)
-    if path is None:
-        raise ValueError(f"--ckpt_path last: no last.ckpt below {root}")
-    rank_zero_info(f"--ckpt_path last: {path}")
-    return str(path)
+# The parser
 
 
 class NamedConfig(ActionConfigFile):
@@ -152,7 +63,7 @@ class NamedConfig(ActionConfigFile):
             values = str(path)
             allow_named(read_yaml(path))
             if (path.parent / FILE).is_file():
-                sys.path.append(Run.read(path.parent).folder)  # finds the run's own modules
+                sys.path.append(Record.read(path.parent).folder)  # finds the run's own modules
         super().__call__(parser, cfg, values, option_string)
 
 
@@ -202,36 +113,23 @@ class ShortLogInterval(pl.Callback):
 
 
 class SaveConfig(SaveConfigCallback):
-    """Write `config.yaml` and `run.json` into the folder of a run, once the run is no longer refused.
+    """Let a run begin, and write its `config.yaml`, once it is no longer refused.
 
     `config.yaml` of a training has no `ckpt_path`: a training that begins by the file resumes nothing.
 
     Args:
         parser: the parser of the command.
         config: its configuration.
-        run: the run, for `run.json`.
-        continued: folder of the run that goes on in it, or None.
+        run: the run that begins.
         **options: further arguments of Lightning's class.
-
-    Attributes:
-        folder: folder of the run once the files are written; None before.
 
     Raises:
         ValueError: on all ranks, at the start of a run in whose folder another run has begun.
     """
 
-    def __init__(
-        self,
-        parser: LightningArgumentParser,
-        config: Any,
-        run: Run | None = None,
-        continued: Path | None = None,
-        **options: Any,
-    ) -> None:
+    def __init__(self, parser: LightningArgumentParser, config: Any, run: Run, **options: Any) -> None:
         super().__init__(parser, config, **options)
         self.run = run
-        self.continued = continued
-        self.folder: Path | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Write nothing yet: a refused run leaves the files of the run before it."""
@@ -250,13 +148,11 @@ class SaveConfig(SaveConfigCallback):
         if self.already_saved:
             return
         self.already_saved = True
-        folder = run_folder(trainer)  # ranks get the folder from the first
-        self.folder = folder
+        folder = run_folder(trainer)
         with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
             if trainer.is_global_zero:
-                folder.mkdir(parents=True, exist_ok=True)
-                if self.run is not None:
-                    begin_run(self.run, folder, self.continued, last_checkpoints(trainer))
+                savers = last_checkpoints(trainer)
+                self.run.begin(folder, Path(str(savers[0].dirpath)) if savers else None)
                 config = self.config.clone()
                 if trainer.state.fn == "fit":
                     config.ckpt_path = None
@@ -264,37 +160,12 @@ class SaveConfig(SaveConfigCallback):
                 self.parser.save(config, path, skip_unset=False, overwrite=True, multifile=False)
 
 
-def begin_run(run: Run, folder: Path, continued: Path | None, savers: Sequence[LastCheckpoint]) -> None:
-    """Write `run.json` of a run that begins or goes on in a folder.
-
-    Args:
-        run: the run.
-        folder: its folder.
-        continued: folder of the run that goes on, or None.
-        savers: the run's `LastCheckpoint`, whose folder `run.json` states.
-
-    Raises:
-        ValueError: if another run has begun in the folder.
-    """
-    for saver in savers:
-        place = Path(str(saver.dirpath))
-        if place.is_relative_to(folder.resolve()):
-            place = place.relative_to(folder.resolve())  # it stays right where the folder moves
-        run = run.model_copy(update={"checkpoints": str(place)})
-    if not run.claim(folder):
-        earlier = Run.read(folder)
-        if earlier.begin != run.begin and folder.resolve() != continued:
-            raise ValueError(f"{folder}: another run has begun there: name another folder")
-        run = run if earlier.begin == run.begin else run.follows(earlier)
-        run.save(folder)
-
-
 class VidcorrCLI(LightningCLI):
     """LightningCLI with benchmarks by `--on`, configs and networks by name, and runs that go on.
 
     Args:
         args: command and arguments.
-        run: folder of the run that goes on; None: a new run, unless `--ckpt_path last` or a requeued job of SLURM
+        earlier: folder of the run that goes on; None: a new run, unless `--ckpt_path last` or a requeued job of SLURM
             finds one.
         more: further arguments.
 
@@ -303,16 +174,10 @@ class VidcorrCLI(LightningCLI):
         SystemExit: with status 0, if the run to go on with has already ended.
     """
 
-    def __init__(self, args: Sequence[str], run: Path | None = None, more: Sequence[str] = ()) -> None:
+    def __init__(self, args: Sequence[str], earlier: Path | None = None, more: Sequence[str] = ()) -> None:
         warnings.filterwarnings("ignore", f".*({NOISE})")
         self.command = args[0]
-        self.record = Run.now([*args, *more])
-        self.run = run
-        words = list(args[1:])
-        checkpoint = None if run is None else self._resume(run)
-        if checkpoint is not None:
-            words.append(f"--ckpt_path={checkpoint}")
-        words += more
+        self.run = Run(args, earlier, more, say=rank_zero_info)
         for package in (lightning_modules, datamodules, callbacks, vidcorr):
             for name in package.__all__:
                 getattr(package, name)  # the parser finds a class by its name once it is imported
@@ -328,7 +193,7 @@ class VidcorrCLI(LightningCLI):
                 trainer_defaults={"callbacks": Stops(), "default_root_dir": ROOT, "enable_model_summary": False},
                 save_config_callback=SaveConfig,
                 parser_kwargs=options | {name: dict(options) for name in self.subcommands()},
-                args=[self.command, *words_for_parser(self.command, words)],
+                args=words_for_parser(self.run.words, rank_zero_info),
             )
         except ArgumentError as error:
             raise UsageError(message_of(error)) from error
@@ -357,83 +222,8 @@ class VidcorrCLI(LightningCLI):
         config = self.config[self.command]
         if self.command == "validate" and config.get("data") and config.data.get("init_args.source") == "":
             config.data = None  # the file of a method says how clips are made, not of which videos
-        config.ckpt_path = self._checkpoint_of_run(config)
-        if self.run is not None:
-            self.record = self.record.model_copy(update={"resumed": config.ckpt_path})
-        self.save_config_kwargs.update(run=self.record, continued=self.run)
-
-    # The run that goes on
-
-    def _checkpoint_of_run(self, config: Any) -> str | None:
-        """Return the checkpoint to load, and set `run` if a run goes on."""
-        checkpoint: str | None = config.ckpt_path
-        fits = self.command == "fit"
-        if self.run is None and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
-            for folder, run in self._runs(config).items():  # the newest last
-                if run.is_of_job(self.record) and run.repeats(self.record):
-                    self.run = folder
-            if self.run is not None:  # the words' own checkpoint counts for the first start alone
-                checkpoint = self._resume(self.run) or checkpoint
-        if checkpoint == "last" and fits:
-            checkpoint = self._last_of_equal_run(config)
-        elif checkpoint and fits and self.run is None and Path(checkpoint).name.startswith("last"):
-            folder = Path(checkpoint).resolve().parent.parent
-            root = Path(config.trainer.default_root_dir).expanduser().resolve()
-            if (folder / FILE).is_file() and folder.is_relative_to(root):
-                self.run = folder
-        return checkpoint
-
-    def _runs(self, config: Any) -> dict[Path, Run]:
-        """Return the runs below the root, and in the folders of the loggers."""
-        given = config.trainer.logger
-        loggers = given if isinstance(given, list) else [given]
-        folders = [config.trainer.default_root_dir]
-        for logger in loggers:
-            options = logger.get("init_args", {}) if hasattr(logger, "class_path") else {}
-            place = Path(options.get("save_dir") or "")
-            if place.resolve() == Path.cwd():  # all of it may hold data
-                place /= options.get("project") or options.get("name") or ""
-            if place.resolve() != Path.cwd():
-                folders.append(place)
-        return runs_below(folders)
-
-    def _resume(self, folder: Path) -> str | None:
-        """Name the run that goes on, and return its `last.ckpt`, if there is one.
-
-        Raises:
-            SystemExit: if the run has ended by these words.
-        """
-        run = Run.read(folder)
-        if run.end and run.words == self.record.words:
-            rank_zero_info(f"{folder} has ended, {run.end}; further words make it longer: --trainer.max_epochs N")
-            raise SystemExit(0)
-        checkpoint = run.last_checkpoint(folder)
-        state = "has no last.ckpt and begins again" if checkpoint is None else "goes on"
-        rank_zero_info(f"{folder} {state}: {shlex.join(['vidcorr', *self.record.words])}")
-        return None if checkpoint is None else str(checkpoint)
-
-    def _last_of_equal_run(self, config: Any) -> str | None:
-        """Return the newest `last.ckpt` of a run with this model, data and seed; None, if a new run begins.
-
-        A run of the same command that has saved nothing yet begins again in its folder.
-        """
-        found: dict[Path, Path] = {}  # checkpoint → folder of its run
-        asked = yaml.safe_load(self._parser(self.command).dump(config, skip_unset=False))
-        runs = self._runs(config)
-        for folder, run in runs.items():
-            checkpoint = run.last_checkpoint(folder)
-            if checkpoint is None and run.repeats(self.record) and not run.end:
-                self.run = folder
-            elif checkpoint is not None and _trains_as(folder / "config.yaml", asked):
-                found[checkpoint] = folder
-        if not found:
-            root = config.trainer.default_root_dir
-            rank_zero_info(f"--ckpt_path last: no run of this model, data and seed below {root}: starting a new run")
-            return None
-        checkpoint = max(found, key=lambda path: path.stat().st_mtime_ns)
-        self.run = found[checkpoint]
-        rank_zero_info(f"--ckpt_path last: {checkpoint}")
-        return str(checkpoint)
+        config.ckpt_path = self.run.find(config)
+        self.save_config_kwargs["run"] = self.run
 
     # Trainer
 
@@ -457,9 +247,9 @@ class VidcorrCLI(LightningCLI):
         benchmarks = self._chosen_benchmarks()
         logger = trainer.logger
         if logger is False or trainer.barebones:
-            kwargs["default_root_dir"] = self.run or Path(trainer.default_root_dir).expanduser()
-        elif logger in (None, True) and self.run is not None:
-            kwargs["logger"] = TensorBoardLogger(self.run.parent, name="", version=self.run.name)
+            kwargs["default_root_dir"] = self.run.earlier or Path(trainer.default_root_dir).expanduser()
+        elif logger in (None, True) and self.run.earlier is not None:
+            kwargs["logger"] = TensorBoardLogger(**self.run.loggers[0])
         fits = self.command == "fit"
         saves = fits and trainer.enable_checkpointing is not False
         is_wanted: dict[type[pl.Callback], bool] = {
@@ -491,113 +281,63 @@ class VidcorrCLI(LightningCLI):
 
     # The commands
 
-    @contextmanager
-    def _folder_of_its_own(self) -> Iterator[None]:
-        """Claim the folder of the run for a block; note there that the run has ended, or give it back if refused."""
-        trainer: Any = self.trainer
-        claimed = None
-        if trainer.is_global_zero and not trainer.fast_dev_run:  # a trial writes nothing
-            claimed = claim_folder(trainer, self.record, self.run)
-        try:
-            yield
-        except BaseException:
-            if claimed is not None:
-                give_back(claimed, self.record)
-            raise
-        folder = self._folder_begun()
-        if folder is not None and trainer.is_global_zero and not _is_out_of_time(trainer):
-            Run.read(folder).model_copy(update={"end": now()}).save(folder)
-
-    def _folder_begun(self) -> Path | None:
-        """Return the folder of the run, None before it has begun; without the other ranks, which may be lost."""
-        callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
-        return next((each.folder for each in callbacks if isinstance(each, SaveConfig)), None)
-
     def fit(self, **options: Any) -> None:
-        """Train; after a stop or an error, print the command that resumes."""
-        try:
-            with self._folder_of_its_own():
-                self.trainer.fit(**options)
-        except BaseException:
-            folder = self._folder_begun()
-            if folder is not None and any(saver.best_model_path for saver in last_checkpoints(self.trainer)):
-                words = ["vidcorr", "resume", str(folder.resolve())]
-                outside = names_outside(texts_of(self.record.words))  # also where the user stands in another folder
-                if outside:
-                    words += ["--allow", *outside]
-                rank_zero_info(f"resume: {shlex.join(words)}")
-            raise
+        """Train."""
+        self._run_in_folder(self.trainer.fit, **options)
 
     def validate(self, **options: Any) -> None:
         """Validate without Lightning's table where benchmarks print their scores."""
-        with self._folder_of_its_own():
-            self.trainer.validate(verbose=not benchmarks_among(self.trainer), **options)
+        self._run_in_folder(self.trainer.validate, verbose=not benchmarks_among(self.trainer), **options)
 
-    def after_fit(self) -> None:
-        """Print the last page of a benchmark, and the command that measures the checkpoint of the run."""
-        self._print_report()
-        trainer = self.trainer
-        paths = [getattr(callback, "best_model_path", "") for callback in trainer.checkpoint_callbacks]
+    def _run_in_folder(self, method: Callable[..., object], **options: Any) -> None:
+        """Run a method of the Trainer in a folder of its own, and note its end there.
+
+        After a stop or an error print the command that resumes, and give the folder of a refused run back.
+        """
+        trainer: Any = self.trainer
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # a trial writes nothing
+            claim_folder(trainer, self.run)
+        try:
+            method(**options)
+        except BaseException:
+            if self.run.folder is not None and any(saver.best_model_path for saver in last_checkpoints(trainer)):
+                words = ["vidcorr", "resume", str(self.run.folder.resolve())]
+                outside = names_outside(texts_of(self.run.record.words))  # also where the user stands in another folder
+                if outside:
+                    words += ["--allow", *outside]
+                rank_zero_info(f"resume: {shlex.join(words)}")
+            self.run.give_back()
+            raise
+        timers = [callback.time_remaining() for callback in trainer.callbacks if isinstance(callback, Timer)]
+        is_out_of_time = any(seconds is not None and seconds <= 0 for seconds in timers)
+        if not is_out_of_time:  # else it is to be resumed
+            self.run.end()
+        if self.run.folder is not None:
+            self._print_end(self.run.folder)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            # a thread of gloo that releases a tensor of the last broadcast while Python ends would abort the process
+            torch.distributed.destroy_process_group()
+
+    def _print_end(self, folder: Path) -> None:
+        """Print the last page of a benchmark, and the command that measures the checkpoint of a training."""
+        benchmarks = benchmarks_among(self.trainer)
+        pages = [benchmark.folder / "report.html" for benchmark in benchmarks if benchmark.folder is not None]
+        if pages:
+            print(f"report: {pages[-1]}")
+        paths = [getattr(callback, "best_model_path", "") for callback in self.trainer.checkpoint_callbacks]
         saved = list(filter(None, paths))  # the best first: `LastCheckpoint` comes after those that keep the best
-        config = run_folder(trainer) / "config.yaml"  # it holds the benchmarks; all ranks get the folder from the first
-        if trainer.is_global_zero and saved and benchmarks_among(trainer):
-            line = shlex.join(["vidcorr", "validate", "--config", str(config.resolve()), "--ckpt_path", saved[0]])
-            if any(map(_is_here, texts_of(self.record.words))):
+        if saved and benchmarks:
+            config = folder.resolve() / "config.yaml"  # it holds the benchmarks
+            line = shlex.join(["vidcorr", "validate", "--config", str(config), "--ckpt_path", saved[0]])
+            if any(map(_is_here, texts_of(self.run.record.words))):
                 line = f"cd {shlex.quote(os.getcwd())} && {line}"
             print("next:", line)
-        leave_process_group()
-
-    def after_validate(self) -> None:
-        """Print the last page of a benchmark."""
-        self._print_report()
-        leave_process_group()
-
-    def _print_report(self) -> None:
-        """Print the page of the last benchmark that has run."""
-        folders = [benchmark.folder for benchmark in benchmarks_among(self.trainer) if benchmark.folder is not None]
-        if self.trainer.is_global_zero and folders:
-            print(f"report: {folders[-1] / 'report.html'}")
-
-
-def leave_process_group() -> None:
-    """Leave the process group of ranks, if there is one.
-
-    A thread of gloo that releases a tensor of the last broadcast while Python ends would abort the process.
-    """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 def _is_here(text: str) -> bool:
     """Return whether a word, or what follows its `=`, is a path that begins in the working directory."""
     paths = (text, text.partition("=")[2])
     return any(os.path.exists(path) and not os.path.isabs(path) for path in paths)
-
-
-def _is_out_of_time(trainer: Any) -> bool:
-    """Return whether `trainer.max_time` has run out, so that a run is to be resumed."""
-    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]
-    remaining = [timer.time_remaining() for timer in timers]
-    return any(seconds is not None and seconds <= 0 for seconds in remaining)
-
-
-def _trains_as(path: Path, asked: Mapping[str, Any]) -> bool:
-    """Return whether a run's `config.yaml` has the model, data and seed of a configuration; workers may differ."""
-    if not path.is_file():
-        return False
-    content = yaml.safe_load(path.read_text("utf-8"))
-    for part in ("model", "data", "seed_everything"):
-        ours, theirs = (_without_workers(each.get(part)) for each in (asked, content))
-        if ours != theirs:
-            return False
-    return True
-
-
-def _without_workers(section: Any) -> Any:
-    """Return model, data or seed of a configuration without the number of loader workers, which changes no step."""
-    if not isinstance(section, dict) or "init_args" not in section:
-        return section
-    return section | {"init_args": section["init_args"] | {"num_workers": None}}
 
 
 if __name__ == "__main__":

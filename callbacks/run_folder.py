@@ -1,9 +1,9 @@
-"""The folder of a run: a run claims it, its loggers write there."""
+"""The folder of a run, which its loggers name, and what is logged there."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -12,10 +12,7 @@ from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-from vidcorr.experiments.runs import FILE, Run
-
-OF_A_REFUSAL = (FILE, "events.out.", "hparams.yaml", "metrics.csv", ".in-use")
-"""Beginnings of the names of files that a run has written when it is refused."""
+from vidcorr.experiments.runs import Run
 
 
 def run_folder(trainer: pl.Trainer) -> Path:
@@ -24,17 +21,11 @@ def run_folder(trainer: pl.Trainer) -> Path:
     It is the folder of the first logger: `log_dir` of TensorBoard and CSV, `save_dir/NAME/VERSION` of others (project
     and id of a W&B run). Without a logger it is `default_root_dir`.
     """
-    return Path(trainer.strategy.broadcast(str(_folder_of_rank(trainer))))
-
-
-def _folder_of_rank(trainer: pl.Trainer) -> Path:
-    """Return the folder of a run as this rank names it."""
     logger = trainer.logger
-    if logger is None:
-        return Path(trainer.default_root_dir)
-    if isinstance(logger, TensorBoardLogger | CSVLogger):
-        return Path(logger.log_dir)
-    return Path(logger.save_dir or trainer.default_root_dir, str(logger.name), _version_of(logger))
+    folder = Path(trainer.default_root_dir)
+    if logger is not None:
+        folder = Path(logger.log_dir or Path(logger.save_dir or folder, str(logger.name), _version_of(logger)))
+    return Path(trainer.strategy.broadcast(str(folder)))
 
 
 def _version_of(logger: Logger) -> str:
@@ -42,74 +33,56 @@ def _version_of(logger: Logger) -> str:
     return logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
 
 
-def claim_folder(trainer: pl.Trainer, run: Run, continued: Path | None) -> Path | None:
+def claim_folder(trainer: pl.Trainer, run: Run) -> None:
     """Give a run a folder in which no other run has begun; the first rank calls it, before the run.
 
-    Under SLURM, Lightning names the folder by the job: a second run of the job gets `version_41-1`. Without a logger a
-    second run gets `run-1` in the root. CSV's logger deletes what it has written before, so there a run that goes on
-    gets a new folder too.
-
-    Args:
-        trainer: the trainer; its logger of TensorBoard or CSV then writes there, further ones of CSV to new folders.
-        run: the run that begins.
-        continued: folder of the run that goes on in it, or None.
-
-    Returns:
-        The folder, with `run.json`; None for a logger that names its folder only when it begins, as W&B's does.
+    The first logger, if it is TensorBoard's or CSV's, then writes there, and further ones of CSV to new folders. Under
+    SLURM, Lightning names the folder by the job: a second run of the job gets `version_41-1`. Without a logger a second
+    run gets `run-1` in the root. CSV's logger deletes what it has written before, so there a run that goes on gets a
+    new folder too. A logger that names its folder only when it begins, as W&B's does, gets none.
     """
-    logger = trainer.logger
-    for other in trainer.loggers[1:]:
-        if isinstance(other, CSVLogger):
-            _take_version(other, lambda folder: not (folder / "metrics.csv").exists())
-
-    def take(folder: Path) -> bool:
-        return folder.resolve() == continued or run.claim(folder)
-
-    if continued is not None and isinstance(logger, TensorBoardLogger) and logger._version is None:
-        goes_on_there = Path(logger.root_dir).expanduser().resolve() == continued.parent
-        logger._version = continued.name if goes_on_there else None
-    if isinstance(logger, TensorBoardLogger | CSVLogger):
-        return _take_version(logger, run.claim if isinstance(logger, CSVLogger) else take)
-    if logger is not None:
-        return None
-    root = Path(trainer.default_root_dir)
-    folders = chain([root], (root / f"run-{number}" for number in count(1)))
-    folder = next(filter(take, folders))
-    trainer._default_root_dir = str(folder)  # type: ignore[attr-defined]
-    return folder
+    if not trainer.loggers:
+        root = Path(trainer.default_root_dir)
+        folders = chain([root], (root / f"run-{number}" for number in count(1)))
+        # no public way: which rank is the first is known only once the Trainer is made
+        trainer._default_root_dir = str(next(filter(run.claim, folders)))  # type: ignore[attr-defined]
+        return
+    placed: list[Logger] = []
+    for number, logger in enumerate(trainer.loggers):
+        arguments = run.loggers[number]
+        if number == 0 and isinstance(logger, TensorBoardLogger):
+            logger = _placed(_of_earlier(logger, arguments, run.earlier), arguments, run.claim)
+        elif number == 0 and isinstance(logger, CSVLogger):
+            logger = _placed(logger, arguments, lambda folder: run.claim(folder, anew=True))
+        elif isinstance(logger, CSVLogger):
+            logger = _placed(logger, arguments, lambda folder: not (folder / "metrics.csv").exists())
+        placed.append(logger)
+    trainer.loggers = placed
 
 
-def _take_version(logger: TensorBoardLogger | CSVLogger, take: Callable[[Path], bool]) -> Path:
-    """Take the folder of a logger, or the first free one of `NAME-1`, `NAME-2`, …, to which it then writes.
+def _of_earlier(logger: TensorBoardLogger, arguments: Mapping[str, Any], earlier: Path | None) -> TensorBoardLogger:
+    """Return the logger, in the folder of the run that goes on if that lies beside its own, and no version is given."""
+    if earlier is None or arguments.get("version") is not None:
+        return logger
+    if Path(logger.root_dir).expanduser().resolve() != earlier.parent:
+        return logger
+    return type(logger)(**{**arguments, "version": earlier.name})
+
+
+def _placed(logger: Any, arguments: Mapping[str, Any], take: Callable[[Path], bool]) -> Logger:
+    """Return the logger, or its like that writes to the first free folder of `NAME-1`, `NAME-2`, …
 
     Args:
-        logger: the logger.
+        logger: a logger of TensorBoard or CSV.
+        arguments: arguments by which it was made.
         take: takes a folder; False if it is not free.
     """
-    first = _version_of(logger)
+    placed = logger
     for number in count(1):
-        folder = Path(logger.log_dir)
-        if take(folder):
+        if take(Path(placed.log_dir)):
             break
-        logger._version = f"{first}-{number}"
-    return folder
-
-
-def give_back(folder: Path, run: Run) -> None:
-    """Remove what a refused run has left in the folder that it has claimed.
-
-    Nothing is removed once the run has trained or measured, or if it goes on in the folder of an earlier one.
-    """
-    has_begun = (folder / "config.yaml").exists() or (folder / "benchmarks").exists()
-    if has_begun or Run.read(folder).begin != run.begin:
-        return
-    checkpoints = folder / "checkpoints"
-    for path in (*folder.iterdir(), *checkpoints.glob("*")):
-        if path.name.startswith(OF_A_REFUSAL):
-            path.unlink()
-    for each in (checkpoints, folder):
-        with suppress(OSError):  # it is missing, or holds other files
-            each.rmdir()
+        placed = type(logger)(**{**arguments, "version": f"{_version_of(logger)}-{number}"})
+    return placed
 
 
 def checkpoint_folder(trainer: pl.Trainer, dirpath: str | Path | None) -> str:

@@ -15,7 +15,7 @@ import torch
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
 from callbacks.description import recipe_of
-from cli import SaveConfig, ShortLogInterval, main, make_trainer, words_for_parser
+from cli import SaveConfig, ShortLogInterval, main, make_trainer
 from lightning_modules import VFSSimSiam
 from tests.helpers.parsed import Built, Parsed
 from tests.helpers.ranks import on_ranks
@@ -25,6 +25,7 @@ from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.datasets.generated import write_davis
 from vidcorr.errors import UsageError
+from vidcorr.experiments.words import words_for_parser
 from vidcorr.functional.device import fastest_precision
 from vidcorr.videos.files import DataError
 
@@ -94,23 +95,23 @@ def test_configs_by_name_and_words_from_left_to_right(tmp_path, monkeypatch):
 
 
 def test_a_model_is_any_network_that_evaluate_takes():
-    words = words_for_parser("validate", ["--model", "dino-b8@block9", "--model=my_module:my_network@res3/8"])
+    words = words_for_parser(["validate", "--model", "dino-b8@block9", "--model=my_module:my_network@res3/8"])
     named = ["--model.spec=timm:vit_base_patch8_224.dino", "--model.pretrained=True", "--model.stage=block9"]
     own = ["--model.spec=my_module:my_network", "--model.stage=res3", "--model.stride=8"]
     assert {*named, *own, "--model=FrozenEncoder"} <= {*words}
 
 
 def test_several_sources_are_a_list():
-    words = words_for_parser("fit", ["--data.source", "a b", "c", "--data.size=3", "--data.source=d"])
-    assert words == ['--data.source=["a b", "c"]', "--data.size=3", "--data.source=d"]
-    assert words_for_parser("fit", ["--data.source", "a"]) == ["--data.source", "a"]
+    words = words_for_parser(["fit", "--data.source", "a b", "c", "--data.size=3", "--data.source=d"])
+    assert words == ["fit", '--data.source=["a b", "c"]', "--data.size=3", "--data.source=d"]
+    assert words_for_parser(["fit", "--data.source", "a"]) == ["fit", "--data.source", "a"]
 
 
 def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkeypatch):
     monkeypatch.setattr(trust, "_allowed", set())
     file = config_file(tmp_path / "a.yaml", "model: {class_path: mine.Method, init_args: {names: [a:b, {deep: c:d}]}}")
     words = ["--model=VFSSimSiam", "--model.backbone=e:f", "--allow", "g:h"]
-    words_for_parser("fit", [*words, "--data.annotations", file.partition("=")[2]])
+    words_for_parser(["fit", *words, "--data.annotations", file.partition("=")[2]])
     assert trust._allowed >= {"e:f", "g:h"}
     assert "mine.Method" not in trust._allowed  # a file of data names nothing
     with pytest.raises(UsageError, match="No module named 'mine'"):
@@ -130,7 +131,7 @@ def test_one_seed_for_all_unless_one_is_set_by_hand():
 def test_trainings_that_differ_in_seeds_and_folders_have_one_recipe(tmp_path):
     def recipe(*more):
         config = parsed("fit", *MOCO, "--data.source=clips", *more)
-        return recipe_of(SimpleNamespace(callbacks=[SaveConfig(None, config)]))
+        return recipe_of(SimpleNamespace(callbacks=[SaveConfig(None, config, None)]))
 
     first = recipe("--seed_everything=0")
     assert first
@@ -216,7 +217,7 @@ def checkpoint(path, step=1):
 def test_flags_win_over_the_model_of_a_checkpoint(tmp_path):
     path = checkpoint(tmp_path / "a.ckpt")
     words = ["--model.projector_dim=8", f"--allow={NETWORK}", f"--ckpt_path={path}"]
-    first, *others = words_for_parser("validate", words)
+    _, first, *others = words_for_parser(["validate", *words])
     model = json.loads(first.removeprefix("--config="))["model"]
     assert model["class_path"].endswith("VFSSimSiam")
     assert (model["init_args"]["projector_dim"], model["init_args"]["predictor_dim"]) == (4, 5)

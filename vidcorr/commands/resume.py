@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import chdir
 from pathlib import Path
-from typing import Any
 
 USAGE = "vidcorr resume [RUN] [further words of vidcorr fit, such as --trainer.max_epochs 200]"
-SHORT_CONFIG = re.compile("^-c=?")
-"""Beginning of `-cFILE`."""
 
 
 def command(args: Sequence[str]) -> None:
@@ -31,10 +27,11 @@ def command(args: Sequence[str]) -> None:
     more = list(args[has_name:])
 
     from ..backbones.trust import allow_named, refuse_names
-    from ..experiments.runs import FILE, Run, find_run
+    from ..experiments.config_files import texts_of
+    from ..experiments.runs import FILE, Record
 
     folder = find_run(name)
-    run = Run.read(folder)
+    run = Record.read(folder)
     home = Path(run.folder) if Path(run.folder).is_dir() else Path.cwd()  # the project may have moved
     sys.path.append(str(home))  # finds the run's own modules; at the end, to hide no other module
     allow_named(more)
@@ -50,44 +47,28 @@ def command(args: Sequence[str]) -> None:
         VidcorrCLI(run.words, folder, more)
 
 
-def texts_of(value: Any) -> Iterator[str]:
-    """Yield all texts in words or in a config: values of flags, values in YAML, and those of configs that they name."""
-    if isinstance(value, Mapping):
-        for each in value.values():
-            yield from texts_of(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from texts_of(each)
-    elif isinstance(value, str):
-        text = SHORT_CONFIG.sub("", value)
-        if text.startswith("--"):
-            text = text.partition("=")[2]
-        yield text
-        yield from texts_of(_structure(text))
-        yield from texts_of(_structure(_content_of(text)))
+def find_run(name: str | None) -> Path:
+    """Find the folder of a training.
 
+    Args:
+        name: a folder of a run; a folder, for the newest run below it; the name of a run below `runs`, such as
+            `version_41`; None, for the newest run below `runs`.
 
-def _content_of(name: str) -> str:
-    """Return the text of a file that a config may be in; "" if there is none."""
-    from ..errors import UsageError
-    from ..experiments.config_files import find_config
+    Raises:
+        ValueError: if there is none, or several have the name.
+    """
+    from ..experiments.runs import FILE, ROOT, runs_below
 
-    try:
-        path = find_config(name)
-        with path.open("rb") as file:
-            is_text = b"\0" not in file.read(1000)
-        return path.read_text("utf-8") if is_text else ""
-    except (UsageError, OSError, ValueError):
-        return ""
-
-
-def _structure(text: str) -> Any:
-    """Return the mapping or list that a text holds in YAML; None for any other text."""
-    from jsonargparse import get_loader
-    from yaml import YAMLError  # type: ignore[import-untyped]
-
-    try:
-        content = get_loader("yaml")(text)
-    except (YAMLError, ValueError):  # the parser of the command line refuses it too
-        return None
-    return content if isinstance(content, dict | list) else None
+    path = Path(ROOT if name is None else name).expanduser()
+    if (path / FILE).is_file() and name is not None:
+        return path.resolve()
+    fits = [folder for folder, run in runs_below([path if path.is_dir() else ROOT]).items() if run.words[0] == "fit"]
+    if path.is_dir():
+        if not fits:
+            raise ValueError(f"{path}: holds no training with a {FILE}: name the folder of a run")
+        return fits[-1]
+    named = [folder for folder in fits if folder.parts[-len(path.parts) :] == path.parts]
+    if len(named) != 1:
+        others = f"; there are {', '.join(map(str, named))}" if named else ""
+        raise ValueError(f"{path}: is neither the folder of a run nor the name of one run below {ROOT}{others}")
+    return named[0]

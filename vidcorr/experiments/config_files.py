@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from ..errors import UsageError, message_of
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
 """The project's configs: inside the package in a wheel, beside `cli.py` in a checkout."""
+SHORT_CONFIG = re.compile("^-c=?")
+"""Beginning of `-cFILE`."""
 
 
 def find_config(name: str) -> Path:
@@ -60,6 +64,45 @@ def yaml_value(text: str, place: str) -> Any:
         return get_loader("yaml")(text)
     except (ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{place} cannot be read: {message_of(error)}") from error
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """Yield all texts in words or in a config: values of flags, values in YAML, and those of configs that they name."""
+    if isinstance(value, Mapping):
+        for each in value.values():
+            yield from texts_of(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from texts_of(each)
+    elif isinstance(value, str):
+        text = SHORT_CONFIG.sub("", value)
+        if text.startswith("--"):
+            text = text.partition("=")[2]
+        yield text
+        yield from texts_of(_structure(text))
+        yield from texts_of(_structure(_content_of(text)))
+
+
+def _content_of(name: str) -> str:
+    """Return the text of a file that a config may be in; "" if there is none."""
+    try:
+        path = find_config(name)
+        with path.open("rb") as file:
+            is_text = b"\0" not in file.read(1000)
+        return path.read_text("utf-8") if is_text else ""
+    except (UsageError, OSError, ValueError):
+        return ""
+
+
+def _structure(text: str) -> Any:
+    """Return the mapping or list that a text holds in YAML; None for any other text."""
+    from jsonargparse import get_loader
+
+    try:
+        content = get_loader("yaml")(text)
+    except (yaml.YAMLError, ValueError):  # the parser of the command line refuses it too
+        return None
+    return content if isinstance(content, dict | list) else None
 
 
 class _UniqueKeys(yaml.SafeLoader):

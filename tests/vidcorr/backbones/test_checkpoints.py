@@ -8,13 +8,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from cli import words_for_parser
 from lightning_modules import FrozenEncoder, SiamFC, VFSMoCo, VFSSimSiam
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr.backbones import NamedNetwork, build_feature_extractor, module_from_checkpoint
 from vidcorr.backbones.checkpoints import read_content, saved_model, write_checkpoint
+from vidcorr.experiments.words import words_for_parser
 
 
 def made(run):
@@ -32,8 +32,8 @@ def test_an_at_sign_in_the_path_of_a_file_belongs_to_the_path(view, tmp_path, mo
         assert NamedNetwork(path + view).arguments() == expected  # a file that is missing is named whole
         write_checkpoint(FrozenEncoder("raw_colour"), Path(path))
         assert NamedNetwork(path + view).arguments() == expected
-        words = words_for_parser("validate", [f"--model={path}{view}"])
-        assert words[:2] == ["--model=FrozenEncoder", f"--model.spec={path}"]
+        words = words_for_parser(["validate", f"--model={path}{view}"])
+        assert words[1:3] == ["--model=FrozenEncoder", f"--model.spec={path}"]
     assert module_from_checkpoint("me@lab/last.ckpt")
     assert build_feature_extractor("me@lab/last.ckpt")
 

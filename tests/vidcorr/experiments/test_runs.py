@@ -15,8 +15,9 @@ from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags, refusal
 from vidcorr.backbones import trust
-from vidcorr.commands.resume import texts_of
-from vidcorr.experiments.runs import FILE, Run, find_run, runs_below
+from vidcorr.commands.resume import find_run
+from vidcorr.experiments.config_files import texts_of
+from vidcorr.experiments.runs import FILE, Record, Run, runs_below
 
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.limit_val_batches=0"]
 LOGS = Path("runs/lightning_logs")
@@ -35,7 +36,7 @@ def fit(video_folder, tmp_path, monkeypatch):
 
 def steps_of(folder):
     """Return the optimiser steps of the newest `last.ckpt` of a run."""
-    path = Run.read(Path(folder)).last_checkpoint(Path(folder))
+    path = Record.read(Path(folder)).last_checkpoint(Path(folder))
     return torch.load(path, weights_only=True)["global_step"]
 
 
@@ -47,7 +48,7 @@ def contents(folder):
 def written(path, *words, **fields):
     """Write the `run.json` of a run; return its folder."""
     Path(path).mkdir(parents=True, exist_ok=True)
-    Run.now(words).model_copy(update=fields).save(Path(path))
+    Record.now(words).model_copy(update=fields).save(Path(path))
     return Path(path)
 
 
@@ -93,17 +94,20 @@ def test_two_validations_of_a_job_never_share_a_folder(davis_root, tmp_path, mon
 
 
 def test_a_folder_is_claimed_once(tmp_path):
-    run = Run.now(["fit"])
+    run = Run(["fit"])
     folders = [tmp_path / str(number) for number in range(50)] * 4
     with ThreadPoolExecutor(8) as threads:
         claims = list(threads.map(run.claim, folders))
     assert sum(claims) == 50
-    assert Run.read(tmp_path / "7") == run
+    assert Record.read(tmp_path / "7") == run.record
 
 
 def test_runs_that_start_together_without_a_logger_have_folders_of_their_own(tmp_path):
     trainers = [pl.Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path) for _ in range(2)]
-    folders = [claim_folder(trainer, Run.now(["fit"]), None) for trainer in trainers]
+    runs = [Run(["fit"]) for _ in trainers]
+    for trainer, run in zip(trainers, runs, strict=True):
+        claim_folder(trainer, run)
+    folders = [run.folder for run in runs]
     assert folders == [run_folder(trainer) for trainer in trainers] == [tmp_path, tmp_path / "run-1"]
 
 
@@ -148,7 +152,7 @@ def test_a_run_is_resumed_by_its_words_from_anywhere(fit, tmp_path, monkeypatch,
     main(words)
     main([*words, "--trainer.max_steps=4"])
     assert steps_of(moved) == 4
-    run = Run.read(moved)
+    run = Record.read(moved)
     assert (run.folder, run.words[-1], len(run.earlier)) == (str(tmp_path), "--trainer.max_steps=4", 2)
     config = (moved / "config.yaml").read_text()
     assert "ckpt_path: null" in config
@@ -169,7 +173,7 @@ def test_a_run_that_goes_on_in_a_new_folder_knows_its_checkpoint_until_it_has_sa
     main(["resume", str(first), "--trainer.max_steps=3"])
     second = first.with_name("version_1")
     (second / "checkpoints/last.ckpt").unlink()
-    Run.read(second).model_copy(update={"end": None}).save(second)  # killed before its first checkpoint
+    Record.read(second).model_copy(update={"end": None}).save(second)  # killed before its first checkpoint
     caplog.clear()
     main(["resume", "mine"])
     assert f"resuming from {first}/checkpoints/last.ckpt" in caplog.text
@@ -200,8 +204,21 @@ def test_a_run_has_a_name(tmp_path, monkeypatch):
         assert find_run(name) == older
     written("runs/third/version_1", "fit")
     refused(ValueError, "^version_1: .*; there are .*/version_1, .*/version_1$", find_run, "version_1")
-    (older / FILE).write_text('{"words": 3}')
-    refused(ValueError, f"{FILE}: words: ", find_run, "version_2")
+
+
+def test_a_damaged_run_is_named_and_left_out(tmp_path, monkeypatch, caplog):
+    """A run that is named itself is refused."""
+    monkeypatch.chdir(tmp_path)
+    good = written("runs/lightning_logs/version_1", "fit", begin="2026-01-01").resolve()
+    damaged = Path("runs/lightning_logs/version_2")
+    damaged.mkdir()
+    for content in ('{"words": 3}', '{"words": ["fi'):
+        (damaged / FILE).write_text(content)
+        caplog.clear()
+        assert find_run(None) == find_run("version_1") == good
+        named = [message.startswith(f"vidcorr: left out: {damaged.resolve() / FILE}: ") for message in caplog.messages]
+        assert named == [True, True]
+        assert f"{FILE}: " in refusal("resume", damaged)
 
 
 HOSTILE = {
@@ -275,7 +292,7 @@ def test_a_command_that_has_saved_nothing_begins_again_in_its_folder(fit, tmp_pa
     folder = tmp_path / "mine/lightning_logs/run"
     for path in (folder / "checkpoints").iterdir():
         path.unlink()
-    Run.read(folder).model_copy(update={"end": None}).save(folder)  # killed before its first checkpoint
+    Record.read(folder).model_copy(update={"end": None}).save(folder)  # killed before its first checkpoint
     fit("--ckpt_path=last", *named)
     assert steps_of(folder) == 2
     assert [path.name for path in folder.parent.iterdir()] == ["run"]
@@ -297,7 +314,7 @@ def test_a_requeued_job_resumes_its_own_run(fit, tmp_path, monkeypatch, caplog):
     fit(*second)
     monkeypatch.setenv("SLURM_JOB_ID", "8")
     fit(*first)  # a newer run of another job
-    runs = {folder: Run.read(folder) for folder in (tmp_path / "same").glob("*/*/*")}
+    runs = {folder: Record.read(folder) for folder in (tmp_path / "same").glob("*/*/*")}
     stopped = tmp_path / "same/a/lightning_logs/version_7"
     runs[stopped].model_copy(update={"end": None}).save(stopped)
     monkeypatch.setenv("SLURM_JOB_ID", "7")
@@ -323,7 +340,7 @@ def test_a_requeued_job_finds_its_run_in_the_working_directory(fit, tmp_path, mo
     words = flags("trainer.logger", "TensorBoardLogger", save_dir=".", name="mine")
     fit(*words)
     folder = tmp_path / "mine/version_0"
-    Run.read(folder).model_copy(update={"end": None}).save(folder)
+    Record.read(folder).model_copy(update={"end": None}).save(folder)
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     fit(*words)
     assert f"resuming from {folder}/checkpoints/last.ckpt" in caplog.text

@@ -1,0 +1,84 @@
+"""The words of `fit` and `validate` before the parser reads them."""
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
+from pathlib import Path
+
+from ..backbones import NamedNetwork
+from ..backbones.checkpoints import SUFFIXES, local_file, on_hub, saved_model
+from ..backbones.names import split_view
+from ..backbones.networks import SHORT_NAMES
+from ..backbones.trust import allow_named
+from .config_files import find_config, read_yaml
+from .runs import ROOT, newest_checkpoint
+
+
+def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print) -> list[str]:
+    """Return the words for LightningCLI: a network in place of its name, and first the model of `--ckpt_path`.
+
+    Later words win, so flags change the checkpoint's model, and another class replaces it.
+
+    Args:
+        args: `fit` or `validate`, and the words after it.
+        say: tells the user a line: the file that `validate --ckpt_path last` measures.
+
+    Raises:
+        ValueError: for a checkpoint that does not exist or cannot be read.
+    """
+    allow_named(args)
+    first = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--ckpt_path")
+    first.add_argument("-c", "--config", action="append", default=[])
+    first.add_argument("--trainer.default_root_dir", dest="root")
+    given, _ = first.parse_known_args(args)
+    command, *words = rewritten(args)
+    path = given.ckpt_path
+    if path == "last" and command == "validate":
+        path = newest_checkpoint(given.root or _root_in(given.config))
+        say(f"--ckpt_path last: {path}")
+    elif path is not None and on_hub(path):
+        path = str(local_file(path))
+    if path in (None, "last", "null"):  # "null" takes back an earlier word
+        return [command, *words]
+    saved = saved_model(path)
+    model = [] if saved is None else [f"--config={json.dumps({'model': saved})}"]
+    return [command, *model, *words, f"--ckpt_path={path}"]
+
+
+def rewritten(args: Sequence[str]) -> Iterator[str]:
+    """Yield words: a network after `--model` as the class around it, several values of `--data.source` as a list."""
+    rest = list(args)
+    while rest:
+        word = rest.pop(0)
+        flag, equals, value = word.partition("=")
+        values = [value] if equals else list(takewhile(lambda word: not word.startswith("-"), rest))
+        if flag == "--model" and values:
+            del rest[: 1 - len(equals)]
+            yield from _words_of_model(values[0])
+        elif flag == "--data.source" and len(values) > 1:
+            del rest[: len(values)]
+            yield f"{flag}={json.dumps(values)}"
+        else:
+            yield word
+
+
+def _words_of_model(value: str) -> list[str]:
+    """Return the words for the value of `--model`: a class, or a network as `vidcorr evaluate` takes it."""
+    spec, _ = split_view(value)
+    is_file = spec.endswith(SUFFIXES) or Path(spec).is_file()
+    is_named = spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec
+    if value.startswith("{") or not (is_file or is_named):
+        return [f"--model={value}"]
+    parts = [f"--model.{name}={part}" for name, part in NamedNetwork(value).arguments().items()]
+    return ["--model=FrozenEncoder", *parts]
+
+
+def _root_in(configs: Sequence[str]) -> str:
+    """Return the root of a command's configs, of which a later one counts more."""
+    root = ROOT
+    for name in configs:
+        trainer = read_yaml(find_config(name)).get("trainer") or {}
+        root = trainer.get("default_root_dir", root)
+    return root
