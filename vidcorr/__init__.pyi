@@ -7,10 +7,9 @@ from .benchmarks.match import (
     PfPascalBenchmark as PfPascalBenchmark,
     PfWillowBenchmark as PfWillowBenchmark,
 )
-from .benchmarks.navi import NaviBenchmark as NaviBenchmark
+from .benchmarks.navi import NaviBenchmark as NaviBenchmark, ScanNetBenchmark as ScanNetBenchmark
 from .benchmarks.otb import OtbBenchmark as OtbBenchmark
 from .benchmarks.ranks import BenchmarkError as BenchmarkError
-from .benchmarks.scannet import ScanNetBenchmark as ScanNetBenchmark
 from .benchmarks.soco import SocoBenchmark as SocoBenchmark
 from .benchmarks.tap_vid import BadjaBenchmark as BadjaBenchmark, TapVidBenchmark as TapVidBenchmark
 from .benchmarks.vip import VipBenchmark as VipBenchmark

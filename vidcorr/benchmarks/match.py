@@ -1,56 +1,31 @@
 """Matching of key points between two pictures by the features of an extractor: SPair-71k, PF-PASCAL, PF-WILLOW."""
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import signals
 from ..datasets.spair import DIFFICULTIES, MatchPair, image_annotations, partner_rows, read_pf, read_spair, shown_ids
 from ..metrics.matching import correct_points, draws, match_scores, reference_length, score_key
 from ..protocols import MatchingProtocol
 from ..results.csv_files import csv_of_records
 from ..results.pictures.overlays import Picture
-from ..results.pictures.pairs import RIGHT, WRONG, PairPictures, draw_matches
+from ..results.pictures.pairs import RIGHT, WRONG, draw_matches
 from ..results.result import Result, Row
 from ..tracking.keypoint_matcher import KeypointMatcher
-from .base import Benchmark
 from .output import Output
-
-CAPTION = "points that were found; green: correct at the first threshold"
-
-
-class PairsOfCategory(NamedTuple):
-    """The pairs of a category, which share pictures: a sequence of the benchmark. Its frames are its pictures."""
-
-    name: str
-    num_frames: int
-    pairs: list[Any]
-    sources: list[Path]
-
-
-def by_category(pairs: Iterable[Any]) -> list[PairsOfCategory]:
-    """Return pairs, which have a `category` and `files`, by category; sorted, without sources."""
-    found: dict[str, list[Any]] = {}
-    for pair in pairs:
-        found.setdefault(pair.category, []).append(pair)
-    categories: list[PairsOfCategory] = []
-    for name, members in sorted(found.items()):
-        pictures = set(chain.from_iterable(pair.files for pair in members))
-        categories.append(PairsOfCategory(name, len(pictures), members, []))
-    return categories
+from .pairs import Matched, PairBenchmark, PairsOfCategory
 
 
 @dataclass(frozen=True)
-class MatchBenchmark(Benchmark):
+class MatchBenchmark(PairBenchmark):
     """Score key points matched without training on SPair-71k.
 
     Logs, as fractions, `spair/PCK@0.1` in the average that the protocol's code prints first; all four averages
@@ -73,8 +48,7 @@ class MatchBenchmark(Benchmark):
     name = "spair"
     protocol_class = MatchingProtocol
     tracker = KeypointMatcher
-    pooled = True
-    unit = "categories"
+    caption = "points that were found; green: correct at the first threshold"
     levels: ClassVar[tuple[str, ...]] = tuple(
         f"{kind}={level}" for kind, count in DIFFICULTIES.items() for level in range(count)
     )
@@ -93,7 +67,7 @@ class MatchBenchmark(Benchmark):
 
     def read(self) -> Sequence[PairsOfCategory]:
         """Open the data set."""
-        categories = by_category(self.read_pairs())
+        categories = super().read()
         for category in categories:
             annotations = image_annotations(self.root, category.pairs)  # a flip exchanges their points
             category.sources.extend(filter(Path.is_file, annotations))
@@ -108,26 +82,27 @@ class MatchBenchmark(Benchmark):
         """Category → ids of the key points of its pictures, which a protocol with a flip exchanges."""
         return shown_ids(self.root, self.pairs)
 
-    def score(self, sequence: PairsOfCategory, tracker: KeypointMatcher, output: Output) -> list[Row]:
-        """Match and score the pairs of a category: a row per pair."""
-        rows: list[Row] = []
-        written: dict[str, Any] = {}
-        used = [pair for pair in self.used_pairs if pair.category == sequence.name]
-        pictures = PairPictures(output.folder, sequence.name, len(used), CAPTION)
-        for pair in used:
-            signals.check()
-            partners = partner_rows(pair, self.shown[pair.category]) if tracker.protocol.flip != "off" else None
-            points = tracker.match(pair, partners)
-            answers = pair.points[1]
-            size = pair.sizes[1]
-            length = reference_length(pair.box, answers, size, tracker.protocol)
-            correct = correct_points(points, answers, length, size, tracker.protocol)
-            written[pair.name] = {"points": points.round(3).tolist(), "correct": correct.tolist()}
-            rows.append(row_of_pair(pair, correct, tracker.protocol))
-            pictures.add(partial(drawn, tracker, pair, points, correct[:, 0]))
-        pictures.close()
-        output.table(f"predictions/{sequence.name}.json", json.dumps(written) + "\n")
-        return rows
+    def pairs_to_score(self, category: PairsOfCategory) -> list[MatchPair]:
+        """Return the pairs of a category that a draw contains."""
+        return [pair for pair in category.pairs if pair.name in self.drawn_names]
+
+    def match(self, pair: MatchPair, tracker: KeypointMatcher) -> Matched:
+        """Match the key points of a pair: number and fractions of its correct points, and its difficulty."""
+        protocol = tracker.protocol
+        partners = partner_rows(pair, self.shown[pair.category]) if protocol.flip != "off" else None
+        points = tracker.match(pair, partners)
+        answers = pair.points[1]
+        size = pair.sizes[1]
+        length = reference_length(pair.box, answers, size, protocol)
+        correct = correct_points(points, answers, length, size, protocol)
+        right = correct.sum(0).tolist()
+        values: dict[str, Any] = {"Points": len(points)}
+        for threshold, number in zip(protocol.thresholds, right, strict=True):
+            values[score_key(threshold)] = number / len(points) if len(points) else math.nan
+        for kind, level in pair.difficulty.items():
+            values[kind.title()] = level
+        prediction = {"points": points.round(3).tolist(), "correct": correct.tolist()}
+        return Matched(values, {"correct": right}, prediction, partial(drawn, tracker, pair, points, correct[:, 0]))
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return PCK by the averages and draws of the protocol; the list of pairs gives the draws."""
@@ -154,38 +129,30 @@ class MatchBenchmark(Benchmark):
         return names_of_draws
 
     @cached_property
-    def used_pairs(self) -> list[MatchPair]:
-        """The pairs that a draw contains."""
-        used = set().union(*self.draws.values())
-        return [pair for pair in self.pairs if pair.name in used]
+    def drawn_names(self) -> set[str]:
+        """The names of the pairs that a draw contains."""
+        return set().union(*self.draws.values())
 
     def facts(self, rows: Sequence[Row], tracker: KeypointMatcher) -> dict[str, Any]:
         """Return the split, the feature grid and the number of pairs."""
         height, width = tracker.encoder.grid
-        return {"split": self.split, "grid": f"{height} x {width}", "pairs": len(self.used_pairs)}
+        return {"split": self.split, "grid": f"{height} x {width}"} | super().facts(rows, tracker)
 
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return split and number of pairs."""
-        return [self.split, f"{facts['pairs']} pairs"]
+        return [self.split, *super().conditions(facts)]
 
     def finish(self, result: Result, output: Output) -> None:
         """Write per_category.csv: pairs, points, and the scores of a category's pairs."""
         rows_of_category: dict[str, list[Row]] = {}
         for row in result.rows:
             rows_of_category.setdefault(row.video, []).append(row)
-        lines = [self._line(category, rows) for category, rows in rows_of_category.items()]
+        lines: list[dict[str, Any]] = []
+        for category, rows in rows_of_category.items():
+            points = sum(row.values["Points"] for row in rows)
+            known = {key: score for key, score in self.scores(rows).items() if not math.isnan(score)}
+            lines.append({"Category": category, "Pairs": len(rows), "Points": points} | known)
         output.table("per_category.csv", csv_of_records(lines))
-
-    def _line(self, category: str, rows: Sequence[Row]) -> dict[str, Any]:
-        """Return the line of a category in per_category.csv; a score without pairs is left out."""
-        points = 0
-        for row in rows:
-            points += int(row.values["Points"])
-        line: dict[str, Any] = {"Category": category, "Pairs": len(rows), "Points": points}
-        for key, score in self.scores(rows).items():
-            if not math.isnan(score):
-                line[key] = score
-        return line
 
 
 @dataclass(frozen=True)
@@ -233,21 +200,3 @@ def drawn(tracker: KeypointMatcher, pair: MatchPair, points: NDArray[Any], corre
     """Draw the found points of a pair `(N, 2)`, in the target's pixels, green where correct."""
     colours = [RIGHT if is_correct else WRONG for is_correct in correct.tolist()]
     return draw_matches(tracker.picture(pair, 0), tracker.picture(pair, 1), pair.points[0], points, colours)
-
-
-def row_of_pair(pair: MatchPair, correct: NDArray[np.bool_], protocol: MatchingProtocol) -> Row:
-    """Return the row of a pair: number and fractions of its points, and its difficulty.
-
-    Args:
-        pair: a pair.
-        correct: `(N, A)`: is point n correct at threshold a?
-        protocol: its thresholds.
-    """
-    count = len(correct)
-    right = correct.sum(0).tolist()
-    values: dict[str, Any] = {"Points": count}
-    for threshold, number in zip(protocol.thresholds, right, strict=True):
-        values[score_key(threshold)] = number / count if count else math.nan
-    for kind, level in pair.difficulty.items():
-        values[kind.title()] = level
-    return Row(video=pair.category, object=pair.name, values=values, counts={"correct": right})

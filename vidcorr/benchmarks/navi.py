@@ -1,7 +1,6 @@
-"""Matching of surfaces between pictures by the features of an extractor: NAVI."""
+"""Matching of surfaces between pictures by the features of an extractor: NAVI, ScanNet-1500."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -12,24 +11,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .. import signals
 from ..backbones.extractor import Normalise
 from ..datasets.navi import SurfacePair, View, navi_view, read_navi
+from ..datasets.scannet import read_scannet, scannet_view
 from ..functional.surfaces import match_surfaces, surface_errors
 from ..metrics.surfaces import correct_matches, recall_names, surface_scores
 from ..protocols import SurfaceProtocol
-from ..results.pictures.pairs import RIGHT, WRONG, PairPictures, draw_matches
+from ..results.pictures.pairs import RIGHT, WRONG, draw_matches
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
-from .base import Benchmark
-from .match import PairsOfCategory, by_category
-from .output import Output
-
-CAPTION = "matches of the largest weights; green: below the second threshold"
+from .pairs import Matched, PairBenchmark
 
 
 @dataclass(frozen=True)
-class NaviBenchmark(Benchmark):
+class NaviBenchmark(PairBenchmark):
     """Score dense matches of surfaces without training on NAVI, against depth and cameras.
 
     Logs, as fractions, `navi/recall@1cm`, `@2cm`, `@5cm` in space and `navi/recall@5px`, `@25px`, `@50px` in the second
@@ -50,21 +45,12 @@ class NaviBenchmark(Benchmark):
     name = "navi"
     protocol_class = SurfaceProtocol
     tracker = FrameEncoder
-    pooled = True
     unit = "objects"
+    caption = "matches of the largest weights; green: below the second threshold"
+    conditions = PairBenchmark.conditions
 
     root: str | Path
     protocol: str | SurfaceProtocol = "omniprobe"
-
-    @property
-    def score_names(self) -> tuple[str, ...]:
-        """Every score that the data set may give."""
-        protocol: Any = self.protocol
-        return tuple(surface_scores([], protocol))
-
-    def read(self) -> Sequence[PairsOfCategory]:
-        """Open the data set."""
-        return by_category(self.read_pairs())
 
     def read_pairs(self) -> list[SurfacePair]:
         """Read the pairs."""
@@ -76,29 +62,18 @@ class NaviBenchmark(Benchmark):
         protocol: Any = self.protocol
         return navi_view(pair, which, protocol)
 
-    def score(self, sequence: PairsOfCategory, tracker: FrameEncoder, output: Output) -> list[Row]:
-        """Match and score the pairs of an object: a row per pair."""
+    def match(self, pair: SurfacePair, tracker: FrameEncoder) -> Matched:
+        """Match the surfaces of a pair, and count the matches below the thresholds."""
         protocol = tracker.protocol
-        rows: list[Row] = []
-        written: dict[str, Any] = {}
-        pictures = PairPictures(output.folder, sequence.name, len(sequence.pairs), CAPTION)
-        for pair in sequence.pairs:
-            signals.check()
-            views = [self.view(pair, which) for which in (0, 1)]
-            source, target = matched(tracker, views)
-            errors = errors_of(views, source, target, pair, protocol)
-            numbers = correct_matches(*errors, protocol)
-            counts = {"correct": numbers, "matches": len(source), "angle": pair.angle}
-            own = surface_scores([counts], protocol)
-            values = {"Matches": len(source), "Angle": pair.angle} | {
-                name: own[name] for name in recall_names(protocol)
-            }
-            rows.append(Row(video=sequence.name, object=pair.name, values=values, counts=counts))
-            written[pair.name] = {"source": source.tolist(), "target": target.tolist()}
-            pictures.add(partial(drawn, views, source, target, errors, protocol))
-        pictures.close()
-        output.table(f"predictions/{sequence.name}.json", json.dumps(written) + "\n")
-        return rows
+        views = [self.view(pair, 0), self.view(pair, 1)]
+        source, target = matched(tracker, views)
+        errors = errors_of(views, source, target, pair, protocol)
+        counts = {"correct": correct_matches(*errors, protocol), "matches": len(source), "angle": pair.angle}
+        scores = surface_scores([counts], protocol)
+        values = {"Matches": len(source), "Angle": pair.angle}
+        values |= {name: scores[name] for name in recall_names(protocol)}
+        prediction = {"source": source.tolist(), "target": target.tolist()}
+        return Matched(values, counts, prediction, partial(drawn, views, source, target, errors, protocol))
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the recalls of all matches, and those of the bins of angle."""
@@ -112,11 +87,42 @@ class NaviBenchmark(Benchmark):
         in_bins: dict[str, int] = {}
         for low, high in pairwise(protocol.angle_bins):
             in_bins[f"{low:g}-{high:g}"] = sum(low <= angle < high for angle in angles)
-        return {"pairs": len(rows), "pairs_by_angle": in_bins}
+        return super().facts(rows, tracker) | {"pairs_by_angle": in_bins}
 
-    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return the number of pairs."""
-        return [f"{facts['pairs']} pairs"]
+
+@dataclass(frozen=True)
+class ScanNetBenchmark(NaviBenchmark):
+    """Score dense matches of surfaces without training on ScanNet-1500, against depth and cameras.
+
+    Logs, as fractions, `scannet/recall@5px`, `@10px`, `@20px` over the matches of all pairs, in pixels of 160 x 120;
+    `scannet/recall@10px-0-15`, … by degrees of rotation between the cameras, over pairs; and `scannet/rotation@5deg`,
+    `@15deg`, `@45deg`: the fraction of pairs whose true rotation is below, which depends on the data alone. Files:
+    those of `NaviBenchmark`.
+
+    Paper: Dai et al., ScanNet (CVPR 2017), with the pairs of SuperGlue (CVPR 2020); as El Banani et al. (CVPR 2024)
+    measure them.
+
+    Args:
+        root: folder `scannet_test_1500`, with test.npz and intrinsics.npz.
+        protocol: name of a protocol (`omniprobe`, `probe3d`) or a protocol.
+
+    Raises:
+        DataError: when the data are first read, with the name of the file.
+        ValueError: for an unknown protocol, or changes out of range.
+    """
+
+    name = "scannet"
+    unit = "scenes"
+    conditions = NaviBenchmark.conditions
+
+    def read_pairs(self) -> list[SurfacePair]:
+        """Read the pairs."""
+        return read_scannet(self.root)
+
+    def view(self, pair: SurfacePair, which: int) -> View:
+        """Read a picture of a pair, as the network sees it, with its surface."""
+        protocol: Any = self.protocol
+        return scannet_view(pair, which, protocol)
 
 
 def matched(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, Tensor]:

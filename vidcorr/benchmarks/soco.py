@@ -1,6 +1,5 @@
 """Matching of named key points within and across categories by the features of an extractor: SOCO."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,23 +9,18 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from .. import signals
 from ..datasets.soco import SocoPair, read_soco
 from ..functional.matching import cell_similarities, frame_points
 from ..metrics.concepts import candidate_cells, concept_counts, concept_scores, point_errors
 from ..protocols import MatchingProtocol
-from ..results.pictures.pairs import PairPictures
 from ..results.result import Row
 from ..tracking.keypoint_matcher import KeypointMatcher
-from .base import Benchmark
-from .match import PairsOfCategory, by_category, drawn
-from .output import Output
-
-CAPTION = "points that were found; green: near the point of the same name"
+from .match import drawn
+from .pairs import Matched, PairBenchmark
 
 
 @dataclass(frozen=True)
-class SocoBenchmark(Benchmark):
+class SocoBenchmark(PairBenchmark):
     """Score key points matched without training on SOCO, by name, by concept, and among the points of a concept.
 
     Logs, as fractions, means over categories: `soco/SOC@0.1`, points of the same name; `soco/CC@0.1`, the nearest point
@@ -51,8 +45,7 @@ class SocoBenchmark(Benchmark):
     name = "soco"
     protocol_class = MatchingProtocol
     tracker = KeypointMatcher
-    pooled = True
-    unit = "categories"
+    caption = "points that were found; green: near the point of the same name"
 
     root: str | Path
     protocol: str | MatchingProtocol = "omniprobe"
@@ -62,47 +55,31 @@ class SocoBenchmark(Benchmark):
         super().__post_init__()
         protocol: Any = self.protocol
         kind = type(self).__name__
-        fixed = {"pairs": "all", "flip": "off", "reference": "box", "input_fit": "corner", "upsampling": "cells"}
-        for field, value in fixed.items():
-            if getattr(protocol, field) != value:
-                raise ValueError(f"{kind}: {field} must be {value!r}, got {getattr(protocol, field)!r}")
-        if protocol.average not in ("image", "class"):
-            raise ValueError(f"{kind}: average must be 'image' or 'class', got {protocol.average!r}")
+        accepted = {"pairs": ["all"], "flip": ["off"], "reference": ["box"], "input_fit": ["corner"]}
+        accepted |= {"upsampling": ["cells"], "average": ["image", "class"]}
+        for field, values in accepted.items():
+            if getattr(protocol, field) not in values:
+                expected = " or ".join(map(repr, values))
+                raise ValueError(f"{kind}: {field} must be {expected}, got {getattr(protocol, field)!r}")
 
-    @property
-    def score_names(self) -> tuple[str, ...]:
-        """Every score that the data set may give."""
-        protocol: Any = self.protocol
-        return tuple(concept_scores({}, protocol))
+    def read_pairs(self) -> list[SocoPair]:
+        """Read the pairs."""
+        return read_soco(self.root, self.pairs)
 
-    def read(self) -> Sequence[PairsOfCategory]:
-        """Open the data set."""
-        return by_category(read_soco(self.root, self.pairs))
-
-    def score(self, sequence: PairsOfCategory, tracker: KeypointMatcher, output: Output) -> list[Row]:
-        """Match and score the pairs of a category: a row per pair."""
+    def match(self, pair: SocoPair, tracker: KeypointMatcher) -> Matched:
+        """Match the key points of a pair, and measure them by name, by concept and among a concept's cells."""
         protocol = tracker.protocol
-        rows: list[Row] = []
-        written: dict[str, Any] = {}
-        pictures = PairPictures(output.folder, sequence.name, len(sequence.pairs), CAPTION)
-        for pair in sequence.pairs:
-            signals.check()
-            points = tracker.match(pair)
-            side = protocol.input_sides[0]
-            targets = frame_points(torch.from_numpy(pair.points[1]), pair.sizes[1], protocol).numpy() / np.float32(side)
-            errors = point_errors(points / max(pair.sizes[1]), targets, pair.length)
-            geometric = geometric_errors(tracker, pair, targets)
-            counts = concept_counts(errors, geometric, pair.same, pair.concept, protocol)
-            own = concept_scores({sequence.name: [counts]}, protocol)
-            rows.append(Row(video=sequence.name, object=pair.name, values=own, counts=counts))
-            written[pair.name] = points.round(3).tolist()
-            correct = np.zeros(len(points), bool)
-            source, target = pair.same.T
-            correct[source] = errors[source, target] < protocol.thresholds[0]
-            pictures.add(partial(drawn, tracker, pair, points, correct))
-        pictures.close()
-        output.table(f"predictions/{sequence.name}.json", json.dumps(written) + "\n")
-        return rows
+        points = tracker.match(pair)
+        side = protocol.input_sides[0]
+        targets = frame_points(torch.from_numpy(pair.points[1]), pair.sizes[1], protocol).numpy() / np.float32(side)
+        errors = point_errors(points / max(pair.sizes[1]), targets, pair.length)
+        geometric = geometric_errors(tracker, pair, targets)
+        counts = concept_counts(errors, geometric, pair.same, pair.concept, protocol)
+        values = concept_scores({pair.category: [counts]}, protocol)
+        correct = np.zeros(len(points), bool)
+        source, target = pair.same.T
+        correct[source] = errors[source, target] < protocol.thresholds[0]
+        return Matched(values, counts, points.round(3).tolist(), partial(drawn, tracker, pair, points, correct))
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the means over categories."""
@@ -115,11 +92,11 @@ class SocoBenchmark(Benchmark):
     def facts(self, rows: Sequence[Row], tracker: KeypointMatcher) -> dict[str, Any]:
         """Return the kind and number of pairs, and the feature grid."""
         height, width = tracker.encoder.grid
-        return {"split": self.pairs, "grid": f"{height} x {width}", "pairs": len(rows)}
+        return {"split": self.pairs, "grid": f"{height} x {width}"} | super().facts(rows, tracker)
 
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return kind and number of pairs."""
-        return [self.pairs, f"{facts['pairs']} pairs"]
+        return [self.pairs, *super().conditions(facts)]
 
 
 def geometric_errors(tracker: KeypointMatcher, pair: SocoPair, targets: Any) -> Any:

@@ -1,0 +1,110 @@
+"""Matching between two pictures: a benchmark of pairs is a reader, and the row of a pair."""
+
+import json
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from .. import signals
+from ..results.pictures.overlays import Picture
+from ..results.pictures.pairs import PairPictures
+from ..results.result import Row
+from .base import Benchmark
+from .output import Output
+
+
+class PairsOfCategory(NamedTuple):
+    """The pairs of a category, which share pictures: a sequence of the benchmark. Its frames are its pictures."""
+
+    name: str
+    num_frames: int
+    pairs: list[Any]
+    sources: list[Path]
+
+
+class Matched(NamedTuple):
+    """A matched pair.
+
+    Attributes:
+        values: columns of its row.
+        counts: numbers from which the scores of many pairs are computed.
+        prediction: its entry in the predictions, plain JSON types.
+        draw: draws it.
+    """
+
+    values: dict[str, Any]
+    counts: dict[str, Any]
+    prediction: Any
+    draw: Callable[[], Picture]
+
+
+@dataclass(frozen=True)
+class PairBenchmark(Benchmark):
+    """Base of the benchmarks of pairs of pictures, grouped by category.
+
+    A subclass has a field `protocol`, and defines `read_pairs`, `match`, `scores` (also of no rows: every key, as NaN)
+    and the `caption` of its pictures. Files: `predictions/<category>.json`, pictures of pairs.
+    """
+
+    pooled = True
+    unit = "categories"
+    caption: ClassVar[str]
+
+    @abstractmethod
+    def read_pairs(self) -> Sequence[Any]:
+        """Return the pairs: objects with `name`, `category` and `files`.
+
+        Raises:
+            DataError: for every fault of the data that can be found without decoding them.
+        """
+
+    @abstractmethod
+    def match(self, pair: Any, tracker: Any) -> Matched:
+        """Match the pictures of a pair, and measure the matches."""
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Every score that the data set may give."""
+        return tuple(self.scores([]))
+
+    def read(self) -> Sequence[PairsOfCategory]:
+        """Open the data set: its pairs by category, sorted."""
+        found: dict[str, list[Any]] = {}
+        for pair in self.read_pairs():
+            found.setdefault(pair.category, []).append(pair)
+        categories: list[PairsOfCategory] = []
+        for name, pairs in sorted(found.items()):
+            pictures = set(chain.from_iterable(pair.files for pair in pairs))
+            categories.append(PairsOfCategory(name, len(pictures), pairs, []))
+        return categories
+
+    def pairs_to_score(self, category: PairsOfCategory) -> Sequence[Any]:
+        """Return the pairs of a category that are scored: by default all."""
+        return category.pairs
+
+    def score(self, sequence: PairsOfCategory, tracker: Any, output: Output) -> list[Row]:
+        """Match and score the pairs of a category: a row per pair."""
+        pairs = self.pairs_to_score(sequence)
+        pictures = PairPictures(output.folder, sequence.name, len(pairs), self.caption)
+        rows: list[Row] = []
+        predictions: dict[str, Any] = {}
+        for pair in pairs:
+            signals.check()
+            matched = self.match(pair, tracker)
+            rows.append(Row(video=sequence.name, object=pair.name, values=matched.values, counts=matched.counts))
+            predictions[pair.name] = matched.prediction
+            pictures.add(matched.draw)
+        pictures.close()
+        output.table(f"predictions/{sequence.name}.json", json.dumps(predictions) + "\n")
+        return rows
+
+    def facts(self, rows: Sequence[Row], tracker: Any) -> dict[str, Any]:
+        """Return the number of pairs."""
+        return {"pairs": len(rows)}
+
+    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return the number of pairs."""
+        return [f"{facts['pairs']} pairs"]
