@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -79,6 +80,8 @@ class EvaluationProtocol(BaseModel):
     """Section of protocols.yaml."""
     default_benchmark: ClassVar[str] = "davis"
     """Benchmark of `named`, unless another is given."""
+    class_for: ClassVar[Mapping[str, Any]] = {}
+    """Benchmark → class of its protocols, if it is another one."""
     positional: ClassVar[tuple[str, ...]] = ("name",)
     """Arguments that may be given by position."""
 
@@ -143,16 +146,15 @@ class EvaluationProtocol(BaseModel):
         if benchmark not in known:
             only = ", ".join(known)
             raise ValueError(f"the source of protocol {source!r} defines no values for {benchmark!r} (only for {only})")
-        values = {}
-        for field in cls.value_fields():
-            values[field] = _as_plain_type(known[benchmark].get(field, cls.model_fields[field].default))
-        return values
+        stated = known[benchmark]
+        values = {field: stated.get(field, cls.model_fields[field].default) for field in cls.value_fields()}
+        return {field: _as_plain_type(value) for field, value in values.items()}
 
     @classmethod
     def named(
         cls, name: "str | EvaluationProtocol", benchmark: str | None = None, changes: Mapping[str, Any] | None = None
-    ) -> Self:
-        """Return the protocol that a source defines for a benchmark.
+    ) -> Any:
+        """Return the protocol that a source defines for a benchmark, of the class that the benchmark reads.
 
         Args:
             name: a key of `sources()`, also with changes as in results and tables: `vfs+radius=6+topk=5`; or a
@@ -164,20 +166,21 @@ class EvaluationProtocol(BaseModel):
             ValueError: for an unknown name or field, a value that does not fit its field, a source without values for
                 the benchmark, or a protocol of another class.
         """
-        changes = dict(changes or {})
-        if not isinstance(name, str):
-            if not isinstance(name, cls):
-                raise ValueError(f"protocol {name.name!r} is a {type(name).__name__}; expected a {cls.__name__}")
-            return name.with_changes(**changes)
-        # a plus without a following `field=` belongs to the text before it
-        source, *pieces = re.split(r"\+(?=[^\W\d]\w*=)", name)
         benchmark = benchmark or cls.default_benchmark
-        protocol = cls(name=source, benchmark=benchmark, **cls.values_of(source, benchmark))
-        in_name: dict[str, Any] = {}
-        for piece in pieces:
-            field, text = piece.split("=", 1)
-            in_name[field] = _read(text, cls, field)
-        return protocol.with_changes(**in_name | changes)
+        kind = cls.class_for.get(benchmark, cls)
+        all_changes: dict[str, Any] = {}
+        if isinstance(name, str):
+            # a plus without a following `field=` belongs to the text before it
+            source, *pieces = re.split(r"\+(?=[^\W\d]\w*=)", name)
+            protocol = kind(name=source, benchmark=benchmark, **kind.values_of(source, benchmark))
+            for piece in pieces:
+                field, text = piece.split("=", 1)
+                all_changes[field] = _read(text, kind, field)
+        elif isinstance(name, kind):
+            protocol = name
+        else:
+            raise ValueError(f"protocol {name.name!r} is a {type(name).__name__}; expected a {kind.__name__}")
+        return protocol.with_changes(**all_changes | dict(changes or {}))
 
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
@@ -242,11 +245,9 @@ class EvaluationProtocol(BaseModel):
 
         `vfs+feature_stride=16` becomes `vfs`.
         """
-        of_source = {}
-        for field, value in self._named.items():
-            if SET_BY_NETWORK in type(self).model_fields[field].metadata:
-                of_source[field] = value
-        return self.with_changes(**of_source)
+        fields = type(self).model_fields
+        set_by_network = [field for field in self._named if SET_BY_NETWORK in fields[field].metadata]
+        return self.with_changes(**{field: self._named[field] for field in set_by_network})
 
     def digest(self) -> str:
         """Return the first 12 hexadecimal digits of a SHA-256: equal if and only if protocols are equal (1 == 1.0).
@@ -277,13 +278,11 @@ def _refusal(kind: type[EvaluationProtocol], given: Mapping[str, Any], error: Va
     """Return the first mistake of arguments in a single line."""
     mistake = error.errors()[0]
     field = str(mistake["loc"][0])
-    protocol = f"protocol {given['name']!r}" if "name" in given else kind.__name__
-    if mistake["type"] == "extra_forbidden":
-        return ValueError(f"{protocol}: {kind.__name__} has no field {field!r}")
-    if mistake["type"] == "missing":
-        return ValueError(f"{protocol}: give {field}")
     expected = mistake["msg"].removeprefix("Input should be ")
-    return ValueError(f"{protocol}: {field} must be {expected}, got {given[field]!r}")
+    texts = {"extra_forbidden": f"{kind.__name__} has no field {field!r}", "missing": f"give {field}"}
+    text = texts.get(mistake["type"], f"{field} must be {expected}, got {given.get(field)!r}")
+    protocol = f"protocol {given['name']!r}" if "name" in given else kind.__name__
+    return ValueError(f"{protocol}: {text}")
 
 
 def _as_text(value: Any) -> str:
@@ -312,10 +311,8 @@ def _read(text: str, kind: type[EvaluationProtocol], field: str) -> Any:
     adapter: TypeAdapter[Any] = TypeAdapter(typed, config=kind.model_config)
     parts = text.split(",") if text else []
     for value in (_as_value(text), text, tuple(map(_as_value, parts))):
-        try:
+        with suppress(ValidationError):
             return adapter.validate_python(value)
-        except ValidationError:
-            continue
     return text
 
 

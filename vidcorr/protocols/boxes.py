@@ -9,14 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from .base import (
-    SET_BY_NETWORK,
-    EvaluationProtocol,
-    NonNegativeFloat,
-    PositiveInt,
-    Range,
-    UnitInterval,
-)
+from .base import SET_BY_NETWORK, EvaluationProtocol, NonNegativeFloat, PositiveInt, Range, UnitInterval
 
 
 class TrackingProtocol(EvaluationProtocol):

@@ -7,15 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from .base import (
-    SET_BY_NETWORK,
-    EvaluationProtocol,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    Range,
-)
+from .base import SET_BY_NETWORK, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Range
 from .network_input import NetworkInput
 
 Filter = Literal["bilinear", "bilinear-aligned", "nearest"]
@@ -134,27 +126,43 @@ class LabelProtocol(NetworkInput):
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         padded = self.repeat_first == "padding" and self.references is None
-        everything_in_square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
-        window = (2 * math.floor(self.radius_in_cells or 0) + 1) ** 2
-        conditions: dict[str, tuple[bool, str]] = {}
-        conditions["context"] = self.context >= padded, "1 or more frames with repeat_first='padding'"
         has_area = self.radius != 0 or self.neighbourhood != "circle"
-        conditions["radius"] = has_area, "above 0 feature cells for a circle"
         has_near = self.references is None or bool({0, -1} & set(self.references))
-        conditions["references"] = has_near, "frame indices with 0 or -1 among them, or None"
         masked = self.first_frame_masked or self.topk is not None or self.radius is None
-        conditions["first_frame_masked"] = masked, "True without a topk"
-        mixable = everything_in_square and (self.mixture_components or 0) <= window
-        conditions["mixture_components"] = (
-            self.mixture_components is None or mixable,
-            "None unless the neighbourhood is a square with topk=None, and at most its number of cells",
-        )
-        conditions["border"] = (
-            self.border == "exclude" or everything_in_square,
-            "'exclude' unless the neighbourhood is a square with topk=None",
-        )
-        conditions["topk_ties"] = self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk"
-        return conditions
+        square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
+        window = (2 * math.floor(self.radius_in_cells or 0) + 1) ** 2
+        mixable = self.mixture_components is None or (square and self.mixture_components <= window)
+        unless = "unless the neighbourhood is a square with topk=None"
+        return {
+            "context": (self.context >= padded, "1 or more frames with repeat_first='padding'"),
+            "radius": (has_area, "above 0 feature cells for a circle"),
+            "references": (has_near, "frame indices with 0 or -1 among them, or None"),
+            "first_frame_masked": (masked, "True without a topk"),
+            "mixture_components": (mixable, f"None {unless}, and at most its number of cells"),
+            "border": (self.border == "exclude" or square, f"'exclude' {unless}"),
+            "topk_ties": (self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk"),
+        }
+
+
+class JointProtocol(LabelProtocol):
+    """Every number and rule that affects a score of propagated joints, or of other points as heat-maps.
+
+    Attributes:
+        keypoint_sigma: standard deviation of a joint's Gaussian.
+        keypoint_unit: unit of keypoint_sigma: "pixel" of the input or "cell" of the feature map.
+        keypoint_topk: the joint is the weighted mean of this number of best positions.
+        keypoint_grid: search the best positions in heat-maps of "input" size (up-sampled bilinearly) or "feature" size.
+        keypoint_counting: which joints count: "prediction-visible" (VFS: predicted x > 0, frame 0 included), "crw"
+            (predicted x >= 0, frame 0 excluded), "ground-truth" (annotated inside the image, frame 0 excluded).
+    """
+
+    keypoint_sigma: PositiveFloat = 4.0
+    keypoint_unit: Literal["pixel", "cell"] = "pixel"
+    keypoint_topk: PositiveInt = 5
+    keypoint_grid: Literal["input", "feature"] = "input"
+    keypoint_counting: Literal["prediction-visible", "crw", "ground-truth"] = "prediction-visible"
+
+    default_benchmark: ClassVar[str] = "jhmdb"
 
 
 class PropagationProtocol(LabelProtocol):
@@ -198,25 +206,7 @@ class PropagationProtocol(LabelProtocol):
     first_frame: Literal["given", "decoded"] = "given"
     scoring: Literal["benchmark", "naf"] = "benchmark"
 
-    @classmethod
-    def named(
-        cls, name: str | EvaluationProtocol, benchmark: str | None = None, changes: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Return the protocol that a source defines for a benchmark: for joints a `JointProtocol`.
-
-        Args:
-            name: a key of `sources()`, also with changes as in results and tables: `vfs+radius=6+topk=5`; or a
-                protocol, returned with `changes`.
-            benchmark: name of the benchmark; None is "davis".
-            changes: field → new value; the name shows the changes.
-
-        Raises:
-            ValueError: for an unknown name or field, a value that does not fit its field, or a source without values
-                for the benchmark.
-        """
-        if cls is PropagationProtocol and benchmark == JointProtocol.default_benchmark:
-            return JointProtocol.named(name, benchmark, changes)
-        return super().named(name, benchmark, changes)
+    class_for: ClassVar[Mapping[str, Any]] = {JointProtocol.default_benchmark: JointProtocol}
 
     @property
     def own_context(self) -> bool:
@@ -224,32 +214,10 @@ class PropagationProtocol(LabelProtocol):
         return self.entering == "own-context"
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
-        conditions = super()._conditions()
         padded = self.repeat_first == "padding" and self.references is None
-        conditions["entering"] = (
-            not self.own_context or (padded and not self.first_frame_masked and self.topk is not None),
-            "'overwrite' unless repeat_first is 'padding', the first frame is not masked and topk is a number",
-        )
-        conditions["scoring"] = self.scoring == "benchmark" or self.benchmark != "vip", "'benchmark' for vip"
-        return conditions
-
-
-class JointProtocol(LabelProtocol):
-    """Every number and rule that affects a score of propagated joints, or of other points as heat-maps.
-
-    Attributes:
-        keypoint_sigma: standard deviation of a joint's Gaussian.
-        keypoint_unit: unit of keypoint_sigma: "pixel" of the input or "cell" of the feature map.
-        keypoint_topk: the joint is the weighted mean of this number of best positions.
-        keypoint_grid: search the best positions in heat-maps of "input" size (up-sampled bilinearly) or "feature" size.
-        keypoint_counting: which joints count: "prediction-visible" (VFS: predicted x > 0, frame 0 included), "crw"
-            (predicted x >= 0, frame 0 excluded), "ground-truth" (annotated inside the image, frame 0 excluded).
-    """
-
-    keypoint_sigma: PositiveFloat = 4.0
-    keypoint_unit: Literal["pixel", "cell"] = "pixel"
-    keypoint_topk: PositiveInt = 5
-    keypoint_grid: Literal["input", "feature"] = "input"
-    keypoint_counting: Literal["prediction-visible", "crw", "ground-truth"] = "prediction-visible"
-
-    default_benchmark: ClassVar[str] = "jhmdb"
+        may_enter = padded and not self.first_frame_masked and self.topk is not None
+        unless = "unless repeat_first is 'padding', the first frame is not masked and topk is a number"
+        return super()._conditions() | {
+            "entering": (not self.own_context or may_enter, f"'overwrite' {unless}"),
+            "scoring": (self.scoring == "benchmark" or self.benchmark != "vip", "'benchmark' for vip"),
+        }

@@ -30,6 +30,10 @@ class NetworkView(EvaluationProtocol):
     rgb_std: Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None, SET_BY_NETWORK] = None
     backbone_precision: Literal["float32", "tf32", "bfloat16", "auto"] = "float32"
 
+    def network_input(self) -> "NetworkInput":
+        """Return the rules by which a frame enters the network: by default as it is, prepared by the benchmark."""
+        return NetworkInput(name="prepared", **{field: getattr(self, field) for field in NetworkView.value_fields()})
+
 
 class NetworkInput(NetworkView):
     """Fields that turn a frame into the network's input.
@@ -58,5 +62,5 @@ class NetworkInput(NetworkView):
     ] = "bilinear"
 
     def network_input(self) -> "NetworkInput":
-        """Return the rules by which a frame enters the network."""
+        """Return the rules by which a frame enters the network: these."""
         return self

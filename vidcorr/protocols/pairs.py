@@ -6,7 +6,7 @@ Without torch, so that protocols are listed at once.
 from typing import Annotated, ClassVar, Literal
 
 from .base import SET_BY_NETWORK, NonNegativeInt, PositiveFloat, PositiveInt
-from .network_input import NetworkInput, NetworkView
+from .network_input import NetworkView
 
 
 class MatchingProtocol(NetworkView):
@@ -90,25 +90,20 @@ class MatchingProtocol(NetworkView):
             return self.input_size
         return (self.input_size, self.input_size)
 
-    def network_input(self) -> NetworkInput:
-        """Return the rules by which a prepared picture enters the network."""
-        view = {field: getattr(self, field) for field in NetworkView.value_fields()}
-        return NetworkInput(name="prepared", input_size=self.input_sides, **view)
-
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         stretched = self.input_fit == "stretched"
-        soft = self.decoding == "expectation"
-        conditions: dict[str, tuple[bool, str]] = {}
-        square = stretched or isinstance(self.input_size, int)
-        conditions["input_size"] = square, "the side of a square for padded pictures"
         by_cells = self.upsampling == "cells"
-        conditions["debiased"] = not self.debiased or by_cells, "0 for upsampled features"
-        conditions["sampling"] = self.sampling != "aligned" or by_cells, "'floor' or 'round' if upsampled"
-        conditions["integer_points"] = not self.integer_points or not stretched, "False for stretched pictures"
+        soft = self.decoding == "expectation"
         windowed = soft and self.kernel is None
-        conditions["window"] = self.window is None or windowed, "None except for an 'expectation'"
-        excluded = self.window_outside == "excluded"
-        conditions["window_outside"] = not excluded or self.window is not None, "'zero' without a window"
-        conditions["kernel"] = self.kernel is None or soft, "None except for an 'expectation'"
-        conditions["thresholds"] = bool(self.thresholds), "not empty"
-        return conditions
+        is_square = isinstance(self.input_size, int)
+        has_window = self.window is not None
+        return {
+            "input_size": (stretched or is_square, "the side of a square for padded pictures"),
+            "debiased": (by_cells or not self.debiased, "0 for upsampled features"),
+            "sampling": (by_cells or self.sampling != "aligned", "'floor' or 'round' if upsampled"),
+            "integer_points": (not (self.integer_points and stretched), "False for stretched pictures"),
+            "window": (windowed or not has_window, "None except for an 'expectation'"),
+            "window_outside": (has_window or self.window_outside == "zero", "'zero' without a window"),
+            "kernel": (soft or self.kernel is None, "None except for an 'expectation'"),
+            "thresholds": (bool(self.thresholds), "not empty"),
+        }

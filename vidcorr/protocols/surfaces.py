@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, Literal
 
 from .base import SET_BY_NETWORK, NonNegativeFloat, PositiveFloat, PositiveInt
-from .network_input import NetworkInput, NetworkView
+from .network_input import NetworkView
 
 
 class SurfaceProtocol(NetworkView):
@@ -56,11 +56,6 @@ class SurfaceProtocol(NetworkView):
     def pixel_of_cell(self) -> slice:
         """The pixels along a side whose depth the cells take."""
         return slice(0 if self.depth_at == "first" else self.grid_step // 2, None, self.grid_step)
-
-    def network_input(self) -> NetworkInput:
-        """Return the rules by which a prepared picture enters the network: as it is."""
-        view = {field: getattr(self, field) for field in NetworkView.value_fields()}
-        return NetworkInput(name="prepared", **view)
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         height, width = self.input_size

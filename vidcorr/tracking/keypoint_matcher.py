@@ -53,7 +53,7 @@ class KeypointMatcher(Tracker):
         self._kept: dict[tuple[Path, bool], Tensor] = {}
         self._bias: Tensor | None = None
         if protocol.debiased:
-            black = torch.zeros(3, *protocol.input_sides, dtype=torch.uint8)
+            black = torch.zeros(3, *self.protocol.input_sides, dtype=torch.uint8)
             features_of_black = next(self.encoder.maps([black], may_be_constant=True))
             self._bias = bias_directions(features_of_black, protocol.debiased)
 
