@@ -197,8 +197,8 @@ class BenchmarkCallback(pl.Callback):
         try:
             network = network_of(trainer, pl_module)
             features = benchmark.extractor(pl_module)
-            with first_ranks_buffers(features, trainer.world_size):
-                self.result = benchmark.run(features, network, output, shared=True, **training)
+            with first_ranks_buffers(features, trainer.world_size), Ranks() as ranks:
+                self.result = benchmark.run(features, network, output, ranks=ranks, **training)
         except Exception as error:
             if not fitting or isinstance(error, LostRank) or self._monitors(trainer):
                 raise

@@ -204,7 +204,7 @@ class Benchmark(ABC):
                     extractor = on_device(extractor)
                     name = name or network.name
                 described = Network.of(encoder, name)
-            return self._run(ranks, extractor, described, Output(folder))
+            return self.run(extractor, described, Output(folder), ranks=ranks)
 
     def run(
         self,
@@ -212,7 +212,7 @@ class Benchmark(ABC):
         network: Network,
         output: Output,
         *,
-        shared: bool = False,
+        ranks: Ranks | None = None,
         past: Sequence[Evaluated] = (),
         at: tuple[int, int] | None = None,
     ) -> Result:
@@ -222,25 +222,14 @@ class Benchmark(ABC):
             extractor: the features of a network, as `extractor` returns them; or a video encoder.
             network: description of the network, for the result; the digest of the weights is added.
             output: writes the files of the run.
-            shared: share the sequences among the ranks of the process group; every rank must call it.
+            ranks: the ranks that share the sequences: each calls it, and gets the same result from the rows of all.
+                None: this process scores all sequences.
             past: earlier evaluations of the same training, for the result.
             at: epochs and optimiser steps of the training so far; None outside a training.
         """
-        with Ranks(shared) as ranks, random_state_kept():
-            return self._run(ranks, extractor, network, output, past, at)
-
-    def _run(
-        self,
-        ranks: Ranks,
-        extractor: nn.Module,
-        network: Network,
-        output: Output,
-        past: Sequence[Evaluated] = (),
-        at: tuple[int, int] | None = None,
-    ) -> Result:
-        """Score this rank's share of the sequences; from the rows of all ranks each rank makes the same result."""
         began = time.perf_counter()
-        with eval_mode(extractor), torch.inference_mode():
+        ranks = ranks or Ranks(shared=False)
+        with random_state_kept(), eval_mode(extractor), torch.inference_mode():
             with ranks.together():
                 if output.folder is not None and ranks.rank == 0:
                     require_writable(output.folder)

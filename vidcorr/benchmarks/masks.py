@@ -2,9 +2,8 @@
 
 import io
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -56,20 +55,16 @@ class MaskBenchmark(Benchmark):
     def data_rules(self) -> Rules:
         """Return the data set's scoring rules without metadata: a protocol may bring others."""
 
-    def metadata(self) -> tuple[Mapping[str, Mapping[str, Any]], Collection[str]]:
-        """Return video → its entry in the metadata file, and the videos or categories that training has not seen."""
-        return {}, ()
-
     @property
     def plain_rules(self) -> Rules:
         """The scoring rules without metadata: the protocol's if it has any, else the data set's."""
         scoring = self.protocol.scoring
         return self.data_rules() if scoring == "benchmark" else RULES[scoring]
 
-    @cached_property
+    @property
     def scoring_rules(self) -> Rules:
-        """The scoring rules with the metadata of the data set."""
-        return self.plain_rules.with_metadata(*self.metadata())
+        """The scoring rules, with the data set's metadata if a subclass reads any."""
+        return self.plain_rules
 
     @property
     def score_names(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Video object segmentation on any labelled videos: MOSE, LVOS, VOST, SA-V, a user's videos."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,12 @@ class VosBenchmark(MaskBenchmark):
         """Return the rules of the argument."""
         return RULES[self.rules]
 
-    def metadata(self) -> tuple[Mapping[str, Mapping[str, Any]], Collection[str]]:
-        """Return the metadata file's videos, and the names in the file `unseen`."""
+    @cached_property
+    def scoring_rules(self) -> Rules:
+        """The scoring rules, with the metadata file's videos and the names in the file `unseen`."""
         videos = {} if self.meta is None else read_videos(Path(self.meta).expanduser())
         unseen = () if self.unseen is None else set(read_names(Path(self.unseen).expanduser()))
-        return videos, unseen
+        return self.plain_rules.with_metadata(videos, unseen)
 
     def read(self) -> Sequence[MaskSequence]:
         """Open the folders and the lists."""

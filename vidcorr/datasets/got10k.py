@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..videos.boxes import read_boxes, read_numbers
 from ..videos.files import DataError, read_names
 from ..videos.folders import list_images
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:

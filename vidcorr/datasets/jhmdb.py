@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..videos.files import DataError, list_lines, plain_name
 from ..videos.folders import list_data, list_frames
 from ..videos.images import image_size
 from .records import FrameSequence
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 JOINTS = (
     "neck", "belly", "face", "right shoulder", "left shoulder", "right hip", "left hip", "right elbow", "left elbow",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from ..protocols import SurfaceProtocol
 from ..videos.files import WRONG_JSON, DataError, errors_at, read_json
 from ..videos.folders import list_data, list_folders
 from ..videos.images import open_image, read_image, require_size
+from .records import require_files
 
 SEED = 8
 """Seed of the draw of partners, in the code of Probe3D."""
@@ -89,60 +90,61 @@ def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
     root = Path(root).expanduser()
     random = np.random.RandomState(SEED)
     pairs: list[SurfacePair] = []
-    drawn = 0
     objects = list_folders(root) if root.is_dir() else []
+    drawn = 0
     for object_name in sorted(objects):
         inside = list_folders(root / object_name)
         if "wild_set" not in inside or not any(part.startswith("multiview_") for part in inside):
             continue
-        folder = root / object_name / "wild_set"
-        file = folder / "annotations.json"
+        file = root / object_name / "wild_set" / "annotations.json"
         with errors_at(f"{file}: is not a list of NAVI's cameras", *WRONG_JSON, OSError):
-            annotations = {entry["filename"].split(".")[0]: entry for entry in read_json(file)}
-            pictures = [path.name for path in list_data(folder / "images") if "jpg" in path.name]
-            names = sorted(name.split(".")[0] for name in pictures if "_" not in name)
-            entries = [annotations[name] for name in names]
-            rotations = rotations_of(torch.tensor([entry["camera"]["q"] for entry in entries], dtype=torch.float32))
+            cameras = _cameras(file)
+            names = list(cameras)
+            quaternions = [camera["q"] for camera in cameras.values()]
+            rotations = rotations_of(torch.tensor(quaternions, dtype=torch.float32))
             partners = drawn_partners(rotations, random, protocol, file)
-            for index, partner in enumerate(partners):
-                if (drawn + index) % EVERY == 0:
-                    pairs.append(_pair(folder, (names[index], names[partner]), (entries[index], entries[partner])))
-        drawn += len(names)
+            for name, partner in zip(names, partners, strict=True):
+                if drawn % EVERY == 0:
+                    pairs.append(_pair(file, cameras, (name, names[partner])))
+                drawn += 1
     if not pairs:
         raise DataError(f"{root}: holds no object of NAVI, a folder with wild_set and multiview_*")
     return pairs
 
 
-def _pair(folder: Path, names: tuple[str, str], entries: tuple[Any, Any]) -> SurfacePair:
-    """Return the pair of two pictures of a wild set, from their entries in annotations.json."""
-    files: list[Path] = []
-    depths: list[Path] = []
-    cameras: list[float] = []
+def _cameras(file: Path) -> dict[str, dict[str, Any]]:
+    """Return name of a picture → its camera in an annotations.json, for the pictures of a wild set, sorted."""
+    annotations = {entry["filename"].split(".")[0]: entry for entry in read_json(file)}
+    pictures = [path.name for path in list_data(file.parent / "images") if "jpg" in path.name]
+    cameras: dict[str, dict[str, Any]] = {}
+    for name in sorted(picture.split(".")[0] for picture in pictures if "_" not in picture):
+        entry = annotations[name]
+        cameras[name] = entry["camera"] | {"shorter": min(entry["image_size"])}
+    return cameras
+
+
+def _pair(file: Path, cameras: Mapping[str, dict[str, Any]], names: tuple[str, str]) -> SurfacePair:
+    """Return the pair of two pictures of a wild set, from the cameras of its annotations.json."""
+    files = [file.parent / "images" / f"downsampled_{name}.jpg" for name in names]
+    depths = [file.parent / "depth" / f"downsampled_{name}.png" for name in names]
+    require_files([*files, *depths], "which Probe3D's data_processing/resize_navi.py writes")
+    focal_lengths: list[float] = []
     poses: list[NDArray[np.float64]] = []
-    for name, entry in zip(names, entries, strict=True):
-        files.append(folder / "images" / f"downsampled_{name}.jpg")
-        depths.append(folder / "depth" / f"downsampled_{name}.png")
-        camera = entry["camera"]
-        cameras.append(camera["focal_length"] / min(entry["image_size"]))
+    for name in names:
+        camera = cameras[name]
+        focal_lengths.append(camera["focal_length"] / camera["shorter"])
         pose = np.eye(4)
         pose[:3, :3] = rotations_of(torch.tensor(camera["q"], dtype=torch.float64)).numpy()
         pose[:3, 3] = np.array(camera["t"]) / 1000
         poses.append(pose)
-    for path in (*files, *depths):
-        if not path.is_file():
-            raise DataError(f"{path}: no such file; Probe3D's data_processing/resize_navi.py writes it")
-    relative = poses[1] @ np.linalg.inv(poses[0])
-    name = "-".join(names)
-    annotations = folder / "annotations.json"
-    sources = (annotations, *depths)
     return SurfacePair(
-        name,
-        folder.parent.name,
-        tuple(files),
-        tuple(depths),
-        tuple(cameras),
-        relative,
-        sources,
+        name="-".join(names),
+        category=file.parent.parent.name,
+        files=tuple(files),
+        depths=tuple(depths),
+        cameras=tuple(focal_lengths),
+        pose=poses[1] @ np.linalg.inv(poses[0]),
+        sources=(file, *depths),
     )
 
 
@@ -150,12 +152,11 @@ def rotations_of(quaternions: Tensor) -> Tensor:
     """Return the rotations `(…, 3, 3)` of quaternions w, x, y, z `(…, 4)` of any length."""
     w, x, y, z = quaternions.unbind(-1)
     s = 2 / quaternions.square().sum(-1)
-    entries = [
-        *(1 - s * (y**2 + z**2), s * (x * y - z * w), s * (x * z + y * w)),
-        *(s * (x * y + z * w), 1 - s * (x**2 + z**2), s * (y * z - x * w)),
-        *(s * (x * z - y * w), s * (y * z + x * w), 1 - s * (x**2 + y**2)),
-    ]
-    return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
+    first = [1 - s * (y**2 + z**2), s * (x * y - z * w), s * (x * z + y * w)]
+    second = [s * (x * y + z * w), 1 - s * (x**2 + z**2), s * (y * z - x * w)]
+    third = [s * (x * z - y * w), s * (y * z + x * w), 1 - s * (x**2 + y**2)]
+    rows = [torch.stack(row, dim=-1) for row in (first, second, third)]
+    return torch.stack(rows, dim=-2)
 
 
 def drawn_partners(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..videos.boxes import read_boxes
@@ -16,9 +17,6 @@ from ..videos.files import DataError, plain_name, read_bytes
 from ..videos.folders import list_data, list_folders, list_images
 from ..videos.images import image_size, read_image, require_size
 from .records import FrameSequence
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 NAMES = (
     "Basketball Biker Bird1 Bird2 BlurBody BlurCar1 BlurCar2 BlurCar3 BlurCar4 BlurFace BlurOwl Board Bolt Bolt2 Box "

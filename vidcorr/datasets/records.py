@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -143,6 +143,17 @@ class MaskSequence(FrameSequence):
         return tuple(i for i in self.objects if self.starts[i] == t)
 
 
+def require_files(paths: Iterable[Path], about: str) -> None:
+    """Refuse a path without a file; `about` tells who names or writes it.
+
+    Raises:
+        DataError: naming the file.
+    """
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"{path}: no such file, {about}")
+
+
 def named_file(root: Path, named: str, listed_in: Path) -> Path:
     """Return the path of a file that an annotation names; it must exist below the root.
 
@@ -150,6 +161,5 @@ def named_file(root: Path, named: str, listed_in: Path) -> Path:
         DataError: naming the file, and the annotation.
     """
     path = root.joinpath(*(plain_name(part, listed_in) for part in PurePosixPath(named).parts))
-    if not path.is_file():
-        raise DataError(f"{path}: no such file, named in {listed_in}")
+    require_files([path], f"named in {listed_in}")
     return path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +11,11 @@ from numpy.typing import NDArray
 
 from ..functional.propagation.resizing import resize_images
 from ..protocols import SurfaceProtocol
-from ..videos.files import DataError, errors_at, read_text
+from ..videos.arrays import read_npz
+from ..videos.files import errors_at, read_text
 from ..videos.images import read_image, require_size
 from .navi import SurfacePair, View, read_depth
+from .records import require_files
 
 
 def read_scannet(root: str | Path) -> list[SurfacePair]:
@@ -29,39 +30,31 @@ def read_scannet(root: str | Path) -> list[SurfacePair]:
     root = Path(root).expanduser()
     listed_in = root / "test.npz"
     of_cameras = root / "intrinsics.npz"
-    listed = read_arrays(listed_in)
-    cameras = read_arrays(of_cameras)
+    listed = read_npz(listed_in)
+    cameras = read_npz(of_cameras)
     pose_of = functools.cache(read_pose)
     pairs: list[SurfacePair] = []
     with errors_at(f"{listed_in}: is not the list of ScanNet-1500", TypeError):
         for room, take, *frames in listed["name"].tolist():
             scene = f"scene{room:04d}_{take:02d}"
-            files = tuple(root / scene / "color" / f"{frame}.jpg" for frame in frames)
-            depths = tuple(root / scene / "depth" / f"{frame}.png" for frame in frames)
-            of_poses = tuple(root / scene / "pose" / f"{frame}.txt" for frame in frames)
+            files = [root / scene / "color" / f"{frame}.jpg" for frame in frames]
+            depths = [root / scene / "depth" / f"{frame}.png" for frame in frames]
+            of_poses = [root / scene / "pose" / f"{frame}.txt" for frame in frames]
             first, second = map(pose_of, of_poses)  # from the cameras to the room
             camera = np.asarray(cameras[scene], np.float64)
-            sources = (listed_in, of_cameras, *of_poses, *depths)
-            for path in (*files, *depths):
-                if not path.is_file():
-                    raise DataError(f"{path}: no such file, named in {listed_in}")
-            name = "-".join(map(str, frames))
-            pose = np.linalg.inv(second) @ first
-            pairs.append(SurfacePair(name, scene, files, depths, (camera, camera), pose, sources))
+            require_files([*files, *depths], f"named in {listed_in}")
+            pairs.append(
+                SurfacePair(
+                    name="-".join(map(str, frames)),
+                    category=scene,
+                    files=tuple(files),
+                    depths=tuple(depths),
+                    cameras=(camera, camera),
+                    pose=np.linalg.inv(second) @ first,
+                    sources=(listed_in, of_cameras, *of_poses, *depths),
+                )
+            )
     return pairs
-
-
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays of an .npz file.
-
-    Raises:
-        DataError: if the file cannot be read.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-    except Exception as error:  # a damaged archive fails in many ways
-        raise DataError(f"{path}: cannot be read as .npz ({error})") from error
 
 
 def read_pose(path: Path) -> NDArray[np.float64]:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..videos.arrays import read_npz, read_pickle
@@ -17,9 +18,6 @@ from ..videos.files import WRONG_JSON, DataError, errors_at, plain_name
 from ..videos.folders import list_data
 from ..videos.images import image_size, open_image, read_image, read_whole, require_size
 from .records import FrameSequence
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 DAVIS_VIDEOS = (
     "bike-packing blackswan bmx-trees breakdance camel car-roundabout car-shadow cows dance-twirl dog dogs-jump "

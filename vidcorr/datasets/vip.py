@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..videos.files import DataError, find_list, read_names, require_one_of
@@ -16,9 +17,6 @@ from ..videos.folders import list_frames
 from ..videos.mask_folder import MaskFolder
 from ..videos.masks import VOID, object_ids
 from .records import MaskSequence
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 PARTS = (
     "background", "hat", "hair", "sun-glasses", "upper-clothes", "dress", "coat", "socks", "pants", "gloves", "scarf",

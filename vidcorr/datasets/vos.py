@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -72,55 +71,43 @@ def Vos(
     else:
         lists = (find_list(root, split, ["{}.txt", "ImageSets/{}.txt"]),)
         names = read_names(*lists, PATHS_OF_DAVIS_2016)
-    videos: list[str] = []
-    objects: list[str] = []
+    wanted: list[tuple[str, str]] = []
     for name in names:
-        of_video = mask_folders(root / masks / name)
-        videos += [name] * len(of_video)
-        objects += of_video
-    read = partial(_sequence, root / frames, root / masks, lists, one_object, size_tolerance, annotations)
+        wanted += [(name, of_object) for of_object in mask_folders(root / masks / name)]
+
+    def read(video: tuple[str, str]) -> MaskSequence:
+        """Read a video, or an object of a video if its folder of masks has a name."""
+        name, of_object = video
+        video_frames = list_frames(root / frames / name)
+        folder = MaskFolder(
+            root / masks / name / of_object,
+            video_frames,
+            complete=annotations == "dense",
+            only_first=annotations == "first",
+            tolerance=size_tolerance,
+            of_object=bool(of_object),
+        )
+        starts = dict.fromkeys(folder.shown(0), 0) if annotations == "dense" else folder.starts()
+        if not starts or (annotations is not None and 0 not in starts.values()):
+            place = f"{folder.folder}: no object in the mask that must introduce it"
+            raise DataError(f"{place}; there is nothing to follow")
+        scored = annotations == "dense"
+        if annotations is None:
+            scored = any(is_scored(t, folder.shown(t), starts) for t in folder)
+        return MaskSequence(
+            frames=video_frames,
+            masks=folder,
+            starts={1: min(starts.values())} if one_object else starts,
+            size=folder.size,
+            name=f"{name}_{of_object}" if of_object else name,
+            folder=of_object,
+            sources=lists,
+            ground_truth=scored,
+            one_object=one_object,
+        )
+
     with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(read, videos, objects))
-
-
-def _sequence(
-    frames_root: Path,
-    masks_root: Path,
-    lists: tuple[Path, ...],
-    one_object: bool,
-    tolerance: int,
-    annotations: Annotations | None,
-    name: str,
-    of_object: str,
-) -> MaskSequence:
-    """Return a video, or an object of a video if `of_object` names a folder of masks of this object."""
-    frames = list_frames(frames_root / name)
-    is_dense = annotations == "dense"
-    masks = MaskFolder(
-        masks_root / name / of_object,
-        frames,
-        complete=is_dense,
-        only_first=annotations == "first",
-        tolerance=tolerance,
-        of_object=bool(of_object),
-    )
-    starts = dict.fromkeys(masks.shown(0), 0) if is_dense else masks.starts()
-    if not starts or (annotations is not None and 0 not in starts.values()):
-        raise DataError(f"{masks.folder}: no object in the mask that must introduce it; there is nothing to follow")
-    scored = is_dense or any(is_scored(t, masks.shown(t), starts) for t in masks)
-    if one_object:
-        starts = {1: min(starts.values())}
-    return MaskSequence(
-        frames=frames,
-        masks=masks,
-        starts=starts,
-        size=masks.size,
-        name=f"{name}_{of_object}" if of_object else name,
-        folder=of_object,
-        sources=lists,
-        ground_truth=scored and annotations in (None, "dense"),
-        one_object=one_object,
-    )
+        return list(pool.map(read, wanted))
 
 
 def Davis(

@@ -52,4 +52,4 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
     except Exception as error:  # a damaged file makes numpy fail in every way
-        raise DataError(f"{path}: not an .npz file of numpy.savez, or damaged ({error})") from error
+        raise DataError(f"{path}: cannot be read: not an .npz file of numpy.savez, or damaged ({error})") from error

@@ -11,18 +11,16 @@ from collections import defaultdict
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..badja import BADJA_JOINTS
 from ..jhmdb import JOINTS
 from ..vip import NUM_PARTS
 from .scene import Scenes
 from .writers import boxes_of, layout, numbered, write_frames, write_masks, write_mp4, write_text
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 SEPARATORS = (",", "\t", " ")
 ACTIONS = ("walk", "wave")

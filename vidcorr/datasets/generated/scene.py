@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Generator = np.random.Generator
+Generator = np.random.Generator
 
 DIAMETERS = 0.2, 0.42
 """Smallest and largest diameter of a sprite, as fractions of the frame's shorter side."""

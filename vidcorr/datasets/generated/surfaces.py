@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from .scene import Scenes
 from .writers import layout, numbered, write_frames, write_text
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 ROOM = 480, 640
 """Height and width of ScanNet's depth, pixels."""

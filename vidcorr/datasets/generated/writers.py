@@ -8,19 +8,17 @@ from contextlib import closing
 from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ...videos.files import DataError, remove, unfinished
 from ...videos.folders import list_data
 from ...videos.masks import davis_palette, write_ids
 from ...videos.mp4 import Mp4Writer
 from .scene import Scenes
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MARKER = "synthetic.json"
 GENERATION = 3
