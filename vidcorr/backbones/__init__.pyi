@@ -14,14 +14,17 @@ from .extractor import (
 )
 from .liir_encoder import LiirEncoder as LiirEncoder, LiirExtractor as LiirExtractor, PositionMap as PositionMap
 from .names import (
-    NamedNetwork as NamedNetwork,
     build_feature_extractor as build_feature_extractor,
     encoder_from_checkpoint as encoder_from_checkpoint,
     load as load,
     require_name as require_name,
     trainable_network as trainable_network,
 )
-from .networks import build_network as build_network, pooled_width as pooled_width
+from .networks import (
+    NamedNetwork as NamedNetwork,
+    build_network as build_network,
+    pooled_width as pooled_width,
+)
 from .resnet import (
     crw_resnet18 as crw_resnet18,
     crw_training_resnet18 as crw_training_resnet18,

@@ -28,6 +28,11 @@ def on_hub(path: object) -> bool:
     return str(path).startswith((HUB, "hf:/"))  # `Path` takes one slash away
 
 
+def is_checkpoint(spec: str) -> bool:
+    """Return whether a text is the path of a checkpoint, or its address on the hub."""
+    return spec.endswith(SUFFIXES) or on_hub(spec)
+
+
 def local_file(path: str | Path) -> Path:
     """Return the path of a file; one on the hub is downloaded into the hub's cache, or found there without a network.
 

@@ -24,7 +24,7 @@ from .extractor import (
     refuse_options,
 )
 from .liir_encoder import AFFINITY, LiirEncoder, LiirExtractor
-from .networks import named_network
+from .networks import NamedNetwork
 from .resnet import ResNetExtractor, is_resnet
 from .trust import Recipe, import_path, own_arguments
 from .video import VideoEncoder
@@ -135,9 +135,13 @@ class Encoder(nn.Module):
         described: Network | None = None,
     ) -> None:
         super().__init__()
-        network = unwrapped(spec)
         if isinstance(spec, str):
-            network, described = named_network(spec)
+            spec = NamedNetwork(spec)
+        if isinstance(spec, NamedNetwork):
+            stage = stage or spec.stage
+            stride = stride or spec.stride
+            spec, described = spec.build()
+        network = unwrapped(spec)
         is_module = isinstance(network, nn.Module)
         self.is_video = isinstance(network, VideoEncoder) and not gives_extractors(network)
         if not is_module and not self.is_video:

@@ -1,11 +1,7 @@
 """The door to a network: its text, a file or a module becomes an `Encoder`."""
 
-from __future__ import annotations
-
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,118 +9,21 @@ import torch
 from torch import nn
 
 from ..functional.device import random_state_kept
-from ..videos.digests import file_digest
 from .checkpoints import (
-    SUFFIXES,
+    is_checkpoint,
     load_weights,
     loaded,
     local_file,
     module_from_checkpoint,
-    on_hub,
     read_content,
-    recipe_of,
     saved_encoder_of,
     without_prefix,
 )
-from .description import RANDOM_WEIGHTS, Network
+from .description import Network
 from .encoder import Encoder
 from .foreign import fitting, weights_in
-from .networks import SHORT_NAMES, full_name, named_network
-from .trust import (
-    TRUSTED,
-    allow,
-    check_names,
-    constructed,
-    import_named,
-    make,
-    named_code,
-    own_arguments,
-    package_of,
-)
-
-OWN_CHECKPOINT = re.compile(r"([\w.]+):(\w+)=(.+)")
-"""A checkpoint of a user's own LightningModule: `package.module:Class=FILE`."""
-
-
-@dataclass(frozen=True)
-class NamedNetwork:
-    """A network by its text, and the features that the text chooses.
-
-    Args:
-        text: `NAME`, `NAME@STAGE` or `NAME@STAGE/STRIDE`; NAME as for `load`. A short name implies trained weights and
-            a stage.
-        stage: name of the features; None is the text's, and without one the benchmark's choice.
-        stride: pixels per feature cell; None is the text's, and without one the benchmark's choice.
-        pretrained: load the library's weights, for names of timm and torchvision.
-        seed: seed of random weights; None draws them from torch's state.
-
-    Attributes:
-        spec: full name, path of a checkpoint (of a file on the hub the path in its cache), or `Class=FILE`.
-
-    Raises:
-        ValueError: if the stride is not a number, or a file of the hub is not to be had.
-    """
-
-    text: str
-    stage: str | None = None
-    stride: int | None = None
-    pretrained: bool = False
-    seed: int | None = 0
-    spec: str = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        given, view = split_view(self.text)
-        stage, _, stride = view.partition("/")
-        default_stage = SHORT_NAMES.get(given, "").partition("@")[2]
-        if on_hub(given):
-            given = str(local_file(given))
-        spec, is_trained = full_name(given)
-        found = {
-            "spec": spec,
-            "stage": self.stage or stage or default_stage or None,
-            "stride": self.stride or (int(stride) if stride else None),
-            "pretrained": is_trained or (self.pretrained and _of_library(spec)),
-        }
-        for name, value in found.items():
-            object.__setattr__(self, name, value)
-
-    @property
-    def name(self) -> str:
-        """Name of the row in tables: the text; random weights are named."""
-        return f"{self.text}, {RANDOM_WEIGHTS}" if self.is_random else self.text
-
-    @property
-    def is_random(self) -> bool:
-        """True if the weights are random, so that seeds make different networks."""
-        return _of_library(self.spec) and not self.pretrained
-
-    @property
-    def file(self) -> Path | None:
-        """The checkpoint of a path; None for other networks."""
-        path = Path(self.spec)
-        return path if is_checkpoint(self.spec) and path.is_file() else None
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of `FrozenEncoder` that the text gives."""
-        given = {"stage": self.stage, "stride": self.stride, "pretrained": self.pretrained}
-        return {"spec": self.spec} | {name: value for name, value in given.items() if value}
-
-    def identity(self) -> dict[str, Any]:
-        """Return view and weights: the bytes of a checkpoint, or a name with its seed."""
-        view = {"stage": self.stage, "stride": self.stride}
-        if self.file is not None:
-            return view | {"sha256": file_digest(self.file)}
-        return view | {"spec": self.spec, "pretrained": self.pretrained, "seed": self.seed}
-
-    @property
-    def is_reusable(self) -> bool:
-        """True if the identity settles the features: no code of the user makes them."""
-        if self.file is None:
-            is_ours = ":" not in self.spec or package_of(self.spec) in TRUSTED
-            return is_ours and not OWN_CHECKPOINT.fullmatch(self.spec)
-        content = read_content(self.file, whole=False)
-        recipe = saved_encoder_of(content, self.file) or recipe_of(content, self.file)
-        return all(package_of(name) in TRUSTED for name in named_code(recipe))
+from .networks import OWN_CHECKPOINT, NamedNetwork, split_view
+from .trust import allow, check_names, constructed, import_named, make, own_arguments
 
 
 def load(network: Any, pretrained: bool = False, seed: int | None = 0) -> Encoder:
@@ -159,8 +58,7 @@ def load(network: Any, pretrained: bool = False, seed: int | None = 0) -> Encode
         elif is_checkpoint(spec):
             encoder = encoder_from_checkpoint(spec)
         else:
-            built, described = named_network(spec, pretrained or network.pretrained)
-            encoder = Encoder(built, described=described)
+            encoder = Encoder(network)
     encoder.default_stage = network.stage or encoder.default_stage
     encoder.default_stride = network.stride or encoder.default_stride
     return encoder
@@ -191,22 +89,6 @@ def build_feature_extractor(
     """
     encoder = load(network, pretrained, seed=None)
     return encoder.view(stage, stride)
-
-
-def is_checkpoint(spec: object) -> bool:
-    """Return whether a spec is the path of a checkpoint, or its address on the hub."""
-    return isinstance(spec, Path) or (isinstance(spec, str) and (spec.endswith(SUFFIXES) or on_hub(spec)))
-
-
-def split_view(text: str) -> tuple[str, str]:
-    """Split `NAME@STAGE/STRIDE` into NAME and `STAGE/STRIDE`; an `@` in the path of a file belongs to the path."""
-    if text.endswith(SUFFIXES) or Path(text).exists():
-        return text, ""
-    path, _, view = text.rpartition("@")
-    if path.endswith(SUFFIXES) or Path(path).is_file():
-        return path, view
-    spec, _, view = text.partition("@")
-    return spec, view
 
 
 def encoder_from_checkpoint(path: str | Path) -> Encoder:
@@ -290,18 +172,16 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network]:
         ValueError: for an unknown form of spec, or a checkpoint with a part of a network.
     """
     require_name(spec)
+    _, view = split_view(spec)
+    if view:
+        raise ValueError(f"{spec}: a method trains a whole network: leave @{view} out")
     if not is_checkpoint(spec):
-        return named_network(spec)
+        return NamedNetwork(spec).build()
     encoder = encoder_from_checkpoint(spec)
     if not encoder.is_named or encoder.is_video:
         raise ValueError(f"{spec}: {type(encoder.network).__name__} has no full network to train")
     trainable: nn.Module = encoder.network.requires_grad_(True).train()
     return trainable, encoder.described
-
-
-def _of_library(spec: str) -> bool:
-    """Return whether a name is one of timm or torchvision, which make networks with random or trained weights."""
-    return spec.startswith(("timm:", "torchvision:"))
 
 
 @contextmanager

@@ -1,14 +1,18 @@
-"""Raw networks by name: of timm, torchvision and the hub, or by a callable of the user's."""
+"""Networks by name: what a text says, and the network of timm, torchvision, the hub or a user's callable it names."""
 
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from .checkpoints import SUFFIXES
+from ..videos.digests import file_digest
+from .checkpoints import SUFFIXES, is_checkpoint, local_file, on_hub, read_content, recipe_of, saved_encoder_of
 from .description import RANDOM_WEIGHTS, Network, architecture_name
 from .extractor import RawColour, eval_mode
-from .trust import allow, import_named
+from .trust import TRUSTED, allow, import_named, named_code, package_of
 from .video import VideoEncoder, from_transformers
 
 SHORT_NAMES = {
@@ -32,37 +36,163 @@ SHORT_NAMES = {
 
 Weights of timm come from its cache, or over the network at first use.
 """
+LIBRARIES = ("timm:", "torchvision:")
+"""Prefixes of names that stand for random or trained weights."""
+OWN_CHECKPOINT = re.compile(r"([\w.]+):(\w+)=(.+)")
+"""A checkpoint of a user's own LightningModule: `package.module:Class=FILE`."""
 
 
-def full_name(name: str) -> tuple[str, bool]:
-    """Return the spec of a short name and whether the library's weights are wanted; another spec as it is, and False.
+@dataclass(frozen=True)
+class NamedNetwork:
+    """A network by its text, and the features that the text chooses.
+
+    Args:
+        text: `NAME`, `NAME@STAGE` or `NAME@STAGE/STRIDE`; NAME as for `load`. A short name implies trained weights and
+            a stage.
+        stage: name of the features; None is the text's, and without one the benchmark's choice.
+        stride: pixels per feature cell; None is the text's, and without one the benchmark's choice.
+        pretrained: load the library's weights, for names of timm and torchvision; others ignore it.
+        seed: seed of random weights; None draws them from torch's state.
+
+    Attributes:
+        spec: full name, path of a checkpoint (of a file on the hub the path in its cache), or `Class=FILE`.
+
+    Raises:
+        ValueError: if the stride is not a number, or a file of the hub is not to be had.
 
     Example:
-        >>> full_name("dino-s16")
-        ('timm:vit_small_patch16_224.dino', True)
-        >>> full_name("torchvision:resnet18")
-        ('torchvision:resnet18', False)
+        >>> network = NamedNetwork("dino-s16@block9")
+        >>> network.spec, network.stage, network.pretrained
+        ('timm:vit_small_patch16_224.dino', 'block9', True)
     """
-    if name not in SHORT_NAMES:
-        return name, False
-    spec, _, _ = SHORT_NAMES[name].partition("@")
-    return spec, spec.startswith("timm:")
+
+    text: str
+    stage: str | None = None
+    stride: int | None = None
+    pretrained: bool = False
+    seed: int | None = 0
+    spec: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        name, view = split_view(self.text)
+        stage, _, stride = view.partition("/")
+        spec, own_stage = split_view(SHORT_NAMES.get(name, name))
+        is_trained = name in SHORT_NAMES and spec.startswith("timm:")
+        settled = {
+            "spec": str(local_file(spec)) if on_hub(spec) else spec,
+            "stage": self.stage or stage or own_stage or None,
+            "stride": self.stride or (int(stride) if stride else None),
+            "pretrained": is_trained or (self.pretrained and spec.startswith(LIBRARIES)),
+        }
+        for attribute, value in settled.items():
+            object.__setattr__(self, attribute, value)
+
+    @property
+    def name(self) -> str:
+        """Name of the row in tables: the text; random weights are named."""
+        return f"{self.text}, {RANDOM_WEIGHTS}" if self.is_random else self.text
+
+    @property
+    def is_random(self) -> bool:
+        """True if the weights are random, so that seeds make different networks."""
+        return self.spec.startswith(LIBRARIES) and not self.pretrained
+
+    @property
+    def file(self) -> Path | None:
+        """The checkpoint of a path; None for other networks."""
+        path = Path(self.spec)
+        return path if is_checkpoint(self.spec) and path.is_file() else None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `FrozenEncoder` that the text gives."""
+        given = {"stage": self.stage, "stride": self.stride, "pretrained": self.pretrained}
+        return {"spec": self.spec} | {name: value for name, value in given.items() if value}
+
+    def identity(self) -> dict[str, Any]:
+        """Return view and weights: the bytes of a checkpoint, or a name with its seed."""
+        view = {"stage": self.stage, "stride": self.stride}
+        if self.file is not None:
+            return view | {"sha256": file_digest(self.file)}
+        return view | {"spec": self.spec, "pretrained": self.pretrained, "seed": self.seed}
+
+    @property
+    def is_reusable(self) -> bool:
+        """True if the identity settles the features: no code of the user makes them."""
+        if self.file is None:
+            is_ours = ":" not in self.spec or package_of(self.spec) in TRUSTED
+            return is_ours and not OWN_CHECKPOINT.fullmatch(self.spec)
+        content = read_content(self.file, whole=False)
+        recipe = saved_encoder_of(content, self.file) or recipe_of(content, self.file)
+        return all(package_of(name) in TRUSTED for name in named_code(recipe))
+
+    def build(self) -> tuple[Any, Network]:
+        """Build a network that is no checkpoint, without its classifier, and describe it.
+
+        Random weights are drawn from torch's state. Residual blocks of the ResNets start at zero (SimSiam, section 4).
+
+        Returns:
+            A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`, or the result of a user's
+            callable; and its description: full name, source of the weights, seed of random weights.
+
+        Raises:
+            ValueError: if the name has no prefix, or the library does not know it.
+        """
+        spec = self.spec
+        if spec == "raw_colour":
+            return RawColour(), Network(name="raw colour", spec=spec)
+        library, separator, name = spec.partition(":")
+        if not separator:
+            raise ValueError(
+                f"backbone {spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write timm:NAME, "
+                "torchvision:NAME or package.module:callable"
+            )
+        network: Any
+        source = library
+        if library == "timm":
+            network = _timm(name, self.pretrained)
+        elif library == "torchvision":
+            network = _torchvision(name, self.pretrained)
+        elif library == "transformers":
+            network = from_transformers(name)
+        else:
+            network = _imported(library, name)
+            source = spec  # weights random or loaded: only the callable knows
+        described = Network(
+            name=architecture_name(name),
+            weights=RANDOM_WEIGHTS if self.is_random else f"weights of {source}",
+            spec=spec,
+            seed=torch.initial_seed() if self.is_random else None,
+            loaded=not self.is_random,
+        )
+        if isinstance(network, nn.Module):
+            # Six times faster in bfloat16 on a CPU, and faster on recent GPUs; values and checkpoints are the same.
+            network = network.to(memory_format=torch.channels_last)
+        return network, described
+
+
+def split_view(text: str) -> tuple[str, str]:
+    """Split `NAME@STAGE/STRIDE` into NAME and `STAGE/STRIDE`; an `@` in the path of a file belongs to the path.
+
+    Example:
+        >>> split_view("runs@home/last.ckpt"), split_view("runs@home/last.ckpt@res4/8")
+        (('runs@home/last.ckpt', ''), ('runs@home/last.ckpt', 'res4/8'))
+    """
+    name, at, view = text.rpartition("@")
+    if not at or text.endswith(SUFFIXES):
+        return text, ""
+    return name, view
 
 
 def build_network(spec: str, pretrained: bool = False) -> Any:
-    """Build a network by its name, without its classifier.
+    """Build a network by its name, without its classifier, as `NamedNetwork.build` does.
 
     `timm:NAME` and `torchvision:NAME` take a name of that library, `transformers:NAME` a name of its hub or a folder;
     `package.module:callable` is imported and called without arguments; a short name (`vidcorr-r18`, `dino-b8`, …)
-    has its trained weights. Residual blocks of the ResNets start at zero (SimSiam, section 4).
+    has its trained weights.
 
     Args:
         spec: the name, for example `torchvision:resnet18` or `timm:vit_small_patch16_224`.
         pretrained: load the library's weights (supervised or otherwise), from its cache or over the network.
-
-    Returns:
-        A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`; or the result of an imported
-        callable, unchanged, which may be a video encoder (`VideoEncoder`).
 
     Raises:
         ValueError: if the name has no prefix or the library does not know it.
@@ -72,56 +202,8 @@ def build_network(spec: str, pretrained: bool = False) -> Any:
         >>> network(torch.zeros(2, 3, 64, 64)).shape
         torch.Size([2, 512])
     """
-    return named_network(spec, pretrained)[0]
-
-
-def named_network(spec: str, pretrained: bool = False) -> tuple[Any, Network]:
-    """Build a network as `build_network` does, and describe it.
-
-    Returns:
-        The network, and its description: its full name, the source of its weights, and the seed of random weights.
-
-    Raises:
-        ValueError: if the name has no prefix or the library does not know it.
-    """
-    if spec == "raw_colour":
-        return RawColour(), Network(name="raw colour", spec=spec)
-    spec, is_pretrained = full_name(spec)
-    pretrained = pretrained or is_pretrained
-    library, separator, name = spec.partition(":")
-    if not separator:
-        raise ValueError(
-            f"backbone {spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write timm:NAME, "
-            "torchvision:NAME or package.module:callable"
-        )
-    network: Any
-    origin = f"weights of {library}" if pretrained else RANDOM_WEIGHTS
-    seed = None if pretrained else torch.initial_seed()
-    if library == "timm":
-        network = _timm(name, pretrained)
-    elif library == "torchvision":
-        network = _torchvision(name, pretrained)
-    elif library == "transformers":
-        network = from_transformers(name)
-        origin = f"weights of {library}"
-        seed = None
-    elif pretrained:
-        raise ValueError(f"backbone {spec}: pretrained=True needs a timm: or torchvision: name")
-    else:
-        network = imported(library, name)
-        origin = f"weights of {spec}"  # random or loaded: only the callable knows
-        seed = None
-    described = Network(
-        name=architecture_name(spec.rpartition(":")[2]),
-        weights=origin,
-        spec=spec,
-        seed=seed,
-        loaded=origin != RANDOM_WEIGHTS,
-    )
-    if isinstance(network, nn.Module):
-        # Six times faster in bfloat16 on a CPU, and faster on recent GPUs; values and checkpoints are the same.
-        network = network.to(memory_format=torch.channels_last)
-    return network, described
+    network, _ = NamedNetwork(spec, pretrained=pretrained).build()
+    return network
 
 
 def _timm(name: str, pretrained: bool) -> nn.Module:
@@ -155,7 +237,7 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
     return network
 
 
-def imported(module: str, name: str) -> Any:
+def _imported(module: str, name: str) -> Any:
     """Import the user's callable, and call it without arguments.
 
     Raises:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from ..backbones import NamedNetwork
 from ..backbones.checkpoints import SUFFIXES, local_file, on_hub, saved_model
-from ..backbones.names import split_view
-from ..backbones.networks import SHORT_NAMES
+from ..backbones.networks import SHORT_NAMES, split_view
 from ..backbones.trust import allow_named
 from .config_files import find_config, read_yaml
 from .runs import ROOT, newest_checkpoint

@@ -74,9 +74,9 @@ def test_mistakes_are_named(spec, stage, stride, message):
     assert refused(ValueError, message, build_feature_extractor, spec, stage, stride)
 
 
-def test_pictures_of_another_form_and_weights_that_nobody_loads_are_refused():
+def test_pictures_of_another_form_and_views_of_a_network_to_train_are_refused():
     refused(ValueError, "must be float RGB", build_feature_extractor("torchvision:resnet18"), torch.rand(1, 1, 64, 64))
-    refused(ValueError, "pretrained=True needs a timm:", load, "tests.helpers.encoders:Wrapped", True)
+    refused(ValueError, "trains a whole network: leave @res4/8 out", VFSSimSiam, "torchvision:resnet18@res4/8")
 
 
 @pytest.mark.slow
