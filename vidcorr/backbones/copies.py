@@ -1,4 +1,4 @@
-"""Copies of networks: new modules over the same tensors, or on another device; the networks inside an encoder."""
+"""Copies of modules: over the same tensors, or on another device."""
 
 import copy
 from collections.abc import Iterator
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from ..functional.device import gpu_or_cpu
 
 M = TypeVar("M", bound=nn.Module)
-E = TypeVar("E")
 
 
 def shared_copy(module: M) -> M:
@@ -70,66 +69,36 @@ def _keeps_parts(function: FunctionType) -> bool:
     return any(isinstance(value, nn.Module | list | dict) for value in kept)
 
 
-def on_device(encoder: E, device: torch.device | str | None = None) -> E:
-    """Return an extractor or video encoder in eval mode on a device; the original does not change.
+def on_device(module: M, device: torch.device | str | None = None) -> M:
+    """Return a module on a device; the original does not change.
 
     Parameters and buffers on other devices are copied; tensors already on the device are shared with the original.
-    Nothing is moved in place, so modules that share tensors with the original keep working. An encoder that is in eval
-    mode on the device is returned itself.
+    Nothing is moved in place, so modules that share tensors with the original keep working. A module on the device is
+    returned itself.
 
     Args:
-        encoder: an extractor of images, or a video encoder, whose networks are copied; not those inside a function.
+        module: an extractor of images, or a video encoder.
         device: None is the current GPU, otherwise the CPU.
 
     Raises:
         torch.OutOfMemoryError: if the device has no room for the copy.
+        ValueError: as `copied_over`.
     """
     device = torch.device(gpu_or_cpu() if device is None else device)
-    networks = networks_of(encoder)
-    copies = {id(network): _copied(network, device) for network in networks}
-    if all(copies[id(network)] is network for network in networks):
-        return encoder
-    return copy.deepcopy(encoder, copies)
+    moved = {id(tensor): _moved(tensor, device) for tensor in _tensors(module)}
+    if all(moved[id(tensor)] is tensor for tensor in _tensors(module)):
+        return module
+    return copied_over(module, moved)
 
 
-def networks_of(encoder: object) -> list[nn.Module]:
-    """Return the networks of an encoder: itself, if it is a module, else those that its attributes hold.
-
-    An attribute of a video encoder may be a module, a module's bound method, a function with modules among its outer
-    variables, or another video encoder.
-    """
-    if isinstance(encoder, nn.Module):
-        return [encoder]
-    found: dict[nn.Module, None] = {}
-    for value in getattr(encoder, "__dict__", {}).values():
-        outer = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
-        for held in (value, getattr(value, "__self__", None), *outer):
-            if isinstance(held, nn.Module) or hasattr(held, "encode"):
-                found.update(dict.fromkeys(networks_of(held)))
-    return list(found)
-
-
-def device_of(encoder: object) -> torch.device:
-    """Return the device of the parameters and buffers of an extractor or video encoder; the CPU if it has none."""
-    for network in networks_of(encoder):
-        tensors = _tensors(network)
-        if tensors:
-            return tensors[0].device
-    return torch.device("cpu")
+def device_of(module: nn.Module) -> torch.device:
+    """Return the device of the parameters and buffers of a module; the CPU if it has none."""
+    tensors = _tensors(module)
+    return tensors[0].device if tensors else torch.device("cpu")
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:
     return [*network.parameters(), *network.buffers()]
-
-
-def _copied(network: nn.Module, device: torch.device) -> nn.Module:
-    """Return a copy of a module in eval mode on a device."""
-    tensors = _tensors(network)
-    moved = {id(tensor): _moved(tensor, device) for tensor in tensors}
-    is_training = any(part.training for part in network.modules())
-    if not is_training and all(moved[id(tensor)] is tensor for tensor in tensors):
-        return network
-    return copied_over(network, moved).eval()
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:

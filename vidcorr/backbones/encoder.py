@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..functional.device import PendingCopy
-from .copies import device_of, networks_of, on_device, shared_copy
+from .copies import device_of, shared_copy
 from .description import Network
 from .extractor import (
     IMAGENET_MEAN,
@@ -117,8 +117,7 @@ class Encoder(nn.Module):
         described: description of a network that was built by name; None takes the network's own.
 
     Attributes:
-        network: the network; of a video encoder that is no module, the networks that it holds.
-        holder: the video encoder that is no module; None for others.
+        network: the network.
         is_video: True for a video encoder.
 
     Raises:
@@ -142,13 +141,11 @@ class Encoder(nn.Module):
             stride = stride or spec.stride
             spec, described = spec.build()
         network = unwrapped(spec)
-        is_module = isinstance(network, nn.Module)
-        self.is_video = isinstance(network, VideoEncoder) and not gives_extractors(network)
-        if not is_module and not self.is_video:
+        if not isinstance(network, nn.Module):
             raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
         usual_mean, usual_std = usual_normalisation(network)
-        self.network: Any = network if is_module else nn.ModuleList(networks_of(network))
-        self.holder: Any = None if is_module else network
+        self.network: Any = network
+        self.is_video = isinstance(network, VideoEncoder) and not gives_extractors(network)
         self.mean = tuple(mean or usual_mean)
         self.std = tuple(std or usual_std)
         self.default_stage = stage
@@ -184,8 +181,7 @@ class Encoder(nn.Module):
             options: further options of the network's extractor, for example `dilated` of `ResNetExtractor`.
 
         Returns:
-            A `FeatureExtractor`, in eval mode; what `feature_extractor` of the network returns; or the video encoder,
-            with its networks in eval mode.
+            A `FeatureExtractor`, in eval mode; what `feature_extractor` of the network returns; or the video encoder.
 
         Raises:
             ValueError: if the network has no such stage, stride or option.
@@ -195,7 +191,7 @@ class Encoder(nn.Module):
         if self.is_video:
             if stage is not None or stride is not None or any(options.values()):
                 raise ValueError("a video encoder has one stage and stride; leave both arguments out")
-            return on_device(self.network if self.holder is None else self.holder, device_of(self.network))
+            return self.network
         if gives_extractors(self.network):
             view = self.network.feature_extractor(stage, stride, **options)
         else:
@@ -253,14 +249,9 @@ def encoder_hparams(encoder: Encoder, argument: str) -> dict[str, Any]:
     return known
 
 
-def weights_digest(module: object) -> str:
-    """Return the first 12 hexadecimal digits of a digest of all weights in order: types, shapes and numbers, no names.
-
-    For a video encoder that is not a module, digest the networks that it holds.
-    """
-    weights: list[Tensor] = []
-    for network in networks_of(module):
-        weights += [tensor.detach() for tensor in network.state_dict().values() if isinstance(tensor, Tensor)]
+def weights_digest(module: nn.Module) -> str:
+    """Return 12 hexadecimal digits, a digest of all weights in order: types, shapes and numbers, no names."""
+    weights = [tensor.detach() for tensor in module.state_dict().values() if isinstance(tensor, Tensor)]
     forms = "; ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in weights)
     digest = hashlib.blake2b(forms.encode())
     contents = [tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in weights]

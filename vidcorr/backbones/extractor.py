@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..functional.device import random_state_kept
-from .copies import device_of, networks_of
+from .copies import device_of
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -312,13 +312,10 @@ def stated_stride(network: object) -> int | None:
 
 
 @contextmanager
-def eval_mode(encoder: object) -> Iterator[None]:
-    """Set all networks of an encoder to eval mode during a block, and restore the mode of every submodule.
+def eval_mode(module: nn.Module) -> Iterator[None]:
+    """Set a module to eval mode during a block, and restore the mode of every submodule.
 
     BatchNorm then takes its running statistics and does not update them, so weights and buffers stay as they were.
-
-    Args:
-        encoder: a module, an extractor, or a video encoder that is not a module.
 
     Example:
         >>> network = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout().eval())
@@ -328,11 +325,9 @@ def eval_mode(encoder: object) -> Iterator[None]:
         >>> network[0].training, network[1].training
         (True, False)
     """
-    networks = networks_of(encoder)
-    modes = {part: part.training for network in networks for part in network.modules()}
+    modes = {part: part.training for part in module.modules()}
     try:
-        for network in networks:
-            network.eval()
+        module.eval()
         yield
     finally:
         # calls `train`, which a user may have overridden; parents come before their parts

@@ -76,8 +76,8 @@ def build_feature_extractor(
         pretrained: load the library's weights, for names of timm and torchvision.
 
     Returns:
-        A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`. Of a video encoder
-        itself, with its networks in eval mode.
+        A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`; or the video
+        encoder itself.
 
     Raises:
         ValueError: as `load`; or if the network does not have the stage or the stride.

@@ -1,7 +1,7 @@
 """Video encoders: frames in, a feature map per frame out, with clips or a state inside; V-JEPA 2 by name.
 
-A video encoder has `stage`, `stride` (pixels per cell) and `encode(frames)`. A call of `encode` processes a
-whole video.
+A video encoder is a module with `stage`, `stride` (pixels per cell) and `encode(frames)`. A call of `encode` processes
+a whole video.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from ..functional.device import to_device
-from .extractor import IMAGENET_MEAN, IMAGENET_STD, stated_stride
+from .extractor import IMAGENET_MEAN, IMAGENET_STD, eval_mode, stated_stride
 from .trust import reason
 
 Upsampling = Literal["trilinear", "cubic"]
@@ -23,7 +23,7 @@ Layout = Literal["CTHW", "TCHW"]
 
 @runtime_checkable
 class VideoEncoder(Protocol):
-    """Maps the frames of a video, in order, to feature maps.
+    """A module that maps the frames of a video, in order, to feature maps.
 
     Attributes:
         stride: pixels per cell; None until it is known.
@@ -36,7 +36,7 @@ class VideoEncoder(Protocol):
         ...
 
 
-class Clips:
+class Clips(nn.Module):
     """Video encoder over a network of clips, in consecutive windows of a fixed length.
 
     The last window is padded with zeros after the normalisation, and the maps of the padding are dropped. Within a
@@ -63,6 +63,7 @@ class Clips:
     Attributes:
         stage: "features".
         stride: pixels per cell; None before the first window, unless the network states it.
+        inside: modules that a callable computes with, which is no module itself.
 
     Raises:
         ValueError: for an unknown choice, or a tubelet that does not divide the window.
@@ -87,7 +88,9 @@ class Clips:
             raise ValueError(
                 f"window must be a multiple of tubelet, got a window of {window} and tubelets of {tubelet}"
             )
+        super().__init__()
         self.net = net
+        self.inside = modules_inside(net)
         self.window = window
         self.tubelet = tubelet
         self.layout = layout
@@ -121,13 +124,14 @@ class Clips:
             clip = torch.cat([clip, clip.new_zeros(self.window - frames, *clip.shape[1:])])
         if self.layout == "CTHW":
             clip = clip.transpose(0, 1)
-        maps = as_tensor(self.net(clip[None]))
+        with eval_mode(self):
+            maps = as_tensor(self.net(clip[None]))
         self.stride = self.stride or round(height / maps.shape[3])
         weights = to_device(self._weights[:frames], maps.device).to(maps.dtype)
         return torch.einsum("ts,cshw->tchw", weights, maps[0])
 
 
-class Recurrent:
+class Recurrent(nn.Module):
     """Video encoder over a recurrent network, with a new state for every video.
 
     Args:
@@ -138,12 +142,15 @@ class Recurrent:
     Attributes:
         stage: "features".
         stride: pixels per cell; None before the first frame, unless the network states it.
+        inside: modules that `step` computes with, if it is no module itself.
     """
 
     stage = "features"
 
     def __init__(self, step: Callable[[Tensor, Any], tuple[Any, Any]]) -> None:
+        super().__init__()
         self.step = step
+        self.inside = modules_inside(step)
         self.stride = stated_stride(step)
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
@@ -154,11 +161,20 @@ class Recurrent:
         """
         state = None
         for frame in frames:
-            with torch.no_grad():
+            with torch.no_grad(), eval_mode(self):
                 found, state = self.step(frame, state)
             features = as_tensor(found)
             self.stride = self.stride or round(frame.shape[1] / features.shape[1])
             yield features
+
+
+def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:
+    """Return the modules behind a method or a function: its object, or its outer variables; none for a module."""
+    if isinstance(function, nn.Module):
+        return nn.ModuleList()
+    outer = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    held = [getattr(function, "__self__", None), *outer]
+    return nn.ModuleList(value for value in held if isinstance(value, nn.Module))
 
 
 def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:

@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import nn
 
 from .. import signals
-from ..backbones.copies import networks_of
 
 SHORTEST_LIMIT = timedelta(hours=4)
 """A finished rank waits for the others at least this long."""
@@ -120,7 +119,7 @@ class Ranks(AbstractContextManager["Ranks"]):
 
 
 @contextmanager
-def first_ranks_buffers(features: object, ranks: int) -> Iterator[None]:
+def first_ranks_buffers(features: nn.Module, ranks: int) -> Iterator[None]:
     """Give the buffers that an extractor reads the first rank's values during a block, and restore them.
 
     DDP shares buffers only before a forward pass of training, and not at all with `broadcast_buffers=False`.
@@ -129,10 +128,7 @@ def first_ranks_buffers(features: object, ranks: int) -> Iterator[None]:
         features: the extractor.
         ranks: number of ranks; every rank must enter the block.
     """
-    buffers: list[Tensor] = []
-    if ranks > 1:
-        for network in networks_of(features):
-            buffers += network.buffers()
+    buffers = list(features.buffers()) if ranks > 1 else []
     own = [buffer.clone() for buffer in buffers]
     try:
         for buffer in buffers:

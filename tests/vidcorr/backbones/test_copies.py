@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.helpers.encoders import Smoothed
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Clips, Recurrent, build_feature_extractor, load, weights_digest
+from vidcorr.backbones import Clips, Recurrent, load, weights_digest
 from vidcorr.backbones.copies import device_of, on_device, shared_copy
 
 IMAGES = torch.rand(1, 3, 64, 64)
@@ -40,17 +40,12 @@ def test_an_extractor_is_copied_to_another_device_and_the_original_stays():
 
 
 @pytest.mark.parametrize("bound", [False, True])
-def test_networks_of_video_encoders_are_copied_and_in_eval_mode(bound):
+def test_networks_of_video_encoders_are_their_modules(bound):
     network = Smoothed()
     encoder = Recurrent(network.step) if bound else Clips(network, window=2, tubelet=1)
-    found = build_feature_extractor(encoder)
-    assert type(found) is type(encoder)
-    assert network.training
-    held = found.step.__self__ if bound else found.net
-    assert not held.norm.training
-    assert held.cells.weight is network.cells.weight
     moved = on_device(encoder, META)
-    assert device_of(moved) == META
+    assert type(moved) is type(encoder)
+    assert device_of(moved.step.__self__ if bound else moved.net) == META
     assert weights_digest(encoder) == weights_digest(network)
     assert devices(network) == {"cpu"}
-    assert load(encoder).network[0] is network  # not a copy, so that a Trainer moves it
+    assert network in load(encoder).modules()  # not a copy, so that a Trainer moves it

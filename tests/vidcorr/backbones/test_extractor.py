@@ -16,7 +16,6 @@ from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr import BoxPrompt, MaskPrompt, follow
 from vidcorr.backbones import Recurrent, build_feature_extractor, build_network, extractor_of, weights_digest
-from vidcorr.backbones.copies import networks_of
 from vidcorr.backbones.encoder import WRAPPERS
 
 IMAGES = torch.rand(1, 3, 256, 320)
@@ -107,8 +106,7 @@ ENCODERS = {
 
 
 def state(encoder):
-    modes = [part.training for network in networks_of(encoder) for part in network.modules()]
-    return [weights_digest(network) for network in networks_of(encoder)], modes
+    return weights_digest(encoder), [part.training for part in encoder.modules()]
 
 
 @pytest.mark.slow
@@ -116,13 +114,11 @@ def state(encoder):
 def test_train_mode_changes_nothing_in_results_nor_in_the_network(name, kind):
     video = torch.randint(0, 256, (5, 3, 64, 64), dtype=torch.uint8)
     encoder = ENCODERS[name]()
-    for network in networks_of(encoder):
-        enliven(network)
-        network.eval()
+    enliven(encoder)
+    encoder.eval()
     expected = [np.asarray(found) for _, found in follow(encoder, video, PROMPTS[kind])]
-    for network in networks_of(encoder):
-        network.train()
-        next(network.children()).eval()  # a mode of its own
+    encoder.train()
+    next(encoder.children()).eval()  # a mode of its own
     before = state(encoder)
     assert any(before[1])
     results = follow(encoder, video, PROMPTS[kind])

@@ -60,7 +60,7 @@ def test_contract(spec, channels, stride):
     [
         ("resnet18", None, None, "nor a short name; write timm:NAME, torchvision:NAME or"),
         ("nowhere:encoder", None, None, "cannot import"),
-        ("builtins:dict", None, None, "expected a module or a video encoder, got a dict"),
+        ("builtins:dict", None, None, "expected a torch.nn.Module, got a dict"),
         ("timm:resnet19", None, None, "timm has no such model"),
         ("timm:vit_tiny_patch16_224", None, 12, "not a divisor of patches of 16 px"),
         ("torchvision:vit_b_16", None, None, "torchvision:vit_b_16: no ResNet; timm:NAME has other networks"),

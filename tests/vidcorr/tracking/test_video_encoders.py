@@ -95,7 +95,7 @@ def test_joints_and_points_of_clips_score_as_those_of_the_images_in_them(kind, t
 
 
 def test_a_list_of_maps_is_refused():
-    class Several:
+    class Several(torch.nn.Module):
         stride = 8
 
         def encode(self, frames):
