@@ -1,7 +1,7 @@
 """Each part against the method that it replaces: the least time of either way, as a table.
 
-python -m tests.speed                       # all that docs/speed.md shows, 3 minutes
-python -m tests.speed matching --rounds 5   # parts by name
+python -m tests.speed                       # the table of docs/speed.md, 3 minutes
+python -m tests.speed decoding --rounds 5   # parts by name
 """
 
 import argparse
@@ -26,12 +26,11 @@ IN_TABLE: tuple[Callable[[int], Iterable[str]], ...] = (
     files.scores,
     kernels.reconstruction,
     kernels.info_nce,
-    files.crops,
-    files.colours,
-    files.decoding,
     training_steps,
 )
-PARTS = {part.__name__: part for part in (*IN_TABLE, kernels.propagation_scale)}
+PARTS = {
+    part.__name__: part for part in (*IN_TABLE, kernels.propagation_scale, files.crops, files.colours, files.decoding)
+}
 
 
 def main() -> None:
