@@ -45,11 +45,11 @@ class FrozenEncoder(SavedModule):
                 raise ValueError(f"{spec}: it normalises RGB itself; mean and std are for networks by name")
             self.encoder.mean = tuple(mean or self.encoder.mean)
             self.encoder.std = tuple(std or self.encoder.std)
+        self.encoder.default_stage = stage or self.encoder.default_stage
+        self.encoder.default_stride = stride or self.encoder.default_stride
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return an extractor of the encoder for benchmarks; None is this module's stage or stride."""
-        stage = stage or self.hparams["stage"]
-        stride = stride or self.hparams["stride"]
         extractor: nn.Module = self.encoder.view(stage, stride, **options)
         if isinstance(extractor, FeatureExtractor):
             extractor.described = self.described
@@ -60,10 +60,7 @@ class FrozenEncoder(SavedModule):
         recipe = self.encoder.recipe
         if recipe is None or self.has_own_features:
             return None
-        given = {name: self.hparams[name] for name in ("stage", "stride") if self.hparams[name] is not None}
-        if self.encoder.is_named:
-            return {**recipe, "init_args": recipe["init_args"] | given, "prefix": "encoder.network."}
-        return None if given else {**recipe, "prefix": "encoder.network."}  # arguments of `Encoder` alone
+        return {**recipe, "prefix": "encoder.network."}
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Do nothing; benchmarks run in later hooks."""

@@ -165,7 +165,7 @@ class Encoder(nn.Module):
             return False
         if not gives_extractors(module):
             return is_resnet(module)
-        if getattr(module, "has_own_features", True) or any(module.hparams.get(name) for name in ("stage", "stride")):
+        if getattr(module, "has_own_features", True):
             return False
         inner = getattr(module, "encoder", None)
         if isinstance(inner, Encoder):
@@ -209,17 +209,16 @@ class Encoder(nn.Module):
     @property
     def recipe(self) -> Recipe | None:
         """What makes the encoder again, without its weights; None without a name, or for a module with own features."""
-        if isinstance(self.network, LiirEncoder):
+        view = {"stage": self.default_stage, "stride": self.default_stride}
+        defaults = {name: value for name, value in view.items() if value is not None}
+        if isinstance(self.network, LiirEncoder) and not defaults:
             return {"class_path": import_path(LiirEncoder), "init_args": self.network.arguments}
         if not self.is_named:
             return None
         arguments: dict[str, Any] = {"spec": self.described.spec}
         if self.makes_views:
             arguments |= {"mean": list(self.mean), "std": list(self.std)}
-        for name, value in (("stage", self.default_stage), ("stride", self.default_stride)):
-            if value is not None:
-                arguments[name] = value
-        return {"class_path": import_path(Encoder), "init_args": arguments}
+        return {"class_path": import_path(Encoder), "init_args": arguments | defaults}
 
 
 def usual_normalisation(network: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:

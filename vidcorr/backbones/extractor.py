@@ -338,13 +338,6 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
             part.training = was_training
 
 
-def describe_output(output: object) -> str:
-    """Return the shape of a tensor, or the type of anything else, for a message."""
-    if not isinstance(output, Tensor):
-        return type(output).__name__
-    return f"{'complex ' if output.is_complex() else ''}{tuple(output.shape)}"
-
-
 def check_map(features: Tensor, name: str) -> None:
     """Refuse a map that is too coarse to distinguish positions.
 
@@ -368,7 +361,10 @@ def require_map(output: object, name: str) -> Tensor:
     """
     if isinstance(output, Tensor) and output.ndim == 4 and not output.is_complex():
         return output
-    found = f"{name}: expected a map (N, C, h, w), got {describe_output(output)}"
+    given = type(output).__name__
+    if isinstance(output, Tensor):
+        given = f"{'complex ' if output.is_complex() else ''}{tuple(output.shape)}"
+    found = f"{name}: expected a map (N, C, h, w), got {given}"
     first = output[0] if isinstance(output, tuple | list) and output else output
     if hasattr(output, "last_hidden_state") or (isinstance(first, Tensor) and first.ndim == 3):
         raise ValueError(f"{found}: tokens become a map in six lines, docs/extend.md, section 'A network of tokens'")

@@ -11,7 +11,7 @@ from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
 from .description import Network
 from .extractor import FeatureExtractor
-from .resnet import LAYER_OF_STAGE, blocks_until, folded_copy, maps_after, named_blocks, stages_of
+from .resnet import LAYER_OF_STAGE, ends_of, folded_copy, maps_of, named_blocks
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
 AFFINITY = "affinity"
@@ -143,7 +143,11 @@ class LiirExtractor(FeatureExtractor):
     multiple = 4
 
     def __init__(self, encoder: LiirEncoder, stage: str = AFFINITY, stride: int | None = None) -> None:
-        super().__init__(stage, [*stages_of(encoder), AFFINITY], "Liir")
+        blocks = named_blocks(encoder)
+        *_, last = blocks
+        ends = ends_of(blocks) | {AFFINITY: last}
+        super().__init__(stage, ends, "Liir")
+        self.ends = {name: ends[name] for name in self.stages}
         self.encoder = encoder
         self.stride = self.common_stride([2 if name.startswith("res2") else 4 for name in self.stages])
         if stride not in (None, self.stride):
@@ -153,12 +157,10 @@ class LiirExtractor(FeatureExtractor):
     def map_of(self, images: Tensor) -> Tensor:
         """Return the maps of the stages, from one pass."""
         x = self.encoder.stem(normalised_lab(images))
-        if AFFINITY not in self.stages:
-            return self.joined(maps_after(blocks_until(self.encoder, self.stages).items(), x, self.stages))
-        blocks = named_blocks(self.encoder)
-        *_, last = blocks
-        maps = maps_after(blocks.items(), x, [*self.stages, last])
-        return self.joined(maps | {AFFINITY: self.encoder.affinity(maps[last])})
+        maps = maps_of(self.ends, named_blocks(self.encoder).items(), x)
+        if AFFINITY in maps:
+            maps[AFFINITY] = self.encoder.affinity(maps[AFFINITY])
+        return self.joined(maps)
 
     folded = folded_copy
 

@@ -1,7 +1,7 @@
 """ResNets: views of their stages, dilations, folded BatchNorms; the package's own one, and CRW's."""
 
 import itertools
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -32,39 +32,29 @@ def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
     return blocks
 
 
-def stage_of(block: str) -> str:
-    """Return the stage of a block: `res4.b1` → `res4`."""
-    return block.partition(".")[0]
+def ends_of(blocks: Iterable[str]) -> dict[str, str]:
+    """Return stage or block → the block whose map it is: `res4` → `res4.b2`, its last block; `res4.b1` → itself."""
+    of_stages = {block.partition(".")[0]: block for block in blocks}
+    return of_stages | {block: block for block in blocks}
 
 
-def stages_of(network: nn.Module) -> list[str]:
-    """Return the names of a ResNet's stages that have blocks, and of its blocks."""
-    blocks = named_blocks(network)
-    return [*dict.fromkeys(map(stage_of, blocks)), *blocks]
-
-
-def blocks_until(network: nn.Module, stages: Collection[str]) -> dict[str, nn.Module]:
-    """Return the blocks of a ResNet up to the last end of stages (`res4`) or blocks (`res4.b1`)."""
-    blocks = named_blocks(network)
-    ends = [number for number, name in enumerate(blocks, start=1) if name in stages or stage_of(name) in stages]
-    return dict(itertools.islice(blocks.items(), ends[-1]))
-
-
-def maps_after(blocks: Iterable[tuple[str, nn.Module]], x: Tensor, stages: Collection[str]) -> dict[str, Tensor]:
-    """Return the maps after stages or blocks of a ResNet, from one pass.
+def maps_of(ends: Mapping[str, str], blocks: Iterable[tuple[str, nn.Module]], x: Tensor) -> dict[str, Tensor]:
+    """Return the maps of stages or blocks of a ResNet, from one pass up to the last of them.
 
     Args:
+        ends: stage or block → the block whose map it is.
         blocks: name and block, in order.
         x: map `(N, C, h, w)` before the first block.
-        stages: names of stages and blocks.
     """
     maps: dict[str, Tensor] = {}
+    wanted = set(ends.values())
     for name, block in blocks:
         x = block(x)
-        for passed in (name, stage_of(name)):  # the map of a stage is that of its last block
-            if passed in stages:
-                maps[passed] = x
-    return maps
+        if name in wanted:
+            maps[name] = x
+        if len(maps) == len(wanted):
+            break
+    return {stage: maps[end] for stage, end in ends.items()}
 
 
 def folded_copy(network: M) -> M:
@@ -123,7 +113,9 @@ class ResNetExtractor(FeatureExtractor):
         stride: int | None = None,
         dilated: Dilated = False,
     ) -> None:
-        super().__init__(stage, stages_of(network), "this ResNet")
+        blocks = named_blocks(network)
+        ends = ends_of(blocks)
+        super().__init__(stage, ends, "this ResNet")
         if stride is not None and stride not in NATURAL_STRIDE.values():
             raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
         coarsest = 8 if dilated else stride or NATURAL_STRIDE["res5"]
@@ -139,18 +131,18 @@ class ResNetExtractor(FeatureExtractor):
                     _dilate(block, dilation // 2 if halved else dilation, only_first=released)
         self.normalise = normalise
         self.stem = nn.Sequential(*_stem(network))
-        own = blocks_until(network, self.stages)
-        self.names = list(own)
-        self.blocks = nn.ModuleDict({name.replace(".", "_"): block for name, block in own.items()})  # no dot in a key
-        strides = [min(NATURAL_STRIDE[stage_of(name)], coarsest) for name in self.stages]
+        self.ends = {name: ends[name] for name in self.stages}
+        last = max(map(list(blocks).index, self.ends.values()))
+        self.names = list(blocks)[: last + 1]
+        self.blocks = nn.ModuleDict({name.replace(".", "_"): blocks[name] for name in self.names})  # no dot in a key
+        strides = [min(NATURAL_STRIDE[name.partition(".")[0]], coarsest) for name in self.stages]
         self.stride = self.common_stride(strides)
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the maps of the stages, from one pass."""
         blocks = zip(self.names, self.blocks.values(), strict=True)
-        maps = maps_after(blocks, self.stem(self.normalise(images)), self.stages)
-        return self.joined(maps)
+        return self.joined(maps_of(self.ends, blocks, self.stem(self.normalise(images))))
 
     folded = folded_copy
 

@@ -57,15 +57,6 @@ def allow_named(given: object) -> None:
     allow(*(name.replace(":", ".") for name in names))
 
 
-def outside_code(model: Mapping[str, Any]) -> list[str]:
-    """Return the code that a model names and a file may not, as arguments of `--allow`.
-
-    Args:
-        model: `class_path` and `init_args`.
-    """
-    return [name for name in named_code(model) if not _is_trusted(package_of(name))]
-
-
 def names_outside(texts: Iterable[str]) -> list[str]:
     """Return the code in texts that is outside of this project, as arguments of `--allow`.
 
@@ -85,12 +76,13 @@ def refuse_names(texts: Iterable[str], source: str | Path) -> None:
     Raises:
         ValueError: one line with all names that the user would have to allow.
     """
-    _refuse([name for name in names_outside(texts) if not _is_trusted(package_of(name))], source)
+    _refuse(names_outside(texts), source)
 
 
-def _refuse(outside: Iterable[str], source: str | Path) -> None:
-    """Refuse outside code that the user has not allowed, with all names in one line."""
-    refused = sorted(set(outside) - _allowed)
+def _refuse(names: Iterable[str], source: str | Path) -> None:
+    """Refuse code that is neither trusted nor allowed by the user, with all names in one line."""
+    outside = {name for name in names if not _is_trusted(package_of(name))}
+    refused = sorted(outside - _allowed)
     for name in refused:
         package = package_of(name)
         if package.isidentifier() and importlib.util.find_spec(package) is None:
@@ -166,7 +158,7 @@ def check_names(recipe: object, source: str | Path) -> Recipe:
     arguments = named.get("init_args", {})
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
         raise ValueError(f"{source}: is damaged: it names no class with arguments")
-    _refuse(outside_code(named), source)
+    _refuse(named_code(named), source)
     given = own_arguments(arguments)
     for name in NETWORK_ARGUMENTS:
         spec = given.get(name)

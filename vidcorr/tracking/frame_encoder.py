@@ -30,11 +30,6 @@ MOST_AT_ONCE = 16
 P = TypeVar("P", PropagationProtocol, JointProtocol, PointProtocol, MatchingProtocol)
 
 
-def grid_of(features: Tensor) -> Size:
-    """Return (height, width) in cells of a map `(…, h, w)`."""
-    return features.shape[-2], features.shape[-1]
-
-
 def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
     """Return the protocol with the fields that the network sets; the protocol's name shows the changes.
 
@@ -133,7 +128,7 @@ class FrameEncoder(Tracker):
         """
         encode = self._encode_video if self.in_order else self._encode_in_passes
         for t, features in enumerate(encode(frames)):
-            self.grid = grid_of(features)
+            self.grid = (features.shape[1], features.shape[2])
             if t == 0 and not may_be_constant and not self.constant and is_constant(features):
                 self.constant = True
                 warnings.warn("all cells of the first frame have the same features: scores are chance", stacklevel=2)

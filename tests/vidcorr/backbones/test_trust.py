@@ -32,12 +32,13 @@ def test_modules_below_the_working_directory_are_the_users_own(tmp_path, monkeyp
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "deep_net_of_a_test.py").write_text("def f():\n    ...\n")
     monkeypatch.syspath_prepend(tmp_path / "src")
-    assert trust.outside_code({"class_path": FROZEN, "init_args": {"spec": "deep_net_of_a_test:f"}}) == []
+    assert trust.check_names({"class_path": FROZEN, "init_args": {"spec": "deep_net_of_a_test:f"}}, "x.ckpt")
     (tmp_path / "numpy").mkdir()  # the installed package is found first
     installed = [pytest.__name__, "numpy", "json", "os", "posix", "subprocess", "no_such_module"]
-    assert trust.outside_code({"class_path": FROZEN, "init_args": {"spec": "own_net_of_a_test:Net"}}) == []
+    assert trust.check_names({"class_path": FROZEN, "init_args": {"spec": "own_net_of_a_test:Net"}}, "x.ckpt")
     for name in installed:
-        assert trust.outside_code({"class_path": FROZEN, "init_args": {"spec": f"{name}:f"}}) == [f"{name}:f"]
+        recipe = {"class_path": FROZEN, "init_args": {"spec": f"{name}:f"}}
+        refused(ValueError, f"names (code from outside .* --allow )?{name}:f", trust.check_names, recipe, "x.ckpt")
 
 
 def test_a_name_that_is_not_there_is_one_line():
