@@ -127,7 +127,7 @@ class Clips(nn.Module):
         with eval_mode(self):
             maps = as_tensor(self.net(clip[None]))
         self.stride = self.stride or round(height / maps.shape[3])
-        weights = to_device(self._weights[:frames], maps.device).to(maps.dtype)
+        weights = to_device(self._weights[:frames], maps.device).to(maps.dtype)  # (frames, tubelets)
         return torch.einsum("ts,cshw->tchw", weights, maps[0])
 
 

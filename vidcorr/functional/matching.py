@@ -299,7 +299,7 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
 
 
 def _parabolas(values: Tensor, pixels: int) -> Tensor:
-    """Interpolate values `(2 n + 1, M)`, at n cells and halfway, to the pixels `(pixels, M)` of the same length."""
+    """Interpolate values at n cells and halfway `(2 n + 1, M)` to pixels `(pixels, M)`, by parabolas through three."""
     cells = len(values) // 2
     in_pixels = torch.arange(pixels, device=values.device).double() + 0.5
     centres = (in_pixels * cells / pixels - 0.5).clamp(0, cells - 1)

@@ -72,7 +72,10 @@ def _resized(video: FramesFrom, size: Size) -> FramesFrom:
 
 
 class _Features:
-    """Features of a video's frames; keeps the first frames that fit into memory, and the last few."""
+    """Features of a video's frames, from a run of the encoder that begins anew before a frame that is not kept.
+
+    Kept are the first frames that fit into memory, and the last few.
+    """
 
     def __init__(self, encoder: FrameEncoder, video: FramesFrom) -> None:
         self._encoder = encoder
@@ -81,7 +84,7 @@ class _Features:
         self._recent: dict[int, Tensor] = {}
         self._room = KEPT_FEATURES
         self._run = self._encoded(0)
-        self._next = 0  # next frame of the run
+        self._next = 0  # frame that the run yields next
 
     def of(self, t: int) -> Tensor:
         """Return the features `(C, h, w)` of frame `t`."""

@@ -103,7 +103,12 @@ class Block(NamedTuple):
         return top, match.masked_fill_(top == -torch.inf, 0)
 
     def _best_cells(self, addresses: Tensor | None, topk: int) -> BestCells:
-        """Return the top-k cells of all queries by the maximum over the references."""
+        """Return the top-k cells of all queries by the maximum over the references.
+
+        Args:
+            addresses: places in `maxima` of each query's neighbourhood, (queries, n); None: all cells of the map.
+            topk: number of cells.
+        """
         queries = self.tile.queries
         if addresses is None:
             of_queries = self.maxima[:-1].view(-1, queries).T.contiguous()

@@ -214,7 +214,8 @@ class SketchedMemory(KeyMemory):
         arguments.indices = indices.data_ptr()
         products_of_query = _run(arguments, height) / (height * width)
         most = TOO_MANY if len(frames) < topk else MANY
-        if products_of_query > most and self._chunks * CHUNK < channels:  # else most features are equal
+        can_be_longer = self._chunks * CHUNK < channels  # sketches of all channels rule out no more keys
+        if products_of_query > most and can_be_longer:
             self._lengthen(query)
         return values, indices
 

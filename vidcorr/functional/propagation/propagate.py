@@ -187,7 +187,7 @@ class LabelPropagator:
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
         """Return labels (L, h, w) combined with the labels of objects that start at this frame."""
         total = entering.sum(0)
-        if self.protocol.own_context:  # HVC weights them by their own sum: soft edges are squared
+        if self.protocol.own_context:  # HVC's code blends old and new labels by the sum of the new ones
             return labels * (1 - total) + entering * total
         starts = (entering > 0).flatten(1).any(1)
         uncovered = labels * (1 - total.clamp(0, 1))
