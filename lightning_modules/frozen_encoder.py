@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from vidcorr.backbones import FeatureExtractor
-from vidcorr.backbones.checkpoints import is_checkpoint
+from vidcorr.backbones.networks import is_checkpoint
 
 from .parts.saving import SavedModule
 

@@ -7,7 +7,7 @@ from einops import rearrange
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from vidcorr.backbones.checkpoints import is_checkpoint
+from vidcorr.backbones.networks import is_checkpoint
 from vidcorr.backbones.vit import is_vit
 from vidcorr.functional.device import random_state_kept, to_device, world_size_and_rank
 from vidcorr.videos.files import require_one_of

@@ -10,14 +10,9 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import nn
 from torch.utils.data import DataLoader
 
-from vidcorr.backbones import Encoder, Network, encoder_hparams, load, require_name
-from vidcorr.backbones.checkpoints import (
-    METADATA_KEY,
-    SUFFIXES,
-    check_metadata,
-    load_weights,
-    module_from_checkpoint,
-)
+from vidcorr.backbones import Encoder, Network, encoder_hparams, load, module_from_checkpoint, require_name
+from vidcorr.backbones.checkpoints import METADATA_KEY, check_metadata, load_weights
+from vidcorr.backbones.networks import SUFFIXES
 from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path, make
 
 

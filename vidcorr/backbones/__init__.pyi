@@ -1,4 +1,3 @@
-from .checkpoints import module_from_checkpoint as module_from_checkpoint
 from .description import Network as Network
 from .encoder import (
     Encoder as Encoder,
@@ -13,10 +12,11 @@ from .extractor import (
     RawColour as RawColour,
 )
 from .liir_encoder import LiirEncoder as LiirEncoder, LiirExtractor as LiirExtractor, PositionMap as PositionMap
-from .names import (
+from .loading import (
     build_feature_extractor as build_feature_extractor,
     encoder_from_checkpoint as encoder_from_checkpoint,
     load as load,
+    module_from_checkpoint as module_from_checkpoint,
     require_name as require_name,
     trainable_network as trainable_network,
 )

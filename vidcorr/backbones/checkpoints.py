@@ -1,7 +1,6 @@
-"""Checkpoints of this project: written, read as data, and made into the module that they hold."""
+"""Checkpoints of this project, written and read as data."""
 
 import json
-import os
 import re
 import shlex
 import zipfile
@@ -15,49 +14,9 @@ from torch import Tensor, nn
 
 from ..videos.files import unfinished
 from .description import Network
-from .trust import Recipe, check_names, make, reason
+from .trust import Recipe, check_names, reason
 
-SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
-"""Endings of checkpoints: of `torch.save`, and safetensors from `vidcorr export`."""
 METADATA_KEY = "vidcorr"
-HUB = "hf://"
-
-
-def on_hub(path: object) -> bool:
-    """Return whether a path is an address on the Hugging Face hub, `hf://OWNER/NAME/FILE`."""
-    return str(path).startswith((HUB, "hf:/"))  # `Path` takes one slash away
-
-
-def is_checkpoint(spec: str) -> bool:
-    """Return whether a text is the path of a checkpoint, or its address on the hub."""
-    return spec.endswith(SUFFIXES) or on_hub(spec)
-
-
-def local_file(path: str | Path) -> Path:
-    """Return the path of a file; one on the hub is downloaded into the hub's cache, or found there without a network.
-
-    Args:
-        path: a path, or `hf://OWNER/NAME/FILE`; `hf://OWNER/NAME` stands for its one file of weights.
-
-    Raises:
-        ValueError: one line, if the file is neither on the hub nor in the cache, or the address has another form.
-    """
-    if not on_hub(path):
-        return Path(path)
-    from huggingface_hub import HfApi
-
-    owner, _, rest = str(path).removeprefix(HUB).removeprefix("hf:/").partition("/")
-    name, _, file = rest.partition("/")
-    hub = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
-    try:
-        if not file:
-            files = [each for each in hub.list_repo_files(f"{owner}/{name}") if each.endswith(SUFFIXES)]
-            if len(files) != 1:
-                raise ValueError(f"holds {len(files)} files of weights: write {HUB}OWNER/NAME/FILE")
-            file = files[0]
-        return Path(hub.hf_hub_download(f"{owner}/{name}", file))
-    except Exception as error:  # the client's errors are of many types
-        raise ValueError(f"{path}: {reason(error)}") from error
 
 
 def read_content(path: str | Path, whole: bool = True) -> Any:
@@ -134,25 +93,6 @@ def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
     check_metadata(checkpoint, source)
     arguments = checkpoint.get("hyper_parameters", {})  # Lightning leaves out an empty dict
     return check_names({"class_path": checkpoint[METADATA_KEY].get("class_path"), "init_args": arguments}, source)
-
-
-def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
-    """Load the LightningModule that a checkpoint holds.
-
-    Args:
-        path: a checkpoint written by this project.
-        overrides: arguments that override the saved arguments.
-
-    Returns:
-        The module on the CPU, in eval mode.
-
-    Raises:
-        ValueError: if the file is missing, damaged or of another project, names code that is not allowed, or does not
-            fit its class.
-    """
-    path = local_file(path)
-    checkpoint = read_content(path)
-    return loaded(make(recipe_of(checkpoint, path), path, **overrides), checkpoint["state_dict"], path)
 
 
 def saved_encoder_of(checkpoint: Any, source: str | Path) -> dict[str, Any] | None:

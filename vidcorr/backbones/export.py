@@ -12,7 +12,7 @@ from torch import nn
 from ..videos.files import unfinished
 from .checkpoints import METADATA_KEY
 from .encoder import Encoder
-from .names import encoder_from_checkpoint, load
+from .loading import encoder_from_checkpoint, load
 
 
 def export(checkpoint: str | Path, output: str | Path) -> str:

@@ -1,5 +1,6 @@
 """Networks by name: what a text says, and the network of timm, torchvision, the hub or a user's callable it names."""
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +10,10 @@ import torch
 from torch import nn
 
 from ..videos.digests import file_digest
-from .checkpoints import SUFFIXES, is_checkpoint, local_file, on_hub, read_content, recipe_of, saved_encoder_of
+from .checkpoints import read_content, recipe_of, saved_encoder_of
 from .description import RANDOM_WEIGHTS, Network, architecture_name
 from .extractor import RawColour, eval_mode
-from .trust import TRUSTED, allow, import_named, named_code, package_of
+from .trust import TRUSTED, allow, import_named, named_code, package_of, reason
 from .video import VideoEncoder, from_transformers
 
 SHORT_NAMES = {
@@ -36,6 +37,8 @@ SHORT_NAMES = {
 
 Weights of timm come from its cache, or over the network at first use.
 """
+SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
+"""Endings of checkpoints: of `torch.save`, and safetensors from `vidcorr export`."""
 LIBRARIES = ("timm:", "torchvision:")
 """Prefixes of names that stand for random or trained weights."""
 OWN_CHECKPOINT = re.compile(r"([\w.]+):(\w+)=(.+)")
@@ -181,6 +184,43 @@ def split_view(text: str) -> tuple[str, str]:
     if not at or text.endswith(SUFFIXES):
         return text, ""
     return name, view
+
+
+def on_hub(path: object) -> bool:
+    """Return whether a path is an address on the Hugging Face hub, `hf://OWNER/NAME/FILE`."""
+    return str(path).startswith("hf:/")  # `Path` takes one slash away
+
+
+def is_checkpoint(spec: str) -> bool:
+    """Return whether a text is the path of a checkpoint, or its address on the hub."""
+    return spec.endswith(SUFFIXES) or on_hub(spec)
+
+
+def local_file(path: str | Path) -> Path:
+    """Return the path of a file; one on the hub is downloaded into the hub's cache, or found there without a network.
+
+    Args:
+        path: a path, or `hf://OWNER/NAME/FILE`; `hf://OWNER/NAME` stands for its one file of weights.
+
+    Raises:
+        ValueError: one line, if the file is neither on the hub nor in the cache, or the address has another form.
+    """
+    if not on_hub(path):
+        return Path(path)
+    from huggingface_hub import HfApi
+
+    owner, _, rest = str(path).removeprefix("hf:").lstrip("/").partition("/")
+    name, _, file = rest.partition("/")
+    hub = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
+    try:
+        if not file:
+            files = [each for each in hub.list_repo_files(f"{owner}/{name}") if each.endswith(SUFFIXES)]
+            if len(files) != 1:
+                raise ValueError(f"holds {len(files)} files of weights: write hf://OWNER/NAME/FILE")
+            file = files[0]
+        return Path(hub.hf_hub_download(f"{owner}/{name}", file))
+    except Exception as error:  # the client's errors are of many types
+        raise ValueError(f"{path}: {reason(error)}") from error
 
 
 def build_network(spec: str, pretrained: bool = False) -> nn.Module:

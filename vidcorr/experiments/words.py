@@ -7,8 +7,8 @@ from itertools import takewhile
 from pathlib import Path
 
 from ..backbones import NamedNetwork
-from ..backbones.checkpoints import SUFFIXES, local_file, on_hub, saved_model
-from ..backbones.networks import SHORT_NAMES, split_view
+from ..backbones.checkpoints import saved_model
+from ..backbones.networks import SHORT_NAMES, SUFFIXES, local_file, on_hub, split_view
 from ..backbones.trust import allow_named
 from .config_files import find_config, read_yaml
 from .runs import ROOT, newest_checkpoint

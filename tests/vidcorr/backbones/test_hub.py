@@ -12,8 +12,9 @@ from huggingface_hub import constants
 from lightning_modules import FrozenEncoder
 from tests.helpers.refusal import refused
 from vidcorr.backbones import NamedNetwork, Network, build_feature_extractor, load
-from vidcorr.backbones.checkpoints import local_file, write_checkpoint
+from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.description import source_of
+from vidcorr.backbones.networks import local_file
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 

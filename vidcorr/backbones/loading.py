@@ -9,20 +9,11 @@ import torch
 from torch import nn
 
 from ..functional.device import random_state_kept
-from .checkpoints import (
-    is_checkpoint,
-    load_weights,
-    loaded,
-    local_file,
-    module_from_checkpoint,
-    read_content,
-    saved_encoder_of,
-    without_prefix,
-)
+from .checkpoints import load_weights, loaded, read_content, recipe_of, saved_encoder_of, without_prefix
 from .description import Network
 from .encoder import Encoder
 from .foreign import fitting, weights_in
-from .networks import OWN_CHECKPOINT, NamedNetwork, split_view
+from .networks import OWN_CHECKPOINT, SUFFIXES, NamedNetwork, is_checkpoint, local_file, split_view
 from .trust import allow, check_names, constructed, import_named, make, own_arguments
 
 
@@ -55,7 +46,7 @@ def load(network: Any, pretrained: bool = False, seed: int | None = 0) -> Encode
     with _seeded(network.seed):
         if own is not None:
             encoder = Encoder(own_module(*own.groups()))
-        elif is_checkpoint(spec):
+        elif spec.endswith(SUFFIXES):
             encoder = encoder_from_checkpoint(spec)
         else:
             encoder = Encoder(network)
@@ -117,6 +108,25 @@ def encoder_from_checkpoint(path: str | Path) -> Encoder:
     load_weights(encoder.network, without_prefix(checkpoint["state_dict"], saved["prefix"]), path)
     encoder.described = encoder.described.with_weights_of(path)
     return encoder.eval()
+
+
+def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
+    """Load the LightningModule that a checkpoint holds.
+
+    Args:
+        path: a checkpoint written by this project.
+        overrides: arguments that override the saved arguments.
+
+    Returns:
+        The module on the CPU, in eval mode.
+
+    Raises:
+        ValueError: if the file is missing, damaged or of another project, names code that is not allowed, or does not
+            fit its class.
+    """
+    path = local_file(path)
+    checkpoint = read_content(path)
+    return loaded(make(recipe_of(checkpoint, path), path, **overrides), checkpoint["state_dict"], path)
 
 
 def own_module(module: str, name: str, file: str) -> nn.Module:
