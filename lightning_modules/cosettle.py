@@ -50,12 +50,12 @@ def stretched_size(size: tuple[int, int], stretch: float) -> tuple[int, int]:
 
 
 def transitions(nodes: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Return the transition matrices of a walk from a frame to a later one, and of the way back.
+    """Return the transition matrices of a walk from a frame to a later frame, and of the way back.
 
     A step has the softmax of dot products / temperature.
 
     Args:
-        nodes: `(B, 3, n, d)`: of the earlier frame, the later one, and the earlier one as the walk returns.
+        nodes: `(B, 3, n, d)`: of the earlier frame, the later frame, and the earlier frame as the walk returns.
         temperature: τ.
 
     Returns:
@@ -69,7 +69,7 @@ def transitions(nodes: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
 
 
 def cycle_loss(walk: Tensor) -> Tensor:
-    """Return the mean cross-entropy of walks `(B, n, n)` that should end where they began."""
+    """Return the mean cross-entropy of walks `(B, n, n)` that should end at their start."""
     batch, count = walk.shape[:2]
     starts = torch.arange(count, device=walk.device).repeat(batch)
     return cross_entropy((walk + EPSILON).log().flatten(0, 1), starts)
@@ -145,17 +145,17 @@ class ProjectedExtractor(FeatureExtractor):
 class CoSettle(CorrespondenceModule):
     """A projection of a frozen encoder's features, trained so that walks between two frames return.
 
-    The earlier frame, the later one, and the earlier one under a changed position embedding are encoded without
-    gradient and projected. A walk over cells goes from the first to the second and to the third; it should end where it
-    began. The projected tokens stay near the frozen ones, as distributions over channels ("separability").
+    The earlier frame, the later frame, and the earlier frame under a changed position embedding are encoded without
+    gradient and projected. A walk over cells goes from the first to the second and to the third encoding, and should
+    end at its start. The projected tokens stay near the frozen tokens, as distributions over channels ("separability").
 
     An encoder without a position embedding (a ResNet, `vidcorr-r18`; also a ViT with rotary positions) has no third
-    encoding: the walk returns to the first one, whose separability counts twice, so that λ keeps its scale. Nothing
-    then hinders the walk from using what padding tells of the position, as far as the frozen features hold it.
+    encoding: the walk returns to the first encoding, whose separability counts twice, so that λ keeps its scale. The
+    walk may then use positions that padding leaves in the frozen features.
 
-    Paper: Co-Settle (CVPR 2026), arXiv 2603.26597; the released code (yafeng19/Co-Settle) is followed where the paper
-    differs. Deliberate difference: RGB is normalised as the encoder's own training did, not always as ImageNet's. Data:
-    `data.sampling` FractionPairs, `data.crops` PairCrops, as in `configs/cosettle.yaml`.
+    Paper: Co-Settle (CVPR 2026), arXiv 2603.26597; where the paper differs, the module follows the released code
+    (yafeng19/Co-Settle). Deliberate difference: RGB is normalised as in the encoder's training, not always as
+    ImageNet's. Data: `data.sampling` FractionPairs, `data.crops` PairCrops, as in `configs/cosettle.yaml`.
 
     Args:
         backbone: the frozen encoder: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, a short
@@ -175,7 +175,7 @@ class CoSettle(CorrespondenceModule):
         base_lr: learning rate for a global batch of 256 videos, scaled linearly.
         warmup: fraction of the run in which the rate rises; it then falls to 0 by a half cosine.
         weight_decay: of the linear weights.
-        seed: seed of the changed position embeddings; ranks draw their own; None: the run's.
+        seed: seed of the changed position embeddings, which differ between ranks; None: the run's.
         encoder: recipe for the encoder without its checkpoint; the module writes it into its own checkpoints.
 
     Raises:

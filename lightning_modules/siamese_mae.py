@@ -21,7 +21,7 @@ NORM_EPSILON = 1e-6
 
 
 def kept_patches(noise: Tensor, ratio: float) -> Tensor:
-    """Return the indices of the patches that a random mask leaves: those of the smallest noise, smallest first.
+    """Return the indices of the patches that a random mask leaves: the smallest noise, in rising order.
 
     Args:
         noise: `(B, N)` in [0, 1).
@@ -40,7 +40,7 @@ def patches_of(images: Tensor, side: int) -> Tensor:
 
 
 def normalised_patches(patches: Tensor) -> Tensor:
-    """Subtract from each patch `(…, n)` its mean, and divide by its deviation, of the unbiased variance plus 1e-6."""
+    """Subtract the mean of a patch `(…, n)`, and divide by the root of its unbiased variance plus 1e-6."""
     variance = patches.var(dim=-1, keepdim=True)
     return (patches - patches.mean(dim=-1, keepdim=True)) / (variance + 1e-6).sqrt()
 
@@ -63,10 +63,10 @@ def masked_error(predicted: Tensor, target: Tensor, keep: Tensor) -> Tensor:
 
 
 class DecoderBlock(nn.Module):
-    """Cross-attention to a memory, self-attention and an MLP, each with a residual.
+    """Cross-attention to a memory, self-attention and an MLP, with residuals.
 
-    "post-norm": cross, MLP, self, each followed by its LayerNorm (CropMAE's code; the papers name cross, then self).
-    "pre-norm": cross, self, MLP, each after a LayerNorm; the memory has one of its own (ToBo's code).
+    "post-norm": cross, MLP, self, with a LayerNorm after every part (CropMAE's code; the papers name cross, then self).
+    "pre-norm": cross, self, MLP, with a LayerNorm before every part and for the memory (ToBo's code).
 
     Args:
         width: channels.
@@ -106,30 +106,30 @@ class DecoderBlock(nn.Module):
         return tokens + self.mlp(self.norm_mlp(tokens))
 
     def _attend(self, attention: nn.Module, queries: Tensor, memory: Tensor) -> Tensor:
-        """Return what queries `(B, L, width)` take from a memory `(B, M, width)`, after dropout: `(B, L, width)`."""
+        """Attend from queries `(B, L, width)` to a memory `(B, M, width)`, with dropout; return `(B, L, width)`."""
         attended: Tensor = attention(queries, memory, memory, need_weights=False)[0]
         return self.dropout(attended)
 
 
 class SiameseMAE(CorrespondenceModule):
-    """Siamese masked autoencoder: a ViT encodes both pictures of a pair; a decoder predicts the masked second one.
+    """Siamese masked autoencoder: a ViT encodes both pictures of a pair; a decoder predicts the masked second picture.
 
-    The first picture is seen whole, of the second a few patches. The encoder is shared. The decoder's queries are the
-    tokens of the second picture, with a learned token in place of each masked patch; its memory is the first picture.
+    The encoder sees the whole first picture and a few patches of the second. The decoder's queries are the tokens of
+    the second picture, with a learned token for a masked patch; its memory is the first picture.
     The method depends on the pairs: two frames of a video and a mask ratio of 0.95 are SiamMAE; two crops of a picture
     and 0.985 are CropMAE; a "pre-norm" decoder and `bottleneck` 1 add ToBo's branch, which predicts from the first
     picture's class token alone. The DataModule makes the pairs (`data.sampling` GapPairs, `data.crops` PairCrops).
 
     Papers: SiamMAE (Gupta et al., NeurIPS 2023), arXiv 2305.14344; CropMAE (Eymaël et al., ECCV 2024), arXiv
-    2403.17823, whose code (alexandre-eymael/CropMAE, with a reproduction of SiamMAE) is followed where papers differ;
-    ToBo, arXiv 2507.06543. Deliberate differences: the learning rate of a step is set before it (CropMAE's code sets it
-    after the step, so its first step has the full rate), and positions of other sizes than the network's are those that
-    benchmarks interpolate.
+    2403.17823; ToBo, arXiv 2507.06543. Where papers differ, the module follows CropMAE's code
+    (alexandre-eymael/CropMAE, with a reproduction of SiamMAE). Deliberate differences: the learning rate is set before
+    a step (CropMAE's code sets it afterwards, so its first step has the full rate), and positions for another size are
+    interpolated as in benchmarks.
 
     Args:
         backbone: a ViT of timm with a class token, `timm:NAME` or `package.module:callable`; or a checkpoint to start
-            from. A fresh network of timm starts with MAE's Xavier weights. Positions are sines and cosines unless the
-            backbone is a checkpoint (also in place of those that a callable brings), and are never trained.
+            from. A fresh network of timm starts with MAE's Xavier weights. Positions are sines and cosines, also for
+            a callable with other positions, unless the backbone is a checkpoint; they are never trained.
         mask_ratio: fraction of the second picture's patches that are masked.
         pairs_per_video: pairs in a clip of `2 · pairs_per_video` frames, "repeated sampling".
         decoder: form of the decoder's blocks, "post-norm" or "pre-norm"; in "pre-norm" the memory has positions.
@@ -141,14 +141,14 @@ class SiameseMAE(CorrespondenceModule):
         bottleneck: weight of ToBo's branch beside the prediction's 1; 0 leaves it out.
         normalised_target: predict pixels normalised by patch.
         base_lr: learning rate for a global batch of 256, scaled linearly.
-        rate_counts: what that batch counts: "pairs" (CropMAE) or "videos" (RSP, ToBo).
+        rate_counts: unit of this batch: "pairs" (CropMAE) or "videos" (RSP, ToBo).
         warmup: fraction of the run in which the rate rises; it then falls to 0 by a half cosine.
-        weight_decay: of all weights with more than one dimension, the class and mask token among them.
+        weight_decay: of all weights with several dimensions, including the class and mask token.
         seed: seed of masks and dropout; None: the run's.
 
     Raises:
-        ValueError: if the backbone is not such a ViT, or a word is unknown; in training, if a clip has another number
-            of frames.
+        ValueError: if the backbone is not a ViT with a class token, or a word is unknown; in training, if a clip has
+            another number of frames.
     """
 
     def __init__(
@@ -325,7 +325,7 @@ def _initialise_encoder(network: Any) -> None:
 
 
 def _initialise_linear(module: nn.Module) -> None:
-    """Start a linear layer, those of an attention among them, by Xavier's uniform weights and bias 0."""
+    """Start a linear layer, also of an attention, by Xavier's uniform weights and bias 0."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(module.bias)

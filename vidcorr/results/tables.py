@@ -31,8 +31,8 @@ class Part(NamedTuple):
     """A printed column.
 
     Attributes:
-        title: title of the columns that it belongs to, benchmark and conditions; empty for a column of texts.
-        head: its own head.
+        title: title of its group of columns, benchmark and conditions; empty for a column of texts.
+        head: head of the column.
         cells: a text per row; `**` around a number makes it bold.
         begins: True for a score, False for its interval and its difference.
     """
@@ -48,14 +48,14 @@ class Table:
     """Scores by row and column.
 
     Attributes:
-        columns: head → what the scores of the column share.
+        columns: head → conditions that the scores of the column share.
         rows: name → head → cell; rows without a score in a column have no cell.
         base: name of the base row for differences, or empty.
-        own_bases: row → its base row, where it differs from `base`.
+        own_bases: row → its base row, for rows with another base than `base`.
         texts: head → row → text, for columns of texts after the row's name.
         notes: sentences about the table.
-        caption: what the scores are of, for steps from a protocol to another; empty: the results say it, and the
-            largest mean of a column is its best.
+        caption: data and network of the scores, for steps from a protocol to another; empty: as the results say, and
+            the largest mean of a column is its best.
     """
 
     columns: Mapping[str, Column]
@@ -240,7 +240,7 @@ def _with_notes(text: str, table: Table, intervals: bool) -> str:
 
 
 def _by_title(table: Table) -> dict[str, list[str]]:
-    """Return title of columns → their heads; those of a benchmark follow each other."""
+    """Return title of columns → their heads; the columns of a benchmark are neighbours."""
     found: dict[str, list[str]] = {}
     for benchmark in dict.fromkeys(column.benchmark for column in table.columns.values()):
         for head, column in table.columns.items():
@@ -260,7 +260,7 @@ def _block(table: Table, heads: Sequence[str]) -> Table:
 
 
 def _points(cell: Cell) -> str:
-    """Return the difference of a cell in percentage points; empty without one, as all texts below."""
+    """Return the difference of a cell in percentage points, or an empty text."""
     if cell.difference is None:
         return ""
     return f"{100 * cell.difference.mean:+.{cell.digits}f}".replace("-", "−")
@@ -311,7 +311,7 @@ def _joined_rows(table: Table, heads: Sequence[str], intervals: bool) -> list[li
 
 
 def _parts(table: Table, intervals: bool) -> list[Part]:
-    """Return the printed columns after the rows' names; of intervals, differences and p those with a text."""
+    """Return the printed columns after the rows' names; columns of intervals, differences and p only with a text."""
     parts = [Part("", head, [texts.get(name, "") for name in table.rows]) for head, texts in table.texts.items()]
     for title, heads in _by_title(table).items():
         for head in heads:
@@ -437,7 +437,7 @@ def _labels(table: Table) -> dict[str, str]:
 
 
 def _caption(table: Table, intervals: bool) -> str:
-    """Return the caption: what the scores are of, and what bold, ± and brackets mean."""
+    """Return the caption: benchmarks, data and protocols, and the meaning of bold, ± and brackets."""
     settings = _settings(table)
     data: dict[str, dict[str, None]] = {}  # benchmark and its conditions → protocols
     for cell in table.cells:
