@@ -94,6 +94,17 @@ def test_configs_by_name_and_words_from_left_to_right(tmp_path, monkeypatch):
         assert parsed("fit", MOCO[0], "-c", name).data.class_path == "datamodules.VideoDataModule"
 
 
+def test_a_flag_belongs_to_the_last_callback_before_it_in_files_and_words_alike(tmp_path):
+    text = "trainer: {callbacks+: [{class_path: LastCheckpoint, init_args: {every_n_steps: 3}}, CollapseMonitor]}"
+    file = config_file(tmp_path / "a.yaml", text)
+    append, of_the_last = flags("trainer.callbacks+", "LastCheckpoint", every_n_steps=5)
+    for words, steps in (([append, of_the_last, file], [5, 3, 50]), ([append, file, of_the_last], [500, 3, 5])):
+        callbacks = parsed("fit", *MOCO, *words).trainer.callbacks
+        assert [callback.init_args.every_n_steps for callback in callbacks] == steps
+    message = "Option 'every_n_steps' is not accepted"
+    refused(UsageError, message, parsed, "fit", *MOCO, append, "--trainer.callbacks+=Throughput", of_the_last)
+
+
 def test_a_model_is_any_network_that_evaluate_takes():
     words = words_for_parser(["validate", "--model", "dino-b8@block9", "--model=my_module:my_network@res3/8"])
     named = ["--model.spec=timm:vit_base_patch8_224.dino", "--model.pretrained=True", "--model.stage=block9"]

@@ -2,6 +2,7 @@
 
 In README.md and docs/, a block whose first line ends in `file=NAME` is a file to save, one that ends in `run` commands.
 They run in a copy of a checkout after `make demo`, made small: fewer and smaller videos, and a step or two of training.
+If the next block is `text`, it is what the commands print, to the last digit; they then run in full.
 """
 
 import csv
@@ -17,7 +18,7 @@ from cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), ROOT / "configs" / "README.md", *(ROOT / "docs").glob("*.md")])
-BLOCK = re.compile(r"^```(\w+) +(run|file=\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w+) *(\S*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHORT = {
     "fit": [
         "--trainer.max_epochs=1",
@@ -35,7 +36,14 @@ SHORT = {
 
 
 def blocks(document):
-    return [(mark, text) for _, mark, text in BLOCK.findall(document.read_text())]
+    """Return (mark, text, what its commands print) of each marked block; an empty text where nothing is said of it."""
+    found = BLOCK.findall(document.read_text())
+    marked = []
+    for place, (_, mark, text) in enumerate(found):
+        if mark == "run" or mark.startswith("file="):
+            language, _, printed = found[place + 1] if place + 1 < len(found) else ("", "", "")
+            marked.append((mark, text, printed if language == "text" else ""))
+    return marked
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +66,8 @@ def checkout(tmp_path_factory):
     return folder
 
 
-def run(line):
-    """One command of a document, in this process."""
+def run(line, in_full=False):
+    """One command of a document, in this process; shortened if it is not to run in full."""
     written = shlex.split(line, comments=True)
     words = [found for word in written for found in sorted(glob(word)) or [word]]
     if words[0] == "python" and words[1] != "cli.py":
@@ -68,7 +76,8 @@ def run(line):
     words = words[2:] if words[0] == "python" else words[1:]
     counts = ["--data.videos=6", "--data.benchmark_videos=2", "--data.point_videos=1"]
     demo = [*counts, "--data.frames_per_video=6", "--data.video_size=64"]
-    main([*words, *SHORT.get(words[0], []), *(demo if "configs/demo.yaml" in words else [])])
+    short = [] if in_full else SHORT.get(words[0], [])
+    main([*words, *short, *(demo if "configs/demo.yaml" in words else [])])
 
 
 LONG = {"docs/datasets.md": pytest.mark.exhaustive}
@@ -87,13 +96,15 @@ def marked():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document", marked())
-def test_marked_blocks_run(document, checkout, monkeypatch, caplog):
+def test_marked_blocks_run(document, checkout, monkeypatch, caplog, capsys):
     monkeypatch.chdir(checkout)
     monkeypatch.syspath_prepend(str(checkout))
-    for mark, text in blocks(document):
+    for mark, text, printed in blocks(document):
         if mark == "run":
+            capsys.readouterr()
             for line in text.replace("\\\n", " ").splitlines():
-                run(line)
+                run(line, in_full=bool(printed))
+            assert printed in capsys.readouterr().out
         else:
             Path(mark.removeprefix("file=")).write_text(text)
     assert not [record.message for record in caplog.records if record.levelname == "ERROR"]  # benchmarks that failed
