@@ -17,7 +17,7 @@ from ..functional import LabelPropagator
 from ..functional.propagation.coding import Size
 from ..functional.propagation.resizing import resize_images
 from ..metrics.rules import RULES
-from ..metrics.scoring import MaskScorer, Object, Rules, Values, Video, numbers_in
+from ..metrics.scoring import MaskScorer, Rules, Video, numbers_in, values_of_objects
 from ..protocols import PropagationProtocol
 from ..results.pictures import overlay_masks
 from ..results.pictures.animations import Curve, overlay_masks_small
@@ -135,7 +135,7 @@ class MaskBenchmark(Benchmark):
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the scores of the data set by its rules, from the values of the objects."""
-        return self.scoring_rules.table(values_of_objects(rows))
+        return self.scoring_rules.table(values_of_objects(in_order(rows)))
 
     def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
         """Return the scoring rules."""
@@ -187,24 +187,16 @@ class SequenceFiles:
         self._pictures.close({} if self._scorer is None else curves_of(self._scorer, self._sequence))
 
 
-def values_of_objects(rows: Sequence[Row]) -> dict[tuple[str, Object], Values]:
-    """Return (video, object) → the values that the rules measured, sorted by name."""
-    objects: dict[tuple[str, Object], Values] = {}
-    for row in in_order(rows):
-        values = {column: value for column, value in row.values.items() if isinstance(value, float)}
-        objects[row.video, row.object] = values
-    return objects
-
-
 def curves_of(scorer: MaskScorer, sequence: MaskSequence) -> dict[str, Curve]:
-    """Return J and F by followed frame, averaged over objects, for the animations."""
-    place_of = {sequence.frames[t].stem: t - sequence.begin for t in sequence.annotated if t >= sequence.begin}
+    """Return J and F by followed frame, averaged over objects, for the animations; only scored frames have a point."""
     curves: dict[str, Curve] = {}
     for measure in ("J", "F"):
-        if measure in scorer.rules.measures:
-            means = scorer.frame_means(measure)
-            stems = [stem for stem in place_of if stem in means]
-            curves[measure] = [place_of[stem] for stem in stems], [means[stem] for stem in stems]
+        if measure not in scorer.rules.measures:
+            continue
+        means = scorer.frame_means(measure)
+        scored = [t for t in sequence.annotated if t >= sequence.begin and sequence.frames[t].stem in means]
+        values = [means[sequence.frames[t].stem] for t in scored]
+        curves[measure] = [t - sequence.begin for t in scored], values
     return curves
 
 
@@ -214,7 +206,6 @@ def mask_pictures(output: Output, sequence: MaskSequence, kind: str = "") -> Seq
         output,
         sequence,
         overlay_masks,
-        first=sequence.begin,
         kind=kind,
         draw_animation=overlay_masks_small,
         caption=CAPTION,

@@ -107,10 +107,10 @@ class MatchBenchmark(PairBenchmark):
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return PCK by the averages and draws of the protocol; the list of pairs gives the draws."""
         protocol: Any = self.protocol
-        measured: dict[str, list[Any]] = {}
+        pairs: dict[str, tuple[str, int, list[int]]] = {}  # by name: category, points, correct points by threshold
         for row in sorted(rows, key=attrgetter("object")):
-            measured[row.object] = [row.video, row.values["Points"], row.counts["correct"]]
-        return match_scores(measured, self.draws, protocol)
+            pairs[row.object] = row.video, row.values["Points"], row.counts["correct"]
+        return match_scores(pairs, self.draws, protocol)
 
     @cached_property
     def pairs(self) -> list[MatchPair]:

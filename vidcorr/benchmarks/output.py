@@ -87,7 +87,6 @@ class SequencePictures:
         output: the files of the run.
         sequence: the sequence.
         draw: draws results over a frame.
-        first: number of the first frame that is followed.
         kind: folder of the files, if a benchmark follows the sequence in several ways.
         draw_animation: draws the frames of the animation; None is `draw`.
         video: also write a video of every frame.
@@ -100,7 +99,6 @@ class SequencePictures:
         sequence: FrameSequence,
         draw: Draw,
         *,
-        first: int = 0,
         kind: str = "",
         draw_animation: Draw | None = None,
         video: bool = False,
@@ -116,7 +114,7 @@ class SequencePictures:
         self._animation: SequenceAnimation | None = None
         self._video: Mp4Writer | None = None
         if output.folder is not None:
-            frames = sequence.num_frames - first
+            frames = sequence.num_frames - sequence.begin
             self._overlay = output.folder / kind / "overlays" / f"{sequence.name}.png"
             self._chosen = evenly_spaced(frames, OVERLAY_FRAMES)
             self._animation = SequenceAnimation(output.folder, sequence.name, frames, kind, caption)

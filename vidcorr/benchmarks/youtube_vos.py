@@ -9,11 +9,12 @@ from typing import Any, Literal
 from ..datasets import MaskSequence, YoutubeVos
 from ..datasets.youtube_vos import hold_out, read_meta
 from ..metrics.rules import RULES
-from ..metrics.scoring import Rules
+from ..metrics.scoring import Rules, values_of_objects
 from ..protocols import PropagationProtocol
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
-from .masks import MaskBenchmark, values_of_objects
+from .base import in_order
+from .masks import MaskBenchmark
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
         categories = {(row.video, row.object): str(row.values["Category"] or "none") for row in rows}
         unseen = {categories[row.video, row.object] for row in rows if row.values["Unseen"]}
         rules = replace(self.plain_rules, categories=categories, unseen=unseen)
-        return rules.table(values_of_objects(rows))
+        return rules.table(values_of_objects(in_order(rows)))
 
     def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
         """Return split, hold-out and rules."""

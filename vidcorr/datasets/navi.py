@@ -189,7 +189,13 @@ def drawn_partners(
 
 
 def _exponentials(random: np.random.RandomState, count: int, draw: str) -> Iterator[float]:
-    """Yield exponentially distributed numbers as a release of torch draws them."""
+    """Yield exponentially distributed numbers, -log of a uniform number, as a release of torch draws them.
+
+    Args:
+        random: the generator: of all uniform numbers ("mt19937"), or of the seed of MKL's generator ("mkl").
+        count: how many.
+        draw: `partner_draw` of the protocol.
+    """
     if draw == "mt19937":
         for high, low in random.randint(0, 2**32, (count, 2), np.uint32).tolist():
             uniform = ((high << 32 | low) & (2**53 - 1)) / 2**53

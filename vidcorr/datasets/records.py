@@ -44,6 +44,11 @@ class FrameSequence:
         """Number of frames."""
         return len(self.frames)
 
+    @property
+    def begin(self) -> int:
+        """Number of the first frame that is followed."""
+        return 0
+
     def frame(self, t: int) -> Tensor:
         """Read frame index `t` (zero-based): uint8 RGB (3, H, W); grey images become RGB.
 

@@ -198,7 +198,10 @@ def tapvid_counts(
 
 
 def video_fractions(counts: Any) -> dict[str, float]:
-    """Return `METRICS` of a video, from the (N, 18) counts of its queries, or of one query; NaN for 0/0."""
+    """Return `METRICS` of a video, NaN for 0/0, from the (N, 18) counts of its queries, or of one query.
+
+    The 18 columns are those of `tapvid_counts`: three of the frames, then three for each threshold.
+    """
     columns = 3 + 3 * len(PIXEL_THRESHOLDS)
     total = np.array(counts, np.int64).reshape(-1, columns).sum(axis=0)
     scored, right, visible = total[:3]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -77,34 +77,24 @@ class RowMetric(Metric):
         Raises:
             ValueError: if a name came twice, as it does when a sampler pads the ranks with repeated sequences.
         """
-        rows = sorted(self._rows, key=itemgetter(0))
         table: dict[str, list[Any]] = {}
-        for name, row in rows:
-            table.setdefault(name, []).append(row)
-        for (name, _), (other, _) in pairwise(rows):
-            if name == other and not self.row_of_frame:
+        for name, row in sorted(self._rows, key=itemgetter(0)):
+            if name in table and not self.row_of_frame:
                 raise ValueError(f"scored more than once: {name}; name each sequence, and reset() between runs")
+            table.setdefault(name, []).append(row)
         return table
 
     def compute(self) -> dict[str, float]:
         """Return the scores of all sequences, as fractions; NaN for a score without values."""
-        rows: list[Any] = []
-        for of_name in self.table().values():
-            rows += of_name
-        return self.scores(rows)
+        return self.scores(list(chain.from_iterable(self.table().values())))
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a line of scores per sequence, for a CSV."""
         return [{"Sequence": name, **self.scores(rows)} for name, rows in self.table().items()]
 
     @contextmanager
-    def sync_context(
-        self,
-        dist_sync_fn: Callable[..., Any] | None = None,
-        process_group: Any = None,
-        should_sync: bool = True,
-        should_unsync: bool = True,
-        distributed_available: Callable[[], bool] | None = None,
+    def sync_context(  # type: ignore[override]  # of the arguments of torchmetrics.Metric, the three that matter here
+        self, process_group: Any = None, should_sync: bool = True, should_unsync: bool = True, **_: Any
     ) -> Generator[None]:
         """Hold the rows of all ranks during a block; every rank must enter it. Arguments of torchmetrics.Metric."""
         own = self._rows
@@ -112,7 +102,7 @@ class RowMetric(Metric):
             group = process_group or self.process_group
             of_ranks: list[Any] = [None] * dist.get_world_size(group)
             dist.all_gather_object(of_ranks, own, group=group)
-            self._rows = [row for rows in of_ranks for row in rows]
+            self._rows = list(chain.from_iterable(of_ranks))
         try:
             yield
         finally:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .outlines import BOUND, Outline, boundary_score, jaccard, shared_pixels, sobel_outline
-from .scoring import DavisRules, ObjectValues, Pair, Plan, Rules, Values, Video, column, first_appearances, mean
+from .scoring import DavisRules, ObjectValues, Pair, Plan, Rules, Values, Video, column, mean
 
 STEP = 5
 """LVOS visits every fifth frame of an object's range."""
@@ -35,9 +35,11 @@ class YoutubeVosRules(Rules):
 
     def plan(self, video: Video) -> Plan:
         """Return object → annotated frames after its first."""
-        starts = video.starts
-        if starts is None:
-            starts = first_appearances({t: set(video.shown(stem)) - {255} for t, stem in enumerate(video.stems)})
+        starts = dict(video.starts or {})
+        if video.starts is None:
+            for position, stem in enumerate(video.stems):
+                for number in set(video.shown(stem)) - {255}:
+                    starts.setdefault(number, position)
         plan: dict[int, Sequence[str | None]] = {}
         for number, start in sorted(starts.items()):
             stems = video.stems[start + 1 :]

@@ -89,18 +89,10 @@ class Rules:
     """255 beside ids is void, which is background; otherwise it is an ordinary id."""
 
     @property
-    def value_names(self) -> tuple[str, ...]:
-        """Names of the values of an object."""
-        return tuple(self._values_of_lost_object())
-
-    @property
     def score_names(self) -> tuple[str, ...]:
         """Names of the scores, of rules without metadata."""
-        return tuple(self.table({("", 1): self._values_of_lost_object()}))
-
-    def _values_of_lost_object(self) -> Values:
-        """Return the values of an object that was never found."""
-        return self.summarise(np.zeros((4, len(self.measures))))
+        values_of_lost_object = self.summarise(np.zeros((4, len(self.measures))))
+        return tuple(self.table({("", 1): values_of_lost_object}))
 
     def stated(self) -> dict[str, str]:
         """Return name and source of the rules, for results.json."""
@@ -304,18 +296,13 @@ class MaskScorer:
         return means
 
 
-def first_appearances(values: Mapping[int, Iterable[int]]) -> dict[int, int]:
-    """Return object id → index of the first frame with the object.
-
-    Example:
-        >>> first_appearances({0: {1}, 5: {1, 3}})
-        {1: 0, 3: 5}
-    """
-    starts: dict[int, int] = {}
-    for t in sorted(values):
-        for value in sorted(values[t]):
-            starts.setdefault(value, t)
-    return starts
+def values_of_objects(rows: Iterable[Any]) -> dict[tuple[str, Object], Values]:
+    """Return (video, object) → the values that the rules measured, from the rows of a result."""
+    objects: dict[tuple[str, Object], Values] = {}
+    for row in rows:
+        values = {column: value for column, value in row.values.items() if isinstance(value, float)}
+        objects[row.video, row.object] = values
+    return objects
 
 
 def column(objects: Iterable[Values], name: str) -> NDArray[np.float64]:

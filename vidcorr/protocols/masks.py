@@ -133,15 +133,15 @@ class LabelProtocol(NetworkInput):
         window = (2 * math.floor(self.radius_in_cells or 0) + 1) ** 2
         mixable = self.mixture_components is None or (square and self.mixture_components <= window)
         unless = "unless the neighbourhood is a square with topk=None"
-        return {
-            "context": (self.context >= padded, "1 or more frames with repeat_first='padding'"),
-            "radius": (has_area, "above 0 feature cells for a circle"),
-            "references": (has_near, "frame indices with 0 or -1 among them, or None"),
-            "first_frame_masked": (masked, "True without a topk"),
-            "mixture_components": (mixable, f"None {unless}, and at most its number of cells"),
-            "border": (self.border == "exclude" or square, f"'exclude' {unless}"),
-            "topk_ties": (self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk"),
-        }
+        conditions: dict[str, tuple[bool, str]] = {}
+        conditions["context"] = self.context >= padded, "1 or more frames with repeat_first='padding'"
+        conditions["radius"] = has_area, "above 0 feature cells for a circle"
+        conditions["references"] = has_near, "frame indices with 0 or -1 among them, or None"
+        conditions["first_frame_masked"] = masked, "True without a topk"
+        conditions["mixture_components"] = mixable, f"None {unless}, and at most its number of cells"
+        conditions["border"] = self.border == "exclude" or square, f"'exclude' {unless}"
+        conditions["topk_ties"] = self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk"
+        return conditions
 
 
 class JointProtocol(LabelProtocol):

@@ -97,13 +97,13 @@ class MatchingProtocol(NetworkView):
         windowed = soft and self.kernel is None
         is_square = isinstance(self.input_size, int)
         has_window = self.window is not None
-        return {
-            "input_size": (stretched or is_square, "the side of a square for padded pictures"),
-            "debiased": (by_cells or not self.debiased, "0 for upsampled features"),
-            "sampling": (by_cells or self.sampling != "aligned", "'floor' or 'round' if upsampled"),
-            "integer_points": (not (self.integer_points and stretched), "False for stretched pictures"),
-            "window": (windowed or not has_window, "None except for an 'expectation'"),
-            "window_outside": (has_window or self.window_outside == "zero", "'zero' without a window"),
-            "kernel": (soft or self.kernel is None, "None except for an 'expectation'"),
-            "thresholds": (bool(self.thresholds), "not empty"),
-        }
+        conditions: dict[str, tuple[bool, str]] = {}
+        conditions["input_size"] = stretched or is_square, "the side of a square for padded pictures"
+        conditions["debiased"] = by_cells or not self.debiased, "0 for upsampled features"
+        conditions["sampling"] = by_cells or self.sampling != "aligned", "'floor' or 'round' if upsampled"
+        conditions["integer_points"] = not (self.integer_points and stretched), "False for stretched pictures"
+        conditions["window"] = windowed or not has_window, "None except for an 'expectation'"
+        conditions["window_outside"] = has_window or self.window_outside == "zero", "'zero' without a window"
+        conditions["kernel"] = soft or self.kernel is None, "None except for an 'expectation'"
+        conditions["thresholds"] = bool(self.thresholds), "not empty"
+        return conditions

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..metrics.rules import RULES
-from ..metrics.scoring import MaskScorer, Object, Rules, Values, Video
+from ..metrics.scoring import MaskScorer, Rules, Values, Video, values_of_objects
 from ..results.result import Network, Provenance, Result, Row, leave_one_out, videos_of
 from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, require_one_of
 from ..videos.folders import list_folders, list_images
@@ -67,10 +67,7 @@ def score(
     }
 
     def scores_of(rows: Sequence[Row]) -> Values:
-        objects: dict[tuple[str, Object], Values] = {}
-        for row in rows:
-            objects[row.video, row.object] = {column: float(value) for column, value in row.values.items()}
-        return rules.table(objects)
+        return rules.table(values_of_objects(rows))
 
     with errors_at(meta, *WRONG_JSON):
         without = leave_one_out(rows, scores_of) if rules.pooled else {}

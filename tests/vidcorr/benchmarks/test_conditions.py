@@ -2,18 +2,9 @@
 
 import pytest
 
+import vidcorr
 from tests.helpers.benchmark_data import benchmark_classes
 from tests.helpers.words import SMALL
-from vidcorr import (
-    DavisBenchmark,
-    JhmdbBenchmark,
-    MatchBenchmark,
-    OtbBenchmark,
-    TapVidBenchmark,
-    VipBenchmark,
-    VosBenchmark,
-    YoutubeVosBenchmark,
-)
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_spair
 
@@ -26,17 +17,17 @@ def test_each_benchmark_of_ours_states_its_conditions_itself():
 @pytest.mark.parametrize(
     ("benchmark", "facts", "words"),
     [
-        (DavisBenchmark("x"), {"year": 2016}, ["2016", "val"]),
-        (DavisBenchmark("x", split=None, resolution="240p"), {"year": 2017}, ["2017", "all", "240p"]),
-        (YoutubeVosBenchmark("x"), {}, ["valid"]),
-        (YoutubeVosBenchmark("x", split="holdout", holdout=0.1, unseen=3), {}, ["holdout 0.1", "3 unseen"]),
-        (YoutubeVosBenchmark("x", split="train", all_frames=True), {}, ["train", "all frames"]),
-        (VosBenchmark("x", split="a.txt", rules="sa-v", one_object=True), {}, ["a.txt", "sa-v", "one object"]),
-        (VipBenchmark("x"), {}, ["val"]),
-        (JhmdbBenchmark("x", split=2, subset="train"), {}, ["split 2", "train"]),
-        (OtbBenchmark("x"), {}, ["tb100"]),
-        (OtbBenchmark("x", version=None), {}, ["all of the folder"]),
-        (TapVidBenchmark("x"), {"set": "davis"}, ["davis"]),
+        (vidcorr.DavisBenchmark("x"), {"year": 2016}, ["2016", "val"]),
+        (vidcorr.DavisBenchmark("x", split=None, resolution="240p"), {"year": 2017}, ["2017", "all", "240p"]),
+        (vidcorr.YoutubeVosBenchmark("x"), {}, ["valid"]),
+        (vidcorr.YoutubeVosBenchmark("x", split="holdout", holdout=0.1, unseen=3), {}, ["holdout 0.1", "3 unseen"]),
+        (vidcorr.YoutubeVosBenchmark("x", split="train", all_frames=True), {}, ["train", "all frames"]),
+        (vidcorr.VosBenchmark("x", split="a.txt", rules="sa-v", one_object=True), {}, ["a.txt", "sa-v", "one object"]),
+        (vidcorr.VipBenchmark("x"), {}, ["val"]),
+        (vidcorr.JhmdbBenchmark("x", split=2, subset="train"), {}, ["split 2", "train"]),
+        (vidcorr.OtbBenchmark("x"), {}, ["tb100"]),
+        (vidcorr.OtbBenchmark("x", version=None), {}, ["all of the folder"]),
+        (vidcorr.TapVidBenchmark("x"), {"set": "davis"}, ["davis"]),
     ],
 )
 def test_conditions_name_what_moves_a_score_beside_the_protocol(benchmark, facts, words):
@@ -45,20 +36,20 @@ def test_conditions_name_what_moves_a_score_beside_the_protocol(benchmark, facts
 
 @pytest.mark.slow
 def test_a_users_subclass_states_no_year_and_no_split(davis_root):
-    class Own(DavisBenchmark):
+    class Own(vidcorr.DavisBenchmark):
         name = "own"
 
         def read(self):
             return Davis(self.root)[:2]
 
     assert Own(davis_root, changes=SMALL).evaluate("raw_colour").conditions == ("2 sequences",)
-    ours = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1).evaluate("raw_colour")
+    ours = vidcorr.DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1).evaluate("raw_colour")
     assert ours.conditions == ("2017", "val", "1 sequences")
 
 
 @pytest.mark.slow
 def test_pairs_are_pairs_and_categories_are_categories(tmp_path):
     root = write_spair(tmp_path / "pairs", 2, views=2, frames=4)
-    result = MatchBenchmark(root, changes={"input_size": 64}).evaluate("raw_colour")
+    result = vidcorr.MatchBenchmark(root, changes={"input_size": 64}).evaluate("raw_colour")
     categories = len(result.sequences)
     assert result.conditions == ("test", f"{len(result.rows)} pairs", f"{categories} categories")

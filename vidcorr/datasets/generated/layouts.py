@@ -104,10 +104,10 @@ def write_otb(folder: Path, of: Scenes, count: int) -> None:
     for i, (video, masks) in enumerate(of.rendered(count)):
         sequence_folder = folder / f"Synthetic{i:03d}"
         write_frames(sequence_folder / "img", video, numbered("{:04d}.jpg", range(1, of.frames + 1)))
-        *_, behind, front = np.unique(masks[0]).tolist()
-        targets = {"": front}
-        if i % 3 == 2 and behind:
-            targets = {".1": front, ".2": behind}
+        shown = np.unique(masks[0]).tolist()  # the background is 0, the frontmost sprite has the largest number
+        targets = {"": shown[-1]}
+        if i % 3 == 2 and shown[-2] > 0:
+            targets = {".1": shown[-1], ".2": shown[-2]}
         for suffix, number in targets.items():
             boxes = boxes_of(masks, number).astype(int)
             write_text(sequence_folder / f"groundtruth_rect{suffix}.txt", _lines(boxes, SEPARATORS[i % 3]))
