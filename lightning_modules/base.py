@@ -12,7 +12,7 @@ from torch.optim import SGD
 from torchmetrics import MeanMetric
 
 from vidcorr.backbones import Encoder, Normalise, extractor_of, normalises_itself, trainable_network
-from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
+from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD, Dilated
 from vidcorr.backbones.trust import import_path
 from vidcorr.functional.seeds import run_seed
 
@@ -246,21 +246,23 @@ class CorrespondenceModule(SavedModule):
 
     # Features for benchmarks
 
-    def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
+    def feature_extractor(
+        self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
+    ) -> nn.Module:
         """Return an extractor of the backbone for benchmarks; it shares the weights and does not change this module.
 
         Args:
             stage: `res2 … res5`, or a block (`res4.b1`); None is the network's default.
             stride: pixels per cell, reached by removing strides; None is the network's default, 8 for a ResNet.
-            options: further options of the backbone's extractor, for example `dilated` of `ResNetExtractor`.
+            dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
 
         Returns:
             A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.
 
         Raises:
-            ValueError: if the backbone has no such stage, stride or option.
+            ValueError: if the backbone has no such stage, stride or dilation.
         """
-        extractor = extractor_of(self.backbone, stage, stride, **options).to(self.device)
+        extractor = extractor_of(self.backbone, stage, stride, dilated=dilated).to(self.device)
         extractor.described = self.described  # the `Network` that results name
         return extractor
 

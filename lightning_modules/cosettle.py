@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d, cosine_similarity, cross_entropy, in
 
 from vidcorr.backbones import pooled_width
 from vidcorr.backbones.copies import shared_copy
-from vidcorr.backbones.extractor import FeatureExtractor
+from vidcorr.backbones.extractor import Dilated, FeatureExtractor
 from vidcorr.backbones.vit import ViTExtractor, positions_set
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.videos.files import require_one_of
@@ -216,10 +216,10 @@ class CoSettle(CorrespondenceModule):
                     nn.init.trunc_normal_(part.weight, std=0.02)
                 nn.init.zeros_(part.bias)
 
-    def frozen_view(self, stage: str | None = None, stride: int | None = None, **options: Any) -> Any:
+    def frozen_view(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Any:
         """Return an extractor of the frozen encoder; None is this module's stage or stride."""
         stage = stage or self.hparams["stage"]
-        return self.backbone.view(stage, stride or self.hparams["stride"], **options)
+        return self.backbone.view(stage, stride or self.hparams["stride"], dilated)
 
     @torch.no_grad()
     def encode(self, first: Tensor, second: Tensor) -> Tensor:
@@ -302,13 +302,15 @@ class CoSettle(CorrespondenceModule):
         clip = batch["clip"]
         return self.losses(self.encode(clip[:, 0], clip[:, -1]))
 
-    def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
+    def feature_extractor(
+        self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
+    ) -> nn.Module:
         """Return an extractor of the projected features.
 
         Args:
             stage: None or this module's stage.
             stride: pixels per cell; None is this module's.
-            options: further options of the encoder's extractors.
+            dilated: SiamFC's dilations, of a ResNet only.
 
         Raises:
             ValueError: for another stage.
@@ -316,7 +318,7 @@ class CoSettle(CorrespondenceModule):
         if stage not in (None, self.hparams["stage"]):
             own = self.hparams["stage"] or "the encoder's default"
             raise ValueError(f"CoSettle: its projection was trained on {own}, not on stage {stage}")
-        extractor = ProjectedExtractor(self.frozen_view(stage, stride, **options), self.projection)
+        extractor = ProjectedExtractor(self.frozen_view(stage, stride, dilated), self.projection)
         extractor.described = self.described
         return extractor
 

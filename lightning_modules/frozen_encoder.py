@@ -5,6 +5,7 @@ from typing import Any
 from torch import nn
 
 from vidcorr.backbones import FeatureExtractor
+from vidcorr.backbones.extractor import Dilated
 from vidcorr.backbones.networks import is_checkpoint
 
 from .parts.saving import SavedModule
@@ -48,9 +49,11 @@ class FrozenEncoder(SavedModule):
         self.encoder.default_stage = stage or self.encoder.default_stage
         self.encoder.default_stride = stride or self.encoder.default_stride
 
-    def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
+    def feature_extractor(
+        self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
+    ) -> nn.Module:
         """Return an extractor of the encoder for benchmarks; None is this module's stage or stride."""
-        extractor: nn.Module = self.encoder.view(stage, stride, **options)
+        extractor: nn.Module = self.encoder.view(stage, stride, dilated)
         if isinstance(extractor, FeatureExtractor):
             extractor.described = self.described
         return extractor

@@ -10,7 +10,7 @@ from torch.optim import Adam
 
 from vidcorr.backbones import FeatureExtractor, Network, pooled_width
 from vidcorr.backbones.copies import shared_copy
-from vidcorr.backbones.extractor import Dilated, refuse_options
+from vidcorr.backbones.extractor import Dilated
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
 from vidcorr.videos.files import require_one_of
 
@@ -155,7 +155,7 @@ class SiamFC(CorrespondenceModule):
         return scheduled(optimizer, lambda step: last ** (step / steps))
 
     def feature_extractor(
-        self, stage: str | None = None, stride: int | None = None, *, dilated: Dilated = False, **options: Any
+        self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
     ) -> nn.Module:
         """Return the features that the tracker correlates.
 
@@ -163,7 +163,6 @@ class SiamFC(CorrespondenceModule):
             stage: None or this module's stage.
             stride: None or this module's stride.
             dilated: False or this module's dilation.
-            options: options of other modules, which are refused.
 
         Returns:
             A `SiameseExtractor` that shares the weights.
@@ -171,7 +170,6 @@ class SiamFC(CorrespondenceModule):
         Raises:
             ValueError: for another stage, stride or dilation.
         """
-        refuse_options("SiamFC", options)
         extractor = SiameseExtractor(self.backbone, self.exemplar_conv, self.search_conv)
         made = extractor.stage, extractor.stride, extractor.dilated
         wanted = stage or extractor.stage, stride or extractor.stride, dilated or extractor.dilated

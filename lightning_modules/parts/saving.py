@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from vidcorr.backbones import Encoder, Network, encoder_hparams, load, module_from_checkpoint, require_name
 from vidcorr.backbones.checkpoints import METADATA_KEY, check_metadata, load_weights
+from vidcorr.backbones.extractor import Dilated
 from vidcorr.backbones.networks import SUFFIXES
 from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path, make
 
@@ -42,7 +43,9 @@ class SavedModule(pl.LightningModule):
         return encoder
 
     @abstractmethod
-    def feature_extractor(self, stage: str | None = None, stride: int | None = None, **options: Any) -> nn.Module:
+    def feature_extractor(
+        self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
+    ) -> nn.Module:
         """Return an extractor for benchmarks: RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`; None is the default."""
 
     def val_dataloader(self) -> DataLoader[Any]:

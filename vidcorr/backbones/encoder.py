@@ -16,12 +16,13 @@ from .description import Network
 from .extractor import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    UNDILATED,
+    Dilated,
     FeatureExtractor,
     MapExtractor,
     Normalise,
     RawColour,
     TimmExtractor,
-    refuse_options,
 )
 from .liir_encoder import AFFINITY, LiirEncoder, LiirExtractor
 from .networks import NamedNetwork
@@ -40,7 +41,7 @@ def extractor_of(
     stride: int | None = None,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    **options: Any,
+    dilated: Dilated = False,
 ) -> Any:
     """Return a view of a raw network that shares its weights and changes nothing in it.
 
@@ -54,24 +55,25 @@ def extractor_of(
         stride: pixels per cell.
         mean: mean of RGB in [0, 1] in the network's training.
         std: standard deviation of RGB in [0, 1] in the network's training.
-        options: further options of the network's extractor, for example `dilated` of `ResNetExtractor`.
+        dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
 
     Returns:
         The view, in eval mode; it does not know the network's name.
 
     Raises:
-        ValueError: if the network has no such stage, stride or option.
+        ValueError: if the network has no such stage, stride or dilation.
     """
     network = unwrapped(network)
+    if dilated and not is_resnet(network):
+        raise ValueError(f"{type(network).__name__}: {UNDILATED}")
     if isinstance(network, RawColour):
         return RawColour(stage or "colour", stride).to(device_of(network)).eval()
     normalise = Normalise(mean, std)
     beside = next(network.parameters(), normalise.mean)  # its device, and bfloat16 under Lightning's bf16-true
     normalise.to(beside, non_blocking=True)
     if is_resnet(network):
-        default_stride = None if options.get("dilated") else 8
-        return ResNetExtractor(shared_copy(network), normalise, stage or "res4", stride or default_stride, **options)
-    refuse_options(type(network).__name__, options)
+        default_stride = None if dilated else 8
+        return ResNetExtractor(shared_copy(network), normalise, stage or "res4", stride or default_stride, dilated)
     if isinstance(network, LiirEncoder):
         return LiirExtractor(shared_copy(network), stage or AFFINITY, stride)
     if is_vit(network):
@@ -143,11 +145,11 @@ class Encoder(nn.Module):
         network = unwrapped(spec)
         if not isinstance(network, nn.Module):
             raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
-        usual_mean, usual_std = usual_normalisation(network)
+        record: Any = getattr(network, "pretrained_cfg", None) or {}  # timm's, of the network's training
         self.network: Any = network
         self.is_video = isinstance(network, VideoEncoder) and not gives_extractors(network)
-        self.mean = tuple(mean or usual_mean)
-        self.std = tuple(std or usual_std)
+        self.mean = tuple(mean or record.get("mean", IMAGENET_MEAN))
+        self.std = tuple(std or record.get("std", IMAGENET_STD))
         self.default_stage = stage
         self.default_stride = stride
         self.described = described or Network.of(network)
@@ -172,30 +174,31 @@ class Encoder(nn.Module):
             return inner.leaves_view_to_protocol
         return is_resnet(getattr(module, "backbone", None))
 
-    def view(self, stage: str | None = None, stride: int | None = None, **options: Any) -> Any:
+    def view(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Any:
         """Return a view of the network, which shares its weights and changes nothing in it.
 
         Args:
             stage: a name, or names with + between them; None is the default of this encoder.
             stride: pixels per cell; None is the default of this encoder.
-            options: further options of the network's extractor, for example `dilated` of `ResNetExtractor`.
+            dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
 
         Returns:
             A `FeatureExtractor`, in eval mode; what `feature_extractor` of the network returns; or the video encoder.
 
         Raises:
-            ValueError: if the network has no such stage, stride or option.
+            ValueError: if the network has no such stage, stride or dilation.
         """
         stage = stage or self.default_stage
         stride = stride or self.default_stride
         if self.is_video:
-            if stage is not None or stride is not None or any(options.values()):
+            if stage is not None or stride is not None or dilated:
                 raise ValueError("a video encoder has one stage and stride; leave both arguments out")
             return self.network
         if gives_extractors(self.network):
+            options = {"dilated": dilated} if dilated else {}  # a user's module has none
             view = self.network.feature_extractor(stage, stride, **options)
         else:
-            view = extractor_of(self.network, stage, stride, self.mean, self.std, **options)
+            view = extractor_of(self.network, stage, stride, self.mean, self.std, dilated)
         if isinstance(view, FeatureExtractor):
             view.described = self.described
         return view
@@ -219,12 +222,6 @@ class Encoder(nn.Module):
         if self.makes_views:
             arguments |= {"mean": list(self.mean), "std": list(self.std)}
         return {"class_path": import_path(Encoder), "init_args": arguments | defaults}
-
-
-def usual_normalisation(network: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and deviation of RGB in [0, 1] in a network's training: timm's record, else ImageNet's."""
-    record: Any = getattr(network, "pretrained_cfg", None) or {}
-    return tuple(record.get("mean", IMAGENET_MEAN)), tuple(record.get("std", IMAGENET_STD))
 
 
 def encoder_hparams(encoder: Encoder, argument: str) -> dict[str, Any]:

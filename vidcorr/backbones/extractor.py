@@ -55,17 +55,6 @@ class Normalise(nn.Module):
         return normalised.to(self.mean.dtype).contiguous(memory_format=torch.channels_last)
 
 
-def refuse_options(network: str, options: Mapping[str, Any]) -> None:
-    """Refuse options of `feature_extractor` that a network does not have; options set to False or None are ignored.
-
-    Raises:
-        ValueError: one line that names the network and the options.
-    """
-    given = [name for name, value in options.items() if value]
-    if given:
-        raise ValueError(f"{network}: has no option {', '.join(given)}; {UNDILATED}")
-
-
 class FeatureExtractor(nn.Module, ABC):
     """Maps float RGB `(N, 3, H, W)` in [0, 1] to a feature map `(N, C, h, w)`.
 
