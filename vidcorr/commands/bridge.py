@@ -35,26 +35,28 @@ def command(args: Sequence[str]) -> None:
     from ..experiments.evaluate import Runner, process_group
     from ..results.pictures.waterfall import draw_waterfall
     from ..results.published import protocol_of_row
-    from ..results.tables import printed
+    from ..results.rendering import printed
 
     allow_named(args)
-    name, _, _ = flags.on[0].partition("=")
+    benchmark, _, _ = flags.on[0].partition("=")
+    names = (protocol_of_row(flags.start, benchmark), protocol_of_row(flags.end, benchmark))
     chosen = []
-    for text in (flags.start, flags.end):
-        flags.protocol = [protocol_of_row(text, name)]
+    for name in names:
+        flags.protocol = [name]
         chosen += chosen_benchmarks(flags)
     if len(chosen) != 2:
         raise ValueError("bridge: give one value of --change, --stage and --stride")
     start, end = (choice.build() for choice in chosen)
     order = flags.order.split(",") if flags.order else []
     steps = steps_between(start.protocol, end.protocol, order, flags.together)
-    bridge = Bridge(NamedNetwork(flags.network, pretrained=flags.pretrained), start, end, steps)
+    network = NamedNetwork(flags.network, pretrained=flags.pretrained)
+    bridge = Bridge(network, start, end, steps, names, flags.change)
     walk = bridge.walk()
     alone = [bridge.under(fields) for fields in steps] if flags.alone else []
     jobs = {job.folder: job for job in (*walk, *alone)}
     with process_group():  # ranks other than the first print nothing
         runner = Runner(flags.output)
-        print(cost(runner, jobs), flush=True)
+        print(cost(runner, list(jobs.values())), flush=True)
         results = {job.folder: result for job, result in runner.run(list(jobs.values())).items()}
         runner.raise_failures()
         if len(results) < len(jobs):

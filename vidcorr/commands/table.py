@@ -14,7 +14,8 @@ def command(args: Sequence[str]) -> None:
     from ..experiments.study import read_study, study_table
     from ..experiments.table import gather_records
     from ..results.page import write_results_page
-    from ..results.tables import printed, tabulate
+    from ..results.rendering import printed
+    from ..results.tables import tabulate
 
     if flags.page is not None:
         print(write_results_page(gather_records(flags.folders, flags.score), flags.page))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
@@ -14,9 +14,9 @@ from ..benchmarks.base import Benchmark
 from ..protocols import EvaluationProtocol
 from ..results.cells import Cell
 from ..results.records import Column, Record
-from ..results.result import Result, has_result
+from ..results.result import Result
 from ..results.statistics import Difference, difference
-from ..results.tables import Table
+from ..results.tables import Table, table_of_cells
 from ..videos.files import require_one_of
 from .evaluate import Job, Runner
 
@@ -33,12 +33,16 @@ class Bridge:
         start: the benchmark under the first protocol.
         end: the benchmark under the last protocol.
         steps: fields that change together, in order.
+        names: names of the two protocols, for people.
+        common: changes that both protocols have, as texts.
     """
 
     network: NamedNetwork
     start: Benchmark
     end: Benchmark
     steps: Sequence[tuple[str, ...]]
+    names: tuple[str, str]
+    common: Sequence[str] = ()
 
     def under(self, fields: Sequence[str]) -> Job:
         """Return the evaluation by the first protocol with some fields of the last one.
@@ -51,8 +55,8 @@ class Bridge:
             protocol = self.start.protocol.with_changes(**{field: values[field] for field in fields})
         except ValueError as error:
             raise ValueError(f"bridge: {error}; change fields that need each other --together a,b") from error
-        values_of_benchmark: Any = {"protocol": protocol, "changes": None}
-        return Job(self.network, replace(self.start, **values_of_benchmark))
+        arguments: Any = {"protocol": protocol, "changes": None}
+        return Job(self.network, replace(self.start, **arguments))
 
     def walk(self) -> list[Job]:
         """Return the evaluations: by the first protocol, after each step, and by the last protocol."""
@@ -72,49 +76,43 @@ class Bridge:
             score: name of the score; by default the benchmark's first.
         """
         score = score or walk[0].main_scores()[0]
-        ends = {"from": self.start.protocol, "to": self.end.protocol}
-        shared = [change for change in changes_of(ends["from"]) if change in changes_of(ends["to"])]
-        column = Column(walk[0].data_set, score, ", ".join([*shared, *walk[0].conditions]))
-        by_itself = column._replace(score=f"{score}, alone")
-        names = [", ".join(fields) for fields in self.steps]
-        texts: dict[str, dict[str, str]] = {}
-        for head, protocol in ends.items():
-            own = [change for change in changes_of(protocol) if change not in shared]
-            texts[head] = {"sum": "+".join([protocol.source, *own])}
-        rows = {texts["from"]["sum"]: {column.head: Cell((Record(walk[0], score),))}}
-        for number, (name, fields) in enumerate(zip(names, self.steps, strict=True)):
-            for head, protocol in ends.items():
-                texts[head][name] = "; ".join(str(protocol.fields()[field]) for field in fields)
-            rows[name] = {column.head: changed_cell(walk[number + 1], walk[number], score)}
+        first, last = self.names
+        column = Record(walk[0], score).column._replace(by=", ".join(self.common))
+        cells: list[tuple[str, Column, Cell]] = [(first, column, Cell((Record(walk[0], score),)))]
+        for number, fields in enumerate(self.steps):
+            name = self.step_in_words(fields)
+            cells.append((name, column, changed_cell(walk[number + 1], walk[number], score)))
             if alone:
-                rows[name][by_itself.head] = changed_cell(alone[number], walk[0], score)
-        rows["sum"] = {column.head: changed_cell(walk[-1], walk[0], score)}
-        way = f"from {texts['from']['sum']} to {texts['to']['sum']}, a step at a time"
-        return Table(
-            {each.head: each for each in (column, by_itself)[: 1 + bool(alone)]},
-            rows,
-            base="the step before",
-            own_bases={"sum": texts["from"]["sum"]},
-            texts=texts,
-            notes=("The steps sum exactly to the whole; rounding comes after.",),
-            caption=f"Scores in per cent on {column.title} of {walk[0].network}, {way}",
+                by_itself = column._replace(score=f"{score}, alone")
+                cells.append((name, by_itself, changed_cell(alone[number], walk[0], score)))
+        cells.append((last, column, changed_cell(walk[-1], walk[0], score)))
+        notes = ["The steps sum exactly to the whole; rounding comes after"]
+        if alone:
+            notes.append(f"Alone: the difference that a step makes by itself, from {first}")
+        return replace(
+            table_of_cells(cells),
+            base="the row above",
+            own_bases={last: first},
+            notes=tuple(notes),
+            caption=f"Scores in per cent of {walk[0].network} on {column.title}, from {first} to {last} step by step",
         )
 
-
-def changes_of(protocol: EvaluationProtocol) -> list[str]:
-    """Return the changes in a protocol's name: `radius=6`."""
-    return protocol.name.removeprefix(protocol.source).split("+")[1:]
+    def step_in_words(self, fields: Sequence[str]) -> str:
+        """Return the fields of a step with their values before and after it: `topk: 10 → 5`."""
+        before = self.start.protocol.fields()
+        after = self.end.protocol.fields()
+        return ", ".join(f"{field}: {before[field]} → {after[field]}" for field in fields)
 
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:
     """Return the cell of a result with its difference from another one, exact to the last bit of both scores."""
     first = after.sample(score)
     second = before.sample(score)
-    found: Difference | None = None
+    tested: Difference | None = None
     if first is not None and second is not None:
-        found = difference([first], [second])
+        tested = difference([first], [second])
     change = exact_difference(after.scores[score], before.scores[score])
-    return Cell((Record(after, score),), difference=(found or Difference(0.0))._replace(mean=change))
+    return Cell((Record(after, score),), difference=(tested or Difference(0.0))._replace(mean=change))
 
 
 def exact_difference(first: float, second: float) -> Any:
@@ -156,16 +154,16 @@ def steps_between(
     return list(dict.fromkeys(steps[field] for field in (*order, *fields)))
 
 
-def cost(runner: Runner, jobs: Mapping[str, Job]) -> str:
+def cost(runner: Runner, jobs: Sequence[Job]) -> str:
     """Return the number of evaluations that a store lacks and their time: as stored ones, or as the first sequence."""
-    stored = [job.folder for job in jobs.values() if job.is_reusable and has_result(runner.place(job))]
-    job = next(iter(jobs.values()))
+    stored = list(filter(runner.reuses, jobs))
     if stored:
-        seconds = Result.load(runner.output / stored[0]).seconds
+        seconds = Result.load(runner.place(stored[0])).seconds
     else:
-        frames = [sequence.num_frames for sequence in job.benchmark.sequences]
+        benchmark = jobs[0].benchmark
+        frames = [sequence.num_frames for sequence in benchmark.sequences]
         with redirect_stdout(StringIO()):  # it is no result
-            trial = replace(job.benchmark, limit_sequences=1).evaluate(job.network)
+            trial = replace(benchmark, limit_sequences=1).evaluate(jobs[0].network)
         seconds = trial.seconds * sum(frames) / frames[0]
     missing = len(jobs) - len(stored)
     return f"{missing} evaluations, {len(stored)} more are stored; about {missing * seconds / 60:.1f} minutes"

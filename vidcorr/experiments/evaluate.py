@@ -25,8 +25,9 @@ from ..errors import message_of, printable
 from ..functional.device import fastest_precision, gpu_or_cpu
 from ..results.folder_lock import FolderInUse, FolderLock
 from ..results.records import Record, records_of
+from ..results.rendering import printed
 from ..results.result import Result, has_result, require_writable
-from ..results.tables import Table, in_console, tabulate
+from ..results.tables import Table, tabulate
 from ..videos.digests import text_digest
 from ..videos.files import slug
 
@@ -119,7 +120,7 @@ def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
         results = runner.run(jobs)
         table = table_of({runner.place(job): result for job, result in results.items()}, base)
         if table.rows:
-            print(f"\n{in_console(table)}", flush=True)
+            print(f"\n{printed(table)}", flush=True)
     runner.raise_failures()
     return table
 
@@ -180,7 +181,7 @@ class Runner:
                 require_writable(self.output)
             if len(set(ranks.gather(tuple(job_of_folder)))) > 1:
                 raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
-            done_here = [folder for folder, job in job_of_folder.items() if self._reuses(job)]
+            done_here = [folder for folder, job in job_of_folder.items() if self.reuses(job)]
             done = ranks.gather(done_here)[0]  # the first rank decides for all
             for folder in done:
                 date = Result.load(self.output / folder).provenance.date
@@ -189,9 +190,9 @@ class Runner:
             for number, job in enumerate(missing, start=1):
                 self._run(job, ranks, f"[{number}/{len(missing)}]")
         # a result of the user's code counts only if this runner has made it
-        return {job: Result.load(self.place(job)) for job in jobs if job.folder in self._made or self._reuses(job)}
+        return {job: Result.load(self.place(job)) for job in jobs if job.folder in self._made or self.reuses(job)}
 
-    def _reuses(self, job: Job) -> bool:
+    def reuses(self, job: Job) -> bool:
         """Return whether the folder holds a job's result; none counts of the user's code, which may have changed."""
         return has_result(self.place(job)) and job.is_reusable
 
@@ -240,7 +241,7 @@ class Runner:
         except FolderInUse:
             print(f"{job.title}: running elsewhere", flush=True)
             return False
-        return not self._reuses(job)
+        return not self.reuses(job)
 
 
 @contextmanager

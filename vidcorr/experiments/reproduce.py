@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from textwrap import wrap
 
@@ -10,9 +11,10 @@ from ..backbones import NamedNetwork
 from ..results.cells import Cell
 from ..results.published import Published
 from ..results.records import Column, Record
+from ..results.rendering import printed
 from ..results.result import Result
 from ..results.statistics import Difference
-from ..results.tables import Table, in_console
+from ..results.tables import Table, table_of_cells
 from .benchmark_choice import BenchmarkChoice
 from .evaluate import Job, Runner, process_group
 
@@ -71,14 +73,13 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
         runner = Runner(output)
         results = runner.run(list(row_of_job))
         table = beside([(row_of_job[job], result) for job, result in results.items()])
-        print(f"\n{in_console(table)}", flush=True)
+        print(f"\n{printed(table)}", flush=True)
     runner.raise_failures()
 
 
 def beside(results: Sequence[tuple[Published, Result]]) -> Table:
     """Return the table of printed scores beside ours, with our difference, in the printed digits."""
-    columns: dict[str, Column] = {}
-    rows: dict[str, dict[str, Cell]] = {}
+    cells: list[tuple[str, Column, Cell]] = []
     equal = []
     partial = []
     for row, result in results:
@@ -88,19 +89,17 @@ def beside(results: Sequence[tuple[Published, Result]]) -> Table:
             change = Difference(result.scores[score] - value)
             if abs(100 * change.mean) <= 0.5 * 10**-digits + 1e-9:  # rounds to the printed digits
                 equal.append(f"{row.short_name} {score}")
-            printed = record.column._replace(published=True)
-            columns |= {record.column.head: record.column, printed.head: printed}
-            cells = rows.setdefault(row.short_name, {})
-            cells[record.column.head] = Cell((record,), difference=change, digits=digits)
-            cells[printed.head] = Cell(published=value, digits=digits)
+            printed_score = record.column._replace(published=True)
+            cells.append((row.short_name, record.column, Cell((record,), difference=change, digits=digits)))
+            cells.append((row.short_name, printed_score, Cell(published=value, digits=digits)))
         if not result.on_test_set:
             partial.append(f"{row.short_name} on {result.benchmark}")
-    notes = []
+    notes = ["The difference is from the printed score"]
     if equal:
-        notes.append(f"As printed: {', '.join(equal)}.")
+        notes.append(f"As printed: {', '.join(equal)}")
     if partial:
-        notes.append(f"Not the whole test set: {', '.join(partial)}.")
-    return Table(columns, rows, "the printed score", notes=tuple(notes))
+        notes.append(f"Not the whole test set: {', '.join(partial)}")
+    return replace(table_of_cells(cells), notes=tuple(notes))
 
 
 def _in_per_cent(value: float) -> str:

@@ -16,7 +16,7 @@ from ..results.checked import mistakes_of
 from ..results.records import Column, Record
 from ..results.result import Result, has_result
 from ..results.statistics import from_best
-from ..results.tables import Table
+from ..results.tables import Table, table_of_cells
 from ..videos.digests import text_digest
 from ..videos.files import slug
 from .benchmark_choice import add_benchmark_flags, chosen_benchmarks
@@ -276,30 +276,29 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     results = _results(study, output)
     if not results:
         raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
-    rows: dict[str, dict[str, Cell]] = {row.name: {} for row in study.rows}  # name → head → cell
-    titles = {row.name: row.name for row in study.rows}  # with the stage that `best_stage_by` chooses
-    columns: dict[str, Column] = {}
-    for evaluation in study.scores:
-        for score in _shown_scores(study, evaluation, results, scores):
-            head = f"{evaluation} {score}"
-            for column in (Column(evaluation, score, ""), Column(evaluation, score, "", published=True)):
-                columns[column.head] = column
-            for row in study.rows:
-                records = _records(row, score, results.get((row.name, evaluation), {}))
-                if records:
-                    rows[row.name][head] = Cell(tuple(records), trained=study.trains(row))
-                    if row.best_stage_by:
-                        titles[row.name] = f"{row.name} ({records[0].result.stage.layer})"
+    papers: dict[tuple[str, str], list[tuple[str, Cell]]] = {}  # evaluation and score → rows with their numbers
     for row in study.rows:
         for evaluation in row.published:
             for score, number in study.printed(row, evaluation).items():
                 if not scores or score in scores:
-                    column = Column(evaluation, score, "", published=True)
-                    columns.setdefault(column.head, column)
-                    rows[row.name][column.head] = Cell(published=number / 100)  # printed in per cent
-    filled = {head for cells in rows.values() for head in cells}
-    shown = {head: column for head, column in columns.items() if head in filled}
-    table = Table(shown, {titles[name]: cells for name, cells in rows.items()})
+                    printed = Cell(published=number / 100)  # in per cent in a study
+                    papers.setdefault((evaluation, score), []).append((row.name, printed))
+    shown: list[tuple[str, str]] = []
+    for evaluation in study.scores:
+        shown += [(evaluation, score) for score in _shown_scores(study, evaluation, results, scores)]
+    titles = {row.name: row.name for row in study.rows}  # with the stage that `best_stage_by` chooses
+    cells: list[tuple[str, Column, Cell]] = []
+    for evaluation, score in dict.fromkeys([*shown, *papers]):
+        column = Column(evaluation, score)
+        for row in study.rows if (evaluation, score) in shown else ():
+            records = _records(row, score, results.get((row.name, evaluation), {}))
+            if records:
+                cells.append((row.name, column, Cell(tuple(records), study.trains(row))))
+                if row.best_stage_by:
+                    titles[row.name] = f"{row.name} ({records[0].result.stage.layer})"
+        for name, printed in papers.get((evaluation, score), ()):
+            cells.append((name, column._replace(published=True), printed))
+    table = table_of_cells([(titles[name], column, cell) for name, column, cell in cells], titles.values())
     own_bases = {titles[row.name]: titles[row.base] for row in study.rows if row.base}
     return table.with_differences(titles[study.base or study.rows[0].name], own_bases)
 

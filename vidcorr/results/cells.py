@@ -1,13 +1,13 @@
 """Cells of tables, a score of a row over its seeds, and the rows that results belong to."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isnan, nan
 from statistics import fmean, stdev
 
-from .formats import percent
+from .formats import bracketed, percent
 from .records import Column, Record
 from .statistics import Difference, Sample, difference, interval
 
@@ -62,12 +62,21 @@ class Cell:
         return interval(self.runs, self.records[0].key) if self.runs else None
 
     @property
-    def score_text(self) -> str:
-        """Mean in per cent, ± deviation over several seeds."""
-        text = percent(self.mean, self.digits)
+    def texts(self) -> list[str]:
+        """Score in per cent, its interval, its difference from the base row, the difference's interval, and p.
+
+        The score is the mean, with ± deviation over several seeds. A quantity that is missing is an empty text.
+        """
+        score = percent(self.mean, self.digits)
         if not isnan(self.deviation):
-            text += f" ± {percent(self.deviation, self.digits)}"
-        return text
+            score += f" ± {percent(self.deviation, self.digits)}"
+        texts = [score, bracketed(self.interval), "", "", ""]
+        change = self.difference
+        if change is not None:
+            texts[2] = percent(change.mean, self.digits, "+")
+            if change.ends is not None:
+                texts[3:] = bracketed(change.ends, "+"), f"{change.p:.2g}"
+        return texts
 
     def against(self, base: "Cell | None") -> "Cell":
         """Return the cell with its difference from the base row's cell if all scores of both are comparable."""
@@ -87,13 +96,8 @@ def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
     of the same row get separate rows, and the folder becomes part of the row's name.
     """
     settings = {record.stride_and_normalisation for record in records} - {""}
-    layers: dict[tuple[str, Column], set[str]] = {}
-    views: dict[tuple[str, Column], set[str]] = {}
-    for record in records:
-        layers.setdefault((record.name, record.column), set()).add(record.result.stage.layer)
-        views.setdefault((record.name, record.column), set()).add(record.stride_and_normalisation)
-    of_stages = {name for (name, _), found in layers.items() if len(found) > 1}
-    of_views = {name for (name, _), found in views.items() if len(found) > 1}
+    of_stages = _names_with_several(records, lambda record: record.result.stage.layer)
+    of_views = _names_with_several(records, lambda record: record.stride_and_normalisation)
     rows: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         parts = [record.name]
@@ -120,3 +124,11 @@ def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
         row_name = name if taken[name] == 1 else f"{name} ({members[0].place})"
         named[row_name] = members
     return named
+
+
+def _names_with_several(records: Sequence[Record], value_of: Callable[[Record], str]) -> set[str]:
+    """Return the names with several values in a column."""
+    values: dict[tuple[str, Column], set[str]] = {}
+    for record in records:
+        values.setdefault((record.name, record.column), set()).add(value_of(record))
+    return {name for (name, _), of_name in values.items() if len(of_name) > 1}

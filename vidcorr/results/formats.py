@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from math import isnan
 from typing import Literal
 
 from ..errors import printable
 
-Format = Literal["text", "md"]
-BOLD = re.compile(r"\*\*([\d.]+)\*\*")
+BOLD = re.compile(r"\*\*([−\d.]+)\*\*")
 LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -23,14 +23,14 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 """Letter → its form in LaTeX."""
 
 
-def percent(value: float, digits: int = 1) -> str:
-    """Return a fraction in per cent with some decimals; a dash for NaN."""
-    return "–" if isnan(value) else f"{100 * value:.{digits}f}"
+def percent(value: float | Decimal, digits: int = 1, sign: Literal["", "+"] = "") -> str:
+    """Return a fraction in per cent with some decimals, with a plus if `sign` is one; a dash for NaN."""
+    return "–" if isnan(value) else f"{100 * value:{sign}.{digits}f}".replace("-", "−")
 
 
-def bracketed(ends: tuple[float, float] | None) -> str:
-    """Return an interval in per cent with a space before it, as ` [50.1, 62.3]`; an empty text without one."""
-    return f" [{percent(ends[0])}, {percent(ends[1])}]" if ends else ""
+def bracketed(ends: tuple[float, float] | None, sign: Literal["", "+"] = "") -> str:
+    """Return an interval in per cent, as `[50.1, 62.3]`; an empty text without one."""
+    return f"[{percent(ends[0], sign=sign)}, {percent(ends[1], sign=sign)}]" if ends else ""
 
 
 def one_line(text: str) -> str:
@@ -38,25 +38,24 @@ def one_line(text: str) -> str:
     return printable(" ".join(text.split()))
 
 
+def listed(texts: Sequence[str]) -> str:
+    """Return texts as words of a sentence: a, b and c."""
+    if len(texts) < 2:
+        return "".join(texts)
+    return f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
 def latex_text(text: str) -> str:
     """Return text on a line with LaTeX's letters escaped."""
     return "".join(LATEX.get(letter, letter) for letter in one_line(text))
 
 
-def as_bold(text: str, pattern: str = r"\1") -> str:
-    """Replace `**` around a number by a pattern of `re.sub`; by default, leave the number alone."""
+def as_bold(text: str, pattern: str) -> str:
+    """Replace `**` around a number by a pattern of `re.sub`, as `<b>\\1</b>`."""
     return BOLD.sub(pattern, text)
 
 
-def latex_row(cells: Sequence[str]) -> str:
-    """Return a row of a LaTeX table; the first cell is the row's name, and `**` around a number makes it bold."""
-    name, *others = map(latex_text, cells)
-    if name.startswith(("[", "*")):  # LaTeX takes these as arguments of the line break before them
-        name = f"{{}}{name}"
-    return " & ".join([name, *(as_bold(cell, r"\\textbf{\1}") for cell in others)]) + r" \\"
-
-
-def grid(format: Format, heads: Sequence[str], rows: Sequence[Sequence[str]], right: int = 1) -> str:
+def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Sequence[str]], right: int = 1) -> str:
     """Return a table of texts, which are escaped.
 
     Args:
@@ -65,31 +64,33 @@ def grid(format: Format, heads: Sequence[str], rows: Sequence[Sequence[str]], ri
         rows: cells of the rows, the row's name first; `**` around a number makes it bold in `md`.
         right: columns from this index on are right-aligned; the others left-aligned.
     """
-    if format == "text":
-        return _terminal(heads, rows, right)
-    rule = ["---"] * right + ["---:"] * (len(heads) - right)
-    lines = [heads, rule, *rows]
-    lines = [[one_line(cell).replace("|", r"\|") for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _terminal(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> str:
     lines = [list(map(one_line, line)) for line in (heads, *rows)]
-    columns = list(zip(*lines, strict=True))
-    lines = list(map(list, zip(*columns[:right], *map(_with_room, columns[right:]), strict=True)))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    if format == "md":
+        lines = [[cell.replace("|", r"\|") for cell in line] for line in lines]
+        lines.insert(1, ["---"] * right + ["---:"] * (len(heads) - right))
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    columns = []
+    for number, column in enumerate(zip(*lines, strict=True)):
+        columns.append(_of_texts(column) if number < right else _of_numbers(column))
     text = ""
-    for line in lines:
-        padded = []
-        for number, (cell, width) in enumerate(zip(line, widths, strict=True)):
-            padded.append(cell.ljust(width) if number < right else cell.rjust(width))
-        text += "  ".join(padded).rstrip() + "\n"
+    for line in zip(*columns, strict=True):
+        text += "  ".join(line).rstrip() + "\n"
     return text
 
 
-def _with_room(column: Sequence[str]) -> list[str]:
-    """Return a column in which numbers without a deviation have room for one, so that their points are aligned."""
-    deviations = [cell[len(cell.partition(" ±")[0]) :] for cell in column]
-    room = max(map(len, deviations))
+def _of_texts(column: Sequence[str]) -> list[str]:
+    """Return the cells of a column, aligned at the left."""
+    width = max(map(len, column))
+    return [cell.ljust(width) for cell in column]
+
+
+def _of_numbers(column: Sequence[str]) -> list[str]:
+    """Return the cells of a column, aligned at their points: numbers without a deviation have room for one."""
     head, *cells = column
-    return [head, *(cell + " " * (room - len(own)) for cell, own in zip(cells, deviations[1:], strict=True))]
+    halves = [cell.partition(" ±") for cell in cells]
+    room = max((len(mark + deviation) for _, mark, deviation in halves), default=0)
+    shown = [head]
+    for number, mark, deviation in halves:
+        shown.append(number + (mark + deviation).ljust(room))
+    width = max(map(len, shown))
+    return [cell.rjust(width) for cell in shown]

@@ -9,7 +9,6 @@ import os
 import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from math import isnan
@@ -20,13 +19,13 @@ from urllib.parse import quote
 from ..videos.files import write_atomically
 from .cells import Cell
 from .checked import Json, plain
-from .formats import bracketed, percent
+from .formats import bracketed
 from .pictures.animations import TRUTH_SUFFIX
 from .published import Published, published_beside
 from .records import Column, Record
 from .result import MEANS_OF, Result, Row
 from .statistics import FEWEST_SEQUENCES, HOW
-from .tables import Table, tabulate
+from .tables import Table, table_of_cells, tabulate
 
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""
@@ -50,7 +49,7 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     folder = Path(folder)
     result = result or Result.load(folder)
     main = result.main_scores()
-    intervals = {key: bracketed(result.interval(key)).strip() for key in main}
+    intervals = {key: bracketed(result.interval(key)) for key in main}
     content: Json = {
         "result": result.model_dump(exclude={"rows", "without"}),
         "network": str(result.network),
@@ -147,8 +146,7 @@ def write_results_page(records: Sequence[Record], folder: str | Path) -> Path:
     for record in records:
         found.setdefault(record.column._replace(score=""), []).append(record)
     environment = Environment(autoescape=True)
-    environment.filters |= {"percent": percent, "bracketed": bracketed, "rules": _rules, "command": shlex.join}
-    environment.filters["address"] = partial(_address, folder=folder)
+    environment.filters |= {"rules": _rules, "command": shlex.join, "address": partial(_address, folder=folder)}
     template = environment.from_string((files(__package__) / "results_page.html").read_text("utf-8"))
     sections = []
     for column, of_table in found.items():
@@ -175,17 +173,14 @@ def with_papers(table: Table, papers: Mapping[str, Published]) -> Table:
         table: the measured scores.
         papers: name of a row → its publication.
     """
-    heads = {column.score: head for head, column in table.columns.items()}
-    columns = dict(table.columns)
-    rows = dict(table.rows)
+    shared = next(iter(table.columns.values()))
+    cells: list[tuple[str, Column, Cell]] = []
+    for name, row in table.rows.items():
+        cells += [(name, table.columns[head], cell) for head, cell in row.items()]
     for name, paper in papers.items():
-        cells = {}
         for score, value in paper.scores.items():
-            head = heads.setdefault(score, score)
-            columns.setdefault(head, next(iter(table.columns.values()))._replace(score=score))
-            cells[head] = Cell(published=value)
-        rows[name] = cells
-    return replace(table, columns=columns, rows=rows)
+            cells.append((name, shared._replace(score=score), Cell(published=value)))
+    return table_of_cells(cells)
 
 
 def _rules(record: Record) -> str:

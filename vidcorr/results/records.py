@@ -21,7 +21,8 @@ class Column(NamedTuple):
     Attributes:
         benchmark: name of the benchmark's data set.
         score: name of the score.
-        conditions: protocol without fields that the network sets, and the conditions of the benchmark.
+        by: name of the protocol without fields that the network sets.
+        conditions: conditions of the benchmark, in words.
         protocol: digest of the protocol without these fields.
         names: digest of the names of sequences and objects; empty if the result has no rows.
         published: the numbers are printed ones, beside measured scores.
@@ -29,22 +30,31 @@ class Column(NamedTuple):
 
     benchmark: str
     score: str
-    conditions: str
+    by: str = ""
+    conditions: str = ""
     protocol: str = ""
     names: str = ""
     published: bool = False
 
     @property
+    def about(self) -> str:
+        """Protocol and conditions."""
+        return ", ".join(filter(None, (self.by, self.conditions)))
+
+    @property
     def title(self) -> str:
-        """Benchmark and conditions."""
-        return f"{self.benchmark} ({self.conditions})" if self.conditions else self.benchmark
+        """Benchmark, protocol and conditions."""
+        return f"{self.benchmark} ({self.about})" if self.about else self.benchmark
+
+    @property
+    def label(self) -> str:
+        """Score, and whether the numbers are printed ones."""
+        return f"{self.score}, paper" if self.published else self.score
 
     @property
     def head(self) -> str:
-        """Benchmark, score and conditions; whether the numbers are printed ones."""
-        conditions = f" ({self.conditions})" if self.conditions else ""
-        printed = ", paper" if self.published else ""
-        return f"{self.benchmark} {self.score}{conditions}{printed}"
+        """All of it in words."""
+        return f"{self.benchmark} {self.score}{self.title.removeprefix(self.benchmark)}{', paper' * self.published}"
 
 
 @dataclass(frozen=True)
@@ -107,10 +117,10 @@ class Record:
         """Column of the score; scores with equal columns are comparable."""
         result = self.result
         protocol = result.stage.protocol
-        conditions = ", ".join(filter(None, (protocol.shared_name, *result.conditions)))
+        conditions = ", ".join(result.conditions)
         names = " ".join(sorted({row.name for row in result.rows}))
         digest = text_digest(names, 8) if names else ""
-        return Column(result.data_set, self.key, conditions, protocol.shared, digest)
+        return Column(result.data_set, self.key, protocol.shared_name, conditions, protocol.shared, digest)
 
 
 def records_of(result: Result, scores: Iterable[str], row: str = "", place: Path = Path()) -> list[Record]:

@@ -294,9 +294,9 @@ class Result(Exact):
     def __repr__(self) -> str:
         scores = []
         for key in self.main_scores():
-            scores.append(f"{key} {100 * self.scores[key]:.1f}{bracketed(self.interval(key))}")
-        measured = ", ".join(scores)
-        return one_line(f"Result({self.benchmark}, {self.network}, {len(self.sequences)} sequences: {measured})")
+            scores.append(f"{key} {percent(self.scores[key])} {bracketed(self.interval(key))}".rstrip())
+        about = f"{self.benchmark}, {self.network}, {len(self.sequences)} sequences"
+        return one_line(f"Result({about}: {', '.join(scores)})")
 
     __str__ = __repr__  # pydantic's prints all fields
 

@@ -35,7 +35,7 @@ FEWEST_SEQUENCES = 4
 """Fewest sequences for an interval."""
 HOW = "Student's, jackknife over sequences; the objects of a sequence stay together"
 """Method of the intervals, printed under tables."""
-ABOUT_WEIGHTS = "The p of rows with one run is about these weights, not about how they were trained."
+ABOUT_WEIGHTS = "The p of rows with one run is about these weights, not about how they were trained"
 
 
 class Sample(NamedTuple):
@@ -86,17 +86,9 @@ class Difference(NamedTuple):
     p: float | None = None
 
     @property
-    def points(self) -> str:
-        """Difference in percentage points."""
-        return f"{100 * self.mean:+.1f}"
-
-    @property
-    def figures(self) -> str:
-        """Difference in percentage points, with interval and p if it was tested."""
-        if self.low is None or self.high is None:
-            return self.points
-        ends = f"{100 * self.low:+.1f}, {100 * self.high:+.1f}"
-        return f"{self.points} [{ends}], p {self.p:.2g}"
+    def ends(self) -> tuple[float, float] | None:
+        """Ends of the 95 % interval; None if the difference is not tested."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
 
 def interval(runs: Sequence[Sample], score: str = "") -> tuple[float, float] | None:

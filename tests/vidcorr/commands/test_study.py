@@ -123,8 +123,9 @@ def test_a_real_study(davis_root, video_folder, tmp_path, capfd, monkeypatch):
     main(["study", "study.yaml", "--output", "out", "--run"])
     capfd.readouterr()
     main(["table", "out", "--study", "study.yaml"])
-    head, _, row, *_ = capfd.readouterr().out.splitlines()
-    assert head == "|  | davis J&F-Mean | davis J&F-Mean, paper |"
+    title, _, head, _, row, *_ = capfd.readouterr().out.splitlines()
+    assert title == "## davis"
+    assert head == "|  | J&F-Mean | J&F-Mean, paper |"
     (result,) = results_below(tmp_path / "out/two-frames").values()
     assert f"{100 * result.scores['J&F-Mean']:.1f}" in row
     assert "65.0" in row

@@ -14,9 +14,10 @@ from vidcorr.experiments.table import gather_records
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.formats import one_line
 from vidcorr.results.records import records_of
+from vidcorr.results.rendering import render
 from vidcorr.results.result import Evaluated, Network, Protocol, Result, Stage
 from vidcorr.results.statistics import Sample, difference, interval
-from vidcorr.results.tables import render, tabulate
+from vidcorr.results.tables import tabulate
 
 
 def gather_results(folders, scores=(), base=""):
@@ -100,7 +101,7 @@ def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_pat
     assert all(cell.difference is None for name in "BC" for cell in table.rows[name].values())
     text = render(table)
     assert "; +12.0 [+7.0, +17.0], p 0.0091" in text
-    assert "difference from B, paired by sequence, and by seed where" in text
+    assert "after “;” is the difference from B. Rows are paired with their base by sequence, and by seed where" in text
     fields = next(csv.DictReader(render(table, "csv").splitlines()))
     assert (fields["row"], fields["protocol"]) == ("ours", "d1")
     assert fields["column"].startswith("davis J-Mean (vfs, 8 sequences d1")
@@ -152,8 +153,9 @@ def test_the_three_formats(tmp_path, capsys):
         main(["table", str(tmp_path), "--score", "J&F-Mean", "--score", "J-Mean", "--format", name])
         said[name] = capsys.readouterr().out
     assert said["md"] == (
-        "|  | davis J&F-Mean (vfs, 8 sequences) | davis J-Mean (vfs, 8 sequences) |\n| --- | ---: | ---: |\n"
-        "| A_1 \\| \\input{x}~^%#$ | **51.2** |  |\n| B | 25.0 | 50.0 |\n"
+        "## davis (vfs, 8 sequences)\n\n|  | J&F-Mean | J-Mean |\n| --- | ---: | ---: |\n"
+        "| A_1 \\| \\input{x}~^%#$ | **51.2** |  |\n| B | 25.0 | 50.0 |\n\n"
+        "Per cent. Bold is the best of a column.\n"
     )
     means = [(row["row"][:3], row["mean"]) for row in csv.DictReader(said["csv"].splitlines())]
     assert [mean for _, mean in means] == ["0.51239", "0.25", "0.5"]
@@ -197,14 +199,14 @@ my\_net \& co & 67.0 $\pm$ 1.4 & $-$9.0 & 61.0 $\pm$ 1.4 & $-$9.0 & 73.0 $\pm$ 1
 """
     assert heads in text
     meaning = (
-        r"\caption{Scores in per cent on davis (8 sequences), by protocol vfs. Bold is the best of a column, $\pm$ the "
-        r"standard deviation over seeds, $\Delta$ the difference from [B].}"
+        r"\caption{Scores in per cent on davis (8 sequences), by protocol vfs. Bold is the best of a column, $\pm$ is "
+        r"the standard deviation over seeds, $\Delta$ is the difference from [B].}"
     )
     assert meaning in text
     text = printed(tmp_path / "b", "--format", "tex", "--score", "J-Mean", "--intervals", capsys=capsys)
     assert re.search(r"^ & J & 95 \\% interval \\\\$", text, re.MULTILINE)
     assert re.search(r"^\{\}\[B\] & 70\.0 & \[\d+\.\d, \d+\.\d\] \\\\$", text, re.MULTILINE)
-    assert "Brackets the 95 \\% interval (Student's" in text
+    assert "Brackets are the 95 \\% interval (Student's" in text
 
 
 def by_protocol(name, stride=8, **changes):
@@ -243,7 +245,7 @@ def test_a_terminal_shows_aligned_text_that_fits(tmp_path, monkeypatch, capsys):
     for seed in (0, 1):
         write_both(tmp_path / f"run{seed}", "net", 0.02 * seed, network_seed=seed, recipe="r")
     write_both(tmp_path / "b", "base", -0.07)
-    assert printed(tmp_path, capsys=capsys).startswith("|  | davis J&F-Mean (vfs, 8 sequences) |")  # in a pipe
+    assert printed(tmp_path, capsys=capsys).startswith("## davis (vfs, 8 sequences)\n\n|  | J&F-Mean |")  # in a pipe
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "80")
     title, _, head, base, row, _, *others = printed(tmp_path, "--base", "base", capsys=capsys).splitlines()

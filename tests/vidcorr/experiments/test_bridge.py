@@ -65,8 +65,8 @@ def test_a_walk_ends_at_the_score_of_the_last_protocol(kind, tmp_path, capsys):
     main(words)
     said = capsys.readouterr().out
     assert said.startswith("3 evaluations, 0 more are stored; about ")
-    lines = list(csv.DictReader(said[said.index("row,from,to,") :].splitlines()[:5]))
-    assert [line["row"] for line in lines][1:3] == [",".join(step) for step in _steps(kind)]
+    lines = list(csv.DictReader(said[said.index("row,column,") :].splitlines()[:5]))
+    assert [line["row"].partition(":")[0] for line in lines] == [start, *(step for (step,) in _steps(kind)), end]
     results = {result.stage.protocol.name: result for result in results_below(tmp_path / "out").values()}
     assert len(results) == 3
     scores = [float(line["mean"]) for line in lines]
@@ -90,13 +90,12 @@ def test_each_step_alone_and_a_published_rows_protocol(davis_root, tmp_path, cap
     words += ["--change", "radius=3", "--limit", "1", "--alone", "--output", str(tmp_path)]
     main([*words, "--picture", str(tmp_path / "b.png"), "--format", "md"])
     said = capsys.readouterr().out
-    assert "|  | from | to | davis J&F-Mean (radius=3, 2017, val, 1 sequences) |" in said
-    assert "| crw |  |  |" in said
-    assert "| topk | 10 | 3 |" in said
+    assert "## davis (radius=3, 2017, val, 1 sequences)\n\n|  | J&F-Mean | J&F-Mean, alone |" in said
+    assert "| topk: 10 → 3 |" in said
     alone = DavisBenchmark(davis_root, protocol="crw+radius=3+temperature=0.2", limit_sequences=1)
     expected = f"{100 * alone.evaluate('raw_colour').scores['J&F-Mean']:.1f}"
-    row = next(line for line in said.splitlines() if line.startswith("| temperature |"))
-    assert row.split("|")[5].strip().startswith(expected)
+    row = next(line for line in said.splitlines() if line.startswith("| temperature: 0.05 → 0.2 |"))
+    assert row.split("|")[3].strip().startswith(expected)
     assert "The steps sum exactly to the whole" in said
     assert len(results_below(tmp_path)) == 4  # of the start, two steps, and the second one alone
 

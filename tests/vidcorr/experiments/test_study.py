@@ -12,7 +12,7 @@ from tests.helpers.runs import write_results
 from vidcorr.errors import UsageError
 from vidcorr.experiments.study import read_study, study_table
 from vidcorr.results.result import Protocol, Stage
-from vidcorr.results.tables import render
+from vidcorr.results.rendering import render
 
 CONTENT = {
     "title": "a trial",
@@ -182,7 +182,7 @@ def test_each_row_has_its_seeds_their_range_and_its_difference(output):
     assert better.difference.p == pytest.approx(0.00104, rel=0.01)
     assert "| base | 57.0 ± 2.0 [" in text
     assert "; +10.3 [+8.9, +11.8], p 0.001 |  |" in text
-    assert text.splitlines()[0].startswith("|  | davis J&F-Mean | davis J&F-Mean, paper |")
+    assert text.startswith("## davis\n\n|  | J&F-Mean | J&F-Mean, paper |")
     assert "] | 65.0 |" in text
     assert "| missing | 60.0 [" in text
     assert r"& \multicolumn{3}{c}{davis} \\" in render(table, "tex")
@@ -198,7 +198,7 @@ def test_a_row_may_have_a_base_of_its_own_and_numbers_of_what_is_not_evaluated(o
     table, text = table_of(output)
     assert table.rows["other"]["davis J&F-Mean"].difference.mean == pytest.approx(0.4 - 0.02 - 0.31 / 3)
     assert table.rows["better"]["davis J&F-Mean"].difference.mean == pytest.approx(0.31 / 3)
-    assert "difference from base, of other from better, paired" in text
+    assert "difference from base, of other from better." in text
     assert table.rows["other"]["imagenet Acc@1, paper"].mean == 0.22
     refused(ValueError, "there is no row 'none'", write_trial, output, {"name": "other", "base": "none"})
 

@@ -192,7 +192,7 @@ def test_a_row_holds_what_a_stranger_checks(tmp_path, write_page):
     texts.append('href="../a/report.html"')
     for text in texts:
         assert text in row
-    assert re.search(r'55\.0</b><span class="interval"> \[\d+\.\d, \d+\.\d\]</span>', row)
+    assert re.search(r'55\.0</b> <span class="interval">\[\d+\.\d, \d+\.\d\]</span>', row)
 
 
 def test_other_digests_and_other_data_are_other_tables(tmp_path, write_page):

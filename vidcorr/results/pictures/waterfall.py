@@ -24,25 +24,23 @@ def draw_waterfall(table: Table, path: Path) -> None:
     """Draw the steps of a table as horizontal bars, with the intervals of their differences as thin lines.
 
     Args:
-        table: the scores, in its first column: of a start, of the steps with their differences, and of their sum.
+        table: the scores, in its first column: of a start, and of the steps with their differences, whose last row is
+            the whole.
         path: file to write, .png or .pdf.
 
     Raises:
         OSError: if the file cannot be written.
     """
-    head = next(iter(table.columns))
-    names = list(table.rows)
+    head, column = next(iter(table.columns.items()))
+    labels = [name.replace("→", "to") for name in table.rows]  # the font has no arrow
     cells = [row[head] for row in table.rows.values()]
-    labels = [names[0]]
-    for name in names[1:-1]:
-        labels.append(f"{name}  {table.texts['from'][name]} to {table.texts['to'][name]}")
-    labels.append(table.texts["to"][names[-1]])
+    last = len(cells) - 1
     font = ImageFont.load_default(26)
     left = 44 + round(max(map(font.getlength, labels)))
     right = WIDTH - 190
-    ends: list[float] = []
-    for cell in cells[:-1]:
-        ends += [cell.mean, *_whisker(cell)]
+    ends = [cell.mean for cell in cells]
+    for cell in cells[1:last]:
+        ends += _whisker(cell)
     step = _tick(max(ends) - min(ends) + 0.004)
     low = math.floor(min(ends) / step - 0.1) * step
     high = math.ceil(max(ends) / step + 0.1) * step
@@ -54,29 +52,30 @@ def draw_waterfall(table: Table, path: Path) -> None:
     draw = ImageDraw.Draw(image)
     bottom = LINE * len(cells) + LINE // 4
     for number in range(round((high - low) / step) + 1):
-        tick = x(low + number * step)
-        draw.line([tick, 8, tick, bottom], PALE, 2)
-        draw.text((tick, bottom + 8), f"{100 * (low + number * step):.4g}", INK, font, anchor="ma")
-    score = table.columns[head].score
-    draw.text(((left + right) / 2, bottom + LINE), f"{score}, per cent", INK, font, anchor="ma")
-    begin = low
+        value = low + number * step
+        draw.line([x(value), 8, x(value), bottom], PALE, 2)
+        draw.text((x(value), bottom + 8), f"{100 * value:.4g}", INK, font, anchor="ma")
+    draw.text(((left + right) / 2, bottom + LINE), f"{column.score}, per cent", INK, font, anchor="ma")
     for number, (label, cell) in enumerate(zip(labels, cells, strict=True)):
         middle = LINE * number + LINE // 2 + 8
-        is_end = number in (0, len(cells) - 1)
-        if is_end:
-            begin = low
-        colour = END if is_end else RISE if cell.mean > begin else FALL
-        bar = sorted([x(begin), x(cell.mean)])
-        draw.rectangle([bar[0] - 1, middle - 17, bar[1] + 1, middle + 17], colour)
-        for end in [] if is_end else _whisker(cell):
+        begin = low
+        colour = END
+        text = percent(cell.mean)
+        whisker: list[float] = []
+        if 0 < number < last:
+            begin = cells[number - 1].mean
+            colour = RISE if cell.mean > begin else FALL
+            text = percent(cell.mean - begin, sign="+")
+            whisker = _whisker(cell)
+        first, second = sorted([x(begin), x(cell.mean)])
+        draw.rectangle([first - 1, middle - 17, second + 1, middle + 17], colour)
+        for end in whisker:
             draw.line([x(cell.mean), middle, x(end), middle], INK, 3)
             draw.line([x(end), middle - 8, x(end), middle + 8], INK, 3)
-        if number < len(cells) - 1:
+        if number < last:
             draw.line([x(cell.mean), middle + 17, x(cell.mean), middle + LINE - 17], END, 2)
         draw.text((left - 20, middle), label, INK, font, anchor="rm")
-        text = percent(cell.mean) if is_end else f"{100 * (cell.mean - begin):+.1f}"
         draw.text((WIDTH - 24, middle), text, INK, font, anchor="rm")
-        begin = cell.mean
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, resolution=300.0)
 
@@ -84,10 +83,10 @@ def draw_waterfall(table: Table, path: Path) -> None:
 def _whisker(cell: Cell) -> list[float]:
     """Return the ends of the interval of a step's difference, around the score after it; empty if it has none."""
     change = cell.difference
-    if change is None or change.low is None or change.high is None:
+    if change is None or change.ends is None:
         return []
     before = cell.mean - float(change.mean)
-    return [before + change.low, before + change.high]
+    return [before + end for end in change.ends]
 
 
 def _tick(span: float) -> float:

@@ -1,0 +1,324 @@
+"""Tables of scores as texts: for a terminal, in Markdown, LaTeX, HTML (a notebook) and CSV."""
+
+import math
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import chain
+from textwrap import wrap
+from typing import Literal, NamedTuple
+
+from .csv_files import csv_of_records
+from .formats import as_bold, grid, latex_text, listed, one_line
+from .records import Record
+from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
+from .tables import Table
+
+Format = Literal["text", "md", "csv", "tex", "html"]
+WIDEST = 6
+"""Largest number of columns of numbers in a column of a paper; a wider table spans the page, in small letters."""
+INTERVAL = "95 % interval"
+BETWEEN = ("", " ", "; ", " ", ", p ")
+"""Before each text of a cell (`Cell.texts`) in Markdown, where they stand in one column."""
+
+
+class Printed(NamedTuple):
+    """A printed column: its head, and a text per row of the table."""
+
+    head: str
+    cells: list[str]
+
+
+def render(table: Table, format: Format = "md", intervals: bool | None = None, width: float = math.inf) -> str:
+    """Return a table of scores as text.
+
+    A terminal's text and Markdown have a table per benchmark and conditions; LaTeX (with booktabs) and HTML have a head
+    for each over its scores. Intervals and differences have columns of their own; Markdown has them in the cell of the
+    score. Per cent: mean ± standard deviation over the seeds. CSV has a line per cell, with all quantities as
+    fractions, and the score of each seed.
+
+    Args:
+        table: the scores.
+        format: form of the text.
+        intervals: print 95 % intervals and p; by default in all formats but LaTeX.
+        width: width of a terminal, characters; a wider table continues below.
+    """
+    if intervals is None:
+        intervals = format != "tex"
+    if format == "csv":
+        return csv_of_records(_csv_records(table))
+    if format == "tex":
+        return _latex(table, intervals)
+    if format == "html":
+        return _html(table, intervals)
+    blocks = []
+    for title in table.titles:
+        heading = f"## {one_line(title)}" if format == "md" else one_line(title)
+        blocks.append(f"{heading}\n\n{_block(table, title, format, intervals, width)}")
+    sentences = notes(table, format, intervals)
+    if format == "md":
+        sentences = [" ".join(sentences)] if sentences else []
+    else:
+        sentences = ["\n".join(wrap(note, int(min(width, 100)))) for note in sentences]
+    return "\n".join([*blocks, *sentences, ""])
+
+
+def printed(table: Table, format: Format | None = None, intervals: bool | None = None) -> str:
+    """Return a table for the standard output: by default text in a terminal, and Markdown in a file or pipe."""
+    if format is None:
+        format = "text" if sys.stdout.isatty() else "md"
+    width = shutil.get_terminal_size().columns if format == "text" else math.inf
+    return render(table, format, intervals, width)
+
+
+def notes(table: Table, format: Format, intervals: bool) -> list[str]:
+    """Return the sentences about a table: a caption for LaTeX, and more on the tests for the other formats."""
+    cells = table.cells
+    has_seeds = any(len(cell.scores) > 1 for cell in cells)
+    settings = _settings(table)
+    meanings = []
+    if table.best and format != "text":
+        meanings.append("bold is the best of a column")
+    if has_seeds:
+        meanings.append("± is the standard deviation over seeds")
+    if intervals and any(cell.interval is not None for cell in cells):
+        over_seeds = f", from {FEWEST_SEEDS} seeds on over seeds too" if has_seeds else ""
+        meanings.append(f"brackets are the 95 % interval ({HOW}{over_seeds})")
+    if table.base:
+        bases = [table.base, *(f"of {name} from {base}" for name, base in table.own_bases.items())]
+        differences = {"md": "after “;” is the difference", "tex": "Δ is the difference"}.get(format, "differences are")
+        meanings.append(f"{differences} from {', '.join(bases)}")
+    sentences = [
+        table.caption or (f"Scores in per cent {_of_what(table, settings)}" if format == "tex" else "Per cent")
+    ]
+    if meanings:
+        text = ", ".join(meanings)
+        sentences.append(f"{text[0].upper()}{text[1:]}")
+    if format != "tex":
+        sentences += _about_tests(table, has_seeds, intervals)
+        sentences += [f"{protocol}: {setting}" for protocol, setting in settings.items()]
+        sentences += _differing(table)
+    return [f"{one_line(sentence)}." for sentence in (*sentences, *table.notes)]
+
+
+def _about_tests(table: Table, has_seeds: bool, intervals: bool) -> list[str]:
+    """Return sentences on the differences from a base: how rows are paired and tested."""
+    if not table.base:
+        return []
+    by_seed = f", and by seed where rows share {FEWEST_SEEDS} seeds or more" if has_seeds else ""
+    sentences = [f"Rows are paired with their base by sequence{by_seed}, and tested one by one"]
+    changes = [cell.difference for cell in table.cells if cell.difference is not None]
+    if intervals and any(change.ends for change in changes):
+        sentences.append(ABOUT_WEIGHTS)
+    if intervals and not all(change.ends for change in changes):
+        needed = f"{FEWEST_SEQUENCES} sequences, and {FEWEST_SEEDS} seeds of a training"
+        sentences.append(f"A difference without an interval is not tested: a test needs {needed}")
+    return sentences
+
+
+# Columns
+
+
+def _columns_of(table: Table, head: str, format: Format, intervals: bool) -> list[Printed]:
+    """Return the printed columns of a score: itself, its interval, its difference, the difference's interval and p.
+
+    Of the last four only those with a text; in Markdown a single column with all of them. `**` marks the best mean.
+    """
+    lines = []
+    for row in table.rows.values():
+        texts = row[head].texts if head in row else ["", "", "", "", ""]
+        if not intervals:
+            texts = [texts[0], "", texts[2], "", ""]
+        mean, between, deviation = texts[0].partition(" ± ")
+        if mean == table.best.get(head) and format != "text":
+            texts[0] = f"**{mean}**{between}{deviation}"
+        lines.append(texts)
+    label = table.columns[head].label
+    if format == "md":
+        joined = []
+        for texts in lines:
+            joined.append("".join(mark + text for mark, text in zip(BETWEEN, texts, strict=True) if text))
+        return [Printed(label, joined)]
+    names = (label, INTERVAL, "difference", INTERVAL, "p")
+    columns = [Printed(name, list(texts)) for name, texts in zip(names, zip(*lines, strict=True), strict=True)]
+    return [columns[0], *(column for column in columns[1:] if any(column.cells))]
+
+
+# A terminal and Markdown
+
+
+def _block(table: Table, title: str, format: Literal["text", "md"], intervals: bool, width: float) -> str:
+    """Return the columns of a title; scores that do not fit beside the first ones stand below."""
+    names = Printed("", list(table.rows))
+    blocks: list[list[Printed]] = [[]]  # the columns that stand side by side
+    for head in table.titles[title]:
+        of_score = _columns_of(table, head, format, intervals)
+        if blocks[-1] and sum(map(_width, [names, *blocks[-1], *of_score])) > width + 2:
+            blocks.append([])
+        blocks[-1] += of_score
+    texts = []
+    for columns in blocks:
+        lines = zip(table.rows, *(column.cells for column in columns), strict=True)
+        shown = [line for line in lines if any(line[1:])]
+        texts.append(grid(format, ["", *(column.head for column in columns)], shown))
+    return "\n".join(texts)
+
+
+def _width(column: Printed) -> int:
+    """Return the width of a column and of the space after it, characters."""
+    return 2 + max(len(one_line(text)) for text in (column.head, *column.cells))
+
+
+# LaTeX and HTML
+
+
+def _latex(table: Table, intervals: bool) -> str:
+    """Return a table in LaTeX."""
+    columns: list[Printed] = []
+    labels = [""]
+    rules = ""  # below each label
+    for title, label in _labels(table).items():
+        first = 2 + len(columns)
+        for head in table.titles[title]:
+            columns += _columns_of(table, head, "tex", intervals)
+        last = 1 + len(columns)
+        labels.append(rf"\multicolumn{{{last - first + 1}}}{{c}}{{{latex_text(label)}}}")
+        rules += rf"\cmidrule(lr){{{first}-{last}}}"
+    heads = ["Δ" if column.head == "difference" else column.head.replace("-Mean", "") for column in columns]
+    rows = []
+    for name, *cells in zip(table.rows, *(column.cells for column in columns), strict=True):
+        row_head = latex_text(name)
+        if row_head.startswith(("[", "*")):  # LaTeX takes these as arguments of the line break before them
+            row_head = f"{{}}{row_head}"
+        rows.append([row_head, *(as_bold(latex_text(cell), r"\\textbf{\1}") for cell in cells)])
+    is_wide = len(columns) > WIDEST
+    environment = "table*" if is_wide else "table"
+    lines = [
+        rf"\begin{{{environment}}}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{3pt}" if is_wide else r"\centering",
+        rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
+        r"\toprule",
+        _latex_row(labels),
+        rules,
+        _latex_row(["", *map(latex_text, heads)]),
+        r"\midrule",
+        *map(_latex_row, rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        rf"\caption{{{latex_text(' '.join(notes(table, 'tex', intervals)))}}}",
+        rf"\end{{{environment}}}",
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    """Return cells in LaTeX as a row."""
+    return " & ".join(cells) + r" \\"
+
+
+def _html(table: Table, intervals: bool) -> str:
+    """Return a table in HTML."""
+    columns: list[Printed] = []
+    titles = "<th></th>"
+    for title, heads in table.titles.items():
+        before = len(columns)
+        for head in heads:
+            columns += _columns_of(table, head, "html", intervals)
+        span = f'colspan="{len(columns) - before}" style="text-align: center"'
+        titles += f"<th {span}>{escape(one_line(title))}</th>"
+    heads_of_columns = "".join(f"<th>{escape(one_line(column.head))}</th>" for column in columns)
+    body = ""
+    for name, *cells in zip(table.rows, *(column.cells for column in columns), strict=True):
+        shown = [as_bold(escape(one_line(cell)), r"<b>\1</b>") for cell in cells]
+        body += f'<tr><th style="text-align: left">{escape(one_line(name))}</th>'
+        body += "".join(f"<td>{cell}</td>" for cell in shown) + "</tr>\n"
+    below = "<br>".join(map(escape, notes(table, "html", intervals)))
+    head = f"<thead><tr>{titles}</tr>\n<tr><th></th>{heads_of_columns}</tr></thead>"
+    return f"<table>\n{head}\n<tbody>\n{body}</tbody>\n</table>\n<p><small>{below}</small></p>\n"
+
+
+def _labels(table: Table) -> dict[str, str]:
+    """Return title → the shortest of benchmark, benchmark with protocol, and title that tells it from the others."""
+    forms: dict[str, tuple[str, str, str]] = {}
+    for title, heads in table.titles.items():
+        column = table.columns[heads[0]]
+        forms[title] = (column.benchmark, f"{column.benchmark}, {column.by}", title)
+    counts = Counter(chain.from_iterable(map(set, forms.values())))
+    return {title: min(of_title, key=lambda form: (counts[form] > 1, len(form))) for title, of_title in forms.items()}
+
+
+# What the results say
+
+
+def _records(table: Table) -> list[Record]:
+    """Return the records of all cells."""
+    return [record for cell in table.cells for record in cell.records]
+
+
+def _of_what(table: Table, settings: Mapping[str, str]) -> str:
+    """Return the benchmarks and protocols of the scores in words; `settings`: protocol → its setting, or none."""
+    data: dict[str, dict[str, None]] = {}  # protocol → benchmarks with their conditions
+    for record in _records(table):
+        result = record.result
+        about = f" ({', '.join(result.conditions)})" if result.conditions else ""
+        data.setdefault(result.stage.protocol.shared_name, {})[f"{result.data_set}{about}"] = None
+    texts = []
+    for protocol, of_protocol in data.items():
+        setting = f" ({settings[protocol]})" if protocol in settings else ""
+        by_protocol = f", by protocol {protocol}{setting}" if protocol else ""
+        texts.append(f"on {listed(list(of_protocol))}{by_protocol}")
+    return "; ".join(texts)
+
+
+def _settings(table: Table) -> dict[str, str]:
+    """Return protocol → size of the frames, stride and radius in words; empty if all protocols have the same."""
+    settings: dict[str, dict[str, None]] = {}
+    for record in _records(table):
+        settings.setdefault(record.result.stage.protocol.shared_name, {})[record.setting] = None
+    settings.pop("", None)
+    texts = {protocol: "; ".join(of_protocol) for protocol, of_protocol in settings.items()}
+    return texts if len(set(texts.values())) > 1 and not table.caption else {}
+
+
+def _differing(table: Table) -> list[str]:
+    """Return a sentence on the fields in which the protocols of a benchmark differ, for each with several."""
+    protocols: dict[str, dict[str, dict[str, object]]] = {}  # benchmark → protocol → its fields
+    for record in _records(table):
+        protocol = record.result.stage.protocol
+        protocols.setdefault(record.result.data_set, {})[protocol.shared_name] = protocol.fields
+    sentences = []
+    for benchmark, of_benchmark in protocols.items():
+        first, *others = of_benchmark.values()
+        fields = [name for name, value in first.items() if any(other.get(name) != value for other in others)]
+        fields = [name for name in fields if name not in ("name", "feature_stride")]  # the features set the stride
+        if fields and not table.caption:
+            command = f"vidcorr protocols {' '.join(list(of_benchmark)[:2])}"
+            sentences.append(f"The protocols on {benchmark} differ in {listed(fields)}: {command}")
+    return sentences
+
+
+# CSV
+
+
+def _csv_records(table: Table) -> list[dict[str, object]]:
+    """Return a record per cell, row by row, in the order of the table's heads; None for a missing quantity."""
+    lines = []
+    for name, row in table.rows.items():
+        for head in filter(row.__contains__, table.columns):
+            cell = row[head]
+            columns = [record.column for record in cell.records]
+            line: dict[str, object] = {"row": one_line(name)}
+            line["column"] = one_line(head)
+            line["conditions"] = "; ".join(dict.fromkeys(column.about for column in columns))
+            line["protocol"] = "; ".join(dict.fromkeys(column.protocol for column in columns))
+            line["mean"] = cell.mean
+            line["deviation"] = None if math.isnan(cell.deviation) else cell.deviation
+            line["low"], line["high"] = cell.interval or (None, None)
+            change = cell.difference or (None, None, None, None)
+            line |= zip(("difference", "difference low", "difference high", "p"), change, strict=True)
+            line["seeds"] = " ".join("?" if record.seed is None else str(record.seed) for record in cell.records)
+            line["scores"] = " ".join(map(str, cell.scores))
+            lines.append(line)
+    return lines
