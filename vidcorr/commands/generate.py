@@ -1,46 +1,46 @@
 """Generate small videos with exact ground truth in the layouts of the benchmarks: no download is needed."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..videos.files import require_one_of
 
 SMALL = {"size": (64, 64)}
-"""Height and width of frames, for writers whose own are larger."""
+"""Height and width of frames in pixels, for writers whose own are larger."""
 
 
 class Layout(NamedTuple):
     """A small data set.
 
     Attributes:
-        config: name of its benchmark for --on; empty without a benchmark.
         videos: number of videos.
         frames: frames per video.
-        more: further arguments of its writer: the `size` of frames, height and width in pixels.
+        is_small: give its writer the `size` of SMALL frames.
+        config: name of its benchmark for --on, if it is not that of the layout; empty without a benchmark.
     """
 
-    config: str
     videos: int
     frames: int
-    more: Mapping[str, tuple[int, int]] = {}
+    is_small: bool = True
+    config: str | None = None
 
 
 LAYOUTS = {
-    "badja": Layout("badja", 2, 6, SMALL),
-    "davis": Layout("davis", 2, 6, SMALL),
-    "got10k": Layout("", 2, 8),
-    "jhmdb": Layout("jhmdb", 2, 6),
-    "navi": Layout("navi", 2, 8),
-    "otb": Layout("otb_all", 2, 8),
-    "scannet": Layout("scannet", 2, 3),
-    "soco": Layout("soco", 2, 8, SMALL),
-    "spair": Layout("spair", 2, 8, SMALL),
-    "tap_vid": Layout("tap_vid", 2, 8, SMALL),
-    "videos": Layout("", 6, 8, SMALL),
-    "vip": Layout("vip", 2, 4),
-    "youtube_vos": Layout("youtube_vos", 8, 11, SMALL),
+    "badja": Layout(2, 6),
+    "davis": Layout(2, 6),
+    "got10k": Layout(2, 8, is_small=False, config=""),
+    "jhmdb": Layout(2, 6, is_small=False),
+    "navi": Layout(2, 8, is_small=False),
+    "otb": Layout(2, 8, is_small=False, config="otb_all"),
+    "scannet": Layout(2, 3, is_small=False),
+    "soco": Layout(2, 8),
+    "spair": Layout(2, 8),
+    "tap_vid": Layout(2, 8),
+    "videos": Layout(6, 8, config=""),
+    "vip": Layout(2, 4, is_small=False),
+    "youtube_vos": Layout(8, 11),
 }
 """Name of a layout, and of its folder → its data set; `videos` are mp4 files for training."""
 
@@ -66,8 +66,9 @@ def command(args: Sequence[str]) -> None:
     for name in names:
         layout = LAYOUTS[name]
         write = getattr(generated, f"write_{name}")
-        folder = write(flags.folder / name, layout.videos, frames=layout.frames, **layout.more)
-        if layout.config:
-            on.append(f"{layout.config}={folder}")
+        folder = write(flags.folder / name, layout.videos, frames=layout.frames, **(SMALL if layout.is_small else {}))
+        config = name if layout.config is None else layout.config
+        if config:
+            on.append(f"{config}={folder}")
     print(f"{len(names)} data sets in {flags.folder}", end="")
     print(f"; vidcorr evaluate raw_colour --on {' '.join(on)}" if on else "")

@@ -32,7 +32,7 @@ def command(args: Sequence[str]) -> None:
     from ..backbones import NamedNetwork, build_feature_extractor
     from ..backbones.copies import on_device
     from ..backbones.trust import allow_named
-    from ..experiments.match import PictureMatcher, upright
+    from ..experiments.match import PictureMatcher
     from ..protocols import MatchingProtocol
     from ..results.csv_files import csv_text
     from ..results.pictures.overlays import write_picture
@@ -42,15 +42,13 @@ def command(args: Sequence[str]) -> None:
     allow_named(args)
     network = NamedNetwork(flags.model, pretrained=flags.pretrained)
     extractor = on_device(build_feature_extractor(network, network.stage, network.stride))
-    matcher = PictureMatcher(extractor, MatchingProtocol.named(flags.protocol))
-    files = (flags.first, flags.second)
-    found = matcher.matches(files, flags.points, flags.best)
+    matcher = PictureMatcher(extractor, MatchingProtocol.named(flags.protocol), (flags.first, flags.second))
+    found = matcher.matches(flags.points, flags.best)
     similarities = found[:, 4]
     levels = np.interp(similarities, [similarities.min(), similarities.max() + 1e-9], [0, 255]).astype(np.uint8)
-    mapped = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS).reshape(-1, 3).tolist()
-    colours = [(int(red), int(green), int(blue)) for blue, green, red in mapped]
-    first, second = map(upright, files)
-    picture = draw_matches(first, second, found[:, :2], found[:, 2:4], colours, 960, is_tight=True)
+    colours = cv2.applyColorMap(levels[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].tolist()
+    below = found[::-1]  # the most similar match is drawn last
+    picture = draw_matches(*matcher.pictures, below[:, :2], below[:, 2:4], colours[::-1], 960, is_tight=True)
     write_picture(flags.output / "matches.png", picture)
     table = [["x1", "y1", "x2", "y2", "similarity"], *found.round(4).tolist()]
     write_atomically(flags.output / "matches.csv", csv_text(table))

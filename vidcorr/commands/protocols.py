@@ -6,22 +6,8 @@ import argparse
 from collections.abc import Sequence
 from itertools import groupby
 
-from ..protocols import (
-    EvaluationProtocol,
-    MatchingProtocol,
-    PointProtocol,
-    PropagationProtocol,
-    SurfaceProtocol,
-    TrackingProtocol,
-)
-
-KINDS: tuple[type[EvaluationProtocol], ...] = (
-    PropagationProtocol,
-    PointProtocol,
-    TrackingProtocol,
-    MatchingProtocol,
-    SurfaceProtocol,
-)
+from ..protocols import EvaluationProtocol
+from ..results.published import kinds
 
 
 def command(args: Sequence[str]) -> None:
@@ -35,7 +21,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("other", nargs="?", help="second protocol, to compare")
     flags = parser.parse_args(list(args))
     if flags.name is None:
-        for kind in KINDS:
+        for kind in kinds():
             print(f"{kind.kind}:")
             for name, source in kind.sources().items():
                 print(f"  {name:16} {', '.join(source.values)}\n{'':19}{source.code}")  # the code below the benchmarks
@@ -61,7 +47,7 @@ def named(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
     """
     found: dict[tuple[str, str], EvaluationProtocol] = {}
     refusal = f"there is no protocol {name}; vidcorr protocols lists them"
-    for kind in KINDS:
+    for kind in kinds():
         source = kind.sources().get(name.partition("+")[0])
         benchmarks = source.values if source else ()
         for benchmark in benchmarks:

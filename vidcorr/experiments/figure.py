@@ -101,7 +101,7 @@ def _block(sequence: MaskSequence, rows: Sequence[tuple[str, Path]], frames: Seq
 def _line(name: str, sequence: MaskSequence, columns: Sequence[int], masks: Sequence[Tensor]) -> list[Picture]:
     """Return the row's name and its frames with masks."""
     pictures = [overlay_masks_small(sequence.frame(t), mask) for t, mask in zip(columns, masks, strict=True)]
-    return [lettered(name, LABEL, pictures[0].shape[0]), *pictures]
+    return [lettered(name.replace("+", " +"), LABEL, pictures[0].shape[0]), *pictures]
 
 
 def _spaced(picture: Picture) -> Picture:

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..datasets.spair import MatchPair
 from ..functional.matching import debiased, frame_points, frame_size
-from ..functional.propagation.coding import Size
+from ..protocols import MatchingProtocol
 from ..tracking.keypoint_matcher import KeypointMatcher
 from ..videos.files import DecodingError
 
@@ -24,20 +24,34 @@ SPACING = 0.6
 
 
 class PictureMatcher(KeypointMatcher):
-    """A `KeypointMatcher` of any two pictures, which are turned as their orientation tags (EXIF) say."""
+    """A `KeypointMatcher` of two pictures of any kind, which are turned as their orientation tags (EXIF) say.
+
+    Args:
+        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
+        protocol: the protocol.
+        files: the two pictures.
+
+    Attributes:
+        pictures: uint8 RGB `(3, H, W)`.
+
+    Raises:
+        DecodingError: if a file is no picture.
+    """
+
+    def __init__(self, extractor: nn.Module, protocol: MatchingProtocol, files: tuple[Path, Path]) -> None:
+        self.pictures = upright(files[0]), upright(files[1])
+        super().__init__(extractor, protocol)
+        self._files = files
 
     def picture(self, pair: MatchPair, which: int) -> Tensor:
-        """Return the source (0) or target (1) of a pair: uint8 RGB `(3, H, W)`."""
-        return upright(pair.files[which])
+        """Return the source (0) or target (1)."""
+        return self.pictures[which]
 
     @torch.no_grad()
-    def matches(
-        self, files: tuple[Path, Path], points: Sequence[Sequence[float]] = (), best: int = 50
-    ) -> NDArray[np.float64]:
-        """Match two pictures.
+    def matches(self, points: Sequence[Sequence[float]] = (), best: int = 50) -> NDArray[np.float64]:
+        """Match the two pictures.
 
         Args:
-            files: the two pictures.
             points: x, y in pixels of the first picture, each to be matched; empty: find the best matches of cells that
                 are each other's most similar cells, apart from each other, since a flat region has many.
             best: largest number of matches without points.
@@ -47,30 +61,28 @@ class PictureMatcher(KeypointMatcher):
             features of the two cells. The most similar match is the first.
 
         Raises:
-            DecodingError: if a file is no picture.
             ValueError: for a point outside the first picture.
         """
-        sizes = tuple((int(each.shape[1]), int(each.shape[2])) for each in map(upright, files))
+        sizes = tuple((picture.shape[1], picture.shape[2]) for picture in self.pictures)
         height, width = sizes[0]
         asked = np.array(points, np.float64).reshape(-1, 2)
         for x, y in asked:
             if not (0 <= x < width and 0 <= y < height):
-                raise ValueError(f"match: the point {x:g},{y:g} lies outside {files[0]}, {width} x {height} px")
-        pair = MatchPair("pair", "", files, sizes, (asked, asked), tuple(range(len(asked))))
-        centres, cells = self._cells(self.features_of(pair, 0), sizes[0])
-        others, other_cells = self._cells(self.features_of(pair, 1), sizes[1])
+                raise ValueError(f"match: the point {x:g},{y:g} lies outside {self._files[0]}, {width} x {height} px")
+        pair = MatchPair("pair", "", self._files, sizes, (asked, asked), tuple(range(len(asked))))
+        centres, cells = self._cells(pair, 0)
+        others, other_cells = self._cells(pair, 1)
         if len(asked):
             found = self.match(pair)
             cell = torch.cdist(torch.tensor(asked), centres).argmin(1)
             other = torch.cdist(torch.tensor(found), others).argmin(1)
             cosines = (cells[cell] * other_cells[other]).sum(1)
-            rows = np.column_stack([asked, found, cosines])
-            return rows[np.argsort(-rows[:, 4], kind="stable")]
+            return _by_similarity(np.column_stack([asked, found, cosines]))
         similarities = cells @ other_cells.T
         column = similarities.argmax(1)
         is_mutual = similarities.argmax(0)[column] == torch.arange(len(cells))
-        rows = np.column_stack([centres, others[column], similarities.amax(1)])[is_mutual.numpy()]
-        rows = rows[np.argsort(-rows[:, 4], kind="stable")]
+        rows = np.column_stack([centres, others[column], similarities.amax(1)])
+        rows = _by_similarity(rows[is_mutual.numpy()])
         kept: list[int] = []
         for index, place in enumerate(rows[:, :2]):
             distances = np.linalg.norm(rows[kept, :2] - place, axis=1)
@@ -78,18 +90,24 @@ class PictureMatcher(KeypointMatcher):
                 kept.append(index)
         return rows[kept]
 
-    def _cells(self, features: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+    def _cells(self, pair: MatchPair, which: int) -> tuple[Tensor, Tensor]:
         """Return the cells of a picture without its padding: centres x, y `(N, 2)`, and features of unit length."""
-        frame = frame_size(size, self.protocol)
-        ends = torch.tensor([[0.0, 0.0], [size[1], size[0]]])  # corners of the picture
-        first, last = frame_points(ends, size, self.protocol).double()
-        height, width = features.shape[1:]
-        y = (torch.arange(height) + 0.5).double() * frame[0] / height
-        x = (torch.arange(width) + 0.5).double() * frame[1] / width
+        features = self.features_of(pair, which)
+        height, width = pair.sizes[which]
+        frame = frame_size((height, width), self.protocol)
+        corners = torch.tensor([[0.0, 0.0], [width, height]])
+        first, last = frame_points(corners, (height, width), self.protocol).double()
+        y = (torch.arange(features.shape[1]) + 0.5).double() * frame[0] / features.shape[1]
+        x = (torch.arange(features.shape[2]) + 0.5).double() * frame[1] / features.shape[2]
         shares = (torch.cartesian_prod(y, x).flip(1) - first) / (last - first)
         is_inside = ((shares > 0) & (shares < 1)).all(1)
         vectors = F.normalize(debiased(features.float(), self._bias).flatten(1).T, dim=1).cpu()
-        return shares[is_inside] * ends[1].double(), vectors[is_inside]
+        return shares[is_inside] * corners[1].double(), vectors[is_inside]
+
+
+def _by_similarity(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return matches with the most similar first."""
+    return rows[np.argsort(-rows[:, 4], kind="stable")]
 
 
 def upright(file: Path) -> Tensor:

@@ -9,23 +9,10 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+import yaml  # type: ignore[import-untyped]
+
 if TYPE_CHECKING:
     from ..protocols import EvaluationProtocol
-
-
-TEST_SETS: dict[str, dict[str, int | str]] = {
-    "davis": {"sequences": 30, "year": 2017, "split": "val", "resolution": "480p"},
-    "davis_2016": {"sequences": 20, "year": 2016, "split": "val", "resolution": "480p"},
-    "jhmdb": {"sequences": 268, "split": 1, "subset": "test"},
-    "vip": {"sequences": 50, "split": "val"},
-    "otb": {"sequences": 100, "version": "tb100"},
-    "tap_vid": {"sequences": 30, "set": "davis"},
-    "spair": {"sequences": 18, "split": "test"},
-    "scannet": {"sequences": 100, "pairs": 1500},
-    "soco": {"sequences": 100, "split": "intra"},
-    "soco_cross": {"sequences": 100, "split": "cross"},
-}
-"""Benchmark → number of sequences and facts of the test set in papers. Evaluation servers have other test sets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +50,13 @@ class Published:
         return protocol_named(self.protocol, self.benchmark)
 
 
+def kinds() -> tuple[type[EvaluationProtocol], ...]:
+    """Return the classes of named protocols: masks and joints, points, boxes, pairs, surfaces."""
+    from .. import protocols as p  # late: `table --help` is fast
+
+    return p.PropagationProtocol, p.PointProtocol, p.TrackingProtocol, p.MatchingProtocol, p.SurfaceProtocol
+
+
 def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
     """Return a protocol by its name: a source, with changes as in `dino+input_size=960`.
 
@@ -71,10 +65,7 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
         benchmark: name of the benchmark, which decides the kind of the protocol: masks, points, boxes or matching. If
             the source has no values for it, those of the kind's default benchmark are taken.
     """
-    from .. import protocols  # late: `table --help` is fast
-
-    kind: type[EvaluationProtocol] = protocols.PropagationProtocol
-    others = protocols.PointProtocol, protocols.TrackingProtocol, protocols.MatchingProtocol, protocols.SurfaceProtocol
+    kind, *others = kinds()
     for other in others:
         if any(benchmark in source.values for source in other.sources().values()):
             kind = other
@@ -108,6 +99,14 @@ def published_beside(benchmark: str, shared: str) -> list[Published]:
         if row.benchmark == benchmark and row.evaluated_by().shared().digest() == shared:
             rows.append(row)
     return rows
+
+
+@cache
+def sets_of_papers() -> dict[str, dict[str, int | str]]:
+    """Return test_sets.yaml: benchmark → number of sequences, and facts of the test set in papers."""
+    text = (files(__package__) / "test_sets.yaml").read_text("utf-8")
+    sets: dict[str, dict[str, int | str]] = yaml.safe_load(text)
+    return sets
 
 
 @cache

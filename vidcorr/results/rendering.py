@@ -59,7 +59,7 @@ def render(table: Table, format: Format = "md", intervals: bool | None = None, w
         blocks.append(f"{heading}\n\n{_block(table, title, format, intervals, width)}")
     sentences = notes(table, format, intervals)
     if format == "md":
-        sentences = [" ".join(sentences)] if sentences else []
+        sentences = [" ".join(sentences)]
     else:
         sentences = ["\n".join(wrap(note, int(min(width, 100)))) for note in sentences]
     return "\n".join([*blocks, *sentences, ""])
@@ -76,39 +76,34 @@ def printed(table: Table, format: Format | None = None, intervals: bool | None =
 def notes(table: Table, format: Format, intervals: bool) -> list[str]:
     """Return the sentences about a table: a caption for LaTeX, and more on the tests for the other formats."""
     cells = table.cells
-    has_seeds = any(len(cell.scores) > 1 for cell in cells)
     settings = _settings(table)
-    meanings = []
+    sentences = ["Per cent"]
+    if table.caption:
+        sentences = [table.caption]
+    elif format == "tex":
+        sentences = [f"Scores in per cent {_of_what(table, settings)}"]
     if table.best and format != "text":
-        meanings.append("bold is the best of a column")
-    if has_seeds:
-        meanings.append("± is the standard deviation over seeds")
+        sentences.append("Bold is the best of a column")
+    if any(len(cell.scores) > 1 for cell in cells):
+        sentences.append("± is the standard deviation over seeds")
     if intervals and any(cell.interval is not None for cell in cells):
-        over_seeds = f", from {FEWEST_SEEDS} seeds on over seeds too" if has_seeds else ""
-        meanings.append(f"brackets are the 95 % interval ({HOW}{over_seeds})")
+        sentences.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
     if table.base:
         bases = [table.base, *(f"of {name} from {base}" for name, base in table.own_bases.items())]
-        differences = {"md": "after “;” is the difference", "tex": "Δ is the difference"}.get(format, "differences are")
-        meanings.append(f"{differences} from {', '.join(bases)}")
-    sentences = [
-        table.caption or (f"Scores in per cent {_of_what(table, settings)}" if format == "tex" else "Per cent")
-    ]
-    if meanings:
-        text = ", ".join(meanings)
-        sentences.append(f"{text[0].upper()}{text[1:]}")
+        sentences.append(f"Differences{' (Δ)' * (format == 'tex')} are from {', '.join(bases)}")
     if format != "tex":
-        sentences += _about_tests(table, has_seeds, intervals)
+        sentences += _about_tests(table, intervals)
         sentences += [f"{protocol}: {setting}" for protocol, setting in settings.items()]
         sentences += _differing(table)
     return [f"{one_line(sentence)}." for sentence in (*sentences, *table.notes)]
 
 
-def _about_tests(table: Table, has_seeds: bool, intervals: bool) -> list[str]:
+def _about_tests(table: Table, intervals: bool) -> list[str]:
     """Return sentences on the differences from a base: how rows are paired and tested."""
     if not table.base:
         return []
-    by_seed = f", and by seed where rows share {FEWEST_SEEDS} seeds or more" if has_seeds else ""
-    sentences = [f"Rows are paired with their base by sequence{by_seed}, and tested one by one"]
+    paired = f"paired by sequence, and by seed where rows share {FEWEST_SEEDS} seeds or more"
+    sentences = [f"They are {paired}; each row is tested by itself"]
     changes = [cell.difference for cell in table.cells if cell.difference is not None]
     if intervals and any(change.ends for change in changes):
         sentences.append(ABOUT_WEIGHTS)

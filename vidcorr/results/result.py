@@ -23,7 +23,7 @@ from ..videos.files import write_atomically
 from .checked import Exact, Facts, Items, Json, Score, Value, mistakes_of, plain
 from .csv_files import csv_of_records
 from .formats import bracketed, grid, one_line, percent
-from .published import TEST_SETS
+from .published import sets_of_papers
 from .statistics import Sample, interval
 
 if TYPE_CHECKING:
@@ -354,8 +354,8 @@ class Result(Exact):
 
     @property
     def on_test_set(self) -> bool:
-        """True if the result states the facts of a test set in `TEST_SETS`, and covers it."""
-        wanted = TEST_SETS.get(self.data_set)
+        """True if the result states the facts of a test set of papers, and covers it."""
+        wanted = sets_of_papers().get(self.data_set)
         if wanted is None or self.limit_sequences is not None:
             return False
         facts = self.data | {"sequences": len(self.sequences)}

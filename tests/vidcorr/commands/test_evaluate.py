@@ -97,7 +97,7 @@ def test_by_the_command_line(davis_root, tmp_path, capsys):
     words += ["--change", *CHANGES, "--base", "raw_colour"]
     main(["evaluate", *words, "--seeds", "3", "4", "--output", str(tmp_path / "out")])
     said = capsys.readouterr().out
-    assert "difference from raw_colour, stride 8, paired" in said
+    assert "Differences are from raw_colour, stride 8. They are paired" in said
     rows = table_of(tmp_path / "out", capsys)
     assert sorted(name.partition(",")[0] for name in rows) == ["raw_colour", BLOCKY, "untrained"]
     assert rows["untrained, random weights, stride 8"]["seeds"] in ("3 4", "4 3")

@@ -101,7 +101,7 @@ def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_pat
     assert all(cell.difference is None for name in "BC" for cell in table.rows[name].values())
     text = render(table)
     assert "; +12.0 [+7.0, +17.0], p 0.0091" in text
-    assert "after “;” is the difference from B. Rows are paired with their base by sequence, and by seed where" in text
+    assert "Differences are from B. They are paired by sequence, and by seed where" in text
     fields = next(csv.DictReader(render(table, "csv").splitlines()))
     assert (fields["row"], fields["protocol"]) == ("ours", "d1")
     assert fields["column"].startswith("davis J-Mean (vfs, 8 sequences d1")
@@ -199,8 +199,8 @@ my\_net \& co & 67.0 $\pm$ 1.4 & $-$9.0 & 61.0 $\pm$ 1.4 & $-$9.0 & 73.0 $\pm$ 1
 """
     assert heads in text
     meaning = (
-        r"\caption{Scores in per cent on davis (8 sequences), by protocol vfs. Bold is the best of a column, $\pm$ is "
-        r"the standard deviation over seeds, $\Delta$ is the difference from [B].}"
+        r"\caption{Scores in per cent on davis (8 sequences), by protocol vfs. Bold is the best of a column. $\pm$ is "
+        r"the standard deviation over seeds. Differences ($\Delta$) are from [B].}"
     )
     assert meaning in text
     text = printed(tmp_path / "b", "--format", "tex", "--score", "J-Mean", "--intervals", capsys=capsys)

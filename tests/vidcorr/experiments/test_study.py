@@ -11,8 +11,8 @@ from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
 from vidcorr.errors import UsageError
 from vidcorr.experiments.study import read_study, study_table
-from vidcorr.results.result import Protocol, Stage
 from vidcorr.results.rendering import render
+from vidcorr.results.result import Protocol, Stage
 
 CONTENT = {
     "title": "a trial",
@@ -198,7 +198,7 @@ def test_a_row_may_have_a_base_of_its_own_and_numbers_of_what_is_not_evaluated(o
     table, text = table_of(output)
     assert table.rows["other"]["davis J&F-Mean"].difference.mean == pytest.approx(0.4 - 0.02 - 0.31 / 3)
     assert table.rows["better"]["davis J&F-Mean"].difference.mean == pytest.approx(0.31 / 3)
-    assert "difference from base, of other from better." in text
+    assert "Differences are from base, of other from better. They are paired" in text
     assert table.rows["other"]["imagenet Acc@1, paper"].mean == 0.22
     refused(ValueError, "there is no row 'none'", write_trial, output, {"name": "other", "base": "none"})
 
