@@ -136,8 +136,11 @@ class Study(BaseModel, extra="forbid"):
             origins = [row.train or row.flags, row.model, row.of]
             if sum(map(bool, origins)) > 1:
                 raise ValueError(f"row {row.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
-            if row.of and (self.row(row.of).of or not (row.then or self.trains(self.row(row.of)))):
-                raise ValueError(f"row {row.name!r}: `of` names {row.of!r}, which trains nothing itself")
+            if row.of:
+                origin = self.row(row.of)
+                has_training = bool(row.then) or self.trains(origin)
+                if origin.of or not has_training:
+                    raise ValueError(f"row {row.name!r}: `of` names {row.of!r}, which trains nothing itself")
             for name in row.evaluate:
                 if name not in self.evaluate:
                     raise ValueError(f"there is no evaluation {name!r}; the study has {', '.join(self.evaluate)}")

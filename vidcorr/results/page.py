@@ -105,22 +105,25 @@ def _animations(folder: Path, result: Result) -> list[Json]:
     Only the worst and best sequences have images.
     """
     scores = scores_by_sequence(result)
-    animations: list[Json] = []
+    found: list[tuple[Json, Path]] = []
     for path in sorted((folder / "animations").rglob("*.json")):
         animation = json.loads(path.read_text("utf-8"))  # the fields of a `SequenceAnimation`
         name = animation["sequence"]
         if name in result.sequences:  # not of an earlier run in the folder
             animation["score"] = scores.get(name)
             animation["name"] = f"{name} ({animation['kind']})" if animation["kind"] else name
-            animation["images"] = [path.with_suffix(suffix) for suffix in (".webp", TRUTH_SUFFIX)]
-            animations.append(animation)
-    animations.sort(key=lambda animation: (animation["score"] is None, animation["score"] or 0.0))
-    for animation in animations[AT_EACH_END:-AT_EACH_END]:
-        animation["images"] = []
-    for animation in animations:
-        images = filter(Path.is_file, animation["images"])
-        animation["images"] = [b64encode(image.read_bytes()).decode() for image in images]
-    return animations
+            found.append((animation, path))
+    found.sort(key=lambda pair: (pair[0]["score"] is None, pair[0]["score"] or 0.0))
+    for number, (animation, path) in enumerate(found):
+        is_shown = number < AT_EACH_END or number >= len(found) - AT_EACH_END
+        animation["images"] = _images(path) if is_shown else []
+    return [animation for animation, _ in found]
+
+
+def _images(path: Path) -> list[str]:
+    """Return the images beside the JSON of an animation in base64: the drawn frames, and the truth if it is known."""
+    files_of_images = [path.with_suffix(suffix) for suffix in (".webp", TRUTH_SUFFIX)]
+    return [b64encode(file.read_bytes()).decode() for file in files_of_images if file.is_file()]
 
 
 def write_results_page(records: Sequence[Record], folder: str | Path) -> Path:
