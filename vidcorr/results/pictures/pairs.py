@@ -50,6 +50,8 @@ def draw_matches(
         scale = side / max(picture.shape)
         size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
         sheet[top : top + size[1], : size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        if top:
+            sheet[top - unit : top + unit] = 255  # a line between the pictures
         drawn = np.asarray(places, np.float64).reshape(-1, 2) * scale + (0, top)
         ends.append(np.nan_to_num(drawn).round().astype(int).clip(0, 2 * side).tolist())
         top += size[1] if is_tight else side
