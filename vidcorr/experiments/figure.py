@@ -101,7 +101,7 @@ def _block(sequence: MaskSequence, rows: Sequence[tuple[str, Path]], frames: Seq
 def _line(name: str, sequence: MaskSequence, columns: Sequence[int], masks: Sequence[Tensor]) -> list[Picture]:
     """Return the row's name and its frames with masks."""
     pictures = [overlay_masks_small(sequence.frame(t), mask) for t, mask in zip(columns, masks, strict=True)]
-    return [lettered(name.replace("+", " +"), LABEL, pictures[0].shape[0]), *pictures]
+    return [lettered(name, LABEL, pictures[0].shape[0]), *pictures]
 
 
 def _spaced(picture: Picture) -> Picture:
@@ -112,7 +112,7 @@ def _spaced(picture: Picture) -> Picture:
 def lettered(text: str, width: int, height: int) -> Picture:
     """Return a white picture with a text in its middle, in as many lines as it needs."""
     image = Image.new("RGB", (width, height), "white")
-    lines = "\n".join(wrap(text, width // 10))
+    lines = "\n".join(wrap(text.replace("+", " +"), width // 10))  # a protocol breaks before a change
     font = ImageFont.load_default(20)
     ImageDraw.Draw(image).multiline_text((width / 2, height / 2), lines, "black", font, anchor="mm", align="center")
     return np.asarray(image)
