@@ -1,0 +1,47 @@
+"""A method with a moving average, in one file: `vidcorr fit --config demo.yaml --model docs.examples.byol.Byol`."""
+
+from copy import deepcopy
+
+import torch
+from torch import nn
+from torch.nn.functional import cosine_similarity
+
+from lightning_modules.base import CorrespondenceModule
+from lightning_modules.parts.heads import mlp, split_views
+from lightning_modules.parts.momentum import MomentumMethod
+from lightning_modules.parts.schedules import cosine_factor
+from vidcorr.backbones import pooled_width
+
+
+class Byol(MomentumMethod, CorrespondenceModule):
+    """BYOL (Grill et al., NeurIPS 2020) on videos: predict the average's features of the other half."""
+
+    def __init__(
+        self, backbone: str = "torchvision:resnet18", encoder_momentum: float = 0.99, base_lr: float = 0.05
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.backbone = self.network_to_train(backbone)
+        self.projector = mlp(pooled_width(self.backbone), 512, 128, norm=True)
+        self.predictor = mlp(128, 512, 128, norm=True)
+        self.target_encoder = deepcopy(self.encoder).requires_grad_(False)
+
+    @property
+    def encoder(self):
+        return nn.Sequential(self.backbone, self.projector)
+
+    def momentum_of_average(self):
+        return 1 - (1 - self.hparams["encoder_momentum"]) * cosine_factor(self.global_step, self.total_steps())
+
+    def step(self, batch):
+        first, second = (self.normalise(view.flatten(0, 1)) for view in split_views(batch["clip"]))
+        return {"loss": self.distance(first, second) + self.distance(second, first)}
+
+    def distance(self, frames, others):
+        predicted = self.predictor(self.encoder(frames))
+        with torch.no_grad():
+            target = self.target_encoder(others)
+        return 2 - 2 * cosine_similarity(predicted, target).mean()
+
+    def configure_optimizers(self):
+        return self.sgd_with_cosine(self.hparams["base_lr"], weight_decay=1e-4)
