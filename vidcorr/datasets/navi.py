@@ -119,7 +119,7 @@ def _cameras(file: Path) -> dict[str, dict[str, Any]]:
     cameras: dict[str, dict[str, Any]] = {}
     for name in sorted(picture.split(".")[0] for picture in pictures if "_" not in picture):
         entry = annotations[name]
-        cameras[name] = entry["camera"] | {"shorter": min(entry["image_size"])}
+        cameras[name] = entry["camera"] | {"shorter_side": min(entry["image_size"])}
     return cameras
 
 
@@ -132,7 +132,7 @@ def _pair(file: Path, cameras: Mapping[str, dict[str, Any]], names: tuple[str, s
     poses: list[NDArray[np.float64]] = []
     for name in names:
         camera = cameras[name]
-        focal_lengths.append(camera["focal_length"] / camera["shorter"])
+        focal_lengths.append(camera["focal_length"] / camera["shorter_side"])
         pose = np.eye(4)
         pose[:3, :3] = rotations_of(torch.tensor(camera["q"], dtype=torch.float64)).numpy()
         pose[:3, 3] = np.array(camera["t"]) / 1000

@@ -63,14 +63,10 @@ def Vos(
     """
     require_one_of((None, *get_args(Annotations)), annotations=annotations)
     root = Path(root).expanduser()
-    lists: tuple[Path, ...] = ()
-    if split is None:
-        names = tuple(list_folders(root / masks))
-        if not names:
-            raise DataError(f"{root / masks}: no folders of masks; expected {root / masks}/<video>/<frame>.png")
-    else:
-        lists = (find_list(root, split, ["{}.txt", "ImageSets/{}.txt"]),)
-        names = read_names(*lists, PATHS_OF_DAVIS_2016)
+    lists = () if split is None else (find_list(root, split, ["{}.txt", "ImageSets/{}.txt"]),)
+    names = read_names(*lists, PATHS_OF_DAVIS_2016) if lists else list_folders(root / masks)
+    if not names:
+        raise DataError(f"{root / masks}: no folders of masks; expected {root / masks}/<video>/<frame>.png")
     wanted: list[tuple[str, str]] = []
     for name in names:
         wanted += [(name, of_object) for of_object in mask_folders(root / masks / name)]
@@ -87,13 +83,7 @@ def Vos(
             tolerance=size_tolerance,
             of_object=bool(of_object),
         )
-        starts = dict.fromkeys(folder.shown(0), 0) if annotations == "dense" else folder.starts()
-        if not starts or (annotations is not None and 0 not in starts.values()):
-            place = f"{folder.folder}: no object in the mask that must introduce it"
-            raise DataError(f"{place}; there is nothing to follow")
-        scored = annotations == "dense"
-        if annotations is None:
-            scored = any(is_scored(t, folder.shown(t), starts) for t in folder)
+        starts, is_truth = _starts(folder, annotations)
         return MaskSequence(
             frames=video_frames,
             masks=folder,
@@ -102,12 +92,23 @@ def Vos(
             name=f"{name}_{of_object}" if of_object else name,
             folder=of_object,
             sources=lists,
-            ground_truth=scored,
+            ground_truth=is_truth,
             one_object=one_object,
         )
 
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(read, wanted))
+
+
+def _starts(masks: MaskFolder, annotations: Annotations | None) -> tuple[dict[int, int], bool]:
+    """Return object id → frame of its first mask, and whether the masks can be scored."""
+    is_dense = annotations == "dense"
+    starts = dict.fromkeys(masks.shown(0), 0) if is_dense else masks.starts()
+    if not starts or (annotations is not None and 0 not in starts.values()):
+        raise DataError(f"{masks.folder}: no object in the mask that must introduce it; there is nothing to follow")
+    if annotations is not None:
+        return starts, is_dense
+    return starts, any(is_scored(t, masks.shown(t), starts) for t in masks)
 
 
 def Davis(
