@@ -107,7 +107,7 @@ class MatchBenchmark(PairBenchmark):
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return PCK by the averages and draws of the protocol; the list of pairs gives the draws."""
         protocol: Any = self.protocol
-        pairs: dict[str, tuple[str, int, list[int]]] = {}  # by name: category, points, correct points by threshold
+        pairs: dict[str, tuple[Any, ...]] = {}  # by name: category, points, correct points by threshold
         for row in sorted(rows, key=attrgetter("object")):
             pairs[row.object] = row.video, row.values["Points"], row.counts["correct"]
         return match_scores(pairs, self.draws, protocol)
@@ -149,7 +149,7 @@ class MatchBenchmark(PairBenchmark):
             rows_of_category.setdefault(row.video, []).append(row)
         lines: list[dict[str, Any]] = []
         for category, rows in rows_of_category.items():
-            points = sum(row.values["Points"] for row in rows)
+            points = sum(int(row.values["Points"]) for row in rows)
             known = {key: score for key, score in self.scores(rows).items() if not math.isnan(score)}
             lines.append({"Category": category, "Pairs": len(rows), "Points": points} | known)
         output.table("per_category.csv", csv_of_records(lines))
