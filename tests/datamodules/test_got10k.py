@@ -51,7 +51,7 @@ def test_batches(root: Path) -> None:
 def test_usable_boxes_by_hand() -> None:
     size = (400, 1000)  # height, width
     sides = {(20, 20): True, (19.9, 30): False, (500, 200): True, (501, 150): False, (40, 201): False, (25, 101): False,
-             (100, 25): True, (104, 25): False}  # fmt: skip
+             (25, 100): True, (100, 25): True, (104, 25): False}  # fmt: skip
     boxes = np.array([[1, 1, width, height] for width, height in sides], dtype=np.float64)
     assert usable_boxes(boxes, size).tolist() == list(sides.values())
     good = np.tile([1.0, 1, 50, 50], (4, 1))

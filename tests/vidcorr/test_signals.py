@@ -50,3 +50,15 @@ def test_outside_the_main_thread_nothing_is_handled():
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(work).result() == signal.getsignal(signal.SIGTERM)
+
+
+LOST = ["DataLoader worker (pid 7) is killed by signal: Killed.", "Connection closed by peer [127.0.0.1]:7"]
+"""What is said where a worker or another rank is gone."""
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_a_lost_worker_or_rank_is_a_stop_only_if_a_signal_came(lost):
+    assert signals.cause_of(RuntimeError(lost)) is None
+    signals.requests.received = signal.SIGTERM
+    assert signals.cause_of(RuntimeError(lost)) == signal.SIGTERM
+    assert signals.cause_of(RuntimeError("shapes cannot be multiplied")) is None

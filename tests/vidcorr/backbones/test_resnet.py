@@ -10,6 +10,7 @@ from torch.nn.utils import weight_norm
 from tests.helpers.foreign import enliven, features, lively_resnet18
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_feature_extractor, build_network, extractor_of
+from vidcorr.backbones.resnet import remove_strides
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -108,3 +109,12 @@ def test_a_layer_that_computes_its_weight_or_is_hooked_is_not_folded(name):
     plain = features(network, images, 2)
     torch.testing.assert_close(view(images), plain, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(view.folded()(images), plain, atol=1e-3, rtol=1e-3)
+
+
+def test_without_strides_convolutions_and_poolings_keep_every_cell():
+    blocks = nn.Sequential(nn.Conv2d(3, 2, 3, stride=2, padding=1), nn.AvgPool2d(2), nn.MaxPool2d(3, 2, 1))
+    image = torch.rand(1, 3, 12, 10)
+    expected = nn.functional.conv2d(image, blocks[0].weight, blocks[0].bias, padding=1)
+    remove_strides(blocks)
+    assert torch.equal(blocks[:2](image), expected)
+    assert blocks(image).shape == expected.shape

@@ -18,6 +18,13 @@ def test_the_overview_names_every_word(capsys):
         assert re.search(rf"^  {word} +\S.*\.$", shown, re.MULTILINE), word
 
 
+def test_the_help_of_a_tool_begins_with_its_name(capsys):
+    for word in tools():
+        with pytest.raises(SystemExit):
+            main([word, "--help"])
+        assert capsys.readouterr().out.startswith(f"usage: vidcorr {word} ")
+
+
 def test_the_help_of_a_run_shows_our_flags(capsys):
     main(["fit", "--help"])
     shown = capsys.readouterr().out

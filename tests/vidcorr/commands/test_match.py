@@ -46,7 +46,6 @@ def test_the_best_matches_of_a_picture_and_its_turned_and_enlarged_copy(tmp_path
     assert capsys.readouterr().out.startswith(f"{len(found)} matches, similarity ")
 
 
-@pytest.mark.slow
 def test_given_points_are_matched(tmp_path):
     words = ["--model", "raw_colour@colour/4", "--protocol", "dift+input_size=128"]
     found = matched(tmp_path, *words, "--points", "40,30", "150.5,100")

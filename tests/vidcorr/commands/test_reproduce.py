@@ -7,9 +7,10 @@ import pytest
 
 from cli import main
 from tests.helpers.encoders import saved_resnet
+from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark
-from vidcorr.experiments.reproduce import listed
+from vidcorr.experiments.reproduce import beside, listed
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results import published
 from vidcorr.results.published import published_rows
@@ -30,8 +31,22 @@ def test_without_data_the_rows_are_listed_below_their_weights(capsys, tmp_path):
 
 def test_a_line_of_the_list_fits_a_terminal_unless_a_protocols_name_is_longer():
     """No line has more than 100 characters, but for an unbroken name."""
-    for line in listed([row for row in published_rows() if row.short_name]).splitlines():
+    rows = [row for row in published_rows() if row.short_name]
+    said = listed(rows)
+    for line in said.splitlines():
         assert len(line) <= 100 or " " not in line.strip(), line
+    words = set(said.replace(";", " ").split())
+    assert words >= {row.protocol for row in rows}  # no name is broken at its hyphen
+
+
+def test_ours_stands_before_the_printed_score_with_its_difference_in_the_printed_digits():
+    row = next(row for row in published_rows() if row.short_name == "dino-s8" and row.benchmark == "davis")
+    table = beside([(row, davis_result({score: value + 0.0123 for score, value in row.scores.items()}))])
+    ours, printed, *_ = table.rows["dino-s8"].values()
+    assert (ours.mean, printed.published) == (pytest.approx(0.699 + 0.0123), 0.699)
+    assert (ours.difference.mean, ours.digits, printed.digits) == (pytest.approx(0.0123), 1, 1)
+    assert [column.published for column in table.columns.values()] == [False, True] * len(row.scores)
+    assert table.notes == ("Not the whole test set: dino-s8 on davis.",)
 
 
 @pytest.mark.slow

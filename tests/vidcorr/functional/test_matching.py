@@ -282,3 +282,25 @@ def test_chunks_do_not_change_the_answer(monkeypatch):
 
 
 MATCHERS = ("dift", "sd-dino", "geoaware", "insid3", "probe3d")
+
+
+def test_a_mirrored_source_that_matches_better_gives_the_features_of_partners():
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.randn(16, 8, 8, generator=generator)
+    noisy = clean + torch.randn(16, 8, 8, generator=generator)
+    points = torch.tensor([[1.5, 2.5], [6.5, 2.5], [3.5, 7.5]])
+    protocol = MatchingProtocol.named("geoaware").with_changes(
+        flip="mutual", input_size=8, decoding="argmax", window=None
+    )
+    swapped = torch.tensor([1, 0, 2])
+    found = match_keypoints(noisy, clean, points, (8, 8), (8, 8), protocol, mirrored=clean.flip(2), partners=swapped)
+    torch.testing.assert_close(found, points[swapped], atol=0.51, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("compared_in", "is_within"), [("float64", False), ("float32", True), ("float32-thresholds", True)]
+)
+def test_a_point_just_beyond_a_threshold_is_compared_in_the_protocols_type(compared_in, is_within):
+    protocol = MatchingProtocol.named("dift").with_changes(compared_in=compared_in, compared="product", inclusive=True)
+    beyond = np.array([[100.0 + 1e-7, 0.0]])  # 0.1 of 1000 px, in float32 a little more
+    assert correct_points(beyond, np.zeros((1, 2)), 1000.0, (1000, 1000), protocol).tolist() == [[is_within]]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vidcorr.metrics import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
-from vidcorr.metrics.box_tracking import mean_curves
+from vidcorr.metrics.box_tracking import mean_curves, overlap_scores
 
 
 def test_golden_sequences(golden):
@@ -34,3 +34,8 @@ def test_golden_overall(golden):
     assert list(metric.compute()) == ["success", "precision@20px", "success@0.5"]
     for row, k in zip(metric.rows(), range(5), strict=True):
         assert list(row.values())[1:] == pytest.approx(otb[f"s{k}_scores"], rel=0, abs=1e-15)
+
+
+def test_success_rates_of_got10k_count_frames_strictly_above():
+    scores = overlap_scores([np.array([0.5, 0.75]), np.array([0.8, 0.51])])
+    assert scores == {"AO": pytest.approx(0.64), "SR@0.5": 0.75, "SR@0.75": 0.25}

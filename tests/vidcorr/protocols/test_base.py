@@ -7,7 +7,17 @@ import numpy as np
 
 from tests.helpers.refusal import refused
 from vidcorr.protocols import PointProtocol, PropagationProtocol, TrackingProtocol
-from vidcorr.protocols.base import EvaluationProtocol, PositiveInt, Range, Source
+from vidcorr.protocols.base import (
+    Cosine,
+    EvaluationProtocol,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+    Source,
+    UnitInterval,
+)
 
 PAPER = Source(code="lab/code @ 0123abc: eval.py", values={"first": {}, "second": {"side": 5, "window": (3.0, 4.0)}})
 VFS = PropagationProtocol.named("vfs")
@@ -122,3 +132,26 @@ def test_values_of_another_type_or_out_of_range_and_unknown_names_are_refused():
     }
     for words, fields in mistakes.items():
         assert refused(ValueError, words, Rules, **{"name": "x"} | fields)
+
+
+class Ranges(EvaluationProtocol):
+    positive: PositiveInt = 1
+    count: NonNegativeInt = 0
+    scale: PositiveFloat = 0.1
+    weight: NonNegativeFloat = 0.0
+    part: UnitInterval = 0.0
+    cosine: Cosine = -1.0
+
+
+def test_each_kind_of_number_has_its_range():
+    Ranges("x", positive=1, count=0, scale=1e-9, weight=0, part=1, cosine=1)
+    beyond = {"positive": (0,), "count": (-1,), "scale": (0,), "weight": (-1e-9,), "part": (-1e-9, 1.1)}
+    for field, values in (beyond | {"cosine": (-1.1, 1.1)}).items():
+        for value in values:
+            refused(ValueError, field, Ranges, "x", **{field: value})
+
+
+def test_a_protocol_of_a_source_knows_its_benchmark_and_one_of_ones_own_has_none():
+    assert (VFS.benchmark, VFS.with_changes(topk=5).benchmark) == ("davis", "davis")
+    assert PropagationProtocol.named("vfs", benchmark="vip").benchmark == "vip"
+    assert Rules("mine").benchmark is None

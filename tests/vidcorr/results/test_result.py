@@ -33,6 +33,11 @@ FULL = Result(
 )
 
 
+def test_its_command_is_the_words_without_the_programs_folder(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/opt/bin/vidcorr", "evaluate", "raw_colour"])
+    assert Provenance.now().command == ("vidcorr", "evaluate", "raw_colour")
+
+
 def test_a_saved_result_is_read_back_equal(tmp_path):
     FULL.save(tmp_path / "run")
     for path in (tmp_path / "run", tmp_path / "run" / "results.json"):

@@ -130,9 +130,9 @@ def test_the_command_writes_one_flat_object(tmp_path, capsys):
     (tmp_path / "unseen.txt").write_text("nobody\n")
     command(
         [str(arguments["truth"]), str(arguments["predictions"]), "--rules", "lvos", "--meta", str(arguments["meta"]),
-         "--unseen", str(tmp_path / "unseen.txt"), "--json", str(tmp_path / "out" / "scores.json")]
+         "--unseen", str(tmp_path / "unseen.txt"), "--json", str(tmp_path / "new/out/scores.json")]
     )  # fmt: skip
-    written = json.loads((tmp_path / "out" / "scores.json").read_text())
+    written = json.loads((tmp_path / "new/out/scores.json").read_text())
     assert written["J-unseen-Mean"] is None
     assert written["J/4u66zU73/4"] == pytest.approx(0.5521757777688178, abs=1e-9)
     assert "J-seen-Mean" in capsys.readouterr().out

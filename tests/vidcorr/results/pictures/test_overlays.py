@@ -8,7 +8,7 @@ from PIL import Image
 
 from vidcorr.results.pictures import overlay_masks
 from vidcorr.results.pictures.animations import SequenceAnimation
-from vidcorr.results.pictures.overlays import draw_boxes, overlay_tracks
+from vidcorr.results.pictures.overlays import distinct_colours, draw_boxes, draw_points, overlay_tracks
 
 GREY = torch.full((3, 180, 240), 128, dtype=torch.uint8)
 YELLOW = np.tile(np.array([255, 255, 0], np.uint8), (256, 1))
@@ -85,3 +85,15 @@ def test_a_long_sequence_is_shown_in_part(tmp_path):
     assert json.loads((tmp_path / "animations/semantic/walk.json").read_text())["curves"] == {
         "mIoU": [[0, 1], [0.5, None]]
     }
+
+
+def test_colours_are_hues_at_equal_distances_from_red():
+    assert distinct_colours(3) == [(255, 38, 38), (38, 255, 38), (38, 38, 255)]
+
+
+def test_a_prompted_point_is_a_disc_within_a_light_and_a_dark_ring():
+    found = torch.tensor([[50.0, 40.0, 1.0], [torch.nan, 1.0, 1.0]])
+    row = draw_points(FRAME, found, ["", ""], [RED, RED])[40]
+    assert row[46].max() < 60 < 150 < row[47].min()
+    assert tuple(row[50]) == RED
+    assert (row[:45] == 60).all()
