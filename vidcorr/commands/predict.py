@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import printable
 from ..experiments.benchmark_choice import add_list_flag, positive
@@ -26,14 +27,15 @@ def command(args: Sequence[str]) -> None:
     """
     flags = _parser().parse_args(list(args))
 
-    from .. import signals
+    from torch import nn
+
+    from .. import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, signals
     from ..backbones import NamedNetwork, load
     from ..backbones.copies import on_device
     from ..backbones.trust import allow_named
-    from ..benchmarks.davis import DavisBenchmark
     from ..benchmarks.network import view_for
-    from ..benchmarks.otb import OtbBenchmark
-    from ..tracking.follow import DEFAULT
+    from ..protocols import JointProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
+    from ..tracking.follow import rules_for
     from ..tracking.predict import OUTPUTS, predict_video
     from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
     from ..videos.stream import FrameStream
@@ -50,14 +52,15 @@ def command(args: Sequence[str]) -> None:
     video = FrameStream(flags.video, flags.start, flags.end)
     named = NamedNetwork(flags.model, pretrained=flags.pretrained)
     encoder = load(named)
+    rules = rules_for(nn.Identity(), prompt, flags.protocol)
     # a benchmark without data, which only chooses the features as for its scores
-    features_of: OtbBenchmark | DavisBenchmark
-    if flags.box:
-        features_of = OtbBenchmark("")
-    elif flags.mask:
-        features_of = DavisBenchmark("", protocol=flags.protocol or DEFAULT)
-    else:
-        features_of = DavisBenchmark("")
+    benchmarks: dict[type, Any] = {
+        PropagationProtocol: DavisBenchmark,
+        JointProtocol: JhmdbBenchmark,
+        PointProtocol: TapVidBenchmark,
+        TrackingProtocol: OtbBenchmark,
+    }
+    features_of = benchmarks[type(rules)]("", protocol=rules)
     network = encoder.described
     checkpoint = named.spec if Path(named.spec).is_file() else None
     with signals.deferred():

@@ -169,8 +169,6 @@ class PropagationProtocol(LabelProtocol):
     """Every number and rule that affects a score of propagated masks.
 
     Attributes:
-        features: view of a ResNet, `STAGE/STRIDE`, where neither its text nor the benchmark names one; None is the
-            default of the network.
         resized_data: (height, width): resize frames and annotations first, by Pillow's nearest pixel; save the frames
             as JPEG (quality 75) and read them again; decode and score masks at this size. None: the original data.
         entering: labels of objects that start later "overwrite" propagated labels; "own-context": references of an
@@ -193,7 +191,6 @@ class PropagationProtocol(LabelProtocol):
         scoring: scoring rules of the "benchmark", or of "naf": NAF's own scorer, with another boundary measure.
     """
 
-    features: str | None = None
     resized_data: tuple[PositiveInt, PositiveInt] | None = None
     entering: Literal["overwrite", "own-context"] = "overwrite"
     label_encoding: Literal["nearest", "nearest-exact", "bilinear", "bilinear-aligned", "strided"] = "nearest"

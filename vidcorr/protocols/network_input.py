@@ -12,6 +12,8 @@ class NetworkView(EvaluationProtocol):
     """Fields that say how a network sees an image of the right size, and which of its features are taken.
 
     Attributes:
+        features: view of a ResNet, `STAGE/STRIDE`, where neither its text nor the benchmark names one; None is the
+            default of the network.
         position_embedding: resize a transformer's absolute position embedding as the "network" does (timm: bicubic,
             smoothed before shrinking), or as "dino" does: plain bicubic, by the scale factor (cells + 0.1) / cells.
         final_norm: apply the final norm of a transformer to its features; False: the features before it, as Probe3D
@@ -24,6 +26,7 @@ class NetworkView(EvaluationProtocol):
             device, also in the name and the digest of the result's protocol.
     """
 
+    features: str | None = None
     position_embedding: Literal["network", "dino"] = "network"
     final_norm: bool = True
     rgb_mean: Annotated[tuple[float, float, float] | None, SET_BY_NETWORK] = None

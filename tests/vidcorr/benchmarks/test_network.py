@@ -3,7 +3,7 @@
 import pytest
 
 from lightning_modules import FrozenEncoder, VFSSimSiam
-from vidcorr import DavisBenchmark
+from vidcorr import DavisBenchmark, JhmdbBenchmark, TapVidBenchmark
 from vidcorr.backbones import NamedNetwork, load
 from vidcorr.benchmarks.network import view_for
 
@@ -21,6 +21,10 @@ RECIPE = DavisBenchmark("", protocol="vidcorr")
         ("vidcorr-r18", DavisBenchmark("", protocol="vidcorr", stage="res2"), ("res2", 4)),
         ("vidcorr-r18", DavisBenchmark("", protocol="vidcorr-fast"), ("res4", 8)),
         ("vidcorr-r18", DavisBenchmark("", protocol="vfs"), ("res4", 8)),
+        ("vidcorr-r18", JhmdbBenchmark("", protocol="vidcorr"), ("res3", 4)),
+        ("vidcorr-r18", JhmdbBenchmark("", protocol="vidcorr-fast"), ("res4", 8)),
+        ("vidcorr-r18", TapVidBenchmark(""), ("res3", 4)),
+        ("vidcorr-r18@res4", TapVidBenchmark(""), ("res4", 8)),
     ],
 )
 def test_the_protocols_view_is_for_resnets_whose_features_nobody_names(text, benchmark, view):

@@ -61,6 +61,22 @@ def test_a_checkpoint_is_a_network(folder, tmp_path):
     assert content["checkpoint"] == str(tmp_path / "own.ckpt")
 
 
+@pytest.mark.parametrize(
+    ("words", "view"),
+    [
+        (["--points=40,30"], ("res3", 4)),
+        (["--points=40,30", "--protocol=vidcorr-points"], ("res3", 4)),
+        (["--points=40,30", "--protocol=vidcorr-fast"], ("res4", 8)),
+        (["--points=40,30", "--protocol=fomo"], ("res4", 8)),
+    ],
+)
+def test_a_protocol_for_points_has_the_features_of_its_benchmark(folder, tmp_path, words, view):
+    """As masks have theirs of DAVIS (test_network) and boxes theirs of OTB."""
+    main(["predict", str(folder / "frames"), f"--output={tmp_path / 'out'}", "--end=2", "--no-overlay", *words])
+    content = json.loads((tmp_path / "out" / "prediction.json").read_text())
+    assert (content["stage"], content["stride"]) == view
+
+
 def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch):
     def followed_and_stopped(*args, **options):
         for t, item in enumerate(follow(*args, **options)):

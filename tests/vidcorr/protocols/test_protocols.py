@@ -22,12 +22,13 @@ DIGESTS = {
     "dinov3 davis": "190a568460d0", "dinov3 youtube_vos": "6eefaa4e731a", "dinov3 mose": "6eefaa4e731a",
     "loftup davis": "e714391de1ab", "naf davis": "2985930457a5", "raysup davis": "7ded197ddf52",
     "hvc davis": "c22a80fea754", "spa-then-temp davis": "3d1e14ea6231", "spa-then-temp jhmdb": "5151acb48f93",
-    "spa-then-temp vip": "0d270f2c4dff", "vidcorr davis": "0192be188444", "vidcorr youtube_vos": "0192be188444",
-    "vidcorr vip": "80ce7afbf942", "vidcorr jhmdb": "b58d0dfb64bf", "fomo tap_vid": "af8a94e18eaa",
+    "spa-then-temp vip": "0d270f2c4dff", "vidcorr davis": "0144296b8343", "vidcorr youtube_vos": "0144296b8343",
+    "vidcorr vip": "80ce7afbf942", "vidcorr jhmdb": "848d6bd88681", "fomo tap_vid": "af8a94e18eaa",
     "tapir-matching tap_vid": "f63c7348eae1", "gmrw-chained tap_vid": "66aebe39541f", "fgvc tap_vid": "dbd67bce7536",
     "omniprobe tap_vid": "7e104f9df499",
     "vidcorr-fast davis": "9906dd23cdaf", "vidcorr-fast youtube_vos": "9906dd23cdaf",
-    "vidcorr-fast vip": "1f882862785b", "vidcorr-fast jhmdb": "c0c4c91d3ddc", "vidcorr tap_vid": "5de86a10a082",
+    "vidcorr-fast vip": "1f882862785b", "vidcorr-fast jhmdb": "c0c4c91d3ddc", "vidcorr tap_vid": "35e4abd8c4c9",
+    "vidcorr-fast tap_vid": "7cdea10a9d9c",
     "vfs otb": "c638efa326fa",
 }  # fmt: skip
 """Source and benchmark → digest. Stored results compare by them: they change only where a source was misread."""
