@@ -5,8 +5,9 @@ import shlex
 import sys
 import warnings
 from argparse import ArgumentError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from jsonargparse import ActionConfigFile, get_loader, set_loader
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, Timer, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info
 
 import callbacks
@@ -27,7 +28,7 @@ import vidcorr
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from callbacks.benchmark import benchmarks_among
 from callbacks.checkpoints import last_checkpoints
-from callbacks.run_folder import claim_folder, run_folder
+from callbacks.run_folder import run_folder
 from vidcorr.backbones.trust import allow_named, names_outside
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.commands import main
@@ -112,6 +113,61 @@ class ShortLogInterval(pl.Callback):
             trainer.log_every_n_steps = max(1, int(steps) // 10)  # type: ignore[attr-defined]
 
 
+# The folder of a run
+
+
+def claim_folder(trainer: pl.Trainer, run: Run) -> None:
+    """Give a run a folder in which no other run has begun; the first rank calls it, before the run.
+
+    The first logger, if it is TensorBoard's or CSV's, then writes there, and further ones of CSV to new folders. Under
+    SLURM, Lightning names the folder by the job: a second run of the job gets `version_41-1`. Without a logger a second
+    run gets `run-1` in the root. CSV's logger deletes what it has written before, so there a run that goes on gets a
+    new folder too. A logger that names its folder only when it begins, as W&B's does, gets none.
+    """
+    if not trainer.loggers:
+        root = Path(trainer.default_root_dir)
+        folders = chain([root], (root / f"run-{number}" for number in count(1)))
+        # no public way: which rank is the first is known only once the Trainer is made
+        trainer._default_root_dir = str(next(filter(run.claim, folders)))  # type: ignore[attr-defined]
+        return
+    placed: list[Logger] = []
+    for number, logger in enumerate(trainer.loggers):
+        arguments = run.loggers[number]
+        if number == 0 and isinstance(logger, TensorBoardLogger):
+            logger = _placed(_of_earlier(logger, arguments, run.earlier), arguments, run.claim)
+        elif number == 0 and isinstance(logger, CSVLogger):
+            logger = _placed(logger, arguments, lambda folder: run.claim(folder, anew=True))
+        elif isinstance(logger, CSVLogger):
+            logger = _placed(logger, arguments, lambda folder: not (folder / "metrics.csv").exists())
+        placed.append(logger)
+    trainer.loggers = placed
+
+
+def _of_earlier(logger: TensorBoardLogger, arguments: Mapping[str, Any], earlier: Path | None) -> TensorBoardLogger:
+    """Return the logger, in the folder of the run that goes on if that lies beside its own, and no version is given."""
+    if earlier is None or arguments.get("version") is not None:
+        return logger
+    if Path(logger.root_dir).expanduser().resolve() != earlier.parent:
+        return logger
+    return type(logger)(**{**arguments, "version": earlier.name})
+
+
+def _placed(logger: Any, arguments: Mapping[str, Any], take: Callable[[Path], bool]) -> Logger:
+    """Return the logger, or its like that writes to the first free folder of `NAME-1`, `NAME-2`, …
+
+    Args:
+        logger: a logger of TensorBoard or CSV.
+        arguments: arguments by which it was made.
+        take: takes a folder; False if it is not free.
+    """
+    first = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
+    for number in count(1):
+        if take(Path(logger.log_dir)):
+            break
+        logger = type(logger)(**{**arguments, "version": f"{first}-{number}"})
+    return logger
+
+
 class SaveConfig(SaveConfigCallback):
     """Let a run begin, and write its `config.yaml`, once it is no longer refused.
 
@@ -121,7 +177,7 @@ class SaveConfig(SaveConfigCallback):
         parser: the parser of the command.
         config: its configuration.
         run: the run that begins.
-        **options: further arguments of Lightning's class.
+        **options: arguments of Lightning's class.
 
     Raises:
         ValueError: on all ranks, at the start of a run in whose folder another run has begun.
@@ -225,8 +281,6 @@ class VidcorrCLI(LightningCLI):
         config.ckpt_path = self.run.find(config)
         self.save_config_kwargs["run"] = self.run
 
-    # Trainer
-
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Add the benchmarks of `--on` and the default callbacks, unless there is a callback of the same kind.
 
@@ -278,8 +332,6 @@ class VidcorrCLI(LightningCLI):
         for choice in chosen_benchmarks(flags):
             found.append(BenchmarkCallback(choice.build(), **{**choice.schedule, **by_flags}))
         return found
-
-    # The commands
 
     def fit(self, **options: Any) -> None:
         """Train."""

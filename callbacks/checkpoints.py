@@ -9,6 +9,7 @@ seed, epoch and step, so no generator is saved; the place in the data is the num
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -222,9 +223,23 @@ class LastCheckpoint(ModelCheckpoint):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         _flush_loggers(trainer)
-        self._save_last_checkpoint(trainer, {})
-        self.best_model_path = self.last_model_path  # the command line prints it after "resume:" and "next:"
+        path = self.last_model_path or self._new_path(trainer)
+        trainer.save_checkpoint(path)
+        self.last_model_path = path
+        self.best_model_path = path  # the command line prints it after "resume:" and "next:"
         self._saved_step = trainer.global_step
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.after_save_checkpoint(self)
+
+    def _new_path(self, trainer: pl.Trainer) -> str:
+        """Return the path of `last.ckpt`, or the first free one of `last-v1.ckpt`, `last-v2.ckpt`, … beside it."""
+        path = self.format_checkpoint_name({}, self.CHECKPOINT_NAME_LAST)
+        for number in count(1):
+            if not self.file_exists(path, trainer):
+                break
+            path = self.format_checkpoint_name({}, self.CHECKPOINT_NAME_LAST, ver=number)
+        return path
 
 
 def last_checkpoints(trainer: pl.Trainer) -> list[LastCheckpoint]:

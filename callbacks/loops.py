@@ -43,10 +43,10 @@ def ends_within_epoch(trainer: pl.Trainer) -> bool:
 
     False after the last batch of an epoch, and before a validation that every run has: Lightning ends both first.
     """
-    if not trainer.should_stop or not trainer.fit_loop._can_stop_early:
-        return False
+    epochs = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+    may_stop = epochs >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
     batch = _batches(trainer)
-    if ends_epoch(trainer, batch):
+    if not (trainer.should_stop and may_stop) or ends_epoch(trainer, batch):
         return False
     if trainer.check_val_every_n_epoch is None:  # validations are counted over all epochs
         batch = trainer.fit_loop.total_batch_idx + 1
@@ -58,7 +58,8 @@ def logged_step(trainer: pl.Trainer) -> int:
 
     After the last batch of an epoch, until its end is logged, it is one more.
     """
-    return trainer.fit_loop.epoch_loop._batches_that_stepped
+    counts = trainer.fit_loop.epoch_loop.on_save_checkpoint()
+    return int(counts["_batches_that_stepped"])
 
 
 def epochs_completed(trainer: pl.Trainer) -> int:

@@ -1,18 +1,14 @@
 """The folder of a run, which its loggers name, and what is logged there."""
 
-from collections.abc import Callable, Mapping
-from itertools import chain, count
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-
-from vidcorr.experiments.runs import Run
 
 
 def run_folder(trainer: pl.Trainer) -> Path:
@@ -23,66 +19,12 @@ def run_folder(trainer: pl.Trainer) -> Path:
     """
     logger = trainer.logger
     folder = Path(trainer.default_root_dir)
-    if logger is not None:
-        folder = Path(logger.log_dir or Path(logger.save_dir or folder, str(logger.name), _version_of(logger)))
+    if logger is not None and logger.log_dir is not None:
+        folder = Path(logger.log_dir)
+    elif logger is not None:
+        version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
+        folder = Path(logger.save_dir or folder, str(logger.name), version)
     return Path(trainer.strategy.broadcast(str(folder)))
-
-
-def _version_of(logger: Logger) -> str:
-    """Return the last part of the folder of a logger."""
-    return logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
-
-
-def claim_folder(trainer: pl.Trainer, run: Run) -> None:
-    """Give a run a folder in which no other run has begun; the first rank calls it, before the run.
-
-    The first logger, if it is TensorBoard's or CSV's, then writes there, and further ones of CSV to new folders. Under
-    SLURM, Lightning names the folder by the job: a second run of the job gets `version_41-1`. Without a logger a second
-    run gets `run-1` in the root. CSV's logger deletes what it has written before, so there a run that goes on gets a
-    new folder too. A logger that names its folder only when it begins, as W&B's does, gets none.
-    """
-    if not trainer.loggers:
-        root = Path(trainer.default_root_dir)
-        folders = chain([root], (root / f"run-{number}" for number in count(1)))
-        # no public way: which rank is the first is known only once the Trainer is made
-        trainer._default_root_dir = str(next(filter(run.claim, folders)))  # type: ignore[attr-defined]
-        return
-    placed: list[Logger] = []
-    for number, logger in enumerate(trainer.loggers):
-        arguments = run.loggers[number]
-        if number == 0 and isinstance(logger, TensorBoardLogger):
-            logger = _placed(_of_earlier(logger, arguments, run.earlier), arguments, run.claim)
-        elif number == 0 and isinstance(logger, CSVLogger):
-            logger = _placed(logger, arguments, lambda folder: run.claim(folder, anew=True))
-        elif isinstance(logger, CSVLogger):
-            logger = _placed(logger, arguments, lambda folder: not (folder / "metrics.csv").exists())
-        placed.append(logger)
-    trainer.loggers = placed
-
-
-def _of_earlier(logger: TensorBoardLogger, arguments: Mapping[str, Any], earlier: Path | None) -> TensorBoardLogger:
-    """Return the logger, in the folder of the run that goes on if that lies beside its own, and no version is given."""
-    if earlier is None or arguments.get("version") is not None:
-        return logger
-    if Path(logger.root_dir).expanduser().resolve() != earlier.parent:
-        return logger
-    return type(logger)(**{**arguments, "version": earlier.name})
-
-
-def _placed(logger: Any, arguments: Mapping[str, Any], take: Callable[[Path], bool]) -> Logger:
-    """Return the logger, or its like that writes to the first free folder of `NAME-1`, `NAME-2`, …
-
-    Args:
-        logger: a logger of TensorBoard or CSV.
-        arguments: arguments by which it was made.
-        take: takes a folder; False if it is not free.
-    """
-    placed = logger
-    for number in count(1):
-        if take(Path(placed.log_dir)):
-            break
-        placed = type(logger)(**{**arguments, "version": f"{_version_of(logger)}-{number}"})
-    return placed
 
 
 def checkpoint_folder(trainer: pl.Trainer, dirpath: str | Path | None) -> str:

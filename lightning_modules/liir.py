@@ -24,7 +24,7 @@ from vidcorr.functional.window_tiles import Border
 from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
-from .parts.distributed import gather, own_rows
+from .parts.distributed import all_rows, own_rows
 from .parts.momentum import MomentumMethod, without_statistics
 from .parts.negative_bank import BankSettings, EncodedBy, NegativeBank
 from .parts.phases import LiirSchedule
@@ -174,7 +174,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
             reconstructed = reconstructed * positive.unsqueeze(1)  # negatives join the softmax with colour 0
             outputs["negative_mass"] = 1 - positive.mean()
             if generator is not None:
-                self.bank.hold(gather(self.encode_keys(seen[:, -1].to(q.dtype), generator)), batch["video_index"])
+                self.bank.hold(all_rows(self.encode_keys(seen[:, -1].to(q.dtype), generator)), batch["video_index"])
                 outputs["queue_age"] = self.bank.age
         outputs["reconstruction"] = reconstruction_loss(reconstructed, colours[:, -1])
         loss = outputs["reconstruction"] + settings["compactness_weight"] * local.compactness

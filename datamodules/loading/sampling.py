@@ -189,7 +189,7 @@ class FractionPairs(FrameSampling):
 def random_crops(
     height: int, width: int, count: int, area: tuple[float, float], generator: torch.Generator
 ) -> list[Box]:
-    """Draw the boxes of random resized crops independently.
+    """Draw `count` boxes of random resized crops independently.
 
     As in torchvision: fraction of the area uniform, log of the aspect ratio uniform, up to ten attempts to fit the box
     into the frame, then the largest centred box with a permitted ratio.
@@ -200,9 +200,6 @@ def random_crops(
         count: number of boxes.
         area: smallest and largest fraction of the frame's area, in (0, 1].
         generator: source of the draws; their number does not depend on the size of the frame.
-
-    Returns:
-        `count` boxes.
     """
     draws = torch.rand(count, _ATTEMPTS, 4, dtype=torch.float64, generator=generator).tolist()
     return [_random_box(height, width, area, attempts) for attempts in draws]
@@ -226,11 +223,12 @@ def _random_box(height: int, width: int, area: tuple[float, float], attempts: li
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
-def _crops(frames: Sequence[np.ndarray], boxes: Sequence[Box], flips: Sequence[bool], size: int) -> Tensor:
+def _crops(frames: Sequence[np.ndarray], boxes: Sequence[Box], size: int, flips: Sequence[bool] = ()) -> Tensor:
     """Cut a box out of each frame, resize it to (3, size, size), and flip it if its flag is set."""
     import cv2
 
     clip = np.empty((len(frames), 3, size, size), dtype=np.uint8)
+    flips = flips or [False] * len(frames)
     for out, frame, (top, left, height, width), flip in zip(clip, frames, boxes, flips, strict=True):
         # bilinear as in the original code, or the mean of the pixels if that would skip some
         shrinks = min(height, width) >= 2 * size
@@ -253,15 +251,12 @@ class Crops(ABC):
 
     @abstractmethod
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Make the squares of a training clip.
+        """Make the squares (T, 3, size, size) uint8 of a training clip.
 
         Args:
             frames: T arrays (H, W, 3) uint8.
             generator: source of the draws.
             size: side of the squares, pixels.
-
-        Returns:
-            (T, 3, size, size) uint8.
         """
 
     def of_evaluation(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
@@ -294,7 +289,7 @@ class RandomCrops(Crops):
         height, width = frames[0].shape[:2]
         boxes = random_crops(height, width, len(frames), self.area, generator)
         flips = torch.rand(len(frames), generator=generator) < self.flip
-        return _crops(frames, boxes, flips.tolist(), size)
+        return _crops(frames, boxes, size, flips.tolist())
 
 
 @dataclass(frozen=True)
@@ -306,7 +301,7 @@ class CentreCrops(Crops):
         height, width = frames[0].shape[:2]
         side = min(height, width)
         box = ((height - side) // 2, (width - side) // 2, side, side)
-        return _crops(frames, [box] * len(frames), [False] * len(frames), size)
+        return _crops(frames, [box] * len(frames), size)
 
 
 @dataclass(frozen=True)
@@ -316,7 +311,7 @@ class WholeFrames(Crops):
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
         """Resize, without draws."""
         height, width = frames[0].shape[:2]
-        return _crops(frames, [(0, 0, height, width)] * len(frames), [False] * len(frames), size)
+        return _crops(frames, [(0, 0, height, width)] * len(frames), size)
 
     of_evaluation = __call__
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from vidcorr.functional.device import world_size_and_rank
 
 
-def gather(tensor: Tensor) -> Tensor:
+def all_rows(tensor: Tensor) -> Tensor:
     """Concatenate tensors of equal shape over all ranks, in rank order: `(N, …)` → `(ranks · N, …)`."""
     ranks, _ = world_size_and_rank()
     if ranks == 1:
@@ -23,7 +23,7 @@ def own_rows(gathered: Tensor, rows: int) -> Tensor:
     """Return this rank's rows of a gathered tensor.
 
     Args:
-        gathered: `(ranks · rows, …)`, a result of `gather` or drawn alike on all ranks; `(rows, …)` is returned
+        gathered: `(ranks · rows, …)`, a result of `all_rows` or drawn alike on all ranks; `(rows, …)` is returned
             unchanged.
         rows: number of rows per rank.
     """

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
-from .distributed import gather
+from .distributed import all_rows
 from .saving import SavedModule
 
 
@@ -71,7 +71,7 @@ class KeyQueue(nn.Module):
             keys: `(ranks · B, n, *shape)`, n keys per video of all ranks.
             video_index: `(B,)` long, the videos of this rank.
         """
-        videos = gather(video_index).repeat_interleave(keys.shape[1])
+        videos = all_rows(video_index).repeat_interleave(keys.shape[1])
         self.held.append((keys.flatten(0, 1), videos))
 
     def flush(self) -> None:

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vidcorr.functional.device import to_device, world_size_and_rank
 
-from .distributed import gather
+from .distributed import all_rows
 
 Encode = Callable[[Tensor], Tensor]
 """Frames of videos `(B, m, 3, H, W)` → embeddings `(B, m, D)`."""
@@ -77,7 +77,7 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
     """
     ranks, rank = world_size_and_rank()
     deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)  # ranks x B, video indices
-    shuffled = gather(encode(_exchange(frames, deal, rank)))  # ranks·B x m x D, in the order of the deal
+    shuffled = all_rows(encode(_exchange(frames, deal, rank)))  # ranks·B x m x D, in the order of the deal
     in_order = torch.empty_like(shuffled)
     in_order[to_device(deal.flatten(), shuffled.device)] = shuffled
     return in_order

@@ -29,6 +29,8 @@ ROOT = "runs"
 """Default of `trainer.default_root_dir`."""
 FILE = "run.json"
 """File in the folder of a run."""
+CONFIG = "config.yaml"
+"""Its configuration, written once the run begins."""
 OF_A_RUN = ("benchmarks", "checkpoints", "pictures")
 """Folders within the folder of a run, in which no other run lies."""
 OF_A_REFUSAL = (FILE, "events.out.", "hparams.yaml", "metrics.csv", ".in-use")
@@ -135,7 +137,6 @@ class Run:
         words: words to parse.
         loggers: arguments of its loggers; set by `find`.
         folder: its folder, once claimed.
-        has_begun: True once `begin` has written.
 
     Raises:
         SystemExit: with status 0, if the run to go on with has already ended by these words.
@@ -154,7 +155,6 @@ class Run:
         self.words = list(words)
         self.loggers: list[dict[str, Any]] = []
         self.folder: Path | None = None
-        self.has_begun = False
         if earlier is not None:
             checkpoint = self._go_on(earlier)
             if checkpoint is not None:
@@ -289,12 +289,13 @@ class Run:
             fields = before.model_dump(exclude={"earlier"}, mode="json")
             self.record = self.record.changed(earlier=(*before.earlier, fields))
         self.record.save(folder)
-        self.has_begun = True
 
     def end(self) -> None:
         """Note the end of the run, if it has begun."""
-        if self.has_begun and self.folder is not None:
-            Record.read(self.folder).changed(end=_now()).save(self.folder)
+        if self.folder is not None and (self.folder / CONFIG).exists():
+            record = Record.read(self.folder)
+            if record.begin == self.record.begin:
+                record.changed(end=_now()).save(self.folder)
 
     def give_back(self) -> None:
         """Remove what a refused run has left in the folder that it has claimed.
@@ -302,7 +303,7 @@ class Run:
         Nothing is removed once the run has trained or measured, or if it goes on in the folder of an earlier one.
         """
         folder = self.folder
-        if folder is None or self.has_begun or (folder / "benchmarks").exists():
+        if folder is None or (folder / CONFIG).exists() or (folder / "benchmarks").exists():
             return
         if Record.read(folder).begin != self.record.begin:
             return
@@ -369,14 +370,14 @@ def runs_below(roots: Iterable[str | Path]) -> dict[Path, Record]:
         Folder → record; the run that began last is last.
     """
     found: dict[Path, Record] = {}
-    for root in roots:
-        for name, below, files in os.walk(Path(root).expanduser()):
-            folder = Path(name).resolve()
-            if FILE not in files or folder in found or not (folder / FILE).stat().st_size:  # empty: it is being written
+    for root in dict.fromkeys(Path(root).expanduser().resolve() for root in roots):
+        for name, below, files in os.walk(root):
+            if FILE not in files:
                 continue
             below[:] = [each for each in below if each not in OF_A_RUN]
             try:
-                found[folder] = Record.read(folder)
+                if os.stat(Path(name, FILE)).st_size:  # else another process is writing it
+                    found[Path(name)] = Record.read(Path(name))
             except (ValueError, OSError) as error:
                 log.warning("vidcorr: left out: %s", error)
     return dict(sorted(found.items(), key=lambda item: item[1].begin))

@@ -10,8 +10,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from callbacks.run_folder import claim_folder, run_folder
-from cli import main
+from callbacks.run_folder import run_folder
+from cli import claim_folder, main
 from tests.helpers.refusal import refused
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags, refusal
 from vidcorr.backbones import trust
