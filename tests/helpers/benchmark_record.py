@@ -37,7 +37,7 @@ from vidcorr.datasets.generated import (
     write_vip,
     write_youtube_vos,
 )
-from vidcorr.results.result import Provenance
+from vidcorr.results.provenance import Provenance
 from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
 CHANGING = {"provenance", "date", "machine", "command", "versions", "seconds", "seconds_per_frame", "seconds_of"}

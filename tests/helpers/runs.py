@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vidcorr.results.result import Network, Protocol, Provenance, Result, Row, Stage
+from vidcorr.results.provenance import Provenance
+from vidcorr.results.result import Network, Protocol, Result, Row, Stage
 
 
 def davis_result(scores: Mapping[str, float] | None = None, **fields: Any) -> Result:

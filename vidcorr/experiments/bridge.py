@@ -15,7 +15,7 @@ from ..protocols import EvaluationProtocol
 from ..results.cells import Cell
 from ..results.records import Column, Record
 from ..results.result import Result
-from ..results.statistics import Difference, difference
+from ..results.statistics import Difference
 from ..results.tables import Table, table_of_cells
 from ..videos.files import require_one_of
 from .evaluate import Job, Runner
@@ -106,13 +106,9 @@ class Bridge:
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:
     """Return the cell of a result with its difference from another one, exact to the last bit of both scores."""
-    first = after.sample(score)
-    second = before.sample(score)
-    tested: Difference | None = None
-    if first is not None and second is not None:
-        tested = difference([first], [second])
+    cell = Cell((Record(after, score),)).paired_with(Cell((Record(before, score),)))
     change = exact_difference(after.scores[score], before.scores[score])
-    return Cell((Record(after, score),), difference=(tested or Difference(0.0))._replace(mean=change))
+    return replace(cell, difference=(cell.difference or Difference(0.0))._replace(mean=change))
 
 
 def exact_difference(first: float, second: float) -> Any:

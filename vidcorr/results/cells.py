@@ -80,11 +80,15 @@ class Cell:
 
     def against(self, base: "Cell | None") -> "Cell":
         """Return the cell with its difference from the base row's cell if all scores of both are comparable."""
+        if base is None or len({record.column for record in (*self.records, *base.records)}) > 1:
+            return replace(self, difference=None)
+        return self.paired_with(base)
+
+    def paired_with(self, base: "Cell") -> "Cell":
+        """Return the cell with its difference from another one, paired by sequence; None if these are not the same."""
         found = None
-        if base is not None and self.runs and base.runs:
-            columns = {record.column for record in (*self.records, *base.records)}
-            if len(columns) == 1:
-                found = difference(self.runs, base.runs, (self.trained, base.trained))
+        if self.runs and base.runs:
+            found = difference(self.runs, base.runs, (self.trained, base.trained))
         return replace(self, difference=found)
 
 

@@ -141,6 +141,19 @@ def _columns_of(table: Table, head: str, format: Format, intervals: bool) -> lis
     return [columns[0], *(column for column in columns[1:] if any(column.cells))]
 
 
+def _columns_of_title(table: Table, title: str, format: Format, intervals: bool) -> list[Printed]:
+    """Return the printed columns of all scores of a title."""
+    columns: list[Printed] = []
+    for head in table.titles[title]:
+        columns += _columns_of(table, head, format, intervals)
+    return columns
+
+
+def _lines(table: Table, columns: Sequence[Printed]) -> list[tuple[str, ...]]:
+    """Return the lines of printed columns: the row's name, and its cells."""
+    return list(zip(table.rows, *(column.cells for column in columns), strict=True))
+
+
 # A terminal and Markdown
 
 
@@ -155,8 +168,7 @@ def _block(table: Table, title: str, format: Literal["text", "md"], intervals: b
         blocks[-1] += of_score
     texts = []
     for columns in blocks:
-        lines = zip(table.rows, *(column.cells for column in columns), strict=True)
-        shown = [line for line in lines if any(line[1:])]
+        shown = [line for line in _lines(table, columns) if any(line[1:])]
         texts.append(grid(format, ["", *(column.head for column in columns)], shown))
     return "\n".join(texts)
 
@@ -175,21 +187,20 @@ def _latex(table: Table, intervals: bool) -> str:
     labels = [""]
     rules = ""  # below each label
     for title, label in _labels(table).items():
-        first = 2 + len(columns)
-        for head in table.titles[title]:
-            columns += _columns_of(table, head, "tex", intervals)
-        last = 1 + len(columns)
-        labels.append(rf"\multicolumn{{{last - first + 1}}}{{c}}{{{latex_text(label)}}}")
-        rules += rf"\cmidrule(lr){{{first}-{last}}}"
+        of_title = _columns_of_title(table, title, "tex", intervals)
+        labels.append(rf"\multicolumn{{{len(of_title)}}}{{c}}{{{latex_text(label)}}}")
+        rules += rf"\cmidrule(lr){{{2 + len(columns)}-{1 + len(columns) + len(of_title)}}}"
+        columns += of_title
     heads = ["Δ" if column.head == "difference" else column.head.replace("-Mean", "") for column in columns]
     rows = []
-    for name, *cells in zip(table.rows, *(column.cells for column in columns), strict=True):
+    for name, *cells in _lines(table, columns):
         row_head = latex_text(name)
         if row_head.startswith(("[", "*")):  # LaTeX takes these as arguments of the line break before them
             row_head = f"{{}}{row_head}"
         rows.append([row_head, *(as_bold(latex_text(cell), r"\\textbf{\1}") for cell in cells)])
     is_wide = len(columns) > WIDEST
     environment = "table*" if is_wide else "table"
+    caption = " ".join(notes(table, "tex", intervals))
     lines = [
         rf"\begin{{{environment}}}",
         r"\centering\footnotesize\setlength{\tabcolsep}{3pt}" if is_wide else r"\centering",
@@ -202,7 +213,7 @@ def _latex(table: Table, intervals: bool) -> str:
         *map(_latex_row, rows),
         r"\bottomrule",
         r"\end{tabular}",
-        rf"\caption{{{latex_text(' '.join(notes(table, 'tex', intervals)))}}}",
+        rf"\caption{{{latex_text(caption)}}}",
         rf"\end{{{environment}}}",
     ]
     return "".join(f"{line}\n" for line in lines)
@@ -217,20 +228,19 @@ def _html(table: Table, intervals: bool) -> str:
     """Return a table in HTML."""
     columns: list[Printed] = []
     titles = "<th></th>"
-    for title, heads in table.titles.items():
-        before = len(columns)
-        for head in heads:
-            columns += _columns_of(table, head, "html", intervals)
-        span = f'colspan="{len(columns) - before}" style="text-align: center"'
+    for title in table.titles:
+        of_title = _columns_of_title(table, title, "html", intervals)
+        span = f'colspan="{len(of_title)}" style="text-align: center"'
         titles += f"<th {span}>{escape(one_line(title))}</th>"
-    heads_of_columns = "".join(f"<th>{escape(one_line(column.head))}</th>" for column in columns)
+        columns += of_title
+    heads = "".join(f"<th>{escape(one_line(column.head))}</th>" for column in columns)
     body = ""
-    for name, *cells in zip(table.rows, *(column.cells for column in columns), strict=True):
+    for name, *cells in _lines(table, columns):
         shown = [as_bold(escape(one_line(cell)), r"<b>\1</b>") for cell in cells]
         body += f'<tr><th style="text-align: left">{escape(one_line(name))}</th>'
         body += "".join(f"<td>{cell}</td>" for cell in shown) + "</tr>\n"
     below = "<br>".join(map(escape, notes(table, "html", intervals)))
-    head = f"<thead><tr>{titles}</tr>\n<tr><th></th>{heads_of_columns}</tr></thead>"
+    head = f"<thead><tr>{titles}</tr>\n<tr><th></th>{heads}</tr></thead>"
     return f"<table>\n{head}\n<tbody>\n{body}</tbody>\n</table>\n<p><small>{below}</small></p>\n"
 
 

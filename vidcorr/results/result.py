@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import re
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Self
@@ -23,6 +17,7 @@ from ..videos.files import write_atomically
 from .checked import Exact, Facts, Items, Json, Score, Value, mistakes_of, plain
 from .csv_files import csv_of_records
 from .formats import bracketed, grid, one_line, percent
+from .provenance import Provenance
 from .published import sets_of_papers
 from .statistics import Sample, interval
 
@@ -129,56 +124,6 @@ class Evaluated(Exact):
     epoch: int
     step: int
     scores: dict[str, Score]
-
-
-class Provenance(Exact):
-    """Date, command, machine and package versions of a result."""
-
-    date: str = ""
-    command: Items[str] = ()
-    machine: Facts = Field(default={})
-    versions: dict[str, str] = Field(default={})
-
-    @classmethod
-    def now(cls) -> Self:
-        """Return the provenance of a result that this process makes now.
-
-        GPUs and the native kernel are recorded only if torch is imported; without torch neither was used.
-        """
-        gpus: list[str] = []
-        compiled = False
-        if "torch" in sys.modules:
-            import torch
-
-            from ..functional.propagation.memory import kernel
-
-            compiled = kernel() is not None
-            if torch.cuda.is_available():
-                gpus = list(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
-        machine = {
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "compiled_search": compiled,
-            "gpus": gpus,
-        }
-        versions = {}
-        for package in ("vidcorr", "torch"):
-            try:
-                versions[package] = version(package)
-            except PackageNotFoundError:  # a checkout on the path; its results are kept
-                versions[package] = "not installed"
-        date = datetime.now().astimezone().isoformat(timespec="seconds")
-        command = (Path(sys.argv[0]).name, *sys.argv[1:])  # other machines lack the program's folder
-        return cls(date=date, command=command, machine=machine, versions=versions)
-
-
-def processor() -> str:
-    """Return the model of the processor, on other systems than Linux its architecture."""
-    file = Path("/proc/cpuinfo")
-    named = re.search(r"^model name\s*: (.+)", file.read_text(), re.MULTILINE) if file.exists() else None
-    return named[1] if named else platform.machine()
 
 
 MEANS_OF = {"J&F-Mean": ("J-Mean", "F-Mean")}

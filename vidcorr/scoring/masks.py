@@ -13,7 +13,8 @@ import numpy as np
 
 from ..metrics.rules import RULES
 from ..metrics.scoring import MaskScorer, Rules, Values, Video, values_of_objects
-from ..results.result import Network, Provenance, Result, Row, leave_one_out, videos_of
+from ..results.provenance import Provenance
+from ..results.result import Network, Result, Row, leave_one_out, videos_of
 from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, require_one_of
 from ..videos.folders import list_folders, list_images
 from ..videos.mask_folder import MaskFolder, mask_folders

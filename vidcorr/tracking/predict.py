@@ -17,7 +17,7 @@ from ..protocols import PointProtocol
 from ..results.csv_files import csv_text, fixed
 from ..results.folder_lock import FolderLock
 from ..results.pictures import Picture, overlays
-from ..results.result import Provenance
+from ..results.provenance import Provenance
 from ..videos.files import write_atomically
 from ..videos.masks import davis_palette, write_ids
 from ..videos.mp4 import Mp4Writer

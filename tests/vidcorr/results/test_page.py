@@ -23,8 +23,9 @@ from vidcorr.metrics import boundary_accuracy, region_similarity
 from vidcorr.results import published
 from vidcorr.results.page import write_report, write_results_page
 from vidcorr.results.pictures.animations import overlay_masks_small
+from vidcorr.results.provenance import Provenance
 from vidcorr.results.published import Published, protocol_named, published_rows, sets_of_papers
-from vidcorr.results.result import Network, Protocol, Provenance, Result, Stage
+from vidcorr.results.result import Network, Protocol, Result, Stage
 
 MARKUP = "<script>window.hit = 1</script><img src=x onerror='window.hit = 2'>\""
 DAVIS = sets_of_papers()["davis"]

@@ -11,8 +11,9 @@ import pytest
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from vidcorr import Result
+from vidcorr.results.provenance import Provenance
 from vidcorr.results.records import results_below
-from vidcorr.results.result import Evaluated, Network, Protocol, Provenance, Row, Stage
+from vidcorr.results.result import Evaluated, Network, Protocol, Row, Stage
 
 PROTOCOL = Protocol(name="vfs", digest="d1", fields={"radius": 12, "sizes": (480, None)})
 FULL = Result(
@@ -54,7 +55,7 @@ def test_a_saved_result_is_read_back_equal(tmp_path):
 
 
 def test_a_checkout_that_is_not_installed_keeps_its_results(monkeypatch):
-    monkeypatch.setattr("vidcorr.results.result.version", Mock(side_effect=PackageNotFoundError))
+    monkeypatch.setattr("vidcorr.results.provenance.version", Mock(side_effect=PackageNotFoundError))
     assert Provenance.now().versions["vidcorr"] == "not installed"
 
 

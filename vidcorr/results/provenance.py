@@ -1,0 +1,66 @@
+"""Where a result comes from: date, command, machine and versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field
+
+from .checked import Exact, Facts, Items
+
+
+class Provenance(Exact):
+    """Date, command, machine and package versions of a result."""
+
+    date: str = ""
+    command: Items[str] = ()
+    machine: Facts = Field(default={})
+    versions: dict[str, str] = Field(default={})
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return the provenance of a result that this process makes now.
+
+        GPUs and the native kernel are recorded only if torch is imported; without torch neither was used.
+        """
+        gpus: list[str] = []
+        compiled = False
+        if "torch" in sys.modules:
+            import torch
+
+            from ..functional.propagation.memory import kernel
+
+            compiled = kernel() is not None
+            if torch.cuda.is_available():
+                gpus = list(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
+        machine = {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "compiled_search": compiled,
+            "gpus": gpus,
+        }
+        versions = {}
+        for package in ("vidcorr", "torch"):
+            try:
+                versions[package] = version(package)
+            except PackageNotFoundError:  # a checkout on the path; its results are kept
+                versions[package] = "not installed"
+        date = datetime.now().astimezone().isoformat(timespec="seconds")
+        command = (Path(sys.argv[0]).name, *sys.argv[1:])  # other machines lack the program's folder
+        return cls(date=date, command=command, machine=machine, versions=versions)
+
+
+def processor() -> str:
+    """Return the model of the processor, on other systems than Linux its architecture."""
+    file = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*: (.+)", file.read_text(), re.MULTILINE) if file.exists() else None
+    return named[1] if named else platform.machine()
