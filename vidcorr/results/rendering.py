@@ -17,8 +17,8 @@ from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
 from .tables import Table
 
 Format = Literal["text", "md", "csv", "tex", "html"]
-WIDEST = 6
-"""Largest number of columns of numbers in a column of a paper; a wider table spans the page, in small letters."""
+WIDEST = 60
+"""Characters in a column of a paper, with 8 for a column of numbers; a wider table spans the page, in small letters."""
 INTERVAL = "95 % interval"
 BETWEEN = ("", " ", "; ", " ", ", p ")
 """Before each text of a cell (`Cell.texts`) in Markdown, where they stand in one column."""
@@ -198,7 +198,7 @@ def _latex(table: Table, intervals: bool) -> str:
         if row_head.startswith(("[", "*")):  # LaTeX takes these as arguments of the line break before them
             row_head = f"{{}}{row_head}"
         rows.append([row_head, *(as_bold(latex_text(cell), r"\\textbf{\1}") for cell in cells)])
-    is_wide = len(columns) > WIDEST
+    is_wide = max(map(len, table.rows), default=0) + 8 * len(columns) > WIDEST
     environment = "table*" if is_wide else "table"
     caption = " ".join(notes(table, "tex", intervals))
     lines = [
