@@ -110,17 +110,17 @@ class Encoder(nn.Module):
     """A network with the RGB normalisation of its training, its description, and defaults for its views.
 
     Args:
-        spec: the name of a raw network; or a network: a raw one, as `extractor_of` takes it, a module with its own
-            method `feature_extractor(stage, stride)`, or a video encoder.
+        spec: the name of a raw network, or a `NamedNetwork`; or a network: a raw one, as `extractor_of` takes it, a
+            module with its own method `feature_extractor(stage, stride)`, or a video encoder.
         mean: mean of RGB in [0, 1] in the network's training; None is the library's.
         std: standard deviation of RGB in [0, 1] in the network's training; None is the library's.
         stage: stage of a view that names none; None is the network's default.
         stride: stride of a view that names none; None is the network's default.
-        described: description of a network that was built by name; None takes the network's own.
 
     Attributes:
         network: the network.
         is_video: True for a video encoder.
+        described: its name and the source of its weights.
 
     Raises:
         ValueError: for an unknown name.
@@ -133,9 +133,9 @@ class Encoder(nn.Module):
         std: Sequence[float] | None = None,
         stage: str | None = None,
         stride: int | None = None,
-        described: Network | None = None,
     ) -> None:
         super().__init__()
+        described: Network | None = None  # of a module: its own
         if isinstance(spec, str):
             spec = NamedNetwork(spec)
         if isinstance(spec, NamedNetwork):
