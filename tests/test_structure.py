@@ -1,5 +1,6 @@
-"""The guide to the code names the files and rooms that there are; `make lint` checks who imports whom."""
+"""The guide to the code names the files and rooms that there are, and each source has its test."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -33,3 +34,16 @@ def test_files_that_the_guide_to_the_code_names_exist():
             file = ROOT / name if "/" in name else folder / name  # a name alone lies beside the file before it
             folder = file.parent
             assert file.is_file(), name
+
+
+def test_every_source_has_a_test_of_its_name_or_is_named_by_the_test_that_holds_it():
+    tests = sorted((ROOT / "tests").rglob("test_*.py"))
+    named = "".join(ast.get_docstring(ast.parse(path.read_text())) for path in tests)
+    missing = []
+    for package in PACKAGES:
+        for source in (ROOT / package).rglob("*.py"):
+            mirrored = ROOT / "tests" / source.relative_to(ROOT).with_name(f"test_{source.name}")
+            if source.name != "__init__.py" and not mirrored.exists():
+                missing.append(f"{source.parent.name}/{source.name}")
+    assert not [name for name in missing if f"`{name}`" not in named]
+    assert set(re.findall(r"`(\w+/\w+\.py)`", named)) <= set(missing)

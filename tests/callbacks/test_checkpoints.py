@@ -2,6 +2,8 @@
 
 What is stopped and resumed here are trainings of nine tiny batches in this process; real signals and kills are in
 tests/faults/test_resume.py.
+
+Also tests `callbacks/checkpoint_files.py`.
 """
 
 import errno

@@ -1,4 +1,7 @@
-"""What every data module of `datamodules.__all__` keeps: the list that a run resumes with, and its seed."""
+"""What every data module of `datamodules.__all__` keeps: the list that a run resumes with, and its seed.
+
+Also tests `datamodules/synthetic_video.py`.
+"""
 
 import numpy as np
 import pytest

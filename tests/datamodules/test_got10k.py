@@ -1,4 +1,7 @@
-"""Pairs of crops: which frames, which boxes, where the target is in them."""
+"""Pairs of crops: which frames, which boxes, where the target is in them.
+
+Also tests `loading/target_pairs.py`, `datasets/got10k.py`.
+"""
 
 import shutil
 from itertools import product

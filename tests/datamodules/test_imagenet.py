@@ -1,4 +1,7 @@
-"""Labelled pictures: classes, splits, the usual evaluation crop, draws that depend on nothing else."""
+"""Labelled pictures: classes, splits, the usual evaluation crop, draws that depend on nothing else.
+
+Also tests `loading/labelled.py`.
+"""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Base of the methods: clips that are refused, held-out data, draws, the golden cosine schedule."""
+"""Base of the methods: clips that are refused, held-out data, draws, the golden cosine schedule.
+
+Also tests `parts/distributed.py`.
+"""
 
 import numpy as np
 import pytest

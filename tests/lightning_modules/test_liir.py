@@ -1,4 +1,7 @@
-"""Liir: the step against the equations, each part alone, both phases in one run, resume, two ranks."""
+"""Liir: the step against the equations, each part alone, both phases in one run, resume, two ranks.
+
+Also tests `parts/negative_bank.py`, `parts/phases.py`.
+"""
 
 from pathlib import Path
 

@@ -1,6 +1,8 @@
 """What every method of `lightning_modules.__all__` keeps; a new method is tested here as soon as it stands there.
 
 `tests/helpers/method_steps.py` makes a method small by its signature, and its batches by its `images`.
+
+Also tests `parts/checks.py`, `parts/heads.py`, `parts/positions.py`, `parts/saving.py`, `parts/schedules.py`.
 """
 
 import pytest

@@ -1,4 +1,7 @@
-"""Order and place: functions of (seed, epoch), the same for any number of workers, disjoint over ranks."""
+"""Order and place: functions of (seed, epoch), the same for any number of workers, disjoint over ranks.
+
+Also tests `loading/clips.py`.
+"""
 
 import os
 import signal

@@ -1,4 +1,7 @@
-"""`vidcorr convert`: what becomes of each key of each family, what is refused; nothing that a file holds is run."""
+"""`vidcorr convert`: what becomes of each key of each family, what is refused; nothing that a file holds is run.
+
+Also tests `backbones/foreign.py`, `commands/convert.py`.
+"""
 
 import argparse
 import re

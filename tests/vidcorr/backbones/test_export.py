@@ -1,4 +1,7 @@
-"""Weights out: what torchvision, timm and this project load has the features of the module that it came from."""
+"""Weights out: what torchvision, timm and this project load has the features of the module that it came from.
+
+Also tests `commands/export.py`.
+"""
 
 import shutil
 

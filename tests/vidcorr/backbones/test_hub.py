@@ -1,4 +1,7 @@
-"""Checkpoints on the hub, by a server on loopback that speaks the few requests; offline they are one line."""
+"""Checkpoints on the hub, by a server on loopback that speaks the few requests; offline they are one line.
+
+Also tests `backbones/description.py`.
+"""
 
 import hashlib
 import json

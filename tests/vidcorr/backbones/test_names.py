@@ -1,4 +1,7 @@
-"""Networks by name: short names and their weights, stages, maps, refusals."""
+"""Networks by name: short names and their weights, stages, maps, refusals.
+
+Also tests `backbones/networks.py`, `backbones/loading.py`.
+"""
 
 from pathlib import Path
 

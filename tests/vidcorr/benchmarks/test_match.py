@@ -1,4 +1,7 @@
-"""Matching of key points on generated pairs, whose answer is known."""
+"""Matching of key points on generated pairs, whose answer is known.
+
+Also tests `benchmarks/pairs.py`, `pictures/pairs.py`.
+"""
 
 import csv
 import json

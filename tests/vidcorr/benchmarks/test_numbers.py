@@ -1,4 +1,7 @@
-"""Every benchmark on one small sequence by raw colour, from files to scores and files: the fast tier guards it."""
+"""Every benchmark on one small sequence by raw colour, from files to scores and files: the fast tier guards it.
+
+Also tests `benchmarks/output.py`.
+"""
 
 import pytest
 

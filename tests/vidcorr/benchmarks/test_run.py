@@ -1,4 +1,7 @@
-"""A run of every benchmark: its result is scored again, its page; the random state stays; rows are the container."""
+"""A run of every benchmark: its result is scored again, its page; the random state stays; rows are the container.
+
+Also tests `vidcorr/progress.py`.
+"""
 
 import json
 import random

@@ -1,4 +1,7 @@
-"""SOCO by the numbers of OmniProbe's scripts, golden/soco."""
+"""SOCO by the numbers of OmniProbe's scripts, golden/soco.
+
+Also tests `datasets/soco.py`, `metrics/concepts.py`, `tracking/keypoint_matcher.py`.
+"""
 
 import shutil
 

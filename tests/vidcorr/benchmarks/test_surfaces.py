@@ -1,4 +1,7 @@
-"""NAVI and ScanNet-1500: the scores of OmniProbe's scripts, and facts that need no weights."""
+"""NAVI and ScanNet-1500: the scores of OmniProbe's scripts, and facts that need no weights.
+
+Also tests `benchmarks/navi.py`, `metrics/surfaces.py`.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""`vidcorr figure`: rows of methods and the truth, columns of frames."""
+"""`vidcorr figure`: rows of methods and the truth, columns of frames.
+
+Also tests `experiments/figure.py`.
+"""
 
 import shutil
 

@@ -1,4 +1,7 @@
-"""`vidcorr generate`: every layout is read by its reader."""
+"""`vidcorr generate`: every layout is read by its reader.
+
+Also tests `generated/layouts.py`, `generated/surfaces.py`.
+"""
 
 import os
 import shlex

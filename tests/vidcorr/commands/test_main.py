@@ -1,4 +1,7 @@
-"""The command `vidcorr`: its overview, its help, and how it ends."""
+"""The command `vidcorr`: its overview, its help, and how it ends.
+
+Also tests `vidcorr/__main__.py`.
+"""
 
 import os
 import re

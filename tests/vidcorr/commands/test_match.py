@@ -1,4 +1,7 @@
-"""`vidcorr match`: known shifts of a picture are found, in pixels of the pictures, whatever their sizes and turns."""
+"""`vidcorr match`: known shifts of a picture are found, in pixels of the pictures, whatever their sizes and turns.
+
+Also tests `experiments/match.py`.
+"""
 
 import csv
 

@@ -1,4 +1,7 @@
-"""`vidcorr reproduce`: whole, with weights that the test makes."""
+"""`vidcorr reproduce`: whole, with weights that the test makes.
+
+Also tests `experiments/reproduce.py`.
+"""
 
 import re
 from dataclasses import replace

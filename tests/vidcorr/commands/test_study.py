@@ -1,4 +1,7 @@
-"""`vidcorr study`: it prints plain commands, and with --run runs those without a result."""
+"""`vidcorr study`: it prints plain commands, and with --run runs those without a result.
+
+Also tests `experiments/config_files.py`.
+"""
 
 import json
 

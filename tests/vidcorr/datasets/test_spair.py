@@ -1,3 +1,5 @@
+"""SPair-71k, PF-PASCAL and PF-WILLOW as the public codes read them, by golden/match, and their faults by name."""
+
 import json
 import shutil
 

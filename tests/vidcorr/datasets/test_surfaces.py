@@ -1,4 +1,7 @@
-"""NAVI and ScanNet-1500 as the codes of OmniProbe and Probe3D read them, by golden/pairs3d."""
+"""NAVI and ScanNet-1500 as the codes of OmniProbe and Probe3D read them, by golden/pairs3d.
+
+Also tests `datasets/navi.py`, `datasets/scannet.py`.
+"""
 
 import shutil
 

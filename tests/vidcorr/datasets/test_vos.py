@@ -1,4 +1,7 @@
-"""Any labelled video: dense and sparse masks, objects that enter later, one object, lists, mistakes."""
+"""Any labelled video: dense and sparse masks, objects that enter later, one object, lists, mistakes.
+
+Also tests `datasets/records.py`.
+"""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""`vidcorr bridge`: the steps of a walk between two protocols, their scores and their exact sum."""
+"""`vidcorr bridge`: the steps of a walk between two protocols, their scores and their exact sum.
+
+Also tests `commands/bridge.py`, `pictures/waterfall.py`.
+"""
 
 import csv
 import re

@@ -1,4 +1,7 @@
-"""Jobs: what their keys depend on."""
+"""Jobs: what their keys depend on.
+
+Also tests `videos/digests.py`.
+"""
 
 from dataclasses import dataclass, replace
 from unittest.mock import Mock

@@ -1,4 +1,7 @@
-"""Who a run is: a folder of its own, `run.json`, `vidcorr resume`, `--ckpt_path last`, requeued jobs of SLURM."""
+"""Who a run is: a folder of its own, `run.json`, `vidcorr resume`, `--ckpt_path last`, requeued jobs of SLURM.
+
+Also tests `commands/resume.py`, `experiments/words.py`.
+"""
 
 import json
 import shlex

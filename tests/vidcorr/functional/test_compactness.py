@@ -1,3 +1,5 @@
+"""The compactness prior of MAST and Liir: stored frames of the public codes, moments by hand, its loss and gradient."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,4 +1,7 @@
-"""VFS's losses and the contrastive random walk: the original codes' numbers, plain forms, and what they keep."""
+"""VFS's losses and the contrastive random walk: the original codes' numbers, plain forms, and what they keep.
+
+Also tests `functional/dot_products.py`, `functional/logsumexp.py`, `functional/seeds.py`.
+"""
 
 import numpy as np
 import pytest

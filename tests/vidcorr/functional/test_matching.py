@@ -1,4 +1,7 @@
-"""Matching of keypoints against the numbers of the five public codes: tests/golden/match."""
+"""Matching of keypoints against the numbers of the five public codes: tests/golden/match.
+
+Also tests `metrics/matching.py`.
+"""
 
 import re
 

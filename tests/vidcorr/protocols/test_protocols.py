@@ -1,4 +1,8 @@
-"""The protocols of each kind: a number that moves in a named one moves scores, and no other test might see it."""
+"""The protocols of each kind: a number that moves in a named one moves scores, and no other test might see it.
+
+Also tests `protocols/boxes.py`, `protocols/masks.py`, `protocols/network_input.py`, `protocols/pairs.py`,
+`protocols/points.py`, `protocols/surfaces.py`.
+"""
 
 import numpy as np
 import torch

@@ -1,4 +1,7 @@
-"""A result equals what was saved of it, and a damaged one is refused in one line that names the file and the field."""
+"""A result equals what was saved of it, and a damaged one is refused in one line that names the file and the field.
+
+Also tests `results/checked.py`.
+"""
 
 import csv
 import json

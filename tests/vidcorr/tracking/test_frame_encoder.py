@@ -1,4 +1,7 @@
-"""The extractor as a protocol wants it, its pass over several frames, sizes of a video, seconds per kind of work."""
+"""The extractor as a protocol wants it, its pass over several frames, sizes of a video, seconds per kind of work.
+
+Also tests `tracking/stopwatch.py`.
+"""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,7 @@
-"""Pickles and .npz read without running anything: what pickle reads, all else refused in one line; sets unpickled."""
+"""Pickles and .npz read without running anything: what pickle reads, all else refused in one line; sets unpickled.
+
+Also tests `commands/unpickle.py`.
+"""
 
 import os
 import pickle

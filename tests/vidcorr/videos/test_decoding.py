@@ -1,4 +1,7 @@
-"""Frames by number equal those of decoding from the start, upright; broken files give one line."""
+"""Frames by number equal those of decoding from the start, upright; broken files give one line.
+
+Also tests `videos/container.py`, `videos/mp4.py`.
+"""
 
 from collections.abc import Callable
 from fractions import Fraction

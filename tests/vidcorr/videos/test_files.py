@@ -1,4 +1,7 @@
-"""Files are checked before they are opened or decoded; a partial file never has the name of a complete one."""
+"""Files are checked before they are opened or decoded; a partial file never has the name of a complete one.
+
+Also tests `results/csv_files.py`, `results/folder_lock.py`.
+"""
 
 import json
 import os

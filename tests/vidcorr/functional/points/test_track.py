@@ -1,4 +1,7 @@
-"""Points followed through videos of features whose motion is known; independence, occlusion, flow."""
+"""Points followed through videos of features whose motion is known; independence, occlusion, flow.
+
+Also tests `points/job.py`.
+"""
 
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""Masks and joints as labels of cells and back: the original codes' numbers, a plain argmax, every size."""
+
 import random
 
 import numpy as np

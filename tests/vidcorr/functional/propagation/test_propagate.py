@@ -1,3 +1,8 @@
+"""Label propagation against the original codes, a dense twin, windows and devices; its references and memory.
+
+Also tests `propagation/attention.py`, `propagation/blocks.py`, `propagation/search.py`, `functional/window_tiles.py`.
+"""
+
 import subprocess
 import sys
 from collections import deque

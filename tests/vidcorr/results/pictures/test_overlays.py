@@ -1,4 +1,7 @@
-"""Labels drawn over frames: masks, boxes, tracks; animations of sequences, and their curves."""
+"""Labels drawn over frames: masks, boxes, tracks; animations of sequences, and their curves.
+
+Also tests `pictures/animations.py`.
+"""
 
 import json
 
