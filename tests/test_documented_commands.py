@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import cli
 from tests.helpers.parsed import Parsed
 from vidcorr.commands import RUNS, run_command, tools
 from vidcorr.experiments.study import read_study
@@ -23,9 +22,8 @@ PLACEHOLDERS = {"SEED": "0", "X": "last.ckpt", "…": "", "...": "", "FILE": "st
 @pytest.fixture(autouse=True)
 def _any_checkpoint(monkeypatch):
     """A checkpoint named in a document holds a VFSSimSiam; files of the documents' own are not looked for."""
-    monkeypatch.setattr(
-        cli, "saved_model", lambda path: {"class_path": "lightning_modules.VFSSimSiam", "init_args": {}}
-    )
+    holds = {"class_path": "lightning_modules.VFSSimSiam", "init_args": {}}
+    monkeypatch.setattr("vidcorr.experiments.words.saved_model", lambda path: holds)
     monkeypatch.chdir(ROOT)
 
 
