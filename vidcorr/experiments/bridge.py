@@ -98,10 +98,19 @@ class Bridge:
         )
 
     def step_in_words(self, fields: Sequence[str]) -> str:
-        """Return the fields of a step with their values before and after it: `topk: 10 → 5`."""
-        before = self.start.protocol.fields()
-        after = self.end.protocol.fields()
-        return ", ".join(f"{field}: {before[field]} → {after[field]}" for field in fields)
+        """Return the fields of a step, and their values before and after it: `topk: 10 → 5`."""
+        values = []
+        for benchmark in (self.start, self.end):
+            of_protocol = benchmark.protocol.fields()
+            values.append(", ".join(_shortly(of_protocol[field]) for field in fields))
+        return f"{', '.join(fields)}: {' → '.join(values)}"
+
+
+def _shortly(value: object) -> str:
+    """Return the value of a field as text; of more than two values the first."""
+    if isinstance(value, list | tuple) and len(value) > 2:
+        return f"({value[0]}, …)"
+    return str(value)
 
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:

@@ -1,7 +1,10 @@
 """A waterfall: a score that changes step by step, from the first row of a table to its sum."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
+from textwrap import wrap
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -11,12 +14,17 @@ from ..tables import Table
 
 WIDTH = 1800
 """Pixels: 15 cm at 300 dots per inch."""
-LINE = 56
-"""Height of a row, pixels."""
+LABEL = 780
+"""Largest width of a label, pixels."""
+ROW = 56
+"""Least height of a row, pixels."""
+SPACING = 29
+"""From a line of a label to the next, pixels."""
 RISE = (0, 114, 178)
 FALL = (213, 94, 0)
 END = (110, 110, 110)
 INK = (30, 30, 30)
+SOFT = (95, 95, 95)
 PALE = (205, 205, 205)
 
 
@@ -32,12 +40,15 @@ def draw_waterfall(table: Table, path: Path) -> None:
         OSError: if the file cannot be written.
     """
     head, column = next(iter(table.columns.items()))
-    labels = [name.replace("→", "to") for name in table.rows]  # the font has no arrow
     cells = [row[head] for row in table.rows.values()]
     last = len(cells) - 1
+    labels = [_lines_of_label(name) for name in table.rows]
     font = ImageFont.load_default(26)
-    left = 44 + round(max(map(font.getlength, labels)))
+    left = 44 + round(max(font_of_line.getlength(text) for label in labels for text, font_of_line, _ in label))
     right = WIDTH - 190
+    tops = [8]  # of the rows, and of what is below
+    for label in labels:
+        tops.append(tops[-1] + max(ROW, 12 + SPACING * len(label)))
     ends = [cell.mean for cell in cells]
     for cell in cells[1:last]:
         ends += _whisker(cell)
@@ -48,16 +59,15 @@ def draw_waterfall(table: Table, path: Path) -> None:
     def x(value: float) -> float:
         return left + (value - low) / (high - low) * (right - left)
 
-    image = Image.new("RGB", (WIDTH, LINE * (len(cells) + 2)), "white")
+    image = Image.new("RGB", (WIDTH, tops[-1] + 2 * ROW), "white")
     draw = ImageDraw.Draw(image)
-    bottom = LINE * len(cells) + LINE // 4
     for number in range(round((high - low) / step) + 1):
         value = low + number * step
-        draw.line([x(value), 8, x(value), bottom], PALE, 2)
-        draw.text((x(value), bottom + 8), f"{100 * value:.4g}", INK, font, anchor="ma")
-    draw.text(((left + right) / 2, bottom + LINE), f"{column.score}, per cent", INK, font, anchor="ma")
-    for number, (label, cell) in enumerate(zip(labels, cells, strict=True)):
-        middle = LINE * number + LINE // 2 + 8
+        draw.line([x(value), 8, x(value), tops[-1]], PALE, 2)
+        draw.text((x(value), tops[-1] + 8), f"{100 * value:.4g}", INK, font, anchor="ma")
+    draw.text(((left + right) / 2, tops[-1] + ROW), f"{column.score}, per cent", INK, font, anchor="ma")
+    middles = [(top + bottom) / 2 for top, bottom in pairwise(tops)]
+    for number, (label, cell, middle) in enumerate(zip(labels, cells, middles, strict=True)):
         begin = low
         colour = END
         text = percent(cell.mean)
@@ -73,11 +83,28 @@ def draw_waterfall(table: Table, path: Path) -> None:
             draw.line([x(cell.mean), middle, x(end), middle], INK, 3)
             draw.line([x(end), middle - 8, x(end), middle + 8], INK, 3)
         if number < last:
-            draw.line([x(cell.mean), middle + 17, x(cell.mean), middle + LINE - 17], END, 2)
-        draw.text((left - 20, middle), label, INK, font, anchor="rm")
-        draw.text((WIDTH - 24, middle), text, INK, font, anchor="rm")
+            draw.line([x(cell.mean), middle + 17, x(cell.mean), middles[number + 1] - 17], END, 2)
+        for place, (line, font_of_line, ink) in enumerate(label):
+            y = middle + SPACING * (place - (len(label) - 1) / 2)
+            draw.text((left - 20, y), line, ink, font_of_line, anchor="rm")
+        number_alone = text.removeprefix("−")
+        draw.text((WIDTH - 24, middle), number_alone, INK, font, anchor="rm")
+        if number_alone != text:  # the font has no minus
+            end = WIDTH - 28 - font.getlength(number_alone)
+            draw.line([end - 12, middle + 1, end, middle + 1], INK, 2)
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, resolution=300.0)
+
+
+def _lines_of_label(name: str) -> list[tuple[str, Any, tuple[int, int, int]]]:
+    """Return the lines of a row's name with font and colour: the fields, and small below them their values."""
+    fields, _, values = name.replace("→", "to").partition(": ")  # the font has no arrow
+    lines = []
+    for text, size, ink in ((fields, 26, INK), (values, 21, SOFT)):
+        font = ImageFont.load_default(size)
+        for line in wrap(text, int(LABEL / font.getlength("e"))):
+            lines.append((line, font, ink))
+    return lines
 
 
 def _whisker(cell: Cell) -> list[float]:
