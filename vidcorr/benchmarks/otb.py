@@ -11,7 +11,7 @@ from torch import nn
 
 from ..backbones import load
 from ..backbones.extractor import Dilated
-from ..backbones.resnet import is_resnet
+from ..backbones.resnet import ends_of, is_resnet, named_blocks
 from ..datasets import BoxSequence, Otb
 from ..metrics.box_tracking import box_iou, one_pass_curves, one_pass_scores
 from ..protocols import TrackingProtocol
@@ -77,13 +77,14 @@ class OtbBenchmark(Benchmark):
     def extractor(self, encoder: nn.Module) -> nn.Module:
         """Return the feature extractor of an encoder, with SiamFC's dilations by `dilated`."""
         built = load(encoder)
-        of_resnet = any(map(is_resnet, built.modules()))
+        # the package's own ResNet ends with res4
+        has_res5 = any(is_resnet(part) and "res5" in ends_of(named_blocks(part)) for part in built.modules())
         stage = self.stage
         dilated = self.dilated
-        if of_resnet:
+        if has_res5:
             stage = stage or "res5"
         if dilated is None:
-            dilated = of_resnet and self.stride is None
+            dilated = has_res5 and self.stride is None
         options = {"dilated": dilated} if dilated else {}
         view: nn.Module = built.view(stage or None, self.stride, **options)
         return view

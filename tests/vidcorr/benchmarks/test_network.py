@@ -3,7 +3,7 @@
 import pytest
 
 from lightning_modules import FrozenEncoder, VFSSimSiam
-from vidcorr import DavisBenchmark, JhmdbBenchmark, TapVidBenchmark
+from vidcorr import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark
 from vidcorr.backbones import NamedNetwork, load
 from vidcorr.benchmarks.network import view_for
 
@@ -25,6 +25,8 @@ RECIPE = DavisBenchmark("", protocol="vidcorr")
         ("vidcorr-r18", JhmdbBenchmark("", protocol="vidcorr-fast"), ("res4", 8)),
         ("vidcorr-r18", TapVidBenchmark(""), ("res3", 4)),
         ("vidcorr-r18@res4", TapVidBenchmark(""), ("res4", 8)),
+        ("vidcorr-r18", OtbBenchmark(""), ("res4", 8)),  # it has no res5
+        ("untrained", OtbBenchmark(""), ("res5", 8)),
     ],
 )
 def test_the_protocols_view_is_for_resnets_whose_features_nobody_names(text, benchmark, view):
