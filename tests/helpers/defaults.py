@@ -11,6 +11,7 @@ SHELL = ("lightning_modules", "datamodules", "callbacks")
 """Packages whose every public class counts: a config may name it."""
 LIBRARY = (
     "vidcorr",
+    "vidcorr.protocols",
     "vidcorr.functional",
     "vidcorr.functional.points.matching",
     "vidcorr.metrics",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vidcorr.errors import OUR_PACKAGES, UsageError, report
+from vidcorr.errors import OUR_PACKAGES, UsageError, message_of, report
 
 LOST = (
     "DataLoader worker (pid 7) is killed by signal: Killed.",
@@ -64,3 +64,18 @@ def test_a_rank_names_itself(rank, prefix, monkeypatch):
 def test_an_error_class_of_ours_is_one_line_whatever_it_is_derived_from(package):
     kind = type("Own", (Exception,), {"__module__": f"{package}.part.file"})
     assert report(kind("no room")) == "vidcorr: no room"
+
+
+NESTED = """key:
+  Problem with class A:
+    - no int
+    - Expected a <class 'NoneType'>
+  Problem with class B:
+    - no list
+"""
+
+
+def test_a_message_of_several_lines_is_one_with_the_innermost_reasons():
+    assert message_of(ValueError("a\nb\n")) == "a b"
+    assert message_of(ValueError(NESTED)) == "key: Problem with class A: no int; no list"
+    assert message_of(ValueError("key:\n  - Expected a <class 'NoneType'>")) == "key: Expected a <class 'NoneType'>"

@@ -3,6 +3,8 @@
 Also tests `benchmarks/navi.py`, `metrics/surfaces.py`.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,8 @@ from torch import nn
 
 from tests.helpers.references import GOLDEN, golden
 from vidcorr import NaviBenchmark, Result, Row, ScanNetBenchmark
-from vidcorr.backbones.extractor import Normalise
+from vidcorr.backbones.extractor import IMAGENET_MEAN, Normalise
+from vidcorr.benchmarks.navi import padded
 from vidcorr.datasets.generated import write_navi, write_scannet
 from vidcorr.metrics.surfaces import surface_scores
 from vidcorr.protocols import SurfaceProtocol
@@ -148,3 +151,17 @@ def test_sides_that_are_no_multiple_of_a_patch_are_padded_around_by_the_colour_o
     assert first[:, -3:].abs().max() < 1e-6
     assert first[:, 3].abs().max() > 0.1
     assert first[:, -4].abs().max() > 0.1
+
+
+@pytest.mark.parametrize("rgb_mean", [None, (0.1, 0.2, 0.3)])
+def test_padding_is_half_on_each_side_in_the_colour_of_zero(rgb_mean):
+    protocol = SimpleNamespace(rgb_mean=rgb_mean)
+    encoder = SimpleNamespace(multiple=14, extractor=nn.Sequential(Normalise()), protocol=protocol)
+    image = torch.full((3, 25, 39), 255, dtype=torch.uint8)
+    found = padded(image, encoder)
+    colour = torch.tensor(rgb_mean or IMAGENET_MEAN)[:, None, None]
+    expected = colour.expand(3, 28, 42).clone()
+    expected[:, 1:26, 1:40] = 1
+    torch.testing.assert_close(found, expected)
+    whole = image[:, :14, :28]
+    assert padded(whole, encoder) is whole

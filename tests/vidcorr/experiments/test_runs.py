@@ -347,3 +347,10 @@ def test_a_requeued_job_finds_its_run_in_the_working_directory(fit, tmp_path, mo
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     fit(*words)
     assert f"resuming from {folder}/checkpoints/last.ckpt" in caplog.text
+
+
+def test_a_command_repeats_another_only_with_its_words_in_its_folder():
+    made = {"slurm": {}, "version": "0", "commit": "", "host": "here", "begin": "2026-01-01T00:00:00+00:00"}
+    first = Record(words=["fit"], folder="/a", **made)
+    others = [first, Record(words=["fit"], folder="/b", **made), Record(words=["validate"], folder="/a", **made)]
+    assert [first.repeats(other) for other in others] == [True, False, False]
