@@ -6,8 +6,6 @@ Also tests `results/checked.py`.
 import csv
 import json
 import math
-from importlib.metadata import PackageNotFoundError
-from unittest.mock import Mock
 
 import pytest
 
@@ -37,11 +35,6 @@ FULL = Result(
 )
 
 
-def test_its_command_is_the_words_without_the_programs_folder(monkeypatch):
-    monkeypatch.setattr("sys.argv", ["/opt/bin/vidcorr", "evaluate", "raw_colour"])
-    assert Provenance.now().command == ("vidcorr", "evaluate", "raw_colour")
-
-
 def test_a_saved_result_is_read_back_equal(tmp_path):
     FULL.save(tmp_path / "run")
     for path in (tmp_path / "run", tmp_path / "run" / "results.json"):
@@ -55,11 +48,6 @@ def test_a_saved_result_is_read_back_equal(tmp_path):
     rows = list(csv.reader((tmp_path / "run" / "per_sequence.csv").open(errors="surrogateescape", newline="")))
     assert rows[:2] == [["Sequence", "J-Mean", "Category", "Unseen"], ["bike_1", "0.2", "=x", "True"]]
     assert rows[2][:2] == ["dog\udcff_1", ""]
-
-
-def test_a_checkout_that_is_not_installed_keeps_its_results(monkeypatch):
-    monkeypatch.setattr("vidcorr.results.provenance.version", Mock(side_effect=PackageNotFoundError))
-    assert Provenance.now().versions["vidcorr"] == "not installed"
 
 
 def test_results_are_written_last_and_hold_the_rows(tmp_path, monkeypatch):
