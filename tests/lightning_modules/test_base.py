@@ -21,7 +21,8 @@ from vidcorr.backbones import Network
 def test_validation_skips_the_empty_batch_and_logs_the_loss_of_a_real_one():
     module = VFSSimSiam(**TINY)
     trainer = quiet_trainer()
-    assert trainer.validate(module, DataLoader([{}], batch_size=None), verbose=False) == [{}]
+    assert list(module.val_dataloader()) == [{}]
+    assert trainer.validate(module, module.val_dataloader(), verbose=False) == [{}]
     (scores,) = trainer.validate(module, loader(4, 4, size=32), verbose=False)
     assert 0 <= scores["val/loss"] <= 4
     with torch.inference_mode():

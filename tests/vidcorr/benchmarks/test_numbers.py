@@ -56,9 +56,8 @@ FILES = {
 """Benchmark → patterns of its files, beside those of every result."""
 
 
-def run(kind, folder, output):
-    benchmark = kind(**arguments_of(kind, folder / "data") | SMALLER.get(kind.__name__, {}), limit_sequences=1)
-    return benchmark.evaluate("raw_colour", output)
+def small(kind, folder):
+    return kind(**arguments_of(kind, folder) | SMALLER.get(kind.__name__, {}), limit_sequences=1)
 
 
 def cases():
@@ -72,7 +71,9 @@ def cases():
 def test_scores_and_files(kind, tmp_path):
     """Scores by the code of each source; a result's files, except pictures of JHMDB, which take seconds."""
     output = None if kind.__name__ == "JhmdbBenchmark" else tmp_path / "out"
-    result = run(kind, tmp_path, output)
+    benchmark = small(kind, tmp_path / "data")
+    result = benchmark.evaluate("raw_colour", output)
+    assert list(result.conditions) == [*benchmark.conditions(result.data), f"1 {benchmark.unit}"]
     assert len(result.sequences) == 1
     assert {key: result.scores[key] for key in SCORES[kind.__name__]} == pytest.approx(SCORES[kind.__name__], abs=2e-3)
     if output is None:

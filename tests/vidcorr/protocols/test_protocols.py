@@ -98,3 +98,5 @@ def test_bad_values():
     }
     for words, fields in mistakes.items():
         assert refused(ValueError, words, protocol, **fields)
+    stretched = MatchingProtocol.named("dift", changes={"input_fit": "stretched"})
+    refused(ValueError, "integer_points must be False for", stretched.with_changes, integer_points=True)
