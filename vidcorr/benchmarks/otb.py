@@ -77,14 +77,14 @@ class OtbBenchmark(Benchmark):
     def extractor(self, encoder: nn.Module) -> nn.Module:
         """Return the feature extractor of an encoder, with SiamFC's dilations by `dilated`."""
         built = load(encoder)
-        # the package's own ResNet ends with res4
-        has_res5 = any(is_resnet(part) and "res5" in ends_of(named_blocks(part)) for part in built.modules())
+        resnets = [part for part in built.modules() if is_resnet(part)]
         stage = self.stage
         dilated = self.dilated
-        if has_res5:
-            stage = stage or "res5"
+        # the package's own ResNet ends with res4
+        if stage is None and any("res5" in ends_of(named_blocks(network)) for network in resnets):
+            stage = "res5"
         if dilated is None:
-            dilated = has_res5 and self.stride is None
+            dilated = bool(resnets) and stage is not None and self.stride is None
         options = {"dilated": dilated} if dilated else {}
         view: nn.Module = built.view(stage or None, self.stride, **options)
         return view
