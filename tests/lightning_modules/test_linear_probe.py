@@ -35,6 +35,15 @@ def test_rates_of_the_protocols():
     assert simsiam[5] == pytest.approx(simsiam[0] / 2)
 
 
+@pytest.mark.parametrize(("classes", "best"), [(10, 5), (3, 3)])
+def test_top5_is_the_five_best_classes_or_all(classes, best):
+    probe = LinearProbe("raw_colour", classes, stage=None, stride=8)
+    scores = torch.arange(classes, 0, -1.0)[None]
+    assert [float(probe.top5(scores, torch.tensor([rank]))) for rank in range(classes)] == [1] * best + [0] * (
+        classes - best
+    )
+
+
 def test_lars_scales_gradients_to_a_share_of_the_parameter():
     parameter = nn.Parameter(torch.tensor([3.0, 4.0]))
     parameter.grad = torch.tensor([0.0, 20.0])

@@ -152,6 +152,7 @@ def test_each_kind_of_number_has_its_range():
 
 
 def test_a_protocol_of_a_source_knows_its_benchmark_and_one_of_ones_own_has_none():
-    assert (VFS.benchmark, VFS.with_changes(topk=5).benchmark) == ("davis", "davis")
+    by_hand = PropagationProtocol("vfs", **VFS.values())
+    assert {each.benchmark for each in (VFS, VFS.with_changes(topk=5), by_hand)} == {"davis"}
     assert PropagationProtocol.named("vfs", benchmark="vip").benchmark == "vip"
     assert Rules("mine").benchmark is None
