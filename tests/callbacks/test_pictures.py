@@ -49,3 +49,7 @@ def test_a_method_without_clips_is_refused(tmp_path):
     fit = trainer(tmp_path, TrainingPictures()).fit
     for method in ("SiamFC", "LinearProbe"):
         refused(ValueError, f"TrainingPictures draws clips, and {method} has none", fit, tiny(method), loader(4, 4))
+
+
+def test_changes_are_those_of_its_protocol():
+    assert TrainingPictures(protocol="crw", changes={"radius": 3}).protocol.name == "crw+radius=3"

@@ -125,3 +125,9 @@ def test_weights_of_a_network_with_other_strides_fit_with_a_warning():
     own.trainer = quiet_trainer()
     with pytest.warns(UserWarning, match="is of .*:crw_training_resnet18, this model of torchvision:resnet18"):
         own.on_load_checkpoint(checkpoint)
+
+
+def test_a_written_checkpoint_is_of_no_training(tmp_path):
+    write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "new/raw.ckpt")
+    content = torch.load(tmp_path / "new/raw.ckpt", weights_only=True)
+    assert (content["epoch"], content["global_step"]) == (0, 0)

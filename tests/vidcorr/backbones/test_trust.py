@@ -59,3 +59,13 @@ def test_a_package_that_lies_elsewhere_is_found_for_the_user(tmp_path, monkeypat
             line = f"^{source}: names {package}.Net, which lies in {tmp_path}/project: run there, or set PYTHONPATH="
             refused(ValueError, line, make, {"class_path": f"{package}.Net"}, source)
     refused(ValueError, "no_package cannot be imported here", make, {"class_path": "no_package.Net"}, "x.ckpt")
+
+
+def test_in_a_folder_without_code_of_its_own_the_module_must_exist(tmp_path, monkeypatch):
+    (tmp_path / "folder_of_a_test").mkdir()
+    (tmp_path / "folder_of_a_test/net.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    found = {name: trust._is_code(f"folder_of_a_test.{name}:f") for name in ("net", "absent")}
+    assert found == {"net": True, "absent": False}
+    assert trust._is_code("json:loads")
+    assert not trust._is_code("no_such_module:f")
