@@ -135,8 +135,8 @@ def table_of(results: Mapping[Path, Result], base: str = "") -> Table:
     records: list[Record] = []
     for place, result in results.items():
         records += records_of(result, result.main_scores(), place=place)
-    table = tabulate(records, trained=False)
-    for name, row in table.rows.items():  # a network with several strides has several rows
+    table = tabulate(records)
+    for name, row in table.rows.items():  # a network with several strides in a column has several rows
         if any(record.name == base for cell in row.values() for record in cell.records):
             return table.with_differences(name)
     return table

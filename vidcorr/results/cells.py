@@ -7,7 +7,7 @@ from functools import cached_property
 from math import isnan, nan
 from statistics import fmean, stdev
 
-from .formats import bracketed, percent
+from .formats import bracketed, listed, percent
 from .records import Column, Record
 from .statistics import Difference, Sample, difference, interval
 
@@ -96,10 +96,16 @@ def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
     """Group records into rows: records with the same name from the user, or seeds of the same network and recipe.
 
     A name from the user stays as it is. Names of networks include stride and normalisation if the networks differ in
-    either. A name with several stages, strides or normalisations in a column gets these too. Results that are not seeds
-    of the same row get separate rows, and the folder becomes part of the row's name.
+    either; a network with other ones by another protocol stays one row, whose name has all of them. A name with several
+    stages, strides or normalisations in a column has a row for each. Results that are not seeds of the same row get
+    separate rows, and the folder becomes part of the row's name.
     """
-    settings = {record.stride_and_normalisation for record in records} - {""}
+    views: dict[str, list[str]] = {}  # name → strides and normalisations, which differ with the protocol too
+    for record in records:
+        of_name = views.setdefault(record.name, [])
+        if record.stride_and_normalisation not in ("", *of_name):
+            of_name.append(record.stride_and_normalisation)
+    networks_differ = len(set(map(frozenset, filter(None, views.values())))) > 1
     of_stages = _names_with_several(records, lambda record: record.result.stage.layer)
     of_views = _names_with_several(records, lambda record: record.stride_and_normalisation)
     rows: dict[tuple[str, ...], list[Record]] = {}
@@ -107,8 +113,10 @@ def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
         parts = [record.name]
         if record.name in of_stages:
             parts.append(record.result.stage.layer)
-        if record.name in of_views or (len(settings) > 1 and not record.row):
+        if record.name in of_views:
             parts.append(record.stride_and_normalisation)
+        elif networks_differ and not record.row:
+            parts.append(listed(sorted(views[record.name])))
         name = ", ".join(filter(None, parts))
         key: tuple[str, ...] = (name,)
         if not record.row:

@@ -108,7 +108,7 @@ class Record:
             parts.append(f"input of {' x '.join(map(str, size)) if isinstance(size, list) else size} px")
         if stride is not None:
             parts.append(f"stride {stride}")
-        if fields.get("radius") is not None:
+        if fields.get("radius") is not None and fields.get("tracking", "propagation") == "propagation":
             parts.append(f"radius {fields['radius']:g} {fields.get('radius_unit', 'cell')}s")
         return ", ".join(parts)
 

@@ -113,12 +113,10 @@ def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str
     return Table(columns, found)
 
 
-def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
+def tabulate(records: Iterable[Record]) -> Table:
     """Make a table: a row per network, a column per set of comparable scores.
 
-    Args:
-        records: records of any results.
-        trained: whether the rows stand for trainings; by default True for a row with several seeds or with a history.
+    A row with several seeds, or with a history, stands for a training.
     """
     records = list(records)
     titled = uniquely_titled([record.column for record in records])
@@ -129,6 +127,6 @@ def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
             seeds.setdefault(titled[record.column], []).append(record)
         for column, of_cell in seeds.items():
             is_training = len(of_cell) > 1 or bool(of_cell[0].result.history)
-            cells.append((name, column, Cell(tuple(of_cell), is_training if trained is None else trained)))
+            cells.append((name, column, Cell(tuple(of_cell), is_training)))
     table = table_of_cells(cells)
     return replace(table, columns={column.head: column for column in titled.values()})  # in the order of the records

@@ -15,7 +15,7 @@ from cli import main
 from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import refusal
 from vidcorr.experiments.table import gather_records
-from vidcorr.protocols import PropagationProtocol
+from vidcorr.protocols import PointProtocol, PropagationProtocol
 from vidcorr.results.formats import one_line
 from vidcorr.results.records import records_of
 from vidcorr.results.rendering import render
@@ -147,6 +147,22 @@ def test_networks_of_two_strides_share_a_column_and_their_rows_name_the_strides(
     assert head == "davis J-Mean (vfs, 8 sequences)"
     assert list(table.rows) == ["resnet, stride 8", "vit, stride 16"]
     assert table.rows["vit, stride 16"][head].difference.mean == pytest.approx(0.1)
+
+
+def test_a_network_whose_stride_the_protocol_chooses_stays_a_row_that_is_a_base_in_every_column(tmp_path):
+    """By default DAVIS is scored at stride 8, TAP-Vid at stride 4 if the network is a ResNet."""
+    points = PointProtocol.named("vidcorr")
+    for name, stride in (("resnet", 4), ("vit", 16)):
+        write_both(tmp_path / name, name, stage=by_protocol("vfs", min(2 * stride, 16)))
+        stage = Stage(stride=stride, protocol=Protocol.of(points.brought_by_features(feature_stride=stride)))
+        videos = {"AJ": SCORES}
+        write(tmp_path / f"{name}-points", name, {"AJ": 0.625}, videos=videos, benchmark="tap_vid", stage=stage)
+    alone = gather_results([tmp_path / "resnet", tmp_path / "resnet-points"])
+    assert list(alone.rows) == ["resnet"]
+    table = gather_results([tmp_path], ["J-Mean", "AJ"], base="resnet")
+    assert list(table.rows) == ["resnet, stride 4 and stride 8", "vit, stride 16"]
+    assert all(cell.difference is not None for cell in table.rows["vit, stride 16"].values())
+    assert "input of 256 x 256 px, stride 4;" in render(table)  # it searches the whole frame: no radius
 
 
 def test_the_three_formats(tmp_path, capsys):

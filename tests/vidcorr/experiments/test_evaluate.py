@@ -4,6 +4,7 @@ Also tests `videos/digests.py`.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import nn
 from lightning_modules import FrozenEncoder
 from tests.helpers.encoders import saved_resnet
 from tests.helpers.refusal import refused
+from tests.helpers.runs import davis_result
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, evaluate
 from vidcorr.backbones import NamedNetwork
@@ -23,8 +25,11 @@ from vidcorr.backbones.export import export
 from vidcorr.benchmarks.network import GivenNetwork, with_unique_rows
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.datasets.generated import write_davis
-from vidcorr.experiments.evaluate import Job, Runner
+from vidcorr.experiments.evaluate import Job, Runner, table_of
 from vidcorr.protocols import PropagationProtocol
+from vidcorr.results.records import records_of
+from vidcorr.results.result import Network, Row
+from vidcorr.results.tables import tabulate
 from vidcorr.videos.masks import read_mask
 
 VFS = PropagationProtocol.named("vfs")
@@ -188,3 +193,19 @@ def test_an_earlier_score_is_no_score_of_code_that_now_fails(davis_root, tmp_pat
     runner = Runner(tmp_path)
     assert runner.run([job]) == {}
     assert list(runner.failures) == [job]
+
+
+def test_evaluate_says_the_difference_that_table_says():
+    """Seeds of random weights are seeds: their spread is in the interval of a difference."""
+    places = {}
+    for name, seeds in (("A", (0,)), ("B", (0, 1, 2))):
+        for seed in seeds:
+            rows = [Row(video=str(n), object="1", values={"J-Mean": 0.5 + 0.01 * (n + 3 * seed)}) for n in range(5)]
+            network = Network(name=name, seed=seed, recipe=name)
+            result = davis_result({"J-Mean": 0.52 + 0.03 * seed}, network=network, rows=rows)
+            places[Path(f"{name}-{seed}")] = result
+    said = table_of(places, "B")
+    records = [record for place, result in places.items() for record in records_of(result, ["J-Mean"], place=place)]
+    expected = tabulate(records).with_differences("B")
+    assert [cell.difference for cell in said.cells] == [cell.difference for cell in expected.cells]
+    assert said.cells[0].difference.ends is not None
