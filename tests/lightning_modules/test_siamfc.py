@@ -84,7 +84,7 @@ def test_its_extractor_shares_the_weights_and_has_exemplar():
     assert not extractor.training
     message = r"at \(stage, stride, dilated\) \('res5', 8, True\); for others take its encoder"
     refused(ValueError, message, module.feature_extractor, "res4")
-    refused(ValueError, "SiamFC: has no option layers", module.feature_extractor, layers=2)
+    refused(TypeError, "layers", module.feature_extractor, layers=2)
     strided = SiamFC(NETWORK, dilated=False, stride=16).feature_extractor()
     assert (strided.stride, strided.dilated) == (16, False)
 

@@ -29,6 +29,7 @@ SHARP = {
     "tapir-matching": {"temperature": 0.01},
     "gmrw-chained": {"feature_normalisation": "l2", "temperature": 0.01},
     "fgvc": {"temperature": 0.01, "radius": 4.0},
+    "vidcorr-fast": {"temperature": 0.01},
     "vidcorr": {"temperature": 0.01},
 }
 """Changes under which random features are told apart."""
