@@ -30,8 +30,8 @@ AnyProtocol = LabelProtocol | TrackingProtocol | PointProtocol
 SHORT_SIDE = 480
 DEFAULT = "vidcorr"
 """Protocol of masks and points without a name: label propagation."""
-OWN_POINTS = "vidcorr-points"
-"""Name of the point protocol `vidcorr`, which the name alone leaves to label propagation."""
+POINTS = "-points"
+"""Ends the name of a point protocol whose name alone is label propagation: `vidcorr-points`."""
 
 
 def follow(
@@ -115,8 +115,8 @@ def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol 
         protocol: a protocol, or a name: for masks and points of a propagation protocol, for points also of a point
             protocol (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, and `vidcorr-points` for `vidcorr`'s), for boxes
             `vfs`; with changed fields as `vidcorr+radius=144`. None is `vidcorr`, label propagation, for a box `vfs`. A
-            propagation protocol by name keeps the video's proportions and, for points, draws Gaussians of half a
-            feature cell.
+            propagation protocol by name keeps the video's proportions and, for points at another stride than its own,
+            draws Gaussians of half a feature cell.
 
     Raises:
         ValueError: for an unknown protocol or field.
@@ -141,12 +141,12 @@ def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol 
 
 
 def _point_protocol(extractor: nn.Module, name: str) -> JointProtocol | PointProtocol:
-    """Return the protocol of a name for points; `vidcorr` is label propagation as for masks."""
+    """Return the protocol of a name for points; a name that masks have too is label propagation, as for masks."""
     source, plus, changes = name.partition("+")
-    if source == OWN_POINTS:
-        return PointProtocol.named(f"{DEFAULT}{plus}{changes}")
-    if source != DEFAULT and source in PointProtocol.sources():
-        return PointProtocol.named(name)
+    of_points = source.removesuffix(POINTS)
+    is_told_apart = source != of_points or source not in JointProtocol.sources()
+    if is_told_apart and of_points in PointProtocol.sources():
+        return PointProtocol.named(f"{of_points}{plus}{changes}")
     named = JointProtocol.named(name)
     adapted: dict[str, Any] = {"input_size": None}
     stride = stated_stride(extractor)

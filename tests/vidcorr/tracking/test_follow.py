@@ -96,6 +96,10 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
     assert isinstance(rules_for(colour, prompt, "vidcorr"), JointProtocol)
     expected = PointProtocol.named("vidcorr").brought_by_features(feature_stride=4)
     assert rules_for(colour, prompt, "vidcorr-points") == expected
+    for name in PointProtocol.sources():
+        of_both = name in JointProtocol.sources()
+        assert isinstance(rules_for(colour, prompt, name), JointProtocol if of_both else PointProtocol)
+        assert isinstance(rules_for(colour, prompt, f"{name}-points+context=2"), PointProtocol)
     frames = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     refused(ValueError, "reads a video several times: give a file", follow, colour, frames, prompt, "vidcorr-points")
 

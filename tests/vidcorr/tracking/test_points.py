@@ -82,7 +82,7 @@ def panned(tmp_path_factory):
 @pytest.mark.parametrize("name", PointProtocol.sources())
 def test_points_are_those_of_the_tracking_functions(panned, colour, name):
     points = {"a": (30, 20), "b": (40.25, 33.5)}
-    found = list(follow(colour, panned, PointPrompt.of(points), "vidcorr-points" if name == "vidcorr" else name))
+    found = list(follow(colour, panned, PointPrompt.of(points), f"{name}-points"))
     frames = list(FrameStream(panned))
     assert all((frame == own).all() for (frame, _), own in zip(found, frames, strict=True))
     queries = np.array([[0, 20.5 * 256 / 64, 30.5 * 256 / 96], [0, 34 * 256 / 64, 40.75 * 256 / 96]])
