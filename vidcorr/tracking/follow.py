@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..backbones import LiirExtractor
-from ..backbones.extractor import eval_mode, stated_stride
+from ..backbones.extractor import eval_mode
+from ..backbones.video import stride_of
 from ..functional.propagation.resizing import Size, reduced_frame
 from ..protocols import JointProtocol, LabelProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 from ..protocols.network_input import NetworkInput
@@ -136,7 +137,7 @@ def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol 
         rules = named.with_changes(**{"resized_data": None} | named.changes)
     if isinstance(rules, TrackingProtocol):
         return at_extractor(rules, extractor)
-    stride = stated_stride(extractor)
+    stride = stride_of(extractor)
     return rules if stride is None else rules.brought_by_features(feature_stride=stride)
 
 
@@ -149,7 +150,7 @@ def _point_protocol(extractor: nn.Module, name: str) -> JointProtocol | PointPro
         return PointProtocol.named(f"{of_points}{plus}{changes}")
     named = JointProtocol.named(name)
     adapted: dict[str, Any] = {"input_size": None}
-    stride = stated_stride(extractor)
+    stride = stride_of(extractor)
     if named.keypoint_unit == "pixel" and stride not in (None, named.feature_stride):
         adapted["keypoint_sigma"] = stride / 2
     return named.with_changes(**adapted | named.changes)

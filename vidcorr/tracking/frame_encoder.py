@@ -17,7 +17,7 @@ from ..backbones.extractor import (
     require_stride,
     stated_stride,
 )
-from ..backbones.video import VideoEncoder
+from ..backbones.video import VideoEncoder, stride_of
 from ..functional.device import PendingCopy, computing_in, fastest_precision, to_device
 from ..functional.propagation.coding import NetworkInput, Size, covered_size, fit_input, input_sizes
 from ..protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol
@@ -39,7 +39,7 @@ def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
     Raises:
         ValueError: if the protocol's name changes the stride to another one.
     """
-    stride = stated_stride(extractor)
+    stride = stride_of(extractor)
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
     if protocol.backbone_precision == "auto":

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import conv2d
+from torch.nn.functional import adaptive_avg_pool2d, conv2d
 
 from tests.helpers.benchmark_data import arguments_of
-from tests.helpers.encoders import clip_network, clips_over
+from tests.helpers.encoders import clip_network, clips_over, recurrent
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, JhmdbBenchmark, TapVidBenchmark
@@ -73,13 +73,28 @@ def test_davis_end_to_end_equals_the_notebook(case, golden, tmp_path):
     assert (tmp_path / "out" / "results.json").is_file()
 
 
-def test_another_stride_than_the_protocols_is_named(golden):
-    numbers = {name: torch.from_numpy(value) for name, value in golden("video_encoders/clip").items()}
-    encoder = FrameEncoder(Clips(clip_network(numbers)), PropagationProtocol.named("rvm", "davis"))
+@pytest.mark.parametrize("make", [recurrent, lambda: Clips(torch.nn.Conv3d(3, 4, (2, 8, 8), (2, 8, 8)))])
+def test_the_stride_is_measured_as_that_of_a_network_of_images(make):
+    protocol = FrameEncoder(make(), PropagationProtocol.named("vidcorr", "davis")).protocol  # its cells have 4 px
+    assert (protocol.feature_stride, protocol.name) == (8, "vidcorr+feature_stride=8")
+    other = PropagationProtocol.named("vidcorr+feature_stride=16", "davis")
+    refused(ValueError, "the features have feature_stride 8", FrameEncoder, make(), other)
+
+
+@pytest.mark.parametrize("cells", [8, 14])
+def test_a_stride_that_no_blank_frame_shows_is_that_of_the_video(cells):
+    """A network takes frames of 64 px alone, or makes 14 × 14 cells of any: a wrong stride is not believed."""
+
+    def step(frame, state):
+        small = frame.view(3, 64, 64)[:, ::8, ::8] if cells == 8 else adaptive_avg_pool2d(frame, cells)
+        return small, state
+
+    encoder = FrameEncoder(Recurrent(step), PropagationProtocol.named("rvm+input_size=none", "davis"))
     mask = torch.zeros(64, 64, dtype=torch.uint8)
     mask[20:40, 20:40] = 1
     frames = [(torch.zeros(3, 64, 64, dtype=torch.uint8), mask if t == 0 else None) for t in range(3)]
-    with pytest.raises(ValueError, match=r"8 px per cell.*feature_stride: 8"):
+    found = round(64 / cells)
+    with pytest.raises(ValueError, match=rf"{found} px per cell.*feature_stride: {found}"):
         list(follow_labels(frames, MaskCoding(encoder, (64, 64), (64, 64), {1: 0})))
 
 
