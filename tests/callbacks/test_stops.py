@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from callbacks import BenchmarkCallback, Stops
 from tests.helpers.faults import Spoil, Strike
 from tests.helpers.ranks import on_ranks
-from tests.helpers.stops import Counted, go, joined, make
+from tests.helpers.stops import Counted, go, in_slurm, joined, make
 from tests.helpers.training import Clips, quiet_trainer
 from vidcorr import signals
 
@@ -38,10 +38,7 @@ def test_slurms_signal_saves_the_step_and_queues_the_job_again(tmp_path, monkeyp
     (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {called}\n')
     (tmp_path / "scontrol").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    of_task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
-    slurm = {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train", "SLURM_JOB_ID": "7", "SLURM_PROCID": "0"}
-    for name, value in (slurm | {"SLURM_LOCALID": "0", "SLURM_NODEID": "0"} | of_task).items():
-        monkeypatch.setenv(name, value)
+    in_slurm(monkeypatch, JOB_ID="7", ARRAY_JOB_ID="7", ARRAY_TASK_ID="3")
     whole, _ = go("VFSMoCo", tmp_path / "whole")
     begun, ended = go("VFSMoCo", tmp_path / "parts", more=[Strike("SIGUSR1", 4)])
     assert not ended

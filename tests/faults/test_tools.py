@@ -13,6 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 import cli
+from tests.helpers.refusal import refused
 from vidcorr.commands import study
 from vidcorr.results.folder_lock import LOCK
 
@@ -48,9 +49,7 @@ def struck(monkeypatch):
 def stopped(words):
     """Run a command that a signal ends."""
     handler = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as ended:
-        cli.main(shlex.split(words))
-    assert ended.value.code == 143
+    refused(SystemExit, "^143$", cli.main, shlex.split(words))
     assert signal.getsignal(signal.SIGTERM) == handler
 
 

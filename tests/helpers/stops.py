@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
@@ -177,6 +178,13 @@ def go(
     except (TrainingStopped, signals.Stopped):
         return events, False
     return events, True
+
+
+def in_slurm(patch: pytest.MonkeyPatch, **variables: str) -> None:
+    """Let this process be the only task of a job of SLURM."""
+    of_task = {"NTASKS": "1", "JOB_NAME": "train", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
+    for name, value in (of_task | variables).items():
+        patch.setenv(f"SLURM_{name}", value)
 
 
 def newest(folder: Path) -> Path:

@@ -10,6 +10,7 @@ import torch
 from cli import main
 from lightning_modules import FrozenEncoder
 from tests.helpers.masks import read_masks
+from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
 from tests.helpers.sprite import FRAMES
 from tests.helpers.words import refusal
@@ -85,9 +86,7 @@ def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch):
             yield item
 
     monkeypatch.setattr("vidcorr.tracking.predict.follow", followed_and_stopped)
-    with pytest.raises(SystemExit) as stopped:
-        run("--points=40,30")
-    assert stopped.value.code == 143
+    refused(SystemExit, "^143$", run, "--points=40,30")
     assert len(rows_of(tmp_path / "out", "points.csv")) == 3
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["complete"] is False
     assert FrameStream(tmp_path / "out" / "overlay.mp4").num_frames == 3

@@ -16,6 +16,7 @@ import torch
 from callbacks.run_folder import run_folder
 from cli import claim_folder, main
 from tests.helpers.refusal import refused
+from tests.helpers.stops import in_slurm
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags, refusal
 from vidcorr.backbones import trust
 from vidcorr.commands.resume import find_run
@@ -27,9 +28,10 @@ LOGS = Path("runs/lightning_logs")
 
 
 @pytest.fixture
-def fit(video_folder, tmp_path, monkeypatch):
+def fit(video_folder, tmp_path, monkeypatch, caplog):
     """Return a function that trains in a folder of its own, for two steps where nothing else is said."""
     monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
 
     def run(*more, steps=2):
         main(["fit", *TINY, *clips(video_folder), *QUIET, f"--trainer.max_steps={steps}", *more])
@@ -61,6 +63,11 @@ LOGGERS = {
     "default": [],
     "TensorBoard": flags("trainer.logger", "TensorBoardLogger", save_dir="mine", version="named"),
     "CSV": flags("trainer.logger", "CSVLogger", save_dir="mine", version=3),
+    "two": [
+        "--trainer.logger+=TensorBoardLogger",
+        *flags("trainer.logger", save_dir="mine", version="named"),
+        *flags("trainer.logger+", "CSVLogger", save_dir="mine", version="named"),
+    ],
     "none": ["--trainer.logger=false", "--trainer.default_root_dir=mine"],
 }
 
@@ -68,9 +75,7 @@ LOGGERS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("logger", LOGGERS)
 def test_two_runs_of_a_job_never_share_a_folder(logger, fit, tmp_path, monkeypatch):
-    for name, value in {"JOB_ID": "41", "NTASKS": "1", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
-    monkeypatch.setenv("SLURM_JOB_NAME", "sweep")
+    in_slurm(monkeypatch, JOB_ID="41")
     fit("--seed_everything=0", *LOGGERS[logger])
     before = contents(tmp_path)
     fit("--seed_everything=1", *LOGGERS[logger])
@@ -81,6 +86,7 @@ def test_two_runs_of_a_job_never_share_a_folder(logger, fit, tmp_path, monkeypat
         assert f"--seed_everything={seed}" in run.words
         assert (run.slurm, run.folder, bool(run.end)) == ({"job": "41"}, str(tmp_path), True)
         assert steps_of(folder) == 2
+    assert len(list(tmp_path.rglob("metrics.csv"))) == (2 if logger in ("CSV", "two") else 0)
     if logger == "default":
         assert (first[0].name, second[0].name) == ("version_41", "version_41-1")
 
@@ -115,22 +121,9 @@ def test_runs_that_start_together_without_a_logger_have_folders_of_their_own(tmp
 
 
 @pytest.mark.slow
-def test_a_second_logger_keeps_the_metrics_of_the_run_before(fit, tmp_path):
-    place = {"save_dir": "logs", "version": "named"}
-    loggers = [{"class_path": kind, "init_args": place} for kind in ("TensorBoardLogger", "CSVLogger")]
-    words = [f"--trainer.logger={json.dumps(loggers)}", "--trainer.log_every_n_steps=1"]
-    fit(*words)
-    before = contents(tmp_path)
-    fit(*words, "--seed_everything=1")
-    assert {path: path.read_bytes() for path in before} == before
-    assert len(list(tmp_path.rglob("metrics.csv"))) == 2
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("logger", LOGGERS)
 def test_a_refused_fit_leaves_no_folder(logger, fit, tmp_path):
-    with pytest.raises(SystemExit):
-        fit("--trainer.accumulate_grad_batches=9", *LOGGERS[logger])
+    refused(SystemExit, "^vidcorr: ", fit, "--trainer.accumulate_grad_batches=9", *LOGGERS[logger])
     assert not list(tmp_path.rglob("*version*"))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -140,11 +133,8 @@ def test_a_refused_fit_leaves_no_folder(logger, fit, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_is_resumed_by_its_words_from_anywhere(fit, tmp_path, monkeypatch, caplog):
-    caplog.set_level("INFO")
     strike = flags("trainer.callbacks+", "tests.helpers.faults.Strike", name="SIGTERM", step=2, place="end")
-    with pytest.raises(SystemExit) as stopped:
-        fit("--trainer.default_root_dir=my runs", *strike, steps=3)
-    assert stopped.value.code == 143
+    refused(SystemExit, "^143$", fit, "--trainer.default_root_dir=my runs", *strike, steps=3)
     line = caplog.messages[-1]
     (folder,) = (tmp_path / "my runs/lightning_logs").iterdir()
     assert line.startswith(f"resume: vidcorr resume '{folder}'")
@@ -162,15 +152,12 @@ def test_a_run_is_resumed_by_its_words_from_anywhere(fit, tmp_path, monkeypatch,
     assert "max_steps: 4" in config
     assert not list((tmp_path / "my runs/lightning_logs").iterdir())
     caplog.clear()
-    with pytest.raises(SystemExit) as ended:
-        main([*words, "--trainer.max_steps=4"])
-    assert ended.value.code == 0
+    refused(SystemExit, "^0$", main, [*words, "--trainer.max_steps=4"])
     assert f"{moved} has ended" in caplog.text
 
 
 @pytest.mark.slow
 def test_a_run_that_goes_on_in_a_new_folder_knows_its_checkpoint_until_it_has_saved(fit, tmp_path, caplog):
-    caplog.set_level("INFO")
     fit(*flags("trainer.logger", "CSVLogger", save_dir="mine"))
     first = tmp_path / "mine/lightning_logs/version_0"
     main(["resume", str(first), "--trainer.max_steps=3"])
@@ -185,7 +172,6 @@ def test_a_run_that_goes_on_in_a_new_folder_knows_its_checkpoint_until_it_has_sa
 
 @pytest.mark.slow
 def test_what_its_state_would_replace_is_refused_and_leaves_the_words(fit, tmp_path, caplog):
-    caplog.set_level("INFO")
     fit()
     before = contents("runs")
     line = refusal("resume", "--model.base_lr=9", "--trainer.max_steps=4")
@@ -268,7 +254,6 @@ def test_what_words_name_besides_code_is_no_code():
 
 @pytest.mark.slow
 def test_last_is_the_newest_of_this_training(fit, tmp_path, davis_root, caplog):
-    caplog.set_level("INFO")
     root = tmp_path / "root.yaml"
     root.write_text("trainer: {default_root_dir: there}")
     fit("--config=root.yaml", "--ckpt_path=last")
@@ -288,8 +273,7 @@ def test_last_is_the_newest_of_this_training(fit, tmp_path, davis_root, caplog):
 
 
 @pytest.mark.slow
-def test_a_command_that_has_saved_nothing_begins_again_in_its_folder(fit, tmp_path, caplog):
-    caplog.set_level("INFO")
+def test_a_command_that_has_saved_nothing_begins_again_in_its_folder(fit, tmp_path):
     named = flags("trainer.logger", "TensorBoardLogger", save_dir="mine", version="run")
     fit("--ckpt_path=last", *named)
     folder = tmp_path / "mine/lightning_logs/run"
@@ -306,13 +290,8 @@ def test_a_command_that_has_saved_nothing_begins_again_in_its_folder(fit, tmp_pa
 
 @pytest.mark.slow
 def test_a_requeued_job_resumes_its_own_run(fit, tmp_path, monkeypatch, caplog):
-    caplog.set_level("INFO")
-    for name, value in {"NTASKS": "1", "PROCID": "0", "LOCALID": "0", "NODEID": "0", "JOB_NAME": "sweep"}.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
+    in_slurm(monkeypatch, JOB_ID="7", ARRAY_JOB_ID="5", ARRAY_TASK_ID="2")
     first, second = ([f"--trainer.default_root_dir=same/{name}", "--ckpt_path=null"] for name in ("a", "b"))
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "5")
-    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
     fit(*first)
     fit(*second)
     monkeypatch.setenv("SLURM_JOB_ID", "8")
@@ -320,14 +299,11 @@ def test_a_requeued_job_resumes_its_own_run(fit, tmp_path, monkeypatch, caplog):
     runs = {folder: Record.read(folder) for folder in (tmp_path / "same").glob("*/*/*")}
     stopped = tmp_path / "same/a/lightning_logs/version_7"
     runs[stopped].model_copy(update={"end": None}).save(stopped)
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    in_slurm(monkeypatch, JOB_ID="7", RESTART_COUNT="1")
     fit(*first)
     assert f"resuming from {stopped}/checkpoints/last.ckpt" in caplog.text
     caplog.clear()
-    with pytest.raises(SystemExit) as ended:
-        fit(*second)
-    assert ended.value.code == 0
+    refused(SystemExit, "^0$", fit, *second)
     assert f"{tmp_path}/same/b/lightning_logs/version_7 has ended" in caplog.text
     caplog.clear()
     fit(*second, "--seed_everything=3")
@@ -337,7 +313,6 @@ def test_a_requeued_job_resumes_its_own_run(fit, tmp_path, monkeypatch, caplog):
 
 @pytest.mark.slow
 def test_a_requeued_job_finds_its_run_in_the_working_directory(fit, tmp_path, monkeypatch, caplog):
-    caplog.set_level("INFO")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("SLURM_JOB_NAME", "bash")
     words = flags("trainer.logger", "TensorBoardLogger", save_dir=".", name="mine")
