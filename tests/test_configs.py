@@ -1,4 +1,7 @@
-"""Every YAML file under configs/ builds what it names, and no two pieces set the same value."""
+"""Every YAML file under configs/ builds what it names, and no two pieces set the same value.
+
+Those of benchmarks run in tests/callbacks/test_benchmark.py, those of studies in tests/vidcorr/experiments.
+"""
 
 from functools import cache
 from itertools import combinations
@@ -8,12 +11,9 @@ import pytest
 import yaml
 
 from tests.helpers.parsed import Built
-from tests.helpers.words import chosen
-from vidcorr.benchmarks.base import Benchmark
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ON_ANY_MACHINE = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto"]
-BENCHMARKS = sorted(path.stem for path in (CONFIGS / "benchmarks").glob("*.yaml"))
 OTHER = ("studies", "benchmarks")
 EVERY = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml") if path.parent.name not in OTHER)
 FIT = {"LearningRateMonitor", "LastCheckpoint", "Throughput", "Stops"}
@@ -41,17 +41,6 @@ def test_builds(config):
     if "data" in given:
         assert type(built.datamodule).__name__ == given["data"]["class_path"].rpartition(".")[2]
     assert {entry["class_path"] for entry in given.get("trainer", {}).get("callbacks+", [])} <= names(built)
-
-
-@pytest.mark.slow
-def test_each_benchmark_builds_by_its_name(tmp_path):
-    found = chosen("--on", *(f"{name}={tmp_path}" for name in BENCHMARKS))
-    assert list(dict.fromkeys(choice.config for choice in found)) == BENCHMARKS
-    for choice in found:
-        benchmark = choice.build()
-        assert isinstance(benchmark, Benchmark)
-        assert benchmark.root == str(tmp_path)
-        assert choice.schedule["every_n_epochs"] == (5 if choice.config == "davis_liir" else 10)
 
 
 def test_each_appends_its_callbacks_and_leaves_normalisation_to_the_method():

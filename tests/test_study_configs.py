@@ -13,20 +13,19 @@ from vidcorr.experiments.benchmark_choice import read_on
 pytestmark = pytest.mark.slow
 GPUS = 8
 # VFS, section 4.1; the list is passed once, or five times for the 500 epochs of a ResNet-50
-VFS = {"model.base_lr": 0.05, "model.momentum": 0.9, "model.weight_decay": 1e-4, "data.batch_size": 256 // GPUS}
-VFS |= {"trainer.max_epochs": 100, "trainer.accumulate_grad_batches": 1, "data.colour": False}
+VFS = {"model.base_lr": 0.05, "model.momentum": 0.9, "model.weight_decay": 1e-4, "data.colour": False}
+VFS |= {"trainer.accumulate_grad_batches": 1}
 MOCO = {"model.encoder_momentum": 0.999, "model.temperature": 0.2, "model.queue_size": 65536}
 MOCO |= {"model.projection_dim": 128}
 # augmentation and sampling of the released recipe
-RELEASED = {"data.size": 224, "data.crops.init_args.area": (0.2, 1.0), "data.crops.init_args.flip": 0.5}
+RELEASED = {"data.crops.init_args.area": (0.2, 1.0), "data.crops.init_args.flip": 0.5}
 RELEASED |= {"data.sampling.class_path": "datamodules.Distant"}
 # Liir, section 3.3
 BANK = {"model.bank.frames": 1440, "model.bank.points": 4, "model.encoder_momentum": 0.999}
 LIIR = {"model.position": "1dape", "model.bank.modulation": "shift", "model.radius": 6}
 LIIR |= {"model.prior.components": 2, "model.schedule.warmup_lr": 1e-3, "model.schedule.lr": 1e-4}
-LIIR |= {"model.schedule.warmup_epochs": 30, "trainer.max_epochs": 35}
-PAIRS = {"data.frames": 2, "data.size": 256, "data.crops.class_path": "datamodules.WholeFrames"}
-PAIRS |= {"data.samples_per_epoch": 69600}
+LIIR |= {"model.schedule.warmup_epochs": 30}
+PAIRS = {"data.crops.class_path": "datamodules.WholeFrames", "data.samples_per_epoch": 69600}
 # VFS, appendix A: × 0.912 an epoch
 SIAMFC = {"model.lr": 1e-3, "model.last_lr": 1e-5, "model.stage": "res5"}
 # SimSiam, appendix A
@@ -44,7 +43,7 @@ RECIPES = {
     "crw_r18 data/kinetics": WALK,
     "crw_r18 data/clips": {"data.frames": 4, "data.size": 112, "data.batch_size": 32, "data.repeat": 1},
     "crw_r18 data/synthetic": {"data.frames": 4, "data.size": 112, "data.batch_size": 16, "data.repeat": 1},
-    "liir data/youtube_vos_train": BANK | LIIR | PAIRS | {"data.batch_size": 12 // 2},  # two GPUs
+    "liir data/youtube_vos_train": BANK | LIIR | PAIRS,
     "linear_probe_moco": LINEAR | {"model.protocol": "moco", "data.batch_size": 256 // GPUS, "trainer.max_epochs": 100},
     "linear_probe_simsiam": LINEAR | SIMSIAM_PROBE,
     "siamfc_r18 data/got10k": SIAMFC | {"trainer.max_epochs": 50, "data.batch_size": 8},

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from pytorch_lightning.callbacks import (
+    Callback,
     Checkpoint,
     EarlyStopping,
     EMAWeightAveraging,
@@ -112,15 +112,6 @@ def test_it_runs_after_a_last_step_within_an_epoch(tmp_path):
     assert len([*tmp_path.glob("best/*-step=000003.ckpt")]) == 1
 
 
-def stale(callback=None, every=2, module=None, **options):
-    """Return the refusal of a callback or a schedule that monitors the benchmark's score, or None."""
-    try:
-        watched(Path(), *([callback] if callback else []), every=every, module=module, epochs=2, **options)
-    except ValueError as error:
-        return str(error)
-    return None
-
-
 class OnPlateau(VFSSimSiam):
     """Follows the benchmark's score."""
 
@@ -130,27 +121,26 @@ class OnPlateau(VFSSimSiam):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": "counted/score"}}
 
 
-def monitors():
-    """Return what monitors a score: name → callback, module."""
-    stopping = EarlyStopping("counted/score", mode="max", patience=9)
-    saving = ModelCheckpoint(monitor="counted/score", mode="max", filename="any")
-    return {
-        "EarlyStopping": (stopping, None),
-        "ModelCheckpoint": (saving, None),
-        "ReduceLROnPlateau": (None, OnPlateau(**TINY)),
-    }
+MONITORS = {
+    "EarlyStopping": lambda: EarlyStopping("counted/score", mode="max", patience=9),
+    "ModelCheckpoint": lambda: ModelCheckpoint(monitor="counted/score", mode="max", filename="any"),
+    "ReduceLROnPlateau": Callback,  # the schedule is the module's
+}
+"""What monitors a score → a callback."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", monitors())
-def test_a_monitor_of_a_score_is_refused_only_if_an_epoch_has_none(kind, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert stale(*monitors()[kind][:1], every=1, module=monitors()[kind][1]) is None
-    for options in ({"every": 2}, {"every": 1, "check_val_every_n_epoch": 2}):
-        callback, module = monitors()[kind]
-        line = f"{kind} of counted/score: counted does not run in every epoch: set every_n_epochs and"
-        assert stale(callback, module=module, **options).startswith(line)
-    assert stale(EarlyStopping("val/loss", strict=False)) is None
+@pytest.mark.parametrize("kind", MONITORS)
+def test_a_monitor_of_a_score_is_refused_only_if_an_epoch_has_none(kind, tmp_path):
+    def run(callback, **options):
+        module = OnPlateau(**TINY) if kind == "ReduceLROnPlateau" else None
+        watched(tmp_path, callback, module=module, epochs=2, **options)
+
+    run(MONITORS[kind]())
+    for options in ({"every": 2}, {"check_val_every_n_epoch": 2}):
+        line = f"^{kind} of counted/score: counted does not run in every epoch: set every_n_epochs and"
+        refused(ValueError, line, run, MONITORS[kind](), **options)
+    watched(tmp_path, EarlyStopping("val/loss", strict=False), every=2, epochs=2)
 
 
 @dataclass(frozen=True)

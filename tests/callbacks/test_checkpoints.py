@@ -23,8 +23,8 @@ from callbacks import AtomicCheckpointIO, LastCheckpoint, Stops, TrainingStopped
 from lightning_modules import VFSMoCo, VFSSimSiam
 from tests.helpers.faults import Spoil
 from tests.helpers.refusal import refused
-from tests.helpers.stops import EPOCHS, Stop, content, expect_equal, go, joined, make, most_repeated, positions
-from tests.helpers.training import InMemory, fit_in, quiet_trainer, tiny_moco, trainer_in
+from tests.helpers.stops import EPOCHS, Stop, content, expect_equal, go, joined, most_repeated, positions
+from tests.helpers.training import InMemory, fit_in, tiny_moco, trainer_in
 from vidcorr.results.folder_lock import FolderLock
 
 METHODS = ("VFSSimSiam", "VFSMoCo", "Liir")
@@ -268,18 +268,11 @@ def test_a_file_from_within_a_window_is_refused(tmp_path):
 
 
 def test_runs_in_one_folder_keep_their_files_and_last_resumes_the_newest(tmp_path):
-    def run(**options):
-        trainer = quiet_trainer(
-            callbacks=[LastCheckpoint(dirpath=tmp_path), Stops()], enable_checkpointing=True, default_root_dir=tmp_path
-        )
-        trainer.fit_loop.epoch_loop.max_steps = options.pop("steps")
-        trainer.fit(make("VFSSimSiam", 1), datamodule=InMemory(12, 4, 2, 16), weights_only=True, **options)
-
     for steps in (2, 3):
-        run(steps=steps)
+        go("VFSSimSiam", tmp_path, scored=False, max_steps=steps)
     assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["last-v1.ckpt", LAST]
     first = (tmp_path / LAST).read_bytes()
-    run(steps=5, ckpt_path="last")
+    go("VFSSimSiam", tmp_path, start="last", scored=False, max_steps=5)
     assert torch.load(tmp_path / "last-v1.ckpt", weights_only=True)["global_step"] == 5
     assert (tmp_path / LAST).read_bytes() == first
 

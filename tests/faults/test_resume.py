@@ -54,10 +54,7 @@ def test_a_run_that_is_killed_twice(method, whole, video_folder, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "shown", "status", "step", "place", "workers"),
-    [
-        ("SIGTERM", "SIGTERM", 143, 10, "validation", 0),
-        ("SIGINT", "Ctrl-C", 130, 7, "step", 1),
-    ],
+    [("SIGTERM", "SIGTERM", 143, 10, "validation", 0), ("SIGINT", "Ctrl-C", 130, 7, "step", 1)],
     ids=["in validation", "within a step, by Ctrl-C"],
 )
 def test_a_signal_saves_the_step_and_the_run_resumes(

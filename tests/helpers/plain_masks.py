@@ -46,36 +46,23 @@ def plain_decode(labels: Tensor, size: tuple[int, int], rescale: bool = True) ->
     return maps.argmax(0).to(torch.uint8)
 
 
-def plain_score(
-    truth: Path,
-    predictions: Path,
-    first_scored: bool = False,
-    last_scored: bool = False,
-    merged: bool = False,
-    entering: bool = False,
-) -> dict[str, tuple[float, float]]:
+def plain_score(truth: Path, predictions: Path) -> dict[str, tuple[float, float]]:
     """Return `<sequence>_<object>` → mean J and F of masks on disk, all masks of a sequence in memory.
+
+    Each object counts from the frame after its first mask to the last frame.
 
     Args:
         truth: folder with a folder of indexed PNGs for each sequence.
         predictions: the same for the predictions.
-        first_scored: the frame that introduces an object counts.
-        last_scored: the last frame counts.
-        merged: all ids are one object.
-        entering: an object counts after its first mask; else every number up to the largest id of frame 0 counts.
     """
     scores = {}
     for folder in sorted(path for path in truth.iterdir() if path.is_dir()):
         files = sorted(folder.glob("*.png"))
         wanted = np.stack([np.array(Image.open(file)) for file in files])
         found = np.stack([np.array(Image.open(predictions / folder.name / file.name)) for file in files])
-        if merged:
-            wanted, found = (wanted > 0).astype(np.uint8), (found > 0).astype(np.uint8)
-        ids = np.setdiff1d(wanted, [0, 255]) if entering else np.arange(1, wanted[0].max() + 1)
-        for number in ids:
-            begin = int((wanted == number).any((1, 2)).argmax()) if entering else 0
-            chosen = range(begin + (not first_scored), len(files) - (not last_scored))
-            pairs = [(found[t] == number, wanted[t] == number) for t in chosen]
+        for number in np.setdiff1d(wanted, [0, 255]):
+            begin = int((wanted == number).any((1, 2)).argmax())
+            pairs = [(found[t] == number, wanted[t] == number) for t in range(begin + 1, len(files))]
             if pairs:
                 region = float(np.mean([plain_region(*pair) for pair in pairs]))
                 boundary = float(np.mean([plain_boundary_score(*pair) for pair in pairs]))

@@ -15,13 +15,7 @@ from tests.speed.timing import DEVICE, compare, least, real_folder, row
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.datasets import Davis
-from vidcorr.functional import (
-    LabelPropagator,
-    decode_masks,
-    encode_masks,
-    info_nce_loss,
-    propagate_labels,
-)
+from vidcorr.functional import LabelPropagator, decode_masks, encode_masks, info_nce_loss, propagate_labels
 from vidcorr.functional.reconstruction import reconstruct_locally
 from vidcorr.metrics import boundary_score, jaccard, object_outlines
 from vidcorr.protocols import PropagationProtocol

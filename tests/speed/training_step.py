@@ -64,10 +64,7 @@ def gpu_methods() -> dict[str, tuple[pl.LightningModule, Batch]]:
         "Liir-same-place": (Liir(**second | {"bank": same_place}), clips(6, 2, 256)),
         "Liir-average": (Liir(**second, reference_encoder="average"), clips(6, 2, 256)),
         "ContrastiveRandomWalk": (ContrastiveRandomWalk(CRW), clips(10, 4, 256)),
-        "SiamFC": (
-            SiamFC(R18),
-            {name: torch.randint(256, shape, dtype=torch.uint8) for name, shape in pairs.items()},
-        ),
+        "SiamFC": (SiamFC(R18), {name: torch.randint(256, shape, dtype=torch.uint8) for name, shape in pairs.items()}),
         "LinearProbe": (LinearProbe(R18, num_classes=1000), images),
     }
 

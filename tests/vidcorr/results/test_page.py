@@ -180,11 +180,7 @@ def tables(page):
 
 def test_a_row_holds_what_a_stranger_checks(tmp_path, write_page):
     videos = {"J-Mean": {name: [value] for name, value in zip("abcd", (0.4, 0.5, 0.6, 0.7), strict=True)}}
-    about = {
-        "date": "2026-11-25T02:00:00",
-        "command": ["vidcorr", "evaluate", "a b"],
-        "versions": {"vidcorr": "9.8"},
-    }
+    about = {"date": "2026-11-25T02:00:00", "command": ["vidcorr", "evaluate", "a b"], "versions": {"vidcorr": "9.8"}}
     rules = {"name": "davis-2017", "source": "S", "digest": "r00l5"}
     folder = write_results(tmp_path / "a", {"J-Mean": 0.55}, "N", "d1", 4, videos, rules=rules, **about)
     (folder / "report.html").touch()
