@@ -9,15 +9,7 @@ from callbacks import TrainingPictures
 from lightning_modules import VFSSimSiam
 from tests.helpers.method_steps import frames_of, tiny
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, loader, quiet_trainer
-
-
-def trainer(folder, *callbacks, max_epochs=2, **arguments):
-    return quiet_trainer(default_root_dir=folder, callbacks=list(callbacks), max_epochs=max_epochs, **arguments)
-
-
-def names(folder):
-    return sorted(path.name for path in (folder / "pictures").iterdir())
+from tests.helpers.training import TINY, loader, trainer_in
 
 
 @pytest.mark.slow
@@ -26,7 +18,8 @@ def test_training_is_the_same_with_pictures_and_without(tmp_path):
     for callbacks in ([], [TrainingPictures()]):
         pl.seed_everything(0)
         module = VFSSimSiam(**TINY)
-        trainer(tmp_path, *callbacks).fit(module, *(loader(videos, 4, frames=2, size=32) for videos in (8, 4)))
+        trainer = trainer_in(tmp_path, *callbacks, max_epochs=2, num_sanity_val_steps=2)
+        trainer.fit(module, loader(8, 4, frames=2, size=32), loader(4, 4, frames=2, size=32))
         weights.append({**module.state_dict(), "random": torch.rand(1), "numpy": torch.tensor(np.random.rand())})  # noqa: NPY002
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
@@ -37,8 +30,8 @@ def test_training_is_the_same_with_pictures_and_without(tmp_path):
 def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method, tmp_path):
     pictures = TrainingPictures(every_n_epochs=2)
     clips = loader(4, 4, frames=frames_of(method), size=32)
-    trainer(tmp_path, pictures, max_epochs=3, limit_train_batches=1).fit(tiny(method), clips)
-    assert names(tmp_path) == [
+    trainer_in(tmp_path, pictures, max_epochs=3, limit_train_batches=1).fit(tiny(method), clips)
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
         "clips-step=000000.png",
         *(f"features-step=00000{step}.png" for step in (0, 2, 3)),
         *(f"matches-step=00000{step}.png" for step in (0, 2, 3)),
@@ -46,7 +39,7 @@ def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method, tmp_path):
 
 
 def test_a_method_without_clips_is_refused(tmp_path):
-    fit = trainer(tmp_path, TrainingPictures()).fit
+    fit = trainer_in(tmp_path, TrainingPictures()).fit
     for method in ("SiamFC", "LinearProbe"):
         refused(ValueError, f"TrainingPictures draws clips, and {method} has none", fit, tiny(method), loader(4, 4))
 

@@ -22,23 +22,17 @@ from vidcorr import DavisBenchmark
 KEY = "davis/J&F-Mean"
 
 
-def measure(root, *loggers):
-    """Run a benchmark of one sequence in `validate`; return its score and the trainer."""
-    benchmark = BenchmarkCallback(DavisBenchmark(root, changes=SMALL, limit_sequences=1))
-    trainer = quiet_trainer(logger=list(loggers), callbacks=[benchmark])
-    (found,) = trainer.validate(FrozenEncoder("raw_colour"), verbose=False)
-    return found[KEY], trainer
-
-
 @pytest.mark.slow
 def test_tensorboard_and_csv_both_have_the_score_and_what_is_logged_outside_validation(davis_root, tmp_path):
     board, table = TensorBoardLogger(tmp_path), CSVLogger(tmp_path, "table")
-    score, trainer = measure(davis_root, board, table)
+    benchmark = BenchmarkCallback(DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1))
+    trainer = quiet_trainer(logger=[board, table], callbacks=[benchmark])
+    (found,) = trainer.validate(FrozenEncoder("raw_colour"), verbose=False)
     assert run_folder(trainer) == Path(board.log_dir)
     log_now(SimpleNamespace(loggers=[board, table], global_step=7, callback_metrics={}), {KEY: 0.5})
     for logger in (board, table):
         logger.save()
-    expected = [(0, pytest.approx(score)), (7, 0.5)]
+    expected = [(0, pytest.approx(found[KEY])), (7, 0.5)]
     events = EventAccumulator(board.log_dir).Reload()
     assert [(event.step, event.value) for event in events.Scalars(KEY)] == expected
     assert any(tag.startswith("davis/") for tag in events.Tags()["images"])

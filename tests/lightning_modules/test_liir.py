@@ -33,13 +33,6 @@ def clips(videos, frames=2):
     return {"clip": clip.clamp(0, 1), "video_index": torch.arange(videos)}
 
 
-def filled(module, videos):
-    """Keys of these videos in the bank, near the features of the encoder."""
-    keys = 0.5 * torch.randn_like(module.bank.keys)
-    module.bank.enqueue(keys, torch.tensor(videos).repeat(len(keys))[: len(keys)])
-    return module
-
-
 def negatives_of(module, query, seed):
     """Each cell's negatives: features `(cells of the query, N, C)`, number of the key `(N,)`, and what counts, bool."""
     bank, (height, width) = module.bank, query.shape[2:]
@@ -104,7 +97,8 @@ def by_equations(module, batch, dropped):
 def test_step_is_that_of_the_equations(options):
     module, batch = tiny_liir(**options).eval(), clips(3, frames=3)
     if module.bank is not None:
-        filled(module, [0, 7, 1, 9])
+        keys = 0.5 * torch.randn_like(module.bank.keys)  # near the features of the encoder
+        module.bank.enqueue(keys, torch.tensor([0, 7, 1, 9]).repeat(len(keys))[: len(keys)])
     if module.target_encoder is not None:
         with torch.no_grad():
             for parameter in module.target_encoder.parameters():

@@ -1,5 +1,7 @@
 """Sampling of frames: bounds for every length, the paper's formula, the original's difference, frames that lack."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -74,12 +76,9 @@ class Claiming:
         return [np.full((1, 1, 3), min(i, self.actual - 1), np.uint8) for i in indices]
 
 
-def last_frames(count: int, generator: torch.Generator) -> torch.Tensor:
-    return continuous_indices(count, 4, 2, generator)
-
-
 def draw(claimed: int, actual: int, seed: int) -> tuple[list[int], list[int]]:
-    indices, frames = draw_frames(Claiming(claimed, actual), last_frames, seeded_generator(seed))
+    draw_indices = partial(continuous_indices, n=4, interval=2)
+    indices, frames = draw_frames(Claiming(claimed, actual), draw_indices, seeded_generator(seed))
     return indices.tolist(), [int(frame[0, 0, 0]) for frame in frames]
 
 

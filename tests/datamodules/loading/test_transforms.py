@@ -8,10 +8,6 @@ import torch
 from datamodules.loading.sampling import CentreCrops, RandomCrops, WholeFrames, random_crops, seeded_generator
 
 
-def noise(count: int, height: int, width: int) -> list[np.ndarray]:
-    return list(np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8))
-
-
 def test_boxes_keep_to_area_ratio_and_frame():
     boxes = np.array(random_crops(256, 340, 2000, (0.2, 1.0), seeded_generator(0)))
     top, left, height, width = boxes.T
@@ -36,7 +32,7 @@ def test_boxes_of_frames_that_no_ratio_fits():
 
 
 def test_crops_equal_a_plain_loop():
-    frames = noise(6, 90, 120)
+    frames = list(np.random.default_rng(0).integers(0, 256, (6, 90, 120, 3), dtype=np.uint8))
     generator = seeded_generator(5)
     clip = RandomCrops()(frames, generator, 48)
     assert clip.dtype == torch.uint8

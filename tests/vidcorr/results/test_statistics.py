@@ -6,13 +6,11 @@ from scipy import stats
 
 from vidcorr.results.statistics import Sample, difference, from_best, interval
 
+of = Sample.of_means
+
 
 def by_name(values, seed=None):
     return of({str(number): [value] for number, value in enumerate(values)}, seed)
-
-
-def of(videos, seed=None):
-    return Sample.of_means(videos, seed)
 
 
 def test_one_object_a_sequence_gives_students_interval_and_test():
