@@ -109,7 +109,7 @@ class Bridge:
 def _shortly(value: object) -> str:
     """Return the value of a field as text; of more than two values the first."""
     if isinstance(value, list | tuple) and len(value) > 2:
-        return f"({value[0]}, …)"
+        return f"[{value[0]}, …]"
     return str(value)
 
 

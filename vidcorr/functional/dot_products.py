@@ -15,7 +15,7 @@ def onednn_serves(tensor: Tensor) -> bool:
 
 
 def onednn_pays(queries: Tensor, keys: Tensor) -> bool:
-    """Return True where products in the queries' precision are faster by oneDNN than by `mm`: it serves, not small."""
+    """Return True where products are faster by oneDNN than by `mm`: where it serves, for many numbers of keys."""
     return onednn_serves(queries) and keys.numel() > SMALLEST
 
 
