@@ -15,19 +15,15 @@ from pathlib import Path
 import pytest
 
 from cli import main
+from tests.helpers.words import flags
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), ROOT / "configs" / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(\w+) *(\S*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHORT = {
     "fit": [
-        "--trainer.max_epochs=1",
-        "--trainer.max_steps=2",
-        "--trainer.accelerator=cpu",
-        "--trainer.precision=32",
-        "--data.batch_size=2",
-        "--data.num_workers=0",
-        "--data.size=32",
+        *flags("trainer", max_epochs=1, max_steps=2, accelerator="cpu", precision=32),
+        *flags("data", batch_size=2, num_workers=0, size=32),
     ],
     "validate": ["--trainer.accelerator=cpu", "--limit=1"],
     "evaluate": ["--limit=2"],

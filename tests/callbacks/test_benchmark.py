@@ -8,14 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from pytorch_lightning.callbacks import (
-    Callback,
-    Checkpoint,
-    EarlyStopping,
-    EMAWeightAveraging,
-    ModelCheckpoint,
-    StochasticWeightAveraging,
-)
+from pytorch_lightning import callbacks as of_lightning
 
 from callbacks import BenchmarkCallback, BestCheckpoint
 from cli import main
@@ -53,7 +46,7 @@ def watched(folder, *callbacks, every=1, epochs=4, validation=EMPTY, module=None
         max_epochs=epochs,
         log_every_n_steps=1,
         logger=logger,
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        enable_checkpointing=any(isinstance(callback, of_lightning.Checkpoint) for callback in callbacks),
         **{"num_sanity_val_steps": 0} | options,
     )
     trainer.fit(module or VFSSimSiam(**TINY, base_lr=3), loader(8, 4, frames=2, size=32), validation)
@@ -70,7 +63,7 @@ class WithoutValidation(VFSSimSiam):
 @pytest.mark.parametrize("kind", ["limit_val_batches", "no loader and no step"])
 def test_without_validation_it_runs_at_the_end_of_the_training_epoch(kind, tmp_path):
     best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
-    stopping = EarlyStopping("counted/score", mode="max", patience=9)
+    stopping = of_lightning.EarlyStopping("counted/score", mode="max", patience=9)
     if kind == "limit_val_batches":
         benchmark, logger, _ = watched(tmp_path, best, every=2, limit_val_batches=0)
         steps = [4, 8]
@@ -119,9 +112,9 @@ class OnPlateau(VFSSimSiam):
 
 
 MONITORS = {
-    "EarlyStopping": lambda: EarlyStopping("counted/score", mode="max", patience=9),
-    "ModelCheckpoint": lambda: ModelCheckpoint(monitor="counted/score", mode="max", filename="any"),
-    "ReduceLROnPlateau": Callback,  # the schedule is the module's
+    "EarlyStopping": lambda: of_lightning.EarlyStopping("counted/score", mode="max", patience=9),
+    "ModelCheckpoint": lambda: of_lightning.ModelCheckpoint(monitor="counted/score", mode="max", filename="any"),
+    "ReduceLROnPlateau": of_lightning.Callback,  # the schedule is the module's
 }
 """What monitors a score → a callback."""
 
@@ -137,7 +130,7 @@ def test_a_monitor_of_a_score_is_refused_only_if_an_epoch_has_none(kind, tmp_pat
     for options in ({"every": 2}, {"check_val_every_n_epoch": 2}):
         line = f"^{kind} of counted/score: counted does not run in every epoch: set every_n_epochs and"
         refused(ValueError, line, run, MONITORS[kind](), **options)
-    watched(tmp_path, EarlyStopping("val/loss", strict=False), every=2, epochs=2)
+    watched(tmp_path, of_lightning.EarlyStopping("val/loss", strict=False), every=2, epochs=2)
 
 
 @dataclass(frozen=True)
@@ -147,9 +140,10 @@ class Distance(Shown):
     less_is_better = ("score",)
 
 
+OTHER_WEIGHTS = " beside counted: which weights are scored is not defined"
 WRONG = [
-    (EMAWeightAveraging(decay=0.5), "EMA.* beside counted: which weights are scored is not defined"),
-    (StochasticWeightAveraging(0.1), "Stochastic.* beside counted: which weights are scored is not defined"),
+    (of_lightning.EMAWeightAveraging(decay=0.5), f"EMA.*{OTHER_WEIGHTS}"),
+    (of_lightning.StochasticWeightAveraging(0.1), f"Stochastic.*{OTHER_WEIGHTS}"),
     (BestCheckpoint("counted/other"), "no benchmark logs counted/other; they log counted/score"),
 ]
 """Callback, and what is said of it beside the benchmark."""

@@ -14,19 +14,7 @@ from PIL import Image
 
 import vidcorr.benchmarks
 from vidcorr.benchmarks.base import Benchmark
-from vidcorr.datasets.generated import (
-    write_badja,
-    write_davis,
-    write_jhmdb,
-    write_navi,
-    write_otb,
-    write_scannet,
-    write_soco,
-    write_spair,
-    write_tap_vid,
-    write_vip,
-    write_youtube_vos,
-)
+from vidcorr.datasets import generated
 from vidcorr.datasets.otb import TB100
 from vidcorr.metrics.rules import STEP
 from vidcorr.videos.masks import read_mask
@@ -69,9 +57,9 @@ def arguments_of(kind: type[Benchmark], folder: Path) -> dict[str, Any]:
 
 def _pairs_of_pictures(root: Path, line: str) -> dict[str, Any]:
     """Write two pictures, and a list of their two pairs with points."""
-    generated = write_spair(root.with_name(f"{root.name}_spair"), 1, views=2, points=12, size=(48, 64))
+    made = generated.write_spair(root.with_name(f"{root.name}_spair"), 1, views=2, points=12, size=(48, 64))
     (root / "duck").mkdir(parents=True)
-    pictures = sorted((generated / "JPEGImages").rglob("*.jpg"))
+    pictures = sorted((made / "JPEGImages").rglob("*.jpg"))
     for name, picture in zip(("a.jpg", "b.jpg"), pictures, strict=False):
         shutil.copy(picture, root / "duck" / name)
     (root / "test_pairs.csv").write_text(f"header\nduck/a.jpg,duck/b.jpg,{line}\nduck/b.jpg,duck/a.jpg,{line}")
@@ -80,15 +68,15 @@ def _pairs_of_pictures(root: Path, line: str) -> dict[str, Any]:
 
 def _davis(root: Path) -> Path:
     """Write DAVIS with the lists of 2017 as those of 2016 too."""
-    write_davis(root, 2, frames=4, size=SMALL)
+    generated.write_davis(root, 2, frames=4, size=SMALL)
     shutil.copytree(root / "ImageSets/2017", root / "ImageSets/2016")
     return root
 
 
 def _otb(root: Path) -> None:
     """Write a single sequence under the names of OTB-100."""
-    generated = write_otb(root.with_name("otb_generated"), 1, frames=3, size=SMALL)
-    (source,) = (path for path in generated.iterdir() if path.is_dir())
+    made = generated.write_otb(root.with_name("otb_generated"), 1, frames=3, size=SMALL)
+    (source,) = (path for path in made.iterdir() if path.is_dir())
     for target in TB100:
         name, _, number = target.partition("-")
         (root / name).mkdir(parents=True, exist_ok=True)
@@ -100,17 +88,17 @@ def _otb(root: Path) -> None:
 
 def _videos(root: Path) -> None:
     """Write frames and masks in the layout of `Vos`, with a list in ImageSets."""
-    generated = _davis(root.with_name(f"{root.name}_davis"))
-    shutil.copytree(generated / "ImageSets/2017", root / "ImageSets")
+    made = _davis(root.with_name(f"{root.name}_davis"))
+    shutil.copytree(made / "ImageSets/2017", root / "ImageSets")
     for kind in ("JPEGImages", "Annotations"):
-        (root / kind).symlink_to(generated / kind / "480p")
+        (root / kind).symlink_to(made / kind / "480p")
 
 
 def _lvos(root: Path) -> None:
     """Write the layout of LVOS: metadata in the split's folder, a list of unseen videos beside it."""
-    generated, valid = write_davis(root.with_name("lvos_davis"), 2, frames=12, size=SMALL), root / "valid"
+    made, valid = generated.write_davis(root.with_name("lvos_davis"), 2, frames=12, size=SMALL), root / "valid"
     for kind in ("JPEGImages", "Annotations"):
-        for file in (generated / kind / "480p").glob("*/*"):
+        for file in (made / kind / "480p").glob("*/*"):
             target = valid / kind / file.parent.name / f"{int(file.stem):08d}{file.suffix}"
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, target)
@@ -127,39 +115,39 @@ def _lvos(root: Path) -> None:
 
 def _sa_v(root: Path) -> None:
     """Write the layout of SA-V: a folder of masks per object, on every fourth frame."""
-    generated = _davis(root.with_name("sa_v_davis"))
-    for path in (generated / "JPEGImages/480p").glob("*/*"):
+    made = _davis(root.with_name("sa_v_davis"))
+    for path in (made / "JPEGImages/480p").glob("*/*"):
         for t in range(4):
             target = root / "JPEGImages_24fps" / path.parent.name / f"{4 * int(path.stem) + t:05d}.jpg"
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
-    for path in (generated / "Annotations/480p").glob("*/*"):
+    for path in (made / "Annotations/480p").glob("*/*"):
         target = root / "Annotations_6fps" / path.parent.name / "000" / f"{4 * int(path.stem):05d}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.where(read_mask(path) > 0, 255, 0).astype(np.uint8)).save(target)
-    shutil.copy(generated / "ImageSets/2017/val.txt", root / "sav_val.txt")
+    shutil.copy(made / "ImageSets/2017/val.txt", root / "sav_val.txt")
 
 
 WRITERS: dict[str, Callable[[Path], object]] = {
-    "badja": lambda root: write_badja(root, 2, frames=4, size=SMALL),
+    "badja": lambda root: generated.write_badja(root, 2, frames=4, size=SMALL),
     "davis": _davis,
-    "jhmdb": lambda root: write_jhmdb(root, 2, frames=3, size=(120, 160)),
+    "jhmdb": lambda root: generated.write_jhmdb(root, 2, frames=3, size=(120, 160)),
     "lvos": _lvos,
     "mose": _videos,
-    "navi": lambda root: write_navi(root, 1, frames=5),
+    "navi": lambda root: generated.write_navi(root, 1, frames=5),
     "otb": _otb,
-    "otb_all": lambda root: write_otb(root, 2, frames=3, size=SMALL),
+    "otb_all": lambda root: generated.write_otb(root, 2, frames=3, size=SMALL),
     "sa_v": _sa_v,
-    "scannet": lambda root: write_scannet(root, 1, frames=2),
-    "soco": lambda root: write_soco(root, 2, views=2, points=6, size=SMALL),
-    "soco_cross": lambda root: write_soco(root, 2, views=2, points=6, size=SMALL),
-    "spair": lambda root: write_spair(root, 1, views=2, points=4, size=SMALL),
-    "tap_vid": lambda root: write_tap_vid(root, 2, frames=4, tracks=4, size=SMALL),
-    "vip": lambda root: write_vip(root, 2, frames=3, size=SMALL),
+    "scannet": lambda root: generated.write_scannet(root, 1, frames=2),
+    "soco": lambda root: generated.write_soco(root, 2, views=2, points=6, size=SMALL),
+    "soco_cross": lambda root: generated.write_soco(root, 2, views=2, points=6, size=SMALL),
+    "spair": lambda root: generated.write_spair(root, 1, views=2, points=4, size=SMALL),
+    "tap_vid": lambda root: generated.write_tap_vid(root, 2, frames=4, tracks=4, size=SMALL),
+    "vip": lambda root: generated.write_vip(root, 2, frames=3, size=SMALL),
     "vos": _videos,
     "vost": _videos,
-    "youtube_vos": lambda root: write_youtube_vos(root, 6, frames=11, size=SMALL),
-    "youtube_vos_val": lambda root: write_youtube_vos(root, 1, frames=11, size=SMALL),
+    "youtube_vos": lambda root: generated.write_youtube_vos(root, 6, frames=11, size=SMALL),
+    "youtube_vos_val": lambda root: generated.write_youtube_vos(root, 1, frames=11, size=SMALL),
 }
 """Layout → writer of its data, in a folder."""
 

@@ -7,15 +7,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, normalize
 
 from datamodules.loading.sampling import FractionPairs, PairCrops, seeded_generator
-from lightning_modules import CoSettle
-from lightning_modules.cosettle import (
-    augmented_positions,
-    cycle_loss,
-    projection_head,
-    separability_loss,
-    stretched_size,
-    transitions,
-)
+from lightning_modules import CoSettle, cosettle
 from tests.helpers.refusal import refused
 from vidcorr.backbones import load
 from vidcorr.backbones.checkpoints import write_checkpoint
@@ -146,7 +138,7 @@ def test_four_steps_are_the_golden_ones(case, monkeypatch):
 @pytest.mark.parametrize(("kind", "layers"), [("linear", 1), ("mlp2", 2), ("mlp3", 3)])
 def test_projections_are_the_golden_ones(golden, kind, layers):
     numbers = {k.partition(f"{kind}/")[2]: a for k, a in golden("cosettle/parts").items() if f"projection/{kind}/" in k}
-    head = projection_head(48, layers).double()
+    head = cosettle.projection_head(48, layers).double()
     parts = [part for part in head if not isinstance(part, nn.Tanh)]
     names = [f"linear{number if layers > 1 else ''}" for number in range(1, layers + 1)]
     for part, name in zip(parts, [*names, "layer_norm1"], strict=True):
@@ -166,11 +158,11 @@ def test_losses_and_gradients_are_the_golden_ones(golden, number):
     p = tensor(numbers, "loss/p").requires_grad_()
     unit, frozen = normalize(p, dim=-1), normalize(tensor(numbers, "loss/z"), dim=-1)
     pooled = avg_pool2d(maps(unit).flatten(0, 1), 2).flatten(2).mT.unflatten(0, (-1, 3))
-    there, back = transitions(pooled, temperature)
-    cycle, kl = cycle_loss(there @ back), separability_loss(unit, frozen, "forward")
+    there, back = cosettle.transitions(pooled, temperature)
+    cycle, kl = cosettle.cycle_loss(there @ back), cosettle.separability_loss(unit, frozen, "forward")
     for ours, name in ((there, "A12"), (back, "A21"), (cycle, "cycle"), (kl, "kl")):
         expect(ours.detach(), numbers, f"loss{number}/{name}")
-    expect(separability_loss(unit, frozen, "mse").detach(), numbers, f"loss{number}/mse")
+    expect(cosettle.separability_loss(unit, frozen, "mse").detach(), numbers, f"loss{number}/mse")
     (cycle + weight * kl).backward()
     stored = torch.from_numpy(numbers[f"loss{number}/grad_p"])
     torch.testing.assert_close(p.grad.float(), stored, rtol=0, atol=1e-7)
@@ -180,8 +172,8 @@ def test_the_papers_direction_of_the_divergence():
     """Against the sum that its Eq. 3 writes down."""
     p, z = normalize(torch.rand(2, 3, 5, 7, dtype=torch.float64), dim=-1), torch.rand(2, 3, 5, 7, dtype=torch.float64)
     one, other = p.softmax(-1), z.softmax(-1)
-    torch.testing.assert_close(separability_loss(p, z, "reverse"), (one * (one / other).log()).sum() / 2)
-    torch.testing.assert_close(separability_loss(p, z, "forward"), (other * (other / one).log()).sum() / 2)
+    torch.testing.assert_close(cosettle.separability_loss(p, z, "reverse"), (one * (one / other).log()).sum() / 2)
+    torch.testing.assert_close(cosettle.separability_loss(p, z, "forward"), (other * (other / one).log()).sum() / 2)
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -190,11 +182,12 @@ def test_pieces_of_stretched_positions_are_the_golden_ones(golden, number):
     positions = tensor(numbers, "pos")
     side = int(positions.shape[1] ** 0.5)
     stretch, grid = float(numbers["alpha"]), positions.unflatten(1, (side, side))
-    size = stretched_size((side, side), stretch)
+    size = cosettle.stretched_size((side, side), stretch)
     assert size == (int(numbers["upsampled_size"]),) * 2
     assert size[0] - side + 1 == int(numbers["offset_bound_exclusive"])
     for corner, wanted in zip(numbers["offsets"].tolist(), tensor(numbers, "out"), strict=True):
-        torch.testing.assert_close(augmented_positions(grid, stretch, corner).flatten(1, 2)[0], wanted, **EXACT)
+        found = cosettle.augmented_positions(grid, stretch, corner)
+        torch.testing.assert_close(found.flatten(1, 2)[0], wanted, **EXACT)
 
 
 @pytest.mark.parametrize("length", [1, 5, 7, 14, 300])

@@ -7,15 +7,8 @@ from torch import nn
 
 from datamodules import VideoDataModule
 from datamodules.loading.sampling import Continuous, GapPairs, PairCrops, resized_crop, seeded_generator
-from lightning_modules import FrozenEncoder, SiameseMAE
+from lightning_modules import FrozenEncoder, SiameseMAE, siamese_mae
 from lightning_modules.parts.schedules import warm_cosine_factor
-from lightning_modules.siamese_mae import (
-    kept_patches,
-    masked_error,
-    normalised_patches,
-    patches_of,
-    sine_cosine_positions,
-)
 from tests.helpers.method_steps import arguments_of
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer
@@ -72,7 +65,7 @@ def golden_module(numbers, case):
     module = SiameseMAE(**options).double().eval()
     side = int(numbers[f"{case}/img"]) // 8
     module.backbone.patch_embed.grid_size = (side, side)
-    module.backbone.pos_embed = nn.Parameter(sine_cosine_positions(side, side, 48).double(), False)
+    module.backbone.pos_embed = nn.Parameter(siamese_mae.sine_cosine_positions(side, side, 48).double(), False)
     weights = {renamed(name, OURS): tensor for name, tensor in weights_of(numbers).items()}
     module.load_state_dict(weights | {"backbone.pos_embed": module.backbone.pos_embed})
     images = torch.from_numpy(numbers[f"{case}/imgs"]).double()
@@ -92,7 +85,7 @@ def expect_gradients(module, numbers, prefix, table):
 def test_losses_and_gradients_are_the_golden_ones(golden, case):
     numbers = golden("siamese_mae/method")
     module, first, second, noise = golden_module(numbers, case)
-    keep = kept_patches(noise, module.hparams["mask_ratio"])
+    keep = siamese_mae.kept_patches(noise, module.hparams["mask_ratio"])
     assert np.array_equal(keep, numbers[f"{case}/ids_keep"])
     loss = module.losses(first, second, noise)["loss"]
     loss.backward()
@@ -103,7 +96,7 @@ def test_losses_and_gradients_are_the_golden_ones(golden, case):
         predicted = module.decode(memory, visible, keep, (14, 14))
         for ours, name in ((memory[:, ::7], "memory_s"), (visible, "latent_visible"), (predicted[:, ::3], "pred")):
             torch.testing.assert_close(ours.float(), torch.from_numpy(numbers[f"{case}/{name}"]), **STORED)
-        positions = sine_cosine_positions(14, 14, 32)[:, ::13]
+        positions = siamese_mae.sine_cosine_positions(14, 14, 32)[:, ::13]
         assert np.array_equal(positions, numbers[f"{case}/decoder_pos_embed"])
 
 
@@ -136,7 +129,7 @@ def test_four_steps_of_the_optimiser_are_the_golden_ones(golden, monkeypatch):
 def test_the_bottleneck_branch_is_the_golden_one(golden, monkeypatch):
     numbers = golden("siamese_mae/bottleneck")
     positions = torch.from_numpy(numbers["w/decoder_pos_embed"])  # ToBo computes its frequencies in float32
-    torch.testing.assert_close(sine_cosine_positions(4, 4, 32), positions, rtol=0, atol=1e-7)
+    torch.testing.assert_close(siamese_mae.sine_cosine_positions(4, 4, 32), positions, rtol=0, atol=1e-7)
     monkeypatch.setattr("lightning_modules.siamese_mae.sine_cosine_positions", lambda *_: positions)
     options = {"decoder": "pre-norm", "decoder_hidden": 128, "mask_ratio": 0.75, "bottleneck": 1.0}
     module = SiameseMAE(**TINY | options).double().eval()
@@ -150,14 +143,14 @@ def test_the_bottleneck_branch_is_the_golden_one(golden, monkeypatch):
     module.load_state_dict(weights)
     images = torch.from_numpy(numbers["imgs"]).double()
     noise = torch.from_numpy(numbers["noise"])
-    keep = kept_patches(noise, 0.75)
-    target = normalised_patches(patches_of(images[:, 1], 8))
+    keep = siamese_mae.kept_patches(noise, 0.75)
+    target = siamese_mae.normalised_patches(siamese_mae.patches_of(images[:, 1], 8))
     for branch in ("patch", "bottleneck"):
         module.zero_grad()
         memory, visible = module.encode(images[:, 0]), module.encode(images[:, 1], keep)
         predicted = module.decode(memory, visible, keep, (4, 4), from_class=branch == "bottleneck")
         torch.testing.assert_close(predicted, torch.from_numpy(numbers[f"pred_{branch}"]), **EXACT)
-        loss = masked_error(predicted, target, keep)
+        loss = siamese_mae.masked_error(predicted, target, keep)
         assert loss.item() == pytest.approx(numbers[f"loss_{branch}"].item(), abs=1e-10)
         loss.backward()
         gradients = {name: array for name, array in numbers.items() if name.startswith(f"grad_{branch}/")}
@@ -244,7 +237,7 @@ def test_the_rate_of_each_step_is_the_golden_one(golden, file, key):
 def test_a_fresh_network_starts_as_in_mae():
     module = SiameseMAE("timm:vit_tiny_patch16_224")
     network = module.backbone
-    assert torch.equal(network.pos_embed, sine_cosine_positions(14, 14, 192))
+    assert torch.equal(network.pos_embed, siamese_mae.sine_cosine_positions(14, 14, 192))
     assert not network.pos_embed.requires_grad
     bounds = {
         network.patch_embed.proj.weight: 192 + 768,
@@ -259,7 +252,7 @@ def test_a_fresh_network_starts_as_in_mae():
 
 def test_positions_are_sines_unless_the_backbone_is_a_checkpoint(tmp_path):
     module = SiameseMAE(**TINY)
-    assert torch.equal(module.backbone.pos_embed, sine_cosine_positions(4, 4, 48))
+    assert torch.equal(module.backbone.pos_embed, siamese_mae.sine_cosine_positions(4, 4, 48))
     trained = FrozenEncoder(TINY["backbone"])
     write_checkpoint(trained, tmp_path / "vit.ckpt")
     started = SiameseMAE(**TINY | {"backbone": str(tmp_path / "vit.ckpt")})

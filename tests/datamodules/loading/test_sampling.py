@@ -31,11 +31,8 @@ def test_distant_takes_one_whole_number_of_each_segment(n):
 
 
 def test_a_video_shorter_than_the_clip():
-    generator = torch.Generator()
-    assert distant_indices(3, 8, generator).tolist() == [0, 0, 1, 1, 1, 2, 2, 2]
-    assert distant_indices(5, 2, generator).dtype == torch.int64
-    assert continuous_indices(5, 4, 3, generator).tolist() == [0, 3, 4, 4]
-    assert continuous_indices(1, 3, 8, generator).tolist() == [0, 0, 0]
+    assert continuous_indices(5, 4, 3, torch.Generator()).tolist() == [0, 3, 4, 4]
+    assert continuous_indices(1, 3, 8, torch.Generator()).tolist() == [0, 0, 0]
 
 
 def test_distant_differs_from_the_original_where_that_leaves_the_segments(golden):

@@ -1,4 +1,4 @@
-"""The command `vidcorr`: its overview, its help, and how it ends.
+"""The command `vidcorr`: its overview, its help, and how it ends; the help of the tools is in tests/test_site.py.
 
 Also tests `vidcorr/__main__.py`.
 """
@@ -19,12 +19,6 @@ def test_the_overview_names_every_word(capsys):
     shown = capsys.readouterr().out
     for word in (*RUNS, *tools()):
         assert re.search(rf"^  {word} +\S.*\.$", shown, re.MULTILINE), word
-
-
-def test_the_help_of_a_tool_begins_with_its_name(capsys):
-    for word in tools():
-        refused(SystemExit, "^0$", main, [word, "--help"])
-        assert capsys.readouterr().out.startswith(f"usage: vidcorr {word} ")
 
 
 def test_the_help_of_a_run_shows_our_flags(capsys):

@@ -57,10 +57,7 @@ def test_given_points_are_matched(tmp_path):
     np.testing.assert_allclose(found[order, 2:4], [(80, 60), (301, 200)], atol=12)
     pictures = write_pictures(tmp_path)
     assert "the point 200,3 lies outside" in refusal("match", *pictures, "--points", "200,3", "--model", "raw_colour")
-
-
-def test_mistakes_are_one_line(tmp_path):
-    assert "b.jpg: is no picture that can be decoded, or is missing" in refusal(
-        "match", tmp_path / "b.jpg", tmp_path / "b.jpg", "--model", "raw_colour"
-    )
+    missing = tmp_path / "c.jpg"
+    said = refusal("match", missing, missing, "--model", "raw_colour")
+    assert "c.jpg: is no picture that can be decoded, or is missing" in said
     refused(SystemExit, "2", main, ["match", "a", "b", "--points", "7"])

@@ -44,14 +44,8 @@ def test_digests_and_data_are_never_mixed(tmp_path):
     write(tmp_path / "f", "F", {"J&F-Mean": 0.9}, conditions=["2016", "val", "8 sequences"])
     write(tmp_path / "g", "G", {"J&F-Mean": 0.1}, conditions=["all frames", "8 sequences"])
     table = gather_results([tmp_path], ["J&F-Mean", "mIoU"])
-    conditions = (
-        "8 sequences d1",
-        "8 sequences d2",
-        "30 sequences",
-        "2016, val, 8 sequences",
-        "all frames, 8 sequences",
-    )
-    davis = [f"davis J&F-Mean (vfs, {each})" for each in conditions]
+    stated = ("8 sequences d1", "8 sequences d2", "30 sequences", "2016, val, 8 sequences", "all frames, 8 sequences")
+    davis = [f"davis J&F-Mean (vfs, {each})" for each in stated]
     heads = list(table.columns)
     assert heads == [*davis[:3], "vip mIoU (vfs, 8 sequences)", *davis[3:]]
     column = heads.index

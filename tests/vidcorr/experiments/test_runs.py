@@ -237,14 +237,7 @@ def test_the_words_of_a_file_run_only_what_a_checkpoint_may(words, tmp_path, mon
 
 
 def test_what_words_name_besides_code_is_no_code():
-    words = [
-        "--data.source=/data/email.v2/list.txt",
-        "--on",
-        "davis=data/json.old/x",
-        "--change",
-        "radius=3,6",
-        "1.5e-3",
-    ]
+    words = shlex.split("--data.source=/data/email.v2/list.txt --on davis=data/json.old/x --change radius=3,6 1.5e-3")
     words += ["--data.source", "videos.txt", "--trainer.callbacks+=pytorch_lightning.callbacks.Timer", "timm:vit.dino"]
     assert trust.names_outside(texts_of(words)) == []
 
