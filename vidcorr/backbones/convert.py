@@ -183,11 +183,13 @@ def architecture_of(state: State, entry: Mapping[str, Any]) -> str:
 
 def resnet_of(state: State) -> str:
     """Return the name of torchvision's ResNet with the names and shapes nearest to the weights'."""
-    from torchvision.models import list_models, resnet
+    from torchvision.models import get_model_builder, list_models
 
     shapes = {(name, tensor.shape) for name, tensor in state.items()}
     differences: dict[str, int] = {}
-    for name in list_models(module=resnet):
+    for name in list_models():
+        if get_model_builder(name).__module__ != "torchvision.models.resnet":
+            continue
         own = {(key, tensor.shape) for key, tensor in _weights_of(f"torchvision:{name}").items()}
         differences[f"torchvision:{name}"] = len(own ^ shapes)
     return min(differences, key=differences.__getitem__)
