@@ -89,6 +89,5 @@ def test_the_rate_falls_after_20_30_and_40_epochs():
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
-    np.testing.assert_allclose(
-        rates, [1e-4 * 0.3 ** sum(epoch >= drop for drop in (20, 30, 40)) for epoch in np.arange(84) // 2]
-    )
+    expected = [1e-4 * 0.3 ** sum(epoch >= drop for drop in (20, 30, 40)) for epoch in np.arange(84) // 2]
+    np.testing.assert_allclose(rates, expected)

@@ -22,9 +22,8 @@ from vidcorr.results.published import published_rows
 def test_without_data_the_rows_are_listed_below_their_weights(capsys, tmp_path):
     main(["reproduce", "dino-s8", "crw-r18", "vfs-r18"])
     said = capsys.readouterr().out
-    assert (
-        "dino-s8: huggingface.co/timm/vit_small_patch8_224.dino, about 87 MB\n    davis J&F-Mean 69.9 by dino\n" in said
-    )
+    of_dino = "dino-s8: huggingface.co/timm/vit_small_patch8_224.dino, about 87 MB\n    davis J&F-Mean 69.9 by dino\n"
+    assert of_dino in said
     assert "crw-r18: weights/crw-r18.ckpt is missing: github.com/ajabri" in said
     assert "    davis J&F-Mean 67.606 by crw\n" in said
     assert said.count("doubt: the input's size is inferred from the code family") == 2

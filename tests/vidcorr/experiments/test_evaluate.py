@@ -104,9 +104,7 @@ def test_a_precision_that_the_device_decides_belongs_to_the_key(davis_root, monk
     benchmark = DavisBenchmark(davis_root, changes={"backbone_precision": "auto"})
     keys = set()
     for fastest in ("float32", "bfloat16"):
-        monkeypatch.setattr(
-            "vidcorr.experiments.evaluate.fastest_precision", lambda device, fastest=fastest: (fastest, "")
-        )
+        monkeypatch.setattr("vidcorr.experiments.evaluate.fastest_precision", Mock(return_value=(fastest, "")))
         keys.add(Job(RAW, benchmark).key)
     assert len(keys) == 2
 

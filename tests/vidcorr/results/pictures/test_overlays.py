@@ -85,9 +85,8 @@ def test_a_long_sequence_is_shown_in_part(tmp_path):
     animation.close({"mIoU": (range(2), [0.5, float("nan")])})
     assert Image.open(tmp_path / "animations/semantic/walk.webp").size == (8 * 320, 4 * 240)
     assert not (tmp_path / "animations/semantic/walk.truth.webp").exists()
-    assert json.loads((tmp_path / "animations/semantic/walk.json").read_text())["curves"] == {
-        "mIoU": [[0, 1], [0.5, None]]
-    }
+    content = json.loads((tmp_path / "animations/semantic/walk.json").read_text())
+    assert content["curves"] == {"mIoU": [[0, 1], [0.5, None]]}
 
 
 def test_colours_are_hues_at_equal_distances_from_red():
