@@ -30,14 +30,7 @@ from tests.helpers.foreign import (
 )
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_network, load, module_from_checkpoint
-from vidcorr.backbones.convert import (
-    FAMILIES,
-    MAKERS,
-    convert,
-    family_of,
-    frozen,
-    renamed_by,
-)
+from vidcorr.backbones.convert import FAMILIES, MAKERS, convert, family_of, frozen, renamed_by
 from vidcorr.backbones.export import export
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.foreign import read_foreign

@@ -7,13 +7,7 @@ import torch
 
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
 from tests.helpers.fake_device import fake_gpu, moved
-from vidcorr.backbones import (
-    Network,
-    build_feature_extractor,
-    load,
-    module_from_checkpoint,
-    weights_digest,
-)
+from vidcorr.backbones import Network, build_feature_extractor, load, module_from_checkpoint, weights_digest
 from vidcorr.backbones.checkpoints import write_checkpoint
 
 pytestmark = pytest.mark.usefixtures("no_gradients")

@@ -102,11 +102,7 @@ def test_masks_are_those_of_a_copy_on_disk(tmp_path):
         assert torch.equal(next(frames), sequence.frame(0))
 
 
-RESIZED = {
-    "catmae-16": "catmae",
-    "cropmae": "cropmae_davis_from_resized480x880",
-    "rsp": "rsp_from_resized480x880",
-}
+RESIZED = {"catmae-16": "catmae", "cropmae": "cropmae_davis_from_resized480x880", "rsp": "rsp_from_resized480x880"}
 
 
 @pytest.mark.slow

@@ -12,12 +12,7 @@ from torch.nn import functional as F
 
 from tests.helpers.matching import FOLDER, Case, fused
 from vidcorr.functional import match_keypoints
-from vidcorr.functional.matching import (
-    bias_directions,
-    frame_points,
-    mutual_distance,
-    prepare_picture,
-)
+from vidcorr.functional.matching import bias_directions, frame_points, mutual_distance, prepare_picture
 from vidcorr.metrics.matching import averages, correct_points, reference_length
 from vidcorr.protocols import MatchingProtocol
 
@@ -187,8 +182,7 @@ def test_probe3d(name):
 
 
 @pytest.mark.parametrize(
-    ("window", "changes"),
-    [(-7, {"decoding": "expectation", "kernel": 7.0}), (0, {"decoding": "expectation"})],
+    ("window", "changes"), [(-7, {"decoding": "expectation", "kernel": 7.0}), (0, {"decoding": "expectation"})]
 )
 @pytest.mark.parametrize("name", ["c0", "c1", "c2"])
 def test_probe3d_covers_omniprobes_soft_argmax(name, window, changes, golden):

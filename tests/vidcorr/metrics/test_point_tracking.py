@@ -7,18 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from vidcorr.metrics import (
-    PointQueries,
-    sample_queries,
-    tapvid_metrics,
-)
-from vidcorr.metrics.point_tracking import (
-    METRICS,
-    mean_of_defined,
-    tapvid_counts,
-    track_scores,
-    video_fractions,
-)
+from vidcorr.metrics import PointQueries, sample_queries, tapvid_metrics
+from vidcorr.metrics.point_tracking import METRICS, mean_of_defined, tapvid_counts, track_scores, video_fractions
 
 INPUTS = ("query_points", "gt_occluded", "gt_tracks", "pred_occluded", "pred_tracks")
 

@@ -10,14 +10,7 @@ import torch.distributed as dist
 
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
-from vidcorr.metrics import (
-    PCK,
-    InstanceAP,
-    RegionBoundary,
-    RowMetric,
-    SemanticIoU,
-    TrackingSuccess,
-)
+from vidcorr.metrics import PCK, InstanceAP, RegionBoundary, RowMetric, SemanticIoU, TrackingSuccess
 
 
 def measured(prediction, target):

@@ -36,10 +36,7 @@ from vidcorr.videos.masks import read_mask
 def test_a_fault_of_our_code_reads_as_none_of_the_data() -> None:
     with pytest.raises(AttributeError), errors_at("a.png"):
         raise AttributeError("no such method")
-    with (
-        pytest.raises(DataError, match=r"^a\.json: TypeError: a list$"),
-        errors_at("a.json", *WRONG_JSON),
-    ):
+    with pytest.raises(DataError, match=r"^a\.json: TypeError: a list$"), errors_at("a.json", *WRONG_JSON):
         raise TypeError("a list")
 
 

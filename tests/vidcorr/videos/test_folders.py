@@ -75,11 +75,7 @@ def test_an_order_with_two_readings_is_refused(names, message, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names",
-    [
-        ("frame_01_a.png", "frame_02_a.png", "frame_10_a.png"),
-        ("v1.2_09.png", "v1.2_10.png"),
-    ],
+    "names", [("frame_01_a.png", "frame_02_a.png", "frame_10_a.png"), ("v1.2_09.png", "v1.2_10.png")]
 )
 def test_names_in_order(names, tmp_path):
     for name in names:
