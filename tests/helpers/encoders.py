@@ -83,6 +83,23 @@ def clip_network(numbers: Mapping[str, Tensor], mixed: bool = True) -> Callable[
     return network
 
 
+def recurrent_step(numbers: Mapping[str, Tensor]) -> Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]:
+    """The gated toy network of section 5; the state's first token is a summary, not a cell."""
+
+    def step(frame: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        patches = nn.functional.conv2d(frame[None], numbers["embed_weight"], numbers["embed_bias"], stride=8)[0]
+        embedded = patches.flatten(1).T
+        tokens = torch.cat([numbers["cls"].view(1, -1) + embedded.mean(0, keepdim=True), embedded])
+        state = torch.zeros_like(tokens) if state is None else state
+        update = torch.sigmoid(tokens @ numbers["input_update"] + state @ numbers["state_update"])
+        reset = torch.sigmoid(tokens @ numbers["input_reset"] + state @ numbers["state_reset"]) * state
+        new = torch.tanh(tokens @ numbers["input_new"] + (reset + reset.mean(0)) @ numbers["state_new"])
+        state = (1 - update) * state + update * new
+        return state[1:].T.reshape(-1, *patches.shape[1:]), state
+
+    return step
+
+
 class Smoothed(nn.Module):
     """Cells of 8 px, averaged with those of the frames before: its bound method `step` is a recurrent network."""
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import adaptive_avg_pool2d, conv2d
+from torch.nn.functional import adaptive_avg_pool2d
 
 from tests.helpers.benchmark_data import arguments_of
-from tests.helpers.encoders import clip_network, clips_over, recurrent
+from tests.helpers.encoders import clip_network, clips_over, recurrent, recurrent_step
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, JhmdbBenchmark, TapVidBenchmark
@@ -17,23 +17,6 @@ from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.tracking.labels import MaskCoding, follow_labels
 
 CHANGES = {"feature_stride": 8, "input_size": None}
-
-
-def recurrent_step(numbers):
-    """The gated toy network of section 5; the state's first token is a summary, not a cell."""
-
-    def step(frame, state):
-        patches = conv2d(frame[None], numbers["embed_weight"], numbers["embed_bias"], stride=8)[0]
-        embedded = patches.flatten(1).T
-        tokens = torch.cat([numbers["cls"].view(1, -1) + embedded.mean(0, keepdim=True), embedded])
-        state = torch.zeros_like(tokens) if state is None else state
-        update = torch.sigmoid(tokens @ numbers["input_update"] + state @ numbers["state_update"])
-        reset = torch.sigmoid(tokens @ numbers["input_reset"] + state @ numbers["state_reset"]) * state
-        new = torch.tanh(tokens @ numbers["input_new"] + (reset + reset.mean(0)) @ numbers["state_new"])
-        state = (1 - update) * state + update * new
-        return state[1:].T.reshape(-1, *patches.shape[1:]), state
-
-    return step
 
 
 @pytest.fixture(params=["clip_trilinear", "clip_cubic", "recurrent"])
