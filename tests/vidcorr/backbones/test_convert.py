@@ -17,17 +17,8 @@ from torch import nn
 
 from cli import main
 from lightning_modules import CoSettle, FrozenEncoder, Liir, LinearProbe
+from tests.helpers import foreign
 from tests.helpers.encoders import Wrapped
-from tests.helpers.foreign import (
-    Mast,
-    enliven,
-    features,
-    lively_resnet18,
-    mm_style,
-    random_state,
-    reflecting_resnet18,
-    write,
-)
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_network, load, module_from_checkpoint
 from vidcorr.backbones.convert import FAMILIES, MAKERS, convert, family_of, frozen, renamed_by
@@ -67,7 +58,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_real_keys_find_their_places(kind, converted, tmp_path):
     kept, channels, stride, unused, benchmark = KINDS[kind]
-    state = random_state(kind)
+    state = foreign.random_state(kind)
     report, module = converted({"state_dict": OrderedDict(state)})
     assert {key.partition(".")[0] for key in report["unused"]} == unused
     measure = f"vidcorr validate --ckpt_path {tmp_path}/ours.ckpt --on {benchmark}=FOLDER"
@@ -85,7 +76,7 @@ def test_real_keys_find_their_places(kind, converted, tmp_path):
 
 @pytest.mark.slow
 def test_unknown_and_missing_weights_are_named(converted, tmp_path):
-    state = random_state("crw_r18")
+    state = foreign.random_state("crw_r18")
     lacking = {name: value for name, value in state.items() if name != "encoder.model.layer2.1.bn2.bias"}
     more = state | {"teleporter.weight": torch.zeros(1)}
     refused(ValueError, "taken for crw: no rule covers 1 tensors, such as tele", converted, {"model": more})
@@ -96,8 +87,8 @@ def test_unknown_and_missing_weights_are_named(converted, tmp_path):
 
 @pytest.mark.slow
 def test_a_method_and_a_probe_take_what_the_command_writes(tmp_path, capsys):
-    foreign, ours = write(tmp_path / "vfs.pth", random_state("vfs_r18")), tmp_path / "ours.ckpt"
-    main(["convert", str(foreign), str(ours)])
+    theirs, ours = foreign.write(tmp_path / "vfs.pth", foreign.random_state("vfs_r18")), tmp_path / "ours.ckpt"
+    main(["convert", str(theirs), str(ours)])
     printed = capsys.readouterr().out
     for told in ("family", "vfs", "FrozenEncoder", str(ours)):
         assert told in printed
@@ -109,16 +100,16 @@ def test_a_method_and_a_probe_take_what_the_command_writes(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_vfs_to_torchvision_and_back_gives_the_same_features(tmp_path):
-    network, images = lively_resnet18(), torch.rand(1, 3, 32, 48).double()
-    heads = {name: value for name, value in random_state("vfs_r18").items() if name.startswith("img_head.")}
-    foreign = write(tmp_path / "vfs.pth", mm_style(network.state_dict()) | heads, meta={"epoch": 100})
-    convert(foreign, tmp_path / "vfs.ckpt")
+    network, images = foreign.lively_resnet18(), torch.rand(1, 3, 32, 48).double()
+    heads = {name: value for name, value in foreign.random_state("vfs_r18").items() if name.startswith("img_head.")}
+    theirs = foreign.write(tmp_path / "vfs.pth", foreign.mm_style(network.state_dict()) | heads, meta={"epoch": 100})
+    convert(theirs, tmp_path / "vfs.ckpt")
     exported = tmp_path / "vfs.safetensors"
     export(tmp_path / "vfs.ckpt", exported)
     views = [module_from_checkpoint(tmp_path / "vfs.ckpt").double().feature_extractor, load(exported).double().view]
     network.double()  # so that the order of sums does not matter
     for number, stage in enumerate(("res2", "res3", "res4", "res5"), start=1):
-        expected = features(network, images, number)
+        expected = foreign.features(network, images, number)
         for view in views:
             found = view(stage, 32).double()(images)
             torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
@@ -126,14 +117,14 @@ def test_vfs_to_torchvision_and_back_gives_the_same_features(tmp_path):
 
 @pytest.mark.slow
 def test_crw_pads_by_reflection(converted):
-    network, images = reflecting_resnet18(), torch.rand(1, 3, 48, 64)
+    network, images = foreign.reflecting_resnet18(), torch.rand(1, 3, 48, 64)
     state = {f"encoder.model.{name}": value for name, value in network.state_dict().items()}
     state["selfsim_fc.0.weight"] = torch.rand(128, 256)
     assert "encoder.model.layer1.0.conv1.1.weight" in state  # as the released file has it
     report, module = converted({"model": state, "args": argparse.Namespace(lr=1e-4), "epoch": 3})
     assert report["family"] == "crw"
     extractor = module.feature_extractor().double()
-    expected = features(network.double(), images.double(), 3)
+    expected = foreign.features(network.double(), images.double(), 3)
     torch.testing.assert_close(extractor(images.double()), expected, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(extractor.folded()(images.double()), expected, rtol=1e-6, atol=1e-6)
     refused(ValueError, "this ResNet has res2, res3", module.feature_extractor, "res5")
@@ -141,8 +132,8 @@ def test_crw_pads_by_reflection(converted):
 
 @pytest.mark.slow
 def test_mast_gives_the_features_of_its_network(converted):
-    network, images = Mast().eval(), torch.rand(1, 3, 32, 48)
-    enliven(network)
+    network, images = foreign.Mast().eval(), torch.rand(1, 3, 32, 48)
+    foreign.enliven(network)
     _, module = converted({"state_dict": network.state_dict(), "epoch": 1})
     found = module.feature_extractor()(images)
     torch.testing.assert_close(found, network(normalised_lab(images)), rtol=1e-4, atol=1e-4)
@@ -197,28 +188,28 @@ def test_a_network_of_ones_own_keeps_its_names_and_other_names_are_told(converte
 
 
 def test_files_that_cannot_be_taken_and_names_decide_where_keys_do_not(tmp_path):
-    foreign, ours = write(tmp_path / "foreign.pth", {"a": torch.ones(1)}), tmp_path / "ours.ckpt"
-    refused(ValueError, "the checkpoint to write", convert, foreign, foreign)
-    refused(ValueError, "of no known family, such as a; name one by --kind", convert, foreign, ours)
-    assert family_of(read_foreign(foreign).state, "my_module:my_network", foreign) == "named"
+    theirs, ours = foreign.write(tmp_path / "foreign.pth", {"a": torch.ones(1)}), tmp_path / "ours.ckpt"
+    refused(ValueError, "the checkpoint to write", convert, theirs, theirs)
+    refused(ValueError, "of no known family, such as a; name one by --kind", convert, theirs, ours)
+    assert family_of(read_foreign(theirs).state, "my_module:my_network", theirs) == "named"
     rules = {"names": {"a|b": "c"}}
     refused(ValueError, "b, would both become c", renamed_by, rules, dict.fromkeys("ab", torch.ones(1)))
-    write(foreign, {"a": torch.zeros(1)}, lr=Fraction(1, 3))
-    refused(ValueError, r"damaged or foreign: .*fractions\.Fraction", convert, foreign, ours)
-    foreign.write_text("<!DOCTYPE html><html>404</html>")
-    refused(ValueError, r"foreign\.pth: damaged or foreign", convert, foreign, ours)
+    foreign.write(theirs, {"a": torch.zeros(1)}, lr=Fraction(1, 3))
+    refused(ValueError, r"damaged or foreign: .*fractions\.Fraction", convert, theirs, ours)
+    theirs.write_text("<!DOCTYPE html><html>404</html>")
+    refused(ValueError, r"foreign\.pth: damaged or foreign", convert, theirs, ours)
 
 
 def test_a_namespace_beside_the_weights_is_read_and_nothing_else(tmp_path):
     beside = {"args": argparse.Namespace(lr=0.1, name="x"), "epoch": 3}
-    found = read_foreign(write(tmp_path / "foreign.pth", {"module.a": torch.ones(1)}, **beside))
+    found = read_foreign(foreign.write(tmp_path / "foreign.pth", {"module.a": torch.ones(1)}, **beside))
     assert list(found.state) == ["a"]
-    write(tmp_path / "foreign.pth", {"a": torch.ones(1)}, best=np.float64(0.5))
+    foreign.write(tmp_path / "foreign.pth", {"a": torch.ones(1)}, best=np.float64(0.5))
     refused(ValueError, "damaged or foreign", read_foreign, tmp_path / "foreign.pth")
 
 
 def test_safetensors_are_read(tmp_path):
-    save_file(dict(lively_resnet18().state_dict()), tmp_path / "plain.safetensors")
+    save_file(dict(foreign.lively_resnet18().state_dict()), tmp_path / "plain.safetensors")
     assert family_of(read_foreign(tmp_path / "plain.safetensors").state, None, "x") == "torchvision"
 
 
@@ -238,7 +229,7 @@ def test_the_average_beside_the_weights_is_told_and_taken_by_its_name(content, t
     entries = {"epoch": 3, "optimizer": {"state": {0: {"step": torch.ones(1)}}}, "rng": {"cpu": torch.get_rng_state()}}
     for number, place in enumerate(content):
         outer, _, inner = place.partition(".")
-        state = {"module.a": torch.full((1,), float(number))}
+        state = {"module._orig_mod.a": torch.full((1,), float(number))}
         entries[outer] = {inner: state} if inner else state
     torch.save(entries, path)
     found = read_foreign(path)
@@ -258,7 +249,7 @@ def test_a_file_with_several_networks_is_not_guessed(tmp_path):
 
 @pytest.mark.slow
 def test_the_command_says_which_weights_it_took(tmp_path, capsys):
-    state = lively_resnet18().state_dict()
+    state = foreign.lively_resnet18().state_dict()
     torch.save({"state_dict": state, "state_dict_ema": state}, tmp_path / "last.pth.tar")
     words = ["convert", str(tmp_path / "last.pth.tar"), str(tmp_path / "out.ckpt")]
     for entry, other in (("state_dict", "state_dict_ema"), ("state_dict_ema", "state_dict")):
@@ -266,16 +257,9 @@ def test_the_command_says_which_weights_it_took(tmp_path, capsys):
         told = capsys.readouterr().out
         assert re.search(rf"taken +{entry}\n", told)
         assert re.search(rf"beside +{other}: left out; --entry NAME takes one", told)
-
-
-@pytest.mark.slow
-def test_names_of_ddp_and_torch_compile_are_taken_off(converted):
-    network = build_network("torchvision:resnet18")
-    wrapped = {f"module._orig_mod.{name}": tensor for name, tensor in network.state_dict().items()}
-    report, module = converted({"state_dict": wrapped})
-    assert report["init_args"]["spec"] == "torchvision:resnet18"
-    for key, tensor in network.state_dict().items():
-        assert torch.equal(module.encoder.network.state_dict()[key], tensor)
+    module = module_from_checkpoint(words[2])
+    assert module.hparams["spec"] == "torchvision:resnet18"
+    torch.testing.assert_close(module.encoder.network.state_dict(), state, rtol=0, atol=0)
 
 
 SHARED = ("mask_token", "decoder_pos_embed", "decoder_norm.weight", "decoder_pred.weight")
@@ -290,14 +274,10 @@ DECODERS = {
 """Family → keys of its decoder, as its code names them, and the protocol of its evaluation."""
 
 
-def decoder_of(family):
-    return dict.fromkeys((*SHARED, *DECODERS[family][0]), torch.zeros(1))
-
-
 @pytest.mark.parametrize("family", DECODERS)
 def test_a_decoder_shows_the_family_of_siamese_masked_prediction(family):
     ours = {"cls_token": torch.rand(1, 1, 192), "blocks.0.norm1.weight": torch.rand(192)}
-    state = ours | decoder_of(family)
+    state = ours | dict.fromkeys((*SHARED, *DECODERS[family][0]), torch.zeros(1))
     assert family_of(state, None, "x") == family
     renamed, unused = renamed_by(FAMILIES[family], state)
     assert renamed.keys() == ours.keys()

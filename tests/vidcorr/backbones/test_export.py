@@ -19,6 +19,7 @@ from tests.helpers.runs import write_results
 from vidcorr.backbones import Network, build_feature_extractor, build_network, load, trainable_network
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
+from vidcorr.commands.export import command
 from vidcorr.results.result import Evaluated
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -83,8 +84,6 @@ def test_a_file_of_others_or_with_code_of_others_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_the_command_writes_a_card_beside_the_file(vfs, tmp_path, capsys):
-    from vidcorr.commands.export import command
-
     output, checkpoint = tmp_path / "hub" / "out.safetensors", tmp_path / "run/checkpoints/last.ckpt"
     checkpoint.parent.mkdir(parents=True)
     shutil.copy(vfs, checkpoint)
@@ -124,8 +123,6 @@ def test_onnx_gives_the_maps_of_the_checkpoint(vfs, tmp_path, capsys):
 
 
 def test_onnx_needs_a_size_an_extra_and_images(tmp_path, monkeypatch):
-    from vidcorr.commands.export import command
-
     output = str(tmp_path / "encoder.onnx")
     size = ["--size", "8", "8"]
     refused(ValueError, "needs --size H W", command, ["raw_colour", output])

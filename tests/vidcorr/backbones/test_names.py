@@ -27,18 +27,7 @@ def test_a_short_name_has_weights_a_stage_and_a_place_in_the_guide(name):
     assert f"`{name}`" in (Path(__file__).resolve().parents[3] / "docs/models.md").read_text()
 
 
-def test_a_module_in_place_of_a_name_is_refused():
-    """Its checkpoint could not be read."""
-    message = "backbone: expected a name such as my_module:my_network, got a Conv2d"
-    assert refused(ValueError, message, SiamFC, torch.nn.Conv2d(3, 4, 8, 8))
-
-
 pytestmark = pytest.mark.usefixtures("no_gradients")
-
-
-def test_a_network_that_ends_with_a_classifier_does_not_train():
-    message = r"ends with a classifier, fc"
-    assert refused(ValueError, message, VFSSimSiam, "torchvision.models:resnet18")
 
 
 SPECS = [
@@ -77,8 +66,15 @@ def test_mistakes_are_named(spec, stage, stride, message):
     assert refused(ValueError, message, build_feature_extractor, spec, stage, stride)
 
 
-def test_pictures_of_another_form_and_views_of_a_network_to_train_are_refused():
+def test_pictures_of_another_form_are_refused():
     refused(ValueError, "must be float RGB", build_feature_extractor("torchvision:resnet18"), torch.rand(1, 1, 64, 64))
+
+
+def test_what_does_not_train_is_refused():
+    """The checkpoint of a module without a name could not be read."""
+    message = "backbone: expected a name such as my_module:my_network, got a Conv2d"
+    refused(ValueError, message, SiamFC, torch.nn.Conv2d(3, 4, 8, 8))
+    refused(ValueError, "ends with a classifier, fc", VFSSimSiam, "torchvision.models:resnet18")
     refused(ValueError, "trains a whole network: leave @res4/8 out", VFSSimSiam, "torchvision:resnet18@res4/8")
 
 
@@ -115,15 +111,12 @@ def test_networks_of_other_forms_give_a_map(name, channels, stride):
 OWN = """
 import pytorch_lightning as pl
 import torch
-
 class MyModule(pl.LightningModule):
     def __init__(self, width, backbone="resnet18", spec=None):
         super().__init__()
         self.net = torch.nn.Conv2d(3, width, 4, 4)
-
     def forward(self, images):
         return self.net(images)
-
 class Wide(MyModule):
     def __init__(self):
         super().__init__(8)

@@ -77,15 +77,6 @@ def test_a_callable_may_give_an_encoder_of_video():
     assert isinstance(frozen.feature_extractor(), Recurrent)
 
 
-def test_networks_of_video_encoders_compute_in_eval_mode_and_keep_their_own():
-    network = torch.nn.Sequential(torch.nn.Conv3d(3, 4, (2, 8, 8), (2, 8, 8)), torch.nn.BatchNorm3d(4)).train()
-    frames = torch.rand(4, 3, 16, 16)
-    found = [list(made.encode(iter(frames))) for made in (Clips(network, 4), Clips(lambda clip: network(clip), 4))]
-    assert network[1].training
-    assert not network[1].running_mean.any()
-    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
-
-
 @pytest.mark.slow
 def test_v_jepa_2_by_name_at_other_sizes_than_the_trained_one_equals_the_notebook(golden):
     """A tiny model with random weights."""

@@ -8,22 +8,13 @@ import pytorch_lightning as pl
 import torch
 import torchvision
 
+import vidcorr
 from callbacks import BenchmarkCallback
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.training import EMPTY, TINY, loader, trainer_in
 from tests.helpers.words import SMALL
-from vidcorr import (
-    BadjaBenchmark,
-    DavisBenchmark,
-    JhmdbBenchmark,
-    MatchBenchmark,
-    OtbBenchmark,
-    TapVidBenchmark,
-    VipBenchmark,
-    VosBenchmark,
-    YoutubeVosBenchmark,
-)
+from vidcorr import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, VosBenchmark
 from vidcorr.backbones import RawColour, load
 from vidcorr.datasets.generated import write_otb
 from vidcorr.protocols import JointProtocol, LabelProtocol, PropagationProtocol
@@ -58,14 +49,14 @@ OF_MASKS = set(PropagationProtocol.value_fields()) - set(LabelProtocol.value_fie
 OF_JOINTS = set(JointProtocol.value_fields()) - set(LabelProtocol.value_fields())
 UNREAD = {
     DavisBenchmark: OF_JOINTS,
-    YoutubeVosBenchmark: OF_JOINTS,
+    vidcorr.YoutubeVosBenchmark: OF_JOINTS,
     VosBenchmark: OF_JOINTS,
-    VipBenchmark: {*OF_JOINTS, "scoring"},
+    vidcorr.VipBenchmark: {*OF_JOINTS, "scoring"},
     JhmdbBenchmark: OF_MASKS,
-    TapVidBenchmark: OF_MASKS | OF_JOINTS,
-    BadjaBenchmark: OF_MASKS | OF_JOINTS,
+    vidcorr.TapVidBenchmark: OF_MASKS | OF_JOINTS,
+    vidcorr.BadjaBenchmark: OF_MASKS | OF_JOINTS,
     OtbBenchmark: {*OF_MASKS, *OF_JOINTS, "input_size", "feature_stride"},
-    MatchBenchmark: {*OF_MASKS, *OF_JOINTS, "input_side"},
+    vidcorr.MatchBenchmark: {*OF_MASKS, *OF_JOINTS, "input_side"},
 }
 VALUES = {"scoring": "naf", "resized_data": (48, 64), "first_frame": "decoded", "label_rescaling": False}
 
@@ -75,9 +66,8 @@ def test_a_change_of_a_field_that_nothing_reads_is_refused(benchmark):
     """It would give equal scores another name and another key."""
     for field in UNREAD[benchmark]:
         changes = {field: VALUES.get(field, 3)}
-        refused(
-            ValueError, f"has no field '{field}'|scoring must be 'benchmark' for vip", benchmark, "x", changes=changes
-        )
+        message = f"has no field '{field}'|scoring must be 'benchmark' for vip"
+        refused(ValueError, message, benchmark, "x", changes=changes)
     other = PropagationProtocol if benchmark is JhmdbBenchmark else JointProtocol
     own = other("own", 2, 5, 0.1, 3)
     refused(ValueError, f"'own' is a {other.__name__}; expected a", benchmark, "x", protocol=own)

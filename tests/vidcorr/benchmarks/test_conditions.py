@@ -6,7 +6,6 @@ import vidcorr
 from tests.helpers.benchmark_data import benchmark_classes
 from tests.helpers.words import SMALL
 from vidcorr.datasets import Davis
-from vidcorr.datasets.generated import write_spair
 
 
 def test_each_benchmark_of_ours_states_its_conditions_itself():
@@ -28,6 +27,7 @@ def test_each_benchmark_of_ours_states_its_conditions_itself():
         (vidcorr.OtbBenchmark("x"), {}, ["tb100"]),
         (vidcorr.OtbBenchmark("x", version=None), {}, ["all of the folder"]),
         (vidcorr.TapVidBenchmark("x"), {"set": "davis"}, ["davis"]),
+        (vidcorr.MatchBenchmark("x"), {"pairs": 7}, ["test", "7 pairs"]),
     ],
 )
 def test_conditions_name_what_moves_a_score_beside_the_protocol(benchmark, facts, words):
@@ -45,11 +45,3 @@ def test_a_users_subclass_states_no_year_and_no_split(davis_root):
     assert Own(davis_root, changes=SMALL).evaluate("raw_colour").conditions == ("2 sequences",)
     ours = vidcorr.DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1).evaluate("raw_colour")
     assert ours.conditions == ("2017", "val", "1 sequences")
-
-
-@pytest.mark.slow
-def test_pairs_are_pairs_and_categories_are_categories(tmp_path):
-    root = write_spair(tmp_path / "pairs", 2, views=2, frames=4)
-    result = vidcorr.MatchBenchmark(root, changes={"input_size": 64}).evaluate("raw_colour")
-    categories = len(result.sequences)
-    assert result.conditions == ("test", f"{len(result.rows)} pairs", f"{categories} categories")

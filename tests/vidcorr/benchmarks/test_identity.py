@@ -6,11 +6,10 @@ import pytest
 
 import vidcorr
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes, data_for
-from vidcorr import DavisBenchmark, evaluate
+from vidcorr import DavisBenchmark
 from vidcorr.benchmarks.identity import identity_of
 from vidcorr.datasets import generated
 
-SMALL = {"frames": 3, "size": (48, 48)}
 FRAMES = (".jpg", ".mp4")
 """Endings of frames; JHMDB's are PNGs in Rename_Images."""
 
@@ -60,20 +59,9 @@ def test_each_annotation_counts_by_its_bytes_and_each_frame_by_its_size(kind, tm
 
 
 def test_masks_of_unscored_videos_do_not_count(tmp_path):
-    generated.write_davis(tmp_path / "data", 2, **SMALL)
+    generated.write_davis(tmp_path / "data", 2, frames=3, size=(48, 48))
     arguments = {"root": tmp_path / "data", "limit_sequences": 1}
     before = key(DavisBenchmark, arguments)
     path = tmp_path / "data/Annotations/480p/synthetic-001/00001.png"
     path.write_bytes(path.read_bytes() + b"\n")
     assert key(DavisBenchmark, arguments) == before
-
-
-@pytest.mark.slow
-def test_each_reuse_is_said_with_its_date(tmp_path, capsys):
-    generated.write_davis(tmp_path / "data", 1, **SMALL)
-    benchmark = DavisBenchmark(tmp_path / "data", changes={"context": 1, "radius": 2})
-    tables = []
-    for reused in (False, True):
-        tables.append(evaluate(["raw_colour"], [benchmark], tmp_path / "out"))
-        assert ("raw_colour on davis by vfs+context=1+radius=2: reused, made on 2" in capsys.readouterr().out) == reused
-    assert tables[0] == tables[1]

@@ -18,6 +18,7 @@ from vidcorr.datasets.jhmdb import JOINTS
 from vidcorr.metrics import PCK
 from vidcorr.protocols import JointProtocol
 
+pytestmark = pytest.mark.slow
 SMALL = {"radius": 6, "context": 2}
 
 
@@ -57,7 +58,6 @@ def plain_joints(clip, extractor, protocol):
     return points
 
 
-@pytest.mark.slow
 def test_joints_and_scores_are_those_of_the_plain_chain(root, tmp_path):
     extractor = build_feature_extractor("raw_colour", stride=8)
     benchmark = JhmdbBenchmark(root, changes=SMALL)
@@ -72,7 +72,6 @@ def test_joints_and_scores_are_those_of_the_plain_chain(root, tmp_path):
     assert 0.1 < scores["PCK@0.1"] < scores["PCK@0.5"] <= 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("counting", ["crw", "ground-truth"])
 def test_joints_are_counted_as_the_protocol_says(root, tmp_path, counting):
     crw = JointProtocol.named("crw").with_changes(input_size=(320, 320), context=2, radius=6)

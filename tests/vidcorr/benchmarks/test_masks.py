@@ -13,7 +13,6 @@ from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result
-from vidcorr.backbones import build_feature_extractor
 from vidcorr.benchmarks import masks
 from vidcorr.benchmarks.masks import annotated_frames
 from vidcorr.datasets import Davis
@@ -39,10 +38,9 @@ def test_an_id_that_no_mask_introduces_is_one_line(davis_root, tmp_path):
     ids = read_mask(mask)
     ids[:3, :3] = 9
     write_ids(mask, ids, davis_palette())
-    extractor = build_feature_extractor("raw_colour")
     message = r"00002\.png: the annotation holds id 9; the video has the objects"
-    refused(DataError, message, DavisBenchmark(root, changes=SMALL).evaluate, extractor)
-    merged = DavisBenchmark(root, year=2016, split=None, changes=SMALL).evaluate(extractor).scores
+    refused(DataError, message, DavisBenchmark(root, changes=SMALL).evaluate, "raw_colour")
+    merged = DavisBenchmark(root, year=2016, split=None, changes=SMALL).evaluate("raw_colour").scores
     assert 0 < merged["J-Mean"] < 1
 
 
@@ -73,7 +71,7 @@ def test_constant_features_are_told(davis_root, tmp_path):
     with pytest.warns(UserWarning, match="all cells of the first frame have the same features: scores are chance"):
         benchmark.evaluate(spoilt(1.0), tmp_path / "results")
     assert Result.load(tmp_path / "results").data["constant_features"] is True
-    benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "varied")
+    benchmark.evaluate("raw_colour", tmp_path / "varied")
     assert "constant_features" not in Result.load(tmp_path / "varied").data
 
 

@@ -22,14 +22,10 @@ def root(tmp_path_factory):
     return write_otb(tmp_path_factory.mktemp("otb") / "otb", 3, frames=6, size=(96, 96))
 
 
-def colour():
-    return load("raw_colour").view()
-
-
 @pytest.mark.slow
 def test_files_and_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
     benchmark = OtbBenchmark(root, None, video=True)
-    scores = benchmark.evaluate(colour(), tmp_path).scores
+    scores = benchmark.evaluate("raw_colour", tmp_path).scores
     results = Result.load(tmp_path)
     assert scores == score_boxes(root, tmp_path / "predictions").scores == results.scores
     assert results.stage.protocol.name == "vfs+dilated=false"
@@ -46,9 +42,9 @@ def test_files_and_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
 def test_raw_colour_is_tracked_by_its_only_stage(root, tmp_path):
     """The baseline of `vidcorr evaluate` has no res5, which the benchmark takes of a ResNet where none is named."""
     benchmark = OtbBenchmark(root, None, limit_sequences=1)
-    assert benchmark.evaluate(FrozenEncoder("raw_colour")).scores == benchmark.evaluate(colour()).scores
-    with pytest.raises(ValueError, match="stage 'res5': raw colour has colour"):
-        OtbBenchmark(root, None, stage="res5").evaluate(FrozenEncoder("raw_colour"))
+    assert benchmark.evaluate(FrozenEncoder("raw_colour")).scores == benchmark.evaluate("raw_colour").scores
+    other = OtbBenchmark(root, None, stage="res5")
+    refused(ValueError, "stage 'res5': raw colour has colour", other.evaluate, FrozenEncoder("raw_colour"))
 
 
 def test_dilations_are_a_resnets_without_a_stride(root):
@@ -62,7 +58,7 @@ def test_dilations_are_a_resnets_without_a_stride(root):
 def test_a_users_method_needs_no_argument_for_dilations(root):
     class Method(nn.Module):
         def feature_extractor(self, stage=None, stride=None):
-            return colour()
+            return load("raw_colour").view()
 
     assert OtbBenchmark(root, None).extractor(Method()).stage == "colour"
 

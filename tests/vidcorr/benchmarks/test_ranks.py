@@ -66,13 +66,6 @@ def test_outside_a_trainer_a_rank_evaluates_alone(davis, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_rank_that_fails_takes_the_others_along(davis, tmp_path):
-    results = in_processes(2, davis, tmp_path / "run", benchmark_ranks.FailsOnLast)
-    assert results[0] == results[1]
-    assert "rank 1 of 2: ValueError: synthetic-00" in results[0]["error"]
-
-
-@pytest.mark.slow
 def test_a_benchmark_may_take_longer_than_the_process_group_waits(davis, tmp_path):
     alone = benchmark_ranks.evaluate(DavisBenchmark, davis)
     late = in_processes(2, davis, tmp_path / "run", benchmark_ranks.Late)

@@ -138,27 +138,15 @@ def test_constant_features_give_the_floor_by_category():
 
 
 def test_the_side_is_the_lower_of_two_equally_near_multiples():
-    class Strided(nn.Module):
-        stage = "any"
-
-        def __init__(self, stride):
-            super().__init__()
-            self.stride = stride
-
     protocol = MatchingProtocol.named("omniprobe", "soco")
-    sides = [KeypointMatcher(Strided(stride), protocol).protocol.input_size for stride in (8, 14, 16, 320, 1600)]
+    sides = [KeypointMatcher(nn.AvgPool2d(stride), protocol).protocol.input_size for stride in (8, 14, 16, 320, 1600)]
     assert sides == [800, 798, 800, 640, 1600]  # 800 is 2.5 and 0.5 times the last two
 
 
 def test_what_has_no_effect_and_faulty_data_are_refused(tmp_path):
     refused(ValueError, "SocoBenchmark: pairs must be 'all'", SocoBenchmark, ROOT, changes={"pairs": "subset"})
-    refused(
-        ValueError,
-        "SocoBenchmark: average must be 'image' or 'class'",
-        SocoBenchmark,
-        ROOT,
-        changes={"average": "point"},
-    )
+    message = "SocoBenchmark: average must be 'image' or 'class'"
+    refused(ValueError, message, SocoBenchmark, ROOT, changes={"average": "point"})
     refused(DataError, "PairAnnotations/cross: cannot be listed", read_soco, tmp_path, "cross")
     shutil.copytree(ROOT, tmp_path / "set")
     next((tmp_path / "set/PairAnnotations/intra/lamp").iterdir()).write_text('{"category": "lamp"}')

@@ -11,7 +11,6 @@ import pytest
 from tests.helpers.runs import rows_of
 from tests.helpers.tap_vid import official_scores, write_golden_tracks
 from vidcorr import BadjaBenchmark, Result, TapVidBenchmark
-from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets.generated import write_badja, write_tap_vid
 from vidcorr.datasets.tap_vid import DAVIS_VIDEOS
 from vidcorr.metrics.point_tracking import METRICS
@@ -30,7 +29,7 @@ def run(root, tmp_path_factory):
     """A run with files: benchmark, scores and folder."""
     folder = tmp_path_factory.mktemp("run")
     benchmark = TapVidBenchmark(root, changes={"query_mode": "strided"})
-    return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour", stride=8), folder).scores, folder
+    return benchmark, benchmark.evaluate("raw_colour@colour/8", folder).scores, folder
 
 
 @pytest.mark.slow
@@ -63,7 +62,7 @@ def test_the_grids_limit_is_that_of_the_nearest_cell_centre(tmp_path):
     expected, root = official_scores()["exact.pkl"], write_golden_tracks(tmp_path, "exact.pkl")
     for stride, mode in ((16, "first"), (16, "strided")):
         benchmark = TapVidBenchmark(root, "fomo", changes={"query_mode": mode}, limit_sequences=2)
-        limit = benchmark.evaluate(build_feature_extractor("raw_colour", stride=stride)).scores["grid_limit"]
+        limit = benchmark.evaluate(f"raw_colour@colour/{stride}").scores["grid_limit"]
         of_video = expected[mode][f"nearest_cell_centre_stride{stride}"][DELTA]["per_video"]
         assert limit == sum(list(of_video.values())[:2]) / 2
 
@@ -76,7 +75,7 @@ def test_without_an_occlusion_rule_all_points_are_predicted_visible(root, protoc
     content["synthetic-000"]["occluded"][:] = np.array([[0, 1, 1, 0, 1, 0, 0], [1, 0, 0, 0, 1, 1, 1], [1] * 7], bool)
     path.write_bytes(pickle.dumps(content))
     benchmark = TapVidBenchmark(path, protocol, limit_sequences=1)
-    result = benchmark.evaluate(build_feature_extractor("raw_colour", stride=16))
+    result = benchmark.evaluate("raw_colour@colour/16")
     assert set(result.scores) == set(benchmark.score_names)
     assert result.scores["occlusion_accuracy"] == (3 + 2) / (6 + 5)
     assert 0 <= result.scores["average_jaccard"] <= result.scores[DELTA]
@@ -88,9 +87,8 @@ def test_a_video_with_nothing_to_score_is_named(root, tmp_path):
     content = pickle.loads((root / path.name).read_bytes())
     content["synthetic-001"]["occluded"][:] = True
     path.write_bytes(pickle.dumps(content))
-    extractor = build_feature_extractor("raw_colour", stride=16)
-    scores = TapVidBenchmark(path).evaluate(extractor, tmp_path / "out").scores
-    assert scores == TapVidBenchmark(path, limit_sequences=1).evaluate(extractor).scores
+    scores = TapVidBenchmark(path).evaluate("raw_colour@colour/16", tmp_path / "out").scores
+    assert scores == TapVidBenchmark(path, limit_sequences=1).evaluate("raw_colour@colour/16").scores
     assert Result.load(tmp_path / "out").data["undefined"][DELTA] == ["synthetic-001"]
 
 
@@ -102,7 +100,7 @@ def clips(tmp_path_factory):
 @pytest.mark.slow
 def test_pck_is_that_of_the_written_predictions_also_by_vidcorr_score(clips, tmp_path):
     benchmark = BadjaBenchmark(clips, protocol="fomo")
-    result = benchmark.evaluate(build_feature_extractor("raw_colour", stride=8), tmp_path)
+    result = benchmark.evaluate("raw_colour@colour/8", tmp_path)
     scores = dict(result.scores)
     assert scores.keys() <= set(benchmark.score_names)
     scores.pop("grid_limit")

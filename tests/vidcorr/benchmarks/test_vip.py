@@ -6,7 +6,6 @@ import torch
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from vidcorr import VipBenchmark
-from vidcorr.backbones import build_feature_extractor
 from vidcorr.benchmarks.masks import annotated_frames
 from vidcorr.datasets import Vip
 from vidcorr.datasets.generated import write_vip
@@ -14,11 +13,8 @@ from vidcorr.metrics import InstanceAP, SemanticIoU
 from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.tracking.labels import MaskCoding, follow_labels
 
+pytestmark = pytest.mark.slow
 SMALL = {"radius": 4, "context": 2}
-
-
-def colour():
-    return build_feature_extractor("raw_colour", stride=4)
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +25,9 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    return VipBenchmark(root, changes=SMALL).evaluate(colour(), folder).scores, folder
+    return VipBenchmark(root, changes=SMALL).evaluate("raw_colour@colour/4", folder).scores, folder
 
 
-@pytest.mark.slow
 def test_miou_is_that_of_the_predictions_on_disk(root, run):
     scores, folder = run
     metric = SemanticIoU()
@@ -43,10 +38,9 @@ def test_miou_is_that_of_the_predictions_on_disk(root, run):
     assert 0.1 < scores["mIoU"] < 1
 
 
-@pytest.mark.slow
-def test_ap_ranks_instances_by_their_mean_label(root, run):
+def test_ap_ranks_instances_by_their_mean_label(root, run, colour):
     scores, folder = run
-    encoder, metric = FrameEncoder(colour(), VipBenchmark(root, changes=SMALL).protocol), InstanceAP()
+    encoder, metric = FrameEncoder(colour, VipBenchmark(root, changes=SMALL).protocol), InstanceAP()
     for video in Vip(root, parts="instance"):
         with torch.inference_mode():
             coding = MaskCoding(encoder, video.size, video.size, video.starts)
@@ -64,8 +58,7 @@ def test_ap_ranks_instances_by_their_mean_label(root, run):
     assert 0 < scores["AP-unofficial"] < 1
 
 
-@pytest.mark.slow
 def test_one_kind_of_parts_alone(root, run):
     alone = VipBenchmark(root, parts=["semantic"], changes=SMALL)
-    assert alone.evaluate(colour()).scores == {key: run[0][key] for key in ("mIoU", "mAcc", "aAcc")}
+    assert alone.evaluate("raw_colour@colour/4").scores == {key: run[0][key] for key in ("mIoU", "mAcc", "aAcc")}
     refused(ValueError, r"parts is \['both'\]", VipBenchmark, root, parts=["both"])

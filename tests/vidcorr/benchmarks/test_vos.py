@@ -8,20 +8,15 @@ from tests.helpers.benchmark_data import data_for
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result, VosBenchmark
-from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets.generated import write_youtube_vos
 from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import read_mask
 
 
-def colour():
-    return build_feature_extractor("raw_colour")
-
-
 def scored_as_by_the_command(benchmark, folder, masks, rules, **data):
     """Score raw colour; the scores must be those of `vidcorr score` for the predictions in the folder."""
-    result = benchmark.evaluate(colour(), folder)
+    result = benchmark.evaluate("raw_colour", folder)
     by_command = score(masks, folder / "predictions", rules, **data)
     assert result.scores == by_command.scores
     assert result.rows == by_command.rows
@@ -42,10 +37,11 @@ SPARSE = {"split": None, "frames": "train_all_frames/JPEGImages", "masks": "trai
 def test_davis_scores_as_the_davis_benchmark_scores_it(davis_root):
     folders = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
     benchmark = VosBenchmark(davis_root, **folders, rules="davis-2017", changes=SMALL)
-    assert benchmark.evaluate(colour()).scores == DavisBenchmark(davis_root, changes=SMALL).evaluate(colour()).scores
+    davis = DavisBenchmark(davis_root, changes=SMALL)
+    assert benchmark.evaluate("raw_colour").scores == davis.evaluate("raw_colour").scores
     alone = VosBenchmark(davis_root, **folders, one_object=True, rules="davis-2016", changes=SMALL)
     merged = DavisBenchmark(davis_root, year=2016, split=None, changes=SMALL)
-    assert alone.evaluate(colour()).scores == merged.evaluate(colour()).scores
+    assert alone.evaluate("raw_colour").scores == merged.evaluate("raw_colour").scores
 
 
 @pytest.mark.slow
@@ -70,7 +66,7 @@ def test_lvos_is_scored_by_its_metadata(tmp_path):
     assert scores["J-seen-Mean"] != scores["J-unseen-Mean"]
     (root / "Annotations/synthetic-000/00000005.png").unlink()
     message = "synthetic-000: the metadata counts frame 00000005, which has no mask"
-    refused(DataError, message, VosBenchmark(root, **known, changes=SMALL).evaluate, colour())
+    refused(DataError, message, VosBenchmark(root, **known, changes=SMALL).evaluate, "raw_colour")
 
 
 @pytest.mark.slow

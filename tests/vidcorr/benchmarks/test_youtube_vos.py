@@ -20,6 +20,7 @@ from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets.generated import write_youtube_vos
 from vidcorr.scoring.masks import score
 
+pytestmark = pytest.mark.slow
 HOLDOUT = {"split": "holdout", "holdout": 0.5, "unseen": 1}
 
 
@@ -36,7 +37,6 @@ def run(root, tmp_path_factory):
     return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour"), folder).scores, folder
 
 
-@pytest.mark.slow
 def test_scores_are_those_of_the_predictions_on_disk(root, run):
     """`vidcorr score` weighs seen and unseen categories as calculated by hand, see its test."""
     benchmark, scores, folder = run
@@ -48,7 +48,6 @@ def test_scores_are_those_of_the_predictions_on_disk(root, run):
     assert 0 < scores["Overall"] < 1
 
 
-@pytest.mark.slow
 def test_an_object_is_its_annotation_where_it_enters_and_nowhere_before(run):
     benchmark, _, folder = run
     assert any(start for sequence in benchmark.sequences for start in sequence.starts.values())
@@ -59,7 +58,6 @@ def test_an_object_is_its_annotation_where_it_enters_and_nowhere_before(run):
             assert torch.equal(masks[start] == number, sequence.read_mask(start) == number)
 
 
-@pytest.mark.slow
 def test_the_archive_holds_what_the_server_asks_for(root, tmp_path):
     """Every fifth frame, although all are followed."""
     benchmark = YoutubeVosBenchmark(root, all_frames=True, changes=SMALL, stride=16)
@@ -75,7 +73,6 @@ def test_the_archive_holds_what_the_server_asks_for(root, tmp_path):
     assert names == sorted(wanted)
 
 
-@pytest.mark.slow
 def test_training_on_what_it_holds_out_is_refused(root, tmp_path):
     """The data leave out the default hold-out in its own place only; here another one is scored, over a copy."""
     benchmark = YoutubeVosBenchmark(root, changes=SMALL, **HOLDOUT)
@@ -91,7 +88,6 @@ def test_training_on_what_it_holds_out_is_refused(root, tmp_path):
     assert not told.trained_videos()
 
 
-@pytest.mark.slow
 def test_files_say_what_was_held_out(run):
     benchmark, _, folder = run
     stated = Result.load(folder).data

@@ -55,6 +55,7 @@ def test_scores_equal_each_benchmark_alone_and_are_not_computed_twice(davis, tmp
     for computed in (2, 3):  # the user's network is run again, raw colour is not
         assert evaluate([TINY, "raw_colour"], [davis], tmp_path).columns == table.columns
         assert passes.call_count == computed
+    assert capsys.readouterr().out.count("raw_colour on davis by vfs+context=2+radius=3: reused, made on 2") == 1
     assert len(table_of(tmp_path, capsys)) == 3  # the results of earlier commands too
 
 

@@ -1,8 +1,6 @@
 """The DAVIS reader on real sequences, on a generated layout, and on every mistake there."""
 
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,15 +17,15 @@ refusal = partial(refused, DataError, ".", Davis)
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path):
     return write_davis(tmp_path / "davis", 2, frames=5, size=(64, 80), sprites=(2, 2))
 
 
-def mask_path(root: Path, t: int = 0) -> Path:
+def mask_path(root, t=0):
     return root / "Annotations" / "480p" / "synthetic-000" / f"{t:05d}.png"
 
 
-def test_reads_what_was_written(root: Path) -> None:
+def test_reads_what_was_written(root):
     davis = Davis(root)
     video, masks = Scenes(0, 1, 5, (64, 80), (2, 2)).render(0)
     sequence = davis[1]
@@ -41,7 +39,7 @@ def test_reads_what_was_written(root: Path) -> None:
         assert np.array_equal(sequence.read_mask(t).numpy(), masks[t])
 
 
-def test_real_sequences(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+def test_real_sequences(real_data, tmp_path):
     (tmp_path / "list.txt").write_text("dog\n")
     (dog,) = Davis(real_data("davis"), split=tmp_path / "list.txt")
     assert (dog.name, dog.num_frames, dog.objects, dog.size) == ("dog", 60, (1,), (480, 854))
@@ -51,7 +49,7 @@ def test_real_sequences(real_data: Callable[[str], Path], tmp_path: Path) -> Non
         assert np.array_equal(dog.read_mask(7).numpy(), np.asarray(image))
 
 
-def test_real_objects_that_enter_later(real_data: Callable[[str], Path]) -> None:
+def test_real_objects_that_enter_later(real_data):
     root = real_data("davis_multi_first")
     assert "853 × 480" in refusal(root, split=None, annotations="entering")
     bike, judo = Davis(root, split=None, annotations="entering", size_tolerance=1)
@@ -63,14 +61,14 @@ def test_real_objects_that_enter_later(real_data: Callable[[str], Path]) -> None
     assert not judo.ground_truth
 
 
-def test_2016_merges_objects(root: Path) -> None:
+def test_2016_merges_objects(root):
     several = Davis(root)[1].read_mask(0)
     merged = Davis(root, year=2016, split=None)[1]
     assert (merged.name, merged.objects) == ("synthetic-001", (1,))
     assert torch.equal(merged.read_mask(0), (several > 0).to(torch.uint8))
 
 
-def test_test_split_has_no_ground_truth(root: Path) -> None:
+def test_test_split_has_no_ground_truth(root):
     (root / "ImageSets/2017/test-dev.txt").write_text("synthetic-000\n")
     for t in range(1, 5):
         mask_path(root, t).unlink()
@@ -79,14 +77,13 @@ def test_test_split_has_no_ground_truth(root: Path) -> None:
     assert list(sequence.masks) == [0]
 
 
-def test_missing_parts_are_named(root: Path) -> None:
+def test_missing_parts_are_named(root):
     said = refusal(root, resolution="Full-Resolution")
     assert "JPEGImages: holds 480p, not Full-Resolution; get DAVIS at Full-Resolution, or give --on COPY.yaml" in said
     said = refusal(root, split="train")
     assert "2017/train.txt or " in said
-    assert said.endswith(
-        "480p/train.txt: cannot be read (No such file or directory); a list has the name of a sequence per line"
-    )
+    message = "480p/train.txt: cannot be read (No such file or directory); a list has the name of a sequence per line"
+    assert said.endswith(message)
     mask_path(root, 3).unlink()
     assert "4 masks for 5 frames, the first without one is 00003.jpg" in refusal(root)
     Image.new("L", (80, 64)).save(mask_path(root))
@@ -95,7 +92,7 @@ def test_missing_parts_are_named(root: Path) -> None:
     assert "no object in the mask" in refusal(root, annotations="first")
 
 
-def test_a_narrower_frame_is_refused_by_name(root: Path) -> None:
+def test_a_narrower_frame_is_refused_by_name(root):
     """On a GPU several frames are stacked; on a CPU its features would not fit the labels."""
     path = root / "JPEGImages/480p/synthetic-000/00002.jpg"
     Image.fromarray(np.zeros((64, 79, 3), np.uint8)).save(path)
@@ -107,9 +104,7 @@ def test_a_narrower_frame_is_refused_by_name(root: Path) -> None:
     refused(DecodingError, message, Davis, root)
 
 
-def test_the_lists_of_davis_2016_as_released_name_two_paths_in_a_line(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_lists_of_davis_2016_as_released_name_two_paths_in_a_line(root, monkeypatch):
     (root / "ImageSets/2017/val.txt").unlink()
     (root / "ImageSets/480p").mkdir()
     line = "/JPEGImages/480p/synthetic-001/0000{0}.jpg /Annotations/480p/synthetic-001/0000{0}.png \n"

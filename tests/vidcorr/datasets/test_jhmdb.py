@@ -1,8 +1,6 @@
 """The JHMDB reader on the real clips and on a generated layout, and on mistakes."""
 
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,11 +17,11 @@ refusal = partial(refused, DataError, ".", Jhmdb)
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path):
     return write_jhmdb(tmp_path / "jhmdb", 2, frames=4, size=(60, 80))
 
 
-def test_reads_what_was_written(root: Path) -> None:
+def test_reads_what_was_written(root):
     walk, wave = Jhmdb(root)
     of = Scenes(frames=4, size=(60, 80), sprites=(1, 1))
     video, masks = of.render(1)
@@ -34,12 +32,10 @@ def test_reads_what_was_written(root: Path) -> None:
         assert np.array_equal(frame.permute(1, 2, 0).numpy(), video[t])
 
 
-def test_real_clips(real_data: Callable[[str], Path]) -> None:
+def test_real_clips(real_data):
     clips = Jhmdb(real_data("jhmdb"))
-    assert [(s.num_frames, s.size, s.points.shape) for s in clips] == [
-        (40, (240, 320), (40, 15, 2)),
-        (37, (240, 320), (37, 15, 2)),
-    ]
+    expected = [(40, (240, 320), (40, 15, 2)), (37, (240, 320), (37, 15, 2))]
+    assert [(s.num_frames, s.size, s.points.shape) for s in clips] == expected
     clip = clips[0]
     raw = loadmat(real_data("jhmdb/joint_positions/catch") / clip.name / "joint_positions.mat")["pos_img"]
     t, k = 11, JOINTS.index("left wrist")
@@ -48,13 +44,13 @@ def test_real_clips(real_data: Callable[[str], Path]) -> None:
     assert above.all()
 
 
-def test_subsets_by_the_number_in_the_list(root: Path) -> None:
+def test_subsets_by_the_number_in_the_list(root):
     (root / "splits/walk_test_split1.txt").write_text("synthetic_walk_0.avi 1\n")
     assert [s.name for s in Jhmdb(root)] == ["synthetic_wave_1"]
     assert [s.name for s in Jhmdb(root, subset="train")] == ["synthetic_walk_0"]
 
 
-def test_lists_and_joints_of_another_form_are_refused(root: Path) -> None:
+def test_lists_and_joints_of_another_form_are_refused(root):
     assert "splits: no clip of the test subset" in refusal(root, split=2)
     path = root / "joint_positions/walk/synthetic_walk_0/joint_positions.mat"
     path.write_bytes(b"MATLAB" * 40)

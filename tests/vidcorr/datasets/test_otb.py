@@ -1,8 +1,5 @@
 """OTB as distributed, with its odd sequences."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import cv2
 import numpy as np
 import torch
@@ -15,7 +12,7 @@ from vidcorr.videos.files import DataError, DecodingError
 JPEG = cv2.imencode(".jpg", np.zeros((6, 8, 3), np.uint8))[1].tobytes()
 
 
-def write(root: Path, name: str, frames: int, boxes: int | None = None, suffix: str = "") -> Path:
+def write(root, name, frames, boxes=None, suffix=""):
     """A sequence whose box in frame t is t, 1, 2, 2."""
     path = root / name / f"groundtruth_rect{suffix}.txt"
     images = path.parent / "img"
@@ -26,7 +23,7 @@ def write(root: Path, name: str, frames: int, boxes: int | None = None, suffix: 
     return path
 
 
-def test_real_sequences(real_data: Callable[[str], Path]) -> None:
+def test_real_sequences(real_data):
     crossing, freeman, man = Otb(real_data("otb"), version=None)
     lengths = {"Crossing": 120, "Freeman1": 326, "Man": 134}
     assert {s.name: s.num_frames for s in (crossing, freeman, man)} == lengths
@@ -39,7 +36,7 @@ def test_real_sequences(real_data: Callable[[str], Path]) -> None:
     assert grey.permute(1, 2, 0).is_contiguous()
 
 
-def test_two_targets(tmp_path: Path) -> None:
+def test_two_targets(tmp_path):
     for number in (1, 2):
         write(tmp_path, "Jogging", 3, suffix=f".{number}")
     write(tmp_path, "Human4", 3, boxes=0, suffix=".1")
@@ -47,25 +44,25 @@ def test_two_targets(tmp_path: Path) -> None:
     assert [s.name for s in Otb(tmp_path, None)] == ["Human4-2", "Jogging-1", "Jogging-2"]
 
 
-def test_parts_of_sequences(tmp_path: Path) -> None:
+def test_parts_of_sequences(tmp_path):
     write(tmp_path, "David", 770, boxes=471)
     (sequence,) = Otb(tmp_path, None)
     assert [frame.name for frame in sequence.frames][::470] == ["0300.jpg", "0770.jpg"]
 
 
-def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
+def test_a_frame_of_another_size_is_refused(tmp_path):
     write(tmp_path, "Crossing", 3)
     (sequence,) = Otb(tmp_path, None)
     cv2.imwrite(str(sequence.frames[1]), np.zeros((6, 9, 3), np.uint8))
     refused(DecodingError, r"0002\.jpg: is 9 × 6 px, other frames 8 × 6 px", sequence.frame, 1)
 
 
-def test_missing_sequences_are_counted(tmp_path: Path) -> None:
+def test_missing_sequences_are_counted(tmp_path):
     write(tmp_path, "Crossing", 3)
     refused(DataError, "99 of 100 sequences are missing, such as Basketball; version=None", Otb, tmp_path)
 
 
-def test_mistakes(tmp_path: Path) -> None:
+def test_mistakes(tmp_path):
     assert refused(DataError, "no sequence; expected", Otb, tmp_path, None)
     path = write(tmp_path, "Crossing", 3, boxes=0)
     assert refused(DataError, r"Crossing: no groundtruth_rect\.txt with boxes", Otb, tmp_path, None)

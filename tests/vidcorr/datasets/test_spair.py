@@ -68,8 +68,8 @@ def test_pairs_of_pf_pascal(tmp_path):
     assert pairs[0].box is None
     np.testing.assert_array_equal(pairs[1].points[0][0], [0.5, 26.5])
     np.testing.assert_array_equal(pairs[1].points[1][-1], [41.5, 52.5])
-    with pytest.raises(ValueError, match="measures by the object's box, which the data lack"):
-        reference_length(pairs[0].box, pairs[0].points[1], pairs[0].sizes[1], MatchingProtocol.named("dift"))
+    own = None, pairs[0].points[1], pairs[0].sizes[1], MatchingProtocol.named("dift")
+    refused(ValueError, "measures by the object's box, which the data lack", reference_length, *own)
 
 
 def test_pairs_of_pf_willow(tmp_path):

@@ -77,9 +77,8 @@ def test_partners_of_navi_by_both_streams():
 def test_pairs_pictures_and_surfaces_of_scannet():
     case = golden("pairs3d/scannet")
     pairs = read_scannet(SCANNET)
-    assert [f"scene{a:04d}_{b:02d} {i}-{j}" for a, b, i, j in case["rd_names"]] == [
-        f"{pair.category} {pair.name}" for pair in pairs
-    ]
+    names = [f"{pair.category} {pair.name}" for pair in pairs]
+    assert names == [f"scene{a:04d}_{b:02d} {i}-{j}" for a, b, i, j in case["rd_names"]]
     for k, pair in enumerate(pairs):
         np.testing.assert_allclose(pair.pose, case[f"rd_p{k}_Rt01"], atol=1e-6)
         assert pair.angle == pytest.approx(case["c0_angle"][k], abs=1e-3)
@@ -103,9 +102,8 @@ def test_depth_beside_the_centre_of_a_cell():
 def test_faulty_data_are_refused_by_name(tmp_path):
     refused(DataError, "nowhere: holds no object", read_navi, tmp_path / "nowhere", OF_NAVI)
     refused(DataError, "nowhere/test.npz: cannot be read", read_scannet, tmp_path / "nowhere")
-    refused(
-        DataError, r"picture \d has no partner within 3 degrees", read_navi, NAVI, OF_NAVI.with_changes(max_angle=3)
-    )
+    near = OF_NAVI.with_changes(max_angle=3)
+    refused(DataError, r"picture \d has no partner within 3 degrees", read_navi, NAVI, near)
     shutil.copytree(NAVI, tmp_path / "navi")
     (tmp_path / "navi/bear_toy/wild_set/images/downsampled_000.jpg").unlink()
     refused(DataError, "downsampled_000.jpg: no such file", read_navi, tmp_path / "navi", OF_NAVI)

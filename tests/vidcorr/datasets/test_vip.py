@@ -1,7 +1,5 @@
 """The VIP reader: classes, instances, mistakes."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,18 +15,18 @@ SIZE = (96, 128)
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path):
     return write_vip(tmp_path / "vip", 2, frames=3, size=SIZE)
 
 
-def change(root: Path, kind: str, frame: str, place: object, value: object) -> None:
+def change(root, kind, frame, place, value):
     path = root / "VIP_Fine/Annotations" / kind / "videos1" / f"{frame}.png"
     changed = np.array(Image.open(path))
     changed[place] = value
     Image.fromarray(changed).save(path)
 
 
-def test_semantic_parts(root: Path) -> None:
+def test_semantic_parts(root):
     videos = Vip(root)
     ids = PARTS_OF_SPRITES[Scenes(0, 0, 7, SIZE, (4, 4)).render(0)[1]]
     sequence = videos[0]
@@ -40,7 +38,7 @@ def test_semantic_parts(root: Path) -> None:
         assert np.array_equal(sequence.read_mask(t).numpy(), ids[3 * t] % 20)
 
 
-def test_instance_parts(root: Path) -> None:
+def test_instance_parts(root):
     ids = PARTS_OF_SPRITES[Scenes(0, 0, 7, SIZE, (4, 4)).render(0)[1]]
     sequence = Vip(root, parts="instance")[0]
     pairs = [divmod(k, 20) for k in np.unique(ids[0]).tolist() if k]
@@ -53,7 +51,7 @@ def test_instance_parts(root: Path) -> None:
     assert classes == {k: k % 20 for k in np.unique(ids[6]).tolist() if k}
 
 
-def test_instances_that_enter_later_are_annotated_and_not_followed(root: Path) -> None:
+def test_instances_that_enter_later_are_annotated_and_not_followed(root):
     change(root, "Category_ids", "000000000026", np.s_[0, :3], 5)
     change(root, "Human_ids", "000000000026", np.s_[0, :3], 7)
     sequence = Vip(root, parts="instance")[0]
@@ -63,7 +61,7 @@ def test_instances_that_enter_later_are_annotated_and_not_followed(root: Path) -
     assert sequence.read_mask(1)[0, :3].tolist() == [0, 0, 0]
 
 
-def test_void_is_kept_for_classes_and_no_instance(root: Path) -> None:
+def test_void_is_kept_for_classes_and_no_instance(root):
     change(root, "Category_ids", "000000000001", 0, 255)
     assert (Vip(root)[0].read_mask(0)[0] == 255).all()
     assert 255 not in Vip(root)[0].objects
@@ -71,19 +69,19 @@ def test_void_is_kept_for_classes_and_no_instance(root: Path) -> None:
     assert not sequence.read_mask(0)[0].any()
 
 
-def test_root_may_be_vip_fine_and_lists_may_hold_paths(root: Path) -> None:
+def test_root_may_be_vip_fine_and_lists_may_hold_paths(root):
     (root / "VIP_Fine/lists/val_videos.txt").write_text("./Images/videos2/\n")
     assert [s.name for s in Vip(root / "VIP_Fine")] == ["videos2"]
 
 
-def test_more_instances_than_ids_are_refused(root: Path) -> None:
+def test_more_instances_than_ids_are_refused(root):
     numbers = np.arange(SIZE[0] * SIZE[1]).reshape(SIZE)
     change(root, "Category_ids", "000000000001", np.s_[:], numbers % 19 + 1)
     change(root, "Human_ids", "000000000001", np.s_[:], numbers // 19 % 14 + 1)
     refused(DataError, "266 instance parts in the first frame; expected 1 to 254", Vip, root, parts="instance")
 
 
-def test_a_value_that_is_no_class_names_the_annotation(root: Path) -> None:
+def test_a_value_that_is_no_class_names_the_annotation(root):
     change(root, "Category_ids", "000000000051", np.s_[:2, :2], 33)
     said = r"000000000051\.png: the annotation holds class 33; VIP has 0 to 19, 255 is void"
     refused(DataError, said, Vip(root)[0].read_mask, 2)

@@ -4,7 +4,6 @@ Also tests `datasets/records.py`.
 """
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,20 +20,20 @@ refusal = partial(refused, DataError, ".", Vos, **DAVIS)
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path):
     """Three videos of DAVIS's kind, dense."""
     return write_davis(tmp_path / "own", 3, frames=5, size=(40, 56), sprites=(2, 3))
 
 
-def mask_path(root: Path, t: int, video: int = 0) -> Path:
+def mask_path(root, t, video=0):
     return root / f"Annotations/480p/synthetic-{video:03d}/{t:05d}.png"
 
 
-def change(path: Path, values: np.ndarray) -> None:
+def change(path, values):
     Image.fromarray(values.astype(np.uint8)).save(path)
 
 
-def test_objects_enter_with_their_first_mask(root: Path) -> None:
+def test_objects_enter_with_their_first_mask(root):
     values = np.zeros((40, 56))
     for t in range(5):
         values[:, t] = (0, 7, 7, 9, 7)[t]
@@ -50,7 +49,7 @@ def test_objects_enter_with_their_first_mask(root: Path) -> None:
     assert np.unique(merged.read_mask(4)).tolist() == [0, 1]
 
 
-def test_empty_masks_after_the_first_are_ground_truth_and_the_first_alone_is_none(root: Path) -> None:
+def test_empty_masks_after_the_first_are_ground_truth_and_the_first_alone_is_none(root):
     for t in (1, 3, 4):
         mask_path(root, t).unlink()
     change(mask_path(root, 2), np.zeros((40, 56)))
@@ -60,7 +59,7 @@ def test_empty_masks_after_the_first_are_ground_truth_and_the_first_alone_is_non
     assert not Vos(root, **DAVIS)[0].ground_truth
 
 
-def test_sparse_masks_of_youtube_vos(tmp_path: Path) -> None:
+def test_sparse_masks_of_youtube_vos(tmp_path):
     base = write_youtube_vos(tmp_path / "ytvos", 2, valid=2, frames=21, size=(48, 64))
     for name, scored in (("train", True), ("valid", False)):
         pairs = zip(Vos(base / name), YoutubeVos(base, name), strict=True)
@@ -69,7 +68,7 @@ def test_sparse_masks_of_youtube_vos(tmp_path: Path) -> None:
             assert (ours.frames, dict(ours.masks), ours.ground_truth) == (theirs.frames, dict(theirs.masks), scored)
 
 
-def test_lists(root: Path) -> None:
+def test_lists(root):
     assert len(Vos(root, split="ImageSets/2017/val.txt", **DAVIS)) == 3
     (root / "ImageSets/mine.txt").write_text("synthetic-002\n")
     for split in ("mine", root / "ImageSets/mine.txt"):
@@ -80,7 +79,7 @@ def test_lists(root: Path) -> None:
     assert "mine.txt: the list is empty" in refusal(root, split="mine")
 
 
-def test_mistakes_are_named(root: Path) -> None:
+def test_mistakes_are_named(root):
     change(mask_path(root, 2), np.ones((40, 50)))
     assert "mask is 50 × 40 px" in refusal(root)
     assert len(Vos(root, **DAVIS, size_tolerance=6)) == 3
@@ -93,7 +92,7 @@ def test_mistakes_are_named(root: Path) -> None:
     assert "00005.png: mask without its frame" in refusal(root)
 
 
-def test_a_folder_of_an_object_holds_one_object(root: Path) -> None:
+def test_a_folder_of_an_object_holds_one_object(root):
     folder = mask_path(root, 0).parent
     (folder / "000").mkdir()
     for t in range(5):

@@ -2,8 +2,6 @@
 
 import json
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,12 +20,12 @@ refusal = partial(refused, DataError, ".", YoutubeVos)
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ytvos") / "ytvos"
     return write_youtube_vos(folder, 4, valid=2, frames=21, size=SIZE, sprites=(3, 3))
 
 
-def test_train_gives_all_objects_on_every_fifth_frame(root: Path) -> None:
+def test_train_gives_all_objects_on_every_fifth_frame(root):
     videos = YoutubeVos(root, "train")
     assert len(videos) == 4
     sequence = videos[2]
@@ -39,7 +37,7 @@ def test_train_gives_all_objects_on_every_fifth_frame(root: Path) -> None:
         assert sequence.starts[number] == min(t for t, mask in enumerate(masks) if (mask == number).any())
 
 
-def test_valid_masks_introduce_objects_where_they_start(root: Path) -> None:
+def test_valid_masks_introduce_objects_where_they_start(root):
     late = 0
     for sequence in YoutubeVos(root):
         assert not sequence.ground_truth
@@ -50,7 +48,7 @@ def test_valid_masks_introduce_objects_where_they_start(root: Path) -> None:
     assert late > 0
 
 
-def test_all_frames_are_followed_and_every_fifth_is_reported(root: Path) -> None:
+def test_all_frames_are_followed_and_every_fifth_is_reported(root):
     sparse, dense = YoutubeVos(root)[0], YoutubeVos(root, all_frames=True)[0]
     assert (sparse.num_frames, dense.num_frames) == (5, 21)
     assert dense.reported == (0, 5, 10, 15, 20)
@@ -58,7 +56,7 @@ def test_all_frames_are_followed_and_every_fifth_is_reported(root: Path) -> None
     assert {i: 5 * t for i, t in sparse.starts.items()} == dict(dense.starts)
 
 
-def test_holdout_hides_whole_categories_and_is_a_function_of_the_names(root: Path) -> None:
+def test_holdout_hides_whole_categories_and_is_a_function_of_the_names(root):
     videos = YoutubeVos(root, "holdout", holdout=0.0, unseen=1)
     names, unseen = hold_out(read_meta(root / "train/meta.json"), 0.0, 1)
     assert len(unseen) == 1
@@ -73,7 +71,7 @@ def test_holdout_hides_whole_categories_and_is_a_function_of_the_names(root: Pat
     assert len(first) == 2
 
 
-def test_another_meta_is_named(tmp_path: Path) -> None:
+def test_another_meta_is_named(tmp_path):
     path = tmp_path / "valid/meta.json"
     path.parent.mkdir()
     for videos in ([], {"a": {"objects": {"one": {"frames": ["0"]}}}}):
@@ -81,7 +79,7 @@ def test_another_meta_is_named(tmp_path: Path) -> None:
         assert refusal(tmp_path).startswith(f"{path}: ")
 
 
-def test_an_object_without_the_mask_of_its_start_and_too_few_videos_are_named(tmp_path: Path) -> None:
+def test_an_object_without_the_mask_of_its_start_and_too_few_videos_are_named(tmp_path):
     root = write_youtube_vos(tmp_path / "ytvos", 2, valid=1, frames=6, size=SIZE)
     refused(DataError, "meta.json: too few videos to hold out", YoutubeVos, root, "holdout", unseen=9)
     (video,) = YoutubeVos(root)
@@ -90,20 +88,20 @@ def test_an_object_without_the_mask_of_its_start_and_too_few_videos_are_named(tm
     assert refusal(root).startswith(f"{mask}: no such mask, but object ")
 
 
-def training(source: Path, **arguments: Any) -> set[str]:
+def training(source, **arguments):
     module = VideoDataModule(source, frames=2, size=16, batch_size=1, num_workers=0, validation_fraction=0, **arguments)
     module.setup("fit")
     return {entry.path.name for entry in module.videos}
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def many(tmp_path_factory):
     """Enough videos and categories for the default hold-out split."""
     root = tmp_path_factory.mktemp("many") / "ytvos"
     return write_youtube_vos(root, 24, valid=0, frames=6, size=(16, 16), sprites=(1, 1))
 
 
-def test_training_leaves_the_hold_out_split_out(many: Path) -> None:
+def test_training_leaves_the_hold_out_split_out(many):
     pictures = "train_all_frames/JPEGImages"
     scored = {sequence.name for sequence in YoutubeVos(many, "holdout")}
     everything = {path.name for path in (many / pictures).iterdir()}
@@ -117,12 +115,12 @@ def test_training_leaves_the_hold_out_split_out(many: Path) -> None:
     assert all(unseen.isdisjoint(video.categories.values()) for video in videos if video.name in trained)
 
 
-def test_a_set_of_few_categories_has_no_hold_out_split(tmp_path: Path) -> None:
+def test_a_set_of_few_categories_has_no_hold_out_split(tmp_path):
     root = write_youtube_vos(tmp_path / "ytvos", 2, valid=0, frames=6, size=(16, 16), sprites=(1, 1))
     assert len(training(root / "train/JPEGImages")) == 2
 
 
-def test_a_list_that_names_a_scored_video_is_refused(many: Path, tmp_path: Path) -> None:
+def test_a_list_that_names_a_scored_video_is_refused(many, tmp_path):
     folders = sorted((many / "train/JPEGImages").iterdir())
     listing = tmp_path / "list.txt"
     listing.write_text("".join(f"{folder}\n" for folder in folders))
@@ -134,7 +132,7 @@ def test_a_list_that_names_a_scored_video_is_refused(many: Path, tmp_path: Path)
     assert training(listing) == {folder.name for folder in kept}
 
 
-def test_255_alone_is_object_1_of_the_metadata(tmp_path: Path) -> None:
+def test_255_alone_is_object_1_of_the_metadata(tmp_path):
     root = write_youtube_vos(tmp_path / "ytvos", 1, valid=1, frames=6, size=SIZE, sprites=(1, 1))
     expected = YoutubeVos(root)[0].read_mask(0)
     for path in (root / "valid" / "Annotations").rglob("*.png"):

@@ -5,15 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vidcorr.functional import (
-    CompactnessPrior,
-    compact_affinity,
-    compactness_loss,
-    encode_masks,
-    local_affinity,
-    propagate_labels,
-    reconstruct,
-)
+from vidcorr import functional
 from vidcorr.functional.propagation.attention import LocalAttention, Weighting
 from vidcorr.functional.window_tiles import Neighbourhood
 from vidcorr.protocols import PropagationProtocol
@@ -22,13 +14,11 @@ from vidcorr.protocols import PropagationProtocol
 def liir_labels(case, radius, compact):
     """The stored test frames through the engine's average."""
     keys = torch.from_numpy(case["test_k"][:, 0]).permute(2, 3, 0, 1).contiguous()
-    masks = [
-        encode_masks(mask[0, 0], range(1, 7), (24, 24), PropagationProtocol.named("liir"))
-        for mask in case["test_labels"]
-    ]
+    liir = PropagationProtocol.named("liir")
+    masks = [functional.encode_masks(mask[0, 0], range(1, 7), (24, 24), liir) for mask in case["test_labels"]]
     values = torch.stack(masks).permute(2, 3, 0, 1)
     query = torch.from_numpy(case["test_q"][0]).permute(1, 2, 0)
-    prior = CompactnessPrior(2, 0.1) if compact else None
+    prior = functional.CompactnessPrior(2, 0.1) if compact else None
     attention = LocalAttention(Neighbourhood(radius, "square"))
     return attention.average(query, keys, values, range(3), Weighting(1.0, "zero", prior)).permute(2, 0, 1)
 
@@ -45,13 +35,13 @@ def test_moments_by_hand():
     axis = torch.arange(-5.0, 6.0)
     bump = torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * 1.5**2))
     bump /= bump.sum()
-    compact = compact_affinity(bump.reshape(1, 121, 1, 1), 5, components=1, width="moments").view(11, 11)
+    compact = functional.compact_affinity(bump.reshape(1, 121, 1, 1), 5, components=1, width="moments").view(11, 11)
     variance = (bump * (axis[:, None] ** 2 + axis**2)).sum() / 2
     torch.testing.assert_close(compact, torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * variance)))
     lone = torch.zeros(1, 121, 1, 1)
     lone[0, 60] = 1
-    narrow = compact_affinity(lone, 5, components=1, width="moments")
-    torch.testing.assert_close(narrow, compact_affinity(lone, 5, components=1))
+    narrow = functional.compact_affinity(lone, 5, components=1, width="moments")
+    torch.testing.assert_close(narrow, functional.compact_affinity(lone, 5, components=1))
 
 
 def test_loss_by_hand_and_its_gradient():
@@ -59,7 +49,7 @@ def test_loss_by_hand_and_its_gradient():
     window[0, 4] = torch.tensor([0.9, 0.4])  # the second place is not above the threshold
     window[0, 5] = torch.tensor([0.1, 0.4])
     window.requires_grad_()
-    loss = compactness_loss(window, 1, CompactnessPrior(components=1))
+    loss = functional.compactness_loss(window, 1, functional.CompactnessPrior(components=1))
     near, corner = 20 * 0.5**4, 20 * 0.5**8  # values of the Gaussian; its peak is 20, that of the affinity 18
     terms = [2 - 0.5, (2 - near) ** 2 / 2, *3 * [near - 0.5], *4 * [corner**2 / 2]]
     assert loss.item() == pytest.approx(sum(terms) / 18, rel=1e-5)
@@ -79,11 +69,11 @@ def test_liir_frame_by_frame(name):
     fed, expected = [first], [first]
     for frame in range(1, len(features)):
         chosen = of.reference_frames(frame)
-        affinity = local_affinity(features[frame, None], features[None, chosen], 3, of.border)
-        compact = compact_affinity(affinity, 3, threshold=0.1)
+        affinity = functional.local_affinity(features[frame, None], features[None, chosen], 3, of.border)
+        compact = functional.compact_affinity(affinity, 3, threshold=0.1)
         values = torch.stack([fed[f] for f in chosen])[None]
-        labels = reconstruct(compact, values, 3)[0]
-        mass = reconstruct(compact, torch.ones_like(values), 3)[0]  # sum of the weights on the map
+        labels = functional.reconstruct(compact, values, 3)[0]
+        mass = functional.reconstruct(compact, torch.ones_like(values), 3)[0]  # sum of the weights on the map
         assert (mass - 1).abs().max() > 0.1
         if name == "liir-reference":
             labels[1:] *= 1.05
@@ -93,5 +83,5 @@ def test_liir_frame_by_frame(name):
             labels = labels / (mass if of.normalise_by == "weights" else labels.sum(0))
             fed.append(labels)
         expected.append(labels)
-    found = torch.stack(list(propagate_labels(features, first, of)))
+    found = torch.stack(list(functional.propagate_labels(features, first, of)))
     torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=0)

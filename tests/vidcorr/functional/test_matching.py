@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from tests.helpers.matching import FOLDER, Case, fused
+from tests.helpers.refusal import refused
 from vidcorr.functional import match_keypoints
 from vidcorr.functional.matching import bias_directions, frame_points, mutual_distance, prepare_picture
 from vidcorr.metrics.matching import averages, correct_points, reference_length
@@ -46,9 +47,8 @@ def check(case, found, protocol, drawn=None, **keys):
 def test_dift(name):
     case = Case("dift_spair.npz", name)
     width, height = case["img_size"].tolist()
-    protocol = MatchingProtocol.named("dift").with_changes(
-        input_size=[height, width], thresholds=case["alphas"].tolist()
-    )
+    changes = {"input_size": [height, width], "thresholds": case["alphas"].tolist()}
+    protocol = MatchingProtocol.named("dift").with_changes(**changes)
     found = case.matched(case.features("feats"), protocol)
     x0, y0, x1, y1 = case["tie_box"].T
     assert ((found[:, 0] >= x0) & (found[:, 0] <= x1) & (found[:, 1] >= y0) & (found[:, 1] <= y1)).all()
@@ -137,14 +137,12 @@ def test_geoaware_flip(monkeypatch):
         return torch.tensor([ids.index(other) if other in ids else -1 for other in own])
 
     monkeypatch.setattr("vidcorr.functional.matching.mutual_distance", noted)
-    found = case.matched(
-        maps, protocol, mirrored=lambda pair, rows: turned[case["pairs"][pair][0]], partners=rows_of_partners
-    )
+    given = {"mirrored": lambda pair, rows: turned[case["pairs"][pair][0]], "partners": rows_of_partners}
+    found = case.matched(maps, protocol, **given)
     np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
     np.testing.assert_allclose(np.reshape(distances, (-1, 2))[:, ::-1], case["flip_dist"], atol=1e-5)
     check(case, found, protocol)
-    with pytest.raises(ValueError, match="needs `mirrored` and `partners`"):
-        case.matched(maps, protocol)
+    refused(ValueError, "needs `mirrored` and `partners`", case.matched, maps, protocol)
 
 
 @pytest.mark.parametrize("name", ["c0", "c1", "c2", "tie"])
@@ -264,6 +262,9 @@ def test_inputs(family):
             np.testing.assert_array_equal(edge[:, ::12, ::12].permute(1, 2, 0), file[f"sddino840_edge_{number}_u8_s12"])
 
 
+MATCHERS = ("dift", "sd-dino", "geoaware", "insid3", "probe3d")
+
+
 def test_chunks_do_not_change_the_answer(monkeypatch):
     generator = torch.Generator().manual_seed(1)
     source, target = torch.randn(2, 16, 12, 12, generator=generator)
@@ -276,22 +277,6 @@ def test_chunks_do_not_change_the_answer(monkeypatch):
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
         assert found.dtype == points.dtype
     assert mutual_distance(source, target) == pytest.approx(distance, abs=1e-5)
-
-
-MATCHERS = ("dift", "sd-dino", "geoaware", "insid3", "probe3d")
-
-
-def test_a_mirrored_source_that_matches_better_gives_the_features_of_partners():
-    generator = torch.Generator().manual_seed(0)
-    clean = torch.randn(16, 8, 8, generator=generator)
-    noisy = clean + torch.randn(16, 8, 8, generator=generator)
-    points = torch.tensor([[1.5, 2.5], [6.5, 2.5], [3.5, 7.5]])
-    protocol = MatchingProtocol.named("geoaware").with_changes(
-        flip="mutual", input_size=8, decoding="argmax", window=None
-    )
-    swapped = torch.tensor([1, 0, 2])
-    found = match_keypoints(noisy, clean, points, (8, 8), (8, 8), protocol, mirrored=clean.flip(2), partners=swapped)
-    torch.testing.assert_close(found, points[swapped], atol=0.51, rtol=0)
 
 
 @pytest.mark.parametrize(

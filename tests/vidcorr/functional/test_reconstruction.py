@@ -10,15 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidcorr.functional import (
-    CompactnessPrior,
-    compactness_loss,
-    local_affinity,
-    local_reconstruction,
-    reconstruct,
-    reconstruct_locally,
-    reconstruct_with_negatives,
-)
+from vidcorr import functional
 from vidcorr.functional.reconstruction import reconstruction_loss
 
 BORDERS = ("exclude", "zero")
@@ -60,20 +52,21 @@ def by_loops(query, references, values, radius, border, negatives=None):
 def test_equals_mast(case, name):
     query, references = case[f"{name}_q"], case[f"{name}_k"].transpose(0, 1)
     colours = case[f"{name}_colours"].transpose(0, 1)
-    stored = reconstruct(local_affinity(query, references, 6, "zero"), colours, 6)
+    stored = functional.reconstruct(functional.local_affinity(query, references, 6, "zero"), colours, 6)
     torch.testing.assert_close(stored, case[f"{name}_out"], atol=1e-4, rtol=0)
-    tiled = reconstruct_locally(query, references, colours, 6, "zero").values
+    tiled = functional.reconstruct_locally(query, references, colours, 6, "zero").values
     torch.testing.assert_close(tiled, case[f"{name}_out"], atol=1e-4, rtol=0)
 
 
 def test_losses_equal_liir(case):
     query, references, colours = case["inter_q"], case["inter_k"][:, None], case["inter_colours"][:, None]
-    found = reconstruct_locally(query, references, colours, 6, "zero", CompactnessPrior())
+    found = functional.reconstruct_locally(query, references, colours, 6, "zero", functional.CompactnessPrior())
     torch.testing.assert_close(found.values, case["inter_out"], atol=1e-4, rtol=0)
     pixel, _, compact = case["inter_loss_parts"].tolist()
     assert reconstruction_loss(found.values, case["inter_target_full"]).item() == pytest.approx(pixel, abs=1e-4)
     assert found.compactness.item() == pytest.approx(compact, abs=1e-5)
-    stored = compactness_loss(local_affinity(query, references, 6, "zero"), 6, CompactnessPrior())
+    affinity = functional.local_affinity(query, references, 6, "zero")
+    stored = functional.compactness_loss(affinity, 6, functional.CompactnessPrior())
     assert stored.item() == pytest.approx(compact, abs=1e-5)
 
 
@@ -83,12 +76,12 @@ def test_equals_double_loops(height, width, count, radius, border):
     query, references, values = maps(2, count, 3, height, width)
     negatives = torch.randn(7, 3, dtype=torch.float64)
     excluded = torch.rand(2, 7) < torch.tensor([[0.4], [1.0]])
-    affinity = local_affinity(query, references, radius, border)
-    found = reconstruct_with_negatives(query, references, values, negatives, radius, border, excluded)
+    affinity = functional.local_affinity(query, references, radius, border)
+    found = functional.reconstruct_with_negatives(query, references, values, negatives, radius, border, excluded)
     for b in range(2):
         expected, average = by_loops(query[b], references[b], values[b], radius, border)
         torch.testing.assert_close(affinity[b], expected)
-        torch.testing.assert_close(reconstruct(affinity, values, radius)[b], average)
+        torch.testing.assert_close(functional.reconstruct(affinity, values, radius)[b], average)
         _, average = by_loops(query[b], references[b], values[b], radius, border, negatives[~excluded[b]])
         torch.testing.assert_close(found[b], average)
 
@@ -96,14 +89,14 @@ def test_equals_double_loops(height, width, count, radius, border):
 @pytest.mark.parametrize("workspace", [1, 1 << 14])
 @pytest.mark.parametrize("border", BORDERS)
 def test_tiles_equal_the_stored_affinity(monkeypatch, border, workspace):
-    monkeypatch.setitem(local_reconstruction.PRODUCTS_BUDGET, "cpu", workspace)
+    monkeypatch.setitem(functional.local_reconstruction.PRODUCTS_BUDGET, "cpu", workspace)
     inputs = [tensor.requires_grad_() for tensor in maps(3, 2, 4, 11, 18)]
     query, references, values = inputs
-    prior = CompactnessPrior(2, 0.4, "moments")
-    affinity = local_affinity(2 * query, references, 3, border)
+    prior = functional.CompactnessPrior(2, 0.4, "moments")
+    affinity = functional.local_affinity(2 * query, references, 3, border)
     logsumexp = (2 * query * references[:, 0]).sum(1) - affinity[:, 24].log()  # by the cell itself
-    stored = reconstruct(affinity, values, 3), logsumexp, compactness_loss(affinity, 3, prior)
-    tiled = reconstruct_locally(2 * query, references, values, 3, border, prior)
+    stored = functional.reconstruct(affinity, values, 3), logsumexp, functional.compactness_loss(affinity, 3, prior)
+    tiled = functional.reconstruct_locally(2 * query, references, values, 3, border, prior)
     assert tiled.compactness > 0
     torch.testing.assert_close(tuple(tiled), stored)
     upstream = torch.randn_like(values[:, 0])
@@ -120,10 +113,11 @@ def test_a_second_peak_that_has_vanished_keeps_its_place(width, weights):
     """Against the stored affinity in float64, where the second peak still has a weight."""
     torch.manual_seed(0)
     query, references, values = maps(2, 1, 4, 9, 11)
-    prior = CompactnessPrior(2, 0.5, width, weights)
+    prior = functional.CompactnessPrior(2, 0.5, width, weights)
     inputs = [(30 * query).requires_grad_(), references]
-    expected = compactness_loss(local_affinity(*inputs, 3), 3, prior)
-    found = reconstruct_locally(inputs[0].float(), references.float(), values.float(), 3, prior=prior).compactness
+    expected = functional.compactness_loss(functional.local_affinity(*inputs, 3), 3, prior)
+    single = inputs[0].float(), references.float(), values.float()
+    found = functional.reconstruct_locally(*single, 3, prior=prior).compactness
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
     gradients = [torch.autograd.grad(loss, inputs[0])[0] for loss in (found, expected)]
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-7)
@@ -132,8 +126,8 @@ def test_a_second_peak_that_has_vanished_keeps_its_place(width, weights):
 def test_a_backward_pass_within_autocast_is_the_same():
     inputs = [tensor.float().requires_grad_() for tensor in maps(2, 1, 16, 9, 9)]
     exact = [tensor.detach().double().requires_grad_() for tensor in inputs]
-    reconstruct(local_affinity(*exact[:2], 2), exact[2], 2).square().sum().backward()
+    functional.reconstruct(functional.local_affinity(*exact[:2], 2), exact[2], 2).square().sum().backward()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        reconstruct_locally(*inputs, 2).values.square().sum().backward()
+        functional.reconstruct_locally(*inputs, 2).values.square().sum().backward()
     for tensor, reference in zip(inputs, exact, strict=True):
         torch.testing.assert_close(tensor.grad.double(), reference.grad, rtol=1e-4, atol=1e-5)

@@ -20,6 +20,8 @@ from vidcorr.protocols import JointProtocol, MatchingProtocol, PointProtocol, Pr
 torch.manual_seed(0)
 MASKS = PropagationProtocol("own", 2, 4, 0.1, 2)
 JOINTS = JointProtocol("own", 2, 4, 0.1, 2)
+PAIRS = MatchingProtocol.named("dift").with_changes(input_size=32)
+POINTS = PointProtocol.named("fomo").with_changes(scored_size=48)
 QUERY, REFERENCES, VALUES = torch.randn(1, 3, 10, 11), torch.randn(1, 2, 3, 10, 11), torch.rand(1, 2, 2, 10, 11)
 AFFINITY = local_affinity(QUERY, REFERENCES, 1)
 FRAMES = torch.randn(4, 6, 5, 6)
@@ -34,19 +36,8 @@ CASES = {
     "contrastive_random_walk_loss": (F.normalize(torch.randn(2, 4, 4, 5), dim=1),),
     "info_nce_loss": (VECTORS[0], VECTORS[1], torch.randn(9, 4)),
     "simsiam_loss": (*VECTORS,),
-    "match_keypoints": (
-        *torch.randn(2, 4, 3, 3),
-        torch.tensor([[3.0, 4.0]]),
-        (32, 32),
-        (32, 40),
-        MatchingProtocol.named("dift").with_changes(input_size=32),
-    ),
-    "track_points": (
-        FRAMES.__getitem__,
-        4,
-        torch.tensor([[1.0, 9.5, 3.0]]),
-        PointProtocol.named("fomo").with_changes(scored_size=48),
-    ),
+    "match_keypoints": (*torch.randn(2, 4, 3, 3), torch.tensor([[3.0, 4.0]]), (32, 32), (32, 40), PAIRS),
+    "track_points": (FRAMES.__getitem__, 4, torch.tensor([[1.0, 9.5, 3.0]]), POINTS),
     "decode_keypoints": (HEATMAPS, (32, 40), JOINTS),
     "decode_masks": (torch.rand(3, 4, 5), [1, 2], MASKS, (32, 40)),
     "encode_keypoints": (torch.rand(2, 2) * 30, (32, 40), (4, 5), JOINTS),

@@ -34,9 +34,8 @@ def test_every_case_of_the_official_code_to_the_last_digit(official):
                     expected = official[f"{case}/{mode}/video/{key}"][number]
                     np.testing.assert_array_equal(found[key], expected, f"{case} {mode} {key}")
                     expected = official[f"{case}/{mode}/track/{key}"][number]
-                    np.testing.assert_array_equal(
-                        [of_track[key] for of_track in tracks], expected, f"{case} {mode} {key}"
-                    )
+                    of_tracks = [of_track[key] for of_track in tracks]
+                    np.testing.assert_array_equal(of_tracks, expected, f"{case} {mode} {key}")
                     checked += 1
     assert checked > 700
 

@@ -43,21 +43,6 @@ def test_a_name_comes_once_and_sequences_without_one_are_numbered():
     refused(ValueError, "scored more than once: a", metric.compute)
 
 
-def test_rows_of_other_ranks_are_held_during_the_block_alone(monkeypatch):
-    metric = RowMetric(measured, summed)
-    metric.update(1.0, 2.0, name="a")
-
-    def gather(of_ranks, own, group=None):
-        of_ranks[:] = [own, [("b", [3.0, 4.0])]]
-
-    monkeypatch.setattr(dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(dist, "get_world_size", lambda group=None: 2)
-    monkeypatch.setattr(dist, "all_gather_object", gather)
-    with metric.sync_context():
-        assert list(metric.table()) == ["a", "b"]
-    assert list(metric.table()) == ["a"]
-
-
 KINDS = (RegionBoundary, PCK, SemanticIoU, InstanceAP, TrackingSuccess)
 
 

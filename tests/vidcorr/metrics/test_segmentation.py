@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidcorr.metrics import (
-    MaskScorer,
-    RegionBoundary,
-    boundary_accuracy,
-    object_outlines,
-    region_similarity,
-    sequence_statistics,
-)
+from vidcorr import metrics
 from vidcorr.metrics.rules import RULES
 from vidcorr.metrics.scoring import Video, numbers_in
 
@@ -30,9 +23,8 @@ def check_frames(prediction, target, expected):
     stems = [f"{t:03d}" for t in range(1, len(target) - 1)]
     prediction, target = np.asarray(prediction), np.asarray(target)
     frames = {f"{t:03d}": t for t in range(len(target))}
-    scorer = MaskScorer(
-        RULES["davis-2017"], Video("video", list(frames), lambda stem: numbers_in(target[frames[stem]]))
-    )
+    video = Video("video", list(frames), lambda stem: numbers_in(target[frames[stem]]))
+    scorer = metrics.MaskScorer(RULES["davis-2017"], video)
     for stem, t in frames.items():
         scorer.add(stem, target[t], prediction[t])
     assert list(scorer.plan) == list(range(1, len(expected) + 1))
@@ -47,16 +39,17 @@ def test_golden_pairs_are_equal_to_the_last_bit(davis):
         prediction, target = (torch.from_numpy(unpack(davis, f"p{i}_{key}", shape)) for key in ("seg", "ann"))
         void = torch.from_numpy(unpack(davis, f"p{i}_void", shape)) if f"p{i}_void" in davis else None
         kind = davis["pair_kind"][i]
-        assert region_similarity(prediction, target, void).item() == davis["pair_J"][i], kind
-        assert boundary_accuracy(prediction, target, void=void).item() == davis["pair_F"][i], kind
-        assert boundary_accuracy(prediction, target, bound=3, void=void).item() == davis["pair_F_bound3"][i], kind
-        outline = object_outlines(target[0], [1])[1]
+        assert metrics.region_similarity(prediction, target, void).item() == davis["pair_J"][i], kind
+        assert metrics.boundary_accuracy(prediction, target, void=void).item() == davis["pair_F"][i], kind
+        wider = metrics.boundary_accuracy(prediction, target, bound=3, void=void)
+        assert wider.item() == davis["pair_F_bound3"][i], kind
+        outline = metrics.object_outlines(target[0], [1])[1]
         assert outline.radius == davis["pair_bound_pix"][i]
 
 
 @pytest.mark.parametrize(("truth", "prediction"), [("native", "native"), ("resized", "480x880")])
 def test_golden_scores_on_native_and_on_resized_truth(golden, truth, prediction):
-    content, metric = golden("protocols/metrics_vip_pck_davis"), RegionBoundary()
+    content, metric = golden("protocols/metrics_vip_pck_davis"), metrics.RegionBoundary()
     masks = content[f"davis_pred_{prediction}"], content[f"davis_gt_{truth}"]
     metric.update(*masks, name="video")
     np.testing.assert_allclose(list(metric.compute().values()), content[f"davis_table_gt_{truth}"], rtol=0, atol=1e-12)
@@ -65,7 +58,7 @@ def test_golden_scores_on_native_and_on_resized_truth(golden, truth, prediction)
 
 def test_golden_scores_of_rvm(golden):
     """The official numbers on its masks: RVM's own count of objects, over the video, agrees where all start at once."""
-    content, metric = golden("protocols/metrics_vip_pck_davis"), RegionBoundary()
+    content, metric = golden("protocols/metrics_vip_pck_davis"), metrics.RegionBoundary()
     masks = content["davis_pred_native_rvm"], content["davis_gt_native"]
     metric.update(*masks, name="video")
     check_frames(*masks, np.stack([content["davis_rvm_J"], content["davis_rvm_F"]], axis=1))
@@ -80,7 +73,7 @@ def test_void_pixels_of_id_maps():
     prediction, void = target.clone(), torch.zeros(4, 20, 20, dtype=torch.bool)
     prediction[:, 5:15, 15:18] = 1
     void[:, :, 15:] = True
-    metric = RegionBoundary()
+    metric = metrics.RegionBoundary()
     metric.update(prediction, target, name="b")
     metric.update(prediction.where(~void, 255), target.where(~void, 255), name="a")
     rows = metric.rows()
@@ -90,13 +83,13 @@ def test_void_pixels_of_id_maps():
 
 def test_statistics_equal_golden(davis):
     for k in range(12):
-        np.testing.assert_array_equal(sequence_statistics(davis[f"s{k}_vals"]), davis[f"s{k}_MRD"])
+        np.testing.assert_array_equal(metrics.sequence_statistics(davis[f"s{k}_vals"]), davis[f"s{k}_MRD"])
 
 
 def test_decay_does_not_wrap_beyond_255_frames(davis):
-    mean, recall, decay = sequence_statistics(davis["sLong_vals"])
+    mean, recall, decay = metrics.sequence_statistics(davis["sLong_vals"])
     wrapped = davis["sLong_MRD_uint8wrap"]
     assert (mean, recall) == (wrapped[0], wrapped[1])
     assert decay == davis["sLong_D_nowrap"]
     assert abs(decay - wrapped[2]) > 1e-3
-    np.testing.assert_array_equal(sequence_statistics([0.75] * 5 + [np.nan] * 3), [0.75, 0.625, np.nan])
+    np.testing.assert_array_equal(metrics.sequence_statistics([0.75] * 5 + [np.nan] * 3), [0.75, 0.625, np.nan])

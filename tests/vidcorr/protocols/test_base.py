@@ -6,32 +6,22 @@ from typing import Annotated, Literal
 import numpy as np
 
 from tests.helpers.refusal import refused
-from vidcorr.protocols import PointProtocol, PropagationProtocol, TrackingProtocol
-from vidcorr.protocols.base import (
-    Cosine,
-    EvaluationProtocol,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    Range,
-    Source,
-    UnitInterval,
-)
+from vidcorr.protocols import PointProtocol, PropagationProtocol, TrackingProtocol, base
 
-PAPER = Source(code="lab/code @ 0123abc: eval.py", values={"first": {}, "second": {"side": 5, "window": (3.0, 4.0)}})
+VALUES = {"first": {}, "second": {"side": 5, "window": (3.0, 4.0)}}
+PAPER = base.Source(code="lab/code @ 0123abc: eval.py", values=VALUES)
 VFS = PropagationProtocol.named("vfs")
 
 
-class Rules(EvaluationProtocol):
-    side: PositiveInt = 8
+class Rules(base.EvaluationProtocol):
+    side: base.PositiveInt = 8
     factor: float = 0.5
     smooth: bool = False
     mode: Literal["a", "b"] | None = "a"
     window: tuple[float, float] | None = None
     frames: tuple[int, ...] = ()
-    rate: Annotated[float, Range(ge=0, lt=1)] | None = None
-    pair: tuple[PositiveInt, PositiveInt] = (1, 1)
+    rate: Annotated[float, base.Range(ge=0, lt=1)] | None = None
+    pair: tuple[base.PositiveInt, base.PositiveInt] = (1, 1)
 
     @classmethod
     def sources(cls):
@@ -134,13 +124,13 @@ def test_values_of_another_type_or_out_of_range_and_unknown_names_are_refused():
         assert refused(ValueError, words, Rules, **{"name": "x"} | fields)
 
 
-class Ranges(EvaluationProtocol):
-    positive: PositiveInt = 1
-    count: NonNegativeInt = 0
-    scale: PositiveFloat = 0.1
-    weight: NonNegativeFloat = 0.0
-    part: UnitInterval = 0.0
-    cosine: Cosine = -1.0
+class Ranges(base.EvaluationProtocol):
+    positive: base.PositiveInt = 1
+    count: base.NonNegativeInt = 0
+    scale: base.PositiveFloat = 0.1
+    weight: base.NonNegativeFloat = 0.0
+    part: base.UnitInterval = 0.0
+    cosine: base.Cosine = -1.0
 
 
 def test_each_kind_of_number_has_its_range():

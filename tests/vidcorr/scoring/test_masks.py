@@ -11,6 +11,7 @@ from scipy import stats
 
 from tests.helpers.refusal import refused
 from vidcorr.commands.score import command
+from vidcorr.datasets.generated import writers
 from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, read_mask, write_ids
@@ -18,9 +19,8 @@ from vidcorr.videos.masks import davis_palette, read_mask, write_ids
 
 def write_masks(folder, *masks):
     """Write masks as rows of digits: one row of pixels a frame, four pixels high."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for t, row in enumerate(masks):
-        write_ids(folder / f"{t:05d}.png", np.tile(np.array(list(row), np.uint8), (4, 1)), davis_palette())
+    tiled = [np.tile(np.array(list(row), np.uint8), (4, 1)) for row in masks]
+    writers.write_masks(folder, dict(enumerate(tiled)))
 
 
 @pytest.mark.parametrize(("missing", "key"), [(0, "seq"), (3, "seq_missing3")])
@@ -28,15 +28,12 @@ def test_the_official_numbers_to_the_last_bit(golden, tmp_path, missing, key):
     """Masks on disk against davis2017-evaluation's own table, one object lost in the second case."""
     davis = golden("davis_metrics")
     shape = davis["seq_shape"]
-    objects, frames = shape[:2]
-    ids = np.arange(1, objects + 1, dtype=np.uint8)[:, None, None, None]
+    ids = np.arange(1, shape[0] + 1, dtype=np.uint8)[:, None, None, None]
     for folder, name in (("truth", "seq_gt"), ("mine", "seq_pred")):
-        (tmp_path / folder / "bike").mkdir(parents=True)
         masks = (np.unpackbits(davis[name], count=shape.prod()).reshape(shape) * ids).max(0)
         if folder == "mine":
             masks[masks == missing] = 0
-        for t in range(frames):
-            write_ids(tmp_path / folder / "bike" / f"{t:05d}.png", masks[t], davis_palette())
+        writers.write_masks(tmp_path / folder / "bike", dict(enumerate(masks)))
     metric = score(tmp_path / "truth", tmp_path / "mine")
     np.testing.assert_array_equal(list(metric.scores.values()), davis[f"{key}_table"])
     for measure in "JF":

@@ -78,9 +78,8 @@ def test_points_are_a_table_that_is_a_prompt_again(folder, colour, tmp_path):
     lines = (tmp_path / "out" / "points.csv").read_text().splitlines()
     assert lines[0] == "frame,point,x,y,score"
     expected = [points for _, points in follow(colour, folder / "clip.mp4", prompt)]
-    numbers = [
-        [float(row[key] or "nan") for key in ("x", "y", "score")] for row in rows_of(tmp_path / "out", "points.csv")
-    ]
+    rows = rows_of(tmp_path / "out", "points.csv")
+    numbers = [[float(row[key] or "nan") for key in ("x", "y", "score")] for row in rows]
     np.testing.assert_allclose(np.reshape(numbers, (FRAMES, 2, 3)), np.stack(expected), atol=1e-4)
     (tmp_path / "p.csv").write_text("\n".join([lines[0], *lines[9:11]]))
     again = PointPrompt.of(tmp_path / "p.csv")

@@ -12,13 +12,7 @@ from vidcorr.backbones import Normalise, load
 from vidcorr.tracking.siamfc_tracker import cosine_window
 from vidcorr.videos.boxes import centred
 
-pytestmark = pytest.mark.usefixtures("_no_grad")
-
-
-@pytest.fixture
-def _no_grad():
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("no_gradients")
 
 
 class GoldenNet(nn.Module):

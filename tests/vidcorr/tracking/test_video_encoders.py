@@ -48,9 +48,8 @@ def test_davis_end_to_end_equals_the_notebook(case, golden, tmp_path):
     images = frames.permute(0, 2, 3, 1).numpy()
     write_frames(tmp_path / "JPEGImages/480p/toy", images, [f"{t:05d}.png" for t in range(len(images))])
     write_masks(tmp_path / "Annotations/480p/toy", {f"{t:05d}": mask for t, mask in enumerate(truth)})
-    scores = (
-        DavisBenchmark(tmp_path, split=None, protocol="rvm", changes=CHANGES).evaluate(encoder, tmp_path / "out").scores
-    )
+    benchmark = DavisBenchmark(tmp_path, split=None, protocol="rvm", changes=CHANGES)
+    scores = benchmark.evaluate(encoder, tmp_path / "out").scores
     found = [scores["J&F-Mean"], scores["J-Mean"], scores["F-Mean"]]
     np.testing.assert_allclose(found, numbers[f"{name}_JF_J_F"], atol=5e-4)
     assert (tmp_path / "out" / "results.json").is_file()

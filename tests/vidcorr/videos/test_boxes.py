@@ -1,8 +1,5 @@
 """Conventions of boxes, their text files, and crops equal to the golden ones."""
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -12,20 +9,20 @@ from vidcorr.videos.files import DataError
 
 
 @pytest.mark.parametrize("separator", ["\t", ", "])
-def test_separators(tmp_path: Path, separator: str) -> None:
+def test_separators(tmp_path, separator):
     path = tmp_path / "groundtruth_rect.txt"
     path.write_text("".join(f"{separator.join(row)}\r\n" for row in (["1", "2", "3.5", "4"], ["-5", "6", "7", "8"])))
     assert read_boxes(path).tolist() == [[1, 2, 3.5, 4], [-5, 6, 7, 8]]
 
 
 @pytest.mark.parametrize("line", ["1,2,3,4,5", "x,y,w,h", "1,2,3,1_0"])
-def test_a_line_that_is_not_a_box_is_named(tmp_path: Path, line: str) -> None:
+def test_a_line_that_is_not_a_box_is_named(tmp_path, line):
     path = tmp_path / "groundtruth_rect.txt"
     path.write_text(f"1,2,3,4\n\n{line}\n")
     refused(DataError, r"groundtruth_rect.txt, line 3: expected x,y,w,h, got", read_boxes, path)
 
 
-def test_files_that_hold_no_boxes_are_refused(tmp_path: Path) -> None:
+def test_files_that_hold_no_boxes_are_refused(tmp_path):
     refused(DataError, r"nowhere.txt: cannot be read \(No such file", read_boxes, tmp_path / "nowhere.txt")
     path = tmp_path / "boxes.txt"
     path.write_text("1,2,3,4\n", encoding="utf-16")
@@ -36,14 +33,14 @@ def test_files_that_hold_no_boxes_are_refused(tmp_path: Path) -> None:
     assert read_boxes(path).shape == (0, 4)
 
 
-def test_golden_crops(golden: Any) -> None:
+def test_golden_crops(golden):
     expected = golden("siamfc_tracking")
     for number, (y, x, side, size) in enumerate(expected["crop_cases"]):
         crop = square_crop(expected["frames"][0], (y, x), side, int(size))
         assert np.abs(crop.astype(int) - expected[f"crop{number}_vfs"]).max() <= 1
 
 
-def test_golden_exemplar_and_search_crops(golden: Any) -> None:
+def test_golden_exemplar_and_search_crops(golden):
     expected = golden("siamfc_tracking")
     y, x, height, width = centred(expected["init_box"])
     side = context_side(height, width)

@@ -3,10 +3,8 @@
 Also tests `videos/container.py`, `videos/mp4.py`.
 """
 
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -21,13 +19,13 @@ from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DecodingError
 
 
-def tier(path: Path) -> list[pytest.MarkDecorator]:
+def tier(path):
     """Real videos beyond some bytes are slow; those with hundreds of frames are not for every run."""
     size = path.stat().st_size
     return [pytest.mark.slow] * (size > 120_000) + [pytest.mark.exhaustive] * (size > 1_200_000)
 
 
-def files(folder: str, marks: Callable[[Path], Any] = lambda path: ()) -> list[Any]:
+def files(folder, marks=lambda path: ()):
     """The files of a folder of real videos as parameters, with their marks; without it one that is skipped."""
     found = sorted((references.real_videos() or Path("absent")).joinpath(folder).glob("*"))
     params = [pytest.param(path, id=path.name, marks=marks(path)) for path in found]
@@ -43,12 +41,12 @@ BROKEN = {
 }
 
 
-def read(path: Path, indices: list[int]) -> list[np.ndarray]:
+def read(path, indices):
     with VideoFile(path) as video:
         return video.read(indices)
 
 
-def in_order(path: Path) -> list[np.ndarray]:
+def in_order(path):
     """All frames by the plain way."""
     with av.open(str(path)) as container:
         stream = container.streams.best("video")
@@ -175,12 +173,12 @@ def test_a_text_that_names_other_files_is_no_video(tmp_path):
     assert refused(DecodingError, r"v\.mp4: cannot be opened as a video", VideoFile, tmp_path / "v.mp4")
 
 
-def matrix(a: int, b: int, c: int, d: int) -> bytes:
+def matrix(a, b, c, d):
     """Return a display matrix as in a file, in fixed point."""
     return np.array([a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30], ">i4").tobytes()
 
 
-def test_a_video_is_turned_by_its_display_matrix(tmp_path: Path) -> None:
+def test_a_video_is_turned_by_its_display_matrix(tmp_path):
     picture = np.zeros((48, 64, 3), np.uint8)
     picture[:16, :20] = 255, 0, 0  # no two of the eight orientations look alike
     picture[32:, 40:] = 0, 0, 255
@@ -240,7 +238,7 @@ def test_a_frame_of_another_size_than_the_first_is_named(tmp_path, name, codec):
         refused(DecodingError, equal, video.read, [11, 12])
         assert refused(DecodingError, message, lambda: list(video.frames()))
 
-        def check() -> None:  # as `check-data` does
+        def check():  # as `check-data` does
             video.read([0, 24])
             video.require_one_size()
 

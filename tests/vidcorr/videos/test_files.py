@@ -8,7 +8,6 @@ import os
 import struct
 import zlib
 from functools import partial
-from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -20,23 +19,16 @@ from vidcorr.datasets.generated import write_got10k, write_jhmdb, write_youtube_
 from vidcorr.datasets.got10k import list_sequences
 from vidcorr.results.csv_files import csv_of_records, csv_text
 from vidcorr.results.folder_lock import FolderInUse, FolderLock
-from vidcorr.videos.files import (
-    WRONG_JSON,
-    DataError,
-    DecodingError,
-    errors_at,
-    plain_name,
-    unfinished,
-    write_atomically,
-)
+from vidcorr.videos import files
+from vidcorr.videos.files import DataError
 from vidcorr.videos.images import image_size, read_image
 from vidcorr.videos.masks import read_mask
 
 
-def test_a_fault_of_our_code_reads_as_none_of_the_data() -> None:
-    with pytest.raises(AttributeError), errors_at("a.png"):
+def test_a_fault_of_our_code_reads_as_none_of_the_data():
+    with pytest.raises(AttributeError), files.errors_at("a.png"):
         raise AttributeError("no such method")
-    with pytest.raises(DataError, match=r"^a\.json: TypeError: a list$"), errors_at("a.json", *WRONG_JSON):
+    with pytest.raises(DataError, match=r"^a\.json: TypeError: a list$"), files.errors_at("a.json", *files.WRONG_JSON):
         raise TypeError("a list")
 
 
@@ -44,8 +36,9 @@ HOSTILE = ["a/b", "..", "nul\x00byte", "C:windows", "x" * 300]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
-    assert refused(DataError, r"list\.txt: .* is not the plain name", plain_name, name, "list.txt").isprintable()
+def test_names_that_lead_elsewhere_are_refused(name):
+    message = r"list\.txt: .* is not the plain name"
+    assert refused(DataError, message, files.plain_name, name, "list.txt").isprintable()
 
 
 LISTS = {
@@ -62,7 +55,7 @@ LISTS = {
 
 
 @pytest.mark.parametrize("dataset", LISTS)
-def test_readers_refuse_names_that_lead_elsewhere(tmp_path: Path, dataset: str) -> None:
+def test_readers_refuse_names_that_lead_elsewhere(tmp_path, dataset):
     write, read, listed, line = LISTS[dataset]
     write(root := tmp_path / "root", 1, frames=11, size=(32, 32))
     (root / listed).parent.mkdir(exist_ok=True)
@@ -71,7 +64,7 @@ def test_readers_refuse_names_that_lead_elsewhere(tmp_path: Path, dataset: str) 
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])
-def test_huge_pictures_are_refused_by_their_headers(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_huge_pictures_are_refused_by_their_headers(tmp_path, kind, monkeypatch):
     path = tmp_path / f"huge.{kind}"
     Image.new("RGB", (16, 16)).save(path)
     content = bytearray(path.read_bytes())
@@ -84,13 +77,13 @@ def test_huge_pictures_are_refused_by_their_headers(tmp_path: Path, kind: str, m
     path.write_bytes(content)
     monkeypatch.setattr("cv2.imdecode", Mock(side_effect=AssertionError("decoding has begun")))
     for read in (read_image, read_mask, image_size):
-        assert refused(DecodingError, "exceeds limit of", read, path)
+        assert refused(files.DecodingError, "exceeds limit of", read, path)
 
 
 def test_bytes_are_those_of_the_text(tmp_path):
     path = tmp_path / "list.txt"
     path.write_text("before")
-    write_atomically(path, "é\r\n" + os.fsdecode(b"\xff\n"))
+    files.write_atomically(path, "é\r\n" + os.fsdecode(b"\xff\n"))
     assert path.read_bytes() == b"\xc3\xa9\r\n\xff\n"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -101,9 +94,9 @@ def test_csv_has_the_columns_of_all_records():
     assert csv_text([("a", None), (1, 2.5)], "\n") == "a,\n1,2.5\n"
 
 
-def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
-    def make(error: OSError | None = None) -> None:
-        with unfinished(tmp_path / "made") as folder:
+def test_a_folder_appears_complete_or_not_at_all(tmp_path):
+    def make(error=None):
+        with files.unfinished(tmp_path / "made") as folder:
             folder.mkdir()
             (folder / "new").write_text("new")
             if error:
@@ -117,20 +110,20 @@ def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", [False, True])
-def test_a_folder_that_holds_something_is_never_replaced(tmp_path: Path, folder: bool) -> None:
+def test_a_folder_that_holds_something_is_never_replaced(tmp_path, folder):
     """`score --json results/` once deleted the folder with all that was in it."""
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "old").write_text("old")
 
-    def make() -> None:
-        with unfinished(tmp_path / "made") as new:
+    def make():
+        with files.unfinished(tmp_path / "made") as new:
             new.mkdir() if folder else new.write_text("file")
 
     refused(OSError, r"(?i)directory.*made", make)
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["made", "made/old"]
 
 
-def test_a_folder_is_locked_against_this_process_too(tmp_path: Path) -> None:
+def test_a_folder_is_locked_against_this_process_too(tmp_path):
     first = FolderLock(tmp_path)
     for _ in range(2):  # the end of a refused lock frees nothing
         refused(FolderInUse, "is in use by another run, whose files", FolderLock, tmp_path / "../" / tmp_path.name)

@@ -9,16 +9,11 @@ from vidcorr.videos.images import read_ahead
 
 FAILING_CONSUMERS = """
 import threading
-
 from vidcorr.videos.images import read_ahead
-
-
 def consume():
     frames = read_ahead(iter(range(100)))
     next(frames)
     raise ValueError("a mask is missing")
-
-
 for _ in range(800):
     try:
         consume()

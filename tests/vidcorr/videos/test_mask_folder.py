@@ -1,7 +1,6 @@
 """The masks of a video: what 255 means among them, and each is decoded once."""
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark, VosBenchmark
 from vidcorr.datasets import Davis, Vos
 from vidcorr.datasets.generated import write_davis
+from vidcorr.datasets.generated.writers import write_masks
 from vidcorr.scoring.masks import score
 from vidcorr.videos import mask_folder
 from vidcorr.videos.files import DataError
@@ -22,20 +22,18 @@ IDS[2:10, 2:14], IDS[8:20, 16:30], IDS[14:22, 2:10] = 1, 2, 9
 SHAPE = (IDS > 0).astype(np.uint8) * 255
 
 
-def video(folder: Path, *masks: np.ndarray) -> Path:
+def video(folder, *masks):
     """Write a video's masks, and return the folder of videos."""
-    folder.mkdir(parents=True)
-    for t, ids in enumerate(masks):
-        write_ids(folder / f"{t:05d}.png", np.asarray(ids, np.uint8), davis_palette())
+    write_masks(folder, {t: np.asarray(ids, np.uint8) for t, ids in enumerate(masks)})
     return folder.parent
 
 
-def folder_of(path: Path, *rows: list[int], **rules: bool) -> MaskFolder:
+def folder_of(path, *rows, **rules):
     """Return a folder of masks of a row of pixels each."""
     return MaskFolder(video(path / "a", *([row] for row in rows)) / "a", **rules)
 
 
-def test_255_is_the_object_of_a_video_that_has_no_other_id(tmp_path: Path) -> None:
+def test_255_is_the_object_of_a_video_that_has_no_other_id(tmp_path):
     white = folder_of(tmp_path / "white", [0, 0], [0, 255])
     assert (white.void, white.shown(0), white.shown(1), white.starts()) == (None, (), (1,), {1: 1})
     assert white.read(1).tolist() == [[0, 1]]
@@ -55,11 +53,11 @@ def test_255_is_an_id_where_the_rules_have_no_void_and_every_value_the_object_of
 
 
 @pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+def decoded(monkeypatch):
     """Return a list to which each decoded mask is added."""
-    found: list[Path] = []
+    found = []
 
-    def counting(path: Path) -> np.ndarray:
+    def counting(path):
         found.append(path)
         return read_mask(path)
 

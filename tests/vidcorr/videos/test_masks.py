@@ -1,7 +1,5 @@
 """Masks: the two forms that are read, all others refused."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -19,7 +17,7 @@ SHAPE = (IDS > 0).astype(np.uint8) * 255
 COLOURS = davis_palette()
 
 
-def indexed(ids: np.ndarray, palette: np.ndarray = COLOURS) -> Image.Image:
+def indexed(ids, palette=COLOURS):
     image = Image.fromarray(ids)
     image.putpalette(palette.ravel().tolist())
     return image
@@ -38,7 +36,7 @@ def test_indexed_and_grey_masks_hold_ids_for_readers_and_prompts(form, tmp_path)
 
 
 @pytest.mark.parametrize("bits", [1, 4])
-def test_indices_of_few_bits(bits: int, tmp_path: Path) -> None:
+def test_indices_of_few_bits(bits, tmp_path):
     ids = np.minimum(IDS, 2**bits - 1)
     indexed(ids, COLOURS[: 2**bits]).save(tmp_path / "m.png", bits=bits)
     assert read_mask(tmp_path / "m.png").tolist() == ids.tolist()
@@ -65,7 +63,7 @@ def test_every_other_form_is_refused(form, tmp_path):
         refused(DataError, r"mask\.png: not an indexed or 8-bit grey mask", read, tmp_path / "mask.png")
 
 
-def test_davis_colours_in_another_order_are_refused(tmp_path: Path) -> None:
+def test_davis_colours_in_another_order_are_refused(tmp_path):
     """Pillow's `quantize` sorts the colours of a mask; by the indices, objects would change places."""
     ids = np.where(IDS == 9, 0, IDS)
     palette = COLOURS[:3]
@@ -76,7 +74,7 @@ def test_davis_colours_in_another_order_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("read", [read_mask, read_image])
-def test_a_png_with_a_flipped_bit_is_refused_or_has_the_same_pixels(tmp_path: Path, read) -> None:
+def test_a_png_with_a_flipped_bit_is_refused_or_has_the_same_pixels(tmp_path, read):
     """Pillow and OpenCV decode a third of such files to other pixels without a word."""
     write_ids(tmp_path / "mask.png", IDS.repeat(2, 0), COLOURS)
     sound, expected = (tmp_path / "mask.png").read_bytes(), read(tmp_path / "mask.png")
@@ -92,7 +90,7 @@ def test_a_png_with_a_flipped_bit_is_refused_or_has_the_same_pixels(tmp_path: Pa
     assert refusals > 55
 
 
-def disc(radius: int, line: int) -> Image.Image:
+def disc(radius, line):
     pixels = np.zeros((96, 128), np.uint8)
     cv2.circle(pixels, (60, 50), radius, 255, -1, line)
     return Image.fromarray(pixels)

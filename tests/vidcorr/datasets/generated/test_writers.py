@@ -3,9 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,26 +14,25 @@ from vidcorr.datasets.generated import write_videos
 from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.videos.files import DataError
 
-SMALL: dict[str, Any] = {"frames": 6, "size": (48, 64)}
+SMALL = {"frames": 6, "size": (48, 64)}
 
 ROOT = Path(__file__).parents[3]
 
 
-def content(folder: Path) -> dict[str, bytes]:
+def content(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("write", [getattr(synthetic, name) for name in dir(synthetic) if name.startswith("write_")])
-def test_the_same_arguments_give_the_same_bytes(tmp_path: Path, write: Callable[..., Path]) -> None:
-    first, again, other = (
-        content(write(tmp_path / name, 2, seed=seed, **SMALL)) for name, seed in (("a", 3), ("b", 3), ("c", 4))
-    )
-    assert first == again != other
+def test_the_same_arguments_give_the_same_bytes(tmp_path, write):
+    seeds = {"first": 3, "again": 3, "other": 4}
+    made = {name: content(write(tmp_path / name, 2, seed=seed, **SMALL)) for name, seed in seeds.items()}
+    assert made["first"] == made["again"] != made["other"]
 
 
 @pytest.mark.slow
-def test_videos_are_the_same_in_another_process_with_other_threads(tmp_path: Path) -> None:
+def test_videos_are_the_same_in_another_process_with_other_threads(tmp_path):
     code = (
         "import sys, cv2; cv2.setNumThreads(7)\n"
         "from vidcorr.datasets.generated import write_videos\n"
@@ -49,7 +46,7 @@ def test_videos_are_the_same_in_another_process_with_other_threads(tmp_path: Pat
     assert b"threads=1 lookahead_threads=1" in here["00000.mp4"]
 
 
-def test_finished_folder_is_reused_and_replaced_when_the_arguments_change(tmp_path: Path) -> None:
+def test_finished_folder_is_reused_and_replaced_when_the_arguments_change(tmp_path):
     root = write_videos(tmp_path / "videos", 1, **SMALL)
     written = (root / "00000.mp4").stat().st_mtime_ns
     write_videos(root, 1, **SMALL)
@@ -60,12 +57,12 @@ def test_finished_folder_is_reused_and_replaced_when_the_arguments_change(tmp_pa
 
 
 @pytest.mark.parametrize("name", ["holiday.mp4", ".git"])
-def test_a_folder_that_is_not_ours_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_ours_is_refused(name, tmp_path):
     (tmp_path / name).write_text("mine")
     refused((DataError, OSError), str(tmp_path), write_videos, tmp_path, 1, **SMALL)
     assert (tmp_path / name).read_text() == "mine"
 
 
-def test_same_arguments_same_video_and_fewer_frames_a_prefix() -> None:
+def test_same_arguments_same_video_and_fewer_frames_a_prefix():
     for whole, prefix in zip(Scenes(3, 7, 6, (64, 80)).render(0), Scenes(3, 7, 4, (64, 80)).render(0), strict=True):
         assert np.array_equal(whole[:4], prefix)

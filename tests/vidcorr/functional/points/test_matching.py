@@ -5,13 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vidcorr.functional.points.matching import (
-    best_pixels,
-    cell_centres,
-    decode_positions,
-    sample_features,
-    similarity_maps,
-)
+from vidcorr.functional.points import matching
 
 
 @pytest.mark.parametrize(
@@ -23,7 +17,7 @@ from vidcorr.functional.points.matching import (
     ],
 )
 def test_places_are_those_of_the_peers(peers, expected, arguments):
-    positions = decode_positions(torch.from_numpy(peers["cosine"]), **arguments)
+    positions = matching.decode_positions(torch.from_numpy(peers["cosine"]), **arguments)
     np.testing.assert_allclose(positions.numpy(), peers[expected], atol=2e-5)
 
 
@@ -31,27 +25,28 @@ def test_cosines_and_sampling_are_fomos(peers):
     tokens = torch.from_numpy(peers["fomo_cost_tokens"])[0]
     queries = torch.from_numpy(peers["fomo_cost_queries"])[0]
     for t, features in enumerate(tokens):
-        np.testing.assert_allclose(similarity_maps(queries, features), peers["fomo_cost_volume"][0, t], atol=1e-6)
+        found = matching.similarity_maps(queries, features)
+        np.testing.assert_allclose(found, peers["fomo_cost_volume"][0, t], atol=1e-6)
     height, width = peers["fomo_sample_input_hw"]
     for (t, x, y), expected in zip(peers["fomo_sample_queries_txy"][0], peers["fomo_sample_features"][0], strict=True):
         features = tokens[int(t)]
         positions = torch.tensor([[x / width * features.shape[2], y / height * features.shape[1]]])
-        np.testing.assert_allclose(sample_features(features, positions)[0], expected, atol=1e-6)
+        np.testing.assert_allclose(matching.sample_features(features, positions)[0], expected, atol=1e-6)
 
 
 def test_an_expectation_less_the_own_centre_is_gmrws_flow(peers):
     affinity = torch.from_numpy(peers["gmrw_affinity"])[0]
     height, width = affinity.shape[:2]
     logits = affinity.flatten(0, 1).log()
-    own = cell_centres(height, width)
+    own = matching.cell_centres(height, width)
     for decoding, name in (("expectation", "weighted_sum"), ("argmax", "argmax")):
-        flow = (decode_positions(logits, decoding, 1.0) - own).view(height, width, 2)
+        flow = (matching.decode_positions(logits, decoding, 1.0) - own).view(height, width, 2)
         np.testing.assert_allclose(flow.numpy(), peers[f"gmrw_flow_{name}"][0], atol=1e-4)
 
 
 def test_the_best_cells_are_weighted_by_their_softmax():
-    similarities, centres = torch.randn(3, 5, 7), cell_centres(5, 7)
-    found = decode_positions(similarities, "topk", 0.3, topk=4)
+    similarities, centres = torch.randn(3, 5, 7), matching.cell_centres(5, 7)
+    found = matching.decode_positions(similarities, "topk", 0.3, topk=4)
     for position, cells in zip(found, similarities.flatten(1), strict=True):
         best = cells.argsort(descending=True)[:4].tolist()
         weights = [float((cells[cell] / 0.3).exp()) for cell in best]
@@ -72,7 +67,7 @@ def peaks(count, cells, width):
 def test_the_best_pixels_are_those_of_the_enlarged_map(cells, pixels):
     noise = torch.rand(20, cells, cells, generator=torch.Generator().manual_seed(0))
     maps = torch.cat([peaks(20, cells, 0.75), peaks(10, cells, 6.0), noise, noise**30])
-    values, centres = best_pixels(maps, pixels, pixels, 5)
+    values, centres = matching.best_pixels(maps, pixels, pixels, 5)
     enlarged = F.interpolate(maps[None], (pixels, pixels), mode="bilinear", align_corners=False)[0]
     torch.testing.assert_close(values, enlarged.flatten(1).topk(5).values, atol=2e-6, rtol=1e-5)
     y, x = (centres[..., axis].long() for axis in (1, 0))

@@ -21,9 +21,8 @@ class Video:
 
     def __init__(self, arrays, case, number):
         self.arrays, self.place = arrays, f"{case}_v{number}"
-        self.rules = RULES.with_changes(
-            query_mode=str(arrays[f"{case}_query_mode"]), query_stride=int(arrays[f"{case}_query_stride"])
-        )
+        stride = int(arrays[f"{case}_query_stride"])
+        self.rules = RULES.with_changes(query_mode=str(arrays[f"{case}_query_mode"]), query_stride=stride)
         self.features = torch.from_numpy(self["feats"].astype(np.float32))
 
     def __getitem__(self, key):
@@ -34,16 +33,13 @@ class Video:
         return tapvid_metrics(*truth, occluded, tracks, self.rules.query_mode)
 
 
-def videos_of(arrays, case):
-    return [Video(arrays, case, number) for number in range(int(arrays[f"{case}_videos"]))]
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_queries_tracks_and_scores_are_its_own(golden, case):
     arrays = golden("omniprobe/tapvid")
     names = arrays["metric_names"].tolist()
     found = []
-    for video in videos_of(arrays, case):
+    for number in range(int(arrays[f"{case}_videos"])):
+        video = Video(arrays, case, number)
         points = video["points"].astype(np.float32) * np.float32(256)
         rules = video.rules
         queries = sample_queries(video["occluded"], points, rules.query_mode, rules.query_stride)

@@ -77,9 +77,8 @@ def test_the_trace_of_an_object_that_has_left_is_painted_under_vfs_and_not_under
     trace, other = torch.zeros(2, 16, 24)
     trace[5:8, 3:6], other[9:12, 12:18] = 0.2, beside
     labels = torch.stack([1 - trace - other, trace, other])
-    vfs, vidcorr = (
-        decode_masks(labels, [1, 2], PropagationProtocol.named(name), (128, 192)) for name in ("vfs", "vidcorr")
-    )
+    vfs = decode_masks(labels, [1, 2], PropagationProtocol.named("vfs"), (128, 192))
+    vidcorr = decode_masks(labels, [1, 2], PropagationProtocol.named("vidcorr"), (128, 192))
     assert (vfs == 1).sum() > 20
     assert torch.equal(vidcorr, vfs.where(vfs == 2, 0))
 

@@ -23,11 +23,6 @@ def features_of(slots, channels, height, width):
     return F.normalize(maps.permute(0, 2, 3, 1) * scales, dim=3).contiguous()
 
 
-def keys_of(maps):
-    """All maps but the last, which is the query, as keys (h, w, S, C)."""
-    return maps[:-1].permute(1, 2, 0, 3).contiguous()
-
-
 def sketched(maps, neighbourhood=CIRCLE):
     """All maps but the last as frames 0, 1, … of a memory."""
     memory = SketchedMemory(range(len(maps) - 1), 0, maps[0], LocalAttention(neighbourhood))
@@ -44,7 +39,7 @@ def search(maps, memory=None):
 
 def assert_same(maps, neighbourhood=CIRCLE, sketches=None, atol=2e-6):
     """Compare values and cells with the search by torch; cells only where products are clearly apart."""
-    references, keys = range(len(maps) - 1), keys_of(maps)
+    references, keys = range(len(maps) - 1), maps[:-1].permute(1, 2, 0, 3).contiguous()
     values, cells = (sketches or sketched(maps, neighbourhood)).best_matches(maps[-1], references, 10)
     plain_values, plain_cells = LocalAttention(neighbourhood).best_matches(maps[-1], keys, references, 10)
     missing = 10 - plain_values.shape[2]
