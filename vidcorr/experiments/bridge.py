@@ -14,9 +14,10 @@ from ..benchmarks.base import Benchmark
 from ..protocols import EvaluationProtocol
 from ..results.cells import Cell
 from ..results.records import Column, Record
+from ..results.rendering import Table
 from ..results.result import Result
 from ..results.statistics import Difference
-from ..results.tables import Table, table_of_cells
+from ..results.tables import table_of_cells
 from ..videos.files import require_one_of
 from .evaluate import Job, Runner
 

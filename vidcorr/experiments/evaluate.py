@@ -25,9 +25,9 @@ from ..errors import message_of, printable
 from ..functional.device import fastest_precision, gpu_or_cpu
 from ..results.folder_lock import FolderInUse, FolderLock
 from ..results.records import Record, records_of
-from ..results.rendering import printed
+from ..results.rendering import Table, printed
 from ..results.result import Result, has_result, require_writable
-from ..results.tables import Table, tabulate
+from ..results.tables import tabulate
 from ..videos.digests import text_digest
 from ..videos.files import slug
 

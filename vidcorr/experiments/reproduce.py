@@ -11,10 +11,10 @@ from ..backbones import NamedNetwork
 from ..results.cells import Cell
 from ..results.published import Published
 from ..results.records import Column, Record
-from ..results.rendering import printed
+from ..results.rendering import Table, printed
 from ..results.result import Result
 from ..results.statistics import Difference
-from ..results.tables import Table, table_of_cells
+from ..results.tables import table_of_cells
 from .benchmark_choice import BenchmarkChoice
 from .evaluate import Job, Runner, process_group
 

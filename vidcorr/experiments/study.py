@@ -14,9 +14,10 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from ..results.cells import Cell
 from ..results.checked import mistakes_of
 from ..results.records import Column, Record
+from ..results.rendering import Table
 from ..results.result import Result, has_result
 from ..results.statistics import from_best
-from ..results.tables import Table, table_of_cells
+from ..results.tables import table_of_cells
 from ..videos.digests import text_digest
 from ..videos.files import slug
 from .benchmark_choice import add_benchmark_flags, chosen_benchmarks

@@ -23,9 +23,10 @@ from .formats import bracketed
 from .pictures.animations import TRUTH_SUFFIX
 from .published import Published, published_beside
 from .records import Column, Record
+from .rendering import Table
 from .result import MEANS_OF, Result, Row
 from .statistics import FEWEST_SEQUENCES, HOW
-from .tables import Table, table_of_cells, tabulate
+from .tables import table_of_cells, tabulate
 
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""

@@ -1,20 +1,23 @@
-"""Tables of scores as texts: for a terminal, in Markdown, LaTeX, HTML (a notebook) and CSV."""
+"""Tables of scores, and their texts: for a terminal, in Markdown, LaTeX, HTML (a notebook) and CSV."""
 
 import math
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from html import escape
 from itertools import chain
 from textwrap import wrap
 from typing import Literal, NamedTuple
 
+from .captions import differing, of_what, settings_of
+from .cells import Cell
 from .csv_files import csv_of_records
-from .formats import as_bold, grid, latex_text, listed, one_line
-from .records import Record
+from .formats import as_bold, grid, latex_text, one_line, percent
+from .records import Column, Record
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
-from .tables import Table
 
 Format = Literal["text", "md", "csv", "tex", "html"]
 WIDEST = 60
@@ -29,6 +32,97 @@ class Printed(NamedTuple):
 
     head: str
     cells: list[str]
+
+
+@dataclass(frozen=True, repr=False)
+class Table:
+    """Scores by row and column; `render` shows them.
+
+    Attributes:
+        columns: head → conditions that the scores of the column share.
+        rows: name → head → cell; rows without a score in a column have no cell.
+        base: name of the base row for differences, or empty.
+        own_bases: row → its base row, for rows with another base than `base`.
+        notes: sentences about the table.
+        caption: data and network of the scores, for steps from a protocol to another; empty: as the results say, and
+            the largest mean of a column is its best.
+    """
+
+    columns: Mapping[str, Column]
+    rows: Mapping[str, Mapping[str, Cell]]
+    base: str = ""
+    own_bases: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    caption: str = ""
+
+    def __repr__(self) -> str:
+        return f"Table({len(self.rows)} rows, {len(self.columns)} columns: {'; '.join(self.rows)})"
+
+    def _repr_html_(self) -> str:
+        """The table in a notebook."""
+        return render(self, "html")
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells, row by row."""
+        cells: list[Cell] = []
+        for row in self.rows.values():
+            cells += row.values()
+        return cells
+
+    @property
+    def records(self) -> list[Record]:
+        """The records of all cells."""
+        return [record for cell in self.cells for record in cell.records]
+
+    @cached_property
+    def titles(self) -> dict[str, list[str]]:
+        """Title of columns → their heads; the columns of a benchmark are neighbours."""
+        found: dict[str, list[str]] = {}
+        for benchmark in dict.fromkeys(column.benchmark for column in self.columns.values()):
+            for head, column in self.columns.items():
+                if column.benchmark == benchmark:
+                    found.setdefault(column.title, []).append(head)
+        return found
+
+    @cached_property
+    def best(self) -> dict[str, str]:
+        """Head of a column with several scores → the largest mean as text; columns of decays have no best."""
+        best: dict[str, str] = {}
+        for head, column in self.columns.items():
+            cells = [row[head] for row in self.rows.values() if head in row]
+            means = [cell.mean for cell in cells if not math.isnan(cell.mean)]
+            if len(means) > 1 and not column.score.endswith("Decay") and not self.caption:
+                best[head] = percent(max(means), cells[0].digits)
+        return best
+
+    def row_named(self, text: str) -> str:
+        """Return the row of a name, or of a unique part of its name.
+
+        Raises:
+            ValueError: if the text does not name exactly one row.
+        """
+        if text in self.rows:
+            return text
+        found = [name for name in self.rows if text in name]
+        if len(found) != 1:
+            raise ValueError(f"base {text!r} names {len(found) or 'no'} rows; the rows are {'; '.join(self.rows)}")
+        return found[0]
+
+    def with_differences(self, base: str, own_bases: Mapping[str, str] = {}) -> "Table":
+        """Return the table with the differences of all rows from a base row, named as in `row_named`.
+
+        Args:
+            base: the base row.
+            own_bases: row → another base row, by their full names.
+        """
+        base = self.row_named(base)
+        rows: dict[str, Mapping[str, Cell]] = {}
+        for name, row in self.rows.items():
+            base_of_row = own_bases.get(name, base)
+            base_cells = {} if name == base_of_row else self.rows[base_of_row]
+            rows[name] = {head: cell.against(base_cells.get(head)) for head, cell in row.items()}
+        return replace(self, rows=rows, base=base, own_bases=own_bases)
 
 
 def render(table: Table, format: Format = "md", intervals: bool | None = None, width: float = math.inf) -> str:
@@ -76,12 +170,12 @@ def printed(table: Table, format: Format | None = None, intervals: bool | None =
 def notes(table: Table, format: Format, intervals: bool) -> list[str]:
     """Return the sentences about a table: a caption for LaTeX, and more on the tests for the other formats."""
     cells = table.cells
-    settings = _settings(table)
+    settings = {} if table.caption else settings_of(table.records)
     sentences = ["Per cent"]
     if table.caption:
         sentences = [table.caption]
     elif format == "tex":
-        sentences = [f"Scores in per cent {_of_what(table, settings)}"]
+        sentences = [f"Scores in per cent {of_what(table.records, settings)}"]
     if table.best and format != "text":
         sentences.append("Bold is the best of a column")
     if any(len(cell.scores) > 1 for cell in cells):
@@ -94,7 +188,8 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
     if format != "tex":
         sentences += _about_tests(table, intervals)
         sentences += [f"{protocol}: {setting}" for protocol, setting in settings.items()]
-        sentences += _differing(table)
+        if not table.caption:
+            sentences += differing(table.records)
     return [f"{one_line(sentence)}." for sentence in (*sentences, *table.notes)]
 
 
@@ -252,56 +347,6 @@ def _labels(table: Table) -> dict[str, str]:
         forms[title] = (column.benchmark, f"{column.benchmark}, {column.by}", title)
     counts = Counter(chain.from_iterable(map(set, forms.values())))
     return {title: min(of_title, key=lambda form: (counts[form] > 1, len(form))) for title, of_title in forms.items()}
-
-
-# What the results say
-
-
-def _records(table: Table) -> list[Record]:
-    """Return the records of all cells."""
-    return [record for cell in table.cells for record in cell.records]
-
-
-def _of_what(table: Table, settings: Mapping[str, str]) -> str:
-    """Return the benchmarks and protocols of the scores in words; `settings`: protocol → its setting, or none."""
-    data: dict[str, dict[str, None]] = {}  # protocol → benchmarks with their conditions
-    for record in _records(table):
-        result = record.result
-        about = f" ({', '.join(result.conditions)})" if result.conditions else ""
-        data.setdefault(result.stage.protocol.shared_name, {})[f"{result.data_set}{about}"] = None
-    texts = []
-    for protocol, of_protocol in data.items():
-        setting = f" ({settings[protocol]})" if protocol in settings else ""
-        by_protocol = f", by protocol {protocol}{setting}" if protocol else ""
-        texts.append(f"on {listed(list(of_protocol))}{by_protocol}")
-    return "; ".join(texts)
-
-
-def _settings(table: Table) -> dict[str, str]:
-    """Return protocol → size of the frames, stride and radius in words; empty if all protocols have the same."""
-    settings: dict[str, dict[str, None]] = {}
-    for record in _records(table):
-        settings.setdefault(record.result.stage.protocol.shared_name, {})[record.setting] = None
-    settings.pop("", None)
-    texts = {protocol: "; ".join(of_protocol) for protocol, of_protocol in settings.items()}
-    return texts if len(set(texts.values())) > 1 and not table.caption else {}
-
-
-def _differing(table: Table) -> list[str]:
-    """Return a sentence on the fields in which the protocols of a benchmark differ, for each with several."""
-    protocols: dict[str, dict[str, dict[str, object]]] = {}  # benchmark → protocol → its fields
-    for record in _records(table):
-        protocol = record.result.stage.protocol
-        protocols.setdefault(record.result.data_set, {})[protocol.shared_name] = protocol.fields
-    sentences = []
-    for benchmark, of_benchmark in protocols.items():
-        first, *others = of_benchmark.values()
-        fields = [name for name, value in first.items() if any(other.get(name) != value for other in others)]
-        fields = [name for name in fields if name not in ("name", "feature_stride")]  # the features set the stride
-        if fields and not table.caption:
-            command = f"vidcorr protocols {' '.join(list(of_benchmark)[:2])}"
-            sentences.append(f"The protocols on {benchmark} differ in {listed(fields)}: {command}")
-    return sentences
 
 
 # CSV

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..cells import Cell
 from ..formats import percent
-from ..tables import Table
+from ..rendering import Table
 
 WIDTH = 1800
 """Pixels: 15 cm at 300 dots per inch."""
