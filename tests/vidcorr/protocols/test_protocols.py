@@ -27,7 +27,7 @@ DIGESTS = {
     "loftup davis": "e714391de1ab", "naf davis": "2985930457a5", "raysup davis": "7ded197ddf52",
     "hvc davis": "c22a80fea754", "spa-then-temp davis": "3d1e14ea6231", "spa-then-temp jhmdb": "5151acb48f93",
     "spa-then-temp vip": "0d270f2c4dff", "vidcorr davis": "0144296b8343", "vidcorr youtube_vos": "0144296b8343",
-    "vidcorr vip": "80ce7afbf942", "vidcorr jhmdb": "848d6bd88681", "fomo tap_vid": "af8a94e18eaa",
+    "vidcorr vip": "80ce7afbf942", "vidcorr jhmdb": "09c3427ea12b", "fomo tap_vid": "af8a94e18eaa",
     "tapir-matching tap_vid": "f63c7348eae1", "gmrw-chained tap_vid": "66aebe39541f", "fgvc tap_vid": "dbd67bce7536",
     "omniprobe tap_vid": "7e104f9df499",
     "vidcorr-fast davis": "9906dd23cdaf", "vidcorr-fast youtube_vos": "9906dd23cdaf",
