@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..experiments.benchmark_choice import add_list_flag, positive
 
@@ -29,11 +30,12 @@ def command(args: Sequence[str]) -> None:
     import cv2
     import numpy as np
 
-    from ..backbones import NamedNetwork, build_feature_extractor
+    from .. import MatchBenchmark
+    from ..backbones import NamedNetwork, load
     from ..backbones.copies import on_device
     from ..backbones.trust import allow_named
+    from ..benchmarks.network import view_for
     from ..experiments.match import PictureMatcher
-    from ..protocols import MatchingProtocol
     from ..results.csv_files import csv_text
     from ..results.pictures.overlays import write_picture
     from ..results.pictures.pairs import draw_matches
@@ -41,8 +43,10 @@ def command(args: Sequence[str]) -> None:
 
     allow_named(args)
     network = NamedNetwork(flags.model, pretrained=flags.pretrained)
-    extractor = on_device(build_feature_extractor(network, network.stage, network.stride))
-    matcher = PictureMatcher(extractor, MatchingProtocol.named(flags.protocol), (flags.first, flags.second))
+    # a benchmark without data, which chooses the features as for its scores
+    features_of: Any = MatchBenchmark("", protocol=flags.protocol)
+    extractor = on_device(view_for(features_of, network, load(network)))
+    matcher = PictureMatcher(extractor, features_of.protocol, (flags.first, flags.second))
     found = matcher.matches(flags.points, flags.best)
     similarities = found[:, 4]
     levels = np.interp(similarities, [similarities.min(), similarities.max() + 1e-9], [0, 255]).astype(np.uint8)

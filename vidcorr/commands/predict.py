@@ -34,7 +34,6 @@ def command(args: Sequence[str]) -> None:
     from ..backbones.copies import on_device
     from ..backbones.trust import allow_named
     from ..benchmarks.network import view_for
-    from ..protocols import JointProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
     from ..tracking.follow import rules_for
     from ..tracking.predict import OUTPUTS, predict_video
     from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
@@ -54,13 +53,9 @@ def command(args: Sequence[str]) -> None:
     encoder = load(named)
     rules = rules_for(nn.Identity(), prompt, flags.protocol)
     # a benchmark without data, which only chooses the features as for its scores
-    benchmarks: dict[type, Any] = {
-        PropagationProtocol: DavisBenchmark,
-        JointProtocol: JhmdbBenchmark,
-        PointProtocol: TapVidBenchmark,
-        TrackingProtocol: OtbBenchmark,
-    }
-    features_of = benchmarks[type(rules)]("", protocol=rules)
+    benchmarks: tuple[Any, ...] = (DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark)
+    kind = next(benchmark for benchmark in benchmarks if benchmark.protocol_class is type(rules))
+    features_of = kind("", protocol=rules)
     network = encoder.described
     checkpoint = named.spec if Path(named.spec).is_file() else None
     with signals.deferred():

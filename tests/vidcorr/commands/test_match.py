@@ -49,6 +49,16 @@ def test_the_best_matches_of_a_picture_and_its_turned_and_enlarged_copy(tmp_path
     assert capsys.readouterr().out.startswith(f"{len(found)} matches, similarity ")
 
 
+@pytest.mark.slow
+def test_a_protocol_chooses_the_features_of_a_resnet_as_for_scores(tmp_path):
+    words = ["--points", "40,30", "--model"]
+    by_protocol = matched(tmp_path, *words, "vidcorr-r18", "--protocol", "dift+input_size=128+features=res3/4")
+    by_name = matched(tmp_path, *words, "vidcorr-r18@res3/4", "--protocol", "dift+input_size=128")
+    by_default = matched(tmp_path, *words, "vidcorr-r18", "--protocol", "dift+input_size=128")
+    np.testing.assert_array_equal(by_protocol, by_name)
+    assert (by_protocol != by_default).any()
+
+
 def test_given_points_are_matched(tmp_path):
     words = ["--model", "raw_colour@colour/4", "--protocol", "dift+input_size=128"]
     found = matched(tmp_path, *words, "--points", "40,30", "150.5,100")
