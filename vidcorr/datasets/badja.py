@@ -14,13 +14,12 @@ from ..videos.images import image_size, pixels
 from .records import named_file
 from .tap_vid import PointSequence
 
-JOINTS = (
-    "8 upper_right_1 9 upper_right_2 10 upper_right_3 12 upper_left_1 13 upper_left_2 14 upper_left_3 15 neck_lower "
-    "18 lower_right_1 19 lower_right_2 20 lower_right_3 22 lower_left_1 23 lower_left_2 24 lower_left_3 25 tail_0 "
-    "28 tail_3 31 tail_6 32 jaw 33 nose 35 right_ear 36 left_ear"
-)
-WORDS = JOINTS.split()
-BADJA_JOINTS = dict(zip(map(int, WORDS[::2]), WORDS[1::2], strict=True))
+BADJA_JOINTS = {
+    8: "upper_right_1", 9: "upper_right_2", 10: "upper_right_3", 12: "upper_left_1", 13: "upper_left_2",
+    14: "upper_left_3", 15: "neck_lower", 18: "lower_right_1", 19: "lower_right_2", 20: "lower_right_3",
+    22: "lower_left_1", 23: "lower_left_2", 24: "lower_left_3", 25: "tail_0", 28: "tail_3", 31: "tail_6", 32: "jaw",
+    33: "nose", 35: "right_ear", 36: "left_ear",
+}  # fmt: skip
 """Annotated joints: number in the files → name."""
 
 WITHOUT_FRAMES = ("cat_jump", "tiger")
