@@ -1,4 +1,4 @@
-"""What runs in the workflows runs here: each step is a target of the Makefile."""
+"""Workflows run targets of the Makefile, which run here too."""
 
 import re
 from pathlib import Path

@@ -156,7 +156,7 @@ def test_a_callback_that_takes_the_wrong_score_or_weights_is_refused(callback, l
 
 @pytest.mark.parametrize(("benchmark", "choose"), [(Shown, max), (Distance, min)])
 def test_the_best_checkpoint_is_the_benchmarks_best_also_in_a_second_fit(benchmark, choose, tmp_path):
-    """As in a notebook: the same callback, another Trainer."""
+    """A notebook uses the same callback with another Trainer."""
     best = BestCheckpoint()
     for number in range(2):
         folder = tmp_path / str(number)

@@ -64,7 +64,7 @@ def test_a_run_that_is_stopped_after_its_first_step_is_saved(tmp_path):
 
 
 def test_a_second_fit_of_the_same_callback_has_its_own_file(tmp_path):
-    """As in a notebook: other Trainers; the second resumes a run that is at its end."""
+    """A notebook uses the callback with other Trainers; the second resumes a run that is at its end."""
     last = LastCheckpoint(every_n_steps=1)
     fit_in(tmp_path / "first", last)
     fit_in(tmp_path / "ended", last, ckpt_path=tmp_path / "first/checkpoints" / LAST)

@@ -1,4 +1,4 @@
-"""What every data module of `datamodules.__all__` keeps: the list that a run resumes with, and its seed.
+"""Promises of every data module of `datamodules.__all__`: the list that a run resumes with, and its seed.
 
 Also tests `datamodules/synthetic_video.py`.
 """

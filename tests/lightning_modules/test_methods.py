@@ -1,4 +1,4 @@
-"""What every method of `lightning_modules.__all__` keeps; a new method is tested here as soon as it stands there.
+"""Promises of every method of `lightning_modules.__all__`; a new method is tested here as soon as it is listed.
 
 `tests/helpers/method_steps.py` makes a method small by its signature, and its batches by its `images`.
 

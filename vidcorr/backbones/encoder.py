@@ -211,7 +211,7 @@ class Encoder(nn.Module):
 
     @property
     def recipe(self) -> Recipe | None:
-        """What makes the encoder again, without its weights; None without a name, or for a module with own features."""
+        """Recipe of the encoder without its weights; None without a name, or for a module with features of its own."""
         view = {"stage": self.default_stage, "stride": self.default_stride}
         defaults = {name: value for name, value in view.items() if value is not None}
         if isinstance(self.network, LiirEncoder) and not defaults:

@@ -59,8 +59,7 @@ class TapVidBenchmark(Benchmark):
 
     Args:
         root: a released pickle or the folder of its shards; or a folder written by `vidcorr unpickle`.
-        protocol: name of a protocol (`fomo`, `omniprobe`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) or a
-            protocol.
+        protocol: name of a point protocol, as `vidcorr protocols` lists them, or a protocol.
 
     Raises:
         DataError: when the data are first read, with the name of the file.
@@ -166,8 +165,7 @@ class BadjaBenchmark(TapVidBenchmark):
 
     Args:
         root: BADJA's folder, which holds joint_annotations, DAVIS and extra_videos.
-        protocol: name of a protocol (`fomo`, `omniprobe`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) or a
-            protocol.
+        protocol: name of a point protocol, as `vidcorr protocols` lists them, or a protocol.
 
     Raises:
         DataError: when the data are first read, with the name of the file.

@@ -39,7 +39,7 @@ SLURM = {"job": "SLURM_JOB_ID", "array_job": "SLURM_ARRAY_JOB_ID", "array_task":
 
 
 class Record(Exact):
-    """What `run.json` says of the run in its folder.
+    """Content of `run.json`, about the run in its folder.
 
     Attributes:
         words: words of its command after `vidcorr`, with those that later starts added.

@@ -13,9 +13,8 @@ from .network_input import NetworkInput
 class PointProtocol(NetworkInput):
     """Every number and rule that affects a point-tracking score.
 
-    Named protocols (`fomo`, `omniprobe`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) are data, in
-    protocols.yaml. All coordinates are raster coordinates: the first pixel's centre is at 0.5, the first cell's centre
-    at half a cell, and sizes are converted by multiplication alone.
+    Named protocols are data, in protocols.yaml. All coordinates are raster coordinates: the first pixel's centre is at
+    0.5, the first cell's centre at half a cell, and sizes are converted by multiplication alone.
 
     Attributes:
         tracking: "direct": match every frame with the query's frame; "chained": match from frame to frame, forward and

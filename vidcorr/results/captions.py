@@ -1,4 +1,4 @@
-"""What a table says of its results: benchmarks, conditions and protocols, and where the protocols differ."""
+"""Captions of tables: benchmarks, conditions and protocols of the results, and fields in which protocols differ."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,4 +1,4 @@
-"""Where a result comes from: date, command, machine and versions."""
+"""Provenance of a result: date, command, machine and versions."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def said_into_a_closed_pipe(*words):
 
 @pytest.mark.slow
 def test_no_command_complains_of_a_reader_that_has_left():
-    """As `vidcorr protocols | head`."""
+    """A reader such as `head` ends before the command."""
     for command in (*RUNS, *tools()):
         assert said_into_a_closed_pipe(command, "--help")[1] == "", command
     for words in (["--help"], ["protocols"], ["protocols", "vfs"], ["reproduce"], ["study", "studies/vfs_small.yaml"]):

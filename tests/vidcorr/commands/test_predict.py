@@ -72,7 +72,7 @@ def test_a_checkpoint_is_a_network(folder, tmp_path):
     ],
 )
 def test_a_protocol_for_points_has_the_features_of_its_benchmark(folder, tmp_path, words, view):
-    """As masks have theirs of DAVIS (test_network) and boxes theirs of OTB."""
+    """Masks take the features of DAVIS, and boxes those of OTB, in test_network."""
     main(["predict", str(folder / "frames"), f"--output={tmp_path / 'out'}", "--end=2", "--no-overlay", *words])
     content = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert (content["stage"], content["stride"]) == view
