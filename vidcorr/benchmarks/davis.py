@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,27 +59,23 @@ class DavisBenchmark(MaskBenchmark):
         """Open the data set."""
         return Davis(self.root, self.year, self.split, self.resolution, self.annotations, self.size_tolerance)
 
-    def data_rules(self) -> Rules:
-        """Return the rules of the year."""
-        return RULES[f"davis-{self.year}"]
-
-    @cached_property
-    def scoring_rules(self) -> Rules:
-        """The scoring rules; masks of a single white object make the year 2016, with equal scores."""
-        rules = self.plain_rules
-        return RULES["davis-2016"] if rules == RULES["davis-2017"] and self._is_of_2016() else rules
+    @property
+    def rules(self) -> Rules | str:
+        """The rules of the year."""
+        return f"davis-{self.year}"
 
     def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
-        """Return year, split, resolution and rules."""
-        year = 2016 if self._is_of_2016() else self.year
-        facts = {"year": year, "split": self.split, "resolution": self.resolution}
-        return facts | super().facts(rows, tracker)
+        """Return year, split, resolution and rules; masks of a single white object make the year 2016."""
+        folders = [sequence.masks for sequence in self.sequences]
+        is_of_2016 = bool(folders) and all(masks is not None and masks.void is None for masks in folders)
+        year = 2016 if is_of_2016 else self.year
+        facts: dict[str, Any] = {"year": year, "split": self.split, "resolution": self.resolution}
+        facts |= super().facts(rows, tracker)
+        if is_of_2016 and self.scoring_rules == RULES["davis-2017"]:  # which give equal scores
+            facts["rules"] = RULES["davis-2016"].stated()
+        return facts
 
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return year and split, and a resolution other than 480p."""
         found = [str(facts["year"]), self.split or "all", self.resolution]
         return found[:2] if self.resolution == "480p" else found
-
-    def _is_of_2016(self) -> bool:
-        folders = [sequence.masks for sequence in self.sequences]
-        return bool(folders) and all(masks is not None and masks.void is None for masks in folders)  # 255 is the object

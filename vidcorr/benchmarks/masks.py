@@ -20,7 +20,7 @@ from ..metrics.rules import RULES
 from ..metrics.scoring import MaskScorer, Rules, Video, numbers_in, values_of_objects
 from ..protocols import PropagationProtocol
 from ..results.pictures import overlay_masks
-from ..results.pictures.animations import Curve, overlay_masks_small
+from ..results.pictures.animations import overlay_masks_small
 from ..results.result import Result, Row
 from ..tracking.frame_encoder import FrameEncoder
 from ..tracking.labels import MaskCoding, Propagator, TrackedFrame, follow_labels
@@ -40,7 +40,8 @@ CAPTION = "propagated masks; the first frame's are the annotation, where the pro
 class MaskBenchmark(Benchmark):
     """Base of the benchmarks of object masks: a reader, a protocol, and scoring rules.
 
-    A subclass has a field `protocol`: a protocol, or the name of a protocol with values for the benchmark.
+    A subclass has a field `protocol`: a protocol, or the name of a protocol with values for the benchmark; and `rules`,
+    an attribute, a field or a property.
     """
 
     protocol_class = PropagationProtocol
@@ -51,31 +52,28 @@ class MaskBenchmark(Benchmark):
     archive: ClassVar[str] = ""
     """Folder of the sequences inside predictions.zip; "" is its top (DAVIS)."""
 
-    @abstractmethod
-    def data_rules(self) -> Rules:
-        """Return the data set's scoring rules without metadata: a protocol may bring others."""
-
     @property
-    def plain_rules(self) -> Rules:
-        """The scoring rules without metadata: the protocol's if it has any, else the data set's."""
-        scoring = self.protocol.scoring
-        return self.data_rules() if scoring == "benchmark" else RULES[scoring]
+    @abstractmethod
+    def rules(self) -> Rules | str:
+        """The data set's scoring rules, or their name in `RULES`; a protocol may bring others."""
 
     @property
     def scoring_rules(self) -> Rules:
-        """The scoring rules, with the data set's metadata if a subclass reads any."""
-        return self.plain_rules
+        """The scoring rules of a run: the protocol's if it has any, else the data set's."""
+        scoring = self.protocol.scoring
+        rules = self.rules if scoring == "benchmark" else scoring
+        return RULES[rules] if isinstance(rules, str) else rules
 
     @property
     def score_names(self) -> tuple[str, ...]:
         """The scores of the rules, the means first."""
-        names = self.plain_rules.score_names
+        names = self.scoring_rules.score_names
         return tuple(sorted(names, key=lambda name: not name.endswith("Mean")))
 
     @property
     def pooled(self) -> bool:  # type: ignore[override]
         """True if the rules average over groups of objects."""
-        return self.plain_rules.pooled
+        return self.scoring_rules.pooled
 
     def score(self, sequence: MaskSequence, tracker: FrameEncoder, output: Output) -> list[Row]:
         """Propagate the masks of a sequence, write them, and score the annotated frames: a row per object.
@@ -85,21 +83,37 @@ class MaskBenchmark(Benchmark):
         """
         sequence, frames = at_size_of_data(sequence, tracker.protocol)
         scorer = self._scorer_of(sequence)
-        files = SequenceFiles(sequence, scorer, output)
-        for t in sequence.annotated:
-            if t < sequence.begin:  # nothing is predicted before the first object
-                files.add(t, torch.zeros(sequence.size, dtype=torch.uint8))
-        with write_behind(files.add) as later:
-            for t, tracked in enumerate(
-                follow_masks(sequence, frames, tracker, type(self).propagator), start=sequence.begin
-            ):
+        predicted = predicted_frames(sequence)
+        pictures = SequencePictures(output, sequence, overlay_masks, overlay_masks_small, caption=CAPTION)
+
+        def add(t: int, ids: Tensor, frame: Tensor | None = None) -> None:
+            """Score and write the ids `(H, W)` of frame `t`; draw them over the frame, if it is given."""
+            truth = None
+            if scorer is not None and t in sequence.annotated:
+                truth = sequence.read_mask(t)
+                with errors_at(sequence.annotation(t)):  # an unknown id, if the rules refuse it
+                    scorer.add(sequence.frames[t].stem, truth.numpy(), ids.numpy())
+            if t in predicted:
+                output.mask(mask_file(sequence, t), ids)
+            if frame is not None:
+                pictures.add(frame, ids, truth=truth)
+
+        begin = sequence.begin
+        with write_behind(add) as later:
+            for t in sequence.annotated:
+                if t < begin:  # nothing is predicted before the first object
+                    later(t, torch.zeros(sequence.size, dtype=torch.uint8))
+            for t, tracked in enumerate(follow_masks(sequence, frames, tracker, type(self).propagator), begin):
                 with tracker.watch("score and write"):  # waiting for the thread
                     later(t, tracked.decoded, tracked.frame)
-        files.close()
+        if scorer is None:
+            pictures.close()
+            return []
+        places = {sequence.frames[t].stem: t - begin for t in sequence.annotated if t >= begin}
+        pictures.close(scorer.curves(places))
         rows: list[Row] = []
-        for number, values in scorer.finish().items() if scorer is not None else ():
-            columns = self.columns_of(sequence, int(number))
-            rows.append(Row(video=sequence.video, object=sequence.folder or str(number), values=values | columns))
+        for number, values in scorer.finish().items():
+            rows.append(Row(video=sequence.video, object=sequence.folder or str(number), values=values))
         return rows
 
     def _scorer_of(self, sequence: MaskSequence) -> MaskScorer | None:
@@ -129,10 +143,6 @@ class MaskBenchmark(Benchmark):
             raise DataError(f"{folder}: the metadata counts frame {without_mask[0]}, which has no mask")
         return scorer
 
-    def columns_of(self, sequence: MaskSequence, number: int) -> dict[str, Any]:
-        """Return further columns of an object's row; by default none."""
-        return {}
-
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the scores of the data set by its rules, from the values of the objects."""
         return self.scoring_rules.table(values_of_objects(in_order(rows)))
@@ -151,65 +161,6 @@ class MaskBenchmark(Benchmark):
                 file = mask_file(sequence, t)
                 packed[file] = Path(self.archive, file)
         output.archive(packed)
-
-
-class SequenceFiles:
-    """Scores, files and pictures of the followed frames of a sequence.
-
-    Args:
-        sequence: the sequence.
-        scorer: scores its annotated frames; None scores nothing.
-        output: the files of the run.
-    """
-
-    def __init__(self, sequence: MaskSequence, scorer: MaskScorer | None, output: Output) -> None:
-        self._sequence = sequence
-        self._scorer = scorer
-        self._output = output
-        self._predicted = predicted_frames(sequence)
-        self._pictures = mask_pictures(output, sequence)
-
-    def add(self, t: int, ids: Tensor, frame: Tensor | None = None) -> None:
-        """Score and write the ids `(H, W)` of frame `t`; draw them over the frame, if it is given."""
-        sequence = self._sequence
-        truth = None
-        if self._scorer is not None and t in sequence.annotated:
-            truth = sequence.read_mask(t)
-            with errors_at(sequence.annotation(t)):  # an unknown id, if the rules refuse it
-                self._scorer.add(sequence.frames[t].stem, truth.numpy(), ids.numpy())
-        if t in self._predicted:
-            self._output.mask(mask_file(sequence, t), ids)
-        if frame is not None:
-            self._pictures.add(frame, ids, truth=truth)
-
-    def close(self) -> None:
-        """Write the pictures."""
-        self._pictures.close({} if self._scorer is None else curves_of(self._scorer, self._sequence))
-
-
-def curves_of(scorer: MaskScorer, sequence: MaskSequence) -> dict[str, Curve]:
-    """Return J and F by followed frame, averaged over objects, for the animations; only scored frames have a point."""
-    curves: dict[str, Curve] = {}
-    for measure in ("J", "F"):
-        if measure not in scorer.rules.measures:
-            continue
-        means = scorer.frame_means(measure)
-        scored = [t for t in sequence.annotated if t >= sequence.begin and sequence.frames[t].stem in means]
-        values = [means[sequence.frames[t].stem] for t in scored]
-        curves[measure] = [t - sequence.begin for t in scored], values
-    return curves
-
-
-def mask_pictures(output: Output, sequence: MaskSequence, kind: str = "") -> SequencePictures:
-    """Return the pictures of a sequence's masks; `kind`: folder, if a benchmark follows it in several ways."""
-    return SequencePictures(
-        output,
-        sequence,
-        overlay_masks,
-        kind=kind,
-        draw_animation=overlay_masks_small,
-        caption=CAPTION,
-    )
 
 
 def predicted_frames(sequence: MaskSequence) -> set[int]:

@@ -87,8 +87,8 @@ class SequencePictures:
         output: the files of the run.
         sequence: the sequence.
         draw: draws results over a frame.
-        kind: folder of the files, if a benchmark follows the sequence in several ways.
         draw_animation: draws the frames of the animation; None is `draw`.
+        kind: folder of the files, if a benchmark follows the sequence in several ways.
         video: also write a video of every frame.
         caption: what the animation shows.
     """
@@ -98,9 +98,9 @@ class SequencePictures:
         output: Output,
         sequence: FrameSequence,
         draw: Draw,
+        draw_animation: Draw | None = None,
         *,
         kind: str = "",
-        draw_animation: Draw | None = None,
         video: bool = False,
         caption: str = "",
     ) -> None:

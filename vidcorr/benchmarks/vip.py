@@ -16,13 +16,15 @@ from ..functional import LabelPropagator
 from ..functional.propagation.coding import Size
 from ..metrics.parts import CLASSES, ap_scores, class_areas, iou_scores, match_instances
 from ..protocols import PropagationProtocol
+from ..results.pictures import overlay_masks
+from ..results.pictures.animations import overlay_masks_small
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
 from ..tracking.labels import TrackedFrame
 from ..videos.files import errors_at
 from .base import Benchmark, counts_of
-from .masks import at_size_of_data, follow_masks, mask_file, mask_pictures
-from .output import Output
+from .masks import CAPTION, at_size_of_data, follow_masks, mask_file
+from .output import Output, SequencePictures
 
 Parts = Literal["semantic", "instance"]
 AP = "AP-unofficial"
@@ -117,7 +119,9 @@ class VipBenchmark(Benchmark):
             sequence, frames = at_size_of_data(whole_sequence, tracker.protocol)
             covered = tracker.covered(sequence.size)
             measured: list[Any] = []
-            pictures = mask_pictures(output, sequence, parts)
+            pictures = SequencePictures(
+                output, sequence, overlay_masks, overlay_masks_small, kind=parts, caption=CAPTION
+            )
             for t, tracked in enumerate(follow_masks(sequence, frames, tracker, type(self).propagator)):
                 with tracker.watch("score"):
                     if parts == "semantic":

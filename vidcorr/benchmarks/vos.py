@@ -8,11 +8,11 @@ from typing import Any
 
 from ..datasets import MaskSequence, Vos
 from ..metrics.rules import RULES
-from ..metrics.scoring import Rules
+from ..metrics.scoring import Metadata, Rules
 from ..protocols import PropagationProtocol
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
-from ..videos.files import WRONG_JSON, errors_at, read_names, read_videos
+from ..videos.files import read_names, read_videos
 from .masks import MaskBenchmark
 
 
@@ -68,22 +68,22 @@ class VosBenchmark(MaskBenchmark):
             raise ValueError(f"VosBenchmark: rules {self.rules!r}: expected one of {', '.join(offered)}{remedy}")
         super().__post_init__()
 
-    def data_rules(self) -> Rules:
-        """Return the rules of the argument."""
-        return RULES[self.rules]
-
     @cached_property
     def scoring_rules(self) -> Rules:
-        """The scoring rules, with the metadata file's videos and the names in the file `unseen`."""
+        """The scoring rules, which read the files `meta` and `unseen` when they need them."""
+        return replace(super().scoring_rules, read_metadata=self.metadata)
+
+    def metadata(self) -> Metadata:
+        """Read the metadata file's videos, and the names in the file `unseen`."""
         videos = {} if self.meta is None else read_videos(Path(self.meta).expanduser())
         unseen = () if self.unseen is None else set(read_names(Path(self.unseen).expanduser()))
-        return self.plain_rules.with_metadata(videos, unseen)
+        return Metadata(videos, unseen)
 
     def read(self) -> Sequence[MaskSequence]:
         """Open the folders and the lists."""
         videos = Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
-        with errors_at(self.meta, *WRONG_JSON):
-            rules = self.scoring_rules
+        rules = self.scoring_rules
+        _ = rules.metadata  # its faults are told before any work
         return videos if rules.objects_enter else list(map(_of_first_mask, videos))
 
     def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:

@@ -1,20 +1,20 @@
 """Video object segmentation on YouTube-VOS: a hold-out split that is scored here, predictions for the server."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from ..datasets import MaskSequence, YoutubeVos
 from ..datasets.youtube_vos import hold_out, read_meta
-from ..metrics.rules import RULES
-from ..metrics.scoring import Rules, values_of_objects
+from ..metrics.rules import scores_of_categories
 from ..protocols import PropagationProtocol
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
 from .base import in_order
 from .masks import MaskBenchmark
+from .output import Output
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
 
     name = "youtube_vos"
     score_names = ("Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen")
+    rules = "youtube-vos"
     archive = "Annotations"
 
     root: str | Path
@@ -55,10 +56,6 @@ class YoutubeVosBenchmark(MaskBenchmark):
     holdout: float = 0.05
     unseen: int = 5
     protocol: str | PropagationProtocol = "vidcorr-fast"
-
-    def data_rules(self) -> Rules:
-        """Return the rules of YouTube-VOS."""
-        return RULES["youtube-vos"]
 
     def read(self) -> list[MaskSequence]:
         """Open the data set."""
@@ -77,17 +74,22 @@ class YoutubeVosBenchmark(MaskBenchmark):
         """Return the names of the sequences that are held out of the training split."""
         return [sequence.name for sequence in self.sequences] if self.split == "holdout" else ()
 
-    def columns_of(self, sequence: MaskSequence, number: int) -> dict[str, Any]:
-        """Return an object's category, and whether training has not seen it."""
-        category = sequence.categories.get(number)
-        return {"Category": category or "", "Unseen": category in self.unseen_names}
+    def score(self, sequence: MaskSequence, tracker: FrameEncoder, output: Output) -> list[Row]:
+        """Propagate and score the masks; a row has its object's category, and whether training has not seen it."""
+        rows: list[Row] = []
+        for row in super().score(sequence, tracker, output):
+            category = sequence.categories.get(int(row.object))
+            columns: dict[str, Any] = {"Category": category or "", "Unseen": category in self.unseen_names}
+            rows.append(Row(video=row.video, object=row.object, values={**row.values, **columns}))
+        return rows
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
-        """Return J and F of seen and unseen categories; the rows name the categories, so no file is read."""
-        categories = {(row.video, row.object): str(row.values["Category"] or "none") for row in rows}
-        unseen = {categories[row.video, row.object] for row in rows if row.values["Unseen"]}
-        rules = replace(self.plain_rules, categories=categories, unseen=unseen)
-        return rules.table(values_of_objects(in_order(rows)))
+        """Return J and F of seen and unseen categories; the rows tell which, so no file is read."""
+        groups: dict[str, list[Any]] = {"Seen": [], "Unseen": []}
+        for row in in_order(rows):
+            kind = "Unseen" if row.values["Unseen"] else "Seen"
+            groups[kind].append(row.values)
+        return scores_of_categories(groups)
 
     def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
         """Return split, hold-out and rules."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,31 +47,34 @@ class YoutubeVosRules(Rules):
                 plan[number] = list(stems)
         return plan
 
-    def with_metadata(self, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str] = ()) -> Self:
-        """Return the rules of a data set, with the categories of its objects."""
-        categories: dict[tuple[str, str], str] = {}
-        for video, entry in videos.items():
-            for number, about in entry.get("objects", {}).items():
-                categories[video, number] = about.get("category")
-        return replace(self, videos=videos, categories=categories, unseen=unseen)
-
     def table(self, objects: ObjectValues) -> Values:
         """Return `Overall` and J and F of seen and unseen categories; means over all objects without categories."""
-        if not self.categories and not self.videos:
+        videos, unseen = self.metadata
+        if not videos:
             return super().table(objects)
         groups: dict[str, list[Values]] = {"Seen": [], "Unseen": []}
         for (video, number), values in objects.items():
-            category = self.categories.get((video, str(number)))
+            of_video = videos.get(video, {}).get("objects", {})
+            category = of_video.get(str(number), {}).get("category")
             if not category:
                 raise ValueError(f"gives no category for object {number} of {video}, which is in the masks")
-            kind = "Unseen" if category in self.unseen else "Seen"
+            kind = "Unseen" if category in unseen else "Seen"
             groups[kind].append(values)
-        scores: Values = {}
-        for kind, group in groups.items():
-            if group:
-                scores[f"J-{kind}"] = mean(column(group, "J-Mean"))
-                scores[f"F-{kind}"] = mean(column(group, "F-Mean"))
-        return {"Overall": float(np.mean(list(scores.values()))), **scores}
+        return scores_of_categories(groups)
+
+
+def scores_of_categories(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Values:
+    """Return YouTube-VOS's scores: `Overall`, and J and F of each group with objects.
+
+    Args:
+        groups: "Seen" and "Unseen" → values of the objects.
+    """
+    scores: Values = {}
+    for kind, group in groups.items():
+        if group:
+            scores[f"J-{kind}"] = mean(column(group, "J-Mean"))
+            scores[f"F-{kind}"] = mean(column(group, "F-Mean"))
+    return {"Overall": float(np.mean(list(scores.values()))), **scores}
 
 
 class VostRules(Rules):
@@ -119,7 +122,7 @@ class LvosRules(Rules):
     def plan(self, video: Video) -> Plan:
         """Return object → frames, from the metadata file."""
         plan: dict[int, Sequence[str | None]] = {}
-        for number, entry in self.videos[video.name]["objects"].items():
+        for number, entry in self.metadata.videos[video.name]["objects"].items():
             frame_range = entry["frame_range"]
             start = int(frame_range["start"])
             end = int(frame_range["end"])
@@ -145,7 +148,7 @@ class LvosRules(Rules):
         """Return the means over objects of seen and of unseen videos, and the means of both."""
         groups: dict[str, list[Values]] = {"seen": [], "unseen": []}
         for (video, _), values in objects.items():
-            kind = "unseen" if video in self.unseen else "seen"
+            kind = "unseen" if video in self.metadata.unseen else "seen"
             groups[kind].append(values)
         scores: Values = {}
         for measure in "JFV":
@@ -174,7 +177,7 @@ class MoseV2Rules(Rules):
 
     def plan(self, video: Video) -> Plan:
         """Return the objects of the metadata file, in all frames but the first and the last."""
-        return {int(number): list(video.inner()) for number in self.videos[video.name]["objects"]}
+        return {int(number): list(video.inner()) for number in self.metadata.videos[video.name]["objects"]}
 
     def required(self, video: Video, plan: Plan) -> list[str]:
         """Return all frames but the last: in the official code a missing frame shifts the frames after it."""

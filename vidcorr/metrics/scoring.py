@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Self
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,18 @@ Pair = tuple[Outline, Outline]
 """The predicted and the annotated object of a frame."""
 Plan = Mapping[int, Sequence[str | None]]
 """Number of an object → names of the frames that count; None is a frame that is never visited and counts 0."""
+
+
+class Metadata(NamedTuple):
+    """What a data set tells beside its masks.
+
+    Attributes:
+        videos: video → its entry in the data set's metadata file.
+        unseen: videos or categories that training has not seen.
+    """
+
+    videos: Mapping[str, Mapping[str, Any]] = {}
+    unseen: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -58,15 +71,11 @@ class Rules:
 
     Attributes:
         name: name on the command line.
-        videos: video → its entry in the data set's metadata file; empty without metadata.
-        categories: (video, object) → category, for rules that average over categories.
-        unseen: videos or categories that training has not seen.
+        read_metadata: reads the data set's metadata, when they are first needed; by default there are none.
     """
 
     name: str
-    videos: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False, kw_only=True)
-    categories: Mapping[tuple[str, str], str] = field(default_factory=dict, hash=False, kw_only=True)
-    unseen: Collection[str] = field(default=(), hash=False, kw_only=True)
+    read_metadata: Callable[[], Metadata] = field(default=Metadata, compare=False, kw_only=True)
     source: ClassVar[str]
     """The publication and code that define the rules, and any inferred rule."""
     measures: ClassVar[tuple[str, ...]] = ("J", "F")
@@ -88,6 +97,11 @@ class Rules:
     has_void: ClassVar[bool] = True
     """255 beside ids is void, which is background; otherwise it is an ordinary id."""
 
+    @cached_property
+    def metadata(self) -> Metadata:
+        """The data set's metadata, read once."""
+        return self.read_metadata()
+
     @property
     def score_names(self) -> tuple[str, ...]:
         """Names of the scores, of rules without metadata."""
@@ -97,15 +111,6 @@ class Rules:
     def stated(self) -> dict[str, str]:
         """Return name and source of the rules, for results.json."""
         return {"name": self.name, "source": self.source}
-
-    def with_metadata(self, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str] = ()) -> Self:
-        """Return the rules of a data set.
-
-        Args:
-            videos: video → its entry in the data set's metadata file.
-            unseen: videos or categories that training has not seen.
-        """
-        return replace(self, videos=videos, unseen=unseen)
 
     def ids(self, ids: Ids) -> Ids:
         """Return the ids by which the rules score a mask; some merge all objects."""
@@ -286,14 +291,22 @@ class MaskScorer:
             values[number] = self.rules.summarise(frames)
         return values
 
-    def frame_means(self, measure: str) -> dict[str, float]:
-        """Return frame → mean of a measure over the objects that count in it."""
-        place = self.rules.measures.index(measure)
-        means: dict[str, float] = {}
-        for stem, numbers in self.objects.items():
-            values = [self.measured[number, stem][place] for number in numbers]
-            means[stem] = float(np.mean(values))
-        return means
+    def curves(self, places: Mapping[str, float]) -> dict[str, tuple[list[float], list[float]]]:
+        """Return J and F by frame, means over the objects that count in it; only frames that count have a point.
+
+        Args:
+            places: name of a frame → its place along the axis.
+        """
+        scored = [stem for stem in places if stem in self.objects]
+        curves: dict[str, tuple[list[float], list[float]]] = {}
+        for k, measure in enumerate(self.rules.measures):
+            if measure in ("J", "F"):
+                means: list[float] = []
+                for stem in scored:
+                    values = [self.measured[number, stem][k] for number in self.objects[stem]]
+                    means.append(float(np.mean(values)))
+                curves[measure] = [places[stem] for stem in scored], means
+        return curves
 
 
 def values_of_objects(rows: Iterable[Any]) -> dict[tuple[str, Object], Values]:
@@ -305,7 +318,7 @@ def values_of_objects(rows: Iterable[Any]) -> dict[tuple[str, Object], Values]:
     return objects
 
 
-def column(objects: Iterable[Values], name: str) -> NDArray[np.float64]:
+def column(objects: Iterable[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
     """Return a value of all objects, `(N,)`."""
     return np.array([values[name] for values in objects], np.float64)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..metrics.rules import RULES
-from ..metrics.scoring import MaskScorer, Rules, Values, Video, values_of_objects
+from ..metrics.scoring import MaskScorer, Metadata, Rules, Values, Video, values_of_objects
 from ..results.provenance import Provenance
 from ..results.result import Network, Result, Row, leave_one_out, videos_of
 from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, require_one_of
@@ -56,7 +56,7 @@ def score(
     """
     rules = _rules_of(rules, meta, unseen, keep_ends)
     folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), rules, keep_ends, allow_missing)
-    listed = rules.videos if rules.needs_meta else list_folders(folders.truth)
+    listed = rules.metadata.videos if rules.needs_meta else list_folders(folders.truth)
     names = list(dict.fromkeys(videos or sorted(listed)))
     rows, missing = folders.rows(names)
     scored = {row.video for row in rows}.difference(missing)
@@ -91,10 +91,8 @@ def _rules_of(rules: Rules | str, meta: str | Path | None, unseen: Collection[st
         raise ValueError(f"keep_ends: rules {rules.name} do not leave the first and the last frame out")
     if rules.needs_meta and meta is None:
         raise ValueError(f"rules {rules.name} need the data set's metadata: give meta, a file")
-    if meta is None:
-        return replace(rules, unseen=set(unseen))
-    with errors_at(meta, *WRONG_JSON):
-        return rules.with_metadata(read_videos(Path(meta)), set(unseen))
+    known = Metadata({} if meta is None else read_videos(Path(meta)), set(unseen))
+    return replace(rules, read_metadata=lambda: known)
 
 
 def result_of(
@@ -144,7 +142,7 @@ class MaskFolders:
         if self.rules.missing_video == "counted as 0":
             nothing = self.rules.summarise(np.zeros((0, len(self.rules.measures))))
             for name in missing:
-                objects = self.rules.videos[name]["objects"]
+                objects = self.rules.metadata.videos[name]["objects"]
                 rows += [Row(video=name, object=number, values=nothing) for number in objects]
         with ThreadPoolExecutor(usable_cores()) as pool:
             for of_folder in list(pool.map(lambda folder: self._rows_of(*folder), folders)):

@@ -87,9 +87,7 @@ class Stability(DavisRules):
 class StableBenchmark(DavisBenchmark):
     name = "stable"
     score_names = ("T-Mean", "J-Mean")
-
-    def data_rules(self, videos=()):
-        return Stability("stability")
+    rules = Stability("stability")
 
 
 @pytest.mark.slow
