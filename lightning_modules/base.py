@@ -3,24 +3,33 @@
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import torch
+from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim import SGD
+from torch.optim import SGD, AdamW
 from torchmetrics import MeanMetric
 
 from vidcorr.backbones import Encoder, Normalise, extractor_of, normalises_itself, trainable_network
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD, Dilated
 from vidcorr.backbones.trust import import_path
+from vidcorr.functional.device import PendingCopy
 from vidcorr.functional.seeds import run_seed
 
-from .parts.checks import Batch as Batch, check_images, is_scalar
 from .parts.distributed import keyed_generator
-from .parts.plan import print_plan
 from .parts.saving import SavedModule
 from .parts.schedules import continue_schedule, cosine_factor, scheduled
+
+Batch = dict[str, Any]
+"""A batch of a video DataModule: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …
+
+A loader without held-out videos gives an empty batch, so that Lightning runs the validation hooks; modules skip it.
+"""
+SLACK = 0.25
+"""Values of images may exceed [0, 1] by this much, since bicubic resizing overshoots."""
 
 
 class CorrespondenceModule(SavedModule):
@@ -30,7 +39,7 @@ class CorrespondenceModule(SavedModule):
 
     - `step(batch)`, which returns a loss, or a dict of `loss`, further scalars, which are logged as `train/NAME`, and
       detached tensors for callbacks (for example `embeddings` `(N, D)` for `CollapseMonitor`);
-    - `configure_optimizers()`;
+    - `configure_optimizers()`, if it is not SGD with a cosine schedule;
     - `images`, if its batches hold no `clip`.
     """
 
@@ -112,7 +121,8 @@ class CorrespondenceModule(SavedModule):
         shows = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
         self.log("train/loss", outputs["loss"], prog_bar=shows, batch_size=size, sync_dist=True)
         for name, value in outputs.items():
-            if name != "loss" and is_scalar(value):
+            is_scalar = value.ndim == 0 if isinstance(value, Tensor) else isinstance(value, Real)  # numpy's too
+            if name != "loss" and is_scalar:
                 self.log(f"train/{name}", value, batch_size=size, sync_dist=True)
         return outputs
 
@@ -187,6 +197,10 @@ class CorrespondenceModule(SavedModule):
             raise ValueError("the learning rate needs the length of an epoch: set trainer.limit_train_batches")
         return math.ceil(batches / self.trainer.accumulate_grad_batches)
 
+    def learned_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that take a gradient."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
     def sgd_with_cosine(self, base_lr: float, weight_decay: float, momentum: float = 0.9) -> OptimizerLRScheduler:
         """Return SGD over the parameters that take a gradient, with a cosine schedule by step to 0 (VFS, section 4.1).
 
@@ -195,11 +209,32 @@ class CorrespondenceModule(SavedModule):
             weight_decay: weight decay of every parameter, biases and norms included (as in the VFS code).
             momentum: momentum of SGD.
         """
-        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        lr = self.rate_of_batch(base_lr)
         steps = self.total_steps()
-        optimizer = SGD(parameters, lr, momentum, weight_decay=weight_decay)
+        optimizer = SGD(self.learned_parameters(), self.rate_of_batch(base_lr), momentum, weight_decay=weight_decay)
         return scheduled(optimizer, lambda step: cosine_factor(step, steps))
+
+    def adamw_with_warmup(self, base_lr: float, weight_decay: float, warmup: float) -> OptimizerLRScheduler:
+        """Return AdamW over the parameters that take a gradient, with a warm-up and a half cosine by step to 0.
+
+        Biases, norms and all else of one dimension have no weight decay; betas are 0.9 and 0.95.
+
+        Source: MAE (He et al., CVPR 2022), `main_pretrain.py`.
+
+        Args:
+            base_lr: learning rate at the end of the warm-up for a global batch of 256, scaled linearly.
+            weight_decay: weight decay.
+            warmup: length of the warm-up, fraction of the run.
+        """
+        steps = self.total_steps()
+        learned = self.learned_parameters()
+        decayed = {"params": [parameter for parameter in learned if parameter.ndim > 1], "weight_decay": weight_decay}
+        undecayed = {"params": [parameter for parameter in learned if parameter.ndim <= 1], "weight_decay": 0.0}
+        optimizer = AdamW([decayed, undecayed], self.rate_of_batch(base_lr), betas=(0.9, 0.95))
+        return scheduled(optimizer, lambda step: cosine_factor(step, steps, warmup * steps))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return `sgd_with_cosine` by hyper-parameters `base_lr`, `weight_decay` and `momentum`."""
+        return self.sgd_with_cosine(self.hparams["base_lr"], self.hparams["weight_decay"], self.hparams["momentum"])
 
     # Hooks of a training
 
@@ -238,7 +273,37 @@ class CorrespondenceModule(SavedModule):
             self.described = self.described.model_copy(update=trained)
         if self.trainer.ckpt_path:
             continue_schedule(self.lr_schedulers())
-        print_plan(self)
+        self._print_plan()
+
+    def _print_plan(self) -> None:
+        """Print the plan of the training: the rows below, those of `plan_rows`, and of callbacks with `plan_row`.
+
+        Rows of the method replace rows of the same name; texts of callbacks are added to them.
+        """
+        trainer = self.trainer
+        settings = self.hparams
+        plan = {"method": type(self).__name__}
+        backbone = settings.get("backbone") or type(self.backbone).__name__
+        plan["backbone"] = f"{backbone}, {millions(self.backbone)} of {millions(self)} M parameters"
+        devices = f"{self.samples_per_device()} per device × {trainer.world_size} device(s)"
+        accumulated = f"{trainer.accumulate_grad_batches} accumulated"
+        plan["global batch"] = f"{self.global_batch()} {self.samples} = {devices} × {accumulated}"
+        rates = ", ".join(f"{group['lr']:.6g}" for group in trainer.optimizers[0].param_groups)
+        when = f"step {trainer.global_step}" if trainer.global_step else "the start"
+        plan["learning rate"] = f"{rates} at {when}"
+        if settings.get("base_lr"):  # how it is scaled: a rate that Lightning's `lr_find` finds is no base_lr
+            plan["learning rate"] += f", base_lr {settings['base_lr']:.6g} × {self.global_batch()} / 256"
+        limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
+        known = [f"{limit} {unit}" for unit, limit in limits.items() if limit not in (None, -1)]
+        plan["length"] = ", at most ".join(known) or "until trainer.max_time"
+        plan["precision"] = str(trainer.precision)
+        plan |= self.plan_rows()
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if hasattr(callback, "plan_row"):
+                name, text = callback.plan_row()
+                plan[name] = f"{plan[name]}; {text}" if name in plan else text
+        width = max(map(len, plan))
+        rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
 
     def plan_rows(self) -> dict[str, str]:
         """Return rows to add to the plan that is printed before training, or to replace in it: name → text."""
@@ -282,3 +347,31 @@ class CorrespondenceModule(SavedModule):
             "init_args": arguments,
             "prefix": "backbone.",
         }
+
+
+def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
+    """Check the form and range of the images in a batch.
+
+    Args:
+        batch: what a loader gave.
+        images: name → axes, for example `clip` → `B, T, 3, H, W`.
+
+    Raises:
+        ValueError: names what is wrong.
+    """
+    for name, axes in images.items():
+        tensor: Tensor = batch[name]
+        wanted = f"{name} must be float RGB ({axes}) in [0, 1]"
+        if not tensor.is_floating_point():
+            raise ValueError(f"{wanted}, got {tensor.dtype}: divide bytes by 255, or give the Trainer our DataModule")
+        if tensor.ndim != len(axes.split(", ")) or tensor.shape[-3] != 3:
+            raise ValueError(f"{wanted}, got shape {tuple(tensor.shape)}")
+        extremes = torch.stack(torch.aminmax(tensor.detach().float()))
+        low, high = PendingCopy(extremes).wait().tolist()  # the one wait for the device
+        if not (low >= -SLACK and high <= 1 + SLACK):  # written so that NaN is refused too
+            raise ValueError(f"{wanted}, got values from {low:.4g} to {high:.4g}: the method normalises them itself")
+
+
+def millions(module: nn.Module) -> str:
+    """Return the number of parameters of a module, in millions."""
+    return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.3g}"

@@ -16,7 +16,6 @@ from vidcorr.functional.device import world_size_and_rank
 from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
-from .parts.schedules import adamw_with_warmup
 
 EPSILON = 1e-6
 """Added to the probabilities of a walk before the logarithm, as in the released code."""
@@ -325,5 +324,4 @@ class CoSettle(CorrespondenceModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with betas 0.9 and 0.95, a linear warm-up and a half cosine to 0 by step."""
         settings = self.hparams
-        lr = self.rate_of_batch(settings["base_lr"])
-        return adamw_with_warmup(self, lr, settings["weight_decay"], self.total_steps(), settings["warmup"])
+        return self.adamw_with_warmup(settings["base_lr"], settings["weight_decay"], settings["warmup"])

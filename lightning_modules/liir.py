@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -23,15 +23,13 @@ from vidcorr.functional.reconstruction import positive_mass, reconstruction_loss
 from vidcorr.functional.window_tiles import Border
 from vidcorr.videos.files import require_one_of
 
-from .base import Batch, CorrespondenceModule
+from .base import Batch, CorrespondenceModule, millions
 from .parts.distributed import all_rows, own_rows
 from .parts.momentum import MomentumMethod, without_statistics
 from .parts.negative_bank import BankSettings, EncodedBy, NegativeBank
 from .parts.phases import LiirSchedule
-from .parts.plan import millions
 from .parts.schedules import scheduled
 
-Settings = TypeVar("Settings")
 TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """Type of the features under the Trainer's precision; otherwise float32."""
 
@@ -101,9 +99,9 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.set_seed(seed)
         require_one_of(get_args(Position), position=position)
         require_one_of(get_args(EncodedBy), reference_encoder=reference_encoder)
-        bank = _as_settings(BankSettings, bank)
-        self.schedule = _as_settings(LiirSchedule, schedule)
-        self.prior = None if prior is None else _as_settings(CompactnessPrior, prior)
+        bank = BankSettings(**_fields_of(bank))
+        self.schedule = LiirSchedule(**_fields_of(schedule))
+        self.prior = None if prior is None else CompactnessPrior(**_fields_of(prior))
         plain = {"bank": asdict(bank), "prior": self.prior and asdict(self.prior), "schedule": asdict(self.schedule)}
         self.save_hyperparameters(plain)  # checkpoints and loggers hold plain types
         self.backbone: LiirEncoder = LiirEncoder(position, position_size, affinity_dim, stages)
@@ -291,9 +289,9 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return plan
 
 
-def _as_settings(kind: type[Settings], fields: Settings | Mapping[str, Any]) -> Settings:
-    """Return settings as they are, or made of their fields, which checkpoints hold."""
-    return kind(**fields) if isinstance(fields, Mapping) else fields
+def _fields_of(settings: Any) -> dict[str, Any]:
+    """Return the fields of settings, of which checkpoints hold a dict."""
+    return dict(settings) if isinstance(settings, Mapping) else asdict(settings)
 
 
 def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:

@@ -13,11 +13,36 @@ from vidcorr.functional.device import random_state_kept, to_device, world_size_a
 from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
-from .parts.positions import set_sine_positions, sine_cosine_positions
-from .parts.schedules import adamw_with_warmup
 
 NORM_EPSILON = 1e-6
 """Epsilon of the decoder's LayerNorms, as in MAE's code."""
+
+
+def sine_cosine_positions(rows: int, columns: int, width: int) -> Tensor:
+    """Return the fixed position embedding of a grid and of its class token, whose position is zero.
+
+    The first half of the channels encodes the column, the second half the row, each as `[sin(p ω_k), cos(p ω_k)]` with
+    `ω_k = 10000^(−k / (width / 4))`.
+
+    Source: MAE (He et al., CVPR 2022), `models_mae.py`.
+
+    Args:
+        rows: rows of the grid.
+        columns: columns of the grid.
+        width: channels, a multiple of 4.
+
+    Returns:
+        `(1, 1 + rows · columns, width)`, float32, the class token first.
+    """
+    quarter = width // 4
+    frequencies = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    halves = []
+    for coordinate in (column, row):
+        angle = coordinate.flatten()[:, None] * frequencies
+        halves += [angle.sin(), angle.cos()]
+    cells = torch.cat(halves, dim=1).float()
+    return torch.cat([cells.new_zeros(1, width), cells])[None]
 
 
 def kept_patches(noise: Tensor, ratio: float) -> Tensor:
@@ -194,7 +219,7 @@ class SiameseMAE(CorrespondenceModule):
             _initialise_encoder(network)
         self.positions = "of the checkpoint" if is_checkpoint(backbone) else "fixed sines and cosines"
         if not is_checkpoint(backbone):  # a user's callable may draw others
-            set_sine_positions(network)
+            network.pos_embed.data.copy_(sine_cosine_positions(*network.patch_embed.grid_size, network.embed_dim))
         network.pos_embed.requires_grad_(False)
         nn.init.normal_(self.mask_token, std=0.02)
         for part in (self.decoder_embed, self.decoder_blocks, self.decoder_pred):
@@ -304,8 +329,7 @@ class SiameseMAE(CorrespondenceModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with betas 0.9 and 0.95, a linear warm-up and a half cosine to 0 by step."""
         settings = self.hparams
-        lr = self.rate_of_batch(settings["base_lr"])
-        return adamw_with_warmup(self, lr, settings["weight_decay"], self.total_steps(), settings["warmup"])
+        return self.adamw_with_warmup(settings["base_lr"], settings["weight_decay"], settings["warmup"])
 
 
 def _has_class_position(network: Any) -> bool:

@@ -144,15 +144,11 @@ class SiamFC(CorrespondenceModule):
         Source: SiamFC (Bertinetto et al., 2016), section 3.1.
         """
         settings = self.hparams
-        trainer = self.trainer
-        optimizer = Adam([p for p in self.parameters() if p.requires_grad], lr=settings["lr"])
+        optimizer = Adam(self.learned_parameters(), lr=settings["lr"])
         last = settings["last_lr"] / settings["lr"]
-        if trainer.max_epochs and trainer.max_epochs > 0 and trainer.max_steps == -1:
-            epochs = trainer.max_epochs
-            of_epoch = self.steps_per_epoch()
-            return scheduled(optimizer, lambda step: last ** (step // of_epoch / epochs))
+        stair = self.steps_per_epoch() if self.trainer.max_steps == -1 else 1  # steps of equal rate
         steps = self.total_steps()
-        return scheduled(optimizer, lambda step: last ** (step / steps))
+        return scheduled(optimizer, lambda step: last ** (step // stair * stair / steps))
 
     def feature_extractor(
         self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False

@@ -4,18 +4,18 @@ import copy
 from functools import partial
 
 import torch
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from vidcorr.backbones import pooled_width
+from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.losses import info_nce_loss, pair_similarities
 
 from .base import Batch, CorrespondenceModule
 from .parts.distributed import keyed_generator, own_rows
 from .parts.heads import mlp, split_views
 from .parts.momentum import KeyQueue, MomentumMethod
-from .parts.shuffle_bn import batch_norm_groups, encode_shuffled, groups_on_this_rank
+from .parts.shuffle_bn import batch_norm_groups, encode_shuffled
 
 
 class VFSMoCo(MomentumMethod, CorrespondenceModule):
@@ -73,10 +73,6 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         """Backbone and projector, which learn by gradient; a new container of the same modules at each access."""
         return nn.Sequential(self.backbone, self.projector)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """Return queries of a view: `(B, n/2, 3, H, W)` in [0, 1] → unit vectors `(B, n/2, D)`."""
-        return self.embed(self.encoder, frames)
-
     @torch.no_grad()
     def encode_keys(self, frames: Tensor) -> Tensor:
         """Encode a view `(B, n/2, 3, H, W)` by the momentum encoder.
@@ -102,13 +98,24 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         return normalize(embeddings, dim=1).unflatten(0, frames.shape[:2])
 
     def groups(self, videos: int) -> int:
-        """Return the number of BatchNorm groups of a device's batch."""
-        return groups_on_this_rank(self.hparams["groups"], videos)
+        """Return the number of BatchNorm groups of a device's batch.
+
+        Raises:
+            ValueError: if the wanted number does not divide the videos.
+        """
+        wanted = self.hparams["groups"]
+        if wanted is not None:
+            if wanted < 1 or videos % wanted:
+                raise ValueError(f"model.groups is {wanted}, which does not divide a batch of {videos} videos")
+            return int(wanted)
+        if world_size_and_rank()[0] > 1:  # a rank is a group already
+            return 1
+        return max(groups for groups in (1, 2, 4) if groups == 1 or (videos % groups == 0 and videos >= 2 * groups))
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss (VFS, Eq. 4); return also `embeddings` and the similarities of pairs; hold the keys."""
         view1, view2 = split_views(batch["clip"])
-        q = self(view1)  # B x n/2 x D
+        q = self.embed(self.encoder, view1)  # B x n/2 x D
         keys = self.encode_keys(view2)  # ranks·B x n/2 x D
         k = own_rows(keys, len(q))  # B x n/2 x D
         queue = self.queue.keys  # K x D
@@ -119,10 +126,6 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
             self.queue.hold(keys, batch["video_index"])
             outputs["queue_age"] = self.queue.age
         return outputs | pair_similarities(q, k, queue)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """SGD with a cosine decay to 0 by step (VFS, section 4.1)."""
-        return self.sgd_with_cosine(self.hparams["base_lr"], self.hparams["weight_decay"], self.hparams["momentum"])
 
     def on_train_start(self) -> None:
         """Refuse SyncBatchNorm, which would undo Shuffle BN: all videos would be one group."""

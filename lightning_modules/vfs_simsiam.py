@@ -2,7 +2,6 @@
 
 import torch
 from einops import rearrange
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from vidcorr.backbones import pooled_width
@@ -67,7 +66,3 @@ class VFSSimSiam(CorrespondenceModule):
         p1, p2 = p.chunk(2)
         z1, z2 = z.chunk(2)
         return {"loss": simsiam_loss(p1, z1, p2, z2), "embeddings": z1.detach().flatten(0, 1)}
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """SGD with a cosine decay to 0 by step (VFS, section 4.1)."""
-        return self.sgd_with_cosine(self.hparams["base_lr"], self.hparams["weight_decay"], self.hparams["momentum"])

@@ -1,1 +1,1 @@
-"""Parts of methods: heads, moving average, negatives, BatchNorm groups, schedules, checks, plan, checkpoints."""
+"""Parts of methods: heads, moving average, negatives, BatchNorm groups, schedules, checkpoints."""

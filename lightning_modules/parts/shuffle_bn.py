@@ -117,26 +117,6 @@ def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
     return (order + source * videos).flatten()[receiver.flatten().argsort(stable=True)].view(groups, videos)
 
 
-def groups_on_this_rank(wanted: int | None, videos: int) -> int:
-    """Return the number of BatchNorm groups of a rank's batch.
-
-    Args:
-        wanted: the user's choice. None: with several ranks 1, because a rank is a group already; on a single rank the
-            largest of 4, 2 and 1 that leaves at least 2 videos per group.
-        videos: number of videos in the batch.
-
-    Raises:
-        ValueError: if the wanted number does not divide the videos.
-    """
-    if wanted is not None:
-        if wanted < 1 or videos % wanted:
-            raise ValueError(f"model.groups is {wanted}, which does not divide a batch of {videos} videos")
-        return wanted
-    if world_size_and_rank()[0] > 1:
-        return 1
-    return max(groups for groups in (1, 2, 4) if groups == 1 or (videos % groups == 0 and videos >= 2 * groups))
-
-
 def _exchange(frames: Tensor, deal: Tensor, rank: int) -> Tensor:
     """Give this rank the videos that `deal` assigns to it, and send its own to the others; a frame travels once.
 

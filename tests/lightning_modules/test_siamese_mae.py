@@ -8,7 +8,7 @@ from torch import nn
 from datamodules import VideoDataModule
 from datamodules.loading.sampling import Continuous, GapPairs, PairCrops, resized_crop, seeded_generator
 from lightning_modules import FrozenEncoder, SiameseMAE, siamese_mae
-from lightning_modules.parts.schedules import warm_cosine_factor
+from lightning_modules.parts.schedules import cosine_factor
 from tests.helpers.method_steps import arguments_of
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer
@@ -130,9 +130,9 @@ def test_the_bottleneck_branch_is_the_golden_one(golden, monkeypatch):
     numbers = golden("siamese_mae/bottleneck")
     positions = torch.from_numpy(numbers["w/decoder_pos_embed"])  # ToBo computes its frequencies in float32
     torch.testing.assert_close(siamese_mae.sine_cosine_positions(4, 4, 32), positions, rtol=0, atol=1e-7)
-    monkeypatch.setattr("lightning_modules.siamese_mae.sine_cosine_positions", lambda *_: positions)
     options = {"decoder": "pre-norm", "decoder_hidden": 128, "mask_ratio": 0.75, "bottleneck": 1.0}
     module = SiameseMAE(**TINY | options).double().eval()
+    monkeypatch.setattr("lightning_modules.siamese_mae.sine_cosine_positions", lambda *_: positions)
     weights = {renamed(name, OURS_OF_TOBO): tensor for name, tensor in weights_of(numbers).items()}
     for index in range(2):
         for part in ("weight", "bias"):
@@ -226,7 +226,7 @@ def test_the_rate_of_each_step_is_the_golden_one(golden, file, key):
     base_lr, batch, epochs, warmup, iterations = numbers["schedule/params"].tolist()
     steps = int(epochs * iterations)
     warm = warmup / epochs * steps
-    rates = [base_lr * batch / 256 * warm_cosine_factor(step, steps, warm) for step in range(steps)]
+    rates = [base_lr * batch / 256 * cosine_factor(step, steps, warm) for step in range(steps)]
     np.testing.assert_allclose(rates, numbers[f"schedule/{key}"], rtol=0, atol=1e-12)
     if "schedule/accum1" in numbers:  # CropMAE's order: the rate of the step before, and the full one at first
         lagging = numbers["schedule/accum1"]
@@ -295,7 +295,7 @@ def test_the_rate_counts_pairs_or_videos_and_the_first_step_has_rate_0(counts, b
     with caplog.at_level("INFO"):
         quiet_trainer(max_epochs=2).fit(module, loader(16, 4, frames=4, size=32))
     peak = 1e-4 * batch / 256
-    np.testing.assert_allclose(rates, [peak * warm_cosine_factor(step, 8, 2) for step in range(8)])
+    np.testing.assert_allclose(rates, [peak * cosine_factor(step, 8, 2) for step in range(8)])
     assert rates[0] == 0
     assert f"{batch} {counts} = {batch} per device" in caplog.text
 

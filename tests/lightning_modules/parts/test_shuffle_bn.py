@@ -10,8 +10,9 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 
 from lightning_modules.parts.heads import mlp
-from lightning_modules.parts.shuffle_bn import batch_norm_groups, encode_shuffled, groups_on_this_rank
+from lightning_modules.parts.shuffle_bn import batch_norm_groups, encode_shuffled
 from tests.helpers.ranks import on_ranks
+from tests.helpers.training import tiny_moco
 
 
 def test_equals_passes_of_each_group_in_outputs_gradients_and_statistics():
@@ -31,8 +32,8 @@ def test_equals_passes_of_each_group_in_outputs_gradients_and_statistics():
 
 
 def test_groups_are_chosen_so_that_two_videos_remain_in_each():
-    assert [groups_on_this_rank(None, videos) for videos in (1, 2, 3, 4, 6, 8, 10, 12)] == [1, 1, 1, 2, 2, 4, 2, 4]
-    assert groups_on_this_rank(4, 8) == 4
+    assert [tiny_moco().groups(videos) for videos in (1, 2, 3, 4, 6, 8, 10, 12)] == [1, 1, 1, 2, 2, 4, 2, 4]
+    assert tiny_moco(groups=4).groups(8) == 4
 
 
 class Company(nn.BatchNorm2d):
