@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..videos.files import DataError, partial_path, unfinished
+from ..videos.files import DataError, unfinished
 
 
 def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
@@ -37,7 +37,8 @@ def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
     written: list[Path] = []
     for sequence in read_sets(Path(source).expanduser()):
         path = folder / f"{sequence.name}.npz"
-        with unfinished(path, partial_path(path)) as temporary, temporary.open("wb") as file:
+        hidden = folder / f".{path.name}.partial"  # replaces the rest of a run that was killed
+        with unfinished(path, hidden) as temporary, temporary.open("wb") as file:
             np.savez(file, video=np.asarray(sequence.stored()), points=sequence.points, occluded=sequence.occluded)
         written.append(path)
     return written

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..videos.boxes import read_boxes
 from ..videos.files import DataError, plain_name, read_bytes
 from ..videos.folders import list_data, list_folders, list_images
-from ..videos.images import image_size, read_image, require_size
+from ..videos.images import image_size, read_image
 from .records import FrameSequence
 
 NAMES = (
@@ -49,8 +49,7 @@ class BoxSequence(FrameSequence):
 
     def frame(self, t: int) -> Tensor:
         """Read a frame as `FrameSequence.frame`, but contiguous in `(H, W, 3)` order for cropping."""
-        image = read_image(self.frames[t])
-        require_size(self.frames[t], image.shape, self.size)
+        image = read_image(self.frames[t], size=self.size)
         return torch.from_numpy(image).permute(2, 0, 1)
 
 

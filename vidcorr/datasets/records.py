@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..videos.files import DataError, plain_name
-from ..videos.images import read_ahead, read_image, require_size
+from ..videos.images import read_ahead, read_image
 from ..videos.mask_folder import MaskFolder
 from ..videos.masks import VOID
 
@@ -57,8 +57,7 @@ class FrameSequence:
         """
         import cv2
 
-        image = read_image(self.frames[t])
-        require_size(self.frames[t], image.shape, self.size)
+        image = read_image(self.frames[t], size=self.size)
         planes = np.empty((3, *image.shape[:2]), np.uint8)
         cv2.split(image, list(planes))  # in place
         return torch.from_numpy(planes)

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..videos.arrays import read_npz, read_pickle
 from ..videos.files import WRONG_JSON, DataError, errors_at, plain_name
 from ..videos.folders import list_data
-from ..videos.images import image_size, open_image, read_image, read_whole, require_size
+from ..videos.images import image_size, open_image, read_image, read_whole
 from .records import FrameSequence
 
 DAVIS_VIDEOS = (
@@ -71,8 +71,7 @@ class PointSequence(FrameSequence):
         image = self.stored()[t]
         if not isinstance(image, np.ndarray):
             where = f"{self.sources[0]}, {self.name}, frame {t}"
-            image = read_image(where, bytes(image))
-            require_size(where, image.shape, self.size)
+            image = read_image(where, bytes(image), self.size)
         return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
     def areas(self) -> NDArray[np.float64] | None:

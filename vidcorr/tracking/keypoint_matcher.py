@@ -14,7 +14,7 @@ from ..datasets.spair import MatchPair
 from ..functional import match_keypoints
 from ..functional.matching import bias_directions, prepare_picture
 from ..protocols import MatchingProtocol
-from ..videos.images import read_image, require_size
+from ..videos.images import read_image
 from .frame_encoder import FrameEncoder, Tracker
 
 KEPT_OF_PICTURES = 2 * 2**30
@@ -91,8 +91,7 @@ class KeypointMatcher(Tracker):
         Raises:
             DecodingError: if a picture cannot be decoded or has another size than the pair says.
         """
-        image = read_image(pair.files[which])
-        require_size(pair.files[which], image.shape, pair.sizes[which])
+        image = read_image(pair.files[which], size=pair.sizes[which])
         return torch.from_numpy(image).permute(2, 0, 1)
 
     def features_of(self, pair: MatchPair, which: int, mirrored: bool = False) -> Tensor:

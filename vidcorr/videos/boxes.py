@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .files import DataError, read_text
+from .files import DataError, list_lines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,15 +51,14 @@ def read_numbers(path: Path, columns: str) -> NDArray[np.float64]:
     """
     count = columns.count(",") + 1
     rows: list[list[float]] = []
-    for number, line in enumerate(map(str.strip, read_text(path).splitlines()), start=1):
+    for number, line in list_lines(path):
         words = re.split(r"\s*,\s*|\s+", line)
         row: list[float] = []
         with suppress(ValueError):
             row = list(map(float, words))
-        if line and (len(row) != count or "_" in line):
+        if len(row) != count or "_" in line:
             raise DataError(f"{path}, line {number}: expected {columns}, got {line[:80]!r}")
-        if line:
-            rows.append(row)
+        rows.append(row)
     return np.array(rows, dtype=np.float64).reshape(-1, count)
 
 

@@ -208,7 +208,7 @@ def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
 
     Args:
         path: file or folder to make; its parent exists.
-        temporary: temporary path; default: `partial_path(path, os.getpid())`.
+        temporary: temporary path in the same folder; by default one of this process, since several may write.
 
     Yields:
         A path that does not exist yet, on the same file system.
@@ -216,7 +216,7 @@ def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
     Raises:
         OSError: if the path cannot be written or moved.
     """
-    temporary = temporary or partial_path(path, os.getpid())
+    temporary = temporary or path.with_name(f".{path.name}.partial-{os.getpid()}")
     remove(temporary)
     try:
         yield temporary
@@ -238,11 +238,6 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     with unfinished(path) as temporary:
         temporary.write_bytes(data)
-
-
-def partial_path(path: Path, process: int | None = None) -> Path:
-    """Return the temporary path of `path`: `.NAME.partial`, with the process if several may write."""
-    return path.with_name(f".{path.name}.partial" + ("" if process is None else f"-{process}"))
 
 
 def remove(path: Path) -> None:

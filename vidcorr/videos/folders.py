@@ -9,7 +9,7 @@ from typing import Any
 
 from .files import DataError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 """Suffixes of frames and masks, in small letters."""
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Suffixes of single images, torchvision's."""
@@ -75,11 +75,6 @@ def list_folders(folder: str | os.PathLike[str]) -> list[str]:
     return sorted(folders, key=natural_order)
 
 
-def is_image_name(name: str) -> bool:
-    """Return True if a file of this name is a frame or a mask: a JPEG or PNG that `is_data`."""
-    return is_data(name) and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
-
-
 def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     """Return a folder's frames or masks, sorted by their names: JPEG or PNG files of one extension.
 
@@ -92,7 +87,7 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     if not os.path.isdir(folder):
         return ()
     _, names = names_in(folder)
-    files = [Path(folder, name) for name in names if is_image_name(name)]
+    files = [Path(folder, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
     for file in files:
         if file.suffix != files[0].suffix:
             raise DataError(f"{folder}: files of two extensions ({files[0].name}, {file.name})")

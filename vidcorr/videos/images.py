@@ -25,7 +25,9 @@ KINDS = ("JPEG", "PNG")
 """Pillow's names of the formats of frames."""
 
 
-def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> NDArray[np.uint8]:
+def read_image(
+    path: str | os.PathLike[str], content: bytes | None = None, size: Sequence[int] | None = None
+) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG.
 
     Grey becomes RGB. The pixels are those of the file: an orientation tag (EXIF) is ignored, as masks and boxes are in
@@ -34,12 +36,14 @@ def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> ND
     Args:
         path: the file.
         content: decode these bytes instead; `path` names them in errors.
+        size: (height, width) of the other frames of its video, which it must have.
 
     Returns:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        DecodingError: if the file is missing, truncated, damaged, no JPEG or PNG, or cannot be decoded.
+        DecodingError: if the file is missing, truncated, damaged, no JPEG or PNG, or cannot be decoded, or has another
+            size.
     """
     import cv2
 
@@ -47,7 +51,9 @@ def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> ND
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise DecodingError(path, "cannot be decoded as an image, or is truncated")
-    return np.asarray(image, dtype=np.uint8)
+    if size is not None:
+        require_size(path, image.shape, size)
+    return cast("NDArray[np.uint8]", image)
 
 
 def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 from .files import DataError
 from .folders import list_folders, list_images
 from .images import image_size, open_image, pixels, require_size
-from .masks import VOID, pixel_counts, read_mask, refuse_large_void, require_form, resized
+from .masks import VOID, pixel_counts, read_mask, refuse_large_void, require_form
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,18 +54,28 @@ class MaskFolder(dict[int, Path]):
         of_object: bool = False,
         has_void: bool = True,
     ) -> None:
-        super().__init__(enumerate(list_images(folder)))
+        super().__init__()
         self.folder = folder
         self.of_object = of_object
         self.has_void = has_void
         self.size = (0, 0)
         self._values: dict[int, tuple[int, ...]] = {}
-        if frames is not None:
-            self._match(frames, complete)
-            if only_first:
-                for t in sorted(self.keys() - {0}):
-                    del self[t]
-            self.size = self._checked_size(frames, tolerance)
+        masks = list_images(folder)
+        numbers = {image.stem: t for t, image in enumerate(masks if frames is None else frames)}
+        for mask in masks:
+            if frames and mask.stem not in numbers:
+                raise DataError(f"{mask}: mask without its frame in {frames[0].parent}")
+            self[numbers[mask.stem]] = mask
+        if frames is None:
+            return
+        missing = [frame.name for t, frame in enumerate(frames) if t not in self]
+        if complete and missing:
+            counts = f"{len(self)} masks for {len(frames)} frames"
+            raise DataError(f"{folder}: {counts}, the first without one is {missing[0]}")
+        if only_first:
+            for t in sorted(self.keys() - {0}):
+                del self[t]
+        self.size = self._checked_size(frames, tolerance)
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 
@@ -75,17 +85,30 @@ class MaskFolder(dict[int, Path]):
         return {mask.stem: t for t, mask in self.items()}
 
     @cached_property
-    def void(self) -> int | None:
-        """Value of void, 255; None where 255 is an object or an ordinary id.
+    def is_of_one(self) -> bool:
+        """Every value but 0 is object 1: the folder is of an object, or all masks hold only 0 and 255.
 
-        Masks are read up to the first that holds another id.
+        Masks are read up to the first that holds another value.
 
         Raises:
             DataError: if a mask is damaged or holds no ids, or the void of this first mask outweighs its ids.
         """
-        if self.of_object or not self.has_void or self._is_white:
-            return None
-        return VOID
+        if self.of_object:
+            return True
+        has_white = False
+        for t in self:
+            values = self._values_of(t)
+            if values not in ((), (VOID,)):
+                if self.has_void:
+                    refuse_large_void(self[t], _decoded(self, t))
+                return False
+            has_white = has_white or bool(values)
+        return has_white
+
+    @property
+    def void(self) -> int | None:
+        """Value of void, 255; None where 255 is an object or an ordinary id. Errors are those of `is_of_one`."""
+        return VOID if self.has_void and not self.is_of_one else None
 
     def shown(self, t: int) -> tuple[int, ...]:
         """Return the ids of the objects in the mask of frame `t`, ascending.
@@ -93,8 +116,15 @@ class MaskFolder(dict[int, Path]):
         Raises:
             DataError: as `read`.
         """
-        values = self._checked_values(t)
-        return tuple(sorted({int(self._ids[value]) for value in values if value != self.void}))
+        values = self._values_of(t)
+        if self.of_object and len(values) > 1:
+            raise DataError(f"{self[t]}: holds more than one object, in a folder of one")
+        if self.is_of_one:
+            return (1,) if values else ()
+        if values == (VOID,) and not any(len(others) > 1 and VOID in others for others in map(self._values_of, self)):
+            others = "holds only 0 and 255, other masks of the video ids"
+            raise DataError(f"{self[t]}: {others}: 255 may be void or an object")
+        return tuple(value for value in values if value != self.void)
 
     def starts(self) -> dict[int, int]:
         """Return object id → frame of its first mask, ascending; reads all masks."""
@@ -117,77 +147,33 @@ class MaskFolder(dict[int, Path]):
                 several values.
             KeyError: if frame `t` has no mask.
         """
-        self._checked_values(t)
-        return self._ids[self.stored(t, size)]
+        self.shown(t)  # refuses a mask with two readings
+        values = self.stored(t, size)
+        return np.minimum(values, 1) if self.is_of_one else values
 
     def stored(self, t: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
         """Read the values of a mask as they are in its file, (H, W) uint8; `size` as for `read`."""
-        return resized(_decoded(self, t).copy(), size)
+        from PIL import Image
 
-    @cached_property
-    def _is_white(self) -> bool:
-        """All masks hold only 0 and 255."""
-        has_white = False
-        for t in self:
-            values = self._values_of(t)
-            if values not in ((), (VOID,)):
-                if self.has_void:
-                    refuse_large_void(self[t], _decoded(self, t))
-                return False
-            has_white = has_white or bool(values)
-        return has_white
-
-    @cached_property
-    def _has_void_beside_ids(self) -> bool:
-        return any(len(values) > 1 and VOID in values for values in map(self._values_of, self))
-
-    @cached_property
-    def _ids(self) -> NDArray[np.uint8]:
-        """Value → id, (256,)."""
-        ids = np.arange(256, dtype=np.uint8)
-        if self.of_object:
-            ids[1:] = 1
-        elif self._is_white:
-            ids[VOID] = 1
-        return ids
-
-    def _checked_values(self, t: int) -> tuple[int, ...]:
-        """Return the values of a mask but 0; refuse a mask that could be read in two ways."""
-        values = self._values_of(t)
-        if self.of_object:
-            if len(values) > 1:
-                raise DataError(f"{self[t]}: holds more than one object, in a folder of one")
-        elif values == (VOID,) and not self._is_white and not self._has_void_beside_ids:
-            others = "holds only 0 and 255, other masks of the video ids"
-            raise DataError(f"{self[t]}: {others}: 255 may be void or an object")
-        return values
+        values = _decoded(self, t)
+        if size is None or size == values.shape:
+            return values.copy()
+        image = Image.fromarray(values).resize(size[::-1], Image.Resampling.NEAREST)
+        return np.array(image)
 
     def _values_of(self, t: int) -> tuple[int, ...]:
+        """Return the values of a mask but 0, ascending; a mask is decoded once for them."""
         if t not in self._values:
             present = np.flatnonzero(pixel_counts(_decoded(self, t)))
             self._values[t] = tuple(present[present > 0].tolist())
         return self._values[t]
 
-    def _match(self, frames: Sequence[Path], complete: bool) -> None:
-        """Number the masks by their frames."""
-        number = {frame.stem: t for t, frame in enumerate(frames)}
-        masks = list(self.values())
-        self.clear()
-        for mask in masks:
-            if mask.stem not in number:
-                raise DataError(f"{mask}: mask without its frame in {frames[0].parent}")
-            self[number[mask.stem]] = mask
-        missing = [frame.name for t, frame in enumerate(frames) if t not in self]
-        if complete and missing:
-            counts = f"{len(self)} masks for {len(frames)} frames"
-            raise DataError(f"{self.folder}: {counts}, the first without one is {missing[0]}")
-
     def _checked_size(self, frames: Sequence[Path], tolerance: int) -> tuple[int, int]:
         """Check by headers that masks have their form and the size of their frames, equal for all; return this size."""
         first = image_size(frames[0])
         for t, mask in self.items():
-            with open_image(mask) as image, mask.open("rb") as file:
-                require_form(mask, image, file.read(26)[24:])
+            with open_image(mask) as image:
+                require_form(mask, image)
                 size = image.height, image.width
             expected = image_size(frames[t]) if t else first
             require_size(frames[t], expected, first)

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 VOID = 255
 """Pixel value of void; scored as background, as by DAVIS's official code in the semi-supervised task."""
-GREY_8 = b"\x08\x00"
-"""Bit depth and colour type of an 8-bit grey PNG."""
 MOST_PLAIN_IDS = 32
 """Masks whose ids go no higher are not searched for smoothed edges."""
 
@@ -34,7 +32,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     """
     content = read_whole(path)
     with open_image(path, content) as image:
-        require_form(path, image, content[24:26])
+        require_form(path, image)
         ids = np.array(image, dtype=np.uint8)
         palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
     if np.ptp(palette, axis=1).any():
@@ -44,22 +42,13 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     return ids
 
 
-def resized(ids: NDArray[np.uint8], size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """Return ids at a size (height, width), by nearest pixel; the same array if it has the size or `size` is None."""
-    if size is None or size == ids.shape:
-        return ids
-    from PIL import Image
-
-    return np.array(Image.fromarray(ids).resize((size[1], size[0]), Image.Resampling.NEAREST), dtype=np.uint8)
-
-
-def require_form(path: Path, image: Image.Image, header: bytes) -> None:
-    """Refuse an image in any form but the two of masks; `header` holds the bit depth and colour type of a PNG."""
+def require_form(path: Path, image: Image.Image) -> None:
+    """Refuse an image, not decoded yet, in any form but the two of masks."""
     is_form = image.format == "PNG" and "transparency" not in image.info
     if image.mode == "P":
         is_form &= (image.getpalette() or [])[:3] == [0, 0, 0]
     else:
-        is_form &= image.mode == "L" and header == GREY_8
+        is_form &= image.mode == "L" and image.tile[0][3] == "L"  # grey of fewer bits would be scaled
     if not is_form:
         raise DataError(f"{path}: not an indexed or 8-bit grey mask (a PNG of ids, 0 black, nothing transparent)")
 
@@ -164,14 +153,3 @@ def refuse_large_void(source: object, ids: NDArray[np.uint8]) -> None:
             f"{source}: value 255 means void (not scored), but has {counts[VOID]} pixels, more than the {of_objects} "
             "of all objects; if 255 is an object, give it an id of 1 to 254"
         )
-
-
-def without_void(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the ids of a prompt's mask (H, W): 255 becomes object 1 if it is alone, else background.
-
-    Example:
-        >>> without_void(np.array([[0, 255]], np.uint8)).tolist(), without_void(np.array([[2, 255]], np.uint8)).tolist()
-        ([[0, 1]], [[2, 0]])
-    """
-    of_void = 0 if object_ids(ids) else 1
-    return np.where(ids == VOID, np.uint8(of_void), ids)

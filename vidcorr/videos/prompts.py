@@ -13,7 +13,7 @@ import numpy as np
 
 from .files import DataError, read_text
 from .images import pixels
-from .masks import VOID, object_ids, read_mask, refuse_large_void, without_void
+from .masks import VOID, object_ids, read_mask, refuse_large_void
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,8 +106,9 @@ class MaskPrompt(Prompt):
                 raise DataError(f"mask: expected (H, W) integer ids of 0 to 255, got {array.shape} {array.dtype}")
             ids = array.astype(np.uint8)
         refuse_large_void(source, ids)
-        ids = without_void(ids)
-        return cls(source=source, objects=object_ids(ids), labels=ids)
+        of_void = 0 if object_ids(ids) else 1
+        labels = np.where(ids == VOID, np.uint8(of_void), ids)
+        return cls(source=source, objects=object_ids(labels), labels=labels)
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless the mask has the frame's size, (height, width) pixels."""

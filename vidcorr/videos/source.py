@@ -13,7 +13,7 @@ import numpy as np
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .files import DataError, list_lines
-from .folders import is_data, is_image_name, is_photo, list_images, names_in, natural_order
+from .folders import IMAGE_SUFFIXES, is_data, is_photo, list_images, names_in, natural_order
 from .images import image_size, read_image, require_size
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
@@ -77,8 +77,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         frames: dict[int, np.ndarray] = {}
         for i in sorted(set(indices)):
             file = self._files[min(i, self.num_frames - 1)]
-            frames[i] = read_image(file)
-            require_size(file, frames[i].shape, first_size)
+            frames[i] = read_image(file, size=first_size)
         return [frames[i] for i in indices]
 
     def require_one_size(self) -> None:
@@ -175,7 +174,7 @@ def _videos_below(root: Path, strict: bool) -> list[VideoEntry]:
     folders: set[Path] = set()
     for folder, files in _folders(root, set()):
         videos = [Path(folder, name) for name in files if _is_video(name)]
-        if not videos and any(map(is_image_name, files)):
+        if not videos and any(name.lower().endswith(IMAGE_SUFFIXES) for name in files):
             videos = [Path(folder)]
             folders.update(videos)
         paths += videos

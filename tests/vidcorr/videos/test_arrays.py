@@ -15,7 +15,7 @@ from tests.helpers.tap_vid import Call, element, written
 from vidcorr.commands.unpickle import unpickle
 from vidcorr.datasets import TapVid
 from vidcorr.videos.arrays import read_pickle
-from vidcorr.videos.files import DataError, partial_path
+from vidcorr.videos.files import DataError
 
 CONTENT = {
     "video": np.arange(4 * 5 * 6 * 3, dtype=np.uint8).reshape(4, 5, 6, 3),
@@ -75,7 +75,7 @@ def test_an_npz_that_is_damaged_or_holds_objects_is_refused(tmp_path):
 def test_unpickled_sets_are_the_same(tmp_path, jpeg, capsys):
     source = written(tmp_path, [element(jpeg=jpeg), element(frames=3, jpeg=jpeg)], "tapvid_rgb_stacking.pkl")
     (tmp_path / "npz").mkdir()
-    partial_path(tmp_path / "npz/001.npz").write_bytes(b"of a run that was killed")
+    (tmp_path / "npz/.001.npz.partial").write_bytes(b"of a run that was killed")
     main(["unpickle", str(source), str(tmp_path / "npz")])
     assert capsys.readouterr().out.startswith("2 videos in")
     files = sorted((tmp_path / "npz").iterdir())

@@ -1,5 +1,8 @@
 """Masks: the two forms that are read, all others refused."""
 
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +11,8 @@ from PIL import Image
 from tests.helpers.refusal import refused
 from vidcorr.videos.files import DataError
 from vidcorr.videos.images import read_image
-from vidcorr.videos.masks import davis_palette, object_ids, read_mask, resized, write_ids
+from vidcorr.videos.mask_folder import MaskFolder
+from vidcorr.videos.masks import davis_palette, object_ids, read_mask, write_ids
 from vidcorr.videos.prompts import MaskPrompt
 
 IDS = np.zeros((24, 32), np.uint8)
@@ -29,7 +33,7 @@ def test_indexed_and_grey_masks_hold_ids_for_readers_and_prompts(form, tmp_path)
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), IDS)
     assert object_ids(IDS) == (1, 2, 9)
     np.testing.assert_array_equal(MaskPrompt.of(tmp_path / "mask.png").labels, IDS)
-    half = resized(IDS, (12, 16))
+    half = MaskFolder(tmp_path).read(0, (12, 16))
     np.testing.assert_array_equal(half, np.array(Image.fromarray(IDS).resize((16, 12), Image.Resampling.NEAREST)))
     form(SHAPE).save(tmp_path / "mask.png")
     np.testing.assert_array_equal(MaskPrompt.of(tmp_path / "mask.png").labels, SHAPE // 255)
@@ -42,11 +46,20 @@ def test_indices_of_few_bits(bits, tmp_path):
     assert read_mask(tmp_path / "m.png").tolist() == ids.tolist()
 
 
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+GREY_OF_4_BITS = b"\x89PNG\r\n\x1a\n" + b"".join(
+    [chunk(b"IHDR", bytes([0, 0, 0, 4, 0, 0, 0, 1, 4, 0, 0, 0, 0])), chunk(b"IDAT", zlib.compress(b"\0\x12\x30")),
+     chunk(b"IEND", b"")]
+)  # fmt: skip
 WHITE_GROUND = COLOURS.copy()
 WHITE_GROUND[0], WHITE_GROUND[1] = 255, 0
 OTHER_FORMS = {
     "JPEG": lambda path: Image.fromarray(SHAPE).save(path, format="JPEG"),
     "1 bit": lambda path: Image.fromarray(SHAPE).convert("1").save(path),
+    "grey of 4 bits": lambda path: path.write_bytes(GREY_OF_4_BITS),
     "grey of 16 bits": lambda path: Image.fromarray(IDS.astype(np.uint16)).save(path),
     "grey with a transparent value": lambda path: Image.fromarray(IDS).save(path, transparency=2),
     "RGB in the colours of DAVIS": lambda path: Image.fromarray(COLOURS[IDS]).save(path),

@@ -1,26 +1,101 @@
-"""The writers: same arguments, same bytes; nothing half written; a prefix of a video."""
+"""The writers: same arguments, same files, today and later; nothing half written; a prefix of a video.
 
+Also tests `datasets/generated/layouts.py`, `datasets/generated/scene.py`, `datasets/generated/surfaces.py`.
+"""
+
+import hashlib
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from scipy.io import loadmat
 
 from tests.helpers.refusal import refused
 from vidcorr.datasets import generated as synthetic
 from vidcorr.datasets.generated import write_videos
 from vidcorr.datasets.generated.scene import Scenes
+from vidcorr.videos.arrays import read_npz, read_pickle
+from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DataError
 
 SMALL = {"frames": 6, "size": (48, 64)}
-
-ROOT = Path(__file__).parents[3]
+WRITERS = [name for name in dir(synthetic) if name.startswith("write_")]
+ROOT = Path(__file__).parents[4]
+SETS = json.loads(Path(__file__).with_name("sets.json").read_text())
+"""Writer → digest of what stands in its files, and mean and deviation of its pictures, by suffix."""
 
 
 def content(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def arrays_in(path):
+    """Return the arrays of a file by their names; pixels of a picture or a video are one array."""
+    match path.suffix:
+        case ".npz":
+            return read_npz(path)
+        case ".mat":
+            return {"joints": loadmat(path)["pos_img"]}
+        case ".pkl":
+            return {f"{name}/{key}": array for name, video in read_pickle(path).items() for key, array in video.items()}
+        case ".mp4":
+            with VideoFile(path) as video:
+                return {"pixels": np.stack(list(video.frames()))}
+    return {"pixels": cv2.imread(str(path), cv2.IMREAD_UNCHANGED)}
+
+
+def summary(root):
+    """Return a set's summary for `sets.json`: numbers in texts and arrays are rounded, pictures may differ a little."""
+    digest = hashlib.sha256()
+    pixels = {}
+    for path in sorted(root.rglob("*.*")):
+        digest.update(path.relative_to(root).as_posix().encode())
+        if path.suffix in (".txt", ".json", ".label"):
+            rounded = re.sub(r"-?\d+\.\d+", lambda text: f"{round(float(text[0]), 3) + 0:g}", path.read_text())
+            digest.update(rounded.encode())
+            continue
+        for name, array in arrays_in(path).items():
+            digest.update(f"{name} {array.shape}".encode())
+            if array.dtype == np.uint8 and array.ndim > 2:
+                pixels.setdefault(path.suffix, []).append(array.reshape(-1, 3))
+            else:
+                digest.update((np.round(array * 100.0) + 0).tobytes())
+    found = {"digest": digest.hexdigest()[:16]}
+    for suffix, parts in pixels.items():
+        values = np.concatenate(parts).astype(float)
+        found[suffix] = np.round([values.mean(0), values.std(0)], 2).ravel().tolist()
+    return found
+
+
+def written(name, root):
+    """Write a small set; the pictures of ScanNet have one size."""
+    frames = {"write_scannet": 2, "write_navi": 4}.get(name, 11)
+    size = {} if name == "write_scannet" else {"size": (40, 58)}
+    count = {"write_scannet": 1, "write_otb": 3}.get(name, 2)
+    return getattr(synthetic, name)(root, count, seed=3, first=5, frames=frames, **size)
+
+
+def arguments(name, root):
+    """Return what the marker of a set without videos says: the defaults."""
+    own = {"valid": 0} if name == "write_youtube_vos" else {}
+    return json.loads((getattr(synthetic, name)(root, 0, **own) / "synthetic.json").read_text())
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_set_of_a_seed_stays_as_it_is(name, tmp_path):
+    """Demos, tests and published runs draw by seeds."""
+    expected = SETS[name]
+    found = summary(written(name, tmp_path / "set"))
+    assert found.pop("digest") == expected["digest"]
+    for suffix, numbers in found.items():
+        assert numbers == pytest.approx(expected[suffix], abs=0.05)
+    assert arguments(name, tmp_path / "empty") == expected["arguments"]
 
 
 @pytest.mark.slow
