@@ -15,7 +15,6 @@ from torchmetrics import MeanMetric
 
 from vidcorr.backbones import Encoder, Normalise, extractor_of, normalises_itself, trainable_network
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD, Dilated
-from vidcorr.backbones.trust import import_path
 from vidcorr.functional.device import PendingCopy
 from vidcorr.functional.seeds import run_seed
 
@@ -77,10 +76,6 @@ class CorrespondenceModule(SavedModule):
         """Store the seed of the method's draws as hyper-parameter `seed`; None is the run's."""
         self.hparams["seed"] = run_seed(seed)
 
-    def copies_of_backbone(self) -> list[nn.Module]:
-        """Return the backbone and, in a method that has one, its moving average; if frozen, all stay in eval mode."""
-        return [self.backbone]
-
     # One step
 
     @abstractmethod
@@ -113,10 +108,8 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: if the first batch of the epoch has images of another form or range.
         """
-        if batch_index == 0:
-            check_images(batch, self.images)
         self._batch_position = (self.current_epoch, batch_index)
-        outputs = self._outputs_of_step(batch)
+        outputs = self._checked_step(batch, batch_index)
         size = self.samples_in(batch)
         shows = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
         self.log("train/loss", outputs["loss"], prog_bar=shows, batch_size=size, sync_dist=True)
@@ -134,16 +127,16 @@ class CorrespondenceModule(SavedModule):
         """
         if not batch:  # the loader has no held-out data
             return None
-        if batch_index == 0:
-            check_images(batch, self.images)
-        outputs = self._outputs_of_step(batch)
+        outputs = self._checked_step(batch, batch_index)
         size = self.samples_in(batch)
         self.validation_loss.update(outputs["loss"], size)
         self.log("val/loss", self.validation_loss, prog_bar=True, batch_size=size)
         return outputs
 
-    def _outputs_of_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the outputs of `step`; a loss alone becomes a dict."""
+    def _checked_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
+        """Check the first batch, and return the outputs of `step`; a loss alone becomes a dict."""
+        if batch_index == 0:
+            check_images(batch, self.images)
         outputs = self.step(batch)
         return outputs if isinstance(outputs, dict) else {"loss": outputs}
 
@@ -250,10 +243,11 @@ class CorrespondenceModule(SavedModule):
         return any(parameter.requires_grad for parameter in self.backbone.parameters())
 
     def _hold_frozen_backbone(self) -> None:
-        """Put a backbone that does not learn, and its copies, into eval mode."""
+        """Put a backbone that does not learn, and a moving average of it, into eval mode."""
         if not self.backbone_learns:
-            for network in self.copies_of_backbone():
-                network.eval()
+            for name, network in self.named_children():
+                if name in ("backbone", "target_encoder"):
+                    network.eval()
 
     def configure_model(self) -> None:
         """Convert BatchNorm to SyncBatchNorm if the method asks for it and several GPUs train."""
@@ -341,12 +335,10 @@ class CorrespondenceModule(SavedModule):
         if self.has_own_features or self.described is None:
             return None
         # benchmarks normalise as ImageNet, also where a method trains otherwise (`ContrastiveRandomWalk`)
-        arguments = {"spec": self.described.spec, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
-        return {
-            "class_path": import_path(Encoder),
-            "init_args": arguments,
-            "prefix": "backbone.",
-        }
+        encoder = Encoder(self.backbone, IMAGENET_MEAN, IMAGENET_STD)
+        encoder.described = self.described
+        recipe = encoder.recipe
+        return None if recipe is None else {**recipe, "prefix": "backbone."}
 
 
 def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:

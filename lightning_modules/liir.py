@@ -13,7 +13,6 @@ from torch.optim import Adam
 
 from vidcorr.backbones import LiirEncoder, encoder_from_checkpoint
 from vidcorr.backbones.liir_encoder import Position
-from vidcorr.backbones.trust import import_path
 from vidcorr.functional.colour import drop_channel, normalised_lab
 from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.functional.device import world_size_and_rank
@@ -23,7 +22,7 @@ from vidcorr.functional.reconstruction import positive_mass, reconstruction_loss
 from vidcorr.functional.window_tiles import Border
 from vidcorr.videos.files import require_one_of
 
-from .base import Batch, CorrespondenceModule, millions
+from .base import Batch, CorrespondenceModule
 from .parts.distributed import all_rows, own_rows
 from .parts.momentum import MomentumMethod, without_statistics
 from .parts.negative_bank import BankSettings, EncodedBy, NegativeBank
@@ -114,12 +113,6 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.bank: Any = NegativeBank(bank, affinity_dim, side, radius // 2, border) if bank.frames else None
         averages = reference_encoder == "average" or (bank.encoder == "average" and bank.frames > 0)
         self.target_encoder = deepcopy(self.backbone).requires_grad_(False) if averages else None
-
-    def encoder_in_checkpoint(self) -> dict[str, Any] | None:
-        """Return the encoder in terms of the library; None for a subclass with features of its own."""
-        if self.has_own_features:
-            return None
-        return {"class_path": import_path(LiirEncoder), "init_args": self.backbone.arguments, "prefix": "backbone."}
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the objective with a or b dropped at random, equal on all ranks; in validation the mean of both.
@@ -220,15 +213,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
                 displace = partial(displaced_position, kind=kind, displacements=own)
         encoders: dict[str, Any] = {"learned": self.backbone, "average": self.target_encoder}
         features = without_statistics(encoders[bank["encoder"]], frames, displace)  # B x C x h x w
-        cells = self.bank.drawn_cells(all_frames, features[0, 0].numel(), generator)
-        if cells is not None:
-            cells = own_rows(cells, len(frames))
-        keys: Tensor = self.bank.keys_of(features, cells)
+        keys: Tensor = self.bank.keys_of(features, generator)
         return keys
-
-    def copies_of_backbone(self) -> list[nn.Module]:
-        """Return the encoder and its moving average, if there is one."""
-        return [self.backbone] if self.target_encoder is None else [self.backbone, self.target_encoder]
 
     def on_fit_start(self) -> None:
         """Store the bank in the features' half precision: half the memory, and no bit is lost; otherwise in float32.
@@ -282,8 +268,6 @@ class Liir(MomentumMethod, CorrespondenceModule):
             samples = self.global_batch()
             plan["global batch"] = f"{samples * settings.warmup_accumulation} clips, then {samples} clips"
             plan["learning rate"] = f"{settings.warmup_lr:.6g}, then {settings.lr:.6g}"
-        position = self.hparams["position"]
-        plan["backbone"] = f"ResNet-18, stride 4, position {position}, {millions(self.backbone)} M parameters"
         plan["negatives"] = "none" if self.bank is None else f"{self.bank}{begin}"
         plan["compactness"] = "none" if self.prior is None else f"{self.prior}{begin}"
         return plan

@@ -219,7 +219,8 @@ class SiameseMAE(CorrespondenceModule):
             _initialise_encoder(network)
         self.positions = "of the checkpoint" if is_checkpoint(backbone) else "fixed sines and cosines"
         if not is_checkpoint(backbone):  # a user's callable may draw others
-            network.pos_embed.data.copy_(sine_cosine_positions(*network.patch_embed.grid_size, network.embed_dim))
+            rows, columns = network.patch_embed.grid_size
+            network.pos_embed.data.copy_(sine_cosine_positions(rows, columns, network.embed_dim))
         network.pos_embed.requires_grad_(False)
         nn.init.normal_(self.mask_token, std=0.02)
         for part in (self.decoder_embed, self.decoder_blocks, self.decoder_pred):

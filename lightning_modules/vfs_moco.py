@@ -142,7 +142,3 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         if over_all == 1:
             text += ": it gives the positives away, set model.groups to 2 or more"
         return super().plan_rows() | {"BatchNorm": text}
-
-    def copies_of_backbone(self) -> list[nn.Module]:
-        """Return the backbone and its moving average."""
-        return [self.backbone, self.target_encoder[0]]  # the backbone's average, first as in `encoder`

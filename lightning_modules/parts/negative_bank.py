@@ -6,12 +6,13 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from vidcorr.functional.device import to_device
+from vidcorr.functional.device import to_device, world_size_and_rank
 from vidcorr.functional.negatives import per_query_logsumexp, same_place_logsumexp, shared_logsumexp
 from vidcorr.functional.position import Displacement
 from vidcorr.functional.window_tiles import Border
 from vidcorr.videos.files import require_at_least, require_one_of
 
+from .distributed import own_rows
 from .momentum import KeyQueue
 
 Negatives = Literal["per_query", "same_place", "shared"]
@@ -75,32 +76,23 @@ class NegativeBank(KeyQueue):
         self.radius = radius
         self.border = border
 
-    def drawn_cells(self, videos: int, cells: int, generator: torch.Generator) -> Tensor | None:
-        """Draw the cells of new frames that "shared" stores: `(videos, points)` long; None for the other kinds.
-
-        Args:
-            videos: number of new frames.
-            cells: number of cells of a feature map.
-            generator: on the CPU, in the same state on all ranks.
-        """
-        if self.kind != "shared":
-            return None
-        return torch.randint(cells, (videos, self.points), generator=generator)
-
-    def keys_of(self, features: Tensor, cells: Tensor | None) -> Tensor:
+    def keys_of(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Return the keys of new frames: the part of their feature maps that the bank stores, in the maps' own type.
 
         Args:
             features: feature maps of this rank's videos, `(B, C, h, w)`.
-            cells: this rank's rows of `drawn_cells`, `(B, points)`.
+            generator: on the CPU, in the same state on all ranks; draws the cells of all ranks' frames for "shared".
 
         Returns:
             `(B, points, C)` for "shared", otherwise `(B, 1, h, w, C)`.
         """
-        if cells is not None:
-            index = to_device(cells, features.device)[:, None]  # B x 1 x points
-            return features.flatten(2).take_along_dim(index, 2).mT.contiguous()
-        return features.movedim(1, -1).unsqueeze(1).contiguous()
+        if self.kind != "shared":
+            return features.movedim(1, -1).unsqueeze(1).contiguous()
+        places = features.flatten(2)  # B x C x h·w
+        videos = len(features)
+        drawn = torch.randint(places.shape[2], (world_size_and_rank()[0] * videos, self.points), generator=generator)
+        index = to_device(own_rows(drawn, videos), features.device)[:, None]  # B x 1 x points
+        return places.take_along_dim(index, 2).mT.contiguous()
 
     def logsumexp(self, query: Tensor, video_index: Tensor, generator: torch.Generator) -> Tensor:
         """Return `log Σ exp(q·v)` over the negatives of all cells: `(B, C, h, w)` → `(B, h, w)`.

@@ -50,7 +50,7 @@ class SavedModule(pl.LightningModule):
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return a loader of an empty batch, for runs without held-out videos: Lightning runs validation hooks."""
-        return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
+        return DataLoader([{}])  # type: ignore[arg-type]
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]

@@ -3,6 +3,8 @@
 Also tests `parts/distributed.py`.
 """
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -84,13 +86,16 @@ def test_a_schedule_needs_the_length_of_an_epoch():
 def test_a_backbone_frozen_after_construction_keeps_its_statistics():
     module = tiny_moco().train()
     module.backbone.requires_grad_(False)
-    copies = [{name: buffer.clone() for name, buffer in net.named_buffers()} for net in module.copies_of_backbone()]
+    networks = [module.backbone, module.target_encoder]
+    copies = [deepcopy(network.state_dict()) for network in networks]
     quiet_trainer(max_steps=2).fit(module, loader(8, 4, frames=2, size=32))
-    for network, before in zip(module.copies_of_backbone(), copies, strict=True):
+    for network, before in zip(networks, copies, strict=True):
         assert all(torch.equal(buffer, before[name]) for name, buffer in network.named_buffers())
     module = tiny_liir(bank={"encoder": "average"})
     module.backbone.requires_grad_(False)
-    assert [network.training for network in module.train().copies_of_backbone()] == [False, False]
+    module.train()
+    assert not module.backbone.training
+    assert not module.target_encoder.training
 
 
 class Returns(CorrespondenceModule):
