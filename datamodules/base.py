@@ -161,8 +161,7 @@ class SampledDataModule(pl.LightningDataModule):
         most = max(FEWEST - 1, self.max_unusable * self._samples)
         if self.skipped.total() > most and not self._told:
             self._told = True
-            checked = [source for source in self.sources if source.suffix == ".txt" or not source.is_file()]
-            checks = ", ".join(f"`vidcorr check-data {source}`" for source in checked)
+            checks = ", ".join(f"`vidcorr check-data {source}`" for source in self.sources)
             rank_zero_warn(
                 f"TOO MANY UNUSABLE VIDEOS: {self.skipped.total()} of {self._samples} clips so far had to be replaced: "
                 f"see {checks}, and train on the clean.txt that it writes"

@@ -70,8 +70,8 @@ class ImageFolderDataModule(LabelledDataModule):
         kwargs: arguments of `LabelledDataModule`, without `source`.
 
     Raises:
-        DataError: from `setup`, if the classes of both folders differ.
-        FileNotFoundError: from `setup`, if a folder is missing, or a class has no images.
+        DataError: from `setup`, if a folder is missing or the classes of both differ.
+        FileNotFoundError: from `setup`, if a class has no images.
     """
 
     def __init__(self, root: str | os.PathLike[str], **kwargs: Any) -> None:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from vidcorr.datasets.youtube_vos import held_out_among
 from vidcorr.functional.device import world_size_and_rank
-from vidcorr.videos.container import VIDEO_SUFFIXES
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
@@ -55,7 +54,6 @@ class VideoDataModule(SampledDataModule):
             takes a clip per video.
         repeat: passes over the videos in an epoch.
         seed: seed of every draw; None: the run's.
-        timeout: seconds allowed for decoding a video.
 
     Raises:
         ValueError: for a number out of range.
@@ -83,7 +81,6 @@ class VideoDataModule(SampledDataModule):
         samples_per_epoch: int | None = None,
         repeat: int = 1,
         seed: int | None = None,
-        timeout: float = 60.0,
     ) -> None:
         super().__init__(source, batch_size, num_workers, seed)
         require_at_least(1, frames=frames, size=size, repeat=repeat)
@@ -92,7 +89,6 @@ class VideoDataModule(SampledDataModule):
         if not 0 <= validation_fraction < 1:
             raise ValueError(f"validation_fraction must be in [0, 1), got {validation_fraction}")
         self.has_source = bool(source)
-        self.timeout = timeout
         self.validation_fraction = validation_fraction
         self.include_holdout = include_holdout
         self.samples_per_epoch = samples_per_epoch
@@ -113,7 +109,7 @@ class VideoDataModule(SampledDataModule):
         training, validation = self._split()
         weights = self._count_frames(training) if self.samples_per_epoch else None
         length = self.samples_per_epoch or len(training) * self.repeat
-        clips = partial(ClipDataset, self.videos, sampling=self.sampling, timeout=self.timeout)
+        clips = partial(ClipDataset, self.videos, sampling=self.sampling)
         self.training = clips(training, transform=self.training_crops, length=length, weights=weights, seed=self.seed)
         if validation:
             crops = self.evaluation_crops
@@ -124,7 +120,7 @@ class VideoDataModule(SampledDataModule):
         """List the videos of all sources, and say how many are folders of images."""
         videos: list[VideoEntry] = []
         for source in self.sources:
-            listed = (VideoEntry(source),) if _is_video_file(source) else list_videos(source)
+            listed = list_videos(source)
             videos += listed if self.include_holdout else _without_holdout(source, listed)
         folders = sum(entry.path.is_dir() for entry in videos)
         if folders:
@@ -192,7 +188,7 @@ class VideoDataModule(SampledDataModule):
 
         def count(index: int) -> int:
             try:
-                with open_video(self.videos[index].path, self.timeout) as video:
+                with open_video(self.videos[index].path) as video:
                     return video.num_frames
             except DataError as error:
                 warnings.warn(f"left out: {error}", stacklevel=1)  # the caller is a thread pool
@@ -200,10 +196,6 @@ class VideoDataModule(SampledDataModule):
 
         with ThreadPoolExecutor(max(self.num_workers, 1)) as pool:
             return list(pool.map(count, videos))
-
-
-def _is_video_file(source: Path) -> bool:
-    return source.suffix.lower() in VIDEO_SUFFIXES and source.is_file()
 
 
 def _without_holdout(source: Path, videos: tuple[VideoEntry, ...]) -> list[VideoEntry]:

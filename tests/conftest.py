@@ -122,9 +122,9 @@ def davis_run(davis_root, tmp_path_factory):
 def scene():
     """A plainly coloured sprite that moves, and its masks."""
     from tests.helpers.sprite import FRAMES
-    from vidcorr.datasets.generated import render_video
+    from vidcorr.datasets.generated.scene import Scenes
 
-    return render_video(seed=7, index=0, frames=FRAMES, size=(96, 130), sprites=(1, 1), camouflage=0)
+    return Scenes(seed=7, frames=FRAMES, size=(96, 130), sprites=(1, 1), camouflage=0).render(0)
 
 
 @pytest.fixture(scope="module")

@@ -129,7 +129,6 @@ class ClipDataset(ReplacingDataset):
         length: samples in an epoch; sample i comes from video i modulo the number of videos.
         weights: draw the video of a sample with these weights instead.
         seed: seed of all draws.
-        timeout: seconds allowed for decoding a clip.
     """
 
     def __init__(
@@ -141,13 +140,11 @@ class ClipDataset(ReplacingDataset):
         length: int,
         weights: Sequence[int] | None = None,
         seed: int = 0,
-        timeout: float = 60.0,
     ) -> None:
         super().__init__([entries[index].path for index in indices], length, seed, weights=weights)
         self.indices = np.array(indices, dtype=np.int64)
         self._sampling = sampling
         self._transform = transform
-        self._timeout = timeout
 
     def read(self, item: int, generator: torch.Generator) -> Sample:
         """Draw and crop a clip of an item."""
@@ -156,7 +153,7 @@ class ClipDataset(ReplacingDataset):
             indices = self._sampling(1, generator=generator)  # a video of one frame, repeated
             frames = [read_photo(path)] * len(indices)  # read once for all views
         else:
-            with open_video(path, self._timeout) as video:
+            with open_video(path) as video:
                 indices, frames = draw_frames(video, self._sampling, generator)
         clip = self._transform(frames, generator)
         return {"clip": clip, "video_index": int(self.indices[item]), "frame_index": indices}

@@ -180,7 +180,7 @@ def test_several_sources_are_all_trained_on(videos, tmp_path):
     data.max_unusable = 0
     with pytest.warns(UserWarning, match="replaced|TOO MANY") as told:
         data.on_after_batch_transfer({"failures": [f"{number}.mp4: broken" for number in range(5)]}, 0)
-    checks = ", ".join(f"`vidcorr check-data {source}`" for source in sources[:2])  # the folder and the list
+    checks = ", ".join(f"`vidcorr check-data {source}`" for source in sources)
     assert f"see {checks}, and train on the clean.txt" in str(told[-1].message)
     message = f"{some}, {videos}/3.mp4: 3 samples do not fill a batch of 4"
     refused(DataError, message, make([some, videos / "3.mp4"]).train_dataloader)

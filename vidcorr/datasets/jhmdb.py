@@ -55,8 +55,7 @@ def Jhmdb(
     root = Path(root).expanduser()
     ending = f"_test_split{split}.txt"
     splits = root / "splits"
-    inside = list_data(splits) if splits.is_dir() else []
-    lists = tuple(path for path in inside if path.name.endswith(ending))
+    lists = tuple(path for path in list_data(splits) if path.name.endswith(ending))
     clips: dict[tuple[str, str], None] = {}
     for path in lists:
         action = path.name.removesuffix(ending)

@@ -90,9 +90,8 @@ def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
     root = Path(root).expanduser()
     random = np.random.RandomState(SEED)
     pairs: list[SurfacePair] = []
-    objects = list_folders(root) if root.is_dir() else []
     drawn = 0
-    for object_name in sorted(objects):
+    for object_name in sorted(list_folders(root)):
         inside = list_folders(root / object_name)
         if "wild_set" not in inside or not any(part.startswith("multiview_") for part in inside):
             continue
@@ -114,13 +113,10 @@ def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
 
 def _cameras(file: Path) -> dict[str, dict[str, Any]]:
     """Return name of a picture → its camera in an annotations.json, for the pictures of a wild set, sorted."""
-    annotations = {entry["filename"].split(".")[0]: entry for entry in read_json(file)}
+    entries = {entry["filename"].split(".")[0]: entry for entry in read_json(file)}
     pictures = [path.name for path in list_data(file.parent / "images") if "jpg" in path.name]
-    cameras: dict[str, dict[str, Any]] = {}
-    for name in sorted(picture.split(".")[0] for picture in pictures if "_" not in picture):
-        entry = annotations[name]
-        cameras[name] = entry["camera"] | {"shorter_side": min(entry["image_size"])}
-    return cameras
+    names = sorted(picture.split(".")[0] for picture in pictures if "_" not in picture)
+    return {name: entries[name]["camera"] | {"shorter_side": min(entries[name]["image_size"])} for name in names}
 
 
 def _pair(file: Path, cameras: Mapping[str, dict[str, Any]], names: tuple[str, str]) -> SurfacePair:
@@ -128,21 +124,17 @@ def _pair(file: Path, cameras: Mapping[str, dict[str, Any]], names: tuple[str, s
     files = [file.parent / "images" / f"downsampled_{name}.jpg" for name in names]
     depths = [file.parent / "depth" / f"downsampled_{name}.png" for name in names]
     require_files([*files, *depths], "which Probe3D's data_processing/resize_navi.py writes")
-    focal_lengths: list[float] = []
-    poses: list[NDArray[np.float64]] = []
-    for name in names:
-        camera = cameras[name]
-        focal_lengths.append(camera["focal_length"] / camera["shorter_side"])
-        pose = np.eye(4)
+    both = [cameras[name] for name in names]
+    poses = np.tile(np.eye(4), (2, 1, 1))
+    for pose, camera in zip(poses, both, strict=True):
         pose[:3, :3] = rotations_of(torch.tensor(camera["q"], dtype=torch.float64)).numpy()
         pose[:3, 3] = np.array(camera["t"]) / 1000
-        poses.append(pose)
     return SurfacePair(
         name="-".join(names),
         category=file.parent.parent.name,
         files=tuple(files),
         depths=tuple(depths),
-        cameras=tuple(focal_lengths),
+        cameras=tuple(camera["focal_length"] / camera["shorter_side"] for camera in both),
         pose=poses[1] @ np.linalg.inv(poses[0]),
         sources=(file, *depths),
     )

@@ -62,9 +62,9 @@ class FrameSequence:
         cv2.split(image, list(planes))  # in place
         return torch.from_numpy(planes)
 
-    def read(self, first: int = 0, ahead: int = 4) -> Generator[Tensor]:
-        """Iterate over the frames from `first` on; a thread decodes up to `ahead` frames before they are used."""
-        return read_ahead(map(self.frame, range(first, self.num_frames)), ahead)
+    def read(self, first: int = 0) -> Generator[Tensor]:
+        """Iterate over the frames from `first` on; a thread decodes a few frames before they are used."""
+        return read_ahead(map(self.frame, range(first, self.num_frames)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -45,9 +45,7 @@ def read_soco(root: str | Path, pairs: str = "intra") -> list[SocoPair]:
     folder = root / "PairAnnotations" / pairs
     size_of = functools.cache(image_size)
     found: list[SocoPair] = []
-    with errors_at(f"{folder}: cannot be listed", OSError):
-        categories = sorted(list_folders(folder))
-    for category in categories:
+    for category in sorted(list_folders(folder)):
         files = [file for file in list_data(folder / category) if file.suffix == ".json"]
         for file in sorted(files):
             with errors_at(f"{file}: is not a pair of SOCO", *WRONG_JSON):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
@@ -108,7 +107,12 @@ def _starts(masks: MaskFolder, annotations: Annotations | None) -> tuple[dict[in
         raise DataError(f"{masks.folder}: no object in the mask that must introduce it; there is nothing to follow")
     if annotations is not None:
         return starts, is_dense
-    return starts, any(is_scored(t, masks.shown(t), starts) for t in masks)
+    first = min(starts.values())
+    for t in masks:
+        introduces = t in starts.values()
+        if t > first and (not introduces or any(starts[number] < t for number in masks.shown(t))):
+            return starts, True
+    return starts, False
 
 
 def Davis(
@@ -143,7 +147,7 @@ def Davis(
     """
     root = Path(root).expanduser()
     frames = root / "JPEGImages"
-    others = list_folders(frames) if frames.is_dir() else []
+    others = list_folders(frames)
     if others and resolution not in others:
         remedy = f"--on COPY.yaml=FOLDER, a copy of configs/benchmarks/davis.yaml with `resolution: {others[0]}`"
         held = ", ".join(others)
@@ -154,12 +158,3 @@ def Davis(
         split = find_list(root, split, [f"ImageSets/{year}/{{}}.txt", f"ImageSets/{resolution}/{{}}.txt"])
     folders = f"JPEGImages/{resolution}", f"Annotations/{resolution}"
     return Vos(root, split, *folders, year == 2016, size_tolerance, annotations)
-
-
-def is_scored(t: int, shown: Iterable[int], starts: Mapping[int, int]) -> bool:
-    """Return True if the mask of frame t can be scored: it shows an earlier object, or no object enters."""
-    if t <= min(starts.values()):
-        return False
-    if t not in starts.values():
-        return True
-    return any(starts[number] < t for number in shown)

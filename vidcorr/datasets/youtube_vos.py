@@ -91,11 +91,7 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
         if category:
             categories[i] = category
     begin = min(starts.values())
-    reported: list[int] = []
-    for image in list_images(meta.parent / "JPEGImages" / name):
-        t = number.get(int(image.stem), -1)
-        if t >= begin:
-            reported.append(t)
+    fifth = [int(image.stem) for image in list_images(meta.parent / "JPEGImages" / name)]
     return MaskSequence(
         frames=frames,
         masks=masks,
@@ -105,7 +101,7 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
         sources=(meta,),
         ground_truth=is_scored,
         categories=categories,
-        reported=tuple(reported),
+        reported=tuple(number[stem] for stem in fifth if number.get(stem, -1) >= begin),
     )
 
 

@@ -36,13 +36,15 @@ def names_in(folder: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
     """Return the names of the folders and of the files in a folder that are data, sorted as text.
 
     A link is what it points to; a broken link is a file, which fails when it is read. Pipes, sockets and devices are no
-    data: reading them may never end.
+    data: reading them may never end. A folder that does not exist holds nothing.
 
     Raises:
         OSError: if the folder cannot be listed.
     """
     folders: list[str] = []
     files: list[str] = []
+    if not os.path.isdir(folder):
+        return folders, files
     with os.scandir(folder) as entries:
         for entry in entries:
             if not is_data(entry.name):
@@ -84,8 +86,6 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     Raises:
         DataError: naming two files of different extensions, or whose order as text and by number differs (9 and 10).
     """
-    if not os.path.isdir(folder):
-        return ()
     _, names = names_in(folder)
     files = [Path(folder, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
     for file in files:

@@ -196,7 +196,7 @@ def mask_folders(folder: Path) -> list[str]:
     Raises:
         DataError: if the folder holds both masks and folders.
     """
-    folders = list_folders(folder) if folder.is_dir() else []
+    folders = list_folders(folder)
     masks = list_images(folder)
     if folders and masks:
         raise DataError(f"{folder}: holds both the mask {masks[0].name} and the folder {folders[0]}")

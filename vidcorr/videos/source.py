@@ -112,9 +112,10 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
     """List the videos of a source without opening them.
 
     Args:
-        source: folder or list file. A folder is searched for video files and for folders that directly hold images; a
-            folder of images without video files is a video. Links are followed; no folder is entered twice. A list
-            (.txt) has a path per line, absolute or relative to the list, and may have a class number after a space.
+        source: folder, list file or video file. A folder is searched for video files and for folders that directly hold
+            images; a folder of images without video files is a video. Links are followed; no folder is entered twice.
+            A list (.txt) has a path per line, absolute or relative to the list, and may have a class number after a
+            space.
         strict: check that listed files exist and that folders of frames hold at least two images of the same kind.
 
     Returns:
@@ -129,6 +130,8 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
     root = Path(source).expanduser()
     if root.is_dir():
         return tuple(_videos_below(root, strict))
+    if _is_video(root.name) and root.is_file():
+        return (VideoEntry(root),)
     entries = _listed(root)
     for path in (entry.path for entry in entries if strict):
         if path.is_dir():

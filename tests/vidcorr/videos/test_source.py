@@ -58,7 +58,7 @@ def test_a_list_in_another_form_is_refused(text, message, tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "list.txt").write_text(text)
     assert refused(DataError, message, list_videos, tmp_path / "list.txt")
-    assert refused(DataError, r"a\.mp4: not a folder or a list \(\.txt\)", list_videos, tmp_path / "a.mp4")
+    assert refused(DataError, r"a\.pdf: not a folder or a list \(\.txt\)", list_videos, tmp_path / "a.pdf")
 
 
 def test_frames_of_a_folder_by_number(tmp_path):
