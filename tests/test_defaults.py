@@ -1,12 +1,19 @@
-"""Defaults of public classes and functions: trainings and scores of everybody who names none hang on them.
+"""Defaults of public classes, functions and flags: trainings and scores of everybody who names none hang on them.
 
 They stand in tests/helpers/defaults.json; `python -m tests.helpers.defaults` writes it anew after a change on purpose.
 """
 
 import json
 
-from tests.helpers.defaults import FILE, defaults
+from tests.helpers.defaults import FILE, commands, defaults, parsers
 
 
-def test_no_default_changes_unseen():
-    assert defaults() == json.loads(FILE.read_text())
+def test_no_default_and_no_flag_changes_unseen():
+    assert defaults() | commands() == json.loads(FILE.read_text())
+
+
+def test_the_help_of_a_command_tells_its_name_and_what_each_flag_is():
+    for command, parser in parsers().items():
+        assert parser.prog == f"vidcorr {command}"
+        assert parser.description.endswith("."), command
+        assert "no help" not in str(commands()[parser.prog]), command
