@@ -9,15 +9,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..datasets.spair import DIFFICULTIES, MatchPair, image_annotations, partner_rows, read_pf, read_spair, shown_ids
 from ..metrics.matching import correct_points, draws, match_scores, reference_length, score_key
 from ..protocols import MatchingProtocol
 from ..results.csv_files import csv_of_records
-from ..results.pictures.overlays import Picture
-from ..results.pictures.pairs import RIGHT, WRONG, draw_matches
 from ..results.result import Result, Row
 from ..tracking.keypoint_matcher import KeypointMatcher
 from .output import Output
@@ -61,9 +56,8 @@ class MatchBenchmark(PairBenchmark):
     @property
     def score_names(self) -> tuple[str, ...]:
         """Every score that the data set may give."""
-        protocol: Any = self.protocol
         no_names: Any = dict.fromkeys(("", *self.levels), ())  # the scores of no pair have the keys of all scores
-        return tuple(match_scores({}, no_names, protocol))
+        return tuple(match_scores({}, no_names, self.protocol))  # type: ignore[arg-type]
 
     def read(self) -> Sequence[PairsOfCategory]:
         """Open the data set."""
@@ -84,7 +78,8 @@ class MatchBenchmark(PairBenchmark):
 
     def pairs_to_score(self, category: PairsOfCategory) -> list[MatchPair]:
         """Return the pairs of a category that a draw contains."""
-        return [pair for pair in category.pairs if pair.name in self.drawn_names]
+        drawn_names = set().union(*self.draws.values())
+        return [pair for pair in category.pairs if pair.name in drawn_names]
 
     def match(self, pair: MatchPair, tracker: KeypointMatcher) -> Matched:
         """Match the key points of a pair: number and fractions of its correct points, and its difficulty."""
@@ -102,15 +97,15 @@ class MatchBenchmark(PairBenchmark):
         for kind, level in pair.difficulty.items():
             values[kind.title()] = level
         prediction = {"points": points.round(3).tolist(), "correct": correct.tolist()}
-        return Matched(values, {"correct": right}, prediction, partial(drawn, tracker, pair, points, correct[:, 0]))
+        matched = pair.points[0], points
+        return Matched(values, {"correct": right}, prediction, matched, correct[:, 0], partial(tracker.picture, pair))
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return PCK by the averages and draws of the protocol; the list of pairs gives the draws."""
-        protocol: Any = self.protocol
         pairs: dict[str, tuple[Any, ...]] = {}  # by name: category, points, correct points by threshold
         for row in sorted(rows, key=attrgetter("object")):
             pairs[row.object] = row.video, row.values["Points"], row.counts["correct"]
-        return match_scores(pairs, self.draws, protocol)
+        return match_scores(pairs, self.draws, self.protocol)  # type: ignore[arg-type]
 
     @cached_property
     def pairs(self) -> list[MatchPair]:
@@ -120,18 +115,12 @@ class MatchBenchmark(PairBenchmark):
     @cached_property
     def draws(self) -> dict[str, list[str]]:
         """The names of the pairs over which scores are averaged: "" for all, and per level of difficulty."""
-        protocol: Any = self.protocol
         categories = [pair.category for pair in self.pairs]
         difficulties = [pair.difficulty for pair in self.pairs]
         names_of_draws: dict[str, list[str]] = {}
-        for draw, indices in draws(categories, difficulties, protocol).items():
+        for draw, indices in draws(categories, difficulties, self.protocol).items():  # type: ignore[arg-type]
             names_of_draws[draw] = [self.pairs[index].name for index in indices]
         return names_of_draws
-
-    @cached_property
-    def drawn_names(self) -> set[str]:
-        """The names of the pairs that a draw contains."""
-        return set().union(*self.draws.values())
 
     def facts(self, rows: Sequence[Row], tracker: KeypointMatcher) -> dict[str, Any]:
         """Return the split, the feature grid and the number of pairs."""
@@ -194,9 +183,3 @@ class PfWillowBenchmark(PfPascalBenchmark):
     conditions = MatchBenchmark.conditions
 
     protocol: str | MatchingProtocol = "vidcorr"
-
-
-def drawn(tracker: KeypointMatcher, pair: MatchPair, points: NDArray[Any], correct: NDArray[np.bool_]) -> Picture:
-    """Draw the found points of a pair `(N, 2)`, in the target's pixels, green where correct."""
-    colours = [RIGHT if is_correct else WRONG for is_correct in correct.tolist()]
-    return draw_matches(tracker.picture(pair, 0), tracker.picture(pair, 1), pair.points[0], points, colours)

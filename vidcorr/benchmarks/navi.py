@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from ..datasets.scannet import read_scannet, scannet_view
 from ..functional.surfaces import match_surfaces, surface_errors
 from ..metrics.surfaces import correct_matches, recall_names, surface_scores
 from ..protocols import SurfaceProtocol
-from ..results.pictures.pairs import RIGHT, WRONG, draw_matches
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
 from .pairs import Matched, PairBenchmark
@@ -54,13 +52,11 @@ class NaviBenchmark(PairBenchmark):
 
     def read_pairs(self) -> list[SurfacePair]:
         """Read the pairs."""
-        protocol: Any = self.protocol
-        return read_navi(self.root, protocol)
+        return read_navi(self.root, self.protocol)  # type: ignore[arg-type]
 
     def view(self, pair: SurfacePair, which: int) -> View:
         """Read a picture of a pair, as the network sees it, with its surface."""
-        protocol: Any = self.protocol
-        return navi_view(pair, which, protocol)
+        return navi_view(pair, which, self.protocol)  # type: ignore[arg-type]
 
     def match(self, pair: SurfacePair, tracker: FrameEncoder) -> Matched:
         """Match the surfaces of a pair, and count the matches below the thresholds."""
@@ -73,19 +69,21 @@ class NaviBenchmark(PairBenchmark):
         values = {"Matches": len(source), "Angle": pair.angle}
         values |= {name: scores[name] for name in recall_names(protocol)}
         prediction = {"source": source.tolist(), "target": target.tolist()}
-        return Matched(values, counts, prediction, partial(drawn, views, source, target, errors, protocol))
+        places = centres(source, views[0], protocol), centres(target, views[1], protocol)
+        in_metres_or_pixels = errors[0] if protocol.distances else errors[1]
+        threshold = (protocol.distances or protocol.pixels)[1]
+        right = [error < threshold for error in in_metres_or_pixels]
+        return Matched(values, counts, prediction, places, right, lambda which: views[which].image)
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the recalls of all matches, and those of the bins of angle."""
-        protocol: Any = self.protocol
-        return surface_scores([row.counts for row in rows], protocol)
+        return surface_scores([row.counts for row in rows], self.protocol)  # type: ignore[arg-type]
 
     def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
         """Return the number of pairs, of all and of each bin of angle."""
-        protocol: Any = self.protocol
         angles = [float(row.counts["angle"]) for row in rows]
         in_bins: dict[str, int] = {}
-        for low, high in pairwise(protocol.angle_bins):
+        for low, high in pairwise(self.protocol.angle_bins):  # type: ignore[union-attr]
             in_bins[f"{low:g}-{high:g}"] = sum(low <= angle < high for angle in angles)
         return super().facts(rows, tracker) | {"pairs_by_angle": in_bins}
 
@@ -121,8 +119,7 @@ class ScanNetBenchmark(NaviBenchmark):
 
     def view(self, pair: SurfacePair, which: int) -> View:
         """Read a picture of a pair, as the network sees it, with its surface."""
-        protocol: Any = self.protocol
-        return scannet_view(pair, which, protocol)
+        return scannet_view(pair, which, self.protocol)  # type: ignore[arg-type]
 
 
 def matched(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, Tensor]:
@@ -170,15 +167,7 @@ def errors_of(
     return in_space.tolist(), in_picture.tolist()
 
 
-def drawn(
-    views: Sequence[View], source: Tensor, target: Tensor, errors: Sequence[Sequence[float]], protocol: SurfaceProtocol
-) -> Any:
-    """Draw the matches of a pair; green: below the second of `distances`, or of `pixels` without distances."""
-    places: list[Tensor] = []
-    for view, cells in zip(views, (source, target), strict=True):
-        width = view.points.shape[2]
-        places.append((torch.stack([cells % width, cells // width], dim=1).float() + 0.5) * protocol.grid_step)
-    thresholds = protocol.distances or protocol.pixels
-    measured = errors[0] if protocol.distances else errors[1]
-    colours = [RIGHT if error < thresholds[1] else WRONG for error in measured]
-    return draw_matches(views[0].image, views[1].image, places[0], places[1], colours)
+def centres(cells: Tensor, view: View, protocol: SurfaceProtocol) -> Tensor:
+    """Return the centres of cells of a picture's grid, x, y `(N, 2)` in pixels."""
+    width = view.points.shape[2]
+    return (torch.stack([cells % width, cells // width], dim=1).float() + 0.5) * protocol.grid_step

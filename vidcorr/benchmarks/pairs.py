@@ -2,15 +2,17 @@
 
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from torch import Tensor
+
 from .. import signals
 from ..results.pictures.overlays import Picture
-from ..results.pictures.pairs import PairPictures
+from ..results.pictures.pairs import RIGHT, WRONG, PairPictures, draw_matches
 from ..results.result import Row
 from .base import Benchmark
 from .output import Output
@@ -32,13 +34,22 @@ class Matched(NamedTuple):
         values: columns of its row.
         counts: numbers from which the scores of many pairs are computed.
         prediction: its entry in the predictions, plain JSON types.
-        draw: draws it.
+        points: matched points of both pictures, x, y `(N, 2)` in their pixels.
+        right: True for the matches that are drawn as correct.
+        picture: reads the picture 0 or 1, uint8 RGB `(3, H, W)`.
     """
 
     values: dict[str, Any]
     counts: dict[str, Any]
     prediction: Any
-    draw: Callable[[], Picture]
+    points: tuple[Any, Any]
+    right: Iterable[bool]
+    picture: Callable[[int], Tensor]
+
+    def drawn(self) -> Picture:
+        """Draw both pictures with lines between the matched points."""
+        colours = [RIGHT if is_right else WRONG for is_right in self.right]
+        return draw_matches(self.picture(0), self.picture(1), *self.points, colours)
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,7 @@ class PairBenchmark(Benchmark):
             matched = self.match(pair, tracker)
             rows.append(Row(video=sequence.name, object=pair.name, values=matched.values, counts=matched.counts))
             predictions[pair.name] = matched.prediction
-            pictures.add(matched.draw)
+            pictures.add(matched.drawn)
         pictures.close()
         output.table(f"predictions/{sequence.name}.json", json.dumps(predictions) + "\n")
         return rows

@@ -15,7 +15,6 @@ from ..metrics.concepts import candidate_cells, concept_counts, concept_scores, 
 from ..protocols import MatchingProtocol
 from ..results.result import Row
 from ..tracking.keypoint_matcher import KeypointMatcher
-from .match import drawn
 from .pairs import Matched, PairBenchmark
 
 
@@ -53,14 +52,13 @@ class SocoBenchmark(PairBenchmark):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        protocol: Any = self.protocol
-        kind = type(self).__name__
         accepted = {"pairs": ["all"], "flip": ["off"], "reference": ["box"], "input_fit": ["corner"]}
         accepted |= {"upsampling": ["cells"], "average": ["image", "class"]}
         for field, values in accepted.items():
-            if getattr(protocol, field) not in values:
+            value = getattr(self.protocol, field)
+            if value not in values:
                 expected = " or ".join(map(repr, values))
-                raise ValueError(f"{kind}: {field} must be {expected}, got {getattr(protocol, field)!r}")
+                raise ValueError(f"SocoBenchmark: {field} must be {expected}, got {value!r}")
 
     def read_pairs(self) -> list[SocoPair]:
         """Read the pairs."""
@@ -79,15 +77,15 @@ class SocoBenchmark(PairBenchmark):
         correct = np.zeros(len(points), bool)
         source, target = pair.same.T
         correct[source] = errors[source, target] < protocol.thresholds[0]
-        return Matched(values, counts, points.round(3).tolist(), partial(drawn, tracker, pair, points, correct))
+        matched = pair.points[0], points
+        return Matched(values, counts, points.round(3).tolist(), matched, correct, partial(tracker.picture, pair))
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the means over categories."""
-        protocol: Any = self.protocol
         categories: dict[str, list[Any]] = {}
         for row in rows:
             categories.setdefault(row.video, []).append(row.counts)
-        return concept_scores(categories, protocol)
+        return concept_scores(categories, self.protocol)  # type: ignore[arg-type]
 
     def facts(self, rows: Sequence[Row], tracker: KeypointMatcher) -> dict[str, Any]:
         """Return the kind and number of pairs, and the feature grid."""
