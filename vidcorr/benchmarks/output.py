@@ -110,9 +110,7 @@ class SequencePictures:
         self._draw_animation = draw_animation or draw
         self._drawn = 0
         self._pictures: list[Picture] = []
-        self._chosen: list[int] = []
         self._animation: SequenceAnimation | None = None
-        self._video: Mp4Writer | None = None
         if output.folder is not None:
             frames = sequence.num_frames - sequence.begin
             self._overlay = output.folder / kind / "overlays" / f"{sequence.name}.png"
@@ -129,16 +127,19 @@ class SequencePictures:
             beside: further arguments of `draw`, for example the annotation.
             truth: ground truth, for the animation.
         """
-        if self._drawn in self._chosen or self._video is not None:
+        t = self._drawn
+        self._drawn += 1
+        if self._animation is None:
+            return
+        if t in self._chosen or self._video is not None:
             picture = self._draw(frame, found, *beside)
-            if self._drawn in self._chosen:
+            if t in self._chosen:
                 self._pictures.append(picture)
             if self._video is not None:
                 self._video.add(picture)
-        if self._animation is not None and self._drawn in self._animation.chosen:
+        if t in self._animation.chosen:
             annotated = None if truth is None else self._draw_animation(frame, truth)
             self._animation.add(self._draw_animation(frame, found, *beside), annotated)
-        self._drawn += 1
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
         """Write the files.
@@ -146,11 +147,12 @@ class SequencePictures:
         Args:
             curves: measures over the frames, for the animation.
         """
+        if self._animation is None:
+            return
         if self._video is not None:
             self._video.close()
-        if self._animation is not None:
-            self._animation.close(curves)
-            sheet = contact_sheet(self._pictures, columns=len(self._pictures))
-            write_picture(self._overlay, sheet)
-            if len(self._output.pictures) < MAX_PICTURES:
-                self._output.pictures[self._name] = sheet
+        self._animation.close(curves)
+        sheet = contact_sheet(self._pictures, columns=len(self._pictures))
+        write_picture(self._overlay, sheet)
+        if len(self._output.pictures) < MAX_PICTURES:
+            self._output.pictures[self._name] = sheet

@@ -14,14 +14,12 @@ from ..datasets import Vip
 from ..datasets.vip import PartSequence
 from ..functional import LabelPropagator
 from ..functional.propagation.coding import Size
-from ..metrics.parts import CLASSES, ap_scores, class_areas, iou_scores, match_instances
+from ..metrics.parts import ap_scores, class_areas, iou_scores, match_instances
 from ..protocols import PropagationProtocol
 from ..results.pictures import overlay_masks
 from ..results.pictures.animations import overlay_masks_small
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
-from ..tracking.labels import TrackedFrame
-from ..videos.files import errors_at
 from .base import Benchmark, counts_of
 from .masks import CAPTION, at_size_of_data, follow_masks, mask_file
 from .output import Output, SequencePictures
@@ -29,11 +27,6 @@ from .output import Output, SequencePictures
 Parts = Literal["semantic", "instance"]
 AP = "AP-unofficial"
 """Key of the AP: it says that no public code defines how propagated labels are ranked."""
-SCORES_OF_PARTS: dict[Parts, tuple[str, ...]] = {
-    "semantic": ("mIoU", "mAcc", "aAcc"),
-    "instance": (AP, *map((AP + "@0.{}").format, range(1, 10))),
-}
-"""Kind of labels → names of its scores."""
 RANKING = (
     "AP of part instances by ATEN's definition, ranked by the mean propagated label inside an instance, the first "
     "frame left out; no script for propagated labels is public, so equality with other reports is not promised"
@@ -97,12 +90,8 @@ class VipBenchmark(Benchmark):
 
     @property
     def score_names(self) -> tuple[str, ...]:
-        """Return the scores of the followed parts."""
-        names: list[str] = []
-        for part, names_of_part in SCORES_OF_PARTS.items():
-            if part in self.parts:
-                names += names_of_part
-        return tuple(names)
+        """The scores of the followed parts."""
+        return tuple(self.scores([]))
 
     def read(self) -> Sequence[PartVideo]:
         """Open the data set, once per kind of labels."""
@@ -126,13 +115,14 @@ class VipBenchmark(Benchmark):
                 with tracker.watch("score"):
                     if parts == "semantic":
                         truth = sequence.read_mask(t)
-                        with errors_at(sequence.annotation(t)):
-                            measured.append(class_areas(tracked.decoded, truth, CLASSES))
+                        measured.append(class_areas(tracked.decoded, truth))
                     else:
                         target, classes = sequence.instances(t)
                         truth = sequence.followed(target)
                         if t > 0:
-                            measured.append(matched(sequence, tracked, covered, target, classes))
+                            scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, covered)
+                            matches = match_instances(tracked.decoded, target, sequence.classes, scores, classes)
+                            measured.append([of_frame.tolist() for of_frame in matches])
                 with tracker.watch("write"):
                     output.mask(mask_file(sequence, t), tracked.decoded, parts)
                     pictures.add(tracked.frame, tracked.decoded, truth=truth)
@@ -162,23 +152,6 @@ class VipBenchmark(Benchmark):
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return the split."""
         return [self.split]
-
-
-def matched(
-    sequence: PartSequence, tracked: TrackedFrame, covered: Size, target: Tensor, classes: Any
-) -> list[list[Any]]:
-    """Return the detections of a frame and its annotated classes, for `ap_scores`.
-
-    Args:
-        sequence: a sequence of instances.
-        tracked: a frame with its predicted instances.
-        covered: size that the labels cover, (H, W).
-        target: annotated instances `(H, W)`.
-        classes: their classes.
-    """
-    scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, covered)
-    detections, annotated = match_instances(tracked.decoded, target, sequence.classes, scores, classes)
-    return [detections.tolist(), annotated.tolist()]
 
 
 def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covered: Size) -> dict[int, float]:
