@@ -168,19 +168,19 @@ class EvaluationProtocol(BaseModel):
         """
         benchmark = benchmark or cls.default_benchmark
         kind = cls.class_for.get(benchmark, cls)
-        all_changes: dict[str, Any] = {}
+        all_changes = dict(changes or {})
         if isinstance(name, str):
             # a plus without a following `field=` belongs to the text before it
             source, *pieces = re.split(r"\+(?=[^\W\d]\w*=)", name)
             protocol = kind(name=source, benchmark=benchmark, **kind.values_of(source, benchmark))
             for piece in pieces:
                 field, text = piece.split("=", 1)
-                all_changes[field] = _read(text, kind, field)
+                all_changes.setdefault(field, _read(text, kind, field))
         elif isinstance(name, kind):
             protocol = name
         else:
             raise ValueError(f"protocol {name.name!r} is a {type(name).__name__}; expected a {kind.__name__}")
-        return protocol.with_changes(**all_changes | dict(changes or {}))
+        return protocol.with_changes(**all_changes)
 
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
@@ -294,25 +294,17 @@ def _as_text(value: Any) -> str:
     return str(value).lower()
 
 
-def _as_value(text: str) -> Any:
-    """Read a plain value as written by `_as_text` or JSON: `none`, `true`, `6`, `0.07`; other text stays text."""
-    try:
-        return json.loads("null" if text == "none" else text)
-    except ValueError:
-        return text
-
-
 def _read(text: str, kind: type[EvaluationProtocol], field: str) -> Any:
-    """Return the value of a text in a name, of the field's type if possible."""
+    """Return the value of a text in a name, as written by `_as_text` or JSON, of the field's type if possible."""
     if field not in kind.value_fields():
         return text
     info = kind.model_fields[field]
     typed: Any = Annotated[info.annotation, info]
     adapter: TypeAdapter[Any] = TypeAdapter(typed, config=kind.model_config)
-    parts = text.split(",") if text else []
-    for value in (_as_value(text), text, tuple(map(_as_value, parts))):
+    plain = "null" if text == "none" else text
+    for as_json in (plain, json.dumps(text), f"[{text}]"):
         with suppress(ValidationError):
-            return adapter.validate_python(value)
+            return adapter.validate_json(as_json)
     return text
 
 
