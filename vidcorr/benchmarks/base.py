@@ -212,7 +212,7 @@ class Benchmark(ABC):
         network: Network,
         output: Output,
         *,
-        ranks: Ranks | None = None,
+        ranks: Ranks,
         past: Sequence[Evaluated] = (),
         at: tuple[int, int] | None = None,
     ) -> Result:
@@ -223,15 +223,13 @@ class Benchmark(ABC):
             network: description of the network, for the result; the digest of the weights is added.
             output: writes the files of the run.
             ranks: the ranks that share the sequences: each calls it, and gets the same result from the rows of all.
-                None: this process scores all sequences.
             past: earlier evaluations of the same training, for the result.
             at: epochs and optimiser steps of the training so far; None outside a training.
         """
         began = time.perf_counter()
-        ranks = ranks or Ranks(shared=False)
         with random_state_kept(), eval_mode(extractor), torch.inference_mode():
             with ranks.together():
-                if output.folder is not None and ranks.rank == 0:
+                if output.folder is not None:
                     require_writable(output.folder)
                 network = network.model_copy(update={"digest": weights_digest(extractor)})
                 tracker = self.tracker(extractor, self.protocol)

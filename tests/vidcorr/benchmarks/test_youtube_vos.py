@@ -18,7 +18,6 @@ from tests.helpers.words import SMALL
 from vidcorr import Result, YoutubeVosBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets.generated import write_youtube_vos
-from vidcorr.scoring.masks import score
 
 pytestmark = pytest.mark.slow
 HOLDOUT = {"split": "holdout", "holdout": 0.5, "unseen": 1}
@@ -35,17 +34,6 @@ def run(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("holdout")
     benchmark = YoutubeVosBenchmark(root, changes=SMALL, **HOLDOUT)
     return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour"), folder).scores, folder
-
-
-def test_scores_are_those_of_the_predictions_on_disk(root, run):
-    """`vidcorr score` weighs seen and unseen categories as calculated by hand, see its test."""
-    benchmark, scores, folder = run
-    data = {"videos": [video.name for video in benchmark.sequences], "meta": root / "train" / "meta.json"}
-    files = root / "train" / "Annotations", folder / "predictions"
-    by_command = score(*files, "youtube-vos", **data, unseen=benchmark.unseen_names)
-    assert list(scores) == ["Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen"]
-    assert scores == pytest.approx(by_command.scores, abs=1e-12)
-    assert 0 < scores["Overall"] < 1
 
 
 def test_an_object_is_its_annotation_where_it_enters_and_nowhere_before(run):

@@ -41,14 +41,6 @@ def test_the_official_numbers_to_the_last_bit(golden, tmp_path, missing, key):
         np.testing.assert_array_equal(found, davis[f"{key}_{measure}_MRD"])
 
 
-@pytest.mark.slow
-def test_the_predictions_of_a_benchmark_score_as_it_scored_them(davis_root, davis_run, tmp_path):
-    _, scores, folder = davis_run
-    words = [str(davis_root / "Annotations" / "480p"), str(folder / "predictions"), "--output", str(tmp_path)]
-    command(words)
-    assert json.loads((tmp_path / "results.json").read_text())["scores"] == scores
-
-
 def write_video(folder, truth, mine, name="a"):
     """Write truth and prediction of one video; return the arguments of `score`."""
     write_masks(folder / "truth" / name, *truth.split())
