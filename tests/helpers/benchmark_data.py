@@ -40,9 +40,9 @@ def data_for(config: str, folder: Path) -> Path:
         folder: folder that holds the data of all configs; data that exist are kept.
 
     Raises:
-        KeyError: for a config without data.
+        StopIteration: for a config without data.
     """
-    kind = "davis" if config.startswith("davis") else config
+    kind = config if config in WRITERS else next(kind for kind in WRITERS if config.startswith(kind))
     root = folder / kind
     if not root.is_dir():
         WRITERS[kind](root)
@@ -51,11 +51,12 @@ def data_for(config: str, folder: Path) -> Path:
 
 def arguments_of(kind: type[Benchmark], folder: Path) -> dict[str, Any]:
     """Write small data for a benchmark of `benchmark_classes`, or below one, and return its arguments."""
-    name = next(base.__name__ for base in kind.__mro__ if base.__name__ in ARGUMENTS)
-    return ARGUMENTS[name](folder)
+    if kind.name in PAIRS:
+        return {"root": _pairs_of_pictures(folder / kind.name, PAIRS[kind.name]), "changes": {"input_size": 64}}
+    return {"root": data_for("otb_all" if kind.name == "otb" else kind.name, folder)} | OPTIONS.get(kind.name, {})
 
 
-def _pairs_of_pictures(root: Path, line: str) -> dict[str, Any]:
+def _pairs_of_pictures(root: Path, line: str) -> Path:
     """Write two pictures, and a list of their two pairs with points."""
     made = generated.write_spair(root.with_name(f"{root.name}_spair"), 1, views=2, points=12, size=(48, 64))
     (root / "duck").mkdir(parents=True)
@@ -63,7 +64,7 @@ def _pairs_of_pictures(root: Path, line: str) -> dict[str, Any]:
     for name, picture in zip(("a.jpg", "b.jpg"), pictures, strict=False):
         shutil.copy(picture, root / "duck" / name)
     (root / "test_pairs.csv").write_text(f"header\nduck/a.jpg,duck/b.jpg,{line}\nduck/b.jpg,duck/a.jpg,{line}")
-    return {"root": root, "changes": {"input_size": 64}}
+    return root
 
 
 def _davis(root: Path) -> Path:
@@ -140,32 +141,25 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "sa_v": _sa_v,
     "scannet": lambda root: generated.write_scannet(root, 1, frames=2),
     "soco": lambda root: generated.write_soco(root, 2, views=2, points=6, size=SMALL),
-    "soco_cross": lambda root: generated.write_soco(root, 2, views=2, points=6, size=SMALL),
     "spair": lambda root: generated.write_spair(root, 1, views=2, points=4, size=SMALL),
     "tap_vid": lambda root: generated.write_tap_vid(root, 2, frames=4, tracks=4, size=SMALL),
     "vip": lambda root: generated.write_vip(root, 2, frames=3, size=SMALL),
     "vos": _videos,
-    "vost": _videos,
     "youtube_vos": lambda root: generated.write_youtube_vos(root, 6, frames=11, size=SMALL),
     "youtube_vos_val": lambda root: generated.write_youtube_vos(root, 1, frames=11, size=SMALL),
 }
-"""Layout → writer of its data, in a folder."""
+"""Beginning of a config's name → writer of its data, in a folder."""
 
 FEW = {"radius": 3, "context": 2}
-ARGUMENTS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    "BadjaBenchmark": lambda root: {"root": data_for("badja", root)},
-    "DavisBenchmark": lambda root: {"root": data_for("davis", root), "changes": FEW},
-    "JhmdbBenchmark": lambda root: {"root": data_for("jhmdb", root)},
-    "MatchBenchmark": lambda root: {"root": data_for("spair", root), "changes": {"input_size": 64}},
-    "NaviBenchmark": lambda root: {"root": data_for("navi", root)},
-    "OtbBenchmark": lambda root: {"root": data_for("otb_all", root), "version": None},
-    "PfPascalBenchmark": lambda root: _pairs_of_pictures(root / "pascal", "9,20;9,20;9,20;9,20;1"),
-    "PfWillowBenchmark": lambda root: _pairs_of_pictures(root / "willow", ",".join(map(str, range(1, 41)))),
-    "ScanNetBenchmark": lambda root: {"root": data_for("scannet", root)},
-    "SocoBenchmark": lambda root: {"root": data_for("soco", root), "changes": {"input_size": 64}},
-    "TapVidBenchmark": lambda root: {"root": data_for("tap_vid", root)},
-    "VipBenchmark": lambda root: {"root": data_for("vip", root), "changes": {"radius": 4, "context": 2}},
-    "VosBenchmark": lambda root: {"root": data_for("vos", root), "changes": FEW},
-    "YoutubeVosBenchmark": lambda root: {"root": data_for("youtube_vos", root), "split": "holdout", "holdout": 0.7},
+OPTIONS: dict[str, dict[str, Any]] = {
+    "davis": {"changes": FEW},
+    "otb": {"version": None},
+    "soco": {"changes": {"input_size": 64}},
+    "spair": {"changes": {"input_size": 64}},
+    "vip": {"changes": {"radius": 4, "context": 2}},
+    "vos": {"changes": FEW},
+    "youtube_vos": {"split": "holdout", "holdout": 0.7},
 }
-"""Benchmark → its arguments, over small data in a folder."""
+"""Name of a benchmark → its arguments but `root`, where they are not the defaults."""
+PAIRS = {"pf_pascal": "9,20;9,20;9,20;9,20;1", "pf_willow": ",".join(map(str, range(1, 41)))}
+"""Name of a benchmark of two pictures → the points of a pair, as its list has them."""

@@ -6,7 +6,7 @@ do copies that are not `non_blocking`, in either direction, and indexing by a ma
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock, patch
@@ -125,16 +125,12 @@ def fake_gpu() -> Iterator[SimpleNamespace]:
         for name, stand_in in {
             "torch._C._InferenceMode": lambda mode: torch.set_grad_enabled(not mode),
             "torch.cuda.Event": nothing,
-            "torch.cuda.Stream": nothing,
-            "torch.cuda.stream": lambda stream: nullcontext(),
             "torch.cuda.current_stream": nothing,
-            "torch.Tensor.record_stream": lambda tensor, stream: None,
             "torch.Tensor.pin_memory": lambda tensor, *device: tensor,
             "torch.cuda.amp.common.amp_definitely_not_available": lambda: False,  # else autocast is off
             "torch.cuda.get_device_properties": lambda device: SimpleNamespace(total_memory=MEMORY),
             "torch.cuda.is_available": lambda: True,
             "torch.cuda.device_count": lambda: 1,
-            "torch.cuda.current_device": lambda: 0,
             "torch.cuda.get_device_name": lambda *device: "fake GPU",
             "torch.cuda.get_device_capability": lambda *device: (8, 0),
             "torch.cuda.is_bf16_supported": lambda *options: True,
@@ -163,7 +159,6 @@ def training_on(gpu: SimpleNamespace) -> Iterator[None]:
         for name, stand_in in {
             "torch.cuda.set_device": lambda device: None,
             "torch.cuda.empty_cache": lambda: None,
-            "torch.cuda.memory_stats": lambda device: {},
             "pytorch_lightning.LightningModule.backward": no_gradients,
             "pytorch_lightning.loops.fit_loop.has_len_all_ranks": lambda *loader: True,
             "pytorch_lightning.strategies.SingleDeviceStrategy.model_to_device": lambda strategy: strategy.model.to(

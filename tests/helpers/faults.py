@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from cli import main
 from tests.helpers.method_steps import arguments_of
+from tests.helpers.ranks import server
 from tests.helpers.words import flags
 from vidcorr.videos.processes import STOPS
 
@@ -150,10 +152,8 @@ def run(
         place: folder to run it in; None: this process's.
         environment: further variables.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cli"])  # imports take longer than all the rest, and are wanted once
     said = folder / "said.txt"
-    process = context.Process(target=_main, args=(command, str(said), place or Path.cwd(), environment or {}))
+    process = server().Process(target=_main, args=(command, str(said), place or Path.cwd(), environment or {}))
     process.start()
     process.join(300)
     if process.is_alive():
@@ -163,24 +163,22 @@ def run(
     return said.read_text()
 
 
-def start_script(command: list[str], said: Any, place: Path | None = None) -> subprocess.Popen[str]:
-    """Start `python cli.py`, which starts itself once more for each further rank, in a separate process group."""
+def run_script(command: list[str], *statuses: int, place: Path | None = None) -> str:
+    """Run `python cli.py` to its end, and return its output; it starts itself once more for each further rank.
+
+    It must end with one of some exit statuses; by default with any but 0.
+    """
     script = Path(__file__).resolve().parents[2] / "cli.py"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parent)}
     words = [sys.executable, str(script), *command]
-    return subprocess.Popen(
-        words, stdout=said, stderr=subprocess.STDOUT, text=True, env=environment, cwd=place, start_new_session=True
-    )
-
-
-def run_script(command: list[str], *statuses: int, place: Path | None = None) -> str:
-    """Run `python cli.py` to its end with one of some exit statuses, and return its output."""
-    process = start_script(command, subprocess.PIPE, place)
+    out: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(words, **out, env=environment, cwd=place, start_new_session=True)
     try:
-        said, _ = process.communicate(timeout=500)
+        said, _ = process.communicate(timeout=500)  # returns once no rank holds the pipe
     finally:
-        process.kill()
-    assert process.returncode in statuses, said
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode in statuses if statuses else process.returncode != 0, said
     return said
 
 
