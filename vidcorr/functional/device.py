@@ -9,6 +9,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+WORKSPACE = 64 * 2**20  # bytes of products that are computed together, which stay near a CPU's cache
+LARGEST_WORKSPACE = 2**30
+SHARE_OF_MEMORY = 32  # a GPU of 32 GiB or more gives the largest workspace
+
 
 def to_device(values: Any, device: torch.device) -> Tensor:
     """Return a tensor or numbers on a device, copied to a GPU through pinned memory without waiting."""
@@ -35,6 +39,14 @@ def gpu_or_cpu() -> torch.device:
 def amount_for(device: torch.device, amounts: Mapping[str, int]) -> int:
     """Return the amount of work for a type of device; unknown types take the amount of a CPU."""
     return amounts.get(device.type, amounts["cpu"])
+
+
+def workspace_of(device: torch.device) -> int:
+    """Return the bytes of intermediate products on a device: 64 MiB on a CPU, 1/32 of a GPU's memory up to 1 GiB."""
+    if device.type != "cuda":
+        return WORKSPACE
+    memory: int = torch.cuda.get_device_properties(device).total_memory
+    return max(WORKSPACE, min(LARGEST_WORKSPACE, memory // SHARE_OF_MEMORY))
 
 
 @contextmanager

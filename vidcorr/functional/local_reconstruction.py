@@ -239,9 +239,9 @@ class _BatchParts:
         self.values = grid.halos(grid.pad(values))
         self.parts = list(grid.parts(len(query), self.references, amount_for(query.device, PRODUCTS_BUDGET)))
         largest = max(math.prod(part.size) for part in self.parts)
-        of_row = grid.shape[1] * grid.tile.products * self.references
+        of_row = grid.shape[1] * grid.products * self.references
         self.buffer = query.new_empty(largest * of_row)
-        self._addresses = to_device(grid.addresses(self.references), query.device)
+        self._addresses = to_device(grid.windows_in(self.references), query.device)
         self._inside = grid.queries(query.new_ones(1, *query.shape[1:3], 1)) > 0
 
     def __iter__(self) -> Iterator[_PartOfBatch]:

@@ -139,7 +139,7 @@ def same_place_logsumexp(
     samples, channels = query.shape[:2]
     grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
     across = grid.shape[1]
-    cells = math.prod(grid.tile.halo_size)
+    cells = math.prod(grid.halo_size)
 
     def chunks(queries: Tensor) -> Iterator[Chunk]:
         for some, rows in grid.parts(len(maps), samples, amount_for(query.device, NUMBERS_AT_ONCE)):

@@ -46,7 +46,7 @@ def local_affinity(query: Tensor, references: Tensor, radius: int, border: Borde
     with torch.autocast(query.device.type, enabled=False):
         products = queries @ keys.unflatten(3, (-1, query.shape[1])).mT
     products = products + grid.bias(slice(None), count, border, query)
-    addresses = to_device(grid.addresses(count), query.device).expand(*products.shape[:3], -1, -1)
+    addresses = to_device(grid.windows_in(count), query.device).expand(*products.shape[:3], -1, -1)
     logits = grid.from_queries(products.gather(4, addresses))
     return logits.softmax(-1).movedim(-1, 1)
 

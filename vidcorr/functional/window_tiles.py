@@ -1,19 +1,17 @@
-"""Tiles of queries on a map and the halos of keys around them: the geometry of all local attention.
+"""Tiles of queries on a map and the halos of keys around them: the geometry of all local attention by torch.
 
-    halo: the keys of all queries of the tile     block: products, a row of keys by the queries that it meets
-    ┌───────────────────┐                         key row 0    q00 q01 …              slides: only the query rows
-    │   ↕ reach         │                         key row 1    q00 q01 … q10 q11 …    within reach of the key row
-    │   ┌───────────┐   │                         …
-    │ ↔ │ tile:     │ ↔ │                         last key row             … qn0 qn1   a block is flat over
-    │   │ queries   │   │                                                               (halo rows, halo columns,
-    │   └───────────┘   │                                                               references, queries of a row)
+    halo: the keys of all queries of a tile         strip: a tile as high as the map (`propagation.strips`)
+    ┌───────────────────┐
+    │   ↕ reach         │                           key row 0      q-1… q00 q01 …
+    │   ┌───────────┐   │                           key row 1      q00 q01 … q10 q11 …
+    │ ↔ │ tile:     │ ↔ │                           …
+    │   │ queries   │   │                           last key row   … qn0 qn1 …
+    │   └───────────┘   │                           a row of keys meets the query rows within reach
     └───────────────────┘
 
-A `Tile` is cut at the map's edges: a CPU takes one at a time, whose products stay in its cache. A `TileGrid` covers a
-map with equal tiles, padded at the edges: a kernel takes many at once, and gradients pass through them.
-
-Three reductions use both: the best matches and the average of `propagation.attention`, and the reconstruction with
-gradients of `local_reconstruction`.
+A `TileGrid` covers a map with equal tiles, padded at the edges: a kernel takes many at once, and gradients pass through
+them. Three reductions use it: the best matches (`propagation.strips`), the average (`propagation.attention`), and the
+reconstruction with gradients (`local_reconstruction`).
 """
 
 import dataclasses
@@ -28,12 +26,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..protocols import LabelProtocol
 from .device import to_device
 
 TILE = 8  # cells: wider wastes products, narrower starves the matrix product
 
-Area = tuple[range, range]
-"""Rows and columns."""
 Border = Literal["exclude", "zero"]
 """Cells outside the map: left out of the softmax, or a part of it with dot product 0."""
 
@@ -47,6 +44,11 @@ class Neighbourhood:
 
     radius: float | None
     shape: Literal["circle", "disc", "square"] = "circle"
+
+    @classmethod
+    def of(cls, protocol: LabelProtocol) -> "Neighbourhood":
+        """Return the neighbourhood of a protocol, in feature cells."""
+        return cls(protocol.radius_in_cells, protocol.neighbourhood)
 
     @property
     def reach(self) -> int | None:
@@ -75,146 +77,6 @@ class Neighbourhood:
         return self.contains(axis[:, None], axis)
 
 
-@dataclasses.dataclass(frozen=True)
-class Tile:
-    """A rectangle of queries of a map and its halo, which may extend beyond the map; without a reach it is the map.
-
-    Attributes:
-        at: rows and columns of the queries.
-        map_size: number of rows and columns of the map.
-        neighbourhood: keys of a query.
-        slides: a row of keys meets the 2 · reach + 1 query rows around it; otherwise it meets all query rows.
-    """
-
-    at: Area
-    map_size: tuple[int, int]
-    neighbourhood: Neighbourhood
-    slides: bool = False
-
-    @functools.cached_property
-    def halo(self) -> Area:
-        """Rows and columns of the halo, in map coordinates."""
-        reach = self.neighbourhood.reach
-        if reach is None:
-            return range(self.map_size[0]), range(self.map_size[1])
-        rows, columns = self.at
-        return range(rows.start - reach, rows.stop + reach), range(columns.start - reach, columns.stop + reach)
-
-    @functools.cached_property
-    def keys(self) -> Area:
-        """Rows and columns of the halo that lie on the map."""
-        rows, columns = self.halo
-        height, width = self.map_size
-        key_rows = range(max(rows.start, 0), min(rows.stop, height))
-        key_columns = range(max(columns.start, 0), min(columns.stop, width))
-        return key_rows, key_columns
-
-    @property
-    def queries(self) -> int:
-        """Number of queries that a row of keys meets, queries beyond the rectangle included."""
-        rows, columns = self.size
-        return columns * (2 * (self.neighbourhood.reach or 0) + 1 if self.slides else rows)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Number of rows and columns of queries."""
-        return len(self.at[0]), len(self.at[1])
-
-    @property
-    def halo_size(self) -> tuple[int, int]:
-        """Number of rows and columns of the halo."""
-        return len(self.halo[0]), len(self.halo[1])
-
-    @property
-    def products(self) -> int:
-        """Number of products of the tile with one reference."""
-        return len(self.keys[0]) * len(self.keys[1]) * self.queries
-
-    @property
-    def query_slices(self) -> tuple[slice, ...]:
-        """Slices of the map that hold the queries."""
-        rows, columns = self.at
-        return slice(rows.start, rows.stop), slice(columns.start, columns.stop)
-
-    @property
-    def inner(self) -> tuple[slice, ...]:
-        """Slices of the halo that lie on the map."""
-        slices = []
-        for keys, halo in zip(self.keys, self.halo, strict=True):
-            slices.append(slice(keys.start - halo.start, keys.stop - halo.start))
-        return tuple(slices)
-
-    def keys_of(self, maps: Tensor, used: Tensor) -> Tensor:
-        """Cut the keys out of (h, w, S, ·): (key rows, key columns, used references, ·), a view if all are used."""
-        rows, columns = self.keys
-        return used_of(maps[rows.start : rows.stop, columns.start : columns.stop], used)
-
-    def rows_met(self) -> Iterator[tuple[slice, int]]:
-        """Yield the rows of the tile within reach of each row of keys, and their start on the block's last axis."""
-        reach = self.neighbourhood.reach or 0
-        rows, columns = self.at
-        for key_row in self.keys[0]:
-            start = max(key_row - reach, rows.start)
-            stop = min(key_row + reach + 1, rows.stop)
-            yield slice(start - rows.start, stop - rows.start), (start - key_row + reach) * len(columns)
-
-    def met(self, queries: Tensor) -> Tensor:
-        """Return the queries that each row of keys meets, zero beyond the tile, if the tile slides.
-
-        Args:
-            queries: (…, queries of the tile, C).
-
-        Returns:
-            (…, key rows, C, queries of a key row), a view in which rows overlap.
-        """
-        reach = self.neighbourhood.reach or 0
-        columns = self.size[1]
-        above = reach + self.at[0].start - self.keys[0].start
-        below = reach + self.keys[0].stop - self.at[0].stop
-        return F.pad(queries, (0, 0, above * columns, below * columns)).unfold(-2, self.queries, columns)
-
-    @property
-    def cells(self) -> NDArray[np.int64]:
-        """The halo's cells in the neighbourhood of each query, (queries of the tile, cells)."""
-        rows, columns = self.size
-        width = self.halo_size[1]
-        corner = np.arange(rows)[:, None] * width + np.arange(columns)  # upper left cell of each query's square
-        kept = self.neighbourhood.kept
-        side = np.arange(len(kept))
-        square = side[:, None] * width + side
-        return corner.reshape(-1, 1) + square[kept]
-
-    @property
-    def addresses(self) -> NDArray[np.int64]:
-        """Addresses of the queries' neighbourhoods in a flat block, (queries of the tile, cells)."""
-        cells = self.cells
-        rows, columns = self.size
-        query = np.arange(rows * columns)[:, None]
-        if self.slides:  # the first query that a row of keys meets moves down with the row
-            reach = self.neighbourhood.reach or 0
-            query = query + (2 * reach - cells // self.halo_size[1]) * columns
-        return cells * self.queries + query
-
-    @property
-    def near(self) -> NDArray[np.bool_]:
-        """Mask of the halo's cells in the neighbourhood of each query, (queries of the tile, halo cells)."""
-        near = np.zeros((math.prod(self.size), math.prod(self.halo_size)), bool)
-        np.put_along_axis(near, self.cells, True, 1)
-        return near
-
-    def squares(self, block: Tensor) -> Tensor:
-        """View blocks (…, halo rows, halo columns, R, queries) as the squares around the queries.
-
-        Returns:
-            (…, rows, columns, R, D, D), D = 2 · reach + 1.
-        """
-        *outer, row, column, reference, last = block.stride()
-        side = 2 * (self.neighbourhood.reach or 0) + 1
-        shape = *block.shape[:-4], *self.size, block.shape[-2], side, side
-        strides = *outer, row + self.size[1] * last, column + last, reference, row, column
-        return block.as_strided(shape, strides)
-
-
 class Part(NamedTuple):
     """Samples of a batch, and rows of their tiles; an index of tensors `(samples, rows, …)`."""
 
@@ -241,18 +103,20 @@ class TileGrid:
     neighbourhood: Neighbourhood
     tile_size: tuple[int, int] = (TILE, TILE)
 
-    @functools.cached_property
-    def tile(self) -> Tile:
-        """A tile of the grid, far from the edges."""
-        reach = self.reach
-        rows = range(reach, reach + self.tile_size[0])
-        columns = range(reach, reach + self.tile_size[1])
-        return Tile((rows, columns), (rows.stop + reach, columns.stop + reach), self.neighbourhood)
-
     @property
     def reach(self) -> int:
         """Largest offset from a query to a key along an axis."""
         return self.neighbourhood.reach or 0
+
+    @property
+    def halo_size(self) -> tuple[int, int]:
+        """Number of rows and columns of a halo."""
+        return self.tile_size[0] + 2 * self.reach, self.tile_size[1] + 2 * self.reach
+
+    @property
+    def products(self) -> int:
+        """Number of products of a tile with its halo in one reference."""
+        return math.prod(self.tile_size) * math.prod(self.halo_size)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -265,7 +129,7 @@ class TileGrid:
     def padded(self) -> tuple[int, int]:
         """Height and width of a map with all halos, in complete tiles."""
         lengths = []
-        for count, side, halo in zip(self.shape, self.tile_size, self.tile.halo_size, strict=True):
+        for count, side, halo in zip(self.shape, self.tile_size, self.halo_size, strict=True):
             further = math.ceil(halo / side) - 1
             lengths.append((count + further) * side)
         return lengths[0], lengths[1]
@@ -273,7 +137,7 @@ class TileGrid:
     def parts(self, samples: int, references: int, numbers: int) -> Iterator[Part]:
         """Yield parts of a batch with at most `numbers` products, but at least a row of tiles of a sample."""
         down, across = self.shape
-        row = across * self.tile.products * references
+        row = across * self.products * references
         rows = min(max(numbers // row, 1), down)
         together = max(numbers // (row * down), 1)
         for top in range(0, down, rows):
@@ -309,7 +173,7 @@ class TileGrid:
         below, right = self._missing
         rows = slice(self.map_size[0] + below + 2 * self.reach)
         columns = slice(self.map_size[1] + right + 2 * self.reach)
-        height, width = self.tile.halo_size
+        height, width = self.halo_size
         down, across = self.tile_size
         return padded[:, rows, columns].unfold(1, height, down).unfold(2, width, across).movedim(3, -1)
 
@@ -320,7 +184,7 @@ class TileGrid:
         overlap, so one addition adds them all, always in the same order.
         """
         rows, columns = self.tile_size
-        height, width = self.tile.halo_size
+        height, width = self.halo_size
         across = self.shape[1]
         halos = halos.view(*part.size, across, height, width, padded.shape[-1])
         blocks = self._cut(padded)
@@ -335,14 +199,43 @@ class TileGrid:
     def on_map(self, axis: int) -> NDArray[np.bool_]:
         """Return which rows (axis 0) or columns (axis 1) of the halos lie on the map, (tiles, cells)."""
         first = np.arange(self.shape[axis])[:, None] * self.tile_size[axis] - self.reach
-        cells = first + np.arange(self.tile.halo_size[axis])
+        cells = first + np.arange(self.halo_size[axis])
         return (cells >= 0) & (cells < self.map_size[axis])
 
-    def addresses(self, references: int) -> NDArray[np.int64]:
-        """Return the queries' cells in their halo (halo cells, references), (queries, references · P²)."""
-        cells = self.tile.cells
-        addresses = cells[:, None] * references + np.arange(references)[:, None]
-        return addresses.reshape(len(cells), -1)
+    @functools.cached_property
+    def windows(self) -> NDArray[np.int64]:
+        """Cells of the flat halo that are in the neighbourhood of each query of a tile, (queries, cells)."""
+        rows, columns = self.tile_size
+        width = self.halo_size[1]
+        corner = np.arange(rows)[:, None] * width + np.arange(columns)  # upper left cell of each query's square
+        kept = self.neighbourhood.kept
+        side = np.arange(len(kept))
+        square = side[:, None] * width + side
+        return corner.reshape(-1, 1) + square[kept]
+
+    def windows_in(self, references: int) -> NDArray[np.int64]:
+        """Return the `windows` in a flat (halo cells, references), reference by reference: (queries, R · cells)."""
+        of_references = self.windows[:, None] * references + np.arange(references)[:, None]
+        return of_references.reshape(len(of_references), -1)
+
+    @property
+    def near(self) -> NDArray[np.bool_]:
+        """Mask of the halo's cells in the neighbourhood of each query, (queries of the tile, halo cells)."""
+        near = np.zeros((math.prod(self.tile_size), math.prod(self.halo_size)), bool)
+        np.put_along_axis(near, self.windows, True, 1)
+        return near
+
+    def squares(self, block: Tensor) -> Tensor:
+        """View products (…, halo rows, halo columns, R, queries) as the squares around the queries.
+
+        Returns:
+            (…, rows, columns, R, D, D), D = 2 · reach + 1.
+        """
+        *outer, row, column, reference, last = block.stride()
+        side = 2 * self.reach + 1
+        shape = *block.shape[:-4], *self.tile_size, block.shape[-2], side, side
+        strides = *outer, row + self.tile_size[1] * last, column + last, reference, row, column
+        return block.as_strided(shape, strides)
 
     def bias(self, rows: slice, references: int, border: Border, like: Tensor) -> Tensor:
         """Return 0 in a neighbourhood and a very large negative value outside, for products of some rows of tiles.
@@ -353,8 +246,8 @@ class TileGrid:
         Returns:
             `(r or 1, columns or 1, queries, halo cells · references)`.
         """
-        near = to_device(self.tile.near, like.device)
-        kept = near.unflatten(1, self.tile.halo_size)[None, None]
+        near = to_device(self.near, like.device)
+        kept = near.unflatten(1, self.halo_size)[None, None]
         if border == "exclude":
             down = to_device(self.on_map(0), like.device)
             across = to_device(self.on_map(1), like.device)

@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from vidcorr import functional
-from vidcorr.functional.propagation.attention import LocalAttention, Weighting
-from vidcorr.functional.window_tiles import Neighbourhood
+from vidcorr.functional.propagation.attention import average_of_all
 from vidcorr.protocols import PropagationProtocol
 
 
@@ -18,9 +17,10 @@ def liir_labels(case, radius, compact):
     masks = [functional.encode_masks(mask[0, 0], range(1, 7), (24, 24), liir) for mask in case["test_labels"]]
     values = torch.stack(masks).permute(2, 3, 0, 1)
     query = torch.from_numpy(case["test_q"][0]).permute(1, 2, 0)
-    prior = functional.CompactnessPrior(2, 0.1) if compact else None
-    attention = LocalAttention(Neighbourhood(radius, "square"))
-    return attention.average(query, keys, values, range(3), Weighting(1.0, "zero", prior)).permute(2, 0, 1)
+    of = liir.with_changes(
+        radius=radius, border="zero", mixture_components=2 if compact else None, normalise_labels=False
+    )
+    return average_of_all(query, keys, values, range(3), of).permute(2, 0, 1)
 
 
 @pytest.mark.parametrize("key", ["test_out_R12", "compact_off_R6", "compact_out_R6", "compact_out_R14"])

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..device import computing_in, to_device
-from ..propagation.attention import LocalAttention
 from ..propagation.memory import FrameMemory, KeyMemory
 from ..propagation.propagate import average_of_matches
+from ..propagation.strips import best_matches
 from ..window_tiles import Neighbourhood
 from .job import TrackingJob
 from .matching import best_pixels, cell_centres
@@ -71,7 +71,7 @@ class _Pass:
     def __init__(self, job: TrackingJob) -> None:
         self._job = job
         self._rules = job.protocol.propagation()
-        self._nearby = LocalAttention(Neighbourhood(self._rules.radius_in_cells, self._rules.neighbourhood))
+        self._nearby = Neighbourhood.of(self._rules)
         self._groups: list[_Group] = []
 
     def run(self, queries: Tensor, order: range) -> None:
@@ -111,7 +111,7 @@ class _Pass:
                 matches = [window.best_matches(cells, [group.begun, *since], topk)]
             else:
                 common = common or window.best_matches(cells, frames, topk)
-                matches = [common, self._nearby.best_matches(cells, group.keys, [0], topk)]
+                matches = [common, best_matches(cells, group.keys, [0], topk, self._nearby)]
                 tables.append(group.drawn)
             average = average_of_matches(tables, matches, topk, self._rules.temperature)
             yield average.permute(2, 0, 1).contiguous()

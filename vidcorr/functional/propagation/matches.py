@@ -10,8 +10,8 @@ from ...protocols import LabelProtocol
 from ..compactness import compact_windows
 from ..device import computing_in
 from ..window_tiles import Neighbourhood
-from .propagate import weighting_of
-from .search import compared, looks_everywhere
+from .attention import mixture_of
+from .propagate import compared, looks_everywhere
 
 
 class CellAffinity(NamedTuple):
@@ -52,8 +52,8 @@ def affinity_of_cells(features: Tensor, points: Tensor, protocol: LabelProtocol,
         raise ValueError(f"expected 2 frames or more and points on the map, got {last + 1} and {points.tolist()}")
     listed = protocol.reference_frames(last)
     frames = sorted(set(listed))
-    mixture = weighting_of(protocol).prior if prior else None
-    neighbourhood = Neighbourhood(protocol.radius_in_cells, protocol.neighbourhood)
+    mixture = mixture_of(protocol) if prior else None
+    neighbourhood = Neighbourhood.of(protocol)
     reach = neighbourhood.reach or 0
     rows = torch.arange(-reach, height + reach, device=features.device)[:, None]
     columns = torch.arange(-reach, width + reach, device=features.device)

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .attention import LocalAttention
-from .blocks import FoundMatches
+from ..window_tiles import Neighbourhood
+from .strips import FoundMatches, best_matches
 
 SWITCH = "VIDCORR_NATIVE"
 """Environment variable that turns the native kernel off if it is 0."""
@@ -127,24 +127,24 @@ class KeyMemory(FrameMemory):
         lasting: indices of frames that are kept to the end.
         recent: number of latest frames that are kept.
         like: features (h, w, C) of a frame, for their shape and type.
-        attention: the neighbourhood of a cell that is searched, and the search by torch.
+        neighbourhood: cells that a cell searches.
     """
 
-    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention) -> None:
+    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, neighbourhood: Neighbourhood) -> None:
         super().__init__(lasting, recent, like)
-        self.attention = attention
+        self.neighbourhood = neighbourhood
 
     @staticmethod
-    def fastest(lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention) -> "KeyMemory":
+    def fastest(lasting: Sequence[int], recent: int, like: Tensor, neighbourhood: Neighbourhood) -> "KeyMemory":
         """Return a memory searched by the native kernel if it runs here, otherwise by torch."""
         plain = type(like) is Tensor and like.device.type == "cpu" and like.dtype == torch.float32
         kind = SketchedMemory if plain and kernel() else KeyMemory
-        return kind(lasting, recent, like, attention)
+        return kind(lasting, recent, like, neighbourhood)
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells."""
         slots = [self.slot(frame) for frame in frames]
-        return self.attention.best_matches(query, self.maps, slots, topk)
+        return best_matches(query, self.maps, slots, topk, self.neighbourhood)
 
 
 class SketchedMemory(KeyMemory):
@@ -157,17 +157,17 @@ class SketchedMemory(KeyMemory):
         lasting: indices of frames that are kept to the end.
         recent: number of latest frames that are kept.
         like: features (h, w, C) of a frame, float32 on a CPU. The sketches use their principal components.
-        attention: the neighbourhood of a cell that is searched, and the search by torch.
+        neighbourhood: cells that a cell searches.
     """
 
-    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention) -> None:
-        super().__init__(lasting, recent, like, attention)
+    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, neighbourhood: Neighbourhood) -> None:
+        super().__init__(lasting, recent, like, neighbourhood)
         height, width, _ = like.shape
-        reach = attention.neighbourhood.reach
+        reach = neighbourhood.reach
         # columns of the neighbourhood to either side, 0, 1, … rows away
         self._half_widths = torch.full((height,), width)
         if reach is not None:
-            self._half_widths = torch.as_tensor(attention.neighbourhood.kept[reach:].sum(1) // 2, dtype=torch.long)
+            self._half_widths = torch.as_tensor(neighbourhood.kept[reach:].sum(1) // 2, dtype=torch.long)
         self._chunks = FIRST_CHUNKS
         self._largest = 0.0  # norm of a key
         self._allocate(like)

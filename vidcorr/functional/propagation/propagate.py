@@ -8,18 +8,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...protocols import LabelProtocol
-from ..compactness import CompactnessPrior
 from ..device import PendingCopy, computing_in, to_device
-from .attention import Weighting
-from .blocks import FoundMatches
+from ..window_tiles import Neighbourhood
+from .attention import average_of_all
 from .coding import upsampled_argmax
-from .memory import FrameMemory
-from .search import NEARBY, CorrespondenceSearch, compared
+from .memory import FrameMemory, KeyMemory
+from .strips import FoundMatches
 
 CHECKED_TOGETHER = 32
 """Number of frames checked together on a GPU, because a check waits for the device."""
-MIXED_ABOVE = 0.1
-"""Windows with a largest weight above it are replaced by a mixture (Liir)."""
+NEARBY = -1
+"""Index of the memory of frames that are searched in the neighbourhood."""
 Array = Tensor | np.ndarray
 """A tensor, or a numpy array."""
 
@@ -34,7 +33,7 @@ def propagate_labels(
 
     The labels of a frame are an average of the labels of its reference frames, weighted by the softmax of the feature
     similarities in a neighbourhood (VFS, appendix A). The result is exact. Memory does not grow with the length of the
-    video: features and labels of the reference frames, and the workspace of a `CorrespondenceSearch`.
+    video: features and labels of the reference frames, and a workspace of the search.
 
     Args:
         features: (T, C, h, w), or an iterable of (C, h, w), read one frame at a time. Tensors or numpy arrays, here
@@ -87,8 +86,8 @@ class LabelPropagator:
         self.protocol = protocol
         self.frame = 0
         self._first_labels = first_labels
-        self._search = CorrespondenceSearch(protocol)
-        self._labels: dict[int, FrameMemory] = {}  # frame index → labels, in the layout of the search's keys
+        self._keys: dict[int, KeyMemory] = {}  # `NEARBY`, or a start frame that is searched everywhere → features
+        self._labels: dict[int, FrameMemory] = {}  # the same → labels
         self._starting: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
         self._finite: list[Tensor] = []  # scalar bool per frame that is not checked yet
         self._checked = 0
@@ -126,12 +125,7 @@ class LabelPropagator:
         self._finite.append(labels.isfinite().all())
         if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:
             self.check_finite()
-        self._search.write(self.frame, query, starts=self.frame == 0 or self.frame in self._starting)
-        fed_back = fed_back.permute(1, 2, 0)
-        for index, keys in self._search.keys.items():
-            if index not in self._labels:
-                self._labels[index] = FrameMemory(keys.lasting, keys.recent, fed_back)
-            self._labels[index].write(self.frame, fed_back)
+        self._write(query, fed_back.permute(1, 2, 0))
         self.frame += 1
         return labels
 
@@ -152,11 +146,32 @@ class LabelPropagator:
             raise ValueError(f"the labels of frame {frame} are not finite: look for NaN in features and labels")
         self._checked += len(finite)
 
+    def _write(self, query: Tensor, labels: Tensor) -> None:
+        """Store the features (h, w, C) and labels (h, w, L) of the frame, for the frames that it is a reference of."""
+        protocol = self.protocol
+        added = {}
+        lasts_apart = self.frame in self._starting
+        if self.frame == 0:
+            lasts_apart = looks_everywhere(protocol)
+            lasting, recent = protocol.kept_frames()
+            added[NEARBY] = () if lasts_apart else lasting, recent, Neighbourhood.of(protocol)
+        if lasts_apart:
+            added[self.frame] = (self.frame,), 0, Neighbourhood(None)
+        new_memory = KeyMemory if protocol.topk is None else KeyMemory.fastest
+        for source, (lasting, recent, neighbourhood) in added.items():
+            self._keys[source] = new_memory(lasting, recent, query, neighbourhood)
+            self._labels[source] = FrameMemory(lasting, recent, labels)
+        for source, keys in self._keys.items():
+            keys.write(self.frame, query)
+            self._labels[source].write(self.frame, labels)
+
     def _propagate(self, query: Tensor) -> Tensor:
         """Return labels (L, h, w) for queries (h, w, C)."""
         protocol = self.protocol
         if protocol.topk is None:
-            average = self._average_of_all(query)
+            keys = self._keys[NEARBY]
+            slots = [keys.slot(frame) for frame in protocol.reference_frames(self.frame)]
+            average = average_of_all(query, keys.maps, self._labels[NEARBY].maps, slots, protocol)
         elif not self._starting:
             average = self._average_of_best(query, protocol.topk)
         else:
@@ -173,16 +188,49 @@ class LabelPropagator:
 
     def _average_of_best(self, query: Tensor, topk: int, start: int = 0) -> Tensor:
         """Average labels (h, w, L) by the softmax over the best matches in references since `start`."""
-        matches, topk = self._search.find(query, self.frame, start, topk)
-        tables = [self._labels[source].maps for source in matches]
-        return average_of_matches(tables, list(matches.values()), topk, self.protocol.temperature)
+        if self.protocol.topk_ties == "cut":
+            found = self._best_matches(query, topk, start)
+        else:
+            found, topk = self._matches_with_ties(query, topk, start)
+        tables = [self._labels[source].maps for source in found]
+        return average_of_matches(tables, list(found.values()), topk, self.protocol.temperature)
 
-    def _average_of_all(self, query: Tensor) -> Tensor:
-        """Average labels (h, w, L) by the softmax over all neighbours, or by Liir's mixture (Eq. 7)."""
-        keys = self._search.keys[NEARBY]
-        slots = [keys.slot(frame) for frame in self.protocol.reference_frames(self.frame)]
-        labels = self._labels[NEARBY].maps
-        return keys.attention.average(query, keys.maps, labels, slots, weighting_of(self.protocol))
+    def _best_matches(self, query: Tensor, topk: int, start: int) -> dict[int, FoundMatches]:
+        """Return the `topk` best matches of queries (h, w, C) in each memory.
+
+        Args:
+            query: features of the frame.
+            topk: number of matches.
+            start: 0, or the start frame of an object, whose context begins there.
+        """
+        frames = self.protocol.reference_frames(self.frame, start)
+        searched = {NEARBY: frames}
+        if start in self._keys:
+            searched = {start: frames[:1], NEARBY: frames[1:]}
+        found: dict[int, FoundMatches] = {}
+        for source, references in searched.items():
+            if references:
+                found[source] = self._keys[source].best_matches(query, references, topk)
+        return found
+
+    def _matches_with_ties(self, query: Tensor, topk: int, start: int) -> tuple[dict[int, FoundMatches], int]:
+        """Return the best matches with all that equal the last of the top-k, and their number; others are −inf."""
+        count = topk
+        while True:
+            count = 2 * count if count > topk else topk + 1
+            found = self._best_matches(query, count, start)
+            of_sources = [values for values, _ in found.values()]
+            products = torch.cat(of_sources, dim=2)
+            top = products.topk(min(topk, products.shape[2]), dim=2).values
+            last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
+            full = [values for values in of_sources if values.shape[2] == count]
+            none_missing = [~(values.amin(2, keepdim=True) >= last).any() for values in full]
+            if not full or PendingCopy(torch.stack(none_missing).all()).wait():  # the one wait of a frame
+                tied: dict[int, FoundMatches] = {}
+                for source, (values, cells) in found.items():
+                    tied[source] = values.masked_fill(values < last, -torch.inf), cells
+                return tied, count
+            # all matches found in a memory are tied with the last of the top-k: there may be more
 
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
         """Return labels (L, h, w) combined with the labels of objects that start at this frame."""
@@ -195,12 +243,12 @@ class LabelPropagator:
 
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
         shape = self._first_labels.shape
-        _, height, width = shape
-        channels = self._search.keys[NEARBY].maps.shape[3] if self._search.keys else "C"
-        if features.ndim != 3 or features.shape[1:] != (height, width) or channels not in ("C", len(features)):
+        channels = self._keys[NEARBY].maps.shape[3] if self._keys else len(features)
+        if features.shape != (channels, *shape[1:]):
+            wanted = f"({channels if self._keys else 'C'}, {shape[1]}, {shape[2]})"
             raise ValueError(
-                f"features of frame {self.frame} must be ({channels}, {height}, {width}) like the labels and the "
-                f"features of frame 0, got {tuple(features.shape)}"
+                f"features of frame {self.frame} must be {wanted} like the labels and the features of frame 0, "
+                f"got {tuple(features.shape)}"
             )
         if entering is not None and entering.shape != shape:
             raise ValueError(
@@ -209,13 +257,18 @@ class LabelPropagator:
             )
 
 
-def weighting_of(protocol: LabelProtocol) -> Weighting:
-    """Return the weights of an average over all neighbours, by a protocol's temperature, border and mixture."""
-    mixture = None
-    if protocol.mixture_components is not None:
-        mixture = CompactnessPrior(protocol.mixture_components, MIXED_ABOVE)
-    by_weights = protocol.normalise_labels and protocol.normalise_by == "weights"
-    return Weighting(protocol.temperature, protocol.border, mixture, by_weights)
+def compared(features: Tensor, protocol: LabelProtocol) -> Tensor:
+    """Return features (C, h, w) as the protocol compares them: (h, w, C), of unit length or as they are."""
+    dtype: torch.dtype = getattr(torch, protocol.precision)
+    features = features.to(torch.float64 if dtype == torch.float64 else torch.float32)
+    if protocol.feature_normalisation == "l2":
+        features = features / features.square().sum(-3, keepdim=True).sqrt().clamp_min(1e-12)
+    return features.to(dtype).permute(1, 2, 0).contiguous()
+
+
+def looks_everywhere(protocol: LabelProtocol) -> bool:
+    """Return whether the lasting copy of frame 0 is searched everywhere, and so is kept separately."""
+    return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
 
 
 def average_of_matches(
@@ -225,8 +278,8 @@ def average_of_matches(
 
     Args:
         labels: of each source, (h, w, S, L).
-        matches: in each source.
-        topk: matches that count.
+        matches: in each source, (h, w, k).
+        topk: matches that count; the others have weight 0.
         temperature: divides the products before the softmax.
 
     Returns:
@@ -234,29 +287,14 @@ def average_of_matches(
     """
     average = torch.zeros_like(labels[0][:, :, 0])
     products = [values.to(average.dtype) for values, _ in matches]
-    parts = weights_of_matches(products, topk, temperature)
+    logits = torch.cat(products, dim=2).flatten(0, 1)
+    top, choice = logits.topk(min(topk, logits.shape[1]), dim=1)
+    weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))
+    parts = weights.split([values.shape[2] for values in products], 1)
     for table, (_, cells), part in zip(labels, matches, parts, strict=True):
         rows = F.embedding_bag(cells.flatten(0, 1), table.flatten(0, 2), per_sample_weights=part, mode="sum")
         average += rows.view_as(average)
     return average
-
-
-def weights_of_matches(products: Sequence[Tensor], topk: int, temperature: float) -> tuple[Tensor, ...]:
-    """Return the softmax over the best matches of all sources together; 0 for the other matches.
-
-    Args:
-        products: of each source, (h, w, k).
-        topk: matches that count.
-        temperature: divides the products before the softmax.
-
-    Returns:
-        Of each source, (h · w, k).
-    """
-    logits = torch.cat(list(products), dim=2).flatten(0, 1)
-    top, choice = logits.topk(min(topk, logits.shape[1]), dim=1)
-    weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))
-    counts = [of_source.shape[2] for of_source in products]
-    return weights.split(counts, 1)
 
 
 def _harden(labels: Tensor, stride: int) -> Tensor:

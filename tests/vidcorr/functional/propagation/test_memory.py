@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from vidcorr.functional.propagation import memory as memory_file
-from vidcorr.functional.propagation.attention import LocalAttention
 from vidcorr.functional.propagation.memory import SWITCH, SketchedMemory, kernel
+from vidcorr.functional.propagation.strips import best_matches
 from vidcorr.functional.window_tiles import Neighbourhood
 
 pytestmark = pytest.mark.skipif(kernel() is None, reason="the installation compiled no kernel")
@@ -25,7 +25,7 @@ def features_of(slots, channels, height, width):
 
 def sketched(maps, neighbourhood=CIRCLE):
     """All maps but the last as frames 0, 1, … of a memory."""
-    memory = SketchedMemory(range(len(maps) - 1), 0, maps[0], LocalAttention(neighbourhood))
+    memory = SketchedMemory(range(len(maps) - 1), 0, maps[0], neighbourhood)
     for frame in range(len(maps) - 1):
         memory.write(frame, maps[frame])
     return memory
@@ -41,7 +41,7 @@ def assert_same(maps, neighbourhood=CIRCLE, sketches=None, atol=2e-6):
     """Compare values and cells with the search by torch; cells only where products are clearly apart."""
     references, keys = range(len(maps) - 1), maps[:-1].permute(1, 2, 0, 3).contiguous()
     values, cells = (sketches or sketched(maps, neighbourhood)).best_matches(maps[-1], references, 10)
-    plain_values, plain_cells = LocalAttention(neighbourhood).best_matches(maps[-1], keys, references, 10)
+    plain_values, plain_cells = best_matches(maps[-1], keys, references, 10, neighbourhood)
     missing = 10 - plain_values.shape[2]
     plain_values, plain_cells = F.pad(plain_values, (0, missing), value=-torch.inf), F.pad(plain_cells, (0, missing))
     torch.testing.assert_close(values.sort(2).values, plain_values.sort(2).values, atol=atol, rtol=0)

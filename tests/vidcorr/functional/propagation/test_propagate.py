@@ -1,6 +1,6 @@
 """Label propagation against the original codes, a dense twin, windows and devices; its references and memory.
 
-Also tests `propagation/attention.py`, `propagation/blocks.py`, `propagation/search.py`, `functional/window_tiles.py`.
+Also tests `propagation/attention.py`, `propagation/strips.py`, `functional/window_tiles.py`.
 """
 
 import subprocess
@@ -16,9 +16,8 @@ from tests.helpers.plain_propagation import plain_propagation
 from tests.helpers.propagation import one_hot, protocol, run, video
 from tests.helpers.refusal import refused
 from vidcorr.functional import decode_masks, encode_masks, propagate_labels
-from vidcorr.functional.device import computing_in
-from vidcorr.functional.propagation import attention
-from vidcorr.functional.propagation.attention import WORKSPACE
+from vidcorr.functional.device import WORKSPACE, computing_in
+from vidcorr.functional.propagation import attention, strips
 from vidcorr.functional.propagation.memory import SWITCH
 from vidcorr.protocols import PropagationProtocol
 
@@ -59,10 +58,10 @@ def test_equals_vfs_from_mask_to_masks(golden):
         np.testing.assert_array_equal(decode_masks(soft, range(1, 4), of, mask.shape), hard)
 
 
-def work_like(monkeypatch, gpu, workspace):
-    """Let the CPU choose tiles as a GPU does, or as itself, for a workspace of some bytes."""
-    monkeypatch.setattr(attention, "few_kernels", lambda keys: gpu)
-    monkeypatch.setattr(attention, "workspace_of", lambda device: workspace)
+def give_workspace(monkeypatch, workspace):
+    """Let the search and the average hold products of some bytes."""
+    for module in (attention, strips):
+        monkeypatch.setattr(module, "workspace_of", lambda device: workspace)
 
 
 @pytest.mark.sampled(4)
@@ -96,11 +95,10 @@ def test_equals_the_dense_method(fields, masked, repeat_first, monkeypatch):
     of = protocol(first_frame_masked=masked, repeat_first=repeat_first, **fields)
     features, labels = video(), one_hot(4)
     expected = plain_propagation(features, labels, of, getattr(torch, of.precision))
-    cases = [("1", WORKSPACE, False), ("0", WORKSPACE, False), ("0", 2_000, False)]
-    cases += [("0", WORKSPACE, True), ("0", 100_000, True)]  # strips, in one group and in several
-    for compiled, workspace, gpu in cases:
+    # strips in one group, in several, and as narrow as a column
+    for compiled, workspace in (("1", WORKSPACE), ("0", WORKSPACE), ("0", 100_000), ("0", 2_000)):
         monkeypatch.setenv(SWITCH, compiled)
-        work_like(monkeypatch, gpu, workspace)
+        give_workspace(monkeypatch, workspace)
         found = run(features, labels, of)
         torch.testing.assert_close(found, expected, atol=1e-12 if of.precision == "float64" else 1e-5, rtol=0)
 
@@ -111,7 +109,7 @@ def test_the_windows_of_a_gpu_give_the_same(name, monkeypatch):
     """The prior, the normalisation, the border; in several groups of tiles."""
     of, features, labels = PropagationProtocol.named(name), video(8, 16, 20, 30) / 2, one_hot(3, 20, 30)
     expected = run(features, labels, of)
-    work_like(monkeypatch, gpu=True, workspace=2**23)
+    give_workspace(monkeypatch, 2**23)
     torch.testing.assert_close(run(features, labels, of), expected, atol=1e-5, rtol=0)
 
 

@@ -1,0 +1,191 @@
+"""The search for the best matches of a map's cells in several reference maps, by torch: strip by strip, exactly.
+
+A strip is a tile as high as the map (`window_tiles`). Its products are (key rows, halo columns, references, queries
+that a row of keys meets); `places_met` says where a query finds its neighbourhood.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..device import to_device, workspace_of
+from ..window_tiles import TILE, Neighbourhood, TileGrid, used_of
+
+FoundMatches = tuple[Tensor, Tensor]
+"""Dot products (h, w, k) and cells, as `best_matches` returns them."""
+
+
+class _Wanted(NamedTuple):
+    """Slots of the searched references, and the number of matches to find.
+
+    Attributes:
+        used: the different slots, in order.
+        listed: the slots as listed, repetitions included.
+        places: index in `used` of every listed slot.
+        slots: number of slots in memory.
+        topk: number of matches.
+    """
+
+    used: Tensor
+    listed: Tensor
+    places: Tensor
+    slots: int
+    topk: int
+
+
+def best_matches(
+    query: Tensor, keys: Tensor, references: Sequence[int], topk: int, neighbourhood: Neighbourhood
+) -> FoundMatches:
+    """Return the largest dot products of all queries over their neighbourhoods in all references, exactly.
+
+    Three steps: the maximum over the references at every cell; the top-k cells by this maximum; the top-k products
+    at these cells. Every product of the top-k lies at one of these cells, so the search misses none.
+
+    Args:
+        query: (h, w, C).
+        keys: (h, w, S, C), contiguous.
+        references: indices into S; a repeated index counts twice.
+        topk: matches to keep; fewer if cells and references are fewer.
+        neighbourhood: keys of a query.
+
+    Returns:
+        (h, w, k) products in no order, −inf beyond the neighbourhood's cells on the map; and their indices, long
+        (h, w, k): (y · w + x) · S + s.
+    """
+    used = sorted(set(references))
+    places = [used.index(slot) for slot in references]
+    on_device = [to_device(numbers, keys.device) for numbers in (used, references, places)]
+    wanted = _Wanted(*on_device, keys.shape[2], topk)
+    if neighbourhood.reach is None:
+        return _matches_in_map(query, keys, wanted)
+    return _matches_in_strips(query, keys, wanted, neighbourhood)
+
+
+def _matches_in_map(query: Tensor, keys: Tensor, wanted: _Wanted) -> FoundMatches:
+    """Find the matches on the whole map, for as many queries at a time as the workspace holds."""
+    rows = used_of(keys, wanted.used).flatten(0, 2)
+    at_once = max(1, workspace_of(keys.device) // (2 * keys.element_size() * len(rows)))
+    matches = []
+    for part in query.flatten(0, 1).split(at_once):
+        products = (rows @ part.T).unflatten(0, (-1, len(wanted.used)))
+        maxima, cells = _largest(products.amax(1).T.contiguous(), wanted.topk)
+        addresses = cells * products[0].numel() + torch.arange(len(part), device=cells.device)[:, None]
+        matches.append(_matches_at(addresses, products, maxima, cells, wanted))
+    values, indices = map(torch.cat, zip(*matches, strict=True))
+    return values.unflatten(0, query.shape[:2]), indices.unflatten(0, query.shape[:2])
+
+
+def _matches_in_strips(query: Tensor, keys: Tensor, wanted: _Wanted, neighbourhood: Neighbourhood) -> FoundMatches:
+    """Find the matches in the neighbourhoods, for as many strips at a time as the workspace holds.
+
+    The products take one kernel per strip; all other kernels process a group of strips.
+    """
+    height, width = keys.shape[:2]
+    used = len(wanted.used)
+    budget = workspace_of(keys.device) // keys.element_size()
+    columns = TILE
+    while columns > 1 and _numbers(_strips(keys, neighbourhood, columns), wanted) > budget:
+        columns //= 2
+    grid = _strips(keys, neighbourhood, columns)
+    at_once = max(1, budget // _numbers(grid, wanted))
+    reach = grid.reach
+    across = grid.halo_size[1]
+    queries = _queries_met(grid)
+    around = (0, 0, reach * columns, reach * columns)
+    met = F.pad(grid.queries(query[None])[0, 0], around).unfold(1, queries, columns)  # (strips, key rows, C, queries)
+    places = places_met(grid, keys.device)
+    beyond = to_device(~grid.on_map(1)[:, None, :, None], keys.device)
+    matches = []
+    for start in range(0, grid.shape[1], at_once):
+        strips = range(start, min(start + at_once, grid.shape[1]))
+        products = keys.new_empty(len(strips), height, across, used, queries)
+        for of_strip, index in zip(products, strips, strict=True):
+            first = index * columns - reach  # column of the halo
+            left = max(first, 0)
+            right = min(first + across, width)
+            on_map = of_strip[:, left - first : right - first]
+            part = used_of(keys[:, left:right], wanted.used)
+            torch.bmm(part.flatten(1, 2), met[index], out=on_map.flatten(1, 2))
+        of_cells = products.amax(3).masked_fill_(beyond[strips.start : strips.stop], -torch.inf)
+        of_halo = F.pad(of_cells, (0, 0, 0, 0, reach, reach), value=-torch.inf).flatten(1)
+        near = of_halo.index_select(1, places.view(-1)).view(len(strips), *places.shape)
+        maxima, choice = _largest(near, wanted.topk)
+        place = places.expand(near.shape).gather(2, choice)
+        cell = place // queries
+        number = torch.arange(len(strips), device=cell.device)[:, None, None]
+        row_of_products = number * (height * across) + cell - reach * across
+        addresses = row_of_products * (used * queries) + place % queries
+        x = cell % across - reach + (start + number) * columns
+        cells = (cell // across - reach) * width + x
+        matches.append(_matches_at(addresses, products, maxima, cells, wanted))
+    values, indices = map(torch.cat, zip(*matches, strict=True))
+    return grid.from_queries(values[None, None])[0], grid.from_queries(indices[None, None])[0]
+
+
+def _matches_at(addresses: Tensor, products: Tensor, maxima: Tensor, cells: Tensor, wanted: _Wanted) -> FoundMatches:
+    """Return the top-k products at the best cells, and the indices of their keys.
+
+    Args:
+        addresses: of the cells' products with the first reference, in the flat products, (…, queries, cells).
+        products: (…, references, queries).
+        maxima: largest products over the references, (…, queries, cells); −inf if there are fewer cells.
+        cells: y · w + x, (…, queries, cells).
+        wanted: the references, and the number of matches.
+    """
+    is_outside = maxima == -torch.inf
+    candidates = addresses.masked_fill(is_outside, 0)[..., None] + wanted.places * products.shape[-1]
+    found = products.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
+    found.masked_fill_(is_outside[..., None], -torch.inf)
+    top, choice = _largest(found.flatten(-2), wanted.topk)  # indices into cells by listed references
+    listed = len(wanted.listed)
+    keys = cells.gather(-1, choice // listed) * wanted.slots + wanted.listed[choice % listed]
+    return top, keys.masked_fill_(top == -torch.inf, 0)
+
+
+def _strips(keys: Tensor, neighbourhood: Neighbourhood, columns: int) -> TileGrid:
+    height, width = keys.shape[:2]
+    return TileGrid((height, width), neighbourhood, (height, columns))
+
+
+def _queries_met(grid: TileGrid) -> int:
+    """Return the number of queries that a row of keys meets: 2 · reach + 1 rows, those beyond the map included."""
+    return (2 * grid.reach + 1) * grid.tile_size[1]
+
+
+def _numbers(grid: TileGrid, wanted: _Wanted) -> int:
+    """Return the numbers that the search of a strip holds at a time."""
+    rows, columns = grid.halo_size
+    of_cells = rows * columns * _queries_met(grid)
+    # a query has its neighbourhood, and candidates with their addresses
+    of_query = int(grid.neighbourhood.kept.sum()) + 6 * wanted.topk * len(wanted.listed)
+    return of_cells * (len(wanted.used) + 2) + grid.tile_size[0] * grid.tile_size[1] * of_query
+
+
+@functools.lru_cache(maxsize=8)
+@torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
+def places_met(grid: TileGrid, device: torch.device) -> Tensor:
+    """Return the places of each query's neighbourhood in a strip's maxima.
+
+    Args:
+        grid: strips.
+        device: device of the result.
+
+    Returns:
+        Long (queries of a strip, cells), places in the flat (halo rows, halo columns, queries that a row meets).
+    """
+    cells = grid.windows
+    rows, columns = grid.tile_size
+    query = np.arange(rows * columns)[:, None]
+    first_met = (cells // grid.halo_size[1] - 2 * grid.reach) * columns  # moves down with the row of keys
+    return to_device(cells * _queries_met(grid) + query - first_met, device)
+
+
+def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
+    """Return values and indices of the top-k of (…, n), both (…, min(k, n)), in no order."""
+    top, index = scores.topk(min(topk, scores.shape[-1]), sorted=False)
+    return top, index
