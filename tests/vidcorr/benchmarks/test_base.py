@@ -114,20 +114,6 @@ def test_a_change_that_the_features_would_drop_is_refused(davis_root, tmp_path):
     refused(ValueError, "stride 8: leave the change out", changed.evaluate, "raw_colour")
 
 
-@pytest.mark.slow
-def test_a_window_in_pixels_is_one_choice_for_features_of_any_stride(davis_root):
-    """Raw colour at strides 4 and 8, 48 px: the scores of radius 12 and 6 cells, comparable in one column."""
-    davis = DavisBenchmark(davis_root, changes={"radius": 48, "radius_unit": "pixel", "context": 2}, limit_sequences=1)
-    conditions = set()
-    for stride, cells in ((4, 12), (8, 6)):
-        network = f"raw_colour@colour/{stride}"
-        result = davis.evaluate(network)
-        in_cells = DavisBenchmark(davis_root, changes={"radius": cells, "context": 2}, limit_sequences=1)
-        assert result.scores == in_cells.evaluate(network).scores
-        conditions.add(result.stage.protocol.shared)
-    assert len(conditions) == 1
-
-
 def test_trainer_test_names_validate(davis_root, tmp_path):
     trainer = trainer_in(tmp_path, BenchmarkCallback(DavisBenchmark(davis_root)))
     module = FrozenEncoder("raw_colour")

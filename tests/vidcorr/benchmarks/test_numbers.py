@@ -6,6 +6,7 @@ Also tests `benchmarks/output.py`.
 import pytest
 
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes
+from vidcorr.benchmarks.masks import MaskBenchmark
 
 SMALLER = {
     "JhmdbBenchmark": {"changes": {"input_size": 96, "context": 2, "radius": 5}},
@@ -75,6 +76,8 @@ def test_scores_and_files(kind, tmp_path):
     result = benchmark.evaluate("raw_colour", output)
     assert list(result.conditions) == [*benchmark.conditions(result.data), f"1 {benchmark.unit}"]
     assert len(result.sequences) == 1
+    if isinstance(benchmark, MaskBenchmark):
+        assert result.data["rules"] == benchmark.scoring_rules.stated()
     assert {key: result.scores[key] for key in SCORES[kind.__name__]} == pytest.approx(SCORES[kind.__name__], abs=2e-3)
     if output is None:
         return

@@ -1,5 +1,9 @@
 """Sharing out, and leaving together."""
 
+from contextlib import nullcontext
+from datetime import timedelta
+from unittest.mock import Mock
+
 import pytest
 import torch
 
@@ -7,9 +11,13 @@ import vidcorr
 from tests.helpers import benchmark_ranks
 from tests.helpers.benchmark_data import arguments_of
 from tests.helpers.ranks import on_ranks
+from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
-from vidcorr import DavisBenchmark, Result
-from vidcorr.benchmarks.ranks import distribute
+from vidcorr import BenchmarkError, DavisBenchmark, Result, signals
+from vidcorr.backbones import Network, load
+from vidcorr.benchmarks import ranks
+from vidcorr.benchmarks.output import Output
+from vidcorr.benchmarks.ranks import LostRank, Ranks, distribute
 
 
 def test_every_sequence_goes_to_one_rank_and_the_ranks_are_even():
@@ -21,6 +29,82 @@ def test_every_sequence_goes_to_one_rank_and_the_ranks_are_even():
         assert len(frames) == size
         assert max(frames) - min(frames) <= max(lengths)
     assert distribute([], 2) == [[], []]
+
+
+class Two(Ranks):
+    """The first of two ranks; the values of the second are given."""
+
+    def __init__(self, *values):
+        self.rank, self.size, self.values, self.group = 0, 2, iter(values), "gloo"
+
+    def gather(self, value):
+        return [value, next(self.values)]
+
+    def together(self):
+        return nullcontext()
+
+
+def test_a_rank_scores_its_share_and_its_result_has_the_rows_of_all(davis_root):
+    benchmark = DavisBenchmark(davis_root, changes=SMALL)
+    alone, extractor = benchmark.evaluate("raw_colour"), load("raw_colour").view()
+    shares = distribute([sequence.num_frames for sequence in benchmark.sequences], 2)
+    of_second = [row for row in alone.rows if row.video in {alone.sequences[index] for index in shares[1]}]
+    shared = benchmark.run(extractor, Network(name="x"), Output(None), ranks=Two(of_second, True))
+    assert (shared.rows, shared.scores, shared.ranks) == (alone.rows, alone.scores, 2)
+    assert shared.data["constant_features"] is True  # on the second rank
+    assert (alone.ranks, "constant_features" in alone.data) == (1, False)
+
+
+@pytest.fixture
+def of_two(monkeypatch):
+    """torch.distributed as rank 1 of 2 sees it; each exchange is told, and rank 0 sends what stands in `sent`."""
+    process = Mock(sent=[])
+
+    def gather(values, value, group):
+        values[:] = [process.sent.pop(0), value]
+
+    process.is_initialized.return_value = True
+    process.get_rank.return_value, process.get_world_size.return_value = 1, 2
+    process.all_gather_object.side_effect = gather
+    process.all_reduce.side_effect = lambda tensor, *_, **options: tensor.fill_(7)
+    monkeypatch.setattr(ranks, "dist", process)
+    return process
+
+
+def test_ranks_exchange_over_a_group_of_their_own_with_a_limit(of_two):
+    with Ranks() as both:
+        of_two.new_group.assert_called_once_with(backend="gloo", timeout=ranks.EXCHANGE)
+        of_two.sent = ["first", (None, None)]
+        assert both.gather("second") == ["first", "second"]
+        assert both.largest(3) == 7
+        with both.together():
+            pass
+    of_two.destroy_process_group.assert_called_once_with(of_two.new_group.return_value)
+    _, limit = of_two.monitored_barrier.call_args.args
+    assert limit == timedelta(hours=4)
+    alone = Ranks(shared=False)
+    assert (alone.rank, alone.size, alone.gather("value"), alone.largest(3)) == (0, 1, ["value"], 3)
+
+
+def test_an_error_of_a_rank_is_the_error_of_all(of_two):
+    both = Ranks()
+
+    def fails(error, sent):
+        of_two.sent = [sent]
+        with both.together():
+            raise error
+
+    def finishes(sent):
+        of_two.sent = [sent]
+        with both.together():
+            pass
+
+    refused(BenchmarkError, "rank 0 of 2: ValueError: theirs", finishes, (None, "ValueError: theirs"))
+    refused(BenchmarkError, "rank 1 of 2: ValueError: mine", fails, ValueError("mine"), (None, None))
+    refused(signals.Stopped, "143", finishes, (15, "Stopped: 143"))
+    refused(signals.Stopped, "130", fails, signals.Stopped(2), (None, None))
+    of_two.all_gather_object.side_effect = RuntimeError("connection closed")
+    refused(LostRank, "rank 1 of 2: another rank has ended or hangs", finishes, (None, None))
 
 
 def in_processes(size, arguments, folder, kind=DavisBenchmark):

@@ -105,6 +105,7 @@ def test_a_row_that_comes_twice_is_refused(davis_root):
     benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
     result = benchmark.evaluate("tests.helpers.encoders:TinyResNet")
     refused(ValueError, "scored more than once: synthetic-000", benchmark.scores, result.rows * 2)
+    assert (result.stage.layer, result.stage.stride, result.stage.normalised_by) == ("res4", 8, "")
 
 
 @pytest.mark.slow
@@ -142,6 +143,7 @@ def test_a_benchmark_of_a_user_is_a_reader_rows_and_scores(davis_root, tmp_path)
     result = benchmark.evaluate("raw_colour", tmp_path)
     assert Result.load(tmp_path) == result
     assert benchmark.scores(result.rows) == result.scores
+    assert result.stage.normalised_by == ""  # no protocol, which would need it
     assert [row.video for row in result.rows] == [sequence.name for sequence in benchmark.sequences]
     without = replace(benchmark, limit_sequences=1).evaluate("raw_colour").scores["mean"]
     assert without == result.rows[0].values["mean"]

@@ -11,12 +11,14 @@ import torch
 from torch import nn
 
 from tests.helpers.references import GOLDEN, golden
-from vidcorr import NaviBenchmark, Result, Row, ScanNetBenchmark
+from vidcorr import NaviBenchmark, Row, ScanNetBenchmark
 from vidcorr.backbones.extractor import IMAGENET_MEAN, Normalise
-from vidcorr.benchmarks.navi import padded
-from vidcorr.datasets.generated import write_navi, write_scannet
-from vidcorr.metrics.surfaces import surface_scores
+from vidcorr.benchmarks import navi
+from vidcorr.benchmarks.navi import errors_of, matched, padded
+from vidcorr.datasets.navi import View
+from vidcorr.metrics.surfaces import recall_names, surface_scores
 from vidcorr.protocols import SurfaceProtocol
+from vidcorr.tracking.frame_encoder import FrameEncoder
 
 SETS = {
     "navi": (NaviBenchmark, "reader_navi/navi_v1", "rd_pairs"),
@@ -63,15 +65,6 @@ def test_scores_are_those_of_the_scripts(name, count):
     np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
-@pytest.mark.slow
-def test_scannets_pixels_are_those_of_its_grid():
-    """With pixels of the picture, the recalls would be these."""
-    benchmark = ScanNetBenchmark(GOLDEN / "pairs3d" / SETS["scannet"][1], changes={"pixel": "input"})
-    scores = benchmark.evaluate(Stored(stored("scannet", benchmark))).scores
-    found = [round(100 * scores[f"recall@{pixels}px"], 1) for pixels in (5, 10, 20)]
-    assert found == [8.3, 26.8, 59.6]
-
-
 def test_rotations_of_the_1500_pairs_need_no_network():
     angles = golden("pairs3d/scannet")["list1500_angle"]
     rows = []
@@ -98,44 +91,50 @@ def test_pairs_count_by_their_matches_and_bins_by_their_pairs():
     assert np.isnan(scores["recall@2cm-30-60"])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "write", "middle", "reach"),
-    [(NaviBenchmark, write_navi, (0, 0, 0.4), 0.1), (ScanNetBenchmark, write_scannet, (0, 0, 0), 8)],
-)
-def test_true_positions_as_features_score_100(kind, write, middle, reach, tmp_path):
-    """On a sphere, where the nearest position has the largest cosine."""
-    known = []
-
-    class Known(kind):
-        name = kind.name
-
-        def view(self, pair, which):
-            view = super().view(pair, which)
-            pose = torch.from_numpy(pair.pose if which else np.eye(4)).inverse().float()
-            places = pose[:3, :3] @ view.points.flatten(1) + pose[:3, 3:]
-            places = (places - torch.tensor(middle)[:, None]) / reach
-            height = (1 - places.square().sum(0, keepdim=True)).clamp(min=0).sqrt()
-            known.append(torch.cat([places, height]).unflatten(1, view.points.shape[1:]))
-            return view
-
-    network = Stored(iter(known))
-    network.stride = 4
-    result = Known(write(tmp_path / "set", 1)).evaluate(network, tmp_path / "out")
-    scores = {key: score for key, score in result.scores.items() if "recall" in key and not np.isnan(score)}
-    assert set(scores.values()) == {1.0}
-    assert Result.load(tmp_path / "out") == result
-    assert list((tmp_path / "out" / "animations").glob("*.webp"))
-    assert "recall" in (tmp_path / "out" / "report.html").read_text()
+def view_of(side, step):
+    """Return a white picture with a wall at one metre, seen along the camera's axis."""
+    image = torch.full((3, side, side), 255, dtype=torch.uint8)
+    y, x = torch.meshgrid(2 * [torch.arange(side // step, dtype=torch.float32)], indexing="ij")
+    return View(image, torch.stack([x, y, torch.ones_like(x)]), torch.eye(3, dtype=torch.float64))
 
 
-@pytest.mark.slow
-def test_sides_that_are_no_multiple_of_a_patch_are_padded(tmp_path):
+@pytest.mark.parametrize(("kind", "right"), [(NaviBenchmark, [True, False]), (ScanNetBenchmark, [False, True])])
+def test_matches_are_drawn_as_right_below_the_second_threshold(kind, right, monkeypatch):
+    """In space on NAVI, in pixels on ScanNet; points are the centres of cells of 4 px."""
+    benchmark, view = kind("nowhere"), view_of(32, 4)
+    monkeypatch.setattr(kind, "view", lambda *_: view)
+    monkeypatch.setattr(navi, "matched", lambda *_: (torch.tensor([0, 9]), torch.tensor([8, 1])))
+    monkeypatch.setattr(navi, "errors_of", lambda *_: ([0.019, 0.02], [25.0, 0.5]))
+    matched = benchmark.match(SimpleNamespace(angle=7.0), SimpleNamespace(protocol=benchmark.protocol))
+    assert list(matched.right) == right
+    assert [points.tolist() for points in matched.points] == [[[2, 2], [6, 6]], [[2, 6], [6, 2]]]
+    assert matched.picture(1) is view.image
+    names = recall_names(benchmark.protocol)
+    assert {name: matched.values[name] for name in names} == pytest.approx(
+        dict(zip(names, [number / 2 for number in matched.counts["correct"]], strict=True))
+    )
+
+
+@pytest.mark.parametrize(("pixel", "expected"), [("input", 4.0), ("grid", 1.0)])
+def test_errors_are_in_metres_and_in_pixels_of_the_input_or_of_the_grid(pixel, expected):
+    """Cells beside each other, whose points are one metre apart, and four pixels by a focal length of 4."""
+    protocol = SurfaceProtocol.named("omniprobe", "navi", changes={"pixel": pixel})
+    view = view_of(8, 4)
+    view = view._replace(intrinsics=torch.diag(torch.tensor([4.0, 4.0, 1.0], dtype=torch.float64)))
+    errors = errors_of([view, view], torch.tensor([0]), torch.tensor([1]), SimpleNamespace(pose=np.eye(4)), protocol)
+    assert errors == ([1.0], [expected])
+
+
+def test_sides_that_are_no_multiple_of_a_patch_are_padded():
     seen, patches = [], nn.AvgPool2d(14)
-    patches.multiple = 14
-    patches.register_forward_pre_hook(lambda module, images: seen.append(images[0].shape[2:]))
-    NaviBenchmark(write_navi(tmp_path / "set", 1, frames=3)).evaluate(patches)
-    assert set(seen) == {(518, 518)}
+    patches.multiple = patches.stride = 14
+    patches.register_forward_pre_hook(lambda module, images: seen.append(images[0][0]))
+    encoder = FrameEncoder(patches, SurfaceProtocol.named("omniprobe", "navi", changes={"input_size": (20, 20)}))
+    view = view_of(20, 4)
+    with pytest.warns(UserWarning, match="scores are chance"):
+        matched(encoder, [view, view])
+    torch.testing.assert_close(seen[-1], padded(view.image, encoder))
+    assert seen[-1].shape[1:] == (28, 28)
 
 
 @pytest.mark.parametrize("rgb_mean", [None, (0.1, 0.2, 0.3)])

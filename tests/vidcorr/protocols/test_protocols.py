@@ -79,6 +79,14 @@ def test_another_stride_is_in_the_name_and_geometry_is_exact():
     np.testing.assert_allclose(track.target[:2] - 50, np.array([5 * 4 * 48 / 120, 0]) + half)
 
 
+def test_a_window_in_pixels_is_one_choice_for_features_of_any_stride():
+    in_pixels = protocol(radius=48, radius_unit="pixel")
+    of_strides = [in_pixels.brought_by_features(feature_stride=stride) for stride in (4, 8)]
+    assert [changed.radius_in_cells for changed in of_strides] == [12, 6]
+    assert {changed.shared() for changed in of_strides} == {in_pixels}
+    assert protocol(radius=None, radius_unit="pixel").radius_in_cells is None
+
+
 def test_a_protocol_tells_its_origin():
     source = PropagationProtocol.sources()["vfs"]
     changed = PropagationProtocol.named("vfs", "vip").with_changes(topk=5)
