@@ -37,19 +37,31 @@ def check_image(view, case, key, first, step):
     np.testing.assert_allclose(moments, case[f"{key}_mean_std"], atol=1e-5)
 
 
-@pytest.mark.slow
-def test_pairs_pictures_and_surfaces_of_navi():
-    case = golden("pairs3d/navi")
-    pairs = read_navi(NAVI, OF_NAVI)
-    assert [[pair.category, *pair.name.split("-")] for pair in pairs] == case["rd_pairs"].tolist()
-    for k, pair in enumerate(pairs):
-        np.testing.assert_allclose(pair.pose, case[f"rd_p{k}_Rt01"], atol=1e-6)
-        assert pair.angle == pytest.approx(case["c0_angle"][k], abs=1e-3)
-        for v in (0, 1):
-            view = navi_view(pair, v, OF_NAVI)
-            check_image(view, case, f"rd_p{k}_v{v}_image", 8, 16)
-            np.testing.assert_allclose(view.points, case[f"rd_p{k}_v{v}_xyz128"], atol=1e-6)
-            np.testing.assert_allclose(view.intrinsics, case[f"rd_p{k}_v{v}_K"], atol=1e-3)
+@pytest.mark.parametrize("k", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in (1, 2, 3))])
+@pytest.mark.parametrize("kind", ["navi", "scannet"])
+def test_pairs_pictures_and_surfaces(kind, k):
+    case = golden(f"pairs3d/{kind}")
+    if kind == "navi":
+        pairs = read_navi(NAVI, OF_NAVI)
+        assert [[pair.category, *pair.name.split("-")] for pair in pairs] == case["rd_pairs"].tolist()
+    else:
+        pairs = read_scannet(SCANNET)
+        names = [f"{pair.category} {pair.name}" for pair in pairs]
+        assert names == [f"scene{a:04d}_{b:02d} {i}-{j}" for a, b, i, j in case["rd_names"]]
+    np.testing.assert_allclose(pairs[k].pose, case[f"rd_p{k}_Rt01"], atol=1e-6)
+    assert pairs[k].angle == pytest.approx(case["c0_angle"][k], abs=1e-3)
+    for v in (0, 1):
+        key = f"rd_p{k}_v{v}"
+        if kind == "navi":
+            view = navi_view(pairs[k], v, OF_NAVI)
+            check_image(view, case, f"{key}_image", 8, 16)
+            np.testing.assert_allclose(view.points, case[f"{key}_xyz128"], atol=1e-6)
+            np.testing.assert_allclose(view.intrinsics, case[f"{key}_K"], atol=1e-3)
+        else:
+            view = scannet_view(pairs[k], v, OF_SCANNET)
+            check_image(view, case, f"{key}_rgb", 10, 20)
+            np.testing.assert_allclose(view.intrinsics, case[f"rd_p{k}_K"])
+            np.testing.assert_allclose(1000 * view.points[2], case[f"{key}_depth4_mm"], atol=1e-3)
 
 
 def test_partners_of_navi_by_both_streams():
@@ -71,22 +83,6 @@ def test_partners_of_navi_by_both_streams():
             pairs = read_navi(NAVI, OF_NAVI.with_changes(partner_draw=draw))
             partner = {pair.name.split("-")[0]: pair.name.split("-")[1] for pair in pairs if pair.category == name}
             assert all(case[f"rd_{key}_pairs_{name}"][int(one)] == int(other) for one, other in partner.items())
-
-
-@pytest.mark.slow
-def test_pairs_pictures_and_surfaces_of_scannet():
-    case = golden("pairs3d/scannet")
-    pairs = read_scannet(SCANNET)
-    names = [f"{pair.category} {pair.name}" for pair in pairs]
-    assert names == [f"scene{a:04d}_{b:02d} {i}-{j}" for a, b, i, j in case["rd_names"]]
-    for k, pair in enumerate(pairs):
-        np.testing.assert_allclose(pair.pose, case[f"rd_p{k}_Rt01"], atol=1e-6)
-        assert pair.angle == pytest.approx(case["c0_angle"][k], abs=1e-3)
-        for v in (0, 1):
-            view = scannet_view(pair, v, OF_SCANNET)
-            check_image(view, case, f"rd_p{k}_v{v}_rgb", 10, 20)
-            np.testing.assert_allclose(view.intrinsics, case[f"rd_p{k}_K"])
-            np.testing.assert_allclose(1000 * view.points[2], case[f"rd_p{k}_v{v}_depth4_mm"], atol=1e-3)
 
 
 def test_depth_beside_the_centre_of_a_cell():

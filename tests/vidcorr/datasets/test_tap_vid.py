@@ -1,11 +1,20 @@
-"""TAP-Vid's layouts from files to sequences: released pickles, npz; and what is refused."""
+"""TAP-Vid's layouts from files to sequences: released pickles, npz; joints of BADJA; what is refused.
+
+Also tests `datasets/badja.py`.
+"""
+
+import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import element, encoded, official_scores, write_golden_tracks, written
-from vidcorr.datasets import TapVid
+from vidcorr.datasets import Badja, TapVid
+from vidcorr.datasets.badja import BADJA_JOINTS
+from vidcorr.datasets.generated import write_badja
+from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.metrics import sample_queries
 from vidcorr.metrics.point_tracking import tapvid_counts, track_scores, video_fractions
 from vidcorr.videos.files import DataError
@@ -81,3 +90,49 @@ def test_an_element_that_is_not_tap_vid_is_named(tmp_path, change, message):
     refused(DataError, "goat: is not a video of TAP-Vid.*KeyError: 'video'", TapVid, path)
     path = written(tmp_path, {"goat": element() | {"occluded": np.zeros((2, 5), bool)} | change})
     assert refused(DataError, message, TapVid, path).startswith(f"{path}, goat")
+
+
+SIZE = (40, 60)
+
+
+@pytest.fixture
+def badja(tmp_path):
+    return write_badja(tmp_path / "badja", 2, frames=4, size=SIZE)
+
+
+def test_clips_of_the_released_layout_and_areas_of_masks_scaled_to_the_frames(badja):
+    small = np.zeros((20, 30), np.uint8)
+    small[:10, :10] = 255
+    Image.fromarray(small).save(badja / "extra_videos/synthetic-001/segmentations/00000.png")
+    clip, extra = Badja(badja)
+    assert (clip.name, extra.name) == ("synthetic-000", "synthetic-001")
+    assert (clip.size, clip.num_frames) == (SIZE, 4)
+    assert clip.tracks == tuple(BADJA_JOINTS.values())
+    content = json.loads((badja / "joint_annotations/synthetic-000.json").read_text())
+    nose, hidden = clip.tracks.index("nose"), [not frame["visibility"][33] for frame in content]
+    row, column = content[2]["joints"][33]
+    np.testing.assert_allclose(clip.points[nose, 2] * [60, 40], [column + 0.5, row + 0.5])
+    assert clip.occluded[nose].tolist() == hidden
+    masks = Scenes(0, 0, 4, SIZE, (1, 1)).render(0)[1]
+    assert all(masks[t, row, column] for t in range(4) if not hidden[t] for row, column in [content[t]["joints"][33]])
+    frame = clip.frame(3)
+    assert frame.shape == (3, *SIZE)
+    assert (frame[:, 0, 0].numpy() == np.array(Image.open(badja / content[3]["image_path"]))[0, 0]).all()
+    assert clip.areas().tolist() == [(mask > 0).sum() for mask in masks]
+    assert extra.areas()[0] == 400.0  # grey, of half the size
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c[1].pop("joints"), "synthetic-000.json: is not a list of annotated frames"),
+        (lambda c: c[1].update(image_path="../../../x"), "synthetic-000.json: '..' is not the plain name"),
+        (lambda c: c[2]["joints"].__setitem__(33, [900, 5]), "000.json: a visible joint of frame 2 lies outside"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(badja, change, message):
+    file = badja / "joint_annotations" / "synthetic-000.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    assert refused(DataError, message, Badja, badja)

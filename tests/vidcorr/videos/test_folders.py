@@ -11,11 +11,11 @@ import pytest
 import vidcorr.datasets
 import vidcorr.videos
 from tests.helpers.refusal import refused
-from vidcorr.datasets import Jhmdb, Vos
+from vidcorr.datasets import Jhmdb
 from vidcorr.datasets.generated import write_jhmdb
-from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError
 from vidcorr.videos.folders import list_images, names_in
+from vidcorr.videos.mask_folder import mask_folders
 from vidcorr.videos.masks import davis_palette, write_ids
 from vidcorr.videos.source import list_videos
 
@@ -84,17 +84,11 @@ def test_names_in_order(names, tmp_path):
 
 
 def test_masks_beside_folders_are_refused(tmp_path):
-    for t in range(3):
-        mask(tmp_path / "Annotations/dog" / f"{t}.png", t)
-        mask(tmp_path / "JPEGImages/dog" / f"{t}.png", t)
-        mask(tmp_path / "mine/dog" / f"{t}.png", t)
-    mask(tmp_path / "mine/dog/old/0.png", 9)
-    mask(tmp_path / "JPEGImages/dog/old/0.png", 9)
-    assert [video.name for video in Vos(tmp_path)] == ["dog"]
-    assert score(tmp_path / "Annotations", tmp_path / "mine", "youtube-vos").scores["J-Mean"] == 1
-    mask(tmp_path / "Annotations/dog/old/0.png", 9)
-    for read in (Vos, lambda root: score(root / "Annotations", root / "mine", "sa-v")):
-        refused(DataError, r"dog: holds both the mask 0\.png and the folder old", read, tmp_path)
+    mask(tmp_path / "dog/0.png", 0)
+    assert mask_folders(tmp_path / "dog") == [""]
+    mask(tmp_path / "dog/old/0.png", 9)
+    refused(DataError, r"dog: holds both the mask 0\.png and the folder old", mask_folders, tmp_path / "dog")
+    assert mask_folders(tmp_path) == ["dog"]
 
 
 def test_a_video_below_frames_is_refused_for_training(tmp_path):

@@ -1,5 +1,9 @@
-"""Masks: the two forms that are read, all others refused."""
+"""Masks: the two forms that are read, all others refused; what 255 means among a video's, and each is decoded once.
 
+Also tests `videos/mask_folder.py`.
+"""
+
+import shutil
 import struct
 import zlib
 
@@ -9,6 +13,11 @@ import pytest
 from PIL import Image
 
 from tests.helpers.refusal import refused
+from vidcorr import DavisBenchmark, VosBenchmark
+from vidcorr.datasets.generated import write_davis
+from vidcorr.datasets.generated.writers import write_masks
+from vidcorr.scoring.masks import score
+from vidcorr.videos import mask_folder
 from vidcorr.videos.files import DataError
 from vidcorr.videos.images import read_image
 from vidcorr.videos.mask_folder import MaskFolder
@@ -134,3 +143,72 @@ def test_ids_that_touch_are_not_smoothed(tmp_path):
     ids[4:8, 4:8] = 40
     Image.fromarray(ids).save(tmp_path / "mask.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), ids)
+
+
+def folder_of(path, *rows, **rules):
+    """Return a folder of masks of a row of pixels each."""
+    write_masks(path, {t: np.array([row], np.uint8) for t, row in enumerate(rows)})
+    return MaskFolder(path, **rules)
+
+
+def test_255_is_the_object_of_a_video_that_has_no_other_id(tmp_path):
+    white = folder_of(tmp_path / "white", [0, 0], [0, 255])
+    assert (white.void, white.shown(0), white.shown(1), white.starts()) == (None, (), (1,), {1: 1})
+    assert white.read(1).tolist() == [[0, 1]]
+    beside = folder_of(tmp_path / "beside", [0, 0, 0], [0, 0, 255], [2, 2, 255])
+    assert (beside.void, beside.shown(1), beside.starts()) == (255, (), {2: 2})
+    assert beside.read(1).tolist() == [[0, 0, 255]]
+    assert folder_of(tmp_path / "empty", [0, 0]).starts() == {}
+
+
+def test_255_is_an_id_where_the_rules_have_no_void_and_every_value_the_object_of_a_folder_of_one(tmp_path):
+    ordinary = folder_of(tmp_path / "naf", [0, 255, 255, 2], has_void=False)
+    assert (ordinary.void, ordinary.starts()) == (None, {2: 0, 255: 0})
+    one = folder_of(tmp_path / "one", [0, 255], [0, 7], of_object=True)
+    assert (one.starts(), one.read(0).tolist(), one.read(1).tolist()) == ({1: 0}, [[0, 1]], [[0, 1]])
+    several = folder_of(tmp_path / "several", [7, 255], of_object=True)
+    refused(DataError, r"00000\.png: holds more than one object, in a folder of one", several.read, 0)
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Return a list to which each decoded mask is added."""
+    found = []
+
+    def counting(path):
+        found.append(path)
+        return read_mask(path)
+
+    monkeypatch.setattr(mask_folder, "read_mask", counting)
+    return found
+
+
+@pytest.mark.parametrize("layout", ["dense", "sparse", "predictions"])
+def test_a_mask_is_decoded_once_though_half_of_them_hold_only_void(layout, decoded, tmp_path):
+    beside = np.where(IDS == 9, 255, IDS).repeat(4, 0).repeat(4, 1)
+    alone = np.where(beside == 255, 255, 0)
+    of_frames = [beside, *[alone] * 6, *[beside] * 5]
+    root = write_davis(tmp_path / "davis", 1, frames=12, size=beside.shape)
+    folder = root / "Annotations/480p/synthetic-000"
+    shutil.rmtree(folder)
+    write_masks(folder, {t: ids.astype(np.uint8) for t, ids in enumerate(of_frames)})
+    if layout == "predictions":
+        score(folder.parent, shutil.copytree(folder.parent, tmp_path / "mine"), "youtube-vos")
+    elif layout == "dense":
+        DavisBenchmark(root).evaluate("raw_colour")
+    else:
+        VosBenchmark(root, frames="JPEGImages/480p", masks="Annotations/480p").evaluate("raw_colour")
+    assert len(decoded) == len(set(decoded)) == 12 * (2 if layout == "predictions" else 1)
+
+
+def test_what_255_means_is_refused_where_it_may_be_two_things(tmp_path):
+    """A score would differ. Void alone in a frame is void where other frames hold it beside ids, as in VOST."""
+    mixed = folder_of(tmp_path / "mixed", [0, 1, 0], [0, 0, 255])
+    said = r"00001\.png: holds only 0 and 255, other masks of the video ids"
+    for read in (mixed.shown, mixed.read):
+        refused(DataError, said, read, 1)
+    outweighed = folder_of(tmp_path / "outweighed", [1, 255, 255])
+    said = "value 255 means void .* has 2 pixels, more than the 1 of all objects"
+    assert "00000.png" in refused(DataError, said, outweighed.read, 0)
+    assert "array" in refused(DataError, said, MaskPrompt.of, outweighed.stored(0))
+    assert folder_of(tmp_path / "equal", [1, 255]).void == 255
